@@ -1,0 +1,130 @@
+//! Cameras: the trait that every source of pictures implements, and the table of sources.
+//!
+//! A source lives on its own thread and blocks there. Retrying, encoding and viewers do not belong here.
+
+pub mod code;
+pub mod pattern;
+mod v4l2;
+
+use std::time::Duration;
+
+use crate::media::{PixelFormat, RawFrame, VideoFormat};
+
+/// What a camera shall be and give.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The camera's name in URLs, on the page and in the log.
+    pub name: String,
+    /// `auto`, `pattern` or the path of a V4L2 capture device.
+    pub device: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames a second.
+    pub fps: u32,
+    /// The pixel format to ask for; `None` takes the one that costs least CPU.
+    pub format: Option<PixelFormat>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: "camera".into(),
+            device: "auto".into(),
+            width: 1280,
+            height: 720,
+            fps: 30,
+            format: None,
+        }
+    }
+}
+
+/// Why a camera gives no picture. The retry loop, the page and the status branch on it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such device.
+    #[error("open {device}: no such device; `porthole devices` lists the cameras there are")]
+    NotFound {
+        /// The device's path.
+        device: String,
+    },
+    /// Another program holds the device.
+    #[error("open {device}: busy; another program holds the camera (fuser -v {device})")]
+    Busy {
+        /// The device's path.
+        device: String,
+    },
+    /// The device went away while it was in use.
+    #[error("{device}: unplugged; plug the camera in again")]
+    Unplugged {
+        /// The device's path.
+        device: String,
+    },
+    /// The device cannot do what was asked.
+    #[error("{device}: {wish} is not supported; {offer}")]
+    Unsupported {
+        /// The device's path.
+        device: String,
+        /// What was asked for.
+        wish: String,
+        /// What the device can do instead, or where to look.
+        offer: String,
+    },
+    /// The kernel answered a call with an error.
+    #[error("{device}: {call}: {source}")]
+    Io {
+        /// The device's path.
+        device: String,
+        /// The call that failed.
+        call: &'static str,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+}
+
+/// An open camera. Dropping it stops the capture and closes the device.
+pub trait VideoSource: Send {
+    /// The shape of the pictures, as negotiated at the opening.
+    fn format(&self) -> VideoFormat;
+
+    /// What people call the source: the card's name and the device's path, or `test pattern`.
+    fn label(&self) -> &str;
+
+    /// Whether this is the built-in test pattern.
+    fn is_pattern(&self) -> bool;
+
+    /// Waits for the newest picture, `wait` at most; `None` when none came in that time.
+    fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error>;
+
+    /// Pictures lost since the opening, by place: in the driver (its ring was full) and here (stale or damaged).
+    fn dropped(&self) -> Dropped;
+}
+
+/// Pictures that a source lost since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Gaps in the driver's sequence numbers: the kernel had no free buffer.
+    pub driver: u64,
+    /// Buffers given back unread because a newer one was there already.
+    pub stale: u64,
+    /// Buffers that the driver marked as damaged, or that were too short.
+    pub damaged: u64,
+}
+
+/// Opens the source that `config.device` names. `auto` takes the first V4L2 capture device and, where there is none,
+/// the test pattern.
+///
+/// # Errors
+///
+/// As [`Error`] says; the next call may succeed, since devices come and go.
+pub fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
+    match config.device.as_str() {
+        "pattern" => Ok(Box::new(pattern::Pattern::open(config))),
+        "auto" => match v4l2::first_capture_device() {
+            Some(path) => Ok(Box::new(v4l2::Capture::open(config, &path)?)),
+            None => Ok(Box::new(pattern::Pattern::open(config))),
+        },
+        path => Ok(Box::new(v4l2::Capture::open(config, path)?)),
+    }
+}

@@ -1,0 +1,1 @@
+//! Raw pictures of every layout into I420. Pure functions.

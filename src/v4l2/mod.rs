@@ -1,0 +1,1 @@
+//! The kernel interface of V4L2, thin.
