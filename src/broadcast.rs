@@ -1,0 +1,234 @@
+//! A fan-out from one media thread to many viewers that never waits for any of them.
+//!
+//! Frames go down through [`Broadcast::publish`] to each [`Subscriber`]; what viewers want goes back up on the same
+//! handle: whether anybody is interested ([`Demand`]), and whether somebody needs a frame that decoding can begin with
+//! ([`Broadcast::request_refresh`]). What the values mean does not belong here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast;
+
+/// One end of the fan-out; a cheap handle for both sides.
+#[derive(Debug)]
+pub struct Broadcast<T> {
+    ring: broadcast::Sender<T>,
+    demand: Demand,
+    refresh: Arc<AtomicBool>,
+}
+
+impl<T> Clone for Broadcast<T> {
+    fn clone(&self) -> Self {
+        Self { ring: self.ring.clone(), demand: self.demand.clone(), refresh: self.refresh.clone() }
+    }
+}
+
+impl<T: Clone> Broadcast<T> {
+    /// A fan-out that keeps `depth` values (rounded up to a power of two) for a subscriber that lags.
+    pub fn new(depth: usize) -> Self {
+        Self { ring: broadcast::Sender::new(depth), demand: Demand::default(), refresh: Arc::default() }
+    }
+
+    /// Hands a value to every subscriber; returns at once.
+    pub fn publish(&self, value: T) {
+        // An error says only that nobody listens.
+        let _ = self.ring.send(value);
+    }
+
+    /// All values from now on. A subscriber is interested as long as it lives.
+    pub fn subscribe(&self) -> Subscriber<T> {
+        Subscriber { ring: self.ring.subscribe(), _interest: self.demand.register() }
+    }
+
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> usize {
+        self.ring.receiver_count()
+    }
+
+    /// Who is interested, subscribers included.
+    pub fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    /// Asks the producer for a value that a new reader can begin with (a key frame). Many requests become one.
+    pub fn request_refresh(&self) {
+        self.refresh.store(true, Ordering::Release);
+    }
+
+    /// Whether such a value was asked for; the producer calls it when it honours the request.
+    pub fn take_refresh_request(&self) -> bool {
+        self.refresh.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether such a value is asked for.
+    pub fn refresh_requested(&self) -> bool {
+        self.refresh.load(Ordering::Acquire)
+    }
+}
+
+/// The reading end of a [`Broadcast`].
+#[derive(Debug)]
+pub struct Subscriber<T> {
+    ring: broadcast::Receiver<T>,
+    _interest: Interest,
+}
+
+/// Why [`Subscriber::recv`] has no value.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RecvError {
+    /// The subscriber was too slow; so many values are gone for it.
+    Missed(u64),
+    /// The producer is gone.
+    Closed,
+}
+
+impl<T: Clone> Subscriber<T> {
+    /// Waits for the next value. Cancelling loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Missed`] once after falling behind, then the oldest value still kept.
+    pub async fn recv(&mut self) -> Result<T, RecvError> {
+        self.ring.recv().await.map_err(|error| match error {
+            broadcast::error::RecvError::Lagged(count) => RecvError::Missed(count),
+            broadcast::error::RecvError::Closed => RecvError::Closed,
+        })
+    }
+}
+
+/// How many are interested in a producer's output, and whether the producer shall end. The producer's thread waits on
+/// it while nobody is.
+#[derive(Debug, Clone, Default)]
+pub struct Demand(Arc<DemandInner>);
+
+#[derive(Debug, Default)]
+struct DemandInner {
+    state: Mutex<DemandState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct DemandState {
+    interested: usize,
+    /// Counts registrations, so that a retry loop sees that somebody new came.
+    arrivals: u64,
+    stopped: bool,
+}
+
+impl Demand {
+    /// Registers an interest, before a subscription or instead of one, so that the producer can warm up.
+    pub fn register(&self) -> Interest {
+        let mut state = self.lock();
+        state.interested += 1;
+        state.arrivals += 1;
+        drop(state);
+        self.0.changed.notify_all();
+        Interest(self.clone())
+    }
+
+    /// How many interests are alive.
+    pub fn interested(&self) -> usize {
+        self.lock().interested
+    }
+
+    /// Ends the producer: each wait returns at once from now on.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Whether [`Demand::stop`] was called.
+    pub fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    /// Blocks until somebody is interested (`true`) or the producer shall end (`false`).
+    pub fn wait(&self) -> bool {
+        let mut state = self.lock();
+        while state.interested == 0 && !state.stopped {
+            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.stopped
+    }
+
+    /// Blocks for `pause`, or until somebody new is interested or the producer shall end.
+    pub fn pause(&self, pause: Duration) {
+        let deadline = Instant::now() + pause;
+        let mut state = self.lock();
+        let arrivals = state.arrivals;
+        while state.arrivals == arrivals && !state.stopped {
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                return;
+            };
+            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, DemandState> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody's interest; dropping it takes it back.
+#[derive(Debug)]
+pub struct Interest(Demand);
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.interested = state.interested.saturating_sub(1);
+        drop(state);
+        self.0.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_subscriber_is_told_what_it_missed_and_the_producer_never_waits() {
+        let fan_out = Broadcast::new(4);
+        let mut slow = fan_out.subscribe();
+        for value in 0..10 {
+            fan_out.publish(value);
+        }
+        assert_eq!(slow.recv().await, Err(RecvError::Missed(6)));
+        assert_eq!(slow.recv().await, Ok(6));
+    }
+
+    #[test]
+    fn interest_is_counted_and_taken_back() {
+        let fan_out = Broadcast::<u8>::new(4);
+        let early = fan_out.demand().register();
+        let subscriber = fan_out.subscribe();
+        assert_eq!((fan_out.demand().interested(), fan_out.subscribers()), (2, 1));
+        drop((early, subscriber));
+        assert_eq!((fan_out.demand().interested(), fan_out.subscribers()), (0, 0));
+    }
+
+    #[test]
+    fn a_waiting_producer_wakes_for_interest_and_for_the_end() {
+        let demand = Demand::default();
+        let producer = std::thread::spawn({
+            let demand = demand.clone();
+            move || (demand.wait(), demand.pause(Duration::from_secs(3600)), demand.is_stopped())
+        });
+        let _interest = demand.register();
+        demand.stop();
+        let (_, (), stopped) = producer.join().expect("producer should not panic");
+        assert!(stopped);
+        assert!(!demand.wait());
+    }
+
+    #[test]
+    fn requests_for_a_refresh_become_one() {
+        let fan_out = Broadcast::<u8>::new(4);
+        fan_out.request_refresh();
+        fan_out.request_refresh();
+        assert!(fan_out.refresh_requested());
+        assert!(fan_out.take_refresh_request());
+        assert!(!fan_out.take_refresh_request());
+    }
+}

@@ -1,0 +1,266 @@
+//! Counters of what the program did, and their Prometheus text.
+//!
+//! Every place where a frame may be dropped has its label here. What is true at this moment, for people, stands in
+//! `status`.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of the latency histograms in seconds: fine below a frame's time at 60 fps, where the aims lie, coarse
+/// above.
+const LATENCY_BUCKETS: [f64; 26] = [
+    0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003, 0.0035, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.012, 0.014,
+    0.017, 0.020, 0.025, 0.033, 0.050, 0.075, 0.100, 0.200, 0.500, 1.0,
+];
+
+/// Where a frame was dropped, in the order of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Drop {
+    /// A: the driver had no free buffer.
+    Driver,
+    /// B: a newer buffer was there already.
+    Stale,
+    /// B: damaged or truncated.
+    Damaged,
+    /// C: replaced by a newer one before the encoder took it.
+    Replaced,
+    /// D: nobody watched.
+    Unwatched,
+    /// E: the viewer's task was too far behind.
+    ViewerLag,
+    /// F: the viewer waits for a key frame.
+    AwaitingKey,
+    /// G: a packet that the UDP socket did not take.
+    Socket,
+}
+
+/// The label of [`Metrics::dropped`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct At {
+    /// The place.
+    pub at: Drop,
+}
+
+/// The label of what each camera counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Camera {
+    /// The camera's name.
+    pub camera: String,
+}
+
+/// All counters; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+/// The counters themselves; [`Metrics`] derefs to them.
+#[derive(Debug)]
+pub struct Inner {
+    registry: Registry,
+    /// Pictures taken.
+    pub captured: Family<Camera, Counter>,
+    /// Pictures encoded.
+    pub encoded: Family<Camera, Counter>,
+    /// Key frames among them.
+    pub key_frames: Family<Camera, Counter>,
+    /// Pictures that the encoder or converter refused.
+    pub encode_errors: Family<Camera, Counter>,
+    /// Frames (at `Socket`: packets) dropped, by place.
+    pub dropped: Family<At, Counter>,
+    /// Cameras open now.
+    pub captures: Gauge,
+    /// Encoders alive now.
+    pub encoders: Gauge,
+    /// Time from a raw picture to its encoded form, conversion included.
+    pub encode_seconds: Histogram,
+    /// Time from a picture's capture to its last packet in the socket.
+    pub socket_seconds: Histogram,
+    /// Key frames asked for by viewers (PLI, FIR).
+    pub key_requests: Counter,
+    /// Retransmissions asked for by viewers, in packets (NACK).
+    pub nacked_packets: Counter,
+    /// Sound packets encoded.
+    pub audio_packets: Counter,
+    /// Viewers connected or connecting.
+    pub viewers: Gauge,
+    /// Viewers accepted since the start.
+    pub viewers_accepted: Counter,
+    /// Packets handed to the sockets.
+    pub packets_sent: Counter,
+    /// Bytes handed to the sockets.
+    pub bytes_sent: Counter,
+    /// Asynchronous tasks alive.
+    pub tasks: Gauge,
+    /// CPU time of the process, user and system.
+    pub cpu_seconds: Counter<f64, AtomicU64>,
+}
+
+impl std::ops::Deref for Metrics {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All counters at zero.
+    pub fn new() -> Self {
+        let mut inner = Inner {
+            registry: Registry::with_prefix("porthole"),
+            captured: Family::default(),
+            encoded: Family::default(),
+            key_frames: Family::default(),
+            encode_errors: Family::default(),
+            dropped: Family::default(),
+            captures: Gauge::default(),
+            encoders: Gauge::default(),
+            encode_seconds: Histogram::new(LATENCY_BUCKETS),
+            socket_seconds: Histogram::new(LATENCY_BUCKETS),
+            key_requests: Counter::default(),
+            nacked_packets: Counter::default(),
+            audio_packets: Counter::default(),
+            viewers: Gauge::default(),
+            viewers_accepted: Counter::default(),
+            packets_sent: Counter::default(),
+            bytes_sent: Counter::default(),
+            tasks: Gauge::default(),
+            cpu_seconds: Counter::default(),
+        };
+        inner.register();
+        Self(Arc::new(inner))
+    }
+
+    /// Counts `count` drops at a place.
+    pub fn drop_at(&self, at: Drop, count: u64) {
+        if count > 0 {
+            self.dropped.get_or_create(&At { at }).inc_by(count);
+        }
+    }
+
+    /// The OpenMetrics text of all counters.
+    pub fn text(&self) -> String {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.tasks.set(runtime.metrics().num_alive_tasks() as i64);
+        }
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let cpu = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+        self.cpu_seconds.inc_by((cpu - self.cpu_seconds.get()).max(0.0));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string should not fail");
+        text
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("frames_captured", "Pictures taken", self.captured.clone());
+        registry.register("frames_encoded", "Pictures encoded", self.encoded.clone());
+        registry.register("key_frames", "Key frames encoded", self.key_frames.clone());
+        registry.register("encode_errors", "Pictures the encoder or converter refused", self.encode_errors.clone());
+        registry.register("frames_dropped", "Frames (at Socket: packets) dropped, by place", self.dropped.clone());
+        registry.register("captures", "Cameras open now", self.captures.clone());
+        registry.register("encoders", "Encoders alive now", self.encoders.clone());
+        registry.register_with_unit(
+            "encode",
+            "Time from a raw picture to its encoded form",
+            Unit::Seconds,
+            self.encode_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "capture_to_socket",
+            "Time from a picture's capture to its last packet in the socket",
+            Unit::Seconds,
+            self.socket_seconds.clone(),
+        );
+        registry.register("key_frame_requests", "Key frames viewers asked for", self.key_requests.clone());
+        registry.register("nacked_packets", "Packets viewers asked for again", self.nacked_packets.clone());
+        registry.register("audio_packets", "Sound packets encoded", self.audio_packets.clone());
+        registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
+        registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
+        registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
+        registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
+        registry.register("tasks", "Asynchronous tasks alive", self.tasks.clone());
+        registry.register_with_unit("cpu", "CPU time of the process", Unit::Seconds, self.cpu_seconds.clone());
+    }
+}
+
+/// One more in a gauge as long as it lives.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Counted {
+    /// Counts one more in `gauge`.
+    pub fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl std::ops::Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Says when a line about a repeated fault may be logged: at most one in an interval, with the count of what was
+/// swallowed.
+#[derive(Debug)]
+pub struct DropLog {
+    interval: Duration,
+    state: Mutex<(Option<Instant>, u64)>,
+}
+
+impl DropLog {
+    /// At most one line in `interval`.
+    pub const fn every(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new((None, 0)) }
+    }
+
+    /// Counts `count` faults at `now`; the number of faults since the last line when a line is due.
+    pub fn note(&self, count: u64, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.1 += count;
+        if state.0.is_some_and(|last| now.saturating_duration_since(last) < self.interval) {
+            return None;
+        }
+        state.0 = Some(now);
+        Some(std::mem::take(&mut state.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_the_place_of_a_drop() {
+        let metrics = Metrics::new();
+        metrics.drop_at(Drop::ViewerLag, 3);
+        assert!(metrics.text().contains("porthole_frames_dropped_total{at=\"ViewerLag\"} 3"), "{}", metrics.text());
+    }
+
+    #[test]
+    fn a_log_line_is_due_once_in_an_interval_and_tells_what_was_swallowed() {
+        let log = DropLog::every(Duration::from_secs(1));
+        let start = Instant::now();
+        assert_eq!(log.note(1, start), Some(1));
+        assert_eq!(log.note(2, start + Duration::from_millis(500)), None);
+        assert_eq!(log.note(3, start + Duration::from_millis(1000)), Some(5));
+    }
+}

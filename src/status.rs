@@ -1,0 +1,123 @@
+//! What is true now, for people: the page, `/api/status`, the log and, later, LEDs and the service manager.
+//!
+//! Counters of what happened stand in `metrics`.
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// The state of a camera or a microphone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Switched off in the configuration.
+    Off,
+    /// Closed, because nobody watches.
+    #[default]
+    Idle,
+    /// Being opened.
+    Starting,
+    /// Delivering.
+    Live,
+    /// Not to be had; `fault` says why.
+    Fault,
+}
+
+/// One camera.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Camera {
+    /// Its name in URLs.
+    pub name: String,
+    /// The device as configured.
+    pub device: String,
+    /// The source in use or last used.
+    pub source: Option<String>,
+    /// Whether that is the built-in test pattern.
+    pub pattern: bool,
+    /// What it does.
+    pub state: State,
+    /// Width in pixels, as negotiated.
+    pub width: Option<u32>,
+    /// Height in pixels, as negotiated.
+    pub height: Option<u32>,
+    /// Frames a second, as negotiated.
+    pub fps: Option<f64>,
+    /// Pixel format, as negotiated.
+    pub format: Option<&'static str>,
+    /// The encoder in use.
+    pub encoder: Option<&'static str>,
+    /// Viewers of this camera.
+    pub watched: usize,
+    /// Why there is no picture.
+    pub fault: Option<String>,
+}
+
+/// The microphone.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Audio {
+    /// The device as configured.
+    pub device: String,
+    /// The source in use or last used.
+    pub source: Option<String>,
+    /// What it does.
+    pub state: State,
+    /// Why there is no sound.
+    pub fault: Option<String>,
+}
+
+/// Everything.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Status {
+    /// The cameras in the order of the configuration.
+    pub cameras: Vec<Camera>,
+    /// The microphone.
+    pub audio: Audio,
+    /// Viewers connected or connecting.
+    pub viewers: usize,
+    /// Viewers allowed at once.
+    pub max_viewers: usize,
+}
+
+/// Writes and reads the status; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Board(watch::Sender<Status>);
+
+impl Board {
+    /// Begins with `status`.
+    pub fn new(status: Status) -> Self {
+        Self(watch::Sender::new(status))
+    }
+
+    /// The status at this moment.
+    pub fn snapshot(&self) -> Status {
+        self.0.borrow().clone()
+    }
+
+    /// Follows the status.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.0.subscribe()
+    }
+
+    /// Changes the status of the camera at `index`.
+    pub fn camera(&self, index: usize, change: impl FnOnce(&mut Camera)) {
+        self.0.send_modify(|status| {
+            if let Some(camera) = status.cameras.get_mut(index) {
+                change(camera);
+            }
+        });
+    }
+
+    /// Changes the status of the microphone.
+    pub fn audio(&self, change: impl FnOnce(&mut Audio)) {
+        self.0.send_modify(|status| change(&mut status.audio));
+    }
+
+    /// Changes the number of viewers; `watched` names the camera's place for each.
+    pub fn viewers(&self, count: usize, watched: &[usize]) {
+        self.0.send_modify(|status| {
+            status.viewers = count;
+            for (index, camera) in status.cameras.iter_mut().enumerate() {
+                camera.watched = watched.iter().filter(|place| **place == index).count();
+            }
+        });
+    }
+}
