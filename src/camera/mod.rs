@@ -29,14 +29,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            name: "camera".into(),
-            device: "auto".into(),
-            width: 1280,
-            height: 720,
-            fps: 30,
-            format: None,
-        }
+        Self { name: "camera".into(), device: "auto".into(), width: 1280, height: 720, fps: 30, format: None }
     }
 }
 
@@ -60,6 +53,14 @@ pub enum Error {
     Unplugged {
         /// The device's path.
         device: String,
+    },
+    /// The device is there but gives no pictures.
+    #[error("{device}: no picture for {seconds} s; plug the camera out and in again if this stays")]
+    Silent {
+        /// The device's name.
+        device: String,
+        /// How long it has been silent.
+        seconds: u64,
     },
     /// The device cannot do what was asked.
     #[error("{device}: {wish} is not supported; {offer}")]
@@ -110,6 +111,29 @@ pub struct Dropped {
     pub stale: u64,
     /// Buffers that the driver marked as damaged, or that were too short.
     pub damaged: u64,
+}
+
+/// Whether the device that `config` names is there at all, without opening it: opening would switch the camera's light
+/// on.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn probe(config: &Config) -> Result<(), Error> {
+    match config.device.as_str() {
+        "auto" | "pattern" => Ok(()),
+        path if std::path::Path::new(path).exists() => Ok(()),
+        path => Err(Error::NotFound { device: path.into() }),
+    }
+}
+
+/// Whether the source would be the test pattern, if it were opened now.
+pub fn is_pattern(config: &Config) -> bool {
+    match config.device.as_str() {
+        "pattern" => true,
+        "auto" => v4l2::first_capture_device().is_none(),
+        _ => false,
+    }
 }
 
 /// Opens the source that `config.device` names. `auto` takes the first V4L2 capture device and, where there is none,

@@ -1,9 +1,11 @@
-//! H.264 encoders: the trait that each implements.
+//! H.264 encoders: the trait that each implements, and when a key frame is due.
 //!
-//! An encoder lives on its camera's encode thread. Who watches, and when a key frame is due, does not belong here.
+//! An encoder lives on its camera's encode thread. Who watches does not belong here.
 
+pub mod keyframe;
 mod openh264;
 
+use crate::convert;
 use crate::media::{EncodedFrame, RawFrame, VideoFormat};
 
 /// How pictures are encoded.
@@ -11,7 +13,7 @@ use crate::media::{EncodedFrame, RawFrame, VideoFormat};
 pub struct Config {
     /// Target bitrate in bit/s.
     pub bitrate: u32,
-    /// Frames from one key frame to the next when nobody asks for one, in seconds.
+    /// Time from one key frame to the next when nobody asks for one, in seconds.
     pub keyframe_interval: u32,
     /// Threads of the software encoder; 0 takes half of the cores.
     pub threads: u16,
@@ -21,4 +23,38 @@ impl Default for Config {
     fn default() -> Self {
         Self { bitrate: 2_000_000, keyframe_interval: 60, threads: 0 }
     }
+}
+
+/// Why a picture was not encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The picture is damaged or of a shape that can't be converted; the next one may be better.
+    #[error(transparent)]
+    Picture(#[from] convert::Error),
+    /// The codec refused; a new encoder may help.
+    #[error("{encoder}: {reason}")]
+    Codec {
+        /// Which encoder.
+        encoder: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// An H.264 encoder: constrained baseline, no B-frames, SPS and PPS before every IDR.
+pub trait Encoder: Send {
+    /// Encodes one picture; with `key` as an IDR.
+    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<EncodedFrame, Error>;
+
+    /// The encoder's name in the status and the log.
+    fn name(&self) -> &'static str;
+}
+
+/// Makes the encoder for pictures of `format`.
+///
+/// # Errors
+///
+/// [`Error::Codec`] when no encoder takes the format.
+pub fn open(config: &Config, format: &VideoFormat) -> Result<Box<dyn Encoder>, Error> {
+    Ok(Box::new(openh264::OpenH264::open(config, format)?))
 }

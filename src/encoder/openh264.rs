@@ -1,1 +1,166 @@
-//! openh264.
+//! The software encoder: Cisco's OpenH264, compiled in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use openh264::OpenH264API;
+use openh264::encoder::{
+    BitRate, Complexity, Encoder as Codec, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, Profile,
+    RateControlMode, UsageType,
+};
+use openh264::formats::YUVSlices;
+use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
+
+use super::{Config, Error};
+use crate::convert::{self, I420Buffer};
+use crate::media::{EncodedFrame, RawFrame, VideoFormat};
+
+/// The name in the status and in errors.
+const NAME: &str = "openh264";
+
+/// The longest slice in bytes when several threads encode: each slice then fits a packet, and the codec shares its work
+/// by slices, so that a single one would leave all threads but one idle.
+const SLICE_BYTES: u32 = 1_100;
+
+/// An OpenH264 encoder for pictures of one size.
+pub struct OpenH264 {
+    codec: Codec,
+    buffer: I420Buffer,
+    /// Length of the last access unit: the next one's allocation.
+    last_len: usize,
+}
+
+impl OpenH264 {
+    /// An encoder for pictures of `format`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Codec`] when the library refuses.
+    pub fn open(config: &Config, format: &VideoFormat) -> Result<Self, Error> {
+        let mut settings = EncoderConfig::new()
+            .usage_type(UsageType::CameraVideoRealTime)
+            .profile(Profile::Baseline)
+            .rate_control_mode(RateControlMode::Bitrate)
+            .bitrate(BitRate::from_bps(config.bitrate))
+            .max_frame_rate(FrameRate::from_hz(format.fps as f32))
+            .complexity(Complexity::Low)
+            // A skipped frame is a frozen picture; a scene change that makes an IDR costs more than it gives.
+            .skip_frames(false)
+            .scene_change_detect(false)
+            // Key frames are asked for one by one; the codec itself never makes one.
+            .intra_frame_period(IntraFramePeriod::from_num_frames(0));
+        let threads = threads(config.threads);
+        if threads > 1 {
+            settings = settings.num_threads(threads).max_slice_len(SLICE_BYTES);
+        } else {
+            settings = settings.num_threads(1);
+        }
+        let mut codec = Codec::with_api_config(OpenH264API::from_source(), settings).map_err(refused)?;
+        silence(&mut codec);
+        Ok(Self { codec, buffer: I420Buffer::default(), last_len: 4096 })
+    }
+}
+
+/// Half of the cores leaves the other half to capture, network and the rest of the board; more than four threads no
+/// longer shorten a 720p frame.
+fn threads(configured: u16) -> u16 {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 4) as u16),
+        threads => threads,
+    }
+}
+
+/// The codec writes to standard error on its own, such as the warning that the rate is hard to hold without skipped
+/// frames, which holds all the same. The wrapper's switch comes too late for what the first picture makes it say.
+fn silence(codec: &mut Codec) {
+    let mut level: std::ffi::c_int = WELS_LOG_QUIET;
+    // SAFETY: the option takes a pointer to an int that is read during the call, and may be set before the first
+    // picture. An error would mean only that the codec keeps talking.
+    unsafe {
+        codec.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, (&raw mut level).cast());
+    }
+}
+
+fn refused(error: openh264::Error) -> Error {
+    Error::Codec { encoder: NAME, reason: error.to_string() }
+}
+
+impl super::Encoder for OpenH264 {
+    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<EncodedFrame, Error> {
+        let planes = convert::to_i420(frame, &mut self.buffer)?;
+        if key {
+            self.codec.force_intra_frame();
+        }
+        let source = YUVSlices::new(
+            (planes.y, planes.u, planes.v),
+            (planes.width, planes.height),
+            (planes.y_stride, planes.uv_stride, planes.uv_stride),
+        );
+        let at = openh264::Timestamp::from_millis(milliseconds(frame.captured.since_start()));
+        let stream = self.codec.encode_at(&source, at).map_err(refused)?;
+        let mut data = Vec::with_capacity(self.last_len * 2);
+        stream.write_vec(&mut data);
+        if data.is_empty() {
+            return Err(Error::Codec { encoder: NAME, reason: "gave no picture; lower the size or the rate".into() });
+        }
+        self.last_len = data.len();
+        let key = stream.frame_type() == FrameType::IDR;
+        Ok(EncodedFrame { captured: frame.captured, key, data: Bytes::from(data) })
+    }
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::Encoder as _;
+    use crate::media::{PixelFormat, Timestamp};
+
+    fn frame(number: u64) -> RawFrame {
+        let (width, height) = (320u32, 180u32);
+        let mut data = vec![128u8; (width * height * 3 / 2) as usize];
+        for (at, luma) in data[..(width * height) as usize].iter_mut().enumerate() {
+            *luma = (at as u64 * 7 + number * 5) as u8;
+        }
+        RawFrame {
+            captured: Timestamp::from_start(Duration::from_millis(number * 33)),
+            format: VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 },
+            data: data.into(),
+        }
+    }
+
+    /// The types of the NAL units of an access unit (ITU-T H.264 table 7-1).
+    fn nal_types(data: &[u8]) -> Vec<u8> {
+        data.windows(4).filter(|w| w[..3] == [0, 0, 1]).map(|w| w[3] & 0x1f).collect()
+    }
+
+    #[test]
+    fn every_key_frame_carries_sps_and_pps_and_only_asked_frames_are_keys() {
+        for threads in [1, 2] {
+            let config = Config { bitrate: 300_000, threads, ..Config::default() };
+            let mut encoder = OpenH264::open(&config, &frame(0).format).expect("open");
+            for number in 0..40 {
+                let asked = number == 0 || number == 25;
+                let encoded = encoder.encode(&frame(number), asked).expect("encode");
+                assert_eq!(encoded.key, asked, "frame {number}");
+                let types = nal_types(&encoded.data);
+                if asked {
+                    assert_eq!(types[..3], [7, 8, 5], "frame {number}");
+                    // profile_idc 66 with constraint_set0 and constraint_set1: constrained baseline.
+                    let sps = encoded.data.windows(4).position(|w| w == [0, 0, 1, 0x67]).expect("sps");
+                    assert_eq!(encoded.data[sps + 4], 66);
+                    assert_eq!(encoded.data[sps + 5] & 0xc0, 0xc0);
+                } else {
+                    assert!(types.iter().all(|nal| *nal == 1), "frame {number}: {types:?}");
+                }
+            }
+        }
+    }
+}
