@@ -1,6 +1,27 @@
-//! HTTP.
+//! HTTP: the viewer page, signalling, status and metrics, on one listener.
+//!
+//! Routes and limits stand here; what WHEP asks for in `whep`, the embedded files in `assets`, connections in `server`.
 
-use std::net::{Ipv6Addr, SocketAddr};
+mod assets;
+mod server;
+mod whep;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Serialize;
+use warp::filters::BoxedFilter;
+use warp::http::{Response, StatusCode, header};
+use warp::{Filter as _, Rejection};
+
+pub use server::{Server, bind};
+
+use crate::metrics::Metrics;
+use crate::rtc::{Feed, Service};
+use crate::status::{self, Status};
 
 /// Where the page and the signalling endpoint are served.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,4 +34,119 @@ impl Default for Config {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)) }
     }
+}
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Context(Arc<Inner>);
+
+struct Inner {
+    service: Service,
+    feeds: Vec<Feed>,
+    board: status::Board,
+    metrics: Metrics,
+    started: Instant,
+}
+
+impl Context {
+    /// Routes to these handles. `feeds` stand in the order of the configuration.
+    pub fn new(service: Service, feeds: Vec<Feed>, board: status::Board, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner { service, feeds, board, metrics, started: Instant::now() }))
+    }
+}
+
+/// The local address of the connection that a request came in on; the server puts it beside each request.
+#[derive(Debug, Clone, Copy)]
+struct Via(IpAddr);
+
+type Answer = Response<Bytes>;
+
+/// Every route of the server.
+type Routes = BoxedFilter<(Answer,)>;
+
+fn routes(context: Context) -> Routes {
+    let with = {
+        let context = context.clone();
+        warp::any().map(move || context.clone())
+    };
+    let status = warp::path!("api" / "status").and(read()).and(with.clone()).map(|context: Context| context.status());
+    let metrics = warp::path("metrics").and(warp::path::end()).and(read()).and(with).map(|context: Context| {
+        let text = context.0.metrics.text();
+        answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
+    });
+    let health = warp::path("healthz").and(warp::path::end()).and(read()).map(|| plain(StatusCode::OK, "ok\n"));
+    assets::routes()
+        .or(whep::routes(context))
+        .unify()
+        .or(status)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(health)
+        .unify()
+        .recover(rejected)
+        .unify()
+        .boxed()
+}
+
+/// Passes `GET` and `HEAD`.
+fn read() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
+}
+
+impl Context {
+    fn status(&self) -> Answer {
+        #[derive(Serialize)]
+        struct Body {
+            version: &'static str,
+            uptime_seconds: f64,
+            #[serde(flatten)]
+            status: Status,
+        }
+        let body = Body {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.0.started.elapsed().as_secs_f64(),
+            status: self.0.board.snapshot(),
+        };
+        let body = serde_json::to_vec_pretty(&body).expect("the status should be printable as JSON");
+        answer(StatusCode::OK, "application/json", body.into())
+    }
+}
+
+fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", text.into())
+}
+
+/// An error as RFC 9457 describes it.
+fn problem(status: StatusCode, detail: &str) -> Answer {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = serde_json::json!({
+        "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
+    });
+    answer(status, "application/problem+json", body.to_string().into())
+}
+
+/// What no route took.
+async fn rejected(rejection: Rejection) -> Result<Answer, Infallible> {
+    use warp::reject::{LengthRequired, MethodNotAllowed, PayloadTooLarge};
+    let response = if rejection.is_not_found() {
+        problem(StatusCode::NOT_FOUND, "there is nothing at this address; the page is at /, signalling at /whep")
+    } else if rejection.find::<PayloadTooLarge>().is_some() {
+        problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB")
+    } else if rejection.find::<LengthRequired>().is_some() {
+        problem(StatusCode::LENGTH_REQUIRED, "send the body with a Content-Length")
+    } else if rejection.find::<MethodNotAllowed>().is_some() {
+        problem(StatusCode::METHOD_NOT_ALLOWED, "this address does not know the method")
+    } else {
+        problem(StatusCode::BAD_REQUEST, "the request could not be read")
+    };
+    Ok(response)
 }

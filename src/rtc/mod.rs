@@ -1,4 +1,36 @@
-//! WebRTC.
+//! WebRTC: who watches. Takes offers, keeps the table of sessions, ends them.
+//!
+//! It is handed subscriptions and a control handle, and knows neither cameras nor encoders; HTTP stands in `http`.
+
+mod channel;
+mod clock;
+mod ice;
+mod offer;
+mod peer;
+mod session;
+mod socket;
+mod stream;
+mod tap;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
+
+use crate::broadcast::Broadcast;
+use crate::control::Control;
+use crate::media::{AudioPacket, EncodedFrame};
+use crate::metrics::Metrics;
+use crate::status;
+
+/// How long the viewers' goodbyes may take at the stop.
+const GOODBYE: Duration = Duration::from_millis(1_000);
 
 /// What holds for all viewers.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,4 +46,244 @@ impl Default for Config {
     fn default() -> Self {
         Self { max_viewers: 20, playout_delay: (0, 0) }
     }
+}
+
+/// What a viewer of one camera is sent.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// The camera's name.
+    pub name: String,
+    /// The camera's place in the status.
+    pub index: usize,
+    /// Its pictures.
+    pub video: Broadcast<EncodedFrame>,
+    /// The sound, where there is any.
+    pub audio: Option<Broadcast<AudioPacket>>,
+}
+
+/// An accepted viewer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The session's unguessable name.
+    pub id: String,
+    /// Names the ICE session, for `If-Match`.
+    pub etag: String,
+    /// The SDP answer with all candidates.
+    pub answer: String,
+}
+
+/// Why a viewer is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The offer can't be answered.
+    #[error(transparent)]
+    Offer(#[from] offer::Refused),
+    /// There are enough viewers.
+    #[error("{0} viewers watch already, which is the limit; try again later or raise [rtc] max_viewers")]
+    Full(usize),
+    /// The program stops.
+    #[error("porthole is stopping")]
+    Stopping,
+    /// The WebRTC stack failed.
+    #[error("the offer could not be answered: {0:#}")]
+    Failed(anyhow::Error),
+}
+
+pub use offer::Refused;
+
+/// Why candidates are not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TrickleError {
+    /// There is no such session.
+    #[error("no such session; it has ended, or never was")]
+    Unknown,
+    /// The ETag is of another ICE session.
+    #[error("the entity tag is not that of the current ICE session")]
+    Stale,
+}
+
+/// The table of viewers; a cheap handle.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    metrics: Metrics,
+    board: status::Board,
+    control: Control,
+    sessions: Mutex<HashMap<String, Entry>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct Entry {
+    etag: String,
+    camera: usize,
+    end: CancellationToken,
+    /// `None` until the offer is answered.
+    connection: Option<Arc<dyn PeerConnection>>,
+}
+
+impl Service {
+    /// A table without viewers.
+    pub fn new(config: Config, metrics: Metrics, board: status::Board, control: Control) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            metrics,
+            board,
+            control,
+            sessions: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Answers an offer that came in on the local address `via`. When the caller gives up, the session ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Refusal`] says.
+    pub async fn accept(&self, feed: &Feed, offer: &str, via: IpAddr) -> Result<Accepted, Refusal> {
+        let offer = offer::parse(offer)?;
+        let inner = &self.0;
+        let (id, etag) = (random_name(), random_name());
+        let end = inner.stop.child_token();
+        let place = inner.take_place(&id, &etag, feed.index, &end)?;
+        let session = session::Session {
+            config: inner.config.clone(),
+            feed: feed.clone(),
+            offer,
+            via,
+            metrics: inner.metrics.clone(),
+            control: inner.control.clone(),
+            end,
+        };
+        let (answer, answered) = oneshot::channel();
+        let span = tracing::info_span!("viewer", id = &id[..8], camera = feed.name);
+        inner.tasks.spawn(
+            async move {
+                session.run(answer).await;
+                drop(place);
+            }
+            .instrument(span),
+        );
+        let answered = answered.await.map_err(|_| Refusal::Stopping)?.map_err(Refusal::Failed)?;
+        if let Some(entry) = inner.lock().get_mut(&id) {
+            entry.connection = Some(answered.connection);
+        }
+        Ok(Accepted { id, etag, answer: answered.sdp })
+    }
+
+    /// Adds a viewer's late candidates (`a=candidate` values) to its session. One that can't be used is left out in
+    /// silence, as the draft asks.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrickleError`] says.
+    pub async fn trickle(&self, id: &str, etag: &str, candidates: Vec<RemoteCandidate>) -> Result<(), TrickleError> {
+        let connection = {
+            let sessions = self.0.lock();
+            let entry = sessions.get(id).ok_or(TrickleError::Unknown)?;
+            if entry.etag != etag {
+                return Err(TrickleError::Stale);
+            }
+            entry.connection.clone()
+        };
+        let Some(connection) = connection else { return Ok(()) };
+        for RemoteCandidate { candidate, mid } in candidates {
+            let candidate = RTCIceCandidateInit { candidate, sdp_mid: mid, ..Default::default() };
+            if let Err(error) = connection.add_ice_candidate(candidate).await {
+                tracing::debug!("candidate not used: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the session lives.
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.lock().contains_key(id)
+    }
+
+    /// Ends a session; `false` when there is none of that name.
+    pub fn end(&self, id: &str) -> bool {
+        let Some(entry) = self.0.lock().remove(id) else { return false };
+        entry.end.cancel();
+        self.0.count();
+        true
+    }
+
+    /// Ends all sessions and waits for their goodbyes, a second at most.
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(GOODBYE, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("{} viewers did not end within {GOODBYE:?}", self.0.tasks.len());
+        }
+    }
+}
+
+/// A candidate of the viewer, as a trickle fragment names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteCandidate {
+    /// The value of `a=candidate`, with its `candidate:`.
+    pub candidate: String,
+    /// The media section it stands in.
+    pub mid: Option<String>,
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a session into the table.
+    fn take_place(
+        self: &Arc<Self>,
+        id: &str,
+        etag: &str,
+        camera: usize,
+        end: &CancellationToken,
+    ) -> Result<Place, Refusal> {
+        if self.stop.is_cancelled() {
+            return Err(Refusal::Stopping);
+        }
+        let mut sessions = self.lock();
+        if sessions.len() >= self.config.max_viewers {
+            return Err(Refusal::Full(sessions.len()));
+        }
+        sessions.insert(id.into(), Entry { etag: etag.into(), camera, end: end.clone(), connection: None });
+        drop(sessions);
+        self.metrics.viewers_accepted.inc();
+        self.count();
+        Ok(Place { inner: self.clone(), id: id.into() })
+    }
+
+    /// Publishes how many viewers there are.
+    fn count(&self) {
+        let sessions = self.lock();
+        let total = sessions.len();
+        let cameras: Vec<usize> = sessions.values().map(|entry| entry.camera).collect();
+        drop(sessions);
+        self.metrics.viewers.set(total as i64);
+        self.board.viewers(total, &cameras);
+    }
+}
+
+/// A session's place in the table; given back when the session's task ends, also by a panic.
+struct Place {
+    inner: Arc<Inner>,
+    id: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let entry = self.inner.lock().remove(&self.id);
+        drop(entry);
+        self.inner.count();
+    }
+}
+
+/// 128 random bits in hexadecimal: nobody can guess a session's name and end it.
+fn random_name() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }

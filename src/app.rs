@@ -1,0 +1,102 @@
+//! Builds every part in the right order and stops them in reverse; owns nothing else.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::control::Control;
+use crate::metrics::Metrics;
+use crate::rtc::{Feed, Service};
+use crate::status::{self, State, Status};
+use crate::{audio, http, microphone, video};
+
+/// The running program.
+pub struct App {
+    address: SocketAddr,
+    server: http::Server,
+    service: Service,
+    cameras: Vec<video::Guard>,
+    microphone: Option<microphone::Guard>,
+}
+
+impl App {
+    /// Starts everything. When it returns, the page can be reached; whether the camera works is told by the status.
+    ///
+    /// # Errors
+    ///
+    /// When the address can't be listened on, or the kernel gives no thread.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let metrics = Metrics::new();
+        let source = audio::resolve(&config.audio.device, shows_pattern(&config));
+        let board = status::Board::new(first_status(&config, source.as_deref()));
+        let listener = http::bind(config.http.listen).await?;
+        let address = listener.local_addr().context("read the listener's address")?;
+
+        let (sound, microphone) = match source {
+            Some(device) => {
+                let (sound, guard) =
+                    microphone::start(device, config.audio, &metrics, &board).context("start the microphone")?;
+                (Some(sound), Some(guard))
+            }
+            None => (None, None),
+        };
+        let mut feeds = Vec::new();
+        let mut cameras = Vec::new();
+        for (index, camera) in config.cameras.into_iter().enumerate() {
+            let name = camera.camera.name.clone();
+            let (frames, guard) =
+                video::start(camera, index, &metrics, &board).with_context(|| format!("start the camera {name}"))?;
+            feeds.push(Feed { name, index, video: frames, audio: sound.clone() });
+            cameras.push(guard);
+        }
+        let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control);
+        let context = http::Context::new(service.clone(), feeds, board, metrics);
+        let server = http::Server::start(listener, context);
+        Ok(Self { address, server, service, cameras, microphone })
+    }
+
+    /// Where the page is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, says goodbye to the viewers, and joins the media threads.
+    pub async fn stop(self) {
+        let Self { server, service, cameras, microphone, .. } = self;
+        let (served, ()) = tokio::join!(server.stop(), service.stop());
+        if let Err(error) = served {
+            tracing::error!("stop: {error:#}");
+        }
+        // The threads look up five times a second; joining them blocks.
+        let joined = tokio::task::spawn_blocking(move || drop((cameras, microphone))).await;
+        if let Err(error) = joined {
+            tracing::error!("stop the media threads: {error}");
+        }
+    }
+}
+
+/// Whether the first camera will show the test pattern, as far as that can be told without opening it.
+fn shows_pattern(config: &Config) -> bool {
+    config.cameras.first().is_some_and(|camera| crate::camera::is_pattern(&camera.camera))
+}
+
+fn first_status(config: &Config, sound: Option<&str>) -> Status {
+    let cameras = config.cameras.iter().map(|camera| status::Camera {
+        name: camera.camera.name.clone(),
+        device: camera.camera.device.clone(),
+        pattern: crate::camera::is_pattern(&camera.camera),
+        ..Default::default()
+    });
+    Status {
+        cameras: cameras.collect(),
+        audio: status::Audio {
+            device: config.audio.device.clone(),
+            source: sound.map(Into::into),
+            state: if sound.is_some() { State::Idle } else { State::Off },
+            fault: None,
+        },
+        viewers: 0,
+        max_viewers: config.rtc.max_viewers,
+    }
+}

@@ -1,0 +1,54 @@
+//! The files of `web/`, embedded in the binary, so that the page works where there is nothing but the board.
+
+use bytes::Bytes;
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderValue, StatusCode, header};
+
+use super::{Answer, answer, read};
+
+/// A file: its path below `/`, its media type and its content.
+type Asset = (&'static str, &'static str, &'static [u8]);
+
+macro_rules! assets {
+    ($($path:literal: $media_type:literal from $file:literal),* $(,)?) => {
+        &[$(($path, $media_type, include_bytes!(concat!("../../web/", $file)).as_slice())),*]
+    };
+}
+
+/// Every file of the page.
+const ASSETS: &[Asset] = assets![
+    "": "text/html; charset=utf-8" from "index.html",
+    "viewer.css": "text/css; charset=utf-8" from "viewer.css",
+    "viewer.js": "text/javascript; charset=utf-8" from "viewer.js",
+    "whep.js": "text/javascript; charset=utf-8" from "whep.js",
+];
+
+/// The page loads nothing from elsewhere and may not be framed by another site.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+
+/// The page and its files.
+pub fn routes() -> BoxedFilter<(Answer,)> {
+    let mut routes: Option<BoxedFilter<(Answer,)>> = None;
+    for asset in ASSETS {
+        let (path, ..) = *asset;
+        let at = if path.is_empty() { warp::any().boxed() } else { warp::path(path).boxed() };
+        let route = at.and(warp::path::end()).and(read()).map(|| file(asset)).boxed();
+        routes = Some(match routes {
+            Some(routes) => routes.or(route).unify().boxed(),
+            None => route,
+        });
+    }
+    routes.expect("the page should have files")
+}
+
+fn file((_, media_type, content): &'static Asset) -> Answer {
+    let mut response = answer(StatusCode::OK, media_type, Bytes::from_static(content));
+    let headers = response.headers_mut();
+    // An updated board must not be watched with yesterday's page.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}

@@ -1,0 +1,209 @@
+//! Signalling as draft-ietf-wish-whep and RFC 9725 describe it: POST an offer, PATCH candidates, DELETE the session.
+//!
+//! Connections and their resources belong to `rtc`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::{Answer, Context, Via, answer, plain, problem};
+use crate::rtc::{Feed, Refusal, Refused, RemoteCandidate, TrickleError};
+use crate::status::State;
+
+/// The longest offer or fragment. A browser's offer has 6 KiB.
+const MAX_BODY: u64 = 64 * 1024;
+
+/// How long a POST waits for a camera in fault: somebody's interest makes the camera be tried at once, and a camera that
+/// was plugged in meanwhile is found in this time.
+const SECOND_CHANCE: Duration = Duration::from_secs(2);
+
+/// After how many seconds a refused viewer may try again (`Retry-After`).
+const RETRY_AFTER: &str = "5";
+
+const SDP: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// `POST /whep`, `POST /whep/{camera}`, `PATCH` and `DELETE /whep/session/{id}`.
+pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
+    let with = warp::any().map(move || context.clone());
+    let body = warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
+    let via = warp::ext::get::<Via>();
+    let headers = warp::header::headers_cloned();
+    let first = warp::path("whep").and(warp::path::end()).map(|| None).boxed();
+    let named = warp::path!("whep" / String).map(Some).boxed();
+    let session = warp::path!("whep" / "session" / String).boxed();
+    let offer = first.or(named).unify().and(warp::post()).and(headers).and(body).and(via).and(with.clone()).then(
+        |camera: Option<String>, headers: HeaderMap, body: Bytes, via: Via, context: Context| async move {
+            context.offer(camera.as_deref(), &headers, &body, via).await
+        },
+    );
+    let patch = session.clone().and(warp::patch()).and(headers).and(body).and(with.clone()).then(
+        |id: String, headers: HeaderMap, body: Bytes, context: Context| async move {
+            context.patch(&id, &headers, &body).await
+        },
+    );
+    let delete = session.and(warp::delete()).and(with).map(|id: String, context: Context| context.delete(&id));
+    offer.or(patch).unify().or(delete).unify().boxed()
+}
+
+impl Context {
+    async fn offer(&self, camera: Option<&str>, headers: &HeaderMap, body: &Bytes, via: Via) -> Answer {
+        if media_type(headers) != SDP {
+            return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the offer with Content-Type: application/sdp");
+        }
+        let Ok(sdp) = std::str::from_utf8(body) else {
+            return problem(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8");
+        };
+        let feeds = &self.0.feeds;
+        let found = match camera {
+            None => feeds.first(),
+            Some(name) => feeds.iter().find(|feed| feed.name == name),
+        };
+        let Some(feed) = found else {
+            let names: Vec<&str> = feeds.iter().map(|feed| feed.name.as_str()).collect();
+            let detail =
+                format!("no camera is called {:?}; there are: {}", camera.unwrap_or_default(), names.join(", "));
+            return problem(StatusCode::NOT_FOUND, &detail);
+        };
+        if let Some(fault) = self.fault(feed).await {
+            return retry_later(problem(StatusCode::CONFLICT, &format!("camera {}: {fault}", feed.name)));
+        }
+        match self.0.service.accept(feed, sdp, via.0).await {
+            Ok(accepted) => {
+                let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
+                // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
+                let location = match camera {
+                    None => format!("whep/session/{}", accepted.id),
+                    Some(_) => format!("session/{}", accepted.id),
+                };
+                set(&mut response, header::LOCATION, &location);
+                set(&mut response, header::ETAG, &format!("\"{}\"", accepted.etag));
+                set(&mut response, HeaderName::from_static("accept-patch"), FRAGMENT);
+                response
+            }
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    /// Why the camera has no picture, after a second chance.
+    async fn fault(&self, feed: &Feed) -> Option<String> {
+        let mut status = self.0.board.watch();
+        let in_fault = |status: &crate::status::Status| {
+            status.cameras.get(feed.index).is_some_and(|camera| camera.state == State::Fault)
+        };
+        if !in_fault(&status.borrow()) {
+            return None;
+        }
+        let _interest = feed.video.demand().register();
+        status.mark_unchanged();
+        let _ = tokio::time::timeout(SECOND_CHANCE, status.wait_for(|status| !in_fault(status))).await;
+        let status = status.borrow();
+        let camera = status.cameras.get(feed.index).filter(|camera| camera.state == State::Fault)?;
+        Some(camera.fault.clone().unwrap_or_default())
+    }
+
+    async fn patch(&self, id: &str, headers: &HeaderMap, body: &Bytes) -> Answer {
+        if !self.0.service.contains(id) {
+            return problem(StatusCode::NOT_FOUND, &TrickleError::Unknown.to_string());
+        }
+        if media_type(headers) != FRAGMENT {
+            let detail = "send candidates with Content-Type: application/trickle-ice-sdpfrag";
+            return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+        }
+        let Some(etag) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else {
+            return problem(StatusCode::PRECONDITION_REQUIRED, "send If-Match with the ETag of the answer");
+        };
+        let Some(candidates) = std::str::from_utf8(body).ok().and_then(fragment) else {
+            return problem(StatusCode::BAD_REQUEST, "the body is no SDP fragment (RFC 8840 section 9)");
+        };
+        match self.0.service.trickle(id, etag.trim_matches('"'), candidates).await {
+            Ok(()) => no_content(),
+            Err(error @ TrickleError::Unknown) => problem(StatusCode::NOT_FOUND, &error.to_string()),
+            Err(error @ TrickleError::Stale) => problem(StatusCode::PRECONDITION_FAILED, &error.to_string()),
+        }
+    }
+
+    fn delete(&self, id: &str) -> Answer {
+        if self.0.service.end(id) {
+            plain(StatusCode::OK, "")
+        } else {
+            problem(StatusCode::NOT_FOUND, &TrickleError::Unknown.to_string())
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    let status = match refusal {
+        Refusal::Offer(Refused::Malformed(_)) => StatusCode::BAD_REQUEST,
+        Refusal::Offer(Refused::NotAcceptable(_)) => StatusCode::NOT_ACCEPTABLE,
+        Refusal::Full(_) | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Failed(_) => {
+            tracing::error!("{refusal}");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    let response = problem(status, &refusal.to_string());
+    if status == StatusCode::SERVICE_UNAVAILABLE { retry_later(response) } else { response }
+}
+
+/// The candidates of a trickle fragment; `None` when it is none (RFC 8840 section 9).
+fn fragment(text: &str) -> Option<Vec<RemoteCandidate>> {
+    let mut mid = None;
+    let mut candidates = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let (kind, value) = line.split_once('=')?;
+        if !matches!(kind, "a" | "m" | "c" | "v" | "o" | "s" | "t") {
+            return None;
+        }
+        if let Some(value) = line.strip_prefix("a=mid:") {
+            mid = Some(value.trim().to_owned());
+        } else if value.starts_with("candidate:") {
+            candidates.push(RemoteCandidate { candidate: value.trim().to_owned(), mid: mid.clone() });
+        }
+    }
+    Some(candidates)
+}
+
+/// The media type without its parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn no_content() -> Answer {
+    let mut response = plain(StatusCode::NO_CONTENT, "");
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
+}
+
+fn retry_later(mut response: Answer) -> Answer {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response
+}
+
+fn set(response: &mut Answer, name: HeaderName, value: &str) {
+    let value = HeaderValue::from_str(value).expect("names made of hexadecimal digits should be header values");
+    response.headers_mut().insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_gives_candidates_with_their_section() {
+        let text = "a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=video 9 RTP/AVP 0\r\na=mid:1\r\n\
+                    a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n";
+        let expected = RemoteCandidate {
+            candidate: "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host".into(),
+            mid: Some("1".into()),
+        };
+        assert_eq!(fragment(text), Some(vec![expected]));
+        assert_eq!(fragment(""), Some(vec![]));
+        assert_eq!(fragment("<html>"), None);
+        assert_eq!(fragment("x=1"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! The data channel `control` of one viewer: messages in, answers out.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
+
+use crate::command;
+use crate::control::Control;
+use crate::media::Timestamp;
+
+/// The label of the channel that carries commands; others are ignored.
+const LABEL: &str = "control";
+
+/// Serves the channel until it closes. Its close is the one sign that a browser gives at once when its user leaves, so
+/// it ends the session; when the session ends first, the viewer is told.
+pub async fn serve(channel: Arc<dyn DataChannel>, control: Control, end: CancellationToken) {
+    match channel.label().await {
+        Ok(label) if label == LABEL => {}
+        label => {
+            tracing::debug!("data channel {label:?} ignored");
+            return;
+        }
+    }
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = end.cancelled() => {
+                let goodbye = command::event("session.end", &json!({ "reason": "closed by the board" }));
+                let _ = channel.send_text(&goodbye).await;
+                return;
+            }
+            event = channel.poll() => event,
+        };
+        match event {
+            Some(DataChannelEvent::OnMessage(message)) => {
+                let received = Timestamp::now();
+                let answer = match std::str::from_utf8(&message.data) {
+                    Ok(text) => control.answer(text, received),
+                    Err(_) => control.answer("", received),
+                };
+                if let Err(error) = channel.send_text(&answer).await {
+                    tracing::debug!("answer on the data channel: {error}");
+                }
+            }
+            Some(DataChannelEvent::OnClose) | None => {
+                end.cancel();
+                return;
+            }
+            Some(_) => {}
+        }
+    }
+}

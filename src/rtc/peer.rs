@@ -1,0 +1,120 @@
+//! The peer connection of one viewer: codecs, header extensions, interceptors, time limits and sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, Registry, SettingEngineBuilder,
+    Slot, register_default_interceptors,
+};
+
+use super::clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
+use super::socket::MeasuredRuntime;
+use super::tap::{self, Tap};
+use crate::metrics::Metrics;
+
+/// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
+pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+
+/// Header extension with the limits of the receiver's playout delay (webrtc.org, playout-delay).
+pub const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+
+/// Without a sign of life (RFC 7675 consent) for this long a viewer counts as interrupted.
+const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
+
+/// Interrupted for this much longer it is gone: together well below the 30 s within which its resources must be free.
+const FAILED_AFTER: Duration = Duration::from_secs(10);
+
+/// Keep-alive interval; a NAT forgets a UDP mapping after 30 s at the earliest (RFC 4787 section 4.3).
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// Between two rounds of connectivity checks (Ta of RFC 8445 section 14.2, 5 ms at least). The stack's own 200 ms would
+/// be most of the time to the first picture.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Checks of one candidate pair before it is given up: 12 s of them, because a viewer's firewall opens only when its own
+/// checks, delayed by trickled candidates, go out.
+const CHECKS: u16 = 600;
+
+/// The H.264 format offered to every viewer: constrained baseline, packetization mode 1 (RFC 6184 section 8.1). Firefox
+/// takes none but exactly these parameters.
+pub fn h264() -> RTCRtpCodec {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_H264.into(),
+        clock_rate: VIDEO_RATE,
+        channels: 0,
+        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".into(),
+        rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
+    }
+}
+
+/// The Opus format offered to every viewer (RFC 7587 section 7).
+pub fn opus() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.into(),
+        clock_rate: AUDIO_RATE,
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1;stereo=1".into(),
+        rtcp_feedback: vec![],
+    }
+}
+
+fn rtx() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: "video/rtx".into(),
+        clock_rate: VIDEO_RATE,
+        channels: 0,
+        sdp_fmtp_line: "apt=102".into(),
+        rtcp_feedback: vec![],
+    }
+}
+
+/// A connection that listens on `addresses`.
+///
+/// # Errors
+///
+/// When no address can be bound, or the stack refuses a setting.
+pub async fn connect(
+    addresses: Vec<SocketAddr>,
+    tap: Tap,
+    video: RtpClock,
+    metrics: Metrics,
+    handler: Arc<dyn PeerConnectionEventHandler>,
+) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
+    let mut media = MediaEngine::default();
+    let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type, ..Default::default() };
+    media.register_codec(codec(opus(), 111), RtpCodecKind::Audio)?;
+    media.register_codec(codec(h264(), 102), RtpCodecKind::Video)?;
+    media.register_codec(codec(rtx(), 103), RtpCodecKind::Video)?;
+    for (uri, kind) in [
+        (PLAYOUT_DELAY, RtpCodecKind::Video),
+        (ABS_CAPTURE_TIME, RtpCodecKind::Video),
+        (ABS_CAPTURE_TIME, RtpCodecKind::Audio),
+    ] {
+        media.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.into() }, kind, None)?;
+    }
+    let interceptors = register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(tap::SLOT), tap);
+    let settings = SettingEngineBuilder::new()
+        // Resolving browsers' .local names costs a socket a viewer; the browser reaches our candidates anyway.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEP_ALIVE))
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS))
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_media_engine(media)
+        .with_interceptor_registry(interceptors)
+        .with_setting_engine(settings)
+        .with_handler(handler)
+        .with_runtime(Arc::new(MeasuredRuntime { video, metrics }))
+        .with_udp_addrs(addresses)
+        .build()
+        .await?;
+    Ok(Arc::new(connection))
+}

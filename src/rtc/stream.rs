@@ -1,0 +1,156 @@
+//! The RTP stream of one track to one viewer: packets with capture-time timestamps and header extensions.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::rtp::codec::h264::H264Payloader;
+use rtc::rtp::header::Header;
+use rtc::rtp::packetizer::Payloader as _;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
+};
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::PeerConnection;
+use webrtc::rtp_transceiver::RtpSender;
+
+use super::clock::RtpClock;
+use super::peer::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
+use crate::media::Timestamp;
+
+/// The largest payload of a packet in bytes: with RTP header, extensions and SRTP tag it stays below 1200 bytes, which
+/// passes every path that IPv6 (RFC 8200 section 5) and common tunnels allow.
+const MAX_PAYLOAD: usize = 1_140;
+
+/// The one media stream and the tracks in it, as `a=msid` names them.
+const STREAM_ID: &str = "porthole";
+
+/// One track of one viewer.
+pub struct RtpStream {
+    track: Arc<TrackLocalStaticRTP>,
+    sender: Arc<dyn RtpSender>,
+    clock: RtpClock,
+    sequence: u16,
+    negotiated: Option<Negotiated>,
+}
+
+/// What the answer settled.
+struct Negotiated {
+    payload_type: u8,
+    capture_time_id: Option<u8>,
+    playout_delay_id: Option<u8>,
+}
+
+impl RtpStream {
+    /// Adds a sending track to the connection. The remote description must stand already: the header extensions' ids
+    /// are taken from it.
+    pub async fn add(
+        connection: &dyn PeerConnection,
+        kind: RtpCodecKind,
+        codec: RTCRtpCodec,
+        clock: RtpClock,
+    ) -> Result<Self, webrtc::error::Error> {
+        let id = if kind == RtpCodecKind::Video { "video" } else { "audio" };
+        let rtx = (kind == RtpCodecKind::Video).then(|| RTCRtpRtxParameters { ssrc: rand::random() });
+        let coding = RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(clock.ssrc), rtx, ..Default::default() },
+            codec,
+            ..Default::default()
+        };
+        let track = MediaStreamTrack::new(STREAM_ID.into(), id.into(), id.into(), kind, vec![coding]);
+        let track = Arc::new(TrackLocalStaticRTP::new(track));
+        let sender = connection.add_track(track.clone()).await?;
+        Ok(Self { track, sender, clock, sequence: rand::random(), negotiated: None })
+    }
+
+    /// Sends an H.264 access unit in Annex B form. `playout_delay` is the header extension's value.
+    pub async fn send_video(
+        &mut self,
+        captured: Timestamp,
+        access_unit: &Bytes,
+        playout_delay: &Bytes,
+    ) -> Result<(), webrtc::error::Error> {
+        let payloads = H264Payloader::default().payload(MAX_PAYLOAD, access_unit)?;
+        let last = payloads.len().saturating_sub(1);
+        for (at, payload) in payloads.into_iter().enumerate() {
+            let delay = (at == 0).then_some(playout_delay);
+            self.send(captured, payload, at == 0, delay, at == last).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends an Opus packet; `gap` marks the first one after a silence (RFC 3551 section 4.1).
+    pub async fn send_audio(
+        &mut self,
+        captured: Timestamp,
+        packet: Bytes,
+        gap: bool,
+    ) -> Result<(), webrtc::error::Error> {
+        self.send(captured, packet, true, None, gap).await
+    }
+
+    async fn send(
+        &mut self,
+        captured: Timestamp,
+        payload: Bytes,
+        first: bool,
+        playout_delay: Option<&Bytes>,
+        marker: bool,
+    ) -> Result<(), webrtc::error::Error> {
+        if self.negotiated.is_none() {
+            self.negotiated = Some(self.negotiate().await?);
+        }
+        let Some(negotiated) = &self.negotiated else { return Ok(()) };
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = Header {
+            version: 2,
+            payload_type: negotiated.payload_type,
+            ssrc: self.clock.ssrc,
+            sequence_number: self.sequence,
+            timestamp: self.clock.timestamp(captured),
+            marker,
+            ..Default::default()
+        };
+        if let Some(id) = negotiated.capture_time_id.filter(|_| first) {
+            header.set_extension(id, Bytes::copy_from_slice(&captured.ntp().to_be_bytes()))?;
+        }
+        if let (Some(id), Some(delay)) = (negotiated.playout_delay_id, playout_delay) {
+            header.set_extension(id, delay.clone())?;
+        }
+        self.track.write_rtp(rtc::rtp::Packet { header, payload }).await
+    }
+
+    /// The viewer's own payload type and extension ids.
+    async fn negotiate(&self) -> Result<Negotiated, webrtc::error::Error> {
+        let parameters = self.sender.get_parameters().await?.rtp_parameters;
+        let id = |uri: &str| {
+            let extension = parameters.header_extensions.iter().find(|extension| extension.uri == uri)?;
+            u8::try_from(extension.id).ok()
+        };
+        let codec = parameters.codecs.first().ok_or(webrtc::error::Error::ErrCodecNotFound)?;
+        Ok(Negotiated {
+            payload_type: codec.payload_type,
+            capture_time_id: id(ABS_CAPTURE_TIME),
+            playout_delay_id: id(PLAYOUT_DELAY),
+        })
+    }
+}
+
+/// The value of the `playout-delay` header extension: 12 bits for the least and 12 for the most delay, each in units of
+/// 10 ms.
+pub fn playout_delay((least, most): (u16, u16)) -> Bytes {
+    let value = (u32::from(least / 10) << 12) | u32::from(most / 10) & 0xfff;
+    Bytes::copy_from_slice(&value.to_be_bytes()[1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_playout_delay_is_two_times_twelve_bits() {
+        assert_eq!(playout_delay((0, 0))[..], [0, 0, 0]);
+        assert_eq!(playout_delay((100, 40_950))[..], [0x00, 0xaf, 0xff]);
+    }
+}

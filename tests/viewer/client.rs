@@ -1,0 +1,469 @@
+//! A viewer for tests: negotiates by WHEP, receives, repairs and decodes what the program sends.
+//!
+//! It shares the WebRTC stack with the program but none of the program's own code, except the reader of the test
+//! pattern's block code. The page in a real browser is tested in `tests/page`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use openh264::decoder::Decoder;
+use openh264::formats::YUVSource as _;
+use porthole::camera::code::{self, Code};
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtp::codec::h264::H264Packet;
+use rtc::rtp::packetizer::Depacketizer as _;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use tokio::sync::{mpsc, watch};
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
+    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, register_default_interceptors,
+};
+
+/// Packets that may arrive late before one is given up: 0.5 s of a 2 Mbit/s stream, enough for a retransmission.
+const REORDER: usize = 120;
+
+/// How a viewer behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The page's address, with a slash at the end.
+    pub base: String,
+    /// The camera to watch; the first one when there is none.
+    pub camera: Option<String>,
+    /// Whether pictures and sound are decoded.
+    pub decode: bool,
+}
+
+impl Options {
+    /// Watches the first camera of the page at `base`, decoding.
+    pub fn new(base: &str) -> Self {
+        Self { base: base.into(), camera: None, decode: true }
+    }
+}
+
+/// What a viewer sees and hears.
+#[derive(Debug)]
+pub enum Event {
+    /// The connection stands.
+    Connected,
+    /// A whole access unit came in.
+    Frame(Frame),
+    /// So many packets were given up as lost.
+    Lost(usize),
+    /// 20 ms of sound.
+    Sound(Sound),
+    /// A message on the control channel.
+    Message(String),
+    /// The connection or its control channel ended.
+    Ended,
+}
+
+/// An access unit.
+#[derive(Debug)]
+pub struct Frame {
+    /// Its RTP timestamp.
+    pub timestamp: u32,
+    /// Whether it holds an IDR.
+    pub key: bool,
+    /// When its last packet was there.
+    pub arrived: Instant,
+    /// The `abs-capture-time` of its first packet, as an NTP timestamp.
+    pub capture_ntp: Option<u64>,
+    /// The `playout-delay` of its first packet.
+    pub playout_delay: Option<Bytes>,
+    /// The decoded picture.
+    pub picture: Option<Picture>,
+}
+
+/// A decoded picture in I420 without padding.
+#[derive(Debug)]
+pub struct Picture {
+    pub width: usize,
+    pub height: usize,
+    pub y: Vec<u8>,
+    pub u: Vec<u8>,
+    pub v: Vec<u8>,
+    /// The test pattern's block code, if it holds one.
+    pub code: Option<Code>,
+    /// Tenths of a millisecond since the Unix epoch when it was decoded.
+    pub decoded: u64,
+}
+
+/// A decoded Opus packet.
+#[derive(Debug)]
+pub struct Sound {
+    /// Its RTP timestamp.
+    pub timestamp: u32,
+    /// Interleaved stereo at 48 kHz.
+    pub samples: Vec<i16>,
+}
+
+/// A running viewer.
+pub struct Viewer {
+    /// What it sees and hears.
+    pub events: mpsc::UnboundedReceiver<Event>,
+    /// When the offer was posted.
+    pub posted: Instant,
+    /// The WHEP session.
+    pub session: String,
+    /// The answer.
+    pub answer: String,
+    connection: Arc<dyn PeerConnection>,
+    control: Arc<dyn DataChannel>,
+    video: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
+}
+
+struct Handler {
+    events: mpsc::UnboundedSender<Event>,
+    gathered: watch::Sender<bool>,
+    video: watch::Sender<Option<Arc<dyn TrackRemote>>>,
+    decode: bool,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.gathered.send_replace(true);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let event = match state {
+            RTCPeerConnectionState::Connected => Event::Connected,
+            RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => Event::Ended,
+            _ => return,
+        };
+        let _ = self.events.send(event);
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        let (events, decode) = (self.events.clone(), self.decode);
+        if track.kind().await == RtpCodecKind::Video {
+            self.video.send_replace(Some(track.clone()));
+            tokio::spawn(receive_video(track, events, decode));
+        } else {
+            tokio::spawn(receive_audio(track, events, decode));
+        }
+    }
+}
+
+impl Viewer {
+    /// Posts an offer and sets the answer; frames come when the connection stands.
+    pub async fn connect(options: &Options) -> Result<Self> {
+        let (events, incoming) = mpsc::unbounded_channel();
+        let (gathered, mut done) = watch::channel(false);
+        let (video, video_track) = watch::channel(None);
+        let handler = Handler { events: events.clone(), gathered, video, decode: options.decode };
+        let host = host_of(&options.base)?;
+        let connection = open(&host, handler).await?;
+        for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
+            let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
+            connection.add_transceiver_from_kind(kind, Some(init)).await?;
+        }
+        let control = connection.create_data_channel("control", None).await?;
+        tokio::spawn(receive_messages(control.clone(), events));
+        let offer = connection.create_offer(None).await?;
+        connection.set_local_description(offer).await?;
+        tokio::time::timeout(Duration::from_secs(5), done.wait_for(|done| *done)).await.context("gather")??;
+        let offer = connection.local_description().await.context("no local description")?.sdp;
+
+        let path = options.camera.as_ref().map_or("whep".into(), |camera| format!("whep/{camera}"));
+        let url = format!("{}{path}", options.base);
+        let posted = Instant::now();
+        let response = request("POST", &url, &[("content-type", "application/sdp")], offer).await?;
+        if response.status != 201 {
+            bail!("POST {url}: {} {}", response.status, response.body);
+        }
+        let location = response.header("location").context("no Location")?;
+        let base = url.rsplit_once('/').context("no path")?.0;
+        let session = format!("{base}/{location}");
+        connection.set_remote_description(RTCSessionDescription::answer(response.body.clone())?).await?;
+        Ok(Self { events: incoming, posted, session, answer: response.body, connection, control, video: video_track })
+    }
+
+    /// The next event within `limit`.
+    pub async fn event(&mut self, limit: Duration) -> Result<Event> {
+        let event = tokio::time::timeout(limit, self.events.recv()).await;
+        event.with_context(|| format!("no event within {limit:?}"))?.context("the viewer has ended")
+    }
+
+    /// The next frame within `limit`; other events are passed over.
+    pub async fn frame(&mut self, limit: Duration) -> Result<Frame> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Event::Frame(frame) = self.event(deadline.saturating_duration_since(Instant::now())).await? {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// Waits for an event that `wanted` accepts.
+    pub async fn until(&mut self, limit: Duration, mut wanted: impl FnMut(&Event) -> bool) -> Result<Event> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let event = self.event(deadline.saturating_duration_since(Instant::now())).await?;
+            if wanted(&event) {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Asks for a key frame (PLI).
+    pub async fn request_key_frame(&self) -> Result<()> {
+        let track = self.video.borrow().clone().context("no video track yet")?;
+        let media_ssrc = *track.ssrcs().await.first().context("no ssrc")?;
+        track.write_rtcp(vec![Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc })]).await?;
+        Ok(())
+    }
+
+    /// Sends a message on the control channel.
+    pub async fn send(&self, message: &str) -> Result<()> {
+        Ok(self.control.send_text(message).await?)
+    }
+
+    /// Closes the connection as a browser does when its page is left.
+    pub async fn leave(self) -> Result<()> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// Ends the session over HTTP, then closes the connection.
+    pub async fn delete(self) -> Result<u16> {
+        let response = request("DELETE", &self.session, &[], String::new()).await?;
+        self.connection.close().await?;
+        Ok(response.status)
+    }
+}
+
+/// The program's address decides which of ours it can reach.
+fn host_of(base: &str) -> Result<std::net::SocketAddr> {
+    let authority = base.trim_start_matches("http://").split('/').next().unwrap_or_default();
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect(authority).with_context(|| format!("reach {authority}"))?;
+    Ok(std::net::SocketAddr::new(socket.local_addr()?.ip(), 0))
+}
+
+async fn open(local: &std::net::SocketAddr, handler: Handler) -> Result<Arc<dyn PeerConnection>> {
+    let mut media = MediaEngine::default();
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
+    let h264 = RTCRtpCodec {
+        mime_type: "video/H264".into(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".into(),
+        rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
+    };
+    let opus = RTCRtpCodec {
+        mime_type: "audio/opus".into(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1".into(),
+        rtcp_feedback: vec![],
+    };
+    let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type, ..Default::default() };
+    media.register_codec(codec(h264, 109), RtpCodecKind::Video)?;
+    media.register_codec(codec(opus, 96), RtpCodecKind::Audio)?;
+    for name in ["abs-capture-time", "playout-delay"] {
+        let uri = format!("http://www.webrtc.org/experiments/rtp-hdrext/{name}");
+        media.register_header_extension(RTCRtpHeaderExtensionCapability { uri }, RtpCodecKind::Video, None)?;
+    }
+    let interceptors = register_default_interceptors(Registry::new(), &mut media)?;
+    let settings = SettingEngineBuilder::new()
+        .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(600))
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_media_engine(media)
+        .with_interceptor_registry(interceptors)
+        .with_setting_engine(settings)
+        .with_handler(Arc::new(handler))
+        .with_udp_addrs(vec![*local])
+        .build()
+        .await?;
+    Ok(Arc::new(connection))
+}
+
+async fn receive_messages(channel: Arc<dyn DataChannel>, events: mpsc::UnboundedSender<Event>) {
+    while let Some(event) = channel.poll().await {
+        let event = match event {
+            DataChannelEvent::OnMessage(message) => Event::Message(String::from_utf8_lossy(&message.data).into_owned()),
+            DataChannelEvent::OnClose => Event::Ended,
+            _ => continue,
+        };
+        let _ = events.send(event);
+    }
+}
+
+async fn receive_video(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
+    let mut decoder = decode.then(|| Decoder::new().expect("decoder"));
+    let mut waiting: BTreeMap<u64, rtc::rtp::Packet> = BTreeMap::new();
+    let mut next: Option<u64> = None;
+    let mut unit = Unit::default();
+    while let Some(event) = track.poll().await {
+        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
+        let sequence = extend(packet.header.sequence_number, next.unwrap_or(0x1_0000));
+        let expected = *next.get_or_insert(sequence);
+        if sequence < expected {
+            continue;
+        }
+        waiting.insert(sequence, packet);
+        if waiting.len() > REORDER {
+            let first = *waiting.keys().next().expect("packets wait");
+            let lost = (first - next.expect("a packet came in")) as usize;
+            let _ = events.send(Event::Lost(lost));
+            unit = Unit { broken: true, ..Default::default() };
+            next = Some(first);
+        }
+        while let Some(packet) = next.and_then(|at| waiting.remove(&at)) {
+            next = next.map(|at| at + 1);
+            if let Some(frame) = unit.add(&packet, decoder.as_mut()) {
+                let _ = events.send(Event::Frame(frame));
+            }
+        }
+    }
+}
+
+/// The 64-bit form of a 16-bit sequence number nearest to `near`.
+fn extend(sequence: u16, near: u64) -> u64 {
+    let delta = sequence.wrapping_sub(near as u16) as i16;
+    near.saturating_add_signed(delta.into())
+}
+
+/// An access unit under assembly.
+#[derive(Default)]
+struct Unit {
+    data: Vec<u8>,
+    packets: H264Packet,
+    capture_ntp: Option<u64>,
+    playout_delay: Option<Bytes>,
+    /// Its beginning was lost.
+    broken: bool,
+}
+
+impl Unit {
+    fn add(&mut self, packet: &rtc::rtp::Packet, decoder: Option<&mut Decoder>) -> Option<Frame> {
+        for extension in &packet.header.extensions {
+            match extension.payload.len() {
+                8 | 16 => {
+                    let first = extension.payload.first_chunk().copied();
+                    self.capture_ntp = self.capture_ntp.or(first.map(u64::from_be_bytes));
+                }
+                3 if packet.header.timestamp != 0 => self.playout_delay = Some(extension.payload.clone()),
+                _ => {}
+            }
+        }
+        match self.packets.depacketize(&packet.payload) {
+            Ok(part) => self.data.extend_from_slice(&part),
+            Err(_) => self.broken = true,
+        }
+        if !packet.header.marker {
+            return None;
+        }
+        let arrived = Instant::now();
+        let unit = std::mem::take(self);
+        if unit.broken || unit.data.is_empty() {
+            return None;
+        }
+        let key = unit.data.windows(4).any(|window| window[..3] == [0, 0, 1] && window[3] & 0x1f == 5);
+        let picture = decoder.and_then(|decoder| picture(decoder, &unit.data));
+        Some(Frame {
+            timestamp: packet.header.timestamp,
+            key,
+            arrived,
+            capture_ntp: unit.capture_ntp,
+            playout_delay: unit.playout_delay,
+            picture,
+        })
+    }
+}
+
+fn picture(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Picture> {
+    let yuv = decoder.decode(access_unit).ok()??;
+    let (width, height) = yuv.dimensions();
+    let (y_stride, u_stride, v_stride) = yuv.strides();
+    let tight = |plane: &[u8], stride: usize, width: usize, height: usize| -> Vec<u8> {
+        plane.chunks(stride).take(height).flat_map(|line| &line[..width]).copied().collect()
+    };
+    let y = tight(yuv.y(), y_stride, width, height);
+    let code = code::read(&y, width, height, width);
+    Some(Picture {
+        width,
+        height,
+        code,
+        u: tight(yuv.u(), u_stride, width / 2, height / 2),
+        v: tight(yuv.v(), v_stride, width / 2, height / 2),
+        y,
+        decoded: unix_tenths(),
+    })
+}
+
+/// Tenths of a millisecond since the Unix epoch, as the block code counts.
+pub fn unix_tenths() -> u64 {
+    (SystemTime::now().duration_since(UNIX_EPOCH).expect("clock").as_micros() / 100) as u64
+}
+
+async fn receive_audio(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
+    let mut decoder = opus::Decoder::new(48_000, opus::Channels::Stereo).expect("decoder");
+    while let Some(event) = track.poll().await {
+        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
+        if packet.payload.is_empty() {
+            continue;
+        }
+        let mut samples = vec![0i16; 5_760 * 2];
+        let count = if decode { decoder.decode(&packet.payload, &mut samples, false).unwrap_or(0) } else { 0 };
+        samples.truncate(count * 2);
+        let _ = events.send(Event::Sound(Sound { timestamp: packet.header.timestamp, samples }));
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Makes an HTTP request; every status is an answer.
+pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<Answer> {
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let url = url.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(15)))
+            .build()
+            .into();
+        let mut response = if body.is_empty() && request.method_ref().is_some_and(|method| method != "POST") {
+            agent.run(request.body(())?)
+        } else {
+            agent.run(request.body(body)?)
+        }
+        .with_context(|| url)?;
+        let headers = response.headers().iter();
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers: headers.map(|(key, value)| (key.to_string(), value.to_str().unwrap_or("").into())).collect(),
+            body: response.body_mut().read_to_string()?,
+        })
+    })
+    .await?
+}

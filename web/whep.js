@@ -1,0 +1,504 @@
+/**
+ * A WHEP viewer: one live session with a camera, signalled over HTTP (draft-ietf-wish-whep).
+ *
+ * Stands alone, so that other pages can use it: it imports nothing and touches no document. What a page shows, when it
+ * tries again and what goes over the data channel do not belong here.
+ *
+ *     const session = new WhepSession('https://board.example/whep');
+ *     session.addEventListener('end', ({ error }) => console.log(error.message));
+ *     video.srcObject = session.stream;
+ *     await session.connect();
+ */
+
+/** How long the board may take to answer the offer. It gathers its addresses meanwhile, which takes well below 1 s. */
+const ANSWER_TIMEOUT_MS = 10_000;
+
+/** How long ICE and DTLS may take once the answer is here. Lost first packets are repeated several times within it. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/**
+ * How long a broken connection may take to heal itself. Browsers say "disconnected" after some 5 s without a sign of
+ * life and "failed" much later (up to 30 s); a new session is there sooner than that.
+ */
+const HEAL_TIMEOUT_MS = 3_000;
+
+/** RTP header extensions wanted beyond those that browsers offer by themselves: when a picture was taken, and how long to hold it. */
+const EXTENSIONS = [
+  'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time',
+  'http://www.webrtc.org/experiments/rtp-hdrext/playout-delay',
+];
+
+/**
+ * @typedef {'new' | 'connecting' | 'connected' | 'interrupted' | 'closed'} SessionState
+ * `interrupted`: nothing comes at the moment; it heals within seconds or the session ends.
+ *
+ * @typedef {'unreachable' | 'timeout' | 'refused' | 'browser' | 'no-path' | 'lost' | 'ended' | 'closed'} Failure
+ * - `unreachable`: no answer to the HTTP request
+ * - `timeout`: the HTTP request was taken, but not answered in time
+ * - `refused`: an HTTP error; `status`, `detail` and `retryAfter` say more
+ * - `browser`: this browser cannot do what is needed
+ * - `no-path`: the answer came, the media connection did not
+ * - `lost`: the media connection broke
+ * - `ended`: the board ended the session
+ * - `closed`: `close()` was called
+ *
+ * @typedef {object} Options
+ * @property {Record<string, string>} [headers] More headers for each request, such as Authorization.
+ * @property {RTCIceServer[]} [iceServers] STUN and TURN servers; none are needed in a local network.
+ *
+ * @typedef {object} Timing Moments of `performance.now()`, null until they have passed.
+ * @property {number | null} posted The offer was sent.
+ * @property {number | null} answered The answer has come.
+ * @property {number | null} connected Media can flow.
+ */
+
+/** Why a session did not come about, or ended. */
+export class WhepError extends Error {
+  /**
+   * @param {Failure} failure
+   * @param {string} message
+   * @param {{status?: number, detail?: string, retryAfter?: number, addresses?: string[]}} [more]
+   */
+  constructor(failure, message, more = {}) {
+    super(message);
+    this.name = 'WhepError';
+    /** @type {Failure} */
+    this.failure = failure;
+    /** The HTTP status, 0 when there was none. */
+    this.status = more.status ?? 0;
+    /** What the board said about it, in words; may be empty. */
+    this.detail = more.detail ?? '';
+    /** After how many milliseconds the board wants to be asked again, 0 when it did not say. */
+    this.retryAfter = more.retryAfter ?? 0;
+    /** The media addresses that the board had offered. @type {string[]} */
+    this.addresses = more.addresses ?? [];
+  }
+}
+
+/** The end of a session that had been connected. It comes once, and not after `close()`. */
+export class EndEvent extends Event {
+  /** @param {WhepError} error */
+  constructor(error) {
+    super('end');
+    this.error = error;
+  }
+}
+
+/**
+ * One session, from the offer to the end; to connect again, make a new one.
+ *
+ * Events: `state` when `state` has changed, `end` (an EndEvent) when a connected session ended by itself.
+ */
+export class WhepSession extends EventTarget {
+  /** @type {SessionState} */
+  #state = 'new';
+  /** @type {URL} */
+  #endpoint;
+  /** @type {Options} */
+  #options;
+  /** @type {RTCPeerConnection | null} */
+  #peer = null;
+  /** @type {RTCDataChannel | null} */
+  #channel = null;
+  /** @type {URL | null} */
+  #location = null;
+  #etag = '';
+  /** @type {Candidates | null} */
+  #candidates = null;
+  /** @type {Timing} */
+  #timing = { posted: null, answered: null, connected: null };
+  /** @type {string[]} */
+  #addresses = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {{resolve: () => void, reject: (error: WhepError) => void} | null} */
+  #connecting = null;
+
+  /** Video and audio of the board, in one stream, filled as the tracks arrive. */
+  stream = new MediaStream();
+
+  /**
+   * @param {string | URL} endpoint Where to POST the offer; absolute, or relative to this page.
+   * @param {Options} [options]
+   */
+  constructor(endpoint, options = {}) {
+    super();
+    this.#endpoint = new URL(endpoint, globalThis.document?.baseURI ?? globalThis.location?.href);
+    this.#options = options;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** The peer connection, for statistics. Null before `connect()`. */
+  get peer() {
+    return this.#peer;
+  }
+
+  /** The data channel `control`, ordered and reliable. Null before `connect()`. */
+  get channel() {
+    return this.#channel;
+  }
+
+  /** @returns {Readonly<Timing>} */
+  get timing() {
+    return this.#timing;
+  }
+
+  /**
+   * Resolves when media can flow.
+   * @returns {Promise<void>} Rejects with a WhepError.
+   */
+  connect() {
+    if (this.#state !== 'new') {
+      return Promise.reject(new WhepError('closed', 'this session was used before; make a new one'));
+    }
+    return new Promise((resolve, reject) => {
+      this.#connecting = { resolve, reject };
+      this.#become('connecting');
+      this.#signal().catch((error) => {
+        this.#end(error instanceof WhepError ? error : new WhepError('browser', String(error?.message ?? error)));
+      });
+    });
+  }
+
+  /**
+   * Ends the session here and on the board. May be called at any time, also while the page is being left.
+   * @returns {Promise<void>} Resolves when the board has been told, or could not be told.
+   */
+  close() {
+    if (this.#state === 'closed') return Promise.resolve();
+    return this.#end(new WhepError('closed', 'closed by the viewer'));
+  }
+
+  /** Offer out, answer in. Nothing is awaited before the POST that is not needed for it: the wait for the picture begins here. */
+  async #signal() {
+    const peer = this.#openPeer();
+    const candidates = new Candidates(peer, (fragment) => this.#trickle(fragment));
+    this.#candidates = candidates;
+    await peer.setLocalDescription(withExtensions(await peer.createOffer()));
+    const offer = peer.localDescription?.sdp ?? '';
+
+    const response = await this.#post(offer);
+    const answer = await response.text();
+    this.#etag = response.headers.get('ETag') ?? '';
+    const location = response.headers.get('Location');
+    if (location) this.#location = new URL(location, response.url || this.#endpoint);
+    if (this.#state === 'closed') {
+      // Hung up while the offer was under way: the board must not keep what nobody watches.
+      await this.#delete();
+      return;
+    }
+    this.#timing.answered = performance.now();
+    this.#addresses = addressesOf(answer);
+    this.#timer = setTimeout(() => this.#end(this.#noPath()), CONNECT_TIMEOUT_MS);
+    await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+    // From DTLS's own goodbye a clean end is known at once, also when the data channel never opened.
+    peer.sctp?.transport.addEventListener('statechange', () => {
+      if (peer.sctp?.transport.state === 'closed') this.#end(new WhepError('ended', 'the board ended the session'));
+    });
+    if (this.#location && this.#etag) candidates.start(offer);
+  }
+
+  /** @returns {RTCPeerConnection} */
+  #openPeer() {
+    const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers ?? [] });
+    this.#peer = peer;
+    for (const kind of ['video', 'audio']) {
+      const { receiver } = wantExtensions(peer.addTransceiver(kind, { direction: 'recvonly' }));
+      playAtOnce(receiver);
+    }
+    this.#channel = peer.createDataChannel('control', { ordered: true });
+    this.#channel.addEventListener('close', () => this.#end(new WhepError('ended', 'the board ended the session')));
+    peer.addEventListener('track', ({ track }) => this.stream.addTrack(track));
+    peer.addEventListener('connectionstatechange', () => this.#follow(peer.connectionState));
+    return peer;
+  }
+
+  /** @param {RTCPeerConnectionState} state */
+  #follow(state) {
+    if (state === 'connected') {
+      clearTimeout(this.#timer);
+      this.#timing.connected ??= performance.now();
+      this.#become('connected');
+      this.#connecting?.resolve();
+      this.#connecting = null;
+    } else if (state === 'disconnected' && this.#state === 'connected') {
+      this.#become('interrupted');
+      this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection broke')), HEAL_TIMEOUT_MS);
+    } else if (state === 'failed') {
+      this.#end(this.#connecting ? this.#noPath() : new WhepError('lost', 'the connection broke'));
+    }
+  }
+
+  #noPath() {
+    return new WhepError('no-path', 'no media connection came about', { addresses: this.#addresses });
+  }
+
+  /**
+   * @param {string} offer
+   * @returns {Promise<Response>}
+   */
+  async #post(offer) {
+    this.#timing.posted = performance.now();
+    const late = new AbortController();
+    this.#timer = setTimeout(() => late.abort(), ANSWER_TIMEOUT_MS);
+    let response;
+    try {
+      response = await fetch(this.#endpoint, {
+        method: 'POST',
+        headers: { ...this.#options.headers, 'Content-Type': 'application/sdp' },
+        body: offer,
+        signal: late.signal,
+      });
+    } catch (cause) {
+      if (late.signal.aborted) throw new WhepError('timeout', `no answer within ${ANSWER_TIMEOUT_MS / 1000} s`);
+      throw new WhepError('unreachable', `POST ${this.#endpoint}: ${cause instanceof Error ? cause.message : cause}`);
+    } finally {
+      clearTimeout(this.#timer);
+    }
+    if (response.status !== 201) throw await refusal(response);
+    return response;
+  }
+
+  /**
+   * Late candidates of this browser. The board can do without them (it learns the address from the first packet), so
+   * an answer other than success only ends the sending.
+   * @param {string} fragment
+   * @returns {Promise<boolean>} Whether to go on.
+   */
+  async #trickle(fragment) {
+    if (!this.#location || this.#state === 'closed') return false;
+    try {
+      const response = await fetch(this.#location, {
+        method: 'PATCH',
+        headers: {
+          ...this.#options.headers,
+          'Content-Type': 'application/trickle-ice-sdpfrag',
+          'If-Match': this.#etag,
+        },
+        body: fragment,
+      });
+      return response.ok;
+    } catch {
+      return false;
+    }
+  }
+
+  async #delete() {
+    const location = this.#location;
+    this.#location = null;
+    if (!location) return;
+    try {
+      // keepalive: the request outlives the page that is being left.
+      await fetch(location, { method: 'DELETE', headers: { ...this.#options.headers }, keepalive: true });
+    } catch {
+      // The board is away or has ended the session itself; it notices a silent viewer without this request.
+    }
+  }
+
+  /**
+   * @param {WhepError} error
+   * @returns {Promise<void>} Resolves when the board has been told.
+   */
+  #end(error) {
+    if (this.#state === 'closed') return Promise.resolve();
+    const connecting = this.#connecting;
+    this.#connecting = null;
+    clearTimeout(this.#timer);
+    this.#become('closed');
+    this.#candidates?.stop();
+    const told = this.#delete();
+    this.#peer?.close();
+    if (connecting) connecting.reject(error);
+    else if (error.failure !== 'closed') this.dispatchEvent(new EndEvent(error));
+    return told;
+  }
+
+  /** @param {SessionState} state */
+  #become(state) {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.dispatchEvent(new Event('state'));
+  }
+}
+
+/** This browser's candidates on their way to the board: at most one request at a time, the next takes all that came meanwhile. */
+class Candidates {
+  /** @type {RTCIceCandidate[]} */
+  #waiting = [];
+  #complete = false;
+  #started = false;
+  #busy = false;
+  #stopped = false;
+
+  /**
+   * @param {RTCPeerConnection} peer
+   * @param {(fragment: string) => Promise<boolean>} send
+   */
+  constructor(peer, send) {
+    this.peer = peer;
+    this.send = send;
+    peer.addEventListener('icecandidate', ({ candidate }) => {
+      if (candidate?.candidate) this.#waiting.push(candidate);
+      else if (candidate === null) this.#complete = true;
+      this.#flush();
+    });
+  }
+
+  /**
+   * Begins to send; candidates that the offer held already are left out.
+   * @param {string} offer
+   */
+  start(offer) {
+    this.#waiting = this.#waiting.filter((candidate) => !offer.includes(candidate.candidate));
+    this.#started = true;
+    this.#flush();
+  }
+
+  stop() {
+    this.#stopped = true;
+  }
+
+  async #flush() {
+    if (!this.#started || this.#busy || this.#stopped) return;
+    const description = this.peer.localDescription?.sdp ?? '';
+    // Everything is bundled on the first section's transport; the other sections' candidates lead nowhere.
+    const mid = value(description, 'a=mid:') ?? '0';
+    const lines = this.#waiting.filter((candidate) => (candidate.sdpMid ?? mid) === mid);
+    this.#waiting = [];
+    const end = this.#complete;
+    this.#complete = false;
+    if (lines.length === 0 && !end) return;
+    this.#busy = true;
+    const go = await this.send(fragmentOf(description, mid, lines, end));
+    this.#busy = false;
+    if (go) this.#flush();
+    else this.#stopped = true;
+  }
+}
+
+/**
+ * An SDP fragment with candidates (RFC 8840 section 9).
+ * @param {string} description
+ * @param {string} mid
+ * @param {RTCIceCandidate[]} candidates
+ * @param {boolean} end Whether no more will come.
+ */
+function fragmentOf(description, mid, candidates, end) {
+  const media = value(description, 'm=') ?? 'video 9 UDP/TLS/RTP/SAVPF 0';
+  return [
+    `a=ice-ufrag:${value(description, 'a=ice-ufrag:')}`,
+    `a=ice-pwd:${value(description, 'a=ice-pwd:')}`,
+    `m=${media}`,
+    `a=mid:${mid}`,
+    ...candidates.map(({ candidate }) => `a=${candidate}`),
+    ...(end ? ['a=end-of-candidates'] : []),
+    '',
+  ].join('\r\n');
+}
+
+/**
+ * What follows the first `start` at the beginning of a line.
+ * @param {string} sdp
+ * @param {string} start
+ */
+function value(sdp, start) {
+  const line = sdp.split(/\r?\n/).find((line) => line.startsWith(start));
+  return line?.slice(start.length);
+}
+
+/**
+ * The addresses in an answer, as `udp 192.0.2.1:5000`.
+ * @param {string} sdp
+ */
+function addressesOf(sdp) {
+  const found = [...sdp.matchAll(/^a=candidate:\S+ 1 (\S+) \d+ (\S+) (\d+) typ/gm)];
+  const texts = found.map(([, protocol, address, port]) =>
+    `${protocol.toLowerCase()} ${address.includes(':') ? `[${address}]` : address}:${port}`);
+  return [...new Set(texts)];
+}
+
+/**
+ * Asks for the header extensions that are off by default, where the browser has the call for it (Chromium 117 and later).
+ * @param {RTCRtpTransceiver} transceiver
+ */
+function wantExtensions(transceiver) {
+  const can = /** @type {any} */ (transceiver);
+  if (can.getHeaderExtensionsToNegotiate && can.setHeaderExtensionsToNegotiate) {
+    const wanted = can.getHeaderExtensionsToNegotiate();
+    for (const extension of wanted) {
+      if (EXTENSIONS.includes(extension.uri)) extension.direction = 'sendrecv';
+    }
+    can.setHeaderExtensionsToNegotiate(wanted);
+  }
+  return transceiver;
+}
+
+/**
+ * Writes the wanted header extensions into the video section of an offer. Older Chromium has no call for it, but honours
+ * the edit; Firefox would take back an extension that it does not know, and Safari ignores it, so neither is asked.
+ * @param {RTCSessionDescriptionInit} offer
+ * @returns {RTCSessionDescriptionInit}
+ */
+function withExtensions(offer) {
+  const sdp = offer.sdp ?? '';
+  const chromium = 'chrome' in globalThis;
+  if (!chromium || sdp.includes(EXTENSIONS[0])) return offer;
+  const taken = new Set([...sdp.matchAll(/^a=extmap:(\d+)/gm)].map(([, id]) => Number(id)));
+  const lines = [];
+  for (const uri of EXTENSIONS) {
+    if (sdp.includes(uri)) continue;
+    // Ids above 14 need two-byte headers (RFC 8285 section 4.2), which not everybody writes.
+    const id = [...Array(14).keys()].map((n) => n + 1).find((n) => !taken.has(n));
+    if (!id) break;
+    taken.add(id);
+    lines.push(`a=extmap:${id} ${uri}\r\n`);
+  }
+  return { type: offer.type, sdp: sdp.replace(/^(m=video [^]*?)(?=a=recvonly)/m, `$1${lines.join('')}`) };
+}
+
+/**
+ * As little waiting before display as the network allows.
+ * @param {RTCRtpReceiver} receiver
+ */
+function playAtOnce(receiver) {
+  const can = /** @type {any} */ (receiver);
+  if ('jitterBufferTarget' in can) can.jitterBufferTarget = 0;
+  else if ('playoutDelayHint' in can) can.playoutDelayHint = 0;
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<WhepError>}
+ */
+async function refusal(response) {
+  const text = (await response.text().catch(() => '')).trim();
+  let detail = '';
+  if (/json/.test(response.headers.get('Content-Type') ?? '')) {
+    try {
+      const problem = JSON.parse(text);
+      detail = String(problem.detail ?? problem.title ?? '');
+    } catch {
+      // A body that is not what its type says has nothing to tell.
+    }
+  }
+  const retryAfter = milliseconds(response.headers.get('Retry-After'));
+  return new WhepError('refused', `${response.status} ${response.statusText}: ${detail}`, {
+    status: response.status,
+    detail,
+    retryAfter,
+  });
+}
+
+/**
+ * The Retry-After header (RFC 9110 section 10.2.3) as a span.
+ * @param {string | null} header
+ */
+function milliseconds(header) {
+  if (!header) return 0;
+  const seconds = Number(header);
+  const span = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
+  return Math.max(0, span || 0);
+}
