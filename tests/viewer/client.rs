@@ -115,6 +115,8 @@ pub struct Viewer {
     pub session: String,
     /// The answer.
     pub answer: String,
+    /// The answer's entity tag.
+    pub etag: String,
     connection: Arc<dyn PeerConnection>,
     control: Arc<dyn DataChannel>,
     video: watch::Receiver<Option<Arc<dyn TrackRemote>>>,

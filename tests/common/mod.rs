@@ -1,0 +1,211 @@
+//! What the integration tests share: the program as a process on a free port, and a viewer.
+
+#[path = "../viewer/client.rs"]
+pub mod client;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+pub use client::{Event, Frame, Options, Viewer, request};
+
+/// Longer than anything that works takes, on a machine that is busy with other tests.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A small test picture and a tone: what most tests need.
+pub const SMALL: &str = r#"
+[http]
+listen = "127.0.0.1:0"
+[[camera]]
+device = "pattern"
+width = 320
+height = 180
+fps = 30
+bitrate = 300000
+[audio]
+device = "tone"
+"#;
+
+/// The running program; killed when dropped.
+pub struct Porthole {
+    child: Child,
+    /// The page's address, with a slash at the end.
+    pub base: String,
+    log: std::thread::JoinHandle<String>,
+}
+
+impl Porthole {
+    /// Starts the program with a configuration and waits until it says where the page is.
+    pub fn start(config: &str) -> Result<Self> {
+        let mut child = command(config)?.spawn().context("start porthole")?;
+        let mut stderr = child.stderr.take().context("no stderr")?;
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+        let Some(line) = lines.next() else {
+            let _ = child.wait();
+            bail!("porthole printed no address: {}", log.join().unwrap_or_default());
+        };
+        let base = line?.trim().to_owned();
+        // Whoever prints on must not be blocked by a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Self { child, base, log })
+    }
+
+    /// Runs the program with a configuration with which it can't start; its exit code and what it said.
+    pub fn fail(config: &str) -> Result<(Option<i32>, String)> {
+        let output = command(config)?.output().context("run porthole")?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    /// `/api/status`.
+    pub async fn status(&self) -> Result<serde_json::Value> {
+        let answer = request("GET", &format!("{}api/status", self.base), &[], String::new()).await?;
+        Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    /// The sum of all series of a metric.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let answer = request("GET", &format!("{}metrics", self.base), &[], String::new()).await?;
+        let series = answer.body.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest.strip_prefix('{').map_or(rest.strip_prefix(' '), |labels| Some(labels.split_once("} ")?.1));
+            value?.parse::<f64>().ok()
+        });
+        let values: Vec<f64> = series.collect();
+        if values.is_empty() && !answer.body.contains(name.trim_end_matches("_total")) {
+            bail!("no metric {name} in\n{}", answer.body);
+        }
+        Ok(values.iter().sum())
+    }
+
+    /// Waits until the status satisfies a condition.
+    pub async fn until_status(&self, what: &str, met: impl Fn(&serde_json::Value) -> bool) -> Result<serde_json::Value> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let status = self.status().await?;
+            if met(&status) {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("{what} did not come true within {LIMIT:?}: {status:#}");
+            }
+        }
+    }
+
+    /// Waits until a metric satisfies a condition.
+    pub async fn until_metric(&self, name: &str, met: impl Fn(f64) -> bool) -> Result<f64> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let value = self.metric(name).await?;
+            if met(value) {
+                return Ok(value);
+            }
+            if Instant::now() > deadline {
+                bail!("{name} stayed at {value} for {LIMIT:?}");
+            }
+        }
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        signal(self.pid(), name)
+    }
+
+    /// Waits for the end: exit code, how long it took, and the log.
+    pub fn wait(mut self) -> Result<(Option<i32>, Duration, String)> {
+        let started = Instant::now();
+        let status = self.child.wait()?;
+        let took = started.elapsed();
+        let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new));
+        Ok((status.code(), took, log.join().unwrap_or_default()))
+    }
+
+    /// Memory in use, in bytes (`VmRSS`).
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.split_whitespace().next().context("no value")?.parse::<u64>()? * 1024)
+    }
+
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
+    /// Threads.
+    pub fn threads(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/task", self.pid()))?.count())
+    }
+
+    /// CPU time used so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        // SAFETY: sysconf reads a constant of the system.
+        let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as u64;
+        Ok(Duration::from_millis(ticks * 1000 / per_second))
+    }
+}
+
+impl Drop for Porthole {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, name: &str) -> Result<()> {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status()?;
+    anyhow::ensure!(status.success(), "kill -{name} {pid}: {status}");
+    Ok(())
+}
+
+fn command(config: &str) -> Result<Command> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("{}-{}.toml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
+    command.args(["run", "--config"]).arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(command)
+}
+
+/// The tests' viewer as a process of its own.
+pub fn viewer_process(base: &str, arguments: &[&str]) -> Result<Child> {
+    let deps = std::env::current_exe()?;
+    let target = deps.parent().and_then(|deps| deps.parent()).context("no target directory")?;
+    let program = target.join("examples/viewer");
+    let child = Command::new(&program).arg(base).args(arguments).stdout(Stdio::piped()).spawn();
+    child.with_context(|| format!("start {}; build it with cargo build --example viewer", program.display()))
+}
+
+/// The frame numbers of the next `count` pictures.
+pub async fn numbers(viewer: &mut Viewer, count: usize) -> Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        let frame = viewer.frame(LIMIT).await?;
+        let picture = frame.picture.context("a frame was not decoded")?;
+        numbers.push(picture.code.context("a picture has no readable code")?.frame);
+    }
+    Ok(numbers)
+}
+
+/// The middle of a list of durations.
+pub fn median(mut values: Vec<Duration>) -> Duration {
+    values.sort_unstable();
+    values[values.len() / 2]
+}

@@ -1,0 +1,115 @@
+//! Coming and going: nothing is left behind, nothing runs while nobody watches, and the program ends cleanly.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer, viewer_process};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_viewers_leave_nothing_behind() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    // One viewer stays, so that the camera's own coming and going is not counted.
+    let mut staying = Viewer::connect(&Options { decode: false, ..Options::new(&porthole.base) }).await?;
+    staying.frame(LIMIT).await?;
+    let mut before = None;
+    for number in 0..240 {
+        if number == 40 {
+            before = Some(settled(&porthole).await?);
+        }
+        let mut viewer = Viewer::connect(&Options { decode: false, ..Options::new(&porthole.base) }).await?;
+        viewer.frame(LIMIT).await?;
+        if number % 2 == 0 {
+            ensure!(viewer.delete().await? == 200);
+        } else {
+            viewer.leave().await?;
+        }
+        while staying.events.try_recv().is_ok() {}
+    }
+    let (tasks, descriptors, threads, memory) = before.context("not measured")?;
+    let after = settled(&porthole).await?;
+    ensure!((after.0, after.1, after.2) == (tasks, descriptors, threads), "before {before:?}, after {after:?}");
+    ensure!(after.3 <= memory + memory / 20, "memory grew from {memory} to {} bytes", after.3);
+    Ok(())
+}
+
+/// Tasks, descriptors, threads and memory when one viewer is left. The pool of threads for blocking calls breathes, so
+/// the other threads are counted by waiting for the number to repeat.
+async fn settled(porthole: &Porthole) -> Result<(u64, usize, usize, u64)> {
+    porthole.until_status("one viewer is left", |status| status["viewers"] == 1).await?;
+    let deadline = Instant::now() + LIMIT;
+    let mut last = (0, 0, 0);
+    let mut same = 0;
+    while same < 20 {
+        ensure!(Instant::now() < deadline, "tasks and descriptors do not settle: {last:?}");
+        let tasks = porthole.metric("porthole_tasks").await? as u64;
+        let now = (tasks, porthole.descriptors()?, porthole.threads()?);
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    Ok((last.0, last.1, last.2, porthole.memory()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_watching_costs_nothing() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    viewer.frame(LIMIT).await?;
+    viewer.leave().await?;
+    porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
+    porthole.until_metric("porthole_captures", |open| open == 0.0).await?;
+    let captured = porthole.metric("porthole_frames_captured_total").await?;
+    let before = porthole.cpu()?;
+    let measuring = tokio::time::Instant::now() + Duration::from_secs(10);
+    tokio::time::timeout_at(measuring, std::future::pending::<()>()).await.expect_err("the window should pass");
+    let used = porthole.cpu()? - before;
+    ensure!(used < Duration::from_millis(50), "{used:?} of CPU in 10 s");
+    ensure!(porthole.metric("porthole_frames_captured_total").await? == captured);
+    ensure!(porthole.metric("porthole_encoders").await? == 0.0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_vanishes_without_a_word_is_gone_within_30_s() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let descriptors = porthole.descriptors()?;
+    let mut gone = viewer_process(&porthole.base, &["--no-decode"])?;
+    porthole.until_status("the viewer is there", |status| status["viewers"] == 1).await?;
+    porthole.until_metric("porthole_packets_sent_total", |packets| packets > 100.0).await?;
+    gone.kill()?;
+    gone.wait()?;
+    let vanished = Instant::now();
+    porthole.until_status("the viewer is gone", |status| status["viewers"] == 0).await?;
+    ensure!(vanished.elapsed() < Duration::from_secs(30), "gone after {:?}", vanished.elapsed());
+    porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
+    porthole.until_metric("porthole_viewers", |viewers| viewers == 0.0).await?;
+    ensure!(porthole.descriptors()? <= descriptors + 1, "descriptors left: {}", porthole.descriptors()?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_with_a_goodbye_and_frees_the_port() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let base = porthole.base.clone();
+    let mut viewers = Vec::new();
+    for _ in 0..3 {
+        let mut viewer = Viewer::connect(&Options::new(&base)).await?;
+        viewer.frame(LIMIT).await?;
+        viewers.push(viewer);
+    }
+    porthole.signal("TERM")?;
+    let (code, took, log) = tokio::task::spawn_blocking(|| porthole.wait()).await??;
+    ensure!(code == Some(0), "exit code {code:?}: {log}");
+    ensure!(took < Duration::from_secs(2), "took {took:?}");
+    for mut viewer in viewers {
+        viewer
+            .until(LIMIT, |event| matches!(event, Event::Message(text) if text.contains("session.end")))
+            .await
+            .context("no goodbye")?;
+        viewer.until(LIMIT, |event| matches!(event, Event::Ended)).await.context("no end")?;
+    }
+    let address = base.trim_start_matches("http://").trim_end_matches('/');
+    std::net::TcpListener::bind(address).with_context(|| format!("{address} is still taken"))?;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! The main job against the whole program: pictures and sound arrive whole, in step and at once, for one viewer and
+//! for ten.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer, median, numbers, signal, viewer_process};
+
+/// Consecutive numbers: no frame lost, none twice.
+fn consecutive(numbers: &[u32]) -> bool {
+    numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_decodes_every_frame_from_a_key_frame_on() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let first = viewer.frame(LIMIT).await?;
+    ensure!(first.key, "the first frame is no key frame");
+    let picture = first.picture.context("the first frame was not decoded")?;
+    ensure!((picture.width, picture.height) == (320, 180));
+    ensure!(first.playout_delay.as_deref() == Some(&[0, 0, 0]), "playout-delay: {:?}", first.playout_delay);
+    let ntp = first.capture_ntp.context("no abs-capture-time")?;
+    let unix = (ntp >> 32) as f64 - 2_208_988_800.0 + (ntp & 0xffff_ffff) as f64 / 4_294_967_296.0;
+    let code = picture.code.context("no code in the first picture")?;
+    ensure!((unix - code.captured as f64 / 1e4).abs() < 0.000_3, "abs-capture-time {unix}, code {}", code.captured);
+    let numbers = numbers(&mut viewer, 90).await?;
+    ensure!(numbers[0] == code.frame.wrapping_add(1) && consecutive(&numbers), "{} then {numbers:?}", code.frame);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtp_timestamps_follow_the_capture_clock() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let mut pairs = Vec::new();
+    while pairs.len() < 60 {
+        let frame = viewer.frame(LIMIT).await?;
+        let code = frame.picture.and_then(|picture| picture.code).context("no code")?;
+        pairs.push((frame.timestamp, code.captured));
+    }
+    for pair in pairs.windows(2) {
+        let ticks = f64::from(pair[1].0.wrapping_sub(pair[0].0));
+        let tenths = (pair[1].1 - pair[0].1) as f64;
+        // The code counts tenths of a millisecond: 9 ticks of 90 kHz.
+        ensure!((ticks - tenths * 9.0).abs() <= 10.0, "{ticks} ticks in {tenths} tenths of a millisecond");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_hears_the_tone() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let (mut samples, mut stamps) = (Vec::new(), Vec::new());
+    while stamps.len() < 75 {
+        if let Event::Sound(sound) = viewer.event(LIMIT).await? {
+            stamps.push(sound.timestamp);
+            samples.extend(sound.samples.chunks(2).map(|pair| f64::from(pair[0])));
+        }
+    }
+    ensure!(stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 960), "{stamps:?}");
+    // The share of the power at 440 Hz in the second half, past the codec's start.
+    let half = &samples[samples.len() / 2..];
+    let (mut real, mut imaginary, mut power) = (0.0, 0.0, 0.0);
+    for (at, sample) in half.iter().enumerate() {
+        let phase = std::f64::consts::TAU * 440.0 * at as f64 / 48_000.0;
+        real += sample * phase.cos();
+        imaginary += sample * phase.sin();
+        power += sample * sample;
+    }
+    let share = 2.0 * (real * real + imaginary * imaginary) / (half.len() as f64 * power);
+    ensure!(power / half.len() as f64 > 100.0, "silence: mean power {}", power / half.len() as f64);
+    ensure!(share > 0.3, "only {share:.2} of the power is at 440 Hz");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_who_joins_others_sees_a_picture_at_once() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut watching = Viewer::connect(&Options::new(&porthole.base)).await?;
+    watching.frame(LIMIT).await?;
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+        let frame = viewer.frame(LIMIT).await?;
+        ensure!(frame.picture.is_some(), "the first frame was not decoded");
+        times.push(viewer.posted.elapsed());
+        viewer.leave().await?;
+    }
+    let middle = median(times.clone());
+    ensure!(middle < Duration::from_millis(500), "median {middle:?} of {times:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_viewers_share_one_encoder_and_see_every_frame() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewers = Vec::new();
+    for _ in 0..10 {
+        viewers.push(Viewer::connect(&Options::new(&porthole.base)).await?);
+    }
+    let watching = viewers.into_iter().map(|mut viewer| tokio::spawn(async move { numbers(&mut viewer, 90).await }));
+    let watching: Vec<_> = watching.collect();
+    porthole.until_metric("porthole_viewers", |viewers| viewers == 10.0).await?;
+    ensure!(porthole.until_metric("porthole_encoders", |encoders| encoders > 0.0).await? == 1.0);
+    ensure!(porthole.metric("porthole_captures").await? == 1.0);
+    for viewer in watching {
+        let numbers = viewer.await??;
+        ensure!(consecutive(&numbers), "{numbers:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_viewer_costs_the_others_nothing() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let mut stopped = viewer_process(&porthole.base, &[])?;
+    let mut lines = BufReader::new(stopped.stdout.take().context("no stdout")?).lines();
+    ensure!(lines.any(|line| line.is_ok_and(|line| line.contains("\"frame\""))), "the other viewer saw nothing");
+    while viewer.events.try_recv().is_ok() {}
+    let mut latencies = Vec::new();
+    let mut seen = Vec::new();
+    for stop in [false, true] {
+        if stop {
+            signal(stopped.id(), "STOP")?;
+        }
+        let mut part = Vec::new();
+        for _ in 0..90 {
+            let picture = viewer.frame(LIMIT).await?.picture.context("a frame was not decoded")?;
+            let code = picture.code.context("no code")?;
+            seen.push(code.frame);
+            part.push(Duration::from_micros(picture.decoded.saturating_sub(code.captured) * 100));
+        }
+        latencies.push(median(part));
+    }
+    stopped.kill()?;
+    stopped.wait()?;
+    ensure!(consecutive(&seen), "{seen:?}");
+    ensure!(latencies[1] < latencies[0] + Duration::from_millis(33), "before and after the stop: {latencies:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_requests_gives_one_key_frame_in_250_ms() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewers = Vec::new();
+    for _ in 0..10 {
+        let mut viewer = Viewer::connect(&Options { decode: false, ..Options::new(&porthole.base) }).await?;
+        viewer.frame(LIMIT).await?;
+        viewers.push(viewer);
+    }
+    // Each viewer asks at every frame it sees, for 90 frames: 3 s at 30 frames a second.
+    let asking = viewers.into_iter().map(|mut viewer| {
+        tokio::spawn(async move {
+            let mut keys = Vec::new();
+            for _ in 0..90 {
+                viewer.request_key_frame().await?;
+                let frame = viewer.frame(LIMIT).await?;
+                if frame.key {
+                    keys.push(frame.timestamp);
+                }
+            }
+            anyhow::Ok(keys)
+        })
+    });
+    let asking: Vec<_> = asking.collect();
+    for viewer in asking {
+        let keys = viewer.await??;
+        ensure!(keys.len() >= 5, "requests were not honoured: {} key frames in 3 s", keys.len());
+        for pair in keys.windows(2) {
+            let distance = pair[1].wrapping_sub(pair[0]);
+            ensure!(distance >= 90_000 / 4, "two key frames within {} ms", distance / 90);
+        }
+    }
+    ensure!(porthole.metric("porthole_key_frame_requests_total").await? >= 100.0);
+    Ok(())
+}
