@@ -1,4 +1,17 @@
-//! The configuration file.
+//! The configuration: everything that can be set, the TOML file it comes from, and the limits of each value.
+//!
+//! It is composed of each module's own `Config`; what a value does is documented there, and for people in
+//! `systemd/porthole.toml`. Acting on the configuration does not belong here.
+
+mod errors;
+mod reader;
+pub mod value;
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+
+pub use errors::Errors;
+use reader::{Reader, Section};
 
 use crate::{audio, http, rtc, video};
 
@@ -16,3 +29,125 @@ pub struct Config {
     /// WebRTC.
     pub rtc: rtc::Config,
 }
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            log_level: tracing::Level::INFO,
+            http: http::Config::default(),
+            cameras: vec![video::Config::default()],
+            audio: audio::Config::default(),
+            rtc: rtc::Config::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file. What it leaves out is as in [`Config::default`].
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the file, at once, or why it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, Errors> {
+        let file = path.display().to_string();
+        let unreadable = |why: String| {
+            let mut errors = Errors::new(&file);
+            errors.add(None, why);
+            errors
+        };
+        let bytes = std::fs::read(path)
+            .map_err(|error| unreadable(format!("cannot be read: {error}; check the path and who may read it")))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+            unreadable(format!("not UTF-8 text from line {line} on; save the file as UTF-8"))
+        })?;
+        Self::parse(&text, &file)
+    }
+
+    /// Reads a configuration from TOML. `file` is the name that messages begin with.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the text, at once.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Errors> {
+        let (config, _, errors) = read(text, file);
+        errors.or_ok(config)
+    }
+}
+
+/// Every key that the file may have, as `section.key`.
+pub fn keys() -> BTreeSet<String> {
+    // One camera, so that its keys are asked for.
+    read("[[camera]]", "").1
+}
+
+fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
+    let mut config = Config::default();
+    let reader = Reader::new(text, file);
+
+    reader.section("log", |log| log.text("level", &mut config.log_level, &value::LEVEL));
+    reader.section("http", |http| http.text("listen", &mut config.http.listen, &value::LISTEN));
+
+    let mut cameras = Vec::new();
+    let mut names = HashSet::new();
+    reader.list("camera", |section| {
+        let camera = read_camera(section);
+        if !names.insert(camera.camera.name.clone()) {
+            let wrong = "another camera has this name already; give each camera a name of its own";
+            section.reject("name", &format!("\"{}\"", camera.camera.name), wrong);
+        }
+        cameras.push(camera);
+    });
+    if !cameras.is_empty() {
+        config.cameras = cameras;
+    }
+
+    reader.section("audio", |audio| {
+        let config = &mut config.audio;
+        audio.text("device", &mut config.device, &value::SOUND_DEVICE);
+        audio.number("channels", &mut config.channels, 1..=2, 1, "channels");
+        // RFC 7587 section 3.1.1 gives the range of Opus.
+        audio.number("bitrate", &mut config.bitrate, 6_000..=510_000, 1, "bit/s");
+    });
+    reader.section("rtc", |rtc| {
+        let config = &mut config.rtc;
+        // A thousand viewers are beyond any board; a larger number is a slip.
+        rtc.number("max_viewers", &mut config.max_viewers, 1..=1000, 1, "viewers");
+        // The header extension has 12 bits for each delay, in steps of 10 ms.
+        let (min, max) = &mut config.playout_delay;
+        rtc.number("playout_delay_min", min, 0..=40_950, 10, "milliseconds");
+        rtc.number("playout_delay_max", max, 0..=40_950, 10, "milliseconds");
+        if min > max {
+            let wrong = format!("above playout_delay_max, which is {max}; raise that one or lower this one");
+            rtc.reject("playout_delay_min", &min.to_string(), &wrong);
+        }
+    });
+
+    let (keys, errors) = reader.finish();
+    (config, keys, errors)
+}
+
+fn read_camera(section: &mut Section<'_, '_>) -> video::Config {
+    let mut config = video::Config::default();
+    let camera = &mut config.camera;
+    section.text("name", &mut camera.name, &value::CAMERA_NAME);
+    section.text("device", &mut camera.device, &value::CAMERA_DEVICE);
+    // 8K is the largest picture of H.264 level 6; the 4:2:0 chroma planes need even sides, and a macroblock has 16.
+    section.number("width", &mut camera.width, 16..=7680, 2, "pixels");
+    section.number("height", &mut camera.height, 16..=4320, 2, "pixels");
+    section.number("fps", &mut camera.fps, 1..=240, 1, "frames a second");
+    section.text("format", &mut camera.format, &value::PIXEL_FORMAT);
+    section.flag("keep_open", &mut config.keep_open);
+
+    let encoder = &mut config.encoder;
+    section.number("bitrate", &mut encoder.bitrate, 50_000..=50_000_000, 1, "bit/s");
+    // A viewer asks for a key frame when it needs one, so an hour without does no harm.
+    section.number("keyframe_interval", &mut encoder.keyframe_interval, 1..=3600, 1, "seconds");
+    // More threads than any board has cores; a larger number is a slip.
+    section.number("encoder_threads", &mut encoder.threads, 0..=64, 1, "threads");
+    config
+}
+
+#[cfg(test)]
+mod tests;

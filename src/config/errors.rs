@@ -1,0 +1,63 @@
+//! What is wrong with a configuration, written for the person who has to mend it.
+//!
+//! Finding the errors does not belong here.
+
+use std::fmt;
+
+/// Everything that is wrong with one configuration file. Displays one error a line, in the order of the file:
+/// `porthole.toml:12: camera[0].fps = 500: out of range; frames a second from 1 to 240`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors {
+    file: String,
+    found: Vec<Found>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    /// Counted from 1; `None` when the file as a whole is meant.
+    line: Option<usize>,
+    message: String,
+}
+
+impl Errors {
+    /// No errors yet. `file` is the name that each message begins with.
+    pub(super) fn new(file: &str) -> Self {
+        Self { file: file.into(), found: Vec::new() }
+    }
+
+    /// Adds an error; `line` counts from 1 and is `None` when the file as a whole is meant.
+    pub(super) fn add(&mut self, line: Option<usize>, message: String) {
+        self.found.push(Found { line, message });
+    }
+
+    /// Whether there is an error on the line.
+    pub(super) fn is_on(&self, line: usize) -> bool {
+        self.found.iter().any(|found| found.line == Some(line))
+    }
+
+    /// `value` when nothing is wrong, otherwise the errors in the order of the file.
+    pub(super) fn or_ok<T>(mut self, value: T) -> Result<T, Self> {
+        if self.found.is_empty() {
+            return Ok(value);
+        }
+        self.found.sort();
+        Err(self)
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, found) in self.found.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            match found.line {
+                Some(line) => write!(f, "{}:{line}: {}", self.file, found.message)?,
+                None => write!(f, "{}: {}", self.file, found.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}

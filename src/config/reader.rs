@@ -1,0 +1,252 @@
+//! A TOML text, read key by key into fields that hold their defaults already.
+//!
+//! The reader collects every error instead of stopping at the first, knows the line of each, and knows which keys it
+//! was asked for: every other key of the text is an error too. Which keys there are does not belong here.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::{Range, RangeInclusive};
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::errors::Errors;
+use super::value::Kind;
+
+/// The longest piece of the text that a message repeats, in characters: enough to recognise the value in the file.
+const VALUE_LIMIT: usize = 40;
+
+/// A parsed text and what was found wrong with it so far.
+pub(super) struct Reader<'t> {
+    text: &'t str,
+    root: DeTable<'t>,
+    /// Whether the syntax is so damaged that what stands where cannot be told: then other errors would mislead.
+    damaged: bool,
+    errors: RefCell<Errors>,
+    asked: RefCell<BTreeSet<String>>,
+}
+
+impl<'t> Reader<'t> {
+    /// Parses the text. Syntax errors are kept for [`finish`](Self::finish); what can be made out is read all the same.
+    pub(super) fn new(text: &'t str, file: &str) -> Self {
+        let (root, syntax) = DeTable::parse_recoverable(text);
+        let mut errors = Errors::new(file);
+        let mut damaged = false;
+        for error in syntax {
+            let line = error.span().map(|span| line_of(text, span.start));
+            // A broken or repeated header puts the keys below it into the wrong section.
+            let content = line.and_then(|line| text.lines().nth(line - 1)).unwrap_or_default().trim_start();
+            damaged |= content.starts_with('[');
+            errors.add(line, error.message().replace('\n', " "));
+        }
+        let asked = RefCell::default();
+        Self { text, root: root.into_inner(), damaged, errors: RefCell::new(errors), asked }
+    }
+
+    /// Reads the section `[name]`.
+    pub(super) fn section(&self, name: &'static str, read: impl FnOnce(&mut Section<'_, 't>)) {
+        self.asked.borrow_mut().insert(name.into());
+        let found = self.root.get_key_value(name);
+        let values = match found {
+            Some((_, value)) => match value.get_ref() {
+                DeValue::Table(table) => Some((table, value.span())),
+                _ => {
+                    let line = line_of(self.text, value.span().start);
+                    let wrong = format!("not a section; write [{name}] on a line of its own and its keys below it");
+                    self.report(line, format!("{name} = {}: {wrong}", self.source(value.span())));
+                    None
+                }
+            },
+            None => None,
+        };
+        self.read(name, name.into(), values, read);
+    }
+
+    /// Reads every section `[[name]]`, in the order of the file. The index counts from 0.
+    pub(super) fn list(&self, name: &'static str, mut read: impl FnMut(&mut Section<'_, 't>)) {
+        self.asked.borrow_mut().insert(name.into());
+        let Some(value) = self.root.get(name) else { return };
+        let DeValue::Array(items) = value.get_ref() else {
+            let line = line_of(self.text, value.span().start);
+            let wrong = format!("not a list; write [[{name}]] with two brackets, since there can be several");
+            return self.report(line, format!("{name}: {wrong}"));
+        };
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{name}[{index}]");
+            match item.get_ref() {
+                DeValue::Table(table) => self.read(name, path, Some((table, item.span())), &mut read),
+                _ => {
+                    let line = line_of(self.text, item.span().start);
+                    let wrong = format!("not a section; write [[{name}]] on a line of its own and its keys below it");
+                    self.report(line, format!("{path} = {}: {wrong}", self.source(item.span())));
+                }
+            }
+        }
+    }
+
+    /// Every key that was asked for, as `section.key`, and what was found wrong.
+    pub(super) fn finish(self) -> (BTreeSet<String>, Errors) {
+        let asked = self.asked.take();
+        let sections: Vec<&str> = asked.iter().filter(|path| !path.contains('.')).map(String::as_str).collect();
+        for (key, value) in &self.root {
+            if !sections.contains(&key.get_ref().as_ref()) {
+                self.report_unknown("", key, value, &sections);
+            }
+        }
+        let keys = asked.iter().filter(|path| path.contains('.')).cloned().collect();
+        (keys, self.errors.into_inner())
+    }
+
+    fn read(
+        &self,
+        name: &'static str,
+        path: String,
+        values: Option<(&DeTable<'t>, Range<usize>)>,
+        read: impl FnOnce(&mut Section<'_, 't>),
+    ) {
+        let line = values.as_ref().map_or(1, |(_, span)| line_of(self.text, span.start));
+        let table = values.map(|(table, _)| table);
+        let mut section = Section { reader: self, name, path, line, table, asked: Vec::new() };
+        read(&mut section);
+        let Section { path, asked, .. } = section;
+        for (key, value) in table.into_iter().flatten() {
+            if !asked.contains(&key.get_ref().as_ref()) {
+                self.report_unknown(&format!("{path}."), key, value, &asked);
+            }
+        }
+    }
+
+    fn report(&self, line: usize, message: String) {
+        let mut errors = self.errors.borrow_mut();
+        // Where the syntax is wrong already, the value is a guess of the parser.
+        if !self.damaged && !errors.is_on(line) {
+            errors.add(Some(line), message);
+        }
+    }
+
+    fn report_unknown(&self, path: &str, key: &Spanned<DeString<'t>>, value: &Spanned<DeValue<'t>>, known: &[&str]) {
+        let line = line_of(self.text, key.span().start);
+        let name = shorten(key.get_ref());
+        let right = match nearest(key.get_ref(), known) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        let is_section = match value.get_ref() {
+            DeValue::Table(_) => true,
+            DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
+            _ => false,
+        };
+        self.report(
+            line,
+            if is_section {
+                format!("{path}{name}: unknown section; {right}")
+            } else {
+                format!("{path}{name} = {}: unknown key; {right}", self.source(value.span()))
+            },
+        );
+    }
+
+    /// A value as it stands in the text, on one line.
+    fn source(&self, span: Range<usize>) -> String {
+        shorten(self.text.get(span).unwrap_or_default())
+    }
+}
+
+/// One section of the text. A key that is missing leaves its field as it is.
+pub(super) struct Section<'r, 't> {
+    reader: &'r Reader<'t>,
+    name: &'static str,
+    /// As messages name it: `http`, `camera[1]`.
+    path: String,
+    /// The line of its header.
+    line: usize,
+    table: Option<&'r DeTable<'t>>,
+    asked: Vec<&'static str>,
+}
+
+impl Section<'_, '_> {
+    /// Reads a whole number of `unit`s in `range`, in steps of `step`.
+    pub(super) fn number<T: TryFrom<i64>>(
+        &mut self,
+        key: &'static str,
+        field: &mut T,
+        range: RangeInclusive<i64>,
+        step: i64,
+        unit: &str,
+    ) {
+        self.read(key, field, |value| {
+            let right = || {
+                let steps = if step > 1 { format!(" in steps of {step}") } else { String::new() };
+                format!("{unit} from {} to {}{steps}", range.start(), range.end())
+            };
+            let Some(integer) = value.as_integer() else { return Err(format!("not a whole number; {}", right())) };
+            // What is too long for 64 bits is out of every range here.
+            let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+            let Some(number) = number.filter(|number| range.contains(number)) else {
+                return Err(format!("out of range; {}", right()));
+            };
+            if number % step != 0 {
+                return Err(format!("not a multiple of {step}; {}", right()));
+            }
+            T::try_from(number).map_err(|_| format!("out of range; {}", right()))
+        });
+    }
+
+    /// Reads a text in quotes.
+    pub(super) fn text<T>(&mut self, key: &'static str, field: &mut T, kind: &Kind<T>) {
+        self.read(key, field, |value| match value.as_str() {
+            Some(text) => kind.read(text),
+            None => Err(format!("not text in quotes; {}", kind.right)),
+        });
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str, field: &mut bool) {
+        self.read(key, field, |value| value.as_bool().ok_or_else(|| "not true or false".into()));
+    }
+
+    /// Reports that the value of a key, right by itself, does not go together with others. `value` is the one in force,
+    /// for a file that does not name the key.
+    pub(super) fn reject(&self, key: &'static str, value: &str, wrong: &str) {
+        let found = self.table.and_then(|table| table.get(key));
+        let (line, value) = match found {
+            Some(found) => (line_of(self.reader.text, found.span().start), self.reader.source(found.span())),
+            None => (self.line, value.into()),
+        };
+        self.reader.report(line, format!("{}.{key} = {value}: {wrong}", self.path));
+    }
+
+    fn read<T>(&mut self, key: &'static str, field: &mut T, convert: impl FnOnce(&DeValue<'_>) -> Result<T, String>) {
+        self.asked.push(key);
+        self.reader.asked.borrow_mut().insert(format!("{}.{key}", self.name));
+        let Some(value) = self.table.and_then(|table| table.get(key)) else { return };
+        match convert(value.get_ref()) {
+            Ok(value) => *field = value,
+            Err(wrong) => self.reject(key, "", &wrong),
+        }
+    }
+}
+
+/// The line of a place in the text, counted from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+/// The known name that was probably meant, if one is near enough: a slip or two, more in long names.
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let near = known.iter().map(|known| (strsim::osa_distance(name, known), *known)).min()?;
+    (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
+}
+
+/// A piece of the file for a message: on one line, not too long, without control characters.
+fn shorten(text: &str) -> String {
+    let mut short = String::new();
+    for (index, c) in text.chars().enumerate() {
+        if index == VALUE_LIMIT {
+            short.push('…');
+            break;
+        }
+        if c.is_control() { short.extend(c.escape_default()) } else { short.push(c) }
+    }
+    short
+}

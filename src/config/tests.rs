@@ -1,0 +1,289 @@
+//! Tests of the configuration as a person meets it: text in, values or messages out.
+
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::media::PixelFormat;
+
+fn errors(text: &str) -> Vec<String> {
+    let errors = Config::parse(text, "porthole.toml").expect_err("should be refused");
+    errors.to_string().lines().map(String::from).collect()
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    assert_eq!(Config::parse("", "porthole.toml").unwrap(), Config::default());
+    assert_eq!(Config::parse("[http]\n[audio]\n[rtc]\n[log]\n[[camera]]\n", "").unwrap(), Config::default());
+    assert_eq!(Config::default().cameras.len(), 1);
+}
+
+#[test]
+fn every_key_reaches_its_field() {
+    let text = r#"
+        [log]
+        level = "debug"
+        [http]
+        listen = "0.0.0.0:80"
+        [[camera]]
+        name = "door"
+        device = "/dev/video2"
+        width = 640
+        height = 0x168
+        fps = 15
+        format = "MJPEG"
+        keep_open = true
+        bitrate = 1_000_000
+        keyframe_interval = 10
+        encoder_threads = 2
+        [[camera]]
+        name = "yard"
+        device = "pattern"
+        [audio]
+        device = "hw:1,0"
+        channels = 2
+        bitrate = 128_000
+        [rtc]
+        max_viewers = 5
+        playout_delay_min = 100
+        playout_delay_max = 400
+    "#;
+    let config = Config::parse(text, "").unwrap();
+    assert_eq!(config.log_level, tracing::Level::DEBUG);
+    assert_eq!(config.http.listen, SocketAddr::from(([0, 0, 0, 0], 80)));
+    let [door, yard] = &config.cameras[..] else { panic!("two cameras: {config:?}") };
+    assert_eq!((door.camera.name.as_str(), door.camera.device.as_str()), ("door", "/dev/video2"));
+    assert_eq!((door.camera.width, door.camera.height, door.camera.fps), (640, 360, 15));
+    assert_eq!(door.camera.format, Some(PixelFormat::Mjpeg));
+    assert!(door.keep_open);
+    assert_eq!((door.encoder.bitrate, door.encoder.keyframe_interval, door.encoder.threads), (1_000_000, 10, 2));
+    assert_eq!((yard.camera.name.as_str(), yard.camera.device.as_str()), ("yard", "pattern"));
+    assert_eq!((yard.camera.width, yard.encoder.bitrate), (1280, 2_000_000));
+    assert_eq!((config.audio.device.as_str(), config.audio.channels, config.audio.bitrate), ("hw:1,0", 2, 128_000));
+    assert_eq!((config.rtc.max_viewers, config.rtc.playout_delay), (5, (100, 400)));
+}
+
+#[test]
+fn all_errors_are_told_at_once_in_the_order_of_the_file() {
+    let text = "[http]\n\
+                listen = \"localhost\"\n\
+                [[camera]]\n\
+                wdth = 640\n\
+                height = 719\n\
+                fps = 500\n\
+                [[camera]]\n\
+                name = 7\n\
+                keep_open = \"yes\"\n\
+                [audio]\n\
+                channels = 3\n\
+                [adio]\n\
+                bitrate = 1\n";
+    assert_eq!(
+        errors(text),
+        [
+            "porthole.toml:2: http.listen = \"localhost\": not an address; IP and port from 0 to 65535, such as \
+             192.168.1.20:8080 or [::1]:8080, or :8080 for every address",
+            "porthole.toml:4: camera[0].wdth = 640: unknown key; did you mean width?",
+            "porthole.toml:5: camera[0].height = 719: not a multiple of 2; pixels from 16 to 4320 in steps of 2",
+            "porthole.toml:6: camera[0].fps = 500: out of range; frames a second from 1 to 240",
+            "porthole.toml:8: camera[1].name = 7: not text in quotes; 1 to 32 letters a to z, digits, - and _",
+            "porthole.toml:9: camera[1].keep_open = \"yes\": not true or false",
+            "porthole.toml:11: audio.channels = 3: out of range; channels from 1 to 2",
+            "porthole.toml:12: adio: unknown section; did you mean audio?",
+        ]
+    );
+}
+
+#[test]
+fn limits_are_inclusive_and_hold_on_both_sides() {
+    let cases = [
+        ("[[camera]]", "width", 16, 7680, 2),
+        ("[[camera]]", "height", 16, 4320, 2),
+        ("[[camera]]", "fps", 1, 240, 1),
+        ("[[camera]]", "bitrate", 50_000, 50_000_000, 1),
+        ("[[camera]]", "keyframe_interval", 1, 3600, 1),
+        ("[[camera]]", "encoder_threads", 0, 64, 1),
+        ("[audio]", "channels", 1, 2, 1),
+        ("[audio]", "bitrate", 6_000, 510_000, 1),
+        ("[rtc]", "max_viewers", 1, 1000, 1),
+        ("[rtc]\nplayout_delay_max = 40950", "playout_delay_min", 0, 40_950, 10),
+        ("[rtc]", "playout_delay_max", 0, 40_950, 10),
+    ];
+    for (section, key, min, max, step) in cases {
+        let parse = |value: i64| Config::parse(&format!("{section}\n{key} = {value}"), "");
+        for right in [min, max, min + step] {
+            assert!(parse(right).is_ok(), "{key} = {right}");
+        }
+        for wrong in [min - step, max + step, i64::MIN, i64::MAX] {
+            assert!(parse(wrong).unwrap_err().to_string().contains("out of range"), "{key} = {wrong}");
+        }
+        if step > 1 {
+            assert!(parse(min + 1).unwrap_err().to_string().contains("not a multiple"), "{key} = {min} + 1");
+        }
+    }
+    let huge = errors("[rtc]\nmax_viewers = 99999999999999999999999999");
+    assert!(huge[0].contains("out of range"), "{huge:?}");
+}
+
+#[test]
+fn wrong_types_are_named() {
+    for (text, wrong) in [
+        ("[[camera]]\nfps = 29.97", ":2: camera[0].fps = 29.97: not a whole number; frames a second from 1 to 240"),
+        ("[[camera]]\nfps = \"30\"", ":2: camera[0].fps = \"30\": not a whole number; frames a second from 1 to 240"),
+        ("[log]\nlevel = 3", ":2: log.level = 3: not text in quotes; error, warn, info, debug or trace"),
+        ("[log]\nlevel = \"Info\"", ":2: log.level = \"Info\": not a log level; error, warn, info, debug or trace"),
+        (
+            "[camera]\nfps = 30",
+            ":1: camera: not a list; write [[camera]] with two brackets, since there can be several",
+        ),
+        ("http = 80", ":1: http = 80: not a section; write [http] on a line of its own and its keys below it"),
+        (
+            "camera = [\n{},\n3]",
+            ":3: camera[1] = 3: not a section; write [[camera]] on a line of its own and its keys below it",
+        ),
+    ] {
+        assert_eq!(errors(text), [format!("porthole.toml{wrong}")]);
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    assert_eq!(
+        errors("[[camera]]\n\n[[camera]]\ndevice = \"pattern\""),
+        [
+            "porthole.toml:3: camera[1].name = \"camera\": another camera has this name already; give each camera a name \
+          of its own"
+        ]
+    );
+    assert_eq!(
+        errors("[rtc]\nplayout_delay_min = 200"),
+        ["porthole.toml:2: rtc.playout_delay_min = 200: above playout_delay_max, which is 0; raise that one or lower \
+          this one"]
+    );
+}
+
+#[test]
+fn an_unknown_key_far_from_all_known_ones_lists_them() {
+    assert_eq!(errors("[http]\nx = [1]"), ["porthole.toml:2: http.x = [1]: unknown key; known here: listen"]);
+    assert_eq!(
+        errors("port = 80\n[a.b]\n"),
+        [
+            "porthole.toml:1: port = 80: unknown key; known here: audio, camera, http, log, rtc",
+            "porthole.toml:2: a: unknown section; known here: audio, camera, http, log, rtc",
+        ]
+    );
+}
+
+#[test]
+fn syntax_errors_are_told_with_the_other_errors() {
+    let found = errors("[http]\nlisten = 8x\n[[camera]]\nfps = 500\nname = \"a\nwidth =\n");
+    assert_eq!(found.len(), 4, "{found:#?}");
+    for (line, found) in [2, 4, 5, 6].into_iter().zip(&found) {
+        assert!(found.starts_with(&format!("porthole.toml:{line}: ")), "{found}");
+    }
+    assert_eq!(found[1], "porthole.toml:4: camera[0].fps = 500: out of range; frames a second from 1 to 240");
+}
+
+#[test]
+fn a_broken_header_does_not_blame_the_keys_below_it() {
+    let found = errors("[[camera\nwidth = 3\n[rtc]\nx = 1");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("porthole.toml:1: unclosed array table"), "{found:?}");
+}
+
+#[test]
+fn a_long_value_is_cut_and_stays_on_one_line() {
+    let found = errors(&format!("[log]\nlevel = \"\"\"\n{}\"\"\"", "x\n".repeat(100)));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("porthole.toml:2: log.level = \"\"\"\\nx\\nx"), "{found:?}");
+    assert!(found[0].contains("…: not a log level"), "{found:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_of_one_line() {
+    let missing = Config::load(Path::new("/nonexistent/porthole.toml")).unwrap_err().to_string();
+    assert!(missing.starts_with("/nonexistent/porthole.toml: cannot be read: "), "{missing}");
+    let folder = Config::load(Path::new("/")).unwrap_err().to_string();
+    assert!(folder.starts_with("/: cannot be read: "), "{folder}");
+}
+
+#[test]
+fn a_file_that_is_not_utf8_is_an_error_with_its_line() {
+    let path = std::env::temp_dir().join(format!("porthole-not-utf8-{}.toml", std::process::id()));
+    std::fs::write(&path, b"[log]\n# caf\xe9\n").unwrap();
+    let error = Config::load(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(error.ends_with("not UTF-8 text from line 2 on; save the file as UTF-8"), "{error}");
+}
+
+/// Pieces of configuration files, so that random sequences of them get past the parser more often than random text.
+const PIECES: &[&str] = &[
+    "[",
+    "]",
+    "[[camera]]",
+    "[camera]",
+    "[http]",
+    "[rtc]",
+    "\n",
+    "\n",
+    "\n",
+    " = ",
+    " = ",
+    ".",
+    ",",
+    "{",
+    "}",
+    "\"",
+    "'",
+    "\"\"\"",
+    "#",
+    "name",
+    "listen",
+    "camera",
+    "http",
+    "fps",
+    "width",
+    "playout_delay_min",
+    "format",
+    "true",
+    "3",
+    "-1",
+    "0x",
+    "1e9",
+    "99999999999999999999",
+    "1979-05-27",
+    "\"auto\"",
+    "\"é\u{1b}\"",
+    "\r\n",
+    "\u{feff}",
+    "\\u",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in any::<String>()) {
+        told_or_taken(&text);
+    }
+
+    #[test]
+    fn no_sequence_of_pieces_makes_the_parser_panic(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)) {
+        told_or_taken(&pieces.concat());
+    }
+}
+
+/// Whatever the text is: a configuration with a camera, or errors of which each names a line of the text.
+fn told_or_taken(text: &str) {
+    match Config::parse(text, "f") {
+        Ok(config) => assert!(!config.cameras.is_empty()),
+        Err(errors) => {
+            for error in errors.to_string().split('\n') {
+                let line = error.strip_prefix("f:").and_then(|rest| rest.split(':').next()).unwrap_or_default();
+                let line: usize = line.parse().unwrap_or_else(|_| panic!("should name a line: {error:?}"));
+                assert!(line >= 1 && line <= text.split('\n').count(), "{error:?} of {text:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Values that are written as text: addresses, devices, names, formats. The file and the command line read them alike.
+//!
+//! Where a value stands in the file, and which flag it belongs to, does not belong here.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use tracing::Level;
+
+use crate::media::PixelFormat;
+
+/// The longest name of a camera, in characters: it stands in URLs and on small screens.
+const NAME_LIMIT: usize = 32;
+
+/// The longest name of a sound device, in characters. ALSA's own names, arguments included, are far shorter; a whole
+/// file pasted by mistake is not.
+const SOUND_DEVICE_LIMIT: usize = 128;
+
+/// A kind of value that is written as text.
+pub struct Kind<T> {
+    /// What the value is, for `not {name}`.
+    name: &'static str,
+    /// What would be right.
+    pub(super) right: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Kind<T> {
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and what would be right. The caller names the key or the flag, and the value.
+    pub fn read(&self, text: &str) -> Result<T, String> {
+        (self.parse)(text).ok_or_else(|| format!("not {}; {}", self.name, self.right))
+    }
+}
+
+/// A log level.
+pub const LEVEL: Kind<Level> =
+    Kind { name: "a log level", right: "error, warn, info, debug or trace", parse: parse_level };
+
+/// An address to listen on; without an IP (`:8080`) every address of the machine is meant.
+pub const LISTEN: Kind<SocketAddr> = Kind {
+    name: "an address",
+    right: "IP and port from 0 to 65535, such as 192.168.1.20:8080 or [::1]:8080, or :8080 for every address",
+    parse: parse_listen,
+};
+
+/// The name of a camera, fit to stand in a URL as it is.
+pub const CAMERA_NAME: Kind<String> =
+    Kind { name: "a name", right: "1 to 32 letters a to z, digits, - and _", parse: parse_camera_name };
+
+/// The device of a camera: `auto`, `pattern` or a path below `/dev`.
+pub const CAMERA_DEVICE: Kind<String> = Kind {
+    name: "a camera",
+    right: "auto, pattern or the path of a device, such as /dev/video0 (`porthole devices` lists them)",
+    parse: parse_camera_device,
+};
+
+/// A pixel format; `auto` is `None`.
+pub const PIXEL_FORMAT: Kind<Option<PixelFormat>> =
+    Kind { name: "a pixel format", right: "auto, YUYV, MJPEG, NV12 or YU12", parse: parse_pixel_format };
+
+/// The device of the microphone: `auto`, `default`, `tone`, `off` or the name of an ALSA device. Which names ALSA knows
+/// is its own configuration's business, so any printable text is taken.
+pub const SOUND_DEVICE: Kind<String> = Kind {
+    name: "a sound device",
+    right: "auto, default, tone, off or an ALSA name, such as hw:1,0 (`porthole devices` lists them)",
+    parse: parse_sound_device,
+};
+
+fn parse_level(text: &str) -> Option<Level> {
+    match text {
+        "error" => Some(Level::ERROR),
+        "warn" => Some(Level::WARN),
+        "info" => Some(Level::INFO),
+        "debug" => Some(Level::DEBUG),
+        "trace" => Some(Level::TRACE),
+        _ => None,
+    }
+}
+
+fn parse_listen(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix(':') {
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            port.parse().ok().map(|port: u16| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
+        }
+        _ => text.parse().ok(),
+    }
+}
+
+fn parse_camera_name(text: &str) -> Option<String> {
+    let fits = (1..=NAME_LIMIT).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    fits.then(|| text.into())
+}
+
+fn parse_camera_device(text: &str) -> Option<String> {
+    let is_path = text.strip_prefix("/dev/").is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_control));
+    (is_path || text == "auto" || text == "pattern").then(|| text.into())
+}
+
+fn parse_pixel_format(text: &str) -> Option<Option<PixelFormat>> {
+    const ALL: [PixelFormat; 4] = [PixelFormat::Yuyv, PixelFormat::Mjpeg, PixelFormat::Nv12, PixelFormat::I420];
+    if text == "auto" {
+        return Some(None);
+    }
+    ALL.into_iter().find(|format| format.name() == text).map(Some)
+}
+
+fn parse_sound_device(text: &str) -> Option<String> {
+    let fits = (1..=SOUND_DEVICE_LIMIT).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+        && !text.trim().is_empty();
+    fits.then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_and_without_an_ip() {
+        assert_eq!(LISTEN.read(":8080").unwrap(), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)));
+        assert_eq!(LISTEN.read("0.0.0.0:80").unwrap(), SocketAddr::from(([0, 0, 0, 0], 80)));
+        assert_eq!(LISTEN.read("[::1]:0").unwrap(), SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
+        for wrong in ["", ":", "8080", ":99999", ":+80", "localhost:8080", "::8080", "0.0.0.0"] {
+            assert!(LISTEN.read(wrong).unwrap_err().starts_with("not an address; IP and port"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_can_stand_in_a_url() {
+        assert_eq!(CAMERA_NAME.read("Front-door_2").unwrap(), "Front-door_2");
+        assert!(CAMERA_NAME.read(&"x".repeat(32)).is_ok());
+        for wrong in ["", "front door", "a/b", "küche", &"x".repeat(33)] {
+            assert!(CAMERA_NAME.read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn devices() {
+        for right in ["auto", "pattern", "/dev/video0", "/dev/v4l/by-id/usb-Logitech"] {
+            assert_eq!(CAMERA_DEVICE.read(right).unwrap(), right);
+        }
+        for wrong in ["", "video0", "/dev/", "/tmp/video0", "/dev/a\nb", "Auto"] {
+            assert!(CAMERA_DEVICE.read(wrong).is_err(), "{wrong}");
+        }
+        for right in ["auto", "default", "tone", "off", "hw:1,0", "plug:SLAVE='hw:0,0'"] {
+            assert_eq!(SOUND_DEVICE.read(right).unwrap(), right);
+        }
+        for wrong in ["", "  ", "hw:0\n", "größe", &"x".repeat(129)] {
+            assert!(SOUND_DEVICE.read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_format_is_read_by_its_own_name() {
+        for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv, PixelFormat::Mjpeg] {
+            assert_eq!(PIXEL_FORMAT.read(format.name()).unwrap(), Some(format));
+        }
+        assert_eq!(PIXEL_FORMAT.read("auto").unwrap(), None);
+        assert!(PIXEL_FORMAT.read("H264").is_err());
+    }
+}
