@@ -1,0 +1,176 @@
+//! The guest's file system: an initramfs of the unpacked packages, the programs under test with the libraries they need,
+//! and the files a scenario adds. Booting it is `machine`'s business.
+
+use std::collections::BTreeSet;
+use std::f64::consts::TAU;
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::packages::{Packages, run};
+
+/// The pitch of the tone that the sound card hears, in hertz: a whole number of periods in the second that is repeated,
+/// so that the repetition is not heard, and well inside every codec's band.
+pub const TONE_HZ: u32 = 1_000;
+
+/// The tone's sample rate, in hertz: the one that the microphone is captured at, so that nothing converts.
+const TONE_RATE: u32 = 48_000;
+
+/// The tone's peak, of 32767: a quarter of full scale, loud but far from clipping.
+const TONE_PEAK: f64 = 8_000.0;
+
+/// The drivers that `init` loads.
+const MODULES: [&str; 4] = ["vivid", "snd-aloop", "virtio_pci", "virtio_net"];
+
+/// A root directory in the making.
+pub struct Guest {
+    packages: Packages,
+    root: tempfile::TempDir,
+}
+
+impl Guest {
+    /// The bare board: busybox, drivers, `aplay`/`arecord`, the tone and `init`.
+    pub fn new() -> Guest {
+        let store = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let root =
+            tempfile::tempdir_in(store).unwrap_or_else(|e| panic!("create a directory in {}: {e}", store.display()));
+        let guest = Guest { packages: Packages::unpack(), root };
+        for directory in ["proc", "sys", "dev", "tmp"] {
+            guest.create_dir(Path::new(directory));
+        }
+        guest.busybox();
+        guest.modules();
+        guest.program("aplay", &guest.packages.alsa_utils.join("usr/bin/aplay"));
+        symlink("aplay", guest.path("bin/arecord")).expect("the guest's root should be writable");
+        guest.alsa_configuration();
+        guest.file("/tone.raw", tone());
+        guest.file("/init", include_bytes!("init"));
+        fs::set_permissions(guest.path("init"), PermissionsExt::from_mode(0o755)).expect("init should take a mode");
+        guest
+    }
+
+    /// Adds a program of the machine that runs the test as `/bin/name`, with the shared libraries it is linked to.
+    pub fn program(&self, name: &str, program: &Path) {
+        self.copy(program, &Path::new("bin").join(name));
+        for library in libraries(program) {
+            self.copy(&library, &library);
+        }
+    }
+
+    /// Adds a file; `path` is the guest's.
+    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::write(&path, content).unwrap_or_else(|e| panic!("write {}: {e}", path.display()));
+    }
+
+    /// The kernel to boot.
+    pub fn kernel(&self) -> PathBuf {
+        self.packages.kernel.join("boot").join(format!("vmlinuz-{}", self.packages.release()))
+    }
+
+    /// Packs the root directory, and returns the archive; it lasts as long as this guest.
+    ///
+    /// It is not compressed: reading it from the emulator's memory is cheaper than unpacking it on an emulated processor.
+    pub fn initramfs(&self) -> PathBuf {
+        let archive = self.root.path().with_extension("cpio");
+        let out = File::create(&archive).unwrap_or_else(|e| panic!("create {}: {e}", archive.display()));
+        let busybox = self.packages.busybox();
+        let pack = format!("{0} find . | {0} cpio -o -H newc", busybox.display());
+        let mut command = Command::new(&busybox);
+        command.args(["sh", "-c", &pack]).current_dir(self.root.path()).stdout(out).stderr(Stdio::piped());
+        run(&mut command);
+        archive
+    }
+
+    fn busybox(&self) {
+        self.copy(&self.packages.busybox(), Path::new("bin/busybox"));
+        for applet in
+            run(Command::new(self.packages.busybox()).arg("--list")).lines().filter(|applet| *applet != "busybox")
+        {
+            symlink("busybox", self.path("bin").join(applet)).expect("the guest's root should be writable");
+        }
+    }
+
+    /// Copies the drivers, the modules they need, and the lists that `modprobe` reads.
+    fn modules(&self) {
+        let directory = Path::new("lib/modules").join(self.packages.release());
+        let installed = self.packages.kernel.join(&directory);
+        let list = installed.join("modules.dep");
+        let list = fs::read_to_string(&list).unwrap_or_else(|e| panic!("read {}: {e}", list.display()));
+        let mut wanted = BTreeSet::new();
+        let mut lines = Vec::new();
+        for module in MODULES {
+            let file = format!("/{module}.ko");
+            let found = list.lines().filter_map(|line| line.split_once(':')).find(|(path, _)| path.ends_with(&file));
+            let (path, needs) = found.unwrap_or_else(|| panic!("the kernel package has no module {module}"));
+            wanted.insert(path);
+            wanted.extend(needs.split_whitespace());
+        }
+        for line in list.lines() {
+            if line.split_once(':').is_some_and(|(path, _)| wanted.contains(path)) {
+                lines.push(line);
+            }
+        }
+        for module in wanted {
+            self.copy(&installed.join(module), &directory.join(module));
+        }
+        fs::write(self.path(&directory).join("modules.dep"), lines.join("\n") + "\n")
+            .expect("the guest's root should be writable");
+    }
+
+    /// ALSA's library finds its cards and its conversions by these files.
+    fn alsa_configuration(&self) {
+        let configuration = Path::new("/usr/share/alsa");
+        for part in ["alsa.conf", "cards", "pcm"] {
+            self.copy_tree(&configuration.join(part));
+        }
+    }
+
+    fn copy_tree(&self, source: &Path) {
+        if !source.is_dir() {
+            return self.copy(source, source);
+        }
+        for entry in fs::read_dir(source).unwrap_or_else(|e| panic!("read {}: {e}", source.display())) {
+            self.copy_tree(&entry.unwrap_or_else(|e| panic!("read {}: {e}", source.display())).path());
+        }
+    }
+
+    /// Copies a file of this machine to `target` in the guest, following links.
+    fn copy(&self, source: &Path, target: &Path) {
+        self.create_dir(target.parent().expect("a file should lie in a directory"));
+        fs::copy(source, self.path(target)).unwrap_or_else(|e| panic!("copy {}: {e}", source.display()));
+    }
+
+    fn create_dir(&self, directory: &Path) {
+        let path = self.path(directory);
+        fs::create_dir_all(&path).unwrap_or_else(|e| panic!("create {}: {e}", path.display()));
+    }
+
+    /// A path of the guest, on this machine.
+    fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.path().join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // The directory removes itself; the archive lies beside it, and may never have been made.
+        let _ = fs::remove_file(self.root.path().with_extension("cpio"));
+    }
+}
+
+/// The shared libraries of a program, the loader among them, by `ldd`: `libc.so.6 => /lib/.../libc.so.6 (0x7f..)` or
+/// `/lib64/ld-linux-x86-64.so.2 (0x7f..)`.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let output = run(Command::new("ldd").arg(program));
+    assert!(!output.contains("not found"), "{} needs a library that is not here:\n{output}", program.display());
+    output.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+}
+
+/// One second of the tone: 16-bit little-endian stereo samples.
+fn tone() -> Vec<u8> {
+    let sample = |n: u32| (TONE_PEAK * (TAU * f64::from(TONE_HZ) * f64::from(n) / f64::from(TONE_RATE)).sin()) as i16;
+    (0..TONE_RATE).flat_map(|n| [sample(n), sample(n)]).flat_map(i16::to_le_bytes).collect()
+}

@@ -1,0 +1,225 @@
+//! The emulated board from outside: the emulator, its serial log, the network cable to it, and the ways to talk to it.
+//! What is inside is `guest`'s business, what is asked of it the scenarios'.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::guest::Guest;
+use crate::packages::run;
+
+/// The board's address; `init` sets it.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// The address of this end of the cable, with the network's size.
+const OUR_ADDRESS: &str = "10.77.0.1/24";
+
+/// Where `init` serves shells.
+const COMMAND_PORT: u16 = 1023;
+
+/// How long a boot may take: ten times what it takes on an idle machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long one command or one answer may take: the emulated processor is some twenty times slower than a real one, and
+/// starting a program in a debug build is the longest of them.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long to rest between two looks at something that the board does not announce.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A running board. It is switched off when dropped; where the drop is a failing test's, its log is shown.
+pub struct Board {
+    emulator: Child,
+    log: Arc<Log>,
+    _guest: Guest,
+}
+
+/// An answer of the board's web server.
+pub struct HttpAnswer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Board {
+    /// Connects the cable, switches the board on and waits until its devices are there.
+    ///
+    /// To be called in a network namespace of its own (`namespace::isolated`), once.
+    pub fn boot(guest: Guest) -> Board {
+        for command in [
+            "link set lo up".to_owned(),
+            "tuntap add board0 mode tap".to_owned(),
+            format!("address add {OUR_ADDRESS} dev board0"),
+            "link set board0 up".to_owned(),
+        ] {
+            run(Command::new("ip").args(command.split(' ')));
+        }
+        let mut emulator = Command::new("qemu-system-x86_64")
+            .args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1G"])
+            .args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"])
+            .args(["-netdev", "tap,id=cable,ifname=board0,script=no,downscript=no"])
+            .args(["-device", "virtio-net-pci,netdev=cable,romfile="])
+            .arg("-kernel")
+            .arg(guest.kernel())
+            .arg("-initrd")
+            .arg(guest.initramfs())
+            // A panic ends the emulator at once, by `-no-reboot`.
+            .args(["-append", "console=ttyS0 quiet panic=-1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("qemu-system-x86_64 should start: `make setup-test` installs it");
+        let serial = emulator.stdout.take().expect("a piped output should be there");
+        let log = Arc::new(Log::default());
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.fill(serial)
+        });
+        let board = Board { emulator, log, _guest: guest };
+        board.wait_for_log("board: ready", BOOT_LIMIT);
+        board
+    }
+
+    /// The serial log so far: the kernel's messages, `init`'s, and those of the programs that were started.
+    pub fn log(&self) -> String {
+        self.log.lock().text.clone()
+    }
+
+    /// Waits until a line of the log contains `text`.
+    pub fn wait_for_log(&self, text: &str, limit: Duration) {
+        if let Err(why) = self.log.wait_for(text, limit) {
+            panic!("no line with {text:?} in the board's log: {why}");
+        }
+    }
+
+    /// Looks again and again until `look` finds something; `what` says what is waited for.
+    pub fn wait_until<T>(&self, what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+            assert!(!self.log.lock().ended, "the board stopped while waiting for this: {what}");
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Runs a shell command in the guest and returns what it printed; one that fails fails the test.
+    pub fn sh(&self, command: &str) -> String {
+        let output = self.shell(command).unwrap_or_else(|e| panic!("run {command:?} in the guest: {e}"));
+        let (text, status) = output
+            .rsplit_once("status=")
+            .unwrap_or_else(|| panic!("run {command:?} in the guest: cut off: {output:?}"));
+        assert!(status.trim() == "0", "{command:?} in the guest: exit status {}: {text}", status.trim());
+        text.to_owned()
+    }
+
+    /// Starts a program in the guest that goes on; what it prints goes to the log.
+    pub fn start(&self, command: &str) {
+        self.sh(&format!("({command}) </dev/null >/dev/console 2>&1 &"));
+    }
+
+    /// Asks the board's web server for a page.
+    pub fn http_get(&self, path: &str) -> io::Result<HttpAnswer> {
+        let mut stream = self.connect(80)?;
+        // An HTTP/1.0 answer ends with the connection, and is not chunked.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {ADDRESS}\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        HttpAnswer::parse(&answer)
+            .ok_or_else(|| io::Error::other(format!("not an HTTP answer: {:?}", String::from_utf8_lossy(&answer))))
+    }
+
+    /// Connects to a TCP port of the board; reads and writes have a limit.
+    pub fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect_timeout(&SocketAddr::from((ADDRESS, port)), ANSWER_LIMIT)?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+        Ok(stream)
+    }
+
+    fn shell(&self, command: &str) -> io::Result<String> {
+        let mut stream = self.connect(COMMAND_PORT)?;
+        writeln!(stream, "{{ {command}\n}} </dev/null 2>&1; echo status=$?; exit")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut output = String::new();
+        stream.read_to_string(&mut output)?;
+        Ok(output)
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        // Both fail only where the emulator has ended already.
+        let _ = self.emulator.kill();
+        let _ = self.emulator.wait();
+        if thread::panicking() {
+            eprintln!("--- the board's serial log ---\n{}--- end of the log ---", self.log());
+        }
+    }
+}
+
+impl HttpAnswer {
+    fn parse(answer: &[u8]) -> Option<HttpAnswer> {
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        let head = str::from_utf8(&answer[..end]).ok()?;
+        let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+        Some(HttpAnswer { status, body: answer[end + 4..].to_vec() })
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// The serial log, filled by its own thread.
+#[derive(Default)]
+struct Log {
+    state: Mutex<LogState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct LogState {
+    text: String,
+    ended: bool,
+}
+
+impl Log {
+    /// Reads until the emulator ends. The emulated serial line brings NUL bytes along, which are no text.
+    fn fill(&self, serial: impl Read) {
+        let mut serial = BufReader::new(serial);
+        let mut line = Vec::new();
+        while serial.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            line.retain(|byte| !matches!(byte, 0 | b'\r'));
+            let _ = write!(self.lock().text, "{}", String::from_utf8_lossy(&line));
+            self.changed.notify_all();
+            line.clear();
+        }
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, text: &str, limit: Duration) -> Result<(), String> {
+        let waiting = |state: &mut LogState| !state.ended && !state.text.contains(text);
+        let (state, _) =
+            self.changed.wait_timeout_while(self.lock(), limit, waiting).expect("the log's thread should not panic");
+        match &*state {
+            state if state.text.contains(text) => Ok(()),
+            state if state.ended => Err("the board stopped".to_owned()),
+            _ => Err(format!("not within {limit:?}")),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().expect("the log's thread should not panic")
+    }
+}

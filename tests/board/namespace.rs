@@ -1,0 +1,36 @@
+//! Runs a scenario in network and process namespaces of its own, so that it needs no root, every scenario may use the
+//! same addresses, and nothing it started outlives it. What happens inside them is none of this file's business.
+
+use std::env;
+use std::process::Command;
+
+/// Set in the environment of the inner run.
+const INSIDE: &str = "PORTHOLE_BOARD_INSIDE";
+
+/// Runs `scenario` in its own namespaces, by running this test binary once more, for the test `name` alone, under
+/// `unshare`. `name` must be the name of the calling test: another one makes the inner run execute no test, which is a
+/// failure here.
+///
+/// The scenario runs as process 1 of its namespace: when it ends, in whatever way, the kernel kills what it left behind.
+/// Outside root, a user namespace gives the rights to set up the network inside.
+pub fn isolated(name: &str, scenario: impl FnOnce()) {
+    if env::var_os(INSIDE).is_some() {
+        return scenario();
+    }
+    let program = env::current_exe().expect("a running program should know its path");
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--"])
+        .arg(program)
+        .args([name, "--exact", "--include-ignored", "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("unshare (Debian package util-linux) should start");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    println!("{stdout}\n{stderr}");
+    assert!(
+        output.status.success() && stdout.contains("test result: ok. 1 passed"),
+        "the scenario did not pass inside its namespaces ({}); its output is above",
+        output.status
+    );
+}

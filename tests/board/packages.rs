@@ -1,0 +1,90 @@
+//! The Debian packages that a board is made of: unpacked below cargo's target directory, never installed. What the guest
+//! takes out of them is decided in `guest`; they are downloaded by `.ci/install test`, not here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where each package is unpacked.
+pub struct Packages {
+    /// The kernel's image and modules, with the modules' dependency list.
+    pub kernel: PathBuf,
+    /// The guest's tools.
+    busybox: PathBuf,
+    /// `aplay` and `arecord`.
+    pub alsa_utils: PathBuf,
+}
+
+impl Packages {
+    /// Unpacks what is not unpacked yet.
+    pub fn unpack() -> Packages {
+        let store = Path::new(env!("CARGO_TARGET_TMPDIR")).join("board");
+        let busybox = unpack(&store, "busybox-static_", |_| {});
+        let alsa_utils = unpack(&store, "alsa-utils_", |_| {});
+        let kernel = unpack(&store, "linux-image-", |root| {
+            // An uninstalled kernel has no list yet of which module needs which.
+            run(Command::new(busybox.join("bin/busybox")).arg("depmod").arg("-b").arg(root).arg(release(root)));
+        });
+        Packages { kernel, busybox, alsa_utils }
+    }
+
+    /// A statically linked busybox: the guest's tools, and those that prepare the guest.
+    pub fn busybox(&self) -> PathBuf {
+        self.busybox.join("bin/busybox")
+    }
+
+    /// The kernel's release, as `uname -r` prints it in the guest.
+    pub fn release(&self) -> String {
+        release(&self.kernel)
+    }
+}
+
+/// Runs a command that has to succeed, and returns what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("start {command:?}: {e}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap_or_else(|e| panic!("output of {command:?}: {e}"))
+}
+
+/// Unpacks the archive in `store` whose name begins with `name`, lets `finish` complete it, and returns its root.
+///
+/// It grows under another name and is renamed when complete, so that an interrupted run leaves no half package and
+/// parallel runs do not meet.
+fn unpack(store: &Path, name: &str, finish: impl FnOnce(&Path)) -> PathBuf {
+    let archive = newest(&store.join("packages"), name);
+    let root = store.join("unpacked").join(archive.file_stem().expect("an archive should have a name"));
+    if root.exists() {
+        return root;
+    }
+    let beside = root.parent().expect("a path below the store should have a parent");
+    fs::create_dir_all(beside).unwrap_or_else(|e| panic!("create {}: {e}", beside.display()));
+    let growing =
+        tempfile::tempdir_in(beside).unwrap_or_else(|e| panic!("create a directory in {}: {e}", beside.display()));
+    run(Command::new("dpkg").arg("-x").arg(&archive).arg(growing.path()));
+    finish(growing.path());
+    match fs::rename(growing.path(), &root) {
+        Err(e) if !root.exists() => panic!("rename to {}: {e}", root.display()),
+        // Either this run or a parallel one has put the complete package there.
+        _ => root,
+    }
+}
+
+/// The archive in `directory` whose name begins with `name`; the newest, where an older one is still there.
+fn newest(directory: &Path, name: &str) -> PathBuf {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let archives = entries.filter(|e| e.file_name().to_string_lossy().starts_with(name));
+    let newest = archives.max_by_key(|e| e.metadata().and_then(|m| m.modified()).ok());
+    let newest = newest.unwrap_or_else(|| {
+        panic!("no {name}*.deb in {}: run `make setup-test`, which downloads it", directory.display())
+    });
+    newest.path()
+}
+
+fn release(kernel: &Path) -> String {
+    let modules = kernel.join("lib/modules");
+    let mut releases = fs::read_dir(&modules).unwrap_or_else(|e| panic!("read {}: {e}", modules.display()));
+    let release =
+        releases.next().expect("a kernel package should have modules").expect("its directory should be readable");
+    release.file_name().into_string().expect("a kernel's release should be ASCII")
+}
