@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,11 +18,17 @@ pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// The address of this end of the cable, with the network's size.
 const OUR_ADDRESS: &str = "10.77.0.1/24";
 
+/// Where porthole serves its page, unless it is told otherwise.
+const WEB_PORT: u16 = 8080;
+
 /// Where `init` serves shells.
 const COMMAND_PORT: u16 = 1023;
 
 /// How long a boot may take: ten times what it takes on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long a whole scenario may take, whatever it waits for: the last resort against one that hangs.
+const SCENARIO_LIMIT: Duration = Duration::from_secs(300);
 
 /// How long one command or one answer may take: the emulated processor is some twenty times slower than a real one, and
 /// starting a program in a debug build is the longest of them.
@@ -49,7 +55,8 @@ pub struct HttpAnswer {
 impl Board {
     /// Connects the cable, switches the board on and waits until its devices are there.
     ///
-    /// To be called in a network namespace of its own (`namespace::isolated`), once.
+    /// To be called in a network namespace of its own (`namespace::isolated`), once. The cable needs /dev/net/tun to be
+    /// open to this user, as udev makes it.
     pub fn boot(guest: Guest) -> Board {
         for command in [
             "link set lo up".to_owned(),
@@ -80,6 +87,10 @@ impl Board {
         thread::spawn({
             let log = Arc::clone(&log);
             move || log.fill(serial)
+        });
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.enforce(SCENARIO_LIMIT)
         });
         let board = Board { emulator, log, _guest: guest };
         board.wait_for_log("board: ready", BOOT_LIMIT);
@@ -126,11 +137,11 @@ impl Board {
         self.sh(&format!("({command}) </dev/null >/dev/console 2>&1 &"));
     }
 
-    /// Asks the board's web server for a page.
+    /// Asks the web server at porthole's port for a page.
     pub fn http_get(&self, path: &str) -> io::Result<HttpAnswer> {
-        let mut stream = self.connect(80)?;
+        let mut stream = self.connect(WEB_PORT)?;
         // An HTTP/1.0 answer ends with the connection, and is not chunked.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {ADDRESS}\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {ADDRESS}:{WEB_PORT}\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         HttpAnswer::parse(&answer)
@@ -161,7 +172,7 @@ impl Drop for Board {
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
         if thread::panicking() {
-            eprintln!("--- the board's serial log ---\n{}--- end of the log ---", self.log());
+            self.log.show();
         }
     }
 }
@@ -217,6 +228,23 @@ impl Log {
             state if state.ended => Err("the board stopped".to_owned()),
             _ => Err(format!("not within {limit:?}")),
         }
+    }
+
+    /// Ends this process where the emulator still runs after `limit`; the namespaces end with it.
+    fn enforce(&self, limit: Duration) {
+        let running = |state: &mut LogState| !state.ended;
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, running);
+        let (state, timeout) = waited.expect("the log's thread should not panic");
+        drop(state);
+        if timeout.timed_out() {
+            eprintln!("the scenario has not ended within {limit:?}");
+            self.show();
+            process::exit(1);
+        }
+    }
+
+    fn show(&self) {
+        eprintln!("--- the board's serial log ---\n{}--- end of the log ---", self.lock().text);
     }
 
     fn lock(&self) -> MutexGuard<'_, LogState> {

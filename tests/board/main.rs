@@ -35,9 +35,17 @@ fn the_board_has_a_camera_a_sound_card_and_a_network() {
         );
 
         board.sh("mkdir /tmp/www && echo hello > /tmp/www/index.html");
-        board.start("httpd -f -p 80 -h /tmp/www");
+        board.start("httpd -f -p 8080 -h /tmp/www");
         let answer =
             board.wait_until("a web server in the guest", Duration::from_secs(10), || board.http_get("/").ok());
         assert_eq!((answer.status, answer.text().as_str()), (200, "hello\n"));
+
+        // What a program prints is found in the log, and a driver that lets go of its device takes it away.
+        board.start("echo unplugging; echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind");
+        board.wait_for_log("unplugging", Duration::from_secs(10));
+        board.wait_until("the camera to be gone", Duration::from_secs(10), || {
+            board.sh("ls /dev").lines().all(|name| name != "video0").then_some(())
+        });
+        assert!(!board.log().contains("Call Trace"), "the kernel should be fine");
     });
 }
