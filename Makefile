@@ -1,0 +1,60 @@
+# The commands a person types; CI runs the same ones. Each installs what it misses (.ci/install) and then works alone.
+
+# A Rust of the user's own is not on the path of every shell.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# One profile (dev, with optimised dependencies: see Cargo.toml) for everything that is tested, so that it is built once.
+target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export PORTHOLE_BIN := $(target_dir)/debug/porthole
+
+step := @.ci/step
+
+.PHONY: help run test bench board fmt fmt-check lint doc page unit build setup-run setup-test
+.NOTPARALLEL:
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+run: setup-run ## builds and starts porthole, and prints its address: make run ARGS="--camera pattern"
+	@cargo build --release --locked
+	@exec cargo run --release --locked --quiet -- run $(ARGS)
+
+test: setup-test fmt-check lint unit doc page board ## every check; stops at the first that fails
+
+bench: setup-test ## the benchmarks; takes long
+	cargo bench --locked --bench stream
+
+board: setup-test build ## the scenarios on an emulated board (amd64 only)
+ifeq ($(shell uname -m),x86_64)
+	$(step) "emulated board" cargo test --locked --test board -- --ignored
+else
+	@echo "==> emulated board: LEFT OUT: it is an amd64 board, and runs only what was built on one"
+endif
+
+fmt: setup-test ## formats the sources
+	cargo fmt
+
+fmt-check:
+	$(step) "format" cargo fmt --check
+
+lint: setup-test ## clippy, warnings are errors
+	$(step) "clippy" cargo clippy --locked --all-targets -- -D warnings
+
+unit: build ## unit and integration tests
+	$(step) "tests" cargo test --locked
+
+doc: setup-test ## the documentation, warnings are errors
+	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+page: setup-test build ## the viewer page in a real browser
+	$(step) "page" sh -c 'cd tests/page && npm ci --no-audit --no-fund && node --test'
+
+# All that the tests run, with the features that the tests' own dependencies switch on: another set would build them again.
+build: setup-test
+	$(step) "build" cargo test --locked --no-run
+
+setup-run: ## installs what building and running needs
+	@.ci/install run
+
+setup-test: ## installs what the checks need
+	@.ci/install test
