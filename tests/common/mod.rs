@@ -1,5 +1,8 @@
 //! What the integration tests share: the program as a process on a free port, and a viewer.
 
+// Each test program uses its part of it.
+#![allow(dead_code)]
+
 #[path = "../viewer/client.rs"]
 pub mod client;
 
@@ -10,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-pub use client::{Event, Frame, Options, Viewer, request};
+pub use client::{Event, Options, Viewer, request};
 
 /// Longer than anything that works takes, on a machine that is busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -75,7 +78,8 @@ impl Porthole {
         let answer = request("GET", &format!("{}metrics", self.base), &[], String::new()).await?;
         let series = answer.body.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
-            let value = rest.strip_prefix('{').map_or(rest.strip_prefix(' '), |labels| Some(labels.split_once("} ")?.1));
+            let value =
+                rest.strip_prefix('{').map_or(rest.strip_prefix(' '), |labels| Some(labels.split_once("} ")?.1));
             value?.parse::<f64>().ok()
         });
         let values: Vec<f64> = series.collect();
@@ -86,7 +90,11 @@ impl Porthole {
     }
 
     /// Waits until the status satisfies a condition.
-    pub async fn until_status(&self, what: &str, met: impl Fn(&serde_json::Value) -> bool) -> Result<serde_json::Value> {
+    pub async fn until_status(
+        &self,
+        what: &str,
+        met: impl Fn(&serde_json::Value) -> bool,
+    ) -> Result<serde_json::Value> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let status = self.status().await?;

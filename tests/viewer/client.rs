@@ -3,6 +3,9 @@
 //! It shares the WebRTC stack with the program but none of the program's own code, except the reader of the test
 //! pattern's block code. The page in a real browser is tested in `tests/page`.
 
+// Each test program uses its part of it.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -188,7 +191,16 @@ impl Viewer {
         let base = url.rsplit_once('/').context("no path")?.0;
         let session = format!("{base}/{location}");
         connection.set_remote_description(RTCSessionDescription::answer(response.body.clone())?).await?;
-        Ok(Self { events: incoming, posted, session, answer: response.body, connection, control, video: video_track })
+        Ok(Self {
+            events: incoming,
+            posted,
+            session,
+            etag: response.header("etag").unwrap_or_default().to_owned(),
+            answer: response.body,
+            connection,
+            control,
+            video: video_track,
+        })
     }
 
     /// The next event within `limit`.
