@@ -1,0 +1,274 @@
+//! Where log messages go and how they look: for a person on a terminal, for the journal under systemd, for a file
+//! otherwise. What is worth a message is decided where it is written, not here.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::env;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use tracing::{Event, Level, Subscriber};
+use tracing_log::NormalizeEvent;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Writer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The environment variable that overrides the configured level.
+const VARIABLE: &str = "PORTHOLE_LOG";
+
+/// The time in which one message of each noisy target is let through. The WebRTC stack reports every packet that it
+/// cannot send, hundreds in a second for one viewer who is out of reach; one a second shows that it happens.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Starts writing log messages to standard error: those of porthole from `level` on, those of libraries from warnings
+/// on. `PORTHOLE_LOG` overrides both; messages of libraries that use the `log` crate are among them.
+///
+/// # Errors
+///
+/// When `PORTHOLE_LOG` is not a filter, or messages are written already.
+pub fn init(level: Level) -> anyhow::Result<()> {
+    let filter = filter(level, env::var(VARIABLE).ok().as_deref())?;
+    let style = Style::of_stderr();
+    let colours = style == Style::Terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = Lines { style, throttle: Throttle::default() };
+    let layer = tracing_subscriber::fmt::layer().event_format(lines).with_ansi(colours).with_writer(io::stderr);
+    tracing_subscriber::registry().with(filter).with(layer).try_init().context("start logging")
+}
+
+fn filter(level: Level, variable: Option<&str>) -> anyhow::Result<EnvFilter> {
+    let text = match variable {
+        Some(text) if !text.trim().is_empty() => text.to_owned(),
+        _ => format!("{},porthole={level}", level.min(Level::WARN)),
+    };
+    EnvFilter::builder().parse(&text).map_err(|error| {
+        anyhow!(
+            "{VARIABLE} = {text}: {error}; a level or module=level, separated by commas, such as info,porthole=debug"
+        )
+    })
+}
+
+/// For whom messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// A person: colours and time.
+    Terminal,
+    /// systemd's journal: it knows the time, and takes the severity from a prefix (sd-daemon(3)).
+    Journal,
+    /// A file or another program: time, no colours.
+    Plain,
+}
+
+impl Style {
+    fn of_stderr() -> Self {
+        // What an ancestor was connected to may have been left in the environment, so systemd.exec(5) asks to compare.
+        let stderr = std::fs::metadata("/proc/self/fd/2").map(|stderr| format!("{}:{}", stderr.dev(), stderr.ino()));
+        if stderr.is_ok_and(|stderr| env::var("JOURNAL_STREAM") == Ok(stderr)) {
+            Self::Journal
+        } else if io::stderr().is_terminal() {
+            Self::Terminal
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+/// Writes an event as one line.
+struct Lines {
+    style: Style,
+    throttle: Throttle,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        let (level, target) = (*metadata.level(), metadata.target());
+        let mut dropped = 0;
+        if level <= Level::WARN && is_noisy(target) {
+            match self.throttle.admit(target, Instant::now()) {
+                Some(before) => dropped = before,
+                None => return Ok(()),
+            }
+        }
+
+        let mut line = String::new();
+        let buffer = Writer::new(&mut line);
+        let format = Format::default().with_ansi(out.has_ansi_escapes());
+        match self.style {
+            Style::Journal => {
+                write!(out, "<{}>", priority(level))?;
+                format.without_time().with_level(false).format_event(ctx, buffer, event)?;
+            }
+            Style::Terminal | Style::Plain => format.format_event(ctx, buffer, event)?,
+        }
+        // A line break inside a message would make a second message of its end, without prefix.
+        out.write_str(&line.trim_end().replace('\n', "\\n"))?;
+        if dropped > 0 {
+            write!(out, " ({dropped} messages of {target} before this one were left out)")?;
+        }
+        writeln!(out)
+    }
+}
+
+/// Whether a target belongs to the WebRTC stack.
+fn is_noisy(target: &str) -> bool {
+    let krate = target.split("::").next().unwrap_or(target);
+    krate == "webrtc" || krate == "rtc" || krate.starts_with("rtc_")
+}
+
+/// The syslog priority of a level, sd-daemon(3).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// Lets one message of each target through in [`QUIET`]. Targets are names in the program's code, so there are few.
+#[derive(Default)]
+struct Throttle {
+    targets: Mutex<HashMap<String, Window>>,
+}
+
+struct Window {
+    opened: Instant,
+    dropped: u64,
+}
+
+impl Throttle {
+    /// Whether a message of the target may be written at the moment `now`: then how many were left out before it.
+    fn admit(&self, target: &str, now: Instant) -> Option<u64> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        match targets.entry(target.to_owned()) {
+            Entry::Vacant(entry) => {
+                entry.insert(Window { opened: now, dropped: 0 });
+                Some(0)
+            }
+            Entry::Occupied(mut entry) => {
+                let window = entry.get_mut();
+                if now.saturating_duration_since(window.opened) < QUIET {
+                    window.dropped += 1;
+                    return None;
+                }
+                window.opened = now;
+                Some(std::mem::take(&mut window.dropped))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// What is logged while `act` runs, with the default filter for `level`.
+    fn logged(style: Style, level: Level, act: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = {
+            let written = written.clone();
+            move || Sink(written.clone())
+        };
+        let lines = Lines { style, throttle: Throttle::default() };
+        let layer = tracing_subscriber::fmt::layer().event_format(lines).with_ansi(false).with_writer(sink);
+        let subscriber = tracing_subscriber::registry().with(filter(level, None).unwrap()).with(layer);
+        tracing::subscriber::with_default(subscriber, act);
+        let bytes = written.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_journal_gets_one_line_an_event_with_its_priority() {
+        let text = logged(Style::Journal, Level::INFO, || {
+            tracing::error!(target: "porthole::a", "one");
+            tracing::warn!(target: "porthole::a", "two\nhalves");
+            tracing::info!(target: "porthole::a", camera = "door", "three");
+            tracing::debug!(target: "porthole::a", "unseen");
+        });
+        assert_eq!(text, "<3>porthole::a: one\n<4>porthole::a: two\\nhalves\n<6>porthole::a: three camera=\"door\"\n");
+    }
+
+    #[test]
+    fn libraries_are_heard_from_warnings_on() {
+        let text = logged(Style::Journal, Level::DEBUG, || {
+            tracing::debug!(target: "porthole::rtc", "ours");
+            tracing::info!(target: "rtc_ice::agent", "unseen");
+            tracing::warn!(target: "hyper", "theirs");
+        });
+        assert_eq!(text, "<7>porthole::rtc: ours\n<4>hyper: theirs\n");
+        let text = logged(Style::Journal, Level::ERROR, || tracing::warn!(target: "hyper", "unseen"));
+        assert_eq!(text, "");
+    }
+
+    #[test]
+    fn a_flood_of_one_target_is_one_line() {
+        let text = logged(Style::Plain, Level::INFO, || {
+            for _ in 0..200 {
+                tracing::error!(target: "webrtc::peer_connection::driver", "cannot send");
+                tracing::warn!(target: "porthole::rtc", "ours");
+            }
+            tracing::error!(target: "rtc_sctp", "another");
+        });
+        assert_eq!(text.matches("cannot send").count(), 1, "{text}");
+        assert_eq!(text.matches("another").count(), 1, "{text}");
+        assert_eq!(text.matches("ours").count(), 200, "{text}");
+    }
+
+    #[test]
+    fn the_throttle_opens_after_a_second_and_tells_what_it_left_out() {
+        let throttle = Throttle::default();
+        let start = Instant::now();
+        assert_eq!(throttle.admit("rtc", start), Some(0));
+        for millis in [0, 1, 999] {
+            assert_eq!(throttle.admit("rtc", start + Duration::from_millis(millis)), None);
+        }
+        assert_eq!(throttle.admit("rtc_ice", start), Some(0));
+        assert_eq!(throttle.admit("rtc", start + QUIET), Some(3));
+        assert_eq!(throttle.admit("rtc", start + 2 * QUIET), Some(0));
+    }
+
+    #[test]
+    fn only_the_webrtc_stack_is_noisy() {
+        for target in ["webrtc", "webrtc::peer_connection", "rtc", "rtc::x", "rtc_dtls::conn"] {
+            assert!(is_noisy(target), "{target}");
+        }
+        for target in ["porthole::rtc", "porthole::rtc::session", "rtcp", "warp"] {
+            assert!(!is_noisy(target), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_variable_is_told() {
+        let error = filter(Level::INFO, Some("porthole=loud")).unwrap_err().to_string();
+        assert!(error.starts_with("PORTHOLE_LOG = porthole=loud: "), "{error}");
+        assert!(filter(Level::INFO, Some("debug,porthole::rtc=trace")).is_ok());
+        assert_eq!(filter(Level::INFO, Some(" ")).unwrap().to_string(), filter(Level::INFO, None).unwrap().to_string());
+    }
+}
