@@ -1,1 +1,90 @@
-fn main() {}
+//! The program: reads the arguments, starts porthole, waits for a signal and stops it again.
+//!
+//! What is started, and in which order, is `app`'s business.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use porthole::app::App;
+use porthole::cli::{Cli, Command, Run, address, check, devices};
+use porthole::config::Config;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().into_command() {
+        Command::Run(run) => serve(run),
+        Command::Devices => printed(|out| devices::print(out)),
+        Command::CheckConfig { file } => check_config(&file),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // When nobody reads it, there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(run: Run) -> anyhow::Result<()> {
+    let config = run.configuration()?;
+    porthole::log::init(config.log_level)?;
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    let done = runtime.block_on(start_and_stop(config));
+    // The app has stopped its parts by now; what is still blocked somewhere shall not hold up the exit.
+    runtime.shutdown_background();
+    done
+}
+
+async fn start_and_stop(config: Config) -> anyhow::Result<()> {
+    // Before the start, so that a signal during it ends in a graceful stop too.
+    let stop = first_signal().context("listen for signals")?;
+    let app = App::start(config).await?;
+    let urls = address::urls(app.address());
+    printed(|out| address::print(out, &urls, io::stdout().is_terminal()))?;
+    // The sender lives until it has sent.
+    let _ = stop.await;
+    tracing::info!("stopping; a second signal ends at once");
+    app.stop().await;
+    Ok(())
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second one ends the process. It has a task of its own, so that nothing
+/// that blocks the others can keep it from doing so.
+fn first_signal() -> io::Result<oneshot::Receiver<()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (first, stop) = oneshot::channel();
+    tokio::spawn(async move {
+        next_code(&mut terminate, &mut interrupt).await;
+        let _ = first.send(());
+        std::process::exit(next_code(&mut terminate, &mut interrupt).await);
+    });
+    Ok(stop)
+}
+
+/// Waits for a signal; gives the exit code of a process that it ended, 128 and its number.
+async fn next_code(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
+    let kind = tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+    };
+    128 + kind.as_raw_value()
+}
+
+fn check_config(file: &Path) -> anyhow::Result<()> {
+    let config = Config::load(file)?;
+    printed(|out| check::print(out, file, &config))
+}
+
+/// Prints to standard output. A reader that goes away early, such as `head`, has what it wants.
+fn printed(print: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> anyhow::Result<()> {
+    match print(&mut io::stdout().lock()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("write to standard output"),
+    }
+}
