@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::media::Timestamp;
+
 /// A message longer than this is no command; it bounds what a viewer can make the parser work on.
 pub const MAX_BYTES: usize = 16 * 1024;
 
@@ -63,8 +65,13 @@ impl Request {
     }
 }
 
-/// The answer to a request that was carried out.
-pub fn answer(id: &Value, result: &Value) -> String {
+/// The answer to `time.sync`: when the request came and when this answer goes.
+pub fn time_sync(id: &Value, received: Timestamp, sent: Timestamp) -> String {
+    let milliseconds = |time: Timestamp| time.unix().as_secs_f64() * 1e3;
+    answer(id, &json!({ "received": milliseconds(received), "sent": milliseconds(sent) }))
+}
+
+fn answer(id: &Value, result: &Value) -> String {
     json!({ "id": id, "result": result }).to_string()
 }
 

@@ -1,7 +1,5 @@
 //! Carries out what viewers ask: the one place that knows whose handle can do it.
 
-use serde_json::json;
-
 use crate::command::{self, Command, Request};
 use crate::media::Timestamp;
 
@@ -13,17 +11,10 @@ impl Control {
     /// The answer to a message that came in at `received`. Bad messages get an error; nothing ends the session.
     pub fn answer(&self, message: &str, received: Timestamp) -> String {
         match Request::parse(message) {
-            Ok(Request { id, command: Command::TimeSync }) => {
-                let times = json!({ "received": milliseconds(received), "sent": milliseconds(Timestamp::now()) });
-                command::answer(&id, &times)
-            }
+            Ok(Request { id, command: Command::TimeSync }) => command::time_sync(&id, received, Timestamp::now()),
             Err(invalid) => invalid.answer(),
         }
     }
-}
-
-fn milliseconds(time: Timestamp) -> f64 {
-    time.unix().as_secs_f64() * 1e3
 }
 
 #[cfg(test)]
@@ -36,7 +27,7 @@ mod tests {
         let answer = Control.answer(r#"{"id":1,"method":"time.sync"}"#, received);
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("json");
         let (first, second) = (answer["result"]["received"].as_f64(), answer["result"]["sent"].as_f64());
-        assert_eq!(first, Some(milliseconds(received)));
+        assert_eq!(first, Some(received.unix().as_secs_f64() * 1e3));
         assert!(second >= first);
     }
 }
