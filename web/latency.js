@@ -59,7 +59,7 @@ export class LatencyMeter {
   read() {
     const clock = this.clock.best;
     if (!clock || this.#latencies.length === 0 || performance.now() - this.#measuredAt > STALE_MS) return null;
-    const sorted = this.#latencies.toSorted((a, b) => a - b);
+    const sorted = [...this.#latencies].sort((a, b) => a - b);
     return { median: sorted[sorted.length >> 1], worst: sorted[sorted.length - 1], error: clock.roundTrip / 2 };
   }
 

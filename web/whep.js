@@ -87,7 +87,8 @@ export class EndEvent extends Event {
 /**
  * One session, from the offer to the end; to connect again, make a new one.
  *
- * Events: `state` when `state` has changed, `end` (an EndEvent) when a connected session ended by itself.
+ * Events: `state` when `state` has changed, `track` when `stream` has got another track, `end` (an EndEvent) when a
+ * connected session ended by itself.
  */
 export class WhepSession extends EventTarget {
   /** @type {SessionState} */
@@ -172,6 +173,10 @@ export class WhepSession extends EventTarget {
     return this.#end(new WhepError('closed', 'closed by the viewer'));
   }
 
+  get #over() {
+    return this.#state === 'closed';
+  }
+
   /** Offer out, answer in. Nothing is awaited before the POST that is not needed for it: the wait for the picture begins here. */
   async #signal() {
     const peer = this.#openPeer();
@@ -179,13 +184,14 @@ export class WhepSession extends EventTarget {
     this.#candidates = candidates;
     await peer.setLocalDescription(withExtensions(await peer.createOffer()));
     const offer = peer.localDescription?.sdp ?? '';
+    if (this.#over) return;
 
     const response = await this.#post(offer);
     const answer = await response.text();
     this.#etag = response.headers.get('ETag') ?? '';
     const location = response.headers.get('Location');
     if (location) this.#location = new URL(location, response.url || this.#endpoint);
-    if (this.#state === 'closed') {
+    if (this.#over) {
       // Hung up while the offer was under way: the board must not keep what nobody watches.
       await this.#delete();
       return;
@@ -211,7 +217,10 @@ export class WhepSession extends EventTarget {
     }
     this.#channel = peer.createDataChannel('control', { ordered: true });
     this.#channel.addEventListener('close', () => this.#end(new WhepError('ended', 'the board ended the session')));
-    peer.addEventListener('track', ({ track }) => this.stream.addTrack(track));
+    peer.addEventListener('track', ({ track }) => {
+      this.stream.addTrack(track);
+      this.dispatchEvent(new Event('track'));
+    });
     peer.addEventListener('connectionstatechange', () => this.#follow(peer.connectionState));
     return peer;
   }
@@ -269,7 +278,7 @@ export class WhepSession extends EventTarget {
    * @returns {Promise<boolean>} Whether to go on.
    */
   async #trickle(fragment) {
-    if (!this.#location || this.#state === 'closed') return false;
+    if (!this.#location || this.#over) return false;
     try {
       const response = await fetch(this.#location, {
         method: 'PATCH',

@@ -1,0 +1,140 @@
+/** Figures of a running session, made of the browser's statistics. Numbers only; how they are written does not belong here. */
+
+/** How far back loss is counted: long enough that one lost packet is a small share, short enough to be about now. */
+const LOSS_WINDOW_MS = 10_000;
+
+/**
+ * @typedef {object} Media Null wherever the browser does not tell.
+ * @property {string | null} codec Such as `H264` or `opus`.
+ * @property {number | null} bitrate Bits a second.
+ * @property {number | null} packetsLost Since the session began.
+ * @property {number | null} lossPercent Of the last 10 s.
+ * @property {number | null} jitterBuffer Mean time that media waited before decoding, in milliseconds.
+ *
+ * @typedef {object} VideoFigures
+ * @property {number | null} width
+ * @property {number | null} height
+ * @property {number | null} fps Decoded frames a second.
+ * @property {number | null} framesDecoded
+ * @property {number | null} framesDropped
+ * @property {number | null} keyFramesDecoded
+ *
+ * @typedef {object} AudioFigures
+ * @property {number | null} level Of the last moment, 0 to 1.
+ * @property {number | null} energy Sum since the session began.
+ *
+ * @typedef {object} Figures
+ * @property {Media & VideoFigures | null} video
+ * @property {Media & AudioFigures | null} audio
+ * @property {number | null} roundTrip Milliseconds.
+ * @property {string | null} path Protocol and far address of the media connection.
+ */
+
+/** Reads one peer connection; rates are those since the reading before. */
+export class StatsReader {
+  /** @type {{at: number, report: Map<string, any>}[]} */
+  #history = [];
+
+  /** @param {RTCPeerConnection} peer */
+  constructor(peer) {
+    this.peer = peer;
+  }
+
+  /** @returns {Promise<Figures>} */
+  async read() {
+    const report = /** @type {Map<string, any>} */ (/** @type {unknown} */ (await this.peer.getStats()));
+    const now = { at: performance.now(), report };
+    const last = this.#history.at(-1);
+    this.#history = this.#history.filter(({ at }) => now.at - at <= LOSS_WINDOW_MS);
+    const oldest = this.#history[0];
+    this.#history.push(now);
+    return figures(report, last?.report, oldest?.report);
+  }
+}
+
+/**
+ * @param {Map<string, any>} now
+ * @param {Map<string, any>} [last] The reading before.
+ * @param {Map<string, any>} [oldest] The reading at the beginning of the window for loss.
+ * @returns {Figures}
+ */
+export function figures(now, last, oldest) {
+  const all = [...now.values()];
+  const inbound = (/** @type {string} */ kind) => all.find((s) => s.type === 'inbound-rtp' && s.kind === kind);
+  const [video, audio] = [inbound('video'), inbound('audio')];
+  const pair = selectedPair(now, all);
+  const remote = now.get(pair?.remoteCandidateId);
+  return {
+    video: video && {
+      ...media(video, now, last, oldest),
+      width: video.frameWidth ?? null,
+      height: video.frameHeight ?? null,
+      fps: rate(video, last, 'framesDecoded'),
+      framesDecoded: video.framesDecoded ?? null,
+      framesDropped: video.framesDropped ?? null,
+      keyFramesDecoded: video.keyFramesDecoded ?? null,
+    },
+    audio: audio && {
+      ...media(audio, now, last, oldest),
+      level: audio.audioLevel ?? null,
+      energy: audio.totalAudioEnergy ?? null,
+    },
+    roundTrip: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
+    path: remote?.address ? `${remote.protocol} ${remote.address}:${remote.port}` : null,
+  };
+}
+
+/**
+ * @param {any} inbound
+ * @param {Map<string, any>} now
+ * @param {Map<string, any>} [last]
+ * @param {Map<string, any>} [oldest]
+ * @returns {Media}
+ */
+function media(inbound, now, last, oldest) {
+  const bytes = rate(inbound, last, 'bytesReceived');
+  const lost = difference(inbound, oldest, 'packetsLost') ?? 0;
+  const received = difference(inbound, oldest, 'packetsReceived');
+  const emitted = difference(inbound, last, 'jitterBufferEmittedCount');
+  const delay = difference(inbound, last, 'jitterBufferDelay');
+  return {
+    codec: now.get(inbound.codecId)?.mimeType?.split('/')[1] ?? null,
+    bitrate: bytes === null ? null : bytes * 8,
+    packetsLost: inbound.packetsLost ?? null,
+    // Reordered packets can make the difference negative for a moment.
+    lossPercent: received === null || received + lost <= 0 ? null : (Math.max(0, lost) / (received + lost)) * 100,
+    jitterBuffer: emitted && delay !== null ? (delay / emitted) * 1000 : null,
+  };
+}
+
+/**
+ * @param {any} stat
+ * @param {Map<string, any> | undefined} before
+ * @param {string} key
+ */
+function difference(stat, before, key) {
+  const old = before?.get(stat.id)?.[key];
+  return old === undefined || stat[key] === undefined ? null : stat[key] - old;
+}
+
+/**
+ * Per second.
+ * @param {any} stat
+ * @param {Map<string, any> | undefined} before
+ * @param {string} key
+ */
+function rate(stat, before, key) {
+  const span = difference(stat, before, 'timestamp');
+  const amount = difference(stat, before, key);
+  return span && amount !== null ? (amount / span) * 1000 : null;
+}
+
+/**
+ * The candidate pair in use. Firefox has no transport statistics and marks the pair itself.
+ * @param {Map<string, any>} report
+ * @param {any[]} all
+ */
+function selectedPair(report, all) {
+  const transport = all.find((s) => s.type === 'transport' && s.selectedCandidatePairId);
+  return transport ? report.get(transport.selectedCandidatePairId) : all.find((s) => s.type === 'candidate-pair' && s.selected);
+}

@@ -1,0 +1,86 @@
+/** What the board says about itself at `api/status`, asked again and again while the page is seen. */
+
+/** Pause between two questions. A camera that was plugged in again is on the page within this time. */
+const PAUSE_MS = 4_000;
+
+/** A status that takes longer than this is of no use any more. */
+const TIMEOUT_MS = 4_000;
+
+/**
+ * @typedef {object} Camera
+ * @property {string} name
+ * @property {string | null} device As configured: `auto`, `pattern`, a path.
+ * @property {string | null} source What was found.
+ * @property {boolean} pattern Whether the picture is the built-in test pattern.
+ * @property {'idle' | 'starting' | 'live' | 'fault'} state
+ * @property {number | null} width
+ * @property {number | null} height
+ * @property {number | null} fps
+ * @property {string | null} format
+ * @property {string | null} encoder
+ * @property {number | null} watched
+ * @property {string | null} fault
+ *
+ * @typedef {object} Audio
+ * @property {string | null} device
+ * @property {string | null} source
+ * @property {'off' | 'idle' | 'starting' | 'live' | 'fault'} state
+ * @property {string | null} fault
+ *
+ * @typedef {object} Status
+ * @property {string} version
+ * @property {number | null} uptime_seconds
+ * @property {Camera[]} cameras
+ * @property {Audio | null} audio
+ * @property {number | null} viewers
+ * @property {number | null} max_viewers
+ */
+
+/** Event: `change` when a new answer is there, or none came. */
+export class BoardStatus extends EventTarget {
+  /** The newest answer; null while there is none and after a question that got none. @type {Status | null} */
+  value = null;
+  #asking = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /** @param {URL} url */
+  constructor(url) {
+    super();
+    this.url = url;
+  }
+
+  /** Asks now, and from then on while the page is visible. */
+  async refresh() {
+    if (this.#asking) return;
+    this.#asking = true;
+    clearTimeout(this.#timer);
+    this.value = await this.#ask();
+    this.#asking = false;
+    this.dispatchEvent(new Event('change'));
+    this.#timer = setTimeout(() => document.visibilityState === 'visible' && this.refresh(), PAUSE_MS);
+  }
+
+  /**
+   * The camera of this name, or the first where no name is given.
+   * @param {string | null} name
+   */
+  camera(name) {
+    const cameras = this.value?.cameras ?? [];
+    return (name === null ? cameras[0] : cameras.find((camera) => camera.name === name)) ?? null;
+  }
+
+  /** @returns {Promise<Status | null>} */
+  async #ask() {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), TIMEOUT_MS);
+    try {
+      const response = await fetch(this.url, { signal: late.signal, cache: 'no-store' });
+      return response.ok ? await response.json() : null;
+    } catch {
+      return null;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
