@@ -10,6 +10,7 @@ pub mod config;
 mod control;
 pub mod convert;
 pub mod encoder;
+mod grid;
 pub mod http;
 mod latest;
 pub mod log;

@@ -1,19 +1,177 @@
-//! The tone.
-use super::*;
-pub struct Tone;
+//! The built-in sound: a quiet tone that says "sound arrives", and a tick that begins with every full second of the capture
+//! clock, when the test pattern's lamp goes on, so that the offset of sound to picture can be measured.
+//!
+//! Both repeat every second, so the sound is one second of samples. Encoding does not belong here.
+
+use std::f64::consts::TAU;
+use std::time::Duration;
+
+use super::{Error, FRAME_SAMPLES, PcmSource, SAMPLE_RATE};
+use crate::grid::{Grid, Pace, Step};
+use crate::media::{PcmFrame, Timestamp};
+
+/// The tone in hertz: the concert pitch A (ISO 16). A whole number, so that a second ends where it begins.
+pub const TONE_HZ: u32 = 440;
+
+/// The tick's pitch in hertz: well apart from the tone and its harmonics.
+pub const TICK_HZ: u32 = 1000;
+
+/// How long the tick sounds: long enough to be heard as a tick rather than a click that a codec smears.
+pub const TICK: Duration = Duration::from_millis(50);
+
+/// Peak of the tone, -30 dB of full scale: heard when one listens for it, and easy to live with.
+const TONE_PEAK: f64 = 1036.0;
+
+/// Peak of the tick, -12 dB of full scale: 18 dB above the tone, so that its onset is sharp after any codec.
+const TICK_PEAK: f64 = 8231.0;
+
+/// Frames a second.
+const RATE: u32 = SAMPLE_RATE / FRAME_SAMPLES as u32;
+
+/// Frames that are held for a consumer that is late: 100 ms, as a sound card's ring would hold.
+const HELD: u64 = 5;
+
+/// The built-in microphone.
+pub struct Tone {
+    channels: u16,
+    second: Vec<i16>,
+    pace: Pace,
+}
+
 impl Tone {
-    pub fn open(_: u16) -> Self {
-        todo!()
+    /// Opens the tone with 1 or 2 channels, both the same; more become 2.
+    pub fn open(channels: u16) -> Self {
+        let second = (0..SAMPLE_RATE).map(sample).collect();
+        Self { channels: channels.clamp(1, 2), second, pace: Pace::new(Grid::new(RATE), HELD) }
+    }
+
+    /// The frame that is complete at `now`.
+    ///
+    /// # Errors
+    ///
+    /// How long it is until a frame is complete.
+    pub fn poll(&mut self, now: Timestamp) -> Result<PcmFrame, Duration> {
+        // As with a sound card, a frame is there when its last sample has been taken: one frame after its first.
+        let length = Duration::from_secs(1) / RATE;
+        match self.pace.poll(now.saturating_sub(length)) {
+            Step::Wait(wait) => Err(wait),
+            Step::Due { slot, start, missed } => {
+                let first = (slot % u64::from(RATE)) as usize * FRAME_SAMPLES;
+                let mono = self.second[first..first + FRAME_SAMPLES].iter();
+                let samples = mono.flat_map(|s| std::iter::repeat_n(*s, usize::from(self.channels))).collect();
+                Ok(PcmFrame { captured: start, gap: missed > 0, samples })
+            }
+        }
     }
 }
+
 impl PcmSource for Tone {
     fn label(&self) -> &str {
-        todo!()
+        "test tone"
     }
+
     fn channels(&self) -> u16 {
-        todo!()
+        self.channels
     }
-    fn next(&mut self, _: Duration) -> Result<Option<PcmFrame>, Error> {
-        todo!()
+
+    fn next(&mut self, wait: Duration) -> Result<Option<PcmFrame>, Error> {
+        let deadline = Timestamp::now().saturating_add(wait);
+        loop {
+            let now = Timestamp::now();
+            match self.poll(now) {
+                Ok(frame) => return Ok(Some(frame)),
+                Err(_) if now >= deadline => return Ok(None),
+                // The source is the device here: it is done when the clock says so.
+                Err(due) => std::thread::sleep(due.min(deadline.saturating_since(now))),
+            }
+        }
+    }
+}
+
+/// Sample number `index` of a second that begins with a full second of the wall clock.
+fn sample(index: u32) -> i16 {
+    let time = f64::from(index) / f64::from(SAMPLE_RATE);
+    let length = TICK.as_secs_f64();
+    // The tick begins at full strength and fades: the begin is what is measured, the end must not click.
+    let envelope = (1.0 - time / length).max(0.0);
+    let tone = TONE_PEAK * (time * f64::from(TONE_HZ) * TAU).sin();
+    let tick = TICK_PEAK * envelope * (time * f64::from(TICK_HZ) * TAU).sin();
+    (tone + tick).round() as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A moment `millis` after a full second of the wall clock.
+    fn after_second(millis: u64) -> Timestamp {
+        let begun = u64::from(Timestamp::default().unix().subsec_nanos());
+        Timestamp::from_start(Duration::from_nanos(5_000_000_000 - begun + millis * 1_000_000))
+    }
+
+    /// `count` frames from a consumer that is never late.
+    fn frames(tone: &mut Tone, mut now: Timestamp, count: usize) -> Vec<PcmFrame> {
+        let mut frames = Vec::new();
+        while frames.len() < count {
+            match tone.poll(now) {
+                Ok(frame) => frames.push(frame),
+                Err(wait) => now = now.saturating_add(wait),
+            }
+        }
+        frames
+    }
+
+    #[test]
+    fn the_tick_begins_with_the_full_second_of_the_capture_clock() {
+        let frames = frames(&mut Tone::open(1), after_second(500), 100);
+        for frame in &frames {
+            assert_eq!(frame.samples.len(), FRAME_SAMPLES);
+            let loud = frame.samples.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0) > 1100;
+            let into = frame.captured.unix().subsec_millis();
+            assert_eq!(loud, into < 50, "at {into} ms of the second");
+        }
+        let first = frames.iter().find(|frame| frame.captured.unix().subsec_nanos() == 0).expect("a full second");
+        assert_eq!(first.samples[0], 0);
+        assert!(first.samples[12] > 8000, "a quarter of a period in, the tick is at its peak");
+    }
+
+    #[test]
+    fn frames_follow_one_another_without_a_step() {
+        let frames = frames(&mut Tone::open(1), after_second(0), 120);
+        for pair in frames.windows(2) {
+            assert_eq!(pair[1].captured.saturating_since(pair[0].captured), Duration::from_millis(20));
+            assert!(!pair[1].gap);
+        }
+        let samples: Vec<i16> = frames.iter().flat_map(|frame| frame.samples.clone()).collect();
+        // The steepest step of both sines together at their peaks.
+        let steepest = TAU * (TONE_PEAK * f64::from(TONE_HZ) + TICK_PEAK * f64::from(TICK_HZ)) / f64::from(SAMPLE_RATE);
+        assert!(samples.windows(2).all(|pair| f64::from(pair[1].abs_diff(pair[0])) <= steepest + 1.0));
+    }
+
+    #[test]
+    fn a_frame_comes_when_its_last_sample_is_taken() {
+        let mut tone = Tone::open(1);
+        assert_eq!(tone.poll(after_second(5)).expect_err("not yet"), Duration::from_millis(15));
+        assert_eq!(tone.poll(after_second(20)).expect("due").captured, after_second(0));
+    }
+
+    #[test]
+    fn a_late_consumer_loses_the_oldest_and_is_told_once() {
+        let mut tone = Tone::open(1);
+        tone.poll(after_second(0)).expect_err("nothing is due yet");
+        let late: Vec<PcmFrame> = std::iter::from_fn(|| tone.poll(after_second(300)).ok()).collect();
+        let gaps: Vec<bool> = late.iter().map(|frame| frame.gap).collect();
+        assert_eq!(gaps, [true, false, false, false, false, false]);
+        assert_eq!(late[5].captured, after_second(280));
+    }
+
+    #[test]
+    fn two_channels_carry_the_same() {
+        let (mono, stereo) = (&mut Tone::open(1), &mut Tone::open(2));
+        let (mono, stereo) = (frames(mono, after_second(3), 3), frames(stereo, after_second(3), 3));
+        let doubled: Vec<i16> = mono[2].samples.iter().flat_map(|s| [*s, *s]).collect();
+        assert_eq!(stereo[2].samples, doubled);
+        assert_eq!(Tone::open(9).channels(), 2);
+        assert_eq!(Tone::open(0).channels(), 1);
     }
 }

@@ -1,0 +1,150 @@
+//! The grid of moments at which the built-in sources have something to give: every `1 / rate` of a second of the wall
+//! clock, so that the pattern's flash and the tone's tick begin with the same second and nothing drifts.
+//!
+//! Pure: the time is an argument. Sleeping, and what is given, do not belong here.
+
+use std::time::Duration;
+
+use crate::media::Timestamp;
+
+/// Nanoseconds in a second.
+const SECOND: u128 = 1_000_000_000;
+
+/// Moments `1 / rate` of a second apart, in step with the full seconds of [`Timestamp::unix`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    rate: u32,
+}
+
+impl Grid {
+    /// A grid of `rate` moments a second, at least one.
+    pub fn new(rate: u32) -> Self {
+        Self { rate: rate.max(1) }
+    }
+
+    /// The number of the slot that `at` lies in, counted from the Unix epoch.
+    pub fn slot(self, at: Timestamp) -> u64 {
+        (at.unix().as_nanos() * u128::from(self.rate) / SECOND) as u64
+    }
+
+    /// When slot number `slot` begins; the start of the process when that lies before it.
+    pub fn start(self, slot: u64) -> Timestamp {
+        // Rounded up: rounded down, a start would lie in the slot before its own.
+        let unix = (u128::from(slot) * SECOND).div_ceil(u128::from(self.rate));
+        let zero = Timestamp::default().unix().as_nanos();
+        let elapsed = unix.saturating_sub(zero);
+        Timestamp::from_start(Duration::new((elapsed / SECOND) as u64, (elapsed % SECOND) as u32))
+    }
+}
+
+/// Walks along a grid. Whoever comes late gets the slots that are still held, and is told how many were missed.
+#[derive(Debug)]
+pub struct Pace {
+    grid: Grid,
+    held: u64,
+    last: Option<u64>,
+}
+
+/// What [`Pace::poll`] answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// This slot is due, and `missed` slots went by before it.
+    Due {
+        /// The slot's number on the grid.
+        slot: u64,
+        /// When it began.
+        start: Timestamp,
+        /// Slots between the one given before and this one.
+        missed: u64,
+    },
+    /// Nothing is due for this long.
+    Wait(Duration),
+}
+
+impl Pace {
+    /// Begins with the first slot that starts after the first question. Besides the current slot, `held` earlier ones
+    /// are kept for a consumer that is late, as a device's ring of buffers does.
+    pub fn new(grid: Grid, held: u64) -> Self {
+        Self { grid, held, last: None }
+    }
+
+    /// What is due at `now`.
+    pub fn poll(&mut self, now: Timestamp) -> Step {
+        let current = self.grid.slot(now);
+        let last = *self.last.get_or_insert(current);
+        if current <= last {
+            return Step::Wait(self.grid.start(last.saturating_add(1)).saturating_since(now));
+        }
+        let slot = current.saturating_sub(self.held).max(last + 1);
+        self.last = Some(slot);
+        Step::Due { slot, start: self.grid.start(slot), missed: slot - last - 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A moment `nanos` after a full second of the wall clock.
+    fn after_second(nanos: u64) -> Timestamp {
+        let begun = Timestamp::default().unix().as_nanos() as u64 % 1_000_000_000;
+        Timestamp::from_start(Duration::from_nanos(2_000_000_000 - begun + nanos))
+    }
+
+    #[test]
+    fn every_slot_holds_its_own_start_and_each_second_has_rate_slots() {
+        for rate in [1, 7, 25, 30, 50, 60] {
+            let grid = Grid::new(rate);
+            let second = after_second(0);
+            let first = grid.slot(second);
+            assert_eq!(grid.start(first), second, "slot 0 of {rate} begins with the second");
+            assert_eq!(grid.slot(second.saturating_sub(Duration::from_nanos(1))), first - 1);
+            for slot in first..first + 200 {
+                assert_eq!(grid.slot(grid.start(slot)), slot, "rate {rate}");
+            }
+            assert_eq!(grid.slot(after_second(1_000_000_000)), first + u64::from(rate));
+        }
+    }
+
+    #[test]
+    fn a_patient_consumer_misses_nothing() {
+        let (grid, mut now) = (Grid::new(30), after_second(5));
+        let mut pace = Pace::new(grid, 0);
+        let mut slots = Vec::new();
+        while slots.len() < 90 {
+            match pace.poll(now) {
+                Step::Wait(wait) => now = now.saturating_add(wait),
+                Step::Due { slot, start, missed } => {
+                    assert_eq!((missed, start), (0, now));
+                    slots.push(slot);
+                }
+            }
+        }
+        assert_eq!(slots[0], grid.slot(after_second(5)) + 1);
+        assert!(slots.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    }
+
+    #[test]
+    fn a_late_consumer_gets_the_current_slot_once() {
+        let mut pace = Pace::new(Grid::new(10), 0);
+        assert_eq!(pace.poll(after_second(0)), Step::Wait(Duration::from_millis(100)));
+        let Step::Due { slot, missed: 0, .. } = pace.poll(after_second(100_000_000)) else { panic!("not due") };
+        let late = after_second(450_000_000);
+        let expected = Step::Due { slot: slot + 3, start: after_second(400_000_000), missed: 2 };
+        assert_eq!(pace.poll(late), expected);
+        assert_eq!(pace.poll(late), Step::Wait(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn held_slots_are_given_late_and_older_ones_are_missed() {
+        let mut pace = Pace::new(Grid::new(10), 2);
+        let Step::Wait(_) = pace.poll(after_second(0)) else { panic!("nothing is due yet") };
+        let late = after_second(510_000_000);
+        let starts = std::iter::from_fn(|| match pace.poll(late) {
+            Step::Due { start, missed, .. } => Some((start, missed)),
+            Step::Wait(_) => None,
+        });
+        let at = |tenth: u64| after_second(tenth * 100_000_000);
+        assert_eq!(starts.collect::<Vec<_>>(), [(at(3), 2), (at(4), 0), (at(5), 0)]);
+    }
+}
