@@ -61,8 +61,8 @@ const BYTES: usize = PAYLOAD + 2;
 /// Bits of the capture time: 891 years in tenths of a millisecond.
 const CAPTURED_BITS: u32 = 48;
 
-/// Smallest distance of white from black in luma. Half of it is ten times the coding noise inside a cell at 100 kbit/s,
-/// and a dark or evenly lit picture stays far below.
+/// Smallest distance of white from black in luma: under a third of the 219 that are drawn, which leaves room for coding
+/// and for a dimmed screen, while two columns of a picture without a code seldom are so far apart.
 const CONTRAST: u32 = 64;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);

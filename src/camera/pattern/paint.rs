@@ -1,0 +1,240 @@
+//! Painting into I420 pictures: colours, shapes and text with smooth edges. What is painted where does not belong here.
+
+use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
+
+/// A colour in the video range of ITU-R BT.601.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Colour {
+    y: f32,
+    u: f32,
+    v: f32,
+}
+
+impl Colour {
+    /// From red, green and blue, 0 to 255 each.
+    pub fn rgb(red: f32, green: f32, blue: f32) -> Self {
+        // The matrix of ITU-R BT.601, scaled to the video range.
+        Self {
+            y: 16.0 + 0.2568 * red + 0.5041 * green + 0.0979 * blue,
+            u: 128.0 - 0.1482 * red - 0.2910 * green + 0.4392 * blue,
+            v: 128.0 + 0.4392 * red - 0.3678 * green - 0.0714 * blue,
+        }
+    }
+
+    /// The colour `share` (0 to 1) of the way to `other`.
+    pub fn mix(self, other: Self, share: f32) -> Self {
+        let mix = |a: f32, b: f32| a + (b - a) * share;
+        Self { y: mix(self.y, other.y), u: mix(self.u, other.u), v: mix(self.v, other.v) }
+    }
+
+    /// Its luma.
+    pub fn luma(self) -> u8 {
+        self.y.round() as u8
+    }
+}
+
+/// A part of a picture in pixels. All four numbers are even, so that it covers whole chroma samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// The left edge.
+    pub x: usize,
+    /// The top edge.
+    pub y: usize,
+    /// Pixels across.
+    pub width: usize,
+    /// Pixels down.
+    pub height: usize,
+}
+
+impl Area {
+    /// The area with these edges, each rounded down to an even number.
+    pub fn new(x: usize, y: usize, width: usize, height: usize) -> Self {
+        Self { x: x & !1, y: y & !1, width: width & !1, height: height & !1 }
+    }
+
+    /// The middle.
+    pub fn centre(self) -> (f32, f32) {
+        ((self.x + self.width / 2) as f32, (self.y + self.height / 2) as f32)
+    }
+}
+
+/// A plane of an I420 picture and how many pixels one of its samples covers in each direction.
+struct Plane<'a> {
+    samples: &'a mut [u8],
+    stride: usize,
+    step: usize,
+}
+
+/// The three planes of a picture of `width` x `height` pixels, both even, without padding.
+fn planes(data: &mut [u8], width: usize, height: usize) -> [Plane<'_>; 3] {
+    let (y, chroma) = data.split_at_mut(width * height);
+    let (u, v) = chroma.split_at_mut(width * height / 4);
+    [(y, 1), (u, 2), (v, 2)].map(|(samples, step)| Plane { samples, stride: width / step, step })
+}
+
+/// Bytes of an I420 picture of `width` x `height` pixels, both even.
+pub fn bytes(width: usize, height: usize) -> usize {
+    width * height * 3 / 2
+}
+
+/// An I420 picture without padding that can be painted on.
+pub struct Canvas<'a> {
+    planes: [Plane<'a>; 3],
+    width: usize,
+    height: usize,
+}
+
+impl<'a> Canvas<'a> {
+    /// Over `data`, which holds [`bytes`] of a picture of `width` x `height` pixels, both even.
+    pub fn new(data: &'a mut [u8], width: usize, height: usize) -> Self {
+        Self { planes: planes(data, width, height), width, height }
+    }
+
+    /// The luma plane.
+    pub fn luma(&mut self) -> &mut [u8] {
+        self.planes[0].samples
+    }
+
+    /// Paints every sample of `area` in the colour that `colour` says for the pixel position at its middle.
+    pub fn shade(&mut self, area: Area, colour: impl Fn(f32, f32) -> Colour) {
+        self.blend(area, |x, y| (colour(x, y), 1.0));
+    }
+
+    /// Lays over every sample of `area` the colour and the coverage (0 to 1) that `paint` says for the pixel position at
+    /// its middle. What lies outside of the picture is left out.
+    pub fn blend(&mut self, area: Area, paint: impl Fn(f32, f32) -> (Colour, f32)) {
+        let (right, bottom) = ((area.x + area.width).min(self.width), (area.y + area.height).min(self.height));
+        for (channel, plane) in self.planes.iter_mut().enumerate() {
+            let step = plane.step;
+            for row in area.y / step..bottom / step {
+                for column in area.x / step..right / step {
+                    let middle = |n: usize| (n * step) as f32 + step as f32 / 2.0;
+                    let (colour, share) = paint(middle(column), middle(row));
+                    if share > 0.0 {
+                        let ink = [colour.y, colour.u, colour.v][channel];
+                        let sample = &mut plane.samples[row * plane.stride + column];
+                        *sample = (f32::from(*sample) * (1.0 - share) + ink * share).round() as u8;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A disc around `centre`; `strength` (0 to 1) is how opaque it is.
+    pub fn disc(&mut self, centre: (f32, f32), radius: f32, colour: Colour, strength: f32) {
+        let (left, top) = ((centre.0 - radius - 1.0).max(0.0) as usize, (centre.1 - radius - 1.0).max(0.0) as usize);
+        let side = 2 * radius as usize + 6;
+        self.blend(Area::new(left, top, side, side), |x, y| {
+            let distance = (x - centre.0).hypot(y - centre.1);
+            (colour, (radius - distance + 0.5).clamp(0.0, 1.0) * strength)
+        });
+    }
+
+    /// Paints `text` at pixel (`x`, `y`) of its top left corner.
+    pub fn text(&mut self, text: &str, x: usize, y: usize, size: usize, colour: Colour) {
+        for (index, letter) in text.chars().enumerate() {
+            let glyph = Glyph::new(letter, size);
+            let left = x + index * glyph.width;
+            let area = Area::new(left, y, glyph.width + 2, glyph.height + 2);
+            self.blend(area, |px, py| (colour, glyph.coverage(px - left as f32, py - y as f32)));
+        }
+    }
+
+    /// Copies the picture `from`, of the size of `area`, into `area`, moved left by `shift` pixels (even) and wrapped
+    /// round.
+    pub fn paste(&mut self, area: Area, from: &[u8], shift: usize) {
+        let mut rest = from;
+        for plane in &mut self.planes {
+            let (width, height) = (area.width / plane.step, area.height / plane.step);
+            let (source, next) = rest.split_at(width * height);
+            rest = next;
+            let cut = (shift / plane.step) % width.max(1);
+            let lines = plane.samples.chunks_exact_mut(plane.stride).skip(area.y / plane.step);
+            for (to, from) in lines.zip(source.chunks_exact(width.max(1))) {
+                let to = &mut to[area.x / plane.step..][..width];
+                to[..width - cut].copy_from_slice(&from[cut..]);
+                to[width - cut..].copy_from_slice(&from[..cut]);
+            }
+        }
+    }
+
+    /// A copy of what `area` holds, for [`paste`](Self::paste).
+    pub fn copy(&self, area: Area) -> Vec<u8> {
+        let mut copy = Vec::with_capacity(bytes(area.width, area.height));
+        for plane in &self.planes {
+            let lines = plane.samples.chunks_exact(plane.stride).skip(area.y / plane.step);
+            for line in lines.take(area.height / plane.step) {
+                copy.extend_from_slice(&line[area.x / plane.step..][..area.width / plane.step]);
+            }
+        }
+        copy
+    }
+}
+
+/// How far from its middle an enlarged letter is sampled, in pixels of the font's raster: less leaves steps, more fills the
+/// letters' corners.
+const SMOOTH: f32 = 0.45;
+
+/// One letter at one size, as coverage 0 to 255.
+pub struct Glyph {
+    /// Pixels from this letter to the next; all letters of a size have the same.
+    pub width: usize,
+    /// Pixels from the top of the line to its bottom.
+    pub height: usize,
+    coverage: Vec<u8>,
+}
+
+impl Glyph {
+    /// `letter` in a line of `size` pixels; a letter that the font lacks becomes a question mark.
+    pub fn new(letter: char, size: usize) -> Self {
+        let raster_height = if size <= 16 { RasterHeight::Size16 } else { RasterHeight::Size32 };
+        let raster = get_raster(letter, FontWeight::Bold, raster_height)
+            .or_else(|| get_raster('?', FontWeight::Bold, raster_height))
+            .expect("the font should have a question mark");
+        let scale = size as f32 / raster_height.val() as f32;
+        let width = letter_width(size);
+        let source = |x: f32, y: f32| bilinear(&raster, x, y);
+        // Small, four points a pixel keep thin strokes whole. Enlarged, four points half a raster pixel apart smooth its
+        // steps, and the soft edge is then steepened back to one pixel.
+        let reach = (scale * SMOOTH).max(0.25);
+        let pixel = |x: usize, y: usize| {
+            let at =
+                |dx: f32, dy: f32| source((x as f32 + 0.5 + dx) / scale - 0.5, (y as f32 + 0.5 + dy) / scale - 0.5);
+            let mean = (at(-reach, -reach) + at(reach, -reach) + at(-reach, reach) + at(reach, reach)) / 4.0;
+            (((mean - 0.5) * scale.max(1.0) + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
+        };
+        let coverage = (0..size).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| pixel(x, y)).collect();
+        Self { width, height: size, coverage }
+    }
+
+    /// The luma of the letter in `ink` on `paper`, line by line.
+    pub fn luma(&self, ink: Colour, paper: Colour) -> Vec<u8> {
+        self.coverage.iter().map(|share| paper.mix(ink, f32::from(*share) / 255.0).luma()).collect()
+    }
+
+    fn coverage(&self, x: f32, y: f32) -> f32 {
+        if x < 0.0 || y < 0.0 || x >= self.width as f32 || y >= self.height as f32 {
+            return 0.0;
+        }
+        f32::from(self.coverage[y as usize * self.width + x as usize]) / 255.0
+    }
+}
+
+/// Pixels from one letter to the next in a line of `size` pixels.
+pub fn letter_width(size: usize) -> usize {
+    let (raster, across) = if size <= 16 { (RasterHeight::Size16, 16) } else { (RasterHeight::Size32, 32) };
+    (get_raster_width(FontWeight::Bold, raster) * size).div_ceil(across)
+}
+
+/// The raster at (`x`, `y`) counted from the middle of its first pixel, 0 to 1; outside of it 0.
+fn bilinear(raster: &RasterizedChar, x: f32, y: f32) -> f32 {
+    let at = |x: f32, y: f32| {
+        let share = (x >= 0.0 && y >= 0.0).then(|| raster.pixel(x as usize, y as usize)).flatten();
+        share.map_or(0.0, |share| f32::from(share) / 255.0)
+    };
+    let (left, top) = (x.floor(), y.floor());
+    let (right, bottom) = (x - left, y - top);
+    let above = at(left, top) * (1.0 - right) + at(left + 1.0, top) * right;
+    let below = at(left, top + 1.0) * (1.0 - right) + at(left + 1.0, top + 1.0) * right;
+    above * (1.0 - bottom) + below * bottom
+}

@@ -1,0 +1,82 @@
+//! Buffers for frames that come back when the last reader of a frame is done. A fresh buffer for every frame would cost
+//! more than drawing the frame: the kernel clears its pages one by one.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use bytes::Bytes;
+
+/// Buffers kept: one in the place of the newest frame, one with the encoder, one being drawn, one to spare for a
+/// snapshot. When more are out, the rest are fresh and are not kept.
+const KEPT: usize = 4;
+
+/// Buffers to lend.
+pub struct Pool {
+    home: SyncSender<Vec<u8>>,
+    back: Receiver<Vec<u8>>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Self {
+        let (home, back) = sync_channel(KEPT);
+        Self { home, back }
+    }
+
+    /// A buffer that holds an earlier frame, or a copy of `fresh` when none is free.
+    pub fn take(&self, fresh: &[u8]) -> Vec<u8> {
+        self.back.try_recv().unwrap_or_else(|_| fresh.to_vec())
+    }
+
+    /// Shares `data`; it comes back to the pool when the last clone is dropped.
+    pub fn lend(&self, data: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Lent { data, home: self.home.clone() })
+    }
+}
+
+struct Lent {
+    data: Vec<u8>,
+    home: SyncSender<Vec<u8>>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // A full pool or one that is gone: the buffer is freed.
+        let _ = self.home.try_send(std::mem::take(&mut self.data));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_with_its_last_clone() {
+        let pool = Pool::new();
+        let lent = pool.lend(pool.take(&[1, 2, 3]));
+        let (address, clone) = (lent.as_ptr(), lent.clone());
+        drop(lent);
+        let other = pool.take(&[0, 0, 0]);
+        assert_eq!(other, [0, 0, 0], "a clone still reads the first");
+        drop(clone);
+        let back = pool.take(&[0, 0, 0]);
+        assert_eq!((back.as_ptr(), back.as_slice()), (address, &[1, 2, 3][..]));
+    }
+
+    #[test]
+    fn no_more_than_the_bound_are_kept_and_frames_outlive_the_pool() {
+        let pool = Pool::new();
+        let lent: Vec<Bytes> = (0..2 * KEPT).map(|_| pool.lend(pool.take(&[7]))).collect();
+        let last = lent[0].clone();
+        drop(lent);
+        let kept = std::iter::from_fn(|| pool.back.try_recv().ok()).count();
+        assert_eq!(kept, KEPT);
+        drop(pool);
+        assert_eq!(last[..], [7]);
+    }
+}

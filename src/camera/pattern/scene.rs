@@ -1,0 +1,153 @@
+//! What the test pattern shows: where each part stands, what never changes, painted once, and the parts that move, laid
+//! over it frame by frame. Pure: the moment is an argument. When a frame is due does not belong here.
+//!
+//! From the top: the block code (`camera::code`) and the dial, the clock, a line of text, colour bars and the sea. A
+//! part that a picture has no room for is left out.
+
+use super::clock::Clock;
+use super::dial::Dial;
+use super::paint::{Area, Canvas, Colour, bytes, letter_width};
+use super::sea::Sea;
+use crate::camera::code::{self, Code};
+use crate::media::Timestamp;
+
+/// Heights of the parts, in hundredths of what is below the code and the dial; air is between them.
+const CLOCK: (usize, usize) = (3, 35);
+const TEXT: (usize, usize) = (38, 48);
+const BARS: (usize, usize) = (53, 64);
+const SEA: (usize, usize) = (64, 100);
+
+/// The smallest line of text in pixels that can be read.
+const LEGIBLE: usize = 11;
+
+/// The colour bars of ITU-R BT.471 at 75 %, in red, green and blue.
+const BAR_COLOURS: [[f32; 3]; 8] = {
+    const ON: f32 = 191.0;
+    [
+        [ON, ON, ON],
+        [ON, ON, 0.0],
+        [0.0, ON, ON],
+        [0.0, ON, 0.0],
+        [ON, 0.0, ON],
+        [ON, 0.0, 0.0],
+        [0.0, 0.0, ON],
+        [0.0, 0.0, 0.0],
+    ]
+};
+
+/// The pattern of one camera.
+pub struct Scene {
+    width: usize,
+    height: usize,
+    camera: u8,
+    background: Vec<u8>,
+    dial: Option<Dial>,
+    clock: Option<Clock>,
+    sea: Sea,
+}
+
+impl Scene {
+    /// The pattern of the camera `name` in `width` x `height` pixels, both even, at `fps` frames a second.
+    pub fn new(name: &str, width: usize, height: usize, fps: u32) -> Self {
+        let mut background = vec![0; bytes(width, height)];
+        let mut canvas = Canvas::new(&mut background, width, height);
+        canvas.shade(Area::new(0, 0, width, height), |x, y| night(x / width as f32, y / height as f32));
+        neutral_code(&mut canvas, width, height);
+
+        let dial = dial_area(width, height).map(|area| Dial::new(&mut canvas, area));
+        title(&mut canvas, width, height);
+        let clock = Clock::new(&mut canvas, part(width, height, CLOCK));
+        caption(&mut canvas, part(width, height, TEXT), name, &format!("{width}x{height}  {fps} fps  UTC"));
+        bars(&mut canvas, part(width, height, BARS));
+        let sea = Sea::new(part(width, height, SEA));
+        Self { width, height, camera: code::camera_id(name), background, dial, clock, sea }
+    }
+
+    /// A picture in which only what moves is missing. A frame that was drawn into it may be drawn over by another.
+    pub fn background(&self) -> &[u8] {
+        &self.background
+    }
+
+    /// Draws what moves, as it stands at `at`, and the code of frame number `frame`, into `data`: a copy of the
+    /// [`background`](Self::background) or an earlier frame.
+    pub fn draw(&self, data: &mut [u8], frame: u32, at: Timestamp) {
+        let mut canvas = Canvas::new(data, self.width, self.height);
+        self.sea.draw(&mut canvas, at);
+        if let Some(clock) = &self.clock {
+            clock.draw(&mut canvas, at);
+        }
+        if let Some(dial) = &self.dial {
+            dial.draw(&mut canvas, at);
+        }
+        code::draw(canvas.luma(), self.width, self.height, self.width, &Code::new(frame, at, self.camera));
+    }
+}
+
+/// Where the dial stands: in the top right corner, beside the code; `None` when that is too little room.
+pub fn dial_area(width: usize, height: usize) -> Option<Area> {
+    // The code and its black edge end 31 cells from the left.
+    let (edge, margin) = code::cell(width, height).map_or((0, 8), |cell| (31 * cell, cell));
+    // Multiples of 8 keep the lamp on the transform blocks of H.264, as the code is.
+    let side = (height * 3 / 10).min(width.saturating_sub(edge + 2 * margin)) / 8 * 8;
+    (side >= 24).then(|| Area::new(width - margin - side, margin, side, side))
+}
+
+/// The part of the picture below the code and the dial that `share`, in hundredths from its top, says.
+fn part(width: usize, height: usize, share: (usize, usize)) -> Area {
+    let code = code::cell(width, height).map_or(0, |cell| 7 * cell);
+    let dial = dial_area(width, height).map_or(0, |dial| dial.y + dial.height);
+    let top = code.max(dial);
+    let line = |hundredths: usize| (top + (height - top) * hundredths / 100) & !1;
+    Area::new(0, line(share.0), width, line(share.1) - line(share.0))
+}
+
+/// The colour of the background: a night blue, lighter where the clock stands.
+fn night(x: f32, y: f32) -> Colour {
+    let distance = (x - 0.5).hypot((y - 0.45) * 0.8);
+    Colour::rgb(24.0, 48.0, 84.0).mix(Colour::rgb(7.0, 14.0, 30.0), (distance * 1.7).min(1.0))
+}
+
+/// Takes the colour from under the code: its cells are luma only.
+fn neutral_code(canvas: &mut Canvas<'_>, width: usize, height: usize) {
+    if let Some(cell) = code::cell(width, height) {
+        let black = Colour::rgb(0.0, 0.0, 0.0);
+        canvas.shade(Area::new(cell, cell, 30 * cell, 6 * cell), |_, _| black);
+    }
+}
+
+/// What this is, between the code and the dial.
+fn title(canvas: &mut Canvas<'_>, width: usize, height: usize) {
+    let (Some(cell), Some(dial)) = (code::cell(width, height), dial_area(width, height)) else { return };
+    let lines = [("porthole", 3 * cell, [236.0, 214.0, 160.0]), ("test pattern", 2 * cell, [150.0, 180.0, 205.0])];
+    let (left, mut top) = (33 * cell, cell + cell / 2);
+    if lines.iter().all(|(text, size, _)| left + text.len() * letter_width(*size) + cell <= dial.x) {
+        for (text, size, [red, green, blue]) in lines {
+            canvas.text(text, left, top, size, Colour::rgb(red, green, blue));
+            top += size;
+        }
+    }
+}
+
+/// The camera's name on the left and `right` on the right.
+fn caption(canvas: &mut Canvas<'_>, area: Area, name: &str, right: &str) {
+    let margin = area.width / 16;
+    let room = area.width - 2 * margin;
+    let letters = right.chars().count() + 2;
+    // Both must fit; a long name is cut.
+    let fits = |size: &usize| letter_width(*size) * letters <= room;
+    let Some(size) = (LEGIBLE..=area.height.max(LEGIBLE)).rev().find(fits) else { return };
+    if size > area.height {
+        return;
+    }
+    let (letter, top) = (letter_width(size), area.y + (area.height - size) / 2);
+    let name: String = name.chars().take((room / letter).saturating_sub(letters)).collect();
+    canvas.text(&name, margin, top, size, Colour::rgb(255.0, 214.0, 120.0));
+    let left = area.width - margin - (letters - 2) * letter;
+    canvas.text(right, left, top, size, Colour::rgb(150.0, 180.0, 205.0));
+}
+
+fn bars(canvas: &mut Canvas<'_>, area: Area) {
+    let colours = BAR_COLOURS.map(|[red, green, blue]| Colour::rgb(red, green, blue));
+    let bar = area.width as f32 / colours.len() as f32;
+    canvas.shade(area, |x, _| colours[((x / bar) as usize).min(colours.len() - 1)]);
+}
