@@ -1,1 +1,22 @@
-//! The kernel interface of V4L2, thin.
+//! The kernel interface of V4L2, thin: one function for each ioctl that the program needs, on plain values of our own.
+//!
+//! The structs and request numbers come from the `v4l` crate; its own device and stream layer is not used, because it
+//! goes around libc (so that `libcamerify` and other preloaded shims see nothing) and panics on answers that drivers do
+//! give. No answer of a driver panics here: names are read lossily, unknown enum values are kept as numbers, loops over
+//! enumerations are bounded.
+//!
+//! Which format to choose, when to retry and what a frame is do not belong here: see `camera/v4l2`. Kernel
+//! documentation: <https://docs.kernel.org/userspace-api/media/v4l/v4l2.html>.
+
+mod controls;
+mod device;
+mod enumerate;
+mod format;
+mod ioctl;
+mod queue;
+
+pub use controls::{Control, ControlKind, MenuItem};
+pub use device::{BufferType, Capability, Device, Readiness};
+pub use enumerate::{FormatDescription, FrameInterval, FrameSize};
+pub use format::{FieldOrder, FourCc, Fraction, PictureFormat};
+pub use queue::{Dequeued, Lease, Queue};

@@ -1,0 +1,200 @@
+//! JPEG into I420, by libjpeg-turbo, without the detour over RGB.
+//!
+//! Motion JPEG of cameras: baseline YCbCr or grey, mostly 4:2:2, often without the Huffman tables (the library knows the
+//! standard ones).
+
+use std::fmt;
+
+use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Subsamp, YuvImage};
+
+use super::layout::Layout;
+use super::{Error, Tight, average};
+
+/// Start of image.
+const SOI: &[u8] = &[0xff, 0xd8];
+
+/// End of image.
+const EOI: &[u8] = &[0xff, 0xd9];
+
+/// The one complaint of the library after which the picture is whole nevertheless. Many cameras pad the scan.
+const HARMLESS: &str = "extraneous bytes before marker 0xd9";
+
+/// Whether the bytes begin and end as a JPEG does; padding after the end is allowed. A cheap test for pictures that the
+/// USB bus cut off, before any decoding.
+pub fn is_whole_jpeg(data: &[u8]) -> bool {
+    let end = data.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let data = &data[..end];
+    data.starts_with(SOI) && (data.ends_with(EOI) || data.windows(2).rev().any(|pair| pair == EOI))
+}
+
+/// The decoder, made for the first picture and kept from one good picture to the next.
+#[derive(Default)]
+pub(super) struct Jpeg {
+    decoder: Option<Decompressor>,
+    /// The planes as they are in the JPEG.
+    decoded: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl fmt::Debug for Jpeg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jpeg").field("decoded", &self.decoded.len()).finish_non_exhaustive()
+    }
+}
+
+impl Jpeg {
+    pub fn decode(&mut self, data: &[u8], layout: &Layout, tight: &mut Tight) -> Result<(), Error> {
+        if !is_whole_jpeg(data) {
+            return Err(Error::Jpeg("it has no beginning or no end".into()));
+        }
+        // Taken out, and put back only after a success: after a header that it refused, the library (3.1) goes on where it
+        // stopped and spoils the next picture as well.
+        let mut decoder = match self.decoder.take() {
+            Some(decoder) => decoder,
+            None => Decompressor::new().map_err(library)?,
+        };
+        let header = decoder.read_header(data).map_err(library)?;
+        check(&header, layout)?;
+        let planes =
+            YuvImage { pixels: (), width: layout.width, align: 1, height: layout.height, subsamp: header.subsamp };
+        let luma = planes.y_width() * planes.y_height();
+        let chroma = planes.uv_width() * planes.uv_height();
+        let gray = header.subsamp == Subsamp::Gray;
+        self.decoded.resize(luma + if gray { 0 } else { 2 * chroma }, 0);
+        let target = YuvImage {
+            pixels: self.decoded.as_mut_slice(),
+            width: layout.width,
+            align: 1,
+            height: layout.height,
+            subsamp: header.subsamp,
+        };
+        match decoder.decompress_to_yuv(data, target) {
+            Err(turbojpeg::Error::TurboJpegError(complaint)) if complaint.contains(HARMLESS) => {}
+            answer => answer.map_err(library)?,
+        }
+        self.decoder = Some(decoder);
+
+        let (width, height) = layout.even();
+        let (y, u, v) = tight.resize(width, height);
+        for (line, target) in self.decoded.chunks_exact(planes.y_width()).zip(y.chunks_exact_mut(width)) {
+            limit(&line[..width], target, LUMA);
+        }
+        if gray {
+            u.fill(128);
+            v.fill(128);
+            return Ok(());
+        }
+        let (cb, cr) = self.decoded[luma..].split_at(chroma);
+        for (from, to) in [(cb, u), (cr, v)] {
+            subsample(from, planes.uv_width(), header.subsamp, to, width / 2, &mut self.line);
+        }
+        Ok(())
+    }
+}
+
+fn check(header: &DecompressHeader, layout: &Layout) -> Result<(), Error> {
+    if (header.width, header.height) != (layout.width, layout.height) {
+        return Err(Error::JpegSize {
+            jpeg_width: header.width,
+            jpeg_height: header.height,
+            width: layout.width as u32,
+            height: layout.height as u32,
+        });
+    }
+    if !matches!(header.colorspace, Colorspace::YCbCr | Colorspace::Gray) {
+        return Err(Error::Jpeg(format!("its colours are {:?}, not YCbCr", header.colorspace)));
+    }
+    if header.subsamp == Subsamp::Unknown {
+        return Err(Error::Jpeg("its chroma subsampling is not known".into()));
+    }
+    Ok(())
+}
+
+fn library(error: turbojpeg::Error) -> Error {
+    Error::Jpeg(error.to_string())
+}
+
+/// Brings a chroma plane of any subsampling to that of 4:2:0: the mean of the samples where there are more, a sample
+/// again where there are fewer.
+fn subsample(from: &[u8], stride: usize, subsamp: Subsamp, to: &mut [u8], width: usize, line: &mut Vec<u8>) {
+    let last = (from.len() / stride).saturating_sub(1);
+    line.resize(stride, 0);
+    for (index, target) in to.chunks_exact_mut(width).enumerate() {
+        let row = |row: usize| {
+            let start = row.min(last) * stride;
+            &from[start..start + stride]
+        };
+        match subsamp.height() {
+            1 => average(row(index * 2), row(index * 2 + 1), line),
+            2 => line.copy_from_slice(row(index)),
+            _ => line.copy_from_slice(row(index / 2)),
+        }
+        match subsamp.width() {
+            1 => {
+                for (pair, target) in line.chunks_exact_mut(2).zip(target.iter_mut()) {
+                    *target = (u16::from(pair[0]) + u16::from(pair[1])).div_ceil(2) as u8;
+                }
+                limit_in_place(target);
+            }
+            2 => limit(&line[..width], target, CHROMA),
+            _ => {
+                for (sample, targets) in line.iter().zip(target.chunks_mut(2)) {
+                    targets.fill(*sample);
+                }
+                limit_in_place(target);
+            }
+        }
+    }
+}
+
+/// From full to limited range (ITU-R BT.601 section 2.5.3) in 16 bits: the factor in 256ths and what is added, the half
+/// for rounding included. Luma goes from 0..=255 to 16..=235, chroma to 16..=240 with 128 staying where it is.
+type Range = (u16, u16);
+const LUMA: Range = (220, 16 * 256 + 128);
+const CHROMA: Range = (225, (128 * 256 - 128 * 225) + 128);
+
+fn limit(from: &[u8], to: &mut [u8], (factor, offset): Range) {
+    for (from, to) in from.iter().zip(to) {
+        *to = ((u16::from(*from) * factor + offset) >> 8) as u8;
+    }
+}
+
+fn limit_in_place(samples: &mut [u8]) {
+    let (factor, offset) = CHROMA;
+    for sample in samples {
+        *sample = ((u16::from(*sample) * factor + offset) >> 8) as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_of_jpeg_becomes_that_of_video() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut luma = [0; 256];
+        limit(&all, &mut luma, LUMA);
+        let mut chroma = [0; 256];
+        limit(&all, &mut chroma, CHROMA);
+        for value in 0..=255_usize {
+            let exact_luma = 16.0 + value as f64 * 219.0 / 255.0;
+            let exact_chroma = 128.0 + (value as f64 - 128.0) * 224.0 / 255.0;
+            assert!((f64::from(luma[value]) - exact_luma).abs() <= 1.0, "luma {value}");
+            assert!((f64::from(chroma[value]) - exact_chroma).abs() <= 1.0, "chroma {value}");
+        }
+        assert_eq!((luma[0], luma[255]), (16, 235));
+        assert_eq!((chroma[0], chroma[128], chroma[255]), (16, 128, 240));
+    }
+
+    #[test]
+    fn a_jpeg_is_whole_with_padding_and_not_without_its_end() {
+        assert!(is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9]));
+        assert!(is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 0, 0, 0]));
+        assert!(is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 7, 7]));
+        assert!(!is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff]));
+        assert!(!is_whole_jpeg(&[1, 2, 0xff, 0xd9]));
+        assert!(!is_whole_jpeg(&[0, 0, 0]));
+        assert!(!is_whole_jpeg(&[]));
+    }
+}

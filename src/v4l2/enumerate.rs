@@ -1,0 +1,206 @@
+//! What a node offers: pixel formats, sizes and rates (`VIDIOC_ENUM_FMT`, `VIDIOC_ENUM_FRAMESIZES`,
+//! `VIDIOC_ENUM_FRAMEINTERVALS`).
+//!
+//! Choosing among them does not belong here.
+
+use std::io;
+
+use v4l::v4l_sys as sys;
+use v4l::v4l2::vidioc;
+
+use super::device::{BufferType, Device};
+use super::format::{FourCc, Fraction};
+use super::ioctl::{Plain, ioctl, text, zeroed};
+
+/// The most entries that an enumeration is followed to: several times what any driver has, and an end for a driver
+/// that never says that there are no more.
+const ENUMERATION_LIMIT: u32 = 512;
+
+/// A pixel format on offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormatDescription {
+    /// Layout of the bytes.
+    pub fourcc: FourCc,
+    /// The driver's words for it.
+    pub description: String,
+    /// Whether libv4l makes it out of another format, in software.
+    pub emulated: bool,
+}
+
+/// A size on offer, or a range of them, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameSize {
+    /// One size.
+    Discrete {
+        /// Width.
+        width: u32,
+        /// Height.
+        height: u32,
+    },
+    /// Every size from the smallest to the largest in steps; a step is at least 1.
+    Stepwise {
+        /// Smallest, largest and step of the width.
+        width: (u32, u32, u32),
+        /// Smallest, largest and step of the height.
+        height: (u32, u32, u32),
+    },
+}
+
+impl FrameSize {
+    /// The size on offer that is nearest to the one asked for; for a single size, that size.
+    pub fn nearest(self, width: u32, height: u32) -> (u32, u32) {
+        match self {
+            Self::Discrete { width, height } => (width, height),
+            Self::Stepwise { width: w, height: h } => (snap(width, w), snap(height, h)),
+        }
+    }
+}
+
+/// The nearest step to `wish`, at most the largest. Tolerates a range that is upside down.
+fn snap(wish: u32, (min, max, step): (u32, u32, u32)) -> u32 {
+    let range = max.saturating_sub(min);
+    let step = step.max(1);
+    let above = wish.saturating_sub(min).min(range);
+    let down = above - above % step;
+    let up = down.saturating_add(step);
+    min + if up <= range && up - above <= above - down { up } else { down }
+}
+
+/// A time between frames on offer, or a range of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameInterval {
+    /// One interval.
+    Discrete(Fraction),
+    /// Every interval from the shortest to the longest.
+    Range {
+        /// The shortest.
+        min: Fraction,
+        /// The longest.
+        max: Fraction,
+    },
+}
+
+impl Device {
+    /// The pixel formats on offer.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno.
+    pub fn formats(&self, kind: BufferType) -> io::Result<Vec<FormatDescription>> {
+        let mut formats = Vec::new();
+        for index in 0..ENUMERATION_LIMIT {
+            let mut entry: sys::v4l2_fmtdesc = zeroed();
+            entry.index = index;
+            entry.type_ = kind.raw();
+            // SAFETY: the request is made for this struct, which holds no pointers.
+            if !more(unsafe { ioctl(self.fd(), vidioc::VIDIOC_ENUM_FMT, &mut entry) })? {
+                break;
+            }
+            formats.push(FormatDescription {
+                fourcc: FourCc(entry.pixelformat),
+                description: text(&entry.description),
+                emulated: entry.flags & sys::V4L2_FMT_FLAG_EMULATED != 0,
+            });
+        }
+        Ok(formats)
+    }
+
+    /// The sizes on offer for a pixel format; empty where the driver cannot tell.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno.
+    pub fn frame_sizes(&self, fourcc: FourCc) -> io::Result<Vec<FrameSize>> {
+        let mut sizes = Vec::new();
+        for index in 0..ENUMERATION_LIMIT {
+            let mut entry: sys::v4l2_frmsizeenum = zeroed();
+            entry.index = index;
+            entry.pixel_format = fourcc.0;
+            if !self.next_entry(vidioc::VIDIOC_ENUM_FRAMESIZES, &mut entry)? {
+                break;
+            }
+            if entry.type_ == sys::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+                // SAFETY: both variants are made of integers, so that any bytes are valid; the type tells which it is.
+                let size = unsafe { entry.__bindgen_anon_1.discrete };
+                sizes.push(FrameSize::Discrete { width: size.width, height: size.height });
+            } else {
+                // SAFETY: as above.
+                let size = unsafe { entry.__bindgen_anon_1.stepwise };
+                sizes.push(FrameSize::Stepwise {
+                    width: (size.min_width, size.max_width, size.step_width.max(1)),
+                    height: (size.min_height, size.max_height, size.step_height.max(1)),
+                });
+                // A range is the whole answer: some drivers repeat it for every index.
+                break;
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// The times between frames on offer for a pixel format and size; empty where the driver cannot tell.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno.
+    pub fn frame_intervals(&self, fourcc: FourCc, width: u32, height: u32) -> io::Result<Vec<FrameInterval>> {
+        let mut intervals = Vec::new();
+        for index in 0..ENUMERATION_LIMIT {
+            let mut entry: sys::v4l2_frmivalenum = zeroed();
+            entry.index = index;
+            entry.pixel_format = fourcc.0;
+            entry.width = width;
+            entry.height = height;
+            if !self.next_entry(vidioc::VIDIOC_ENUM_FRAMEINTERVALS, &mut entry)? {
+                break;
+            }
+            if entry.type_ == sys::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+                // SAFETY: both variants are made of integers, so that any bytes are valid; the type tells which it is.
+                intervals.push(FrameInterval::Discrete(Fraction::from_sys(unsafe { entry.__bindgen_anon_1.discrete })));
+            } else {
+                // SAFETY: as above.
+                let range = unsafe { entry.__bindgen_anon_1.stepwise };
+                intervals.push(FrameInterval::Range {
+                    min: Fraction::from_sys(range.min),
+                    max: Fraction::from_sys(range.max),
+                });
+                break;
+            }
+        }
+        Ok(intervals)
+    }
+
+    fn next_entry<T: Plain>(&self, request: vidioc::_IOC_TYPE, entry: &mut T) -> io::Result<bool> {
+        // SAFETY: both callers pass the struct that the request is made for; neither holds pointers.
+        more(unsafe { ioctl(self.fd(), request, entry) })
+    }
+}
+
+/// Whether an enumeration goes on: `EINVAL` ends it, and a driver without the call (`ENOTTY`) has nothing to tell.
+pub(super) fn more(answer: io::Result<()>) -> io::Result<bool> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_sizes_gives_the_nearest_step() {
+        let range = FrameSize::Stepwise { width: (16, 1920, 2), height: (16, 1080, 8) };
+        assert_eq!(range.nearest(1280, 720), (1280, 720));
+        assert_eq!(range.nearest(641, 485), (642, 488));
+        assert_eq!(range.nearest(9999, 1), (1920, 16));
+    }
+
+    #[test]
+    fn a_senseless_range_does_no_harm() {
+        let zero = FrameSize::Stepwise { width: (0, 0, 0), height: (100, 50, 0) };
+        assert_eq!(zero.nearest(1280, 720), (0, 100));
+        let huge = FrameSize::Stepwise { width: (1, u32::MAX, u32::MAX), height: (0, u32::MAX, 1) };
+        assert_eq!(huge.nearest(u32::MAX, u32::MAX), (1, u32::MAX));
+    }
+}

@@ -1,0 +1,203 @@
+//! The picture format and the rate of a node: ask and set (`VIDIOC_G_FMT`, `VIDIOC_S_FMT`, `VIDIOC_G_PARM`,
+//! `VIDIOC_S_PARM`), single-planar.
+//!
+//! What a node offers is in `enumerate.rs`.
+
+use std::fmt;
+use std::io;
+
+use v4l::v4l_sys as sys;
+use v4l::v4l2::vidioc;
+
+use super::device::{BufferType, Device};
+use super::ioctl::{ioctl, zeroed};
+
+/// A pixel format's four characters, as V4L2 packs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FourCc(pub u32);
+
+impl FourCc {
+    /// From the four characters of the kernel's documentation.
+    pub const fn new(characters: &[u8; 4]) -> Self {
+        Self(u32::from_le_bytes(*characters))
+    }
+}
+
+impl fmt::Display for FourCc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The highest bit marks a big-endian variant (`v4l2_fourcc_be`).
+        for byte in (self.0 & 0x7fff_ffff).to_le_bytes() {
+            let shown = if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
+            write!(f, "{shown}")?;
+        }
+        if self.0 & 0x8000_0000 != 0 { write!(f, "-BE") } else { Ok(()) }
+    }
+}
+
+/// A fraction as V4L2 gives it: seconds for each frame. The denominator may be zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fraction {
+    /// Above the line.
+    pub numerator: u32,
+    /// Below the line.
+    pub denominator: u32,
+}
+
+impl Fraction {
+    /// Frames a second; `None` where the driver gave a zero.
+    pub fn rate(self) -> Option<f64> {
+        (self.numerator != 0 && self.denominator != 0).then(|| f64::from(self.denominator) / f64::from(self.numerator))
+    }
+
+    pub(super) const fn from_sys(fraction: sys::v4l2_fract) -> Self {
+        Self { numerator: fraction.numerator, denominator: fraction.denominator }
+    }
+}
+
+/// How the lines of a picture came about in time (`enum v4l2_field`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldOrder {
+    /// All lines of one moment, in order.
+    Progressive,
+    /// Two half pictures, woven line by line: a whole picture that shows combs in motion.
+    Interlaced,
+    /// Half pictures one after another or one on top of the other: no whole picture.
+    Split(u32),
+}
+
+impl FieldOrder {
+    fn from_sys(field: u32) -> Self {
+        match field {
+            // `ANY` is not allowed as an answer, but some drivers forget to fill it in and mean progressive.
+            sys::v4l2_field_V4L2_FIELD_NONE | sys::v4l2_field_V4L2_FIELD_ANY => Self::Progressive,
+            sys::v4l2_field_V4L2_FIELD_INTERLACED
+            | sys::v4l2_field_V4L2_FIELD_INTERLACED_TB
+            | sys::v4l2_field_V4L2_FIELD_INTERLACED_BT => Self::Interlaced,
+            other => Self::Split(other),
+        }
+    }
+}
+
+/// A picture format as the driver answered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PictureFormat {
+    /// Layout of the bytes.
+    pub fourcc: FourCc,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Bytes from one line of the first plane to the next; zero for compressed formats.
+    pub bytes_per_line: u32,
+    /// The most bytes that a picture takes.
+    pub size: u32,
+    /// How the lines came about in time.
+    pub field: FieldOrder,
+}
+
+impl Device {
+    /// The format that the node is set to.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno.
+    pub fn format(&self) -> io::Result<PictureFormat> {
+        let mut format: sys::v4l2_format = zeroed();
+        format.type_ = BufferType::VideoCapture.raw();
+        // SAFETY: the request is made for this struct; the capture variant holds no pointers.
+        unsafe { ioctl(self.fd(), vidioc::VIDIOC_G_FMT, &mut format) }?;
+        Ok(picture(&format))
+    }
+
+    /// Asks for a format; the answer is what the driver made of it, which may differ in everything.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno; `EBUSY` while another program streams.
+    pub fn set_format(&self, fourcc: FourCc, width: u32, height: u32) -> io::Result<PictureFormat> {
+        let mut format: sys::v4l2_format = zeroed();
+        format.type_ = BufferType::VideoCapture.raw();
+        format.fmt.pix = sys::v4l2_pix_format {
+            width,
+            height,
+            pixelformat: fourcc.0,
+            field: sys::v4l2_field_V4L2_FIELD_NONE,
+            // SAFETY: the struct was zeroed, and zero is valid for each of its integers.
+            ..unsafe { format.fmt.pix }
+        };
+        // SAFETY: the request is made for this struct; the capture variant holds no pointers.
+        unsafe { ioctl(self.fd(), vidioc::VIDIOC_S_FMT, &mut format) }?;
+        Ok(picture(&format))
+    }
+
+    /// The time between frames that the node is set to; `None` where the driver knows no rate.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno; `ENOTTY` where the driver has no rate to tell.
+    pub fn frame_interval(&self) -> io::Result<Option<Fraction>> {
+        let mut parameters: sys::v4l2_streamparm = zeroed();
+        parameters.type_ = BufferType::VideoCapture.raw();
+        // SAFETY: the request is made for this struct; the capture variant holds no pointers.
+        unsafe { ioctl(self.fd(), vidioc::VIDIOC_G_PARM, &mut parameters) }?;
+        Ok(interval(&parameters))
+    }
+
+    /// Asks for a time between frames; the answer is the nearest that the driver has.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno; `ENOTTY` where the driver cannot change its rate.
+    pub fn set_frame_interval(&self, wish: Fraction) -> io::Result<Option<Fraction>> {
+        let mut parameters: sys::v4l2_streamparm = zeroed();
+        parameters.type_ = BufferType::VideoCapture.raw();
+        parameters.parm.capture = sys::v4l2_captureparm {
+            timeperframe: sys::v4l2_fract { numerator: wish.numerator, denominator: wish.denominator },
+            // SAFETY: the struct was zeroed, and zero is valid for each of its integers.
+            ..unsafe { parameters.parm.capture }
+        };
+        // SAFETY: the request is made for this struct; the capture variant holds no pointers.
+        unsafe { ioctl(self.fd(), vidioc::VIDIOC_S_PARM, &mut parameters) }?;
+        Ok(interval(&parameters))
+    }
+}
+
+fn picture(format: &sys::v4l2_format) -> PictureFormat {
+    // SAFETY: every variant of the union is made of integers, so that any bytes are valid; the type field says that
+    // this is the one that the driver filled in.
+    let pix = unsafe { format.fmt.pix };
+    PictureFormat {
+        fourcc: FourCc(pix.pixelformat),
+        width: pix.width,
+        height: pix.height,
+        bytes_per_line: pix.bytesperline,
+        size: pix.sizeimage,
+        field: FieldOrder::from_sys(pix.field),
+    }
+}
+
+fn interval(parameters: &sys::v4l2_streamparm) -> Option<Fraction> {
+    // SAFETY: as in `picture`.
+    let capture = unsafe { parameters.parm.capture };
+    let fraction = Fraction::from_sys(capture.timeperframe);
+    fraction.rate().map(|_| fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fourcc_is_shown_whatever_it_holds() {
+        assert_eq!(FourCc::new(b"YUYV").to_string(), "YUYV");
+        assert_eq!(FourCc(u32::from_le_bytes(*b"Y16 ") | 0x8000_0000).to_string(), "Y16 -BE");
+        assert_eq!(FourCc(0x0102_00ff).to_string(), "????");
+    }
+
+    #[test]
+    fn a_zero_in_a_fraction_is_no_rate() {
+        assert_eq!(Fraction { numerator: 1, denominator: 30 }.rate(), Some(30.0));
+        assert_eq!(Fraction { numerator: 0, denominator: 30 }.rate(), None);
+        assert_eq!(Fraction { numerator: 1, denominator: 0 }.rate(), None);
+    }
+}
