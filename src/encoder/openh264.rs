@@ -12,7 +12,7 @@ use openh264::formats::YUVSlices;
 use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
 
 use super::{Config, Error};
-use crate::convert::{self, I420Buffer};
+use crate::convert::Converter;
 use crate::media::{EncodedFrame, RawFrame, VideoFormat};
 
 /// The name in the status and in errors.
@@ -25,7 +25,7 @@ const SLICE_BYTES: u32 = 1_100;
 /// An OpenH264 encoder for pictures of one size.
 pub struct OpenH264 {
     codec: Codec,
-    buffer: I420Buffer,
+    converter: Converter,
     /// Length of the last access unit: the next one's allocation.
     last_len: usize,
 }
@@ -57,7 +57,7 @@ impl OpenH264 {
         }
         let mut codec = Codec::with_api_config(OpenH264API::from_source(), settings).map_err(refused)?;
         silence(&mut codec);
-        Ok(Self { codec, buffer: I420Buffer::default(), last_len: 4096 })
+        Ok(Self { codec, converter: Converter::new(), last_len: 4096 })
     }
 }
 
@@ -87,7 +87,7 @@ fn refused(error: openh264::Error) -> Error {
 
 impl super::Encoder for OpenH264 {
     fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<EncodedFrame, Error> {
-        let planes = convert::to_i420(frame, &mut self.buffer)?;
+        let planes = self.converter.i420(frame)?;
         if key {
             self.codec.force_intra_frame();
         }

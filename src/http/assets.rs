@@ -19,9 +19,19 @@ macro_rules! assets {
 /// Every file of the page.
 const ASSETS: &[Asset] = assets![
     "": "text/html; charset=utf-8" from "index.html",
+    "icon.svg": "image/svg+xml" from "icon.svg",
     "viewer.css": "text/css; charset=utf-8" from "viewer.css",
+    "clock.js": "text/javascript; charset=utf-8" from "clock.js",
+    "connection.js": "text/javascript; charset=utf-8" from "connection.js",
+    "control.js": "text/javascript; charset=utf-8" from "control.js",
+    "latency.js": "text/javascript; charset=utf-8" from "latency.js",
+    "panel.js": "text/javascript; charset=utf-8" from "panel.js",
+    "player.js": "text/javascript; charset=utf-8" from "player.js",
+    "stats.js": "text/javascript; charset=utf-8" from "stats.js",
+    "status.js": "text/javascript; charset=utf-8" from "status.js",
     "viewer.js": "text/javascript; charset=utf-8" from "viewer.js",
     "whep.js": "text/javascript; charset=utf-8" from "whep.js",
+    "words.js": "text/javascript; charset=utf-8" from "words.js",
 ];
 
 /// The page loads nothing from elsewhere and may not be framed by another site.

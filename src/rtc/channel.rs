@@ -1,6 +1,7 @@
 //! The data channel `control` of one viewer: messages in, answers out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +28,7 @@ pub async fn serve(channel: Arc<dyn DataChannel>, control: Control, end: Cancell
         let event = tokio::select! {
             biased;
             () = end.cancelled() => {
-                let goodbye = command::event("session.end", &json!({ "reason": "closed by the board" }));
-                let _ = channel.send_text(&goodbye).await;
+                say_goodbye(channel.as_ref()).await;
                 return;
             }
             event = channel.poll() => event,
@@ -50,5 +50,18 @@ pub async fn serve(channel: Arc<dyn DataChannel>, control: Control, end: Cancell
             }
             Some(_) => {}
         }
+    }
+}
+
+/// Tells the viewer that the board ends the session, and waits until the message is acknowledged: closing the connection
+/// would overtake it.
+async fn say_goodbye(channel: &dyn DataChannel) {
+    let goodbye = command::event("session.end", &json!({ "reason": "closed by the board" }));
+    if channel.send_text(&goodbye).await.is_err() {
+        return;
+    }
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    while channel.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
+        look.tick().await;
     }
 }

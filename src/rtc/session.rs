@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use webrtc::data_channel::DataChannel;
@@ -32,6 +33,9 @@ const GATHERING: Duration = Duration::from_secs(3);
 
 /// From the answer to a connection. A browser gives up on ICE after about 15 s; this is longer, so that it decides.
 const CONNECTING: Duration = Duration::from_secs(20);
+
+/// How long a viewer may take to acknowledge the goodbye.
+const GOODBYE: Duration = Duration::from_millis(300);
 
 /// Data channels of one viewer that wait to be looked at; one is used.
 const CHANNELS: usize = 4;
@@ -145,10 +149,18 @@ impl Session {
             },
         }
         tracing::info!("viewer connected");
-        if let Err(error) = self.forward(&mut streams, &mut signals).await {
+        let mut control = None;
+        if let Err(error) = self.forward(&mut streams, &mut signals, &mut control).await {
             tracing::info!("viewer ended: {error}");
         } else {
             tracing::debug!("viewer left");
+        }
+        // The control channel has the last word.
+        self.end.cancel();
+        if let Some(control) = control
+            && timeout(GOODBYE, control).await.is_err()
+        {
+            tracing::debug!("the viewer did not take the goodbye");
         }
     }
 
@@ -179,7 +191,12 @@ impl Session {
     }
 
     /// Forwards until the viewer leaves (`Ok`) or its connection breaks.
-    async fn forward(&self, streams: &mut Streams, signals: &mut Signals) -> anyhow::Result<()> {
+    async fn forward(
+        &self,
+        streams: &mut Streams,
+        signals: &mut Signals,
+        control: &mut Option<JoinHandle<()>>,
+    ) -> anyhow::Result<()> {
         let Streams { video, audio } = streams;
         let mut frames = self.feed.video.subscribe();
         let mut sound = audio.as_ref().map(|(_, feed)| feed.subscribe());
@@ -200,8 +217,8 @@ impl Session {
                     }
                 }
                 Some(channel) = signals.channels.recv() => {
-                    // Ends with the channel or with the session; a closed control channel ends the session.
-                    tokio::spawn(channel::serve(channel, self.control.clone(), self.end.clone()));
+                    let task = channel::serve(channel, self.control.clone(), self.end.clone());
+                    *control = Some(tokio::spawn(task));
                 }
                 packet = next_sound(&mut sound) => {
                     if let (Some(packet), Some((stream, _))) = (packet, audio.as_mut()) {

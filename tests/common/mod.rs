@@ -73,6 +73,13 @@ impl Porthole {
         Ok(serde_json::from_str(&answer.body)?)
     }
 
+    /// One series of a metric; zero while it is not there.
+    pub async fn series(&self, name: &str) -> Result<f64> {
+        let answer = request("GET", &format!("{}metrics", self.base), &[], String::new()).await?;
+        let value = answer.body.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        Ok(value.unwrap_or(0.0))
+    }
+
     /// The sum of all series of a metric.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let answer = request("GET", &format!("{}metrics", self.base), &[], String::new()).await?;
@@ -199,6 +206,17 @@ pub fn viewer_process(base: &str, arguments: &[&str]) -> Result<Child> {
     let program = target.join("examples/viewer");
     let child = Command::new(&program).arg(base).args(arguments).stdout(Stdio::piped()).spawn();
     child.with_context(|| format!("start {}; build it with cargo build --example viewer", program.display()))
+}
+
+/// The frames missing in a row of numbers; more than this machine was too slow to take and encode is a fault.
+pub async fn missing(numbers: &[u32], porthole: &Porthole) -> Result<()> {
+    let gaps: u32 = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]).wrapping_sub(1)).sum();
+    let mut not_encoded = 0.0;
+    for place in ["Driver", "Replaced"] {
+        not_encoded += porthole.series(&format!("porthole_frames_dropped_total{{at=\"{place}\"}}")).await?;
+    }
+    anyhow::ensure!(f64::from(gaps) <= not_encoded, "{gaps} frames missing, {not_encoded} not encoded: {numbers:?}");
+    Ok(())
 }
 
 /// The frame numbers of the next `count` pictures.
