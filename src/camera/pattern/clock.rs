@@ -47,9 +47,10 @@ impl Clock {
             let outside = (px - px.clamp(left, right)).hypot(py - py.clamp(top, bottom));
             (paper, (corner - outside + 0.5).clamp(0.0, 1.0))
         });
-        let glyphs = |ink: Colour| LETTERS.chars().map(|c| Glyph::new(c, size).luma(ink, paper)).collect();
-        let seconds = glyphs(Colour::rgb(255.0, 255.0, 255.0));
-        let fraction = glyphs(Colour::rgb(120.0, 190.0, 210.0));
+        let glyphs: Vec<Glyph> = LETTERS.chars().map(|letter| Glyph::new(letter, size)).collect();
+        let inked = |ink: Colour| glyphs.iter().map(|glyph| glyph.luma(ink, paper)).collect();
+        let seconds = inked(Colour::rgb(255.0, 255.0, 255.0));
+        let fraction = inked(Colour::rgb(120.0, 190.0, 210.0));
         Some(Self { x, y, letter, seconds, fraction, stride: area.width })
     }
 

@@ -20,9 +20,10 @@ impl Sea {
     /// A sea that fills `area`, which is as wide as the picture.
     pub fn new(area: Area) -> Self {
         let mut water = vec![0; bytes(area.width, area.height)];
+        let swell = swell(area.width, area.height);
         let whole = Area { x: 0, y: 0, ..area };
-        let (width, height) = (area.width as f32, area.height as f32);
-        Canvas::new(&mut water, area.width, area.height).shade(whole, |x, y| colour(x, y, width, height));
+        Canvas::new(&mut water, area.width, area.height)
+            .shade(whole, |x, y| colour(swell[y as usize * area.width + x as usize], y / area.height as f32));
         Self { area, water }
     }
 
@@ -36,34 +37,46 @@ impl Sea {
     }
 }
 
-/// The colour of the water at a pixel of a strip of `width` x `height`; its right edge goes on at its left edge.
-fn colour(x: f32, y: f32, width: f32, height: f32) -> Colour {
-    let depth = y / height;
-    // Waves are longer than high, and longer the nearer they are.
-    let mut swell = 0.0;
-    let mut weight = 0.5;
+/// The height of the water at every pixel of a strip of `width` x `height`, 0 to 1: smooth noise in octaves, folded into
+/// ridges. The right edge goes on at the left edge.
+fn swell(width: usize, height: usize) -> Vec<f32> {
+    let mut swell = vec![0.0; width * height];
+    let mut weight = 0.4;
     for octave in 0..OCTAVES {
-        let count = ((width / height * 1.5).round().max(1.0) as u32) << octave;
-        let noise = noise(x / width * count as f32, depth.sqrt() * 4.0 * (1u32 << octave) as f32, count, octave);
-        swell += weight * (1.0 - (2.0 * noise - 1.0).abs());
+        let columns = ((width as f32 / height.max(1) as f32 * 1.5).round().max(1.0) as usize) << octave;
+        for (y, line) in swell.chunks_exact_mut(width).enumerate() {
+            // The root makes the waves longer from top to bottom, as from far to near.
+            let row = (y as f32 / height as f32).sqrt() * (4 << octave) as f32;
+            let (above, down) = (row as u32, smooth(row.fract()));
+            let knot = |column: usize| {
+                let at = |row| hash((column % columns) as u32, row, octave);
+                at(above) * (1.0 - down) + at(above + 1) * down
+            };
+            let knots: Vec<f32> = (0..=columns).map(knot).collect();
+            for (x, sum) in line.iter_mut().enumerate() {
+                let column = x as f32 / width as f32 * columns as f32;
+                let (left, right) = (column as usize, smooth(column.fract()));
+                let noise = knots[left] * (1.0 - right) + knots[left + 1] * right;
+                *sum += weight * (1.0 - (2.0 * noise - 1.0).abs());
+            }
+        }
         weight *= 0.62;
     }
-    let swell = (swell / 1.25).clamp(0.0, 1.0);
+    swell
+}
+
+/// Zero to one with level ends.
+fn smooth(share: f32) -> f32 {
+    share * share * (3.0 - 2.0 * share)
+}
+
+/// The colour of water of the height `swell` at `depth`, 0 at the top of the strip and 1 at its bottom.
+fn colour(swell: f32, depth: f32) -> Colour {
+    let swell = swell.clamp(0.0, 1.0);
     let deep = Colour::rgb(6.0, 40.0, 70.0).mix(Colour::rgb(4.0, 62.0, 92.0), depth);
     let crest = Colour::rgb(64.0, 170.0, 190.0);
     let foam = Colour::rgb(230.0, 246.0, 246.0);
     deep.mix(crest, swell * swell).mix(foam, ((swell - 0.78) * 5.0).clamp(0.0, 1.0))
-}
-
-/// Smooth noise, 0 to 1, that repeats after `count` in `x`.
-fn noise(x: f32, y: f32, count: u32, seed: u32) -> f32 {
-    let (left, top) = (x.floor(), y.floor());
-    let smooth = |t: f32| t * t * (3.0 - 2.0 * t);
-    let (right, down) = (smooth(x - left), smooth(y - top));
-    let at = |column: f32, row: f32| hash(column as u32 % count, row as u32, seed);
-    let above = at(left, top) * (1.0 - right) + at(left + 1.0, top) * right;
-    let below = at(left, top + 1.0) * (1.0 - right) + at(left + 1.0, top + 1.0) * right;
-    above * (1.0 - down) + below * down
 }
 
 /// A number from 0 to 1 that looks random, always the same for the same place: the picture is the same in every run.
