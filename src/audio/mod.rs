@@ -3,11 +3,14 @@
 //! A source lives on its own thread and blocks there. Encoding does not belong here.
 
 mod alsa;
+pub mod list;
 pub mod tone;
 
 use std::time::Duration;
 
 use crate::media::PcmFrame;
+
+pub use list::SoundCardInfo;
 
 /// The one sampling rate inside the program, in hertz; Opus in WebRTC is always 48 kHz (RFC 7587 section 4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -97,4 +100,9 @@ pub fn open(device: &str, channels: u16) -> Result<Box<dyn PcmSource>, Error> {
         "tone" => Ok(Box::new(tone::Tone::open(channels))),
         name => Ok(Box::new(alsa::Capture::open(name, channels)?)),
     }
+}
+
+/// The sound cards of this machine; empty where there are none.
+pub fn list() -> Vec<SoundCardInfo> {
+    alsa::list()
 }

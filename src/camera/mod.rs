@@ -3,12 +3,15 @@
 //! A source lives on its own thread and blocks there. Retrying, encoding and viewers do not belong here.
 
 pub mod code;
+pub mod list;
 pub mod pattern;
 mod v4l2;
 
 use std::time::Duration;
 
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
+
+pub use list::CameraInfo;
 
 /// What a camera shall be and give.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,4 +154,9 @@ pub fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
         },
         path => Ok(Box::new(v4l2::Capture::open(config, path)?)),
     }
+}
+
+/// The V4L2 cameras of this machine; empty where there are none.
+pub fn list() -> Vec<CameraInfo> {
+    v4l2::list()
 }

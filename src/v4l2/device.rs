@@ -25,8 +25,8 @@ impl BufferType {
     /// The kernel's number of it.
     pub(super) const fn raw(self) -> u32 {
         match self {
-            Self::VideoCapture => sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE as u32,
-            Self::VideoCaptureMplane => sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE as u32,
+            Self::VideoCapture => sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
+            Self::VideoCaptureMplane => sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The picture format and the rate of a node: ask and set (`VIDIOC_G_FMT`, `VIDIOC_S_FMT`, `VIDIOC_G_PARM`,
-//! `VIDIOC_S_PARM`), single-planar.
+//! The picture format and the rate of a node: ask and set (`VIDIOC_S_FMT`, `VIDIOC_G_PARM`, `VIDIOC_S_PARM`), single-planar.
 //!
 //! What a node offers is in `enumerate.rs`.
 
@@ -96,19 +95,6 @@ pub struct PictureFormat {
 }
 
 impl Device {
-    /// The format that the node is set to.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's errno.
-    pub fn format(&self) -> io::Result<PictureFormat> {
-        let mut format: sys::v4l2_format = zeroed();
-        format.type_ = BufferType::VideoCapture.raw();
-        // SAFETY: the request is made for this struct; the capture variant holds no pointers.
-        unsafe { ioctl(self.fd(), vidioc::VIDIOC_G_FMT, &mut format) }?;
-        Ok(picture(&format))
-    }
-
     /// Asks for a format; the answer is what the driver made of it, which may differ in everything.
     ///
     /// # Errors

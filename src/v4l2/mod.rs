@@ -19,4 +19,4 @@ pub use controls::{Control, ControlKind, MenuItem};
 pub use device::{BufferType, Capability, Device, Readiness};
 pub use enumerate::{FormatDescription, FrameInterval, FrameSize};
 pub use format::{FieldOrder, FourCc, Fraction, PictureFormat};
-pub use queue::{Dequeued, Lease, Queue};
+pub use queue::{Dequeued, Queue};

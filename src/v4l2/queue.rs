@@ -20,7 +20,7 @@ use super::device::{BufferType, Device};
 use super::ioctl::{ioctl, zeroed};
 
 /// The memory kind of all buffers here: the driver's own, mapped.
-const MEMORY: u32 = sys::v4l2_memory_V4L2_MEMORY_MMAP as u32;
+const MEMORY: u32 = sys::v4l2_memory_V4L2_MEMORY_MMAP;
 
 /// A queue that streams from the moment it is made until it is dropped.
 #[derive(Debug)]
@@ -188,7 +188,6 @@ impl Mapping {
     fn new(fd: BorrowedFd<'_>, offset: u32, length: u32) -> io::Result<Self> {
         let length = NonZeroUsize::new(length as usize)
             .ok_or_else(|| io::Error::other("the driver gave a buffer of zero bytes"))?;
-        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: a new mapping at an address that the kernel chooses; nothing of ours is replaced.
         let start = unsafe {
             libc::mmap(
@@ -197,7 +196,8 @@ impl Mapping {
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
                 fd.as_raw_fd(),
-                offset,
+                // A cookie of the driver, which comes back as it went, whatever the width and sign of the type.
+                offset as libc::off_t,
             )
         };
         if start == libc::MAP_FAILED {

@@ -1,0 +1,59 @@
+//! Which sound cards there are, by asking each card itself.
+//!
+//! `default` and other names of the configuration are not tried: on a machine without a card the library would write
+//! its complaints to the terminal, and a sound server behind such a name would be started.
+
+use std::ffi::CString;
+
+use alsa::card;
+use alsa::ctl::{Ctl, DeviceIter};
+use alsa::{Card, Direction};
+
+use super::super::list::{SoundCardInfo, SoundDeviceInfo};
+use super::Quiet;
+
+/// The name for ALSA of the first device of the first card that captures, with conversion.
+pub fn first_capture_device() -> Option<String> {
+    list().into_iter().flat_map(|card| card.devices).find(|device| device.captures).map(|device| device.name)
+}
+
+/// Every sound card with its devices, by number; one that cannot be asked has none.
+pub fn list() -> Vec<SoundCardInfo> {
+    let _quiet = Quiet::new();
+    // An error ends the enumeration: there is nothing behind it.
+    card::Iter::new().map_while(Result::ok).map(describe).collect()
+}
+
+fn describe(card: Card) -> SoundCardInfo {
+    let index = card.get_index();
+    let mut info = SoundCardInfo {
+        index,
+        id: index.to_string(),
+        name: card.get_name().unwrap_or_else(|_| format!("card {index}")),
+        devices: Vec::new(),
+    };
+    let ctl = CString::new(format!("hw:{index}")).ok().and_then(|name| Ctl::open(&name, true).ok());
+    let Some(ctl) = ctl else { return info };
+    // The id stays the same when cards come and go; the number does not.
+    if let Ok(card) = ctl.card_info()
+        && let Ok(id) = card.get_id()
+    {
+        id.clone_into(&mut info.id);
+    }
+    for number in DeviceIter::new(&ctl) {
+        let Ok(number) = u32::try_from(number) else { continue };
+        let capture = ctl.pcm_info(number, 0, Direction::Capture);
+        let playback = ctl.pcm_info(number, 0, Direction::Playback);
+        let title = [&capture, &playback]
+            .into_iter()
+            .find_map(|info| info.as_ref().ok()?.get_name().ok().map(str::to_owned))
+            .unwrap_or_default();
+        info.devices.push(SoundDeviceInfo {
+            name: format!("plughw:CARD={},DEV={number}", info.id),
+            title,
+            captures: capture.is_ok(),
+            plays: playback.is_ok(),
+        });
+    }
+    info
+}
