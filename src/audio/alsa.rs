@@ -245,7 +245,7 @@ fn open_error(device: &str, error: alsa::Error) -> Error {
 fn call_error(device: &str, error: alsa::Error) -> Error {
     let device = device.into();
     match error.errno().abs() {
-        libc::ENODEV | libc::ENXIO | libc::ENOTTY | libc::EBADFD => Error::Unplugged { device },
+        libc::ENODEV | libc::ENXIO => Error::Unplugged { device },
         libc::EBUSY => Error::Busy { device },
         number => Error::Io { device, call: error.func(), source: io::Error::from_raw_os_error(number) },
     }

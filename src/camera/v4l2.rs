@@ -118,7 +118,7 @@ impl VideoSource for Capture {
             let readiness = self.device.wait(left).map_err(|error| call_error(&self.path, "poll", error))?;
             if readiness != Readiness::Nothing {
                 if let Some(buffer) = self.newest()? {
-                    let captured = buffer.monotonic.map_or_else(Timestamp::now, Timestamp::from_monotonic);
+                    let captured = moment(buffer.monotonic, Timestamp::now());
                     let data = Bytes::from_owner(buffer.lease);
                     return Ok(Some(RawFrame { captured, format: self.format, data }));
                 }
@@ -136,6 +136,12 @@ impl VideoSource for Capture {
     fn dropped(&self) -> Dropped {
         self.losses.dropped
     }
+}
+
+/// When a picture was taken that is fetched `now`: at the driver's stamp, where it has one. A stamp of the future is that
+/// of a driver that stamps the end of the frame before it has come, and would make the latency negative.
+fn moment(stamp: Option<Duration>, now: Timestamp) -> Timestamp {
+    stamp.map_or(now, |stamp| Timestamp::from_monotonic(stamp).min(now))
 }
 
 /// The count of pictures that did not arrive.
@@ -253,6 +259,14 @@ mod tests {
         assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
         let null = Capture::open(&config(), "/dev/null").expect_err("should refuse");
         assert_eq!(null.to_string(), "/dev/null: capture is not supported; it is no V4L2 device");
+    }
+
+    #[test]
+    fn a_picture_is_never_taken_later_than_it_is_fetched() {
+        let now = Timestamp::now();
+        assert_eq!(moment(None, now), now);
+        assert_eq!(moment(Some(Duration::MAX), now), now);
+        assert_eq!(moment(Some(Duration::from_nanos(1)), now), Timestamp::default());
     }
 
     #[test]
