@@ -72,9 +72,10 @@ export class Connection extends EventTarget {
 
   /**
    * Ends the session and makes no further attempt.
+   * @param {{leaving?: boolean}} [how] `leaving`: the page goes away in this moment.
    * @returns {Promise<void>} Resolves when the board has been told.
    */
-  stop() {
+  stop(how) {
     clearTimeout(this.#timer);
     const session = this.session;
     this.session = null;
@@ -82,7 +83,7 @@ export class Connection extends EventTarget {
     this.error = null;
     this.saidGoodbye = false;
     this.#become('stopped');
-    return session?.close() ?? Promise.resolve();
+    return session?.close(how) ?? Promise.resolve();
   }
 
   /**

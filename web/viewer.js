@@ -176,7 +176,8 @@ function renderNotice(words) {
 }
 
 function renderControls() {
-  const silent = isConnected() && measuring?.session.stream.getAudioTracks().length === 0;
+  const off = board.value?.audio?.state === 'off' || measuring?.session.stream.getAudioTracks().length === 0;
+  const silent = isConnected() && off;
   label(soundButton, player.muted || silent ? 'muted' : 'sound', silent ? 'No sound' : player.muted ? 'Unmute' : 'Mute');
   soundButton.disabled = silent;
   soundButton.classList.toggle('wanted', !silent && player.muted && isConnected());
@@ -346,7 +347,7 @@ document.addEventListener('visibilitychange', () => {
 let comesBack = false;
 addEventListener('pagehide', () => {
   comesBack = connection.state !== 'stopped';
-  connection.stop();
+  connection.stop({ leaving: true });
 });
 addEventListener('pageshow', ({ persisted }) => {
   if (persisted && comesBack) connection.start();

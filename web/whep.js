@@ -22,6 +22,12 @@ const CONNECT_TIMEOUT_MS = 10_000;
  */
 const HEAL_TIMEOUT_MS = 3_000;
 
+/**
+ * How long the media connection outlives a hang-up at most. Were it closed at once, the board would often see that first,
+ * end the session, and answer the DELETE with "not found".
+ */
+const GOODBYE_MS = 1_000;
+
 /** RTP header extensions wanted beyond those that browsers offer by themselves: when a picture was taken, and how long to hold it. */
 const EXTENSIONS = [
   'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time',
@@ -165,12 +171,12 @@ export class WhepSession extends EventTarget {
   }
 
   /**
-   * Ends the session here and on the board. May be called at any time, also while the page is being left.
+   * Ends the session here and on the board. May be called at any time.
+   * @param {{leaving?: boolean}} [how] `leaving`: the page goes away in this moment, so nothing can be waited for.
    * @returns {Promise<void>} Resolves when the board has been told, or could not be told.
    */
-  close() {
-    if (this.#state === 'closed') return Promise.resolve();
-    return this.#end(new WhepError('closed', 'closed by the viewer'));
+  close({ leaving = false } = {}) {
+    return this.#end(new WhepError('closed', 'closed by the viewer'), leaving ? 0 : GOODBYE_MS);
   }
 
   get #over() {
@@ -309,17 +315,22 @@ export class WhepSession extends EventTarget {
 
   /**
    * @param {WhepError} error
+   * @param {number} [goodbye] For how many milliseconds the peer connection waits for the board's answer to the DELETE.
    * @returns {Promise<void>} Resolves when the board has been told.
    */
-  #end(error) {
-    if (this.#state === 'closed') return Promise.resolve();
+  #end(error, goodbye = 0) {
+    if (this.#over) return Promise.resolve();
     const connecting = this.#connecting;
     this.#connecting = null;
     clearTimeout(this.#timer);
     this.#become('closed');
     this.#candidates?.stop();
+    // What the board has ended itself needs no DELETE.
+    if (error.failure === 'ended') this.#location = null;
     const told = this.#delete();
-    this.#peer?.close();
+    const peer = this.#peer;
+    if (goodbye === 0) peer?.close();
+    else Promise.race([told, new Promise((resolve) => setTimeout(resolve, goodbye))]).then(() => peer?.close());
     if (connecting) connecting.reject(error);
     else if (error.failure !== 'closed') this.dispatchEvent(new EndEvent(error));
     return told;

@@ -1,0 +1,368 @@
+/**
+ * The viewer page in a real browser against the real program: what a person sees, hears, touches and is told.
+ *
+ * PORTHOLE_BIN names the program. CHROMIUM may name another browser than Debian's. Every wait is for a condition and has
+ * a deadline.
+ */
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { chromium } from 'playwright-core';
+
+import { blockCode } from './code.mjs';
+import { Program } from './program.mjs';
+
+/** For what takes a moment: a connection, a click, an answer. */
+const SOON = { timeout: 15_000 };
+
+/**
+ * For what waits for a broken connection: the browser notices after some 5 s (or 30 s, by what it had heard last), the
+ * page gives it 3 s to heal, and the pause between attempts grows up to 20 s.
+ */
+const LATER = { timeout: 75_000 };
+
+const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url));
+const PHONE = { width: 390, height: 844 };
+const DESK = { width: 1280, height: 800 };
+
+/** Pattern and tone; small, so that two cores carry the encoder and the browser's decoder without the test telling of load. */
+const CONFIG = `
+[[camera]]
+name = "camera"
+device = "pattern"
+width = 640
+height = 360
+fps = 30
+
+[audio]
+device = "tone"
+`;
+
+let browser;
+
+before(async () => {
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    // No flag for autoplay: the page must play by itself under the browser's own rules.
+    args: [
+      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ],
+  });
+});
+
+after(() => browser?.close());
+
+/** A program that is ended with the test. */
+async function start(t, options = { config: CONFIG }) {
+  const program = await Program.start(options);
+  t.after(() => program.end('SIGKILL'));
+  return program;
+}
+
+/** A page of its own, with what it complained of and whom it asked. */
+async function open(t, url, viewport = DESK) {
+  const context = await browser.newContext({ viewport });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  page.complaints = [];
+  page.asked = [];
+  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
+  page.on('pageerror', (error) => page.complaints.push(error.message));
+  page.on('request', (request) => page.asked.push(request.url()));
+  await page.addInitScript(blockCode);
+  await page.goto(url);
+  return page;
+}
+
+/** Waits for a picture that has a readable code. */
+async function playing(page, deadline = SOON) {
+  await page.waitForFunction(
+    () => globalThis.porthole?.state === 'live' && blockCode.read(document.querySelector('video')) !== null, null, deadline);
+}
+
+/** Waits until the announcement for screen readers, which says what is seen too, matches. */
+async function told(page, pattern, deadline = SOON) {
+  await page.waitForFunction(
+    (source) => new RegExp(source, 'i').test(document.querySelector('[role=status]').textContent), pattern.source, deadline);
+}
+
+/**
+ * The page's figures as soon as they are good enough.
+ * @param {() => object | false} condition Runs inside the page.
+ */
+async function stats(page, condition, deadline = SOON) {
+  try {
+    return await (await page.waitForFunction(condition, null, deadline)).jsonValue();
+  } catch (cause) {
+    const seen = await page.evaluate(() => globalThis.porthole.stats());
+    throw new Error(`${condition}: the figures are ${JSON.stringify(seen)}`, { cause });
+  }
+}
+
+/** Waits until the board counts so many viewers. */
+async function viewers(page, program, count) {
+  await page.waitForFunction(async ({ url, count }) => {
+    const response = await fetch(url);
+    return (await response.json()).viewers === count;
+  }, { url: `${program.url}api/status`, count }, { ...SOON, polling: 100 });
+}
+
+/** The controls leave a picture that nobody touches; a moved pointer brings them back. */
+async function click(page, selector) {
+  await page.mouse.move(20, 300);
+  await page.mouse.move(30, 310);
+  await page.click(selector, SOON);
+}
+
+test('the picture plays by itself at the camera’s rate, and a tap brings the sound', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url);
+  await playing(page);
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), true);
+
+  const { frames, unread } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 3_000));
+  const [first, last] = [frames[0], frames.at(-1)];
+  const rate = ((last.frame - first.frame) / (last.shown - first.shown)) * 1000;
+  assert.ok(Math.abs(rate - 30) < 3, `frame numbers advance at ${rate} a second`);
+  assert.ok(unread <= frames.length / 20, `${unread} pictures beside ${frames.length} had no readable code`);
+
+  await click(page, '#sound');
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
+  const before = await page.evaluate(() => globalThis.porthole.stats().audio?.energy ?? 0);
+  await page.waitForFunction((before) => globalThis.porthole.stats().audio?.energy > before, before, SOON);
+  const { audio, video } = await stats(page, () => {
+    const figures = globalThis.porthole.stats();
+    return figures.audio?.level > 0.01 && figures.video?.bitrate > 0 && figures;
+  });
+  assert.equal(video.codec, 'H264');
+  assert.equal(audio.codec, 'opus');
+  assert.equal(await page.evaluate(() => document.querySelector('video').srcObject.getTracks().length), 2);
+
+  assert.deepEqual(page.complaints, []);
+  assert.deepEqual(page.asked.filter((url) => !url.startsWith(program.url)), [], 'no other host is asked');
+});
+
+test('the panel shows plausible figures', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url);
+  await playing(page);
+  await click(page, '#details');
+  assert.equal(await page.getAttribute('#details', 'aria-expanded'), 'true');
+
+  const seen = await stats(page, () => {
+    const figures = globalThis.porthole.stats();
+    const { audio, latency, roundTrip, video } = figures;
+    const there = latency !== null && roundTrip !== null && audio?.bitrate > 0 && video?.bitrate > 0;
+    return there && video.jitterBuffer !== null && audio.jitterBuffer !== null && figures;
+  });
+  assert.equal(`${seen.video.width}x${seen.video.height}`, '640x360');
+  assert.ok(seen.setup.firstFrame > 0 && seen.setup.firstFrame < 10_000, `set-up ${seen.setup.firstFrame} ms`);
+  assert.ok(seen.video.fps > 20 && seen.video.fps < 40, `${seen.video.fps} frames a second`);
+  assert.ok(seen.video.lossPercent >= 0 && seen.video.lossPercent < 5, `${seen.video.lossPercent} % lost`);
+  assert.ok(seen.roundTrip >= 0 && seen.roundTrip < 500, `round trip ${seen.roundTrip} ms`);
+  assert.ok(seen.latency.median > 0 && seen.latency.median < 1000, `latency ${seen.latency.median} ms`);
+
+  // The pictures themselves carry their capture time. Board and browser are one machine, but the board reads its
+  // clock once at the start, so the page's measured offset is used here too.
+  const { frames } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 2_000));
+  const { clock, latency } = await page.evaluate(() => ({ ...globalThis.porthole.stats(), origin: performance.timeOrigin }));
+  const origin = await page.evaluate(() => performance.timeOrigin);
+  const latencies = frames.map(({ shown, captured }) => shown - origin + clock.offset - captured).sort((a, b) => a - b);
+  const median = latencies[latencies.length >> 1];
+  assert.ok(Math.abs(latency.median - median) < 25, `the page says ${latency.median} ms, the pictures say ${median} ms`);
+
+  const figure = (name) => page.textContent(`[data-figure="${name}"]`);
+  await page.waitForFunction(() => /^\d+ ms$/.test(document.querySelector('[data-figure=latency]').textContent), null, SOON);
+  assert.match(await figure('setup'), /^\d+ ms$/);
+  assert.equal(await figure('resolution'), '640 × 360');
+  assert.match(await figure('fps'), /^\d\d \/s$/);
+  assert.match(await figure('video-bitrate'), /bit\/s$/);
+  assert.match(await figure('audio-bitrate'), /bit\/s$/);
+  assert.match(await figure('video-codec'), /^H\.264/);
+  assert.match(await figure('audio-codec'), /^Opus$/);
+  assert.match(await figure('round-trip'), / ms$/);
+  assert.match(await figure('loss'), / % \(\d+ lost\)$/);
+  assert.match(await figure('jitter-buffer'), / ms, sound .* ms$/);
+  assert.match(await figure('viewers'), /^1\b/);
+});
+
+test('hanging up ends the session on the board, and starting again works', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url);
+  await playing(page);
+  await viewers(page, program, 1);
+
+  await click(page, '#hang-up');
+  await told(page, /^Stopped/);
+  await viewers(page, program, 0);
+  assert.equal(await page.textContent('#hang-up span'), 'Start');
+
+  await page.click('#notice-action');
+  await playing(page);
+  await viewers(page, program, 1);
+  assert.deepEqual(page.complaints, []);
+});
+
+test('leaving the page ends the session on the board', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url);
+  await playing(page);
+  await page.goto(`${program.url}api/status`);
+  await viewers(page, program, 0);
+});
+
+test('the page reconnects by itself to a program that was killed and started again', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url);
+  await playing(page);
+  assert.equal((await program.end('SIGKILL')).signal, 'SIGKILL');
+  await told(page, /cannot be reached|connection broke/, LATER);
+
+  await start(t, { config: CONFIG, port: program.port });
+  await playing(page, LATER);
+  await told(page, /^Live/);
+});
+
+test('a program that ends in order says so to the page, which comes back with it', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url);
+  await playing(page);
+  const { code, took } = await program.end('SIGTERM');
+  assert.equal(code, 0, program.log);
+  assert.ok(took < 2_000, `ended after ${took} ms`);
+  await told(page, /board has (ended the stream|shut down)/);
+  await told(page, /board has shut down/);
+  assert.equal(await page.isVisible('#notice-title'), true);
+
+  await start(t, { config: CONFIG, port: program.port });
+  await playing(page, LATER);
+});
+
+test('a camera in fault is told in the board’s words', async (t) => {
+  const device = '/dev/porthole-no-such-camera';
+  const program = await start(t, { config: `[[camera]]\nname = "door"\ndevice = "${device}"\n[audio]\ndevice = "tone"\n` });
+  const page = await open(t, program.url);
+  await told(page, new RegExp(device));
+  const { cameras } = await program.status();
+  assert.equal(cameras[0].state, 'fault');
+  assert.match(cameras[0].fault, new RegExp(device));
+  const visible = await page.locator('#remark:visible, #notice-text:visible').allTextContents();
+  assert.ok(visible.some((text) => text.includes(device)), `seen: ${visible}`);
+});
+
+test('an unknown camera is told by name, with the names there are, and others can be chosen', async (t) => {
+  const camera = (name) => `[[camera]]\nname = "${name}"\ndevice = "pattern"\nwidth = 320\nheight = 180\n`;
+  const program = await start(t, { config: `${camera('door')}${camera('garden')}[audio]\ndevice = "off"\n` });
+  const page = await open(t, `${program.url}?camera=attic`);
+  await told(page, /no camera “attic”.* door and garden/);
+  assert.equal(await page.evaluate(() => globalThis.porthole.state), 'failed');
+
+  await page.selectOption('#camera', 'garden');
+  await playing(page);
+  assert.equal(new URL(page.url()).searchParams.get('camera'), 'garden');
+  await page.waitForFunction(() => document.querySelector('#sound').disabled, null, SOON);
+  const garden = await page.evaluate(() => blockCode.read(document.querySelector('video')).camera);
+  await page.selectOption('#camera', 'door');
+  await page.waitForFunction(
+    (garden) => (blockCode.read(document.querySelector('video'))?.camera ?? garden) !== garden, garden, SOON);
+});
+
+test('everything can be reached and done with the keyboard', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url);
+  await playing(page);
+  const focused = () => page.evaluate(() => {
+    const { id } = document.activeElement;
+    return { id, ring: document.activeElement.matches(':focus-visible') && getComputedStyle(document.activeElement).outlineStyle };
+  });
+  for (const id of ['sound', 'hang-up', 'details', 'full-screen']) {
+    await page.keyboard.press('Tab');
+    assert.deepEqual(await focused(), { id, ring: 'solid' });
+  }
+
+  await page.keyboard.press('m');
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
+  await page.keyboard.press('m');
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), true);
+
+  await page.focus('#details');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.isVisible('#panel'), true);
+  assert.equal((await focused()).id, 'panel-title');
+  await page.keyboard.press('Tab');
+  assert.equal((await focused()).id, 'panel-close');
+  await page.keyboard.press('Escape');
+  assert.equal(await page.isVisible('#panel'), false);
+  assert.equal((await focused()).id, 'details');
+  await page.keyboard.press('i');
+  assert.equal(await page.isVisible('#panel'), true);
+  await page.keyboard.press('i');
+  assert.equal(await page.isVisible('#panel'), false);
+
+  await page.focus('#hang-up');
+  await page.keyboard.press('Enter');
+  await told(page, /^Stopped/);
+  await page.focus('#notice-action');
+  await page.keyboard.press('Space');
+  await playing(page);
+  assert.notEqual((await focused()).id, '', 'the focus is not lost when the button goes away');
+});
+
+test('buttons are named and large enough for a finger', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url, PHONE);
+  await playing(page);
+  await click(page, '#details');
+  for (const button of await page.getByRole('button').all()) {
+    const { width, height } = await button.boundingBox();
+    const name = (await button.getAttribute('aria-label')) ?? (await button.textContent()).trim();
+    assert.ok(name.length > 0, await button.evaluate((element) => element.id));
+    assert.ok(width >= 44 && height >= 44, `${name}: ${width} x ${height}`);
+  }
+});
+
+test('whep.js works alone in another page', async (t) => {
+  const program = await start(t);
+  const page = await open(t, `${program.url}api/status`);
+  const { kinds, states, reused } = await page.evaluate(async (base) => {
+    const { WhepSession } = await import(`${base}whep.js`);
+    const session = new WhepSession(`${base}whep`);
+    const states = [];
+    session.addEventListener('state', () => states.push(session.state));
+    await session.connect();
+    const kinds = session.stream.getTracks().map(({ kind }) => kind).sort();
+    await session.close();
+    const reused = await session.connect().catch((error) => error.failure);
+    return { kinds, states, reused };
+  }, program.url);
+  assert.deepEqual(kinds, ['audio', 'video']);
+  assert.deepEqual(states, ['connecting', 'connected', 'closed']);
+  assert.equal(reused, 'closed');
+  await viewers(page, program, 0);
+});
+
+test('screenshots, to be looked at', async (t) => {
+  const program = await start(t, { camera: 'pattern' });
+  for (const [name, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
+    const page = await open(t, program.url, viewport);
+    await playing(page);
+    await page.mouse.move(20, 300);
+    await page.mouse.move(30, 310);
+    await page.screenshot({ path: `${SCREENSHOTS}${name}-playing.png` });
+    await page.click('#details');
+    await stats(page, () => globalThis.porthole.stats().video?.bitrate > 0);
+    await page.waitForFunction(() => /^\d/.test(document.querySelector('[data-figure=latency]').textContent), null, SOON);
+    await page.screenshot({ path: `${SCREENSHOTS}${name}-details.png` });
+    await page.click('#panel-close');
+    await page.click('#hang-up');
+    await told(page, /^Stopped/);
+    await page.screenshot({ path: `${SCREENSHOTS}${name}-stopped.png` });
+    await page.close();
+  }
+});

@@ -1,0 +1,85 @@
+/** Starts and ends the porthole program for tests. Its path is in the environment variable PORTHOLE_BIN. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** A debug build on a busy machine starts within a second; this is for a machine that does other things too. */
+const START_DEADLINE_MS = 20_000;
+
+/** Running programs, so that none outlives the tests. */
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
+/**
+ * @typedef {object} Options
+ * @property {string} [config] TOML text of a configuration file.
+ * @property {string} [camera] For --camera; by default `pattern` where there is no configuration.
+ * @property {number} [port] 0 takes a free one.
+ */
+
+export class Program {
+  /** @param {Options} [options] */
+  static async start({ config, camera = config ? undefined : 'pattern', port = 0 } = {}) {
+    const path = process.env.PORTHOLE_BIN;
+    if (!path) throw new Error('PORTHOLE_BIN is not set; it names the porthole program to test');
+    const program = new Program();
+    const args = ['run', '--listen', `127.0.0.1:${port}`];
+    if (camera) args.push('--camera', camera);
+    if (config) {
+      program.directory = mkdtempSync(join(tmpdir(), 'porthole-page-'));
+      const file = join(program.directory, 'porthole.toml');
+      writeFileSync(file, config);
+      args.push('--config', file);
+    }
+    program.child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    running.add(program.child);
+    program.exited = once(program.child, 'exit').then(([code, signal]) => {
+      running.delete(program.child);
+      if (program.directory) rmSync(program.directory, { recursive: true });
+      return { code, signal };
+    });
+    program.url = await program.#address(`${path} ${args.join(' ')}`);
+    program.port = Number(new URL(program.url).port);
+    return program;
+  }
+
+  /** What the program wrote to standard error, its log. */
+  log = '';
+
+  /** The address in a line of standard output. */
+  #address(command) {
+    this.child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
+    return new Promise((resolve, reject) => {
+      const fail = (why) => reject(new Error(`${command}: ${why}\n${this.log}`));
+      const timer = setTimeout(() => fail('printed no address'), START_DEADLINE_MS);
+      this.child.on('error', (error) => fail(error.message));
+      this.exited.then(({ code, signal }) => fail(`ended with ${signal ?? code}`));
+      createInterface({ input: this.child.stdout }).on('line', (line) => {
+        const address = line.match(/http:\/\/127\.0\.0\.1:\d+\//);
+        if (!address) return;
+        clearTimeout(timer);
+        resolve(address[0]);
+      });
+    });
+  }
+
+  async status() {
+    const response = await fetch(new URL('api/status', this.url));
+    return response.json();
+  }
+
+  /**
+   * Sends a signal and waits for the end.
+   * @param {NodeJS.Signals} signal
+   * @returns {Promise<{code: number | null, signal: string | null, took: number}>} `took`: milliseconds.
+   */
+  async end(signal) {
+    const sent = performance.now();
+    this.child.kill(signal);
+    return { ...(await this.exited), took: performance.now() - sent };
+  }
+}
