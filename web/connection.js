@@ -122,7 +122,8 @@ export class Connection extends EventTarget {
     this.session = null;
     this.error = error;
     if (error.failure === 'ended') this.saidGoodbye = true;
-    else if (error.failure === 'refused') this.saidGoodbye = false;
+    // A board that is stopping may refuse (503) for a moment before it is gone.
+    else if (error.failure === 'refused' && error.status !== 503) this.saidGoodbye = false;
     const { connected } = session.timing;
     if (connected !== null && performance.now() - connected > GOOD_SESSION_MS) this.#failures = 0;
     if (error.failure === 'browser' || FINAL_STATUS.includes(error.status)) {

@@ -222,6 +222,9 @@ export class WhepSession extends EventTarget {
       playAtOnce(receiver);
     }
     this.#channel = peer.createDataChannel('control', { ordered: true });
+    this.#channel.addEventListener('message', ({ data }) => {
+      if (isGoodbye(data)) this.#end(new WhepError('ended', 'the board ended the session'));
+    });
     this.#channel.addEventListener('close', () => this.#end(new WhepError('ended', 'the board ended the session')));
     peer.addEventListener('track', ({ track }) => {
       this.stream.addTrack(track);
@@ -487,6 +490,18 @@ function playAtOnce(receiver) {
   const can = /** @type {any} */ (receiver);
   if ('jitterBufferTarget' in can) can.jitterBufferTarget = 0;
   else if ('playoutDelayHint' in can) can.playoutDelayHint = 0;
+}
+
+/**
+ * Whether a message on the control channel says that the board ends the session.
+ * @param {unknown} data
+ */
+function isGoodbye(data) {
+  try {
+    return JSON.parse(String(data)).method === 'session.end';
+  } catch {
+    return false;
+  }
 }
 
 /**

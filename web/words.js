@@ -88,7 +88,7 @@ function failure(situation, error) {
  * @param {WhepError} error
  * @returns {Words}
  */
-function refusal({ status, camera, wanted }, error) {
+function refusal({ status, camera, wanted, saidGoodbye }, error) {
   const detail = sentence(error.detail);
   const names = status?.cameras.map(({ name }) => name) ?? [];
   switch (error.status) {
@@ -107,7 +107,8 @@ function refusal({ status, camera, wanted }, error) {
     case 409:
       return { title: 'The camera has no picture', text: sentence(camera?.fault ?? '') || detail };
     case 503:
-      return { title: 'Too many viewers', text: full(status) || detail };
+      if (saidGoodbye) return { title: 'The board has ended the stream', text: detail };
+      return { title: 'The board takes no more viewers', text: full(status) || detail };
     default:
       return { title: 'The board reports an error', text: detail || sentence(error.message) };
   }
