@@ -26,7 +26,7 @@ bench: setup-test ## the benchmarks; takes long
 
 board: setup-test build ## the scenarios on an emulated board (amd64 only)
 ifeq ($(shell uname -m),x86_64)
-	$(step) "emulated board" cargo test --locked --test board -- --ignored
+	$(step) "emulated board" cargo test --locked --test board -- --ignored --test-threads=1
 else
 	@echo "==> emulated board: LEFT OUT: it is an amd64 board, and runs only what was built on one"
 endif

@@ -132,9 +132,16 @@ impl Board {
         text.to_owned()
     }
 
-    /// Starts a program in the guest that goes on; what it prints goes to the log.
+    /// Starts a program in the guest that goes on; what it prints goes to the log, and so does its end.
     pub fn start(&self, command: &str) {
-        self.sh(&format!("({command}) </dev/null >/dev/console 2>&1 &"));
+        let quoted = format!("{command}; echo \"board: ended with status $?\"").replace('\'', r"'\''");
+        // A shell of its own, because a mere subshell would keep the command port's connection open.
+        self.sh(&format!("sh -c '{quoted}' </dev/null >/dev/console 2>&1 &"));
+    }
+
+    /// The page's address, with a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{ADDRESS}:{WEB_PORT}/")
     }
 
     /// Asks the web server at porthole's port for a page.
