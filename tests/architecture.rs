@@ -1,0 +1,139 @@
+//! The order of the house, checked on the source text: who may use whom, what stands where, and that the shipped
+//! configuration and the commands of the README are those of the program.
+//!
+//! What the program does is tested elsewhere.
+
+#[path = "architecture/readme.rs"]
+mod readme;
+#[path = "architecture/rules.rs"]
+mod rules;
+#[path = "architecture/source.rs"]
+mod source;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use porthole::config::{self, Config};
+use source::Source;
+
+/// Lines of code above which a file wants splitting along the data flow.
+const LINES_HABIT: usize = 400;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path} should be there: {error}"))
+}
+
+#[track_caller]
+fn holds(rule: impl Fn(&[Source]) -> Vec<String>) {
+    let sources = Source::all(root());
+    assert!(sources.len() > 10, "there should be sources, not {}", sources.len());
+    none(rule(&sources));
+}
+
+#[track_caller]
+fn none(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_use_the_layers_below_them() {
+    holds(rules::layers);
+}
+
+#[test]
+fn foreign_crates_stand_in_one_place() {
+    holds(rules::foreign_crates);
+}
+
+#[test]
+fn serde_stands_on_promises_to_the_outside() {
+    holds(rules::promises);
+}
+
+#[test]
+fn every_channel_has_a_bound() {
+    holds(rules::bounded_channels);
+}
+
+#[test]
+fn unsafe_stands_in_device_files_with_its_reason() {
+    holds(rules::unsafe_code);
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    holds(rules::printing);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let mut wrong = Vec::new();
+    for (folder, extension) in [("src", "rs"), ("tests", "rs"), ("benches", "rs"), ("web", "js")] {
+        for file in source::files(&root().join(folder), extension) {
+            let path = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            wrong.extend(rules::introduction(&path, &read(&path)));
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn long_files_are_told() {
+    for source in Source::all(root()) {
+        let lines = rules::lines_of_code(&source.text);
+        if lines > LINES_HABIT {
+            // Past the capture of the test's output: nobody looks at that of a test that passes.
+            let told = format!("warning: {}: {lines} lines of code; above {LINES_HABIT} split it\n", source.path);
+            std::io::stderr().write_all(told.as_bytes()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_the_default() {
+    let shipped = Config::parse(&read("systemd/porthole.toml"), "systemd/porthole.toml");
+    assert_eq!(shipped.unwrap_or_else(|errors| panic!("\n{errors}")), Config::default());
+}
+
+#[test]
+fn the_shipped_configuration_names_every_key() {
+    let text = read("systemd/porthole.toml");
+    assert_eq!(keys_of(&text), config::keys());
+}
+
+/// The keys that a configuration names, as `section.key`.
+fn keys_of(text: &str) -> BTreeSet<String> {
+    let mut section = "";
+    let mut keys = BTreeSet::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']);
+        } else if let Some((key, _)) = line.split_once('=') {
+            keys.insert(format!("{section}.{}", key.trim()));
+        }
+    }
+    keys
+}
+
+#[test]
+fn a_key_that_is_missing_or_too_many_shows() {
+    let text = read("systemd/porthole.toml");
+    assert_ne!(keys_of(&text.replace("\nfps = 30", "")), config::keys());
+    assert_ne!(keys_of(&format!("{text}\nmore = 1")), config::keys());
+    assert_ne!(Config::parse(&text.replace("fps = 30", "fps = 31"), "").unwrap(), Config::default());
+}
+
+#[test]
+fn the_commands_of_the_readme_exist() {
+    let commands = readme::commands(&read("README.md"));
+    for expected in [["make", "run"], ["make", "test"]] {
+        assert!(commands.iter().any(|words| *words == expected), "the README should tell of {}", expected.join(" "));
+    }
+    none(readme::missing(&commands, &read("Makefile")));
+}

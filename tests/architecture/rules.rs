@@ -1,0 +1,354 @@
+//! The rules of the house, each a function from sources to violations, with examples that break it.
+//!
+//! Applying them to the tree is `architecture`'s business, taking files apart `source`'s.
+
+use crate::source::{Named, Source};
+
+/// A module's layer: it may use those below, not those beside it or above. `None` for a module without a place.
+fn layer(module: &str) -> Option<u8> {
+    Some(match module {
+        // Plain values.
+        "media" | "command" | "status" | "metrics" => 0,
+        // Movement of data.
+        "latest" | "broadcast" | "convert" | "retry" | "thread" | "grid" => 1,
+        // Devices; `v4l2` is the kernel interface below two of them.
+        "v4l2" => 2,
+        "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,
+        // Pipelines.
+        "video" | "microphone" | "speaker" | "recorder" | "snapshot" => 4,
+        // Network.
+        "control" | "rtc" | "http" => 5,
+        "config" => 6,
+        "app" => 7,
+        // The program around it.
+        "cli" | "log" | "main" => 8,
+        _ => return None,
+    })
+}
+
+/// Modules of one layer that may use each other all the same.
+fn beside(from: &str, to: &str) -> bool {
+    let data = layer(from) == Some(0);
+    let network = layer(from) == Some(5);
+    let program = layer(from) == Some(8);
+    (data || network || program) && layer(from) == layer(to)
+}
+
+/// Devices and pipelines that the network is handed subscriptions and a control handle of, and does not know.
+const UNKNOWN_TO_NETWORK: [&str; 4] = ["camera", "encoder", "audio", "video"];
+
+/// Foreign crates that stand in one place only: the crates, and the files or folders that may name them.
+const HIDDEN: &[(&[&str], &[&str])] = &[
+    (&["v4l", "v4l2_sys_mit"], &["src/v4l2/"]),
+    (&["alsa"], &["src/audio/alsa.rs", "src/audio/alsa/"]),
+    (&["openh264", "openh264_sys2"], &["src/encoder/openh264.rs", "src/encoder/openh264/"]),
+    (&["opus"], &["src/microphone.rs", "src/speaker.rs"]),
+    (&["turbojpeg", "yuv"], &["src/convert.rs", "src/convert/"]),
+    (&["rppal"], &["src/leds/gpio.rs"]),
+    (&["sd_notify"], &["src/systemd.rs"]),
+    (&["prometheus_client"], &["src/metrics.rs", "src/metrics/"]),
+    (&["webrtc", "rtc"], &["src/rtc/"]),
+    (&["warp", "hyper", "hyper_util"], &["src/http/"]),
+    (&["toml", "strsim"], &["src/config/"]),
+    (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
+    // The addresses that are printed, and those that viewers are offered.
+    (&["if_addrs"], &["src/cli/address.rs", "src/rtc/ice.rs"]),
+    (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
+];
+
+/// Where serde may stand: what it writes is a promise to the outside.
+const PROMISES: [&str; 7] =
+    ["src/config/", "src/command.rs", "src/command/", "src/status.rs", "src/status/", "src/http/", "src/rtc/"];
+
+/// Where `unsafe` may stand: the files that talk to devices and to C libraries.
+const DEVICES: [&str; 5] = ["src/v4l2/", "src/camera/", "src/encoder/", "src/audio/", "src/leds/"];
+
+/// Where printing may stand: the program's own files, and the build script, which talks to cargo that way.
+const PRINTING: [&str; 4] = ["src/main.rs", "src/cli.rs", "src/cli/", "src/build.rs"];
+
+/// Each module uses the layers below it only, and the network does not know the devices. Code for tests may use
+/// anything.
+pub fn layers(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    // The root lists the modules; the build script is none.
+    for source in sources.iter().filter(|source| !source.module.is_empty() && source.path != "src/build.rs") {
+        let from = source.module[0].as_str();
+        let Some(own) = layer(from) else {
+            wrong.push(format!("{}: the module `{from}` has no layer; give it one in tests/architecture", source.path));
+            continue;
+        };
+        for path in source.paths.iter().filter(|path| !path.test) {
+            let Some(to) = source.target(path).filter(|to| *to != from) else { continue };
+            let hidden = layer(from) == Some(5) && UNKNOWN_TO_NETWORK.contains(&to);
+            let allowed = layer(to).is_some_and(|below| below < own) || beside(from, to);
+            if hidden || !allowed {
+                wrong.push(told(source, path, &format!("`{from}` may not use `{to}`")));
+            }
+        }
+    }
+    wrong
+}
+
+/// Each foreign crate of the table is named in its own place only, in code for tests too.
+pub fn foreign_crates(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources {
+        for path in &source.paths {
+            let Some(name) = source.foreign(path) else { continue };
+            for (_, places) in HIDDEN.iter().filter(|(crates, _)| crates.contains(&name)) {
+                if !is_in(&source.path, places) {
+                    wrong.push(told(source, path, &format!("the crate `{name}` belongs in {}", places.join(", "))));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// serde stands only on what is a promise to the outside. Tests may read such promises anywhere.
+pub fn promises(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources.iter().filter(|source| !is_in(&source.path, &PROMISES)) {
+        for path in source.paths.iter().filter(|path| !path.test) {
+            if matches!(source.foreign(path), Some("serde" | "serde_json")) {
+                wrong.push(told(source, path, &format!("serde belongs in {}", PROMISES.join(", "))));
+            }
+        }
+    }
+    wrong
+}
+
+/// No channel without a bound: neither tokio's nor the standard library's.
+pub fn bounded_channels(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources {
+        for path in &source.paths {
+            let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
+            let named = segments.iter().any(|segment| segment.to_lowercase().starts_with("unbounded"));
+            let standard = matches!(segments.as_slice(), ["std", "sync", "mpsc", "channel" | "Sender" | "*"])
+                || (segments.ends_with(&["mpsc", "channel"]) && path.called_without_arguments);
+            if named || standard {
+                wrong.push(told(source, path, "a channel needs a bound"));
+            }
+        }
+    }
+    wrong
+}
+
+/// `unsafe` stands in device files only, under a comment that says why it is sound.
+pub fn unsafe_code(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for place in &source.unsafes {
+            if !is_in(&source.path, &DEVICES) {
+                wrong.push(told(source, place, &format!("`unsafe` belongs in {}", DEVICES.join(", "))));
+            }
+            if !is_explained(&lines, place.line) {
+                wrong.push(told(source, place, "`unsafe` needs a comment `// SAFETY:` above it"));
+            }
+        }
+    }
+    wrong
+}
+
+/// Whether the comment above the statement on a line begins with SAFETY; of an `unsafe fn` the documentation has a
+/// section on safety.
+fn is_explained(lines: &[&str], line: usize) -> bool {
+    let above = lines[..line - 1].iter().rev().map(|line| line.trim());
+    let statement = above.take_while(|line| {
+        let comment = line.starts_with("//");
+        // The statement may begin some lines above; before that another one ends.
+        comment || !(line.is_empty() || line.ends_with([';', '}', '{']))
+    });
+    statement.into_iter().any(|line| line.starts_with("// SAFETY:") || line.starts_with("/// # Safety"))
+}
+
+/// Printing belongs to the program's own files.
+pub fn printing(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources.iter().filter(|source| !is_in(&source.path, &PRINTING)) {
+        for name in source.macros.iter().filter(|name| !name.test) {
+            let last = name.segments.last().map_or("", String::as_str);
+            if matches!(last, "println" | "print" | "eprintln" | "eprint" | "dbg") {
+                wrong.push(told(source, name, &format!("`{last}!` belongs in {}", PRINTING.join(", "))));
+            }
+        }
+    }
+    wrong
+}
+
+/// A file begins with a comment that says what it is for: `//!` in Rust, `/**` in JavaScript.
+pub fn introduction(path: &str, text: &str) -> Vec<String> {
+    let begin = if path.ends_with(".js") { "/**" } else { "//!" };
+    let comment: String = text.lines().take_while(|line| line.trim_start().starts_with(['/', '*'])).collect();
+    let says = comment.chars().filter(|c| c.is_alphabetic()).count();
+    // Shorter than that is a file name, not a purpose.
+    if text.starts_with(begin) && says >= 15 {
+        return Vec::new();
+    }
+    vec![format!("{path}:1: the file should begin with `{begin}` and a sentence on what it is for")]
+}
+
+/// Lines of code before the file's tests; a file above 400 wants splitting.
+pub fn lines_of_code(text: &str) -> usize {
+    let before_tests = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    before_tests.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+fn is_in(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| if place.ends_with('/') { path.starts_with(place) } else { path == *place })
+}
+
+fn told(source: &Source, place: &Named, wrong: &str) -> String {
+    format!("{}:{}: {}: {wrong}", source.path, place.line, place.segments.join("::"))
+}
+
+/// Whether a rule finds fault with a file, or finds none.
+macro_rules! judges {
+    ($rule:ident: $($path:literal $text:literal $verdict:ident),+ $(,)?) => {
+        #[test]
+        fn $rule() {
+            $(
+                let found = super::$rule(&[crate::source::Source::new($path, $text)]);
+                assert_eq!(found.is_empty(), stringify!($verdict) == "right", "{}: {}: {found:?}", $path, $text);
+            )+
+        }
+    };
+}
+
+/// Every rule finds what breaks it, and leaves in peace what does not.
+mod examples {
+    judges! { layers:
+        "src/media.rs" "use std::time::Duration;" right,
+        "src/status.rs" "use crate::media::Timestamp;" right,
+        "src/camera/mod.rs" "use crate::{media::RawFrame, v4l2};" right,
+        "src/camera/mod.rs" "mod v4l2; use self::v4l2::Capture; use super::camera::Error;" right,
+        "src/encoder/openh264.rs" "use super::Config; use crate::convert;" right,
+        "src/http/mod.rs" "use crate::rtc;" right,
+        "src/config/mod.rs" "use crate::{audio, http, rtc, video};" right,
+        "src/camera/mod.rs" "#[cfg(test)] mod tests { use crate::encoder; }" right,
+        "src/main.rs" "use porthole::app::App;" right,
+        "src/build.rs" "fn main() {}" right,
+        "src/media.rs" "use crate::latest::Latest;" wrong,
+        "src/convert.rs" "use crate::latest::Latest;" wrong,
+        "src/camera/pattern.rs" "use crate::{audio::tone, media};" wrong,
+        "src/camera/pattern.rs" "fn f() { crate::encoder::new() }" wrong,
+        "src/camera/pattern.rs" "fn f() { tokio::select! { _ = crate::audio::x() => {} } }" wrong,
+        "src/camera/pattern.rs" "use super::super::audio;" wrong,
+        "src/camera/mod.rs" "mod a { use super::super::audio; }" wrong,
+        "src/camera/mod.rs" "#[cfg(test)] fn t() {} use crate::encoder;" wrong,
+        "src/v4l2/mod.rs" "use crate::camera;" wrong,
+        "src/video.rs" "use crate::microphone;" wrong,
+        "src/video.rs" "use super::rtc;" wrong,
+        "src/rtc/session.rs" "use crate::video::Handle;" wrong,
+        "src/http/whep.rs" "use crate::camera::Config;" wrong,
+        "src/http/mod.rs" "use crate::config::Config;" wrong,
+        "src/config/mod.rs" "use crate::app::App;" wrong,
+        "src/app.rs" "use crate::cli;" wrong,
+        "src/app.rs" "use crate::*;" wrong,
+        "src/utils.rs" "" wrong,
+    }
+
+    judges! { foreign_crates:
+        "src/v4l2/mod.rs" "use v4l::v4l_sys;" right,
+        "src/audio/mod.rs" "mod alsa; fn f() { alsa::open() }" right,
+        "src/encoder/mod.rs" "mod openh264; use openh264::Encoder;" right,
+        "src/config/mod.rs" "use crate::rtc; fn f() { rtc::Config::default() }" right,
+        "src/rtc/mod.rs" "use webrtc::api; fn f() -> rtc::Error { rtc::f() }" right,
+        "src/camera/mod.rs" "// v4l::x\nconst TEXT: &str = \"alsa::pcm\";" right,
+        "src/microphone.rs" "use opus::Encoder;" right,
+        "src/main.rs" "use clap::Parser;" right,
+        "src/camera/v4l2.rs" "use v4l::v4l_sys;" wrong,
+        "src/camera/v4l2.rs" "fn f() { ::v4l::f() }" wrong,
+        "src/audio/mod.rs" "mod alsa; fn f() { ::alsa::open() }" wrong,
+        "src/audio/mod.rs" "use ::alsa::pcm;" wrong,
+        "src/audio/tone.rs" "use alsa as sound;" wrong,
+        "src/video.rs" "use openh264::encoder::Encoder;" wrong,
+        "src/video.rs" "#[cfg(test)] mod tests { use openh264::decoder::Decoder; }" wrong,
+        "src/video.rs" "use opus::Encoder;" wrong,
+        "src/http/whep.rs" "use webrtc::{self, api};" wrong,
+        "src/http/whep.rs" "fn f() -> rtc::Error { g!(rtc::x()) }" wrong,
+        "src/rtc/mod.rs" "use warp::Filter;" wrong,
+        "src/app.rs" "use {hyper::server, std::io};" wrong,
+        "src/app.rs" "use hyper_util::rt;" wrong,
+        "src/camera/mod.rs" "use turbojpeg;" wrong,
+        "src/encoder/mod.rs" "use yuv::x;" wrong,
+        "src/app.rs" "use clap::Parser;" wrong,
+        "src/http/mod.rs" "qrcode::QrCode::new(1);" wrong,
+        "src/rtc/mod.rs" "if_addrs::get_if_addrs();" wrong,
+        "src/http/mod.rs" "toml::from_str();" wrong,
+        "src/app.rs" "tracing_subscriber::fmt();" wrong,
+        "src/status.rs" "prometheus_client::x();" wrong,
+    }
+
+    judges! { promises:
+        "src/status.rs" "#[derive(serde::Serialize)] struct S;" right,
+        "src/rtc/channel.rs" "use serde_json::json;" right,
+        "src/control.rs" "#[cfg(test)] mod tests { use serde_json::Value; }" right,
+        "src/media.rs" "#[derive(Debug, serde::Serialize)] struct S;" wrong,
+        "src/camera/mod.rs" "use serde_json::json;" wrong,
+        "src/video.rs" "use serde::{Deserialize, Serialize};" wrong,
+    }
+
+    judges! { bounded_channels:
+        "src/video.rs" "use tokio::sync::mpsc; fn f() { mpsc::channel(8); }" right,
+        "src/video.rs" "fn f() { tokio::sync::oneshot::channel(); std::sync::mpsc::sync_channel(1); }" right,
+        "src/video.rs" "tokio::sync::mpsc::unbounded_channel();" wrong,
+        "src/video.rs" "use tokio::sync::mpsc::{Sender, UnboundedReceiver};" wrong,
+        "src/video.rs" "crossbeam_channel::unbounded();" wrong,
+        "src/video.rs" "use std::sync::mpsc; fn f() { mpsc::channel(); }" wrong,
+        "src/video.rs" "use std::sync::mpsc::{channel, Receiver};" wrong,
+        "src/video.rs" "use std::sync::mpsc::*;" wrong,
+    }
+
+    judges! { unsafe_code:
+        "src/v4l2/mod.rs" "fn f() {\n    // SAFETY: the pointer is\n    // ours.\n    let x =\n        unsafe { g() };\n}" right,
+        "src/v4l2/mod.rs" "/// # Safety\n/// The pointer must be good.\npub unsafe fn f() {}" right,
+        "src/v4l2/mod.rs" "// SAFETY: plain data.\nunsafe impl Plain for u8 {}" right,
+        "src/video.rs" "// unsafe\nfn f() { \"unsafe\"; }" right,
+        "src/v4l2/mod.rs" "fn f() {\n    unsafe { g() };\n}" wrong,
+        "src/v4l2/mod.rs" "fn f() {\n    // It works.\n    unsafe { g() };\n}" wrong,
+        "src/v4l2/mod.rs" "fn f() {\n    // SAFETY: one.\n    unsafe { g() };\n    unsafe { g() };\n}" wrong,
+        "src/v4l2/mod.rs" "// SAFETY: one.\n\nunsafe impl Plain for u8 {}" wrong,
+        "src/video.rs" "fn f() {\n    // SAFETY: sound.\n    unsafe { g() };\n}" wrong,
+    }
+
+    judges! { printing:
+        "src/cli/mod.rs" "fn f() { println!(); }" right,
+        "src/main.rs" "fn f() { eprintln!(); }" right,
+        "src/video.rs" "fn f() { writeln!(out); format!(\"print!()\"); }" right,
+        "src/video.rs" "#[cfg(test)] mod tests { fn f() { println!(); } }" right,
+        "src/video.rs" "fn f() { println!(); }" wrong,
+        "src/video.rs" "fn f() { g!(std::eprint!()); }" wrong,
+        "src/video.rs" "fn f() { dbg!(x); }" wrong,
+    }
+
+    #[test]
+    fn introduction() {
+        let right = [
+            ("a.rs", "//! Raw pictures of every layout into I420.\n\nuse std;"),
+            ("a.js", "/**\n * A session with a camera.\n */"),
+        ];
+        for (path, text) in right {
+            assert_eq!(super::introduction(path, text), [""; 0]);
+        }
+        let wrong = [
+            ("a.rs", ""),
+            ("a.rs", "use std;\n//! Raw pictures of every layout into I420."),
+            ("a.rs", "// Raw pictures of every layout into I420."),
+            ("a.rs", "//! a.rs\n\nuse very::long::text;"),
+            ("a.js", "// A session with a camera."),
+            ("a.js", "/** */ const session = 'with a camera';".split_once(" const").unwrap().0),
+        ];
+        for (path, text) in wrong {
+            assert_eq!(super::introduction(path, text).len(), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn lines_of_code() {
+        let text = "//! A file.\n\nfn f() {\n    // why\n    g();\n}\n#[cfg(test)]\nmod tests {\n}\n";
+        assert_eq!(super::lines_of_code(text), 3);
+    }
+}

@@ -1,0 +1,263 @@
+//! A source file as the rules see it: its module, the paths it names, the macros it calls, its `unsafe`.
+//!
+//! The text is taken apart into Rust's tokens, so comments, strings and formatting make no difference, and what stands
+//! inside the arguments of a macro counts. What is allowed does not belong here.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+
+/// One file below `src`.
+pub struct Source {
+    /// Its path from the repository's root, such as `src/camera/mod.rs`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// Its place in the tree of modules: `["camera", "v4l2"]`; empty for `lib.rs`.
+    pub module: Vec<String>,
+    /// The paths it names, those of `use` one for each name.
+    pub paths: Vec<Named>,
+    /// The macros it calls.
+    pub macros: Vec<Named>,
+    /// Where `unsafe` stands.
+    pub unsafes: Vec<Named>,
+    /// Names that stand for something of the crate itself, or were imported.
+    locals: HashSet<String>,
+}
+
+/// A name in a file.
+#[derive(Clone)]
+pub struct Named {
+    /// `["crate", "media", "RawFrame"]`.
+    pub segments: Vec<String>,
+    /// Its line, counted from 1.
+    pub line: usize,
+    /// Whether it stands in code that is compiled for tests only.
+    pub test: bool,
+    /// Whether `()` follows.
+    pub called_without_arguments: bool,
+    /// The module that it stands in, inline modules included.
+    module: Vec<String>,
+    /// Whether it begins with `::`.
+    absolute: bool,
+}
+
+impl Source {
+    /// Takes a text apart. `path` tells the module.
+    pub fn new(path: &str, text: &str) -> Self {
+        let inner = path.strip_prefix("src/").unwrap_or(path).trim_end_matches(".rs");
+        let inner = inner.strip_suffix("/mod").unwrap_or(inner);
+        let module = if inner == "lib" { Vec::new() } else { inner.split('/').map(String::from).collect() };
+        let mut source = Self {
+            path: path.into(),
+            text: text.into(),
+            module: module.clone(),
+            paths: Vec::new(),
+            macros: Vec::new(),
+            unsafes: Vec::new(),
+            locals: HashSet::new(),
+        };
+        let tokens: TokenStream = text.parse().unwrap_or_else(|error| panic!("{path} should be Rust: {error}"));
+        let test = path.ends_with("/tests.rs");
+        source.walk(tokens, &module, test);
+        source
+    }
+
+    /// Every file below `src`, build script included.
+    pub fn all(root: &Path) -> Vec<Self> {
+        let files = files(&root.join("src"), "rs");
+        let mut sources: Vec<Self> = files
+            .iter()
+            .map(|file| {
+                let path = file.strip_prefix(root).expect("the file should be below the root");
+                Self::new(&path.to_string_lossy(), &fs::read_to_string(file).unwrap())
+            })
+            .collect();
+        // `use super::*` brings the names of the parent.
+        for index in 0..sources.len() {
+            let source = &sources[index];
+            let glob = source.paths.iter().any(|path| path.segments == ["super", "*"] && path.module == source.module);
+            let parent = source.module.split_last().map(|(_, parent)| parent.to_vec());
+            let names = sources.iter().find(|other| glob && Some(&other.module) == parent.as_ref());
+            let names: Vec<String> = names.into_iter().flat_map(|parent| parent.locals.clone()).collect();
+            sources[index].locals.extend(names);
+        }
+        sources
+    }
+
+    /// The top-level module of the crate that a path leads to: `Some("")` for the root itself, `None` when it leads
+    /// outside or to a name of the file.
+    pub fn target<'p>(&self, path: &'p Named) -> Option<&'p str> {
+        let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            ["crate" | "porthole", rest @ ..] => Some(rest.first().copied().unwrap_or_default()),
+            ["super", ..] => {
+                let ups = segments.iter().take_while(|segment| **segment == "super").count();
+                match path.module.len().checked_sub(ups)? {
+                    0 => Some(segments.get(ups).copied().unwrap_or_default()),
+                    _ => Some(&path.module[0]),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The foreign crate that a path leads to.
+    pub fn foreign<'p>(&self, path: &'p Named) -> Option<&'p str> {
+        let first = path.segments.first()?;
+        let own = matches!(first.as_str(), "crate" | "porthole" | "super" | "self" | "Self");
+        let local = self.locals.contains(first) && !path.absolute && path.segments.len() > 1;
+        (!own && !local).then_some(first.as_str())
+    }
+
+    fn walk(&mut self, tokens: TokenStream, module: &[String], test: bool) {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        // Set by `#[cfg(test)]`, for the item that follows.
+        let mut test_item = false;
+        let mut at = 0;
+        while at < tokens.len() {
+            let testing = test || test_item;
+            match &tokens[at] {
+                TokenTree::Group(group) => {
+                    let attribute = at > 0 && matches!(&tokens[at - 1], TokenTree::Punct(p) if p.as_char() == '#');
+                    if attribute && group.stream().to_string().replace(' ', "") == "cfg(test)" {
+                        test_item = true;
+                    }
+                    let inner = self.inline_module(&tokens[..at], group, module);
+                    self.walk(group.stream(), &inner, testing);
+                    if group.delimiter() == Delimiter::Brace {
+                        test_item = false;
+                    }
+                    at += 1;
+                }
+                TokenTree::Punct(punct) => {
+                    if punct.as_char() == ';' {
+                        test_item = false;
+                    }
+                    at += 1;
+                }
+                TokenTree::Ident(ident) if ident == "use" => {
+                    let end = tokens[at..].iter().position(|t| is_punct(t, ';')).map_or(tokens.len(), |end| at + end);
+                    self.read_use(&tokens[at + 1..end], &[], module, testing);
+                    at = end;
+                }
+                TokenTree::Ident(_) => at = self.read_path(&tokens, at, module, testing),
+                TokenTree::Literal(_) => at += 1,
+            }
+        }
+    }
+
+    /// The module inside a group: one deeper after `mod name`.
+    fn inline_module(&self, before: &[TokenTree], group: &Group, module: &[String]) -> Vec<String> {
+        let mut module = module.to_vec();
+        if let [.., TokenTree::Ident(keyword), TokenTree::Ident(name)] = before
+            && keyword == "mod"
+            && group.delimiter() == Delimiter::Brace
+        {
+            module.push(name.to_string());
+        }
+        module
+    }
+
+    /// Reads the path, macro call or keyword at `at`; gives where to go on.
+    fn read_path(&mut self, tokens: &[TokenTree], at: usize, module: &[String], test: bool) -> usize {
+        let line = tokens[at].span().start().line;
+        let before = at.checked_sub(1).map(|before| &tokens[before]);
+        if matches!(before, Some(TokenTree::Ident(keyword)) if keyword == "mod") {
+            self.locals.insert(tokens[at].to_string());
+        }
+        let absolute = at >= 2
+            && is_separator(tokens, at - 2)
+            && !matches!(at.checked_sub(3).map(|b| &tokens[b]), Some(t) if is_punct(t, '>') || matches!(t, TokenTree::Ident(_)));
+        let after_type = at >= 2 && is_separator(tokens, at - 2) && !absolute;
+
+        let mut segments = vec![tokens[at].to_string()];
+        let mut end = at + 1;
+        while is_separator(tokens, end)
+            && let Some(TokenTree::Ident(next)) = tokens.get(end + 2)
+        {
+            segments.push(next.to_string());
+            end += 3;
+        }
+        let called_without_arguments = matches!(tokens.get(end), Some(TokenTree::Group(group))
+            if group.delimiter() == Delimiter::Parenthesis && group.stream().is_empty());
+        let is_macro = tokens.get(end).is_some_and(|t| is_punct(t, '!'))
+            && matches!(tokens.get(end + 1), Some(TokenTree::Group(_)));
+        let is_path = segments.len() > 1 || absolute;
+        let named = Named { segments, line, test, called_without_arguments, module: module.to_vec(), absolute };
+        if named.segments == ["unsafe"] {
+            self.unsafes.push(named);
+            return end;
+        }
+        if is_macro {
+            self.macros.push(named.clone());
+        }
+        if is_path && !after_type {
+            self.paths.push(named);
+        }
+        end
+    }
+
+    /// Reads what stands between `use` and `;`, or a part of it in braces.
+    fn read_use(&mut self, tokens: &[TokenTree], prefix: &[String], module: &[String], test: bool) {
+        for tree in tokens.split(|token| is_punct(token, ',')) {
+            let Some(first) = tree.first() else { continue };
+            let mut segments = prefix.to_vec();
+            let mut alias = None;
+            let mut renamed = false;
+            for token in tree {
+                match token {
+                    TokenTree::Ident(ident) if ident == "as" => renamed = true,
+                    TokenTree::Ident(ident) if renamed => alias = Some(ident.to_string()),
+                    TokenTree::Ident(ident) => segments.push(ident.to_string()),
+                    TokenTree::Punct(punct) if punct.as_char() == '*' => segments.push("*".into()),
+                    TokenTree::Group(group) => {
+                        let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+                        self.read_use(&inner, &segments, module, test);
+                        segments.clear();
+                    }
+                    _ => {}
+                }
+            }
+            if segments.len() > prefix.len() {
+                // A name that comes from elsewhere does not hide the crate of that name.
+                let ours = ["crate", "super", "self", "porthole", "std"];
+                if ours.contains(&segments[0].as_str()) || self.locals.contains(&segments[0]) {
+                    // `use a::b::{self}` brings `b`.
+                    let brought = segments.iter().rev().find(|segment| *segment != "self").cloned();
+                    self.locals.extend(alias.or(brought));
+                }
+                let line = first.span().start().line;
+                let absolute = is_punct(first, ':');
+                let module = module.to_vec();
+                self.paths.push(Named { segments, line, test, called_without_arguments: false, module, absolute });
+            }
+        }
+    }
+}
+
+/// Every file with the extension in a folder and those below it, in order.
+pub fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_none_or(|name| name != "node_modules") {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn is_punct(token: &TokenTree, c: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == c)
+}
+
+/// Whether `::` stands at a place.
+fn is_separator(tokens: &[TokenTree], at: usize) -> bool {
+    matches!(tokens.get(at..at + 2), Some([a, b]) if is_punct(a, ':') && is_punct(b, ':'))
+}

@@ -1,0 +1,115 @@
+//! The command line as a person meets it: the program is run, its output and exit code are looked at.
+//!
+//! Serving viewers is tested elsewhere.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A folder with a file `porthole.toml`, in which the program is run.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new(configuration: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("porthole.toml"), configuration).unwrap();
+        Self(folder)
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
+        command.args(arguments.split_whitespace()).current_dir(&self.0).env_remove("PORTHOLE_LOG");
+        command.output().unwrap()
+    }
+}
+
+fn run(arguments: &str) -> Output {
+    Folder::new("").run(arguments)
+}
+
+#[track_caller]
+fn outcome(output: &Output) -> (Option<i32>, &str, &str) {
+    let text = |bytes| std::str::from_utf8(bytes).expect("the output should be text");
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn version() {
+    let expected = format!("porthole {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(outcome(&run("--version")), (Some(0), expected.as_str(), ""));
+}
+
+#[test]
+fn check_config_tells_what_a_good_file_sets() {
+    let folder = Folder::new("[[camera]]\nname = \"door\"\nfps = 15\n");
+    let output = folder.run("check-config porthole.toml");
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, err), (Some(0), ""));
+    assert_eq!(out.lines().next(), Some("porthole.toml: ok"));
+    assert!(out.contains("door: device auto, 1280x720, 15 frames a second"), "{out}");
+}
+
+#[test]
+fn check_config_tells_all_errors_at_once() {
+    let folder = Folder::new("[[camera]]\nwdth = 640\nfps = 500\n[audio]\nchannels = \"two\"\n");
+    let expected = "porthole.toml:2: camera[0].wdth = 640: unknown key; did you mean width?\n\
+                    porthole.toml:3: camera[0].fps = 500: out of range; frames a second from 1 to 240\n\
+                    porthole.toml:5: audio.channels = \"two\": not a whole number; channels from 1 to 2\n";
+    assert_eq!(outcome(&folder.run("check-config porthole.toml")), (Some(1), "", expected));
+    // `run` refuses the file in the same words, with and without the command.
+    assert_eq!(outcome(&folder.run("run --config porthole.toml")), (Some(1), "", expected));
+    assert_eq!(outcome(&folder.run("--config porthole.toml")), (Some(1), "", expected));
+}
+
+#[test]
+fn a_missing_file_is_told() {
+    let output = run("check-config nowhere.toml");
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, out), (Some(1), ""));
+    assert!(err.starts_with("nowhere.toml: cannot be read: No such file"), "{err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+}
+
+#[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    for (arguments, told) in [
+        ("fly", "unrecognized subcommand 'fly'"),
+        ("--camra auto", "unexpected argument '--camra'"),
+        ("check-config", "<FILE>"),
+        ("--listen 8080", "'8080' for '--listen <ADDR>': not an address; IP and port from 0 to 65535"),
+        ("run --camera video0", "'video0' for '--camera <DEVICE>': not a camera; auto, pattern or the path"),
+    ] {
+        let output = run(arguments);
+        let (code, out, err) = outcome(&output);
+        assert_eq!((code, out), (Some(2), ""), "{arguments}");
+        assert!(err.contains(told), "{arguments}: {err}");
+    }
+}
+
+#[test]
+fn a_wrong_log_filter_is_told_before_anything_starts() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
+    let output = command.args(["--listen", "127.0.0.1:0"]).env("PORTHOLE_LOG", "porthole=loud").output().unwrap();
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, out), (Some(1), ""));
+    assert!(err.starts_with("PORTHOLE_LOG = porthole=loud: "), "{err}");
+}
+
+#[test]
+fn devices_answers_on_every_machine() {
+    let output = run("devices");
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, err), (Some(0), ""));
+    let leds = out.split_once("LEDs\n").expect("there should be a part on LEDs").1;
+    assert!(leds.lines().count() > 0 && leds.lines().all(|line| line.starts_with("  ")), "{out}");
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
+    let output = command.arg("devices").stdout(writer).output().unwrap();
+    assert_eq!(outcome(&output), (Some(0), "", ""));
+}
