@@ -6,11 +6,14 @@ use anyhow::{Context as _, Result, ensure};
 use common::client::Answer;
 use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
 
-const SDP: &[(&str, &str)] = &[("content-type", "application/sdp")];
+const SDP: Headers = &[("content-type", "application/sdp")];
 
-async fn post(porthole: &Porthole, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+async fn post(porthole: &Porthole, path: &str, headers: Headers<'_>, body: &str) -> Result<Answer> {
     request("POST", &format!("{}{path}", porthole.base), headers, body.into()).await
 }
+
+/// Names and values.
+type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// The status of an answer that must be a problem, and its detail.
 fn problem(answer: &Answer) -> Result<(u16, String)> {
@@ -26,7 +29,7 @@ async fn bad_offers_get_a_clear_answer() -> Result<()> {
     let offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\na=fingerprint:sha-256 00\r\n\
                  m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=recvonly\r\na=mid:0\r\na=rtpmap:96 VP8/90000\r\n";
     let text = &[("content-type", "text/plain")];
-    let cases: [(&str, &[(&str, &str)], &str, u16, &str); 6] = [
+    let cases: [(&str, Headers, &str, u16, &str); 6] = [
         ("whep", SDP, "this is no SDP", 400, "not an SDP offer"),
         ("whep", SDP, "v=0\r\nnonsense", 400, "not an SDP offer"),
         ("whep", SDP, offer, 406, "no H.264"),
@@ -73,7 +76,7 @@ async fn candidates_are_taken_for_the_current_session_only() -> Result<()> {
     let fragment = "a=ice-ufrag:x\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n";
     let kind = ("content-type", "application/trickle-ice-sdpfrag");
     let etag = viewer.etag.clone();
-    let cases: [(&[(&str, &str)], &str, u16); 5] = [
+    let cases: [(Headers, &str, u16); 5] = [
         (&[kind, ("if-match", &etag)], fragment, 204),
         (&[kind], fragment, 428),
         (&[kind, ("if-match", "\"other\"")], fragment, 412),

@@ -89,7 +89,7 @@ pub async fn connect(
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = MediaEngine::default();
-    let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type, ..Default::default() };
+    let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type };
     media.register_codec(codec(opus(), 111), RtpCodecKind::Audio)?;
     media.register_codec(codec(h264(), 102), RtpCodecKind::Video)?;
     media.register_codec(codec(rtx(), 103), RtpCodecKind::Video)?;

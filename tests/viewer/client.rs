@@ -281,7 +281,7 @@ async fn open(local: &std::net::SocketAddr, handler: Handler) -> Result<Arc<dyn 
         sdp_fmtp_line: "minptime=10;useinbandfec=1".into(),
         rtcp_feedback: vec![],
     };
-    let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type, ..Default::default() };
+    let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type };
     media.register_codec(codec(h264, 109), RtpCodecKind::Video)?;
     media.register_codec(codec(opus, 96), RtpCodecKind::Audio)?;
     for name in ["abs-capture-time", "playout-delay"] {

@@ -2,6 +2,9 @@
 //!
 //! `viewer URL [--camera NAME] [--seconds N] [--viewers N] [--no-decode]`
 
+// Printing is what it is for.
+#![allow(clippy::print_stdout)]
+
 mod client;
 
 use std::time::{Duration, Instant};
