@@ -12,15 +12,15 @@ struct Folder(TempDir);
 
 impl Folder {
     fn new(configuration: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("porthole.toml"), configuration).unwrap();
+        let folder = TempDir::new().expect("temporary folder");
+        fs::write(folder.path().join("porthole.toml"), configuration).expect("write");
         Self(folder)
     }
 
     fn run(&self, arguments: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
         command.args(arguments.split_whitespace()).current_dir(&self.0).env_remove("PORTHOLE_LOG");
-        command.output().unwrap()
+        command.output().expect("run porthole")
     }
 }
 
