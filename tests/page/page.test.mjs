@@ -6,7 +6,9 @@
  */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
+import { createServer, request as httpRequest } from 'node:http';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -171,8 +173,8 @@ test('the panel shows plausible figures', async (t) => {
   // The pictures themselves carry their capture time. Board and browser are one machine, but the board reads its
   // clock once at the start, so the page's measured offset is used here too.
   const { frames } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 2_000));
-  const { clock, latency } = await page.evaluate(() => ({ ...globalThis.porthole.stats(), origin: performance.timeOrigin }));
-  const origin = await page.evaluate(() => performance.timeOrigin);
+  const { clock, latency, origin } = await page.evaluate(
+    () => ({ ...globalThis.porthole.stats(), origin: performance.timeOrigin }));
   const latencies = frames.map(({ shown, captured }) => shown - origin + clock.offset - captured).sort((a, b) => a - b);
   const median = latencies[latencies.length >> 1];
   assert.ok(Math.abs(latency.median - median) < 25, `the page says ${latency.median} ms, the pictures say ${median} ms`);
@@ -271,6 +273,99 @@ test('an unknown camera is told by name, with the names there are, and others ca
   await page.selectOption('#camera', 'door');
   await page.waitForFunction(
     (garden) => (blockCode.read(document.querySelector('video'))?.camera ?? garden) !== garden, garden, SOON);
+});
+
+test('refusals are told in words, and only those that may pass are tried again', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  const cases = [
+    { status: 503, detail: 'all 3 places are taken', retry: '40', state: 'waiting', words: /no more viewers\. All 3 places/ },
+    { status: 409, detail: 'camera door: busy', retry: '40', state: 'waiting', words: /no picture\. Camera door: busy\./ },
+    { status: 406, detail: 'the offer has no H.264', state: 'failed', words: /refused the offer.*has no H\.264/ },
+    { status: 403, detail: 'a token is needed', state: 'failed', words: /not let this page in\. A token is needed/ },
+    { status: 500, detail: 'out of threads', state: 'waiting', words: /reports an error\. Out of threads/ },
+  ];
+  for (const { status, detail, retry, state, words } of cases) {
+    await page.route('**/whep', (route) => route.fulfill({
+      status,
+      contentType: 'application/problem+json',
+      headers: retry ? { 'Retry-After': retry } : {},
+      body: JSON.stringify({ type: 'about:blank', title: 'refused', status, detail }),
+    }));
+    await page.goto(program.url);
+    await told(page, words);
+    assert.equal(await page.evaluate(() => globalThis.porthole.state), state, `${status}`);
+    if (retry) assert.match(await page.textContent('#notice-count'), /^Next attempt in (40|39|38) s$/);
+    assert.equal(await page.textContent('#notice-action'), state === 'failed' ? 'Try again' : 'Try now');
+    await page.unroute('**/whep');
+  }
+  await page.route('**/whep', (route) => route.abort('connectionrefused'));
+  await page.goto(program.url);
+  await told(page, /cannot be reached\. Nothing answers at 127\.0\.0\.1:/);
+  await page.unroute('**/whep');
+  await playing(page);
+});
+
+test('a browser that does not tell capture times shows no latency instead of a wrong one', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  await page.addInitScript(() => {
+    const { getSynchronizationSources } = RTCRtpReceiver.prototype;
+    RTCRtpReceiver.prototype.getSynchronizationSources = function () {
+      return getSynchronizationSources.call(this).map(({ captureTimestamp, ...source }) => source);
+    };
+  });
+  await page.goto(program.url);
+  await playing(page);
+  await click(page, '#details');
+  const { latency, clock } = await stats(page, () => {
+    const figures = globalThis.porthole.stats();
+    return figures.clock !== null && figures.video?.bitrate > 0 && figures;
+  });
+  assert.equal(latency, null);
+  assert.ok(clock.roundTrip >= 0);
+  assert.equal(await page.textContent('[data-figure=latency]'), 'unknown');
+});
+
+test('where even muted playing is refused, a tap plays', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  // As a phone that saves power does it: without a tap nothing plays.
+  await page.addInitScript(() => {
+    const { play } = HTMLMediaElement.prototype;
+    HTMLMediaElement.prototype.play = function () {
+      if (navigator.userActivation.isActive) return play.call(this);
+      return Promise.reject(new DOMException('not allowed without a tap', 'NotAllowedError'));
+    };
+  });
+  await page.goto(program.url);
+  await page.click('#play', SOON);
+  await page.waitForSelector('#play', { state: 'hidden', ...SOON });
+  await playing(page);
+});
+
+test('behind a proxy that adds a path prefix everything works, the hanging up too', async (t) => {
+  const program = await start(t);
+  const proxy = createServer((request, response) => {
+    const url = new URL(request.url.replace(/^\/boards\/one\//, ''), program.url);
+    const passed = httpRequest(url, { method: request.method, headers: request.headers }, (answer) => {
+      response.writeHead(request.url.startsWith('/boards/one/') ? answer.statusCode : 404, answer.headers);
+      answer.pipe(response);
+    });
+    passed.on('error', () => response.destroy());
+    request.pipe(passed);
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.after(() => proxy.close());
+
+  const page = await open(t, `http://127.0.0.1:${proxy.address().port}/boards/one/`);
+  await playing(page);
+  const ended = page.waitForResponse((response) => response.request().method() === 'DELETE', SOON);
+  await click(page, '#hang-up');
+  assert.equal((await ended).status(), 200);
+  assert.equal((await program.status()).viewers, 0);
+  assert.deepEqual(page.complaints, []);
 });
 
 test('everything can be reached and done with the keyboard', async (t) => {
