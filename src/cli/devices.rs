@@ -1,10 +1,13 @@
 //! What `devices` prints: what this machine has that porthole can use, under the names that the configuration takes.
 //!
-//! Finding cameras and sound cards is the business of their modules.
+//! Finding cameras and sound cards, and wording what they offer, is the business of their modules.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+
+use crate::{audio, camera};
 
 /// Where the kernel lists its LEDs.
 const LEDS: &str = "/sys/class/leds";
@@ -15,19 +18,30 @@ const LEDS: &str = "/sys/class/leds";
 ///
 /// When nothing can be written. A kind of device that cannot be listed is told in its place.
 pub fn print(out: &mut impl Write) -> io::Result<()> {
+    print_part(out, "cameras", &camera::list())?;
+    print_part(out, "sound cards", &audio::list())?;
     print_leds(out, Path::new(LEDS))
 }
 
 fn print_leds(out: &mut impl Write, folder: &Path) -> io::Result<()> {
-    writeln!(out, "LEDs")?;
-    let names = match leds(folder) {
-        Ok(names) => names,
-        Err(error) => return writeln!(out, "  cannot be listed: {}: {error}", folder.display()),
-    };
-    if names.is_empty() {
-        return writeln!(out, "  none");
+    match leds(folder) {
+        Ok(names) => print_part(out, "LEDs", &names),
+        Err(error) => writeln!(out, "LEDs\n  cannot be listed: {}: {error}", folder.display()),
     }
-    names.into_iter().try_for_each(|name| writeln!(out, "  {name}"))
+}
+
+/// A title, and below it each device, whose own text may have several lines.
+fn print_part(out: &mut impl Write, title: &str, devices: &[impl Display]) -> io::Result<()> {
+    writeln!(out, "{title}")?;
+    if devices.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for device in devices {
+        for line in device.to_string().lines() {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    Ok(())
 }
 
 /// The names of the LEDs, in order. A kernel without LED support has no folder for them.
@@ -52,6 +66,13 @@ mod tests {
         let mut out = Vec::new();
         print_leds(&mut out, folder).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_part_is_indented_below_its_title() {
+        let mut out = Vec::new();
+        print_part(&mut out, "cameras", &["/dev/video0  vivid\n  YUYV", "/dev/video2"]).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "cameras\n  /dev/video0  vivid\n    YUYV\n  /dev/video2\n");
     }
 
     #[test]
