@@ -43,7 +43,7 @@ pub enum Drop {
     Socket,
 }
 
-/// The label of [`Metrics::dropped`].
+/// The label of [`Inner::dropped`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct At {
     /// The place.

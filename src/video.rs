@@ -1,6 +1,6 @@
 //! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the fan-out to viewers.
 //!
-//! Both threads sleep while nobody is interested: an [`Interest`](crate::broadcast::Interest) opens the camera, a
+//! Both threads sleep while nobody is interested: an [`Interest`] opens the camera, a
 //! subscription starts the encoder. Sending belongs to `rtc`.
 
 use std::sync::Arc;

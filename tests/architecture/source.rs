@@ -72,7 +72,7 @@ impl Source {
             .iter()
             .map(|file| {
                 let path = file.strip_prefix(root).expect("the file should be below the root");
-                Self::new(&path.to_string_lossy(), &fs::read_to_string(file).unwrap())
+                Self::new(&path.to_string_lossy(), &fs::read_to_string(file).expect("the sources should be readable"))
             })
             .collect();
         // `use super::*` brings the names of the parent.
@@ -242,7 +242,7 @@ impl Source {
 pub fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
+        let path = entry.expect("the sources should be readable").path();
         if path.is_dir() && path.file_name().is_none_or(|name| name != "node_modules") {
             found.extend(files(&path, extension));
         } else if path.extension().is_some_and(|found| found == extension) {

@@ -1,6 +1,9 @@
 //! The emulated board from outside: the emulator, its serial log, the network cable to it, and the ways to talk to it.
 //! What is inside is `guest`'s business, what is asked of it the scenarios'.
 
+// A failing scenario shows the board's log.
+#![allow(clippy::print_stderr)]
+
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};

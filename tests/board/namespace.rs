@@ -1,6 +1,9 @@
 //! Runs a scenario in network and process namespaces of its own, so that it needs no root, every scenario may use the
 //! same addresses, and nothing it started outlives it. What happens inside them is none of this file's business.
 
+// What the inner run printed is shown as this run's own.
+#![allow(clippy::print_stdout)]
+
 use std::env;
 use std::process::Command;
 
