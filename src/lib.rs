@@ -1,4 +1,44 @@
 //! porthole: a camera that any browser can watch live.
+//!
+//! # The picture
+//!
+//! ```text
+//! V4L2 / test pattern                      ALSA / test tone
+//!       | capture thread (one a camera)          | microphone thread
+//!       v                                        v
+//! Latest<RawFrame>   newest wins            Opus encode
+//!       |                                        |
+//!       v encode thread (one a camera)           v
+//! convert -> Encoder -> EncodedFrame       AudioPacket
+//!       |                                        |
+//!       v                                        v
+//! Broadcast<EncodedFrame> ............ Broadcast<AudioPacket>
+//!       |                                        |
+//!       v                                        v
+//! rtc session (one task a viewer, one peer connection)  <->  browser
+//! ```
+//!
+//! The tree is the data flow. Frames go one way; what viewers want (interest, key frames) goes back up on the same
+//! handles; nothing goes round in a circle. A picture is encoded once for all viewers of a camera, and nothing ever waits
+//! for a viewer. While nobody watches, every thread sleeps and the camera is closed.
+//!
+//! # Modules, in reading order
+//!
+//! - [`media`], [`status`], [`metrics`], `command`: plain values.
+//! - [`broadcast`], `latest`, `grid`, `retry`, `thread`: movement of data; no devices, no network.
+//! - `v4l2`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
+//! - [`video`], [`microphone`]: the pipelines, which own the media threads.
+//! - [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
+//! - [`config`], [`app`], [`cli`], [`log`], [`memory`]: the program around it.
+//!
+//! A module imports only what stands before it in this list, and a foreign crate is named in one module alone;
+//! `tests/architecture.rs` holds both, and the rest of the house rules.
+//!
+//! # Where a frame may be dropped
+//!
+//! Each place has its label in [`metrics::Drop`]: the driver's ring is full; a stale or damaged buffer; replaced before
+//! the encoder took it (the main valve); nobody watches; the viewer's task lags, or waits for a key frame; the socket is
+//! full. A dropped frame is counted and never waited for.
 
 pub mod app;
 pub mod audio;
@@ -15,6 +55,7 @@ pub mod http;
 mod latest;
 pub mod log;
 pub mod media;
+pub mod memory;
 pub mod metrics;
 pub mod microphone;
 mod retry;

@@ -27,6 +27,10 @@ const VARIABLE: &str = "PORTHOLE_LOG";
 /// cannot send, hundreds in a second for one viewer who is out of reach; one a second shows that it happens.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// Parts of the WebRTC stack that warn once for every viewer about what is as it should be (no server name over DTLS, no
+/// candidates yet); a warning is for what somebody should look at.
+const CHATTY: &str = "rtc_dtls=error,rtc_ice=error,rtc_sctp=error";
+
 /// Starts writing log messages to standard error: those of porthole from `level` on, those of libraries from warnings
 /// on. `PORTHOLE_LOG` overrides both; messages of libraries that use the `log` crate are among them.
 ///
@@ -45,7 +49,7 @@ pub fn init(level: Level) -> anyhow::Result<()> {
 fn filter(level: Level, variable: Option<&str>) -> anyhow::Result<EnvFilter> {
     let text = match variable {
         Some(text) if !text.trim().is_empty() => text.to_owned(),
-        _ => format!("{},porthole={level}", level.min(Level::WARN)),
+        _ => format!("{},{CHATTY},porthole={level}", level.min(Level::WARN)),
     };
     EnvFilter::builder().parse(&text).map_err(|error| {
         anyhow!(

@@ -11,10 +11,14 @@ use clap::Parser;
 use porthole::app::App;
 use porthole::cli::{Cli, Command, Run, address, check, devices};
 use porthole::config::Config;
+use porthole::media::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
+    porthole::memory::share_one_arena();
+    // The stream's clock begins with the process, so that no driver's time stamp lies before it.
+    let _ = Timestamp::now();
     let done = match Cli::parse().into_command() {
         Command::Run(run) => serve(run),
         Command::Devices => printed(|out| devices::print(out)),

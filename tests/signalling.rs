@@ -70,6 +70,16 @@ async fn an_answer_has_what_whep_asks_for() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_microphone_the_sound_section_is_inactive() -> Result<()> {
+    let porthole = Porthole::start(&SMALL.replace("\"tone\"", "\"off\""))?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let audio = viewer.answer.split("m=").find(|section| section.starts_with("audio")).context("no audio section")?;
+    ensure!(audio.contains("a=inactive") && !audio.contains("a=msid"), "{audio}");
+    viewer.frame(LIMIT).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn candidates_are_taken_for_the_current_session_only() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let viewer = Viewer::connect(&Options::new(&porthole.base)).await?;

@@ -191,6 +191,10 @@ impl Service {
         };
         let Some(connection) = connection else { return Ok(()) };
         for RemoteCandidate { candidate, mid } in candidates {
+            // A browser hides its addresses behind .local names. They are not resolved: the browser reaches ours.
+            if candidate.contains(".local ") {
+                continue;
+            }
             let candidate = RTCIceCandidateInit { candidate, sdp_mid: mid, ..Default::default() };
             if let Err(error) = connection.add_ice_candidate(candidate).await {
                 tracing::debug!("candidate not used: {error}");

@@ -33,8 +33,11 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(Refused::Malformed("it does not begin with v=0".into()));
     }
+    // A browser hides its addresses behind .local names, which are not resolved: the browser reaches ours.
+    let hidden = |line: &&str| line.starts_with("a=candidate:") && line.contains(".local ");
+    let sdp: String = sdp.lines().filter(|line| !hidden(line)).flat_map(|line| [line, "\r\n"]).collect();
     let malformed = |error: rtc::shared::error::Error| Refused::Malformed(error.to_string());
-    let description = RTCSessionDescription::offer(sdp.into()).map_err(malformed)?;
+    let description = RTCSessionDescription::offer(sdp.clone()).map_err(malformed)?;
     let parsed = description.unmarshal().map_err(malformed)?;
     let of = |kind: RtpCodecKind| {
         let kind = kind.to_string();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -179,6 +180,12 @@ impl Session {
             }
             _ => None,
         };
+        // Without a track of ours a section would be answered as if sound were on its way.
+        for transceiver in connection.get_transceivers().await {
+            if transceiver.sender().await?.is_none() {
+                transceiver.set_direction(RTCRtpTransceiverDirection::Inactive).await?;
+            }
+        }
         let answer = connection.create_answer(None).await?;
         connection.set_local_description(answer).await?;
         let gathered = signals.gathered.wait_for(|gathered| *gathered);

@@ -1,0 +1,14 @@
+//! How the C library's allocator behaves in this process.
+//!
+//! Measured with viewers that come and go: with the library's default of eight arenas a core, each thread spreads the
+//! peer connections' many small blocks over arenas of its own, and the resident memory creeps up by a tenth in 200
+//! viewers. With one arena it stays where it is after 1,000. Contention for it is not measurable here.
+
+/// Makes all threads share one arena of the allocator. Call it before the first thread is started.
+pub fn share_one_arena() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt only sets a limit that later allocations obey (mallopt(3)); it takes no pointers.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
