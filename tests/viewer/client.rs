@@ -243,8 +243,12 @@ impl Viewer {
         Ok(self.control.send_text(message).await?)
     }
 
-    /// Closes the connection as a browser does when its page is left.
-    pub async fn leave(self) -> Result<()> {
+    /// Closes the control channel and the connection, as a browser does when its page is left. The stack may drop what
+    /// it has not sent yet when a connection is closed, so the channel's own close is awaited first.
+    pub async fn leave(mut self) -> Result<()> {
+        if self.control.close().await.is_ok() {
+            let _ = self.until(Duration::from_secs(1), |event| matches!(event, Event::Ended)).await;
+        }
         Ok(self.connection.close().await?)
     }
 
