@@ -1,14 +1,17 @@
 /**
  * A WHEP viewer: one live session with a camera, signalled over HTTP (draft-ietf-wish-whep).
  *
- * Stands alone, so that other pages can use it: it imports nothing and touches no document. What a page shows, when it
- * tries again and what goes over the data channel do not belong here.
+ * Stands alone with `trickle.js` and `receive.js`, so that other pages can use it: it touches no document. What a page
+ * shows, when it tries again and what goes over the data channel do not belong here.
  *
  *     const session = new WhepSession('https://board.example/whep');
  *     session.addEventListener('end', ({ error }) => console.log(error.message));
  *     video.srcObject = session.stream;
  *     await session.connect();
  */
+
+import { playAtOnce, wantExtensions, withExtensions } from './receive.js';
+import { Candidates } from './trickle.js';
 
 /** How long the board may take to answer the offer. It gathers its addresses meanwhile, which takes well below 1 s. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -27,12 +30,6 @@ const HEAL_TIMEOUT_MS = 3_000;
  * end the session, and answer the DELETE with "not found".
  */
 const GOODBYE_MS = 1_000;
-
-/** RTP header extensions wanted beyond those that browsers offer by themselves: when a picture was taken, and how long to hold it. */
-const EXTENSIONS = [
-  'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time',
-  'http://www.webrtc.org/experiments/rtp-hdrext/playout-delay',
-];
 
 /**
  * @typedef {'new' | 'connecting' | 'connected' | 'interrupted' | 'closed'} SessionState
@@ -347,91 +344,6 @@ export class WhepSession extends EventTarget {
   }
 }
 
-/** This browser's candidates on their way to the board: at most one request at a time, the next takes all that came meanwhile. */
-class Candidates {
-  /** @type {RTCIceCandidate[]} */
-  #waiting = [];
-  #complete = false;
-  #started = false;
-  #busy = false;
-  #stopped = false;
-
-  /**
-   * @param {RTCPeerConnection} peer
-   * @param {(fragment: string) => Promise<boolean>} send
-   */
-  constructor(peer, send) {
-    this.peer = peer;
-    this.send = send;
-    peer.addEventListener('icecandidate', ({ candidate }) => {
-      if (candidate?.candidate) this.#waiting.push(candidate);
-      else if (candidate === null) this.#complete = true;
-      this.#flush();
-    });
-  }
-
-  /**
-   * Begins to send; candidates that the offer held already are left out.
-   * @param {string} offer
-   */
-  start(offer) {
-    this.#waiting = this.#waiting.filter((candidate) => !offer.includes(candidate.candidate));
-    this.#started = true;
-    this.#flush();
-  }
-
-  stop() {
-    this.#stopped = true;
-  }
-
-  async #flush() {
-    if (!this.#started || this.#busy || this.#stopped) return;
-    const description = this.peer.localDescription?.sdp ?? '';
-    // Everything is bundled on the first section's transport; the other sections' candidates lead nowhere.
-    const mid = value(description, 'a=mid:') ?? '0';
-    const lines = this.#waiting.filter((candidate) => (candidate.sdpMid ?? mid) === mid);
-    this.#waiting = [];
-    const end = this.#complete;
-    this.#complete = false;
-    if (lines.length === 0 && !end) return;
-    this.#busy = true;
-    const go = await this.send(fragmentOf(description, mid, lines, end));
-    this.#busy = false;
-    if (go) this.#flush();
-    else this.#stopped = true;
-  }
-}
-
-/**
- * An SDP fragment with candidates (RFC 8840 section 9).
- * @param {string} description
- * @param {string} mid
- * @param {RTCIceCandidate[]} candidates
- * @param {boolean} end Whether no more will come.
- */
-function fragmentOf(description, mid, candidates, end) {
-  const media = value(description, 'm=') ?? 'video 9 UDP/TLS/RTP/SAVPF 0';
-  return [
-    `a=ice-ufrag:${value(description, 'a=ice-ufrag:')}`,
-    `a=ice-pwd:${value(description, 'a=ice-pwd:')}`,
-    `m=${media}`,
-    `a=mid:${mid}`,
-    ...candidates.map(({ candidate }) => `a=${candidate}`),
-    ...(end ? ['a=end-of-candidates'] : []),
-    '',
-  ].join('\r\n');
-}
-
-/**
- * What follows the first `start` at the beginning of a line.
- * @param {string} sdp
- * @param {string} start
- */
-function value(sdp, start) {
-  const line = sdp.split(/\r?\n/).find((line) => line.startsWith(start));
-  return line?.slice(start.length);
-}
-
 /**
  * The addresses in an answer, as `udp 192.0.2.1:5000`.
  * @param {string} sdp
@@ -441,55 +353,6 @@ function addressesOf(sdp) {
   const texts = found.map(([, protocol, address, port]) =>
     `${protocol.toLowerCase()} ${address.includes(':') ? `[${address}]` : address}:${port}`);
   return [...new Set(texts)];
-}
-
-/**
- * Asks for the header extensions that are off by default, where the browser has the call for it (Chromium 117 and later).
- * @param {RTCRtpTransceiver} transceiver
- */
-function wantExtensions(transceiver) {
-  const can = /** @type {any} */ (transceiver);
-  if (can.getHeaderExtensionsToNegotiate && can.setHeaderExtensionsToNegotiate) {
-    const wanted = can.getHeaderExtensionsToNegotiate();
-    for (const extension of wanted) {
-      if (EXTENSIONS.includes(extension.uri)) extension.direction = 'sendrecv';
-    }
-    can.setHeaderExtensionsToNegotiate(wanted);
-  }
-  return transceiver;
-}
-
-/**
- * Writes the wanted header extensions into the video section of an offer. Older Chromium has no call for it, but honours
- * the edit; Firefox would take back an extension that it does not know, and Safari ignores it, so neither is asked.
- * @param {RTCSessionDescriptionInit} offer
- * @returns {RTCSessionDescriptionInit}
- */
-function withExtensions(offer) {
-  const sdp = offer.sdp ?? '';
-  const chromium = 'chrome' in globalThis;
-  if (!chromium || sdp.includes(EXTENSIONS[0])) return offer;
-  const taken = new Set([...sdp.matchAll(/^a=extmap:(\d+)/gm)].map(([, id]) => Number(id)));
-  const lines = [];
-  for (const uri of EXTENSIONS) {
-    if (sdp.includes(uri)) continue;
-    // Ids above 14 need two-byte headers (RFC 8285 section 4.2), which not everybody writes.
-    const id = [...Array(14).keys()].map((n) => n + 1).find((n) => !taken.has(n));
-    if (!id) break;
-    taken.add(id);
-    lines.push(`a=extmap:${id} ${uri}\r\n`);
-  }
-  return { type: offer.type, sdp: sdp.replace(/^(m=video [^]*?)(?=a=recvonly)/m, `$1${lines.join('')}`) };
-}
-
-/**
- * As little waiting before display as the network allows.
- * @param {RTCRtpReceiver} receiver
- */
-function playAtOnce(receiver) {
-  const can = /** @type {any} */ (receiver);
-  if ('jitterBufferTarget' in can) can.jitterBufferTarget = 0;
-  else if ('playoutDelayHint' in can) can.playoutDelayHint = 0;
 }
 
 /**

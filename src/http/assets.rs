@@ -27,8 +27,10 @@ const ASSETS: &[Asset] = assets![
     "latency.js": "text/javascript; charset=utf-8" from "latency.js",
     "panel.js": "text/javascript; charset=utf-8" from "panel.js",
     "player.js": "text/javascript; charset=utf-8" from "player.js",
+    "receive.js": "text/javascript; charset=utf-8" from "receive.js",
     "stats.js": "text/javascript; charset=utf-8" from "stats.js",
     "status.js": "text/javascript; charset=utf-8" from "status.js",
+    "trickle.js": "text/javascript; charset=utf-8" from "trickle.js",
     "viewer.js": "text/javascript; charset=utf-8" from "viewer.js",
     "whep.js": "text/javascript; charset=utf-8" from "whep.js",
     "words.js": "text/javascript; charset=utf-8" from "words.js",
@@ -61,4 +63,20 @@ fn file((_, media_type, content): &'static Asset) -> Answer {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_embedded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+        for entry in std::fs::read_dir(folder).expect("web/ should be readable").flatten() {
+            let name = entry.file_name().into_string().expect("name");
+            let path = if name == "index.html" { "" } else { &name };
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            assert!(!is_file || ASSETS.iter().any(|asset| asset.0 == path), "{name} is not embedded");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! How the board is made does not belong here: `packages` -> `guest` -> `machine`, inside `namespace`; nor what a viewer
 //! makes of it: `eyewitness`.
 
-#[path = "../viewer/client.rs"]
+#[path = "../viewer/client/mod.rs"]
 mod client;
 mod eyewitness;
 mod guest;

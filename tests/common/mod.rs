@@ -3,7 +3,7 @@
 // Each test program uses its part of it.
 #![allow(dead_code)]
 
-#[path = "../viewer/client.rs"]
+#[path = "../viewer/client/mod.rs"]
 pub mod client;
 
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -4,34 +4,32 @@
 //! pattern's block code. The page in a real browser is tested in `tests/page`.
 
 // Each test program uses its part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
-use std::collections::BTreeMap;
+mod http;
+mod receive;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use openh264::decoder::Decoder;
-use openh264::formats::YUVSource as _;
-use porthole::camera::code::{self, Code};
+use porthole::camera::code::Code;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp::codec::h264::H264Packet;
-use rtc::rtp::packetizer::Depacketizer as _;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::{mpsc, watch};
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
-use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
     RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, register_default_interceptors,
 };
 
-/// Packets that may arrive late before one is given up: 0.5 s of a 2 Mbit/s stream, enough for a retransmission.
-const REORDER: usize = 120;
+pub use http::{Answer, request};
+pub use receive::unix_tenths;
 
 /// How a viewer behaves.
 #[derive(Debug, Clone)]
@@ -153,9 +151,9 @@ impl PeerConnectionEventHandler for Handler {
         let (events, decode) = (self.events.clone(), self.decode);
         if track.kind().await == RtpCodecKind::Video {
             self.video.send_replace(Some(track.clone()));
-            tokio::spawn(receive_video(track, events, decode));
+            tokio::spawn(receive::video(track, events, decode));
         } else {
-            tokio::spawn(receive_audio(track, events, decode));
+            tokio::spawn(receive::audio(track, events, decode));
         }
     }
 }
@@ -317,171 +315,4 @@ async fn receive_messages(channel: Arc<dyn DataChannel>, events: mpsc::Unbounded
         };
         let _ = events.send(event);
     }
-}
-
-async fn receive_video(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
-    let mut decoder = decode.then(|| Decoder::new().expect("decoder"));
-    let mut waiting: BTreeMap<u64, rtc::rtp::Packet> = BTreeMap::new();
-    let mut next: Option<u64> = None;
-    let mut unit = Unit::default();
-    while let Some(event) = track.poll().await {
-        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
-        let sequence = extend(packet.header.sequence_number, next.unwrap_or(0x1_0000));
-        let expected = *next.get_or_insert(sequence);
-        if sequence < expected {
-            continue;
-        }
-        waiting.insert(sequence, packet);
-        if waiting.len() > REORDER {
-            let first = *waiting.keys().next().expect("packets wait");
-            let lost = (first - next.expect("a packet came in")) as usize;
-            let _ = events.send(Event::Lost(lost));
-            unit = Unit { broken: true, ..Default::default() };
-            next = Some(first);
-        }
-        while let Some(packet) = next.and_then(|at| waiting.remove(&at)) {
-            next = next.map(|at| at + 1);
-            if let Some(frame) = unit.add(&packet, decoder.as_mut()) {
-                let _ = events.send(Event::Frame(frame));
-            }
-        }
-    }
-}
-
-/// The 64-bit form of a 16-bit sequence number nearest to `near`.
-fn extend(sequence: u16, near: u64) -> u64 {
-    let delta = sequence.wrapping_sub(near as u16) as i16;
-    near.saturating_add_signed(delta.into())
-}
-
-/// An access unit under assembly.
-#[derive(Default)]
-struct Unit {
-    data: Vec<u8>,
-    packets: H264Packet,
-    capture_ntp: Option<u64>,
-    playout_delay: Option<Bytes>,
-    /// Its beginning was lost.
-    broken: bool,
-}
-
-impl Unit {
-    fn add(&mut self, packet: &rtc::rtp::Packet, decoder: Option<&mut Decoder>) -> Option<Frame> {
-        for extension in &packet.header.extensions {
-            match extension.payload.len() {
-                8 | 16 => {
-                    let first = extension.payload.first_chunk().copied();
-                    self.capture_ntp = self.capture_ntp.or(first.map(u64::from_be_bytes));
-                }
-                3 if packet.header.timestamp != 0 => self.playout_delay = Some(extension.payload.clone()),
-                _ => {}
-            }
-        }
-        match self.packets.depacketize(&packet.payload) {
-            Ok(part) => self.data.extend_from_slice(&part),
-            Err(_) => self.broken = true,
-        }
-        if !packet.header.marker {
-            return None;
-        }
-        let arrived = Instant::now();
-        let unit = std::mem::take(self);
-        if unit.broken || unit.data.is_empty() {
-            return None;
-        }
-        let key = unit.data.windows(4).any(|window| window[..3] == [0, 0, 1] && window[3] & 0x1f == 5);
-        let picture = decoder.and_then(|decoder| picture(decoder, &unit.data));
-        Some(Frame {
-            timestamp: packet.header.timestamp,
-            key,
-            arrived,
-            capture_ntp: unit.capture_ntp,
-            playout_delay: unit.playout_delay,
-            picture,
-        })
-    }
-}
-
-fn picture(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Picture> {
-    let yuv = decoder.decode(access_unit).ok()??;
-    let (width, height) = yuv.dimensions();
-    let (y_stride, u_stride, v_stride) = yuv.strides();
-    let tight = |plane: &[u8], stride: usize, width: usize, height: usize| -> Vec<u8> {
-        plane.chunks(stride).take(height).flat_map(|line| &line[..width]).copied().collect()
-    };
-    let y = tight(yuv.y(), y_stride, width, height);
-    let code = code::read(&y, width, height, width);
-    Some(Picture {
-        width,
-        height,
-        code,
-        u: tight(yuv.u(), u_stride, width / 2, height / 2),
-        v: tight(yuv.v(), v_stride, width / 2, height / 2),
-        y,
-        decoded: unix_tenths(),
-    })
-}
-
-/// Tenths of a millisecond since the Unix epoch, as the block code counts.
-pub fn unix_tenths() -> u64 {
-    (SystemTime::now().duration_since(UNIX_EPOCH).expect("clock").as_micros() / 100) as u64
-}
-
-async fn receive_audio(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
-    let mut decoder = opus::Decoder::new(48_000, opus::Channels::Stereo).expect("decoder");
-    while let Some(event) = track.poll().await {
-        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
-        if packet.payload.is_empty() {
-            continue;
-        }
-        let mut samples = vec![0i16; 5_760 * 2];
-        let count = if decode { decoder.decode(&packet.payload, &mut samples, false).unwrap_or(0) } else { 0 };
-        samples.truncate(count * 2);
-        let _ = events.send(Event::Sound(Sound { timestamp: packet.header.timestamp, samples }));
-    }
-}
-
-/// An HTTP answer.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-}
-
-impl Answer {
-    /// The value of a header by its name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// Makes an HTTP request; every status is an answer.
-pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<Answer> {
-    let mut request = ureq::http::Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let url = url.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(Duration::from_secs(15)))
-            .build()
-            .into();
-        let mut response = if body.is_empty() && request.method_ref().is_some_and(|method| method != "POST") {
-            agent.run(request.body(())?)
-        } else {
-            agent.run(request.body(body)?)
-        }
-        .with_context(|| url)?;
-        let headers = response.headers().iter();
-        Ok(Answer {
-            status: response.status().as_u16(),
-            headers: headers.map(|(key, value)| (key.to_string(), value.to_str().unwrap_or("").into())).collect(),
-            body: response.body_mut().read_to_string()?,
-        })
-    })
-    .await?
 }

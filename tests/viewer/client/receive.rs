@@ -1,0 +1,141 @@
+//! From RTP packets to pictures and sound: reordering, access units, decoding. No signalling.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use openh264::decoder::Decoder;
+use openh264::formats::YUVSource as _;
+use porthole::camera::code;
+use rtc::rtp::codec::h264::H264Packet;
+use rtc::rtp::packetizer::Depacketizer as _;
+use tokio::sync::mpsc;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+
+use super::{Event, Frame, Picture, Sound};
+
+/// Packets that may arrive late before one is given up: 0.5 s of a 2 Mbit/s stream, enough for a retransmission.
+const REORDER: usize = 120;
+
+pub async fn video(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
+    let mut decoder = decode.then(|| Decoder::new().expect("decoder"));
+    let mut waiting: BTreeMap<u64, rtc::rtp::Packet> = BTreeMap::new();
+    let mut next: Option<u64> = None;
+    let mut unit = Unit::default();
+    while let Some(event) = track.poll().await {
+        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
+        let sequence = extend(packet.header.sequence_number, next.unwrap_or(0x1_0000));
+        let expected = *next.get_or_insert(sequence);
+        if sequence < expected {
+            continue;
+        }
+        waiting.insert(sequence, packet);
+        if waiting.len() > REORDER {
+            let first = *waiting.keys().next().expect("packets wait");
+            let lost = (first - next.expect("a packet came in")) as usize;
+            let _ = events.send(Event::Lost(lost));
+            unit = Unit { broken: true, ..Default::default() };
+            next = Some(first);
+        }
+        while let Some(packet) = next.and_then(|at| waiting.remove(&at)) {
+            next = next.map(|at| at + 1);
+            if let Some(frame) = unit.add(&packet, decoder.as_mut()) {
+                let _ = events.send(Event::Frame(frame));
+            }
+        }
+    }
+}
+
+/// The 64-bit form of a 16-bit sequence number nearest to `near`.
+fn extend(sequence: u16, near: u64) -> u64 {
+    let delta = sequence.wrapping_sub(near as u16) as i16;
+    near.saturating_add_signed(delta.into())
+}
+
+/// An access unit under assembly.
+#[derive(Default)]
+struct Unit {
+    data: Vec<u8>,
+    packets: H264Packet,
+    capture_ntp: Option<u64>,
+    playout_delay: Option<Bytes>,
+    /// Its beginning was lost.
+    broken: bool,
+}
+
+impl Unit {
+    fn add(&mut self, packet: &rtc::rtp::Packet, decoder: Option<&mut Decoder>) -> Option<Frame> {
+        for extension in &packet.header.extensions {
+            match extension.payload.len() {
+                8 | 16 => {
+                    let first = extension.payload.first_chunk().copied();
+                    self.capture_ntp = self.capture_ntp.or(first.map(u64::from_be_bytes));
+                }
+                3 if packet.header.timestamp != 0 => self.playout_delay = Some(extension.payload.clone()),
+                _ => {}
+            }
+        }
+        match self.packets.depacketize(&packet.payload) {
+            Ok(part) => self.data.extend_from_slice(&part),
+            Err(_) => self.broken = true,
+        }
+        if !packet.header.marker {
+            return None;
+        }
+        let arrived = Instant::now();
+        let unit = std::mem::take(self);
+        if unit.broken || unit.data.is_empty() {
+            return None;
+        }
+        let key = unit.data.windows(4).any(|window| window[..3] == [0, 0, 1] && window[3] & 0x1f == 5);
+        let picture = decoder.and_then(|decoder| picture(decoder, &unit.data));
+        Some(Frame {
+            timestamp: packet.header.timestamp,
+            key,
+            arrived,
+            capture_ntp: unit.capture_ntp,
+            playout_delay: unit.playout_delay,
+            picture,
+        })
+    }
+}
+
+fn picture(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Picture> {
+    let yuv = decoder.decode(access_unit).ok()??;
+    let (width, height) = yuv.dimensions();
+    let (y_stride, u_stride, v_stride) = yuv.strides();
+    let tight = |plane: &[u8], stride: usize, width: usize, height: usize| -> Vec<u8> {
+        plane.chunks(stride).take(height).flat_map(|line| &line[..width]).copied().collect()
+    };
+    let y = tight(yuv.y(), y_stride, width, height);
+    let code = code::read(&y, width, height, width);
+    Some(Picture {
+        width,
+        height,
+        code,
+        u: tight(yuv.u(), u_stride, width / 2, height / 2),
+        v: tight(yuv.v(), v_stride, width / 2, height / 2),
+        y,
+        decoded: unix_tenths(),
+    })
+}
+
+/// Tenths of a millisecond since the Unix epoch, as the block code counts.
+pub fn unix_tenths() -> u64 {
+    (SystemTime::now().duration_since(UNIX_EPOCH).expect("clock").as_micros() / 100) as u64
+}
+
+pub async fn audio(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
+    let mut decoder = opus::Decoder::new(48_000, opus::Channels::Stereo).expect("decoder");
+    while let Some(event) = track.poll().await {
+        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
+        if packet.payload.is_empty() {
+            continue;
+        }
+        let mut samples = vec![0i16; 5_760 * 2];
+        let count = if decode { decoder.decode(&packet.payload, &mut samples, false).unwrap_or(0) } else { 0 };
+        samples.truncate(count * 2);
+        let _ = events.send(Event::Sound(Sound { timestamp: packet.header.timestamp, samples }));
+    }
+}
