@@ -47,7 +47,7 @@ doc: setup-test ## the documentation, warnings are errors
 	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 page: setup-test build ## the viewer page in a real browser
-	$(step) "page" sh -c 'cd tests/page && npm ci --no-audit --no-fund && node --test'
+	$(step) "page" sh -c 'cd tests/page && npm ci --no-audit --no-fund && node --test --test-concurrency=1'
 
 # All that the tests run, with the features that the tests' own dependencies switch on: another set would build them again.
 build: setup-test

@@ -35,6 +35,10 @@ const GATHERING: Duration = Duration::from_secs(3);
 /// From the answer to a connection. A browser gives up on ICE after about 15 s; this is longer, so that it decides.
 const CONNECTING: Duration = Duration::from_secs(20);
 
+/// How often a session looks whether the viewer has closed the transport: players without a control channel leave in
+/// this way only.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// How long a viewer may take to acknowledge the goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -210,6 +214,7 @@ impl Session {
         self.feed.video.request_refresh();
         let delay = playout_delay(self.config.playout_delay);
         let mut awaiting_key = true;
+        let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 biased;
@@ -223,6 +228,9 @@ impl Session {
                         _ => {}
                     }
                 }
+                _ = look.tick() => if video.is_closed().await {
+                    return Ok(());
+                },
                 Some(channel) = signals.channels.recv() => {
                     let task = channel::serve(channel, self.control.clone(), self.end.clone());
                     *control = Some(tokio::spawn(task));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::header::Header;
 use rtc::rtp::packetizer::Payloader as _;
@@ -62,6 +63,14 @@ impl RtpStream {
         let track = Arc::new(TrackLocalStaticRTP::new(track));
         let sender = connection.add_track(track.clone()).await?;
         Ok(Self { track, sender, clock, sequence: rand::random(), negotiated: None })
+    }
+
+    /// Whether the viewer has closed the transport (DTLS close_notify). The stack raises no event for it.
+    pub async fn is_closed(&self) -> bool {
+        match self.sender.transport().await {
+            Ok(Some(transport)) => transport.state().await.is_ok_and(|state| state == RTCDtlsTransportState::Closed),
+            _ => false,
+        }
     }
 
     /// Sends an H.264 access unit in Annex B form. `playout_delay` is the header extension's value.

@@ -1,8 +1,7 @@
 /**
  * The viewer page in a real browser against the real program: what a person sees, hears, touches and is told.
  *
- * PORTHOLE_BIN names the program. CHROMIUM may name another browser than Debian's. Every wait is for a condition and has
- * a deadline.
+ * PORTHOLE_BIN names the program. Every wait is for a condition and has a deadline.
  */
 
 import assert from 'node:assert/strict';
@@ -12,8 +11,7 @@ import { createServer, request as httpRequest } from 'node:http';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { chromium } from 'playwright-core';
-
+import { launch } from './browser.mjs';
 import { blockCode } from './code.mjs';
 import { Program } from './program.mjs';
 
@@ -47,15 +45,7 @@ let browser;
 
 before(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    headless: true,
-    // No flag for autoplay: the page must play by itself under the browser's own rules.
-    args: [
-      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    ],
-  });
+  browser = await launch();
 });
 
 after(() => browser?.close());
