@@ -110,6 +110,17 @@ async fn ten_viewers_share_one_encoder_and_see_every_frame() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lost_packets_are_sent_again() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let options = Options { lose_one_in: Some(20), ..Options::new(&porthole.base) };
+    let mut viewer = Viewer::connect(&options).await?;
+    let seen = numbers(&mut viewer, 150).await?;
+    missing(&seen, &porthole).await?;
+    ensure!(porthole.metric("porthole_nacked_packets_total").await? > 0.0, "no packet was asked for again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_viewer_costs_the_others_nothing() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod http;
+mod lossy;
 mod receive;
 
 use std::sync::Arc;
@@ -40,12 +41,14 @@ pub struct Options {
     pub camera: Option<String>,
     /// Whether pictures and sound are decoded.
     pub decode: bool,
+    /// One RTP packet in so many is lost on arrival.
+    pub lose_one_in: Option<usize>,
 }
 
 impl Options {
     /// Watches the first camera of the page at `base`, decoding.
     pub fn new(base: &str) -> Self {
-        Self { base: base.into(), camera: None, decode: true }
+        Self { base: base.into(), camera: None, decode: true, lose_one_in: None }
     }
 }
 
@@ -166,7 +169,7 @@ impl Viewer {
         let (video, video_track) = watch::channel(None);
         let handler = Handler { events: events.clone(), gathered, video, decode: options.decode };
         let host = host_of(&options.base)?;
-        let connection = open(&host, handler).await?;
+        let connection = open(&host, handler, options.lose_one_in).await?;
         for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
             let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
             connection.add_transceiver_from_kind(kind, Some(init)).await?;
@@ -266,7 +269,11 @@ fn host_of(base: &str) -> Result<std::net::SocketAddr> {
     Ok(std::net::SocketAddr::new(socket.local_addr()?.ip(), 0))
 }
 
-async fn open(local: &std::net::SocketAddr, handler: Handler) -> Result<Arc<dyn PeerConnection>> {
+async fn open(
+    local: &std::net::SocketAddr,
+    handler: Handler,
+    lose_one_in: Option<usize>,
+) -> Result<Arc<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
     let h264 = RTCRtpCodec {
@@ -284,7 +291,15 @@ async fn open(local: &std::net::SocketAddr, handler: Handler) -> Result<Arc<dyn 
         rtcp_feedback: vec![],
     };
     let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type };
+    let rtx = RTCRtpCodec {
+        mime_type: "video/rtx".into(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: "apt=109".into(),
+        rtcp_feedback: vec![],
+    };
     media.register_codec(codec(h264, 109), RtpCodecKind::Video)?;
+    media.register_codec(codec(rtx, 110), RtpCodecKind::Video)?;
     media.register_codec(codec(opus, 96), RtpCodecKind::Audio)?;
     for name in ["abs-capture-time", "playout-delay"] {
         let uri = format!("http://www.webrtc.org/experiments/rtp-hdrext/{name}");
@@ -295,7 +310,11 @@ async fn open(local: &std::net::SocketAddr, handler: Handler) -> Result<Arc<dyn 
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(600))
         .build();
-    let connection = PeerConnectionBuilder::new()
+    let mut builder = PeerConnectionBuilder::new();
+    if let Some(one_in) = lose_one_in {
+        builder = builder.with_runtime(Arc::new(lossy::LossyRuntime { one_in }));
+    }
+    let connection = builder
         .with_media_engine(media)
         .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
