@@ -2,6 +2,8 @@
 //! for ten.
 
 mod common;
+#[path = "common/tone.rs"]
+mod tone;
 
 use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
@@ -47,6 +49,41 @@ async fn rtp_timestamps_follow_the_capture_clock() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn picture_and_sound_tell_the_same_clock() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let (mut pictures, mut samples, mut first) = (Vec::new(), Vec::new(), None);
+    // Three seconds hold a tick whole, and reports of both streams, which come once a second.
+    while pictures.len() < 90 {
+        match viewer.event(LIMIT).await? {
+            Event::Frame(frame) => {
+                let code = frame.picture.and_then(|picture| picture.code).context("no code")?;
+                pictures.push((frame.ssrc, frame.timestamp, code.captured as f64 / 1e4));
+            }
+            Event::Sound(sound) => {
+                first.get_or_insert((sound.ssrc, sound.timestamp));
+                samples.extend(sound.samples.chunks(2).map(|pair| pair[0]));
+            }
+            _ => {}
+        }
+    }
+    for (ssrc, timestamp, captured) in pictures {
+        let told = viewer.reports.unix(ssrc, timestamp, 90_000.0).context("no report of the pictures")?;
+        ensure!((told - captured).abs() < 0.002, "a picture of {captured:.4} is reported as {told:.4}");
+    }
+    let (ssrc, timestamp) = first.context("no sound")?;
+    // The first second may begin inside a tick.
+    let skipped = 12_000;
+    let onset = skipped + tone::onset(&samples[skipped..], 48_000).context("no tick")?;
+    let told =
+        viewer.reports.unix(ssrc, timestamp.wrapping_add(onset as u32), 48_000.0).context("no report of the sound")?;
+    let off = told - told.round();
+    // The tick begins at the full second; the codec itself delays by 6.5 ms (RFC 6716 section 4.2.10 and its encoder).
+    ensure!(off.abs() < 0.015, "the tick is {:.1} ms off the full second", off * 1e3);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_hears_the_tone() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
@@ -54,22 +91,16 @@ async fn a_viewer_hears_the_tone() -> Result<()> {
     while stamps.len() < 75 {
         if let Event::Sound(sound) = viewer.event(LIMIT).await? {
             stamps.push(sound.timestamp);
-            samples.extend(sound.samples.chunks(2).map(|pair| f64::from(pair[0])));
+            samples.extend(sound.samples.chunks(2).map(|pair| pair[0]));
         }
     }
     ensure!(stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 960), "{stamps:?}");
-    // The share of the power at 440 Hz in the second half, past the codec's start.
-    let half = &samples[samples.len() / 2..];
-    let (mut real, mut imaginary, mut power) = (0.0, 0.0, 0.0);
-    for (at, sample) in half.iter().enumerate() {
-        let phase = std::f64::consts::TAU * 440.0 * at as f64 / 48_000.0;
-        real += sample * phase.cos();
-        imaginary += sample * phase.sin();
-        power += sample * sample;
-    }
-    let share = 2.0 * (real * real + imaginary * imaginary) / (half.len() as f64 * power);
-    ensure!(power / half.len() as f64 > 100.0, "silence: mean power {}", power / half.len() as f64);
-    ensure!(share > 0.3, "only {share:.2} of the power is at 440 Hz");
+    // A tenth of a second outside the tick, past the codec's start: the tone alone, at -30 dB of full scale.
+    let tick = tone::onset(&samples[12_000..], 48_000).context("no tick")? + 12_000;
+    let quiet = if tick > 24_000 { &samples[tick - 6_000..tick - 1_200] } else { &samples[tick + 4_800..tick + 9_600] };
+    let (share, level) = (tone::goertzel(quiet, 48_000, 440.0), tone::dbfs(quiet));
+    ensure!(share > 0.9, "only {share:.2} of the power is at 440 Hz");
+    ensure!((level + 30.0).abs() < 2.0, "the tone is at {level:.1} dB of full scale");
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 mod http;
 mod lossy;
 mod receive;
+mod reports;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,11 +27,12 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, register_default_interceptors,
+    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, Slot, register_default_interceptors,
 };
 
 pub use http::{Answer, request};
 pub use receive::unix_tenths;
+pub use reports::Reports;
 
 /// How a viewer behaves.
 #[derive(Debug, Clone)]
@@ -72,6 +74,8 @@ pub enum Event {
 /// An access unit.
 #[derive(Debug)]
 pub struct Frame {
+    /// The stream it came in.
+    pub ssrc: u32,
     /// Its RTP timestamp.
     pub timestamp: u32,
     /// Whether it holds an IDR.
@@ -103,6 +107,8 @@ pub struct Picture {
 /// A decoded Opus packet.
 #[derive(Debug)]
 pub struct Sound {
+    /// The stream it came in.
+    pub ssrc: u32,
     /// Its RTP timestamp.
     pub timestamp: u32,
     /// Interleaved stereo at 48 kHz.
@@ -121,6 +127,8 @@ pub struct Viewer {
     pub answer: String,
     /// The answer's entity tag.
     pub etag: String,
+    /// The sender reports so far.
+    pub reports: Reports,
     connection: Arc<dyn PeerConnection>,
     control: Arc<dyn DataChannel>,
     video: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
@@ -169,7 +177,8 @@ impl Viewer {
         let (video, video_track) = watch::channel(None);
         let handler = Handler { events: events.clone(), gathered, video, decode: options.decode };
         let host = host_of(&options.base)?;
-        let connection = open(&host, handler, options.lose_one_in).await?;
+        let reports = Reports::default();
+        let connection = open(&host, handler, reports.clone(), options.lose_one_in).await?;
         for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
             let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
             connection.add_transceiver_from_kind(kind, Some(init)).await?;
@@ -198,6 +207,7 @@ impl Viewer {
             session,
             etag: response.header("etag").unwrap_or_default().to_owned(),
             answer: response.body,
+            reports,
             connection,
             control,
             video: video_track,
@@ -272,6 +282,7 @@ fn host_of(base: &str) -> Result<std::net::SocketAddr> {
 async fn open(
     local: &std::net::SocketAddr,
     handler: Handler,
+    reports: Reports,
     lose_one_in: Option<usize>,
 ) -> Result<Arc<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
@@ -305,7 +316,8 @@ async fn open(
         let uri = format!("http://www.webrtc.org/experiments/rtp-hdrext/{name}");
         media.register_header_extension(RTCRtpHeaderExtensionCapability { uri }, RtpCodecKind::Video, None)?;
     }
-    let interceptors = register_default_interceptors(Registry::new(), &mut media)?;
+    let interceptors = register_default_interceptors(Registry::new(), &mut media)?
+        .with(Slot::from(500), reports::Listener::new(reports));
     let settings = SettingEngineBuilder::new()
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(600))

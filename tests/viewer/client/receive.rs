@@ -91,6 +91,7 @@ impl Unit {
         let key = unit.data.windows(4).any(|window| window[..3] == [0, 0, 1] && window[3] & 0x1f == 5);
         let picture = decoder.and_then(|decoder| picture(decoder, &unit.data));
         Some(Frame {
+            ssrc: packet.header.ssrc,
             timestamp: packet.header.timestamp,
             key,
             arrived,
@@ -136,6 +137,7 @@ pub async fn audio(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Ev
         let mut samples = vec![0i16; 5_760 * 2];
         let count = if decode { decoder.decode(&packet.payload, &mut samples, false).unwrap_or(0) } else { 0 };
         samples.truncate(count * 2);
-        let _ = events.send(Event::Sound(Sound { timestamp: packet.header.timestamp, samples }));
+        let _ =
+            events.send(Event::Sound(Sound { ssrc: packet.header.ssrc, timestamp: packet.header.timestamp, samples }));
     }
 }
