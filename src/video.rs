@@ -195,26 +195,56 @@ fn count_drops(part: &Part, now: camera::Dropped, before: &mut camera::Dropped) 
 
 /// Takes the newest picture, encodes it while somebody subscribes, and publishes it.
 fn encode(part: &Part, frames: &Broadcast<EncodedFrame>, config: &Config) {
-    let mut session: Option<Encoding> = None;
+    let mut encoding: Option<Encoding> = None;
+    let mut faults = Faults { log: metrics::DropLog::every(Duration::from_secs(1)), shown: false };
     while let Some(frame) = part.raw.take() {
         if frames.subscribers() == 0 && !config.keep_open {
             // The encoder is kept only as long as it is used: it holds tens of megabytes.
-            session = None;
+            encoding = None;
             part.metrics.drop_at(At::Unwatched, 1);
             continue;
         }
-        let usable = session.take().filter(|session| session.format == frame.format);
-        match usable.map_or_else(|| Encoding::open(part, config, &frame), Ok) {
-            Ok(mut usable) => {
-                if usable.encode(part, frames, &frame) {
-                    session = Some(usable);
-                }
+        let usable = encoding.take().filter(|encoding| encoding.format == frame.format);
+        let opened = usable.map_or_else(|| Encoding::open(part, config, &frame), Ok);
+        let encoded = opened.and_then(|mut usable| {
+            let encoded = usable.encode(part, frames, &frame);
+            // A damaged picture says nothing of the codec; one that the codec refused may leave it in any state.
+            if !matches!(encoded, Err(encoder::Error::Codec { .. })) {
+                encoding = Some(usable);
             }
-            Err(error) => {
-                part.metrics.encode_errors.get_or_create(&part.label).inc();
-                part.board.camera(part.index, |camera| camera.fault = Some(error.to_string()));
-                tracing::error!(camera = part.label.camera, "no encoder: {error}");
-            }
+            encoded
+        });
+        match encoded {
+            Ok(()) => faults.over(part),
+            Err(error) => faults.note(part, &error),
+        }
+    }
+}
+
+/// What is told of pictures that were not encoded.
+struct Faults {
+    log: metrics::DropLog,
+    /// Whether the status tells that the codec refuses.
+    shown: bool,
+}
+
+impl Faults {
+    fn note(&mut self, part: &Part, error: &encoder::Error) {
+        part.metrics.encode_errors.get_or_create(&part.label).inc();
+        if let Some(count) = self.log.note(1, Instant::now()) {
+            tracing::warn!(camera = part.label.camera, count, "picture not encoded: {error}");
+        }
+        if matches!(error, encoder::Error::Picture(_)) {
+            part.metrics.drop_at(At::Damaged, 1);
+        } else if !self.shown {
+            self.shown = true;
+            part.board.camera(part.index, |camera| camera.fault = Some(error.to_string()));
+        }
+    }
+
+    fn over(&mut self, part: &Part) {
+        if std::mem::take(&mut self.shown) {
+            part.board.camera(part.index, |camera| camera.fault = None);
         }
     }
 }
@@ -224,7 +254,6 @@ struct Encoding {
     encoder: Box<dyn Encoder>,
     keys: KeyFrames,
     format: VideoFormat,
-    log: metrics::DropLog,
     _alive: Counted,
 }
 
@@ -237,44 +266,34 @@ impl Encoding {
             encoder,
             keys: KeyFrames::new(Duration::from_secs(config.encoder.keyframe_interval.into())),
             format: frame.format,
-            log: metrics::DropLog::every(Duration::from_secs(1)),
             _alive: Counted::new(&part.metrics.encoders),
         })
     }
 
-    /// Encodes and publishes one picture; `false` when the codec is of no use any more.
-    fn encode(&mut self, part: &Part, frames: &Broadcast<EncodedFrame>, frame: &RawFrame) -> bool {
+    /// Encodes and publishes one picture.
+    fn encode(
+        &mut self,
+        part: &Part,
+        frames: &Broadcast<EncodedFrame>,
+        frame: &RawFrame,
+    ) -> Result<(), encoder::Error> {
         let started = Instant::now();
         let key = self.keys.due(frame.captured, frames.refresh_requested());
         if key {
             // Taken before the encoding: a request that comes in meanwhile is for the next key frame.
             frames.take_refresh_request();
         }
-        let error = match self.encoder.encode(frame, key) {
-            Ok(encoded) => {
-                part.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
-                part.metrics.encoded.get_or_create(&part.label).inc();
-                if encoded.key {
-                    part.metrics.key_frames.get_or_create(&part.label).inc();
-                }
-                frames.publish(encoded);
-                return true;
+        let encoded = self.encoder.encode(frame, key).inspect_err(|_| {
+            if key {
+                frames.request_refresh();
             }
-            Err(error) => error,
-        };
-        if key {
-            frames.request_refresh();
+        })?;
+        part.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
+        part.metrics.encoded.get_or_create(&part.label).inc();
+        if encoded.key {
+            part.metrics.key_frames.get_or_create(&part.label).inc();
         }
-        part.metrics.encode_errors.get_or_create(&part.label).inc();
-        if let Some(count) = self.log.note(1, Instant::now()) {
-            tracing::warn!(camera = part.label.camera, count, "picture not encoded: {error}");
-        }
-        match error {
-            encoder::Error::Picture(_) => {
-                part.metrics.drop_at(At::Damaged, 1);
-                true
-            }
-            encoder::Error::Codec { .. } => false,
-        }
+        frames.publish(encoded);
+        Ok(())
     }
 }

@@ -126,6 +126,19 @@ async fn a_missing_camera_is_named_and_does_not_stop_the_program() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_size_that_the_encoder_refuses_is_told() -> Result<()> {
+    let large = SMALL.replace("320", "4096").replace("180", "2400").replace("fps = 30", "fps = 1");
+    let porthole = Porthole::start(&large)?;
+    let viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let told = |status: &serde_json::Value| {
+        status["cameras"][0]["fault"].as_str().is_some_and(|fault| fault.contains("openh264"))
+    };
+    porthole.until_status("the status tells that the encoder refuses", told).await?;
+    ensure!(porthole.metric("porthole_encode_errors_total").await? > 0.0);
+    viewer.leave().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_busy_port_is_named() -> Result<()> {
     let holder = std::net::TcpListener::bind("127.0.0.1:0")?;
     let port = holder.local_addr()?.port();

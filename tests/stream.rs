@@ -78,7 +78,7 @@ async fn picture_and_sound_tell_the_same_clock() -> Result<()> {
     let told =
         viewer.reports.unix(ssrc, timestamp.wrapping_add(onset as u32), 48_000.0).context("no report of the sound")?;
     let off = told - told.round();
-    // The tick begins at the full second; the codec itself delays by 6.5 ms (RFC 6716 section 4.2.10 and its encoder).
+    // The tick begins at the full second; the encoder looks ahead by 6.5 ms.
     ensure!(off.abs() < 0.015, "the tick is {:.1} ms off the full second", off * 1e3);
     Ok(())
 }
