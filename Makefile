@@ -21,7 +21,8 @@ run: setup-run ## builds and starts porthole, and prints its address: make run A
 
 test: setup-test fmt-check lint unit doc page board ## every check; stops at the first that fails
 
-bench: setup-test ## the benchmarks; takes long
+bench: setup-test ## the benchmarks; takes seven minutes of a machine that does nothing else
+	cd tests/page && npm ci --no-audit --no-fund
 	cargo bench --locked --bench stream
 
 board: setup-test build ## the scenarios on an emulated board (amd64 only)

@@ -1,0 +1,234 @@
+//! CPU of the program with one and more viewers against the encoder alone, and the time from capture to socket.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::common::Porthole;
+use crate::reference::{self, Pace, Reference};
+use crate::scrape::Scrape;
+use crate::table::{Table, percentile, spread};
+use crate::viewers::Viewers;
+use crate::{CONFIG, FPS, machine};
+
+/// Rounds of all measurements in turn: what the machine does meanwhile touches each of them alike.
+const ROUNDS: usize = 5;
+
+/// How long a window is: the grain of what is read is below 0.1 % of it.
+const WINDOW: Duration = Duration::from_secs(8);
+
+/// Time between the last viewer's first frame and the window: the key frames of the joins are over.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Viewers at once.
+const VIEWERS: [usize; 3] = [1, 5, 10];
+
+/// How long the program is watched while nobody watches: as the requirement says.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// One live window.
+#[derive(Debug, Serialize)]
+struct Window {
+    viewers: usize,
+    /// The number of the frame with which it begins.
+    first: u64,
+    /// Frames encoded.
+    frames: f64,
+    /// Frames and packets dropped, wherever.
+    dropped: f64,
+    /// CPU time of the program, in milliseconds a frame.
+    cpu_per_frame: f64,
+    /// CPU time of the program, in percent of one core.
+    core_percent: f64,
+    /// The same, by the threads' names.
+    threads: BTreeMap<String, f64>,
+    /// CPU time of everybody but the program, its viewers and the benchmark, in percent of one core.
+    others_percent: f64,
+    /// Bytes sent, sound and overhead included, per frame and viewer.
+    bytes_per_frame: f64,
+    #[serde(skip)]
+    metrics: Scrape,
+}
+
+/// Everything of one round.
+#[derive(Debug, Serialize)]
+struct Round {
+    at_once: Reference,
+    paced: Reference,
+    live: Vec<Window>,
+}
+
+/// Measures and fills in the rows.
+pub async fn measure(table: &mut Table) -> Result<()> {
+    let porthole = Porthole::start(CONFIG)?;
+    let idle = idle(&porthole).await?;
+    let mut rounds = Vec::new();
+    for number in 1..=ROUNDS {
+        eprintln!("  round {number} of {ROUNDS}");
+        rounds.push(round(&porthole).await?);
+    }
+    costs(table, &rounds, idle);
+    latencies(table, &rounds)?;
+    let others: Vec<f64> = rounds.iter().flat_map(|round| &round.live).map(|window| window.others_percent).collect();
+    table.machine(("Other programs' work meanwhile, % of one core", spread(&others, 1, "")));
+    table.raw("cost", rounds)
+}
+
+async fn idle(porthole: &Porthole) -> Result<f64> {
+    let before = Scrape::take(porthole).await?;
+    let started = Instant::now();
+    tokio::time::sleep(IDLE).await;
+    let spent = Scrape::take(porthole).await?.since(&before).sum("porthole_cpu_seconds_total")?;
+    Ok(spent / started.elapsed().as_secs_f64() * 100.0)
+}
+
+async fn round(porthole: &Porthole) -> Result<Round> {
+    let frames = WINDOW.as_secs() as u32 * FPS;
+    let mut live: Vec<Window> = Vec::new();
+    let (mut at_once, mut paced) = (None, None);
+    for viewers in VIEWERS {
+        live.push(window(porthole, viewers).await?);
+        // The encoder alone comes between them, on the frames of the first window.
+        let first = live[0].first;
+        match viewers {
+            1 => at_once = Some(reference::encode(first, frames, Pace::AtOnce)?),
+            5 => paced = Some(reference::encode(first, frames, Pace::Live)?),
+            _ => {}
+        }
+    }
+    Ok(Round { at_once: at_once.context("no reference")?, paced: paced.context("no reference")?, live })
+}
+
+async fn window(porthole: &Porthole, count: usize) -> Result<Window> {
+    let viewers = Viewers::start(&porthole.base, count)?;
+    tokio::time::sleep(SETTLE).await;
+    let ours = [porthole.pid(), viewers.pid(), std::process::id()];
+    let known = || -> Result<f64> { Ok(ours.iter().map(|pid| threads(*pid)).sum::<Result<Threads>>()?.total()) };
+    let first = reference::frame_now();
+    let (started, before) = (Instant::now(), Scrape::take(porthole).await?);
+    let (work, work_of_ours, threads_before) = (machine::worked()?, known()?, threads(porthole.pid())?);
+    tokio::time::sleep(WINDOW).await;
+    let (elapsed, after) = (started.elapsed().as_secs_f64(), Scrape::take(porthole).await?);
+    let (worked, worked_ours) = (machine::worked()? - work, known()? - work_of_ours);
+    let threads = threads(porthole.pid())?.since(&threads_before, elapsed);
+    viewers.leave()?;
+    let metrics = after.since(&before);
+    let frames = metrics.sum("porthole_frames_encoded_total")?;
+    anyhow::ensure!(frames > 0.0, "no frame was encoded with {count} viewers");
+    let cpu = metrics.sum("porthole_cpu_seconds_total")?;
+    Ok(Window {
+        viewers: count,
+        first,
+        frames,
+        dropped: metrics.sum_or_zero("porthole_frames_dropped_total"),
+        cpu_per_frame: cpu / frames * 1e3,
+        core_percent: cpu / elapsed * 100.0,
+        threads,
+        others_percent: (worked - worked_ours) / elapsed * 100.0,
+        bytes_per_frame: metrics.sum("porthole_sent_bytes_total")? / frames / count as f64,
+        metrics,
+    })
+}
+
+/// CPU seconds by the name of the thread.
+struct Threads(BTreeMap<String, f64>);
+
+impl Threads {
+    fn total(&self) -> f64 {
+        self.0.values().sum()
+    }
+
+    /// In percent of one core over `elapsed` seconds.
+    fn since(&self, before: &Self, elapsed: f64) -> BTreeMap<String, f64> {
+        let spent = |name: &String, now: &f64| now - before.0.get(name).unwrap_or(&0.0);
+        self.0.iter().map(|(name, now)| (name.clone(), spent(name, now) / elapsed * 100.0)).collect()
+    }
+}
+
+impl std::iter::Sum for Threads {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut sum = BTreeMap::new();
+        for (name, seconds) in all.flat_map(|threads| threads.0) {
+            *sum.entry(name).or_default() += seconds;
+        }
+        Self(sum)
+    }
+}
+
+/// What the threads of a process have used (the first figure of `schedstat`, in nanoseconds: kernel,
+/// Documentation/scheduler/sched-stats.rst).
+fn threads(pid: u32) -> Result<Threads> {
+    let folder = format!("/proc/{pid}/task");
+    let tasks = std::fs::read_dir(&folder).with_context(|| format!("read {folder}"))?;
+    let read = |task: std::io::Result<std::fs::DirEntry>| -> Option<Threads> {
+        let path = task.ok()?.path();
+        let name = std::fs::read_to_string(path.join("comm")).ok()?.trim().to_owned();
+        let used = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        let nanoseconds: f64 = used.split(' ').next()?.parse().ok()?;
+        Some(Threads(BTreeMap::from([(name, nanoseconds / 1e9)])))
+    };
+    // A thread that ends while it is looked at is left out.
+    Ok(tasks.filter_map(read).sum())
+}
+
+fn costs(table: &mut Table, rounds: &[Round], idle: f64) {
+    let each = |figure: &dyn Fn(&Round) -> f64| -> Vec<f64> { rounds.iter().map(figure).collect() };
+    let cpu = |round: &Round, at: usize| round.live[at].cpu_per_frame;
+    let ratio = each(&|round| cpu(round, 0) / round.at_once.cpu);
+    table.row("a. CPU with one viewer, encoding alone = 1", spread(&ratio, 3, ""), "1.10");
+    let ratio = each(&|round| cpu(round, 0) / round.paced.cpu);
+    table.row("a. The same, against encoding alone at the camera's pace", spread(&ratio, 3, ""), "");
+    let ratio = each(&|round| (cpu(round, 0) - round.paced.drawing) / round.paced.cpu);
+    table.row("a. The same, without drawing the test picture", spread(&ratio, 3, ""), "");
+    let core = each(&|round| round.live[0].core_percent);
+    table.row("a. CPU with one viewer, % of one core", spread(&core, 1, ""), "");
+    let names: Vec<&String> = rounds[0].live[0].threads.keys().collect();
+    let parts: Vec<String> = names
+        .into_iter()
+        .map(|name| (name, percentile(&each(&|round| *round.live[0].threads.get(name).unwrap_or(&0.0)), 0.5)))
+        .filter(|(_, percent)| *percent >= 0.05)
+        .map(|(name, percent)| format!("{name} {percent:.1}"))
+        .collect();
+    table.row("a. Its threads, % of one core", parts.join(", "), "");
+    for (name, value) in
+        [("at once", each(&|round| round.at_once.cpu)), ("at the camera's pace", each(&|r| r.paced.cpu))]
+    {
+        table.row(format!("a. Encoding alone, {name}, a frame"), spread(&value, 2, " ms"), "");
+    }
+    for (at, count) in VIEWERS.into_iter().enumerate() {
+        let core = each(&|round| round.live[at].core_percent);
+        table.row(format!("b. CPU with {count} viewers, % of one core"), spread(&core, 1, ""), "");
+    }
+    for (at, count) in VIEWERS.into_iter().enumerate().skip(1) {
+        let further = (count - 1) as f64;
+        let core = each(&|round| (round.live[at].core_percent - round.live[0].core_percent) / further);
+        let ratio = each(&|round| (cpu(round, at) - cpu(round, 0)) / further / round.at_once.cpu);
+        let figure = format!("{}, {:.3} of the encoding", spread(&core, 2, ""), percentile(&ratio, 0.5));
+        table.row(format!("b. Each further viewer of {count}, % of one core"), figure, "");
+    }
+    table.row("b. CPU with nobody watching, % of one core", format!("**{idle:.2}**"), "below 0.5");
+}
+
+fn latencies(table: &mut Table, rounds: &[Round]) -> Result<()> {
+    let (encode, socket) = ("porthole_encode_seconds", "porthole_capture_to_socket_seconds");
+    for (at, count) in VIEWERS.into_iter().enumerate() {
+        let windows = rounds.iter().map(|round| &round.live[at].metrics);
+        let all = windows.fold(Scrape::default(), |sum, window| sum.plus(window));
+        let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| all.quantile(socket, share));
+        let p50 = p50?;
+        let encode_p50 = all.quantile(encode, 0.5)?;
+        let figure = format!("p50 **{p50:.2} ms**, p95 {:.2} ms, p99 {:.2} ms", p95?, p99?);
+        let aim = if count == 1 { format!("{:.2} ms", encode_p50 + 2.0) } else { String::new() };
+        table.row(format!("c. Capture to last packet in the socket, viewers: {count}"), figure, &aim);
+        let (mean, rest) = (all.mean(encode)?, all.mean(socket)? - all.mean(encode)?);
+        let figure = format!("p50 {encode_p50:.2} ms, mean {mean:.2} ms; all the rest has a mean of **{rest:.2} ms**");
+        table.row("c. Encoding's part of it", figure, if count == 1 { "rest: 2 ms" } else { "" });
+    }
+    let drawing: Vec<f64> = rounds.iter().map(|round| round.paced.drawing).collect();
+    table.row("c. Drawing the test picture, which is in the rest", spread(&drawing, 2, " ms"), "");
+    let dropped: f64 = rounds.iter().flat_map(|round| &round.live).map(|window| window.dropped).sum();
+    table.row("c. Frames dropped in all these windows", format!("{dropped}"), "0");
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! From the POST to the first decoded picture.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::CONFIG;
+use crate::common::{LIMIT, Porthole};
+use crate::table::{Table, spread};
+use crate::viewers::{Join, Viewers, join};
+
+/// Joins while another watches: the requirement's number.
+const WATCHED: usize = 20;
+
+/// Joins to a camera that is closed.
+const IDLE: usize = 10;
+
+/// Between two looks whether the camera is closed: rare enough that looking costs the join nothing.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Measures and fills in the rows.
+pub async fn measure(table: &mut Table) -> Result<()> {
+    let porthole = Porthole::start(CONFIG)?;
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        closed(&porthole).await?;
+        idle.push(join(&porthole.base).await?);
+    }
+    let other = Viewers::start(&porthole.base, 1)?;
+    let mut watched = Vec::new();
+    for _ in 0..WATCHED {
+        // At no fixed distance from the camera's frames, and past the pause after the key frame before.
+        tokio::time::sleep(Duration::from_millis(rand::random_range(400..500))).await;
+        watched.push(join(&porthole.base).await?);
+    }
+    other.leave()?;
+    for (what, joins, aim) in
+        [("while another watches", &watched, "150 ms"), ("the first viewer of an idle camera", &idle, "")]
+    {
+        let part = |time: fn(&Join) -> f64| -> Vec<f64> { joins.iter().map(time).collect() };
+        let figure = spread(&part(|join| join.decoded), 0, " ms");
+        let [connected, arrived] = [part(|join| join.connected), part(|join| join.arrived)];
+        table.row(format!("e. POST to first decoded picture, {what}, {} joins", joins.len()), figure, aim);
+        let figure =
+            format!("connected {}, whole picture there {}", spread(&connected, 0, " ms"), spread(&arrived, 0, " ms"));
+        table.row("e. On the way", figure, "");
+    }
+    table.raw("join", serde_json::json!({ "watched": watched, "idle": idle }))
+}
+
+/// Waits until nobody watches and the camera is closed.
+pub async fn closed(porthole: &Porthole) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while porthole.metric("porthole_viewers").await? + porthole.metric("porthole_captures").await? > 0.0 {
+        anyhow::ensure!(Instant::now() < deadline, "the camera did not close within {LIMIT:?}");
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What the program is compared with: the encoder alone, on the frames that the program encoded, without camera, network
+//! and threads.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use porthole::camera::{self, pattern::Pattern};
+use porthole::encoder;
+use porthole::media::Timestamp;
+
+use crate::FPS;
+
+/// Frames before the measured ones: rate control has settled by then.
+const SETTLE: u32 = 2 * FPS;
+
+/// How the frames come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// One right after the other, with everything still in the caches: the least that the encoding can cost.
+    AtOnce,
+    /// As a camera gives them: the processor sleeps in between, and wakes up with other things in its caches.
+    Live,
+}
+
+/// What one frame took, on average.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Reference {
+    /// CPU time of the encoding, in milliseconds.
+    pub cpu: f64,
+    /// CPU time of drawing the picture before, in milliseconds: not part of the encoding.
+    pub drawing: f64,
+    /// Bytes of its access unit.
+    pub bytes: f64,
+}
+
+/// Encodes the `count` frames of the pattern from number `first` on, as the program does with the same configuration.
+pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
+    let pattern = Pattern::open(&camera::Config { device: "pattern".into(), fps: FPS, ..Default::default() });
+    let format = camera::VideoSource::format(&pattern);
+    let mut encoder = encoder::open(&encoder::Config { bitrate: 2_000_000, ..Default::default() }, &format)?;
+    let (mut cpu, mut drawing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
+    let mut due = Instant::now();
+    for at in 0..SETTLE + count {
+        if pace == Pace::Live {
+            due += Duration::from_secs(1) / FPS;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        let number = first.saturating_sub(SETTLE.into()) + u64::from(at);
+        let before = used();
+        let frame = pattern.render(number as u32, start(number));
+        let drawn = used();
+        let encoded = encoder.encode(&frame, at == 0)?;
+        let done = used();
+        if at >= SETTLE {
+            drawing += drawn - before;
+            cpu += done - drawn;
+            bytes += encoded.data.len();
+        }
+    }
+    let mean = |sum: Duration| sum.as_secs_f64() * 1e3 / f64::from(count);
+    Ok(Reference { cpu: mean(cpu), drawing: mean(drawing), bytes: bytes as f64 / f64::from(count) })
+}
+
+/// The pattern's frame number at this moment.
+pub fn frame_now() -> u64 {
+    (Timestamp::now().unix().as_nanos() * u128::from(FPS) / 1_000_000_000) as u64
+}
+
+/// When frame `number` begins.
+fn start(number: u64) -> Timestamp {
+    let unix = Duration::from_nanos((u128::from(number) * 1_000_000_000).div_ceil(u128::from(FPS)) as u64);
+    Timestamp::from_start(unix.saturating_sub(Timestamp::default().unix()))
+}
+
+/// CPU time of this whole process: the encoder may have threads of its own, and nothing else runs here meanwhile.
+fn used() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+}

@@ -1,0 +1,121 @@
+//! Viewers that take everything and decode nothing, in a process of their own, so that their work is not the program's.
+//! The process is this same benchmark in another role.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::common::{LIMIT, Options, Viewer};
+
+/// The first argument that makes this program the viewers: `viewers URL COUNT`.
+pub const ROLE: &str = "viewers";
+
+/// What the process prints when every viewer has got a frame.
+const READY: &str = "ready";
+
+/// Running viewers.
+pub struct Viewers {
+    child: Child,
+    /// Its end is the sign to leave.
+    _stdin: Option<ChildStdin>,
+}
+
+impl Viewers {
+    /// Starts viewers and waits until each of them gets frames.
+    pub fn start(base: &str, count: usize) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([ROLE, base, &count.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("start the viewers")?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().context("no stdout")?;
+        let viewers = Self { child, _stdin: stdin };
+        let line = BufReader::new(stdout).lines().next().transpose()?;
+        anyhow::ensure!(line.as_deref() == Some(READY), "{count} viewers of {base} did not get ready: {line:?}");
+        Ok(viewers)
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets them leave as browsers do, and waits for it.
+    pub fn leave(mut self) -> Result<()> {
+        drop(self._stdin.take());
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "the viewers ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Viewers {
+    fn drop(&mut self) {
+        // Of no effect after `leave`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The other role.
+pub async fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
+    let base = arguments.next().context("usage: viewers URL COUNT")?;
+    let count: usize = arguments.next().context("usage: viewers URL COUNT")?.parse()?;
+    let options = Options { decode: false, ..Options::new(&base) };
+    let mut watching = Vec::new();
+    let (end, _) = tokio::sync::watch::channel(());
+    for _ in 0..count {
+        let mut viewer = Viewer::connect(&options).await?;
+        viewer.frame(LIMIT).await?;
+        let mut end = end.subscribe();
+        watching.push(tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    event = viewer.events.recv() => anyhow::ensure!(event.is_some(), "a viewer has ended"),
+                    _ = end.changed() => return viewer.leave().await,
+                }
+            }
+        }));
+    }
+    println!("{READY}");
+    tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await?;
+    drop(end);
+    for viewer in watching {
+        viewer.await??;
+    }
+    Ok(())
+}
+
+/// One join: how long it took from the POST, in milliseconds.
+#[derive(Debug, serde::Serialize)]
+pub struct Join {
+    /// Until the connection stood.
+    pub connected: f64,
+    /// Until the first picture's last packet was there.
+    pub arrived: f64,
+    /// Until the first picture was decoded.
+    pub decoded: f64,
+}
+
+/// Joins, waits for the first decoded picture, and leaves.
+pub async fn join(base: &str) -> Result<Join> {
+    use crate::common::Event;
+    let mut viewer = Viewer::connect(&Options::new(base)).await?;
+    let posted = viewer.posted;
+    let milliseconds = |at: Instant| at.saturating_duration_since(posted).as_secs_f64() * 1e3;
+    let mut connected = f64::NAN;
+    let join = loop {
+        match viewer.event(LIMIT).await? {
+            Event::Connected => connected = milliseconds(Instant::now()),
+            Event::Frame(frame) => {
+                let decoded = milliseconds(Instant::now());
+                frame.picture.context("the first picture was not decoded")?;
+                break Join { connected, arrived: milliseconds(frame.arrived), decoded };
+            }
+            _ => {}
+        }
+    };
+    viewer.leave().await?;
+    Ok(join)
+}
