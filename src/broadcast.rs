@@ -138,11 +138,6 @@ impl Demand {
         self.0.changed.notify_all();
     }
 
-    /// Whether [`Demand::stop`] was called.
-    pub fn is_stopped(&self) -> bool {
-        self.lock().stopped
-    }
-
     /// Blocks until somebody is interested (`true`) or the producer shall end (`false`).
     pub fn wait(&self) -> bool {
         let mut state = self.lock();
@@ -167,6 +162,31 @@ impl Demand {
 
     fn lock(&self) -> MutexGuard<'_, DemandState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells a producer when to close its device: some time after the last interest is gone, so that a page that reloads
+/// finds it warm, and at once when the producer shall end. Pure; time is an argument.
+#[derive(Debug)]
+pub struct Linger<'a> {
+    demand: &'a Demand,
+    span: Duration,
+    wanted: Instant,
+}
+
+impl<'a> Linger<'a> {
+    /// Begins at `now`.
+    pub fn new(demand: &'a Demand, span: Duration, now: Instant) -> Self {
+        Self { demand, span, wanted: now }
+    }
+
+    /// Whether the device shall be closed.
+    pub fn is_over(&mut self, now: Instant) -> bool {
+        let state = self.demand.lock();
+        if state.interested > 0 {
+            self.wanted = now;
+        }
+        state.stopped || now.saturating_duration_since(self.wanted) >= self.span
     }
 }
 
@@ -213,13 +233,27 @@ mod tests {
         let demand = Demand::default();
         let producer = std::thread::spawn({
             let demand = demand.clone();
-            move || (demand.wait(), demand.pause(Duration::from_secs(3600)), demand.is_stopped())
+            move || (demand.wait(), demand.pause(Duration::from_secs(3600)))
         });
         let _interest = demand.register();
         demand.stop();
-        let (_, (), stopped) = producer.join().expect("producer should not panic");
-        assert!(stopped);
+        producer.join().expect("producer should not panic");
         assert!(!demand.wait());
+    }
+
+    #[test]
+    fn a_device_stays_open_for_a_while_after_the_last_interest() {
+        let demand = Demand::default();
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut linger = Linger::new(&demand, second, start);
+        let interest = demand.register();
+        assert!(!linger.is_over(start + second * 10));
+        drop(interest);
+        assert!(!linger.is_over(start + second * 10 + second / 2));
+        assert!(linger.is_over(start + second * 11));
+        let _interest = demand.register();
+        demand.stop();
+        assert!(linger.is_over(start + second * 11));
     }
 
     #[test]

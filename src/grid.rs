@@ -1,7 +1,7 @@
 //! The grid of moments at which the built-in sources have something to give: every `1 / rate` of a second of the wall
 //! clock, so that the pattern's flash and the tone's tick begin with the same second and nothing drifts.
 //!
-//! Pure: the time is an argument. Sleeping, and what is given, do not belong here.
+//! All but [`wait`] is pure: the time is an argument. What is given does not belong here.
 
 use std::time::Duration;
 
@@ -78,6 +78,20 @@ impl Pace {
         let slot = current.saturating_sub(self.held).max(last + 1);
         self.last = Some(slot);
         Step::Due { slot, start: self.grid.start(slot), missed: slot - last - 1 }
+    }
+}
+
+/// Blocks until `poll`, which is given the time, has a value; `None` after `limit`. An `Err` tells how long it is until
+/// the next one is due. The built-in sources are the devices here: they are done when the clock says so.
+pub fn wait<T>(limit: Duration, mut poll: impl FnMut(Timestamp) -> Result<T, Duration>) -> Option<T> {
+    let deadline = Timestamp::now().saturating_add(limit);
+    loop {
+        let now = Timestamp::now();
+        match poll(now) {
+            Ok(value) => return Some(value),
+            Err(_) if now >= deadline => return None,
+            Err(due) => std::thread::sleep(due.min(deadline.saturating_since(now))),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 
 use crate::audio::{self, SAMPLE_RATE};
-use crate::broadcast::{Broadcast, Demand};
+use crate::broadcast::{Broadcast, Linger};
 use crate::media::{AudioPacket, PcmFrame};
 use crate::metrics::{DropLog, Metrics};
 use crate::retry::Retry;
@@ -98,15 +98,10 @@ fn run_once(
     let mut source = audio::open(device, config.channels)?;
     let mut encoder = encoder(source.channels(), config.bitrate)?;
     let log = DropLog::every(Duration::from_secs(1));
-    let demand: &Demand = sound.demand();
-    let (mut wanted, mut heard) = (Instant::now(), Instant::now());
+    let mut heard = Instant::now();
     let mut live = false;
-    while !demand.is_stopped() {
-        if demand.interested() > 0 {
-            wanted = Instant::now();
-        } else if wanted.elapsed() >= LINGER {
-            break;
-        }
+    let mut linger = Linger::new(sound.demand(), LINGER, heard);
+    while !linger.is_over(Instant::now()) {
         let Some(PcmFrame { captured, gap, samples }) = source.next(LOOK_UP)? else {
             anyhow::ensure!(heard.elapsed() < SILENCE, "{}: no sound for {} s", source.label(), SILENCE.as_secs());
             continue;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::broadcast::{Broadcast, Demand, Interest};
+use crate::broadcast::{Broadcast, Demand, Interest, Linger};
 use crate::camera::{self, VideoSource};
 use crate::encoder::{self, Encoder, keyframe::KeyFrames};
 use crate::latest::Latest;
@@ -137,15 +137,10 @@ fn capture_once(part: &Part, demand: &Demand, config: &camera::Config, retry: &m
     let _open = Counted::new(&part.metrics.captures);
     let captured = part.metrics.captured.get_or_create(&part.label).clone();
     let mut dropped = camera::Dropped::default();
-    let mut wanted = Instant::now();
     let mut heard = Instant::now();
     let mut live = false;
-    while !demand.is_stopped() {
-        if demand.interested() > 0 {
-            wanted = Instant::now();
-        } else if wanted.elapsed() >= LINGER {
-            break;
-        }
+    let mut linger = Linger::new(demand, LINGER, heard);
+    while !linger.is_over(Instant::now()) {
         let next = source.next(LOOK_UP);
         count_drops(part, source.dropped(), &mut dropped);
         if let Some(frame) = next? {

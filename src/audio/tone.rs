@@ -7,7 +7,7 @@ use std::f64::consts::TAU;
 use std::time::Duration;
 
 use super::{Error, FRAME_SAMPLES, PcmSource, SAMPLE_RATE};
-use crate::grid::{Grid, Pace, Step};
+use crate::grid::{self, Grid, Pace, Step};
 use crate::media::{PcmFrame, Timestamp};
 
 /// The tone in hertz: the concert pitch A (ISO 16). A whole number, so that a second ends where it begins.
@@ -75,16 +75,7 @@ impl PcmSource for Tone {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<PcmFrame>, Error> {
-        let deadline = Timestamp::now().saturating_add(wait);
-        loop {
-            let now = Timestamp::now();
-            match self.poll(now) {
-                Ok(frame) => return Ok(Some(frame)),
-                Err(_) if now >= deadline => return Ok(None),
-                // The source is the device here: it is done when the clock says so.
-                Err(due) => std::thread::sleep(due.min(deadline.saturating_since(now))),
-            }
-        }
+        Ok(grid::wait(wait, |now| self.poll(now)))
     }
 }
 

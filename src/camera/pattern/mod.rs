@@ -15,7 +15,7 @@ mod sea;
 use std::time::Duration;
 
 use super::{Config, Dropped, Error, VideoSource};
-use crate::grid::{Grid, Pace, Step};
+use crate::grid::{self, Grid, Pace, Step};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 pub use dial::FLASH;
@@ -91,16 +91,7 @@ impl VideoSource for Pattern {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
-        let deadline = Timestamp::now().saturating_add(wait);
-        loop {
-            let now = Timestamp::now();
-            match self.poll(now) {
-                Ok(frame) => return Ok(Some(frame)),
-                Err(_) if now >= deadline => return Ok(None),
-                // The source is the device here: it is done when the clock says so.
-                Err(due) => std::thread::sleep(due.min(deadline.saturating_since(now))),
-            }
-        }
+        Ok(grid::wait(wait, |now| self.poll(now)))
     }
 
     fn dropped(&self) -> Dropped {
