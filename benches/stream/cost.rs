@@ -199,14 +199,14 @@ fn costs(table: &mut Table, rounds: &[Round], idle: f64) {
     }
     for (at, count) in VIEWERS.into_iter().enumerate() {
         let core = each(&|round| round.live[at].core_percent);
-        table.row(format!("b. CPU with {count} viewers, % of one core"), spread(&core, 1, ""), "");
+        table.row(format!("b. CPU, % of one core, viewers: {count}"), spread(&core, 1, ""), "");
     }
     for (at, count) in VIEWERS.into_iter().enumerate().skip(1) {
         let further = (count - 1) as f64;
         let core = each(&|round| (round.live[at].core_percent - round.live[0].core_percent) / further);
         let ratio = each(&|round| (cpu(round, at) - cpu(round, 0)) / further / round.at_once.cpu);
-        let figure = format!("{}, {:.3} of the encoding", spread(&core, 2, ""), percentile(&ratio, 0.5));
-        table.row(format!("b. Each further viewer of {count}, % of one core"), figure, "");
+        let figure = format!("{}, {:.3} of the encoding (at once)", spread(&core, 2, ""), percentile(&ratio, 0.5));
+        table.row(format!("b. Each further viewer up to {count}, % of one core"), figure, "");
     }
     table.row("b. CPU with nobody watching, % of one core", format!("**{idle:.2}**"), "below 0.5");
 }
