@@ -25,11 +25,11 @@
 //! # Modules, in reading order
 //!
 //! - [`media`], [`status`], [`metrics`], `command`: plain values.
-//! - [`broadcast`], `latest`, `grid`, `retry`, `thread`: movement of data; no devices, no network.
+//! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`]: movement of data; no devices, no network.
 //! - `v4l2`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
 //! - [`video`], [`microphone`]: the pipelines, which own the media threads.
 //! - [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
-//! - [`config`], [`app`], [`cli`], [`log`], [`memory`]: the program around it.
+//! - [`config`], [`app`], [`cli`], [`log`]: the program around it.
 //!
 //! A module imports only what stands before it in this list, and a foreign crate is named in one module alone;
 //! `tests/architecture.rs` holds both, and the rest of the house rules.

@@ -11,6 +11,7 @@ use crate::camera::{self, VideoSource};
 use crate::encoder::{self, Encoder, keyframe::KeyFrames};
 use crate::latest::Latest;
 use crate::media::{EncodedFrame, RawFrame, VideoFormat};
+use crate::memory;
 use crate::metrics::{self, Counted, Drop as At, Metrics};
 use crate::retry::Retry;
 use crate::status::{self, State};
@@ -114,7 +115,11 @@ fn capture(part: &Part, demand: &Demand, config: &camera::Config) {
     let mut retry = Retry::default();
     while demand.wait() {
         match capture_once(part, demand, config, &mut retry) {
-            Ok(()) => part.board.camera(part.index, |camera| camera.state = State::Idle),
+            Ok(()) => {
+                part.board.camera(part.index, |camera| camera.state = State::Idle);
+                // The last viewer has left: pictures, encoder and connections are free by now.
+                memory::give_back();
+            }
             Err(error) => {
                 let (pause, log) = retry.failed(Instant::now());
                 part.fault(&error, log);

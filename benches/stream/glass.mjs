@@ -33,7 +33,7 @@ try {
     null, SOON);
   await page.waitForTimeout(settle * 1000);
   const seen = await page.evaluate(watch, seconds * 1000);
-  const { clock, latency, setup } = await page.evaluate(() => globalThis.porthole.stats());
+  const { clock, setup } = await page.evaluate(() => globalThis.porthole.stats());
   // Both on the page's clock: the picture's time is the board's, which the page has measured against its own.
   const since = (captured, time) => (time === undefined ? null : time + clock.offset - captured);
   const frames = seen.frames.map(({ frame, captured, received, presented, told, displayed }) => ({
@@ -45,7 +45,6 @@ try {
   }));
   const report = {
     browser: `Chromium ${browser.version()}`, frames, unread: seen.unread, error: clock.roundTrip / 2, setup,
-    page_median: latency?.median ?? null,
   };
   process.stdout.write(JSON.stringify(report));
 } finally {

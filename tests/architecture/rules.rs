@@ -9,8 +9,8 @@ fn layer(module: &str) -> Option<u8> {
     Some(match module {
         // Plain values.
         "media" | "command" | "status" | "metrics" => 0,
-        // Movement of data.
-        "latest" | "broadcast" | "convert" | "retry" | "thread" | "grid" => 1,
+        // Movement of data, and the memory that it moves in.
+        "latest" | "broadcast" | "convert" | "retry" | "thread" | "grid" | "memory" => 1,
         // Devices; `v4l2` is the kernel interface below two of them.
         "v4l2" => 2,
         "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,
@@ -21,7 +21,7 @@ fn layer(module: &str) -> Option<u8> {
         "config" => 6,
         "app" => 7,
         // The program around it.
-        "cli" | "log" | "memory" | "main" => 8,
+        "cli" | "log" | "main" => 8,
         _ => return None,
     })
 }
