@@ -22,6 +22,9 @@ const WINDOW: Duration = Duration::from_secs(8);
 /// Time between the last viewer's first frame and the window: the key frames of the joins are over.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// Other programs' work, in percent of one core, from which on it shows in the figures.
+const DISTURBED: f64 = 10.0;
+
 /// Viewers at once.
 const VIEWERS: [usize; 3] = [1, 5, 10];
 
@@ -73,6 +76,9 @@ pub async fn measure(table: &mut Table) -> Result<()> {
     latencies(table, &rounds)?;
     let others: Vec<f64> = rounds.iter().flat_map(|round| &round.live).map(|window| window.others_percent).collect();
     table.machine(("Other programs' work meanwhile, % of one core", spread(&others, 1, "")));
+    if percentile(&others, 0.5) > DISTURBED {
+        table.machine(("Warning", "other programs worked during the measurements; lines a to c are disturbed".into()));
+    }
     table.raw("cost", rounds)
 }
 

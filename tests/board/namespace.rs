@@ -15,14 +15,20 @@ const INSIDE: &str = "PORTHOLE_BOARD_INSIDE";
 /// failure here.
 ///
 /// The scenario runs as process 1 of its namespace: when it ends, in whatever way, the kernel kills what it left behind.
-/// Outside root, a user namespace gives the rights to set up the network inside.
+/// Who is not root gets the rights to set up the network inside from a user namespace; root needs none, and may be in a
+/// place (a container, a chroot) where there are none.
 pub fn isolated(name: &str, scenario: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         return scenario();
     }
     let program = env::current_exe().expect("a running program should know its path");
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--"])
+    let mut unshare = Command::new("unshare");
+    // SAFETY: geteuid only reads the process's own user.
+    if unsafe { libc::geteuid() } != 0 {
+        unshare.arg("--map-root-user");
+    }
+    let output = unshare
+        .args(["--net", "--pid", "--fork", "--kill-child", "--"])
         .arg(program)
         .args([name, "--exact", "--include-ignored", "--nocapture"])
         .env(INSIDE, "1")
