@@ -116,9 +116,9 @@ fn capture(part: &Part, demand: &Demand, config: &camera::Config) {
     while demand.wait() {
         match capture_once(part, demand, config, &mut retry) {
             Ok(()) => {
-                part.board.camera(part.index, |camera| camera.state = State::Idle);
                 // The last viewer has left: pictures, encoder and connections are free by now.
                 memory::give_back();
+                part.board.camera(part.index, |camera| camera.state = State::Idle);
             }
             Err(error) => {
                 let (pause, log) = retry.failed(Instant::now());
