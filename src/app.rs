@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
 use crate::status::{self, State, Status};
-use crate::{audio, http, microphone, video};
+use crate::{audio, camera, http, microphone, video};
 
 /// The running program.
 pub struct App {
@@ -28,8 +28,10 @@ impl App {
     /// When the address can't be listened on, or the kernel gives no thread.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let metrics = Metrics::new();
-        let source = audio::resolve(&config.audio.device, shows_pattern(&config));
-        let board = status::Board::new(first_status(&config, source.as_deref()));
+        // Asked once: the answer opens every video device of the machine.
+        let patterns: Vec<bool> = config.cameras.iter().map(|camera| camera::is_pattern(&camera.camera)).collect();
+        let source = audio::resolve(&config.audio.device, patterns.first() == Some(&true));
+        let board = status::Board::new(first_status(&config, &patterns, source.as_deref()));
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().context("read the listener's address")?;
 
@@ -76,16 +78,11 @@ impl App {
     }
 }
 
-/// Whether the first camera will show the test pattern, as far as that can be told without opening it.
-fn shows_pattern(config: &Config) -> bool {
-    config.cameras.first().is_some_and(|camera| crate::camera::is_pattern(&camera.camera))
-}
-
-fn first_status(config: &Config, sound: Option<&str>) -> Status {
-    let cameras = config.cameras.iter().map(|camera| status::Camera {
+fn first_status(config: &Config, patterns: &[bool], sound: Option<&str>) -> Status {
+    let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::Camera {
         name: camera.camera.name.clone(),
         device: camera.camera.device.clone(),
-        pattern: crate::camera::is_pattern(&camera.camera),
+        pattern: *pattern,
         ..Default::default()
     });
     Status {

@@ -61,9 +61,9 @@ struct Via(IpAddr);
 
 type Answer = Response<Bytes>;
 
-/// Every route of the server.
 type Routes = BoxedFilter<(Answer,)>;
 
+/// Every route of the server.
 fn routes(context: Context) -> Routes {
     let with = {
         let context = context.clone();
