@@ -81,7 +81,7 @@ impl App {
 fn first_status(config: &Config, patterns: &[bool], sound: Option<&str>) -> Status {
     let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::Camera {
         name: camera.camera.name.clone(),
-        device: camera.camera.device.clone(),
+        device: camera.camera.device.to_string(),
         pattern: *pattern,
         ..Default::default()
     });

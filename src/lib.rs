@@ -25,8 +25,8 @@
 //! # Modules, in reading order
 //!
 //! - [`media`], [`status`], [`metrics`], `command`: plain values.
-//! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`]: movement of data; no devices, no network.
-//! - `v4l2`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
+//! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
+//! - `v4l2`, [`sysfs`], [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
 //! - [`video`], [`microphone`]: the pipelines, which own the media threads.
 //! - [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
 //! - [`config`], [`app`], [`cli`], [`log`]: the program around it.
@@ -51,6 +51,7 @@ mod control;
 pub mod convert;
 pub mod encoder;
 mod grid;
+pub mod h264;
 pub mod http;
 mod latest;
 pub mod log;
@@ -61,6 +62,7 @@ pub mod microphone;
 mod retry;
 pub mod rtc;
 pub mod status;
+pub mod sysfs;
 mod thread;
 mod v4l2;
 pub mod video;

@@ -89,28 +89,70 @@ fn monotonic_now() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
-/// How the bytes of a raw picture are laid out.
+/// How the bytes of a picture from a camera are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
     /// Planar 4:2:0: Y, then U, then V (V4L2 `YU12`).
     I420,
+    /// Planar 4:2:0: Y, then V, then U (V4L2 `YV12`).
+    Yv12,
     /// Semi-planar 4:2:0: Y, then U and V in turn (V4L2 `NV12`).
     Nv12,
+    /// Semi-planar 4:2:0: Y, then V and U in turn (V4L2 `NV21`).
+    Nv21,
+    /// Luma alone, 8 bit (V4L2 `GREY`).
+    Grey,
     /// Packed 4:2:2: Y0 U Y1 V (V4L2 `YUYV`).
     Yuyv,
+    /// Packed 4:2:2: U Y0 V Y1 (V4L2 `UYVY`).
+    Uyvy,
+    /// Packed red, green, blue (V4L2 `RGB3`).
+    Rgb24,
+    /// Packed blue, green, red (V4L2 `BGR3`).
+    Bgr24,
     /// One JPEG picture a frame (V4L2 `MJPG`).
     Mjpeg,
+    /// One H.264 access unit in Annex B form a frame (V4L2 `H264`): encoded by the camera, and each frame needs those
+    /// before it.
+    H264,
 }
 
 impl PixelFormat {
+    /// Every format.
+    pub const ALL: [Self; 11] = [
+        Self::I420,
+        Self::Yv12,
+        Self::Nv12,
+        Self::Nv21,
+        Self::Grey,
+        Self::Yuyv,
+        Self::Uyvy,
+        Self::Rgb24,
+        Self::Bgr24,
+        Self::Mjpeg,
+        Self::H264,
+    ];
+
     /// The name of the format in the configuration, the log and the status.
     pub const fn name(self) -> &'static str {
         match self {
             Self::I420 => "YU12",
+            Self::Yv12 => "YV12",
             Self::Nv12 => "NV12",
+            Self::Nv21 => "NV21",
+            Self::Grey => "GREY",
             Self::Yuyv => "YUYV",
+            Self::Uyvy => "UYVY",
+            Self::Rgb24 => "RGB24",
+            Self::Bgr24 => "BGR24",
             Self::Mjpeg => "MJPEG",
+            Self::H264 => "H264",
         }
+    }
+
+    /// Whether a picture has as many bytes as its encoder made of it, and no lines.
+    pub const fn is_compressed(self) -> bool {
+        matches!(self, Self::Mjpeg | Self::H264)
     }
 }
 
@@ -123,7 +165,8 @@ pub struct VideoFormat {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Bytes from one line of the first plane to the next; the chroma planes of I420 have half of it. Zero for MJPEG.
+    /// Bytes from one line of the first plane to the next; the chroma planes of I420 and YV12 have half of it, unless they
+    /// lie in memory of their own. Zero for compressed pictures.
     pub stride: u32,
     /// Frames a second.
     pub fps: f64,
@@ -137,8 +180,32 @@ pub struct RawFrame {
     pub captured: Timestamp,
     /// Its shape.
     pub format: VideoFormat,
+    /// Whether pictures were lost between the one before and this one. Of no matter but where a picture needs those before
+    /// it (H.264).
+    pub gap: bool,
     /// Its bytes, laid out as `format` says.
     pub data: Bytes,
+    /// The planes after the first, where the driver keeps each plane in memory of its own (V4L2 `NM12`, `NM21`, `YM12`,
+    /// `YM21`); `data` then holds the first plane alone.
+    pub chroma: Option<ChromaPlanes>,
+}
+
+/// Chroma planes in memory of their own, in the order that the pixel format names them.
+#[derive(Debug, Clone)]
+pub struct ChromaPlanes {
+    /// The second plane (U and V in turn, U, or V).
+    pub second: Bytes,
+    /// The third plane; empty where the format has two.
+    pub third: Bytes,
+    /// Bytes from one line of these planes to the next.
+    pub stride: u32,
+}
+
+impl RawFrame {
+    /// A picture in one piece that follows the one before it.
+    pub const fn new(captured: Timestamp, format: VideoFormat, data: Bytes) -> Self {
+        Self { captured, format, gap: false, data, chroma: None }
+    }
 }
 
 /// One encoded picture: an H.264 access unit in Annex B form, with SPS and PPS inside every key frame.

@@ -171,7 +171,7 @@ fn announce(part: &Part, config: &camera::Config, source: &dyn VideoSource, reco
     let pixel = format.pixel.name();
     let is = if recovered { "is back" } else { "is open" };
     tracing::info!(camera = name, "camera {is}: {label}, {pixel} {width}x{height} at {fps} frames a second");
-    if source.is_pattern() && config.device == "auto" {
+    if source.is_pattern() && config.device == camera::Device::Auto {
         tracing::warn!(camera = name, "no camera found; showing the built-in test pattern");
     }
     part.board.camera(part.index, |camera| {

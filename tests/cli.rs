@@ -47,7 +47,7 @@ fn check_config_tells_what_a_good_file_sets() {
     let (code, out, err) = outcome(&output);
     assert_eq!((code, err), (Some(0), ""));
     assert_eq!(out.lines().next(), Some("porthole.toml: ok"));
-    assert!(out.contains("door: device auto, 1280x720, 15 frames a second"), "{out}");
+    assert!(out.contains("door: device auto, width { ideal = 1280 }, height { ideal = 720 }, 15 frames"), "{out}");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn wrong_usage_has_a_code_of_its_own() {
         ("--camra auto", "unexpected argument '--camra'"),
         ("check-config", "<FILE>"),
         ("--listen 8080", "'8080' for '--listen <ADDR>': not an address; IP and port from 0 to 65535"),
-        ("run --camera video0", "'video0' for '--camera <DEVICE>': not a camera; auto, pattern or the path"),
+        ("run --camera video0", "'video0' for '--camera <DEVICE>': not a camera; auto, pattern, libcamera"),
     ] {
         let output = run(arguments);
         let (code, out, err) = outcome(&output);

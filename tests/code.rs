@@ -7,7 +7,7 @@ use openh264::decoder::Decoder;
 use openh264::encoder::{BitRate, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, RateControlMode};
 use openh264::formats::{YUVSlices, YUVSource};
 use porthole::camera::code::{self, Code};
-use porthole::camera::{Config, pattern::Pattern};
+use porthole::camera::{Config, Wish, pattern::Pattern};
 use porthole::media::{RawFrame, Timestamp};
 
 /// The first number is near the wrap of a byte, so that many cells change within the run.
@@ -26,7 +26,13 @@ fn encoder(bitrate: u32) -> Encoder {
 
 /// What is read from each of `count` decoded frames, and the mean bitrate in bit/s.
 fn through_h264(width: u32, height: u32, bitrate: u32, count: u32) -> (Vec<Option<Code>>, usize) {
-    let pattern = Pattern::open(&Config { name: "yard".into(), width, height, fps: 30, ..Config::default() });
+    let pattern = Pattern::open(&Config {
+        name: "yard".into(),
+        width: Wish::exact(width),
+        height: Wish::exact(height),
+        fps: Wish::exact(30),
+        ..Config::default()
+    });
     let (mut encoder, mut decoder) = (encoder(bitrate), Decoder::new().expect("a decoder"));
     let (mut read, mut bytes) = (Vec::new(), 0);
     for number in 0..count {

@@ -35,7 +35,11 @@ pub struct Reference {
 
 /// Encodes the `count` frames of the pattern from number `first` on, as the program does with the same configuration.
 pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
-    let pattern = Pattern::open(&camera::Config { device: "pattern".into(), fps: FPS, ..Default::default() });
+    let pattern = Pattern::open(&camera::Config {
+        device: camera::Device::Pattern,
+        fps: camera::Wish::exact(FPS),
+        ..Default::default()
+    });
     let format = camera::VideoSource::format(&pattern);
     let mut encoder = encoder::open(&encoder::Config { bitrate: 2_000_000, ..Default::default() }, &format)?;
     let (mut cpu, mut drawing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);

@@ -3,36 +3,47 @@
 //! A source lives on its own thread and blocks there. Retrying, encoding and viewers do not belong here.
 
 pub mod code;
+pub mod device;
 pub mod list;
 pub mod pattern;
 mod v4l2;
+pub mod wish;
 
 use std::time::Duration;
 
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
+pub use device::Device;
 pub use list::CameraInfo;
+pub use wish::Wish;
 
 /// What a camera shall be and give.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The camera's name in URLs, on the page and in the log.
     pub name: String,
-    /// `auto`, `pattern` or the path of a V4L2 capture device.
-    pub device: String,
+    /// Which camera.
+    pub device: Device,
     /// Width in pixels.
-    pub width: u32,
+    pub width: Wish,
     /// Height in pixels.
-    pub height: u32,
+    pub height: Wish,
     /// Frames a second.
-    pub fps: u32,
+    pub fps: Wish,
     /// The pixel format to ask for; `None` takes the one that costs least CPU.
     pub format: Option<PixelFormat>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { name: "camera".into(), device: "auto".into(), width: 1280, height: 720, fps: 30, format: None }
+        Self {
+            name: "camera".into(),
+            device: Device::Auto,
+            width: Wish::ideal(1280),
+            height: Wish::ideal(720),
+            fps: Wish::ideal(30),
+            format: None,
+        }
     }
 }
 
@@ -98,8 +109,12 @@ pub trait VideoSource: Send {
     /// Whether this is the built-in test pattern.
     fn is_pattern(&self) -> bool;
 
-    /// Waits for the newest picture, `wait` at most; `None` when none came in that time.
+    /// Waits for the newest picture, `wait` at most; `None` when none came in that time. Pictures that need those before
+    /// them (H.264) come in order instead, and `gap` marks the first after a loss.
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error>;
+
+    /// Asks a source that encodes by itself for a key frame; the others, and those that can't, do nothing.
+    fn request_key(&mut self);
 
     /// Pictures lost since the opening, by place: in the driver (its ring was full) and here (stale or damaged).
     fn dropped(&self) -> Dropped;
@@ -123,18 +138,17 @@ pub struct Dropped {
 ///
 /// [`Error::NotFound`].
 pub fn probe(config: &Config) -> Result<(), Error> {
-    match config.device.as_str() {
-        "auto" | "pattern" => Ok(()),
-        path if std::path::Path::new(path).exists() => Ok(()),
-        path => Err(Error::NotFound { device: path.into() }),
+    match &config.device {
+        Device::Path(path) if !std::path::Path::new(path).exists() => Err(Error::NotFound { device: path.clone() }),
+        _ => Ok(()),
     }
 }
 
 /// Whether the source would be the test pattern, if it were opened now.
 pub fn is_pattern(config: &Config) -> bool {
-    match config.device.as_str() {
-        "pattern" => true,
-        "auto" => v4l2::first_capture_device().is_none(),
+    match config.device {
+        Device::Pattern => true,
+        Device::Auto => v4l2::first_capture_device().is_none(),
         _ => false,
     }
 }
@@ -146,13 +160,14 @@ pub fn is_pattern(config: &Config) -> bool {
 ///
 /// As [`Error`] says; the next call may succeed, since devices come and go.
 pub fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
-    match config.device.as_str() {
-        "pattern" => Ok(Box::new(pattern::Pattern::open(config))),
-        "auto" => match v4l2::first_capture_device() {
+    match &config.device {
+        Device::Pattern => Ok(Box::new(pattern::Pattern::open(config))),
+        Device::Auto => match v4l2::first_capture_device() {
             Some(path) => Ok(Box::new(v4l2::Capture::open(config, &path)?)),
             None => Ok(Box::new(pattern::Pattern::open(config))),
         },
-        path => Ok(Box::new(v4l2::Capture::open(config, path)?)),
+        Device::Path(path) => Ok(Box::new(v4l2::Capture::open(config, path)?)),
+        other => Err(Error::NotFound { device: other.to_string() }),
     }
 }
 

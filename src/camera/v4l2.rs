@@ -56,7 +56,7 @@ impl Capture {
                 &format!("{} is {}; `porthole devices` lists the cameras", capability.card, capability.kind()),
             ));
         }
-        let offers = negotiate::offers(&device, config.width, config.height)
+        let offers = negotiate::offers(&device, config.width.target(), config.height.target())
             .map_err(|error| call_error(path, "VIDIOC_ENUM_FMT", error))?;
         let choice = negotiate::choose(&offers, config).map_err(|(wish, offer)| unsupported(path, &wish, &offer))?;
         let format = set(&device, path, config, &choice)?;
@@ -120,7 +120,7 @@ impl VideoSource for Capture {
                 if let Some(buffer) = self.newest()? {
                     let captured = moment(buffer.monotonic, Timestamp::now());
                     let data = Bytes::from_owner(buffer.lease);
-                    return Ok(Some(RawFrame { captured, format: self.format, data }));
+                    return Ok(Some(RawFrame::new(captured, self.format, data)));
                 }
                 if readiness == Readiness::Fault {
                     // The driver neither waits nor gives a buffer nor says why: only a new opening helps.
@@ -132,6 +132,8 @@ impl VideoSource for Capture {
             }
         }
     }
+
+    fn request_key(&mut self) {}
 
     fn dropped(&self) -> Dropped {
         self.losses.dropped
@@ -176,7 +178,7 @@ fn set(device: &Device, path: &str, config: &Config, choice: &Choice) -> Result<
         .map_err(|offer| unsupported(path, &format!("{} {}x{}", choice.fourcc, choice.width, choice.height), &offer))?;
     // The rate is a wish: a driver that cannot set or tell one streams nevertheless.
     let interval = device.set_frame_interval(choice.interval).or_else(|_| device.frame_interval()).ok().flatten();
-    let fps = interval.and_then(|interval| interval.rate()).unwrap_or_else(|| f64::from(config.fps));
+    let fps = interval.and_then(|interval| interval.rate()).unwrap_or_else(|| f64::from(config.fps.target()));
     Ok(VideoFormat { fps, ..format })
 }
 

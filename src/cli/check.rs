@@ -24,7 +24,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         };
         writeln!(
             out,
-            "  camera  {}: device {}, {}x{}, {} frames a second, format {format}, {open}",
+            "  camera  {}: device {}, width {}, height {}, {} frames a second, format {format}, {open}",
             camera.name, camera.device, camera.width, camera.height, camera.fps
         )?;
         writeln!(

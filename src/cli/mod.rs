@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::camera::Device;
 use crate::config::{Config, Errors, value};
 
 /// Turns this machine's camera into one that any browser can watch live.
@@ -50,9 +51,9 @@ pub struct Run {
     /// Configuration file; without it everything has its default
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The one camera to serve, instead of those in the file: auto, pattern or a path such as /dev/video0
+    /// The one camera to serve, instead of those in the file: auto, pattern, a path such as /dev/video0, or another name that the configuration takes
     #[arg(long, value_name = "DEVICE", value_parser = |text: &str| value::CAMERA_DEVICE.read(text))]
-    pub camera: Option<String>,
+    pub camera: Option<Device>,
     /// Address of the viewer page, instead of the one in the file: IP and port, or :8080 for every address
     #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::LISTEN.read(text))]
     pub listen: Option<SocketAddr>,
@@ -88,6 +89,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+    use crate::camera::Wish;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split_whitespace()).map(Cli::into_command)
@@ -106,7 +108,7 @@ mod tests {
         assert_eq!(with, parse(&format!("porthole {flags}")).unwrap());
         let Command::Run(run) = with else { panic!("{with:?}") };
         assert_eq!(run.config, Some("a.toml".into()));
-        assert_eq!(run.camera.as_deref(), Some("/dev/video2"));
+        assert_eq!(run.camera, Device::parse("/dev/video2"));
         assert_eq!(run.listen, Some(SocketAddr::from(([0; 8], 80))));
     }
 
@@ -117,7 +119,7 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("'8080' for '--listen <ADDR>': not an address; IP and port"), "{text}");
         let text = parse("porthole run --camera video0").unwrap_err().to_string();
-        assert!(text.contains("'video0' for '--camera <DEVICE>': not a camera; auto, pattern or the path"), "{text}");
+        assert!(text.contains("'video0' for '--camera <DEVICE>': not a camera; auto, pattern, libcamera"), "{text}");
     }
 
     #[test]
@@ -127,7 +129,7 @@ mod tests {
             .unwrap();
         let run = Run {
             config: Some(path.clone()),
-            camera: Some("pattern".into()),
+            camera: Some(Device::Pattern),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         };
         let config = run.configuration();
@@ -135,8 +137,8 @@ mod tests {
         let config = config.unwrap();
         let [camera] = &config.cameras[..] else { panic!("{config:?}") };
         assert_eq!(
-            (camera.camera.name.as_str(), camera.camera.device.as_str(), camera.camera.fps),
-            ("a", "pattern", 15)
+            (camera.camera.name.as_str(), &camera.camera.device, camera.camera.fps),
+            ("a", &Device::Pattern, Wish::exact(15))
         );
         assert_eq!(config.http.listen, SocketAddr::from(([127, 0, 0, 1], 0)));
         assert_eq!(config.rtc.max_viewers, 3);

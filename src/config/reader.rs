@@ -12,6 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::errors::Errors;
 use super::value::Kind;
+use crate::camera::Wish;
 
 /// The longest piece of the text that a message repeats, in characters: enough to recognise the value in the file.
 const VALUE_LIMIT: usize = 40;
@@ -174,22 +175,20 @@ impl Section<'_, '_> {
         step: i64,
         unit: &str,
     ) {
-        self.read(key, field, |value| {
-            let right = || {
-                let steps = if step > 1 { format!(" in steps of {step}") } else { String::new() };
-                format!("{unit} from {} to {}{steps}", range.start(), range.end())
-            };
-            let Some(integer) = value.as_integer() else { return Err(format!("not a whole number; {}", right())) };
-            // What is too long for 64 bits is out of every range here.
-            let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-            let Some(number) = number.filter(|number| range.contains(number)) else {
-                return Err(format!("out of range; {}", right()));
-            };
-            if number % step != 0 {
-                return Err(format!("not a multiple of {step}; {}", right()));
-            }
-            T::try_from(number).map_err(|_| format!("out of range; {}", right()))
-        });
+        self.read(key, field, |value| Number { range, step, unit }.read(value));
+    }
+
+    /// Reads a number that a device has its own say in: the number itself, which is exact, or a table of `min`, `ideal`
+    /// and `max`.
+    pub(super) fn wish(
+        &mut self,
+        key: &'static str,
+        field: &mut Wish,
+        range: RangeInclusive<i64>,
+        step: i64,
+        unit: &str,
+    ) {
+        self.read(key, field, |value| Number { range, step, unit }.wish(value));
     }
 
     /// Reads a text in quotes.
@@ -223,6 +222,60 @@ impl Section<'_, '_> {
         match convert(value.get_ref()) {
             Ok(value) => *field = value,
             Err(wrong) => self.reject(key, "", &wrong),
+        }
+    }
+}
+
+/// What a whole number may be.
+struct Number<'u> {
+    range: RangeInclusive<i64>,
+    step: i64,
+    unit: &'u str,
+}
+
+impl Number<'_> {
+    fn right(&self) -> String {
+        let steps = if self.step > 1 { format!(" in steps of {}", self.step) } else { String::new() };
+        format!("{} from {} to {}{steps}", self.unit, self.range.start(), self.range.end())
+    }
+
+    fn read<T: TryFrom<i64>>(&self, value: &DeValue<'_>) -> Result<T, String> {
+        let Some(integer) = value.as_integer() else { return Err(format!("not a whole number; {}", self.right())) };
+        // What is too long for 64 bits is out of every range here.
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let Some(number) = number.filter(|number| self.range.contains(number)) else {
+            return Err(format!("out of range; {}", self.right()));
+        };
+        if number % self.step != 0 {
+            return Err(format!("not a multiple of {}; {}", self.step, self.right()));
+        }
+        T::try_from(number).map_err(|_| format!("out of range; {}", self.right()))
+    }
+
+    fn wish(&self, value: &DeValue<'_>) -> Result<Wish, String> {
+        let DeValue::Table(table) = value else {
+            if value.as_integer().is_none() {
+                let right = self.right();
+                return Err(format!("neither a whole number nor {{ min, ideal, max }}; {right}"));
+            }
+            return self.read(value).map(Wish::exact);
+        };
+        let [mut min, mut ideal, mut max] = [None; 3];
+        for (key, value) in table {
+            let part = match key.get_ref().as_ref() {
+                "min" => &mut min,
+                "ideal" => &mut ideal,
+                "max" => &mut max,
+                other => return Err(format!("{} is unknown here; known are min, ideal and max", shorten(other))),
+            };
+            *part = Some(self.read::<u32>(value.get_ref()).map_err(|wrong| format!("{}: {wrong}", key.get_ref()))?);
+        }
+        let wish = Wish { min: min.unwrap_or(0), ideal, max: max.unwrap_or(u32::MAX) };
+        match ideal {
+            _ if min.or(ideal).or(max).is_none() => Err(format!("names none of min, ideal and max; {}", self.right())),
+            _ if wish.min > wish.max => Err("min is above max".into()),
+            Some(ideal) if !wish.allows(ideal) => Err("ideal is not between min and max".into()),
+            _ => Ok(wish),
         }
     }
 }

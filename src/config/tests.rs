@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::camera::{Device, Wish};
 use crate::media::PixelFormat;
 
 fn errors(text: &str) -> Vec<String> {
@@ -53,13 +54,13 @@ fn every_key_reaches_its_field() {
     assert_eq!(config.log_level, tracing::Level::DEBUG);
     assert_eq!(config.http.listen, SocketAddr::from(([0, 0, 0, 0], 80)));
     let [door, yard] = &config.cameras[..] else { panic!("two cameras: {config:?}") };
-    assert_eq!((door.camera.name.as_str(), door.camera.device.as_str()), ("door", "/dev/video2"));
-    assert_eq!((door.camera.width, door.camera.height, door.camera.fps), (640, 360, 15));
+    assert_eq!((door.camera.name.as_str(), door.camera.device.to_string().as_str()), ("door", "/dev/video2"));
+    assert_eq!([door.camera.width, door.camera.height, door.camera.fps], [640, 360, 15].map(Wish::exact));
     assert_eq!(door.camera.format, Some(PixelFormat::Mjpeg));
     assert!(door.keep_open);
     assert_eq!((door.encoder.bitrate, door.encoder.keyframe_interval, door.encoder.threads), (1_000_000, 10, 2));
-    assert_eq!((yard.camera.name.as_str(), yard.camera.device.as_str()), ("yard", "pattern"));
-    assert_eq!((yard.camera.width, yard.encoder.bitrate), (1280, 2_000_000));
+    assert_eq!((yard.camera.name.as_str(), &yard.camera.device), ("yard", &Device::Pattern));
+    assert_eq!((yard.camera.width, yard.encoder.bitrate), (Wish::ideal(1280), 2_000_000));
     assert_eq!((config.audio.device.as_str(), config.audio.channels, config.audio.bitrate), ("hw:1,0", 2, 128_000));
     assert_eq!((config.rtc.max_viewers, config.rtc.playout_delay), (5, (100, 400)));
 }
@@ -96,6 +97,28 @@ fn all_errors_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn a_wish_is_a_number_or_a_range() {
+    let width =
+        |text: &str| Config::parse(&format!("[[camera]]\nwidth = {text}"), "").map(|c| c.cameras[0].camera.width);
+    assert_eq!(width("640").unwrap(), Wish::exact(640));
+    assert_eq!(width("{ ideal = 640 }").unwrap(), Wish::ideal(640));
+    assert_eq!(width("{ min = 320, max = 640 }").unwrap(), Wish { min: 320, ideal: None, max: 640 });
+    assert_eq!(width("{ min = 320, ideal = 480, max = 640 }").unwrap(), Wish { min: 320, ideal: Some(480), max: 640 });
+    for (text, wrong) in [
+        ("{}", "names none of min, ideal and max; pixels from 16 to 7680 in steps of 2"),
+        ("{ min = 640, max = 320 }", "min is above max"),
+        ("{ ideal = 640, max = 320 }", "ideal is not between min and max"),
+        ("{ most = 640 }", "most is unknown here; known are min, ideal and max"),
+        ("{ min = 641 }", "min: not a multiple of 2; pixels from 16 to 7680 in steps of 2"),
+        ("{ ideal = \"x\" }", "ideal: not a whole number; pixels from 16 to 7680 in steps of 2"),
+        ("[640]", "neither a whole number nor { min, ideal, max }; pixels from 16 to 7680 in steps of 2"),
+    ] {
+        let told = width(text).unwrap_err().to_string();
+        assert!(told.ends_with(wrong), "{text}: {told}");
+    }
+}
+
+#[test]
 fn limits_are_inclusive_and_hold_on_both_sides() {
     let cases = [
         ("[[camera]]", "width", 16, 7680, 2),
@@ -129,8 +152,14 @@ fn limits_are_inclusive_and_hold_on_both_sides() {
 #[test]
 fn wrong_types_are_named() {
     for (text, wrong) in [
-        ("[[camera]]\nfps = 29.97", ":2: camera[0].fps = 29.97: not a whole number; frames a second from 1 to 240"),
-        ("[[camera]]\nfps = \"30\"", ":2: camera[0].fps = \"30\": not a whole number; frames a second from 1 to 240"),
+        (
+            "[[camera]]\nfps = 29.97",
+            ":2: camera[0].fps = 29.97: neither a whole number nor { min, ideal, max }; frames a second from 1 to 240",
+        ),
+        (
+            "[[camera]]\nfps = \"30\"",
+            ":2: camera[0].fps = \"30\": neither a whole number nor { min, ideal, max }; frames a second from 1 to 240",
+        ),
         ("[log]\nlevel = 3", ":2: log.level = 3: not text in quotes; error, warn, info, debug or trace"),
         ("[log]\nlevel = \"Info\"", ":2: log.level = \"Info\": not a log level; error, warn, info, debug or trace"),
         (

@@ -49,13 +49,17 @@ impl Layout {
     pub const fn min_len(&self) -> usize {
         let chroma_lines = self.height.div_ceil(2);
         match self.pixel {
-            PixelFormat::I420 => {
+            PixelFormat::I420 | PixelFormat::Yv12 => {
                 let (_, v) = self.i420_chroma();
                 v + self.chroma_stride() * (chroma_lines - 1) + self.width.div_ceil(2)
             }
-            PixelFormat::Nv12 => self.stride * (self.height + chroma_lines - 1) + self.width.div_ceil(2) * 2,
-            PixelFormat::Yuyv => self.stride * (self.height - 1) + self.width.div_ceil(2) * 4,
-            PixelFormat::Mjpeg => 4,
+            PixelFormat::Nv12 | PixelFormat::Nv21 => {
+                self.stride * (self.height + chroma_lines - 1) + self.width.div_ceil(2) * 2
+            }
+            PixelFormat::Grey => self.stride * (self.height - 1) + self.width,
+            PixelFormat::Yuyv | PixelFormat::Uyvy => self.stride * (self.height - 1) + self.width.div_ceil(2) * 4,
+            PixelFormat::Rgb24 | PixelFormat::Bgr24 => self.stride * (self.height - 1) + self.width * 3,
+            PixelFormat::Mjpeg | PixelFormat::H264 => 4,
         }
     }
 
@@ -79,11 +83,12 @@ impl Layout {
 /// Bytes in a line of the first plane without padding; zero for JPEG.
 pub const fn row_bytes(pixel: PixelFormat, width: u32) -> u32 {
     match pixel {
-        PixelFormat::I420 => width,
+        PixelFormat::I420 | PixelFormat::Yv12 | PixelFormat::Grey => width,
         // Two chroma samples for two pixels, the last pair of an odd width included.
-        PixelFormat::Nv12 => width.div_ceil(2).saturating_mul(2),
-        PixelFormat::Yuyv => width.div_ceil(2).saturating_mul(4),
-        PixelFormat::Mjpeg => 0,
+        PixelFormat::Nv12 | PixelFormat::Nv21 => width.div_ceil(2).saturating_mul(2),
+        PixelFormat::Yuyv | PixelFormat::Uyvy => width.div_ceil(2).saturating_mul(4),
+        PixelFormat::Rgb24 | PixelFormat::Bgr24 => width.saturating_mul(3),
+        PixelFormat::Mjpeg | PixelFormat::H264 => 0,
     }
 }
 

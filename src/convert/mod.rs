@@ -114,7 +114,10 @@ impl Converter {
             }
             PixelFormat::Nv12 => nv12(data, &layout, &mut self.tight),
             PixelFormat::Yuyv => yuyv(data, &layout, &mut self.tight)?,
-            PixelFormat::Mjpeg => {}
+            pixel => {
+                let VideoFormat { width, height, stride, .. } = frame.format;
+                return Err(Error::Format { pixel, width, height, stride });
+            }
         }
         Ok(self.tight.planes())
     }

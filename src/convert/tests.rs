@@ -21,11 +21,8 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 fn frame(pixel: PixelFormat, width: usize, height: usize, stride: usize, data: Vec<u8>) -> RawFrame {
-    RawFrame {
-        captured: Timestamp::default(),
-        format: VideoFormat { pixel, width: width as u32, height: height as u32, stride: stride as u32, fps: 30.0 },
-        data: Bytes::from(data),
-    }
+    let format = VideoFormat { pixel, width: width as u32, height: height as u32, stride: stride as u32, fps: 30.0 };
+    RawFrame::new(Timestamp::default(), format, Bytes::from(data))
 }
 
 /// Compares with a function that gives (y, u, v): luma at a pixel, chroma at a two by two block.

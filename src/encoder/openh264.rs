@@ -129,11 +129,8 @@ mod tests {
         for (at, luma) in data[..(width * height) as usize].iter_mut().enumerate() {
             *luma = (at as u64 * 7 + number * 5) as u8;
         }
-        RawFrame {
-            captured: Timestamp::from_start(Duration::from_millis(number * 33)),
-            format: VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 },
-            data: data.into(),
-        }
+        let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 };
+        RawFrame::new(Timestamp::from_start(Duration::from_millis(number * 33)), format, data.into())
     }
 
     /// The types of the NAL units of an access unit (ITU-T H.264 table 7-1).

@@ -10,9 +10,9 @@ fn layer(module: &str) -> Option<u8> {
         // Plain values.
         "media" | "command" | "status" | "metrics" => 0,
         // Movement of data, and the memory that it moves in.
-        "latest" | "broadcast" | "convert" | "retry" | "thread" | "grid" | "memory" => 1,
-        // Devices; `v4l2` is the kernel interface below two of them.
-        "v4l2" => 2,
+        "latest" | "broadcast" | "convert" | "h264" | "retry" | "thread" | "grid" | "memory" => 1,
+        // Devices; `v4l2` and `sysfs` are the kernel interfaces below several of them.
+        "v4l2" | "sysfs" => 2,
         "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,
         // Pipelines.
         "video" | "microphone" | "speaker" | "recorder" | "snapshot" => 4,

@@ -41,8 +41,8 @@ impl Pattern {
     /// below.
     pub fn open(config: &Config) -> Self {
         let side = |pixels: u32| pixels.clamp(*SIZES.start(), *SIZES.end()) & !1;
-        let (width, height) = (side(config.width), side(config.height));
-        let fps = config.fps.clamp(*RATES.start(), *RATES.end());
+        let (width, height) = (side(config.width.target()), side(config.height.target()));
+        let fps = config.fps.target().clamp(*RATES.start(), *RATES.end());
         Self {
             format: VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: f64::from(fps) },
             scene: scene::Scene::new(&config.name, width as usize, height as usize, fps),
@@ -73,7 +73,7 @@ impl Pattern {
     pub fn render(&self, frame: u32, at: Timestamp) -> RawFrame {
         let mut data = self.pool.take(self.scene.background());
         self.scene.draw(&mut data, frame, at);
-        RawFrame { captured: at, format: self.format, data: self.pool.lend(data) }
+        RawFrame::new(at, self.format, self.pool.lend(data))
     }
 }
 
@@ -93,6 +93,8 @@ impl VideoSource for Pattern {
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
         Ok(grid::wait(wait, |now| self.poll(now)))
     }
+
+    fn request_key(&mut self) {}
 
     fn dropped(&self) -> Dropped {
         self.dropped

@@ -1,10 +1,17 @@
 //! Tests of the test pattern. Time is an argument everywhere here.
 
 use super::*;
+use crate::camera::Wish;
 use crate::camera::code;
 
 fn config(width: u32, height: u32) -> Config {
-    Config { name: "yard".into(), width, height, fps: 30, ..Config::default() }
+    Config {
+        name: "yard".into(),
+        width: Wish::exact(width),
+        height: Wish::exact(height),
+        fps: Wish::exact(30),
+        ..Config::default()
+    }
 }
 
 /// A moment `millis` after a full second of the wall clock.
@@ -51,7 +58,7 @@ fn every_size_gives_a_whole_picture_and_small_ones_leave_parts_out() {
 
 #[test]
 fn wishes_out_of_range_are_moved_to_the_nearest() {
-    let pattern = Pattern::open(&Config { fps: 0, ..config(0, 3) });
+    let pattern = Pattern::open(&Config { fps: Wish::exact(0), ..config(0, 3) });
     assert_eq!((pattern.format().width, pattern.format().height, pattern.format().fps), (16, 16, 1.0));
 }
 

@@ -84,7 +84,7 @@ pub fn choose(offers: &[Offer], config: &Config) -> Result<Choice, (String, Stri
         .map(|offer| Candidate::new(offer, config))
         .min_by(Candidate::compare)
         .ok_or_else(|| refusal(offers, config))?;
-    let (width, height) = best.offer.size.unwrap_or((config.width, config.height));
+    let (width, height) = best.offer.size.unwrap_or((config.width.target(), config.height.target()));
     Ok(Choice { fourcc: best.offer.fourcc, width, height, interval: best.interval, reason: best.reason(config) })
 }
 
@@ -109,13 +109,13 @@ struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     fn new(offer: &'a Offer, config: &Config) -> Self {
-        let wish = f64::from(config.fps.max(1));
-        let interval = nearest_interval(&offer.intervals, config.fps.max(1));
+        let wish = f64::from(config.fps.target().max(1));
+        let interval = nearest_interval(&offer.intervals, config.fps.target().max(1));
         let rate = interval.rate().unwrap_or(wish);
         // Logarithms, so that half and double are equally far. Too fast is no harm: the newest picture is taken.
         let short = if rate >= wish * RATE_TOLERANCE { 0.0 } else { (wish / rate).ln() };
         let off = offer.size.map_or(0.0, |(width, height)| {
-            ratio(width, config.width).ln().abs() + ratio(height, config.height).ln().abs()
+            ratio(width, config.width.target()).ln().abs() + ratio(height, config.height.target()).ln().abs()
         });
         Self { offer, interval, distance: short + off }
     }
@@ -129,7 +129,7 @@ impl<'a> Candidate<'a> {
     }
 
     fn reason(&self, config: &Config) -> String {
-        let wish = format!("{}x{} at {} frames/s", config.width, config.height, config.fps);
+        let wish = format!("{}x{} at {} frames/s", config.width.target(), config.height.target(), config.fps.target());
         if self.offer.size.is_none() {
             format!("the driver does not tell its sizes; {wish} was asked for")
         } else if self.distance > 0.0 {
@@ -175,6 +175,7 @@ fn nearest_interval(intervals: &[FrameInterval], fps: u32) -> Fraction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::Wish;
 
     fn offer(fourcc: &[u8; 4], size: (u32, u32), rates: &[u32]) -> Offer {
         let fourcc = FourCc::new(fourcc);
@@ -190,7 +191,7 @@ mod tests {
     }
 
     fn wish(width: u32, height: u32, fps: u32) -> Config {
-        Config { width, height, fps, ..Config::default() }
+        Config { width: Wish::ideal(width), height: Wish::ideal(height), fps: Wish::ideal(fps), ..Config::default() }
     }
 
     fn chosen(offers: &[Offer], config: &Config) -> (String, u32, u32, f64) {

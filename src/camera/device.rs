@@ -1,0 +1,147 @@
+//! Which camera is meant: the names that the configuration and the command line take.
+//!
+//! Finding the camera of a name does not belong here.
+
+use std::fmt;
+
+/// The longest card name, in characters: V4L2 keeps 32 bytes, and a whole line pasted by mistake is longer.
+const CARD_LIMIT: usize = 32;
+
+/// The longest command of [`Device::Exec`], in bytes: longer than any line that a person writes, shorter than a file
+/// pasted by mistake.
+const COMMAND_LIMIT: usize = 4096;
+
+/// A camera as it is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Device {
+    /// The first camera of the machine; where there is none, the test pattern.
+    Auto,
+    /// The test pattern.
+    Pattern,
+    /// A CSI camera, by libcamera's own program.
+    Libcamera,
+    /// A program that writes video to its standard output: a line for `/bin/sh`.
+    Exec(String),
+    /// The path of a V4L2 node, or of a link to one.
+    Path(String),
+    /// A USB camera, wherever it is plugged in.
+    Usb {
+        /// The vendor's number.
+        vendor: u16,
+        /// The product's number.
+        product: u16,
+        /// The serial number, for several of the same kind.
+        serial: Option<String>,
+    },
+    /// The name that the driver gives the hardware.
+    Card(String),
+}
+
+impl Device {
+    /// Reads a name; `None` where it can be none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let printable = !text.is_empty() && !text.contains(char::is_control);
+        match text {
+            "auto" => Some(Self::Auto),
+            "pattern" => Some(Self::Pattern),
+            "libcamera" => Some(Self::Libcamera),
+            _ if !printable => None,
+            _ => {
+                if let Some(command) = text.strip_prefix("exec:") {
+                    let command = command.trim();
+                    (!command.is_empty() && command.len() <= COMMAND_LIMIT).then(|| Self::Exec(command.into()))
+                } else if let Some(name) = text.strip_prefix("usb:") {
+                    parse_usb(name)
+                } else if text.starts_with('/') {
+                    (text.starts_with("/dev/") && text.len() > "/dev/".len()).then(|| Self::Path(text.into()))
+                } else {
+                    parse_card(text)
+                }
+            }
+        }
+    }
+}
+
+fn parse_usb(name: &str) -> Option<Device> {
+    let mut parts = name.splitn(3, ':');
+    let mut number = || {
+        let part = parts.next().filter(|part| part.len() == 4 && part.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u16::from_str_radix(part, 16).ok()
+    };
+    let (vendor, product) = (number()?, number()?);
+    let serial = parts.next();
+    (serial != Some("")).then(|| Device::Usb { vendor, product, serial: serial.map(Into::into) })
+}
+
+/// A card name may be anything; what can only be a slip is refused, because it would wait for ever for such a camera.
+fn parse_card(text: &str) -> Option<Device> {
+    let keyword = ["auto", "pattern", "libcamera"].iter().any(|word| text.trim().eq_ignore_ascii_case(word));
+    let node = text.strip_prefix("video").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    let fits = text.chars().count() <= CARD_LIMIT && text.trim() == text;
+    (fits && !keyword && !node).then(|| Device::Card(text.into()))
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Pattern => f.write_str("pattern"),
+            Self::Libcamera => f.write_str("libcamera"),
+            Self::Exec(command) => write!(f, "exec:{command}"),
+            Self::Path(path) => f.write_str(path),
+            Self::Usb { vendor, product, serial } => {
+                write!(f, "usb:{vendor:04x}:{product:04x}")?;
+                serial.as_ref().map_or(Ok(()), |serial| write!(f, ":{serial}"))
+            }
+            Self::Card(name) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_comes_back_as_it_was_written() {
+        for name in [
+            "auto",
+            "pattern",
+            "libcamera",
+            "exec:rpicam-vid -t 0 -o -",
+            "/dev/video0",
+            "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0",
+            "usb:046d:082d",
+            "usb:046d:082d:5AF2:17DF",
+            "HD Pro Webcam C920",
+            "vivid",
+        ] {
+            assert_eq!(Device::parse(name).expect(name).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn what_can_only_be_a_slip_is_no_name() {
+        let long = "x".repeat(33);
+        for wrong in [
+            "",
+            " ",
+            "Auto",
+            "video0",
+            "/dev/",
+            "/tmp/video0",
+            "/dev/a\nb",
+            "exec:",
+            "exec: ",
+            "usb:",
+            "usb:46d:82d",
+            "usb:046d:082d:",
+            "usb:046d:zzzz",
+            "name ",
+            &long,
+        ] {
+            assert_eq!(Device::parse(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What is wished for in a number that a camera has its own say in: a size or a rate.
+//!
+//! The terms are those of `MediaTrackConstraints` (W3C Media Capture and Streams, section 5.2.1): `min`, `ideal`, `max`; a
+//! bare number is exact. Choosing among what a camera offers does not belong here.
+
+use std::fmt;
+
+/// The values that will do, and the best of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// The least that will do.
+    pub min: u32,
+    /// The best; the nearest to it is taken. `None` where anything in the range is as good.
+    pub ideal: Option<u32>,
+    /// The most that will do.
+    pub max: u32,
+}
+
+impl Wish {
+    /// This value and no other.
+    pub const fn exact(value: u32) -> Self {
+        Self { min: value, ideal: Some(value), max: value }
+    }
+
+    /// This value, or the nearest to it that can be had.
+    pub const fn ideal(value: u32) -> Self {
+        Self { min: 0, ideal: Some(value), max: u32::MAX }
+    }
+
+    /// Whether the value will do.
+    pub const fn allows(&self, value: u32) -> bool {
+        self.min <= value && value <= self.max
+    }
+
+    /// The value to aim at: the ideal one; without it the largest that was named.
+    pub const fn target(&self) -> u32 {
+        match self.ideal {
+            Some(ideal) => ideal,
+            None if self.max < u32::MAX => self.max,
+            None => self.min,
+        }
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.min == self.max {
+            return write!(f, "{}", self.min);
+        }
+        let parts = [
+            ("min", Some(self.min).filter(|min| *min > 0)),
+            ("ideal", self.ideal),
+            ("max", Some(self.max).filter(|max| *max < u32::MAX)),
+        ];
+        let mut begun = false;
+        for (name, value) in parts {
+            if let Some(value) = value {
+                write!(f, "{}{name} = {value}", if begun { ", " } else { "{ " })?;
+                begun = true;
+            }
+        }
+        f.write_str(if begun { " }" } else { "any" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_is_shown_as_it_is_written() {
+        assert_eq!(Wish::exact(640).to_string(), "640");
+        assert_eq!(Wish::ideal(1280).to_string(), "{ ideal = 1280 }");
+        let range = Wish { min: 10, ideal: None, max: 30 };
+        assert_eq!(range.to_string(), "{ min = 10, max = 30 }");
+        assert_eq!((range.target(), range.allows(10), range.allows(31)), (30, true, false));
+        assert_eq!(Wish { min: 15, ideal: None, max: u32::MAX }.target(), 15);
+    }
+}

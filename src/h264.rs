@@ -1,0 +1,78 @@
+//! The outside of an H.264 stream in Annex B form (ITU-T H.264 annex B): its NAL units, and what their first bytes tell.
+//! Pure functions on bytes; decoding and encoding do not belong here.
+
+use std::fmt;
+
+/// `nal_unit_type` of a coded slice of an IDR picture (table 7-1).
+pub const IDR: u8 = 5;
+/// `nal_unit_type` of a sequence parameter set.
+pub const SPS: u8 = 7;
+/// `nal_unit_type` of a picture parameter set.
+pub const PPS: u8 = 8;
+/// `nal_unit_type` of an access unit delimiter.
+pub const AUD: u8 = 9;
+
+/// The NAL units of `data`, without their start codes and trailing zeros. Bytes before the first start code are skipped.
+pub fn nals(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut starts = memchr::memmem::find_iter(data, &[0, 0, 1]).map(|at| at + 3).peekable();
+    std::iter::from_fn(move || {
+        let start = starts.next()?;
+        let end = starts.peek().map_or(data.len(), |next| next - 3);
+        let nal = &data[start..end.max(start)];
+        // The zero of a four-byte start code, and padding, belong to no NAL unit: the last byte of one is never zero.
+        let length = nal.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        Some(&nal[..length])
+    })
+    .filter(|nal| !nal.is_empty())
+}
+
+/// The type of a NAL unit.
+pub fn nal_type(nal: &[u8]) -> u8 {
+    nal.first().map_or(0, |header| header & 0x1f)
+}
+
+/// What a stream demands of its decoder: the three bytes of `profile-level-id` (RFC 6184 section 8.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// `profile_idc`: 66 baseline, 77 main, 100 high.
+    pub idc: u8,
+    /// `constraint_set0_flag` in the highest bit, and so on.
+    pub constraints: u8,
+    /// `level_idc`: ten times the level.
+    pub level: u8,
+}
+
+impl Profile {
+    /// From a sequence parameter set; `None` for another NAL unit or a cut one.
+    pub fn of_sps(nal: &[u8]) -> Option<Self> {
+        match *nal {
+            [header, idc, constraints, level, ..] if header & 0x1f == SPS => Some(Self { idc, constraints, level }),
+            _ => None,
+        }
+    }
+}
+
+/// Six hexadecimal digits, as `profile-level-id` has them.
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}{:02x}{:02x}", self.idc, self.constraints, self.level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_taken_apart_whatever_its_start_codes() {
+        let stream = [9, 0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0, 0, 1, 0x68, 1, 0, 0, 0, 0, 1, 0x65, 0, 0, 3, 7, 0];
+        let units: Vec<&[u8]> = nals(&stream).collect();
+        assert_eq!(units, [&[0x67, 0x42, 0xc0, 0x1f][..], &[0x68, 1], &[0x65, 0, 0, 3, 7]]);
+        assert_eq!(units.iter().map(|nal| nal_type(nal)).collect::<Vec<_>>(), [SPS, PPS, IDR]);
+        assert_eq!(Profile::of_sps(units[0]).expect("should be an SPS").to_string(), "42c01f");
+        assert_eq!(Profile::of_sps(units[1]), None);
+        for nothing in [&[][..], &[0, 0, 1], &[0, 0, 1, 0, 0, 1], &[1, 2, 3]] {
+            assert_eq!(nals(nothing).count(), 0, "{nothing:?}");
+        }
+    }
+}
