@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use h264_reader::nal::sps::SeqParameterSet;
+use h264_reader::rbsp::BitReader;
+
 /// `nal_unit_type` of a coded slice of an IDR picture (table 7-1).
 pub const IDR: u8 = 5;
 /// `nal_unit_type` of a sequence parameter set.
@@ -49,6 +52,31 @@ impl Profile {
             [header, idc, constraints, level, ..] if header & 0x1f == SPS => Some(Self { idc, constraints, level }),
             _ => None,
         }
+    }
+}
+
+/// What a sequence parameter set tells of the pictures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shape {
+    /// Width in pixels, cropping applied.
+    pub width: u32,
+    /// Height in pixels, cropping applied.
+    pub height: u32,
+    /// Frames a second, where the stream says so.
+    pub fps: Option<f64>,
+}
+
+impl Shape {
+    /// From a sequence parameter set; `None` for another NAL unit or a damaged one.
+    pub fn of_sps(nal: &[u8]) -> Option<Self> {
+        if nal_type(nal) != SPS {
+            return None;
+        }
+        let payload = h264_reader::rbsp::decode_nal(nal).ok()?;
+        let sps = SeqParameterSet::from_bits(BitReader::new(&payload[..])).ok()?;
+        let (width, height) = sps.pixel_dimensions().ok()?;
+        let fps = sps.fps().filter(|fps| fps.is_finite() && *fps > 0.0);
+        (width > 0 && height > 0).then_some(Self { width, height, fps })
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod code;
 pub mod device;
+pub mod exec;
 pub mod list;
 pub mod pattern;
 mod v4l2;
@@ -32,6 +33,8 @@ pub struct Config {
     pub fps: Wish,
     /// The pixel format to ask for; `None` takes the one that costs least CPU.
     pub format: Option<PixelFormat>,
+    /// Bitrate of a camera that encodes by itself, in bit/s.
+    pub bitrate: u32,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             height: Wish::ideal(720),
             fps: Wish::ideal(30),
             format: None,
+            bitrate: 2_000_000,
         }
     }
 }
@@ -67,6 +71,14 @@ pub enum Error {
     Unplugged {
         /// The device's path.
         device: String,
+    },
+    /// The program that gives the pictures has ended.
+    #[error("{device}: {how}; run the line in a shell to see why")]
+    Ended {
+        /// The program.
+        device: String,
+        /// How it ended, and what it said last.
+        how: String,
     },
     /// The device is there but gives no pictures.
     #[error("{device}: no picture for {seconds} s; plug the camera out and in again if this stays")]
@@ -167,6 +179,8 @@ pub fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
             None => Ok(Box::new(pattern::Pattern::open(config))),
         },
         Device::Path(path) => Ok(Box::new(v4l2::Capture::open(config, path)?)),
+        Device::Exec(command) => Ok(Box::new(exec::Program::start(config, command)?)),
+        Device::Libcamera => Ok(Box::new(exec::Program::libcamera(config)?)),
         other => Err(Error::NotFound { device: other.to_string() }),
     }
 }

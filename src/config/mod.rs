@@ -142,6 +142,7 @@ fn read_camera(section: &mut Section<'_, '_>) -> video::Config {
 
     let encoder = &mut config.encoder;
     section.number("bitrate", &mut encoder.bitrate, 50_000..=50_000_000, 1, "bit/s");
+    camera.bitrate = encoder.bitrate;
     // A viewer asks for a key frame when it needs one, so an hour without does no harm.
     section.number("keyframe_interval", &mut encoder.keyframe_interval, 1..=3600, 1, "seconds");
     // More threads than any board has cores; a larger number is a slip.

@@ -43,6 +43,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["alsa"], &["src/audio/alsa.rs", "src/audio/alsa/"]),
     (&["openh264", "openh264_sys2"], &["src/encoder/openh264.rs", "src/encoder/openh264/"]),
     (&["opus"], &["src/microphone.rs", "src/speaker.rs"]),
+    (&["h264_reader"], &["src/h264.rs"]),
     (&["turbojpeg", "yuv"], &["src/convert.rs", "src/convert/"]),
     (&["rppal"], &["src/leds/gpio.rs"]),
     (&["sd_notify"], &["src/systemd.rs"]),

@@ -1,7 +1,7 @@
 //! What the integration tests share: the program as a process on a free port, and a viewer.
 
 // Each test program uses its part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../viewer/client/mod.rs"]
 pub mod client;

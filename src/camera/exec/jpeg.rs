@@ -1,0 +1,196 @@
+//! Where one JPEG ends and the next begins in a stream of them (ITU-T T.81 annex B).
+//!
+//! The segments are followed by their lengths, so that the preview that some cameras put into a picture's header is not
+//! taken for a picture. Decoding does not belong here.
+
+use memchr::memchr;
+
+/// Follows a stream that grows, and never looks at a byte twice.
+#[derive(Debug, Default)]
+pub struct Pictures {
+    /// Where to go on.
+    at: usize,
+    /// Whether that is inside coded data, which has no length.
+    in_scan: bool,
+    /// Width and height, once the frame header was seen.
+    size: Option<(u32, u32)>,
+}
+
+/// What [`Pictures::next`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// So many bytes are a whole picture; the caller takes them out.
+    Picture {
+        /// Its length in bytes.
+        length: usize,
+        /// Width and height in pixels.
+        size: (u32, u32),
+    },
+    /// So many bytes belong to no whole picture; the caller takes them out.
+    Rubbish(usize),
+    /// Nothing is complete yet.
+    Nothing,
+}
+
+/// Start of image, and the marker's beginning that always follows.
+const BEGIN: [u8; 3] = [0xff, 0xd8, 0xff];
+
+impl Pictures {
+    /// Looks for the end of the picture that begins `data`, which has grown since the last call, or lost what was found
+    /// then.
+    pub fn next(&mut self, data: &[u8]) -> Found {
+        if self.at == 0 {
+            let head = &data[..data.len().min(BEGIN.len())];
+            if !BEGIN.starts_with(head) {
+                return self.rubbish(data, 1);
+            }
+            if head.len() < BEGIN.len() {
+                return Found::Nothing;
+            }
+            self.at = 2;
+        }
+        loop {
+            if self.in_scan {
+                let Some(found) = data.get(self.at..).and_then(|rest| memchr(0xff, rest)) else {
+                    self.at = data.len();
+                    return Found::Nothing;
+                };
+                self.at += found;
+                match data.get(self.at + 1) {
+                    None => return Found::Nothing,
+                    // A stuffed byte, a restart marker, a fill byte.
+                    Some(0 | 0xd0..=0xd7) => self.at += 2,
+                    Some(0xff) => self.at += 1,
+                    Some(_) => self.in_scan = false,
+                }
+                continue;
+            }
+            let (Some(&begin), Some(&marker)) = (data.get(self.at), data.get(self.at + 1)) else {
+                return Found::Nothing;
+            };
+            match (begin, marker) {
+                (0xff, 0xff) => self.at += 1,
+                (0xff, 0x01 | 0xd0..=0xd7) => self.at += 2,
+                (0xff, 0xd9) => {
+                    let length = self.at + 2;
+                    let Some(size) = self.size else { return self.rubbish(data, length) };
+                    *self = Self::default();
+                    return Found::Picture { length, size };
+                }
+                // The picture was cut off and the next one has begun.
+                (0xff, 0xd8) => return self.rubbish(data, self.at),
+                (0xff, 0xc0..=0xfe) => match self.segment(data, marker) {
+                    Segment::Whole(length) => {
+                        self.at += 2 + length;
+                        self.in_scan = marker == 0xda;
+                    }
+                    Segment::Cut => return Found::Nothing,
+                    Segment::Wrong => return self.rubbish(data, self.at),
+                },
+                _ => return self.rubbish(data, self.at),
+            }
+        }
+    }
+
+    /// The segment at `self.at`; of a frame header the size is kept.
+    fn segment(&mut self, data: &[u8], marker: u8) -> Segment {
+        let Some(&[high, low]) = data.get(self.at + 2..self.at + 4).and_then(|bytes| bytes.first_chunk()) else {
+            return Segment::Cut;
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if length < 2 {
+            return Segment::Wrong;
+        }
+        // Frame headers are 0xc0 to 0xcf but for tables (0xc4, 0xcc) and a reserved one (0xc8).
+        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+            // Length, precision, height, width.
+            let Some(header) = data.get(self.at + 5..self.at + 9) else { return Segment::Cut };
+            let number = |at: usize| u32::from(u16::from_be_bytes([header[at], header[at + 1]]));
+            self.size = Some((number(2), number(0)));
+        }
+        Segment::Whole(length)
+    }
+
+    /// What lies before the next beginning of a picture at or after `from` is rubbish.
+    fn rubbish(&mut self, data: &[u8], from: usize) -> Found {
+        *self = Self::default();
+        let from = from.min(data.len());
+        let next = memchr::memmem::find(&data[from..], &BEGIN).map(|found| from + found);
+        // The beginning of a beginning may be at the very end.
+        Found::Rubbish(next.unwrap_or_else(|| (data.len().saturating_sub(BEGIN.len() - 1)).max(from)))
+    }
+}
+
+enum Segment {
+    /// So long, its length field included.
+    Whole(usize),
+    /// Its head has not come yet.
+    Cut,
+    /// It makes no sense.
+    Wrong,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture of 64 x 48 with a preview in its header, stuffed bytes and restart markers.
+    fn picture(tail: u8) -> Vec<u8> {
+        let mut picture = vec![0xff, 0xd8];
+        picture.extend([0xff, 0xe1, 0, 8, 0xff, 0xd8, 0xff, 0xd9, 0, 0]);
+        picture.extend([0xff, 0xc4, 0, 3, 0]);
+        picture.extend([0xff, 0xff, 0xc0, 0, 11, 8, 0, 48, 0, 64, 1, 1, 0x11, 0]);
+        picture.extend([0xff, 0xda, 0, 3, 0, 1, 2, 0xff, 0, 3, 0xff, 0xd0, 4, tail]);
+        picture.extend([0xff, 0xd9]);
+        picture
+    }
+
+    fn is_picture(data: &[u8]) -> bool {
+        [picture(5), picture(6)].iter().any(|picture| picture == data)
+    }
+
+    fn split(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, usize) {
+        let (mut pictures, mut rubbish) = (Vec::new(), 0);
+        let mut buffer = Vec::new();
+        let mut follow = Pictures::default();
+        for piece in stream.chunks(step) {
+            buffer.extend_from_slice(piece);
+            loop {
+                match follow.next(&buffer) {
+                    Found::Picture { length, size } => {
+                        let picture: Vec<u8> = buffer.drain(..length).collect();
+                        assert!(size == (64, 48) || !is_picture(&picture), "{size:?}");
+                        pictures.push(picture);
+                    }
+                    Found::Rubbish(0) | Found::Nothing => break,
+                    Found::Rubbish(length) => rubbish += buffer.drain(..length).count(),
+                }
+            }
+        }
+        (pictures, rubbish)
+    }
+
+    #[test]
+    fn pictures_are_told_apart_however_the_bytes_come() {
+        let pictures = [picture(5), picture(6)];
+        let stream = pictures.concat();
+        for step in 1..=stream.len() {
+            assert_eq!(split(&stream, step), (pictures.to_vec(), 0), "in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_no_picture_is_rubbish() {
+        let whole = picture(5);
+        // Cut inside a segment's length, the next 64 KiB may be taken for the segment; what comes after them may not.
+        let lost = 1 + 65_536 / whole.len();
+        for cut in 3..whole.len() - 2 {
+            let stream = [b"hello".as_slice(), &whole[..cut], &whole.repeat(lost + 3)].concat();
+            for step in [7, stream.len()] {
+                let (pictures, rubbish) = split(&stream, step);
+                let good = pictures.iter().rev().take_while(|picture| **picture == whole).count();
+                assert!(good >= 2 && rubbish >= 5, "cut at {cut}, in pieces of {step}: {good} good ones");
+            }
+        }
+    }
+}

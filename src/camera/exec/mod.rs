@@ -1,0 +1,198 @@
+//! A camera that is a program: it writes MJPEG, H.264 in Annex B form or raw I420 to its standard output.
+//!
+//! The program runs while somebody watches and is ended with everything that it started. Starting it again after it ended
+//! does not belong here: the retry loop of the pipeline does.
+
+mod annexb;
+mod jpeg;
+mod libcamera;
+mod process;
+pub mod stream;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Config, Dropped, Error, VideoSource};
+use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use process::{Process, Read};
+use stream::{Stream, Unreadable};
+
+/// Where the kernel lists its video nodes.
+const VIDEO_NODES: &str = "/sys/class/video4linux";
+
+/// The longest part of a command that stands in messages and in the status, in characters.
+const LABEL_LIMIT: usize = 60;
+
+/// Lines of standard error that are logged in a second; what is more is counted.
+const LINES_A_SECOND: u32 = 10;
+
+/// A running program that gives pictures.
+pub struct Program {
+    label: String,
+    process: Process,
+    words: Words,
+    stream: Stream,
+    /// The shape of the last picture; before the first, of the wished one.
+    format: VideoFormat,
+    stale: u64,
+}
+
+impl Program {
+    /// Starts `command`, a line for the shell.
+    ///
+    /// # Errors
+    ///
+    /// As [`Error`] says. What the program does later is told by [`VideoSource::next`].
+    pub fn start(config: &Config, command: &str) -> Result<Self, Error> {
+        let form = match config.format {
+            None | Some(PixelFormat::Mjpeg | PixelFormat::H264 | PixelFormat::I420) => config.format,
+            Some(other) => {
+                return Err(Error::Unsupported {
+                    device: label(command),
+                    wish: format!("format {}", other.name()),
+                    offer: "a program may write MJPEG, H264 or YU12".into(),
+                });
+            }
+        };
+        Self::run(config, label(command), command, form)
+    }
+
+    /// Starts the program for a CSI camera.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn libcamera(config: &Config) -> Result<Self, Error> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let (line, format) = libcamera::line(config, &path, Path::new(VIDEO_NODES))?;
+        Self::run(config, "libcamera".into(), &line, Some(format))
+    }
+
+    fn run(config: &Config, label: String, line: &str, form: Option<PixelFormat>) -> Result<Self, Error> {
+        let process = Process::start(line).map_err(|source| Error::Io {
+            device: label.clone(),
+            call: "start /bin/sh",
+            source,
+        })?;
+        tracing::info!("{label}: started");
+        let (width, height) = (config.width.target(), config.height.target());
+        let pixel = form.unwrap_or(PixelFormat::I420);
+        let format = VideoFormat { pixel, width, height, stride: width, fps: f64::from(config.fps.target()) };
+        let words = Words { label: label.clone(), last: String::new(), second: Instant::now(), told: 0, swallowed: 0 };
+        Ok(Self { label, process, words, stream: Stream::new(form, format), format, stale: 0 })
+    }
+
+    /// The next picture of those that are there: the newest, unless each needs those before it.
+    fn take(&mut self) -> Result<Option<RawFrame>, Error> {
+        let mut newest = None;
+        while let Some(picture) = self.stream.picture().map_err(|wrong| unreadable(&self.label, &wrong))? {
+            let in_order = picture.format.pixel == PixelFormat::H264;
+            if newest.replace(picture).is_some() {
+                self.stale += 1;
+            }
+            if in_order {
+                break;
+            }
+        }
+        Ok(newest.map(|stream::Picture { captured, format, data }| {
+            self.format = format;
+            RawFrame::new(captured, format, data)
+        }))
+    }
+}
+
+impl VideoSource for Program {
+    fn format(&self) -> VideoFormat {
+        self.format
+    }
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn is_pattern(&self) -> bool {
+        false
+    }
+
+    fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(frame) = self.take()? {
+                return Ok(Some(frame));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let words = &mut self.words;
+            let read = self.process.read(self.stream.buffer(), left, |line| words.tell(line));
+            match read.map_err(|source| Error::Io { device: self.label.clone(), call: "read", source })? {
+                Read::Some(_) => self.stream.arrived(Timestamp::now()),
+                Read::Nothing if left.is_zero() => return Ok(None),
+                Read::Nothing => {}
+                Read::End => {
+                    let status = self.process.ended(|line| words.tell(line));
+                    let mut how = process::describe(status);
+                    if !self.words.last.is_empty() {
+                        how = format!("{how}; it said: {}", self.words.last);
+                    }
+                    return Err(Error::Ended { device: self.label.clone(), how });
+                }
+            }
+        }
+    }
+
+    fn request_key(&mut self) {}
+
+    fn dropped(&self) -> Dropped {
+        Dropped { driver: 0, stale: self.stale, damaged: self.stream.damaged() }
+    }
+}
+
+/// What the program says on standard error.
+struct Words {
+    label: String,
+    /// The last line, for the message of its end.
+    last: String,
+    /// When the current second of the log began, and what was logged and left out in it.
+    second: Instant,
+    told: u32,
+    swallowed: u32,
+}
+
+impl Words {
+    fn tell(&mut self, line: &str) {
+        line.clone_into(&mut self.last);
+        if self.second.elapsed() >= Duration::from_secs(1) {
+            if self.swallowed > 0 {
+                tracing::info!("{}: {} more lines", self.label, self.swallowed);
+            }
+            (self.second, self.told, self.swallowed) = (Instant::now(), 0, 0);
+        }
+        if self.told < LINES_A_SECOND {
+            self.told += 1;
+            tracing::info!("{}: {line}", self.label);
+        } else {
+            self.swallowed += 1;
+        }
+    }
+}
+
+fn label(command: &str) -> String {
+    let mut label: String = command.chars().take(LABEL_LIMIT).collect();
+    if label.len() < command.len() {
+        label.push('…');
+    }
+    format!("exec:{label}")
+}
+
+fn unreadable(label: &str, wrong: &Unreadable) -> Error {
+    let (wish, offer) = match wrong {
+        Unreadable::Unknown => (
+            "what it writes".to_owned(),
+            "it is neither MJPEG nor H.264 in Annex B form; for raw I420 set format = \"YU12\" and the exact width and height",
+        ),
+        Unreadable::NotAs(format) => (
+            format!("reading what it writes as {}", format.name()),
+            "it is something else; set format = \"auto\" or what it really is",
+        ),
+    };
+    Error::Unsupported { device: label.into(), wish, offer: offer.into() }
+}

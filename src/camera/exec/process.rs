@@ -1,0 +1,221 @@
+//! The life of a program whose output is read: started in a process group of its own, read without blocking, and ended
+//! with all that it started. What it writes does not belong here.
+
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// Bytes that the pipe holds, if the kernel allows: several compressed pictures, or most of a raw one, so that the program
+/// is not stopped in the middle of each. It is what an ordinary user may ask for.
+const PIPE: usize = 1 << 20;
+
+/// Bytes asked for at a time.
+const PORTION: usize = 1 << 20;
+
+/// How long a program may take to end by itself when it is told to.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// How long the kernel may take to end one that is killed: longer only for one that hangs in a driver, which is left
+/// behind.
+const KILLED: Duration = Duration::from_millis(300);
+
+/// The longest line of standard error that is kept; the rest is left out.
+const LINE_LIMIT: usize = 500;
+
+/// A running program; ended when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    group: Pid,
+    /// Readable once the program has ended.
+    end: OwnedFd,
+    out: ChildStdout,
+    err: Option<ChildStderr>,
+    /// How it ended, once it was waited for; until then nobody else can have its number.
+    status: Option<ExitStatus>,
+    /// The line of standard error that is not complete yet.
+    line: Vec<u8>,
+}
+
+/// What [`Process::read`] saw.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes were appended.
+    Some(usize),
+    /// Nothing came in the time given.
+    Nothing,
+    /// There will be no more.
+    End,
+}
+
+impl Process {
+    /// Starts a line of `/bin/sh`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno.
+    pub fn start(line: &str) -> io::Result<Self> {
+        let mut child = Command::new("/bin/sh")
+            .arg("-c")
+            .arg(line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let group = Pid::from_child(&child);
+        let (Some(out), err) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(io::Error::other("the program has no standard output"));
+        };
+        let started = pidfd_open(group, PidfdFlags::empty()).and_then(|end| {
+            rustix::io::ioctl_fionbio(&out, true)?;
+            err.as_ref().map_or(Ok(()), |err| rustix::io::ioctl_fionbio(err, true))?;
+            Ok(end)
+        });
+        match started {
+            Ok(end) => {
+                // A smaller pipe costs the program some waiting.
+                let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE);
+                Ok(Self { child, group, end, out, err, status: None, line: Vec::new() })
+            }
+            Err(error) => {
+                let _ = kill_process_group(group, Signal::KILL);
+                let _ = child.wait();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Waits for output, `wait` at most, and appends it to `buffer`. Each line of standard error that has become complete
+    /// is given to `told`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno.
+    pub fn read(&mut self, buffer: &mut BytesMut, wait: Duration, told: impl FnMut(&str)) -> io::Result<Read> {
+        let timeout = rustix::event::Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+        let mut ends = vec![PollFd::new(&self.out, PollFlags::IN)];
+        if let Some(err) = &self.err {
+            ends.push(PollFd::new(err, PollFlags::IN));
+        }
+        match poll(&mut ends, Some(&timeout)) {
+            Err(rustix::io::Errno::INTR) => return Ok(Read::Nothing),
+            ready => ready?,
+        };
+        let ready = [0, 1].map(|end| ends.get(end).is_some_and(|end| !end.revents().is_empty()));
+        if ready[1] {
+            self.read_words(told);
+        }
+        if !ready[0] {
+            return Ok(Read::Nothing);
+        }
+        buffer.reserve(PORTION);
+        match rustix::io::read(&self.out, buffer.spare_capacity_mut()) {
+            Ok((read, _)) => {
+                let read = read.len();
+                // SAFETY: the kernel has just initialised so many bytes behind those that the buffer holds.
+                unsafe { buffer.set_len(buffer.len() + read) };
+                Ok(if read == 0 { Read::End } else { Read::Some(read) })
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Read::Nothing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How the program ended, and what it said last; it is given a moment, since its output ends before it does. `None` for
+    /// one that goes on without output.
+    pub fn ended(&mut self, told: impl FnMut(&str)) -> Option<ExitStatus> {
+        if self.wait(GRACE) {
+            self.reap();
+        }
+        self.read_words(told);
+        self.status
+    }
+
+    /// Kills what is left of the group, and lets go of the program, which has ended.
+    fn reap(&mut self) {
+        let _ = kill_process_group(self.group, Signal::KILL);
+        self.status = self.child.wait().ok();
+    }
+
+    fn read_words(&mut self, mut told: impl FnMut(&str)) {
+        let Some(err) = &mut self.err else { return };
+        let mut portion = [0; 4096];
+        loop {
+            match err.read(&mut portion) {
+                Ok(0) => {
+                    self.err = None;
+                    break;
+                }
+                Ok(count) => {
+                    for byte in &portion[..count] {
+                        match byte {
+                            b'\n' => {
+                                tell(&self.line, &mut told);
+                                self.line.clear();
+                            }
+                            // A program that shows its progress writes over its own line.
+                            b'\r' => self.line.clear(),
+                            byte if self.line.len() < LINE_LIMIT => self.line.push(*byte),
+                            _ => {}
+                        }
+                    }
+                    // What is written faster than it is read here waits in the pipe for the next turn.
+                    if count < portion.len() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+        tell(&self.line, &mut told);
+        self.line.clear();
+    }
+
+    /// Whether the program has ended, `limit` at most later.
+    fn wait(&self, limit: Duration) -> bool {
+        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
+        let mut end = [PollFd::new(&self.end, PollFlags::IN)];
+        poll(&mut end, Some(&timeout)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+fn tell(line: &[u8], told: &mut impl FnMut(&str)) {
+    let text = String::from_utf8_lossy(line);
+    // Colours and other commands for a terminal have no place in a log.
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    if !text.trim().is_empty() {
+        told(text.trim());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.status.is_some() {
+            return;
+        }
+        let _ = kill_process_group(self.group, Signal::TERM);
+        self.wait(GRACE);
+        let _ = kill_process_group(self.group, Signal::KILL);
+        if self.wait(KILLED) {
+            self.reap();
+        }
+    }
+}
+
+/// How a program ended, in words.
+pub fn describe(status: Option<ExitStatus>) -> String {
+    match status.map(|status| (status.code(), status.signal())) {
+        Some((Some(127), _)) => "ended with exit status 127 (command not found)".into(),
+        Some((Some(code), _)) => format!("ended with exit status {code}"),
+        Some((_, Some(signal))) => format!("was ended by signal {signal}"),
+        _ => "closed its output".into(),
+    }
+}

@@ -1,0 +1,264 @@
+//! Bytes of a program's output into pictures: which of three forms it is, and where each picture ends. Pure; time is an
+//! argument. Running the program does not belong here.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::annexb::{self, AccessUnits};
+use super::jpeg::{self, Pictures};
+use crate::h264::{self, Shape};
+use crate::media::{PixelFormat, Timestamp, VideoFormat};
+
+/// The most bytes without the end of a picture: an 8K picture in I420 has 50 MB, and a stream without an end must not
+/// take all memory.
+const PICTURE_LIMIT: usize = 64 << 20;
+
+/// The most bytes in a row that are no part of any picture. A program that greets with some lines is forgiven; one that
+/// writes something else altogether is told so.
+const RUBBISH_LIMIT: u64 = 1 << 20;
+
+/// A picture cut out of the stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// When its first byte came.
+    pub captured: Timestamp,
+    /// Its shape.
+    pub format: VideoFormat,
+    /// Its bytes.
+    pub data: Bytes,
+}
+
+/// Why a stream cannot be read any further.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It begins neither as MJPEG nor as H.264.
+    Unknown,
+    /// It is not what the configuration says.
+    NotAs(PixelFormat),
+}
+
+/// A stream that is being read.
+pub struct Stream {
+    form: Option<Form>,
+    /// The shape of raw pictures, and the rate of all.
+    wished: VideoFormat,
+    bytes: BytesMut,
+    /// Bytes that were taken out of `bytes` since the beginning.
+    taken: u64,
+    /// How far the stream had come at which time; the oldest that still matters first.
+    arrivals: VecDeque<(u64, Timestamp)>,
+    /// Bytes in a row that are no part of a picture.
+    rubbish: u64,
+    /// Pieces that were no whole picture.
+    damaged: u64,
+}
+
+/// The three forms that are understood.
+enum Form {
+    Jpeg(Pictures),
+    AnnexB(AccessUnits, Option<Shape>),
+    I420,
+}
+
+impl Form {
+    fn pixel(&self) -> PixelFormat {
+        match self {
+            Self::Jpeg(_) => PixelFormat::Mjpeg,
+            Self::AnnexB(..) => PixelFormat::H264,
+            Self::I420 => PixelFormat::I420,
+        }
+    }
+}
+
+impl Stream {
+    /// A stream of which nothing was read. `form` is what it shall be, where that is known: MJPEG, H.264 or I420 (the one
+    /// that cannot be recognised); `wished` is the shape of raw pictures, and the rate where the stream tells none.
+    pub fn new(form: Option<PixelFormat>, wished: VideoFormat) -> Self {
+        let form = match form {
+            Some(PixelFormat::Mjpeg) => Some(Form::Jpeg(Pictures::default())),
+            Some(PixelFormat::H264) => Some(Form::AnnexB(AccessUnits::default(), None)),
+            Some(PixelFormat::I420) => Some(Form::I420),
+            _ => None,
+        };
+        let arrivals = VecDeque::new();
+        Self { form, wished, bytes: BytesMut::new(), taken: 0, arrivals, rubbish: 0, damaged: 0 }
+    }
+
+    /// Where to append what the program wrote; [`arrived`](Self::arrived) is to be told.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.bytes
+    }
+
+    /// What was appended to the buffer came at `now`.
+    pub fn arrived(&mut self, now: Timestamp) {
+        self.arrivals.push_back((self.taken + self.bytes.len() as u64, now));
+    }
+
+    /// Pieces that were no whole picture.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// The next whole picture; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is none that can be read.
+    pub fn picture(&mut self) -> Result<Option<Picture>, Unreadable> {
+        if self.form.is_none() {
+            match recognise(&self.bytes)? {
+                Some(form) => self.form = Some(form),
+                None => return Ok(None),
+            }
+        }
+        loop {
+            let Some(form) = &mut self.form else { return Ok(None) };
+            let pixel = form.pixel();
+            let step = match form {
+                Form::I420 => {
+                    let length = i420_bytes(&self.wished);
+                    if self.bytes.len() < length { Step::Wait } else { Step::Take(length, self.wished) }
+                }
+                Form::Jpeg(pictures) => match pictures.next(&self.bytes) {
+                    jpeg::Found::Picture { length, size: (width, height) } => {
+                        Step::Take(length, VideoFormat { pixel, width, height, stride: 0, ..self.wished })
+                    }
+                    jpeg::Found::Rubbish(length) => Step::Skip(length),
+                    jpeg::Found::Nothing => Step::Wait,
+                },
+                Form::AnnexB(units, shape) => match units.next(&self.bytes) {
+                    annexb::Found::Unit(length) => {
+                        *shape = h264::nals(&self.bytes[..length]).find_map(Shape::of_sps).or(*shape);
+                        match shape {
+                            Some(Shape { width, height, fps }) => {
+                                let fps = fps.unwrap_or(self.wished.fps);
+                                Step::Take(
+                                    length,
+                                    VideoFormat { pixel, width: *width, height: *height, stride: 0, fps },
+                                )
+                            }
+                            // Nobody can decode it without its parameters.
+                            None => Step::Skip(length),
+                        }
+                    }
+                    annexb::Found::Rubbish(length) => Step::Skip(length),
+                    annexb::Found::Nothing => Step::Wait,
+                },
+            };
+            match step {
+                Step::Take(length, format) => {
+                    self.rubbish = 0;
+                    let captured = self.begun();
+                    let data = self.bytes.split_to(length).freeze();
+                    self.taken += length as u64;
+                    return Ok(Some(Picture { captured, format, data }));
+                }
+                Step::Skip(length) => {
+                    self.bytes.advance(length);
+                    self.taken += length as u64;
+                    self.rubbish += length as u64;
+                    self.damaged += 1;
+                    if self.rubbish > RUBBISH_LIMIT {
+                        return Err(Unreadable::NotAs(pixel));
+                    }
+                }
+                Step::Wait if self.bytes.len() > PICTURE_LIMIT => return Err(Unreadable::NotAs(pixel)),
+                Step::Wait => return Ok(None),
+            }
+        }
+    }
+
+    /// When the first byte of the buffer came.
+    fn begun(&mut self) -> Timestamp {
+        while self.arrivals.len() > 1 && self.arrivals.front().is_some_and(|(end, _)| *end <= self.taken) {
+            self.arrivals.pop_front();
+        }
+        self.arrivals.front().map_or_else(Timestamp::default, |(_, at)| *at)
+    }
+}
+
+enum Step {
+    /// So many bytes are a picture of this shape.
+    Take(usize, VideoFormat),
+    /// So many bytes are of no use.
+    Skip(usize),
+    /// More bytes are needed.
+    Wait,
+}
+
+/// Which form a stream has that begins so; `None` while that cannot be told.
+fn recognise(data: &[u8]) -> Result<Option<Form>, Unreadable> {
+    let begins = |with: &[u8]| data.starts_with(with) || with.starts_with(data);
+    Ok(match data {
+        [0xff, 0xd8, 0xff, ..] => Some(Form::Jpeg(Pictures::default())),
+        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Some(Form::AnnexB(AccessUnits::default(), None)),
+        _ if begins(&[0xff, 0xd8, 0xff]) || begins(&[0, 0, 1]) || begins(&[0, 0, 0, 1]) => None,
+        _ => return Err(Unreadable::Unknown),
+    })
+}
+
+fn i420_bytes(format: &VideoFormat) -> usize {
+    let (width, height) = (format.width as usize, format.height as usize);
+    width * height + 2 * (width.div_ceil(2) * height.div_ceil(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn wished(width: u32, height: u32) -> VideoFormat {
+        VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 }
+    }
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn raw_pictures_are_counted_off_and_timed_by_their_first_byte() {
+        let mut stream = Stream::new(Some(PixelFormat::I420), wished(4, 2));
+        let raw: Vec<u8> = (0..36).collect();
+        let mut seen = Vec::new();
+        for (number, piece) in raw.chunks(5).enumerate() {
+            stream.buffer().extend_from_slice(piece);
+            stream.arrived(at(number as u64 * 10));
+            while let Some(picture) = stream.picture().expect("should read") {
+                seen.push((picture.captured, picture.data.to_vec()));
+            }
+        }
+        // Bytes 0, 12 and 24 came in pieces 0, 2 and 4.
+        let expected: Vec<_> = [0, 20, 40].map(at).into_iter().zip(raw.chunks(12).map(<[u8]>::to_vec)).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_stream_is_recognised_by_its_first_bytes() {
+        let form = |data: &[u8]| recognise(data).map(|form| form.map(|form| form.pixel()));
+        assert_eq!(form(&[0xff, 0xd8, 0xff]), Ok(Some(PixelFormat::Mjpeg)));
+        assert_eq!(form(&[0, 0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
+        assert_eq!(form(&[0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
+        for early in [&[][..], &[0], &[0, 0], &[0, 0, 0], &[0xff], &[0xff, 0xd8]] {
+            assert_eq!(form(early), Ok(None), "{early:?}");
+        }
+        for wrong in [&b"hello"[..], &[0, 1], &[0, 0, 0, 0], &[0xff, 0xff]] {
+            assert_eq!(form(wrong), Err(Unreadable::Unknown), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_stays_rubbish_is_given_up() {
+        for form in [PixelFormat::Mjpeg, PixelFormat::H264] {
+            let mut stream = Stream::new(Some(form), wished(4, 2));
+            let rubbish: Vec<u8> = (0..1 << 20).map(|byte| (byte % 251) as u8 | 2).collect();
+            let told = (0..=PICTURE_LIMIT >> 20).find_map(|_| {
+                stream.buffer().extend_from_slice(&rubbish);
+                stream.arrived(at(0));
+                stream.picture().err()
+            });
+            assert_eq!(told, Some(Unreadable::NotAs(form)));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Cameras that are programs: each form that ffmpeg writes is seen by a viewer, and whatever a program does wrong is told
+//! and survived.
+
+mod common;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use common::{LIMIT, Options, Porthole, Viewer, client::Picture};
+
+/// Left half blue, right half red, at the pace of a camera.
+const FFMPEG: &str = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i \
+    \"color=c=red:s=320x180:r=15[red];color=c=blue:s=160x180:r=15[blue];[red][blue]overlay\" ";
+
+/// Pure blue and red in BT.601 with limited range, as Y, Cb, Cr.
+const BLUE: [i32; 3] = [41, 240, 110];
+const RED: [i32; 3] = [81, 90, 240];
+
+/// How far a half may be from its colour after two encodings.
+const TOLERANCE: i32 = 12;
+
+/// A configuration with one program as the camera.
+fn camera(command: &str, more: &str) -> String {
+    format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[audio]\ndevice = \"off\"\n[[camera]]\ndevice = '''exec:{command}'''\n\
+         width = 320\nheight = 180\nfps = 15\n{more}\n"
+    )
+}
+
+/// The mean colour between two columns.
+fn colour(picture: &Picture, from: usize, to: usize) -> [i32; 3] {
+    let mean = |plane: &[u8], width: usize, from: usize, to: usize| {
+        let points: Vec<i32> = plane.chunks(width).flat_map(|line| &line[from..to]).copied().map(i32::from).collect();
+        points.iter().sum::<i32>() / points.len() as i32
+    };
+    let width = picture.width;
+    [
+        mean(&picture.y, width, from, to),
+        mean(&picture.u, width / 2, from / 2, to / 2),
+        mean(&picture.v, width / 2, from / 2, to / 2),
+    ]
+}
+
+fn is_blue_and_red(picture: &Picture) -> bool {
+    let near = |have: [i32; 3], want: [i32; 3]| have.iter().zip(want).all(|(a, b)| (a - b).abs() <= TOLERANCE);
+    (picture.width, picture.height) == (320, 180)
+        && near(colour(picture, 16, 144), BLUE)
+        && near(colour(picture, 176, 304), RED)
+}
+
+/// Waits for a picture of what ffmpeg shows.
+async fn until_seen(viewer: &mut Viewer) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    let mut last = None;
+    while Instant::now() < deadline {
+        let Some(picture) = viewer.frame(LIMIT).await?.picture else { continue };
+        if is_blue_and_red(&picture) {
+            return Ok(());
+        }
+        last = Some((picture.width, picture.height, colour(&picture, 16, 144), colour(&picture, 176, 304)));
+    }
+    anyhow::bail!("blue and red were not seen within {LIMIT:?}; the last picture was {last:?}")
+}
+
+/// Whether a process runs that has `word` among its arguments.
+fn runs(word: &str) -> Result<bool> {
+    for entry in std::fs::read_dir("/proc")? {
+        // A process may end while it is looked at.
+        let Ok(line) = std::fs::read(entry?.path().join("cmdline")) else { continue };
+        if line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn until_runs(word: &str, expected: bool) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while runs(word)? != expected {
+        ensure!(Instant::now() < deadline, "{word} should {}run", if expected { "" } else { "no longer " });
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+async fn is_seen(output: &str, more: &str, form: &str) -> Result<()> {
+    let porthole = Porthole::start(&camera(&format!("{FFMPEG}{output} -"), more))?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    until_seen(&mut viewer).await?;
+    let status = porthole.status().await?;
+    ensure!(status["cameras"][0]["format"] == form, "{status:#}");
+    viewer.leave().await?;
+    porthole.until_status("idle", |status| status["cameras"][0]["state"] == "idle").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn ffmpegs_mjpeg_is_seen() -> Result<()> {
+    is_seen("-c:v mjpeg -q:v 3 -f mjpeg", "", "MJPEG").await
+}
+
+#[tokio::test]
+async fn ffmpegs_raw_pictures_are_seen() -> Result<()> {
+    is_seen("-pix_fmt yuv420p -f rawvideo", "format = \"YU12\"", "YU12").await
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_is_started_again_in_the_same_session() -> Result<()> {
+    let pid = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("exec-{}.pid", std::process::id()));
+    let command = format!("echo $$ > {}; {FFMPEG}-c:v mjpeg -f mjpeg -", pid.display());
+    let porthole = Porthole::start(&camera(&command, ""))?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    until_seen(&mut viewer).await?;
+    let first = std::fs::read_to_string(&pid)?;
+    common::signal(first.trim().parse()?, "KILL")?;
+    let status = porthole.until_status("a fault", |status| status["cameras"][0]["state"] == "fault").await?;
+    let fault = status["cameras"][0]["fault"].as_str().context("no fault")?;
+    ensure!(fault.contains("was ended by signal 9"), "{fault}");
+    porthole.until_status("live", |status| status["cameras"][0]["state"] == "live").await?;
+    until_seen(&mut viewer).await?;
+    ensure!(std::fs::read_to_string(&pid)? != first, "it should be another process");
+    viewer.leave().await
+}
+
+#[tokio::test]
+async fn a_program_ends_with_all_that_it_started_when_nobody_watches() -> Result<()> {
+    // A number that no other process has: the name of those that were started.
+    let number = format!("{}.77", 100_000 + std::process::id());
+    let command = format!("sleep {number} & {}-c:v mjpeg -f mjpeg -", FFMPEG.trim_start_matches("exec "));
+    let porthole = Porthole::start(&camera(&command, ""))?;
+    ensure!(!runs(&number)?, "nothing should run before anybody watches");
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    until_seen(&mut viewer).await?;
+    until_runs(&number, true).await?;
+    viewer.leave().await?;
+    until_runs(&number, false).await
+}
+
+#[tokio::test]
+async fn what_a_program_does_wrong_is_told() -> Result<()> {
+    for (command, more, told) in [
+        ("echo hello; sleep 1000", "", "it is neither MJPEG nor H.264 in Annex B form"),
+        ("yes", "format = \"MJPEG\"", "reading what it writes as MJPEG is not supported"),
+        ("no-such-program-here", "", "ended with exit status 127 (command not found)"),
+        ("echo out of luck >&2; exit 3", "", "ended with exit status 3; it said: out of luck; run the line in a shell"),
+        ("sleep 1000", "", "no picture for 5 s"),
+        ("true", "format = \"NV12\"", "a program may write MJPEG, H264 or YU12"),
+    ] {
+        let porthole = Porthole::start(&camera(command, &format!("{more}\nkeep_open = true")))?;
+        let status = porthole.until_status("a fault", |status| !status["cameras"][0]["fault"].is_null()).await?;
+        let fault = status["cameras"][0]["fault"].as_str().context("no fault")?;
+        ensure!(fault.contains(told), "{command}: {fault}");
+        porthole.signal("TERM")?;
+        let (code, ..) = porthole.wait()?;
+        ensure!(code == Some(0), "{command}: {code:?}");
+    }
+    Ok(())
+}
