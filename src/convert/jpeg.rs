@@ -8,7 +8,7 @@ use std::fmt;
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Subsamp, YuvImage};
 
 use super::layout::Layout;
-use super::{Error, Tight, average};
+use super::{Error, Memory, Planes, average};
 
 /// Start of image.
 const SOI: &[u8] = &[0xff, 0xd8];
@@ -43,7 +43,7 @@ impl fmt::Debug for Jpeg {
 }
 
 impl Jpeg {
-    pub fn decode(&mut self, data: &[u8], layout: &Layout, tight: &mut Tight) -> Result<(), Error> {
+    pub fn decode<'m>(&mut self, data: &[u8], layout: &Layout, memory: &'m mut Memory) -> Result<Planes<'m>, Error> {
         if !is_whole_jpeg(data) {
             return Err(Error::Jpeg("it has no beginning or no end".into()));
         }
@@ -75,20 +75,20 @@ impl Jpeg {
         self.decoder = Some(decoder);
 
         let (width, height) = layout.even();
-        let (y, u, v) = tight.resize(width, height);
+        let (y, u, v) = memory.resize(width, height);
         for (line, target) in self.decoded.chunks_exact(planes.y_width()).zip(y.chunks_exact_mut(width)) {
             limit(&line[..width], target, LUMA);
         }
         if gray {
             u.fill(128);
             v.fill(128);
-            return Ok(());
+            return Ok(memory.planes(width, height));
         }
         let (cb, cr) = self.decoded[luma..].split_at(chroma);
         for (from, to) in [(cb, u), (cr, v)] {
             subsample(from, planes.uv_width(), header.subsamp, to, width / 2, &mut self.line);
         }
-        Ok(())
+        Ok(memory.planes(width, height))
     }
 }
 

