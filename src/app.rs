@@ -4,18 +4,20 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
+use crate::broadcast::Demand;
 use crate::config::Config;
 use crate::control::Control;
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
 use crate::status::{self, State, Status};
-use crate::{audio, camera, http, microphone, video};
+use crate::{audio, camera, hotplug, http, microphone, video};
 
 /// The running program.
 pub struct App {
     address: SocketAddr,
     server: http::Server,
     service: Service,
+    hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
     microphone: Option<microphone::Guard>,
 }
@@ -52,10 +54,13 @@ impl App {
             feeds.push(Feed { name, index, video: frames, audio: sound.clone() });
             cameras.push(guard);
         }
+        let sources: Vec<Demand> = feeds.iter().map(|feed| feed.video.demand().clone()).collect();
+        let microphones: Vec<Demand> = sound.iter().map(|sound| sound.demand().clone()).collect();
+        let hotplug = hotplug::start(move || sources.iter().chain(&microphones).for_each(Demand::nudge));
         let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control);
         let context = http::Context::new(service.clone(), feeds, board, metrics);
         let server = http::Server::start(listener, context);
-        Ok(Self { address, server, service, cameras, microphone })
+        Ok(Self { address, server, service, hotplug, cameras, microphone })
     }
 
     /// Where the page is served.
@@ -65,13 +70,13 @@ impl App {
 
     /// Stops accepting, says goodbye to the viewers, and joins the media threads.
     pub async fn stop(self) {
-        let Self { server, service, cameras, microphone, .. } = self;
+        let Self { server, service, hotplug, cameras, microphone, .. } = self;
         let (served, ()) = tokio::join!(server.stop(), service.stop());
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
         }
         // The threads look up five times a second; joining them blocks.
-        let joined = tokio::task::spawn_blocking(move || drop((cameras, microphone))).await;
+        let joined = tokio::task::spawn_blocking(move || drop((hotplug, cameras, microphone))).await;
         if let Err(error) = joined {
             tracing::error!("stop the media threads: {error}");
         }

@@ -113,6 +113,10 @@ struct DemandState {
     interested: usize,
     /// Counts registrations, so that a retry loop sees that somebody new came.
     arrivals: u64,
+    /// Counts the nudges.
+    nudges: u64,
+    /// The nudges that came before the producer's last attempt began, which has made use of them.
+    heeded: u64,
     stopped: bool,
 }
 
@@ -138,26 +142,37 @@ impl Demand {
         self.0.changed.notify_all();
     }
 
-    /// Blocks until somebody is interested (`true`) or the producer shall end (`false`).
+    /// Tells the producer that a device was plugged in: a pause ends at once, and so does the next one where the producer
+    /// is not pausing yet, because the attempt that it makes now may have come too early.
+    pub fn nudge(&self) {
+        self.lock().nudges += 1;
+        self.0.changed.notify_all();
+    }
+
+    /// Blocks until somebody is interested (`true`) or the producer shall end (`false`). An attempt follows, which makes
+    /// use of all nudges until now.
     pub fn wait(&self) -> bool {
         let mut state = self.lock();
         while state.interested == 0 && !state.stopped {
             state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.heeded = state.nudges;
         !state.stopped
     }
 
-    /// Blocks for `pause`, or until somebody new is interested or the producer shall end.
-    pub fn pause(&self, pause: Duration) {
+    /// Blocks for `pause`, or until somebody new is interested or the producer shall end; or for no longer than to a nudge
+    /// since the last [`wait`](Self::wait), which is `true`.
+    pub fn pause(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
         let mut state = self.lock();
         let arrivals = state.arrivals;
-        while state.arrivals == arrivals && !state.stopped {
+        while state.nudges == state.heeded && state.arrivals == arrivals && !state.stopped {
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
-                return;
+                return false;
             };
             state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.nudges != state.heeded
     }
 
     fn lock(&self) -> MutexGuard<'_, DemandState> {
@@ -239,6 +254,27 @@ mod tests {
         demand.stop();
         producer.join().expect("producer should not panic");
         assert!(!demand.wait());
+    }
+
+    #[test]
+    fn a_nudge_ends_the_pause_that_it_comes_before_or_in() {
+        let (demand, hour) = (Demand::default(), Duration::from_secs(3600));
+        let _interest = demand.register();
+        demand.nudge();
+        assert!(demand.wait());
+        assert!(!demand.pause(Duration::from_millis(1)), "the attempt after a nudge has made use of it");
+
+        // Between the attempt's beginning and the pause.
+        demand.nudge();
+        assert!(demand.pause(hour));
+
+        assert!(demand.wait());
+        let producer = std::thread::spawn({
+            let demand = demand.clone();
+            move || demand.pause(hour)
+        });
+        demand.nudge();
+        assert!(producer.join().expect("producer should not panic"));
     }
 
     #[test]

@@ -26,7 +26,7 @@
 //!
 //! - [`media`], [`status`], [`metrics`], `command`: plain values.
 //! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
-//! - `v4l2`, [`sysfs`], [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
+//! - `v4l2`, [`sysfs`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
 //! - [`video`], [`microphone`]: the pipelines, which own the media threads.
 //! - [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
 //! - [`config`], [`app`], [`cli`], [`log`]: the program around it.
@@ -52,6 +52,7 @@ pub mod convert;
 pub mod encoder;
 mod grid;
 pub mod h264;
+mod hotplug;
 pub mod http;
 mod latest;
 pub mod log;

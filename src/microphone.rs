@@ -83,7 +83,9 @@ fn run(device: &str, config: &audio::Config, sound: &Broadcast<AudioPacket>, met
                     audio.state = State::Fault;
                     audio.fault = Some(format!("{error:#}"));
                 });
-                sound.demand().pause(pause);
+                if sound.demand().pause(pause) {
+                    retry.begin_anew();
+                }
             }
         }
     }

@@ -35,6 +35,12 @@ impl Retry {
         (pause, log)
     }
 
+    /// Something was plugged in, which may be the device: the pauses begin anew, because it may need some tries until its
+    /// permissions are set. The log stays as quiet as it was.
+    pub fn begin_anew(&mut self) {
+        self.pause = FIRST;
+    }
+
     /// The device works; `true` when it did not before.
     pub fn recovered(&mut self) -> bool {
         let was_failing = self.logged.is_some();
@@ -58,5 +64,18 @@ mod tests {
         assert!(retry.recovered());
         assert!(!retry.recovered());
         assert_eq!(retry.failed(start), (FIRST, true));
+    }
+
+    #[test]
+    fn after_something_was_plugged_in_the_pauses_are_short_again_and_the_log_as_quiet() {
+        let mut retry = Retry::default();
+        let start = Instant::now();
+        for _ in 0..7 {
+            retry.failed(start);
+        }
+        retry.begin_anew();
+        assert_eq!(retry.failed(start), (FIRST, false));
+        assert_eq!(retry.failed(start), (FIRST * 2, false));
+        assert!(retry.recovered(), "it was failing all the time");
     }
 }

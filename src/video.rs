@@ -123,7 +123,9 @@ fn capture(part: &Part, demand: &Demand, config: &camera::Config) {
             Err(error) => {
                 let (pause, log) = retry.failed(Instant::now());
                 part.fault(&error, log);
-                demand.pause(pause);
+                if demand.pause(pause) {
+                    retry.begin_anew();
+                }
             }
         }
         part.raw.clear();

@@ -13,7 +13,7 @@ fn layer(module: &str) -> Option<u8> {
         "latest" | "broadcast" | "convert" | "h264" | "retry" | "thread" | "grid" | "memory" => 1,
         // Devices; `v4l2` and `sysfs` are the kernel interfaces below several of them.
         "v4l2" | "sysfs" => 2,
-        "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,
+        "hotplug" | "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,
         // Pipelines.
         "video" | "microphone" | "speaker" | "recorder" | "snapshot" => 4,
         // Network.

@@ -1,0 +1,263 @@
+//! Hot-plug: tells when a device was plugged in that may be a camera or a microphone, by the kernel's own messages
+//! (netlink, `NETLINK_KOBJECT_UEVENT`) and those of udev, which sends each again when it has set the node's permissions.
+//!
+//! Which device it is does not belong here: who waits for one looks for itself, as it does without any message where
+//! the machine lets nobody hear them.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recvfrom, socket_with};
+
+use crate::thread::MediaThread;
+
+/// Multicast group of the messages that the kernel sends.
+const KERNEL: u32 = 1;
+
+/// Multicast group of the messages that udev sends when its rules are done (`libudev-monitor` of systemd).
+const UDEV: u32 = 2;
+
+/// How long messages are gathered for one wake: a camera comes with some ten of them, and nobody feels this delay.
+const BURST: Duration = Duration::from_millis(50);
+
+/// The longest message: the kernel's own limit is 2 KiB (`UEVENT_BUFFER_SIZE`), and udev adds properties of its own.
+const MESSAGE_LIMIT: usize = 16 * 1024;
+
+/// The most messages that are read without a break: more than a hub full of devices sends, and an end for a flood.
+const DRAIN_LIMIT: usize = 1024;
+
+/// Ends the listening when dropped.
+#[derive(Debug)]
+pub struct Guard {
+    /// The thread ends when the other end of its pipe is closed, and is joined then.
+    _stop: PipeWriter,
+    _thread: MediaThread,
+}
+
+/// Calls `wake` soon after each device, or burst of devices, that was plugged in. Where the machine does not let this
+/// program hear of it (some containers), there is one line in the log, nothing to guard, and `wake` is never called.
+pub fn start(wake: impl Fn() + Send + 'static) -> Option<Guard> {
+    open(KERNEL | UDEV)
+        .context("open the kernel's hot-plug messages")
+        .and_then(|messages| listen_on(messages, wake).context("listen to the kernel's hot-plug messages"))
+        .inspect_err(|error| {
+            tracing::warn!(
+                "{error:#}; a camera or microphone that is plugged in is found by looking every few seconds"
+            );
+        })
+        .ok()
+}
+
+fn open(groups: u32) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
+    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
+}
+
+fn listen_on(messages: OwnedFd, wake: impl Fn() + Send + 'static) -> io::Result<Guard> {
+    let (stop, _stop) = io::pipe()?;
+    let _thread = MediaThread::spawn("hotplug".into(), move || {
+        if let Err(error) = listen(&messages, &stop, wake) {
+            tracing::warn!("read the kernel's hot-plug messages: {error}; from now on devices are looked for instead");
+        }
+    })?;
+    Ok(Guard { _stop, _thread })
+}
+
+/// Gathers messages into wakes, until the other end of `stop` is closed.
+fn listen(messages: &OwnedFd, stop: &PipeReader, wake: impl Fn()) -> io::Result<()> {
+    while !is_closed(stop, Some(messages), None)? {
+        let mut plugged = false;
+        for _ in 0..DRAIN_LIMIT {
+            match receive(messages)? {
+                Some(matters) => plugged |= matters,
+                None => break,
+            }
+        }
+        if plugged {
+            if is_closed(stop, None, Some(BURST))? {
+                break;
+            }
+            // What has come meanwhile is part of the burst.
+            for _ in 0..DRAIN_LIMIT {
+                if receive(messages)?.is_none() {
+                    break;
+                }
+            }
+            wake();
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the end (`true`), or for a message or the time limit.
+fn is_closed(stop: &PipeReader, messages: Option<&OwnedFd>, limit: Option<Duration>) -> io::Result<bool> {
+    let limit = limit.map(|limit| Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() });
+    let mut waits = vec![PollFd::new(stop, PollFlags::IN)];
+    waits.extend(messages.map(|messages| PollFd::new(messages, PollFlags::IN)));
+    match poll(&mut waits, limit.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(waits.first().is_some_and(|stop| !stop.revents().is_empty())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads one message: whether it matters; `None` when there is none.
+fn receive(socket: impl AsFd) -> io::Result<Option<bool>> {
+    let mut message = [0; MESSAGE_LIMIT];
+    match recvfrom(socket, &mut message, RecvFlags::empty()) {
+        Ok((_, length, from)) => {
+            let group = from.and_then(|from| SocketAddrNetlink::try_from(from).ok()).map(|from| from.groups());
+            // Only the kernel and root can send to a group, which a message to this socket alone has not gone through.
+            Ok(Some(group != Some(0) && message.get(..length).is_some_and(matters)))
+        }
+        // The kernel had more messages than the socket has room for: one that matters may be among those lost.
+        Err(rustix::io::Errno::NOBUFS) => Ok(Some(true)),
+        Err(rustix::io::Errno::INTR) => Ok(Some(false)),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a message tells that something came, or came to be usable, that may be a camera or a microphone.
+fn matters(message: &[u8]) -> bool {
+    let Some(properties) = properties(message) else { return false };
+    let (mut came, mut ours) = (false, false);
+    for property in properties.split(|byte| *byte == 0) {
+        match property {
+            b"ACTION=add" | b"ACTION=bind" | b"ACTION=change" | b"ACTION=move" | b"ACTION=online" => came = true,
+            b"SUBSYSTEM=video4linux" | b"SUBSYSTEM=media" | b"SUBSYSTEM=sound" | b"SUBSYSTEM=usb" => ours = true,
+            _ => {}
+        }
+    }
+    came && ours
+}
+
+/// The part of a message that holds `NAME=value` lines, each ended by NUL.
+fn properties(message: &[u8]) -> Option<&[u8]> {
+    match message.strip_prefix(b"libudev\0") {
+        // udev's header (`struct udev_monitor_netlink_header`): after the prefix a magic number in network order, then in
+        // the machine's order the header's size, and where the properties begin and how long they are.
+        Some(header) => {
+            let number = |at: usize| Some(u32::from_ne_bytes(header.get(at..at + 4)?.try_into().ok()?));
+            if number(0)? != 0xfeed_cafe_u32.to_be() {
+                return None;
+            }
+            let begin = usize::try_from(number(8)?).ok()?;
+            let length = usize::try_from(number(12)?).ok()?;
+            message.get(begin..begin.checked_add(length)?)
+        }
+        // The kernel's first line is `action@path`.
+        None => {
+            let first = message.iter().position(|byte| *byte == 0)?;
+            message.get(..first)?.contains(&b'@').then(|| message.get(first + 1..))?
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+
+    use rustix::net::{SendFlags, getsockname, sendto};
+
+    use super::*;
+
+    /// What the kernel sends when `vivid` makes its node.
+    const NODE: &[u8] = b"add@/devices/platform/vivid.0/video4linux/video0\0ACTION=add\0\
+        DEVPATH=/devices/platform/vivid.0/video4linux/video0\0SUBSYSTEM=video4linux\0MAJOR=81\0MINOR=0\0DEVNAME=video0\0\
+        SEQNUM=1044\0";
+
+    /// What udev sends when it is done with that.
+    fn udevs(properties: &[u8]) -> Vec<u8> {
+        let mut message = b"libudev\0".to_vec();
+        message.extend(0xfeed_cafe_u32.to_be_bytes());
+        for number in [40, 40, properties.len() as u32, 0x1234, 0, 0, 0] {
+            message.extend(number.to_ne_bytes());
+        }
+        message.truncate(40);
+        message.extend(properties);
+        message
+    }
+
+    fn after_first_line(message: &[u8]) -> &[u8] {
+        &message[message.iter().position(|byte| *byte == 0).expect("should have lines") + 1..]
+    }
+
+    #[test]
+    fn a_node_that_came_matters_to_the_kernel_and_to_udev() {
+        assert!(matters(NODE));
+        assert!(matters(&udevs(after_first_line(NODE))));
+        assert!(matters(b"bind@/devices/pci/usb1/1-2\0ACTION=bind\0SUBSYSTEM=usb\0DEVTYPE=usb_device\0"));
+        assert!(matters(b"change@/devices/x/sound/card1\0ACTION=change\0SUBSYSTEM=sound\0"));
+    }
+
+    #[test]
+    fn what_goes_and_what_is_something_else_does_not_matter() {
+        assert!(!matters(b"remove@/devices/x/video0\0ACTION=remove\0SUBSYSTEM=video4linux\0"));
+        assert!(!matters(b"add@/devices/x/sda\0ACTION=add\0SUBSYSTEM=block\0"));
+        assert!(!matters(b"add@/devices/x\0ACTION=add\0SUBSYSTEM=video4linux-not\0"));
+    }
+
+    #[test]
+    fn a_broken_message_does_no_harm() {
+        let whole = udevs(after_first_line(NODE));
+        for length in 0..whole.len() {
+            matters(&whole[..length]);
+            matters(&NODE[..length.min(NODE.len())]);
+        }
+        let mut far = whole.clone();
+        far[16..24].fill(0xff);
+        assert!(!matters(&far));
+        let mut magic = whole;
+        magic[8] = 0;
+        assert!(!matters(&magic));
+        assert!(!matters(b"no first line"));
+        assert!(!matters(b"no place\0ACTION=add\0SUBSYSTEM=usb\0"));
+    }
+
+    #[test]
+    fn a_burst_is_one_wake_and_what_comes_after_it_another() {
+        let (kernel, ours) = UnixDatagram::pair().expect("should make a pair");
+        ours.set_nonblocking(true).expect("should not block");
+        // All of them are there before anybody reads.
+        for _ in 0..5 {
+            kernel.send(NODE).expect("should send");
+        }
+        let (woken, wakes) = sync_channel(8);
+        let guard = listen_on(ours.into(), move || woken.send(()).expect("should be told")).expect("should start");
+        let wake = || wakes.recv_timeout(Duration::from_secs(30));
+        assert_eq!(wake(), Ok(()));
+        kernel.send(b"remove@/x\0ACTION=remove\0SUBSYSTEM=sound\0").expect("should send");
+        kernel.send(NODE).expect("should send");
+        assert_eq!(wake(), Ok(()));
+        drop(guard);
+        assert_eq!(wake(), Err(RecvTimeoutError::Disconnected), "five messages were one wake, and the end is the end");
+    }
+
+    #[test]
+    fn root_is_heard_and_nobody_else() {
+        let socket = open(UDEV).expect("should open the messages");
+        // In no group: nothing comes but what is sent to it alone.
+        let other = open(0).expect("should open the messages");
+        let address = getsockname(&other).expect("should have an address");
+        let address = SocketAddrNetlink::try_from(address).expect("should be a netlink address");
+        let sender = open(0).expect("should open the messages");
+        match sendto(&sender, NODE, SendFlags::empty(), &SocketAddrNetlink::new(0, UDEV)) {
+            Ok(_) => {
+                let (woken, wakes) = sync_channel(8);
+                let guard = listen_on(socket, move || woken.send(()).expect("should be told")).expect("should start");
+                assert_eq!(wakes.recv_timeout(Duration::from_secs(30)), Ok(()));
+                drop(guard);
+                sendto(&sender, NODE, SendFlags::empty(), &address).expect("should send");
+                assert_eq!(receive(&other).expect("should read"), Some(false), "it came to this socket alone");
+            }
+            Err(error) => assert_eq!(error, rustix::io::Errno::PERM, "who is not root cannot send"),
+        }
+    }
+}
