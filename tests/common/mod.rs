@@ -5,7 +5,9 @@
 
 #[path = "../viewer/client/mod.rs"]
 pub mod client;
+pub mod fake;
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +19,10 @@ pub use client::{Event, Options, Viewer, request};
 
 /// Longer than anything that works takes, on a machine that is busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Between two looks whether a condition holds: soon enough for any test, and rare enough that looking does not keep the
+/// program from getting there.
+pub const LOOK: Duration = Duration::from_millis(10);
 
 /// A small test picture and a tone: what most tests need.
 pub const SMALL: &str = r#"
@@ -43,7 +49,13 @@ pub struct Porthole {
 impl Porthole {
     /// Starts the program with a configuration and waits until it says where the page is.
     pub fn start(config: &str) -> Result<Self> {
-        let mut child = command(config)?.spawn().context("start porthole")?;
+        Self::start_with(config, &[])
+    }
+
+    /// As [`Self::start`], with variables added to the environment.
+    pub fn start_with(config: &str, environment: &[(&str, OsString)]) -> Result<Self> {
+        let mut command = command(config)?;
+        let mut child = command.envs(environment.iter().cloned()).spawn().context("start porthole")?;
         let mut stderr = child.stderr.take().context("no stderr")?;
         let log = std::thread::spawn(move || {
             let mut text = String::new();
@@ -111,6 +123,7 @@ impl Porthole {
             if Instant::now() > deadline {
                 bail!("{what} did not come true within {LIMIT:?}: {status:#}");
             }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -125,6 +138,7 @@ impl Porthole {
             if Instant::now() > deadline {
                 bail!("{name} stayed at {value} for {LIMIT:?}");
             }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -157,6 +171,14 @@ impl Porthole {
     /// Open file descriptors.
     pub fn descriptors(&self) -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
+    /// Open file descriptors that are no sockets: requests come and go, and with them sockets.
+    pub fn files(&self) -> Result<usize> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?;
+        // One that is closed meanwhile leads nowhere.
+        let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        Ok(targets.filter(|target| !target.to_string_lossy().starts_with("socket:")).count())
     }
 
     /// Threads.
@@ -199,11 +221,16 @@ fn command(config: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// The tests' viewer as a process of its own.
-pub fn viewer_process(base: &str, arguments: &[&str]) -> Result<Child> {
+/// Where cargo puts an example that it built for this test or benchmark.
+pub fn example(file: &str) -> Result<PathBuf> {
     let deps = std::env::current_exe()?;
     let target = deps.parent().and_then(|deps| deps.parent()).context("no target directory")?;
-    let program = target.join("examples/viewer");
+    Ok(target.join("examples").join(file))
+}
+
+/// The tests' viewer as a process of its own.
+pub fn viewer_process(base: &str, arguments: &[&str]) -> Result<Child> {
+    let program = example("viewer")?;
     let child = Command::new(&program).arg(base).args(arguments).stdout(Stdio::piped()).spawn();
     child.with_context(|| format!("start {}; build it with cargo build --example viewer", program.display()))
 }

@@ -241,11 +241,13 @@ impl Camera {
         let queue = self.queue.as_mut().ok_or(libc::EINVAL)?;
         queue.sequence += 1;
         let Some(index) = queue.queued.pop_front() else { return Ok(()) };
-        let mischief = self.script.frame(count(&self.path, "frame"));
+        let number = count(&self.path, "frame");
+        let mischief = self.script.frame(number);
         queue.sequence += u64::from(mischief.skip);
         let stamp = monotonic().min(queue.started + period * queue.sequence as u32);
         let mut planes = if queue.files.is_empty() {
-            let code = Code::new(queue.sequence as u32, Timestamp::from_monotonic(stamp), 0);
+            // Its number is none of the driver's: it goes on over all streams.
+            let code = Code::new(number as u32, Timestamp::from_monotonic(stamp), 0);
             let picture = paint(current.width as usize, current.height as usize, &code);
             pack(&current.fourcc, &picture, current.stride as usize).ok_or(libc::EINVAL)?
         } else {

@@ -1,0 +1,326 @@
+//! Drivers that answer strangely, wrongly or not at all: the program neither falls nor hangs, tells what is wrong, shows
+//! no picture that is not one, loses nothing and recovers. The driver is a library that is preloaded into the program
+//! (tests/fake); the table of what it does is in hostile/cases.rs.
+
+#[path = "hostile/cases.rs"]
+mod cases;
+mod common;
+// Its constants say what the fake camera shows.
+#[allow(dead_code)]
+#[path = "fake/picture.rs"]
+mod picture;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cases::{CASES, Case, Expect};
+use common::client::{Frame, Picture};
+use common::fake::{DEVICE, Fake};
+use common::{LIMIT, LOOK, Options, Porthole, Viewer};
+use tokio::sync::Semaphore;
+
+/// Programs at once: most of a case is waiting.
+const AT_ONCE: usize = 4;
+
+/// Pictures that a viewer looks at after the first one: longer than any mischief of the table lasts.
+const PICTURES: usize = 40;
+
+/// The most by which a colour differs after two conversions and the encoding.
+const TOLERANCE: f64 = 10.0;
+
+fn config() -> String {
+    format!(
+        r#"
+[http]
+listen = "127.0.0.1:0"
+[[camera]]
+device = "{DEVICE}"
+width = 320
+height = 240
+fps = 30
+bitrate = 1000000
+[audio]
+device = "off"
+"#
+    )
+}
+
+fn start(fake: &Fake) -> Result<Porthole> {
+    Porthole::start_with(&config(), &fake.environment()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_driver_of_the_table_is_survived() -> Result<()> {
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = tokio::task::JoinSet::new();
+    // One of them alone: PORTHOLE_CASE="half of an MJPEG" cargo test --test hostile table
+    let only = std::env::var("PORTHOLE_CASE").ok();
+    for case in CASES.iter().filter(|case| only.as_ref().is_none_or(|only| only == case.name)) {
+        let slots = slots.clone();
+        running.spawn(async move {
+            let _slot = slots.acquire_owned().await?;
+            run(case).await.with_context(|| format!("{} ({} {})", case.name, case.format, case.script))
+        });
+    }
+    let outcomes = running.join_all().await;
+    ensure!(!outcomes.is_empty(), "no case has this name");
+    let wrong: Vec<String> =
+        outcomes.into_iter().filter_map(|outcome| outcome.err().map(|error| format!("{error:#}"))).collect();
+    ensure!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+async fn run(case: &Case) -> Result<()> {
+    let fake = Fake::new(&format!("format {}\n{}\n", case.format, case.script))?;
+    let porthole = start(&fake)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    match case.expect {
+        Expect::Picture(width, height) => {
+            watch(&mut viewer, width, height).await?;
+            ensure!(fault(&porthole).await?.is_none(), "{}", fault(&porthole).await?.unwrap_or_default());
+        }
+        Expect::Dropped(place, count) => {
+            watch(&mut viewer, 320, 240).await?;
+            let series = format!("porthole_frames_dropped_total{{at=\"{place}\"}}");
+            let dropped = porthole.series(&series).await?;
+            // A busy machine loses frames in the driver as well.
+            let right = if place == "Driver" { dropped >= count as f64 } else { dropped == count as f64 };
+            ensure!(right, "{dropped} frames dropped at {place}, not {count}");
+            ensure!(fault(&porthole).await?.is_none(), "{}", fault(&porthole).await?.unwrap_or_default());
+        }
+        Expect::Fault(text) => {
+            told(&porthole, text).await?;
+            let before = settled(&porthole, &fake, 1).await?;
+            let after = settled(&porthole, &fake, 2).await?;
+            ensure!(
+                after.0 <= before.0 && after.1 <= before.1 && after.2 <= before.2,
+                "descriptors, threads and mappings grow with each try: {before:?}, {after:?}"
+            );
+        }
+        Expect::Recovers(text) => {
+            told(&porthole, text).await?;
+            watch(&mut viewer, 320, 240).await?;
+            ensure!(fault(&porthole).await?.is_none(), "{}", fault(&porthole).await?.unwrap_or_default());
+        }
+    }
+    viewer.leave().await?;
+    end(porthole, &fake).await
+}
+
+/// Why there is no picture, as the status tells it.
+async fn fault(porthole: &Porthole) -> Result<Option<String>> {
+    Ok(porthole.status().await?["cameras"][0]["fault"].as_str().map(str::to_owned))
+}
+
+/// Waits until the status tells of the camera and what is wrong with it.
+async fn told(porthole: &Porthole, text: &str) -> Result<()> {
+    let tells = |status: &serde_json::Value| {
+        let fault = status["cameras"][0]["fault"].as_str().unwrap_or_default();
+        fault.contains(text) && fault.contains(DEVICE)
+    };
+    porthole.until_status(&format!("a fault with `{text}`"), tells).await.map(drop)
+}
+
+/// Waits for the camera's first picture, and looks at those that follow: each is right, each comes after the one before.
+async fn watch(viewer: &mut Viewer, width: u32, height: u32) -> Result<()> {
+    let mut last: Option<(u32, u32)> = None;
+    let mut seen = 0;
+    let deadline = Instant::now() + LIMIT;
+    while seen < PICTURES {
+        ensure!(Instant::now() < deadline, "{seen} pictures of {PICTURES} in {LIMIT:?}");
+        let frame = viewer.frame(LIMIT).await?;
+        let picture = frame.picture.as_ref().context("a frame was not decoded")?;
+        let Some(code) = picture.code else {
+            // Before the first picture of the camera there may be one that says that there is none yet.
+            ensure!(seen == 0, "after {seen} good pictures one that is none: {}", shown(picture));
+            continue;
+        };
+        ensure!((picture.width, picture.height) == (width as usize, height as usize), "{}", shown(picture));
+        colours(picture)?;
+        if let Some((number, timestamp)) = last {
+            ensure!(code.frame > number, "frame {} after frame {number}", code.frame);
+            let ticks = frame.timestamp.wrapping_sub(timestamp).cast_signed();
+            ensure!((1..900_000).contains(&ticks), "{ticks} ticks of 90 kHz from frame {number} to {}", code.frame);
+        }
+        captured_now(&frame)?;
+        last = Some((code.frame, frame.timestamp));
+        seen += 1;
+    }
+    Ok(())
+}
+
+/// What the picture tells of its capture time is near to now, whatever clock the driver has.
+fn captured_now(frame: &Frame) -> Result<()> {
+    let Some(ntp) = frame.capture_ntp else { return Ok(()) };
+    let unix = (ntp >> 32) as f64 - 2_208_988_800.0 + (ntp & 0xffff_ffff) as f64 / 4_294_967_296.0;
+    let age = common::client::unix_tenths() as f64 / 1e4 - unix;
+    ensure!((-0.1..LIMIT.as_secs_f64()).contains(&age), "a picture is {age} s old, by what it says");
+    Ok(())
+}
+
+fn shown(picture: &Picture) -> String {
+    let code = picture.code.map(|code| code.frame);
+    format!("{}x{}, code {code:?}", picture.width, picture.height)
+}
+
+/// The two fields of the lower half have the colours that the fake camera painted.
+fn colours(picture: &Picture) -> Result<()> {
+    let (width, height) = (picture.width / 2, picture.height / 2);
+    let mean = |plane: &[u8], side: usize| {
+        let lines = plane.chunks(width).take(height - 8).skip(height / 2 + 8);
+        let values: Vec<f64> = lines
+            .flat_map(|line| {
+                line[side * width / 2 + 8..(side + 1) * width / 2 - 8].iter().map(|value| f64::from(*value))
+            })
+            .collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    for (side, (blue, red)) in [picture::LEFT, picture::RIGHT].into_iter().enumerate() {
+        for (plane, wanted) in [(&picture.u, blue), (&picture.v, red)] {
+            let value = mean(plane, side);
+            ensure!((value - f64::from(wanted)).abs() < TOLERANCE, "a colour is {value:.0} instead of {wanted}");
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the camera was tried `tries` times more, and tells what the program holds: descriptors,
+/// threads, mapped buffers.
+async fn settled(porthole: &Porthole, fake: &Fake, tries: usize) -> Result<(usize, usize, usize)> {
+    let until = fake.count("open")? + tries;
+    let deadline = Instant::now() + LIMIT;
+    while fake.count("open")? < until {
+        ensure!(Instant::now() < deadline, "the camera was not tried {tries} times in {LIMIT:?}");
+        tokio::time::sleep(LOOK).await;
+    }
+    held(porthole, fake).await
+}
+
+/// Waits until the numbers repeat, because a try may be under way and the pool of threads breathes.
+async fn held(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize, usize)> {
+    let deadline = Instant::now() + LIMIT;
+    let (mut last, mut same) = ((0, 0, 0), 0);
+    while same < 20 {
+        ensure!(Instant::now() < deadline, "what is held does not settle: {last:?}");
+        tokio::time::sleep(LOOK).await;
+        let mapped = mapped(fake)?.saturating_sub(fake.count("munmap")?);
+        let now = (porthole.files()?, porthole.threads()?, mapped);
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    Ok(last)
+}
+
+/// Ends the program: in time, without a panic, and with everything given back.
+async fn end(porthole: Porthole, fake: &Fake) -> Result<()> {
+    porthole.until_metric("porthole_captures", |open| open == 0.0).await?;
+    porthole.signal("TERM")?;
+    let (code, took, log) = tokio::task::spawn_blocking(|| porthole.wait()).await??;
+    ensure!(code == Some(0) && took < Duration::from_secs(5), "ended with {code:?} after {took:?}: {log}");
+    ensure!(!log.contains("panicked"), "{log}");
+    let opened = fake.calls()?.lines().filter(|line| line.starts_with("open = ") && !line.contains('E')).count();
+    ensure!(opened == fake.count("close")?, "opened {opened} times, closed {} times", fake.count("close")?);
+    ensure!(mapped(fake)? == fake.count("munmap")?, "mapped and unmapped differ: {}", fake.calls()?);
+    Ok(())
+}
+
+fn mapped(fake: &Fake) -> Result<usize> {
+    Ok(fake.calls()?.lines().filter(|line| line.starts_with("mmap") && line.ends_with("bytes")).count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_comes_and_goes_leaves_nothing_behind() -> Result<()> {
+    const TIMES: usize = 6;
+    let script = "format YUYV 320x240@30\n";
+    let fake = Fake::new(script)?;
+    let porthole = start(&fake)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    watch(&mut viewer, 320, 240).await?;
+    let mut before = None;
+    for _ in 0..TIMES {
+        fake.unplug()?;
+        told(&porthole, "").await?;
+        fake.plug(script)?;
+        until_code(&mut viewer).await?;
+        watch(&mut viewer, 320, 240).await?;
+        let now = held(&porthole, &fake).await?;
+        // After the first time everything that is made once has been made.
+        let (descriptors, threads, mapped) = *before.get_or_insert(now);
+        ensure!(now.0 <= descriptors && now.1 <= threads && now.2 <= mapped, "before {before:?}, now {now:?}");
+    }
+    viewer.leave().await?;
+    end(porthole, &fake).await
+}
+
+/// Passes over what is shown while the camera is away.
+async fn until_code(viewer: &mut Viewer) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        let frame = viewer.frame(LIMIT).await?;
+        if frame.picture.is_some_and(|picture| picture.code.is_some()) {
+            return Ok(());
+        }
+    }
+    bail!("no picture of the camera in {LIMIT:?}")
+}
+
+/// What libcamera's preloaded shim needs as well: every call on a camera is one of libc's functions.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_goes_through_libc() -> Result<()> {
+    let fake = Fake::new("format YUYV 320x240@30\n")?;
+    let porthole = start(&fake)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    watch(&mut viewer, 320, 240).await?;
+    viewer.leave().await?;
+    end(porthole, &fake).await?;
+    let calls = fake.calls()?;
+    for call in ["open = ", "mmap ", "munmap", "close "] {
+        ensure!(fake.count(call)? > 0, "no {call:?} in\n{calls}");
+    }
+    for call in ["QUERYCAP", "S_FMT", "REQBUFS", "QUERYBUF", "QBUF", "STREAMON", "DQBUF", "STREAMOFF"] {
+        ensure!(fake.count(&format!("ioctl {call} = 0"))? > 0, "no {call} in\n{calls}");
+    }
+    ensure!(fake.count("ioctl unknown")? == 0, "a call that the fake camera does not know: {calls}");
+    Ok(())
+}
+
+#[test]
+fn strange_devices_are_listed() -> Result<()> {
+    let fake = Fake::new(
+        "card \\xff\\xfe strange\n\
+         format YUYV 320x240@30\n\
+         endless formats\n\
+         endless controls\n\
+         control 9963776 1 0 255 1 128 0 \\xffBrightness\n",
+    )?;
+    let text = listed(&fake)?;
+    ensure!(text.contains("\u{fffd}\u{fffd} strange"), "{text}");
+
+    fake.plug(
+        "format YUYV 320x240@30\n\
+         control 9963776 1 0 255 1 128 0 Brightness\n\
+         control 9963800 3 0 9223372036854775807 1 0 0 Endless menu\n\
+         control 9963801 9 -9223372036854775808 9223372036854775807 1 0 0 Endless numbers\n\
+         control 9963802 3000 0 0 0 0 0 Unknown kind\n\
+         control 9963803 5 -9223372036854775808 9223372036854775807 1 7 0 Wide\n\
+         control 9963804 1 100 0 0 500 0 Upside down\n\
+         control 9963805 1 0 1 1 0 0x40 Write only\n",
+    )?;
+    let text = listed(&fake)?;
+    for name in ["Brightness", "Endless menu", "Wide", "Upside down"] {
+        ensure!(text.contains(name), "no {name} in\n{text}");
+    }
+    Ok(())
+}
+
+/// What `porthole devices` prints of the camera.
+fn listed(fake: &Fake) -> Result<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
+    let output = command.arg("devices").envs(fake.environment()?).output()?;
+    let text = String::from_utf8(output.stdout).context("the list should be text")?;
+    ensure!(output.status.success(), "{}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    ensure!(text.contains(DEVICE), "{text}");
+    Ok(text)
+}

@@ -1,0 +1,119 @@
+//! The table of hostile drivers: how each behaves, and what the program shall make of it.
+//!
+//! How that is checked does not belong here.
+
+/// What the program shall make of a driver.
+#[derive(Debug, Clone, Copy)]
+pub enum Expect {
+    /// The right picture of this size, and nothing but it.
+    Picture(u32, u32),
+    /// The right picture, and so many frames dropped at this place.
+    Dropped(&'static str, u64),
+    /// No picture; the status tells this, and goes on trying.
+    Fault(&'static str),
+    /// The status tells this, and then there is the right picture.
+    Recovers(&'static str),
+}
+
+use Expect::{Dropped, Fault, Picture, Recovers};
+
+/// A driver: what is special about it, what its script says beyond the format, what is expected.
+pub struct Case {
+    pub name: &'static str,
+    pub format: &'static str,
+    pub script: &'static str,
+    pub expect: Expect,
+}
+
+const fn case(name: &'static str, format: &'static str, script: &'static str, expect: Expect) -> Case {
+    Case { name, format, script, expect }
+}
+
+/// The format where it does not matter.
+const YUYV: &str = "YUYV 320x240@30";
+const MJPG: &str = "MJPG 320x240@30";
+
+/// The picture as it is asked for.
+const WHOLE: Expect = Picture(320, 240);
+
+pub const CASES: &[Case] = &[
+    // Formats.
+    case("YUYV", YUYV, "", WHOLE),
+    case("NV12", "NV12 320x240@30", "", WHOLE),
+    case("YU12", "YU12 320x240@30", "", WHOLE),
+    case("MJPG", MJPG, "", WHOLE),
+    case("motion JPEG by its other name", "JPEG 320x240@30", "", WHOLE),
+    // Sizes and strides that were not asked for.
+    case("YUYV with padding", YUYV, "answer stride=704", WHOLE),
+    case("NV12 with padding", "NV12 320x240@30", "answer stride=384", WHOLE),
+    case("YU12 with padding", "YU12 320x240@30", "answer stride=384", WHOLE),
+    case("a stride that is not told", YUYV, "answer stride=0", WHOLE),
+    case("a stride for MJPEG", MJPG, "answer stride=320", WHOLE),
+    case("no size of the picture", YUYV, "answer size=0", WHOLE),
+    case("another size", YUYV, "answer width=352 height=288", Picture(352, 288)),
+    case("YUYV of odd size", "YUYV 323x243@30", "", Picture(322, 242)),
+    case("NV12 of odd size", "NV12 323x243@30", "answer stride=324", Picture(322, 242)),
+    case("MJPEG of odd size", "MJPG 323x243@30", "", Picture(322, 242)),
+    case("a range of sizes", "YUYV 16x16-1920x1080@30", "", WHOLE),
+    case("woven fields", YUYV, "answer field=4", WHOLE),
+    case("half pictures", YUYV, "answer field=7", Fault("half pictures (field order 7); choose a progressive input")),
+    case("no size", YUYV, "answer width=0 height=0", Fault("answered 0x0; is the input connected?")),
+    case("another format", YUYV, "answer fourcc=ZZZZ", Fault("the driver insists on ZZZZ")),
+    // What it is.
+    case("a name that is no text", YUYV, "card \\xff\\xfe\\x80", WHOLE),
+    case("a converter", YUYV, "capabilities 0x4008000", Fault("is a video converter")),
+    case("read() alone", YUYV, "capabilities 0x1000001", Fault("capture is not supported")),
+    case("no V4L2 device", YUYV, "on QUERYCAP * ENOTTY", Fault("it is no V4L2 device")),
+    // Enumerations.
+    case("endless formats", YUYV, "endless formats", WHOLE),
+    case("endless sizes", YUYV, "endless sizes", WHOLE),
+    case("endless rates", YUYV, "endless intervals", WHOLE),
+    case("no formats", YUYV, "on ENUM_FMT * EINVAL", Fault("`porthole devices` shows what it offers")),
+    case("no sizes", YUYV, "on ENUM_FRAMESIZES * ENOTTY", WHOLE),
+    case("no rates", YUYV, "on ENUM_FRAMEINTERVALS * EINVAL", WHOLE),
+    case("a rate that cannot be set", YUYV, "on S_PARM * ENOTTY", WHOLE),
+    case("no rate at all", YUYV, "on S_PARM * EINVAL\non G_PARM * EINVAL", WHOLE),
+    // Opening and starting.
+    case("busy at the start", YUYV, "on open 1-2 EBUSY", Recovers("another program holds the camera")),
+    case("permission denied", YUYV, "on open * EACCES", Fault("add the user to the group")),
+    case("busy when its format is set", YUYV, "on S_FMT 1 EBUSY", Recovers("another program holds the camera")),
+    case("a format that fails", YUYV, "on S_FMT * EIO", Fault("VIDIOC_S_FMT: Input/output error")),
+    case("busy when it shall stream", YUYV, "on REQBUFS 1 EBUSY", Recovers("another program holds the camera")),
+    case("no memory", YUYV, "on REQBUFS * ENOMEM", Fault("VIDIOC_REQBUFS: Cannot allocate memory")),
+    case("no buffers", YUYV, "buffers 0", Fault("the driver gave no buffers")),
+    case("one buffer", YUYV, "buffers 1", WHOLE),
+    case("a thousand buffers", YUYV, "buffers 1000", WHOLE),
+    case("buffers without length", YUYV, "length 0", Fault("zero bytes")),
+    case("buffers longer than they are", YUYV, "length 99999999", Fault("mmap: Invalid argument")),
+    case("buffers shorter than a picture", YUYV, "length 1000", Fault("")),
+    case("a buffer that cannot be mapped", YUYV, "on mmap 2 ENOMEM", Recovers("mmap: Cannot allocate memory")),
+    case("a buffer that is not taken", YUYV, "on QBUF 2 EIO", Recovers("VIDIOC_QBUF")),
+    case("no room on the bus", YUYV, "on STREAMON * ENOSPC", Fault("the USB bus has no room for it; choose MJPEG")),
+    case("a stream that fails to start", YUYV, "on STREAMON 1 EIO", Recovers("VIDIOC_STREAMON")),
+    // Streams that break.
+    case("unplugged", YUYV, "on DQBUF 10 ENODEV", Recovers("unplugged; plug the camera in again")),
+    case("an error", YUYV, "on DQBUF 10 EIO", Recovers("VIDIOC_DQBUF: Input/output error")),
+    case("signals", YUYV, "on DQBUF 5-9 EINTR", WHOLE),
+    case("nothing there after all", YUYV, "on DQBUF 5-9 EAGAIN", WHOLE),
+    case("a stream without frames", YUYV, "stream 1 silent", Recovers("no picture for 5 s")),
+    case("frames that are told and not there", YUYV, "stream 1 spurious", Recovers("no picture for 5 s")),
+    case("a fault that only poll tells", YUYV, "stream 1 fault", Recovers("poll: Input/output error")),
+    case("a buffer that does not exist", YUYV, "frame 10 index=99", Recovers("the driver gave buffer 99 of 4")),
+    case("buffers that do not go back", YUYV, "on QBUF 9-12 EINVAL", Recovers("no picture for 5 s")),
+    // Frames that are wrong.
+    case("the flag of an error", YUYV, "frame 5-14 error", Dropped("Damaged", 10)),
+    case("empty frames", YUYV, "frame 5-14 used=0", Dropped("Damaged", 10)),
+    case("short frames", YUYV, "frame 5-14 used=100", Dropped("Damaged", 10)),
+    case("frames longer than their buffer", YUYV, "frame 5-14 used=4294967295", WHOLE),
+    case("empty MJPEG", MJPG, "frame 5-14 used=0", Dropped("Damaged", 10)),
+    case("MJPEG of two bytes", MJPG, "frame 5-14 used=2", Dropped("Damaged", 10)),
+    case("half of an MJPEG", MJPG, "frame 5-14 cut", Dropped("Damaged", 10)),
+    case("MJPEG with wrong bytes", MJPG, "frame 5-14 spoilt", Dropped("Damaged", 10)),
+    case("MJPEG with the flag of an error", MJPG, "frame 5-14 error", Dropped("Damaged", 10)),
+    case("a gap in the count", YUYV, "frame 10 skip=5", Dropped("Driver", 5)),
+    // Clocks.
+    case("a clock of unknown kind", YUYV, "frame * stamp=unknown", WHOLE),
+    case("no timestamps", YUYV, "frame * stamp=zero", WHOLE),
+    case("timestamps of the future", YUYV, "frame * stamp=future", WHOLE),
+    case("timestamps that are none", YUYV, "frame * stamp=broken", WHOLE),
+];
