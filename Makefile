@@ -9,7 +9,13 @@ export PORTHOLE_BIN := $(target_dir)/debug/porthole
 
 step := @.ci/step
 
-.PHONY: help run test bench board fmt fmt-check lint doc page unit build setup-run setup-test
+ifeq ($(shell uname -m),x86_64)
+scenarios := $(step) "emulated board" cargo test --locked --test board -- --ignored --test-threads=1
+else
+scenarios := @echo "==> emulated board: LEFT OUT: it is an amd64 board, and runs only what was built on one"; :
+endif
+
+.PHONY: help run test bench board board-quick fmt fmt-check lint doc page unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## this list
@@ -19,18 +25,17 @@ run: setup-run ## builds and starts porthole, and prints its address: make run A
 	@cargo build --release --locked
 	@exec cargo run --release --locked --quiet -- run $(ARGS)
 
-test: setup-test fmt-check lint unit doc page board ## every check; stops at the first that fails
+test: setup-test fmt-check lint unit doc page board-quick ## every check but the long scenarios; stops at the first that fails
 
 bench: setup-test ## the benchmarks; takes seven minutes of a machine that does nothing else
 	cd tests/page && npm ci --no-audit --no-fund
 	cargo bench --locked --bench stream
 
-board: setup-test build ## the scenarios on an emulated board (amd64 only)
-ifeq ($(shell uname -m),x86_64)
-	$(step) "emulated board" cargo test --locked --test board -- --ignored --test-threads=1
-else
-	@echo "==> emulated board: LEFT OUT: it is an amd64 board, and runs only what was built on one"
-endif
+board: setup-test build ## all scenarios on an emulated board (amd64 only)
+	$(scenarios) scenarios::
+
+board-quick: setup-test build ## the short ones of them
+	$(scenarios) quick_
 
 fmt: setup-test ## formats the sources
 	cargo fmt

@@ -20,6 +20,18 @@ const TONE_RATE: u32 = 48_000;
 /// The tone's peak, of 32767: a quarter of full scale, loud but far from clipping.
 const TONE_PEAK: f64 = 8_000.0;
 
+/// Where Debian's package v4l-utils puts it.
+const V4L2_CTL: &str = "/usr/bin/v4l2-ctl";
+
+/// How a camera hands out the planes of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planes {
+    /// All in one buffer, through the single-planar interface.
+    Single,
+    /// A buffer each, through the multi-planar interface.
+    Multi,
+}
+
 /// The drivers that `init` loads.
 const MODULES: [&str; 4] = ["vivid", "snd-aloop", "virtio_pci", "virtio_net"];
 
@@ -30,7 +42,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// The bare board: busybox, drivers, `aplay`/`arecord`, the tone and `init`.
+    /// The bare board: busybox, drivers, `aplay`/`arecord`, the tone and `init`; one single-planar camera.
     pub fn new() -> Guest {
         let store = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let root =
@@ -45,9 +57,36 @@ impl Guest {
         symlink("aplay", guest.path("bin/arecord")).expect("the guest's root should be writable");
         guest.alsa_configuration();
         guest.file("/tone.raw", tone());
-        guest.file("/init", include_bytes!("init"));
-        fs::set_permissions(guest.path("init"), PermissionsExt::from_mode(0o755)).expect("init should take a mode");
+        guest.script("/init", include_str!("init"));
+        guest.script("/bin/play-tone", include_str!("play-tone"));
+        guest.cameras(&[Planes::Single])
+    }
+
+    /// The board that porthole runs on, with its configuration and with v4l2-ctl as the second opinion on its cameras.
+    pub fn with_porthole(configuration: &str) -> Guest {
+        let guest = Guest::new();
+        guest.program("porthole", Path::new(env!("CARGO_BIN_EXE_porthole")));
+        guest.program("v4l2-ctl", Path::new(V4L2_CTL));
+        guest.file("/porthole.toml", configuration);
         guest
+    }
+
+    /// Takes these cameras, /dev/video0 and upwards, instead of the one: webcam-like capture devices (input type 0), and
+    /// nothing else of what vivid can emulate.
+    pub fn cameras(self, cameras: &[Planes]) -> Guest {
+        let each = |value: fn(usize, &Planes) -> String| {
+            cameras.iter().enumerate().map(|(n, planes)| value(n, planes)).collect::<Vec<_>>().join(",")
+        };
+        let parameters = [
+            ("n_devs", cameras.len().to_string()),
+            ("node_types", each(|_, _| "0x1".to_owned())),
+            ("num_inputs", each(|_, _| "1".to_owned())),
+            ("input_types", each(|_, _| "0x0".to_owned())),
+            ("vid_cap_nr", each(|n, _| n.to_string())),
+            ("multiplanar", each(|_, planes| if *planes == Planes::Single { "1" } else { "2" }.to_owned())),
+        ];
+        self.file("/vivid", parameters.map(|(name, value)| format!("{name}={value}")).join(" "));
+        self
     }
 
     /// Adds a program of the machine that runs the test as `/bin/name`, with the shared libraries it is linked to.
@@ -64,6 +103,11 @@ impl Guest {
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::write(&path, content).unwrap_or_else(|e| panic!("write {}: {e}", path.display()));
+    }
+
+    fn script(&self, path: &str, content: &str) {
+        self.file(path, content);
+        fs::set_permissions(self.path(path), PermissionsExt::from_mode(0o755)).expect("a script should take a mode");
     }
 
     /// The kernel to boot.

@@ -4,23 +4,27 @@
 // What the inner run printed is shown as this run's own.
 #![allow(clippy::print_stdout)]
 
+use std::any;
 use std::env;
 use std::process::Command;
 
 /// Set in the environment of the inner run.
 const INSIDE: &str = "PORTHOLE_BOARD_INSIDE";
 
-/// Runs `scenario` in its own namespaces, by running this test binary once more, for the test `name` alone, under
-/// `unshare`. `name` must be the name of the calling test: another one makes the inner run execute no test, which is a
-/// failure here.
+/// Runs `scenario` in its own namespaces, by running this test binary once more, for the calling test alone, under
+/// `unshare`. The calling test is the function that `scenario` was written in, as its type tells; were it another one, the
+/// inner run would execute no test, which is a failure here.
 ///
 /// The scenario runs as process 1 of its namespace: when it ends, in whatever way, the kernel kills what it left behind.
 /// Who is not root gets the rights to set up the network inside from a user namespace; root needs none, and may be in a
 /// place (a container, a chroot) where there are none.
-pub fn isolated(name: &str, scenario: impl FnOnce()) {
+pub fn isolated<S: FnOnce()>(scenario: S) {
     if env::var_os(INSIDE).is_some() {
         return scenario();
     }
+    // `board::scenarios::sound::name_of_the_test::{{closure}}`; the harness leaves out the crate.
+    let mut name: Vec<&str> = any::type_name::<S>().split("::").skip(1).collect();
+    name.pop();
     let program = env::current_exe().expect("a running program should know its path");
     let mut unshare = Command::new("unshare");
     // SAFETY: geteuid only reads the process's own user.
@@ -30,7 +34,7 @@ pub fn isolated(name: &str, scenario: impl FnOnce()) {
     let output = unshare
         .args(["--net", "--pid", "--fork", "--kill-child", "--"])
         .arg(program)
-        .args([name, "--exact", "--include-ignored", "--nocapture"])
+        .args([name.join("::").as_str(), "--exact", "--include-ignored", "--nocapture"])
         .env(INSIDE, "1")
         .output()
         .expect("unshare (Debian package util-linux) should start");

@@ -1,0 +1,110 @@
+//! What a decoded picture shows: vivid's colour bars, the same without colour, or the placeholder. Pure; where the
+//! pictures come from is `eyewitness`'s business.
+
+use crate::client::Picture;
+
+/// The bars from left to right as Y, Cb, Cr: white, yellow, cyan, green, magenta, red, blue and black at 75 %, in BT.601
+/// with limited range, which is what vivid says that its default is.
+const BARS: [[i32; 3]; 8] = [
+    [180, 128, 128],
+    [162, 44, 142],
+    [131, 156, 44],
+    [112, 72, 58],
+    [84, 184, 198],
+    [65, 100, 212],
+    [35, 212, 114],
+    [16, 128, 128],
+];
+
+/// Chroma of a picture without colour.
+const NEUTRAL: i32 = 128;
+
+/// How far a decoded bar may be from the real one: far above what encoding does to a flat area, far below what lies
+/// between two bars.
+const BAR_TOLERANCE: i32 = 12;
+
+/// How much a point's luma has to change to count as moved: the counters in the picture are white on black, and noise of
+/// the encoder is far below.
+const MOVED: u8 = 60;
+
+/// How far a point of a flat background may be from its commonest luma.
+const FLAT_TOLERANCE: u8 = 8;
+
+/// The least share of a placeholder that is flat background, in percent; of the bars none covers more than an eighth.
+const FLAT_SHARE: usize = 70;
+
+/// What a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scene {
+    /// vivid's test image in its colours.
+    Bars,
+    /// vivid's test image in shades of grey.
+    GreyBars,
+    /// A text on an even background: the camera is away.
+    Placeholder,
+    /// Anything else.
+    Other,
+}
+
+impl Scene {
+    /// Judges a picture.
+    pub fn of(picture: &Picture) -> Scene {
+        let means = means(picture);
+        let all_near = |bars: [[i32; 3]; 8]| means.iter().zip(&bars).all(|(seen, bar)| near(seen, bar));
+        if all_near(BARS) {
+            Scene::Bars
+        } else if all_near(BARS.map(|[y, _, _]| [y, NEUTRAL, NEUTRAL])) {
+            Scene::GreyBars
+        } else if flat_share(picture) >= FLAT_SHARE {
+            Scene::Placeholder
+        } else {
+            Scene::Other
+        }
+    }
+}
+
+/// The bars that a picture does not show: number from the left, and the Y, Cb, Cr seen in its place.
+pub fn missing_bars(picture: &Picture) -> Vec<(usize, [i32; 3])> {
+    means(picture).into_iter().enumerate().filter(|(number, seen)| !near(seen, &BARS[*number])).collect()
+}
+
+/// Whether anything moved between two pictures.
+pub fn moved(before: &Picture, after: &Picture) -> bool {
+    before.y.iter().zip(&after.y).any(|(a, b)| a.abs_diff(*b) > MOVED)
+}
+
+/// The mean Y, Cb, Cr where each bar should be.
+///
+/// Only the lowest tenth counts: above it vivid writes its counters and controls across the bars.
+fn means(picture: &Picture) -> [[i32; 3]; 8] {
+    let (width, height) = (picture.width, picture.height);
+    std::array::from_fn(|bar| {
+        let mean = |plane: &[u8], width: usize, height: usize| {
+            let (left, right) = ((4 * bar + 1) * width / 32, (4 * bar + 3) * width / 32);
+            let lines = plane.chunks(width).skip(height * 9 / 10);
+            let points: Vec<i32> = lines.flat_map(|line| &line[left..right]).copied().map(i32::from).collect();
+            points.iter().sum::<i32>() / points.len() as i32
+        };
+        [
+            mean(&picture.y, width, height),
+            mean(&picture.u, width / 2, height / 2),
+            mean(&picture.v, width / 2, height / 2),
+        ]
+    })
+}
+
+fn near(seen: &[i32; 3], bar: &[i32; 3]) -> bool {
+    seen.iter().zip(bar).all(|(a, b)| (a - b).abs() <= BAR_TOLERANCE)
+}
+
+/// The share of the picture, in percent, that is as bright as its commonest point.
+fn flat_share(picture: &Picture) -> usize {
+    let mut counts = [0usize; 256];
+    for luma in &picture.y {
+        counts[usize::from(*luma)] += 1;
+    }
+    let commonest = (0..=u8::MAX).max_by_key(|luma| counts[usize::from(*luma)]).unwrap_or_default();
+    let flat = commonest.saturating_sub(FLAT_TOLERANCE)..=commonest.saturating_add(FLAT_TOLERANCE);
+    let points: usize = flat.map(|luma| counts[usize::from(luma)]).sum();
+    100 * points / picture.y.len().max(1)
+}
