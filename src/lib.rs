@@ -24,7 +24,7 @@
 //!
 //! # Modules, in reading order
 //!
-//! - [`media`], [`status`], [`metrics`], `command`: plain values.
+//! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], `command`: plain values.
 //! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
 //! - `v4l2`, [`sysfs`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
 //! - [`video`], [`microphone`]: the pipelines, which own the media threads.
@@ -54,12 +54,14 @@ mod grid;
 pub mod h264;
 mod hotplug;
 pub mod http;
+pub mod inventory;
 mod latest;
 pub mod log;
 pub mod media;
 pub mod memory;
 pub mod metrics;
 pub mod microphone;
+mod nearest;
 mod retry;
 pub mod rtc;
 pub mod status;

@@ -5,6 +5,8 @@
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::inventory::Control;
+
 /// The state of a camera or a microphone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +47,8 @@ pub struct Camera {
     pub format: Option<&'static str>,
     /// The encoder in use.
     pub encoder: Option<&'static str>,
+    /// Its controls: as they stand while it is open, as they stood when it is closed.
+    pub controls: Vec<Control>,
     /// Viewers of this camera.
     pub watched: usize,
     /// Why there is no picture.
@@ -102,6 +106,20 @@ impl Board {
         self.0.send_modify(|status| {
             if let Some(camera) = status.cameras.get_mut(index) {
                 change(camera);
+            }
+        });
+    }
+
+    /// Puts the controls of the camera at `index` that changed in their places.
+    pub fn controls(&self, index: usize, changed: Vec<Control>) {
+        if changed.is_empty() {
+            return;
+        }
+        self.camera(index, |camera| {
+            for control in changed {
+                if let Some(known) = camera.controls.iter_mut().find(|known| known.id == control.id) {
+                    *known = control;
+                }
             }
         });
     }

@@ -150,11 +150,14 @@ fn capture_once(part: &Part, demand: &Demand, config: &camera::Config, retry: &m
     while !linger.is_over(Instant::now()) {
         let next = source.next(LOOK_UP);
         count_drops(part, source.dropped(), &mut dropped);
+        part.board.controls(part.index, source.changed_controls());
         if let Some(frame) = next? {
             heard = Instant::now();
             if !live {
                 live = true;
                 announce(part, config, source.as_ref(), retry.recovered());
+                let controls = source.controls();
+                part.board.camera(part.index, |camera| camera.controls = controls);
             }
             captured.inc();
             if part.raw.put(frame) {

@@ -3,14 +3,12 @@
 //! A source lives on its own thread and blocks there. Encoding does not belong here.
 
 mod alsa;
-pub mod list;
 pub mod tone;
 
 use std::time::Duration;
 
+use crate::inventory::SoundCardInfo;
 use crate::media::PcmFrame;
-
-pub use list::SoundCardInfo;
 
 /// The one sampling rate inside the program, in hertz; Opus in WebRTC is always 48 kHz (RFC 7587 section 4.1).
 pub const SAMPLE_RATE: u32 = 48_000;

@@ -5,17 +5,16 @@
 pub mod code;
 pub mod device;
 pub mod exec;
-pub mod list;
 pub mod pattern;
 mod v4l2;
 pub mod wish;
 
 use std::time::Duration;
 
+use crate::inventory::{CameraInfo, Control, Setting};
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 pub use device::Device;
-pub use list::CameraInfo;
 pub use wish::Wish;
 
 /// What a camera shall be and give.
@@ -35,6 +34,8 @@ pub struct Config {
     pub format: Option<PixelFormat>,
     /// Bitrate of a camera that encodes by itself, in bit/s.
     pub bitrate: u32,
+    /// What its controls shall be, from every opening on.
+    pub controls: Vec<Setting>,
 }
 
 impl Default for Config {
@@ -47,6 +48,7 @@ impl Default for Config {
             fps: Wish::ideal(30),
             format: None,
             bitrate: 2_000_000,
+            controls: Vec::new(),
         }
     }
 }
@@ -128,6 +130,13 @@ pub trait VideoSource: Send {
     /// Asks a source that encodes by itself for a key frame; the others, and those that can't, do nothing.
     fn request_key(&mut self);
 
+    /// The source's controls as they stand, for a question soon after the opening; from then on their changes are told.
+    /// Empty for a source without controls.
+    fn controls(&mut self) -> Vec<Control>;
+
+    /// Those of the controls that changed since the last question. Does not wait.
+    fn changed_controls(&mut self) -> Vec<Control>;
+
     /// Pictures lost since the opening, by place: in the driver (its ring was full) and here (stale or damaged).
     fn dropped(&self) -> Dropped;
 }
@@ -141,6 +150,16 @@ pub struct Dropped {
     pub stale: u64,
     /// Buffers that the driver marked as damaged, or that were too short.
     pub damaged: u64,
+}
+
+/// What became of settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangedControls {
+    /// The controls that were named, as they are now; none where a setting was wrong by itself, because then nothing is
+    /// set.
+    pub controls: Vec<Control>,
+    /// Words for each setting that could not be had.
+    pub refused: Vec<String>,
 }
 
 /// Whether the device that `config` names is there at all, without opening it: opening would switch the camera's light
@@ -188,4 +207,32 @@ pub fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
 /// The V4L2 cameras of this machine; empty where there are none.
 pub fn list() -> Vec<CameraInfo> {
     v4l2::list()
+}
+
+/// The controls of a camera, also while it streams to somebody else.
+///
+/// # Errors
+///
+/// As [`Error`] says.
+pub fn controls(device: &Device) -> Result<Vec<Control>, Error> {
+    v4l2::controls::list(&node(device)?)
+}
+
+/// Sets controls of a camera, also while it streams to somebody else.
+///
+/// # Errors
+///
+/// As [`Error`] says; settings that cannot be had are told in the answer.
+pub fn set_controls(device: &Device, settings: &[Setting]) -> Result<ChangedControls, Error> {
+    v4l2::controls::set(&node(device)?, settings)
+}
+
+/// The path of the V4L2 node that a name means.
+fn node(device: &Device) -> Result<String, Error> {
+    let found = match device {
+        Device::Path(path) => Some(path.clone()),
+        Device::Auto => v4l2::first_capture_device(),
+        _ => None,
+    };
+    found.ok_or_else(|| Error::NotFound { device: device.to_string() })
 }

@@ -3,8 +3,11 @@
 //! The kernel's calls are in `crate::v4l2`, the choice of the format in `negotiate`. Retrying after an error does not
 //! belong here, nor does looking into the pictures beyond telling whole from broken ones.
 
+pub mod controls;
+mod describe;
 mod discover;
 mod negotiate;
+mod settings;
 
 use std::io;
 use std::sync::Arc;
@@ -12,11 +15,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use discover::{first_capture_device, list};
+pub use describe::list;
+pub use discover::first_capture_device;
 
+use self::controls::{Followed, set_at_opening};
 use self::negotiate::{Choice, pixel_format};
 use super::{Config, Dropped, Error, VideoSource};
 use crate::convert::{is_whole_jpeg, min_len, row_bytes};
+use crate::inventory::Control;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::v4l2::{Dequeued, Device, FieldOrder, PictureFormat, Queue, Readiness};
 
@@ -35,6 +41,7 @@ pub struct Capture {
     queue: Queue,
     device: Arc<Device>,
     losses: Losses,
+    controls: Followed,
 }
 
 impl Capture {
@@ -60,6 +67,10 @@ impl Capture {
             .map_err(|error| call_error(path, "VIDIOC_ENUM_FMT", error))?;
         let choice = negotiate::choose(&offers, config).map_err(|(wish, offer)| unsupported(path, &wish, &offer))?;
         let format = set(&device, path, config, &choice)?;
+        // Before the stream, which some drivers let nothing change in, so that the first picture is right already.
+        for told in set_at_opening(&device, &config.controls) {
+            tracing::warn!(camera = config.name, "control {told}");
+        }
         let min_len = min_len(&format)
             .ok_or_else(|| unsupported(path, "the picture format", &format!("the driver answered {format:?}")))?;
         let label = format!("{} ({path})", capability.card);
@@ -74,7 +85,8 @@ impl Capture {
             _ => call_error(path, call, error),
         })?;
         tracing::info!("{label}: {} with {} buffers: {}", describe(&format), queue.len(), choice.reason);
-        Ok(Self { path: path.into(), label, format, min_len, queue, device, losses: Losses::default() })
+        let controls = Followed::new(Arc::clone(&device));
+        Ok(Self { path: path.into(), label, format, min_len, queue, device, losses: Losses::default(), controls })
     }
 
     /// Takes out all that the driver has, and keeps the newest good picture. The others go back at once.
@@ -134,6 +146,14 @@ impl VideoSource for Capture {
     }
 
     fn request_key(&mut self) {}
+
+    fn controls(&mut self) -> Vec<Control> {
+        self.controls.all()
+    }
+
+    fn changed_controls(&mut self) -> Vec<Control> {
+        self.controls.changed()
+    }
 
     fn dropped(&self) -> Dropped {
         self.losses.dropped

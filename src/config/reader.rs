@@ -13,6 +13,8 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::errors::Errors;
 use super::value::Kind;
 use crate::camera::Wish;
+use crate::inventory::{Setting, Value};
+use crate::nearest::nearest;
 
 /// The longest piece of the text that a message repeats, in characters: enough to recognise the value in the file.
 const VALUE_LIMIT: usize = 40;
@@ -204,6 +206,32 @@ impl Section<'_, '_> {
         self.read(key, field, |value| value.as_bool().ok_or_else(|| "not true or false".into()));
     }
 
+    /// Reads a section of its own below this one, whose keys are the names of controls.
+    pub(super) fn settings(&mut self, key: &'static str, field: &mut Vec<Setting>) {
+        self.asked.push(key);
+        self.reader.asked.borrow_mut().insert(format!("{}.{key}", self.name));
+        let Some(found) = self.table.and_then(|table| table.get(key)) else { return };
+        let DeValue::Table(table) = found.get_ref() else {
+            let wrong =
+                format!("not a section; write [{}.{key}] and below it a control and its value on each line", self.name);
+            return self.reject(key, "", &wrong);
+        };
+        let mut entries: Vec<_> = table.iter().collect();
+        // The order of the file, which a table does not keep, is the order in which controls are set.
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            match setting_value(value.get_ref()) {
+                Ok(value) => field.push(Setting { control: name.get_ref().to_string(), value }),
+                Err(wrong) => {
+                    let line = line_of(self.reader.text, value.span().start);
+                    let (path, name) = (&self.path, shorten(name.get_ref()));
+                    let source = self.reader.source(value.span());
+                    self.reader.report(line, format!("{path}.{key}.{name} = {source}: {wrong}"));
+                }
+            }
+        }
+    }
+
     /// Reports that the value of a key, right by itself, does not go together with others. `value` is the one in force,
     /// for a file that does not name the key.
     pub(super) fn reject(&self, key: &'static str, value: &str, wrong: &str) {
@@ -280,15 +308,21 @@ impl Number<'_> {
     }
 }
 
+/// What a control shall be. Whether it can be that is known when the camera is open.
+fn setting_value(value: &DeValue<'_>) -> Result<Value, String> {
+    match value {
+        DeValue::Boolean(on) => Ok(Value::Switch(*on)),
+        DeValue::String(text) => Ok(Value::Text(text.to_string())),
+        DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
+            .map(Value::Number)
+            .map_err(|_| "out of range; a whole number of 64 bits".into()),
+        _ => Err("not a whole number, true, false or text in quotes".into()),
+    }
+}
+
 /// The line of a place in the text, counted from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
-}
-
-/// The known name that was probably meant, if one is near enough: a slip or two, more in long names.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let near = known.iter().map(|known| (strsim::osa_distance(name, known), *known)).min()?;
-    (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
 }
 
 /// A piece of the file for a message: on one line, not too long, without control characters.

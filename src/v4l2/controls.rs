@@ -1,7 +1,9 @@
-//! The controls of a node (brightness, exposure, focus...): what there is and how it stands (`VIDIOC_QUERY_EXT_CTRL`,
-//! `VIDIOC_QUERYMENU`, `VIDIOC_G_CTRL`, `VIDIOC_G_EXT_CTRLS`).
+//! The controls of a node (brightness, exposure, focus...): what there is, how it stands, and setting it
+//! (`VIDIOC_QUERY_EXT_CTRL`, `VIDIOC_QUERYMENU`, `VIDIOC_G_CTRL`, `VIDIOC_S_CTRL`, `VIDIOC_G_EXT_CTRLS`,
+//! `VIDIOC_S_EXT_CTRLS`).
 //!
-//! Arrays and compound controls are passed over: they belong to codecs. What a control is for does not belong here.
+//! Arrays and compound controls are named but not read: they belong to codecs. Whether a value is right is judged in
+//! `inventory`; which control to set when does not belong here either.
 
 use std::io;
 
@@ -11,6 +13,7 @@ use v4l::v4l2::vidioc;
 use super::device::Device;
 use super::enumerate::more;
 use super::ioctl::{ioctl, text, zeroed};
+use crate::inventory::{Control, ControlKind, Flag, MenuItem, Value};
 
 /// The most controls that are listed; far above what any camera has.
 const CONTROL_LIMIT: usize = 512;
@@ -19,122 +22,135 @@ const CONTROL_LIMIT: usize = 512;
 /// menu goes to 2^63.
 const MENU_LIMIT: i64 = 256;
 
-/// The type of a control's value (`enum v4l2_ctrl_type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlKind {
-    /// A number.
-    Integer,
-    /// On or off.
-    Boolean,
-    /// One of several names.
-    Menu,
-    /// One of several numbers.
-    IntegerMenu,
-    /// An action.
-    Button,
-    /// A number of 64 bits.
-    Integer64,
-    /// A text.
-    String,
-    /// A set of bits.
-    Bitmask,
-    /// Not a control: the heading of those that follow.
-    Class,
-    /// A type that is not known here, by the kernel's number.
-    Other(u32),
-}
+/// The most bytes of a text that are read or set: far above what any text control has.
+const TEXT_LIMIT: usize = 4096;
 
-impl ControlKind {
-    fn from_sys(kind: u32) -> Self {
-        match kind {
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER => Self::Integer,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN => Self::Boolean,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU => Self::Menu,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU => Self::IntegerMenu,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BUTTON => Self::Button,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER64 => Self::Integer64,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_STRING => Self::String,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => Self::Bitmask,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_CTRL_CLASS => Self::Class,
-            other => Self::Other(other),
-        }
-    }
-}
-
-/// One entry of a menu.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MenuItem {
-    /// The value that chooses it.
-    pub index: i64,
-    /// What it is called; for a menu of numbers, the number.
-    pub name: String,
-}
-
-/// A control as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Control {
-    /// The kernel's number of it (`V4L2_CID_*`).
-    pub id: u32,
-    /// The driver's name of it.
-    pub name: String,
-    /// The type of its value.
-    pub kind: ControlKind,
-    /// The smallest value.
-    pub min: i64,
-    /// The largest value.
-    pub max: i64,
-    /// The step from value to value.
-    pub step: u64,
-    /// The value after a reset.
-    pub default: i64,
-    /// The value now; `None` where it cannot be read or is no number.
-    pub value: Option<i64>,
-    /// Whether it cannot be set.
-    pub read_only: bool,
-    /// Whether it has no effect as other controls stand (exposure time while exposure is automatic).
-    pub inactive: bool,
-    /// The entries of a menu; empty for other kinds.
-    pub menu: Vec<MenuItem>,
-}
+/// The bits of a control's number that are its class (`V4L2_CTRL_ID2CLASS`).
+const CLASS_MASK: u32 = 0x0fff_0000;
 
 impl Device {
-    /// Every control that is not switched off, in the driver's order.
+    /// Every control, in the driver's order, with the heading that the driver or, where it has none, the kernel's
+    /// documentation gives its class.
     ///
     /// # Errors
     ///
     /// The kernel's errno; a control that cannot be read has no value and is no error.
     pub fn controls(&self) -> io::Result<Vec<Control>> {
         let mut controls = Vec::new();
-        let mut id = 0;
-        while controls.len() < CONTROL_LIMIT {
-            let mut query: sys::v4l2_query_ext_ctrl = zeroed();
-            query.id = id | sys::V4L2_CTRL_FLAG_NEXT_CTRL;
-            // SAFETY: the request is made for this struct, which holds no pointers.
-            if !more(unsafe { ioctl(self.fd(), vidioc::VIDIOC_QUERY_EXT_CTRL, &mut query) })? || query.id <= id {
-                break;
+        let mut heading = (0, String::new());
+        self.each_control(|query| {
+            let class = query.id & CLASS_MASK;
+            if is_heading(query) {
+                heading = (class, name(query));
+                return;
             }
-            id = query.id;
-            if query.flags & sys::V4L2_CTRL_FLAG_DISABLED == 0 && query.elems <= 1 {
-                controls.push(self.describe(&query));
+            if heading.0 != class {
+                heading = (class, heading_of(class));
             }
-        }
+            controls.push(self.describe(query, &heading.1));
+        })?;
         Ok(controls)
     }
 
-    fn describe(&self, query: &sys::v4l2_query_ext_ctrl) -> Control {
-        let kind = ControlKind::from_sys(query.type_);
+    /// From now on, [`changed`](Self::changed) tells changes of all the controls. A driver that tells no changes is no
+    /// error.
+    pub fn follow_controls(&self) {
+        // What was enumerated before an error is followed.
+        let _ = self.each_control(|query| {
+            if !is_heading(query) {
+                let _ = self.follow(query.id);
+            }
+        });
+    }
+
+    fn each_control(&self, mut see: impl FnMut(&sys::v4l2_query_ext_ctrl)) -> io::Result<()> {
+        let mut id = 0;
+        for _ in 0..CONTROL_LIMIT {
+            let next = id | sys::V4L2_CTRL_FLAG_NEXT_CTRL | sys::V4L2_CTRL_FLAG_NEXT_COMPOUND;
+            // A number that does not grow would go on for ever.
+            let Some(query) = self.query(next)?.filter(|query| query.id > id) else { break };
+            id = query.id;
+            see(&query);
+        }
+        Ok(())
+    }
+
+    /// One control as it stands now; `before` is how it stood.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno; `EINVAL` where there is no such control any more.
+    pub fn control(&self, before: &Control) -> io::Result<Control> {
+        let query = self.query(before.id)?.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        Ok(self.describe(&query, &before.class))
+    }
+
+    /// Sets a control to a value that [`Control::accept`] made. The driver may make something else of it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno.
+    pub fn set_control(&self, control: &Control, value: &Value) -> io::Result<()> {
+        match (control.kind, value) {
+            (ControlKind::Integer64, Value::Number(number)) => {
+                let mut entry: sys::v4l2_ext_control = zeroed();
+                entry.__bindgen_anon_1.value64 = *number;
+                self.ext_control(vidioc::VIDIOC_S_EXT_CTRLS, control.id, entry).map(drop)
+            }
+            (ControlKind::String, Value::Text(text)) => {
+                let mut bytes = Vec::from(text.as_bytes());
+                bytes.push(0);
+                self.text_control(vidioc::VIDIOC_S_EXT_CTRLS, control.id, &mut bytes)
+            }
+            (_, Value::Switch(on)) => self.set_number(control.id, i32::from(*on)),
+            // The upper half of a set of bits is negative for the kernel.
+            (ControlKind::Bitmask, Value::Number(bits)) => {
+                self.set_number(control.id, u32::try_from(*bits).map_err(|_| out_of_range())?.cast_signed())
+            }
+            (_, Value::Number(number)) => {
+                self.set_number(control.id, i32::try_from(*number).map_err(|_| out_of_range())?)
+            }
+            (_, Value::Text(_)) => Err(out_of_range()),
+        }
+    }
+
+    fn set_number(&self, id: u32, value: i32) -> io::Result<()> {
+        let mut control = sys::v4l2_control { id, value };
+        // SAFETY: the request is made for this struct, which holds no pointers.
+        unsafe { ioctl(self.fd(), vidioc::VIDIOC_S_CTRL, &mut control) }
+    }
+
+    fn query(&self, id: u32) -> io::Result<Option<sys::v4l2_query_ext_ctrl>> {
+        let mut query: sys::v4l2_query_ext_ctrl = zeroed();
+        query.id = id;
+        // SAFETY: the request is made for this struct, which holds no pointers.
+        Ok(more(unsafe { ioctl(self.fd(), vidioc::VIDIOC_QUERY_EXT_CTRL, &mut query) })?.then_some(query))
+    }
+
+    fn describe(&self, query: &sys::v4l2_query_ext_ctrl, class: &str) -> Control {
+        let kind = kind(query);
+        let title = name(query);
+        let flags = flags(query.flags);
+        // The kernel keeps a set of bits in a number with a sign.
+        let number = |number: i64| if kind == ControlKind::Bitmask { number & i64::from(u32::MAX) } else { number };
+        let default = match kind {
+            ControlKind::Button | ControlKind::String | ControlKind::Compound => None,
+            ControlKind::Boolean => Some(Value::Switch(query.default_value != 0)),
+            _ => Some(Value::Number(number(query.default_value))),
+        };
+        let readable = !flags.contains(&Flag::WriteOnly) && !flags.contains(&Flag::Disabled);
         Control {
             id: query.id,
-            // The field is an array of `c_char`, which has a sign on some machines and none on others.
-            name: text(&query.name.map(|character| character.to_ne_bytes()[0])),
+            name: Control::name_of(&title),
+            title,
+            class: class.into(),
             kind,
-            min: query.minimum,
-            max: query.maximum,
+            min: number(query.minimum),
+            max: number(query.maximum),
             step: query.step,
-            default: query.default_value,
-            value: self.value(query.id, kind, query.flags),
-            read_only: query.flags & sys::V4L2_CTRL_FLAG_READ_ONLY != 0,
-            inactive: query.flags & sys::V4L2_CTRL_FLAG_INACTIVE != 0,
+            default,
+            value: if readable { self.value(query.id, kind, query.elem_size) } else { None },
+            flags,
             menu: match kind {
                 ControlKind::Menu | ControlKind::IntegerMenu => self.menu(query, kind),
                 _ => Vec::new(),
@@ -142,43 +158,67 @@ impl Device {
         }
     }
 
-    fn value(&self, id: u32, kind: ControlKind, flags: u32) -> Option<i64> {
-        if flags & sys::V4L2_CTRL_FLAG_WRITE_ONLY != 0 {
-            return None;
-        }
+    /// The value; `None` for a kind that has none, and where the driver does not tell it.
+    fn value(&self, id: u32, kind: ControlKind, size: u32) -> Option<Value> {
         match kind {
-            ControlKind::Integer
-            | ControlKind::Boolean
+            ControlKind::Button | ControlKind::Compound => None,
+            ControlKind::Integer64 => {
+                let entry = self.ext_control(vidioc::VIDIOC_G_EXT_CTRLS, id, zeroed()).ok()?;
+                // SAFETY: the control is of 64 bits, so that this is the variant the driver filled in; any bytes are valid.
+                Some(Value::Number(unsafe { entry.__bindgen_anon_1.value64 }))
+            }
+            ControlKind::String => {
+                let mut bytes = vec![0; usize::try_from(size).ok().filter(|size| *size <= TEXT_LIMIT)?];
+                self.text_control(vidioc::VIDIOC_G_EXT_CTRLS, id, &mut bytes).ok()?;
+                let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+                Some(Value::Text(String::from_utf8_lossy(&bytes[..end]).into_owned()))
+            }
+            ControlKind::Boolean
+            | ControlKind::Bitmask
+            | ControlKind::Integer
             | ControlKind::Menu
-            | ControlKind::IntegerMenu
-            | ControlKind::Bitmask => {
-                let mut control: sys::v4l2_control = zeroed();
-                control.id = id;
+            | ControlKind::IntegerMenu => {
+                let mut control = sys::v4l2_control { id, value: 0 };
                 // SAFETY: the request is made for this struct, which holds no pointers.
                 unsafe { ioctl(self.fd(), vidioc::VIDIOC_G_CTRL, &mut control) }.ok()?;
-                // A set of bits is not a negative number.
-                Some(if kind == ControlKind::Bitmask {
-                    i64::from(control.value.cast_unsigned())
-                } else {
-                    i64::from(control.value)
+                Some(match kind {
+                    ControlKind::Boolean => Value::Switch(control.value != 0),
+                    // A set of bits is not a negative number.
+                    ControlKind::Bitmask => Value::Number(control.value.cast_unsigned().into()),
+                    _ => Value::Number(control.value.into()),
                 })
             }
-            ControlKind::Integer64 => self.value64(id),
-            _ => None,
         }
     }
 
-    fn value64(&self, id: u32) -> Option<i64> {
-        let mut control: sys::v4l2_ext_control = zeroed();
-        control.id = id;
+    /// Reads or sets a text.
+    fn text_control(&self, request: vidioc::_IOC_TYPE, id: u32, bytes: &mut [u8]) -> io::Result<()> {
+        if bytes.len() > TEXT_LIMIT {
+            return Err(out_of_range());
+        }
+        let mut entry: sys::v4l2_ext_control = zeroed();
+        entry.size = bytes.len().try_into().map_err(|_| out_of_range())?;
+        entry.__bindgen_anon_1.string = bytes.as_mut_ptr().cast();
+        // The pointer leads to as many bytes as `size` says, which live through the call.
+        self.ext_control(request, id, entry).map(drop)
+    }
+
+    /// Reads or sets one control by the extended call. A pointer in `entry` leads to as many bytes as its `size` says.
+    fn ext_control(
+        &self,
+        request: vidioc::_IOC_TYPE,
+        id: u32,
+        mut entry: sys::v4l2_ext_control,
+    ) -> io::Result<sys::v4l2_ext_control> {
+        entry.id = id;
         let mut list: sys::v4l2_ext_controls = zeroed();
         list.__bindgen_anon_1.which = sys::V4L2_CTRL_WHICH_CUR_VAL;
         list.count = 1;
-        list.controls = &raw mut control;
-        // SAFETY: the request is made for this struct; its pointer leads to the one control that `count` says.
-        unsafe { ioctl(self.fd(), vidioc::VIDIOC_G_EXT_CTRLS, &mut list) }.ok()?;
-        // SAFETY: the control is of 64 bits, so that this is the variant the driver filled in; any bytes are valid.
-        Some(unsafe { control.__bindgen_anon_1.value64 })
+        list.controls = &raw mut entry;
+        // SAFETY: both requests are made for this struct; its pointer leads to the one control that `count` says, whose
+        // own pointer the callers in this file see to.
+        unsafe { ioctl(self.fd(), request, &mut list) }?;
+        Ok(entry)
     }
 
     fn menu(&self, query: &sys::v4l2_query_ext_ctrl, kind: ControlKind) -> Vec<MenuItem> {
@@ -205,5 +245,87 @@ impl Device {
             }
         }
         items
+    }
+}
+
+fn out_of_range() -> io::Error {
+    io::Error::from_raw_os_error(libc::ERANGE)
+}
+
+fn kind(query: &sys::v4l2_query_ext_ctrl) -> ControlKind {
+    if query.elems > 1 || query.nr_of_dims > 0 {
+        return ControlKind::Compound;
+    }
+    match query.type_ {
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER => ControlKind::Integer,
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN => ControlKind::Boolean,
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU => ControlKind::Menu,
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU => ControlKind::IntegerMenu,
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BUTTON => ControlKind::Button,
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER64 => ControlKind::Integer64,
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_STRING => ControlKind::String,
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => ControlKind::Bitmask,
+        _ => ControlKind::Compound,
+    }
+}
+
+fn is_heading(query: &sys::v4l2_query_ext_ctrl) -> bool {
+    query.type_ == sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_CTRL_CLASS
+}
+
+fn name(query: &sys::v4l2_query_ext_ctrl) -> String {
+    // The field is an array of `c_char`, which has a sign on some machines and none on others.
+    text(&query.name.map(|character| character.to_ne_bytes()[0]))
+}
+
+fn flags(bits: u32) -> Vec<Flag> {
+    let known = [
+        (sys::V4L2_CTRL_FLAG_DISABLED, Flag::Disabled),
+        (sys::V4L2_CTRL_FLAG_GRABBED, Flag::Grabbed),
+        (sys::V4L2_CTRL_FLAG_READ_ONLY, Flag::ReadOnly),
+        (sys::V4L2_CTRL_FLAG_INACTIVE, Flag::Inactive),
+        (sys::V4L2_CTRL_FLAG_WRITE_ONLY, Flag::WriteOnly),
+        (sys::V4L2_CTRL_FLAG_VOLATILE, Flag::Volatile),
+    ];
+    known.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, flag)| flag).collect()
+}
+
+/// The heading of a class whose driver gives none, in the words of the kernel's documentation.
+fn heading_of(class: u32) -> String {
+    let known = match class {
+        sys::V4L2_CTRL_CLASS_USER => "User Controls",
+        sys::V4L2_CTRL_CLASS_CODEC => "Codec Controls",
+        sys::V4L2_CTRL_CLASS_CAMERA => "Camera Controls",
+        sys::V4L2_CTRL_CLASS_FLASH => "Flash Controls",
+        sys::V4L2_CTRL_CLASS_JPEG => "JPEG Compression Controls",
+        sys::V4L2_CTRL_CLASS_IMAGE_SOURCE => "Image Source Controls",
+        sys::V4L2_CTRL_CLASS_IMAGE_PROC => "Image Processing Controls",
+        sys::V4L2_CTRL_CLASS_DV => "Digital Video Controls",
+        sys::V4L2_CTRL_CLASS_DETECT => "Detection Controls",
+        other => return format!("Controls of class {other:#010x}"),
+    };
+    known.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_single_value_is_compound() {
+        let mut query: sys::v4l2_query_ext_ctrl = zeroed();
+        (query.type_, query.elems) = (sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER, 1);
+        assert_eq!(kind(&query), ControlKind::Integer);
+        query.nr_of_dims = 1;
+        assert_eq!(kind(&query), ControlKind::Compound, "an array of one element");
+        (query.nr_of_dims, query.type_) = (0, 0x0106);
+        assert_eq!(kind(&query), ControlKind::Compound);
+    }
+
+    #[test]
+    fn flags_and_headings() {
+        assert_eq!(flags(0x0004 | 0x0010 | 0x0100), [Flag::ReadOnly, Flag::Inactive]);
+        assert_eq!(heading_of(0x009a_0000), "Camera Controls");
+        assert_eq!(heading_of(0x00f0_0000), "Controls of class 0x00f00000");
     }
 }

@@ -28,6 +28,8 @@ plain!(
     v4l2_buffer,
     v4l2_capability,
     v4l2_control,
+    v4l2_event,
+    v4l2_event_subscription,
     v4l2_ext_control,
     v4l2_ext_controls,
     v4l2_fmtdesc,

@@ -11,11 +11,11 @@
 mod controls;
 mod device;
 mod enumerate;
+mod events;
 mod format;
 mod ioctl;
 mod queue;
 
-pub use controls::{Control, ControlKind, MenuItem};
 pub use device::{BufferType, Capability, Device, Readiness};
 pub use enumerate::{FormatDescription, FrameInterval, FrameSize};
 pub use format::{FieldOrder, FourCc, Fraction, PictureFormat};

@@ -8,7 +8,7 @@ use crate::source::{Named, Source};
 fn layer(module: &str) -> Option<u8> {
     Some(match module {
         // Plain values.
-        "media" | "command" | "status" | "metrics" => 0,
+        "media" | "command" | "inventory" | "nearest" | "status" | "metrics" => 0,
         // Movement of data, and the memory that it moves in.
         "latest" | "broadcast" | "convert" | "h264" | "retry" | "thread" | "grid" | "memory" => 1,
         // Devices; `v4l2` and `sysfs` are the kernel interfaces below several of them.
@@ -50,7 +50,8 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["prometheus_client"], &["src/metrics.rs", "src/metrics/"]),
     (&["webrtc", "rtc"], &["src/rtc/"]),
     (&["warp", "hyper", "hyper_util"], &["src/http/"]),
-    (&["toml", "strsim"], &["src/config/"]),
+    (&["toml"], &["src/config/"]),
+    (&["strsim"], &["src/nearest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
     // The addresses that are printed, and those that viewers are offered.
     (&["if_addrs"], &["src/cli/address.rs", "src/rtc/ice.rs"]),
@@ -58,8 +59,16 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.
-const PROMISES: [&str; 7] =
-    ["src/config/", "src/command.rs", "src/command/", "src/status.rs", "src/status/", "src/http/", "src/rtc/"];
+const PROMISES: [&str; 8] = [
+    "src/config/",
+    "src/command.rs",
+    "src/command/",
+    "src/inventory/",
+    "src/status.rs",
+    "src/status/",
+    "src/http/",
+    "src/rtc/",
+];
 
 /// Where `unsafe` may stand: the files that talk to devices and to C libraries.
 const DEVICES: [&str; 6] = ["src/v4l2/", "src/camera/", "src/encoder/", "src/audio/", "src/leds/", "src/memory.rs"];

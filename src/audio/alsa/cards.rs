@@ -9,8 +9,8 @@ use alsa::card;
 use alsa::ctl::{Ctl, DeviceIter};
 use alsa::{Card, Direction};
 
-use super::super::list::{SoundCardInfo, SoundDeviceInfo};
 use super::Quiet;
+use crate::inventory::{SoundCardInfo, SoundDeviceInfo};
 
 /// The name for ALSA of the first device of the first card that captures, with conversion.
 pub fn first_capture_device() -> Option<String> {

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Config, Dropped, Error, VideoSource};
+use crate::inventory::Control;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use process::{Process, Read};
 use stream::{Stream, Unreadable};
@@ -140,6 +141,14 @@ impl VideoSource for Program {
     }
 
     fn request_key(&mut self) {}
+
+    fn controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
+
+    fn changed_controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
 
     fn dropped(&self) -> Dropped {
         Dropped { driver: 0, stale: self.stale, damaged: self.stream.damaged() }

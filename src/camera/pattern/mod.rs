@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::{Config, Dropped, Error, VideoSource};
 use crate::grid::{self, Grid, Pace, Step};
+use crate::inventory::Control;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 pub use dial::FLASH;
@@ -95,6 +96,14 @@ impl VideoSource for Pattern {
     }
 
     fn request_key(&mut self) {}
+
+    fn controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
+
+    fn changed_controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
 
     fn dropped(&self) -> Dropped {
         self.dropped

@@ -1,11 +1,13 @@
-//! The sound cards there are, as `porthole devices` shows them.
+//! A sound card and its devices.
 //!
 //! Asking the cards does not belong here.
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// A sound card.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SoundCardInfo {
     /// Its number, which may be another after the next start.
     pub index: i32,
@@ -18,7 +20,7 @@ pub struct SoundCardInfo {
 }
 
 /// A device of a sound card.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SoundDeviceInfo {
     /// What to write into the configuration.
     pub name: String,

@@ -1,0 +1,125 @@
+//! The controls of a camera: set at the opening, followed while it is open, and asked and set beside whoever streams.
+//!
+//! The kernel's calls are in `crate::v4l2`, the order of several settings in `settings`.
+
+use std::sync::Arc;
+
+use super::settings::{apply, judge};
+use super::{call_error, open_error, unsupported};
+use crate::camera::{ChangedControls, Error};
+use crate::inventory::{Control, Setting, find};
+use crate::v4l2::Device;
+
+/// The controls of an open camera, as they stood when they were asked for last.
+#[derive(Debug)]
+pub struct Followed {
+    device: Arc<Device>,
+    known: Vec<Control>,
+}
+
+impl Followed {
+    /// Knows none yet.
+    pub fn new(device: Arc<Device>) -> Self {
+        Self { device, known: Vec::new() }
+    }
+
+    /// All of them; from now on their changes are told.
+    pub fn all(&mut self) -> Vec<Control> {
+        // Followed first, so that no change between the two is missed.
+        self.device.follow_controls();
+        // A node without controls is a camera all the same.
+        self.known = self.device.controls().unwrap_or_default();
+        self.known.clone()
+    }
+
+    /// Those that changed since the last question.
+    pub fn changed(&mut self) -> Vec<Control> {
+        let mut changed = Vec::new();
+        for id in self.device.changed() {
+            let Some(known) = self.known.iter_mut().find(|control| control.id == id) else { continue };
+            if let Ok(now) = self.device.control(known)
+                && now != *known
+            {
+                known.clone_from(&now);
+                changed.push(now);
+            }
+        }
+        changed
+    }
+}
+
+/// Sets what the configuration wants of an open camera. The answer has words for each that could not be had.
+pub fn set_at_opening(device: &Device, settings: &[Setting]) -> Vec<String> {
+    if settings.is_empty() {
+        return Vec::new();
+    }
+    let controls = device.controls().unwrap_or_default();
+    let (right, mut told) = judge(&controls, settings);
+    told.extend(apply(device, right));
+    told
+}
+
+/// The controls of the camera at `path`.
+///
+/// # Errors
+///
+/// As [`Error`] says.
+pub fn list(path: &str) -> Result<Vec<Control>, Error> {
+    controls_of(&open(path)?, path)
+}
+
+/// Sets controls of the camera at `path`; none where one of the settings is wrong by itself.
+///
+/// # Errors
+///
+/// As [`Error`] says.
+pub fn set(path: &str, settings: &[Setting]) -> Result<ChangedControls, Error> {
+    let device = open(path)?;
+    let controls = controls_of(&device, path)?;
+    let (right, refused) = judge(&controls, settings);
+    if !refused.is_empty() {
+        return Ok(ChangedControls { controls: Vec::new(), refused });
+    }
+    let refused = apply(&device, right);
+    let now = controls_of(&device, path)?;
+    let named = settings.iter().filter_map(|setting| find(&now, &setting.control).ok().cloned());
+    Ok(ChangedControls { controls: named.collect(), refused })
+}
+
+fn open(path: &str) -> Result<Device, Error> {
+    let device = Device::open(path).map_err(|error| open_error(path, error))?;
+    match device.capability() {
+        Ok(_) => Ok(device),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
+            Err(unsupported(path, "a control", "it is no V4L2 device"))
+        }
+        Err(error) => Err(call_error(path, "VIDIOC_QUERYCAP", error)),
+    }
+}
+
+fn controls_of(device: &Device, path: &str) -> Result<Vec<Control>, Error> {
+    device.controls().map_err(|error| call_error(path, "VIDIOC_QUERY_EXT_CTRL", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_no_camera_is_told_so() {
+        let missing = list("/dev/video-that-is-not-there").expect_err("should refuse");
+        assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
+        let null = set("/dev/null", &[]).expect_err("should refuse");
+        assert_eq!(null.to_string(), "/dev/null: a control is not supported; it is no V4L2 device");
+    }
+
+    #[test]
+    fn a_node_without_controls_has_none_and_they_do_not_change() {
+        let null = Arc::new(Device::open("/dev/null").expect("should open"));
+        let mut followed = Followed::new(Arc::clone(&null));
+        assert_eq!((followed.all(), followed.changed()), (Vec::new(), Vec::new()));
+        let wish = Setting::parse("brightness=5").expect("should be one");
+        assert_eq!(set_at_opening(&null, &[wish]), ["brightness: no such control; the camera has none"]);
+        assert!(set_at_opening(&null, &[]).is_empty());
+    }
+}

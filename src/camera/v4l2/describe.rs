@@ -1,0 +1,98 @@
+//! Every V4L2 camera with everything it offers, as the inventory wants it.
+//!
+//! How the list is printed is in `inventory`; which camera is meant by a name is in `discover`.
+
+use std::io;
+
+use super::discover::nodes;
+use super::negotiate::pixel_format;
+use crate::inventory::{CameraInfo, FormatInfo, RateInfo, SizeInfo, Span};
+use crate::v4l2::{BufferType, Capability, Device, FormatDescription, FrameInterval, FrameSize};
+
+/// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
+pub fn list() -> Vec<CameraInfo> {
+    nodes().into_iter().filter_map(|path| describe(&path).transpose().map(|found| named(path, found))).collect()
+}
+
+fn named(path: String, found: io::Result<CameraInfo>) -> CameraInfo {
+    match found {
+        Ok(camera) => CameraInfo { path, ..camera },
+        Err(error) => CameraInfo { path, problem: Some(error.to_string()), ..CameraInfo::default() },
+    }
+}
+
+/// What a node offers; `None` where it is something else than a camera.
+fn describe(path: &str) -> io::Result<Option<CameraInfo>> {
+    let device = Device::open(path)?;
+    let capability = device.capability()?;
+    let kind = match &capability {
+        capability if capability.captures() => BufferType::VideoCapture,
+        capability if capability.captures_mplane() => BufferType::VideoCaptureMplane,
+        _ => return Ok(None),
+    };
+    let formats: Vec<FormatInfo> =
+        device.formats(kind)?.into_iter().map(|format| format_info(&device, kind, format)).collect();
+    let problem = match kind {
+        BufferType::VideoCaptureMplane => Some("it is multi-planar, which porthole cannot capture yet".to_owned()),
+        BufferType::VideoCapture if formats.iter().all(|format| format.usable.is_none()) => {
+            Some("none of its formats can be converted".to_owned())
+        }
+        BufferType::VideoCapture => None,
+    };
+    let Capability { driver, card, bus, .. } = capability;
+    // A node without controls is a camera all the same.
+    let controls = device.controls().unwrap_or_default();
+    Ok(Some(CameraInfo { path: path.to_owned(), card, driver, bus, formats, controls, problem }))
+}
+
+fn format_info(device: &Device, kind: BufferType, format: FormatDescription) -> FormatInfo {
+    let FormatDescription { fourcc, description, emulated } = format;
+    // A driver that cannot tell its sizes or rates has none on the list.
+    let sizes = device.frame_sizes(fourcc).unwrap_or_default();
+    let sizes = sizes
+        .into_iter()
+        .map(|size| {
+            let (width, height) = FrameSize::nearest(size, u32::MAX, u32::MAX);
+            let intervals = device.frame_intervals(fourcc, width, height).unwrap_or_default();
+            size_info(size, &intervals)
+        })
+        .collect();
+    let usable = pixel_format(fourcc).filter(|_| kind == BufferType::VideoCapture && !emulated);
+    FormatInfo { fourcc: fourcc.to_string(), description, usable, sizes }
+}
+
+fn size_info(size: FrameSize, intervals: &[FrameInterval]) -> SizeInfo {
+    let span = |(min, max, step): (u32, u32, u32)| Span { min, max, step };
+    let (width, height) = match size {
+        FrameSize::Discrete { width, height } => (Span::one(width), Span::one(height)),
+        FrameSize::Stepwise { width, height } => (span(width), span(height)),
+    };
+    // A rate that the driver gives as a zero is none.
+    let rates = intervals.iter().filter_map(|interval| match *interval {
+        FrameInterval::Discrete(interval) => interval.rate().map(|rate| RateInfo { min: rate, max: rate }),
+        FrameInterval::Range { min, max } => Some(RateInfo { min: max.rate()?, max: min.rate()? }),
+    });
+    SizeInfo { width, height, rates: rates.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v4l2::Fraction;
+
+    #[test]
+    fn times_between_frames_become_rates() {
+        let fraction = |numerator, denominator| Fraction { numerator, denominator };
+        let intervals = [
+            FrameInterval::Discrete(fraction(2, 15)),
+            FrameInterval::Discrete(fraction(0, 1)),
+            FrameInterval::Range { min: fraction(1, 60), max: fraction(1, 5) },
+        ];
+        let size = FrameSize::Stepwise { width: (16, 1920, 2), height: (16, 1080, 8) };
+        let info = size_info(size, &intervals);
+        assert_eq!(info.rates, [RateInfo { min: 7.5, max: 7.5 }, RateInfo { min: 5.0, max: 60.0 }]);
+        assert_eq!((info.width.max, info.height.step), (1920, 8));
+        let one = size_info(FrameSize::Discrete { width: 640, height: 480 }, &[]);
+        assert_eq!((one.width, one.height), (Span::one(640), Span::one(480)));
+    }
+}

@@ -1,0 +1,200 @@
+//! The settings of a camera's controls: in an order that works, each told that could not be had.
+//!
+//! Automatic modes hold other controls in hand: exposure time can be set only when exposure is not automatic. So switches
+//! and menus come before numbers, and what could not be set for now is tried once more after all the others.
+
+use std::io;
+
+use crate::inventory::{Control, ControlKind, Flag, Setting, Value, find};
+use crate::v4l2::Device;
+
+/// What controls can be asked and set of.
+pub trait Knobs {
+    /// How a control stands now.
+    fn control(&self, control: &Control) -> io::Result<Control>;
+
+    /// Sets a control.
+    fn set(&self, control: &Control, value: &Value) -> io::Result<()>;
+}
+
+impl Knobs for Device {
+    fn control(&self, control: &Control) -> io::Result<Control> {
+        Device::control(self, control)
+    }
+
+    fn set(&self, control: &Control, value: &Value) -> io::Result<()> {
+        self.set_control(control, value)
+    }
+}
+
+/// A control with what it shall be, judged already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged<'c> {
+    control: &'c Control,
+    value: Value,
+}
+
+/// The settings that are right by themselves, in an order that works, and words for each that is not.
+pub fn judge<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<Judged<'c>>, Vec<String>) {
+    let mut right = Vec::new();
+    let mut wrong = Vec::new();
+    for Setting { control, value } in settings {
+        let judged =
+            find(controls, control).and_then(|control| control.accept(value).map(|value| Judged { control, value }));
+        match judged {
+            Ok(judged) => right.push(judged),
+            Err(words) => wrong.push(words),
+        }
+    }
+    right.sort_by_key(|judged| match judged.control.kind {
+        ControlKind::Boolean | ControlKind::Menu | ControlKind::IntegerMenu => 0,
+        // An action works on what is set.
+        ControlKind::Button => 2,
+        _ => 1,
+    });
+    (right, wrong)
+}
+
+/// Sets them one after another. The answer has words for each that could not be set, or has no effect.
+pub fn apply(knobs: &impl Knobs, settings: Vec<Judged<'_>>) -> Vec<String> {
+    let later: Vec<_> = settings
+        .into_iter()
+        .filter(|setting| {
+            let inactive = knobs.control(setting.control).is_ok_and(|control| control.is(Flag::Inactive));
+            inactive || knobs.set(setting.control, &setting.value).is_err()
+        })
+        .collect();
+    later.into_iter().filter_map(|setting| last_try(knobs, &setting).err()).collect()
+}
+
+fn last_try(knobs: &impl Knobs, Judged { control, value }: &Judged<'_>) -> Result<(), String> {
+    let inactive = knobs.control(control).is_ok_and(|control| control.is(Flag::Inactive));
+    let what = format!("{} = {}", control.name, control.shown(value));
+    match knobs.set(control, value) {
+        Ok(()) if inactive => Err(format!(
+            "{what}: inactive; it has no effect while another control, such as an automatic mode, has it in hand"
+        )),
+        Ok(()) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            Err(format!("{what}: busy; the stream or another program holds it"))
+        }
+        Err(_) if inactive => Err(format!("{what}: inactive; switch off the automatic mode that has it in hand")),
+        Err(error) => Err(format!("{what}: the camera refuses it: {error}; {}", control.right())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// A camera whose exposure time is held by its automatic mode, and one control that it always refuses.
+    struct Camera {
+        automatic: RefCell<bool>,
+        calls: RefCell<Vec<String>>,
+    }
+
+    impl Knobs for Camera {
+        fn control(&self, control: &Control) -> io::Result<Control> {
+            let held = control.name == "exposure_time" && *self.automatic.borrow();
+            Ok(Control { flags: if held { vec![Flag::Inactive] } else { Vec::new() }, ..control.clone() })
+        }
+
+        fn set(&self, control: &Control, value: &Value) -> io::Result<()> {
+            self.calls.borrow_mut().push(format!("{} = {value}", control.name));
+            match control.name.as_str() {
+                "exposure_auto" => *self.automatic.borrow_mut() = *value == Value::Switch(true),
+                "broken" => return Err(io::Error::from_raw_os_error(libc::EIO)),
+                "held" => return Err(io::Error::from_raw_os_error(libc::EBUSY)),
+                _ => {}
+            }
+            Ok(())
+        }
+    }
+
+    fn control(id: u32, name: &str, kind: ControlKind) -> Control {
+        Control {
+            id,
+            name: name.into(),
+            title: name.into(),
+            class: "Camera Controls".into(),
+            kind,
+            min: 0,
+            max: 100,
+            step: 1,
+            default: None,
+            value: None,
+            flags: Vec::new(),
+            menu: Vec::new(),
+        }
+    }
+
+    fn controls() -> Vec<Control> {
+        vec![
+            control(1, "exposure_time", ControlKind::Integer),
+            control(2, "focus_now", ControlKind::Button),
+            control(3, "exposure_auto", ControlKind::Boolean),
+            control(4, "broken", ControlKind::Integer),
+            control(5, "held", ControlKind::Integer),
+        ]
+    }
+
+    #[track_caller]
+    fn applied(wishes: &[(&str, Value)]) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let controls = controls();
+        let settings: Vec<Setting> = wishes
+            .iter()
+            .map(|(control, value)| Setting { control: (*control).into(), value: value.clone() })
+            .collect();
+        let camera = Camera { automatic: RefCell::new(true), calls: RefCell::default() };
+        let (right, wrong) = judge(&controls, &settings);
+        let told = apply(&camera, right);
+        (camera.calls.take(), wrong, told)
+    }
+
+    #[test]
+    fn switches_come_before_the_numbers_they_free_and_actions_last() {
+        let (calls, wrong, told) = applied(&[
+            ("focus_now", Value::Switch(true)),
+            ("exposure_time", Value::Number(20)),
+            ("exposure_auto", Value::Switch(false)),
+        ]);
+        assert_eq!(calls, ["exposure_auto = false", "exposure_time = 20", "focus_now = true"]);
+        assert_eq!((wrong, told), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn what_stays_inactive_is_told_after_a_second_try() {
+        let (calls, _, told) = applied(&[("exposure_time", Value::Number(20)), ("focus_now", Value::Switch(true))]);
+        assert_eq!(calls, ["focus_now = true", "exposure_time = 20"]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("exposure_time = 20: inactive; it has no effect"), "{told:?}");
+    }
+
+    #[test]
+    fn what_the_camera_lacks_or_refuses_is_told_and_the_rest_is_set() {
+        let (calls, wrong, told) = applied(&[
+            ("broken", Value::Number(1)),
+            ("broken", Value::Number(101)),
+            ("exposure_auot", Value::Switch(true)),
+            ("held", Value::Number(3)),
+            ("exposure_auto", Value::Switch(true)),
+        ]);
+        assert_eq!(calls, ["exposure_auto = true", "broken = 1", "held = 3", "broken = 1", "held = 3"]);
+        assert_eq!(
+            wrong,
+            [
+                "broken = 101: out of range; 0 to 100 in steps of 1",
+                "exposure_auot: no such control; did you mean exposure_auto?",
+            ]
+        );
+        assert_eq!(
+            told,
+            [
+                "broken = 1: the camera refuses it: Input/output error (os error 5); 0 to 100 in steps of 1",
+                "held = 3: busy; the stream or another program holds it",
+            ]
+        );
+    }
+}

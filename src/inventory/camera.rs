@@ -1,0 +1,200 @@
+//! A camera: what it is called, what it offers, and what would be chosen of it.
+//!
+//! Its controls are in `control.rs`.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::control::{Control, Controls};
+use crate::media::PixelFormat;
+
+/// A V4L2 node that gives pictures.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct CameraInfo {
+    /// Its path.
+    pub path: String,
+    /// The name of the hardware.
+    pub card: String,
+    /// The kernel driver.
+    pub driver: String,
+    /// Where it is attached.
+    pub bus: String,
+    /// The pixel formats it offers, in the driver's order.
+    pub formats: Vec<FormatInfo>,
+    /// Its controls, in the driver's order.
+    pub controls: Vec<Control>,
+    /// Why it cannot be used; `null` when it can.
+    pub problem: Option<String>,
+}
+
+/// A pixel format on offer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FormatInfo {
+    /// The kernel's name of it, four characters.
+    pub fourcc: String,
+    /// The driver's words for it.
+    pub description: String,
+    /// The name that the configuration takes for it; `null` when it cannot be converted.
+    #[serde(serialize_with = "pixel_format")]
+    pub usable: Option<PixelFormat>,
+    /// The sizes in it; empty where the driver does not tell.
+    pub sizes: Vec<SizeInfo>,
+}
+
+/// A size, or a range of sizes, on offer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SizeInfo {
+    /// In pixels.
+    pub width: Span,
+    /// In pixels.
+    pub height: Span,
+    /// The frames a second at that size (of a range: at the largest); empty where the driver does not tell.
+    pub rates: Vec<RateInfo>,
+}
+
+/// Numbers from the smallest to the largest; both are the same where there is no choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// The smallest.
+    pub min: u32,
+    /// The largest.
+    pub max: u32,
+    /// From one to the next, at least 1.
+    pub step: u32,
+}
+
+impl Span {
+    /// One number.
+    pub const fn one(number: u32) -> Self {
+        Self { min: number, max: number, step: 1 }
+    }
+}
+
+/// Frames a second, from the slowest to the fastest; both are the same where there is no choice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RateInfo {
+    /// The slowest.
+    pub min: f64,
+    /// The fastest.
+    pub max: f64,
+}
+
+fn pixel_format<S: Serializer>(format: &Option<PixelFormat>, serializer: S) -> Result<S::Ok, S::Error> {
+    format.map(PixelFormat::name).serialize(serializer)
+}
+
+/// A table for people, over several lines, without a newline at the end.
+impl fmt::Display for CameraInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path)?;
+        if !self.card.is_empty() {
+            write!(f, "  {} ({}, {})", self.card, self.driver, self.bus)?;
+        }
+        if let Some(problem) = &self.problem {
+            write!(f, "\n  cannot be used: {problem}")?;
+        }
+        for format in &self.formats {
+            write!(f, "\n  {}", format.fourcc)?;
+            match format.usable {
+                Some(_) => write!(f, "  {}", format.description)?,
+                None => write!(f, "  {} (not used by porthole)", format.description)?,
+            }
+            // Of a format that is of no use the sizes are of no use either.
+            for size in format.sizes.iter().filter(|_| format.usable.is_some()) {
+                write!(f, "\n    {size}")?;
+            }
+        }
+        for line in Controls(&self.controls).to_string().lines() {
+            write!(f, "\n  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SizeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (w, h) = (self.width, self.height);
+        write!(f, "{}x{}", w.min, h.min)?;
+        if w.min != w.max || h.min != h.max {
+            write!(f, " to {}x{} in steps of {}x{}", w.max, h.max, w.step, h.step)?;
+        }
+        for (index, rate) in self.rates.iter().enumerate() {
+            write!(f, "{}{rate}", if index == 0 { " at " } else { ", " })?;
+        }
+        if self.rates.is_empty() { Ok(()) } else { write!(f, " frames/s") }
+    }
+}
+
+/// With no more digits than it needs.
+impl fmt::Display for RateInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |rate: f64| {
+            if (rate - rate.round()).abs() < 0.005 { format!("{rate:.0}") } else { format!("{rate:.2}") }
+        };
+        write!(f, "{}", shown(self.min))?;
+        // Both are the same number where there is no choice, not just near each other.
+        if self.min < self.max { write!(f, " to {}", shown(self.max)) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::control::tests::frequency;
+    use super::*;
+
+    pub fn camera() -> CameraInfo {
+        let format = |fourcc: &str, usable, sizes| FormatInfo {
+            fourcc: fourcc.into(),
+            description: "words".into(),
+            usable,
+            sizes,
+        };
+        let rate = |rate| RateInfo { min: rate, max: rate };
+        let sizes = vec![
+            SizeInfo { width: Span::one(640), height: Span::one(480), rates: vec![rate(30.0), rate(7.5)] },
+            SizeInfo {
+                width: Span { min: 16, max: 1920, step: 2 },
+                height: Span { min: 16, max: 1080, step: 2 },
+                rates: vec![RateInfo { min: 1.0, max: 29.97 }],
+            },
+            SizeInfo { width: Span::one(32), height: Span::one(16), rates: Vec::new() },
+        ];
+        CameraInfo {
+            path: "/dev/video0".into(),
+            card: "HD Webcam".into(),
+            driver: "uvcvideo".into(),
+            bus: "usb-1".into(),
+            formats: vec![format("YUYV", Some(PixelFormat::Yuyv), sizes), format("XXXX", None, Vec::new())],
+            controls: vec![frequency()],
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn a_camera_is_shown_with_all_it_has() {
+        let shown = "\
+/dev/video0  HD Webcam (uvcvideo, usb-1)
+  YUYV  words
+    640x480 at 30, 7.50 frames/s
+    16x16 to 1920x1080 in steps of 2x2 at 1 to 29.97 frames/s
+    32x16
+  XXXX  words (not used by porthole)
+  User Controls
+    power_line_frequency  0x00980918  menu            default 0 (Disabled), now 2 (60 Hz)
+        0: Disabled
+        1: 50 Hz
+        2: 60 Hz";
+        assert_eq!(camera().to_string(), shown);
+    }
+
+    #[test]
+    fn a_camera_that_cannot_be_asked_is_shown_with_the_reason() {
+        let camera = CameraInfo {
+            path: "/dev/video3".into(),
+            problem: Some("permission denied".into()),
+            ..CameraInfo::default()
+        };
+        assert_eq!(camera.to_string(), "/dev/video3\n  cannot be used: permission denied");
+    }
+}

@@ -1,0 +1,23 @@
+//! The known name that was probably meant: for "did you mean" about a slip of the fingers.
+//!
+//! What is said about it does not belong here.
+
+/// The known name that is nearest to `name`, if one is near enough: a slip or two, more in long names.
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let near = known.iter().map(|known| (strsim::osa_distance(name, known), *known)).min()?;
+    (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_understood_and_a_stranger_is_not() {
+        let known = ["width", "height", "power_line_frequency"];
+        assert_eq!(nearest("wdth", &known), Some("width"));
+        assert_eq!(nearest("powerline_freqency", &known), Some("power_line_frequency"));
+        assert_eq!(nearest("colour", &known), None);
+        assert_eq!(nearest("", &[]), None);
+    }
+}
