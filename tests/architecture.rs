@@ -114,6 +114,10 @@ fn keys_of(text: &str) -> BTreeSet<String> {
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
+            // A section below another is a key of that one; its own keys are the camera's and not the program's.
+            if section.contains('.') {
+                keys.insert(section.into());
+            }
         } else if let Some((key, _)) = line.split_once('=') {
             keys.insert(format!("{section}.{}", key.trim()));
         }

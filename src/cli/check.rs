@@ -32,6 +32,11 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
             "          {} bit/s, a key frame at least every {} s, {threads}",
             encoder.bitrate, encoder.keyframe_interval
         )?;
+        let controls = camera.controls.iter().map(|setting| format!("{} = {}", setting.control, setting.value));
+        let controls: Vec<_> = controls.collect();
+        if !controls.is_empty() {
+            writeln!(out, "          controls {}", controls.join(", "))?;
+        }
     }
     let audio = &config.audio;
     if audio.device == "off" {
@@ -67,6 +72,7 @@ mod tests {
             "camera = [{ fps = 5 }]",
             "camera = [{ format = \"NV12\" }]",
             "camera = [{ keep_open = true }]",
+            "camera = [{ controls = { hue = 1 } }]",
             "camera = [{ bitrate = 100_000 }]",
             "camera = [{ keyframe_interval = 1 }]",
             "camera = [{ encoder_threads = 3 }]",

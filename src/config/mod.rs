@@ -139,6 +139,7 @@ fn read_camera(section: &mut Section<'_, '_>) -> video::Config {
     section.wish("fps", &mut camera.fps, 1..=240, 1, "frames a second");
     section.text("format", &mut camera.format, &value::PIXEL_FORMAT);
     section.flag("keep_open", &mut config.keep_open);
+    section.settings("controls", &mut camera.controls);
 
     let encoder = &mut config.encoder;
     section.number("bitrate", &mut encoder.bitrate, 50_000..=50_000_000, 1, "bit/s");

@@ -177,6 +177,36 @@ fn wrong_types_are_named() {
 }
 
 #[test]
+fn controls_are_a_section_below_their_camera() {
+    let config = Config::parse(
+        "[[camera]]\nname = \"a\"\n[camera.controls]\nzoom = 0x10\n0x00980900 = -5\n\"White Balance\" = false\n\
+         frequency = \"50 Hz\"\n[[camera]]\nname = \"b\"\n",
+        "",
+    );
+    let cameras = config.unwrap().cameras;
+    let set: Vec<(&str, String)> =
+        cameras[0].camera.controls.iter().map(|set| (set.control.as_str(), set.value.to_string())).collect();
+    let expected = [("zoom", "16"), ("0x00980900", "-5"), ("White Balance", "false"), ("frequency", "\"50 Hz\"")];
+    assert_eq!(set, expected.map(|(name, value)| (name, value.into())));
+    assert!(cameras[1].camera.controls.is_empty());
+
+    let found = errors(
+        "[[camera]]\ncontrols = 3\n[[camera]]\nname = \"b\"\n[camera.controls]\na = 1.5\nb = [1]\n\
+         c = 99999999999999999999\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "porthole.toml:2: camera[0].controls = 3: not a section; write [camera.controls] and below it a control and its \
+             value on each line",
+            "porthole.toml:6: camera[1].controls.a = 1.5: not a whole number, true, false or text in quotes",
+            "porthole.toml:7: camera[1].controls.b = [1]: not a whole number, true, false or text in quotes",
+            "porthole.toml:8: camera[1].controls.c = 99999999999999999999: out of range; a whole number of 64 bits",
+        ]
+    );
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     assert_eq!(
         errors("[[camera]]\n\n[[camera]]\ndevice = \"pattern\""),
