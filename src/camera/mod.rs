@@ -15,6 +15,7 @@ use crate::inventory::{CameraInfo, Control, Setting};
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 pub use device::Device;
+pub use v4l2::{Choice, Offer, Refusal, choose, offers};
 pub use wish::Wish;
 
 /// What a camera shall be and give.

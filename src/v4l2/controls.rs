@@ -114,7 +114,13 @@ impl Device {
         }
     }
 
-    fn set_number(&self, id: u32, value: i32) -> io::Result<()> {
+    /// Sets a control of 32 bits, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno: `EINVAL` where there is no such control or menu entry, `ERANGE` where the value is none that
+    /// it takes, `EACCES` where it is read-only, `EBUSY` where it is fixed while the camera streams.
+    pub(super) fn set_number(&self, id: u32, value: i32) -> io::Result<()> {
         let mut control = sys::v4l2_control { id, value };
         // SAFETY: the request is made for this struct, which holds no pointers.
         unsafe { ioctl(self.fd(), vidioc::VIDIOC_S_CTRL, &mut control) }

@@ -29,6 +29,11 @@ impl BufferType {
             Self::VideoCaptureMplane => sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
         }
     }
+
+    /// Whether the calls describe each plane of memory by itself (`struct v4l2_plane`).
+    pub(super) const fn is_multi_planar(self) -> bool {
+        matches!(self, Self::VideoCaptureMplane)
+    }
 }
 
 /// What a node says of itself (`VIDIOC_QUERYCAP`).
@@ -50,9 +55,21 @@ impl Capability {
         self.has(sys::V4L2_CAP_VIDEO_CAPTURE) && self.has(sys::V4L2_CAP_STREAMING) && !self.converts()
     }
 
-    /// Whether the node gives pictures with a piece of memory for each plane.
+    /// Whether the node gives pictures with a piece of memory for each plane, by mapped buffers.
     pub const fn captures_mplane(&self) -> bool {
-        self.has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && !self.converts()
+        self.has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && self.has(sys::V4L2_CAP_STREAMING) && !self.converts()
+    }
+
+    /// The queue that pictures come from; `None` where the node gives none. A node that can do both is asked the simpler
+    /// way.
+    pub const fn capture_kind(&self) -> Option<BufferType> {
+        if self.captures() {
+            Some(BufferType::VideoCapture)
+        } else if self.captures_mplane() {
+            Some(BufferType::VideoCaptureMplane)
+        } else {
+            None
+        }
     }
 
     /// Whether the node takes pictures and gives them back converted (an encoder, a decoder, a scaler).
@@ -196,6 +213,17 @@ mod tests {
         // Old converters say capture and output instead of M2M.
         assert!(!with(sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_VIDEO_OUTPUT | streaming).captures());
         assert_eq!(with(sys::V4L2_CAP_META_CAPTURE).kind(), "a metadata device");
+    }
+
+    #[test]
+    fn a_node_is_asked_in_the_way_that_it_has() {
+        let (one, many) = (sys::V4L2_CAP_VIDEO_CAPTURE, sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE);
+        let streaming = sys::V4L2_CAP_STREAMING;
+        assert_eq!(with(one | streaming).capture_kind(), Some(BufferType::VideoCapture));
+        assert_eq!(with(many | streaming).capture_kind(), Some(BufferType::VideoCaptureMplane));
+        assert_eq!(with(one | many | streaming).capture_kind(), Some(BufferType::VideoCapture));
+        assert_eq!(with(many).capture_kind(), None, "read() alone is not enough");
+        assert_eq!(with(many | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE | streaming).capture_kind(), None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The picture format and the rate of a node: ask and set (`VIDIOC_S_FMT`, `VIDIOC_G_PARM`, `VIDIOC_S_PARM`), single-planar.
+//! The picture format and the rate of a node: ask and set (`VIDIOC_S_FMT`, `VIDIOC_G_PARM`, `VIDIOC_S_PARM`), single- and
+//! multi-planar.
 //!
 //! What a node offers is in `enumerate.rs`.
 
@@ -78,7 +79,7 @@ impl FieldOrder {
 }
 
 /// A picture format as the driver answered it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFormat {
     /// Layout of the bytes.
     pub fourcc: FourCc,
@@ -86,12 +87,11 @@ pub struct PictureFormat {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Bytes from one line of the first plane to the next; zero for compressed formats.
-    pub bytes_per_line: u32,
-    /// The most bytes that a picture takes.
-    pub size: u32,
     /// How the lines came about in time.
     pub field: FieldOrder,
+    /// Bytes from one line to the next in each plane of memory, of which there is one unless each plane of the picture
+    /// has its own; zero for compressed formats.
+    pub strides: Vec<u32>,
 }
 
 impl Device {
@@ -100,20 +100,22 @@ impl Device {
     /// # Errors
     ///
     /// The kernel's errno; `EBUSY` while another program streams.
-    pub fn set_format(&self, fourcc: FourCc, width: u32, height: u32) -> io::Result<PictureFormat> {
-        let mut format: sys::v4l2_format = zeroed();
-        format.type_ = BufferType::VideoCapture.raw();
-        format.fmt.pix = sys::v4l2_pix_format {
-            width,
-            height,
-            pixelformat: fourcc.0,
-            field: sys::v4l2_field_V4L2_FIELD_NONE,
+    pub fn set_format(&self, kind: BufferType, fourcc: FourCc, width: u32, height: u32) -> io::Result<PictureFormat> {
+        let mut format = zeroed::<sys::v4l2_format>();
+        format.type_ = kind.raw();
+        let field = sys::v4l2_field_V4L2_FIELD_NONE;
+        if kind.is_multi_planar() {
             // SAFETY: the struct was zeroed, and zero is valid for each of its integers.
-            ..unsafe { format.fmt.pix }
-        };
-        // SAFETY: the request is made for this struct; the capture variant holds no pointers.
+            let rest = unsafe { format.fmt.pix_mp };
+            format.fmt.pix_mp = sys::v4l2_pix_format_mplane { width, height, pixelformat: fourcc.0, field, ..rest };
+        } else {
+            // SAFETY: as above.
+            let rest = unsafe { format.fmt.pix };
+            format.fmt.pix = sys::v4l2_pix_format { width, height, pixelformat: fourcc.0, field, ..rest };
+        }
+        // SAFETY: the request is made for this struct; the capture variants hold no pointers.
         unsafe { ioctl(self.fd(), vidioc::VIDIOC_S_FMT, &mut format) }?;
-        Ok(picture(&format))
+        Ok(picture(kind, &format))
     }
 
     /// The time between frames that the node is set to; `None` where the driver knows no rate.
@@ -121,9 +123,9 @@ impl Device {
     /// # Errors
     ///
     /// The kernel's errno; `ENOTTY` where the driver has no rate to tell.
-    pub fn frame_interval(&self) -> io::Result<Option<Fraction>> {
+    pub fn frame_interval(&self, kind: BufferType) -> io::Result<Option<Fraction>> {
         let mut parameters: sys::v4l2_streamparm = zeroed();
-        parameters.type_ = BufferType::VideoCapture.raw();
+        parameters.type_ = kind.raw();
         // SAFETY: the request is made for this struct; the capture variant holds no pointers.
         unsafe { ioctl(self.fd(), vidioc::VIDIOC_G_PARM, &mut parameters) }?;
         Ok(interval(&parameters))
@@ -134,9 +136,9 @@ impl Device {
     /// # Errors
     ///
     /// The kernel's errno; `ENOTTY` where the driver cannot change its rate.
-    pub fn set_frame_interval(&self, wish: Fraction) -> io::Result<Option<Fraction>> {
+    pub fn set_frame_interval(&self, kind: BufferType, wish: Fraction) -> io::Result<Option<Fraction>> {
         let mut parameters: sys::v4l2_streamparm = zeroed();
-        parameters.type_ = BufferType::VideoCapture.raw();
+        parameters.type_ = kind.raw();
         parameters.parm.capture = sys::v4l2_captureparm {
             timeperframe: sys::v4l2_fract { numerator: wish.numerator, denominator: wish.denominator },
             // SAFETY: the struct was zeroed, and zero is valid for each of its integers.
@@ -148,17 +150,30 @@ impl Device {
     }
 }
 
-fn picture(format: &sys::v4l2_format) -> PictureFormat {
-    // SAFETY: every variant of the union is made of integers, so that any bytes are valid; the type field says that
-    // this is the one that the driver filled in.
-    let pix = unsafe { format.fmt.pix };
-    PictureFormat {
-        fourcc: FourCc(pix.pixelformat),
-        width: pix.width,
-        height: pix.height,
-        bytes_per_line: pix.bytesperline,
-        size: pix.sizeimage,
-        field: FieldOrder::from_sys(pix.field),
+fn picture(kind: BufferType, format: &sys::v4l2_format) -> PictureFormat {
+    if kind.is_multi_planar() {
+        // SAFETY: every variant of the union is made of integers, so that any bytes are valid; the type field says that
+        // this is the one that the driver filled in.
+        let pix = unsafe { format.fmt.pix_mp };
+        // The struct is packed: its fields are copied out, never borrowed.
+        let planes = pix.plane_fmt;
+        PictureFormat {
+            fourcc: FourCc(pix.pixelformat),
+            width: pix.width,
+            height: pix.height,
+            field: FieldOrder::from_sys(pix.field),
+            strides: planes.into_iter().take(pix.num_planes.into()).map(|plane| plane.bytesperline).collect(),
+        }
+    } else {
+        // SAFETY: as above.
+        let pix = unsafe { format.fmt.pix };
+        PictureFormat {
+            fourcc: FourCc(pix.pixelformat),
+            width: pix.width,
+            height: pix.height,
+            field: FieldOrder::from_sys(pix.field),
+            strides: vec![pix.bytesperline],
+        }
     }
 }
 
@@ -178,6 +193,24 @@ mod tests {
         assert_eq!(FourCc::new(b"YUYV").to_string(), "YUYV");
         assert_eq!(FourCc(u32::from_le_bytes(*b"Y16 ") | 0x8000_0000).to_string(), "Y16 -BE");
         assert_eq!(FourCc(0x0102_00ff).to_string(), "????");
+    }
+
+    #[test]
+    fn the_planes_are_those_that_the_driver_counts() {
+        let mut format = zeroed::<sys::v4l2_format>();
+        let plane = |bytesperline, sizeimage| sys::v4l2_plane_pix_format { sizeimage, bytesperline, reserved: [0; 6] };
+        // SAFETY: the struct was zeroed, and zero is valid for each of its integers.
+        let mut pix = unsafe { format.fmt.pix_mp };
+        (pix.width, pix.height, pix.num_planes) = (640, 480, 2);
+        pix.plane_fmt = [plane(704, 704 * 480); 8];
+        format.fmt.pix_mp = pix;
+        let answer = picture(BufferType::VideoCaptureMplane, &format);
+        assert_eq!((answer.width, answer.height), (640, 480));
+        assert_eq!(answer.strides, [704, 704]);
+        pix.num_planes = 255;
+        format.fmt.pix_mp = pix;
+        assert_eq!(picture(BufferType::VideoCaptureMplane, &format).strides.len(), 8, "no more than there is room for");
+        assert_eq!(picture(BufferType::VideoCapture, &format).strides.len(), 1);
     }
 
     #[test]

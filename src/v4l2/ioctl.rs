@@ -39,6 +39,7 @@ plain!(
     v4l2_query_ext_ctrl,
     v4l2_queryctrl,
     v4l2_querymenu,
+    v4l2_plane,
     v4l2_requestbuffers,
     v4l2_streamparm,
 );

@@ -8,15 +8,18 @@
 //! Which format to choose, when to retry and what a frame is do not belong here: see `camera/v4l2`. Kernel
 //! documentation: <https://docs.kernel.org/userspace-api/media/v4l/v4l2.html>.
 
+mod buffer;
+mod codec;
 mod controls;
 mod device;
 mod enumerate;
 mod events;
 mod format;
 mod ioctl;
+mod mapping;
 mod queue;
 
 pub use device::{BufferType, Capability, Device, Readiness};
 pub use enumerate::{FormatDescription, FrameInterval, FrameSize};
 pub use format::{FieldOrder, FourCc, Fraction, PictureFormat};
-pub use queue::{Dequeued, Queue};
+pub use queue::{Dequeued, Lease, Queue};

@@ -1,26 +1,26 @@
-//! Streaming through mapped buffers (`VIDIOC_REQBUFS`, `QUERYBUF`, `QBUF`, `DQBUF`, `STREAMON`, `STREAMOFF`),
-//! single-planar capture.
+//! Streaming through mapped buffers, single- and multi-planar: a queue that lends its filled buffers out.
 //!
 //! A dequeued buffer is lent out as a [`Lease`] and goes back to the driver when the lease is dropped, from whatever
 //! thread. The mappings live as long as any lease does, the descriptor only as long as the queue: a frame that is still
 //! being encoded when the camera is closed stays readable, and does not keep the next opening from succeeding (the
 //! driver releases the buffers of `REQBUFS(0)` once they are unmapped, `V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS`).
+//!
+//! The calls themselves are in `buffer.rs`.
 
 use std::io;
-use std::num::NonZeroUsize;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::NonNull;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use v4l::v4l_sys as sys;
-use v4l::v4l2::vidioc;
+use bytes::Bytes;
 
+use super::buffer::{self, Filled};
 use super::device::{BufferType, Device};
-use super::ioctl::{ioctl, zeroed};
+use super::mapping::Mapping;
 
-/// The memory kind of all buffers here: the driver's own, mapped.
-const MEMORY: u32 = sys::v4l2_memory_V4L2_MEMORY_MMAP;
+/// The most buffers that are mapped, whatever the driver gives: the kernel's own limit (`VIDEO_MAX_FRAME`).
+const BUFFER_LIMIT: u32 = 32;
 
 /// A queue that streams from the moment it is made until it is dropped.
 #[derive(Debug)]
@@ -32,9 +32,17 @@ pub struct Queue {
 /// The buffers, shared by the queue and the leases.
 #[derive(Debug)]
 struct Ring {
-    mappings: Vec<Mapping>,
+    kind: BufferType,
+    buffers: Vec<Buffer>,
     /// The device while it streams; `None` afterwards, so that a lease never touches a descriptor that is closed.
     streaming: Mutex<Option<Arc<Device>>>,
+}
+
+/// One buffer: its planes of memory, and whether it is lent out.
+#[derive(Debug)]
+struct Buffer {
+    planes: Vec<Mapping>,
+    lent: AtomicBool,
 }
 
 /// A buffer that the driver filled.
@@ -46,7 +54,7 @@ pub struct Dequeued {
     pub sequence: u32,
     /// When the frame was taken, on `CLOCK_MONOTONIC`; `None` where the driver stamps by another clock or not at all.
     pub monotonic: Option<Duration>,
-    /// Whether the driver says that the data is damaged.
+    /// Whether the driver says that the data is damaged, or says that there is more of it than the buffer holds.
     pub damaged: bool,
 }
 
@@ -57,38 +65,33 @@ impl Queue {
     ///
     /// The name of the call that failed and the kernel's errno: `EBUSY` where another program streams, `ENOSPC` where
     /// the USB bus has no bandwidth left. Nothing is left behind.
-    pub fn start(device: Arc<Device>, count: u32) -> Result<Self, (&'static str, io::Error)> {
-        let given = request(device.fd(), count).map_err(|error| ("VIDIOC_REQBUFS", error))?;
-        let queue = Self::map(device, given)?;
-        for index in 0..queue.ring.mappings.len() {
-            enqueue(queue.device.fd(), index).map_err(|error| ("VIDIOC_QBUF", error))?;
+    pub fn start(device: Arc<Device>, kind: BufferType, count: u32) -> Result<Self, (&'static str, io::Error)> {
+        let given = buffer::request(device.fd(), kind, count).map_err(|error| ("VIDIOC_REQBUFS", error))?;
+        let queue = Self::map(device, kind, given.min(BUFFER_LIMIT))?;
+        for index in 0..queue.len() {
+            buffer::enqueue(queue.device.fd(), kind, index).map_err(|error| ("VIDIOC_QBUF", error))?;
         }
-        stream(queue.device.fd(), vidioc::VIDIOC_STREAMON).map_err(|error| ("VIDIOC_STREAMON", error))?;
+        buffer::start(queue.device.fd(), kind).map_err(|error| ("VIDIOC_STREAMON", error))?;
         Ok(queue)
     }
 
     /// From here on the drop of the queue undoes everything.
-    fn map(device: Arc<Device>, count: u32) -> Result<Self, (&'static str, io::Error)> {
-        let mut mappings = Vec::new();
+    fn map(device: Arc<Device>, kind: BufferType, count: u32) -> Result<Self, (&'static str, io::Error)> {
+        let mut buffers = Vec::new();
         let mut fault = None;
         for index in 0..count {
-            match query(device.fd(), index)
-                .map_err(|error| ("VIDIOC_QUERYBUF", error))
-                .and_then(|(offset, length)| Mapping::new(device.fd(), offset, length).map_err(|error| ("mmap", error)))
-            {
-                Ok(mapping) => mappings.push(mapping),
+            match Buffer::map(&device, kind, index) {
+                Ok(buffer) => buffers.push(buffer),
                 Err(error) => {
                     fault = Some(error);
                     break;
                 }
             }
         }
-        let queue =
-            Self { ring: Arc::new(Ring { mappings, streaming: Mutex::new(Some(Arc::clone(&device))) }), device };
+        let streaming = Mutex::new(Some(Arc::clone(&device)));
+        let queue = Self { ring: Arc::new(Ring { kind, buffers, streaming }), device };
         match fault {
-            None if queue.ring.mappings.is_empty() => {
-                Err(("VIDIOC_REQBUFS", io::Error::other("the driver gave no buffers")))
-            }
+            None if queue.len() == 0 => Err(("VIDIOC_REQBUFS", io::Error::other("the driver gave no buffers"))),
             None => Ok(queue),
             Some(fault) => Err(fault),
         }
@@ -96,33 +99,18 @@ impl Queue {
 
     /// How many buffers there are.
     pub fn len(&self) -> usize {
-        self.ring.mappings.len()
+        self.ring.buffers.len()
     }
 
     /// Takes the next filled buffer; `None` when there is none yet.
     ///
     /// # Errors
     ///
-    /// The kernel's errno: `ENODEV` when the device is gone, `EIO` when the stream broke down.
+    /// The kernel's errno: `ENODEV` when the device is gone, `EIO` when the stream broke down. An error of our own for
+    /// a buffer that the driver does not have.
     pub fn dequeue(&self) -> io::Result<Option<Dequeued>> {
-        let mut buffer = empty(0);
-        // SAFETY: the request is made for this struct; single-planar buffers hold no pointers.
-        match unsafe { ioctl(self.device.fd(), vidioc::VIDIOC_DQBUF, &mut buffer) } {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let index = buffer.index as usize;
-        let Some(mapping) = self.ring.mappings.get(index) else {
-            return Err(io::Error::other(format!("the driver gave buffer {index} of {}", self.len())));
-        };
-        let length = (buffer.bytesused as usize).min(mapping.length.get());
-        Ok(Some(Dequeued {
-            lease: Lease { ring: Arc::clone(&self.ring), index, length },
-            sequence: buffer.sequence,
-            monotonic: monotonic(&buffer),
-            damaged: buffer.flags & sys::V4L2_BUF_FLAG_ERROR != 0,
-        }))
+        let filled = buffer::dequeue(self.device.fd(), self.ring.kind)?;
+        filled.map(|filled| self.ring.lend(filled)).transpose()
     }
 }
 
@@ -132,15 +120,40 @@ impl Drop for Queue {
         // ours.
         *self.ring.lock() = None;
         // The device may be gone, and there is nobody to tell: the descriptor is about to be closed anyway.
-        let _ = stream(self.device.fd(), vidioc::VIDIOC_STREAMOFF);
-        let _ = request(self.device.fd(), 0);
+        let _ = buffer::stop(self.device.fd(), self.ring.kind);
+        let _ = buffer::request(self.device.fd(), self.ring.kind, 0);
     }
 }
 
 impl Ring {
+    fn lend(self: &Arc<Self>, filled: Filled) -> io::Result<Dequeued> {
+        let Filled { index, sequence, monotonic, damaged, used } = filled;
+        let Some(buffer) = self.buffers.get(index) else {
+            return Err(io::Error::other(format!("the driver gave buffer {index} of {}", self.buffers.len())));
+        };
+        // The bytes of a lease must not change under its holder, and a buffer that was lent out twice would be given
+        // back while the other still reads it.
+        if buffer.lent.swap(true, Ordering::AcqRel) {
+            return Err(io::Error::other(format!("the driver gave buffer {index}, which it does not have")));
+        }
+        let overrun = buffer.planes.iter().zip(&used).any(|(plane, used)| used.end > plane.len());
+        let used = used[..buffer.planes.len().min(used.len())].to_vec();
+        let lease = Lease { ring: Arc::clone(self), index, used };
+        Ok(Dequeued { lease, sequence, monotonic, damaged: damaged || overrun })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Device>>> {
         // The lock is only held for plain calls; what it guards is valid even after a panic elsewhere.
         self.streaming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Buffer {
+    fn map(device: &Device, kind: BufferType, index: u32) -> Result<Self, (&'static str, io::Error)> {
+        let places = buffer::query(device.fd(), kind, index).map_err(|error| ("VIDIOC_QUERYBUF", error))?;
+        let planes: io::Result<Vec<Mapping>> =
+            places.into_iter().map(|(offset, length)| Mapping::new(device.fd(), offset, length)).collect();
+        Ok(Self { planes: planes.map_err(|error| ("mmap", error))?, lent: AtomicBool::new(false) })
     }
 }
 
@@ -149,20 +162,34 @@ impl Ring {
 pub struct Lease {
     ring: Arc<Ring>,
     index: usize,
-    length: usize,
+    /// Where the data lies in each plane of memory.
+    used: Vec<Range<usize>>,
 }
 
-impl AsRef<[u8]> for Lease {
-    fn as_ref(&self) -> &[u8] {
-        self.ring.mappings.get(self.index).map_or(&[], |mapping| mapping.bytes(self.length))
+impl Lease {
+    /// The data of a plane of memory; empty where there is no such plane.
+    pub fn plane(&self, number: usize) -> &[u8] {
+        let mapping = self.ring.buffers.get(self.index).and_then(|buffer| buffer.planes.get(number));
+        mapping.zip(self.used.get(number)).map_or(&[], |(mapping, used)| mapping.bytes(used.clone()))
+    }
+
+    /// The data of every plane, shared and not copied: the buffer goes back when the last clone of any is dropped.
+    pub fn into_planes(self) -> Vec<Bytes> {
+        let lease = Arc::new(self);
+        let plane = |number| Bytes::from_owner(Plane { lease: Arc::clone(&lease), number });
+        (0..lease.used.len()).map(plane).collect()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         let streaming = self.ring.lock();
+        if let Some(buffer) = self.ring.buffers.get(self.index) {
+            // Before the driver has it, because from then on it may come back at any time.
+            buffer.lent.store(false, Ordering::Release);
+        }
         if let Some(device) = streaming.as_ref()
-            && let Err(error) = enqueue(device.fd(), self.index)
+            && let Err(error) = buffer::enqueue(device.fd(), self.ring.kind, self.index)
             && error.raw_os_error() != Some(libc::ENODEV)
         {
             // An unplugged device is reported by the next dequeue; anything else is one buffer less.
@@ -171,106 +198,16 @@ impl Drop for Lease {
     }
 }
 
-/// One buffer of the driver in our address space.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    length: NonZeroUsize,
+/// One plane of a lease.
+struct Plane {
+    lease: Arc<Lease>,
+    number: usize,
 }
 
-// SAFETY: the mapping is plain memory that belongs to this value alone on our side, readable from any thread. The
-// driver writes to it only while the buffer is queued, and a buffer is queued only when no lease of it exists.
-unsafe impl Send for Mapping {}
-// SAFETY: as above; shared access only reads.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn new(fd: BorrowedFd<'_>, offset: u32, length: u32) -> io::Result<Self> {
-        let length = NonZeroUsize::new(length as usize)
-            .ok_or_else(|| io::Error::other("the driver gave a buffer of zero bytes"))?;
-        // SAFETY: a new mapping at an address that the kernel chooses; nothing of ours is replaced.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length.get(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                fd.as_raw_fd(),
-                // A cookie of the driver, which comes back as it went, whatever the width and sign of the type.
-                offset as libc::off_t,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the buffer was mapped at address 0"))?;
-        Ok(Self { start, length })
+impl AsRef<[u8]> for Plane {
+    fn as_ref(&self) -> &[u8] {
+        self.lease.plane(self.number)
     }
-
-    fn bytes(&self, length: usize) -> &[u8] {
-        // SAFETY: the mapping is readable for `self.length` bytes until this value is dropped, which the borrow
-        // prevents; the driver does not write to it meanwhile, see `Send` above.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), length.min(self.length.get())) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made with this address and length, and no reference into it is left.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length.get()) };
-    }
-}
-
-fn empty(index: u32) -> sys::v4l2_buffer {
-    let mut buffer: sys::v4l2_buffer = zeroed();
-    buffer.index = index;
-    buffer.type_ = BufferType::VideoCapture.raw();
-    buffer.memory = MEMORY;
-    buffer
-}
-
-/// Asks for buffers; the driver may give more or fewer. Zero frees them.
-fn request(fd: BorrowedFd<'_>, count: u32) -> io::Result<u32> {
-    let mut request: sys::v4l2_requestbuffers = zeroed();
-    request.count = count;
-    request.type_ = BufferType::VideoCapture.raw();
-    request.memory = MEMORY;
-    // SAFETY: the request is made for this struct, which holds no pointers.
-    unsafe { ioctl(fd, vidioc::VIDIOC_REQBUFS, &mut request) }?;
-    Ok(request.count)
-}
-
-/// Where a buffer can be mapped, and how long it is.
-fn query(fd: BorrowedFd<'_>, index: u32) -> io::Result<(u32, u32)> {
-    let mut buffer = empty(index);
-    // SAFETY: the request is made for this struct; single-planar buffers hold no pointers.
-    unsafe { ioctl(fd, vidioc::VIDIOC_QUERYBUF, &mut buffer) }?;
-    // SAFETY: the memory kind is mmap, so that this is the variant the driver filled in; any bytes are valid.
-    Ok((unsafe { buffer.m.offset }, buffer.length))
-}
-
-fn enqueue(fd: BorrowedFd<'_>, index: usize) -> io::Result<()> {
-    let mut buffer = empty(u32::try_from(index).map_err(io::Error::other)?);
-    // SAFETY: the request is made for this struct; single-planar buffers hold no pointers.
-    unsafe { ioctl(fd, vidioc::VIDIOC_QBUF, &mut buffer) }
-}
-
-fn stream(fd: BorrowedFd<'_>, request: vidioc::_IOC_TYPE) -> io::Result<()> {
-    let mut kind = libc::c_int::try_from(BufferType::VideoCapture.raw()).map_err(io::Error::other)?;
-    // SAFETY: both requests are made for an int.
-    unsafe { ioctl(fd, request, &mut kind) }
-}
-
-/// The driver's timestamp, where it is one of `CLOCK_MONOTONIC`.
-fn monotonic(buffer: &sys::v4l2_buffer) -> Option<Duration> {
-    if buffer.flags & sys::V4L2_BUF_FLAG_TIMESTAMP_MASK != sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
-        return None;
-    }
-    let seconds = u64::try_from(buffer.timestamp.tv_sec).ok()?;
-    let microseconds = u32::try_from(buffer.timestamp.tv_usec).ok().filter(|&part| part < 1_000_000)?;
-    let stamp = Duration::new(seconds, microseconds * 1000);
-    // Some drivers promise a clock and leave the field empty.
-    (!stamp.is_zero()).then_some(stamp)
 }
 
 #[cfg(test)]
@@ -279,30 +216,37 @@ mod tests {
     use std::io::Write;
     use std::os::fd::AsFd;
 
-    use bytes::Bytes;
-
     use super::*;
 
-    /// A ring on an ordinary file in memory: mapping, lending and unmapping are the same as with a camera.
-    fn ring(text: &[u8]) -> (Arc<Ring>, Lease) {
-        // SAFETY: the name ends with NUL; the descriptor is new and ours.
-        let mut file: File = unsafe {
-            use std::os::fd::FromRawFd;
-            File::from_raw_fd(libc::memfd_create(c"ring".as_ptr(), libc::MFD_CLOEXEC))
+    /// A ring of one buffer on ordinary files in memory: mapping, lending and unmapping are the same as with a camera.
+    fn ring(planes: &[&[u8]]) -> Arc<Ring> {
+        let plane = |text: &&[u8]| {
+            // SAFETY: the name ends with NUL; the descriptor is new and ours.
+            let mut file: File = unsafe {
+                use std::os::fd::FromRawFd;
+                File::from_raw_fd(libc::memfd_create(c"ring".as_ptr(), libc::MFD_CLOEXEC))
+            };
+            file.write_all(text).expect("should write");
+            file.set_len(4096).expect("should grow");
+            Mapping::new(file.as_fd(), 0, 4096).expect("should map")
         };
-        file.write_all(text).expect("should write");
-        let mapping = Mapping::new(file.as_fd(), 0, 4096).expect("should map");
-        let ring = Arc::new(Ring { mappings: vec![mapping], streaming: Mutex::new(None) });
-        let lease = Lease { ring: Arc::clone(&ring), index: 0, length: text.len() };
-        (ring, lease)
+        let buffer = Buffer { planes: planes.iter().map(plane).collect(), lent: AtomicBool::new(false) };
+        Arc::new(Ring { kind: BufferType::VideoCaptureMplane, buffers: vec![buffer], streaming: Mutex::new(None) })
+    }
+
+    fn filled(index: usize, places: &[Range<usize>]) -> Filled {
+        let mut used = [const { 0..0 }; 8];
+        used[..places.len()].clone_from_slice(places);
+        Filled { index, sequence: 0, monotonic: None, damaged: false, used }
     }
 
     #[test]
     fn a_lease_outlives_the_stream_and_frees_the_ring() {
-        let (ring, lease) = ring(b"picture");
+        let ring = ring(&[b"picture"]);
+        let lease = ring.lend(filled(0, &[0..7])).expect("should lend").lease;
         let weak = Arc::downgrade(&ring);
         drop(ring);
-        let bytes = Bytes::from_owner(lease);
+        let [bytes] = lease.into_planes().try_into().expect("should be one plane");
         let part = bytes.slice(1..3);
         drop(bytes);
         let read = std::thread::spawn(move || part.to_vec()).join().expect("should not panic");
@@ -311,26 +255,27 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_buffer_is_an_error() {
-        let file = File::open("/dev/null").expect("should open");
-        assert!(Mapping::new(file.as_fd(), 0, 0).is_err());
-        assert!(Mapping::new(file.as_fd(), 0, 4096).is_err());
+    fn a_buffer_goes_back_with_the_last_of_its_planes() {
+        let ring = ring(&[b"luma", b"....chroma"]);
+        let lease = ring.lend(filled(0, &[0..4, 4..10])).expect("should lend").lease;
+        let mut planes = lease.into_planes();
+        assert_eq!(planes, [&b"luma"[..], b"chroma"]);
+        let chroma = planes.pop().expect("should be there");
+        drop(planes);
+        assert!(ring.lend(filled(0, &[0..4])).is_err(), "the buffer is still lent out");
+        drop(chroma);
+        assert!(ring.lend(filled(0, &[0..4])).is_ok());
+        assert!(ring.lend(filled(1, &[0..4])).is_err(), "there is no such buffer");
     }
 
     #[test]
-    fn only_the_monotonic_clock_counts() {
-        let mut buffer = empty(0);
-        buffer.timestamp.tv_sec = 5;
-        buffer.timestamp.tv_usec = 250_000;
-        assert_eq!(monotonic(&buffer), None);
-        buffer.flags = sys::V4L2_BUF_FLAG_TIMESTAMP_COPY;
-        assert_eq!(monotonic(&buffer), None);
-        buffer.flags = sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC | sys::V4L2_BUF_FLAG_TSTAMP_SRC_SOE;
-        assert_eq!(monotonic(&buffer), Some(Duration::from_millis(5250)));
-        buffer.timestamp.tv_usec = -1;
-        assert_eq!(monotonic(&buffer), None);
-        buffer.timestamp.tv_sec = 0;
-        buffer.timestamp.tv_usec = 0;
-        assert_eq!(monotonic(&buffer), None);
+    fn the_driver_cannot_lend_more_than_there_is() {
+        let ring = ring(&[b"luma", b"chroma"]);
+        let too_long = ring.lend(filled(0, &[0..4, 0..usize::MAX])).expect("should lend");
+        assert!(too_long.damaged);
+        assert_eq!(too_long.lease.plane(1).len(), 4096);
+        drop(too_long);
+        let inside_out = ring.lend(filled(0, &[9..4, 5000..6000, 0..4])).expect("should lend");
+        assert_eq!([0, 1, 2, 9].map(|plane| inside_out.lease.plane(plane).len()), [0; 4]);
     }
 }

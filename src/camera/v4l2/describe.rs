@@ -5,9 +5,9 @@
 use std::io;
 
 use super::discover::nodes;
-use super::negotiate::pixel_format;
+use super::pixel_format;
 use crate::inventory::{CameraInfo, FormatInfo, RateInfo, SizeInfo, Span};
-use crate::v4l2::{BufferType, Capability, Device, FormatDescription, FrameInterval, FrameSize};
+use crate::v4l2::{Capability, Device, FormatDescription, FrameInterval, FrameSize};
 
 /// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
 pub fn list() -> Vec<CameraInfo> {
@@ -25,27 +25,18 @@ fn named(path: String, found: io::Result<CameraInfo>) -> CameraInfo {
 fn describe(path: &str) -> io::Result<Option<CameraInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;
-    let kind = match &capability {
-        capability if capability.captures() => BufferType::VideoCapture,
-        capability if capability.captures_mplane() => BufferType::VideoCaptureMplane,
-        _ => return Ok(None),
-    };
+    let Some(kind) = capability.capture_kind() else { return Ok(None) };
     let formats: Vec<FormatInfo> =
-        device.formats(kind)?.into_iter().map(|format| format_info(&device, kind, format)).collect();
-    let problem = match kind {
-        BufferType::VideoCaptureMplane => Some("it is multi-planar, which porthole cannot capture yet".to_owned()),
-        BufferType::VideoCapture if formats.iter().all(|format| format.usable.is_none()) => {
-            Some("none of its formats can be converted".to_owned())
-        }
-        BufferType::VideoCapture => None,
-    };
+        device.formats(kind)?.into_iter().map(|format| format_info(&device, format)).collect();
+    let usable = formats.iter().any(|format| format.usable.is_some());
+    let problem = (!usable).then(|| "none of its formats can be converted".to_owned());
     let Capability { driver, card, bus, .. } = capability;
     // A node without controls is a camera all the same.
     let controls = device.controls().unwrap_or_default();
     Ok(Some(CameraInfo { path: path.to_owned(), card, driver, bus, formats, controls, problem }))
 }
 
-fn format_info(device: &Device, kind: BufferType, format: FormatDescription) -> FormatInfo {
+fn format_info(device: &Device, format: FormatDescription) -> FormatInfo {
     let FormatDescription { fourcc, description, emulated } = format;
     // A driver that cannot tell its sizes or rates has none on the list.
     let sizes = device.frame_sizes(fourcc).unwrap_or_default();
@@ -57,7 +48,7 @@ fn format_info(device: &Device, kind: BufferType, format: FormatDescription) -> 
             size_info(size, &intervals)
         })
         .collect();
-    let usable = pixel_format(fourcc).filter(|_| kind == BufferType::VideoCapture && !emulated);
+    let usable = pixel_format(fourcc).filter(|_| !emulated);
     FormatInfo { fourcc: fourcc.to_string(), description, usable, sizes }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What each of them offers is in `describe`.
 
-use super::negotiate::pixel_format;
-use crate::v4l2::{BufferType, Device};
+use super::pixel_format;
+use crate::v4l2::Device;
 
 /// Where the nodes are.
 const DEV: &str = "/dev";
@@ -12,10 +12,9 @@ const DEV: &str = "/dev";
 pub fn first_capture_device() -> Option<String> {
     nodes().into_iter().find(|path| {
         let Ok(device) = Device::open(path) else { return false };
-        device.capability().is_ok_and(|capability| capability.captures())
-            && device
-                .formats(BufferType::VideoCapture)
-                .is_ok_and(|formats| formats.iter().any(|format| pixel_format(format.fourcc).is_some()))
+        let kind = device.capability().ok().and_then(|capability| capability.capture_kind());
+        kind.and_then(|kind| device.formats(kind).ok())
+            .is_some_and(|formats| formats.iter().any(|format| pixel_format(format.fourcc).is_some()))
     })
 }
 

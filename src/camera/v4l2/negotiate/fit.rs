@@ -1,0 +1,205 @@
+//! A wish against what is on offer: which size and rate of an offer will do, and how far it is from the ideal.
+
+use super::Config;
+use crate::camera::Wish;
+use crate::v4l2::{Fraction, FrameInterval, FrameSize};
+
+/// How far a rate may be from a wished one and still be it, as a share: 29.97 frames a second are 30.
+const RATE_TOLERANCE: f64 = 0.02;
+
+/// A rate of an offer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Time between frames.
+    pub interval: Fraction,
+    /// Frames a second.
+    pub fps: f64,
+}
+
+impl Rate {
+    fn of(interval: Fraction) -> Option<Self> {
+        interval.rate().map(|fps| Self { interval, fps })
+    }
+
+    fn whole(fps: u32) -> Self {
+        let fps = fps.max(1);
+        Self { interval: Fraction { numerator: 1, denominator: fps }, fps: f64::from(fps) }
+    }
+}
+
+/// Whether a rate will do.
+pub fn allows(wish: &Wish, fps: f64) -> bool {
+    fps >= f64::from(wish.min) * (1.0 - RATE_TOLERANCE) && fps <= f64::from(wish.max) * (1.0 + RATE_TOLERANCE)
+}
+
+/// Whether a rate so far from the wished one is still it.
+pub fn is_close(distance: f64) -> bool {
+    distance <= RATE_TOLERANCE
+}
+
+/// The size of an offer that will do, the nearest to the wish of a range.
+pub fn size(size: FrameSize, config: &Config) -> Option<(u32, u32)> {
+    let (width, height) = match size {
+        FrameSize::Discrete { width, height } => ((width, width, 1), (height, height, 1)),
+        FrameSize::Stepwise { width, height } => (width, height),
+    };
+    let (width, height) = (step(&config.width, width)?, step(&config.height, height)?);
+    // A driver that offers nothing has nothing connected to it.
+    (width > 0 && height > 0).then_some((width, height))
+}
+
+/// The step of a range that will do and is nearest to the target. A range that is upside down has its first step.
+fn step(wish: &Wish, (min, max, step): (u32, u32, u32)) -> Option<u32> {
+    let (step, range) = (step.max(1), max.saturating_sub(min));
+    let last = range / step;
+    // In numbers of steps, so that nothing overflows.
+    let first = wish.min.saturating_sub(min).div_ceil(step);
+    let last = wish.max.checked_sub(min)?.checked_div(step)?.min(last);
+    let above = wish.target().saturating_sub(min);
+    let nearest = above / step + u32::from(above % step > step / 2);
+    (first <= last).then(|| min + nearest.clamp(first, last) * step)
+}
+
+/// The rates of an offer that will do. Where the driver tells none, or nothing but nonsense, it is the one wished for:
+/// the driver may well have it.
+pub fn rates(intervals: &[FrameInterval], wish: &Wish) -> Vec<Rate> {
+    let mut told = false;
+    let mut rates = Vec::new();
+    for interval in intervals {
+        let rate = match *interval {
+            FrameInterval::Discrete(interval) => Rate::of(interval),
+            FrameInterval::Range { min, max } => Rate::of(min).map(|fastest| within(fastest, max, wish)),
+        };
+        told |= rate.is_some();
+        rates.extend(rate.filter(|rate| allows(wish, rate.fps)));
+    }
+    if told { rates } else { vec![Rate::whole(wish.target())] }
+}
+
+/// The rate of a range that is nearest to the target. A driver that has steps goes to the next by itself, and its answer
+/// is judged.
+fn within(fastest: Rate, longest: Fraction, wish: &Wish) -> Rate {
+    let target = Rate::whole(wish.target());
+    match Rate::of(longest) {
+        _ if target.fps > fastest.fps => fastest,
+        Some(slowest) if target.fps < slowest.fps => slowest,
+        _ => target,
+    }
+}
+
+/// How far a size and rate is from the wish; all zero where it is what is wished for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distance {
+    /// From the ideals: the sum of the browsers' fitness distances.
+    pub ideal: f64,
+    /// From the targets of the wishes that are ranges without an ideal.
+    pub range: f64,
+    /// From the wished rate, to the last digit.
+    pub rate: f64,
+}
+
+impl Distance {
+    /// That of a size and rate that will do.
+    pub fn of((width, height): (u32, u32), rate: Rate, config: &Config) -> Self {
+        let sides = [(&config.width, width), (&config.height, height)];
+        let mut distance = Self { ideal: 0.0, range: 0.0, rate: fitness(rate.fps, config.fps.target()) };
+        let off_rate = if is_close(distance.rate) { 0.0 } else { distance.rate };
+        let parts = sides.map(|(wish, have)| (wish, fitness(f64::from(have), wish.target())));
+        for (wish, off) in parts.into_iter().chain([(&config.fps, off_rate)]) {
+            *(if wish.ideal.is_some() { &mut distance.ideal } else { &mut distance.range }) += off;
+        }
+        distance
+    }
+}
+
+/// The fitness distance of a number (W3C Media Capture and Streams, section 5.2.1): 0 is the ideal itself, 1 is far.
+fn fitness(have: f64, ideal: u32) -> f64 {
+    let ideal = f64::from(ideal);
+    let larger = have.max(ideal);
+    if larger > 0.0 { (have - ideal).abs() / larger } else { 0.0 }
+}
+
+/// A rate with no more digits than it needs, two at most.
+pub fn short(fps: f64) -> String {
+    format!("{fps:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(min: u32, max: u32) -> Wish {
+        Wish { min, ideal: None, max }
+    }
+
+    #[test]
+    fn a_step_of_a_range_is_taken_that_will_do() {
+        let steps = (16, 1920, 16);
+        for (wish, taken) in [
+            (Wish::exact(1280), Some(1280)),
+            (Wish::exact(1281), None),
+            (Wish::exact(8), None),
+            (Wish::exact(1936), None),
+            (Wish::ideal(1281), Some(1280)),
+            (Wish::ideal(1289), Some(1296)),
+            (Wish::ideal(0), Some(16)),
+            (Wish::ideal(u32::MAX), Some(1920)),
+            (range(1281, 1300), Some(1296)),
+            (range(1281, 1295), None),
+            (range(1281, u32::MAX), Some(1296)),
+            (Wish { min: 1281, ideal: Some(1282), max: 1400 }, Some(1296)),
+            (Wish { min: 0, ideal: Some(1295), max: 1295 }, Some(1280)),
+        ] {
+            assert_eq!(step(&wish, steps), taken, "{wish}");
+        }
+    }
+
+    #[test]
+    fn a_senseless_range_does_no_harm() {
+        assert_eq!(step(&Wish::ideal(720), (0, 0, 0)), Some(0));
+        assert_eq!(step(&Wish::ideal(720), (100, 50, 0)), Some(100));
+        assert_eq!(step(&Wish::ideal(u32::MAX), (1, u32::MAX, u32::MAX)), Some(1));
+        assert_eq!(step(&Wish::ideal(u32::MAX), (0, u32::MAX, 1)), Some(u32::MAX));
+        let zero = FrameSize::Discrete { width: 0, height: 0 };
+        assert_eq!(size(zero, &Config::default()), None);
+    }
+
+    #[test]
+    fn a_rate_within_two_percent_is_the_rate() {
+        let thirty = Wish::exact(30);
+        for (fps, will_do) in [(30.0, true), (29.97, true), (30.3, true), (29.3, false), (31.0, false), (60.0, false)] {
+            assert_eq!(allows(&thirty, fps), will_do, "{fps}");
+        }
+        let ntsc = Fraction { numerator: 1001, denominator: 30_000 };
+        let distance = Distance::of((1280, 720), Rate::of(ntsc).expect("should be a rate"), &Config::default());
+        assert_eq!((distance.ideal, distance.range), (0.0, 0.0));
+        assert!(distance.rate > 0.0);
+    }
+
+    #[test]
+    fn a_rate_is_shown_without_needless_digits() {
+        let shown = [30.0, 29.97, 12.5, 7.501, 0.0, 100.0].map(short);
+        assert_eq!(shown, ["30", "29.97", "12.5", "7.5", "0", "100"]);
+    }
+
+    #[test]
+    fn of_a_range_of_rates_the_nearest_is_taken() {
+        let fraction = |fps| Fraction { numerator: 1, denominator: fps };
+        let offered = [FrameInterval::Range { min: fraction(60), max: fraction(5) }];
+        let taken = |wish: Wish| rates(&offered, &wish).first().map(|rate| rate.interval.denominator);
+        assert_eq!([25, 90, 1].map(|fps| taken(Wish::ideal(fps))), [Some(25), Some(60), Some(5)]);
+        assert_eq!([25, 90, 1].map(|fps| taken(Wish::exact(fps))), [Some(25), None, None]);
+        assert_eq!(taken(range(10, 20)), Some(20));
+    }
+
+    #[test]
+    fn a_driver_that_tells_no_rate_is_asked_for_the_wish() {
+        let zero = Fraction { numerator: 0, denominator: 0 };
+        for nonsense in
+            [vec![], vec![FrameInterval::Discrete(zero)], vec![FrameInterval::Range { min: zero, max: zero }]]
+        {
+            assert_eq!(rates(&nonsense, &Wish::exact(25)), [Rate::whole(25)]);
+        }
+        assert_eq!(rates(&[], &Wish::ideal(0)), [Rate::whole(1)]);
+    }
+}

@@ -1,0 +1,109 @@
+//! What to say when a camera has nothing that will do: the wish, and what there is instead, in few words.
+
+use super::{Config, Offer, fit};
+use crate::media::PixelFormat;
+use crate::v4l2::{FrameInterval, FrameSize};
+
+/// The most characters of what a camera offers: some lines on a page. A webcam's list is half of it; a test driver with
+/// everything is cut.
+const OFFER_LIMIT: usize = 600;
+
+/// The most rates that are listed one by one; of more, the slowest and the fastest tell enough.
+const RATE_LIMIT: usize = 4;
+
+/// A wish that cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was wished for, as it is written in the configuration.
+    pub wish: String,
+    /// What there is instead.
+    pub offer: String,
+}
+
+impl Refusal {
+    /// That of a camera with these offers.
+    pub fn new(offers: &[Offer], config: &Config) -> Self {
+        Self { wish: wish(config), offer: offered(offers) }
+    }
+}
+
+fn wish(config: &Config) -> String {
+    let Config { width, height, fps, format, .. } = config;
+    let format = format.map_or_else(String::new, |format| format!("format {}, ", format.name()));
+    format!("{format}width {width}, height {height}, fps {fps}")
+}
+
+/// What a camera can do. Formats with the same sizes and rates stand together, and so do sizes with the same rates.
+fn offered(offers: &[Offer]) -> String {
+    let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
+    for part in offers.chunk_by(|one, other| one.fourcc == other.fourcc) {
+        let (name, sizes) = (part[0].pixel.name(), sizes(part));
+        match groups.iter_mut().find(|(_, same)| *same == sizes) {
+            Some((names, _)) if names.contains(&name) => {}
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], sizes)),
+        }
+    }
+    if groups.is_empty() {
+        let names = PixelFormat::ALL.map(PixelFormat::name).join(", ");
+        return format!(
+            "it has none of the formats that can be used: {names}; `porthole devices` shows what it offers"
+        );
+    }
+    let mut text = String::from("it offers ");
+    for (index, (names, sizes)) in groups.iter().enumerate() {
+        let group = format!("{} in {sizes}", names.join(", "));
+        if text.len() + group.len() > OFFER_LIMIT {
+            // Of a first group that is too long by itself, as much as there is room for.
+            let left = if index == 0 { OFFER_LIMIT - text.len() } else { 0 };
+            text.extend(group.chars().take(left));
+            return text + " and more; `porthole devices` lists it all";
+        }
+        text += if index > 0 { "; " } else { "" };
+        text += &group;
+    }
+    text
+}
+
+/// The sizes of one format with their rates.
+fn sizes(offers: &[Offer]) -> String {
+    let groups = offers.chunk_by(|one, other| one.intervals == other.intervals);
+    let text = |group: &[Offer]| {
+        let sizes: Vec<String> = group.iter().map(size).collect();
+        sizes.join(", ") + &rates(&group[0].intervals)
+    };
+    groups.map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn size(offer: &Offer) -> String {
+    match offer.size {
+        None => "sizes that the driver does not tell".to_owned(),
+        Some(FrameSize::Discrete { width, height }) => format!("{width}x{height}"),
+        Some(FrameSize::Stepwise { width, height }) => {
+            format!("{}x{} to {}x{}", width.0, height.0, width.1, height.1)
+        }
+    }
+}
+
+fn rates(intervals: &[FrameInterval]) -> String {
+    let mut rates: Vec<f64> = Vec::new();
+    let mut range = false;
+    for interval in intervals {
+        match *interval {
+            FrameInterval::Discrete(interval) => rates.extend(interval.rate()),
+            FrameInterval::Range { min, max } => {
+                range = true;
+                rates.extend(max.rate().into_iter().chain(min.rate()));
+            }
+        }
+    }
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    match rates.as_slice() {
+        [] => String::new(),
+        [slowest, .., fastest] if range || rates.len() > RATE_LIMIT => {
+            format!(" at {} to {}", fit::short(*slowest), fit::short(*fastest))
+        }
+        few => format!(" at {}", few.iter().map(|rate| fit::short(*rate)).collect::<Vec<_>>().join("/")),
+    }
+}

@@ -1,0 +1,229 @@
+//! The shape of a driver's pictures: which of our formats its answer is, and whether a buffer holds a whole picture of it.
+//!
+//! Asking the driver does not belong here, nor does touching the pictures beyond telling whole from broken ones.
+
+use bytes::Bytes;
+
+use crate::convert::{is_whole_jpeg, min_len, row_bytes};
+use crate::h264;
+use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
+use crate::v4l2::{FieldOrder, FourCc, Lease, PictureFormat};
+
+/// A pixel format of the kernel that can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The kernel's name of it.
+    pub fourcc: FourCc,
+    /// The format of ours that it is.
+    pub pixel: PixelFormat,
+    /// How many planes of memory a picture has.
+    pub planes: usize,
+}
+
+impl Known {
+    const fn new(fourcc: &[u8; 4], pixel: PixelFormat, planes: usize) -> Self {
+        Self { fourcc: FourCc::new(fourcc), pixel, planes }
+    }
+
+    /// What is known of a format of the kernel; `None` where it cannot be used.
+    pub fn of(fourcc: FourCc) -> Option<Self> {
+        KNOWN.into_iter().find(|known| known.fourcc == fourcc)
+    }
+}
+
+/// The pixel formats that can be used. Of two for the same pixels the first is taken: with each plane in memory of its
+/// own, the driver tells the length of every plane's lines, which otherwise is concluded from that of the first. Some
+/// drivers call motion JPEG `JPEG`.
+const KNOWN: [Known; 16] = [
+    Known::new(b"YM12", PixelFormat::I420, 3),
+    Known::new(b"YU12", PixelFormat::I420, 1),
+    Known::new(b"YM21", PixelFormat::Yv12, 3),
+    Known::new(b"YV12", PixelFormat::Yv12, 1),
+    Known::new(b"NM12", PixelFormat::Nv12, 2),
+    Known::new(b"NV12", PixelFormat::Nv12, 1),
+    Known::new(b"NM21", PixelFormat::Nv21, 2),
+    Known::new(b"NV21", PixelFormat::Nv21, 1),
+    Known::new(b"GREY", PixelFormat::Grey, 1),
+    Known::new(b"YUYV", PixelFormat::Yuyv, 1),
+    Known::new(b"UYVY", PixelFormat::Uyvy, 1),
+    Known::new(b"RGB3", PixelFormat::Rgb24, 1),
+    Known::new(b"BGR3", PixelFormat::Bgr24, 1),
+    Known::new(b"MJPG", PixelFormat::Mjpeg, 1),
+    Known::new(b"JPEG", PixelFormat::Mjpeg, 1),
+    Known::new(b"H264", PixelFormat::H264, 1),
+];
+
+/// The place of a format in the order of preference among those for the same pixels.
+pub fn preference(fourcc: FourCc) -> usize {
+    KNOWN.iter().position(|known| known.fourcc == fourcc).unwrap_or(KNOWN.len())
+}
+
+/// What every picture of a stream looks like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// The format; the rate is filled in by who knows it.
+    pub format: VideoFormat,
+    /// Bytes from line to line of the chroma planes in memory of their own; `None` where they follow the luma.
+    chroma_stride: Option<u32>,
+    /// Bytes that each plane of memory has at least.
+    min_lens: Vec<usize>,
+}
+
+impl Shape {
+    /// What the driver answered, where it is a format of ours and the one `wish` says.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the answer.
+    pub fn of(answer: &PictureFormat, wish: Option<PixelFormat>) -> Result<Self, String> {
+        let &PictureFormat { fourcc, width, height, field, .. } = answer;
+        let known = Known::of(fourcc)
+            .filter(|known| wish.is_none_or(|wish| wish == known.pixel))
+            .ok_or_else(|| format!("the driver insists on {fourcc}"))?;
+        if let FieldOrder::Split(order) = field {
+            return Err(format!("the driver gives half pictures (field order {order}); choose a progressive input"));
+        }
+        if width == 0 || height == 0 {
+            return Err(format!("the driver answered {width}x{height}; is the input connected?"));
+        }
+        if answer.strides.len() != known.planes {
+            let (have, need) = (answer.strides.len(), known.planes);
+            return Err(format!("the driver answered {fourcc} with {have} planes of memory instead of {need}"));
+        }
+        let stride = |plane: usize, row: u32| match answer.strides[plane] {
+            // Some drivers leave the stride empty and mean that there is no padding.
+            0 => row,
+            bytes => bytes.max(row),
+        };
+        let pixel = known.pixel;
+        let row = row_bytes(pixel, width);
+        let format = VideoFormat {
+            pixel,
+            width,
+            height,
+            stride: if pixel.is_compressed() { 0 } else { stride(0, row) },
+            fps: 0.0,
+        };
+        let whole = min_len(&format).ok_or_else(|| format!("the driver answered {answer:?}"))?;
+        if known.planes == 1 {
+            return Ok(Self { format, chroma_stride: None, min_lens: vec![whole] });
+        }
+        let chroma_row = if known.planes == 2 { row } else { width.div_ceil(2) };
+        let chroma_stride = stride(1, chroma_row);
+        if (1..known.planes).any(|plane| stride(plane, chroma_row) != chroma_stride) {
+            return Err(format!("the driver answered {fourcc} with chroma planes of different strides: {answer:?}"));
+        }
+        let luma = plane_len(format.stride, height, row);
+        let chroma = plane_len(chroma_stride, height.div_ceil(2), chroma_row);
+        let (luma, chroma) = luma.zip(chroma).ok_or_else(|| format!("the driver answered {answer:?}"))?;
+        let mut min_lens = vec![chroma; known.planes];
+        min_lens[0] = luma;
+        Ok(Self { format, chroma_stride: Some(chroma_stride), min_lens })
+    }
+
+    /// Whether a buffer holds a picture, as far as its length and its ends tell.
+    pub fn is_whole(&self, lease: &Lease) -> bool {
+        let mut planes = self.min_lens.iter().enumerate();
+        planes.all(|(plane, &least)| lease.plane(plane).len() >= least)
+            && match self.format.pixel {
+                PixelFormat::Mjpeg => is_whole_jpeg(lease.plane(0)),
+                PixelFormat::H264 => h264::nals(lease.plane(0)).next().is_some(),
+                _ => true,
+            }
+    }
+
+    /// The picture that a buffer holds: without a copy, unless the camera encoded it. Encoded pictures are kept for viewers
+    /// that lag, by the dozen; they are small, and the driver's few buffers must not wait for viewers.
+    pub fn picture(&self, lease: Lease, captured: Timestamp, gap: bool) -> RawFrame {
+        if self.format.pixel == PixelFormat::H264 {
+            let data = Bytes::copy_from_slice(lease.plane(0));
+            return RawFrame { gap, ..RawFrame::new(captured, self.format, data) };
+        }
+        let mut planes = lease.into_planes().into_iter();
+        let mut plane = || planes.next().unwrap_or_else(Bytes::new);
+        let frame = RawFrame { gap, ..RawFrame::new(captured, self.format, plane()) };
+        let Some(stride) = self.chroma_stride else { return frame };
+        let second = plane();
+        let third = if self.min_lens.len() > 2 { plane() } else { Bytes::new() };
+        RawFrame { chroma: Some(ChromaPlanes { second, third, stride }), ..frame }
+    }
+}
+
+/// The bytes that a plane has at least: its last line may lack the padding. `None` where no memory is that large.
+fn plane_len(stride: u32, lines: u32, row: u32) -> Option<usize> {
+    (stride as usize).checked_mul(lines.saturating_sub(1) as usize)?.checked_add(row as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(fourcc: &[u8; 4], strides: &[u32]) -> PictureFormat {
+        PictureFormat {
+            fourcc: FourCc::new(fourcc),
+            width: 641,
+            height: 481,
+            field: FieldOrder::Progressive,
+            strides: strides.to_vec(),
+        }
+    }
+
+    fn shape(fourcc: &[u8; 4], strides: &[u32]) -> Shape {
+        Shape::of(&answer(fourcc, strides), None).expect("should take")
+    }
+
+    #[test]
+    fn every_pixel_format_has_a_name_with_the_kernel() {
+        for pixel in PixelFormat::ALL {
+            assert!(KNOWN.iter().any(|known| known.pixel == pixel && known.planes == 1), "{pixel:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_driver_answers_is_taken() {
+        let taken = shape(b"YUYV", &[0]).format;
+        assert_eq!((taken.pixel, taken.width, taken.stride), (PixelFormat::Yuyv, 641, 642 * 2));
+        assert_eq!(shape(b"NV12", &[704]).format.stride, 704);
+        assert_eq!(shape(b"NV12", &[3]).format.stride, 642, "a line is never shorter than its pixels");
+        for compressed in [b"MJPG", b"H264"] {
+            assert_eq!(shape(compressed, &[641]).format.stride, 0);
+        }
+    }
+
+    #[test]
+    fn planes_in_memory_of_their_own_have_strides_and_lengths_of_their_own() {
+        let two = shape(b"NM12", &[704, 0]);
+        assert_eq!((two.format.stride, two.chroma_stride), (704, Some(642)));
+        assert_eq!(two.min_lens, [704 * 480 + 642, 642 * 240 + 642]);
+        let three = shape(b"YM21", &[0, 384, 384]);
+        assert_eq!((three.format.pixel, three.format.stride), (PixelFormat::Yv12, 641));
+        assert_eq!(
+            (three.chroma_stride, &three.min_lens),
+            (Some(384), &vec![641 * 481, 384 * 240 + 321, 384 * 240 + 321])
+        );
+    }
+
+    #[test]
+    fn what_makes_no_picture_is_refused_with_the_reason() {
+        let refused = |answer: &PictureFormat, wish| Shape::of(answer, wish).expect_err("should refuse");
+        let yuyv = answer(b"YUYV", &[0]);
+        assert_eq!(refused(&answer(b"BA81", &[0]), None), "the driver insists on BA81");
+        assert_eq!(refused(&yuyv, Some(PixelFormat::Mjpeg)), "the driver insists on YUYV");
+        assert_eq!(
+            refused(&PictureFormat { height: 0, ..yuyv.clone() }, None),
+            "the driver answered 641x0; is the input connected?"
+        );
+        let halves = PictureFormat { field: FieldOrder::Split(7), ..yuyv.clone() };
+        assert!(refused(&halves, None).contains("half pictures (field order 7)"));
+        let planes = "the driver answered NM12 with 1 planes of memory instead of 2";
+        assert_eq!(refused(&answer(b"NM12", &[0]), None), planes);
+        assert!(refused(&answer(b"YUYV", &[]), None).contains("0 planes"));
+        assert!(refused(&answer(b"YM12", &[0, 384, 512]), None).contains("different strides"));
+        for (width, height) in [(u32::MAX, u32::MAX), (1, 1)] {
+            for (fourcc, planes) in [(b"YUYV", 1), (b"NM12", 2), (b"MJPG", 1)] {
+                let senseless = PictureFormat { width, height, ..answer(fourcc, &vec![u32::MAX; planes]) };
+                assert!(refused(&senseless, None).contains("the driver answered"), "{senseless:?}");
+            }
+        }
+    }
+}

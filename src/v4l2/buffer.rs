@@ -1,0 +1,210 @@
+//! The calls about buffers (`VIDIOC_REQBUFS`, `QUERYBUF`, `QBUF`, `DQBUF`, `STREAMON`, `STREAMOFF`), alike for queues of one
+//! and of several planes of memory.
+//!
+//! Who holds which buffer is the queue's business.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use v4l::v4l_sys as sys;
+use v4l::v4l2::vidioc;
+
+use super::device::BufferType;
+use super::ioctl::{ioctl, zeroed};
+
+/// The most planes of memory that a buffer has, by the kernel's interface.
+const MAX_PLANES: usize = sys::VIDEO_MAX_PLANES as usize;
+
+/// The memory kind of all buffers here: the driver's own, mapped.
+const MEMORY: u32 = sys::v4l2_memory_V4L2_MEMORY_MMAP;
+
+/// A buffer that the driver filled.
+#[derive(Debug)]
+pub struct Filled {
+    /// Which one.
+    pub index: usize,
+    /// The driver's count of frames.
+    pub sequence: u32,
+    /// When the frame was taken, on `CLOCK_MONOTONIC`.
+    pub monotonic: Option<Duration>,
+    /// Whether the driver says that the data is damaged.
+    pub damaged: bool,
+    /// Where the data lies in each plane of memory, as the driver says: it may say more than there is.
+    pub used: [Range<usize>; MAX_PLANES],
+}
+
+/// Asks for buffers; the driver may give more or fewer. Zero frees them.
+///
+/// # Errors
+///
+/// The kernel's errno; `EBUSY` where another program streams.
+pub fn request(fd: BorrowedFd<'_>, kind: BufferType, count: u32) -> io::Result<u32> {
+    let mut request = zeroed::<sys::v4l2_requestbuffers>();
+    request.count = count;
+    request.type_ = kind.raw();
+    request.memory = MEMORY;
+    // SAFETY: the request is made for this struct, which holds no pointers.
+    unsafe { ioctl(fd, vidioc::VIDIOC_REQBUFS, &mut request) }?;
+    Ok(request.count)
+}
+
+/// Where each plane of a buffer can be mapped, and how long it is.
+///
+/// # Errors
+///
+/// The kernel's errno.
+pub fn query(fd: BorrowedFd<'_>, kind: BufferType, index: u32) -> io::Result<Vec<(u32, u32)>> {
+    let mut call = Call::new(kind, index);
+    call.make(fd, vidioc::VIDIOC_QUERYBUF)?;
+    if kind.is_multi_planar() {
+        let planes = call.planes.iter().take(call.buffer.length as usize);
+        // SAFETY: the memory kind is mmap, so that this is the variant the driver filled in; any bytes are valid.
+        Ok(planes.map(|plane| (unsafe { plane.m.mem_offset }, plane.length)).collect())
+    } else {
+        // SAFETY: as above.
+        Ok(vec![(unsafe { call.buffer.m.offset }, call.buffer.length)])
+    }
+}
+
+/// Gives a buffer to the driver to be filled.
+///
+/// # Errors
+///
+/// The kernel's errno.
+pub fn enqueue(fd: BorrowedFd<'_>, kind: BufferType, index: usize) -> io::Result<()> {
+    Call::new(kind, u32::try_from(index).map_err(io::Error::other)?).make(fd, vidioc::VIDIOC_QBUF)
+}
+
+/// Takes the next filled buffer; `None` when there is none yet.
+///
+/// # Errors
+///
+/// The kernel's errno: `ENODEV` when the device is gone, `EIO` when the stream broke down.
+pub fn dequeue(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<Option<Filled>> {
+    let mut call = Call::new(kind, 0);
+    match call.make(fd, vidioc::VIDIOC_DQBUF) {
+        Ok(()) => Ok(Some(call.filled())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Starts the stream.
+///
+/// # Errors
+///
+/// The kernel's errno; `ENOSPC` where the USB bus has no bandwidth left.
+pub fn start(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<()> {
+    stream(fd, kind, vidioc::VIDIOC_STREAMON)
+}
+
+/// Stops the stream; the driver forgets the buffers that it was given.
+///
+/// # Errors
+///
+/// The kernel's errno.
+pub fn stop(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<()> {
+    stream(fd, kind, vidioc::VIDIOC_STREAMOFF)
+}
+
+fn stream(fd: BorrowedFd<'_>, kind: BufferType, request: vidioc::_IOC_TYPE) -> io::Result<()> {
+    let mut kind = libc::c_int::try_from(kind.raw()).map_err(io::Error::other)?;
+    // SAFETY: both requests are made for an int.
+    unsafe { ioctl(fd, request, &mut kind) }
+}
+
+/// A buffer as the calls take it, and the planes that it points to while a call is made.
+struct Call {
+    kind: BufferType,
+    buffer: sys::v4l2_buffer,
+    planes: [sys::v4l2_plane; MAX_PLANES],
+}
+
+impl Call {
+    fn new(kind: BufferType, index: u32) -> Self {
+        let mut buffer = zeroed::<sys::v4l2_buffer>();
+        buffer.index = index;
+        buffer.type_ = kind.raw();
+        buffer.memory = MEMORY;
+        Self { kind, buffer, planes: [zeroed(); MAX_PLANES] }
+    }
+
+    /// Makes a call whose request is for a `v4l2_buffer`.
+    fn make(&mut self, fd: BorrowedFd<'_>, request: vidioc::_IOC_TYPE) -> io::Result<()> {
+        if self.kind.is_multi_planar() {
+            self.buffer.m.planes = self.planes.as_mut_ptr();
+            self.buffer.length = sys::VIDEO_MAX_PLANES;
+        }
+        // SAFETY: the callers' requests are made for this struct. It holds a pointer only where the queue is
+        // multi-planar, and that leads to as many planes as `length` says, which live as long as `self`.
+        unsafe { ioctl(fd, request, &mut self.buffer) }
+    }
+
+    fn filled(&self) -> Filled {
+        let used = if self.kind.is_multi_planar() {
+            // What comes before the offset is a header of the driver, and part of the bytes used.
+            self.planes.map(|plane| plane.data_offset as usize..plane.bytesused as usize)
+        } else {
+            let mut used = [const { 0..0 }; MAX_PLANES];
+            used[0] = 0..self.buffer.bytesused as usize;
+            used
+        };
+        Filled {
+            index: self.buffer.index as usize,
+            sequence: self.buffer.sequence,
+            monotonic: monotonic(&self.buffer),
+            damaged: self.buffer.flags & sys::V4L2_BUF_FLAG_ERROR != 0,
+            used,
+        }
+    }
+}
+
+/// The driver's timestamp, where it is one of `CLOCK_MONOTONIC`.
+fn monotonic(buffer: &sys::v4l2_buffer) -> Option<Duration> {
+    if buffer.flags & sys::V4L2_BUF_FLAG_TIMESTAMP_MASK != sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
+        return None;
+    }
+    let seconds = u64::try_from(buffer.timestamp.tv_sec).ok()?;
+    let microseconds = u32::try_from(buffer.timestamp.tv_usec).ok().filter(|&part| part < 1_000_000)?;
+    let stamp = Duration::new(seconds, microseconds * 1000);
+    // Some drivers promise a clock and leave the field empty.
+    (!stamp.is_zero()).then_some(stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_monotonic_clock_counts() {
+        let mut buffer = Call::new(BufferType::VideoCapture, 0).buffer;
+        buffer.timestamp.tv_sec = 5;
+        buffer.timestamp.tv_usec = 250_000;
+        assert_eq!(monotonic(&buffer), None);
+        buffer.flags = sys::V4L2_BUF_FLAG_TIMESTAMP_COPY;
+        assert_eq!(monotonic(&buffer), None);
+        buffer.flags = sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC | sys::V4L2_BUF_FLAG_TSTAMP_SRC_SOE;
+        assert_eq!(monotonic(&buffer), Some(Duration::from_millis(5250)));
+        buffer.timestamp.tv_usec = -1;
+        assert_eq!(monotonic(&buffer), None);
+        buffer.timestamp.tv_sec = 0;
+        buffer.timestamp.tv_usec = 0;
+        assert_eq!(monotonic(&buffer), None);
+    }
+
+    #[test]
+    fn the_bytes_used_are_told_for_the_buffer_or_for_each_plane() {
+        let mut one = Call::new(BufferType::VideoCapture, 3);
+        one.buffer.bytesused = 100;
+        one.planes[0].bytesused = 7;
+        let filled = one.filled();
+        assert_eq!((filled.index, &filled.used[..2]), (3, &[0..100, 0..0][..]));
+        let mut many = Call::new(BufferType::VideoCaptureMplane, 0);
+        many.buffer.bytesused = 100;
+        many.planes[0].bytesused = 50;
+        (many.planes[1].data_offset, many.planes[1].bytesused) = (16, 40);
+        assert_eq!(many.filled().used[..3], [0..50, 16..40, 0..0]);
+    }
+}

@@ -1,0 +1,59 @@
+//! The controls of a camera that encodes H.264 by itself: what a stream for viewers who come and go needs of it.
+//!
+//! Controls that people set belong in `controls.rs`.
+
+use std::io;
+
+use v4l::v4l_sys as sys;
+
+use super::device::Device;
+
+/// The profiles to ask for, best first: what every browser decodes, and then the one that it is a part of.
+const PROFILES: [u32; 2] = [
+    sys::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE,
+    sys::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE,
+];
+
+impl Device {
+    /// Asks for a key frame as soon as possible.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno; `EINVAL` or `ENOTTY` where the driver cannot be asked.
+    pub fn request_key_frame(&self) -> io::Result<()> {
+        self.set_number(sys::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1)
+    }
+
+    /// Asks for a stream that can be joined: parameter sets before every key frame, a key frame each `period` frames at
+    /// least, and the profile that every browser decodes. What the driver does not have stays as it is: few have all.
+    pub fn prepare_h264(&self, period: u32) {
+        let controls = [
+            (sys::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1),
+            (sys::V4L2_CID_MPEG_VIDEO_PREPEND_SPSPPS_TO_IDR, 1),
+            (sys::V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, period.cast_signed()),
+            (sys::V4L2_CID_MPEG_VIDEO_GOP_SIZE, period.cast_signed()),
+        ];
+        for (id, value) in controls {
+            if let Err(error) = self.set_number(id, value) {
+                tracing::debug!("set H.264 control {id:#x} to {value}: {error}");
+            }
+        }
+        let profile = sys::V4L2_CID_MPEG_VIDEO_H264_PROFILE;
+        if !PROFILES.iter().any(|&value| self.set_number(profile, value.cast_signed()).is_ok()) {
+            tracing::debug!("the camera keeps its own H.264 profile");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_controls_says_so() {
+        let null = Device::open("/dev/null").expect("should open");
+        assert_eq!(null.set_number(1, 1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
+        assert!(null.request_key_frame().is_err());
+        null.prepare_h264(60);
+    }
+}
