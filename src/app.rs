@@ -30,8 +30,9 @@ impl App {
     /// When the address can't be listened on, or the kernel gives no thread.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let metrics = Metrics::new();
-        // Asked once: the answer opens every video device of the machine.
-        let patterns: Vec<bool> = config.cameras.iter().map(|camera| camera::is_pattern(&camera.camera)).collect();
+        let registry = camera::Registry::default();
+        let finders = registry.finders(config.cameras.iter().map(|camera| &camera.camera));
+        let patterns: Vec<bool> = finders.iter().map(camera::Finder::is_pattern).collect();
         let source = audio::resolve(&config.audio.device, patterns.first() == Some(&true));
         let board = status::Board::new(first_status(&config, &patterns, source.as_deref()));
         let listener = http::bind(config.http.listen).await?;
@@ -47,16 +48,19 @@ impl App {
         };
         let mut feeds = Vec::new();
         let mut cameras = Vec::new();
-        for (index, camera) in config.cameras.into_iter().enumerate() {
+        for (index, (camera, finder)) in config.cameras.into_iter().zip(finders).enumerate() {
             let name = camera.camera.name.clone();
-            let (frames, guard) =
-                video::start(camera, index, &metrics, &board).with_context(|| format!("start the camera {name}"))?;
+            let (frames, guard) = video::start(camera, finder, index, &metrics, &board)
+                .with_context(|| format!("start the camera {name}"))?;
             feeds.push(Feed { name, index, video: frames, audio: sound.clone() });
             cameras.push(guard);
         }
         let sources: Vec<Demand> = feeds.iter().map(|feed| feed.video.demand().clone()).collect();
         let microphones: Vec<Demand> = sound.iter().map(|sound| sound.demand().clone()).collect();
-        let hotplug = hotplug::start(move || sources.iter().chain(&microphones).for_each(Demand::nudge));
+        let hotplug = hotplug::start(move || {
+            registry.plugged();
+            sources.iter().chain(&microphones).for_each(Demand::nudge);
+        });
         let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control);
         let context = http::Context::new(service.clone(), feeds, board, metrics);
         let server = http::Server::start(listener, context);

@@ -33,6 +33,8 @@ pub struct Camera {
     pub device: String,
     /// The source in use or last used.
     pub source: Option<String>,
+    /// What that camera is followed by, whatever its path: a name that the configuration takes.
+    pub identity: Option<String>,
     /// Whether that is the built-in test pattern.
     pub pattern: bool,
     /// What it does.

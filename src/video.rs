@@ -57,7 +57,7 @@ impl Drop for Guard {
     }
 }
 
-/// Starts the pipeline of the camera at `index` of the status. The fan-out is its handle: subscribe, ask for a key
+/// Starts the pipeline of the camera at `index` of the status, which `finder` opens. The fan-out is its handle: subscribe, ask for a key
 /// frame, show interest.
 ///
 /// # Errors
@@ -65,6 +65,7 @@ impl Drop for Guard {
 /// When the kernel gives no thread.
 pub fn start(
     config: Config,
+    mut finder: camera::Finder,
     index: usize,
     metrics: &Metrics,
     board: &status::Board,
@@ -74,12 +75,12 @@ pub fn start(
     let keep_open = config.keep_open.then(|| frames.demand().register());
     let label = metrics::Camera { camera: config.camera.name.clone() };
     let part = Part { index, label, metrics: metrics.clone(), board: board.clone(), raw: raw.clone() };
-    if let Err(fault) = camera::probe(&config.camera) {
+    if let Err(fault) = finder.probe() {
         part.fault(&fault, true);
     }
     let capture = MediaThread::spawn(format!("cap-{}", config.camera.name), {
         let (part, demand, camera) = (part.clone(), frames.demand().clone(), config.camera.clone());
-        move || capture(&part, &demand, &camera)
+        move || capture(&part, &demand, &camera, finder)
     })?;
     let encode = MediaThread::spawn(format!("enc-{}", config.camera.name), {
         let frames = frames.clone();
@@ -111,15 +112,17 @@ impl Part {
 }
 
 /// The retry loop of the camera; nothing above it retries.
-fn capture(part: &Part, demand: &Demand, config: &camera::Config) {
+fn capture(part: &Part, demand: &Demand, config: &camera::Config, mut finder: camera::Finder) {
     let mut retry = Retry::default();
     while demand.wait() {
-        match capture_once(part, demand, config, &mut retry) {
+        match capture_once(part, demand, config, &mut finder, &mut retry) {
             Ok(()) => {
                 // The last viewer has left: pictures, encoder and connections are free by now.
                 memory::give_back();
                 part.board.camera(part.index, |camera| camera.state = State::Idle);
             }
+            // The test pattern ends where a camera can be opened instead.
+            Err(camera::Error::Replaced) => {}
             Err(error) => {
                 let (pause, log) = retry.failed(Instant::now());
                 part.fault(&error, log);
@@ -133,14 +136,21 @@ fn capture(part: &Part, demand: &Demand, config: &camera::Config) {
 }
 
 /// Opens the camera and captures until nobody is interested any more.
-fn capture_once(part: &Part, demand: &Demand, config: &camera::Config, retry: &mut Retry) -> Result<(), camera::Error> {
+fn capture_once(
+    part: &Part,
+    demand: &Demand,
+    config: &camera::Config,
+    finder: &mut camera::Finder,
+    retry: &mut Retry,
+) -> Result<(), camera::Error> {
     part.board.camera(part.index, |camera| {
         // A camera in fault stays so until it works: a page that looks now shall see the reason.
         if camera.state != State::Fault {
             camera.state = State::Starting;
         }
     });
-    let mut source = camera::open(config)?;
+    let mut source = finder.open()?;
+    part.board.camera(part.index, |camera| camera.identity = finder.identity());
     let _open = Counted::new(&part.metrics.captures);
     let captured = part.metrics.captured.get_or_create(&part.label).clone();
     let mut dropped = camera::Dropped::default();

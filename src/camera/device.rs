@@ -14,7 +14,7 @@ const COMMAND_LIMIT: usize = 4096;
 /// A camera as it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
-    /// The first camera of the machine; where there is none, the test pattern.
+    /// The first camera of the machine that is nobody else's; where there never was one, the test pattern.
     Auto,
     /// The test pattern.
     Pattern,
@@ -22,7 +22,7 @@ pub enum Device {
     Libcamera,
     /// A program that writes video to its standard output: a line for `/bin/sh`.
     Exec(String),
-    /// The path of a V4L2 node, or of a link to one.
+    /// The path of a V4L2 node, or of a link to one. A node's number means the camera that is there at the first opening.
     Path(String),
     /// A USB camera, wherever it is plugged in.
     Usb {
@@ -33,7 +33,8 @@ pub enum Device {
         /// The serial number, for several of the same kind.
         serial: Option<String>,
     },
-    /// The name that the driver gives the hardware.
+    /// The name that the driver gives the hardware or where that is attached (`platform:vivid-000`), or a part of the
+    /// name that fits one camera only.
     Card(String),
 }
 

@@ -5,6 +5,7 @@
 pub mod code;
 pub mod device;
 pub mod exec;
+mod find;
 pub mod pattern;
 mod v4l2;
 pub mod wish;
@@ -15,6 +16,7 @@ use crate::inventory::{CameraInfo, Control, Setting};
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 pub use device::Device;
+pub use find::{Finder, Registry};
 pub use v4l2::{Choice, Offer, Refusal, choose, offers};
 pub use wish::Wish;
 
@@ -63,6 +65,43 @@ pub enum Error {
         /// The device's path.
         device: String,
     },
+    /// No camera has the name.
+    #[error("no camera is called {device}; {there}")]
+    Absent {
+        /// The name.
+        device: String,
+        /// The cameras there are.
+        there: String,
+    },
+    /// Several cameras have the name.
+    #[error("several cameras are called {device}; name one by its path or its identity: {matches}")]
+    Ambiguous {
+        /// The name.
+        device: String,
+        /// Those cameras.
+        matches: String,
+    },
+    /// The camera that was opened before is not there.
+    #[error("{device}: the camera {camera} is away; {there}")]
+    Away {
+        /// The device as configured.
+        device: String,
+        /// The camera's identity.
+        camera: String,
+        /// What there is instead.
+        there: String,
+    },
+    /// Another pipeline has the camera.
+    #[error("{device}: the camera `{camera}` of the configuration uses it; name another one in one of the two")]
+    Taken {
+        /// The device as configured.
+        device: String,
+        /// The other camera's name.
+        camera: String,
+    },
+    /// The test pattern gives way to a camera that was plugged in: open again.
+    #[error("a camera was plugged in")]
+    Replaced,
     /// Another program holds the device.
     #[error("open {device}: busy; another program holds the camera (fuser -v {device})")]
     Busy {
@@ -163,42 +202,10 @@ pub struct ChangedControls {
     pub refused: Vec<String>,
 }
 
-/// Whether the device that `config` names is there at all, without opening it: opening would switch the camera's light
-/// on.
-///
-/// # Errors
-///
-/// [`Error::NotFound`].
-pub fn probe(config: &Config) -> Result<(), Error> {
-    match &config.device {
-        Device::Path(path) if !std::path::Path::new(path).exists() => Err(Error::NotFound { device: path.clone() }),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the source would be the test pattern, if it were opened now.
-pub fn is_pattern(config: &Config) -> bool {
-    match config.device {
-        Device::Pattern => true,
-        Device::Auto => v4l2::first_capture_device().is_none(),
-        _ => false,
-    }
-}
-
-/// Opens the source that `config.device` names. `auto` takes the first V4L2 capture device and, where there is none,
-/// the test pattern.
-///
-/// # Errors
-///
-/// As [`Error`] says; the next call may succeed, since devices come and go.
-pub fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
+/// Opens a source that is no V4L2 camera; those are found by a [`Finder`].
+fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
     match &config.device {
         Device::Pattern => Ok(Box::new(pattern::Pattern::open(config))),
-        Device::Auto => match v4l2::first_capture_device() {
-            Some(path) => Ok(Box::new(v4l2::Capture::open(config, &path)?)),
-            None => Ok(Box::new(pattern::Pattern::open(config))),
-        },
-        Device::Path(path) => Ok(Box::new(v4l2::Capture::open(config, path)?)),
         Device::Exec(command) => Ok(Box::new(exec::Program::start(config, command)?)),
         Device::Libcamera => Ok(Box::new(exec::Program::libcamera(config)?)),
         other => Err(Error::NotFound { device: other.to_string() }),
@@ -230,10 +237,7 @@ pub fn set_controls(device: &Device, settings: &[Setting]) -> Result<ChangedCont
 
 /// The path of the V4L2 node that a name means.
 fn node(device: &Device) -> Result<String, Error> {
-    let found = match device {
-        Device::Path(path) => Some(path.clone()),
-        Device::Auto => v4l2::first_capture_device(),
-        _ => None,
-    };
-    found.ok_or_else(|| Error::NotFound { device: device.to_string() })
+    let config = Config { device: device.clone(), ..Config::default() };
+    let missing = || Error::NotFound { device: device.to_string() };
+    Registry::default().finders([&config]).first().ok_or_else(missing)?.locate()
 }

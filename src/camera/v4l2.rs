@@ -7,6 +7,7 @@
 pub mod controls;
 mod describe;
 mod discover;
+pub mod identity;
 mod losses;
 mod negotiate;
 mod picture;
@@ -18,7 +19,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use describe::list;
-pub use discover::first_capture_device;
 pub use negotiate::{Choice, Offer, Refusal, choose, offers};
 
 use self::controls::{Followed, set_at_opening};

@@ -1,21 +1,25 @@
-//! Which V4L2 cameras there are, and the first that can be used.
+//! Which V4L2 nodes there are, and what a single node is.
 //!
 //! What each of them offers is in `describe`.
 
+use std::io;
+
+use super::identity::Answer;
 use super::pixel_format;
-use crate::v4l2::Device;
+use crate::v4l2::{Capability, Device};
 
 /// Where the nodes are.
 const DEV: &str = "/dev";
 
-/// The path of the first node, by number, that gives pictures in a format that can be converted.
-pub fn first_capture_device() -> Option<String> {
-    nodes().into_iter().find(|path| {
-        let Ok(device) = Device::open(path) else { return false };
-        let kind = device.capability().ok().and_then(|capability| capability.capture_kind());
-        kind.and_then(|kind| device.formats(kind).ok())
-            .is_some_and(|formats| formats.iter().any(|format| pixel_format(format.fourcc).is_some()))
-    })
+/// Asks a node what it is; `None` where it is something else than a camera.
+pub fn ask(path: &str) -> io::Result<Option<Answer>> {
+    let device = Device::open(path)?;
+    let capability = device.capability()?;
+    let Some(kind) = capability.capture_kind() else { return Ok(None) };
+    let formats = device.formats(kind);
+    let usable = formats.is_ok_and(|formats| formats.iter().any(|format| pixel_format(format.fourcc).is_some()));
+    let Capability { card, bus, .. } = capability;
+    Ok(Some(Answer { card, bus, usable }))
 }
 
 /// The nodes `/dev/video<number>`, by number.

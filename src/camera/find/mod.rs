@@ -1,0 +1,324 @@
+//! Which camera each pipeline uses, from the first opening on: the name of the configuration finds it, then it is followed
+//! by its identity through ports and node numbers, and no two pipelines have the same.
+//!
+//! How a camera is told from others is in `v4l2::identity`, what its name means in `choice`. Retrying belongs to the
+//! pipelines.
+
+mod choice;
+mod source;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::pattern::Pattern;
+use super::v4l2::Capture;
+use super::v4l2::identity::{Identity, Machine, Seen};
+use super::{Config, Device, Error, VideoSource};
+
+use choice::{Candidate, Target};
+use source::{Found, Watch};
+
+/// The cameras of the machine as the pipelines share them; a cheap handle.
+#[derive(Debug, Clone, Default)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    machine: Machine,
+    /// Counts hot-plug events.
+    plugged: AtomicU64,
+    /// By the number of the finder.
+    pipelines: Mutex<Vec<Pipeline>>,
+}
+
+/// What is known of a pipeline's camera.
+#[derive(Debug)]
+struct Pipeline {
+    name: String,
+    device: Device,
+    /// The camera that the name meant at the start; others leave it alone.
+    planned: Option<Identity>,
+    /// The camera that was opened last.
+    opened: Option<Identity>,
+    /// The node that is open.
+    node: Option<String>,
+}
+
+impl Registry {
+    /// A finder for each camera of the configuration, in its order. Looks at the machine once: each `auto` has a camera of
+    /// its own from the start, in the order of the configuration, and leaves those that are named alone.
+    pub fn finders<'a>(&self, configs: impl IntoIterator<Item = &'a Config>) -> Vec<Finder> {
+        let configs: Vec<&Config> = configs.into_iter().collect();
+        let first = {
+            let mut pipelines = self.pipelines();
+            let first = pipelines.len();
+            pipelines.extend(configs.iter().map(|config| Pipeline {
+                name: config.name.clone(),
+                device: config.device.clone(),
+                planned: None,
+                opened: None,
+                node: None,
+            }));
+            first
+        };
+        let mut finders: Vec<Finder> = configs
+            .iter()
+            .enumerate()
+            .map(|(index, config)| Finder {
+                registry: self.clone(),
+                index: first + index,
+                config: (*config).clone(),
+                missing: None,
+            })
+            .collect();
+        let (autos, named): (Vec<_>, Vec<_>) = finders
+            .iter_mut()
+            .filter(|finder| is_v4l2(&finder.config.device))
+            .partition(|finder| finder.config.device == Device::Auto);
+        for finder in named.into_iter().chain(autos) {
+            finder.missing = finder.plan().err();
+        }
+        finders
+    }
+
+    /// Something was plugged in: a test pattern that is shown for want of a camera looks for one.
+    pub fn plugged(&self) {
+        self.0.plugged.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.plugged.load(Ordering::Acquire)
+    }
+
+    fn pipelines(&self) -> MutexGuard<'_, Vec<Pipeline>> {
+        self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of a pipeline.
+    fn note(&self, index: usize, change: impl FnOnce(&mut Pipeline)) {
+        if let Some(pipeline) = self.pipelines().get_mut(index) {
+            change(pipeline);
+        }
+    }
+
+    /// The camera that the pipeline shall use now, and the claim to its node; `None` where `auto` finds nothing and never
+    /// did.
+    fn look(&self, index: usize, device: &Device) -> Result<Option<(Seen, Claim)>, Error> {
+        let (opened, planned) =
+            self.pipelines().get(index).map(|own| (own.opened.clone(), own.planned.clone())).unwrap_or_default();
+        // A name may mean another camera by now than at the start; `auto` shall take the one that is kept for it.
+        let before = opened.as_ref().or(planned.as_ref().filter(|_| *device == Device::Auto));
+        let target = target(device);
+        let path = target.as_ref().map(|target| target.path.as_str());
+        let look = |worth: &dyn Fn(&Seen) -> bool| {
+            let seen = self.0.machine.cameras(path, worth);
+            self.choose(index, device, before, target.as_ref(), &seen).map(|found| (found, seen))
+        };
+        // Mostly the camera is where it was, or sysfs knows which it is.
+        let likely = |seen: &Seen| match &opened {
+            Some(opened) => seen.identity.is_same(opened),
+            // What sysfs calls a node is not always the card's name.
+            None if matches!(device, Device::Card(_)) => false,
+            None => choice::is_meant(device, target.as_ref(), seen),
+        };
+        if let Ok((Some(found), _)) = look(&likely) {
+            return Ok(Some(found));
+        }
+        match look(&|_| true) {
+            Ok((Some(found), _)) => Ok(Some(found)),
+            Ok((None, seen)) => match opened {
+                Some(opened) => Err(away(device, &opened, target.as_ref(), &seen)),
+                None => Ok(None),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Chooses among the cameras that are there, and claims the node; `None` where there is nothing to choose from.
+    fn choose(
+        &self,
+        index: usize,
+        device: &Device,
+        before: Option<&Identity>,
+        target: Option<&Target>,
+        seen: &[Seen],
+    ) -> Result<Option<(Seen, Claim)>, Error> {
+        // The lock is held from the look at the others to the claim.
+        let mut pipelines = self.pipelines();
+        let mut users = Vec::new();
+        let known = before.map(|before| choice::known(before, seen)).unwrap_or_default();
+        let mut found = first_free(&pipelines, index, known, &mut users);
+        // The number of a node says nothing of the camera: it was the one that was there when it was opened first.
+        let number = matches!(device, Device::Path(_)) && target.is_some_and(|target| !target.link);
+        let opened = pipelines.get(index).is_some_and(|pipeline| pipeline.opened.is_some());
+        if found.is_none() && !(number && opened) {
+            found = first_free(&pipelines, index, choice::named(device, target, seen)?, &mut users);
+        }
+        let Some(Candidate { seen, .. }) = found else {
+            return match users.into_iter().next() {
+                Some(camera) if *device != Device::Auto => Err(Error::Taken { device: device.to_string(), camera }),
+                _ => Ok(None),
+            };
+        };
+        if let Some(pipeline) = pipelines.get_mut(index) {
+            pipeline.node = Some(seen.path.clone());
+        }
+        Ok(Some((seen.clone(), Claim { registry: self.clone(), index })))
+    }
+}
+
+/// The first camera that no other pipeline has; those that have the others are added to `users`.
+fn first_free<'a>(
+    pipelines: &[Pipeline],
+    index: usize,
+    candidates: Vec<Candidate<'a>>,
+    users: &mut Vec<String>,
+) -> Option<Candidate<'a>> {
+    candidates.into_iter().find(|candidate| {
+        let user = user(pipelines, index, candidate);
+        users.extend(user.map(ToOwned::to_owned));
+        user.is_none()
+    })
+}
+
+/// The other pipeline that a camera belongs to.
+fn user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &Candidate<'_>) -> Option<&'a str> {
+    let Candidate { seen, exact } = candidate;
+    let auto = pipelines.get(index).is_some_and(|own| own.device == Device::Auto);
+    let keeps = |other: &Pipeline| match other.opened.as_ref().or(other.planned.as_ref()) {
+        Some(own) => own.is_same(&seen.identity) && own.place == seen.identity.place,
+        // It waits for a camera of that name. Two that wait for the same name don't keep it from each other.
+        None => auto && choice::is_meant(&other.device, target(&other.device).as_ref(), seen),
+    };
+    let uses = |other: &Pipeline| other.node.as_ref() == Some(&seen.path) || (!exact && keeps(other));
+    let mut others = pipelines.iter().enumerate().filter(|(other, _)| *other != index);
+    others.find(|(_, other)| uses(other)).map(|(_, other)| other.name.as_str())
+}
+
+/// Where the path of a name leads to.
+fn target(device: &Device) -> Option<Target> {
+    let Device::Path(path) = device else { return None };
+    // What does not exist for the file system may for a preloaded driver.
+    let real = fs::canonicalize(path).ok().and_then(|real| real.to_str().map(ToOwned::to_owned));
+    let link = fs::symlink_metadata(path).is_ok_and(|data| data.is_symlink());
+    Some(Target { path: real.unwrap_or_else(|| path.clone()), link })
+}
+
+/// Why a camera that was opened before cannot be opened now.
+fn away(device: &Device, opened: &Identity, target: Option<&Target>, seen: &[Seen]) -> Error {
+    let other = target.and_then(|target| seen.iter().find(|seen| seen.path == target.path && seen.usable));
+    let there = match other {
+        Some(other) => format!("another camera is there now: {other}; restart porthole to take that one"),
+        None => choice::there(seen),
+    };
+    Error::Away { device: device.to_string(), camera: opened.to_string(), there }
+}
+
+/// A node that no other pipeline may open; dropping it sets the node free.
+#[derive(Debug)]
+struct Claim {
+    registry: Registry,
+    index: usize,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.registry.note(self.index, |pipeline| pipeline.node = None);
+    }
+}
+
+/// Opens the camera of one pipeline, again and again the same.
+#[derive(Debug)]
+pub struct Finder {
+    registry: Registry,
+    index: usize,
+    config: Config,
+    /// Why the camera was not there at the start.
+    missing: Option<Error>,
+}
+
+impl Finder {
+    /// Looks at what the name means at the start, without streaming.
+    fn plan(&self) -> Result<(), Error> {
+        if let Some((seen, _claim)) = self.registry.look(self.index, &self.config.device)? {
+            self.registry.note(self.index, |pipeline| pipeline.planned = Some(seen.identity));
+        }
+        match &self.config.device {
+            Device::Path(path) if !Path::new(path).exists() => Err(Error::NotFound { device: path.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the device was there at the start.
+    ///
+    /// # Errors
+    ///
+    /// Why not; once.
+    pub fn probe(&mut self) -> Result<(), Error> {
+        self.missing.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether the source would be the test pattern, as far as the last look at the machine tells.
+    pub fn is_pattern(&self) -> bool {
+        let pipelines = self.registry.pipelines();
+        let pipeline = pipelines.get(self.index);
+        match self.config.device {
+            Device::Pattern => true,
+            Device::Auto => pipeline.is_none_or(|own| own.opened.is_none() && own.planned.is_none()),
+            _ => false,
+        }
+    }
+
+    /// The camera that was opened last, as a name that the configuration takes; `None` where it was no V4L2 camera.
+    pub fn identity(&self) -> Option<String> {
+        self.registry.pipelines().get(self.index)?.opened.as_ref().map(Identity::to_string)
+    }
+
+    /// The path of the node that the name means now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open); [`Error::Absent`] where it means none.
+    pub fn locate(&self) -> Result<String, Error> {
+        let device = &self.config.device;
+        let found = if is_v4l2(device) { self.registry.look(self.index, device)? } else { None };
+        let absent = || Error::Absent { device: device.to_string(), there: choice::there(&[]) };
+        found.map(|(seen, _claim)| seen.path).ok_or_else(absent)
+    }
+
+    /// Opens the camera that the name means; after the first time, the same camera wherever it is. `auto` takes another
+    /// where that one is away and, as long as there never was one, the test pattern.
+    ///
+    /// # Errors
+    ///
+    /// As [`Error`] says; the next call may succeed, since devices come and go.
+    pub fn open(&mut self) -> Result<Box<dyn VideoSource>, Error> {
+        if !is_v4l2(&self.config.device) {
+            return super::open(&self.config);
+        }
+        // Read before the look: what comes during it is a reason for another one.
+        let generation = self.registry.generation();
+        let Some((seen, claim)) = self.registry.look(self.index, &self.config.device)? else {
+            let watch = Watch::new(&self.registry, self.index, generation);
+            return Ok(Box::new(Found::pattern(Box::new(Pattern::open(&self.config)), watch)));
+        };
+        let source = Capture::open(&self.config, &seen.path)?;
+        let now = self.registry.0.machine.see(&seen.path).filter(|now| now.trouble.is_none());
+        if now.is_some_and(|now| !now.identity.is_same(&seen.identity)) {
+            // Another camera took the node between the look and the opening.
+            return Err(Error::Unplugged { device: seen.path });
+        }
+        self.registry.note(self.index, |pipeline| pipeline.opened = Some(seen.identity));
+        Ok(Box::new(Found::camera(Box::new(source), claim)))
+    }
+}
+
+/// Whether a camera is found among the V4L2 nodes.
+const fn is_v4l2(device: &Device) -> bool {
+    matches!(device, Device::Auto | Device::Path(_) | Device::Usb { .. } | Device::Card(_))
+}
+
+#[cfg(test)]
+mod tests;

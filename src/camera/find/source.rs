@@ -1,0 +1,106 @@
+//! The source that a finder opens: the camera with the claim to its node, or the test pattern that gives way to a camera.
+//!
+//! Finding them is the finder's business.
+
+use std::time::{Duration, Instant};
+
+use super::{Claim, Device, Registry};
+use crate::camera::{Dropped, Error, VideoSource};
+use crate::inventory::Control;
+use crate::media::{RawFrame, VideoFormat};
+
+/// How often the pattern compares the nodes there are, for machines that tell nobody of hot-plug events.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A camera, or the pattern that stands in for one.
+pub struct Found {
+    /// Closed before the claim is given up.
+    source: Box<dyn VideoSource>,
+    _claim: Option<Claim>,
+    watch: Option<Watch>,
+}
+
+impl Found {
+    /// A camera.
+    pub fn camera(source: Box<dyn VideoSource>, claim: Claim) -> Self {
+        Self { source, _claim: Some(claim), watch: None }
+    }
+
+    /// The test pattern, until there is a camera.
+    pub fn pattern(source: Box<dyn VideoSource>, watch: Watch) -> Self {
+        Self { source, _claim: None, watch: Some(watch) }
+    }
+}
+
+impl VideoSource for Found {
+    fn format(&self) -> VideoFormat {
+        self.source.format()
+    }
+
+    fn label(&self) -> &str {
+        self.source.label()
+    }
+
+    fn is_pattern(&self) -> bool {
+        self.source.is_pattern()
+    }
+
+    fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
+        if self.watch.as_mut().is_some_and(|watch| watch.is_over(Instant::now())) {
+            return Err(Error::Replaced);
+        }
+        self.source.next(wait)
+    }
+
+    fn request_key(&mut self) {
+        self.source.request_key();
+    }
+
+    fn controls(&mut self) -> Vec<Control> {
+        self.source.controls()
+    }
+
+    fn changed_controls(&mut self) -> Vec<Control> {
+        self.source.changed_controls()
+    }
+
+    fn dropped(&self) -> Dropped {
+        self.source.dropped()
+    }
+}
+
+/// Looks out for a camera that `auto` could take instead of the pattern.
+#[derive(Debug)]
+pub struct Watch {
+    registry: Registry,
+    index: usize,
+    generation: u64,
+    nodes: Vec<String>,
+    looked: Instant,
+}
+
+impl Watch {
+    /// Begins after a look that was made at the hot-plug event `generation`.
+    pub fn new(registry: &Registry, index: usize, generation: u64) -> Self {
+        let nodes = registry.0.machine.nodes();
+        Self { registry: registry.clone(), index, generation, nodes, looked: Instant::now() }
+    }
+
+    /// Whether there is one.
+    pub fn is_over(&mut self, now: Instant) -> bool {
+        let generation = self.registry.generation();
+        if generation == self.generation {
+            if now.saturating_duration_since(self.looked) < LOOK_EVERY {
+                return false;
+            }
+            self.looked = now;
+            let nodes = self.registry.0.machine.nodes();
+            if nodes == self.nodes {
+                return false;
+            }
+            self.nodes = nodes;
+        }
+        self.generation = generation;
+        matches!(self.registry.look(self.index, &Device::Auto), Ok(Some(_)))
+    }
+}

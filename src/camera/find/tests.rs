@@ -1,0 +1,357 @@
+//! Names and identity on machines of a few files: `sys` and `dev` directories in which a node is a file with its driver's
+//! answer.
+
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::camera::v4l2::identity::Answer;
+
+/// A machine whose cameras come and go.
+struct Board(TempDir);
+
+/// What a node of [`Board`] answers: its file's lines are the card and the bus; an empty file is no camera.
+fn ask(path: &str) -> io::Result<Option<Answer>> {
+    let text = fs::read_to_string(path)?;
+    let mut lines = text.lines();
+    let Some(card) = lines.next() else { return Ok(None) };
+    if card == "denied" {
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    Ok(Some(Answer { card: card.into(), bus: lines.next().unwrap_or_default().into(), usable: lines.next().is_none() }))
+}
+
+impl Board {
+    fn new() -> Self {
+        let board = Self(tempfile::tempdir().expect("should make a directory"));
+        for directory in ["dev", "sys/class/video4linux"] {
+            fs::create_dir_all(board.path(directory)).expect("should make directories");
+        }
+        board
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn dev(&self, name: &str) -> String {
+        self.path("dev").join(name).to_str().expect("should be text").into()
+    }
+
+    /// A camera on the board itself.
+    fn attach(&self, number: u32, bus: &str, card: &str) {
+        self.node(&format!("sys/devices/platform/{}", bus.replace(':', "-")), number, 0, &format!("{card}\n{bus}\n"));
+    }
+
+    /// A USB camera; a real one has a node for metadata too, which gets the next number.
+    fn plug(&self, port: &str, number: u32, [vendor, product, serial]: [&str; 3], card: &str) {
+        let device = format!("sys/devices/usb1/{port}");
+        let interface = format!("{device}/{port}:1.0");
+        fs::create_dir_all(self.path(&interface)).expect("should make directories");
+        for (name, text) in [("idVendor", vendor), ("idProduct", product), ("serial", serial)] {
+            fs::write(self.path(&device).join(name), format!("{text}\n")).expect("should write");
+        }
+        fs::write(self.path(&interface).join("bInterfaceNumber"), "00\n").expect("should write");
+        self.node(&interface, number, 0, &format!("{card}\nusb-0000:00:14.0-{port}\n"));
+        self.node(&interface, number + 1, 1, "");
+    }
+
+    fn node(&self, parent: &str, number: u32, index: u32, answer: &str) {
+        let node = self.path(parent).join(format!("video4linux/video{number}"));
+        fs::create_dir_all(&node).expect("should make directories");
+        symlink(self.path(parent), node.join("device")).expect("should link");
+        fs::write(node.join("index"), format!("{index}\n")).expect("should write");
+        fs::write(node.join("name"), answer.lines().next().unwrap_or_default()).expect("should write");
+        symlink(&node, self.path(&format!("sys/class/video4linux/video{number}"))).expect("should link");
+        fs::write(self.dev(&format!("video{number}")), answer).expect("should write");
+    }
+
+    /// Takes nodes away.
+    fn unplug(&self, numbers: impl IntoIterator<Item = u32>) {
+        for number in numbers {
+            let class = self.path(&format!("sys/class/video4linux/video{number}"));
+            fs::remove_dir_all(fs::canonicalize(&class).expect("should be there")).expect("should go");
+            fs::remove_file(class).expect("should go");
+            fs::remove_file(self.dev(&format!("video{number}"))).expect("should go");
+        }
+    }
+
+    fn pipelines<const N: usize>(&self, devices: [Device; N]) -> [Finder; N] {
+        let machine = Machine::new(self.path("sys"), self.path("dev"), ask);
+        let registry = Registry(Arc::new(Inner { machine, ..Inner::default() }));
+        let names = ["front", "back", "side"];
+        let configs: Vec<Config> = devices
+            .into_iter()
+            .zip(names)
+            .map(|(device, name)| Config { name: name.into(), device, ..Config::default() })
+            .collect();
+        registry.finders(&configs).try_into().expect("should be as many")
+    }
+
+    fn named(&self, name: &str) -> Finder {
+        let [finder] = self.pipelines([Device::parse(name).expect("should be a name")]);
+        finder
+    }
+}
+
+/// As [`Finder::open`] does, without a stream: the number of the node, and what keeps it taken.
+fn open(finder: &Finder) -> Result<Option<(u32, Claim)>, Error> {
+    let found = finder.registry.look(finder.index, &finder.config.device)?;
+    Ok(found.map(|(seen, claim)| {
+        finder.registry.note(finder.index, |pipeline| pipeline.opened = Some(seen.identity));
+        let number = seen.path.rsplit_once("video").expect("should be a node").1;
+        (number.parse().expect("should be a number"), claim)
+    }))
+}
+
+/// Opens the camera and closes it again.
+#[track_caller]
+fn number(finder: &Finder) -> u32 {
+    open(finder).expect("should find it").expect("should be a camera").0
+}
+
+#[track_caller]
+fn error(finder: &Finder) -> String {
+    open(finder).expect_err("should be an error").to_string()
+}
+
+const C920: [&str; 3] = ["046d", "082d", "5AF2"];
+const TWIN: [&str; 3] = ["1bcf", "2284", ""];
+
+#[test]
+fn a_name_means_the_camera_that_has_it() {
+    let board = Board::new();
+    board.attach(0, "platform:vivid-000", "vivid");
+    board.plug("1-2", 1, C920, "HD Pro Webcam C920");
+    board.plug("1-3", 3, TWIN, "USB Camera");
+    for (name, expected) in [
+        ("vivid", 0),
+        ("platform:vivid-000", 0),
+        ("HD Pro Webcam C920", 1),
+        ("hd pro", 1),
+        ("c920", 1),
+        ("usb:046d:082d", 1),
+        ("usb:046D:082D:5AF2", 1),
+        ("usb:1bcf:2284", 3),
+        ("USB Camera", 3),
+        ("auto", 0),
+    ] {
+        let finder = board.named(name);
+        assert_eq!(number(&finder), expected, "{name}");
+    }
+    let finder = board.named("c920");
+    number(&finder);
+    assert_eq!(finder.identity().as_deref(), Some("usb:046d:082d:5AF2"));
+}
+
+#[test]
+fn a_path_may_be_a_link() {
+    let board = Board::new();
+    board.plug("1-2", 4, C920, "C920");
+    symlink(board.dev("video4"), board.dev("front")).expect("should link");
+    for name in ["video4", "front"] {
+        let [finder] = board.pipelines([Device::Path(board.dev(name))]);
+        assert_eq!(number(&finder), 4, "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_nobody_or_several_have_is_an_error_with_a_list() {
+    let board = Board::new();
+    assert_eq!(error(&board.named("C920")), "no camera is called C920; there is none");
+    board.attach(0, "platform:vivid-000", "vivid");
+    board.attach(1, "platform:vivid-001", "vivid");
+    board.plug("1-2", 2, C920, "C920");
+    let list = format!(
+        "{} (vivid, platform:vivid-000), {} (vivid, platform:vivid-001)",
+        board.dev("video0"),
+        board.dev("video1")
+    );
+    let c920 = format!("{} (C920, usb:046d:082d:5AF2)", board.dev("video2"));
+    assert_eq!(
+        error(&board.named("Brio")),
+        format!("no camera is called Brio; there are: {list}, {c920}"),
+        "without the node for metadata"
+    );
+    assert_eq!(
+        error(&board.named("vivid")),
+        format!("several cameras are called vivid; name one by its path or its identity: {list}")
+    );
+    let absent = board.named("usb:046d:082d:0000").probe();
+    assert!(absent.expect_err("should be missing").to_string().starts_with("no camera is called usb:046d:082d:0000;"));
+    assert!(board.named("usb:046d:082d").probe().is_ok());
+}
+
+#[test]
+fn a_camera_is_the_same_in_another_port_and_under_another_number() {
+    let board = Board::new();
+    board.plug("1-2", 0, C920, "C920");
+    board.attach(2, "platform:vivid-000", "vivid");
+    let link = board.dev("link");
+    symlink(board.dev("video0"), &link).expect("should link");
+    let finders = [Device::Path(board.dev("video0")), Device::Path(link)].map(|device| board.pipelines([device]));
+    let by_name = [["usb:046d:082d"], ["C920"], ["auto"]].map(|[name]| [board.named(name)]);
+    for [finder] in finders.iter().chain(&by_name) {
+        assert_eq!(number(finder), 0);
+    }
+    board.unplug([0, 1]);
+    board.plug("1-4.1", 7, C920, "C920");
+    for [finder] in finders.iter().chain(&by_name) {
+        assert_eq!(number(finder), 7, "{}", finder.config.device);
+        assert_eq!(finder.identity().as_deref(), Some("usb:046d:082d:5AF2"));
+    }
+}
+
+#[test]
+fn a_camera_on_the_board_is_the_same_under_another_number() {
+    let board = Board::new();
+    board.attach(0, "platform:vivid-000", "vivid");
+    let [finder] = board.pipelines([Device::Path(board.dev("video0"))]);
+    assert_eq!(number(&finder), 0);
+    board.unplug([0]);
+    assert_eq!(
+        error(&finder),
+        format!("{}: the camera platform:vivid-000 is away; there is none", board.dev("video0"))
+    );
+    board.attach(1, "platform:vivid-000", "vivid");
+    assert_eq!(number(&finder), 1);
+}
+
+#[test]
+fn another_camera_under_the_same_number_is_not_taken_for_it() {
+    let board = Board::new();
+    board.plug("1-2", 0, C920, "C920");
+    let [number_only] = board.pipelines([Device::Path(board.dev("video0"))]);
+    let [link] = board.pipelines([Device::Path(board.dev("by-path"))]);
+    symlink(board.dev("video0"), board.dev("by-path")).expect("should link");
+    let exact = board.named("usb:046d:082d:5AF2");
+    for finder in [&number_only, &link, &exact] {
+        assert_eq!(number(finder), 0);
+    }
+    board.unplug([0, 1]);
+    board.plug("1-2", 0, ["046d", "082d", "OTHER"], "C920");
+    let why = error(&number_only);
+    let other = format!("{} (C920, usb:046d:082d:OTHER)", board.dev("video0"));
+    assert_eq!(
+        why,
+        format!(
+            "{}: the camera usb:046d:082d:5AF2 is away; another camera is there now: {other}; restart porthole to take that one",
+            board.dev("video0")
+        )
+    );
+    assert_eq!(error(&exact), format!("no camera is called usb:046d:082d:5AF2; there are: {other}"));
+    // A link says which camera is meant, here the one in that port.
+    assert_eq!(number(&link), 0);
+    assert_eq!(link.identity().as_deref(), Some("usb:046d:082d:OTHER"));
+}
+
+#[test]
+fn the_right_one_of_a_cameras_nodes_is_followed() {
+    let board = Board::new();
+    board.plug("1-2", 0, C920, "Depth");
+    board.node("sys/devices/usb1/1-2/1-2:1.0", 2, 2, "Depth\nusb-0000:00:14.0-1-2\n");
+    let [finder] = board.pipelines([Device::Path(board.dev("video2"))]);
+    assert_eq!(number(&finder), 2);
+    board.unplug([0, 1, 2]);
+    board.plug("1-3", 5, C920, "Depth");
+    board.node("sys/devices/usb1/1-3/1-3:1.0", 4, 2, "Depth\nusb-0000:00:14.0-1-3\n");
+    assert_eq!(number(&finder), 4);
+    assert_eq!(number(&board.named("Depth")), 4, "several nodes of one camera are no several cameras");
+}
+
+#[test]
+fn twins_stay_with_their_ports_and_nobody_takes_the_others() {
+    let board = Board::new();
+    board.plug("1-1", 0, TWIN, "Cam");
+    board.plug("1-2", 2, TWIN, "Cam");
+    let twin = || Device::parse("usb:1bcf:2284").expect("should be a name");
+    let [front, back] = board.pipelines([twin(), twin()]);
+    // The second is watched first: the first one's is kept for it all the same.
+    assert_eq!((number(&back), number(&front)), (2, 0));
+
+    // Numbers change places, ports don't.
+    board.unplug(0..4);
+    board.plug("1-2", 0, TWIN, "Cam");
+    board.plug("1-1", 2, TWIN, "Cam");
+    assert_eq!((number(&front), number(&back)), (2, 0));
+
+    // One is away, the other is idle, and still the other's.
+    board.unplug([2, 3]);
+    assert_eq!(
+        error(&front),
+        "usb:1bcf:2284: the camera `back` of the configuration uses it; name another one in one of the two"
+    );
+    board.plug("1-7", 4, TWIN, "Cam");
+    assert_eq!((number(&front), number(&back)), (4, 0));
+}
+
+#[test]
+fn each_auto_has_a_camera_of_its_own_in_the_order_of_the_configuration() {
+    let board = Board::new();
+    board.attach(0, "platform:vivid-000", "vivid");
+    board.plug("1-2", 1, C920, "C920");
+    board.plug("1-3", 3, TWIN, "Cam");
+    let [front, back, side] = board.pipelines([Device::Auto, Device::Auto, Device::Card("vivid".into())]);
+    assert_eq!((number(&back), number(&side), number(&front)), (3, 0, 1));
+
+    let [front, back] = board.pipelines([Device::Path(board.dev("video1")), Device::Path(board.dev("video1"))]);
+    let taken = open(&front).expect("should find it");
+    assert!(error(&back).contains("the camera `front` of the configuration uses it"));
+    drop(taken);
+    assert_eq!(number(&back), 1, "one after the other is no harm");
+}
+
+#[test]
+fn auto_waits_for_a_camera_once_it_had_one_and_takes_any() {
+    let board = Board::new();
+    let [auto] = board.pipelines([Device::Auto]);
+    assert!(auto.is_pattern());
+    assert!(open(&auto).expect("should be the pattern").is_none());
+
+    // A node whose permissions come later is left alone until then.
+    board.attach(0, "platform:vivid-000", "denied");
+    assert!(open(&auto).expect("should be the pattern").is_none());
+    board.unplug([0]);
+    board.plug("1-2", 0, C920, "C920");
+    assert_eq!(number(&auto), 0);
+    assert!(!auto.is_pattern());
+
+    board.unplug([0, 1]);
+    assert_eq!(error(&auto), "auto: the camera usb:046d:082d:5AF2 is away; there is none");
+    board.attach(3, "platform:vivid-000", "vivid");
+    assert_eq!(number(&auto), 3);
+}
+
+#[test]
+fn the_pattern_ends_where_a_camera_is_plugged_in() {
+    let board = Board::new();
+    let [mut auto, _named] = board.pipelines([Device::Auto, Device::Card("vivid".into())]);
+    let mut pattern = auto.open().expect("should be the pattern");
+    let wait = std::time::Duration::from_secs(5);
+    assert!(pattern.is_pattern());
+    assert!(pattern.next(wait).expect("should go on").is_some());
+
+    // Something else, and a camera that another pipeline waits for.
+    board.attach(0, "platform:vivid-000", "vivid");
+    auto.registry.plugged();
+    assert!(pattern.next(wait).expect("should go on").is_some());
+
+    board.plug("1-2", 1, C920, "C920");
+    assert!(pattern.next(wait).expect("should go on").is_some(), "nobody has told it");
+    auto.registry.plugged();
+    assert!(matches!(pattern.next(wait), Err(Error::Replaced)));
+}
+
+#[test]
+fn the_pattern_looks_by_itself_where_nobody_tells_of_hot_plug() {
+    let board = Board::new();
+    let [auto] = board.pipelines([Device::Auto]);
+    let mut watch = Watch::new(&auto.registry, auto.index, auto.registry.generation());
+    let start = std::time::Instant::now();
+    board.plug("1-2", 0, C920, "C920");
+    assert!(!watch.is_over(start));
+    assert!(watch.is_over(start + std::time::Duration::from_secs(60)));
+}

@@ -1,0 +1,187 @@
+//! Which camera a V4L2 node belongs to, whatever number the kernel gave the node and whichever port the camera is in.
+//!
+//! Choosing among the cameras is `camera::find`'s business. Kernel documentation of the files that are read:
+//! `Documentation/ABI/stable/sysfs-bus-usb`; `index` is written by `drivers/media/v4l2-core/v4l2-dev.c`.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::discover;
+use crate::sysfs::{UsbDevice, usb_device};
+
+/// Which camera, and which of its nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The camera by itself.
+    pub hardware: Hardware,
+    /// Which of its nodes: the USB interface's number and the node's number in it.
+    pub part: (String, u32),
+    /// The USB port that it is in; empty on other buses, where the hardware says it.
+    pub place: PathBuf,
+}
+
+/// What tells a camera from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hardware {
+    /// The numbers of a USB device, four hexadecimal digits each, and its serial number.
+    Usb {
+        /// The vendor's number.
+        vendor: String,
+        /// The product's number.
+        product: String,
+        /// The serial number, where it has one.
+        serial: Option<String>,
+    },
+    /// Where something else is attached, and what its driver calls it.
+    Other {
+        /// The bus, such as `platform:vivid-000`.
+        bus: String,
+        /// The card's name.
+        card: String,
+    },
+}
+
+impl Identity {
+    /// Whether it is the same node of the same camera, or of one that cannot be told from it; the port may be another.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.hardware == other.hardware && self.part == other.part
+    }
+
+    /// Whether both are nodes of one device.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.hardware == other.hardware && self.place == other.place
+    }
+}
+
+/// As a name that the configuration takes.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hardware {
+            Hardware::Usb { vendor, product, serial } => {
+                write!(f, "usb:{vendor}:{product}")?;
+                serial.as_ref().map_or(Ok(()), |serial| write!(f, ":{serial}"))
+            }
+            Hardware::Other { bus, card } => f.write_str(if bus.is_empty() { card } else { bus }),
+        }
+    }
+}
+
+/// A node that may be a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its path, without links.
+    pub path: String,
+    /// What its driver calls it.
+    pub card: String,
+    /// Which camera it is.
+    pub identity: Identity,
+    /// Whether it gives pictures in a format that can be converted.
+    pub usable: bool,
+    /// Why it cannot be asked.
+    pub trouble: Option<String>,
+}
+
+/// For a list in an error message.
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.trouble {
+            Some(trouble) => write!(f, "{} ({trouble})", self.path),
+            None => write!(f, "{} ({}, {})", self.path, self.card, self.identity),
+        }
+    }
+}
+
+/// What a node answers when it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What its driver calls it.
+    pub card: String,
+    /// Where it is attached.
+    pub bus: String,
+    /// Whether it gives pictures in a format that can be converted.
+    pub usable: bool,
+}
+
+/// Where a machine tells of its cameras.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    sys: PathBuf,
+    dev: PathBuf,
+    ask: fn(&str) -> io::Result<Option<Answer>>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new("/sys", "/dev", discover::ask)
+    }
+}
+
+impl Machine {
+    /// A machine with these two directories, whose nodes are asked by `ask`: `None` is something else than a camera.
+    pub fn new(sys: impl Into<PathBuf>, dev: impl Into<PathBuf>, ask: fn(&str) -> io::Result<Option<Answer>>) -> Self {
+        Self { sys: sys.into(), dev: dev.into(), ask }
+    }
+
+    /// The paths of the nodes `video<number>`, by number.
+    pub fn nodes(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.dev) else { return Vec::new() };
+        let mut numbers: Vec<u32> =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("video")?.parse().ok()).collect();
+        numbers.sort_unstable();
+        numbers.into_iter().map(|number| format!("{}/video{number}", self.dev.display())).collect()
+    }
+
+    /// The cameras, by number, as far as `worth` wants them asked by what sysfs says of them; among them the node at
+    /// `path`, whatever it is. Not asking is not opening: some cameras wake up at that, and some drivers work at it.
+    pub fn cameras(&self, path: Option<&str>, worth: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+        let mut nodes = self.nodes();
+        if let Some(path) = path.filter(|path| !nodes.iter().any(|node| node == path)) {
+            nodes.push(path.into());
+        }
+        let asked = nodes.iter().filter(|node| worth(&self.describe(node, None, None)));
+        asked
+            .filter_map(|node| {
+                let named = Some(node.as_str()) == path;
+                self.see(node).or_else(|| named.then(|| self.describe(node, None, None)))
+            })
+            .collect()
+    }
+
+    /// The camera at `path`; `None` where it is something else.
+    pub fn see(&self, path: &str) -> Option<Seen> {
+        match (self.ask)(path) {
+            Ok(Some(answer)) => Some(self.describe(path, Some(answer), None)),
+            Ok(None) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(self.describe(path, None, None)),
+            Err(error) => Some(self.describe(path, None, Some(error.to_string()))),
+        }
+    }
+
+    fn describe(&self, path: &str, answer: Option<Answer>, trouble: Option<String>) -> Seen {
+        let name = Path::new(path).file_name().unwrap_or_default();
+        let node = self.sys.join("class/video4linux").join(name);
+        let read = |file: &str| Some(fs::read_to_string(node.join(file)).ok()?.trim().to_owned());
+        let usable = answer.as_ref().is_some_and(|answer| answer.usable);
+        let (card, bus) = match answer {
+            Some(Answer { card, bus, .. }) => (card, bus),
+            None => (read("name").unwrap_or_default(), String::new()),
+        };
+        let index = read("index").and_then(|index| index.parse().ok()).unwrap_or(0);
+        let (hardware, interface, place) = match usb_device(&node) {
+            Some(UsbDevice { path, vendor, product, serial }) => {
+                let interface = read("device/bInterfaceNumber").unwrap_or_default();
+                (Hardware::Usb { vendor, product, serial }, interface, path)
+            }
+            None => (Hardware::Other { bus, card: card.clone() }, String::new(), PathBuf::new()),
+        };
+        Seen {
+            path: path.into(),
+            card,
+            identity: Identity { hardware, part: (interface, index), place },
+            usable,
+            trouble,
+        }
+    }
+}
