@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use porthole::app::App;
-use porthole::cli::{Cli, Command, Run, address, check, devices};
+use porthole::cli::{Cli, Command, Run, address, check, controls, devices};
 use porthole::config::Config;
 use porthole::media::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,7 +21,8 @@ fn main() -> ExitCode {
     let _ = Timestamp::now();
     let done = match Cli::parse().into_command() {
         Command::Run(run) => serve(run),
-        Command::Devices => printed(|out| devices::print(out)),
+        Command::Devices { json } => list_devices(json),
+        Command::Controls(arguments) => show_controls(&arguments.into_request()),
         Command::CheckConfig { file } => check_config(&file),
     };
     match done {
@@ -78,6 +79,19 @@ async fn next_code(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
         _ = interrupt.recv() => SignalKind::interrupt(),
     };
     128 + kind.as_raw_value()
+}
+
+fn list_devices(json: bool) -> anyhow::Result<()> {
+    let inventory = devices::inventory();
+    printed(|out| devices::print(out, &inventory, json))
+}
+
+fn show_controls(request: &controls::Request) -> anyhow::Result<()> {
+    let controls::Answer { controls, refused } = controls::answer(request)?;
+    if !controls.is_empty() || refused.is_empty() {
+        printed(|out| controls::print(out, &controls, request.json))?;
+    }
+    if refused.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("{}", refused.join("\n"))) }
 }
 
 fn check_config(file: &Path) -> anyhow::Result<()> {

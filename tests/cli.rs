@@ -78,12 +78,47 @@ fn wrong_usage_has_a_code_of_its_own() {
         ("--camra auto", "unexpected argument '--camra'"),
         ("check-config", "<FILE>"),
         ("--listen 8080", "'8080' for '--listen <ADDR>': not an address; IP and port from 0 to 65535"),
+        ("controls video0", "'video0' for '[DEVICE]': not a camera; auto, pattern"),
+        ("controls brightness=5 hue", "not NAME=VALUE; `porthole controls` lists the names"),
         ("run --camera video0", "'video0' for '--camera <DEVICE>': not a camera; auto, pattern, libcamera"),
     ] {
         let output = run(arguments);
         let (code, out, err) = outcome(&output);
         assert_eq!((code, out), (Some(2), ""), "{arguments}");
         assert!(err.contains(told), "{arguments}: {err}");
+    }
+}
+
+#[test]
+fn devices_are_listed_for_people_and_programs() {
+    let output = run("devices");
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, err), (Some(0), ""));
+    for title in ["cameras\n", "\nhardware encoders\n", "\nsound cards\n", "\nLEDs\n", "\nauto takes\n  camera: "] {
+        assert!(out.contains(title), "{title:?}: {out}");
+    }
+    let output = run("devices --json");
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, err), (Some(0), ""));
+    let json: serde_json::Value = serde_json::from_str(out).expect("should be JSON");
+    for list in ["cameras", "encoders", "sound_cards", "leds", "problems"] {
+        assert!(json[list].is_array(), "{list}: {json}");
+    }
+    assert!(json["auto"]["camera"].is_string() && json["auto"]["microphone"].is_string(), "{json}");
+}
+
+#[test]
+fn controls_of_what_has_none_are_refused_in_words() {
+    for (arguments, told) in [
+        ("controls /dev/video-that-is-not-there", "open /dev/video-that-is-not-there: no such device; "),
+        ("controls /dev/null --json", "/dev/null: a control is not supported; it is no V4L2 device"),
+        ("controls /dev/null brightness=5", "/dev/null: a control is not supported; it is no V4L2 device"),
+        ("controls pattern", "pattern: a control is not supported; only V4L2 cameras have controls"),
+    ] {
+        let output = run(arguments);
+        let (code, out, err) = outcome(&output);
+        assert_eq!((code, out), (Some(1), ""), "{arguments}");
+        assert!(err.starts_with(told), "{arguments}: {err}");
     }
 }
 

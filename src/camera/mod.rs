@@ -12,7 +12,7 @@ pub mod wish;
 
 use std::time::Duration;
 
-use crate::inventory::{CameraInfo, Control, Setting};
+use crate::inventory::{CameraInfo, Control, EncoderInfo, Setting};
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 pub use device::Device;
@@ -217,6 +217,16 @@ pub fn list() -> Vec<CameraInfo> {
     v4l2::list()
 }
 
+/// The V4L2 nodes of this machine that encode H.264; empty where there are none.
+pub fn encoders() -> Vec<EncoderInfo> {
+    v4l2::encoders()
+}
+
+/// What [`Device::Auto`] takes now: the path of a camera, or `None`, the test pattern.
+pub fn auto() -> Option<String> {
+    node(&Device::Auto).ok()
+}
+
 /// The controls of a camera, also while it streams to somebody else.
 ///
 /// # Errors
@@ -237,6 +247,10 @@ pub fn set_controls(device: &Device, settings: &[Setting]) -> Result<ChangedCont
 
 /// The path of the V4L2 node that a name means.
 fn node(device: &Device) -> Result<String, Error> {
+    if matches!(device, Device::Pattern | Device::Libcamera | Device::Exec(_)) {
+        let (wish, offer) = ("a control".into(), "only V4L2 cameras have controls".into());
+        return Err(Error::Unsupported { device: device.to_string(), wish, offer });
+    }
     let config = Config { device: device.clone(), ..Config::default() };
     let missing = || Error::NotFound { device: device.to_string() };
     Registry::default().finders([&config]).first().ok_or_else(missing)?.locate()

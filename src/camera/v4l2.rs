@@ -18,7 +18,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use describe::list;
+pub use describe::{encoders, list};
 pub use negotiate::{Choice, Offer, Refusal, choose, offers};
 
 use self::controls::{Followed, set_at_opening};

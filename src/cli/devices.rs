@@ -1,33 +1,52 @@
 //! What `devices` prints: what this machine has that porthole can use, under the names that the configuration takes.
 //!
-//! Finding cameras and sound cards, and wording what they offer, is the business of their modules.
+//! Finding cameras and sound cards is the business of their modules, wording what they offer that of `inventory`.
 
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::inventory::{self, AutoInfo, Inventory};
 use crate::{audio, camera};
 
 /// Where the kernel lists its LEDs.
 const LEDS: &str = "/sys/class/leds";
 
-/// Prints the devices of this machine.
+/// Everything that this machine has.
+pub fn inventory() -> Inventory {
+    let auto = camera::auto();
+    let microphone = audio::resolve("auto", auto.is_none()).unwrap_or_else(|| "off".into());
+    let (leds, problems) = match leds(Path::new(LEDS)) {
+        Ok(leds) => (leds, Vec::new()),
+        Err(problem) => (Vec::new(), vec![problem]),
+    };
+    Inventory {
+        cameras: camera::list(),
+        encoders: camera::encoders(),
+        sound_cards: audio::list(),
+        leds,
+        auto: AutoInfo { camera: auto.unwrap_or_else(|| "pattern".into()), microphone },
+        problems,
+    }
+}
+
+/// Prints an inventory, for people or as JSON.
 ///
 /// # Errors
 ///
-/// When nothing can be written. A kind of device that cannot be listed is told in its place.
-pub fn print(out: &mut impl Write) -> io::Result<()> {
-    print_part(out, "cameras", &camera::list())?;
-    print_part(out, "sound cards", &audio::list())?;
-    print_leds(out, Path::new(LEDS))
-}
-
-fn print_leds(out: &mut impl Write, folder: &Path) -> io::Result<()> {
-    match leds(folder) {
-        Ok(names) => print_part(out, "LEDs", &names),
-        Err(error) => writeln!(out, "LEDs\n  cannot be listed: {}: {error}", folder.display()),
+/// When nothing can be written.
+pub fn print(out: &mut impl Write, inventory: &Inventory, json: bool) -> io::Result<()> {
+    if json {
+        return writeln!(out, "{}", inventory::json(inventory));
     }
+    print_part(out, "cameras", &inventory.cameras)?;
+    print_part(out, "hardware encoders", &inventory.encoders)?;
+    print_part(out, "sound cards", &inventory.sound_cards)?;
+    print_part(out, "LEDs", &inventory.leds)?;
+    let AutoInfo { camera, microphone } = &inventory.auto;
+    print_part(out, "auto takes", &[format!("camera: {camera}"), format!("microphone: {microphone}")])?;
+    if inventory.problems.is_empty() { Ok(()) } else { print_part(out, "not listed", &inventory.problems) }
 }
 
 /// A title, and below it each device, whose own text may have several lines.
@@ -45,14 +64,15 @@ fn print_part(out: &mut impl Write, title: &str, devices: &[impl Display]) -> io
 }
 
 /// The names of the LEDs, in order. A kernel without LED support has no folder for them.
-fn leds(folder: &Path) -> io::Result<Vec<String>> {
+fn leds(folder: &Path) -> Result<Vec<String>, String> {
+    let told = |error: io::Error| format!("LEDs: {}: {error}", folder.display());
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
+        entries => entries.map_err(told)?,
     };
     let mut names = Vec::new();
     for entry in entries {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
+        names.push(entry.map_err(told)?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
     Ok(names)
@@ -62,17 +82,34 @@ fn leds(folder: &Path) -> io::Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn shown(folder: &Path) -> String {
-        let mut out = Vec::new();
-        print_leds(&mut out, folder).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
     #[test]
-    fn a_part_is_indented_below_its_title() {
+    fn each_part_is_indented_below_its_title() {
+        let inventory = Inventory {
+            leds: vec!["ACT".into(), "input3::capslock".into()],
+            auto: AutoInfo { camera: "pattern".into(), microphone: "tone".into() },
+            problems: vec!["one\nand another".into()],
+            ..Inventory::default()
+        };
         let mut out = Vec::new();
-        print_part(&mut out, "cameras", &["/dev/video0  vivid\n  YUYV", "/dev/video2"]).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "cameras\n  /dev/video0  vivid\n    YUYV\n  /dev/video2\n");
+        print(&mut out, &inventory, false).unwrap();
+        let expected = "\
+cameras
+  none
+hardware encoders
+  none
+sound cards
+  none
+LEDs
+  ACT
+  input3::capslock
+auto takes
+  camera: pattern
+  microphone: tone
+not listed
+  one
+  and another
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]
@@ -81,14 +118,14 @@ mod tests {
         for led in ["led1", "ACT", "input3::capslock"] {
             fs::create_dir_all(folder.join(led)).unwrap();
         }
-        let shown = shown(&folder);
+        let names = leds(&folder);
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(shown, "LEDs\n  ACT\n  input3::capslock\n  led1\n");
+        assert_eq!(names.unwrap(), ["ACT", "input3::capslock", "led1"]);
     }
 
     #[test]
     fn a_kernel_without_leds_has_none() {
-        assert_eq!(shown(Path::new("/nonexistent")), "LEDs\n  none\n");
-        assert!(shown(Path::new("/proc/self/status")).contains("cannot be listed"));
+        assert_eq!(leds(Path::new("/nonexistent")).unwrap(), Vec::<String>::new());
+        assert!(leds(Path::new("/proc/self/status")).unwrap_err().starts_with("LEDs: /proc/self/status: "));
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod check;
+pub mod controls;
 pub mod devices;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::camera::Device;
 use crate::config::{Config, Errors, value};
+use crate::inventory::Setting;
 
 /// Turns this machine's camera into one that any browser can watch live.
 #[derive(Debug, Parser)]
@@ -36,8 +38,14 @@ impl Cli {
 pub enum Command {
     /// Serve the camera until stopped; this is what porthole does without a command
     Run(Run),
-    /// List the cameras, sound cards and LEDs of this machine
-    Devices,
+    /// List the cameras, encoders, sound cards and LEDs of this machine, and what `auto` takes of them
+    Devices {
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the controls of a camera (brightness, exposure, focus...), or set some, also while it streams
+    Controls(ControlsArgs),
     /// Tell everything that is wrong with a configuration file, or what it sets
     CheckConfig {
         /// The file
@@ -57,6 +65,58 @@ pub struct Run {
     /// Address of the viewer page, instead of the one in the file: IP and port, or :8080 for every address
     #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::LISTEN.read(text))]
     pub listen: Option<SocketAddr>,
+}
+
+/// Whose controls, and what they shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(override_usage = "porthole controls [--json] [DEVICE] [NAME=VALUE]...")]
+pub struct ControlsArgs {
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+    /// The camera, as the configuration names it; without it the one that `auto` takes
+    #[arg(value_name = "DEVICE", value_parser = Word::parse)]
+    first: Option<Word>,
+    /// What a control shall be; the list has the names, and what each may be. A menu takes the number or the name of an entry
+    #[arg(value_name = "NAME=VALUE", value_parser = read_setting)]
+    settings: Vec<Setting>,
+}
+
+impl ControlsArgs {
+    /// What is asked of which camera.
+    pub fn into_request(self) -> controls::Request {
+        let Self { json, first, mut settings } = self;
+        let device = match first {
+            Some(Word::Device(device)) => device,
+            Some(Word::Setting(setting)) => {
+                settings.insert(0, setting);
+                Device::Auto
+            }
+            None => Device::Auto,
+        };
+        controls::Request { device, settings, json }
+    }
+}
+
+/// The first word after `controls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Word {
+    Device(Device),
+    Setting(Setting),
+}
+
+impl Word {
+    /// A path may have `=` in it; no other name of a V4L2 camera has.
+    fn parse(text: &str) -> Result<Self, String> {
+        match Setting::parse(text).filter(|_| !text.starts_with('/')) {
+            Some(setting) => Ok(Self::Setting(setting)),
+            None => value::CAMERA_DEVICE.read(text).map(Self::Device),
+        }
+    }
+}
+
+fn read_setting(text: &str) -> Result<Setting, String> {
+    Setting::parse(text).ok_or_else(|| "not NAME=VALUE; `porthole controls` lists the names".into())
 }
 
 impl Run {
@@ -110,6 +170,35 @@ mod tests {
         assert_eq!(run.config, Some("a.toml".into()));
         assert_eq!(run.camera, Device::parse("/dev/video2"));
         assert_eq!(run.listen, Some(SocketAddr::from(([0; 8], 80))));
+    }
+
+    #[test]
+    fn controls_of_a_camera_are_listed_or_set() {
+        let request = |line: &str| match parse(line).unwrap() {
+            Command::Controls(arguments) => arguments.into_request(),
+            other => panic!("{other:?}"),
+        };
+        let all = controls::Request { device: Device::Auto, settings: Vec::new(), json: false };
+        assert_eq!(request("porthole controls"), all);
+        let device = Device::parse("/dev/v4l/by-path/a=b").unwrap();
+        let named = controls::Request { device: device.clone(), json: true, ..all.clone() };
+        assert_eq!(request("porthole controls /dev/v4l/by-path/a=b --json"), named);
+        let settings = vec![Setting::parse("hue=-5").unwrap(), Setting::parse("zoom=2").unwrap()];
+        assert_eq!(request("porthole controls hue=-5 zoom=2"), controls::Request { settings: settings.clone(), ..all });
+        let set = controls::Request { settings, json: false, device };
+        assert_eq!(request("porthole controls /dev/v4l/by-path/a=b hue=-5 zoom=2"), set);
+        for (line, words) in [
+            ("porthole controls hue", "not NAME=VALUE"),
+            ("porthole controls video0", "not a camera; auto, pattern"),
+            ("porthole controls hue=1 zoom", "not NAME=VALUE; `porthole controls` lists the names"),
+        ] {
+            if let Err(error) = parse(line) {
+                assert!(error.to_string().contains(words), "{line}: {error}");
+            } else {
+                // A word that is no path may be the name of a card.
+                assert_eq!(request(line).device, Device::Card("hue".into()));
+            }
+        }
     }
 
     #[test]

@@ -24,8 +24,54 @@ pub struct CameraInfo {
     pub formats: Vec<FormatInfo>,
     /// Its controls, in the driver's order.
     pub controls: Vec<Control>,
+    /// What would be taken of it where the configuration wishes nothing of its own; `null` when it cannot be used.
+    pub choice: Option<ChoiceInfo>,
     /// Why it cannot be used; `null` when it can.
     pub problem: Option<String>,
+}
+
+/// What would be taken of a camera, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChoiceInfo {
+    /// The name of the pixel format that the configuration takes.
+    pub format: &'static str,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames a second; `null` where the driver does not tell.
+    pub fps: Option<f64>,
+    /// Why this, for people.
+    pub reason: String,
+}
+
+/// A V4L2 node that encodes H.264.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct EncoderInfo {
+    /// Its path.
+    pub path: String,
+    /// The name of the hardware.
+    pub card: String,
+    /// The kernel driver.
+    pub driver: String,
+    /// Where it is attached.
+    pub bus: String,
+}
+
+impl fmt::Display for EncoderInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {} ({}, {})", self.path, self.card, self.driver, self.bus)
+    }
+}
+
+impl fmt::Display for ChoiceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}x{}", self.format, self.width, self.height)?;
+        if let Some(fps) = self.fps {
+            write!(f, " at {} frames/s", RateInfo { min: fps, max: fps })?;
+        }
+        write!(f, ": {}", self.reason)
+    }
 }
 
 /// A pixel format on offer.
@@ -94,16 +140,19 @@ impl fmt::Display for CameraInfo {
         if let Some(problem) = &self.problem {
             write!(f, "\n  cannot be used: {problem}")?;
         }
-        for format in &self.formats {
-            write!(f, "\n  {}", format.fourcc)?;
-            match format.usable {
-                Some(_) => write!(f, "  {}", format.description)?,
-                None => write!(f, "  {} (not used by porthole)", format.description)?,
-            }
-            // Of a format that is of no use the sizes are of no use either.
-            for size in format.sizes.iter().filter(|_| format.usable.is_some()) {
+        if let Some(choice) = &self.choice {
+            write!(f, "\n  auto: {choice}")?;
+        }
+        let (usable, others): (Vec<_>, Vec<_>) = self.formats.iter().partition(|format| format.usable.is_some());
+        for format in usable {
+            write!(f, "\n  {}  {}", format.fourcc, format.description)?;
+            for size in &format.sizes {
                 write!(f, "\n    {size}")?;
             }
+        }
+        if !others.is_empty() {
+            let others: Vec<&str> = others.iter().map(|format| format.fourcc.as_str()).collect();
+            write!(f, "\n  not used by porthole: {}", others.join(", "))?;
         }
         for line in Controls(&self.controls).to_string().lines() {
             write!(f, "\n  {line}")?;
@@ -165,8 +214,19 @@ pub(super) mod tests {
             card: "HD Webcam".into(),
             driver: "uvcvideo".into(),
             bus: "usb-1".into(),
-            formats: vec![format("YUYV", Some(PixelFormat::Yuyv), sizes), format("XXXX", None, Vec::new())],
+            formats: vec![
+                format("YUYV", Some(PixelFormat::Yuyv), sizes),
+                format("XXXX", None, Vec::new()),
+                format("YYYY", None, Vec::new()),
+            ],
             controls: vec![frequency()],
+            choice: Some(ChoiceInfo {
+                format: "YUYV",
+                width: 640,
+                height: 480,
+                fps: Some(30.0),
+                reason: "the nearest to 1280x720".into(),
+            }),
             problem: None,
         }
     }
@@ -175,13 +235,14 @@ pub(super) mod tests {
     fn a_camera_is_shown_with_all_it_has() {
         let shown = "\
 /dev/video0  HD Webcam (uvcvideo, usb-1)
+  auto: YUYV 640x480 at 30 frames/s: the nearest to 1280x720
   YUYV  words
     640x480 at 30, 7.50 frames/s
     16x16 to 1920x1080 in steps of 2x2 at 1 to 29.97 frames/s
     32x16
-  XXXX  words (not used by porthole)
+  not used by porthole: XXXX, YYYY
   User Controls
-    power_line_frequency  0x00980918  menu            default 0 (Disabled), now 2 (60 Hz)
+    power_line_frequency  0x00980918  menu          default 0 (Disabled), now 2 (60 Hz)
         0: Disabled
         1: 50 Hz
         2: 60 Hz";

@@ -66,11 +66,11 @@ impl ControlKind {
             Self::Integer => "integer",
             Self::Boolean => "boolean",
             Self::Menu => "menu",
-            Self::IntegerMenu => "integer menu",
+            Self::IntegerMenu => "integer-menu",
             Self::Button => "button",
-            Self::Integer64 => "64-bit integer",
-            Self::String => "text",
-            Self::Bitmask => "bits",
+            Self::Integer64 => "integer64",
+            Self::String => "string",
+            Self::Bitmask => "bitmask",
             Self::Compound => "compound",
         }
     }
@@ -196,7 +196,7 @@ impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The width is that of the column of names, which whoever prints several of them chooses.
         let width = f.width().unwrap_or(0);
-        write!(f, "{:width$}  {:#010x}  {:<14}", self.name, self.id, self.kind.name())?;
+        write!(f, "{:width$}  {:#010x}  {:<12}", self.name, self.id, self.kind.name())?;
         let menu = matches!(self.kind, ControlKind::Menu | ControlKind::IntegerMenu);
         let mut facts = Vec::new();
         if !menu {
@@ -290,13 +290,13 @@ pub(super) mod tests {
         let bits = control("bits", ControlKind::Bitmask, (0, 0x8000_0010, 0));
         let shown = "\
 User Controls
-  bits                  0x00980900  bits            bits of 0x80000010, default 0x0, now 0x80000010
-  power_line_frequency  0x00980918  menu            default 0 (Disabled), now 2 (60 Hz)
+  bits                  0x00980900  bitmask       bits of 0x80000010, default 0x0, now 0x80000010
+  power_line_frequency  0x00980918  menu          default 0 (Disabled), now 2 (60 Hz)
       0: Disabled
       1: 50 Hz
       2: 60 Hz
 Camera Controls
-  exposure              0x009a0902  integer         1 to 100 in steps of 5, now 100, inactive, volatile";
+  exposure              0x009a0902  integer       1 to 100 in steps of 5, now 100, inactive, volatile";
         assert_eq!(Controls(&[bits, frequency(), exposure]).to_string(), shown);
         assert_eq!(Controls(&[]).to_string(), "");
     }
@@ -319,7 +319,7 @@ Camera Controls
             ..control("note", ControlKind::String, (0, 9, 1))
         };
         let text = serde_json::to_value(text).unwrap();
-        assert_eq!((&text["type"], &text["default"], &text["value"]), (&"text".into(), &().into(), &"x".into()));
+        assert_eq!((&text["type"], &text["default"], &text["value"]), (&"string".into(), &().into(), &"x".into()));
         assert_eq!(serde_json::to_value(Value::Switch(true)).unwrap(), true);
     }
 }

@@ -53,27 +53,30 @@ impl fmt::Display for SoundCardInfo {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn a_card_is_shown_with_its_devices() {
+    pub fn card() -> SoundCardInfo {
         let device = |number, captures, plays| SoundDeviceInfo {
             name: format!("plughw:CARD=C920,DEV={number}"),
             title: if number == 0 { "USB Audio".into() } else { String::new() },
             captures,
             plays,
         };
-        let card = SoundCardInfo {
+        SoundCardInfo {
             index: 1,
             id: "C920".into(),
             name: "HD Pro Webcam".into(),
             devices: vec![device(0, true, false), device(1, false, true)],
-        };
+        }
+    }
+
+    #[test]
+    fn a_card_is_shown_with_its_devices() {
         let shown = "\
 HD Pro Webcam (C920)
   plughw:CARD=C920,DEV=0  microphone: USB Audio
   plughw:CARD=C920,DEV=1  speaker";
-        assert_eq!(card.to_string(), shown);
+        assert_eq!(card().to_string(), shown);
     }
 }

@@ -90,7 +90,7 @@ impl Device {
     /// # Errors
     ///
     /// The kernel's errno.
-    pub fn set_control(&self, control: &Control, value: &Value) -> io::Result<()> {
+    pub fn set_control_value(&self, control: &Control, value: &Value) -> io::Result<()> {
         match (control.kind, value) {
             (ControlKind::Integer64, Value::Number(number)) => {
                 let mut entry: sys::v4l2_ext_control = zeroed();

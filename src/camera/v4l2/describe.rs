@@ -4,14 +4,32 @@
 
 use std::io;
 
+use super::super::Config;
+
 use super::discover::nodes;
-use super::pixel_format;
-use crate::inventory::{CameraInfo, FormatInfo, RateInfo, SizeInfo, Span};
-use crate::v4l2::{Capability, Device, FormatDescription, FrameInterval, FrameSize};
+use super::{Choice, Refusal, choose, offers, pixel_format};
+use crate::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
+use crate::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 
 /// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
 pub fn list() -> Vec<CameraInfo> {
     nodes().into_iter().filter_map(|path| describe(&path).transpose().map(|found| named(path, found))).collect()
+}
+
+/// Every node that encodes H.264, by number. One that cannot be asked is none.
+pub fn encoders() -> Vec<EncoderInfo> {
+    nodes().into_iter().filter_map(|path| encoder(&path)).collect()
+}
+
+fn encoder(path: &str) -> Option<EncoderInfo> {
+    let device = Device::open(path).ok()?;
+    let capability = device.capability().ok().filter(Capability::converts)?;
+    let encodes = [BufferType::VideoCaptureMplane, BufferType::VideoCapture].into_iter().any(|kind| {
+        let formats = device.formats(kind).unwrap_or_default();
+        formats.iter().any(|format| format.fourcc == FourCc::new(b"H264"))
+    });
+    let Capability { driver, card, bus, .. } = capability;
+    encodes.then(|| EncoderInfo { path: path.to_owned(), card, driver, bus })
 }
 
 fn named(path: String, found: io::Result<CameraInfo>) -> CameraInfo {
@@ -29,11 +47,24 @@ fn describe(path: &str) -> io::Result<Option<CameraInfo>> {
     let formats: Vec<FormatInfo> =
         device.formats(kind)?.into_iter().map(|format| format_info(&device, format)).collect();
     let usable = formats.iter().any(|format| format.usable.is_some());
-    let problem = (!usable).then(|| "none of its formats can be converted".to_owned());
+    let chosen = if usable { choice(&device, kind) } else { Err("none of its formats can be converted".to_owned()) };
+    let (choice, problem) = match chosen {
+        Ok(choice) => (Some(choice), None),
+        Err(problem) => (None, Some(problem)),
+    };
     let Capability { driver, card, bus, .. } = capability;
     // A node without controls is a camera all the same.
     let controls = device.controls().unwrap_or_default();
-    Ok(Some(CameraInfo { path: path.to_owned(), card, driver, bus, formats, controls, problem }))
+    Ok(Some(CameraInfo { path: path.to_owned(), card, driver, bus, formats, controls, choice, problem }))
+}
+
+/// What would be taken of the camera where the configuration wishes nothing of its own; otherwise why nothing.
+fn choice(device: &Device, kind: BufferType) -> Result<ChoiceInfo, String> {
+    let wish = Config::default();
+    let offers = offers(device, kind, &wish).map_err(|error| error.to_string())?;
+    let Choice { pixel, width, height, interval, reason, .. } =
+        choose(&offers, &wish).map_err(|Refusal { wish, offer }| format!("{wish}: {offer}"))?;
+    Ok(ChoiceInfo { format: pixel.name(), width, height, fps: interval.rate(), reason })
 }
 
 fn format_info(device: &Device, format: FormatDescription) -> FormatInfo {

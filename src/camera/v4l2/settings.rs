@@ -23,7 +23,7 @@ impl Knobs for Device {
     }
 
     fn set(&self, control: &Control, value: &Value) -> io::Result<()> {
-        self.set_control(control, value)
+        self.set_control_value(control, value)
     }
 }
 

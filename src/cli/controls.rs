@@ -1,0 +1,69 @@
+//! What `controls` prints: the controls of a camera, or those that were set, as they are afterwards.
+//!
+//! Judging and setting them is the camera's business, wording them `inventory`'s.
+
+use std::io::{self, Write};
+
+use crate::camera::{self, ChangedControls, Device};
+use crate::inventory::{self, Control, Controls, Setting};
+
+/// What is asked of which camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The camera.
+    pub device: Device,
+    /// What to set; nothing lists all.
+    pub settings: Vec<Setting>,
+    /// Whether a program reads the answer.
+    pub json: bool,
+}
+
+/// What to print, and what was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The controls to print.
+    pub controls: Vec<Control>,
+    /// Words for each setting that could not be had.
+    pub refused: Vec<String>,
+}
+
+/// Carries the request out.
+///
+/// # Errors
+///
+/// When the camera cannot be asked.
+pub fn answer(request: &Request) -> Result<Answer, camera::Error> {
+    if request.settings.is_empty() {
+        let controls = camera::controls(&request.device)?;
+        return Ok(Answer { controls, refused: Vec::new() });
+    }
+    let ChangedControls { controls, refused } = camera::set_controls(&request.device, &request.settings)?;
+    Ok(Answer { controls, refused })
+}
+
+/// Prints controls below the headings of their classes, or as a JSON array.
+///
+/// # Errors
+///
+/// When nothing can be written.
+pub fn print(out: &mut impl Write, controls: &[Control], json: bool) -> io::Result<()> {
+    if json {
+        return writeln!(out, "{}", inventory::json(&controls));
+    }
+    if controls.is_empty() { writeln!(out, "no controls") } else { writeln!(out, "{}", Controls(controls)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_controls_are_no_error() {
+        let printed = |json| {
+            let mut out = Vec::new();
+            print(&mut out, &[], json).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!((printed(false).as_str(), printed(true).as_str()), ("no controls\n", "[]\n"));
+    }
+}
