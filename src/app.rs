@@ -50,9 +50,9 @@ impl App {
         let mut cameras = Vec::new();
         for (index, (camera, finder)) in config.cameras.into_iter().zip(finders).enumerate() {
             let name = camera.camera.name.clone();
-            let (frames, guard) = video::start(camera, finder, index, &metrics, &board)
+            let (video::Output { frames, profile }, guard) = video::start(camera, finder, index, &metrics, &board)
                 .with_context(|| format!("start the camera {name}"))?;
-            feeds.push(Feed { name, index, video: frames, audio: sound.clone() });
+            feeds.push(Feed { name, index, video: frames, profile, audio: sound.clone() });
             cameras.push(guard);
         }
         let sources: Vec<Demand> = feeds.iter().map(|feed| feed.video.demand().clone()).collect();

@@ -149,6 +149,14 @@ impl Demand {
         self.0.changed.notify_all();
     }
 
+    /// Whether somebody is interested and the producer shall go on. An attempt follows, which makes use of all nudges until
+    /// now.
+    pub fn is_wanted(&self) -> bool {
+        let mut state = self.lock();
+        state.heeded = state.nudges;
+        state.interested > 0 && !state.stopped
+    }
+
     /// Blocks until somebody is interested (`true`) or the producer shall end (`false`). An attempt follows, which makes
     /// use of all nudges until now.
     pub fn wait(&self) -> bool {

@@ -46,6 +46,9 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Constrained baseline at level 3.1: what every browser decodes, and our own encoder gives.
+    pub const CONSTRAINED_BASELINE: Self = Self { idc: 66, constraints: 0xe0, level: 31 };
+
     /// From a sequence parameter set; `None` for another NAL unit or a cut one.
     pub fn of_sps(nal: &[u8]) -> Option<Self> {
         match *nal {

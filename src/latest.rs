@@ -1,11 +1,14 @@
-//! One place between a producer and a consumer thread: the newest value wins, and what it replaced is counted.
+//! The place between a producer and a consumer thread that must not wait for each other.
 //!
-//! The capture thread must never wait for the encoder, and the encoder wants no picture but the newest. Queues that
-//! keep everything do not belong here.
+//! Normally it holds one value and the newest wins: the encoder wants no picture but the newest. Values that need those
+//! before them are put in order instead, up to a bound. Who refuses or replaces what counts it; counting does not belong
+//! here.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// A place for one value; share it by reference or `Arc`.
+/// A place for values; share it by reference or `Arc`.
 #[derive(Debug)]
 pub struct Latest<T> {
     state: Mutex<State<T>>,
@@ -14,43 +17,70 @@ pub struct Latest<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    value: Option<T>,
+    waiting: VecDeque<T>,
     closed: bool,
+}
+
+/// What [`Latest::take`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken<T> {
+    /// The oldest value that waits.
+    Value(T),
+    /// None came in time.
+    Nothing,
+    /// The place is closed; none will come.
+    Closed,
 }
 
 impl<T> Default for Latest<T> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { value: None, closed: false }), changed: Condvar::new() }
+        Self { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), changed: Condvar::new() }
     }
 }
 
 impl<T> Latest<T> {
-    /// Puts a value in, never waiting; `true` when it replaced one that nobody had taken.
-    pub fn put(&self, value: T) -> bool {
-        let replaced = self.lock().value.replace(value);
+    /// Puts a value in the place of all that wait, never waiting; what nobody had taken comes back.
+    #[must_use = "a replaced frame is a dropped one, and wants counting"]
+    pub fn put(&self, value: T) -> VecDeque<T> {
+        let replaced = std::mem::replace(&mut self.lock().waiting, VecDeque::from([value]));
         self.changed.notify_one();
-        // A replaced frame gives its buffer back to the driver when it drops: here, outside the lock.
-        replaced.is_some()
+        // A replaced frame gives its buffer back to the driver when it drops: at the caller, outside the lock.
+        replaced
     }
 
-    /// Takes the value, waiting until there is one; `None` once the place is closed.
-    pub fn take(&self) -> Option<T> {
+    /// Puts a value behind those that wait, never waiting; it comes back when `limit` wait already.
+    pub fn append(&self, value: T, limit: usize) -> Option<T> {
+        let mut state = self.lock();
+        if state.waiting.len() >= limit {
+            return Some(value);
+        }
+        state.waiting.push_back(value);
+        drop(state);
+        self.changed.notify_one();
+        None
+    }
+
+    /// Takes the value that waits longest, waiting until there is one; at most for `wait` where that is given.
+    pub fn take(&self, wait: Option<Duration>) -> Taken<T> {
+        let deadline = wait.map(|wait| Instant::now() + wait);
         let mut state = self.lock();
         loop {
             if state.closed {
-                return None;
+                return Taken::Closed;
             }
-            if let Some(value) = state.value.take() {
-                return Some(value);
+            if let Some(value) = state.waiting.pop_front() {
+                return Taken::Value(value);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let Some(deadline) = deadline else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Taken::Nothing;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-
-    /// Empties the place.
-    pub fn clear(&self) {
-        let value = self.lock().value.take();
-        drop(value);
     }
 
     /// Ends all waiting, now and later.
@@ -71,14 +101,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_value_wins_and_the_replaced_one_is_told() {
+    fn the_newest_value_wins_and_the_replaced_one_comes_back() {
         let place = Latest::default();
-        assert!(!place.put(1));
-        assert!(place.put(2));
-        assert_eq!(place.take(), Some(2));
-        assert!(!place.put(3));
-        place.clear();
-        assert!(!place.put(4));
+        assert!(place.put(1).is_empty());
+        assert_eq!(place.put(2), [1]);
+        assert_eq!(place.take(None), Taken::Value(2));
+        assert_eq!(place.take(Some(Duration::ZERO)), Taken::Nothing);
+        assert!(place.put(3).is_empty());
+    }
+
+    #[test]
+    fn values_in_order_wait_up_to_the_limit_and_the_newest_replaces_them_all() {
+        let place = Latest::default();
+        assert_eq!([1, 2, 3].map(|value| place.append(value, 2)), [None, None, Some(3)]);
+        assert_eq!(place.take(None), Taken::Value(1));
+        assert_eq!(place.append(4, 2), None);
+        assert_eq!(place.put(5), [2, 4]);
+        assert_eq!(place.take(None), Taken::Value(5));
     }
 
     #[test]
@@ -86,9 +125,9 @@ mod tests {
         let place = Arc::new(Latest::<u8>::default());
         let waiter = std::thread::spawn({
             let place = place.clone();
-            move || place.take()
+            move || place.take(None)
         });
         place.close();
-        assert_eq!(waiter.join().expect("waiter should not panic"), None);
+        assert_eq!(waiter.join().expect("waiter should not panic"), Taken::Closed);
     }
 }

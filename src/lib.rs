@@ -6,7 +6,7 @@
 //! V4L2 / test pattern                      ALSA / test tone
 //!       | capture thread (one a camera)          | microphone thread
 //!       v                                        v
-//! Latest<RawFrame>   newest wins            Opus encode
+//! Latest   newest picture wins              Opus encode
 //!       |                                        |
 //!       v encode thread (one a camera)           v
 //! convert -> Encoder -> EncodedFrame       AudioPacket
@@ -20,7 +20,8 @@
 //!
 //! The tree is the data flow. Frames go one way; what viewers want (interest, key frames) goes back up on the same
 //! handles; nothing goes round in a circle. A picture is encoded once for all viewers of a camera, and nothing ever waits
-//! for a viewer. While nobody watches, every thread sleeps and the camera is closed.
+//! for a viewer. While nobody watches, every thread sleeps and the camera is closed. While a camera is away, the encode
+//! thread shows a placeholder to those who watch, and their sessions go on.
 //!
 //! # Modules, in reading order
 //!
@@ -37,8 +38,8 @@
 //! # Where a frame may be dropped
 //!
 //! Each place has its label in [`metrics::Drop`]: the driver's ring is full; a stale or damaged buffer; replaced before
-//! the encoder took it (the main valve); nobody watches; the viewer's task lags, or waits for a key frame; the socket is
-//! full. A dropped frame is counted and never waited for.
+//! the encoder took it (the main valve); a camera's own H.264 lost a frame and its next key frame is not there yet; nobody
+//! watches; the viewer's task lags, or waits for a key frame; the socket is full. A dropped frame is counted and never waited for.
 
 pub mod app;
 pub mod audio;

@@ -37,7 +37,7 @@ pub enum Drop {
     Unwatched,
     /// E: the viewer's task was too far behind.
     ViewerLag,
-    /// F: the viewer waits for a key frame.
+    /// F: the viewer, or all of them, wait for a key frame.
     AwaitingKey,
     /// G: a packet that the UDP socket did not take.
     Socket,
@@ -67,7 +67,7 @@ pub struct Inner {
     registry: Registry,
     /// Pictures taken.
     pub captured: Family<Camera, Counter>,
-    /// Pictures encoded.
+    /// Pictures encoded, or passed on as the camera encoded them; placeholders are among them.
     pub encoded: Family<Camera, Counter>,
     /// Key frames among them.
     pub key_frames: Family<Camera, Counter>,

@@ -55,6 +55,8 @@ pub struct Camera {
     pub watched: usize,
     /// Why there is no picture.
     pub fault: Option<String>,
+    /// Since when the camera is in fault, in seconds since the Unix epoch.
+    pub since: Option<u64>,
 }
 
 /// The microphone.

@@ -115,17 +115,6 @@ async fn a_viewer_too_many_is_told_to_come_back() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_camera_is_named_and_does_not_stop_the_program() -> Result<()> {
-    let porthole = Porthole::start(&SMALL.replace("\"pattern\"", "\"/dev/video99\""))?;
-    let status = porthole.status().await?;
-    ensure!(status["cameras"][0]["state"] == "fault", "{status:#}");
-    let refusal = Viewer::connect(&Options::new(&porthole.base)).await.err().context("was accepted")?.to_string();
-    ensure!(refusal.contains("409") && refusal.contains("open /dev/video99: no such device"), "{refusal}");
-    ensure!(porthole.status().await?["viewers"] == 0);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_size_that_the_encoder_refuses_is_told() -> Result<()> {
     let large = SMALL.replace("320", "4096").replace("180", "2400").replace("fps = 30", "fps = 1");
     let porthole = Porthole::start(&large)?;

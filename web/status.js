@@ -20,6 +20,7 @@ const TIMEOUT_MS = 4_000;
  * @property {string | null} encoder
  * @property {number | null} watched
  * @property {string | null} fault
+ * @property {number | null} since Since when it is in fault, in seconds since the Unix epoch.
  *
  * @typedef {object} Audio
  * @property {string | null} device

@@ -58,7 +58,7 @@ pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
         if at >= SETTLE {
             drawing += drawn - before;
             cpu += done - drawn;
-            bytes += encoded.data.len();
+            bytes += encoded.map_or(0, |encoded| encoded.data.len());
         }
     }
     let mean = |sum: Duration| sum.as_secs_f64() * 1e3 / f64::from(count);

@@ -6,7 +6,9 @@ pub mod code;
 pub mod device;
 pub mod exec;
 mod find;
+mod paint;
 pub mod pattern;
+pub mod placeholder;
 mod v4l2;
 pub mod wish;
 

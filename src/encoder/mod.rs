@@ -1,12 +1,15 @@
 //! H.264 encoders: the trait that each implements, and when a key frame is due.
 //!
-//! An encoder lives on its camera's encode thread. Who watches does not belong here.
+//! An encoder lives on its camera's encode thread. What a camera encoded itself is passed through by one that only looks
+//! after it. Who watches does not belong here.
 
 pub mod keyframe;
 mod openh264;
+mod passthrough;
 
 use crate::convert;
-use crate::media::{EncodedFrame, RawFrame, VideoFormat};
+use crate::h264::Profile;
+use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 
 /// How pictures are encoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +34,17 @@ pub enum Error {
     /// The picture is damaged or of a shape that can't be converted; the next one may be better.
     #[error(transparent)]
     Picture(#[from] convert::Error),
+    /// The camera's stream is broken up to its next key frame.
+    #[error("waiting for the camera's next key frame")]
+    AwaitingKey,
+    /// The camera's own stream cannot be shown, and will not get better by itself.
+    #[error("{encoder}: {reason}")]
+    Stream {
+        /// Who encodes it.
+        encoder: &'static str,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// The codec refused; a new encoder may help.
     #[error("{encoder}: {reason}")]
     Codec {
@@ -41,10 +55,13 @@ pub enum Error {
     },
 }
 
-/// An H.264 encoder: constrained baseline, no B-frames, SPS and PPS before every IDR.
+/// An H.264 encoder: no B-frames, SPS and PPS before every IDR.
 pub trait Encoder: Send {
-    /// Encodes one picture; with `key` as an IDR.
-    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<EncodedFrame, Error>;
+    /// Encodes one picture; with `key` as an IDR, where it can be asked. `None` when nothing is to be shown yet.
+    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error>;
+
+    /// What its stream demands of a decoder; `None` until that is known.
+    fn profile(&self) -> Option<Profile>;
 
     /// The encoder's name in the status and the log.
     fn name(&self) -> &'static str;
@@ -56,5 +73,8 @@ pub trait Encoder: Send {
 ///
 /// [`Error::Codec`] when no encoder takes the format.
 pub fn open(config: &Config, format: &VideoFormat) -> Result<Box<dyn Encoder>, Error> {
-    Ok(Box::new(openh264::OpenH264::open(config, format)?))
+    match format.pixel {
+        PixelFormat::H264 => Ok(Box::new(passthrough::Passthrough::default())),
+        _ => Ok(Box::new(openh264::OpenH264::open(config, format)?)),
+    }
 }

@@ -13,6 +13,7 @@ use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
 
 use super::{Config, Error};
 use crate::convert::Converter;
+use crate::h264;
 use crate::media::{EncodedFrame, RawFrame, VideoFormat};
 
 /// The name in the status and in errors.
@@ -86,7 +87,7 @@ fn refused(error: openh264::Error) -> Error {
 }
 
 impl super::Encoder for OpenH264 {
-    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<EncodedFrame, Error> {
+    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error> {
         let planes = self.converter.i420(frame)?;
         if key {
             self.codec.force_intra_frame();
@@ -105,7 +106,11 @@ impl super::Encoder for OpenH264 {
         }
         self.last_len = data.len();
         let key = stream.frame_type() == FrameType::IDR;
-        Ok(EncodedFrame { captured: frame.captured, key, data: Bytes::from(data) })
+        Ok(Some(EncodedFrame { captured: frame.captured, key, data: Bytes::from(data) }))
+    }
+
+    fn profile(&self) -> Option<h264::Profile> {
+        Some(h264::Profile::CONSTRAINED_BASELINE)
     }
 
     fn name(&self) -> &'static str {
@@ -145,7 +150,7 @@ mod tests {
             let mut encoder = OpenH264::open(&config, &frame(0).format).expect("open");
             for number in 0..40 {
                 let asked = number == 0 || number == 25;
-                let encoded = encoder.encode(&frame(number), asked).expect("encode");
+                let encoded = encoder.encode(&frame(number), asked).expect("encode").expect("picture");
                 assert_eq!(encoded.key, asked, "frame {number}");
                 let types = nal_types(&encoded.data);
                 if asked {

@@ -2,23 +2,16 @@
 //!
 //! Connections and their resources belong to `rtc`.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Answer, Context, Via, answer, plain, problem};
-use crate::rtc::{Feed, Refusal, Refused, RemoteCandidate, TrickleError};
-use crate::status::State;
+use crate::rtc::{Refusal, Refused, RemoteCandidate, TrickleError};
 
 /// The longest offer or fragment. A browser's offer has 6 KiB.
 const MAX_BODY: u64 = 64 * 1024;
-
-/// How long a POST waits for a camera in fault: somebody's interest makes the camera be tried at once, and a camera that
-/// was plugged in meanwhile is found in this time.
-const SECOND_CHANCE: Duration = Duration::from_secs(2);
 
 /// After how many seconds a refused viewer may try again (`Retry-After`).
 const RETRY_AFTER: &str = "5";
@@ -68,9 +61,6 @@ impl Context {
                 format!("no camera is called {:?}; there are: {}", camera.unwrap_or_default(), names.join(", "));
             return problem(StatusCode::NOT_FOUND, &detail);
         };
-        if let Some(fault) = self.fault(feed).await {
-            return retry_later(problem(StatusCode::CONFLICT, &format!("camera {}: {fault}", feed.name)));
-        }
         match self.0.service.accept(feed, sdp, via.0).await {
             Ok(accepted) => {
                 let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
@@ -86,23 +76,6 @@ impl Context {
             }
             Err(refusal) => refused(&refusal),
         }
-    }
-
-    /// Why the camera has no picture, after a second chance.
-    async fn fault(&self, feed: &Feed) -> Option<String> {
-        let mut status = self.0.board.watch();
-        let in_fault = |status: &crate::status::Status| {
-            status.cameras.get(feed.index).is_some_and(|camera| camera.state == State::Fault)
-        };
-        if !in_fault(&status.borrow()) {
-            return None;
-        }
-        let _interest = feed.video.demand().register();
-        status.mark_unchanged();
-        let _ = tokio::time::timeout(SECOND_CHANCE, status.wait_for(|status| !in_fault(status))).await;
-        let status = status.borrow();
-        let camera = status.cameras.get(feed.index).filter(|camera| camera.state == State::Fault)?;
-        Some(camera.fault.clone().unwrap_or_default())
     }
 
     async fn patch(&self, id: &str, headers: &HeaderMap, body: &Bytes) -> Answer {

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -25,6 +25,7 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 
 use crate::broadcast::Broadcast;
 use crate::control::Control;
+use crate::h264::Profile;
 use crate::media::{AudioPacket, EncodedFrame};
 use crate::metrics::Metrics;
 use crate::status;
@@ -57,6 +58,8 @@ pub struct Feed {
     pub index: usize,
     /// Its pictures.
     pub video: Broadcast<EncodedFrame>,
+    /// What they demand of a decoder; `None` while that is not known.
+    pub profile: watch::Receiver<Option<Profile>>,
     /// The sound, where there is any.
     pub audio: Option<Broadcast<AudioPacket>>,
 }

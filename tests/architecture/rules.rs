@@ -56,6 +56,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     // The addresses that are printed, and those that viewers are offered.
     (&["if_addrs"], &["src/cli/address.rs", "src/rtc/ice.rs"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
+    (&["chrono"], &["src/camera/placeholder.rs"]),
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.

@@ -7,7 +7,6 @@
 
 mod clock;
 mod dial;
-mod paint;
 mod pool;
 mod scene;
 mod sea;
@@ -19,8 +18,8 @@ use crate::grid::{self, Grid, Pace, Step};
 use crate::inventory::Control;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
+pub use super::paint::Area;
 pub use dial::FLASH;
-pub use paint::Area;
 
 /// The sizes in pixels that can be asked for; others are moved to the nearest. 8192 is H.264's largest (level 6).
 const SIZES: std::ops::RangeInclusive<u32> = 16..=8192;

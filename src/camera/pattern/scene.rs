@@ -6,9 +6,9 @@
 
 use super::clock::Clock;
 use super::dial::Dial;
-use super::paint::{Area, Canvas, Colour, bytes, letter_width};
 use super::sea::Sea;
 use crate::camera::code::{self, Code};
+use crate::camera::paint::{Area, Canvas, Colour, bytes, letter_width};
 use crate::media::Timestamp;
 
 /// Heights of the parts, in hundredths of what is below the code and the dial; air is between them.

@@ -1,0 +1,253 @@
+//! The picture that viewers see while their camera gives none: which camera, what is the matter since when, and what to
+//! do about it.
+//!
+//! Pure: drawing, and the words for an [`Error`]. When it is shown belongs to the pipeline.
+
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Local};
+
+use super::Error;
+use super::paint::{Area, Canvas, Colour, bytes, letter_width};
+use crate::media::{PixelFormat, VideoFormat};
+
+/// Pictures a second: enough that a new viewer sees one at once, and that a player does not take the stream for dead; few
+/// enough to cost nothing.
+pub const FPS: u32 = 2;
+
+/// The longest side in pixels of the placeholder. Text needs no more, and every encoder takes it.
+const LARGEST: u32 = 1920;
+
+/// The smallest side in pixels: what an encoder takes.
+const SMALLEST: u32 = 16;
+
+/// The smallest line of text in pixels that can be read.
+const LEGIBLE: usize = 11;
+
+/// The largest line of text, as a part of the picture's shorter side: larger than this only breaks into more lines.
+const LARGEST_LINE: usize = 16;
+
+/// Pixels from line to line, in hundredths of the text's size.
+const LINE_PITCH: usize = 135;
+
+/// Share of the picture that text may cover in each direction, in hundredths: the rest is margin.
+const TEXT_AREA: usize = 92;
+
+/// A day; a fault that is older is told with its date.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is the matter, for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    title: &'static str,
+    hint: String,
+}
+
+impl Reason {
+    /// The words for why a camera gives no picture.
+    pub fn of(error: &Error) -> Self {
+        let (title, hint) = match error {
+            Error::NotFound { .. }
+            | Error::Absent { .. }
+            | Error::Away { .. }
+            | Error::Unplugged { .. }
+            | Error::Replaced => ("camera is away", "plug it in; the picture comes by itself".into()),
+            Error::Busy { .. } => {
+                ("camera is in use by another program", "end that program; the picture comes by itself".into())
+            }
+            Error::Ambiguous { device, .. } => ("camera is not clear", format!("several are called {device}")),
+            Error::Taken { camera, .. } => ("camera is in use", format!("the camera {camera} of porthole has it")),
+            Error::Ended { how, .. } => ("camera's program has ended", how.clone()),
+            Error::Silent { .. } => ("camera sends no picture", "plug it out and in again if this stays".into()),
+            Error::Unsupported { wish, .. } => {
+                ("camera cannot do what was asked", format!("{wish}: porthole devices lists what it can do"))
+            }
+            Error::Io { call, source, .. } => ("camera reports a fault", format!("{call}: {source}")),
+        };
+        Self { title, hint }
+    }
+
+    /// The lines to show: what is the matter since when, and what to do about it. `since` and `now` are the wall clock's.
+    pub fn lines(&self, since: SystemTime, now: SystemTime) -> [String; 2] {
+        let recent = now.duration_since(since).unwrap_or_default() < DAY;
+        let form = if recent { "%H:%M" } else { "%-d %b %H:%M" };
+        let since = DateTime::<Local>::from(since).format(form);
+        [format!("{} since {since}", self.title), self.hint.clone()]
+    }
+}
+
+/// The shape of the placeholder of a camera that gives, or shall give, `width` x `height` pixels: the same, if an encoder
+/// takes it, otherwise the nearest of the same aspect.
+pub fn format(width: u32, height: u32) -> VideoFormat {
+    let (mut width, mut height) = (width.max(1), height.max(1));
+    while width > LARGEST || height > LARGEST {
+        (width, height) = (width / 2, height / 2);
+    }
+    let side = |pixels: u32| pixels.max(SMALLEST) & !1;
+    let (width, height) = (side(width), side(height));
+    VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: f64::from(FPS) }
+}
+
+/// Draws the placeholder of the camera `name` in the shape that [`format`] gave: the name, and `lines` below it, as large
+/// as they fit.
+pub fn draw(format: &VideoFormat, name: &str, lines: &[String; 2]) -> Vec<u8> {
+    let (width, height) = (format.width as usize, format.height as usize);
+    let mut data = vec![0; bytes(width, height)];
+    let mut canvas = Canvas::new(&mut data, width, height);
+    let (top, bottom) = (Colour::rgb(20.0, 26.0, 34.0), Colour::rgb(10.0, 13.0, 17.0));
+    canvas.shade(Area::new(0, 0, width, height), |_, y| top.mix(bottom, y / height as f32));
+    let [title, hint] = lines;
+    let (bright, muted) = (Colour::rgb(240.0, 243.0, 246.0), Colour::rgb(139.0, 150.0, 163.0));
+    let all = [(name, muted), (title.as_str(), bright), (hint.as_str(), muted)];
+    // In a small picture the weightiest line stays.
+    let block = [&all[..], &all[1..], &all[1..2]].into_iter().find_map(|texts| Block::fit(texts, width, height));
+    if let Some(block) = block {
+        block.paint(&mut canvas, width, height);
+    }
+    data
+}
+
+/// Text broken into lines that fit a picture.
+struct Block<'a> {
+    size: usize,
+    lines: Vec<(Vec<&'a str>, Colour)>,
+}
+
+impl<'a> Block<'a> {
+    /// `texts` in the largest size in which they fit; `None` when they would not be legible.
+    fn fit(texts: &[(&'a str, Colour)], width: usize, height: usize) -> Option<Self> {
+        let (across, down) = (width * TEXT_AREA / 100, height * TEXT_AREA / 100);
+        (LEGIBLE..=(width.min(height) / LARGEST_LINE).max(LEGIBLE)).rev().find_map(|size| {
+            let columns = across / letter_width(size);
+            let lines: Option<Vec<_>> =
+                texts.iter().map(|(text, colour)| Some((wrap(text, columns)?, *colour))).collect();
+            let block = Self { size, lines: lines? };
+            (block.height() <= down).then_some(block)
+        })
+    }
+
+    fn rows(&self) -> usize {
+        self.lines.iter().map(|(rows, _)| rows.len()).sum()
+    }
+
+    fn height(&self) -> usize {
+        self.rows() * self.size * LINE_PITCH / 100
+    }
+
+    /// Every line in the middle, the block too.
+    fn paint(&self, canvas: &mut Canvas<'_>, width: usize, height: usize) {
+        let mut y = height.saturating_sub(self.height()) / 2;
+        for (rows, colour) in &self.lines {
+            for row in rows {
+                let long = row.chars().count() * letter_width(self.size);
+                canvas.text(row, width.saturating_sub(long) / 2, y, self.size, *colour);
+                y += self.size * LINE_PITCH / 100;
+            }
+        }
+    }
+}
+
+/// `text` in rows of at most `columns` letters, broken between words; `None` when a word is longer than that.
+fn wrap(text: &str, columns: usize) -> Option<Vec<&str>> {
+    let mut rows = Vec::new();
+    let mut rest = text.trim();
+    while rest.chars().count() > columns {
+        let end = rest.char_indices().nth(columns).map_or(rest.len(), |(at, _)| at);
+        // A space right after the last column ends the row as well.
+        let after = rest[end..].chars().next().map_or(end, |next| end + next.len_utf8());
+        let space = rest[..after].rfind(' ')?;
+        rows.push(rest[..space].trim_end());
+        rest = rest[space..].trim_start();
+    }
+    rows.push(rest);
+    Some(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(error: &Error) -> [String; 2] {
+        let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        Reason::of(error).lines(noon, noon + Duration::from_secs(60))
+    }
+
+    /// Every error that a camera can have.
+    fn errors() -> Vec<Error> {
+        let device = || "/dev/video0".to_owned();
+        vec![
+            Error::NotFound { device: device() },
+            Error::Busy { device: device() },
+            Error::Unplugged { device: device() },
+            Error::Absent { device: device(), there: "there is none".into() },
+            Error::Away { device: device(), camera: "usb:046d:082d".into(), there: "there is none".into() },
+            Error::Ambiguous { device: device(), matches: "/dev/video0, /dev/video2".into() },
+            Error::Taken { device: device(), camera: "door".into() },
+            Error::Ended { device: device(), how: "ended with exit status 1".into() },
+            Error::Silent { device: device(), seconds: 5 },
+            Error::Unsupported { device: device(), wish: "1920x1080 at 240 frames/s".into(), offer: "MJPEG".into() },
+            Error::Io { device: device(), call: "VIDIOC_S_FMT", source: std::io::Error::from_raw_os_error(5) },
+        ]
+    }
+
+    /// Where there is text: pixels that are as bright as nothing of the background is.
+    fn lit(format: &VideoFormat, data: &[u8]) -> Vec<(usize, usize)> {
+        let (width, luma) = (format.width as usize, (format.width * format.height) as usize);
+        let pixels = data[..luma].iter().enumerate().filter(|(_, luma)| **luma > 90);
+        pixels.map(|(at, _)| (at % width, at / width)).collect()
+    }
+
+    #[test]
+    fn the_words_tell_what_is_the_matter_since_when_and_what_to_do() {
+        for error in errors() {
+            let [title, hint] = lines(&error);
+            let time = title.rsplit_once(" since ").map(|(_, time)| time.to_owned()).unwrap_or_default();
+            assert!(title.starts_with("camera ") && !hint.is_empty(), "{title} / {hint}");
+            assert!(time.len() == 5 && time.as_bytes()[2] == b':', "{title}");
+        }
+        let now = SystemTime::now();
+        let [title, _] = Reason::of(&errors()[0]).lines(now - 3 * DAY, now);
+        assert!(title.contains(|c: char| c.is_ascii_uppercase()), "no month: {title}");
+        // A clock that was set back meanwhile.
+        assert!(Reason::of(&errors()[0]).lines(now + DAY, now)[0].starts_with("camera is away since "));
+    }
+
+    #[test]
+    fn the_text_is_there_in_every_size_and_stays_inside() {
+        for (width, height) in
+            [(160, 120), (320, 180), (641, 481), (1280, 720), (720, 1280), (3840, 2160), (1920, 1080)]
+        {
+            let format = format(width, height);
+            assert!((format.width | format.height) & 1 == 0, "{format:?}");
+            for error in errors() {
+                let data = draw(&format, "front door", &lines(&error));
+                assert_eq!(data.len(), (format.width * format.height * 3 / 2) as usize);
+                let lit = lit(&format, &data);
+                assert!(lit.len() > 100, "{width}x{height}: {} pixels of text", lit.len());
+                let (w, h) = (format.width as usize, format.height as usize);
+                let edge =
+                    |(x, y): &&(usize, usize)| *x < w / 50 || *x >= w - w / 50 || *y < h / 50 || *y >= h - h / 50;
+                assert_eq!(lit.iter().find(edge), None, "{width}x{height}: {:?}", lines(&error));
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_text_fits_in_is_dark_and_of_a_size_that_an_encoder_takes() {
+        for (width, height) in [(0, 0), (1, 1), (16, 16), (48, 8), (100_000, 1)] {
+            let format = format(width, height);
+            assert!(format.width >= 16 && format.height >= 16 && format.width.max(format.height) <= 1920);
+            let data = draw(&format, "camera", &lines(&errors()[0]));
+            assert_eq!(data.len(), (format.width * format.height * 3 / 2) as usize);
+            assert!(format.width > 100 || lit(&format, &data).is_empty(), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn text_breaks_between_words_only() {
+        assert_eq!(wrap("camera is away since 12:31", 12), Some(vec!["camera is", "away since", "12:31"]));
+        assert_eq!(wrap("camera is", 9), Some(vec!["camera is"]));
+        assert_eq!(wrap("a camera", 3), None);
+        assert_eq!(wrap("", 3), Some(vec![""]));
+    }
+}

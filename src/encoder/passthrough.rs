@@ -1,0 +1,264 @@
+//! H.264 from the camera itself: passed on without encoding it again, in a form that a viewer can begin with at any key
+//! frame.
+//!
+//! Only the outside of the stream is looked at. Asking the camera for a key frame belongs to the pipeline.
+
+use bytes::Bytes;
+
+use super::{Encoder, Error};
+use crate::h264::{IDR, PPS, Profile, SPS, nal_type, nals};
+use crate::media::{EncodedFrame, RawFrame};
+
+/// The name in the status and in errors.
+const NAME: &str = "camera";
+
+/// `nal_unit_type` of a coded slice of a picture that is no IDR (ITU-T H.264 table 7-1).
+const SLICE: u8 = 1;
+/// `nal_unit_type` of the first of the three parts of a partitioned slice, which the extended profile alone has.
+const PARTITION: u8 = 2;
+
+/// The start code before each NAL unit (annex B).
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+
+/// What is known of a camera's stream.
+///
+/// Parameter sets are remembered, also when they come in a buffer of their own, and stand before each IDR of the output.
+/// One of each kind is kept, the newest: cameras have one, and the RTP payload format's packets carry one pair. Only
+/// slices and parameter sets are passed on: delimiters, filler, SEI and the layers of scalable streams are of no use to a
+/// browser.
+#[derive(Debug, Default)]
+pub struct Passthrough {
+    sps: Option<Vec<u8>>,
+    pps: Option<Vec<u8>>,
+    /// Whether the pictures up to here can be decoded.
+    intact: bool,
+    /// Whether the stream has B-frames, or had them until its last SPS.
+    reordered: bool,
+}
+
+impl Passthrough {
+    /// Keeps the parameter sets of an access unit; whether it has other NAL units too.
+    fn remember(&mut self, data: &[u8]) -> bool {
+        let mut pictures = false;
+        for nal in nals(data) {
+            match nal_type(nal) {
+                SPS if self.sps.as_deref() != Some(nal) => {
+                    self.sps = Some(nal.to_vec());
+                    self.reordered = false;
+                    // The next picture is an IDR of the new sequence (section 7.4.1.2.1), or of no use.
+                    self.intact = false;
+                }
+                PPS if self.pps.as_deref() != Some(nal) => self.pps = Some(nal.to_vec()),
+                SLICE | IDR => pictures = true,
+                _ => {}
+            }
+        }
+        pictures
+    }
+
+    fn refused(reason: &str) -> Error {
+        Error::Stream { encoder: NAME, reason: reason.into() }
+    }
+}
+
+impl Encoder for Passthrough {
+    fn encode(&mut self, frame: &RawFrame, _: bool) -> Result<Option<EncodedFrame>, Error> {
+        if frame.gap {
+            self.intact = false;
+        }
+        let data = &frame.data;
+        if nals(data).any(|nal| nal_type(nal) == PARTITION) {
+            return Err(Self::refused(
+                "its slices are partitioned, which no browser decodes; choose format = \"MJPEG\"",
+            ));
+        }
+        if !self.remember(data) {
+            return Ok(None);
+        }
+        // In the baseline and in what WebRTC's players expect, pictures are shown in the order in which they come. The
+        // slice type tells otherwise, whatever the SPS says.
+        if self.reordered || nals(data).any(is_b_slice) {
+            self.reordered = true;
+            return Err(Self::refused(
+                "it sends B-frames, which browsers do not play live; switch them off in the camera, or choose format = \
+                 \"MJPEG\"",
+            ));
+        }
+        let key = nals(data).any(|nal| nal_type(nal) == IDR);
+        let mut out = Vec::with_capacity(data.len() + 64);
+        let mut add = |nal: &[u8]| {
+            out.extend_from_slice(&START_CODE);
+            out.extend_from_slice(nal);
+        };
+        if key {
+            let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else { return Err(Error::AwaitingKey) };
+            add(sps);
+            add(pps);
+            self.intact = true;
+        } else if !self.intact {
+            return Err(Error::AwaitingKey);
+        }
+        nals(data).filter(|nal| matches!(nal_type(nal), SLICE | IDR)).for_each(add);
+        Ok(Some(EncodedFrame { captured: frame.captured, key, data: Bytes::from(out) }))
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        Profile::of_sps(self.sps.as_deref()?)
+    }
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+}
+
+/// Whether a NAL unit is a slice of a B-picture (section 7.4.3, table 7-6).
+fn is_b_slice(nal: &[u8]) -> bool {
+    if nal_type(nal) != SLICE {
+        return false;
+    }
+    let mut bits = Bits { data: &nal[1..], at: 0 };
+    let _first_macroblock = bits.exp_golomb();
+    matches!(bits.exp_golomb(), Some(1 | 6))
+}
+
+/// Reads the first numbers of a slice header. Emulation prevention cannot occur in them: it needs two zero bytes, more
+/// than the number of a macroblock begins with.
+struct Bits<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    fn bit(&mut self) -> Option<u32> {
+        let byte = self.data.get(self.at / 8)?;
+        let bit = u32::from(byte >> (7 - self.at % 8)) & 1;
+        self.at += 1;
+        Some(bit)
+    }
+
+    /// An unsigned Exp-Golomb number, `ue(v)` (section 9.1); `None` at the end, or when it is longer than any that stands
+    /// here.
+    fn exp_golomb(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while self.bit()? == 0 {
+            zeros += 1;
+            if zeros > 20 {
+                return None;
+            }
+        }
+        let mut value = 1u32;
+        for _ in 0..zeros {
+            value = value << 1 | self.bit()?;
+        }
+        Some(value - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::encoder::{Config, open};
+    use crate::media::{PixelFormat, Timestamp, VideoFormat};
+
+    const FORMAT: VideoFormat = VideoFormat { pixel: PixelFormat::H264, width: 320, height: 180, stride: 0, fps: 30.0 };
+
+    fn frame(number: u64, units: &[&[u8]]) -> RawFrame {
+        let data: Vec<u8> = units.iter().flat_map(|nal| [&[0, 0, 1][..], nal].concat()).collect();
+        RawFrame::new(Timestamp::from_start(Duration::from_millis(number * 33)), FORMAT, data.into())
+    }
+
+    fn types(encoded: &EncodedFrame) -> Vec<u8> {
+        nals(&encoded.data).map(nal_type).collect()
+    }
+
+    /// A stream of the software encoder: an IDR at every tenth picture.
+    fn stream(pictures: u64) -> Vec<RawFrame> {
+        let raw = VideoFormat { pixel: PixelFormat::I420, stride: 320, ..FORMAT };
+        let mut encoder = open(&Config { bitrate: 300_000, ..Config::default() }, &raw).expect("open");
+        let picture = |number: u64| {
+            let data: Vec<u8> = (0..320 * 270).map(|at: u64| (at * 7 + number * 5) as u8).collect();
+            RawFrame::new(Timestamp::from_start(Duration::from_millis(number * 33)), raw, data.into())
+        };
+        let encoded = (0..pictures).map(|number| encoder.encode(&picture(number), number % 10 == 0).expect("encode"));
+        encoded.flatten().map(|encoded| RawFrame::new(encoded.captured, FORMAT, encoded.data)).collect()
+    }
+
+    #[test]
+    fn parameter_sets_stand_before_each_idr_however_the_camera_sends_them() {
+        let stream = stream(25);
+        let first: Vec<&[u8]> = nals(&stream[0].data).collect();
+        let mut camera = Passthrough::default();
+        assert_eq!(camera.profile(), None);
+        // Both in one buffer of their own, and then never again; a delimiter, an SEI and filler beside the pictures.
+        assert!(camera.encode(&frame(0, &first[..2]), false).expect("should remember").is_none());
+        assert_eq!(camera.profile().map(|profile| profile.idc), Some(66));
+        for (number, raw) in stream.iter().enumerate() {
+            let mut units: Vec<&[u8]> = vec![&[9, 0x10], &[6, 5, 1, 0x80]];
+            units.extend(nals(&raw.data).filter(|nal| !matches!(nal_type(nal), SPS | PPS)));
+            units.push(&[12, 0xff, 0x80]);
+            let encoded = camera.encode(&frame(number as u64, &units), false).expect("pass").expect("picture");
+            assert_eq!(encoded.key, number % 10 == 0, "{number}");
+            // Byte for byte the encoder's own, which has them there.
+            let (ours, theirs): (Vec<_>, Vec<_>) = (nals(&encoded.data).collect(), nals(&raw.data).collect());
+            assert_eq!(ours, theirs, "{number}");
+        }
+    }
+
+    #[test]
+    fn after_a_gap_nothing_is_shown_before_the_next_idr() {
+        let mut camera = Passthrough::default();
+        let mut passed = Vec::new();
+        for (number, mut raw) in stream(30).into_iter().enumerate() {
+            raw.gap = number == 4 || number == 20;
+            match camera.encode(&raw, false) {
+                Ok(Some(_)) => passed.push(number),
+                Err(Error::AwaitingKey) => {}
+                other => panic!("{number}: {other:?}"),
+            }
+        }
+        assert_eq!(passed, [0, 1, 2, 3].into_iter().chain(10..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_new_sequence_begins_with_its_idr() {
+        let mut camera = Passthrough::default();
+        let old: &[&[u8]] = &[&[0x67, 66, 0xc0, 30, 1], &[0x68, 1], &[0x65, 0x88]];
+        let new: &[u8] = &[0x67, 100, 0, 40, 1];
+        let slice: &[u8] = &[0x41, 0xe0];
+        assert_eq!(types(&camera.encode(&frame(0, old), false).expect("pass").expect("picture")), [SPS, PPS, IDR]);
+        assert!(camera.encode(&frame(1, &[slice]), false).expect("pass").is_some());
+        assert!(camera.encode(&frame(2, &[new]), false).expect("remember").is_none());
+        assert_eq!(camera.profile().map(|profile| profile.to_string()), Some("640028".into()));
+        assert!(matches!(camera.encode(&frame(3, &[slice]), false), Err(Error::AwaitingKey)));
+        let key = camera.encode(&frame(4, &old[2..]), false).expect("pass").expect("picture");
+        assert_eq!(nals(&key.data).next(), Some(new));
+        assert!(camera.encode(&frame(5, &[slice]), false).expect("pass").is_some());
+    }
+
+    #[test]
+    fn an_idr_without_parameter_sets_cannot_be_begun_with() {
+        let mut camera = Passthrough::default();
+        assert!(matches!(camera.encode(&frame(0, &[&[0x65, 0x88]]), false), Err(Error::AwaitingKey)));
+        assert!(camera.encode(&frame(0, &[]), false).expect("nothing").is_none());
+    }
+
+    #[test]
+    fn b_frames_are_refused_with_the_way_out_until_the_stream_is_another() {
+        let mut camera = Passthrough::default();
+        let start: &[&[u8]] = &[&[0x67, 77, 0, 30, 1], &[0x68, 1], &[0x65, 0x88]];
+        // first_mb_in_slice 0 ("1"), then slice_type 1 ("010"), 6 ("00111"), 5 ("00110").
+        let (b, all_b, p) = (&[0x01, 0b1010_0000][..], &[0x01, 0b1001_1100][..], &[0x41, 0b1001_1000][..]);
+        for wrong in [b, all_b] {
+            camera.encode(&frame(0, start), false).expect("pass").expect("picture");
+            assert!(camera.encode(&frame(1, &[p]), false).expect("pass").is_some());
+            let refusal = camera.encode(&frame(2, &[wrong]), false).expect_err("should refuse").to_string();
+            assert!(refusal.contains("camera: it sends B-frames") && refusal.contains("MJPEG"), "{refusal}");
+            assert!(camera.encode(&frame(3, &start[2..]), false).is_err(), "the next IDR changes nothing");
+            camera = Passthrough::default();
+        }
+        // A cut slice is no B-slice.
+        assert!(!is_b_slice(&[0x01]) && !is_b_slice(&[0x01, 0, 0, 0, 0, 0]));
+    }
+}

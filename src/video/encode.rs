@@ -1,0 +1,267 @@
+//! The encode thread of a camera: takes the newest picture, encodes it while somebody subscribes, and publishes it. While
+//! the camera is away it draws and encodes the placeholder instead. It is the only one that publishes, so a viewer's
+//! decoder never sees two streams mixed.
+//!
+//! When a camera is away belongs to `capture`, what the placeholder looks like to `camera::placeholder`.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+
+use super::{Away, Config, Input, Part, first_profile};
+use crate::camera::placeholder;
+use crate::encoder::{self, Encoder, keyframe::KeyFrames};
+use crate::h264::Profile;
+use crate::latest::Taken;
+use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
+use crate::metrics::{self, Counted, Drop as At};
+use crate::status::State;
+
+/// From one placeholder to the next.
+const PLACEHOLDER_INTERVAL: Duration = Duration::from_millis(1000 / placeholder::FPS as u64);
+
+/// How far back a placeholder is dated. A picture is dated when it was taken, and reaches this thread later; the first one
+/// of a camera that is back must not be older than the last placeholder, for players drop what goes back in time.
+const DATED_BACK: Duration = Duration::from_millis(250);
+
+/// The least distance of two pictures' times.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The thread's work.
+pub(super) struct Encode {
+    part: Part,
+    config: Config,
+    encoding: Option<Encoding>,
+    placeholder: Option<Placeholder>,
+    faults: Faults,
+    /// The time of the last picture published.
+    last: Timestamp,
+}
+
+impl Encode {
+    pub(super) fn new(part: Part, config: Config) -> Self {
+        let faults = Faults { log: metrics::DropLog::every(Duration::from_secs(1)), shown: false };
+        Self { part, config, encoding: None, placeholder: None, faults, last: Timestamp::default() }
+    }
+
+    pub(super) fn run(&mut self) {
+        let input = self.part.input.clone();
+        loop {
+            let due = self.placeholder.as_ref().map(|shown| shown.due.saturating_duration_since(Instant::now()));
+            match input.take(due) {
+                Taken::Closed => return,
+                Taken::Value(Input::Picture(frame)) => {
+                    self.placeholder = None;
+                    self.picture(&frame);
+                }
+                Taken::Value(Input::Away(away)) => {
+                    self.placeholder = Some(Placeholder { due: away.from, away, drawn: None });
+                }
+                Taken::Value(Input::Idle) => self.rest(),
+                Taken::Nothing => self.show_placeholder(),
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        self.encoding = None;
+        if self.placeholder.take().is_some() {
+            // The camera may be another one when it comes back.
+            self.part.set_profile(first_profile(&self.config.camera));
+        }
+    }
+
+    fn show_placeholder(&mut self) {
+        let Some(mut shown) = self.placeholder.take() else { return };
+        // Also while nobody sees it: who is about to watch is told what the first picture will be.
+        self.part.set_profile(Some(Profile::CONSTRAINED_BASELINE));
+        if self.part.frames.subscribers() > 0 {
+            let now = Timestamp::now().saturating_sub(DATED_BACK);
+            let frame = shown.draw(&self.config.camera.name, now);
+            self.encode(&frame);
+        } else {
+            self.encoding = None;
+        }
+        shown.due = Instant::now() + PLACEHOLDER_INTERVAL;
+        self.placeholder = Some(shown);
+    }
+
+    /// A picture of the camera.
+    fn picture(&mut self, frame: &RawFrame) {
+        let watched = self.part.frames.subscribers() > 0 || self.config.keep_open;
+        if watched {
+            self.encode(frame);
+            return;
+        }
+        self.part.metrics.drop_at(At::Unwatched, 1);
+        if frame.format.pixel == PixelFormat::H264 {
+            // Seen all the same: the parameter sets tell those who are about to watch what they need, and come seldom.
+            let _ = self.with_encoding(frame, |encoding, part| encoding.pass(part, frame));
+        } else {
+            // The encoder is kept only as long as it is used: it holds tens of megabytes.
+            self.encoding = None;
+        }
+    }
+
+    /// Encodes and publishes a picture.
+    fn encode(&mut self, frame: &RawFrame) {
+        match self.with_encoding(frame, |encoding, part| encoding.encode(part, frame)) {
+            Ok(encoded) => {
+                self.faults.over(&self.part);
+                if let Some(encoded) = encoded {
+                    self.publish(encoded);
+                }
+            }
+            Err(encoder::Error::AwaitingKey) => self.part.metrics.drop_at(At::AwaitingKey, 1),
+            Err(error) => self.faults.note(&self.part, &error),
+        }
+    }
+
+    /// Lets the encoder for `frame` work, opening it where there is none.
+    fn with_encoding<T>(
+        &mut self,
+        frame: &RawFrame,
+        work: impl FnOnce(&mut Encoding, &Part) -> Result<T, encoder::Error>,
+    ) -> Result<T, encoder::Error> {
+        let usable = self.encoding.take().filter(|encoding| encoding.format == frame.format);
+        let mut encoding = match usable {
+            Some(usable) => usable,
+            None => Encoding::open(&self.part, &self.config, frame)?,
+        };
+        let done = work(&mut encoding, &self.part);
+        if let Some(profile) = encoding.encoder.profile() {
+            self.part.set_profile(Some(profile));
+        }
+        // A damaged picture says nothing of the codec; one that the codec refused may leave it in any state.
+        if !matches!(done, Err(encoder::Error::Codec { .. })) {
+            self.encoding = Some(encoding);
+        }
+        done
+    }
+
+    fn publish(&mut self, mut encoded: EncodedFrame) {
+        // Only where a placeholder and a picture meet, or a driver's clock is wrong, does time not go on by itself.
+        encoded.captured = encoded.captured.max(self.last.saturating_add(TICK));
+        self.last = encoded.captured;
+        self.part.metrics.encoded.get_or_create(&self.part.label).inc();
+        if encoded.key {
+            self.part.metrics.key_frames.get_or_create(&self.part.label).inc();
+        }
+        self.part.frames.publish(encoded);
+    }
+}
+
+/// What is shown while the camera is away.
+struct Placeholder {
+    away: Away,
+    due: Instant,
+    /// The picture, and the lines that it shows: drawn anew only when they change.
+    drawn: Option<([String; 2], Bytes)>,
+}
+
+impl Placeholder {
+    fn draw(&mut self, name: &str, at: Timestamp) -> RawFrame {
+        // From the time that has passed, because a board without a clock of its own gets the right time long after the
+        // start, and a camera that was away from then on would be away since 1970.
+        let now = SystemTime::now();
+        let since = now.checked_sub(self.away.since.elapsed()).unwrap_or(now);
+        let lines = self.away.reason.lines(since, now);
+        let format = self.away.format;
+        let data = match &self.drawn {
+            Some((shown, data)) if *shown == lines => data.clone(),
+            _ => {
+                let data = Bytes::from(placeholder::draw(&format, name, &lines));
+                self.drawn = Some((lines, data.clone()));
+                data
+            }
+        };
+        RawFrame::new(at, format, data)
+    }
+}
+
+/// What is told of pictures that were not encoded.
+struct Faults {
+    log: metrics::DropLog,
+    /// Whether the status tells that the codec refuses.
+    shown: bool,
+}
+
+impl Faults {
+    fn note(&mut self, part: &Part, error: &encoder::Error) {
+        part.metrics.encode_errors.get_or_create(&part.label).inc();
+        // A stream that cannot be shown gives one such picture after another; the first says it all.
+        let again = self.shown && matches!(error, encoder::Error::Stream { .. });
+        if let Some(count) = self.log.note(1, Instant::now()).filter(|_| !again) {
+            tracing::warn!(camera = part.label.camera, count, "picture not encoded: {error}");
+        }
+        if matches!(error, encoder::Error::Picture(_)) {
+            part.metrics.drop_at(At::Damaged, 1);
+        } else if !self.shown {
+            self.shown = true;
+            part.status(|camera| camera.fault = Some(error.to_string()));
+        }
+    }
+
+    fn over(&mut self, part: &Part) {
+        if std::mem::take(&mut self.shown) {
+            part.status(|camera| {
+                // The words of a camera that is away are its own.
+                if camera.state != State::Fault {
+                    camera.fault = None;
+                }
+            });
+        }
+    }
+}
+
+/// An encoder for pictures of one shape.
+struct Encoding {
+    encoder: Box<dyn Encoder>,
+    /// `None` where the camera encodes, and makes key frames as it likes.
+    keys: Option<KeyFrames>,
+    format: VideoFormat,
+    _alive: Option<Counted>,
+}
+
+impl Encoding {
+    fn open(part: &Part, config: &Config, frame: &RawFrame) -> Result<Self, encoder::Error> {
+        let encoder = encoder::open(&config.encoder, &frame.format)?;
+        let name = encoder.name();
+        part.status(|camera| camera.encoder = Some(name));
+        let ours = frame.format.pixel != PixelFormat::H264;
+        let longest = Duration::from_secs(config.encoder.keyframe_interval.into());
+        Ok(Self {
+            encoder,
+            keys: ours.then(|| KeyFrames::new(longest)),
+            format: frame.format,
+            _alive: ours.then(|| Counted::new(&part.metrics.encoders)),
+        })
+    }
+
+    /// Encodes one picture.
+    fn encode(&mut self, part: &Part, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
+        let Some(keys) = &mut self.keys else { return self.pass(part, frame) };
+        let started = Instant::now();
+        let key = keys.due(frame.captured, part.frames.refresh_requested());
+        if key {
+            // Taken before the encoding: a request that comes in meanwhile is for the next key frame.
+            part.frames.take_refresh_request();
+        }
+        let encoded = self.encoder.encode(frame, key).inspect_err(|_| {
+            if key {
+                part.frames.request_refresh();
+            }
+        })?;
+        part.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(encoded)
+    }
+
+    /// Passes on what the camera encoded.
+    fn pass(&mut self, part: &Part, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
+        let encoded = self.encoder.encode(frame, false)?;
+        if encoded.as_ref().is_some_and(|encoded| encoded.key) {
+            part.frames.take_refresh_request();
+        }
+        Ok(encoded)
+    }
+}

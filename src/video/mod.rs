@@ -1,0 +1,190 @@
+//! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the fan-out to viewers.
+//!
+//! Both threads sleep while nobody is interested: an [`Interest`] opens the camera, a
+//! subscription starts the encoder. While the camera is away and somebody watches, the encode thread shows a placeholder in
+//! its place, so that sessions outlive the fault. Sending belongs to `rtc`.
+
+mod capture;
+mod encode;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::broadcast::{Broadcast, Interest};
+use crate::camera::{self, VideoSource, placeholder};
+use crate::encoder;
+use crate::h264::Profile;
+use crate::latest::Latest;
+use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
+use crate::metrics::{self, Metrics};
+use crate::status;
+use crate::thread::MediaThread;
+
+/// Frames kept for a viewer's task that lags: about a second. Further behind, the picture is better resumed at a key
+/// frame than caught up with.
+const RING: usize = 32;
+
+/// One camera with its encoder.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// The source of the pictures.
+    pub camera: camera::Config,
+    /// How they are encoded.
+    pub encoder: encoder::Config,
+    /// Whether the camera stays open and encoded while nobody watches.
+    pub keep_open: bool,
+}
+
+/// What a camera gives to its viewers; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The encoded pictures: subscribe, ask for a key frame, show interest.
+    pub frames: Broadcast<EncodedFrame>,
+    /// What the pictures demand of a decoder; `None` until the camera was opened and that is known.
+    pub profile: watch::Receiver<Option<Profile>>,
+}
+
+/// Ends the threads when dropped.
+#[derive(Debug)]
+pub struct Guard {
+    frames: Broadcast<EncodedFrame>,
+    input: Arc<Latest<Input>>,
+    _keep_open: Option<Interest>,
+    _threads: [MediaThread; 2],
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.frames.demand().stop();
+        self.input.close();
+    }
+}
+
+/// Starts the pipeline of the camera at `index` of the status, which `finder` opens.
+///
+/// # Errors
+///
+/// When the kernel gives no thread.
+pub fn start(
+    config: Config,
+    finder: camera::Finder,
+    index: usize,
+    metrics: &Metrics,
+    board: &status::Board,
+) -> std::io::Result<(Output, Guard)> {
+    start_with(config, index, metrics, board, finder)
+}
+
+/// Opens the camera, again and again; in tests it is one of theirs.
+trait Open: Send + 'static {
+    /// Whether the camera was there at the start; asked once.
+    fn probe(&mut self) -> Result<(), camera::Error>;
+
+    /// Opens it.
+    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error>;
+
+    /// Which camera was opened last.
+    fn identity(&self) -> Option<String>;
+}
+
+impl Open for camera::Finder {
+    fn probe(&mut self) -> Result<(), camera::Error> {
+        Self::probe(self)
+    }
+
+    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
+        Self::open(self)
+    }
+
+    fn identity(&self) -> Option<String> {
+        Self::identity(self)
+    }
+}
+
+fn start_with(
+    config: Config,
+    index: usize,
+    metrics: &Metrics,
+    board: &status::Board,
+    open: impl Open,
+) -> std::io::Result<(Output, Guard)> {
+    let frames = Broadcast::new(RING);
+    let input = Arc::new(Latest::default());
+    let keep_open = config.keep_open.then(|| frames.demand().register());
+    let part = Part {
+        index,
+        label: metrics::Camera { camera: config.camera.name.clone() },
+        metrics: metrics.clone(),
+        board: board.clone(),
+        frames: frames.clone(),
+        input: input.clone(),
+        profile: watch::Sender::new(first_profile(&config.camera)),
+    };
+    let output = Output { frames: frames.clone(), profile: part.profile.subscribe() };
+    let capture = MediaThread::spawn(format!("cap-{}", config.camera.name), {
+        let mut capture = capture::Capture::new(part.clone(), config.camera.clone(), open);
+        move || capture.run()
+    })?;
+    let encode = MediaThread::spawn(format!("enc-{}", config.camera.name), {
+        let mut encode = encode::Encode::new(part, config);
+        move || encode.run()
+    })?;
+    Ok((output, Guard { frames, input, _keep_open: keep_open, _threads: [capture, encode] }))
+}
+
+/// What is known of the stream before the camera was ever opened: that we encode it ourselves, where the camera cannot
+/// give H.264 or is not asked for it.
+fn first_profile(config: &camera::Config) -> Option<Profile> {
+    let ours = match (&config.device, config.format) {
+        (camera::Device::Pattern, _) => true,
+        (_, format) => format.is_some_and(|format| format != PixelFormat::H264),
+    };
+    ours.then_some(Profile::CONSTRAINED_BASELINE)
+}
+
+/// What the capture thread tells the encode thread.
+#[derive(Debug)]
+enum Input {
+    /// The camera has given a picture.
+    Picture(RawFrame),
+    /// The camera gives none; while somebody watches, a placeholder is shown.
+    Away(Away),
+    /// Nobody is interested, and nothing needs to be kept.
+    Idle,
+}
+
+/// Why there is no picture, and since when.
+#[derive(Debug, Clone)]
+struct Away {
+    reason: placeholder::Reason,
+    since: Instant,
+    /// When the placeholder begins: not before it is clear that the camera is not back in a moment.
+    from: Instant,
+    format: VideoFormat,
+}
+
+/// What both threads share.
+#[derive(Clone)]
+struct Part {
+    index: usize,
+    label: metrics::Camera,
+    metrics: Metrics,
+    board: status::Board,
+    frames: Broadcast<EncodedFrame>,
+    input: Arc<Latest<Input>>,
+    profile: watch::Sender<Option<Profile>>,
+}
+
+impl Part {
+    /// Tells what the pictures demand of a decoder from now on.
+    fn set_profile(&self, profile: Option<Profile>) {
+        self.profile.send_if_modified(|known| std::mem::replace(known, profile) != profile);
+    }
+
+    /// Changes this camera's status.
+    fn status(&self, change: impl FnOnce(&mut status::Camera)) {
+        self.board.camera(self.index, change);
+    }
+}

@@ -1,0 +1,115 @@
+//! Cameras in fault, with the whole program: viewers stay connected and see a placeholder that says what is the matter.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use common::client::Picture;
+use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
+
+/// A camera that is not there.
+fn absent() -> String {
+    SMALL.replace("\"pattern\"", "\"/dev/video99\"")
+}
+
+/// The next decoded picture.
+async fn picture(viewer: &mut Viewer) -> Result<Picture> {
+    viewer.frame(LIMIT).await?.picture.context("a frame was not decoded")
+}
+
+/// Whether a picture is a placeholder: dark, with bright letters in its middle, and no test pattern.
+fn is_placeholder(picture: &Picture) -> bool {
+    let bright = picture.y.iter().filter(|luma| **luma > 100).count();
+    let dark = picture.y.iter().filter(|luma| **luma < 60).count();
+    let rows = picture.y.chunks(picture.width);
+    let lines: Vec<usize> =
+        rows.enumerate().filter(|(_, row)| row.iter().any(|luma| *luma > 100)).map(|(y, _)| y).collect();
+    let inside = lines.first().zip(lines.last()).is_some_and(|(first, last)| {
+        *first > picture.height / 20 && *last < picture.height - picture.height / 20 && last - first > 30
+    });
+    picture.code.is_none() && bright > 300 && dark > picture.y.len() * 3 / 4 && inside
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_of_an_absent_camera_see_why_at_a_low_rate() -> Result<()> {
+    let porthole = Porthole::start(&absent())?;
+    let status = porthole.status().await?;
+    let camera = &status["cameras"][0];
+    ensure!(camera["state"] == "fault", "{status:#}");
+    ensure!(
+        camera["fault"].as_str().is_some_and(|fault| fault.contains("open /dev/video99: no such device")),
+        "{camera:#}"
+    );
+    let since = camera["since"].as_u64().context("no since")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    ensure!(since <= now && now - since < 60, "{since} at {now}");
+
+    let posted = Instant::now();
+    let mut viewers = Vec::new();
+    for _ in 0..3 {
+        viewers.push(Viewer::connect(&Options::new(&porthole.base)).await?);
+    }
+    for viewer in &mut viewers {
+        let first = picture(viewer).await?;
+        ensure!((first.width, first.height) == (320, 180), "{}x{}", first.width, first.height);
+        ensure!(is_placeholder(&first), "the first picture is no placeholder");
+        let mut stamps = Vec::new();
+        for _ in 0..4 {
+            let frame = viewer.frame(LIMIT).await?;
+            ensure!(is_placeholder(&frame.picture.context("not decoded")?));
+            stamps.push(frame.timestamp);
+        }
+        ensure!(stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) < 1 << 31), "time goes back: {stamps:?}");
+    }
+    let seconds = posted.elapsed().as_secs_f64();
+    let encoded = porthole.metric("porthole_frames_encoded_total").await?;
+    // Two a second, and one at once for each new viewer and each retry.
+    ensure!(encoded <= seconds * 2.0 + 12.0, "{encoded} placeholders in {seconds:.1} s");
+    let status = porthole.status().await?;
+    ensure!(status["cameras"][0]["since"] == since && status["cameras"][0]["state"] == "fault", "{status:#}");
+    ensure!(status["viewers"] == 3, "{status:#}");
+    let health = request("GET", &format!("{}healthz", porthole.base), &[], String::new()).await?;
+    ensure!(health.status == 200, "{health:?}");
+
+    for viewer in viewers {
+        viewer.leave().await?;
+    }
+    // The encoder goes with its viewers, not with the next attempt to open the camera, which may be 10 s away.
+    let left = Instant::now();
+    porthole.until_status("nobody watches", |status| status["viewers"] == 0).await?;
+    porthole.until_metric("porthole_encoders", |encoders| encoders == 0.0).await?;
+    ensure!(left.elapsed() < Duration::from_secs(8), "the encoder was freed after {:?}", left.elapsed());
+    let encoded = porthole.metric("porthole_frames_encoded_total").await?;
+    let pause = tokio::time::Instant::now() + Duration::from_secs(2);
+    tokio::time::timeout_at(pause, std::future::pending::<()>()).await.expect_err("the window should pass");
+    ensure!(porthole.metric("porthole_frames_encoded_total").await? == encoded, "placeholders are drawn for nobody");
+    ensure!(porthole.status().await?["cameras"][0]["state"] == "fault");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_viewer_of_an_absent_camera_sees_the_placeholder_at_once() -> Result<()> {
+    let porthole = Porthole::start(&absent())?;
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+        ensure!(is_placeholder(&picture(&mut viewer).await?));
+        times.push(viewer.posted.elapsed());
+        viewer.leave().await?;
+    }
+    let middle = common::median(times.clone());
+    ensure!(middle < Duration::from_secs(1), "median {middle:?} of {times:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_starts_normally_shows_no_placeholder() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    for _ in 0..30 {
+        ensure!(picture(&mut viewer).await?.code.is_some(), "a picture that is not the camera's");
+    }
+    ensure!(porthole.status().await?["cameras"][0]["since"].is_null());
+    Ok(())
+}
