@@ -49,6 +49,13 @@ impl Profile {
     /// Constrained baseline at level 3.1: what every browser decodes, and our own encoder gives.
     pub const CONSTRAINED_BASELINE: Self = Self { idc: 66, constraints: 0xe0, level: 31 };
 
+    /// From six hexadecimal digits, as `profile-level-id` has them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let value = Some(text).filter(|text| text.len() == 6 && text.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let [_, idc, constraints, level] = u32::from_str_radix(value, 16).ok()?.to_be_bytes();
+        Some(Self { idc, constraints, level })
+    }
+
     /// From a sequence parameter set; `None` for another NAL unit or a cut one.
     pub fn of_sps(nal: &[u8]) -> Option<Self> {
         match *nal {
@@ -102,6 +109,8 @@ mod tests {
         assert_eq!(units.iter().map(|nal| nal_type(nal)).collect::<Vec<_>>(), [SPS, PPS, IDR]);
         assert_eq!(Profile::of_sps(units[0]).expect("should be an SPS").to_string(), "42c01f");
         assert_eq!(Profile::of_sps(units[1]), None);
+        assert_eq!(Profile::parse("42E01f"), Some(Profile::CONSTRAINED_BASELINE));
+        assert_eq!(["", "42e01", "42e01f0", "+2e01f", "42e0é"].map(Profile::parse), [None; 5]);
         for nothing in [&[][..], &[0, 0, 1], &[0, 0, 1, 0, 0, 1], &[1, 2, 3]] {
             assert_eq!(nals(nothing).count(), 0, "{nothing:?}");
         }

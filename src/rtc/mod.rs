@@ -7,6 +7,7 @@ mod clock;
 mod ice;
 mod offer;
 mod peer;
+mod profile;
 mod session;
 mod socket;
 mod stream;
@@ -32,6 +33,10 @@ use crate::status;
 
 /// How long the viewers' goodbyes may take at the stop.
 const GOODBYE: Duration = Duration::from_millis(1_000);
+
+/// How long an answer waits until it is known what the pictures demand of a decoder: the time in which most cameras give
+/// their first picture.
+const PROFILE_WAIT: Duration = Duration::from_secs(2);
 
 /// What holds for all viewers.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +67,23 @@ pub struct Feed {
     pub profile: watch::Receiver<Option<Profile>>,
     /// The sound, where there is any.
     pub audio: Option<Broadcast<AudioPacket>>,
+}
+
+impl Feed {
+    /// What the pictures demand of a decoder, once that is known. A camera that encodes by itself says it with its first
+    /// picture; while it gives none, viewers see what we encode.
+    async fn profile(&self, end: &CancellationToken) -> Profile {
+        let mut profile = self.profile.clone();
+        let known = profile.wait_for(Option::is_some);
+        tokio::select! {
+            biased;
+            () = end.cancelled() => Profile::CONSTRAINED_BASELINE,
+            known = tokio::time::timeout(PROFILE_WAIT, known) => match known {
+                Ok(Ok(profile)) => profile.unwrap_or(Profile::CONSTRAINED_BASELINE),
+                Ok(Err(_)) | Err(_) => Profile::CONSTRAINED_BASELINE,
+            },
+        }
+    }
 }
 
 /// An accepted viewer.
@@ -152,10 +174,14 @@ impl Service {
         let (id, etag) = (random_name(), random_name());
         let end = inner.stop.child_token();
         let place = inner.take_place(&id, &etag, feed.index, &end)?;
+        // From now on the camera is opened: it warms up while the connection is made.
+        let _interest = feed.video.demand().register();
+        let format = offer.format_for(feed.profile(&end).await)?;
         let session = session::Session {
             config: inner.config.clone(),
             feed: feed.clone(),
             offer,
+            format,
             via,
             metrics: inner.metrics.clone(),
             control: inner.control.clone(),

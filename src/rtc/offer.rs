@@ -1,8 +1,16 @@
 //! What a viewer's SDP offer asks for, and whether it can be answered at all. Pure.
 
+use std::borrow::Cow;
+
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::sdp::MediaDescription;
 use webrtc::peer_connection::RTCSessionDescription;
+
+use super::profile;
+use crate::h264::Profile;
+
+/// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
+const INFERRED: Profile = Profile { idc: 66, constraints: 0, level: 10 };
 
 /// Why an offer cannot be answered.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -12,7 +20,7 @@ pub enum Refused {
     Malformed(String),
     /// It is SDP that porthole cannot serve.
     #[error("{0}")]
-    NotAcceptable(&'static str),
+    NotAcceptable(Cow<'static, str>),
 }
 
 /// A parsed offer that can be answered.
@@ -22,6 +30,19 @@ pub struct Offer {
     pub description: RTCSessionDescription,
     /// Whether the viewer wants to hear.
     pub wants_audio: bool,
+    /// The H.264 formats of its video section that can be sent, in the viewer's order.
+    formats: Vec<Profile>,
+}
+
+impl Offer {
+    /// The H.264 format of the offer that a stream of profile `stream` is sent as.
+    ///
+    /// # Errors
+    ///
+    /// When the offer has none that would be decoded.
+    pub fn format_for(&self, stream: Profile) -> Result<Profile, Refused> {
+        profile::choose(stream, &self.formats).map_err(|words| Refused::NotAcceptable(words.into()))
+    }
 }
 
 /// Reads an offer.
@@ -43,40 +64,46 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
         let kind = kind.to_string();
         parsed.media_descriptions.iter().filter(move |media| media.media_name.media == kind)
     };
+    let lacking = |words: &'static str| Err(Refused::NotAcceptable(words.into()));
     if of(RtpCodecKind::Video).next().is_none() {
-        return Err(Refused::NotAcceptable("the offer has no video section; add a recvonly video transceiver"));
+        return lacking("the offer has no video section; add a recvonly video transceiver");
     }
     if !of(RtpCodecKind::Video).any(receives) {
-        return Err(Refused::NotAcceptable("the offer does not want to receive video; make the transceiver recvonly"));
+        return lacking("the offer does not want to receive video; make the transceiver recvonly");
     }
-    if !of(RtpCodecKind::Video).filter(|media| receives(media)).any(has_h264) {
-        return Err(Refused::NotAcceptable(
-            "the offer has no H.264 with packetization-mode=1; use a browser that decodes H.264",
-        ));
+    let formats: Vec<Profile> = of(RtpCodecKind::Video).filter(|media| receives(media)).flat_map(h264).collect();
+    if formats.is_empty() {
+        return lacking("the offer has no H.264 with packetization-mode=1; use a browser that decodes H.264");
     }
     if !sdp.contains("a=ice-ufrag:") || !sdp.contains("a=fingerprint:") {
         return Err(Refused::Malformed("it has no ICE credentials or no DTLS fingerprint".into()));
     }
     let wants_audio = of(RtpCodecKind::Audio).any(receives);
-    Ok(Offer { description, wants_audio })
+    Ok(Offer { description, wants_audio, formats })
 }
 
 fn receives(media: &MediaDescription) -> bool {
     !media.has_attribute("sendonly") && !media.has_attribute("inactive")
 }
 
-fn has_h264(media: &MediaDescription) -> bool {
+/// The H.264 formats of a section that can be sent: those with packetization-mode=1.
+fn h264(media: &MediaDescription) -> Vec<Profile> {
     let values = |key: &'static str| {
         media.attributes.iter().filter(move |attribute| attribute.key == key).filter_map(|a| a.value.as_deref())
     };
-    values("rtpmap").filter(|map| map.to_ascii_lowercase().contains(" h264/90000")).any(|map| {
+    let is_h264 = |map: &&str| map.to_ascii_lowercase().contains(" h264/90000");
+    let format = |map: &str| {
         let payload_type = map.split(' ').next().unwrap_or_default();
-        values("fmtp").any(|fmtp| {
-            fmtp.split_once(' ').is_some_and(|(of, parameters)| {
-                of == payload_type && parameters.split(';').any(|one| one.trim() == "packetization-mode=1")
-            })
-        })
-    })
+        let mut lines = values("fmtp").filter_map(|fmtp| fmtp.split_once(' '));
+        let (_, line) = lines.find(|(of, _)| *of == payload_type)?;
+        let mut parameters = line.split(';').filter_map(|parameter| parameter.trim().split_once('='));
+        let named = |name: &str| parameters.clone().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let sendable = named("packetization-mode").is_some_and(|(_, mode)| mode == "1");
+        let profile = parameters.find(|(key, _)| key.eq_ignore_ascii_case("profile-level-id"));
+        // One that cannot be read is of no use, and neither is the format.
+        sendable.then(|| profile.map_or(Some(INFERRED), |(_, value)| Profile::parse(value.trim())))?
+    };
+    values("rtpmap").filter(is_h264).filter_map(format).collect()
 }
 
 #[cfg(test)]
@@ -98,6 +125,19 @@ mod tests {
     fn a_browsers_offer_is_accepted() {
         let parsed = parse(&offer("recvonly", "H264", "packetization-mode=1")).expect("offer");
         assert!(!parsed.wants_audio);
+        assert_eq!(parsed.format_for(Profile::CONSTRAINED_BASELINE), Ok(Profile::CONSTRAINED_BASELINE));
+    }
+
+    #[test]
+    fn the_formats_are_those_of_h264_that_can_be_sent() {
+        let lines = "a=rtpmap:98 H264/90000\r\na=fmtp:98 profile-level-id=64001f;packetization-mode=1\r\n\
+                     a=rtpmap:99 h264/90000\r\na=fmtp:99 packetization-mode=1\r\n\
+                     a=rtpmap:100 H264/90000\r\na=fmtp:100 packetization-mode=0;profile-level-id=4d001f\r\n\
+                     a=rtpmap:101 H264/90000\r\na=fmtp:101 packetization-mode=1;profile-level-id=high\r\n\
+                     a=rtpmap:102 H264/90000\r\n";
+        let sdp = offer("recvonly", "H264", "packetization-mode=1") + lines;
+        let formats = parse(&sdp).expect("offer").formats;
+        assert_eq!(formats.iter().map(ToString::to_string).collect::<Vec<_>>(), ["42e01f", "64001f", "42000a"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use webrtc::peer_connection::{
 use super::clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::socket::MeasuredRuntime;
 use super::tap::{self, Tap};
+use crate::h264::Profile;
 use crate::metrics::Metrics;
 
 /// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
@@ -42,15 +43,16 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// checks, delayed by trickled candidates, go out.
 const CHECKS: u16 = 600;
 
-/// The H.264 format offered to every viewer: constrained baseline, packetization mode 1 (RFC 6184 section 8.1). Firefox
-/// takes none but exactly these parameters.
-pub fn h264() -> RTCRtpCodec {
+/// H.264 as the viewer is answered: the format of its offer that fits the stream, packetization mode 1 (RFC 6184 section
+/// 8.1). Firefox takes none but exactly these parameters. What the decoder goes by is the SPS in the stream, which may
+/// ask for less (the placeholder of a camera that is away is constrained baseline always), and for another level.
+pub fn h264(format: Profile) -> RTCRtpCodec {
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
     RTCRtpCodec {
         mime_type: MIME_TYPE_H264.into(),
         clock_rate: VIDEO_RATE,
         channels: 0,
-        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".into(),
+        sdp_fmtp_line: format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={format}"),
         rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
     }
 }
@@ -76,7 +78,7 @@ fn rtx() -> RTCRtpCodec {
     }
 }
 
-/// A connection that listens on `addresses`.
+/// A connection that listens on `addresses` and sends H.264 as `format`.
 ///
 /// # Errors
 ///
@@ -84,6 +86,7 @@ fn rtx() -> RTCRtpCodec {
 pub async fn connect(
     addresses: Vec<SocketAddr>,
     tap: Tap,
+    format: Profile,
     video: RtpClock,
     metrics: Metrics,
     handler: Arc<dyn PeerConnectionEventHandler>,
@@ -91,7 +94,7 @@ pub async fn connect(
     let mut media = MediaEngine::default();
     let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type };
     media.register_codec(codec(opus(), 111), RtpCodecKind::Audio)?;
-    media.register_codec(codec(h264(), 102), RtpCodecKind::Video)?;
+    media.register_codec(codec(h264(format), 102), RtpCodecKind::Video)?;
     media.register_codec(codec(rtx(), 103), RtpCodecKind::Video)?;
     for (uri, kind) in [
         (PLAYOUT_DELAY, RtpCodecKind::Video),

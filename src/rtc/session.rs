@@ -26,6 +26,7 @@ use super::tap::Tap;
 use super::{Config, Feed, channel, ice, peer};
 use crate::broadcast::{RecvError, Subscriber};
 use crate::control::Control;
+use crate::h264::Profile;
 use crate::media::{AudioPacket, EncodedFrame};
 use crate::metrics::{Drop as At, Metrics};
 
@@ -50,6 +51,8 @@ pub struct Session {
     pub(super) config: Config,
     pub(super) feed: Feed,
     pub(super) offer: Offer,
+    /// The H.264 format of the offer that the pictures are sent as.
+    pub(super) format: Profile,
     /// The local address on which the offer came in.
     pub(super) via: IpAddr,
     pub(super) metrics: Metrics,
@@ -114,7 +117,8 @@ impl Session {
         let tap = Tap::new(self.feed.video.clone(), clocks, self.metrics.clone());
         let events = Arc::new(Events { gathered, state, channels });
         let addresses = ice::addresses(self.via);
-        let connection = match peer::connect(addresses, tap, clocks[0], self.metrics.clone(), events).await {
+        let connection = match peer::connect(addresses, tap, self.format, clocks[0], self.metrics.clone(), events).await
+        {
             Ok(connection) => connection,
             Err(error) => {
                 let _ = answer.send(Err(anyhow::anyhow!("open a peer connection: {error}")));
@@ -177,7 +181,7 @@ impl Session {
         signals: &mut Signals,
     ) -> anyhow::Result<(String, Streams)> {
         connection.set_remote_description(self.offer.description.clone()).await?;
-        let video = RtpStream::add(connection, RtpCodecKind::Video, peer::h264(), video).await?;
+        let video = RtpStream::add(connection, RtpCodecKind::Video, peer::h264(self.format), video).await?;
         let audio = match &self.feed.audio {
             Some(feed) if self.offer.wants_audio => {
                 Some((RtpStream::add(connection, RtpCodecKind::Audio, peer::opus(), audio).await?, feed.clone()))

@@ -188,3 +188,6 @@ impl Part {
         self.board.camera(self.index, change);
     }
 }
+
+#[cfg(test)]
+mod tests;

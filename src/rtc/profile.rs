@@ -1,0 +1,144 @@
+//! Which H.264 format of an offer can carry a stream: the profiles of RFC 6184 section 8.1, and which decoder takes which.
+//! Pure.
+
+use std::fmt;
+
+use crate::h264::Profile;
+
+/// A profile by its name (RFC 6184 table 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    ConstrainedBaseline,
+    Baseline,
+    Main,
+    ConstrainedHigh,
+    High,
+    /// Extended, and those above High: no browser has them.
+    Other,
+}
+
+impl Kind {
+    fn of(profile: Profile) -> Self {
+        let set = |bits: u8| profile.constraints & bits == bits;
+        match profile.idc {
+            66 if set(0x40) => Self::ConstrainedBaseline,
+            66 => Self::Baseline,
+            77 if set(0x80) => Self::ConstrainedBaseline,
+            77 => Self::Main,
+            88 if set(0xc0) => Self::ConstrainedBaseline,
+            100 if set(0x0c) => Self::ConstrainedHigh,
+            100 => Self::High,
+            _ => Self::Other,
+        }
+    }
+
+    /// The decoders that take a stream of this profile, the best fit first.
+    ///
+    /// Baseline has three tools more than constrained baseline (FMO, ASO, redundant slices), and High has fields and
+    /// B-frames more than constrained High. Encoders in cameras use none of them, and B-frames are not passed on, so each
+    /// of these pairs counts as one.
+    const fn decoders(self) -> &'static [Self] {
+        match self {
+            Self::ConstrainedBaseline => {
+                &[Self::ConstrainedBaseline, Self::Baseline, Self::Main, Self::ConstrainedHigh, Self::High]
+            }
+            Self::Baseline => {
+                &[Self::Baseline, Self::ConstrainedBaseline, Self::Main, Self::ConstrainedHigh, Self::High]
+            }
+            Self::Main => &[Self::Main, Self::High, Self::ConstrainedHigh],
+            Self::ConstrainedHigh => &[Self::ConstrainedHigh, Self::High],
+            Self::High => &[Self::High, Self::ConstrainedHigh],
+            Self::Other => &[],
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConstrainedBaseline => "constrained baseline",
+            Self::Baseline => "baseline",
+            Self::Main => "main",
+            Self::ConstrainedHigh => "constrained high",
+            Self::High => "high",
+            Self::Other => "another profile",
+        })
+    }
+}
+
+/// The one of the `offered` formats that a stream of profile `stream` is sent as; the first of several that fit equally
+/// well.
+///
+/// Levels are not compared: browsers offer the level of their least decoder (3.1), decode far larger pictures, and
+/// nearly all allow the two directions to differ (`level-asymmetry-allowed`).
+///
+/// # Errors
+///
+/// In words, when none fits.
+pub fn choose(stream: Profile, offered: &[Profile]) -> Result<Profile, String> {
+    let kind = Kind::of(stream);
+    let mut fitting = kind.decoders().iter().filter_map(|fit| offered.iter().find(|offer| Kind::of(**offer) == *fit));
+    if let Some(best) = fitting.next() {
+        return Ok(*best);
+    }
+    let list: Vec<String> = offered.iter().map(|offer| format!("{} ({offer})", Kind::of(*offer))).collect();
+    let list = list.join(", ");
+    Err(if stream == Profile::CONSTRAINED_BASELINE {
+        format!("the offer has H.264 only as {list}; porthole sends {kind} ({stream})")
+    } else {
+        format!(
+            "the camera encodes H.264 itself, as {kind} ({stream}), and the offer has only {list}; set format = \"MJPEG\" \
+             for this camera, or another profile in the camera"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(text: &str) -> Profile {
+        Profile::parse(text).expect(text)
+    }
+
+    fn chosen(stream: &str, offered: &str) -> Option<String> {
+        let offered: Vec<Profile> = offered.split(' ').map(profile).collect();
+        choose(profile(stream), &offered).ok().map(|profile| profile.to_string())
+    }
+
+    /// As browsers offer them with packetization-mode=1.
+    const CHROMIUM: &str = "42001f 42e01f 4d001f 64001f";
+    const SAFARI: &str = "640c1f 42e01f";
+    const FIREFOX: &str = "42e01f 42001f";
+
+    #[test]
+    fn a_stream_takes_the_format_that_fits_best() {
+        for (stream, offered, expected) in [
+            ("42e01f", CHROMIUM, "42e01f"),
+            ("42c01f", CHROMIUM, "42e01f"),
+            ("42e01f", SAFARI, "42e01f"),
+            ("42e01f", "64001f", "64001f"),
+            ("420028", CHROMIUM, "42001f"),
+            ("420028", SAFARI, "42e01f"),
+            ("4d0028", CHROMIUM, "4d001f"),
+            ("4d4028", SAFARI, "640c1f"),
+            ("4de01f", FIREFOX, "42e01f"),
+            ("640028", CHROMIUM, "64001f"),
+            ("640028", SAFARI, "640c1f"),
+            ("640c28", CHROMIUM, "64001f"),
+        ] {
+            assert_eq!(chosen(stream, offered).as_deref(), Some(expected), "{stream} in {offered}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_no_format_carries_is_refused_with_the_way_out() {
+        for (stream, offered) in [("640028", FIREFOX), ("4d0028", FIREFOX), ("6e0028", CHROMIUM), ("58001f", CHROMIUM)]
+        {
+            assert_eq!(chosen(stream, offered), None, "{stream} in {offered}");
+        }
+        let words = choose(profile("640028"), &[profile("42e01f")]).expect_err("should refuse");
+        assert!(words.contains("as high (640028)") && words.contains("only constrained baseline (42e01f)"), "{words}");
+        assert!(words.contains("format = \"MJPEG\""), "{words}");
+    }
+}
