@@ -207,6 +207,7 @@ impl Camera {
             None => (filled.stamp, sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC),
             Some(Stamp::Unknown) => (filled.stamp, sys::V4L2_BUF_FLAG_TIMESTAMP_UNKNOWN),
             Some(Stamp::Zero) => (Duration::ZERO, sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC),
+            Some(Stamp::Still) => (queue.started, sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC),
             Some(Stamp::Past) => (Duration::from_micros(1), sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC),
             Some(Stamp::Future | Stamp::Broken) => {
                 (filled.stamp + Duration::from_secs(3600), sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC)

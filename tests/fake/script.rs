@@ -19,8 +19,8 @@
 //! stream 1 silent                        the stream gives no frame; `spurious`: poll tells of one that is not there;
 //!                                        `fault`: poll tells of a fault
 //! frame 5-9 error                        what is wrong with a frame: `error` (flag), `used=N` bytes, `index=N`, `skip=N`
-//!                                        sequence numbers, `stamp=unknown|zero|future|past|broken`, `cut` (half of
-//!                                        it came), `spoilt` (bytes in the middle are wrong)
+//!                                        sequence numbers, `stamp=unknown|zero|future|past|still|broken`, `cut` (half
+//!                                        of it came), `spoilt` (bytes in the middle are wrong)
 //! ```
 
 use std::ops::RangeInclusive;
@@ -103,6 +103,7 @@ pub enum Stamp {
     Zero,
     Future,
     Past,
+    Still,
     Broken,
 }
 
@@ -249,6 +250,7 @@ impl Mischief {
                     "zero" => Stamp::Zero,
                     "future" => Stamp::Future,
                     "past" => Stamp::Past,
+                    "still" => Stamp::Still,
                     "broken" => Stamp::Broken,
                     _ => return None,
                 });

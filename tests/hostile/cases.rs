@@ -115,5 +115,7 @@ pub const CASES: &[Case] = &[
     case("a clock of unknown kind", YUYV, "frame * stamp=unknown", WHOLE),
     case("no timestamps", YUYV, "frame * stamp=zero", WHOLE),
     case("timestamps of the future", YUYV, "frame * stamp=future", WHOLE),
+    case("timestamps of long ago", YUYV, "frame * stamp=past", WHOLE),
+    case("a clock that stands still", YUYV, "frame 3- stamp=still", WHOLE),
     case("timestamps that are none", YUYV, "frame * stamp=broken", WHOLE),
 ];
