@@ -91,6 +91,25 @@ unsafe fn open_any(path: *const c_char, call: impl FnOnce(*const c_char) -> c_in
     }
 }
 
+/// Maps a buffer of a camera, or whatever else. A function of its own: from here `mmap` may be that of another preloaded
+/// library, which calls ours.
+///
+/// # Safety
+///
+/// As libc's mmap.
+unsafe fn map(at: *mut c_void, length: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void {
+    if camera::is_ours(fd)
+        && let Some(answer) = outside(|| camera::map(fd, at, length, protection, flags, offset))
+    {
+        return answer.unwrap_or_else(|number| {
+            returned(Err(number));
+            libc::MAP_FAILED
+        });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { real::mmap(at, length, protection, flags, fd, offset) }
+}
+
 /// The answer as C wants it: -1 and `errno`.
 fn returned(answer: Result<c_int, c_int>) -> c_int {
     answer.unwrap_or_else(|number| {
@@ -145,19 +164,10 @@ before! {
         real::ioctl(fd, request, argument)
     }
     mmap(at: *mut c_void, length: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void {
-        if fd >= 0
-            && camera::is_ours(fd)
-            && let Some(answer) = outside(|| camera::map(fd, at, length, protection, flags, offset))
-        {
-            return answer.unwrap_or_else(|number| {
-                returned(Err(number));
-                libc::MAP_FAILED
-            });
-        }
-        real::mmap(at, length, protection, flags, fd, offset)
+        map(at, length, protection, flags, fd, offset)
     }
     mmap64(at: *mut c_void, length: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void {
-        mmap(at, length, protection, flags, fd, offset)
+        map(at, length, protection, flags, fd, offset)
     }
     munmap(at: *mut c_void, length: usize) -> c_int {
         outside(|| camera::unmap(at));
