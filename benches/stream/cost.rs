@@ -19,6 +19,9 @@ const ROUNDS: usize = 5;
 /// How long a window is: the grain of what is read is below 0.1 % of it.
 const WINDOW: Duration = Duration::from_secs(8);
 
+/// Frames in a window.
+pub const FRAMES: u32 = WINDOW.as_secs() as u32 * FPS;
+
 /// Time between the last viewer's first frame and the window: the key frames of the joins are over.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -33,20 +36,20 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// One live window.
 #[derive(Debug, Serialize)]
-struct Window {
+pub struct Window {
     viewers: usize,
     /// The number of the frame with which it begins.
     first: u64,
     /// Frames encoded.
     frames: f64,
     /// Frames and packets dropped, wherever.
-    dropped: f64,
+    pub dropped: f64,
     /// CPU time of the program, in milliseconds a frame.
-    cpu_per_frame: f64,
+    pub cpu_per_frame: f64,
     /// CPU time of the program, in percent of one core.
-    core_percent: f64,
+    pub core_percent: f64,
     /// The same, by the threads' names.
-    threads: BTreeMap<String, f64>,
+    pub threads: BTreeMap<String, f64>,
     /// CPU time of everybody but the program, its viewers and the benchmark, in percent of one core.
     others_percent: f64,
     /// Bytes sent, sound and overhead included, per frame and viewer.
@@ -91,7 +94,6 @@ async fn idle(porthole: &Porthole) -> Result<f64> {
 }
 
 async fn round(porthole: &Porthole) -> Result<Round> {
-    let frames = WINDOW.as_secs() as u32 * FPS;
     let mut live: Vec<Window> = Vec::new();
     let (mut at_once, mut paced) = (None, None);
     for viewers in VIEWERS {
@@ -99,15 +101,16 @@ async fn round(porthole: &Porthole) -> Result<Round> {
         // The encoder alone comes between them, on the frames of the first window.
         let first = live[0].first;
         match viewers {
-            1 => at_once = Some(reference::encode(first, frames, Pace::AtOnce)?),
-            5 => paced = Some(reference::encode(first, frames, Pace::Live)?),
+            1 => at_once = Some(reference::encode(first, FRAMES, Pace::AtOnce)?),
+            5 => paced = Some(reference::encode(first, FRAMES, Pace::Live)?),
             _ => {}
         }
     }
     Ok(Round { at_once: at_once.context("no reference")?, paced: paced.context("no reference")?, live })
 }
 
-async fn window(porthole: &Porthole, count: usize) -> Result<Window> {
+/// Watches the program with so many viewers for a while.
+pub async fn window(porthole: &Porthole, count: usize) -> Result<Window> {
     let viewers = Viewers::start(&porthole.base, count)?;
     tokio::time::sleep(SETTLE).await;
     let ours = [porthole.pid(), viewers.pid(), std::process::id()];

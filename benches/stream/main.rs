@@ -14,6 +14,7 @@ mod cost;
 mod join;
 mod machine;
 mod memory;
+mod mjpeg;
 mod reference;
 mod scrape;
 mod table;
@@ -42,7 +43,7 @@ device = "tone"
 const FPS: u32 = 30;
 
 /// The measurements, by the names under which they are chosen.
-const MEASUREMENTS: [&str; 4] = ["cost", "browser", "join", "memory"];
+const MEASUREMENTS: [&str; 5] = ["cost", "browser", "join", "memory", "mjpeg"];
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench").peekable();
@@ -66,7 +67,8 @@ async fn measure(chosen: &[String]) -> Result<()> {
             "cost" => cost::measure(&mut table).await,
             "browser" => browser::measure(&mut table).await,
             "join" => join::measure(&mut table).await,
-            _ => memory::measure(&mut table).await,
+            "memory" => memory::measure(&mut table).await,
+            _ => mjpeg::measure(&mut table).await,
         }
         .with_context(|| format!("measure {name}"))?;
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use porthole::camera::{self, pattern::Pattern};
 use porthole::encoder;
-use porthole::media::Timestamp;
+use porthole::media::{RawFrame, Timestamp};
 
 use crate::FPS;
 
@@ -40,8 +40,18 @@ pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
         fps: camera::Wish::exact(FPS),
         ..Default::default()
     });
-    let format = camera::VideoSource::format(&pattern);
-    let mut encoder = encoder::open(&encoder::Config { bitrate: 2_000_000, ..Default::default() }, &format)?;
+    let first = first.saturating_sub(SETTLE.into());
+    encode_all(count, pace, |at| {
+        let number = first + at as u64;
+        pattern.render(number as u32, start(number))
+    })
+}
+
+/// Encodes pictures that are made one by one, numbered from 0; the measured `count` follow those with which the encoder
+/// settles.
+pub fn encode_all(count: u32, pace: Pace, mut frame: impl FnMut(usize) -> RawFrame) -> Result<Reference> {
+    let settings = encoder::Config { bitrate: 2_000_000, ..Default::default() };
+    let mut encoder = encoder::open(&settings, &frame(0).format)?;
     let (mut cpu, mut drawing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
     let mut due = Instant::now();
     for at in 0..SETTLE + count {
@@ -49,9 +59,8 @@ pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
             due += Duration::from_secs(1) / FPS;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
-        let number = first.saturating_sub(SETTLE.into()) + u64::from(at);
         let before = used();
-        let frame = pattern.render(number as u32, start(number));
+        let frame = frame(at as usize);
         let drawn = used();
         let encoded = encoder.encode(&frame, at == 0)?;
         let done = used();

@@ -67,7 +67,11 @@ impl Fake {
     /// What the program's environment needs.
     pub fn environment(&self) -> Result<[(&'static str, OsString); 2]> {
         let library = super::example("libfake_camera.so")?;
-        ensure!(library.exists(), "{} is not there; build it: cargo build --example fake_camera", library.display());
+        ensure!(
+            library.exists(),
+            "{} is not there; build it: cargo build --example fake_camera, with --release for a benchmark",
+            library.display()
+        );
         Ok([("LD_PRELOAD", library.into()), ("PORTHOLE_FAKE", self.folder.path().into())])
     }
 
