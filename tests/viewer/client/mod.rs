@@ -45,12 +45,14 @@ pub struct Options {
     pub decode: bool,
     /// One RTP packet in so many is lost on arrival.
     pub lose_one_in: Option<usize>,
+    /// The H.264 profiles that it offers, as `profile-level-id`.
+    pub profiles: Vec<String>,
 }
 
 impl Options {
     /// Watches the first camera of the page at `base`, decoding.
     pub fn new(base: &str) -> Self {
-        Self { base: base.into(), camera: None, decode: true, lose_one_in: None }
+        Self { base: base.into(), camera: None, decode: true, lose_one_in: None, profiles: vec!["42e01f".into()] }
     }
 }
 
@@ -178,7 +180,7 @@ impl Viewer {
         let handler = Handler { events: events.clone(), gathered, video, decode: options.decode };
         let host = host_of(&options.base)?;
         let reports = Reports::default();
-        let connection = open(&host, handler, reports.clone(), options.lose_one_in).await?;
+        let connection = open(&host, handler, reports.clone(), options).await?;
         for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
             let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
             connection.add_transceiver_from_kind(kind, Some(init)).await?;
@@ -283,15 +285,15 @@ async fn open(
     local: &std::net::SocketAddr,
     handler: Handler,
     reports: Reports,
-    lose_one_in: Option<usize>,
+    options: &Options,
 ) -> Result<Arc<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
-    let h264 = RTCRtpCodec {
+    let h264 = |profile: &str| RTCRtpCodec {
         mime_type: "video/H264".into(),
         clock_rate: 90_000,
         channels: 0,
-        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".into(),
+        sdp_fmtp_line: format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"),
         rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
     };
     let opus = RTCRtpCodec {
@@ -302,15 +304,17 @@ async fn open(
         rtcp_feedback: vec![],
     };
     let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type };
-    let rtx = RTCRtpCodec {
+    let rtx = |of: u8| RTCRtpCodec {
         mime_type: "video/rtx".into(),
         clock_rate: 90_000,
         channels: 0,
-        sdp_fmtp_line: "apt=109".into(),
+        sdp_fmtp_line: format!("apt={of}"),
         rtcp_feedback: vec![],
     };
-    media.register_codec(codec(h264, 109), RtpCodecKind::Video)?;
-    media.register_codec(codec(rtx, 110), RtpCodecKind::Video)?;
+    for (profile, payload_type) in options.profiles.iter().zip((109..127).step_by(2)) {
+        media.register_codec(codec(h264(profile), payload_type), RtpCodecKind::Video)?;
+        media.register_codec(codec(rtx(payload_type), payload_type + 1), RtpCodecKind::Video)?;
+    }
     media.register_codec(codec(opus, 96), RtpCodecKind::Audio)?;
     for name in ["abs-capture-time", "playout-delay"] {
         let uri = format!("http://www.webrtc.org/experiments/rtp-hdrext/{name}");
@@ -323,7 +327,7 @@ async fn open(
         .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(600))
         .build();
     let mut builder = PeerConnectionBuilder::new();
-    if let Some(one_in) = lose_one_in {
+    if let Some(one_in) = options.lose_one_in {
         builder = builder.with_runtime(Arc::new(lossy::LossyRuntime { one_in }));
     }
     let connection = builder

@@ -1,0 +1,127 @@
+//! Cameras that encode H.264 by themselves, as ffmpeg's encoder: what they send reaches viewers unchanged, in a format that
+//! the viewer offered.
+
+mod common;
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use common::client::Picture;
+use common::{LIMIT, Options, Porthole, Viewer, signal};
+
+/// As Chromium offers H.264.
+const CHROMIUM: [&str; 4] = ["42001f", "42e01f", "4d001f", "64001f"];
+
+/// Luma of the grey that the camera shows.
+const GREY: i32 = 128;
+
+/// The program with a camera that is ffmpeg with these options of its encoder.
+fn start(encoder: &str) -> Result<Porthole> {
+    let source = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i color=c=gray:s=320x180:r=15 -c:v libx264";
+    Porthole::start(&format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[audio]\ndevice = \"off\"\n[[camera]]\nwidth = 320\nheight = 180\nfps = 15\n\
+         device = '''exec:{source} -pix_fmt yuv420p -g 15 {encoder} -f h264 -'''\n"
+    ))
+}
+
+fn offering(porthole: &Porthole, profiles: &[&str]) -> Options {
+    Options { profiles: profiles.iter().map(ToString::to_string).collect(), ..Options::new(&porthole.base) }
+}
+
+fn is_camera(picture: &Picture) -> bool {
+    let near = |luma: &&u8| (i32::from(**luma) - GREY).abs() < 20;
+    (picture.width, picture.height) == (320, 180) && picture.y.iter().filter(near).count() == picture.y.len()
+}
+
+/// Waits for a picture of the camera, or of something else.
+async fn until(viewer: &mut Viewer, camera: bool) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        let picture = viewer.frame(LIMIT).await?.picture;
+        if picture.is_some_and(|picture| is_camera(&picture) == camera) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the {} was not seen within {LIMIT:?}", if camera { "camera" } else { "placeholder" })
+}
+
+/// The formats that an answer names, as `profile-level-id`.
+fn answered(viewer: &Viewer) -> Vec<&str> {
+    let ids = viewer.answer.split("profile-level-id=").skip(1);
+    ids.filter_map(|rest| rest.get(..6)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cameras_own_stream_is_seen_and_nothing_is_encoded_again() -> Result<()> {
+    let porthole = start("-profile:v baseline -tune zerolatency")?;
+    let mut viewer = Viewer::connect(&offering(&porthole, &["42e01f"])).await?;
+    until(&mut viewer, true).await?;
+    let status = porthole.status().await?;
+    let camera = &status["cameras"][0];
+    ensure!(camera["encoder"] == "camera" && camera["format"] == "H264", "{camera:#}");
+    ensure!(porthole.metric("porthole_encoders").await? == 0.0);
+    // One who comes later begins at the next key frame.
+    let mut late = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
+    ensure!(late.frame(LIMIT).await?.key, "the first picture is no key frame");
+    until(&mut late, true).await?;
+    viewer.leave().await?;
+    late.leave().await?;
+    porthole.until_status("idle", |status| status["cameras"][0]["state"] == "idle").await?;
+    ensure!(porthole.metric("porthole_captures").await? == 0.0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_names_the_offered_format_that_fits_or_there_is_none() -> Result<()> {
+    let porthole = start("-profile:v high -tune zerolatency")?;
+    let refusal = Viewer::connect(&offering(&porthole, &["42e01f"])).await.err().context("was accepted")?.to_string();
+    ensure!(refusal.contains(" 406 "), "{refusal}");
+    for words in ["encodes H.264 itself, as high (6400", "only constrained baseline (42e01f)", "format = \\\"MJPEG\\\""]
+    {
+        ensure!(refusal.contains(words), "no {words:?} in {refusal}");
+    }
+    porthole.until_status("nobody watches", |status| status["viewers"] == 0).await?;
+    let mut viewer = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
+    ensure!(answered(&viewer) == ["64001f"], "{}", viewer.answer);
+    until(&mut viewer, true).await?;
+    viewer.leave().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_breaks_off_is_seen_again_in_the_same_session() -> Result<()> {
+    let porthole = start("-profile:v main -tune zerolatency")?;
+    let mut viewer = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
+    ensure!(answered(&viewer) == ["4d001f"], "{}", viewer.answer);
+    until(&mut viewer, true).await?;
+    for _ in 0..2 {
+        signal(ffmpeg(porthole.pid())?, "KILL")?;
+        until(&mut viewer, false).await?;
+        until(&mut viewer, true).await?;
+    }
+    porthole.until_metric("porthole_encoders", |encoders| encoders == 0.0).await?;
+    ensure!(porthole.status().await?["viewers"] == 1);
+    viewer.leave().await
+}
+
+/// The program's child.
+fn ffmpeg(parent: u32) -> Result<u32> {
+    let children = std::fs::read_dir(format!("/proc/{parent}/task"))?;
+    for task in children {
+        let list = std::fs::read_to_string(task?.path().join("children"))?;
+        if let Some(child) = list.split_whitespace().next() {
+            return Ok(child.parse()?);
+        }
+    }
+    anyhow::bail!("porthole has no child")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b_frames_are_told_instead_of_shown() -> Result<()> {
+    let porthole = start("-profile:v main -bf 2 -b_strategy 0")?;
+    let viewer = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
+    let told = |status: &serde_json::Value| {
+        status["cameras"][0]["fault"].as_str().is_some_and(|fault| fault.contains("it sends B-frames"))
+    };
+    porthole.until_status("the status tells of B-frames", told).await?;
+    viewer.leave().await
+}
