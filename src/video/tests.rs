@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::broadcast::Subscriber;
 use crate::h264;
+use crate::inventory::Control;
 use crate::media::{RawFrame, Timestamp};
 use crate::status::{State, Status};
 
@@ -45,8 +46,18 @@ impl Port {
         self.plugged.lock().expect("port").push_back(Plugged { format, steps, port: self.clone() });
         send
     }
+}
 
-    fn open(&self) -> Result<Box<dyn VideoSource>, camera::Error> {
+impl Open for Arc<Port> {
+    fn probe(&mut self) -> Result<(), camera::Error> {
+        Ok(())
+    }
+
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
         match self.plugged.lock().expect("port").pop_front() {
             Some(camera) => Ok(Box::new(camera)),
             None => Err(camera::Error::NotFound { device: "/dev/video0".into() }),
@@ -80,6 +91,14 @@ impl VideoSource for Plugged {
         self.port.key_requests.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
+
+    fn changed_controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
+
     fn dropped(&self) -> camera::Dropped {
         camera::Dropped::default()
     }
@@ -109,8 +128,7 @@ impl Rig {
         let board = status::Board::new(Status { cameras: vec![status::Camera::default()], ..Status::default() });
         let config =
             Config { camera, encoder: encoder::Config { bitrate: 500_000, ..Default::default() }, keep_open: false };
-        let open = port.clone();
-        let (output, guard) = start_with(config, 0, &metrics, &board, move |_| open.open()).expect("start");
+        let (output, guard) = start_with(config, 0, &metrics, &board, port.clone()).expect("start");
         Self { port, output, metrics, board, _guard: guard }
     }
 

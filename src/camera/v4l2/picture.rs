@@ -140,7 +140,7 @@ impl Shape {
             return RawFrame { gap, ..RawFrame::new(captured, self.format, data) };
         }
         let mut planes = lease.into_planes().into_iter();
-        let mut plane = || planes.next().unwrap_or_else(Bytes::new);
+        let mut plane = || planes.next().unwrap_or_default();
         let frame = RawFrame { gap, ..RawFrame::new(captured, self.format, plane()) };
         let Some(stride) = self.chroma_stride else { return frame };
         let second = plane();
