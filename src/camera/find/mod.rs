@@ -88,6 +88,17 @@ impl Registry {
         self.0.plugged.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// The path of the node that a name means now, for who has no pipeline.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Absent`] and [`Error::Ambiguous`].
+    pub fn locate(&self, device: &Device) -> Result<String, Error> {
+        let found = if is_v4l2(device) { self.look(usize::MAX, device)? } else { None };
+        let absent = || Error::Absent { device: device.to_string(), there: choice::there(&[]) };
+        found.map(|(seen, _claim)| seen.path).ok_or_else(absent)
+    }
+
     fn generation(&self) -> u64 {
         self.0.plugged.load(Ordering::Acquire)
     }
@@ -112,10 +123,6 @@ impl Registry {
         let before = opened.as_ref().or(planned.as_ref().filter(|_| *device == Device::Auto));
         let target = target(device);
         let path = target.as_ref().map(|target| target.path.as_str());
-        let look = |worth: &dyn Fn(&Seen) -> bool| {
-            let seen = self.0.machine.cameras(path, worth);
-            self.choose(index, device, before, target.as_ref(), &seen).map(|found| (found, seen))
-        };
         // Mostly the camera is where it was, or sysfs knows which it is.
         let likely = |seen: &Seen| match &opened {
             Some(opened) => seen.identity.is_same(opened),
@@ -123,16 +130,14 @@ impl Registry {
             None if matches!(device, Device::Card(_)) => false,
             None => choice::is_meant(device, target.as_ref(), seen),
         };
-        if let Ok((Some(found), _)) = look(&likely) {
+        let seen = self.0.machine.cameras(path, likely);
+        if let Ok(Some(found)) = self.choose(index, device, before, target.as_ref(), &seen) {
             return Ok(Some(found));
         }
-        match look(&|_| true) {
-            Ok((Some(found), _)) => Ok(Some(found)),
-            Ok((None, seen)) => match opened {
-                Some(opened) => Err(away(device, &opened, target.as_ref(), &seen)),
-                None => Ok(None),
-            },
-            Err(error) => Err(error),
+        let seen = self.0.machine.cameras(path, |_| true);
+        match (self.choose(index, device, before, target.as_ref(), &seen), opened) {
+            (Ok(None) | Err(Error::Absent { .. }), Some(opened)) => Err(away(device, &opened, target.as_ref(), &seen)),
+            (found, _) => found,
         }
     }
 
@@ -274,18 +279,6 @@ impl Finder {
     /// The camera that was opened last, as a name that the configuration takes; `None` where it was no V4L2 camera.
     pub fn identity(&self) -> Option<String> {
         self.registry.pipelines().get(self.index)?.opened.as_ref().map(Identity::to_string)
-    }
-
-    /// The path of the node that the name means now.
-    ///
-    /// # Errors
-    ///
-    /// As for [`open`](Self::open); [`Error::Absent`] where it means none.
-    pub fn locate(&self) -> Result<String, Error> {
-        let device = &self.config.device;
-        let found = if is_v4l2(device) { self.registry.look(self.index, device)? } else { None };
-        let absent = || Error::Absent { device: device.to_string(), there: choice::there(&[]) };
-        found.map(|(seen, _claim)| seen.path).ok_or_else(absent)
     }
 
     /// Opens the camera that the name means; after the first time, the same camera wherever it is. `auto` takes another

@@ -141,7 +141,10 @@ fn a_name_means_the_camera_that_has_it() {
     ] {
         let finder = board.named(name);
         assert_eq!(number(&finder), expected, "{name}");
+        let found = finder.registry.locate(&finder.config.device).expect("should find it");
+        assert_eq!(found, board.dev(&format!("video{expected}")), "{name}");
     }
+    assert!(board.named("auto").registry.locate(&Device::Pattern).is_err());
     let finder = board.named("c920");
     number(&finder);
     assert_eq!(finder.identity().as_deref(), Some("usb:046d:082d:5AF2"));
@@ -242,7 +245,8 @@ fn another_camera_under_the_same_number_is_not_taken_for_it() {
             board.dev("video0")
         )
     );
-    assert_eq!(error(&exact), format!("no camera is called usb:046d:082d:5AF2; there are: {other}"));
+    let name = "usb:046d:082d:5AF2";
+    assert_eq!(error(&exact), format!("{name}: the camera {name} is away; there are: {other}"));
     // A link says which camera is meant, here the one in that port.
     assert_eq!(number(&link), 0);
     assert_eq!(link.identity().as_deref(), Some("usb:046d:082d:OTHER"));
