@@ -88,7 +88,7 @@ impl Registry {
         self.0.plugged.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The path of the node that a name means now, for who has no pipeline.
+    /// The path of the node that a name means now, for who has no pipeline; others may be using it.
     ///
     /// # Errors
     ///
@@ -191,7 +191,8 @@ fn first_free<'a>(
 /// The other pipeline that a camera belongs to.
 fn user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &Candidate<'_>) -> Option<&'a str> {
     let Candidate { seen, exact } = candidate;
-    let auto = pipelines.get(index).is_some_and(|own| own.device == Device::Auto);
+    // Who only asks where a camera is takes it from nobody.
+    let auto = pipelines.get(index)?.device == Device::Auto;
     let keeps = |other: &Pipeline| match other.opened.as_ref().or(other.planned.as_ref()) {
         Some(own) => own.is_same(&seen.identity) && own.place == seen.identity.place,
         // It waits for a camera of that name. Two that wait for the same name don't keep it from each other.
