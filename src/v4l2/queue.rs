@@ -236,16 +236,18 @@ mod tests {
         Arc::new(Ring { kind: BufferType::VideoCaptureMplane, buffers: vec![buffer], streaming: Mutex::new(None) })
     }
 
-    fn filled(index: usize, places: &[Range<usize>]) -> Filled {
+    fn filled(index: usize, places: &[(usize, usize)]) -> Filled {
         let mut used = [const { 0..0 }; 8];
-        used[..places.len()].clone_from_slice(places);
+        for (used, &(start, end)) in used.iter_mut().zip(places) {
+            *used = start..end;
+        }
         Filled { index, sequence: 0, monotonic: None, damaged: false, used }
     }
 
     #[test]
     fn a_lease_outlives_the_stream_and_frees_the_ring() {
         let ring = ring(&[b"picture"]);
-        let lease = ring.lend(filled(0, &[0..7])).expect("should lend").lease;
+        let lease = ring.lend(filled(0, &[(0, 7)])).expect("should lend").lease;
         let weak = Arc::downgrade(&ring);
         drop(ring);
         let [bytes] = lease.into_planes().try_into().expect("should be one plane");
@@ -259,25 +261,25 @@ mod tests {
     #[test]
     fn a_buffer_goes_back_with_the_last_of_its_planes() {
         let ring = ring(&[b"luma", b"....chroma"]);
-        let lease = ring.lend(filled(0, &[0..4, 4..10])).expect("should lend").lease;
+        let lease = ring.lend(filled(0, &[(0, 4), (4, 10)])).expect("should lend").lease;
         let mut planes = lease.into_planes();
         assert_eq!(planes, [&b"luma"[..], b"chroma"]);
         let chroma = planes.pop().expect("should be there");
         drop(planes);
-        assert!(ring.lend(filled(0, &[0..4])).is_err(), "the buffer is still lent out");
+        assert!(ring.lend(filled(0, &[(0, 4)])).is_err(), "the buffer is still lent out");
         drop(chroma);
-        assert!(ring.lend(filled(0, &[0..4])).is_ok());
-        assert!(ring.lend(filled(1, &[0..4])).is_err(), "there is no such buffer");
+        assert!(ring.lend(filled(0, &[(0, 4)])).is_ok());
+        assert!(ring.lend(filled(1, &[(0, 4)])).is_err(), "there is no such buffer");
     }
 
     #[test]
     fn the_driver_cannot_lend_more_than_there_is() {
         let ring = ring(&[b"luma", b"chroma"]);
-        let too_long = ring.lend(filled(0, &[0..4, 0..usize::MAX])).expect("should lend");
+        let too_long = ring.lend(filled(0, &[(0, 4), (0, usize::MAX)])).expect("should lend");
         assert!(too_long.damaged);
         assert_eq!(too_long.lease.plane(1).len(), 4096);
         drop(too_long);
-        let inside_out = ring.lend(filled(0, &[9..4, 5000..6000, 0..4])).expect("should lend");
+        let inside_out = ring.lend(filled(0, &[(9, 4), (5000, 6000), (0, 4)])).expect("should lend");
         assert_eq!([0, 1, 2, 9].map(|plane| inside_out.lease.plane(plane).len()), [0; 4]);
     }
 }
