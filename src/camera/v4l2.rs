@@ -74,7 +74,7 @@ impl Capture {
         let choice = choose(&offers, config).map_err(|Refusal { wish, offer }| unsupported(path, &wish, &offer))?;
         let shape = set(&device, kind, path, config, &choice, &offers)?;
         if shape.format.pixel == PixelFormat::H264 {
-            device.prepare_h264((shape.format.fps * KEY_PERIOD).ceil() as u32);
+            device.prepare_h264((shape.format.fps * KEY_PERIOD).ceil() as u32, config.bitrate);
         }
         // Before the stream, which some drivers let nothing change in, so that the first picture is right already.
         for told in set_at_opening(&device, &config.controls) {
@@ -93,7 +93,9 @@ impl Capture {
                 ),
                 _ => call_error(path, call, error),
             })?;
-        let chosen = format!("{label}: {} with {} buffers; chosen: {choice}", describe(&shape.format), queue.len());
+        let buffers = queue.len();
+        let chosen =
+            format!("{label}: {} ({}, {buffers} buffers): {}", describe(&shape.format), shape.fourcc, choice.reason);
         if is_news(&config.name, &chosen) {
             tracing::info!(camera = config.name, "{chosen}");
         }

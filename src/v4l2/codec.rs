@@ -25,13 +25,15 @@ impl Device {
     }
 
     /// Asks for a stream that can be joined: parameter sets before every key frame, a key frame each `period` frames at
-    /// least, and the profile that every browser decodes. What the driver does not have stays as it is: few have all.
-    pub fn prepare_h264(&self, period: u32) {
+    /// least, the profile that every browser decodes, and `bitrate` in bit/s. What the driver does not have stays as it is:
+    /// few have all.
+    pub fn prepare_h264(&self, period: u32, bitrate: u32) {
         let controls = [
             (sys::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1),
             (sys::V4L2_CID_MPEG_VIDEO_PREPEND_SPSPPS_TO_IDR, 1),
             (sys::V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, period.cast_signed()),
             (sys::V4L2_CID_MPEG_VIDEO_GOP_SIZE, period.cast_signed()),
+            (sys::V4L2_CID_MPEG_VIDEO_BITRATE, i32::try_from(bitrate).unwrap_or(i32::MAX)),
         ];
         for (id, value) in controls {
             if let Err(error) = self.set_number(id, value) {
@@ -54,6 +56,6 @@ mod tests {
         let null = Device::open("/dev/null").expect("should open");
         assert_eq!(null.set_number(1, 1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
         assert!(null.request_key_frame().is_err());
-        null.prepare_h264(60);
+        null.prepare_h264(60, 2_000_000);
     }
 }

@@ -119,18 +119,26 @@ impl Device {
             if !self.next_entry(vidioc::VIDIOC_ENUM_FRAMESIZES, &mut entry)? {
                 break;
             }
-            if entry.type_ == sys::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+            let discrete = entry.type_ == sys::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE;
+            let size = if discrete {
                 // SAFETY: both variants are made of integers, so that any bytes are valid; the type tells which it is.
                 let size = unsafe { entry.__bindgen_anon_1.discrete };
-                sizes.push(FrameSize::Discrete { width: size.width, height: size.height });
+                FrameSize::Discrete { width: size.width, height: size.height }
             } else {
                 // SAFETY: as above.
                 let size = unsafe { entry.__bindgen_anon_1.stepwise };
-                sizes.push(FrameSize::Stepwise {
+                FrameSize::Stepwise {
                     width: (size.min_width, size.max_width, size.step_width.max(1)),
                     height: (size.min_height, size.max_height, size.step_height.max(1)),
-                });
-                // A range is the whole answer: some drivers repeat it for every index.
+                }
+            };
+            // A driver that says the same again says it for ever.
+            if sizes.last() == Some(&size) {
+                break;
+            }
+            sizes.push(size);
+            if !discrete {
+                // A range is the whole answer.
                 break;
             }
         }
@@ -153,16 +161,21 @@ impl Device {
             if !self.next_entry(vidioc::VIDIOC_ENUM_FRAMEINTERVALS, &mut entry)? {
                 break;
             }
-            if entry.type_ == sys::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+            let discrete = entry.type_ == sys::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE;
+            let interval = if discrete {
                 // SAFETY: both variants are made of integers, so that any bytes are valid; the type tells which it is.
-                intervals.push(FrameInterval::Discrete(Fraction::from_sys(unsafe { entry.__bindgen_anon_1.discrete })));
+                FrameInterval::Discrete(Fraction::from_sys(unsafe { entry.__bindgen_anon_1.discrete }))
             } else {
                 // SAFETY: as above.
                 let range = unsafe { entry.__bindgen_anon_1.stepwise };
-                intervals.push(FrameInterval::Range {
-                    min: Fraction::from_sys(range.min),
-                    max: Fraction::from_sys(range.max),
-                });
+                FrameInterval::Range { min: Fraction::from_sys(range.min), max: Fraction::from_sys(range.max) }
+            };
+            // As with the sizes.
+            if intervals.last() == Some(&interval) {
+                break;
+            }
+            intervals.push(interval);
+            if !discrete {
                 break;
             }
         }

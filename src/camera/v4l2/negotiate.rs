@@ -5,10 +5,10 @@
 //! near ones the one that costs least CPU is taken (`cost.rs`), with two exceptions:
 //!
 //! - Grey pictures are taken only where no coloured ones will do, however cheap they are.
-//! - H.264 from the camera costs nearly nothing, but it comes as the camera makes it: it cannot follow the configured
-//!   bitrate, most cameras send a key frame when it pleases them (a viewer who joins waits for it, and so does everybody
-//!   after a loss), and not every browser decodes every profile. So it is taken only where nothing else comes as near
-//!   to the wish, or where the configuration names it.
+//! - H.264 from the camera costs nearly nothing, but it comes as the camera makes it: most cameras have no control for the
+//!   bitrate and none to ask for a key frame (a viewer who joins waits for the next one, and so does everybody after a
+//!   loss), it cannot be scaled, and not every browser decodes every profile. So it is taken only where nothing else
+//!   comes as near to the wish, or where the configuration names it.
 //!
 //! Retrying does not belong here, nor does calling the driver beyond asking for its offers.
 
@@ -189,7 +189,7 @@ fn reason(best: &Candidate<'_>, candidates: &[Candidate<'_>], config: &Config) -
             } else {
                 format!("in {} alone", names.join(""))
             };
-            let by_name = if encodes { "; H264, which keeps no configured bitrate, is taken by name" } else { "" };
+            let by_name = if encodes { "; H264, whose key frames are the camera's own, is taken by name" } else { "" };
             format!("{reached}, {among}{by_name}")
         }
     }

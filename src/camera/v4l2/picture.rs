@@ -63,6 +63,8 @@ pub fn preference(fourcc: FourCc) -> usize {
 pub struct Shape {
     /// The format; the rate is filled in by who knows it.
     pub format: VideoFormat,
+    /// The kernel's name of it.
+    pub fourcc: FourCc,
     /// Bytes from line to line of the chroma planes in memory of their own; `None` where they follow the luma.
     chroma_stride: Option<u32>,
     /// Bytes that each plane of memory has at least.
@@ -106,7 +108,7 @@ impl Shape {
         };
         let whole = min_len(&format).ok_or_else(|| format!("the driver answered {answer:?}"))?;
         if known.planes == 1 {
-            return Ok(Self { format, chroma_stride: None, min_lens: vec![whole] });
+            return Ok(Self { format, fourcc, chroma_stride: None, min_lens: vec![whole] });
         }
         let chroma_row = if known.planes == 2 { row } else { width.div_ceil(2) };
         let chroma_stride = stride(1, chroma_row);
@@ -118,7 +120,7 @@ impl Shape {
         let (luma, chroma) = luma.zip(chroma).ok_or_else(|| format!("the driver answered {answer:?}"))?;
         let mut min_lens = vec![chroma; known.planes];
         min_lens[0] = luma;
-        Ok(Self { format, chroma_stride: Some(chroma_stride), min_lens })
+        Ok(Self { format, fourcc, chroma_stride: Some(chroma_stride), min_lens })
     }
 
     /// Whether a buffer holds a picture, as far as its length and its ends tell.

@@ -166,21 +166,21 @@ const CHOICES: [(&str, &str); 4] = [
             YM12 1/1 YU12 1920x1080 at 1 frames/s: as wished for, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12"),
     (WEBCAM, "
         ~1280 x ~720 at ~30
-            MJPG 1/30 MJPEG 1280x720 at 30 frames/s: as wished for, in MJPEG alone; H264, which keeps no configured bitrate, is taken by name
+            MJPG 1/30 MJPEG 1280x720 at 30 frames/s: as wished for, in MJPEG alone; H264, whose key frames are the camera's own, is taken by name
         1280 x 720 at 10
-            YUYV 1/10 YUYV 1280x720 at 10 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, which keeps no configured bitrate, is taken by name
+            YUYV 1/10 YUYV 1280x720 at 10 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, whose key frames are the camera's own, is taken by name
         640 x 480 at ~30
-            YUYV 1/30 YUYV 640x480 at 30 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, which keeps no configured bitrate, is taken by name
+            YUYV 1/30 YUYV 640x480 at 30 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, whose key frames are the camera's own, is taken by name
         H264 1920 x 1080 at 30
             H264 1/30 H264 1920x1080 at 30 frames/s: as wished for, in the configured format
         2304 x ~1536 at ~30
             YUYV 1/2 YUYV 2304x1536 at 2 frames/s: the nearest to 2304x1536 at 30 frames/s, in YUYV alone
         ..1300 x ~700 at 20..
-            MJPG 1/20 MJPEG 1280x720 at 20 frames/s: the nearest to 1300x700 at 20 frames/s, in MJPEG alone; H264, which keeps no configured bitrate, is taken by name
+            MJPG 1/20 MJPEG 1280x720 at 20 frames/s: the nearest to 1300x700 at 20 frames/s, in MJPEG alone; H264, whose key frames are the camera's own, is taken by name
         700..1000 x ~600 at 25..30
-            MJPG 1/30 MJPEG 800x600 at 30 frames/s: as wished for, in MJPEG alone; H264, which keeps no configured bitrate, is taken by name
+            MJPG 1/30 MJPEG 800x600 at 30 frames/s: as wished for, in MJPEG alone; H264, whose key frames are the camera's own, is taken by name
         ~1920 x ~1080 at 5
-            YUYV 1/5 YUYV 1920x1080 at 5 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, which keeps no configured bitrate, is taken by name"),
+            YUYV 1/5 YUYV 1920x1080 at 5 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, whose key frames are the camera's own, is taken by name"),
     (CARD, "
         1280 x 720 at 30
             NV12 1001/30000 NV12 1280x720 at 29.97 frames/s: as wished for, in NV12 alone
