@@ -253,7 +253,5 @@ fn node(device: &Device) -> Result<String, Error> {
         let (wish, offer) = ("a control".into(), "only V4L2 cameras have controls".into());
         return Err(Error::Unsupported { device: device.to_string(), wish, offer });
     }
-    let config = Config { device: device.clone(), ..Config::default() };
-    let missing = || Error::NotFound { device: device.to_string() };
-    Registry::default().finders([&config]).first().ok_or_else(missing)?.locate()
+    Registry::default().locate(device)
 }

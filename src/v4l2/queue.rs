@@ -210,9 +210,7 @@ impl AsRef<[u8]> for Plane {
     }
 }
 
-// The spans of planes are ranges: one of them is a list of one, and a driver may turn one inside out.
 #[cfg(test)]
-#[allow(clippy::single_range_in_vec_init, clippy::reversed_empty_ranges)]
 mod tests {
     use std::fs::File;
     use std::io::Write;
