@@ -57,7 +57,7 @@ impl Reason {
             }
             Error::Ambiguous { device, .. } => ("camera is not clear", format!("several are called {device}")),
             Error::Taken { camera, .. } => ("camera is in use", format!("the camera {camera} of porthole has it")),
-            Error::Ended { how, .. } => ("camera's program has ended", how.clone()),
+            Error::Ended { how, .. } => ("camera program has ended", how.clone()),
             Error::Silent { .. } => ("camera sends no picture", "plug it out and in again if this stays".into()),
             Error::Unsupported { wish, .. } => {
                 ("camera cannot do what was asked", format!("{wish}: porthole devices lists what it can do"))
