@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use common::client::Picture;
 use common::{LIMIT, Options, Porthole, Viewer, signal};
 
-/// As Chromium offers H.264.
+/// As Chromium offers H.264 where it has a decoder in hardware.
 const CHROMIUM: [&str; 4] = ["42001f", "42e01f", "4d001f", "64001f"];
 
 /// Luma of the grey that the camera shows.

@@ -13,7 +13,10 @@ enum Kind {
     Main,
     ConstrainedHigh,
     High,
-    /// Extended, and those above High: no browser has them.
+    /// High 4:4:4 Predictive, which takes all that High takes. Chromium offers it where it decodes in software, and High
+    /// only where the hardware decodes.
+    High444,
+    /// Extended, High 10 and High 4:2:2: no browser has them.
     Other,
 }
 
@@ -28,6 +31,7 @@ impl Kind {
             88 if set(0xc0) => Self::ConstrainedBaseline,
             100 if set(0x0c) => Self::ConstrainedHigh,
             100 => Self::High,
+            244 => Self::High444,
             _ => Self::Other,
         }
     }
@@ -39,15 +43,26 @@ impl Kind {
     /// of these pairs counts as one.
     const fn decoders(self) -> &'static [Self] {
         match self {
-            Self::ConstrainedBaseline => {
-                &[Self::ConstrainedBaseline, Self::Baseline, Self::Main, Self::ConstrainedHigh, Self::High]
-            }
-            Self::Baseline => {
-                &[Self::Baseline, Self::ConstrainedBaseline, Self::Main, Self::ConstrainedHigh, Self::High]
-            }
-            Self::Main => &[Self::Main, Self::High, Self::ConstrainedHigh],
-            Self::ConstrainedHigh => &[Self::ConstrainedHigh, Self::High],
-            Self::High => &[Self::High, Self::ConstrainedHigh],
+            Self::ConstrainedBaseline => &[
+                Self::ConstrainedBaseline,
+                Self::Baseline,
+                Self::Main,
+                Self::ConstrainedHigh,
+                Self::High,
+                Self::High444,
+            ],
+            Self::Baseline => &[
+                Self::Baseline,
+                Self::ConstrainedBaseline,
+                Self::Main,
+                Self::ConstrainedHigh,
+                Self::High,
+                Self::High444,
+            ],
+            Self::Main => &[Self::Main, Self::High, Self::ConstrainedHigh, Self::High444],
+            Self::ConstrainedHigh => &[Self::ConstrainedHigh, Self::High, Self::High444],
+            Self::High => &[Self::High, Self::ConstrainedHigh, Self::High444],
+            Self::High444 => &[Self::High444],
             Self::Other => &[],
         }
     }
@@ -61,6 +76,7 @@ impl fmt::Display for Kind {
             Self::Main => "main",
             Self::ConstrainedHigh => "constrained high",
             Self::High => "high",
+            Self::High444 => "high 4:4:4 predictive",
             Self::Other => "another profile",
         })
     }
@@ -106,26 +122,30 @@ mod tests {
         choose(profile(stream), &offered).ok().map(|profile| profile.to_string())
     }
 
-    /// As browsers offer them with packetization-mode=1.
-    const CHROMIUM: &str = "42001f 42e01f 4d001f 64001f";
+    /// As browsers offer them with packetization-mode=1: Chromium decoding in software (measured with 156), with a decoder
+    /// in hardware, and Safari; and as the least that RFC 7742 section 6.2 asks of every browser.
+    const SOFTWARE: &str = "42001f 42e01f 4d001f f4001f";
+    const HARDWARE: &str = "42001f 42e01f 4d001f 64001f";
     const SAFARI: &str = "640c1f 42e01f";
-    const FIREFOX: &str = "42e01f 42001f";
+    const LEAST: &str = "42e01f";
 
     #[test]
     fn a_stream_takes_the_format_that_fits_best() {
         for (stream, offered, expected) in [
-            ("42e01f", CHROMIUM, "42e01f"),
-            ("42c01f", CHROMIUM, "42e01f"),
+            ("42e01f", SOFTWARE, "42e01f"),
+            ("42c01f", HARDWARE, "42e01f"),
             ("42e01f", SAFARI, "42e01f"),
             ("42e01f", "64001f", "64001f"),
-            ("420028", CHROMIUM, "42001f"),
+            ("420028", SOFTWARE, "42001f"),
             ("420028", SAFARI, "42e01f"),
-            ("4d0028", CHROMIUM, "4d001f"),
+            ("4d0028", SOFTWARE, "4d001f"),
             ("4d4028", SAFARI, "640c1f"),
-            ("4de01f", FIREFOX, "42e01f"),
-            ("640028", CHROMIUM, "64001f"),
+            ("4de01f", LEAST, "42e01f"),
+            ("640028", HARDWARE, "64001f"),
+            ("640028", SOFTWARE, "f4001f"),
             ("640028", SAFARI, "640c1f"),
-            ("640c28", CHROMIUM, "64001f"),
+            ("640c28", HARDWARE, "64001f"),
+            ("f40028", SOFTWARE, "f4001f"),
         ] {
             assert_eq!(chosen(stream, offered).as_deref(), Some(expected), "{stream} in {offered}");
         }
@@ -133,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_stream_that_no_format_carries_is_refused_with_the_way_out() {
-        for (stream, offered) in [("640028", FIREFOX), ("4d0028", FIREFOX), ("6e0028", CHROMIUM), ("58001f", CHROMIUM)]
+        for (stream, offered) in
+            [("640028", LEAST), ("4d0028", LEAST), ("6e0028", SOFTWARE), ("58001f", HARDWARE), ("f4001f", HARDWARE)]
         {
             assert_eq!(chosen(stream, offered), None, "{stream} in {offered}");
         }

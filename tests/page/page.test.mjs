@@ -68,6 +68,19 @@ async function open(t, url, viewport = DESK) {
   page.on('pageerror', (error) => page.complaints.push(error.message));
   page.on('request', (request) => page.asked.push(request.url()));
   await page.addInitScript(blockCode);
+  await page.addInitScript(() => (globalThis.picture = () => {
+    const video = document.querySelector('video');
+    const { videoWidth: width, videoHeight: height } = video;
+    const canvas = Object.assign(document.createElement('canvas'), { width: width || 1, height: height || 1 });
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    context.drawImage(video, 0, 0);
+    // Green stands for the light of all.
+    const greens = context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, at) => at % 4 === 1);
+    const sum = greens.reduce((sum, green) => sum + green, 0);
+    const least = greens.reduce((a, b) => Math.min(a, b), 255);
+    const most = greens.reduce((a, b) => Math.max(a, b), 0);
+    return { size: `${width}x${height}`, levels: { mean: sum / greens.length, least, most } };
+  }));
   await page.goto(url);
   return page;
 }
@@ -246,6 +259,33 @@ test('a camera in fault is told in the board’s words', async (t) => {
   assert.match(cameras[0].fault, new RegExp(device));
   const visible = await page.locator('#remark:visible, #notice-text:visible').allTextContents();
   assert.ok(visible.some((text) => text.includes(device)), `seen: ${visible}`);
+
+  // The session stands, and shows the placeholder: bright letters on a dark ground, in the size that was asked for.
+  await page.waitForFunction(() => {
+    const { levels, size } = picture();
+    return globalThis.porthole.state === 'live' && size === '1280x720' && levels.mean < 50 && levels.most > 180;
+  }, null, SOON);
+});
+
+test('a camera that encodes by itself plays as it is, and is seen again in the same session after each break', async (t) => {
+  // High profile: a format that takes it has to be found in the offer. The program ends after 4 s, again and again.
+  const ffmpeg = 'exec ffmpeg -nostdin -loglevel error -re -t 4 -f lavfi -i color=c=gray:s=320x180:r=15 ' +
+    '-c:v libx264 -profile:v high -tune zerolatency -pix_fmt yuv420p -g 15 -f h264 -';
+  const program = await start(t, {
+    config: `[[camera]]\ndevice = "exec:${ffmpeg}"\nwidth = 320\nheight = 180\n[audio]\ndevice = "off"\n`,
+  });
+  const page = await open(t, program.url);
+  const shows = (what) => page.waitForFunction((what) => {
+    const { levels } = picture();
+    return what === 'camera' ? levels.least > 100 && levels.most < 156 : levels.mean < 50 && levels.most > 120;
+  }, what, SOON);
+  await shows('camera');
+  for (let times = 0; times < 2; times++) {
+    await shows('placeholder');
+    await shows('camera');
+  }
+  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  assert.equal((await program.status()).cameras[0].encoder, 'camera');
 });
 
 test('an unknown camera is told by name, with the names there are, and others can be chosen', async (t) => {
