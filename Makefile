@@ -15,7 +15,7 @@ else
 scenarios := @echo "==> emulated board: LEFT OUT: it is an amd64 board, and runs only what was built on one"; :
 endif
 
-.PHONY: help run test bench board board-quick fmt fmt-check lint doc page unit build setup-run setup-test
+.PHONY: help run test bench fuzz board board-quick fmt fmt-check lint doc page unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## this list
@@ -31,6 +31,12 @@ bench: setup-test ## the benchmarks; takes nine minutes of a machine that does n
 	cd tests/page && npm ci --no-audit --no-fund
 	cargo build --release --locked --example fake_camera
 	cargo bench --locked --bench stream
+
+# How long each fuzzer runs.
+SECONDS ?= 60
+
+fuzz: setup-test ## fuzzers of what cameras send, a minute each: make fuzz SECONDS=600 ARGS="mjpeg"
+	.ci/fuzz $(SECONDS) $(ARGS)
 
 board: setup-test build ## all scenarios on an emulated board (amd64 only)
 	$(scenarios) scenarios::

@@ -177,6 +177,3 @@ fn average(one: &[u8], other: &[u8], to: &mut [u8]) {
 pub const fn converted_size(format: &VideoFormat) -> (u32, u32) {
     (format.width & !1, format.height & !1)
 }
-
-#[cfg(test)]
-mod tests;

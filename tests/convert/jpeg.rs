@@ -1,0 +1,172 @@
+//! Motion JPEG: every subsampling, what cameras leave out of it, and pictures that are damaged.
+
+use porthole::convert::{Converter, Error, Planes};
+use porthole::media::PixelFormat;
+use proptest::prelude::*;
+use turbojpeg::{Subsamp, YuvImage};
+
+use crate::raw::{SIZES, frame};
+use crate::reference;
+use crate::seeds::{SUBSAMPLINGS, jpeg, without_huffman_tables};
+
+/// Compares with a function that gives (y, u, v): luma at a pixel, chroma at a two by two block.
+fn check(
+    planes: Planes<'_>,
+    size: (usize, usize),
+    y: impl Fn(usize, usize) -> u8,
+    uv: impl Fn(usize, usize) -> (u8, u8),
+) {
+    reference::fits(&planes, size);
+    for line in 0..planes.height {
+        for column in 0..planes.width {
+            assert_eq!(planes.y[line * planes.y_stride + column], y(column, line), "luma at {column},{line}");
+        }
+    }
+    for line in 0..planes.height / 2 {
+        for column in 0..planes.width / 2 {
+            let at = line * planes.uv_stride + column;
+            assert_eq!((planes.u[at], planes.v[at]), uv(column, line), "chroma at {column},{line}");
+        }
+    }
+}
+
+fn limited(value: u8, factor: u32, offset: u32) -> u8 {
+    ((u32::from(value) * factor + offset) / 256) as u8
+}
+
+#[test]
+fn jpeg_of_every_subsampling_becomes_420_of_limited_range() {
+    let mut converter = Converter::new();
+    for subsamp in SUBSAMPLINGS {
+        for (width, height) in SIZES {
+            let data = jpeg(width, height, subsamp);
+            let whole: YuvImage<Vec<u8>> = turbojpeg::decompress_to_yuv(&data).expect("should decode");
+            let frame = frame(PixelFormat::Mjpeg, width, height, 0, data);
+            let planes = converter.i420(&frame).expect("should convert");
+            let luma = whole.y_width() * whole.y_height();
+            let chroma = whole.uv_width() * whole.uv_height();
+            // The mean of the chroma samples that belong to a block of two by two pixels: first down, then across.
+            let sample = |plane: usize, column: usize, line: usize| {
+                if subsamp == Subsamp::Gray {
+                    return 128;
+                }
+                let at = |column: usize, line: usize| {
+                    let line = (line / subsamp.height()).min(whole.uv_height() - 1);
+                    u16::from(whole.pixels[luma + plane * chroma + line * whole.uv_width() + column / subsamp.width()])
+                };
+                let down = |column: usize| (at(column, line * 2) + at(column, line * 2 + 1)).div_ceil(2);
+                let mean = (down(column * 2) + down(column * 2 + 1)).div_ceil(2) as u8;
+                limited(mean, 225, 128 * 31 + 128)
+            };
+            check(
+                planes,
+                (width, height),
+                |column, line| limited(whole.pixels[line * whole.y_width() + column], 220, 4096 + 128),
+                |column, line| (sample(0, column, line), sample(1, column, line)),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_whose_scan_is_padded_is_a_picture() {
+    let mut data = jpeg(64, 48, Subsamp::Sub2x1);
+    let end = data.len() - 2;
+    data.splice(end..end, [0, 0, 0]);
+    let mut converter = Converter::new();
+    assert!(converter.i420(&frame(PixelFormat::Mjpeg, 64, 48, 0, data)).is_ok());
+}
+
+#[test]
+fn a_damaged_jpeg_is_an_error_and_the_next_one_is_not() {
+    let good = jpeg(160, 120, Subsamp::Sub2x1);
+    let mut converter = Converter::new();
+    for length in (0..good.len() - 2).step_by(7) {
+        let cut = frame(PixelFormat::Mjpeg, 160, 120, 0, good[..length].to_vec());
+        assert!(converter.i420(&cut).is_err(), "cut to {length}");
+        // Cut, but with an end: what a camera gives when the bus lost the middle.
+        let mut ended = good[..length].to_vec();
+        ended.extend([0xff, 0xd9]);
+        assert!(converter.i420(&frame(PixelFormat::Mjpeg, 160, 120, 0, ended)).is_err(), "ended at {length}");
+    }
+    // Bytes turned over anywhere: an error or a picture, never a panic.
+    for at in 2..good.len() - 2 {
+        let mut flipped = good.clone();
+        flipped[at] ^= 0x5a;
+        let _ = converter.i420(&frame(PixelFormat::Mjpeg, 160, 120, 0, flipped));
+        let next = frame(PixelFormat::Mjpeg, 160, 120, 0, good.clone());
+        converter.i420(&next).unwrap_or_else(|error| panic!("after a flip at {at}: {error}"));
+    }
+}
+
+#[test]
+fn a_jpeg_of_another_size_is_an_error() {
+    let mut converter = Converter::new();
+    let other = frame(PixelFormat::Mjpeg, 320, 240, 0, jpeg(160, 120, Subsamp::Sub2x1));
+    let error = converter.i420(&other).expect_err("should refuse");
+    assert_eq!(error.to_string(), "the JPEG is 160x120, the camera was set to 320x240");
+}
+
+#[test]
+fn a_jpeg_without_huffman_tables_is_the_same_picture() {
+    for subsamp in SUBSAMPLINGS {
+        let whole = jpeg(96, 64, subsamp);
+        let bare = without_huffman_tables(&whole);
+        assert!(bare.len() + 200 < whole.len(), "{subsamp:?}: should have left out the tables");
+        assert_eq!(pictured(&mut Converter::new(), bare), pictured(&mut Converter::new(), whole), "{subsamp:?}");
+    }
+}
+
+/// The planes of a JPEG of 96x64 pixels, one after another.
+fn pictured(converter: &mut Converter, data: Vec<u8>) -> Vec<u8> {
+    let frame = frame(PixelFormat::Mjpeg, 96, 64, 0, data);
+    let planes = converter.i420(&frame).unwrap_or_else(|error| panic!("should convert: {error}"));
+    [planes.y, planes.u, planes.v].concat()
+}
+
+fn subsampling() -> impl Strategy<Value = Subsamp> {
+    prop::sample::select(SUBSAMPLINGS.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_jpeg_cut_anywhere_is_an_error(
+        subsamp in subsampling(),
+        bare in any::<bool>(),
+        ended in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let good = jpeg(96, 64, subsamp);
+        let mut cut = if bare { without_huffman_tables(&good) } else { good.clone() };
+        cut.truncate(at.index(cut.len() - 2));
+        if ended {
+            // What a camera gives when the bus lost the middle. Without a byte or two of the scan it may be whole.
+            cut.truncate(cut.len().saturating_sub(3));
+            cut.extend([0xff, 0xd9]);
+        }
+        let mut converter = Converter::new();
+        let error = converter.i420(&frame(PixelFormat::Mjpeg, 96, 64, 0, cut)).map(drop);
+        prop_assert!(matches!(error, Err(Error::Jpeg(_) | Error::Truncated { .. })), "{:?}", error);
+        prop_assert_eq!(pictured(&mut converter, good.clone()), pictured(&mut Converter::new(), good));
+    }
+
+    #[test]
+    fn a_jpeg_with_bits_turned_over_is_an_error_or_a_picture(
+        subsamp in subsampling(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8u32), 1..6),
+    ) {
+        let good = jpeg(96, 64, subsamp);
+        let mut flipped = good.clone();
+        for (at, bit) in flips {
+            let at = at.index(flipped.len());
+            flipped[at] ^= 1 << bit;
+        }
+        let mut converter = Converter::new();
+        if let Ok(planes) = converter.i420(&frame(PixelFormat::Mjpeg, 96, 64, 0, flipped)) {
+            reference::fits(&planes, (96, 64));
+        }
+        prop_assert_eq!(pictured(&mut converter, good.clone()), pictured(&mut Converter::new(), good));
+    }
+}

@@ -1,0 +1,135 @@
+//! What the fuzzers run on arbitrary bytes, and what must hold whatever the bytes are. The suite runs the same bodies.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use porthole::convert::{Converter, Error};
+use porthole::h264;
+use porthole::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
+
+use crate::{reference, seeds};
+
+/// A target's name and body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 3] = [("raw", raw), ("mjpeg", mjpeg), ("annexb", annexb)];
+
+/// Pixels of the largest JPEG that is decoded: a larger one only takes longer.
+const MOST_PIXELS: usize = 1 << 20;
+
+/// Every converter of uncompressed pictures: six bytes tell the format, the size, the paddings and whether the planes lie
+/// apart, the rest is the picture. It is as the plain reference says, or too short.
+pub fn raw(input: &[u8]) {
+    let &[format, width, height, padding, apart, chroma_padding, ref data @ ..] = input else { return };
+    let pixel = reference::RAW[usize::from(format) % reference::RAW.len()];
+    let shapes = reference::shape(pixel, width.into(), height.into());
+    let stride = shapes[0].0 + usize::from(padding);
+    let video = VideoFormat { pixel, width: width.into(), height: height.into(), stride: stride as u32, fps: 30.0 };
+    let mut frame = RawFrame::new(Timestamp::default(), video, Bytes::copy_from_slice(data));
+    let mut strides = reference::strides(pixel, stride);
+    let apart = apart & 1 == 1 && shapes.len() > 1;
+    if apart {
+        let own = shapes[1].0 + usize::from(chroma_padding);
+        strides = [stride, own, own];
+        let after = frame.data.split_off(frame.data.len().min(stride * shapes[0].1));
+        let (second, third) = after.split_at(after.len().min(own * shapes[1].1));
+        let (second, third) = (Bytes::copy_from_slice(second), Bytes::copy_from_slice(third));
+        frame.chroma = Some(ChromaPlanes { second, third, stride: own as u32 });
+    }
+    let mut converter = Converter::new();
+    let converted = converter.i420(&frame);
+    if width < 2 || height < 2 {
+        assert!(matches!(converted, Err(Error::Format { .. })), "{video:?}");
+        return;
+    }
+    let last = shapes.len() - 1;
+    let need = |plane: usize, cut: bool| {
+        let ((row, lines), stride) = (shapes[plane], strides[plane]);
+        if cut { stride * (lines - 1) + row } else { stride * lines }
+    };
+    // Apart, the padding after the last line of each plane may be missing; in one piece, that of the last plane.
+    let whole = match &frame.chroma {
+        Some(chroma) => [&frame.data, &chroma.second, &chroma.third]
+            .iter()
+            .zip(0..=last)
+            .all(|(data, plane)| data.len() >= need(plane, true)),
+        None => data.len() >= (0..=last).map(|plane| need(plane, plane == last)).sum(),
+    };
+    match converted {
+        Ok(planes) => {
+            assert!(whole, "{video:?} should be too short with {} bytes", data.len());
+            reference::check(&frame, &planes);
+        }
+        Err(error) => assert!(!whole && matches!(error, Error::Truncated { .. }), "{video:?}: {error}"),
+    }
+}
+
+/// A good JPEG, and the luma that a converter makes of it.
+static GOOD: LazyLock<(RawFrame, Vec<u8>)> = LazyLock::new(|| {
+    let good = motion_jpeg(&seeds::jpeg(16, 16, turbojpeg::Subsamp::Sub2x1), (16, 16));
+    let luma = Converter::new().i420(&good).expect("should convert").y.to_vec();
+    (good, luma)
+});
+
+/// A picture of a camera that sends Motion JPEG: an error or a picture, and the converter is as good as before.
+pub fn mjpeg(input: &[u8]) {
+    let mut converter = Converter::new();
+    let mut size = (64, 48);
+    // What is not of the size that was set is refused; then as if that size had been set.
+    for _ in 0..2 {
+        match converter.i420(&motion_jpeg(input, size)) {
+            Ok(planes) => reference::fits(&planes, size),
+            Err(Error::JpegSize { jpeg_width, jpeg_height, .. }) if jpeg_width * jpeg_height <= MOST_PIXELS => {
+                size = (jpeg_width, jpeg_height);
+                continue;
+            }
+            Err(_) => {}
+        }
+        break;
+    }
+    let (good, luma) = &*GOOD;
+    let planes = converter.i420(good).unwrap_or_else(|error| panic!("the next picture: {error}"));
+    assert_eq!(planes.y, luma.as_slice(), "the next picture should be as ever");
+}
+
+fn motion_jpeg(data: &[u8], (width, height): (usize, usize)) -> RawFrame {
+    let (width, height) = (width as u32, height as u32);
+    let format = VideoFormat { pixel: PixelFormat::Mjpeg, width, height, stride: 0, fps: 30.0 };
+    RawFrame::new(Timestamp::default(), format, Bytes::copy_from_slice(data))
+}
+
+/// A stream in Annex B form: its NAL units are those that a search byte by byte finds.
+pub fn annexb(input: &[u8]) {
+    let found: Vec<&[u8]> = h264::nals(input).collect();
+    assert_eq!(found, nals(input));
+    for nal in found {
+        let profile = h264::Profile::of_sps(nal);
+        assert_eq!(profile.is_some(), h264::nal_type(nal) == h264::SPS && nal.len() >= 4);
+        assert!(profile.is_none_or(|profile| profile.to_string().len() == 6));
+    }
+}
+
+/// The NAL units as ITU-T H.264 section B.1.1 has them.
+fn nals(data: &[u8]) -> Vec<&[u8]> {
+    let mut units = Vec::new();
+    let mut start = None;
+    let mut at = 0;
+    while at < data.len() {
+        if data[at..].starts_with(&[0, 0, 1]) {
+            units.extend(start.map(|start: usize| &data[start..at]));
+            at += 3;
+            start = Some(at);
+        } else {
+            at += 1;
+        }
+    }
+    units.extend(start.map(|start| &data[start..]));
+    for unit in &mut units {
+        while let [rest @ .., 0] = *unit {
+            *unit = rest;
+        }
+    }
+    units.retain(|unit| !unit.is_empty());
+    units
+}
