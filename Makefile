@@ -27,9 +27,10 @@ run: setup-run ## builds and starts porthole, and prints its address: make run A
 
 test: setup-test fmt-check lint unit doc page board-quick ## every check but the long scenarios; stops at the first that fails
 
-bench: setup-test ## the benchmarks; takes nine minutes of a machine that does nothing else
+bench: setup-test ## the benchmarks; takes ten minutes of a machine that does nothing else
 	cd tests/page && npm ci --no-audit --no-fund
 	cargo build --release --locked --example fake_camera
+	cargo bench --locked --bench convert
 	cargo bench --locked --bench stream
 
 # How long each fuzzer runs.
