@@ -19,6 +19,10 @@ const EOI: &[u8] = &[0xff, 0xd9];
 /// The one complaint of the library after which the picture is whole nevertheless. Many cameras pad the scan.
 const HARMLESS: &str = "extraneous bytes before marker 0xd9";
 
+/// The most scans of a progressive JPEG. Encoders make about ten; each goes over the whole picture, so that a small file
+/// with many thousands would hold the encode thread for minutes.
+const SCAN_LIMIT: u32 = 64;
+
 /// Whether the bytes begin and end as a JPEG does; padding after the end is allowed. A cheap test for pictures that the
 /// USB bus cut off, before any decoding.
 pub fn is_whole_jpeg(data: &[u8]) -> bool {
@@ -51,7 +55,7 @@ impl Jpeg {
         // stopped and spoils the next picture as well.
         let mut decoder = match self.decoder.take() {
             Some(decoder) => decoder,
-            None => Decompressor::new().map_err(library)?,
+            None => new_decoder().map_err(library)?,
         };
         let header = decoder.read_header(data).map_err(library)?;
         check(&header, layout)?;
@@ -90,6 +94,12 @@ impl Jpeg {
         }
         Ok(memory.planes(width, height))
     }
+}
+
+fn new_decoder() -> turbojpeg::Result<Decompressor> {
+    let mut decoder = Decompressor::new()?;
+    decoder.set_scan_limit(SCAN_LIMIT)?;
+    Ok(decoder)
 }
 
 fn check(header: &DecompressHeader, layout: &Layout) -> Result<(), Error> {

@@ -1,5 +1,8 @@
-//! Pictures of red, green and blue in one plane: RGB24 and BGR24, which are taken for full range and become YCbCr by the
-//! matrix of ITU-R BT.601 in limited range: what a stream of this house is throughout.
+//! Pictures of red, green and blue in one plane: RGB24 and BGR24.
+//!
+//! They are taken for full range, which the kernel says of RGB (`V4L2_QUANTIZATION_DEFAULT`), and become YCbCr by the
+//! matrix of ITU-R BT.601 in limited range: what the kernel says of the YUV formats of a camera (`V4L2_COLORSPACE_SRGB`), and
+//! what all streams here are.
 //!
 //! The `yuv` crate does it: a plain loop over three interleaved bytes takes twenty times as long. It is exact to one step,
 //! and not the same to the bit on every processor.

@@ -117,6 +117,26 @@ fn a_jpeg_without_huffman_tables_is_the_same_picture() {
     }
 }
 
+#[test]
+fn a_progressive_jpeg_is_decoded_unless_it_has_scans_without_end() {
+    let mut compressor = turbojpeg::Compressor::new().expect("should start");
+    compressor.set_progressive(true).expect("should set");
+    let pixels = vec![77; 96 * 64 * 3];
+    let rgb = turbojpeg::PixelFormat::RGB;
+    let image = turbojpeg::Image { pixels: pixels.as_slice(), width: 96, pitch: 96 * 3, height: 64, format: rgb };
+    let good = compressor.compress_to_vec(image).expect("should compress");
+    let mut converter = Converter::new();
+    let flat = pictured(&mut converter, good.clone());
+    assert!(flat[..96 * 64].iter().all(|luma| luma.abs_diff(16 + 66) <= 1), "{}", flat[0]);
+
+    let last = good.windows(2).rposition(|pair| pair == [0xff, 0xda]).expect("should have a scan");
+    let scan = &good[last..good.len() - 2];
+    let bomb = [&good[..last], &scan.repeat(1000), &[0xff, 0xd9]].concat();
+    let error = converter.i420(&frame(PixelFormat::Mjpeg, 96, 64, 0, bomb)).map(drop).expect_err("should refuse");
+    assert!(error.to_string().contains("scans"), "{error}");
+    assert_eq!(pictured(&mut converter, good), flat);
+}
+
 /// The planes of a JPEG of 96x64 pixels, one after another.
 fn pictured(converter: &mut Converter, data: Vec<u8>) -> Vec<u8> {
     let frame = frame(PixelFormat::Mjpeg, 96, 64, 0, data);
