@@ -202,7 +202,7 @@ mod tests {
         for error in errors() {
             let [title, hint] = lines(&error);
             let time = title.rsplit_once(" since ").map(|(_, time)| time.to_owned()).unwrap_or_default();
-            assert!(title.starts_with("camera ") && !hint.is_empty(), "{title} / {hint}");
+            assert!(title.starts_with("camera") && !hint.is_empty(), "{title} / {hint}");
             assert!(time.len() == 5 && time.as_bytes()[2] == b':', "{title}");
         }
         let now = SystemTime::now();

@@ -51,6 +51,8 @@ pub(super) struct Capture<F> {
     fault: Option<Fault>,
     /// The shape of the placeholder: as the camera's pictures were, or shall be.
     shape: VideoFormat,
+    /// Whether the camera encodes by itself; `None` until that is known.
+    own: Option<bool>,
 }
 
 /// Why a camera gives no picture, and since when.
@@ -63,7 +65,8 @@ impl<F: Open> Capture<F> {
     pub(super) fn new(part: Part, config: camera::Config, open: F) -> Self {
         let shape = placeholder::format(config.width.target(), config.height.target());
         let demand = part.frames.demand().clone();
-        let mut capture = Self { part, demand, config, open, retry: Retry::default(), fault: None, shape };
+        let own = config.format.map(|format| format == PixelFormat::H264);
+        let mut capture = Self { part, demand, config, open, retry: Retry::default(), fault: None, shape, own };
         if let Err(error) = capture.open.probe() {
             capture.failed(&error, true);
         }
@@ -78,7 +81,7 @@ impl<F: Open> Capture<F> {
                 self.attempt();
             }
             // The last viewer has left: the encoder goes too.
-            drop(self.part.input.put(Input::Idle));
+            self.put(Input::Idle);
             memory::give_back();
         }
     }
@@ -101,7 +104,8 @@ impl<F: Open> Capture<F> {
         };
         let (pause, log) = self.retry.failed(Instant::now());
         self.failed(&error, log);
-        let may_heal = matches!(error, camera::Error::Io { .. } | camera::Error::Busy { .. });
+        let may_heal =
+            matches!(error, camera::Error::Io { .. } | camera::Error::Busy { .. } | camera::Error::Ended { .. });
         if may_heal && live.is_some_and(|since: Instant| since.elapsed() >= STEADY) {
             self.show_fault(GRACE);
         } else {
@@ -202,9 +206,15 @@ impl<F: Open> Capture<F> {
         self.part.metrics.drop_at(At::Replaced, pictures as u64);
     }
 
-    /// What is known of the stream before its first picture.
+    /// Tells what is known of the stream at the opening, before the first picture.
     fn expect_profile(&self, pixel: PixelFormat) {
-        if pixel != PixelFormat::H264 {
+        let own = match self.config.device {
+            _ if pixel == PixelFormat::H264 => Some(true),
+            // What a program writes is known once it has written something.
+            camera::Device::Exec(_) | camera::Device::Libcamera => self.own,
+            _ => Some(false),
+        };
+        if own == Some(false) {
             self.part.set_profile(Some(Profile::CONSTRAINED_BASELINE));
         } else if *self.part.profile.borrow() == Some(Profile::CONSTRAINED_BASELINE) {
             // It may be that of the placeholder. Another one is what this camera gave before.
@@ -223,6 +233,10 @@ impl<F: Open> Capture<F> {
         }
         self.fault = None;
         self.shape = placeholder::format(width, height);
+        self.own = Some(format.pixel == PixelFormat::H264);
+        if format.pixel != PixelFormat::H264 {
+            self.part.set_profile(Some(Profile::CONSTRAINED_BASELINE));
+        }
         self.part.status(|camera| {
             camera.source = Some(label.into());
             camera.pattern = source.is_pattern();

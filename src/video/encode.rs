@@ -123,7 +123,7 @@ impl Encode {
         frame: &RawFrame,
         work: impl FnOnce(&mut Encoding, &Part) -> Result<T, encoder::Error>,
     ) -> Result<T, encoder::Error> {
-        let usable = self.encoding.take().filter(|encoding| encoding.format == frame.format);
+        let usable = self.encoding.take().filter(|encoding| encoding.takes(&frame.format));
         let mut encoding = match usable {
             Some(usable) => usable,
             None => Encoding::open(&self.part, &self.config, frame)?,
@@ -236,6 +236,11 @@ impl Encoding {
             format: frame.format,
             _alive: ours.then(|| Counted::new(&part.metrics.encoders)),
         })
+    }
+
+    fn takes(&self, format: &VideoFormat) -> bool {
+        // A camera that encodes by itself says within the stream what changes.
+        self.format == *format || (self.keys.is_none() && format.pixel == PixelFormat::H264)
     }
 
     /// Encodes one picture.

@@ -46,6 +46,13 @@ impl Port {
         self.plugged.lock().expect("port").push_back(Plugged { format, steps, port: self.clone() });
         send
     }
+
+    fn first(&self) -> Result<Box<dyn VideoSource>, camera::Error> {
+        match self.plugged.lock().expect("port").pop_front() {
+            Some(camera) => Ok(Box::new(camera)),
+            None => Err(camera::Error::NotFound { device: "/dev/video0".into() }),
+        }
+    }
 }
 
 impl Open for Arc<Port> {
@@ -53,15 +60,12 @@ impl Open for Arc<Port> {
         Ok(())
     }
 
-    fn identity(&self) -> Option<String> {
-        None
+    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
+        self.first()
     }
 
-    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
-        match self.plugged.lock().expect("port").pop_front() {
-            Some(camera) => Ok(Box::new(camera)),
-            None => Err(camera::Error::NotFound { device: "/dev/video0".into() }),
-        }
+    fn identity(&self) -> Option<String> {
+        None
     }
 }
 
