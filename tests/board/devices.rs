@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::guest::LOOPBACK;
 use crate::machine::Board;
 
 /// How long the board may take to do what it was told: far more than it takes on an idle machine.
@@ -38,6 +39,16 @@ impl Board {
         self.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind");
     }
 
+    /// Plugs in a camera of v4l2loopback at `node`, which gives the guest's footage in the format `fourcc`.
+    pub fn plug_loopback(&self, node: &str, fourcc: &str) {
+        let number = node.trim_start_matches("/dev/video");
+        self.sh(&format!("insmod {LOOPBACK} video_nr={number} exclusive_caps=1"));
+        self.start(&format!("play-footage {node} {fourcc}"));
+        self.wait_until("the camera to give pictures", LIMIT, || {
+            self.sh(&format!("v4l2-ctl -d {node} --list-formats")).contains(fourcc).then_some(())
+        });
+    }
+
     /// Presses the button `control` of vivid at `node`, by the name that v4l2-ctl gives it.
     pub fn press(&self, node: &str, control: &str) {
         self.sh(&format!("v4l2-ctl -d {node} -c {control}=1"));
@@ -54,13 +65,6 @@ impl Board {
         let metrics = self.http_get("/metrics").expect("the metrics should be served").text();
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map_or(0, |value| value.parse().unwrap_or_else(|e| panic!("{name} should be a number: {value}: {e}")))
-    }
-
-    /// Waits until porthole has noticed that its camera gives nothing.
-    pub fn wait_for_fault(&self) {
-        self.wait_until("the camera to be in fault", LIMIT, || {
-            (self.status()["cameras"][0]["state"] == "fault").then_some(())
-        });
     }
 
     /// Pulls the plug of the sound card. The driver waits until nobody holds the card any more.

@@ -20,6 +20,9 @@ const TONE_RATE: u32 = 48_000;
 /// The tone's peak, of 32767: a quarter of full scale, loud but far from clipping.
 const TONE_PEAK: f64 = 8_000.0;
 
+/// Where the guest keeps the driver v4l2loopback.
+pub const LOOPBACK: &str = "/v4l2loopback.ko";
+
 /// Where Debian's package v4l-utils puts it.
 const V4L2_CTL: &str = "/usr/bin/v4l2-ctl";
 
@@ -69,6 +72,17 @@ impl Guest {
         guest.program("v4l2-ctl", Path::new(V4L2_CTL));
         guest.file("/porthole.toml", configuration);
         guest
+    }
+
+    /// Adds the driver v4l2loopback, which `Board::plug_loopback` loads, and the pictures that its camera gives.
+    pub fn footage(self, pictures: &[Vec<u8>]) -> Guest {
+        self.file(LOOPBACK, fs::read(self.packages.v4l2loopback()).expect("a built driver should be readable"));
+        self.script("/bin/play-footage", include_str!("play-footage"));
+        self.create_dir(Path::new("footage"));
+        for (number, picture) in pictures.iter().enumerate() {
+            self.file(&format!("/footage/{number:03}"), picture);
+        }
+        self
     }
 
     /// Takes these cameras, /dev/video0 and upwards, instead of the one: webcam-like capture devices (input type 0), and

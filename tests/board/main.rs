@@ -10,6 +10,7 @@
 mod client;
 mod devices;
 mod eyewitness;
+mod footage;
 mod guest;
 mod machine;
 mod namespace;

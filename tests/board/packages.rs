@@ -18,10 +18,9 @@ pub struct Packages {
 impl Packages {
     /// Unpacks what is not unpacked yet.
     pub fn unpack() -> Packages {
-        let store = Path::new(env!("CARGO_TARGET_TMPDIR")).join("board");
-        let busybox = unpack(&store, "busybox-static_", |_| {});
-        let alsa_utils = unpack(&store, "alsa-utils_", |_| {});
-        let kernel = unpack(&store, "linux-image-", |root| {
+        let busybox = unpack("busybox-static_", |_| {});
+        let alsa_utils = unpack("alsa-utils_", |_| {});
+        let kernel = unpack("linux-image-", |root| {
             // An uninstalled kernel has no list yet of which module needs which.
             run(Command::new(busybox.join("bin/busybox")).arg("depmod").arg("-b").arg(root).arg(release(root)));
         });
@@ -37,7 +36,39 @@ impl Packages {
     pub fn release(&self) -> String {
         release(&self.kernel)
     }
+
+    /// The driver v4l2loopback: a camera that shows what a program writes into it, compressed pictures too. Debian has it
+    /// as source only, so it is built here, once for each kernel.
+    pub fn v4l2loopback(&self) -> PathBuf {
+        let release = self.release();
+        let built = make_once(&store().join("built").join(format!("v4l2loopback-{release}")), |root| {
+            // The headers of this kernel, those that it shares with its flavours, the build's own programs, the source.
+            for package in
+                [&*format!("linux-headers-{release}_"), "linux-headers-", "linux-kbuild-", "v4l2loopback-dkms_"]
+            {
+                let archive = newest(package, |name| package != "linux-headers-" || name.contains("-common_"));
+                run(Command::new("dpkg").arg("-x").arg(archive).arg(root));
+            }
+            let sources = root.join("usr/src");
+            let headers = sources.join(format!("linux-headers-{release}"));
+            // It names the shared headers by the place where they would be installed.
+            let makefile = headers.join("Makefile");
+            let text = fs::read_to_string(&makefile).unwrap_or_else(|e| panic!("read {}: {e}", makefile.display()));
+            fs::write(&makefile, text.replace("/usr/src", &sources.display().to_string()))
+                .unwrap_or_else(|e| panic!("write {}: {e}", makefile.display()));
+            let source = fs::read_dir(&sources).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+            let source = source.filter(|path| path.join("v4l2loopback.c").exists()).last();
+            let source = source.expect("the package should hold the source");
+            run(Command::new("make").arg("-C").arg(headers).arg(format!("M={}", source.display())).arg("modules"));
+            fs::rename(source.join(V4L2LOOPBACK), root.join(V4L2LOOPBACK)).expect("the driver should have been built");
+            fs::remove_dir_all(root.join("usr")).expect("what was unpacked should go away");
+        });
+        built.join(V4L2LOOPBACK)
+    }
 }
+
+/// The file of the driver v4l2loopback.
+const V4L2LOOPBACK: &str = "v4l2loopback.ko";
 
 /// Runs a command that has to succeed, and returns what it printed.
 pub fn run(command: &mut Command) -> String {
@@ -47,33 +78,50 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap_or_else(|e| panic!("output of {command:?}: {e}"))
 }
 
-/// Unpacks the archive in `store` whose name begins with `name`, lets `finish` complete it, and returns its root.
+/// Where the packages are, and what is made of them.
+fn store() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("board")
+}
+
+/// Unpacks the archive whose name begins with `name`, lets `finish` complete it, and returns its root.
+fn unpack(name: &str, finish: impl FnOnce(&Path)) -> PathBuf {
+    let archive = newest(name, |_| true);
+    let root = store().join("unpacked").join(archive.file_stem().expect("an archive should have a name"));
+    make_once(&root, |root| {
+        run(Command::new("dpkg").arg("-x").arg(&archive).arg(root));
+        finish(root);
+    })
+}
+
+/// Lets `make` fill the directory `root`, where it is not there yet.
 ///
-/// It grows under another name and is renamed when complete, so that an interrupted run leaves no half package and
-/// parallel runs do not meet.
-fn unpack(store: &Path, name: &str, finish: impl FnOnce(&Path)) -> PathBuf {
-    let archive = newest(&store.join("packages"), name);
-    let root = store.join("unpacked").join(archive.file_stem().expect("an archive should have a name"));
+/// It grows under another name and is renamed when complete, so that an interrupted run leaves no half of it and parallel
+/// runs do not meet.
+fn make_once(root: &Path, make: impl FnOnce(&Path)) -> PathBuf {
     if root.exists() {
-        return root;
+        return root.to_owned();
     }
     let beside = root.parent().expect("a path below the store should have a parent");
     fs::create_dir_all(beside).unwrap_or_else(|e| panic!("create {}: {e}", beside.display()));
     let growing =
         tempfile::tempdir_in(beside).unwrap_or_else(|e| panic!("create a directory in {}: {e}", beside.display()));
-    run(Command::new("dpkg").arg("-x").arg(&archive).arg(growing.path()));
-    finish(growing.path());
-    match fs::rename(growing.path(), &root) {
+    make(growing.path());
+    match fs::rename(growing.path(), root) {
         Err(e) if !root.exists() => panic!("rename to {}: {e}", root.display()),
-        // Either this run or a parallel one has put the complete package there.
-        _ => root,
+        // Either this run or a parallel one has put the complete directory there.
+        _ => root.to_owned(),
     }
 }
 
-/// The archive in `directory` whose name begins with `name`; the newest, where an older one is still there.
-fn newest(directory: &Path, name: &str) -> PathBuf {
-    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
-    let archives = entries.filter(|e| e.file_name().to_string_lossy().starts_with(name));
+/// The archive whose name begins with `name` and is `wanted`; the newest, where an older one is still there.
+fn newest(name: &str, wanted: impl Fn(&str) -> bool) -> PathBuf {
+    let directory = store().join("packages");
+    let entries = fs::read_dir(&directory).into_iter().flatten().filter_map(Result::ok);
+    let archives = entries.filter(|entry| {
+        let file = entry.file_name();
+        let file = file.to_string_lossy();
+        file.starts_with(name) && wanted(&file)
+    });
     let newest = archives.max_by_key(|e| e.metadata().and_then(|m| m.modified()).ok());
     let newest = newest.unwrap_or_else(|| {
         panic!("no {name}*.deb in {}: run `make setup-test`, which downloads it", directory.display())

@@ -5,7 +5,7 @@ use crate::client::Picture;
 
 /// The bars from left to right as Y, Cb, Cr: white, yellow, cyan, green, magenta, red, blue and black at 75 %, in BT.601
 /// with limited range, which is what vivid says that its default is.
-const BARS: [[i32; 3]; 8] = [
+pub const BARS: [[i32; 3]; 8] = [
     [180, 128, 128],
     [162, 44, 142],
     [131, 156, 44],
@@ -16,8 +16,17 @@ const BARS: [[i32; 3]; 8] = [
     [16, 128, 128],
 ];
 
-/// Chroma of a picture without colour.
-const NEUTRAL: i32 = 128;
+/// The same without colour, as vivid's format GREY has them: the luma of Rec. 709 in full range, in which black is 0.
+const GREY_BARS: [[i32; 3]; 8] = [
+    [191, 128, 128],
+    [177, 128, 128],
+    [150, 128, 128],
+    [137, 128, 128],
+    [54, 128, 128],
+    [41, 128, 128],
+    [14, 128, 128],
+    [0, 128, 128],
+];
 
 /// How far a decoded bar may be from the real one: far above what encoding does to a flat area, far below what lies
 /// between two bars.
@@ -53,7 +62,7 @@ impl Scene {
         let all_near = |bars: [[i32; 3]; 8]| means.iter().zip(&bars).all(|(seen, bar)| near(seen, bar));
         if all_near(BARS) {
             Scene::Bars
-        } else if all_near(BARS.map(|[y, _, _]| [y, NEUTRAL, NEUTRAL])) {
+        } else if all_near(GREY_BARS) {
             Scene::GreyBars
         } else if flat_share(picture) >= FLAT_SHARE {
             Scene::Placeholder
@@ -63,20 +72,15 @@ impl Scene {
     }
 }
 
-/// The bars that a picture does not show: number from the left, and the Y, Cb, Cr seen in its place.
-pub fn missing_bars(picture: &Picture) -> Vec<(usize, [i32; 3])> {
-    means(picture).into_iter().enumerate().filter(|(number, seen)| !near(seen, &BARS[*number])).collect()
-}
-
 /// Whether anything moved between two pictures.
 pub fn moved(before: &Picture, after: &Picture) -> bool {
     before.y.iter().zip(&after.y).any(|(a, b)| a.abs_diff(*b) > MOVED)
 }
 
-/// The mean Y, Cb, Cr where each bar should be.
+/// The mean Y, Cb, Cr in the place of each bar.
 ///
 /// Only the lowest tenth counts: above it vivid writes its counters and controls across the bars.
-fn means(picture: &Picture) -> [[i32; 3]; 8] {
+pub fn means(picture: &Picture) -> [[i32; 3]; 8] {
     let (width, height) = (picture.width, picture.height);
     std::array::from_fn(|bar| {
         let mean = |plane: &[u8], width: usize, height: usize| {

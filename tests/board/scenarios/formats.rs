@@ -3,33 +3,49 @@
 use std::fmt::Write as _;
 
 use crate::eyewitness::{Eyewitness, Noise};
+use crate::footage;
 use crate::guest::{Guest, Planes};
 use crate::machine::Board;
 use crate::namespace::isolated;
 use crate::picture::Scene;
 
-/// A format at a camera node.
-type Camera = (&'static str, Planes);
+/// A camera of vivid with single planes.
+const SINGLE: &str = "/dev/video0";
 
-/// Boots a board with both kinds of vivid and watches each of `cameras` in turn; the first also for its movement and for
-/// the tone.
-fn watch(cameras: &[Camera]) {
+/// A camera of vivid with planes apart.
+const MULTI: &str = "/dev/video1";
+
+/// A camera that compresses by itself.
+const LOOPBACK: &str = "/dev/video9";
+
+/// Boots a board with all kinds of cameras, and watches each of `cameras`, a format at a node, in turn; the first also
+/// for its movement and for the tone.
+fn watch(cameras: &[(&str, &str)]) -> Board {
+    let name = |(format, node): (&str, &str)| format!("{format}-{}", node.trim_start_matches("/dev/"));
     let mut configuration = "[audio]\ndevice = \"plughw:CARD=Loopback,DEV=1\"\n".to_owned();
     for camera in cameras {
-        let node = if camera.1 == Planes::Single { "/dev/video0" } else { "/dev/video1" };
-        let (name, format) = (name(*camera), camera.0);
+        let (name, (format, node)) = (name(*camera), camera);
         let _ = write!(configuration, "[[camera]]\nname = {name:?}\ndevice = {node:?}\nformat = {format:?}\n");
         // The smallest picture that vivid has, at a rate that an emulated processor encodes.
         configuration += "width = 320\nheight = 180\nfps = 10\n";
     }
-    let board = Board::boot(Guest::with_porthole(&configuration).cameras(&[Planes::Single, Planes::Multi]));
+    let guest = Guest::with_porthole(&configuration).cameras(&[Planes::Single, Planes::Multi]);
+    let compressed = cameras.iter().find(|(_, node)| *node == LOOPBACK);
+    let board = if let Some((format, node)) = compressed {
+        let stream = if *format == "H264" { footage::h264() } else { footage::jpeg() };
+        let board = Board::boot(guest.footage(&stream));
+        board.plug_loopback(node, if *format == "H264" { "H264" } else { "MJPG" });
+        board
+    } else {
+        Board::boot(guest)
+    };
     board.start_porthole();
 
     for (number, camera) in cameras.iter().enumerate() {
         let mut viewer = Eyewitness::connect(&board.url(), &name(*camera));
         // No camera knows what colour is in a picture without any.
         let scene = if camera.0 == "GREY" { Scene::GreyBars } else { Scene::Bars };
-        viewer.sees_sized(scene, (320, 180));
+        viewer.sees_sized(scene, footage::SIZE);
         if number == 0 {
             viewer.sees_movement(scene);
             viewer.hears(Noise::Tone);
@@ -41,14 +57,33 @@ fn watch(cameras: &[Camera]) {
         assert!(seen["fault"].is_null() && status["audio"]["fault"].is_null(), "{status}");
     }
     assert!(!board.log().contains("panicked"), "nothing should panic");
-}
-
-fn name((format, planes): Camera) -> String {
-    format!("{format}-{planes:?}")
+    board
 }
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
 fn quick_a_viewer_sees_the_camera_and_hears_the_microphone() {
-    isolated(|| watch(&[("YUYV", Planes::Single), ("NV12", Planes::Single)]));
+    isolated(|| {
+        watch(&[("YUYV", SINGLE), ("NV12", SINGLE), ("NV12", MULTI), ("RGB24", SINGLE), ("MJPEG", LOOPBACK)]);
+    });
+}
+
+#[test]
+#[ignore = "boots an emulated board: `make board`"]
+fn every_raw_format_in_one_piece_and_with_planes_apart() {
+    isolated(|| {
+        let raw = ["YU12", "YV12", "NV12", "NV21", "GREY", "YUYV", "UYVY", "RGB24", "BGR24"];
+        let cameras: Vec<(&str, &str)> =
+            [MULTI, SINGLE].iter().flat_map(|node| raw.map(|format| (format, *node))).collect();
+        watch(&cameras);
+    });
+}
+
+#[test]
+#[ignore = "boots an emulated board: `make board`"]
+fn an_h264_camera_is_passed_through() {
+    isolated(|| {
+        let board = watch(&[("H264", LOOPBACK)]);
+        assert_eq!(board.status()["cameras"][0]["encoder"], "camera", "{}", board.status());
+    });
 }
