@@ -3,9 +3,11 @@
 //! Those whose names begin with `quick_` are part of `make test`.
 
 mod board;
+mod controls;
 mod faults;
 mod formats;
 mod sound;
+mod start;
 
 /// The camera at /dev/video0 and the microphone. The picture is the smallest that vivid has, at a rate that an emulated
 /// processor encodes; the microphone is the end of the loopback that hears the tone.

@@ -1,0 +1,46 @@
+//! Cameras that are not there, not free, or not where they were, when somebody wants to watch.
+
+use crate::eyewitness::{Eyewitness, LIMIT};
+use crate::guest::Guest;
+use crate::machine::Board;
+use crate::namespace::isolated;
+use crate::picture::Scene;
+use crate::scenarios::CONFIGURATION;
+
+#[test]
+#[ignore = "boots an emulated board: `make board`"]
+fn quick_a_camera_that_is_absent_then_busy_then_elsewhere_is_found() {
+    isolated(|| {
+        // By the name that the driver gives the hardware, so that the node may be any.
+        let guest = Guest::with_porthole(&CONFIGURATION.replace("/dev/video0", "vivid"));
+        let board = Board::boot(guest);
+        board.unplug_cameras();
+        board.start_porthole();
+        let mut viewer = Eyewitness::connect(&board.url(), "camera");
+        viewer.sees(Scene::Placeholder);
+        board.plug_cameras();
+        viewer.sees(Scene::Bars);
+        viewer.leave();
+
+        // Whoever streams first has the camera.
+        board.wait_until("the camera to be closed", LIMIT, || (board.counter("porthole_captures") == 0).then_some(()));
+        board.start("v4l2-ctl -d /dev/video0 --set-fmt-video=width=320,height=180 --stream-mmap >/tmp/pictures 2>&1");
+        board.wait_until("the other program to stream", LIMIT, || {
+            board.sh("cat /tmp/pictures").contains('<').then_some(())
+        });
+        let mut viewer = Eyewitness::connect(&board.url(), "camera");
+        viewer.sees(Scene::Placeholder);
+        board.sh("killall v4l2-ctl");
+        viewer.sees(Scene::Bars);
+
+        // As long as somebody holds the old node, its number is taken.
+        board.sh("sleep 1000 </dev/video0 >/dev/null 2>&1 &");
+        board.unplug_cameras();
+        viewer.sees(Scene::Placeholder);
+        board.plug_cameras();
+        viewer.sees(Scene::Bars);
+        assert_eq!(board.sh("ls /dev/video*").trim(), "/dev/video1");
+        viewer.leave();
+        assert!(!board.log().contains("panicked"), "nothing should panic");
+    });
+}
