@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cases::{CASES, Case, Expect};
+use cases::{CASES, CONTROL, Case, Expect};
 use common::client::{Frame, Picture};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, LOOK, Options, Porthole, Viewer};
@@ -73,7 +73,7 @@ async fn every_driver_of_the_table_is_survived() -> Result<()> {
 }
 
 async fn run(case: &Case) -> Result<()> {
-    let fake = Fake::new(&format!("format {}\n{}\n", case.format, case.script))?;
+    let fake = Fake::new(&format!("format {}\n{CONTROL}\n{}\n", case.format, case.script))?;
     let porthole = start(&fake)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     match case.expect {
@@ -106,7 +106,7 @@ async fn run(case: &Case) -> Result<()> {
         }
     }
     viewer.leave().await?;
-    end(porthole, &fake).await
+    end(porthole, &fake).await.map(drop)
 }
 
 /// Why there is no picture, as the status tells it.
@@ -213,8 +213,8 @@ async fn held(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize, usize)>
     Ok(last)
 }
 
-/// Ends the program: in time, without a panic, and with everything given back.
-async fn end(porthole: Porthole, fake: &Fake) -> Result<()> {
+/// Ends the program: in time, without a panic, and with everything given back. The answer is its log.
+async fn end(porthole: Porthole, fake: &Fake) -> Result<String> {
     porthole.until_metric("porthole_captures", |open| open == 0.0).await?;
     porthole.signal("TERM")?;
     let (code, took, log) = tokio::task::spawn_blocking(|| porthole.wait()).await??;
@@ -223,7 +223,7 @@ async fn end(porthole: Porthole, fake: &Fake) -> Result<()> {
     let opened = fake.calls()?.lines().filter(|line| line.starts_with("open = ") && !line.contains('E')).count();
     ensure!(opened == fake.count("close")?, "opened {opened} times, closed {} times", fake.count("close")?);
     ensure!(mapped(fake)? == fake.count("munmap")?, "mapped and unmapped differ: {}", fake.calls()?);
-    Ok(())
+    Ok(log)
 }
 
 fn mapped(fake: &Fake) -> Result<usize> {
@@ -251,7 +251,7 @@ async fn a_camera_that_comes_and_goes_leaves_nothing_behind() -> Result<()> {
         ensure!(now.0 <= descriptors && now.1 <= threads && now.2 <= mapped, "before {before:?}, now {now:?}");
     }
     viewer.leave().await?;
-    end(porthole, &fake).await
+    end(porthole, &fake).await.map(drop)
 }
 
 /// Passes over what is shown while the camera is away.
@@ -286,6 +286,21 @@ async fn every_call_goes_through_libc() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_that_the_camera_refuses_costs_no_picture() -> Result<()> {
+    let fake = Fake::new(&format!("format YUYV 320x240@30\n{CONTROL}\non S_CTRL * EIO\non S_EXT_CTRLS * EIO\n"))?;
+    let settings = "[camera.controls]\nbrightness = 200\n[audio]";
+    let porthole = Porthole::start_with(&config().replace("[audio]", settings), &fake.environment()?)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    watch(&mut viewer, 320, 240).await?;
+    viewer.leave().await?;
+    let tried = fake.count("ioctl S_CTRL = EIO")? + fake.count("ioctl S_EXT_CTRLS = EIO")?;
+    ensure!(tried > 0, "the control was not set: {}", fake.calls()?);
+    let log = end(porthole, &fake).await?;
+    ensure!(log.contains("brightness = 200"), "the log does not tell of the control: {log}");
+    Ok(())
+}
+
 #[test]
 fn strange_devices_are_listed() -> Result<()> {
     let fake = Fake::new(
@@ -309,7 +324,7 @@ fn strange_devices_are_listed() -> Result<()> {
          control 9963805 1 0 1 1 0 0x40 Write only\n",
     )?;
     let text = listed(&fake)?;
-    for name in ["Brightness", "Endless menu", "Wide", "Upside down"] {
+    for name in ["brightness", "endless_menu", "endless_numbers", "wide", "upside_down", "write_only"] {
         ensure!(text.contains(name), "no {name} in\n{text}");
     }
     Ok(())

@@ -3,15 +3,16 @@
 //! A camera's descriptor is a timer of the kernel that runs at the frame rate, so that the program's poll needs no
 //! interposing. What a single call answers is in `formats.rs`, `controls.rs` and `queue.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{c_int, c_ulong, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use v4l::v4l_sys as sys;
-use v4l::v4l2::vidioc;
+use v4l::v4l2::vidioc::*;
 
+use crate::controls::{VIDIOC_DQEVENT, VIDIOC_SUBSCRIBE_EVENT};
 use crate::formats::Current;
 use crate::queue::Queue;
 use crate::script::Script;
@@ -45,6 +46,10 @@ pub struct Camera {
     pub rate: u32,
     pub queue: Option<Queue>,
     pub values: BTreeMap<u32, i64>,
+    /// Controls whose changes are told.
+    pub subscribed: BTreeSet<u32>,
+    /// Controls that changed since.
+    pub events: VecDeque<u32>,
     /// Whether it was pulled out; it stays so for this opening.
     gone: bool,
 }
@@ -99,6 +104,8 @@ fn open_script(path: &Path) -> Result<c_int, c_int> {
         rate: 30,
         queue: None,
         values: BTreeMap::new(),
+        subscribed: BTreeSet::new(),
+        events: VecDeque::new(),
         gone: false,
     };
     lock(&OPEN).insert(fd, camera);
@@ -216,7 +223,7 @@ impl Camera {
         macro_rules! calls {
             ($($name:literal $request:ident => $answer:expr,)*) => {
                 match request {
-                    $(vidioc::$request => {
+                    $($request => {
                         let early = self.alive().and_then(|()| if $name == "DQBUF" { Ok(()) } else { self.fault($name) });
                         // SAFETY: each request is answered in the struct that it is made for; the caller promises it.
                         ($name, early.and_then(|()| unsafe { $answer }))
@@ -247,6 +254,8 @@ impl Camera {
             "S_CTRL" VIDIOC_S_CTRL => self.set_control(at(argument)),
             "G_EXT_CTRLS" VIDIOC_G_EXT_CTRLS => self.controls(at(argument), false),
             "S_EXT_CTRLS" VIDIOC_S_EXT_CTRLS => self.controls(at(argument), true),
+            "SUBSCRIBE_EVENT" VIDIOC_SUBSCRIBE_EVENT => self.subscribe(at(argument)),
+            "DQEVENT" VIDIOC_DQEVENT => self.dequeue_event(at(argument)),
         }
     }
 }

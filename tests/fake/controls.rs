@@ -1,9 +1,15 @@
-//! The camera's controls: as many and as strange as the script has them.
+//! The camera's controls, as many and as strange as the script has them, and the events that tell of their changes.
+
+use std::ffi::c_ulong;
 
 use v4l::v4l_sys as sys;
 
-use crate::camera::{Answered, Camera, copy};
+use crate::camera::{Answered, Camera, copy, zeroed};
 use crate::script::Control;
+
+/// `_IOR('V', 89, struct v4l2_event)` and `_IOW('V', 90, struct v4l2_event_subscription)`, which the v4l crate lacks.
+pub const VIDIOC_DQEVENT: c_ulong = libc::_IOR::<sys::v4l2_event>(b'V' as u32, 89);
+pub const VIDIOC_SUBSCRIBE_EVENT: c_ulong = libc::_IOW::<sys::v4l2_event_subscription>(b'V' as u32, 90);
 
 impl Camera {
     fn control(&self, id: u32) -> Result<&Control, i32> {
@@ -70,6 +76,32 @@ impl Camera {
         }
         let value = value.clamp(control.min, control.max.max(control.min));
         self.values.insert(id, value);
+        if self.subscribed.contains(&id) {
+            self.events.push_back(id);
+        }
+        Ok(())
+    }
+
+    pub fn subscribe(&mut self, subscription: &sys::v4l2_event_subscription) -> Answered {
+        if subscription.type_ != sys::V4L2_EVENT_CTRL {
+            return Err(libc::EINVAL);
+        }
+        self.control(subscription.id)?;
+        self.subscribed.insert(subscription.id);
+        Ok(())
+    }
+
+    /// The next event of a control that was set. The descriptor's poll does not tell of it.
+    pub fn dequeue_event(&mut self, event: &mut sys::v4l2_event) -> Answered {
+        let endless = self.script.is_endless("events").then(|| self.subscribed.first().copied()).flatten();
+        let id = endless.or_else(|| self.events.pop_front()).ok_or(libc::ENOENT)?;
+        (event.type_, event.id) = (sys::V4L2_EVENT_CTRL, id);
+        event.pending = self.events.len() as u32;
+        let mut change: sys::v4l2_event_ctrl = zeroed();
+        change.changes = sys::V4L2_EVENT_CTRL_CH_VALUE;
+        change.type_ = self.control(id)?.kind;
+        change.__bindgen_anon_1.value64 = self.value(id).unwrap_or_default();
+        event.u.ctrl = change;
         Ok(())
     }
 

@@ -9,7 +9,7 @@
 //! capabilities HEX                       V4L2_CAP_* instead of those that fit
 //! format YUYV 640x480@30,15 320x240@30   a pixel format with its sizes and rates; `files=FOLDER` among them shows the
 //!                                        files of a folder, one a frame, by name; a range of sizes is 16x16-1920x1080
-//! endless formats                        also `sizes`, `intervals`, `controls`: the enumeration has no end
+//! endless formats                        also `sizes`, `intervals`, `controls`, `events`: there is always one more
 //! answer stride=704 width=648            what S_FMT answers, whatever was asked: width, height, stride, size, field, fourcc
 //! buffers 1000                           what REQBUFS gives
 //! length 0                               what QUERYBUF says of a buffer's length

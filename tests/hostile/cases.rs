@@ -29,6 +29,9 @@ const fn case(name: &'static str, format: &'static str, script: &'static str, ex
     Case { name, format, script, expect }
 }
 
+/// A control, for the drivers that are strange about theirs.
+pub const CONTROL: &str = "control 9963776 1 0 255 1 128 0 Brightness";
+
 /// The format where it does not matter.
 const YUYV: &str = "YUYV 320x240@30";
 const MJPG: &str = "MJPG 320x240@30";
@@ -73,6 +76,13 @@ pub const CASES: &[Case] = &[
     case("no rates", YUYV, "on ENUM_FRAMEINTERVALS * EINVAL", WHOLE),
     case("a rate that cannot be set", YUYV, "on S_PARM * ENOTTY", WHOLE),
     case("no rate at all", YUYV, "on S_PARM * EINVAL\non G_PARM * EINVAL", WHOLE),
+    // Controls, which the program follows: CONTROL is one of each of these cameras.
+    case("endless controls", YUYV, "endless controls", WHOLE),
+    case("endless events", YUYV, "endless events", WHOLE),
+    case("no events", YUYV, "on SUBSCRIBE_EVENT * ENOTTY", WHOLE),
+    case("events that fail", YUYV, "on DQEVENT * EIO", WHOLE),
+    case("controls that fail", YUYV, "on QUERY_EXT_CTRL * EIO", WHOLE),
+    case("a control that cannot be read", YUYV, "on G_CTRL * EIO\non G_EXT_CTRLS * EIO", WHOLE),
     // Opening and starting.
     case("busy at the start", YUYV, "on open 1-2 EBUSY", Recovers("another program holds the camera")),
     case("permission denied", YUYV, "on open * EACCES", Fault("add the user to the group")),
