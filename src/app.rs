@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
+use crate::audio::{Microphone, Surroundings};
 use crate::broadcast::Demand;
 use crate::config::Config;
 use crate::control::Control;
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
 use crate::status::{self, State, Status};
-use crate::{audio, camera, hotplug, http, microphone, video};
+use crate::{camera, hotplug, http, microphone, video};
 
 /// The running program.
 pub struct App {
@@ -33,18 +34,16 @@ impl App {
         let registry = camera::Registry::default();
         let finders = registry.finders(config.cameras.iter().map(|camera| &camera.camera));
         let patterns: Vec<bool> = finders.iter().map(camera::Finder::is_pattern).collect();
-        let source = audio::resolve(&config.audio.device, patterns.first() == Some(&true));
-        let board = status::Board::new(first_status(&config, &patterns, source.as_deref()));
+        let microphone = find_microphone(&config, &patterns, &registry);
+        let board = status::Board::new(first_status(&config, &patterns, microphone.source()));
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().context("read the listener's address")?;
 
-        let (sound, microphone) = match source {
-            Some(device) => {
-                let (sound, guard) =
-                    microphone::start(device, config.audio, &metrics, &board).context("start the microphone")?;
-                (Some(sound), Some(guard))
-            }
-            None => (None, None),
+        let (sound, microphone) = if microphone.is_off() {
+            (None, None)
+        } else {
+            let (sound, guard) = microphone::start(microphone, &metrics, &board).context("start the microphone")?;
+            (Some(sound), Some(guard))
         };
         let mut feeds = Vec::new();
         let mut cameras = Vec::new();
@@ -87,7 +86,17 @@ impl App {
     }
 }
 
-fn first_status(config: &Config, patterns: &[bool], sound: Option<&str>) -> Status {
+/// The microphone, which may be meant by way of the first camera.
+fn find_microphone(config: &Config, patterns: &[bool], registry: &camera::Registry) -> Microphone {
+    let (device, registry) = (config.cameras.first().map(|camera| camera.camera.device.clone()), registry.clone());
+    let surroundings = Surroundings {
+        pattern: patterns.first() == Some(&true),
+        camera: Box::new(move || camera::usb_device(&registry, device.as_ref()?)),
+    };
+    Microphone::new(config.audio.clone(), surroundings)
+}
+
+fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> Status {
     let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::Camera {
         name: camera.camera.name.clone(),
         device: camera.camera.device.to_string(),
@@ -98,8 +107,8 @@ fn first_status(config: &Config, patterns: &[bool], sound: Option<&str>) -> Stat
         cameras: cameras.collect(),
         audio: status::Audio {
             device: config.audio.device.clone(),
-            source: sound.map(Into::into),
             state: if sound.is_some() { State::Idle } else { State::Off },
+            source: sound,
             fault: None,
         },
         viewers: 0,

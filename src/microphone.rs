@@ -1,19 +1,21 @@
-//! The pipeline of the microphone: one thread captures, encodes to Opus and publishes, while somebody listens.
+//! The pipeline of the microphone: one thread captures, encodes to Opus and publishes, while somebody listens. While the
+//! microphone is away it publishes silence, and looks for it.
 //!
 //! Sending belongs to `rtc`.
 
+mod line;
+
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use bytes::Bytes;
-
-use crate::audio::{self, SAMPLE_RATE};
+use crate::audio::{Microphone, PcmSource};
 use crate::broadcast::{Broadcast, Linger};
-use crate::media::{AudioPacket, PcmFrame};
-use crate::metrics::{DropLog, Metrics};
+use crate::media::{AudioPacket, Timestamp};
+use crate::metrics::Metrics;
 use crate::retry::Retry;
 use crate::status::{self, State};
 use crate::thread::MediaThread;
+
+use line::Line;
 
 /// Packets kept for a viewer's task that lags: about a second of 20 ms packets.
 const RING: usize = 64;
@@ -27,14 +29,15 @@ const LOOK_UP: Duration = Duration::from_millis(200);
 /// A microphone that gives no sound for this long is reopened.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The largest Opus packet worth sending: it must fit one RTP packet.
-const MAX_PACKET: usize = 1_200;
+/// How much later than its begin a frame may come from an open device before its place is taken by silence: a device
+/// that counts in periods of 200 ms still makes it.
+const PATIENCE: Duration = Duration::from_millis(300);
 
-/// The loss in percent that in-band FEC is dimensioned for: Wi-Fi at the edge of its range.
-const EXPECTED_LOSS: i32 = 10;
+/// How much later than its begin silence is published while there is no device: as a frame of sound would come.
+const AWAY: Duration = Duration::from_millis(20);
 
-/// How hard the encoder tries, of 10: above this it takes twice the CPU for what is inaudible at these bitrates.
-const COMPLEXITY: i32 = 5;
+/// How long to wait when `auto` finds no microphone; one that is plugged in ends the wait.
+const NOTHING: Duration = Duration::from_secs(10);
 
 /// Ends the thread when dropped.
 #[derive(Debug)]
@@ -49,104 +52,189 @@ impl Drop for Guard {
     }
 }
 
-/// Starts the pipeline for `device`, an answer of [`audio::resolve`].
+/// Starts the pipeline of `microphone`, whose device is not `off`.
 ///
 /// # Errors
 ///
-/// When the kernel gives no thread.
+/// When the kernel gives no thread, or libopus no encoder.
 pub fn start(
-    device: String,
-    config: audio::Config,
+    microphone: Microphone,
     metrics: &Metrics,
     board: &status::Board,
-) -> std::io::Result<(Broadcast<AudioPacket>, Guard)> {
+) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
     let sound = Broadcast::new(RING);
-    let thread = MediaThread::spawn("microphone".into(), {
-        let (sound, metrics, board) = (sound.clone(), metrics.clone(), board.clone());
-        move || run(&device, &config, &sound, &metrics, &board)
-    })?;
+    let line = Line::new(microphone.config(), sound.clone(), metrics.clone())?;
+    let pipeline = Pipeline { microphone, line, sound: sound.clone(), board: board.clone(), retry: Retry::default() };
+    let thread = MediaThread::spawn("microphone".into(), move || pipeline.run())?;
     Ok((sound.clone(), Guard { sound, _thread: thread }))
 }
 
-/// The retry loop of the microphone.
-fn run(device: &str, config: &audio::Config, sound: &Broadcast<AudioPacket>, metrics: &Metrics, board: &status::Board) {
-    let mut retry = Retry::default();
-    while sound.demand().wait() {
-        match run_once(device, config, sound, metrics, board, &mut retry) {
-            Ok(()) => board.audio(|audio| audio.state = State::Idle),
-            Err(error) => {
-                let (pause, log) = retry.failed(Instant::now());
-                if log {
-                    tracing::warn!("no sound: {error:#}");
+struct Pipeline {
+    microphone: Microphone,
+    line: Line,
+    sound: Broadcast<AudioPacket>,
+    board: status::Board,
+    retry: Retry,
+}
+
+/// How an opening ended without an error.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Nobody listens any more.
+    Unheard,
+    /// There is no microphone, and none is asked for by name.
+    NoMicrophone,
+}
+
+impl Pipeline {
+    /// The retry loop of the microphone.
+    fn run(mut self) {
+        let mut begins = true;
+        let mut told = false;
+        while self.sound.demand().wait() {
+            if std::mem::take(&mut begins) {
+                self.microphone.reconsider();
+            }
+            match self.run_once() {
+                Ok(End::Unheard) => {
+                    self.board.audio(|audio| audio.state = State::Idle);
+                    begins = true;
+                    continue;
                 }
-                board.audio(|audio| {
-                    audio.state = State::Fault;
-                    audio.fault = Some(format!("{error:#}"));
-                });
-                if sound.demand().pause(pause) {
-                    retry.begin_anew();
+                Ok(End::NoMicrophone) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::info!("no microphone; one that is plugged in will be heard");
+                    }
+                    self.board.audio(|audio| (audio.state, audio.source, audio.fault) = (State::Off, None, None));
+                    self.away(NOTHING);
                 }
+                Err(error) => {
+                    let (pause, log) = self.retry.failed(Instant::now());
+                    if log {
+                        tracing::warn!("no sound: {error:#}");
+                    }
+                    self.board.audio(|audio| {
+                        audio.state = State::Fault;
+                        audio.fault = Some(format!("{error:#}"));
+                    });
+                    self.away(pause);
+                }
+            }
+            begins = self.sound.demand().interested() == 0;
+        }
+    }
+
+    /// Opens the microphone and captures until nobody listens any more.
+    fn run_once(&mut self) -> anyhow::Result<End> {
+        let Some(mut source) = self.microphone.open()? else { return Ok(End::NoMicrophone) };
+        let demand = self.sound.demand().clone();
+        let mut heard = Instant::now();
+        let mut live = false;
+        let mut linger = Linger::new(&demand, LINGER, heard);
+        while !linger.is_over(Instant::now()) {
+            let Some(frame) = source.next(LOOK_UP)? else {
+                let silent = heard.elapsed();
+                anyhow::ensure!(silent < SILENCE, "{}: no sound for {} s", source.label(), SILENCE.as_secs());
+                self.line.silence(Timestamp::now().saturating_sub(PATIENCE));
+                continue;
+            };
+            heard = Instant::now();
+            if !live {
+                live = true;
+                self.tell_live(source.as_ref());
+            }
+            self.line.sound(frame);
+        }
+        Ok(End::Unheard)
+    }
+
+    fn tell_live(&mut self, source: &dyn PcmSource) {
+        let is = if self.retry.recovered() { "is back" } else { "is open" };
+        tracing::info!("microphone {is}: {}, channels {}", source.label(), source.channels());
+        self.board.audio(|audio| {
+            audio.source = Some(source.label().into());
+            audio.state = State::Live;
+            audio.fault = None;
+        });
+    }
+
+    /// Publishes silence for `pause`, or until something is plugged in, somebody new listens, nobody does, or the thread
+    /// shall end.
+    fn away(&mut self, pause: Duration) {
+        let end = Instant::now() + pause;
+        while Instant::now() < end && self.sound.demand().interested() > 0 {
+            self.line.silence(Timestamp::now().saturating_sub(AWAY));
+            let begin = Instant::now();
+            if self.sound.demand().pause(AWAY) {
+                return self.retry.begin_anew();
+            }
+            // Cut short: somebody came, or the thread shall end.
+            if begin.elapsed() < AWAY {
+                return;
             }
         }
     }
 }
 
-/// Opens the microphone and captures until nobody listens any more.
-fn run_once(
-    device: &str,
-    config: &audio::Config,
-    sound: &Broadcast<AudioPacket>,
-    metrics: &Metrics,
-    board: &status::Board,
-    retry: &mut Retry,
-) -> anyhow::Result<()> {
-    let mut source = audio::open(device, config.channels)?;
-    let mut encoder = encoder(source.channels(), config.bitrate)?;
-    let log = DropLog::every(Duration::from_secs(1));
-    let mut heard = Instant::now();
-    let mut live = false;
-    let mut linger = Linger::new(sound.demand(), LINGER, heard);
-    while !linger.is_over(Instant::now()) {
-        let Some(PcmFrame { captured, gap, samples }) = source.next(LOOK_UP)? else {
-            anyhow::ensure!(heard.elapsed() < SILENCE, "{}: no sound for {} s", source.label(), SILENCE.as_secs());
-            continue;
-        };
-        heard = Instant::now();
-        if !live {
-            live = true;
-            let is = if retry.recovered() { "is back" } else { "is open" };
-            tracing::info!("microphone {is}: {}, channels {}", source.label(), source.channels());
-            board.audio(|audio| {
-                audio.source = Some(source.label().into());
-                audio.state = State::Live;
-                audio.fault = None;
-            });
-        }
-        if sound.subscribers() == 0 {
-            continue;
-        }
-        match encoder.encode_vec(&samples, MAX_PACKET) {
-            Ok(packet) => {
-                metrics.audio_packets.inc();
-                sound.publish(AudioPacket { captured, gap, data: Bytes::from(packet) });
-            }
-            Err(error) => {
-                if let Some(count) = log.note(1, Instant::now()) {
-                    tracing::warn!(count, "sound not encoded: {error}");
-                }
-            }
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::{self, Config, Surroundings};
+    use crate::broadcast::Subscriber;
 
-fn encoder(channels: u16, bitrate: u32) -> anyhow::Result<opus::Encoder> {
-    let layout = if channels == 2 { opus::Channels::Stereo } else { opus::Channels::Mono };
-    // In-band FEC lives in the speech layer, which the low-delay mode does without.
-    let mut encoder = opus::Encoder::new(SAMPLE_RATE, layout, opus::Application::Audio).context("open opus encoder")?;
-    encoder.set_bitrate(opus::Bitrate::Bits(bitrate as i32)).with_context(|| format!("set opus bitrate {bitrate}"))?;
-    encoder.set_inband_fec(true).context("switch opus FEC on")?;
-    encoder.set_packet_loss_perc(EXPECTED_LOSS).context("set opus expected loss")?;
-    encoder.set_complexity(COMPLEXITY).context("set opus complexity")?;
-    Ok(encoder)
+    fn started(device: &str) -> (Subscriber<AudioPacket>, Guard, status::Board) {
+        let board = status::Board::new(status::Status::default());
+        let config = Config { device: device.into(), ..Default::default() };
+        let surroundings = Surroundings { pattern: false, camera: Box::new(|| None) };
+        let (sound, guard) =
+            start(Microphone::new(config, surroundings), &Metrics::new(), &board).expect("should start");
+        (sound.subscribe(), guard, board)
+    }
+
+    /// The capture times of the next packets, and whether the last of them is silent.
+    async fn listen(listener: &mut Subscriber<AudioPacket>, count: usize) -> (Vec<Timestamp>, bool) {
+        let mut decoder =
+            opus::Decoder::new(audio::SAMPLE_RATE, opus::Channels::Mono).expect("should open the decoder");
+        let (mut captured, mut samples) = (Vec::new(), vec![0i16; audio::FRAME_SAMPLES]);
+        while captured.len() < count {
+            let packet = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
+            let packet = packet.expect("packets should come").expect("none should be missed");
+            captured.push(packet.captured);
+            decoder.decode(&packet.data, &mut samples, false).expect("should decode");
+        }
+        (captured, samples.iter().all(|sample| sample.abs() < 10))
+    }
+
+    #[tokio::test]
+    async fn a_microphone_that_is_away_is_silence_on_the_grid_and_a_fault_in_the_status() {
+        let (mut listener, _guard, board) = started("hw:CARD=NotThere");
+        let (captured, silent) = listen(&mut listener, 100).await;
+        assert!(silent);
+        let steps = captured.windows(2).map(|pair| pair[1].saturating_since(pair[0]));
+        // A machine that is busy for long may leave some out; none comes twice, and none off the grid.
+        assert!(steps.clone().all(|step| !step.is_zero() && step.as_micros() % 20_000 == 0), "{captured:?}");
+        assert!(steps.filter(|step| step.as_millis() == 20).count() > 80, "{captured:?}");
+        let status = board.snapshot().audio;
+        assert_eq!(status.state, State::Fault);
+        assert!(status.fault.is_some_and(|fault| fault.contains("no such sound device")));
+    }
+
+    #[tokio::test]
+    async fn without_a_microphone_auto_is_silence_and_no_fault() {
+        if !audio::list().is_empty() {
+            return;
+        }
+        let (mut listener, _guard, board) = started("auto");
+        assert!(listen(&mut listener, 20).await.1);
+        let status = board.snapshot().audio;
+        assert_eq!((status.state, status.fault, status.source), (State::Off, None, None));
+    }
+
+    #[tokio::test]
+    async fn a_microphone_that_is_there_is_heard() {
+        let (mut listener, _guard, board) = started("tone");
+        assert!(!listen(&mut listener, 20).await.1);
+        let status = board.snapshot().audio;
+        assert_eq!((status.state, status.source.as_deref()), (State::Live, Some("test tone")));
+    }
 }

@@ -11,7 +11,7 @@ use crate::inventory::Control;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Switched off in the configuration.
+    /// Switched off in the configuration, or `auto` found none.
     Off,
     /// Closed, because nobody watches.
     #[default]

@@ -3,12 +3,22 @@
 //! A source lives on its own thread and blocks there. Encoding does not belong here.
 
 mod alsa;
+mod drift;
+mod find;
+mod resample;
+mod sample;
+mod steady;
 pub mod tone;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::inventory::SoundCardInfo;
 use crate::media::PcmFrame;
+
+pub use find::Surroundings;
+
+use find::{Finder, Found};
 
 /// The one sampling rate inside the program, in hertz; Opus in WebRTC is always 48 kHz (RFC 7587 section 4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -16,20 +26,50 @@ pub const SAMPLE_RATE: u32 = 48_000;
 /// Samples of one channel in a frame of 20 ms.
 pub const FRAME_SAMPLES: usize = 960;
 
+/// Frames a second.
+const FRAMES: u32 = SAMPLE_RATE / FRAME_SAMPLES as u32;
+
 /// What the microphone shall be and give.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// `auto`, `tone`, `off` or the name of an ALSA capture device.
+    /// `auto`, `camera` (the microphone of the first camera's USB device), `tone`, `off`, a card's id or the name of an
+    /// ALSA capture device.
     pub device: String,
     /// Channels: 1 or 2.
     pub channels: u16,
     /// Opus bitrate in bit/s.
     pub bitrate: u32,
+    /// The input gain that is set at each opening.
+    pub gain: Gain,
+    /// Whether nothing is to be heard.
+    pub mute: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { device: "auto".into(), channels: 1, bitrate: 64_000 }
+        Self { device: "auto".into(), channels: 1, bitrate: 64_000, gain: Gain::Keep, mute: false }
+    }
+}
+
+/// The gain of the microphone's input, in the sound card.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Gain {
+    /// As it is.
+    Keep,
+    /// In decibels, of a card that has such a scale.
+    Decibel(f32),
+    /// In percent of what the card can do, 0 to 100.
+    Percent(u8),
+}
+
+/// As the configuration writes it.
+impl fmt::Display for Gain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep => f.write_str("keep"),
+            Self::Decibel(decibel) => write!(f, "{decibel} dB"),
+            Self::Percent(percent) => write!(f, "{percent} %"),
+        }
     }
 }
 
@@ -53,6 +93,22 @@ pub enum Error {
     Unplugged {
         /// The device's name.
         device: String,
+    },
+    /// The camera's own microphone is asked for, and there is none.
+    #[error("the camera {what}; name a sound card in audio.device (`porthole devices` lists them)")]
+    Camera {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The sound card cannot amplify as asked.
+    #[error("{device}: gain {wish} is not supported; {offer}")]
+    Gain {
+        /// The device's name.
+        device: String,
+        /// What was asked for.
+        wish: String,
+        /// What the card can do instead.
+        offer: String,
     },
     /// ALSA answered a call with an error.
     #[error("{device}: {call}: {source}")]
@@ -78,25 +134,63 @@ pub trait PcmSource: Send {
     fn next(&mut self, wait: Duration) -> Result<Option<PcmFrame>, Error>;
 }
 
-/// Which source `auto` means: the first ALSA capture device; where there is none, the tone if `pattern_camera` (the
-/// picture is the test pattern too), otherwise none. `None` means that there is no sound.
-pub fn resolve(device: &str, pattern_camera: bool) -> Option<String> {
-    match device {
-        "off" => None,
-        "auto" => alsa::first_capture_device().or(pattern_camera.then(|| "tone".into())),
-        other => Some(other.into()),
-    }
+/// The microphone of a configuration: opens it as often as it is asked to, and knows it again when it comes back.
+#[derive(Debug)]
+pub struct Microphone {
+    config: Config,
+    surroundings: Surroundings,
+    finder: Finder,
 }
 
-/// Opens the source that `device` names, an answer of [`resolve`].
-///
-/// # Errors
-///
-/// As [`Error`] says; the next call may succeed, since devices come and go.
-pub fn open(device: &str, channels: u16) -> Result<Box<dyn PcmSource>, Error> {
-    match device {
-        "tone" => Ok(Box::new(tone::Tone::open(channels))),
-        name => Ok(Box::new(alsa::Capture::open(name, channels)?)),
+impl Microphone {
+    /// The microphone that `config` means.
+    pub fn new(config: Config, surroundings: Surroundings) -> Self {
+        Self { finder: Finder::new(&config.device), config, surroundings }
+    }
+
+    /// Opens what the configuration means at this moment: of `auto` the first ALSA capture device; where there is none,
+    /// the tone if the picture is the test pattern, otherwise nothing (`None`). Once opened, the same microphone is meant
+    /// from then on, whatever number its card gets.
+    ///
+    /// # Errors
+    ///
+    /// As [`Error`] says; the next call may succeed, since devices come and go.
+    pub fn open(&mut self) -> Result<Option<Box<dyn PcmSource>>, Error> {
+        let cards = Finder::cards();
+        let found = self.finder.find(&cards, &self.surroundings)?;
+        let source: Box<dyn PcmSource> = match &found {
+            Found::Nothing => return Ok(None),
+            Found::Tone => Box::new(tone::Tone::open(self.config.channels)),
+            Found::Device(name) => Box::new(alsa::Capture::open(name, &self.config)?),
+        };
+        self.finder.opened(&found, &cards);
+        Ok(Some(source))
+    }
+
+    /// What people call what would be opened now, without opening it: the name of a device; `None` where `off` is set, or
+    /// `auto` finds nothing.
+    pub fn source(&self) -> Option<String> {
+        match self.finder.find(&Finder::cards(), &self.surroundings) {
+            Ok(Found::Device(name)) => Some(name),
+            Ok(Found::Tone) => Some("tone".into()),
+            Ok(Found::Nothing) => None,
+            Err(_) => Some(self.config.device.clone()),
+        }
+    }
+
+    /// Whether it is switched off for good.
+    pub fn is_off(&self) -> bool {
+        self.config.device == "off"
+    }
+
+    /// Lets another microphone be taken if the one that was opened last is away.
+    pub fn reconsider(&mut self) {
+        self.finder.reconsider(Finder::cards);
+    }
+
+    /// What the microphone shall be and give.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 }
 

@@ -6,7 +6,7 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use super::{Error, FRAME_SAMPLES, PcmSource, SAMPLE_RATE};
+use super::{Error, FRAME_SAMPLES, FRAMES, PcmSource, SAMPLE_RATE};
 use crate::grid::{self, Grid, Pace, Step};
 use crate::media::{PcmFrame, Timestamp};
 
@@ -25,9 +25,6 @@ const TONE_PEAK: f64 = 1036.0;
 /// Peak of the tick, -12 dB of full scale: 18 dB above the tone, so that its onset is sharp after any codec.
 const TICK_PEAK: f64 = 8231.0;
 
-/// Frames a second.
-const RATE: u32 = SAMPLE_RATE / FRAME_SAMPLES as u32;
-
 /// Frames that are held for a consumer that is late: 100 ms, as a sound card's ring would hold.
 const HELD: u64 = 5;
 
@@ -42,7 +39,7 @@ impl Tone {
     /// Opens the tone with 1 or 2 channels, both the same; more become 2.
     pub fn open(channels: u16) -> Self {
         let second = (0..SAMPLE_RATE).map(sample).collect();
-        Self { channels: channels.clamp(1, 2), second, pace: Pace::new(Grid::new(RATE), HELD) }
+        Self { channels: channels.clamp(1, 2), second, pace: Pace::new(Grid::new(FRAMES), HELD) }
     }
 
     /// The frame that is complete at `now`.
@@ -52,11 +49,11 @@ impl Tone {
     /// How long it is until a frame is complete.
     pub fn poll(&mut self, now: Timestamp) -> Result<PcmFrame, Duration> {
         // As with a sound card, a frame is there when its last sample has been taken: one frame after its first.
-        let length = Duration::from_secs(1) / RATE;
+        let length = Duration::from_secs(1) / FRAMES;
         match self.pace.poll(now.saturating_sub(length)) {
             Step::Wait(wait) => Err(wait),
             Step::Due { slot, start, missed } => {
-                let first = (slot % u64::from(RATE)) as usize * FRAME_SAMPLES;
+                let first = (slot % u64::from(FRAMES)) as usize * FRAME_SAMPLES;
                 let mono = self.second[first..first + FRAME_SAMPLES].iter();
                 let samples = mono.flat_map(|s| std::iter::repeat_n(*s, usize::from(self.channels))).collect();
                 Ok(PcmFrame { captured: start, gap: missed > 0, samples })

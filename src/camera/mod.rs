@@ -9,6 +9,7 @@ mod find;
 mod paint;
 pub mod pattern;
 pub mod placeholder;
+mod usb;
 mod v4l2;
 pub mod wish;
 
@@ -19,6 +20,7 @@ use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 pub use device::Device;
 pub use find::{Finder, Registry};
+pub use usb::usb_device;
 pub use v4l2::{Choice, Offer, Refusal, choose, offers};
 pub use wish::Wish;
 

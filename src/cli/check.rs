@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::audio::Gain;
 use crate::config::Config;
 
 /// Prints that the file is right, and what it sets.
@@ -43,7 +44,9 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         writeln!(out, "  sound   off")?;
     } else {
         let channels = if audio.channels == 2 { "stereo" } else { "mono" };
-        writeln!(out, "  sound   device {}, {channels}, {} bit/s", audio.device, audio.bitrate)?;
+        let gain = if audio.gain == Gain::Keep { String::new() } else { format!(", gain {}", audio.gain) };
+        let muted = if audio.mute { ", muted" } else { "" };
+        writeln!(out, "  sound   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
     let (min, max) = config.rtc.playout_delay;
     writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)
@@ -79,6 +82,8 @@ mod tests {
             "audio.device = \"off\"",
             "audio.channels = 2",
             "audio.bitrate = 6_000",
+            "audio.gain = \"50 %\"",
+            "audio.mute = true",
             "rtc.max_viewers = 1",
             "rtc = { playout_delay_min = 10, playout_delay_max = 10 }",
             "rtc.playout_delay_max = 10",

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::audio::{Microphone, Surroundings};
 use crate::inventory::{self, AutoInfo, Inventory};
 use crate::{audio, camera};
 
@@ -16,7 +17,8 @@ const LEDS: &str = "/sys/class/leds";
 /// Everything that this machine has.
 pub fn inventory() -> Inventory {
     let auto = camera::auto();
-    let microphone = audio::resolve("auto", auto.is_none()).unwrap_or_else(|| "off".into());
+    let surroundings = Surroundings { pattern: auto.is_none(), camera: Box::new(|| None) };
+    let microphone = Microphone::new(audio::Config::default(), surroundings).source();
     let (leds, problems) = match leds(Path::new(LEDS)) {
         Ok(leds) => (leds, Vec::new()),
         Err(problem) => (Vec::new(), vec![problem]),
@@ -26,7 +28,10 @@ pub fn inventory() -> Inventory {
         encoders: camera::encoders(),
         sound_cards: audio::list(),
         leds,
-        auto: AutoInfo { camera: auto.unwrap_or_else(|| "pattern".into()), microphone },
+        auto: AutoInfo {
+            camera: auto.unwrap_or_else(|| "pattern".into()),
+            microphone: microphone.unwrap_or_else(|| "off".into()),
+        },
         problems,
     }
 }

@@ -109,6 +109,8 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         audio.number("channels", &mut config.channels, 1..=2, 1, "channels");
         // RFC 7587 section 3.1.1 gives the range of Opus.
         audio.number("bitrate", &mut config.bitrate, 6_000..=510_000, 1, "bit/s");
+        audio.text("gain", &mut config.gain, &value::GAIN);
+        audio.flag("mute", &mut config.mute);
     });
     reader.section("rtc", |rtc| {
         let config = &mut config.rtc;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::audio::Gain;
 use crate::camera::{Device, Wish};
 use crate::media::PixelFormat;
 
@@ -45,6 +46,8 @@ fn every_key_reaches_its_field() {
         device = "hw:1,0"
         channels = 2
         bitrate = 128_000
+        gain = "-3 dB"
+        mute = true
         [rtc]
         max_viewers = 5
         playout_delay_min = 100
@@ -62,6 +65,7 @@ fn every_key_reaches_its_field() {
     assert_eq!((yard.camera.name.as_str(), &yard.camera.device), ("yard", &Device::Pattern));
     assert_eq!((yard.camera.width, yard.encoder.bitrate), (Wish::ideal(1280), 2_000_000));
     assert_eq!((config.audio.device.as_str(), config.audio.channels, config.audio.bitrate), ("hw:1,0", 2, 128_000));
+    assert_eq!((config.audio.gain, config.audio.mute), (Gain::Decibel(-3.0), true));
     assert_eq!((config.rtc.max_viewers, config.rtc.playout_delay), (5, (100, 400)));
 }
 

@@ -6,6 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use tracing::Level;
 
+use crate::audio::Gain;
 use crate::camera::Device;
 use crate::media::PixelFormat;
 
@@ -15,6 +16,10 @@ const NAME_LIMIT: usize = 32;
 /// The longest name of a sound device, in characters. ALSA's own names, arguments included, are far shorter; a whole
 /// file pasted by mistake is not.
 const SOUND_DEVICE_LIMIT: usize = 128;
+
+/// The largest gain and the largest attenuation, in decibels: more than between a whisper's and full scale's voltage, and no
+/// sound card has it.
+const GAIN_LIMIT: f32 = 100.0;
 
 /// A kind of value that is written as text.
 pub struct Kind<T> {
@@ -66,12 +71,20 @@ pub const PIXEL_FORMAT: Kind<Option<PixelFormat>> = Kind {
     parse: parse_pixel_format,
 };
 
-/// The device of the microphone: `auto`, `default`, `tone`, `off` or the name of an ALSA device. Which names ALSA knows
-/// is its own configuration's business, so any printable text is taken.
+/// The device of the microphone: `auto`, `camera`, `default`, `tone`, `off`, a card's id or the name of an ALSA device.
+/// Which names ALSA knows is its own configuration's business, so any printable text is taken.
 pub const SOUND_DEVICE: Kind<String> = Kind {
     name: "a sound device",
-    right: "auto, default, tone, off or an ALSA name, such as hw:1,0 (`porthole devices` lists them)",
+    right: "auto, camera, default, tone, off, the id of a sound card or an ALSA name, such as hw:1,0 (`porthole devices` \
+            lists them)",
     parse: parse_sound_device,
+};
+
+/// The gain of the microphone's input.
+pub const GAIN: Kind<Gain> = Kind {
+    name: "a gain",
+    right: "keep, or a number with its unit, such as \"12 dB\", \"-3.5 dB\" or \"70 %\"",
+    parse: parse_gain,
 };
 
 fn parse_level(text: &str) -> Option<Level> {
@@ -114,6 +127,17 @@ fn parse_sound_device(text: &str) -> Option<String> {
     fits.then(|| text.into())
 }
 
+fn parse_gain(text: &str) -> Option<Gain> {
+    if text == "keep" {
+        return Some(Gain::Keep);
+    }
+    if let Some(percent) = text.strip_suffix('%') {
+        return percent.trim_end().parse().ok().filter(|percent| *percent <= 100).map(Gain::Percent);
+    }
+    let decibel: f32 = text.strip_suffix("dB")?.trim_end().parse().ok()?;
+    (decibel.abs() <= GAIN_LIMIT).then_some(Gain::Decibel(decibel))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +168,23 @@ mod tests {
         }
         for wrong in ["", "  ", "hw:0\n", "größe", &"x".repeat(129)] {
             assert!(SOUND_DEVICE.read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn gains_have_a_unit() {
+        for (text, gain) in [
+            ("keep", Gain::Keep),
+            ("12 dB", Gain::Decibel(12.0)),
+            ("-3.5dB", Gain::Decibel(-3.5)),
+            ("0 %", Gain::Percent(0)),
+            ("100%", Gain::Percent(100)),
+        ] {
+            assert_eq!(GAIN.read(text).unwrap(), gain);
+            assert_eq!(GAIN.read(&gain.to_string()).unwrap(), gain);
+        }
+        for wrong in ["", "12", "12 db", "dB", "%", "101 %", "-1 %", "1.5 %", "NaN dB", "inf dB", "1e9 dB"] {
+            assert!(GAIN.read(wrong).is_err(), "{wrong}");
         }
     }
 

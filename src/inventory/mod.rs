@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use camera::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
 pub use control::{Control, ControlKind, Controls, Flag, MenuItem, Value};
 pub use setting::{Setting, find};
-pub use sound::{SoundCardInfo, SoundDeviceInfo};
+pub use sound::{InputControl, SoundCardInfo, SoundDeviceInfo};
 
 /// Everything that a machine has and porthole can use.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]

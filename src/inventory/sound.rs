@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// A sound card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SoundCardInfo {
     /// Its number, which may be another after the next start.
     pub index: i32,
@@ -17,6 +17,8 @@ pub struct SoundCardInfo {
     pub name: String,
     /// Its devices for sound samples.
     pub devices: Vec<SoundDeviceInfo>,
+    /// The inputs of its mixer.
+    pub inputs: Vec<InputControl>,
 }
 
 /// A device of a sound card.
@@ -30,6 +32,31 @@ pub struct SoundDeviceInfo {
     pub captures: bool,
     /// Whether it is a speaker or another output.
     pub plays: bool,
+}
+
+/// What a mixer can do with one input of the card.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct InputControl {
+    /// The driver's name for it.
+    pub name: String,
+    /// The least and the most gain in decibels, where the card tells it.
+    pub decibels: Option<(f32, f32)>,
+    /// The first and the last step of its gain, where that can be set.
+    pub steps: Option<(i64, i64)>,
+    /// Whether it can be switched off and on.
+    pub switch: bool,
+}
+
+impl fmt::Display for InputControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "input {}: ", self.name)?;
+        match (self.decibels, self.steps) {
+            (Some((low, high)), _) => write!(f, "gain {low} dB to {high} dB")?,
+            (None, Some(_)) => write!(f, "gain 0 % to 100 %")?,
+            (None, None) => write!(f, "fixed gain")?,
+        }
+        if self.switch { write!(f, ", can be muted") } else { Ok(()) }
+    }
 }
 
 /// A table for people, over several lines, without a newline at the end.
@@ -48,7 +75,7 @@ impl fmt::Display for SoundCardInfo {
                 write!(f, ": {}", device.title)?;
             }
         }
-        Ok(())
+        self.inputs.iter().try_for_each(|input| write!(f, "\n  {input}"))
     }
 }
 
@@ -68,6 +95,11 @@ pub(super) mod tests {
             id: "C920".into(),
             name: "HD Pro Webcam".into(),
             devices: vec![device(0, true, false), device(1, false, true)],
+            inputs: vec![
+                InputControl { name: "Mic".into(), decibels: Some((-16.0, 12.5)), steps: Some((0, 57)), switch: true },
+                InputControl { name: "Line".into(), decibels: None, steps: Some((0, 15)), switch: false },
+                InputControl { name: "Front".into(), decibels: None, steps: None, switch: true },
+            ],
         }
     }
 
@@ -76,7 +108,10 @@ pub(super) mod tests {
         let shown = "\
 HD Pro Webcam (C920)
   plughw:CARD=C920,DEV=0  microphone: USB Audio
-  plughw:CARD=C920,DEV=1  speaker";
+  plughw:CARD=C920,DEV=1  speaker
+  input Mic: gain -16 dB to 12.5 dB, can be muted
+  input Line: gain 0 % to 100 %
+  input Front: fixed gain, can be muted";
         assert_eq!(card().to_string(), shown);
     }
 }

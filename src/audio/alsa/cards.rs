@@ -9,13 +9,9 @@ use alsa::card;
 use alsa::ctl::{Ctl, DeviceIter};
 use alsa::{Card, Direction};
 
-use super::Quiet;
+use super::mixer;
+use super::open::Quiet;
 use crate::inventory::{SoundCardInfo, SoundDeviceInfo};
-
-/// The name for ALSA of the first device of the first card that captures, with conversion.
-pub fn first_capture_device() -> Option<String> {
-    list().into_iter().flat_map(|card| card.devices).find(|device| device.captures).map(|device| device.name)
-}
 
 /// Every sound card with its devices, by number; one that cannot be asked has none.
 pub fn list() -> Vec<SoundCardInfo> {
@@ -31,6 +27,7 @@ fn describe(card: Card) -> SoundCardInfo {
         id: index.to_string(),
         name: card.get_name().unwrap_or_else(|_| format!("card {index}")),
         devices: Vec::new(),
+        inputs: mixer::inputs(index),
     };
     let ctl = CString::new(format!("hw:{index}")).ok().and_then(|name| Ctl::open(&name, true).ok());
     let Some(ctl) = ctl else { return info };

@@ -99,6 +99,11 @@ impl Registry {
         found.map(|(seen, _claim)| seen.path).ok_or_else(absent)
     }
 
+    /// The path of the node that the finder with this number has open.
+    pub(super) fn open_node(&self, index: usize) -> Option<String> {
+        self.pipelines().get(index).and_then(|pipeline| pipeline.node.clone())
+    }
+
     fn generation(&self) -> u64 {
         self.0.plugged.load(Ordering::Acquire)
     }

@@ -1,0 +1,157 @@
+//! The mixer of a sound card: how loud its inputs are, and whether they are on.
+//!
+//! Which input is meant is a choice among plain values, without a card. What the configuration may say belongs to
+//! `config`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alsa::Round;
+use alsa::mixer::{MilliBel, Mixer, Selem};
+
+use super::super::{Config, Error, Gain};
+use super::open::Quiet;
+use crate::inventory::InputControl;
+
+/// The names that drivers give the control of the input itself, the likeliest first; others (`Line`, `CD`, `Mic Boost`) come
+/// only where there is none of these.
+const INPUTS: [&str; 4] = ["Capture", "Mic", "Microphone", "Headset"];
+
+/// Whether the log has told already that a card has no mixer to set.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// The inputs of a card's mixer; none where it has no mixer.
+pub(super) fn inputs(card: i32) -> Vec<InputControl> {
+    let _quiet = Quiet::new();
+    Mixer::new(&format!("hw:{card}"), true)
+        .map(|mixer| mixer.iter().filter_map(Selem::new).filter_map(|element| describe(&element)).collect())
+        .unwrap_or_default()
+}
+
+/// Sets the gain and the switch of a card's input as `config` says.
+///
+/// # Errors
+///
+/// [`Error::Gain`] when the card has not that gain. A card without a mixer is told in the log, once.
+pub(super) fn apply(card: i32, device: &str, config: &Config) -> Result<(), Error> {
+    let _quiet = Quiet::new();
+    let Ok(mixer) = Mixer::new(&format!("hw:{card}"), true) else {
+        tell_once(device, config, "the card has no mixer");
+        return Ok(());
+    };
+    let found: Vec<(Selem<'_>, InputControl)> = mixer
+        .iter()
+        .filter_map(Selem::new)
+        .filter_map(|element| describe(&element).map(|control| (element, control)))
+        .collect();
+    let controls = || found.iter().map(|(_, control)| control);
+
+    if config.gain != Gain::Keep {
+        match choose(controls(), |control| control.steps.is_some()) {
+            Some(at) => {
+                let (element, control) = &found[at];
+                set_gain(element, control, config.gain, device)?;
+            }
+            None => tell_once(device, config, "the card's mixer has no input gain"),
+        }
+    }
+    // A switch that is off would leave the microphone silent for no reason that anybody sees here.
+    if let Some(at) = choose(controls(), |control| control.switch) {
+        let (element, control) = &found[at];
+        if let Err(error) = element.set_capture_switch_all(i32::from(!config.mute)) {
+            tracing::warn!("{device}: mixer: {}: cannot be switched: {error}", control.name);
+        }
+    }
+    Ok(())
+}
+
+fn describe(element: &Selem<'_>) -> Option<InputControl> {
+    let steps = element.has_capture_volume().then(|| element.get_capture_volume_range()).filter(|(min, max)| min < max);
+    let switch = element.has_capture_switch();
+    if steps.is_none() && !switch {
+        return None;
+    }
+    let id = element.get_id();
+    let name = id.get_name().unwrap_or("input").to_owned();
+    let name = if id.get_index() == 0 { name } else { format!("{name},{}", id.get_index()) };
+    let (low, high) = element.get_capture_db_range();
+    let decibels = steps.and((low.0 < high.0).then(|| (low.to_db(), high.to_db())));
+    Some(InputControl { name, decibels, steps, switch })
+}
+
+/// The place of the input that is meant, of those that `fit`.
+fn choose<'a>(controls: impl Iterator<Item = &'a InputControl>, fit: impl Fn(&InputControl) -> bool) -> Option<usize> {
+    let rank = |control: &InputControl| INPUTS.iter().position(|name| *name == control.name).unwrap_or(INPUTS.len());
+    controls.enumerate().filter(|(_, control)| fit(control)).min_by_key(|(_, control)| rank(control)).map(|(at, _)| at)
+}
+
+fn set_gain(element: &Selem<'_>, control: &InputControl, gain: Gain, device: &str) -> Result<(), Error> {
+    let set = match (gain, control.steps) {
+        (Gain::Keep, _) | (_, None) => Ok(()),
+        (Gain::Decibel(decibel), Some(_)) => {
+            let decibel = within(decibel, control).map_err(|offer| refuse(device, gain, &offer))?;
+            element.set_capture_db_all(MilliBel::from_db(decibel), Round::Floor)
+        }
+        (Gain::Percent(percent), Some(steps)) => element.set_capture_volume_all(step(percent, steps)),
+    };
+    set.map_err(|error| refuse(device, gain, &format!("{} refused it: {error}", control.name)))
+}
+
+fn refuse(device: &str, gain: Gain, offer: &str) -> Error {
+    Error::Gain { device: device.into(), wish: gain.to_string(), offer: offer.into() }
+}
+
+/// The gain, if the card has it; otherwise what it has.
+fn within(decibel: f32, control: &InputControl) -> Result<f32, String> {
+    match control.decibels {
+        Some((low, high)) if (low..=high).contains(&decibel) => Ok(decibel),
+        Some((low, high)) => Err(format!("{} has {low} dB to {high} dB", control.name)),
+        None => Err(format!("{} has no scale in dB; write 0 % to 100 %", control.name)),
+    }
+}
+
+/// The step of a gain in percent of the range.
+fn step(percent: u8, (low, high): (i64, i64)) -> i64 {
+    low + (high - low) * i64::from(percent.min(100)) / 100
+}
+
+/// A gain that cannot be set is told once, whatever the number of openings.
+fn tell_once(device: &str, config: &Config, why: &str) {
+    if config.gain != Gain::Keep && !TOLD.swap(true, Ordering::Relaxed) {
+        tracing::warn!("{device}: {why}; audio.gain = \"{}\" has no effect", config.gain);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(name: &str, steps: Option<(i64, i64)>, switch: bool) -> InputControl {
+        InputControl { name: name.into(), decibels: None, steps, switch }
+    }
+
+    #[test]
+    fn the_input_itself_is_preferred() {
+        let gain = |controls: &[InputControl]| choose(controls.iter(), |control| control.steps.is_some());
+        let steps = Some((0, 31));
+        let codec = [control("Mic Boost", steps, false), control("Line", steps, true), control("Capture", steps, true)];
+        assert_eq!(gain(&codec), Some(2));
+        assert_eq!(gain(&codec[..2]), Some(0), "the first of what there is");
+        assert_eq!(choose(codec[..2].iter(), |control| control.switch), Some(1));
+        assert_eq!(gain(&[control("Mic", None, true)]), None);
+    }
+
+    #[test]
+    fn what_a_card_has_not_is_refused_with_its_range() {
+        let mut mic = control("Mic", Some((0, 28)), true);
+        let error = refuse("hw:1", Gain::Decibel(30.0), &within(30.0, &mic).expect_err("has no scale"));
+        assert_eq!(error.to_string(), "hw:1: gain 30 dB is not supported; Mic has no scale in dB; write 0 % to 100 %");
+        mic.decibels = Some((-16.0, 12.5));
+        assert_eq!(within(12.5, &mic), Ok(12.5));
+        assert_eq!(within(-16.5, &mic), Err("Mic has -16 dB to 12.5 dB".into()));
+    }
+
+    #[test]
+    fn percent_cover_the_whole_range() {
+        assert_eq!([0, 50, 100].map(|percent| step(percent, (-4, 28))), [-4, 12, 28]);
+    }
+}

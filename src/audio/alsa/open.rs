@@ -1,0 +1,200 @@
+//! Opening an ALSA device with what it has: its own rate, channels and form of samples, as near as may be to ours.
+//!
+//! ALSA's own rate conversion is switched off, because it interpolates linearly; `resample` does it better. Only where a
+//! device has no form of samples that `sample` reads does ALSA's plug layer convert.
+
+use std::cell::RefCell;
+use std::ffi::CString;
+use std::io;
+use std::rc::Rc;
+
+use alsa::pcm::{Access, Format, HwParams, PCM, TstampType};
+use alsa::{Direction, Output, ValueOr};
+
+use super::super::sample::Encoding;
+use super::super::{Error, FRAMES, SAMPLE_RATE};
+
+/// Frames of 20 ms that the driver's ring holds, if the hardware can: 160 ms of the reading thread being late before
+/// sound is lost.
+const RING_FRAMES: u32 = 8;
+
+/// The forms of samples that are read, the best for us first: what a card has natively is exact in any of them, and the
+/// shortest costs the bus least.
+const ENCODINGS: [(Format, Encoding); 5] = [
+    (Format::S16LE, Encoding::S16),
+    (Format::S32LE, Encoding::S32),
+    (Format::FloatLE, Encoding::F32),
+    (Format::S243LE, Encoding::S24Packed),
+    (Format::S24LE, Encoding::S24),
+];
+
+/// A device that has been opened and set, and stands still.
+pub(super) struct Opened {
+    pub(super) pcm: PCM,
+    /// Samples a second, of each channel.
+    pub(super) rate: u32,
+    /// Channels as the device gives them.
+    pub(super) channels: usize,
+    /// The form of its samples.
+    pub(super) encoding: Encoding,
+    /// Samples of each channel after which the driver looks for us.
+    pub(super) period: usize,
+    /// Samples of each channel that its ring holds.
+    pub(super) buffer: usize,
+    /// Whether the driver's time stamps are of `CLOCK_MONOTONIC`.
+    pub(super) stamped: bool,
+}
+
+/// Opens the capture device `device`, with 48 kHz and `channels` where it has them.
+///
+/// # Errors
+///
+/// As [`Error`] says.
+pub(super) fn open(device: &str, channels: u16) -> Result<Opened, Error> {
+    let quiet = Quiet::new();
+    let opened = match try_open(device, channels) {
+        Err(Refusal::Parameters(error)) => {
+            let plugged = plugged(device);
+            tracing::info!(
+                "{device}: no form of sound that is read here ({error}); opened as {plugged}, which converts"
+            );
+            try_open(&plugged, channels)
+        }
+        answer => answer,
+    };
+    opened.map_err(|refusal| {
+        quiet.tell(device);
+        match refusal {
+            Refusal::Open(error) => open_error(device, error),
+            Refusal::Parameters(error) => call_error(device, error),
+        }
+    })
+}
+
+/// Where an opening failed.
+enum Refusal {
+    /// There is no such device, or it is not free.
+    Open(alsa::Error),
+    /// It is there, but cannot do what is asked.
+    Parameters(alsa::Error),
+}
+
+fn try_open(device: &str, channels: u16) -> Result<Opened, Refusal> {
+    let name = CString::new(device).map_err(|_| Refusal::Open(alsa::Error::new("snd_pcm_open", libc::ENOENT)))?;
+    let pcm = PCM::open(&name, Direction::Capture, true).map_err(Refusal::Open)?;
+    configure(pcm, channels).map_err(Refusal::Parameters)
+}
+
+fn configure(pcm: PCM, channels: u16) -> Result<Opened, alsa::Error> {
+    let (rate, channels, encoding, period, buffer) = {
+        let hw = HwParams::any(&pcm)?;
+        hw.set_rate_resample(false)?;
+        hw.set_access(Access::RWInterleaved)?;
+        let rate = hw.set_rate_near(SAMPLE_RATE, ValueOr::Nearest)?;
+        let channels = hw.set_channels_near(u32::from(channels))?;
+        let found = ENCODINGS.into_iter().find(|(format, _)| hw.test_format(*format).is_ok());
+        let (format, encoding) = found.ok_or_else(|| alsa::Error::new("snd_pcm_hw_params_set_format", libc::EINVAL))?;
+        hw.set_format(format)?;
+        let frame = alsa::pcm::Frames::from((rate / FRAMES) as i32);
+        hw.set_period_size_near(frame, ValueOr::Nearest)?;
+        hw.set_buffer_size_near(frame * alsa::pcm::Frames::from(RING_FRAMES as i32))?;
+        pcm.hw_params(&hw)?;
+        (rate, channels, encoding, hw.get_period_size()?, hw.get_buffer_size()?)
+    };
+    let period = usize::try_from(period).unwrap_or(0).clamp(1, (rate / FRAMES).max(1) as usize);
+    let stamped = configure_software(&pcm, period)?;
+    let buffer = usize::try_from(buffer).unwrap_or(period);
+    Ok(Opened { pcm, rate, channels: channels as usize, encoding, period, buffer, stamped })
+}
+
+/// Has the driver wake us for each `portion` of samples and stamp it by the clock that V4L2 uses as well; whether it
+/// has that clock.
+fn configure_software(pcm: &PCM, portion: usize) -> Result<bool, alsa::Error> {
+    let sw = pcm.sw_params_current()?;
+    sw.set_avail_min(portion as alsa::pcm::Frames)?;
+    let stamped = sw.set_tstamp_mode(true).and_then(|()| sw.set_tstamp_type(TstampType::Monotonic)).is_ok();
+    pcm.sw_params(&sw)?;
+    Ok(stamped && sw.get_tstamp_type().is_ok_and(|kind| kind == TstampType::Monotonic))
+}
+
+/// The name of the same device behind ALSA's converting layer.
+fn plugged(device: &str) -> String {
+    device.strip_prefix("hw:").map_or_else(|| format!("plug:'{device}'"), |address| format!("plughw:{address}"))
+}
+
+/// Keeps the library's own complaints off the terminal, for this thread.
+pub(super) struct Quiet(Option<Rc<RefCell<Output>>>);
+
+impl Quiet {
+    pub(super) fn new() -> Self {
+        // Without memory for it there is noise, and nothing worse.
+        Self(Output::local_error_handler().ok())
+    }
+
+    /// What the library had to say of an error is for whoever looks for its cause.
+    fn tell(&self, device: &str) {
+        if let Some(output) = &self.0 {
+            for line in output.borrow().to_string().lines() {
+                tracing::debug!("{device}: ALSA: {line}");
+            }
+        }
+    }
+}
+
+fn open_error(device: &str, error: alsa::Error) -> Error {
+    match error.errno().abs() {
+        libc::ENOENT | libc::ENODEV | libc::ENXIO => Error::NotFound { device: device.into() },
+        _ => call_error(device, error),
+    }
+}
+
+/// The error of a call on an open device.
+pub(super) fn call_error(device: &str, error: alsa::Error) -> Error {
+    let device = device.into();
+    match error.errno().abs() {
+        libc::ENODEV | libc::ENXIO => Error::Unplugged { device },
+        libc::EBUSY => Error::Busy { device },
+        number => Error::Io { device, call: error.func(), source: io::Error::from_raw_os_error(number) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_not_there_is_told_so() {
+        for device in ["hw:CARD=NotThere", "plughw:31,7", "dsnoop:31", "no-such-name", "na\0me"] {
+            let error = open(device, 1).err().expect("should refuse");
+            assert!(matches!(error, Error::NotFound { .. }), "{device}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_device_has_of_our_wishes_is_taken() {
+        // ALSA's own null device has everything, on every machine.
+        for channels in [1, 2] {
+            let opened = open("null", channels).expect("should open");
+            assert_eq!((opened.rate, opened.channels), (48_000, usize::from(channels)));
+            assert_eq!((opened.encoding, opened.period, opened.buffer), (Encoding::S16, 960, 7680));
+        }
+    }
+
+    #[test]
+    fn the_converting_layer_of_each_kind_of_name() {
+        assert_eq!(plugged("hw:CARD=U0x46d,DEV=0"), "plughw:CARD=U0x46d,DEV=0");
+        assert_eq!(plugged("hw:1,0"), "plughw:1,0");
+        assert_eq!(plugged("dsnoop:1"), "plug:'dsnoop:1'");
+    }
+
+    #[test]
+    fn the_kernels_numbers_become_errors_that_a_caller_can_branch_on() {
+        let error = |number| alsa::Error::new("snd_pcm_readi", number);
+        assert!(matches!(call_error("hw:0", error(libc::ENODEV)), Error::Unplugged { .. }));
+        assert!(matches!(call_error("hw:0", error(-libc::ENODEV)), Error::Unplugged { .. }));
+        assert!(matches!(open_error("hw:0", error(libc::EBUSY)), Error::Busy { .. }));
+        assert!(matches!(open_error("hw:0", error(libc::ENOENT)), Error::NotFound { .. }));
+        let io = call_error("hw:0", error(libc::EIO)).to_string();
+        assert!(io.starts_with("hw:0: snd_pcm_readi: "), "{io}");
+    }
+}

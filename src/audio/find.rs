@@ -1,0 +1,307 @@
+//! Which microphone is meant: the names of the configuration, and the same microphone again when it comes back.
+//!
+//! A sound card's number, and sometimes its id, is another one after every replug, so a microphone that was found is known by
+//! what it is: its USB numbers, or the card's id. All but [`Finder::cards`] is pure. Opening does not belong here.
+
+use std::fmt;
+use std::path::Path;
+
+use super::{Error, alsa};
+use crate::inventory::SoundCardInfo;
+use crate::sysfs::{self, UsbDevice};
+
+/// What the microphone's name may refer to besides sound cards; evaluated at each opening.
+pub struct Surroundings {
+    /// Whether the first camera is the test pattern, whose sound is the tone.
+    pub pattern: bool,
+    /// The USB device that the first camera is a part of, where it is there and on USB.
+    pub camera: Box<dyn Fn() -> Option<UsbDevice> + Send>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("pattern", &self.pattern).finish_non_exhaustive()
+    }
+}
+
+/// What to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// An ALSA device, by its name.
+    Device(String),
+    /// The built-in tone.
+    Tone,
+    /// Nothing: `auto` found no microphone.
+    Nothing,
+}
+
+/// What a microphone is, wherever it is plugged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Identity {
+    Usb {
+        vendor: String,
+        product: String,
+        serial: Option<String>,
+    },
+    /// The id of a card that is on no USB.
+    Card(String),
+}
+
+/// A sound card as far as it matters here.
+#[derive(Debug, Clone)]
+pub(super) struct Card {
+    index: i32,
+    id: String,
+    usb: Option<UsbDevice>,
+    /// The number of its first device that captures.
+    captures: Option<String>,
+}
+
+impl Card {
+    fn new(info: SoundCardInfo) -> Self {
+        let usb = sysfs::usb_device(Path::new(&format!("/sys/class/sound/card{}", info.index)));
+        let captures = info.devices.into_iter().find(|device| device.captures).map(|device| device.name);
+        Self { index: info.index, id: info.id, usb, captures }
+    }
+
+    fn identity(&self) -> Identity {
+        match self.usb.clone() {
+            Some(UsbDevice { vendor, product, serial, .. }) => Identity::Usb { vendor, product, serial },
+            None => Identity::Card(self.id.clone()),
+        }
+    }
+
+    /// Whether a name's part for the card means this one.
+    fn is(&self, reference: &str) -> bool {
+        reference == self.id || reference.parse() == Ok(self.index)
+    }
+}
+
+/// Finds the microphone of a configuration, again and again.
+#[derive(Debug)]
+pub(super) struct Finder {
+    device: String,
+    /// The microphone that was opened last, and its card's id.
+    known: Option<(Identity, String)>,
+}
+
+impl Finder {
+    /// For the configuration's `device`.
+    pub(super) fn new(device: &str) -> Self {
+        Self { device: device.into(), known: None }
+    }
+
+    /// The sound cards that there are now.
+    pub(super) fn cards() -> Vec<Card> {
+        alsa::list().into_iter().map(Card::new).collect()
+    }
+
+    /// What to open now.
+    ///
+    /// # Errors
+    ///
+    /// When the microphone is not among `cards`: [`Error::NotFound`], [`Error::Unplugged`] if it was there before, or
+    /// [`Error::Camera`].
+    pub(super) fn find(&self, cards: &[Card], surroundings: &Surroundings) -> Result<Found, Error> {
+        match self.device.as_str() {
+            "tone" => Ok(Found::Tone),
+            "off" => Ok(Found::Nothing),
+            "camera" => of_camera(cards, (surroundings.camera)()).map(Found::Device),
+            "auto" => match (&self.known, cards.iter().find_map(|card| card.captures.clone())) {
+                (Some(_), _) => self.again(cards)?.captures.clone().ok_or_else(|| self.unplugged()).map(Found::Device),
+                (None, Some(name)) => Ok(Found::Device(name)),
+                (None, None) if surroundings.pattern => Ok(Found::Tone),
+                (None, None) => Ok(Found::Nothing),
+            },
+            name => self.named(name, cards).map(Found::Device),
+        }
+    }
+
+    /// Takes note of what was opened: the next time it is the same one that is looked for.
+    pub(super) fn opened(&mut self, found: &Found, cards: &[Card]) {
+        if let Found::Device(name) = found
+            && let Some((_, reference, _)) = split(name)
+            && let Some(card) = cards.iter().find(|card| card.is(reference))
+        {
+            self.known = Some((card.identity(), card.id.clone()));
+        }
+    }
+
+    /// Forgets the microphone that was opened last if it is away: what the name means is decided anew.
+    pub(super) fn reconsider(&mut self, cards: impl FnOnce() -> Vec<Card>) {
+        if self.known.is_some() && self.again(&cards()).is_err() {
+            self.known = None;
+        }
+    }
+
+    fn named(&self, name: &str, cards: &[Card]) -> Result<String, Error> {
+        let Some((before, _, after)) = split(name) else {
+            // The bare id of a card is no name for ALSA.
+            let card = match self.known {
+                Some(_) => self.again(cards).ok(),
+                None => cards.iter().find(|card| card.id == name),
+            };
+            return Ok(card.map_or_else(|| name.into(), |card| format!("plughw:CARD={}", card.id)));
+        };
+        match self.known {
+            Some(_) => Ok(format!("{before}{}{after}", self.again(cards)?.id)),
+            None => Ok(name.into()),
+        }
+    }
+
+    /// The card of the microphone that was there before; of several with the same identity the one with the same id.
+    fn again<'c>(&self, cards: &'c [Card]) -> Result<&'c Card, Error> {
+        let Some((identity, id)) = &self.known else { return Err(self.unplugged()) };
+        let same = || cards.iter().filter(|card| card.identity() == *identity);
+        same().find(|card| card.id == *id).or_else(|| same().next()).ok_or_else(|| self.unplugged())
+    }
+
+    fn unplugged(&self) -> Error {
+        let device = match &self.known {
+            Some((_, id)) => format!("{} ({id})", self.device),
+            None => self.device.clone(),
+        };
+        Error::Unplugged { device }
+    }
+}
+
+/// The first device that captures of the sound card that is the same USB device as the camera.
+fn of_camera(cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error> {
+    let camera = camera.ok_or_else(|| Error::Camera { what: "is away, or not on USB".into() })?;
+    let cards = cards.iter().filter(|card| card.usb.as_ref().is_some_and(|usb| usb.path == camera.path));
+    cards
+        .into_iter()
+        .find_map(|card| card.captures.clone())
+        .ok_or_else(|| Error::Camera { what: format!("(USB {}:{}) has no microphone", camera.vendor, camera.product) })
+}
+
+/// Takes a name of ALSA's apart around the card: `hw:1,0` is `hw:`, `1` and `,0`. `None` where it names no card.
+fn split(name: &str) -> Option<(&str, &str, &str)> {
+    let (kind, arguments) = name.split_once(':')?;
+    // What these take first is a card; of others (`plug:`, `file:`) it is something else.
+    if !["hw", "plughw", "dsnoop", "sysdefault", "default", "front"].contains(&kind) {
+        return None;
+    }
+    let start = match arguments.find("CARD=") {
+        Some(at) => at + "CARD=".len(),
+        None if arguments.contains('=') => return None,
+        None => 0,
+    };
+    let length = arguments[start..].find(',').unwrap_or(arguments.len() - start);
+    let start = kind.len() + 1 + start;
+    (length > 0).then(|| (&name[..start], &name[start..start + length], &name[start + length..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(index: i32, id: &str, usb: Option<(&str, &str)>) -> Card {
+        let usb = usb.map(|(path, serial)| UsbDevice {
+            path: path.into(),
+            vendor: "046d".into(),
+            product: "082d".into(),
+            serial: (!serial.is_empty()).then(|| serial.into()),
+        });
+        Card { index, id: id.into(), usb, captures: Some(format!("plughw:CARD={id},DEV=0")) }
+    }
+
+    fn alone() -> Surroundings {
+        Surroundings { pattern: false, camera: Box::new(|| None) }
+    }
+
+    fn device(name: &str) -> Found {
+        Found::Device(name.into())
+    }
+
+    /// What is opened of `before`, and then of `after`.
+    fn twice(device: &str, before: &[Card], after: &[Card]) -> (Found, Result<Found, String>) {
+        let mut finder = Finder::new(device);
+        let first = finder.find(before, &alone()).expect("should find");
+        finder.opened(&first, before);
+        (first, finder.find(after, &alone()).map_err(|error| error.to_string()))
+    }
+
+    #[test]
+    fn auto_is_decided_at_each_opening() {
+        let finder = Finder::new("auto");
+        let mut speaker = card(0, "HDMI", None);
+        speaker.captures = None;
+        let pattern = Surroundings { pattern: true, ..alone() };
+        assert_eq!(finder.find(&[speaker.clone()], &alone()).expect("should decide"), Found::Nothing);
+        assert_eq!(finder.find(&[speaker.clone()], &pattern).expect("should decide"), Found::Tone);
+        let cards = [speaker, card(1, "C920", None)];
+        assert_eq!(finder.find(&cards, &pattern).expect("should decide"), device("plughw:CARD=C920,DEV=0"));
+    }
+
+    #[test]
+    fn a_microphone_is_the_same_one_under_another_number_and_id() {
+        let before = [card(0, "Loopback", None), card(1, "C920", Some(("/usb/1", "A")))];
+        let after = [
+            card(0, "Loopback", None),
+            card(1, "Other", Some(("/usb/1", "B"))),
+            card(2, "C920_1", Some(("/usb/2", "A"))),
+        ];
+        for (name, again) in [
+            ("hw:1,0", "hw:C920_1,0"),
+            ("hw:1", "hw:C920_1"),
+            ("plughw:CARD=C920,DEV=0", "plughw:CARD=C920_1,DEV=0"),
+            ("dsnoop:DEV=0,CARD=1", "dsnoop:DEV=0,CARD=C920_1"),
+        ] {
+            let found = twice(name, &before, &after);
+            assert_eq!(found, (device(name), Ok(device(again))));
+        }
+        assert_eq!(twice("C920", &before, &after), (device("plughw:CARD=C920"), Ok(device("plughw:CARD=C920_1"))));
+        let away = twice("hw:1,0", &before, &after[..2]).1;
+        assert_eq!(away, Err("hw:1,0 (C920): unplugged; plug the microphone in again".into()));
+    }
+
+    #[test]
+    fn auto_stays_with_the_microphone_that_it_chose() {
+        let usb = card(1, "C920", Some(("/usb/1", "")));
+        let (first, second) = (vec![usb.clone()], vec![card(0, "Late", None), usb.clone()]);
+        assert_eq!(twice("auto", &first, &second).1, Ok(device("plughw:CARD=C920,DEV=0")));
+        assert!(twice("auto", &first, &second[..1]).1.is_err(), "another one is not taken for it");
+
+        let mut finder = Finder::new("auto");
+        finder.opened(&device("plughw:CARD=C920,DEV=0"), &first);
+        finder.reconsider(|| second.clone());
+        assert_eq!(finder.find(&second, &alone()).expect("should find"), device("plughw:CARD=C920,DEV=0"));
+        finder.reconsider(|| second[..1].to_vec());
+        assert_eq!(finder.find(&second[..1], &alone()).expect("should find"), device("plughw:CARD=Late,DEV=0"));
+    }
+
+    #[test]
+    fn of_two_of_a_kind_the_one_with_the_same_id_is_meant() {
+        let before = [card(0, "C920", Some(("/usb/1", ""))), card(1, "C920_1", Some(("/usb/2", "")))];
+        let mut after = before.clone();
+        after.reverse();
+        assert_eq!(twice("hw:1,0", &before, &after).1, Ok(device("hw:C920_1,0")));
+    }
+
+    #[test]
+    fn the_cameras_microphone_is_on_the_same_usb_device() {
+        let cards =
+            [card(0, "Loopback", None), card(1, "Other", Some(("/usb/2", ""))), card(2, "C920", Some(("/usb/1", "")))];
+        let at = |path: &'static str| Surroundings {
+            pattern: false,
+            camera: Box::new(move || card(0, "", Some((path, ""))).usb),
+        };
+        let finder = Finder::new("camera");
+        assert_eq!(finder.find(&cards, &at("/usb/1")).expect("should find"), device("plughw:CARD=C920,DEV=0"));
+        let deaf = finder.find(&cards, &at("/usb/3")).expect_err("has none").to_string();
+        assert!(deaf.starts_with("the camera (USB 046d:082d) has no microphone; "), "{deaf}");
+        let away = finder.find(&cards, &alone()).expect_err("is away").to_string();
+        assert!(away.starts_with("the camera is away, or not on USB; "), "{away}");
+    }
+
+    #[test]
+    fn other_names_are_alsas_own_business() {
+        let cards = [card(0, "C920", None)];
+        for name in ["default", "null", "plug:'hw:0'", "pulse", "file:x,raw", "hw", "hw:", "hw:DEV=0", "c920"] {
+            assert_eq!(twice(name, &cards, &cards), (device(name), Ok(device(name))));
+        }
+        assert_eq!(Finder::new("tone").find(&[], &alone()).expect("should decide"), Found::Tone);
+        assert_eq!(Finder::new("off").find(&[], &alone()).expect("should decide"), Found::Nothing);
+    }
+}

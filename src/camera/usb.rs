@@ -1,0 +1,61 @@
+//! The USB device that a camera is a part of, so that its microphone can be found.
+//!
+//! Finding the camera's node is `find`'s business.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Device, Registry};
+use crate::sysfs::{self, UsbDevice};
+
+/// Where the kernel lists its video nodes.
+const NODES: &str = "/sys/class/video4linux";
+
+/// The USB device of the first camera, which the configuration calls `device`: of the one that is open, or else of the one
+/// that the name means now. `None` where it is away, or not on USB.
+pub fn usb_device(registry: &Registry, device: &Device) -> Option<UsbDevice> {
+    let node = registry.open_node(0).or_else(|| Registry::default().locate(device).ok())?;
+    of_node(&node, Path::new(NODES))
+}
+
+/// Of a node, or of a link to one.
+fn of_node(path: &str, nodes: &Path) -> Option<UsbDevice> {
+    let node = fs::canonicalize(path).ok()?;
+    sysfs::usb_device(&nodes.join(node.file_name()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_node_and_a_link_to_it_are_of_one_usb_device() {
+        let root = tempfile::tempdir().expect("should make a directory");
+        let (usb, nodes) = (root.path().join("devices/1-1"), root.path().join("class"));
+        let video = usb.join("interface/video4linux/video0");
+        for folder in [&video, &nodes] {
+            fs::create_dir_all(folder).expect("should make a directory");
+        }
+        for (file, text) in [("idVendor", "046d\n"), ("idProduct", "082d\n")] {
+            fs::write(usb.join(file), text).expect("should write");
+        }
+        symlink(usb.join("interface"), video.join("device")).expect("should link");
+        symlink(&video, nodes.join("video0")).expect("should link");
+        let (node, link) = (root.path().join("video0"), root.path().join("by-id"));
+        fs::write(&node, "").expect("should write");
+        symlink(&node, &link).expect("should link");
+
+        for path in [node, link] {
+            let found = of_node(&path.display().to_string(), &nodes).expect("should be on USB");
+            assert_eq!((found.path, found.product.as_str()), (usb.canonicalize().expect("is there"), "082d"));
+        }
+        assert_eq!(of_node("/dev/none", &nodes), None);
+    }
+
+    #[test]
+    fn what_is_no_v4l2_camera_has_none() {
+        assert_eq!(usb_device(&Registry::default(), &Device::Pattern), None);
+    }
+}

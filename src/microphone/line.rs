@@ -1,0 +1,244 @@
+//! The line to the listeners: frames of sound into Opus packets on one grid of 20 ms, and silence where there is no sound,
+//! so that sessions stay alive and a browser's track neither stalls nor mutes.
+//!
+//! When there is silence is decided by the pipeline. Sending belongs to `rtc`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+
+use crate::audio::{self, FRAME_SAMPLES, SAMPLE_RATE};
+use crate::broadcast::Broadcast;
+use crate::grid::Grid;
+use crate::media::{AudioPacket, PcmFrame, Timestamp};
+use crate::metrics::{DropLog, Metrics};
+
+/// The largest Opus packet worth sending: it must fit one RTP packet.
+const MAX_PACKET: usize = 1_200;
+
+/// The loss in percent that in-band FEC is dimensioned for: Wi-Fi at the edge of its range.
+const EXPECTED_LOSS: i32 = 10;
+
+/// How hard the encoder tries, of 10: above this it takes twice the CPU for what is inaudible at these bitrates.
+const COMPLEXITY: i32 = 5;
+
+/// Slots that silence makes up for at most, when the thread was held up (by a device that opens slowly): 200 ms, about
+/// what a browser's jitter buffer holds. Older ones are of no use to anybody.
+const BACKLOG: u64 = 10;
+
+/// Encodes and publishes.
+pub(super) struct Line {
+    sound: Broadcast<AudioPacket>,
+    metrics: Metrics,
+    encoder: opus::Encoder,
+    channels: u16,
+    muted: bool,
+    grid: Grid,
+    /// The first slot of the grid that has had no packet; `None` when nobody listened.
+    free: Option<u64>,
+    /// Whether the last packet was silence for want of sound.
+    silent: bool,
+    log: DropLog,
+}
+
+impl Line {
+    /// A line for what `config` says, on which nothing has been said yet.
+    ///
+    /// # Errors
+    ///
+    /// When libopus refuses.
+    pub(super) fn new(config: &audio::Config, sound: Broadcast<AudioPacket>, metrics: Metrics) -> anyhow::Result<Self> {
+        let channels = config.channels.clamp(1, 2);
+        Ok(Self {
+            sound,
+            metrics,
+            encoder: encoder(channels, config.bitrate)?,
+            channels,
+            muted: config.mute,
+            grid: Grid::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
+            free: None,
+            silent: false,
+            log: DropLog::every(Duration::from_secs(1)),
+        })
+    }
+
+    /// Publishes a frame, which must lie on the grid. One that comes when its slot has had silence already is left out.
+    pub(super) fn sound(&mut self, frame: PcmFrame) {
+        let PcmFrame { captured, gap, mut samples } = frame;
+        let slot = self.grid.slot(captured);
+        if self.sound.subscribers() == 0 {
+            self.free = None;
+            return;
+        }
+        if self.free.is_some_and(|free| slot < free) {
+            return;
+        }
+        if self.muted {
+            // Also where the card has a switch: what is muted must not be heard, whatever a driver makes of it.
+            samples.fill(0);
+        }
+        if self.silent {
+            // Opening the device took its time.
+            self.silence(captured);
+        }
+        let gap = gap || self.silent || self.free.is_some_and(|free| slot > free);
+        self.silent = false;
+        self.publish(slot, gap, &samples);
+    }
+
+    /// Publishes silence for the slots without sound that have passed at `now`.
+    pub(super) fn silence(&mut self, now: Timestamp) {
+        let current = self.grid.slot(now);
+        if self.sound.subscribers() == 0 {
+            self.free = None;
+            return;
+        }
+        let first = self.free.unwrap_or(current).max(current.saturating_sub(BACKLOG));
+        let samples = vec![0; FRAME_SAMPLES * usize::from(self.channels)];
+        for slot in first..current {
+            let gap = !self.silent || self.free.is_some_and(|free| slot > free);
+            self.silent = true;
+            self.publish(slot, gap, &samples);
+        }
+        self.free = Some(first.max(current));
+    }
+
+    fn publish(&mut self, slot: u64, gap: bool, samples: &[i16]) {
+        self.free = Some(slot + 1);
+        match self.encoder.encode_vec(samples, MAX_PACKET) {
+            Ok(packet) => {
+                self.metrics.audio_packets.inc();
+                self.sound.publish(AudioPacket { captured: self.grid.start(slot), gap, data: Bytes::from(packet) });
+            }
+            Err(error) => {
+                if let Some(count) = self.log.note(1, Instant::now()) {
+                    tracing::warn!(count, "sound not encoded: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn encoder(channels: u16, bitrate: u32) -> anyhow::Result<opus::Encoder> {
+    let layout = if channels == 2 { opus::Channels::Stereo } else { opus::Channels::Mono };
+    // In-band FEC lives in the speech layer, which the low-delay mode does without.
+    let mut encoder = opus::Encoder::new(SAMPLE_RATE, layout, opus::Application::Audio).context("open opus encoder")?;
+    encoder.set_bitrate(opus::Bitrate::Bits(bitrate as i32)).with_context(|| format!("set opus bitrate {bitrate}"))?;
+    encoder.set_inband_fec(true).context("switch opus FEC on")?;
+    encoder.set_packet_loss_perc(EXPECTED_LOSS).context("set opus expected loss")?;
+    encoder.set_complexity(COMPLEXITY).context("set opus complexity")?;
+    Ok(encoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broadcast::Subscriber;
+
+    /// The begin of slot number `slot` of the test.
+    fn at(slot: u64) -> Timestamp {
+        let grid = Grid::new(50);
+        grid.start(grid.slot(Timestamp::from_start(Duration::from_secs(9))) + slot)
+    }
+
+    fn frame(slot: u64) -> PcmFrame {
+        PcmFrame { captured: at(slot), gap: false, samples: (0..960).map(|n| (n % 48) * 400 - 9_600).collect() }
+    }
+
+    fn line(config: &audio::Config) -> (Line, Subscriber<AudioPacket>) {
+        let sound = Broadcast::new(64);
+        let listener = sound.subscribe();
+        (Line::new(config, sound, Metrics::new()).expect("should open the encoder"), listener)
+    }
+
+    /// What was published: the slot, whether a gap is before it, and whether it is loud.
+    fn heard(listener: &mut Subscriber<AudioPacket>, decoder: &mut opus::Decoder) -> Vec<(u64, bool, bool)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("should build");
+        runtime.block_on(async {
+            let mut heard = Vec::new();
+            // Everything is in the ring already.
+            while let Ok(Ok(packet)) = tokio::time::timeout(Duration::ZERO, listener.recv()).await {
+                let mut samples = vec![0i16; 960];
+                let count = decoder.decode(&packet.data, &mut samples, false).expect("should decode");
+                assert_eq!(count, 960);
+                let slot = packet.captured.saturating_since(at(0)).as_millis() as u64 / 20;
+                assert_eq!(packet.captured, at(slot), "on the grid");
+                heard.push((slot, packet.gap, samples.iter().any(|sample| sample.abs() > 1000)));
+            }
+            heard
+        })
+    }
+
+    fn decoder() -> opus::Decoder {
+        opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono).expect("should open the decoder")
+    }
+
+    #[test]
+    fn silence_takes_over_on_the_same_grid_and_sound_comes_back() {
+        let (mut line, mut listener) = line(&audio::Config::default());
+        let decoder = &mut decoder();
+        (0..4).for_each(|slot| line.sound(frame(slot)));
+        let sound: Vec<_> = heard(&mut listener, decoder).into_iter().map(|(slot, gap, _)| (slot, gap)).collect();
+        assert_eq!(sound, [(0, false), (1, false), (2, false), (3, false)]);
+
+        // The device is gone; time passes in steps that are no multiple of the grid.
+        line.silence(at(5).saturating_add(Duration::from_millis(3)));
+        line.silence(at(6).saturating_add(Duration::from_millis(19)));
+        line.silence(at(6).saturating_add(Duration::from_millis(19)));
+        line.silence(at(8));
+        let quiet = heard(&mut listener, decoder);
+        assert_eq!(quiet.iter().map(|(slot, ..)| *slot).collect::<Vec<_>>(), [4, 5, 6, 7]);
+        assert_eq!(quiet.iter().map(|(_, gap, _)| *gap).collect::<Vec<_>>(), [true, false, false, false]);
+        assert!(!quiet[3].2, "the last of it is silent");
+
+        // It is back; its first frame is of a slot that has been given away.
+        (7..11).for_each(|slot| line.sound(frame(slot)));
+        let back = heard(&mut listener, decoder);
+        assert_eq!(
+            back.iter().map(|(slot, gap, _)| (*slot, *gap)).collect::<Vec<_>>(),
+            [(8, true), (9, false), (10, false)]
+        );
+        assert!(back[2].2, "it is heard");
+
+        // It is away again, and opening it takes time, which is silence too.
+        line.silence(at(12));
+        line.sound(frame(15));
+        let slots: Vec<u64> = heard(&mut listener, decoder).iter().map(|(slot, ..)| *slot).collect();
+        assert_eq!(slots, [11, 12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn a_thread_that_was_held_up_makes_up_for_a_little_and_marks_the_rest() {
+        let (mut line, mut listener) = line(&audio::Config::default());
+        line.silence(at(0));
+        line.silence(at(2));
+        line.silence(at(50));
+        let quiet = heard(&mut listener, &mut decoder());
+        let slots: Vec<u64> = quiet.iter().map(|(slot, ..)| *slot).collect();
+        assert_eq!(slots, [0, 1, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49]);
+        let gaps: Vec<u64> = quiet.iter().filter(|(_, gap, _)| *gap).map(|(slot, ..)| *slot).collect();
+        assert_eq!(gaps, [0, 40]);
+    }
+
+    #[test]
+    fn what_is_muted_is_not_heard() {
+        let (mut line, mut listener) = line(&audio::Config { mute: true, ..Default::default() });
+        (0..5).for_each(|slot| line.sound(frame(slot)));
+        let muted = heard(&mut listener, &mut decoder());
+        assert_eq!(muted.len(), 5);
+        assert!(muted.iter().all(|(_, _, loud)| !loud));
+    }
+
+    #[test]
+    fn nobody_is_owed_anything_from_before_they_listened() {
+        let (mut line, listener) = line(&audio::Config::default());
+        line.sound(frame(0));
+        drop(listener);
+        line.silence(at(3));
+        let mut listener = line.sound.subscribe();
+        line.silence(at(6));
+        line.silence(at(7));
+        assert_eq!(heard(&mut listener, &mut decoder()).len(), 1);
+    }
+}
