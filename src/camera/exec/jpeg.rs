@@ -52,7 +52,8 @@ impl Pictures {
         loop {
             if self.in_scan {
                 let Some(found) = data.get(self.at..).and_then(|rest| memchr(0xff, rest)) else {
-                    self.at = data.len();
+                    // Further than that where the scan's header has not come as a whole.
+                    self.at = self.at.max(data.len());
                     return Found::Nothing;
                 };
                 self.at += found;
@@ -176,6 +177,18 @@ mod tests {
         let stream = pictures.concat();
         for step in 1..=stream.len() {
             assert_eq!(split(&stream, step), (pictures.to_vec(), 0), "in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn a_scans_header_may_come_in_pieces() {
+        let whole = picture(5);
+        let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).expect("should have a scan");
+        // Not that a header would have such bytes: but what has no scan yet must not be read as one.
+        let mut odd = whole.clone();
+        odd.splice(scan + 3..scan + 5, [4, 0xff, 0xd9]);
+        for step in 1..=odd.len() {
+            assert_eq!(split(&odd, step), (vec![odd.clone()], 0), "in pieces of {step}");
         }
     }
 
