@@ -58,6 +58,16 @@ proptest! {
     }
 
     #[test]
+    fn arbitrary_bytes_pass_the_stream_target(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        targets::stream(&bytes);
+    }
+
+    #[test]
+    fn mutated_seeds_pass_the_stream_target(bytes in mutated("stream")) {
+        targets::stream(&bytes);
+    }
+
+    #[test]
     fn mutated_seeds_pass_the_raw_target(bytes in mutated("raw")) {
         targets::raw(&bytes);
     }

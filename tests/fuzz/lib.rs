@@ -3,8 +3,13 @@
 
 extern crate self as porthole;
 
+/// Of the cameras only what reads the output of a program.
+pub mod camera {
+    pub use crate::exec;
+}
 #[path = "../../src/convert/mod.rs"]
 pub mod convert;
+pub mod exec;
 #[path = "../../src/h264.rs"]
 pub mod h264;
 #[path = "../../src/media.rs"]

@@ -12,6 +12,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "raw" => raw(),
         "mjpeg" => mjpeg(),
         "annexb" => annexb(),
+        "stream" => stream(),
         _ => Vec::new(),
     }
 }
@@ -59,6 +60,20 @@ fn annexb() -> Vec<Vec<u8>> {
         [&delimiter[..], &slice, &delimiter, &sps, &pps, &idr].concat(),
         [&[1, 2, 3][..], &slice, &slice].concat(),
     ]
+}
+
+/// The three forms, told and to be found out, with rubbish before, between and after the pictures.
+fn stream() -> Vec<Vec<u8>> {
+    let pictures = [jpeg(16, 16, Subsamp::Sub2x2), without_huffman_tables(&jpeg(16, 8, Subsamp::Gray))];
+    let jpegs = [&pictures[0][..], &pictures[1], b"rubbish", &pictures[1], &pictures[0][..99], &pictures[0]].concat();
+    let units = annexb().concat();
+    let rubbish = [b"starting\n", &units[..]].concat();
+    let forms: [(u8, &[u8]); 6] = [(0, &jpegs), (1, &jpegs), (0, &units), (2, &units), (2, &rubbish), (3, &units)];
+    forms
+        .into_iter()
+        .zip([0, 6, 40, 255].into_iter().cycle())
+        .map(|((form, data), step)| [&[form, step], data].concat())
+        .collect()
 }
 
 /// A smooth coloured picture as JPEG.

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use porthole::camera::exec::stream::Stream;
 use porthole::convert::{Converter, Error};
 use porthole::h264;
 use porthole::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
@@ -13,7 +14,7 @@ use crate::{reference, seeds};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 3] = [("raw", raw), ("mjpeg", mjpeg), ("annexb", annexb)];
+pub const TARGETS: [Target; 4] = [("raw", raw), ("mjpeg", mjpeg), ("annexb", annexb), ("stream", stream)];
 
 /// Pixels of the largest JPEG that is decoded: a larger one only takes longer.
 const MOST_PIXELS: usize = 1 << 20;
@@ -107,6 +108,8 @@ pub fn annexb(input: &[u8]) {
         let profile = h264::Profile::of_sps(nal);
         assert_eq!(profile.is_some(), h264::nal_type(nal) == h264::SPS && nal.len() >= 4);
         assert!(profile.is_none_or(|profile| profile.to_string().len() == 6));
+        let shape = h264::Shape::of_sps(nal);
+        assert!(shape.is_none_or(|shape| shape.width > 0 && shape.height > 0 && profile.is_some()), "{shape:?}");
     }
 }
 
@@ -132,4 +135,43 @@ fn nals(data: &[u8]) -> Vec<&[u8]> {
     }
     units.retain(|unit| !unit.is_empty());
     units
+}
+
+/// What a program writes to its standard output: two bytes tell as which form and in pieces of which length it is read. The
+/// pictures lie in it one after another, and are the same however the bytes come.
+pub fn stream(input: &[u8]) {
+    let &[form, step, ref data @ ..] = input else { return };
+    let form =
+        [None, Some(PixelFormat::Mjpeg), Some(PixelFormat::H264), Some(PixelFormat::I420)][usize::from(form % 4)];
+    let pictures = cut(form, data.chunks(usize::from(step) + 1));
+    let mut rest = data;
+    for picture in &pictures {
+        let at = memchr::memmem::find(rest, picture).unwrap_or_else(|| panic!("{picture:?} should be in {rest:?}"));
+        rest = &rest[at + picture.len()..];
+        match form.unwrap_or(if picture[0] == 0xff { PixelFormat::Mjpeg } else { PixelFormat::H264 }) {
+            PixelFormat::I420 => assert_eq!(picture.len(), 12),
+            PixelFormat::Mjpeg => assert!(picture.starts_with(&[0xff, 0xd8, 0xff]) && picture.ends_with(&[0xff, 0xd9])),
+            _ => assert!(h264::nals(picture).count() > 0),
+        }
+    }
+    assert_eq!(pictures, cut(form, [data].into_iter()), "all at once it should be the same");
+}
+
+/// The pictures of a stream that comes in these pieces, up to where it is given up.
+fn cut<'a>(form: Option<PixelFormat>, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    let wished = VideoFormat { pixel: PixelFormat::I420, width: 4, height: 2, stride: 4, fps: 30.0 };
+    let mut stream = Stream::new(form, wished);
+    let mut pictures = Vec::new();
+    for piece in pieces {
+        stream.buffer().extend_from_slice(piece);
+        stream.arrived(Timestamp::default());
+        loop {
+            match stream.picture() {
+                Ok(Some(picture)) => pictures.push(picture.data),
+                Ok(None) => break,
+                Err(_) => return pictures,
+            }
+        }
+    }
+    pictures
 }
