@@ -14,6 +14,8 @@ use crate::media::PixelFormat;
 pub struct CameraInfo {
     /// Its path.
     pub path: String,
+    /// What it is followed by, whatever its path: a name that the configuration takes. Empty where it cannot be asked.
+    pub identity: String,
     /// The name of the hardware.
     pub card: String,
     /// The kernel driver.
@@ -137,6 +139,9 @@ impl fmt::Display for CameraInfo {
         if !self.card.is_empty() {
             write!(f, "  {} ({}, {})", self.card, self.driver, self.bus)?;
         }
+        if !self.identity.is_empty() {
+            write!(f, "\n  identity: {}", self.identity)?;
+        }
         if let Some(problem) = &self.problem {
             write!(f, "\n  cannot be used: {problem}")?;
         }
@@ -211,6 +216,7 @@ pub(super) mod tests {
         ];
         CameraInfo {
             path: "/dev/video0".into(),
+            identity: "usb:046d:082d:5AF2".into(),
             card: "HD Webcam".into(),
             driver: "uvcvideo".into(),
             bus: "usb-1".into(),
@@ -235,6 +241,7 @@ pub(super) mod tests {
     fn a_camera_is_shown_with_all_it_has() {
         let shown = "\
 /dev/video0  HD Webcam (uvcvideo, usb-1)
+  identity: usb:046d:082d:5AF2
   auto: YUYV 640x480 at 30 frames/s: the nearest to 1280x720
   YUYV  words
     640x480 at 30, 7.50 frames/s

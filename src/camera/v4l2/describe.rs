@@ -1,12 +1,12 @@
 //! Every V4L2 camera with everything it offers, as the inventory wants it.
 //!
-//! How the list is printed is in `inventory`; which camera is meant by a name is in `discover`.
+//! How the list is printed is in `inventory`; which nodes there are is in `discover`.
 
 use std::io;
 
 use super::super::Config;
-
 use super::discover::nodes;
+use super::identity::Machine;
 use super::{Choice, Refusal, choose, offers, pixel_format};
 use crate::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
 use crate::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
@@ -55,7 +55,8 @@ fn describe(path: &str) -> io::Result<Option<CameraInfo>> {
     let Capability { driver, card, bus, .. } = capability;
     // A node without controls is a camera all the same.
     let controls = device.controls().unwrap_or_default();
-    Ok(Some(CameraInfo { path: path.to_owned(), card, driver, bus, formats, controls, choice, problem }))
+    let identity = Machine::default().see(path).map(|seen| seen.identity.to_string()).unwrap_or_default();
+    Ok(Some(CameraInfo { path: path.to_owned(), identity, card, driver, bus, formats, controls, choice, problem }))
 }
 
 /// What would be taken of the camera where the configuration wishes nothing of its own; otherwise why nothing.
