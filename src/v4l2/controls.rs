@@ -52,15 +52,12 @@ impl Device {
         Ok(controls)
     }
 
-    /// From now on, [`changed`](Self::changed) tells changes of all the controls. A driver that tells no changes is no
-    /// error.
-    pub fn follow_controls(&self) {
+    /// From now on, [`changed`](Self::changed) tells changes of all the controls. Whether the driver tells any.
+    pub fn follow_controls(&self) -> bool {
+        let mut followed = false;
         // What was enumerated before an error is followed.
-        let _ = self.each_control(|query| {
-            if !is_heading(query) {
-                let _ = self.follow(query.id);
-            }
-        });
+        let _ = self.each_control(|query| followed |= !is_heading(query) && self.follow(query.id).is_ok());
+        followed
     }
 
     fn each_control(&self, mut see: impl FnMut(&sys::v4l2_query_ext_ctrl)) -> io::Result<()> {
@@ -147,7 +144,9 @@ impl Device {
         let readable = !flags.contains(&Flag::WriteOnly) && !flags.contains(&Flag::Disabled);
         Control {
             id: query.id,
-            name: Control::name_of(&title),
+            name: Some(Control::name_of(&title))
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| number_name(query.id)),
             title,
             class: class.into(),
             kind,
@@ -273,6 +272,11 @@ fn kind(query: &sys::v4l2_query_ext_ctrl) -> ControlKind {
         sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => ControlKind::Bitmask,
         _ => ControlKind::Compound,
     }
+}
+
+/// What a control is called whose title has neither letters nor digits.
+fn number_name(id: u32) -> String {
+    format!("{id:#010x}")
 }
 
 fn is_heading(query: &sys::v4l2_query_ext_ctrl) -> bool {

@@ -15,18 +15,20 @@ use crate::v4l2::Device;
 pub struct Followed {
     device: Arc<Device>,
     known: Vec<Control>,
+    /// Whether the driver tells changes: one that does not is not asked at every picture.
+    tells: bool,
 }
 
 impl Followed {
     /// Knows none yet.
     pub fn new(device: Arc<Device>) -> Self {
-        Self { device, known: Vec::new() }
+        Self { device, known: Vec::new(), tells: false }
     }
 
     /// All of them; from now on their changes are told.
     pub fn all(&mut self) -> Vec<Control> {
         // Followed first, so that no change between the two is missed.
-        self.device.follow_controls();
+        self.tells = self.device.follow_controls();
         // A node without controls is a camera all the same.
         self.known = self.device.controls().unwrap_or_default();
         self.known.clone()
@@ -35,6 +37,9 @@ impl Followed {
     /// Those that changed since the last question.
     pub fn changed(&mut self) -> Vec<Control> {
         let mut changed = Vec::new();
+        if !self.tells {
+            return changed;
+        }
         for id in self.device.changed() {
             let Some(known) = self.known.iter_mut().find(|control| control.id == id) else { continue };
             if let Ok(now) = self.device.control(known)
