@@ -72,6 +72,22 @@ unsafe fn through<T>(path: *const c_char, call: impl FnOnce(*const c_char) -> T)
     }
 }
 
+/// Turns a path in the folder of the fake back into the one that the program knows, where it stands.
+///
+/// # Safety
+///
+/// `path` is null or leads to text that ends with NUL and may be written.
+unsafe fn seen_from_outside(path: *mut c_char) {
+    let folder = folder().and_then(|folder| std::fs::canonicalize(folder).ok());
+    let Some(folder) = folder.filter(|_| !path.is_null()) else { return };
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(path) }.to_bytes();
+    if let Some(rest) = text.strip_prefix(folder.as_os_str().as_bytes()) {
+        // SAFETY: the rest is a part of the text, and with its NUL it is shorter than that; the two may overlap.
+        unsafe { std::ptr::copy(rest.as_ptr(), path.cast(), rest.len() + 1) };
+    }
+}
+
 /// Opens a camera, or whatever else there is.
 ///
 /// # Safety
@@ -188,7 +204,9 @@ before! {
         through(path, |path| real::access(path, mode))
     }
     realpath(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
-        through(path, |path| real::realpath(path, resolved))
+        let answer = through(path, |path| real::realpath(path, resolved));
+        outside(|| seen_from_outside(answer));
+        answer
     }
     readlink(path: *const c_char, target: *mut c_char, length: usize) -> isize {
         through(path, |path| real::readlink(path, target, length))

@@ -11,11 +11,13 @@ pub enum Expect {
     Dropped(&'static str, u64),
     /// No picture; the status tells this, and goes on trying.
     Fault(&'static str),
+    /// Whatever the mischief shows, a picture of the camera comes after it.
+    GoesOn,
     /// The status tells this, and then there is the right picture.
     Recovers(&'static str),
 }
 
-use Expect::{Dropped, Fault, Picture, Recovers};
+use Expect::{Dropped, Fault, GoesOn, Picture, Recovers};
 
 /// A driver: what is special about it, what its script says beyond the format, what is expected.
 pub struct Case {
@@ -46,6 +48,30 @@ pub const CASES: &[Case] = &[
     case("YU12", "YU12 320x240@30", "", WHOLE),
     case("MJPG", MJPG, "", WHOLE),
     case("motion JPEG by its other name", "JPEG 320x240@30", "", WHOLE),
+    case("UYVY", "UYVY 320x240@30", "", WHOLE),
+    case("NV21", "NV21 320x240@30", "", WHOLE),
+    case("YV12", "YV12 320x240@30", "", WHOLE),
+    case("RGB24", "RGB3 320x240@30", "", WHOLE),
+    case("BGR24", "BGR3 320x240@30", "", WHOLE),
+    case("GREY", "GREY 320x240@30", "", WHOLE),
+    // A multi-planar device, with pictures in one piece of memory and in several.
+    case("multi-planar YUYV", YUYV, "kind multi", WHOLE),
+    case("multi-planar NV12", "NV12 320x240@30", "kind multi", WHOLE),
+    case("multi-planar MJPEG", MJPG, "kind multi", WHOLE),
+    case("NV12 in two pieces", "NM12 320x240@30", "kind multi", WHOLE),
+    case("NV21 in two pieces", "NM21 320x240@30", "kind multi", WHOLE),
+    case("YU12 in three pieces", "YM12 320x240@30", "kind multi", WHOLE),
+    case("YV12 in three pieces", "YM21 320x240@30", "kind multi", WHOLE),
+    case("NV12 in two pieces with padding", "NM12 320x240@30", "kind multi\nanswer stride=384", WHOLE),
+    case("YU12 in three pieces with padding", "YM12 320x240@30", "kind multi\nanswer stride=384", WHOLE),
+    case("two pieces without strides", "NM12 320x240@30", "kind multi\nanswer stride=0", WHOLE),
+    case("two pieces of odd size", "NM12 323x243@30", "kind multi\nanswer stride=324", Picture(322, 242)),
+    case("three pieces of odd size", "YM12 323x243@30", "kind multi\nanswer stride=324", Picture(322, 242)),
+    case("empty pieces", "NM12 320x240@30", "kind multi\nframe 5-14 used=0", Dropped("Damaged", 10)),
+    case("short pieces", "NM12 320x240@30", "kind multi\nframe 5-14 used=1000", Dropped("Damaged", 10)),
+    case("pieces without length", "NM12 320x240@30", "kind multi\nlength 0", Fault("zero bytes")),
+    case("a piece that cannot be mapped", "NM12 320x240@30", "kind multi\non mmap 4 ENOMEM", Recovers("mmap")),
+    case("multi-planar and unplugged", "NM12 320x240@30", "kind multi\non DQBUF 10 ENODEV", Recovers("unplugged")),
     // Sizes and strides that were not asked for.
     case("YUYV with padding", YUYV, "answer stride=704", WHOLE),
     case("NV12 with padding", "NV12 320x240@30", "answer stride=384", WHOLE),
@@ -54,6 +80,10 @@ pub const CASES: &[Case] = &[
     case("a stride for MJPEG", MJPG, "answer stride=320", WHOLE),
     case("no size of the picture", YUYV, "answer size=0", WHOLE),
     case("another size", YUYV, "answer width=352 height=288", Picture(352, 288)),
+    case("UYVY with padding", "UYVY 320x240@30", "answer stride=704", WHOLE),
+    case("RGB24 with padding", "RGB3 320x240@30", "answer stride=1024", WHOLE),
+    case("RGB24 of odd size", "RGB3 323x243@30", "", Picture(322, 242)),
+    case("NV21 of odd size", "NV21 323x243@30", "answer stride=324", Picture(322, 242)),
     case("YUYV of odd size", "YUYV 323x243@30", "", Picture(322, 242)),
     case("NV12 of odd size", "NV12 323x243@30", "answer stride=324", Picture(322, 242)),
     case("MJPEG of odd size", "MJPG 323x243@30", "", Picture(322, 242)),
@@ -84,7 +114,7 @@ pub const CASES: &[Case] = &[
     case("controls that fail", YUYV, "on QUERY_EXT_CTRL * EIO", WHOLE),
     case("a control that cannot be read", YUYV, "on G_CTRL * EIO\non G_EXT_CTRLS * EIO", WHOLE),
     // Opening and starting.
-    case("busy at the start", YUYV, "on open 1-2 EBUSY", Recovers("another program holds the camera")),
+    case("busy at the start", YUYV, "on open 1-7 EBUSY", Recovers("another program holds the camera")),
     case("permission denied", YUYV, "on open * EACCES", Fault("add the user to the group")),
     case("busy when its format is set", YUYV, "on S_FMT 1 EBUSY", Recovers("another program holds the camera")),
     case("a format that fails", YUYV, "on S_FMT * EIO", Fault("VIDIOC_S_FMT: Input/output error")),
@@ -109,6 +139,7 @@ pub const CASES: &[Case] = &[
     case("frames that are told and not there", YUYV, "stream 1 spurious", Recovers("no picture for 5 s")),
     case("a fault that only poll tells", YUYV, "stream 1 fault", Recovers("poll: Input/output error")),
     case("a buffer that does not exist", YUYV, "frame 10 index=99", Recovers("the driver gave buffer 99 of 4")),
+    case("the same buffer again and again", YUYV, "frame 10-14 index=0", GoesOn),
     case("buffers that do not go back", YUYV, "on QBUF 9-12 EINVAL", Recovers("no picture for 5 s")),
     // Frames that are wrong.
     case("the flag of an error", YUYV, "frame 5-14 error", Dropped("Damaged", 10)),
