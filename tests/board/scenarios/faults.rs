@@ -11,7 +11,7 @@ use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
 use crate::picture::Scene;
-use crate::scenarios::CONFIGURATION;
+use crate::scenarios::{BACK_WITHIN, CONFIGURATION, median};
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
@@ -22,8 +22,8 @@ fn quick_a_camera_that_was_away_for_long_is_back_at_once() {
         let mut viewer = Eyewitness::connect(&board.url(), "camera");
         viewer.sees(Scene::Bars);
         // By now the pauses between two attempts are longer than the time allowed.
-        let times = (0..3).map(|_| unplug(&board, &mut viewer, LONG)).collect();
-        assert_median(times);
+        let times: Vec<Duration> = (0..3).map(|_| unplug(&board, &mut viewer, LONG)).collect();
+        assert_in_time(&times);
         viewer.leave();
         assert!(!board.log().contains("panicked"), "nothing should panic");
     });
@@ -40,9 +40,9 @@ fn a_camera_that_was_unplugged_twenty_times_is_back_twenty_times() {
         // What the first round brings along (a placeholder's encoder, a log line's buffer) may stay.
         unplug(&board, &mut viewer, 1);
         let holdings = board.holdings();
-        let times = (0..20).map(|_| unplug(&board, &mut viewer, 1)).collect();
+        let times: Vec<Duration> = (0..20).map(|_| unplug(&board, &mut viewer, 1)).collect();
         board.holds_no_more_than(holdings);
-        assert_median(times);
+        assert_in_time(&times);
         viewer.leave();
         assert!(!board.log().contains("panicked"), "nothing should panic");
     });
@@ -110,9 +110,6 @@ fn a_damaged_buffer_is_counted_and_not_shown() {
 /// What the log says of a camera that gives pictures again.
 const IS_BACK: &str = "camera is back";
 
-/// How soon after the plug is in the picture has to be back.
-const BACK_WITHIN: Duration = Duration::from_secs(2);
-
 /// Pictures of the placeholder that make a long absence, at two a second: 5 s.
 const LONG: usize = 10;
 
@@ -128,10 +125,8 @@ fn unplug(board: &Board, viewer: &mut Eyewitness, placeholders: usize) -> Durati
     viewer.sees(Scene::Bars).saturating_duration_since(plugged)
 }
 
-/// Judges the times until the picture was back. The machine that emulates the board may have been busy now and then, so
-/// single ones may be longer.
-fn assert_median(mut times: Vec<Duration>) {
-    times.sort();
+/// Judges the times until the picture was back.
+fn assert_in_time(times: &[Duration]) {
     println!("the picture was back after {times:.1?}");
-    assert!(times[times.len() / 2] <= BACK_WITHIN, "times until the picture was back: {times:?}");
+    assert!(median(times) <= BACK_WITHIN, "times until the picture was back: {times:?}");
 }
