@@ -94,9 +94,8 @@ impl Board {
 
     /// Waits until porthole holds no more than `before`; what was used a moment ago may be let go a moment later.
     pub fn holds_no_more_than(&self, before: Holdings) {
-        let mut now = before;
-        self.wait_until("descriptors and threads to be let go", LIMIT, || {
-            now = self.holdings();
+        self.wait_until(&format!("porthole to hold no more than {before:?}"), LIMIT, || {
+            let now = self.holdings();
             (now.descriptors <= before.descriptors && now.threads <= before.threads).then_some(())
         });
     }

@@ -91,7 +91,7 @@ fn a_driver_that_fails_twenty_times_is_opened_again() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn a_damaged_buffer_is_counted_and_not_shown() {
+fn damaged_and_missing_buffers_are_counted_and_not_shown() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
@@ -104,6 +104,15 @@ fn a_damaged_buffer_is_counted_and_not_shown() {
             });
             viewer.sees_nothing_but(Scene::Bars);
         }
+
+        // The driver leaves gaps in its sequence numbers.
+        board.sh("v4l2-ctl -d /dev/video0 -c percentage_of_dropped_buffers=50");
+        board.wait_until("missing buffers to be counted", LIMIT, || {
+            (board.counter("porthole_frames_dropped_total{at=\"Driver\"}") >= 10).then_some(())
+        });
+        viewer.sees_nothing_but(Scene::Bars);
+        assert!(board.status()["cameras"][0]["fault"].is_null(), "{}", board.status());
+        assert!(!board.log().contains("panicked"), "nothing should panic");
     });
 }
 
