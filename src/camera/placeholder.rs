@@ -88,7 +88,7 @@ pub fn format(width: u32, height: u32) -> VideoFormat {
     VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: f64::from(FPS) }
 }
 
-/// Draws the placeholder of the camera `name` in the shape that [`format`] gave: the name, and `lines` below it, as large
+/// Draws the placeholder of the camera `name` in the shape that [`format()`] gave: the name, and `lines` below it, as large
 /// as they fit.
 pub fn draw(format: &VideoFormat, name: &str, lines: &[String; 2]) -> Vec<u8> {
     let (width, height) = (format.width as usize, format.height as usize);
