@@ -13,9 +13,8 @@ mod negotiate;
 mod picture;
 mod settings;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use describe::{encoders, list};
@@ -37,11 +36,26 @@ const BUFFERS: u32 = 4;
 /// cannot be asked for a key frame, this is what a viewer waits for the first picture and everybody after a loss.
 const KEY_PERIOD: f64 = 2.0;
 
+/// How long to rest when the driver announced a picture and had none: far below the time between two pictures.
+const EMPTY_HANDED: Duration = Duration::from_millis(2);
+
+/// What was fetched from the driver.
+enum Fetched {
+    /// A good picture.
+    Picture(Dequeued),
+    /// Damaged ones alone.
+    Damaged,
+    /// Not a single buffer.
+    Nothing,
+}
+
 /// A camera that streams.
 #[derive(Debug)]
 pub struct Capture {
     path: String,
     label: String,
+    /// What was chosen of the camera's offers, and why.
+    chosen: String,
     shape: Shape,
     queue: Queue,
     device: Arc<Device>,
@@ -96,22 +110,37 @@ impl Capture {
         let buffers = queue.len();
         let chosen =
             format!("{label}: {} ({}, {buffers} buffers): {}", describe(&shape.format), shape.fourcc, choice.reason);
-        if is_news(&config.name, &chosen) {
-            tracing::info!(camera = config.name, "{chosen}");
-        }
         let controls = Followed::new(Arc::clone(&device));
         let losses = Losses::default();
-        Ok(Self { path: path.into(), label, shape, queue, device, losses, controls, newest, takes_key_requests: true })
+        Ok(Self {
+            path: path.into(),
+            label,
+            chosen,
+            shape,
+            queue,
+            device,
+            losses,
+            controls,
+            newest,
+            takes_key_requests: true,
+        })
+    }
+
+    /// What was chosen of the camera's offers, and why; a line for people.
+    pub fn chosen(&self) -> &str {
+        &self.chosen
     }
 
     /// Takes out what the driver has. Of pictures that need none before them the newest good one is kept, and the others
     /// go back at once; of an encoded stream it is the next.
-    fn fetch(&mut self) -> Result<Option<Dequeued>, Error> {
+    fn fetch(&mut self) -> Result<Fetched, Error> {
         let mut newest = None;
+        let mut fetched = Fetched::Nothing;
         // A ring's worth and no more: a driver that is faster than this loop must not hold it for ever.
         for _ in 0..self.queue.len() {
             let dequeued = self.queue.dequeue().map_err(|error| call_error(&self.path, "VIDIOC_DQBUF", error))?;
             let Some(buffer) = dequeued else { break };
+            fetched = Fetched::Damaged;
             let whole = !buffer.damaged && self.shape.is_whole(&buffer.lease);
             self.losses.see(buffer.sequence, whole);
             if !whole {
@@ -124,7 +153,7 @@ impl Capture {
                 break;
             }
         }
-        Ok(newest)
+        Ok(newest.map_or(fetched, Fetched::Picture))
     }
 
     fn picture(&mut self, buffer: Dequeued) -> RawFrame {
@@ -154,8 +183,11 @@ impl VideoSource for Capture {
             let left = deadline.saturating_duration_since(Instant::now());
             let readiness = self.device.wait(left).map_err(|error| call_error(&self.path, "poll", error))?;
             if readiness != Readiness::Nothing {
-                if let Some(buffer) = self.fetch()? {
-                    return Ok(Some(self.picture(buffer)));
+                match self.fetch()? {
+                    Fetched::Picture(buffer) => return Ok(Some(self.picture(buffer))),
+                    // A driver that says it has a picture and gives none, again and again, must not take a whole core.
+                    Fetched::Nothing => std::thread::sleep(EMPTY_HANDED.min(left)),
+                    Fetched::Damaged => {}
                 }
                 if readiness == Readiness::Fault {
                     // The driver neither waits nor gives a buffer nor says why: only a new opening helps.
@@ -201,14 +233,6 @@ pub fn pixel_format(fourcc: FourCc) -> Option<PixelFormat> {
 /// not after the picture before, or not after the stream's begin, is of another clock or of none.
 fn moment(stamp: Option<Timestamp>, before: Timestamp, now: Timestamp) -> Timestamp {
     stamp.filter(|&stamp| stamp > before).map_or(now, |stamp| stamp.min(now))
-}
-
-/// Whether this was not what was said of the camera last. A camera that is opened again and again, because nobody watched
-/// for a while or because it fails, is told of once.
-fn is_news(camera: &str, said: &str) -> bool {
-    static SAID: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
-    let mut all = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    all.insert(camera.into(), said.into()).is_none_or(|before| before != said)
 }
 
 /// Sets format and rate, and judges what the driver made of them.
@@ -295,13 +319,6 @@ mod tests {
         for (stamp, taken) in [(None, 9), (Some(7), 7), (Some(9), 9), (Some(12), 9), (Some(5), 9), (Some(0), 9)] {
             assert_eq!(moment(stamp.map(at), at(5), at(9)), at(taken), "{stamp:?}");
         }
-    }
-
-    #[test]
-    fn the_same_choice_is_told_once() {
-        let told = ["YUYV", "YUYV", "MJPEG", "YUYV"].map(|choice| is_news("the camera of this test", choice));
-        assert_eq!(told, [true, false, true, true]);
-        assert!(is_news("another camera", "YUYV"));
     }
 
     #[test]

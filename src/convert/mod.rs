@@ -10,6 +10,7 @@ mod jpeg;
 mod layout;
 mod packed;
 mod planar;
+mod range;
 mod rgb;
 
 use crate::media::{PixelFormat, RawFrame, VideoFormat};

@@ -3,7 +3,7 @@
 //! What lies as the encoder takes it is lent where it lies.
 
 use super::layout::{Layout, Plane};
-use super::{Memory, Planes};
+use super::{Memory, Planes, range};
 
 /// The value of chroma without colour.
 const NEUTRAL: u8 = 128;
@@ -48,13 +48,16 @@ pub(super) fn two<'a>(
     Planes { width, height, y, u, v, y_stride, uv_stride: width / 2 }
 }
 
-/// Luma alone.
-pub(super) fn grey<'a>(y: Plane<'a>, layout: &Layout, memory: &'a mut Memory) -> Planes<'a> {
+/// Luma alone: that of a sensor, or of an infrared camera, which has the full range.
+pub(super) fn grey<'a>(y: Plane<'_>, layout: &Layout, memory: &'a mut Memory) -> Planes<'a> {
     let (width, height) = layout.even();
-    let (y, y_stride) = lend(y, width, height, &mut memory.y);
+    memory.y.resize(width * height, 0);
+    for (line, target) in y.data.chunks(y.stride).zip(memory.y.chunks_exact_mut(width)) {
+        range::limit(&line[..width], target, range::LUMA);
+    }
     memory.u.clear();
     memory.u.resize(width / 2 * (height / 2), NEUTRAL);
-    Planes { width, height, y, u: &memory.u, v: &memory.u, y_stride, uv_stride: width / 2 }
+    Planes { width, height, y: &memory.y, u: &memory.u, v: &memory.u, y_stride: width, uv_stride: width / 2 }
 }
 
 /// The plane where it lies, or a copy in `own` where the padding after its last line is missing; and its stride.

@@ -36,6 +36,8 @@ struct Ring {
     buffers: Vec<Buffer>,
     /// The device while it streams; `None` afterwards, so that a lease never touches a descriptor that is closed.
     streaming: Mutex<Option<Arc<Device>>>,
+    /// Whether the driver refused to take a buffer back: it would go on with one less, and one less again.
+    refused: AtomicBool,
 }
 
 /// One buffer: its planes of memory, and whether it is lent out.
@@ -89,7 +91,7 @@ impl Queue {
             }
         }
         let streaming = Mutex::new(Some(Arc::clone(&device)));
-        let queue = Self { ring: Arc::new(Ring { kind, buffers, streaming }), device };
+        let queue = Self { ring: Arc::new(Ring { kind, buffers, streaming, refused: AtomicBool::new(false) }), device };
         match fault {
             None if queue.len() == 0 => Err(("VIDIOC_REQBUFS", io::Error::other("the driver gave no buffers"))),
             None => Ok(queue),
@@ -107,8 +109,11 @@ impl Queue {
     /// # Errors
     ///
     /// The kernel's errno: `ENODEV` when the device is gone, `EIO` when the stream broke down. An error of our own for
-    /// a buffer that the driver does not have.
+    /// a buffer that the driver does not have, and after it refused to take one back; a new queue is whole again.
     pub fn dequeue(&self) -> io::Result<Option<Dequeued>> {
+        if self.ring.refused.load(Ordering::Acquire) {
+            return Err(io::Error::other("the driver took a buffer no more"));
+        }
         let filled = buffer::dequeue(self.device.fd(), self.ring.kind)?;
         filled.map(|filled| self.ring.lend(filled)).transpose()
     }
@@ -192,8 +197,9 @@ impl Drop for Lease {
             && let Err(error) = buffer::enqueue(device.fd(), self.ring.kind, self.index)
             && error.raw_os_error() != Some(libc::ENODEV)
         {
-            // An unplugged device is reported by the next dequeue; anything else is one buffer less.
+            // An unplugged device is reported by the next dequeue, as this is.
             tracing::warn!("give buffer {} back to the camera: {error}", self.index);
+            self.ring.refused.store(true, Ordering::Release);
         }
     }
 }
@@ -231,7 +237,12 @@ mod tests {
             Mapping::new(file.as_fd(), 0, 4096).expect("should map")
         };
         let buffer = Buffer { planes: planes.iter().map(plane).collect(), lent: AtomicBool::new(false) };
-        Arc::new(Ring { kind: BufferType::VideoCaptureMplane, buffers: vec![buffer], streaming: Mutex::new(None) })
+        Arc::new(Ring {
+            kind: BufferType::VideoCaptureMplane,
+            buffers: vec![buffer],
+            streaming: Mutex::new(None),
+            refused: AtomicBool::new(false),
+        })
     }
 
     fn filled(index: usize, places: &[(usize, usize)]) -> Filled {

@@ -16,16 +16,16 @@ pub const BARS: [[i32; 3]; 8] = [
     [16, 128, 128],
 ];
 
-/// The same without colour, as vivid's format GREY has them: the luma of Rec. 709 in full range, in which black is 0.
+/// The same without colour, as vivid's format GREY has them: the luma of Rec. 709, brought from full to limited range.
 const GREY_BARS: [[i32; 3]; 8] = [
-    [191, 128, 128],
-    [177, 128, 128],
-    [150, 128, 128],
-    [137, 128, 128],
-    [54, 128, 128],
-    [41, 128, 128],
-    [14, 128, 128],
-    [0, 128, 128],
+    [180, 128, 128],
+    [168, 128, 128],
+    [145, 128, 128],
+    [134, 128, 128],
+    [62, 128, 128],
+    [51, 128, 128],
+    [28, 128, 128],
+    [16, 128, 128],
 ];
 
 /// How far a decoded bar may be from the real one: far above what encoding does to a flat area, far below what lies

@@ -22,6 +22,8 @@ pub const RAW: [PixelFormat; 9] = [
 fn tolerance(pixel: PixelFormat) -> f64 {
     match pixel {
         PixelFormat::Rgb24 | PixelFormat::Bgr24 => 1.5,
+        // The factor has 8 bits.
+        PixelFormat::Grey => 1.0,
         _ => 0.0,
     }
 }
@@ -117,6 +119,8 @@ fn luma(frame: &RawFrame, sources: &[Source<'_>], column: usize, line: usize) ->
     f64::from(match frame.format.pixel {
         PixelFormat::Yuyv => line[column * 2],
         PixelFormat::Uyvy => line[column * 2 + 1],
+        // Section 2.5.3 of BT.601, from the full range of a sensor.
+        PixelFormat::Grey => return 16.0 + 219.0 / 255.0 * f64::from(line[column]),
         PixelFormat::Rgb24 | PixelFormat::Bgr24 => {
             let [red, green, blue] = rgb(frame.format.pixel, line, column);
             // ITU-R BT.601 sections 2.5.1 and 2.5.3.

@@ -71,6 +71,7 @@ impl Registry {
                 index: first + index,
                 config: (*config).clone(),
                 missing: None,
+                told: String::new(),
             })
             .collect();
         let (autos, named): (Vec<_>, Vec<_>) = finders
@@ -248,6 +249,9 @@ pub struct Finder {
     config: Config,
     /// Why the camera was not there at the start.
     missing: Option<Error>,
+    /// What was last told of the choice. A camera that is opened again and again, because nobody watched for a while or
+    /// because it fails, is told of once.
+    told: String,
 }
 
 impl Finder {
@@ -304,6 +308,10 @@ impl Finder {
             return Ok(Box::new(Found::pattern(Box::new(Pattern::open(&self.config)), watch)));
         };
         let source = Capture::open(&self.config, &seen.path)?;
+        if self.told != source.chosen() {
+            source.chosen().clone_into(&mut self.told);
+            tracing::info!(camera = self.config.name, "{}", self.told);
+        }
         let now = self.registry.0.machine.see(&seen.path).filter(|now| now.trouble.is_none());
         if now.is_some_and(|now| !now.identity.is_same(&seen.identity)) {
             // Another camera took the node between the look and the opening.
