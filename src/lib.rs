@@ -3,7 +3,7 @@
 //! # The picture
 //!
 //! ```text
-//! V4L2 / test pattern                      ALSA / test tone
+//! V4L2 / program / test pattern            ALSA / test tone
 //!       | capture thread (one a camera)          | microphone thread
 //!       v                                        v
 //! Latest   newest picture wins              Opus encode
