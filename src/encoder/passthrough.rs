@@ -156,7 +156,11 @@ impl Bits<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::encoder::{Config, open};
@@ -260,5 +264,40 @@ mod tests {
         }
         // A cut slice is no B-slice.
         assert!(!is_b_slice(&[0x01]) && !is_b_slice(&[0x01, 0, 0, 0, 0, 0]));
+    }
+
+    /// What is done to a picture on its way.
+    fn damage() -> impl Strategy<Value = (u64, Vec<(usize, u8)>, usize, bool)> {
+        (0..12u64, vec((any::<usize>(), any::<u8>()), 0..4), any::<usize>(), any::<bool>())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever becomes of a stream, what is passed on begins with a key frame, and key frames with their parameter sets.
+        #[test]
+        fn damage_is_survived(damages in vec(damage(), 0..20), noise in vec(any::<u8>(), 0..200)) {
+            static STREAM: LazyLock<Vec<RawFrame>> = LazyLock::new(|| stream(12));
+            let mut frames = vec![RawFrame::new(Timestamp::default(), FORMAT, noise.into())];
+            for (number, flips, cut, gap) in damages {
+                let mut data = STREAM[number as usize].data.to_vec();
+                for (at, value) in flips {
+                    let at = at % data.len();
+                    data[at] ^= value;
+                }
+                data.truncate(data.len() - cut % data.len());
+                frames.push(RawFrame { gap, data: data.into(), ..STREAM[number as usize].clone() });
+            }
+            let mut camera = Passthrough::default();
+            let mut begun = false;
+            for frame in frames {
+                if let Ok(Some(passed)) = camera.encode(&frame, false) {
+                    let types = types(&passed);
+                    prop_assert!(begun || passed.key);
+                    prop_assert!(!passed.key || types.starts_with(&[SPS, PPS]) && types.contains(&IDR), "{types:?}");
+                    begun = true;
+                }
+            }
+        }
     }
 }
