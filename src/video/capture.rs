@@ -68,7 +68,10 @@ impl<F: Open> Capture<F> {
         let own = config.format.map(|format| format == PixelFormat::H264);
         let mut capture = Self { part, demand, config, open, retry: Retry::default(), fault: None, shape, own };
         if let Err(error) = capture.open.probe() {
-            capture.failed(&error, true);
+            // Told now, and not once more when somebody watches; the first pause is still to come.
+            let (_, log) = capture.retry.failed(Instant::now());
+            capture.retry.begin_anew();
+            capture.failed(&error, log);
         }
         capture
     }
