@@ -112,7 +112,7 @@ impl Queue {
     /// a buffer that the driver does not have, and after it refused to take one back; a new queue is whole again.
     pub fn dequeue(&self) -> io::Result<Option<Dequeued>> {
         if self.ring.refused.load(Ordering::Acquire) {
-            return Err(io::Error::other("the driver took a buffer no more"));
+            return Err(io::Error::other("the driver did not take a buffer back"));
         }
         let filled = buffer::dequeue(self.device.fd(), self.ring.kind)?;
         filled.map(|filled| self.ring.lend(filled)).transpose()
