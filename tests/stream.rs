@@ -159,25 +159,29 @@ async fn a_stopped_viewer_costs_the_others_nothing() -> Result<()> {
     let mut lines = BufReader::new(stopped.stdout.take().context("no stdout")?).lines();
     ensure!(lines.any(|line| line.is_ok_and(|line| line.contains("\"frame\""))), "the other viewer saw nothing");
     while viewer.events.try_recv().is_ok() {}
-    let mut latencies = Vec::new();
+    let mut latencies = [Vec::new(), Vec::new()];
     let mut seen = Vec::new();
-    for stop in [false, true] {
-        if stop {
-            signal(stopped.id(), "STOP")?;
-        }
+    // In turn, and the best of each kind, because the machine may be busy with something else at any time.
+    for round in 0..6 {
+        let stop = round % 2;
+        signal(stopped.id(), ["CONT", "STOP"][stop])?;
         let mut part = Vec::new();
-        for _ in 0..90 {
+        for _ in 0..30 {
             let picture = viewer.frame(LIMIT).await?.picture.context("a frame was not decoded")?;
             let code = picture.code.context("no code")?;
             seen.push(code.frame);
             part.push(Duration::from_micros(picture.decoded.saturating_sub(code.captured) * 100));
         }
-        latencies.push(median(part));
+        latencies[stop].push(median(part));
     }
     stopped.kill()?;
     stopped.wait()?;
     missing(&seen, &porthole).await?;
-    ensure!(latencies[1] < latencies[0] + Duration::from_millis(33), "before and after the stop: {latencies:?}");
+    let [running, stopped] = latencies.map(|medians| medians.into_iter().min().unwrap_or_default());
+    ensure!(
+        stopped < running + Duration::from_millis(33),
+        "beside a running viewer {running:?}, a stopped one {stopped:?}"
+    );
     Ok(())
 }
 

@@ -239,7 +239,7 @@ pub fn viewer_process(base: &str, arguments: &[&str]) -> Result<Child> {
 pub async fn missing(numbers: &[u32], porthole: &Porthole) -> Result<()> {
     let gaps: u32 = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]).wrapping_sub(1)).sum();
     let mut not_encoded = 0.0;
-    for place in ["Driver", "Replaced"] {
+    for place in ["Driver", "Stale", "Replaced"] {
         not_encoded += porthole.series(&format!("porthole_frames_dropped_total{{at=\"{place}\"}}")).await?;
     }
     anyhow::ensure!(f64::from(gaps) <= not_encoded, "{gaps} frames missing, {not_encoded} not encoded: {numbers:?}");
