@@ -72,27 +72,28 @@ fn listen_on(messages: OwnedFd, wake: impl Fn() + Send + 'static) -> io::Result<
 /// Gathers messages into wakes, until the other end of `stop` is closed.
 fn listen(messages: &OwnedFd, stop: &PipeReader, wake: impl Fn()) -> io::Result<()> {
     while !is_closed(stop, Some(messages), None)? {
-        let mut plugged = false;
-        for _ in 0..DRAIN_LIMIT {
-            match receive(messages)? {
-                Some(matters) => plugged |= matters,
-                None => break,
-            }
-        }
-        if plugged {
+        if drain(messages)? {
             if is_closed(stop, None, Some(BURST))? {
                 break;
             }
             // What has come meanwhile is part of the burst.
-            for _ in 0..DRAIN_LIMIT {
-                if receive(messages)?.is_none() {
-                    break;
-                }
-            }
+            drain(messages)?;
             wake();
         }
     }
     Ok(())
+}
+
+/// Reads the messages that are there: whether any of them matters.
+fn drain(messages: &OwnedFd) -> io::Result<bool> {
+    let mut plugged = false;
+    for _ in 0..DRAIN_LIMIT {
+        match receive(messages)? {
+            Some(matters) => plugged |= matters,
+            None => break,
+        }
+    }
+    Ok(plugged)
 }
 
 /// Waits for the end (`true`), or for a message or the time limit.

@@ -5,6 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Where the kernel lists its video nodes.
+pub const VIDEO_NODES: &str = "/sys/class/video4linux";
+
 /// A USB device. Its parts (a camera's picture, its microphone) have the same `path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsbDevice {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use alsa::pcm::PCM;
 
-pub use cards::list;
+pub use cards::{cards, list};
 
 use self::open::{Opened, call_error};
 use super::drift::Reading;

@@ -93,7 +93,7 @@ impl Finder {
 
     /// The sound cards that there are now.
     pub(super) fn cards() -> Vec<Card> {
-        alsa::list().into_iter().map(Card::new).collect()
+        alsa::cards().into_iter().map(Card::new).collect()
     }
 
     /// What to open now.

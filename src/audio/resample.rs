@@ -22,6 +22,20 @@ const BETWEEN: usize = 128;
 /// How far the ratio may be from its nominal value, as a factor: more than `drift` ever asks for.
 const LEEWAY: f64 = 1.01;
 
+/// What changes the rate, so that the clocks can be tested through hours without computing each sample.
+pub(super) trait Resample {
+    /// Input samples of each channel that the output lags behind the input.
+    const DELAY: usize;
+    /// Input samples of each channel that the next frame needs.
+    fn needs(&self) -> usize;
+    /// The next frame from the first `needs` samples of each channel, which must be there.
+    fn frame(&mut self, input: &[f32]) -> &[f32];
+    /// Has the next frame glide to so many times the nominal output for the same input.
+    fn stretch(&mut self, stretch: f64);
+    /// Forgets the sound so far, and the ratio.
+    fn reset(&mut self);
+}
+
 /// Turns sound of any rate into frames of 20 ms at 48 kHz.
 pub(super) struct Resampler {
     inner: Async<f32>,
@@ -30,9 +44,6 @@ pub(super) struct Resampler {
 }
 
 impl Resampler {
-    /// Input samples of each channel that the output lags behind the input.
-    pub(super) const DELAY: usize = POINTS / 2;
-
     /// From `rate` hertz, at least one, in interleaved `channels`.
     pub(super) fn new(rate: u32, channels: usize) -> Self {
         let filter = SincInterpolationParameters::new(POINTS, WindowFunction::Blackman2)
@@ -43,14 +54,16 @@ impl Resampler {
             .expect("a positive ratio and a frame of samples should make a resampler");
         Self { inner, channels, output: vec![0.0; FRAME_SAMPLES * channels] }
     }
+}
 
-    /// Input samples of each channel that the next frame needs.
-    pub(super) fn needs(&self) -> usize {
+impl Resample for Resampler {
+    const DELAY: usize = POINTS / 2;
+
+    fn needs(&self) -> usize {
         self.inner.input_frames_next()
     }
 
-    /// The next frame, from the first [`needs`](Self::needs) samples of each channel of `input`, which must be there.
-    pub(super) fn frame(&mut self, input: &[f32]) -> &[f32] {
+    fn frame(&mut self, input: &[f32]) -> &[f32] {
         let needs = self.needs();
         let whole = "a frame's worth of samples should be there";
         let input = InterleavedSlice::new(input, self.channels, needs).expect(whole);
@@ -59,8 +72,7 @@ impl Resampler {
         &self.output
     }
 
-    /// Has the next frame glide to `stretch` times the nominal output for the same input.
-    pub(super) fn stretch(&mut self, stretch: f64) {
+    fn stretch(&mut self, stretch: f64) {
         let stretch = stretch.clamp(1.0 / LEEWAY, LEEWAY);
         if let Some(inner) = self.inner.as_adjustable() {
             // Refused only outside the limits that it was clamped to.
@@ -68,8 +80,7 @@ impl Resampler {
         }
     }
 
-    /// Forgets the sound so far, and the ratio.
-    pub(super) fn reset(&mut self) {
+    fn reset(&mut self) {
         self.inner.reset();
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::FRAMES;
 use super::drift::{Drift, Reading};
-use super::resample::Resampler;
+use super::resample::{Resample, Resampler};
 use super::sample::to_i16;
 use crate::grid::Grid;
 use crate::media::{PcmFrame, Timestamp};
@@ -15,40 +15,6 @@ use crate::media::{PcmFrame, Timestamp};
 /// The largest difference in seconds between a frame's time stamp and the time at which its sound was taken; beyond it,
 /// beginning anew is better than correcting for minutes. Sound and picture shall be within 40 ms.
 const APART: f64 = 0.03;
-
-/// What changes the rate, so that the clocks can be tested through hours without computing each sample.
-pub(super) trait Resample {
-    /// Input samples of each channel that the output lags behind the input.
-    const DELAY: usize;
-    /// Input samples of each channel that the next frame needs.
-    fn needs(&self) -> usize;
-    /// The next frame from the first `needs` samples of each channel.
-    fn frame(&mut self, input: &[f32]) -> &[f32];
-    /// Has the next frame glide to so many times the nominal output for the same input.
-    fn stretch(&mut self, stretch: f64);
-    /// Forgets the sound so far, and the ratio.
-    fn reset(&mut self);
-}
-
-impl Resample for Resampler {
-    const DELAY: usize = Self::DELAY;
-
-    fn needs(&self) -> usize {
-        self.needs()
-    }
-
-    fn frame(&mut self, input: &[f32]) -> &[f32] {
-        self.frame(input)
-    }
-
-    fn stretch(&mut self, stretch: f64) {
-        self.stretch(stretch);
-    }
-
-    fn reset(&mut self) {
-        self.reset();
-    }
-}
 
 /// The way of the sound from one opening of a card.
 pub(super) struct Steady<R = Resampler> {

@@ -8,14 +8,11 @@ use std::path::Path;
 use super::{Device, Registry};
 use crate::sysfs::{self, UsbDevice};
 
-/// Where the kernel lists its video nodes.
-const NODES: &str = "/sys/class/video4linux";
-
 /// The USB device of the first camera, which the configuration calls `device`: of the one that is open, or else of the one
 /// that the name means now. `None` where it is away, or not on USB.
 pub fn usb_device(registry: &Registry, device: &Device) -> Option<UsbDevice> {
     let node = registry.open_node(0).or_else(|| Registry::default().locate(device).ok())?;
-    of_node(&node, Path::new(NODES))
+    of_node(&node, Path::new(sysfs::VIDEO_NODES))
 }
 
 /// Of a node, or of a link to one.

@@ -74,11 +74,7 @@ impl Capture {
     ///
     /// As [`Error`] says; [`Error::Unsupported`] where nothing that the camera has will do.
     pub fn open(config: &Config, path: &str) -> Result<Self, Error> {
-        let device = Device::open(path).map_err(|error| open_error(path, error))?;
-        let capability = device.capability().map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOTTY | libc::EINVAL) => unsupported(path, "capture", "it is no V4L2 device"),
-            _ => call_error(path, "VIDIOC_QUERYCAP", error),
-        })?;
+        let (device, capability) = open_node(path, "capture")?;
         let Capability { card, .. } = &capability;
         let Some(kind) = capability.capture_kind() else {
             let offer = format!("{card} is {}; `porthole devices` lists the cameras", capability.kind());
@@ -268,6 +264,16 @@ fn describe(format: &VideoFormat) -> String {
 
 fn unsupported(device: &str, wish: &str, offer: &str) -> Error {
     Error::Unsupported { device: device.into(), wish: wish.into(), offer: offer.into() }
+}
+
+/// Opens a node for `what`, and asks what it is.
+fn open_node(path: &str, what: &str) -> Result<(Device, Capability), Error> {
+    let device = Device::open(path).map_err(|error| open_error(path, error))?;
+    let capability = device.capability().map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOTTY | libc::EINVAL) => unsupported(path, what, "it is no V4L2 device"),
+        _ => call_error(path, "VIDIOC_QUERYCAP", error),
+    })?;
+    Ok((device, capability))
 }
 
 fn open_error(path: &str, error: io::Error) -> Error {

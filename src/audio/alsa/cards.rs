@@ -13,8 +13,14 @@ use super::mixer;
 use super::open::Quiet;
 use crate::inventory::{SoundCardInfo, SoundDeviceInfo};
 
-/// Every sound card with its devices, by number; one that cannot be asked has none.
+/// Every sound card with its devices and the inputs of its mixer, by number.
 pub fn list() -> Vec<SoundCardInfo> {
+    let with_inputs = |card: SoundCardInfo| SoundCardInfo { inputs: mixer::inputs(card.index), ..card };
+    cards().into_iter().map(with_inputs).collect()
+}
+
+/// Every sound card with its devices, by number; one that cannot be asked has none. The mixers are not opened.
+pub fn cards() -> Vec<SoundCardInfo> {
     let _quiet = Quiet::new();
     // An error ends the enumeration: there is nothing behind it.
     card::Iter::new().map_while(Result::ok).map(describe).collect()
@@ -27,7 +33,7 @@ fn describe(card: Card) -> SoundCardInfo {
         id: index.to_string(),
         name: card.get_name().unwrap_or_else(|_| format!("card {index}")),
         devices: Vec::new(),
-        inputs: mixer::inputs(index),
+        inputs: Vec::new(),
     };
     let ctl = CString::new(format!("hw:{index}")).ok().and_then(|name| Ctl::open(&name, true).ok());
     let Some(ctl) = ctl else { return info };

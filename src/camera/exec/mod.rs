@@ -15,11 +15,9 @@ use std::time::{Duration, Instant};
 use super::{Config, Dropped, Error, VideoSource};
 use crate::inventory::Control;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use crate::sysfs::VIDEO_NODES;
 use process::{Process, Read};
 use stream::{Stream, Unreadable};
-
-/// Where the kernel lists its video nodes.
-const VIDEO_NODES: &str = "/sys/class/video4linux";
 
 /// The longest part of a command that stands in messages and in the status, in characters.
 const LABEL_LIMIT: usize = 60;
@@ -125,7 +123,7 @@ impl VideoSource for Program {
             let words = &mut self.words;
             let read = self.process.read(self.stream.buffer(), left, |line| words.tell(line));
             match read.map_err(|source| Error::Io { device: self.label.clone(), call: "read", source })? {
-                Read::Some(_) => self.stream.arrived(Timestamp::now()),
+                Read::Some => self.stream.arrived(Timestamp::now()),
                 Read::Nothing if left.is_zero() => return Ok(None),
                 Read::Nothing => {}
                 Read::End => {

@@ -46,8 +46,8 @@ pub struct Process {
 /// What [`Process::read`] saw.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes were appended.
-    Some(usize),
+    /// Something was appended.
+    Some,
     /// Nothing came in the time given.
     Nothing,
     /// There will be no more.
@@ -121,7 +121,7 @@ impl Process {
                 let read = read.len();
                 // SAFETY: the kernel has just initialised so many bytes behind those that the buffer holds.
                 unsafe { buffer.set_len(buffer.len() + read) };
-                Ok(if read == 0 { Read::End } else { Read::Some(read) })
+                Ok(if read == 0 { Read::End } else { Read::Some })
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Read::Nothing),
             Err(error) => Err(error.into()),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::settings::{apply, judge};
-use super::{call_error, open_error, unsupported};
+use super::{call_error, open_node};
 use crate::camera::{ChangedControls, Error};
 use crate::inventory::{Control, Setting, find};
 use crate::v4l2::Device;
@@ -70,7 +70,7 @@ pub fn set_at_opening(device: &Device, settings: &[Setting]) -> Vec<String> {
 ///
 /// As [`Error`] says.
 pub fn list(path: &str) -> Result<Vec<Control>, Error> {
-    controls_of(&open(path)?, path)
+    controls_of(&open_node(path, "a control")?.0, path)
 }
 
 /// Sets controls of the camera at `path`; none where one of the settings is wrong by itself.
@@ -79,7 +79,7 @@ pub fn list(path: &str) -> Result<Vec<Control>, Error> {
 ///
 /// As [`Error`] says.
 pub fn set(path: &str, settings: &[Setting]) -> Result<ChangedControls, Error> {
-    let device = open(path)?;
+    let (device, _) = open_node(path, "a control")?;
     let controls = controls_of(&device, path)?;
     let (right, refused) = judge(&controls, settings);
     if !refused.is_empty() {
@@ -89,17 +89,6 @@ pub fn set(path: &str, settings: &[Setting]) -> Result<ChangedControls, Error> {
     let now = controls_of(&device, path)?;
     let named = settings.iter().filter_map(|setting| find(&now, &setting.control).ok().cloned());
     Ok(ChangedControls { controls: named.collect(), refused })
-}
-
-fn open(path: &str) -> Result<Device, Error> {
-    let device = Device::open(path).map_err(|error| open_error(path, error))?;
-    match device.capability() {
-        Ok(_) => Ok(device),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
-            Err(unsupported(path, "a control", "it is no V4L2 device"))
-        }
-        Err(error) => Err(call_error(path, "VIDIOC_QUERYCAP", error)),
-    }
 }
 
 fn controls_of(device: &Device, path: &str) -> Result<Vec<Control>, Error> {

@@ -1,24 +1,25 @@
 //! Every V4L2 camera with everything it offers, as the inventory wants it.
 //!
-//! How the list is printed is in `inventory`; which nodes there are is in `discover`.
+//! How the list is printed is in `inventory`; which nodes there are is in `identity`.
 
 use std::io;
 
 use super::super::Config;
-use super::discover::nodes;
-use super::identity::Machine;
+use super::identity::{Answer, Machine};
 use super::{Choice, Refusal, choose, offers, pixel_format};
 use crate::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
 use crate::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 
 /// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
 pub fn list() -> Vec<CameraInfo> {
-    nodes().into_iter().filter_map(|path| describe(&path).transpose().map(|found| named(path, found))).collect()
+    let machine = Machine::default();
+    let found = |path: String| describe(&machine, &path).transpose().map(|found| named(path, found));
+    machine.nodes().into_iter().filter_map(found).collect()
 }
 
 /// Every node that encodes H.264, by number. One that cannot be asked is none.
 pub fn encoders() -> Vec<EncoderInfo> {
-    nodes().into_iter().filter_map(|path| encoder(&path)).collect()
+    Machine::default().nodes().iter().filter_map(|path| encoder(path)).collect()
 }
 
 fn encoder(path: &str) -> Option<EncoderInfo> {
@@ -40,7 +41,7 @@ fn named(path: String, found: io::Result<CameraInfo>) -> CameraInfo {
 }
 
 /// What a node offers; `None` where it is something else than a camera.
-fn describe(path: &str) -> io::Result<Option<CameraInfo>> {
+fn describe(machine: &Machine, path: &str) -> io::Result<Option<CameraInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;
     let Some(kind) = capability.capture_kind() else { return Ok(None) };
@@ -55,7 +56,8 @@ fn describe(path: &str) -> io::Result<Option<CameraInfo>> {
     let Capability { driver, card, bus, .. } = capability;
     // A node without controls is a camera all the same.
     let controls = device.controls().unwrap_or_default();
-    let identity = Machine::default().see(path).map(|seen| seen.identity.to_string()).unwrap_or_default();
+    let answer = Answer { card: card.clone(), bus: bus.clone(), usable };
+    let identity = machine.describe(path, Some(answer), None).identity.to_string();
     Ok(Some(CameraInfo { path: path.to_owned(), identity, card, driver, bus, formats, controls, choice, problem }))
 }
 

@@ -159,7 +159,8 @@ impl Machine {
         }
     }
 
-    fn describe(&self, path: &str, answer: Option<Answer>, trouble: Option<String>) -> Seen {
+    /// The node at `path` by what sysfs says of it, and by its answer where it was asked.
+    pub fn describe(&self, path: &str, answer: Option<Answer>, trouble: Option<String>) -> Seen {
         let name = Path::new(path).file_name().unwrap_or_default();
         let node = self.sys.join("class/video4linux").join(name);
         let read = |file: &str| Some(fs::read_to_string(node.join(file)).ok()?.trim().to_owned());

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::convert::{is_whole_jpeg, min_len, row_bytes};
+use crate::convert::{is_whole_jpeg, min_len, min_lens, row_bytes};
 use crate::h264;
 use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::v4l2::{FieldOrder, FourCc, Lease, PictureFormat};
@@ -115,11 +115,8 @@ impl Shape {
         if (1..known.planes).any(|plane| stride(plane, chroma_row) != chroma_stride) {
             return Err(format!("the driver answered {fourcc} with chroma planes of different strides: {answer:?}"));
         }
-        let luma = plane_len(format.stride, height, row);
-        let chroma = plane_len(chroma_stride, height.div_ceil(2), chroma_row);
-        let (luma, chroma) = luma.zip(chroma).ok_or_else(|| format!("the driver answered {answer:?}"))?;
-        let mut min_lens = vec![chroma; known.planes];
-        min_lens[0] = luma;
+        let min_lens = min_lens(&format, chroma_stride).ok_or_else(|| format!("the driver answered {answer:?}"))?;
+        let min_lens = min_lens[..known.planes].to_vec();
         Ok(Self { format, fourcc, chroma_stride: Some(chroma_stride), min_lens })
     }
 
@@ -149,11 +146,6 @@ impl Shape {
         let third = if self.min_lens.len() > 2 { plane() } else { Bytes::new() };
         RawFrame { chroma: Some(ChromaPlanes { second, third, stride }), ..frame }
     }
-}
-
-/// The bytes that a plane has at least: its last line may lack the padding. `None` where no memory is that large.
-fn plane_len(stride: u32, lines: u32, row: u32) -> Option<usize> {
-    (stride as usize).checked_mul(lines.saturating_sub(1) as usize)?.checked_add(row as usize)
 }
 
 #[cfg(test)]
