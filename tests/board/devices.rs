@@ -45,7 +45,7 @@ impl Board {
         self.sh(&format!("insmod {LOOPBACK} video_nr={number} exclusive_caps=1"));
         self.start(&format!("play-footage {node} {fourcc}"));
         self.wait_until("the camera to give pictures", LIMIT, || {
-            self.sh(&format!("v4l2-ctl -d {node} --list-formats")).contains(fourcc).then_some(())
+            self.try_sh(&format!("v4l2-ctl -d {node} --list-formats")).0.contains(fourcc).then_some(())
         });
     }
 
@@ -71,7 +71,9 @@ impl Board {
     pub fn unplug_sound_card(&self) {
         self.start("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind");
         self.wait_until("the sound card to be let go by everyone", LIMIT, || {
-            (!self.sh("ls /sys/bus/platform/drivers/snd_aloop").contains("snd_aloop.0")).then_some(())
+            // A listing during the unbind may fail at the link that vanishes.
+            let (listing, _) = self.try_sh("ls /sys/bus/platform/drivers/snd_aloop");
+            (!listing.is_empty() && !listing.contains("snd_aloop.0")).then_some(())
         });
     }
 
@@ -80,7 +82,9 @@ impl Board {
         self.sh("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/bind");
         self.start("play-tone");
         self.wait_until("the tone to be played", LIMIT, || {
-            self.sh("cat /proc/asound/Loopback/pcm0p/sub0/status").contains("RUNNING").then_some(())
+            // The card's files come a moment after the bind.
+            let (status, _) = self.try_sh("cat /proc/asound/Loopback/pcm0p/sub0/status");
+            status.contains("RUNNING").then_some(())
         });
     }
 

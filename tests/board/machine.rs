@@ -127,12 +127,18 @@ impl Board {
 
     /// Runs a shell command in the guest and returns what it printed; one that fails fails the test.
     pub fn sh(&self, command: &str) -> String {
+        let (text, status) = self.try_sh(command);
+        assert!(status == "0", "{command:?} in the guest: exit status {status}: {text}");
+        text
+    }
+
+    /// What a shell command in the guest printed, and its exit status: for a look at what may not be there yet.
+    pub fn try_sh(&self, command: &str) -> (String, String) {
         let output = self.shell(command).unwrap_or_else(|e| panic!("run {command:?} in the guest: {e}"));
         let (text, status) = output
             .rsplit_once("status=")
             .unwrap_or_else(|| panic!("run {command:?} in the guest: cut off: {output:?}"));
-        assert!(status.trim() == "0", "{command:?} in the guest: exit status {}: {text}", status.trim());
-        text.to_owned()
+        (text.to_owned(), status.trim().to_owned())
     }
 
     /// Starts a program in the guest that goes on; what it prints goes to the log, and so does its end.

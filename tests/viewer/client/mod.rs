@@ -133,6 +133,7 @@ pub struct Viewer {
     pub reports: Reports,
     connection: Arc<dyn PeerConnection>,
     control: Arc<dyn DataChannel>,
+    opened: watch::Receiver<bool>,
     video: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
 }
 
@@ -186,7 +187,8 @@ impl Viewer {
             connection.add_transceiver_from_kind(kind, Some(init)).await?;
         }
         let control = connection.create_data_channel("control", None).await?;
-        tokio::spawn(receive_messages(control.clone(), events));
+        let (open, opened) = watch::channel(false);
+        tokio::spawn(receive_messages(control.clone(), events, open));
         let offer = connection.create_offer(None).await?;
         connection.set_local_description(offer).await?;
         tokio::time::timeout(Duration::from_secs(5), done.wait_for(|done| *done)).await.context("gather")??;
@@ -212,6 +214,7 @@ impl Viewer {
             reports,
             connection,
             control,
+            opened,
             video: video_track,
         })
     }
@@ -251,8 +254,11 @@ impl Viewer {
         Ok(())
     }
 
-    /// Sends a message on the control channel.
+    /// Sends a message on the control channel, once that is open: pictures come earlier.
     pub async fn send(&self, message: &str) -> Result<()> {
+        let mut opened = self.opened.clone();
+        let open = tokio::time::timeout(Duration::from_secs(30), opened.wait_for(|open| *open)).await;
+        open.context("the control channel did not open within 30 s")?.context("the control channel has closed")?;
         Ok(self.control.send_text(message).await?)
     }
 
@@ -341,9 +347,17 @@ async fn open(
     Ok(Arc::new(connection))
 }
 
-async fn receive_messages(channel: Arc<dyn DataChannel>, events: mpsc::UnboundedSender<Event>) {
+async fn receive_messages(
+    channel: Arc<dyn DataChannel>,
+    events: mpsc::UnboundedSender<Event>,
+    open: watch::Sender<bool>,
+) {
     while let Some(event) = channel.poll().await {
         let event = match event {
+            DataChannelEvent::OnOpen => {
+                open.send_replace(true);
+                continue;
+            }
             DataChannelEvent::OnMessage(message) => Event::Message(String::from_utf8_lossy(&message.data).into_owned()),
             DataChannelEvent::OnClose => Event::Ended,
             _ => continue,
