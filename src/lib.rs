@@ -43,6 +43,7 @@
 
 pub mod app;
 pub mod audio;
+pub mod auth;
 pub mod broadcast;
 pub mod camera;
 pub mod cli;

@@ -4,24 +4,29 @@
 //! `systemd/porthole.toml`. Acting on the configuration does not belong here.
 
 mod errors;
+mod network;
 mod reader;
 pub mod value;
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use errors::Errors;
 use reader::{Reader, Section};
 
-use crate::{audio, http, rtc, video};
+use crate::{audio, auth, http, rtc, video};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The least severe log level that is written.
     pub log_level: tracing::Level,
+    /// Where passwords, tokens and a certificate of our own are kept; `None` for the user's or the service's own place.
+    pub state_directory: Option<PathBuf>,
     /// The HTTP server.
     pub http: http::Config,
+    /// Who is let in.
+    pub auth: auth::Config,
     /// The cameras; never empty.
     pub cameras: Vec<video::Config>,
     /// The microphone.
@@ -34,7 +39,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             log_level: tracing::Level::INFO,
+            state_directory: None,
             http: http::Config::default(),
+            auth: auth::Config::default(),
             cameras: vec![video::Config::default()],
             audio: audio::Config::default(),
             rtc: rtc::Config::default(),
@@ -87,7 +94,21 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     let reader = Reader::new(text, file);
 
     reader.section("log", |log| log.text("level", &mut config.log_level, &value::LEVEL));
-    reader.section("http", |http| http.text("listen", &mut config.http.listen, &value::LISTEN));
+    reader.section("state", |state| state.text("directory", &mut config.state_directory, &value::DIRECTORY));
+    reader.section("http", |http| {
+        let config = &mut config.http;
+        http.text("listen", &mut config.listen, &value::LISTEN);
+        http.value("tls", &mut config.tls, network::tls);
+        http.flag("redirect", &mut config.redirect);
+        http.texts("hosts", &mut config.hosts, &value::HOST);
+        http.texts("origins", &mut config.origins, &value::ORIGIN);
+        http.texts("trusted_proxies", &mut config.trusted_proxies, &value::NETWORK);
+    });
+    reader.section("auth", |auth| {
+        auth.text("mode", &mut config.auth.mode, &value::AUTH_MODE);
+        // Ten years are for ever.
+        auth.number("session_days", &mut config.auth.session_days, 1..=3650, 1, "days");
+    });
 
     let mut cameras = Vec::new();
     let mut names = HashSet::new();
@@ -124,6 +145,13 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
             let wrong = format!("above playout_delay_max, which is {max}; raise that one or lower this one");
             rtc.reject("playout_delay_min", &min.to_string(), &wrong);
         }
+        rtc.number("udp_port", &mut config.udp_port, 0..=65_535, 1, "the port's number");
+        rtc.flag("tcp", &mut config.tcp);
+        rtc.texts("interfaces", &mut config.interfaces, &value::INTERFACE);
+        rtc.texts("exclude_interfaces", &mut config.exclude_interfaces, &value::INTERFACE);
+        rtc.texts("networks", &mut config.networks, &value::NETWORK);
+        rtc.texts("advertise", &mut config.advertise, &value::ADVERTISED);
+        rtc.value("ice_servers", &mut config.ice_servers, network::ice_servers);
     });
 
     let (keys, errors) = reader.finish();

@@ -201,6 +201,29 @@ impl Section<'_, '_> {
         });
     }
 
+    /// Reads a list of texts in quotes.
+    pub(super) fn texts<T>(&mut self, key: &'static str, field: &mut Vec<T>, kind: &Kind<T>) {
+        self.read(key, field, |value| {
+            let right = kind.right;
+            let DeValue::Array(items) = value else { return Err(format!("not a list of texts in quotes; {right}")) };
+            let read = |item: &Spanned<DeValue<'_>>| match item.get_ref().as_str() {
+                Some(text) => kind.read(text).map_err(|wrong| format!("\"{}\" is {wrong}", shorten(text))),
+                None => Err(format!("not a list of texts in quotes; {right}")),
+            };
+            items.iter().map(read).collect()
+        });
+    }
+
+    /// Reads a value of a form of its own.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &'static str,
+        field: &mut T,
+        convert: fn(&DeValue<'_>) -> Result<T, String>,
+    ) {
+        self.read(key, field, convert);
+    }
+
     /// Reads `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str, field: &mut bool) {
         self.read(key, field, |value| value.as_bool().ok_or_else(|| "not true or false".into()));

@@ -2,13 +2,17 @@
 //!
 //! Where a value stands in the file, and which flag it belongs to, does not belong here.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
+use ipnet::IpNet;
 use tracing::Level;
 
 use crate::audio::Gain;
+use crate::auth::Mode;
 use crate::camera::Device;
 use crate::media::PixelFormat;
+use crate::rtc::Advertised;
 
 /// The longest name of a camera, in characters: it stands in URLs and on small screens.
 const NAME_LIMIT: usize = 32;
@@ -87,6 +91,60 @@ pub const GAIN: Kind<Gain> = Kind {
     parse: parse_gain,
 };
 
+/// A directory; empty for the place that the program chooses.
+pub const DIRECTORY: Kind<Option<PathBuf>> = Kind {
+    name: "a directory",
+    right: "an absolute path, such as \"/var/lib/porthole\", or \"\" for the usual place",
+    parse: parse_directory,
+};
+
+/// The name of a host in a URL.
+pub const HOST: Kind<String> = Kind {
+    name: "a host name",
+    right: "letters, digits, - and dots, such as cam.example.org, without scheme and port",
+    parse: |text| is_host_name(text).then(|| text.to_ascii_lowercase()),
+};
+
+/// The origin of a page (RFC 6454), or `*` for any.
+pub const ORIGIN: Kind<String> = Kind {
+    name: "an origin",
+    right: "scheme, host and port where it is not the usual one, such as https://example.org, or \"*\" for every page",
+    parse: parse_origin,
+};
+
+/// A network, or one address.
+pub const NETWORK: Kind<IpNet> = Kind {
+    name: "a network",
+    right: "an address with or without its prefix, such as 192.168.0.0/16, 10.0.0.1 or fd00::/8",
+    parse: |text| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)),
+};
+
+/// Who is let in.
+pub const AUTH_MODE: Kind<Mode> = Kind {
+    name: "a mode",
+    right: "password or none",
+    parse: |text| match text {
+        "password" => Some(Mode::Password),
+        "none" => Some(Mode::None),
+        _ => None,
+    },
+};
+
+/// The name of a network interface, or a pattern of such names.
+pub const INTERFACE: Kind<String> = Kind {
+    name: "an interface",
+    right: "a name as `ip link` shows it, with * for any letters, such as eth0 or wlan*",
+    parse: parse_interface,
+};
+
+/// An address that leads here from outside.
+pub const ADVERTISED: Kind<Advertised> = Kind {
+    name: "an address",
+    right: "an IP address or a host name, with a port where another one is forwarded, such as 203.0.113.5, \
+            cam.example.org:40000 or [2001:db8::5]:40000",
+    parse: parse_advertised,
+};
+
 fn parse_level(text: &str) -> Option<Level> {
     match text {
         "error" => Some(Level::ERROR),
@@ -138,6 +196,66 @@ fn parse_gain(text: &str) -> Option<Gain> {
     (decibel.abs() <= GAIN_LIMIT).then_some(Gain::Decibel(decibel))
 }
 
+fn parse_directory(text: &str) -> Option<Option<PathBuf>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let path = PathBuf::from(text);
+    (path.is_absolute() && !text.contains('\0')).then_some(Some(path))
+}
+
+/// Whether it is made of labels as RFC 1123 section 2.1 has them.
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+fn parse_origin(text: &str) -> Option<String> {
+    if text == "*" {
+        return Some(text.into());
+    }
+    let (scheme, rest) = text.split_once("://")?;
+    let host = rest.strip_prefix('[').map_or_else(
+        || is_host_name(rest.split(':').next().unwrap_or_default()),
+        |rest| rest.split_once(']').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok()),
+    );
+    let after = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
+    let port = after.split_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+    (matches!(scheme, "http" | "https") && host && port).then(|| text.to_ascii_lowercase())
+}
+
+fn parse_interface(text: &str) -> Option<String> {
+    // IFNAMSIZ of the kernel is 16, with the final NUL; a pattern may be a little longer.
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b'\\');
+    fits.then(|| text.into())
+}
+
+fn parse_advertised(text: &str) -> Option<Advertised> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return usable(ip).then(|| Advertised { host: ip.to_string(), port: None });
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        let advertised = Advertised { host: address.ip().to_string(), port: Some(address.port()) };
+        return (usable(address.ip()) && address.port() > 0).then_some(advertised);
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0)?)),
+        None => (text, None),
+    };
+    // What consists of digits and dots alone is an address with a slip in it.
+    let name = is_host_name(host) && !host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    name.then(|| Advertised { host: host.to_ascii_lowercase(), port })
+}
+
+fn usable(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +303,44 @@ mod tests {
         }
         for wrong in ["", "12", "12 db", "dB", "%", "101 %", "-1 %", "1.5 %", "NaN dB", "inf dB", "1e9 dB"] {
             assert!(GAIN.read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_origins_networks_and_interfaces() {
+        assert_eq!(HOST.read("Cam.Example.org").unwrap(), "cam.example.org");
+        for wrong in ["", "http://a", "a:80", "a..b", "-a", "a b", &"x".repeat(64)] {
+            assert!(HOST.read(wrong).is_err(), "{wrong}");
+        }
+        for right in ["https://example.org", "http://example.org:8080", "https://[2001:db8::1]:8443", "*"] {
+            assert_eq!(ORIGIN.read(right).unwrap(), right);
+        }
+        for wrong in ["", "example.org", "ftp://a", "https://a/", "https://a:x", "https://[x]", "null"] {
+            assert!(ORIGIN.read(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(NETWORK.read("10.0.0.1").unwrap(), "10.0.0.1/32".parse().unwrap());
+        assert_eq!(NETWORK.read("fd00::/8").unwrap(), "fd00::/8".parse().unwrap());
+        assert!(NETWORK.read("10.0.0.0/33").is_err());
+        assert_eq!(INTERFACE.read("wlan*").unwrap(), "wlan*");
+        assert!(INTERFACE.read("a/b").is_err());
+        assert_eq!(DIRECTORY.read("").unwrap(), None);
+        assert!(DIRECTORY.read("relative").is_err());
+    }
+
+    #[test]
+    fn advertised_addresses_with_and_without_a_port() {
+        for (text, host, port) in [
+            ("203.0.113.5", "203.0.113.5", None),
+            ("203.0.113.5:40000", "203.0.113.5", Some(40_000)),
+            ("2001:db8::5", "2001:db8::5", None),
+            ("[2001:db8::5]:40000", "2001:db8::5", Some(40_000)),
+            ("Cam.example.org", "cam.example.org", None),
+            ("cam.example.org:40000", "cam.example.org", Some(40_000)),
+        ] {
+            assert_eq!(ADVERTISED.read(text).unwrap(), Advertised { host: host.into(), port });
+        }
+        for wrong in ["", "0.0.0.0", "203.0.113", "203.0.113.5:0", "a:b", "a:70000", "[::]:1", "224.0.0.1", "a b"] {
+            assert!(ADVERTISED.read(wrong).is_err(), "{wrong}");
         }
     }
 

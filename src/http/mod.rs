@@ -8,10 +8,12 @@ mod whep;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use serde::Serialize;
 use warp::filters::BoxedFilter;
 use warp::http::{Response, StatusCode, header};
@@ -28,11 +30,44 @@ use crate::status::{self, Status};
 pub struct Config {
     /// The address to listen on. `[::]` stands for every IPv4 and IPv6 address; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether and with which certificate connections may be encrypted.
+    pub tls: Tls,
+    /// Whether plain HTTP is answered with the address of the encrypted page, where there is one.
+    pub redirect: bool,
+    /// Names, beside this machine's own and its addresses, under which the page may be asked for (`Host`).
+    pub hosts: Vec<String>,
+    /// Origins of other pages that may use the signalling endpoint (CORS).
+    pub origins: Vec<String>,
+    /// Reverse proxies whose word about the viewer's address and scheme is taken (`X-Forwarded-*`).
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Encryption of HTTP connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// None.
+    Off,
+    /// A certificate that porthole makes once and keeps.
+    SelfSigned,
+    /// PEM files: a certificate with its chain, and its private key.
+    Files {
+        /// The certificate and those between it and its authority.
+        cert: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)) }
+        Self {
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)),
+            tls: Tls::Off,
+            redirect: true,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 

@@ -9,11 +9,13 @@ fn layer(module: &str) -> Option<u8> {
     Some(match module {
         // Plain values.
         "media" | "command" | "inventory" | "nearest" | "status" | "metrics" => 0,
-        // Movement of data, and the memory that it moves in.
-        "latest" | "broadcast" | "convert" | "h264" | "retry" | "thread" | "grid" | "memory" => 1,
+        // Movement of data, the memory that it moves in, and the directory where some of it is kept.
+        "latest" | "broadcast" | "convert" | "h264" | "retry" | "thread" | "grid" | "memory" | "store" => 1,
         // Devices; `v4l2` and `sysfs` are the kernel interfaces below several of them.
         "v4l2" | "sysfs" => 2,
         "hotplug" | "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,
+        // Who is let in.
+        "auth" => 4,
         // Pipelines.
         "video" | "microphone" | "speaker" | "recorder" | "snapshot" => 4,
         // Network.
@@ -55,13 +57,17 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["strsim"], &["src/nearest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
     // The addresses that are printed, and those that viewers are offered.
-    (&["if_addrs"], &["src/cli/address.rs", "src/rtc/ice.rs"]),
+    (&["if_addrs"], &["src/cli/address.rs", "src/rtc/ice.rs", "src/rtc/ice/"]),
+    (&["argon2"], &["src/auth/"]),
+    (&["tokio_rustls", "rcgen"], &["src/http/"]),
+    (&["ring"], &["src/auth/", "src/http/", "src/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
     (&["chrono"], &["src/camera/placeholder.rs"]),
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.
-const PROMISES: [&str; 8] = [
+const PROMISES: [&str; 9] = [
+    "src/auth/",
     "src/config/",
     "src/command.rs",
     "src/command/",

@@ -70,7 +70,8 @@ impl Guest {
         let guest = Guest::new();
         guest.program("porthole", Path::new(env!("CARGO_BIN_EXE_porthole")));
         guest.program("v4l2-ctl", Path::new(V4L2_CTL));
-        guest.file("/porthole.toml", configuration);
+        // The eyewitness signs in nowhere.
+        guest.file("/porthole.toml", format!("{configuration}\n[auth]\nmode = \"none\"\n"));
         guest
     }
 

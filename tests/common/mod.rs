@@ -215,10 +215,28 @@ fn command(config: &str) -> Result<Command> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!("{}-{}.toml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
+    std::fs::write(&path, complete(config)).with_context(|| format!("write {}", path.display()))?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
+    // What it keeps lies beside its configuration, and is its own.
+    command.env("STATE_DIRECTORY", path.with_extension("state"));
     command.args(["run", "--config"]).arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
+}
+
+/// A configuration with what programs that run side by side need, unless it says so itself: nobody signs in, and the UDP
+/// port is a free one.
+fn complete(config: &str) -> String {
+    let mut config = config.to_owned();
+    for (section, key, line) in [("[auth]", "mode", "mode = \"none\""), ("[rtc]", "udp_port", "udp_port = 0")] {
+        if !config.lines().any(|line| line.trim() == section) {
+            config = format!("{config}\n{section}\n");
+        }
+        let named = config.lines().any(|line| line.split('=').next().is_some_and(|name| name.trim() == key));
+        if !named {
+            config = config.replacen(section, &format!("{section}\n{line}"), 1);
+        }
+    }
+    config
 }
 
 /// Where cargo puts an example that it built for this test or benchmark.

@@ -21,25 +21,35 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
  * @property {number} [port] 0 takes a free one.
  */
 
+/**
+ * A configuration with what programs that run side by side need, unless it says so itself: nobody signs in, and the UDP
+ * port is a free one.
+ */
+function complete(config = '') {
+  for (const [section, key, line] of [['[auth]', 'mode', 'mode = "none"'], ['[rtc]', 'udp_port', 'udp_port = 0']]) {
+    if (!config.includes(section)) config += `\n${section}\n`;
+    if (!new RegExp(`^${key} *=`, 'm').test(config)) config = config.replace(section, `${section}\n${line}`);
+  }
+  return config;
+}
+
 export class Program {
   /** @param {Options} [options] */
   static async start({ config, camera = config ? undefined : 'pattern', port = 0 } = {}) {
     const path = process.env.PORTHOLE_BIN;
     if (!path) throw new Error('PORTHOLE_BIN is not set; it names the porthole program to test');
     const program = new Program();
-    const args = ['run', '--listen', `127.0.0.1:${port}`];
+    program.directory = mkdtempSync(join(tmpdir(), 'porthole-page-'));
+    const file = join(program.directory, 'porthole.toml');
+    writeFileSync(file, complete(config));
+    const args = ['run', '--listen', `127.0.0.1:${port}`, '--config', file];
     if (camera) args.push('--camera', camera);
-    if (config) {
-      program.directory = mkdtempSync(join(tmpdir(), 'porthole-page-'));
-      const file = join(program.directory, 'porthole.toml');
-      writeFileSync(file, config);
-      args.push('--config', file);
-    }
-    program.child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = { ...process.env, STATE_DIRECTORY: join(program.directory, 'state') };
+    program.child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
     running.add(program.child);
     program.exited = once(program.child, 'exit').then(([code, signal]) => {
       running.delete(program.child);
-      if (program.directory) rmSync(program.directory, { recursive: true });
+      rmSync(program.directory, { recursive: true });
       return { code, signal };
     });
     program.url = await program.#address(`${path} ${args.join(' ')}`);

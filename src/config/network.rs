@@ -1,0 +1,89 @@
+//! Values of the network that have a form of their own: a certificate, STUN and TURN servers.
+//!
+//! Values that are written as one text stand in `value`.
+
+use std::path::PathBuf;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::http::Tls;
+use crate::rtc::IceServer;
+
+/// What `tls` may be.
+const TLS: &str = "\"off\", \"self-signed\", or { cert = \"FILE\", key = \"FILE\" } with PEM files";
+
+/// What a STUN or TURN server is.
+const ICE_SERVER: &str = "{ urls = [\"stun:HOST:PORT\"] }, or { urls = [\"turn:HOST:PORT?transport=udp\"], ... } with either \
+                          username and credential, or secret";
+
+/// Whether and with which certificate connections may be encrypted.
+pub(super) fn tls(value: &DeValue<'_>) -> Result<Tls, String> {
+    match value {
+        DeValue::String(text) if text == "off" => Ok(Tls::Off),
+        DeValue::String(text) if text == "self-signed" => Ok(Tls::SelfSigned),
+        DeValue::Table(table) => {
+            known(table, &["cert", "key"])?;
+            let file = |key: &str| match text(table, key)? {
+                Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+                _ => Err(format!("{key} is missing; {TLS}")),
+            };
+            Ok(Tls::Files { cert: file("cert")?, key: file("key")? })
+        }
+        _ => Err(format!("unknown; {TLS}")),
+    }
+}
+
+/// A list of STUN and TURN servers.
+pub(super) fn ice_servers(value: &DeValue<'_>) -> Result<Vec<IceServer>, String> {
+    let DeValue::Array(items) = value else { return Err(format!("not a list; [{ICE_SERVER}]")) };
+    items.iter().map(|item| ice_server(item.get_ref())).collect()
+}
+
+fn ice_server(value: &DeValue<'_>) -> Result<IceServer, String> {
+    let DeValue::Table(table) = value else { return Err(format!("not a table; {ICE_SERVER}")) };
+    known(table, &["urls", "username", "credential", "secret"])?;
+    let urls: Vec<String> = match table.get("urls").map(|urls| urls.get_ref()) {
+        Some(DeValue::String(url)) => vec![url.to_string()],
+        Some(DeValue::Array(urls)) => urls.iter().filter_map(|url| url.get_ref().as_str().map(String::from)).collect(),
+        _ => Vec::new(),
+    };
+    let wrong = |url: &&String| !url.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && is_place(rest));
+    if let Some(url) = urls.iter().find(wrong) {
+        return Err(format!("\"{url}\" is no URL of a STUN or TURN server; {ICE_SERVER}"));
+    }
+    if urls.is_empty() {
+        return Err(format!("urls is missing; {ICE_SERVER}"));
+    }
+    let part = |key: &str| Ok::<_, String>(text(table, key)?.map(String::from));
+    let (username, credential, secret) = (part("username")?, part("credential")?, part("secret")?);
+    let turn = urls.iter().any(|url| url.starts_with("turn"));
+    match (&username, &credential, &secret) {
+        (Some(_), Some(_), None) | (_, None, Some(_)) => {}
+        (None, None, None) if !turn => {}
+        _ => return Err(format!("TURN wants either username and credential, or secret; {ICE_SERVER}")),
+    }
+    Ok(IceServer { urls, username, credential, secret })
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    matches!(scheme, "stun" | "stuns" | "turn" | "turns")
+}
+
+/// What stands behind the scheme goes into a header as it is.
+fn is_place(rest: &str) -> bool {
+    !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b',' | b';'))
+}
+
+fn known(table: &DeTable<'_>, keys: &[&str]) -> Result<(), String> {
+    match table.keys().find(|key| !keys.contains(&key.get_ref().as_ref())) {
+        Some(key) => Err(format!("{} is unknown here; known are {}", key.get_ref(), keys.join(", "))),
+        None => Ok(()),
+    }
+}
+
+/// The text of a key; `None` where it is missing.
+fn text<'t>(table: &'t DeTable<'_>, key: &str) -> Result<Option<&'t str>, String> {
+    let Some(value) = table.get(key) else { return Ok(None) };
+    let text = value.get_ref().as_str().ok_or_else(|| format!("{key} is not text in quotes"))?;
+    Ok(Some(text))
+}
