@@ -1,5 +1,8 @@
 //! Which local addresses a viewer is offered.
 
+#[allow(dead_code, reason = "the sessions take their candidates from it with the one port of all viewers")]
+pub mod candidate;
+
 use std::net::{IpAddr, SocketAddr};
 
 /// More host candidates than this cost sockets and connectivity checks, and no board has more useful addresses.

@@ -1,0 +1,173 @@
+//! One candidate of ours, and the line that tells a viewer of it (RFC 8839 section 5.1, RFC 6544 section 4.5).
+//!
+//! Which candidates there are stands in `ice`; what viewers tell of theirs in `ice::remote`.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crc::{CRC_32_ISO_HDLC, Crc};
+
+/// RTP and RTCP share one component: all our answers have `a=rtcp-mux`.
+const COMPONENT: u32 = 1;
+
+/// The direction preference of a passive TCP candidate (RFC 6544 section 4.2) of a host and of a NAT's address.
+const PASSIVE: [u32; 2] = [4, 2];
+
+/// The transport protocol of a candidate. A TCP candidate of ours is passive always: browsers cannot listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// UDP.
+    Udp,
+    /// TCP with frames after RFC 4571.
+    Tcp,
+}
+
+/// Where a candidate's address comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The address is of this machine, or leads to it as if it were.
+    Host,
+    /// A NAT's address, which a STUN server saw the local address `base` come from.
+    Reflexive {
+        /// The address of ours behind it.
+        base: SocketAddr,
+    },
+}
+
+/// A candidate of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// Where a viewer sends to.
+    pub address: SocketAddr,
+    /// Where that comes from.
+    pub kind: Kind,
+    /// Its place among our candidates, the best first, at 0.
+    pub place: u16,
+}
+
+impl Candidate {
+    /// How much it is preferred (RFC 8445 section 5.1.2.1): UDP to TCP, our own addresses to a NAT's, and among those
+    /// of one kind the earlier place.
+    pub fn priority(&self) -> u32 {
+        // RFC 8445 section 5.1.2.2 has 126 and 100. UDP wins over TCP where both work (RFC 6544 section 4.2), so TCP is below any UDP.
+        let kind = match (self.protocol, self.kind) {
+            (Protocol::Udp, Kind::Host) => 126,
+            (Protocol::Udp, Kind::Reflexive { .. }) => 100,
+            (Protocol::Tcp, Kind::Host) => 90,
+            (Protocol::Tcp, Kind::Reflexive { .. }) => 80,
+        };
+        let place = u32::from(self.place);
+        let local = match (self.protocol, self.kind) {
+            (Protocol::Udp, _) => 0xffff - place,
+            // The upper three of the 16 bits are the direction's.
+            (Protocol::Tcp, Kind::Host) => (PASSIVE[0] << 13) | 0x1fff_u32.saturating_sub(place),
+            (Protocol::Tcp, Kind::Reflexive { .. }) => (PASSIVE[1] << 13) | 0x1fff_u32.saturating_sub(place),
+        };
+        (kind << 24) | (local << 8) | (256 - COMPONENT)
+    }
+
+    /// Equal for those candidates that will work or fail together (RFC 8445 section 5.1.1.3): of one kind, one protocol
+    /// and one base address. A digest, so that it tells nothing.
+    fn foundation(&self) -> u32 {
+        let (kind, base) = match self.kind {
+            Kind::Host => ("host", self.address.ip()),
+            Kind::Reflexive { base } => ("srflx", base.ip()),
+        };
+        Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(format!("{kind} {base} {:?}", self.protocol).as_bytes())
+    }
+}
+
+impl fmt::Display for Candidate {
+    /// The value of `a=candidate`, with its `candidate:`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Udp => "udp",
+            Protocol::Tcp => "tcp",
+        };
+        let (foundation, priority) = (self.foundation(), self.priority());
+        let (ip, port) = (self.address.ip(), self.address.port());
+        write!(f, "candidate:{foundation} {COMPONENT} {protocol} {priority} {ip} {port} typ ")?;
+        match self.kind {
+            Kind::Host => write!(f, "host")?,
+            Kind::Reflexive { base } => write!(f, "srflx raddr {} rport {}", base.ip(), base.port())?,
+        }
+        match self.protocol {
+            Protocol::Udp => Ok(()),
+            Protocol::Tcp => write!(f, " tcptype passive"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rtc::ice::candidate::unmarshal_candidate;
+
+    use super::*;
+
+    fn candidate(protocol: Protocol, address: &str, kind: Kind, place: u16) -> Candidate {
+        Candidate { protocol, address: address.parse().expect("should be an address"), kind, place }
+    }
+
+    fn behind_nat() -> Kind {
+        Kind::Reflexive { base: "192.168.1.20:8189".parse().expect("should be an address") }
+    }
+
+    #[test]
+    fn the_lines_are_as_the_rfcs_write_them() {
+        let line = |protocol, address, kind| {
+            let line = candidate(protocol, address, kind, 0).to_string();
+            line.split_once(' ').expect("should have a foundation").1.to_owned()
+        };
+        assert_eq!(line(Protocol::Udp, "192.0.2.1:8189", Kind::Host), "1 udp 2130706431 192.0.2.1 8189 typ host");
+        assert_eq!(
+            line(Protocol::Tcp, "[2001:db8::7]:8189", Kind::Host),
+            "1 tcp 1520435199 2001:db8::7 8189 typ host tcptype passive"
+        );
+        assert_eq!(
+            line(Protocol::Udp, "203.0.113.5:40000", behind_nat()),
+            "1 udp 1694498815 203.0.113.5 40000 typ srflx raddr 192.168.1.20 rport 8189"
+        );
+    }
+
+    #[test]
+    fn udp_is_preferred_to_tcp_and_a_host_to_a_nat() {
+        let order = [
+            candidate(Protocol::Udp, "192.0.2.1:1", Kind::Host, 0),
+            candidate(Protocol::Udp, "192.0.2.1:1", Kind::Host, u16::MAX),
+            candidate(Protocol::Udp, "192.0.2.1:1", behind_nat(), 0),
+            candidate(Protocol::Tcp, "192.0.2.1:1", Kind::Host, 0),
+            candidate(Protocol::Tcp, "192.0.2.1:1", Kind::Host, 1),
+            candidate(Protocol::Tcp, "192.0.2.1:1", behind_nat(), 0),
+        ];
+        assert!(order.is_sorted_by(|better, worse| better.priority() > worse.priority()), "{order:#?}");
+    }
+
+    #[test]
+    fn candidates_of_one_base_have_one_foundation() {
+        let of = |protocol, address, kind| candidate(protocol, address, kind, 0).foundation();
+        let host = of(Protocol::Udp, "192.0.2.1:1", Kind::Host);
+        assert_eq!(host, of(Protocol::Udp, "192.0.2.1:2", Kind::Host));
+        assert_ne!(host, of(Protocol::Tcp, "192.0.2.1:1", Kind::Host));
+        assert_ne!(host, of(Protocol::Udp, "192.0.2.2:1", Kind::Host));
+        assert_ne!(host, of(Protocol::Udp, "192.0.2.1:1", behind_nat()));
+    }
+
+    proptest! {
+        /// The stack reads what we write, and reads the same.
+        #[test]
+        fn every_line_is_understood(ip: std::net::IpAddr, port: u16, base: SocketAddr, place: u16, tcp: bool, host: bool) {
+            let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
+            let kind = if host { Kind::Host } else { Kind::Reflexive { base } };
+            let ours = Candidate { protocol, address: SocketAddr::new(ip, port), kind, place };
+            let value = ours.to_string();
+            let read = unmarshal_candidate(value.strip_prefix("candidate:").expect("should have its name"));
+            let read = read.expect("should be understood");
+            prop_assert_eq!(read.addr(), SocketAddr::new(ip, port));
+            prop_assert_eq!(read.priority(), ours.priority());
+            prop_assert_eq!(read.network_type().is_tcp(), tcp);
+        }
+    }
+}
