@@ -67,6 +67,7 @@ mod nearest;
 mod retry;
 pub mod rtc;
 pub mod status;
+pub mod store;
 pub mod sysfs;
 mod thread;
 mod v4l2;

@@ -1,0 +1,272 @@
+//! The state directory: the small files that porthole keeps from one start to the next, such as passwords and
+//! certificates. They are read and written whole, and nobody but their owner may read them.
+//!
+//! What stands in the files is the business of those who keep them.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, anyhow};
+use rustix::fs::FlockOperation;
+
+/// The file whose lock is held while another one is changed.
+const LOCK: &str = "lock";
+
+/// The state directory; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Store(Option<Arc<Path>>);
+
+impl Store {
+    /// The configured directory; without one the service's own (`$STATE_DIRECTORY`, systemd.exec(5)), and without that
+    /// the user's (`$XDG_STATE_HOME/porthole` or `~/.local/state/porthole`). It is made when something is first written.
+    pub fn open(configured: Option<&Path>) -> Self {
+        Self(directory(configured, |name| env::var_os(name)).map(Arc::from))
+    }
+
+    /// Where the files lie.
+    ///
+    /// # Errors
+    ///
+    /// When no place is known.
+    pub fn directory(&self) -> anyhow::Result<&Path> {
+        self.0.as_deref().ok_or_else(|| {
+            anyhow!("no state directory: neither HOME nor STATE_DIRECTORY is set; set [state] directory in the configuration")
+        })
+    }
+
+    /// The path of a file.
+    ///
+    /// # Errors
+    ///
+    /// When no place is known.
+    pub fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
+        Ok(self.directory()?.join(name))
+    }
+
+    /// Makes the directory, for nobody but its owner, where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn create(&self) -> anyhow::Result<&Path> {
+        let directory = self.directory()?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
+            anyhow!(
+                "make the state directory {}: {error}; set [state] directory to a place that can be written",
+                directory.display()
+            )
+        })?;
+        Ok(directory)
+    }
+
+    /// The content of a file; `None` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read.
+    pub fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let path = self.path(name)?;
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(anyhow!("read {}: {error}; the file has to belong to the user that runs porthole", path.display()))
+            }
+        }
+    }
+
+    /// Puts a file in the place of the one of that name, in one step: a reader, and a board whose power fails, has the
+    /// old one or the new one. Nobody but the owner may read it; where root writes, that is the directory's owner.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let directory = self.create()?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let temporary = directory.join(format!(".{name}.{}-{number}", std::process::id()));
+        let written = replace(directory, &temporary, &directory.join(name), bytes);
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written.with_context(|| {
+            format!("write {}; is there space, and may this user write there", directory.join(name).display())
+        })
+    }
+
+    /// Waits until no other process and no other thread holds the lock; holds it until the result is dropped. Who
+    /// changes a file on the ground of what stands in it reads and writes it under the lock.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no lock.
+    pub fn lock(&self) -> anyhow::Result<Lock> {
+        let path = self.create()?.join(LOCK);
+        let locked = || {
+            let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path)?;
+            give(&file, path.parent())?;
+            rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
+            io::Result::Ok(Lock(file))
+        };
+        locked().map_err(|error| {
+            anyhow!("lock {}: {error}; the file has to belong to the user that runs porthole", path.display())
+        })
+    }
+
+    /// Tells one content of a file from the next without reading it; `None` when the file is not there.
+    pub fn stamp(&self, name: &str) -> Option<Stamp> {
+        let file = fs::metadata(self.path(name).ok()?).ok()?;
+        Some(Stamp { inode: file.ino(), size: file.size(), changed: (file.mtime(), file.mtime_nsec()) })
+    }
+}
+
+/// Keeps others from changing the files; see [`Store::lock`].
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
+
+/// What differs from one content of a file to the next; see [`Store::stamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+fn directory(configured: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    // A relative path would name another place for each folder that the program is started in.
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    // systemd names all directories of the service, with colons between them.
+    let service = || {
+        let all = variable("STATE_DIRECTORY")?;
+        let first = all.as_bytes().split(|byte| *byte == b':').next().filter(|first| !first.is_empty())?;
+        Some(PathBuf::from(std::ffi::OsStr::from_bytes(first)))
+    };
+    configured
+        .map(Path::to_path_buf)
+        .or_else(service)
+        .or_else(|| Some(absolute("XDG_STATE_HOME")?.join("porthole")))
+        .or_else(|| Some(absolute("HOME")?.join(".local/state/porthole")))
+}
+
+fn replace(directory: &Path, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    give(&file, Some(directory))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)?;
+    // The name is in the directory, which is written by itself.
+    File::open(directory)?.sync_all()
+}
+
+/// Gives what root makes to the owner of the directory, so that the service can still read what root set for it.
+fn give(file: &File, directory: Option<&Path>) -> io::Result<()> {
+    let Some(directory) = directory.filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
+    let owner = fs::metadata(directory)?;
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn temporary() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(&folder.path().join("a/state")));
+        (folder, store)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn the_configured_directory_then_the_services_then_the_users() {
+        let found = |configured: Option<&str>, variables: &[(&str, &str)]| {
+            let variable =
+                |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
+            directory(configured.map(Path::new), variable)
+        };
+        let all = [("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("XDG_STATE_HOME", "/x"), ("HOME", "/home/a")];
+        for (configured, variables, expected) in [
+            (Some("/c"), &all[..], Some("/c")),
+            (None, &all, Some("/var/lib/a")),
+            (None, &all[1..], Some("/x/porthole")),
+            (None, &all[2..], Some("/home/a/.local/state/porthole")),
+            (
+                None,
+                &[("STATE_DIRECTORY", ""), ("XDG_STATE_HOME", "x"), ("HOME", "/h")],
+                Some("/h/.local/state/porthole"),
+            ),
+            (None, &[], None),
+        ] {
+            assert_eq!(found(configured, variables), expected.map(PathBuf::from), "{configured:?} {variables:?}");
+        }
+        let told = Store(None).create().unwrap_err().to_string();
+        assert!(told.contains("set [state] directory"), "{told}");
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_is_for_the_owner_only() {
+        let (_folder, store) = temporary();
+        assert_eq!(store.read("a.json").unwrap(), None);
+        assert_eq!(store.stamp("a.json"), None);
+        store.write("a.json", b"one").unwrap();
+        let first = store.stamp("a.json");
+        store.write("a.json", b"two").unwrap();
+        assert_eq!(store.read("a.json").unwrap().unwrap(), b"two");
+        assert_ne!(store.stamp("a.json"), first);
+        drop(store.lock().unwrap());
+        let directory = store.directory().unwrap();
+        assert_eq!(mode(directory), 0o700);
+        let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.sort();
+        // No temporary file is left.
+        assert_eq!(files, ["a.json", "lock"]);
+        for file in files {
+            assert_eq!(mode(&directory.join(file)), 0o600);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_with_its_path() {
+        let store = Store::open(Some(Path::new("/proc/self/porthole")));
+        let told = format!("{:#}", store.write("a.json", b"").unwrap_err());
+        assert!(told.starts_with("make the state directory /proc/self/porthole: "), "{told}");
+        let (_folder, store) = temporary();
+        fs::create_dir_all(store.path("a.json").unwrap()).unwrap();
+        for told in [store.write("a.json", b"").unwrap_err(), store.read("a.json").unwrap_err()] {
+            assert!(format!("{told:#}").contains("/a/state/a.json"), "{told:#}");
+        }
+        assert_eq!(fs::read_dir(store.directory().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn changes_under_the_lock_are_not_lost() {
+        let (_folder, store) = temporary();
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let store = store.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..10 {
+                        let _lock = store.lock().unwrap();
+                        let mut bytes = store.read("count").unwrap().unwrap_or_default();
+                        bytes.push(b'x');
+                        store.write("count", &bytes).unwrap();
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(store.read("count").unwrap().unwrap().len(), 40);
+    }
+}
