@@ -96,6 +96,12 @@ export class Connection extends EventTarget {
     this.start();
   }
 
+  /** The network has changed: what is connected looks for a better path, what waits tries at once. */
+  reroute() {
+    this.session?.restart();
+    this.wake();
+  }
+
   /** Ends the pause: the network is back, or somebody looks at the page again. A pause that the board asked for is kept. */
   wake() {
     if (this.state === 'waiting' && performance.now() >= this.#notBefore) this.start();
@@ -130,7 +136,8 @@ export class Connection extends EventTarget {
       this.#become('failed');
       return;
     }
-    const span = Math.max(pause(this.#failures++), error.retryAfter);
+    // A board that knows the session no more was started again: it is there, so no pause.
+    const span = error.failure === 'gone' ? 0 : Math.max(pause(this.#failures++), error.retryAfter);
     this.#notBefore = performance.now() + error.retryAfter;
     this.due = performance.now() + span;
     this.#timer = setTimeout(() => this.start(), span);

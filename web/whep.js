@@ -1,7 +1,7 @@
 /**
  * A WHEP viewer: one live session with a camera, signalled over HTTP (draft-ietf-wish-whep).
  *
- * Stands alone with `trickle.js` and `receive.js`, so that other pages can use it: it touches no document. What a page
+ * Stands alone with the modules that it imports, so that other pages can use it: it touches no document. What a page
  * shows, when it tries again and what goes over the data channel do not belong here.
  *
  *     const session = new WhepSession('https://board.example/whep');
@@ -10,20 +10,37 @@
  *     await session.connect();
  */
 
+import { PathWatch } from './paths.js';
 import { playAtOnce, wantExtensions, withExtensions } from './receive.js';
+import { fragment, offered, restarted } from './sdp.js';
+import { Signalling, WhepError } from './signalling.js';
 import { Candidates } from './trickle.js';
 
-/** How long the board may take to answer the offer. It gathers its addresses meanwhile, which takes well below 1 s. */
-const ANSWER_TIMEOUT_MS = 10_000;
+export { WhepError };
 
 /** How long ICE and DTLS may take once the answer is here. Lost first packets are repeated several times within it. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** After this many silent looks (0.5 s each) the board is asked for a sign of life: neither sound nor pictures need to flow. */
+const ASK_AFTER_LOOKS = 1;
+
+/** After this many silent looks the connection counts as interrupted, and another path is looked for. */
+const INTERRUPTED_AFTER_LOOKS = 3;
+
 /**
- * How long a broken connection may take to heal itself. Browsers say "disconnected" after some 5 s without a sign of
- * life and "failed" much later (up to 30 s); a new session is there sooner than that.
+ * How long an interrupted connection may take to heal, by itself or by ICE restarts. The board gives a silent viewer up after
+ * 15 s; its session is good for nothing then.
  */
-const HEAL_TIMEOUT_MS = 3_000;
+const HEAL_TIMEOUT_MS = 13_000;
+
+/** Pause after an ICE restart, in which its checks find a path or find none. */
+const RESTART_PAUSE_MS = 2_000;
+
+/** Answers to an ICE restart that another one will not change: the board does not know what is asked. */
+const NO_RESTART_STATUS = [400, 405, 415, 501];
+
+/** A request that every board answers and that changes nothing: its answer is the sign of life. */
+const SIGN_OF_LIFE = JSON.stringify({ id: 0, method: 'time.sync', params: {} });
 
 /**
  * How long the media connection outlives a hang-up at most. Were it closed at once, the board would often see that first,
@@ -35,48 +52,15 @@ const GOODBYE_MS = 1_000;
  * @typedef {'new' | 'connecting' | 'connected' | 'interrupted' | 'closed'} SessionState
  * `interrupted`: nothing comes at the moment; it heals within seconds or the session ends.
  *
- * @typedef {'unreachable' | 'timeout' | 'refused' | 'browser' | 'no-path' | 'lost' | 'ended' | 'closed'} Failure
- * - `unreachable`: no answer to the HTTP request
- * - `timeout`: the HTTP request was taken, but not answered in time
- * - `refused`: an HTTP error; `status`, `detail` and `retryAfter` say more
- * - `browser`: this browser cannot do what is needed
- * - `no-path`: the answer came, the media connection did not
- * - `lost`: the media connection broke
- * - `ended`: the board ended the session
- * - `closed`: `close()` was called
- *
  * @typedef {object} Options
  * @property {Record<string, string>} [headers] More headers for each request, such as Authorization.
- * @property {RTCIceServer[]} [iceServers] STUN and TURN servers; none are needed in a local network.
+ * @property {RTCIceServer[]} [iceServers] STUN and TURN servers, beside those that the board names.
  *
  * @typedef {object} Timing Moments of `performance.now()`, null until they have passed.
  * @property {number | null} posted The offer was sent.
  * @property {number | null} answered The answer has come.
  * @property {number | null} connected Media can flow.
  */
-
-/** Why a session did not come about, or ended. */
-export class WhepError extends Error {
-  /**
-   * @param {Failure} failure
-   * @param {string} message
-   * @param {{status?: number, detail?: string, retryAfter?: number, addresses?: string[]}} [more]
-   */
-  constructor(failure, message, more = {}) {
-    super(message);
-    this.name = 'WhepError';
-    /** @type {Failure} */
-    this.failure = failure;
-    /** The HTTP status, 0 when there was none. */
-    this.status = more.status ?? 0;
-    /** What the board said about it, in words; may be empty. */
-    this.detail = more.detail ?? '';
-    /** After how many milliseconds the board wants to be asked again, 0 when it did not say. */
-    this.retryAfter = more.retryAfter ?? 0;
-    /** The media addresses that the board had offered. @type {string[]} */
-    this.addresses = more.addresses ?? [];
-  }
-}
 
 /** The end of a session that had been connected. It comes once, and not after `close()`. */
 export class EndEvent extends Event {
@@ -96,23 +80,24 @@ export class EndEvent extends Event {
 export class WhepSession extends EventTarget {
   /** @type {SessionState} */
   #state = 'new';
-  /** @type {URL} */
-  #endpoint;
+  /** @type {Signalling} */
+  #signalling;
   /** @type {Options} */
   #options;
   /** @type {RTCPeerConnection | null} */
   #peer = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
-  /** @type {URL | null} */
-  #location = null;
-  #etag = '';
+  /** @type {PathWatch | null} */
+  #watch = null;
   /** @type {Candidates | null} */
   #candidates = null;
+  /** The board's first answer; later ones differ in ICE only. */
+  #answer = '';
   /** @type {Timing} */
   #timing = { posted: null, answered: null, connected: null };
-  /** @type {string[]} */
-  #addresses = [];
+  /** The ICE restart under way. @type {Promise<void> | null} */
+  #restarting = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {{resolve: () => void, reject: (error: WhepError) => void} | null} */
@@ -127,7 +112,8 @@ export class WhepSession extends EventTarget {
    */
   constructor(endpoint, options = {}) {
     super();
-    this.#endpoint = new URL(endpoint, globalThis.document?.baseURI ?? globalThis.location?.href);
+    const url = new URL(endpoint, globalThis.document?.baseURI ?? globalThis.location?.href);
+    this.#signalling = new Signalling(url, options.headers);
     this.#options = options;
   }
 
@@ -168,6 +154,18 @@ export class WhepSession extends EventTarget {
   }
 
   /**
+   * Looks for another path to the board by an ICE restart: the network has changed. What flows goes on meanwhile.
+   * @returns {Promise<void>} Resolves when the board has answered, or was not reached.
+   */
+  async restart() {
+    if (this.#state !== 'connected' && this.#state !== 'interrupted') return;
+    this.#restarting ??= this.#restart().finally(() => (this.#restarting = null));
+    await this.#restarting.catch(() => {
+      // The old path may still be good; where it is not, the looks at it find out.
+    });
+  }
+
+  /**
    * Ends the session here and on the board. May be called at any time.
    * @param {{leaving?: boolean}} [how] `leaving`: the page goes away in this moment, so nothing can be waited for.
    * @returns {Promise<void>} Resolves when the board has been told, or could not be told.
@@ -180,40 +178,52 @@ export class WhepSession extends EventTarget {
     return this.#state === 'closed';
   }
 
-  /** Offer out, answer in. Nothing is awaited before the POST that is not needed for it: the wait for the picture begins here. */
+  /**
+   * Offer out, answer in. Nothing is awaited before the POST that is not needed for it: the wait for the picture begins
+   * here. Addresses are gathered from `setLocalDescription` on, by then with the STUN and TURN servers of the answer.
+   */
   async #signal() {
     const peer = this.#openPeer();
-    const candidates = new Candidates(peer, (fragment) => this.#trickle(fragment));
-    this.#candidates = candidates;
-    await peer.setLocalDescription(withExtensions(await peer.createOffer()));
-    const offer = peer.localDescription?.sdp ?? '';
+    const offer = withExtensions(await peer.createOffer());
     if (this.#over) return;
-
-    const response = await this.#post(offer);
-    const answer = await response.text();
-    this.#etag = response.headers.get('ETag') ?? '';
-    const location = response.headers.get('Location');
-    if (location) this.#location = new URL(location, response.url || this.#endpoint);
+    this.#timing.posted = performance.now();
+    const { answer, iceServers } = await this.#signalling.offer(offer.sdp ?? '');
     if (this.#over) {
       // Hung up while the offer was under way: the board must not keep what nobody watches.
-      await this.#delete();
+      await this.#signalling.end();
       return;
     }
     this.#timing.answered = performance.now();
-    this.#addresses = addressesOf(answer);
-    this.#timer = setTimeout(() => this.#end(this.#noPath()), CONNECT_TIMEOUT_MS);
-    await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+    this.#answer = answer;
+    this.#timer = setTimeout(() => this.#noPath(), CONNECT_TIMEOUT_MS);
+    if (iceServers.length > 0) addServers(peer, iceServers);
+    await this.#describe(peer, offer, answer);
+    this.#watch?.start();
     // From DTLS's own goodbye a clean end is known at once, also when the data channel never opened.
     peer.sctp?.transport.addEventListener('statechange', () => {
       if (peer.sctp?.transport.state === 'closed') this.#end(new WhepError('ended', 'the board ended the session'));
     });
-    if (this.#location && this.#etag) candidates.start(offer);
+  }
+
+  /**
+   * Both descriptions, and this browser's candidates on their way as they are found.
+   * @param {RTCPeerConnection} peer
+   * @param {RTCSessionDescriptionInit} offer
+   * @param {string} answer
+   */
+  async #describe(peer, offer, answer) {
+    this.#candidates?.stop();
+    this.#candidates = new Candidates(peer, async (text) => !this.#over && this.#signalling.trickle(text));
+    if (!this.#signalling.trickles) this.#candidates.stop();
+    await peer.setLocalDescription(offer);
+    await peer.setRemoteDescription({ type: 'answer', sdp: answer });
   }
 
   /** @returns {RTCPeerConnection} */
   #openPeer() {
     const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers ?? [] });
     this.#peer = peer;
+    this.#watch = new PathWatch(peer, () => this.#looked());
     for (const kind of ['video', 'audio']) {
       const { receiver } = wantExtensions(peer.addTransceiver(kind, { direction: 'recvonly' }));
       playAtOnce(receiver);
@@ -233,84 +243,68 @@ export class WhepSession extends EventTarget {
 
   /** @param {RTCPeerConnectionState} state */
   #follow(state) {
-    if (state === 'connected') {
+    if (state === 'connected' && this.#connecting) {
       clearTimeout(this.#timer);
       this.#timing.connected ??= performance.now();
       this.#become('connected');
       this.#connecting?.resolve();
       this.#connecting = null;
-    } else if (state === 'disconnected' && this.#state === 'connected') {
-      this.#become('interrupted');
-      this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection broke')), HEAL_TIMEOUT_MS);
-    } else if (state === 'failed') {
-      this.#end(this.#connecting ? this.#noPath() : new WhepError('lost', 'the connection broke'));
+    } else if (state === 'disconnected' || state === 'failed') {
+      if (!this.#connecting) this.#interrupted();
+      else if (state === 'failed') this.#noPath();
     }
   }
 
-  #noPath() {
-    return new WhepError('no-path', 'no media connection came about', { addresses: this.#addresses });
-  }
-
-  /**
-   * @param {string} offer
-   * @returns {Promise<Response>}
-   */
-  async #post(offer) {
-    this.#timing.posted = performance.now();
-    const late = new AbortController();
-    this.#timer = setTimeout(() => late.abort(), ANSWER_TIMEOUT_MS);
-    let response;
-    try {
-      response = await fetch(this.#endpoint, {
-        method: 'POST',
-        headers: { ...this.#options.headers, 'Content-Type': 'application/sdp' },
-        body: offer,
-        signal: late.signal,
-      });
-    } catch (cause) {
-      if (late.signal.aborted) throw new WhepError('timeout', `no answer within ${ANSWER_TIMEOUT_MS / 1000} s`);
-      throw new WhepError('unreachable', `POST ${this.#endpoint}: ${cause instanceof Error ? cause.message : cause}`);
-    } finally {
+  #looked() {
+    const silent = this.#watch?.silent ?? 0;
+    if (this.#state === 'interrupted' && silent === 0) {
       clearTimeout(this.#timer);
-    }
-    if (response.status !== 201) throw await refusal(response);
-    return response;
-  }
-
-  /**
-   * Late candidates of this browser. The board can do without them (it learns the address from the first packet), so
-   * an answer other than success only ends the sending.
-   * @param {string} fragment
-   * @returns {Promise<boolean>} Whether to go on.
-   */
-  async #trickle(fragment) {
-    if (!this.#location || this.#over) return false;
-    try {
-      const response = await fetch(this.#location, {
-        method: 'PATCH',
-        headers: {
-          ...this.#options.headers,
-          'Content-Type': 'application/trickle-ice-sdpfrag',
-          'If-Match': this.#etag,
-        },
-        body: fragment,
-      });
-      return response.ok;
-    } catch {
-      return false;
+      this.#become('connected');
+    } else if (this.#state === 'connected') {
+      if (silent >= INTERRUPTED_AFTER_LOOKS) this.#interrupted();
+      else if (silent >= ASK_AFTER_LOOKS && this.#channel?.readyState === 'open') this.#channel.send(SIGN_OF_LIFE);
     }
   }
 
-  async #delete() {
-    const location = this.#location;
-    this.#location = null;
-    if (!location) return;
-    try {
-      // keepalive: the request outlives the page that is being left.
-      await fetch(location, { method: 'DELETE', headers: { ...this.#options.headers }, keepalive: true });
-    } catch {
-      // The board is away or has ended the session itself; it notices a silent viewer without this request.
+  /** Nothing comes any more: one ICE restart after another until something does, or the time is over. */
+  async #interrupted() {
+    if (this.#state !== 'connected') return;
+    this.#become('interrupted');
+    this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection broke')), HEAL_TIMEOUT_MS);
+    while (this.#state === 'interrupted') {
+      try {
+        this.#restarting ??= this.#restart().finally(() => (this.#restarting = null));
+        await this.#restarting;
+      } catch (error) {
+        const status = error instanceof WhepError ? error.status : 0;
+        if (NO_RESTART_STATUS.includes(status)) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, RESTART_PAUSE_MS));
     }
+  }
+
+  /** New credentials there and back. Until the board has agreed, nothing changes here: the old path may yet be good. */
+  async #restart() {
+    const peer = this.#peer;
+    if (!peer) return;
+    const offer = withExtensions(await peer.createOffer({ iceRestart: true }));
+    let news;
+    try {
+      news = await this.#signalling.restart(fragment(offer.sdp ?? ''));
+    } catch (error) {
+      if (!(error instanceof WhepError)) throw error;
+      if (error.status === 404) this.#end(new WhepError('gone', 'the board knows the session no more', error));
+      else if (error.status === 401) this.#end(error);
+      throw error;
+    }
+    const answer = restarted(this.#answer, news);
+    if (answer === null) throw new WhepError('browser', 'the board answered the ICE restart without credentials');
+    if (!this.#over) await this.#describe(peer, offer, answer);
+  }
+
+  async #noPath() {
+    const evidence = await this.#watch?.evidence(offered(this.#answer));
+    if (this.#connecting) this.#end(new WhepError('no-path', 'no media connection came about', { evidence }));
   }
 
   /**
@@ -324,10 +318,11 @@ export class WhepSession extends EventTarget {
     this.#connecting = null;
     clearTimeout(this.#timer);
     this.#become('closed');
+    this.#watch?.stop();
     this.#candidates?.stop();
     // What the board has ended itself needs no DELETE.
-    if (error.failure === 'ended') this.#location = null;
-    const told = this.#delete();
+    if (error.failure === 'ended' || error.failure === 'gone') this.#signalling.forget();
+    const told = this.#signalling.end();
     const peer = this.#peer;
     if (goodbye === 0) peer?.close();
     else Promise.race([told, new Promise((resolve) => setTimeout(resolve, goodbye))]).then(() => peer?.close());
@@ -345,14 +340,21 @@ export class WhepSession extends EventTarget {
 }
 
 /**
- * The addresses in an answer, as `udp 192.0.2.1:5000`.
- * @param {string} sdp
+ * Adds STUN and TURN servers, but for those that this browser does not take, which must not cost the others.
+ * @param {RTCPeerConnection} peer
+ * @param {RTCIceServer[]} servers
  */
-function addressesOf(sdp) {
-  const found = [...sdp.matchAll(/^a=candidate:\S+ 1 (\S+) \d+ (\S+) (\d+) typ/gm)];
-  const texts = found.map(([, protocol, address, port]) =>
-    `${protocol.toLowerCase()} ${address.includes(':') ? `[${address}]` : address}:${port}`);
-  return [...new Set(texts)];
+function addServers(peer, servers) {
+  const configuration = peer.getConfiguration();
+  const taken = servers.filter((server) => {
+    try {
+      new RTCPeerConnection({ iceServers: [server] }).close();
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  peer.setConfiguration({ ...configuration, iceServers: [...(configuration.iceServers ?? []), ...taken] });
 }
 
 /**
@@ -365,38 +367,4 @@ function isGoodbye(data) {
   } catch {
     return false;
   }
-}
-
-/**
- * @param {Response} response
- * @returns {Promise<WhepError>}
- */
-async function refusal(response) {
-  const text = (await response.text().catch(() => '')).trim();
-  let detail = '';
-  if (/json/.test(response.headers.get('Content-Type') ?? '')) {
-    try {
-      const problem = JSON.parse(text);
-      detail = String(problem.detail ?? problem.title ?? '');
-    } catch {
-      // A body that is not what its type says has nothing to tell.
-    }
-  }
-  const retryAfter = milliseconds(response.headers.get('Retry-After'));
-  return new WhepError('refused', `${response.status} ${response.statusText}: ${detail}`, {
-    status: response.status,
-    detail,
-    retryAfter,
-  });
-}
-
-/**
- * The Retry-After header (RFC 9110 section 10.2.3) as a span.
- * @param {string | null} header
- */
-function milliseconds(header) {
-  if (!header) return 0;
-  const seconds = Number(header);
-  const span = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
-  return Math.max(0, span || 0);
 }

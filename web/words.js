@@ -74,7 +74,7 @@ function failure(situation, error) {
     case 'no-path':
       return {
         title: 'The board answers, but no video comes through',
-        text: `A firewall, a VPN or a guest network may stand between. The board offered ${list(error.addresses)}.`,
+        text: "A firewall, a VPN or a guest network may stand between.",
       };
     case 'browser':
       return { title: 'This browser cannot play the stream', text: sentence(error.message) };
