@@ -60,7 +60,7 @@ impl App {
             registry.plugged();
             sources.iter().chain(&microphones).for_each(Demand::nudge);
         });
-        let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control);
+        let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control)?;
         let context = http::Context::new(service.clone(), feeds, board, metrics);
         let server = http::Server::start(listener, context);
         Ok(Self { address, server, service, hotplug, cameras, microphone })

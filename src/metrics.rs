@@ -39,7 +39,7 @@ pub enum Drop {
     ViewerLag,
     /// F: the viewer, or all of them, wait for a key frame.
     AwaitingKey,
-    /// G: a packet that the UDP socket did not take.
+    /// G: a packet that no socket took in time.
     Socket,
 }
 
@@ -48,6 +48,30 @@ pub enum Drop {
 pub struct At {
     /// The place.
     pub at: Drop,
+}
+
+/// Why what came in on the viewers' port was given to nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Ignored {
+    /// Of no viewer.
+    Unknown,
+    /// A connectivity check that is not signed with the viewer's password.
+    Forged,
+    /// From an address that another viewer lives at.
+    Taken,
+    /// Longer than any datagram of a viewer.
+    Oversized,
+    /// The viewer's queue was full.
+    Full,
+    /// A TCP connection too many.
+    Connection,
+}
+
+/// The label of [`Inner::ignored`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Why {
+    /// The reason.
+    pub why: Ignored,
 }
 
 /// The label of what each camera counts.
@@ -97,6 +121,8 @@ pub struct Inner {
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
     pub bytes_sent: Counter,
+    /// Datagrams and connections that were given to no viewer.
+    pub ignored: Family<Why, Counter>,
     /// Asynchronous tasks alive.
     pub tasks: Gauge,
     /// CPU time of the process, user and system.
@@ -138,6 +164,7 @@ impl Metrics {
             viewers_accepted: Counter::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
+            ignored: Family::default(),
             tasks: Gauge::default(),
             cpu_seconds: Counter::default(),
         };
@@ -150,6 +177,11 @@ impl Metrics {
         if count > 0 {
             self.dropped.get_or_create(&At { at }).inc_by(count);
         }
+    }
+
+    /// Counts something that came in and was given to no viewer.
+    pub fn ignored(&self, why: Ignored) {
+        self.ignored.get_or_create(&Why { why }).inc();
     }
 
     /// The OpenMetrics text of all counters.
@@ -195,6 +227,7 @@ impl Inner {
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
+        registry.register("ignored", "Datagrams and connections given to no viewer", self.ignored.clone());
         registry.register("tasks", "Asynchronous tasks alive", self.tasks.clone());
         registry.register_with_unit("cpu", "CPU time of the process", Unit::Seconds, self.cpu_seconds.clone());
     }

@@ -61,7 +61,7 @@ impl Context {
                 format!("no camera is called {:?}; there are: {}", camera.unwrap_or_default(), names.join(", "));
             return problem(StatusCode::NOT_FOUND, &detail);
         };
-        match self.0.service.accept(feed, sdp, via.0).await {
+        match self.0.service.accept(feed, sdp, via.0, "").await {
             Ok(accepted) => {
                 let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
                 // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
@@ -112,7 +112,7 @@ fn refused(refusal: &Refusal) -> Answer {
     let status = match refusal {
         Refusal::Offer(Refused::Malformed(_)) => StatusCode::BAD_REQUEST,
         Refusal::Offer(Refused::NotAcceptable(_)) => StatusCode::NOT_ACCEPTABLE,
-        Refusal::Full(_) | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Full(_) | Refusal::Negotiating(_) | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Failed(_) => {
             tracing::error!("{refusal}");
             StatusCode::INTERNAL_SERVER_ERROR

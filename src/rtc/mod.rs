@@ -7,6 +7,9 @@ mod answer;
 mod channel;
 mod clock;
 mod ice;
+// ICE restarts and server-reflexive candidates are not made yet.
+#[allow(dead_code)]
+mod mux;
 mod offer;
 mod peer;
 mod profile;
@@ -18,6 +21,7 @@ mod tap;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +45,10 @@ const GOODBYE: Duration = Duration::from_millis(1_000);
 /// How long an answer waits until it is known what the pictures demand of a decoder: the time in which most cameras give
 /// their first picture.
 const PROFILE_WAIT: Duration = Duration::from_secs(2);
+
+/// Viewers that were answered and have not connected yet, at once: a browser connects within a second, and each that does
+/// not is kept for 20 s, in which nobody else shall be shut out by a few that never come.
+const MOST_NEGOTIATING: usize = 16;
 
 /// What holds for all viewers.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,6 +175,9 @@ pub enum Refusal {
     /// There are enough viewers.
     #[error("{0} viewers watch already, which is the limit; try again later or raise [rtc] max_viewers")]
     Full(usize),
+    /// Enough viewers are connecting at this moment.
+    #[error("{0} viewers are connecting at this moment, which is the limit; try again in some seconds")]
+    Negotiating(usize),
     /// The program stops.
     #[error("porthole is stopping")]
     Stopping,
@@ -175,6 +186,7 @@ pub enum Refusal {
     Failed(anyhow::Error),
 }
 
+use mux::{Line, Mux};
 pub use offer::Refused;
 
 /// Why candidates are not taken.
@@ -197,6 +209,7 @@ struct Inner {
     metrics: Metrics,
     board: status::Board,
     control: Control,
+    mux: Mux,
     sessions: Mutex<HashMap<String, Entry>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -205,36 +218,58 @@ struct Inner {
 struct Entry {
     etag: String,
     camera: usize,
+    /// Who watches, as the caller names them.
+    owner: String,
     end: CancellationToken,
+    /// Set when the viewer has connected.
+    connected: Arc<AtomicBool>,
     /// `None` until the offer is answered.
     connection: Option<Arc<dyn PeerConnection>>,
+    /// As [`Self::connection`].
+    line: Option<Line>,
 }
 
 impl Service {
     /// A table without viewers.
-    pub fn new(config: Config, metrics: Metrics, board: status::Board, control: Control) -> Self {
-        Self(Arc::new(Inner {
+    ///
+    /// # Errors
+    ///
+    /// When the viewers' port is in use.
+    pub fn new(config: Config, metrics: Metrics, board: status::Board, control: Control) -> anyhow::Result<Self> {
+        let mux = Mux::start(config.udp_port, config.tcp, metrics.clone())?;
+        Ok(Self(Arc::new(Inner {
             config,
             metrics,
             board,
             control,
+            mux,
             sessions: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-        }))
+        })))
     }
 
-    /// Answers an offer that came in on the local address `via`. When the caller gives up, the session ends.
+    /// Answers an offer of `owner` that came in on the local address `via`. When the caller gives up, the session ends.
     ///
     /// # Errors
     ///
     /// As [`Refusal`] says.
-    pub async fn accept(&self, feed: &Feed, offer: &str, via: IpAddr) -> Result<Accepted, Refusal> {
+    pub async fn accept(&self, feed: &Feed, offer: &str, via: IpAddr, owner: &str) -> Result<Accepted, Refusal> {
         let offer = offer::parse(offer)?;
         let inner = &self.0;
         let (id, etag) = (random_name(), random_name());
         let end = inner.stop.child_token();
-        let place = inner.take_place(&id, &etag, feed.index, &end)?;
+        let connected = Arc::new(AtomicBool::new(false));
+        let entry = Entry {
+            etag: etag.clone(),
+            camera: feed.index,
+            owner: owner.into(),
+            end: end.clone(),
+            connected: connected.clone(),
+            connection: None,
+            line: None,
+        };
+        let place = inner.take_place(&id, entry)?;
         // From now on the camera is opened: it warms up while the connection is made.
         let _interest = feed.video.demand().register();
         let format = offer.format_for(feed.profile(&end).await)?;
@@ -244,6 +279,8 @@ impl Service {
             offer,
             format,
             via,
+            mux: inner.mux.clone(),
+            connected,
             metrics: inner.metrics.clone(),
             control: inner.control.clone(),
             end,
@@ -260,6 +297,7 @@ impl Service {
         let answered = answered.await.map_err(|_| Refusal::Stopping)?.map_err(Refusal::Failed)?;
         if let Some(entry) = inner.lock().get_mut(&id) {
             entry.connection = Some(answered.connection);
+            entry.line = Some(answered.line);
         }
         Ok(Accepted { id, etag, answer: answered.sdp })
     }
@@ -306,6 +344,17 @@ impl Service {
         true
     }
 
+    /// Ends all sessions of an owner, whose right to watch is gone.
+    pub fn end_owned(&self, owner: &str) {
+        let ended: Vec<Entry> =
+            self.0.lock().extract_if(|_, entry| entry.owner == owner).map(|(_, entry)| entry).collect();
+        ended.iter().for_each(|entry| entry.end.cancel());
+        if !ended.is_empty() {
+            tracing::info!("{} viewers ended, who may not watch any more", ended.len());
+            self.0.count();
+        }
+    }
+
     /// Ends all sessions and waits for their goodbyes, a second at most.
     pub async fn stop(&self) {
         self.0.stop.cancel();
@@ -331,13 +380,7 @@ impl Inner {
     }
 
     /// Enters a session into the table.
-    fn take_place(
-        self: &Arc<Self>,
-        id: &str,
-        etag: &str,
-        camera: usize,
-        end: &CancellationToken,
-    ) -> Result<Place, Refusal> {
+    fn take_place(self: &Arc<Self>, id: &str, entry: Entry) -> Result<Place, Refusal> {
         if self.stop.is_cancelled() {
             return Err(Refusal::Stopping);
         }
@@ -345,7 +388,11 @@ impl Inner {
         if sessions.len() >= self.config.max_viewers {
             return Err(Refusal::Full(sessions.len()));
         }
-        sessions.insert(id.into(), Entry { etag: etag.into(), camera, end: end.clone(), connection: None });
+        let negotiating = sessions.values().filter(|entry| !entry.connected.load(Ordering::Relaxed)).count();
+        if negotiating >= MOST_NEGOTIATING {
+            return Err(Refusal::Negotiating(negotiating));
+        }
+        sessions.insert(id.into(), entry);
         drop(sessions);
         self.metrics.viewers_accepted.inc();
         self.count();

@@ -1,6 +1,5 @@
-//! The peer connection of one viewer: codecs, header extensions, interceptors, time limits and sockets.
+//! The peer connection of one viewer: codecs, header extensions, interceptors and time limits.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +13,11 @@ use webrtc::peer_connection::{
     Slot, register_default_interceptors,
 };
 
-use super::clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
-use super::socket::MeasuredRuntime;
+use super::clock::{AUDIO_RATE, VIDEO_RATE};
+use super::mux::Line;
+use super::socket::{self, LineRuntime};
 use super::tap::{self, Tap};
 use crate::h264::Profile;
-use crate::metrics::Metrics;
 
 /// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
 pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
@@ -78,17 +77,15 @@ fn rtx() -> RTCRtpCodec {
     }
 }
 
-/// A connection that listens on `addresses` and sends H.264 as `format`.
+/// A connection that sends and receives by `line`, and sends H.264 as `format`.
 ///
 /// # Errors
 ///
-/// When no address can be bound, or the stack refuses a setting.
+/// When the kernel has neither IPv4 nor IPv6, or the stack refuses a setting.
 pub async fn connect(
-    addresses: Vec<SocketAddr>,
+    line: Line,
     tap: Tap,
     format: Profile,
-    video: RtpClock,
-    metrics: Metrics,
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = MediaEngine::default();
@@ -115,8 +112,8 @@ pub async fn connect(
         .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
         .with_handler(handler)
-        .with_runtime(Arc::new(MeasuredRuntime { video, metrics }))
-        .with_udp_addrs(addresses)
+        .with_runtime(Arc::new(LineRuntime(line)))
+        .with_udp_addrs(socket::addresses())
         .build()
         .await?;
     Ok(Arc::new(connection))

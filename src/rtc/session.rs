@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use webrtc::peer_connection::{
 };
 
 use super::clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
+use super::mux::{Credentials, Gauge, Line, Mux};
 use super::offer::Offer;
 use super::stream::{RtpStream, playout_delay};
 use super::tap::Tap;
@@ -55,6 +57,10 @@ pub struct Session {
     pub(super) format: Profile,
     /// The local address on which the offer came in.
     pub(super) via: IpAddr,
+    /// The sockets of all viewers.
+    pub(super) mux: Mux,
+    /// Set when the viewer has connected.
+    pub(super) connected: Arc<AtomicBool>,
     pub(super) metrics: Metrics,
     pub(super) control: Control,
     /// Ends the session.
@@ -67,6 +73,8 @@ pub struct Answered {
     pub sdp: String,
     /// The connection, for candidates that come later.
     pub connection: Arc<dyn PeerConnection>,
+    /// The viewer's line, for another ICE session that comes later.
+    pub line: Line,
 }
 
 /// Passes the connection's events to the session's task; it runs on the connection's own task and must never wait.
@@ -116,36 +124,37 @@ impl Session {
         let signals = Signals { gathered: gathered.subscribe(), state: state.subscribe(), channels: incoming };
         let tap = Tap::new(self.feed.video.clone(), clocks, self.metrics.clone());
         let events = Arc::new(Events { gathered, state, channels });
-        let addresses = ice::addresses(self.via);
-        let connection = match peer::connect(addresses, tap, self.format, clocks[0], self.metrics.clone(), events).await
-        {
+        let line = self.mux.line(Gauge { video: clocks[0], metrics: self.metrics.clone() });
+        let connection = match peer::connect(line.clone(), tap, self.format, events).await {
             Ok(connection) => connection,
             Err(error) => {
                 let _ = answer.send(Err(anyhow::anyhow!("open a peer connection: {error}")));
                 return;
             }
         };
-        self.serve(&connection, clocks, signals, answer).await;
+        self.serve(&connection, &line, clocks, signals, answer).await;
         if let Err(error) = connection.close().await {
             tracing::debug!("close the connection: {error}");
         }
+        line.close();
     }
 
     async fn serve(
         &self,
         connection: &Arc<dyn PeerConnection>,
+        line: &Line,
         clocks: [RtpClock; 2],
         mut signals: Signals,
         answer: oneshot::Sender<anyhow::Result<Answered>>,
     ) {
-        let (sdp, mut streams) = match self.negotiate(connection.as_ref(), clocks, &mut signals).await {
+        let (sdp, mut streams) = match self.negotiate(connection.as_ref(), line, clocks, &mut signals).await {
             Ok(negotiated) => negotiated,
             Err(error) => {
                 let _ = answer.send(Err(error));
                 return;
             }
         };
-        if answer.send(Ok(Answered { sdp, connection: connection.clone() })).is_err() {
+        if answer.send(Ok(Answered { sdp, connection: connection.clone(), line: line.clone() })).is_err() {
             return;
         }
         let connected = signals.state.wait_for(|state| *state == RTCPeerConnectionState::Connected);
@@ -157,6 +166,7 @@ impl Session {
                 return;
             },
         }
+        self.connected.store(true, Ordering::Relaxed);
         tracing::info!("viewer connected");
         let mut control = None;
         if let Err(error) = self.forward(&mut streams, &mut signals, &mut control).await {
@@ -177,6 +187,7 @@ impl Session {
     async fn negotiate(
         &self,
         connection: &dyn PeerConnection,
+        line: &Line,
         [video, audio]: [RtpClock; 2],
         signals: &mut Signals,
     ) -> anyhow::Result<(String, Streams)> {
@@ -202,6 +213,11 @@ impl Session {
         }
         let local = connection.local_description().await;
         let sdp = local.ok_or_else(|| anyhow::anyhow!("the connection has no local description"))?.sdp;
+        let credentials = Credentials::of(&sdp);
+        line.admit(credentials.ok_or_else(|| anyhow::anyhow!("the local description has no ICE credentials"))?);
+        self.mux.set_addresses(ice::addresses());
+        self.mux.ensure(self.via);
+        let sdp = ice::with_candidates(&sdp, &ice::candidates(&self.mux.locals(), self.via));
         Ok((sdp, Streams { video, audio }))
     }
 

@@ -1,6 +1,5 @@
-//! The UDP sockets below a peer connection: they never wait, and they measure when a picture left.
-//!
-//! webrtc-rs asks its runtime for sockets; this runtime is tokio's with such a socket around each.
+//! The sockets that a viewer's stack believes to have: the runtime that webrtc-rs asks for them is tokio's, but for
+//! sockets, in whose place it gives the viewer's line.
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -15,68 +14,34 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use super::clock::RtpClock;
-use crate::media::Timestamp;
-use crate::metrics::{Drop, Metrics};
+use super::mux::Line;
 
-/// Tokio's runtime with measured sockets, for one viewer.
+/// What the stack of a viewer is told to bind: an address for each IP version that this kernel has, which nothing is
+/// sent from or comes in on.
+pub fn addresses() -> Vec<SocketAddr> {
+    let addresses = [SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))];
+    addresses.into_iter().filter(|address| std::net::UdpSocket::bind(address).is_ok()).collect()
+}
+
+/// Tokio's runtime with the sockets of one viewer.
 #[derive(Debug)]
-pub struct MeasuredRuntime {
-    /// The clock of the viewer's video stream, to tell the age of a picture from its packets.
-    pub video: RtpClock,
-    /// Where packets, bytes, drops and ages are counted.
-    pub metrics: Metrics,
-}
+pub struct LineRuntime(pub Line);
 
+/// One IP version of a viewer's line.
 #[derive(Debug)]
-struct MeasuredSocket {
-    inner: Arc<dyn AsyncUdpSocket>,
-    video: RtpClock,
-    metrics: Metrics,
+struct LineSocket {
+    line: Line,
+    local: SocketAddr,
 }
 
-impl MeasuredSocket {
-    fn sent(&self, datagram: &[u8]) {
-        self.metrics.packets_sent.inc();
-        self.metrics.bytes_sent.inc_by(datagram.len() as u64);
-        if let Some(timestamp) = last_packet_of_picture(datagram, self.video.ssrc) {
-            self.metrics.socket_seconds.observe(self.video.age(timestamp, Timestamp::now()).as_secs_f64());
-        }
-    }
-}
-
-/// The RTP timestamp when the datagram is the last packet of a picture of this stream: SRTP leaves the header (RFC 3550
-/// section 5.1) in the clear, and H.264 sets the marker bit on the last packet (RFC 6184 section 5.1).
-fn last_packet_of_picture(datagram: &[u8], ssrc: u32) -> Option<u32> {
-    let header = datagram.first_chunk::<12>()?;
-    let is_rtp = header[0] >> 6 == 2;
-    let marker = header[1] & 0x80 != 0;
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    (is_rtp && marker && word(8) == ssrc).then(|| word(4))
-}
-
-impl AsyncUdpSocket for MeasuredSocket {
+impl AsyncUdpSocket for LineSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
+        Ok(self.local)
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        match self.inner.poll_send(cx, transmit) {
-            // A full socket buffer: what waits in line would be late anyway, so the packet is dropped and the viewer
-            // asks for it again (NACK) if it still wants it.
-            Poll::Pending => {
-                self.metrics.drop_at(Drop::Socket, 1);
-                Poll::Ready(Ok(transmit.contents.len()))
-            }
-            Poll::Ready(Ok(sent)) => {
-                self.sent(transmit.contents);
-                Poll::Ready(Ok(sent))
-            }
-            Poll::Ready(Err(error)) => {
-                self.metrics.drop_at(Drop::Socket, 1);
-                Poll::Ready(Err(error))
-            }
-        }
+    fn poll_send(&self, _cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.line.send(transmit.destination, transmit.contents);
+        Poll::Ready(Ok(transmit.contents.len()))
     }
 
     fn poll_recv(
@@ -85,22 +50,24 @@ impl AsyncUdpSocket for MeasuredSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        self.inner.poll_recv(cx, bufs, meta)
-    }
-
-    fn max_gro_segments(&self) -> usize {
-        self.inner.max_gro_segments()
+        let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
+        self.line.poll_receive(self.local.is_ipv6(), cx).map(|(datagram, from)| {
+            let length = datagram.len().min(buf.len());
+            buf[..length].copy_from_slice(&datagram[..length]);
+            *meta = RecvMeta::default();
+            (meta.addr, meta.len, meta.stride) = (from, length, length.max(1));
+            Ok(1)
+        })
     }
 }
 
-impl Runtime for MeasuredRuntime {
+impl Runtime for LineRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
         TokioRuntime.spawn(future)
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(MeasuredSocket { inner, video: self.video, metrics: self.metrics.clone() }))
+        Ok(Arc::new(LineSocket { line: self.0.clone(), local: socket.local_addr()? }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -111,7 +78,9 @@ impl Runtime for MeasuredRuntime {
         &'a self,
         remote: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
-        TokioRuntime.connect_tcp(remote)
+        // A candidate of a viewer shall not make this machine open connections: it may name any machine and any port.
+        let refused = io::Error::new(io::ErrorKind::PermissionDenied, format!("no connection is opened to {remote}"));
+        Box::pin(std::future::ready(Err(refused)))
     }
 
     fn resolve_host<'a>(
@@ -131,22 +100,5 @@ impl Runtime for MeasuredRuntime {
 
     fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
         TokioRuntime.block_on(future);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_last_packet_of_the_stream_tells_a_timestamp() {
-        let packet = [0x90, 0x80 | 102, 0, 1, 0, 0, 0, 9, 0, 0, 0, 5, 0xff];
-        assert_eq!(last_packet_of_picture(&packet, 5), Some(9));
-        assert_eq!(last_packet_of_picture(&packet, 6), None, "another stream");
-        let mut middle = packet;
-        middle[1] = 102;
-        assert_eq!(last_packet_of_picture(&middle, 5), None, "no marker");
-        assert_eq!(last_packet_of_picture(&packet[..11], 5), None, "too short");
-        assert_eq!(last_packet_of_picture(&[0; 20], 0), None, "STUN");
     }
 }

@@ -58,6 +58,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
     // The addresses that are printed, and those that viewers are offered.
     (&["if_addrs"], &["src/cli/address.rs", "src/rtc/ice.rs", "src/rtc/ice/"]),
+    (&["socket2"], &["src/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/auth/"]),
     (&["tokio_rustls", "rcgen"], &["src/http/"]),
     (&["ring"], &["src/auth/", "src/http/", "src/rtc/"]),

@@ -1,0 +1,224 @@
+//! The line of one viewer: what came in for it, where its peers were heard, and by which way something goes out to them.
+//!
+//! Whose a datagram is stands in `table`; the sockets stand in `udp` and `tcp`.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::gauge::Gauge;
+use super::stun::{self, Kind, TransactionId};
+use super::{tcp, udp};
+use crate::metrics::Ignored;
+
+/// Datagrams that came in and wait for the viewer's stack, for each IP version: the stack takes up to 64 at a time, and
+/// a viewer that speaks sends 50 a second and its reports.
+const INBOX: usize = 256;
+
+/// Addresses from which one viewer is heard. A browser has a few interfaces, and on each UDP, TCP and what its NAT makes
+/// of them; the TCP connections to each of our addresses count singly.
+pub const MOST_PEERS: usize = 64;
+
+/// Checks that came in and are not answered yet; the stack answers at once.
+const ASKED: usize = 64;
+
+/// A way on which nothing came in for so long may be left for another. Both sides check each pair every 2.5 s or so
+/// (RFC 7675).
+pub const SILENT: Duration = Duration::from_secs(5);
+
+/// A way to a peer.
+#[derive(Debug, Clone)]
+pub enum Path {
+    /// By the UDP socket of a local address.
+    Udp(Weak<udp::Local>),
+    /// By a TCP connection that the peer opened.
+    Tcp(tcp::Sender),
+}
+
+impl Path {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Udp(one), Self::Udp(other)) => one.ptr_eq(other),
+            (Self::Tcp(one), Self::Tcp(other)) => one.is_same(other),
+            _ => false,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Udp(local) => local.upgrade().is_some_and(|local| local.is_open()),
+            Self::Tcp(connection) => connection.is_open(),
+        }
+    }
+
+    /// Sends a datagram, or drops it and counts that; `false` when the way is closed.
+    fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &Gauge) -> bool {
+        match self {
+            Self::Udp(local) => match local.upgrade().filter(|local| local.is_open()) {
+                Some(local) => local.send(to, datagram, gauge),
+                None => return false,
+            },
+            Self::Tcp(connection) => {
+                if !connection.is_open() {
+                    return false;
+                }
+                connection.send(datagram, gauge);
+            }
+        }
+        true
+    }
+}
+
+/// An address of the viewer.
+#[derive(Debug)]
+struct Peer {
+    /// Where to send to it.
+    path: Path,
+    /// When it was last heard on that way.
+    on_path: Instant,
+    /// When it was last heard; `None` while only we have spoken.
+    heard: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Peers {
+    known: HashMap<SocketAddr, Peer>,
+    asked: VecDeque<(TransactionId, Path)>,
+}
+
+type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, SocketAddr)>>);
+
+/// One viewer's part of the sockets.
+#[derive(Debug)]
+pub struct Viewer {
+    inboxes: [Inbox; 2],
+    peers: Mutex<Peers>,
+    gauge: Gauge,
+    /// Cancelled when the viewer is gone.
+    pub(super) gone: CancellationToken,
+}
+
+impl Viewer {
+    pub(super) fn new(gauge: Gauge) -> Self {
+        let inbox = || {
+            let (sender, receiver) = mpsc::channel(INBOX);
+            (sender, Mutex::new(receiver))
+        };
+        Self { inboxes: [inbox(), inbox()], peers: Mutex::default(), gauge, gone: CancellationToken::new() }
+    }
+
+    /// Notes that `peer` was heard on `path`. A peer may be heard on several ways at once, for it checks each of our
+    /// addresses: the one it uses is where it sends more than checks, or says so in one (`chosen`).
+    pub(super) fn hear(&self, peer: SocketAddr, path: &Path, chosen: bool, now: Instant) {
+        let mut peers = self.lock();
+        let Some(known) = peers.known.get_mut(&peer) else { return };
+        known.heard = Some(now);
+        if known.path.is_same(path) {
+            known.on_path = now;
+        } else if chosen || !known.path.is_open() || now.saturating_duration_since(known.on_path) > SILENT {
+            known.path = path.clone();
+            known.on_path = now;
+        }
+    }
+
+    /// Enters a peer, unless it is known; the peer that was forgotten for it, the one not heard for longest.
+    pub(super) fn meet(&self, peer: SocketAddr, path: &Path, now: Instant) -> Option<SocketAddr> {
+        let mut peers = self.lock();
+        if peers.known.contains_key(&peer) {
+            return None;
+        }
+        let full = peers.known.len() >= MOST_PEERS;
+        let oldest = full.then(|| peers.known.iter().min_by_key(|(_, peer)| peer.heard).map(|(peer, _)| *peer));
+        let forgotten = oldest.flatten();
+        if let Some(oldest) = forgotten {
+            peers.known.remove(&oldest);
+        }
+        peers.known.insert(peer, Peer { path: path.clone(), on_path: now, heard: None });
+        forgotten
+    }
+
+    /// Forgets a peer, if it is reached by `path` or by whichever.
+    pub(super) fn forget(&self, peer: SocketAddr, path: Option<&Path>) -> bool {
+        let mut peers = self.lock();
+        let meant = peers.known.get(&peer).is_some_and(|known| path.is_none_or(|path| known.path.is_same(path)));
+        meant && peers.known.remove(&peer).is_some()
+    }
+
+    /// All peers, which are forgotten.
+    pub(super) fn clear(&self) -> Vec<SocketAddr> {
+        let mut peers = self.lock();
+        peers.asked.clear();
+        peers.known.drain().map(|(peer, _)| peer).collect()
+    }
+
+    /// Whether a peer was heard not long before `now`.
+    pub(super) fn hears(&self, peer: SocketAddr, now: Instant) -> bool {
+        let heard = self.lock().known.get(&peer).and_then(|peer| peer.heard);
+        !self.gone.is_cancelled() && heard.is_some_and(|heard| now.saturating_duration_since(heard) <= SILENT)
+    }
+
+    /// Remembers on which way a check came, which is where its answer goes.
+    pub(super) fn asked(&self, id: TransactionId, path: &Path) {
+        let mut peers = self.lock();
+        if peers.asked.len() >= ASKED {
+            peers.asked.pop_front();
+        }
+        peers.asked.push_back((id, path.clone()));
+    }
+
+    /// Gives a datagram to the viewer's stack.
+    pub(super) fn deliver(&self, datagram: &[u8], from: SocketAddr) -> Result<(), Ignored> {
+        let (inbox, _) = &self.inboxes[usize::from(from.is_ipv6())];
+        inbox.try_send((Bytes::copy_from_slice(datagram), from)).map_err(|_| Ignored::Full)
+    }
+
+    /// The next datagram of an IP version; none ever again when the viewer is gone.
+    pub(super) fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
+        let (_, inbox) = &self.inboxes[usize::from(ipv6)];
+        match ready!(inbox.lock().unwrap_or_else(PoisonError::into_inner).poll_recv(cx)) {
+            Some(received) => Poll::Ready(received),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Sends by the way on which the peer was heard, an answer by the way of its question; `false` when there is none.
+    pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
+        let path = {
+            let mut peers = self.lock();
+            let answered = match stun::kind(datagram) {
+                Kind::Response(id) => peers.asked.iter().position(|(asked, _)| *asked == id),
+                Kind::Request(_) | Kind::Other => None,
+            };
+            let path = answered.and_then(|at| peers.asked.remove(at)).map(|(_, path)| path);
+            path.or_else(|| peers.known.get(&to).map(|peer| peer.path.clone()))
+        };
+        path.is_some_and(|path| path.send(to, datagram, &self.gauge))
+    }
+
+    /// Sends by a way that was found for a peer not heard of yet, or whose own way is closed.
+    pub(super) fn send_by(&self, path: &Path, to: SocketAddr, datagram: &[u8]) {
+        let mut peers = self.lock();
+        if let Some(known) = peers.known.get_mut(&to).filter(|known| !known.path.is_open()) {
+            known.path = path.clone();
+        }
+        drop(peers);
+        if !path.send(to, datagram, &self.gauge) {
+            self.gauge.dropped();
+        }
+    }
+
+    /// Counts a datagram for which there is no way.
+    pub(super) fn dropped(&self) {
+        self.gauge.dropped();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,303 @@
+//! One UDP port, and the TCP port of the same number, for all viewers: a socket for each local address, and for each
+//! viewer a line on which its stack sends and receives as if it had sockets of its own.
+//!
+//! What comes in is told apart by the user name of the connectivity checks, then by the address it comes from. What goes
+//! out goes by the socket on which the peer was last heard, so that the stack need not know which addresses this machine
+//! has, and does not notice when they change.
+//!
+//! It decides neither which addresses there are nor which a viewer is offered.
+
+mod addresses;
+mod gauge;
+mod line;
+mod stun;
+mod table;
+mod tcp;
+mod udp;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+pub use addresses::Local;
+use addresses::{Addresses, Setting};
+pub use gauge::Gauge;
+use line::{Path, Viewer};
+pub use stun::Credentials;
+use stun::Kind;
+use table::Table;
+
+use crate::metrics::Metrics;
+
+/// The longest datagram that is taken, which is what the stack's buffers hold; no path has a larger MTU than Ethernet.
+const MAX_DATAGRAM: usize = 2_000;
+
+/// How soon an address that cannot be bound is tried again: duplicate address detection takes a second or two (RFC 4862).
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long it is believed which way the kernel would take to a peer that was not heard yet. The stack checks such a
+/// peer 50 times a second.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// Peers whose way is remembered that long.
+const MOST_WAYS: usize = 256;
+
+/// The first wait for a response, which doubles with each repetition (RFC 8489 section 6.2.1).
+const RESPONSE: Duration = Duration::from_millis(500);
+
+/// The sockets of all viewers; a cheap handle.
+#[derive(Clone)]
+pub struct Mux(Arc<Inner>);
+
+struct Inner {
+    setting: Setting,
+    addresses: Mutex<Addresses>,
+    /// Whether somebody tries missing addresses again.
+    retrying: Mutex<bool>,
+    /// Which local address the kernel would speak to a peer from.
+    ways: Mutex<HashMap<IpAddr, (Instant, Option<IpAddr>)>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.setting.stop.cancel();
+    }
+}
+
+impl Mux {
+    /// Sockets for all viewers on UDP `port`, and with `tcp` on the TCP port of that number; 0 takes free ones. There are
+    /// none until it is told of addresses.
+    ///
+    /// # Errors
+    ///
+    /// When the port is in use.
+    pub fn start(port: u16, tcp: bool, metrics: Metrics) -> anyhow::Result<Self> {
+        if port != 0 {
+            probe(port, tcp)?;
+        }
+        let crypto = rtc::crypto::default_provider().map_err(|error| anyhow::anyhow!("find cryptography: {error}"))?;
+        let table = Arc::new(Table::new(crypto, metrics));
+        let setting = Setting { port, tcp, table, counts: Arc::default(), stop: CancellationToken::new() };
+        let (addresses, retrying, ways) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { setting, addresses, retrying, ways })))
+    }
+
+    /// Opens sockets for new addresses, closes those of addresses that are gone, and keeps the others. An address that
+    /// cannot be bound yet is tried again.
+    pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        let inner = &self.0;
+        inner.addresses().list(addresses, &inner.setting);
+        lock(&inner.ways).clear();
+        self.retry();
+    }
+
+    /// Opens sockets for an address that a request came in on, which stay as long as it can be used; whether they are
+    /// open.
+    pub fn ensure(&self, address: IpAddr) -> bool {
+        self.0.addresses().came_in(address, &self.0.setting)
+    }
+
+    /// Where viewers are listened to.
+    pub fn locals(&self) -> Vec<Local> {
+        self.0.addresses().locals()
+    }
+
+    /// Sends a STUN request from the socket of a local address, again and again until its response is there or `limit`
+    /// is over.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such socket, no way to the server, or no response in time.
+    pub async fn request(&self, from: IpAddr, to: SocketAddr, message: &[u8], limit: Duration) -> io::Result<Bytes> {
+        let Kind::Request(id) = stun::kind(message) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a STUN request"));
+        };
+        let local = self.0.addresses().at(from.to_canonical()).cloned();
+        let no_socket = || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{from} is not listened on"));
+        let local = local.ok_or_else(no_socket)?;
+        let expected = self.0.setting.table.expect(id, to);
+        let mut expected = expected.ok_or_else(|| io::Error::new(io::ErrorKind::QuotaExceeded, "too many requests"))?;
+        let asked = async {
+            let mut wait = RESPONSE;
+            loop {
+                local.send_patiently(to, message).await?;
+                if let Ok(response) = tokio::time::timeout(wait, &mut expected.response).await {
+                    return response.map_err(|_| io::ErrorKind::BrokenPipe.into());
+                }
+                wait *= 2;
+            }
+        };
+        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no response from {to} within {limit:?}"));
+        tokio::time::timeout(limit, asked).await.map_err(|_| late())?
+    }
+
+    /// A line for one viewer.
+    pub fn line(&self, gauge: Gauge) -> Line {
+        Line(Arc::new(Held { mux: self.clone(), viewer: Arc::new(Viewer::new(gauge)) }))
+    }
+
+    /// The way to a peer that was not heard of yet: from the address that the kernel would speak to it from.
+    fn way(&self, peer: IpAddr) -> Option<Path> {
+        let now = Instant::now();
+        let mut ways = lock(&self.0.ways);
+        let believed = ways.get(&peer).filter(|(since, _)| now.saturating_duration_since(*since) < BELIEVED);
+        let from = match believed {
+            Some((_, from)) => *from,
+            None => {
+                let from = routed(peer);
+                if ways.len() >= MOST_WAYS {
+                    ways.clear();
+                }
+                ways.insert(peer, (now, from));
+                from
+            }
+        };
+        drop(ways);
+        let from = from?;
+        let addresses = self.0.addresses();
+        // An address that viewers are not offered may still be the one that the kernel would choose.
+        let local = addresses.at(from).or_else(|| addresses.like(from))?;
+        Some(Path::Udp(Arc::downgrade(local)))
+    }
+
+    /// Tries addresses that could not be bound again, as long as there are any.
+    fn retry(&self) {
+        let mut retrying = lock(&self.0.retrying);
+        if *retrying || self.0.addresses().open_missing(&self.0.setting) {
+            return;
+        }
+        *retrying = true;
+        let (weak, stop) = (Arc::downgrade(&self.0), self.0.setting.stop.clone());
+        tokio::spawn(async move {
+            while tokio::time::timeout(RETRY, stop.cancelled()).await.is_err() {
+                let Some(inner) = weak.upgrade() else { return };
+                let mut retrying = lock(&inner.retrying);
+                if inner.addresses().open_missing(&inner.setting) {
+                    *retrying = false;
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Inner {
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        lock(&self.addresses)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the port is free on every address.
+fn probe(port: u16, tcp: bool) -> anyhow::Result<()> {
+    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    for ip in [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
+        if let Err(error) = UdpSocket::bind((ip, port)) {
+            // Where the kernel has no IPv6, it cannot be bound, nor be in use.
+            if taken(&error) || ip.is_ipv4() {
+                return Err(error).with_context(|| {
+                    format!(
+                        "bind UDP port {port}, which viewers are to use; stop the program that holds it \
+                         (ss -lunp 'sport = :{port}') or set [rtc] udp_port to another one"
+                    )
+                });
+            }
+        }
+        if tcp
+            && let Err(error) = TcpListener::bind((ip, port))
+            && (taken(&error) || ip.is_ipv4())
+        {
+            return Err(error).with_context(|| {
+                format!(
+                    "bind TCP port {port}, which viewers are to use whose network blocks UDP; stop the program that \
+                     holds it (ss -ltnp 'sport = :{port}'), set [rtc] udp_port to another one, or tcp to false"
+                )
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The local address that the kernel would speak to `peer` from; nothing is sent.
+fn routed(peer: IpAddr) -> Option<IpAddr> {
+    let any = if peer.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    // Any port will do; 9 is discard.
+    socket.connect((peer, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip().to_canonical())
+}
+
+/// One viewer's line; a cheap handle. When the last one is dropped, the line is closed.
+#[derive(Clone)]
+pub struct Line(Arc<Held>);
+
+struct Held {
+    mux: Mux,
+    viewer: Arc<Viewer>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Line").field(&self.0.viewer).finish()
+    }
+}
+
+impl Line {
+    /// From now on, checks that are signed with these credentials of ours are this viewer's.
+    pub fn admit(&self, credentials: Credentials) {
+        self.table().admit(&self.0.viewer, credentials);
+    }
+
+    /// From now on, checks with former credentials are nobody's: after an ICE restart only `ufrag` counts.
+    pub fn admit_only(&self, ufrag: &str) {
+        self.table().admit_only(&self.0.viewer, ufrag);
+    }
+
+    /// Sends a datagram of the viewer's stack. It never waits: what cannot be sent is dropped and counted.
+    pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
+        let Held { mux, viewer } = self.0.as_ref();
+        if viewer.send(to, datagram) {
+            return;
+        }
+        let Some(path) = mux.way(to.ip()) else { return viewer.dropped() };
+        self.table().meet(viewer, to, &path);
+        viewer.send_by(&path, to, datagram);
+    }
+
+    /// The next datagram for the viewer's stack by an IP version.
+    pub fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
+        self.0.viewer.poll_receive(ipv6, cx)
+    }
+
+    /// Closes the line: what comes in is nobody's any more, and TCP connections end.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    fn table(&self) -> &Table {
+        &self.0.mux.0.setting.table
+    }
+}
+
+impl Held {
+    fn close(&self) {
+        self.viewer.gone.cancel();
+        self.mux.0.setting.table.release(&self.viewer);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

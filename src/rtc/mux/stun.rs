@@ -1,0 +1,195 @@
+//! What the demultiplexer reads in STUN messages (RFC 8489): which kind, whose, and whether they are genuine. Pure.
+//!
+//! What the messages mean for a connection is the stack's business.
+
+use rtc::crypto::RTCCrypto;
+use rtc::stun::attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME};
+use rtc::stun::integrity::MessageIntegrity;
+use rtc::stun::message::{MAGIC_COOKIE, Message};
+
+/// Pairs a response with its request.
+pub type TransactionId = [u8; 12];
+
+/// The first bit of a message type's class: set in responses (RFC 8489 section 5).
+const RESPONSE: u8 = 0x01;
+
+/// The second bit of the class, which stands in the second byte: set in indications and in error responses.
+const INDICATION: u8 = 0x10;
+
+/// What a datagram is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A STUN request.
+    Request(TransactionId),
+    /// A STUN response, good or bad.
+    Response(TransactionId),
+    /// Everything else: DTLS, SRTP, SRTCP, and STUN indications.
+    Other,
+}
+
+/// Tells STUN from what shares its port (RFC 7983 section 7) by its first bytes.
+pub fn kind(datagram: &[u8]) -> Kind {
+    let Some(header) = datagram.first_chunk::<20>() else { return Kind::Other };
+    if header[0] > 3 || header[4..8] != MAGIC_COOKIE.to_be_bytes() {
+        return Kind::Other;
+    }
+    let mut id = TransactionId::default();
+    id.copy_from_slice(&header[8..]);
+    match (header[0] & RESPONSE != 0, header[1] & INDICATION != 0) {
+        (true, _) => Kind::Response(id),
+        (false, false) => Kind::Request(id),
+        (false, true) => Kind::Other,
+    }
+}
+
+/// The name and the password of one ICE session of ours (RFC 8445 section 5.3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user name fragment.
+    pub ufrag: String,
+    /// The password that messages to us are signed with.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    /// Without the password: what is printed may end in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// Those of a session description (RFC 8839 section 5.4); `None` where it has none.
+    pub fn of(sdp: &str) -> Option<Self> {
+        let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().into());
+        Some(Self { ufrag: value("a=ice-ufrag:")?, password: value("a=ice-pwd:")? })
+    }
+}
+
+/// A connectivity check of a viewer, not yet known to be genuine.
+#[derive(Debug)]
+pub struct Check(Message);
+
+impl Check {
+    /// Takes a request apart; `None` when it is damaged.
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        let mut message = Message { raw: datagram.to_vec(), ..Default::default() };
+        message.decode().ok()?;
+        Some(Self(message))
+    }
+
+    /// The fragment of ours in its user name (RFC 8445 section 7.2.2).
+    pub fn ufrag(&self) -> Option<String> {
+        let name = String::from_utf8(self.0.get(ATTR_USERNAME).ok()?).ok()?;
+        let (ours, _theirs) = name.split_once(':')?;
+        Some(ours.to_owned())
+    }
+
+    /// Whether the viewer has chosen the way it came on.
+    pub fn nominates(&self) -> bool {
+        self.0.contains(ATTR_USE_CANDIDATE)
+    }
+
+    /// Whether it is signed with this password.
+    pub fn is_genuine(&mut self, password: &str, crypto: &dyn RTCCrypto) -> bool {
+        MessageIntegrity::check(&mut self.0, password.as_bytes(), crypto).is_ok()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::sync::Arc;
+
+    use rtc::crypto::{RTCCryptoProvider, default_provider};
+    use rtc::stun::attributes::ATTR_SOFTWARE;
+    use rtc::stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Setter as _};
+
+    use super::*;
+
+    pub fn crypto() -> Arc<dyn RTCCryptoProvider> {
+        default_provider().expect("crypto")
+    }
+
+    /// A check as a viewer sends it.
+    pub fn check(ufrag: &str, password: &str, nominates: bool) -> Vec<u8> {
+        let mut message = Message { typ: BINDING_REQUEST, ..Message::new() };
+        message.new_transaction_id().expect("transaction id");
+        message.write_header();
+        message.add(ATTR_USERNAME, format!("{ufrag}:theirs").as_bytes());
+        if nominates {
+            message.add(ATTR_USE_CANDIDATE, &[]);
+        }
+        let crypto = crypto();
+        let integrity = MessageIntegrity::new_short_term_integrity_with_provider(password.into(), crypto.crypto());
+        integrity.add_to(&mut message).expect("sign");
+        message.raw
+    }
+
+    /// The good response to a request.
+    pub fn response(request: &[u8]) -> Vec<u8> {
+        let Kind::Request(id) = kind(request) else { panic!("no request: {request:?}") };
+        let mut message = Message { typ: BINDING_SUCCESS, ..Message::new() };
+        message.transaction_id.0 = id;
+        message.write_header();
+        message.add(ATTR_SOFTWARE, b"test");
+        message.raw
+    }
+
+    #[test]
+    fn stun_is_told_from_what_shares_its_port() {
+        let request = check("ours", "secret", false);
+        let Kind::Request(id) = kind(&request) else { panic!("no request") };
+        assert_eq!(kind(&response(&request)), Kind::Response(id));
+        let mut indication = request.clone();
+        indication[1] |= 0x10;
+        assert_eq!(kind(&indication), Kind::Other);
+        let mut error = response(&request);
+        error[1] |= 0x10;
+        assert_eq!(kind(&error), Kind::Response(id));
+        let rtp = [0x80; 40];
+        assert_eq!(kind(&rtp), Kind::Other);
+        assert_eq!(kind(&request[..19]), Kind::Other, "too short");
+        let mut cookie = request;
+        cookie[5] ^= 1;
+        assert_eq!(kind(&cookie), Kind::Other, "another cookie");
+    }
+
+    #[test]
+    fn a_check_names_the_session_and_is_genuine_with_its_password_only() {
+        let crypto = crypto();
+        let mut parsed = Check::parse(&check("ours", "secret", true)).expect("a check");
+        assert_eq!(parsed.ufrag().as_deref(), Some("ours"));
+        assert!(parsed.nominates());
+        assert!(parsed.is_genuine("secret", crypto.crypto()));
+        assert!(!parsed.is_genuine("guess", crypto.crypto()));
+        let mut forged = check("ours", "secret", false);
+        forged[24] ^= 1;
+        assert!(!Check::parse(&forged).expect("a check").is_genuine("secret", crypto.crypto()));
+    }
+
+    #[test]
+    fn damaged_requests_are_none_and_never_panic() {
+        let whole = check("ours", "secret", true);
+        for length in 0..whole.len() {
+            assert!(Check::parse(&whole[..length]).is_none(), "{length} bytes");
+        }
+        let crypto = crypto();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0xff;
+            if let Some(mut parsed) = Check::parse(&damaged) {
+                let _ = parsed.ufrag();
+                let _ = parsed.is_genuine("secret", crypto.crypto());
+            }
+        }
+    }
+
+    #[test]
+    fn credentials_are_read_from_a_session_description() {
+        let sdp = "v=0\r\na=ice-ufrag:abcd\r\nm=video 9 X 1\r\na=ice-pwd:secret\r\na=ice-ufrag:other\r\n";
+        let credentials = Credentials::of(sdp).expect("credentials");
+        assert_eq!((credentials.ufrag.as_str(), credentials.password.as_str()), ("abcd", "secret"));
+        assert!(!format!("{credentials:?}").contains("secret"));
+        assert_eq!(Credentials::of("v=0\r\na=ice-ufrag:abcd\r\n"), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! ICE over TCP (RFC 6544) for viewers whose network blocks UDP: a listener for each local address, and connections that
+//! carry one datagram in each frame (RFC 4571).
+//!
+//! To a viewer's stack a connection looks like datagrams from its peer's address; whose they are stands in `table`.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::MAX_DATAGRAM;
+use super::gauge::Gauge;
+use super::line::{Path, Viewer};
+use super::stun::{self, Kind};
+use super::table::Table;
+use crate::metrics::Ignored;
+
+/// Connections at once. A browser opens one from each of its interfaces to each of our addresses and keeps the best, so
+/// this is enough for 20 viewers, and few enough for a process that may have 1,024 descriptors.
+const MOST: usize = 256;
+
+/// Connections from one address at once: several viewers behind one NAT, and not the whole of [`MOST`].
+const MOST_FROM_ONE: usize = 64;
+
+/// From the connection to its first check. A browser sends that at once.
+const FIRST_FRAME: Duration = Duration::from_secs(5);
+
+/// A connection without a frame for so long is given up; a browser checks each of its connections every 15 s at least.
+const IDLE: Duration = Duration::from_secs(40);
+
+/// Frames that wait to be written: a key frame of 150 packets, and what follows it within [`STALE`].
+const WAITING: usize = 512;
+
+/// A frame that has waited for longer is dropped: on a network slower than the stream the viewer shall see less, not
+/// later and later.
+const STALE: Duration = Duration::from_millis(500);
+
+/// Bytes that the kernel takes before they can be sent (`TCP_NOTSENT_LOWAT`): what lies there cannot be dropped any more.
+const UNSENT: u32 = 32 << 10;
+
+/// After an error of accepting, which is a lack of descriptors or of memory.
+const RECOVER: Duration = Duration::from_millis(200);
+
+/// How a viewer's packets get to a connection; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Sender(mpsc::Sender<Frame>);
+
+#[derive(Debug)]
+struct Frame {
+    /// The length and the datagram.
+    framed: Bytes,
+    since: Instant,
+    gauge: Gauge,
+}
+
+impl Sender {
+    /// Whether both lead to the same connection.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+
+    /// Whether the connection stands.
+    pub fn is_open(&self) -> bool {
+        !self.0.is_closed()
+    }
+
+    /// Sends a datagram, or drops it and counts that.
+    pub fn send(&self, datagram: &[u8], gauge: &Gauge) {
+        let Ok(length) = u16::try_from(datagram.len()) else { return gauge.dropped() };
+        let Ok(place) = self.0.try_reserve() else { return gauge.dropped() };
+        let mut framed = BytesMut::with_capacity(2 + datagram.len());
+        framed.put_u16(length);
+        framed.put_slice(datagram);
+        place.send(Frame { framed: framed.freeze(), since: Instant::now(), gauge: gauge.clone() });
+    }
+}
+
+/// How many connections there are, by address.
+#[derive(Debug, Default)]
+pub struct Counts(Mutex<HashMap<IpAddr, usize>>);
+
+impl Counts {
+    /// A place for one more connection from `ip`; `None` when there are enough.
+    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
+        let mut counts = self.lock();
+        if counts.values().sum::<usize>() >= MOST || counts.get(&ip).is_some_and(|count| *count >= MOST_FROM_ONE) {
+            return None;
+        }
+        *counts.entry(ip).or_default() += 1;
+        Some(Counted { counts: self.clone(), ip })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Counted {
+    counts: Arc<Counts>,
+    ip: IpAddr,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock();
+        if let Some(count) = counts.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// Listens on an address and serves its connections until `closed`.
+pub fn open(address: SocketAddr, closed: CancellationToken, table: Arc<Table>, counts: Arc<Counts>) -> io::Result<()> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = closed.cancelled() => {}
+            () = accept(&listener, &closed, &table, &counts) => {}
+        }
+    });
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, closed: &CancellationToken, table: &Arc<Table>, counts: &Arc<Counts>) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!("accept ICE-TCP: {error}");
+                tokio::time::sleep(RECOVER).await;
+                continue;
+            }
+        };
+        let Some(counted) = counts.enter(peer.ip()) else {
+            table.ignore(Ignored::Connection);
+            continue;
+        };
+        let (closed, table) = (closed.clone(), table.clone());
+        tokio::spawn(async move {
+            let _counted = counted;
+            tokio::select! {
+                biased;
+                () = closed.cancelled() => {}
+                ended = serve(stream, peer, &table) => if let Err(error) = ended {
+                    tracing::debug!("ICE-TCP from {peer}: {error}");
+                },
+            }
+        });
+    }
+}
+
+/// Serves a connection until its viewer is gone or it breaks.
+async fn serve(stream: TcpStream, peer: SocketAddr, table: &Table) -> io::Result<()> {
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+    let (mut read, write) = stream.into_split();
+    let (queue, frames) = mpsc::channel(WAITING);
+    let path = Path::Tcp(Sender(queue));
+    let first = timeout(FIRST_FRAME, read_frame(&mut read)).await.map_err(|_| silent(FIRST_FRAME))??;
+    if !matches!(stun::kind(&first), Kind::Request(_)) {
+        table.ignore(Ignored::Unknown);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its first frame is no connectivity check"));
+    }
+    let Some(viewer) = table.arrived(&first, peer, &path) else {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its first frame is no check of a viewer"));
+    };
+    let _parting = Parting { table, viewer: viewer.clone(), peer, path: path.clone() };
+    tokio::select! {
+        biased;
+        () = viewer.gone.cancelled() => Ok(()),
+        read = receive(read, peer, table, &path) => read,
+        written = write_frames(write, frames) => written,
+    }
+}
+
+/// Ends the route of a connection, in whichever way that ends.
+struct Parting<'t> {
+    table: &'t Table,
+    viewer: Arc<Viewer>,
+    peer: SocketAddr,
+    path: Path,
+}
+
+impl Drop for Parting<'_> {
+    fn drop(&mut self) {
+        self.table.part(&self.viewer, self.peer, &self.path);
+    }
+}
+
+async fn receive(mut from: impl AsyncRead + Unpin, peer: SocketAddr, table: &Table, path: &Path) -> io::Result<()> {
+    loop {
+        let frame = timeout(IDLE, read_frame(&mut from)).await.map_err(|_| silent(IDLE))??;
+        table.arrived(&frame, peer, path);
+    }
+}
+
+fn silent(limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no frame within {} s", limit.as_secs()))
+}
+
+/// One frame: two bytes of length, and as many of content (RFC 4571 section 2).
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let length = usize::from(from.read_u16().await?);
+    if length > MAX_DATAGRAM {
+        let words = format!("a frame of {length} bytes, where {MAX_DATAGRAM} are the most");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+    }
+    let mut frame = vec![0; length];
+    from.read_exact(&mut frame).await?;
+    Ok(frame)
+}
+
+async fn write_frames(mut to: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Frame>) -> io::Result<()> {
+    while let Some(frame) = frames.recv().await {
+        if frame.since.elapsed() > STALE {
+            frame.gauge.dropped();
+            continue;
+        }
+        to.write_all(&frame.framed).await?;
+        frame.gauge.sent(&frame.framed[2..]);
+    }
+    Ok(())
+}
