@@ -8,8 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-/// Interfaces that lead to containers and virtual machines on this one, not to the network where the viewers are.
-const VIRTUAL: [&str; 6] = ["docker", "br-", "veth", "virbr", "lxc", "cni"];
+use crate::rtc;
 
 /// Black on white whatever the terminal's colours are: not every phone reads an inverted code.
 const BLACK_ON_WHITE: &str = "\x1b[30;107m";
@@ -68,7 +67,7 @@ fn rank(ip: IpAddr, interface: &str) -> Option<u8> {
     if ip.is_loopback() {
         return None;
     }
-    if VIRTUAL.iter().any(|prefix| interface.starts_with(prefix)) {
+    if rtc::is_virtual(interface) {
         return Some(2);
     }
     Some(u8::from(link_local))

@@ -8,7 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Answer, Context, Via, answer, plain, problem};
-use crate::rtc::{Refusal, Refused, RemoteCandidate, TrickleError};
+use crate::rtc::{Fragment, Refusal, Refused, TrickleError};
 
 /// The longest offer or fragment. A browser's offer has 6 KiB.
 const MAX_BODY: u64 = 64 * 1024;
@@ -89,10 +89,11 @@ impl Context {
         let Some(etag) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else {
             return problem(StatusCode::PRECONDITION_REQUIRED, "send If-Match with the ETag of the answer");
         };
-        let Some(candidates) = std::str::from_utf8(body).ok().and_then(fragment) else {
-            return problem(StatusCode::BAD_REQUEST, "the body is no SDP fragment (RFC 8840 section 9)");
+        let fragment = match Fragment::parse(&String::from_utf8_lossy(body)) {
+            Ok(fragment) => fragment,
+            Err(malformed) => return problem(StatusCode::BAD_REQUEST, &malformed.to_string()),
         };
-        match self.0.service.trickle(id, etag.trim_matches('"'), candidates).await {
+        match self.0.service.trickle(id, etag.trim_matches('"'), fragment.candidates).await {
             Ok(()) => no_content(),
             Err(error @ TrickleError::Unknown) => problem(StatusCode::NOT_FOUND, &error.to_string()),
             Err(error @ TrickleError::Stale) => problem(StatusCode::PRECONDITION_FAILED, &error.to_string()),
@@ -122,24 +123,6 @@ fn refused(refusal: &Refusal) -> Answer {
     if status == StatusCode::SERVICE_UNAVAILABLE { retry_later(response) } else { response }
 }
 
-/// The candidates of a trickle fragment; `None` when it is none (RFC 8840 section 9).
-fn fragment(text: &str) -> Option<Vec<RemoteCandidate>> {
-    let mut mid = None;
-    let mut candidates = Vec::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let (kind, value) = line.split_once('=')?;
-        if !matches!(kind, "a" | "m" | "c" | "v" | "o" | "s" | "t") {
-            return None;
-        }
-        if let Some(value) = line.strip_prefix("a=mid:") {
-            mid = Some(value.trim().to_owned());
-        } else if value.starts_with("candidate:") {
-            candidates.push(RemoteCandidate { candidate: value.trim().to_owned(), mid: mid.clone() });
-        }
-    }
-    Some(candidates)
-}
-
 /// The media type without its parameters, in lower case.
 fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -160,23 +143,4 @@ fn retry_later(mut response: Answer) -> Answer {
 fn set(response: &mut Answer, name: HeaderName, value: &str) {
     let value = HeaderValue::from_str(value).expect("names made of hexadecimal digits should be header values");
     response.headers_mut().insert(name, value);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fragment_gives_candidates_with_their_section() {
-        let text = "a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=video 9 RTP/AVP 0\r\na=mid:1\r\n\
-                    a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n";
-        let expected = RemoteCandidate {
-            candidate: "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host".into(),
-            mid: Some("1".into()),
-        };
-        assert_eq!(fragment(text), Some(vec![expected]));
-        assert_eq!(fragment(""), Some(vec![]));
-        assert_eq!(fragment("<html>"), None);
-        assert_eq!(fragment("x=1"), None);
-    }
 }

@@ -1,45 +1,60 @@
-//! The candidates of an SDP answer: those of the stack, which has virtual sockets, give way to ours. Pure.
+//! The candidates of a session description: those of the stack, which has virtual sockets, give way to ours in answers,
+//! and those that came with an offer to others when ICE restarts. Pure.
 //!
-//! Which candidates we have is `ice`'s business.
+//! Which candidates we have is `ice`'s business, which ones a viewer has `ice::remote`'s.
+
+#![allow(dead_code, reason = "the sessions take it with the one port of all viewers")]
 
 /// The answer with `candidates` (values of `a=candidate`, with their `candidate:`) and no others, all of them in the
-/// section whose transport the others share (RFC 9143 section 7.1), followed by the word that there are no more
-/// (RFC 8840 section 4.1).
+/// section whose transport the others share, followed by the word that there are no more (RFC 8840 section 4.1).
 pub fn with_candidates(sdp: &str, candidates: &[String]) -> String {
-    let own = |line: &&str| !line.starts_with("a=candidate:") && *line != "a=end-of-candidates";
-    let lines: Vec<&str> = sdp.lines().filter(own).collect();
-    // The session's own lines stand before the first section.
-    let mut sections: Vec<&[&str]> = Vec::new();
-    let mut rest = lines.as_slice();
-    while !rest.is_empty() {
-        let next = rest.iter().skip(1).position(|line| line.starts_with("m=")).map_or(rest.len(), |next| next + 1);
-        let (section, others) = rest.split_at(next);
-        sections.push(section);
-        rest = others;
-    }
-    let tagged = tagged(&sections);
-    let mut answer = String::with_capacity(sdp.len() + candidates.len() * 100);
-    let mut put = |line: &str| {
-        answer.push_str(line);
-        answer.push_str("\r\n");
-    };
-    for (number, section) in sections.iter().enumerate() {
-        section.iter().for_each(|line| put(line));
-        if number == tagged {
-            candidates.iter().for_each(|candidate| put(&format!("a={candidate}")));
-            put("a=end-of-candidates");
-        }
-    }
-    answer
+    let mut lines: Vec<String> = candidates.iter().map(|candidate| format!("a={candidate}")).collect();
+    lines.push("a=end-of-candidates".into());
+    with_lines(sdp, &lines)
 }
 
-/// The number of the section that the BUNDLE group names first; the first one where there is no group.
-fn tagged(sections: &[&[&str]]) -> usize {
-    let group =
-        sections.first().and_then(|session| session.iter().find_map(|line| line.strip_prefix("a=group:BUNDLE ")));
-    let mid = group.and_then(|mids| mids.split_ascii_whitespace().next());
-    let has_mid = |section: &&[&str]| section.iter().any(|line| line.strip_prefix("a=mid:") == mid);
-    mid.and_then(|_| sections.iter().position(has_mid)).unwrap_or(1)
+/// The description with `lines` at the end of the section whose transport the others share, and without its own
+/// candidates.
+pub fn with_lines(sdp: &str, lines: &[String]) -> String {
+    let own = |line: &&&str| !line.starts_with("a=candidate:") && **line != "a=end-of-candidates";
+    let sections = sections(sdp);
+    let tagged = tagged(&sections);
+    let mut description = String::with_capacity(sdp.len() + lines.len() * 100);
+    let mut put = |line: &str| {
+        description.push_str(line);
+        description.push_str("\r\n");
+    };
+    for (number, section) in sections.iter().enumerate() {
+        section.iter().filter(own).for_each(|line| put(line));
+        if number == tagged {
+            lines.iter().for_each(|line| put(line));
+        }
+    }
+    description
+}
+
+/// The lines of a description: those of the session, then those of each section.
+pub fn sections(sdp: &str) -> Vec<Vec<&str>> {
+    let mut sections = vec![Vec::new()];
+    for line in sdp.lines() {
+        if line.starts_with("m=") {
+            sections.push(Vec::new());
+        }
+        if let Some(section) = sections.last_mut() {
+            section.push(line);
+        }
+    }
+    sections
+}
+
+/// The number of the section whose transport the others share, which the BUNDLE group names first (RFC 9143 section
+/// 7.1); the first one where there is no group.
+pub fn tagged(sections: &[Vec<&str>]) -> usize {
+    let session = sections.first().into_iter().flatten();
+    let group = session.filter_map(|line| line.strip_prefix("a=group:BUNDLE ")).next();
+    let Some(mid) = group.and_then(|mids| mids.split_ascii_whitespace().next()) else { return 1 };
+    let has_mid = |section: &Vec<&str>| section.iter().any(|line| line.strip_prefix("a=mid:") == Some(mid));
+    sections.iter().position(has_mid).unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //!
 //! It is handed subscriptions and a control handle, and knows neither cameras nor encoders; HTTP stands in `http`.
 
-#[allow(dead_code, reason = "the sessions take their candidates from it with the one port of all viewers")]
 mod answer;
 mod channel;
 mod clock;
+mod fragment;
 mod ice;
 // ICE restarts and server-reflexive candidates are not made yet.
 #[allow(dead_code)]
@@ -103,10 +103,6 @@ impl fmt::Debug for IceServer {
     }
 }
 
-/// Interfaces that lead to containers and virtual machines on this one, not to the network where the viewers are.
-pub const VIRTUAL_INTERFACES: [&str; 9] =
-    ["docker*", "br-*", "veth*", "virbr*", "lxc*", "lxd*", "cni*", "podman*", "flannel*"];
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -186,6 +182,8 @@ pub enum Refusal {
     Failed(anyhow::Error),
 }
 
+pub use fragment::{Fragment, Malformed};
+pub use ice::addresses::{VIRTUAL_INTERFACES, is_virtual};
 use mux::{Line, Mux};
 pub use offer::Refused;
 
@@ -198,6 +196,17 @@ pub enum TrickleError {
     /// The ETag is of another ICE session.
     #[error("the entity tag is not that of the current ICE session")]
     Stale,
+}
+
+/// The ICE session that a viewer asks to go over to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteIce {
+    /// The viewer's user name in it.
+    pub ufrag: String,
+    /// The viewer's password.
+    pub pwd: String,
+    /// Its candidates so far.
+    pub candidates: Vec<RemoteCandidate>,
 }
 
 /// The table of viewers; a cheap handle.

@@ -1,7 +1,14 @@
 //! Which local addresses a viewer is offered, and the candidate lines that say so.
 
-#[allow(dead_code, reason = "the sessions take their candidates from it with the one port of all viewers")]
+#![allow(dead_code, reason = "the sessions take their candidates from it with the one port of all viewers")]
+
+pub mod addresses;
+mod answers;
 pub mod candidate;
+mod names;
+pub mod remote;
+pub mod turn;
+mod watch;
 
 use std::net::IpAddr;
 

@@ -1,0 +1,196 @@
+//! Fragments of SDP that carry candidates and ICE credentials (`application/trickle-ice-sdpfrag`, RFC 8840 section 9):
+//! those of viewers are read, ours are written. Pure.
+//!
+//! Whether a candidate can be used is `ice::remote`'s business, what a restart does `restart`'s.
+
+#![allow(dead_code, reason = "the sessions take it with the one port of all viewers")]
+
+use super::answer::{sections, tagged};
+use super::{RemoteCandidate, RemoteIce};
+
+/// Candidates of one fragment that are looked at: more than a browser with many networks has, each of them in UDP, TCP
+/// and relayed form. The rest is left out in silence, as one that can't be used is.
+const MOST: usize = 64;
+
+/// What a viewer's fragment says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fragment {
+    /// The user name of the ICE session it belongs to.
+    pub ufrag: Option<String>,
+    /// Its password.
+    pub pwd: Option<String>,
+    /// The viewer's candidates.
+    pub candidates: Vec<RemoteCandidate>,
+    /// Whether there will be no more of them.
+    pub complete: bool,
+}
+
+/// Why a text is no fragment.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the body is no SDP fragment (RFC 8840 section 9): line {line} {problem}")]
+pub struct Malformed {
+    line: usize,
+    problem: &'static str,
+}
+
+impl Fragment {
+    /// Reads a fragment. Attributes that it does not know are ignored.
+    ///
+    /// # Errors
+    ///
+    /// When a line is of another kind than `m=` and `a=`, or the fragment is of two ICE sessions at once.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let mut fragment = Self::default();
+        let mut mid = None;
+        for (number, line) in text.lines().enumerate() {
+            let wrong = |problem| Malformed { line: number + 1, problem };
+            let line = line.trim_end();
+            if line.is_empty() {
+                continue;
+            }
+            if let Some(media) = line.strip_prefix("m=") {
+                if media.split(' ').filter(|word| !word.is_empty()).count() < 4 {
+                    return Err(wrong("does not name a medium, a port, a protocol and a format"));
+                }
+                mid = None;
+                continue;
+            }
+            let Some(attribute) = line.strip_prefix("a=") else {
+                return Err(wrong("begins with neither m= nor a="));
+            };
+            let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+            match name {
+                "" => return Err(wrong("has no attribute")),
+                "mid" => mid = Some(value.to_owned()),
+                "ice-ufrag" => set(&mut fragment.ufrag, value).ok_or(wrong("names a second ice-ufrag"))?,
+                "ice-pwd" => set(&mut fragment.pwd, value).ok_or(wrong("names a second ice-pwd"))?,
+                "candidate" if fragment.candidates.len() < MOST => {
+                    fragment.candidates.push(RemoteCandidate { candidate: attribute.to_owned(), mid: mid.clone() });
+                }
+                "end-of-candidates" => fragment.complete = true,
+                _ => {}
+            }
+        }
+        Ok(fragment)
+    }
+
+    /// The ICE session that the viewer asks to go over to, if the fragment names one.
+    pub fn into_restart(self) -> Result<RemoteIce, Self> {
+        match (self.ufrag, self.pwd) {
+            (Some(ufrag), Some(pwd)) => Ok(RemoteIce { ufrag, pwd, candidates: self.candidates }),
+            (ufrag, pwd) => Err(Self { ufrag, pwd, ..self }),
+        }
+    }
+}
+
+/// Notes a value that may be told again, but only the same; `None` when it is another.
+fn set(place: &mut Option<String>, value: &str) -> Option<()> {
+    (place.get_or_insert_with(|| value.to_owned()) == value).then_some(())
+}
+
+/// Our fragment: the credentials and candidates (values of `a=candidate`) of the ICE session that `answer` describes, in
+/// the section whose transport all of them share.
+pub fn write(answer: &str, ufrag: &str, pwd: &str, candidates: &[String]) -> String {
+    let sections = sections(answer);
+    let group = sections.iter().flatten().find(|line| line.starts_with("a=group:BUNDLE "));
+    let section = sections.get(tagged(&sections)).map_or(&[][..], Vec::as_slice);
+    let named = |prefix: &str| section.iter().find(|line| line.starts_with(prefix)).map(|line| (*line).to_owned());
+    let lines = group
+        .map(|line| (*line).to_owned())
+        .into_iter()
+        .chain(named("m="))
+        .chain(named("a=mid:"))
+        .chain([format!("a=ice-ufrag:{ufrag}"), format!("a=ice-pwd:{pwd}")])
+        .chain(candidates.iter().map(|candidate| format!("a={candidate}")))
+        .chain(["a=end-of-candidates".to_owned()]);
+    lines.flat_map(|line| [line, "\r\n".to_owned()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As RFC 9725 section 4.3.3 shows it.
+    const RESTART: &str = "a=ice-options:trickle ice2\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n\
+        a=mid:0\r\na=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n\
+        a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0\r\n\
+        a=candidate:3471623853 1 udp 2122194687 198.51.100.2 61765 typ host generation 0\r\na=end-of-candidates\r\n";
+
+    #[test]
+    fn a_fragment_gives_credentials_and_candidates_with_their_section() {
+        let fragment = Fragment::parse(RESTART).expect("should be a fragment");
+        assert_eq!(fragment.ufrag.as_deref(), Some("ysXw"));
+        assert_eq!(fragment.pwd.as_deref(), Some("vw5LmwG4y/e6dPP/zAP9Gp5k"));
+        assert!(fragment.complete);
+        let [first, second] = fragment.candidates.as_slice() else { panic!("{fragment:?}") };
+        assert_eq!(first.mid.as_deref(), Some("0"));
+        assert!(first.candidate.starts_with("candidate:1387637174 1 udp"), "{first:?}");
+        assert!(second.candidate.ends_with("generation 0"), "{second:?}");
+        let restart = fragment.into_restart().expect("should ask for a restart");
+        assert_eq!((restart.ufrag.as_str(), restart.candidates.len()), ("ysXw", 2));
+    }
+
+    #[test]
+    fn candidates_alone_ask_for_no_restart() {
+        for text in ["", "\r\n", "a=mid:0\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\n", "a=ice-ufrag:abcd\r\n"] {
+            let fragment = Fragment::parse(text).expect("should be a fragment");
+            assert_eq!(fragment.clone().into_restart(), Err(fragment), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused_with_its_line() {
+        for (text, words) in [
+            ("<html>", "line 1 begins with neither"),
+            ("v=0\r\na=mid:0", "line 1 begins with neither"),
+            ("a=mid:0\r\n=x", "line 2 begins with neither"),
+            ("a=\r\n", "line 1 has no attribute"),
+            ("m=audio\r\n", "line 1 does not name"),
+            ("a=ice-ufrag:abcd\r\nm=audio 9 RTP/AVP 0\r\na=ice-ufrag:efgh\r\n", "line 3 names a second ice-ufrag"),
+        ] {
+            let error = Fragment::parse(text).expect_err("should be refused").to_string();
+            assert!(error.contains(words), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_candidates_has_an_end() {
+        let text = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n".repeat(1_000);
+        assert_eq!(Fragment::parse(&text).expect("should be a fragment").candidates.len(), MOST);
+    }
+
+    #[test]
+    fn ours_names_the_section_of_the_bundle() {
+        let answer = "v=0\r\ns=-\r\na=group:BUNDLE 1 2\r\nm=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
+                      m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:1\r\na=ice-ufrag:old\r\na=sendonly\r\n";
+        let fragment = write(answer, "abcd", "secret", &["candidate:1 1 udp 1 192.0.2.1 9 typ host".into()]);
+        assert_eq!(
+            fragment,
+            "a=group:BUNDLE 1 2\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:1\r\na=ice-ufrag:abcd\r\n\
+             a=ice-pwd:secret\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=end-of-candidates\r\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            mid in "[a-z0-9]{1,8}", ufrag in "[a-zA-Z0-9+/]{4,32}", pwd in "[a-zA-Z0-9+/]{22,32}",
+            values in prop::collection::vec("candidate:[a-z0-9 ]{1,40}[a-z]", 0..MOST),
+        ) {
+            let answer = format!("v=0\r\na=group:BUNDLE {mid}\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:{mid}\r\n");
+            let candidates = values.iter().map(|value| RemoteCandidate { candidate: value.clone(), mid: Some(mid.clone()) });
+            let candidates = candidates.collect();
+            let expected = Fragment { ufrag: Some(ufrag.clone()), pwd: Some(pwd.clone()), candidates, complete: true };
+            prop_assert_eq!(Fragment::parse(&write(&answer, &ufrag, &pwd, &values)), Ok(expected));
+        }
+
+        #[test]
+        fn nothing_does_harm(text in "((a=|m=|a=mid:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}") {
+            if let Ok(fragment) = Fragment::parse(&text) {
+                prop_assert!(fragment.candidates.len() <= MOST);
+            }
+        }
+    }
+}

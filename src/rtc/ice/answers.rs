@@ -1,0 +1,113 @@
+//! Remembers for each question its answer for a while, and lets all that ask it meanwhile wait for one answer.
+//!
+//! What is asked, and of whom, does not belong here.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Answers by question. There are as many questions as the configuration has names and servers, times the addresses of
+/// this machine: those that are out of date go when the next one comes.
+#[derive(Debug)]
+pub struct Answers<Q, A>(Mutex<HashMap<Q, Entry<A>>>);
+
+/// An answer, `None` while it is asked for, and until when it is good.
+type Entry<A> = watch::Receiver<Option<(A, Instant)>>;
+
+impl<Q, A> Default for Answers<Q, A> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Q: Eq + Hash + Clone, A: Clone + Send + Sync + 'static> Answers<Q, A> {
+    /// The answer to a question. When it is not known, `ask` runs as a task of its own, also when nobody waits for it
+    /// any more; it says for how long its answer is good, and must come to an end.
+    pub async fn get<F>(&self, question: &Q, ask: impl FnOnce() -> F) -> Option<A>
+    where
+        F: Future<Output = (A, Duration)> + Send + 'static,
+    {
+        let mut entry = self.entry(question, ask);
+        // An error means that asking panicked.
+        let answer = entry.wait_for(Option::is_some).await.ok()?;
+        answer.as_ref().map(|(answer, _)| answer.clone())
+    }
+
+    fn entry<F>(&self, question: &Q, ask: impl FnOnce() -> F) -> Entry<A>
+    where
+        F: Future<Output = (A, Duration)> + Send + 'static,
+    {
+        let now = Instant::now();
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|_, entry| match &*entry.borrow() {
+            Some((_, until)) => now < *until,
+            None => entry.has_changed().is_ok(),
+        });
+        if let Some(entry) = entries.get(question) {
+            return entry.clone();
+        }
+        let (answer, entry) = watch::channel(None);
+        entries.insert(question.clone(), entry.clone());
+        let asked = ask();
+        tokio::spawn(async move {
+            let (value, good) = asked.await;
+            answer.send_replace(Some((value, Instant::now() + good)));
+        });
+        entry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn an_answer_is_asked_for_once_until_it_is_out_of_date() {
+        let (answers, asked) = (Answers::default(), Arc::new(AtomicU32::new(0)));
+        let get = |good| {
+            let asked = asked.clone();
+            answers.get(&"who", move || async move { (asked.fetch_add(1, Ordering::Relaxed), good) })
+        };
+        assert_eq!(get(Duration::ZERO).await, Some(0));
+        assert_eq!(get(MINUTE).await, Some(1));
+        assert_eq!(get(MINUTE).await, Some(1));
+    }
+
+    #[tokio::test]
+    async fn all_that_ask_meanwhile_share_one_answer_also_when_the_first_gives_up() {
+        let (answers, go) = (Answers::default(), Arc::new(Notify::new()));
+        let waits = go.clone();
+        let first = answers.get(&1, move || async move {
+            waits.notified().await;
+            ("first", MINUTE)
+        });
+        tokio::select! {
+            biased;
+            _ = first => panic!("nobody has answered"),
+            () = std::future::ready(()) => {}
+        }
+        let second = answers.get(&1, || async { ("second", MINUTE) });
+        go.notify_one();
+        assert_eq!(second.await, Some("first"));
+        assert_eq!(answers.get(&2, || async { ("another", MINUTE) }).await, Some("another"));
+    }
+
+    #[tokio::test]
+    async fn one_that_asks_in_vain_leaves_the_next_to_ask_again() {
+        let answers = Answers::default();
+        assert_eq!(answers.get(&1, || async { panic!("broken on purpose") }).await, None);
+        assert_eq!(answers.get(&1, || async { (5, MINUTE) }).await, Some(5));
+    }
+}

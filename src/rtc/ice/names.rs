@@ -1,0 +1,94 @@
+//! The addresses of host names: those under which this machine is reached from outside, and those of STUN servers.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::answers::Answers;
+
+/// What a viewer waits for a name at most. One that a resolver does not have takes it some 100 ms to find out.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// How long an address is good, and how long a name that has none is not asked for: the least that dynamic names of
+/// home routers are usually told with.
+const GOOD: Duration = Duration::from_secs(60);
+
+/// Looks names up, and remembers what they are for a while.
+#[derive(Debug, Default)]
+pub struct Names {
+    answers: Answers<String, Vec<IpAddr>>,
+    /// Names that the log has told of, until they are found again.
+    missing: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Names {
+    /// The addresses of a host, which may be an address itself; none when it can't be found.
+    pub async fn find(&self, host: &str) -> Vec<IpAddr> {
+        if let Ok(address) = host.parse() {
+            return vec![address];
+        }
+        let question = host.to_owned();
+        let (missing, name) = (self.missing.clone(), question.clone());
+        let addresses = self.answers.get(&question, || async move {
+            let addresses = look_up(&name).await;
+            let mut missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+            let addresses = match addresses {
+                Ok(addresses) => {
+                    if missing.remove(&name) {
+                        tracing::info!("host name {name}: found again");
+                    }
+                    addresses
+                }
+                Err(error) => {
+                    if missing.insert(name.clone()) {
+                        tracing::warn!(
+                            "host name {name}: {error}; it is left out until it is found (see advertise and ice_servers in [rtc])"
+                        );
+                    }
+                    Vec::new()
+                }
+            };
+            (addresses, GOOD)
+        });
+        addresses.await.unwrap_or_default()
+    }
+}
+
+async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host((name, 0))).await;
+    let found = found.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no resolver answers"))??;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in found.map(|found| found.ip().to_canonical()) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_is_itself_and_a_name_is_found_once() {
+        let names = Names::default();
+        assert_eq!(names.find("2001:db8::7").await, ["2001:db8::7".parse::<IpAddr>().expect("should be an address")]);
+        let found = names.find("localhost").await;
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
+        assert_eq!(names.find("localhost").await, found);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_left_out_and_told_once() {
+        let names = Names::default();
+        // RFC 6761 section 6.4: this name never has an address, and no resolver needs to ask for it.
+        assert_eq!(names.find("cam.invalid").await, [] as [IpAddr; 0]);
+        assert_eq!(names.missing.lock().expect("should not be poisoned").len(), 1);
+    }
+}

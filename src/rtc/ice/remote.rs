@@ -1,0 +1,228 @@
+//! The viewers' candidates: which of them the board sends checks to. Pure.
+//!
+//! A candidate is an address that a stranger names, and the board sends packets to it before anybody there has agreed:
+//! without bounds a viewer makes it flood a third party (RFC 8445 section 19.5.1). So one session takes a few, of
+//! addresses and ports where a viewer can be, over UDP. A viewer whose candidates are left out still connects, when its
+//! own checks reach one of ours.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// Addresses of one viewer that checks are sent to: a browser names one to three for each of its networks. At 50 checks
+/// a second and 100 bytes each, this is the most that a session can make the board send: 80 kB/s, for 12 s.
+pub const MOST: usize = 16;
+
+/// The lowest port that a viewer may have: those below are for servers (RFC 6335 section 6), and a NAT does not map
+/// other ports to them (RFC 4787 section 4.2.2).
+const LOWEST_PORT: u16 = 1024;
+
+/// A viewer's candidate that checks may be sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    foundation: String,
+    priority: u32,
+    /// Where checks are sent to.
+    pub address: SocketAddr,
+    kind: &'static str,
+}
+
+/// Why a candidate is left out.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is not what RFC 8839 calls a candidate.
+    #[error("not a candidate")]
+    Malformed,
+    /// It is a name, of another component, or not of UDP.
+    #[error("a name, of TCP or of another component")]
+    Foreign,
+    /// No viewer can be there.
+    #[error("no viewer can be there")]
+    Nowhere,
+}
+
+impl FromStr for Remote {
+    type Err = Unusable;
+
+    /// Reads the value of `a=candidate`, with or without its `candidate:`. Extensions are ignored, as RFC 8839 asks.
+    fn from_str(value: &str) -> Result<Self, Unusable> {
+        let value = value.strip_prefix("candidate:").unwrap_or(value);
+        let mut words = value.split_ascii_whitespace();
+        let mut word = || words.next().ok_or(Unusable::Malformed);
+        let (foundation, component, protocol, priority) = (word()?, word()?, word()?, word()?);
+        let (ip, port, typ, kind) = (word()?, word()?, word()?, word()?);
+        let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        if foundation.len() > 32 || !foundation.bytes().all(ice_char) || typ != "typ" {
+            return Err(Unusable::Malformed);
+        }
+        let priority = priority.parse().map_err(|_| Unusable::Malformed)?;
+        let port = port.parse().map_err(|_| Unusable::Malformed)?;
+        let kind = ["host", "srflx", "relay"].into_iter().find(|known| *known == kind).ok_or(Unusable::Malformed)?;
+        // A browser hides its own addresses behind .local names. They are not resolved: the browser reaches ours. What
+        // listens on TCP is no browser either, and RTCP has no component of its own.
+        let ip: IpAddr = ip.parse().map_err(|_| Unusable::Foreign)?;
+        if component != "1" || !protocol.eq_ignore_ascii_case("udp") {
+            return Err(Unusable::Foreign);
+        }
+        let address = SocketAddr::new(ip.to_canonical(), port);
+        if !is_somewhere(address) {
+            return Err(Unusable::Nowhere);
+        }
+        Ok(Self { foundation: foundation.into(), priority, address, kind })
+    }
+}
+
+impl fmt::Display for Remote {
+    /// The value of `a=candidate`, with its `candidate:`, and with nothing in it that the board did not understand.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (foundation, priority, kind) = (&self.foundation, self.priority, self.kind);
+        write!(f, "candidate:{foundation} 1 udp {priority} {} {} typ {kind}", self.address.ip(), self.address.port())?;
+        match (self.kind, self.address) {
+            ("host", _) => Ok(()),
+            // The address behind it is of no use to us; this is how it is written when it is not told (RFC 8839 section 5.1).
+            (_, SocketAddr::V4(_)) => write!(f, " raddr 0.0.0.0 rport 9"),
+            (_, SocketAddr::V6(_)) => write!(f, " raddr :: rport 9"),
+        }
+    }
+}
+
+/// Whether a viewer can be there at all.
+fn is_somewhere(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    let special = match ip {
+        // 240.0.0.0/4 is reserved, and its last address means everybody (RFC 1112 section 4); 0.0.0.0/8 is this network.
+        IpAddr::V4(v4) => v4.octets()[0] >= 240 || v4.octets()[0] == 0,
+        // A link-local address means nothing without the interface.
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    address.port() >= LOWEST_PORT && !ip.is_unspecified() && !ip.is_multicast() && !special
+}
+
+/// The addresses that one session takes.
+#[derive(Debug, Default)]
+pub struct Taken(Vec<SocketAddr>);
+
+impl Taken {
+    /// The candidate, when checks are sent to it: it can be used, the session has place for it, it is not an address of
+    /// our own (`ours`), and only a viewer on this machine (`via` a loopback address) has a loopback address.
+    pub fn take(&mut self, value: &str, via: IpAddr, ours: &[SocketAddr]) -> Option<Remote> {
+        let remote: Remote = match value.parse() {
+            Ok(remote) => remote,
+            Err(reason) => {
+                tracing::debug!("a candidate of the viewer is left out: {reason}");
+                return None;
+            }
+        };
+        let (address, taken) = (remote.address, &mut self.0);
+        let elsewhere = address.ip().is_loopback() && !via.to_canonical().is_loopback();
+        if elsewhere || ours.contains(&address) {
+            tracing::debug!("a candidate of the viewer is left out: {address} is of this machine");
+            return None;
+        }
+        if !taken.contains(&address) {
+            if taken.len() >= MOST {
+                tracing::debug!("a candidate of the viewer is left out: it has {MOST} already");
+                return None;
+            }
+            taken.push(address);
+        }
+        Some(remote)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rtc::ice::candidate::unmarshal_candidate;
+
+    use super::*;
+
+    /// As Chromium writes it.
+    const BROWSERS: &str = "candidate:842163049 1 udp 1677729535 203.0.113.7 40678 typ srflx raddr 0.0.0.0 rport 0 \
+        generation 0 ufrag EsAw network-cost 999";
+
+    fn read(value: &str) -> Result<String, Unusable> {
+        value.parse::<Remote>().map(|remote| remote.address.to_string())
+    }
+
+    #[test]
+    fn a_browsers_candidate_is_used() {
+        assert_eq!(read(BROWSERS).as_deref(), Ok("203.0.113.7:40678"));
+        let mapped = "1 1 UDP 1 ::ffff:192.0.2.1 5000 typ host";
+        assert_eq!(read(mapped).as_deref(), Ok("192.0.2.1:5000"));
+    }
+
+    #[test]
+    fn what_no_check_can_reach_is_left_out() {
+        let at = |ip: &str, port: &str| read(&format!("candidate:1 1 udp 1 {ip} {port} typ host"));
+        for (ip, port) in [
+            ("0.0.0.0", "5000"),
+            ("::", "5000"),
+            ("224.0.0.251", "5353"),
+            ("ff02::fb", "5353"),
+            ("255.255.255.255", "5000"),
+            ("::ffff:255.255.255.255", "5000"),
+            ("fe80::1", "5000"),
+            ("192.0.2.1", "0"),
+            ("192.0.2.1", "53"),
+            ("192.0.2.1", "1023"),
+        ] {
+            assert_eq!(at(ip, port), Err(Unusable::Nowhere), "{ip} {port}");
+        }
+        assert_eq!(at("f3e1c2.local", "5000"), Err(Unusable::Foreign));
+        for value in ["1 1 tcp 1 192.0.2.1 9 typ host tcptype active", "1 2 udp 1 192.0.2.1 5000 typ host"] {
+            assert_eq!(read(value), Err(Unusable::Foreign), "{value}");
+        }
+        for value in [
+            "",
+            "candidate:",
+            "candidate:1 1 udp 1 192.0.2.1 5000",
+            "candidate:1 1 udp 1 192.0.2.1 5000 type host",
+            "candidate:1 1 udp -1 192.0.2.1 5000 typ host",
+            "candidate:1 1 udp 1 192.0.2.1 65536 typ host",
+            "candidate:1 1 udp 1 192.0.2.1 5000 typ guest",
+            "candidate:a=b 1 udp 1 192.0.2.1 5000 typ host",
+        ] {
+            assert_eq!(read(value), Err(Unusable::Malformed), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_session_takes_so_many_and_none_of_our_own() {
+        let mut taken = Taken::default();
+        let (away, here): (IpAddr, IpAddr) = ([192, 0, 2, 9].into(), [127, 0, 0, 1].into());
+        let ours: SocketAddr = "192.0.2.9:8189".parse().expect("should be an address");
+        let value = |ip: &str, port: usize| format!("candidate:1 1 udp 1 {ip} {port} typ host");
+        assert_eq!(taken.take(&value("127.0.0.1", 5000), away, &[ours]), None);
+        assert_eq!(taken.take(&value("192.0.2.9", 8189), away, &[ours]), None);
+        assert!(taken.take(&value("127.0.0.1", 5000), here, &[ours]).is_some());
+        assert!((0..MOST - 1).all(|number| taken.take(&value("198.51.100.1", 6000 + number), away, &[ours]).is_some()));
+        assert_eq!(taken.take(&value("198.51.100.2", 5000), away, &[ours]), None);
+        assert!(taken.take(&value("198.51.100.1", 6000), away, &[ours]).is_some(), "it has its place already");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_written_so_that_the_stack_understands(
+            foundation in "[a-zA-Z0-9+/]{1,32}", priority: u32, ip: IpAddr, port in LOWEST_PORT..,
+            kind in prop::sample::select(vec!["host", "srflx", "relay"]), extension in "( [a-z]{1,8} [a-z0-9]{1,8}){0,3}",
+        ) {
+            let value = format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{extension}");
+            if let Ok(remote) = value.parse::<Remote>() {
+                let written = remote.to_string();
+                prop_assert_eq!(written.parse::<Remote>().expect("should be read again"), remote.clone());
+                let read = unmarshal_candidate(written.strip_prefix("candidate:").expect("should have its name"));
+                prop_assert_eq!(read.expect("should be understood").addr(), remote.address);
+            } else {
+                prop_assert!(!is_somewhere(SocketAddr::new(ip.to_canonical(), port)), "{} is refused", value);
+            }
+        }
+
+        #[test]
+        fn nothing_does_harm(value in "(candidate:)?(\\PC{0,8} ?){0,12}") {
+            if let Ok(remote) = value.parse::<Remote>() {
+                prop_assert!(is_somewhere(remote.address));
+            }
+        }
+    }
+}

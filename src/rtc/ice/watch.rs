@@ -1,0 +1,154 @@
+//! Tells when interfaces or addresses of this machine came, went or changed, by the kernel's own messages (netlink,
+//! `NETLINK_ROUTE`).
+//!
+//! What changed does not belong here: who is told reads all of them anew.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use tokio::net::UnixDatagram;
+use tokio_util::sync::CancellationToken;
+
+/// The multicast group of messages on interfaces (`RTMGRP_LINK` of `linux/rtnetlink.h`).
+const LINKS: u32 = 0x1;
+
+/// That of IPv4 addresses (`RTMGRP_IPV4_IFADDR`).
+const IPV4_ADDRESSES: u32 = 0x10;
+
+/// That of IPv6 addresses (`RTMGRP_IPV6_IFADDR`).
+const IPV6_ADDRESSES: u32 = 0x100;
+
+/// How long messages are gathered for one look: an interface that comes up sends some ten of them, and a viewer that
+/// waits for its picture does not feel this.
+const BURST: Duration = Duration::from_millis(100);
+
+/// Between two looks where the machine lets nobody hear the messages: a viewer's browser takes as long to notice that
+/// packets stopped.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The most messages that are read without a break: more than any change sends, and an end for a flood.
+const DRAIN_LIMIT: usize = 1024;
+
+/// Calls `changed` soon after each change or burst of changes, until `end`. Where the machine does not let this program
+/// hear of them (some containers), there is one line in the log, and `changed` is called every few seconds.
+pub async fn watch(end: CancellationToken, changed: impl Fn() + Send) {
+    let heard = async {
+        match open(LINKS | IPV4_ADDRESSES | IPV6_ADDRESSES) {
+            Ok(messages) => listen(&messages, &changed).await,
+            Err(error) => error,
+        }
+    };
+    let watching = async {
+        let error = heard.await;
+        tracing::warn!("hear of changed network addresses: {error}; they are looked for every {LOOK:?} instead");
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            look.tick().await;
+            changed();
+        }
+    };
+    tokio::select! {
+        biased;
+        () = end.cancelled() => {}
+        never = watching => never,
+    }
+}
+
+/// A socket in these multicast groups. Tokio knows no netlink, but one datagram socket is read as another.
+fn open(groups: u32) -> io::Result<UnixDatagram> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    // No protocol is that of the routing messages, which has the number 0.
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, None)?;
+    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    UnixDatagram::from_std(socket.into())
+}
+
+/// Gathers messages into calls, until they cannot be read.
+async fn listen(messages: &UnixDatagram, changed: &(impl Fn() + Send)) -> io::Error {
+    loop {
+        let round = async {
+            messages.readable().await?;
+            if drain(messages)? {
+                tokio::time::sleep(BURST).await;
+                // What has come meanwhile is part of the burst.
+                drain(messages)?;
+                changed();
+            }
+            Ok(())
+        };
+        if let Err(error) = round.await {
+            return error;
+        }
+    }
+}
+
+/// Reads the messages that are there, and leaves what is in them; whether there were any.
+fn drain(messages: &UnixDatagram) -> io::Result<bool> {
+    let mut any = false;
+    for _ in 0..DRAIN_LIMIT {
+        // What is longer than the buffer is cut off by the kernel.
+        match messages.try_recv(&mut [0; 16]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The kernel had more messages than the socket has room for: they were changes too.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => any = true,
+            Err(error) => return Err(error),
+            Ok(_) => any = true,
+        }
+    }
+    Ok(any)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Longer than anything that works takes, on a machine that is busy with other tests.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn the_kernel_tells_of_changes() {
+        // The other test, in a network that is its own: what it changes there is nobody's.
+        let program = std::env::current_exe().expect("should know itself");
+        let test =
+            concat!(module_path!(), "::in_a_network_of_its_own").split_once("::").expect("should be in a crate").1;
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "--"]).arg(program).args(["--exact", test, "--ignored"]);
+        let output = command.output().expect("should run unshare of util-linux");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    #[tokio::test]
+    #[ignore = "it changes the network; the_kernel_tells_of_changes runs it where that does no harm"]
+    async fn in_a_network_of_its_own() {
+        for (groups, change) in [
+            (LINKS, "link set lo up"),
+            (IPV4_ADDRESSES, "address add 192.0.2.1/32 dev lo"),
+            (IPV6_ADDRESSES, "address add 2001:db8::1/128 dev lo"),
+            (IPV4_ADDRESSES, "address delete 192.0.2.1/32 dev lo"),
+            (LINKS, "link set lo down"),
+        ] {
+            let messages = open(groups).expect("should open the messages");
+            let changed = Notify::new();
+            let status = Command::new("ip").args(change.split(' ')).status().expect("should run ip of iproute2");
+            assert!(status.success(), "ip {change}: {status}");
+            let told = || changed.notify_one();
+            tokio::select! {
+                error = listen(&messages, &told) => panic!("ip {change}: {error}"),
+                heard = tokio::time::timeout(LIMIT, changed.notified()) => assert!(heard.is_ok(), "ip {change}: not told"),
+            }
+        }
+    }
+}
