@@ -246,6 +246,7 @@ impl Service {
     /// When the viewers' port is in use.
     pub fn new(config: Config, metrics: Metrics, board: status::Board, control: Control) -> anyhow::Result<Self> {
         let mux = Mux::start(config.udp_port, config.tcp, metrics.clone())?;
+        mux.set_addresses(ice::addresses());
         Ok(Self(Arc::new(Inner {
             config,
             metrics,
