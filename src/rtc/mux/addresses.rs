@@ -63,7 +63,7 @@ impl Addresses {
     pub fn list(&mut self, addresses: Vec<IpAddr>, setting: &Setting) {
         let mut listed = Vec::new();
         for address in addresses.into_iter().map(|address| address.to_canonical()) {
-            if is_one(address) && !listed.contains(&address) {
+            if is_usable(address) && !listed.contains(&address) {
                 listed.push(address);
             }
         }
@@ -85,8 +85,15 @@ impl Addresses {
             return true;
         }
         let new = !self.came_in.contains(&address);
-        if !is_one(address) || (new && self.came_in.len() >= MOST_CAME_IN) || !self.try_open(address, setting) {
+        if !is_usable(address) || (new && self.came_in.len() >= MOST_CAME_IN) {
             return false;
+        }
+        match open(address, setting) {
+            Ok(open) => self.open.push(open),
+            Err(error) => {
+                tracing::debug!("{address}, which a request came in on, cannot be used: {error}");
+                return false;
+            }
         }
         if new {
             self.came_in.push(address);
@@ -98,7 +105,7 @@ impl Addresses {
     pub fn open_missing(&mut self, setting: &Setting) -> bool {
         for address in self.listed.clone() {
             if self.at(address).is_none() {
-                self.try_open(address, setting);
+                self.open_listed(address, setting);
             }
         }
         self.missing.is_empty()
@@ -120,7 +127,7 @@ impl Addresses {
         self.open.iter().map(|open| &open.udp).find(|udp| kind(udp.address().ip()) == kind(address))
     }
 
-    fn try_open(&mut self, address: IpAddr, setting: &Setting) -> bool {
+    fn open_listed(&mut self, address: IpAddr, setting: &Setting) {
         match open(address, setting) {
             Ok(open) => {
                 if self.missing.remove(&address) {
@@ -128,21 +135,20 @@ impl Addresses {
                 }
                 tracing::debug!("viewers are listened to on {}", open.udp.address());
                 self.open.push(open);
-                true
             }
             Err(error) => {
                 if self.missing.insert(address) {
                     tracing::info!("{address} cannot be used yet: {error}; it is tried again");
                 }
-                false
             }
         }
     }
 }
 
-/// Whether it is the address of one host.
-fn is_one(address: IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast()
+/// Whether a socket can be bound to it: a link-local IPv6 address means nothing without its interface.
+fn is_usable(address: IpAddr) -> bool {
+    let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    !address.is_unspecified() && !address.is_multicast() && !link_local
 }
 
 fn open(address: IpAddr, setting: &Setting) -> io::Result<Open> {

@@ -57,19 +57,15 @@ impl Path {
         }
     }
 
-    /// Sends a datagram, or drops it and counts that; `false` when the way is closed.
+    /// Sends a datagram, or drops it and counts that; `false` when another way may lead there. None does to a peer whose
+    /// connection is closed: it will open another one, from another port.
     fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &Gauge) -> bool {
         match self {
             Self::Udp(local) => match local.upgrade().filter(|local| local.is_open()) {
                 Some(local) => local.send(to, datagram, gauge),
                 None => return false,
             },
-            Self::Tcp(connection) => {
-                if !connection.is_open() {
-                    return false;
-                }
-                connection.send(datagram, gauge);
-            }
+            Self::Tcp(connection) => connection.send(datagram, gauge),
         }
         true
     }
@@ -143,11 +139,14 @@ impl Viewer {
         forgotten
     }
 
-    /// Forgets a peer, if it is reached by `path` or by whichever.
-    pub(super) fn forget(&self, peer: SocketAddr, path: Option<&Path>) -> bool {
-        let mut peers = self.lock();
-        let meant = peers.known.get(&peer).is_some_and(|known| path.is_none_or(|path| known.path.is_same(path)));
-        meant && peers.known.remove(&peer).is_some()
+    /// Forgets a peer.
+    pub(super) fn forget(&self, peer: SocketAddr) {
+        self.lock().known.remove(&peer);
+    }
+
+    /// Whether a peer is reached by this way.
+    pub(super) fn reaches(&self, peer: SocketAddr, path: &Path) -> bool {
+        self.lock().known.get(&peer).is_some_and(|known| known.path.is_same(path))
     }
 
     /// All peers, which are forgotten.

@@ -13,6 +13,8 @@ mod line;
 mod stun;
 mod table;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 use std::collections::HashMap;

@@ -90,11 +90,11 @@ impl Table {
         places.enter(viewer, peer, path, Instant::now());
     }
 
-    /// Forgets an address of a viewer whose connection is closed.
+    /// The connection that an address of a viewer was reached by is closed: what comes from there is nobody's.
     pub(super) fn part(&self, viewer: &Arc<Viewer>, peer: SocketAddr, path: &Path) {
         let mut places = self.lock();
         let owned = places.peers.get(&peer).is_some_and(|owner| owner.ptr_eq(&Arc::downgrade(viewer)));
-        if viewer.forget(peer, Some(path)) && owned {
+        if owned && viewer.reaches(peer, path) {
             places.peers.remove(&peer);
         }
     }
@@ -154,7 +154,7 @@ impl Table {
             Some(owner) if owner.hears(peer, now) => return Err(Ignored::Taken),
             other => {
                 if let Some(former) = other {
-                    former.forget(peer, None);
+                    former.forget(peer);
                 }
                 places.peers.insert(peer, Arc::downgrade(viewer));
             }

@@ -26,8 +26,9 @@ use tokio::sync::{mpsc, watch};
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, Slot, register_default_interceptors,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
+    RTCIceGatheringState, RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, Slot,
+    register_default_interceptors,
 };
 
 pub use http::{Answer, request};
@@ -47,12 +48,21 @@ pub struct Options {
     pub lose_one_in: Option<usize>,
     /// The H.264 profiles that it offers, as `profile-level-id`.
     pub profiles: Vec<String>,
+    /// Whether it reaches nothing but TCP ports.
+    pub tcp: bool,
 }
 
 impl Options {
     /// Watches the first camera of the page at `base`, decoding.
     pub fn new(base: &str) -> Self {
-        Self { base: base.into(), camera: None, decode: true, lose_one_in: None, profiles: vec!["42e01f".into()] }
+        Self {
+            base: base.into(),
+            camera: None,
+            decode: true,
+            lose_one_in: None,
+            profiles: vec!["42e01f".into()],
+            tcp: false,
+        }
     }
 }
 
@@ -204,7 +214,15 @@ impl Viewer {
         let location = response.header("location").context("no Location")?;
         let base = url.rsplit_once('/').context("no path")?.0;
         let session = format!("{base}/{location}");
-        connection.set_remote_description(RTCSessionDescription::answer(response.body.clone())?).await?;
+        let is_tcp = |line: &&str| line.starts_with("a=candidate:") && line.contains(" tcp ");
+        let wanted = |line: &&str| !options.tcp || !line.starts_with("a=candidate:");
+        let answer: String = response.body.lines().filter(wanted).flat_map(|line| [line, "\r\n"]).collect();
+        connection.set_remote_description(RTCSessionDescription::answer(answer)?).await?;
+        // The stack opens connections for candidates that come singly only.
+        for line in response.body.lines().filter(is_tcp).filter(|_| options.tcp) {
+            let candidate = line.trim_start_matches("a=").to_owned();
+            connection.add_ice_candidate(RTCIceCandidateInit { candidate, ..Default::default() }).await?;
+        }
         Ok(Self {
             events: incoming,
             posted,
@@ -336,12 +354,12 @@ async fn open(
     if let Some(one_in) = options.lose_one_in {
         builder = builder.with_runtime(Arc::new(lossy::LossyRuntime { one_in }));
     }
+    builder = if options.tcp { builder.with_tcp_addrs(vec![*local]) } else { builder.with_udp_addrs(vec![*local]) };
     let connection = builder
         .with_media_engine(media)
         .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
         .with_handler(Arc::new(handler))
-        .with_udp_addrs(vec![*local])
         .build()
         .await?;
     Ok(Arc::new(connection))
