@@ -8,7 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Answer, Context, Via, answer, plain, problem};
-use crate::rtc::{Fragment, Refusal, Refused, TrickleError};
+use crate::rtc::{Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
 
 /// The longest offer or fragment. A browser's offer has 6 KiB.
 const MAX_BODY: u64 = 64 * 1024;
@@ -33,9 +33,9 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
             context.offer(camera.as_deref(), &headers, &body, via).await
         },
     );
-    let patch = session.clone().and(warp::patch()).and(headers).and(body).and(with.clone()).then(
-        |id: String, headers: HeaderMap, body: Bytes, context: Context| async move {
-            context.patch(&id, &headers, &body).await
+    let patch = session.clone().and(warp::patch()).and(headers).and(body).and(via).and(with.clone()).then(
+        |id: String, headers: HeaderMap, body: Bytes, via: Via, context: Context| async move {
+            context.patch(&id, &headers, &body, via).await
         },
     );
     let delete = session.and(warp::delete()).and(with).map(|id: String, context: Context| context.delete(&id));
@@ -78,7 +78,7 @@ impl Context {
         }
     }
 
-    async fn patch(&self, id: &str, headers: &HeaderMap, body: &Bytes) -> Answer {
+    async fn patch(&self, id: &str, headers: &HeaderMap, body: &Bytes, via: Via) -> Answer {
         if !self.0.service.contains(id) {
             return problem(StatusCode::NOT_FOUND, &TrickleError::Unknown.to_string());
         }
@@ -93,10 +93,33 @@ impl Context {
             Ok(fragment) => fragment,
             Err(malformed) => return problem(StatusCode::BAD_REQUEST, &malformed.to_string()),
         };
-        match self.0.service.trickle(id, etag.trim_matches('"'), fragment.candidates).await {
+        let etag = etag.trim_matches('"');
+        let fragment = match fragment.into_restart() {
+            Ok(remote) if etag == "*" => return self.restart(id, remote, via).await,
+            Ok(remote) => Fragment { candidates: remote.candidates, ..Fragment::default() },
+            Err(fragment) => fragment,
+        };
+        match self.0.service.trickle(id, etag, fragment.candidates).await {
             Ok(()) => no_content(),
             Err(error @ TrickleError::Unknown) => problem(StatusCode::NOT_FOUND, &error.to_string()),
             Err(error @ TrickleError::Stale) => problem(StatusCode::PRECONDITION_FAILED, &error.to_string()),
+        }
+    }
+
+    /// An ICE restart: the viewer's new credentials for ours.
+    async fn restart(&self, id: &str, remote: RemoteIce, via: Via) -> Answer {
+        match self.0.service.restart(id, remote, via.0).await {
+            Ok(Restarted { etag, fragment }) => {
+                let mut response = answer(StatusCode::OK, FRAGMENT, fragment.into());
+                set(&mut response, header::ETAG, &format!("\"{etag}\""));
+                response
+            }
+            Err(error @ RestartError::Unknown) => problem(StatusCode::NOT_FOUND, &error.to_string()),
+            Err(error @ RestartError::Credentials(..)) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
+            Err(error @ RestartError::Failed(_)) => {
+                tracing::error!("{error}");
+                problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+            }
         }
     }
 

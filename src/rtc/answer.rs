@@ -3,8 +3,6 @@
 //!
 //! Which candidates we have is `ice`'s business, which ones a viewer has `ice::remote`'s.
 
-#![allow(dead_code, reason = "the sessions take it with the one port of all viewers")]
-
 /// The answer with `candidates` (values of `a=candidate`, with their `candidate:`) and no others, all of them in the
 /// section whose transport the others share, followed by the word that there are no more (RFC 8840 section 4.1).
 pub fn with_candidates(sdp: &str, candidates: &[String]) -> String {
@@ -57,6 +55,13 @@ pub fn tagged(sections: &[Vec<&str>]) -> usize {
     sections.iter().position(has_mid).unwrap_or(1)
 }
 
+/// Whether the section called `mid` is there and shares the transport of another one.
+pub fn is_bundled(sdp: &str, mid: &str) -> bool {
+    let sections = sections(sdp);
+    let has_mid = |section: &Vec<&str>| section.iter().any(|line| line.strip_prefix("a=mid:") == Some(mid));
+    sections.iter().position(has_mid).is_some_and(|number| number != tagged(&sections))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +87,12 @@ mod tests {
     fn without_a_bundle_ours_stand_in_the_first_section() {
         let answer = with_candidates(&ANSWER.replace("a=group:BUNDLE 1 2\r\n", ""), &["candidate:7".into()]);
         assert!(answer.contains("a=mid:0\r\na=candidate:7\r\na=end-of-candidates\r\nm=video"), "{answer}");
+    }
+
+    #[test]
+    fn sections_share_the_transport_of_the_first() {
+        assert!(!is_bundled(ANSWER, "1"));
+        assert!(is_bundled(ANSWER, "2"));
+        assert!(!is_bundled(ANSWER, "video"), "nobody knows it");
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! Whether a candidate can be used is `ice::remote`'s business, what a restart does `restart`'s.
 
-#![allow(dead_code, reason = "the sessions take it with the one port of all viewers")]
-
 use super::answer::{sections, tagged};
 use super::{RemoteCandidate, RemoteIce};
 
@@ -75,6 +73,10 @@ impl Fragment {
     }
 
     /// The ICE session that the viewer asks to go over to, if the fragment names one.
+    ///
+    /// # Errors
+    ///
+    /// The fragment itself, when it does not.
     pub fn into_restart(self) -> Result<RemoteIce, Self> {
         match (self.ufrag, self.pwd) {
             (Some(ufrag), Some(pwd)) => Ok(RemoteIce { ufrag, pwd, candidates: self.candidates }),

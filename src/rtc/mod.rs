@@ -7,12 +7,11 @@ mod channel;
 mod clock;
 mod fragment;
 mod ice;
-// ICE restarts and server-reflexive candidates are not made yet.
-#[allow(dead_code)]
 mod mux;
 mod offer;
 mod peer;
 mod profile;
+mod restart;
 mod session;
 mod socket;
 mod stream;
@@ -30,7 +29,6 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
-use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 
 use crate::broadcast::Broadcast;
 use crate::control::Control;
@@ -160,6 +158,8 @@ pub struct Accepted {
     pub etag: String,
     /// The SDP answer with all candidates.
     pub answer: String,
+    /// The STUN and TURN servers, with credentials for this viewer.
+    pub ice_servers: Vec<IceServer>,
 }
 
 /// Why a viewer is refused.
@@ -183,9 +183,12 @@ pub enum Refusal {
 }
 
 pub use fragment::{Fragment, Malformed};
+use ice::Ice;
 pub use ice::addresses::{VIRTUAL_INTERFACES, is_virtual};
-use mux::{Line, Mux};
+use mux::Mux;
 pub use offer::Refused;
+use restart::Transport;
+pub use restart::{RestartError, Restarted};
 
 /// Why candidates are not taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -219,13 +222,13 @@ struct Inner {
     board: status::Board,
     control: Control,
     mux: Mux,
+    ice: Ice,
     sessions: Mutex<HashMap<String, Entry>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 struct Entry {
-    etag: String,
     camera: usize,
     /// Who watches, as the caller names them.
     owner: String,
@@ -233,9 +236,7 @@ struct Entry {
     /// Set when the viewer has connected.
     connected: Arc<AtomicBool>,
     /// `None` until the offer is answered.
-    connection: Option<Arc<dyn PeerConnection>>,
-    /// As [`Self::connection`].
-    line: Option<Line>,
+    transport: Option<Arc<Transport>>,
 }
 
 impl Service {
@@ -246,17 +247,11 @@ impl Service {
     /// When the viewers' port is in use.
     pub fn new(config: Config, metrics: Metrics, board: status::Board, control: Control) -> anyhow::Result<Self> {
         let mux = Mux::start(config.udp_port, config.tcp, metrics.clone())?;
-        mux.set_addresses(ice::addresses());
-        Ok(Self(Arc::new(Inner {
-            config,
-            metrics,
-            board,
-            control,
-            mux,
-            sessions: Mutex::default(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        })))
+        let ice = Ice::new(&config, mux.clone());
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(ice.clone().watch(stop.clone()));
+        let sessions = Mutex::default();
+        Ok(Self(Arc::new(Inner { config, metrics, board, control, mux, ice, sessions, tasks, stop })))
     }
 
     /// Answers an offer of `owner` that came in on the local address `via`. When the caller gives up, the session ends.
@@ -267,17 +262,15 @@ impl Service {
     pub async fn accept(&self, feed: &Feed, offer: &str, via: IpAddr, owner: &str) -> Result<Accepted, Refusal> {
         let offer = offer::parse(offer)?;
         let inner = &self.0;
-        let (id, etag) = (random_name(), random_name());
+        let id = random_name();
         let end = inner.stop.child_token();
         let connected = Arc::new(AtomicBool::new(false));
         let entry = Entry {
-            etag: etag.clone(),
             camera: feed.index,
             owner: owner.into(),
             end: end.clone(),
             connected: connected.clone(),
-            connection: None,
-            line: None,
+            transport: None,
         };
         let place = inner.take_place(&id, entry)?;
         // From now on the camera is opened: it warms up while the connection is made.
@@ -290,6 +283,7 @@ impl Service {
             format,
             via,
             mux: inner.mux.clone(),
+            ice: inner.ice.clone(),
             connected,
             metrics: inner.metrics.clone(),
             control: inner.control.clone(),
@@ -305,40 +299,47 @@ impl Service {
             .instrument(span),
         );
         let answered = answered.await.map_err(|_| Refusal::Stopping)?.map_err(Refusal::Failed)?;
+        let etag = answered.transport.etag();
         if let Some(entry) = inner.lock().get_mut(&id) {
-            entry.connection = Some(answered.connection);
-            entry.line = Some(answered.line);
+            entry.transport = Some(answered.transport);
         }
-        Ok(Accepted { id, etag, answer: answered.sdp })
+        Ok(Accepted { id, etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
 
-    /// Adds a viewer's late candidates (`a=candidate` values) to its session. One that can't be used is left out in
-    /// silence, as the draft asks.
+    /// Adds a viewer's late candidates to the ICE session that `etag` names, `*` any. One that can't be used is left out
+    /// in silence, as the draft asks.
     ///
     /// # Errors
     ///
     /// As [`TrickleError`] says.
     pub async fn trickle(&self, id: &str, etag: &str, candidates: Vec<RemoteCandidate>) -> Result<(), TrickleError> {
-        let connection = {
-            let sessions = self.0.lock();
-            let entry = sessions.get(id).ok_or(TrickleError::Unknown)?;
-            if entry.etag != etag {
-                return Err(TrickleError::Stale);
-            }
-            entry.connection.clone()
-        };
-        let Some(connection) = connection else { return Ok(()) };
-        for RemoteCandidate { candidate, mid } in candidates {
-            // A browser hides its addresses behind .local names. They are not resolved: the browser reaches ours.
-            if candidate.contains(".local ") {
-                continue;
-            }
-            let candidate = RTCIceCandidateInit { candidate, sdp_mid: mid, ..Default::default() };
-            if let Err(error) = connection.add_ice_candidate(candidate).await {
-                tracing::debug!("candidate not used: {error}");
-            }
+        let transport = self.transport(id).ok_or(TrickleError::Unknown)?;
+        if etag != "*" && etag != transport.etag() {
+            return Err(TrickleError::Stale);
         }
+        transport.add(&candidates).await;
         Ok(())
+    }
+
+    /// Restarts ICE for a viewer whose request came in on `via`. It goes on also when the caller gives up.
+    ///
+    /// # Errors
+    ///
+    /// As [`RestartError`] says.
+    pub async fn restart(&self, id: &str, remote: RemoteIce, via: IpAddr) -> Result<Restarted, RestartError> {
+        let transport = self.transport(id).ok_or(RestartError::Unknown)?;
+        let restarting = self.0.tasks.spawn(async move { transport.restart(&remote, via).await }.in_current_span());
+        restarting.await.unwrap_or_else(|error| Err(RestartError::Failed(error.into())))
+    }
+
+    /// What a session that is answered has.
+    fn transport(&self, id: &str) -> Option<Arc<Transport>> {
+        self.0.lock().get(id)?.transport.clone()
+    }
+
+    /// The STUN and TURN servers, with credentials for one viewer.
+    pub fn ice_servers(&self) -> Vec<IceServer> {
+        self.0.ice.servers()
     }
 
     /// Whether the session lives.

@@ -6,7 +6,7 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::sdp::MediaDescription;
 use webrtc::peer_connection::RTCSessionDescription;
 
-use super::profile;
+use super::{RemoteCandidate, answer, profile};
 use crate::h264::Profile;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
@@ -28,6 +28,8 @@ pub enum Refused {
 pub struct Offer {
     /// The session description for the peer connection.
     pub description: RTCSessionDescription,
+    /// The viewer's candidates, which the description has no more.
+    pub candidates: Vec<RemoteCandidate>,
     /// Whether the viewer wants to hear.
     pub wants_audio: bool,
     /// The H.264 formats of its video section that can be sent, in the viewer's order.
@@ -54,9 +56,9 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(Refused::Malformed("it does not begin with v=0".into()));
     }
-    // A browser hides its addresses behind .local names, which are not resolved: the browser reaches ours.
-    let hidden = |line: &&str| line.starts_with("a=candidate:") && line.contains(".local ");
-    let sdp: String = sdp.lines().filter(|line| !hidden(line)).flat_map(|line| [line, "\r\n"]).collect();
+    // Which of its candidates are used is decided for those that come later too.
+    let candidates = candidates(sdp);
+    let sdp = answer::with_lines(sdp, &[]);
     let malformed = |error: rtc::shared::error::Error| Refused::Malformed(error.to_string());
     let description = RTCSessionDescription::offer(sdp.clone()).map_err(malformed)?;
     let parsed = description.unmarshal().map_err(malformed)?;
@@ -79,7 +81,17 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
         return Err(Refused::Malformed("it has no ICE credentials or no DTLS fingerprint".into()));
     }
     let wants_audio = of(RtpCodecKind::Audio).any(receives);
-    Ok(Offer { description, wants_audio, formats })
+    Ok(Offer { description, candidates, wants_audio, formats })
+}
+
+/// The candidates of all sections.
+fn candidates(sdp: &str) -> Vec<RemoteCandidate> {
+    let of_section = |section: Vec<&str>| {
+        let mid = section.iter().find_map(|line| line.strip_prefix("a=mid:")).map(String::from);
+        let values = section.into_iter().filter(|line| line.starts_with("a=candidate:"));
+        values.map(move |line| RemoteCandidate { candidate: line[2..].into(), mid: mid.clone() }).collect::<Vec<_>>()
+    };
+    answer::sections(sdp).into_iter().flat_map(of_section).collect()
 }
 
 fn receives(media: &MediaDescription) -> bool {
@@ -126,6 +138,16 @@ mod tests {
         let parsed = parse(&offer("recvonly", "H264", "packetization-mode=1")).expect("offer");
         assert!(!parsed.wants_audio);
         assert_eq!(parsed.format_for(Profile::CONSTRAINED_BASELINE), Ok(Profile::CONSTRAINED_BASELINE));
+    }
+
+    #[test]
+    fn candidates_stand_beside_the_description() {
+        let sdp =
+            offer("recvonly", "H264", "packetization-mode=1") + "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\n";
+        let parsed = parse(&sdp).expect("offer");
+        let candidate = "candidate:1 1 udp 1 192.0.2.1 5000 typ host".into();
+        assert_eq!(parsed.candidates, [RemoteCandidate { candidate, mid: Some("0".into()) }]);
+        assert!(!parsed.description.sdp.contains("a=candidate"), "{}", parsed.description.sdp);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
+use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
@@ -117,4 +118,18 @@ pub async fn connect(
         .build()
         .await?;
     Ok(Arc::new(connection))
+}
+
+/// Has no section answered as if something of ours were on its way that has no track of ours.
+///
+/// # Errors
+///
+/// When the connection is closed.
+pub async fn mute_without_track(connection: &dyn PeerConnection) -> Result<(), webrtc::error::Error> {
+    for transceiver in connection.get_transceivers().await {
+        if transceiver.sender().await?.is_none() {
+            transceiver.set_direction(RTCRtpTransceiverDirection::Inactive).await?;
+        }
+    }
+    Ok(())
 }

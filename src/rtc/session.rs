@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -21,11 +20,13 @@ use webrtc::peer_connection::{
 };
 
 use super::clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
-use super::mux::{Credentials, Gauge, Line, Mux};
+use super::ice::Ice;
+use super::mux::{Gauge, Line, Mux};
 use super::offer::Offer;
+use super::restart::Transport;
 use super::stream::{RtpStream, playout_delay};
 use super::tap::Tap;
-use super::{Config, Feed, channel, ice, peer};
+use super::{Config, Feed, answer, channel, peer};
 use crate::broadcast::{RecvError, Subscriber};
 use crate::control::Control;
 use crate::h264::Profile;
@@ -59,6 +60,8 @@ pub struct Session {
     pub(super) via: IpAddr,
     /// The sockets of all viewers.
     pub(super) mux: Mux,
+    /// The addresses that viewers are offered.
+    pub(super) ice: Ice,
     /// Set when the viewer has connected.
     pub(super) connected: Arc<AtomicBool>,
     pub(super) metrics: Metrics,
@@ -71,10 +74,8 @@ pub struct Session {
 pub struct Answered {
     /// The answer with all candidates.
     pub sdp: String,
-    /// The connection, for candidates that come later.
-    pub connection: Arc<dyn PeerConnection>,
-    /// The viewer's line, for another ICE session that comes later.
-    pub line: Line,
+    /// For candidates and ICE sessions that come later.
+    pub transport: Arc<Transport>,
 }
 
 /// Passes the connection's events to the session's task; it runs on the connection's own task and must never wait.
@@ -147,14 +148,14 @@ impl Session {
         mut signals: Signals,
         answer: oneshot::Sender<anyhow::Result<Answered>>,
     ) {
-        let (sdp, mut streams) = match self.negotiate(connection.as_ref(), line, clocks, &mut signals).await {
+        let (answered, mut streams) = match self.negotiate(connection, line, clocks, &mut signals).await {
             Ok(negotiated) => negotiated,
             Err(error) => {
                 let _ = answer.send(Err(error));
                 return;
             }
         };
-        if answer.send(Ok(Answered { sdp, connection: connection.clone(), line: line.clone() })).is_err() {
+        if answer.send(Ok(answered)).is_err() {
             return;
         }
         let connected = signals.state.wait_for(|state| *state == RTCPeerConnectionState::Connected);
@@ -186,11 +187,12 @@ impl Session {
     /// Answers the offer; the answer's text holds every candidate.
     async fn negotiate(
         &self,
-        connection: &dyn PeerConnection,
+        shared: &Arc<dyn PeerConnection>,
         line: &Line,
         [video, audio]: [RtpClock; 2],
         signals: &mut Signals,
-    ) -> anyhow::Result<(String, Streams)> {
+    ) -> anyhow::Result<(Answered, Streams)> {
+        let connection = shared.as_ref();
         connection.set_remote_description(self.offer.description.clone()).await?;
         let video = RtpStream::add(connection, RtpCodecKind::Video, peer::h264(self.format), video).await?;
         let audio = match &self.feed.audio {
@@ -199,26 +201,23 @@ impl Session {
             }
             _ => None,
         };
-        // Without a track of ours a section would be answered as if sound were on its way.
-        for transceiver in connection.get_transceivers().await {
-            if transceiver.sender().await?.is_none() {
-                transceiver.set_direction(RTCRtpTransceiverDirection::Inactive).await?;
-            }
-        }
+        peer::mute_without_track(connection).await?;
         let answer = connection.create_answer(None).await?;
         connection.set_local_description(answer).await?;
         let gathered = signals.gathered.wait_for(|gathered| *gathered);
-        if timeout(GATHERING, gathered).await.is_err() {
+        // STUN servers and names are asked meanwhile.
+        let gathered = async { timeout(GATHERING, gathered).await.is_ok() };
+        let (gathered, candidates) = tokio::join!(gathered, self.ice.candidates(self.via));
+        if !gathered {
             tracing::warn!("local addresses were not gathered within {} s", GATHERING.as_secs());
         }
         let local = connection.local_description().await;
         let sdp = local.ok_or_else(|| anyhow::anyhow!("the connection has no local description"))?.sdp;
-        let credentials = Credentials::of(&sdp);
-        line.admit(credentials.ok_or_else(|| anyhow::anyhow!("the local description has no ICE credentials"))?);
-        self.mux.set_addresses(ice::addresses());
-        self.mux.ensure(self.via);
-        let sdp = ice::with_candidates(&sdp, &ice::candidates(&self.mux.locals(), self.via));
-        Ok((sdp, Streams { video, audio }))
+        let sdp = answer::with_candidates(&sdp, &candidates);
+        let (offer, ice) = (self.offer.description.sdp.clone(), self.ice.clone());
+        let transport = Transport::new(shared.clone(), line.clone(), ice, offer, sdp.clone(), self.via)?;
+        transport.add(&self.offer.candidates).await;
+        Ok((Answered { sdp, transport: Arc::new(transport) }, Streams { video, audio }))
     }
 
     /// Forwards until the viewer leaves (`Ok`) or its connection breaks.

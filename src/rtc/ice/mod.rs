@@ -1,110 +1,165 @@
-//! Which local addresses a viewer is offered, and the candidate lines that say so.
-
-#![allow(dead_code, reason = "the sessions take their candidates from it with the one port of all viewers")]
+//! Which candidates a viewer is offered, and which of its own are used.
+//!
+//! Sockets belong to `mux`, what is done with a viewer's candidates to `restart`.
 
 pub mod addresses;
 mod answers;
-pub mod candidate;
+mod candidate;
 mod names;
+mod reflexive;
 pub mod remote;
-pub mod turn;
+mod turn;
 mod watch;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use super::mux::Local;
+use candidate::{Candidate, Kind, Protocol};
+use names::Names;
+use reflexive::Reflexive;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-/// More addresses than this cost sockets and connectivity checks, and no board has more useful ones.
-const MOST: usize = 8;
+use super::mux::{Local, Mux};
+use super::{Advertised, Config, IceServer};
 
-/// Every address of this machine that another one can reach.
-pub fn addresses() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!("list network interfaces: {error}");
-        Vec::new()
-    });
-    interfaces.into_iter().map(|interface| interface.ip()).filter(reachable).take(MOST).collect()
+/// The addresses of this machine, as they come and go; a cheap handle.
+#[derive(Clone)]
+pub struct Ice(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    mux: Mux,
+    names: Arc<Names>,
+    reflexive: Reflexive,
+    /// Those that every viewer is offered.
+    offered: Mutex<Vec<IpAddr>>,
 }
 
-/// Loopback reaches nobody else, and a link-local IPv6 address means nothing without its interface, which a candidate
-/// cannot name.
-fn reachable(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
-        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+impl Ice {
+    /// Looks which addresses there are, and has `mux` listen on them.
+    pub fn new(config: &Config, mux: Mux) -> Self {
+        let names = Arc::new(Names::default());
+        let reflexive = Reflexive::new(&config.ice_servers, names.clone(), mux.clone());
+        let ice = Self(Arc::new(Inner { config: config.clone(), mux, names, reflexive, offered: Mutex::default() }));
+        ice.look();
+        ice
     }
-}
 
-/// The candidates of a viewer whose request came in on `via`, which it is known to reach: that address comes first. Other
-/// machines' loopback is not offered.
-pub fn candidates(locals: &[Local], via: IpAddr) -> Vec<String> {
-    let via = via.to_canonical();
-    let ip = |local: &&Local| local.udp.ip();
-    let (first, rest): (Vec<_>, Vec<_>) = locals.iter().partition(|local| ip(local) == via);
-    let offered = first.into_iter().chain(rest.into_iter().filter(|local| !ip(local).is_loopback()));
-    let mut lines = Vec::new();
-    for (preference, local) in (0..=u16::MAX).rev().zip(offered) {
-        // RFC 8445 section 5.1.2.1; of TCP, RFC 6544 section 4.2, with the direction preference of passive.
-        let priority = |kind: u32, preference: u32| (kind << 24) + (preference << 8) + 255;
-        let (ip, port, foundation) = (local.udp.ip(), local.udp.port(), u16::MAX - preference + 1);
-        let preference = u32::from(preference);
-        lines.push(format!("{foundation} 1 udp {} {ip} {port} typ host", priority(126, preference)));
-        if let Some(tcp) = local.tcp {
-            let priority = priority(90, (4 << 13) + (preference & 0x1fff));
-            lines.push(format!("{foundation}t 1 tcp {priority} {ip} {tcp} typ host tcptype passive"));
+    /// Looks again whenever an address came, went or changed, until `end`.
+    pub async fn watch(self, end: CancellationToken) {
+        watch::watch(end, move || self.look()).await;
+    }
+
+    /// Reads this machine's addresses.
+    fn look(&self) {
+        let Inner { config, mux, .. } = self.0.as_ref();
+        let interfaces = match addresses::interfaces() {
+            Ok(interfaces) => interfaces,
+            Err(error) => {
+                tracing::warn!("list network interfaces: {error}; viewers are offered the addresses as before");
+                return;
+            }
+        };
+        let found = addresses::usable(&interfaces, config);
+        let mut offered = self.offered();
+        if *offered != found {
+            match found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") {
+                none if none.is_empty() => {
+                    tracing::info!("viewers are offered no address but the one that their request comes in on");
+                }
+                addresses => tracing::info!("viewers are offered the addresses {addresses}"),
+            }
+            offered.clone_from(&found);
         }
+        drop(offered);
+        // Also when they are the same: one that could not be bound may be ready now.
+        mux.set_addresses(found);
     }
-    lines
+
+    /// The candidates of a viewer whose request came in on `via`, the best first, as values of `a=candidate`. It waits
+    /// for names and STUN servers, for about a second at most.
+    pub async fn candidates(&self, via: IpAddr) -> Vec<String> {
+        let Inner { config, mux, names, reflexive, .. } = self.0.as_ref();
+        let via = via.to_canonical();
+        // The filters do not matter here: this is an address that the viewer is known to reach.
+        mux.ensure(via);
+        let offered = self.offered().clone();
+        let mut locals = mux.locals();
+        locals.retain(|local| local.udp.ip() == via || offered.contains(&local.udp.ip()));
+        locals.sort_by_key(|local| {
+            let ip = local.udp.ip();
+            (ip != via, offered.iter().position(|other| *other == ip))
+        });
+        let bases: Vec<SocketAddr> = locals.iter().map(|local| local.udp).collect();
+        let (advertised, mapped) = tokio::join!(advertised(config, names), reflexive.of(&bases));
+        compose(&locals, &advertised, &mapped).iter().map(ToString::to_string).collect()
+    }
+
+    /// Where viewers are listened to, which nobody else can be.
+    pub fn locals(&self) -> Vec<SocketAddr> {
+        self.0.mux.locals().into_iter().map(|local| local.udp).collect()
+    }
+
+    /// The STUN and TURN servers for one viewer, with credentials of its own.
+    pub fn servers(&self) -> Vec<IceServer> {
+        let name = format!("{:08x}", rand::random::<u32>());
+        turn::for_viewer(&self.0.config.ice_servers, SystemTime::now(), &name)
+    }
+
+    fn offered(&self) -> MutexGuard<'_, Vec<IpAddr>> {
+        self.0.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The answer with these candidates in its first section, which is the transport of all (RFC 9143), and no others.
-pub fn with_candidates(sdp: &str, candidates: &[String]) -> String {
-    let mut text = String::new();
-    let mut sections = 0;
-    let end = |text: &mut String, sections: usize| {
-        if sections == 1 {
-            candidates.iter().for_each(|candidate| text.push_str(&format!("a=candidate:{candidate}\r\n")));
-            text.push_str("a=end-of-candidates\r\n");
+/// The addresses under which this machine is reached from outside, each with the port, where it is another than ours.
+async fn advertised(config: &Config, names: &Arc<Names>) -> Vec<(IpAddr, Option<u16>)> {
+    // All at once: each may take as long as one may.
+    let mut asked = JoinSet::new();
+    for (place, Advertised { host, port }) in config.advertise.iter().cloned().enumerate() {
+        let names = names.clone();
+        asked.spawn(async move { (place, names.find(&host).await, port) });
+    }
+    let mut found = asked.join_all().await;
+    found.sort_by_key(|(place, ..)| *place);
+    found.into_iter().flat_map(|(_, ips, port)| ips.into_iter().map(move |ip| (ip, port))).collect()
+}
+
+/// The candidates for sockets at `locals`, the best first, forwarded addresses and those of NATs, each with its base.
+fn compose(
+    locals: &[Local],
+    advertised: &[(IpAddr, Option<u16>)],
+    mapped: &[(SocketAddr, SocketAddr)],
+) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut put = |protocol, kind, address: SocketAddr| {
+        let place = u16::try_from(candidates.len()).unwrap_or(u16::MAX);
+        if address.port() != 0 && !candidates.iter().any(|other| (other.protocol, other.address) == (protocol, address))
+        {
+            candidates.push(Candidate { protocol, address, kind, place });
         }
     };
-    for line in sdp.lines().filter(|line| !line.starts_with("a=candidate:") && *line != "a=end-of-candidates") {
-        if line.starts_with("m=") {
-            end(&mut text, sections);
-            sections += 1;
+    for Local { udp, tcp } in locals {
+        put(Protocol::Udp, Kind::Host, *udp);
+        if let Some(port) = tcp {
+            put(Protocol::Tcp, Kind::Host, SocketAddr::new(udp.ip(), *port));
         }
-        text.push_str(line);
-        text.push_str("\r\n");
     }
-    end(&mut text, sections);
-    text
+    for (ip, port) in advertised {
+        // All have one port, but where the configuration asks for free ones.
+        let like = locals.iter().find(|local| local.udp.is_ipv4() == ip.is_ipv4()).or(locals.first());
+        let Some(Local { udp, tcp }) = like else { continue };
+        put(Protocol::Udp, Kind::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())));
+        if let Some(tcp) = tcp {
+            put(Protocol::Tcp, Kind::Host, SocketAddr::new(*ip, port.unwrap_or(*tcp)));
+        }
+    }
+    for (base, mapped) in mapped {
+        put(Protocol::Udp, Kind::Reflexive { base: *base }, *mapped);
+    }
+    candidates
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn local(ip: &str) -> Local {
-        Local { udp: std::net::SocketAddr::new(ip.parse().expect("address"), 8189), tcp: Some(8189) }
-    }
-
-    #[test]
-    fn the_address_of_the_request_comes_first_and_other_machines_are_not_offered_loopback() {
-        let locals = [local("192.0.2.1"), local("127.0.0.1")];
-        let lines = candidates(&locals, "::ffff:127.0.0.1".parse().expect("address"));
-        assert_eq!(lines[0], "1 1 udp 2130706431 127.0.0.1 8189 typ host");
-        assert_eq!(lines[1], "1t 1 tcp 1520435199 127.0.0.1 8189 typ host tcptype passive");
-        assert_eq!(lines.len(), 4);
-        let lines = candidates(&locals, "192.0.2.1".parse().expect("address"));
-        assert!(lines.iter().all(|line| line.contains(" 192.0.2.1 ")), "{lines:?}");
-    }
-
-    #[test]
-    fn only_our_candidates_are_in_the_answer() {
-        let sdp = "v=0\r\nm=video 9 X 1\r\na=candidate:1 1 udp 1 127.0.0.1 5 typ host\r\na=end-of-candidates\r\n\
-                   m=audio 9 X 1\r\na=mid:1\r\n";
-        let answer = with_candidates(sdp, &["ours".into()]);
-        let expected =
-            "v=0\r\nm=video 9 X 1\r\na=candidate:ours\r\na=end-of-candidates\r\nm=audio 9 X 1\r\na=mid:1\r\n";
-        assert_eq!(answer, expected);
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ mod http;
 mod lossy;
 mod receive;
 mod reports;
+mod restart;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

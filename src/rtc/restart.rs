@@ -1,0 +1,257 @@
+//! The ICE sessions of one viewer: the candidates that it trickles, and the restarts by which it comes back on another
+//! path (RFC 8445 section 2.4, RFC 9725 section 4.3.3).
+//!
+//! The stack restarts ICE when it is given another offer on the same connection: the first one, with other credentials.
+//! Which candidates there are is `ice`'s business.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use tokio::sync::Semaphore;
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
+
+use super::ice::Ice;
+use super::ice::remote::Taken;
+use super::mux::{Credentials, Line};
+use super::{RemoteCandidate, RemoteIce, answer, fragment, peer, random_name};
+
+/// A restarted ICE session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restarted {
+    /// Names it, for `If-Match`.
+    pub etag: String,
+    /// The fragment with our new credentials and candidates.
+    pub fragment: String,
+}
+
+/// Why ICE is not restarted; the session goes on as it was, but for [`Self::Failed`].
+#[derive(Debug, thiserror::Error)]
+pub enum RestartError {
+    /// There is no such session.
+    #[error("no such session; it has ended, or never was")]
+    Unknown,
+    /// The viewer's credentials are none.
+    #[error("{0} is not what RFC 8839 section 5.4 asks for: {1} letters, digits, + or /")]
+    Credentials(&'static str, &'static str),
+    /// The WebRTC stack failed.
+    #[error("ICE could not be restarted: {0:#}")]
+    Failed(anyhow::Error),
+}
+
+/// What the candidates and the ICE sessions of a viewer need.
+pub struct Transport {
+    connection: Arc<dyn PeerConnection>,
+    line: Line,
+    ice: Ice,
+    /// The viewer's offer.
+    offer: String,
+    /// Our answer to it.
+    answer: String,
+    state: Mutex<State>,
+    /// One restart after the other.
+    turn: Semaphore,
+}
+
+/// The ICE session that holds.
+struct State {
+    etag: String,
+    /// The local address that its request came in on.
+    via: IpAddr,
+    /// How many restarts there were.
+    restarts: u64,
+    theirs: Credentials,
+    ours: Credentials,
+    taken: Taken,
+}
+
+impl Transport {
+    /// Admits the viewer whose `offer`, which came in on `via`, was answered with `answer` to its line.
+    ///
+    /// # Errors
+    ///
+    /// When one of them has no ICE credentials.
+    pub fn new(
+        connection: Arc<dyn PeerConnection>,
+        line: Line,
+        ice: Ice,
+        offer: String,
+        answer: String,
+        via: IpAddr,
+    ) -> anyhow::Result<Self> {
+        let theirs = Credentials::of(&offer).context("the offer has no ICE credentials")?;
+        let ours = Credentials::of(&answer).context("the answer has no ICE credentials")?;
+        line.admit(ours.clone());
+        let state = State { etag: random_name(), via, restarts: 0, theirs, ours, taken: Taken::default() };
+        let state = Mutex::new(state);
+        Ok(Self { connection, line, ice, offer, answer, state, turn: Semaphore::new(1) })
+    }
+
+    /// Names the ICE session that holds, for `If-Match`.
+    pub fn etag(&self) -> String {
+        self.state().etag.clone()
+    }
+
+    /// Adds candidates of the viewer. One that can't be used is left out in silence.
+    pub async fn add(&self, candidates: &[RemoteCandidate]) {
+        for candidate in self.take(candidates) {
+            let candidate = RTCIceCandidateInit { candidate, ..Default::default() };
+            if let Err(error) = self.connection.add_ice_candidate(candidate).await {
+                tracing::debug!("candidate not used: {error}");
+            }
+        }
+    }
+
+    /// Those of the candidates that are used, as the stack reads them.
+    fn take(&self, candidates: &[RemoteCandidate]) -> Vec<String> {
+        let ours = self.ice.locals();
+        let mut state = self.state();
+        let via = state.via;
+        // All sections share the transport of one. A viewer that did not know yet has candidates for each of them.
+        let used = candidates.iter().filter(|candidate| match &candidate.mid {
+            Some(mid) => !answer::is_bundled(&self.answer, mid),
+            None => true,
+        });
+        used.filter_map(|candidate| state.taken.take(&candidate.candidate, via, &ours))
+            .map(|remote| remote.to_string())
+            .collect()
+    }
+
+    /// Goes over to another ICE session, named by the viewer, for a request that came in on `via`. One that holds
+    /// already is told again: the first answer may have been lost on its way.
+    ///
+    /// # Errors
+    ///
+    /// As [`RestartError`] says.
+    pub async fn restart(&self, remote: &RemoteIce, via: IpAddr) -> Result<Restarted, RestartError> {
+        let theirs = credentials(remote)?;
+        let gone = |_| RestartError::Failed(anyhow::anyhow!("the session ends"));
+        let _turn = self.turn.acquire().await.map_err(gone)?;
+        // Before the stack gives up the path that it has.
+        let candidates = self.ice.candidates(via).await;
+        if self.state().theirs != theirs {
+            self.negotiate(theirs, via).await.map_err(RestartError::Failed)?;
+        }
+        self.add(&remote.candidates).await;
+        let state = self.state();
+        let fragment = fragment::write(&self.answer, &state.ours.ufrag, &state.ours.password, &candidates);
+        Ok(Restarted { etag: state.etag.clone(), fragment })
+    }
+
+    /// Has the stack restart ICE.
+    async fn negotiate(&self, theirs: Credentials, via: IpAddr) -> anyhow::Result<()> {
+        let (restarts, former) = {
+            let mut state = self.state();
+            // A version is not used twice, also when the stack refuses it.
+            state.restarts += 1;
+            (state.restarts, state.ours.clone())
+        };
+        let offer = RTCSessionDescription::offer(renewed(&self.offer, &theirs, restarts))?;
+        self.connection.set_remote_description(offer).await?;
+        peer::mute_without_track(self.connection.as_ref()).await?;
+        let answer = self.connection.create_answer(None).await?;
+        self.connection.set_local_description(answer).await?;
+        let local = self.connection.local_description().await.context("the connection has no local description")?;
+        let ours = Credentials::of(&local.sdp).context("the local description has no ICE credentials")?;
+        anyhow::ensure!(ours.ufrag != former.ufrag, "the stack has kept its ICE session");
+        // Checks of the session before belong to the viewer until it has given that up; those before it are nobody's.
+        self.line.admit_only(&former.ufrag);
+        self.line.admit(ours.clone());
+        let mut state = self.state();
+        *state = State { etag: random_name(), via, restarts, theirs, ours, taken: Taken::default() };
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The viewer's credentials, if they can be such (RFC 8839 section 5.4).
+fn credentials(remote: &RemoteIce) -> Result<Credentials, RestartError> {
+    let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let fits = |text: &str, least: usize| (least..=256).contains(&text.len()) && text.bytes().all(ice_char);
+    if !fits(&remote.ufrag, 4) {
+        return Err(RestartError::Credentials("ice-ufrag", "4 to 256"));
+    }
+    if !fits(&remote.pwd, 22) {
+        return Err(RestartError::Credentials("ice-pwd", "22 to 256"));
+    }
+    Ok(Credentials { ufrag: remote.ufrag.clone(), password: remote.pwd.clone() })
+}
+
+/// The offer with other credentials, without candidates, and with a version that `restarts` have raised (RFC 3264
+/// section 8).
+fn renewed(offer: &str, theirs: &Credentials, restarts: u64) -> String {
+    let lines = offer.lines().map(|line| {
+        let line = line.trim_end();
+        if line.starts_with("a=ice-ufrag:") {
+            format!("a=ice-ufrag:{}\r\n", theirs.ufrag)
+        } else if line.starts_with("a=ice-pwd:") {
+            format!("a=ice-pwd:{}\r\n", theirs.password)
+        } else if let Some(origin) = line.strip_prefix("o=") {
+            // o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address> (RFC 8866 section 5.2)
+            let raise = |(place, word): (usize, &str)| match word.parse::<u64>() {
+                Ok(version) if place == 2 => version.wrapping_add(restarts).to_string(),
+                _ => word.to_owned(),
+            };
+            let words: Vec<String> = origin.split(' ').enumerate().map(raise).collect();
+            format!("o={}\r\n", words.join(" "))
+        } else {
+            format!("{line}\r\n")
+        }
+    });
+    answer::with_lines(&lines.collect::<String>(), &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_offer_is_renewed_with_other_credentials_and_no_candidates() {
+        let offer = "v=0\r\no=- 46117314 18446744073709551615 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+                     m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\na=mid:0\r\n\
+                     a=ice-ufrag:old\r\na=ice-pwd:old\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\n\
+                     a=ice-ufrag:old\r\na=ice-pwd:old\r\na=end-of-candidates\r\n";
+        let theirs = Credentials { ufrag: "new+".into(), password: "word".into() };
+        assert_eq!(
+            renewed(offer, &theirs, 2),
+            "v=0\r\no=- 46117314 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:0\r\na=ice-ufrag:new+\r\na=ice-pwd:word\r\n\
+             m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\na=ice-ufrag:new+\r\na=ice-pwd:word\r\n"
+        );
+    }
+
+    #[test]
+    fn credentials_have_their_length_and_letters() {
+        let read = |ufrag: &str, pwd: &str| {
+            let remote = RemoteIce { ufrag: ufrag.into(), pwd: pwd.into(), candidates: Vec::new() };
+            credentials(&remote).map(|credentials| credentials.ufrag).map_err(|error| error.to_string())
+        };
+        let pwd = "vw5LmwG4y/e6dPP/zAP9Gp5k";
+        assert_eq!(read("ysXw", pwd).as_deref(), Ok("ysXw"));
+        for (ufrag, pwd, words) in [
+            ("ysX", pwd, "ice-ufrag"),
+            (&*"y".repeat(257), pwd, "ice-ufrag"),
+            ("ysX w", pwd, "ice-ufrag"),
+            ("ysXw\r\na=x", pwd, "ice-ufrag"),
+            ("ysXw", &pwd[..21], "ice-pwd"),
+            ("ysXw", &*"y".repeat(257), "ice-pwd"),
+            ("ysXw", "vw5LmwG4y/e6dPP/zAP9:p5k", "ice-pwd"),
+        ] {
+            let error = read(ufrag, pwd).expect_err("should be refused");
+            assert!(error.starts_with(words), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_offer_does_harm(offer in "((o=|m=|a=ice-pwd:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}", restarts: u64) {
+            let renewed = renewed(&offer, &Credentials { ufrag: "abcd".into(), password: "word".into() }, restarts);
+            prop_assert!(!renewed.contains("a=candidate:") || offer.contains("ca=candidate:") || !renewed.lines().any(|line| line.starts_with("a=candidate:")));
+        }
+    }
+}

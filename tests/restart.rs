@@ -1,0 +1,97 @@
+//! ICE restarts against the whole program: the picture goes on, and a bad restart changes nothing.
+
+mod common;
+
+use anyhow::{Context as _, Result, ensure};
+use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer, numbers};
+
+fn value<'t>(text: &'t str, name: &str) -> Result<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name} in {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_picture_goes_on_over_restarts() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    viewer.frame(LIMIT).await?;
+    let (mut etag, mut ufrag) = (viewer.etag.clone(), value(&viewer.answer, "a=ice-ufrag:")?.to_owned());
+    for _ in 0..3 {
+        let answer = viewer.restart().await?;
+        ensure!(answer.header("content-type") == Some("application/trickle-ice-sdpfrag"), "{answer:?}");
+        ensure!(viewer.etag != etag, "the ETag is of the former ICE session");
+        let new = value(&answer.body, "a=ice-ufrag:")?;
+        ensure!(new != ufrag, "the credentials are of the former ICE session");
+        ensure!(answer.body.contains("a=mid:") && answer.body.contains("a=end-of-candidates"), "{answer:?}");
+        // Frames that came before the restart wait in the queue: what proves that it works is the new connection.
+        viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+        numbers(&mut viewer, 15).await?;
+        // The former ICE session is over.
+        let fragment = "a=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\n";
+        ensure!(viewer.patch(&etag, fragment).await?.status == 412, "a stale ETag is refused");
+        ensure!(viewer.patch(&viewer.etag, fragment).await?.status == 204);
+        (etag, ufrag) = (viewer.etag.clone(), new.to_owned());
+    }
+    ensure!(porthole.status().await?["viewers"] == 1, "it is one session");
+    viewer.leave().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_restart_leaves_the_session_alive() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    viewer.frame(LIMIT).await?;
+    let pwd = "a=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k";
+    for fragment in [
+        "a=ice-ufrag:ab\r\na=ice-pwd:short\r\n".to_owned(),
+        format!("a=ice-ufrag:abc\r\n{pwd}\r\n"),
+        format!("a=ice-ufrag:ab cd\r\n{pwd}\r\n"),
+        format!("a=ice-ufrag:{}\r\n{pwd}\r\n", "x".repeat(300)),
+        format!("a=ice-ufrag:abcd\r\n{pwd}\r\na=ice-ufrag:efgh\r\n"),
+        "<restart/>".to_owned(),
+    ] {
+        let answer = viewer.patch("*", &fragment).await?;
+        ensure!(answer.status == 400 && answer.header("etag").is_none(), "{fragment:?}: {answer:?}");
+    }
+    // Credentials that come with the ETag of the session ask for no restart.
+    ensure!(viewer.patch(&viewer.etag, &format!("a=ice-ufrag:abcd\r\n{pwd}\r\n")).await?.status == 204);
+    let unknown = format!("{}whep/session/0", porthole.base);
+    let headers = [("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "*")];
+    let answer = common::request("PATCH", &unknown, &headers, format!("a=ice-ufrag:abcd\r\n{pwd}\r\n")).await?;
+    ensure!(answer.status == 404, "{answer:?}");
+    numbers(&mut viewer, 15).await?;
+    viewer.restart().await?;
+    viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+    viewer.frame(LIMIT).await?;
+    viewer.leave().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_at_the_same_time_come_one_after_the_other() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    viewer.frame(LIMIT).await?;
+    let fragment = |ufrag: &str| format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n");
+    let fragments = ["aaaa", "bbbb", "cccc"].map(fragment);
+    let [first, second, third] = &fragments;
+    let answers = tokio::try_join!(viewer.patch("*", first), viewer.patch("*", second), viewer.patch("*", third))?;
+    let answers = [answers.0, answers.1, answers.2];
+    let mut tags = Vec::new();
+    for answer in &answers {
+        ensure!(answer.status == 200, "{answer:?}");
+        tags.push(answer.header("etag").context("no ETag")?);
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    ensure!(tags.len() == answers.len(), "each has its ETag: {tags:?}");
+    // One holds, and says so when it is asked again.
+    let mut held = 0;
+    for tag in tags {
+        held += usize::from(viewer.patch(tag, "a=mid:0\r\n").await?.status == 204);
+    }
+    ensure!(held == 1, "{held} ICE sessions hold at once");
+    // All of them were no session of this viewer's own. It finds back by one that is.
+    viewer.restart().await?;
+    viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+    numbers(&mut viewer, 15).await?;
+    viewer.leave().await
+}
