@@ -16,6 +16,8 @@ mod session;
 mod socket;
 mod stream;
 mod tap;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;

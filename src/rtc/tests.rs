@@ -1,0 +1,53 @@
+//! The table of viewers: who is let in, and whose sessions end.
+
+use super::*;
+use crate::status::Status;
+
+/// An offer of one video section, as a browser writes it; nobody ever connects for it.
+const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=video 9 UDP/TLS/RTP/SAVPF 97\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+    a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:\
+    1E:1F\r\na=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:97 H264/90000\r\n\
+    a=fmtp:97 profile-level-id=42e01f;packetization-mode=1;level-asymmetry-allowed=1\r\n";
+
+const VIA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn service() -> Service {
+    let config = Config { udp_port: 0, max_viewers: 2 * MOST_NEGOTIATING, ..Config::default() };
+    let board = status::Board::new(Status::default());
+    Service::new(config, Metrics::new(), board, Control).expect("start")
+}
+
+fn feed() -> Feed {
+    let (profile, known) = watch::channel(Some(Profile::CONSTRAINED_BASELINE));
+    drop(profile);
+    Feed { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, audio: None }
+}
+
+#[tokio::test]
+async fn the_sessions_of_one_owner_end_alone() {
+    let (service, feed) = (service(), feed());
+    let mut ids = Vec::new();
+    for owner in ["one", "other", "one"] {
+        ids.push(service.accept(&feed, OFFER, VIA, owner).await.expect("accepted").id);
+    }
+    service.end_owned("nobody");
+    assert!(ids.iter().all(|id| service.contains(id)));
+    service.end_owned("one");
+    assert_eq!(ids.iter().map(|id| service.contains(id)).collect::<Vec<_>>(), [false, true, false]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn few_may_negotiate_at_once() {
+    let (service, feed) = (service(), feed());
+    let mut ids = Vec::new();
+    for _ in 0..MOST_NEGOTIATING {
+        ids.push(service.accept(&feed, OFFER, VIA, "").await.expect("accepted").id);
+    }
+    let refusal = service.accept(&feed, OFFER, VIA, "").await.expect_err("one too many");
+    assert!(matches!(refusal, Refusal::Negotiating(MOST_NEGOTIATING)), "{refusal}");
+    assert!(service.end(&ids[0]));
+    service.accept(&feed, OFFER, VIA, "").await.expect("there is room again");
+    service.stop().await;
+}
