@@ -5,17 +5,20 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 
 use crate::audio::{Microphone, Surroundings};
+use crate::auth::Auth;
 use crate::broadcast::Demand;
 use crate::config::Config;
 use crate::control::Control;
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
 use crate::status::{self, State, Status};
+use crate::store::Store;
 use crate::{camera, hotplug, http, microphone, video};
 
 /// The running program.
 pub struct App {
     address: SocketAddr,
+    auth: Auth,
     server: http::Server,
     service: Service,
     hotplug: Option<hotplug::Guard>,
@@ -28,9 +31,10 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the address can't be listened on, or the kernel gives no thread.
+    /// When the address can't be listened on, what is kept can't be read, or the kernel gives no thread.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let metrics = Metrics::new();
+        let auth = Auth::open(&config.auth, &Store::open(config.state_directory.as_deref()))?;
         let registry = camera::Registry::default();
         let finders = registry.finders(config.cameras.iter().map(|camera| &camera.camera));
         let patterns: Vec<bool> = finders.iter().map(camera::Finder::is_pattern).collect();
@@ -61,14 +65,22 @@ impl App {
             sources.iter().chain(&microphones).for_each(Demand::nudge);
         });
         let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control)?;
-        let context = http::Context::new(service.clone(), feeds, board, metrics);
+        if let Err(error) = auth.watch() {
+            tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
+        }
+        let context = http::Context::new(service.clone(), feeds, board, metrics, auth.clone());
         let server = http::Server::start(listener, context);
-        Ok(Self { address, server, service, hotplug, cameras, microphone })
+        Ok(Self { address, auth, server, service, hotplug, cameras, microphone })
     }
 
     /// Where the page is served.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Who is let in.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// Stops accepting, says goodbye to the viewers, and joins the media threads.

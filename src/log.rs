@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,9 +71,7 @@ enum Style {
 
 impl Style {
     fn of_stderr() -> Self {
-        // What an ancestor was connected to may have been left in the environment, so systemd.exec(5) asks to compare.
-        let stderr = std::fs::metadata("/proc/self/fd/2").map(|stderr| format!("{}:{}", stderr.dev(), stderr.ino()));
-        if stderr.is_ok_and(|stderr| env::var("JOURNAL_STREAM") == Ok(stderr)) {
+        if is_journal(&io::stderr()) {
             Self::Journal
         } else if io::stderr().is_terminal() {
             Self::Terminal
@@ -81,6 +79,13 @@ impl Style {
             Self::Plain
         }
     }
+}
+
+/// Whether a stream goes to systemd's journal, where others than the program's owner read it.
+pub fn is_journal(stream: &impl AsFd) -> bool {
+    // What an ancestor was connected to may have been left in the environment, so systemd.exec(5) asks to compare.
+    let file = rustix::fs::fstat(stream).map(|file| format!("{}:{}", file.st_dev, file.st_ino));
+    file.is_ok_and(|file| env::var("JOURNAL_STREAM") == Ok(file))
 }
 
 /// Writes an event as one line.

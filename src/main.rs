@@ -9,8 +9,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use porthole::app::App;
-use porthole::cli::{Cli, Command, Run, address, check, controls, devices};
+use porthole::auth::{Auth, Mode, Role};
+use porthole::cli::{Cli, Command, Place, Run, address, check, controls, devices, password, token};
 use porthole::config::Config;
+use porthole::http::Tls;
+use porthole::log;
 use porthole::media::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
         Command::Run(run) => serve(run),
         Command::Devices { json } => list_devices(json),
         Command::Controls(arguments) => show_controls(&arguments.into_request()),
+        Command::Password { role, random, place } => set_password(role, random, place),
+        Command::Token { action, place } => tokens(&action, place),
         Command::CheckConfig { file } => check_config(&file),
     };
     match done {
@@ -37,7 +42,7 @@ fn main() -> ExitCode {
 
 fn serve(run: Run) -> anyhow::Result<()> {
     let config = run.configuration()?;
-    porthole::log::init(config.log_level)?;
+    log::init(config.log_level)?;
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     let done = runtime.block_on(start_and_stop(config));
     // The app has stopped its parts by now; what is still blocked somewhere shall not hold up the exit.
@@ -48,14 +53,38 @@ fn serve(run: Run) -> anyhow::Result<()> {
 async fn start_and_stop(config: Config) -> anyhow::Result<()> {
     // Before the start, so that a signal during it ends in a graceful stop too.
     let stop = first_signal().context("listen for signals")?;
+    let encrypted = config.http.tls != Tls::Off;
     let app = App::start(config).await?;
-    let urls = address::urls(app.address());
-    printed(|out| address::print(out, &urls, io::stdout().is_terminal()))?;
+    let urls = address::urls(app.address(), encrypted);
+    let entry = entry(app.auth().clone(), &urls).await?;
+    printed(|out| address::print(out, &urls, &entry, io::stdout().is_terminal()))?;
     // The sender lives until it has sent.
     let _ = stop.await;
     tracing::info!("stopping; a second signal ends at once");
     app.stop().await;
     Ok(())
+}
+
+/// How to sign in, as far as that may be printed: others than the owner read the journal.
+async fn entry(auth: Auth, urls: &[String]) -> anyhow::Result<address::Entry> {
+    if auth.mode() == Mode::None {
+        let page = urls.first().map_or("the page", String::as_str);
+        tracing::warn!("[auth] mode = \"none\": whoever reaches {page} can watch and control");
+        return Ok(address::Entry::default());
+    }
+    if log::is_journal(&io::stdout()) {
+        if auth.lacks_passwords() {
+            let state = auth.directory().unwrap_or(Path::new("")).display();
+            tracing::warn!(
+                "nobody can sign in: no password is set; run `sudo porthole password operator --state {state}`, and the \
+                 same for the viewer"
+            );
+        }
+        return Ok(address::Entry::default());
+    }
+    let link = auth.link();
+    let passwords = tokio::task::spawn_blocking(move || auth.first_passwords()).await.context("make passwords")??;
+    Ok(address::Entry { passwords, link })
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second one ends the process. It has a task of its own, so that nothing
@@ -92,6 +121,14 @@ fn show_controls(request: &controls::Request) -> anyhow::Result<()> {
         printed(|out| controls::print(out, &controls, request.json))?;
     }
     if refused.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("{}", refused.join("\n"))) }
+}
+
+fn set_password(role: Role, random: bool, place: Place) -> anyhow::Result<()> {
+    password::set(&mut io::stdout(), &mut io::stderr(), &place.store()?, role, random)
+}
+
+fn tokens(action: &token::Action, place: Place) -> anyhow::Result<()> {
+    token::run(&mut io::stdout(), &mut io::stderr(), &place.store()?, action)
 }
 
 fn check_config(file: &Path) -> anyhow::Result<()> {

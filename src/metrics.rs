@@ -81,6 +81,26 @@ pub struct Camera {
     pub camera: String,
 }
 
+/// What became of an attempt to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Outcome {
+    /// Somebody is in.
+    Ok,
+    /// It was the wrong password or link.
+    Wrong,
+    /// The address has tried too often.
+    TooOften,
+    /// Too many attempts waited already.
+    Busy,
+}
+
+/// The label of [`Inner::sign_ins`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SignIn {
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
 /// All counters; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -117,6 +137,8 @@ pub struct Inner {
     pub viewers: Gauge,
     /// Viewers accepted since the start.
     pub viewers_accepted: Counter,
+    /// Attempts to sign in, by what became of them.
+    pub sign_ins: Family<SignIn, Counter>,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -162,6 +184,7 @@ impl Metrics {
             audio_packets: Counter::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
+            sign_ins: Family::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),
@@ -225,6 +248,7 @@ impl Inner {
         registry.register("audio_packets", "Sound packets encoded", self.audio_packets.clone());
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
+        registry.register("sign_ins", "Attempts to sign in, by outcome", self.sign_ins.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
         registry.register("ignored", "Datagrams and connections given to no viewer", self.ignored.clone());

@@ -1,4 +1,37 @@
-//! Who may watch and who may steer.
+//! Who may watch and who may steer: people with a password and their browser's session, programs with a token.
+//!
+//! What is kept about them stands in the state directory, and may be changed by the command line while the program runs.
+//! Which request needs which role is decided in `http`.
+
+mod attempts;
+mod cookie;
+mod kept;
+mod passwords;
+mod secret;
+mod sessions;
+mod sign_in;
+mod tokens;
+mod verifier;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+pub use passwords::{Passwords, SetError, random as random_password};
+use sessions::{Session, Sessions};
+use sign_in::Door;
+pub use sign_in::{Proof, SignInError, SignedIn};
+pub use tokens::{AddError, Token, Tokens};
+
+use crate::store::Store;
 
 /// How people and programs are let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +50,8 @@ impl Default for Config {
 }
 
 /// Whether anybody has to sign in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Everybody, with a password or a token.
     Password,
@@ -26,10 +60,191 @@ pub enum Mode {
 }
 
 /// What somebody may do; the later one may do all that the earlier one may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Watch.
     Viewer,
     /// Watch and control.
     Operator,
+}
+
+impl Role {
+    /// The other one.
+    fn other(self) -> Self {
+        match self {
+            Self::Viewer => Self::Operator,
+            Self::Operator => Self::Viewer,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "viewer" => Ok(Self::Viewer),
+            "operator" => Ok(Self::Operator),
+            _ => Err("not a role; viewer (watches) or operator (also controls)"),
+        }
+    }
+}
+
+/// Seconds since the beginning of 1970, as the board's clock has them.
+pub type UnixTime = u64;
+
+/// The board's time.
+pub fn now() -> UnixTime {
+    // A clock before 1970 has not been set yet.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// Somebody who was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// What they may do.
+    pub role: Role,
+    /// Which browser or program it is. It is no secret, and never becomes another's.
+    pub id: String,
+}
+
+/// Who is let in; a cheap handle. Without people nobody has to sign in.
+#[derive(Clone)]
+pub struct Auth(Option<Arc<People>>);
+
+/// What is done about somebody, named by their id, who may no longer be in.
+type OnEnd = dyn Fn(&str) + Send + Sync;
+
+struct People {
+    directory: PathBuf,
+    session_days: u32,
+    passwords: Arc<Passwords>,
+    sessions: Sessions,
+    tokens: Tokens,
+    door: Door,
+    /// Whether the last use of a token is being written down.
+    noting: AtomicBool,
+    /// Those who may be in, by their ids, as far as was looked.
+    known: Mutex<BTreeSet<String>>,
+    ended: OnceLock<Box<OnEnd>>,
+}
+
+impl Auth {
+    /// Reads what is kept about people and programs, where they have to sign in.
+    ///
+    /// # Errors
+    ///
+    /// When the state directory cannot be made, or something in it not be read or understood.
+    pub fn open(config: &Config, store: &Store) -> anyhow::Result<Self> {
+        if config.mode == Mode::None {
+            return Ok(Self(None));
+        }
+        let people = People {
+            directory: store.create()?.to_path_buf(),
+            session_days: config.session_days,
+            passwords: Arc::new(Passwords::open(store.clone())?),
+            sessions: Sessions::open(store.clone())?,
+            tokens: Tokens::open(store.clone())?,
+            door: Door::default(),
+            noting: AtomicBool::new(false),
+            known: Mutex::default(),
+            ended: OnceLock::new(),
+        };
+        people.refresh();
+        Ok(Self(Some(Arc::new(people))))
+    }
+
+    /// Whether anybody has to sign in.
+    pub fn mode(&self) -> Mode {
+        if self.0.is_some() { Mode::Password } else { Mode::None }
+    }
+
+    /// Where passwords, sessions and tokens are kept; `None` where nobody has to sign in.
+    pub fn directory(&self) -> Option<&Path> {
+        self.0.as_ref().map(|people| people.directory.as_path())
+    }
+
+    /// Who makes a request. `bearer` is the token of its `Authorization` header, without the scheme, and `cookie` the
+    /// whole value of its `Cookie` header. A request with a token is judged by that alone.
+    pub fn identify(&self, bearer: Option<&str>, cookie: Option<&str>) -> Option<Principal> {
+        match &self.0 {
+            Some(people) => people.identify(bearer, cookie, now()),
+            None => Some(Principal { role: Role::Operator, id: "anybody".into() }),
+        }
+    }
+
+    /// Says what is to be done about somebody, named by [`Principal::id`], who may no longer be in: their token was
+    /// revoked, they signed out, or the password was changed. Only the first call counts.
+    pub fn on_end(&self, ended: impl Fn(&str) + Send + Sync + 'static) {
+        if let Some(people) = &self.0 {
+            let _ = people.ended.set(Box::new(ended));
+        }
+    }
+
+    /// Looks who may no longer be in, also because another process changed the files.
+    pub fn refresh(&self) {
+        if let Some(people) = &self.0 {
+            people.refresh();
+        }
+    }
+}
+
+impl People {
+    fn identify(self: &Arc<Self>, bearer: Option<&str>, cookie: Option<&str>, now: UnixTime) -> Option<Principal> {
+        if let Some(bearer) = bearer {
+            let token = self.tokens.find(bearer)?;
+            self.note_use(&token, now);
+            return Some(token.principal());
+        }
+        let secrets = cookie::values(cookie?).take(cookie::MAX_VALUES);
+        let sessions = secrets.filter_map(|secret| self.sessions.find(secret, now));
+        let mut valid = sessions.filter(|session| session.is_of(|role| self.passwords.version(role)));
+        valid.next().map(|session| session.principal())
+    }
+
+    /// Writes down that a token was used, where a request does not wait for it.
+    fn note_use(self: &Arc<Self>, token: &Token, now: UnixTime) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if !token.is_newly_used(now) || self.noting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (people, token) = (self.clone(), token.clone());
+        runtime.spawn_blocking(move || {
+            if let Err(error) = people.tokens.used(&token, now) {
+                tracing::debug!("the last use of the token {} is not written: {error:#}", token.name);
+            }
+            people.noting.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// Everybody who may be in, but for what the time says.
+    fn known(&self) -> BTreeSet<String> {
+        let tokens = self.tokens.all();
+        let sessions = self.sessions.all();
+        let [viewer, operator] = [Role::Viewer, Role::Operator].map(|role| self.passwords.version(role));
+        let version = |role| if role == Role::Viewer { viewer.clone() } else { operator.clone() };
+        let sessions = sessions.iter().filter(|session| session.is_of(version)).map(Session::principal);
+        tokens.iter().map(Token::principal).chain(sessions).map(|principal| principal.id).collect()
+    }
+
+    fn refresh(&self) {
+        let known = self.known();
+        let before = std::mem::replace(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner), known.clone());
+        for id in before.difference(&known) {
+            tracing::info!("{id} is no longer let in");
+            if let Some(ended) = self.ended.get() {
+                ended(id);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
-//! The addresses under which the page can be opened, and how they are shown.
+//! What is printed at the start: the addresses under which the page can be opened, how to sign in there, and both as a
+//! code for a phone.
 //!
-//! Listening does not belong here.
+//! Listening does not belong here, nor who may sign in.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -8,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use crate::auth::Role;
 use crate::rtc;
 
 /// Black on white whatever the terminal's colours are: not every phone reads an inverted code.
@@ -16,16 +18,18 @@ const BLACK_ON_WHITE: &str = "\x1b[30;107m";
 /// Back to the terminal's colours.
 const RESET: &str = "\x1b[0m";
 
-/// The URLs of the page for a server that is bound to `bound`, the most useful first; never empty. For a server on
+/// The URLs of the page for a server that is bound to `bound` and may take encrypted connections, the most useful first;
+/// never empty. For a server on
 /// every address these are the machine's IPv4 addresses, where it has none its IPv6 addresses, and the loopback
 /// address only where there is nothing else.
-pub fn urls(bound: SocketAddr) -> Vec<String> {
+pub fn urls(bound: SocketAddr, encrypted: bool) -> Vec<String> {
+    let scheme = if encrypted { "https" } else { "http" };
     // Without the list of interfaces, the machine itself can still look.
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let addresses: Vec<_> = interfaces.into_iter().map(|interface| (interface.ip(), interface.name)).collect();
     reachable(bound, &addresses)
         .into_iter()
-        .map(|ip| format!("http://{}/", SocketAddr::new(ip, bound.port())))
+        .map(|ip| format!("{scheme}://{}/", SocketAddr::new(ip, bound.port())))
         .collect()
 }
 
@@ -73,18 +77,43 @@ fn rank(ip: IpAddr, interface: &str) -> Option<u8> {
     Some(u8::from(link_local))
 }
 
-/// Prints the addresses, one a line, and for a person on a terminal the first one as a QR code.
+/// How to sign in for the first time, or again.
+#[derive(Default)]
+pub struct Entry {
+    /// Passwords that were made just now, and are shown this once.
+    pub passwords: Vec<(Role, String)>,
+    /// The secret of a link that signs the operator in for some time; none where nobody has to sign in.
+    pub link: Option<String>,
+}
+
+/// Prints the addresses, one a line, and how to sign in; for a person on a terminal the first address, or the link that
+/// signs in there, also as a QR code.
 ///
 /// # Errors
 ///
 /// When nothing can be written.
-pub fn print(out: &mut impl Write, urls: &[String], terminal: bool) -> io::Result<()> {
+pub fn print(out: &mut impl Write, urls: &[String], entry: &Entry, terminal: bool) -> io::Result<()> {
     for url in urls {
         writeln!(out, "{url}")?;
     }
+    for (role, password) in &entry.passwords {
+        writeln!(out, "password of the {role}: {password}")?;
+    }
+    if !entry.passwords.is_empty() {
+        writeln!(
+            out,
+            "they are not shown again; `porthole password viewer` and `porthole password operator` set others"
+        )?;
+    }
+    // What stands behind # stays in the browser: no server and no log of a proxy sees it.
+    let link = |url: &String| entry.link.as_ref().map(|secret| format!("{url}#sign-in={secret}"));
+    if let Some(link) = urls.first().and_then(link) {
+        writeln!(out, "sign in: {link}")?;
+    }
     if terminal {
+        let shown = urls.first().map(|url| link(url).unwrap_or_else(|| url.clone()));
         // A URL is far below what a code can hold.
-        let code = urls.first().and_then(|url| QrCode::new(url).ok());
+        let code = shown.and_then(|url| QrCode::new(url).ok());
         if let Some(code) = code {
             for line in code.render::<Dense1x2>().build().lines() {
                 writeln!(out, "{BLACK_ON_WHITE}{line}{RESET}")?;
@@ -140,19 +169,19 @@ mod tests {
 
     #[test]
     fn a_url_has_brackets_around_ipv6_and_the_real_port() {
-        assert_eq!(urls("[::1]:8443".parse().unwrap()), ["http://[::1]:8443/"]);
-        assert_eq!(urls("127.0.0.1:80".parse().unwrap()), ["http://127.0.0.1:80/"]);
+        assert_eq!(urls("[::1]:8443".parse().unwrap(), true), ["https://[::1]:8443/"]);
+        assert_eq!(urls("127.0.0.1:80".parse().unwrap(), false), ["http://127.0.0.1:80/"]);
     }
 
     #[test]
     fn only_a_terminal_gets_the_code() {
         let urls = ["http://192.168.1.20:8080/".to_owned(), "http://10.0.0.2:8080/".to_owned()];
         let mut plain = Vec::new();
-        print(&mut plain, &urls, false).unwrap();
+        print(&mut plain, &urls, &Entry::default(), false).unwrap();
         assert_eq!(String::from_utf8(plain).unwrap(), "http://192.168.1.20:8080/\nhttp://10.0.0.2:8080/\n");
 
         let mut shown = Vec::new();
-        print(&mut shown, &urls, true).unwrap();
+        print(&mut shown, &urls, &Entry::default(), true).unwrap();
         let shown = String::from_utf8(shown).unwrap();
         let code: Vec<&str> = shown.lines().skip(2).collect();
         // Version 2, 25 modules, with 4 quiet ones on each side, two in a character above each other.
@@ -162,5 +191,34 @@ mod tests {
             assert_eq!(modules.chars().count(), 33);
             assert!(modules.starts_with("    ") && modules.ends_with("    "), "{line}");
         }
+    }
+
+    #[test]
+    fn how_to_sign_in_stands_below_the_addresses() {
+        let urls = ["http://192.168.1.20:8080/".to_owned(), "http://10.0.0.2:8080/".to_owned()];
+        let passwords = vec![(Role::Viewer, "aaaa".into()), (Role::Operator, "bbbb".into())];
+        let entry = Entry { passwords, link: Some("secret".into()) };
+        let mut out = Vec::new();
+        print(&mut out, &urls, &entry, false).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(
+            out.lines().collect::<Vec<_>>(),
+            [
+                "http://192.168.1.20:8080/",
+                "http://10.0.0.2:8080/",
+                "password of the viewer: aaaa",
+                "password of the operator: bbbb",
+                "they are not shown again; `porthole password viewer` and `porthole password operator` set others",
+                "sign in: http://192.168.1.20:8080/#sign-in=secret",
+            ]
+        );
+        // The code carries the link, which takes more modules than the address.
+        let lines = |entry: &Entry| {
+            let mut out = Vec::new();
+            print(&mut out, &urls, entry, true).unwrap();
+            String::from_utf8(out).unwrap().lines().filter(|line| line.starts_with(BLACK_ON_WHITE)).count()
+        };
+        let secret = "x".repeat(43);
+        assert!(lines(&Entry { link: Some(secret), ..Entry::default() }) > lines(&Entry::default()));
     }
 }

@@ -1,10 +1,14 @@
 //! What `check-config` prints about a file without errors: what porthole would do with it.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
 use crate::audio::Gain;
+use crate::auth::Mode;
 use crate::config::Config;
+use crate::http::{self, Tls};
+use crate::rtc::{self, Advertised};
 
 /// Prints that the file is right, and what it sets.
 ///
@@ -14,7 +18,16 @@ use crate::config::Config;
 pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<()> {
     writeln!(out, "{}: ok", file.display())?;
     writeln!(out, "  log     {}", config.log_level.as_str().to_lowercase())?;
-    writeln!(out, "  page    {}", config.http.listen)?;
+    let state = config
+        .state_directory
+        .as_ref()
+        .map_or("the service's or the user's own".into(), |path| path.display().to_string());
+    writeln!(out, "  state   {state}")?;
+    page(out, &config.http)?;
+    match config.auth.mode {
+        Mode::Password => writeln!(out, "  people  sign in, for {} days", config.auth.session_days)?,
+        Mode::None => writeln!(out, "  people  need not sign in: whoever reaches the page watches and controls")?,
+    }
     for video in &config.cameras {
         let (camera, encoder) = (&video.camera, &video.encoder);
         let format = camera.format.map_or("auto", |format| format.name());
@@ -49,7 +62,60 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         writeln!(out, "  sound   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
     let (min, max) = config.rtc.playout_delay;
-    writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)
+    writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)?;
+    network(out, &config.rtc)
+}
+
+/// Where the page is, and whom it takes for whom.
+fn page(out: &mut impl Write, config: &http::Config) -> io::Result<()> {
+    let tls = match &config.tls {
+        Tls::Off => "not encrypted".into(),
+        Tls::SelfSigned => "encrypted with a certificate of its own".into(),
+        Tls::Files { cert, key } => format!("encrypted with {} and {}", cert.display(), key.display()),
+    };
+    let plain = match (&config.tls, config.redirect) {
+        (_, true) => "",
+        (Tls::Off, false) => "; no redirect",
+        (_, false) => "; plain HTTP is served too",
+    };
+    writeln!(out, "  page    {}, {tls}{plain}", config.listen)?;
+    list(out, "other names", &config.hosts)?;
+    list(out, "pages of", &config.origins)?;
+    list(out, "behind", &config.trusted_proxies)
+}
+
+/// How viewers are reached.
+fn network(out: &mut impl Write, config: &rtc::Config) -> io::Result<()> {
+    let port = if config.udp_port == 0 { "free ports".into() } else { format!("port {}", config.udp_port) };
+    let tcp = if config.tcp { "UDP and TCP" } else { "UDP" };
+    writeln!(out, "          {tcp} on {port}")?;
+    list(out, "interfaces", &config.interfaces)?;
+    list(out, "not", &config.exclude_interfaces)?;
+    list(out, "networks", &config.networks)?;
+    let advertised = config.advertise.iter().map(|Advertised { host, port }| match port {
+        Some(port) => format!("{host} with port {port}"),
+        None => host.clone(),
+    });
+    list(out, "also at", &advertised.collect::<Vec<_>>())?;
+    for server in &config.ice_servers {
+        // The credentials are for nobody's eyes.
+        let with = match (&server.username, &server.secret) {
+            (Some(username), _) => format!(" as {username}"),
+            (None, Some(_)) => " with a shared secret".into(),
+            (None, None) => String::new(),
+        };
+        writeln!(out, "          server {}{with}", server.urls.join(", "))?;
+    }
+    Ok(())
+}
+
+/// A line with a list, where there is anything in it.
+fn list(out: &mut impl Write, title: &str, items: &[impl Display]) -> io::Result<()> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    writeln!(out, "          {title} {}", items.join(", "))
 }
 
 #[cfg(test)]
@@ -68,6 +134,15 @@ mod tests {
         for text in [
             "log.level = \"warn\"",
             "http.listen = \":1\"",
+            "http.tls = \"self-signed\"",
+            "http.tls = { cert = \"/c.pem\", key = \"/k.pem\" }",
+            "http.redirect = false",
+            "http.hosts = [\"cam.example.org\"]",
+            "http.origins = [\"https://example.org\"]",
+            "http.trusted_proxies = [\"127.0.0.1\"]",
+            "auth.mode = \"none\"",
+            "auth.session_days = 1",
+            "state.directory = \"/s\"",
             "camera = [{ name = \"x\" }]",
             "camera = [{ device = \"pattern\" }]",
             "camera = [{ width = 640 }]",
@@ -87,8 +162,30 @@ mod tests {
             "rtc.max_viewers = 1",
             "rtc = { playout_delay_min = 10, playout_delay_max = 10 }",
             "rtc.playout_delay_max = 10",
+            "rtc.udp_port = 0",
+            "rtc.tcp = false",
+            "rtc.interfaces = [\"eth0\"]",
+            "rtc.exclude_interfaces = []",
+            "rtc.networks = [\"10.0.0.0/8\"]",
+            "rtc.advertise = [\"203.0.113.5\"]",
+            "rtc.advertise = [\"203.0.113.5:4000\"]",
+            "rtc.ice_servers = [{ urls = [\"stun:stun.example.org:3478\"] }]",
         ] {
             assert_ne!(show(text), default, "{text}");
         }
+    }
+
+    #[test]
+    fn credentials_are_not_printed() {
+        let text = "[rtc]\nice_servers = [{ urls = [\"turn:a:1\"], username = \"u\", credential = \"hidden\" }, \
+                    { urls = [\"turn:b:1\"], secret = \"hidden\" }]";
+        let mut out = Vec::new();
+        print(&mut out, Path::new("a.toml"), &Config::parse(text, "a.toml").unwrap()).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(
+            out.contains("server turn:a:1 as u\n") && out.contains("server turn:b:1 with a shared secret\n"),
+            "{out}"
+        );
+        assert!(!out.contains("hidden"), "{out}");
     }
 }

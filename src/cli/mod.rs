@@ -6,15 +6,19 @@ pub mod address;
 pub mod check;
 pub mod controls;
 pub mod devices;
+pub mod password;
+pub mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::Role;
 use crate::camera::Device;
 use crate::config::{Config, Errors, value};
 use crate::inventory::Setting;
+use crate::store::Store;
 
 /// Turns this machine's camera into one that any browser can watch live.
 #[derive(Debug, Parser)]
@@ -46,6 +50,24 @@ pub enum Command {
     },
     /// List the controls of a camera (brightness, exposure, focus...), or set some, also while it streams
     Controls(ControlsArgs),
+    /// Set the password of a role: asked for on a terminal, otherwise one line of standard input
+    Password {
+        /// Whose password: viewer (watches) or operator (also controls)
+        #[arg(value_parser = |text: &str| text.parse::<Role>())]
+        role: Role,
+        /// Make one and print it
+        #[arg(long)]
+        random: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make, list and revoke the tokens with which programs sign in
+    Token {
+        #[command(subcommand)]
+        action: token::Action,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Tell everything that is wrong with a configuration file, or what it sets
     CheckConfig {
         /// The file
@@ -65,6 +87,33 @@ pub struct Run {
     /// Address of the viewer page, instead of the one in the file: IP and port, or :8080 for every address
     #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::LISTEN.read(text))]
     pub listen: Option<SocketAddr>,
+}
+
+/// Where passwords and tokens are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Place {
+    /// Configuration file, whose [state] directory is used
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// State directory, instead of the one in the file; that of the service is /var/lib/porthole
+    #[arg(long, value_name = "DIR", global = true)]
+    pub state: Option<PathBuf>,
+}
+
+impl Place {
+    /// The state directory.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the configuration file.
+    pub fn store(self) -> Result<Store, Errors> {
+        let configured = match (self.state, self.config) {
+            (Some(directory), _) => Some(directory),
+            (None, Some(file)) => Config::load(&file)?.state_directory,
+            (None, None) => None,
+        };
+        Ok(Store::open(configured.as_deref()))
+    }
 }
 
 /// Whose controls, and what they shall be.
@@ -199,6 +248,20 @@ mod tests {
                 assert_eq!(request(line).device, Device::Card("hue".into()));
             }
         }
+    }
+
+    #[test]
+    fn passwords_and_tokens_have_a_role_and_a_place() {
+        let place = Place { state: Some("/s".into()), config: None };
+        assert_eq!(place.clone().store().unwrap().directory().unwrap(), std::path::Path::new("/s"));
+        let password = Command::Password { role: Role::Viewer, random: true, place: place.clone() };
+        assert_eq!(parse("porthole password viewer --random --state /s").unwrap(), password);
+        let action = token::Action::Add { name: "a".into(), role: Role::Operator };
+        let add = Command::Token { action, place };
+        assert_eq!(parse("porthole token add a --role operator --state /s").unwrap(), add);
+        assert_eq!(parse("porthole token --state /s add a --role operator").unwrap(), add);
+        let text = parse("porthole password admin").unwrap_err().to_string();
+        assert!(text.contains("'admin' for '<ROLE>': not a role; viewer (watches) or operator"), "{text}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! HTTP: the viewer page, signalling, status and metrics, on one listener.
 //!
-//! Routes and limits stand here; what WHEP asks for in `whep`, the embedded files in `assets`, connections in `server`.
+//! Routes and limits stand here; what WHEP asks for in `whep`, the embedded files in `assets`, connections in
+//! `server`, who signs in in `sign_in`.
 
 mod assets;
 mod server;
+mod sign_in;
 mod whep;
 
 use std::convert::Infallible;
@@ -21,6 +23,7 @@ use warp::{Filter as _, Rejection};
 
 pub use server::{Server, bind};
 
+use crate::auth::Auth;
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
 use crate::status::{self, Status};
@@ -80,19 +83,29 @@ struct Inner {
     feeds: Vec<Feed>,
     board: status::Board,
     metrics: Metrics,
+    auth: Auth,
     started: Instant,
 }
 
 impl Context {
     /// Routes to these handles. `feeds` stand in the order of the configuration.
-    pub fn new(service: Service, feeds: Vec<Feed>, board: status::Board, metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { service, feeds, board, metrics, started: Instant::now() }))
+    pub fn new(service: Service, feeds: Vec<Feed>, board: status::Board, metrics: Metrics, auth: Auth) -> Self {
+        Self(Arc::new(Inner { service, feeds, board, metrics, auth, started: Instant::now() }))
     }
 }
 
 /// The local address of the connection that a request came in on; the server puts it beside each request.
 #[derive(Debug, Clone, Copy)]
 struct Via(IpAddr);
+
+/// Whose request it is; the gate puts it beside each request.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    /// Its address, as a trusted proxy tells it.
+    address: IpAddr,
+    /// Whether its connection is encrypted.
+    secure: bool,
+}
 
 type Answer = Response<Bytes>;
 
@@ -111,7 +124,9 @@ fn routes(context: Context) -> Routes {
     });
     let health = warp::path("healthz").and(warp::path::end()).and(read()).map(|| plain(StatusCode::OK, "ok\n"));
     assets::routes()
-        .or(whep::routes(context))
+        .or(whep::routes(context.clone()))
+        .unify()
+        .or(sign_in::routes(context))
         .unify()
         .or(status)
         .unify()

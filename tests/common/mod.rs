@@ -12,6 +12,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -43,6 +44,7 @@ pub struct Porthole {
     child: Child,
     /// The page's address, with a slash at the end.
     pub base: String,
+    printed: Arc<Mutex<Vec<String>>>,
     log: std::thread::JoinHandle<String>,
 }
 
@@ -69,14 +71,33 @@ impl Porthole {
         };
         let base = line?.trim().to_owned();
         // Whoever prints on must not be blocked by a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, base, log })
+        let printed = Arc::new(Mutex::new(vec![base.clone()]));
+        let print = printed.clone();
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| print.lock().expect("nobody should panic here").push(line))
+        });
+        Ok(Self { child, base, printed, log })
     }
 
     /// Runs the program with a configuration with which it can't start; its exit code and what it said.
     pub fn fail(config: &str) -> Result<(Option<i32>, String)> {
         let output = command(config)?.output().context("run porthole")?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    /// Waits for a line on standard output that begins with a text; what stands behind it.
+    pub fn said(&self, begin: &str) -> Result<String> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let lines = self.printed.lock().expect("nobody should panic here").clone();
+            if let Some(rest) = lines.iter().find_map(|line| line.strip_prefix(begin)) {
+                return Ok(rest.to_owned());
+            }
+            if Instant::now() > deadline {
+                bail!("nothing like {begin:?} was printed within {LIMIT:?}, but {lines:?}");
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// `/api/status`.

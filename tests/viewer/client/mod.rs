@@ -51,6 +51,8 @@ pub struct Options {
     pub profiles: Vec<String>,
     /// Whether it reaches nothing but TCP ports.
     pub tcp: bool,
+    /// The token that it shows.
+    pub token: Option<String>,
 }
 
 impl Options {
@@ -63,6 +65,7 @@ impl Options {
             lose_one_in: None,
             profiles: vec!["42e01f".into()],
             tcp: false,
+            token: None,
         }
     }
 }
@@ -208,7 +211,10 @@ impl Viewer {
         let path = options.camera.as_ref().map_or("whep".into(), |camera| format!("whep/{camera}"));
         let url = format!("{}{path}", options.base);
         let posted = Instant::now();
-        let response = request("POST", &url, &[("content-type", "application/sdp")], offer).await?;
+        let authorization = format!("Bearer {}", options.token.as_deref().unwrap_or_default());
+        let mut headers = vec![("content-type", "application/sdp")];
+        headers.extend(options.token.is_some().then_some(("authorization", authorization.as_str())));
+        let response = request("POST", &url, &headers, offer).await?;
         if response.status != 201 {
             bail!("POST {url}: {} {}", response.status, response.body);
         }

@@ -1,0 +1,134 @@
+//! How often one address may try to sign in. Time is an argument, so that hours pass in a test.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// Attempts that an address has at once: somebody who mistypes a password on a phone gets it right by then.
+const AT_ONCE: u32 = 5;
+
+/// After this time it has one more: 8,640 a day, with which a list of the ten thousand most common passwords takes more
+/// than one and a random one for ever; nobody who forgot theirs types much faster.
+const ONE_MORE: Duration = Duration::from_secs(10);
+
+/// Addresses that are remembered, 80 KiB. With more of them at work the hashes are what holds them up, and who tried
+/// least is forgotten.
+const MAX_ADDRESSES: usize = 1024;
+
+/// The attempts of each address that made some lately.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// When all attempts of an address are given back.
+    full: HashMap<IpAddr, Instant>,
+}
+
+impl Attempts {
+    /// Takes an attempt of an address.
+    ///
+    /// # Errors
+    ///
+    /// When it has none left: how long it has to wait for one.
+    pub fn take(&mut self, from: IpAddr, now: Instant) -> Result<(), Duration> {
+        let who = who(from);
+        let full = self.full.get(&who).copied().filter(|full| *full > now).unwrap_or(now) + ONE_MORE;
+        let wait = full.duration_since(now).saturating_sub(ONE_MORE * AT_ONCE);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        if self.full.len() >= MAX_ADDRESSES && !self.full.contains_key(&who) {
+            self.forget(now);
+        }
+        self.full.insert(who, full);
+        Ok(())
+    }
+
+    /// Gives one attempt back: it was no guess.
+    pub fn give_back(&mut self, from: IpAddr) {
+        if let Some(full) = self.full.get_mut(&who(from)) {
+            *full -= ONE_MORE;
+        }
+    }
+
+    /// Gives all attempts of an address back.
+    pub fn reset(&mut self, from: IpAddr) {
+        self.full.remove(&who(from));
+    }
+
+    /// Forgets those that have all their attempts, and where nobody has, the one that has most.
+    fn forget(&mut self, now: Instant) {
+        self.full.retain(|_, full| *full > now);
+        if self.full.len() >= MAX_ADDRESSES {
+            let least = self.full.iter().min_by_key(|(_, full)| **full).map(|(who, _)| *who);
+            least.map(|least| self.full.remove(&least));
+        }
+    }
+}
+
+/// What counts as one address: of IPv6 the network, of which every machine has more addresses than it could try.
+fn who(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// How many attempts are left.
+    fn left(attempts: &mut Attempts, from: &str, now: Instant) -> u32 {
+        (0..100).take_while(|_| attempts.take(address(from), now).is_ok()).count() as u32
+    }
+
+    #[test]
+    fn a_few_at_once_then_one_after_each_pause() {
+        let (mut attempts, start) = (Attempts::default(), Instant::now());
+        assert_eq!(left(&mut attempts, "192.0.2.1", start), AT_ONCE);
+        assert_eq!(attempts.take(address("192.0.2.1"), start + SECOND), Err(9 * SECOND));
+        assert_eq!(left(&mut attempts, "192.0.2.1", start + ONE_MORE), 1);
+        // Asking while there are none costs nothing.
+        assert_eq!(left(&mut attempts, "192.0.2.1", start + 2 * ONE_MORE), 1);
+        assert_eq!(left(&mut attempts, "192.0.2.1", start + 100 * ONE_MORE), AT_ONCE);
+    }
+
+    #[test]
+    fn others_are_not_locked_out_and_neighbours_of_ipv6_are_no_others() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        assert_eq!(left(&mut attempts, "192.0.2.1", now), AT_ONCE);
+        assert_eq!(left(&mut attempts, "::ffff:192.0.2.1", now), 0);
+        assert_eq!(left(&mut attempts, "192.0.2.2", now), AT_ONCE);
+        assert_eq!(left(&mut attempts, "2001:db8::1", now), AT_ONCE);
+        assert_eq!(left(&mut attempts, "2001:db8::ffff:2", now), 0);
+        assert_eq!(left(&mut attempts, "2001:db8:0:1::1", now), AT_ONCE);
+    }
+
+    #[test]
+    fn attempts_are_given_back() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        left(&mut attempts, "192.0.2.1", now);
+        attempts.give_back(address("192.0.2.1"));
+        assert_eq!(left(&mut attempts, "192.0.2.1", now), 1);
+        attempts.reset(address("192.0.2.1"));
+        assert_eq!(left(&mut attempts, "192.0.2.1", now), AT_ONCE);
+    }
+
+    #[test]
+    fn the_table_has_a_bound_and_forgets_who_tried_least() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        left(&mut attempts, "192.0.2.1", now);
+        for number in 0..3 * MAX_ADDRESSES as u32 {
+            attempts.take(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), now).unwrap();
+        }
+        assert_eq!(attempts.full.len(), MAX_ADDRESSES);
+        assert_eq!(left(&mut attempts, "192.0.2.1", now), 0, "the one that tried most should be remembered");
+        attempts.take(address("192.0.2.3"), now + 100 * ONE_MORE).unwrap();
+        assert_eq!(attempts.full.len(), 1);
+    }
+}

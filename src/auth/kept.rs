@@ -1,0 +1,140 @@
+//! A value that stands in a JSON file of the state directory, and that other processes may change: the command line
+//! changes passwords and tokens while the program runs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, anyhow};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::store::{Stamp, Store};
+
+/// A value and its file.
+pub struct Kept<T> {
+    store: Store,
+    name: &'static str,
+    seen: Mutex<Seen<T>>,
+}
+
+struct Seen<T> {
+    stamp: Option<Stamp>,
+    value: Arc<T>,
+}
+
+impl<T: Default + Clone + Serialize + DeserializeOwned> Kept<T> {
+    /// Reads the file; where there is none the value is the default.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or understood.
+    pub fn open(store: Store, name: &'static str) -> anyhow::Result<Self> {
+        let seen = read(&store, name)?;
+        Ok(Self { store, name, seen: Mutex::new(seen) })
+    }
+
+    /// The value, read anew when the file has changed. One that cannot be understood leaves it as it was: whoever writes
+    /// it replaces it in one step, so that was somebody's editor.
+    pub fn get(&self) -> Arc<T> {
+        let mut seen = self.lock();
+        let stamp = self.store.stamp(self.name);
+        if stamp != seen.stamp {
+            match read(&self.store, self.name) {
+                Ok(read) => *seen = read,
+                Err(error) => {
+                    tracing::error!("{error:#}; what stood there before holds on");
+                    seen.stamp = stamp;
+                }
+            }
+        }
+        seen.value.clone()
+    }
+
+    /// Changes the value and writes it, unless it stayed the same. Meanwhile no other process changes it. Blocks for as
+    /// long as writing takes.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; in this process it is changed all the same.
+    pub fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> anyhow::Result<R>
+    where
+        T: PartialEq,
+    {
+        let locked = self.store.lock();
+        let before = self.get();
+        let mut value = T::clone(&before);
+        let result = change(&mut value);
+        if value == *before {
+            return Ok(result);
+        }
+        let mut json = serde_json::to_vec_pretty(&value).expect("what is kept should be printable as JSON");
+        json.push(b'\n');
+        let written = locked.and_then(|_lock| self.store.write(self.name, &json));
+        *self.lock() = Seen { stamp: self.store.stamp(self.name), value: Arc::new(value) };
+        written.map(|()| result)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen<T>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Result<Seen<T>> {
+    // Before the content: when that changes in between, it is read again.
+    let stamp = store.stamp(name);
+    let value = match store.read(name)? {
+        None => T::default(),
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| anyhow!("{error}")).with_context(|| {
+            let path = store.path(name).unwrap_or_default();
+            format!("{} cannot be understood; mend it or delete it", path.display())
+        })?,
+    };
+    Ok(Seen { stamp, value: Arc::new(value) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(store: &Store) -> anyhow::Result<Kept<Vec<u32>>> {
+        Kept::open(store.clone(), "numbers.json")
+    }
+
+    #[test]
+    fn a_change_is_seen_by_others_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(folder.path()));
+        let (one, other) = (open(&store).unwrap(), open(&store).unwrap());
+        assert!(one.get().is_empty());
+        for number in 0..20 {
+            let (changes, looks) = if number % 2 == 0 { (&one, &other) } else { (&other, &one) };
+            changes.change(|numbers| numbers.push(number)).unwrap();
+            assert_eq!(*looks.get(), (0..=number).collect::<Vec<u32>>());
+        }
+        assert_eq!(open(&store).unwrap().get().len(), 20);
+        let stamp = store.stamp("numbers.json");
+        one.change(|numbers| numbers.sort_unstable()).unwrap();
+        assert_eq!(store.stamp("numbers.json"), stamp, "what stays the same should not be written");
+    }
+
+    #[test]
+    fn nonsense_is_told_at_the_start_and_changes_nothing_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(folder.path()));
+        let kept = open(&store).unwrap();
+        kept.change(|numbers| numbers.push(1)).unwrap();
+        store.write("numbers.json", b"{").unwrap();
+        assert_eq!(*kept.get(), [1]);
+        let told = format!("{:#}", open(&store).err().unwrap());
+        assert!(told.contains("numbers.json cannot be understood; mend it or delete it: "), "{told}");
+        store.write("numbers.json", b"[2]").unwrap();
+        assert_eq!(*kept.get(), [2]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_holds_in_this_process() {
+        let store = Store::open(Some(std::path::Path::new("/proc/self/porthole")));
+        let kept = open(&store).unwrap();
+        kept.change(|numbers| numbers.push(1)).unwrap_err();
+        assert_eq!(*kept.get(), [1]);
+    }
+}

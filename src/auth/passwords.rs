@@ -1,0 +1,221 @@
+//! The passwords of the two roles, of which argon2id hashes are kept (RFC 9106). When somebody may try one is decided in
+//! `sign_in`.
+
+use anyhow::anyhow;
+use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::{self, PasswordHash, SaltString};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+
+use super::Role;
+use super::kept::Kept;
+use super::secret::Digest;
+use crate::store::Store;
+
+/// What one hash costs: 19 MiB of memory, read and written twice, on one core. It is the least that OWASP's password
+/// storage cheat sheet asks for; a Raspberry Pi Zero with its 512 MB has room for two of them, and takes about a second
+/// for one. More would slow the board's owner as much as a thief.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// The shortest password: with fewer characters, all could be tried on stolen hashes.
+const MIN_CHARS: usize = 8;
+
+/// The longest password: enough for any sentence; more is no password.
+const MAX_BYTES: usize = 1024;
+
+/// A hash that no password has, of the same cost: a role without a password takes as long as one with another password.
+const NONE: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Letters and digits that nobody confuses when reading them from a screen.
+const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Hashes {
+    viewer: Option<String>,
+    operator: Option<String>,
+}
+
+impl Hashes {
+    fn of(&self, role: Role) -> Option<&str> {
+        match role {
+            Role::Viewer => self.viewer.as_deref(),
+            Role::Operator => self.operator.as_deref(),
+        }
+    }
+}
+
+/// Why a password is not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// It is too short, too long, or no text.
+    #[error("{0}")]
+    Unfit(String),
+    /// The other role has the same one.
+    #[error("the {0} has this password already; each role needs its own, for it tells who signs in")]
+    Taken(Role),
+    /// It cannot be kept.
+    #[error("{0:#}")]
+    Store(anyhow::Error),
+}
+
+/// Both of them.
+pub struct Passwords(Kept<Hashes>);
+
+impl Passwords {
+    /// Reads `passwords.json`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or understood.
+    pub fn open(store: Store) -> anyhow::Result<Self> {
+        Kept::open(store, "passwords.json").map(Self)
+    }
+
+    /// Whether the role has one.
+    pub fn is_set(&self, role: Role) -> bool {
+        self.0.get().of(role).is_some()
+    }
+
+    /// A name for the password that the role has: another password, another name. It tells nothing about it.
+    pub fn version(&self, role: Role) -> Option<String> {
+        self.0.get().of(role).map(|hash| Digest::of(hash).name())
+    }
+
+    /// Gives the role a password.
+    ///
+    /// # Errors
+    ///
+    /// As [`SetError`] says.
+    pub fn set(&self, role: Role, password: &str) -> Result<(), SetError> {
+        fits(password).map_err(SetError::Unfit)?;
+        let other = role.other();
+        if self.0.get().of(other).is_some_and(|hash| is_of(password, hash)) {
+            return Err(SetError::Taken(other));
+        }
+        let hash = hash(password).map_err(|error| SetError::Store(anyhow!("hash the password: {error}")))?;
+        let set = self.0.change(|hashes| match role {
+            Role::Viewer => hashes.viewer = Some(hash),
+            Role::Operator => hashes.operator = Some(hash),
+        });
+        set.map_err(SetError::Store)
+    }
+
+    /// Whose password it is. Both are tried in any case, so that the time tells neither whether it was right nor whose
+    /// it is, nor whether the role has one at all. Takes one to two seconds on a small board.
+    pub fn role_of(&self, password: &str) -> Option<Role> {
+        let hashes = self.0.get();
+        let tried = [Role::Operator, Role::Viewer].map(|role| {
+            let hash = hashes.of(role);
+            // The constant comes last: no password of a missing role shall match it, whatever it is.
+            (role, is_of(password, hash.unwrap_or(NONE)) & hash.is_some())
+        });
+        tried.into_iter().find(|(_, right)| *right).map(|(role, _)| role)
+    }
+}
+
+/// A password that is read aloud and typed without mistakes: 16 letters of 31, which are 79 bits.
+pub fn random() -> String {
+    let mut random = rand::rng();
+    let mut group = || (0..4).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect::<String>();
+    [group(), group(), group(), group()].join("-")
+}
+
+fn fits(password: &str) -> Result<(), String> {
+    let chars = password.chars().count();
+    match chars {
+        0 => Err("the password is empty; with [auth] mode = \"none\" in the configuration nobody needs one".into()),
+        _ if password.len() > MAX_BYTES => {
+            Err(format!("the password has more than {MAX_BYTES} bytes; choose a shorter one"))
+        }
+        _ if chars < MIN_CHARS => {
+            Err(format!("the password has {chars} characters; choose one with at least {MIN_CHARS}"))
+        }
+        _ if password.chars().any(char::is_control) => {
+            Err("the password has control characters; choose one that can be typed".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn hash(password: &str) -> password_hash::Result<String> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    Ok(argon2.hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))?.to_string())
+}
+
+fn is_of(password: &str, hash: &str) -> bool {
+    // The cost stands in the hash. One that cannot be read belongs to no password.
+    PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords() -> (tempfile::TempDir, Passwords) {
+        let folder = tempfile::tempdir().unwrap();
+        let passwords = Passwords::open(Store::open(Some(folder.path()))).unwrap();
+        (folder, passwords)
+    }
+
+    #[test]
+    fn a_password_tells_the_role() {
+        let (folder, passwords) = passwords();
+        assert_eq!(passwords.role_of("correct horse"), None);
+        passwords.set(Role::Viewer, "correct horse").unwrap();
+        passwords.set(Role::Operator, "battery staple").unwrap();
+        assert_eq!(passwords.role_of("correct horse"), Some(Role::Viewer));
+        assert_eq!(passwords.role_of("battery staple"), Some(Role::Operator));
+        for wrong in ["", "correct hors", "correct horse ", "Correct horse"] {
+            assert_eq!(passwords.role_of(wrong), None, "{wrong}");
+        }
+        let file = std::fs::read_to_string(folder.path().join("passwords.json")).unwrap();
+        assert_eq!(file.matches("\"$argon2id$v=19$m=19456,t=2,p=1$").count(), 2, "{file}");
+        assert!(!file.contains("horse"));
+    }
+
+    #[test]
+    fn another_password_is_another_version() {
+        let (_folder, passwords) = passwords();
+        assert_eq!(passwords.version(Role::Viewer), None);
+        passwords.set(Role::Viewer, "correct horse").unwrap();
+        let first = passwords.version(Role::Viewer).unwrap();
+        passwords.set(Role::Viewer, "correct horse").unwrap();
+        assert_ne!(passwords.version(Role::Viewer).unwrap(), first, "setting the same one again ends sessions too");
+        assert!(!passwords.is_set(Role::Operator));
+    }
+
+    #[test]
+    fn unfit_passwords_are_refused_in_words() {
+        let (_folder, passwords) = passwords();
+        passwords.set(Role::Operator, "battery staple").unwrap();
+        for (password, told) in [
+            ("", "the password is empty; "),
+            ("1234567", "has 7 characters; choose one with at least 8"),
+            (&"x".repeat(1025), "more than 1024 bytes"),
+            ("12345678\t", "control characters"),
+            ("battery staple", "the operator has this password already"),
+        ] {
+            let error = passwords.set(Role::Viewer, password).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        assert!(!passwords.is_set(Role::Viewer));
+    }
+
+    #[test]
+    fn random_ones_are_fit_and_differ() {
+        let password = random();
+        assert_eq!(fits(&password), Ok(()));
+        assert_eq!(password.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
+        assert_ne!(password, random());
+    }
+
+    #[test]
+    fn the_hash_of_nobody_costs_what_others_cost() {
+        let params = |hash: &str| Params::try_from(&PasswordHash::new(hash).unwrap()).unwrap();
+        assert_eq!(params(NONE), params(&hash("correct horse").unwrap()));
+    }
+}

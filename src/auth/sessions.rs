@@ -1,0 +1,157 @@
+//! The sessions of browsers that signed in. Cookies are read and made in `cookie`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::kept::Kept;
+use super::secret::{self, Digest};
+use super::{Principal, Role, UnixTime};
+use crate::store::Store;
+
+/// Sessions of one role at once: more than the browsers of any household or company that looks at one board, few enough
+/// to be looked through for each request. The one that signed in first goes; those of the other role stay, so that no
+/// viewer can sign the operator out.
+const MAX_SESSIONS: usize = 256;
+
+/// A browser that is signed in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    secret: Digest,
+    role: Role,
+    created: UnixTime,
+    expires: UnixTime,
+    /// Which password the role had; with another one the session is over.
+    password: Option<String>,
+}
+
+impl Session {
+    /// Who it is.
+    pub fn principal(&self) -> Principal {
+        Principal { role: self.role, id: format!("session/{}", self.secret.name()) }
+    }
+
+    /// Whether it was opened with the password that its role has now, as `password` tells for each role.
+    pub fn is_of(&self, password: impl Fn(Role) -> Option<String>) -> bool {
+        self.password == password(self.role)
+    }
+}
+
+/// All of them; they outlive the program.
+pub struct Sessions(Kept<Vec<Session>>);
+
+impl Sessions {
+    /// Reads `sessions.json`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or understood.
+    pub fn open(store: Store) -> anyhow::Result<Self> {
+        Kept::open(store, "sessions.json").map(Self)
+    }
+
+    /// Those that are kept now, also such as have expired.
+    pub fn all(&self) -> Arc<Vec<Session>> {
+        self.0.get()
+    }
+
+    /// The session of a secret, unless it has expired at `now`. Every one is compared, so that the time does not tell
+    /// which it was.
+    pub fn find(&self, secret: &str, now: UnixTime) -> Option<Session> {
+        let digest = Digest::of(secret);
+        let sessions = self.0.get();
+        let found =
+            sessions.iter().fold(None, |found, session| if session.secret == digest { Some(session) } else { found });
+        found.filter(|session| now < session.expires).cloned()
+    }
+
+    /// Opens a session; gives its secret, which is kept nowhere, and what became of writing it. `password` names the
+    /// password that the role has.
+    pub fn add(
+        &self,
+        role: Role,
+        password: Option<String>,
+        now: UnixTime,
+        lasts: Duration,
+    ) -> (String, anyhow::Result<()>) {
+        let text = secret::random();
+        let expires = now.saturating_add(lasts.as_secs());
+        let session = Session { secret: Digest::of(&text), role, created: now, expires, password };
+        let written = self.0.change(|sessions| {
+            sessions.retain(|session| now < session.expires);
+            let of_role = sessions.iter().filter(|session| session.role == role).count();
+            if of_role >= MAX_SESSIONS {
+                // They stand in the order in which they were opened.
+                let oldest = sessions.iter().position(|session| session.role == role);
+                oldest.map(|oldest| sessions.remove(oldest));
+            }
+            sessions.push(session);
+        });
+        (text, written)
+    }
+
+    /// Ends the session of a secret.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; in this process the session is over all the same.
+    pub fn remove(&self, secret: &str) -> anyhow::Result<()> {
+        let digest = Digest::of(secret);
+        self.0.change(|sessions| sessions.retain(|session| session.secret != digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions() -> (tempfile::TempDir, Sessions) {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = Sessions::open(Store::open(Some(folder.path()))).unwrap();
+        (folder, sessions)
+    }
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_session_lasts_until_it_expires_and_outlives_the_program() {
+        let (folder, sessions) = sessions();
+        let (secret, written) = sessions.add(Role::Viewer, Some("p".into()), 1_000, DAY);
+        written.unwrap();
+        let again = Sessions::open(Store::open(Some(folder.path()))).unwrap();
+        for sessions in [&sessions, &again] {
+            assert_eq!(sessions.find(&secret, 1_000 + 86_399).unwrap().principal().role, Role::Viewer);
+            assert_eq!(sessions.find(&secret, 1_000 + 86_400), None);
+            assert_eq!(sessions.find("", 1_000), None);
+        }
+        let file = std::fs::read_to_string(folder.path().join("sessions.json")).unwrap();
+        assert!(!file.contains(&secret), "only the digest should be kept");
+        again.remove(&secret).unwrap();
+        assert_eq!(sessions.find(&secret, 1_000), None);
+    }
+
+    #[test]
+    fn the_oldest_of_a_role_goes_and_those_that_expired() {
+        let (_folder, sessions) = sessions();
+        let operator = sessions.add(Role::Operator, None, 0, DAY).0;
+        let first = sessions.add(Role::Viewer, None, 0, DAY).0;
+        let second = sessions.add(Role::Viewer, None, 1, DAY).0;
+        for now in 0..MAX_SESSIONS as u64 - 1 {
+            sessions.add(Role::Viewer, None, now, DAY).1.unwrap();
+        }
+        assert_eq!(sessions.find(&first, 5), None);
+        assert!(sessions.find(&second, 5).is_some() && sessions.find(&operator, 5).is_some());
+        sessions.add(Role::Viewer, None, 86_400 + 300, DAY).1.unwrap();
+        assert_eq!(sessions.all().len(), 1);
+    }
+
+    #[test]
+    fn a_session_is_over_with_another_password() {
+        let (_folder, sessions) = sessions();
+        sessions.add(Role::Viewer, Some("a".into()), 0, DAY).1.unwrap();
+        let session = sessions.all()[0].clone();
+        assert!(session.is_of(|_| Some("a".into())));
+        assert!(!session.is_of(|_| Some("b".into())) && !session.is_of(|_| None));
+    }
+}

@@ -1,0 +1,116 @@
+//! Tries passwords without hurting the stream: few at once, on threads that take what CPU time the others leave.
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Role;
+use super::passwords::Passwords;
+use crate::memory;
+
+/// Passwords that are tried at once; each takes 19 MiB of memory.
+const AT_ONCE: usize = 2;
+
+/// Attempts that wait for one of those to end: whoever came last waits five seconds on a small board, which is as long
+/// as a person waits. They are counted as `sign_ins{outcome="Busy"}` where there is no place.
+const WAITING: usize = 8;
+
+/// The lowest priority (nice(2)): the media threads come first.
+const NICE: i32 = 19;
+
+/// Who tries passwords; a cheap handle.
+#[derive(Clone)]
+pub struct Verifier {
+    running: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+}
+
+/// Too many attempts wait already.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self { running: Arc::new(Semaphore::new(AT_ONCE)), places: Arc::new(Semaphore::new(AT_ONCE + WAITING)) }
+    }
+}
+
+impl Verifier {
+    /// Whose password it is; `None` when nobody's.
+    ///
+    /// # Errors
+    ///
+    /// When too many wait already.
+    pub async fn role_of(&self, passwords: Arc<Passwords>, password: String) -> Result<Option<Role>, Busy> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let running = self.running.clone().acquire_owned().await.expect("the semaphore should stay open");
+        let (tell, told) = oneshot::channel();
+        let work = move || {
+            // Where the kernel refuses, the thread is as important as others.
+            let _ = rustix::process::nice(NICE);
+            let role = passwords.role_of(&password);
+            // The allocator would keep the memory of a hash for the next one.
+            memory::give_back();
+            free(place, running);
+            let _ = tell.send(role);
+        };
+        thread::Builder::new().name("password".into()).spawn(work).map_err(|error| {
+            tracing::warn!("no thread to try a password on: {error}");
+            Busy
+        })?;
+        told.await.map_err(|_| Busy)
+    }
+}
+
+/// The places are free when the work is done, and not when the one who asked went away.
+fn free(place: OwnedSemaphorePermit, running: OwnedSemaphorePermit) {
+    drop((place, running));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn a_flood_is_refused_and_the_next_one_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let passwords = Passwords::open(Store::open(Some(folder.path()))).unwrap();
+        passwords.set(Role::Operator, "correct horse").unwrap();
+        let (passwords, verifier) = (Arc::new(passwords), Verifier::default());
+        let attempts: Vec<_> = (0..100)
+            .map(|_| {
+                let (passwords, verifier) = (passwords.clone(), verifier.clone());
+                tokio::spawn(async move { verifier.role_of(passwords, "wrong horse".into()).await })
+            })
+            .collect();
+        let mut outcomes = Vec::new();
+        for attempt in attempts {
+            outcomes.push(attempt.await.unwrap());
+        }
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok(None)).count(), AT_ONCE + WAITING);
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(Busy)).count(), 100 - AT_ONCE - WAITING);
+        assert_eq!(verifier.role_of(passwords, "correct horse".into()).await, Ok(Some(Role::Operator)));
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_gives_the_place_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let passwords = Arc::new(Passwords::open(Store::open(Some(folder.path()))).unwrap());
+        let verifier = Verifier::default();
+        for _ in 0..3 * (AT_ONCE + WAITING) {
+            let attempt = tokio::spawn({
+                let (passwords, verifier) = (passwords.clone(), verifier.clone());
+                async move { verifier.role_of(passwords, "x".into()).await }
+            });
+            tokio::task::yield_now().await;
+            attempt.abort();
+            let _ = attempt.await;
+        }
+        // Those that are being tried come to their end.
+        let all = verifier.places.acquire_many((AT_ONCE + WAITING) as u32).await.unwrap();
+        drop(all);
+        assert_eq!(verifier.role_of(passwords, "x".into()).await, Ok(None));
+    }
+}

@@ -1,0 +1,99 @@
+//! Tells when the command line, or whoever else, has changed the files, so that somebody who may no longer be in is shown
+//! out at once and not with the next request. The kernel tells (inotify(7)); nothing is looked at in between.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::io::unix::AsyncFd;
+
+use super::{Auth, People};
+
+/// Room for at least one event with the longest name that a file can have, which inotify(7) asks for.
+const BUFFER: usize = 4096;
+
+impl Auth {
+    /// Looks after the files as long as this handle, or a clone of it, is there. Call it where tokio runs.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell of changes; they hold with the next request then.
+    pub fn watch(&self) -> io::Result<()> {
+        let Some(people) = &self.0 else { return Ok(()) };
+        let changes = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        // Files are replaced; an editor may write into one, and a person may delete one.
+        let kinds = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
+        inotify::add_watch(&changes, &people.directory, kinds)?;
+        #[allow(
+            deprecated,
+            reason = "what is unsound are types whose descriptor changes, which OwnedFd's does not; the \
+                                      new constructor is unsafe"
+        )]
+        let changes = AsyncFd::new(changes)?;
+        tokio::spawn(follow(changes, Arc::downgrade(people)));
+        Ok(())
+    }
+}
+
+async fn follow(changes: AsyncFd<OwnedFd>, people: Weak<People>) {
+    loop {
+        let ready = changes.readable().await;
+        let Some(people) = people.upgrade() else { return };
+        match ready {
+            Ok(mut ready) => {
+                drain(changes.get_ref());
+                ready.clear_ready();
+            }
+            Err(error) => {
+                tracing::warn!("follow changes of the state directory: {error}");
+                return;
+            }
+        }
+        people.refresh();
+    }
+}
+
+/// Reads all events: which they are does not matter, for the files are looked at.
+fn drain(changes: &OwnedFd) {
+    let mut buffer = [MaybeUninit::uninit(); BUFFER];
+    let mut reader = inotify::Reader::new(changes, &mut buffer);
+    while reader.next().is_ok() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::{Config, Passwords, Role, Tokens};
+    use crate::store::Store;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whom_another_process_puts_out_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(folder.path()));
+        let tokens = Tokens::open(store.clone()).unwrap();
+        let token = tokens.add("a", Role::Viewer, 0).unwrap();
+        let auth = Auth::open(&Config::default(), &store).unwrap();
+        let (tell, ended) = mpsc::sync_channel(8);
+        auth.on_end(move |id| tell.send(id.to_owned()).unwrap());
+        auth.watch().unwrap();
+
+        let mut expected = vec![auth.identify(Some(&token), None).unwrap().id];
+        tokens.revoke("a").unwrap();
+        Passwords::open(store.clone()).unwrap().set(Role::Operator, "correct horse").unwrap();
+        let proof = crate::auth::Proof::Password("correct horse".into());
+        let cookie = auth.sign_in([192, 0, 2, 1].into(), false, proof).await.unwrap().cookie.unwrap();
+        let header = cookie.split(';').next().unwrap();
+        expected.push(auth.identify(None, Some(header)).unwrap().id);
+        Passwords::open(store).unwrap().set(Role::Operator, "battery staple").unwrap();
+
+        let limit = Duration::from_secs(30);
+        let told: Vec<String> = (0..2).map(|_| ended.recv_timeout(limit).unwrap()).collect();
+        assert_eq!(told, expected);
+        assert_eq!((auth.identify(Some(&token), None), auth.identify(None, Some(header))), (None, None));
+    }
+}

@@ -1,0 +1,106 @@
+//! What `password` does: asks for a new password of a role, twice and unseen, or takes one from standard input.
+//!
+//! What a password has to be is decided in `auth`.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use anyhow::{Context as _, bail};
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
+
+use crate::auth::{Passwords, Role, random_password};
+use crate::store::Store;
+
+/// Sets the password of a role and says where it is kept; with `random` makes one and prints it. What a script wants goes
+/// to `out`, the rest to `notes`.
+///
+/// # Errors
+///
+/// When it is unfit, cannot be read, or cannot be kept.
+pub fn set(
+    out: &mut impl Write,
+    notes: &mut impl Write,
+    store: &Store,
+    role: Role,
+    random: bool,
+) -> anyhow::Result<()> {
+    let passwords = Passwords::open(store.clone())?;
+    let stdin = io::stdin();
+    let password = if random {
+        random_password()
+    } else if stdin.is_terminal() {
+        ask(&mut stdin.lock(), notes, role)?
+    } else {
+        line(&mut stdin.lock())?
+    };
+    passwords.set(role, &password)?;
+    if random {
+        writeln!(out, "{password}")?;
+    }
+    writeln!(notes, "the {role}'s password is set in {}", store.path("passwords.json")?.display())?;
+    Ok(())
+}
+
+/// Asks on a terminal, twice.
+fn ask(terminal: &mut (impl BufRead + AsFd), prompt: &mut impl Write, role: Role) -> anyhow::Result<String> {
+    let silence = Silence::on(terminal)?;
+    write!(prompt, "new password of the {role}: ")?;
+    prompt.flush()?;
+    let password = line(terminal)?;
+    write!(prompt, "the same once more: ")?;
+    prompt.flush()?;
+    let again = line(terminal)?;
+    drop(silence);
+    if password != again {
+        bail!("the two are not the same; nothing was changed");
+    }
+    Ok(password)
+}
+
+/// One line, without its end.
+fn line(from: &mut impl BufRead) -> anyhow::Result<String> {
+    let mut line = String::new();
+    from.read_line(&mut line).context("read the password from standard input")?;
+    Ok(line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).to_owned())
+}
+
+/// A terminal that does not show what is typed, but its line ends, as long as this lives.
+struct Silence {
+    terminal: std::os::fd::OwnedFd,
+    before: Termios,
+}
+
+impl Silence {
+    fn on(terminal: &impl AsFd) -> anyhow::Result<Self> {
+        let silence = || {
+            let terminal = terminal.as_fd().try_clone_to_owned()?;
+            let before = termios::tcgetattr(&terminal)?;
+            let mut silent = before.clone();
+            silent.local_modes.remove(LocalModes::ECHO);
+            silent.local_modes.insert(LocalModes::ECHONL);
+            // What was typed before the question is no answer to it.
+            termios::tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+            io::Result::Ok(Self { terminal, before })
+        };
+        silence().context("make the terminal silent")
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_read_without_its_end() {
+        for (text, expected) in [("a b\nc\n", "a b"), ("a\r\n", "a"), ("a", "a"), ("\n", ""), ("", "")] {
+            assert_eq!(line(&mut text.as_bytes()).unwrap(), expected);
+        }
+        assert!(line(&mut &b"\xff\n"[..]).is_err());
+    }
+}

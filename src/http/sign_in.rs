@@ -1,0 +1,302 @@
+//! Signing in and out of browsers, and the tokens of programs, as the page and programs ask for them.
+//!
+//! Who is let in is decided in `auth`, which request needs which role in the gate.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{Answer, Client, Context, answer, plain, problem, read};
+use crate::auth::{AddError, Mode, Principal, Proof, Role, SignInError, SignedIn, Token};
+use crate::metrics::{Outcome, SignIn};
+
+/// The longest body: the longest password with each byte escaped has 6 KiB.
+const MAX_BODY: u64 = 8 * 1024;
+
+const JSON: &str = "application/json";
+
+/// What a browser sends to sign in.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Shown {
+    Password(String),
+    Link(String),
+}
+
+/// Who somebody is, for the page.
+#[derive(Serialize)]
+struct Session {
+    role: Option<Role>,
+    mode: Mode,
+}
+
+/// A token that is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    role: Role,
+}
+
+/// A token that was made, with its secret.
+#[derive(Serialize)]
+struct Made<'a> {
+    name: &'a str,
+    role: Role,
+    token: String,
+}
+
+/// What is told of a token; times are seconds since 1970.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    role: Role,
+    created: u64,
+    last_used: Option<u64>,
+}
+
+impl<'a> From<&'a Token> for Listed<'a> {
+    fn from(token: &'a Token) -> Self {
+        let Token { name, role, created, used, .. } = token;
+        Self { name, role: *role, created: *created, last_used: *used }
+    }
+}
+
+/// `GET`, `POST` and `DELETE /api/session`, `GET` and `POST /api/tokens`, `DELETE /api/tokens/{name}`.
+pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
+    let with = warp::any().map(move || context.clone());
+    let body = warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
+    let headers = warp::header::headers_cloned();
+    let client = warp::ext::optional::<Client>().map(|client: Option<Client>| {
+        // Without an address, all share the attempts of one.
+        client.unwrap_or(Client { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), secure: false })
+    });
+    let principal = warp::ext::optional::<Principal>();
+    let session = warp::path!("api" / "session").boxed();
+    let tokens = warp::path!("api" / "tokens").boxed();
+
+    let who = session.clone().and(read()).and(headers).and(with.clone()).map(|headers: HeaderMap, context: Context| {
+        let role = context.0.auth.identify(bearer(&headers), cookie(&headers)).map(|principal| principal.role);
+        context.session(StatusCode::OK, role)
+    });
+    let sign_in = session.clone().and(warp::post()).and(headers).and(body).and(client).and(with.clone()).then(
+        |headers: HeaderMap, body: Bytes, client: Client, context: Context| async move {
+            context.sign_in(&headers, &body, client).await
+        },
+    );
+    let sign_out = session.and(warp::delete()).and(headers).and(client).and(with.clone()).then(
+        |headers: HeaderMap, client: Client, context: Context| async move {
+            let cleared = context.0.auth.sign_out(cookie(&headers), client.secure).await;
+            set_cookie(context.session(StatusCode::OK, None), &cleared)
+        },
+    );
+    let list = tokens.clone().and(read()).and(principal).and(with.clone()).map(
+        |principal: Option<Principal>, context: Context| match steers(principal) {
+            Ok(_) => context.tokens(),
+            Err(refused) => *refused,
+        },
+    );
+    let add = tokens.and(warp::post()).and(principal).and(headers).and(body).and(with.clone()).then(
+        |principal: Option<Principal>, headers: HeaderMap, body: Bytes, context: Context| async move {
+            match steers(principal) {
+                Ok(principal) => context.add_token(&principal, &headers, &body).await,
+                Err(refused) => *refused,
+            }
+        },
+    );
+    let revoke = warp::path!("api" / "tokens" / String).and(warp::delete()).and(principal).and(with).then(
+        |name: String, principal: Option<Principal>, context: Context| async move {
+            match steers(principal) {
+                Ok(principal) => context.revoke_token(&principal, &name).await,
+                Err(refused) => *refused,
+            }
+        },
+    );
+    who.or(sign_in).unify().or(sign_out).unify().or(list).unify().or(add).unify().or(revoke).unify().boxed()
+}
+
+/// The token of an `Authorization` header (RFC 6750 section 2.1). Another scheme is no token, and no way in.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
+}
+
+/// The `Cookie` header.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::COOKIE)?.to_str().ok()
+}
+
+/// Whoever may steer. The gate has let nobody else in here; that this does not hang on one table is worth a line.
+fn steers(principal: Option<Principal>) -> Result<Principal, Box<Answer>> {
+    match principal {
+        Some(principal) if principal.role == Role::Operator => Ok(principal),
+        Some(_) => Err(Box::new(problem(StatusCode::FORBIDDEN, "only the operator may do this"))),
+        None => Err(Box::new(unauthorized("sign in first"))),
+    }
+}
+
+impl Context {
+    fn session(&self, status: StatusCode, role: Option<Role>) -> Answer {
+        json(status, &Session { role, mode: self.0.auth.mode() })
+    }
+
+    async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> Answer {
+        let proof = match parse(headers, body) {
+            Ok(Shown::Password(password)) => Proof::Password(password),
+            Ok(Shown::Link(link)) => Proof::Link(link),
+            Err(refused) => return refused(r#"{ "password": "..." } or { "link": "..." }"#),
+        };
+        let signed_in = self.0.auth.sign_in(client.address, client.secure, proof).await;
+        let outcome = match &signed_in {
+            Ok(_) => Outcome::Ok,
+            Err(SignInError::WrongPassword | SignInError::NoPassword | SignInError::WrongLink) => Outcome::Wrong,
+            Err(SignInError::TooOften(_)) => Outcome::TooOften,
+            Err(SignInError::Busy) => Outcome::Busy,
+        };
+        self.0.metrics.sign_ins.get_or_create(&SignIn { outcome }).inc();
+        match signed_in {
+            Ok(SignedIn { role, cookie }) => {
+                let answer = self.session(StatusCode::OK, Some(role));
+                cookie.iter().fold(answer, |answer, cookie| set_cookie(answer, cookie))
+            }
+            Err(error) => {
+                let mut answer = match outcome {
+                    Outcome::TooOften => problem(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
+                    Outcome::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+                    Outcome::Ok | Outcome::Wrong => {
+                        tracing::info!("sign-in from {} refused: {error}", client.address.to_canonical());
+                        unauthorized(&error.to_string())
+                    }
+                };
+                if let Some(seconds) = error.retry_after() {
+                    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                }
+                answer
+            }
+        }
+    }
+
+    fn tokens(&self) -> Answer {
+        match self.0.auth.tokens() {
+            Some(tokens) => json(StatusCode::OK, &tokens.iter().map(Listed::from).collect::<Vec<_>>()),
+            None => no_tokens(),
+        }
+    }
+
+    async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> Answer {
+        let Wanted { name, role } = match parse(headers, body) {
+            Ok(wanted) => wanted,
+            Err(refused) => return refused(r#"{ "name": "...", "role": "viewer" } or "operator""#),
+        };
+        match self.0.auth.add_token(&name, role).await {
+            Some(Ok(token)) => {
+                tracing::info!("the token {name} ({role}) was made by {}", by.id);
+                json(StatusCode::CREATED, &Made { name: &name, role, token })
+            }
+            Some(Err(error)) => {
+                let status = match error {
+                    AddError::Name(_) => StatusCode::BAD_REQUEST,
+                    AddError::Exists(_) | AddError::Full => StatusCode::CONFLICT,
+                    AddError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                problem(status, &error.to_string())
+            }
+            None => no_tokens(),
+        }
+    }
+
+    async fn revoke_token(&self, by: &Principal, name: &str) -> Answer {
+        match self.0.auth.revoke_token(name).await {
+            Some(Ok(true)) => {
+                tracing::info!("the token {name} was revoked by {}", by.id);
+                let mut answer = plain(StatusCode::NO_CONTENT, "");
+                answer.headers_mut().remove(header::CONTENT_TYPE);
+                answer
+            }
+            Some(Ok(false)) => {
+                problem(StatusCode::NOT_FOUND, "there is no token of this name; GET /api/tokens lists them")
+            }
+            Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
+            None => no_tokens(),
+        }
+    }
+}
+
+/// Reads a JSON body; what is wrong with one that is not as it should be, given what it should be. The media type keeps
+/// out the forms of other sites, which can send text only.
+fn parse<T: for<'de> Deserialize<'de>>(
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<T, impl FnOnce(&str) -> Answer + use<T>> {
+    let status = if super::whep::media_type(headers) != JSON {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    } else {
+        match serde_json::from_slice(body) {
+            Ok(read) => return Ok(read),
+            Err(_) => StatusCode::BAD_REQUEST,
+        }
+    };
+    // Without what was sent, and without the parser's words about it: it may be a password.
+    Err(move |expected: &str| problem(status, &format!("send {expected} with Content-Type: application/json")))
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    let text = serde_json::to_vec(body).expect("names, roles and times should be printable as JSON");
+    answer(status, JSON, text.into())
+}
+
+fn set_cookie(mut answer: Answer, cookie: &str) -> Answer {
+    let value = HeaderValue::from_str(cookie).expect("a cookie in base64 should be a header value");
+    answer.headers_mut().append(header::SET_COOKIE, value);
+    answer
+}
+
+fn unauthorized(detail: &str) -> Answer {
+    let mut answer = problem(StatusCode::UNAUTHORIZED, detail);
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    answer
+}
+
+fn no_tokens() -> Answer {
+    problem(StatusCode::NOT_FOUND, "nobody needs a token here: the configuration has [auth] mode = \"none\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_from_its_scheme_only() {
+        for (value, expected) in [
+            ("Bearer pht_abc", "pht_abc"),
+            ("bearer  pht_abc ", "pht_abc"),
+            ("Basic YTpi", ""),
+            ("pht_abc", ""),
+            ("", ""),
+        ] {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(bearer(&headers), Some(expected), "{value}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_repeated() {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))]);
+        for body in
+            [r#"{"password":"secret""#, r#"{"passwort":"secret"}"#, r#"["secret"]"#, "secret", r#"{"password":1}"#]
+        {
+            let refused = parse::<Shown>(&headers, &Bytes::from(body)).err().unwrap()("x");
+            assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+            assert!(!String::from_utf8_lossy(refused.body()).contains("secret"), "{body}");
+        }
+        let refused = parse::<Shown>(&HeaderMap::new(), &Bytes::from(r#"{"password":"a"}"#)).err().unwrap()("x");
+        assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(parse::<Shown>(&headers, &Bytes::from(r#"{"link":"a"}"#)).is_ok());
+    }
+}
