@@ -1,7 +1,10 @@
 /** What the board says about itself at `api/status`, asked again and again while the page is seen. */
 
-/** Pause between two questions. A camera that was plugged in again is on the page within this time. */
+/** Pause between two questions. */
 const PAUSE_MS = 4_000;
+
+/** Pause while a camera is away: within this time after its return the page lets the picture be seen. */
+const AWAY_PAUSE_MS = 1_000;
 
 /** A status that takes longer than this is of no use any more. */
 const TIMEOUT_MS = 4_000;
@@ -37,11 +40,12 @@ const TIMEOUT_MS = 4_000;
  * @property {number | null} max_viewers
  */
 
-/** Event: `change` when a new answer is there, or none came. */
+/** Events: `change` when a new answer is there, or none came; `refused` when nobody is signed in. */
 export class BoardStatus extends EventTarget {
   /** The newest answer; null while there is none and after a question that got none. @type {Status | null} */
   value = null;
   #asking = false;
+  #stopped = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -53,13 +57,24 @@ export class BoardStatus extends EventTarget {
 
   /** Asks now, and from then on while the page is visible. */
   async refresh() {
+    this.#stopped = false;
     if (this.#asking) return;
     this.#asking = true;
     clearTimeout(this.#timer);
-    this.value = await this.#ask();
+    const value = await this.#ask();
     this.#asking = false;
+    if (this.#stopped) return;
+    this.value = value;
     this.dispatchEvent(new Event('change'));
-    this.#timer = setTimeout(() => document.visibilityState === 'visible' && this.refresh(), PAUSE_MS);
+    const pause = value?.cameras.some(({ state }) => state === 'fault') ? AWAY_PAUSE_MS : PAUSE_MS;
+    this.#timer = setTimeout(() => document.visibilityState === 'visible' && this.refresh(), pause);
+  }
+
+  /** Asks no more until the next `refresh`, and forgets what was told: it was for those who are signed in. */
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.value = null;
   }
 
   /**
@@ -77,6 +92,7 @@ export class BoardStatus extends EventTarget {
     const timer = setTimeout(() => late.abort(), TIMEOUT_MS);
     try {
       const response = await fetch(this.url, { signal: late.signal, cache: 'no-store' });
+      if (response.status === 401) this.dispatchEvent(new Event('refused'));
       return response.ok ? await response.json() : null;
     } catch {
       return null;

@@ -1,14 +1,17 @@
 /** The viewer page: joins the connection, the player and the words to the elements of index.html. */
 
+import { Access, takeLink } from './access.js';
 import { BoardClock } from './clock.js';
 import { Connection } from './connection.js';
 import { Control } from './control.js';
 import { LatencyMeter } from './latency.js';
+import { Notice } from './notice.js';
 import { Panel } from './panel.js';
 import { Player } from './player.js';
+import { SignInForm } from './sign-in.js';
 import { StatsReader } from './stats.js';
 import { BoardStatus } from './status.js';
-import { notice, patternWords, remarks, STATE_WORDS } from './words.js';
+import { isAway, notice, patternWords, remarks, STATE_WORDS } from './words.js';
 
 /** How often figures are read and shown: often enough to follow, seldom enough to be read. */
 const FIGURES_EVERY_MS = 1_000;
@@ -36,9 +39,6 @@ const stateWord = element('state', HTMLElement);
 const pattern = element('pattern', HTMLElement);
 const remark = element('remark', HTMLElement);
 const noticeBox = element('notice', HTMLElement);
-const noticeTitle = element('notice-title', HTMLElement);
-const noticeText = element('notice-text', HTMLElement);
-const noticeCount = element('notice-count', HTMLElement);
 const noticeAction = element('notice-action', HTMLButtonElement);
 const playButton = element('play', HTMLButtonElement);
 const soundButton = element('sound', HTMLButtonElement);
@@ -48,16 +48,27 @@ const fullScreenButton = element('full-screen', HTMLButtonElement);
 const panelBox = element('panel', HTMLElement);
 const panelTitle = element('panel-title', HTMLElement);
 const panelClose = element('panel-close', HTMLButtonElement);
+const accountRow = element('account', HTMLElement);
+const roleWord = element('role', HTMLElement);
+const signOutButton = element('sign-out', HTMLButtonElement);
 const announcement = element('announcement', HTMLElement);
 const video = element('video', HTMLVideoElement);
 
 /** The camera asked for by the address, null for the first. */
 let wanted = new URLSearchParams(location.search).get('camera');
 
+/** What signs in, where this page was opened by such a link. */
+let link = takeLink();
+/** Whether the page waits for somebody to sign in. */
+let shut = link !== null;
+
 const connection = new Connection(endpoint());
 // Before everything else: the offer is on its way while the rest is made.
-connection.start();
+if (link === null) connection.start();
 
+const access = new Access(new URL('api/session', document.baseURI));
+const signIn = new SignInForm(element('sign-in', HTMLFormElement), access);
+const notices = new Notice(noticeBox);
 const board = new BoardStatus(new URL('api/status', document.baseURI));
 const player = new Player(video);
 const panel = new Panel(panelBox);
@@ -126,6 +137,37 @@ function setup() {
   return { answered: since(answered), connected: since(connected), firstFrame: since(measuring ? player.firstFrameAt : null) };
 }
 
+// Who may watch.
+
+async function enter() {
+  if (link === null) {
+    await access.ask();
+  } else {
+    await signIn.follow(link);
+    link = null;
+    await access.ask();
+    followAccess();
+  }
+  if (!access.closed) board.refresh();
+}
+
+function followAccess() {
+  // Until a link has been answered nobody has been refused.
+  if (link !== null) return;
+  signIn.show(access.closed);
+  if (access.closed) {
+    shut = true;
+    openPanel(false);
+    board.stop();
+    hangUp();
+  } else if (shut) {
+    shut = false;
+    connection.start();
+    board.refresh();
+  }
+  render();
+}
+
 // What is seen.
 
 function render() {
@@ -140,11 +182,12 @@ function render() {
     camera,
     status: board.value,
   };
-  const words = notice(situation);
-  const notes = remarks(situation, stalledSince);
+  const words = access.closed ? null : notice(situation);
+  const notes = access.closed ? [] : remarks(situation, stalledSince);
+  const state = access.closed ? 'signed-out' : isAway(situation) ? 'away' : connection.state;
 
-  document.body.dataset.state = connection.state;
-  stateWord.textContent = STATE_WORDS[connection.state];
+  document.body.dataset.state = state;
+  stateWord.textContent = STATE_WORDS[state];
   renderCameras(camera);
   show(pattern, isConnected() ? patternWords(camera) : '');
   show(remark, words ? '' : notes.join('. '));
@@ -152,24 +195,18 @@ function render() {
   renderControls();
   playButton.hidden = !(player.blocked && isConnected());
   if (!panelBox.hidden) panel.show(facts(camera));
-  announce(words ? `${words.title}. ${words.text}` : [STATE_WORDS[connection.state], pattern.textContent, ...notes].filter(Boolean).join('. '));
+  announce(words ? `${words.title}. ${words.text}` : [STATE_WORDS[state], pattern.textContent, ...notes].filter(Boolean).join('. '));
 }
 
 /** @param {import('./words.js').Words | null} words */
 function renderNotice(words) {
   const { state } = connection;
-  noticeBox.hidden = words === null;
   noticeBox.classList.toggle('first', connection.error === null);
+  const seconds = Math.max(1, Math.ceil((connection.due - performance.now()) / 1000));
+  const again = state === 'connecting' && connection.error ? 'Connecting' : '';
+  notices.show(words, state === 'waiting' ? `Next attempt in ${seconds} s` : again);
   if (!words) return;
-  noticeTitle.textContent = words.title;
-  noticeText.textContent = words.text;
-  if (state === 'waiting') {
-    const seconds = Math.max(1, Math.ceil((connection.due - performance.now()) / 1000));
-    noticeCount.textContent = `Next attempt in ${seconds} s`;
-  } else {
-    noticeCount.textContent = state === 'connecting' && connection.error ? 'Connecting' : '';
-  }
-  const away = state === 'connecting';
+  const away = state === 'connecting' || state === 'live';
   if (away && document.activeElement === noticeAction) hangUpButton.focus();
   noticeAction.classList.toggle('away', away);
   noticeAction.textContent = { stopped: 'Start', waiting: 'Try now' }[/** @type {string} */ (state)] ?? 'Try again';
@@ -185,6 +222,9 @@ function renderControls() {
   const running = connection.state !== 'stopped' && connection.state !== 'failed';
   label(hangUpButton, running ? 'hang-up' : 'start', running ? 'Hang up' : 'Start');
   hangUpButton.classList.toggle('ends', running);
+
+  signOutButton.hidden = accountRow.hidden = !(access.needed && access.role);
+  roleWord.textContent = access.role;
 }
 
 /** @param {import('./status.js').Camera | null} camera */
@@ -307,6 +347,7 @@ noticeAction.addEventListener('click', () => connection.start());
 playButton.addEventListener('click', () => player.play());
 detailsButton.addEventListener('click', togglePanel);
 panelClose.addEventListener('click', () => openPanel(false));
+signOutButton.addEventListener('click', () => access.signOut());
 fullScreenButton.addEventListener('click', toggleFullScreen);
 fullScreenButton.hidden = !document.fullscreenEnabled && !phoneVideo.webkitEnterFullscreen;
 cameraSelect.addEventListener('change', () => {
@@ -318,7 +359,7 @@ cameraSelect.addEventListener('change', () => {
 });
 document.addEventListener('keydown', (event) => {
   stir();
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target === cameraSelect) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target === cameraSelect || access.closed) return;
   KEYS[event.key]?.();
 });
 for (const kind of ['pointermove', 'pointerdown', 'focusin']) document.addEventListener(kind, stir, { passive: true });
@@ -328,9 +369,10 @@ for (const kind of ['pointermove', 'pointerdown', 'focusin']) document.addEventL
 connection.addEventListener('session', followSession);
 connection.addEventListener('change', () => {
   if (connection.state === 'live') board.refresh();
+  if (connection.error?.status === 401) access.refused();
   if (connection.state === 'waiting' || connection.state === 'failed') {
     endMeasuring();
-    board.refresh();
+    if (!access.closed) board.refresh();
   }
   if (connection.state === 'stopped') endMeasuring();
   render();
@@ -338,9 +380,25 @@ connection.addEventListener('change', () => {
 player.addEventListener('change', render);
 player.addEventListener('firstframe', render);
 board.addEventListener('change', render);
-addEventListener('online', () => connection.wake());
+board.addEventListener('refused', () => access.refused());
+access.addEventListener('change', followAccess);
+addEventListener('online', () => connection.reroute());
+/** Chromium tells of a change from one network to another too, where `online` stays silent. */
+const network = /** @type {Navigator & {connection?: EventTarget}} */ (navigator).connection;
+network?.addEventListener('change', () => connection.reroute());
+addEventListener('hashchange', () => {
+  link = takeLink();
+  if (link === null) return;
+  shut = !connection.session;
+  enter();
+});
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) return;
+  if (access.closed) {
+    // Somebody may have signed in on another page of this browser.
+    access.ask();
+    return;
+  }
   connection.wake();
   board.refresh();
 });
@@ -357,7 +415,7 @@ addEventListener('pageshow', ({ persisted }) => {
 Object.defineProperty(window, 'porthole', {
   value: Object.freeze({
     get state() {
-      return connection.state;
+      return access.closed ? 'signed-out' : connection.state;
     },
     stats() {
       const { live, status, camera, figures, ...rest } = facts(board.camera(wanted));
@@ -367,6 +425,6 @@ Object.defineProperty(window, 'porthole', {
 });
 
 followSession();
-board.refresh();
+enter();
 stir();
 readFigures();

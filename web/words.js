@@ -1,5 +1,7 @@
 /** What is the matter, in words for the person who looks. Pure: connection and status in, sentences out. */
 
+import { diagnose, list } from './diagnosis.js';
+
 /** @import { WhepError } from './whep.js' */
 /** @import { ConnectionState } from './connection.js' */
 /** @import { Audio, Camera, Status } from './status.js' */
@@ -18,9 +20,11 @@
  * @typedef {object} Words
  * @property {string} title
  * @property {string} text
+ * @property {string[]} [steps] What a person can do about it, mostly on the board.
+ * @property {string[]} [tried] What was tried, in figures.
  */
 
-/** The state in a word or two. @type {Record<ConnectionState, string>} */
+/** The state in a word or two. @type {Record<ConnectionState | 'away' | 'signed-out', string>} */
 export const STATE_WORDS = {
   stopped: 'Stopped',
   connecting: 'Connecting',
@@ -28,7 +32,17 @@ export const STATE_WORDS = {
   interrupted: 'Interrupted',
   waiting: 'Reconnecting',
   failed: 'No picture',
+  away: 'No camera',
+  'signed-out': 'Signed out',
 };
+
+/**
+ * Whether the session stands and the camera does not: what is sent is the board's placeholder.
+ * @param {Situation} situation
+ */
+export function isAway({ state, camera }) {
+  return state === 'live' && camera?.state === 'fault';
+}
 
 /**
  * What stands in the middle of the page; null while there is a picture.
@@ -39,7 +53,7 @@ export function notice(situation) {
   switch (situation.state) {
     case 'live':
     case 'interrupted':
-      return null;
+      return isAway(situation) ? cameraAway(situation.camera?.fault ?? '') : null;
     case 'stopped':
       return { title: 'Stopped', text: 'The board sends nothing to this page.' };
     case 'connecting':
@@ -71,11 +85,11 @@ function failure(situation, error) {
       return { title: 'The board does not answer', text: `${host} took the request, but no answer came in time.` };
     case 'lost':
       return { title: 'The connection broke', text: 'Nothing comes from the board any more.' };
+    case 'gone':
+      return { title: 'The board has started again', text: 'It knows this page no more.' };
     case 'no-path':
-      return {
-        title: 'The board answers, but no video comes through',
-        text: "A firewall, a VPN or a guest network may stand between.",
-      };
+      if (error.evidence) return diagnose(error.evidence, host);
+      return { title: 'The board answers, but no video comes through', text: '' };
     case 'browser':
       return { title: 'This browser cannot play the stream', text: sentence(error.message) };
     default:
@@ -88,11 +102,12 @@ function failure(situation, error) {
  * @param {WhepError} error
  * @returns {Words}
  */
-function refusal({ status, camera, wanted, saidGoodbye }, error) {
+function refusal({ status, camera, wanted, saidGoodbye, host }, error) {
   const detail = sentence(error.detail);
   const names = status?.cameras.map(({ name }) => name) ?? [];
   switch (error.status) {
     case 401:
+      return { title: 'Signed out', text: detail };
     case 403:
       return { title: 'The board does not let this page in', text: detail };
     case 404:
@@ -105,19 +120,45 @@ function refusal({ status, camera, wanted, saidGoodbye }, error) {
     case 415:
       return { title: 'The board refused the offer of this browser', text: detail };
     case 409:
-      return { title: 'The camera has no picture', text: sentence(camera?.fault ?? '') || detail };
+      return cameraAway(camera?.fault || error.detail);
+    case 421: {
+      const name = host.replace(/:\d+$/, '');
+      return {
+        title: `The board does not go by the name ${name}`,
+        text: detail,
+        steps: [`Add "${name}" to hosts in the section [http] of the board’s configuration, or use the board’s own name or address`],
+      };
+    }
+    case 429:
+      return { title: 'Too many requests', text: detail || 'The board takes no more requests from this address for the moment.' };
     case 503:
       if (saidGoodbye) return { title: 'The board has ended the stream', text: detail };
-      return { title: 'The board takes no more viewers', text: full(status) || detail };
+      return {
+        title: 'The board takes no more viewers',
+        text: full(status) || detail,
+        steps: ['Close the page where nobody looks at it, or raise max_viewers in the section [rtc] of the board’s configuration'],
+      };
     default:
       return { title: 'The board reports an error', text: detail || sentence(error.message) };
   }
 }
 
+/** @param {string} fault In the board's words. */
+function cameraAway(fault) {
+  return {
+    title: 'The camera has no picture',
+    text: sentence(fault),
+    steps: [
+      'Check that it is plugged in; the picture comes back by itself',
+      'Run porthole devices on the board: it lists the cameras there are, for device in the section [[camera]]',
+    ],
+  };
+}
+
 /** @param {Status | null} status */
 function full(status) {
   if (!status?.max_viewers || (status.viewers ?? 0) < status.max_viewers) return '';
-  return `All ${status.max_viewers} places are taken.`;
+  return status.max_viewers === 1 ? 'The only place is taken.' : `All ${status.max_viewers} places are taken.`;
 }
 
 /**
@@ -129,7 +170,7 @@ function full(status) {
 export function remarks({ state, camera, status }, stalledSince) {
   const found = [];
   if (state === 'interrupted') found.push('Nothing comes from the board. Waiting for the connection');
-  if (camera?.fault) found.push(`Camera: ${camera.fault}`);
+  if (camera?.fault && camera.state !== 'fault') found.push(`Camera: ${camera.fault}`);
   else if (stalledSince && state === 'live') found.push(`No new picture since ${stalledSince.toLocaleTimeString()}`);
   if (status?.audio?.fault) found.push(`Sound: ${status.audio.fault}`);
   return found;
@@ -152,19 +193,10 @@ export function audioWords(audio) {
 }
 
 /**
- * @param {string[]} things
- */
-function list(things) {
-  if (things.length === 0) return 'no address';
-  if (things.length === 1) return things[0];
-  return `${things.slice(0, -1).join(', ')} and ${things[things.length - 1]}`;
-}
-
-/**
  * The board's messages are lower case without a full stop; on the page they are sentences.
  * @param {string} text
  */
-function sentence(text) {
+export function sentence(text) {
   if (!text) return '';
   const upper = text[0].toUpperCase() + text.slice(1);
   return /[.!?]$/.test(upper) ? upper : `${upper}.`;

@@ -2,14 +2,15 @@
 
 import { chromium } from 'playwright-core';
 
-export function launch() {
+/** @param {string[]} [more] Arguments of Chromium beside those of all tests. */
+export function launch(more = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
     // No flag for autoplay: the page must play by itself under the browser's own rules.
     args: [
       '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync', ...more,
     ],
   });
 }

@@ -8,122 +8,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { createServer, request as httpRequest } from 'node:http';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { launch } from './browser.mjs';
-import { blockCode } from './code.mjs';
-import { Program } from './program.mjs';
-
-/** For what takes a moment: a connection, a click, an answer. */
-const SOON = { timeout: 15_000 };
-
-/**
- * For what waits for a broken connection: the browser notices after some 5 s (or 30 s, by what it had heard last), the
- * page gives it 3 s to heal, and the pause between attempts grows up to 20 s.
- */
-const LATER = { timeout: 75_000 };
+import { CONFIG, DESK, LATER, PHONE, SOON, click, open, playing, start, stats, told, viewers } from './page.mjs';
 
 const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url));
-const PHONE = { width: 390, height: 844 };
-const DESK = { width: 1280, height: 800 };
-
-/** Pattern and tone; small, so that two cores carry the encoder and the browser's decoder without the test telling of load. */
-const CONFIG = `
-[[camera]]
-name = "camera"
-device = "pattern"
-width = 640
-height = 360
-fps = 30
-
-[audio]
-device = "tone"
-`;
-
-let browser;
-
-before(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await launch();
-});
-
-after(() => browser?.close());
-
-/** A program that is ended with the test. */
-async function start(t, options = { config: CONFIG }) {
-  const program = await Program.start(options);
-  t.after(() => program.end('SIGKILL'));
-  return program;
-}
-
-/** A page of its own, with what it complained of and whom it asked. */
-async function open(t, url, viewport = DESK) {
-  const context = await browser.newContext({ viewport });
-  t.after(() => context.close());
-  const page = await context.newPage();
-  page.complaints = [];
-  page.asked = [];
-  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
-  page.on('pageerror', (error) => page.complaints.push(error.message));
-  page.on('request', (request) => page.asked.push(request.url()));
-  await page.addInitScript(blockCode);
-  await page.addInitScript(() => (globalThis.picture = () => {
-    const video = document.querySelector('video');
-    const { videoWidth: width, videoHeight: height } = video;
-    const canvas = Object.assign(document.createElement('canvas'), { width: width || 1, height: height || 1 });
-    const context = canvas.getContext('2d', { willReadFrequently: true });
-    context.drawImage(video, 0, 0);
-    // Green stands for the light of all.
-    const greens = context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, at) => at % 4 === 1);
-    const sum = greens.reduce((sum, green) => sum + green, 0);
-    const least = greens.reduce((a, b) => Math.min(a, b), 255);
-    const most = greens.reduce((a, b) => Math.max(a, b), 0);
-    return { size: `${width}x${height}`, levels: { mean: sum / greens.length, least, most } };
-  }));
-  await page.goto(url);
-  return page;
-}
-
-/** Waits for a picture that has a readable code. */
-async function playing(page, deadline = SOON) {
-  await page.waitForFunction(
-    () => globalThis.porthole?.state === 'live' && blockCode.read(document.querySelector('video')) !== null, null, deadline);
-}
-
-/** Waits until the announcement for screen readers, which says what is seen too, matches. */
-async function told(page, pattern, deadline = SOON) {
-  await page.waitForFunction(
-    (source) => new RegExp(source, 'i').test(document.querySelector('[role=status]').textContent), pattern.source, deadline);
-}
-
-/**
- * The page's figures as soon as they are good enough.
- * @param {() => object | false} condition Runs inside the page.
- */
-async function stats(page, condition, deadline = SOON) {
-  try {
-    return await (await page.waitForFunction(condition, null, deadline)).jsonValue();
-  } catch (cause) {
-    const seen = await page.evaluate(() => globalThis.porthole.stats());
-    throw new Error(`${condition}: the figures are ${JSON.stringify(seen)}`, { cause });
-  }
-}
-
-/** Waits until the board counts so many viewers. */
-async function viewers(page, program, count) {
-  await page.waitForFunction(async ({ url, count }) => {
-    const response = await fetch(url);
-    return (await response.json()).viewers === count;
-  }, { url: `${program.url}api/status`, count }, { ...SOON, polling: 100 });
-}
-
-/** The controls leave a picture that nobody touches; a moved pointer brings them back. */
-async function click(page, selector) {
-  await page.mouse.move(20, 300);
-  await page.mouse.move(30, 310);
-  await page.click(selector, SOON);
-}
 
 test('the picture plays by itself at the camera’s rate, and a tap brings the sound', async (t) => {
   const program = await start(t);
@@ -478,6 +368,7 @@ test('whep.js works alone in another page', async (t) => {
 });
 
 test('screenshots, to be looked at', async (t) => {
+  mkdirSync(SCREENSHOTS, { recursive: true });
   const program = await start(t, { camera: 'pattern' });
   for (const [name, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
     const page = await open(t, program.url, viewport);

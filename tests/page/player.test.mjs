@@ -1,27 +1,19 @@
-/** A plain WHEP player in a real browser: not our page, no control channel, candidates in the offer. */
+/** WHEP players of others in a real browser: not our page, no control channel, candidates in the offer. */
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
-import { launch } from './browser.mjs';
-import { Program } from './program.mjs';
+import { build } from 'esbuild';
 
-let browser;
-let program;
+import { SOON, open, start, viewers } from './page.mjs';
 
-before(async () => {
-  browser = await launch();
-  program = await Program.start({ camera: 'pattern' });
-});
+/** Pages at this path have the board's root as their base, and nothing of our page in them. */
+const ELSEWHERE = 'healthz';
 
-after(async () => {
-  await browser?.close();
-  await program?.end('SIGKILL');
-});
-
-test('a player without a control channel plays, and is gone soon after it leaves', async () => {
-  const page = await browser.newPage();
-  await page.goto(`${program.url}api/status`);
+test('a player without a control channel plays, and is gone soon after it leaves', async (t) => {
+  const program = await start(t, { camera: 'pattern' });
+  const page = await open(t, `${program.url}${ELSEWHERE}`);
   const size = await page.evaluate(async () => {
     const peer = (globalThis.peer = new RTCPeerConnection());
     const video = document.createElement('video');
@@ -42,13 +34,41 @@ test('a player without a control channel plays, and is gone soon after it leaves
     return [video.videoWidth, video.videoHeight];
   });
   assert.deepEqual(size, [1280, 720]);
-  assert.equal(await viewers(page), 1);
+  await viewers(page, program, 1);
   await page.evaluate(() => globalThis.peer.close());
   // Well below the 15 s after which a viewer without a sign of life is given up.
-  await page.waitForFunction(async () => (await (await fetch('/api/status')).json()).viewers === 0, null, { timeout: 8_000 });
-  await page.close();
+  await viewers(page, program, 0, { timeout: 8_000 });
 });
 
-async function viewers(page) {
-  return page.evaluate(async () => (await (await fetch('/api/status')).json()).viewers);
-}
+test('the npm package @eyevinn/webrtc-player plays, and its leave frees the session', async (t) => {
+  const program = await start(t, { camera: 'pattern' });
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `export { WebRTCPlayer } from '@eyevinn/webrtc-player'`,
+      resolveDir: fileURLToPath(new URL('.', import.meta.url)),
+    },
+    bundle: true,
+    write: false,
+    format: 'iife',
+    globalName: 'eyevinn',
+  });
+  // The player is put into a page that the board serves, whose policy lets in no foreign script.
+  const page = await open(t, `${program.url}${ELSEWHERE}`, undefined, { bypassCSP: true });
+  await page.addScriptTag({ content: outputFiles[0].text });
+  await page.evaluate(async (endpoint) => {
+    const video = document.body.appendChild(document.createElement('video'));
+    Object.assign(video, { muted: true, autoplay: true });
+    globalThis.player = new globalThis.eyevinn.WebRTCPlayer({ video, type: 'whep', statsTypeFilter: '^inbound-rtp' });
+    globalThis.player.on('stats:inbound-rtp', (report) => report.kind === 'video' && (globalThis.decoded = report.framesDecoded));
+    await globalThis.player.load(new URL(endpoint));
+  }, `${program.url}whep`);
+  await page.waitForFunction(() => globalThis.decoded > 30, null, SOON);
+  const frame = await page.evaluate(() => blockCode.read(document.querySelector('video')).frame);
+  await page.waitForFunction((frame) => blockCode.read(document.querySelector('video'))?.frame > frame, frame, SOON);
+  await viewers(page, program, 1);
+
+  const left = page.waitForResponse((response) => response.request().method() === 'DELETE', SOON);
+  await page.evaluate(() => globalThis.player.unload());
+  assert.equal((await left).status(), 200);
+  assert.equal((await program.status()).viewers, 0);
+});

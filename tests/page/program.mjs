@@ -1,6 +1,6 @@
 /** Starts and ends the porthole program for tests. Its path is in the environment variable PORTHOLE_BIN. */
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,6 +19,7 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
  * @property {string} [config] TOML text of a configuration file.
  * @property {string} [camera] For --camera; by default `pattern` where there is no configuration.
  * @property {number} [port] 0 takes a free one.
+ * @property {Record<string, string>} [passwords] By role; set before the start.
  */
 
 /**
@@ -35,7 +36,7 @@ function complete(config = '') {
 
 export class Program {
   /** @param {Options} [options] */
-  static async start({ config, camera = config ? undefined : 'pattern', port = 0 } = {}) {
+  static async start({ config, camera = config ? undefined : 'pattern', port = 0, passwords = {} } = {}) {
     const path = process.env.PORTHOLE_BIN;
     if (!path) throw new Error('PORTHOLE_BIN is not set; it names the porthole program to test');
     const program = new Program();
@@ -45,6 +46,9 @@ export class Program {
     const args = ['run', '--listen', `127.0.0.1:${port}`, '--config', file];
     if (camera) args.push('--camera', camera);
     const env = { ...process.env, STATE_DIRECTORY: join(program.directory, 'state') };
+    for (const [role, password] of Object.entries(passwords)) {
+      execFileSync(path, ['password', role], { input: `${password}\n`, stdio: 'pipe', env });
+    }
     program.child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
     running.add(program.child);
     program.exited = once(program.child, 'exit').then(([code, signal]) => {
@@ -60,6 +64,9 @@ export class Program {
   /** What the program wrote to standard error, its log. */
   log = '';
 
+  /** The address that signs in, once it is printed. @type {Promise<string>} */
+  link = new Promise((resolve) => (this.tell = resolve));
+
   /** The address in a line of standard output. */
   #address(command) {
     this.child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
@@ -69,6 +76,8 @@ export class Program {
       this.child.on('error', (error) => fail(error.message));
       this.exited.then(({ code, signal }) => fail(`ended with ${signal ?? code}`));
       createInterface({ input: this.child.stdout }).on('line', (line) => {
+        const link = line.match(/http:\S*#sign-in=\S+/);
+        if (link) this.tell(link[0]);
         const address = line.match(/http:\/\/127\.0\.0\.1:\d+\//);
         if (!address) return;
         clearTimeout(timer);
@@ -77,8 +86,9 @@ export class Program {
     });
   }
 
-  async status() {
-    const response = await fetch(new URL('api/status', this.url));
+  /** @param {Record<string, string>} [headers] Such as those that sign in. */
+  async status(headers = {}) {
+    const response = await fetch(new URL('api/status', this.url), { headers });
     return response.json();
   }
 

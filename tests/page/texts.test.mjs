@@ -1,0 +1,71 @@
+/** What the page reads from headers and session descriptions and writes into them. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { module } from './web.mjs';
+
+const { iceServers, links } = await module('links.js');
+const { fragment, offered, restarted } = await module('sdp.js');
+
+test('STUN and TURN servers are read from one header or many', () => {
+  const header = '<stun:stun.example.net>; rel="ice-server", ' +
+    '<turn:turn.example.net?transport=udp>; rel="ice-server"; username="1700000000:ab\\"c"; credential="p,a;s<s>"; credential-type="password", ' +
+    '<turns:turn.example.net:5349?transport=tcp>;rel=ice-server;username=user;credential=word';
+  assert.deepEqual(iceServers(header), [
+    { urls: 'stun:stun.example.net' },
+    { urls: 'turn:turn.example.net?transport=udp', username: '1700000000:ab"c', credential: 'p,a;s<s>' },
+    { urls: 'turns:turn.example.net:5349?transport=tcp', username: 'user', credential: 'word' },
+  ]);
+});
+
+test('links that are none of these, or cannot be used, are passed over', () => {
+  const unusable = [
+    null,
+    '',
+    'nonsense',
+    '<stun:a.example>',
+    '<stun:a.example>; rel="next"',
+    '<https://a.example>; rel="ice-server"',
+    '<turn:a.example>; rel="ice-server"',
+    '<turn:a.example>; rel="ice-server"; username="a"; credential="b"; credential-type="oauth"',
+    '<stun:a.example; rel="ice-server"',
+    '<',
+    '<<<>>>; ; =; "',
+  ];
+  for (const header of unusable) assert.deepEqual(iceServers(header), [], header);
+  const good = { urls: 'stun:b.example' };
+  assert.deepEqual(iceServers('<https://a.example>; rel=x; title="<, >", nonsense, <stun:b.example>; REL="Other Ice-Server"'), [good]);
+  assert.deepEqual(links('<a>; rel=one; rel=two')[0].parameters.get('rel'), 'one', 'of two the first counts');
+});
+
+const ANSWER = [
+  'v=0', 'o=- 1 1 IN IP4 0.0.0.0', 's=-', 't=0 0', 'a=group:BUNDLE 0 1',
+  'm=video 9 UDP/TLS/RTP/SAVPF 102', 'c=IN IP4 0.0.0.0', 'a=mid:0', 'a=ice-ufrag:old1', 'a=ice-pwd:oldoldoldoldoldoldoldold',
+  'a=candidate:1 1 udp 2130706431 192.0.2.1 8189 typ host', 'a=candidate:2 1 tcp 1671430143 2001:db8::1 8189 typ host tcptype passive',
+  'a=end-of-candidates', 'a=sendonly',
+  'm=application 9 UDP/DTLS/SCTP webrtc-datachannel', 'c=IN IP4 0.0.0.0', 'a=mid:1', 'a=ice-ufrag:old1',
+  'a=ice-pwd:oldoldoldoldoldoldoldold', 'a=sctp-port:5000', '',
+].join('\r\n');
+
+test('the answer after an ICE restart is the first one with the new credentials and candidates', () => {
+  const news = 'a=ice-ufrag:new2\r\na=ice-pwd:newnewnewnewnewnewnewnew\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n' +
+    'a=candidate:3 1 udp 2130706431 198.51.100.1 8189 typ host\r\na=end-of-candidates\r\n';
+  const answer = restarted(ANSWER, news);
+  assert.equal(answer.match(/a=ice-ufrag:new2\r\n/g).length, 2);
+  assert.equal(answer.match(/a=ice-pwd:newnewnewnewnewnewnewnew\r\n/g).length, 2);
+  assert.doesNotMatch(answer, /old/);
+  assert.deepEqual(offered(answer), [{ protocol: 'udp', address: '198.51.100.1', port: 8189, type: 'host' }]);
+  assert.ok(answer.indexOf('198.51.100.1') < answer.indexOf('m=application'), 'they stand in the first section');
+  assert.ok(answer.endsWith('a=sctp-port:5000\r\n'));
+  assert.equal(restarted(ANSWER, 'a=mid:0\r\n'), null, 'without credentials it is no answer');
+  assert.equal(restarted('', news), null);
+});
+
+test('candidates are read from an answer and written into a fragment', () => {
+  assert.deepEqual(offered(ANSWER).map(({ protocol, address }) => `${protocol} ${address}`), ['udp 192.0.2.1', 'tcp 2001:db8::1']);
+  assert.equal(
+    fragment(ANSWER, ['candidate:9 1 udp 1 192.0.2.9 9 typ host'], true),
+    'a=ice-ufrag:old1\r\na=ice-pwd:oldoldoldoldoldoldoldold\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n' +
+      'a=candidate:9 1 udp 1 192.0.2.9 9 typ host\r\na=end-of-candidates\r\n');
+});
