@@ -4,7 +4,7 @@
 //! Which request needs which role is decided in `http`.
 
 mod attempts;
-mod cookie;
+pub mod cookie;
 mod kept;
 mod passwords;
 mod secret;

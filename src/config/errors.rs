@@ -25,9 +25,10 @@ impl Errors {
         Self { file: file.into(), found: Vec::new() }
     }
 
-    /// Adds an error; `line` counts from 1 and is `None` when the file as a whole is meant.
+    /// Adds an error; `line` counts from 1 and is `None` when the file as a whole is meant. Whatever the message repeats of
+    /// the file, it stands on one line and moves no terminal's cursor.
     pub(super) fn add(&mut self, line: Option<usize>, message: String) {
-        self.found.push(Found { line, message });
+        self.found.push(Found { line, message: escape(&message) });
     }
 
     /// Whether there is an error on the line.
@@ -43,6 +44,13 @@ impl Errors {
         self.found.sort();
         Err(self)
     }
+}
+
+/// Control characters as Rust writes them.
+fn escape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    text.chars().for_each(|c| if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) });
+    plain
 }
 
 impl fmt::Display for Errors {

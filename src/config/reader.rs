@@ -350,13 +350,8 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 /// A piece of the file for a message: on one line, not too long, without control characters.
 fn shorten(text: &str) -> String {
-    let mut short = String::new();
-    for (index, c) in text.chars().enumerate() {
-        if index == VALUE_LIMIT {
-            short.push('…');
-            break;
-        }
-        if c.is_control() { short.extend(c.escape_default()) } else { short.push(c) }
+    match text.char_indices().nth(VALUE_LIMIT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
     }
-    short
 }

@@ -8,7 +8,7 @@ mod clock;
 mod fragment;
 mod ice;
 mod mux;
-mod offer;
+pub mod offer;
 mod peer;
 mod profile;
 mod restart;

@@ -12,6 +12,9 @@ use crate::h264::Profile;
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
 const INFERRED: Profile = Profile { idc: 66, constraints: 0, level: 10 };
 
+/// Characters of the stack's words about an offer that are passed on: a line.
+const MOST_WORDS: usize = 100;
+
 /// Why an offer cannot be answered.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refused {
@@ -59,7 +62,7 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     // Which of its candidates are used is decided for those that come later too.
     let candidates = candidates(sdp);
     let sdp = answer::with_lines(sdp, &[]);
-    let malformed = |error: rtc::shared::error::Error| Refused::Malformed(error.to_string());
+    let malformed = |error: rtc::shared::error::Error| Refused::Malformed(brief(&error.to_string()));
     let description = RTCSessionDescription::offer(sdp.clone()).map_err(malformed)?;
     let parsed = description.unmarshal().map_err(malformed)?;
     let of = |kind: RtpCodecKind| {
@@ -92,6 +95,11 @@ fn candidates(sdp: &str) -> Vec<RemoteCandidate> {
         values.map(move |line| RemoteCandidate { candidate: line[2..].into(), mid: mid.clone() }).collect::<Vec<_>>()
     };
     answer::sections(sdp).into_iter().flat_map(of_section).collect()
+}
+
+/// The stack's words repeat the rest of the offer from where it goes wrong: one line of it tells the place.
+fn brief(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_WORDS).collect()
 }
 
 fn receives(media: &MediaDescription) -> bool {

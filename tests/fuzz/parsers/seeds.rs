@@ -1,0 +1,86 @@
+//! Where the fuzzers of the parsers begin: what browsers, players and people write, made anew each time.
+
+/// The seeds of the target of this name.
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "offer" => {
+            [offer(&[96], "recvonly"), offer(&[102, 108, 127], "recvonly"), offer(&[97], "sendrecv")].map(bytes).into()
+        }
+        "fragment" => FRAGMENTS.map(|text| bytes(text.replace('\n', "\r\n"))).into(),
+        "cookie" => COOKIES.map(|text| bytes(text.to_owned())).into(),
+        "config" => {
+            [include_str!("../../../systemd/porthole.toml"), CONFIG, "http.tls = { cert = \"a\", key = \"b\" }\n"]
+                .map(|text| bytes(text.to_owned()))
+                .into()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Writes the seeds of a target as files into the folder that `PORTHOLE_SEEDS` names, before the fuzzer reads it.
+#[cfg(fuzzing)]
+pub fn write(target: &str) {
+    let Some(folder) = std::env::var_os("PORTHOLE_SEEDS").map(std::path::PathBuf::from) else { return };
+    for (number, seed) in of(target).into_iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{number}")), seed).expect("the folder for seeds should be writable");
+    }
+}
+
+fn bytes(text: String) -> Vec<u8> {
+    text.into_bytes()
+}
+
+/// An offer of video, sound and a data channel as browsers write it, with H.264 under these payload types, each with
+/// another profile.
+fn offer(payload_types: &[u8], direction: &str) -> String {
+    let transport = "c=IN IP4 0.0.0.0\na=rtcp:9 IN IP4 0.0.0.0\na=ice-ufrag:x1Yz\na=ice-pwd:0123456789abcdefghijklmn\n\
+                     a=ice-options:trickle\na=fingerprint:sha-256 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:\
+                     AB:3A:F6:0F:5B:8E:1C:02:B7:D4:5E:8F:7A\na=setup:actpass\n";
+    let names = payload_types.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
+    let mut sdp = format!(
+        "v=0\no=- 4611731400430051336 2 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE 0 1 2\na=extmap-allow-mixed\n\
+         a=msid-semantic: WMS\nm=video 9 UDP/TLS/RTP/SAVPF {names}\n{transport}a=mid:0\n\
+         a=extmap:1 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay\na={direction}\na=rtcp-mux\na=rtcp-rsize\n"
+    );
+    for (payload_type, profile) in payload_types.iter().zip(["42e01f", "64001f", "4d001f"]) {
+        sdp += &format!(
+            "a=rtpmap:{payload_type} H264/90000\na=rtcp-fb:{payload_type} nack pli\na=fmtp:{payload_type} \
+             level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}\n"
+        );
+    }
+    sdp += &format!(
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111 9\n{transport}a=mid:1\na={direction}\na=rtcp-mux\na=rtpmap:111 opus/48000/2\n\
+         a=fmtp:111 minptime=10;useinbandfec=1\na=rtpmap:9 G722/8000\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\n\
+         {transport}a=mid:2\na=sctp-port:5000\na=max-message-size:262144\n\
+         a=candidate:1 1 udp 2113937151 192.168.1.7 51234 typ host generation 0 ufrag x1Yz network-cost 999\n\
+         a=candidate:2 1 udp 2113937151 4d2c.local 51235 typ host generation 0\na=end-of-candidates\n"
+    );
+    sdp.replace('\n', "\r\n")
+}
+
+/// Candidates, a restart, the end of the candidates (RFC 8840 section 9).
+const FRAGMENTS: [&str; 3] = [
+    "a=ice-ufrag:EsAw\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\nm=audio 9 UDP/TLS/RTP/SAVPF 0\na=mid:0\n\
+     a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag EsAw network-id 1\n\
+     a=candidate:3471623853 1 udp 2122194687 198.51.100.1 61765 typ srflx raddr 0.0.0.0 rport 0\n\
+     a=candidate:473322822 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active\na=end-of-candidates\n",
+    "a=ice-options:trickle ice2\na=group:BUNDLE 0 1\nm=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:0\na=ice-ufrag:ysXw\n\
+     a=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\na=candidate:1 1 udp 1 2001:db8::1 5000 typ relay raddr :: rport 9\n",
+    "m=audio RTP/AVP 0\na=mid:0\na=end-of-candidates\n",
+];
+
+/// Ours alone, among others, in quotes, twice, nearly.
+const COOKIES: [&str; 5] = [
+    "porthole_session=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+    "a=b; porthole_session=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8; theme=dark",
+    "porthole_session=\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",
+    "porthole_session=a; porthole_session=b",
+    "xporthole_session=a;porthole_session ;=;;",
+];
+
+/// What the shipped configuration leaves out.
+const CONFIG: &str = "[[camera]]\nname = \"door\"\ndevice = \"usb:046d:082d:A1\"\nwidth = { min = 320, ideal = 640 }\n\
+                      format = \"MJPEG\"\n[camera.controls]\nzoom = 0x10\n\"White Balance\" = false\n[audio]\ngain = \"-3.5 dB\"\n\
+                      [http]\nlisten = \":80\"\nhosts = [\"cam.example.org\"]\norigins = [\"https://example.org:8443\"]\n\
+                      trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[rtc]\nadvertise = [\"203.0.113.5:1\", \"[2001:db8::5]:2\"]\n\
+                      interfaces = [\"wlan*\"]\nice_servers = [{ urls = [\"stun:a:1\"] }, { urls = \"turn:b\", secret = \"s\" }]\n";

@@ -1,0 +1,78 @@
+//! What the fuzzers of the parsers run on arbitrary bytes, and what must hold whatever the bytes are. The suite runs the
+//! same bodies.
+
+use porthole::auth::cookie;
+use porthole::config::Config;
+use porthole::h264::Profile;
+use porthole::rtc::{Fragment, offer};
+
+/// A target's name and body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+#[cfg_attr(fuzzing, allow(dead_code))]
+pub const TARGETS: [Target; 4] = [("offer", offer), ("fragment", fragment), ("cookie", cookie), ("config", config)];
+
+/// An SDP offer: taken, with a format out of it or a reason why none fits, or refused with a reason on one line.
+pub fn offer(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    match offer::parse(text) {
+        Ok(offer) => {
+            for profile in ["42e01f", "4d0028", "640033"] {
+                let stream = Profile::parse(profile).expect("a good profile should be read");
+                match offer.format_for(stream) {
+                    Ok(format) => assert!(text.contains("H264") || text.contains("h264"), "{format} out of nothing"),
+                    Err(refused) => told(&refused.to_string()),
+                }
+            }
+            for candidate in &offer.candidates {
+                assert!(text.contains(&candidate.candidate), "{candidate:?} does not stand in the offer");
+            }
+        }
+        Err(refused) => told(&refused.to_string()),
+    }
+}
+
+/// A trickle fragment: its candidates stand in it, and so do the credentials of a restart; or the line that is wrong.
+pub fn fragment(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    match Fragment::parse(text) {
+        Ok(fragment) => {
+            assert!(fragment.candidates.len() <= text.lines().count(), "more candidates than lines");
+            for candidate in &fragment.candidates {
+                assert!(text.contains(&candidate.candidate), "{candidate:?} does not stand in the fragment");
+            }
+            let credentials = fragment.ufrag.is_some() && fragment.pwd.is_some();
+            assert_eq!(fragment.into_restart().is_ok(), credentials);
+        }
+        Err(malformed) => told(&malformed.to_string()),
+    }
+}
+
+/// A `Cookie` header: what is found is a piece of it, and no more than one for each pair.
+pub fn cookie(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let values: Vec<&str> = cookie::values(text).collect();
+    assert!(values.len() <= text.matches(cookie::NAME).count());
+    for value in values {
+        assert!(text.contains(value) && !value.contains(';'), "{value:?}");
+    }
+}
+
+/// A configuration file: taken, or refused with at least one message, each on one line that begins with the file's name.
+pub fn config(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Err(errors) = Config::parse(text, "porthole.toml") {
+        let words = errors.to_string();
+        assert!(!words.is_empty(), "refused without a word");
+        for line in words.lines() {
+            assert!(line.starts_with("porthole.toml"), "{line}");
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+        }
+    }
+}
+
+/// A reason is not empty and stands on one line.
+fn told(reason: &str) {
+    assert!(!reason.is_empty() && !reason.contains('\n'), "{reason:?}");
+}

@@ -1,0 +1,67 @@
+//! What the network and people write, however damaged: offers, trickle fragments, cookies, configuration files. The bodies
+//! of the fuzz targets run here on arbitrary text and on their seeds, from one fixed random seed.
+
+#[path = "fuzz/parsers/seeds.rs"]
+mod seeds;
+#[path = "fuzz/parsers/targets.rs"]
+mod targets;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// Inputs of each kind for each target.
+const CASES: u32 = 1000;
+
+#[test]
+fn every_seed_passes() {
+    for (target, run) in targets::TARGETS {
+        let seeds = seeds::of(target);
+        assert!(seeds.len() > 2, "{target} should have seeds");
+        for seed in seeds {
+            run(&seed);
+        }
+    }
+}
+
+#[test]
+fn arbitrary_text_passes() {
+    for (target, run) in targets::TARGETS {
+        check(target, "\\PC{0,300}", |text: String| run(text.as_bytes()));
+    }
+}
+
+#[test]
+fn damaged_seeds_pass() {
+    for (target, run) in targets::TARGETS {
+        check(target, mutated(target), |text: Vec<u8>| run(&text));
+    }
+}
+
+/// Runs `body` on what `strategy` gives, always the same.
+fn check<S: Strategy>(target: &str, strategy: S, body: impl Fn(S::Value))
+where
+    S::Value: std::fmt::Debug,
+{
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let done = runner.run(&strategy, |input| {
+        body(input);
+        Ok(())
+    });
+    done.unwrap_or_else(|failure| panic!("{target}: {failure}"));
+}
+
+/// A seed of which pieces are cut out, repeated elsewhere, or replaced by a few characters.
+fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let change = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[ -~\r\n]{0,6}", any::<bool>());
+    let changes = prop::collection::vec(change, 0..8);
+    (prop::sample::select(seeds::of(target)), changes).prop_map(|(mut bytes, changes)| {
+        for (from, length, text, repeat) in changes {
+            let from = from.index(bytes.len() + 1);
+            let to = (from + length.index(30)).min(bytes.len());
+            let piece = if repeat { bytes[from..to].repeat(2) } else { text.into_bytes() };
+            bytes.splice(from..to, piece);
+        }
+        bytes
+    })
+}
