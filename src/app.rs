@@ -43,6 +43,7 @@ impl App {
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().context("read the listener's address")?;
 
+        let gate = http::Gate::new(&config.http);
         let (sound, microphone) = if microphone.is_off() {
             (None, None)
         } else {
@@ -69,7 +70,7 @@ impl App {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
         let context = http::Context::new(service.clone(), feeds, board, metrics, auth.clone());
-        let server = http::Server::start(listener, context);
+        let server = http::Server::start(listener, context, gate);
         Ok(Self { address, auth, server, service, hotplug, cameras, microphone })
     }
 

@@ -5,7 +5,8 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderValue, StatusCode, header};
 
-use super::{Answer, answer, read};
+use super::answer::{Answer, answer};
+use super::read;
 
 /// A file: its path below `/`, its media type and its content.
 type Asset = (&'static str, &'static str, &'static [u8]);
@@ -46,6 +47,11 @@ const ASSETS: &[Asset] = assets![
 
 /// The page loads nothing from elsewhere and may not be framed by another site.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+
+/// Whether a path is that of a file.
+pub fn has(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|path| ASSETS.iter().any(|asset| asset.0 == path))
+}
 
 /// The page and its files.
 pub fn routes() -> BoxedFilter<(Answer,)> {

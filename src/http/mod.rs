@@ -1,26 +1,34 @@
 //! HTTP: the viewer page, signalling, status and metrics, on one listener.
 //!
-//! Routes and limits stand here; what WHEP asks for in `whep`, the embedded files in `assets`, connections in
-//! `server`, who signs in in `sign_in`.
+//! A request comes in through `server` (connections), `gate` (whether it is let in, by the table in `rules`), and the
+//! routes that are put together here: what WHEP asks for is in `whep`, the embedded files are in `assets`, who
+//! signs in in `sign_in`.
 
+mod answer;
 mod assets;
+mod body;
+mod gate;
+mod link;
+mod origin;
+mod precondition;
+mod rules;
 mod server;
 mod sign_in;
 mod whep;
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use answer::{Answer, answer, plain, problem};
 use ipnet::IpNet;
 use serde::Serialize;
+use warp::Filter as _;
 use warp::filters::BoxedFilter;
-use warp::http::{Response, StatusCode, header};
-use warp::{Filter as _, Rejection};
+use warp::http::StatusCode;
 
+pub use gate::Gate;
 pub use server::{Server, bind};
 
 use crate::auth::Auth;
@@ -107,8 +115,6 @@ struct Client {
     secure: bool,
 }
 
-type Answer = Response<Bytes>;
-
 type Routes = BoxedFilter<(Answer,)>;
 
 /// Every route of the server.
@@ -134,7 +140,7 @@ fn routes(context: Context) -> Routes {
         .unify()
         .or(health)
         .unify()
-        .recover(rejected)
+        .recover(answer::rejected)
         .unify()
         .boxed()
 }
@@ -161,42 +167,4 @@ impl Context {
         let body = serde_json::to_vec_pretty(&body).expect("the status should be printable as JSON");
         answer(StatusCode::OK, "application/json", body.into())
     }
-}
-
-fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media_type));
-    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Answer {
-    answer(status, "text/plain; charset=utf-8", text.into())
-}
-
-/// An error as RFC 9457 describes it.
-fn problem(status: StatusCode, detail: &str) -> Answer {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let body = serde_json::json!({
-        "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
-    });
-    answer(status, "application/problem+json", body.to_string().into())
-}
-
-/// What no route took.
-async fn rejected(rejection: Rejection) -> Result<Answer, Infallible> {
-    use warp::reject::{LengthRequired, MethodNotAllowed, PayloadTooLarge};
-    let response = if rejection.is_not_found() {
-        problem(StatusCode::NOT_FOUND, "there is nothing at this address; the page is at /, signalling at /whep")
-    } else if rejection.find::<PayloadTooLarge>().is_some() {
-        problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB")
-    } else if rejection.find::<LengthRequired>().is_some() {
-        problem(StatusCode::LENGTH_REQUIRED, "send the body with a Content-Length")
-    } else if rejection.find::<MethodNotAllowed>().is_some() {
-        problem(StatusCode::METHOD_NOT_ALLOWED, "this address does not know the method")
-    } else {
-        problem(StatusCode::BAD_REQUEST, "the request could not be read")
-    };
-    Ok(response)
 }

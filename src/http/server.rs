@@ -3,12 +3,14 @@
 //! Warp serves the requests; its own accept loop has neither limits nor a way to survive a table of open files that is
 //! full.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,8 +22,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use warp::reply::{Reply as _, Response};
 
-use super::{Context, Routes, Via};
+use super::{Context, Gate, Routes, Via, body};
 
 /// Connections at once: enough for every viewer's browser, which holds up to six, and a monitor; few enough that a
 /// board's memory and file table hold them.
@@ -71,9 +74,10 @@ pub struct Server {
 
 impl Server {
     /// Serves every route on the listener.
-    pub fn start(listener: TcpListener, context: Context) -> Self {
+    pub fn start(listener: TcpListener, context: Context, gate: Gate) -> Self {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(accept(listener, super::routes(context), stop.clone()));
+        let routes = super::routes(context);
+        let task = tokio::spawn(accept(listener, Arc::new(Site { gate, routes }), stop.clone()));
         Self { task, stop }
     }
 
@@ -88,7 +92,7 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, routes: Routes, stop: CancellationToken) {
+async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
@@ -104,7 +108,7 @@ async fn accept(listener: TcpListener, routes: Routes, stop: CancellationToken) 
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = serve(stream, routes.clone(), &graceful);
+                let connection = serve(stream, site.clone(), &graceful);
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!("connection from {peer}: {error}");
@@ -130,20 +134,47 @@ async fn accept(listener: TcpListener, routes: Routes, stop: CancellationToken) 
 /// Serves the requests of one connection until it closes.
 fn serve(
     stream: TcpStream,
-    routes: Routes,
+    site: Arc<Site>,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = Result<(), hyper::Error>> + use<> {
     // An answer is written in one piece; holding it back for more would only delay the first picture.
     let _ = stream.set_nodelay(true);
     let via = stream.local_addr().map_or(Via(Ipv4Addr::LOCALHOST.into()), |address| Via(address.ip()));
-    let service = TowerToHyperService::new(warp::service(routes));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(via);
-        service.call(request)
+    let service = service_fn(move |request| {
+        let site = site.clone();
+        async move { Ok::<_, Infallible>(site.respond(request, via).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .serve_connection(TokioIo::new(stream), service);
     graceful.watch(connection)
+}
+
+/// What all connections serve: the routes behind the gate.
+struct Site {
+    gate: Gate,
+    routes: Routes,
+}
+
+impl Site {
+    async fn respond(&self, request: Request<Incoming>, via: Via) -> Response {
+        let (mut head, body) = request.into_parts();
+        let (visit, admitted) = self.gate.admit(&head);
+        let body = match admitted {
+            Ok(()) => body::read(body).await,
+            Err(early) => Err(early),
+        };
+        let mut response = match body {
+            Ok(body) => {
+                head.extensions.insert(via);
+                let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
+                let routed = routes.call(Request::from_parts(head, Full::new(body))).await;
+                routed.unwrap_or_else(|never| match never {})
+            }
+            Err(early) => early.into_response(),
+        };
+        visit.dress(response.headers_mut());
+        response
+    }
 }

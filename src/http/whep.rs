@@ -7,128 +7,160 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Answer, Context, Via, answer, plain, problem};
-use crate::rtc::{Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
+use super::answer::{Answer, Early, answer, no_content, plain, problem, problem_for};
+use super::precondition::Precondition;
+use super::{Context, Via, link, read};
+use crate::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
+use crate::status::State;
 
-/// The longest offer or fragment. A browser's offer has 6 KiB.
-const MAX_BODY: u64 = 64 * 1024;
+/// After how many seconds a refused viewer may try again (`Retry-After`): others leave, and cameras come back, within some.
+const RETRY_AFTER: u64 = 5;
 
-/// After how many seconds a refused viewer may try again (`Retry-After`).
-const RETRY_AFTER: &str = "5";
+/// The media type of offers and answers (RFC 8866 section 8.1).
+pub const SDP: &str = "application/sdp";
 
-const SDP: &str = "application/sdp";
-const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// The media type of late candidates (RFC 8840 section 10.1).
+pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// `POST /whep`, `POST /whep/{camera}`, `PATCH` and `DELETE /whep/session/{id}`.
+/// `/whep`, `/whep/{camera}` and `/whep/session/{id}`.
 pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
     let with = warp::any().map(move || context.clone());
-    let body = warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
+    let body = warp::body::bytes();
     let via = warp::ext::get::<Via>();
     let headers = warp::header::headers_cloned();
     let first = warp::path("whep").and(warp::path::end()).map(|| None).boxed();
     let named = warp::path!("whep" / String).map(Some).boxed();
+    let endpoint = first.or(named).unify().boxed();
     let session = warp::path!("whep" / "session" / String).boxed();
-    let offer = first.or(named).unify().and(warp::post()).and(headers).and(body).and(via).and(with.clone()).then(
+    let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(via).and(with.clone()).then(
         |camera: Option<String>, headers: HeaderMap, body: Bytes, via: Via, context: Context| async move {
-            context.offer(camera.as_deref(), &headers, &body, via).await
+            context.offer(camera.as_deref(), &headers, &body, via).await.unwrap_or_else(|early| *early)
         },
     );
     let patch = session.clone().and(warp::patch()).and(headers).and(body).and(via).and(with.clone()).then(
         |id: String, headers: HeaderMap, body: Bytes, via: Via, context: Context| async move {
-            context.patch(&id, &headers, &body, via).await
+            context.patch(&id, &headers, &body, via).await.unwrap_or_else(|early| *early)
         },
     );
-    let delete = session.and(warp::delete()).and(with).map(|id: String, context: Context| context.delete(&id));
-    offer.or(patch).unify().or(delete).unify().boxed()
+    let delete =
+        session.clone().and(warp::delete()).and(with.clone()).map(|id: String, context: Context| context.delete(&id));
+    let look = endpoint.and(read()).and(with.clone()).map(|camera: Option<String>, context: Context| {
+        context.feed(camera.as_deref()).map_or_else(|early| *early, |_| no_content())
+    });
+    let look_at_session = session.and(read()).and(with).map(|id: String, context: Context| {
+        if context.0.service.contains(&id) { no_content() } else { not_taken(&TrickleError::Unknown) }
+    });
+    offer.or(patch).unify().or(delete).unify().or(look).unify().or(look_at_session).unify().boxed()
 }
 
 impl Context {
-    async fn offer(&self, camera: Option<&str>, headers: &HeaderMap, body: &Bytes, via: Via) -> Answer {
-        if media_type(headers) != SDP {
-            return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the offer with Content-Type: application/sdp");
-        }
-        let Ok(sdp) = std::str::from_utf8(body) else {
-            return problem(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8");
+    async fn offer(&self, camera: Option<&str>, headers: &HeaderMap, body: &Bytes, via: Via) -> Result<Answer, Early> {
+        let feed = self.feed(camera)?;
+        expect_type(headers, SDP, "the offer")?;
+        let sdp = std::str::from_utf8(body)
+            .map_err(|_| early(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8"))?;
+        self.can_show(feed)?;
+        let accepted = self.0.service.accept(feed, sdp, via.0, "").await.map_err(|refusal| Box::new(refused(&refusal)))?;
+        let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
+        // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
+        let location = match camera {
+            None => format!("whep/session/{}", accepted.id),
+            Some(_) => format!("session/{}", accepted.id),
         };
+        let headers = response.headers_mut();
+        set(headers, header::LOCATION, &location);
+        set(headers, header::ETAG, &format!("\"{}\"", accepted.etag));
+        headers.insert("accept-patch", HeaderValue::from_static(FRAGMENT));
+        for link in link::headers(&accepted.ice_servers) {
+            headers.append(header::LINK, link);
+        }
+        Ok(response)
+    }
+
+    /// The camera of that name, or the first one.
+    fn feed(&self, camera: Option<&str>) -> Result<&Feed, Early> {
         let feeds = &self.0.feeds;
         let found = match camera {
             None => feeds.first(),
             Some(name) => feeds.iter().find(|feed| feed.name == name),
         };
-        let Some(feed) = found else {
+        found.ok_or_else(|| {
             let names: Vec<&str> = feeds.iter().map(|feed| feed.name.as_str()).collect();
-            let detail =
-                format!("no camera is called {:?}; there are: {}", camera.unwrap_or_default(), names.join(", "));
-            return problem(StatusCode::NOT_FOUND, &detail);
-        };
-        match self.0.service.accept(feed, sdp, via.0, "").await {
-            Ok(accepted) => {
-                let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
-                // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
-                let location = match camera {
-                    None => format!("whep/session/{}", accepted.id),
-                    Some(_) => format!("session/{}", accepted.id),
-                };
-                set(&mut response, header::LOCATION, &location);
-                set(&mut response, header::ETAG, &format!("\"{}\"", accepted.etag));
-                set(&mut response, HeaderName::from_static("accept-patch"), FRAGMENT);
-                response
+            let named = camera.unwrap_or_default();
+            early(StatusCode::NOT_FOUND, &format!("no camera is called {named:?}; there are: {}", names.join(", ")))
+        })
+    }
+
+    /// Refuses viewers of a camera that delivers what cannot be encoded: while one is away there is a placeholder, but
+    /// here there is nothing to be shown.
+    fn can_show(&self, feed: &Feed) -> Result<(), Early> {
+        let status = self.0.board.snapshot();
+        let camera = status.cameras.get(feed.index).filter(|camera| camera.state == State::Live);
+        match camera.and_then(|camera| camera.fault.as_ref()) {
+            None => Ok(()),
+            Some(fault) => {
+                let detail = format!("the camera {} has no picture that can be shown: {fault}", feed.name);
+                Err(problem_for(StatusCode::CONFLICT, RETRY_AFTER, &detail).into())
             }
-            Err(refusal) => refused(&refusal),
         }
     }
 
-    async fn patch(&self, id: &str, headers: &HeaderMap, body: &Bytes, via: Via) -> Answer {
-        if !self.0.service.contains(id) {
-            return problem(StatusCode::NOT_FOUND, &TrickleError::Unknown.to_string());
+    async fn patch(&self, id: &str, headers: &HeaderMap, body: &Bytes, via: Via) -> Result<Answer, Early> {
+        let service = &self.0.service;
+        if !service.contains(id) {
+            return Err(not_taken(&TrickleError::Unknown).into());
         }
-        if media_type(headers) != FRAGMENT {
-            let detail = "send candidates with Content-Type: application/trickle-ice-sdpfrag";
-            return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+        expect_type(headers, FRAGMENT, "candidates")?;
+        let precondition = Precondition::of(headers);
+        if precondition == Precondition::Missing {
+            let detail = "send If-Match with the ETag of the answer";
+            return Err(early(StatusCode::PRECONDITION_REQUIRED, detail));
         }
-        let Some(etag) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else {
-            return problem(StatusCode::PRECONDITION_REQUIRED, "send If-Match with the ETag of the answer");
+        let fragment = Fragment::parse(&String::from_utf8_lossy(body))
+            .map_err(|malformed| early(StatusCode::BAD_REQUEST, &malformed.to_string()))?;
+        let (tags, candidates) = match (precondition, fragment.into_restart()) {
+            (Precondition::Any, Ok(remote)) => return self.restart(id, remote, via).await,
+            (Precondition::Any, Err(_)) => {
+                let detail = "If-Match: * asks for an ICE restart; send a new ice-ufrag and ice-pwd with it";
+                return Err(early(StatusCode::BAD_REQUEST, detail));
+            }
+            (Precondition::OneOf(tags), Ok(remote)) => (tags, remote.candidates),
+            (Precondition::OneOf(tags), Err(fragment)) => (tags, fragment.candidates),
+            (Precondition::Missing | Precondition::Malformed, _) => {
+                let detail = "If-Match is neither * nor a list of entity tags in quotes";
+                return Err(early(StatusCode::BAD_REQUEST, detail));
+            }
         };
-        let fragment = match Fragment::parse(&String::from_utf8_lossy(body)) {
-            Ok(fragment) => fragment,
-            Err(malformed) => return problem(StatusCode::BAD_REQUEST, &malformed.to_string()),
-        };
-        let etag = etag.trim_matches('"');
-        let fragment = match fragment.into_restart() {
-            Ok(remote) if etag == "*" => return self.restart(id, remote, via).await,
-            Ok(remote) => Fragment { candidates: remote.candidates, ..Fragment::default() },
-            Err(fragment) => fragment,
-        };
-        match self.0.service.trickle(id, etag, fragment.candidates).await {
-            Ok(()) => no_content(),
-            Err(error @ TrickleError::Unknown) => problem(StatusCode::NOT_FOUND, &error.to_string()),
-            Err(error @ TrickleError::Stale) => problem(StatusCode::PRECONDITION_FAILED, &error.to_string()),
+        let mut taken = Err(TrickleError::Stale);
+        for tag in tags {
+            taken = service.trickle(id, &tag, candidates.clone()).await;
+            if taken != Err(TrickleError::Stale) {
+                break;
+            }
         }
+        taken.map(|()| no_content()).map_err(|error| not_taken(&error).into())
     }
 
     /// An ICE restart: the viewer's new credentials for ours.
-    async fn restart(&self, id: &str, remote: RemoteIce, via: Via) -> Answer {
-        match self.0.service.restart(id, remote, via.0).await {
-            Ok(Restarted { etag, fragment }) => {
-                let mut response = answer(StatusCode::OK, FRAGMENT, fragment.into());
-                set(&mut response, header::ETAG, &format!("\"{etag}\""));
-                response
-            }
-            Err(error @ RestartError::Unknown) => problem(StatusCode::NOT_FOUND, &error.to_string()),
-            Err(error @ RestartError::Credentials(..)) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
-            Err(error @ RestartError::Failed(_)) => {
-                tracing::error!("{error}");
-                problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
-            }
-        }
+    async fn restart(&self, id: &str, remote: RemoteIce, via: Via) -> Result<Answer, Early> {
+        let Restarted { etag, fragment } = self.0.service.restart(id, remote, via.0).await.map_err(|error| {
+            let status = match error {
+                RestartError::Unknown => StatusCode::NOT_FOUND,
+                RestartError::Credentials(..) => StatusCode::BAD_REQUEST,
+                RestartError::Failed(_) => {
+                    tracing::error!("{error}");
+                    StatusCode::INTERNAL_SERVER_ERROR
+                }
+            };
+            early(status, &error.to_string())
+        })?;
+        let mut response = answer(StatusCode::OK, FRAGMENT, fragment.into());
+        set(response.headers_mut(), header::ETAG, &format!("\"{etag}\""));
+        Ok(response)
     }
 
     fn delete(&self, id: &str) -> Answer {
-        if self.0.service.end(id) {
-            plain(StatusCode::OK, "")
-        } else {
-            problem(StatusCode::NOT_FOUND, &TrickleError::Unknown.to_string())
-        }
+        if self.0.service.end(id) { plain(StatusCode::OK, "") } else { not_taken(&TrickleError::Unknown) }
     }
 }
 
@@ -142,8 +174,24 @@ fn refused(refusal: &Refusal) -> Answer {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };
-    let response = problem(status, &refusal.to_string());
-    if status == StatusCode::SERVICE_UNAVAILABLE { retry_later(response) } else { response }
+    let detail = refusal.to_string();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        problem_for(status, RETRY_AFTER, &detail)
+    } else {
+        problem(status, &detail)
+    }
+}
+
+fn early(status: StatusCode, detail: &str) -> Early {
+    problem(status, detail).into()
+}
+
+fn not_taken(error: &TrickleError) -> Answer {
+    let status = match error {
+        TrickleError::Unknown => StatusCode::NOT_FOUND,
+        TrickleError::Stale => StatusCode::PRECONDITION_FAILED,
+    };
+    problem(status, &error.to_string())
 }
 
 /// The media type without its parameters, in lower case.
@@ -152,18 +200,15 @@ pub fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn no_content() -> Answer {
-    let mut response = plain(StatusCode::NO_CONTENT, "");
-    response.headers_mut().remove(header::CONTENT_TYPE);
-    response
+/// Refuses a body of another media type.
+fn expect_type(headers: &HeaderMap, wanted: &str, what: &str) -> Result<(), Early> {
+    if media_type(headers) == wanted {
+        return Ok(());
+    }
+    Err(early(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("send {what} with Content-Type: {wanted}")))
 }
 
-fn retry_later(mut response: Answer) -> Answer {
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-    response
-}
-
-fn set(response: &mut Answer, name: HeaderName, value: &str) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     let value = HeaderValue::from_str(value).expect("names made of hexadecimal digits should be header values");
-    response.headers_mut().insert(name, value);
+    headers.insert(name, value);
 }

@@ -62,6 +62,9 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     // Which of its candidates are used is decided for those that come later too.
     let candidates = candidates(sdp);
     let sdp = answer::with_lines(sdp, &[]);
+    // Nothing is taken from a viewer; of a section that would send too, the answer says so when it is read as one that
+    // only receives.
+    let sdp = sdp.replace("\r\na=sendrecv\r\n", "\r\na=recvonly\r\n");
     let malformed = |error: rtc::shared::error::Error| Refused::Malformed(brief(&error.to_string()));
     let description = RTCSessionDescription::offer(sdp.clone()).map_err(malformed)?;
     let parsed = description.unmarshal().map_err(malformed)?;

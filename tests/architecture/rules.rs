@@ -52,7 +52,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["sd_notify"], &["src/systemd.rs"]),
     (&["prometheus_client"], &["src/metrics.rs", "src/metrics/"]),
     (&["webrtc", "rtc"], &["src/rtc/"]),
-    (&["warp", "hyper", "hyper_util"], &["src/http/"]),
+    (&["warp", "hyper", "hyper_util", "http_body_util"], &["src/http/"]),
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/nearest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),

@@ -1,0 +1,36 @@
+//! Reads a request's body as a whole, within limits of size and time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use warp::http::StatusCode;
+
+use super::answer::{Early, problem};
+
+/// The longest body. A browser's offer has 6 KiB.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The time in which a body has to be here. Over the slowest mobile network an offer takes a second.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// The whole body, or the answer to one that is too long, too slow or broken off.
+pub async fn read(body: Incoming) -> Result<Bytes, Early> {
+    match timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(early(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB"))
+        }
+        Ok(Err(error)) => Err(early(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))),
+        Err(_) => {
+            let seconds = BODY_TIME.as_secs();
+            Err(early(StatusCode::REQUEST_TIMEOUT, &format!("the body was not here within {seconds} s")))
+        }
+    }
+}
+
+fn early(status: StatusCode, detail: &str) -> Early {
+    problem(status, detail).into()
+}

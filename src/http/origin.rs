@@ -1,0 +1,163 @@
+//! Which page a request comes from (`Origin`, RFC 6454; `Sec-Fetch-Site`, Fetch Metadata), and what the browser is told
+//! of that (CORS). What follows for a request is decided in `gate`.
+
+use warp::http::uri::Authority;
+use warp::http::{HeaderMap, HeaderValue, header};
+
+/// The methods that pages of other origins may use.
+const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST, PATCH, DELETE");
+
+/// The headers that they may send.
+const SENT: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, If-Match");
+
+/// The headers that they may read.
+const READ: HeaderValue = HeaderValue::from_static("Location, ETag, Link, Accept-Patch, Retry-After, WWW-Authenticate");
+
+/// How long a browser may remember what it was told of them, in seconds: an hour saves it a request for each candidate,
+/// and a changed configuration is known soon enough.
+const REMEMBERED: HeaderValue = HeaderValue::from_static("3600");
+
+/// The page that made a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// None: a program, or a browser that opens an address itself.
+    None,
+    /// Our own.
+    Own,
+    /// One of those that may use the signalling endpoint; its name, as CORS headers give it back.
+    Configured(HeaderValue),
+    /// Another one.
+    Foreign,
+}
+
+impl Origin {
+    /// Who made a request to `host`. `configured` are origins in lower case; `*` stands for all.
+    pub fn of(headers: &HeaderMap, host: Option<&Authority>, configured: &[String]) -> Self {
+        let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        // The browser itself compared the address that it knows with the page's; behind a proxy ours may be another.
+        let (same, cross) = (site == Some(b"same-origin"), matches!(site, Some(b"same-site" | b"cross-site")));
+        let Some(value) = headers.get(header::ORIGIN) else { return if cross { Self::Foreign } else { Self::None } };
+        let one = headers.get_all(header::ORIGIN).iter().count() == 1;
+        let Some(origin) = value.to_str().ok().filter(|_| one) else { return Self::Foreign };
+        if same || (!cross && host.is_some_and(|host| is_of(origin, host))) {
+            Self::Own
+        } else if configured.iter().any(|known| known == "*") {
+            Self::Configured(HeaderValue::from_static("*"))
+        } else if configured.iter().any(|known| known.eq_ignore_ascii_case(origin)) {
+            Self::Configured(value.clone())
+        } else {
+            Self::Foreign
+        }
+    }
+
+    /// Adds what a page of another origin needs for reading the answer.
+    pub fn allow(&self, headers: &mut HeaderMap) {
+        if let Self::Configured(origin) = self {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, READ);
+        }
+    }
+
+    /// Adds the answer to the browser's question what such a page may do.
+    pub fn allow_requests(&self, headers: &mut HeaderMap) {
+        if matches!(self, Self::Configured(_)) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, SENT);
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
+        }
+    }
+}
+
+/// Whether `origin` is that of the pages of `host`. The scheme is not compared: a proxy may have ended TLS.
+fn is_of(origin: &str, host: &Authority) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Ok(origin) = authority.parse::<Authority>() else { return false };
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let port = origin.port_u16().unwrap_or(usual);
+    let same_port = host.port_u16().map_or(port == usual, |asked| asked == port);
+    same_port && origin.host().eq_ignore_ascii_case(host.host()) && !authority.contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The origin of a request to `host` with these headers.
+    fn of(host: &str, headers: &[(&'static str, &str)], configured: &[&str]) -> Origin {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
+        Origin::of(&map, Some(&host.parse().unwrap()), &configured)
+    }
+
+    #[test]
+    fn the_page_itself_by_its_address_or_by_the_browsers_word() {
+        for (host, origin) in [
+            ("cam:8080", "http://cam:8080"),
+            ("Cam:8080", "http://cam:8080"),
+            ("cam", "http://cam"),
+            ("cam", "https://cam"),
+            ("cam:443", "https://cam"),
+            ("cam", "https://cam:443"),
+            ("[fd00::1]:8080", "http://[fd00::1]:8080"),
+        ] {
+            assert_eq!(of(host, &[("origin", origin)], &[]), Origin::Own, "{host} {origin}");
+        }
+        // A proxy that asks us by an address of its own.
+        let headers = [("origin", "https://cam.example.org"), ("sec-fetch-site", "same-origin")];
+        assert_eq!(of("127.0.0.1:8080", &headers, &[]), Origin::Own);
+    }
+
+    #[test]
+    fn other_pages() {
+        for (host, origin) in [
+            ("cam:8080", "http://cam"),
+            ("cam:8080", "http://cam:8081"),
+            ("cam", "http://cam:8080"),
+            ("cam", "http://cam:443"),
+            ("cam", "http://cam.evil.example"),
+            ("cam", "http://x@cam"),
+            ("cam", "ftp://cam"),
+            ("cam", "cam"),
+            ("cam", "null"),
+            ("cam", ""),
+        ] {
+            assert_eq!(of(host, &[("origin", origin)], &[]), Origin::Foreign, "{host} {origin}");
+        }
+        for site in ["same-site", "cross-site"] {
+            assert_eq!(of("cam", &[("sec-fetch-site", site)], &[]), Origin::Foreign);
+            assert_eq!(of("cam", &[("origin", "http://cam"), ("sec-fetch-site", site)], &[]), Origin::Foreign);
+        }
+        assert_eq!(of("cam", &[("origin", "http://cam"), ("origin", "http://evil")], &[]), Origin::Foreign);
+    }
+
+    #[test]
+    fn programs_and_typed_addresses_have_none() {
+        assert_eq!(of("cam", &[], &["*"]), Origin::None);
+        assert_eq!(of("cam", &[("sec-fetch-site", "none")], &[]), Origin::None);
+    }
+
+    #[test]
+    fn configured_ones_are_told_what_they_may_do() {
+        let page = "https://example.org";
+        let origin = of("cam", &[("origin", page), ("sec-fetch-site", "cross-site")], &[page]);
+        assert_eq!(origin, Origin::Configured(HeaderValue::from_static("https://example.org")));
+        let mut headers = HeaderMap::new();
+        origin.allow(&mut headers);
+        origin.allow_requests(&mut headers);
+        assert_eq!(headers["access-control-allow-origin"], page);
+        assert_eq!(headers["access-control-allow-methods"], METHODS);
+        assert!(headers.get("access-control-allow-credentials").is_none());
+        assert_eq!(of("cam", &[("origin", "http://a")], &["*"]), Origin::Configured(HeaderValue::from_static("*")));
+        assert_eq!(of("cam", &[("origin", "https://example.org:444")], &[page]), Origin::Foreign);
+        let mut headers = HeaderMap::new();
+        Origin::Foreign.allow(&mut headers);
+        assert!(headers.is_empty());
+    }
+}

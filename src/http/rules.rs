@@ -1,0 +1,166 @@
+//! Every address of the server, the methods that it knows, and who may use them: one table.
+//!
+//! A path that is not in it, letter by letter, is answered with 404 before any route is asked. So a route cannot be
+//! reached by another spelling of its path, under another rule or under none.
+
+use std::fmt::Write as _;
+
+use super::assets;
+use crate::auth::Role;
+
+/// Who may use a method of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Whoever has this role, or a higher one.
+    Role(Role),
+}
+
+/// An address.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its path; `*` stands for one segment of letters, digits, `-` and `_`.
+    path: &'static str,
+    /// Its methods beside OPTIONS, and HEAD where there is GET.
+    methods: &'static [(&'static str, Access)],
+}
+
+const VIEWER: Access = Access::Role(Role::Viewer);
+const OPERATOR: Access = Access::Role(Role::Operator);
+
+/// The addresses beside the files of the page.
+const RULES: &[Rule] = &[
+    Rule { path: HEALTH, methods: &[("GET", Access::Public)] },
+    Rule {
+        path: "/api/session",
+        methods: &[("GET", Access::Public), ("POST", Access::Public), ("DELETE", Access::Public)],
+    },
+    Rule { path: "/api/tokens", methods: &[("GET", OPERATOR), ("POST", OPERATOR)] },
+    Rule { path: "/api/tokens/*", methods: &[("DELETE", OPERATOR)] },
+    Rule { path: "/api/status", methods: &[("GET", VIEWER)] },
+    Rule { path: "/metrics", methods: &[("GET", VIEWER)] },
+    Rule { path: "/whep", methods: ENDPOINT },
+    Rule { path: "/whep/*", methods: ENDPOINT },
+    Rule { path: "/whep/session/*", methods: &[("GET", VIEWER), ("PATCH", VIEWER), ("DELETE", VIEWER)] },
+];
+
+const HEALTH: &str = "/healthz";
+
+const ENDPOINT: &[(&str, Access)] = &[("GET", VIEWER), ("POST", VIEWER)];
+
+/// A file of the page.
+static FILE: Rule = Rule { path: "", methods: &[("GET", Access::Public)] };
+
+/// The rule of a path, as it stands in the request; `None` where there is nothing.
+pub fn find(path: &str) -> Option<&'static Rule> {
+    if assets::has(path) {
+        return Some(&FILE);
+    }
+    RULES.iter().find(|rule| rule.matches(path))
+}
+
+impl Rule {
+    fn matches(&self, path: &str) -> bool {
+        let mut segments = path.split('/');
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let all = self.path.split('/').all(|wanted| {
+            segments.next().is_some_and(|found| match wanted {
+                "*" => !found.is_empty() && found.bytes().all(plain),
+                _ => found == wanted,
+            })
+        });
+        all && segments.next().is_none()
+    }
+
+    /// Who may use `method`; `None` when the address does not know it.
+    pub fn access(&self, method: &str) -> Option<Access> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        self.methods.iter().find(|(known, _)| *known == method).map(|(_, access)| *access)
+    }
+
+    /// The value of `Allow`.
+    pub fn allow(&self) -> String {
+        let mut allow = String::from("OPTIONS");
+        for (method, _) in self.methods {
+            let head = if *method == "GET" { ", HEAD" } else { "" };
+            let _ = write!(allow, ", {method}{head}");
+        }
+        allow
+    }
+
+    /// Whether pages of other origins may use it, if they are configured.
+    pub fn is_signalling(&self) -> bool {
+        self.path.starts_with("/whep")
+    }
+
+    /// What POST takes here (`Accept-Post`), where OPTIONS tells it.
+    pub fn is_endpoint(&self) -> bool {
+        self.path == "/whep" || self.path == "/whep/*"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_known_by_its_own_spelling_only() {
+        for path in ["/", "/viewer.js", "/healthz", "/whep", "/whep/front_door-2", "/whep/session/0af", "/api/status"] {
+            assert!(find(path).is_some(), "{path}");
+        }
+        for path in [
+            "",
+            "*",
+            "//",
+            "/.",
+            "/..",
+            "/./",
+            "//whep",
+            "/whep/",
+            "/whep//",
+            "/whep/./session",
+            "/whep/..",
+            "/whep/%61",
+            "/whep/session/",
+            "/whep/session/a/b",
+            "/WHEP",
+            "/api",
+            "/api/",
+            "/api/status/",
+            "/api//status",
+            "/api/./status",
+            "/api%2fstatus",
+            "/api/%73tatus",
+            "/%61pi/status",
+            "/api/tokens/",
+            "/api/tokens/a/b",
+            "/api/tokens/..",
+            "/x/../api/status",
+            "/viewer.js/",
+            "//viewer.js",
+            "/viewer%2ejs",
+            "/metrics/",
+            "/metrics;x",
+            "/index.html",
+        ] {
+            assert!(find(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn each_method_has_its_role() {
+        let access = |path: &str, method: &str| find(path).unwrap().access(method);
+        assert_eq!(access("/", "HEAD"), Some(Access::Public));
+        assert_eq!(access("/", "POST"), None);
+        assert_eq!(access("/healthz", "GET"), Some(Access::Public));
+        assert_eq!(access("/api/status", "GET"), Some(VIEWER));
+        assert_eq!(access("/metrics", "HEAD"), Some(VIEWER));
+        assert_eq!(access("/whep/front", "POST"), Some(VIEWER));
+        assert_eq!(access("/whep/session/1", "PATCH"), Some(VIEWER));
+        assert_eq!(access("/whep/session/1", "POST"), None);
+        assert_eq!(access("/api/tokens", "POST"), Some(OPERATOR));
+        assert_eq!(access("/api/tokens/door", "DELETE"), Some(OPERATOR));
+        assert_eq!(find("/whep").unwrap().allow(), "OPTIONS, GET, HEAD, POST");
+    }
+}
