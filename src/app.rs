@@ -34,7 +34,9 @@ impl App {
     /// When the address can't be listened on, what is kept can't be read, or the kernel gives no thread.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let metrics = Metrics::new();
-        let auth = Auth::open(&config.auth, &Store::open(config.state_directory.as_deref()))?;
+        let store = Store::open(config.state_directory.as_deref());
+        let auth = Auth::open(&config.auth, &store)?;
+        let encryption = http::Encryption::open(&config.http.tls, &store)?;
         let registry = camera::Registry::default();
         let finders = registry.finders(config.cameras.iter().map(|camera| &camera.camera));
         let patterns: Vec<bool> = finders.iter().map(camera::Finder::is_pattern).collect();
@@ -43,7 +45,7 @@ impl App {
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().context("read the listener's address")?;
 
-        let gate = http::Gate::new(&config.http);
+        let gate = http::Gate::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
         let (sound, microphone) = if microphone.is_off() {
             (None, None)
         } else {
@@ -66,11 +68,13 @@ impl App {
             sources.iter().chain(&microphones).for_each(Demand::nudge);
         });
         let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control)?;
+        let viewers = service.clone();
+        auth.on_end(move |id| viewers.end_owned(id));
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
         let context = http::Context::new(service.clone(), feeds, board, metrics, auth.clone());
-        let server = http::Server::start(listener, context, gate);
+        let server = http::Server::start(listener, context, gate, encryption);
         Ok(Self { address, auth, server, service, hotplug, cameras, microphone })
     }
 

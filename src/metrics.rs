@@ -81,6 +81,30 @@ pub struct Camera {
     pub camera: String,
 }
 
+/// Why an HTTP connection or request was refused before anybody looked at what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Refused {
+    /// Too many connections, and nobody who holds more.
+    Connections,
+    /// Too many requests of one address.
+    Rate,
+    /// It asks for a name that is not ours.
+    Host,
+    /// It comes from another site's page.
+    Origin,
+    /// Nobody has signed in.
+    Nobody,
+    /// Who has signed in may not do this.
+    Role,
+}
+
+/// The label of [`Inner::http_refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// The reason.
+    pub reason: Refused,
+}
+
 /// What became of an attempt to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Outcome {
@@ -139,6 +163,8 @@ pub struct Inner {
     pub viewers_accepted: Counter,
     /// Attempts to sign in, by what became of them.
     pub sign_ins: Family<SignIn, Counter>,
+    /// HTTP connections and requests that were not let in.
+    pub http_refused: Family<Reason, Counter>,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -185,6 +211,7 @@ impl Metrics {
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
             sign_ins: Family::default(),
+            http_refused: Family::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),
@@ -205,6 +232,11 @@ impl Metrics {
     /// Counts something that came in and was given to no viewer.
     pub fn ignored(&self, why: Ignored) {
         self.ignored.get_or_create(&Why { why }).inc();
+    }
+
+    /// Counts an HTTP connection or request that is not let in.
+    pub fn refuse(&self, reason: Refused) {
+        self.http_refused.get_or_create(&Reason { reason }).inc();
     }
 
     /// The OpenMetrics text of all counters.
@@ -249,6 +281,7 @@ impl Inner {
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
         registry.register("sign_ins", "Attempts to sign in, by outcome", self.sign_ins.clone());
+        registry.register("http_refused", "HTTP connections and requests not let in", self.http_refused.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
         registry.register("ignored", "Datagrams and connections given to no viewer", self.ignored.clone());

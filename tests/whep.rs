@@ -7,17 +7,7 @@ mod common;
 
 use anyhow::{Context as _, Result, ensure};
 use common::client::Answer;
-use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
-
-/// An offer as a browser writes it, without what does not matter here.
-const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
-    m=video 9 UDP/TLS/RTP/SAVPF 97\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
-    a=fingerprint:sha-256 12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD\r\n\
-    a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:97 H264/90000\r\n\
-    a=fmtp:97 profile-level-id=42e01f;packetization-mode=1;level-asymmetry-allowed=1\r\n\
-    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
-    a=fingerprint:sha-256 12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD\r\n\
-    a=setup:actpass\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
+use common::{LIMIT, OFFER, Options, Porthole, SMALL, Viewer, request};
 
 /// A late candidate.
 const FRAGMENT: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
@@ -85,6 +75,8 @@ type Headers = &'static [(&'static str, &'static str)];
 const SDP: Headers = &[("content-type", "application/sdp")];
 const TEXT: Headers = &[("content-type", "text/plain")];
 const PATCH: Headers = &[("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "{etag}")];
+
+const RESTART: Headers = &[("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "*")];
 
 fn rows() -> Vec<Row> {
     let sendrecv = OFFER.replace("a=mid:1\r\na=recvonly", "a=mid:1\r\na=sendrecv");
@@ -259,6 +251,27 @@ fn rows() -> Vec<Row> {
         row("GET of a session", "GET {session}", 204, &[BeEmpty]),
         row("HEAD of a session", "HEAD {session}", 204, &[BeEmpty]),
         row("GET of an unknown session", "GET whep/session/0", 404, &[]),
+        row("a restart without new credentials", "PATCH {session}", 400, &[Say("ice-ufrag")])
+            .sending(RESTART, "a=mid:0\r\n"),
+        row("a restart with what are no credentials", "PATCH {session}", 400, &[Say("RFC 8839")])
+            .sending(RESTART, &FRAGMENT.replace("abcd", "a")),
+        row("the old session lives on", "PATCH {session}", 204, &[]).sending(PATCH, FRAGMENT),
+        row(
+            "an ICE restart",
+            "PATCH {session}",
+            200,
+            &[
+                Have("content-type", "application/trickle-ice-sdpfrag"),
+                Hold("etag", "\""),
+                Lack("location"),
+                Say("a=ice-ufrag:"),
+                Say("a=ice-pwd:"),
+                Say("a=candidate:"),
+            ],
+        )
+        .sending(RESTART, &FRAGMENT.replace("abcd", "efgh")),
+        row("the tag of before the restart", "PATCH {session}", 412, &[]).sending(PATCH, FRAGMENT),
+        row("a restart of an unknown session", "PATCH whep/session/0", 404, &[]).sending(RESTART, FRAGMENT),
         row("DELETE, whatever If-Match says", "DELETE {session}", 200, &[BeEmpty])
             .sending(&[("if-match", "\"other\"")], ""),
         row("candidates of an ended session", "PATCH {session}", 404, &[]).sending(PATCH, FRAGMENT),

@@ -51,8 +51,13 @@ pub fn problem_for(status: StatusCode, seconds: u64, detail: &str) -> Answer {
 
 /// What no route took, though the address and its method are known.
 pub async fn rejected(rejection: Rejection) -> Result<Answer, Infallible> {
+    use warp::reject::{LengthRequired, PayloadTooLarge};
     let response = if rejection.is_not_found() {
         problem(StatusCode::NOT_FOUND, "there is nothing at this address; the page is at /, signalling at /whep")
+    } else if rejection.find::<PayloadTooLarge>().is_some() {
+        problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than anything that is sent here")
+    } else if rejection.find::<LengthRequired>().is_some() {
+        problem(StatusCode::LENGTH_REQUIRED, "send the body with a Content-Length")
     } else {
         tracing::debug!("request not understood: {rejection:?}");
         problem(StatusCode::BAD_REQUEST, "the request could not be read")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 use warp::http::StatusCode;
 
@@ -18,11 +18,14 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The whole body, or the answer to one that is too long, too slow or broken off.
 pub async fn read(body: Incoming) -> Result<Bytes, Early> {
+    let too_long = || early(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB");
+    // Who says so before need not send it.
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_long());
+    }
     match timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(early(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB"))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(error)) => Err(early(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))),
         Err(_) => {
             let seconds = BODY_TIME.as_secs();

@@ -1,106 +1,223 @@
-//! What every request passes before the routes are asked, and what every answer gets on its way out.
+//! What every request passes before the routes are asked: who makes it, how often, by which name of ours, from which page,
+//! and whether they may.
 //!
-//! The addresses and their rules are in `rules`, whose page a request comes from is found out in `origin`. What a request
+//! The addresses and their rules are in `rules`, what every answer gets on its way out is in `headers`. What a request
 //! asks for is the routes' business.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
 use warp::http::request::Parts;
 use warp::http::uri::Authority;
-use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::Config;
-use super::answer::{Answer, Early, no_content, problem};
+use super::answer::{Answer, Early, no_content, plain, problem, problem_for};
+use super::client::{self, Client, Line};
+use super::headers::{self, Dress};
+use super::limit::Limit;
 use super::origin::Origin;
-use super::rules::{self, Rule};
-use super::whep;
+use super::rules::{self, Access, Rule};
+use super::{Config, Tls, names, sign_in, whep};
+use crate::auth::{Auth, Principal, Role};
+use crate::metrics::{Metrics, Refused};
+use crate::rtc::Advertised;
+
+/// Requests of one address, at once and then a second. A page load is some 20, so that 20 browsers behind one router may
+/// load it in one moment; a hundred a second cost a slow board a twentieth of one core.
+const REQUESTS: (u32, u32) = (400, 100);
+
+/// Offers of one address. Each costs a slow board some 20 ms for keys and sockets. So many viewers behind one router may
+/// lose their connection at once and come back; after that a fifth of one core goes to whoever asks on and on.
+const OFFERS: (u32, u32) = (100, 10);
 
 /// Decides which requests are let in.
 pub struct Gate {
+    /// Names by which this machine may be asked for, in lower case.
+    hosts: HashSet<String>,
     origins: Vec<String>,
-}
-
-/// What is known of a request once it stands in the gate; the answer is dressed by it.
-pub struct Visit {
-    rule: Option<&'static Rule>,
-    origin: Origin,
-    /// Whether pages of other origins may use anything at all.
-    open: bool,
+    trusted: Vec<IpNet>,
+    /// Whether who could have an encrypted page is sent there.
+    redirect: bool,
+    requests: Limit,
+    offers: Limit,
+    auth: Auth,
+    metrics: Metrics,
 }
 
 impl Gate {
-    /// A gate as the configuration wants it.
-    pub fn new(config: &Config) -> Self {
-        Self { origins: config.origins.clone() }
+    /// A gate as the configuration wants it. By the names in `advertised`, too, this machine may be asked for.
+    pub fn new(config: &Config, advertised: &[Advertised], auth: Auth, metrics: Metrics) -> Self {
+        let limit = |(burst, per_second)| Limit::new(burst, per_second);
+        let known = config.hosts.iter().chain(advertised.iter().map(|advertised| &advertised.host));
+        Self {
+            hosts: names::own().into_iter().chain(known.map(|name| name.to_ascii_lowercase())).collect(),
+            origins: config.origins.clone(),
+            trusted: config.trusted_proxies.clone(),
+            redirect: config.redirect && config.tls != Tls::Off,
+            requests: limit(REQUESTS),
+            offers: limit(OFFERS),
+            auth,
+            metrics,
+        }
     }
 
-    /// Looks at a request, and answers it when it is not to be let in.
-    pub fn admit(&self, request: &Parts) -> (Visit, Result<(), Early>) {
+    /// Looks at a request that came in on `line`, puts beside it who made it, and answers it when it is not to be let
+    /// in. Whatever becomes of it, the answer is to be dressed.
+    pub fn admit(&self, request: &mut Parts, line: Line) -> (Dress, Result<(), Early>) {
+        let (client, host) = client::of(line, request, &self.trusted);
         let rule = rules::find(request.uri.path());
+        // Other pages have the signalling endpoint, and nothing else.
         let origins: &[String] = if rule.is_some_and(Rule::is_signalling) { &self.origins } else { &[] };
-        let origin = Origin::of(&request.headers, host(request).as_ref(), origins);
-        let visit = Visit { rule, origin, open: !origins.is_empty() };
-        let admitted = visit.judge(request);
-        (visit, admitted)
+        let origin = Origin::of(&request.headers, host.as_ref(), origins);
+        let dress = Dress { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
+        request.extensions.insert(client);
+        let visit = Visit { client, host, rule, origin };
+        let admitted = self.judge(&visit, request).map(|principal| {
+            if let Some(principal) = principal {
+                request.extensions.insert(principal);
+            }
+        });
+        (dress, admitted)
     }
-}
 
-impl Visit {
-    fn judge(&self, request: &Parts) -> Result<(), Early> {
-        let Some(rule) = self.rule else {
+    /// Who makes the request, as far as that is known, when it is let in.
+    fn judge(&self, visit: &Visit, request: &Parts) -> Result<Option<Principal>, Early> {
+        self.limit(&self.requests, visit.client.address)?;
+        if !visit.rule.is_some_and(Rule::is_health) {
+            let host = self.host(visit.host.as_ref())?;
+            if self.redirect && !visit.client.secure {
+                return Err(moved(host, request).into());
+            }
+        }
+        let Some(rule) = visit.rule else {
             let detail = "there is nothing at this address; the page is at /, signalling at /whep";
             return Err(problem(StatusCode::NOT_FOUND, detail).into());
         };
         if request.method == Method::OPTIONS {
-            return Err(self.options(rule).into());
+            return Err(options(rule, &visit.origin).into());
         }
-        let Some(_access) = rule.access(request.method.as_str()) else {
-            let allow = rule.allow();
-            let mut response =
-                problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this address knows {allow}, not {}", request.method));
-            set(response.headers_mut(), header::ALLOW, &allow);
-            return Err(response.into());
+        let Some(access) = rule.access(request.method.as_str()) else {
+            return Err(no_method(rule, &request.method).into());
         };
-        if !matches!(request.method, Method::GET | Method::HEAD) && self.origin == Origin::Foreign {
-            let detail = "another site's page may not do this; list its origin in [http] origins to let it watch, and behind a \
-                          proxy pass on the Host that the browser asked for";
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        if !reads && visit.origin == Origin::Foreign {
+            self.refused(Refused::Origin);
+            let detail = "another site's page may not do this; list its origin in [http] origins to let it watch, and \
+                          behind a proxy pass on the Host that the browser asked for";
             return Err(problem(StatusCode::FORBIDDEN, detail).into());
         }
-        Ok(())
+        let principal = self.identify(visit, &request.headers);
+        if let Access::Role(role) = access {
+            self.authorize(principal.as_ref(), role)?;
+        }
+        if request.method == Method::POST && rule.is_endpoint() {
+            self.limit(&self.offers, visit.client.address)?;
+        }
+        Ok(principal)
     }
 
-    /// What can be done here; asked by browsers before a page of another origin may do it.
-    fn options(&self, rule: &Rule) -> Answer {
-        let mut response = no_content();
-        let headers = response.headers_mut();
-        set(headers, header::ALLOW, &rule.allow());
-        if rule.is_endpoint() {
-            headers.insert("accept-post", HeaderValue::from_static(whep::SDP));
-        } else if rule.is_signalling() {
-            headers.insert("accept-patch", HeaderValue::from_static(whep::FRAGMENT));
-        }
-        self.origin.allow_requests(headers);
-        response
+    fn limit(&self, limit: &Limit, address: IpAddr) -> Result<(), Early> {
+        limit.take(client::owner(address), Instant::now()).map_err(|wait| {
+            self.refused(Refused::Rate);
+            let seconds = seconds(wait);
+            let detail = format!("too many requests from {address}; ask again in {seconds} s");
+            problem_for(StatusCode::TOO_MANY_REQUESTS, seconds, &detail).into()
+        })
     }
 
-    /// Adds the headers that every answer has.
-    pub fn dress(&self, headers: &mut HeaderMap) {
-        self.origin.allow(headers);
-        if self.open {
-            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    /// Only who asks for this machine by a name of its own is answered: a foreign name that leads here may be that of a
+    /// page that wants to pass for ours (DNS rebinding).
+    fn host<'h>(&self, host: Option<&'h Authority>) -> Result<&'h Authority, Early> {
+        let Some(host) = host.filter(|host| !host.as_str().contains('@')) else {
+            self.refused(Refused::Host);
+            return Err(problem(StatusCode::BAD_REQUEST, "the request has no Host, or more than one").into());
+        };
+        let name = host.host().trim_end_matches('.').to_ascii_lowercase();
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+        if bare.parse::<IpAddr>().is_ok() || self.hosts.contains(&name) {
+            return Ok(host);
         }
+        self.refused(Refused::Host);
+        let detail = format!("nothing here is called {name:?}; if it is to be, add that name to [http] hosts");
+        Err(problem(StatusCode::MISDIRECTED_REQUEST, &detail).into())
+    }
+
+    /// A cookie counts on our own page only: others that may watch show a token.
+    fn identify(&self, visit: &Visit, headers: &HeaderMap) -> Option<Principal> {
+        let own = matches!(visit.origin, Origin::None | Origin::Own);
+        self.auth.identify(sign_in::bearer(headers), sign_in::cookie(headers).filter(|_| own))
+    }
+
+    fn authorize(&self, principal: Option<&Principal>, role: Role) -> Result<(), Early> {
+        match principal {
+            Some(principal) if principal.role >= role => Ok(()),
+            Some(principal) => {
+                self.refused(Refused::Role);
+                let detail = format!("this is for the role {role}, and you are signed in as {}", principal.role);
+                Err(problem(StatusCode::FORBIDDEN, &detail).into())
+            }
+            None => {
+                self.refused(Refused::Nobody);
+                let detail = "sign in at the page, or send a token as Authorization: Bearer";
+                let mut response = problem(StatusCode::UNAUTHORIZED, detail);
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                Err(response.into())
+            }
+        }
+    }
+
+    /// Counts what is not let in.
+    pub fn refused(&self, reason: Refused) {
+        self.metrics.refuse(reason);
     }
 }
 
-/// The host that a request asks for: that of an absolute address, which comes first, or of the header `Host`.
-fn host(request: &Parts) -> Option<Authority> {
-    let mut named = request.headers.get_all(header::HOST).iter();
-    let header = named.next().map(|value| value.to_str().ok()?.parse().ok());
-    match (request.uri.authority(), header, named.next()) {
-        (Some(authority), ..) => Some(authority.clone()),
-        (None, Some(host), None) => host,
-        _ => None,
-    }
+/// What is known of a request once it stands in the gate.
+struct Visit {
+    client: Client,
+    host: Option<Authority>,
+    rule: Option<&'static Rule>,
+    origin: Origin,
 }
 
-fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
-    headers.insert(name, HeaderValue::from_str(value).expect("method names should be a header value"));
+/// Sends a browser to the encrypted page, at the same port.
+fn moved(host: &Authority, request: &Parts) -> Answer {
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut response = plain(StatusCode::PERMANENT_REDIRECT, "this page is encrypted; ask for it with https\n");
+    set(response.headers_mut(), header::LOCATION, &format!("https://{host}{path}"));
+    response
+}
+
+/// What can be done here; asked by browsers before a page of another origin may do it.
+fn options(rule: &Rule, origin: &Origin) -> Answer {
+    let mut response = no_content();
+    let headers = response.headers_mut();
+    set(headers, header::ALLOW, &rule.allow());
+    if rule.is_endpoint() {
+        headers.insert(headers::ACCEPT_POST, HeaderValue::from_static(whep::SDP));
+    } else if rule.is_signalling() {
+        headers.insert(headers::ACCEPT_PATCH, HeaderValue::from_static(whep::FRAGMENT));
+    }
+    origin.allow_requests(headers);
+    response
+}
+
+fn no_method(rule: &Rule, method: &Method) -> Answer {
+    let allow = rule.allow();
+    let detail = format!("this address knows {allow}, not {method}");
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, &detail);
+    set(response.headers_mut(), header::ALLOW, &allow);
+    response
+}
+
+/// In whole seconds, for `Retry-After`.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let value = HeaderValue::from_str(value).expect("methods, hosts and paths of a request should be header values");
+    headers.insert(name, value);
 }

@@ -7,13 +7,21 @@
 mod answer;
 mod assets;
 mod body;
+mod certificate;
+mod client;
+mod connection;
 mod gate;
+mod headers;
+mod limit;
 mod link;
+mod names;
 mod origin;
+mod places;
 mod precondition;
 mod rules;
 mod server;
 mod sign_in;
+mod tls;
 mod whep;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -21,7 +29,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use answer::{Answer, answer, plain, problem};
+use answer::{Answer, answer, plain};
+use client::Client;
 use ipnet::IpNet;
 use serde::Serialize;
 use warp::Filter as _;
@@ -30,6 +39,7 @@ use warp::http::StatusCode;
 
 pub use gate::Gate;
 pub use server::{Server, bind};
+pub use tls::Encryption;
 
 use crate::auth::Auth;
 use crate::metrics::Metrics;
@@ -105,15 +115,6 @@ impl Context {
 /// The local address of the connection that a request came in on; the server puts it beside each request.
 #[derive(Debug, Clone, Copy)]
 struct Via(IpAddr);
-
-/// Whose request it is; the gate puts it beside each request.
-#[derive(Debug, Clone, Copy)]
-struct Client {
-    /// Its address, as a trusted proxy tells it.
-    address: IpAddr,
-    /// Whether its connection is encrypted.
-    secure: bool,
-}
 
 type Routes = BoxedFilter<(Answer,)>;
 

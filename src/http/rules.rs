@@ -20,7 +20,7 @@ pub enum Access {
 /// An address.
 #[derive(Debug)]
 pub struct Rule {
-    /// Its path; `*` stands for one segment of letters, digits, `-` and `_`.
+    /// Its path; `*` stands for one segment of letters, digits, `-`, `_` and, but for its beginning, `.`.
     path: &'static str,
     /// Its methods beside OPTIONS, and HEAD where there is GET.
     methods: &'static [(&'static str, Access)],
@@ -63,10 +63,10 @@ pub fn find(path: &str) -> Option<&'static Rule> {
 impl Rule {
     fn matches(&self, path: &str) -> bool {
         let mut segments = path.split('/');
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let all = self.path.split('/').all(|wanted| {
             segments.next().is_some_and(|found| match wanted {
-                "*" => !found.is_empty() && found.bytes().all(plain),
+                "*" => !found.is_empty() && !found.starts_with('.') && found.bytes().all(plain),
                 _ => found == wanted,
             })
         });
@@ -94,9 +94,14 @@ impl Rule {
         self.path.starts_with("/whep")
     }
 
-    /// What POST takes here (`Accept-Post`), where OPTIONS tells it.
+    /// Whether offers are posted here.
     pub fn is_endpoint(&self) -> bool {
         self.path == "/whep" || self.path == "/whep/*"
+    }
+
+    /// Whether it is the health check, which is asked for by monitors that know neither our names nor our certificate.
+    pub fn is_health(&self) -> bool {
+        self.path == HEALTH
     }
 }
 
@@ -106,7 +111,16 @@ mod tests {
 
     #[test]
     fn a_path_is_known_by_its_own_spelling_only() {
-        for path in ["/", "/viewer.js", "/healthz", "/whep", "/whep/front_door-2", "/whep/session/0af", "/api/status"] {
+        for path in [
+            "/",
+            "/viewer.js",
+            "/healthz",
+            "/whep",
+            "/whep/front_door-2",
+            "/whep/session/0af",
+            "/api/tokens/door.1",
+            "/api/status",
+        ] {
             assert!(find(path).is_some(), "{path}");
         }
         for path in [
@@ -136,6 +150,7 @@ mod tests {
             "/api/tokens/",
             "/api/tokens/a/b",
             "/api/tokens/..",
+            "/api/tokens/.a",
             "/x/../api/status",
             "/viewer.js/",
             "//viewer.js",

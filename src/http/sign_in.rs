@@ -10,7 +10,8 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{Answer, Client, Context, answer, plain, problem, read};
+use super::answer::{Answer, answer, plain, problem};
+use super::{Client, Context, read};
 use crate::auth::{AddError, Mode, Principal, Proof, Role, SignInError, SignedIn, Token};
 use crate::metrics::{Outcome, SignIn};
 

@@ -10,6 +10,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::answer::{Answer, Early, answer, no_content, plain, problem, problem_for};
 use super::precondition::Precondition;
 use super::{Context, Via, link, read};
+use crate::auth::Principal;
 use crate::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
 use crate::status::State;
 
@@ -32,9 +33,13 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
     let named = warp::path!("whep" / String).map(Some).boxed();
     let endpoint = first.or(named).unify().boxed();
     let session = warp::path!("whep" / "session" / String).boxed();
-    let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(via).and(with.clone()).then(
-        |camera: Option<String>, headers: HeaderMap, body: Bytes, via: Via, context: Context| async move {
-            context.offer(camera.as_deref(), &headers, &body, via).await.unwrap_or_else(|early| *early)
+    let owner = warp::ext::optional::<Principal>().map(|principal: Option<Principal>| {
+        // The gate lets nobody in without one; what nobody owns ends by itself.
+        principal.map(|principal| principal.id).unwrap_or_default()
+    });
+    let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(via).and(owner).and(with.clone()).then(
+        |camera: Option<String>, headers: HeaderMap, body: Bytes, via: Via, owner: String, context: Context| async move {
+            context.offer(camera.as_deref(), &headers, &body, via, &owner).await.unwrap_or_else(|early| *early)
         },
     );
     let patch = session.clone().and(warp::patch()).and(headers).and(body).and(via).and(with.clone()).then(
@@ -54,13 +59,21 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
 }
 
 impl Context {
-    async fn offer(&self, camera: Option<&str>, headers: &HeaderMap, body: &Bytes, via: Via) -> Result<Answer, Early> {
+    async fn offer(
+        &self,
+        camera: Option<&str>,
+        headers: &HeaderMap,
+        body: &Bytes,
+        via: Via,
+        owner: &str,
+    ) -> Result<Answer, Early> {
         let feed = self.feed(camera)?;
         expect_type(headers, SDP, "the offer")?;
         let sdp = std::str::from_utf8(body)
             .map_err(|_| early(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8"))?;
         self.can_show(feed)?;
-        let accepted = self.0.service.accept(feed, sdp, via.0, "").await.map_err(|refusal| Box::new(refused(&refusal)))?;
+        let accepted =
+            self.0.service.accept(feed, sdp, via.0, owner).await.map_err(|refusal| Box::new(refused(&refusal)))?;
         let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
         // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
         let location = match camera {

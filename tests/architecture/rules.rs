@@ -56,8 +56,8 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/nearest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
-    // The addresses that are printed, and those that viewers are offered.
-    (&["if_addrs"], &["src/cli/address.rs", "src/rtc/ice.rs", "src/rtc/ice/"]),
+    // The addresses that are printed, those of our own certificate, and those that viewers are offered.
+    (&["if_addrs"], &["src/cli/address.rs", "src/http/names.rs", "src/rtc/ice.rs", "src/rtc/ice/"]),
     (&["socket2"], &["src/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/auth/"]),
     (&["tokio_rustls", "rcgen"], &["src/http/"]),

@@ -23,7 +23,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Between two looks whether a condition holds: soon enough for any test, and rare enough that looking does not keep the
 /// program from getting there.
-pub const LOOK: Duration = Duration::from_millis(10);
+pub const LOOK: Duration = Duration::from_millis(20);
 
 /// A small test picture and a tone: what most tests need.
 pub const SMALL: &str = r#"
@@ -38,6 +38,16 @@ bitrate = 300000
 [audio]
 device = "tone"
 "#;
+
+/// An offer as a browser writes it, without what does not matter here.
+pub const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+    m=video 9 UDP/TLS/RTP/SAVPF 97\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+    a=fingerprint:sha-256 12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD\r\n\
+    a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:97 H264/90000\r\n\
+    a=fmtp:97 profile-level-id=42e01f;packetization-mode=1;level-asymmetry-allowed=1\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+    a=fingerprint:sha-256 12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD\r\n\
+    a=setup:actpass\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
 
 /// The running program; killed when dropped.
 pub struct Porthole {

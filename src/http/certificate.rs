@@ -1,0 +1,191 @@
+//! Certificates: made by ourselves and kept, or read from PEM files, and what is wrong with them in words.
+//!
+//! When they are read again, and what connections do with them, is in `tls`.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig, crypto};
+
+use crate::store::Store;
+
+/// The files of our own certificate in the state directory.
+const CERTIFICATE: &str = "cert.pem";
+const KEY: &str = "key.pem";
+
+/// From when our own certificate is valid. Apple's systems refuse one that begins after June 2019 and is valid for more
+/// than 825 days, and a board may have no clock that tells when to make the next one.
+const VALID_FROM: (i32, u8, u8) = (2019, 1, 1);
+
+/// Until when it is valid: the last year that its form of time can name (RFC 5280 section 4.1.2.5).
+const VALID_UNTIL: (i32, u8, u8) = (2049, 12, 31);
+
+/// Longer than any chain and key; a larger file is not what it should be.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Where a certificate and its key lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate and those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Our own certificate for these names and addresses; made where it is missing.
+///
+/// # Errors
+///
+/// When it can neither be read nor made.
+pub fn own(store: &Store, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
+    let files = Files { cert: store.path(CERTIFICATE)?, key: store.path(KEY)? };
+    if store.read(CERTIFICATE)?.is_none() || store.read(KEY)?.is_none() {
+        let (cert, key) = make(names, addresses).context("make a certificate")?;
+        store.write(KEY, key.as_bytes())?;
+        store.write(CERTIFICATE, cert.as_bytes())?;
+        tracing::info!("made a certificate for {}", names.join(", "));
+    }
+    Ok(files)
+}
+
+/// A self-signed certificate and its key in PEM.
+fn make(names: &[String], addresses: &[IpAddr]) -> anyhow::Result<(String, String)> {
+    let mut params = CertificateParams::default();
+    // A host name that a certificate cannot carry is left out; there are others.
+    let dns = names.iter().filter_map(|name| Some(SanType::DnsName(name.as_str().try_into().ok()?)));
+    params.subject_alt_names = dns.chain(addresses.iter().map(|ip| SanType::IpAddress(*ip))).collect();
+    params.distinguished_name.push(DnType::CommonName, names.first().map_or("porthole", String::as_str));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let date = |(year, month, day)| rcgen::date_time_ymd(year, month, day);
+    (params.not_before, params.not_after) = (date(VALID_FROM), date(VALID_UNTIL));
+    // The curve that every browser has.
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+}
+
+/// A certificate that connections can be made with, and its fingerprint.
+pub struct Certificate {
+    /// What rustls needs.
+    pub config: Arc<ServerConfig>,
+    /// The SHA-256 digest of the certificate, as browsers show it.
+    pub fingerprint: String,
+}
+
+/// Reads a certificate with its chain, and its key.
+///
+/// # Errors
+///
+/// When one of them is missing, is no PEM, or does not belong to the other.
+pub fn load(files: &Files) -> anyhow::Result<Certificate> {
+    let Files { cert, key } = files;
+    let text = read(cert)?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| not_pem(cert, &error))?;
+    let Some(first) = chain.first() else {
+        bail!("{}: no certificate in it; it has to be PEM (-----BEGIN CERTIFICATE-----)", cert.display())
+    };
+    let fingerprint = fingerprint(first);
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            anyhow!("{}: no private key in it; it has to be PEM (-----BEGIN PRIVATE KEY-----)", key.display())
+        }
+        error => not_pem(key, &error),
+    })?;
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(chain, private))
+        .map_err(|error| unusable(files, &error))?;
+    let mut config = config;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Certificate { config: Arc::new(config), fingerprint })
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
+    let size = std::fs::metadata(path)
+        .map_err(|error| anyhow!("read {name}: {error}; check the path and who may read it"))?
+        .len();
+    if size > MAX_FILE {
+        bail!("{name}: {size} bytes are no certificate or key in PEM");
+    }
+    std::fs::read(path).map_err(|error| anyhow!("read {name}: {error}; check the path and who may read it"))
+}
+
+fn not_pem(path: &Path, error: &pem::Error) -> anyhow::Error {
+    anyhow!("{}: damaged PEM ({error}); write the file again", path.display())
+}
+
+fn unusable(files: &Files, error: &rustls::Error) -> anyhow::Error {
+    let (cert, key) = (files.cert.display(), files.key.display());
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            anyhow!("the key in {key} is not that of the certificate in {cert}; both have to be of one pair")
+        }
+        error => anyhow!("the certificate in {cert} and the key in {key} cannot be used: {error}"),
+    }
+}
+
+/// In pairs of hexadecimal digits with colons, as browsers and openssl show it.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let pairs: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn error(files: &Files) -> String {
+        load(files).err().expect("should not be taken").to_string()
+    }
+
+    #[test]
+    fn our_own_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(folder.path()));
+        let names = ["porthole-board", "localhost", "größe"].map(String::from);
+        let addresses = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        let files = own(&store, &names, &addresses).unwrap();
+        let first = load(&files).unwrap().fingerprint;
+        assert_eq!(first.len(), 32 * 3 - 1);
+        assert_eq!(load(&own(&store, &[], &[]).unwrap()).unwrap().fingerprint, first);
+        std::fs::remove_file(&files.key).unwrap();
+        assert_ne!(load(&own(&store, &names, &addresses).unwrap()).unwrap().fingerprint, first);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = make(&["a".into()], &[]).unwrap();
+        let (_, other) = make(&["b".into()], &[]).unwrap();
+        let good =
+            Files { cert: written(folder.path(), "cert.pem", &cert), key: written(folder.path(), "key.pem", &key) };
+        assert!(load(&good).is_ok());
+        let absent = Files { cert: folder.path().join("absent.pem"), ..good.clone() };
+        assert!(error(&absent).contains("absent.pem: No such file"), "{}", error(&absent));
+        let swapped = Files { cert: good.key.clone(), key: good.cert.clone() };
+        assert!(error(&swapped).contains("key.pem: no certificate in it"), "{}", error(&swapped));
+        let keyless = Files { key: good.cert.clone(), ..good.clone() };
+        assert!(error(&keyless).contains("cert.pem: no private key in it"), "{}", error(&keyless));
+        let foreign = Files { key: written(folder.path(), "other.pem", &other), ..good.clone() };
+        assert!(error(&foreign).contains("not that of the certificate"), "{}", error(&foreign));
+        let cut = Files { cert: written(folder.path(), "cut.pem", &cert[..200]), ..good.clone() };
+        assert!(error(&cut).contains("cut.pem: damaged PEM"), "{}", error(&cut));
+        let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let nonsense = Files { cert: written(folder.path(), "nonsense.pem", nonsense), ..good };
+        assert!(error(&nonsense).contains("nonsense.pem"), "{}", error(&nonsense));
+    }
+}

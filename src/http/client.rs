@@ -1,0 +1,155 @@
+//! Who makes a request: the client's address, whether its connection is encrypted, and the host that it asked for; a
+//! trusted proxy tells what it saw of them (`X-Forwarded-For`, `-Proto`, `-Host`).
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use warp::http::request::Parts;
+use warp::http::uri::Authority;
+use warp::http::{HeaderMap, header};
+
+/// The connection that a request came in on.
+#[derive(Debug, Clone, Copy)]
+pub struct Line {
+    /// The address at its other end.
+    pub peer: IpAddr,
+    /// Our own address.
+    pub via: IpAddr,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+}
+
+/// Who made a request; the gate puts it beside the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// Its address, as far as trusted proxies know it.
+    pub address: IpAddr,
+    /// Whether nobody on the way could read the request, as far as they know.
+    pub secure: bool,
+}
+
+/// Who made a request that came in on `line`, and the host that was asked for; `None` where that cannot be read.
+pub fn of(line: Line, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Authority>) {
+    let headers = &request.headers;
+    let peer = line.peer.to_canonical();
+    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
+    if !is_trusted(&peer) {
+        return (Client { address: peer, secure: line.encrypted }, host(request));
+    }
+    let mut address = peer;
+    // The nearest proxy wrote the last one. What stands before the first that is not trusted may be made up.
+    for told in members(headers, "x-forwarded-for").rev() {
+        let Some(ip) = told.and_then(read_address) else { break };
+        address = ip;
+        if !is_trusted(&ip) {
+            break;
+        }
+    }
+    let scheme = members(headers, "x-forwarded-proto").next_back().flatten();
+    let secure = scheme.map_or(line.encrypted, |scheme| scheme.eq_ignore_ascii_case("https"));
+    let host = match members(headers, "x-forwarded-host").next_back() {
+        Some(told) => told.and_then(|told| told.parse().ok()),
+        None => host(request),
+    };
+    (Client { address, secure }, host)
+}
+
+/// By what an address is counted. Whoever has an IPv6 address has 64 bits of them.
+pub fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
+    }
+}
+
+/// The members of a list in headers of one name, in their order; `None` for a header that is no text.
+fn members<'h>(
+    headers: &'h HeaderMap,
+    name: &'static str,
+) -> impl DoubleEndedIterator<Item = Option<&'h str>> + use<'h> {
+    let values: Vec<Option<&str>> = headers.get_all(name).iter().map(|value| value.to_str().ok()).collect();
+    values.into_iter().flat_map(|value| match value {
+        Some(text) => text.split(',').map(|member| Some(member.trim())).collect::<Vec<_>>(),
+        None => vec![None],
+    })
+}
+
+/// An address, which some proxies write with a port.
+fn read_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let ip = bare.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
+    ip.ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// The host of an absolute address, which comes first (RFC 9112 section 3.2.2), or of the one header `Host`.
+fn host(request: &Parts) -> Option<Authority> {
+    let mut named = request.headers.get_all(header::HOST).iter();
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        return None;
+    }
+    match request.uri.authority() {
+        Some(authority) => Some(authority.clone()),
+        None => first?.to_str().ok()?.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use warp::http::Request;
+
+    use super::*;
+
+    fn asked(peer: &str, headers: &[(&str, &str)]) -> (String, bool, Option<String>) {
+        let mut request = Request::get("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let line = Line { peer: peer.parse().unwrap(), via: peer.parse().unwrap(), encrypted: false };
+        let (client, host) = of(line, &parts, &["127.0.0.0/8", "10.0.0.0/24"].map(|net| net.parse().unwrap()));
+        (client.address.to_string(), client.secure, host.map(|host| host.to_string()))
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let told = [("host", "cam"), ("x-forwarded-for", "198.51.100.1"), ("x-forwarded-proto", "https")];
+        assert_eq!(asked("192.0.2.1", &told), ("192.0.2.1".into(), false, Some("cam".into())));
+        assert_eq!(asked("127.0.0.1", &told), ("198.51.100.1".into(), true, Some("cam".into())));
+        assert_eq!(asked("::ffff:127.0.0.1", &told), ("198.51.100.1".into(), true, Some("cam".into())));
+        let host = [("host", "127.0.0.1:8080"), ("x-forwarded-host", "evil, cam.example.org")];
+        assert_eq!(asked("10.0.0.1", &host).2, Some("cam.example.org".into()));
+        assert_eq!(asked("10.0.1.1", &host).2, Some("127.0.0.1:8080".into()));
+    }
+
+    #[test]
+    fn the_last_untrusted_address_counts() {
+        let chain = |value: &str| asked("127.0.0.1", &[("x-forwarded-for", value)]).0;
+        assert_eq!(chain("1.1.1.1, 198.51.100.1, 10.0.0.7"), "198.51.100.1");
+        assert_eq!(chain("198.51.100.1:5000"), "198.51.100.1");
+        assert_eq!(chain("[2001:db8::1]:5000"), "2001:db8::1");
+        assert_eq!(chain("[2001:db8::1]"), "2001:db8::1");
+        assert_eq!(chain("198.51.100.1, nonsense"), "127.0.0.1");
+        assert_eq!(chain(""), "127.0.0.1");
+        assert_eq!(chain("10.0.0.7"), "10.0.0.7");
+        let two = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "198.51.100.1")];
+        assert_eq!(asked("127.0.0.1", &two).0, "198.51.100.1");
+    }
+
+    #[test]
+    fn a_host_is_named_once() {
+        assert_eq!(asked("192.0.2.1", &[]).2, None);
+        assert_eq!(asked("192.0.2.1", &[("host", "a"), ("host", "b")]).2, None);
+        assert_eq!(asked("192.0.2.1", &[("host", "a b")]).2, None);
+        assert_eq!(asked("192.0.2.1", &[("host", "[fd00::1]:80")]).2, Some("[fd00::1]:80".into()));
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_its_network() {
+        assert_eq!(owner("2001:db8:1:2:3::4".parse().unwrap()), "2001:db8:1:2::".parse::<IpAddr>().unwrap());
+        assert_eq!(owner("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
+    }
+}

@@ -1,0 +1,95 @@
+//! How often each address may ask: a token bucket for each. Time is an argument.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Addresses that are remembered, at some 60 bytes each. Further ones, while none of these is as good as new, share one
+/// bucket: somebody has very many addresses then.
+const MAX_ADDRESSES: usize = 4096;
+
+/// The bucket of those who find no place.
+const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// A limit by address.
+pub struct Limit {
+    burst: f64,
+    per_second: f64,
+    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Limit {
+    /// So many at once, and then so many a second.
+    pub fn new(burst: u32, per_second: u32) -> Self {
+        Self { burst: burst.into(), per_second: per_second.into(), buckets: Mutex::default() }
+    }
+
+    /// Counts one of `address` at `now`.
+    ///
+    /// # Errors
+    ///
+    /// After which time the next one is let in, when this one is not.
+    pub fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address) {
+            buckets.retain(|_, bucket| self.tokens(bucket, now) < self.burst);
+        }
+        let full = buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address);
+        let bucket =
+            buckets.entry(if full { OTHERS } else { address }).or_insert(Bucket { tokens: self.burst, filled: now });
+        bucket.tokens = self.tokens(bucket, now);
+        bucket.filled = now;
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
+    }
+
+    fn tokens(&self, bucket: &Bucket, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
+        (bucket.tokens + passed * self.per_second).min(self.burst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(number: u32) -> IpAddr {
+        Ipv4Addr::from(number).into()
+    }
+
+    #[test]
+    fn a_burst_and_then_so_many_a_second() {
+        let limit = Limit::new(3, 2);
+        let start = Instant::now();
+        assert!((0..3).all(|_| limit.take(ip(1), start).is_ok()));
+        assert_eq!(limit.take(ip(1), start), Err(Duration::from_millis(500)));
+        assert!(limit.take(ip(2), start).is_ok());
+        let later = start + Duration::from_millis(500);
+        assert!(limit.take(ip(1), later).is_ok() && limit.take(ip(1), later).is_err());
+        let rested = start + Duration::from_secs(60);
+        assert_eq!((0..10).filter(|_| limit.take(ip(1), rested).is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn the_memory_of_addresses_is_bounded() {
+        let limit = Limit::new(2, 1);
+        let start = Instant::now();
+        let let_in = (1..=10_000).filter(|number| limit.take(ip(*number), start).is_ok()).count();
+        assert_eq!(let_in, MAX_ADDRESSES + 2);
+        assert!(limit.buckets.lock().unwrap().len() <= MAX_ADDRESSES + 1);
+        // Who is known is not kept out by the many.
+        assert!(limit.take(ip(1), start).is_ok());
+        let rested = start + Duration::from_secs(10);
+        assert!(limit.take(ip(20_000), rested).is_ok());
+        assert_eq!(limit.buckets.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,43 @@
+//! The names and addresses under which this machine is asked for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// This machine's own names in lower case, the host name first: with and without the domain of multicast DNS, and
+/// `localhost`.
+pub fn own() -> Vec<String> {
+    let mut names = Vec::new();
+    // A machine without a name is asked for by its address.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_ascii_lowercase();
+    if !host.is_empty() && host != "localhost" && host != "(none)" {
+        let short = host.split('.').next().unwrap_or(&host).to_owned();
+        let local = format!("{short}.local");
+        names.extend([host, short, local]);
+    }
+    names.push("localhost".into());
+    names.dedup();
+    names
+}
+
+/// The addresses that this machine has now.
+pub fn addresses() -> Vec<IpAddr> {
+    let found = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::warn!("read this machine's addresses: {error}");
+        Vec::new()
+    });
+    let mut addresses: Vec<IpAddr> = found.iter().map(|interface| interface.ip()).collect();
+    addresses.extend([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_machine_is_localhost_too() {
+        assert!(super::own().contains(&"localhost".to_owned()));
+        assert!(super::own().iter().all(|name| *name == name.to_ascii_lowercase()));
+        let addresses = super::addresses();
+        assert!(addresses.contains(&"127.0.0.1".parse().unwrap()) && addresses.contains(&"::1".parse().unwrap()));
+    }
+}
