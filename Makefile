@@ -7,6 +7,9 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export PORTHOLE_BIN := $(target_dir)/debug/porthole
 
+# What npm writes last when it installs.
+browser_driver := tests/page/node_modules/.package-lock.json
+
 step := @.ci/step
 
 ifeq ($(shell uname -m),x86_64)
@@ -15,7 +18,7 @@ else
 scenarios := @echo "==> emulated board: LEFT OUT: it is an amd64 board, and runs only what was built on one"; :
 endif
 
-.PHONY: help run test bench fuzz board board-quick fmt fmt-check lint doc page unit build setup-run setup-test
+.PHONY: help run test bench fuzz board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## this list
@@ -25,10 +28,9 @@ run: setup-run ## builds and starts porthole, and prints its address: make run A
 	@cargo build --release --locked
 	@exec cargo run --release --locked --quiet -- run $(ARGS)
 
-test: setup-test fmt-check lint unit doc page board-quick ## every check but the long scenarios; stops at the first that fails
+test: setup-test fmt-check lint unit doc page network board-quick ## every check but the long scenarios; stops at the first that fails
 
-bench: setup-test ## the benchmarks; takes ten minutes of a machine that does nothing else
-	cd tests/page && npm ci --no-audit --no-fund
+bench: setup-test $(browser_driver) ## the benchmarks; takes ten minutes of a machine that does nothing else
 	cargo build --release --locked --example fake_camera
 	cargo bench --locked --bench convert
 	cargo bench --locked --bench stream
@@ -60,8 +62,14 @@ unit: build ## unit and integration tests
 doc: setup-test ## the documentation, warnings are errors
 	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
-page: setup-test build ## the viewer page in a real browser
-	$(step) "page" sh -c 'cd tests/page && npm ci --no-audit --no-fund && node --test --test-concurrency=1'
+page: build $(browser_driver) ## the viewer page in a real browser
+	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=1'
+
+network: build $(browser_driver) ## the page across networks, with network namespaces for hosts
+	$(step) "network" sh -c 'cd tests/network && ./isolated node --test --test-concurrency=1'
+
+$(browser_driver): tests/page/package-lock.json | setup-test
+	cd tests/page && npm ci --no-audit --no-fund
 
 # All that the tests run, with the features that the tests' own dependencies switch on: another set would build them again.
 build: setup-test

@@ -2,10 +2,13 @@
 
 import { chromium } from 'playwright-core';
 
-/** @param {string[]} [more] Arguments of Chromium beside those of all tests. */
-export function launch(more = []) {
+/**
+ * @param {string[]} [more] Arguments of Chromium beside those of all tests.
+ * @param {string} [executablePath]
+ */
+export function launch(more = [], executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium') {
   return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath,
     headless: true,
     // No flag for autoplay: the page must play by itself under the browser's own rules.
     args: [

@@ -20,6 +20,8 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
  * @property {string} [camera] For --camera; by default `pattern` where there is no configuration.
  * @property {number} [port] 0 takes a free one.
  * @property {Record<string, string>} [passwords] By role; set before the start.
+ * @property {string} [listen] For --listen, in place of a port of the loopback address.
+ * @property {string[]} [prefix] A command that runs the program, such as one that enters another network.
  */
 
 /**
@@ -36,27 +38,29 @@ function complete(config = '') {
 
 export class Program {
   /** @param {Options} [options] */
-  static async start({ config, camera = config ? undefined : 'pattern', port = 0, passwords = {} } = {}) {
+  static async start({
+    config, camera = config ? undefined : 'pattern', port = 0, listen = `127.0.0.1:${port}`, prefix = [], passwords = {},
+  } = {}) {
     const path = process.env.PORTHOLE_BIN;
     if (!path) throw new Error('PORTHOLE_BIN is not set; it names the porthole program to test');
     const program = new Program();
     program.directory = mkdtempSync(join(tmpdir(), 'porthole-page-'));
     const file = join(program.directory, 'porthole.toml');
     writeFileSync(file, complete(config));
-    const args = ['run', '--listen', `127.0.0.1:${port}`, '--config', file];
-    if (camera) args.push('--camera', camera);
+    const command = [...prefix, path, 'run', '--listen', listen, '--config', file];
+    if (camera) command.push('--camera', camera);
     const env = { ...process.env, STATE_DIRECTORY: join(program.directory, 'state') };
     for (const [role, password] of Object.entries(passwords)) {
       execFileSync(path, ['password', role], { input: `${password}\n`, stdio: 'pipe', env });
     }
-    program.child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    program.child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], env });
     running.add(program.child);
     program.exited = once(program.child, 'exit').then(([code, signal]) => {
       running.delete(program.child);
       rmSync(program.directory, { recursive: true });
       return { code, signal };
     });
-    program.url = await program.#address(`${path} ${args.join(' ')}`);
+    program.url = await program.#address(command.join(' '));
     program.port = Number(new URL(program.url).port);
     return program;
   }
@@ -78,7 +82,7 @@ export class Program {
       createInterface({ input: this.child.stdout }).on('line', (line) => {
         const link = line.match(/http:\S*#sign-in=\S+/);
         if (link) this.tell(link[0]);
-        const address = line.match(/http:\/\/127\.0\.0\.1:\d+\//);
+        const address = line.match(/https?:\/\/\S+:\d+\//);
         if (!address) return;
         clearTimeout(timer);
         resolve(address[0]);

@@ -1,0 +1,178 @@
+/**
+ * Hosts that are network namespaces, and the networks between them. It works only inside `isolated`.
+ *
+ *     const lab = new Lab();
+ *     const lan = lab.network();
+ *     const board = lab.host('board').plug(lan, '192.168.1.10/24');
+ *     board.run('ping', '-c', '1', '192.168.1.20');
+ *     await lab.end();
+ *
+ * What runs on the hosts does not belong here.
+ */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Runs a command to its end. What it says belongs into the error, and not between the results of the tests. */
+function run(command, args, input = '') {
+  try {
+    return execFileSync(command, args, { encoding: 'utf8', input, stdio: 'pipe' });
+  } catch (cause) {
+    throw new Error(`${[command, ...args].join(' ')}: ${cause.stderr?.trim() || cause.message}`, { cause });
+  }
+}
+
+/** A machine with a network of its own. Files and the clock are those of all. */
+export class Host {
+  #interfaces = 0;
+
+  constructor(name) {
+    this.name = name;
+    run('ip', ['netns', 'add', name]);
+    // Addresses can be used at once: nobody else has them, so nobody is asked.
+    this.sysctl('net/ipv6/conf/default/accept_dad', 0);
+    this.run('ip', 'link', 'set', 'lo', 'up');
+  }
+
+  /** What stands before a command that shall run on this host. */
+  get prefix() {
+    return ['nsenter', `--net=/run/netns/${this.name}`, '--'];
+  }
+
+  /** Runs a command to its end and returns what it printed. */
+  run(...command) {
+    const [program, ...args] = [...this.prefix, ...command];
+    return run(program, args);
+  }
+
+  /** Sets a kernel parameter, named by its path below /proc/sys. */
+  sysctl(path, value) {
+    this.run('sh', '-c', `echo ${value} >/proc/sys/${path}`);
+  }
+
+  /**
+   * Gives the host another interface (eth0, eth1, ...) with these addresses in a network.
+   * @param {string} network What `Lab.network()` returned.
+   * @param {...string} addresses With the length of their prefix.
+   */
+  plug(network, ...addresses) {
+    const device = `eth${this.#interfaces++}`;
+    const plug = `${network}-${this.name}`;
+    run('ip', ['link', 'add', plug, 'type', 'veth', 'peer', 'name', device, 'netns', this.name]);
+    run('ip', ['link', 'set', plug, 'master', network, 'up']);
+    for (const address of addresses) this.run('ip', 'address', 'add', address, 'dev', device);
+    this.run('ip', 'link', 'set', device, 'up');
+    return this;
+  }
+
+  /**
+   * Sends what is for other networks to a router. Also a host whose router is not there wants one: by its way out a
+   * browser finds out which of its addresses to offer.
+   */
+  route(gateway) {
+    this.run('ip', gateway.includes(':') ? '-6' : '-4', 'route', 'add', 'default', 'via', gateway);
+    return this;
+  }
+
+  /** Passes on packets between its interfaces, by these rules of nftables. */
+  forward(rules) {
+    this.sysctl('net/ipv4/ip_forward', 1);
+    return this.filter(rules);
+  }
+
+  /** Applies rules of nftables. */
+  filter(rules) {
+    const [program, ...args] = [...this.prefix, 'nft', '-f', '-'];
+    run(program, args, rules);
+    return this;
+  }
+}
+
+export class Lab {
+  #hosts = [];
+  #networks = [];
+  #services = [];
+
+  constructor() {
+    /** For files of what runs in the lab; removed at the end. */
+    this.directory = mkdtempSync(join(tmpdir(), 'porthole-network-'));
+  }
+
+  /** A machine. The name is one of its own in the lab, of at most 8 letters. */
+  host(name) {
+    const host = new Host(name);
+    this.#hosts.push(host);
+    return host;
+  }
+
+  /** A network that hosts can be plugged into, like a switch without anything else. */
+  network() {
+    const name = `net${this.#networks.length}`;
+    this.#networks.push(name);
+    run('ip', ['link', 'add', name, 'type', 'bridge', 'mcast_snooping', '0']);
+    run('ip', ['link', 'set', name, 'up']);
+    return name;
+  }
+
+  /** What names stand for, on all hosts, from now on: `{ 'board.lab': '192.168.1.10' }`. */
+  names(addresses) {
+    const lines = Object.entries(addresses).map(([name, address]) => `${address} ${name}\n`);
+    writeFileSync('/etc/hosts', ['127.0.0.1 localhost\n', '::1 localhost\n', ...lines].join(''));
+  }
+
+  /** Writes a file of the lab and returns its path. */
+  file(name, text, mode = 0o644) {
+    const path = join(this.directory, name);
+    writeFileSync(path, text, { mode });
+    return path;
+  }
+
+  /**
+   * Starts a program on a host and waits until it has written a line that matches. It is killed at the end of the lab.
+   * @param {Host} host
+   * @param {string[]} command
+   * @param {RegExp} ready
+   */
+  async service(host, command, ready) {
+    const [program, ...args] = [...host.prefix, ...command];
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: this.directory });
+    const service = { name: `${command[0]} on ${host.name}`, log: '', child };
+    this.#services.push(service);
+    await new Promise((resolve, reject) => {
+      const fail = (why) => reject(new Error(`${service.name}: ${why}\n${service.log}`));
+      const timer = setTimeout(() => fail(`did not write ${ready} within 20 s`), 20_000);
+      child.on('error', (error) => fail(error.message));
+      child.on('exit', (code, signal) => fail(`ended with ${signal ?? code}`));
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.setEncoding('utf8').on('data', (text) => {
+          service.log += text;
+          if (!ready.test(service.log)) return;
+          clearTimeout(timer);
+          resolve();
+        });
+      }
+    });
+    return service;
+  }
+
+  /** What the services wrote. */
+  get logs() {
+    return this.#services.map(({ name, log }) => `--- ${name}\n${log}`).join('\n');
+  }
+
+  /** Ends the services and removes the hosts. */
+  async end() {
+    for (const { child } of this.#services) {
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    }
+    for (const { name } of this.#hosts) run('ip', ['netns', 'delete', name]);
+    for (const name of this.#networks) run('ip', ['link', 'delete', name]);
+    rmSync(this.directory, { recursive: true });
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * What all scenarios share: a lab each, a board and viewers in it, and their logs when a scenario fails. The scenarios
+ * themselves do not belong here.
+ */
+
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { Program } from '../page/program.mjs';
+import { Lab } from './lab.mjs';
+import { Viewer } from './viewer.mjs';
+
+/** Where the page is on every board. */
+export const HTTP = 8080;
+
+/** The port of the media on every board. */
+export const MEDIA = 8189;
+
+const FORWARDER = fileURLToPath(new URL('forwarder.mjs', import.meta.url));
+
+/** Small, so that two cores carry the encoder and the browser's decoder without the scenario telling of load. */
+const CAMERA = `
+[[camera]]
+name = "camera"
+device = "pattern"
+width = 640
+height = 360
+fps = 30
+bitrate = 1_000_000
+
+[audio]
+device = "tone"
+`;
+
+class Scenario extends Lab {
+  #programs = [];
+  #viewers = [];
+
+  /**
+   * Starts porthole on a host.
+   * @param {import('./lab.mjs').Host} host
+   * @param {{rtc?: string, http?: string}} [more] Lines of these sections of the configuration.
+   */
+  async board(host, { rtc = '', http = '' } = {}) {
+    const config = `[http]\n${http}\n[rtc]\nudp_port = ${MEDIA}\n${rtc}\n${CAMERA}`;
+    const program = await Program.start({ config, listen: `[::]:${HTTP}`, prefix: host.prefix });
+    this.#programs.push(program);
+    return program;
+  }
+
+  /** Opens the page in a browser on a host. */
+  async viewer(host, url, args) {
+    const viewer = await Viewer.open(this, host, url, args);
+    this.#viewers.push(viewer);
+    return viewer;
+  }
+
+  /** On `host`, leads what comes to a TCP port on to the same port of the host at `address`. */
+  async forwarder(host, port, address) {
+    await this.service(host, [process.execPath, FORWARDER, `${port}`, address], /forwards/);
+  }
+
+  async report() {
+    const pages = await Promise.all(this.#viewers.map((viewer) => viewer.report()));
+    return [...this.#programs.map(({ log }) => `--- porthole\n${log}`), this.logs, ...pages].join('\n');
+  }
+
+  async end() {
+    await Promise.all(this.#viewers.map((viewer) => viewer.close()));
+    await Promise.all(this.#programs.map((program) => program.end('SIGKILL')));
+    await super.end();
+  }
+}
+
+/**
+ * A test in a lab of its own.
+ * @param {string} name
+ * @param {(lab: Scenario) => Promise<void>} body
+ */
+export function scenario(name, body) {
+  test(name, async () => {
+    const lab = new Scenario();
+    try {
+      await body(lab);
+    } catch (error) {
+      console.error(`${name}:\n${await lab.report()}`);
+      throw error;
+    } finally {
+      await lab.end();
+    }
+  });
+}

@@ -1,0 +1,110 @@
+/**
+ * Somebody who watches: the page in a real Chromium on a host of the lab, and what the browser says of its connection.
+ * Which connection a scenario wants does not belong here.
+ */
+
+import assert from 'node:assert/strict';
+
+import { launch } from '../page/browser.mjs';
+import { blockCode } from '../page/code.mjs';
+
+/** For a connection to come about or to heal, on a machine that does other things too. */
+const DEADLINE = { timeout: 30_000, polling: 50 };
+
+/** Keeps the page's peer connections, and sums up the newest one's figures. */
+const peers = () => {
+  const all = [];
+  globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...configuration) {
+      super(...configuration);
+      all.push(this);
+    }
+  };
+  const entries = async () => new Map(all.length === 0 ? [] : await all.at(-1).getStats());
+  const candidate = (figures) => figures && {
+    type: figures.candidateType, protocol: figures.protocol, address: figures.address, port: figures.port,
+    tcpType: figures.tcpType, relayProtocol: figures.relayProtocol,
+  };
+  globalThis.peers = {
+    count: () => all.length,
+    async pair() {
+      const figures = await entries();
+      const transport = [...figures.values()].find(({ type }) => type === 'transport');
+      const pair = figures.get(transport?.selectedCandidatePairId);
+      return pair && { local: candidate(figures.get(pair.localCandidateId)), remote: candidate(figures.get(pair.remoteCandidateId)) };
+    },
+    async report() {
+      const figures = await entries();
+      const kinds = ['candidate-pair', 'local-candidate', 'remote-candidate', 'transport'];
+      const lines = [...figures.values()].filter(({ type }) => kinds.includes(type)).map((entry) => JSON.stringify(entry));
+      const peer = all.at(-1);
+      return [`${all.length} peer connections, the last ${peer?.connectionState}, ICE ${peer?.iceConnectionState}`,
+        ...lines, peer?.remoteDescription?.sdp ?? 'no answer'].join('\n');
+    },
+  };
+};
+
+export class Viewer {
+  /** What the page complained of. */
+  log = '';
+
+  /**
+   * Opens the page in a browser on `host`.
+   * @param {import('./lab.mjs').Lab} lab
+   * @param {import('./lab.mjs').Host} host
+   * @param {string} url
+   * @param {string[]} args For Chromium, beside those of all tests.
+   */
+  static async open(lab, host, url, args = []) {
+    const viewer = new Viewer();
+    const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
+    const executablePath = lab.file(`chromium-${host.name}`, `#!/bin/sh\nexec ${host.prefix.join(' ')} ${chromium} "$@"\n`, 0o755);
+    viewer.browser = await launch(args, executablePath);
+    viewer.page = await viewer.browser.newPage();
+    viewer.page.on('console', (message) => (viewer.log += `${message.text()}\n`));
+    viewer.page.on('pageerror', (error) => (viewer.log += `${error.stack}\n`));
+    await viewer.page.addInitScript(blockCode);
+    await viewer.page.addInitScript(peers);
+    await viewer.page.goto(url);
+    return viewer;
+  }
+
+  /** Waits for decoded pictures that were captured after a moment (milliseconds since the Unix epoch) and that advance. */
+  async watches(since = 0) {
+    await this.page.waitForFunction((since) => {
+      const code = blockCode.read(document.querySelector('video'));
+      return code !== null && code.captured > since;
+    }, since, DEADLINE);
+    const shown = performance.timeOrigin + performance.now();
+    const { frames } = await this.page.evaluate(() => blockCode.collect(document.querySelector('video'), 500));
+    const numbers = frames.map(({ frame }) => frame);
+    const distinct = [...new Set(numbers)];
+    // Chromium may show one twice. The numbers wrap after four years.
+    assert.ok(distinct.length >= 3 && numbers.every((number, at) => at === 0 || number >= numbers[at - 1]),
+      `the pictures do not advance: ${numbers}`);
+    return { shown };
+  }
+
+  /** The candidates of the pair over which the pictures come. */
+  async pair() {
+    const pair = await this.page.evaluate(() => globalThis.peers.pair());
+    assert.ok(pair, 'no pair of candidates is selected');
+    return pair;
+  }
+
+  /** How many sessions the page has begun. */
+  sessions() {
+    return this.page.evaluate(() => globalThis.peers.count());
+  }
+
+  /** For the log of a test that failed. */
+  async report() {
+    const report = await this.page.evaluate(() => globalThis.peers.report()).catch((error) => error.message);
+    const said = await this.page.evaluate(() => document.querySelector('[role=status]')?.textContent).catch(() => '');
+    return `--- page: ${said}\n${this.log}${report}`;
+  }
+
+  async close() {
+    await this.browser.close();
+  }
+}
