@@ -77,6 +77,13 @@ export class Host {
     return this;
   }
 
+  /** Takes an address from an interface and gives it another one; the routes by the old one go with it. */
+  readdress(device, from, to) {
+    this.run('ip', 'address', 'delete', from, 'dev', device);
+    this.run('ip', 'address', 'add', to, 'dev', device);
+    return this;
+  }
+
   /** Passes on packets between its interfaces, by these rules of nftables. */
   forward(rules) {
     this.sysctl('net/ipv4/ip_forward', 1);

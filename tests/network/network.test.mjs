@@ -7,6 +7,29 @@
 import assert from 'node:assert/strict';
 
 import { HTTP, MEDIA, scenario } from './scenario.mjs';
+import { NAME as TURN, SECRET, turnServer } from './turn.mjs';
+
+/** A router that hides the board: what comes to `outside` on these ports is the board's, the rest is nobody's. */
+const nat = (board, outside, ports) => `
+table ip nat {
+  chain prerouting {
+    type nat hook prerouting priority dstnat;
+    ${ports.map(([kind, from, to]) => `ip daddr ${outside} ${kind} dport ${from} dnat to ${board}:${to}`).join('\n')}
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    ip saddr ${board} snat to ${outside}
+  }
+}`;
+
+/** A firewall that lets through no UDP. */
+const NO_UDP = `
+table ip firewall {
+  chain forward {
+    type filter hook forward priority filter;
+    meta l4proto udp drop
+  }
+}`;
 
 scenario('in the same network', async (lab) => {
   const lan = lab.network();
@@ -19,6 +42,73 @@ scenario('in the same network', async (lab) => {
   const { remote } = await viewer.pair();
   assert.deepEqual([remote.protocol, remote.address], ['udp', '192.168.1.10']);
 });
+
+scenario('from outside, through a router that forwards the port', async (lab) => {
+  const [inside, outside] = [lab.network(), lab.network()];
+  const board = lab.host('board').plug(inside, '192.168.1.10/24').route('192.168.1.1');
+  const ports = [['tcp', HTTP, HTTP], ['udp', MEDIA, MEDIA], ['tcp', MEDIA, MEDIA]];
+  lab.host('router').plug(inside, '192.168.1.1/24').plug(outside, '203.0.113.5/24').forward(nat('192.168.1.10', '203.0.113.5', ports));
+  const away = lab.host('away').plug(outside, '203.0.113.20/24').route('203.0.113.254');
+  await lab.board(board, { rtc: 'advertise = ["203.0.113.5"]' });
+
+  const viewer = await lab.viewer(away, `http://203.0.113.5:${HTTP}/`);
+  await viewer.watches();
+  const { remote } = await viewer.pair();
+  assert.deepEqual([remote.protocol, remote.address, remote.port], ['udp', '203.0.113.5', MEDIA]);
+});
+
+scenario('from outside, by a name and other ports, without UDP', async (lab) => {
+  const [inside, outside] = [lab.network(), lab.network()];
+  const board = lab.host('board').plug(inside, '192.168.1.10/24').route('192.168.1.1');
+  const ports = [['tcp', 80, HTTP], ['udp', 40000, MEDIA], ['tcp', 40000, MEDIA]];
+  const router = lab.host('router').plug(inside, '192.168.1.1/24').plug(outside, '203.0.113.5/24');
+  router.forward(nat('192.168.1.10', '203.0.113.5', ports)).filter(NO_UDP);
+  const away = lab.host('away').plug(outside, '203.0.113.20/24').route('203.0.113.254');
+  lab.names({ 'cam.lab': '203.0.113.5' });
+  await lab.board(board, { rtc: 'advertise = ["cam.lab:40000"]', http: 'hosts = ["cam.lab"]' });
+
+  const viewer = await lab.viewer(away, 'http://cam.lab/');
+  await viewer.watches();
+  const { remote } = await viewer.pair();
+  assert.deepEqual([remote.protocol, remote.address, remote.port], ['tcp', '203.0.113.5', 40000]);
+});
+
+scenario('without UDP', async (lab) => {
+  const [near, far] = [lab.network(), lab.network()];
+  const board = lab.host('board').plug(near, '192.168.1.10/24').route('192.168.1.1');
+  lab.host('router').plug(near, '192.168.1.1/24').plug(far, '192.168.2.1/24').forward(NO_UDP);
+  const office = lab.host('office').plug(far, '192.168.2.20/24').route('192.168.2.1');
+  await lab.board(board);
+
+  const viewer = await lab.viewer(office, `http://192.168.1.10:${HTTP}/`);
+  await viewer.watches();
+  const { local, remote } = await viewer.pair();
+  assert.deepEqual([local.tcpType, remote.protocol, remote.address, remote.port], ['active', 'tcp', '192.168.1.10', MEDIA]);
+});
+
+for (const [protocol, url] of [
+  ['udp', 'turn:198.51.100.1:3478?transport=udp'],
+  ['tcp', 'turn:198.51.100.1:3478?transport=tcp'],
+  ['tls', `turns:${TURN}:5349?transport=tcp`],
+]) {
+  scenario(`relayed over ${protocol.toUpperCase()}, where nothing else connects`, async (lab) => {
+    const [near, far] = [lab.network(), lab.network()];
+    const board = lab.host('board').plug(near, '192.168.1.10/24').route('192.168.1.254');
+    const away = lab.host('away').plug(far, '198.51.100.20/24').route('198.51.100.254');
+    // It stands in both networks and lets through neither packets nor, with TCP and TLS, anybody's UDP from far.
+    const relay = lab.host('relay').plug(near, '192.168.1.1/24').plug(far, '198.51.100.1/24');
+    if (protocol !== 'udp') relay.filter(NO_UDP.replaceAll('forward', 'input').replace('meta l4proto udp', 'iifname eth1 meta l4proto udp'));
+    lab.names({ [TURN]: '198.51.100.1' });
+    const trusts = await turnServer(lab, relay, '198.51.100.1', '192.168.1.1');
+    await lab.forwarder(relay, HTTP, '192.168.1.10');
+    await lab.board(board, { rtc: `ice_servers = [{ urls = ["${url}"], secret = "${SECRET}" }]` });
+
+    const viewer = await lab.viewer(away, `http://198.51.100.1:${HTTP}/`, trusts);
+    await viewer.watches();
+    const { local, remote } = await viewer.pair();
+    assert.deepEqual([local.type, local.relayProtocol, remote.address], ['relay', protocol, '192.168.1.10']);
+  });
+}
 
 scenario('without IPv4', async (lab) => {
   const lan = lab.network();
@@ -52,3 +142,24 @@ scenario('on one of the three networks of the board', async (lab) => {
     assert.deepEqual([remote.protocol, remote.address], ['udp', '10.0.3.10'], `with the page from ${address}`);
   }
 });
+
+for (const [how, name] of [['under a name that follows', 'board.lab'], ['that stays away', '192.168.1.10']]) {
+  scenario(`the board gets another address, with the page ${how}`, async (lab) => {
+    const lan = lab.network();
+    const board = lab.host('board').plug(lan, '192.168.1.10/24').route('192.168.1.1');
+    const home = lab.host('home').plug(lan, '192.168.1.20/24').route('192.168.1.1');
+    lab.names({ 'board.lab': '192.168.1.10' });
+    await lab.board(board, { http: 'hosts = ["board.lab"]' });
+    const viewer = await lab.viewer(home, `http://${name}:${HTTP}/`);
+    await viewer.watches();
+
+    lab.names({ 'board.lab': '192.168.1.11' });
+    board.readdress('eth0', '192.168.1.10/24', '192.168.1.11/24').route('192.168.1.1');
+    const changed = performance.timeOrigin + performance.now();
+    const { shown } = await viewer.watches(changed);
+    const { remote } = await viewer.pair();
+    assert.deepEqual([remote.protocol, remote.address], ['udp', '192.168.1.11']);
+    assert.ok(shown - changed < 5_000, `the picture was back after ${shown - changed} ms`);
+    assert.equal(await viewer.sessions(), 1, 'the page began another session');
+  });
+}
