@@ -3,6 +3,7 @@
 //! It is handed subscriptions and a control handle, and knows neither cameras nor encoders; HTTP stands in `http`.
 
 mod answer;
+mod bundle;
 mod channel;
 mod clock;
 mod fragment;

@@ -6,7 +6,7 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::sdp::MediaDescription;
 use webrtc::peer_connection::RTCSessionDescription;
 
-use super::{RemoteCandidate, answer, profile};
+use super::{RemoteCandidate, answer, bundle, profile};
 use crate::h264::Profile;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
@@ -59,9 +59,10 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(Refused::Malformed("it does not begin with v=0".into()));
     }
+    let sdp = bundle::with_one_transport(sdp.lines());
     // Which of its candidates are used is decided for those that come later too.
-    let candidates = candidates(sdp);
-    let sdp = answer::with_lines(sdp, &[]);
+    let candidates = candidates(&sdp);
+    let sdp = answer::with_lines(&sdp, &[]);
     // Nothing is taken from a viewer; of a section that would send too, the answer says so when it is read as one that
     // only receives.
     let sdp = sdp.replace("\r\na=sendrecv\r\n", "\r\na=recvonly\r\n");

@@ -10,11 +10,12 @@
  * What runs on the hosts does not belong here.
  */
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 /** Runs a command to its end. What it says belongs into the error, and not between the results of the tests. */
 function run(command, args, input = '') {
@@ -27,7 +28,7 @@ function run(command, args, input = '') {
 
 /** A machine with a network of its own. Files and the clock are those of all. */
 export class Host {
-  #interfaces = 0;
+  #cables = [];
 
   constructor(name) {
     this.name = name;
@@ -48,6 +49,12 @@ export class Host {
     return run(program, args);
   }
 
+  /** Runs a command that takes its time to its end. */
+  async complete(...command) {
+    const [program, ...args] = [...this.prefix, ...command];
+    await promisify(execFile)(program, args, { timeout: 90_000 });
+  }
+
   /** Sets a kernel parameter, named by its path below /proc/sys. */
   sysctl(path, value) {
     this.run('sh', '-c', `echo ${value} >/proc/sys/${path}`);
@@ -59,10 +66,11 @@ export class Host {
    * @param {...string} addresses With the length of their prefix.
    */
   plug(network, ...addresses) {
-    const device = `eth${this.#interfaces++}`;
-    const plug = `${network}-${this.name}`;
-    run('ip', ['link', 'add', plug, 'type', 'veth', 'peer', 'name', device, 'netns', this.name]);
-    run('ip', ['link', 'set', plug, 'master', network, 'up']);
+    const device = `eth${this.#cables.length}`;
+    const cable = `${network}-${this.name}`;
+    run('ip', ['link', 'add', cable, 'type', 'veth', 'peer', 'name', device, 'netns', this.name]);
+    this.#cables.push(cable);
+    run('ip', ['link', 'set', cable, 'master', network, 'up']);
     for (const address of addresses) this.run('ip', 'address', 'add', address, 'dev', device);
     this.run('ip', 'link', 'set', device, 'up');
     return this;
@@ -88,6 +96,12 @@ export class Host {
   forward(rules) {
     this.sysctl('net/ipv4/ip_forward', 1);
     return this.filter(rules);
+  }
+
+  /** Goes, with its interfaces: a connection that a killed program left half closed keeps the rest alive for minutes. */
+  remove() {
+    for (const cable of this.#cables) run('ip', ['link', 'delete', cable]);
+    run('ip', ['netns', 'delete', this.name]);
   }
 
   /** Applies rules of nftables. */
@@ -178,7 +192,7 @@ export class Lab {
       child.kill('SIGKILL');
       await exited;
     }
-    for (const { name } of this.#hosts) run('ip', ['netns', 'delete', name]);
+    for (const host of this.#hosts) host.remove();
     for (const name of this.#networks) run('ip', ['link', 'delete', name]);
     rmSync(this.directory, { recursive: true });
   }

@@ -5,9 +5,13 @@
  */
 
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
 
 import { HTTP, MEDIA, scenario } from './scenario.mjs';
 import { NAME as TURN, SECRET, turnServer } from './turn.mjs';
+
+/** Runs with Debian's Python, which Debian's packages are for. */
+const WHEP_VIEWER = fileURLToPath(new URL('whep_viewer.py', import.meta.url));
 
 /** A router that hides the board: what comes to `outside` on these ports is the board's, the rest is nobody's. */
 const nat = (board, outside, ports) => `
@@ -41,6 +45,14 @@ scenario('in the same network', async (lab) => {
   await viewer.watches();
   const { remote } = await viewer.pair();
   assert.deepEqual([remote.protocol, remote.address], ['udp', '192.168.1.10']);
+});
+
+scenario('in the same network, with another WebRTC stack', async (lab) => {
+  const lan = lab.network();
+  const board = lab.host('board').plug(lan, '192.168.1.10/24');
+  const home = lab.host('home').plug(lan, '192.168.1.20/24');
+  await lab.board(board);
+  await home.complete('/usr/bin/python3', WHEP_VIEWER, `http://192.168.1.10:${HTTP}/`);
 });
 
 scenario('from outside, through a router that forwards the port', async (lab) => {

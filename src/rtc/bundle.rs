@@ -1,0 +1,86 @@
+//! Offers whose sections share a transport but each describe one of their own. Pure.
+//!
+//! Who offers to bundle may do so for an answerer that cannot ("balanced" and "max-compat" of RFC 8829 section 4.1.1).
+//! Ours can, and takes the transport of the group's first section (RFC 9143 section 7.3.2). The stack wants to find that
+//! one in every section, and refuses offers with several.
+
+/// The lines that describe a transport.
+const TRANSPORT: [&str; 6] =
+    ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:", "a=candidate:", "a=end-of-candidates"];
+
+/// Those of them that each section needs.
+const NEEDED: [&str; 4] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"];
+
+/// The offer with the transport of the bundle's first section in all of its sections; as it is where nothing is bundled.
+pub fn with_one_transport<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let mut sections: Vec<Vec<&str>> = vec![Vec::new()];
+    for line in lines {
+        if line.starts_with("m=") {
+            sections.push(Vec::new());
+        }
+        sections.last_mut().expect("there should be the session's section").push(line);
+    }
+    let group = sections[0].iter().find_map(|line| line.strip_prefix("a=group:BUNDLE ")).unwrap_or_default();
+    let mut group = group.split_whitespace();
+    let first = group.next();
+    let mid = |section: &[&'a str]| section.iter().find_map(|line| line.strip_prefix("a=mid:"));
+    let transport = sections.iter().find(|section| first.is_some() && mid(section) == first);
+    let transport: Vec<&str> = transport.into_iter().flatten().copied().filter(|line| is_one(line, &NEEDED)).collect();
+    for mid_of_other in group.take_while(|_| !transport.is_empty()) {
+        for section in sections.iter_mut().filter(|section| mid(section) == Some(mid_of_other)) {
+            section.retain(|line| !is_one(line, &TRANSPORT));
+            section.extend(&transport);
+        }
+    }
+    sections.concat().into_iter().flat_map(|line| [line, "\r\n"]).collect()
+}
+
+fn is_one(line: &str, kinds: &[&str]) -> bool {
+    kinds.iter().any(|kind| line.starts_with(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(mid: &str, ufrag: &str) -> String {
+        format!(
+            "m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:{mid}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:of-{ufrag}\r\n\
+             a=fingerprint:sha-256 {ufrag}\r\na=setup:actpass\r\na=candidate:{ufrag}\r\n"
+        )
+    }
+
+    fn unified(sdp: &str) -> String {
+        with_one_transport(sdp.lines())
+    }
+
+    #[test]
+    fn the_first_section_of_the_group_has_the_transport_of_all() {
+        let session = "v=0\r\na=group:BUNDLE 1 0\r\n";
+        let sdp = unified(&format!("{session}{}{}{}", section("0", "aa"), section("1", "bb"), section("2", "cc")));
+        assert!(!sdp.contains("aa"), "{sdp}");
+        assert_eq!(sdp.matches("a=ice-ufrag:bb\r\n").count(), 2);
+        assert_eq!(sdp.matches("a=ice-pwd:of-bb\r\n").count(), 2);
+        assert_eq!(sdp.matches("a=fingerprint:sha-256 bb\r\n").count(), 2);
+        assert_eq!(sdp.matches("a=setup:actpass\r\n").count(), 3);
+        assert_eq!(sdp.matches("a=candidate:bb\r\n").count(), 1);
+        assert!(sdp.ends_with(&section("2", "cc")), "the third is not in the group: {sdp}");
+    }
+
+    #[test]
+    fn what_is_not_bundled_stays_as_it_is() {
+        for session in
+            ["v=0\r\n", "v=0\r\na=group:BUNDLE\r\n", "v=0\r\na=group:BUNDLE 0\r\n", "v=0\r\na=group:LS 0 1\r\n"]
+        {
+            let sdp = format!("{session}{}{}", section("0", "aa"), section("1", "bb"));
+            assert_eq!(unified(&sdp), sdp);
+        }
+    }
+
+    #[test]
+    fn a_group_of_sections_that_are_not_there_does_no_harm() {
+        let sdp = format!("v=0\r\na=group:BUNDLE 7 8 8 0\r\n{}", section("0", "aa"));
+        assert_eq!(unified(&sdp), sdp);
+        assert_eq!(unified(""), "");
+    }
+}
