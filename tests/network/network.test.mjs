@@ -170,7 +170,9 @@ for (const [how, name] of [['under a name that follows', 'board.lab'], ['that st
     const changed = performance.timeOrigin + performance.now();
     const { shown } = await viewer.watches(changed);
     const { remote } = await viewer.pair();
-    assert.deepEqual([remote.protocol, remote.address], ['udp', '192.168.1.11']);
+    // What a browser learns from the packets that reach it, it keeps to itself; there is no other address left.
+    assert.equal(remote.protocol, 'udp');
+    assert.ok(remote.type === 'prflx' || remote.address === '192.168.1.11', JSON.stringify(remote));
     assert.ok(shown - changed < 5_000, `the picture was back after ${shown - changed} ms`);
     assert.equal(await viewer.sessions(), 1, 'the page began another session');
   });

@@ -20,13 +20,16 @@ const peers = () => {
       all.push(this);
     }
   };
-  const entries = async () => new Map(all.length === 0 ? [] : await all.at(-1).getStats());
+  // The page also makes some that it closes at once, to see which servers the browser takes.
+  const answered = () => all.filter((peer) => peer.remoteDescription !== null);
+  const current = () => answered().at(-1) ?? all.at(-1);
+  const entries = async () => new Map((await current()?.getStats()) ?? []);
   const candidate = (figures) => figures && {
     type: figures.candidateType, protocol: figures.protocol, address: figures.address, port: figures.port,
     tcpType: figures.tcpType, relayProtocol: figures.relayProtocol,
   };
   globalThis.peers = {
-    count: () => all.length,
+    count: () => answered().length,
     async pair() {
       const figures = await entries();
       const transport = [...figures.values()].find(({ type }) => type === 'transport');
@@ -37,8 +40,8 @@ const peers = () => {
       const figures = await entries();
       const kinds = ['candidate-pair', 'local-candidate', 'remote-candidate', 'transport'];
       const lines = [...figures.values()].filter(({ type }) => kinds.includes(type)).map((entry) => JSON.stringify(entry));
-      const peer = all.at(-1);
-      return [`${all.length} peer connections, the last ${peer?.connectionState}, ICE ${peer?.iceConnectionState}`,
+      const peer = current();
+      return [`${answered().length} sessions, the last ${peer?.connectionState}, ICE ${peer?.iceConnectionState}`,
         ...lines, peer?.remoteDescription?.sdp ?? 'no answer'].join('\n');
     },
   };

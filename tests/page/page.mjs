@@ -3,6 +3,7 @@
  * condition and has a deadline. What is tested does not belong here.
  */
 
+import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { launch } from './browser.mjs';
@@ -104,12 +105,15 @@ export async function stats(page, condition, deadline = SOON) {
   }
 }
 
-/** Waits until the board counts so many viewers. */
-export async function viewers(page, program, count, deadline = SOON) {
-  await page.waitForFunction(async ({ url, count }) => {
-    const response = await fetch(url);
-    return (await response.json()).viewers === count;
-  }, { url: `${program.url}api/status`, count }, { ...deadline, polling: 100 });
+/** Waits until the board counts so many viewers, as it tells whoever is signed in as the page is. */
+export async function viewers(page, program, count, { timeout } = SOON) {
+  const deadline = performance.now() + timeout;
+  let counted;
+  do {
+    const response = await page.request.get(`${program.url}api/status`);
+    counted = (await response.json()).viewers;
+  } while (counted !== count && performance.now() < deadline);
+  assert.equal(counted, count, 'viewers, as the board counts them');
 }
 
 /** The controls leave a picture that nobody touches; a moved pointer brings them back. */

@@ -349,7 +349,7 @@ test('buttons are named and large enough for a finger', async (t) => {
 
 test('whep.js works alone in another page', async (t) => {
   const program = await start(t);
-  const page = await open(t, `${program.url}api/status`);
+  const page = await open(t, `${program.url}api/status`, undefined, { bypassCSP: true });
   const { kinds, states, reused } = await page.evaluate(async (base) => {
     const { WhepSession } = await import(`${base}whep.js`);
     const session = new WhepSession(`${base}whep`);

@@ -8,12 +8,15 @@ import { build } from 'esbuild';
 
 import { SOON, open, start, viewers } from './page.mjs';
 
-/** Pages at this path have the board's root as their base, and nothing of our page in them. */
+/**
+ * A page at this path has the board's root as its base and nothing of our page in it; its policy, which lets a page do
+ * nothing, is put aside.
+ */
 const ELSEWHERE = 'healthz';
 
 test('a player without a control channel plays, and is gone soon after it leaves', async (t) => {
   const program = await start(t, { camera: 'pattern' });
-  const page = await open(t, `${program.url}${ELSEWHERE}`);
+  const page = await open(t, `${program.url}${ELSEWHERE}`, undefined, { bypassCSP: true });
   const size = await page.evaluate(async () => {
     const peer = (globalThis.peer = new RTCPeerConnection());
     const video = document.createElement('video');
@@ -52,7 +55,6 @@ test('the npm package @eyevinn/webrtc-player plays, and its leave frees the sess
     format: 'iife',
     globalName: 'eyevinn',
   });
-  // The player is put into a page that the board serves, whose policy lets in no foreign script.
   const page = await open(t, `${program.url}${ELSEWHERE}`, undefined, { bypassCSP: true });
   await page.addScriptTag({ content: outputFiles[0].text });
   await page.evaluate(async (endpoint) => {

@@ -1,0 +1,177 @@
+/**
+ * Ways through the network in a real browser against the real program: the board's STUN and TURN servers reach the peer
+ * connection, and a session whose path breaks goes on over another one. The path leads over a relay of datagrams that
+ * the test can cut; changes of real addresses are tested in network namespaces.
+ */
+
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { test } from 'node:test';
+
+import { CONFIG, LATER, SOON, open, playing, start, told, viewers } from './page.mjs';
+
+/** A way to one UDP port of the board: what comes in on a port of its own goes there, and back. */
+class Way {
+  static async make(t, port) {
+    const way = new Way();
+    way.front = createSocket('udp4').bind(0, '127.0.0.1');
+    way.cut = false;
+    const backs = new Map();
+    t.after(() => [way.front, ...backs.values()].forEach((socket) => socket.close()));
+    way.front.on('message', (data, from) => {
+      if (way.cut) return;
+      let back = backs.get(from.port);
+      if (!back) {
+        back = createSocket('udp4');
+        back.on('message', (data) => way.cut || way.front.send(data, from.port, from.address));
+        backs.set(from.port, back);
+      }
+      back.send(data, port, '127.0.0.1');
+    });
+    await once(way.front, 'listening');
+    way.port = way.front.address().port;
+    return way;
+  }
+}
+
+/**
+ * Lets the browser reach the board over ways of ours only: one for each answer and each ICE restart.
+ * @returns {Promise<{ways: Way[], restarts: {status: number, ifMatch: string, etag: string}[]}>}
+ */
+async function overWays(t, page) {
+  const seen = { ways: [], restarts: [] };
+  const led = async (route, response) => {
+    const lines = (await response.text()).split('\r\n');
+    const offered = lines.map((line) => line.match(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host/i)?.[1]).find(Boolean);
+    const way = await Way.make(t, Number(offered));
+    seen.ways.push(way);
+    const kept = lines.filter((line) => !line.startsWith('a=candidate:'));
+    const mid = kept.findIndex((line) => line.startsWith('a=mid:'));
+    kept.splice(mid + 1, 0, `a=candidate:1 1 udp 2130706431 127.0.0.1 ${way.port} typ host`);
+    await route.fulfill({ status: response.status(), headers: response.headers(), body: kept.join('\r\n') });
+  };
+  await page.route('**/whep', async (route) => {
+    const response = await route.fetch().catch(() => route.abort('connectionfailed'));
+    if (response) await led(route, response);
+  });
+  await page.route('**/whep/session/*', async (route) => {
+    const request = route.request();
+    const ifMatch = (await request.allHeaders())['if-match'];
+    if (request.method() !== 'PATCH' || ifMatch !== '*') return route.continue();
+    const response = await route.fetch().catch(() => route.abort('connectionfailed'));
+    if (!response) return;
+    seen.restarts.push({ status: response.status(), ifMatch, etag: response.headers().etag });
+    return response.status() === 200 ? led(route, response) : route.fulfill({ response });
+  });
+  return seen;
+}
+
+test('the board’s STUN and TURN servers reach the peer connection before it gathers', async (t) => {
+  const program = await start(t, {
+    config: `${CONFIG}\n[rtc]\nice_servers = [{ urls = ["stun:127.0.0.1:9"] }, ` +
+      '{ urls = ["turn:127.0.0.1:9?transport=udp", "turns:relay.invalid:5349?transport=tcp"], secret = "between us" }]\n',
+  });
+  const page = await open(t, `${program.url}healthz`, undefined, { bypassCSP: true });
+  const { servers, state } = await page.evaluate(async (base) => {
+    const { WhepSession } = await import(`${base}whep.js`);
+    const session = new WhepSession(`${base}whep`, { iceServers: [{ urls: 'stun:127.0.0.1:7' }] });
+    const configured = new Promise((resolve) => {
+      const { setLocalDescription } = RTCPeerConnection.prototype;
+      RTCPeerConnection.prototype.setLocalDescription = function (...description) {
+        resolve(this.getConfiguration().iceServers);
+        return setLocalDescription.apply(this, description);
+      };
+    });
+    await session.connect();
+    const { state } = session;
+    await session.close();
+    return { servers: await configured, state };
+  }, program.url);
+  assert.equal(state, 'connected');
+  assert.deepEqual(servers.flatMap(({ urls }) => urls), [
+    'stun:127.0.0.1:7', 'stun:127.0.0.1:9', 'turn:127.0.0.1:9?transport=udp', 'turns:relay.invalid:5349?transport=tcp',
+  ]);
+  for (const { username, credential } of servers.slice(2)) {
+    // TURN REST: the name is the moment at which it ends.
+    assert.match(username, /^\d{10}:/);
+    assert.ok(Number.parseInt(username, 10) * 1000 > Date.now());
+    assert.equal(Buffer.from(credential, 'base64').length, 20);
+    assert.notEqual(credential, 'between us');
+  }
+  assert.doesNotMatch(JSON.stringify(await program.status()), /between us/);
+});
+
+test('a session whose path breaks goes on over another one within seconds', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  const { ways, restarts } = await overWays(t, page);
+  await page.goto(program.url);
+  await playing(page);
+  ways[0].cut = true;
+  const cut = performance.now();
+  await told(page, /Interrupted/);
+  await playing(page, LATER);
+  const took = Math.round(performance.now() - cut);
+  t.diagnostic(`picture again ${took} ms after the cut`);
+  assert.ok(took < 5_000, `${took} ms`);
+  assert.deepEqual(restarts.map(({ status }) => status), [200]);
+  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  await viewers(page, program, 1);
+
+  // The new ETag is the one that counts from now on, and so is the next restart's.
+  ways[1].cut = true;
+  await told(page, /Interrupted/);
+  await playing(page, LATER);
+  assert.equal(restarts.length, 2);
+  assert.notEqual(restarts[0].etag, restarts[1].etag);
+});
+
+test('a path that comes back by itself is used again, and restarts that failed have cost nothing', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  const { ways } = await overWays(t, page);
+  await page.goto(program.url);
+  await playing(page);
+  await page.route('**/whep/session/*', (route) => route.abort('connectionfailed'));
+  const asked = page.waitForRequest((request) => request.method() === 'PATCH', SOON);
+  ways[0].cut = true;
+  await asked;
+  await told(page, /Interrupted/);
+  ways[0].cut = false;
+  await playing(page, LATER);
+  assert.equal(ways.length, 1);
+  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+});
+
+test('a board that knows the session no more is asked for a new one at once', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  const { ways, restarts } = await overWays(t, page);
+  await page.goto(program.url);
+  await playing(page);
+  await program.end('SIGKILL');
+  ways[0].cut = true;
+  const again = page.waitForRequest((request) => request.url().endsWith('/whep'), LATER);
+  await start(t, { config: CONFIG, port: program.port });
+  await again;
+  await playing(page, LATER);
+  assert.ok(restarts.every(({ status }) => status === 404), JSON.stringify(restarts));
+  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 2);
+});
+
+test('a changed network is answered with an ICE restart before anything breaks', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  const { restarts } = await overWays(t, page);
+  await page.goto(program.url);
+  await playing(page);
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  // The new path is in use once the answer has come and pictures follow it.
+  const deadline = performance.now() + SOON.timeout;
+  while (restarts.length === 0 && performance.now() < deadline) await page.evaluate(() => new Promise(requestAnimationFrame));
+  assert.deepEqual(restarts.map(({ status }) => status), [200]);
+  const frame = await page.evaluate(() => blockCode.read(document.querySelector('video'))?.frame ?? 0);
+  await page.waitForFunction((frame) => blockCode.read(document.querySelector('video'))?.frame > frame + 30, frame, SOON);
+  assert.equal(await page.evaluate(() => globalThis.porthole.state), 'live');
+});

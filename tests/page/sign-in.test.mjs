@@ -1,0 +1,146 @@
+/**
+ * Signing in and out in a real browser at a real board that is closed: what a person is told, and what the page asks for and
+ * keeps meanwhile. Who is let in where is tested without a browser.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { CONFIG, LATER, PHONE, SOON, click, open, playing, start, told } from './page.mjs';
+
+const PASSWORD = 'six old boats drift';
+
+const closed = (t) => start(t, { config: `${CONFIG}\n[auth]\nmode = "password"\n`, passwords: { viewer: PASSWORD } });
+
+/** Types a password and sends it with the Enter key. */
+async function signIn(page, password) {
+  await page.getByLabel('Password', { exact: true }).fill(password, SOON);
+  await page.keyboard.press('Enter');
+}
+
+const state = (page) => page.evaluate(() => globalThis.porthole.state);
+
+test('a wrong password is told, the right one opens the page, and it stays open', async (t) => {
+  const program = await closed(t);
+  const page = await open(t, program.url);
+  await told(page, /Signed out/);
+  const field = page.getByLabel('Password', { exact: true });
+  assert.equal(await field.getAttribute('autocomplete'), 'current-password');
+  assert.equal(await field.getAttribute('type'), 'password');
+  await page.waitForFunction(() => document.activeElement.id === 'password', null, SOON);
+
+  await signIn(page, 'mif i guess');
+  await page.waitForSelector('#sign-in [role=alert]:not(:empty)', SOON);
+  assert.match(await page.textContent('#sign-in [role=alert]'), /password/i);
+  assert.equal(await field.getAttribute('aria-invalid'), 'true');
+  assert.equal(await state(page), 'signed-out');
+  assert.equal(await page.isVisible('#panel'), false, 'what is typed is no shortcut');
+
+  await signIn(page, PASSWORD);
+  await playing(page);
+  assert.equal(await page.isVisible('#sign-in'), false);
+  assert.equal(await field.inputValue(), '', 'the password does not stay in the page');
+  const [cookie] = await page.context().cookies();
+  assert.deepEqual(
+    { name: cookie.name, httpOnly: cookie.httpOnly, sameSite: cookie.sameSite },
+    { name: 'porthole_session', httpOnly: true, sameSite: 'Strict' });
+
+  await page.reload();
+  await playing(page);
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+  assert.equal(kept, '[{},{},""]');
+});
+
+test('signing out ends the session, closes the page and asks for nothing more', async (t) => {
+  const program = await closed(t);
+  const page = await open(t, 'about:blank');
+  await page.clock.install();
+  await page.goto(program.url);
+  await signIn(page, PASSWORD);
+  await playing(page);
+  await click(page, '#details');
+  assert.equal(await page.textContent('#role'), 'viewer');
+  const ended = page.waitForResponse((response) => response.request().method() === 'DELETE' && /session\/./.test(response.url()), SOON);
+  await page.click('#sign-out');
+  await told(page, /Signed out/);
+  await ended;
+  assert.equal(await page.isVisible('#panel'), false);
+  assert.equal(await page.isVisible('#sign-in'), true);
+  assert.equal(await page.evaluate(async () => (await fetch('api/status')).status), 401);
+
+  const before = page.asked.length;
+  await page.clock.runFor(60_000);
+  assert.deepEqual(page.asked.slice(before), []);
+  await page.reload();
+  await told(page, /Signed out/);
+});
+
+test('who is signed out elsewhere is asked to sign in again', async (t) => {
+  const program = await closed(t);
+  const page = await open(t, program.url);
+  await signIn(page, PASSWORD);
+  await playing(page);
+  await page.context().clearCookies();
+  await told(page, /Signed out/);
+  await signIn(page, PASSWORD);
+  await playing(page);
+});
+
+test('too many attempts are told with the time to wait, which runs down', async (t) => {
+  const program = await closed(t);
+  const page = await open(t, program.url, PHONE);
+  await told(page, /Signed out/);
+  const button = page.locator('#sign-in [type=submit]');
+  const deadline = performance.now() + LATER.timeout;
+  let waits = false;
+  while (!waits && performance.now() < deadline) {
+    const answered = page.waitForResponse((response) => response.request().method() === 'POST', SOON);
+    await signIn(page, 'guess');
+    waits = (await answered).status() === 429;
+  }
+  assert.ok(waits, 'attempts without end');
+  await page.waitForFunction(() => /^Wait \d+ s$/.test(document.querySelector('#sign-in [type=submit]').textContent), null, SOON);
+  assert.equal(await button.isDisabled(), true);
+  const seconds = Number.parseInt((await button.textContent()).slice(5), 10);
+  await page.waitForFunction(
+    (seconds) => Number.parseInt(document.querySelector('#sign-in [type=submit]').textContent.slice(5), 10) < seconds, seconds, SOON);
+  assert.match(await page.textContent('#sign-in [role=alert]'), /too many/i);
+  const before = page.asked.length;
+  await page.keyboard.press('Enter');
+  assert.equal(page.asked.length, before, 'nothing is sent before');
+});
+
+test('a link signs in and leaves the address bar at once; a wrong one leads to the form', async (t) => {
+  const program = await closed(t);
+  const link = await program.link;
+  const page = await open(t, link);
+  await playing(page);
+  assert.equal(page.url(), program.url);
+  assert.equal(await page.evaluate(() => document.referrer + location.hash), '');
+  const secret = link.split('=')[1];
+  assert.deepEqual(page.asked.filter((url) => url.includes(secret) && !url.startsWith(`${program.url}#`)), []);
+  assert.ok(!program.log.includes(secret), 'the log knows the link');
+
+  const other = await open(t, `${program.url}?camera=camera#sign-in=${'0'.repeat(secret.length)}`);
+  await other.waitForSelector('#sign-in [role=alert]:not(:empty)', SOON);
+  assert.equal(other.url(), `${program.url}?camera=camera`);
+  assert.equal(await state(other), 'signed-out');
+  await signIn(other, PASSWORD);
+  await playing(other);
+});
+
+test('the form can be used with a thumb and shows what was typed when asked', async (t) => {
+  const program = await closed(t);
+  const page = await open(t, program.url, PHONE);
+  await told(page, /Signed out/);
+  await page.getByLabel('Password', { exact: true }).fill('abc');
+  await page.getByLabel('Show the password').check();
+  assert.equal(await page.getAttribute('#password', 'type'), 'text');
+  for (const selector of ['#password', '#sign-in [type=submit]', '#sign-in .shown']) {
+    const { width, height } = await page.locator(selector).boundingBox();
+    assert.ok(width >= 44 && height >= 44, `${selector}: ${width} x ${height}`);
+  }
+  const size = await page.evaluate(() => Number.parseFloat(getComputedStyle(document.querySelector('#password')).fontSize));
+  assert.ok(size >= 16, `${size} px: phones zoom in`);
+  assert.equal(await page.isVisible('.controls'), false, 'there is nothing to control');
+});
