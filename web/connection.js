@@ -132,12 +132,13 @@ export class Connection extends EventTarget {
     else if (error.failure === 'refused' && error.status !== 503) this.saidGoodbye = false;
     const { connected } = session.timing;
     if (connected !== null && performance.now() - connected > GOOD_SESSION_MS) this.#failures = 0;
-    if (error.failure === 'browser' || FINAL_STATUS.includes(error.status)) {
+    // A board that knows the session no more was started again: it is there, so no pause.
+    const gone = error.failure === 'gone';
+    if (error.failure === 'browser' || (!gone && FINAL_STATUS.includes(error.status))) {
       this.#become('failed');
       return;
     }
-    // A board that knows the session no more was started again: it is there, so no pause.
-    const span = error.failure === 'gone' ? 0 : Math.max(pause(this.#failures++), error.retryAfter);
+    const span = gone ? 0 : Math.max(pause(this.#failures++), error.retryAfter);
     this.#notBefore = performance.now() + error.retryAfter;
     this.due = performance.now() + span;
     this.#timer = setTimeout(() => this.start(), span);
