@@ -38,7 +38,7 @@ bench: setup-test $(browser_driver) ## the benchmarks; takes ten minutes of a ma
 # How long each fuzzer runs.
 SECONDS ?= 60
 
-fuzz: setup-test ## fuzzers of what cameras send, a minute each: make fuzz SECONDS=600 ARGS="mjpeg"
+fuzz: setup-test ## fuzzers of what cameras send and networks and people write, a minute each: make fuzz SECONDS=600 ARGS="mjpeg"
 	.ci/fuzz $(SECONDS) $(ARGS)
 
 board: setup-test build ## all scenarios on an emulated board (amd64 only)
