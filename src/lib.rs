@@ -27,6 +27,7 @@
 //!
 //! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], `command`: plain values.
 //! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
+//! - [`store`]: the state directory; [`auth`]: who is let in, and as what.
 //! - `v4l2`, [`sysfs`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
 //! - [`video`], [`microphone`]: the pipelines, which own the media threads.
 //! - [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
@@ -34,6 +35,16 @@
 //!
 //! A module imports only what stands before it in this list, and a foreign crate is named in one module alone;
 //! `tests/architecture.rs` holds both, and the rest of the house rules.
+//!
+//! # Ways to a viewer
+//!
+//! All viewers share one UDP port and the TCP port of the same number. `rtc::mux` owns a socket for each local address, and
+//! tells whose a datagram is by the user name of the connectivity checks, then by the address it comes from; a viewer's
+//! stack has a line to it and no socket of its own, so that it does not notice when the board's addresses change.
+//! `rtc::ice` follows these addresses and writes the candidates that viewers are offered.
+//!
+//! A request passes `http::gate` before any route: limits by address, Host, Origin, who asks, and one table of paths and
+//! methods with the role that each needs. A session belongs to whoever began it, and ends when that right is revoked.
 //!
 //! # Where a frame may be dropped
 //!
