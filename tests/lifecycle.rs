@@ -41,9 +41,9 @@ async fn settled(porthole: &Porthole) -> Result<(u64, usize, usize, u64)> {
     let mut same = 0;
     while same < 20 {
         ensure!(Instant::now() < deadline, "tasks and descriptors do not settle: {last:?}");
-        // The board limits how often one address may ask.
-        tokio::time::sleep(LOOK).await;
         let tasks = porthole.metric("porthole_tasks").await? as u64;
+        // The connection of this question is to be gone, and the board limits how often one address may ask.
+        tokio::time::sleep(LOOK).await;
         let now = (tasks, porthole.descriptors()?, porthole.threads()?);
         same = if now == last { same + 1 } else { 0 };
         last = now;
