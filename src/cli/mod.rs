@@ -92,7 +92,7 @@ pub struct Run {
 /// Where passwords and tokens are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Place {
-    /// Configuration file, whose [state] directory is used
+    /// Configuration file, whose state directory is used
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// State directory, instead of the one in the file; that of the service is /var/lib/porthole
