@@ -28,8 +28,8 @@ const VARIABLE: &str = "PORTHOLE_LOG";
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Parts of the WebRTC stack that warn once for every viewer about what is as it should be (no server name over DTLS, no
-/// candidates yet); a warning is for what somebody should look at.
-const CHATTY: &str = "rtc_dtls=error,rtc_ice=error,rtc_sctp=error";
+/// candidates yet, a word of SCTP after the goodbye); a warning is for what somebody should look at.
+const CHATTY: &str = "rtc_dtls=error,rtc_ice=error,rtc_sctp=error,rtc::peer_connection::handler=error";
 
 /// Starts writing log messages to standard error: those of porthole from `level` on, those of libraries from warnings
 /// on. `PORTHOLE_LOG` overrides both; messages of libraries that use the `log` crate are among them.
