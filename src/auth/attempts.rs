@@ -29,7 +29,7 @@ impl Attempts {
     ///
     /// When it has none left: how long it has to wait for one.
     pub fn take(&mut self, from: IpAddr, now: Instant) -> Result<(), Duration> {
-        let who = who(from);
+        let who = counted_as(from);
         let full = self.full.get(&who).copied().filter(|full| *full > now).unwrap_or(now) + ONE_MORE;
         let wait = full.duration_since(now).saturating_sub(ONE_MORE * AT_ONCE);
         if !wait.is_zero() {
@@ -44,14 +44,14 @@ impl Attempts {
 
     /// Gives one attempt back: it was no guess.
     pub fn give_back(&mut self, from: IpAddr) {
-        if let Some(full) = self.full.get_mut(&who(from)) {
+        if let Some(full) = self.full.get_mut(&counted_as(from)) {
             *full -= ONE_MORE;
         }
     }
 
     /// Gives all attempts of an address back.
     pub fn reset(&mut self, from: IpAddr) {
-        self.full.remove(&who(from));
+        self.full.remove(&counted_as(from));
     }
 
     /// Forgets those that have all their attempts, and where nobody has, the one that has most.
@@ -64,9 +64,10 @@ impl Attempts {
     }
 }
 
-/// What counts as one address: of IPv6 the network, of which every machine has more addresses than it could try.
-fn who(from: IpAddr) -> IpAddr {
-    match from.to_canonical() {
+/// What an address counts as, where something is limited by address: of IPv6 the network, of which every machine has more
+/// addresses than it could try.
+pub fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V4(ip) => ip.into(),
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
@@ -130,5 +131,11 @@ mod tests {
         assert_eq!(left(&mut attempts, "192.0.2.1", now), 0, "the one that tried most should be remembered");
         attempts.take(address("192.0.2.3"), now + 100 * ONE_MORE).unwrap();
         assert_eq!(attempts.full.len(), 1);
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_its_network() {
+        assert_eq!(counted_as(address("2001:db8:1:2:3::4")), address("2001:db8:1:2::"));
+        assert_eq!(counted_as(address("::ffff:192.0.2.1")), address("192.0.2.1"));
     }
 }

@@ -25,6 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
+pub use attempts::counted_as;
 pub use passwords::{Passwords, SetError, random as random_password};
 use sessions::{Session, Sessions};
 use sign_in::Door;

@@ -56,14 +56,10 @@ impl Sessions {
         self.0.get()
     }
 
-    /// The session of a secret, unless it has expired at `now`. Every one is compared, so that the time does not tell
-    /// which it was.
+    /// The session of a secret, unless it has expired at `now`.
     pub fn find(&self, secret: &str, now: UnixTime) -> Option<Session> {
-        let digest = Digest::of(secret);
         let sessions = self.0.get();
-        let found =
-            sessions.iter().fold(None, |found, session| if session.secret == digest { Some(session) } else { found });
-        found.filter(|session| now < session.expires).cloned()
+        secret::find(&sessions, secret, |session| session.secret).filter(|session| now < session.expires).cloned()
     }
 
     /// Opens a session; gives its secret, which is kept nowhere, and what became of writing it. `password` names the

@@ -19,9 +19,8 @@ const BLACK_ON_WHITE: &str = "\x1b[30;107m";
 const RESET: &str = "\x1b[0m";
 
 /// The URLs of the page for a server that is bound to `bound` and may take encrypted connections, the most useful first;
-/// never empty. For a server on
-/// every address these are the machine's IPv4 addresses, where it has none its IPv6 addresses, and the loopback
-/// address only where there is nothing else.
+/// never empty. For a server on every address these are the machine's IPv4 addresses, where it has none its IPv6
+/// addresses, and the loopback address only where there is nothing else.
 pub fn urls(bound: SocketAddr, encrypted: bool) -> Vec<String> {
     let scheme = if encrypted { "https" } else { "http" };
     // Without the list of interfaces, the machine itself can still look.

@@ -1,7 +1,7 @@
 //! Who makes a request: the client's address, whether its connection is encrypted, and the host that it asked for; a
 //! trusted proxy tells what it saw of them (`X-Forwarded-For`, `-Proto`, `-Host`).
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use warp::http::request::Parts;
@@ -52,17 +52,6 @@ pub fn of(line: Line, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Aut
         None => host(request),
     };
     (Client { address, secure }, host)
-}
-
-/// By what an address is counted. Whoever has an IPv6 address has 64 bits of them.
-pub fn owner(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 => v4,
-    }
 }
 
 /// The members of a list in headers of one name, in their order; `None` for a header that is no text.
@@ -145,11 +134,5 @@ mod tests {
         assert_eq!(asked("192.0.2.1", &[("host", "a"), ("host", "b")]).2, None);
         assert_eq!(asked("192.0.2.1", &[("host", "a b")]).2, None);
         assert_eq!(asked("192.0.2.1", &[("host", "[fd00::1]:80")]).2, Some("[fd00::1]:80".into()));
-    }
-
-    #[test]
-    fn ipv6_is_counted_by_its_network() {
-        assert_eq!(owner("2001:db8:1:2:3::4".parse().unwrap()), "2001:db8:1:2::".parse::<IpAddr>().unwrap());
-        assert_eq!(owner("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
     }
 }

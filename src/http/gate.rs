@@ -20,7 +20,7 @@ use super::limit::Limit;
 use super::origin::Origin;
 use super::rules::{self, Access, Rule};
 use super::{Config, Tls, names, sign_in, whep};
-use crate::auth::{Auth, Principal, Role};
+use crate::auth::{self, Auth, Principal, Role};
 use crate::metrics::{Metrics, Refused};
 use crate::rtc::Advertised;
 
@@ -119,7 +119,7 @@ impl Gate {
     }
 
     fn limit(&self, limit: &Limit, address: IpAddr) -> Result<(), Early> {
-        limit.take(client::owner(address), Instant::now()).map_err(|wait| {
+        limit.take(auth::counted_as(address), Instant::now()).map_err(|wait| {
             self.refused(Refused::Rate);
             let seconds = seconds(wait);
             let detail = format!("too many requests from {address}; ask again in {seconds} s");

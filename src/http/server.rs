@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Site};
 use super::places::Places;
-use super::{Context, Encryption, Gate, client};
+use super::{Context, Encryption, Gate};
+use crate::auth;
 use crate::metrics::Refused;
 
 /// Connections at once: enough for every viewer's browser, which holds up to six, and a monitor; few enough that a
@@ -93,7 +94,7 @@ async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken)
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = places.take(client::owner(peer.ip())) else {
+                let Some(place) = places.take(auth::counted_as(peer.ip())) else {
                     site.gate.refused(Refused::Connections);
                     continue;
                 };

@@ -18,6 +18,15 @@ fn read_frame(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(frame)
 }
 
+/// A connection that the viewer's first check has come by, and its address.
+async fn connected(board: &Board, line: &Line) -> (TcpStream, SocketAddr) {
+    let mut stream = board.tcp(1);
+    let address = stream.local_addr().expect("address");
+    stream.write_all(&framed(&check("ours", "secret", true))).expect("write");
+    next(line).await;
+    (stream, address)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tcp_connection_carries_datagrams_both_ways_and_ends_with_its_viewer() {
     let board = Board::new(&[1]);
@@ -61,10 +70,7 @@ async fn a_connection_that_begins_with_no_check_is_closed() {
 async fn a_closed_connection_ends_its_way() {
     let board = Board::new(&[1]);
     let line = board.line("ours");
-    let mut stream = board.tcp(1);
-    let address = stream.local_addr().expect("address");
-    stream.write_all(&framed(&check("ours", "secret", true))).expect("write");
-    next(&line).await;
+    let (stream, address) = connected(&board, &line).await;
     drop(stream);
     until("what is sent to it is dropped", || {
         line.send(address, MEDIA);
@@ -84,10 +90,7 @@ async fn a_closed_connection_ends_its_way() {
 async fn a_viewer_that_reads_slowly_loses_whole_frames() {
     let board = Board::new(&[1]);
     let line = board.line("ours");
-    let mut stream = board.tcp(1);
-    let address = stream.local_addr().expect("address");
-    stream.write_all(&framed(&check("ours", "secret", true))).expect("write");
-    next(&line).await;
+    let (mut stream, address) = connected(&board, &line).await;
     let mut number = 0u32;
     let mut datagram = [7; 1_200];
     until("frames are dropped", || {
