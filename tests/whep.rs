@@ -227,6 +227,8 @@ fn rows() -> Vec<Row> {
             .sending(&[("content-type", "application/trickle-ice-sdpfrag")], FRAGMENT),
         row("a stale tag", "PATCH {session}", 412, &[Say("entity tag")])
             .sending(&[("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "\"other\"")], FRAGMENT),
+        row("a star in quotes is a tag like others", "PATCH {session}", 412, &[])
+            .sending(&[("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "\"*\"")], FRAGMENT),
         row("a weak tag", "PATCH {session}", 412, &[])
             .sending(&[("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "W/{etag}")], FRAGMENT),
         row("a tag without quotes", "PATCH {session}", 400, &[Say("in quotes")])

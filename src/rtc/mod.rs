@@ -309,15 +309,15 @@ impl Service {
         Ok(Accepted { id, etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
 
-    /// Adds a viewer's late candidates to the ICE session that `etag` names, `*` any. One that can't be used is left out
-    /// in silence, as the draft asks.
+    /// Adds a viewer's late candidates to the ICE session that `etag` names. One that can't be used is left out in silence,
+    /// as the draft asks.
     ///
     /// # Errors
     ///
     /// As [`TrickleError`] says.
     pub async fn trickle(&self, id: &str, etag: &str, candidates: Vec<RemoteCandidate>) -> Result<(), TrickleError> {
         let transport = self.transport(id).ok_or(TrickleError::Unknown)?;
-        if etag != "*" && etag != transport.etag() {
+        if etag != transport.etag() {
             return Err(TrickleError::Stale);
         }
         transport.add(&candidates).await;
