@@ -25,7 +25,7 @@
 //!
 //! # Modules, in reading order
 //!
-//! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], `command`: plain values.
+//! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], [`command`]: plain values.
 //! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
 //! - [`store`]: the state directory; [`auth`]: who is let in, and as what.
 //! - `v4l2`, [`sysfs`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
@@ -58,7 +58,7 @@ pub mod auth;
 pub mod broadcast;
 pub mod camera;
 pub mod cli;
-mod command;
+pub mod command;
 pub mod config;
 mod control;
 pub mod convert;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::inventory::Control;
+use crate::media::Timestamp;
 
 /// The state of a camera or a microphone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
@@ -85,6 +86,25 @@ pub struct Status {
     pub max_viewers: usize,
 }
 
+/// The status with what it is the status of, as `/api/status` and the command `status` tell it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The program's version.
+    pub version: &'static str,
+    /// For how long the program runs, in seconds.
+    pub uptime_seconds: f64,
+    /// What is true now.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+impl From<Status> for Report {
+    fn from(status: Status) -> Self {
+        let uptime_seconds = Timestamp::now().since_start().as_secs_f64();
+        Self { version: env!("CARGO_PKG_VERSION"), uptime_seconds, status }
+    }
+}
+
 /// Writes and reads the status; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Board(watch::Sender<Status>);
@@ -98,6 +118,11 @@ impl Board {
     /// The status at this moment.
     pub fn snapshot(&self) -> Status {
         self.0.borrow().clone()
+    }
+
+    /// The status at this moment, with the program's version and uptime.
+    pub fn report(&self) -> Report {
+        self.snapshot().into()
     }
 
     /// Follows the status.

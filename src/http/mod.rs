@@ -27,12 +27,10 @@ mod whep;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use answer::{Answer, answer, plain};
 use client::Client;
 use ipnet::IpNet;
-use serde::Serialize;
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
@@ -44,7 +42,7 @@ pub use tls::Encryption;
 use crate::auth::Auth;
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
-use crate::status::{self, Status};
+use crate::status;
 
 /// Where the page and the signalling endpoint are served.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,13 +100,12 @@ struct Inner {
     board: status::Board,
     metrics: Metrics,
     auth: Auth,
-    started: Instant,
 }
 
 impl Context {
     /// Routes to these handles. `feeds` stand in the order of the configuration.
     pub fn new(service: Service, feeds: Vec<Feed>, board: status::Board, metrics: Metrics, auth: Auth) -> Self {
-        Self(Arc::new(Inner { service, feeds, board, metrics, auth, started: Instant::now() }))
+        Self(Arc::new(Inner { service, feeds, board, metrics, auth }))
     }
 }
 
@@ -153,19 +150,7 @@ fn read() -> BoxedFilter<()> {
 
 impl Context {
     fn status(&self) -> Answer {
-        #[derive(Serialize)]
-        struct Body {
-            version: &'static str,
-            uptime_seconds: f64,
-            #[serde(flatten)]
-            status: Status,
-        }
-        let body = Body {
-            version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: self.0.started.elapsed().as_secs_f64(),
-            status: self.0.board.snapshot(),
-        };
-        let body = serde_json::to_vec_pretty(&body).expect("the status should be printable as JSON");
+        let body = serde_json::to_vec_pretty(&self.0.board.report()).expect("the status should be printable as JSON");
         answer(StatusCode::OK, "application/json", body.into())
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
-use crate::command;
+use crate::command::Event;
 use crate::control::Control;
 use crate::media::Timestamp;
 
@@ -56,7 +55,7 @@ pub async fn serve(channel: Arc<dyn DataChannel>, control: Control, end: Cancell
 /// Tells the viewer that the board ends the session, and waits until the message is acknowledged: closing the connection
 /// would overtake it.
 async fn say_goodbye(channel: &dyn DataChannel) {
-    let goodbye = command::event("session.end", &json!({ "reason": "closed by the board" }));
+    let goodbye = Event::SessionEnd { reason: "stopped".into() }.message();
     if channel.send_text(&goodbye).await.is_err() {
         return;
     }

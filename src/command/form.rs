@@ -1,0 +1,146 @@
+//! What a parameter may be: its type, its unit and its range, judged before anything is done with it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A parameter of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the method cannot do without it.
+    pub needed: bool,
+    /// What it may be.
+    pub form: Form,
+}
+
+/// What a parameter may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Letters of any kind on one line, of which there are at least one and at most so many, blanks at the ends not
+    /// counted.
+    Line(usize),
+    /// As [`Self::Line`], on as many lines as wanted.
+    Lines(usize),
+    /// True or false.
+    Switch,
+    /// A whole number.
+    Number {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Names of controls, each with a value.
+    Values,
+    /// Names of controls.
+    Names,
+}
+
+/// As the document describes it, and as a message says what would be right.
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(most) => write!(f, "text of 1 to {most} characters on one line"),
+            Self::Lines(most) => write!(f, "text of 1 to {most} characters"),
+            Self::Switch => f.write_str("true or false"),
+            Self::Number { min, max, unit } => write!(f, "whole number of {unit}, {min} to {max}"),
+            Self::Choice(words) => {
+                let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+                f.write_str(&words.join(" or "))
+            }
+            Self::Values => {
+                f.write_str("object of at least one control's name with a whole number, true, false or a text")
+            }
+            Self::Names => f.write_str("list of at least one control's name"),
+        }
+    }
+}
+
+impl Form {
+    /// Judges a value.
+    ///
+    /// # Errors
+    ///
+    /// What would be right.
+    pub fn check(&self, value: &Value) -> Result<(), String> {
+        let right = match self {
+            Self::Line(most) => value.as_str().is_some_and(|text| is_text(text, *most) && is_line(text)),
+            Self::Lines(most) => value.as_str().is_some_and(|text| is_text(text, *most)),
+            Self::Switch => value.is_boolean(),
+            Self::Number { min, max, .. } => value.as_u64().is_some_and(|number| (*min..=*max).contains(&number)),
+            Self::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Self::Values => {
+                let good = |value: &Value| value.is_i64() || value.is_boolean() || value.is_string();
+                value.as_object().is_some_and(|values| !values.is_empty() && values.values().all(good))
+            }
+            Self::Names => {
+                value.as_array().is_some_and(|names| !names.is_empty() && names.iter().all(Value::is_string))
+            }
+        };
+        if right { Ok(()) } else { Err(format!("not a {self}")) }
+    }
+}
+
+/// Whether there is something to read in a text, and not too much. Of the characters that are no letters, only the ends
+/// of lines are taken.
+fn is_text(text: &str, most: usize) -> bool {
+    let text = text.trim();
+    !text.is_empty() && text.chars().count() <= most && !text.chars().any(|c| c.is_control() && c != '\n')
+}
+
+fn is_line(text: &str) -> bool {
+    !text.trim().contains('\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_form_has_its_bounds() {
+        let number = Form::Number { min: 2, max: 9, unit: "pixels" };
+        let long = "ä".repeat(5);
+        for (form, value, right) in [
+            (Form::Line(5), json!(long), true),
+            (Form::Line(5), json!(" a b "), true),
+            (Form::Line(4), json!(long), false),
+            (Form::Line(5), json!("a\nb"), false),
+            (Form::Line(5), json!(" \t "), false),
+            (Form::Line(5), json!("a\u{7}"), false),
+            (Form::Line(5), json!(5), false),
+            (Form::Lines(5), json!("a\nb"), true),
+            (Form::Lines(5), json!("a\rb"), false),
+            (Form::Switch, json!(true), true),
+            (Form::Switch, json!(1), false),
+            (number, json!(2), true),
+            (number, json!(9), true),
+            (number, json!(10), false),
+            (number, json!(1), false),
+            (number, json!(-2), false),
+            (number, json!(2.5), false),
+            (number, json!("2"), false),
+            (Form::Choice(&["a", "b"]), json!("b"), true),
+            (Form::Choice(&["a", "b"]), json!("c"), false),
+            (Form::Values, json!({ "a": 1, "b": true, "c": "x", "d": -1 }), true),
+            (Form::Values, json!({}), false),
+            (Form::Values, json!({ "a": null }), false),
+            (Form::Values, json!({ "a": 1.5 }), false),
+            (Form::Values, json!({ "a": u64::MAX }), false),
+            (Form::Values, json!([["a", 1]]), false),
+            (Form::Names, json!(["a"]), true),
+            (Form::Names, json!([]), false),
+            (Form::Names, json!(["a", 1]), false),
+        ] {
+            assert_eq!(form.check(&value).is_ok(), right, "{form:?} {value}");
+        }
+        assert_eq!(number.check(&json!(1)).unwrap_err(), "not a whole number of pixels, 2 to 9");
+    }
+}

@@ -1,0 +1,168 @@
+//! Every method: who may ask for it, with which parameters. One table, and beside it the same as types.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use super::form::{Form, Param};
+use crate::inventory::{Setting, Value};
+
+/// What can be asked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is for operators; otherwise for viewers too.
+    pub operator: bool,
+    /// Whether it has a meaning for the viewer of a session only.
+    pub session: bool,
+    /// What it may be given.
+    pub params: &'static [Param],
+}
+
+/// A camera's name; those of the configuration are shorter.
+const CAMERA: Param = optional("camera", Form::Line(64));
+
+const fn optional(name: &'static str, form: Form) -> Param {
+    Param { name, needed: false, form }
+}
+
+const fn needed(name: &'static str, form: Form) -> Param {
+    Param { name, needed: true, form }
+}
+
+/// Pixels; no camera has more than 8K.
+const SIDE: Form = Form::Number { min: 16, max: 8192, unit: "pixels" };
+
+const fn watching(name: &'static str, params: &'static [Param]) -> Method {
+    Method { name, operator: false, session: false, params }
+}
+
+const fn own(name: &'static str, params: &'static [Param]) -> Method {
+    Method { name, operator: false, session: true, params }
+}
+
+const fn steering(name: &'static str, params: &'static [Param]) -> Method {
+    Method { name, operator: true, session: false, params }
+}
+
+/// Every method.
+pub const METHODS: &[Method] = &[
+    watching("status", &[]),
+    steering("devices.list", &[]),
+    watching("camera.list", &[]),
+    own("camera.select", &[needed("camera", CAMERA.form)]),
+    watching("controls.list", &[CAMERA]),
+    watching("controls.get", &[CAMERA, needed("name", Form::Line(256))]),
+    steering("controls.set", &[CAMERA, needed("values", Form::Values)]),
+    steering("controls.reset", &[CAMERA, optional("names", Form::Names)]),
+    steering(
+        "video.set",
+        &[
+            CAMERA,
+            optional("width", SIDE),
+            optional("height", SIDE),
+            optional("fps", Form::Number { min: 1, max: 240, unit: "frames a second" }),
+            optional("bitrate", Form::Number { min: 50_000, max: 50_000_000, unit: "bits a second" }),
+        ],
+    ),
+    own("video.keyframe", &[]),
+    own("video.pause", &[]),
+    own("video.resume", &[]),
+    own("audio.mute", &[needed("muted", Form::Switch)]),
+    own("latency.set", &[needed("mode", Form::Choice(&["low", "smooth"]))]),
+    own("snapshot", &[CAMERA]),
+    steering("session.list", &[]),
+    steering("session.kick", &[needed("session", Form::Line(64))]),
+    watching("chat.send", &[needed("text", Form::Lines(500)), optional("name", Form::Line(40))]),
+    watching("time.sync", &[]),
+];
+
+impl Method {
+    /// The method of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        METHODS.iter().find(|method| method.name == name)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// How long pictures are held back before they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Latency {
+    /// As the configuration says: as short as can be, unless it says otherwise.
+    Low,
+    /// Long enough for a network that comes and goes.
+    Smooth,
+}
+
+/// A method with its parameters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "method", content = "params", deny_unknown_fields)]
+#[expect(missing_docs, reason = "what they mean stands in protocol.md, which a test holds to be whole")]
+pub enum Command {
+    #[serde(rename = "status")]
+    Status {},
+    #[serde(rename = "devices.list")]
+    DevicesList {},
+    #[serde(rename = "camera.list")]
+    CameraList {},
+    #[serde(rename = "camera.select")]
+    CameraSelect { camera: String },
+    #[serde(rename = "controls.list")]
+    ControlsList { camera: Option<String> },
+    #[serde(rename = "controls.get")]
+    ControlsGet { camera: Option<String>, name: String },
+    #[serde(rename = "controls.set")]
+    ControlsSet { camera: Option<String>, values: Settings },
+    #[serde(rename = "controls.reset")]
+    ControlsReset { camera: Option<String>, names: Option<Vec<String>> },
+    #[serde(rename = "video.set")]
+    VideoSet { camera: Option<String>, width: Option<u32>, height: Option<u32>, fps: Option<u32>, bitrate: Option<u32> },
+    #[serde(rename = "video.keyframe")]
+    VideoKeyframe {},
+    #[serde(rename = "video.pause")]
+    VideoPause {},
+    #[serde(rename = "video.resume")]
+    VideoResume {},
+    #[serde(rename = "audio.mute")]
+    AudioMute { muted: bool },
+    #[serde(rename = "latency.set")]
+    LatencySet { mode: Latency },
+    #[serde(rename = "snapshot")]
+    Snapshot { camera: Option<String> },
+    #[serde(rename = "session.list")]
+    SessionList {},
+    #[serde(rename = "session.kick")]
+    SessionKick { session: String },
+    #[serde(rename = "chat.send")]
+    ChatSend { text: String, name: Option<String> },
+    #[serde(rename = "time.sync")]
+    TimeSync {},
+}
+
+/// What controls shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Map<String, serde_json::Value>")]
+pub struct Settings(pub Vec<Setting>);
+
+impl From<Map<String, serde_json::Value>> for Settings {
+    /// Passes over what can be no value of a control; whoever checks the form has refused it.
+    fn from(values: Map<String, serde_json::Value>) -> Self {
+        let value = |value| match value {
+            serde_json::Value::Bool(on) => Some(Value::Switch(on)),
+            serde_json::Value::Number(number) => number.as_i64().map(Value::Number),
+            serde_json::Value::String(text) => Some(Value::Text(text)),
+            _ => None,
+        };
+        let settings =
+            values.into_iter().filter_map(|(control, given)| Some(Setting { control, value: value(given)? }));
+        Self(settings.collect())
+    }
+}
