@@ -30,7 +30,7 @@
 //! - [`store`]: the state directory; [`auth`]: who is let in, and as what.
 //! - `v4l2`, [`sysfs`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
 //! - [`video`], [`microphone`]: the pipelines, which own the media threads.
-//! - [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
+//! - [`viewers`], [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
 //! - [`config`], [`app`], [`cli`], [`log`]: the program around it.
 //!
 //! A module imports only what stands before it in this list, and a foreign crate is named in one module alone;
@@ -83,3 +83,4 @@ pub mod sysfs;
 mod thread;
 mod v4l2;
 pub mod video;
+pub mod viewers;
