@@ -8,12 +8,13 @@ use crate::audio::{Microphone, Surroundings};
 use crate::auth::Auth;
 use crate::broadcast::Demand;
 use crate::config::Config;
-use crate::control::Control;
+use crate::control::{Camera, Control, Parts, socket};
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
 use crate::status::{self, State, Status};
 use crate::store::Store;
-use crate::{camera, hotplug, http, microphone, video};
+use crate::viewers::Viewers;
+use crate::{audio, camera, hotplug, http, microphone, video};
 
 /// The running program.
 pub struct App {
@@ -21,6 +22,7 @@ pub struct App {
     auth: Auth,
     server: http::Server,
     service: Service,
+    socket: Option<socket::Guard>,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
     microphone: Option<microphone::Guard>,
@@ -53,29 +55,43 @@ impl App {
             (Some(sound), Some(guard))
         };
         let mut feeds = Vec::new();
-        let mut cameras = Vec::new();
+        let (mut cameras, mut handles) = (Vec::new(), Vec::new());
         for (index, (camera, finder)) in config.cameras.into_iter().zip(finders).enumerate() {
             let name = camera.camera.name.clone();
-            let (video::Output { frames, profile }, guard) = video::start(camera, finder, index, &metrics, &board)
-                .with_context(|| format!("start the camera {name}"))?;
+            let (video::Output { frames, profile, handle }, guard) =
+                video::start(camera, finder, index, &metrics, &board)
+                    .with_context(|| format!("start the camera {name}"))?;
+            handles.push(Camera { name: name.clone(), video: handle });
             feeds.push(Feed { name, index, video: frames, profile, audio: sound.clone() });
             cameras.push(guard);
         }
+        let viewers = Viewers::new(metrics.clone(), board.clone());
+        let control = Control::new(Parts {
+            cameras: handles,
+            viewers: viewers.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            devices: Box::new(|| (camera::list(), audio::list())),
+            playout_delay: config.rtc.playout_delay,
+        });
+        let socket = open_socket(&store, &control);
         let sources: Vec<Demand> = feeds.iter().map(|feed| feed.video.demand().clone()).collect();
         let microphones: Vec<Demand> = sound.iter().map(|sound| sound.demand().clone()).collect();
+        let told = control.clone();
         let hotplug = hotplug::start(move || {
             registry.plugged();
             sources.iter().chain(&microphones).for_each(Demand::nudge);
+            told.plugged();
         });
-        let service = Service::new(config.rtc, metrics.clone(), board.clone(), Control)?;
-        let viewers = service.clone();
-        auth.on_end(move |id| viewers.end_owned(id));
+        let service = Service::new(config.rtc, feeds.clone(), viewers, metrics.clone(), control.clone())?;
+        let sessions = service.clone();
+        auth.on_end(move |id| sessions.end_owned(id));
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
-        let context = http::Context::new(service.clone(), feeds, board, metrics, auth.clone());
+        let context = http::Context::new(service.clone(), feeds, board, metrics, auth.clone(), control);
         let server = http::Server::start(listener, context, gate, encryption);
-        Ok(Self { address, auth, server, service, hotplug, cameras, microphone })
+        Ok(Self { address, auth, server, service, socket, hotplug, cameras, microphone })
     }
 
     /// Where the page is served.
@@ -90,7 +106,8 @@ impl App {
 
     /// Stops accepting, says goodbye to the viewers, and joins the media threads.
     pub async fn stop(self) {
-        let Self { server, service, hotplug, cameras, microphone, .. } = self;
+        let Self { server, service, socket, hotplug, cameras, microphone, .. } = self;
+        drop(socket);
         let (served, ()) = tokio::join!(server.stop(), service.stop());
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
@@ -101,6 +118,15 @@ impl App {
             tracing::error!("stop the media threads: {error}");
         }
     }
+}
+
+/// The socket for the shell of the board. Without it the rest works.
+fn open_socket(store: &Store, control: &Control) -> Option<socket::Guard> {
+    // In the runtime directory, where there is one, the state directory is not needed.
+    let state = store.create().inspect_err(|error| tracing::debug!("{error:#}")).ok();
+    let path = socket::path(state)?;
+    let opened = socket::open(path, control.clone());
+    opened.inspect_err(|error| tracing::warn!("`porthole ctl` will not reach this program: {error:#}")).ok()
 }
 
 /// The microphone, which may be meant by way of the first camera.

@@ -26,7 +26,7 @@
 //! # Modules, in reading order
 //!
 //! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], [`command`]: plain values.
-//! - [`broadcast`], `latest`, `grid`, `retry`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
+//! - [`broadcast`], `latest`, `grid`, `retry`, `bucket`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
 //! - [`store`]: the state directory; [`auth`]: who is let in, and as what.
 //! - `v4l2`, [`sysfs`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
 //! - [`video`], [`microphone`]: the pipelines, which own the media threads.
@@ -56,6 +56,7 @@ pub mod app;
 pub mod audio;
 pub mod auth;
 pub mod broadcast;
+mod bucket;
 pub mod camera;
 pub mod cli;
 pub mod command;

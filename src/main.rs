@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use porthole::app::App;
 use porthole::auth::{Auth, Mode, Role};
-use porthole::cli::{Cli, Command, Place, Run, address, check, controls, devices, password, token};
+use porthole::cli::{Cli, Command, Place, Run, address, check, controls, ctl, devices, password, token};
 use porthole::config::Config;
 use porthole::http::Tls;
 use porthole::log;
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Controls(arguments) => show_controls(&arguments.into_request()),
         Command::Password { role, random, place } => set_password(role, random, place),
         Command::Token { action, place } => tokens(&action, place),
+        Command::Ctl { method, params, place } => send(&method, params.as_deref(), place),
         Command::CheckConfig { file } => check_config(&file),
     };
     match done {
@@ -129,6 +130,11 @@ fn set_password(role: Role, random: bool, place: Place) -> anyhow::Result<()> {
 
 fn tokens(action: &token::Action, place: Place) -> anyhow::Result<()> {
     token::run(&mut io::stdout(), &mut io::stderr(), &place.store()?, action)
+}
+
+fn send(method: &str, params: Option<&str>, place: Place) -> anyhow::Result<()> {
+    let store = place.store()?;
+    ctl::run(&mut io::stdout(), store.directory().ok(), method, params)
 }
 
 fn check_config(file: &Path) -> anyhow::Result<()> {

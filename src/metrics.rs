@@ -125,6 +125,24 @@ pub struct SignIn {
     pub outcome: Outcome,
 }
 
+/// What was not carried out, or not told, of a viewer's control channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Untold {
+    /// A request that was one too many, and was answered so.
+    Busy,
+    /// Something that was said, which a viewer that lags has missed.
+    Said,
+    /// A message that the channel had no more room or time for.
+    Message,
+}
+
+/// The label of [`Inner::untold`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct What {
+    /// What it was.
+    pub what: Untold,
+}
+
 /// All counters; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -165,6 +183,12 @@ pub struct Inner {
     pub sign_ins: Family<SignIn, Counter>,
     /// HTTP connections and requests that were not let in.
     pub http_refused: Family<Reason, Counter>,
+    /// Requests carried out for viewers, scripts and the shell of the board.
+    pub commands: Counter,
+    /// What was not carried out, or not told, of control channels.
+    pub untold: Family<What, Counter>,
+    /// Pictures sent to viewers, to scripts and to the page as they were taken.
+    pub snapshots: Counter,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -212,6 +236,9 @@ impl Metrics {
             viewers_accepted: Counter::default(),
             sign_ins: Family::default(),
             http_refused: Family::default(),
+            commands: Counter::default(),
+            untold: Family::default(),
+            snapshots: Counter::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),
@@ -237,6 +264,11 @@ impl Metrics {
     /// Counts an HTTP connection or request that is not let in.
     pub fn refuse(&self, reason: Refused) {
         self.http_refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts what is not carried out or not told of a control channel.
+    pub fn leave_out(&self, what: Untold, count: u64) {
+        self.untold.get_or_create(&What { what }).inc_by(count);
     }
 
     /// The OpenMetrics text of all counters.
@@ -282,6 +314,9 @@ impl Inner {
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
         registry.register("sign_ins", "Attempts to sign in, by outcome", self.sign_ins.clone());
         registry.register("http_refused", "HTTP connections and requests not let in", self.http_refused.clone());
+        registry.register("commands", "Requests carried out", self.commands.clone());
+        registry.register("untold", "What control channels had no room for, by kind", self.untold.clone());
+        registry.register("snapshots", "Single pictures sent", self.snapshots.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
         registry.register("ignored", "Datagrams and connections given to no viewer", self.ignored.clone());

@@ -50,6 +50,8 @@ pub struct Camera {
     pub format: Option<&'static str>,
     /// The encoder in use.
     pub encoder: Option<&'static str>,
+    /// The bitrate that its pictures shall have, in bit/s.
+    pub bitrate: Option<u32>,
     /// Its controls: as they stand while it is open, as they stood when it is closed.
     pub controls: Vec<Control>,
     /// Viewers of this camera.

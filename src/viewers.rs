@@ -185,6 +185,16 @@ impl Reason {
             Self::Stopping => "the board is stopping",
         }
     }
+
+    /// For programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Kicked => "kicked",
+            Self::Revoked => "revoked",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// The table of viewers; a cheap handle.
@@ -256,7 +266,7 @@ impl Viewers {
         let wishes =
             Wishes { camera, choice: 0, paused: false, muted: false, latency: Latency::default(), keyframe: 0 };
         let (wishes, selection) = (watch::Sender::new(wishes), watch::Sender::new(Selection::of(camera)));
-        let (followed, reason) = (wishes.subscribe(), Arc::default());
+        let (followed, reason, seat_end) = (wishes.subscribe(), Arc::default(), end.clone());
         let mut table = self.lock();
         if table.rows.len() >= limits.viewers {
             return Err(NoRoom::Full(table.rows.len()));
@@ -273,7 +283,8 @@ impl Viewers {
         drop(table);
         self.0.metrics.viewers_accepted.inc();
         self.publish();
-        Ok((Entry { viewers: self.clone(), arrival, id, reason }, followed))
+        let seat = Seat { id, end: seat_end, reason };
+        Ok((Entry { viewers: self.clone(), arrival, seat }, followed))
     }
 
     /// All of them, in the order in which they came.
@@ -362,9 +373,12 @@ impl Viewers {
 
     /// Ends all sessions of an owner, and tells how many.
     pub fn end_owned(&self, owner: &str, reason: Reason) -> usize {
-        let owned = |row: &mut Row| row.viewer.owner == owner;
-        let ended: Vec<_> = self.lock().rows.extract_if(.., |_, row| owned(row)).collect();
-        ended.iter().for_each(|(_, row)| row.end(reason));
+        let mut table = self.lock();
+        let rows = std::mem::take(&mut table.rows).into_iter();
+        let (ended, kept): (BTreeMap<_, _>, _) = rows.partition(|(_, row)| row.viewer.owner == owner);
+        table.rows = kept;
+        drop(table);
+        ended.values().for_each(|row| row.end(reason));
         if !ended.is_empty() {
             self.publish();
         }
@@ -410,9 +424,42 @@ impl Viewers {
     }
 }
 
+impl Wishes {
+    /// Whether a camera was chosen since these were `before`, be it the same one again.
+    pub fn chosen_since(&self, before: &Self) -> bool {
+        self.choice != before.choice
+    }
+}
+
 impl Selection {
     fn of(camera: usize) -> Self {
         Self { camera, answers: 0, refused: None }
+    }
+}
+
+/// A session's name and its end, for those who serve its viewer beside the session's own task; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    id: String,
+    end: CancellationToken,
+    reason: Arc<OnceLock<Reason>>,
+}
+
+impl Seat {
+    /// The session's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Ends the session.
+    pub fn end(&self) -> &CancellationToken {
+        &self.end
+    }
+
+    /// Why the board ends the session.
+    pub fn reason(&self) -> Reason {
+        // Nobody has ended this one alone.
+        self.reason.get().copied().unwrap_or(Reason::Stopping)
     }
 }
 
@@ -421,19 +468,13 @@ impl Selection {
 pub struct Entry {
     viewers: Viewers,
     arrival: u64,
-    id: String,
-    reason: Arc<OnceLock<Reason>>,
+    seat: Seat,
 }
 
 impl Entry {
-    /// The session's name.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Why the session ends, where it was the board that ended it.
-    pub fn reason(&self) -> Option<Reason> {
-        self.reason.get().copied()
+    /// The session's name and its end.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     /// Notes that the viewer has connected.
@@ -612,7 +653,7 @@ mod tests {
         assert!(viewers.kick("1") && end.is_cancelled());
         assert!(!viewers.kick("1"), "it is gone");
         assert_eq!(viewers.end_owned("somebody", Reason::Revoked), 0);
-        assert_eq!(entry.reason(), Some(Reason::Kicked));
+        assert_eq!(entry.seat().reason(), Reason::Kicked);
         assert!(viewers.list().is_empty());
     }
 

@@ -1,5 +1,5 @@
-//! What the network and people write, however damaged: offers, trickle fragments, cookies, configuration files. The bodies
-//! of the fuzz targets run here on arbitrary text and on their seeds, from one fixed random seed.
+//! What the network and people write, however damaged: offers, trickle fragments, cookies, commands, configuration files.
+//! The bodies of the fuzz targets run here on arbitrary text and on their seeds, from one fixed random seed.
 
 #[path = "fuzz/parsers/seeds.rs"]
 mod seeds;

@@ -181,6 +181,14 @@ pub trait VideoSource: Send {
     /// Those of the controls that changed since the last question. Does not wait.
     fn changed_controls(&mut self) -> Vec<Control>;
 
+    /// Sets controls, whose values [`Control::accept`] made, in an order that works; a setting of a control that is not among
+    /// [`controls`](Self::controls) is refused.
+    fn set_controls(&mut self, settings: &[Setting]) -> SetControls;
+
+    /// Sets the bitrate in bit/s of a source that encodes by itself; `false` where it must be opened anew for that. The others
+    /// have nothing to do.
+    fn set_bitrate(&mut self, bitrate: u32) -> bool;
+
     /// Pictures lost since the opening, by place: in the driver (its ring was full) and here (stale or damaged).
     fn dropped(&self) -> Dropped;
 }
@@ -194,6 +202,23 @@ pub struct Dropped {
     pub stale: u64,
     /// Buffers that the driver marked as damaged, or that were too short.
     pub damaged: u64,
+}
+
+/// What became of settings of an open camera.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SetControls {
+    /// The controls that were named and those that changed with them, as they are now.
+    pub controls: Vec<Control>,
+    /// Words for each setting that could not be had.
+    pub refused: Vec<String>,
+}
+
+impl SetControls {
+    /// For a source without controls.
+    fn none(settings: &[Setting]) -> Self {
+        let refused = |setting: &Setting| crate::inventory::find(&[], &setting.control).err();
+        Self { controls: Vec::new(), refused: settings.iter().filter_map(refused).collect() }
+    }
 }
 
 /// What became of settings.

@@ -23,8 +23,8 @@ pub use negotiate::{Choice, Offer, Refusal, choose, offers};
 use self::controls::{Followed, set_at_opening};
 use self::losses::Losses;
 use self::picture::{Known, Shape};
-use super::{Config, Dropped, Error, VideoSource};
-use crate::inventory::Control;
+use super::{Config, Dropped, Error, SetControls, VideoSource};
+use crate::inventory::{Control, Setting};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 
@@ -212,6 +212,14 @@ impl VideoSource for Capture {
 
     fn changed_controls(&mut self) -> Vec<Control> {
         self.controls.changed()
+    }
+
+    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
+        self.controls.set(settings)
+    }
+
+    fn set_bitrate(&mut self, bitrate: u32) -> bool {
+        self.shape.format.pixel != PixelFormat::H264 || self.device.set_h264_bitrate(bitrate).is_ok()
     }
 
     fn dropped(&self) -> Dropped {

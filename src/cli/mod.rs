@@ -5,6 +5,7 @@
 pub mod address;
 pub mod check;
 pub mod controls;
+pub mod ctl;
 pub mod devices;
 pub mod password;
 pub mod token;
@@ -65,6 +66,15 @@ pub enum Command {
     Token {
         #[command(subcommand)]
         action: token::Action,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Send one command to the porthole that runs on this board, and print its answer as JSON
+    Ctl {
+        /// The method, such as status, camera.list or controls.set
+        method: String,
+        /// Its params, such as '{ "values": { "brightness": 10 } }'
+        params: Option<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -262,6 +272,14 @@ mod tests {
         assert_eq!(parse("porthole token --state /s add a --role operator").unwrap(), add);
         let text = parse("porthole password admin").unwrap_err().to_string();
         assert!(text.contains("'admin' for '<ROLE>': not a role; viewer (watches) or operator"), "{text}");
+    }
+
+    #[test]
+    fn a_command_has_a_method_and_may_have_params() {
+        let Command::Ctl { method, params, place } = parse("porthole ctl status --state /s").unwrap() else { panic!() };
+        assert_eq!((method.as_str(), params, place.state), ("status", None, Some("/s".into())));
+        let Command::Ctl { params, .. } = parse("porthole ctl audio.mute {\"muted\":true}").unwrap() else { panic!() };
+        assert_eq!(params.as_deref(), Some("{\"muted\":true}"));
     }
 
     #[test]

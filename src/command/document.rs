@@ -152,6 +152,7 @@ fn reply(method: &str) -> Reply {
                 width: None,
                 height: None,
                 fps: None,
+                bitrate: None,
                 watched: 0,
                 fault: None,
             }],
@@ -160,7 +161,7 @@ fn reply(method: &str) -> Reply {
         "camera.select" => Reply::Selected { camera, width: None, height: None },
         "controls.get" => Reply::Control { camera, control: Box::new(control()) },
         "controls.list" | "controls.set" | "controls.reset" => Reply::Controls { camera, controls: vec![control()] },
-        "video.set" => Reply::Video { camera, width: None, height: None, fps: None, bitrate: 1 },
+        "video.set" => Reply::Video { camera, width: 1, height: 1, fps: 1, bitrate: 1 },
         "audio.mute" => Reply::Muted { muted: true },
         "latency.set" => Reply::Latency { mode: Latency::Low, min: 0, max: 0 },
         "snapshot" => Reply::Picture(Picture {
@@ -228,7 +229,7 @@ fn every_event_stands_in_the_document() {
         Event::Chat(Chat { from: "a".into(), text: "b".into(), time: 0, you: true }),
         Event::Talk { session: None, name: None },
         Event::Notice { level: Level::Info, text: "a".into() },
-        Event::SessionEnd { reason: "stopped".into() },
+        Event::SessionEnd { reason: "a".into(), code: "closed" },
     ];
     let rows = table("## Events");
     assert_eq!(rows.len(), events.len());

@@ -106,9 +106,19 @@ impl Error {
         Self { data: json!({ "param": name }), ..Self::new(Code::Params, message) }
     }
 
+    /// A control cannot be what it shall be.
+    pub fn control(name: &str, message: impl Into<String>) -> Self {
+        Self { data: json!({ "param": "values", "control": name }), ..Self::new(Code::Params, message) }
+    }
+
     /// Too much at once; it may be tried again after so many milliseconds.
     pub fn busy(retry: u64, message: impl Into<String>) -> Self {
         Self { data: json!({ "retry": retry }), ..Self::new(Code::Busy, message) }
+    }
+
+    /// After how many milliseconds it may be tried again, where that helps.
+    pub fn retry(&self) -> Option<u64> {
+        self.data.get("retry")?.as_u64()
     }
 
     /// The method is for operators.
@@ -119,7 +129,9 @@ impl Error {
 
     /// The method has a meaning in a viewer's own session only.
     pub fn session(method: &str) -> Self {
-        Self::new(Code::Session, format!("{method} is for the viewer of a session; send it over its data channel"))
+        let instead = if method == "snapshot" { "; without one GET /snapshot.jpg gives a picture" } else { "" };
+        let message = format!("{method} is for the viewer of a session, over its data channel{instead}");
+        Self::new(Code::Session, message)
     }
 
     /// The value of `error` in an answer.

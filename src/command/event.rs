@@ -59,8 +59,10 @@ pub enum Event {
     /// The board ends this session.
     #[serde(rename = "session.end")]
     SessionEnd {
-        /// Why.
+        /// Why, for people.
         reason: String,
+        /// Why, for programs.
+        code: &'static str,
     },
 }
 

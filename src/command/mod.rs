@@ -11,6 +11,7 @@ pub mod limits;
 mod method;
 mod parse;
 pub mod reply;
+pub mod shell;
 pub mod transfer;
 
 #[cfg(test)]

@@ -107,11 +107,13 @@ fn check(method: &Method, params: &Map<String, Value>) -> Result<(), Error> {
             .check(value)
             .map_err(|wrong| Error::param(param.name, format!("{method}: {}: {wrong}", param.name)))?;
     }
-    for param in method.params.iter().filter(|param| param.needed && !params.contains_key(param.name)) {
-        let message = format!("{method} needs the parameter {}: {}", param.name, param.form);
-        return Err(Error::param(param.name, message));
+    match method.params.iter().find(|param| param.needed && !params.contains_key(param.name)) {
+        Some(missing) => {
+            let message = format!("{method} needs the parameter {}: {}", missing.name, missing.form);
+            Err(Error::param(missing.name, message))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Judges what parameters are together.

@@ -57,16 +57,16 @@ pub enum Reply {
         /// The control.
         control: Box<Control>,
     },
-    /// What a camera and its encoder are asked for from now on; `null` where nothing is wished.
+    /// What a camera and its encoder are asked for from now on.
     Video {
         /// The camera's name.
         camera: String,
         /// Pixels.
-        width: Option<u32>,
+        width: u32,
         /// Pixels.
-        height: Option<u32>,
+        height: u32,
         /// Frames a second.
-        fps: Option<u32>,
+        fps: u32,
         /// Bits a second.
         bitrate: u32,
     },
@@ -126,6 +126,8 @@ pub struct CameraLine {
     pub height: Option<u32>,
     /// Frames a second, as negotiated.
     pub fps: Option<f64>,
+    /// Bits a second, as wished.
+    pub bitrate: Option<u32>,
     /// Its viewers.
     pub watched: usize,
     /// Why it gives no picture.

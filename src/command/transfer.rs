@@ -29,13 +29,18 @@ impl Transfer {
         let count = content.len().div_ceil(room(media_type)).max(1);
         Some(Self { id, media_type, content, next: 0, count: u16::try_from(count).ok()? })
     }
+
+    /// Whether the last message was given.
+    pub fn is_done(&self) -> bool {
+        self.next == self.count
+    }
 }
 
 impl Iterator for Transfer {
     type Item = BytesMut;
 
     fn next(&mut self) -> Option<BytesMut> {
-        if self.next == self.count {
+        if self.is_done() {
             return None;
         }
         let piece = self.content.split_to(self.content.len().min(room(self.media_type)));

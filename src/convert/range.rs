@@ -1,4 +1,4 @@
-//! From the full range of values, which JPEG and grey cameras have, to the limited one of video.
+//! From the full range of values, which JPEG and grey cameras have, to the limited one of video, and back.
 
 /// From full to limited range (ITU-R BT.601 section 2.5.3) in 16 bits: the factor in 256ths and what is added, the half
 /// for rounding included. Luma goes from 0..=255 to 16..=235, chroma to 16..=240 with 128 staying where it is.
@@ -21,6 +21,21 @@ pub(super) fn limit_in_place(samples: &mut [u8]) {
     }
 }
 
+/// From limited to full range (ITU-T T.871 section 7): what is taken away, how many steps become 255, and what is added.
+pub(super) type FullRange = (i32, i32, i32);
+pub(super) const FULL_LUMA: FullRange = (16, 219, 0);
+pub(super) const FULL_CHROMA: FullRange = (128, 224, 128);
+
+/// Brings a line to full range, behind what is there.
+pub(super) fn expand(from: &[u8], to: &mut Vec<u8>, (zero, steps, centre): FullRange) {
+    to.extend(from.iter().map(|sample| {
+        let distance = i32::from(*sample) - zero;
+        // Halves are rounded away from zero.
+        let half = if distance < 0 { -steps } else { steps } / 2;
+        ((distance * 255 + half) / steps + centre).clamp(0, 255) as u8
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +55,20 @@ mod tests {
         }
         assert_eq!((luma[0], luma[255]), (16, 235));
         assert_eq!((chroma[0], chroma[128], chroma[255]), (16, 128, 240));
+    }
+
+    #[test]
+    fn the_range_of_video_becomes_full() {
+        let all: Vec<u8> = (0..=255).collect();
+        let (mut luma, mut chroma) = (Vec::new(), Vec::new());
+        expand(&all, &mut luma, FULL_LUMA);
+        expand(&all, &mut chroma, FULL_CHROMA);
+        for value in 0..=255_usize {
+            let exact_luma = ((value as f64 - 16.0) * 255.0 / 219.0).clamp(0.0, 255.0);
+            let exact_chroma = (128.0 + (value as f64 - 128.0) * 255.0 / 224.0).clamp(0.0, 255.0);
+            assert!((f64::from(luma[value]) - exact_luma).abs() <= 0.5, "luma {value}");
+            assert!((f64::from(chroma[value]) - exact_chroma).abs() <= 0.6, "chroma {value}");
+        }
+        assert_eq!((luma[16], luma[235], chroma[128], chroma[16], chroma[240]), (0, 255, 128, 0, 255));
     }
 }

@@ -1,4 +1,4 @@
-//! H.264 encoders: the trait that each implements, and when a key frame is due.
+//! H.264 encoders: the trait that each implements, and when a key frame is due; and the way back for a single picture.
 //!
 //! An encoder lives on its camera's encode thread. What a camera encoded itself is passed through by one that only looks
 //! after it. Who watches does not belong here.
@@ -6,6 +6,8 @@
 pub mod keyframe;
 mod openh264;
 mod passthrough;
+
+pub use openh264::decode;
 
 use crate::convert;
 use crate::h264::Profile;
@@ -59,6 +61,9 @@ pub enum Error {
 pub trait Encoder: Send {
     /// Encodes one picture; with `key` as an IDR, where it can be asked. `None` when nothing is to be shown yet.
     fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error>;
+
+    /// Has the pictures from now on take `bitrate` bit/s. Where the camera encodes, that is set there.
+    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error>;
 
     /// What its stream demands of a decoder; `None` until that is known.
     fn profile(&self) -> Option<Profile>;

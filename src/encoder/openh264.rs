@@ -1,5 +1,7 @@
 //! The software encoder: Cisco's OpenH264, compiled in.
 
+mod still;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +11,16 @@ use openh264::encoder::{
     RateControlMode, UsageType,
 };
 use openh264::formats::YUVSlices;
-use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
+use openh264_sys2::{
+    ENCODER_OPTION_BITRATE, ENCODER_OPTION_TRACE_LEVEL, SBitrateInfo, SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
+};
 
 use super::{Config, Error};
 use crate::convert::Converter;
 use crate::h264;
 use crate::media::{EncodedFrame, RawFrame, VideoFormat};
+
+pub use still::decode;
 
 /// The name in the status and in errors.
 const NAME: &str = "openh264";
@@ -109,6 +115,17 @@ impl super::Encoder for OpenH264 {
         Ok(Some(EncodedFrame { captured: frame.captured, key, data: Bytes::from(data) }))
     }
 
+    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {
+        let bitrate = std::ffi::c_int::try_from(bitrate).unwrap_or(std::ffi::c_int::MAX);
+        let mut wish = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: bitrate };
+        // SAFETY: the option takes a pointer to this structure, which is read and written during the call only.
+        let answer = unsafe { self.codec.raw_api().set_option(ENCODER_OPTION_BITRATE, (&raw mut wish).cast()) };
+        if answer == 0 {
+            return Ok(());
+        }
+        Err(Error::Codec { encoder: NAME, reason: format!("refuses {bitrate} bit/s ({answer})") })
+    }
+
     fn profile(&self) -> Option<h264::Profile> {
         Some(h264::Profile::CONSTRAINED_BASELINE)
     }
@@ -164,5 +181,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_bitrate_changes_within_the_stream() {
+        let config = Config { bitrate: 2_000_000, threads: 1, ..Config::default() };
+        let mut encoder = OpenH264::open(&config, &frame(0).format).expect("open");
+        encoder.encode(&frame(0), true).expect("encode");
+        let second = |encoder: &mut OpenH264, from: u64| {
+            let bytes = (from..from + 30).map(|number| {
+                let encoded = encoder.encode(&frame(number), false).expect("encode").expect("picture");
+                assert!(!encoded.key, "no key frame is needed for it");
+                encoded.data.len()
+            });
+            bytes.sum::<usize>()
+        };
+        // The first second of each rate is that in which the codec gets there.
+        second(&mut encoder, 1);
+        let rich = second(&mut encoder, 31);
+        encoder.set_bitrate(200_000).expect("fewer");
+        second(&mut encoder, 61);
+        let poor = second(&mut encoder, 91);
+        encoder.set_bitrate(2_000_000).expect("more");
+        second(&mut encoder, 121);
+        let again = second(&mut encoder, 151);
+        assert!(poor * 3 < rich && poor * 3 < again, "{rich}, {poor}, {again} bytes a second");
     }
 }

@@ -102,6 +102,10 @@ impl Encoder for Passthrough {
         Ok(Some(EncodedFrame { captured: frame.captured, key, data: Bytes::from(out) }))
     }
 
+    fn set_bitrate(&mut self, _bitrate: u32) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn profile(&self) -> Option<Profile> {
         Profile::of_sps(self.sps.as_deref()?)
     }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::bucket::{Bucket, Rate};
+
 /// Addresses that are remembered, at some 60 bytes each. Further ones, while none of these is as good as new, share one
 /// bucket: somebody has very many addresses then.
 const MAX_ADDRESSES: usize = 4096;
@@ -14,20 +16,14 @@ const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A limit by address.
 pub struct Limit {
-    burst: f64,
-    per_second: f64,
+    rate: Rate,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
-}
-
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
 }
 
 impl Limit {
     /// So many at once, and then so many a second.
     pub fn new(burst: u32, per_second: u32) -> Self {
-        Self { burst: burst.into(), per_second: per_second.into(), buckets: Mutex::default() }
+        Self { rate: Rate::new(burst, per_second), buckets: Mutex::default() }
     }
 
     /// Counts one of `address` at `now`.
@@ -38,23 +34,11 @@ impl Limit {
     pub fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address) {
-            buckets.retain(|_, bucket| self.tokens(bucket, now) < self.burst);
+            buckets.retain(|_, bucket| !bucket.is_full(self.rate, now));
         }
         let full = buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address);
-        let bucket =
-            buckets.entry(if full { OTHERS } else { address }).or_insert(Bucket { tokens: self.burst, filled: now });
-        bucket.tokens = self.tokens(bucket, now);
-        bucket.filled = now;
-        if bucket.tokens >= 1.0 {
-            bucket.tokens -= 1.0;
-            return Ok(());
-        }
-        Err(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
-    }
-
-    fn tokens(&self, bucket: &Bucket, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        (bucket.tokens + passed * self.per_second).min(self.burst)
+        let bucket = buckets.entry(if full { OTHERS } else { address }).or_insert(Bucket::new(self.rate, now));
+        bucket.take(self.rate, now)
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! A request comes in through `server` (connections), `gate` (whether it is let in, by the table in `rules`), and the
 //! routes that are put together here: what WHEP asks for is in `whep`, the embedded files are in `assets`, who
-//! signs in in `sign_in`.
+//! signs in in `sign_in`, commands and single pictures in `command`.
 
 mod answer;
 mod assets;
 mod body;
 mod certificate;
 mod client;
+mod command;
 mod connection;
 mod gate;
 mod headers;
@@ -40,6 +41,7 @@ pub use server::{Server, bind};
 pub use tls::Encryption;
 
 use crate::auth::Auth;
+use crate::control::Control;
 use crate::metrics::Metrics;
 use crate::rtc::{Feed, Service};
 use crate::status;
@@ -100,12 +102,20 @@ struct Inner {
     board: status::Board,
     metrics: Metrics,
     auth: Auth,
+    control: Control,
 }
 
 impl Context {
     /// Routes to these handles. `feeds` stand in the order of the configuration.
-    pub fn new(service: Service, feeds: Vec<Feed>, board: status::Board, metrics: Metrics, auth: Auth) -> Self {
-        Self(Arc::new(Inner { service, feeds, board, metrics, auth }))
+    pub fn new(
+        service: Service,
+        feeds: Vec<Feed>,
+        board: status::Board,
+        metrics: Metrics,
+        auth: Auth,
+        control: Control,
+    ) -> Self {
+        Self(Arc::new(Inner { service, feeds, board, metrics, auth, control }))
     }
 }
 
@@ -130,7 +140,9 @@ fn routes(context: Context) -> Routes {
     assets::routes()
         .or(whep::routes(context.clone()))
         .unify()
-        .or(sign_in::routes(context))
+        .or(sign_in::routes(context.clone()))
+        .unify()
+        .or(command::routes(context))
         .unify()
         .or(status)
         .unify()

@@ -39,6 +39,9 @@ const RULES: &[Rule] = &[
     Rule { path: "/api/tokens", methods: &[("GET", OPERATOR), ("POST", OPERATOR)] },
     Rule { path: "/api/tokens/*", methods: &[("DELETE", OPERATOR)] },
     Rule { path: "/api/status", methods: &[("GET", VIEWER)] },
+    // What a command needs, its own table says.
+    Rule { path: "/api/command", methods: &[("POST", VIEWER)] },
+    Rule { path: "/snapshot.jpg", methods: &[("GET", VIEWER)] },
     Rule { path: "/metrics", methods: &[("GET", VIEWER)] },
     Rule { path: "/whep", methods: ENDPOINT },
     Rule { path: "/whep/*", methods: ENDPOINT },

@@ -10,7 +10,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::answer::{Answer, Early, answer, no_content, plain, problem, problem_for};
 use super::precondition::Precondition;
 use super::{Context, Via, link, read};
-use crate::auth::Principal;
+use crate::auth::{Principal, Role};
 use crate::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
 use crate::status::State;
 
@@ -34,11 +34,11 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
     let endpoint = first.or(named).unify().boxed();
     let session = warp::path!("whep" / "session" / String).boxed();
     let owner = warp::ext::optional::<Principal>().map(|principal: Option<Principal>| {
-        // The gate lets nobody in without one; what nobody owns ends by itself.
-        principal.map(|principal| principal.id).unwrap_or_default()
+        // The gate lets nobody in without one; what nobody owns ends by itself, and may do the least.
+        principal.unwrap_or(Principal { role: Role::Viewer, id: String::new() })
     });
     let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(via).and(owner).and(with.clone()).then(
-        |camera: Option<String>, headers: HeaderMap, body: Bytes, via: Via, owner: String, context: Context| async move {
+        |camera: Option<String>, headers: HeaderMap, body: Bytes, via: Via, owner: Principal, context: Context| async move {
             context.offer(camera.as_deref(), &headers, &body, via, &owner).await.unwrap_or_else(|early| *early)
         },
     );
@@ -65,7 +65,7 @@ impl Context {
         headers: &HeaderMap,
         body: &Bytes,
         via: Via,
-        owner: &str,
+        owner: &Principal,
     ) -> Result<Answer, Early> {
         let feed = self.feed(camera)?;
         expect_type(headers, SDP, "the offer")?;

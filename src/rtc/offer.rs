@@ -6,7 +6,7 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::sdp::MediaDescription;
 use webrtc::peer_connection::RTCSessionDescription;
 
-use super::{RemoteCandidate, answer, bundle, profile};
+use super::{RemoteCandidate, answer, bundle, legacy, profile};
 use crate::h264::Profile;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
@@ -35,6 +35,10 @@ pub struct Offer {
     pub candidates: Vec<RemoteCandidate>,
     /// Whether the viewer wants to hear.
     pub wants_audio: bool,
+    /// Whether the viewer has data channels.
+    pub wants_data: bool,
+    /// Whether the viewer wants to be the client of DTLS.
+    pub begins: bool,
     /// The H.264 formats of its video section that can be sent, in the viewer's order.
     formats: Vec<Profile>,
 }
@@ -59,7 +63,7 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(Refused::Malformed("it does not begin with v=0".into()));
     }
-    let sdp = bundle::with_one_transport(sdp.lines());
+    let sdp = legacy::with_modern_data(&bundle::with_one_transport(sdp.lines()));
     // Which of its candidates are used is decided for those that come later too.
     let candidates = candidates(&sdp);
     let sdp = answer::with_lines(&sdp, &[]);
@@ -88,7 +92,9 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
         return Err(Refused::Malformed("it has no ICE credentials or no DTLS fingerprint".into()));
     }
     let wants_audio = of(RtpCodecKind::Audio).any(receives);
-    Ok(Offer { description, candidates, wants_audio, formats })
+    let wants_data = parsed.media_descriptions.iter().any(|media| media.media_name.media == "application");
+    let begins = sdp.lines().any(|line| line == "a=setup:active");
+    Ok(Offer { description, candidates, wants_audio, wants_data, begins, formats })
 }
 
 /// The candidates of all sections.
@@ -148,8 +154,18 @@ mod tests {
     #[test]
     fn a_browsers_offer_is_accepted() {
         let parsed = parse(&offer("recvonly", "H264", "packetization-mode=1")).expect("offer");
-        assert!(!parsed.wants_audio);
+        assert!(!parsed.wants_audio && !parsed.wants_data && !parsed.begins);
         assert_eq!(parsed.format_for(Profile::CONSTRAINED_BASELINE), Ok(Profile::CONSTRAINED_BASELINE));
+    }
+
+    #[test]
+    fn data_channels_and_the_part_in_dtls_are_told() {
+        let data =
+            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sctp-port:5000\r\n";
+        let sdp = offer("recvonly", "H264", "packetization-mode=1") + data;
+        let told = |sdp: &str| parse(sdp).map(|offer| (offer.wants_data, offer.begins)).expect("offer");
+        assert_eq!(told(&sdp), (true, false));
+        assert_eq!(told(&sdp.replace("actpass", "active")), (true, true));
     }
 
     #[test]

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
+use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
+use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, Registry, SettingEngineBuilder,
     Slot, register_default_interceptors,
 };
 
+use super::channel;
 use super::clock::{AUDIO_RATE, VIDEO_RATE};
 use super::mux::Line;
 use super::socket::{self, LineRuntime};
 use super::tap::{self, Tap};
+use crate::command::limits::UNACKNOWLEDGED;
 use crate::h264::Profile;
 
 /// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
@@ -78,7 +82,8 @@ fn rtx() -> RTCRtpCodec {
     }
 }
 
-/// A connection that sends and receives by `line`, and sends H.264 as `format`.
+/// A connection that sends and receives by `line`, and sends H.264 as `format`. The viewer begins DTLS where it wants to
+/// (`viewer_begins`), otherwise we do, who know both sides of the connection first.
 ///
 /// # Errors
 ///
@@ -87,6 +92,7 @@ pub async fn connect(
     line: Line,
     tap: Tap,
     format: Profile,
+    viewer_begins: bool,
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = MediaEngine::default();
@@ -105,6 +111,7 @@ pub async fn connect(
     let settings = SettingEngineBuilder::new()
         // Resolving browsers' .local names costs a socket a viewer; the browser reaches our candidates anyway.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .with_answering_dtls_role(if viewer_begins { RTCDtlsRole::Server } else { RTCDtlsRole::Client })
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEP_ALIVE))
         .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS))
         .build();
@@ -113,11 +120,22 @@ pub async fn connect(
         .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
         .with_handler(handler)
+        .with_data_channel_send_buffer_limit(UNACKNOWLEDGED)
         .with_runtime(Arc::new(LineRuntime(line)))
         .with_udp_addrs(socket::addresses())
         .build()
         .await?;
     Ok(Arc::new(connection))
+}
+
+/// The control channel that both sides know of without a word: number 0.
+///
+/// # Errors
+///
+/// When the connection is closed.
+pub async fn control(connection: &dyn PeerConnection) -> Result<Arc<dyn DataChannel>, webrtc::error::Error> {
+    let init = RTCDataChannelInit { negotiated: Some(0), ..RTCDataChannelInit::default() };
+    connection.create_data_channel(channel::LABEL, Some(init)).await
 }
 
 /// Has no section answered as if something of ours were on its way that has no track of ours.

@@ -109,6 +109,22 @@ pub fn choose(stream: Profile, offered: &[Profile]) -> Result<Profile, String> {
     })
 }
 
+/// Whether a stream of profile `stream` can be sent in a session that was answered with `negotiated`.
+///
+/// # Errors
+///
+/// In words, when it would not be decoded.
+pub fn fits(stream: Profile, negotiated: Profile) -> Result<(), String> {
+    let (kind, decoder) = (Kind::of(stream), Kind::of(negotiated));
+    if kind.decoders().contains(&decoder) {
+        return Ok(());
+    }
+    Err(format!(
+        "that camera encodes H.264 itself, as {kind} ({stream}), and this session was negotiated for {decoder} \
+         ({negotiated}); connect anew to that camera, or set format = \"MJPEG\" for it"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,5 +177,21 @@ mod tests {
         let words = choose(profile("640028"), &[profile("42e01f")]).expect_err("should refuse");
         assert!(words.contains("as high (640028)") && words.contains("only constrained baseline (42e01f)"), "{words}");
         assert!(words.contains("format = \"MJPEG\""), "{words}");
+    }
+
+    #[test]
+    fn a_session_takes_the_streams_that_its_decoder_takes() {
+        for (stream, negotiated, expected) in [
+            ("42e01f", "42e01f", true),
+            ("42e01f", "640c1f", true),
+            ("420028", "42e01f", true),
+            ("640028", "640c1f", true),
+            ("640028", "42e01f", false),
+            ("4d0028", "42001f", false),
+        ] {
+            assert_eq!(fits(profile(stream), profile(negotiated)).is_ok(), expected, "{stream} as {negotiated}");
+        }
+        let words = fits(profile("640028"), profile("42e01f")).expect_err("should refuse");
+        assert!(words.contains("as high (640028)") && words.contains("for constrained baseline (42e01f)"), "{words}");
     }
 }

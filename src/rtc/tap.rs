@@ -13,6 +13,7 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
+use tokio::sync::watch;
 
 use super::clock::RtpClock;
 use crate::broadcast::Broadcast;
@@ -24,7 +25,7 @@ pub const SLOT: usize = 500;
 
 /// One viewer's tap.
 pub struct Tap {
-    video: Broadcast<EncodedFrame>,
+    video: watch::Receiver<Broadcast<EncodedFrame>>,
     clocks: [RtpClock; 2],
     metrics: Metrics,
     inbound: VecDeque<TaggedPacket>,
@@ -32,8 +33,8 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// A tap that passes requests for key frames to `video` and sets sender reports by `clocks`.
-    pub fn new(video: Broadcast<EncodedFrame>, clocks: [RtpClock; 2], metrics: Metrics) -> Self {
+    /// A tap that passes requests for key frames to what `video` is at the time, and sets sender reports by `clocks`.
+    pub fn new(video: watch::Receiver<Broadcast<EncodedFrame>>, clocks: [RtpClock; 2], metrics: Metrics) -> Self {
         Self { video, clocks, metrics, inbound: VecDeque::new(), outbound: VecDeque::new() }
     }
 
@@ -41,7 +42,7 @@ impl Tap {
         let packet = packet.as_any();
         if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
             self.metrics.key_requests.inc();
-            self.video.request_refresh();
+            self.video.borrow().request_refresh();
         } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
             // A NACK pair names one packet and a bit mask of the 16 after it (RFC 4585 section 6.2.1).
             let packets: u32 = nack.nacks.iter().map(|pair| 1 + pair.lost_packets.count_ones()).sum();
@@ -117,7 +118,7 @@ mod tests {
 
     fn tap() -> Tap {
         let clocks = [RtpClock::random(90_000), RtpClock::random(48_000)];
-        Tap::new(Broadcast::new(4), clocks, Metrics::new())
+        Tap::new(watch::Sender::new(Broadcast::new(4)).subscribe(), clocks, Metrics::new())
     }
 
     fn rtcp(packet: impl rtc::rtcp::Packet + 'static) -> TaggedPacket {
@@ -132,10 +133,10 @@ mod tests {
     fn a_pli_asks_for_a_key_frame_and_a_nack_is_counted() {
         let mut tap = tap();
         tap.handle_read(rtcp(PictureLossIndication::default())).expect("pli");
-        assert!(tap.video.take_refresh_request());
+        assert!(tap.video.borrow().take_refresh_request());
         let pair = NackPair { packet_id: 7, lost_packets: 0b101 };
         tap.handle_read(rtcp(TransportLayerNack { nacks: vec![pair], ..Default::default() })).expect("nack");
-        assert!(!tap.video.refresh_requested());
+        assert!(!tap.video.borrow().refresh_requested());
         assert_eq!((tap.metrics.key_requests.get(), tap.metrics.nacked_packets.get()), (1, 3));
         assert!(tap.poll_read().is_some() && tap.poll_read().is_some(), "both should be passed on");
     }

@@ -1,7 +1,12 @@
 //! The table of viewers: who is let in, and whose sessions end.
 
 use super::*;
-use crate::status::Status;
+use tokio::sync::watch;
+
+use crate::auth::Role;
+use crate::broadcast::Broadcast;
+use crate::h264::Profile;
+use crate::status::{self, Status};
 
 /// An offer of one video section, as a browser writes it; nobody ever connects for it.
 const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
@@ -14,8 +19,10 @@ const VIA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn service() -> Service {
     let config = Config { udp_port: 0, max_viewers: 2 * MOST_NEGOTIATING, ..Config::default() };
-    let board = status::Board::new(Status::default());
-    Service::new(config, Metrics::new(), board, Control).expect("start")
+    let (metrics, board) = (Metrics::new(), status::Board::new(Status::default()));
+    let viewers = Viewers::new(metrics.clone(), board.clone());
+    let control = Control::bare(viewers.clone(), board, metrics.clone());
+    Service::new(config, vec![feed()], viewers, metrics, control).expect("start")
 }
 
 fn feed() -> Feed {
@@ -24,12 +31,16 @@ fn feed() -> Feed {
     Feed { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, audio: None }
 }
 
+fn principal(id: &str) -> Principal {
+    Principal { role: Role::Viewer, id: id.into() }
+}
+
 #[tokio::test]
 async fn the_sessions_of_one_owner_end_alone() {
     let (service, feed) = (service(), feed());
     let mut ids = Vec::new();
     for owner in ["one", "other", "one"] {
-        ids.push(service.accept(&feed, OFFER, VIA, owner).await.expect("accepted").id);
+        ids.push(service.accept(&feed, OFFER, VIA, &principal(owner)).await.expect("accepted").id);
     }
     service.end_owned("nobody");
     assert!(ids.iter().all(|id| service.contains(id)));
@@ -43,11 +54,11 @@ async fn few_may_negotiate_at_once() {
     let (service, feed) = (service(), feed());
     let mut ids = Vec::new();
     for _ in 0..MOST_NEGOTIATING {
-        ids.push(service.accept(&feed, OFFER, VIA, "").await.expect("accepted").id);
+        ids.push(service.accept(&feed, OFFER, VIA, &principal("")).await.expect("accepted").id);
     }
-    let refusal = service.accept(&feed, OFFER, VIA, "").await.expect_err("one too many");
+    let refusal = service.accept(&feed, OFFER, VIA, &principal("")).await.expect_err("one too many");
     assert!(matches!(refusal, Refusal::Negotiating(MOST_NEGOTIATING)), "{refusal}");
     assert!(service.end(&ids[0]));
-    service.accept(&feed, OFFER, VIA, "").await.expect("there is room again");
+    service.accept(&feed, OFFER, VIA, &principal("")).await.expect("there is room again");
     service.stop().await;
 }

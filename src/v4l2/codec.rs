@@ -24,6 +24,15 @@ impl Device {
         self.set_number(sys::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1)
     }
 
+    /// Sets the bitrate in bit/s, also while it streams.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's errno; `EINVAL` or `ENOTTY` where there is nothing to set, `EBUSY` where the stream must end first.
+    pub fn set_h264_bitrate(&self, bitrate: u32) -> io::Result<()> {
+        self.set_number(sys::V4L2_CID_MPEG_VIDEO_BITRATE, i32::try_from(bitrate).unwrap_or(i32::MAX))
+    }
+
     /// Asks for a stream that can be joined: parameter sets before every key frame, a key frame each `period` frames at
     /// least, the profile that every browser decodes, and `bitrate` in bit/s. What the driver does not have stays as it is:
     /// few have all.
@@ -55,7 +64,7 @@ mod tests {
     fn a_device_without_controls_says_so() {
         let null = Device::open("/dev/null").expect("should open");
         assert_eq!(null.set_number(1, 1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
-        assert!(null.request_key_frame().is_err());
+        assert!(null.request_key_frame().is_err() && null.set_h264_bitrate(1_000_000).is_err());
         null.prepare_h264(60, 2_000_000);
     }
 }

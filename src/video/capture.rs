@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::service::Service;
 use super::{Away, Input, Open, Part};
 use crate::broadcast::{Demand, Linger};
 use crate::camera::{self, VideoSource, placeholder};
@@ -53,6 +54,16 @@ pub(super) struct Capture<F> {
     shape: VideoFormat,
     /// Whether the camera encodes by itself; `None` until that is known.
     own: Option<bool>,
+    /// What others ask of the camera.
+    service: Service,
+}
+
+/// How an opening ended without an error.
+enum End {
+    /// Nobody is interested any more.
+    Unwanted,
+    /// Something is wished for that the camera must be opened anew for.
+    Wishes,
 }
 
 /// Why a camera gives no picture, and since when.
@@ -66,7 +77,9 @@ impl<F: Open> Capture<F> {
         let shape = placeholder::format(config.width.target(), config.height.target());
         let demand = part.frames.demand().clone();
         let own = config.format.map(|format| format == PixelFormat::H264);
-        let mut capture = Self { part, demand, config, open, retry: Retry::default(), fault: None, shape, own };
+        let service = Service::new(part.questions.clone());
+        let retry = Retry::default();
+        let mut capture = Self { part, demand, config, open, retry, fault: None, shape, own, service };
         if let Err(error) = capture.open.probe() {
             // Told now, and not once more when somebody watches; the first pause is still to come.
             let (_, log) = capture.retry.failed(Instant::now());
@@ -92,7 +105,8 @@ impl<F: Open> Capture<F> {
     fn attempt(&mut self) {
         let mut live = None;
         let error = match self.once(&mut live) {
-            Ok(()) => {
+            Ok(End::Wishes) => return,
+            Ok(End::Unwanted) => {
                 self.part.status(|camera| {
                     // One that was left before it gave a picture is in fault still.
                     if camera.state != State::Fault {
@@ -107,6 +121,7 @@ impl<F: Open> Capture<F> {
         };
         let (pause, log) = self.retry.failed(Instant::now());
         self.failed(&error, log);
+        self.service.away(&error.to_string());
         let may_heal =
             matches!(error, camera::Error::Io { .. } | camera::Error::Busy { .. } | camera::Error::Ended { .. });
         if may_heal && live.is_some_and(|since: Instant| since.elapsed() >= STEADY) {
@@ -142,7 +157,12 @@ impl<F: Open> Capture<F> {
     }
 
     /// Opens the camera and captures until nobody is interested any more. `live` becomes the moment of the first picture.
-    fn once(&mut self, live: &mut Option<Instant>) -> Result<(), camera::Error> {
+    fn once(&mut self, live: &mut Option<Instant>) -> Result<End, camera::Error> {
+        if self.service.heed(&mut self.config) {
+            self.shape = placeholder::format(self.config.width.target(), self.config.height.target());
+        }
+        // Controls that were set are set again.
+        self.open.wish(&self.config);
         self.part.status(|camera| {
             // A camera in fault stays so until it works: a page that looks now shall see the reason.
             if camera.state != State::Fault {
@@ -163,6 +183,12 @@ impl<F: Open> Capture<F> {
         let demand = self.demand.clone();
         let mut linger = Linger::new(&demand, LINGER, heard);
         while !linger.is_over(Instant::now()) {
+            if self.service.must_reopen(source.as_mut(), &mut self.config) {
+                return Ok(End::Wishes);
+            }
+            if live.is_some() {
+                self.service.answer(source.as_mut(), &self.part, &mut self.config);
+            }
             keys.pass_on(&self.part, source.as_mut(), Instant::now());
             let next = source.next(LOOK_UP);
             self.part.board.controls(self.part.index, source.changed_controls());
@@ -186,9 +212,10 @@ impl<F: Open> Capture<F> {
                 self.part.status(|camera| camera.controls = controls);
             }
             captured.inc();
+            self.service.show(&frame);
             self.hand_over(frame, &mut gap);
         }
-        Ok(())
+        Ok(End::Unwanted)
     }
 
     fn hand_over(&self, mut frame: RawFrame, gap: &mut bool) {

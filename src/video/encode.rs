@@ -123,6 +123,14 @@ impl Encode {
         frame: &RawFrame,
         work: impl FnOnce(&mut Encoding, &Part) -> Result<T, encoder::Error>,
     ) -> Result<T, encoder::Error> {
+        let bitrate = self.part.questions.wished().bitrate;
+        if std::mem::replace(&mut self.config.encoder.bitrate, bitrate) != bitrate
+            && let Some(encoding) = &mut self.encoding
+            && let Err(error) = encoding.encoder.set_bitrate(bitrate)
+        {
+            tracing::debug!("{error}; a new encoder is opened for it");
+            self.encoding = None;
+        }
         let usable = self.encoding.take().filter(|encoding| encoding.takes(&frame.format));
         let mut encoding = match usable {
             Some(usable) => usable,

@@ -6,6 +6,8 @@
 
 mod capture;
 mod encode;
+mod handle;
+mod service;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +23,9 @@ use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 use crate::metrics::{self, Metrics};
 use crate::status;
 use crate::thread::MediaThread;
+
+use handle::Questions;
+pub use handle::{Error, Handle, Jpeg, Wish, Wished};
 
 /// Frames kept for a viewer's task that lags: about a second. Further behind, the picture is better resumed at a key
 /// frame than caught up with.
@@ -44,6 +49,8 @@ pub struct Output {
     pub frames: Broadcast<EncodedFrame>,
     /// What the pictures demand of a decoder; `None` until the camera was opened and that is known.
     pub profile: watch::Receiver<Option<Profile>>,
+    /// What may be asked of the camera.
+    pub handle: Handle,
 }
 
 /// Ends the threads when dropped.
@@ -82,6 +89,9 @@ trait Open: Send + 'static {
     /// Whether the camera was there at the start; asked once.
     fn probe(&mut self) -> Result<(), camera::Error>;
 
+    /// What it shall be and give from the next opening on.
+    fn wish(&mut self, config: &camera::Config);
+
     /// Opens it.
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error>;
 
@@ -92,6 +102,10 @@ trait Open: Send + 'static {
 impl Open for camera::Finder {
     fn probe(&mut self) -> Result<(), camera::Error> {
         Self::probe(self)
+    }
+
+    fn wish(&mut self, config: &camera::Config) {
+        Self::wish(self, config);
     }
 
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
@@ -121,8 +135,10 @@ fn start_with(
         frames: frames.clone(),
         input: input.clone(),
         profile: watch::Sender::new(first_profile(&config.camera)),
+        questions: Questions::new(&config),
     };
-    let output = Output { frames: frames.clone(), profile: part.profile.subscribe() };
+    let handle = Handle::new(&part);
+    let output = Output { frames: frames.clone(), profile: part.profile.subscribe(), handle };
     let capture = MediaThread::spawn(format!("cap-{}", config.camera.name), {
         let mut capture = capture::Capture::new(part.clone(), config.camera.clone(), open);
         move || capture.run()
@@ -175,6 +191,7 @@ struct Part {
     frames: Broadcast<EncodedFrame>,
     input: Arc<Latest<Input>>,
     profile: watch::Sender<Option<Profile>>,
+    questions: Questions,
 }
 
 impl Part {

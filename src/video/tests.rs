@@ -1,5 +1,7 @@
 //! The pipeline with cameras of the tests' own, which are plugged in and out, fall silent, and encode by themselves.
 
+mod asked;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::broadcast::Subscriber;
 use crate::h264;
-use crate::inventory::Control;
+use crate::inventory::{Control, Setting};
 use crate::media::{RawFrame, Timestamp};
 use crate::status::{State, Status};
 
@@ -31,6 +33,14 @@ enum Step {
 struct Port {
     plugged: Mutex<VecDeque<Plugged>>,
     key_requests: AtomicUsize,
+    /// What each camera was opened with.
+    opened: Mutex<Vec<camera::Config>>,
+    /// What the next one shall be.
+    wish: Mutex<camera::Config>,
+    /// The controls of each of them.
+    controls: Mutex<Vec<Control>>,
+    /// The bitrate of one that encodes by itself.
+    bitrate: AtomicUsize,
 }
 
 struct Plugged {
@@ -49,7 +59,10 @@ impl Port {
 
     fn first(&self) -> Result<Box<dyn VideoSource>, camera::Error> {
         match self.plugged.lock().expect("port").pop_front() {
-            Some(camera) => Ok(Box::new(camera)),
+            Some(camera) => {
+                self.opened.lock().expect("port").push(self.wish.lock().expect("port").clone());
+                Ok(Box::new(camera))
+            }
             None => Err(camera::Error::NotFound { device: "/dev/video0".into() }),
         }
     }
@@ -58,6 +71,10 @@ impl Port {
 impl Open for Arc<Port> {
     fn probe(&mut self) -> Result<(), camera::Error> {
         Ok(())
+    }
+
+    fn wish(&mut self, config: &camera::Config) {
+        *self.wish.lock().expect("port") = config.clone();
     }
 
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
@@ -96,11 +113,20 @@ impl VideoSource for Plugged {
     }
 
     fn controls(&mut self) -> Vec<Control> {
-        Vec::new()
+        self.port.controls.lock().expect("port").clone()
     }
 
     fn changed_controls(&mut self) -> Vec<Control> {
         Vec::new()
+    }
+
+    fn set_controls(&mut self, settings: &[Setting]) -> camera::SetControls {
+        asked::set(&mut self.port.controls.lock().expect("port"), settings)
+    }
+
+    fn set_bitrate(&mut self, bitrate: u32) -> bool {
+        self.port.bitrate.store(bitrate as usize, Ordering::Relaxed);
+        true
     }
 
     fn dropped(&self) -> camera::Dropped {

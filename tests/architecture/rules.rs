@@ -10,7 +10,7 @@ fn layer(module: &str) -> Option<u8> {
         // Plain values.
         "media" | "command" | "inventory" | "nearest" | "status" | "metrics" => 0,
         // Movement of data, the memory that it moves in, and the directory where some of it is kept.
-        "latest" | "broadcast" | "convert" | "h264" | "retry" | "thread" | "grid" | "memory" | "store" => 1,
+        "latest" | "broadcast" | "convert" | "h264" | "retry" | "bucket" | "thread" | "grid" | "memory" | "store" => 1,
         // Devices; `v4l2` and `sysfs` are the kernel interfaces below several of them.
         "v4l2" | "sysfs" => 2,
         "hotplug" | "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,

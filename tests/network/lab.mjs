@@ -49,10 +49,10 @@ export class Host {
     return run(program, args);
   }
 
-  /** Runs a command that takes its time to its end. */
+  /** Runs a command that takes its time to its end, and returns what it printed. */
   async complete(...command) {
     const [program, ...args] = [...this.prefix, ...command];
-    await promisify(execFile)(program, args, { timeout: 90_000 });
+    return (await promisify(execFile)(program, args, { timeout: 90_000 })).stdout;
   }
 
   /** Sets a kernel parameter, named by its path below /proc/sys. */

@@ -26,7 +26,6 @@ device = "pattern"
 width = 640
 height = 360
 fps = 30
-bitrate = 1_000_000
 
 [audio]
 device = "tone"
@@ -39,10 +38,12 @@ class Scenario extends Lab {
   /**
    * Starts porthole on a host.
    * @param {import('./lab.mjs').Host} host
-   * @param {{rtc?: string, http?: string}} [more] Lines of these sections of the configuration.
+   * @param {{rtc?: string, http?: string, bitrate?: number}} [more] Lines of these sections of the configuration, and the
+   *   bitrate of the picture.
    */
-  async board(host, { rtc = '', http = '' } = {}) {
-    const config = `[http]\n${http}\n[rtc]\nudp_port = ${MEDIA}\n${rtc}\n${CAMERA}`;
+  async board(host, { rtc = '', http = '', bitrate = 1_000_000 } = {}) {
+    const camera = CAMERA.replace('device = "pattern"', `device = "pattern"\nbitrate = ${bitrate}`);
+    const config = `[http]\n${http}\n[rtc]\nudp_port = ${MEDIA}\n${rtc}\n${camera}`;
     const program = await Program.start({ config, listen: `[::]:${HTTP}`, prefix: host.prefix });
     this.#programs.push(program);
     return program;

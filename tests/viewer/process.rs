@@ -67,6 +67,7 @@ async fn watch(number: usize, mut viewer: Viewer, end: Instant) -> Result<()> {
                 "timestamp": sound.timestamp,
                 "rms": rms(&sound.samples),
             }),
+            Event::Binary(piece) => json!({ "event": "piece", "bytes": piece.len() }),
             Event::Message(text) => json!({ "event": "message", "text": text }),
             Event::Ended => json!({ "event": "ended" }),
         };

@@ -12,8 +12,8 @@ pub mod stream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Config, Dropped, Error, VideoSource};
-use crate::inventory::Control;
+use super::{Config, Dropped, Error, SetControls, VideoSource};
+use crate::inventory::{Control, Setting};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::sysfs::VIDEO_NODES;
 use process::{Process, Read};
@@ -146,6 +146,14 @@ impl VideoSource for Program {
 
     fn changed_controls(&mut self) -> Vec<Control> {
         Vec::new()
+    }
+
+    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
+        SetControls::none(settings)
+    }
+
+    fn set_bitrate(&mut self, _bitrate: u32) -> bool {
+        self.format.pixel != PixelFormat::H264
     }
 
     fn dropped(&self) -> Dropped {

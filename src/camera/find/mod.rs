@@ -291,6 +291,11 @@ impl Finder {
         self.registry.pipelines().get(self.index)?.opened.as_ref().map(Identity::to_string)
     }
 
+    /// What it shall be and give from the next opening on. Which camera it is stays.
+    pub fn wish(&mut self, config: &Config) {
+        self.config = Config { device: self.config.device.clone(), ..config.clone() };
+    }
+
     /// Opens the camera that the name means; after the first time, the same camera wherever it is. `auto` takes another
     /// where that one is away and, as long as there never was one, the test pattern.
     ///

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use super::{Claim, Device, Registry};
-use crate::camera::{Dropped, Error, VideoSource};
-use crate::inventory::Control;
+use crate::camera::{Dropped, Error, SetControls, VideoSource};
+use crate::inventory::{Control, Setting};
 use crate::media::{RawFrame, VideoFormat};
 
 /// How often the pattern compares the nodes there are, for machines that tell nobody of hot-plug events.
@@ -62,6 +62,14 @@ impl VideoSource for Found {
 
     fn changed_controls(&mut self) -> Vec<Control> {
         self.source.changed_controls()
+    }
+
+    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
+        self.source.set_controls(settings)
+    }
+
+    fn set_bitrate(&mut self, bitrate: u32) -> bool {
+        self.source.set_bitrate(bitrate)
     }
 
     fn dropped(&self) -> Dropped {

@@ -13,9 +13,9 @@ mod sea;
 
 use std::time::Duration;
 
-use super::{Config, Dropped, Error, VideoSource};
+use super::{Config, Dropped, Error, SetControls, VideoSource};
 use crate::grid::{self, Grid, Pace, Step};
-use crate::inventory::Control;
+use crate::inventory::{Control, Setting};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 pub use super::paint::Area;
@@ -102,6 +102,14 @@ impl VideoSource for Pattern {
 
     fn changed_controls(&mut self) -> Vec<Control> {
         Vec::new()
+    }
+
+    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
+        SetControls::none(settings)
+    }
+
+    fn set_bitrate(&mut self, _bitrate: u32) -> bool {
+        true
     }
 
     fn dropped(&self) -> Dropped {

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::settings::{apply, judge};
+use super::settings::{Judged, apply, judge};
 use super::{call_error, open_node};
-use crate::camera::{ChangedControls, Error};
+use crate::camera::{ChangedControls, Error, SetControls};
 use crate::inventory::{Control, Setting, find};
 use crate::v4l2::Device;
 
@@ -32,6 +32,26 @@ impl Followed {
         // A node without controls is a camera all the same.
         self.known = self.device.controls().unwrap_or_default();
         self.known.clone()
+    }
+
+    /// Sets some. The answer has those that were named and those that changed with them: an automatic mode takes others in
+    /// hand, and not every driver tells so.
+    pub fn set(&mut self, settings: &[Setting]) -> SetControls {
+        if self.known.is_empty() {
+            self.all();
+        }
+        let (right, mut refused) = judge(&self.known, settings);
+        let named: Vec<u32> = right.iter().map(Judged::id).collect();
+        refused.extend(apply(self.device.as_ref(), right));
+        let mut controls = Vec::new();
+        for known in &mut self.known {
+            let Ok(now) = self.device.control(known) else { continue };
+            if now != *known || named.contains(&now.id) {
+                known.clone_from(&now);
+                controls.push(now);
+            }
+        }
+        SetControls { controls, refused }
     }
 
     /// Those that changed since the last question.
@@ -115,5 +135,7 @@ mod tests {
         let wish = Setting::parse("brightness=5").expect("should be one");
         assert_eq!(set_at_opening(&null, &[wish]), ["brightness: no such control; the camera has none"]);
         assert!(set_at_opening(&null, &[]).is_empty());
+        let answer = followed.set(&[Setting::parse("brightness=5").expect("should be one")]);
+        assert_eq!(answer.refused, ["brightness: no such control; the camera has none"]);
     }
 }

@@ -34,6 +34,13 @@ pub struct Judged<'c> {
     value: Value,
 }
 
+impl Judged<'_> {
+    /// The kernel's number of the control.
+    pub const fn id(&self) -> u32 {
+        self.control.id
+    }
+}
+
 /// The settings that are right by themselves, in an order that works, and words for each that is not.
 pub fn judge<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<Judged<'c>>, Vec<String>) {
     let mut right = Vec::new();

@@ -8,6 +8,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         }
         "fragment" => FRAGMENTS.map(|text| bytes(text.replace('\n', "\r\n"))).into(),
         "cookie" => COOKIES.map(|text| bytes(text.to_owned())).into(),
+        "command" => COMMANDS.map(|text| bytes(text.to_owned())).into(),
         "config" => {
             [include_str!("../../../systemd/porthole.toml"), CONFIG, "http.tls = { cert = \"a\", key = \"b\" }\n"]
                 .map(|text| bytes(text.to_owned()))
@@ -76,6 +77,19 @@ const COOKIES: [&str; 5] = [
     "porthole_session=\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",
     "porthole_session=a; porthole_session=b",
     "xporthole_session=a;porthole_session ;=;;",
+];
+
+/// Requests with parameters of every form, and what is nearly one.
+const COMMANDS: [&str; 9] = [
+    r#"{"id":1,"method":"time.sync","params":{}}"#,
+    r#"{"jsonrpc":"2.0","id":"a","method":"controls.set","params":{"camera":"door","values":{"gain":-5,"auto":true,"m":"x"}}}"#,
+    r#"{"id":2,"method":"controls.reset","params":{"names":["gain","white_balance_automatic"]}}"#,
+    r#"{"id":3.5,"method":"video.set","params":{"width":1280,"height":720,"fps":30,"bitrate":2000000}}"#,
+    r#"{"method":"audio.mute","params":{"muted":false}}"#,
+    r#"{"id":4,"method":"latency.set","params":{"mode":"smooth"}}"#,
+    r#"{"id":5,"method":"chat.send","params":{"text":"안녕\n\u0068i","name":"Ada"}}"#,
+    r#"{"id":6,"method":"camera.selct","params":{"camera":1}}"#,
+    r#"[{"id":null,"method":[],"params":"x"}]"#,
 ];
 
 /// What the shipped configuration leaves out.

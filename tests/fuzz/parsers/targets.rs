@@ -2,6 +2,7 @@
 //! same bodies.
 
 use porthole::auth::cookie;
+use porthole::command::{self, Code, Error, Invalid, METHODS, Reply, Request, limits};
 use porthole::config::Config;
 use porthole::h264::Profile;
 use porthole::rtc::{Fragment, offer};
@@ -11,7 +12,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 #[cfg_attr(fuzzing, allow(dead_code))]
-pub const TARGETS: [Target; 4] = [("offer", offer), ("fragment", fragment), ("cookie", cookie), ("config", config)];
+pub const TARGETS: [Target; 5] =
+    [("offer", offer), ("fragment", fragment), ("cookie", cookie), ("command", command), ("config", config)];
 
 /// An SDP offer: taken, with a format out of it or a reason why none fits, or refused with a reason on one line.
 pub fn offer(input: &[u8]) {
@@ -57,6 +59,30 @@ pub fn cookie(input: &[u8]) {
     for value in values {
         assert!(text.contains(value) && !value.contains(';'), "{value:?}");
     }
+}
+
+/// A message on a control channel: a request with one of the methods there are, or an error of a bounded length; either
+/// way an answer on one line, with the id of the message.
+pub fn command(input: &[u8]) {
+    let (id, outcome) = match Request::parse(input) {
+        Ok(request) => {
+            assert!(input.len() <= limits::MESSAGE, "{} bytes are read", input.len());
+            assert!(METHODS.contains(request.method), "{:?}", request.method);
+            (request.id, Ok(Reply::Done {}))
+        }
+        Err(Invalid { id, error }) => {
+            told(&error.message);
+            assert!(error.message.chars().count() < 1000, "{}", error.message);
+            let own = [Code::Parse, Code::Request, Code::Method, Code::Params];
+            assert!(own.contains(&error.code) && (error.data.is_null() || error.data.is_object()), "{error:?}");
+            (id, Err::<Reply, Error>(error))
+        }
+    };
+    let Some(id) = id else { return };
+    let answer = command::answer(&id, &outcome);
+    told(&answer);
+    let text = std::str::from_utf8(input).unwrap_or_default();
+    assert!(answer.len() < 4 * text.len() + 4000, "{} bytes for {}", answer.len(), text.len());
 }
 
 /// A configuration file: taken, or refused with at least one message, each on one line that begins with the file's name.

@@ -24,7 +24,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::{mpsc, watch};
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
@@ -53,6 +53,8 @@ pub struct Options {
     pub tcp: bool,
     /// The token that it shows.
     pub token: Option<String>,
+    /// Whether its control channel is one that needs no opening.
+    pub negotiated: bool,
 }
 
 impl Options {
@@ -66,6 +68,7 @@ impl Options {
             profiles: vec!["42e01f".into()],
             tcp: false,
             token: None,
+            negotiated: false,
         }
     }
 }
@@ -83,6 +86,8 @@ pub enum Event {
     Sound(Sound),
     /// A message on the control channel.
     Message(String),
+    /// A binary message on the control channel.
+    Binary(Bytes),
     /// The connection or its control channel ended.
     Ended,
 }
@@ -200,7 +205,8 @@ impl Viewer {
             let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
             connection.add_transceiver_from_kind(kind, Some(init)).await?;
         }
-        let control = connection.create_data_channel("control", None).await?;
+        let init = RTCDataChannelInit { negotiated: options.negotiated.then_some(0), ..Default::default() };
+        let control = connection.create_data_channel("control", Some(init)).await?;
         let (open, opened) = watch::channel(false);
         tokio::spawn(receive_messages(control.clone(), events, open));
         let offer = connection.create_offer(None).await?;
@@ -285,6 +291,11 @@ impl Viewer {
         let open = tokio::time::timeout(Duration::from_secs(30), opened.wait_for(|open| *open)).await;
         open.context("the control channel did not open within 30 s")?.context("the control channel has closed")?;
         Ok(self.control.send_text(message).await?)
+    }
+
+    /// Sends a binary message on the control channel.
+    pub async fn send_binary(&self, message: &[u8]) -> Result<()> {
+        Ok(self.control.send(message.into()).await?)
     }
 
     /// Closes the control channel and the connection, as a browser does when its page is left. The stack may drop what
@@ -383,6 +394,7 @@ async fn receive_messages(
                 open.send_replace(true);
                 continue;
             }
+            DataChannelEvent::OnMessage(message) if !message.is_string => Event::Binary(message.data.freeze()),
             DataChannelEvent::OnMessage(message) => Event::Message(String::from_utf8_lossy(&message.data).into_owned()),
             DataChannelEvent::OnClose => Event::Ended,
             _ => continue,

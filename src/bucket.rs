@@ -1,0 +1,78 @@
+//! How often something may happen: a token bucket. Time is an argument.
+//!
+//! Whose bucket it is, and what becomes of what is too much, does not belong here.
+
+use std::time::{Duration, Instant};
+
+/// So many at once, and then so many a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    burst: f64,
+    per_second: f64,
+}
+
+impl Rate {
+    /// So many at once, and then so many a second.
+    pub const fn new(burst: u32, per_second: u32) -> Self {
+        Self { burst: burst as f64, per_second: per_second as f64 }
+    }
+}
+
+/// What is left of a [`Rate`].
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    /// As good as new at `now`.
+    pub const fn new(rate: Rate, now: Instant) -> Self {
+        Self { tokens: rate.burst, filled: now }
+    }
+
+    /// Counts one at `now`.
+    ///
+    /// # Errors
+    ///
+    /// After which time there is a next one, when this one is too much.
+    pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+        self.tokens = self.tokens(rate, now);
+        self.filled = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.tokens) / rate.per_second))
+    }
+
+    /// Whether it is as good as new at `now`.
+    pub fn is_full(&self, rate: Rate, now: Instant) -> bool {
+        self.tokens(rate, now) >= rate.burst
+    }
+
+    fn tokens(&self, rate: Rate, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        (self.tokens + passed * rate.per_second).min(rate.burst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_so_many_a_second() {
+        let rate = Rate::new(3, 2);
+        let start = Instant::now();
+        let mut bucket = Bucket::new(rate, start);
+        assert!(bucket.is_full(rate, start));
+        assert!((0..3).all(|_| bucket.take(rate, start).is_ok()));
+        assert_eq!(bucket.take(rate, start), Err(Duration::from_millis(500)));
+        let later = start + Duration::from_millis(500);
+        assert!(bucket.take(rate, later).is_ok() && bucket.take(rate, later).is_err());
+        let rested = start + Duration::from_secs(60);
+        assert!(bucket.is_full(rate, rested));
+        assert_eq!((0..10).filter(|_| bucket.take(rate, rested).is_ok()).count(), 3);
+    }
+}

@@ -1,0 +1,63 @@
+//! What `ctl` does: sends one request to the program that runs on this board, and prints its answer.
+//!
+//! The forms of both are the business of `command`.
+
+use std::io::{self, BufRead as _, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::command::shell;
+use crate::control::socket;
+
+/// Where the service has its socket, also for a shell that does not know the service's directories.
+const SERVICE: &str = "/run/porthole";
+
+/// How long an answer may take: a camera that is opened anew takes some seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Sends a request for `method` and prints its result.
+///
+/// # Errors
+///
+/// When the program is not there, or does not carry it out.
+pub fn run(out: &mut impl Write, state: Option<&Path>, method: &str, params: Option<&str>) -> anyhow::Result<()> {
+    let line = shell::line(method, params).map_err(|error| anyhow!(error))?;
+    let stream = connect(state)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    (&stream).write_all(line.as_bytes()).context("send the request")?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer).context("read the answer")?;
+    match shell::outcome(&answer).map_err(|error| anyhow!(error))? {
+        Ok(result) => writeln!(out, "{result}").context("write to standard output"),
+        Err(error) => Err(anyhow!(error)),
+    }
+}
+
+/// Opens the first socket that somebody answers on.
+fn connect(state: Option<&Path>) -> anyhow::Result<UnixStream> {
+    let service = Path::new(SERVICE).join(socket::NAME);
+    let places: Vec<PathBuf> = socket::path(state).into_iter().chain([service]).collect();
+    let mut wrong = None;
+    for place in &places {
+        match UnixStream::connect(place) {
+            Ok(stream) => return Ok(stream),
+            // One that may not be opened says more than one that is not there.
+            Err(error) if wrong.is_none() || error.kind() == io::ErrorKind::PermissionDenied => {
+                wrong = Some((place, error));
+            }
+            Err(_) => {}
+        }
+    }
+    Err(match wrong {
+        Some((place, error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            anyhow!("{}: {error}; be its owner or root (sudo)", place.display())
+        }
+        Some((place, error)) => {
+            anyhow!("{}: {error}; is porthole running, and is this its [state] directory (--state)?", place.display())
+        }
+        None => anyhow!("no socket: neither HOME nor RUNTIME_DIRECTORY is set; name the state directory with --state"),
+    })
+}

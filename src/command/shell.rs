@@ -1,0 +1,54 @@
+//! One request and its answer, as `porthole ctl` sends and prints them.
+
+use serde_json::{Value, json};
+
+/// The line of a request for `method`, with `params` as a JSON text.
+///
+/// # Errors
+///
+/// When that is no JSON.
+pub fn line(method: &str, params: Option<&str>) -> Result<String, String> {
+    let params = match params {
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("the params are not JSON: {error}"))?,
+        None => json!({}),
+    };
+    Ok(format!("{}\n", json!({ "id": 1, "method": method, "params": params })))
+}
+
+/// What the answer says: its result as JSON over several lines, or the error in words and, where it has data, as JSON.
+///
+/// # Errors
+///
+/// When it is no answer.
+pub fn outcome(answer: &str) -> Result<Result<String, String>, String> {
+    let answer: Value = serde_json::from_str(answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
+    let pretty = |value: &Value| serde_json::to_string_pretty(value).map_err(|error| error.to_string());
+    match (answer.get("result"), answer.get("error")) {
+        (Some(result), None) => Ok(Ok(pretty(result)?)),
+        (None, Some(error)) => {
+            let message = error["message"].as_str().ok_or("the answer is an error without a message")?;
+            let data = error.get("data").map(|data| format!(" {data}")).unwrap_or_default();
+            Ok(Err(format!("{message} ({}{data})", error["code"])))
+        }
+        _ => Err("the answer has neither a result nor an error".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_and_its_answer_are_lines() {
+        let line = line("audio.mute", Some(r#"{ "muted": true }"#)).unwrap();
+        let request: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(request, json!({ "id": 1, "method": "audio.mute", "params": { "muted": true } }));
+        assert!(
+            line.ends_with('\n') && super::line("status", Some("{")).unwrap_err().starts_with("the params are not")
+        );
+        assert_eq!(outcome(r#"{"id":1,"result":{"a":1}}"#), Ok(Ok("{\n  \"a\": 1\n}".into())));
+        let busy = r#"{"id":1,"error":{"code":-32002,"message":"too much","data":{"retry":5}}}"#;
+        assert_eq!(outcome(busy), Ok(Err("too much (-32002 {\"retry\":5})".into())));
+        assert!(outcome("{}").is_err() && outcome("x").is_err());
+    }
+}

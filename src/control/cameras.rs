@@ -1,0 +1,204 @@
+//! What is asked of a camera: its controls, its pictures' size and rate, and a single picture.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::{Caller, Control, internal};
+use crate::command::reply::CameraLine;
+use crate::command::{Code, Error, Method, Reply};
+use crate::inventory::{self, Setting};
+use crate::video;
+
+/// Pictures that are made at once. One takes a core of a slow board for a tenth of a second, and the live pictures need
+/// the others.
+const PHOTOGRAPHERS: usize = 1;
+
+/// Those who wait for a picture: as many as may watch in most places, and a second's work of a slow board.
+const WAITING: usize = 10;
+
+/// After how many milliseconds a picture may be asked for again that was one too many.
+const RETRY: u64 = 500;
+
+/// A camera with the handle of its pipeline.
+#[derive(Clone)]
+pub struct Camera {
+    /// Its name.
+    pub name: String,
+    /// What it can be asked.
+    pub video: video::Handle,
+}
+
+/// A single picture.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    /// The JPEG file.
+    pub data: Bytes,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+impl Photo {
+    /// The media type of its data.
+    pub const MEDIA_TYPE: &'static str = "image/jpeg";
+}
+
+/// The places of those who make pictures, and of those who wait for one.
+pub(super) struct Photographers {
+    making: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Default for Photographers {
+    fn default() -> Self {
+        let semaphore = |places| Arc::new(Semaphore::new(places));
+        Self { making: semaphore(PHOTOGRAPHERS), waiting: semaphore(PHOTOGRAPHERS + WAITING) }
+    }
+}
+
+/// What pictures shall be from now on; `None` leaves something as it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VideoWish {
+    /// Pixels.
+    pub(super) size: Option<(u32, u32)>,
+    /// Frames a second.
+    pub(super) fps: Option<u32>,
+    /// Bits a second.
+    pub(super) bitrate: Option<u32>,
+}
+
+impl Control {
+    /// Takes a single picture for somebody: the newest one of the camera of that name, otherwise of the selected one.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn picture(&self, caller: &Caller, camera: Option<&str>) -> Result<Photo, Error> {
+        let method = Method::find("snapshot").ok_or_else(|| internal("snapshot", &"it is no method"))?;
+        // Over HTTP it has an address of its own, so that it needs no session; the role is the same.
+        caller.permit_role(method)?;
+        let camera = self.camera(caller, camera)?;
+        let Photographers { making, waiting } = &self.0.photographers;
+        let busy = || Error::busy(RETRY, "too many pictures are asked for at once");
+        let _waiting = waiting.clone().try_acquire_owned().map_err(|_| busy())?;
+        let _making = making.clone().acquire_owned().await.map_err(|_| busy())?;
+        let video::Jpeg { data, width, height } = camera.video.snapshot().await.map_err(|error| told(camera, error))?;
+        self.0.parts.metrics.snapshots.inc();
+        Ok(Photo { data, width, height })
+    }
+
+    /// The camera's place.
+    pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
+        let cameras = &self.0.parts.cameras;
+        cameras.iter().position(|camera| camera.name == name).ok_or_else(|| {
+            let names: Vec<&str> = cameras.iter().map(|camera| camera.name.as_str()).collect();
+            Error::new(Code::Missing, format!("no camera is called {name:?}; there are {}", names.join(", ")))
+        })
+    }
+
+    /// The place of the camera that the caller watches.
+    fn selected(&self, caller: &Caller) -> Option<usize> {
+        let wishes = self.0.parts.viewers.wishes(caller.session.as_ref()?)?;
+        Some(wishes.camera)
+    }
+
+    /// The camera of that name; without one that which the caller watches, or the first.
+    fn camera(&self, caller: &Caller, name: Option<&str>) -> Result<&Camera, Error> {
+        let index = match name {
+            Some(name) => self.index(name)?,
+            None => self.selected(caller).unwrap_or(0),
+        };
+        let camera = self.0.parts.cameras.get(index);
+        camera.ok_or_else(|| Error::new(Code::Missing, "there is no camera; the configuration names none"))
+    }
+
+    pub(super) fn camera_list(&self, caller: &Caller) -> Reply {
+        let cameras = self.0.parts.board.snapshot().cameras;
+        let selected = self.selected(caller).and_then(|index| cameras.get(index)).map(|camera| camera.name.clone());
+        let line = |camera: crate::status::Camera| CameraLine {
+            name: camera.name,
+            state: camera.state,
+            pattern: camera.pattern,
+            width: camera.width,
+            height: camera.height,
+            fps: camera.fps,
+            bitrate: camera.bitrate,
+            watched: camera.watched,
+            fault: camera.fault,
+        };
+        Reply::Cameras { cameras: cameras.into_iter().map(line).collect(), selected }
+    }
+
+    /// The controls of a camera as they stand; it is opened where it never was.
+    async fn controls(&self, camera: &Camera) -> Result<Vec<inventory::Control>, Error> {
+        let status = self.0.parts.board.snapshot().cameras.into_iter().find(|status| status.name == camera.name);
+        match status {
+            Some(status) if !status.controls.is_empty() => Ok(status.controls),
+            _ => camera.video.controls().await.map_err(|error| told(camera, error)),
+        }
+    }
+
+    pub(super) async fn controls_list(&self, caller: &Caller, name: Option<String>) -> Result<Reply, Error> {
+        let camera = self.camera(caller, name.as_deref())?;
+        Ok(Reply::Controls { camera: camera.name.clone(), controls: self.controls(camera).await? })
+    }
+
+    pub(super) async fn control(&self, caller: &Caller, camera: Option<String>, name: &str) -> Result<Reply, Error> {
+        let camera = self.camera(caller, camera.as_deref())?;
+        let controls = self.controls(camera).await?;
+        let control = inventory::find(&controls, name).map_err(|words| Error::new(Code::Missing, words))?;
+        Ok(Reply::Control { camera: camera.name.clone(), control: Box::new(control.clone()) })
+    }
+
+    pub(super) async fn controls_set(
+        &self,
+        caller: &Caller,
+        camera: Option<String>,
+        settings: Vec<Setting>,
+    ) -> Result<Reply, Error> {
+        let camera = self.camera(caller, camera.as_deref())?;
+        let controls = camera.video.set_controls(settings).await.map_err(|error| told(camera, error))?;
+        Ok(Reply::Controls { camera: camera.name.clone(), controls })
+    }
+
+    pub(super) async fn controls_reset(
+        &self,
+        caller: &Caller,
+        camera: Option<String>,
+        names: Option<Vec<String>>,
+    ) -> Result<Reply, Error> {
+        let camera = self.camera(caller, camera.as_deref())?;
+        let controls = camera.video.reset_controls(names).await.map_err(|error| told(camera, error))?;
+        Ok(Reply::Controls { camera: camera.name.clone(), controls })
+    }
+
+    pub(super) async fn video_set(
+        &self,
+        caller: &Caller,
+        camera: Option<String>,
+        VideoWish { size, fps, bitrate }: VideoWish,
+    ) -> Result<Reply, Error> {
+        let camera = self.camera(caller, camera.as_deref())?;
+        let wished = camera.video.set(video::Wish { size, fps, bitrate }).await.map_err(|error| told(camera, error))?;
+        self.notice(format!("{} has set the picture of {} anew", self.name(caller), camera.name));
+        let (name, (width, height)) = (camera.name.clone(), wished.size);
+        Ok(Reply::Video { camera: name, width, height, fps: wished.fps, bitrate: wished.bitrate })
+    }
+}
+
+/// What a camera's pipeline says, as an answer.
+fn told(camera: &Camera, error: video::Error) -> Error {
+    let words = error.to_string();
+    let named = words.starts_with(&format!("{}: ", camera.name));
+    let message = if named { words } else { format!("{}: {words}", camera.name) };
+    match error {
+        video::Error::NoControl(_) => Error::new(Code::Missing, message),
+        video::Error::Value { control, .. } => Error::control(&control, message),
+        video::Error::Refused(_) => Error::new(Code::Refused, message),
+        video::Error::Away(_) => Error::new(Code::Away, message),
+        video::Error::Busy(_) => Error::busy(RETRY, message),
+    }
+}

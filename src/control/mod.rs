@@ -1,0 +1,259 @@
+//! Carries out what viewers, scripts and the shell of the board ask: the one place that knows whose handle can do it, and
+//! who may ask for it.
+//!
+//! The forms of requests and answers are those of `command`. How they come and go is the business of `rtc` for data
+//! channels, of `http`, and of `socket` for the shell.
+
+mod caller;
+mod cameras;
+mod news;
+mod own;
+pub mod socket;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Semaphore, watch};
+
+pub use caller::Caller;
+pub use cameras::{Camera, Photo};
+pub use news::News;
+
+use crate::auth::Role;
+use crate::bucket::{Bucket, Rate};
+use crate::command::reply::{SessionLine, You};
+use crate::command::{Code, Command, Error, Reply, Request};
+use crate::inventory::{CameraInfo, SoundCardInfo};
+use crate::media::Timestamp;
+use crate::metrics::Metrics;
+use crate::status;
+use crate::viewers::{Said, Seat, Viewers};
+
+/// What one may say to all viewers at once, and then a second: a fast typist sends a line in two seconds.
+const CHAT: Rate = Rate::new(5, 1);
+
+/// Speakers that are remembered. It is far more than watch, and bounds what programs with many tokens can make it.
+const SPEAKERS: usize = 256;
+
+/// Lists what the machine has: asks the kernel, and blocks.
+pub type Devices = dyn Fn() -> (Vec<CameraInfo>, Vec<SoundCardInfo>) + Send + Sync;
+
+/// Whose handles carry commands out.
+pub struct Parts {
+    /// The cameras, in the order of the status.
+    pub cameras: Vec<Camera>,
+    /// Who watches.
+    pub viewers: Viewers,
+    /// What is true now.
+    pub board: status::Board,
+    /// Counters.
+    pub metrics: Metrics,
+    /// What the machine has.
+    pub devices: Box<Devices>,
+    /// The configured playout delay in milliseconds, the least and the most.
+    pub playout_delay: (u16, u16),
+}
+
+/// Carries out commands; a cheap handle.
+#[derive(Clone)]
+pub struct Control(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// Counts what was plugged in.
+    plugged: watch::Sender<u64>,
+    /// How much each has said lately.
+    speakers: Mutex<HashMap<String, Bucket>>,
+    /// One look at all devices at a time: it opens every one of them.
+    looking: Arc<Semaphore>,
+    /// Pictures that are made at once, and those who wait for one.
+    photographers: cameras::Photographers,
+}
+
+impl Control {
+    /// Commands to these handles.
+    pub fn new(parts: Parts) -> Self {
+        let photographers = cameras::Photographers::default();
+        let (plugged, speakers, looking) = (watch::Sender::default(), Mutex::default(), Arc::new(Semaphore::new(1)));
+        Self(Arc::new(Inner { parts, plugged, speakers, looking, photographers }))
+    }
+
+    /// Of a board without cameras, for tests of others.
+    #[cfg(test)]
+    pub fn bare(viewers: Viewers, board: status::Board, metrics: Metrics) -> Self {
+        let devices = Box::new(|| (Vec::new(), Vec::new()));
+        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, playout_delay: (0, 0) })
+    }
+
+    /// Tells that a device was plugged in.
+    pub fn plugged(&self) {
+        self.0.plugged.send_modify(|count| *count += 1);
+    }
+
+    /// The viewer of this seat.
+    pub fn viewer(&self, seat: &Seat) -> Caller {
+        // Of a session that has just ended nothing is known any more.
+        let role = self.0.parts.viewers.get(seat.id()).map_or(Role::Viewer, |viewer| viewer.role);
+        Caller::viewer(seat.id(), role)
+    }
+
+    /// What the viewer of a session is told without asking, from now on.
+    pub fn news(&self, session: &str) -> News {
+        let Parts { viewers, board, metrics, .. } = &self.0.parts;
+        News {
+            session: session.into(),
+            status: board.watch(),
+            present: viewers.watch(),
+            said: viewers.hear(),
+            selection: viewers.selection(session),
+            plugged: self.0.plugged.subscribe(),
+            metrics: metrics.clone(),
+            told: Default::default(),
+        }
+    }
+
+    /// Carries out a request that came at `received`. A picture is asked for with [`picture`](Self::picture).
+    ///
+    /// # Errors
+    ///
+    /// Why it is not carried out.
+    pub async fn carry_out(&self, caller: &Caller, request: Request, received: Timestamp) -> Result<Reply, Error> {
+        let Request { method, command, .. } = request;
+        caller.permit(method)?;
+        self.0.parts.metrics.commands.inc();
+        if method.operator {
+            tracing::info!("{} ({}): {method}", self.name(caller), caller.role);
+        }
+        if let Some(session) = caller.session.as_deref().filter(|_| method.session) {
+            return self.own(session, command).await;
+        }
+        match command {
+            Command::Status {} => {
+                Ok(Reply::Status { report: Box::new(self.0.parts.board.report()), you: self.you(caller) })
+            }
+            Command::DevicesList {} => self.devices().await,
+            Command::CameraList {} => Ok(self.camera_list(caller)),
+            Command::ControlsList { camera } => self.controls_list(caller, camera).await,
+            Command::ControlsGet { camera, name } => self.control(caller, camera, &name).await,
+            Command::ControlsSet { camera, values } => self.controls_set(caller, camera, values.0).await,
+            Command::ControlsReset { camera, names } => self.controls_reset(caller, camera, names).await,
+            Command::VideoSet { camera, width, height, fps, bitrate } => {
+                let wish = cameras::VideoWish { size: width.zip(height), fps, bitrate };
+                self.video_set(caller, camera, wish).await
+            }
+            Command::SessionList {} => Ok(self.sessions(caller)),
+            Command::SessionKick { session } => self.kick(caller, &session),
+            Command::ChatSend { text, name } => self.say(caller, text.trim(), name.as_deref().map(str::trim)),
+            Command::TimeSync {} => {
+                let milliseconds = |time: Timestamp| time.unix().as_secs_f64() * 1e3;
+                Ok(Reply::Times { received: milliseconds(received), sent: milliseconds(Timestamp::now()) })
+            }
+            // Those of a session, which has its own place above.
+            Command::CameraSelect { .. }
+            | Command::VideoKeyframe {}
+            | Command::VideoPause {}
+            | Command::VideoResume {}
+            | Command::AudioMute { .. }
+            | Command::LatencySet { .. }
+            | Command::Snapshot { .. } => Err(Error::session(method.name)),
+        }
+    }
+
+    /// What the caller is called.
+    fn name(&self, caller: &Caller) -> String {
+        let viewer = caller.session.as_ref().and_then(|session| self.0.parts.viewers.get(session));
+        viewer.map_or_else(|| caller.name.clone(), |viewer| viewer.name)
+    }
+
+    fn you(&self, caller: &Caller) -> You {
+        You { session: caller.session.clone(), role: caller.role.to_string(), name: self.name(caller) }
+    }
+
+    async fn devices(&self) -> Result<Reply, Error> {
+        let Ok(looking) = self.0.looking.clone().try_acquire_owned() else {
+            return Err(Error::busy(500, "the devices are being listed for somebody else"));
+        };
+        let control = self.clone();
+        let listing = tokio::task::spawn_blocking(move || {
+            let listed = (control.0.parts.devices)();
+            drop(looking);
+            listed
+        });
+        let (cameras, sounds) = listing.await.map_err(|error| internal("list the devices", &error))?;
+        Ok(Reply::Devices { cameras, sounds })
+    }
+
+    fn sessions(&self, caller: &Caller) -> Reply {
+        let cameras = self.0.parts.board.snapshot().cameras;
+        let line = |viewer: crate::viewers::Viewer| SessionLine {
+            you: caller.session.as_ref() == Some(&viewer.id),
+            session: viewer.id,
+            name: viewer.name,
+            role: viewer.role.to_string(),
+            camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
+            since: viewer.since,
+        };
+        Reply::Sessions { sessions: self.0.parts.viewers.list().into_iter().map(line).collect() }
+    }
+
+    fn kick(&self, caller: &Caller, session: &str) -> Result<Reply, Error> {
+        let viewers = &self.0.parts.viewers;
+        let name = viewers.get(session).map(|viewer| viewer.name);
+        let (Some(name), true) = (name, viewers.kick(session)) else {
+            return Err(Error::new(Code::Missing, "no such session; session.list names those there are"));
+        };
+        let by = self.name(caller);
+        tracing::info!("{by} has sent {name} away");
+        self.notice(format!("{by} has ended the session of {name}"));
+        Ok(Reply::Done {})
+    }
+
+    fn say(&self, caller: &Caller, text: &str, name: Option<&str>) -> Result<Reply, Error> {
+        self.may_speak(caller, Instant::now())?;
+        let viewers = &self.0.parts.viewers;
+        let from = match (name, &caller.session) {
+            (Some(name), session) => {
+                let other =
+                    |viewer: &crate::viewers::Viewer| viewer.name == name && Some(&viewer.id) != session.as_ref();
+                if viewers.list().iter().any(other) {
+                    return Err(Error::param("name", format!("another viewer is called {name:?}")));
+                }
+                if let Some(session) = session {
+                    viewers.name(session, name);
+                }
+                name.to_owned()
+            }
+            (None, _) => self.name(caller),
+        };
+        // As the wall clock has it at this moment, which people compare with their own.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
+        viewers.say(Said::Chat { session: caller.session.clone(), from, text: text.into(), time });
+        Ok(Reply::Done {})
+    }
+
+    fn may_speak(&self, caller: &Caller, now: Instant) -> Result<(), Error> {
+        let mut speakers = self.0.speakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if speakers.len() >= SPEAKERS {
+            speakers.retain(|_, bucket| !bucket.is_full(CHAT, now));
+        }
+        if speakers.len() >= SPEAKERS && !speakers.contains_key(&caller.key) {
+            return Err(Error::busy(1000, "too many speak at once"));
+        }
+        let bucket = speakers.entry(caller.key.clone()).or_insert_with(|| Bucket::new(CHAT, now));
+        bucket
+            .take(CHAT, now)
+            .map_err(|wait| Error::busy(wait.as_millis() as u64 + 1, "too much at once; the others want to read it"))
+    }
+
+    /// Tells all viewers something.
+    fn notice(&self, text: String) {
+        self.0.parts.viewers.say(Said::Notice { warning: false, text });
+    }
+}
+
+/// The board failed at something.
+fn internal(what: &str, error: &dyn std::fmt::Display) -> Error {
+    tracing::error!("{what}: {error}");
+    Error::new(Code::Internal, format!("{what}: {error}"))
+}

@@ -1,0 +1,61 @@
+//! What a viewer wishes of its own session.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Control;
+use crate::command::{self, Code, Command, Error, Reply};
+use crate::viewers::{Latency, SelectError, Wishes};
+
+/// How long it may take until a session goes over to another camera, which may have to be opened first to know its
+/// format.
+const SELECTING: Duration = Duration::from_secs(10);
+
+impl Control {
+    /// Carries out a command of the viewer of `session`.
+    pub(super) async fn own(&self, session: &str, command: Command) -> Result<Reply, Error> {
+        match command {
+            Command::CameraSelect { camera } => self.select(session, &camera).await,
+            Command::VideoKeyframe {} => self.wish(session, |wishes| wishes.keyframe += 1),
+            Command::VideoPause {} => self.wish(session, |wishes| wishes.paused = true),
+            Command::VideoResume {} => self.wish(session, |wishes| wishes.paused = false),
+            Command::AudioMute { muted } => {
+                self.wish(session, |wishes| wishes.muted = muted).map(|_| Reply::Muted { muted })
+            }
+            Command::LatencySet { mode } => {
+                let latency = match mode {
+                    command::Latency::Low => Latency::Low,
+                    command::Latency::Smooth => Latency::Smooth,
+                };
+                let (min, max) = latency.delay(self.0.parts.playout_delay);
+                self.wish(session, |wishes| wishes.latency = latency).map(|_| Reply::Latency { mode, min, max })
+            }
+            _ => Err(Error::new(Code::Internal, "a command that no session carries out")),
+        }
+    }
+
+    async fn select(&self, session: &str, name: &str) -> Result<Reply, Error> {
+        let index = self.index(name)?;
+        match timeout(SELECTING, self.0.parts.viewers.select(session, index)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(SelectError::Unknown)) => return Err(ended()),
+            Ok(Err(SelectError::Refused(reason))) => return Err(Error::new(Code::Refused, reason)),
+            Err(_) => {
+                let message = format!("{name} gave no picture within {} s", SELECTING.as_secs());
+                return Err(Error::new(Code::Away, message));
+            }
+        }
+        let camera = self.0.parts.board.snapshot().cameras.into_iter().nth(index);
+        let (width, height) = camera.map(|camera| (camera.width, camera.height)).unwrap_or_default();
+        Ok(Reply::Selected { camera: name.into(), width, height })
+    }
+
+    fn wish(&self, session: &str, change: impl FnOnce(&mut Wishes)) -> Result<Reply, Error> {
+        if self.0.parts.viewers.wish(session, change) { Ok(Reply::Done {}) } else { Err(ended()) }
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Code::Missing, "the session has ended")
+}

@@ -1,0 +1,135 @@
+//! The socket for the shell of the board: a line is a request, and a line is its answer. Who may open it is an operator.
+//!
+//! What `porthole ctl` sends and prints stands in `cli`.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream as Blocking;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::{Caller, Control};
+use crate::command::{self, Invalid, Request, limits};
+use crate::media::Timestamp;
+
+/// The socket's name in its directory.
+pub const NAME: &str = "control.sock";
+
+/// Connections at once: a few scripts. Further ones wait in the kernel.
+const CONNECTIONS: usize = 8;
+
+/// How long a connection may be silent: longer than a script thinks, and an end for one that is forgotten.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The pause after a failed accept, when the process has no file left for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the socket lies: in `$RUNTIME_DIRECTORY` (systemd.exec(5)) where there is one, otherwise in the state directory.
+pub fn path(state: Option<&Path>) -> Option<PathBuf> {
+    let runtime = env::var_os("RUNTIME_DIRECTORY");
+    // systemd names all directories of the service, with colons between them.
+    let first = runtime.as_ref().and_then(|all| all.as_bytes().split(|byte| *byte == b':').next());
+    let runtime = first.map(|first| Path::new(OsStr::from_bytes(first))).filter(|path| path.is_absolute());
+    runtime.or(state).map(|directory| directory.join(NAME))
+}
+
+/// The open socket; it is closed and removed when this drops.
+pub struct Guard {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Opens the socket and answers on it.
+///
+/// # Errors
+///
+/// When it cannot be opened, or another program answers on it.
+pub fn open(path: PathBuf, control: Control) -> anyhow::Result<Guard> {
+    let shown = path.display();
+    if Blocking::connect(&path).is_ok() {
+        anyhow::bail!("{shown}: another porthole answers there; give this one its own [state] directory");
+    }
+    // Under another name until nobody but the owner may open it; so it also takes the place of one that was left behind.
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    let bound = || {
+        let _ = fs::remove_file(&fresh);
+        let listener = UnixListener::bind(&fresh)?;
+        fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
+        fs::rename(&fresh, &path)?;
+        io::Result::Ok(listener)
+    };
+    let listener = bound().inspect_err(|_| {
+        let _ = fs::remove_file(&fresh);
+    });
+    let listener = listener.with_context(|| format!("open the socket {shown}"))?;
+    let task = tokio::spawn(accept(listener, control));
+    Ok(Guard { path, task })
+}
+
+async fn accept(listener: UnixListener, control: Control) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    // Never closed.
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let control = control.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = serve(stream, &control).await {
+                        tracing::debug!("control socket: {error}");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("accept on the control socket: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers line by line until the other side has no more to ask.
+async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        // One byte more, so that what is too long is seen to be.
+        let mut limited = (&mut read).take(limits::MESSAGE as u64 + 2);
+        if timeout(SILENCE, limited.read_until(b'\n', &mut line)).await?? == 0 {
+            return Ok(());
+        }
+        let whole = line.last() == Some(&b'\n');
+        let received = Timestamp::now();
+        let (id, outcome) = match Request::parse(line.trim_ascii_end()) {
+            Ok(request) => (request.id.clone(), control.carry_out(&Caller::shell(), request, received).await),
+            Err(Invalid { id, error }) => (id, Err(error)),
+        };
+        let mut answer = command::answer(&id.unwrap_or_default(), &outcome);
+        answer.push('\n');
+        timeout(SILENCE, write.write_all(answer.as_bytes())).await??;
+        if !whole {
+            // What follows is the rest of something.
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One picture as a JPEG of its own, as good as the camera gave it.
+//!
+//! Taking it from a camera does not belong here.
+
+use turbojpeg::{Compressor, Subsamp, Transform, YuvImage};
+
+use super::range::{FULL_CHROMA, FULL_LUMA, expand};
+use super::{Converter, Error, is_whole_jpeg};
+use crate::media::{PixelFormat, RawFrame};
+
+/// The quality of a JPEG made here, of 100: above it files grow fast, and nobody sees a difference.
+const QUALITY: i32 = 95;
+
+/// A picture that has left its camera's memory, and is not a JPEG yet.
+#[derive(Debug)]
+pub struct Still {
+    width: usize,
+    height: usize,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// As the camera made it.
+    Jpeg(Vec<u8>),
+    /// I420 of full range: the planes one after another without padding.
+    Planes(Vec<u8>),
+}
+
+/// A picture as a JPEG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jpeg {
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// The file.
+    pub data: Vec<u8>,
+}
+
+impl Still {
+    /// Copies a picture out of its camera's memory, which can be given back after this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Error`] says; [`Error::Encoded`] for H.264.
+    pub fn of(frame: &RawFrame) -> Result<Self, Error> {
+        if frame.format.pixel == PixelFormat::Mjpeg {
+            if !is_whole_jpeg(&frame.data) {
+                return Err(Error::Jpeg("it has no beginning or no end".into()));
+            }
+            let header = turbojpeg::read_header(&frame.data).map_err(library)?;
+            let content = Content::Jpeg(frame.data.to_vec());
+            return Ok(Self { width: header.width, height: header.height, content });
+        }
+        let mut converter = Converter::new();
+        let planes = converter.i420(frame)?;
+        let mut content = Vec::with_capacity(planes.width * planes.height * 3 / 2);
+        let of_plane = |plane: &[u8], stride: usize, width: usize, height: usize, range, content: &mut Vec<u8>| {
+            plane.chunks(stride).take(height).for_each(|line| expand(&line[..width], content, range));
+        };
+        let (width, height) = (planes.width, planes.height);
+        of_plane(planes.y, planes.y_stride, width, height, FULL_LUMA, &mut content);
+        of_plane(planes.u, planes.uv_stride, width / 2, height / 2, FULL_CHROMA, &mut content);
+        of_plane(planes.v, planes.uv_stride, width / 2, height / 2, FULL_CHROMA, &mut content);
+        Ok(Self { width, height, content: Content::Planes(content) })
+    }
+
+    /// The JPEG: the camera's own bytes where it makes JPEGs. Where these lack the tables that every viewer of files asks
+    /// for, and motion JPEG does without, they are added, and no sample changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Jpeg`] where the library refuses.
+    pub fn into_jpeg(self) -> Result<Jpeg, Error> {
+        let Self { width, height, content } = self;
+        let data = match content {
+            Content::Jpeg(data) if has_huffman_tables(&data) => data,
+            Content::Jpeg(data) => {
+                turbojpeg::transform(&Transform::default(), &data).map_err(library)?.as_ref().to_vec()
+            }
+            Content::Planes(planes) => {
+                let mut compressor = Compressor::new().map_err(library)?;
+                compressor.set_quality(QUALITY).map_err(library)?;
+                let image = YuvImage { pixels: planes.as_slice(), width, align: 1, height, subsamp: Subsamp::Sub2x2 };
+                compressor.compress_yuv_to_owned(image).map_err(library)?.as_ref().to_vec()
+            }
+        };
+        Ok(Jpeg { width: width as u32, height: height as u32, data })
+    }
+}
+
+/// Whether a JPEG defines Huffman tables before its first scan (ITU-T T.81 section B.2).
+fn has_huffman_tables(data: &[u8]) -> bool {
+    let mut rest = data.get(2..).unwrap_or_default();
+    // Each segment is a marker, a length that counts itself, and the content.
+    while let [0xff, marker, high, low, ..] = *rest {
+        match marker {
+            0xc4 => return true,
+            // The scan begins.
+            0xda => return false,
+            // Fill bytes before a marker.
+            0xff => rest = &rest[1..],
+            _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..).unwrap_or_default(),
+        }
+    }
+    false
+}
+
+fn library(error: turbojpeg::Error) -> Error {
+    Error::Jpeg(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Timestamp, VideoFormat};
+
+    fn format(pixel: PixelFormat) -> VideoFormat {
+        VideoFormat { pixel, width: 64, height: 48, stride: 64, fps: 30.0 }
+    }
+
+    /// A grey wedge in I420 of limited range.
+    fn wedge() -> RawFrame {
+        let luma = (0..64 * 48).map(|at| 16 + (at % 64) as u8 * 3);
+        let data: Vec<u8> = luma.chain(std::iter::repeat_n(128, 64 * 48 / 2)).collect();
+        RawFrame::new(Timestamp::default(), format(PixelFormat::I420), data.into())
+    }
+
+    fn mjpeg(data: Vec<u8>) -> RawFrame {
+        RawFrame::new(Timestamp::default(), format(PixelFormat::Mjpeg), data.into())
+    }
+
+    #[test]
+    fn a_raw_picture_becomes_a_jpeg_of_full_range() {
+        let jpeg = Still::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
+        assert_eq!((jpeg.width, jpeg.height), (64, 48));
+        // Through the camera's way back it is the same picture.
+        let frame = mjpeg(jpeg.data);
+        let mut converter = Converter::new();
+        let planes = converter.i420(&frame).expect("decodes");
+        let original = wedge();
+        let worst = planes.y.iter().zip(&original.data[..64 * 48]).map(|(got, sent)| got.abs_diff(*sent)).max();
+        assert!(worst <= Some(3), "{worst:?}");
+    }
+
+    #[test]
+    fn a_camera_that_makes_jpegs_is_taken_at_its_word() {
+        let jpeg = Still::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
+        let again = Still::of(&mjpeg(jpeg.data.clone())).expect("still").into_jpeg().expect("jpeg");
+        assert_eq!(again, jpeg);
+    }
+
+    #[test]
+    fn tables_that_a_camera_leaves_out_are_added() {
+        let jpeg = Still::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
+        let bare = without_tables(&jpeg.data);
+        assert!(bare.len() < jpeg.data.len() && !has_huffman_tables(&bare));
+        let whole = Still::of(&mjpeg(bare)).expect("still").into_jpeg().expect("jpeg");
+        assert!(has_huffman_tables(&whole.data));
+        let planes = |data: &[u8]| {
+            let frame = mjpeg(data.to_vec());
+            Converter::new().i420(&frame).expect("decodes").y.to_vec()
+        };
+        assert_eq!(planes(&whole.data), planes(&jpeg.data));
+    }
+
+    /// Cuts the segments with Huffman tables out, as cameras that give motion JPEG do.
+    fn without_tables(jpeg: &[u8]) -> Vec<u8> {
+        let (mut bare, mut rest) = (jpeg[..2].to_vec(), &jpeg[2..]);
+        while rest[1] != 0xda {
+            let (segment, others) = rest.split_at(2 + usize::from(u16::from_be_bytes([rest[2], rest[3]])));
+            if segment[1] != 0xc4 {
+                bare.extend_from_slice(segment);
+            }
+            rest = others;
+        }
+        bare.extend_from_slice(rest);
+        bare
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        assert!(matches!(Still::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xda])), Err(Error::Jpeg(_))));
+        assert!(Still::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xd9])).is_err());
+        let own = RawFrame::new(Timestamp::default(), format(PixelFormat::H264), vec![0, 0, 0, 1].into());
+        assert!(matches!(Still::of(&own), Err(Error::Encoded)));
+        for bytes in
+            [&[][..], &[0xff, 0xd8], &[0xff, 0xd8, 0xff, 0xff, 0xff, 0xff], &[0xff, 0xd8, 0xff, 0xe0, 0xff, 0xff]]
+        {
+            assert!(!has_huffman_tables(bytes), "{bytes:?}");
+        }
+    }
+}

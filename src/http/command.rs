@@ -1,0 +1,97 @@
+//! Commands and single pictures for scripts: `POST /api/command` and `GET /snapshot.jpg`.
+//!
+//! What a command means and who may give it is the business of `control`, its form that of `crate::command`.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::answer::{Answer, answer, problem};
+use super::{Context, read, whep};
+use crate::auth::Principal;
+use crate::command::{self, Code, Error, Invalid, Request};
+use crate::control::{Caller, Photo};
+use crate::media::Timestamp;
+
+const JSON: &str = "application/json";
+
+/// What can be said of the picture that is wanted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    camera: Option<String>,
+}
+
+/// `POST /api/command` and `GET /snapshot.jpg`.
+pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
+    let with = warp::any().map(move || context.clone());
+    let body = warp::body::bytes();
+    // The gate lets nobody in without one.
+    let caller = warp::ext::get::<Principal>().map(|principal: Principal| Caller::principal(&principal));
+    let headers = warp::header::headers_cloned();
+    let command =
+        warp::path!("api" / "command").and(warp::post()).and(headers).and(body).and(caller).and(with.clone()).then(
+            |headers: HeaderMap, body: Bytes, caller: Caller, context: Context| async move {
+                context.command(&headers, &body, &caller).await
+            },
+        );
+    let picture = warp::path!("snapshot.jpg").and(read()).and(warp::query()).and(caller).and(with).then(
+        |Wanted { camera }: Wanted, caller: Caller, context: Context| async move {
+            context.picture(camera.as_deref(), &caller).await
+        },
+    );
+    command.or(picture).unify().boxed()
+}
+
+impl Context {
+    async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> Answer {
+        let received = Timestamp::now();
+        // The media type keeps out the forms of other sites, which can send text only.
+        if whep::media_type(headers) != JSON {
+            let detail = "send the request with Content-Type: application/json";
+            return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+        }
+        let (id, outcome) = match Request::parse(body) {
+            Ok(request) => (request.id.clone(), self.0.control.carry_out(caller, request, received).await),
+            Err(Invalid { id, error }) => (id, Err(error)),
+        };
+        let text = command::answer(&id.unwrap_or_default(), &outcome);
+        let status = outcome.as_ref().map_or_else(status, |_| StatusCode::OK);
+        let answered = answer(status, JSON, text.into());
+        match outcome {
+            Ok(_) => answered,
+            Err(error) => after(answered, &error),
+        }
+    }
+
+    async fn picture(&self, camera: Option<&str>, caller: &Caller) -> Answer {
+        match self.0.control.picture(caller, camera).await {
+            Ok(Photo { data, .. }) => answer(StatusCode::OK, Photo::MEDIA_TYPE, data),
+            Err(error) => after(problem(status(&error), &error.message), &error),
+        }
+    }
+}
+
+/// The status of an answer that tells of an error.
+fn status(error: &Error) -> StatusCode {
+    match error.code {
+        Code::Parse | Code::Request | Code::Method | Code::Params => StatusCode::BAD_REQUEST,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::Missing => StatusCode::NOT_FOUND,
+        Code::Refused | Code::Session => StatusCode::CONFLICT,
+        Code::Busy => StatusCode::TOO_MANY_REQUESTS,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Away => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Says when to ask again, where that helps.
+fn after(mut answer: Answer, error: &Error) -> Answer {
+    if let Some(milliseconds) = error.retry() {
+        let seconds = HeaderValue::from(milliseconds.div_ceil(1000).max(1));
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    answer
+}

@@ -1,0 +1,75 @@
+//! When the next piece of a picture may be sent, so that it does not stand in the way of the live picture.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{Instant, Interval, interval};
+use webrtc::data_channel::DataChannel;
+
+use crate::command::limits::UNACKNOWLEDGED;
+use crate::command::transfer::{MAX_MESSAGE, Transfer};
+
+/// How often it is looked how much is on its way: at 16 KiB each time 26 Mbit/s, which is a picture of a megabyte in a
+/// third of a second.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The delay that pieces on their way may cause on a network that is the slower of picture and network: as much as a
+/// person does not see.
+const DELAY: Duration = Duration::from_millis(50);
+
+/// What is on its way when the next piece is sent, at the least: the end of the one before, so that its acknowledgement
+/// is not waited for. With a piece it makes 150 ms of a network of 1 Mbit/s.
+const LEAST: usize = 2 * 1024;
+
+/// A picture that is being sent.
+pub struct Sending {
+    transfer: Transfer,
+    begun: Instant,
+    /// Bytes that were handed to the channel.
+    sent: usize,
+    look: Interval,
+}
+
+impl Sending {
+    /// Begins.
+    pub fn new(transfer: Transfer) -> Self {
+        Self { transfer, begun: Instant::now(), sent: 0, look: interval(LOOK) }
+    }
+
+    /// The next piece, when it may be sent, and whether it is the last one. Cancelling loses nothing.
+    pub async fn next(&mut self, channel: &dyn DataChannel) -> Result<(BytesMut, bool), webrtc::error::Error> {
+        loop {
+            self.look.tick().await;
+            let underway = channel.outstanding_bytes().await?;
+            let arrived = self.sent.saturating_sub(underway);
+            if underway <= room(arrived, self.begun.elapsed()) {
+                break;
+            }
+        }
+        let piece = self.transfer.next().unwrap_or_default();
+        self.sent += piece.len();
+        Ok((piece, self.transfer.is_done()))
+    }
+}
+
+/// What may be on its way when the next piece is sent, in bytes, where so many arrived in a time.
+fn room(arrived: usize, took: Duration) -> usize {
+    let most = UNACKNOWLEDGED - MAX_MESSAGE;
+    let per_second = arrived as f64 / took.as_secs_f64().max(LOOK.as_secs_f64());
+    ((per_second * DELAY.as_secs_f64()) as usize).clamp(LEAST, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fast_network_is_used_and_a_slow_one_is_left_to_the_picture() {
+        let second = Duration::from_secs(1);
+        assert_eq!(room(0, Duration::ZERO), LEAST);
+        // 1 Mbit/s, of which a half arrived.
+        assert_eq!(room(62_500, second), 3_125);
+        assert_eq!(room(500_000, second), 25_000);
+        assert_eq!(room(10_000_000, second), UNACKNOWLEDGED - MAX_MESSAGE);
+    }
+}

@@ -1,0 +1,54 @@
+//! Offers that describe data channels as it was done before RFC 8841, of which the stack knows the form alone. Pure.
+
+/// The offer with each old section of data channels in the new form: the port of SCTP has a line of its own, and the word
+/// for data channels stands in its place.
+///
+/// The stacks that write so (aiortc) begin SCTP themselves and pass over our beginning, and so does ours with theirs where
+/// it is the client of DTLS. So it is not: they are asked to begin with both.
+pub fn with_modern_data(sdp: &str) -> String {
+    let begins = sdp.lines().any(|line| old(line).is_some());
+    let mut lines: Vec<String> = Vec::new();
+    // What belongs at the end of the section.
+    let mut port: Option<String> = None;
+    for line in sdp.lines() {
+        if line.starts_with("m=") {
+            lines.extend(port.take());
+        }
+        if let Some((transport, sctp)) = old(line) {
+            lines.push(format!("m=application {transport} UDP/DTLS/SCTP webrtc-datachannel"));
+            port = Some(format!("a=sctp-port:{sctp}"));
+        } else if begins && line == "a=setup:actpass" {
+            lines.push("a=setup:active".into());
+        } else if port.is_none() || !line.starts_with("a=sctpmap:") {
+            lines.push(line.into());
+        }
+    }
+    lines.extend(port);
+    lines.iter().flat_map(|line| [line, "\r\n"]).collect()
+}
+
+/// The ports of the transport and of SCTP, where a line begins an old section.
+fn old(line: &str) -> Option<(&str, u16)> {
+    let mut words = line.strip_prefix("m=application ")?.split(' ');
+    let (transport, protocol, format) = (words.next()?, words.next()?, words.next()?);
+    let old = matches!(protocol, "DTLS/SCTP" | "UDP/DTLS/SCTP");
+    Some((transport, format.parse().ok().filter(|_| old)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_section_becomes_a_new_one_and_others_stay() {
+        let offered = "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:0\r\na=setup:actpass\r\n";
+        let video = &offered.replace("actpass", "active");
+        let old = "m=application 9 DTLS/SCTP 5000\r\na=mid:1\r\na=sctpmap:5000 webrtc-datachannel 65535\r\n";
+        let new = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\na=sctp-port:5000\r\n";
+        assert_eq!(with_modern_data(&format!("{old}{offered}")), format!("{new}{video}"));
+        assert_eq!(with_modern_data(&format!("{offered}{old}")), format!("{video}{new}"));
+        let both = format!("{offered}{new}");
+        assert_eq!(with_modern_data(&both), both);
+        assert_eq!(with_modern_data(""), "");
+    }
+}

@@ -1,0 +1,417 @@
+//! The pictures of one viewer: those of the camera that it watches and, when it goes over to another one, the old ones
+//! until the new one's first key frame is there. No network.
+//!
+//! All of them have one clock, and their times never go back, so that they are one stream for the viewer's decoder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Feed;
+use super::feed::PROFILE_WAIT;
+use super::profile;
+use crate::broadcast::{Broadcast, RecvError, Subscriber};
+use crate::h264::Profile;
+use crate::media::{EncodedFrame, Timestamp};
+use crate::metrics::{Drop as At, Metrics};
+
+/// The least distance of two pictures' times. The first picture of a camera may have been taken before the last one of the
+/// camera before, and players drop what goes back in time.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Next {
+    /// A picture to send.
+    Picture {
+        /// The picture.
+        frame: EncodedFrame,
+        /// The camera whose first one it is.
+        begins: Option<usize>,
+    },
+    /// Whether the chosen camera can be shown, in words where it can't.
+    Judged(Result<(), String>),
+    /// No more will come.
+    Closed,
+}
+
+/// What one viewer sees.
+pub struct Pictures {
+    feeds: Arc<[Feed]>,
+    /// What the session was negotiated for.
+    format: Profile,
+    metrics: Metrics,
+    /// Whom the viewer's requests for key frames go to.
+    watched: watch::Sender<Broadcast<EncodedFrame>>,
+    /// The camera that is watched, or will be again after a pause.
+    camera: usize,
+    /// `None` while it is paused, or before the first picture.
+    playing: Option<Reader>,
+    coming: Option<Coming>,
+    last: Timestamp,
+}
+
+/// A camera that the viewer goes over to.
+struct Coming {
+    feed: Feed,
+    reader: Reader,
+    /// Whether another camera is watched until this one's first picture.
+    beside: bool,
+    /// Until when what its pictures demand of a decoder is waited for; `None` when that was judged.
+    judge_by: Option<Instant>,
+}
+
+impl Pictures {
+    /// Begins with the camera of `feed`, for which the session was negotiated as `format`. `watched` follows the camera that
+    /// is watched.
+    pub fn new(
+        feeds: &Arc<[Feed]>,
+        feed: Feed,
+        format: Profile,
+        watched: watch::Sender<Broadcast<EncodedFrame>>,
+        metrics: Metrics,
+    ) -> Self {
+        let (feeds, camera, last) = (feeds.clone(), feed.index, Timestamp::default());
+        let coming = Some(Coming::alone(feed));
+        Self { feeds, format, metrics, watched, camera, playing: None, coming, last }
+    }
+
+    /// Waits for what comes next. Cancelling loses nothing.
+    pub async fn next(&mut self) -> Next {
+        tokio::select! {
+            biased;
+            next = coming(&mut self.coming, self.format, &self.metrics) => match next {
+                Next::Picture { frame, begins } => self.go_over(frame, begins),
+                Next::Judged(Err(reason)) => {
+                    self.coming = None;
+                    Next::Judged(Err(reason))
+                }
+                other => other,
+            },
+            frame = playing(&mut self.playing, &self.metrics) => match frame {
+                Some(frame) => Next::Picture { frame: self.in_order(frame), begins: None },
+                None => Next::Closed,
+            },
+        }
+    }
+
+    /// Goes over to another camera, or stays with the one that is watched. `None` while it is not known whether it can be
+    /// shown; [`Next::Judged`] tells.
+    pub fn choose(&mut self, camera: usize) -> Option<Result<(), String>> {
+        if let Some(coming) = self.coming.as_ref().filter(|coming| coming.feed.index == camera) {
+            return coming.judge_by.is_none().then_some(Ok(()));
+        }
+        if self.playing.is_some() {
+            // A later choice takes back one that has not been followed yet.
+            self.coming = None;
+            if camera == self.camera {
+                return Some(Ok(()));
+            }
+        }
+        let Some(feed) = self.feeds.iter().find(|feed| feed.index == camera) else {
+            return Some(Err(format!("there is no camera {camera}; there are {}", self.feeds.len())));
+        };
+        let known = *feed.profile.borrow();
+        let verdict = known.map(|stream| profile::fits(stream, self.format));
+        if matches!(verdict, Some(Err(_))) {
+            return verdict;
+        }
+        if self.playing.is_some() {
+            let judge_by = known.is_none().then(|| Instant::now() + PROFILE_WAIT);
+            self.coming = Some(Coming { beside: true, judge_by, ..Coming::alone(feed.clone()) });
+            return verdict;
+        }
+        // Its first picture shows what it demands; while it is paused, not even that is looked at.
+        self.camera = camera;
+        if self.coming.is_some() {
+            self.coming = Some(Coming::alone(feed.clone()));
+        }
+        Some(Ok(()))
+    }
+
+    /// Shows nothing from now on. A choice that was not judged yet is taken as it is, which is `true`.
+    pub fn pause(&mut self) -> bool {
+        self.playing = None;
+        let Some(coming) = self.coming.take() else { return false };
+        self.camera = coming.feed.index;
+        coming.judge_by.is_some()
+    }
+
+    /// Goes on with the camera that is watched.
+    pub fn resume(&mut self) {
+        if self.playing.is_none()
+            && self.coming.is_none()
+            && let Some(feed) = self.feeds.iter().find(|feed| feed.index == self.camera)
+        {
+            self.coming = Some(Coming::alone(feed.clone()));
+        }
+    }
+
+    /// Asks for a key frame.
+    pub fn request_key(&self) {
+        self.watched.borrow().request_refresh();
+    }
+
+    /// The first picture of the camera that comes is there.
+    fn go_over(&mut self, frame: EncodedFrame, begins: Option<usize>) -> Next {
+        if let Some(Coming { feed, reader, .. }) = self.coming.take() {
+            self.camera = feed.index;
+            self.playing = Some(reader);
+            self.watched.send_replace(feed.video);
+        }
+        Next::Picture { frame: self.in_order(frame), begins }
+    }
+
+    fn in_order(&mut self, mut frame: EncodedFrame) -> EncodedFrame {
+        frame.captured = frame.captured.max(self.last.saturating_add(TICK));
+        self.last = frame.captured;
+        frame
+    }
+}
+
+impl Coming {
+    /// One that nothing is watched before.
+    fn alone(feed: Feed) -> Self {
+        let reader = Reader::new(&feed.video);
+        Self { feed, reader, beside: false, judge_by: None }
+    }
+
+    /// What its pictures demand of a decoder, or `None` when that was not told in time.
+    async fn demands(&mut self) -> Option<Profile> {
+        let Some(judge_by) = self.judge_by else { return std::future::pending().await };
+        let known = self.feed.profile.wait_for(Option::is_some);
+        tokio::time::timeout_at(judge_by, known).await.ok()?.ok().and_then(|profile| *profile)
+    }
+}
+
+/// What becomes of the camera that comes; never when there is none.
+async fn coming(coming: &mut Option<Coming>, format: Profile, metrics: &Metrics) -> Next {
+    let Some(coming) = coming else { return std::future::pending().await };
+    let fits = |profile: Option<Profile>| profile.map_or(Ok(()), |stream| profile::fits(stream, format));
+    if coming.judge_by.is_some() {
+        let profile = coming.demands().await;
+        coming.judge_by = None;
+        return Next::Judged(fits(profile));
+    }
+    let Some(frame) = coming.reader.next(metrics).await else { return Next::Closed };
+    // It may be another one by now than the one that was judged. Where there is nothing else to be shown, a decoder that
+    // takes more than it says is worth the try.
+    let profile = coming.beside.then(|| *coming.feed.profile.borrow()).flatten();
+    match fits(profile) {
+        Ok(()) => Next::Picture { frame, begins: Some(coming.feed.index) },
+        Err(reason) => Next::Judged(Err(reason)),
+    }
+}
+
+/// The next picture of the camera that is watched; never when there is none.
+async fn playing(playing: &mut Option<Reader>, metrics: &Metrics) -> Option<EncodedFrame> {
+    match playing {
+        Some(reader) => reader.next(metrics).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads one camera's pictures, from a key frame on.
+struct Reader {
+    video: Broadcast<EncodedFrame>,
+    frames: Subscriber<EncodedFrame>,
+    awaiting_key: bool,
+}
+
+impl Reader {
+    fn new(video: &Broadcast<EncodedFrame>) -> Self {
+        let frames = video.subscribe();
+        video.request_refresh();
+        Self { video: video.clone(), frames, awaiting_key: true }
+    }
+
+    /// The next picture that can be decoded; `None` when no more will come. Cancelling loses nothing.
+    async fn next(&mut self, metrics: &Metrics) -> Option<EncodedFrame> {
+        loop {
+            match self.frames.recv().await {
+                Ok(frame) if self.awaiting_key && !frame.key => metrics.drop_at(At::AwaitingKey, 1),
+                Ok(frame) => {
+                    self.awaiting_key = false;
+                    return Some(frame);
+                }
+                Err(RecvError::Missed(count)) => {
+                    metrics.drop_at(At::ViewerLag, count);
+                    self.awaiting_key = true;
+                    self.video.request_refresh();
+                }
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const HIGH: Profile = Profile { idc: 100, constraints: 0, level: 40 };
+
+    /// Two cameras, and a viewer of the first one.
+    struct Rig {
+        feeds: Arc<[Feed]>,
+        profiles: Vec<watch::Sender<Option<Profile>>>,
+        watched: watch::Receiver<Broadcast<EncodedFrame>>,
+        pictures: Pictures,
+    }
+
+    impl Rig {
+        fn new(profiles: [Option<Profile>; 2]) -> Self {
+            let profiles: Vec<_> = profiles.map(watch::Sender::new).into();
+            let feed = |(index, profile): (usize, &watch::Sender<_>)| Feed {
+                name: format!("camera {index}"),
+                index,
+                video: Broadcast::new(8),
+                profile: profile.subscribe(),
+                audio: None,
+            };
+            let feeds: Arc<[Feed]> = profiles.iter().enumerate().map(feed).collect();
+            let watched = watch::Sender::new(feeds[0].video.clone());
+            let follow = watched.subscribe();
+            let format = Profile::CONSTRAINED_BASELINE;
+            let pictures = Pictures::new(&feeds, feeds[0].clone(), format, watched, Metrics::new());
+            Self { feeds, profiles, watched: follow, pictures }
+        }
+
+        fn give(&self, camera: usize, key: bool, millisecond: u64) {
+            let captured = Timestamp::from_start(Duration::from_millis(millisecond));
+            let data = Bytes::from(vec![camera as u8]);
+            self.feeds[camera].video.publish(EncodedFrame { captured, key, data });
+        }
+
+        /// The next picture: of which camera, of when, and whether the camera begins with it.
+        async fn picture(&mut self) -> (usize, u64, bool) {
+            match self.pictures.next().await {
+                Next::Picture { frame, begins } => {
+                    let camera = usize::from(frame.data[0]);
+                    assert!(begins.is_none_or(|begins| begins == camera));
+                    (camera, frame.captured.since_start().as_millis() as u64, begins.is_some())
+                }
+                other => panic!("no picture but {other:?}"),
+            }
+        }
+
+        /// Whether nothing comes by itself.
+        fn is_quiet(&mut self) -> bool {
+            let next = std::pin::pin!(self.pictures.next());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            next.poll(&mut context).is_pending()
+        }
+    }
+
+    const OURS: Option<Profile> = Some(Profile::CONSTRAINED_BASELINE);
+
+    #[tokio::test]
+    async fn the_old_camera_is_shown_until_the_new_one_has_a_key_frame() {
+        let mut rig = Rig::new([OURS, OURS]);
+        rig.give(0, false, 10);
+        rig.give(0, true, 20);
+        assert_eq!(rig.picture().await, (0, 20, true));
+        assert_eq!(rig.pictures.choose(1), Some(Ok(())));
+        assert!(rig.feeds[1].video.refresh_requested(), "it is asked for a key frame");
+        rig.give(1, false, 25);
+        rig.give(0, false, 30);
+        assert_eq!(rig.picture().await, (0, 30, false));
+        rig.give(0, false, 41);
+        assert_eq!(rig.picture().await, (0, 41, false));
+        rig.give(1, true, 40);
+        rig.give(0, false, 51);
+        assert_eq!(rig.picture().await, (1, 42, true), "time does not go back");
+        rig.give(1, false, 60);
+        assert_eq!(rig.picture().await, (1, 60, false));
+        assert_eq!((rig.feeds[0].video.subscribers(), rig.feeds[1].video.subscribers()), (0, 1));
+        rig.feeds[1].video.take_refresh_request();
+        rig.watched.borrow().request_refresh();
+        assert!(rig.feeds[1].video.refresh_requested(), "requests for key frames go to the new camera");
+    }
+
+    #[tokio::test]
+    async fn a_camera_that_would_not_be_decoded_is_refused() {
+        let mut rig = Rig::new([OURS, Some(HIGH)]);
+        rig.give(0, true, 10);
+        rig.picture().await;
+        let refusal = rig.pictures.choose(1).expect("it is known").expect_err("it does not fit");
+        assert!(refusal.contains("high (640028)"), "{refusal}");
+        assert_eq!(rig.feeds[1].video.subscribers(), 0);
+
+        // One that has not told yet is waited for.
+        rig.profiles[1].send_replace(None);
+        assert_eq!(rig.pictures.choose(1), None);
+        assert!(rig.is_quiet());
+        rig.profiles[1].send_replace(Some(HIGH));
+        assert!(matches!(rig.pictures.next().await, Next::Judged(Err(_))));
+        rig.give(0, false, 20);
+        assert_eq!(rig.picture().await, (0, 20, false), "the old camera goes on");
+
+        // One that does not tell in time is taken at its word when it gives a picture.
+        rig.profiles[1].send_replace(None);
+        assert_eq!(rig.pictures.choose(1), None);
+        assert!(matches!(rig.pictures.next().await, Next::Judged(Ok(()))));
+        rig.profiles[1].send_replace(Some(HIGH));
+        rig.give(1, true, 30);
+        assert!(matches!(rig.pictures.next().await, Next::Judged(Err(_))));
+        assert_eq!(rig.pictures.choose(2), Some(Err("there is no camera 2; there are 2".into())));
+    }
+
+    #[tokio::test]
+    async fn the_last_of_several_choices_is_followed() {
+        let mut rig = Rig::new([OURS, OURS]);
+        assert_eq!(rig.pictures.choose(1), Some(Ok(())), "before the first picture");
+        rig.give(0, true, 10);
+        assert!(rig.is_quiet());
+        rig.give(1, true, 11);
+        assert_eq!(rig.picture().await, (1, 11, true));
+        assert_eq!(rig.pictures.choose(0), Some(Ok(())));
+        assert_eq!(rig.pictures.choose(0), Some(Ok(())), "it is coming");
+        assert_eq!(rig.pictures.choose(1), Some(Ok(())), "stay");
+        rig.give(0, true, 20);
+        assert!(rig.is_quiet() && rig.feeds[0].video.subscribers() == 0);
+    }
+
+    #[tokio::test]
+    async fn a_pause_lets_the_camera_go_and_ends_at_a_key_frame() {
+        let mut rig = Rig::new([OURS, None]);
+        rig.give(0, true, 10);
+        rig.picture().await;
+        assert!(!rig.pictures.pause());
+        assert_eq!(rig.feeds[0].video.demand().interested(), 0);
+        assert!(rig.is_quiet());
+        rig.pictures.resume();
+        assert!(rig.feeds[0].video.refresh_requested());
+        rig.give(0, false, 20);
+        assert!(rig.is_quiet());
+        rig.give(0, true, 30);
+        assert_eq!(rig.picture().await, (0, 30, true));
+
+        // Chosen before the pause, and within it.
+        assert_eq!(rig.pictures.choose(1), None);
+        assert!(rig.pictures.pause(), "the choice was not answered");
+        assert_eq!(rig.pictures.choose(0), Some(Ok(())));
+        assert_eq!(rig.pictures.choose(1), Some(Ok(())));
+        assert_eq!(rig.feeds[1].video.demand().interested(), 0);
+        rig.pictures.resume();
+        rig.give(1, true, 40);
+        assert_eq!(rig.picture().await, (1, 40, true));
+    }
+
+    #[tokio::test]
+    async fn a_viewer_that_lags_goes_on_at_a_key_frame() {
+        let mut rig = Rig::new([OURS, OURS]);
+        rig.give(0, true, 10);
+        rig.picture().await;
+        rig.feeds[0].video.take_refresh_request();
+        for millisecond in 20..40 {
+            rig.give(0, millisecond == 35, millisecond);
+        }
+        assert_eq!(rig.picture().await, (0, 35, false));
+        assert!(rig.feeds[0].video.refresh_requested());
+    }
+}

@@ -1,0 +1,135 @@
+//! What a camera is asked while it streams, by way of `POST /api/command` and `/snapshot.jpg`: controls, another size, another
+//! bitrate, single pictures. The camera is a driver of the tests' own (tests/fake), whose calls tell what was done.
+
+mod common;
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use common::fake::{DEVICE, Fake};
+use common::{LIMIT, Options, Porthole, Viewer, request};
+use porthole::convert::Still;
+use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use serde_json::{Value, json};
+
+/// Two numbers that can be set.
+const CONTROLS: &str = "control 9963776 1 0 255 1 128 0 Brightness\ncontrol 9963777 1 0 10 1 5 0 Contrast\n";
+
+/// The program with a camera that is asked for 320x240.
+fn start(fake: &Fake) -> Result<Porthole> {
+    let config = format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[[camera]]\ndevice = \"{DEVICE}\"\nwidth = {{ ideal = 320 }}\n\
+         height = {{ ideal = 240 }}\nfps = {{ ideal = 30 }}\nbitrate = 1000000\n[audio]\ndevice = \"off\"\n"
+    );
+    Porthole::start_with(&config, &fake.environment()?)
+}
+
+async fn ask(porthole: &Porthole, method: &str, params: Value) -> Result<Value> {
+    let body = json!({ "id": 1, "method": method, "params": params }).to_string();
+    let headers = [("content-type", "application/json")];
+    let answer = request("POST", &format!("{}api/command", porthole.base), &headers, body).await?;
+    serde_json::from_str(&answer.body).with_context(|| answer.body.clone())
+}
+
+/// The values of the controls of an answer, or of a camera of the status, by name.
+fn values(of: &Value) -> Vec<(&str, i64)> {
+    let controls = of["controls"].as_array().into_iter().flatten();
+    controls.filter_map(|control| Some((control["name"].as_str()?, control["value"].as_i64()?))).collect()
+}
+
+/// Waits for a picture of a size; the stream that it came in.
+async fn until_size(viewer: &mut Viewer, size: (usize, usize)) -> Result<u32> {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        let frame = viewer.frame(LIMIT).await?;
+        if frame.picture.is_some_and(|picture| (picture.width, picture.height) == size) {
+            return Ok(frame.ssrc);
+        }
+    }
+    anyhow::bail!("no picture of {size:?} within {LIMIT:?}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn controls_are_set_while_it_streams_and_again_when_it_is_back() -> Result<()> {
+    let script = format!("format YUYV 320x240@30\n{CONTROLS}");
+    let fake = Fake::new(&script)?;
+    let porthole = start(&fake)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    until_size(&mut viewer, (320, 240)).await?;
+    let streams = fake.count("ioctl STREAMON = 0")?;
+    ensure!(streams == 1, "{streams} streams");
+
+    let answer = ask(&porthole, "controls.set", json!({ "values": { "brightness": 200 } })).await?;
+    ensure!(values(&answer["result"]) == [("brightness", 200)], "{answer}");
+    ensure!(values(&porthole.status().await?["cameras"][0]) == [("brightness", 200), ("contrast", 5)]);
+    let wrong = ask(&porthole, "controls.set", json!({ "values": { "contrast": 1, "brightness": 256 } })).await?;
+    ensure!(wrong["error"]["code"] == -32602, "{wrong}");
+    let now = porthole.status().await?["cameras"][0].clone();
+    ensure!(values(&now) == [("brightness", 200), ("contrast", 5)], "half of it was set: {now:#}");
+    ensure!(fake.count("ioctl STREAMON = 0")? == streams, "the stream was interrupted");
+
+    // The driver forgets what was set when the camera is gone.
+    fake.unplug()?;
+    porthole.until_status("the camera is away", |status| status["cameras"][0]["state"] == "fault").await?;
+    fake.plug(&script)?;
+    let back = |status: &Value| status["cameras"][0]["state"] == "live";
+    let status = porthole.until_status("the camera is back", back).await?;
+    ensure!(values(&status["cameras"][0]) == [("brightness", 200), ("contrast", 5)], "{status:#}");
+
+    let answer = ask(&porthole, "controls.reset", json!({})).await?;
+    ensure!(values(&answer["result"]) == [("brightness", 128)], "those that stood otherwise: {answer}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_size_comes_in_the_same_session_and_another_bitrate_without_a_break() -> Result<()> {
+    let fake = Fake::new("format YUYV 320x240@30 640x480@30,15\n")?;
+    let porthole = start(&fake)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let ssrc = until_size(&mut viewer, (320, 240)).await?;
+    let streams = fake.count("ioctl STREAMON = 0")?;
+    ensure!(streams == 1, "{streams} streams");
+
+    let answer = ask(&porthole, "video.set", json!({ "bitrate": 300_000 })).await?;
+    ensure!(answer["result"]["bitrate"] == 300_000 && answer["result"]["width"] == 320, "{answer}");
+    for _ in 0..10 {
+        ensure!(!viewer.frame(LIMIT).await?.key, "a new stream for another bitrate");
+    }
+    ensure!(fake.count("ioctl STREAMON = 0")? == streams, "the camera was opened anew");
+
+    let answer = ask(&porthole, "video.set", json!({ "width": 640, "height": 480, "fps": 15 })).await?;
+    ensure!(answer["result"]["width"] == 640 && answer["result"]["fps"] == 15, "{answer}");
+    ensure!(until_size(&mut viewer, (640, 480)).await? == ssrc, "another stream");
+    ensure!(fake.count("ioctl STREAMON = 0")? == streams + 1, "it is opened anew once");
+    let camera = porthole.status().await?["cameras"][0].clone();
+    ensure!((camera["width"].as_u64(), camera["fps"].as_f64()) == (Some(640), Some(15.0)), "{camera:#}");
+
+    // It stays so when the camera was closed.
+    viewer.leave().await?;
+    porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let first = viewer.frame(LIMIT).await?.picture.context("it cannot be decoded")?;
+    ensure!((first.width, first.height) == (640, 480));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_picture_of_a_camera_that_makes_jpegs_is_its_own() -> Result<()> {
+    let fake = Fake::new("format YUYV 320x240@30\n")?;
+    let format = VideoFormat { pixel: PixelFormat::I420, width: 320, height: 240, stride: 320, fps: 30.0 };
+    let grey = RawFrame::new(Timestamp::default(), format, vec![100; 320 * 240 * 3 / 2].into());
+    let own = Still::of(&grey)?.into_jpeg()?.data;
+    let folder = fake.frames(std::slice::from_ref(&own))?;
+    fake.plug(&format!("format MJPG 320x240@30 files={}\n", folder.display()))?;
+    let porthole = start(&fake)?;
+    // Nobody watches.
+    let url = format!("{}snapshot.jpg", porthole.base);
+    let taken = tokio::task::spawn_blocking(move || {
+        let mut answer = ureq::get(url).call()?;
+        anyhow::Ok(answer.body_mut().read_to_vec()?)
+    });
+    ensure!(taken.await?? == own, "another picture than the camera's");
+    porthole.until_status("the camera is closed again", |status| status["cameras"][0]["state"] == "idle").await?;
+    ensure!(porthole.metric("porthole_encoders").await? == 0.0);
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! The control protocol against the program as it runs: what each way in lets each role do, errors, events, pictures, a
+//! flood, and a client that shares nothing with the program.
+//!
+//! The forms of messages are tested beside the code in `src/command`, what the page makes of them in `tests/page`.
+
+#[path = "control/asker.rs"]
+mod asker;
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use asker::{Asker, code};
+use common::fake::Fake;
+use common::{Event, LIMIT, Options, Porthole, SMALL, missing, request};
+use porthole::command::METHODS;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const FORBIDDEN: i64 = -32000;
+const MISSING: i64 = -32001;
+const BUSY: i64 = -32002;
+const SESSION: i64 = -32005;
+
+/// A camera with a control, and one of another size.
+const TWO: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[[camera]]\nname = \"front\"\ndevice = \"/dev/video90\"\n\
+                   bitrate = 300000\n[[camera]]\nname = \"back\"\ndevice = \"pattern\"\nwidth = 640\nheight = 360\n\
+                   fps = 30\nbitrate = 300000\n";
+
+/// What the first of them is.
+const FRONT: &str = "format YUYV 320x240@30\ncontrol 9963776 1 0 255 1 128 0 Brightness\n";
+
+/// Good params of a method, that change something where it changes anything.
+fn params(method: &str) -> Value {
+    match method {
+        "camera.select" => json!({ "camera": "back" }),
+        "controls.get" => json!({ "camera": "front", "name": "brightness" }),
+        "controls.set" => json!({ "camera": "front", "values": { "brightness": 77 } }),
+        "video.set" => json!({ "bitrate": 200_000 }),
+        "audio.mute" => json!({ "muted": true }),
+        "latency.set" => json!({ "mode": "smooth" }),
+        "session.kick" => json!({ "session": "nobody" }),
+        "chat.send" => json!({ "text": "hello" }),
+        _ => json!({}),
+    }
+}
+
+/// A board on which programs show tokens.
+struct Board {
+    state: TempDir,
+    porthole: Porthole,
+    _fake: Fake,
+}
+
+impl Board {
+    fn start(config: &str) -> Result<Self> {
+        let state = tempfile::tempdir()?;
+        let fake = Fake::new(FRONT)?;
+        let [one, two] = fake.environment()?;
+        let environment = [one, two, ("STATE_DIRECTORY", state.path().into())];
+        let porthole = Porthole::start_with(&format!("{config}\n[auth]\nmode = \"password\"\n"), &environment)?;
+        Ok(Self { state, porthole, _fake: fake })
+    }
+
+    /// The command line of the same board: whether it succeeded, and what it printed, or said was wrong.
+    fn run(&self, arguments: &[&str]) -> Result<(bool, String)> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
+        command.args(arguments).env("STATE_DIRECTORY", self.state.path()).env_remove("RUNTIME_DIRECTORY");
+        let output = command.stdin(Stdio::null()).output()?;
+        let good = output.status.success();
+        let printed = String::from_utf8_lossy(if good { &output.stdout } else { &output.stderr });
+        Ok((good, printed.trim_end().to_owned()))
+    }
+
+    fn token(&self, role: &str) -> Result<String> {
+        let (good, token) = self.run(&["token", "add", role, "--role", role])?;
+        ensure!(good, "{token}");
+        Ok(token)
+    }
+
+    async fn watch(&self, token: &str) -> Result<Asker> {
+        Asker::connect(&Options { token: Some(token.into()), ..Options::new(&self.porthole.base) }).await
+    }
+
+    /// `POST /api/command`: the status and the body.
+    async fn post(&self, token: Option<&str>, body: &Value) -> Result<(u16, Value)> {
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
+        let answer = request("POST", &format!("{}api/command", self.porthole.base), &headers, body.to_string()).await?;
+        Ok((answer.status, serde_json::from_str(&answer.body)?))
+    }
+
+    /// What a viewer could have changed.
+    async fn settings(&self, token: &str) -> Result<Value> {
+        let (_, answer) = self.post(Some(token), &json!({ "method": "status" })).await?;
+        let cameras = answer["result"]["cameras"].as_array().context("no cameras")?;
+        let of = |camera: &Value| json!([camera["name"], camera["controls"], camera["bitrate"]]);
+        Ok(cameras.iter().map(of).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_may_do_what_the_table_says_on_each_way_in() -> Result<()> {
+    let board = Board::start(TWO)?;
+    let [viewer, operator] = [board.token("viewer")?, board.token("operator")?];
+    let mut watching = board.watch(&viewer).await?;
+    let mut steering = board.watch(&operator).await?;
+    // From now on the camera's controls are known.
+    watching.viewer.frame(LIMIT).await?;
+    let before = board.settings(&viewer).await?;
+    for method in METHODS {
+        let (name, params) = (method.name, params(method.name));
+        let asked = json!({ "id": 1, "method": name, "params": params });
+        // A viewer, on its data channel and over HTTP.
+        let own = code(&watching.ask(name, params.clone()).await?);
+        let (status, posted) = board.post(Some(&viewer), &asked).await?;
+        if method.operator {
+            ensure!((own, code(&posted), status) == (FORBIDDEN, FORBIDDEN, 403), "{name}: {own} {status} {posted}");
+        } else if method.session {
+            ensure!((own, code(&posted), status) == (0, SESSION, 409), "{name}: {own} {status} {posted}");
+        } else {
+            ensure!((own, code(&posted), status) == (0, 0, 200), "{name}: {own} {status} {posted}");
+        }
+        // Nobody.
+        let (status, refused) = board.post(None, &asked).await?;
+        ensure!(status == 401, "{name}: {status} {refused}");
+    }
+    let after = board.settings(&viewer).await?;
+    ensure!(before == after, "a viewer has changed something:\n{before}\n{after}");
+    for method in METHODS {
+        let (name, params) = (method.name, params(method.name));
+        let asked = json!({ "id": 1, "method": name, "params": params });
+        let expected = if name == "session.kick" { MISSING } else { 0 };
+        let own = code(&steering.ask(name, params.clone()).await?);
+        ensure!(own == expected, "{name}: {own}");
+        let outside = if method.session { SESSION } else { expected };
+        let (status, posted) = board.post(Some(&operator), &asked).await?;
+        ensure!(code(&posted) == outside, "{name}: {status} {posted}");
+        // The shell of the board.
+        let (good, printed) = board.run(&["ctl", name, &params.to_string()])?;
+        let told = outside == 0 || printed.contains(&format!("({outside}"));
+        ensure!(good == (outside == 0) && told, "ctl {name}: {printed}");
+    }
+    let changed = board.settings(&operator).await?;
+    ensure!(changed != after, "an operator has changed nothing: {changed}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_over_http_needs_a_role_and_a_camera() -> Result<()> {
+    let board = Board::start(TWO)?;
+    let token = format!("Bearer {}", board.token("viewer")?);
+    let picture = |query: &'static str, token: &str| {
+        let (url, token) = (format!("{}snapshot.jpg{query}", board.porthole.base), token.to_owned());
+        tokio::task::spawn_blocking(move || asker::get(&url, &token))
+    };
+    for (query, size) in [("", (320, 240)), ("?camera=back", (640, 360))] {
+        let (status, kind, body) = picture(query, &token).await??;
+        ensure!((status, kind.as_str()) == (200, "image/jpeg"), "{query}: {status} {kind}");
+        ensure!(asker::jpeg_size(&body) == Some(size), "{query}: {:?}", asker::jpeg_size(&body));
+    }
+    for (query, token, status) in [("", "", 401), ("?camera=x", token.as_str(), 404), ("?size=1", &token, 400)] {
+        let (found, ..) = picture(query, token).await??;
+        ensure!(found == status, "{query}: {found}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_ends_a_session_and_answers_keep_their_order() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut asker = Asker::connect(&Options::new(&porthole.base)).await?;
+    let long = "x".repeat(17_000);
+    for (message, code) in [
+        ("", -32700),
+        ("{", -32700),
+        ("null", -32600),
+        (r#"{"id":1,"method":"fly"}"#, -32601),
+        (r#"{"id":1,"method":"audio.mute","params":{"muted":1}}"#, -32602),
+        (&long, -32600),
+    ] {
+        asker.viewer.send(message).await?;
+        let answer = asker.answer().await?;
+        ensure!(answer["error"]["code"] == code, "{message:?}: {answer}");
+    }
+    asker.viewer.send_binary(b"{}").await?;
+    let answer = asker.answer().await?;
+    ensure!(answer["error"]["code"] == -32700, "{answer}");
+    // Half of them cannot be read.
+    let methods = ["time.sync", "fly", "camera.list", "session.list", "x"];
+    for id in 0..25 {
+        asker.viewer.send(&json!({ "id": id, "method": methods[id % 5] }).to_string()).await?;
+    }
+    for id in 0..25 {
+        let answer = asker.answer().await?;
+        ensure!(answer["id"] == id, "{id}: {answer}");
+    }
+    // What wants no answer has none.
+    asker.viewer.send(r#"{"method":"time.sync"}"#).await?;
+    ensure!(code(&asker.ask("time.sync", json!({})).await?) == 0);
+    asker.viewer.frame(LIMIT).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_both_sides_negotiated_serves_too() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut asker = Asker::connect(&Options { negotiated: true, ..Options::new(&porthole.base) }).await?;
+    let answer = asker.ask("time.sync", json!({})).await?;
+    ensure!(answer["result"]["sent"].as_f64() >= answer["result"]["received"].as_f64(), "{answer}");
+    asker.event("status").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_told_who_watches_what_is_said_and_what_changes() -> Result<()> {
+    let fake = Fake::new(FRONT)?;
+    let porthole = Porthole::start_with(TWO, &fake.environment()?)?;
+    let mut first = Asker::connect(&Options::new(&porthole.base)).await?;
+    let status = first.event("status").await?;
+    ensure!(status["cameras"][0]["controls"] == json!([]), "{status}");
+    let viewers = first.event("viewers").await?;
+    ensure!(viewers == json!({ "count": 1, "operators": 1, "names": ["viewer 1"] }), "{viewers}");
+    ensure!(first.event("talk").await? == json!({ "session": null, "name": null }));
+    let mut second = Asker::connect(&Options::new(&porthole.base)).await?;
+    ensure!(first.event("viewers").await?["count"] == 2);
+    second.event("talk").await?;
+
+    ensure!(code(&second.ask("chat.send", json!({ "text": " hi\nall ", "name": "Ada" })).await?) == 0);
+    for (asker, you) in [(&mut first, false), (&mut second, true)] {
+        let chat = asker.event("chat").await?;
+        ensure!(chat["from"] == "Ada" && chat["text"] == "hi\nall" && chat["you"] == you, "{chat}");
+    }
+    let taken = first.ask("chat.send", json!({ "text": "me too", "name": "Ada" })).await?;
+    ensure!(taken["error"]["data"]["param"] == "name", "{taken}");
+    let mut last = json!(null);
+    for _ in 0..6 {
+        last = second.ask("chat.send", json!({ "text": "again" })).await?;
+    }
+    ensure!(code(&last) == BUSY && last["error"]["data"]["retry"].as_u64() > Some(0), "{last}");
+
+    let set = second.ask("controls.set", json!({ "values": { "brightness": 5 } })).await?;
+    ensure!(code(&set) == 0, "{set}");
+    let changed = first.event("control.changed").await?;
+    ensure!(changed["controls"][0]["name"] == "brightness" && changed["controls"][0]["value"] == 5, "{changed}");
+
+    let you = second.ask("status", json!({})).await?;
+    ensure!(you["result"]["you"]["name"] == "Ada" && you["result"]["you"]["role"] == "operator", "{you}");
+    let id = you["result"]["you"]["session"].clone();
+    ensure!(code(&first.ask("session.kick", json!({ "session": id })).await?) == 0);
+    let end = second.event("session.end").await?;
+    ensure!(end["code"] == "kicked", "{end}");
+    second.viewer.until(LIMIT, |event| matches!(event, Event::Ended)).await?;
+    ensure!(first.event("notice").await?["text"].as_str().is_some_and(|text| text.contains("Ada")));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_come_whole_while_the_live_picture_goes_on() -> Result<()> {
+    let porthole =
+        Porthole::start(&SMALL.replace("320", "1920").replace("180", "1080").replace("fps = 30", "fps = 15"))?;
+    let mut asker = Asker::connect(&Options::new(&porthole.base)).await?;
+    asker.viewer.frame(LIMIT).await?;
+    let begun = Instant::now();
+    for number in 1..=20 {
+        let picture = asker.snapshot().await?;
+        ensure!(picture.transfer == number, "transfer {} in place of {number}", picture.transfer);
+        ensure!(asker::jpeg_size(&picture.content) == Some((1920, 1080)), "picture {number}");
+    }
+    let took = begun.elapsed();
+    ensure!(asker.lost == 0, "{} packets of the live picture are lost", asker.lost);
+    ensure!(asker.numbers.len() > 5, "no live picture within {took:?}");
+    // One that is asked for while another is on its way.
+    asker.viewer.send(r#"{"id":"a","method":"snapshot"}"#).await?;
+    asker.viewer.send(r#"{"id":"b","method":"snapshot"}"#).await?;
+    let refused = asker.answer().await?;
+    ensure!(refused["id"] == "b" && code(&refused) == BUSY, "{refused}");
+    eprintln!("20 pictures of 1920x1080 in {took:?}, {} live pictures meanwhile", asker.numbers.len());
+    missing(&asker.numbers, &porthole).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_leaves_the_others_in_peace() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut watching = Asker::connect(&Options::new(&porthole.base)).await?;
+    watching.viewer.frame(LIMIT).await?;
+    let mut flooding = Asker::connect(&Options { decode: false, ..Options::new(&porthole.base) }).await?;
+    flooding.event("talk").await?;
+    let cpu = porthole.cpu()?;
+    let flood = async {
+        let begun = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        let mut sent = 0u32;
+        while begun.elapsed() < Duration::from_secs(3) {
+            tick.tick().await;
+            // As many as are due, if the machine was too slow for the tick.
+            while f64::from(sent) < begun.elapsed().as_secs_f64() * 10_000.0 {
+                flooding.viewer.send(r#"{"id":1,"method":"session.list"}"#).await?;
+                sent += 1;
+            }
+        }
+        anyhow::Ok(f64::from(sent) / begun.elapsed().as_secs_f64())
+    };
+    let watch = async {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(3) {
+            watching.look(LIMIT).await?;
+        }
+        anyhow::Ok(())
+    };
+    let (rate, watched) = tokio::join!(flood, watch);
+    let (rate, ()) = (rate?, watched?);
+    ensure!(rate > 8_000.0, "the flood was of {rate:.0} messages a second only");
+    ensure!(watching.lost == 0, "{} packets lost", watching.lost);
+    ensure!(watching.numbers.len() > 30, "only {} pictures in three seconds", watching.numbers.len());
+    missing(&watching.numbers, &porthole).await?;
+    // Who floods is told, and watches on.
+    let busy = loop {
+        let answer = flooding.answer().await?;
+        if code(&answer) == BUSY {
+            break answer;
+        }
+    };
+    ensure!(busy["error"]["data"]["retry"].as_u64() > Some(0), "{busy}");
+    flooding.viewer.frame(LIMIT).await?;
+    ensure!(code(&watching.ask("time.sync", json!({})).await?) == 0);
+    let refused = porthole.series("porthole_untold_total{what=\"Busy\"}").await?;
+    eprintln!(
+        "{rate:.0} messages a second: {refused} answered busy, {} pictures for the other, {:?} of processor time",
+        watching.numbers.len(),
+        porthole.cpu()?.saturating_sub(cpu)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_another_stack_does_the_whole_protocol() -> Result<()> {
+    let fake = Fake::new(FRONT)?;
+    let porthole = Porthole::start_with(&format!("{TWO}[audio]\ndevice = \"tone\"\n"), &fake.environment()?)?;
+    let client = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/control/client.py");
+    let lines = std::fs::read_to_string(client)?.lines().count();
+    ensure!(lines < 100, "the example has {lines} lines");
+    let base = porthole.base.clone();
+    let run = tokio::task::spawn_blocking(move || Command::new("/usr/bin/python3").arg(client).arg(base).output());
+    let output = run.await?.context("run python3; the Debian package python3-aiortc has what the client needs")?;
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    ensure!(output.status.success(), "{said}");
+    for method in METHODS {
+        ensure!(said.contains(&format!("{method}: ")), "the client has not asked for {method}:\n{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell_reaches_the_program_of_its_directory() -> Result<()> {
+    let board = Board::start(SMALL)?;
+    let (good, printed) = board.run(&["ctl", "camera.list"])?;
+    let list: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+    ensure!(good && list["cameras"][0]["name"] == "camera" && list["selected"].is_null(), "{printed}");
+    let (good, printed) = board.run(&["ctl", "video.set", "{\"fps\":0}"])?;
+    ensure!(!good && printed.contains("video.set: fps: not a whole number") && printed.contains("-32602"), "{printed}");
+    let (good, printed) = board.run(&["ctl", "status", "{"])?;
+    ensure!(!good && printed.contains("the params are not JSON"), "{printed}");
+    let socket = board.state.path().join("control.sock");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&socket)?.permissions());
+    ensure!(mode & 0o777 == 0o600, "{mode:o}");
+    let Board { state, porthole, _fake } = board;
+    porthole.signal("TERM")?;
+    let (exit, ..) = porthole.wait()?;
+    ensure!(exit == Some(0) && !socket.exists(), "{exit:?}; the socket is still there");
+    let left = Board { state, porthole: Porthole::start(SMALL)?, _fake };
+    let (good, printed) = left.run(&["ctl", "status"])?;
+    ensure!(!good && printed.contains("is porthole running"), "{printed}");
+    Ok(())
+}

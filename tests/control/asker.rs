@@ -1,0 +1,154 @@
+//! A viewer of the tests that asks: its requests and their answers, events and pictures.
+
+use std::collections::VecDeque;
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::common::{Event, LIMIT, Options, Viewer};
+
+/// A viewer with what it has seen and heard while it waited for something else.
+pub struct Asker {
+    pub viewer: Viewer,
+    /// The numbers of the decoded pictures.
+    pub numbers: Vec<u32>,
+    /// Packets that were lost.
+    pub lost: usize,
+    asked: u32,
+    messages: VecDeque<Value>,
+    pieces: VecDeque<bytes::Bytes>,
+}
+
+/// A picture that came in pieces.
+pub struct Picture {
+    pub transfer: u32,
+    pub content: Vec<u8>,
+}
+
+/// The code of an answer's error; zero for a result.
+pub fn code(answer: &Value) -> i64 {
+    if answer.get("result").is_some() { 0 } else { answer["error"]["code"].as_i64().unwrap_or(i64::MIN) }
+}
+
+impl Asker {
+    pub async fn connect(options: &Options) -> Result<Self> {
+        let viewer = Viewer::connect(options).await?;
+        let (numbers, messages, pieces) = Default::default();
+        Ok(Self { viewer, numbers, lost: 0, asked: 0, messages, pieces })
+    }
+
+    /// Takes the next event in.
+    pub async fn look(&mut self, limit: Duration) -> Result<()> {
+        match self.viewer.event(limit).await? {
+            Event::Message(text) => self.messages.push_back(serde_json::from_str(&text).context(text)?),
+            Event::Binary(piece) => self.pieces.push_back(piece),
+            Event::Frame(frame) => {
+                self.numbers.extend(frame.picture.and_then(|picture| picture.code).map(|code| code.frame));
+            }
+            Event::Lost(count) => self.lost += count,
+            Event::Ended => anyhow::bail!("the session has ended"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The next message that `wanted` accepts; others stay.
+    async fn message(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(message) = self.messages.iter().position(&wanted).and_then(|at| self.messages.remove(at)) {
+                return Ok(message);
+            }
+            let waited = self.look(deadline.saturating_duration_since(Instant::now())).await;
+            waited.with_context(|| format!("messages so far: {:?}", self.messages))?;
+        }
+    }
+
+    /// The next answer.
+    pub async fn answer(&mut self) -> Result<Value> {
+        self.message(|message| message.get("id").is_some()).await
+    }
+
+    /// Asks, and waits for the answer.
+    pub async fn ask(&mut self, method: &str, params: Value) -> Result<Value> {
+        self.asked += 1;
+        let id = format!("asked {}", self.asked);
+        self.viewer.send(&json!({ "id": id, "method": method, "params": params }).to_string()).await?;
+        self.message(|message| message["id"] == id).await.context(method.to_owned())
+    }
+
+    /// The params of the next event of this name.
+    pub async fn event(&mut self, name: &str) -> Result<Value> {
+        let mut message = self.message(|message| message["method"] == name).await.with_context(|| name.to_owned())?;
+        Ok(message["params"].take())
+    }
+
+    /// Takes a picture, and holds it against what the board says of it.
+    pub async fn snapshot(&mut self) -> Result<Picture> {
+        let answer = self.ask("snapshot", json!({})).await?;
+        ensure!(code(&answer) == 0, "{answer}");
+        let told = &answer["result"];
+        let transfer = told["transfer"].as_u64().context("no transfer")? as u32;
+        let (mut content, mut index) = (Vec::new(), 0u16);
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let Some(piece) = self.pieces.pop_front() else {
+                let waited = self.look(deadline.saturating_duration_since(Instant::now())).await;
+                waited.with_context(|| format!("piece {index} of {told}"))?;
+                continue;
+            };
+            ensure!(piece.len() > 12 && piece.len() <= 16_384, "a message of {} bytes", piece.len());
+            let number = |at: usize| u16::from_be_bytes([piece[at], piece[at + 1]]);
+            let of = u32::from_be_bytes([piece[0], piece[1], piece[2], piece[3]]);
+            let data = 12 + usize::from(piece[9]);
+            ensure!(of == transfer && number(4) == index && piece[8] == 1 && number(10) == 0, "{:?}", &piece[..12]);
+            ensure!(&piece[12..data] == b"image/jpeg", "{:?}", &piece[12..data]);
+            content.extend_from_slice(&piece[data..]);
+            index += 1;
+            if index == number(6) {
+                break;
+            }
+        }
+        let digest = ring::digest::digest(&ring::digest::SHA256, &content);
+        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        ensure!(
+            told["bytes"] == content.len() && told["sha256"] == digest,
+            "{} bytes, {digest}: {told}",
+            content.len()
+        );
+        ensure!(
+            jpeg_size(&content).map(|(width, height)| json!([width, height]))
+                == Some(json!([told["width"], told["height"]]))
+        );
+        Ok(Picture { transfer, content })
+    }
+}
+
+/// The size of a JPEG file, from its frame header (ITU-T T.81 section B.2.2).
+pub fn jpeg_size(jpeg: &[u8]) -> Option<(u16, u16)> {
+    let mut rest = jpeg.strip_prefix(&[0xff, 0xd8])?;
+    loop {
+        let [0xff, marker, high, low, ..] = *rest else { return None };
+        let number = |at: usize| Some(u16::from_be_bytes([*rest.get(at)?, *rest.get(at + 1)?]));
+        if (0xc0..=0xc2).contains(&marker) {
+            return Some((number(7)?, number(5)?));
+        }
+        rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?;
+    }
+}
+
+/// The status, the media type and the body of what is at `url`.
+pub fn get(url: &str, authorization: &str) -> Result<(u16, String, Vec<u8>)> {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT)).build().into();
+    let request = agent.get(url);
+    let request = if authorization.is_empty() { request } else { request.header("authorization", authorization) };
+    let mut answer = request.call()?;
+    let kind =
+        answer.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let mut body = Vec::new();
+    answer.body_mut().as_reader().read_to_end(&mut body)?;
+    Ok((answer.status().as_u16(), kind, body))
+}

@@ -1,0 +1,99 @@
+"""The whole control protocol (src/command/protocol.md) from a client of its own: aiortc, Debian package python3-aiortc.
+
+    python3 client.py http://192.168.1.10:8080/ [TOKEN]
+
+The board needs two cameras, for `camera.select`, the first of them with a brightness. Every method is asked for, and each
+result printed; the exit status is 0 when all came, each event where it was due, and the picture whole.
+"""
+
+import asyncio
+import hashlib
+import json
+import struct
+import sys
+import time
+import urllib.request
+
+from aiortc import RTCPeerConnection, RTCSessionDescription
+
+
+class Control:
+    """Requests and their answers, events, and pictures, over the data channel of a session."""
+
+    def __init__(self, channel):
+        self.channel, self.answers, self.events, self.pieces = channel, {}, asyncio.Queue(), asyncio.Queue()
+        channel.on("message", self.receive)
+
+    def receive(self, message):
+        if isinstance(message, bytes):
+            self.pieces.put_nowait(message)
+        elif "id" in (message := json.loads(message)):
+            self.answers.pop(message["id"]).set_result(message)
+        else:
+            self.events.put_nowait(message)
+
+    async def ask(self, method, **params):
+        number, answer = id(params), asyncio.get_running_loop().create_future()
+        self.answers[number] = answer
+        self.channel.send(json.dumps({"id": number, "method": method, "params": params}))
+        answer = await asyncio.wait_for(answer, 30)
+        print(f"{method}: {json.dumps(answer)[:200]}")
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["result"]
+
+    async def event(self, method):
+        while (event := await asyncio.wait_for(self.events.get(), 30))["method"] != method:
+            pass
+        return event["params"]
+
+    async def picture(self, told):
+        content, count = b"", 1
+        while count:
+            piece = await asyncio.wait_for(self.pieces.get(), 30)
+            transfer, index, of, version, length = struct.unpack(">IHHBB2x", piece[:12])
+            assert (transfer, version, piece[12 : 12 + length]) == (told["transfer"], 1, b"image/jpeg")
+            content, count = content + piece[12 + length :], of - 1 - index
+        assert hashlib.sha256(content).hexdigest() == told["sha256"] and len(content) == told["bytes"]
+        return content
+
+
+async def main(base, token=None):
+    peer = RTCPeerConnection()
+    peer.addTransceiver("video", direction="recvonly")
+    channel = peer.createDataChannel("control")
+    control, opened = Control(channel), asyncio.Event()
+    channel.on("open", opened.set)
+    await peer.setLocalDescription(await peer.createOffer())
+    headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    offer = urllib.request.Request(f"{base}whep", peer.localDescription.sdp.encode(), headers)
+    await peer.setRemoteDescription(RTCSessionDescription(urllib.request.urlopen(offer).read().decode(), "answer"))
+    await asyncio.wait_for(opened.wait(), 30)
+    ask = control.ask
+    for event in "status", "viewers", "talk":
+        await control.event(event)
+    first, second = (camera["name"] for camera in (await ask("camera.list"))["cameras"][:2])
+    sent, times = time.time() * 1e3, await ask("time.sync")
+    # RFC 5905 section 8: the board's clock is so much ahead of ours.
+    print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
+    for method in "controls.list", "status", "devices.list", "session.list", "video.keyframe", "video.pause", "video.resume":
+        await ask(method)
+    await ask("camera.select", camera=second)
+    assert (await control.event("camera.changed"))["camera"] in (first, second)
+    await ask("audio.mute", muted=True)
+    await ask("latency.set", mode="smooth")
+    await ask("controls.get", camera=first, name="brightness")
+    await ask("controls.set", camera=first, values={"brightness": 10})
+    assert (await control.event("control.changed"))["controls"][0]["value"] == 10
+    await ask("controls.reset", camera=first, names=["brightness"])
+    await ask("video.set", bitrate=400_000)
+    assert (await control.picture(await ask("snapshot")))[:2] == b"\xff\xd8"
+    await ask("chat.send", text="hello", name="Python")
+    assert (await control.event("chat"))["you"]
+    await ask("session.kick", session=(await ask("status"))["you"]["session"])
+    assert (await control.event("session.end"))["code"] == "kicked"
+    await peer.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
