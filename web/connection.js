@@ -134,7 +134,9 @@ export class Connection extends EventTarget {
     if (connected !== null && performance.now() - connected > GOOD_SESSION_MS) this.#failures = 0;
     // A board that knows the session no more was started again: it is there, so no pause.
     const gone = error.failure === 'gone';
-    if (error.failure === 'browser' || (!gone && FINAL_STATUS.includes(error.status))) {
+    // Who was sent away comes back when they want to, not by themselves.
+    const final = error.failure === 'browser' || error.reason === 'kicked' || (!gone && FINAL_STATUS.includes(error.status));
+    if (final) {
       this.#become('failed');
       return;
     }

@@ -1,21 +1,82 @@
 /**
- * Requests to the board over the session's data channel, and their replies: JSON, one message each. Which requests
- * there are, and what they are good for, does not belong here.
+ * The control channel of a session: requests to the board and their answers, its events, and the pictures that it sends. Stands
+ * alone, so that other pages can use it. Which requests there are, and what they are good for, does not belong here.
+ *
+ *     session.connect().catch(console.error);
+ *     const control = new Control(session.channel);
+ *     control.addEventListener('viewers', ({ params }) => console.log(params.count));
+ *     await control.request('camera.select', { camera: 'door' });
+ *     const { blob } = await control.snapshot();
  */
 
-/** How long a reply may take before it counts as lost; a reply needs one round trip. */
-const REPLY_TIMEOUT_MS = 5_000;
+/** How long an answer may take before it counts as lost; a camera that is opened for it takes seconds. */
+const ANSWER_TIMEOUT_MS = 15_000;
 
-/** Sends `{"id", "method", "params"}` and waits for `{"id", "result"}` or `{"id", "error"}`. */
-export class Control {
+/** How long the next piece of a picture may take. On 1 Mbit/s a piece takes 0.13 s, and video goes first. */
+const PIECE_TIMEOUT_MS = 15_000;
+
+/** The header of a piece; what it holds stands in the protocol. */
+const HEADER_BYTES = 12;
+
+/** The version of that header. */
+const HEADER_VERSION = 1;
+
+/**
+ * @typedef {object} Picture
+ * @property {Blob} blob
+ * @property {number} width
+ * @property {number} height
+ * @property {string} sha256 Of the content, in hexadecimal digits, as the board has computed it.
+ *
+ * @typedef {object} Waiting A request without an answer.
+ * @property {(result: any) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {ReturnType<typeof setTimeout>} timer
+ * @property {boolean} picture Whether a picture follows the answer.
+ */
+
+/** The board's error: `code` and `data` are those of the protocol. */
+export class ControlError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} [code] 0: no answer came.
+   * @param {any} [data]
+   */
+  constructor(message, code = 0, data = null) {
+    super(message);
+    this.name = 'ControlError';
+    this.code = code;
+    this.data = data;
+  }
+}
+
+/** Something that the board tells without being asked; its type is the event's name in the protocol. */
+export class BoardEvent extends Event {
+  /**
+   * @param {string} type
+   * @param {any} params
+   */
+  constructor(type, params) {
+    super(type);
+    this.params = params;
+  }
+}
+
+/** Events: those of the protocol, each a BoardEvent; `open` and `close` as the channel does. */
+export class Control extends EventTarget {
   #next = 1;
-  /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout>}>} */
+  /** @type {Map<number, Waiting>} */
   #waiting = new Map();
+  /** @type {Transfer | null} */
+  #transfer = null;
 
-  /** @param {RTCDataChannel} channel */
+  /** @param {RTCDataChannel} channel Of a WhepSession, or one labelled `control` of any peer connection with the board. */
   constructor(channel) {
+    super();
     this.channel = channel;
-    channel.addEventListener('message', ({ data }) => this.#receive(data));
+    channel.binaryType = 'arraybuffer';
+    channel.addEventListener('message', ({ data }) => (typeof data === 'string' ? this.#receive(data) : this.#piece(data)));
+    channel.addEventListener('open', () => this.dispatchEvent(new Event('open')));
     channel.addEventListener('close', () => this.#drop());
   }
 
@@ -27,41 +88,83 @@ export class Control {
   /**
    * @param {string} method
    * @param {object} [params]
-   * @returns {Promise<any>} The result; rejects when the board answers with an error, not in time, or goes away.
+   * @returns {Promise<any>} The result; rejects with a ControlError when the board answers with an error, not in time, or goes away.
    */
   request(method, params = {}) {
+    return this.#ask(method, params, false);
+  }
+
+  /**
+   * The newest picture in the camera's full size.
+   * @param {string} [camera] Its name; otherwise the one that is watched.
+   * @returns {Promise<Picture>} Rejects as `request` does.
+   */
+  snapshot(camera) {
+    return this.#ask('snapshot', camera === undefined ? {} : { camera }, true);
+  }
+
+  /**
+   * @param {string} method
+   * @param {object} params
+   * @param {boolean} picture
+   * @returns {Promise<any>}
+   */
+  #ask(method, params, picture) {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
-        reject(new Error(`${method}: no reply within ${REPLY_TIMEOUT_MS / 1000} s`));
-      }, REPLY_TIMEOUT_MS);
-      this.#waiting.set(id, { resolve, reject, timer });
+        reject(new ControlError(`${method}: no answer within ${ANSWER_TIMEOUT_MS / 1000} s`));
+      }, ANSWER_TIMEOUT_MS);
+      this.#waiting.set(id, { resolve, reject, timer, picture });
       try {
         this.channel.send(JSON.stringify({ id, method, params }));
       } catch (error) {
-        this.#take(id)?.reject(error instanceof Error ? error : new Error(String(error)));
+        this.#take(id)?.reject(new ControlError(`${method}: ${error instanceof Error ? error.message : error}`));
       }
     });
   }
 
-  /** @param {unknown} data */
-  #receive(data) {
-    if (typeof data !== 'string') return;
+  /** @param {string} text */
+  #receive(text) {
     let message;
     try {
-      message = JSON.parse(data);
+      message = JSON.parse(text);
     } catch {
+      return;
+    }
+    if (typeof message?.method === 'string') {
+      this.dispatchEvent(new BoardEvent(message.method, message.params ?? {}));
       return;
     }
     const waiting = this.#take(message?.id);
     if (!waiting) return;
-    if ('error' in message) waiting.reject(new Error(String(message.error?.message ?? message.error)));
-    else waiting.resolve(message.result);
+    const { error, result } = message;
+    if (error !== undefined) waiting.reject(new ControlError(String(error?.message ?? error), error?.code, error?.data));
+    else if (waiting.picture) this.#expect(result, waiting);
+    else waiting.resolve(result);
+  }
+
+  /**
+   * @param {any} announced
+   * @param {Waiting} waiting
+   */
+  #expect(announced, waiting) {
+    // The board sends one picture after another: one that did not end never will.
+    this.#transfer?.fail('another picture came in its place');
+    this.#transfer = new Transfer(announced, waiting);
+  }
+
+  /** @param {ArrayBuffer} message */
+  #piece(message) {
+    if (this.#transfer?.take(message)) this.#transfer = null;
   }
 
   #drop() {
-    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new Error('the board closed the channel'));
+    this.#transfer?.fail('the board closed the channel');
+    this.#transfer = null;
+    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new ControlError('the board closed the channel'));
+    this.dispatchEvent(new Event('close'));
   }
 
   /** @param {number} id */
@@ -70,5 +173,64 @@ export class Control {
     if (waiting) clearTimeout(waiting.timer);
     this.#waiting.delete(id);
     return waiting;
+  }
+}
+
+/** A picture on its way: pieces in, the whole out. */
+class Transfer {
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  #pieces = [];
+  #bytes = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /**
+   * @param {{transfer: number, bytes: number, type: string, width: number, height: number, sha256: string}} announced
+   * @param {Waiting} waiting
+   */
+  constructor(announced, waiting) {
+    this.announced = announced;
+    this.waiting = waiting;
+    this.#wait();
+  }
+
+  /**
+   * @param {ArrayBuffer} message
+   * @returns {boolean} Whether nothing more is to come.
+   */
+  take(message) {
+    const { transfer, bytes, type, width, height, sha256 } = this.announced;
+    if (message.byteLength < HEADER_BYTES) return false;
+    const header = new DataView(message);
+    if (header.getUint32(0) !== transfer) return false;
+    const [index, count, version, media] = [header.getUint16(4), header.getUint16(6), header.getUint8(8), header.getUint8(9)];
+    const wrong = version !== HEADER_VERSION || index !== this.#pieces.length || message.byteLength < HEADER_BYTES + media;
+    if (wrong) return this.fail(`piece ${index} of ${count} (version ${version}) came where piece ${this.#pieces.length} should`);
+    const piece = new Uint8Array(message, HEADER_BYTES + media);
+    this.#pieces.push(piece);
+    this.#bytes += piece.length;
+    if (this.#bytes > bytes || (index + 1 === count && this.#bytes < bytes)) {
+      return this.fail(`${this.#bytes} bytes came, ${bytes} were announced`);
+    }
+    this.#wait();
+    if (index + 1 < count) return false;
+    clearTimeout(this.#timer);
+    this.waiting.resolve({ blob: new Blob(this.#pieces, { type }), width, height, sha256 });
+    return true;
+  }
+
+  /**
+   * @param {string} why
+   * @returns {true} It is over.
+   */
+  fail(why) {
+    clearTimeout(this.#timer);
+    this.waiting.reject(new ControlError(`snapshot: ${why}`));
+    return true;
+  }
+
+  #wait() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.fail(`no piece within ${PIECE_TIMEOUT_MS / 1000} s`), PIECE_TIMEOUT_MS);
   }
 }

@@ -2,7 +2,9 @@
  * Why no media connection came about, and what to change on the board: pure, from what the browser has tried to sentences.
  */
 
-/** @import { Evidence, End, Pair } from './paths.js' */
+import { text } from './language.js';
+
+/** @import { Evidence, End } from './paths.js' */
 /** @import { Offered } from './sdp.js' */
 
 /**
@@ -19,6 +21,7 @@
  * @returns {Diagnosis}
  */
 export function diagnose(evidence, host) {
+  const words = text().diagnosis;
   const { offered, locals, pairs, servers } = evidence;
   const relays = servers.filter((url) => /^turns?:/i.test(url));
   const udp = pairs.filter(({ local, remote }) => local.type !== 'relay' && remote.protocol === 'udp');
@@ -26,62 +29,32 @@ export function diagnose(evidence, host) {
   const relay = relayStep(evidence, relays);
   const tried = lines(evidence);
 
-  if (pairs.some(({ answered }) => answered > 0)) {
-    return {
-      title: 'A way to the board was found, but no picture came over it',
-      text: 'The board has answered on the media path, and the encrypted connection did not come about.',
-      steps: ['Look into the board’s log (journalctl -u porthole)', 'Check that no VPN or firewall holds back large packets'],
-      tried,
-    };
-  }
+  if (pairs.some(({ answered }) => answered > 0)) return { ...words.answered, tried };
   if (offered.length === 0) {
-    return {
-      title: 'The board has offered no address',
-      text: 'It answers over HTTP, but none of its addresses may be used for pictures.',
-      steps: ['Check interfaces, exclude_interfaces and networks in the section [rtc] of the board’s configuration', ...relay],
-      tried,
-    };
+    const { title, text, step } = words.nothing;
+    return { title, text, steps: [step, ...relay], tried };
   }
   if (isPublic(hostOf(host)) && offered.every(({ address }) => isPrivate(address))) {
-    return {
-      title: 'The board offers only addresses of its own network',
-      text: `This page was loaded from ${host}, but the board names ${places(offered)}, where this device cannot reach it.`,
-      steps: [
-        `Forward UDP port ${ports} (and TCP port ${ports}) to the board on the router in front of it`,
-        `Set advertise = ["${hostOf(host)}"] in the section [rtc] of the board’s configuration`,
-        ...relay,
-      ],
-      tried,
-    };
+    const { title, text, forward, advertise } = words.inside;
+    return { title, text: text(host, places(offered)), steps: [forward(ports), advertise(hostOf(host)), ...relay], tried };
   }
   const tcp = offered.some(({ protocol }) => protocol === 'tcp');
-  const openTcp = tcp
-    ? `Let TCP port ${ports} through too: it is the way where UDP is blocked`
-    : `Set tcp = true in the section [rtc] of the board’s configuration, for networks that block UDP`;
+  const openTcp = tcp ? words.letTcp(ports) : words.openTcp;
   if (!locals.some(({ protocol, type }) => protocol === 'udp' && type !== 'relay') && udp.length === 0) {
-    return {
-      title: 'This browser uses no UDP',
-      text: 'A policy, an extension or a proxy setting keeps it from sending video the usual way'
-        + (tcp ? ', and TCP did not get through either.' : '.'),
-      steps: ['Allow WebRTC over UDP in this browser, or try another one', openTcp, ...relay],
-      tried,
-    };
+    const { title, text, step } = words.noUdp;
+    return { title, text: text + (tcp ? words.noTcpEither : words.end), steps: [step, openTcp, ...relay], tried };
   }
   if (udp.some(({ sent }) => sent > 0)) {
+    const { title, text, step, between } = words.blocked;
     return {
-      title: 'UDP seems to be blocked',
-      text: `The board answers over HTTP, but nothing comes back from ${places(offered, 'udp')}`
-        + (tcp ? ', and TCP did not get through either.' : '. A firewall, a VPN or a guest network may stand between.'),
-      steps: [`Let UDP port ${ports} through the firewall to the board, and forward it where a router stands between`, openTcp, ...relay],
+      title,
+      text: text(places(offered, 'udp')) + (tcp ? words.noTcpEither : between),
+      steps: [step(ports), openTcp, ...relay],
       tried,
     };
   }
-  return {
-    title: 'The board answers, but no video comes through',
-    text: `No address of this device fits one of the board’s: ${places(offered)}.`,
-    steps: ['Put this device into the same network as the board', ...relay],
-    tried,
-  };
+  const { title, text: unfit, step } = words.unfit;
+  return { title, text: unfit(places(offered)), steps: [step, ...relay], tried };
 }
 
 /**
@@ -90,16 +63,12 @@ export function diagnose(evidence, host) {
  * @param {string[]} relays
  */
 function relayStep({ errors, locals, pairs }, relays) {
-  if (relays.length === 0) return ['Name a TURN server in ice_servers in the section [rtc] of the board’s configuration; it relays where nothing else gets through'];
+  const words = text().diagnosis.relay;
+  if (relays.length === 0) return [words.none];
   const names = list(relays);
   const failed = errors.find(({ url }) => relays.some((relay) => sameServer(relay, url)));
-  if (locals.some(({ type }) => type === 'relay') || pairs.some(({ local }) => local.type === 'relay')) {
-    return [`The relay ${names} was reached, but it does not reach the board: let it send to the board’s ports`];
-  }
-  if (failed?.code === 401 || failed?.code === 441) {
-    return [`The relay ${names} refuses the credentials: check username, credential or secret in ice_servers`];
-  }
-  return [`The relay ${names} does not answer this device: check that it runs, and urls in ice_servers; turns: with transport=tcp passes most firewalls`];
+  if (locals.some(({ type }) => type === 'relay') || pairs.some(({ local }) => local.type === 'relay')) return [words.dead(names)];
+  return [failed?.code === 401 || failed?.code === 441 ? words.refused(names) : words.silent(names)];
 }
 
 /**
@@ -107,25 +76,26 @@ function relayStep({ errors, locals, pairs }, relays) {
  * @param {Evidence} evidence
  */
 function lines({ offered, locals, pairs, servers, errors }) {
+  const words = text().diagnosis.tried;
   const found = new Map();
   for (const { local, remote, sent, answered, state } of pairs) {
-    const via = local.type === 'relay' ? ` by relay${local.url ? ` ${local.url}` : ''}` : '';
-    const key = `${remote.protocol.toUpperCase()} to ${place(remote)}${via}`;
-    const sum = found.get(key) ?? { sent: 0, answered: 0, states: new Set() };
-    found.set(key, { sent: sum.sent + sent, answered: sum.answered + answered, states: sum.states.add(state) });
+    const way = words.way(remote.protocol.toUpperCase(), place(remote)) + (local.type === 'relay' ? words.byRelay(local.url ?? '') : '');
+    const sum = found.get(way) ?? { sent: 0, answered: 0, states: new Set() };
+    found.set(way, { sent: sum.sent + sent, answered: sum.answered + answered, states: sum.states.add(state) });
   }
-  const tried = [...found].map(([key, { sent, answered, states }]) => {
-    if (sent > 0) return `${key}: asked ${times(sent)}, ${answered > 0 ? `answered ${times(answered)}` : 'no answer'}`;
-    return `${key}: ${[...states].every((state) => state === 'failed') ? 'not connected' : 'not asked'}`;
+  const tried = [...found].map(([way, { sent, answered, states }]) => {
+    if (sent > 0) return words.asked(way, sent, answered);
+    return [...states].every((state) => state === 'failed') ? words.notConnected(way) : words.notAsked(way);
   });
   const untried = offered
-    .map((offer) => `${offer.protocol.toUpperCase()} to ${place(offer)}`)
-    .filter((key) => ![...found.keys()].some((tried) => tried.startsWith(key)))
+    .map((offer) => ({ tcp: offer.protocol === 'tcp', way: words.way(offer.protocol.toUpperCase(), place(offer)) }))
+    .filter(({ way }) => ![...found.keys()].some((tried) => tried.startsWith(way)))
     // A TCP connection that is refused leaves no trace in the browser's statistics.
-    .map((key) => `${key}: ${key.startsWith('TCP') && locals.some(({ protocol }) => protocol === 'tcp') ? 'not connected' : 'not tried'}`);
+    .map(({ tcp, way }) => (tcp && locals.some(({ protocol }) => protocol === 'tcp') ? words.notConnected(way) : words.notTried(way)));
   const asked = servers.map((url) => {
     const error = errors.find((error) => sameServer(url, error.url));
-    return `${url}: ${error ? `${error.text || 'not reached'} (${error.code})` : used(locals, url)}`;
+    if (error) return `${url}: ${error.text || words.notReached} (${error.code})`;
+    return `${url}: ${used(locals, url) ? words.hasAnswered : words.noAnswer}`;
   });
   return [...tried, ...untried, ...asked];
 }
@@ -136,12 +106,7 @@ function lines({ offered, locals, pairs, servers, errors }) {
  * @param {string} url
  */
 function used(locals, url) {
-  return locals.some((local) => local.url && sameServer(local.url, url)) ? 'has answered' : 'no answer';
-}
-
-/** @param {number} count */
-function times(count) {
-  return count === 1 ? 'once' : `${count} times`;
+  return locals.some((local) => local.url && sameServer(local.url, url));
 }
 
 /**
@@ -164,14 +129,15 @@ function places(offered, protocol) {
 
 /** @param {Offered | End} end */
 function place({ address, port }) {
-  return `${address.includes(':') ? `[${address}]` : address || 'an unnamed address'}:${port}`;
+  return `${address.includes(':') ? `[${address}]` : address || text().diagnosis.unnamed}:${port}`;
 }
 
 /** @param {string[]} things */
 export function list(things) {
-  if (things.length === 0) return 'no address';
+  const words = text().diagnosis;
+  if (things.length === 0) return words.noAddress;
   if (things.length === 1) return things[0];
-  return `${things.slice(0, -1).join(', ')} and ${things[things.length - 1]}`;
+  return words.and(things.slice(0, -1).join(', '), things[things.length - 1]);
 }
 
 /** The name or address of `name:port`. @param {string} host */

@@ -3,6 +3,8 @@
  * tried. Writes words into the places that index.html has for them; which words does not belong here.
  */
 
+import { write } from './elements.js';
+
 /** @import { Words } from './words.js' */
 
 export class Notice {
@@ -32,14 +34,6 @@ export class Notice {
     fill(this.advice, this.steps, words.steps ?? []);
     fill(this.more, this.tried, words.tried ?? []);
   }
-}
-
-/**
- * @param {HTMLElement} place
- * @param {string} text
- */
-function write(place, text) {
-  if (place.textContent !== text) place.textContent = text;
 }
 
 /**

@@ -48,11 +48,12 @@ export function withExtensions(offer) {
 }
 
 /**
- * As little waiting before display as the network allows.
+ * How long pictures and sound are held before they are shown, as far as the network allows it: 0 for at once.
  * @param {RTCRtpReceiver} receiver
+ * @param {number} milliseconds
  */
-export function playAtOnce(receiver) {
+export function hold(receiver, milliseconds) {
   const can = /** @type {any} */ (receiver);
-  if ('jitterBufferTarget' in can) can.jitterBufferTarget = 0;
-  else if ('playoutDelayHint' in can) can.playoutDelayHint = 0;
+  if ('jitterBufferTarget' in can) can.jitterBufferTarget = milliseconds;
+  else if ('playoutDelayHint' in can) can.playoutDelayHint = milliseconds / 1000;
 }

@@ -1,8 +1,9 @@
 /** The sign-in form: password in, the reason of a failure and the wait for the next attempt out. */
 
+import { language, text } from './language.js';
 import { sentence } from './words.js';
 
-/** @import { Access, SignInFailure } from './access.js' */
+/** @import { Access } from './access.js' */
 
 /** The form of index.html, from its making on. */
 export class SignInForm {
@@ -26,10 +27,12 @@ export class SignInForm {
     this.shown = /** @type {HTMLInputElement} */ (shown);
     this.told = /** @type {HTMLElement} */ (form.querySelector('[role=alert]'));
     this.shown.addEventListener('change', () => (this.password.type = this.shown.checked ? 'text' : 'password'));
+    language.addEventListener('change', () => this.#render());
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#send({ password: this.password.value });
     });
+    this.#render();
   }
 
   /**
@@ -82,10 +85,10 @@ export class SignInForm {
     const seconds = Math.ceil((this.#due - performance.now()) / 1000);
     const waits = seconds > 0;
     this.submit.disabled = this.#busy || waits;
-    this.submit.textContent = waits ? `Wait ${seconds} s` : 'Sign in';
-    const text = sentence(this.#reason);
-    if (this.told.textContent !== text) this.told.textContent = text;
-    this.password.setAttribute('aria-invalid', String(text !== ''));
+    this.submit.textContent = waits ? text().page.wait(seconds) : text().page.enter;
+    const reason = sentence(this.#reason);
+    if (this.told.textContent !== reason) this.told.textContent = reason;
+    this.password.setAttribute('aria-invalid', String(reason !== ''));
     if (waits) this.#timer = setTimeout(() => this.#render(), 250);
   }
 }

@@ -36,7 +36,7 @@ export class WhepError extends Error {
   /**
    * @param {Failure} failure
    * @param {string} message
-   * @param {{status?: number, detail?: string, retryAfter?: number, evidence?: Evidence}} [more]
+   * @param {{status?: number, detail?: string, retryAfter?: number, evidence?: Evidence | null, reason?: string}} [more]
    */
   constructor(failure, message, more = {}) {
     super(message);
@@ -51,6 +51,8 @@ export class WhepError extends Error {
     this.retryAfter = more.retryAfter ?? 0;
     /** What was tried for the media connection. @type {Evidence | null} */
     this.evidence = more.evidence ?? null;
+    /** Why the board ended the session, in a word of the control protocol (`kicked`, `stopping`); may be empty. */
+    this.reason = more.reason ?? '';
   }
 }
 

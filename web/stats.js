@@ -27,7 +27,8 @@ const LOSS_WINDOW_MS = 10_000;
  * @property {Media & VideoFigures | null} video
  * @property {Media & AudioFigures | null} audio
  * @property {number | null} roundTrip Milliseconds.
- * @property {string | null} path Protocol and far address of the media connection.
+ * @property {string | null} path Protocol, far address and kind of candidate of the media connection.
+ * @property {string | null} local The same of this device; `relay` with the way to the relay.
  */
 
 /** Reads one peer connection; rates are those since the reading before. */
@@ -63,7 +64,7 @@ export function figures(now, last, oldest) {
   const inbound = (/** @type {string} */ kind) => all.find((s) => s.type === 'inbound-rtp' && s.kind === kind);
   const [video, audio] = [inbound('video'), inbound('audio')];
   const pair = selectedPair(now, all);
-  const remote = now.get(pair?.remoteCandidateId);
+  const [remote, local] = [now.get(pair?.remoteCandidateId), now.get(pair?.localCandidateId)];
   return {
     video: video && {
       ...media(video, now, last, oldest),
@@ -80,8 +81,18 @@ export function figures(now, last, oldest) {
       energy: audio.totalAudioEnergy ?? null,
     },
     roundTrip: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
-    path: remote?.address ? `${remote.protocol} ${remote.address}:${remote.port}` : null,
+    path: end(remote),
+    local: end(local),
   };
+}
+
+/** @param {any} candidate */
+function end(candidate) {
+  if (!candidate) return null;
+  const { protocol, address, port, candidateType, relayProtocol } = candidate;
+  // Browsers keep their own address to themselves unless the page may use the microphone.
+  const place = address ? `${address.includes(':') ? `[${address}]` : address}:${port}` : '';
+  return [protocol, place, candidateType, relayProtocol && `(${relayProtocol})`].filter(Boolean).join(' ');
 }
 
 /**

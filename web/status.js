@@ -1,4 +1,7 @@
-/** What the board says about itself at `api/status`, asked again and again while the page is seen. */
+/**
+ * What the board says about itself: told over the data channel while there is a session, otherwise asked at `api/status` again and
+ * again while the page is seen.
+ */
 
 /** Pause between two questions. */
 const PAUSE_MS = 4_000;
@@ -14,6 +17,7 @@ const TIMEOUT_MS = 4_000;
  * @property {string} name
  * @property {string | null} device As configured: `auto`, `pattern`, a path.
  * @property {string | null} source What was found.
+ * @property {string | null} [identity] What it is followed by, whatever its path.
  * @property {boolean} pattern Whether the picture is the built-in test pattern.
  * @property {'idle' | 'starting' | 'live' | 'fault'} state
  * @property {number | null} width
@@ -21,6 +25,7 @@ const TIMEOUT_MS = 4_000;
  * @property {number | null} fps
  * @property {string | null} format
  * @property {string | null} encoder
+ * @property {number | null} [bitrate] Bits a second, as wished.
  * @property {number | null} watched
  * @property {string | null} fault
  * @property {number | null} since Since when it is in fault, in seconds since the Unix epoch.
@@ -46,6 +51,7 @@ export class BoardStatus extends EventTarget {
   value = null;
   #asking = false;
   #stopped = false;
+  #told = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -55,15 +61,34 @@ export class BoardStatus extends EventTarget {
     this.url = url;
   }
 
-  /** Asks now, and from then on while the page is visible. */
+  /**
+   * The board tells it by itself, from now on until `alone`.
+   * @param {Status} value
+   */
+  take(value) {
+    if (this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#told = true;
+    this.value = value;
+    this.dispatchEvent(new Event('change'));
+  }
+
+  /** Nobody tells it any more. */
+  alone() {
+    if (!this.#told) return;
+    this.#told = false;
+    if (!this.#stopped) this.refresh();
+  }
+
+  /** Asks now, and from then on while the page is visible, unless it is told. */
   async refresh() {
     this.#stopped = false;
-    if (this.#asking) return;
+    if (this.#asking || this.#told) return;
     this.#asking = true;
     clearTimeout(this.#timer);
     const value = await this.#ask();
     this.#asking = false;
-    if (this.#stopped) return;
+    if (this.#stopped || this.#told) return;
     this.value = value;
     this.dispatchEvent(new Event('change'));
     const pause = value?.cameras.some(({ state }) => state === 'fault') ? AWAY_PAUSE_MS : PAUSE_MS;
@@ -74,6 +99,7 @@ export class BoardStatus extends EventTarget {
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    this.#told = false;
     this.value = null;
   }
 

@@ -1,126 +1,109 @@
-/** The viewer page: joins the connection, the player and the words to the elements of index.html. */
+/** The viewer page: joins the connection, the player, the board's words and the panes to the elements of index.html. */
 
 import { Access, takeLink } from './access.js';
-import { BoardClock } from './clock.js';
-import { Connection } from './connection.js';
-import { Control } from './control.js';
-import { LatencyMeter } from './latency.js';
-import { Notice } from './notice.js';
+import { element, write } from './elements.js';
+import { FigureTable } from './figures.js';
+import { asked, connection, endpoint, link as opened, viewing } from './join.js';
+import { language, languages, speak, text, translate } from './language.js';
+import { Measuring } from './measuring.js';
 import { Panel } from './panel.js';
+import { People } from './people.js';
 import { Player } from './player.js';
+import { Quiet } from './quiet.js';
+import { Screen } from './screen.js';
+import { Settings } from './settings.js';
+import { listenToKeys } from './shortcuts.js';
 import { SignInForm } from './sign-in.js';
-import { StatsReader } from './stats.js';
+import { Stage } from './stage.js';
 import { BoardStatus } from './status.js';
-import { isAway, notice, patternWords, remarks, STATE_WORDS } from './words.js';
+import { Takes } from './takes.js';
+import { Toasts } from './toasts.js';
+import { Toolbar } from './toolbar.js';
+import { Zoom } from './zoom.js';
+
+/** @import { BoardEvent } from './control.js' */
+/** @import { ChosenEvent } from './source.js' */
 
 /** How often figures are read and shown: often enough to follow, seldom enough to be read. */
 const FIGURES_EVERY_MS = 1_000;
 
-/** After so long without a touch, a key or the pointer the controls leave the picture. */
-const QUIET_AFTER_MS = 3_500;
+translate(document);
 
-/**
- * The element of this id in index.html.
- * @template {Element} T
- * @param {string} id
- * @param {{new (): T}} type
- * @returns {T}
- */
-function element(id, type) {
-  const found = document.getElementById(id);
-  if (!(found instanceof type)) throw new Error(`index.html has no ${type.name} #${id}`);
-  return found;
-}
-
-const name = element('name', HTMLElement);
-const chooser = element('chooser', HTMLLabelElement);
-const cameraSelect = element('camera', HTMLSelectElement);
-const stateWord = element('state', HTMLElement);
-const pattern = element('pattern', HTMLElement);
-const remark = element('remark', HTMLElement);
-const noticeBox = element('notice', HTMLElement);
-const noticeAction = element('notice-action', HTMLButtonElement);
-const playButton = element('play', HTMLButtonElement);
-const soundButton = element('sound', HTMLButtonElement);
-const hangUpButton = element('hang-up', HTMLButtonElement);
-const detailsButton = element('details', HTMLButtonElement);
-const fullScreenButton = element('full-screen', HTMLButtonElement);
-const panelBox = element('panel', HTMLElement);
-const panelTitle = element('panel-title', HTMLElement);
-const panelClose = element('panel-close', HTMLButtonElement);
-const accountRow = element('account', HTMLElement);
-const roleWord = element('role', HTMLElement);
-const signOutButton = element('sign-out', HTMLButtonElement);
-const announcement = element('announcement', HTMLElement);
+const button = (/** @type {string} */ id) => element(id, HTMLButtonElement);
+const part = (/** @type {string} */ id) => element(id, HTMLElement);
+const playButton = button('play');
+const accountRow = part('account');
+const roleWord = part('role');
+const signOutButton = button('sign-out');
 const video = element('video', HTMLVideoElement);
 
-/** The camera asked for by the address, null for the first. */
-let wanted = new URLSearchParams(location.search).get('camera');
-
-/** What signs in, where this page was opened by such a link. */
-let link = takeLink();
+/** The camera asked for, null for the first. */
+let wanted = asked;
+/** What signs in and was not used yet. */
+let link = opened;
 /** Whether the page waits for somebody to sign in. */
 let shut = link !== null;
-
-const connection = new Connection(endpoint());
-// Before everything else: the offer is on its way while the rest is made.
-if (link === null) connection.start();
-
-const access = new Access(new URL('api/session', document.baseURI));
-const signIn = new SignInForm(element('sign-in', HTMLFormElement), access);
-const notices = new Notice(noticeBox);
-const board = new BoardStatus(new URL('api/status', document.baseURI));
-const player = new Player(video);
-const panel = new Panel(panelBox);
-
-/**
- * What measures the present session.
- * @typedef {object} Measuring
- * @property {import('./whep.js').WhepSession} session
- * @property {BoardClock} clock
- * @property {StatsReader} stats
- * @property {LatencyMeter | null} latency
- * @property {import('./stats.js').Figures | null} figures
- */
+/** Whether somebody has chosen whether they hear: until then sound flows unheard, so that the first tap sounds at once. */
+let soundChosen = false;
 /** @type {Measuring | null} */
 let measuring = null;
 /** @type {Date | null} */
 let stalledSince = null;
 
-function endpoint() {
-  const path = wanted === null ? 'whep' : `whep/${encodeURIComponent(wanted)}`;
-  return new URL(path, document.baseURI);
-}
+const access = new Access(new URL('api/session', document.baseURI));
+const signIn = new SignInForm(element('sign-in', HTMLFormElement), access);
+const toasts = new Toasts(part('toasts'));
+const board = new BoardStatus(new URL('api/status', document.baseURI));
+const player = new Player(video);
+const takes = new Takes(viewing, toasts, () => camera()?.name ?? wanted ?? '');
+const screen = new Screen(video);
+const stage = new Stage();
+const zoom = new Zoom(part('stage'), video);
+const toolbar = new Toolbar();
+const figures = new FigureTable(part('details-pane'));
+const people = new People(part('people-pane'), viewing);
+const settings = new Settings(part('settings-pane'), element('camera', HTMLSelectElement), viewing);
+const panes = {
+  settings: { button: button('settings'), root: part('settings-pane'), title: 'buttons.settings.text' },
+  people: { button: button('people'), root: part('people-pane'), title: 'buttons.people.text' },
+  details: { button: button('details'), root: part('details-pane'), title: 'buttons.details.text' },
+};
+const panel = new Panel(part('panel'), part('panel-title'), button('panel-close'), Object.values(panes));
+const quiet = new Quiet(() => {
+  const inUse = document.querySelector('.stage :focus-visible, .stage select:focus') !== null;
+  return connection.state !== 'live' || panel.open !== null || inUse;
+});
 
 // The session: pictures into the player, figures out of it.
 
 function followSession() {
   const { session } = connection;
-  if (!session?.peer || !session.channel || session === measuring?.session) return;
+  const { control } = viewing;
+  if (!session?.peer || !control || session === measuring?.session) return;
   endMeasuring();
-  const clock = new BoardClock(new Control(session.channel));
-  const mine = { session, clock, stats: new StatsReader(session.peer), latency: null, figures: null };
+  const mine = new Measuring(session, session.peer, control);
   measuring = mine;
-  session.addEventListener('track', () => {
+  const watch = () => {
     player.attach(session.stream);
-    const receiver = session.peer?.getReceivers().find(({ track }) => track.kind === 'video');
-    if (receiver && measuring === mine) measuring.latency ??= new LatencyMeter(video, receiver, clock);
-  });
+    if (measuring === mine) mine.watch(video);
+  };
+  session.addEventListener('track', watch);
+  // This page may have been loaded more slowly than the picture came.
+  if (session.stream.getTracks().length > 0) watch();
 }
 
 function endMeasuring() {
-  measuring?.clock.stop();
-  measuring?.latency?.stop();
+  measuring?.stop();
   measuring = null;
   stalledSince = null;
+  takes.recorder.stop();
 }
 
 async function readFigures() {
   const mine = measuring;
   if (mine && isConnected()) {
-    mine.figures = await mine.stats.read();
-    const { video: picture } = mine.figures;
-    if (measuring === mine) stalledSince = document.hidden ? null : player.stalledSince(picture?.framesDecoded ?? 0);
+    await mine.read();
+    if (measuring === mine) stalledSince = document.hidden ? null : player.stalledSince(mine.figures?.video?.framesDecoded ?? 0);
   }
   render();
   setTimeout(readFigures, FIGURES_EVERY_MS);
@@ -157,7 +140,7 @@ function followAccess() {
   signIn.show(access.closed);
   if (access.closed) {
     shut = true;
-    openPanel(false);
+    panel.show(null);
     board.stop();
     hangUp();
   } else if (shut) {
@@ -170,8 +153,13 @@ function followAccess() {
 
 // What is seen.
 
+/** The camera that is watched, or would be. */
+function camera() {
+  return board.camera(viewing.selected ?? wanted);
+}
+
 function render() {
-  const camera = board.camera(wanted);
+  const seen = camera();
   const situation = {
     state: connection.state,
     error: connection.error,
@@ -179,108 +167,44 @@ function render() {
     online: navigator.onLine,
     host: location.host,
     wanted,
-    camera,
+    camera: seen,
     status: board.value,
   };
-  const words = access.closed ? null : notice(situation);
-  const notes = access.closed ? [] : remarks(situation, stalledSince);
-  const state = access.closed ? 'signed-out' : isAway(situation) ? 'away' : connection.state;
-
-  document.body.dataset.state = state;
-  stateWord.textContent = STATE_WORDS[state];
-  renderCameras(camera);
-  show(pattern, isConnected() ? patternWords(camera) : '');
-  show(remark, words ? '' : notes.join('. '));
-  renderNotice(words);
-  renderControls();
+  stage.show({ situation, connection, closed: access.closed, stalledSince, scale: zoom.scale });
+  settings.show(board.value, seen, viewing.selected ?? wanted, !player.muted);
+  renderToolbar();
+  screen.keepAwake(connection.state === 'live');
   playButton.hidden = !(player.blocked && isConnected());
-  if (!panelBox.hidden) panel.show(facts(camera));
-  announce(words ? `${words.title}. ${words.text}` : [STATE_WORDS[state], pattern.textContent, ...notes].filter(Boolean).join('. '));
-}
-
-/** @param {import('./words.js').Words | null} words */
-function renderNotice(words) {
-  const { state } = connection;
-  noticeBox.classList.toggle('first', connection.error === null);
-  const seconds = Math.max(1, Math.ceil((connection.due - performance.now()) / 1000));
-  const again = state === 'connecting' && connection.error ? 'Connecting' : '';
-  notices.show(words, state === 'waiting' ? `Next attempt in ${seconds} s` : again);
-  if (!words) return;
-  const away = state === 'connecting' || state === 'live';
-  if (away && document.activeElement === noticeAction) hangUpButton.focus();
-  noticeAction.classList.toggle('away', away);
-  noticeAction.textContent = { stopped: 'Start', waiting: 'Try now' }[/** @type {string} */ (state)] ?? 'Try again';
-}
-
-function renderControls() {
-  const off = board.value?.audio?.state === 'off' || measuring?.session.stream.getAudioTracks().length === 0;
-  const silent = isConnected() && off;
-  label(soundButton, player.muted || silent ? 'muted' : 'sound', silent ? 'No sound' : player.muted ? 'Unmute' : 'Mute');
-  soundButton.disabled = silent;
-  soundButton.classList.toggle('wanted', !silent && player.muted && isConnected());
-
-  const running = connection.state !== 'stopped' && connection.state !== 'failed';
-  label(hangUpButton, running ? 'hang-up' : 'start', running ? 'Hang up' : 'Start');
-  hangUpButton.classList.toggle('ends', running);
-
   signOutButton.hidden = accountRow.hidden = !(access.needed && access.role);
-  roleWord.textContent = access.role;
+  write(roleWord, access.role ? text().people[access.role] : '');
+  if (panel.open === panes.details) figures.show(facts());
 }
 
-/** @param {import('./status.js').Camera | null} camera */
-function renderCameras(camera) {
-  const names = board.value?.cameras.map((camera) => camera.name) ?? [];
-  // While the board is away its cameras are still known by name.
-  if (board.value) {
-    chooser.hidden = names.length < 2;
-    if ([...cameraSelect.options].map(({ value }) => value).join('\n') !== names.join('\n')) {
-      cameraSelect.replaceChildren(...names.map((name) => new Option(name, name)));
-    }
-    if (document.activeElement !== cameraSelect) cameraSelect.value = wanted ?? names[0] ?? '';
-  }
-  const shown = camera?.name ?? wanted ?? name.textContent ?? '';
-  name.textContent = shown;
-  name.hidden = !chooser.hidden;
-  document.title = shown ? `${shown} – porthole` : 'porthole';
-  video.setAttribute('aria-label', shown ? `Live picture of ${shown}` : 'Live picture');
+function renderToolbar() {
+  const { state } = connection;
+  toolbar.show({
+    connected: isConnected(),
+    running: state !== 'stopped' && state !== 'failed',
+    present: viewing.present && viewing.you !== null,
+    silent: board.value?.audio?.state === 'off' || measuring?.session.stream.getAudioTracks().length === 0,
+    muted: player.muted,
+    takes,
+    screen,
+    unread: people.unread,
+  });
 }
 
-/** @param {import('./status.js').Camera | null} camera */
-function facts(camera) {
+function facts() {
   return {
     live: connection.state === 'live',
     setup: setup(),
     figures: measuring?.figures ?? null,
     latency: measuring?.latency?.read() ?? null,
     controlRoundTrip: measuring?.clock.roundTrip ?? null,
-    camera,
+    camera: camera(),
     status: board.value,
+    history: measuring?.history ?? null,
   };
-}
-
-/**
- * @param {HTMLElement} place
- * @param {string} text Empty: the place is hidden.
- */
-function show(place, text) {
-  place.hidden = text === '';
-  if (place.textContent !== text) place.textContent = text;
-}
-
-/**
- * @param {HTMLButtonElement} button
- * @param {string} icon
- * @param {string} text
- */
-function label(button, icon, text) {
-  button.querySelector('use')?.setAttribute('href', `#icon-${icon}`);
-  const words = button.querySelector('span');
-  if (words && words.textContent !== text) words.textContent = text;
-}
-
-/** @param {string} text Read out by a screen reader, once. */
-function announce(text) {
-  if (announcement.textContent !== text) announcement.textContent = text;
 }
 
 // What is touched.
@@ -291,83 +215,97 @@ function toggleRunning() {
 }
 
 function hangUp() {
+  zoom.reset();
   player.detach();
   connection.stop();
 }
 
-function togglePanel() {
-  openPanel(Boolean(panelBox.hidden));
+function toggleSound() {
+  if (toolbar.sound.disabled) return;
+  player.toggleSound();
+  soundChosen = true;
+  followSound();
 }
 
-/** @param {boolean} open */
-function openPanel(open) {
-  if (panelBox.hidden === !open) return;
-  const hadFocus = panelBox.contains(document.activeElement);
-  panelBox.hidden = !open;
-  detailsButton.setAttribute('aria-expanded', String(open));
-  if (open) panelTitle.focus({ preventScroll: true });
-  else if (hadFocus) detailsButton.focus();
-  render();
+/** Sound that is neither heard nor recorded is not sent. */
+function followSound() {
+  const muted = soundChosen && player.muted && !takes.recorder.running;
+  // The next session hears of it where this one does not take it.
+  if (viewing.wishes.muted !== muted) viewing.wish({ muted }).catch(() => {});
 }
 
-/** On the iPhone only the video itself can fill the screen, through a call of its own. */
-const phoneVideo = /** @type {HTMLVideoElement & {webkitEnterFullscreen?: () => void}} */ (video);
-
-function toggleFullScreen() {
-  if (document.fullscreenElement) document.exitFullscreen();
-  else if (document.fullscreenEnabled) document.documentElement.requestFullscreen().catch(() => {});
-  else phoneVideo.webkitEnterFullscreen?.();
+function takePhoto() {
+  takes.photo();
 }
 
-/** @type {Record<string, () => void>} */
-const KEYS = {
-  m: () => soundButton.disabled || player.toggleSound(),
-  i: togglePanel,
-  f: toggleFullScreen,
-  Escape: () => openPanel(false),
-};
-
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let quietTimer;
-
-/** Shows the controls, and hides them again when nothing more happens. */
-function stir() {
-  document.body.classList.remove('quiet');
-  clearTimeout(quietTimer);
-  quietTimer = setTimeout(() => {
-    const inUse = document.querySelector('.stage :focus-visible') !== null || document.activeElement === cameraSelect;
-    if (connection.state !== 'live' || !panelBox.hidden || inUse) stir();
-    else document.body.classList.add('quiet');
-  }, QUIET_AFTER_MS);
+function toggleRecording() {
+  takes.toggleRecording(measuring && isConnected() ? measuring.session.stream : null);
 }
 
-soundButton.addEventListener('click', () => player.toggleSound());
-hangUpButton.addEventListener('click', toggleRunning);
-noticeAction.addEventListener('click', () => connection.start());
-playButton.addEventListener('click', () => player.play());
-detailsButton.addEventListener('click', togglePanel);
-panelClose.addEventListener('click', () => openPanel(false));
-signOutButton.addEventListener('click', () => access.signOut());
-fullScreenButton.addEventListener('click', toggleFullScreen);
-fullScreenButton.hidden = !document.fullscreenEnabled && !phoneVideo.webkitEnterFullscreen;
-cameraSelect.addEventListener('change', () => {
-  wanted = cameraSelect.value;
+/** @param {string} chosen */
+async function chooseCamera(chosen) {
+  wanted = chosen;
   const address = new URL(location.href);
-  address.searchParams.set('camera', wanted);
+  address.searchParams.set('camera', chosen);
   history.replaceState(null, '', address);
-  connection.restart(endpoint());
+  connection.endpoint = endpoint(chosen);
+  if (viewing.present) {
+    try {
+      await viewing.select(chosen);
+      return;
+    } catch {
+      // Another session can do what this one cannot: it agrees on the format that the camera gives.
+    }
+  }
+  connection.restart(endpoint(chosen));
+}
+
+toolbar.sound.addEventListener('click', toggleSound);
+toolbar.photo.addEventListener('click', takePhoto);
+toolbar.record.addEventListener('click', toggleRecording);
+toolbar.hangUp.addEventListener('click', toggleRunning);
+toolbar.window.addEventListener('click', () => screen.toggleWindow());
+toolbar.fullScreen.addEventListener('click', () => screen.toggleFull());
+stage.action.addEventListener('click', () => connection.start());
+playButton.addEventListener('click', () => player.play());
+stage.whole.addEventListener('click', () => zoom.reset());
+signOutButton.addEventListener('click', () => access.signOut());
+settings.addEventListener('camera', (event) => chooseCamera(/** @type {ChosenEvent} */ (event).value));
+settings.addEventListener('microphone', (event) => (/** @type {ChosenEvent} */ (event).value === '') !== player.muted && toggleSound());
+settings.addEventListener('refused', (event) => toasts.say(/** @type {import('./quality.js').RefusedEvent} */ (event).why, true));
+panel.addEventListener('change', () => {
+  if (panel.open === panes.people) toasts.clear();
+  people.show();
+  settings.open(panel.open === panes.settings);
+  render();
 });
-document.addEventListener('keydown', (event) => {
-  stir();
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target === cameraSelect || access.closed) return;
-  KEYS[event.key]?.();
+for (const menu of /** @type {NodeListOf<HTMLSelectElement>} */ (document.querySelectorAll('[data-languages]'))) {
+  menu.replaceChildren(...languages().map(({ tag, name }) => new Option(name, tag, false, tag === text().tag)));
+  menu.addEventListener('change', () => speak(menu.value));
+}
+language.addEventListener('change', () => {
+  translate(document);
+  for (const menu of document.querySelectorAll('[data-languages]')) /** @type {HTMLSelectElement} */ (menu).value = text().tag;
+  people.show();
+  render();
 });
-for (const kind of ['pointermove', 'pointerdown', 'focusin']) document.addEventListener(kind, stir, { passive: true });
+listenToKeys({
+  m: toggleSound,
+  p: takePhoto,
+  r: toggleRecording,
+  s: () => panel.toggle(panes.settings),
+  c: () => panel.toggle(panes.people),
+  i: () => panel.toggle(panes.details),
+  w: () => toolbar.window.disabled || screen.toggleWindow(),
+  f: () => screen.toggleFull(),
+  Escape: () => panel.show(null),
+}, zoom, () => !access.closed);
 
 // What happens by itself.
 
 connection.addEventListener('session', followSession);
 connection.addEventListener('change', () => {
+  if (connection.session === null) viewing.leave();
   if (connection.state === 'live') board.refresh();
   if (connection.error?.status === 401) access.refused();
   if (connection.state === 'waiting' || connection.state === 'failed') {
@@ -379,9 +317,35 @@ connection.addEventListener('change', () => {
 });
 player.addEventListener('change', render);
 player.addEventListener('firstframe', render);
+screen.addEventListener('change', render);
+zoom.addEventListener('change', render);
 board.addEventListener('change', render);
 board.addEventListener('refused', () => access.refused());
 access.addEventListener('change', followAccess);
+takes.addEventListener('change', () => {
+  followSound();
+  render();
+});
+viewing.addEventListener('change', () => {
+  if (!viewing.control) board.alone();
+  if (viewing.held !== null) measuring?.session.hold(viewing.held);
+  render();
+});
+viewing.addEventListener('status', () => viewing.status && board.take(viewing.status));
+viewing.addEventListener('camera.changed', (event) => {
+  const { camera, selected } = /** @type {BoardEvent} */ (event).params;
+  if (selected) viewing.selected = camera;
+  render();
+});
+viewing.addEventListener('notice', (event) => {
+  const { level, text } = /** @type {BoardEvent} */ (event).params;
+  toasts.say(text, level === 'warning');
+});
+viewing.addEventListener('message', () => {
+  const last = viewing.messages.at(-1);
+  if (last && !last.you && panel.open !== panes.people) toasts.say(text().people.said(last.from || text().people.unnamed, last.text));
+  render();
+});
 addEventListener('online', () => connection.reroute());
 /** Chromium tells of a change from one network to another too, where `online` stays silent. */
 const network = /** @type {Navigator & {connection?: EventTarget}} */ (navigator).connection;
@@ -418,13 +382,14 @@ Object.defineProperty(window, 'porthole', {
       return access.closed ? 'signed-out' : connection.state;
     },
     stats() {
-      const { live, status, camera, figures, ...rest } = facts(board.camera(wanted));
+      const { live, status, camera, figures, history, ...rest } = facts();
       return structuredClone({ state: connection.state, clock: measuring?.clock.best ?? null, ...rest, ...figures });
     },
   }),
 });
 
 followSession();
+if (viewing.status) board.take(viewing.status);
 enter();
-stir();
+quiet.stir();
 readFigures();

@@ -11,7 +11,7 @@
  */
 
 import { PathWatch } from './paths.js';
-import { playAtOnce, wantExtensions, withExtensions } from './receive.js';
+import { hold, wantExtensions, withExtensions } from './receive.js';
 import { fragment, offered, restarted } from './sdp.js';
 import { Signalling, WhepError } from './signalling.js';
 import { Candidates } from './trickle.js';
@@ -131,6 +131,15 @@ export class WhepSession extends EventTarget {
     return this.#channel;
   }
 
+  /**
+   * How long pictures and sound are held before they are shown, where the browser can be told: more is smoother. 0 from the
+   * beginning.
+   * @param {number} milliseconds
+   */
+  hold(milliseconds) {
+    for (const receiver of this.#peer?.getReceivers() ?? []) hold(receiver, milliseconds);
+  }
+
   /** @returns {Readonly<Timing>} */
   get timing() {
     return this.#timing;
@@ -226,11 +235,12 @@ export class WhepSession extends EventTarget {
     this.#watch = new PathWatch(peer, () => this.#looked());
     for (const kind of ['video', 'audio']) {
       const { receiver } = wantExtensions(peer.addTransceiver(kind, { direction: 'recvonly' }));
-      playAtOnce(receiver);
+      hold(receiver, 0);
     }
     this.#channel = peer.createDataChannel('control', { ordered: true });
     this.#channel.addEventListener('message', ({ data }) => {
-      if (isGoodbye(data)) this.#end(new WhepError('ended', 'the board ended the session'));
+      const reason = goodbye(data);
+      if (reason !== null) this.#end(new WhepError('ended', 'the board ended the session', { reason }));
     });
     this.#channel.addEventListener('close', () => this.#end(new WhepError('ended', 'the board ended the session')));
     peer.addEventListener('track', ({ track }) => {
@@ -271,7 +281,7 @@ export class WhepSession extends EventTarget {
     if (this.#state !== 'connected') return;
     this.#become('interrupted');
     this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection broke')), HEAL_TIMEOUT_MS);
-    while (this.#state === 'interrupted') {
+    while (this.state === 'interrupted') {
       try {
         this.#restarting ??= this.#restart().finally(() => (this.#restarting = null));
         await this.#restarting;
@@ -358,13 +368,17 @@ function addServers(peer, servers) {
 }
 
 /**
- * Whether a message on the control channel says that the board ends the session.
+ * Why the board ends the session, if that is what a message on the control channel says: the `code` of `session.end`, empty where
+ * there is none.
  * @param {unknown} data
  */
-function isGoodbye(data) {
+function goodbye(data) {
+  // Every message passes here, pictures too: only the one that it may be is taken apart.
+  if (typeof data !== 'string' || !data.includes('session.end')) return null;
   try {
-    return JSON.parse(String(data)).method === 'session.end';
+    const { method, params } = JSON.parse(data);
+    return method === 'session.end' ? String(params?.code ?? '') : null;
   } catch {
-    return false;
+    return null;
   }
 }

@@ -1,6 +1,7 @@
 /** What is the matter, in words for the person who looks. Pure: connection and status in, sentences out. */
 
 import { diagnose, list } from './diagnosis.js';
+import { locale, text } from './language.js';
 
 /** @import { WhepError } from './whep.js' */
 /** @import { ConnectionState } from './connection.js' */
@@ -24,18 +25,6 @@ import { diagnose, list } from './diagnosis.js';
  * @property {string[]} [tried] What was tried, in figures.
  */
 
-/** The state in a word or two. @type {Record<ConnectionState | 'away' | 'signed-out', string>} */
-export const STATE_WORDS = {
-  stopped: 'Stopped',
-  connecting: 'Connecting',
-  live: 'Live',
-  interrupted: 'Interrupted',
-  waiting: 'Reconnecting',
-  failed: 'No picture',
-  away: 'No camera',
-  'signed-out': 'Signed out',
-};
-
 /**
  * Whether the session stands and the camera does not: what is sent is the board's placeholder.
  * @param {Situation} situation
@@ -50,15 +39,16 @@ export function isAway({ state, camera }) {
  * @returns {Words | null}
  */
 export function notice(situation) {
+  const { notices } = text();
   switch (situation.state) {
     case 'live':
     case 'interrupted':
       return isAway(situation) ? cameraAway(situation.camera?.fault ?? '') : null;
     case 'stopped':
-      return { title: 'Stopped', text: 'The board sends nothing to this page.' };
+      return notices.stopped;
     case 'connecting':
       // While attempts go on, the reason stays: words that come and go with each attempt cannot be read.
-      return situation.error ? failure(situation, situation.error) : { title: 'Connecting', text: '' };
+      return situation.error ? failure(situation, situation.error) : { title: notices.connecting, text: '' };
     default:
       return situation.error && failure(situation, situation.error);
   }
@@ -71,30 +61,35 @@ export function notice(situation) {
  */
 function failure(situation, error) {
   const { host, online, saidGoodbye } = situation;
+  const { notices } = text();
   switch (error.failure) {
     case 'ended':
-      return { title: 'The board has ended the stream', text: 'It is shutting down or starting again.' };
+      return error.reason === 'kicked' ? notices.kicked : notices.ended;
     case 'unreachable':
-      if (!online) return { title: 'This device is offline', text: 'The picture comes back with the network.' };
-      if (saidGoodbye) return { title: 'The board has shut down', text: `It ended the stream and nothing answers at ${host} now.` };
-      return {
-        title: 'The board cannot be reached',
-        text: `Nothing answers at ${host}. It may be off, starting, or on another network.`,
-      };
+      if (!online) return notices.offline;
+      return at(saidGoodbye ? notices.shutDown : notices.unreachable, host);
     case 'timeout':
-      return { title: 'The board does not answer', text: `${host} took the request, but no answer came in time.` };
+      return at(notices.timeout, host);
     case 'lost':
-      return { title: 'The connection broke', text: 'Nothing comes from the board any more.' };
+      return notices.lost;
     case 'gone':
-      return { title: 'The board has started again', text: 'It knows this page no more.' };
+      return notices.gone;
     case 'no-path':
       if (error.evidence) return diagnose(error.evidence, host);
-      return { title: 'The board answers, but no video comes through', text: '' };
+      return { title: notices.noPath, text: '' };
     case 'browser':
-      return { title: 'This browser cannot play the stream', text: sentence(error.message) };
+      return { title: notices.browser, text: sentence(error.message) };
     default:
       return refusal(situation, error);
   }
+}
+
+/**
+ * @param {{title: string, text: (host: string) => string}} words
+ * @param {string} host
+ */
+function at(words, host) {
+  return { title: words.title, text: words.text(host) };
 }
 
 /**
@@ -103,62 +98,50 @@ function failure(situation, error) {
  * @returns {Words}
  */
 function refusal({ status, camera, wanted, saidGoodbye, host }, error) {
+  const { notices } = text();
   const detail = sentence(error.detail);
   const names = status?.cameras.map(({ name }) => name) ?? [];
   switch (error.status) {
     case 401:
-      return { title: 'Signed out', text: detail };
+      return { title: notices.signedOut, text: detail };
     case 403:
-      return { title: 'The board does not let this page in', text: detail };
+      return { title: notices.forbidden, text: detail };
     case 404:
       return {
-        title: wanted === null ? 'The board has no camera' : `The board has no camera “${wanted}”`,
-        text: names.length > 0 ? `It has ${list(names)}.` : detail,
+        title: wanted === null ? notices.noCamera : notices.noSuchCamera(wanted),
+        text: names.length > 0 ? notices.itHas(list(names)) : detail,
       };
     case 400:
     case 406:
     case 415:
-      return { title: 'The board refused the offer of this browser', text: detail };
+      return { title: notices.offer, text: detail };
     case 409:
       return cameraAway(camera?.fault || error.detail);
     case 421: {
       const name = host.replace(/:\d+$/, '');
-      return {
-        title: `The board does not go by the name ${name}`,
-        text: detail,
-        steps: [`Add "${name}" to hosts in the section [http] of the board’s configuration, or use the board’s own name or address`],
-      };
+      return { title: notices.name.title(name), text: detail, steps: [notices.name.step(name)] };
     }
     case 429:
-      return { title: 'Too many requests', text: detail || 'The board takes no more requests from this address for the moment.' };
+      return { title: notices.tooMany.title, text: detail || notices.tooMany.text };
     case 503:
-      if (saidGoodbye) return { title: 'The board has ended the stream', text: detail };
-      return {
-        title: 'The board takes no more viewers',
-        text: full(status) || detail,
-        steps: ['Close the page where nobody looks at it, or raise max_viewers in the section [rtc] of the board’s configuration'],
-      };
+      if (saidGoodbye) return { title: notices.ended.title, text: detail };
+      return { title: notices.full.title, text: full(status) || detail, steps: [notices.full.step] };
     default:
-      return { title: 'The board reports an error', text: detail || sentence(error.message) };
+      return { title: notices.error, text: detail || sentence(error.message) };
   }
 }
 
 /** @param {string} fault In the board's words. */
 function cameraAway(fault) {
-  return {
-    title: 'The camera has no picture',
-    text: sentence(fault),
-    steps: [
-      'Check that it is plugged in; the picture comes back by itself',
-      'Run porthole devices on the board: it lists the cameras there are, for device in the section [[camera]]',
-    ],
-  };
+  const { title, steps } = text().notices.away;
+  return { title, text: sentence(fault), steps };
 }
 
 /** @param {Status | null} status */
 function full(status) {
   if (!status?.max_viewers || (status.viewers ?? 0) < status.max_viewers) return '';
-  return status.max_viewers === 1 ? 'The only place is taken.' : `All ${status.max_viewers} places are taken.`;
+  const { only, all } = text().notices.full;
+  return status.max_viewers === 1 ? only : all(status.max_viewers);
 }
 
 /**
@@ -168,11 +151,12 @@ function full(status) {
  * @returns {string[]}
  */
 export function remarks({ state, camera, status }, stalledSince) {
+  const words = text().remarks;
   const found = [];
-  if (state === 'interrupted') found.push('Nothing comes from the board. Waiting for the connection');
-  if (camera?.fault && camera.state !== 'fault') found.push(`Camera: ${camera.fault}`);
-  else if (stalledSince && state === 'live') found.push(`No new picture since ${stalledSince.toLocaleTimeString()}`);
-  if (status?.audio?.fault) found.push(`Sound: ${status.audio.fault}`);
+  if (state === 'interrupted') found.push(words.interrupted);
+  if (camera?.fault && camera.state !== 'fault') found.push(words.camera(camera.fault));
+  else if (stalledSince && state === 'live') found.push(words.stalled(stalledSince.toLocaleTimeString(locale())));
+  if (status?.audio?.fault) found.push(words.sound(status.audio.fault));
   return found;
 }
 
@@ -182,22 +166,23 @@ export function remarks({ state, camera, status }, stalledSince) {
  */
 export function patternWords(camera) {
   if (!camera?.pattern) return '';
-  return camera.device === 'pattern' ? 'Test pattern' : 'No camera found: test pattern';
+  const { pattern, noneFound } = text().remarks;
+  return camera.device === 'pattern' ? pattern : noneFound;
 }
 
 /** @param {Audio | null | undefined} audio */
 export function audioWords(audio) {
   if (!audio) return null;
   if (audio.fault) return audio.fault;
-  return audio.state === 'off' ? 'off' : (audio.source ?? audio.device);
+  return audio.state === 'off' ? text().details.off : (audio.source ?? audio.device);
 }
 
 /**
  * The board's messages are lower case without a full stop; on the page they are sentences.
- * @param {string} text
+ * @param {string} words
  */
-export function sentence(text) {
-  if (!text) return '';
-  const upper = text[0].toUpperCase() + text.slice(1);
+export function sentence(words) {
+  if (!words) return '';
+  const upper = words[0].toUpperCase() + words.slice(1);
   return /[.!?]$/.test(upper) ? upper : `${upper}.`;
 }

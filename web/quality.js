@@ -1,0 +1,135 @@
+/** Size, rate and bitrate of a camera's picture, as everybody gets it: menus of what it can do, and the board's `video.set`. */
+
+import { choices } from './elements.js';
+
+/** @import { Camera } from './status.js' */
+/** @import { Viewing } from './viewing.js' */
+
+/** Sizes that are offered where the camera does not tell its own. */
+const SIZES = ['1920x1080', '1280x720', '960x540', '640x360', '320x180'];
+
+/** Pictures a second. */
+const RATES = [60, 30, 25, 20, 15, 10, 5];
+
+/** In bit/s: from a slow telephone line to more than 1080p needs. */
+const BITRATES = [250_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 6_000_000, 8_000_000];
+
+/** More sizes make no better menu; cameras tell up to some 30, the largest last or first. */
+const MOST_SIZES = 16;
+
+/** Events: `refused` (a RefusedEvent) when the board did not take a choice. */
+export class QualityForm extends EventTarget {
+  /** @type {Camera | null} */
+  #camera = null;
+  /** What the board said last, where its status does not tell. */
+  #bitrate = 0;
+  /** Sizes by camera, as the board's list of devices tells them. @type {Map<string, string[]>} */
+  #sizes = new Map();
+  #busy = false;
+
+  /**
+   * @param {HTMLFieldSetElement} root Holds menus named `size`, `fps` and `bitrate`.
+   * @param {Viewing} viewing
+   */
+  constructor(root, viewing) {
+    super();
+    this.root = root;
+    this.viewing = viewing;
+    const menu = (/** @type {string} */ name) => /** @type {HTMLSelectElement} */ (root.querySelector(`[name=${name}]`));
+    this.menus = { size: menu('size'), fps: menu('fps'), bitrate: menu('bitrate') };
+    this.menus.size.addEventListener('change', () => {
+      const [width, height] = this.menus.size.value.split('x').map(Number);
+      this.#set({ width, height });
+    });
+    this.menus.fps.addEventListener('change', () => this.#set({ fps: Number(this.menus.fps.value) }));
+    this.menus.bitrate.addEventListener('change', () => this.#set({ bitrate: Number(this.menus.bitrate.value) }));
+    viewing.addEventListener('devices.changed', () => this.learn());
+  }
+
+  /** Asks which sizes the cameras have. */
+  async learn() {
+    if (!this.viewing.operates) return;
+    try {
+      const { cameras } = await this.viewing.ask('devices.list');
+      for (const { identity, formats } of cameras) this.#sizes.set(identity, sizesOf(formats));
+      this.#render();
+    } catch {
+      // Then the usual sizes are offered, and the board says which it cannot give.
+    }
+  }
+
+  /** @param {Camera | null} camera */
+  show(camera) {
+    if (camera?.name !== this.#camera?.name) this.#bitrate = 0;
+    this.#camera = camera;
+    this.root.disabled = !this.viewing.operates || camera === null;
+    this.root.setAttribute('aria-busy', String(this.#busy));
+    if (!this.#busy) this.#render();
+  }
+
+  #render() {
+    const camera = this.#camera;
+    if (!camera) return;
+    const size = camera.width && camera.height ? `${camera.width}x${camera.height}` : '';
+    const fps = camera.fps ? Math.round(camera.fps) : 0;
+    const bitrate = camera.bitrate ?? this.#bitrate;
+    const sizes = this.#sizes.get(camera.identity ?? '') ?? SIZES;
+    choices(this.menus.size, entries(sizes, size, (size) => size.replace('x', ' × ')), size);
+    choices(this.menus.fps, entries(RATES.map(String), fps ? String(fps) : '', (fps) => `${fps} /s`), fps ? String(fps) : '');
+    choices(this.menus.bitrate, entries(BITRATES.map(String), bitrate ? String(bitrate) : '', megabits), bitrate ? String(bitrate) : '');
+  }
+
+  /** @param {{width?: number, height?: number, fps?: number, bitrate?: number}} wish */
+  async #set(wish) {
+    const camera = this.#camera?.name;
+    this.#busy = true;
+    try {
+      const set = await this.viewing.ask('video.set', { camera, ...wish });
+      if (wish.bitrate !== undefined && camera === this.#camera?.name) this.#bitrate = set.bitrate;
+    } catch (error) {
+      this.dispatchEvent(new RefusedEvent(/** @type {Error} */ (error).message));
+    }
+    this.#busy = false;
+    this.show(this.#camera);
+  }
+}
+
+/** The board did not take what was wished. */
+export class RefusedEvent extends Event {
+  /** @param {string} why */
+  constructor(why) {
+    super('refused');
+    this.why = why;
+  }
+}
+
+/**
+ * Entries of a menu: those there are, and the present one where it is none of them.
+ * @param {string[]} values
+ * @param {string} present Empty: not known.
+ * @param {(value: string) => string} say
+ */
+function entries(values, present, say) {
+  const all = values.includes(present) ? values : [present, ...values];
+  return all.map((value) => ({ value, text: value === '' ? '–' : say(value) }));
+}
+
+/** @param {string} bits */
+function megabits(bits) {
+  return `${Number(bits) / 1e6} Mbit/s`;
+}
+
+/**
+ * The exact sizes of a camera's usable formats, the largest first.
+ * @param {{usable: string | null, sizes: {width: {min: number, max: number}, height: {min: number, max: number}}[]}[]} formats
+ */
+function sizesOf(formats) {
+  const exact = formats
+    .filter(({ usable }) => usable)
+    .flatMap(({ sizes }) => sizes)
+    .filter(({ width, height }) => width.min === width.max && height.min === height.max)
+    .map(({ width, height }) => ({ width: width.max, height: height.max }))
+    .sort((a, b) => b.width * b.height - a.width * a.height);
+  const named = [...new Set(exact.map(({ width, height }) => `${width}x${height}`))].slice(0, MOST_SIZES);
+  return named.length > 0 ? named : SIZES;
+}

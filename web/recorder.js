@@ -1,0 +1,98 @@
+/** Records what is watched, in this browser. The board is not asked; where the recording goes does not belong here. */
+
+/** What is recorded into, the best first: MP4 plays everywhere; `avc3` lets the picture's size change on the way. */
+const FORMATS = [
+  'video/mp4;codecs=avc3.42E01F,opus',
+  'video/mp4;codecs=avc1.42E01F,opus',
+  'video/mp4',
+  'video/webm;codecs=h264,opus',
+  'video/webm;codecs=vp8,opus',
+  'video/webm',
+];
+
+/** How often a piece is handed over: at most so much is lost when the browser ends. */
+const PIECE_MS = 1_000;
+
+/** A recording grows in the browser's memory: before a phone runs out of it, it is ended and saved. An hour at 2 Mbit/s. */
+const MOST_BYTES = 1_000_000_000;
+
+/** Events: `change` when it began, when a second more is there, and when it ended; `done` (a DoneEvent) with the recording. */
+export class Recorder extends EventTarget {
+  /** @type {MediaRecorder | null} */
+  #recorder = null;
+  #since = 0;
+
+  /** Whether this browser can record. */
+  get able() {
+    return this.#format !== undefined;
+  }
+
+  get running() {
+    return this.#recorder !== null;
+  }
+
+  /** How long it has recorded, in milliseconds. */
+  get length() {
+    return this.running ? performance.now() - this.#since : 0;
+  }
+
+  /** @param {MediaStream} stream */
+  start(stream) {
+    if (this.#recorder) return;
+    const recorder = new MediaRecorder(stream, { mimeType: this.#format });
+    /** @type {Blob[]} */
+    const pieces = [];
+    let bytes = 0;
+    const begun = new Date();
+    recorder.addEventListener('dataavailable', ({ data }) => {
+      pieces.push(data);
+      bytes += data.size;
+      if (bytes > MOST_BYTES) this.stop();
+      this.dispatchEvent(new Event('change'));
+    });
+    // It stops by itself too, when the session ends.
+    recorder.addEventListener('stop', () => {
+      this.#recorder = null;
+      const type = recorder.mimeType || 'video/webm';
+      if (bytes > 0) this.dispatchEvent(new DoneEvent(new Blob(pieces, { type: type.split(';')[0] }), begun));
+      this.dispatchEvent(new Event('change'));
+    });
+    recorder.start(PIECE_MS);
+    this.#recorder = recorder;
+    this.#since = performance.now();
+    this.dispatchEvent(new Event('change'));
+  }
+
+  stop() {
+    if (this.#recorder?.state !== 'inactive') this.#recorder?.stop();
+  }
+
+  get #format() {
+    if (!('MediaRecorder' in globalThis)) return undefined;
+    return FORMATS.find((format) => MediaRecorder.isTypeSupported(format));
+  }
+}
+
+/** A recording is complete. */
+export class DoneEvent extends Event {
+  /**
+   * @param {Blob} blob
+   * @param {Date} begun
+   */
+  constructor(blob, begun) {
+    super('done');
+    this.blob = blob;
+    this.begun = begun;
+    this.extension = blob.type.includes('mp4') ? 'mp4' : 'webm';
+  }
+}
+
+/**
+ * As on a clock: minutes and seconds, hours where there are any.
+ * @param {number} milliseconds
+ */
+export function clock(milliseconds) {
+  const seconds = Math.floor(milliseconds / 1000);
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return parts.slice(parts[0] > 0 ? 0 : 1).map((part, at) => (at === 0 ? String(part) : String(part).padStart(2, '0'))).join(':');
+}

@@ -1,0 +1,30 @@
+/** Lets the browser save something under a name, as if it had been downloaded. */
+
+/** After so long the browser has surely taken what it was given. */
+const KEPT_MS = 60_000;
+
+/**
+ * @param {Blob} content
+ * @param {string} name
+ */
+export function save(content, name) {
+  const url = URL.createObjectURL(content);
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
+}
+
+/**
+ * A file's name that tells what it is of and when it was made, and sorts by that.
+ * @param {string} camera
+ * @param {Date} when
+ * @param {string} extension
+ */
+export function fileName(camera, when, extension) {
+  const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
+  const date = `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;
+  const time = [when.getHours(), when.getMinutes(), when.getSeconds()].map(two).join('-');
+  return `${camera || 'porthole'}-${date}-${time}.${extension}`;
+}

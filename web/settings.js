@@ -1,0 +1,88 @@
+/** The pane of settings: joins its menus, forms and the camera's controls to what the board says and this viewer wishes. */
+
+import { DialForm } from './dials.js';
+import { QualityForm, RefusedEvent } from './quality.js';
+import { ChosenEvent, SourceMenus } from './source.js';
+
+/** @import { Camera, Status } from './status.js' */
+/** @import { Viewing } from './viewing.js' */
+
+/** Events: `camera` and `microphone` (ChosenEvent), `refused` (RefusedEvent). */
+export class Settings extends EventTarget {
+  #open = false;
+  #learned = false;
+
+  /**
+   * @param {HTMLElement} root
+   * @param {HTMLSelectElement} above The menu of cameras above the picture.
+   * @param {Viewing} viewing
+   */
+  constructor(root, above, viewing) {
+    super();
+    this.viewing = viewing;
+    const place = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
+    /** @type {HTMLElement} */
+    this.only = place('#only');
+    this.source = new SourceMenus([above, place('#source-camera')], place('#microphone'));
+    this.quality = new QualityForm(place('#quality'), viewing);
+    this.dials = new DialForm(place('#camera-controls'), viewing);
+    /** @type {NodeListOf<HTMLInputElement>} */
+    this.latency = root.querySelectorAll('[name=latency]');
+    for (const kind of ['camera', 'microphone']) {
+      this.source.addEventListener(kind, (event) => this.dispatchEvent(new ChosenEvent(kind, /** @type {ChosenEvent} */ (event).value)));
+    }
+    for (const form of [this.quality, this.dials]) {
+      form.addEventListener('refused', (event) => this.#refused(/** @type {RefusedEvent} */ (event).why));
+    }
+    for (const choice of this.latency) choice.addEventListener('change', () => this.#hold(choice.value === 'smooth' ? 'smooth' : 'low'));
+    viewing.addEventListener('change', () => {
+      this.#learned &&= viewing.present;
+      this.#learn();
+    });
+  }
+
+  /** @param {boolean} open Whether the pane is seen. */
+  open(open) {
+    this.#open = open;
+    this.#learn();
+  }
+
+  /**
+   * @param {Status | null} status
+   * @param {Camera | null} camera The one that is watched.
+   * @param {string | null} name Its name as far as it is known.
+   * @param {boolean} heard Whether the sound is on.
+   */
+  show(status, camera, name, heard) {
+    const { viewing } = this;
+    this.source.show(status, name, heard);
+    this.only.hidden = viewing.you === null || viewing.operates;
+    for (const choice of this.latency) {
+      choice.checked = choice.value === viewing.wishes.latency;
+      choice.disabled = !viewing.present;
+    }
+    this.quality.show(camera);
+    // Asked for only where somebody looks.
+    if (this.#open || !viewing.present) this.dials.show(viewing.present && viewing.you ? (camera?.name ?? null) : null);
+  }
+
+  /** @param {'low' | 'smooth'} latency */
+  async #hold(latency) {
+    try {
+      await this.viewing.wish({ latency });
+    } catch (error) {
+      this.#refused(/** @type {Error} */ (error).message);
+    }
+  }
+
+  #learn() {
+    if (!this.#open || this.#learned || !this.viewing.operates) return;
+    this.#learned = true;
+    this.quality.learn();
+  }
+
+  /** @param {string} why */
+  #refused(why) {
+    this.dispatchEvent(new RefusedEvent(why));
+  }
+}

@@ -1,0 +1,40 @@
+/** Keys that stand for buttons, and those that zoom and move the picture. */
+
+/** @import { Zoom } from './zoom.js' */
+
+/** How far an arrow key moves the picture, as a part of the stage. */
+const ARROW = 0.15;
+
+/** Where keys are text, or have a meaning of their own. */
+const TYPED_IN = 'input:not([type=checkbox]), select, textarea';
+
+/**
+ * @param {Record<string, () => void>} keys
+ * @param {Zoom} zoom
+ * @param {() => boolean} active Whether the page is open to its user.
+ */
+export function listenToKeys(keys, zoom, active) {
+  /** @type {Record<string, () => void>} */
+  const closer = {
+    '+': () => zoom.step(1),
+    '=': () => zoom.step(1),
+    '-': () => zoom.step(-1),
+    0: () => zoom.reset(),
+  };
+  /** @type {Record<string, () => void>} */
+  const arrows = {
+    ArrowLeft: () => zoom.pan(-ARROW, 0),
+    ArrowRight: () => zoom.pan(ARROW, 0),
+    ArrowUp: () => zoom.pan(0, -ARROW),
+    ArrowDown: () => zoom.pan(0, ARROW),
+  };
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !active()) return;
+    const typed = event.target instanceof Element && event.target.matches(TYPED_IN);
+    if (typed && event.key !== 'Escape') return;
+    // A held key repeats: pictures and panes do not.
+    if (!event.repeat) keys[event.key]?.();
+    closer[event.key]?.();
+    if (zoom.scale > 1 && event.target === document.body) arrows[event.key]?.();
+  });
+}
