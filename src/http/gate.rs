@@ -68,8 +68,8 @@ impl Gate {
     pub fn admit(&self, request: &mut Parts, line: Line) -> (Dress, Result<(), Early>) {
         let (client, host) = client::of(line, request, &self.trusted);
         let rule = rules::find(request.uri.path());
-        // Other pages have the signalling endpoint, and nothing else.
-        let origins: &[String] = if rule.is_some_and(Rule::is_signalling) { &self.origins } else { &[] };
+        // Other pages have the signalling endpoint and the page's own files, and nothing else.
+        let origins: &[String] = if rule.is_some_and(Rule::is_shared) { &self.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
         let dress = Dress { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
         request.extensions.insert(client);

@@ -92,9 +92,18 @@ impl Rule {
         allow
     }
 
-    /// Whether pages of other origins may use it, if they are configured.
+    /// Whether pages of other origins may use it, if they are configured: to watch, and to read the modules that do it.
+    pub fn is_shared(&self) -> bool {
+        self.is_signalling() || self.is_file()
+    }
+
+    /// Whether it belongs to WHEP.
     pub fn is_signalling(&self) -> bool {
         self.path.starts_with("/whep")
+    }
+
+    fn is_file(&self) -> bool {
+        self.path == FILE.path
     }
 
     /// Whether offers are posted here.
@@ -111,6 +120,16 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_pages_have_what_it_takes_to_watch_and_nothing_else() {
+        for path in ["/whep", "/whep/door", "/whep/session/0af", "/whep.js", "/control.js"] {
+            assert!(find(path).is_some_and(Rule::is_shared), "{path}");
+        }
+        for path in ["/healthz", "/api/session", "/api/tokens", "/api/status", "/metrics"] {
+            assert!(find(path).is_some_and(|rule| !rule.is_shared()), "{path}");
+        }
+    }
 
     #[test]
     fn a_path_is_known_by_its_own_spelling_only() {
