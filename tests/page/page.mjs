@@ -21,6 +21,7 @@ export const SOON = { timeout: 15_000 };
 export const LATER = { timeout: 75_000 };
 
 export const PHONE = { width: 390, height: 844 };
+export const SIDE = { width: 844, height: 390 };
 export const DESK = { width: 1280, height: 800 };
 
 /** Pattern and tone; small, so that two cores carry the encoder and the browser's decoder without the test telling of load. */
@@ -120,8 +121,13 @@ export async function viewers(page, program, count, { timeout } = SOON) {
 }
 
 /** The controls leave a picture that nobody touches; a moved pointer brings them back. */
+export async function stir(page) {
+  await page.mouse.move(20, 200);
+  await page.mouse.move(30, 210);
+}
+
+/** As a person clicks: where the controls are there again. */
 export async function click(page, selector) {
-  await page.mouse.move(20, 300);
-  await page.mouse.move(30, 310);
+  await stir(page);
   await page.click(selector, SOON);
 }

@@ -6,14 +6,10 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { createServer, request as httpRequest } from 'node:http';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
 import { CONFIG, DESK, LATER, PHONE, SOON, click, open, playing, start, stats, told, viewers } from './page.mjs';
-
-const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url));
 
 test('the picture plays by itself at the camera’s rate, and a tap brings the sound', async (t) => {
   const program = await start(t);
@@ -102,6 +98,27 @@ test('hanging up ends the session on the board, and starting again works', async
   await playing(page);
   await viewers(page, program, 1);
   assert.deepEqual(page.complaints, []);
+});
+
+test('a picture that is there before the page misses nothing', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  let ready;
+  const held = new Promise((resolve) => (ready = resolve));
+  await page.route('**/viewer.js', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(program.url, { waitUntil: 'commit' });
+  await page.waitForFunction(async () => {
+    const { connection, viewing } = await import(`${location.origin}/join.js`);
+    return connection.state === 'live' && viewing.viewers !== null && viewing.status !== null;
+  }, null, SOON);
+  ready();
+  await playing(page);
+  assert.equal(await page.textContent('#name'), 'camera');
+  await click(page, '#people');
+  assert.match(await page.textContent('#watching'), /^1 viewer/);
 });
 
 test('leaving the page ends the session on the board', async (t) => {
@@ -301,7 +318,7 @@ test('everything can be reached and done with the keyboard', async (t) => {
     const { id } = document.activeElement;
     return { id, ring: document.activeElement.matches(':focus-visible') && getComputedStyle(document.activeElement).outlineStyle };
   });
-  for (const id of ['sound', 'hang-up', 'details', 'full-screen']) {
+  for (const id of ['sound', 'photo', 'record', 'hang-up', 'settings', 'people', 'details', 'window', 'full-screen']) {
     await page.keyboard.press('Tab');
     assert.deepEqual(await focused(), { id, ring: 'solid' });
   }
@@ -344,46 +361,5 @@ test('buttons are named and large enough for a finger', async (t) => {
     const name = (await button.getAttribute('aria-label')) ?? (await button.textContent()).trim();
     assert.ok(name.length > 0, await button.evaluate((element) => element.id));
     assert.ok(width >= 44 && height >= 44, `${name}: ${width} x ${height}`);
-  }
-});
-
-test('whep.js works alone in another page', async (t) => {
-  const program = await start(t);
-  const page = await open(t, `${program.url}api/status`, undefined, { bypassCSP: true });
-  const { kinds, states, reused } = await page.evaluate(async (base) => {
-    const { WhepSession } = await import(`${base}whep.js`);
-    const session = new WhepSession(`${base}whep`);
-    const states = [];
-    session.addEventListener('state', () => states.push(session.state));
-    await session.connect();
-    const kinds = session.stream.getTracks().map(({ kind }) => kind).sort();
-    await session.close();
-    const reused = await session.connect().catch((error) => error.failure);
-    return { kinds, states, reused };
-  }, program.url);
-  assert.deepEqual(kinds, ['audio', 'video']);
-  assert.deepEqual(states, ['connecting', 'connected', 'closed']);
-  assert.equal(reused, 'closed');
-  await viewers(page, program, 0);
-});
-
-test('screenshots, to be looked at', async (t) => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  const program = await start(t, { camera: 'pattern' });
-  for (const [name, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
-    const page = await open(t, program.url, viewport);
-    await playing(page);
-    await page.mouse.move(20, 300);
-    await page.mouse.move(30, 310);
-    await page.screenshot({ path: `${SCREENSHOTS}${name}-playing.png` });
-    await page.click('#details');
-    await stats(page, () => globalThis.porthole.stats().video?.bitrate > 0);
-    await page.waitForFunction(() => /^\d/.test(document.querySelector('[data-figure=latency]').textContent), null, SOON);
-    await page.screenshot({ path: `${SCREENSHOTS}${name}-details.png` });
-    await page.click('#panel-close');
-    await page.click('#hang-up');
-    await told(page, /^Stopped/);
-    await page.screenshot({ path: `${SCREENSHOTS}${name}-stopped.png` });
-    await page.close();
   }
 });

@@ -21,6 +21,7 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
  * @property {number} [port] 0 takes a free one.
  * @property {Record<string, string>} [passwords] By role; set before the start.
  * @property {string} [listen] For --listen, in place of a port of the loopback address.
+ * @property {Record<string, string>} [environment] More variables for it.
  * @property {string[]} [prefix] A command that runs the program, such as one that enters another network.
  */
 
@@ -40,6 +41,7 @@ export class Program {
   /** @param {Options} [options] */
   static async start({
     config, camera = config ? undefined : 'pattern', port = 0, listen = `127.0.0.1:${port}`, prefix = [], passwords = {},
+    environment = {},
   } = {}) {
     const path = process.env.PORTHOLE_BIN;
     if (!path) throw new Error('PORTHOLE_BIN is not set; it names the porthole program to test');
@@ -49,7 +51,7 @@ export class Program {
     writeFileSync(file, complete(config));
     const command = [...prefix, path, 'run', '--listen', listen, '--config', file];
     if (camera) command.push('--camera', camera);
-    const env = { ...process.env, STATE_DIRECTORY: join(program.directory, 'state') };
+    const env = { ...process.env, STATE_DIRECTORY: join(program.directory, 'state'), ...environment };
     for (const [role, password] of Object.entries(passwords)) {
       execFileSync(path, ['password', role], { input: `${password}\n`, stdio: 'pipe', env });
     }
@@ -94,6 +96,19 @@ export class Program {
   async status(headers = {}) {
     const response = await fetch(new URL('api/status', this.url), { headers });
     return response.json();
+  }
+
+  /**
+   * What a command gives over HTTP, where everybody is an operator; throws the board's error.
+   * @param {string} method
+   * @param {object} [params]
+   */
+  async command(method, params = {}) {
+    const body = JSON.stringify({ id: 1, method, params });
+    const response = await fetch(new URL('api/command', this.url), { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+    const { error, result } = await response.json();
+    if (error) throw Object.assign(new Error(error.message), error);
+    return result;
   }
 
   /**

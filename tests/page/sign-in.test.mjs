@@ -94,7 +94,10 @@ test('who is signed out elsewhere is asked to sign in again', async (t) => {
   const page = await open(t, program.url);
   await signIn(page, PASSWORD);
   await playing(page);
-  await page.context().clearCookies();
+  const other = await page.context().newPage();
+  await other.goto(program.url);
+  await other.click('#details', SOON);
+  await other.click('#sign-out', SOON);
   await told(page, /Signed out/);
   await signIn(page, PASSWORD);
   await playing(page);

@@ -1,0 +1,61 @@
+/** Every state of the page, looked at by axe-core (WCAG 2.2 A and AA, and its own good practice), on a phone and on a desk. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+
+import { CONFIG, DESK, PHONE, SIDE, SOON, open, playing, start, stir, told } from './page.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** What axe finds in the page as it stands, a line each. */
+async function faults(page) {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] });
+    return violations.flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${help}: ${html}: ${failureSummary}`));
+  });
+}
+
+for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: DESK })) {
+  for (const locale of ['en-US', 'ko-KR']) {
+    test(`axe-core finds nothing on a ${name} in ${locale}`, async (t) => {
+      const second = '\n[[camera]]\nname = "garden"\ndevice = "pattern"\nwidth = 320\nheight = 180\n';
+      const program = await start(t, { config: CONFIG + second });
+      const page = await open(t, program.url, viewport, { locale, reducedMotion: 'reduce' });
+      await playing(page);
+      await stir(page);
+      assert.deepEqual(await faults(page), [], 'playing');
+      for (const pane of ['settings', 'people', 'details']) {
+        await stir(page);
+        await page.click(`#${pane}`, SOON);
+        await page.waitForFunction((pane) => !document.querySelector(`#${pane}-pane`).hidden, pane, SOON);
+        assert.deepEqual(await faults(page), [], pane);
+        await page.keyboard.press('Escape');
+      }
+      await page.keyboard.press('+');
+      await page.waitForSelector('#whole', SOON);
+      assert.deepEqual(await faults(page), [], 'zoomed');
+      await stir(page);
+      await page.click('#hang-up', SOON);
+      await page.waitForFunction(() => globalThis.porthole.state === 'stopped', null, SOON);
+      assert.deepEqual(await faults(page), [], 'stopped');
+    });
+  }
+}
+
+test('axe-core finds nothing where there is no picture, and at the door', async (t) => {
+  const program = await start(t, { config: '[[camera]]\ndevice = "/dev/porthole-no-such-camera"\n[audio]\ndevice = "off"\n' });
+  const page = await open(t, program.url, PHONE, { reducedMotion: 'reduce' });
+  await told(page, /no picture/);
+  assert.deepEqual(await faults(page), [], 'camera away');
+  await page.goto(`${program.url}?camera=attic`);
+  await told(page, /no camera “attic”/);
+  assert.deepEqual(await faults(page), [], 'no such camera');
+
+  const shut = await start(t, { config: `${CONFIG}\n[auth]\nmode = "password"\n`, passwords: { viewer: 'six old boats drift' } });
+  await page.goto(shut.url);
+  await told(page, /Signed out/);
+  assert.deepEqual(await faults(page), [], 'signed out');
+});

@@ -1,0 +1,94 @@
+/** Screenshots of each state in each size, to be looked at; they land in tests/page/screenshots. */
+
+import { mkdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { DEVICE, fakeCamera } from './fake.mjs';
+import { DESK, PHONE, SIDE, SOON, click, open, playing, start, stats, stir, told } from './page.mjs';
+
+const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url));
+
+const CONFIG = `[[camera]]\nname = "harbour"\ndevice = "pattern"\n[[camera]]\nname = "desk"\ndevice = "${DEVICE}"\n[audio]\ndevice = "tone"\n`;
+const FAKE = `card Desk camera
+format YUYV 640x360@30 320x180@30
+control 9963776 1 0 255 1 128 0 Brightness
+control 9963777 1 -10 10 5 0 0 Contrast
+control 9963788 2 0 1 1 1 0 White Balance, Automatic
+control 9963800 3 0 2 1 1 0 Power Line Frequency
+control 9963802 1 2800 6500 1 4600 0x10 White Balance Temperature
+`;
+
+for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: DESK })) {
+  test(`screenshots on a ${name}`, async (t) => {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    const program = await start(t, { config: CONFIG, environment: fakeCamera(t, FAKE) });
+    const locale = name === 'side' ? 'ko-KR' : 'en-GB';
+    const page = await open(t, program.url, viewport, { locale, hasTouch: name !== 'desk' });
+    const take = (state) => page.screenshot({ path: `${SCREENSHOTS}${name}-${state}.png` });
+    const pane = async (id) => {
+      await click(page, `#${id}`);
+      await page.waitForSelector(`#${id}-pane`, SOON);
+    };
+    await playing(page);
+    await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
+    await stir(page);
+    await take('playing');
+    await pane('details');
+    await stats(page, () => globalThis.porthole.stats().video?.bitrate > 0);
+    await page.waitForFunction(() => document.querySelector('[data-graph=fps] path')?.getAttribute('d')?.split('L').length > 8, null, SOON);
+    await take('details');
+
+    const guest = await open(t, program.url, DESK);
+    await playing(guest);
+    await guest.click('#people', SOON);
+    await guest.fill('#say [name=name]', 'Ann');
+    await guest.fill('#message', 'Is that the heron again?');
+    await guest.keyboard.press('Enter');
+    await page.waitForSelector('.toast', SOON);
+    await page.keyboard.press('Escape');
+    await stir(page);
+    await take('said');
+    await pane('people');
+    await page.fill('#say [name=name]', 'Ben');
+    await page.fill('#message', 'It is. Third time this week.');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.message.mine', SOON);
+    await take('people');
+    await guest.close();
+
+    await pane('settings');
+    await take('settings');
+    await page.selectOption('#source-camera', 'desk');
+    await page.waitForSelector('#control-brightness', SOON);
+    await page.locator('#camera-controls').evaluate((controls) => controls.previousElementSibling.scrollIntoView());
+    await take('controls');
+    await page.selectOption('#source-camera', 'harbour');
+    await playing(page);
+    await page.keyboard.press('Escape');
+    await click(page, '#record');
+    await page.keyboard.press('+');
+    await page.keyboard.press('+');
+    await page.waitForFunction(() => /0:0[1-9]/.test(document.querySelector('#record span').textContent), null, SOON);
+    // A ring around a control means that it is in use: it stays until the picture is clicked.
+    await page.mouse.click(30, 210);
+    await take('recording');
+    await page.waitForSelector('body.quiet', SOON);
+    await take('quiet');
+    await click(page, '#record');
+    await click(page, '#hang-up');
+    await page.waitForFunction(() => globalThis.porthole.state === 'stopped', null, SOON);
+    await take('stopped');
+  });
+}
+
+test('screenshots where there is no picture, and at the door', async (t) => {
+  const program = await start(t, { config: '[[camera]]\ndevice = "/dev/porthole-no-such-camera"\n[audio]\ndevice = "off"\n' });
+  const page = await open(t, program.url, PHONE);
+  await told(page, /no picture/);
+  await page.screenshot({ path: `${SCREENSHOTS}phone-away.png` });
+  const shut = await start(t, { config: '[[camera]]\ndevice = "pattern"\n[auth]\nmode = "password"\n', passwords: { viewer: 'six old boats drift' } });
+  await page.goto(shut.url);
+  await told(page, /Signed out/);
+  await page.screenshot({ path: `${SCREENSHOTS}phone-signed-out.png` });
+});

@@ -1,0 +1,109 @@
+/** Who watches, and what they say, with several real pages at one board. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { CONFIG, DESK, PHONE, SOON, click, open, playing, start, told, viewers } from './page.mjs';
+
+/** A page that plays and has its people open. */
+async function people(t, program, viewport) {
+  const page = await open(t, program.url, viewport);
+  await playing(page);
+  await click(page, '#people');
+  await page.waitForFunction(() => document.querySelector('#sessions').children.length > 0, null, SOON);
+  return page;
+}
+
+/** Waits for a text in a list. */
+const listed = (page, list, source) => page.waitForFunction(
+  ({ list, source }) => [...document.querySelector(list).children].some(({ innerText }) => new RegExp(source, 's').test(innerText)),
+  { list, source }, SOON);
+
+async function say(page, text, name) {
+  if (name !== undefined) await page.fill('#say [name=name]', name);
+  await page.fill('#message', text);
+  await page.keyboard.press('Enter');
+}
+
+test('who comes and goes is seen by those who are there', async (t) => {
+  const program = await start(t);
+  const page = await people(t, program, PHONE);
+  assert.match(await page.textContent('#watching'), /^1 viewer, 1 of them an operator$/);
+  await listed(page, '#sessions', 'you · operator · camera, since');
+  assert.equal(await page.locator('#sessions button').count(), 0, 'nobody sends themselves away');
+
+  const other = await people(t, program, DESK);
+  for (const viewer of [page, other]) {
+    await viewer.waitForFunction(() => /^2 viewers/.test(document.querySelector('#watching').textContent), null, SOON);
+    await viewer.waitForFunction(() => document.querySelectorAll('#sessions li').length === 2, null, SOON);
+  }
+  await other.close();
+  await page.waitForFunction(() => /^1 viewer,/.test(document.querySelector('#watching').textContent), null, SOON);
+  await page.waitForFunction(() => document.querySelectorAll('#sessions li').length === 1, null, SOON);
+});
+
+test('what one says all read, with the name, and where nobody looks it comes over the picture', async (t) => {
+  const program = await start(t);
+  const ann = await people(t, program, PHONE);
+  const ben = await open(t, program.url, DESK);
+  await playing(ben);
+  await ben.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
+
+  await say(ann, 'is that the <b>heron</b>?', 'Ann');
+  await listed(ann, '#messages', 'Ann.*is that the <b>heron</b>\\?');
+  assert.equal(await ann.inputValue('#message'), '');
+  assert.equal(await ann.locator('#messages .mine').count(), 1);
+  await ben.waitForSelector('.toast:has-text("Ann: is that the <b>heron</b>?")', SOON);
+  await ben.waitForFunction(() => document.querySelector('#people').dataset.unread === '1', null, SOON);
+  await click(ben, '#people');
+  await listed(ben, '#messages', 'Ann.*heron');
+  assert.equal(await ben.locator('#messages .mine').count(), 0);
+  await ben.waitForFunction(() => document.querySelector('#people').dataset.unread === '', null, SOON);
+  await listed(ben, '#sessions', 'Ann');
+
+  await say(ben, '왜가리 맞아요', '벤');
+  await listed(ann, '#messages', '벤.*왜가리 맞아요');
+  await listed(ann, '#sessions', '벤');
+  await ann.reload();
+  await playing(ann);
+  assert.equal(await ann.inputValue('#say [name=name]'), 'Ann', 'the name is kept');
+  assert.deepEqual([...ann.complaints, ...ben.complaints], []);
+});
+
+test('what the board does not take is told where it was typed', async (t) => {
+  const program = await start(t);
+  const page = await people(t, program, PHONE);
+  for (let times = 0; times < 8; times++) await say(page, `word ${times}`, 'Ann');
+  await page.waitForSelector('#say [role=alert]:not(:empty)', SOON);
+  assert.notEqual(await page.inputValue('#message'), '', 'what was not taken is not lost');
+});
+
+test('an operator ends another’s session, which stays ended until somebody wants it back', async (t) => {
+  const program = await start(t);
+  const operator = await people(t, program, DESK);
+  const guest = await open(t, program.url, PHONE);
+  await playing(guest);
+  await operator.waitForSelector('#sessions button', SOON);
+  await operator.click('#sessions button');
+  await told(guest, /An operator has ended your session/);
+  await viewers(operator, program, 1);
+  assert.equal(await guest.evaluate(() => globalThis.porthole.state), 'failed');
+  await guest.click('#notice-action');
+  await playing(guest);
+  await viewers(operator, program, 2);
+});
+
+test('the board is told about, not asked, while there is a session', async (t) => {
+  const program = await start(t, { config: CONFIG });
+  const page = await open(t, program.url, DESK);
+  await playing(page);
+  await click(page, '#details');
+  await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
+  const asked = page.asked.length;
+  const other = await open(t, program.url, PHONE);
+  await playing(other);
+  await page.waitForFunction(() => /^2 of/.test(document.querySelector('[data-figure=viewers]').textContent), null, SOON);
+  await other.close();
+  await page.waitForFunction(() => /^1 of/.test(document.querySelector('[data-figure=viewers]').textContent), null, SOON);
+  assert.deepEqual(page.asked.slice(asked), []);
+});

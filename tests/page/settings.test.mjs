@@ -1,0 +1,222 @@
+/** The pane of settings in a real browser, by what the board does then: cameras, sound, quality, latency and a camera's own controls. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { DEVICE, fakeCamera } from './fake.mjs';
+import { DESK, PHONE, SOON, click, open, playing, start, stats, told } from './page.mjs';
+
+const camera = (name, width, height) => `[[camera]]\nname = "${name}"\ndevice = "pattern"\nwidth = ${width}\nheight = ${height}\n`;
+const TWO = `${camera('door', 640, 360)}${camera('garden', 480, 270)}[audio]\ndevice = "tone"\n`;
+
+const sizes = { phone: PHONE, desk: DESK };
+
+/** Opens the pane of a page that plays and knows who it is to the board. */
+async function settings(page) {
+  await playing(page);
+  await click(page, '#settings');
+  await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
+}
+
+/** Waits until the board's status fulfils a condition. @param {(status: any, argument: any) => boolean} condition Runs inside the page. */
+function board(page, condition, argument) {
+  const source = `async (argument) => (${condition})(await (await fetch('api/status')).json(), argument)`;
+  return page.waitForFunction(`(${source})(${JSON.stringify(argument ?? null)})`, null, { ...SOON, polling: 100 });
+}
+
+for (const [name, viewport] of Object.entries(sizes)) {
+  test(`another camera comes in the same session, from either menu (${name})`, async (t) => {
+    const program = await start(t, { config: TWO });
+    const page = await open(t, program.url, viewport);
+    await settings(page);
+    const shown = () => page.evaluate(() => blockCode.read(document.querySelector('video'))?.camera ?? null);
+    const door = await shown();
+    const other = (than) => page.waitForFunction((than) => {
+      const code = blockCode.read(document.querySelector('video'));
+      return code !== null && code.camera !== than;
+    }, than, SOON);
+    await page.selectOption('#source-camera', 'garden');
+    await other(door);
+    assert.equal(await page.evaluate(() => document.querySelector('video').videoWidth), 480);
+    assert.equal(new URL(page.url()).searchParams.get('camera'), 'garden');
+    await board(page, ({ cameras }) => cameras[0].watched === 0 && cameras[1].watched === 1);
+    const garden = await shown();
+    await page.selectOption('#camera', 'door');
+    await other(garden);
+    assert.equal(await shown(), door);
+    assert.equal(await page.inputValue('#source-camera'), 'door');
+    assert.equal(page.asked.filter((url) => url === `${program.url}whep` || url.startsWith(`${program.url}whep/garden`)).length, 1, 'one offer');
+    assert.deepEqual(page.complaints, []);
+  });
+}
+
+test('sound that nobody hears is not sent', async (t) => {
+  const program = await start(t, { config: TWO });
+  const page = await open(t, program.url, PHONE);
+  await settings(page);
+  const silent = () => globalThis.porthole.stats().audio?.bitrate < 1_000;
+  const sounding = () => globalThis.porthole.stats().audio?.bitrate > 10_000;
+  // Until somebody has chosen, it flows, so that the first tap sounds at once.
+  await stats(page, sounding);
+  await page.selectOption('#microphone', { index: 0 });
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
+  await page.selectOption('#microphone', { label: 'No sound' });
+  await stats(page, silent);
+  assert.equal(await page.textContent('#sound span'), 'Unmute');
+  await page.click('#sound');
+  await stats(page, sounding);
+  await page.click('#sound');
+  await stats(page, silent);
+});
+
+for (const [name, viewport] of Object.entries(sizes)) {
+  test(`an operator sets size, rate and bitrate for everybody (${name})`, async (t) => {
+    const program = await start(t, { config: TWO });
+    const page = await open(t, program.url, viewport);
+    const other = await open(t, program.url, DESK);
+    await playing(other);
+    await settings(page);
+    await page.waitForFunction(() => document.querySelector('[name=size]').value === '640x360', null, SOON);
+    await page.selectOption('[name=size]', '320x180');
+    for (const viewer of [page, other]) {
+      await viewer.waitForFunction(() => document.querySelector('video').videoWidth === 320, null, SOON);
+    }
+    await board(page, ({ cameras }) => cameras[0].width === 320 && cameras[0].height === 180);
+    await page.selectOption('[name=fps]', '10');
+    await board(page, ({ cameras }) => cameras[0].fps === 10);
+    await stats(page, () => globalThis.porthole.stats().video?.fps < 14);
+    await page.selectOption('[name=size]', '1280x720');
+    await page.waitForFunction(() => document.querySelector('video').videoWidth === 1280, null, SOON);
+    await page.selectOption('[name=bitrate]', '250000');
+    await stats(page, () => globalThis.porthole.stats().video?.bitrate < 400_000);
+    assert.equal(await page.inputValue('[name=bitrate]'), '250000');
+  });
+}
+
+test('smooth holds pictures back and low shows them at once', async (t) => {
+  const program = await start(t, { config: TWO });
+  const page = await open(t, program.url, PHONE);
+  await settings(page);
+  await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer < 100);
+  await page.check('[name=latency][value=smooth]');
+  await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer > 150);
+  await page.check('[name=latency][value=low]');
+  await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer < 100);
+});
+
+test('what was wished holds for the next session too', async (t) => {
+  const program = await start(t, { config: TWO });
+  const page = await open(t, program.url, PHONE);
+  await settings(page);
+  await page.selectOption('#source-camera', 'garden');
+  await page.check('[name=latency][value=smooth]');
+  await page.click('#sound');
+  await page.click('#sound');
+  await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer > 150);
+  await page.click('#hang-up');
+  await told(page, /^Stopped/);
+  await page.click('#notice-action');
+  await playing(page);
+  await board(page, ({ cameras }) => cameras[1].watched === 1);
+  await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer > 150 && globalThis.porthole.stats().audio?.bitrate < 1_000);
+});
+
+// Numbers as the kernel has them: the control, its type (1 number, 2 switch, 3 menu, 4 button), its range and flags.
+const FAKE = `card Fake camera
+format YUYV 640x360@30 320x180@30
+control 9963776 1 0 255 1 128 0 Brightness
+control 9963777 1 -10 10 5 0 0 Contrast
+control 9963788 2 0 1 1 1 0 White Balance, Automatic
+control 9963800 3 0 2 1 1 0 Power Line Frequency
+control 9963802 1 0 100 1 50 0x10 White Balance Temperature
+`;
+
+const value = ({ cameras }, [name, wanted]) => cameras[0].controls.find((control) => control.name === name)?.value === wanted;
+
+/** A board with a camera that has these controls. */
+const controlled = (t, more = {}) => start(t, {
+  config: `[[camera]]\nname = "fake"\ndevice = "${DEVICE}"\nwidth = 640\nheight = 360\nformat = "YUYV"\n[audio]\ndevice = "off"\n${more.config ?? ''}`,
+  environment: fakeCamera(t, FAKE),
+  passwords: more.passwords,
+});
+
+/** Moves a slider as a finger does it, by its value. */
+const slide = (page, name, to) => page.locator(`#control-${name}`).evaluate((input, to) => {
+  input.value = to;
+  input.dispatchEvent(new Event('input', { bubbles: true }));
+}, String(to));
+
+for (const [name, viewport] of Object.entries(sizes)) {
+  test(`a camera’s controls are sliders, switches and menus that set the camera (${name})`, async (t) => {
+    const program = await controlled(t);
+    const page = await open(t, program.url, viewport);
+    await page.waitForFunction(() => globalThis.porthole?.state === 'live' && !document.querySelector('#photo').disabled, null, SOON);
+    await click(page, '#settings');
+    await page.waitForSelector('#control-brightness', SOON);
+    assert.deepEqual(await page.locator('#control-brightness').evaluate(({ type, min, max, step, value }) => ({ type, min, max, step, value })),
+      { type: 'range', min: '0', max: '255', step: '1', value: '128' });
+    assert.equal(await page.isDisabled('#control-white_balance_temperature'), true, 'inactive');
+
+    await slide(page, 'brightness', 200);
+    await board(page, value, ['brightness', 200]);
+    await page.uncheck('#control-white_balance_automatic');
+    await board(page, value, ['white_balance_automatic', false]);
+    await page.selectOption('#control-power_line_frequency', '2');
+    await board(page, value, ['power_line_frequency', 2]);
+    // Many at once, as a finger makes them: the last one stands.
+    for (let to = 0; to <= 40; to++) await slide(page, 'brightness', to);
+    await board(page, value, ['brightness', 40]);
+    await page.waitForFunction(() => document.querySelector('[data-control=brightness] output').textContent === '40', null, SOON);
+
+    await page.click('[data-control=brightness] .reset');
+    await board(page, value, ['brightness', 128]);
+    await page.waitForFunction(() => document.querySelector('#control-brightness').value === '128', null, SOON);
+    // A reset is the last word, also where much was still to be sent.
+    await page.locator('#camera-controls').evaluate((form) => {
+      const slider = form.querySelector('#control-brightness');
+      for (let to = 0; to <= 40; to++) {
+        slider.value = String(to);
+        slider.dispatchEvent(new Event('input', { bubbles: true }));
+      }
+      form.querySelector('[data-control=brightness] .reset').click();
+    });
+    await page.waitForFunction(() => document.querySelector('#control-brightness').value === '128', null, SOON);
+    await board(page, value, ['brightness', 128]);
+    await page.click('[data-reset=all]');
+    await board(page, value, ['power_line_frequency', 1]);
+    await board(page, value, ['white_balance_automatic', true]);
+    assert.deepEqual(page.complaints, []);
+  });
+}
+
+test('what others change shows at once', async (t) => {
+  const program = await controlled(t);
+  const page = await open(t, program.url, PHONE);
+  await page.waitForFunction(() => globalThis.porthole?.state === 'live' && !document.querySelector('#photo').disabled, null, SOON);
+  await click(page, '#settings');
+  await page.waitForSelector('#control-contrast', SOON);
+  const asked = page.asked.length;
+  await program.command('controls.set', { values: { contrast: 5, white_balance_automatic: false } });
+  await page.waitForFunction(() => document.querySelector('#control-contrast').value === '5' && !document.querySelector('#control-white_balance_automatic').checked, null, SOON);
+  assert.deepEqual(page.asked.slice(asked), [], 'it was told, and did not ask');
+});
+
+test('who may only watch sees how everything stands, and can change nothing of it', async (t) => {
+  const password = 'six old boats drift';
+  const program = await controlled(t, { config: '[auth]\nmode = "password"\n', passwords: { viewer: password, operator: `${password} off` } });
+  const page = await open(t, program.url, PHONE);
+  await page.getByLabel('Password', { exact: true }).fill(password, SOON);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => globalThis.porthole?.state === 'live' && !document.querySelector('#photo').disabled, null, SOON);
+  await click(page, '#settings');
+  await page.waitForSelector('#control-brightness', SOON);
+  assert.match(await page.textContent('#only'), /Only operators/);
+  assert.equal(await page.isVisible('#only'), true);
+  for (const control of ['#control-brightness', '#control-white_balance_automatic', '[data-reset=all]', '[name=size]', '[name=fps]', '[name=bitrate]']) {
+    assert.equal(await page.isDisabled(control), true, control);
+  }
+  for (const control of ['#source-camera', '[name=latency][value=smooth]']) assert.equal(await page.isEnabled(control), true, control);
+  await click(page, '#people');
+  await page.waitForFunction(() => document.querySelectorAll('#sessions li').length === 1, null, SOON);
+  assert.equal(await page.locator('#sessions button').count(), 0);
+});

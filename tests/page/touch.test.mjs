@@ -1,0 +1,177 @@
+/**
+ * The page in a hand and on a desk: controls that come and go, the closer look, and what the device's screen does for the picture.
+ * What the board does belongs to the other files.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { DESK, PHONE, SIDE, SOON, open, playing, start, stir, told } from './page.mjs';
+
+const phone = { hasTouch: true, isMobile: true };
+
+/** Where the picture is on the screen. */
+const box = (page) => page.locator('#video').boundingBox();
+
+/** Whether a control can be seen. */
+const seen = (page, id) => page.evaluate((id) => Number(getComputedStyle(document.getElementById(id)).opacity) > 0.99, id);
+
+/** Fingers that go from one place to another in some steps. @param {[number, number][][]} paths One a finger. */
+async function fingers(page, paths) {
+  const cdp = await page.context().newCDPSession(page);
+  const points = (step) => paths.map((path, id) => ({ x: path[step][0], y: path[step][1], id }));
+  await cdp.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: points(0) });
+  for (let step = 1; step < paths[0].length; step++) {
+    await cdp.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: points(step) });
+  }
+  await cdp.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+}
+
+/** Places on a straight line. */
+function path([x, y], [toX, toY], steps = 8) {
+  return Array.from({ length: steps + 1 }, (_, at) => [x + ((toX - x) * at) / steps, y + ((toY - y) * at) / steps]);
+}
+
+test('on a phone the controls leave after 3 s, come back with a touch, and stay while a pane is open', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url, PHONE, phone);
+  await playing(page);
+  await page.touchscreen.tap(200, 300);
+  const touched = Date.now();
+  assert.equal(await seen(page, 'hang-up'), true);
+  await page.waitForSelector('body.quiet', SOON);
+  const span = Date.now() - touched;
+  assert.ok(span > 2_500, `they left after ${span} ms`);
+  await page.waitForFunction(() => getComputedStyle(document.getElementById('hang-up')).opacity === '0', null, SOON);
+  // What cannot be seen cannot be touched by mistake.
+  const { x, y } = await page.locator('#hang-up').boundingBox();
+  await page.touchscreen.tap(x + 30, y + 30);
+  await page.waitForSelector('body:not(.quiet)', SOON);
+  assert.equal(await page.evaluate(() => globalThis.porthole.state), 'live');
+
+  await page.tap('#details', SOON);
+  await page.waitForSelector('#panel', SOON);
+  const stays = await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(!document.body.classList.contains('quiet')), 4_000)));
+  assert.equal(stays, true);
+  assert.deepEqual(page.complaints, []);
+});
+
+test('every control is large enough for a finger and within the screen, upright, on its side and on a desk', async (t) => {
+  const second = '\n[[camera]]\nname = "garden"\ndevice = "pattern"\nwidth = 320\nheight = 180\n';
+  const program = await start(t, { config: `[[camera]]\nname = "door"\ndevice = "pattern"\nwidth = 640\nheight = 360\n${second}[audio]\ndevice = "tone"\n` });
+  for (const viewport of [PHONE, { width: 320, height: 568 }, SIDE, { width: 667, height: 375 }, DESK]) {
+    const page = await open(t, program.url, viewport);
+    await playing(page);
+    for (const pane of [null, 'settings', 'people', 'details']) {
+      await stir(page);
+      if (pane) await page.click(`#${pane}`, SOON);
+      const where = `${viewport.width}x${viewport.height} ${pane ?? ''}`;
+      const boxes = [];
+      for (const control of await page.locator('.control:visible, .close:visible, #camera:visible').all()) {
+        const id = await control.getAttribute('id');
+        const { x, y, width, height } = await control.boundingBox();
+        assert.ok(width >= 44 && height >= 44, `${where}: ${id} is ${width} x ${height}`);
+        const inside = x >= 0 && y >= 0 && x + width <= viewport.width && y + height <= viewport.height;
+        assert.ok(inside, `${where}: ${id} is at ${x}, ${y}`);
+        for (const other of boxes) {
+          const apart = x >= other.x + other.width - 1 || other.x >= x + width - 1 || y >= other.y + other.height - 1 || other.y >= y + height - 1;
+          assert.ok(apart, `${where}: ${id} lies on ${other.id}`);
+        }
+        boxes.push({ id, x, y, width, height });
+      }
+      assert.ok(boxes.length >= 9, `${where}: ${boxes.length} controls`);
+      if (pane) await page.keyboard.press('Escape');
+    }
+    await page.close();
+  }
+});
+
+test('two fingers zoom, one drags, and the picture never leaves the screen', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url, PHONE, phone);
+  await playing(page);
+  const whole = await box(page);
+  await fingers(page, [path([180, 400], [80, 400]), path([210, 400], [310, 400])]);
+  await page.waitForSelector('#whole', SOON);
+  const near = await box(page);
+  assert.ok(near.width > 3 * whole.width, `${near.width} of ${whole.width}`);
+  assert.match(await page.textContent('#whole'), /^\d\.\d×$/);
+
+  await fingers(page, [path([100, 400], [200, 430])]);
+  const dragged = await box(page);
+  assert.ok(Math.abs(dragged.x - near.x - 100) < 15, `from ${near.x} to ${dragged.x}`);
+  for (let times = 0; times < 9; times++) await fingers(page, [path([20, 400], [370, 400])]);
+  const edge = await box(page);
+  assert.equal(Math.round(edge.x), 0);
+
+  await page.tap('#whole', SOON);
+  await page.waitForSelector('#whole', { state: 'hidden', ...SOON });
+  assert.deepEqual(await box(page), whole);
+  await page.touchscreen.tap(200, 400);
+  await page.touchscreen.tap(200, 400);
+  await page.waitForFunction((width) => document.querySelector('video').getBoundingClientRect().width > 2 * width, whole.width, SOON);
+});
+
+test('the wheel and keys zoom, the mouse and arrows move', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url, DESK);
+  await playing(page);
+  await page.mouse.move(640, 400);
+  await page.mouse.wheel(0, -300);
+  await page.waitForSelector('#whole', SOON);
+  const near = await box(page);
+  assert.ok(near.width > 1.9 * DESK.width, `${near.width}`);
+  await page.mouse.down();
+  await page.mouse.move(700, 440, { steps: 4 });
+  await page.mouse.up();
+  const dragged = await box(page);
+  assert.deepEqual([Math.round(dragged.x - near.x), Math.round(dragged.y - near.y)], [60, 40]);
+  await page.keyboard.press('ArrowRight');
+  assert.ok((await box(page)).x < dragged.x - 100);
+  await page.keyboard.press('0');
+  assert.equal((await box(page)).width, DESK.width);
+  await page.keyboard.press('+');
+  assert.ok((await box(page)).width > DESK.width);
+});
+
+test('the whole screen, and a window of its own', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url, DESK);
+  await playing(page);
+  await stir(page);
+  await page.click('#full-screen', SOON);
+  await page.waitForFunction(() => document.fullscreenElement !== null && document.querySelector('#full-screen').ariaPressed === 'true', null, SOON);
+  await page.keyboard.press('f');
+  await page.waitForFunction(() => document.fullscreenElement === null && document.querySelector('#full-screen').ariaPressed === 'false', null, SOON);
+
+  await stir(page);
+  await page.click('#window', SOON);
+  await page.waitForFunction(() => document.pictureInPictureElement?.id === 'video', null, SOON);
+  assert.equal(await page.getAttribute('#window', 'aria-pressed'), 'true');
+  await page.keyboard.press('w');
+  await page.waitForFunction(() => document.pictureInPictureElement === null, null, SOON);
+});
+
+test('the screen stays lit while there is a picture, and only then', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank', PHONE);
+  await page.addInitScript(() => {
+    const { request } = WakeLock.prototype;
+    globalThis.locks = [];
+    WakeLock.prototype.request = async function (kind) {
+      const lock = await request.call(this, kind);
+      globalThis.locks.push(lock);
+      return lock;
+    };
+  });
+  await page.goto(program.url);
+  await playing(page);
+  await page.waitForFunction(() => globalThis.locks.length === 1 && !globalThis.locks[0].released, null, SOON);
+  await stir(page);
+  await page.click('#hang-up', SOON);
+  await told(page, /^Stopped/);
+  await page.waitForFunction(() => globalThis.locks.every(({ released }) => released), null, SOON);
+  await page.click('#notice-action');
+  await playing(page);
+  await page.waitForFunction(() => globalThis.locks.some(({ released }) => !released), null, SOON);
+});

@@ -1,0 +1,13 @@
+/** The modules of the page keep the types that their comments promise. */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+test('tsc --checkJs finds nothing', () => {
+  const here = fileURLToPath(new URL('.', import.meta.url));
+  const { status, stdout } = spawnSync('node_modules/.bin/tsc', ['--checkJs', '-p', 'tsconfig.json'], { cwd: here, encoding: 'utf8' });
+  assert.equal(stdout, '');
+  assert.equal(status, 0);
+});

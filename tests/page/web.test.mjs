@@ -1,0 +1,63 @@
+/** The files of the page among themselves: each is loaded, each text is there in each language, and nobody else is asked for anything. */
+
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { module } from './web.mjs';
+
+const folder = new URL('../../web/', import.meta.url);
+const files = readdirSync(folder).filter((name) => /\.(js|css|html)$/.test(name));
+const read = (name) => readFileSync(new URL(name, folder), 'utf8');
+const html = read('index.html');
+
+const { default: english } = await module('text-en.js');
+const { default: korean } = await module('text-ko.js');
+const { lookUp } = await module('language.js');
+
+test('every module is fetched at once and every style sheet is linked', () => {
+  const loaded = [...html.matchAll(/(?:href|src)="([^"#]+\.(?:js|css))"/g)].map(([, name]) => name);
+  assert.deepEqual(loaded.sort(), files.filter((name) => name !== 'index.html').sort());
+});
+
+test('no file is too long to be read at once', () => {
+  for (const name of files) assert.ok(read(name).split('\n').length <= 400, name);
+});
+
+test('no file names another host', () => {
+  for (const name of files) {
+    const hosts = [...read(name).matchAll(/\b(?:https?|wss?):\/\/([\w.-]+)/g)].map(([, host]) => host);
+    const named = hosts.filter((host) => !['www.w3.org', 'www.webrtc.org'].includes(host) && !host.endsWith('.example'));
+    assert.deepEqual(named, [], name);
+  }
+});
+
+test('every text that index.html has a place for is there in both languages', () => {
+  const places = [...html.matchAll(/data-(?:text|label|hint)="([^"]+)"/g)].map(([, place]) => place);
+  assert.ok(places.length > 40, `${places.length} places`);
+  for (const words of [english, korean]) for (const place of places) assert.ok(lookUp(place, words).length > 0, place);
+  for (const [, place, written] of html.matchAll(/data-text="([^"]+)"[^>]*>([^<]+)</g)) {
+    if (place !== 'settings.low' && place !== 'settings.smooth' && place !== 'settings.operatorsOnly') {
+      assert.equal(written, lookUp(place, english), 'what stands in index.html before it is translated');
+    }
+  }
+});
+
+/** All texts by their place; functions with what they make of some arguments. */
+function texts(words, place = '') {
+  if (typeof words === 'function') return [[place, words('QX', 2, 3)]];
+  if (typeof words !== 'object') return [[place, words]];
+  return Object.entries(words).flatMap(([name, part]) => texts(part, `${place}.${name}`));
+}
+
+test('Korean texts are Korean, and say what they are given', () => {
+  const [ours, theirs] = [new Map(texts(english)), new Map(texts(korean))];
+  // Forms of figures alone, and words that both have.
+  const same = /^\.(tag|people\.said|remarks\.(refused|camera)|page\.zoomed|diagnosis\.(and|end|noTcpEither)|diagnosis\.tried\.way)$/;
+  for (const [place, text] of ours) {
+    const translated = theirs.get(place);
+    assert.ok(translated !== undefined, `${place} is missing`);
+    if (!same.test(place)) assert.match(translated, /[가-힣]/, place);
+    if (text.includes('QX')) assert.match(translated, /QX/, place);
+  }
+});
