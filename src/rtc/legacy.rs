@@ -41,12 +41,13 @@ mod tests {
 
     #[test]
     fn an_old_section_becomes_a_new_one_and_others_stay() {
-        let offered = "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:0\r\na=setup:actpass\r\n";
+        let offered = "m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:0\r\na=setup:actpass\r\n";
         let video = &offered.replace("actpass", "active");
         let old = "m=application 9 DTLS/SCTP 5000\r\na=mid:1\r\na=sctpmap:5000 webrtc-datachannel 65535\r\n";
         let new = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\na=sctp-port:5000\r\n";
-        assert_eq!(with_modern_data(&format!("{old}{offered}")), format!("{new}{video}"));
-        assert_eq!(with_modern_data(&format!("{offered}{old}")), format!("{video}{new}"));
+        let session = "v=0\r\n";
+        assert_eq!(with_modern_data(&format!("{session}{old}{offered}")), format!("{session}{new}{video}"));
+        assert_eq!(with_modern_data(&format!("{session}{offered}{old}")), format!("{session}{video}{new}"));
         let both = format!("{offered}{new}");
         assert_eq!(with_modern_data(&both), both);
         assert_eq!(with_modern_data(""), "");
