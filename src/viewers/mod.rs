@@ -1,0 +1,336 @@
+//! Who watches: the table of viewers, what each of them wishes, and what all of them are told.
+//!
+//! A viewer's session enters here and follows its [`Wishes`]; whoever carries commands out looks viewers up by the
+//! session's name. Connections belong to `rtc`, permissions to `control`; nothing here waits for a viewer.
+
+mod seat;
+mod wishes;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{self, Role, UnixTime};
+use crate::broadcast::{Broadcast, Subscriber};
+use crate::metrics::Metrics;
+use crate::status;
+
+pub use seat::{Entry, Reason, Seat};
+pub use wishes::{Latency, SelectError, Selection, Wishes};
+
+/// What was said and is kept for a viewer's task that lags: more than people type in the second in which it catches up.
+const SAID: usize = 64;
+
+/// How many may be in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// All of them.
+    pub viewers: usize,
+    /// Those that have not connected yet.
+    pub negotiating: usize,
+}
+
+/// Why there is no room for another viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// So many watch.
+    Full(usize),
+    /// So many connect at this moment.
+    Negotiating(usize),
+}
+
+/// Who comes.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// The session's unguessable name.
+    pub id: String,
+    /// Who watches, as [`auth::Principal`] names them.
+    pub owner: String,
+    /// What they may do.
+    pub role: Role,
+    /// The camera to begin with, by its place in the status.
+    pub camera: usize,
+    /// Ends the session.
+    pub end: CancellationToken,
+}
+
+/// One viewer, as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    /// The session's name. Whoever knows it can end the session.
+    pub id: String,
+    /// What the viewer is called.
+    pub name: String,
+    /// Who watches, as [`auth::Principal`] names them.
+    pub owner: String,
+    /// What they may do.
+    pub role: Role,
+    /// The camera whose pictures they are sent, by its place in the status.
+    pub camera: usize,
+    /// When they came.
+    pub since: UnixTime,
+}
+
+/// Who is there, without what is nobody's business.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Present {
+    /// What they are called, in the order in which they came.
+    pub names: Vec<String>,
+    /// How many of them are operators.
+    pub operators: usize,
+}
+
+/// What all viewers are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// By one of them.
+    Chat {
+        /// The session that said it; `None` for one who does not watch.
+        session: Option<String>,
+        /// The name.
+        from: String,
+        /// The words.
+        text: String,
+        /// When, in milliseconds since the Unix epoch.
+        time: u64,
+    },
+    /// By the board.
+    Notice {
+        /// Whether something is wrong.
+        warning: bool,
+        /// The words.
+        text: String,
+    },
+}
+
+/// The table of viewers; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Viewers(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    table: Mutex<Table>,
+    present: watch::Sender<Present>,
+    said: Broadcast<Said>,
+    metrics: Metrics,
+    board: status::Board,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// Counts the arrivals, which is their order.
+    arrivals: u64,
+    /// By arrival.
+    rows: BTreeMap<u64, Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    viewer: Viewer,
+    connected: bool,
+    wishes: watch::Sender<Wishes>,
+    selection: watch::Sender<Selection>,
+    end: CancellationToken,
+    reason: Arc<OnceLock<Reason>>,
+}
+
+impl Table {
+    fn find(&mut self, id: &str) -> Option<&mut Row> {
+        self.rows.values_mut().find(|row| row.viewer.id == id)
+    }
+
+    /// The first name of the row `viewer 1`, `viewer 2` and so on that nobody has.
+    fn free_name(&self) -> String {
+        let taken = |name: &str| self.rows.values().any(|row| row.viewer.name == name);
+        let mut names = (1..).map(|number| format!("viewer {number}"));
+        names.find(|name| !taken(name)).unwrap_or_default()
+    }
+}
+
+impl Row {
+    fn end(&self, reason: Reason) {
+        // The first reason is the true one.
+        let _ = self.reason.set(reason);
+        self.end.cancel();
+    }
+}
+
+impl Viewers {
+    /// An empty table, which tells `metrics` and the status how many there are.
+    pub fn new(metrics: Metrics, board: status::Board) -> Self {
+        let (table, present, said) = (Mutex::default(), watch::Sender::default(), Broadcast::new(SAID));
+        Self(Arc::new(Inner { table, present, said, metrics, board }))
+    }
+
+    /// Enters a viewer, whose place is given back when the guard drops.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room.
+    pub fn enter(&self, newcomer: Newcomer, limits: Limits) -> Result<(Entry, watch::Receiver<Wishes>), NoRoom> {
+        let Newcomer { id, owner, role, camera, end } = newcomer;
+        let wishes =
+            Wishes { camera, choice: 0, paused: false, muted: false, latency: Latency::default(), keyframe: 0 };
+        let (wishes, selection) = (watch::Sender::new(wishes), watch::Sender::new(Selection::of(camera)));
+        let (followed, reason, seat_end) = (wishes.subscribe(), Arc::default(), end.clone());
+        let mut table = self.lock();
+        if table.rows.len() >= limits.viewers {
+            return Err(NoRoom::Full(table.rows.len()));
+        }
+        let negotiating = table.rows.values().filter(|row| !row.connected).count();
+        if negotiating >= limits.negotiating {
+            return Err(NoRoom::Negotiating(negotiating));
+        }
+        table.arrivals += 1;
+        let arrival = table.arrivals;
+        let viewer = Viewer { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
+        let row = Row { viewer, connected: false, wishes, selection, end, reason: Arc::clone(&reason) };
+        table.rows.insert(arrival, row);
+        drop(table);
+        self.0.metrics.viewers_accepted.inc();
+        self.publish();
+        let seat = Seat { id, end: seat_end, reason };
+        Ok((Entry { viewers: self.clone(), arrival, seat }, followed))
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn list(&self) -> Vec<Viewer> {
+        self.lock().rows.values().map(|row| row.viewer.clone()).collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: &str) -> Option<Viewer> {
+        self.lock().find(id).map(|row| row.viewer.clone())
+    }
+
+    /// What one of them wishes.
+    pub fn wishes(&self, id: &str) -> Option<Wishes> {
+        self.lock().find(id).map(|row| row.wishes.borrow().clone())
+    }
+
+    /// Names a viewer; `false` when there is none.
+    pub fn name(&self, id: &str, name: &str) -> bool {
+        let mut table = self.lock();
+        let Some(row) = table.find(id) else { return false };
+        row.viewer.name = name.into();
+        drop(table);
+        self.publish();
+        true
+    }
+
+    /// Changes what a viewer wishes; `false` when there is none. Cameras are chosen by [`select`](Self::select).
+    pub fn wish(&self, id: &str, change: impl FnOnce(&mut Wishes)) -> bool {
+        let mut table = self.lock();
+        let Some(row) = table.find(id) else { return false };
+        row.wishes.send_if_modified(|wishes| {
+            let before = wishes.clone();
+            change(wishes);
+            *wishes != before
+        });
+        true
+    }
+
+    /// Has a viewer sent the pictures of another camera, from its next key frame on. Returns when the session goes over to
+    /// it, which is at once for a camera whose pictures are known; [`selection`](Self::selection) tells of the first picture.
+    ///
+    /// # Errors
+    ///
+    /// As [`SelectError`] says.
+    pub async fn select(&self, id: &str, camera: usize) -> Result<(), SelectError> {
+        let (choice, mut selection) = {
+            let mut table = self.lock();
+            let row = table.find(id).ok_or(SelectError::Unknown)?;
+            row.wishes.send_modify(|wishes| {
+                wishes.camera = camera;
+                wishes.choice += 1;
+            });
+            let choice = row.wishes.borrow().choice;
+            (choice, row.selection.subscribe())
+        };
+        let answered = selection.wait_for(|selection| selection.answers >= choice).await;
+        let answered = answered.map_err(|_| SelectError::Unknown)?;
+        match &answered.refused {
+            Some(reason) if answered.answers == choice => Err(SelectError::Refused(reason.clone())),
+            // A later choice was answered in this one's place.
+            _ => Ok(()),
+        }
+    }
+
+    /// Follows which camera a viewer is sent.
+    pub fn selection(&self, id: &str) -> Option<watch::Receiver<Selection>> {
+        self.lock().find(id).map(|row| row.selection.subscribe())
+    }
+
+    /// Sends a viewer away; `false` when there is none.
+    pub fn kick(&self, id: &str) -> bool {
+        self.end(id, Reason::Kicked)
+    }
+
+    /// Ends a session; `false` when there is none.
+    pub fn end(&self, id: &str, reason: Reason) -> bool {
+        let mut table = self.lock();
+        let Some((&arrival, row)) = table.rows.iter().find(|(_, row)| row.viewer.id == id) else { return false };
+        row.end(reason);
+        table.rows.remove(&arrival);
+        drop(table);
+        self.publish();
+        true
+    }
+
+    /// Ends all sessions of an owner, and tells how many.
+    pub fn end_owned(&self, owner: &str, reason: Reason) -> usize {
+        let mut table = self.lock();
+        let rows = std::mem::take(&mut table.rows).into_iter();
+        let (ended, kept): (BTreeMap<_, _>, _) = rows.partition(|(_, row)| row.viewer.owner == owner);
+        table.rows = kept;
+        drop(table);
+        ended.values().for_each(|row| row.end(reason));
+        if !ended.is_empty() {
+            self.publish();
+        }
+        ended.len()
+    }
+
+    /// Follows who is there.
+    pub fn watch(&self) -> watch::Receiver<Present> {
+        self.0.present.subscribe()
+    }
+
+    /// Tells all viewers something.
+    pub fn say(&self, said: Said) {
+        self.0.said.publish(said);
+    }
+
+    /// What is said from now on.
+    pub fn hear(&self) -> Subscriber<Said> {
+        self.0.said.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells who is there.
+    fn publish(&self) {
+        let inner = &self.0;
+        // Under the lock, so that what is told last is what is true.
+        let table = self.lock();
+        let viewers = || table.rows.values().map(|row| &row.viewer);
+        let cameras: Vec<usize> = viewers().map(|viewer| viewer.camera).collect();
+        inner.metrics.viewers.set(cameras.len() as i64);
+        inner.board.viewers(cameras.len(), &cameras);
+        let names = viewers().map(|viewer| viewer.name.clone()).collect();
+        let operators = viewers().filter(|viewer| viewer.role == Role::Operator).count();
+        let present = Present { names, operators };
+        inner.present.send_if_modified(|known| {
+            let changed = *known != present;
+            *known = present;
+            changed
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! What viewers wish to be sent, and what becomes of it.
+
+/// What one viewer wishes to be sent; its session follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wishes {
+    /// The camera, by its place in the status.
+    pub camera: usize,
+    /// How often a camera was chosen: [`Selection::answers`] tells which choice was answered.
+    pub(super) choice: u64,
+    /// No pictures.
+    pub paused: bool,
+    /// No sound.
+    pub muted: bool,
+    /// How long the browser shall hold pictures back.
+    pub latency: Latency,
+    /// Counts the key frames that were asked for.
+    pub keyframe: u64,
+}
+
+impl Wishes {
+    /// Whether a camera was chosen since these were `before`, be it the same one again.
+    pub fn chosen_since(&self, before: &Self) -> bool {
+        self.choice != before.choice
+    }
+}
+
+/// How long a browser shall hold pictures back before it shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Latency {
+    /// As short as it is configured.
+    #[default]
+    Low,
+    /// Long enough to hide what a bad network does.
+    Smooth,
+}
+
+impl Latency {
+    /// The least and the most delay of [`Smooth`](Self::Smooth) in milliseconds: from three pictures at 15 a second, up to
+    /// what a person at the controls of a camera still bears.
+    const SMOOTH: (u16, u16) = (200, 1_000);
+
+    /// The least and the most delay in milliseconds; `low` is the configured one.
+    pub fn delay(self, low: (u16, u16)) -> (u16, u16) {
+        match self {
+            Self::Low => low,
+            Self::Smooth => Self::SMOOTH,
+        }
+    }
+}
+
+/// What became of a viewer's choice of a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The camera whose pictures the viewer is sent, by its place in the status.
+    pub camera: usize,
+    /// The last choice that was answered.
+    pub(super) answers: u64,
+    /// Why that choice was refused.
+    pub(super) refused: Option<String>,
+}
+
+impl Selection {
+    pub(super) fn of(camera: usize) -> Self {
+        Self { camera, answers: 0, refused: None }
+    }
+}
+
+/// Why a viewer is not shown the camera that it chose.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// There is no such session.
+    #[error("no such session; it has ended, or never was")]
+    Unknown,
+    /// What was negotiated does not allow it.
+    #[error("{0}")]
+    Refused(String),
+}
