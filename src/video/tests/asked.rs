@@ -206,11 +206,12 @@ async fn controls_are_judged_together_then_set_and_kept() {
     assert_eq!(refused, Err(Error::Refused("focus: the motor is stuck".into())));
 
     // When it is opened anew, it is as it was set.
-    let other = rig.port.plug(SMALL);
     drop(camera);
+    rig.until("away", |camera| camera.state == State::Fault).await;
+    let other = rig.port.plug(SMALL);
     rig.nudge();
     other.send(raw(SMALL)).expect("camera");
-    rig.until("live again", |camera| camera.state == State::Live && camera.since.is_none()).await;
+    rig.until("live again", |camera| camera.state == State::Live).await;
     let kept = rig.port.opened.lock().expect("port").last().expect("opened").controls.clone();
     assert_eq!(kept, [setting("exposure_auto", Value::Switch(false)), setting("brightness", Value::Number(7))]);
     assert_eq!(handle.controls().await.expect("open").len(), 4);
