@@ -6,6 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct LineRuntime(pub Line);
 struct LineSocket {
     line: Line,
     local: SocketAddr,
+    /// Whether the stack has just taken a datagram, and shall deal with it before it takes another.
+    taken: AtomicBool,
 }
 
 impl AsyncUdpSocket for LineSocket {
@@ -51,11 +54,19 @@ impl AsyncUdpSocket for LineSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
+        // The stack would read on at once, and look for what follows from a datagram only after the last of them. A viewer's
+        // first message on a channel that both sides negotiated comes on the heels of the datagram that completes the SCTP
+        // association; read before that is seen, it is thrown away (rtc 0.21.1, DataChannelHandler::handle_read).
+        if self.taken.swap(false, Ordering::Relaxed) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.line.poll_receive(self.local.is_ipv6(), cx).map(|(datagram, from)| {
             let length = datagram.len().min(buf.len());
             buf[..length].copy_from_slice(&datagram[..length]);
             *meta = RecvMeta::default();
             (meta.addr, meta.len, meta.stride) = (from, length, length.max(1));
+            self.taken.store(true, Ordering::Relaxed);
             Ok(1)
         })
     }
@@ -67,7 +78,7 @@ impl Runtime for LineRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(Arc::new(LineSocket { line: self.0.clone(), local: socket.local_addr()? }))
+        Ok(Arc::new(LineSocket { line: self.0.clone(), local: socket.local_addr()?, taken: AtomicBool::new(false) }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

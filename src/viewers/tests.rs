@@ -1,3 +1,5 @@
+//! Tests of the table of viewers.
+
 use super::*;
 use crate::status::Status;
 

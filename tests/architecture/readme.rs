@@ -10,7 +10,8 @@ use porthole::cli::Cli;
 pub fn commands(markdown: &str) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     let mut block = None;
-    for line in markdown.lines() {
+    // A line that ends with a backslash goes on.
+    for line in markdown.replace("\\\n", " ").lines() {
         if let Some(language) = line.trim_start().strip_prefix("```") {
             block = if block.is_some() { None } else { Some(language.trim()) };
             continue;
@@ -71,7 +72,7 @@ fn refused<'a>(arguments: impl Iterator<Item = &'a str>, words: &[String]) -> Op
 #[test]
 fn commands_are_found_in_blocks() {
     let markdown = "Type `make nothing`.\n```sh\nmake run ARGS=\"--camera pattern\" # it runs\n\n# only a comment\n\
-                    cd a && make test\n```\n```console\n$ porthole devices | head\nLEDs\n```\n```toml\nx = 1\n```\n";
+                    cd a && make \\\n  test\n```\n```console\n$ porthole devices | head\nLEDs\n```\n```toml\nx = 1\n```\n";
     assert_eq!(
         commands(markdown),
         [

@@ -1,3 +1,5 @@
+//! Tests of the pictures of one viewer: with feeds that are filled by hand, no network.
+
 use bytes::Bytes;
 
 use super::*;
