@@ -10,19 +10,22 @@ use crate::broadcast::Demand;
 use crate::config::Config;
 use crate::control::{Camera, Control, Parts, socket};
 use crate::metrics::Metrics;
+use crate::privacy::{self, Switch};
 use crate::rtc::{Feed, Service};
 use crate::status::{self, State, Status};
 use crate::store::Store;
 use crate::viewers::Viewers;
-use crate::{audio, camera, hotplug, http, microphone, video};
+use crate::{audio, buttons, camera, hotplug, http, leds, microphone, video};
 
 /// The running program.
 pub struct App {
     address: SocketAddr,
     auth: Auth,
+    buttons: buttons::Guard,
     server: http::Server,
     service: Service,
     socket: Option<socket::Guard>,
+    leds: leds::Guard,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
     microphone: Option<microphone::Guard>,
@@ -43,7 +46,12 @@ impl App {
         let finders = registry.finders(config.cameras.iter().map(|camera| &camera.camera));
         let patterns: Vec<bool> = finders.iter().map(camera::Finder::is_pattern).collect();
         let microphone = find_microphone(&config, &patterns, &registry);
-        let board = status::Board::new(first_status(&config, &patterns, microphone.source()));
+        let mut status = first_status(&config, &patterns, microphone.source());
+        status.privacy = privacy::at_start(&config.privacy, &store);
+        if status.privacy {
+            tracing::info!("privacy switch on: cameras and microphone stay closed");
+        }
+        let board = status::Board::new(status);
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().context("read the listener's address")?;
 
@@ -66,6 +74,8 @@ impl App {
             cameras.push(guard);
         }
         let viewers = Viewers::new(metrics.clone(), board.clone());
+        let all = feeds.iter().map(|feed| feed.video.demand().clone());
+        let all = all.chain(sound.iter().map(|sound| sound.demand().clone())).collect();
         let control = Control::new(Parts {
             cameras: handles,
             viewers: viewers.clone(),
@@ -73,6 +83,7 @@ impl App {
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
             playout_delay: config.rtc.playout_delay,
+            privacy: Switch::new(board.clone(), all, store.clone()),
         });
         let socket = open_socket(&store, &control);
         let sources: Vec<Demand> = feeds.iter().map(|feed| feed.video.demand().clone()).collect();
@@ -89,9 +100,12 @@ impl App {
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
-        let context = http::Context::new(service.clone(), feeds, board, metrics, auth.clone(), control);
+        let context = http::Context::new(service.clone(), feeds, board.clone(), metrics, auth.clone(), control.clone());
         let server = http::Server::start(listener, context, gate, encryption);
-        Ok(Self { address, auth, server, service, socket, hotplug, cameras, microphone })
+        // From here on the page can be reached.
+        let leds = leds::start(&config.leds, &board).context("start the lights")?;
+        let buttons = buttons::start(config.buttons, press(control)).context("start the buttons")?;
+        Ok(Self { address, auth, buttons, server, service, socket, leds, hotplug, cameras, microphone })
     }
 
     /// Where the page is served.
@@ -106,14 +120,19 @@ impl App {
 
     /// Stops accepting, says goodbye to the viewers, and joins the media threads.
     pub async fn stop(self) {
-        let Self { server, service, socket, hotplug, cameras, microphone, .. } = self;
+        let Self { buttons, server, service, socket, leds, hotplug, cameras, microphone, .. } = self;
         drop(socket);
         let (served, ()) = tokio::join!(server.stop(), service.stop());
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
         }
         // The threads look up five times a second; joining them blocks.
-        let joined = tokio::task::spawn_blocking(move || drop((hotplug, cameras, microphone))).await;
+        let joined = tokio::task::spawn_blocking(move || {
+            drop((buttons, hotplug, cameras, microphone));
+            // They show that porthole runs until it ends.
+            drop(leds);
+        })
+        .await;
         if let Err(error) = joined {
             tracing::error!("stop the media threads: {error}");
         }
@@ -127,6 +146,13 @@ fn open_socket(store: &Store, control: &Control) -> Option<socket::Guard> {
     let path = socket::path(state)?;
     let opened = socket::open(path, control.clone());
     opened.inspect_err(|error| tracing::warn!("`porthole ctl` will not reach this program: {error:#}")).ok()
+}
+
+/// Carries out what buttons send, in the order in which they send it.
+fn press(control: Control) -> impl Fn(&str) + Send + Sync + 'static {
+    let runtime = tokio::runtime::Handle::current();
+    // A button's thread may wait: nothing but the next press waits for it.
+    move |request| runtime.block_on(control.press(request))
 }
 
 /// The microphone, which may be meant by way of the first camera.
@@ -154,7 +180,7 @@ fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> St
             source: sound,
             fault: None,
         },
-        viewers: 0,
         max_viewers: config.rtc.max_viewers,
+        ..Default::default()
     }
 }

@@ -117,6 +117,8 @@ struct DemandState {
     nudges: u64,
     /// The nudges that came before the producer's last attempt began, which has made use of them.
     heeded: u64,
+    /// Since when the producer is to keep its device closed, whoever is interested.
+    barred: Option<Instant>,
     stopped: bool,
 }
 
@@ -142,6 +144,38 @@ impl Demand {
         self.0.changed.notify_all();
     }
 
+    /// Bars the producer from its device, whoever is interested, or lets it go on.
+    pub fn bar(&self, barred: bool) {
+        let mut state = self.lock();
+        state.barred = barred.then(|| state.barred.unwrap_or_else(Instant::now));
+        drop(state);
+        self.0.changed.notify_all();
+    }
+
+    /// Since when the producer is barred; `None` when it is not.
+    pub fn barred(&self) -> Option<Instant> {
+        self.lock().barred
+    }
+
+    /// Blocks while the producer is barred, somebody is interested and it shall not end; for `limit` at most: `true` when that
+    /// is still so then.
+    pub fn wait_while_barred(&self, limit: Option<Duration>) -> bool {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let mut state = self.lock();
+        while state.barred.is_some() && state.interested > 0 && !state.stopped {
+            let Some(deadline) = deadline else {
+                state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        false
+    }
+
     /// Tells the producer that a device was plugged in: a pause ends at once, and so does the next one where the producer
     /// is not pausing yet, because the attempt that it makes now may have come too early.
     pub fn nudge(&self) {
@@ -149,15 +183,15 @@ impl Demand {
         self.0.changed.notify_all();
     }
 
-    /// Whether somebody is interested and the producer shall go on. An attempt follows, which makes use of all nudges until
-    /// now.
+    /// Whether somebody is interested, and the producer is not barred and shall go on. An attempt follows, which makes use of
+    /// all nudges until now.
     pub fn is_wanted(&self) -> bool {
         let mut state = self.lock();
         state.heeded = state.nudges;
-        state.interested > 0 && !state.stopped
+        state.interested > 0 && state.barred.is_none() && !state.stopped
     }
 
-    /// Blocks until somebody is interested (`true`) or the producer shall end (`false`). An attempt follows, which makes
+    /// Blocks until somebody is interested (`true`), barred or not, or the producer shall end (`false`). An attempt follows, which makes
     /// use of all nudges until now.
     pub fn wait(&self) -> bool {
         let mut state = self.lock();
@@ -168,13 +202,13 @@ impl Demand {
         !state.stopped
     }
 
-    /// Blocks for `pause`, or until somebody new is interested or the producer shall end; or for no longer than to a nudge
+    /// Blocks for `pause`, or until somebody new is interested, or the producer is barred or shall end; or for no longer than to a nudge
     /// since the last [`wait`](Self::wait), which is `true`.
     pub fn pause(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
         let mut state = self.lock();
         let arrivals = state.arrivals;
-        while state.nudges == state.heeded && state.arrivals == arrivals && !state.stopped {
+        while state.nudges == state.heeded && state.arrivals == arrivals && state.barred.is_none() && !state.stopped {
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 return false;
             };
@@ -189,7 +223,7 @@ impl Demand {
 }
 
 /// Tells a producer when to close its device: some time after the last interest is gone, so that a page that reloads
-/// finds it warm, and at once when the producer shall end. Pure; time is an argument.
+/// finds it warm, and at once when the producer is barred or shall end. Pure; time is an argument.
 #[derive(Debug)]
 pub struct Linger<'a> {
     demand: &'a Demand,
@@ -209,7 +243,7 @@ impl<'a> Linger<'a> {
         if state.interested > 0 {
             self.wanted = now;
         }
-        state.stopped || now.saturating_duration_since(self.wanted) >= self.span
+        state.stopped || state.barred.is_some() || now.saturating_duration_since(self.wanted) >= self.span
     }
 }
 
@@ -262,6 +296,46 @@ mod tests {
         demand.stop();
         producer.join().expect("producer should not panic");
         assert!(!demand.wait());
+    }
+
+    #[test]
+    fn a_barred_producer_is_not_wanted_whoever_is_interested() {
+        let (demand, hour) = (Demand::default(), Duration::from_secs(3600));
+        let interest = demand.register();
+        let mut linger = Linger::new(&demand, hour, Instant::now());
+        assert!(demand.wait() && demand.is_wanted() && demand.barred().is_none());
+        // In the middle of a pause, too.
+        let producer = std::thread::spawn({
+            let demand = demand.clone();
+            move || demand.pause(hour)
+        });
+        demand.bar(true);
+        assert!(!producer.join().expect("producer should not panic"));
+        let since = demand.barred();
+        demand.bar(true);
+        assert_eq!(demand.barred(), since, "it is barred since the first time");
+        assert!(since.is_some() && !demand.is_wanted() && linger.is_over(Instant::now()));
+        assert!(demand.wait(), "somebody is interested in what takes its place");
+        assert!(demand.wait_while_barred(Some(Duration::from_millis(1))));
+
+        let waiting = || {
+            let demand = demand.clone();
+            std::thread::spawn(move || demand.wait_while_barred(None))
+        };
+        let ended = |producer: std::thread::JoinHandle<bool>| {
+            assert!(!producer.join().expect("producer should not panic"));
+        };
+        let producer = waiting();
+        demand.bar(false);
+        ended(producer);
+        demand.bar(true);
+        let producer = waiting();
+        drop(interest);
+        ended(producer);
+        let _interest = demand.register();
+        let producer = waiting();
+        demand.stop();
+        ended(producer);
     }
 
     #[test]

@@ -28,8 +28,9 @@
 //! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], [`command`]: plain values.
 //! - [`broadcast`], `latest`, `grid`, `retry`, `bucket`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
 //! - [`store`]: the state directory; [`auth`]: who is let in, and as what.
-//! - `v4l2`, [`sysfs`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`]: devices; each hides one crate or one kernel interface.
-//! - [`video`], [`microphone`]: the pipelines, which own the media threads.
+//! - `v4l2`, [`sysfs`], [`gpio`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`], [`leds`], [`buttons`]: devices; each hides
+//!   one crate or one kernel interface.
+//! - [`privacy`], [`video`], [`microphone`]: the switch that closes them all, and the pipelines, which own the media threads.
 //! - [`viewers`], [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
 //! - [`config`], [`app`], [`cli`], [`log`]: the program around it.
 //!
@@ -57,6 +58,7 @@ pub mod audio;
 pub mod auth;
 pub mod broadcast;
 mod bucket;
+pub mod buttons;
 pub mod camera;
 pub mod cli;
 pub mod command;
@@ -64,18 +66,21 @@ pub mod config;
 mod control;
 pub mod convert;
 pub mod encoder;
+pub mod gpio;
 mod grid;
 pub mod h264;
 mod hotplug;
 pub mod http;
 pub mod inventory;
 mod latest;
+pub mod leds;
 pub mod log;
 pub mod media;
 pub mod memory;
 pub mod metrics;
 pub mod microphone;
 mod nearest;
+pub mod privacy;
 mod retry;
 pub mod rtc;
 pub mod status;

@@ -63,6 +63,8 @@ pub fn start(
     board: &status::Board,
 ) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
     let sound = Broadcast::new(RING);
+    // Before anybody is interested.
+    sound.demand().bar(board.snapshot().privacy);
     let line = Line::new(microphone.config(), sound.clone(), metrics.clone())?;
     let pipeline = Pipeline { microphone, line, sound: sound.clone(), board: board.clone(), retry: Retry::default() };
     let thread = MediaThread::spawn("microphone".into(), move || pipeline.run())?;
@@ -92,6 +94,11 @@ impl Pipeline {
         let mut begins = true;
         let mut told = false;
         while self.sound.demand().wait() {
+            if self.sound.demand().barred().is_some() {
+                self.barred();
+                begins = true;
+                continue;
+            }
             if std::mem::take(&mut begins) {
                 self.microphone.reconsider();
             }
@@ -139,6 +146,10 @@ impl Pipeline {
                 continue;
             };
             heard = Instant::now();
+            if demand.barred().is_some() {
+                // Taken after the privacy switch was thrown.
+                break;
+            }
             if !live {
                 live = true;
                 self.tell_live(source.as_ref());
@@ -156,6 +167,13 @@ impl Pipeline {
             audio.state = State::Live;
             audio.fault = None;
         });
+    }
+
+    /// Publishes silence while the privacy switch is on and somebody listens.
+    fn barred(&mut self) {
+        while self.sound.demand().wait_while_barred(Some(AWAY)) {
+            self.line.silence(Timestamp::now().saturating_sub(AWAY));
+        }
     }
 
     /// Publishes silence for `pause`, or until something is plugged in, somebody new listens, nobody does, or the thread
@@ -236,5 +254,25 @@ mod tests {
         assert!(!listen(&mut listener, 20).await.1);
         let status = board.snapshot().audio;
         assert_eq!((status.state, status.source.as_deref()), (State::Live, Some("test tone")));
+    }
+
+    #[tokio::test]
+    async fn a_barred_microphone_is_closed_and_silent_and_heard_again_when_the_bar_is_gone() {
+        let (mut listener, guard, board) = started("tone");
+        let state = async |wanted| {
+            let mut watch = board.watch();
+            let found = watch.wait_for(|status| status.audio.state == wanted);
+            tokio::time::timeout(Duration::from_secs(30), found).await.expect("in time").expect("board");
+        };
+        state(State::Live).await;
+        guard.sound.demand().bar(true);
+        state(State::Idle).await;
+        // What was on its way, and the codec's echo of it.
+        listen(&mut listener, 10).await;
+        let (captured, silent) = listen(&mut listener, 1).await;
+        assert!(silent && captured.len() == 1);
+        guard.sound.demand().bar(false);
+        state(State::Live).await;
+        assert!(!listen(&mut listener, 20).await.1);
     }
 }

@@ -1,4 +1,4 @@
-//! What is true now, for people: the page, `/api/status`, the log and, later, LEDs and the service manager.
+//! What is true now, for people: the page, `/api/status`, the log, LEDs and the service manager.
 //!
 //! Counters of what happened stand in `metrics`.
 
@@ -14,7 +14,7 @@ use crate::media::Timestamp;
 pub enum State {
     /// Switched off in the configuration, or `auto` found none.
     Off,
-    /// Closed, because nobody watches.
+    /// Closed, because nobody watches or the privacy switch is on.
     #[default]
     Idle,
     /// Being opened.
@@ -23,6 +23,22 @@ pub enum State {
     Live,
     /// Not to be had; `fault` says why.
     Fault,
+}
+
+/// What kind of fault a camera has, for those who can't read its words: programs, and lights that blink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trouble {
+    /// It is not there.
+    Away,
+    /// Somebody else has it: another program, or another camera of the configuration.
+    Busy,
+    /// It is there and gives no picture: it failed, fell silent, or its program has ended.
+    Broken,
+    /// It can't be what the configuration asks for.
+    Settings,
+    /// It gives pictures, and they can't be encoded.
+    Encoder,
 }
 
 /// One camera.
@@ -58,6 +74,8 @@ pub struct Camera {
     pub watched: usize,
     /// Why there is no picture.
     pub fault: Option<String>,
+    /// What kind of fault that is.
+    pub trouble: Option<Trouble>,
     /// Since when the camera is in fault, in seconds since the Unix epoch.
     pub since: Option<u64>,
 }
@@ -82,6 +100,12 @@ pub struct Status {
     pub cameras: Vec<Camera>,
     /// The microphone.
     pub audio: Audio,
+    /// Whether the privacy switch is on: cameras and microphone are closed, whoever watches.
+    pub privacy: bool,
+    /// Whether a recording is being written.
+    pub recording: bool,
+    /// Whether a viewer talks through the board's speaker.
+    pub talking: bool,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.
@@ -158,6 +182,11 @@ impl Board {
     /// Changes the status of the microphone.
     pub fn audio(&self, change: impl FnOnce(&mut Audio)) {
         self.0.send_modify(|status| change(&mut status.audio));
+    }
+
+    /// Tells whether the privacy switch is on.
+    pub fn privacy(&self, on: bool) {
+        self.0.send_modify(|status| status.privacy = on);
     }
 
     /// Changes the number of viewers; `watched` names the camera's place for each.

@@ -107,10 +107,17 @@ fn the_shipped_configuration_names_every_key() {
     assert_eq!(keys_of(&text), config::keys());
 }
 
+/// A configuration with the sections that it has as examples: their lines begin with `#` and no blank behind it.
+fn with_examples(text: &str) -> String {
+    let example = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
+    text.lines().map(example).collect::<Vec<_>>().join("\n")
+}
+
 /// The keys that a configuration names, as `section.key`.
 fn keys_of(text: &str) -> BTreeSet<String> {
     let mut section = "";
     let mut keys = BTreeSet::new();
+    let text = with_examples(text);
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
@@ -123,6 +130,14 @@ fn keys_of(text: &str) -> BTreeSet<String> {
         }
     }
     keys
+}
+
+#[test]
+fn the_examples_of_the_shipped_configuration_are_right() {
+    // The two kinds of a lamp exclude each other.
+    let text = with_examples(&read("systemd/porthole.toml")).replace("\nsysfs = \"ACT\"", "");
+    let config = Config::parse(&text, "systemd/porthole.toml").unwrap_or_else(|errors| panic!("\n{errors}"));
+    assert_eq!((config.leds.len(), config.buttons.len()), (1, 1));
 }
 
 #[test]

@@ -42,12 +42,23 @@ fn version() {
 
 #[test]
 fn check_config_tells_what_a_good_file_sets() {
-    let folder = Folder::new("[[camera]]\nname = \"door\"\nfps = 15\n");
+    let folder = Folder::new(
+        "[[camera]]\nname = \"door\"\nfps = 15\n[privacy]\non = true\n[[led]]\ngpio = 17\nshow = \"watched\"\n[[led]]\n\
+         sysfs = \"ACT\"\n[[button]]\ngpio = 27\npress = \"privacy.toggle\"\n",
+    );
     let output = folder.run("check-config porthole.toml");
     let (code, out, err) = outcome(&output);
     assert_eq!((code, err), (Some(0), ""));
     assert_eq!(out.lines().next(), Some("porthole.toml: ok"));
     assert!(out.contains("door: device auto, width { ideal = 1280 }, height { ideal = 720 }, 15 frames"), "{out}");
+    for line in [
+        "  privacy cameras and microphone are cut at every start",
+        "  led     GPIO 17 shows watched at 100 %",
+        "  led     ACT shows ready at 100 %",
+        r#"  button  GPIO 27, pressed: {"method":"privacy.toggle","params":{}}"#,
+    ] {
+        assert!(out.lines().any(|found| found == line), "{line}: {out}");
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn params(method: &str) -> Value {
         "video.set" => json!({ "bitrate": 200_000 }),
         "audio.mute" => json!({ "muted": true }),
         "latency.set" => json!({ "mode": "smooth" }),
+        "privacy.set" => json!({ "on": false }),
         "session.kick" => json!({ "session": "nobody" }),
         "chat.send" => json!({ "text": "hello" }),
         _ => json!({}),
@@ -97,7 +98,7 @@ impl Board {
         let (_, answer) = self.post(Some(token), &json!({ "method": "status" })).await?;
         let cameras = answer["result"]["cameras"].as_array().context("no cameras")?;
         let of = |camera: &Value| json!([camera["name"], camera["controls"], camera["bitrate"]]);
-        Ok(cameras.iter().map(of).collect())
+        Ok(json!([answer["result"]["privacy"], cameras.iter().map(of).collect::<Value>()]))
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::inventory::{CameraInfo, Control, EncoderInfo, Setting};
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
+use crate::status::Trouble;
 
 pub use device::Device;
 pub use find::{Finder, Registry};
@@ -154,6 +155,22 @@ pub enum Error {
         /// The kernel's answer.
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// What kind of fault this is.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::NotFound { .. }
+            | Self::Absent { .. }
+            | Self::Away { .. }
+            | Self::Unplugged { .. }
+            | Self::Replaced => Trouble::Away,
+            Self::Busy { .. } | Self::Taken { .. } => Trouble::Busy,
+            Self::Ended { .. } | Self::Silent { .. } | Self::Io { .. } => Trouble::Broken,
+            Self::Ambiguous { .. } | Self::Unsupported { .. } => Trouble::Settings,
+        }
+    }
 }
 
 /// An open camera. Dropping it stops the capture and closes the device.

@@ -67,6 +67,12 @@ impl Reason {
         Self { title, hint }
     }
 
+    /// The words for a camera that the privacy switch keeps closed.
+    pub fn privacy() -> Self {
+        let hint = "an operator, or the button on the board, switches them on".into();
+        Self { title: "camera and microphone are switched off", hint }
+    }
+
     /// The lines to show: what is the matter since when, and what to do about it. `since` and `now` are the wall clock's.
     pub fn lines(&self, since: SystemTime, now: SystemTime) -> [String; 2] {
         let recent = now.duration_since(since).unwrap_or_default() < DAY;

@@ -8,6 +8,7 @@ use crate::audio::Gain;
 use crate::auth::Mode;
 use crate::config::Config;
 use crate::http::{self, Tls};
+use crate::leds::Place;
 use crate::rtc::{self, Advertised};
 
 /// Prints that the file is right, and what it sets.
@@ -61,9 +62,30 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         let muted = if audio.mute { ", muted" } else { "" };
         writeln!(out, "  sound   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
+    board(out, config)?;
     let (min, max) = config.rtc.playout_delay;
     writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)?;
     network(out, &config.rtc)
+}
+
+/// What is on the board.
+fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
+    if config.privacy.on {
+        writeln!(out, "  privacy cameras and microphone are cut at every start")?;
+    }
+    for led in &config.leds {
+        let lamp = match &led.lamp {
+            Place::Gpio(pin) => pin.to_string(),
+            Place::Sysfs(name) => name.clone(),
+        };
+        writeln!(out, "  led     {lamp} shows {} at {} %", led.show.name(), led.brightness)?;
+    }
+    for button in &config.buttons {
+        let orders = [("pressed", &button.press), ("let go", &button.release)];
+        let orders = orders.map(|(when, request)| request.as_ref().map(|request| format!("{when}: {request}")));
+        writeln!(out, "  button  {}, {}", button.pin, orders.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
+    }
+    Ok(())
 }
 
 /// Where the page is, and whom it takes for whom.

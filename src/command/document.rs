@@ -85,7 +85,7 @@ fn good(name: &str) -> Value {
     match name {
         "values" => json!({ "gain": 1 }),
         "names" => json!(["gain"]),
-        "muted" => json!(true),
+        "muted" | "on" => json!(true),
         "mode" => json!("low"),
         "width" | "height" => json!(640),
         "fps" => json!(30),
@@ -182,6 +182,7 @@ fn reply(method: &str) -> Reply {
                 you: true,
             }],
         },
+        "privacy.set" | "privacy.toggle" => Reply::Privacy { on: true },
         "time.sync" => Reply::Times { received: 0.0, sent: 0.0 },
         "video.keyframe" | "video.pause" | "video.resume" | "session.kick" | "chat.send" => Reply::Done {},
         _ => panic!("{method} should have a result here"),

@@ -73,6 +73,8 @@ pub const METHODS: &[Method] = &[
     own("audio.mute", &[needed("muted", Form::Switch)]),
     own("latency.set", &[needed("mode", Form::Choice(&["low", "smooth"]))]),
     own("snapshot", &[CAMERA]),
+    steering("privacy.toggle", &[]),
+    steering("privacy.set", &[needed("on", Form::Switch)]),
     steering("session.list", &[]),
     steering("session.kick", &[needed("session", Form::Line(64))]),
     watching("chat.send", &[needed("text", Form::Lines(500)), optional("name", Form::Line(40))]),
@@ -137,6 +139,10 @@ pub enum Command {
     LatencySet { mode: Latency },
     #[serde(rename = "snapshot")]
     Snapshot { camera: Option<String> },
+    #[serde(rename = "privacy.set")]
+    PrivacySet { on: bool },
+    #[serde(rename = "privacy.toggle")]
+    PrivacyToggle {},
     #[serde(rename = "session.list")]
     SessionList {},
     #[serde(rename = "session.kick")]

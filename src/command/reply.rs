@@ -86,6 +86,11 @@ pub enum Reply {
     },
     /// A picture that is sent as a transfer.
     Picture(Picture),
+    /// How the privacy switch stands now.
+    Privacy {
+        /// True: cameras and microphone are cut.
+        on: bool,
+    },
     /// Who watches.
     Sessions {
         /// In the order in which they came.

@@ -3,6 +3,7 @@
 //! It is composed of each module's own `Config`; what a value does is documented there, and for people in
 //! `systemd/porthole.toml`. Acting on the configuration does not belong here.
 
+mod board;
 mod errors;
 mod network;
 mod reader;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use errors::Errors;
 use reader::{Reader, Section};
 
-use crate::{audio, auth, http, rtc, video};
+use crate::{audio, auth, buttons, http, leds, privacy, rtc, video};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +34,12 @@ pub struct Config {
     pub audio: audio::Config,
     /// WebRTC.
     pub rtc: rtc::Config,
+    /// How the privacy switch stands at the start.
+    pub privacy: privacy::Config,
+    /// Status lights.
+    pub leds: Vec<leds::Config>,
+    /// Buttons.
+    pub buttons: Vec<buttons::Config>,
 }
 
 impl Default for Config {
@@ -45,6 +52,9 @@ impl Default for Config {
             cameras: vec![video::Config::default()],
             audio: audio::Config::default(),
             rtc: rtc::Config::default(),
+            privacy: privacy::Config::default(),
+            leds: Vec::new(),
+            buttons: Vec::new(),
         }
     }
 }
@@ -85,8 +95,8 @@ impl Config {
 
 /// Every key that the file may have, as `section.key`.
 pub fn keys() -> BTreeSet<String> {
-    // One camera, so that its keys are asked for.
-    read("[[camera]]", "").1
+    // One of each of which there may be several, so that its keys are asked for.
+    read("[[camera]]\n[[led]]\n[[button]]", "").1
 }
 
 fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
@@ -153,6 +163,10 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         rtc.texts("advertise", &mut config.advertise, &value::ADVERTISED);
         rtc.value("ice_servers", &mut config.ice_servers, network::ice_servers);
     });
+
+    reader.section("privacy", |privacy| privacy.flag("on", &mut config.privacy.on));
+    reader.list("led", |led| config.leds.extend(board::led(led)));
+    reader.list("button", |button| config.buttons.extend(board::button(button)));
 
     let (keys, errors) = reader.finish();
     (config, keys, errors)

@@ -255,6 +255,11 @@ impl Section<'_, '_> {
         }
     }
 
+    /// Whether the section names a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// Reports that the value of a key, right by itself, does not go together with others. `value` is the one in force,
     /// for a file that does not name the key.
     pub(super) fn reject(&self, key: &'static str, value: &str, wrong: &str) {
@@ -264,6 +269,11 @@ impl Section<'_, '_> {
             None => (self.line, value.into()),
         };
         self.reader.report(line, format!("{}.{key} = {value}: {wrong}", self.path));
+    }
+
+    /// Reports that a key that the section cannot do without is missing.
+    pub(super) fn missing(&self, key: &'static str, wrong: &str) {
+        self.reader.report(self.line, format!("{}.{key}: missing{wrong}", self.path));
     }
 
     fn read<T>(&mut self, key: &'static str, field: &mut T, convert: impl FnOnce(&DeValue<'_>) -> Result<T, String>) {

@@ -11,6 +11,7 @@ use tracing::Level;
 use crate::audio::Gain;
 use crate::auth::Mode;
 use crate::camera::Device;
+use crate::leds::Show;
 use crate::media::PixelFormat;
 use crate::rtc::Advertised;
 
@@ -24,6 +25,9 @@ const SOUND_DEVICE_LIMIT: usize = 128;
 /// The largest gain and the largest attenuation, in decibels: more than between a whisper's and full scale's voltage, and no
 /// sound card has it.
 const GAIN_LIMIT: f32 = 100.0;
+
+/// The longest name of an LED or a GPIO chip, in characters: the kernel's limits are 64 and 32.
+const KERNEL_NAME_LIMIT: usize = 64;
 
 /// A kind of value that is written as text.
 pub struct Kind<T> {
@@ -145,6 +149,30 @@ pub const ADVERTISED: Kind<Advertised> = Kind {
     parse: parse_advertised,
 };
 
+/// The name of an LED of the kernel.
+pub const LED: Kind<String> = Kind {
+    name: "an LED",
+    right: "a name in /sys/class/leds, such as ACT",
+    // It is a part of a path.
+    parse: |text| (is_short(text) && !text.contains('/') && !text.starts_with('.')).then(|| text.into()),
+};
+
+/// What a lamp shows.
+pub const SHOW: Kind<Show> = Kind {
+    name: "what a lamp can show",
+    right: "ready, watched, recording, talk, fault, camera or privacy",
+    parse: |text| Show::ALL.into_iter().find(|show| show.name() == text),
+};
+
+/// A GPIO chip; empty for the usual one.
+pub const GPIO_CHIP: Kind<Option<String>> = Kind {
+    name: "a GPIO chip",
+    right: "its device, such as gpiochip1, or its label (gpiodetect lists them), or \"\" for the usual one",
+    parse: |text| {
+        (text.is_empty() || is_short(text)).then(|| Some(text.into()).filter(|name: &String| !name.is_empty()))
+    },
+};
+
 fn parse_level(text: &str) -> Option<Level> {
     match text {
         "error" => Some(Level::ERROR),
@@ -252,6 +280,11 @@ fn parse_advertised(text: &str) -> Option<Advertised> {
     name.then(|| Advertised { host: host.to_ascii_lowercase(), port })
 }
 
+/// Whether it may be a name that the kernel gives: printable, and no longer than a line.
+fn is_short(text: &str) -> bool {
+    (1..=KERNEL_NAME_LIMIT).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 fn usable(ip: IpAddr) -> bool {
     !ip.is_unspecified() && !ip.is_multicast()
 }
@@ -342,6 +375,20 @@ mod tests {
         for wrong in ["", "0.0.0.0", "203.0.113", "203.0.113.5:0", "a:b", "a:70000", "[::]:1", "224.0.0.1", "a b"] {
             assert!(ADVERTISED.read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn lamps_chips_and_commands() {
+        assert_eq!(LED.read("led0:green").unwrap(), "led0:green");
+        for wrong in ["", "a/b", "..", ".", "a b", &"x".repeat(65)] {
+            assert!(LED.read(wrong).is_err(), "{wrong}");
+        }
+        for show in Show::ALL {
+            assert_eq!(SHOW.read(show.name()).unwrap(), show);
+            assert!(SHOW.right.contains(show.name()));
+        }
+        assert_eq!(GPIO_CHIP.read("").unwrap(), None);
+        assert_eq!(GPIO_CHIP.read("/dev/gpiochip1").unwrap().as_deref(), Some("/dev/gpiochip1"));
     }
 
     #[test]

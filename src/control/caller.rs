@@ -34,6 +34,11 @@ impl Caller {
         Self { role: Role::Operator, session: None, name: "the board".into(), key: "shell".into() }
     }
 
+    /// A button on the board: whoever stands there could pull the plug as well.
+    pub fn button() -> Self {
+        Self { role: Role::Operator, session: None, name: "a button".into(), key: "button".into() }
+    }
+
     /// Judges whether they may ask for the method at all.
     pub(super) fn permit(&self, method: &Method) -> Result<(), Error> {
         self.permit_role(method)?;
@@ -58,7 +63,12 @@ mod tests {
     fn a_viewer_may_watch_and_an_operator_may_do_everything() {
         let principal = |role, id: &str| Caller::principal(&Principal { role, id: id.into() });
         let viewers = [Caller::viewer("1", Role::Viewer), principal(Role::Viewer, "token/door/ab")];
-        let operators = [Caller::viewer("1", Role::Operator), principal(Role::Operator, "session/x"), Caller::shell()];
+        let operators = [
+            Caller::viewer("1", Role::Operator),
+            principal(Role::Operator, "session/x"),
+            Caller::shell(),
+            Caller::button(),
+        ];
         for method in METHODS {
             for caller in viewers.iter().chain(&operators) {
                 let code = caller.permit(method).err().map(|error| error.code);

@@ -23,10 +23,11 @@ pub use news::News;
 use crate::auth::Role;
 use crate::bucket::{Bucket, Rate};
 use crate::command::reply::{SessionLine, You};
-use crate::command::{Code, Command, Error, Reply, Request};
+use crate::command::{Code, Command, Error, Invalid, Reply, Request};
 use crate::inventory::{CameraInfo, SoundCardInfo};
 use crate::media::Timestamp;
 use crate::metrics::Metrics;
+use crate::privacy::Switch;
 use crate::status;
 use crate::viewers::{Said, Seat, Viewers};
 
@@ -51,6 +52,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What the machine has.
     pub devices: Box<Devices>,
+    /// The privacy switch of the cameras and the microphone.
+    pub privacy: Switch,
     /// The configured playout delay in milliseconds, the least and the most.
     pub playout_delay: (u16, u16),
 }
@@ -83,7 +86,10 @@ impl Control {
     #[cfg(test)]
     pub fn bare(viewers: Viewers, board: status::Board, metrics: Metrics) -> Self {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
-        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, playout_delay: (0, 0) })
+        // Nothing can be kept there, so nothing is.
+        let nowhere = crate::store::Store::open(Some("/dev/null/porthole".as_ref()));
+        let privacy = Switch::new(board.clone(), Vec::new(), nowhere);
+        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy, playout_delay: (0, 0) })
     }
 
     /// Tells that a device was plugged in.
@@ -142,6 +148,8 @@ impl Control {
                 let wish = cameras::VideoWish { size: width.zip(height), fps, bitrate };
                 self.video_set(caller, camera, wish).await
             }
+            Command::PrivacySet { on } => self.privacy(caller, Some(on)).await,
+            Command::PrivacyToggle {} => self.privacy(caller, None).await,
             Command::SessionList {} => Ok(self.sessions(caller)),
             Command::SessionKick { session } => self.kick(caller, &session),
             Command::ChatSend { text, name } => self.say(caller, text.trim(), name.as_deref().map(str::trim)),
@@ -158,6 +166,31 @@ impl Control {
             | Command::LatencySet { .. }
             | Command::Snapshot { .. } => Err(Error::session(method.name)),
         }
+    }
+
+    /// Carries out what a button on the board sends. Nobody waits for an answer; what goes wrong is told in the log.
+    pub async fn press(&self, request: &str) {
+        let outcome = match Request::parse(request.as_bytes()) {
+            Ok(request) => self.carry_out(&Caller::button(), request, Timestamp::now()).await.map(drop),
+            Err(Invalid { error, .. }) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!("a button's command {request} is not carried out: {}", error.message);
+        }
+    }
+
+    /// Throws the privacy switch, to its other side where no side is named.
+    async fn privacy(&self, caller: &Caller, on: Option<bool>) -> Result<Reply, Error> {
+        let (switch, by, was) = (self.0.parts.privacy.clone(), self.name(caller), self.0.parts.privacy.is_on());
+        // It is kept in a file.
+        let name = by.clone();
+        let thrown = tokio::task::spawn_blocking(move || switch.throw(on, &name));
+        let on = thrown.await.map_err(|error| internal("throw the privacy switch", &error))?;
+        if on != was {
+            let now = if on { "off" } else { "on again" };
+            self.notice(format!("{by} has switched cameras and microphone {now}"));
+        }
+        Ok(Reply::Privacy { on })
     }
 
     /// What the caller is called.
@@ -256,4 +289,35 @@ impl Control {
 fn internal(what: &str, error: &dyn std::fmt::Display) -> Error {
     tracing::error!("{what}: {error}");
     Error::new(Code::Internal, format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_button_does_what_an_operator_may() {
+        let (metrics, board) = (Metrics::new(), status::Board::new(status::Status::default()));
+        let viewers = Viewers::new(metrics.clone(), board.clone());
+        let mut heard = viewers.hear();
+        let control = Control::bare(viewers, board.clone(), metrics);
+        for (request, on) in [
+            (r#"{"method":"privacy.toggle"}"#, true),
+            (r#"{"method":"privacy.set","params":{"on":true}}"#, true),
+            (r#"{"method":"privacy.set"}"#, true),
+            (r#"{"method":"snapshot"}"#, true),
+            ("nothing", true),
+            (r#"{"method":"privacy.set","params":{"on":false}}"#, false),
+        ] {
+            control.press(request).await;
+            assert_eq!(board.snapshot().privacy, on, "{request}");
+        }
+        for words in [
+            "a button has switched cameras and microphone off",
+            "a button has switched cameras and microphone on again",
+        ] {
+            let Ok(Said::Notice { text, .. }) = heard.recv().await else { panic!("viewers should be told: {words}") };
+            assert_eq!(text, words);
+        }
+    }
 }

@@ -96,6 +96,15 @@ impl<F: Open> Capture<F> {
             while self.demand.is_wanted() {
                 self.attempt();
             }
+            if let Some(since) = self.demand.barred() {
+                self.show_away(placeholder::Reason::privacy(), since, Duration::ZERO);
+                self.service.away(super::handle::CUT);
+                self.demand.wait_while_barred(None);
+                if self.demand.is_wanted() {
+                    // Until the first picture is there, viewers see what they saw.
+                    continue;
+                }
+            }
             // The last viewer has left: the encoder goes too.
             self.put(Input::Idle);
             memory::give_back();
@@ -144,6 +153,7 @@ impl<F: Open> Capture<F> {
         self.part.status(|camera| {
             camera.state = State::Fault;
             camera.fault = Some(error.to_string());
+            camera.trouble = Some(error.trouble());
             camera.since.get_or_insert_with(unix_now);
         });
     }
@@ -151,9 +161,13 @@ impl<F: Open> Capture<F> {
     /// Lets the placeholder begin after `grace`, if the camera is in fault.
     fn show_fault(&self, grace: Duration) {
         if let Some(Fault { reason, since }) = &self.fault {
-            let from = Instant::now() + grace;
-            self.put(Input::Away(Away { reason: reason.clone(), since: *since, from, format: self.shape }));
+            self.show_away(reason.clone(), *since, grace);
         }
+    }
+
+    /// Lets the placeholder begin after `grace`.
+    fn show_away(&self, reason: placeholder::Reason, since: Instant, grace: Duration) {
+        self.put(Input::Away(Away { reason, since, from: Instant::now() + grace, format: self.shape }));
     }
 
     /// Opens the camera and captures until nobody is interested any more. `live` becomes the moment of the first picture.
@@ -201,6 +215,10 @@ impl<F: Open> Capture<F> {
                 continue;
             };
             heard = Instant::now();
+            if demand.barred().is_some() {
+                // Taken after the privacy switch was thrown.
+                break;
+            }
             if stall.is_old(&frame, Timestamp::now()) {
                 self.part.metrics.drop_at(At::Stale, 1);
                 continue;
@@ -275,7 +293,7 @@ impl<F: Open> Capture<F> {
             camera.height = Some(height);
             camera.fps = Some(fps);
             camera.format = Some(pixel);
-            camera.fault = None;
+            (camera.fault, camera.trouble) = (None, None);
             camera.since = None;
         });
     }

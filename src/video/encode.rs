@@ -15,7 +15,7 @@ use crate::h264::Profile;
 use crate::latest::Taken;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::metrics::{self, Counted, Drop as At};
-use crate::status::State;
+use crate::status::{State, Trouble};
 
 /// From one placeholder to the next.
 const PLACEHOLDER_INTERVAL: Duration = Duration::from_millis(1000 / placeholder::FPS as u64);
@@ -206,7 +206,9 @@ impl Faults {
             part.metrics.drop_at(At::Damaged, 1);
         } else if !self.shown {
             self.shown = true;
-            part.status(|camera| camera.fault = Some(error.to_string()));
+            part.status(|camera| {
+                (camera.fault, camera.trouble) = (Some(error.to_string()), Some(Trouble::Encoder));
+            });
         }
     }
 
@@ -215,7 +217,7 @@ impl Faults {
             part.status(|camera| {
                 // The words of a camera that is away are its own.
                 if camera.state != State::Fault {
-                    camera.fault = None;
+                    (camera.fault, camera.trouble) = (None, None);
                 }
             });
         }

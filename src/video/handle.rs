@@ -209,6 +209,9 @@ impl Handle {
     }
 
     async fn ask<T>(&self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, Error> {
+        if self.frames.demand().barred().is_some() {
+            return Err(Error::Away(format!("{}: {CUT}", self.name)));
+        }
         let (answer, answered) = oneshot::channel();
         // First, so that the thread finds somebody interested.
         let _interest = self.frames.demand().register();
@@ -236,6 +239,10 @@ impl Handle {
         Error::Away(format!("{}: porthole is stopping", self.name))
     }
 }
+
+/// Why a camera that the privacy switch keeps closed answers nothing.
+pub(super) const CUT: &str =
+    "cut by the privacy switch; the command privacy.set, or a button on the board, brings it back";
 
 /// What there is of a single picture.
 #[derive(Debug)]

@@ -125,6 +125,8 @@ fn start_with(
     open: impl Open,
 ) -> std::io::Result<(Output, Guard)> {
     let frames = Broadcast::new(RING);
+    // Before anybody is interested.
+    frames.demand().bar(board.snapshot().privacy);
     let input = Arc::new(Latest::default());
     let keep_open = config.keep_open.then(|| frames.demand().register());
     let part = Part {

@@ -310,6 +310,44 @@ async fn a_silent_camera_is_told_from_one_that_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_barred_camera_is_closed_whoever_watches_and_opened_when_the_bar_is_gone() {
+    let rig = Rig::new();
+    let demand = rig.output.frames.demand().clone();
+    let camera = rig.port.plug(LARGE);
+    let mut viewer = rig.output.frames.subscribe();
+    camera.send(raw(LARGE)).expect("camera");
+    assert!(next(&mut viewer).await.key);
+    rig.until("live", |camera| camera.state == State::Live).await;
+
+    demand.bar(true);
+    let closed = rig.until("closed", |camera| camera.state == State::Idle).await;
+    assert_eq!((closed.fault, rig.metrics.captures.get()), (None, 0));
+    camera.send(raw(LARGE)).expect_err("nobody should hold the camera any more");
+    // Another one that is plugged in, and a viewer who comes, change nothing.
+    let camera = rig.port.plug(SMALL);
+    let mut late = rig.output.frames.subscribe();
+    demand.nudge();
+    for _ in 0..3 {
+        next(&mut viewer).await;
+    }
+    rig.output.frames.request_refresh();
+    assert!(next(&mut late).await.captured > Timestamp::default(), "who comes late sees the placeholder too");
+    assert_eq!((rig.port.plugged.lock().expect("port").len(), rig.metrics.captures.get()), (1, 0));
+
+    demand.bar(false);
+    camera.send(raw(SMALL)).expect("camera");
+    rig.until("live", |camera| camera.state == State::Live && camera.width == Some(SMALL.width)).await;
+
+    // While nobody watches, there is nothing to show and nothing to open.
+    demand.bar(true);
+    drop((viewer, late));
+    rig.until_encoders(0).await;
+    demand.bar(false);
+    rig.until("closed", |camera| camera.state == State::Idle).await;
+    assert_eq!(rig.metrics.captures.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn h264_of_the_camera_passes_in_order_and_requests_reach_it() {
     let rig = Rig::new();
     let camera = rig.port.plug(OWN);

@@ -11,11 +11,11 @@ fn layer(module: &str) -> Option<u8> {
         "media" | "command" | "inventory" | "nearest" | "status" | "metrics" => 0,
         // Movement of data, the memory that it moves in, and the directory where some of it is kept.
         "latest" | "broadcast" | "convert" | "h264" | "retry" | "bucket" | "thread" | "grid" | "memory" | "store" => 1,
-        // Devices; `v4l2` and `sysfs` are the kernel interfaces below several of them.
-        "v4l2" | "sysfs" => 2,
-        "hotplug" | "camera" | "encoder" | "audio" | "leds" | "systemd" => 3,
-        // Who is let in.
-        "auth" => 4,
+        // Devices; `v4l2`, `sysfs` and `gpio` are the kernel interfaces below several of them.
+        "v4l2" | "sysfs" | "gpio" => 2,
+        "hotplug" | "camera" | "encoder" | "audio" | "leds" | "buttons" | "systemd" => 3,
+        // Who is let in, and whether anything is to be seen.
+        "auth" | "privacy" => 4,
         // Pipelines.
         "video" | "microphone" | "speaker" | "recorder" | "snapshot" => 4,
         // Who watches, and the network.
@@ -49,7 +49,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["opus"], &["src/microphone.rs", "src/microphone/", "src/speaker.rs"]),
     (&["h264_reader"], &["src/h264.rs"]),
     (&["turbojpeg", "yuv"], &["src/convert.rs", "src/convert/"]),
-    (&["rppal"], &["src/leds/gpio.rs"]),
+    (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/gpio/"]),
     (&["sd_notify"], &["src/systemd.rs"]),
     (&["prometheus_client"], &["src/metrics.rs", "src/metrics/"]),
     (&["webrtc", "rtc"], &["src/rtc/"]),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::guest::LOOPBACK;
+use crate::guest::{GPIO, LOOPBACK};
 use crate::machine::Board;
 
 /// How long the board may take to do what it was told: far more than it takes on an idle machine.
@@ -11,6 +11,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long porthole may take to serve its page: a debug build on an emulated processor.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where the GPIO chip shows its pins.
+const PINS: &str = "/sys/devices/platform/gpio-sim.0/gpiochip0";
 
 /// What a process holds of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,73 @@ impl Board {
         self.wait_until("the camera to give pictures", LIMIT, || {
             self.try_sh(&format!("v4l2-ctl -d {node} --list-formats")).0.contains(fourcc).then_some(())
         });
+    }
+
+    /// Plugs in a GPIO chip of 32 pins.
+    pub fn plug_gpio(&self) {
+        self.sh("modprobe configfs && mount -t configfs none /sys/kernel/config");
+        self.sh(&format!("insmod {GPIO}"));
+        let chip = "/sys/kernel/config/gpio-sim/board";
+        self.sh(&format!("mkdir -p {chip}/bank && echo 32 > {chip}/bank/num_lines && echo 1 > {chip}/live"));
+        self.wait_until("the GPIO chip", LIMIT, || (self.try_sh("test -c /dev/gpiochip0").1 == "0").then_some(()));
+    }
+
+    /// Whether a pin is high.
+    pub fn pin(&self, line: u32) -> bool {
+        self.sh(&format!("cat {PINS}/sim_gpio{line}/value")).trim() == "1"
+    }
+
+    /// Waits until a pin is high, or low.
+    pub fn wait_for_pin(&self, line: u32, high: bool) {
+        self.wait_until(&format!("pin {line} to be {}", if high { "high" } else { "low" }), LIMIT, || {
+            (self.pin(line) == high).then_some(())
+        });
+    }
+
+    /// How long a pin was high and low in turns, in hundredths of a second, for some seconds: levels with their lengths.
+    pub fn record_pin(&self, line: u32, seconds: u32) -> Vec<(bool, u32)> {
+        // Only what the shell has built in, which starts no process for each look.
+        let look = format!(
+            "end=$(($(cut -d. -f1 /proc/uptime) + {seconds})); while read now rest < /proc/uptime; read level < \
+             {PINS}/sim_gpio{line}/value; echo $now $level; [ ${{now%.*}} -lt $end ]; do :; done"
+        );
+        let text = self.sh(&look);
+        let looks = text.lines().map(|line| {
+            let (now, level) = line.split_once(' ').expect("a time and a level");
+            (now.replace('.', "").parse::<u32>().expect("a time"), level == "1")
+        });
+        let mut levels: Vec<(bool, u32)> = Vec::new();
+        let mut since = None;
+        for (now, level) in looks {
+            match levels.last_mut() {
+                Some((last, lasted)) if *last == level => *lasted = now - since.unwrap_or(now),
+                _ => {
+                    since = Some(now);
+                    levels.push((level, 0));
+                }
+            }
+        }
+        levels
+    }
+
+    /// Pulls a pin as a button does: to the low side, or back to the high one. It may bounce so many times before.
+    pub fn pull(&self, line: u32, low: bool, bounces: u32) {
+        let (to, from) = if low { ("pull-down", "pull-up") } else { ("pull-up", "pull-down") };
+        let pull = format!("{PINS}/sim_gpio{line}/pull");
+        self.sh(&format!(
+            "for n in $(seq {bounces}); do echo {to} > {pull}; echo {from} > {pull}; done; echo {to} > {pull}"
+        ));
+    }
+
+    /// Whether porthole has a device file open.
+    pub fn holds(&self, device: &str) -> bool {
+        self.sh("ls -l /proc/$(pidof porthole)/fd").lines().any(|line| line.ends_with(&format!(" -> {device}")))
+    }
+
+    /// Ends porthole as the service manager does, and waits for its end.
+    pub fn stop_porthole(&self) {
+        self.sh("kill $(pidof porthole)");
+        self.wait_until("porthole to end", LIMIT, || (self.try_sh("pidof porthole").1 != "0").then_some(()));
     }
 
     /// Presses the button `control` of vivid at `node`, by the name that v4l2-ctl gives it.

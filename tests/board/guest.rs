@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::drivers;
 use crate::packages::{Packages, run};
 
 /// The pitch of the tone that the sound card hears, in hertz: a whole number of periods in the second that is repeated,
@@ -23,6 +24,9 @@ const TONE_PEAK: f64 = 8_000.0;
 /// Where the guest keeps the driver v4l2loopback.
 pub const LOOPBACK: &str = "/v4l2loopback.ko";
 
+/// Where the guest keeps the driver gpio-sim.
+pub const GPIO: &str = "/gpio-sim.ko";
+
 /// Where Debian's package v4l-utils puts it.
 const V4L2_CTL: &str = "/usr/bin/v4l2-ctl";
 
@@ -35,8 +39,8 @@ pub enum Planes {
     Multi,
 }
 
-/// The drivers that `init` loads.
-const MODULES: [&str; 4] = ["vivid", "snd-aloop", "virtio_pci", "virtio_net"];
+/// The drivers that `init` loads, and what those of scenarios need.
+const MODULES: [&str; 5] = ["vivid", "snd-aloop", "virtio_pci", "virtio_net", "configfs"];
 
 /// A root directory in the making.
 pub struct Guest {
@@ -77,13 +81,23 @@ impl Guest {
 
     /// Adds the driver v4l2loopback, which `Board::plug_loopback` loads, and the pictures that its camera gives.
     pub fn footage(self, pictures: &[Vec<u8>]) -> Guest {
-        self.file(LOOPBACK, fs::read(self.packages.v4l2loopback()).expect("a built driver should be readable"));
+        self.driver(LOOPBACK, &drivers::v4l2loopback(&self.packages.release()));
         self.script("/bin/play-footage", include_str!("play-footage"));
         self.create_dir(Path::new("footage"));
         for (number, picture) in pictures.iter().enumerate() {
             self.file(&format!("/footage/{number:03}"), picture);
         }
         self
+    }
+
+    /// Adds the driver gpio-sim, which `Board::plug_gpio` loads.
+    pub fn gpio(self) -> Guest {
+        self.driver(GPIO, &drivers::gpio_sim(&self.packages.release()));
+        self
+    }
+
+    fn driver(&self, path: &str, built: &Path) {
+        self.file(path, fs::read(built).expect("a built driver should be readable"));
     }
 
     /// Takes these cameras, /dev/video0 and upwards, instead of the one: webcam-like capture devices (input type 0), and

@@ -9,6 +9,7 @@
 #[path = "../viewer/client/mod.rs"]
 mod client;
 mod devices;
+mod drivers;
 mod eyewitness;
 mod footage;
 mod guest;

@@ -36,39 +36,7 @@ impl Packages {
     pub fn release(&self) -> String {
         release(&self.kernel)
     }
-
-    /// The driver v4l2loopback: a camera that shows what a program writes into it, compressed pictures too. Debian has it
-    /// as source only, so it is built here, once for each kernel.
-    pub fn v4l2loopback(&self) -> PathBuf {
-        let release = self.release();
-        let built = make_once(&store().join("built").join(format!("v4l2loopback-{release}")), |root| {
-            // The headers of this kernel, those that it shares with its flavours, the build's own programs, the source.
-            for package in
-                [&*format!("linux-headers-{release}_"), "linux-headers-", "linux-kbuild-", "v4l2loopback-dkms_"]
-            {
-                let archive = newest(package, |name| package != "linux-headers-" || name.contains("-common_"));
-                run(Command::new("dpkg").arg("-x").arg(archive).arg(root));
-            }
-            let sources = root.join("usr/src");
-            let headers = sources.join(format!("linux-headers-{release}"));
-            // It names the shared headers by the place where they would be installed.
-            let makefile = headers.join("Makefile");
-            let text = fs::read_to_string(&makefile).unwrap_or_else(|e| panic!("read {}: {e}", makefile.display()));
-            fs::write(&makefile, text.replace("/usr/src", &sources.display().to_string()))
-                .unwrap_or_else(|e| panic!("write {}: {e}", makefile.display()));
-            let source = fs::read_dir(&sources).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-            let source = source.filter(|path| path.join("v4l2loopback.c").exists()).last();
-            let source = source.expect("the package should hold the source");
-            run(Command::new("make").arg("-C").arg(headers).arg(format!("M={}", source.display())).arg("modules"));
-            fs::rename(source.join(V4L2LOOPBACK), root.join(V4L2LOOPBACK)).expect("the driver should have been built");
-            fs::remove_dir_all(root.join("usr")).expect("what was unpacked should go away");
-        });
-        built.join(V4L2LOOPBACK)
-    }
 }
-
-/// The file of the driver v4l2loopback.
-const V4L2LOOPBACK: &str = "v4l2loopback.ko";
 
 /// Runs a command that has to succeed, and returns what it printed.
 pub fn run(command: &mut Command) -> String {
@@ -79,7 +47,7 @@ pub fn run(command: &mut Command) -> String {
 }
 
 /// Where the packages are, and what is made of them.
-fn store() -> PathBuf {
+pub fn store() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("board")
 }
 
@@ -97,7 +65,7 @@ fn unpack(name: &str, finish: impl FnOnce(&Path)) -> PathBuf {
 ///
 /// It grows under another name and is renamed when complete, so that an interrupted run leaves no half of it and parallel
 /// runs do not meet.
-fn make_once(root: &Path, make: impl FnOnce(&Path)) -> PathBuf {
+pub fn make_once(root: &Path, make: impl FnOnce(&Path)) -> PathBuf {
     if root.exists() {
         return root.to_owned();
     }
@@ -114,7 +82,7 @@ fn make_once(root: &Path, make: impl FnOnce(&Path)) -> PathBuf {
 }
 
 /// The archive whose name begins with `name` and is `wanted`; the newest, where an older one is still there.
-fn newest(name: &str, wanted: impl Fn(&str) -> bool) -> PathBuf {
+pub fn newest(name: &str, wanted: impl Fn(&str) -> bool) -> PathBuf {
     let directory = store().join("packages");
     let entries = fs::read_dir(&directory).into_iter().flatten().filter_map(Result::ok);
     let archives = entries.filter(|entry| {

@@ -63,13 +63,12 @@ async def main(base, token=None):
     peer.addTransceiver("video", direction="recvonly")
     channel = peer.createDataChannel("control")
     control, opened = Control(channel), asyncio.Event()
-    channel.on("open", opened.set)
+    ask, _ = control.ask, channel.on("open", opened.set)
     await peer.setLocalDescription(await peer.createOffer())
     headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
     offer = urllib.request.Request(f"{base}whep", peer.localDescription.sdp.encode(), headers)
     await peer.setRemoteDescription(RTCSessionDescription(urllib.request.urlopen(offer).read().decode(), "answer"))
     await asyncio.wait_for(opened.wait(), 30)
-    ask = control.ask
     for event in "status", "viewers", "talk":
         await control.event(event)
     first, second = (camera["name"] for camera in (await ask("camera.list"))["cameras"][:2])
@@ -82,6 +81,7 @@ async def main(base, token=None):
     assert (await control.event("camera.changed"))["camera"] in (first, second)
     await ask("audio.mute", muted=True)
     await ask("latency.set", mode="smooth")
+    assert (await ask("privacy.toggle")) != (await ask("privacy.set", on=False))
     await ask("controls.get", camera=first, name="brightness")
     await ask("controls.set", camera=first, values={"brightness": 10})
     assert (await control.event("control.changed"))["controls"][0]["value"] == 10

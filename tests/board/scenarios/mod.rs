@@ -6,6 +6,7 @@ mod board;
 mod controls;
 mod faults;
 mod formats;
+mod lights;
 mod sound;
 mod start;
 

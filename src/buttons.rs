@@ -1,0 +1,97 @@
+//! Push-buttons and switches at pins, each of which sends a command.
+//!
+//! What a command does, and whether a button may send it, does not belong here. A pin that the machine does not have is told
+//! in the log, once, and nothing else depends on it.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::gpio;
+use crate::thread::MediaThread;
+
+/// A button.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where it is.
+    pub pin: gpio::Pin,
+    /// How long its contacts may bounce.
+    pub debounce: Duration,
+    /// The request that it sends when it is pressed, as JSON.
+    pub press: Option<String>,
+    /// The request that it sends when it is let go.
+    pub release: Option<String>,
+}
+
+/// Ends the listening when dropped.
+#[derive(Debug)]
+pub struct Guard {
+    /// The threads end when the other ends of their pipes are closed, and are joined then.
+    _stops: Vec<PipeWriter>,
+    _threads: Vec<MediaThread>,
+}
+
+/// Sends the requests of these buttons from now on. One that does something at either side, a switch, also does so now, for
+/// the side on which it is.
+///
+/// # Errors
+///
+/// When the kernel gives no thread.
+pub fn start(configs: Vec<Config>, send: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Guard> {
+    let send = Arc::new(send);
+    let (mut _stops, mut _threads) = (Vec::new(), Vec::new());
+    for (number, config) in configs.into_iter().enumerate() {
+        let button = match gpio::Input::open(&config.pin, config.debounce) {
+            Ok(button) => button,
+            Err(error) => {
+                tracing::warn!("no button: {error:#}; going on without it");
+                continue;
+            }
+        };
+        tracing::info!("button at {}: {}", config.pin, button.label());
+        let (stop, guard) = io::pipe()?;
+        let send = send.clone();
+        _threads.push(MediaThread::spawn(format!("button-{number}"), move || {
+            if let Err(error) = listen(&config, &button, &stop, &*send) {
+                tracing::warn!("button at {}: {error:#}; it is not heard from now on", config.pin);
+            }
+        })?);
+        _stops.push(guard);
+    }
+    Ok(Guard { _stops, _threads })
+}
+
+/// Sends a button's requests until the other end of `stop` is closed.
+fn listen(config: &Config, button: &gpio::Input, stop: &PipeReader, send: &dyn Fn(&str)) -> anyhow::Result<()> {
+    if config.press.is_some() && config.release.is_some() {
+        told(config, button.is_pressed()?, send);
+    }
+    while !is_closed(stop, button)? {
+        told(config, button.next()?, send);
+    }
+    Ok(())
+}
+
+fn told(config: &Config, pressed: bool, send: &dyn Fn(&str)) {
+    let request = if pressed { &config.press } else { &config.release };
+    if let Some(request) = request {
+        send(request);
+    }
+}
+
+/// Waits for the end (`true`) or for the button.
+fn is_closed(stop: &PipeReader, button: &gpio::Input) -> anyhow::Result<bool> {
+    loop {
+        let mut waits = [PollFd::new(stop, PollFlags::IN), PollFd::new(button, PollFlags::IN)];
+        match poll(&mut waits, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [stopped, pressed] = waits.map(|wait| !wait.revents().is_empty());
+        if stopped || pressed {
+            return Ok(stopped);
+        }
+    }
+}

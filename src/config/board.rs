@@ -1,0 +1,112 @@
+//! Lamps and buttons on the board: the sections `[[led]]` and `[[button]]`.
+//!
+//! Single values stand in `value`.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use toml::de::DeValue;
+
+use super::reader::Section;
+use super::value;
+use crate::command::Request;
+use crate::leds::{self, Place, Show};
+use crate::{buttons, gpio};
+
+/// No GPIO chip has more pins; a larger number is a slip.
+const LINES: i64 = 1023;
+
+/// How long the contacts of a button bounce: twice what bad ones do.
+const DEBOUNCE_MS: u64 = 30;
+
+/// A lamp; `None` where the section does not say which one.
+pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
+    let (mut pin, mut name) = (Pin { active_low: false, ..Pin::default() }, String::new());
+    let (mut show, mut brightness) = (Show::Ready, 100);
+    pin.read(section);
+    section.text("sysfs", &mut name, &value::LED);
+    section.text("show", &mut show, &value::SHOW);
+    section.number("brightness", &mut brightness, 1..=100, 1, "percent");
+    let lamp = match (pin.line, name.is_empty()) {
+        (Some(_), false) => {
+            section.reject("sysfs", "", "beside gpio; a section has one lamp, so write another [[led]] for the other");
+            return None;
+        }
+        (Some(line), true) => Place::Gpio(pin.at(line)),
+        (None, false) => {
+            for key in ["chip", "active_low"].into_iter().filter(|key| section.has(key)) {
+                section.reject(key, "", "of a pin, and this lamp is an LED of the kernel; take it out");
+            }
+            Place::Sysfs(name)
+        }
+        (None, true) => {
+            // What is wrong with the one that is named has been told.
+            if !section.has("gpio") && !section.has("sysfs") {
+                section.missing("gpio", ", as is sysfs; one of the two tells which lamp is meant");
+            }
+            return None;
+        }
+    };
+    Some(leds::Config { lamp, show, brightness })
+}
+
+/// A button; `None` where the section does not say which one.
+pub(super) fn button(section: &mut Section<'_, '_>) -> Option<buttons::Config> {
+    // From the pin to ground is how a button needs no other part.
+    let mut pin = Pin { active_low: true, ..Pin::default() };
+    let (mut debounce, mut press, mut release) = (DEBOUNCE_MS, None, None);
+    pin.read(section);
+    section.number("debounce", &mut debounce, 1..=1000, 1, "milliseconds");
+    section.value("press", &mut press, command);
+    section.value("release", &mut release, command);
+    if press.is_none() && release.is_none() && !section.has("press") && !section.has("release") {
+        section.missing("press", ", as is release; one of the two tells what the button does");
+    }
+    let Some(line) = pin.line else {
+        if !section.has("gpio") {
+            section.missing("gpio", "; it tells at which pin the button is");
+        }
+        return None;
+    };
+    Some(buttons::Config { pin: pin.at(line), debounce: Duration::from_millis(debounce), press, release })
+}
+
+/// A command as `METHOD` or `METHOD {...}`, as `porthole ctl` takes it; empty for none. It becomes a request.
+fn command(value: &DeValue<'_>) -> Result<Option<String>, String> {
+    let right =
+        "a method, and its parameters where it has any, such as 'privacy.toggle' or 'privacy.set {\"on\": true}'";
+    let text = value.as_str().ok_or_else(|| format!("not text in quotes; {right}"))?.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let (method, params) = text.split_once(' ').unwrap_or((text, "{}"));
+    let params: Map<String, Value> =
+        serde_json::from_str(params).map_err(|error| format!("not a command: {error}; {right}"))?;
+    let request = json!({ "method": method, "params": params }).to_string();
+    let Request { method, .. } = Request::parse(request.as_bytes()).map_err(|invalid| invalid.error.message)?;
+    if method.session {
+        return Err(format!("{method} is of the session of a viewer, and a button has none"));
+    }
+    Ok(Some(request))
+}
+
+#[derive(Default)]
+struct Pin {
+    line: Option<u32>,
+    chip: Option<String>,
+    active_low: bool,
+}
+
+impl Pin {
+    fn read(&mut self, section: &mut Section<'_, '_>) {
+        let mut line = u32::MAX;
+        section.number("gpio", &mut line, 0..=LINES, 1, "the pin's number");
+        self.line = (line != u32::MAX).then_some(line);
+        section.text("chip", &mut self.chip, &value::GPIO_CHIP);
+        section.flag("active_low", &mut self.active_low);
+    }
+
+    fn at(self, line: u32) -> gpio::Pin {
+        gpio::Pin { chip: self.chip, line, active_low: self.active_low }
+    }
+}

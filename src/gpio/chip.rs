@@ -1,0 +1,189 @@
+//! Pins by way of the kernel's GPIO character devices (`Documentation/userspace-api/gpio/chardev.rst`). The kernel takes a
+//! pin back when the program ends, however it ends.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use gpiocdev::Error;
+use gpiocdev::chip::{Chip, chips};
+use gpiocdev::line::{Bias, EdgeDetection, EdgeKind, Value};
+use gpiocdev::request::{Builder, Request};
+
+use super::{Output, Pin};
+
+/// Who has the pin, in lists such as `gpioinfo`'s.
+const CONSUMER: &str = "porthole";
+
+/// Labels of the chips behind the header of a Raspberry Pi: models 0 to 3, 4, and 5.
+const HEADERS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
+
+/// Presses of a button that the kernel keeps until they are read: more than a person makes while a board is busy.
+const PRESSES: u32 = 16;
+
+/// A pin that drives something.
+pub(super) struct Line {
+    request: Request,
+    label: String,
+}
+
+impl Line {
+    pub(super) fn open(pin: &Pin) -> anyhow::Result<Self> {
+        let chip = find(pin.chip.as_deref())?;
+        let mut builder = Request::builder();
+        builder.on_chip(&chip.path).with_line(pin.line).as_output(Value::Inactive);
+        let request = take(&mut builder, pin, &chip)?;
+        let label = format!("{} ({})", chip.path.display(), chip.label);
+        Ok(Self { request, label })
+    }
+}
+
+impl Output for Line {
+    fn set(&mut self, on: bool) -> anyhow::Result<()> {
+        let value = if on { Value::Active } else { Value::Inactive };
+        self.request.set_lone_value(value).map(drop).map_err(|error| explain(&error, "switch"))
+    }
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+/// A pin that a button is at. While nothing presses it, its own resistor pulls it to the other side.
+#[derive(Debug)]
+pub struct Input {
+    request: Request,
+    label: String,
+}
+
+impl Input {
+    /// Takes the pin. Presses and releases shorter than `debounce` are not told.
+    ///
+    /// # Errors
+    ///
+    /// As for [`output`](super::output).
+    pub fn open(pin: &Pin, debounce: Duration) -> anyhow::Result<Self> {
+        let open = || {
+            let chip = find(pin.chip.as_deref())?;
+            let mut builder = Request::builder();
+            builder
+                .on_chip(&chip.path)
+                .with_line(pin.line)
+                .as_input()
+                .with_bias(if pin.active_low { Bias::PullUp } else { Bias::PullDown })
+                .with_edge_detection(EdgeDetection::BothEdges)
+                .with_debounce_period(debounce)
+                .with_kernel_event_buffer_size(PRESSES);
+            let request = take(&mut builder, pin, &chip)?;
+            Ok(Self { request, label: format!("{} ({})", chip.path.display(), chip.label) })
+        };
+        open().map_err(|error: anyhow::Error| error.context(pin.to_string()))
+    }
+
+    /// What the pin is heard through, for people.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether the button is pressed at this moment.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn is_pressed(&self) -> anyhow::Result<bool> {
+        let value = self.request.lone_value().map_err(|error| explain(&error, "read"))?;
+        Ok(value == Value::Active)
+    }
+
+    /// Waits for the next press (`true`) or release, unless one is there: this can be read when the descriptor can.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses: the chip may be gone.
+    pub fn next(&self) -> anyhow::Result<bool> {
+        let edge = self.request.read_edge_event().map_err(|error| explain(&error, "read"))?;
+        Ok(edge.kind == EdgeKind::Rising)
+    }
+}
+
+impl AsFd for Input {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.request.as_fd()
+    }
+}
+
+/// A chip of this machine.
+struct Found {
+    path: PathBuf,
+    label: String,
+    lines: u32,
+}
+
+/// The chip that is meant.
+fn find(name: Option<&str>) -> anyhow::Result<Found> {
+    let paths = chips().map_err(|error| explain(&error, "list the chips"))?;
+    if paths.is_empty() {
+        bail!("this machine has no GPIO chip (/dev/gpiochip0); take the section out, or load the chip's driver");
+    }
+    let mut chips = Vec::new();
+    let mut refused = None;
+    for path in paths {
+        let info = Chip::from_path(&path).and_then(|chip| chip.info());
+        match info {
+            Ok(info) => chips.push(Found { path, label: info.label, lines: info.num_lines }),
+            Err(error) => refused = Some(explain(&error, &format!("open {}", path.display()))),
+        }
+    }
+    let is_named = |chip: &Found, name: &str| {
+        chip.label == name || chip.path == Path::new(name) || chip.path == Path::new("/dev").join(name)
+    };
+    let place = match name {
+        Some(name) => chips.iter().position(|chip| is_named(chip, name)),
+        None => chips.iter().position(|chip| HEADERS.contains(&chip.label.as_str())).or(Some(0)),
+    };
+    if let Some(place) = place.filter(|place| *place < chips.len()) {
+        return Ok(chips.swap_remove(place));
+    }
+    let there: Vec<_> = chips.iter().map(|chip| format!("{} ({})", chip.path.display(), chip.label)).collect();
+    match (refused, name) {
+        (Some(refused), _) => Err(refused),
+        (None, name) => bail!("no such GPIO chip: {}; there are {}", name.unwrap_or_default(), there.join(", ")),
+    }
+}
+
+fn take(builder: &mut Builder, pin: &Pin, chip: &Found) -> anyhow::Result<Request> {
+    if pin.line >= chip.lines {
+        bail!(
+            "{} ({}) has no such pin; its pins are 0 to {}",
+            chip.path.display(),
+            chip.label,
+            chip.lines.saturating_sub(1)
+        );
+    }
+    builder.with_consumer(CONSUMER);
+    if pin.active_low {
+        builder.as_active_low();
+    }
+    builder.request().map_err(|error| explain(&error, &format!("take the pin of {}", chip.path.display())))
+}
+
+/// The kernel's answer, with what to do about it.
+fn explain(error: &Error, what: &str) -> anyhow::Error {
+    let answer = match error {
+        Error::Os(errno) | Error::Uapi(_, gpiocdev_uapi::Error::Os(errno)) => {
+            Some(io::Error::from_raw_os_error(errno.0))
+        }
+        _ => None,
+    };
+    let hint = match answer.as_ref().map(io::Error::kind) {
+        Some(ErrorKind::PermissionDenied) => "; the user that runs porthole has to be in the group gpio",
+        Some(ErrorKind::ResourceBusy) => "; a driver or another program has it (gpioinfo tells which)",
+        _ => "",
+    };
+    match answer {
+        Some(answer) => anyhow!("{what}: {answer}{hint}"),
+        None => anyhow!("{what}: {error}{hint}"),
+    }
+}

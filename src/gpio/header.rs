@@ -1,0 +1,37 @@
+//! The pins of a Raspberry Pi's header by way of its registers, which needs `/dev/gpiomem`.
+
+use anyhow::{Context as _, anyhow};
+use rppal::gpio::{Error, Gpio, OutputPin};
+
+use super::Output;
+
+/// A pin of the header. It is an input again, which drives nothing, when this is dropped.
+pub(super) struct Header {
+    pin: OutputPin,
+    active_low: bool,
+}
+
+impl Header {
+    /// Takes a pin by its GPIO number; `None` where this is no Raspberry Pi.
+    pub(super) fn open(line: u8, active_low: bool) -> anyhow::Result<Option<Self>> {
+        let gpio = match Gpio::new() {
+            Ok(gpio) => gpio,
+            Err(Error::UnknownModel) => return Ok(None),
+            Err(error) => return Err(anyhow!("open the registers: {error}")),
+        };
+        let pin = gpio.get(line).context("take the pin")?;
+        let pin = if active_low { pin.into_output_high() } else { pin.into_output_low() };
+        Ok(Some(Self { pin, active_low }))
+    }
+}
+
+impl Output for Header {
+    fn set(&mut self, on: bool) -> anyhow::Result<()> {
+        self.pin.write((on != self.active_low).into());
+        Ok(())
+    }
+
+    fn label(&self) -> &str {
+        "the Raspberry Pi's registers"
+    }
+}

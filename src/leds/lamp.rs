@@ -1,0 +1,156 @@
+//! Lamps: the trait that each kind implements, and how bright they are made.
+//!
+//! What a lamp shows belongs to `show` and `pattern`.
+
+use std::time::Duration;
+
+use crate::gpio;
+
+/// The period of a lamp that is switched on and off to look dimmer: a hundred a second is above what an eye sees flicker.
+const PERIOD: Duration = Duration::from_millis(10);
+
+/// The shortest switching, as a part of the period: shorter than this, the kernel's timers make it uneven.
+const SHORTEST: f32 = 0.02;
+
+/// A lamp. Dropping it leaves it as it was found: off, or as its driver had it.
+pub(super) trait Lamp: Send {
+    /// How it can be dimmed.
+    fn dimming(&self) -> Dimming;
+
+    /// Sets it to a step from 0 (dark) to the last one.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone, or refuses.
+    fn set(&mut self, step: u32) -> anyhow::Result<()>;
+
+    /// What it is, for people.
+    fn label(&self) -> &str;
+}
+
+/// How a lamp can be dimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dimming {
+    /// By steps up to this one.
+    Steps(u32),
+    /// By switching between two steps faster than the eye.
+    Switching,
+    /// Not at all: it has two steps, and switching it costs too much to do it a hundred times a second.
+    None,
+}
+
+/// What a lamp is to be set to now, and for how long at most before it is asked again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Drive {
+    pub(super) step: u32,
+    pub(super) lasts: Option<Duration>,
+}
+
+impl Dimming {
+    /// What makes a lamp look as bright as `level` of its configured `brightness` (both 0 to 1), `since` some beginning.
+    pub(super) fn drive(self, level: f32, brightness: f32, since: Duration) -> Drive {
+        // The eye takes a lamp for half as bright when it gives a quarter of the light, about.
+        let light = (level * brightness).clamp(0.0, 1.0).powi(2);
+        match self {
+            Self::Steps(last) => {
+                // What is not dark stays visible.
+                let step = (light * last as f32).round() as u32;
+                Drive { step: if light > 0.0 { step.max(1) } else { 0 }, lasts: None }
+            }
+            Self::None => Drive { step: (level >= 0.5).into(), lasts: None },
+            Self::Switching if light < SHORTEST / 2.0 => Drive { step: 0, lasts: None },
+            Self::Switching if light > 1.0 - SHORTEST => Drive { step: 1, lasts: None },
+            Self::Switching => {
+                let lit = PERIOD.mul_f32(light.max(SHORTEST));
+                let within = Duration::from_nanos((since.as_nanos() % PERIOD.as_nanos()) as u64);
+                if within < lit {
+                    Drive { step: 1, lasts: Some(lit - within) }
+                } else {
+                    Drive { step: 0, lasts: Some(PERIOD - within) }
+                }
+            }
+        }
+    }
+}
+
+/// A lamp at a pin.
+pub(super) struct Pin(Box<dyn gpio::Output>);
+
+impl Pin {
+    pub(super) fn open(pin: &gpio::Pin) -> anyhow::Result<Self> {
+        Ok(Self(gpio::output(pin)?))
+    }
+}
+
+impl Lamp for Pin {
+    fn dimming(&self) -> Dimming {
+        Dimming::Switching
+    }
+
+    fn set(&mut self, step: u32) -> anyhow::Result<()> {
+        self.0.set(step > 0)
+    }
+
+    fn label(&self) -> &str {
+        self.0.label()
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        // A chip that is gone has switched its pins off by itself.
+        let _ = self.0.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The share of the time that a switched lamp is lit, over some periods.
+    fn lit(level: f32, brightness: f32) -> f32 {
+        let (mut since, mut lit) = (Duration::ZERO, Duration::ZERO);
+        let end = PERIOD * 10;
+        while since < end {
+            let drive = Dimming::Switching.drive(level, brightness, since);
+            let lasts = drive.lasts.unwrap_or(end);
+            if drive.step > 0 {
+                lit += lasts.min(end - since);
+            }
+            since += lasts;
+        }
+        lit.as_secs_f32() / end.as_secs_f32()
+    }
+
+    proptest! {
+        #[test]
+        fn a_switched_lamp_is_lit_for_the_share_that_looks_as_bright(level in 0.0..=1.0f32, brightness in 0.01..=1.0f32) {
+            let wanted = (level * brightness).powi(2);
+            prop_assert!((lit(level, brightness) - wanted).abs() <= SHORTEST + 0.001);
+        }
+
+        #[test]
+        fn brighter_is_never_dimmer(last in 1..=255u32, one in 0.0..=1.0f32, other in 0.0..=1.0f32) {
+            let (dim, bright) = if one < other { (one, other) } else { (other, one) };
+            for dimming in [Dimming::Steps(last), Dimming::None] {
+                let [dim, bright] = [dim, bright].map(|level| dimming.drive(level, 1.0, Duration::ZERO));
+                prop_assert!(dim.step <= bright.step && dim.lasts.is_none());
+            }
+            prop_assert!(lit(dim, 1.0) <= lit(bright, 1.0) + 0.001);
+        }
+    }
+
+    #[test]
+    fn dark_and_lit_need_no_switching() {
+        for dimming in [Dimming::Steps(255), Dimming::Switching, Dimming::None] {
+            let last = if let Dimming::Steps(last) = dimming { last } else { 1 };
+            assert_eq!(dimming.drive(0.0, 1.0, Duration::ZERO), Drive { step: 0, lasts: None });
+            assert_eq!(dimming.drive(1.0, 1.0, Duration::ZERO), Drive { step: last, lasts: None });
+        }
+        // One that cannot be dimmed is not dark because it should be dimmer.
+        assert_eq!(Dimming::None.drive(1.0, 0.2, Duration::ZERO).step, 1);
+        assert_eq!(Dimming::Steps(1).drive(1.0, 0.2, Duration::ZERO).step, 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! Status lights: lamps at pins and the kernel's own LEDs that show how the board is. One thread drives each.
+//!
+//! What is true stands in `status`. A lamp that the machine does not have, or no longer, is told in the log, once, and
+//! nothing else depends on it.
+//!
+//! # What the lights show
+//!
+//! | `show`      | dark           | lit                      | breathes                 | blinks |
+//! |-------------|----------------|--------------------------|--------------------------|--------|
+//! | `ready`     | not running    | the page can be reached  | the privacy switch is on | a fault |
+//! | `watched`   | nobody watches | somebody watches         |                          |        |
+//! | `camera`    | closed         | a camera is open         | one is being opened      |        |
+//! | `privacy`   |                | the privacy switch is on |                          |        |
+//! | `recording` |                | a recording is written   |                          |        |
+//! | `talk`      |                | a viewer talks           |                          |        |
+//! | `fault`     | all is well    |                          |                          | a fault |
+//!
+//! | flashes | fault |
+//! |---------|-------|
+//! | 2       | a camera is away: not plugged in, or nothing goes by its name |
+//! | 3       | a camera is in use by another program, or by another section of the configuration |
+//! | 4       | a camera is there and gives no picture: it failed, is silent, or its program has ended |
+//! | 5       | a camera can't be what the configuration asks for |
+//! | 6       | a camera's pictures can't be encoded |
+//! | 7       | the microphone is away or has failed |
+//!
+//! A code is repeated after a rest of 1.5 s; of several faults the one with the fewest flashes is shown.
+
+mod lamp;
+mod pattern;
+mod show;
+mod sysfs;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::gpio;
+use crate::latest::{Latest, Taken};
+use crate::status::Board;
+use crate::thread::MediaThread;
+
+use lamp::Lamp;
+use pattern::Pattern;
+pub use show::Show;
+
+/// A status light.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The lamp.
+    pub lamp: Place,
+    /// What it shows.
+    pub show: Show,
+    /// How bright it is when lit, in percent of what the eye sees.
+    pub brightness: u8,
+}
+
+/// Which lamp is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// One at a pin.
+    Gpio(gpio::Pin),
+    /// An LED of the kernel, by its name in `/sys/class/leds`.
+    Sysfs(String),
+}
+
+/// Ends the lights when dropped: they go out, or do what they did before.
+#[derive(Debug)]
+pub struct Guard {
+    _watching: DropGuard,
+    inputs: Vec<Arc<Latest<Pattern>>>,
+    _threads: Vec<MediaThread>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.inputs.iter().for_each(|input| input.close());
+    }
+}
+
+/// Lets the lights show the status from now on.
+///
+/// # Errors
+///
+/// When the kernel gives no thread.
+pub fn start(configs: &[Config], board: &Board) -> std::io::Result<Guard> {
+    let opened = configs.iter().filter_map(|config| Some((config, open(config, Path::new(sysfs::LEDS))?)));
+    start_with(opened, board)
+}
+
+fn start_with<'c>(
+    lamps: impl IntoIterator<Item = (&'c Config, Box<dyn Lamp>)>,
+    board: &Board,
+) -> std::io::Result<Guard> {
+    let (mut inputs, mut shows, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, (config, lamp)) in lamps.into_iter().enumerate() {
+        let input = Arc::new(Latest::default());
+        shows.push((config.show, input.clone()));
+        inputs.push(input.clone());
+        let brightness = f32::from(config.brightness) / 100.0;
+        threads.push(MediaThread::spawn(format!("led-{number}"), move || drive(lamp, brightness, &input))?);
+    }
+    let end = CancellationToken::new();
+    tokio::spawn(end.clone().run_until_cancelled_owned(watch(board.clone(), shows)));
+    Ok(Guard { _watching: end.drop_guard(), inputs, _threads: threads })
+}
+
+/// Opens a lamp; one that is not to be had is told.
+fn open(config: &Config, leds: &Path) -> Option<Box<dyn Lamp>> {
+    let opened = match &config.lamp {
+        Place::Gpio(pin) => lamp::Pin::open(pin).map(|lamp| Box::new(lamp) as Box<dyn Lamp>),
+        Place::Sysfs(name) => {
+            let led = sysfs::Sysfs::open(leds, name).map(|lamp| Box::new(lamp) as Box<dyn Lamp>);
+            led.map_err(|error| error.context(format!("LED {name}")))
+        }
+    };
+    let show = config.show.name();
+    match opened {
+        Ok(lamp) => {
+            tracing::info!("LED for {show}: {}", lamp.label());
+            Some(lamp)
+        }
+        Err(error) => {
+            tracing::warn!("no LED for {show}: {error:#}; going on without it");
+            None
+        }
+    }
+}
+
+/// Tells the lamps their patterns, now and whenever the status changes.
+async fn watch(board: Board, shows: Vec<(Show, Arc<Latest<Pattern>>)>) {
+    let mut status = board.watch();
+    let mut told: Vec<Option<Pattern>> = vec![None; shows.len()];
+    loop {
+        let patterns: Vec<Pattern> = {
+            let status = status.borrow_and_update();
+            shows.iter().map(|(show, _)| show.pattern(&status)).collect()
+        };
+        for ((pattern, told), (_, input)) in patterns.into_iter().zip(&mut told).zip(&shows) {
+            if told.replace(pattern) != Some(pattern) {
+                // One that no thread has taken yet is out of date.
+                drop(input.put(pattern));
+            }
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Drives one lamp until the place of its patterns is closed.
+fn drive(mut lamp: Box<dyn Lamp>, brightness: f32, input: &Latest<Pattern>) {
+    let (mut pattern, mut began) = (Pattern::Off, Instant::now());
+    let dimming = lamp.dimming();
+    let mut step = None;
+    loop {
+        let since = began.elapsed();
+        let light = pattern.at(since);
+        let drive = dimming.drive(light.level, brightness, since);
+        let changes = step.replace(drive.step) != Some(drive.step);
+        if let Some(error) = changes.then(|| lamp.set(drive.step)).and_then(Result::err) {
+            tracing::warn!("LED {}: {error:#}; it is left alone from now on", lamp.label());
+            return;
+        }
+        let lasts = light.lasts.into_iter().chain(drive.lasts).min();
+        match input.take(lasts) {
+            Taken::Value(next) => (pattern, began) = (next, Instant::now()),
+            Taken::Nothing => {}
+            Taken::Closed => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What a light does over time: the patterns, each a pure function of the time since it began.
+//!
+//! Which pattern stands for what belongs to `show`, bringing it to a lamp to `lamp`.
+
+use std::time::Duration;
+
+/// One flash of a blink code. Slower than four a second, flashes can be counted by anybody.
+const FLASH: Duration = Duration::from_millis(200);
+
+/// From the beginning of one flash to that of the next.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Darkness between one code and its repetition: long enough not to be taken for a gap between two flashes.
+const REST: Duration = Duration::from_millis(1500);
+
+/// One breath: as slow as a person's at rest.
+const BREATH: Duration = Duration::from_secs(4);
+
+/// From one brightness to the next in a breath: as many a second as a film has pictures.
+const STEP: Duration = Duration::from_millis(40);
+
+/// The least brightness in a breath: a lamp that goes out entirely looks as if it were off.
+const EMBERS: f32 = 0.05;
+
+/// What a light does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pattern {
+    /// Dark.
+    Off,
+    /// Lit.
+    On,
+    /// Brighter and darker, slowly.
+    Breathe,
+    /// So many flashes, a rest, and again.
+    Code(u8),
+}
+
+/// What a light does at one moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Light {
+    /// How bright it looks, from 0 (dark) to 1.
+    pub level: f32,
+    /// How much longer it stays so; `None` for as long as the pattern lasts.
+    pub lasts: Option<Duration>,
+}
+
+impl Pattern {
+    /// What the light does `since` the pattern began.
+    pub fn at(self, since: Duration) -> Light {
+        match self {
+            Self::Off | Self::Code(0) => Light { level: 0.0, lasts: None },
+            Self::On => Light { level: 1.0, lasts: None },
+            Self::Breathe => breathe(since),
+            Self::Code(flashes) => code(flashes, since),
+        }
+    }
+}
+
+/// A cosine of what is seen. It begins dark, since most lamps were off before.
+fn breathe(since: Duration) -> Light {
+    let steps = BREATH.as_millis() / STEP.as_millis();
+    let step = (since.as_millis() / STEP.as_millis()) % steps;
+    let turn = step as f32 / steps as f32 * std::f32::consts::TAU;
+    let level = EMBERS + (1.0 - EMBERS) * (1.0 - turn.cos()) / 2.0;
+    Light { level, lasts: Some(STEP - remainder(since, STEP)) }
+}
+
+fn code(flashes: u8, since: Duration) -> Light {
+    let flashing = BEAT * u32::from(flashes);
+    let within = remainder(since, flashing + REST);
+    if within >= flashing {
+        return Light { level: 0.0, lasts: Some(flashing + REST - within) };
+    }
+    let beat = remainder(within, BEAT);
+    if beat < FLASH {
+        Light { level: 1.0, lasts: Some(FLASH - beat) }
+    } else {
+        // The rest follows the last beat without an edge in between.
+        let last = within >= flashing - BEAT;
+        Light { level: 0.0, lasts: Some(BEAT - beat + if last { REST } else { Duration::ZERO }) }
+    }
+}
+
+fn remainder(time: Duration, period: Duration) -> Duration {
+    // A period is seconds long at most, so what remains of it fits.
+    Duration::from_nanos((time.as_nanos() % period.as_nanos()) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn patterns() -> impl Strategy<Value = Pattern> {
+        prop_oneof![Just(Pattern::Off), Just(Pattern::On), Just(Pattern::Breathe), (0..=9u8).prop_map(Pattern::Code)]
+    }
+
+    /// Times up to a year.
+    fn times() -> impl Strategy<Value = Duration> {
+        (0..365 * 86_400_000_000u64).prop_map(Duration::from_micros)
+    }
+
+    proptest! {
+        #[test]
+        fn a_light_is_between_dark_and_lit_and_stays_as_it_is_for_as_long_as_it_says(
+            pattern in patterns(), since in times(), part in 0.0..1.0f64,
+        ) {
+            let light = pattern.at(since);
+            prop_assert!((0.0..=1.0).contains(&light.level));
+            let Some(lasts) = light.lasts else {
+                prop_assert_eq!(pattern.at(since + Duration::from_secs(1)), light);
+                return Ok(());
+            };
+            prop_assert!(!lasts.is_zero() && lasts <= BEAT + REST, "{:?}", lasts);
+            let later = pattern.at(since + lasts.mul_f64(part).min(lasts - Duration::from_nanos(1)));
+            prop_assert_eq!(later.level, light.level);
+        }
+
+        #[test]
+        fn a_code_has_as_many_flashes_as_it_says(flashes in 1..=9u8, rounds in 0..1000u32) {
+            let pattern = Pattern::Code(flashes);
+            let period = BEAT * u32::from(flashes) + REST;
+            let (mut since, end) = (period * rounds, period * (rounds + 1));
+            let mut counted = 0;
+            while since < end {
+                let light = pattern.at(since);
+                let lasts = light.lasts.expect("a code goes on and on");
+                if light.level > 0.0 {
+                    prop_assert_eq!((light.level, lasts), (1.0, FLASH));
+                    counted += 1;
+                }
+                since += lasts;
+            }
+            prop_assert_eq!((counted, since), (flashes, end), "one code ends where the next begins");
+        }
+
+        #[test]
+        fn a_breath_changes_little_by_little_and_comes_round(since in times()) {
+            let [now, next, round] = [0, 1, 100].map(|n| Pattern::Breathe.at(since + STEP * n).level);
+            prop_assert!((now - next).abs() < 0.04);
+            prop_assert_eq!(now, round);
+        }
+    }
+
+    #[test]
+    fn a_breath_goes_from_embers_to_bright() {
+        assert_eq!(Pattern::Breathe.at(Duration::ZERO).level, EMBERS);
+        assert_eq!(Pattern::Breathe.at(BREATH / 2).level, 1.0);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a light stands for: from the status to a pattern. Pure; the table of all patterns.
+//!
+//! What a pattern looks like belongs to `pattern`.
+
+use super::pattern::Pattern;
+use crate::status::{Camera, State, Status, Trouble};
+
+/// What a light shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// That the page can be reached: lit; the privacy switch: breathes; a fault: its code.
+    Ready,
+    /// That somebody watches: lit.
+    Watched,
+    /// That a recording is written: lit.
+    Recording,
+    /// That a viewer talks: lit.
+    Talk,
+    /// A fault: its code, otherwise dark.
+    Fault,
+    /// That a camera is open: lit; one that is being opened: breathes.
+    Camera,
+    /// That the privacy switch is on: lit.
+    Privacy,
+}
+
+impl Show {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Ready, Self::Watched, Self::Recording, Self::Talk, Self::Fault, Self::Camera, Self::Privacy];
+
+    /// As it is called in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Watched => "watched",
+            Self::Recording => "recording",
+            Self::Talk => "talk",
+            Self::Fault => "fault",
+            Self::Camera => "camera",
+            Self::Privacy => "privacy",
+        }
+    }
+
+    /// What the light does while this is the status.
+    pub fn pattern(self, status: &Status) -> Pattern {
+        let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
+        match self {
+            // What somebody did on purpose comes before what went wrong.
+            Self::Ready if status.privacy => Pattern::Breathe,
+            Self::Ready => fault(status).map_or(Pattern::On, Pattern::Code),
+            Self::Watched => lit(status.viewers > 0),
+            Self::Recording => lit(status.recording),
+            Self::Talk => lit(status.talking),
+            Self::Fault => fault(status).map_or(Pattern::Off, Pattern::Code),
+            Self::Camera => {
+                let any = |state: State| status.cameras.iter().any(|camera| camera.state == state);
+                match (any(State::Live), any(State::Starting)) {
+                    (true, _) => Pattern::On,
+                    (false, true) => Pattern::Breathe,
+                    (false, false) => Pattern::Off,
+                }
+            }
+            Self::Privacy => lit(status.privacy),
+        }
+    }
+}
+
+/// The flashes for the fault that weighs most. One flash would be taken for a sign of life.
+fn fault(status: &Status) -> Option<u8> {
+    // While cameras are closed on purpose, what was the matter with them is the past.
+    if status.privacy {
+        return None;
+    }
+    let cameras = status.cameras.iter().filter_map(camera);
+    let microphone = (status.audio.state == State::Fault).then_some(7);
+    cameras.chain(microphone).min()
+}
+
+fn camera(camera: &Camera) -> Option<u8> {
+    camera.trouble.map(|trouble| match trouble {
+        Trouble::Away => 2,
+        Trouble::Busy => 3,
+        Trouble::Broken => 4,
+        Trouble::Settings => 5,
+        Trouble::Encoder => 6,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TROUBLES: [Trouble; 5] = [Trouble::Away, Trouble::Busy, Trouble::Broken, Trouble::Settings, Trouble::Encoder];
+
+    fn cameras() -> impl Strategy<Value = Vec<Camera>> {
+        let states = prop::sample::select(vec![State::Off, State::Idle, State::Starting, State::Live, State::Fault]);
+        let camera = (states, prop::option::of(prop::sample::select(TROUBLES.to_vec())))
+            .prop_map(|(state, trouble)| Camera { state, trouble, ..Camera::default() });
+        prop::collection::vec(camera, 0..4)
+    }
+
+    prop_compose! {
+        fn statuses()(
+            cameras in cameras(), sound_fault: bool, viewers in 0..3usize, privacy: bool, recording: bool, talking: bool,
+        ) -> Status {
+            let mut status = Status { cameras, viewers, privacy, recording, talking, ..Status::default() };
+            status.audio.state = if sound_fault { State::Fault } else { State::Live };
+            status
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_light_shows_its_own_and_nothing_else(status in statuses()) {
+            let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
+            prop_assert_eq!(Show::Watched.pattern(&status), lit(status.viewers > 0));
+            prop_assert_eq!(Show::Recording.pattern(&status), lit(status.recording));
+            prop_assert_eq!(Show::Talk.pattern(&status), lit(status.talking));
+            prop_assert_eq!(Show::Privacy.pattern(&status), lit(status.privacy));
+            let live = status.cameras.iter().any(|camera| camera.state == State::Live);
+            prop_assert_eq!(Show::Camera.pattern(&status) == Pattern::On, live);
+        }
+
+        #[test]
+        fn a_fault_is_never_overlooked_and_never_invented(status in statuses()) {
+            let faulty = status.cameras.iter().any(|camera| camera.trouble.is_some()) || status.audio.state == State::Fault;
+            let code = Show::Fault.pattern(&status);
+            prop_assert_eq!(matches!(code, Pattern::Code(2..=7)), faulty && !status.privacy);
+            prop_assert!(matches!(code, Pattern::Code(_) | Pattern::Off));
+            let ready = Show::Ready.pattern(&status);
+            prop_assert!(ready != Pattern::Off, "the program runs");
+            prop_assert_eq!(ready == Pattern::Breathe, status.privacy);
+            prop_assert!(status.privacy || code == Pattern::Off || ready == code);
+        }
+    }
+
+    #[test]
+    fn each_fault_has_a_code_of_its_own_and_the_one_that_weighs_most_is_shown() {
+        let camera = |trouble| Camera { trouble: Some(trouble), state: State::Fault, ..Camera::default() };
+        let mut status = Status::default();
+        status.audio.state = State::Fault;
+        assert_eq!(Show::Fault.pattern(&status), Pattern::Code(7));
+        for (code, trouble) in (2..=6).rev().zip(TROUBLES.into_iter().rev()) {
+            status.cameras.push(camera(trouble));
+            assert_eq!(Show::Fault.pattern(&status), Pattern::Code(code));
+        }
+    }
+}

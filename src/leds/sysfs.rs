@@ -1,0 +1,182 @@
+//! The kernel's own LEDs, such as a board's activity light (`Documentation/ABI/testing/sysfs-class-led`). Until the lamp is
+//! dropped the kernel's trigger is switched off; then it is put back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::lamp::{Dimming, Lamp};
+
+/// Where the kernel lists its LEDs.
+pub(super) const LEDS: &str = "/sys/class/leds";
+
+/// The trigger of an LED that is left alone.
+const NONE: &str = "none";
+
+/// LEDs that a message lists; there is one for each key of a keyboard on some machines.
+const LISTED: usize = 20;
+
+/// An LED of the kernel.
+pub(super) struct Sysfs {
+    directory: PathBuf,
+    label: String,
+    last: u32,
+    /// What it did before: the trigger, or the brightness of one without.
+    before: Before,
+}
+
+enum Before {
+    Trigger(String),
+    Brightness(String),
+}
+
+impl Sysfs {
+    /// Takes the LED called `name` in the directory `leds`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such LED, or it cannot be written to.
+    pub(super) fn open(leds: &Path, name: &str) -> anyhow::Result<Self> {
+        let directory = leds.join(name);
+        if !directory.is_dir() {
+            bail!("no such LED in {}; {}", leds.display(), there(leds));
+        }
+        let read = |file: &str| {
+            let path = directory.join(file);
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+        };
+        let last = read("max_brightness")?.trim().parse().ok().filter(|last| *last > 0);
+        let last = last.ok_or_else(|| anyhow!("{}: no max_brightness", directory.display()))?;
+        // An LED whose kernel has no triggers has no such file.
+        let trigger = read("trigger").ok().and_then(|triggers| chosen(&triggers)).filter(|trigger| trigger != NONE);
+        let before = match &trigger {
+            Some(trigger) => Before::Trigger(trigger.clone()),
+            None => Before::Brightness(read("brightness")?.trim().to_owned()),
+        };
+        let label = directory.display().to_string();
+        let led = Self { directory, label, last, before };
+        if trigger.is_some() {
+            led.write("trigger", NONE)?;
+        }
+        // Whether it can be written is known now.
+        led.write("brightness", "0")?;
+        Ok(led)
+    }
+
+    fn write(&self, file: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.directory.join(file);
+        fs::write(&path, text).map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "; the user that runs porthole has to be allowed to write there"
+                }
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    "; the service has to be allowed to write there (ReadWritePaths=)"
+                }
+                _ => "",
+            };
+            anyhow!("write {}: {error}{hint}", path.display())
+        })
+    }
+}
+
+impl Lamp for Sysfs {
+    fn dimming(&self) -> Dimming {
+        if self.last > 1 { Dimming::Steps(self.last) } else { Dimming::None }
+    }
+
+    fn set(&mut self, step: u32) -> anyhow::Result<()> {
+        self.write("brightness", &step.min(self.last).to_string())
+    }
+
+    fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+impl Drop for Sysfs {
+    fn drop(&mut self) {
+        let restored = match &self.before {
+            Before::Trigger(trigger) => self.write("brightness", "0").and_then(|()| self.write("trigger", trigger)),
+            Before::Brightness(brightness) => self.write("brightness", brightness),
+        };
+        if let Err(error) = restored {
+            tracing::warn!("LED not put back: {error:#}");
+        }
+    }
+}
+
+/// The trigger in brackets: `none [mmc0] timer`.
+fn chosen(triggers: &str) -> Option<String> {
+    let chosen = triggers.split_whitespace().find_map(|trigger| trigger.strip_prefix('[')?.strip_suffix(']'));
+    chosen.map(str::to_owned)
+}
+
+/// Which LEDs there are, for a message.
+fn there(leds: &Path) -> String {
+    let entries = fs::read_dir(leds).into_iter().flatten().filter_map(Result::ok);
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names.truncate(LISTED);
+    if names.is_empty() { "this machine has none".into() } else { format!("there are {}", names.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree as the kernel's, with one LED.
+    fn tree(max: &str, trigger: Option<&str>) -> tempfile::TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        let led = tree.path().join("ACT");
+        fs::create_dir(&led).unwrap();
+        for (file, text) in [("max_brightness", Some(max)), ("brightness", Some("7\n")), ("trigger", trigger)] {
+            if let Some(text) = text {
+                fs::write(led.join(file), text).unwrap();
+            }
+        }
+        tree
+    }
+
+    fn read(tree: &tempfile::TempDir, file: &str) -> String {
+        fs::read_to_string(tree.path().join("ACT").join(file)).unwrap()
+    }
+
+    #[test]
+    fn the_trigger_is_switched_off_and_put_back() {
+        let tree = tree("255\n", Some("none usb-host [mmc0] timer\n"));
+        let mut led = Sysfs::open(tree.path(), "ACT").unwrap();
+        assert_eq!((read(&tree, "trigger").as_str(), read(&tree, "brightness").as_str()), ("none", "0"));
+        assert_eq!(led.dimming(), Dimming::Steps(255));
+        led.set(40).unwrap();
+        assert_eq!(read(&tree, "brightness"), "40");
+        led.set(1000).unwrap();
+        assert_eq!(read(&tree, "brightness"), "255");
+        drop(led);
+        assert_eq!((read(&tree, "trigger").as_str(), read(&tree, "brightness").as_str()), ("mmc0", "0"));
+    }
+
+    #[test]
+    fn one_without_a_trigger_gets_its_brightness_back() {
+        for trigger in [None, Some("[none] mmc0\n")] {
+            let tree = tree("1\n", trigger);
+            let mut led = Sysfs::open(tree.path(), "ACT").unwrap();
+            assert_eq!(led.dimming(), Dimming::None);
+            led.set(1).unwrap();
+            drop(led);
+            assert_eq!(read(&tree, "brightness"), "7");
+            assert_eq!(tree.path().join("ACT/trigger").exists(), trigger.is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_what_there_is() {
+        let tree = tree("1\n", None);
+        let told = |name: &str, tree: &Path| Sysfs::open(tree, name).err().unwrap().to_string();
+        assert!(told("PWR", tree.path()).ends_with("; there are ACT"));
+        assert!(told("PWR", &tree.path().join("none")).ends_with("; this machine has none"));
+        fs::write(tree.path().join("ACT/max_brightness"), "bright").unwrap();
+        assert!(told("ACT", tree.path()).ends_with("ACT: no max_brightness"));
+    }
+}

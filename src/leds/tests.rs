@@ -1,0 +1,119 @@
+//! Lights from the status to the lamp: with a lamp that remembers, and with a tree as the kernel's.
+
+use std::fs;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use super::lamp::Dimming;
+use super::*;
+use crate::status::{Camera, State, Status, Trouble};
+
+/// A lamp that tells what it is set to, and when it goes.
+struct Told(SyncSender<Option<u32>>);
+
+impl Lamp for Told {
+    fn dimming(&self) -> Dimming {
+        Dimming::Steps(255)
+    }
+
+    fn set(&mut self, step: u32) -> anyhow::Result<()> {
+        self.0.try_send(Some(step)).map_err(|_| anyhow::anyhow!("the lamp is gone"))
+    }
+
+    fn label(&self) -> &str {
+        "lamp"
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(None);
+    }
+}
+
+fn config(show: Show) -> Config {
+    Config { lamp: Place::Sysfs("ACT".into()), show, brightness: 100 }
+}
+
+fn lamp() -> (Box<dyn Lamp>, Receiver<Option<u32>>) {
+    let (sender, receiver) = sync_channel(1024);
+    (Box::new(Told(sender)), receiver)
+}
+
+fn next(lamp: &Receiver<Option<u32>>) -> Option<u32> {
+    lamp.recv_timeout(Duration::from_secs(30)).expect("the lamp should be set")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_light_follows_the_status_and_ends_with_its_guard() {
+    let board = Board::new(Status { cameras: vec![Camera::default()], ..Status::default() });
+    let (watched, seen) = lamp();
+    let guard = start_with([(&config(Show::Watched), watched)], &board).unwrap();
+    assert_eq!(next(&seen), Some(0));
+    board.viewers(1, &[0]);
+    assert_eq!(next(&seen), Some(255));
+    board.viewers(2, &[0, 0]);
+    board.viewers(0, &[]);
+    assert_eq!(next(&seen), Some(0), "what changes nothing is not written");
+    drop(guard);
+    assert_eq!(next(&seen), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_blinks_again_and_again() {
+    let board = Board::new(Status { cameras: vec![Camera::default()], ..Status::default() });
+    let (fault, seen) = lamp();
+    let guard = start_with([(&config(Show::Fault), fault)], &board).unwrap();
+    assert_eq!(next(&seen), Some(0));
+    board.camera(0, |camera| (camera.state, camera.trouble) = (State::Fault, Some(Trouble::Away)));
+    for _ in 0..4 {
+        assert_eq!((next(&seen), next(&seen)), (Some(255), Some(0)));
+    }
+    drop(guard);
+    while next(&seen).is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lamp_that_goes_takes_nothing_along() {
+    let board = Board::new(Status::default());
+    let ((broken, gone), (whole, seen)) = (lamp(), lamp());
+    drop(gone);
+    let configs = [config(Show::Ready), config(Show::Privacy)];
+    let _guard = start_with(configs.iter().zip([broken, whole]), &board).unwrap();
+    assert_eq!(next(&seen), Some(0));
+    board.privacy(true);
+    assert_eq!(next(&seen), Some(255));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernels_led_is_found_driven_and_put_back_and_a_missing_one_is_passed_over() {
+    let tree = tempfile::tempdir().unwrap();
+    let led = tree.path().join("ACT");
+    fs::create_dir(&led).unwrap();
+    for (file, text) in [("max_brightness", "1\n"), ("brightness", "0\n"), ("trigger", "none [heartbeat]\n")] {
+        fs::write(led.join(file), text).unwrap();
+    }
+    let missing = Config { lamp: Place::Sysfs("PWR".into()), ..config(Show::Ready) };
+    assert!(open(&missing, tree.path()).is_none());
+    let config = config(Show::Ready);
+    let lamp = open(&config, tree.path()).expect("should be found");
+    let board = Board::new(Status::default());
+    let guard = start_with([(&config, lamp)], &board).unwrap();
+    let reads = |file: &str, expected: &str| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while fs::read_to_string(led.join(file)).unwrap() != expected {
+            assert!(Instant::now() < deadline, "{file} should read {expected}");
+            std::thread::yield_now();
+        }
+    };
+    reads("brightness", "1");
+    reads("trigger", "none");
+    drop(guard);
+    reads("trigger", "heartbeat");
+}
+
+#[test]
+fn a_pin_that_the_machine_does_not_have_is_passed_over() {
+    let pin = gpio::Pin { chip: Some("nochip".into()), line: 17, active_low: false };
+    assert!(open(&Config { lamp: Place::Gpio(pin), ..config(Show::Ready) }, Path::new("/")).is_none());
+}

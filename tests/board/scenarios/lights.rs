@@ -1,0 +1,171 @@
+//! Lights and buttons at the pins of a GPIO chip, an LED of the kernel, and the privacy switch.
+
+use crate::eyewitness::{Eyewitness, LIMIT, Noise};
+use crate::guest::Guest;
+use crate::machine::Board;
+use crate::namespace::isolated;
+use crate::picture::Scene;
+use crate::scenarios::CONFIGURATION;
+
+/// The pins.
+const WATCHED: u32 = 17;
+const FAULT: u32 = 18;
+const READY: u32 = 19;
+const BUTTON: u32 = 27;
+const SWITCH: u32 = 22;
+
+/// An LED that the board's keyboard has, and its trigger.
+const LED: &str = "/sys/class/leds/input0::capslock";
+const TRIGGER: &str = "kbd-capslock";
+
+const LIGHTS: &str = r#"
+[state]
+directory = "/tmp/state"
+
+[[led]]
+gpio = 17
+show = "watched"
+
+[[led]]
+gpio = 18
+show = "fault"
+
+[[led]]
+gpio = 19
+active_low = true
+show = "ready"
+
+[[led]]
+sysfs = "input0::capslock"
+show = "watched"
+
+[[button]]
+gpio = 27
+debounce = 300
+press = "privacy.toggle"
+"#;
+
+#[test]
+#[ignore = "boots an emulated board: `make board`"]
+fn quick_lights_follow_and_a_button_cuts_camera_and_microphone() {
+    isolated(|| {
+        let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
+        board.plug_gpio();
+        let led = |file: &str| board.sh(&format!("cat {LED}/{file}")).trim().to_owned();
+        assert!(led("trigger").contains(&format!("[{TRIGGER}]")), "{}", led("trigger"));
+        board.start_porthole();
+        board.wait_until("the lights", LIMIT, || led("trigger").contains("[none]").then_some(()));
+        assert_eq!(led("brightness"), "0");
+        // The one that is lit is at a pin that is low then.
+        assert_eq!([WATCHED, FAULT, READY].map(|line| board.pin(line)), [false, false, false]);
+
+        let mut viewer = Eyewitness::connect(&board.url(), "camera");
+        viewer.sees(Scene::Bars);
+        viewer.hears(Noise::Tone);
+        board.wait_for_pin(WATCHED, true);
+        assert_eq!(led("brightness"), "1");
+
+        // A camera that is away: two flashes, and a rest.
+        board.unplug_cameras();
+        viewer.sees(Scene::Placeholder);
+        board.wait_for_pin(FAULT, true);
+        assert_eq!(flashes(&board.record_pin(FAULT, 8)), 2);
+        board.plug_cameras();
+        viewer.sees(Scene::Bars);
+        let levels = board.record_pin(FAULT, 2);
+        assert_eq!(levels.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [false], "all is well again");
+
+        // The button, whose contacts bounce: cameras and microphone are closed, whoever watches.
+        board.pull(BUTTON, true, 3);
+        viewer.sees(Scene::Placeholder);
+        viewer.hears(Noise::Silence);
+        viewer.sees_nothing_but(Scene::Placeholder);
+        assert_eq!(board.status()["privacy"], true);
+        assert!(!board.holds("/dev/video0"), "the camera should be closed");
+        assert_eq!(board.sh("cat /proc/asound/Loopback/pcm1c/sub0/status").trim(), "closed");
+        let breath = board.record_pin(READY, 2);
+        assert!(breath.len() > 10, "the light should be dimmed by switching it: {breath:?}");
+        board.pull(BUTTON, false, 3);
+
+        // Nothing but the button brings them back: not the end of the program, however it comes.
+        board.sh("kill -9 $(pidof porthole)");
+        drop(viewer);
+        board.start_porthole();
+        let mut viewer = Eyewitness::connect(&board.url(), "camera");
+        viewer.sees(Scene::Placeholder);
+        viewer.sees_nothing_but(Scene::Placeholder);
+        assert!(!board.holds("/dev/video0"), "the camera should be closed");
+        board.pull(BUTTON, true, 3);
+        viewer.sees(Scene::Bars);
+        viewer.hears(Noise::Tone);
+        assert_eq!(board.status()["privacy"], false);
+        viewer.leave();
+        board.wait_for_pin(WATCHED, false);
+
+        board.stop_porthole();
+        assert!(!board.log().contains("panicked"), "nothing should panic");
+    });
+}
+
+#[test]
+#[ignore = "boots an emulated board: `make board`"]
+fn what_lights_did_before_they_do_again() {
+    isolated(|| {
+        let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
+        board.plug_gpio();
+        board.start_porthole();
+        let mut viewer = Eyewitness::connect(&board.url(), "camera");
+        viewer.sees(Scene::Bars);
+        board.wait_for_pin(WATCHED, true);
+        board.stop_porthole();
+        let trigger = board.sh(&format!("cat {LED}/trigger"));
+        assert!(trigger.contains(&format!("[{TRIGGER}]")), "{trigger}");
+        assert_eq!(board.sh(&format!("cat {LED}/brightness")).trim(), "0");
+        assert!(!board.pin(WATCHED), "the light should be out");
+        assert!(!board.log().contains("panicked"), "nothing should panic");
+    });
+}
+
+#[test]
+#[ignore = "boots an emulated board: `make board`"]
+fn a_switch_of_two_sides_holds_from_the_start() {
+    isolated(|| {
+        let switch = r#"
+[state]
+directory = "/tmp/state"
+
+[[button]]
+gpio = 22
+press = 'privacy.set {"on": true}'
+release = 'privacy.set {"on": false}'
+"#;
+        let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{switch}")).gpio());
+        board.plug_gpio();
+        board.start_porthole();
+        let mut viewer = Eyewitness::connect(&board.url(), "camera");
+        viewer.sees(Scene::Bars);
+        board.pull(SWITCH, true, 0);
+        viewer.sees(Scene::Placeholder);
+        board.pull(SWITCH, false, 0);
+        viewer.sees(Scene::Bars);
+        viewer.leave();
+
+        // Somebody throws it while the program is not there to see.
+        board.stop_porthole();
+        board.sh("echo on > /tmp/state/privacy");
+        board.start_porthole();
+        let privacy = || board.status()["privacy"].as_bool();
+        board.wait_until("the switch's own side to hold", LIMIT, || (privacy() == Some(false)).then_some(()));
+        assert!(!board.log().contains("panicked"), "nothing should panic");
+    });
+}
+
+/// The flashes between two rests. A board that is held up may miss one, and never makes one more, so the most of several
+/// groups count.
+fn flashes(levels: &[(bool, u32)]) -> usize {
+    /// Longer than the gap between two flashes and shorter than a rest, in hundredths of a second.
+    const REST: u32 = 100;
+    let groups = levels.split(|(level, lasted)| !level && *lasted > REST);
+    let counts = groups.map(|group| group.iter().filter(|(level, _)| *level).count());
+    counts.max().unwrap_or_default()
+}

@@ -1,0 +1,60 @@
+//! The privacy switch of the running program, and lights and buttons that the machine does not have.
+
+mod common;
+
+use anyhow::{Context as _, Result};
+use common::{LIMIT, Options, Porthole, SMALL, Viewer};
+
+/// A camera that is open also while nobody watches, if nothing else keeps it closed.
+fn always_open() -> String {
+    SMALL.replacen("bitrate = 300000", "bitrate = 300000\nkeep_open = true", 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cut_at_the_start_is_never_opened_and_viewers_see_why() -> Result<()> {
+    let porthole = Porthole::start(&format!("{}\n[privacy]\non = true\n", always_open()))?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    for _ in 0..5 {
+        let picture = viewer.frame(LIMIT).await?.picture.context("a frame was not decoded")?;
+        assert_eq!((picture.width, picture.height), (320, 180));
+        assert!(picture.code.is_none(), "it should be no picture of the camera");
+    }
+    let status = porthole.status().await?;
+    assert_eq!(status["privacy"], true);
+    assert_eq!((&status["cameras"][0]["state"], &status["audio"]["state"]), (&"idle".into(), &"idle".into()));
+    assert_eq!(porthole.metric("porthole_captures").await?, 0.0);
+    viewer.leave().await?;
+    porthole.signal("TERM")?;
+    let (code, _, log) = porthole.wait()?;
+    assert_eq!(code, Some(0));
+    assert!(log.contains("privacy switch on: cameras and microphone stay closed"), "{log}");
+    assert!(!log.contains("is open"), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_the_pins_and_leds_is_told_so_and_serves_its_page() -> Result<()> {
+    let lights = r#"
+[[led]]
+gpio = 17
+chip = "no-such-chip"
+[[led]]
+sysfs = "no-such-led"
+show = "fault"
+[[button]]
+gpio = 27
+chip = "no-such-chip"
+press = "privacy.toggle"
+"#;
+    let porthole = Porthole::start(&format!("{SMALL}{lights}"))?;
+    assert_eq!(porthole.status().await?["privacy"], false);
+    porthole.signal("TERM")?;
+    let (code, _, log) = porthole.wait()?;
+    assert_eq!(code, Some(0));
+    for line in
+        ["no LED for ready: GPIO 17 of no-such-chip: ", "no LED for fault: LED no-such-led: ", "no button: GPIO 27"]
+    {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
+    Ok(())
+}
