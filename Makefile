@@ -18,7 +18,7 @@ else
 scenarios := @echo "==> emulated board: LEFT OUT: it is an amd64 board, and runs only what was built on one"; :
 endif
 
-.PHONY: help run test bench fuzz board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
+.PHONY: help run test bench fuzz cross deb pi board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## this list
@@ -46,6 +46,15 @@ board: setup-test build ## all scenarios on an emulated board (amd64 only)
 
 board-quick: setup-test build ## the short ones of them
 	$(scenarios) quick_
+
+cross: setup-run ## builds for another kind of board: make cross TARGET=aarch64-unknown-linux-gnu
+	@.ci/cross $(TARGET)
+
+deb: setup-run ## the Debian package: make deb TARGET=armv7-unknown-linux-gnueabihf
+	@.ci/deb $(TARGET)
+
+pi: setup-test ## the package on an emulated Raspberry Pi; the first time it takes half an hour
+	$(step) "emulated Raspberry Pi" .ci/pi
 
 fmt: setup-test ## formats the sources
 	cargo fmt

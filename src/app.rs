@@ -3,32 +3,41 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::audio::{Microphone, Surroundings};
 use crate::auth::Auth;
 use crate::broadcast::Demand;
 use crate::config::Config;
 use crate::control::{Camera, Control, Parts, socket};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::privacy::{self, Switch};
 use crate::rtc::{Feed, Service};
-use crate::status::{self, State, Status};
+use crate::status::{self, Board, State, Status};
 use crate::store::Store;
+use crate::systemd::{Flow, Manager, Source};
 use crate::viewers::Viewers;
 use crate::{audio, buttons, camera, hotplug, http, leds, microphone, video};
 
 /// The running program.
 pub struct App {
+    /// What it runs by.
+    config: Config,
     address: SocketAddr,
     auth: Auth,
-    buttons: buttons::Guard,
+    board: Board,
+    control: Control,
+    buttons: Option<buttons::Guard>,
     server: http::Server,
     service: Service,
     socket: Option<socket::Guard>,
-    leds: leds::Guard,
+    leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
     microphone: Option<microphone::Guard>,
+    manager: Manager,
+    /// Ends what tells systemd that this lives.
+    life: DropGuard,
 }
 
 impl App {
@@ -38,6 +47,7 @@ impl App {
     ///
     /// When the address can't be listened on, what is kept can't be read, or the kernel gives no thread.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let manager = Manager::default();
         let metrics = Metrics::new();
         let store = Store::open(config.state_directory.as_deref());
         let auth = Auth::open(&config.auth, &store)?;
@@ -51,8 +61,11 @@ impl App {
         if status.privacy {
             tracing::info!("privacy switch on: cameras and microphone stay closed");
         }
-        let board = status::Board::new(status);
-        let listener = http::bind(config.http.listen).await?;
+        let board = Board::new(status);
+        let listener = match manager.listener()? {
+            Some(listener) => http::adopt(listener, config.http.listen)?,
+            None => http::bind(config.http.listen).await?,
+        };
         let address = listener.local_addr().context("read the listener's address")?;
 
         let gate = http::Gate::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
@@ -64,7 +77,7 @@ impl App {
         };
         let mut feeds = Vec::new();
         let (mut cameras, mut handles) = (Vec::new(), Vec::new());
-        for (index, (camera, finder)) in config.cameras.into_iter().zip(finders).enumerate() {
+        for (index, (camera, finder)) in config.cameras.iter().cloned().zip(finders).enumerate() {
             let name = camera.camera.name.clone();
             let (video::Output { frames, profile, handle }, guard) =
                 video::start(camera, finder, index, &metrics, &board)
@@ -94,18 +107,74 @@ impl App {
             sources.iter().chain(&microphones).for_each(Demand::nudge);
             told.plugged();
         });
-        let service = Service::new(config.rtc, feeds.clone(), viewers, metrics.clone(), control.clone())?;
+        let service = Service::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;
         let sessions = service.clone();
         auth.on_end(move |id| sessions.end_owned(id));
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
+        let life = CancellationToken::new();
+        let pictures = feeds.iter().map(|feed| flowing(feed, &metrics)).collect();
+        let keeping = manager.keep(board.watch(), pictures, life.clone());
         let context = http::Context::new(service.clone(), feeds, board.clone(), metrics, auth.clone(), control.clone());
         let server = http::Server::start(listener, context, gate, encryption);
         // From here on the page can be reached.
-        let leds = leds::start(&config.leds, &board).context("start the lights")?;
-        let buttons = buttons::start(config.buttons, press(control)).context("start the buttons")?;
-        Ok(Self { address, auth, buttons, server, service, socket, leds, hotplug, cameras, microphone })
+        let leds = start_leds(&config, &board);
+        let buttons = start_buttons(&config, &control);
+        tokio::spawn(keeping);
+        manager.ready();
+        Ok(Self {
+            config,
+            address,
+            auth,
+            board,
+            control,
+            buttons,
+            server,
+            service,
+            socket,
+            leds,
+            hotplug,
+            cameras,
+            microphone,
+            manager,
+            life: life.drop_guard(),
+        })
+    }
+
+    /// Takes up what can be taken up of another configuration while viewers watch, and tells in the log what that is, and
+    /// what needs a new start.
+    pub fn reload(&mut self, new: &Config) {
+        let running = self.config.adopting(new);
+        self.server.reconfigure(&running.http, &running.rtc.advertise);
+        self.service.reconfigure(&running.rtc);
+        self.board.max_viewers(running.rtc.max_viewers);
+        self.auth.set_session_days(running.auth.session_days);
+        if running.leds != self.config.leds {
+            // Their pins have to be free before they are taken again.
+            self.leds = None;
+            self.leds = start_leds(&running, &self.board);
+        }
+        if running.buttons != self.config.buttons {
+            self.buttons = None;
+            self.buttons = start_buttons(&running, &self.control);
+        }
+        match self.config.differing(&running).join(", ") {
+            none if none.is_empty() => {
+                tracing::info!("the configuration was read again; nothing new of it can be taken up")
+            }
+            taken => tracing::info!("the configuration was read again; taken up: {taken}"),
+        }
+        match running.differing(new).join(", ") {
+            none if none.is_empty() => {}
+            rest => tracing::warn!("needs a new start (systemctl restart porthole): {rest}"),
+        }
+        self.config = running;
+    }
+
+    /// The line to systemd.
+    pub fn manager(&self) -> Manager {
+        self.manager
     }
 
     /// Where the page is served.
@@ -120,8 +189,9 @@ impl App {
 
     /// Stops accepting, says goodbye to the viewers, and joins the media threads.
     pub async fn stop(self) {
-        let Self { buttons, server, service, socket, leds, hotplug, cameras, microphone, .. } = self;
-        drop(socket);
+        let Self { buttons, server, service, socket, leds, hotplug, cameras, microphone, manager, life, .. } = self;
+        manager.stopping();
+        drop((life, socket));
         let (served, ()) = tokio::join!(server.stop(), service.stop());
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
@@ -148,11 +218,19 @@ fn open_socket(store: &Store, control: &Control) -> Option<socket::Guard> {
     opened.inspect_err(|error| tracing::warn!("`porthole ctl` will not reach this program: {error:#}")).ok()
 }
 
-/// Carries out what buttons send, in the order in which they send it.
-fn press(control: Control) -> impl Fn(&str) + Send + Sync + 'static {
-    let runtime = tokio::runtime::Handle::current();
+/// The lights; a board that has none goes on.
+fn start_leds(config: &Config, board: &Board) -> Option<leds::Guard> {
+    leds::start(&config.leds, board).inspect_err(|error| tracing::error!("start the lights: {error}")).ok()
+}
+
+/// The buttons, whose commands are carried out in the order in which they are sent; a board that has none goes on.
+fn start_buttons(config: &Config, control: &Control) -> Option<buttons::Guard> {
+    let (runtime, control) = (tokio::runtime::Handle::current(), control.clone());
     // A button's thread may wait: nothing but the next press waits for it.
-    move |request| runtime.block_on(control.press(request))
+    let press = move |request: &str| runtime.block_on(control.press(request));
+    buttons::start(config.buttons.clone(), press)
+        .inspect_err(|error| tracing::error!("start the buttons: {error}"))
+        .ok()
 }
 
 /// The microphone, which may be meant by way of the first camera.
@@ -163,6 +241,14 @@ fn find_microphone(config: &Config, patterns: &[bool], registry: &camera::Regist
         camera: Box::new(move || camera::usb_device(&registry, device.as_ref()?)),
     };
     Microphone::new(config.audio.clone(), surroundings)
+}
+
+/// Whether pictures flow from a camera, for systemd's watchdog.
+fn flowing(feed: &Feed, metrics: &Metrics) -> Source {
+    let (video, metrics, label) = (feed.video.clone(), metrics.clone(), metrics::Camera { camera: feed.name.clone() });
+    let flow =
+        move || Flow { watched: video.subscribers() > 0, published: metrics.encoded.get_or_create(&label).get() };
+    Source { name: feed.name.clone(), flow: Box::new(flow) }
 }
 
 fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> Status {

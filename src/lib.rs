@@ -28,8 +28,8 @@
 //! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], [`command`]: plain values.
 //! - [`broadcast`], `latest`, `grid`, `retry`, `bucket`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
 //! - [`store`]: the state directory; [`auth`]: who is let in, and as what.
-//! - `v4l2`, [`sysfs`], [`gpio`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`], [`leds`], [`buttons`]: devices; each hides
-//!   one crate or one kernel interface.
+//! - `v4l2`, [`sysfs`], [`gpio`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`], [`leds`], [`buttons`], [`systemd`]: devices and
+//!   the system; each hides one crate or one kernel interface.
 //! - [`privacy`], [`video`], [`microphone`]: the switch that closes them all, and the pipelines, which own the media threads.
 //! - [`viewers`], [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
 //! - [`config`], [`app`], [`cli`], [`log`]: the program around it.
@@ -86,6 +86,7 @@ pub mod rtc;
 pub mod status;
 pub mod store;
 pub mod sysfs;
+pub mod systemd;
 mod thread;
 mod v4l2;
 pub mod video;

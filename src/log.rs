@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use tracing::{Event, Level, Subscriber};
 use tracing_log::NormalizeEvent;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// The environment variable that overrides the configured level.
 const VARIABLE: &str = "PORTHOLE_LOG";
@@ -37,13 +37,29 @@ const CHATTY: &str = "rtc_dtls=error,rtc_ice=error,rtc_sctp=error,rtc::peer_conn
 /// # Errors
 ///
 /// When `PORTHOLE_LOG` is not a filter, or messages are written already.
-pub fn init(level: Level) -> anyhow::Result<()> {
-    let filter = filter(level, env::var(VARIABLE).ok().as_deref())?;
+pub fn init(level: Level) -> anyhow::Result<Levels> {
+    let (filter, handle) = reload::Layer::new(filter(level, env::var(VARIABLE).ok().as_deref())?);
     let style = Style::of_stderr();
     let colours = style == Style::Terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = Lines { style, throttle: Throttle::default() };
     let layer = tracing_subscriber::fmt::layer().event_format(lines).with_ansi(colours).with_writer(io::stderr);
-    tracing_subscriber::registry().with(filter).with(layer).try_init().context("start logging")
+    tracing_subscriber::registry().with(filter).with(layer).try_init().context("start logging")?;
+    Ok(Levels(handle))
+}
+
+/// Which messages are written.
+pub struct Levels(reload::Handle<EnvFilter, Registry>);
+
+impl Levels {
+    /// Writes messages of porthole from another level on. `PORTHOLE_LOG` overrides it still.
+    ///
+    /// # Errors
+    ///
+    /// When messages are written no more.
+    pub fn set(&self, level: Level) -> anyhow::Result<()> {
+        let filter = filter(level, env::var(VARIABLE).ok().as_deref())?;
+        self.0.reload(filter).context("change the level of the log")
+    }
 }
 
 fn filter(level: Level, variable: Option<&str>) -> anyhow::Result<EnvFilter> {

@@ -3,7 +3,7 @@
 //! What is started, and in which order, is `app`'s business.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -13,7 +13,7 @@ use porthole::auth::{Auth, Mode, Role};
 use porthole::cli::{Cli, Command, Place, Run, address, check, controls, ctl, devices, password, token};
 use porthole::config::Config;
 use porthole::http::Tls;
-use porthole::log;
+use porthole::log::{self, Levels};
 use porthole::media::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Password { role, random, place } => set_password(role, random, place),
         Command::Token { action, place } => tokens(&action, place),
         Command::Ctl { method, params, place } => send(&method, params.as_deref(), place),
+        Command::Address { config } => tell_address(config),
         Command::CheckConfig { file } => check_config(&file),
     };
     match done {
@@ -42,28 +43,64 @@ fn main() -> ExitCode {
 }
 
 fn serve(run: Run) -> anyhow::Result<()> {
-    let config = run.configuration()?;
-    log::init(config.log_level)?;
+    let config = run.clone().configuration()?;
+    let levels = log::init(config.log_level)?;
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    let done = runtime.block_on(start_and_stop(config));
+    let done = runtime.block_on(start_and_stop(config, &run, &levels));
     // The app has stopped its parts by now; what is still blocked somewhere shall not hold up the exit.
     runtime.shutdown_background();
     done
 }
 
-async fn start_and_stop(config: Config) -> anyhow::Result<()> {
+async fn start_and_stop(config: Config, run: &Run, levels: &Levels) -> anyhow::Result<()> {
     // Before the start, so that a signal during it ends in a graceful stop too.
-    let stop = first_signal().context("listen for signals")?;
+    let mut stop = first_signal().context("listen for signals")?;
+    let mut reload = reload_signal(run).context("listen for signals")?;
     let encrypted = config.http.tls != Tls::Off;
-    let app = App::start(config).await?;
+    let mut app = App::start(config).await?;
     let urls = address::urls(app.address(), encrypted);
     let entry = entry(app.auth().clone(), &urls).await?;
     printed(|out| address::print(out, &urls, &entry, io::stdout().is_terminal()))?;
-    // The sender lives until it has sent.
-    let _ = stop.await;
+    loop {
+        tokio::select! {
+            biased;
+            // The sender lives until it has sent.
+            _ = &mut stop => break,
+            () = received(&mut reload) => read_again(&mut app, run, levels),
+        }
+    }
     tracing::info!("stopping; a second signal ends at once");
     app.stop().await;
     Ok(())
+}
+
+/// The signal that asks for the configuration to be read again. It has another meaning on a terminal, which ends its
+/// programs with it, and none without a file.
+fn reload_signal(run: &Run) -> io::Result<Option<Signal>> {
+    let wanted = run.config.is_some() && !io::stdout().is_terminal();
+    wanted.then(|| signal(SignalKind::hangup())).transpose()
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => signal.recv().await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the configuration again. A file that is wrong changes nothing.
+fn read_again(app: &mut App, run: &Run, levels: &Levels) {
+    app.manager().reloading();
+    match run.clone().configuration() {
+        Ok(config) => {
+            if let Err(error) = levels.set(config.log_level) {
+                tracing::error!("{error:#}");
+            }
+            app.reload(&config);
+        }
+        Err(errors) => tracing::error!("everything stays as it is, for the configuration is wrong:\n{errors}"),
+    }
+    app.manager().ready();
 }
 
 /// How to sign in, as far as that may be printed: others than the owner read the journal.
@@ -135,6 +172,12 @@ fn tokens(action: &token::Action, place: Place) -> anyhow::Result<()> {
 fn send(method: &str, params: Option<&str>, place: Place) -> anyhow::Result<()> {
     let store = place.store()?;
     ctl::run(&mut io::stdout(), store.directory().ok(), method, params)
+}
+
+fn tell_address(file: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = Run { config: file, ..Run::default() }.configuration()?;
+    let urls = address::urls(config.http.listen, config.http.tls != Tls::Off);
+    printed(|out| address::print(out, &urls, &address::Entry::default(), false))
 }
 
 fn check_config(file: &Path) -> anyhow::Result<()> {

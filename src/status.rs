@@ -189,6 +189,11 @@ impl Board {
         self.0.send_modify(|status| status.privacy = on);
     }
 
+    /// Changes how many viewers are allowed at once.
+    pub fn max_viewers(&self, count: usize) {
+        self.0.send_modify(|status| status.max_viewers = count);
+    }
+
     /// Changes the number of viewers; `watched` names the camera's place for each.
     pub fn viewers(&self, count: usize, watched: &[usize]) {
         self.0.send_modify(|status| {

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -128,7 +128,7 @@ type OnEnd = dyn Fn(&str) + Send + Sync;
 
 struct People {
     directory: PathBuf,
-    session_days: u32,
+    session_days: AtomicU32,
     passwords: Arc<Passwords>,
     sessions: Sessions,
     tokens: Tokens,
@@ -152,7 +152,7 @@ impl Auth {
         }
         let people = People {
             directory: store.create()?.to_path_buf(),
-            session_days: config.session_days,
+            session_days: config.session_days.into(),
             passwords: Arc::new(Passwords::open(store.clone())?),
             sessions: Sessions::open(store.clone())?,
             tokens: Tokens::open(store.clone())?,
@@ -163,6 +163,13 @@ impl Auth {
         };
         people.refresh();
         Ok(Self(Some(Arc::new(people))))
+    }
+
+    /// For how many days a browser that signs in from now on stays so.
+    pub fn set_session_days(&self, days: u32) {
+        if let Some(people) = &self.0 {
+            people.session_days.store(days, Ordering::Relaxed);
+        }
     }
 
     /// Whether anybody has to sign in.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -180,7 +181,7 @@ impl People {
 
     /// Opens a session: its secret, and how long it lasts.
     fn open_session(&self, role: Role) -> (String, Duration) {
-        let age = Duration::from_secs(u64::from(self.session_days) * 24 * 3_600);
+        let age = Duration::from_secs(u64::from(self.session_days.load(Ordering::Relaxed)) * 24 * 3_600);
         let (secret, written) = self.sessions.add(role, self.passwords.version(role), now(), age);
         if let Err(error) = written {
             tracing::warn!("{error:#}; whoever signs in now has to do so again after the next start");

@@ -78,6 +78,12 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Print the addresses of the page, without starting anything
+    Address {
+        /// Configuration file; without it everything has its default
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Tell everything that is wrong with a configuration file, or what it sets
     CheckConfig {
         /// The file

@@ -4,6 +4,7 @@
 //! `systemd/porthole.toml`. Acting on the configuration does not belong here.
 
 mod board;
+mod changes;
 mod errors;
 mod network;
 mod reader;

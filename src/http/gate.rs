@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -34,28 +35,44 @@ const OFFERS: (u32, u32) = (100, 10);
 
 /// Decides which requests are let in.
 pub struct Gate {
-    /// Names by which this machine may be asked for, in lower case.
-    hosts: HashSet<String>,
-    origins: Vec<String>,
-    trusted: Vec<IpNet>,
-    /// Whether who could have an encrypted page is sent there.
-    redirect: bool,
+    settings: RwLock<Arc<Settings>>,
+    /// Whether there is an encrypted page.
+    encrypted: bool,
     requests: Limit,
     offers: Limit,
     auth: Auth,
     metrics: Metrics,
 }
 
+/// What the configuration says of requests, which may change while they come in.
+struct Settings {
+    /// Names by which this machine may be asked for, in lower case.
+    hosts: HashSet<String>,
+    origins: Vec<String>,
+    trusted: Vec<IpNet>,
+    /// Whether who could have an encrypted page is sent there.
+    redirect: bool,
+}
+
+impl Settings {
+    fn new(config: &Config, advertised: &[Advertised]) -> Arc<Self> {
+        let known = config.hosts.iter().chain(advertised.iter().map(|advertised| &advertised.host));
+        Arc::new(Self {
+            hosts: names::own().into_iter().chain(known.map(|name| name.to_ascii_lowercase())).collect(),
+            origins: config.origins.clone(),
+            trusted: config.trusted_proxies.clone(),
+            redirect: config.redirect,
+        })
+    }
+}
+
 impl Gate {
     /// A gate as the configuration wants it. By the names in `advertised`, too, this machine may be asked for.
     pub fn new(config: &Config, advertised: &[Advertised], auth: Auth, metrics: Metrics) -> Self {
         let limit = |(burst, per_second)| Limit::new(burst, per_second);
-        let known = config.hosts.iter().chain(advertised.iter().map(|advertised| &advertised.host));
         Self {
-            hosts: names::own().into_iter().chain(known.map(|name| name.to_ascii_lowercase())).collect(),
-            origins: config.origins.clone(),
-            trusted: config.trusted_proxies.clone(),
-            redirect: config.redirect && config.tls != Tls::Off,
+            settings: RwLock::new(Settings::new(config, advertised)),
+            encrypted: config.tls != Tls::Off,
             requests: limit(REQUESTS),
             offers: limit(OFFERS),
             auth,
@@ -63,18 +80,28 @@ impl Gate {
         }
     }
 
+    /// Judges by another configuration from the next request on. Encryption stays as it is.
+    pub fn reconfigure(&self, config: &Config, advertised: &[Advertised]) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Settings::new(config, advertised);
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Looks at a request that came in on `line`, puts beside it who made it, and answers it when it is not to be let
     /// in. Whatever becomes of it, the answer is to be dressed.
     pub fn admit(&self, request: &mut Parts, line: Line) -> (Dress, Result<(), Early>) {
-        let (client, host) = client::of(line, request, &self.trusted);
+        let settings = self.settings();
+        let (client, host) = client::of(line, request, &settings.trusted);
         let rule = rules::find(request.uri.path());
         // Other pages have the signalling endpoint and the page's own files, and nothing else.
-        let origins: &[String] = if rule.is_some_and(Rule::is_shared) { &self.origins } else { &[] };
+        let origins: &[String] = if rule.is_some_and(Rule::is_shared) { &settings.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
         let dress = Dress { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
         request.extensions.insert(client);
         let visit = Visit { client, host, rule, origin };
-        let admitted = self.judge(&visit, request).map(|principal| {
+        let admitted = self.judge(&settings, &visit, request).map(|principal| {
             if let Some(principal) = principal {
                 request.extensions.insert(principal);
             }
@@ -83,11 +110,11 @@ impl Gate {
     }
 
     /// Who makes the request, as far as that is known, when it is let in.
-    fn judge(&self, visit: &Visit, request: &Parts) -> Result<Option<Principal>, Early> {
+    fn judge(&self, settings: &Settings, visit: &Visit, request: &Parts) -> Result<Option<Principal>, Early> {
         self.limit(&self.requests, visit.client.address)?;
         if !visit.rule.is_some_and(Rule::is_health) {
-            let host = self.host(visit.host.as_ref())?;
-            if self.redirect && !visit.client.secure {
+            let host = self.host(settings, visit.host.as_ref())?;
+            if settings.redirect && self.encrypted && !visit.client.secure {
                 return Err(moved(host, request).into());
             }
         }
@@ -129,14 +156,14 @@ impl Gate {
 
     /// Only who asks for this machine by a name of its own is answered: a foreign name that leads here may be that of a
     /// page that wants to pass for ours (DNS rebinding).
-    fn host<'h>(&self, host: Option<&'h Authority>) -> Result<&'h Authority, Early> {
+    fn host<'h>(&self, settings: &Settings, host: Option<&'h Authority>) -> Result<&'h Authority, Early> {
         let Some(host) = host.filter(|host| !host.as_str().contains('@')) else {
             self.refused(Refused::Host);
             return Err(problem(StatusCode::BAD_REQUEST, "the request has no Host, or more than one").into());
         };
         let name = host.host().trim_end_matches('.').to_ascii_lowercase();
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
-        if bare.parse::<IpAddr>().is_ok() || self.hosts.contains(&name) {
+        if bare.parse::<IpAddr>().is_ok() || settings.hosts.contains(&name) {
             return Ok(host);
         }
         self.refused(Refused::Host);

@@ -37,7 +37,7 @@ use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 
 pub use gate::Gate;
-pub use server::{Server, bind};
+pub use server::{Server, adopt, bind};
 pub use tls::Encryption;
 
 use crate::auth::Auth;

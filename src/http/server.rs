@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Site};
 use super::places::Places;
-use super::{Context, Encryption, Gate};
+use super::{Config, Context, Encryption, Gate};
 use crate::auth;
 use crate::metrics::Refused;
+use crate::rtc::Advertised;
 
 /// Connections at once: enough for every viewer's browser, which holds up to six, and a monitor; few enough that a
 /// board's memory and file table hold them.
@@ -57,8 +58,26 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// Takes a listener that the service manager has opened in our place.
+///
+/// # Errors
+///
+/// When the kernel refuses to let us wait for it.
+pub fn adopt(listener: std::net::TcpListener, configured: SocketAddr) -> anyhow::Result<TcpListener> {
+    listener.set_nonblocking(true).context("prepare the socket of systemd")?;
+    let listener = TcpListener::from_std(listener).context("wait for connections on the socket of systemd")?;
+    let address = listener.local_addr().context("read the address of the socket of systemd")?;
+    if address != configured {
+        tracing::info!(
+            "systemd listens on {address} (porthole.socket); [http] listen = \"{configured}\" does not matter"
+        );
+    }
+    Ok(listener)
+}
+
 /// The running server.
 pub struct Server {
+    site: Arc<Site>,
     task: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -68,8 +87,15 @@ impl Server {
     pub fn start(listener: TcpListener, context: Context, gate: Gate, encryption: Option<Encryption>) -> Self {
         let stop = CancellationToken::new();
         let routes = super::routes(context);
-        let task = tokio::spawn(accept(listener, Arc::new(Site { gate, routes, encryption }), stop.clone()));
-        Self { task, stop }
+        let site = Arc::new(Site { gate, routes, encryption });
+        let task = tokio::spawn(accept(listener, site.clone(), stop.clone()));
+        Self { site, task, stop }
+    }
+
+    /// Lets requests in by another configuration from now on: names, origins, proxies, and whether to redirect. The address
+    /// and the encryption stay as they are.
+    pub fn reconfigure(&self, config: &Config, advertised: &[Advertised]) {
+        self.site.gate.reconfigure(config, advertised);
     }
 
     /// Stops accepting, lets requests in progress end, and closes the listener.

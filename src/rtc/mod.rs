@@ -29,7 +29,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -87,7 +87,7 @@ pub struct RemoteIce {
 pub struct Service(Arc<Inner>);
 
 struct Inner {
-    config: Config,
+    config: RwLock<Config>,
     feeds: Arc<[Feed]>,
     viewers: Viewers,
     metrics: Metrics,
@@ -118,9 +118,16 @@ impl Service {
         let ice = Ice::new(&config, mux.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(ice.clone().watch(stop.clone()));
-        let (feeds, transports) = (feeds.into(), Mutex::default());
+        let (config, feeds, transports) = (RwLock::new(config), feeds.into(), Mutex::default());
         let inner = Inner { config, feeds, viewers, metrics, control, mux, ice, transports, tasks, stop };
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Takes viewers by another configuration from now on; those who watch stay. The port stays as it is.
+    pub fn reconfigure(&self, config: &Config) {
+        let inner = &self.0;
+        *inner.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        inner.ice.reconfigure(config);
     }
 
     /// Answers an offer of `principal` that came in on the local address `via`. When the caller gives up, the session ends.
@@ -149,14 +156,15 @@ impl Service {
             camera: feed.index,
             end: end.clone(),
         };
-        let limits = Limits { viewers: inner.config.max_viewers, negotiating: MOST_NEGOTIATING };
+        let config = inner.config();
+        let limits = Limits { viewers: config.max_viewers, negotiating: MOST_NEGOTIATING };
         let (entry, wishes) = inner.viewers.enter(newcomer, limits)?;
         // From now on the camera is opened: it warms up while the connection is made.
         let _interest = feed.video.demand().register();
         let format = offer.format_for(feed.profile(&end).await)?;
         let place = Place::take(inner, &id);
         let session = session::Session {
-            config: inner.config.clone(),
+            config,
             feeds: inner.feeds.clone(),
             feed: feed.clone(),
             offer,
@@ -260,6 +268,10 @@ pub struct RemoteCandidate {
 }
 
 impl Inner {
+    fn config(&self) -> Config {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn transports(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<Transport>>>> {
         self.transports.lock().unwrap_or_else(PoisonError::into_inner)
     }

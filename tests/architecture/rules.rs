@@ -50,7 +50,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["h264_reader"], &["src/h264.rs"]),
     (&["turbojpeg", "yuv"], &["src/convert.rs", "src/convert/"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/gpio/"]),
-    (&["sd_notify"], &["src/systemd.rs"]),
+    (&["sd_notify", "listenfd"], &["src/systemd/"]),
     (&["prometheus_client"], &["src/metrics.rs", "src/metrics/"]),
     (&["webrtc", "rtc"], &["src/rtc/"]),
     (&["warp", "hyper", "hyper_util", "http_body_util"], &["src/http/"]),

@@ -9,7 +9,7 @@ pub mod fake;
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,8 +66,16 @@ impl Porthole {
 
     /// As [`Self::start`], with variables added to the environment.
     pub fn start_with(config: &str, environment: &[(&str, OsString)]) -> Result<Self> {
-        let mut command = command(config)?;
-        let mut child = command.envs(environment.iter().cloned()).spawn().context("start porthole")?;
+        Self::spawn(command(config)?.envs(environment.iter().cloned()))
+    }
+
+    /// Starts the program with a configuration file of the test.
+    pub fn start_file(file: &Path, environment: &[(&str, OsString)]) -> Result<Self> {
+        Self::spawn(command_for(file.into()).envs(environment.iter().cloned()))
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
+        let mut child = command.spawn().context("start porthole")?;
         let mut stderr = child.stderr.take().context("no stderr")?;
         let log = std::thread::spawn(move || {
             let mut text = String::new();
@@ -247,11 +255,15 @@ fn command(config: &str) -> Result<Command> {
     let name = format!("{}-{}.toml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, complete(config)).with_context(|| format!("write {}", path.display()))?;
+    Ok(command_for(path))
+}
+
+fn command_for(path: PathBuf) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
     // What it keeps lies beside its configuration, and is its own.
     command.env("STATE_DIRECTORY", path.with_extension("state"));
     command.args(["run", "--config"]).arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Ok(command)
+    command
 }
 
 /// A configuration with what programs that run side by side need, unless it says so itself: nobody signs in, and the UDP

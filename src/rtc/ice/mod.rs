@@ -12,7 +12,7 @@ mod turn;
 mod watch;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use candidate::{Candidate, Kind, Protocol};
@@ -29,22 +29,45 @@ use super::{Advertised, Config, IceServer};
 pub struct Ice(Arc<Inner>);
 
 struct Inner {
-    config: Config,
+    setup: RwLock<Arc<Setup>>,
     mux: Mux,
     names: Arc<Names>,
-    reflexive: Reflexive,
     /// Those that every viewer is offered.
     offered: Mutex<Vec<IpAddr>>,
+}
+
+/// What the configuration says, which may change while viewers come.
+struct Setup {
+    config: Config,
+    reflexive: Reflexive,
+}
+
+impl Setup {
+    fn new(config: &Config, names: &Arc<Names>, mux: &Mux) -> Arc<Self> {
+        let reflexive = Reflexive::new(&config.ice_servers, names.clone(), mux.clone());
+        Arc::new(Self { config: config.clone(), reflexive })
+    }
 }
 
 impl Ice {
     /// Looks which addresses there are, and has `mux` listen on them.
     pub fn new(config: &Config, mux: Mux) -> Self {
         let names = Arc::new(Names::default());
-        let reflexive = Reflexive::new(&config.ice_servers, names.clone(), mux.clone());
-        let ice = Self(Arc::new(Inner { config: config.clone(), mux, names, reflexive, offered: Mutex::default() }));
+        let setup = RwLock::new(Setup::new(config, &names, &mux));
+        let ice = Self(Arc::new(Inner { setup, mux, names, offered: Mutex::default() }));
         ice.look();
         ice
+    }
+
+    /// Offers addresses and servers by another configuration to viewers who come from now on. The port stays as it is.
+    pub fn reconfigure(&self, config: &Config) {
+        let Inner { setup, mux, names, .. } = self.0.as_ref();
+        *setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(config, names, mux);
+        self.look();
+    }
+
+    fn setup(&self) -> Arc<Setup> {
+        self.0.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks again whenever an address came, went or changed, until `end`.
@@ -54,7 +77,7 @@ impl Ice {
 
     /// Reads this machine's addresses.
     fn look(&self) {
-        let Inner { config, mux, .. } = self.0.as_ref();
+        let mux = &self.0.mux;
         let interfaces = match addresses::interfaces() {
             Ok(interfaces) => interfaces,
             Err(error) => {
@@ -62,7 +85,7 @@ impl Ice {
                 return;
             }
         };
-        let found = addresses::usable(&interfaces, config);
+        let found = addresses::usable(&interfaces, &self.setup().config);
         let mut offered = self.offered();
         if *offered != found {
             match found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") {
@@ -81,7 +104,8 @@ impl Ice {
     /// The candidates of a viewer whose request came in on `via`, the best first, as values of `a=candidate`. It waits
     /// for names and STUN servers, for about a second at most.
     pub async fn candidates(&self, via: IpAddr) -> Vec<String> {
-        let Inner { config, mux, names, reflexive, .. } = self.0.as_ref();
+        let Inner { mux, names, .. } = self.0.as_ref();
+        let setup = self.setup();
         let via = via.to_canonical();
         // The filters do not matter here: this is an address that the viewer is known to reach.
         mux.ensure(via);
@@ -93,7 +117,7 @@ impl Ice {
             (ip != via, offered.iter().position(|other| *other == ip))
         });
         let bases: Vec<SocketAddr> = locals.iter().map(|local| local.udp).collect();
-        let (advertised, mapped) = tokio::join!(advertised(config, names), reflexive.of(&bases));
+        let (advertised, mapped) = tokio::join!(advertised(&setup.config, names), setup.reflexive.of(&bases));
         compose(&locals, &advertised, &mapped).iter().map(ToString::to_string).collect()
     }
 
@@ -105,7 +129,7 @@ impl Ice {
     /// The STUN and TURN servers for one viewer, with credentials of its own.
     pub fn servers(&self) -> Vec<IceServer> {
         let name = format!("{:08x}", rand::random::<u32>());
-        turn::for_viewer(&self.0.config.ice_servers, SystemTime::now(), &name)
+        turn::for_viewer(&self.setup().config.ice_servers, SystemTime::now(), &name)
     }
 
     fn offered(&self) -> MutexGuard<'_, Vec<IpAddr>> {

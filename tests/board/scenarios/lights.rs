@@ -11,6 +11,7 @@ use crate::scenarios::CONFIGURATION;
 const WATCHED: u32 = 17;
 const FAULT: u32 = 18;
 const READY: u32 = 19;
+const OTHER: u32 = 20;
 const BUTTON: u32 = 27;
 const SWITCH: u32 = 22;
 
@@ -109,19 +110,30 @@ fn quick_lights_follow_and_a_button_cuts_camera_and_microphone() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn what_lights_did_before_they_do_again() {
+fn lights_move_when_told_to_and_do_again_what_they_did_before() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
         board.plug_gpio();
-        board.start_porthole();
+        // Not on a terminal, whose end would be its own.
+        board.start("porthole run --config /porthole.toml | cat");
+        board.wait_until("the page", LIMIT, || board.http_get("/").ok());
         let mut viewer = Eyewitness::connect(&board.url(), "camera");
         viewer.sees(Scene::Bars);
         board.wait_for_pin(WATCHED, true);
+
+        // Another pin, while somebody watches.
+        board.sh(&format!(
+            "sed -i 's/^gpio = {WATCHED}$/gpio = {OTHER}/' /porthole.toml && kill -HUP $(pidof porthole)"
+        ));
+        board.wait_for_pin(OTHER, true);
+        board.wait_for_pin(WATCHED, false);
+        viewer.sees_nothing_but(Scene::Bars);
+
         board.stop_porthole();
         let trigger = board.sh(&format!("cat {LED}/trigger"));
         assert!(trigger.contains(&format!("[{TRIGGER}]")), "{trigger}");
         assert_eq!(board.sh(&format!("cat {LED}/brightness")).trim(), "0");
-        assert!(!board.pin(WATCHED), "the light should be out");
+        assert!(!board.pin(OTHER), "the light should be out");
         assert!(!board.log().contains("panicked"), "nothing should panic");
     });
 }

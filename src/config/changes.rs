@@ -1,0 +1,240 @@
+//! What differs from one configuration to the next, and what of it a running program can take up.
+//!
+//! Taking it up is `app`'s business.
+
+use super::Config;
+use crate::{audio, auth, camera, encoder, http, rtc, video};
+
+impl Config {
+    /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest
+    /// needs a new start: it opens ports or devices.
+    pub fn adopting(&self, new: &Config) -> Config {
+        Config {
+            log_level: new.log_level,
+            state_directory: self.state_directory.clone(),
+            http: http::Config { listen: self.http.listen, tls: self.http.tls.clone(), ..new.http.clone() },
+            auth: auth::Config { mode: self.auth.mode, ..new.auth.clone() },
+            cameras: self.cameras.clone(),
+            audio: self.audio.clone(),
+            rtc: rtc::Config { udp_port: self.rtc.udp_port, tcp: self.rtc.tcp, ..new.rtc.clone() },
+            // What stands there is of the start, and there is nothing to do about it before.
+            privacy: new.privacy.clone(),
+            leds: new.leds.clone(),
+            buttons: new.buttons.clone(),
+        }
+    }
+
+    /// The keys whose values differ, as messages about the file name them.
+    pub fn differing(&self, other: &Config) -> Vec<String> {
+        let mut keys = Vec::new();
+        // Taken apart, so that a field that is added is not forgotten here.
+        let Config { log_level, state_directory, http, auth, cameras, audio, rtc, privacy, leds, buttons } = self;
+        note(&mut keys, "log", &[("level", *log_level != other.log_level)]);
+        note(&mut keys, "state", &[("directory", *state_directory != other.state_directory)]);
+        http_keys(&mut keys, http, &other.http);
+        let auth::Config { mode, session_days } = auth;
+        let differs = [("mode", *mode != other.auth.mode), ("session_days", *session_days != other.auth.session_days)];
+        note(&mut keys, "auth", &differs);
+        if cameras.len() == other.cameras.len() {
+            for (index, (camera, other)) in cameras.iter().zip(&other.cameras).enumerate() {
+                camera_keys(&mut keys, &format!("camera[{index}]"), camera, other);
+            }
+        } else {
+            keys.push("[[camera]]".into());
+        }
+        audio_keys(&mut keys, audio, &other.audio);
+        rtc_keys(&mut keys, rtc, &other.rtc);
+        note(&mut keys, "privacy", &[("on", privacy.on != other.privacy.on)]);
+        keys.extend((*leds != other.leds).then(|| "[[led]]".into()));
+        keys.extend((*buttons != other.buttons).then(|| "[[button]]".into()));
+        keys
+    }
+}
+
+fn http_keys(keys: &mut Vec<String>, config: &http::Config, other: &http::Config) {
+    let http::Config { listen, tls, redirect, hosts, origins, trusted_proxies } = config;
+    let differs = [
+        ("listen", *listen != other.listen),
+        ("tls", *tls != other.tls),
+        ("redirect", *redirect != other.redirect),
+        ("hosts", *hosts != other.hosts),
+        ("origins", *origins != other.origins),
+        ("trusted_proxies", *trusted_proxies != other.trusted_proxies),
+    ];
+    note(keys, "http", &differs);
+}
+
+fn camera_keys(keys: &mut Vec<String>, section: &str, config: &video::Config, other: &video::Config) {
+    let video::Config { camera, encoder, keep_open } = config;
+    let camera::Config { name, device, width, height, fps, format, bitrate, controls } = camera;
+    let encoder::Config { bitrate: encoded, keyframe_interval, threads } = encoder;
+    let differs = [
+        ("name", *name != other.camera.name),
+        ("device", *device != other.camera.device),
+        ("width", *width != other.camera.width),
+        ("height", *height != other.camera.height),
+        ("fps", *fps != other.camera.fps),
+        ("format", *format != other.camera.format),
+        ("keep_open", *keep_open != other.keep_open),
+        ("bitrate", (*bitrate, *encoded) != (other.camera.bitrate, other.encoder.bitrate)),
+        ("keyframe_interval", *keyframe_interval != other.encoder.keyframe_interval),
+        ("encoder_threads", *threads != other.encoder.threads),
+        ("controls", *controls != other.camera.controls),
+    ];
+    note(keys, section, &differs);
+}
+
+fn audio_keys(keys: &mut Vec<String>, config: &audio::Config, other: &audio::Config) {
+    let audio::Config { device, channels, bitrate, gain, mute } = config;
+    let differs = [
+        ("device", *device != other.device),
+        ("channels", *channels != other.channels),
+        ("bitrate", *bitrate != other.bitrate),
+        ("gain", *gain != other.gain),
+        ("mute", *mute != other.mute),
+    ];
+    note(keys, "audio", &differs);
+}
+
+fn rtc_keys(keys: &mut Vec<String>, config: &rtc::Config, other: &rtc::Config) {
+    let rtc::Config {
+        max_viewers,
+        playout_delay: (min, max),
+        udp_port,
+        tcp,
+        interfaces,
+        exclude_interfaces,
+        networks,
+        advertise,
+        ice_servers,
+    } = config;
+    let differs = [
+        ("max_viewers", *max_viewers != other.max_viewers),
+        ("playout_delay_min", *min != other.playout_delay.0),
+        ("playout_delay_max", *max != other.playout_delay.1),
+        ("udp_port", *udp_port != other.udp_port),
+        ("tcp", *tcp != other.tcp),
+        ("interfaces", *interfaces != other.interfaces),
+        ("exclude_interfaces", *exclude_interfaces != other.exclude_interfaces),
+        ("networks", *networks != other.networks),
+        ("advertise", *advertise != other.advertise),
+        ("ice_servers", *ice_servers != other.ice_servers),
+    ];
+    note(keys, "rtc", &differs);
+}
+
+fn note(keys: &mut Vec<String>, section: &str, differs: &[(&str, bool)]) {
+    keys.extend(differs.iter().filter(|(_, differs)| *differs).map(|(key, _)| format!("{section}.{key}")));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A value other than the default for every key.
+    const OTHER: &str = r#"
+        [log]
+        level = "debug"
+        [state]
+        directory = "/p"
+        [http]
+        listen = ":80"
+        tls = "self-signed"
+        redirect = false
+        hosts = ["a"]
+        origins = ["https://a"]
+        trusted_proxies = ["127.0.0.1"]
+        [auth]
+        mode = "none"
+        session_days = 1
+        [[camera]]
+        name = "door"
+        device = "pattern"
+        width = 640
+        height = 360
+        fps = 15
+        format = "MJPEG"
+        keep_open = true
+        bitrate = 1_000_000
+        keyframe_interval = 10
+        encoder_threads = 2
+        [camera.controls]
+        hue = 1
+        [audio]
+        device = "off"
+        channels = 2
+        bitrate = 32_000
+        gain = "0 dB"
+        mute = true
+        [rtc]
+        max_viewers = 5
+        playout_delay_min = 10
+        playout_delay_max = 20
+        udp_port = 1
+        tcp = false
+        interfaces = ["a"]
+        exclude_interfaces = []
+        networks = ["10.0.0.0/8"]
+        advertise = ["a"]
+        ice_servers = [{ urls = "stun:a" }]
+        [privacy]
+        on = true
+        [[led]]
+        gpio = 17
+        [[button]]
+        gpio = 27
+        press = "privacy.toggle"
+    "#;
+
+    /// What takes effect without a new start.
+    const LIVE: [&str; 17] = [
+        "log.level",
+        "http.redirect",
+        "http.hosts",
+        "http.origins",
+        "http.trusted_proxies",
+        "auth.session_days",
+        "rtc.max_viewers",
+        "rtc.playout_delay_min",
+        "rtc.playout_delay_max",
+        "rtc.interfaces",
+        "rtc.exclude_interfaces",
+        "rtc.networks",
+        "rtc.advertise",
+        "rtc.ice_servers",
+        "privacy.on",
+        "[[led]]",
+        "[[button]]",
+    ];
+
+    #[test]
+    fn every_key_that_differs_is_named() {
+        let (old, new) = (Config::default(), Config::parse(OTHER, "").unwrap());
+        assert_eq!(old.differing(&old), [""; 0]);
+        let named: BTreeSet<String> =
+            old.differing(&new).into_iter().map(|key| key.replace("camera[0]", "camera")).collect();
+        // Lights and buttons are taken up as they stand, all of them.
+        let whole = |key: String| match key.split_once('.') {
+            Some((section @ ("led" | "button"), _)) => format!("[[{section}]]"),
+            _ => key,
+        };
+        assert_eq!(named, super::super::keys().into_iter().map(whole).collect());
+        let two = Config { cameras: vec![video::Config::default(); 2], ..Config::default() };
+        assert_eq!(old.differing(&two), ["[[camera]]"]);
+    }
+
+    #[test]
+    fn what_a_running_program_takes_up_is_told_from_the_rest() {
+        let (old, new) = (Config::default(), Config::parse(OTHER, "").unwrap());
+        let running = old.adopting(&new);
+        assert_eq!(old.differing(&running), LIVE);
+        let rest: BTreeSet<String> = running.differing(&new).into_iter().collect();
+        let all: BTreeSet<String> = old.differing(&new).into_iter().collect();
+        let live: BTreeSet<String> = LIVE.map(String::from).into();
+        assert_eq!(rest, all.difference(&live).cloned().collect());
+        // What was not taken up is told again the next time.
+        assert_eq!(running.adopting(&new), running);
+    }
+}

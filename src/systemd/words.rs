@@ -1,0 +1,103 @@
+//! The line that `systemctl status` shows: who watches, and how each camera is.
+//!
+//! Sending it does not belong here.
+
+use std::fmt::Write as _;
+
+use crate::status::{Camera, State, Status};
+
+/// The longest line: what stands behind it on a terminal is not read, and the message to systemd has a bound.
+const LONGEST: usize = 400;
+
+/// The status in one line.
+pub(super) fn line(status: &Status) -> String {
+    let mut line = match status.viewers {
+        0 => "nobody watches".to_owned(),
+        1 => "1 viewer".to_owned(),
+        viewers => format!("{viewers} viewers"),
+    };
+    if status.privacy {
+        line.push_str("; cut by the privacy switch");
+    }
+    for camera in &status.cameras {
+        line.push_str("; ");
+        line.push_str(&words(camera));
+    }
+    if let Some(fault) = &status.audio.fault {
+        let _ = write!(line, "; microphone: {fault}");
+    }
+    // A line break would end the message to systemd, and begin another one.
+    let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(LONGEST).collect()
+}
+
+/// One camera.
+fn words(camera: &Camera) -> String {
+    let mut words = format!("{}: ", camera.name);
+    match camera.state {
+        State::Off => words.push_str("off"),
+        State::Idle => words.push_str("closed"),
+        State::Starting => words.push_str("opening"),
+        State::Live => {
+            words.push_str("live");
+            if let (Some(width), Some(height)) = (camera.width, camera.height) {
+                let _ = write!(words, " {width}x{height}");
+            }
+        }
+        State::Fault => words.push_str("fault"),
+    }
+    if camera.pattern {
+        words.push_str(", test pattern");
+    }
+    if camera.watched > 0 {
+        let _ = write!(words, ", watched by {}", camera.watched);
+    }
+    if let Some(fault) = &camera.fault {
+        let _ = write!(words, ", {fault}");
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Audio;
+
+    #[test]
+    fn it_names_viewers_cameras_and_faults() {
+        assert_eq!(line(&Status::default()), "nobody watches");
+        let live = Camera {
+            name: "door".into(),
+            state: State::Live,
+            width: Some(1280),
+            height: Some(720),
+            watched: 2,
+            ..Camera::default()
+        };
+        let away = Camera {
+            name: "yard".into(),
+            state: State::Fault,
+            watched: 1,
+            fault: Some("/dev/video2: unplugged".into()),
+            ..Camera::default()
+        };
+        let closed = Camera { name: "shed".into(), pattern: true, ..Camera::default() };
+        let audio = Audio { fault: Some("hw:1: busy".into()), ..Audio::default() };
+        let cut = Status { privacy: true, cameras: vec![closed.clone()], ..Status::default() };
+        assert_eq!(line(&cut), "nobody watches; cut by the privacy switch; shed: closed, test pattern");
+        let status = Status { cameras: vec![live, away, closed], audio, viewers: 3, ..Status::default() };
+        assert_eq!(
+            line(&status),
+            "3 viewers; door: live 1280x720, watched by 2; yard: fault, watched by 1, /dev/video2: unplugged; shed: closed, test \
+             pattern; microphone: hw:1: busy"
+        );
+    }
+
+    #[test]
+    fn it_stays_one_message() {
+        let camera = Camera { name: "a".into(), fault: Some("x\nWATCHDOG=trigger".repeat(99)), ..Camera::default() };
+        let line = line(&Status { cameras: vec![camera], viewers: 1, ..Status::default() });
+        assert!(line.starts_with("1 viewer; a: closed, x WATCHDOG=trigger"), "{line}");
+        assert_eq!((line.chars().count(), line.lines().count()), (LONGEST, 1));
+    }
+}

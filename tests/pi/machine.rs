@@ -1,0 +1,192 @@
+//! The emulated board from outside: the emulator, its serial log, and the ways to talk to what runs on it. What it boots
+//! is made by `make-root`, what is asked of it stands in `main`.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Between two looks at something that the board does not announce.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a boot may take: five times what it takes on an idle machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(400);
+
+/// How long it may take to say whether the board is up.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long one command may take: an installation is the longest.
+const ANSWER_LIMIT: Duration = Duration::from_secs(300);
+
+/// The ports of this machine that lead to the board's.
+pub struct Ports {
+    command: u16,
+    page: u16,
+    /// Of viewers' pictures and sound, UDP.
+    pub media: u16,
+}
+
+/// A running board; switched off when dropped. Where that is a failing test's, its serial log is shown.
+pub struct Machine {
+    emulator: Child,
+    ports: Ports,
+    log: Arc<Mutex<String>>,
+    _work: tempfile::TempDir,
+}
+
+impl Machine {
+    /// Boots what `make-root` made at `files`, with `carried` files of this machine put on the card.
+    pub fn boot(files: &Path, carried: &[(&PathBuf, &str)]) -> Machine {
+        let work = tempfile::tempdir().expect("a directory should be made");
+        let card = work.path().join("card");
+        run(Command::new("cp").arg("--sparse=always").arg(files.join("card")).arg(&card));
+        for (file, target) in carried {
+            let request = format!("write {} {target}", file.display());
+            // Where mke2fs and its like are, for a user too.
+            let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+            run(Command::new("debugfs").env("PATH", path).args(["-w", "-R", &request]).arg(&card));
+        }
+        let ports = Ports::free();
+        let Ports { command, page, media } = &ports;
+        let forwarded = format!(
+            "user,id=cable,hostfwd=tcp:127.0.0.1:{command}-:1023,hostfwd=tcp:127.0.0.1:{page}-:8080,\
+             hostfwd=udp:127.0.0.1:{media}-:8189"
+        );
+        let mut emulator = Command::new("qemu-system-aarch64")
+            .args(["-M", "raspi3b", "-m", "1G", "-accel", "tcg,thread=multi"])
+            .args(["-display", "none", "-no-reboot", "-serial", "stdio", "-monitor"])
+            .arg(format!("unix:{},server,nowait", work.path().join("monitor").display()))
+            .arg("-kernel")
+            .arg(files.join("kernel"))
+            .arg("-dtb")
+            .arg(files.join("board.dtb"))
+            .arg("-initrd")
+            .arg(files.join("first.cpio"))
+            .arg("-drive")
+            .arg(format!("if=sd,format=raw,file={}", card.display()))
+            .args(["-netdev", &forwarded, "-device", "usb-net,netdev=cable"])
+            // The processor has no random numbers of its own, and keys are made at the start.
+            .args(["-append", "console=ttyAMA0,115200 iomem=relaxed panic=-1 random.trust_bootloader=on quiet"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // It complains of each connection that is tried before the board is up.
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("qemu-system-aarch64 should start: .ci/install pi installs it");
+        let serial = emulator.stdout.take().expect("a piped output should be there");
+        let log = Arc::new(Mutex::new(String::new()));
+        thread::spawn({
+            let log = log.clone();
+            move || fill(serial, &log)
+        });
+        let board = Machine { emulator, ports, log, _work: work };
+        // The emulator takes connections before anybody on the board does, and they lead nowhere then.
+        board.until("the board answers", BOOT_LIMIT, || {
+            let up = board.shell_within("systemctl is-active multi-user.target", HELLO_LIMIT).ok()?;
+            up.starts_with("active").then_some(())
+        });
+        board
+    }
+
+    /// The ports that lead to it.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// The page's address, with a slash at the end.
+    pub fn page(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.ports.page)
+    }
+
+    /// Looks again and again until `look` finds something.
+    pub fn until<T>(&self, what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// What a shell command on the board printed; one that fails fails the test.
+    pub fn sh(&self, command: &str) -> String {
+        let (text, status) = self.try_sh(command);
+        assert!(status == "0", "{command:?} on the board: exit status {status}: {text}");
+        text
+    }
+
+    /// What a shell command on the board printed, and its exit status.
+    pub fn try_sh(&self, command: &str) -> (String, String) {
+        let output = self.shell(command).unwrap_or_else(|error| panic!("run {command:?} on the board: {error}"));
+        let (text, status) =
+            output.rsplit_once("status=").unwrap_or_else(|| panic!("{command:?}: cut off: {output:?}"));
+        (text.to_owned(), status.trim().to_owned())
+    }
+
+    /// Writes a file on the board.
+    pub fn write(&self, path: &str, text: &str) {
+        self.sh(&format!("cat >{path} <<'END'\n{text}END"));
+    }
+
+    fn shell(&self, command: &str) -> std::io::Result<String> {
+        self.shell_within(command, ANSWER_LIMIT)
+    }
+
+    fn shell_within(&self, command: &str, limit: Duration) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports.command))?;
+        stream.set_read_timeout(Some(limit))?;
+        writeln!(stream, "{{ {command}\n}} </dev/null 2>&1; echo status=$?; exit")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut output = String::new();
+        stream.read_to_string(&mut output)?;
+        // apt has a terminal of its own for what packages say.
+        Ok(output.replace('\r', ""))
+    }
+}
+
+impl Ports {
+    /// Free ones, as long as nobody else takes them in this moment.
+    fn free() -> Ports {
+        let tcp = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port should be free"));
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port should be free");
+        let [command, page] =
+            tcp.map(|listener| listener.local_addr().expect("a listener should know its port").port());
+        Ports { command, page, media: udp.local_addr().expect("a socket should know its port").port() }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Both fail only where the emulator has ended already.
+        let _ = self.emulator.kill();
+        let _ = self.emulator.wait();
+        if thread::panicking() {
+            let log = self.log.lock().map(|log| log.clone()).unwrap_or_default();
+            println!("--- the board's serial log ---\n{log}--- end of the log ---");
+        }
+    }
+}
+
+/// Reads the serial line, which brings NUL bytes along that are no text.
+fn fill(serial: impl Read, log: &Mutex<String>) {
+    let mut serial = BufReader::new(serial);
+    let mut line = Vec::new();
+    while serial.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+        line.retain(|byte| !matches!(byte, 0 | b'\r'));
+        if let Ok(mut log) = log.lock() {
+            let _ = write!(log, "{}", String::from_utf8_lossy(&line));
+        }
+        line.clear();
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+}
