@@ -8,7 +8,7 @@
 //! | `show`      | dark           | lit                      | breathes                 | blinks |
 //! |-------------|----------------|--------------------------|--------------------------|--------|
 //! | `ready`     | not running    | the page can be reached  | the privacy switch is on | a fault |
-//! | `watched`   | nobody watches | somebody watches         |                          |        |
+//! | `watched`   | nobody watches | somebody watches         |                          | somebody watches, and there is a fault |
 //! | `camera`    | closed         | a camera is open         | one is being opened      |        |
 //! | `privacy`   |                | the privacy switch is on |                          |        |
 //! | `recording` |                | a recording is written   |                          |        |

@@ -10,7 +10,7 @@ use crate::status::{Camera, State, Status, Trouble};
 pub enum Show {
     /// That the page can be reached: lit; the privacy switch: breathes; a fault: its code.
     Ready,
-    /// That somebody watches: lit.
+    /// That somebody watches: lit; a fault meanwhile: its code.
     Watched,
     /// That a recording is written: lit.
     Recording,
@@ -48,8 +48,8 @@ impl Show {
         match self {
             // What somebody did on purpose comes before what went wrong.
             Self::Ready if status.privacy => Pattern::Breathe,
-            Self::Ready => fault(status).map_or(Pattern::On, Pattern::Code),
-            Self::Watched => lit(status.viewers > 0),
+            Self::Watched if status.viewers == 0 => Pattern::Off,
+            Self::Watched | Self::Ready => fault(status).map_or(Pattern::On, Pattern::Code),
             Self::Recording => lit(status.recording),
             Self::Talk => lit(status.talking),
             Self::Fault => fault(status).map_or(Pattern::Off, Pattern::Code),
@@ -116,7 +116,7 @@ mod tests {
         #[test]
         fn each_light_shows_its_own_and_nothing_else(status in statuses()) {
             let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
-            prop_assert_eq!(Show::Watched.pattern(&status), lit(status.viewers > 0));
+            prop_assert_eq!(Show::Watched.pattern(&status) == Pattern::Off, status.viewers == 0);
             prop_assert_eq!(Show::Recording.pattern(&status), lit(status.recording));
             prop_assert_eq!(Show::Talk.pattern(&status), lit(status.talking));
             prop_assert_eq!(Show::Privacy.pattern(&status), lit(status.privacy));
@@ -134,6 +134,9 @@ mod tests {
             prop_assert!(ready != Pattern::Off, "the program runs");
             prop_assert_eq!(ready == Pattern::Breathe, status.privacy);
             prop_assert!(status.privacy || code == Pattern::Off || ready == code);
+            let watched = Show::Watched.pattern(&status);
+            let lit = if code == Pattern::Off { Pattern::On } else { code };
+            prop_assert!(watched == Pattern::Off || watched == lit);
         }
     }
 
