@@ -87,24 +87,21 @@ impl App {
             cameras.push(guard);
         }
         let viewers = Viewers::new(metrics.clone(), board.clone());
-        let all = feeds.iter().map(|feed| feed.video.demand().clone());
-        let all = all.chain(sound.iter().map(|sound| sound.demand().clone())).collect();
+        let videos = feeds.iter().map(|feed| feed.video.demand().clone());
+        let sources: Vec<Demand> = videos.chain(sound.iter().map(|sound| sound.demand().clone())).collect();
         let control = Control::new(Parts {
             cameras: handles,
             viewers: viewers.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
-            playout_delay: config.rtc.playout_delay,
-            privacy: Switch::new(board.clone(), all, store.clone()),
+            privacy: Switch::new(board.clone(), sources.clone(), store.clone()),
         });
         let socket = open_socket(&store, &control);
-        let sources: Vec<Demand> = feeds.iter().map(|feed| feed.video.demand().clone()).collect();
-        let microphones: Vec<Demand> = sound.iter().map(|sound| sound.demand().clone()).collect();
         let told = control.clone();
         let hotplug = hotplug::start(move || {
             registry.plugged();
-            sources.iter().chain(&microphones).for_each(Demand::nudge);
+            sources.iter().for_each(Demand::nudge);
             told.plugged();
         });
         let service = Service::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;

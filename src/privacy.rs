@@ -39,6 +39,15 @@ fn left_on(store: &Store) -> bool {
     }
 }
 
+/// How the switch stands after it was thrown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thrown {
+    /// Whether cameras and microphone are cut.
+    pub on: bool,
+    /// Whether they were not, or were, before.
+    pub changed: bool,
+}
+
 /// The switch; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Switch(Arc<Inner>);
@@ -63,15 +72,15 @@ impl Switch {
         self.0.board.snapshot().privacy
     }
 
-    /// Throws the switch, to its other side where no side is named, and tells whether it is on now; `by` says who did, for
-    /// the log. It is thrown at once, and remembered, which may block for a moment.
-    pub fn throw(&self, on: Option<bool>, by: &str) -> bool {
+    /// Throws the switch, to its other side where no side is named; `by` says who did, for the log. It is thrown at once, and
+    /// remembered, which may block for a moment.
+    pub fn throw(&self, on: Option<bool>, by: &str) -> Thrown {
         let Inner { board, sources, store, throwing } = &*self.0;
         let _throwing = throwing.lock().unwrap_or_else(PoisonError::into_inner);
         let was = self.is_on();
         let on = on.unwrap_or(!was);
         if on == was {
-            return on;
+            return Thrown { on, changed: false };
         }
         sources.iter().for_each(|source| source.bar(on));
         board.privacy(on);
@@ -79,7 +88,7 @@ impl Switch {
         if let Err(error) = store.write(FILE, if on { b"on\n" } else { b"off\n" }) {
             tracing::warn!("the privacy switch holds until porthole ends, and is not remembered: {error:#}");
         }
-        on
+        Thrown { on, changed: true }
     }
 }
 
@@ -102,12 +111,12 @@ mod tests {
         assert!(!switch.is_on() && !at_start(&Config::default(), &store));
         let _interests: Vec<_> = sources.iter().map(Demand::register).collect();
 
-        assert!(switch.throw(Some(true), "a test"));
+        assert_eq!(switch.throw(Some(true), "a test"), Thrown { on: true, changed: true });
         assert!(switch.is_on() && board.snapshot().privacy && at_start(&Config::default(), &store));
         assert!(sources.iter().all(|source| source.barred().is_some() && !source.is_wanted()));
-        assert!(switch.throw(Some(true), "a test"));
+        assert_eq!(switch.throw(Some(true), "a test"), Thrown { on: true, changed: false });
 
-        assert!(!switch.throw(None, "a test"));
+        assert_eq!(switch.throw(None, "a test"), Thrown { on: false, changed: true });
         assert!(!board.snapshot().privacy && !at_start(&Config::default(), &store));
         assert!(sources.iter().all(Demand::is_wanted));
         assert!(at_start(&Config { on: true }, &store), "whatever it was");

@@ -1,5 +1,8 @@
 //! Tests of the configuration as a person meets it: text in, values or messages out.
 
+mod board;
+mod network;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,8 +11,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::audio::Gain;
 use crate::camera::{Device, Wish};
-use crate::gpio;
-use crate::leds::{Place, Show};
 use crate::media::PixelFormat;
 
 fn errors(text: &str) -> Vec<String> {
@@ -70,89 +71,6 @@ fn every_key_reaches_its_field() {
     assert_eq!((config.audio.device.as_str(), config.audio.channels, config.audio.bitrate), ("hw:1,0", 2, 128_000));
     assert_eq!((config.audio.gain, config.audio.mute), (Gain::Decibel(-3.0), true));
     assert_eq!((config.rtc.max_viewers, config.rtc.playout_delay), (5, (100, 400)));
-}
-
-#[test]
-fn the_keys_of_the_network_reach_their_fields() {
-    let text = r#"
-        [state]
-        directory = "/var/lib/p"
-        [http]
-        tls = { cert = "/a.pem", key = "/b.pem" }
-        redirect = false
-        hosts = ["Cam.example.org"]
-        origins = ["https://example.org"]
-        trusted_proxies = ["127.0.0.1"]
-        [auth]
-        mode = "none"
-        session_days = 1
-        [rtc]
-        udp_port = 0
-        tcp = false
-        interfaces = ["eth0"]
-        exclude_interfaces = []
-        networks = ["10.0.0.0/8"]
-        advertise = ["203.0.113.5:1"]
-        ice_servers = [{ urls = "stun:a" }, { urls = ["turn:b", "turns:b"], secret = "s" }]
-    "#;
-    let config = Config::parse(text, "").unwrap();
-    assert_eq!(config.state_directory, Some("/var/lib/p".into()));
-    assert_eq!(
-        config.http,
-        http::Config {
-            tls: http::Tls::Files { cert: "/a.pem".into(), key: "/b.pem".into() },
-            redirect: false,
-            hosts: vec!["cam.example.org".into()],
-            origins: vec!["https://example.org".into()],
-            trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
-            ..http::Config::default()
-        }
-    );
-    assert_eq!(config.auth, auth::Config { mode: auth::Mode::None, session_days: 1 });
-    let server = |urls: &[&str], secret: Option<&str>| rtc::IceServer {
-        urls: urls.iter().map(|url| (*url).into()).collect(),
-        secret: secret.map(Into::into),
-        ..rtc::IceServer::default()
-    };
-    assert_eq!(
-        config.rtc,
-        rtc::Config {
-            udp_port: 0,
-            tcp: false,
-            interfaces: vec!["eth0".into()],
-            exclude_interfaces: Vec::new(),
-            networks: vec!["10.0.0.0/8".parse().unwrap()],
-            advertise: vec![rtc::Advertised { host: "203.0.113.5".into(), port: Some(1) }],
-            ice_servers: vec![server(&["stun:a"], None), server(&["turn:b", "turns:b"], Some("s"))],
-            ..rtc::Config::default()
-        }
-    );
-    assert_eq!(Config::parse("http.tls = \"self-signed\"", "").unwrap().http.tls, http::Tls::SelfSigned);
-}
-
-#[test]
-fn wrong_values_of_the_network_are_told() {
-    for (text, wrong) in [
-        ("http.tls = \"on\"", "unknown; \"off\", \"self-signed\""),
-        ("http.tls = { cert = \"a\" }", "key is missing"),
-        ("http.tls = { cart = \"a\" }", "cart is unknown here; known are cert, key"),
-        ("http.hosts = \"a\"", "not a list of texts in quotes; letters"),
-        ("http.hosts = [1]", "not a list of texts in quotes; letters"),
-        ("http.hosts = [\"a b\"]", "\"a b\" is not a host name; letters"),
-        ("rtc.ice_servers = 1", "not a list"),
-        ("rtc.ice_servers = [1]", "not a table"),
-        ("rtc.ice_servers = [{ url = \"stun:a\" }]", "url is unknown here"),
-        ("rtc.ice_servers = [{}]", "urls is missing"),
-        ("rtc.ice_servers = [{ urls = \"http://a\" }]", "\"http://a\" is no URL"),
-        ("rtc.ice_servers = [{ urls = \"turn:a\" }]", "TURN wants either"),
-        (
-            "rtc.ice_servers = [{ urls = \"turn:a\", username = \"u\", credential = \"c\", secret = \"s\" }]",
-            "TURN wants either",
-        ),
-    ] {
-        let told = errors(text).join("\n");
-        assert!(told.contains(wrong), "{text}: {told}");
-    }
 }
 
 #[test]
@@ -294,112 +212,6 @@ fn controls_are_a_section_below_their_camera() {
             "porthole.toml:8: camera[1].controls.c = 99999999999999999999: out of range; a whole number of 64 bits",
         ]
     );
-}
-
-#[test]
-fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {
-    let text = r#"
-        [privacy]
-        on = true
-        [[led]]
-        gpio = 17
-        [[led]]
-        gpio = 3
-        chip = "gpiochip1"
-        active_low = true
-        show = "fault"
-        brightness = 30
-        [[led]]
-        sysfs = "ACT"
-        show = "watched"
-        [[button]]
-        gpio = 27
-        press = "privacy.toggle"
-        [[button]]
-        gpio = 22
-        active_low = false
-        debounce = 5
-        press = 'privacy.set {"on":true}'
-        release = 'privacy.set {"on":false}'
-    "#;
-    let config = Config::parse(text, "").unwrap();
-    assert!(config.privacy.on);
-    let pin = |chip: Option<&str>, line, active_low| gpio::Pin { chip: chip.map(Into::into), line, active_low };
-    assert_eq!(
-        config.leds,
-        [
-            leds::Config { lamp: Place::Gpio(pin(None, 17, false)), show: Show::Ready, brightness: 100 },
-            leds::Config { lamp: Place::Gpio(pin(Some("gpiochip1"), 3, true)), show: Show::Fault, brightness: 30 },
-            leds::Config { lamp: Place::Sysfs("ACT".into()), show: Show::Watched, brightness: 100 },
-        ]
-    );
-    let request = |text: &str| Some(text.to_owned());
-    let set = |on: bool| request(&format!(r#"{{"method":"privacy.set","params":{{"on":{on}}}}}"#));
-    assert_eq!(
-        config.buttons,
-        [
-            buttons::Config {
-                pin: pin(None, 27, true),
-                debounce: Duration::from_millis(30),
-                press: request(r#"{"method":"privacy.toggle","params":{}}"#),
-                release: None,
-            },
-            buttons::Config {
-                pin: pin(None, 22, false),
-                debounce: Duration::from_millis(5),
-                press: set(true),
-                release: set(false),
-            },
-        ]
-    );
-}
-
-#[test]
-fn wrong_lamps_and_buttons_are_told() {
-    for (text, wrong) in [
-        ("[[led]]", ":1: led[0].gpio: missing, as is sysfs; one of the two tells which lamp is meant"),
-        ("[[led]]\ngpio = 2000", ":2: led[0].gpio = 2000: out of range; the pin's number from 0 to 1023"),
-        (
-            "[[led]]\ngpio = 1\nsysfs = \"ACT\"",
-            ":3: led[0].sysfs = \"ACT\": beside gpio; a section has one lamp, so write another [[led]] for the other",
-        ),
-        (
-            "[[led]]\nsysfs = \"ACT\"\nchip = \"gpiochip0\"",
-            ":3: led[0].chip = \"gpiochip0\": of a pin, and this lamp is an LED of the kernel; take it out",
-        ),
-        (
-            "[[led]]\nsysfs = \"../x\"",
-            ":2: led[0].sysfs = \"../x\": not an LED; a name in /sys/class/leds, such as ACT",
-        ),
-        (
-            "[[led]]\ngpio = 1\nshow = \"all\"",
-            ":3: led[0].show = \"all\": not what a lamp can show; ready, watched, recording, talk, fault, camera or privacy",
-        ),
-        ("[[button]]\npress = \"privacy.toggle\"", ":1: button[0].gpio: missing; it tells at which pin the button is"),
-        (
-            "[[button]]\ngpio = 1",
-            ":1: button[0].press: missing, as is release; one of the two tells what the button does",
-        ),
-        (
-            "[[button]]\ngpio = 1\npress = \"privacy.set on\"",
-            ":3: button[0].press = \"privacy.set on\": not a command: expected value at line 1 column 1; a method, and its \
-             parameters where it has any, such as 'privacy.toggle' or 'privacy.set {\"on\": true}'",
-        ),
-        (
-            "[[button]]\ngpio = 1\npress = \"privacy.togle\"",
-            ":3: button[0].press = \"privacy.togle\": no method is called \"privacy.togle\"; did you mean privacy.toggle?",
-        ),
-        (
-            "[[button]]\ngpio = 1\npress = \"privacy.set\"",
-            ":3: button[0].press = \"privacy.set\": privacy.set needs the parameter on: true or false",
-        ),
-        (
-            "[[button]]\ngpio = 1\npress = \"snapshot\"",
-            ":3: button[0].press = \"snapshot\": snapshot is of the session of a viewer, and a button has none",
-        ),
-    ] {
-        assert_eq!(errors(text), [format!("porthole.toml{wrong}")]);
-    }
 }
 
 #[test]

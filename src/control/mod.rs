@@ -27,7 +27,7 @@ use crate::command::{Code, Command, Error, Invalid, Reply, Request};
 use crate::inventory::{CameraInfo, SoundCardInfo};
 use crate::media::Timestamp;
 use crate::metrics::Metrics;
-use crate::privacy::Switch;
+use crate::privacy::{Switch, Thrown};
 use crate::status;
 use crate::viewers::{Said, Seat, Viewers};
 
@@ -54,8 +54,6 @@ pub struct Parts {
     pub devices: Box<Devices>,
     /// The privacy switch of the cameras and the microphone.
     pub privacy: Switch,
-    /// The configured playout delay in milliseconds, the least and the most.
-    pub playout_delay: (u16, u16),
 }
 
 /// Carries out commands; a cheap handle.
@@ -89,7 +87,7 @@ impl Control {
         // Nothing can be kept there, so nothing is.
         let nowhere = crate::store::Store::open(Some("/dev/null/porthole".as_ref()));
         let privacy = Switch::new(board.clone(), Vec::new(), nowhere);
-        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy, playout_delay: (0, 0) })
+        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy })
     }
 
     /// Tells that a device was plugged in.
@@ -181,12 +179,12 @@ impl Control {
 
     /// Throws the privacy switch, to its other side where no side is named.
     async fn privacy(&self, caller: &Caller, on: Option<bool>) -> Result<Reply, Error> {
-        let (switch, by, was) = (self.0.parts.privacy.clone(), self.name(caller), self.0.parts.privacy.is_on());
+        let (switch, by) = (self.0.parts.privacy.clone(), self.name(caller));
         // It is kept in a file.
         let name = by.clone();
         let thrown = tokio::task::spawn_blocking(move || switch.throw(on, &name));
-        let on = thrown.await.map_err(|error| internal("throw the privacy switch", &error))?;
-        if on != was {
+        let Thrown { on, changed } = thrown.await.map_err(|error| internal("throw the privacy switch", &error))?;
+        if changed {
             let now = if on { "off" } else { "on again" };
             self.notice(format!("{by} has switched cameras and microphone {now}"));
         }

@@ -28,8 +28,12 @@ impl Control {
                     command::Latency::Low => Latency::Low,
                     command::Latency::Smooth => Latency::Smooth,
                 };
-                let (min, max) = latency.delay(self.0.parts.playout_delay);
-                self.wish(session, |wishes| wishes.latency = latency).map(|_| Reply::Latency { mode, min, max })
+                let (mut min, mut max) = (0, 0);
+                self.wish(session, |wishes| {
+                    wishes.latency = latency;
+                    (min, max) = wishes.delay();
+                })?;
+                Ok(Reply::Latency { mode, min, max })
             }
             _ => Err(Error::new(Code::Internal, "a command that no session carries out")),
         }

@@ -166,7 +166,7 @@ impl Session {
 
     /// The playout delay that goes with each picture.
     fn delay(&self, wishes: &Wishes) -> Bytes {
-        playout_delay(wishes.latency.delay(self.config.playout_delay))
+        playout_delay(wishes.delay())
     }
 }
 

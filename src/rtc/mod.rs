@@ -149,14 +149,15 @@ impl Service {
         }
         let id = random_name();
         let end = inner.stop.child_token();
+        let config = inner.config();
         let newcomer = Newcomer {
             id: id.clone(),
             owner: principal.id.clone(),
             role: principal.role,
             camera: feed.index,
+            playout_delay: config.playout_delay,
             end: end.clone(),
         };
-        let config = inner.config();
         let limits = Limits { viewers: config.max_viewers, negotiating: MOST_NEGOTIATING };
         let (entry, wishes) = inner.viewers.enter(newcomer, limits)?;
         // From now on the camera is opened: it warms up while the connection is made.
@@ -164,7 +165,6 @@ impl Service {
         let format = offer.format_for(feed.profile(&end).await)?;
         let place = Place::take(inner, &id);
         let session = session::Session {
-            config,
             feeds: inner.feeds.clone(),
             feed: feed.clone(),
             offer,

@@ -23,7 +23,7 @@ use super::pictures::Pictures;
 use super::restart::Transport;
 use super::stream::RtpStream;
 use super::tap::Tap;
-use super::{Config, Feed, answer, peer};
+use super::{Feed, answer, peer};
 use crate::broadcast::Broadcast;
 use crate::control::Control;
 use crate::h264::Profile;
@@ -42,7 +42,6 @@ const CHANNELS: usize = 4;
 
 /// What a session is made of.
 pub struct Session {
-    pub(super) config: Config,
     /// The cameras that the viewer may choose among.
     pub(super) feeds: Arc<[Feed]>,
     /// The one that it begins with.

@@ -52,6 +52,8 @@ pub struct Newcomer {
     pub role: Role,
     /// The camera to begin with, by its place in the status.
     pub camera: usize,
+    /// How long the browser shall hold pictures back where the viewer has no wish: the least and the most in milliseconds.
+    pub playout_delay: (u16, u16),
     /// Ends the session.
     pub end: CancellationToken,
 }
@@ -170,9 +172,16 @@ impl Viewers {
     ///
     /// When there is no room.
     pub fn enter(&self, newcomer: Newcomer, limits: Limits) -> Result<(Entry, watch::Receiver<Wishes>), NoRoom> {
-        let Newcomer { id, owner, role, camera, end } = newcomer;
-        let wishes =
-            Wishes { camera, choice: 0, paused: false, muted: false, latency: Latency::default(), keyframe: 0 };
+        let Newcomer { id, owner, role, camera, playout_delay, end } = newcomer;
+        let wishes = Wishes {
+            camera,
+            choice: 0,
+            paused: false,
+            muted: false,
+            latency: Latency::default(),
+            keyframe: 0,
+            low: playout_delay,
+        };
         let (wishes, selection) = (watch::Sender::new(wishes), watch::Sender::new(Selection::of(camera)));
         let (followed, reason, seat_end) = (wishes.subscribe(), Arc::default(), end.clone());
         let mut table = self.lock();

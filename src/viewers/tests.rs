@@ -12,7 +12,14 @@ fn viewers() -> Viewers {
 }
 
 fn newcomer(id: &str, owner: &str, role: Role) -> Newcomer {
-    Newcomer { id: id.into(), owner: owner.into(), role, camera: 0, end: CancellationToken::new() }
+    Newcomer {
+        id: id.into(),
+        owner: owner.into(),
+        role,
+        camera: 0,
+        playout_delay: (0, 0),
+        end: CancellationToken::new(),
+    }
 }
 
 fn enter(viewers: &Viewers, id: &str, role: Role) -> (Entry, watch::Receiver<Wishes>) {

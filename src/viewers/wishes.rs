@@ -15,12 +15,22 @@ pub struct Wishes {
     pub latency: Latency,
     /// Counts the key frames that were asked for.
     pub keyframe: u64,
+    /// What [`Latency::Low`] is in this session: the least and the most delay in milliseconds.
+    pub(super) low: (u16, u16),
 }
 
 impl Wishes {
     /// Whether a camera was chosen since these were `before`, be it the same one again.
     pub fn chosen_since(&self, before: &Self) -> bool {
         self.choice != before.choice
+    }
+
+    /// How long the browser shall hold pictures back: the least and the most in milliseconds.
+    pub fn delay(&self) -> (u16, u16) {
+        match self.latency {
+            Latency::Low => self.low,
+            Latency::Smooth => Latency::SMOOTH,
+        }
     }
 }
 
@@ -38,14 +48,6 @@ impl Latency {
     /// The least and the most delay of [`Smooth`](Self::Smooth) in milliseconds: from three pictures at 15 a second, up to
     /// what a person at the controls of a camera still bears.
     const SMOOTH: (u16, u16) = (200, 1_000);
-
-    /// The least and the most delay in milliseconds; `low` is the configured one.
-    pub fn delay(self, low: (u16, u16)) -> (u16, u16) {
-        match self {
-            Self::Low => low,
-            Self::Smooth => Self::SMOOTH,
-        }
-    }
 }
 
 /// What became of a viewer's choice of a camera.
