@@ -11,6 +11,8 @@ import { ChosenEvent, SourceMenus } from './source.js';
 export class Settings extends EventTarget {
   #open = false;
   #learned = false;
+  /** Whether the board was asked to throw the privacy switch, and has not answered yet. */
+  #cutting = false;
 
   /**
    * @param {HTMLElement} root
@@ -28,13 +30,16 @@ export class Settings extends EventTarget {
     this.dials = new DialForm(place('#camera-controls'), viewing);
     /** @type {NodeListOf<HTMLInputElement>} */
     this.latency = root.querySelectorAll('[name=latency]');
+    /** @type {HTMLInputElement} */
+    this.privacy = place('#privacy');
     for (const kind of ['camera', 'microphone']) {
       this.source.addEventListener(kind, (event) => this.dispatchEvent(new ChosenEvent(kind, /** @type {ChosenEvent} */ (event).value)));
     }
     for (const form of [this.quality, this.dials]) {
       form.addEventListener('refused', (event) => this.#refused(/** @type {RefusedEvent} */ (event).why));
     }
-    for (const choice of this.latency) choice.addEventListener('change', () => this.#hold(choice.value === 'smooth' ? 'smooth' : 'low'));
+    for (const choice of this.latency) choice.addEventListener('change', () => this.#attempt(viewing.wish({ latency: choice.value === 'smooth' ? 'smooth' : 'low' })));
+    this.privacy.addEventListener('change', () => this.#attempt(this.#cut(this.privacy.checked)));
     viewing.addEventListener('change', () => {
       this.#learned &&= viewing.present;
       this.#learn();
@@ -61,15 +66,29 @@ export class Settings extends EventTarget {
       choice.checked = choice.value === viewing.wishes.latency;
       choice.disabled = !viewing.present;
     }
+    this.privacy.disabled = !viewing.operates;
+    if (!this.#cutting) this.privacy.checked = status?.privacy === true;
     this.quality.show(camera);
     // Asked for only where somebody looks.
     if (this.#open || !viewing.present) this.dials.show(viewing.present && viewing.you ? (camera?.name ?? null) : null);
   }
 
-  /** @param {'low' | 'smooth'} latency */
-  async #hold(latency) {
+  /** @param {boolean} on Whether cameras and microphone shall be closed. */
+  async #cut(on) {
+    this.#cutting = true;
     try {
-      await this.viewing.wish({ latency });
+      await this.viewing.ask('privacy.set', { on });
+      // The board's own word of it comes a moment later, and the switch shall not go back meanwhile.
+      this.viewing.learn({ privacy: on });
+    } finally {
+      this.#cutting = false;
+    }
+  }
+
+  /** @param {Promise<void>} asked What the board was asked for. */
+  async #attempt(asked) {
+    try {
+      await asked;
     } catch (error) {
       this.#refused(/** @type {Error} */ (error).message);
     }

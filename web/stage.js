@@ -3,7 +3,7 @@
 import { element, show, write } from './elements.js';
 import { text } from './language.js';
 import { Notice } from './notice.js';
-import { isAway, notice, patternWords, remarks } from './words.js';
+import { isAway, isCut, notice, patternWords, remarks } from './words.js';
 
 /** @import { Connection } from './connection.js' */
 /** @import { Words, Situation } from './words.js' */
@@ -38,13 +38,13 @@ export class Stage {
     const { camera } = situation;
     const words = closed ? null : notice(situation);
     const notes = closed ? [] : remarks(situation, stalledSince);
-    const state = closed ? 'signed-out' : isAway(situation) ? 'away' : connection.state;
+    const state = closed ? 'signed-out' : isCut(situation) ? 'cut' : isAway(situation) ? 'away' : connection.state;
     const connected = connection.state === 'live' || connection.state === 'interrupted';
 
     document.body.dataset.state = state;
     write(this.state, text().states[state]);
     this.#showName(situation);
-    show(this.pattern, connected ? patternWords(camera) : '');
+    show(this.pattern, connected && !isCut(situation) ? patternWords(camera) : '');
     show(this.remark, words ? '' : notes.join('. '));
     this.#showNotice(words, connection);
     this.whole.hidden = scale === 1;

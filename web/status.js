@@ -41,6 +41,7 @@ const TIMEOUT_MS = 4_000;
  * @property {number | null} uptime_seconds
  * @property {Camera[]} cameras
  * @property {Audio | null} audio
+ * @property {boolean} [privacy] Whether the privacy switch keeps cameras and microphone closed.
  * @property {number | null} viewers
  * @property {number | null} max_viewers
  */

@@ -60,6 +60,8 @@ const english = {
     resetAll: 'Reset all',
     carryOut: 'Carry out',
     operatorsOnly: 'Only operators change what everybody sees. You are signed in as a viewer.',
+    privacy: 'Privacy',
+    cut: 'Camera and microphone off for everybody',
     page: 'This page',
   },
 
@@ -109,6 +111,7 @@ const english = {
     waiting: 'Reconnecting',
     failed: 'No picture',
     away: 'No camera',
+    cut: 'Switched off',
     'signed-out': 'Signed out',
   },
 
@@ -154,6 +157,10 @@ const english = {
       all: (/** @type {number} */ places) => `All ${places} places are taken.`,
     },
     error: 'The board reports an error',
+    cut: {
+      title: 'Camera and microphone are switched off',
+      text: 'An operator, or the button on the board, switches them on again.',
+    },
     away: {
       title: 'The camera has no picture',
       steps: [

@@ -57,6 +57,8 @@ const korean = {
     resetAll: '모두 초기화',
     carryOut: '실행',
     operatorsOnly: '모두에게 보이는 설정은 운영자만 바꿀 수 있습니다. 지금은 시청자로 로그인되어 있습니다.',
+    privacy: '사생활 보호',
+    cut: '모두에게 카메라와 마이크 끄기',
     page: '이 페이지',
   },
 
@@ -104,6 +106,7 @@ const korean = {
     waiting: '다시 연결 중',
     failed: '영상 없음',
     away: '카메라 없음',
+    cut: '꺼짐',
     'signed-out': '로그아웃됨',
   },
 
@@ -148,6 +151,10 @@ const korean = {
       all: (places) => `${places}자리가 모두 차 있습니다.`,
     },
     error: '보드에서 오류를 알렸습니다',
+    cut: {
+      title: '카메라와 마이크가 꺼져 있습니다',
+      text: '운영자나 보드의 단추로 다시 켤 수 있습니다.',
+    },
     away: {
       title: '카메라 영상이 없습니다',
       steps: [

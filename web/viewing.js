@@ -103,6 +103,14 @@ export class Viewing extends EventTarget {
   }
 
   /**
+   * An answer has told something of the status.
+   * @param {Partial<import('./status.js').Status>} part
+   */
+  learn(part) {
+    if (this.control && this.status) this.#pass(this.control, new BoardEvent('status', { ...this.status, ...part }));
+  }
+
+  /**
    * Lets the picture come from another camera.
    * @param {string} camera
    */

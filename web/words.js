@@ -34,6 +34,14 @@ export function isAway({ state, camera }) {
 }
 
 /**
+ * Whether the session stands and the privacy switch keeps every camera closed.
+ * @param {Situation} situation
+ */
+export function isCut({ state, status }) {
+  return state === 'live' && status?.privacy === true;
+}
+
+/**
  * What stands in the middle of the page; null while there is a picture.
  * @param {Situation} situation
  * @returns {Words | null}
@@ -43,6 +51,7 @@ export function notice(situation) {
   switch (situation.state) {
     case 'live':
     case 'interrupted':
+      if (isCut(situation)) return notices.cut;
       return isAway(situation) ? cameraAway(situation.camera?.fault ?? '') : null;
     case 'stopped':
       return notices.stopped;

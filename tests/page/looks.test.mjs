@@ -76,6 +76,13 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     await page.waitForSelector('body.quiet', SOON);
     await take('quiet');
     await click(page, '#record');
+    await pane('settings');
+    await page.check('#privacy');
+    await page.waitForFunction(() => document.body.dataset.state === 'cut', null, SOON);
+    await take('cut');
+    await page.uncheck('#privacy');
+    await playing(page);
+    await page.keyboard.press('Escape');
     await click(page, '#hang-up');
     await page.waitForFunction(() => globalThis.porthole.state === 'stopped', null, SOON);
     await take('stopped');
