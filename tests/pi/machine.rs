@@ -1,5 +1,5 @@
 //! The emulated board from outside: the emulator, its serial log, and the ways to talk to what runs on it. What it boots
-//! is made by `make-root`, what is asked of it stands in `main`.
+//! is made by `make-root`, what is asked of it stands in `main` and `pi2`.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::monitor::Monitor;
 
 /// Between two looks at something that the board does not announce.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -21,6 +23,9 @@ const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long one command may take: an installation is the longest.
 const ANSWER_LIMIT: Duration = Duration::from_secs(300);
+
+/// The socket of the emulator's monitor, in the board's working directory.
+const MONITOR: &str = "monitor";
 
 /// The ports of this machine that lead to the board's.
 pub struct Ports {
@@ -35,12 +40,12 @@ pub struct Machine {
     emulator: Child,
     ports: Ports,
     log: Arc<Mutex<String>>,
-    _work: tempfile::TempDir,
+    work: tempfile::TempDir,
 }
 
 impl Machine {
-    /// Boots what `make-root` made at `files`, with `carried` files of this machine put on the card.
-    pub fn boot(files: &Path, carried: &[(&PathBuf, &str)]) -> Machine {
+    /// Boots what `make-root` made at `files` on the emulator's `machine`, with `carried` files put on the card.
+    pub fn boot(machine: &str, files: &Path, carried: &[(&PathBuf, &str)]) -> Machine {
         let work = tempfile::tempdir().expect("a directory should be made");
         let card = work.path().join("card");
         run(Command::new("cp").arg("--sparse=always").arg(files.join("card")).arg(&card));
@@ -56,10 +61,11 @@ impl Machine {
             "user,id=cable,hostfwd=tcp:127.0.0.1:{command}-:1023,hostfwd=tcp:127.0.0.1:{page}-:8080,\
              hostfwd=udp:127.0.0.1:{media}-:8189"
         );
+        // It runs the boards with a 32-bit processor too.
         let mut emulator = Command::new("qemu-system-aarch64")
-            .args(["-M", "raspi3b", "-m", "1G", "-accel", "tcg,thread=multi"])
+            .args(["-M", machine, "-m", "1G", "-accel", "tcg,thread=multi"])
             .args(["-display", "none", "-no-reboot", "-serial", "stdio", "-monitor"])
-            .arg(format!("unix:{},server,nowait", work.path().join("monitor").display()))
+            .arg(format!("unix:{},server,nowait", work.path().join(MONITOR).display()))
             .arg("-kernel")
             .arg(files.join("kernel"))
             .arg("-dtb")
@@ -83,7 +89,7 @@ impl Machine {
             let log = log.clone();
             move || fill(serial, &log)
         });
-        let board = Machine { emulator, ports, log, _work: work };
+        let board = Machine { emulator, ports, log, work };
         // The emulator takes connections before anybody on the board does, and they lead nowhere then.
         board.until("the board answers", BOOT_LIMIT, || {
             let up = board.shell_within("systemctl is-active multi-user.target", HELLO_LIMIT).ok()?;
@@ -95,6 +101,11 @@ impl Machine {
     /// The ports that lead to it.
     pub fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// The emulator's monitor.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::connect(&self.work.path().join(MONITOR))
     }
 
     /// The page's address, with a slash at the end.

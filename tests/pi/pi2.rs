@@ -1,0 +1,91 @@
+//! The 32-bit package on an emulated Raspberry Pi 2: that it is installed and serves as on the 64-bit board, and what a
+//! processor with other sizes of numbers might do otherwise: the kernel's cameras and sound cards, encoding, sending. How
+//! the service is hurt, upgraded and purged does not depend on the processor, and is asked of the other board alone.
+
+use std::time::Instant;
+
+use tokio::runtime::Runtime;
+
+use crate::machine::Machine;
+use crate::watching::{self, Seen};
+use crate::{Story, install, made, tone};
+
+/// The share of the power that has to be at a tone's pitch. A square wave, as the board's player makes, has 0.81 there.
+const AT_PITCH: f64 = 0.7;
+
+/// The pitch of what the board plays (root/play-tone), in hertz.
+const PLAYED_HZ: f64 = 1000.0;
+
+/// The pitch of the program's built-in tone, in hertz.
+const BUILT_IN_HZ: f64 = 440.0;
+
+/// What the emulated processor manages, the way to it from outside, everybody let in, and sound of that device.
+fn configuration(board: &Machine, sound: &str) -> String {
+    format!(
+        "[auth]\nmode = \"none\"\n[rtc]\nadvertise = [\"127.0.0.1:{}\"]\n[audio]\ndevice = \"{sound}\"\n\
+         [[camera]]\nwidth = 320\nheight = 180\nfps = 5\nbitrate = 200000\n",
+        board.ports().media
+    )
+}
+
+#[test]
+#[ignore = "takes minutes, and the package and the card of `make pi`"]
+fn the_32_bit_package_serves_the_camera_and_the_pattern() {
+    let story = Story(Instant::now());
+    let board = Machine::boot("raspi2b", &made("PORTHOLE_PI2"), &[(&made("PORTHOLE_PI2_DEB"), "/root/porthole.deb")]);
+    story.tell("the board is up");
+    install(&board, "Raspberry Pi 2");
+    story.tell("the package is installed and its service runs");
+    assert_eq!(board.sh("uname -m"), "armv7l\n");
+    let package = board.sh("dpkg-query -W -f '${Architecture} ${Version}' porthole");
+    let version = package.strip_prefix("armhf ").expect("the package should be the 32-bit one");
+    let (version, _) = version.rsplit_once('-').expect("a version should end with that of the package");
+    assert_eq!(board.sh("porthole --version"), format!("porthole {version}\n"));
+    devices(&board);
+    story.tell("it tells its version, and the board's devices");
+
+    board.write("/etc/porthole/porthole.toml", &configuration(&board, "hw:CARD=Loopback,DEV=1"));
+    board.sh("systemctl restart porthole");
+    let seen = watch(&board, PLAYED_HZ, &story);
+    assert!(seen.codes.is_empty(), "the camera's pictures have no code");
+    story.tell(&format!("the service: {:.1} pictures a second of the camera, and the microphone", seen.rate));
+    board.sh("systemctl stop porthole");
+
+    board.write("/root/pattern.toml", &configuration(&board, "tone"));
+    board.sh("systemd-run -q --unit=pattern --property=StateDirectory=pattern \
+         porthole run --camera pattern --config /root/pattern.toml");
+    let seen = watch(&board, BUILT_IN_HZ, &story);
+    assert_eq!(seen.codes.len(), seen.pictures, "each picture of the pattern has its code");
+    for pair in seen.codes.windows(2) {
+        assert!(pair[0].frame < pair[1].frame && pair[0].captured < pair[1].captured, "{:?}", seen.codes);
+    }
+    story.tell(&format!("porthole run --camera pattern: {:.1} pictures a second, and the tone", seen.rate));
+}
+
+/// The kernel's camera, with what it offers, and its sound card are found, and what is taken when nothing is configured.
+fn devices(board: &Machine) {
+    let told = board.sh("porthole devices");
+    for part in [
+        "\n  /dev/video0  vivid (vivid, platform:vivid-000)\n",
+        "\n      320x180 at 1, 2, 4, 5, 10, ",
+        // Twice as wide as this processor's registers.
+        " integer64     -9223372036854775808 to 9223372036854775807 in steps of 1",
+        "\n    plughw:CARD=Loopback,DEV=1  microphone",
+        "\n  ACT\n",
+        "\nauto takes\n  camera: /dev/video0\n",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in: {told}");
+    }
+}
+
+/// A viewer comes, sees pictures that go on, hears a tone of so many hertz, and leaves.
+fn watch(board: &Machine, hertz: f64, story: &Story) -> Seen {
+    let runtime = Runtime::new().expect("a runtime should start");
+    runtime.block_on(async {
+        let mut viewer = watching::connect(board, None).await;
+        story.tell("a viewer has connected");
+        let seen = watching::look(&mut viewer, |sound| tone::goertzel(sound, 48_000, hertz) > AT_PITCH).await;
+        viewer.leave().await.expect("the viewer should leave");
+        seen
+    })
+}
