@@ -45,7 +45,7 @@ test('the README’s example plays in another site’s page, and takes a photo',
   const origin = `http://127.0.0.1:${site.address().port}`;
   const program = await start(t, { config: `[[camera]]\ndevice = "pattern"\nwidth = 640\nheight = 360\n[http]\norigins = ["${origin}"]\n` });
   html = example().replaceAll('http://porthole.local:8080/', program.url);
-  assert.ok(html.trim().split('\n').length <= 14, 'it is short');
+  assert.ok(html.trim().split('\n').length <= 10, 'it is short');
   const page = await open(t, origin);
   await page.waitForFunction(() => document.querySelector('video').videoWidth === 640, null, SOON);
   await viewers(page, program, 1);
