@@ -53,7 +53,7 @@ cross: setup-run ## builds for another kind of board: make cross TARGET=aarch64-
 deb: setup-run ## the Debian package: make deb TARGET=armv7-unknown-linux-gnueabihf
 	@.ci/deb $(TARGET)
 
-pi: setup-test ## the packages on emulated Raspberry Pis; the first time it takes an hour: make pi ARGS=pi2 for the 32-bit one
+pi: setup-test ## the packages on emulated Raspberry Pis; the first time it takes twenty minutes: make pi ARGS=pi2 for the 32-bit one
 	$(step) "emulated Raspberry Pis" .ci/pi $(ARGS)
 
 fmt: setup-test ## formats the sources
