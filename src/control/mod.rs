@@ -23,7 +23,7 @@ pub use news::News;
 use crate::auth::Role;
 use crate::bucket::{Bucket, Rate};
 use crate::command::reply::{SessionLine, You};
-use crate::command::{Code, Command, Error, Invalid, Reply, Request};
+use crate::command::{self, Code, Command, Error, Invalid, Reply, Request};
 use crate::inventory::{CameraInfo, SoundCardInfo};
 use crate::media::Timestamp;
 use crate::metrics::Metrics;
@@ -166,13 +166,19 @@ impl Control {
         }
     }
 
+    /// Reads a message that has just come, and carries out what it asks: its answer as JSON, and the same as a value.
+    pub async fn ask(&self, caller: &Caller, message: &[u8]) -> (String, Result<Reply, Error>) {
+        let received = Timestamp::now();
+        let (id, outcome) = match Request::parse(message) {
+            Ok(request) => (request.id.clone(), self.carry_out(caller, request, received).await),
+            Err(Invalid { id, error }) => (id, Err(error)),
+        };
+        (command::answer(&id.unwrap_or_default(), &outcome), outcome)
+    }
+
     /// Carries out what a button on the board sends. Nobody waits for an answer; what goes wrong is told in the log.
     pub async fn press(&self, request: &str) {
-        let outcome = match Request::parse(request.as_bytes()) {
-            Ok(request) => self.carry_out(&Caller::button(), request, Timestamp::now()).await.map(drop),
-            Err(Invalid { error, .. }) => Err(error),
-        };
-        if let Err(error) = outcome {
+        if let (_, Err(error)) = self.ask(&Caller::button(), request.as_bytes()).await {
             tracing::warn!("a button's command {request} is not carried out: {}", error.message);
         }
     }

@@ -21,8 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{Caller, Control};
-use crate::command::{self, Invalid, Request, limits};
-use crate::media::Timestamp;
+use crate::command::limits;
 
 /// The socket's name in its directory.
 pub const NAME: &str = "control.sock";
@@ -119,12 +118,7 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
             return Ok(());
         }
         let whole = line.last() == Some(&b'\n');
-        let received = Timestamp::now();
-        let (id, outcome) = match Request::parse(line.trim_ascii_end()) {
-            Ok(request) => (request.id.clone(), control.carry_out(&Caller::shell(), request, received).await),
-            Err(Invalid { id, error }) => (id, Err(error)),
-        };
-        let mut answer = command::answer(&id.unwrap_or_default(), &outcome);
+        let (mut answer, _) = control.ask(&Caller::shell(), line.trim_ascii_end()).await;
         answer.push('\n');
         timeout(SILENCE, write.write_all(answer.as_bytes())).await??;
         if !whole {

@@ -11,9 +11,8 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::answer::{Answer, answer, problem};
 use super::{Context, read, whep};
 use crate::auth::Principal;
-use crate::command::{self, Code, Error, Invalid, Request};
+use crate::command::{Code, Error};
 use crate::control::{Caller, Photo};
-use crate::media::Timestamp;
 
 const JSON: &str = "application/json";
 
@@ -47,17 +46,12 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
 
 impl Context {
     async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> Answer {
-        let received = Timestamp::now();
         // The media type keeps out the forms of other sites, which can send text only.
         if whep::media_type(headers) != JSON {
             let detail = "send the request with Content-Type: application/json";
             return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
         }
-        let (id, outcome) = match Request::parse(body) {
-            Ok(request) => (request.id.clone(), self.0.control.carry_out(caller, request, received).await),
-            Err(Invalid { id, error }) => (id, Err(error)),
-        };
-        let text = command::answer(&id.unwrap_or_default(), &outcome);
+        let (text, outcome) = self.0.control.ask(caller, body).await;
         let status = outcome.as_ref().map_or_else(status, |_| StatusCode::OK);
         let answered = answer(status, JSON, text.into());
         match outcome {
