@@ -95,10 +95,11 @@ impl fmt::Display for Method {
 }
 
 /// How long pictures are held back before they are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Latency {
     /// As the configuration says: as short as can be, unless it says otherwise.
+    #[default]
     Low,
     /// Long enough for a network that comes and goes.
     Smooth,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Control;
-use crate::command::{self, Code, Command, Error, Reply};
-use crate::viewers::{Latency, SelectError, Wishes};
+use crate::command::{Code, Command, Error, Reply};
+use crate::viewers::{SelectError, Wishes};
 
 /// How long it may take until a session goes over to another camera, which may have to be opened first to know its
 /// format.
@@ -24,13 +24,9 @@ impl Control {
                 self.wish(session, |wishes| wishes.muted = muted).map(|_| Reply::Muted { muted })
             }
             Command::LatencySet { mode } => {
-                let latency = match mode {
-                    command::Latency::Low => Latency::Low,
-                    command::Latency::Smooth => Latency::Smooth,
-                };
                 let (mut min, mut max) = (0, 0);
                 self.wish(session, |wishes| {
-                    wishes.latency = latency;
+                    wishes.latency = mode;
                     (min, max) = wishes.delay();
                 })?;
                 Ok(Reply::Latency { mode, min, max })

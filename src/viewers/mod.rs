@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Role, UnixTime};
 use crate::broadcast::{Broadcast, Subscriber};
+use crate::command::Latency;
 use crate::metrics::Metrics;
 use crate::status;
 
 pub use seat::{Entry, Reason, Seat};
-pub use wishes::{Latency, SelectError, Selection, Wishes};
+pub use wishes::{SelectError, Selection, Wishes};
 
 /// What was said and is kept for a viewer's task that lags: more than people type in the second in which it catches up.
 const SAID: usize = 64;

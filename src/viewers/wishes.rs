@@ -1,5 +1,11 @@
 //! What viewers wish to be sent, and what becomes of it.
 
+use crate::command::Latency;
+
+/// The least and the most delay of [`Latency::Smooth`] in milliseconds: from three pictures at 15 a second, up to what a person at
+/// the controls of a camera still bears.
+const SMOOTH: (u16, u16) = (200, 1_000);
+
 /// What one viewer wishes to be sent; its session follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wishes {
@@ -29,25 +35,9 @@ impl Wishes {
     pub fn delay(&self) -> (u16, u16) {
         match self.latency {
             Latency::Low => self.low,
-            Latency::Smooth => Latency::SMOOTH,
+            Latency::Smooth => SMOOTH,
         }
     }
-}
-
-/// How long a browser shall hold pictures back before it shows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Latency {
-    /// As short as it is configured.
-    #[default]
-    Low,
-    /// Long enough to hide what a bad network does.
-    Smooth,
-}
-
-impl Latency {
-    /// The least and the most delay of [`Smooth`](Self::Smooth) in milliseconds: from three pictures at 15 a second, up to
-    /// what a person at the controls of a camera still bears.
-    const SMOOTH: (u16, u16) = (200, 1_000);
 }
 
 /// What became of a viewer's choice of a camera.
