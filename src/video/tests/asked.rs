@@ -1,8 +1,10 @@
 //! What a running pipeline is asked: pictures, controls, and to be otherwise.
 
+use std::sync::mpsc::SyncSender;
+
 use super::*;
 use crate::camera::SetControls;
-use crate::inventory::{ControlKind, Flag, Value};
+use crate::inventory::{Control, ControlKind, Flag, Setting, Value};
 
 /// A control of a camera of the tests.
 fn control(id: u32, name: &str, kind: ControlKind, default: Value, value: Value) -> Control {

@@ -1,0 +1,229 @@
+//! What the tests of the pipeline stand on: cameras that are plugged in and fed by hand, and a running pipeline of them.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::super::*;
+use super::asked;
+use crate::broadcast::Subscriber;
+use crate::h264;
+use crate::inventory::{Control, Setting};
+use crate::media::{RawFrame, Timestamp};
+use crate::status::Status;
+
+/// Longer than anything that works takes on a busy machine.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) const SMALL: VideoFormat =
+    VideoFormat { pixel: PixelFormat::I420, width: 320, height: 180, stride: 320, fps: 30.0 };
+pub(super) const LARGE: VideoFormat = VideoFormat { width: 640, height: 360, stride: 640, ..SMALL };
+pub(super) const OWN: VideoFormat = VideoFormat { pixel: PixelFormat::H264, stride: 0, ..SMALL };
+
+/// What a camera does next.
+pub(super) enum Step {
+    Picture(RawFrame),
+    Fail(camera::Error),
+}
+
+/// The machine's USB port: cameras that were plugged in, in the order in which they will be opened.
+#[derive(Default)]
+pub(super) struct Port {
+    pub(super) plugged: Mutex<VecDeque<Plugged>>,
+    pub(super) key_requests: AtomicUsize,
+    /// What each camera was opened with.
+    pub(super) opened: Mutex<Vec<camera::Config>>,
+    /// What the next one shall be.
+    pub(super) wish: Mutex<camera::Config>,
+    /// The controls of each of them.
+    pub(super) controls: Mutex<Vec<Control>>,
+    /// The bitrate of one that encodes by itself.
+    pub(super) bitrate: AtomicUsize,
+}
+
+pub(super) struct Plugged {
+    format: VideoFormat,
+    steps: Receiver<Step>,
+    pub(super) port: Arc<Port>,
+}
+
+impl Port {
+    /// Plugs a camera in; its pictures and its end are sent to it.
+    pub(super) fn plug(self: &Arc<Self>, format: VideoFormat) -> SyncSender<Step> {
+        let (send, steps) = sync_channel(64);
+        self.plugged.lock().expect("port").push_back(Plugged { format, steps, port: self.clone() });
+        send
+    }
+
+    fn first(&self) -> Result<Box<dyn VideoSource>, camera::Error> {
+        match self.plugged.lock().expect("port").pop_front() {
+            Some(camera) => {
+                self.opened.lock().expect("port").push(self.wish.lock().expect("port").clone());
+                Ok(Box::new(camera))
+            }
+            None => Err(camera::Error::NotFound { device: "/dev/video0".into() }),
+        }
+    }
+}
+
+impl Open for Arc<Port> {
+    fn probe(&mut self) -> Result<(), camera::Error> {
+        Ok(())
+    }
+
+    fn wish(&mut self, config: &camera::Config) {
+        *self.wish.lock().expect("port") = config.clone();
+    }
+
+    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
+        self.first()
+    }
+
+    fn identity(&self) -> Option<String> {
+        None
+    }
+}
+
+impl VideoSource for Plugged {
+    fn format(&self) -> VideoFormat {
+        self.format
+    }
+
+    fn label(&self) -> &str {
+        "camera of the tests"
+    }
+
+    fn is_pattern(&self) -> bool {
+        false
+    }
+
+    fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, camera::Error> {
+        match self.steps.recv_timeout(wait) {
+            Ok(Step::Picture(frame)) => Ok(Some(frame)),
+            Ok(Step::Fail(error)) => Err(error),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(unplugged()),
+        }
+    }
+
+    fn request_key(&mut self) {
+        self.port.key_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn controls(&mut self) -> Vec<Control> {
+        self.port.controls.lock().expect("port").clone()
+    }
+
+    fn changed_controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
+
+    fn set_controls(&mut self, settings: &[Setting]) -> camera::SetControls {
+        asked::set(&mut self.port.controls.lock().expect("port"), settings)
+    }
+
+    fn set_bitrate(&mut self, bitrate: u32) -> bool {
+        self.port.bitrate.store(bitrate as usize, Ordering::Relaxed);
+        true
+    }
+
+    fn dropped(&self) -> camera::Dropped {
+        camera::Dropped::default()
+    }
+}
+
+pub(super) fn unplugged() -> camera::Error {
+    camera::Error::Unplugged { device: "/dev/video0".into() }
+}
+
+/// A running pipeline of a camera that is named by its number, so that it is never looked for before it is wanted.
+pub(super) struct Rig {
+    pub(super) port: Arc<Port>,
+    pub(super) output: Output,
+    pub(super) metrics: Metrics,
+    pub(super) board: status::Board,
+    _guard: Guard,
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        let port = Arc::new(Port::default());
+        let camera = camera::Config {
+            device: camera::Device::Usb { vendor: 1, product: 1, serial: None },
+            ..camera::Config::default()
+        };
+        let metrics = Metrics::new();
+        let board = status::Board::new(Status { cameras: vec![status::Camera::default()], ..Status::default() });
+        let config =
+            Config { camera, encoder: encoder::Config { bitrate: 500_000, ..Default::default() }, keep_open: false };
+        let (output, guard) = start_with(config, 0, &metrics, &board, port.clone()).expect("start");
+        Self { port, output, metrics, board, _guard: guard }
+    }
+
+    pub(super) fn camera(&self) -> status::Camera {
+        self.board.snapshot().cameras.remove(0)
+    }
+
+    pub(super) async fn until(&self, what: &str, met: impl Fn(&status::Camera) -> bool) -> status::Camera {
+        let mut watch = self.board.watch();
+        let found = tokio::time::timeout(LIMIT, watch.wait_for(|status| met(&status.cameras[0]))).await;
+        found.unwrap_or_else(|_| panic!("not {what}: {:?}", self.camera())).expect("board").cameras[0].clone()
+    }
+
+    pub(super) async fn until_profile(&self, profile: Option<Profile>) {
+        let mut watch = self.output.profile.clone();
+        let found = tokio::time::timeout(LIMIT, watch.wait_for(|known| *known == profile)).await;
+        found.unwrap_or_else(|_| panic!("not {profile:?}: {:?}", self.output.profile.borrow())).expect("pipeline");
+    }
+
+    pub(super) async fn until_encoders(&self, count: i64) {
+        let deadline = Instant::now() + LIMIT;
+        while self.metrics.encoders.get() != count {
+            assert!(Instant::now() < deadline, "{} encoders, not {count}", self.metrics.encoders.get());
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets the retry loop try now, as a new viewer does.
+    pub(super) fn nudge(&self) {
+        drop(self.output.frames.demand().register());
+    }
+
+    pub(super) fn encoded(&self) -> u64 {
+        self.metrics.encoded.get_or_create(&metrics::Camera { camera: "camera".into() }).get()
+    }
+
+    pub(super) fn dropped(&self, at: metrics::Drop) -> u64 {
+        self.metrics.dropped.get_or_create(&metrics::At { at }).get()
+    }
+}
+
+pub(super) async fn next(viewer: &mut Subscriber<EncodedFrame>) -> EncodedFrame {
+    tokio::time::timeout(LIMIT, viewer.recv()).await.expect("no frame").expect("no frame")
+}
+
+pub(super) fn raw(format: VideoFormat) -> Step {
+    let bytes = (format.width * format.height * 3 / 2) as usize;
+    Step::Picture(RawFrame::new(Timestamp::now(), format, vec![90; bytes].into()))
+}
+
+/// A camera's own access unit: parameter sets of a profile and an IDR, or a P slice.
+pub(super) fn own(profile: Option<Profile>) -> Step {
+    let mut units: Vec<Vec<u8>> = Vec::new();
+    match profile {
+        Some(Profile { idc, constraints, level }) => {
+            units.extend([vec![0x67, idc, constraints, level, 1], vec![0x68, 1], vec![0x65, 0x88]]);
+        }
+        None => units.push(vec![0x41, 0x98]),
+    }
+    let data: Vec<u8> = units.iter().flat_map(|unit| [&[0, 0, 0, 1][..], unit].concat()).collect();
+    Step::Picture(RawFrame::new(Timestamp::now(), OWN, data.into()))
+}
+
+pub(super) const HIGH: Profile = Profile { idc: 100, constraints: 0, level: 40 };
+
+pub(super) fn has_idr(frame: &EncodedFrame) -> bool {
+    h264::nals(&frame.data).any(|nal| h264::nal_type(nal) == h264::IDR)
+}
