@@ -3,7 +3,7 @@
 import { language, text } from './language.js';
 import { sentence } from './words.js';
 
-/** @import { Access } from './access.js' */
+/** @import { Access, SignInFailure } from './access.js' */
 
 /** The form of index.html, from its making on. */
 export class SignInForm {
@@ -50,24 +50,23 @@ export class SignInForm {
   }
 
   /**
-   * Signs in by a link's secret.
-   * @param {string} link
+   * Shows the form with the reason why nobody is signed in.
+   * @param {SignInFailure} failure
    */
-  follow(link) {
-    return this.#send({ link });
+  tell({ reason, retryAfter }) {
+    this.show(true);
+    this.#tell(reason, retryAfter);
+    this.password.select();
   }
 
-  /** @param {{password: string} | {link: string}} secret */
+  /** @param {{password: string}} secret */
   async #send(secret) {
     if (this.#busy || performance.now() < this.#due) return;
     this.#busy = true;
     this.#render();
     const failure = await this.access.signIn(secret);
     this.#busy = false;
-    if (!failure) return;
-    this.show(true);
-    this.#tell(failure.reason, failure.retryAfter);
-    this.password.select();
+    if (failure) this.tell(failure);
   }
 
   /**

@@ -19,6 +19,7 @@ import { BoardStatus } from './status.js';
 import { Takes } from './takes.js';
 import { Toasts } from './toasts.js';
 import { Toolbar } from './toolbar.js';
+import { sentence } from './words.js';
 import { Zoom } from './zoom.js';
 
 /** @import { BoardEvent } from './control.js' */
@@ -123,15 +124,16 @@ function setup() {
 // Who may watch.
 
 async function enter() {
-  if (link === null) {
-    await access.ask();
-  } else {
-    await signIn.follow(link);
+  const failure = link === null ? null : await access.signIn({ link });
+  await access.ask();
+  if (link !== null) {
     link = null;
-    await access.ask();
     followAccess();
   }
   if (!access.closed) board.refresh();
+  if (!failure) return;
+  if (access.closed) signIn.tell(failure);
+  else toasts.say(sentence(failure.reason), true);
 }
 
 function followAccess() {

@@ -144,6 +144,12 @@ test('a link signs in and leaves the address bar at once; a wrong one leads to t
   assert.equal(await state(other), 'signed-out');
   await signIn(other, PASSWORD);
   await playing(other);
+
+  await other.evaluate((link) => (location.hash = link), `#sign-in=${'0'.repeat(secret.length)}`);
+  await other.waitForSelector('#toasts :text("link")', SOON);
+  assert.equal(other.url(), `${program.url}?camera=camera`);
+  assert.equal(await other.isVisible('#sign-in'), false, 'who is signed in stays so');
+  await playing(other);
 });
 
 test('the form can be used with a thumb and shows what was typed when asked', async (t) => {
