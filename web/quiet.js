@@ -3,14 +3,25 @@
 /** After so long without a touch, a key or the pointer they go. */
 const QUIET_AFTER_MS = 3_000;
 
+/** What somebody is at. */
+const USED = ':focus-visible, select:focus';
+
+/** Where a pointer can rest on a control; a finger cannot, and what it touched last counts as hovered there. */
+const RESTED_ON = ':is(button, select):hover';
+const hovering = matchMedia('(hover: hover)');
+
 export class Quiet {
   /** Keeps a touch from what it has only just made visible. @type {AbortController | undefined} */
   #guard;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {() => boolean} needed Whether they have to stay for now. */
-  constructor(needed) {
+  /**
+   * @param {HTMLElement} stage Where the controls are.
+   * @param {() => boolean} needed Whether they have to stay for now, though nobody is at one of them.
+   */
+  constructor(stage, needed) {
+    this.stage = stage;
     this.needed = needed;
     document.addEventListener('pointerdown', (event) => this.#touched(event), { capture: true, passive: true });
     const stir = () => this.stir();
@@ -23,9 +34,13 @@ export class Quiet {
     document.body.classList.remove('quiet');
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (this.needed()) this.stir();
+      if (this.needed() || this.#inUse()) this.stir();
       else document.body.classList.add('quiet');
     }, QUIET_AFTER_MS);
+  }
+
+  #inUse() {
+    return this.stage.querySelector(hovering.matches ? `${USED}, ${RESTED_ON}` : USED) !== null;
   }
 
   /** @param {PointerEvent} event */

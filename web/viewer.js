@@ -70,10 +70,7 @@ const panes = {
   details: { button: button('details'), root: part('details-pane'), title: 'buttons.details.text' },
 };
 const panel = new Panel(part('panel'), part('panel-title'), button('panel-close'), Object.values(panes));
-const quiet = new Quiet(() => {
-  const inUse = document.querySelector('.stage :focus-visible, .stage select:focus') !== null;
-  return connection.state !== 'live' || panel.open !== null || inUse;
-});
+const quiet = new Quiet(part('stage'), () => connection.state !== 'live' || panel.open !== null);
 
 // The session: pictures into the player, figures out of it.
 

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
-import { CONFIG, DESK, PHONE, SIDE, SOON, open, playing, start, stir, told } from './page.mjs';
+import { CONFIG, DESK, PHONE, SIDE, SOON, click, open, playing, start, stir, told } from './page.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -28,8 +28,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
       await stir(page);
       assert.deepEqual(await faults(page), [], 'playing');
       for (const pane of ['settings', 'people', 'details']) {
-        await stir(page);
-        await page.click(`#${pane}`, SOON);
+        await click(page, `#${pane}`);
         await page.waitForFunction((pane) => !document.querySelector(`#${pane}-pane`).hidden, pane, SOON);
         assert.deepEqual(await faults(page), [], pane);
         await page.keyboard.press('Escape');
@@ -37,8 +36,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
       await page.keyboard.press('+');
       await page.waitForSelector('#whole', SOON);
       assert.deepEqual(await faults(page), [], 'zoomed');
-      await stir(page);
-      await page.click('#hang-up', SOON);
+      await click(page, '#hang-up');
       await page.waitForFunction(() => globalThis.porthole.state === 'stopped', null, SOON);
       assert.deepEqual(await faults(page), [], 'stopped');
     });

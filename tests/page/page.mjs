@@ -126,8 +126,9 @@ export async function stir(page) {
   await page.mouse.move(30, 210);
 }
 
-/** As a person clicks: where the controls are there again. */
+/** As a person clicks: the pointer goes there, which brings controls that have left, and they stay while it rests on one. */
 export async function click(page, selector) {
-  await stir(page);
+  const { x, y, width, height } = await page.locator(selector).boundingBox(SOON);
+  await page.mouse.move(x + width / 2, y + height / 2, { steps: 2 });
   await page.click(selector, SOON);
 }

@@ -6,15 +6,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { DESK, PHONE, SIDE, SOON, open, playing, start, stir, told } from './page.mjs';
+import { DESK, PHONE, SIDE, SOON, click, open, playing, start, stir, told } from './page.mjs';
 
 const phone = { hasTouch: true, isMobile: true };
 
 /** Where the picture is on the screen. */
 const box = (page) => page.locator('#video').boundingBox();
-
-/** Whether a control can be seen. */
-const seen = (page, id) => page.evaluate((id) => Number(getComputedStyle(document.getElementById(id)).opacity) > 0.99, id);
 
 /** Fingers that go from one place to another in some steps. @param {[number, number][][]} paths One a finger. */
 async function fingers(page, paths) {
@@ -36,12 +33,18 @@ test('on a phone the controls leave after 3 s, come back with a touch, and stay 
   const program = await start(t);
   const page = await open(t, program.url, PHONE, phone);
   await playing(page);
+  const shown = page.evaluate(() => new Promise((resolve) => {
+    let touched = null;
+    addEventListener('pointerdown', () => (touched = performance.now()), { once: true });
+    new MutationObserver(() => {
+      const quiet = document.body.classList.contains('quiet');
+      if (touched !== null && quiet) resolve(performance.now() - touched);
+    }).observe(document.body, { attributeFilter: ['class'] });
+  }));
   await page.touchscreen.tap(200, 300);
-  const touched = Date.now();
-  assert.equal(await seen(page, 'hang-up'), true);
-  await page.waitForSelector('body.quiet', SOON);
-  const span = Date.now() - touched;
-  assert.ok(span > 2_500, `they left after ${span} ms`);
+  await page.waitForFunction(() => Number(getComputedStyle(document.getElementById('hang-up')).opacity) > 0.99, null, SOON);
+  const span = await shown;
+  assert.ok(span > 2_900, `they left after ${span} ms`);
   await page.waitForFunction(() => getComputedStyle(document.getElementById('hang-up')).opacity === '0', null, SOON);
   // What cannot be seen cannot be touched by mistake.
   const { x, y } = await page.locator('#hang-up').boundingBox();
@@ -56,6 +59,18 @@ test('on a phone the controls leave after 3 s, come back with a touch, and stay 
   assert.deepEqual(page.complaints, []);
 });
 
+test('with a mouse the controls stay while it rests on one of them, and leave when it rests on the picture', async (t) => {
+  const program = await start(t);
+  const page = await open(t, program.url, DESK);
+  await playing(page);
+  const { x, y, width, height } = await page.locator('#photo').boundingBox();
+  await page.mouse.move(x + width / 2, y + height / 2);
+  const stayed = await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(!document.body.classList.contains('quiet')), 4_000)));
+  assert.equal(stayed, true);
+  await page.mouse.move(640, 300);
+  await page.waitForSelector('body.quiet', SOON);
+});
+
 test('every control is large enough for a finger and within the screen, upright, on its side and on a desk', async (t) => {
   const second = '\n[[camera]]\nname = "garden"\ndevice = "pattern"\nwidth = 320\nheight = 180\n';
   const program = await start(t, { config: `[[camera]]\nname = "door"\ndevice = "pattern"\nwidth = 640\nheight = 360\n${second}[audio]\ndevice = "tone"\n` });
@@ -63,8 +78,8 @@ test('every control is large enough for a finger and within the screen, upright,
     const page = await open(t, program.url, viewport);
     await playing(page);
     for (const pane of [null, 'settings', 'people', 'details']) {
-      await stir(page);
-      if (pane) await page.click(`#${pane}`, SOON);
+      if (pane) await click(page, `#${pane}`);
+      else await stir(page);
       const where = `${viewport.width}x${viewport.height} ${pane ?? ''}`;
       const boxes = [];
       for (const control of await page.locator('.control:visible, .close:visible, #camera:visible').all()) {
@@ -138,14 +153,12 @@ test('the whole screen, and a window of its own', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, DESK);
   await playing(page);
-  await stir(page);
-  await page.click('#full-screen', SOON);
+  await click(page, '#full-screen');
   await page.waitForFunction(() => document.fullscreenElement !== null && document.querySelector('#full-screen').ariaPressed === 'true', null, SOON);
   await page.keyboard.press('f');
   await page.waitForFunction(() => document.fullscreenElement === null && document.querySelector('#full-screen').ariaPressed === 'false', null, SOON);
 
-  await stir(page);
-  await page.click('#window', SOON);
+  await click(page, '#window');
   await page.waitForFunction(() => document.pictureInPictureElement?.id === 'video', null, SOON);
   assert.equal(await page.getAttribute('#window', 'aria-pressed'), 'true');
   await page.keyboard.press('w');
@@ -167,8 +180,7 @@ test('the screen stays lit while there is a picture, and only then', async (t) =
   await page.goto(program.url);
   await playing(page);
   await page.waitForFunction(() => globalThis.locks.length === 1 && !globalThis.locks[0].released, null, SOON);
-  await stir(page);
-  await page.click('#hang-up', SOON);
+  await click(page, '#hang-up');
   await told(page, /^Stopped/);
   await page.waitForFunction(() => globalThis.locks.every(({ released }) => released), null, SOON);
   await page.click('#notice-action');
