@@ -11,6 +11,7 @@ use crate::broadcast::Demand;
 use crate::config::Config;
 use crate::control::{Camera, Control, Parts, socket};
 use crate::metrics::{self, Metrics};
+use crate::photos::Photos;
 use crate::privacy::{self, Switch};
 use crate::rtc::{Feed, Service};
 use crate::status::{self, Board, State, Status};
@@ -96,6 +97,7 @@ impl App {
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
             privacy: Switch::new(board.clone(), sources.clone(), store.clone()),
+            photos: Photos::open(&config.photos, &store),
         });
         let socket = open_socket(&store, &control);
         let told = control.clone();

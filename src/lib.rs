@@ -80,6 +80,7 @@ pub mod memory;
 pub mod metrics;
 pub mod microphone;
 mod nearest;
+pub mod photos;
 pub mod privacy;
 mod retry;
 pub mod rtc;

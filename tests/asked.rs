@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,9 +18,14 @@ const CONTROLS: &str = "control 9963776 1 0 255 1 128 0 Brightness\ncontrol 9963
 
 /// The program with a camera that is asked for 320x240.
 fn start(fake: &Fake) -> Result<Porthole> {
+    start_with(fake, "")
+}
+
+/// As [`start`], with more in the configuration.
+fn start_with(fake: &Fake, more: &str) -> Result<Porthole> {
     let config = format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n[[camera]]\ndevice = \"{DEVICE}\"\nwidth = {{ ideal = 320 }}\n\
-         height = {{ ideal = 240 }}\nfps = {{ ideal = 30 }}\nbitrate = 1000000\n[audio]\ndevice = \"off\"\n"
+         height = {{ ideal = 240 }}\nfps = {{ ideal = 30 }}\nbitrate = 1000000\n[audio]\ndevice = \"off\"\n{more}"
     );
     Porthole::start_with(&config, &fake.environment()?)
 }
@@ -121,7 +127,8 @@ async fn a_single_picture_of_a_camera_that_makes_jpegs_is_its_own() -> Result<()
     let own = Still::of(&grey)?.into_jpeg()?.data;
     let folder = fake.frames(std::slice::from_ref(&own))?;
     fake.plug(&format!("format MJPG 320x240@30 files={}\n", folder.display()))?;
-    let porthole = start(&fake)?;
+    let photos = tempfile::tempdir()?;
+    let porthole = start_with(&fake, &format!("[photos]\ndirectory = \"{}\"\n", photos.path().display()))?;
     // Nobody watches.
     let url = format!("{}snapshot.jpg", porthole.base);
     let taken = tokio::task::spawn_blocking(move || {
@@ -130,6 +137,20 @@ async fn a_single_picture_of_a_camera_that_makes_jpegs_is_its_own() -> Result<()
     });
     ensure!(taken.await?? == own, "another picture than the camera's");
     porthole.until_status("the camera is closed again", |status| status["cameras"][0]["state"] == "idle").await?;
+    // One that is kept on the board.
+    let photo = ask(&porthole, "photo.take", json!({})).await?["result"].clone();
+    ensure!(fs::read(photo["file"].as_str().context("no file")?)? == own, "{photo}");
+    ensure!(
+        (&photo["width"], &photo["height"], &photo["bytes"]) == (&json!(320), &json!(240), &json!(own.len())),
+        "{photo}"
+    );
+    // Where there is no place for it, that is told.
+    fs::remove_dir_all(photos.path())?;
+    fs::write(photos.path(), "")?;
+    let refused = ask(&porthole, "photo.take", json!({})).await?["error"].clone();
+    let told =
+        refused["message"].as_str().is_some_and(|message| message.contains(&photos.path().display().to_string()));
+    ensure!(refused["code"] == -32603 && told, "{refused}");
     ensure!(porthole.metric("porthole_encoders").await? == 0.0);
     Ok(())
 }

@@ -7,6 +7,8 @@
 mod asker;
 mod common;
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,6 +95,11 @@ impl Board {
         Ok((answer.status, serde_json::from_str(&answer.body)?))
     }
 
+    /// Where photos are kept.
+    fn photos(&self) -> PathBuf {
+        self.state.path().join("photos")
+    }
+
     /// What a viewer could have changed.
     async fn settings(&self, token: &str) -> Result<Value> {
         let (_, answer) = self.post(Some(token), &json!({ "method": "status" })).await?;
@@ -130,6 +137,7 @@ async fn each_role_may_do_what_the_table_says_on_each_way_in() -> Result<()> {
     }
     let after = board.settings(&viewer).await?;
     ensure!(before == after, "a viewer has changed something:\n{before}\n{after}");
+    ensure!(!board.photos().exists(), "a viewer has had a photo kept");
     for method in METHODS {
         let (name, params) = (method.name, params(method.name));
         let asked = json!({ "id": 1, "method": name, "params": params });
@@ -146,6 +154,8 @@ async fn each_role_may_do_what_the_table_says_on_each_way_in() -> Result<()> {
     }
     let changed = board.settings(&operator).await?;
     ensure!(changed != after, "an operator has changed nothing: {changed}");
+    // One from each way in.
+    ensure!(fs::read_dir(board.photos())?.count() == 3, "{:?}", fs::read_dir(board.photos())?.collect::<Vec<_>>());
     Ok(())
 }
 

@@ -172,6 +172,7 @@ fn reply(method: &str) -> Reply {
             height: 1,
             sha256: String::new(),
         }),
+        "photo.take" => Reply::Photo { camera, file: String::new(), bytes: 1, width: 1, height: 1 },
         "session.list" => Reply::Sessions {
             sessions: vec![SessionLine {
                 session: "a".into(),

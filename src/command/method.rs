@@ -73,6 +73,7 @@ pub const METHODS: &[Method] = &[
     own("audio.mute", &[needed("muted", Form::Switch)]),
     own("latency.set", &[needed("mode", Form::Choice(&["low", "smooth"]))]),
     own("snapshot", &[CAMERA]),
+    steering("photo.take", &[CAMERA]),
     steering("privacy.toggle", &[]),
     steering("privacy.set", &[needed("on", Form::Switch)]),
     steering("session.list", &[]),
@@ -140,6 +141,8 @@ pub enum Command {
     LatencySet { mode: Latency },
     #[serde(rename = "snapshot")]
     Snapshot { camera: Option<String> },
+    #[serde(rename = "photo.take")]
+    PhotoTake { camera: Option<String> },
     #[serde(rename = "privacy.set")]
     PrivacySet { on: bool },
     #[serde(rename = "privacy.toggle")]

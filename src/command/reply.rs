@@ -86,6 +86,19 @@ pub enum Reply {
     },
     /// A picture that is sent as a transfer.
     Picture(Picture),
+    /// A picture that is kept on the board.
+    Photo {
+        /// The camera's name.
+        camera: String,
+        /// The path of its file on the board.
+        file: String,
+        /// Its size.
+        bytes: usize,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
     /// How the privacy switch stands now.
     Privacy {
         /// True: cameras and microphone are cut.

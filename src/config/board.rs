@@ -85,7 +85,8 @@ fn command(value: &DeValue<'_>) -> Result<Option<String>, String> {
     let request = json!({ "method": method, "params": params }).to_string();
     let Request { method, .. } = Request::parse(request.as_bytes()).map_err(|invalid| invalid.error.message)?;
     if method.session {
-        return Err(format!("{method} is of the session of a viewer, and a button has none"));
+        let instead = if method.name == "snapshot" { "; photo.take keeps a picture on the board" } else { "" };
+        return Err(format!("{method} is of the session of a viewer, and a button has none{instead}"));
     }
     Ok(Some(request))
 }

@@ -3,7 +3,7 @@
 //! Taking it up is `app`'s business.
 
 use super::Config;
-use crate::{audio, auth, camera, encoder, http, rtc, video};
+use crate::{audio, auth, camera, encoder, http, photos, rtc, video};
 
 impl Config {
     /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest
@@ -19,6 +19,7 @@ impl Config {
             rtc: rtc::Config { udp_port: self.rtc.udp_port, tcp: self.rtc.tcp, ..new.rtc.clone() },
             // What stands there is of the start, and there is nothing to do about it before.
             privacy: new.privacy.clone(),
+            photos: self.photos.clone(),
             leds: new.leds.clone(),
             buttons: new.buttons.clone(),
         }
@@ -28,7 +29,8 @@ impl Config {
     pub fn differing(&self, other: &Config) -> Vec<String> {
         let mut keys = Vec::new();
         // Taken apart, so that a field that is added is not forgotten here.
-        let Config { log_level, state_directory, http, auth, cameras, audio, rtc, privacy, leds, buttons } = self;
+        let Config { log_level, state_directory, http, auth, cameras, audio, rtc, privacy, photos, leds, buttons } =
+            self;
         note(&mut keys, "log", &[("level", *log_level != other.log_level)]);
         note(&mut keys, "state", &[("directory", *state_directory != other.state_directory)]);
         http_keys(&mut keys, http, &other.http);
@@ -45,6 +47,9 @@ impl Config {
         audio_keys(&mut keys, audio, &other.audio);
         rtc_keys(&mut keys, rtc, &other.rtc);
         note(&mut keys, "privacy", &[("on", privacy.on != other.privacy.on)]);
+        let photos::Config { directory, keep } = photos;
+        let differs = [("directory", *directory != other.photos.directory), ("keep", *keep != other.photos.keep)];
+        note(&mut keys, "photos", &differs);
         keys.extend((*leds != other.leds).then(|| "[[led]]".into()));
         keys.extend((*buttons != other.buttons).then(|| "[[button]]".into()));
         keys
@@ -181,6 +186,9 @@ mod tests {
         ice_servers = [{ urls = "stun:a" }]
         [privacy]
         on = true
+        [photos]
+        directory = "/a"
+        keep = 1
         [[led]]
         gpio = 17
         [[button]]

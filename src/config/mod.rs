@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use errors::Errors;
 use reader::{Reader, Section};
 
-use crate::{audio, auth, buttons, http, leds, privacy, rtc, video};
+use crate::{audio, auth, buttons, http, leds, photos, privacy, rtc, video};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Config {
     pub rtc: rtc::Config,
     /// How the privacy switch stands at the start.
     pub privacy: privacy::Config,
+    /// Photos that are kept on the board.
+    pub photos: photos::Config,
     /// Status lights.
     pub leds: Vec<leds::Config>,
     /// Buttons.
@@ -54,6 +56,7 @@ impl Default for Config {
             audio: audio::Config::default(),
             rtc: rtc::Config::default(),
             privacy: privacy::Config::default(),
+            photos: photos::Config::default(),
             leds: Vec::new(),
             buttons: Vec::new(),
         }
@@ -166,6 +169,12 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     });
 
     reader.section("privacy", |privacy| privacy.flag("on", &mut config.privacy.on));
+    reader.section("photos", |photos| {
+        let config = &mut config.photos;
+        photos.text("directory", &mut config.directory, &value::DIRECTORY);
+        // A directory of more is slow to list.
+        photos.number("keep", &mut config.keep, 1..=100_000, 1, "photos");
+    });
     reader.list("led", |led| config.leds.extend(board::led(led)));
     reader.list("button", |button| config.buttons.extend(board::button(button)));
 

@@ -90,6 +90,20 @@ impl Control {
         Ok(Photo { data, width, height })
     }
 
+    /// Takes a single picture and keeps it on the board.
+    pub(super) async fn take_photo(&self, caller: &Caller, camera: Option<String>) -> Result<Reply, Error> {
+        let camera = self.camera(caller, camera.as_deref())?.name.clone();
+        let Photo { data, width, height } = self.picture(caller, Some(&camera)).await?;
+        let (photos, name, bytes) = (self.0.parts.photos.clone(), camera.clone(), data.len());
+        let added = tokio::task::spawn_blocking(move || photos.add(&name, &data)).await;
+        let added = added.map_err(|error| internal("keep a photo", &error))?;
+        let file = added.map_err(|error| internal("keep a photo", &format_args!("{error:#}")))?.display().to_string();
+        let by = self.name(caller);
+        tracing::info!("{by} has taken a photo of {camera}: {file}");
+        self.notice(format!("{by} has taken a photo of {camera}, which is kept on the board"));
+        Ok(Reply::Photo { camera, file, bytes, width, height })
+    }
+
     /// The camera's place.
     pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
         let cameras = &self.0.parts.cameras;

@@ -27,6 +27,7 @@ use crate::command::{self, Code, Command, Error, Invalid, Reply, Request};
 use crate::inventory::{CameraInfo, SoundCardInfo};
 use crate::media::Timestamp;
 use crate::metrics::Metrics;
+use crate::photos::Photos;
 use crate::privacy::{Switch, Thrown};
 use crate::status;
 use crate::viewers::{Said, Seat, Viewers};
@@ -54,6 +55,8 @@ pub struct Parts {
     pub devices: Box<Devices>,
     /// The privacy switch of the cameras and the microphone.
     pub privacy: Switch,
+    /// Photos on the board.
+    pub photos: Photos,
 }
 
 /// Carries out commands; a cheap handle.
@@ -86,8 +89,9 @@ impl Control {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
         // Nothing can be kept there, so nothing is.
         let nowhere = crate::store::Store::open(Some("/dev/null/porthole".as_ref()));
+        let photos = Photos::open(&crate::photos::Config::default(), &nowhere);
         let privacy = Switch::new(board.clone(), Vec::new(), nowhere);
-        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy })
+        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy, photos })
     }
 
     /// Tells that a device was plugged in.
@@ -146,6 +150,7 @@ impl Control {
                 let wish = cameras::VideoWish { size: width.zip(height), fps, bitrate };
                 self.video_set(caller, camera, wish).await
             }
+            Command::PhotoTake { camera } => self.take_photo(caller, camera).await,
             Command::PrivacySet { on } => self.privacy(caller, Some(on)).await,
             Command::PrivacyToggle {} => self.privacy(caller, None).await,
             Command::SessionList {} => Ok(self.sessions(caller)),

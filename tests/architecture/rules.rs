@@ -14,8 +14,8 @@ fn layer(module: &str) -> Option<u8> {
         // Devices; `v4l2`, `sysfs` and `gpio` are the kernel interfaces below several of them.
         "v4l2" | "sysfs" | "gpio" => 2,
         "hotplug" | "camera" | "encoder" | "audio" | "leds" | "buttons" | "systemd" => 3,
-        // Who is let in, and whether anything is to be seen.
-        "auth" | "privacy" => 4,
+        // Who is let in, whether anything is to be seen, and what of it is kept.
+        "auth" | "privacy" | "photos" => 4,
         // Pipelines.
         "video" | "microphone" | "speaker" | "recorder" | "snapshot" => 4,
         // Who watches, and the network.
@@ -64,7 +64,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["tokio_rustls", "rcgen"], &["src/http/"]),
     (&["ring"], &["src/auth/", "src/http/", "src/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
-    (&["chrono"], &["src/camera/placeholder.rs"]),
+    (&["chrono"], &["src/camera/placeholder.rs", "src/photos.rs"]),
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.

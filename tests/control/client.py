@@ -75,7 +75,7 @@ async def main(base, token=None):
     sent, times = time.time() * 1e3, await ask("time.sync")
     # RFC 5905 section 8: the board's clock is so much ahead of ours.
     print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
-    for method in "controls.list", "status", "devices.list", "session.list", "video.keyframe", "video.pause", "video.resume":
+    for method in "controls.list status devices.list session.list video.keyframe video.pause video.resume photo.take".split():
         await ask(method)
     await ask("camera.select", camera=second)
     assert (await control.event("camera.changed"))["camera"] in (first, second)

@@ -103,7 +103,8 @@ fn wrong_lamps_and_buttons_are_told() {
         ),
         (
             "[[button]]\ngpio = 1\npress = \"snapshot\"",
-            ":3: button[0].press = \"snapshot\": snapshot is of the session of a viewer, and a button has none",
+            ":3: button[0].press = \"snapshot\": snapshot is of the session of a viewer, and a button has none; photo.take \
+             keeps a picture on the board",
         ),
     ] {
         assert_eq!(errors(text), [format!("porthole.toml{wrong}")]);

@@ -13,6 +13,7 @@ const FAULT: u32 = 18;
 const READY: u32 = 19;
 const OTHER: u32 = 20;
 const BUTTON: u32 = 27;
+const PHOTO: u32 = 23;
 const SWITCH: u32 = 22;
 
 /// An LED that the board's keyboard has, and its trigger.
@@ -44,6 +45,10 @@ show = "watched"
 gpio = 27
 debounce = 300
 press = "privacy.toggle"
+
+[[button]]
+gpio = 23
+press = 'photo.take {"camera": "camera"}'
 "#;
 
 #[test]
@@ -100,6 +105,14 @@ fn quick_lights_follow_and_a_button_cuts_camera_and_microphone() {
         viewer.sees(Scene::Bars);
         viewer.hears(Noise::Tone);
         assert_eq!(board.status()["privacy"], false);
+
+        // Another one takes a photo, which stays on the board.
+        board.pull(PHOTO, true, 3);
+        let photos = || board.sh("ls /tmp/state/photos 2>/dev/null || true");
+        board.wait_until("a photo", LIMIT, || photos().contains(".jpg").then_some(()));
+        let photos = photos();
+        assert!(photos.starts_with("camera-") && photos.lines().count() == 1, "{photos}");
+        assert_eq!(board.sh("head -c 3 /tmp/state/photos/*.jpg | od -An -tx1").trim(), "ff d8 ff");
         viewer.leave();
         board.wait_for_pin(WATCHED, false);
 
