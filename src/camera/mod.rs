@@ -189,18 +189,24 @@ pub trait VideoSource: Send {
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error>;
 
     /// Asks a source that encodes by itself for a key frame; the others, and those that can't, do nothing.
-    fn request_key(&mut self);
+    fn request_key(&mut self) {}
 
     /// The source's controls as they stand, for a question soon after the opening; from then on their changes are told.
     /// Empty for a source without controls.
-    fn controls(&mut self) -> Vec<Control>;
+    fn controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
 
     /// Those of the controls that changed since the last question. Does not wait.
-    fn changed_controls(&mut self) -> Vec<Control>;
+    fn changed_controls(&mut self) -> Vec<Control> {
+        Vec::new()
+    }
 
     /// Sets controls, whose values [`Control::accept`] made, in an order that works; a setting of a control that is not among
     /// [`controls`](Self::controls) is refused.
-    fn set_controls(&mut self, settings: &[Setting]) -> SetControls;
+    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
+        SetControls::none(settings)
+    }
 
     /// Sets the bitrate in bit/s of a source that encodes by itself; `false` where it must be opened anew for that. The others
     /// have nothing to do.

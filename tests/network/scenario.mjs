@@ -6,7 +6,7 @@
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Program } from '../page/program.mjs';
+import { CONFIG, Program } from '../page/program.mjs';
 import { Lab } from './lab.mjs';
 import { Viewer } from './viewer.mjs';
 
@@ -17,19 +17,6 @@ export const HTTP = 8080;
 export const MEDIA = 8189;
 
 const FORWARDER = fileURLToPath(new URL('forwarder.mjs', import.meta.url));
-
-/** Small, so that two cores carry the encoder and the browser's decoder without the scenario telling of load. */
-const CAMERA = `
-[[camera]]
-name = "camera"
-device = "pattern"
-width = 640
-height = 360
-fps = 30
-
-[audio]
-device = "tone"
-`;
 
 class Scenario extends Lab {
   #programs = [];
@@ -42,7 +29,7 @@ class Scenario extends Lab {
    *   bitrate of the picture.
    */
   async board(host, { rtc = '', http = '', bitrate = 1_000_000 } = {}) {
-    const camera = CAMERA.replace('device = "pattern"', `device = "pattern"\nbitrate = ${bitrate}`);
+    const camera = CONFIG.replace('device = "pattern"', `device = "pattern"\nbitrate = ${bitrate}`);
     const config = `[http]\n${http}\n[rtc]\nudp_port = ${MEDIA}\n${rtc}\n${camera}`;
     const program = await Program.start({ config, listen: `[::]:${HTTP}`, prefix: host.prefix });
     this.#programs.push(program);

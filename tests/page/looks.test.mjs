@@ -41,7 +41,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
 
     const guest = await open(t, program.url, DESK);
     await playing(guest);
-    await guest.click('#people', SOON);
+    await click(guest, '#people');
     await guest.fill('#say [name=name]', 'Ann');
     await guest.fill('#message', 'Is that the heron again?');
     await guest.keyboard.press('Enter');

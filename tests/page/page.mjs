@@ -9,7 +9,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { launch } from './browser.mjs';
 import { blockCode } from './code.mjs';
-import { Program } from './program.mjs';
+import { CONFIG, Program } from './program.mjs';
+
+export { CONFIG };
 
 /** For what takes a moment: a connection, a click, an answer. */
 export const SOON = { timeout: 15_000 };
@@ -23,19 +25,6 @@ export const LATER = { timeout: 75_000 };
 export const PHONE = { width: 390, height: 844 };
 export const SIDE = { width: 844, height: 390 };
 export const DESK = { width: 1280, height: 800 };
-
-/** Pattern and tone; small, so that two cores carry the encoder and the browser's decoder without the test telling of load. */
-export const CONFIG = `
-[[camera]]
-name = "camera"
-device = "pattern"
-width = 640
-height = 360
-fps = 30
-
-[audio]
-device = "tone"
-`;
 
 /** One browser for the tests of a file, started by the first that opens a page. @type {Promise<import('playwright-core').Browser> | undefined} */
 let browser;

@@ -10,6 +10,19 @@ import { createInterface } from 'node:readline';
 /** A debug build on a busy machine starts within a second; this is for a machine that does other things too. */
 const START_DEADLINE_MS = 20_000;
 
+/** Pattern and tone; small, so that two cores carry the encoder and the browser's decoder without the test telling of load. */
+export const CONFIG = `
+[[camera]]
+name = "camera"
+device = "pattern"
+width = 640
+height = 360
+fps = 30
+
+[audio]
+device = "tone"
+`;
+
 /** Running programs, so that none outlives the tests. */
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));

@@ -12,8 +12,7 @@ pub mod stream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Config, Dropped, Error, SetControls, VideoSource};
-use crate::inventory::{Control, Setting};
+use super::{Config, Dropped, Error, VideoSource};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::sysfs::VIDEO_NODES;
 use process::{Process, Read};
@@ -136,20 +135,6 @@ impl VideoSource for Program {
                 }
             }
         }
-    }
-
-    fn request_key(&mut self) {}
-
-    fn controls(&mut self) -> Vec<Control> {
-        Vec::new()
-    }
-
-    fn changed_controls(&mut self) -> Vec<Control> {
-        Vec::new()
-    }
-
-    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
-        SetControls::none(settings)
     }
 
     fn set_bitrate(&mut self, _bitrate: u32) -> bool {

@@ -13,9 +13,8 @@ mod sea;
 
 use std::time::Duration;
 
-use super::{Config, Dropped, Error, SetControls, VideoSource};
+use super::{Config, Dropped, Error, VideoSource};
 use crate::grid::{self, Grid, Pace, Step};
-use crate::inventory::{Control, Setting};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 pub use super::paint::Area;
@@ -92,20 +91,6 @@ impl VideoSource for Pattern {
 
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
         Ok(grid::wait(wait, |now| self.poll(now)))
-    }
-
-    fn request_key(&mut self) {}
-
-    fn controls(&mut self) -> Vec<Control> {
-        Vec::new()
-    }
-
-    fn changed_controls(&mut self) -> Vec<Control> {
-        Vec::new()
-    }
-
-    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
-        SetControls::none(settings)
     }
 
     fn set_bitrate(&mut self, _bitrate: u32) -> bool {

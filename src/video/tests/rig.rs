@@ -116,10 +116,6 @@ impl VideoSource for Plugged {
         self.port.controls.lock().expect("port").clone()
     }
 
-    fn changed_controls(&mut self) -> Vec<Control> {
-        Vec::new()
-    }
-
     fn set_controls(&mut self, settings: &[Setting]) -> camera::SetControls {
         asked::set(&mut self.port.controls.lock().expect("port"), settings)
     }
