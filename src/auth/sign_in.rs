@@ -90,8 +90,19 @@ impl Auth {
     ///
     /// As [`SignInError`] says.
     pub async fn sign_in(&self, from: IpAddr, secure: bool, proof: Proof) -> Result<SignedIn, SignInError> {
+        self.sign_in_at(Instant::now(), from, secure, proof).await
+    }
+
+    /// As [`sign_in`](Self::sign_in). Time is an argument, so that none passes in a test.
+    async fn sign_in_at(
+        &self,
+        now: Instant,
+        from: IpAddr,
+        secure: bool,
+        proof: Proof,
+    ) -> Result<SignedIn, SignInError> {
         let Some(people) = &self.0 else { return Ok(SignedIn { role: Role::Operator, cookie: None }) };
-        people.door.attempts().take(from, Instant::now()).map_err(SignInError::TooOften)?;
+        people.door.attempts().take(from, now).map_err(SignInError::TooOften)?;
         let role = match proof {
             Proof::Password(password) => match people.door.verifier.role_of(people.passwords.clone(), password).await {
                 Ok(role) => role.ok_or_else(|| people.wrong_password())?,
@@ -100,7 +111,7 @@ impl Auth {
                     return Err(SignInError::Busy);
                 }
             },
-            Proof::Link(secret) if people.door.is_link(&secret, Instant::now()) => Role::Operator,
+            Proof::Link(secret) if people.door.is_link(&secret, now) => Role::Operator,
             Proof::Link(_) => return Err(SignInError::WrongLink),
         };
         match role {
@@ -258,6 +269,10 @@ mod tests {
         let (_folder, auth) = auth();
         let passwords = auth.first_passwords().unwrap();
         let [(_, viewer), (_, operator)] = &passwords[..] else { panic!("there should be two") };
+        let now = Instant::now();
+        let with = async |auth: &Auth, from, password: &str| {
+            auth.sign_in_at(now, from, false, Proof::Password(password.into())).await
+        };
         // The viewer's own password, in between, gives no attempt more.
         for guess in ["a", "b", viewer, "c", viewer, "d", "e"] {
             let outcome = with(&auth, HERE, guess).await;
