@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Local, NaiveDateTime, TimeDelta};
@@ -80,14 +79,13 @@ impl Photos {
     fn thin(&self) -> anyhow::Result<()> {
         let directory = self.store.directory()?;
         let listed = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-        let mut photos = listed().with_context(|| format!("list {}", directory.display()))?;
-        photos.retain(|path| is_photo(path));
-        // One that is gone meanwhile is as old as can be.
-        photos.sort_by_cached_key(|path| {
-            fs::metadata(path).and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-        });
+        let paths = listed().with_context(|| format!("list {}", directory.display()))?;
+        // Written within one tick of the file system's clock they differ by name, which tells the time too.
+        let aged = |path: PathBuf| Some((fs::metadata(&path).ok()?.modified().ok()?, path));
+        let mut photos: Vec<_> = paths.into_iter().filter(|path| is_photo(path)).filter_map(aged).collect();
+        photos.sort();
         let many = photos.len().saturating_sub(self.keep);
-        for path in &photos[..many] {
+        for (_, path) in &photos[..many] {
             fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
         }
         Ok(())

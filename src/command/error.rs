@@ -129,10 +129,8 @@ impl Error {
 
     /// The method has a meaning in a viewer's own session only.
     pub fn session(method: &str) -> Self {
-        let instead = match method {
-            "snapshot" => "; without one GET /snapshot.jpg gives a picture, and photo.take keeps one on the board",
-            _ => "",
-        };
+        let other = "; without one GET /snapshot.jpg gives a picture, and photo.take keeps one on the board";
+        let instead = if method == "snapshot" { other } else { "" };
         let message = format!("{method} is for the viewer of a session, over its data channel{instead}");
         Self::new(Code::Session, message)
     }
