@@ -27,7 +27,7 @@
 //!
 //! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], [`command`]: plain values.
 //! - [`broadcast`], `latest`, `grid`, `retry`, `bucket`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
-//! - [`store`]: the state directory; [`auth`]: who is let in, and as what.
+//! - [`store`]: the state directory; [`photos`]: those that are kept on the board; [`auth`]: who is let in, and as what.
 //! - `v4l2`, [`sysfs`], [`gpio`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`], [`leds`], [`buttons`], [`systemd`]: devices and
 //!   the system; each hides one crate or one kernel interface.
 //! - [`privacy`], [`video`], [`microphone`]: the switch that closes them all, and the pipelines, which own the media threads.
