@@ -32,7 +32,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        // A fifth of a gigabyte, as large as photos of 1920x1080 are.
+        // A fifth of a gigabyte, with 400 kB for a photo.
         Self { directory: None, keep: 500 }
     }
 }
@@ -50,7 +50,9 @@ impl Photos {
     /// Photos as configured, by the side of what `state` keeps. The directory is made with the first one.
     pub fn open(config: &Config, state: &Store) -> Self {
         let directory = config.directory.clone().or_else(|| state.path(DIRECTORY).ok());
-        let store = directory.map_or_else(|| state.clone(), |directory| Store::open(Some(&directory)));
+        let there = |directory: PathBuf| Store::elsewhere(&directory, "directory of photos", "[photos] directory");
+        // Where there is no place for the state, that is told.
+        let store = directory.map_or_else(|| state.clone(), there);
         Self { store, keep: config.keep, adding: Arc::default() }
     }
 
@@ -136,6 +138,7 @@ mod tests {
         let photo = Photos::open(&config, &nowhere).add("door", b"jpeg").unwrap();
         assert_eq!(photo.parent(), config.directory.as_deref());
         let error = Photos::open(&Config::default(), &nowhere).add("door", b"jpeg").unwrap_err().to_string();
-        assert!(error.contains("/dev/null/porthole/photos"), "{error}");
+        assert!(error.starts_with("make the directory of photos /dev/null/porthole/photos: "), "{error}");
+        assert!(error.ends_with("set [photos] directory to a place that can be written"), "{error}");
     }
 }

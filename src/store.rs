@@ -19,15 +19,26 @@ use rustix::fs::FlockOperation;
 /// The file whose lock is held while another one is changed.
 const LOCK: &str = "lock";
 
-/// The state directory; a cheap handle.
+/// The state directory, or another one whose files are kept in the same way; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Store(Option<Arc<Path>>);
+pub struct Store {
+    directory: Option<Arc<Path>>,
+    /// What it is called in messages, and what in the configuration names another place.
+    called: &'static str,
+    setting: &'static str,
+}
 
 impl Store {
     /// The configured directory; without one the service's own (`$STATE_DIRECTORY`, systemd.exec(5)), and without that
     /// the user's (`$XDG_STATE_HOME/porthole` or `~/.local/state/porthole`). It is made when something is first written.
     pub fn open(configured: Option<&Path>) -> Self {
-        Self(directory(configured, |name| env::var_os(name)).map(Arc::from))
+        let directory = directory(configured, |name| env::var_os(name)).map(Arc::from);
+        Self { directory, called: "state directory", setting: "[state] directory" }
+    }
+
+    /// Another directory; `called` and `setting` are for messages.
+    pub fn elsewhere(directory: &Path, called: &'static str, setting: &'static str) -> Self {
+        Self { directory: Some(directory.into()), called, setting }
     }
 
     /// Where the files lie.
@@ -36,7 +47,7 @@ impl Store {
     ///
     /// When no place is known.
     pub fn directory(&self) -> anyhow::Result<&Path> {
-        self.0.as_deref().ok_or_else(|| {
+        self.directory.as_deref().ok_or_else(|| {
             anyhow!("no state directory: neither HOME nor STATE_DIRECTORY is set; set [state] directory in the configuration")
         })
     }
@@ -59,8 +70,10 @@ impl Store {
         let directory = self.directory()?;
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
             anyhow!(
-                "make the state directory {}: {error}; set [state] directory to a place that can be written",
-                directory.display()
+                "make the {} {}: {error}; set {} to a place that can be written",
+                self.called,
+                directory.display(),
+                self.setting
             )
         })?;
         Ok(directory)
@@ -211,7 +224,7 @@ mod tests {
         ] {
             assert_eq!(found(configured, variables), expected.map(PathBuf::from), "{configured:?} {variables:?}");
         }
-        let told = Store(None).create().unwrap_err().to_string();
+        let told = Store { directory: None, ..Store::open(None) }.create().unwrap_err().to_string();
         assert!(told.contains("set [state] directory"), "{told}");
     }
 

@@ -80,7 +80,11 @@ impl Control {
         let method = Method::find("snapshot").ok_or_else(|| internal("snapshot", &"it is no method"))?;
         // Over HTTP it has an address of its own, so that it needs no session; the role is the same.
         caller.permit_role(method)?;
-        let camera = self.camera(caller, camera)?;
+        self.shoot(self.camera(caller, camera)?).await
+    }
+
+    /// Takes a single picture, when it is its turn.
+    async fn shoot(&self, camera: &Camera) -> Result<Photo, Error> {
         let Photographers { making, waiting } = &self.0.photographers;
         let busy = || Error::busy(RETRY, "too many pictures are asked for at once");
         let _waiting = waiting.clone().try_acquire_owned().map_err(|_| busy())?;
@@ -92,8 +96,9 @@ impl Control {
 
     /// Takes a single picture and keeps it on the board.
     pub(super) async fn take_photo(&self, caller: &Caller, camera: Option<String>) -> Result<Reply, Error> {
-        let camera = self.camera(caller, camera.as_deref())?.name.clone();
-        let Photo { data, width, height } = self.picture(caller, Some(&camera)).await?;
+        let camera = self.camera(caller, camera.as_deref())?;
+        let Photo { data, width, height } = self.shoot(camera).await?;
+        let camera = camera.name.clone();
         let (photos, name, bytes) = (self.0.parts.photos.clone(), camera.clone(), data.len());
         let added = tokio::task::spawn_blocking(move || photos.add(&name, &data)).await;
         let added = added.map_err(|error| internal("keep a photo", &error))?;
