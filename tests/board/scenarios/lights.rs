@@ -110,13 +110,14 @@ fn quick_lights_follow_and_a_button_cuts_camera_and_microphone() {
         board.pull(PHOTO, true, 3);
         let photos = || board.sh("ls /tmp/state/photos 2>/dev/null || true");
         board.wait_until("a photo", LIMIT, || photos().contains(".jpg").then_some(()));
-        let photos = photos();
-        assert!(photos.starts_with("camera-") && photos.lines().count() == 1, "{photos}");
         assert_eq!(board.sh("head -c 3 /tmp/state/photos/*.jpg | od -An -tx1").trim(), "ff d8 ff");
         viewer.leave();
         board.wait_for_pin(WATCHED, false);
 
         board.stop_porthole();
+        // Whatever the button's contacts did, it was one.
+        let photos = photos();
+        assert!(photos.starts_with("camera-") && photos.lines().count() == 1, "{photos}");
         assert!(!board.log().contains("panicked"), "nothing should panic");
     });
 }
