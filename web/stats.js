@@ -66,7 +66,7 @@ export function figures(now, last, oldest) {
   const pair = selectedPair(now, all);
   const [remote, local] = [now.get(pair?.remoteCandidateId), now.get(pair?.localCandidateId)];
   return {
-    video: video && {
+    video: video ? {
       ...media(video, now, last, oldest),
       width: video.frameWidth ?? null,
       height: video.frameHeight ?? null,
@@ -74,12 +74,12 @@ export function figures(now, last, oldest) {
       framesDecoded: video.framesDecoded ?? null,
       framesDropped: video.framesDropped ?? null,
       keyFramesDecoded: video.keyFramesDecoded ?? null,
-    },
-    audio: audio && {
+    } : null,
+    audio: audio ? {
       ...media(audio, now, last, oldest),
       level: audio.audioLevel ?? null,
       energy: audio.totalAudioEnergy ?? null,
-    },
+    } : null,
     roundTrip: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
     path: end(remote),
     local: end(local),

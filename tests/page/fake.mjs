@@ -3,7 +3,7 @@
  * a script can say stands in tests/fake/script.rs.
  */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -20,5 +20,7 @@ export function fakeCamera(t, script) {
   mkdirSync(join(folder, 'dev'));
   writeFileSync(join(folder, 'dev/video90'), script);
   const library = join(dirname(process.env.PORTHOLE_BIN), 'examples/libfake_camera.so');
+  // The loader goes on without a library that is not there, and then there is no camera.
+  if (!existsSync(library)) throw new Error(`${library} is not there: cargo build --examples makes it`);
   return { LD_PRELOAD: library, PORTHOLE_FAKE: folder };
 }

@@ -96,17 +96,27 @@ export async function stats(page, condition, deadline = SOON) {
   }
 }
 
-/** Waits until the board counts so many viewers, as it tells whoever is signed in as the page is. */
-export async function viewers(page, program, count, { timeout } = SOON) {
+/**
+ * What a look shows as soon as it is good. It looks again after a pause, since the board limits how often one address may ask.
+ * @template T
+ * @param {() => Promise<T> | T} look
+ * @param {(seen: T) => boolean} good
+ * @param {string} what What is waited for, if it never comes.
+ */
+export async function eventually(look, good, what, { timeout } = SOON) {
   const deadline = performance.now() + timeout;
-  let counted;
-  do {
-    const response = await page.request.get(`${program.url}api/status`);
-    counted = (await response.json()).viewers;
-    // The board limits how often one address may ask.
-    if (counted !== count) await pause(50);
-  } while (counted !== count && performance.now() < deadline);
-  assert.equal(counted, count, 'viewers, as the board counts them');
+  for (;;) {
+    const seen = await look();
+    if (good(seen)) return seen;
+    assert.ok(performance.now() < deadline, `${what}: ${JSON.stringify(seen)} is the last that was seen`);
+    await pause(50);
+  }
+}
+
+/** Waits until the board counts so many viewers, as it tells whoever is signed in as the page is. */
+export async function viewers(page, program, count, deadline = SOON) {
+  const counted = async () => (await (await page.request.get(`${program.url}api/status`)).json()).viewers;
+  await eventually(counted, (viewers) => viewers === count, `${count} viewers, as the board counts them`, deadline);
 }
 
 /** The controls leave a picture that nobody touches; a moved pointer brings them back. */

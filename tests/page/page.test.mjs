@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { createServer, request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 
-import { CONFIG, DESK, LATER, PHONE, SOON, click, open, playing, start, stats, told, viewers } from './page.mjs';
+import { CONFIG, DESK, LATER, PHONE, SOON, click, eventually, open, playing, start, stats, told, viewers } from './page.mjs';
 
 test('the picture plays by itself at the camera’s rate, and a tap brings the sound', async (t) => {
   const program = await start(t);
@@ -17,11 +17,13 @@ test('the picture plays by itself at the camera’s rate, and a tap brings the s
   await playing(page);
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), true);
 
-  const { frames, unread } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 3_000));
-  const [first, last] = [frames[0], frames.at(-1)];
-  const rate = ((last.frame - first.frame) / (last.shown - first.shown)) * 1000;
-  assert.ok(Math.abs(rate - 30) < 3, `frame numbers advance at ${rate} a second`);
-  assert.ok(unread <= frames.length / 20, `${unread} pictures beside ${frames.length} had no readable code`);
+  const advance = async () => {
+    const { frames, unread } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 2_000));
+    const [first, last] = [frames[0], frames.at(-1)];
+    return { rate: ((last?.frame - first?.frame) / (last?.shown - first?.shown)) * 1000, readable: frames.length, unread };
+  };
+  const steady = ({ rate, readable, unread }) => Math.abs(rate - 30) < 3 && unread <= readable / 20;
+  await eventually(advance, steady, 'pictures that can be read, 30 a second');
 
   await click(page, '#sound');
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
@@ -50,23 +52,24 @@ test('the panel shows plausible figures', async (t) => {
     const figures = globalThis.porthole.stats();
     const { audio, latency, roundTrip, video } = figures;
     const there = latency !== null && roundTrip !== null && audio?.bitrate > 0 && video?.bitrate > 0;
-    return there && video.jitterBuffer !== null && audio.jitterBuffer !== null && figures;
+    const plausible = there && video.fps > 20 && video.fps < 40 && latency.median > 0 && latency.median < 1000;
+    return plausible && video.jitterBuffer !== null && audio.jitterBuffer !== null && figures;
   });
   assert.equal(`${seen.video.width}x${seen.video.height}`, '640x360');
   assert.ok(seen.setup.firstFrame > 0 && seen.setup.firstFrame < 10_000, `set-up ${seen.setup.firstFrame} ms`);
-  assert.ok(seen.video.fps > 20 && seen.video.fps < 40, `${seen.video.fps} frames a second`);
   assert.ok(seen.video.lossPercent >= 0 && seen.video.lossPercent < 5, `${seen.video.lossPercent} % lost`);
   assert.ok(seen.roundTrip >= 0 && seen.roundTrip < 500, `round trip ${seen.roundTrip} ms`);
-  assert.ok(seen.latency.median > 0 && seen.latency.median < 1000, `latency ${seen.latency.median} ms`);
 
   // The pictures themselves carry their capture time. Board and browser are one machine, but the board reads its
   // clock once at the start, so the page's measured offset is used here too.
-  const { frames } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 2_000));
-  const { clock, latency, origin } = await page.evaluate(
-    () => ({ ...globalThis.porthole.stats(), origin: performance.timeOrigin }));
-  const latencies = frames.map(({ shown, captured }) => shown - origin + clock.offset - captured).sort((a, b) => a - b);
-  const median = latencies[latencies.length >> 1];
-  assert.ok(Math.abs(latency.median - median) < 25, `the page says ${latency.median} ms, the pictures say ${median} ms`);
+  const latencies = async () => {
+    const { frames } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 2_000));
+    const { clock, latency, origin } = await page.evaluate(
+      () => ({ ...globalThis.porthole.stats(), origin: performance.timeOrigin }));
+    const carried = frames.map(({ shown, captured }) => shown - origin + clock.offset - captured).sort((a, b) => a - b);
+    return { page: latency.median, pictures: carried[carried.length >> 1] };
+  };
+  await eventually(latencies, ({ page, pictures }) => Math.abs(page - pictures) < 25, 'the latency that the pictures carry');
 
   const figure = (name) => page.textContent(`[data-figure="${name}"]`);
   await page.waitForFunction(() => /^\d+ ms$/.test(document.querySelector('[data-figure=latency]').textContent), null, SOON);
