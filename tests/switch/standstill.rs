@@ -1,0 +1,64 @@
+//! The time that this machine stood still for, so that a limit on the program is not broken by whoever took the cores away.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+/// How often the watching thread looks at the clock.
+const STEP: Duration = Duration::from_millis(2);
+
+/// What came later than this was held up by the machine.
+const HELD_UP: Duration = Duration::from_millis(10);
+
+/// A thread that wants next to nothing of the machine, and notes when it did not get even that.
+pub struct Standstill {
+    end: Sender<()>,
+    watching: JoinHandle<Vec<(Instant, Instant)>>,
+}
+
+impl Standstill {
+    pub fn watch() -> Self {
+        let (end, ended) = channel();
+        Self { end, watching: spawn(move || watch(&ended)) }
+    }
+
+    /// The spans in which nothing ran.
+    pub fn end(self) -> Spans {
+        drop(self.end);
+        Spans(self.watching.join().expect("it watched to the end"))
+    }
+}
+
+fn watch(ended: &Receiver<()>) -> Vec<(Instant, Instant)> {
+    let mut spans = Vec::new();
+    let mut last = Instant::now();
+    while ended.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
+        let now = Instant::now();
+        if now - last > HELD_UP {
+            spans.push((last + STEP, now));
+        }
+        last = now;
+    }
+    spans
+}
+
+pub struct Spans(Vec<(Instant, Instant)>);
+
+impl Spans {
+    /// How long it took from one moment to another while the machine ran.
+    pub fn running(&self, from: Instant, to: Instant) -> Duration {
+        let still: Duration =
+            self.0.iter().map(|(begin, end)| (*end).min(to).saturating_duration_since((*begin).max(from))).sum();
+        to.saturating_duration_since(from).saturating_sub(still)
+    }
+}
+
+#[test]
+fn a_span_counts_as_far_as_it_overlaps() {
+    let start = Instant::now();
+    let [a, b, c, d] = [0, 100, 150, 200].map(|at| start + Duration::from_millis(at));
+    let spans = Spans(vec![(a, b), (c, d)]);
+    assert_eq!(spans.running(a, b), Duration::ZERO);
+    assert_eq!(spans.running(b, c), c - b);
+    assert_eq!(spans.running(a, d), c - b);
+}

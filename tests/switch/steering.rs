@@ -1,0 +1,126 @@
+//! A viewer of two cameras that asks over the control channel and keeps what comes in meanwhile.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::common::{Event, LIMIT, Options, Porthole, Viewer};
+
+/// Two cameras of different sizes and rates, and a tone.
+pub const TWO: &str = r#"
+[http]
+listen = "127.0.0.1:0"
+[[camera]]
+name = "door"
+device = "pattern"
+width = 320
+height = 180
+fps = 30
+bitrate = 300000
+[[camera]]
+name = "yard"
+device = "pattern"
+width = 640
+height = 360
+fps = 25
+bitrate = 500000
+[audio]
+device = "tone"
+"#;
+
+/// The whole of the control channel's part of a test: requests by number, and what came in beside the answers.
+pub struct Steering {
+    pub viewer: Viewer,
+    requests: u64,
+    /// Frames that came while an answer was waited for.
+    pub frames: Vec<Seen>,
+    pub events: Vec<Value>,
+    answers: HashMap<u64, Value>,
+    pub sounds: usize,
+}
+
+/// A picture as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub arrived: Instant,
+    pub ssrc: u32,
+    pub timestamp: u32,
+    pub key: bool,
+    pub size: (usize, usize),
+    pub camera: u8,
+    pub delay: Vec<u8>,
+}
+
+impl Steering {
+    pub async fn begin(porthole: &Porthole) -> Result<Self> {
+        let viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+        Ok(Self { viewer, requests: 0, frames: Vec::new(), events: Vec::new(), answers: HashMap::new(), sounds: 0 })
+    }
+
+    /// Takes in one thing that happens.
+    pub async fn step(&mut self, limit: Duration) -> Result<()> {
+        match self.viewer.event(limit).await? {
+            Event::Frame(frame) => {
+                let picture = frame.picture.context("a picture that cannot be decoded")?;
+                self.frames.push(Seen {
+                    arrived: frame.arrived,
+                    ssrc: frame.ssrc,
+                    timestamp: frame.timestamp,
+                    key: frame.key,
+                    size: (picture.width, picture.height),
+                    camera: picture.code.context("a picture without a code")?.camera,
+                    delay: frame.playout_delay.unwrap_or_default().to_vec(),
+                });
+            }
+            Event::Sound(_) => self.sounds += 1,
+            Event::Lost(packets) => bail!("{packets} packets lost"),
+            Event::Ended => bail!("the session has ended"),
+            Event::Message(text) => {
+                let message: Value = serde_json::from_str(&text)?;
+                match message["id"].as_u64() {
+                    Some(id) => drop(self.answers.insert(id, message)),
+                    None => self.events.push(message),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The next picture.
+    pub async fn frame(&mut self) -> Result<Seen> {
+        let before = self.frames.len();
+        let deadline = Instant::now() + LIMIT;
+        while self.frames.len() == before {
+            self.step(deadline.saturating_duration_since(Instant::now())).await?;
+        }
+        Ok(self.frames[before].clone())
+    }
+
+    /// Asks for something without waiting.
+    pub async fn ask(&mut self, method: &str, params: Value) -> Result<u64> {
+        self.requests += 1;
+        let id = self.requests;
+        self.viewer.send(&json!({ "id": id, "method": method, "params": params }).to_string()).await?;
+        Ok(id)
+    }
+
+    pub async fn answer(&mut self, id: u64) -> Result<Value> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            self.step(deadline.saturating_duration_since(Instant::now())).await?;
+        }
+    }
+
+    /// Asks for something, and takes the result.
+    pub async fn call(&mut self, method: &str, params: Value) -> Result<Value> {
+        let id = self.ask(method, params).await?;
+        let answer = self.answer(id).await?;
+        answer.get("result").cloned().with_context(|| format!("{method}: {answer}"))
+    }
+}

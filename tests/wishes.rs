@@ -1,0 +1,128 @@
+//! A viewer's own picture and sound, steered over the control channel: which camera, pauses, sound, and how long the browser holds
+//! pictures back. What is checked is what comes in by RTP; how soon a switch is done, `switch.rs` measures.
+
+mod common;
+#[path = "switch/steering.rs"]
+mod steering;
+
+use anyhow::{Result, ensure};
+use common::{LIMIT, Porthole};
+use porthole::camera::code::camera_id;
+use serde_json::{Value, json};
+use steering::{Seen, Steering, TWO};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_of_one_viewer_is_not_that_of_another() -> Result<()> {
+    let porthole = Porthole::start(TWO)?;
+    let mut one = Steering::begin(&porthole).await?;
+    let mut other = Steering::begin(&porthole).await?;
+    one.frame().await?;
+    other.frame().await?;
+    one.call("camera.select", json!({ "camera": "yard" })).await?;
+    while one.frame().await?.camera != camera_id("yard") {}
+    let watched = |status: &Value| status["cameras"][0]["watched"] == 1 && status["cameras"][1]["watched"] == 1;
+    porthole.until_status("one watches each", watched).await?;
+    other.frames.clear();
+    for _ in 0..10 {
+        let frame = other.frame().await?;
+        ensure!(frame.camera == camera_id("door"), "{frame:?}");
+    }
+    let id = one.ask("camera.select", json!({ "camera": "cellar" })).await?;
+    let answer = one.answer(id).await?;
+    ensure!(answer["error"]["code"] == -32001, "{answer}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_and_a_mute_are_the_viewers_own() -> Result<()> {
+    let porthole = Porthole::start(TWO)?;
+    let mut viewer = Steering::begin(&porthole).await?;
+    viewer.frame().await?;
+    while viewer.sounds == 0 {
+        viewer.step(LIMIT).await?;
+    }
+    viewer.call("video.pause", json!({})).await?;
+    // Nobody watches any more, so the camera is closed; the sound goes on.
+    porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
+    let sounds = viewer.sounds;
+    while viewer.sounds < sounds + 20 {
+        viewer.step(LIMIT).await?;
+    }
+    let paused = viewer.frames.len();
+    while viewer.sounds < sounds + 50 {
+        viewer.step(LIMIT).await?;
+    }
+    ensure!(viewer.frames.len() == paused, "pictures during a pause");
+    viewer.call("video.resume", json!({})).await?;
+    let first = if viewer.frames.len() > paused { viewer.frames[paused].clone() } else { viewer.frame().await? };
+    ensure!(first.key, "{first:?}");
+
+    viewer.call("audio.mute", json!({ "muted": true })).await?;
+    porthole.until_status("the microphone is closed", |status| status["audio"]["state"] == "idle").await?;
+    let (sounds, frames) = (viewer.sounds, viewer.frames.len());
+    while viewer.frames.len() < frames + 60 {
+        viewer.frame().await?;
+    }
+    // What was under way has come by now.
+    let silent = viewer.sounds;
+    while viewer.frames.len() < frames + 120 {
+        viewer.frame().await?;
+    }
+    ensure!(
+        viewer.sounds == silent,
+        "{} packets of sound while muted, {} before",
+        viewer.sounds - silent,
+        silent - sounds
+    );
+    viewer.call("audio.mute", json!({ "muted": false })).await?;
+    while viewer.sounds == silent {
+        viewer.step(LIMIT).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn latency_goes_with_the_pictures_and_a_key_frame_comes_when_asked() -> Result<()> {
+    let porthole = Porthole::start(TWO)?;
+    let mut viewer = Steering::begin(&porthole).await?;
+    ensure!(viewer.frame().await?.delay == [0, 0, 0]);
+    let smooth = viewer.call("latency.set", json!({ "mode": "smooth" })).await?;
+    ensure!(smooth == json!({ "mode": "smooth", "min": 200, "max": 1000 }), "{smooth}");
+    // 20 and 100 times 10 ms, in 12 bits each.
+    while viewer.frame().await?.delay != [0x01, 0x40, 0x64] {}
+    viewer.call("latency.set", json!({ "mode": "low" })).await?;
+    while viewer.frame().await?.delay != [0, 0, 0] {}
+
+    let before = viewer.frames.len();
+    viewer.call("video.keyframe", json!({})).await?;
+    let asked = |frames: &[Seen]| frames.iter().any(|frame| frame.key);
+    while !asked(&viewer.frames[before..]) {
+        viewer.frame().await?;
+    }
+    ensure!(viewer.frames.len() - before < 60, "a key frame came by itself, if at all");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_the_viewer_cannot_decode_is_refused_and_the_old_one_goes_on() -> Result<()> {
+    let encoder = "ffmpeg -nostdin -loglevel error -re -f lavfi -i color=c=gray:s=320x180:r=15 -c:v libx264 \
+                   -profile:v high -tune zerolatency -pix_fmt yuv420p -g 15 -f h264 -";
+    let own = format!("[[camera]]\nname = \"own\"\ndevice = '''exec:{encoder}'''\nfps = 15\n");
+    let porthole = Porthole::start(&format!("{TWO}{own}"))?;
+    let mut viewer = Steering::begin(&porthole).await?;
+    viewer.frame().await?;
+    // At first it has not told what it encodes, then it has.
+    for _ in 0..2 {
+        let id = viewer.ask("camera.select", json!({ "camera": "own" })).await?;
+        let answer = viewer.answer(id).await?;
+        let words = answer["error"]["message"].as_str().unwrap_or_default();
+        ensure!(answer["error"]["code"] == -32003 && words.contains("as high ("), "{answer}");
+        for _ in 0..5 {
+            let frame = viewer.frame().await?;
+            ensure!(frame.camera == camera_id("door"), "{frame:?}");
+        }
+    }
+    let selected = viewer.call("camera.list", json!({})).await?["selected"].clone();
+    ensure!(selected == "door", "{selected}");
+    Ok(())
+}
