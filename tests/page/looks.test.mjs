@@ -78,7 +78,8 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     await click(page, '#record');
     await pane('settings');
     await page.check('#privacy');
-    await page.waitForFunction(() => document.body.dataset.state === 'cut', null, SOON);
+    await page.waitForFunction(
+      () => document.body.dataset.state === 'cut' && blockCode.read(document.querySelector('video')) === null, null, SOON);
     await take('cut');
     await page.uncheck('#privacy');
     await playing(page);

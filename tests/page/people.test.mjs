@@ -28,7 +28,7 @@ async function say(page, text, name) {
 test('who comes and goes is seen by those who are there', async (t) => {
   const program = await start(t);
   const page = await people(t, program, PHONE);
-  assert.match(await page.textContent('#watching'), /^1 viewer, 1 of them an operator$/);
+  await page.waitForFunction(() => document.querySelector('#watching').textContent === '1 viewer, 1 of them an operator', null, SOON);
   await listed(page, '#sessions', 'you · operator · camera, since');
   assert.equal(await page.locator('#sessions button').count(), 0, 'nobody sends themselves away');
 
@@ -51,7 +51,7 @@ test('what one says all read, with the name, and where nobody looks it comes ove
 
   await say(ann, 'is that the <b>heron</b>?', 'Ann');
   await listed(ann, '#messages', 'Ann.*is that the <b>heron</b>\\?');
-  assert.equal(await ann.inputValue('#message'), '');
+  await ann.waitForFunction(() => document.querySelector('#message').value === '', null, SOON);
   assert.equal(await ann.locator('#messages .mine').count(), 1);
   await ben.waitForSelector('.toast:has-text("Ann: is that the <b>heron</b>?")', SOON);
   await ben.waitForFunction(() => document.querySelector('#people').dataset.unread === '1', null, SOON);

@@ -51,7 +51,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
     assert.equal(bytes.length, announced.bytes);
     assert.equal(createHash('sha256').update(bytes).digest('hex'), announced.sha256);
     await page.waitForSelector(`.toast:has-text("${name}")`, SOON);
-    assert.equal(await page.isEnabled('#photo'), true);
+    await page.waitForSelector('#photo:enabled', SOON);
     assert.deepEqual(page.complaints, []);
   });
 }
@@ -82,7 +82,7 @@ test('a recording holds the pictures of its time, with sound though the page is 
   assert.ok(found.every((code) => code.camera === before.camera));
   assert.ok(found.every((code, at) => at === 0 || code.frame > found[at - 1].frame), 'each picture is newer than the one before');
   assert.ok(found.at(-1).captured - found[0].captured > 2_000);
-  assert.equal(await page.textContent('#record span'), 'Record');
+  await page.waitForFunction(() => document.querySelector('#record span').textContent === 'Record', null, SOON);
 });
 
 test('a recording goes on over a change to a camera of another size', async (t) => {

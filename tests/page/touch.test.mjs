@@ -159,8 +159,7 @@ test('the whole screen, and a window of its own', async (t) => {
   await page.waitForFunction(() => document.fullscreenElement === null && document.querySelector('#full-screen').ariaPressed === 'false', null, SOON);
 
   await click(page, '#window');
-  await page.waitForFunction(() => document.pictureInPictureElement?.id === 'video', null, SOON);
-  assert.equal(await page.getAttribute('#window', 'aria-pressed'), 'true');
+  await page.waitForFunction(() => document.pictureInPictureElement?.id === 'video' && document.querySelector('#window').ariaPressed === 'true', null, SOON);
   await page.keyboard.press('w');
   await page.waitForFunction(() => document.pictureInPictureElement === null, null, SOON);
 });

@@ -40,7 +40,7 @@ pub(super) struct Port {
     /// The controls of each of them.
     pub(super) controls: Mutex<Vec<Control>>,
     /// The bitrate of one that encodes by itself.
-    pub(super) bitrate: AtomicUsize,
+    pub(super) bitrate: watch::Sender<u32>,
 }
 
 pub(super) struct Plugged {
@@ -121,7 +121,7 @@ impl VideoSource for Plugged {
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> bool {
-        self.port.bitrate.store(bitrate as usize, Ordering::Relaxed);
+        self.port.bitrate.send_replace(bitrate);
         true
     }
 
