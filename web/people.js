@@ -131,7 +131,8 @@ export class People {
     keep(name);
     return this.#attempt(async () => {
       await this.viewing.ask('chat.send', name ? { text: said, name } : { text: said });
-      this.text.value = '';
+      // The next one may have been begun meanwhile.
+      if (this.text.value.trim() === said) this.text.value = '';
     });
   }
 

@@ -78,8 +78,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     await click(page, '#record');
     await pane('settings');
     await page.check('#privacy');
-    await page.waitForFunction(
-      () => document.body.dataset.state === 'cut' && blockCode.read(document.querySelector('video')) === null, null, SOON);
+    await page.waitForFunction(() => document.body.dataset.state === 'cut' && getComputedStyle(document.querySelector('video')).opacity === '0', null, SOON);
     await take('cut');
     await page.uncheck('#privacy');
     await playing(page);
