@@ -89,7 +89,8 @@ async fn a_viewer_that_vanishes_without_a_word_is_gone_within_30_s() -> Result<(
     ensure!(vanished.elapsed() < Duration::from_secs(30), "gone after {:?}", vanished.elapsed());
     porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
     porthole.until_metric("porthole_viewers", |viewers| viewers == 0.0).await?;
-    ensure!(porthole.descriptors()? <= descriptors + 1, "descriptors left: {}", porthole.descriptors()?);
+    let (_, left, ..) = settled(&porthole).await?;
+    ensure!(left <= descriptors + 1, "{left} descriptors left, of {descriptors} before");
     Ok(())
 }
 
