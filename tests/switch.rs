@@ -1,6 +1,9 @@
 //! From camera to camera in one track, over the control channel: what comes in by RTP, and how soon. It has the machine to itself,
 //! since each file of tests runs alone; what else a viewer wishes for its picture is in `wishes.rs`.
 
+// What was measured is shown with --nocapture.
+#![allow(clippy::print_stdout)]
+
 mod common;
 #[path = "switch/standstill.rs"]
 mod standstill;
@@ -66,6 +69,7 @@ async fn fifty_switches_between_cameras_of_different_sizes() -> Result<()> {
         longest = longest.max(spans.running(pair[0].arrived, pair[1].arrived));
     }
     ensure!(longest < Duration::from_millis(200), "the picture stood still for {longest:?}");
+    println!("median {median:.1?}, slowest {slowest:.1?}, longest without a picture {longest:.1?}");
     let selected = viewer.events.iter().filter(|event| event["params"]["selected"] == true).count();
     ensure!(selected >= 49, "{selected} events of 50 that the other camera is seen");
     // Whom nobody watches is closed.
