@@ -65,7 +65,7 @@ async fn fifty_switches_between_cameras_of_different_sizes() -> Result<()> {
     for pair in viewer.frames.windows(2) {
         ensure!(pair[0].ssrc == pair[1].ssrc, "another stream");
         let ticks = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
-        ensure!(ticks > 0 && ticks < 90_000, "{ticks} ticks between two pictures");
+        ensure!(ticks > 0 && ticks < 90_000 / 5, "{ticks} ticks between two pictures");
         longest = longest.max(spans.running(pair[0].arrived, pair[1].arrived));
     }
     ensure!(longest < Duration::from_millis(200), "the picture stood still for {longest:?}");

@@ -21,6 +21,6 @@ export function fakeCamera(t, script) {
   writeFileSync(join(folder, 'dev/video90'), script);
   const library = join(dirname(process.env.PORTHOLE_BIN), 'examples/libfake_camera.so');
   // The loader goes on without a library that is not there, and then there is no camera.
-  if (!existsSync(library)) throw new Error(`${library} is not there: cargo build --examples makes it`);
+  if (!existsSync(library)) throw new Error(`${library} is not there: build it: cargo build --example fake_camera`);
   return { LD_PRELOAD: library, PORTHOLE_FAKE: folder };
 }
