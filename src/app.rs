@@ -7,7 +7,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::audio::{Microphone, Surroundings};
 use crate::auth::Auth;
-use crate::broadcast::Demand;
 use crate::config::Config;
 use crate::control::{Camera, Control, Parts, socket};
 use crate::metrics::{self, Metrics};
@@ -15,8 +14,9 @@ use crate::photos::Photos;
 use crate::privacy::{self, Switch};
 use crate::rtc::{Feed, Service};
 use crate::status::{self, Board, State, Status};
-use crate::store::Store;
 use crate::systemd::{Flow, Manager, Source};
+use crate::util::broadcast::Demand;
+use crate::util::state_dir::Store;
 use crate::viewers::Viewers;
 use crate::{audio, buttons, camera, hotplug, http, leds, microphone, video};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::gpio;
-use crate::thread::MediaThread;
+use crate::util::thread::MediaThread;
 
 /// A button.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recvfrom, socket_with};
 
-use crate::thread::MediaThread;
+use crate::util::thread::MediaThread;
 
 /// Multicast group of the messages that the kernel sends.
 const KERNEL: u32 = 1;

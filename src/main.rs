@@ -19,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
-    porthole::memory::share_one_arena();
+    porthole::util::malloc::share_one_arena();
     // The stream's clock begins with the process, so that no driver's time stamp lies before it.
     let _ = Timestamp::now();
     let done = match Cli::parse().into_command() {

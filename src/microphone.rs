@@ -8,12 +8,12 @@ mod line;
 use std::time::{Duration, Instant};
 
 use crate::audio::{Microphone, PcmSource};
-use crate::broadcast::{Broadcast, Linger};
 use crate::media::{AudioPacket, Timestamp};
 use crate::metrics::Metrics;
-use crate::retry::Retry;
 use crate::status::{self, State};
-use crate::thread::MediaThread;
+use crate::util::backoff::Retry;
+use crate::util::broadcast::{Broadcast, Linger};
+use crate::util::thread::MediaThread;
 
 use line::Line;
 
@@ -198,7 +198,7 @@ impl Pipeline {
 mod tests {
     use super::*;
     use crate::audio::{self, Config, Surroundings};
-    use crate::broadcast::Subscriber;
+    use crate::util::broadcast::Subscriber;
 
     fn started(device: &str) -> (Subscriber<AudioPacket>, Guard, status::Board) {
         let board = status::Board::new(status::Status::default());

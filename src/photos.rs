@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use chrono::{DateTime, Local, NaiveDateTime, TimeDelta};
 
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// The directory in that of the state.
 const DIRECTORY: &str = "photos";

@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::broadcast::Demand;
 use crate::status::Board;
-use crate::store::Store;
+use crate::util::broadcast::Demand;
+use crate::util::state_dir::Store;
 
 /// The file in the state directory: `on` or `off`.
 const FILE: &str = "privacy";

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::{Stamp, Store};
+use crate::util::state_dir::{Stamp, Store};
 
 /// A value and its file.
 pub struct Kept<T> {

@@ -32,7 +32,7 @@ use sign_in::Door;
 pub use sign_in::{Proof, SignInError, SignedIn};
 pub use tokens::{AddError, Token, Tokens};
 
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// How people and programs are let in.
 #[derive(Debug, Clone, PartialEq, Eq)]

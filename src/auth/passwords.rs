@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Role;
 use super::kept::Kept;
 use super::secret::Digest;
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// What one hash costs: 19 MiB of memory, read and written twice, on one core. It is the least that OWASP's password
 /// storage cheat sheet asks for; a Raspberry Pi Zero with its 512 MB has room for two of them, and takes about a second

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kept::Kept;
 use super::secret::{self, Digest};
 use super::{Principal, Role, UnixTime};
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// Sessions of one role at once: more than the browsers of any household or company that looks at one board, few enough
 /// to be looked through for each request. The one that signed in first goes; those of the other role stay, so that no

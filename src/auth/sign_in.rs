@@ -221,7 +221,7 @@ impl Door {
 mod tests {
     use super::*;
     use crate::auth::Config;
-    use crate::store::Store;
+    use crate::util::state_dir::Store;
 
     fn auth() -> (tempfile::TempDir, Auth) {
         let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kept::Kept;
 use super::secret::{self, Digest};
 use super::{Auth, Principal, Role, UnixTime, now};
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// What each token begins with, so that one that was left in a program's source is recognised.
 const PREFIX: &str = "pht_";

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Role;
 use super::passwords::Passwords;
-use crate::memory;
+use crate::util::malloc;
 
 /// Passwords that are tried at once; each takes 19 MiB of memory.
 const AT_ONCE: usize = 2;
@@ -51,7 +51,7 @@ impl Verifier {
             let _ = rustix::process::nice(NICE);
             let role = passwords.role_of(&password);
             // The allocator would keep the memory of a hash for the next one.
-            memory::give_back();
+            malloc::give_back();
             free(place, running);
             let _ = tell.send(role);
         };
@@ -71,7 +71,7 @@ fn free(place: OwnedSemaphorePermit, running: OwnedSemaphorePermit) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
+    use crate::util::state_dir::Store;
 
     #[tokio::test]
     async fn a_flood_is_refused_and_the_next_one_is_served() {

@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::auth::{Config, Passwords, Role, Tokens};
-    use crate::store::Store;
+    use crate::util::state_dir::Store;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn whom_another_process_puts_out_is_told_at_once() {

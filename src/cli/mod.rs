@@ -19,7 +19,7 @@ use crate::auth::Role;
 use crate::camera::Device;
 use crate::config::{Config, Errors, value};
 use crate::inventory::Setting;
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// Turns this machine's camera into one that any browser can watch live.
 #[derive(Debug, Parser)]

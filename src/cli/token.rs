@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use crate::auth::{Role, Token, Tokens, UnixTime, now};
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// What can be done with tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::limits::MESSAGE;
 use super::method::{Command, METHODS, Method};
 use super::{Code, Error, Reply};
-use crate::nearest::nearest;
+use crate::util::suggest::nearest;
 
 /// The most of a stranger's word that a message repeats, in characters.
 const REPEATED: usize = 40;

@@ -14,7 +14,7 @@ use super::errors::Errors;
 use super::value::Kind;
 use crate::camera::Wish;
 use crate::inventory::{Setting, Value};
-use crate::nearest::nearest;
+use crate::util::suggest::nearest;
 
 /// The longest piece of the text that a message repeats, in characters: enough to recognise the value in the file.
 const VALUE_LIMIT: usize = 40;

@@ -21,7 +21,6 @@ pub use cameras::{Camera, Photo};
 pub use news::News;
 
 use crate::auth::Role;
-use crate::bucket::{Bucket, Rate};
 use crate::command::reply::{SessionLine, You};
 use crate::command::{self, Code, Command, Error, Invalid, Reply, Request};
 use crate::inventory::{CameraInfo, SoundCardInfo};
@@ -30,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::photos::Photos;
 use crate::privacy::{Switch, Thrown};
 use crate::status;
+use crate::util::token_bucket::{Bucket, Rate};
 use crate::viewers::{Said, Seat, Viewers};
 
 /// What one may say to all viewers at once, and then a second: a fast typist sends a line in two seconds.
@@ -88,7 +88,7 @@ impl Control {
     pub fn bare(viewers: Viewers, board: status::Board, metrics: Metrics) -> Self {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
         // Nothing can be kept there, so nothing is.
-        let nowhere = crate::store::Store::open(Some("/dev/null/porthole".as_ref()));
+        let nowhere = crate::util::state_dir::Store::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::photos::Config::default(), &nowhere);
         let privacy = Switch::new(board.clone(), Vec::new(), nowhere);
         Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy, photos })

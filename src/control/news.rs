@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::broadcast::{RecvError, Subscriber};
 use crate::command::{CameraState, Chat, Event, Level};
 use crate::inventory::Control;
 use crate::metrics::{Metrics, Untold};
 use crate::status::{Camera, Status};
+use crate::util::broadcast::{RecvError, Subscriber};
 use crate::viewers::{Present, Said, Selection};
 
 /// The least time from one look at the status to the next: five times a second is at once for a person, and bounds what

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig, crypto};
 
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// The files of our own certificate in the state directory.
 const CERTIFICATE: &str = "cert.pem";

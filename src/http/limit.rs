@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bucket::{Bucket, Rate};
+use crate::util::token_bucket::{Bucket, Rate};
 
 /// Addresses that are remembered, at some 60 bytes each. Further ones, while none of these is as good as new, share one
 /// bucket: somebody has very many addresses then.

@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::certificate::{self, Files};
 use super::{Tls, names};
-use crate::store::Store;
+use crate::util::state_dir::Store;
 
 /// The first byte of an encrypted connection: a handshake record (RFC 8446 section 5.1). No HTTP method begins with it.
 const HANDSHAKE: u8 = 0x16;

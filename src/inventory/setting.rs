@@ -3,7 +3,7 @@
 //! Setting it does not belong here.
 
 use super::control::{Control, ControlKind, Flag, Value};
-use crate::nearest::nearest;
+use crate::util::suggest::nearest;
 
 /// The longest list of names that a message repeats, in names: most webcams have fewer controls.
 const NAMES_LIMIT: usize = 24;

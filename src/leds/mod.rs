@@ -38,9 +38,9 @@ use std::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::gpio;
-use crate::latest::{Latest, Taken};
 use crate::status::Board;
-use crate::thread::MediaThread;
+use crate::util::mailbox::{Latest, Taken};
+use crate::util::thread::MediaThread;
 
 use lamp::Lamp;
 use pattern::Pattern;

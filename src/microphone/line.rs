@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use bytes::Bytes;
 
 use crate::audio::{self, FRAME_SAMPLES, SAMPLE_RATE};
-use crate::broadcast::Broadcast;
 use crate::grid::Grid;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
 use crate::metrics::{DropLog, Metrics};
+use crate::util::broadcast::Broadcast;
 
 /// The largest Opus packet worth sending: it must fit one RTP packet.
 const MAX_PACKET: usize = 1_200;
@@ -134,7 +134,7 @@ fn encoder(channels: u16, bitrate: u32) -> anyhow::Result<opus::Encoder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broadcast::Subscriber;
+    use crate::util::broadcast::Subscriber;
 
     /// The begin of slot number `slot` of the test.
     fn at(slot: u64) -> Timestamp {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::broadcast::Broadcast;
 use crate::h264::Profile;
 use crate::media::{AudioPacket, EncodedFrame};
+use crate::util::broadcast::Broadcast;
 
 /// How long an answer to a viewer waits until it is known what the pictures demand of a decoder: the time in which most cameras give
 /// their first picture.

@@ -24,11 +24,11 @@ use super::restart::Transport;
 use super::stream::RtpStream;
 use super::tap::Tap;
 use super::{Feed, answer, peer};
-use crate::broadcast::Broadcast;
 use crate::control::Control;
 use crate::h264::Profile;
 use crate::media::AudioPacket;
 use crate::metrics::Metrics;
+use crate::util::broadcast::Broadcast;
 use crate::viewers::{Entry, Wishes};
 
 /// Host candidates are known at once; this bounds a stack that does not answer.

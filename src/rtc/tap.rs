@@ -16,9 +16,9 @@ use rtc::sansio::Protocol;
 use tokio::sync::watch;
 
 use super::clock::RtpClock;
-use crate::broadcast::Broadcast;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::metrics::Metrics;
+use crate::util::broadcast::Broadcast;
 
 /// The interceptor's distance from the wire: below every interceptor that generates RTCP.
 pub const SLOT: usize = 500;

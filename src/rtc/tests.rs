@@ -4,9 +4,9 @@ use super::*;
 use tokio::sync::watch;
 
 use crate::auth::Role;
-use crate::broadcast::Broadcast;
 use crate::h264::Profile;
 use crate::status::{self, Status};
+use crate::util::broadcast::Broadcast;
 
 /// An offer of one video section, as a browser writes it; nobody ever connects for it.
 const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\

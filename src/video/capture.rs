@@ -7,15 +7,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::service::Service;
 use super::{Away, Input, Open, Part};
-use crate::broadcast::{Demand, Linger};
 use crate::camera::{self, VideoSource, placeholder};
 use crate::encoder::keyframe;
 use crate::h264::Profile;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
-use crate::memory;
 use crate::metrics::{Counted, Drop as At};
-use crate::retry::Retry;
 use crate::status::State;
+use crate::util::backoff::Retry;
+use crate::util::broadcast::{Demand, Linger};
+use crate::util::malloc;
 
 /// How long the camera stays open when the last viewer has left: a page that reloads finds it warm.
 const LINGER: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ impl<F: Open> Capture<F> {
             }
             // The last viewer has left: the encoder goes too.
             self.put(Input::Idle);
-            memory::give_back();
+            malloc::give_back();
         }
     }
 

@@ -12,10 +12,10 @@ use super::{Away, Config, Input, Part, first_profile};
 use crate::camera::placeholder;
 use crate::encoder::{self, Encoder, keyframe::KeyFrames};
 use crate::h264::Profile;
-use crate::latest::Taken;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::metrics::{self, Counted, Drop as At};
 use crate::status::{State, Trouble};
+use crate::util::mailbox::Taken;
 
 /// From one placeholder to the next.
 const PLACEHOLDER_INTERVAL: Duration = Duration::from_millis(1000 / placeholder::FPS as u64);

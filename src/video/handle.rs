@@ -12,12 +12,12 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::{Config, Part};
-use crate::broadcast::{Broadcast, RecvError};
 use crate::convert::{self, Still};
 use crate::encoder;
 use crate::inventory::{Control, Setting};
 use crate::media::{EncodedFrame, RawFrame};
 use crate::status;
+use crate::util::broadcast::{Broadcast, RecvError};
 
 /// Questions that wait for the capture thread, which looks after every picture: a handful of viewers at once. Whoever finds
 /// the queue full is told so.

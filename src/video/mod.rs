@@ -14,15 +14,15 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::broadcast::{Broadcast, Interest};
 use crate::camera::{self, VideoSource, placeholder};
 use crate::encoder;
 use crate::h264::Profile;
-use crate::latest::Latest;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 use crate::metrics::{self, Metrics};
 use crate::status;
-use crate::thread::MediaThread;
+use crate::util::broadcast::{Broadcast, Interest};
+use crate::util::mailbox::Latest;
+use crate::util::thread::MediaThread;
 
 use handle::Questions;
 pub use handle::{Error, Handle, Jpeg, Wish, Wished};

@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Role, UnixTime};
-use crate::broadcast::{Broadcast, Subscriber};
 use crate::command::Latency;
 use crate::metrics::Metrics;
 use crate::status;
+use crate::util::broadcast::{Broadcast, Subscriber};
 
 pub use seat::{Entry, Reason, Seat};
 pub use wishes::{SelectError, Selection, Wishes};

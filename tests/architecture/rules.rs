@@ -4,41 +4,45 @@
 
 use crate::source::{Named, Source};
 
-/// A module's layer: it may use those below, not those beside it or above. `None` for a module without a place.
-fn layer(module: &str) -> Option<u8> {
-    Some(match module {
-        // Plain values.
-        "media" | "command" | "inventory" | "nearest" | "status" | "metrics" => 0,
-        // Movement of data, the memory that it moves in, and the directory where some of it is kept.
-        "latest" | "broadcast" | "convert" | "h264" | "retry" | "bucket" | "thread" | "grid" | "memory" | "store" => 1,
-        // Devices; `v4l2`, `sysfs` and `gpio` are the kernel interfaces below several of them.
-        "v4l2" | "sysfs" | "gpio" => 2,
-        "hotplug" | "camera" | "encoder" | "audio" | "leds" | "buttons" | "systemd" => 3,
-        // Who is let in, whether anything is to be seen, and what of it is kept.
-        "auth" | "privacy" | "photos" => 4,
-        // Pipelines.
-        "video" | "microphone" | "speaker" | "recorder" | "snapshot" => 4,
-        // Who watches, and the network.
-        "viewers" | "control" | "rtc" | "http" => 5,
-        "config" => 6,
-        "app" => 7,
-        // The program around it.
-        "cli" | "log" | "main" => 8,
-        _ => return None,
-    })
-}
+/// The folders and files at the top of `src`, in the order of the layers: each imports only from those before it.
+const ORDER: [&str; 12] =
+    ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
-/// Modules of one layer that may use each other all the same.
-fn beside(from: &str, to: &str) -> bool {
-    let data = layer(from) == Some(0);
-    let network = layer(from) == Some(5);
-    let program = layer(from) == Some(8);
-    (data || network || program) && layer(from) == layer(to)
-}
+/// The order inside `server`, in the same way.
+const SERVER_ORDER: [&str; 6] = ["auth", "photos", "sessions", "dispatch", "rtc", "http"];
 
-/// Devices and pipelines that the network is handed subscriptions and a control handle of, and does not know. `control`
-/// alone knows the handles of the pipelines.
-const UNKNOWN_TO_NETWORK: [&str; 4] = ["camera", "encoder", "audio", "video"];
+/// What the server is handed subscriptions and handles of, and does not know itself.
+const UNKNOWN_TO_SERVER: [&str; 2] = ["device", "capture"];
+
+/// Where a module stood before it moved into its folder.
+const MOVED: &[(&str, &str)] = &[
+    ("convert", "media"),
+    ("encoder", "media"),
+    ("h264", "media"),
+    ("grid", "media"),
+    ("inventory", "model"),
+    ("metrics", "model"),
+    ("command", "model"),
+    ("status", "model"),
+    ("buttons", "device"),
+    ("gpio", "device"),
+    ("hotplug", "device"),
+    ("leds", "device"),
+    ("sysfs", "device"),
+    ("systemd", "device"),
+    ("v4l2", "device"),
+    ("audio", "capture"),
+    ("camera", "capture"),
+    ("microphone", "pipeline"),
+    ("privacy", "pipeline"),
+    ("video", "pipeline"),
+    ("auth", "server"),
+    ("viewers", "server"),
+    ("control", "server"),
+    ("photos", "server"),
+    ("http", "server"),
+    ("rtc", "server"),
+];
 
 /// Foreign crates that stand in one place only: the crates, and the files or folders that may name them.
 const HIDDEN: &[(&[&str], &[&str])] = &[
@@ -55,7 +59,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["webrtc", "rtc"], &["src/rtc/"]),
     (&["warp", "hyper", "hyper_util", "http_body_util"], &["src/http/"]),
     (&["toml"], &["src/config/"]),
-    (&["strsim"], &["src/nearest.rs"]),
+    (&["strsim"], &["src/util/suggest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
     // The addresses that are printed, those of our own certificate, and those that viewers are offered.
     (&["if_addrs"], &["src/cli/address.rs", "src/http/names.rs", "src/rtc/ice.rs", "src/rtc/ice/"]),
@@ -81,33 +85,66 @@ const PROMISES: [&str; 9] = [
 ];
 
 /// Where `unsafe` may stand: the files that talk to devices and to C libraries.
-const DEVICES: [&str; 6] = ["src/v4l2/", "src/camera/", "src/encoder/", "src/audio/", "src/leds/", "src/memory.rs"];
+const DEVICES: [&str; 6] =
+    ["src/v4l2/", "src/camera/", "src/encoder/", "src/audio/", "src/leds/", "src/util/malloc.rs"];
 
-/// Where printing may stand: the program's own files, and the build script, which talks to cargo that way.
-const PRINTING: [&str; 4] = ["src/main.rs", "src/cli.rs", "src/cli/", "src/build.rs"];
+/// Where printing may stand: the program's own files.
+const PRINTING: [&str; 2] = ["src/main.rs", "src/cli/"];
 
-/// Each module uses the layers below it only, and the network does not know the devices. Code for tests may use
-/// anything.
+/// A folder imports only from the folders before its own, and inside `server` a module only from the modules before it.
+/// Code for tests may use anything.
 pub fn layers(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
-    // The root lists the modules; the build script is none.
-    for source in sources.iter().filter(|source| !source.module.is_empty() && source.path != "src/build.rs") {
-        let from = source.module[0].as_str();
-        let Some(own) = layer(from) else {
-            wrong.push(format!("{}: the module `{from}` has no layer; give it one in tests/architecture", source.path));
+    for source in sources.iter().filter(|source| !source.module.is_empty()) {
+        let Some(from) = Place::of(&source.module) else {
+            wrong.push(format!("{}: `{}` is no layer; see ORDER in tests/architecture", source.path, source.module[0]));
             continue;
         };
         for path in source.paths.iter().filter(|path| !path.test) {
-            let Some(to) = source.target(path).filter(|to| *to != from) else { continue };
-            let handle = from == "control" && layer(to) == Some(4);
-            let hidden = layer(from) == Some(5) && UNKNOWN_TO_NETWORK.contains(&to) && !handle;
-            let allowed = layer(to).is_some_and(|below| below < own) || beside(from, to);
-            if hidden || !allowed {
-                wrong.push(told(source, path, &format!("`{from}` may not use `{to}`")));
+            let Some(target) = source.target(path) else { continue };
+            if !Place::of(&target).is_some_and(|to| from.may_use(to)) {
+                wrong.push(told(
+                    source,
+                    path,
+                    &format!("`{}` may not use `{}`", source.module.join("::"), target.join("::")),
+                ));
             }
         }
     }
     wrong
+}
+
+/// A place in the order of the layers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place<'a> {
+    folder: &'a str,
+    /// The module inside `server`; its own root counts as none.
+    inside: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// `None` for a module without a layer.
+    fn of(module: &'a [String]) -> Option<Self> {
+        let first = module.first()?.as_str();
+        let moved = MOVED.iter().find(|(name, _)| *name == first);
+        let folder = moved.map_or(first, |(_, folder)| *folder);
+        ORDER.contains(&folder).then_some(())?;
+        let inside = module.get(1).map(String::as_str).filter(|name| folder == "server" && SERVER_ORDER.contains(name));
+        Some(Self { folder, inside })
+    }
+
+    fn may_use(self, other: Place<'_>) -> bool {
+        let place = |name: &str| ORDER.iter().position(|known| *known == name);
+        let within = |name: &str| SERVER_ORDER.iter().position(|known| *known == name);
+        if self.folder != other.folder {
+            let hidden = self.folder == "server" && UNKNOWN_TO_SERVER.contains(&other.folder);
+            return !hidden && place(other.folder) < place(self.folder);
+        }
+        match (self.inside, other.inside) {
+            (Some(from), Some(to)) => within(to) <= within(from),
+            _ => true,
+        }
+    }
 }
 
 /// Each foreign crate of the table is named in its own place only, in code for tests too.
@@ -241,32 +278,35 @@ macro_rules! judges {
 /// Every rule finds what breaks it, and leaves in peace what does not.
 mod examples {
     judges! { layers:
-        "src/media.rs" "use std::time::Duration;" right,
-        "src/status.rs" "use crate::media::Timestamp;" right,
-        "src/camera/mod.rs" "use crate::{media::RawFrame, v4l2};" right,
-        "src/camera/mod.rs" "mod v4l2; use self::v4l2::Capture; use super::camera::Error;" right,
-        "src/encoder/openh264.rs" "use super::Config; use crate::convert;" right,
-        "src/http/mod.rs" "use crate::rtc;" right,
-        "src/control.rs" "use crate::video::Handle;" right,
-        "src/control.rs" "use crate::camera::Config;" wrong,
-        "src/config/mod.rs" "use crate::{audio, http, rtc, video};" right,
-        "src/camera/mod.rs" "#[cfg(test)] mod tests { use crate::encoder; }" right,
+        "src/media/mod.rs" "use std::time::Duration;" right,
+        "src/model/status.rs" "use crate::media::Timestamp;" right,
+        "src/model/metrics.rs" "use super::status::Status;" right,
+        "src/capture/camera/mod.rs" "use crate::{device::v4l2, media::RawFrame};" right,
+        "src/capture/camera/mod.rs" "mod v4l2; use self::v4l2::Capture; use super::camera::Error;" right,
+        "src/capture/camera/mod.rs" "#[cfg(test)] mod tests { use crate::pipeline; }" right,
+        "src/server/http/mod.rs" "use crate::server::rtc;" right,
+        "src/server/http/mod.rs" "use super::rtc;" right,
+        "src/server/dispatch/mod.rs" "use crate::pipeline::video::Handle;" right,
+        "src/config/mod.rs" "use crate::{capture, server::{http, rtc}};" right,
         "src/main.rs" "use porthole::app::App;" right,
-        "src/build.rs" "fn main() {}" right,
-        "src/media.rs" "use crate::latest::Latest;" wrong,
-        "src/convert.rs" "use crate::latest::Latest;" wrong,
-        "src/camera/pattern.rs" "use crate::{audio::tone, media};" wrong,
-        "src/camera/pattern.rs" "fn f() { crate::encoder::new() }" wrong,
-        "src/camera/pattern.rs" "fn f() { tokio::select! { _ = crate::audio::x() => {} } }" wrong,
-        "src/camera/pattern.rs" "use super::super::audio;" wrong,
-        "src/camera/mod.rs" "mod a { use super::super::audio; }" wrong,
-        "src/camera/mod.rs" "#[cfg(test)] fn t() {} use crate::encoder;" wrong,
-        "src/v4l2/mod.rs" "use crate::camera;" wrong,
-        "src/video.rs" "use crate::microphone;" wrong,
-        "src/video.rs" "use super::rtc;" wrong,
-        "src/rtc/session.rs" "use crate::video::Handle;" wrong,
-        "src/http/whep.rs" "use crate::camera::Config;" wrong,
-        "src/http/mod.rs" "use crate::config::Config;" wrong,
+        "src/util/mailbox.rs" "use crate::media::RawFrame;" wrong,
+        "src/media/mod.rs" "use crate::model::status::Status;" wrong,
+        "src/model/status.rs" "use crate::device::gpio;" wrong,
+        "src/device/v4l2/mod.rs" "use crate::capture::camera;" wrong,
+        "src/capture/camera/mod.rs" "use crate::pipeline;" wrong,
+        "src/capture/camera/mod.rs" "fn f() { crate::pipeline::start() }" wrong,
+        "src/capture/camera/mod.rs" "fn f() { tokio::select! { _ = crate::pipeline::x() => {} } }" wrong,
+        "src/capture/camera/mod.rs" "use super::super::pipeline;" wrong,
+        "src/capture/camera/mod.rs" "mod a { use super::super::super::pipeline; }" wrong,
+        "src/capture/camera/mod.rs" "#[cfg(test)] fn t() {} use crate::pipeline;" wrong,
+        "src/pipeline/video/mod.rs" "use crate::server::rtc;" wrong,
+        "src/server/rtc/mod.rs" "use crate::capture::camera::Config;" wrong,
+        "src/server/http/whep.rs" "use crate::device::systemd;" wrong,
+        "src/server/auth/mod.rs" "use crate::server::sessions;" wrong,
+        "src/server/sessions/mod.rs" "use super::dispatch;" wrong,
+        "src/server/dispatch/mod.rs" "use super::rtc;" wrong,
+        "src/server/rtc/mod.rs" "use crate::server::http;" wrong,
+        "src/server/http/mod.rs" "use crate::config::Config;" wrong,
         "src/config/mod.rs" "use crate::app::App;" wrong,
         "src/app.rs" "use crate::cli;" wrong,
         "src/app.rs" "use crate::*;" wrong,

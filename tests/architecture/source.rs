@@ -87,18 +87,15 @@ impl Source {
         sources
     }
 
-    /// The top-level module of the crate that a path leads to: `Some("")` for the root itself, `None` when it leads
-    /// outside or to a name of the file.
-    pub fn target<'p>(&self, path: &'p Named) -> Option<&'p str> {
-        let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
-        match segments.as_slice() {
-            ["crate" | "porthole", rest @ ..] => Some(rest.first().copied().unwrap_or_default()),
-            ["super", ..] => {
-                let ups = segments.iter().take_while(|segment| **segment == "super").count();
-                match path.module.len().checked_sub(ups)? {
-                    0 => Some(segments.get(ups).copied().unwrap_or_default()),
-                    _ => Some(&path.module[0]),
-                }
+    /// Where a path leads inside the crate: empty for the root itself, `None` when it leads outside or to a name of the
+    /// file.
+    pub fn target(&self, path: &Named) -> Option<Vec<String>> {
+        match path.segments.first()?.as_str() {
+            "crate" | "porthole" => Some(path.segments[1..].to_vec()),
+            "super" => {
+                let ups = path.segments.iter().take_while(|segment| *segment == "super").count();
+                let kept = path.module.len().checked_sub(ups)?;
+                Some([&path.module[..kept], &path.segments[ups..]].concat())
             }
             _ => None,
         }

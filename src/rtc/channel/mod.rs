@@ -17,13 +17,13 @@ use tokio::time::sleep_until;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
 use self::pace::Sending;
-use crate::bucket::{Bucket, Rate};
 use crate::command::reply::Picture;
 use crate::command::transfer::Transfer;
 use crate::command::{self, Code, Command, Error, Event, Invalid, Reply, Request, limits};
 use crate::control::{Caller, Control, News, Photo};
 use crate::media::Timestamp;
 use crate::metrics::{Metrics, Untold};
+use crate::util::token_bucket::{Bucket, Rate};
 use crate::viewers::{Reason, Seat};
 
 /// The label of the channel that carries commands; others are ignored.

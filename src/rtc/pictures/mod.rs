@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use super::Feed;
 use super::feed::PROFILE_WAIT;
 use super::profile;
-use crate::broadcast::{Broadcast, RecvError, Subscriber};
 use crate::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::metrics::{Drop as At, Metrics};
+use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
 /// The least distance of two pictures' times. The first picture of a camera may have been taken before the last one of the
 /// camera before, and players drop what goes back in time.

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::super::*;
 use super::asked;
-use crate::broadcast::Subscriber;
 use crate::h264;
 use crate::inventory::{Control, Setting};
 use crate::media::{RawFrame, Timestamp};
 use crate::status::Status;
+use crate::util::broadcast::Subscriber;
 
 /// Longer than anything that works takes on a busy machine.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use std::env;
 use std::process::{Command, Stdio, exit};
 
 fn main() {
-    println!("cargo::rerun-if-changed=src/build.rs");
+    println!("cargo::rerun-if-changed=build.rs");
     // Cargo does not see programs come and go; the search path is the nearest that it can watch.
     println!("cargo::rerun-if-env-changed=PATH");
 

@@ -1,0 +1,12 @@
+//! Movement of data and small tools: channels between threads, retry pauses, rate buckets, the state directory.
+//!
+//! Nothing in here knows of frames, devices or the network.
+
+pub mod backoff;
+pub mod broadcast;
+pub mod mailbox;
+pub mod malloc;
+pub mod state_dir;
+pub mod suggest;
+pub mod thread;
+pub mod token_bucket;
