@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, Options, Porthole, Viewer, request};
-use porthole::convert::Still;
+use porthole::media::convert::Still;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use serde_json::{Value, json};
 

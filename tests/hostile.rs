@@ -20,7 +20,7 @@ use common::client::{Frame, Picture};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, LOOK, Options, Porthole, Viewer};
 use porthole::camera::code::Code;
-use porthole::encoder;
+use porthole::media::encoder;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use tokio::sync::Semaphore;
 

@@ -18,8 +18,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use porthole::convert::Converter;
-use porthole::encoder;
+use porthole::media::convert::Converter;
+use porthole::media::encoder;
 use porthole::media::{RawFrame, Timestamp};
 
 /// Rounds, of which each measures everything once: what else the machine does then spreads over all lines alike.

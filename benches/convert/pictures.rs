@@ -7,7 +7,7 @@
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use porthole::camera::{self, VideoSource as _, pattern::Pattern};
-use porthole::convert::{Converter, Planes};
+use porthole::media::convert::{Converter, Planes};
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use turbojpeg::{Compressor, Image, Subsamp};
 

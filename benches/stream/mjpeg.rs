@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use porthole::convert::Converter;
+use porthole::media::convert::Converter;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use turbojpeg::{Subsamp, YuvImage};

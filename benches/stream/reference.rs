@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use porthole::camera::{self, pattern::Pattern};
-use porthole::encoder;
+use porthole::media::encoder;
 use porthole::media::{RawFrame, Timestamp};
 
 use crate::FPS;

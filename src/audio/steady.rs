@@ -9,7 +9,7 @@ use super::FRAMES;
 use super::drift::{Drift, Reading};
 use super::resample::{Resample, Resampler};
 use super::sample::to_i16;
-use crate::grid::Grid;
+use crate::media::pacer::Grid;
 use crate::media::{PcmFrame, Timestamp};
 
 /// The largest difference in seconds between a frame's time stamp and the time at which its sound was taken; beyond it,

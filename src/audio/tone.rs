@@ -7,7 +7,8 @@ use std::f64::consts::TAU;
 use std::time::Duration;
 
 use super::{Error, FRAME_SAMPLES, FRAMES, PcmSource, SAMPLE_RATE};
-use crate::grid::{self, Grid, Pace, Step};
+use crate::media::pacer;
+use crate::media::pacer::{Grid, Pace, Step};
 use crate::media::{PcmFrame, Timestamp};
 
 /// The tone in hertz: the concert pitch A (ISO 16). A whole number, so that a second ends where it begins.
@@ -72,7 +73,7 @@ impl PcmSource for Tone {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<PcmFrame>, Error> {
-        Ok(grid::wait(wait, |now| self.poll(now)))
+        Ok(pacer::wait(wait, |now| self.poll(now)))
     }
 }
 

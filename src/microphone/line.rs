@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 
 use crate::audio::{self, FRAME_SAMPLES, SAMPLE_RATE};
-use crate::grid::Grid;
+use crate::media::pacer::Grid;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
 use crate::metrics::{DropLog, Metrics};
 use crate::util::broadcast::Broadcast;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::h264::Profile;
+use crate::media::h264::Profile;
 use crate::media::{AudioPacket, EncodedFrame};
 use crate::util::broadcast::Broadcast;
 

@@ -7,7 +7,7 @@ use rtc::sdp::MediaDescription;
 use webrtc::peer_connection::RTCSessionDescription;
 
 use super::{RemoteCandidate, answer, bundle, legacy, profile};
-use crate::h264::Profile;
+use crate::media::h264::Profile;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
 const INFERRED: Profile = Profile { idc: 66, constraints: 0, level: 10 };

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::h264::Profile;
+use crate::media::h264::Profile;
 
 /// A profile by its name (RFC 6184 table 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

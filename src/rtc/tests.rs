@@ -4,7 +4,7 @@ use super::*;
 use tokio::sync::watch;
 
 use crate::auth::Role;
-use crate::h264::Profile;
+use crate::media::h264::Profile;
 use crate::status::{self, Status};
 use crate::util::broadcast::Broadcast;
 

@@ -10,8 +10,10 @@ use bytes::Bytes;
 
 use super::{Away, Config, Input, Part, first_profile};
 use crate::camera::placeholder;
-use crate::encoder::{self, Encoder, keyframe::KeyFrames};
-use crate::h264::Profile;
+use crate::media::encoder;
+use crate::media::encoder::Encoder;
+use crate::media::encoder::keyframe::KeyFrames;
+use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::metrics::{self, Counted, Drop as At};
 use crate::status::{State, Trouble};

@@ -12,9 +12,10 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::{Config, Part};
-use crate::convert::{self, Still};
-use crate::encoder;
 use crate::inventory::{Control, Setting};
+use crate::media::convert;
+use crate::media::convert::Still;
+use crate::media::encoder;
 use crate::media::{EncodedFrame, RawFrame};
 use crate::status;
 use crate::util::broadcast::{Broadcast, RecvError};

@@ -15,8 +15,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::camera::{self, VideoSource, placeholder};
-use crate::encoder;
-use crate::h264::Profile;
+use crate::media::encoder;
+use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 use crate::metrics::{self, Metrics};
 use crate::status;

@@ -48,11 +48,11 @@ const MOVED: &[(&str, &str)] = &[
 const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["v4l", "v4l2_sys_mit"], &["src/v4l2/"]),
     (&["alsa"], &["src/audio/alsa.rs", "src/audio/alsa/"]),
-    (&["openh264", "openh264_sys2"], &["src/encoder/openh264.rs", "src/encoder/openh264/"]),
+    (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/audio/resample.rs"]),
     (&["opus"], &["src/microphone.rs", "src/microphone/", "src/speaker.rs"]),
-    (&["h264_reader"], &["src/h264.rs"]),
-    (&["turbojpeg", "yuv"], &["src/convert.rs", "src/convert/"]),
+    (&["h264_reader"], &["src/media/h264.rs"]),
+    (&["turbojpeg", "yuv"], &["src/media/convert/", "src/media/convert/"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/gpio/"]),
     (&["sd_notify", "listenfd"], &["src/systemd/"]),
     (&["prometheus_client"], &["src/metrics.rs", "src/metrics/"]),
@@ -86,7 +86,7 @@ const PROMISES: [&str; 9] = [
 
 /// Where `unsafe` may stand: the files that talk to devices and to C libraries.
 const DEVICES: [&str; 6] =
-    ["src/v4l2/", "src/camera/", "src/encoder/", "src/audio/", "src/leds/", "src/util/malloc.rs"];
+    ["src/v4l2/", "src/camera/", "src/media/encoder/", "src/audio/", "src/leds/", "src/util/malloc.rs"];
 
 /// Where printing may stand: the program's own files.
 const PRINTING: [&str; 2] = ["src/main.rs", "src/cli/"];
@@ -316,7 +316,7 @@ mod examples {
     judges! { foreign_crates:
         "src/v4l2/mod.rs" "use v4l::v4l_sys;" right,
         "src/audio/mod.rs" "mod alsa; fn f() { alsa::open() }" right,
-        "src/encoder/mod.rs" "mod openh264; use openh264::Encoder;" right,
+        "src/media/encoder/mod.rs" "mod openh264; use openh264::Encoder;" right,
         "src/config/mod.rs" "use crate::rtc; fn f() { rtc::Config::default() }" right,
         "src/rtc/mod.rs" "use webrtc::api; fn f() -> rtc::Error { rtc::f() }" right,
         "src/camera/mod.rs" "// v4l::x\nconst TEXT: &str = \"alsa::pcm\";" right,
@@ -336,7 +336,7 @@ mod examples {
         "src/app.rs" "use {hyper::server, std::io};" wrong,
         "src/app.rs" "use hyper_util::rt;" wrong,
         "src/camera/mod.rs" "use turbojpeg;" wrong,
-        "src/encoder/mod.rs" "use yuv::x;" wrong,
+        "src/media/encoder/mod.rs" "use yuv::x;" wrong,
         "src/app.rs" "use clap::Parser;" wrong,
         "src/http/mod.rs" "qrcode::QrCode::new(1);" wrong,
         "src/rtc/mod.rs" "if_addrs::get_if_addrs();" wrong,
@@ -349,7 +349,7 @@ mod examples {
         "src/status.rs" "#[derive(serde::Serialize)] struct S;" right,
         "src/rtc/channel.rs" "use serde_json::json;" right,
         "src/control.rs" "#[cfg(test)] mod tests { use serde_json::Value; }" right,
-        "src/media.rs" "#[derive(Debug, serde::Serialize)] struct S;" wrong,
+        "src/media/mod.rs" "#[derive(Debug, serde::Serialize)] struct S;" wrong,
         "src/camera/mod.rs" "use serde_json::json;" wrong,
         "src/video.rs" "use serde::{Deserialize, Serialize};" wrong,
     }

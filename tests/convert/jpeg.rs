@@ -1,7 +1,7 @@
 //! Motion JPEG: every subsampling, what cameras leave out of it, and pictures that are damaged.
 
-use porthole::convert::{Converter, Error, Planes};
 use porthole::media::PixelFormat;
+use porthole::media::convert::{Converter, Error, Planes};
 use proptest::prelude::*;
 use turbojpeg::{Subsamp, YuvImage};
 

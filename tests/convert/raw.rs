@@ -1,7 +1,7 @@
 //! The uncompressed formats: every size, stride and arrangement of planes.
 
 use bytes::Bytes;
-use porthole::convert::{Converter, Error, min_len, min_lens, row_bytes};
+use porthole::media::convert::{Converter, Error, min_len, min_lens, row_bytes};
 use porthole::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use proptest::prelude::*;
 

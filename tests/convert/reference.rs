@@ -1,7 +1,7 @@
 //! What the conversions into I420 should give, said in the plainest way: one sample at a time, by the definition of each
 //! format. Speed does not matter here, and nothing of the program's own code is used.
 
-use porthole::convert::Planes;
+use porthole::media::convert::Planes;
 use porthole::media::{PixelFormat, RawFrame};
 
 /// The uncompressed formats.

@@ -7,12 +7,7 @@ extern crate self as porthole;
 pub mod camera {
     pub use crate::exec;
 }
-#[path = "../../src/convert/mod.rs"]
-pub mod convert;
 pub mod exec;
-#[path = "../../src/h264.rs"]
-pub mod h264;
-#[path = "../../src/media.rs"]
 pub mod media;
 #[path = "../convert/reference.rs"]
 pub mod reference;

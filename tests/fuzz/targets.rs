@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use porthole::camera::exec::stream::Stream;
-use porthole::convert::{Converter, Error};
-use porthole::h264;
+use porthole::media::convert::{Converter, Error};
+use porthole::media::h264;
 use porthole::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 use crate::{reference, seeds};

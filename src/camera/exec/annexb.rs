@@ -2,7 +2,8 @@
 //!
 //! An access unit is known to be complete only when the next one begins: a stream through a pipe is a picture late.
 
-use crate::h264::{self, nal_type};
+use crate::media::h264;
+use crate::media::h264::nal_type;
 
 /// `nal_unit_type` of supplemental enhancement information (table 7-1).
 const SEI: u8 = 6;

@@ -7,7 +7,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::annexb::{self, AccessUnits};
 use super::jpeg::{self, Pictures};
-use crate::h264::{self, Shape};
+use crate::media::h264;
+use crate::media::h264::Shape;
 use crate::media::{PixelFormat, Timestamp, VideoFormat};
 
 /// The most bytes without the end of a picture: an 8K picture in I420 has 50 MB, and a stream without an end must not

@@ -14,7 +14,8 @@ mod sea;
 use std::time::Duration;
 
 use super::{Config, Dropped, Error, VideoSource};
-use crate::grid::{self, Grid, Pace, Step};
+use crate::media::pacer;
+use crate::media::pacer::{Grid, Pace, Step};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 pub use super::paint::Area;
@@ -90,7 +91,7 @@ impl VideoSource for Pattern {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
-        Ok(grid::wait(wait, |now| self.poll(now)))
+        Ok(pacer::wait(wait, |now| self.poll(now)))
     }
 
     fn set_bitrate(&mut self, _bitrate: u32) -> bool {

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 
-use crate::convert::{is_whole_jpeg, min_len, min_lens, row_bytes};
-use crate::h264;
+use crate::media::convert::{is_whole_jpeg, min_len, min_lens, row_bytes};
+use crate::media::h264;
 use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::v4l2::{FieldOrder, FourCc, Lease, PictureFormat};
 

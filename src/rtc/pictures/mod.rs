@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Feed;
 use super::feed::PROFILE_WAIT;
 use super::profile;
-use crate::h264::Profile;
+use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::metrics::{Drop as At, Metrics};
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::super::*;
 use super::asked;
-use crate::h264;
 use crate::inventory::{Control, Setting};
+use crate::media::h264;
 use crate::media::{RawFrame, Timestamp};
 use crate::status::Status;
 use crate::util::broadcast::Subscriber;

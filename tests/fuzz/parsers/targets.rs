@@ -4,7 +4,7 @@
 use porthole::auth::cookie;
 use porthole::command::{self, Code, Error, Invalid, METHODS, Reply, Request, limits};
 use porthole::config::Config;
-use porthole::h264::Profile;
+use porthole::media::h264::Profile;
 use porthole::rtc::{Fragment, offer};
 
 /// A target's name and body.

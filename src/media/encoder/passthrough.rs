@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::{Encoder, Error};
-use crate::h264::{IDR, PPS, Profile, SPS, nal_type, nals};
+use crate::media::h264::{IDR, PPS, Profile, SPS, nal_type, nals};
 use crate::media::{EncodedFrame, RawFrame};
 
 /// The name in the status and in errors.
@@ -167,7 +167,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::encoder::{Config, open};
+    use crate::media::encoder::{Config, open};
     use crate::media::{PixelFormat, Timestamp, VideoFormat};
 
     const FORMAT: VideoFormat = VideoFormat { pixel: PixelFormat::H264, width: 320, height: 180, stride: 0, fps: 30.0 };

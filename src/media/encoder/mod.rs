@@ -9,8 +9,8 @@ mod passthrough;
 
 pub use openh264::decode;
 
-use crate::convert;
-use crate::h264::Profile;
+use crate::media::convert;
+use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 
 /// How pictures are encoded.

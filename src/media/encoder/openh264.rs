@@ -1,6 +1,6 @@
 //! The software encoder: Cisco's OpenH264, compiled in.
 
-mod still;
+mod decode_keyframe;
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use openh264_sys2::{
 };
 
 use super::{Config, Error};
-use crate::convert::Converter;
-use crate::h264;
+use crate::media::convert::Converter;
+use crate::media::h264;
 use crate::media::{EncodedFrame, RawFrame, VideoFormat};
 
-pub use still::decode;
+pub use decode_keyframe::decode;
 
 /// The name in the status and in errors.
 const NAME: &str = "openh264";
@@ -142,7 +142,7 @@ fn milliseconds(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::Encoder as _;
+    use crate::media::encoder::Encoder as _;
     use crate::media::{PixelFormat, Timestamp};
 
     fn frame(number: u64) -> RawFrame {

@@ -42,8 +42,8 @@ pub fn decode(frame: &EncodedFrame) -> Result<RawFrame, Error> {
 mod tests {
     use super::super::OpenH264;
     use super::*;
-    use crate::encoder::{Config, Encoder as _};
     use crate::media::Timestamp;
+    use crate::media::encoder::{Config, Encoder as _};
 
     #[test]
     fn a_key_frame_is_the_picture_that_was_encoded() {

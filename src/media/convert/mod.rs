@@ -12,13 +12,13 @@ mod packed;
 mod planar;
 mod range;
 mod rgb;
-mod still;
+mod snapshot;
 
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 pub use jpeg::is_whole_jpeg;
 pub use layout::{min_len, min_lens, row_bytes};
-pub use still::{Jpeg as StillJpeg, Still};
+pub use snapshot::{Jpeg as StillJpeg, Still};
 
 use jpeg::Jpeg;
 use layout::Layout;

@@ -1,0 +1,11 @@
+//! What a frame is, and what turns one into another: conversion, H.264 parsing, encoding, and the pacing of frames.
+//!
+//! No device, no thread and no network belongs here.
+
+pub mod convert;
+pub mod encoder;
+mod frame;
+pub mod h264;
+pub mod pacer;
+
+pub use frame::{AudioPacket, ChromaPlanes, EncodedFrame, PcmFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};

@@ -1,0 +1,10 @@
+//! The program's `media` without its encoder.
+
+#[path = "../../src/media/convert/mod.rs"]
+pub mod convert;
+#[path = "../../src/media/frame.rs"]
+mod frame;
+#[path = "../../src/media/h264.rs"]
+pub mod h264;
+
+pub use frame::*;
