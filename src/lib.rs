@@ -49,7 +49,7 @@
 //!
 //! # Where a frame may be dropped
 //!
-//! Each place has its label in [`metrics::Drop`]: the driver's ring is full; a stale or damaged buffer; replaced before
+//! Each place has its label in [`model::metrics::Drop`]: the driver's ring is full; a stale or damaged buffer; replaced before
 //! the encoder took it (the main valve); a camera's own H.264 lost a frame and its next key frame is not there yet; nobody
 //! watches; the viewer's task lags, or waits for a key frame; the socket is full. A dropped frame is counted and never waited for.
 
@@ -59,22 +59,19 @@ pub mod auth;
 pub mod buttons;
 pub mod camera;
 pub mod cli;
-pub mod command;
 pub mod config;
 mod control;
 pub mod gpio;
 mod hotplug;
 pub mod http;
-pub mod inventory;
 pub mod leds;
 pub mod log;
 pub mod media;
-pub mod metrics;
 pub mod microphone;
+pub mod model;
 pub mod photos;
 pub mod privacy;
 pub mod rtc;
-pub mod status;
 pub mod sysfs;
 pub mod systemd;
 pub mod util;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::audio::{Microphone, PcmSource};
 use crate::media::{AudioPacket, Timestamp};
-use crate::metrics::Metrics;
-use crate::status::{self, State};
+use crate::model::metrics::Metrics;
+use crate::model::status;
+use crate::model::status::State;
 use crate::util::backoff::Retry;
 use crate::util::broadcast::{Broadcast, Linger};
 use crate::util::thread::MediaThread;

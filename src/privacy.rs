@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::status::Board;
+use crate::model::status::Board;
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
 
@@ -95,7 +95,7 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Status;
+    use crate::model::status::Status;
 
     fn temporary() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();

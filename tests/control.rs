@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use asker::{Asker, code};
 use common::fake::Fake;
 use common::{Event, LIMIT, Options, Porthole, SMALL, missing, request};
-use porthole::command::METHODS;
+use porthole::model::protocol::METHODS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

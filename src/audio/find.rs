@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::{Error, alsa};
-use crate::inventory::SoundCardInfo;
+use crate::model::inventory::SoundCardInfo;
 use crate::sysfs::{self, UsbDevice};
 
 /// What the microphone's name may refer to besides sound cards; evaluated at each opening.

@@ -13,8 +13,8 @@ pub mod tone;
 use std::fmt;
 use std::time::Duration;
 
-use crate::inventory::SoundCardInfo;
 use crate::media::PcmFrame;
+use crate::model::inventory::SoundCardInfo;
 
 pub use find::Surroundings;
 

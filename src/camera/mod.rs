@@ -15,9 +15,9 @@ pub mod wish;
 
 use std::time::Duration;
 
-use crate::inventory::{CameraInfo, Control, EncoderInfo, Setting};
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
-use crate::status::Trouble;
+use crate::model::inventory::{CameraInfo, Control, EncoderInfo, Setting};
+use crate::model::status::Trouble;
 
 pub use device::Device;
 pub use find::{Finder, Registry};
@@ -239,7 +239,7 @@ pub struct SetControls {
 impl SetControls {
     /// For a source without controls.
     fn none(settings: &[Setting]) -> Self {
-        let refused = |setting: &Setting| crate::inventory::find(&[], &setting.control).err();
+        let refused = |setting: &Setting| crate::model::inventory::find(&[], &setting.control).err();
         Self { controls: Vec::new(), refused: settings.iter().filter_map(refused).collect() }
     }
 }

@@ -24,8 +24,8 @@ use self::controls::{Followed, set_at_opening};
 use self::losses::Losses;
 use self::picture::{Known, Shape};
 use super::{Config, Dropped, Error, SetControls, VideoSource};
-use crate::inventory::{Control, Setting};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use crate::model::inventory::{Control, Setting};
 use crate::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 
 /// Buffers in the driver's ring. One is being filled, one waits to be fetched, one waits for the encoder and one is being

@@ -5,7 +5,8 @@
 use std::io::{self, Write};
 
 use crate::camera::{self, ChangedControls, Device};
-use crate::inventory::{self, Control, Controls, Setting};
+use crate::model::inventory;
+use crate::model::inventory::{Control, Controls, Setting};
 
 /// What is asked of which camera.
 #[derive(Debug, Clone, PartialEq, Eq)]

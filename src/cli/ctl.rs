@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::command::shell;
 use crate::control::socket;
+use crate::model::protocol::shell;
 
 /// Where the service has its socket, also for a shell that does not know the service's directories.
 const SERVICE: &str = "/run/porthole";

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::audio::{Microphone, Surroundings};
-use crate::inventory::{self, AutoInfo, Inventory};
+use crate::model::inventory;
+use crate::model::inventory::{AutoInfo, Inventory};
 use crate::{audio, camera};
 
 /// Where the kernel lists its LEDs.

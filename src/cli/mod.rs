@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::auth::Role;
 use crate::camera::Device;
 use crate::config::{Config, Errors, value};
-use crate::inventory::Setting;
+use crate::model::inventory::Setting;
 use crate::util::state_dir::Store;
 
 /// Turns this machine's camera into one that any browser can watch live.

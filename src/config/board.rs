@@ -9,8 +9,8 @@ use toml::de::DeValue;
 
 use super::reader::Section;
 use super::value;
-use crate::command::Request;
 use crate::leds::{self, Place, Show};
+use crate::model::protocol::Request;
 use crate::{buttons, gpio};
 
 /// No GPIO chip has more pins; a larger number is a slip.

@@ -13,7 +13,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::errors::Errors;
 use super::value::Kind;
 use crate::camera::Wish;
-use crate::inventory::{Setting, Value};
+use crate::model::inventory::{Setting, Value};
 use crate::util::suggest::nearest;
 
 /// The longest piece of the text that a message repeats, in characters: enough to recognise the value in the file.

@@ -1,7 +1,7 @@
 //! Who asks, and whether they may: the one place where permissions of commands are judged, whichever way a request came.
 
 use crate::auth::{Principal, Role};
-use crate::command::{Error, Method};
+use crate::model::protocol::{Error, Method};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Code, METHODS};
+    use crate::model::protocol::{Code, METHODS};
 
     #[test]
     fn a_viewer_may_watch_and_an_operator_may_do_everything() {

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{Caller, Control, internal};
-use crate::command::reply::CameraLine;
-use crate::command::{Code, Error, Method, Reply};
-use crate::inventory::{self, Setting};
+use crate::model::inventory;
+use crate::model::inventory::Setting;
+use crate::model::protocol::result::CameraLine;
+use crate::model::protocol::{Code, Error, Method, Reply};
 use crate::video;
 
 /// Pictures that are made at once. One takes a core of a slow board for a tenth of a second, and the live pictures need
@@ -137,7 +138,7 @@ impl Control {
     pub(super) fn camera_list(&self, caller: &Caller) -> Reply {
         let cameras = self.0.parts.board.snapshot().cameras;
         let selected = self.selected(caller).and_then(|index| cameras.get(index)).map(|camera| camera.name.clone());
-        let line = |camera: crate::status::Camera| CameraLine {
+        let line = |camera: crate::model::status::Camera| CameraLine {
             name: camera.name,
             state: camera.state,
             pattern: camera.pattern,

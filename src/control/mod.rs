@@ -21,14 +21,15 @@ pub use cameras::{Camera, Photo};
 pub use news::News;
 
 use crate::auth::Role;
-use crate::command::reply::{SessionLine, You};
-use crate::command::{self, Code, Command, Error, Invalid, Reply, Request};
-use crate::inventory::{CameraInfo, SoundCardInfo};
 use crate::media::Timestamp;
-use crate::metrics::Metrics;
+use crate::model::inventory::{CameraInfo, SoundCardInfo};
+use crate::model::metrics::Metrics;
+use crate::model::protocol;
+use crate::model::protocol::result::{SessionLine, You};
+use crate::model::protocol::{Code, Command, Error, Invalid, Reply, Request};
+use crate::model::status;
 use crate::photos::Photos;
 use crate::privacy::{Switch, Thrown};
-use crate::status;
 use crate::util::token_bucket::{Bucket, Rate};
 use crate::viewers::{Said, Seat, Viewers};
 
@@ -178,7 +179,7 @@ impl Control {
             Ok(request) => (request.id.clone(), self.carry_out(caller, request, received).await),
             Err(Invalid { id, error }) => (id, Err(error)),
         };
-        (command::answer(&id.unwrap_or_default(), &outcome), outcome)
+        (protocol::answer(&id.unwrap_or_default(), &outcome), outcome)
     }
 
     /// Carries out what a button on the board sends. Nobody waits for an answer; what goes wrong is told in the log.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::command::{CameraState, Chat, Event, Level};
-use crate::inventory::Control;
-use crate::metrics::{Metrics, Untold};
-use crate::status::{Camera, Status};
+use crate::model::inventory::Control;
+use crate::model::metrics::{Metrics, Untold};
+use crate::model::protocol::{CameraState, Chat, Event, Level};
+use crate::model::status::{Camera, Status};
 use crate::util::broadcast::{RecvError, Subscriber};
 use crate::viewers::{Present, Said, Selection};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Control;
-use crate::command::{Code, Command, Error, Reply};
+use crate::model::protocol::{Code, Command, Error, Reply};
 use crate::viewers::{SelectError, Wishes};
 
 /// How long it may take until a session goes over to another camera, which may have to be opened first to know its

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{Caller, Control};
-use crate::command::limits;
+use crate::model::protocol::limits;
 
 /// The socket's name in its directory.
 pub const NAME: &str = "control.sock";

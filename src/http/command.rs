@@ -1,6 +1,6 @@
 //! Commands and single pictures for scripts: `POST /api/command` and `GET /snapshot.jpg`.
 //!
-//! What a command means and who may give it is the business of `control`, its form that of `crate::command`.
+//! What a command means and who may give it is the business of `control`, its form that of `crate::model::protocol`.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -11,8 +11,8 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::answer::{Answer, answer, problem};
 use super::{Context, read, whep};
 use crate::auth::Principal;
-use crate::command::{Code, Error};
 use crate::control::{Caller, Photo};
+use crate::model::protocol::{Code, Error};
 
 const JSON: &str = "application/json";
 

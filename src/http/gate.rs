@@ -22,7 +22,7 @@ use super::origin::Origin;
 use super::rules::{self, Access, Rule};
 use super::{Config, Tls, names, sign_in, whep};
 use crate::auth::{self, Auth, Principal, Role};
-use crate::metrics::{Metrics, Refused};
+use crate::model::metrics::{Metrics, Refused};
 use crate::rtc::Advertised;
 
 /// Requests of one address, at once and then a second. A page load is some 20, so that 20 browsers behind one router may

@@ -42,9 +42,9 @@ pub use tls::Encryption;
 
 use crate::auth::Auth;
 use crate::control::Control;
-use crate::metrics::Metrics;
+use crate::model::metrics::Metrics;
+use crate::model::status;
 use crate::rtc::{Feed, Service};
-use crate::status;
 
 /// Where the page and the signalling endpoint are served.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,7 +18,7 @@ use super::connection::{self, Site};
 use super::places::Places;
 use super::{Config, Context, Encryption, Gate};
 use crate::auth;
-use crate::metrics::Refused;
+use crate::model::metrics::Refused;
 use crate::rtc::Advertised;
 
 /// Connections at once: enough for every viewer's browser, which holds up to six, and a monitor; few enough that a

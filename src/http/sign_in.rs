@@ -13,7 +13,7 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::answer::{Answer, answer, plain, problem};
 use super::{Client, Context, read};
 use crate::auth::{AddError, Mode, Principal, Proof, Role, SignInError, SignedIn, Token};
-use crate::metrics::{Outcome, SignIn};
+use crate::model::metrics::{Outcome, SignIn};
 
 /// The longest body: the longest password with each byte escaped has 6 KiB.
 const MAX_BODY: u64 = 8 * 1024;

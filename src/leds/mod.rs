@@ -38,7 +38,7 @@ use std::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::gpio;
-use crate::status::Board;
+use crate::model::status::Board;
 use crate::util::mailbox::{Latest, Taken};
 use crate::util::thread::MediaThread;
 

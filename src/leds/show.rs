@@ -3,7 +3,7 @@
 //! What a pattern looks like belongs to `pattern`.
 
 use super::pattern::Pattern;
-use crate::status::{Camera, State, Status, Trouble};
+use crate::model::status::{Camera, State, Status, Trouble};
 
 /// What a light shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lamp::Dimming;
 use super::*;
-use crate::status::{Camera, State, Status, Trouble};
+use crate::model::status::{Camera, State, Status, Trouble};
 
 /// A lamp that tells what it is set to, and when it goes.
 struct Told(SyncSender<Option<u32>>);

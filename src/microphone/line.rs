@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::audio::{self, FRAME_SAMPLES, SAMPLE_RATE};
 use crate::media::pacer::Grid;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
-use crate::metrics::{DropLog, Metrics};
+use crate::model::metrics::{DropLog, Metrics};
 use crate::util::broadcast::Broadcast;
 
 /// The largest Opus packet worth sending: it must fit one RTP packet.

@@ -50,7 +50,7 @@ pub use restart::{RestartError, Restarted};
 
 use crate::auth::Principal;
 use crate::control::Control;
-use crate::metrics::Metrics;
+use crate::model::metrics::Metrics;
 use crate::viewers::{Limits, Newcomer, NoRoom, Reason, Viewers};
 
 /// How long the viewers' goodbyes may take at the stop.

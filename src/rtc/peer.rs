@@ -21,8 +21,8 @@ use super::clock::{AUDIO_RATE, VIDEO_RATE};
 use super::mux::Line;
 use super::socket::{self, LineRuntime};
 use super::tap::{self, Tap};
-use crate::command::limits::UNACKNOWLEDGED;
 use crate::media::h264::Profile;
+use crate::model::protocol::limits::UNACKNOWLEDGED;
 
 /// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
 pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";

@@ -27,7 +27,7 @@ use super::{Feed, answer, peer};
 use crate::control::Control;
 use crate::media::AudioPacket;
 use crate::media::h264::Profile;
-use crate::metrics::Metrics;
+use crate::model::metrics::Metrics;
 use crate::util::broadcast::Broadcast;
 use crate::viewers::{Entry, Wishes};
 

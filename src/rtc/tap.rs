@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::clock::RtpClock;
 use crate::media::{EncodedFrame, Timestamp};
-use crate::metrics::Metrics;
+use crate::model::metrics::Metrics;
 use crate::util::broadcast::Broadcast;
 
 /// The interceptor's distance from the wire: below every interceptor that generates RTCP.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use pulse::Pulse;
 pub use pulse::{Flow, Source};
 
-use crate::status::Status;
+use crate::model::status::Status;
 
 /// The least time from one status line to the next: a status may change with every frame, and each line is a message to
 /// the first process of the system.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::status::{Camera, State, Status};
+use crate::model::status::{Camera, State, Status};
 
 /// The longest line: what stands behind it on a terminal is not read, and the message to systemd has a bound.
 const LONGEST: usize = 400;
@@ -61,7 +61,7 @@ fn words(camera: &Camera) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Audio;
+    use crate::model::status::Audio;
 
     #[test]
     fn it_names_viewers_cameras_and_faults() {

@@ -13,7 +13,7 @@ use v4l::v4l2::vidioc;
 use super::device::Device;
 use super::enumerate::more;
 use super::ioctl::{ioctl, text, zeroed};
-use crate::inventory::{Control, ControlKind, Flag, MenuItem, Value};
+use crate::model::inventory::{Control, ControlKind, Flag, MenuItem, Value};
 
 /// The most controls that are listed; far above what any camera has.
 const CONTROL_LIMIT: usize = 512;

@@ -15,8 +15,9 @@ use crate::media::encoder::Encoder;
 use crate::media::encoder::keyframe::KeyFrames;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
-use crate::metrics::{self, Counted, Drop as At};
-use crate::status::{State, Trouble};
+use crate::model::metrics;
+use crate::model::metrics::{Counted, Drop as At};
+use crate::model::status::{State, Trouble};
 use crate::util::mailbox::Taken;
 
 /// From one placeholder to the next.

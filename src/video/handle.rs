@@ -12,12 +12,12 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::{Config, Part};
-use crate::inventory::{Control, Setting};
 use crate::media::convert;
 use crate::media::convert::Still;
 use crate::media::encoder;
 use crate::media::{EncodedFrame, RawFrame};
-use crate::status;
+use crate::model::inventory::{Control, Setting};
+use crate::model::status;
 use crate::util::broadcast::{Broadcast, RecvError};
 
 /// Questions that wait for the capture thread, which looks after every picture: a handful of viewers at once. Whoever finds

@@ -5,8 +5,8 @@
 use super::Part;
 use super::handle::{Answer, Error, Question, Questions, Taken, Wished};
 use crate::camera::{self, SetControls, VideoSource, Wish};
-use crate::inventory::{Control, ControlKind, Flag, Setting, find};
 use crate::media::{PixelFormat, RawFrame};
+use crate::model::inventory::{Control, ControlKind, Flag, Setting, find};
 
 /// What the capture thread owes to those who asked.
 pub(super) struct Service {

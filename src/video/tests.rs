@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::media::Timestamp;
-use crate::status::State;
+use crate::model::status::State;
 use rig::{HIGH, LARGE, LIMIT, OWN, Rig, SMALL, Step, has_idr, next, own, raw, unplugged};
 
 #[tokio::test(flavor = "multi_thread")]

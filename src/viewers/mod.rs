@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Role, UnixTime};
-use crate::command::Latency;
-use crate::metrics::Metrics;
-use crate::status;
+use crate::model::metrics::Metrics;
+use crate::model::protocol::Latency;
+use crate::model::status;
 use crate::util::broadcast::{Broadcast, Subscriber};
 
 pub use seat::{Entry, Reason, Seat};

@@ -1,7 +1,7 @@
 //! Tests of the table of viewers.
 
 use super::*;
-use crate::status::Status;
+use crate::model::status::Status;
 
 const LIMITS: Limits = Limits { viewers: 3, negotiating: 2 };
 

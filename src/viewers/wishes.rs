@@ -1,6 +1,6 @@
 //! What viewers wish to be sent, and what becomes of it.
 
-use crate::command::Latency;
+use crate::model::protocol::Latency;
 
 /// The least and the most delay of [`Latency::Smooth`] in milliseconds: from three pictures at 15 a second, up to what a person at
 /// the controls of a camera still bears.

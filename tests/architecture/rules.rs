@@ -55,7 +55,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["turbojpeg", "yuv"], &["src/media/convert/", "src/media/convert/"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/gpio/"]),
     (&["sd_notify", "listenfd"], &["src/systemd/"]),
-    (&["prometheus_client"], &["src/metrics.rs", "src/metrics/"]),
+    (&["prometheus_client"], &["src/model/metrics.rs", "src/model/metrics.rs"]),
     (&["webrtc", "rtc"], &["src/rtc/"]),
     (&["warp", "hyper", "hyper_util", "http_body_util"], &["src/http/"]),
     (&["toml"], &["src/config/"]),
@@ -75,11 +75,11 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
 const PROMISES: [&str; 9] = [
     "src/auth/",
     "src/config/",
-    "src/command.rs",
-    "src/command/",
-    "src/inventory/",
-    "src/status.rs",
-    "src/status/",
+    "src/model/protocol/",
+    "src/model/protocol/",
+    "src/model/inventory/",
+    "src/model/status.rs",
+    "src/model/status.rs",
     "src/http/",
     "src/rtc/",
 ];
@@ -342,11 +342,11 @@ mod examples {
         "src/rtc/mod.rs" "if_addrs::get_if_addrs();" wrong,
         "src/http/mod.rs" "toml::from_str();" wrong,
         "src/app.rs" "tracing_subscriber::fmt();" wrong,
-        "src/status.rs" "prometheus_client::x();" wrong,
+        "src/model/status.rs" "prometheus_client::x();" wrong,
     }
 
     judges! { promises:
-        "src/status.rs" "#[derive(serde::Serialize)] struct S;" right,
+        "src/model/status.rs" "#[derive(serde::Serialize)] struct S;" right,
         "src/rtc/channel.rs" "use serde_json::json;" right,
         "src/control.rs" "#[cfg(test)] mod tests { use serde_json::Value; }" right,
         "src/media/mod.rs" "#[derive(Debug, serde::Serialize)] struct S;" wrong,

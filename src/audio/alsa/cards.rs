@@ -11,7 +11,7 @@ use alsa::{Card, Direction};
 
 use super::mixer;
 use super::open::Quiet;
-use crate::inventory::{SoundCardInfo, SoundDeviceInfo};
+use crate::model::inventory::{SoundCardInfo, SoundDeviceInfo};
 
 /// Every sound card with its devices and the inputs of its mixer, by number.
 pub fn list() -> Vec<SoundCardInfo> {

@@ -10,7 +10,7 @@ use alsa::mixer::{MilliBel, Mixer, Selem};
 
 use super::super::{Config, Error, Gain};
 use super::open::Quiet;
-use crate::inventory::InputControl;
+use crate::model::inventory::InputControl;
 
 /// The names that drivers give the control of the input itself, the likeliest first; others (`Line`, `CD`, `Mic Boost`) come
 /// only where there is none of these.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::{Claim, Device, Registry};
 use crate::camera::{Dropped, Error, SetControls, VideoSource};
-use crate::inventory::{Control, Setting};
 use crate::media::{RawFrame, VideoFormat};
+use crate::model::inventory::{Control, Setting};
 
 /// How often the pattern compares the nodes there are, for machines that tell nobody of hot-plug events.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::settings::{Judged, apply, judge};
 use super::{call_error, open_node};
 use crate::camera::{ChangedControls, Error, SetControls};
-use crate::inventory::{Control, Setting, find};
+use crate::model::inventory::{Control, Setting, find};
 use crate::v4l2::Device;
 
 /// The controls of an open camera, as they stood when they were asked for last.

@@ -7,7 +7,7 @@ use std::io;
 use super::super::Config;
 use super::identity::{Answer, Machine};
 use super::{Choice, Refusal, choose, offers, pixel_format};
-use crate::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
+use crate::model::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
 use crate::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 
 /// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.

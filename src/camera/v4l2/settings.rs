@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::inventory::{Control, ControlKind, Flag, Setting, Value, find};
+use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value, find};
 use crate::v4l2::Device;
 
 /// What controls can be asked and set of.

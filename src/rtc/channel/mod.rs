@@ -17,12 +17,13 @@ use tokio::time::sleep_until;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
 use self::pace::Sending;
-use crate::command::reply::Picture;
-use crate::command::transfer::Transfer;
-use crate::command::{self, Code, Command, Error, Event, Invalid, Reply, Request, limits};
 use crate::control::{Caller, Control, News, Photo};
 use crate::media::Timestamp;
-use crate::metrics::{Metrics, Untold};
+use crate::model::metrics::{Metrics, Untold};
+use crate::model::protocol;
+use crate::model::protocol::result::Picture;
+use crate::model::protocol::transfer::Transfer;
+use crate::model::protocol::{Code, Command, Error, Event, Invalid, Reply, Request, limits};
 use crate::util::token_bucket::{Bucket, Rate};
 use crate::viewers::{Reason, Seat};
 
@@ -256,11 +257,11 @@ impl Clerk {
     /// Answers, where an answer is wanted.
     async fn reply(&mut self, id: Option<Value>, outcome: &Result<Reply, Error>) -> Result<(), Closed> {
         let Some(id) = id else { return Ok(()) };
-        let mut answer = command::answer(&id, outcome);
+        let mut answer = protocol::answer(&id, outcome);
         if answer.len() > LONGEST {
             self.desk.metrics.leave_out(Untold::Message, 1);
             let words = format!("the answer of {} bytes is too long for a data channel; ask over HTTP", answer.len());
-            answer = command::answer(&id, &Err(Error::new(Code::Internal, words)));
+            answer = protocol::answer(&id, &Err(Error::new(Code::Internal, words)));
         }
         Ok(self.channel.send_text(&answer).await?)
     }

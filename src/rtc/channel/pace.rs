@@ -6,8 +6,8 @@ use bytes::BytesMut;
 use tokio::time::{Instant, Interval, interval};
 use webrtc::data_channel::DataChannel;
 
-use crate::command::limits::UNACKNOWLEDGED;
-use crate::command::transfer::{MAX_MESSAGE, Transfer};
+use crate::model::protocol::limits::UNACKNOWLEDGED;
+use crate::model::protocol::transfer::{MAX_MESSAGE, Transfer};
 
 /// How often it is looked how much is on its way: at 16 KiB each time 26 Mbit/s, which is a picture of a megabyte in a
 /// third of a second.

@@ -145,7 +145,7 @@ mod tests {
     use tokio::net::UdpSocket;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::model::metrics::Metrics;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::*;
-use crate::metrics::Metrics;
+use crate::model::metrics::Metrics;
 
 fn address(text: &str) -> SocketAddr {
     text.parse().expect("should be an address")

@@ -1,7 +1,7 @@
 //! What is counted of packets that have left: packets, bytes, and the age of pictures. Pure.
 
 use crate::media::Timestamp;
-use crate::metrics::{Drop, Metrics};
+use crate::model::metrics::{Drop, Metrics};
 use crate::rtc::clock::RtpClock;
 
 /// Counts what is sent to one viewer; cheap to clone.

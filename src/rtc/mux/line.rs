@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::gauge::Gauge;
 use super::stun::{self, Kind, TransactionId};
 use super::{tcp, udp};
-use crate::metrics::Ignored;
+use crate::model::metrics::Ignored;
 
 /// Datagrams that came in and wait for the viewer's stack, for each IP version: the stack takes up to 64 at a time, and
 /// a viewer that speaks sends 50 a second and its reports.

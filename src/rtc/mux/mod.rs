@@ -36,7 +36,7 @@ pub use stun::Credentials;
 use stun::Kind;
 use table::Table;
 
-use crate::metrics::Metrics;
+use crate::model::metrics::Metrics;
 
 /// The longest datagram that is taken, which is what the stack's buffers hold; no path has a larger MTU than Ethernet.
 const MAX_DATAGRAM: usize = 2_000;

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::line::{Path, Viewer};
 use super::stun::{self, Check, Credentials, Kind, TransactionId};
-use crate::metrics::{Ignored, Metrics};
+use crate::model::metrics::{Ignored, Metrics};
 
 /// Requests of our own that wait for their responses: one for each local address and STUN server, and some to spare.
 const MOST_REQUESTS: usize = 64;

@@ -22,7 +22,7 @@ use super::gauge::Gauge;
 use super::line::{Path, Viewer};
 use super::stun::{self, Kind};
 use super::table::Table;
-use crate::metrics::Ignored;
+use crate::model::metrics::Ignored;
 
 /// Connections at once. A browser opens one from each of its interfaces to each of our addresses and keeps the best, so
 /// this is enough for 20 viewers, and few enough for a process that may have 1,024 descriptors.

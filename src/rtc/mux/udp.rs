@@ -19,7 +19,7 @@ use super::MAX_DATAGRAM;
 use super::gauge::Gauge;
 use super::line::Path;
 use super::table::Table;
-use crate::metrics::{DropLog, Ignored};
+use crate::model::metrics::{DropLog, Ignored};
 
 /// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six viewers
 /// at once, which take a tenth of a second at 100 Mbit/s. The usual default holds 90 packets.
@@ -199,7 +199,7 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{At, Drop, Metrics};
+    use crate::model::metrics::{At, Drop, Metrics};
     use crate::rtc::clock::{RtpClock, VIDEO_RATE};
 
     fn local() -> (Arc<Local>, Gauge, CancellationToken) {

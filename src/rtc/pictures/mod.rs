@@ -14,7 +14,7 @@ use super::feed::PROFILE_WAIT;
 use super::profile;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
-use crate::metrics::{Drop as At, Metrics};
+use crate::model::metrics::{Drop as At, Metrics};
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
 /// The least distance of two pictures' times. The first picture of a camera may have been taken before the last one of the

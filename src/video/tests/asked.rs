@@ -4,7 +4,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::*;
 use crate::camera::SetControls;
-use crate::inventory::{Control, ControlKind, Flag, Setting, Value};
+use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value};
 
 /// A control of a camera of the tests.
 fn control(id: u32, name: &str, kind: ControlKind, default: Value, value: Value) -> Control {

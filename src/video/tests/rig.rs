@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::super::*;
 use super::asked;
-use crate::inventory::{Control, Setting};
 use crate::media::h264;
 use crate::media::{RawFrame, Timestamp};
-use crate::status::Status;
+use crate::model::inventory::{Control, Setting};
+use crate::model::status::Status;
 use crate::util::broadcast::Subscriber;
 
 /// Longer than anything that works takes on a busy machine.

@@ -2,9 +2,10 @@
 //! same bodies.
 
 use porthole::auth::cookie;
-use porthole::command::{self, Code, Error, Invalid, METHODS, Reply, Request, limits};
 use porthole::config::Config;
 use porthole::media::h264::Profile;
+use porthole::model::protocol;
+use porthole::model::protocol::{Code, Error, Invalid, METHODS, Reply, Request, limits};
 use porthole::rtc::{Fragment, offer};
 
 /// A target's name and body.
@@ -79,7 +80,7 @@ pub fn command(input: &[u8]) {
         }
     };
     let Some(id) = id else { return };
-    let answer = command::answer(&id, &outcome);
+    let answer = protocol::answer(&id, &outcome);
     told(&answer);
     let text = std::str::from_utf8(input).unwrap_or_default();
     assert!(answer.len() < 4 * text.len() + 4000, "{} bytes for {}", answer.len(), text.len());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::stun::tests::{check, response};
 use super::*;
-use crate::metrics::{Drop as At, Ignored, Why};
+use crate::model::metrics::{Drop as At, Ignored, Why};
 use crate::rtc::clock::{RtpClock, VIDEO_RATE};
 
 /// Longer than anything that works takes.
@@ -65,7 +65,7 @@ impl Board {
     }
 
     fn dropped(&self) -> u64 {
-        self.metrics.dropped.get_or_create(&crate::metrics::At { at: At::Socket }).get()
+        self.metrics.dropped.get_or_create(&crate::model::metrics::At { at: At::Socket }).get()
     }
 }
 

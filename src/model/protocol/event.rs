@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::inventory::Control;
-use crate::status::{Report, State};
+use crate::model::inventory::Control;
+use crate::model::status::{Report, State};
 
 /// An event; in JSON its name is `method` and the rest `params`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::method::Latency;
-use crate::inventory::{CameraInfo, Control, SoundCardInfo};
-use crate::status::{Report, State};
+use crate::model::inventory::{CameraInfo, Control, SoundCardInfo};
+use crate::model::status::{Report, State};
 
 /// The result of a request; which method has which stands in `protocol.md`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

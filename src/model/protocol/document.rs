@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::event::{CameraState, Chat, Event, Level};
-use super::reply::{CameraLine, Picture, Reply, SessionLine, You};
+use super::result::{CameraLine, Picture, Reply, SessionLine, You};
 use super::{Code, Latency, METHODS, Method, Request, limits, transfer};
-use crate::inventory::{Control, ControlKind};
-use crate::status::{self, Report, State, Status};
+use crate::model::inventory::{Control, ControlKind};
+use crate::model::status;
+use crate::model::status::{Report, State, Status};
 
 const DOCUMENT: &str = include_str!("protocol.md");
 

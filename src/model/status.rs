@@ -5,8 +5,8 @@
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::inventory::Control;
 use crate::media::Timestamp;
+use crate::model::inventory::Control;
 
 /// The state of a camera or a microphone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]

@@ -6,19 +6,19 @@
 
 mod error;
 mod event;
-mod form;
 pub mod limits;
 mod method;
 mod parse;
-pub mod reply;
 pub mod shell;
 pub mod transfer;
 
 #[cfg(test)]
 mod document;
+pub mod result;
+mod schema;
 
 pub use error::{Code, Error};
 pub use event::{CameraState, Chat, Event, Level};
 pub use method::{Command, Latency, METHODS, Method};
 pub use parse::{Invalid, Request, answer, describe};
-pub use reply::Reply;
+pub use result::Reply;

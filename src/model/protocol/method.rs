@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::form::{Form, Param};
-use crate::inventory::{Setting, Value};
+use super::schema::{Form, Param};
+use crate::model::inventory::{Setting, Value};
 
 /// What can be asked.
 #[derive(Debug, PartialEq, Eq)]

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn values_of_controls_keep_their_types() {
-        use crate::inventory::{Setting, Value};
+        use crate::model::inventory::{Setting, Value};
         let message = br#"{"method":"controls.set","params":{"values":{"a":-5,"b":false,"c":"x"}}}"#;
         let Command::ControlsSet { camera: None, values } = Request::parse(message).unwrap().command else {
             panic!("not what was asked");
