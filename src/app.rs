@@ -9,6 +9,8 @@ use crate::audio::{Microphone, Surroundings};
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::control::{Camera, Control, Parts, socket};
+use crate::device::systemd::{Flow, Manager, Source};
+use crate::device::{buttons, hotplug, leds};
 use crate::model::metrics;
 use crate::model::metrics::Metrics;
 use crate::model::status;
@@ -16,11 +18,10 @@ use crate::model::status::{Board, State, Status};
 use crate::photos::Photos;
 use crate::privacy::{self, Switch};
 use crate::rtc::{Feed, Service};
-use crate::systemd::{Flow, Manager, Source};
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
 use crate::viewers::Viewers;
-use crate::{audio, buttons, camera, hotplug, http, leds, microphone, video};
+use crate::{audio, camera, http, microphone, video};
 
 /// The running program.
 pub struct App {

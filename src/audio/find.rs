@@ -7,8 +7,9 @@ use std::fmt;
 use std::path::Path;
 
 use super::{Error, alsa};
+use crate::device::sysfs;
+use crate::device::sysfs::UsbDevice;
 use crate::model::inventory::SoundCardInfo;
-use crate::sysfs::{self, UsbDevice};
 
 /// What the microphone's name may refer to besides sound cards; evaluated at each opening.
 pub struct Surroundings {

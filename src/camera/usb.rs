@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use super::{Device, Registry};
-use crate::sysfs::{self, UsbDevice};
+use crate::device::sysfs;
+use crate::device::sysfs::UsbDevice;
 
 /// The USB device of the first camera, which the configuration calls `device`: of the one that is open, or else of the one
 /// that the name means now. `None` where it is away, or not on USB.

@@ -1,7 +1,7 @@
 //! A camera by V4L2: open, negotiate, and the newest good picture of those that the driver holds; of a camera that encodes
 //! by itself every picture in order.
 //!
-//! The kernel's calls are in `crate::v4l2`, the choice of the format in `negotiate`, the shape of the pictures in `picture`.
+//! The kernel's calls are in `crate::device::v4l2`, the choice of the format in `negotiate`, the shape of the pictures in `picture`.
 //! Retrying after an error does not belong here.
 
 pub mod controls;
@@ -24,9 +24,9 @@ use self::controls::{Followed, set_at_opening};
 use self::losses::Losses;
 use self::picture::{Known, Shape};
 use super::{Config, Dropped, Error, SetControls, VideoSource};
+use crate::device::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::inventory::{Control, Setting};
-use crate::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 
 /// Buffers in the driver's ring. One is being filled, one waits to be fetched, one waits for the encoder and one is being
 /// encoded.

@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::audio::Gain;
 use crate::auth::Mode;
 use crate::config::Config;
+use crate::device::leds::Place;
 use crate::http::{self, Tls};
-use crate::leds::Place;
 use crate::rtc::{self, Advertised};
 
 /// Prints that the file is right, and what it sets.

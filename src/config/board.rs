@@ -9,9 +9,10 @@ use toml::de::DeValue;
 
 use super::reader::Section;
 use super::value;
-use crate::leds::{self, Place, Show};
+use crate::device::leds;
+use crate::device::leds::{Place, Show};
+use crate::device::{buttons, gpio};
 use crate::model::protocol::Request;
-use crate::{buttons, gpio};
 
 /// No GPIO chip has more pins; a larger number is a slip.
 const LINES: i64 = 1023;

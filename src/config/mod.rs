@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 pub use errors::Errors;
 use reader::{Reader, Section};
 
-use crate::{audio, auth, buttons, http, leds, photos, privacy, rtc, video};
+use crate::device::{buttons, leds};
+use crate::{audio, auth, http, photos, privacy, rtc, video};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ use tracing::Level;
 use crate::audio::Gain;
 use crate::auth::Mode;
 use crate::camera::Device;
-use crate::leds::Show;
+use crate::device::leds::Show;
 use crate::media::PixelFormat;
 use crate::rtc::Advertised;
 

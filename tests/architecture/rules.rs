@@ -46,15 +46,15 @@ const MOVED: &[(&str, &str)] = &[
 
 /// Foreign crates that stand in one place only: the crates, and the files or folders that may name them.
 const HIDDEN: &[(&[&str], &[&str])] = &[
-    (&["v4l", "v4l2_sys_mit"], &["src/v4l2/"]),
+    (&["v4l", "v4l2_sys_mit"], &["src/device/v4l2/"]),
     (&["alsa"], &["src/audio/alsa.rs", "src/audio/alsa/"]),
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/audio/resample.rs"]),
     (&["opus"], &["src/microphone.rs", "src/microphone/", "src/speaker.rs"]),
     (&["h264_reader"], &["src/media/h264.rs"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/", "src/media/convert/"]),
-    (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/gpio/"]),
-    (&["sd_notify", "listenfd"], &["src/systemd/"]),
+    (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/device/gpio/"]),
+    (&["sd_notify", "listenfd"], &["src/device/systemd/"]),
     (&["prometheus_client"], &["src/model/metrics.rs", "src/model/metrics.rs"]),
     (&["webrtc", "rtc"], &["src/rtc/"]),
     (&["warp", "hyper", "hyper_util", "http_body_util"], &["src/http/"]),
@@ -86,7 +86,7 @@ const PROMISES: [&str; 9] = [
 
 /// Where `unsafe` may stand: the files that talk to devices and to C libraries.
 const DEVICES: [&str; 6] =
-    ["src/v4l2/", "src/camera/", "src/media/encoder/", "src/audio/", "src/leds/", "src/util/malloc.rs"];
+    ["src/device/v4l2/", "src/camera/", "src/media/encoder/", "src/audio/", "src/device/leds/", "src/util/malloc.rs"];
 
 /// Where printing may stand: the program's own files.
 const PRINTING: [&str; 2] = ["src/main.rs", "src/cli/"];
@@ -314,7 +314,7 @@ mod examples {
     }
 
     judges! { foreign_crates:
-        "src/v4l2/mod.rs" "use v4l::v4l_sys;" right,
+        "src/device/v4l2/mod.rs" "use v4l::v4l_sys;" right,
         "src/audio/mod.rs" "mod alsa; fn f() { alsa::open() }" right,
         "src/media/encoder/mod.rs" "mod openh264; use openh264::Encoder;" right,
         "src/config/mod.rs" "use crate::rtc; fn f() { rtc::Config::default() }" right,
@@ -366,14 +366,14 @@ mod examples {
     }
 
     judges! { unsafe_code:
-        "src/v4l2/mod.rs" "fn f() {\n    // SAFETY: the pointer is\n    // ours.\n    let x =\n        unsafe { g() };\n}" right,
-        "src/v4l2/mod.rs" "/// # Safety\n/// The pointer must be good.\npub unsafe fn f() {}" right,
-        "src/v4l2/mod.rs" "// SAFETY: plain data.\nunsafe impl Plain for u8 {}" right,
+        "src/device/v4l2/mod.rs" "fn f() {\n    // SAFETY: the pointer is\n    // ours.\n    let x =\n        unsafe { g() };\n}" right,
+        "src/device/v4l2/mod.rs" "/// # Safety\n/// The pointer must be good.\npub unsafe fn f() {}" right,
+        "src/device/v4l2/mod.rs" "// SAFETY: plain data.\nunsafe impl Plain for u8 {}" right,
         "src/video.rs" "// unsafe\nfn f() { \"unsafe\"; }" right,
-        "src/v4l2/mod.rs" "fn f() {\n    unsafe { g() };\n}" wrong,
-        "src/v4l2/mod.rs" "fn f() {\n    // It works.\n    unsafe { g() };\n}" wrong,
-        "src/v4l2/mod.rs" "fn f() {\n    // SAFETY: one.\n    unsafe { g() };\n    unsafe { g() };\n}" wrong,
-        "src/v4l2/mod.rs" "// SAFETY: one.\n\nunsafe impl Plain for u8 {}" wrong,
+        "src/device/v4l2/mod.rs" "fn f() {\n    unsafe { g() };\n}" wrong,
+        "src/device/v4l2/mod.rs" "fn f() {\n    // It works.\n    unsafe { g() };\n}" wrong,
+        "src/device/v4l2/mod.rs" "fn f() {\n    // SAFETY: one.\n    unsafe { g() };\n    unsafe { g() };\n}" wrong,
+        "src/device/v4l2/mod.rs" "// SAFETY: one.\n\nunsafe impl Plain for u8 {}" wrong,
         "src/video.rs" "fn f() {\n    // SAFETY: sound.\n    unsafe { g() };\n}" wrong,
     }
 

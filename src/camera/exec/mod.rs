@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Config, Dropped, Error, VideoSource};
+use crate::device::sysfs::VIDEO_NODES;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
-use crate::sysfs::VIDEO_NODES;
 use process::{Process, Read};
 use stream::{Stream, Unreadable};
 

@@ -1,14 +1,14 @@
 //! The controls of a camera: set at the opening, followed while it is open, and asked and set beside whoever streams.
 //!
-//! The kernel's calls are in `crate::v4l2`, the order of several settings in `settings`.
+//! The kernel's calls are in `crate::device::v4l2`, the order of several settings in `settings`.
 
 use std::sync::Arc;
 
 use super::settings::{Judged, apply, judge};
 use super::{call_error, open_node};
 use crate::camera::{ChangedControls, Error, SetControls};
+use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, Setting, find};
-use crate::v4l2::Device;
 
 /// The controls of an open camera, as they stood when they were asked for last.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::io;
 use super::super::Config;
 use super::identity::{Answer, Machine};
 use super::{Choice, Refusal, choose, offers, pixel_format};
+use crate::device::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 use crate::model::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
-use crate::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 
 /// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
 pub fn list() -> Vec<CameraInfo> {
@@ -103,7 +103,7 @@ fn size_info(size: FrameSize, intervals: &[FrameInterval]) -> SizeInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::v4l2::Fraction;
+    use crate::device::v4l2::Fraction;
 
     #[test]
     fn times_between_frames_become_rates() {

@@ -6,7 +6,7 @@ use std::io;
 
 use super::identity::Answer;
 use super::pixel_format;
-use crate::v4l2::{Capability, Device};
+use crate::device::v4l2::{Capability, Device};
 
 /// Asks a node what it is; `None` where it is something else than a camera.
 pub fn ask(path: &str) -> io::Result<Option<Answer>> {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::discover;
-use crate::sysfs::{UsbDevice, usb_device};
+use crate::device::sysfs::{UsbDevice, usb_device};
 
 /// Which camera, and which of its nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]

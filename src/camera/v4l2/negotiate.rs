@@ -27,8 +27,8 @@ use self::fit::{Distance, Rate};
 pub use self::refusal::Refusal;
 use super::super::Config;
 use super::picture::{Known, preference};
+use crate::device::v4l2::{BufferType, Device, FourCc, Fraction, FrameInterval, FrameSize};
 use crate::media::PixelFormat;
-use crate::v4l2::{BufferType, Device, FourCc, Fraction, FrameInterval, FrameSize};
 
 /// One combination that a camera offers.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 
+use crate::device::v4l2::{FieldOrder, FourCc, Lease, PictureFormat};
 use crate::media::convert::{is_whole_jpeg, min_len, min_lens, row_bytes};
 use crate::media::h264;
 use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
-use crate::v4l2::{FieldOrder, FourCc, Lease, PictureFormat};
 
 /// A pixel format of the kernel that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 
 use std::io;
 
+use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value, find};
-use crate::v4l2::Device;
 
 /// What controls can be asked and set of.
 pub trait Knobs {

@@ -1,8 +1,8 @@
 //! Tests of the sections of lamps and buttons.
 
 use super::*;
-use crate::gpio;
-use crate::leds::{Place, Show};
+use crate::device::gpio;
+use crate::device::leds::{Place, Show};
 
 #[test]
 fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {

@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::camera::Wish;
-use crate::v4l2::{Fraction, FrameInterval, FrameSize};
+use crate::device::v4l2::{Fraction, FrameInterval, FrameSize};
 
 /// How far a rate may be from a wished one and still be it, as a share: 29.97 frames a second are 30.
 const RATE_TOLERANCE: f64 = 0.02;

@@ -1,8 +1,8 @@
 //! What to say when a camera has nothing that will do: the wish, and what there is instead, in few words.
 
 use super::{Config, Offer, fit};
+use crate::device::v4l2::{FrameInterval, FrameSize};
 use crate::media::PixelFormat;
-use crate::v4l2::{FrameInterval, FrameSize};
 
 /// The most characters of what a camera offers: some lines on a page. A webcam's list is half of it; a test driver with
 /// everything is cut.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::gpio;
+use crate::device::gpio;
 
 /// The period of a lamp that is switched on and off to look dimmer: a hundred a second is above what an eye sees flicker.
 const PERIOD: Duration = Duration::from_millis(10);

@@ -3,8 +3,8 @@
 //!
 //! What the line says is in `words`, when there is no sign of life in `pulse`. The unit itself is `systemd/porthole.service`.
 
-mod pulse;
-mod words;
+mod status_text;
+mod watchdog;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use pulse::Pulse;
-pub use pulse::{Flow, Source};
+use watchdog::Pulse;
+pub use watchdog::{Flow, Source};
 
 use crate::model::status::Status;
 
@@ -80,7 +80,7 @@ impl Manager {
                     None => {}
                 },
                 _ = look.tick() => {
-                    let line = words::line(&status.borrow_and_update());
+                    let line = status_text::line(&status.borrow_and_update());
                     if line != told {
                         tell(&[NotifyState::Status(&line)]);
                         told = line;

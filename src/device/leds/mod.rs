@@ -26,10 +26,7 @@
 //!
 //! A code is repeated after a rest of 1.5 s; of several faults the one with the fewest flashes is shown.
 
-mod lamp;
 mod pattern;
-mod show;
-mod sysfs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,14 +34,14 @@ use std::time::Instant;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::gpio;
+use crate::device::gpio;
 use crate::model::status::Board;
 use crate::util::mailbox::{Latest, Taken};
 use crate::util::thread::MediaThread;
 
-use lamp::Lamp;
+pub use indicator::Show;
+use led::Lamp;
 use pattern::Pattern;
-pub use show::Show;
 
 /// A status light.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +83,7 @@ impl Drop for Guard {
 ///
 /// When the kernel gives no thread.
 pub fn start(configs: &[Config], board: &Board) -> std::io::Result<Guard> {
-    let opened = configs.iter().filter_map(|config| Some((config, open(config, Path::new(sysfs::LEDS))?)));
+    let opened = configs.iter().filter_map(|config| Some((config, open(config, Path::new(sysfs_led::LEDS))?)));
     start_with(opened, board)
 }
 
@@ -110,9 +107,9 @@ fn start_with<'c>(
 /// Opens a lamp; one that is not to be had is told.
 fn open(config: &Config, leds: &Path) -> Option<Box<dyn Lamp>> {
     let opened = match &config.lamp {
-        Place::Gpio(pin) => lamp::Pin::open(pin).map(|lamp| Box::new(lamp) as Box<dyn Lamp>),
+        Place::Gpio(pin) => led::Pin::open(pin).map(|lamp| Box::new(lamp) as Box<dyn Lamp>),
         Place::Sysfs(name) => {
-            let led = sysfs::Sysfs::open(leds, name).map(|lamp| Box::new(lamp) as Box<dyn Lamp>);
+            let led = sysfs_led::Sysfs::open(leds, name).map(|lamp| Box::new(lamp) as Box<dyn Lamp>);
             led.map_err(|error| error.context(format!("LED {name}")))
         }
     };
@@ -173,5 +170,8 @@ fn drive(mut lamp: Box<dyn Lamp>, brightness: f32, input: &Latest<Pattern>) {
     }
 }
 
+mod indicator;
+mod led;
+mod sysfs_led;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::gpio;
+use crate::device::gpio;
 use crate::util::thread::MediaThread;
 
 /// A button.

@@ -3,14 +3,14 @@
 //!
 //! What a lamp shows and what a button does does not belong here.
 
-mod chip;
-mod header;
+mod chardev;
+mod registers;
 
 use std::fmt;
 
 use anyhow::Context as _;
 
-pub use chip::Input;
+pub use chardev::Input;
 
 /// A pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +51,12 @@ pub trait Output: Send {
 /// When there is no such pin on this machine, somebody else has it, or this user may not have it.
 pub fn output(pin: &Pin) -> anyhow::Result<Box<dyn Output>> {
     if let (None, Ok(line)) = (&pin.chip, u8::try_from(pin.line)) {
-        match header::Header::open(line, pin.active_low) {
+        match registers::Header::open(line, pin.active_low) {
             Ok(Some(header)) => return Ok(Box::new(header)),
             Ok(None) => {}
             Err(error) => tracing::debug!("{pin}: {error:#}; asking the kernel for it instead"),
         }
     }
-    let line = chip::Line::open(pin).with_context(|| pin.to_string())?;
+    let line = chardev::Line::open(pin).with_context(|| pin.to_string())?;
     Ok(Box::new(line))
 }

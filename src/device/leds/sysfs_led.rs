@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::lamp::{Dimming, Lamp};
+use super::led::{Dimming, Lamp};
 
 /// Where the kernel lists its LEDs.
 pub(super) const LEDS: &str = "/sys/class/leds";

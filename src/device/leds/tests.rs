@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::lamp::Dimming;
+use super::led::Dimming;
 use super::*;
 use crate::model::status::{Camera, State, Status, Trouble};
 
