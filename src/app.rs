@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::audio::{Microphone, Surroundings};
 use crate::auth::Auth;
+use crate::capture::audio::{Microphone, Surroundings};
+use crate::capture::{audio, camera};
 use crate::config::Config;
 use crate::control::{Camera, Control, Parts, socket};
 use crate::device::systemd::{Flow, Manager, Source};
@@ -21,7 +22,7 @@ use crate::rtc::{Feed, Service};
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
 use crate::viewers::Viewers;
-use crate::{audio, camera, http, microphone, video};
+use crate::{http, microphone, video};
 
 /// The running program.
 pub struct App {

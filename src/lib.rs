@@ -54,9 +54,8 @@
 //! watches; the viewer's task lags, or waits for a key frame; the socket is full. A dropped frame is counted and never waited for.
 
 pub mod app;
-pub mod audio;
 pub mod auth;
-pub mod camera;
+pub mod capture;
 pub mod cli;
 pub mod config;
 mod control;

@@ -7,7 +7,7 @@ mod line;
 
 use std::time::{Duration, Instant};
 
-use crate::audio::{Microphone, PcmSource};
+use crate::capture::audio::{Microphone, PcmSource};
 use crate::media::{AudioPacket, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::model::status;
@@ -198,7 +198,8 @@ impl Pipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::{self, Config, Surroundings};
+    use crate::capture::audio;
+    use crate::capture::audio::{Config, Surroundings};
     use crate::util::broadcast::Subscriber;
 
     fn started(device: &str) -> (Subscriber<AudioPacket>, Guard, status::Board) {

@@ -6,8 +6,10 @@ use openh264::OpenH264API;
 use openh264::decoder::Decoder;
 use openh264::encoder::{BitRate, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, RateControlMode};
 use openh264::formats::{YUVSlices, YUVSource};
-use porthole::camera::code::{self, Code};
-use porthole::camera::{Config, Wish, pattern::Pattern};
+use porthole::capture::camera::pattern::Pattern;
+use porthole::capture::camera::timecode;
+use porthole::capture::camera::timecode::Code;
+use porthole::capture::camera::{Config, Wish};
 use porthole::media::{RawFrame, Timestamp};
 
 /// The first number is near the wrap of a byte, so that many cells change within the run.
@@ -42,7 +44,7 @@ fn through_h264(width: u32, height: u32, bitrate: u32, count: u32) -> (Vec<Optio
         bytes += unit.len();
         if let Some(picture) = decoder.decode(&unit).expect("decodes") {
             let (width, height) = picture.dimensions();
-            read.push(code::read(picture.y(), width, height, picture.strides().0));
+            read.push(timecode::read(picture.y(), width, height, picture.strides().0));
         }
     }
     (read, bytes * 8 * 30 / count as usize)
@@ -63,7 +65,7 @@ fn assert_every_frame_is_read(width: u32, height: u32, bitrate: u32, count: u32)
     let (read, rate) = through_h264(width, height, bitrate, count);
     assert_eq!(read.len(), count as usize, "decoded frames");
     for (number, code) in (0..).zip(read) {
-        let expected = Code::new(FIRST + number, at(number), code::camera_id("yard"));
+        let expected = Code::new(FIRST + number, at(number), timecode::camera_id("yard"));
         assert_eq!(code, Some(expected), "frame {number} at {width}x{height} and {rate} bit/s");
     }
     assert!(rate < bitrate as usize * 2, "the encoder did not hold the rate: {rate} bit/s");

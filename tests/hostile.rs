@@ -19,7 +19,7 @@ use cases::{CASES, CONTROL, Case, Expect};
 use common::client::{Frame, Picture};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, LOOK, Options, Porthole, Viewer};
-use porthole::camera::code::Code;
+use porthole::capture::camera::timecode::Code;
 use porthole::media::encoder;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use tokio::sync::Semaphore;

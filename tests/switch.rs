@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use common::Porthole;
-use porthole::camera::code::camera_id;
+use porthole::capture::camera::timecode::camera_id;
 use serde_json::json;
 use standstill::Standstill;
 use steering::{Steering, TWO};

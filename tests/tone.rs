@@ -5,8 +5,8 @@ mod tone;
 
 use std::time::Duration;
 
-use porthole::audio::tone::Tone;
-use porthole::audio::{FRAME_SAMPLES, SAMPLE_RATE};
+use porthole::capture::audio::test_tone::Tone;
+use porthole::capture::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 use porthole::media::{PcmFrame, Timestamp};
 
 /// Two seconds of the tone in one channel, from 300 ms after a full second on.

@@ -7,7 +7,7 @@ mod steering;
 
 use anyhow::{Result, ensure};
 use common::{LIMIT, Porthole};
-use porthole::camera::code::camera_id;
+use porthole::capture::camera::timecode::camera_id;
 use serde_json::{Value, json};
 use steering::{Seen, Steering, TWO};
 

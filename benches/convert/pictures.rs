@@ -6,7 +6,9 @@
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use porthole::camera::{self, VideoSource as _, pattern::Pattern};
+use porthole::capture::camera;
+use porthole::capture::camera::VideoSource as _;
+use porthole::capture::camera::pattern::Pattern;
 use porthole::media::convert::{Converter, Planes};
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use turbojpeg::{Compressor, Image, Subsamp};

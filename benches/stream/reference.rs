@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use porthole::camera::{self, pattern::Pattern};
+use porthole::capture::camera;
+use porthole::capture::camera::pattern::Pattern;
 use porthole::media::encoder;
 use porthole::media::{RawFrame, Timestamp};
 

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::audio::Gain;
 use crate::auth::Mode;
+use crate::capture::audio::Gain;
 use crate::config::Config;
 use crate::device::leds::Place;
 use crate::http::{self, Tls};

@@ -4,7 +4,8 @@
 
 use std::io::{self, Write};
 
-use crate::camera::{self, ChangedControls, Device};
+use crate::capture::camera;
+use crate::capture::camera::{ChangedControls, Device};
 use crate::model::inventory;
 use crate::model::inventory::{Control, Controls, Setting};
 

@@ -7,10 +7,10 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::audio::{Microphone, Surroundings};
+use crate::capture::audio::{Microphone, Surroundings};
+use crate::capture::{audio, camera};
 use crate::model::inventory;
 use crate::model::inventory::{AutoInfo, Inventory};
-use crate::{audio, camera};
 
 /// Where the kernel lists its LEDs.
 const LEDS: &str = "/sys/class/leds";

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::auth::Role;
-use crate::camera::Device;
+use crate::capture::camera::Device;
 use crate::config::{Config, Errors, value};
 use crate::model::inventory::Setting;
 use crate::util::state_dir::Store;
@@ -214,7 +214,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
-    use crate::camera::Wish;
+    use crate::capture::camera::Wish;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split_whitespace()).map(Cli::into_command)

@@ -3,8 +3,9 @@
 //! Taking it up is `app`'s business.
 
 use super::Config;
+use crate::capture::{audio, camera};
 use crate::media::encoder;
-use crate::{audio, auth, camera, http, photos, rtc, video};
+use crate::{auth, http, photos, rtc, video};
 
 impl Config {
     /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest

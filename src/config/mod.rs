@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 pub use errors::Errors;
 use reader::{Reader, Section};
 
+use crate::capture::audio;
 use crate::device::{buttons, leds};
-use crate::{audio, auth, http, photos, privacy, rtc, video};
+use crate::{auth, http, photos, privacy, rtc, video};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::errors::Errors;
 use super::value::Kind;
-use crate::camera::Wish;
+use crate::capture::camera::Wish;
 use crate::model::inventory::{Setting, Value};
 use crate::util::suggest::nearest;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::audio::Gain;
-use crate::camera::{Device, Wish};
+use crate::capture::audio::Gain;
+use crate::capture::camera::{Device, Wish};
 use crate::media::PixelFormat;
 
 fn errors(text: &str) -> Vec<String> {

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use tracing::Level;
 
-use crate::audio::Gain;
 use crate::auth::Mode;
-use crate::camera::Device;
+use crate::capture::audio::Gain;
+use crate::capture::camera::Device;
 use crate::device::leds::Show;
 use crate::media::PixelFormat;
 use crate::rtc::Advertised;

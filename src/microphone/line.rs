@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 
-use crate::audio::{self, FRAME_SAMPLES, SAMPLE_RATE};
+use crate::capture::audio;
+use crate::capture::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 use crate::media::pacer::Grid;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
 use crate::model::metrics::{DropLog, Metrics};

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::service::Service;
 use super::{Away, Input, Open, Part};
-use crate::camera::{self, VideoSource, placeholder};
+use crate::capture::camera;
+use crate::capture::camera::{VideoSource, placeholder};
 use crate::media::encoder::keyframe;
 use crate::media::h264::Profile;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};

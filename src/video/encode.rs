@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::{Away, Config, Input, Part, first_profile};
-use crate::camera::placeholder;
+use crate::capture::camera::placeholder;
 use crate::media::encoder;
 use crate::media::encoder::Encoder;
 use crate::media::encoder::keyframe::KeyFrames;

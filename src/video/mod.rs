@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::camera::{self, VideoSource, placeholder};
+use crate::capture::camera;
+use crate::capture::camera::{VideoSource, placeholder};
 use crate::media::encoder;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};

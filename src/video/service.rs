@@ -4,7 +4,8 @@
 
 use super::Part;
 use super::handle::{Answer, Error, Question, Questions, Taken, Wished};
-use crate::camera::{self, SetControls, VideoSource, Wish};
+use crate::capture::camera;
+use crate::capture::camera::{SetControls, VideoSource, Wish};
 use crate::media::{PixelFormat, RawFrame};
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, find};
 

@@ -47,9 +47,9 @@ const MOVED: &[(&str, &str)] = &[
 /// Foreign crates that stand in one place only: the crates, and the files or folders that may name them.
 const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["v4l", "v4l2_sys_mit"], &["src/device/v4l2/"]),
-    (&["alsa"], &["src/audio/alsa.rs", "src/audio/alsa/"]),
+    (&["alsa"], &["src/capture/audio/alsa.rs", "src/capture/audio/alsa/"]),
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
-    (&["rubato"], &["src/audio/resample.rs"]),
+    (&["rubato"], &["src/capture/audio/resample.rs"]),
     (&["opus"], &["src/microphone.rs", "src/microphone/", "src/speaker.rs"]),
     (&["h264_reader"], &["src/media/h264.rs"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/", "src/media/convert/"]),
@@ -68,7 +68,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["tokio_rustls", "rcgen"], &["src/http/"]),
     (&["ring"], &["src/auth/", "src/http/", "src/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
-    (&["chrono"], &["src/camera/placeholder.rs", "src/photos.rs"]),
+    (&["chrono"], &["src/capture/camera/placeholder.rs", "src/photos.rs"]),
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.
@@ -86,7 +86,7 @@ const PROMISES: [&str; 9] = [
 
 /// Where `unsafe` may stand: the files that talk to devices and to C libraries.
 const DEVICES: [&str; 6] =
-    ["src/device/v4l2/", "src/camera/", "src/media/encoder/", "src/audio/", "src/device/leds/", "src/util/malloc.rs"];
+    ["src/device/v4l2/", "src/capture/camera/", "src/media/encoder/", "src/capture/audio/", "src/device/leds/", "src/util/malloc.rs"];
 
 /// Where printing may stand: the program's own files.
 const PRINTING: [&str; 2] = ["src/main.rs", "src/cli/"];
@@ -315,18 +315,18 @@ mod examples {
 
     judges! { foreign_crates:
         "src/device/v4l2/mod.rs" "use v4l::v4l_sys;" right,
-        "src/audio/mod.rs" "mod alsa; fn f() { alsa::open() }" right,
+        "src/capture/audio/mod.rs" "mod alsa; fn f() { alsa::open() }" right,
         "src/media/encoder/mod.rs" "mod openh264; use openh264::Encoder;" right,
         "src/config/mod.rs" "use crate::rtc; fn f() { rtc::Config::default() }" right,
         "src/rtc/mod.rs" "use webrtc::api; fn f() -> rtc::Error { rtc::f() }" right,
-        "src/camera/mod.rs" "// v4l::x\nconst TEXT: &str = \"alsa::pcm\";" right,
+        "src/capture/camera/mod.rs" "// v4l::x\nconst TEXT: &str = \"alsa::pcm\";" right,
         "src/microphone.rs" "use opus::Encoder;" right,
         "src/main.rs" "use clap::Parser;" right,
-        "src/camera/v4l2.rs" "use v4l::v4l_sys;" wrong,
-        "src/camera/v4l2.rs" "fn f() { ::v4l::f() }" wrong,
-        "src/audio/mod.rs" "mod alsa; fn f() { ::alsa::open() }" wrong,
-        "src/audio/mod.rs" "use ::alsa::pcm;" wrong,
-        "src/audio/tone.rs" "use alsa as sound;" wrong,
+        "src/capture/camera/v4l2.rs" "use v4l::v4l_sys;" wrong,
+        "src/capture/camera/v4l2.rs" "fn f() { ::v4l::f() }" wrong,
+        "src/capture/audio/mod.rs" "mod alsa; fn f() { ::alsa::open() }" wrong,
+        "src/capture/audio/mod.rs" "use ::alsa::pcm;" wrong,
+        "src/capture/audio/test_tone.rs" "use alsa as sound;" wrong,
         "src/video.rs" "use openh264::encoder::Encoder;" wrong,
         "src/video.rs" "#[cfg(test)] mod tests { use openh264::decoder::Decoder; }" wrong,
         "src/video.rs" "use opus::Encoder;" wrong,
@@ -335,7 +335,7 @@ mod examples {
         "src/rtc/mod.rs" "use warp::Filter;" wrong,
         "src/app.rs" "use {hyper::server, std::io};" wrong,
         "src/app.rs" "use hyper_util::rt;" wrong,
-        "src/camera/mod.rs" "use turbojpeg;" wrong,
+        "src/capture/camera/mod.rs" "use turbojpeg;" wrong,
         "src/media/encoder/mod.rs" "use yuv::x;" wrong,
         "src/app.rs" "use clap::Parser;" wrong,
         "src/http/mod.rs" "qrcode::QrCode::new(1);" wrong,
@@ -350,7 +350,7 @@ mod examples {
         "src/rtc/channel.rs" "use serde_json::json;" right,
         "src/control.rs" "#[cfg(test)] mod tests { use serde_json::Value; }" right,
         "src/media/mod.rs" "#[derive(Debug, serde::Serialize)] struct S;" wrong,
-        "src/camera/mod.rs" "use serde_json::json;" wrong,
+        "src/capture/camera/mod.rs" "use serde_json::json;" wrong,
         "src/video.rs" "use serde::{Deserialize, Serialize};" wrong,
     }
 

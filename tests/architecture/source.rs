@@ -11,7 +11,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// One file below `src`.
 pub struct Source {
-    /// Its path from the repository's root, such as `src/camera/mod.rs`.
+    /// Its path from the repository's root, such as `src/capture/camera/mod.rs`.
     pub path: String,
     /// Its text.
     pub text: String,

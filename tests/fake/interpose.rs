@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::{camera, real};
+use crate::camera;
+use crate::real;
 
 /// The variable that names the folder of the fake.
 const VARIABLE: &str = "PORTHOLE_FAKE";

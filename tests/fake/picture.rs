@@ -2,7 +2,8 @@
 //!
 //! When a picture is due, and what goes wrong with it, does not belong here.
 
-use porthole::camera::code::{self, Code};
+use porthole::capture::camera::timecode;
+use porthole::capture::camera::timecode::Code;
 use turbojpeg::{Subsamp, YuvImage};
 
 /// Luma of the coloured fields, in the lower half of the picture.
@@ -37,7 +38,7 @@ pub fn paint(width: usize, height: usize, code: &Code) -> Picture {
         let upper = line < height / 2;
         y.extend((0..width).map(|x| if upper { 40 + (x * 160 / width.max(1)) as u8 } else { FIELD }));
     }
-    code::draw(&mut y, width, height, width, code);
+    timecode::draw(&mut y, width, height, width, code);
     let chroma = |side: fn((u8, u8)) -> u8| -> Vec<u8> {
         let value = |x: usize, line: usize| match (line < half_height / 2, x < half_width / 2) {
             (true, _) => 128,

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
-use porthole::camera::code::Code;
+use porthole::capture::camera::timecode::Code;
 use porthole::media::Timestamp;
 use v4l::v4l_sys as sys;
 

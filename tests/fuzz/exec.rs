@@ -1,8 +1,8 @@
 //! The part of the program's `camera::exec` that takes a stream apart, without what runs the program.
 
-#[path = "../../src/camera/exec/annexb.rs"]
+#[path = "../../src/capture/camera/exec/annexb.rs"]
 mod annexb;
-#[path = "../../src/camera/exec/jpeg.rs"]
+#[path = "../../src/capture/camera/exec/jpeg.rs"]
 mod jpeg;
-#[path = "../../src/camera/exec/stream.rs"]
+#[path = "../../src/capture/camera/exec/stream.rs"]
 pub mod stream;

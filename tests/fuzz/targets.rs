@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use porthole::camera::exec::stream::Stream;
+use porthole::capture::camera::exec::stream::Stream;
 use porthole::media::convert::{Converter, Error};
 use porthole::media::h264;
 use porthole::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};

@@ -34,7 +34,7 @@ def request(method, url, body=None, content_type=None):
 
 
 def frame_number(frame):
-    """The number in the block code of a picture, whose layout src/camera/code.rs describes; None where it is unreadable."""
+    """The number in the block code of a picture, whose layout src/capture/camera/timecode.rs describes; None where it is unreadable."""
     plane = frame.planes[0]
     luma, line = bytes(plane), plane.line_size
     cell = 8 * max(1, min(frame.width // 640, frame.height // 360))

@@ -1,6 +1,6 @@
 /**
  * Reads the test pattern's block code (frame number, capture time, camera) from the pictures of a <video>, inside the
- * page. The layout is the one that src/camera/code.rs describes. What the figures mean for a test or a benchmark does
+ * page. The layout is the one that src/capture/camera/timecode.rs describes. What the figures mean for a test or a benchmark does
  * not belong here.
  *
  *     await page.addInitScript(blockCode);

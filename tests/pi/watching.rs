@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use porthole::camera::code::Code;
+use porthole::capture::camera::timecode::Code;
 
 use crate::LIMIT;
 use crate::client::{Event, Options, Viewer};

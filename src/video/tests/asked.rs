@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 
 use super::*;
-use crate::camera::SetControls;
+use crate::capture::camera::SetControls;
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value};
 
 /// A control of a camera of the tests.

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource as _;
-use porthole::camera::code;
+use porthole::capture::camera::timecode;
 use rtc::rtp::codec::h264::H264Packet;
 use rtc::rtp::packetizer::Depacketizer as _;
 use tokio::sync::mpsc;
@@ -110,7 +110,7 @@ fn picture(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Picture> {
         plane.chunks(stride).take(height).flat_map(|line| &line[..width]).copied().collect()
     };
     let y = tight(yuv.y(), y_stride, width, height);
-    let code = code::read(&y, width, height, width);
+    let code = timecode::read(&y, width, height, width);
     Some(Picture {
         width,
         height,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::camera::v4l2::identity::Answer;
+use crate::capture::camera::v4l2::identity::Answer;
 
 /// A machine whose cameras come and go.
 struct Board(TempDir);

@@ -72,7 +72,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::camera::Wish;
+    use crate::capture::camera::Wish;
 
     #[test]
     fn the_line_has_what_the_configuration_asks_for() {

@@ -5,10 +5,10 @@
 //! Retrying after an error does not belong here.
 
 pub mod controls;
-mod describe;
 mod discover;
+mod drops;
+mod enumerate;
 pub mod identity;
-mod losses;
 mod negotiate;
 mod picture;
 mod settings;
@@ -17,16 +17,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use describe::{encoders, list};
+pub use enumerate::{encoders, list};
 pub use negotiate::{Choice, Offer, Refusal, choose, offers};
 
 use self::controls::{Followed, set_at_opening};
-use self::losses::Losses;
 use self::picture::{Known, Shape};
 use super::{Config, Dropped, Error, SetControls, VideoSource};
 use crate::device::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::inventory::{Control, Setting};
+use drops::Losses;
 
 /// Buffers in the driver's ring. One is being filled, one waits to be fetched, one waits for the encoder and one is being
 /// encoded.

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use alsa::pcm::{Access, Format, HwParams, PCM, TstampType};
 use alsa::{Direction, Output, ValueOr};
 
-use super::super::sample::Encoding;
 use super::super::{Error, FRAMES, SAMPLE_RATE};
+use crate::capture::audio::sample_format::Encoding;
 
 /// Frames of 20 ms that the driver's ring holds, if the hardware can: 160 ms of the reading thread being late before
 /// sound is lost.

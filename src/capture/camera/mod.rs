@@ -2,16 +2,16 @@
 //!
 //! A source lives on its own thread and blocks there. Retrying, encoding and viewers do not belong here.
 
-pub mod code;
+mod canvas;
+pub mod constraint;
 pub mod device;
 pub mod exec;
-mod find;
-mod paint;
 pub mod pattern;
 pub mod placeholder;
+mod select;
+pub mod timecode;
 mod usb;
 mod v4l2;
-pub mod wish;
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use crate::media::{PixelFormat, RawFrame, VideoFormat};
 use crate::model::inventory::{CameraInfo, Control, EncoderInfo, Setting};
 use crate::model::status::Trouble;
 
+pub use constraint::Wish;
 pub use device::Device;
-pub use find::{Finder, Registry};
+pub use select::{Finder, Registry};
 pub use usb::usb_device;
 pub use v4l2::{Choice, Offer, Refusal, choose, offers};
-pub use wish::Wish;
 
 /// What a camera shall be and give.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@
 use std::f32::consts::TAU;
 use std::time::Duration;
 
-use crate::camera::paint::{Area, Canvas, Colour};
+use crate::capture::camera::canvas::{Area, Canvas, Colour};
 use crate::media::Timestamp;
 
 /// How long the lamp is lit at the start of every second: three frames at 30 a second, so that one is seen even when

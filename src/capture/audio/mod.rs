@@ -3,12 +3,12 @@
 //! A source lives on its own thread and blocks there. Encoding does not belong here.
 
 mod alsa;
-mod drift;
-mod find;
+mod clock_drift;
+mod framer;
 mod resample;
-mod sample;
-mod steady;
-pub mod tone;
+mod sample_format;
+mod select;
+pub mod test_tone;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use std::time::Duration;
 use crate::media::PcmFrame;
 use crate::model::inventory::SoundCardInfo;
 
-pub use find::Surroundings;
+pub use select::Surroundings;
 
-use find::{Finder, Found};
+use select::{Finder, Found};
 
 /// The one sampling rate inside the program, in hertz; Opus in WebRTC is always 48 kHz (RFC 7587 section 4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -160,7 +160,7 @@ impl Microphone {
         let found = self.finder.find(&cards, &self.surroundings)?;
         let source: Box<dyn PcmSource> = match &found {
             Found::Nothing => return Ok(None),
-            Found::Tone => Box::new(tone::Tone::open(self.config.channels)),
+            Found::Tone => Box::new(test_tone::Tone::open(self.config.channels)),
             Found::Device(name) => Box::new(alsa::Capture::open(name, &self.config)?),
         };
         self.finder.opened(&found, &cards);

@@ -13,7 +13,7 @@
 //! Retrying does not belong here, nor does calling the driver beyond asking for its offers.
 
 mod cost;
-mod fit;
+mod distance;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -22,13 +22,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 
-pub use self::fit::short;
-use self::fit::{Distance, Rate};
 pub use self::refusal::Refusal;
 use super::super::Config;
 use super::picture::{Known, preference};
 use crate::device::v4l2::{BufferType, Device, FourCc, Fraction, FrameInterval, FrameSize};
 use crate::media::PixelFormat;
+pub use distance::short;
+use distance::{Distance, Rate};
 
 /// One combination that a camera offers.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +68,7 @@ impl fmt::Display for Choice {
             f,
             "{} {width}x{height} at {} frames/s: {reason}",
             pixel.name(),
-            fit::short(interval.rate().unwrap_or(0.0))
+            distance::short(interval.rate().unwrap_or(0.0))
         )
     }
 }
@@ -93,8 +93,8 @@ pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<
             offers.push(Offer { fourcc, pixel, size: None, intervals: Vec::new() });
         }
         for size in sizes {
-            let (width, height) =
-                fit::size(size, config).unwrap_or_else(|| size.nearest(config.width.target(), config.height.target()));
+            let (width, height) = distance::size(size, config)
+                .unwrap_or_else(|| size.nearest(config.width.target(), config.height.target()));
             let intervals = device.frame_intervals(fourcc, width, height)?;
             offers.push(Offer { fourcc, pixel, size: Some(size), intervals });
         }
@@ -121,7 +121,9 @@ pub fn choose(offers: &[Offer], config: &Config) -> Result<Choice, Refusal> {
 
 /// Whether what the driver made of the choice will do. A rate that it does not tell may be right, and is taken for it.
 pub fn judge(width: u32, height: u32, fps: Option<f64>, config: &Config) -> bool {
-    config.width.allows(width) && config.height.allows(height) && fps.is_none_or(|fps| fit::allows(&config.fps, fps))
+    config.width.allows(width)
+        && config.height.allows(height)
+        && fps.is_none_or(|fps| distance::allows(&config.fps, fps))
 }
 
 /// One size and rate of an offer that will do.
@@ -140,16 +142,16 @@ impl<'a> Candidate<'a> {
         let size = match offer.size {
             // The driver is asked for what is wished for, and its answer is judged.
             None => Some((config.width.target(), config.height.target())),
-            Some(size) => fit::size(size, config),
+            Some(size) => distance::size(size, config),
         };
         let Some(size) = size else { return Vec::new() };
         let candidate = |rate: Rate| {
             let distance = Distance::of(size, rate, config);
             // 29.97 frames a second are not cheaper than 30: both are the rate that was wished for.
-            let fps = if fit::is_close(distance.rate) { config.fps.target().into() } else { rate.fps };
+            let fps = if distance::is_close(distance.rate) { config.fps.target().into() } else { rate.fps };
             Self { offer, size, rate, distance, cost: cost::share(offer.pixel, size, fps) }
         };
-        fit::rates(&offer.intervals, &config.fps).into_iter().map(candidate).collect()
+        distance::rates(&offer.intervals, &config.fps).into_iter().map(candidate).collect()
     }
 
     fn compare(&self, other: &Self) -> Ordering {

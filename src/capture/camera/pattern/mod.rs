@@ -6,10 +6,8 @@
 //! CPU that a real camera does not, so only what moves is drawn anew.
 
 mod clock;
-mod dial;
 mod pool;
 mod scene;
-mod sea;
 
 use std::time::Duration;
 
@@ -18,8 +16,8 @@ use crate::media::pacer;
 use crate::media::pacer::{Grid, Pace, Step};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
-pub use super::paint::Area;
-pub use dial::FLASH;
+pub use super::canvas::Area;
+pub use second_hand::FLASH;
 
 /// The sizes in pixels that can be asked for; others are moved to the nearest. 8192 is H.264's largest (level 6).
 const SIZES: std::ops::RangeInclusive<u32> = 16..=8192;
@@ -106,8 +104,10 @@ impl VideoSource for Pattern {
 /// Where the lamp of a pattern of `width` x `height` pixels is evenly white for the first [`FLASH`] of every second
 /// of the capture clock, and dark for the rest; `None` in a picture too small for it.
 pub fn lamp(width: u32, height: u32) -> Option<Area> {
-    scene::dial_area(width as usize & !1, height as usize & !1).map(dial::lamp)
+    scene::dial_area(width as usize & !1, height as usize & !1).map(second_hand::lamp)
 }
 
+mod background;
+mod second_hand;
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,10 @@ use alsa::pcm::PCM;
 pub use cards::{cards, list};
 
 use self::open::{Opened, call_error};
-use super::drift::Reading;
-use super::sample::{self, Encoding};
-use super::steady::Steady;
+use super::clock_drift::Reading;
+use super::framer::Steady;
+use super::sample_format;
+use super::sample_format::Encoding;
 use super::{Config, Error, FRAMES, PcmSource, SAMPLE_RATE};
 use crate::media::{PcmFrame, Timestamp};
 
@@ -116,7 +117,7 @@ impl Capture {
         let read = self.pcm.io_bytes().readi(&mut self.bytes)?;
         let bytes = &self.bytes[..read * self.device_channels * self.encoding.bytes()];
         let (from, to) = (self.device_channels, usize::from(self.channels));
-        sample::append(self.steady.input(), bytes, self.encoding, from, to);
+        sample_format::append(self.steady.input(), bytes, self.encoding, from, to);
         Ok(self.steady.frame())
     }
 

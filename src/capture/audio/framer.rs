@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::FRAMES;
-use super::drift::{Drift, Reading};
+use super::clock_drift::{Drift, Reading};
 use super::resample::{Resample, Resampler};
-use super::sample::to_i16;
+use super::sample_format::to_i16;
 use crate::media::pacer::Grid;
 use crate::media::{PcmFrame, Timestamp};
 

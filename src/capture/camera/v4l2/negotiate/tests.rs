@@ -1,7 +1,7 @@
 //! Wishes against what real cameras offer, with the exact choice or the exact error.
 
 use super::*;
-use crate::camera::Wish;
+use crate::capture::camera::Wish;
 
 /// The webcam input of the test driver vivid with `multiplanar=2`, as Linux 6.1 tells it, in the formats that can be used:
 /// pixel formats, then sizes, each with its times between frames.

@@ -1,8 +1,8 @@
 //! Tests of the test pattern. Time is an argument everywhere here.
 
 use super::*;
-use crate::camera::Wish;
-use crate::camera::code;
+use crate::capture::camera::Wish;
+use crate::capture::camera::timecode;
 
 fn config(width: u32, height: u32) -> Config {
     Config {
@@ -51,8 +51,8 @@ fn every_size_gives_a_whole_picture_and_small_ones_leave_parts_out() {
         let frame = pattern.render(77, after_second(40));
         assert_eq!(frame.data.len() as u32, format.width * format.height * 3 / 2, "{width}x{height}");
         let (width, height) = (format.width as usize, format.height as usize);
-        let read = code::read(luma(&frame), width, height, width);
-        assert_eq!(read.map(|code| code.frame), code::cell(width, height).map(|_| 77), "{width}x{height}");
+        let read = timecode::read(luma(&frame), width, height, width);
+        assert_eq!(read.map(|code| code.frame), timecode::cell(width, height).map(|_| 77), "{width}x{height}");
     }
 }
 
@@ -71,9 +71,9 @@ fn the_code_names_the_frame_its_slot_and_its_camera() {
         match pattern.poll(now) {
             Err(wait) => now = now.saturating_add(wait),
             Ok(frame) => {
-                let code = code::read(luma(&frame), 320, 180, 320).expect("a code");
+                let code = timecode::read(luma(&frame), 320, 180, 320).expect("a code");
                 assert_eq!(u128::from(code.captured), frame.captured.unix().as_micros() / 100);
-                assert_eq!(code.camera, code::camera_id("yard"));
+                assert_eq!(code.camera, timecode::camera_id("yard"));
                 codes.push(code);
             }
         }
@@ -89,7 +89,7 @@ fn a_late_consumer_loses_frames_by_number_and_count() {
     pattern.poll(after_second(0)).expect_err("nothing is due before the next slot");
     let first = pattern.poll(after_second(34)).expect("due");
     let late = pattern.poll(after_second(170)).expect("due");
-    let number = |frame| code::read(luma(frame), 320, 180, 320).expect("a code").frame;
+    let number = |frame| timecode::read(luma(frame), 320, 180, 320).expect("a code").frame;
     assert_eq!(number(&late), number(&first) + 4);
     assert_eq!(late.captured.saturating_since(after_second(166)).as_micros(), 666, "slot 5 of 30");
     assert_eq!(pattern.dropped(), Dropped { driver: 3, ..Dropped::default() });
@@ -123,6 +123,6 @@ fn frames_that_are_held_are_not_drawn_over() {
     let pattern = Pattern::open(&config(320, 180));
     let held: Vec<RawFrame> = (0..8).map(|n| pattern.render(n, after_second(u64::from(n) * 33))).collect();
     for (number, frame) in held.iter().enumerate() {
-        assert_eq!(code::read(luma(frame), 320, 180, 320).map(|code| code.frame), Some(number as u32));
+        assert_eq!(timecode::read(luma(frame), 320, 180, 320).map(|code| code.frame), Some(number as u32));
     }
 }

@@ -1,6 +1,6 @@
 //! What to say when a camera has nothing that will do: the wish, and what there is instead, in few words.
 
-use super::{Config, Offer, fit};
+use super::{Config, Offer, distance};
 use crate::device::v4l2::{FrameInterval, FrameSize};
 use crate::media::PixelFormat;
 
@@ -102,8 +102,8 @@ fn rates(intervals: &[FrameInterval]) -> String {
     match rates.as_slice() {
         [] => String::new(),
         [slowest, .., fastest] if range || rates.len() > RATE_LIMIT => {
-            format!(" at {} to {}", fit::short(*slowest), fit::short(*fastest))
+            format!(" at {} to {}", distance::short(*slowest), distance::short(*fastest))
         }
-        few => format!(" at {}", few.iter().map(|rate| fit::short(*rate)).collect::<Vec<_>>().join("/")),
+        few => format!(" at {}", few.iter().map(|rate| distance::short(*rate)).collect::<Vec<_>>().join("/")),
     }
 }

@@ -4,11 +4,12 @@
 //! From the top: the block code (`camera::code`) and the dial, the clock, a line of text, colour bars and the sea. A
 //! part that a picture has no room for is left out.
 
+use super::background::Sea;
 use super::clock::Clock;
-use super::dial::Dial;
-use super::sea::Sea;
-use crate::camera::code::{self, Code};
-use crate::camera::paint::{Area, Canvas, Colour, bytes, letter_width};
+use super::second_hand::Dial;
+use crate::capture::camera::canvas::{Area, Canvas, Colour, bytes, letter_width};
+use crate::capture::camera::timecode;
+use crate::capture::camera::timecode::Code;
 use crate::media::Timestamp;
 
 /// Heights of the parts, in hundredths of what is below the code and the dial; air is between them.
@@ -60,7 +61,7 @@ impl Scene {
         caption(&mut canvas, part(width, height, TEXT), name, &format!("{width}x{height}  {fps} fps  UTC"));
         bars(&mut canvas, part(width, height, BARS));
         let sea = Sea::new(part(width, height, SEA));
-        Self { width, height, camera: code::camera_id(name), background, dial, clock, sea }
+        Self { width, height, camera: timecode::camera_id(name), background, dial, clock, sea }
     }
 
     /// A picture in which only what moves is missing. A frame that was drawn into it may be drawn over by another.
@@ -79,14 +80,14 @@ impl Scene {
         if let Some(dial) = &self.dial {
             dial.draw(&mut canvas, at);
         }
-        code::draw(canvas.luma(), self.width, self.height, self.width, &Code::new(frame, at, self.camera));
+        timecode::draw(canvas.luma(), self.width, self.height, self.width, &Code::new(frame, at, self.camera));
     }
 }
 
 /// Where the dial stands: in the top right corner, beside the code; `None` when that is too little room.
 pub fn dial_area(width: usize, height: usize) -> Option<Area> {
     // The code and its black edge end 31 cells from the left.
-    let (edge, margin) = code::cell(width, height).map_or((0, 8), |cell| (31 * cell, cell));
+    let (edge, margin) = timecode::cell(width, height).map_or((0, 8), |cell| (31 * cell, cell));
     // Multiples of 8 keep the lamp on the transform blocks of H.264, as the code is.
     let side = (height * 3 / 10).min(width.saturating_sub(edge + 2 * margin)) / 8 * 8;
     (side >= 24).then(|| Area::new(width - margin - side, margin, side, side))
@@ -94,7 +95,7 @@ pub fn dial_area(width: usize, height: usize) -> Option<Area> {
 
 /// The part of the picture below the code and the dial that `share`, in hundredths from its top, says.
 fn part(width: usize, height: usize, share: (usize, usize)) -> Area {
-    let code = code::cell(width, height).map_or(0, |cell| 7 * cell);
+    let code = timecode::cell(width, height).map_or(0, |cell| 7 * cell);
     let dial = dial_area(width, height).map_or(0, |dial| dial.y + dial.height);
     let top = code.max(dial);
     let line = |hundredths: usize| (top + (height - top) * hundredths / 100) & !1;
@@ -109,7 +110,7 @@ fn night(x: f32, y: f32) -> Colour {
 
 /// Takes the colour from under the code: its cells are luma only.
 fn neutral_code(canvas: &mut Canvas<'_>, width: usize, height: usize) {
-    if let Some(cell) = code::cell(width, height) {
+    if let Some(cell) = timecode::cell(width, height) {
         let black = Colour::rgb(0.0, 0.0, 0.0);
         canvas.shade(Area::new(cell, cell, 30 * cell, 6 * cell), |_, _| black);
     }
@@ -117,7 +118,7 @@ fn neutral_code(canvas: &mut Canvas<'_>, width: usize, height: usize) {
 
 /// What this is, between the code and the dial.
 fn title(canvas: &mut Canvas<'_>, width: usize, height: usize) {
-    let (Some(cell), Some(dial)) = (code::cell(width, height), dial_area(width, height)) else { return };
+    let (Some(cell), Some(dial)) = (timecode::cell(width, height), dial_area(width, height)) else { return };
     let lines = [("porthole", 3 * cell, [236.0, 214.0, 160.0]), ("test pattern", 2 * cell, [150.0, 180.0, 205.0])];
     let (left, mut top) = (33 * cell, cell + cell / 2);
     if lines.iter().all(|(text, size, _)| left + text.len() * letter_width(*size) + cell <= dial.x) {

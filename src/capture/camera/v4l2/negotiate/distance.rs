@@ -1,7 +1,7 @@
 //! A wish against what is on offer: which size and rate of an offer will do, and how far it is from the ideal.
 
 use super::Config;
-use crate::camera::Wish;
+use crate::capture::camera::Wish;
 use crate::device::v4l2::{Fraction, FrameInterval, FrameSize};
 
 /// How far a rate may be from a wished one and still be it, as a share: 29.97 frames a second are 30.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Local};
 
 use super::Error;
-use super::paint::{Area, Canvas, Colour, bytes, letter_width};
+use super::canvas::{Area, Canvas, Colour, bytes, letter_width};
 use crate::media::{PixelFormat, VideoFormat};
 
 /// Pictures a second: enough that a new viewer sees one at once, and that a player does not take the stream for dead; few

@@ -1,6 +1,6 @@
 //! The clock of the test pattern: `HH:MM:SS.mmm`, UTC, on an even ground, so that a letter is drawn by copying its lines.
 
-use crate::camera::paint::{Area, Canvas, Colour, Glyph, letter_width};
+use crate::capture::camera::canvas::{Area, Canvas, Colour, Glyph, letter_width};
 use crate::media::Timestamp;
 
 /// The letters that the clock needs, in the order in which they are kept.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::settings::{Judged, apply, judge};
 use super::{call_error, open_node};
-use crate::camera::{ChangedControls, Error, SetControls};
+use crate::capture::camera::{ChangedControls, Error, SetControls};
 use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, Setting, find};
 

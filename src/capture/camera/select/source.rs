@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Claim, Device, Registry};
-use crate::camera::{Dropped, Error, SetControls, VideoSource};
+use crate::capture::camera::{Dropped, Error, SetControls, VideoSource};
 use crate::media::{RawFrame, VideoFormat};
 use crate::model::inventory::{Control, Setting};
 

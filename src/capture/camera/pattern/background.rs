@@ -1,7 +1,7 @@
 //! The sea of the test pattern: a strip of fine-grained water that drifts to the left. It gives an encoder the work that a
 //! real picture gives it: texture with motion.
 
-use crate::camera::paint::{Area, Canvas, Colour, bytes};
+use crate::capture::camera::canvas::{Area, Canvas, Colour, bytes};
 use crate::media::Timestamp;
 
 /// The strip goes by once in this many seconds: 160 pixels a second at 1280, a brisk pan.

@@ -4,7 +4,6 @@
 //! How a camera is told from others is in `v4l2::identity`, what its name means in `choice`. Retrying belongs to the
 //! pipelines.
 
-mod choice;
 mod source;
 
 use std::fs;
@@ -17,7 +16,7 @@ use super::v4l2::Capture;
 use super::v4l2::identity::{Identity, Machine, Seen};
 use super::{Config, Device, Error, VideoSource};
 
-use choice::{Candidate, Target};
+use matching::{Candidate, Target};
 use source::{Found, Watch};
 
 /// The cameras of the machine as the pipelines share them; a cheap handle.
@@ -96,7 +95,7 @@ impl Registry {
     /// [`Error::Absent`] and [`Error::Ambiguous`].
     pub fn locate(&self, device: &Device) -> Result<String, Error> {
         let found = if is_v4l2(device) { self.look(usize::MAX, device)? } else { None };
-        let absent = || Error::Absent { device: device.to_string(), there: choice::there(&[]) };
+        let absent = || Error::Absent { device: device.to_string(), there: matching::there(&[]) };
         found.map(|(seen, _claim)| seen.path).ok_or_else(absent)
     }
 
@@ -134,7 +133,7 @@ impl Registry {
             Some(opened) => seen.identity.is_same(opened),
             // What sysfs calls a node is not always the card's name.
             None if matches!(device, Device::Card(_)) => false,
-            None => choice::is_meant(device, target.as_ref(), seen),
+            None => matching::is_meant(device, target.as_ref(), seen),
         };
         let seen = self.0.machine.cameras(path, likely);
         if let Ok(Some(found)) = self.choose(index, device, before, target.as_ref(), &seen) {
@@ -159,13 +158,13 @@ impl Registry {
         // The lock is held from the look at the others to the claim.
         let mut pipelines = self.pipelines();
         let mut users = Vec::new();
-        let known = before.map(|before| choice::known(before, seen)).unwrap_or_default();
+        let known = before.map(|before| matching::known(before, seen)).unwrap_or_default();
         let mut found = first_free(&pipelines, index, known, &mut users);
         // The number of a node says nothing of the camera: it was the one that was there when it was opened first.
         let number = matches!(device, Device::Path(_)) && target.is_some_and(|target| !target.link);
         let opened = pipelines.get(index).is_some_and(|pipeline| pipeline.opened.is_some());
         if found.is_none() && !(number && opened) {
-            found = first_free(&pipelines, index, choice::named(device, target, seen)?, &mut users);
+            found = first_free(&pipelines, index, matching::named(device, target, seen)?, &mut users);
         }
         let Some(Candidate { seen, .. }) = found else {
             return match users.into_iter().next() {
@@ -202,7 +201,7 @@ fn user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &Candidate<'_>) 
     let keeps = |other: &Pipeline| match other.opened.as_ref().or(other.planned.as_ref()) {
         Some(own) => own.is_same(&seen.identity) && own.place == seen.identity.place,
         // It waits for a camera of that name. Two that wait for the same name don't keep it from each other.
-        None => auto && choice::is_meant(&other.device, target(&other.device).as_ref(), seen),
+        None => auto && matching::is_meant(&other.device, target(&other.device).as_ref(), seen),
     };
     let uses = |other: &Pipeline| other.node.as_ref() == Some(&seen.path) || (!exact && keeps(other));
     let mut others = pipelines.iter().enumerate().filter(|(other, _)| *other != index);
@@ -223,7 +222,7 @@ fn away(device: &Device, opened: &Identity, target: Option<&Target>, seen: &[See
     let other = target.and_then(|target| seen.iter().find(|seen| seen.path == target.path && seen.usable));
     let there = match other {
         Some(other) => format!("another camera is there now: {other}; restart porthole to take that one"),
-        None => choice::there(seen),
+        None => matching::there(seen),
     };
     Error::Away { device: device.to_string(), camera: opened.to_string(), there }
 }
@@ -332,5 +331,6 @@ const fn is_v4l2(device: &Device) -> bool {
     matches!(device, Device::Auto | Device::Path(_) | Device::Usb { .. } | Device::Card(_))
 }
 
+mod matching;
 #[cfg(test)]
 mod tests;
