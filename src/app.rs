@@ -12,17 +12,19 @@ use crate::config::Config;
 use crate::control::{Camera, Control, Parts, socket};
 use crate::device::systemd::{Flow, Manager, Source};
 use crate::device::{buttons, hotplug, leds};
+use crate::http;
 use crate::model::metrics;
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::model::status::{Board, State, Status};
 use crate::photos::Photos;
-use crate::privacy::{self, Switch};
+use crate::pipeline::privacy;
+use crate::pipeline::privacy::Switch;
+use crate::pipeline::{self, video};
 use crate::rtc::{Feed, Service};
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
 use crate::viewers::Viewers;
-use crate::{http, microphone, video};
 
 /// The running program.
 pub struct App {
@@ -39,7 +41,7 @@ pub struct App {
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
-    microphone: Option<microphone::Guard>,
+    microphone: Option<pipeline::audio::Guard>,
     manager: Manager,
     /// Ends what tells systemd that this lives.
     life: DropGuard,
@@ -77,7 +79,8 @@ impl App {
         let (sound, microphone) = if microphone.is_off() {
             (None, None)
         } else {
-            let (sound, guard) = microphone::start(microphone, &metrics, &board).context("start the microphone")?;
+            let (sound, guard) =
+                pipeline::audio::start(microphone, &metrics, &board).context("start the microphone")?;
             (Some(sound), Some(guard))
         };
         let mut feeds = Vec::new();

@@ -5,7 +5,8 @@
 use super::Config;
 use crate::capture::{audio, camera};
 use crate::media::encoder;
-use crate::{auth, http, photos, rtc, video};
+use crate::pipeline::video;
+use crate::{auth, http, photos, rtc};
 
 impl Config {
     /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest

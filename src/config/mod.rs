@@ -18,7 +18,8 @@ use reader::{Reader, Section};
 
 use crate::capture::audio;
 use crate::device::{buttons, leds};
-use crate::{auth, http, photos, privacy, rtc, video};
+use crate::pipeline::{privacy, video};
+use crate::{auth, http, photos, rtc};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use crate::model::inventory;
 use crate::model::inventory::Setting;
 use crate::model::protocol::result::CameraLine;
 use crate::model::protocol::{Code, Error, Method, Reply};
-use crate::video;
+use crate::pipeline::video;
 
 /// Pictures that are made at once. One takes a core of a slow board for a tenth of a second, and the live pictures need
 /// the others.

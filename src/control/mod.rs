@@ -29,7 +29,7 @@ use crate::model::protocol::result::{SessionLine, You};
 use crate::model::protocol::{Code, Command, Error, Invalid, Reply, Request};
 use crate::model::status;
 use crate::photos::Photos;
-use crate::privacy::{Switch, Thrown};
+use crate::pipeline::privacy::{Switch, Thrown};
 use crate::util::token_bucket::{Bucket, Rate};
 use crate::viewers::{Said, Seat, Viewers};
 

@@ -50,7 +50,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["alsa"], &["src/capture/audio/alsa.rs", "src/capture/audio/alsa/"]),
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/capture/audio/resample.rs"]),
-    (&["opus"], &["src/microphone.rs", "src/microphone/", "src/speaker.rs"]),
+    (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/", "src/pipeline/audio/"]),
     (&["h264_reader"], &["src/media/h264.rs"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/", "src/media/convert/"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/device/gpio/"]),
@@ -85,8 +85,14 @@ const PROMISES: [&str; 9] = [
 ];
 
 /// Where `unsafe` may stand: the files that talk to devices and to C libraries.
-const DEVICES: [&str; 6] =
-    ["src/device/v4l2/", "src/capture/camera/", "src/media/encoder/", "src/capture/audio/", "src/device/leds/", "src/util/malloc.rs"];
+const DEVICES: [&str; 6] = [
+    "src/device/v4l2/",
+    "src/capture/camera/",
+    "src/media/encoder/",
+    "src/capture/audio/",
+    "src/device/leds/",
+    "src/util/malloc.rs",
+];
 
 /// Where printing may stand: the program's own files.
 const PRINTING: [&str; 2] = ["src/main.rs", "src/cli/"];
@@ -320,7 +326,7 @@ mod examples {
         "src/config/mod.rs" "use crate::rtc; fn f() { rtc::Config::default() }" right,
         "src/rtc/mod.rs" "use webrtc::api; fn f() -> rtc::Error { rtc::f() }" right,
         "src/capture/camera/mod.rs" "// v4l::x\nconst TEXT: &str = \"alsa::pcm\";" right,
-        "src/microphone.rs" "use opus::Encoder;" right,
+        "src/pipeline/audio.rs" "use opus::Encoder;" right,
         "src/main.rs" "use clap::Parser;" right,
         "src/capture/camera/v4l2.rs" "use v4l::v4l_sys;" wrong,
         "src/capture/camera/v4l2.rs" "fn f() { ::v4l::f() }" wrong,

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::service::Service;
+use super::requests::Service;
 use super::{Away, Input, Open, Part};
 use crate::capture::camera;
 use crate::capture::camera::{VideoSource, placeholder};

@@ -7,7 +7,6 @@
 mod capture;
 mod encode;
 mod handle;
-mod service;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -210,5 +209,6 @@ impl Part {
     }
 }
 
+mod requests;
 #[cfg(test)]
 mod tests;

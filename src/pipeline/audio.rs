@@ -3,7 +3,7 @@
 //!
 //! Sending belongs to `rtc`.
 
-mod line;
+mod packetizer;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::util::backoff::Retry;
 use crate::util::broadcast::{Broadcast, Linger};
 use crate::util::thread::MediaThread;
 
-use line::Line;
+use packetizer::Line;
 
 /// Packets kept for a viewer's task that lags: about a second of 20 ms packets.
 const RING: usize = 64;
