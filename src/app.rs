@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::auth::Auth;
 use crate::capture::audio::{Microphone, Surroundings};
 use crate::capture::{audio, camera};
 use crate::config::Config;
@@ -22,6 +21,7 @@ use crate::pipeline::privacy;
 use crate::pipeline::privacy::Switch;
 use crate::pipeline::{self, video};
 use crate::rtc::{Feed, Service};
+use crate::server::auth::Auth;
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
 use crate::viewers::Viewers;

@@ -54,7 +54,6 @@
 //! watches; the viewer's task lags, or waits for a key frame; the socket is full. A dropped frame is counted and never waited for.
 
 pub mod app;
-pub mod auth;
 pub mod capture;
 pub mod cli;
 pub mod config;
@@ -67,5 +66,6 @@ pub mod model;
 pub mod photos;
 pub mod pipeline;
 pub mod rtc;
+pub mod server;
 pub mod util;
 pub mod viewers;

@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use porthole::app::App;
-use porthole::auth::{Auth, Mode, Role};
 use porthole::cli::{Cli, Command, Place, Run, address, check, controls, ctl, devices, password, token};
 use porthole::config::Config;
 use porthole::http::Tls;
 use porthole::log::{self, Levels};
 use porthole::media::Timestamp;
+use porthole::server::auth::{Auth, Mode, Role};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 

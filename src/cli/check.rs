@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::auth::Mode;
 use crate::capture::audio::Gain;
 use crate::config::Config;
 use crate::device::leds::Place;
 use crate::http::{self, Tls};
 use crate::rtc::{self, Advertised};
+use crate::server::auth::Mode;
 
 /// Prints that the file is right, and what it sets.
 ///

@@ -15,10 +15,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::auth::Role;
 use crate::capture::camera::Device;
 use crate::config::{Config, Errors, value};
 use crate::model::inventory::Setting;
+use crate::server::auth::Role;
 use crate::util::state_dir::Store;
 
 /// Turns this machine's camera into one that any browser can watch live.

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use anyhow::{Context as _, bail};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
-use crate::auth::{Passwords, Role, random_password};
+use crate::server::auth::{Passwords, Role, random_password};
 use crate::util::state_dir::Store;
 
 /// Sets the password of a role and says where it is kept; with `random` makes one and prints it. What a script wants goes

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::bail;
 use clap::Subcommand;
 
-use crate::auth::{Role, Token, Tokens, UnixTime, now};
+use crate::server::auth::{Role, Token, Tokens, UnixTime, now};
 use crate::util::state_dir::Store;
 
 /// What can be done with tokens.

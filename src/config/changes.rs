@@ -6,7 +6,8 @@ use super::Config;
 use crate::capture::{audio, camera};
 use crate::media::encoder;
 use crate::pipeline::video;
-use crate::{auth, http, photos, rtc};
+use crate::server::auth;
+use crate::{http, photos, rtc};
 
 impl Config {
     /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest

@@ -19,7 +19,8 @@ use reader::{Reader, Section};
 use crate::capture::audio;
 use crate::device::{buttons, leds};
 use crate::pipeline::{privacy, video};
-use crate::{auth, http, photos, rtc};
+use crate::server::auth;
+use crate::{http, photos, rtc};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Who asks, and whether they may: the one place where permissions of commands are judged, whichever way a request came.
 
-use crate::auth::{Principal, Role};
 use crate::model::protocol::{Error, Method};
+use crate::server::auth::{Principal, Role};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

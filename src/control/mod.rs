@@ -20,7 +20,6 @@ pub use caller::Caller;
 pub use cameras::{Camera, Photo};
 pub use news::News;
 
-use crate::auth::Role;
 use crate::media::Timestamp;
 use crate::model::inventory::{CameraInfo, SoundCardInfo};
 use crate::model::metrics::Metrics;
@@ -30,6 +29,7 @@ use crate::model::protocol::{Code, Command, Error, Invalid, Reply, Request};
 use crate::model::status;
 use crate::photos::Photos;
 use crate::pipeline::privacy::{Switch, Thrown};
+use crate::server::auth::Role;
 use crate::util::token_bucket::{Bucket, Rate};
 use crate::viewers::{Said, Seat, Viewers};
 

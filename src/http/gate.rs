@@ -21,9 +21,10 @@ use super::limit::Limit;
 use super::origin::Origin;
 use super::rules::{self, Access, Rule};
 use super::{Config, Tls, names, sign_in, whep};
-use crate::auth::{self, Auth, Principal, Role};
 use crate::model::metrics::{Metrics, Refused};
 use crate::rtc::Advertised;
+use crate::server::auth;
+use crate::server::auth::{Auth, Principal, Role};
 
 /// Requests of one address, at once and then a second. A page load is some 20, so that 20 browsers behind one router may
 /// load it in one moment; a hundred a second cost a slow board a twentieth of one core.

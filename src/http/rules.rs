@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::assets;
-use crate::auth::Role;
+use crate::server::auth::Role;
 
 /// Who may use a method of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

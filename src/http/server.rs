@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{self, Site};
 use super::places::Places;
 use super::{Config, Context, Encryption, Gate};
-use crate::auth;
 use crate::model::metrics::Refused;
 use crate::rtc::Advertised;
+use crate::server::auth;
 
 /// Connections at once: enough for every viewer's browser, which holds up to six, and a monitor; few enough that a
 /// board's memory and file table hold them.

@@ -12,8 +12,8 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::answer::{Answer, answer, plain, problem};
 use super::{Client, Context, read};
-use crate::auth::{AddError, Mode, Principal, Proof, Role, SignInError, SignedIn, Token};
 use crate::model::metrics::{Outcome, SignIn};
+use crate::server::auth::{AddError, Mode, Principal, Proof, Role, SignInError, SignedIn, Token};
 
 /// The longest body: the longest password with each byte escaped has 6 KiB.
 const MAX_BODY: u64 = 8 * 1024;

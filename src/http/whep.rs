@@ -10,9 +10,9 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::answer::{Answer, Early, answer, no_content, plain, problem, problem_for};
 use super::precondition::Precondition;
 use super::{Context, Via, link, read};
-use crate::auth::{Principal, Role};
 use crate::model::status::State;
 use crate::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
+use crate::server::auth::{Principal, Role};
 
 /// After how many seconds a refused viewer may try again (`Retry-After`): others leave, and cameras come back, within some.
 const RETRY_AFTER: u64 = 5;

@@ -3,10 +3,10 @@
 use super::*;
 use tokio::sync::watch;
 
-use crate::auth::Role;
 use crate::media::h264::Profile;
 use crate::model::status;
 use crate::model::status::Status;
+use crate::server::auth::Role;
 use crate::util::broadcast::Broadcast;
 
 /// An offer of one video section, as a browser writes it; nobody ever connects for it.

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{self, Role, UnixTime};
 use crate::model::metrics::Metrics;
 use crate::model::protocol::Latency;
 use crate::model::status;
+use crate::server::auth;
+use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
 
 pub use seat::{Entry, Reason, Seat};

@@ -64,16 +64,16 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     // The addresses that are printed, those of our own certificate, and those that viewers are offered.
     (&["if_addrs"], &["src/cli/address.rs", "src/http/names.rs", "src/rtc/ice.rs", "src/rtc/ice/"]),
     (&["socket2"], &["src/rtc/mux/"]),
-    (&["argon2", "subtle"], &["src/auth/"]),
+    (&["argon2", "subtle"], &["src/server/auth/"]),
     (&["tokio_rustls", "rcgen"], &["src/http/"]),
-    (&["ring"], &["src/auth/", "src/http/", "src/rtc/"]),
+    (&["ring"], &["src/server/auth/", "src/http/", "src/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
     (&["chrono"], &["src/capture/camera/placeholder.rs", "src/photos.rs"]),
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.
 const PROMISES: [&str; 9] = [
-    "src/auth/",
+    "src/server/auth/",
     "src/config/",
     "src/model/protocol/",
     "src/model/protocol/",

@@ -1,12 +1,12 @@
 //! What the fuzzers of the parsers run on arbitrary bytes, and what must hold whatever the bytes are. The suite runs the
 //! same bodies.
 
-use porthole::auth::cookie;
 use porthole::config::Config;
 use porthole::media::h264::Profile;
 use porthole::model::protocol;
 use porthole::model::protocol::{Code, Error, Invalid, METHODS, Reply, Request, limits};
 use porthole::rtc::{Fragment, offer};
+use porthole::server::auth::cookie;
 
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));

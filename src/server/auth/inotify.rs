@@ -68,7 +68,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::auth::{Config, Passwords, Role, Tokens};
+    use crate::server::auth::{Config, Passwords, Role, Tokens};
     use crate::util::state_dir::Store;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +85,7 @@ mod tests {
         let mut expected = vec![auth.identify(Some(&token), None).unwrap().id];
         tokens.revoke("a").unwrap();
         Passwords::open(store.clone()).unwrap().set(Role::Operator, "correct horse").unwrap();
-        let proof = crate::auth::Proof::Password("correct horse".into());
+        let proof = crate::server::auth::Proof::Password("correct horse".into());
         let cookie = auth.sign_in([192, 0, 2, 1].into(), false, proof).await.unwrap().cookie.unwrap();
         let header = cookie.split(';').next().unwrap();
         expected.push(auth.identify(None, Some(header)).unwrap().id);

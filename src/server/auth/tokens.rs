@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::kept::Kept;
+use super::persisted::Kept;
 use super::secret::{self, Digest};
 use super::{Auth, Principal, Role, UnixTime, now};
 use crate::util::state_dir::Store;

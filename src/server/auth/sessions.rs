@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::kept::Kept;
+use super::persisted::Kept;
 use super::secret::{self, Digest};
 use super::{Principal, Role, UnixTime};
 use crate::util::state_dir::Store;

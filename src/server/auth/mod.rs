@@ -3,16 +3,16 @@
 //! What is kept about them stands in the state directory, and may be changed by the command line while the program runs.
 //! Which request needs which role is decided in `http`.
 
-mod attempts;
 pub mod cookie;
-mod kept;
+mod hash_worker;
+mod inotify;
+mod login;
+mod login_throttle;
 mod passwords;
+mod persisted;
 mod secret;
 mod sessions;
-mod sign_in;
 mod tokens;
-mod verifier;
-mod watch;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,11 +25,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-pub use attempts::counted_as;
+use login::Door;
+pub use login::{Proof, SignInError, SignedIn};
+pub use login_throttle::counted_as;
 pub use passwords::{Passwords, SetError, random as random_password};
 use sessions::{Session, Sessions};
-use sign_in::Door;
-pub use sign_in::{Proof, SignInError, SignedIn};
 pub use tokens::{AddError, Token, Tokens};
 
 use crate::util::state_dir::Store;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::attempts::Attempts;
+use super::hash_worker::{Busy, Verifier};
+use super::login_throttle::Attempts;
 use super::passwords::{self, SetError};
 use super::secret::{self, Digest};
-use super::verifier::{Busy, Verifier};
 use super::{Auth, Mode, People, Role, cookie, now};
 
 /// How long the link that is printed at the start signs in: as long as it takes to find a phone, and not so long that a
@@ -220,7 +220,7 @@ impl Door {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Config;
+    use crate::server::auth::Config;
     use crate::util::state_dir::Store;
 
     fn auth() -> (tempfile::TempDir, Auth) {

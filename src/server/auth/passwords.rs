@@ -9,7 +9,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use super::Role;
-use super::kept::Kept;
+use super::persisted::Kept;
 use super::secret::Digest;
 use crate::util::state_dir::Store;
 
