@@ -22,9 +22,9 @@ use crate::pipeline::privacy::Switch;
 use crate::pipeline::{self, video};
 use crate::rtc::{Feed, Service};
 use crate::server::auth::Auth;
+use crate::server::sessions::Viewers;
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
-use crate::viewers::Viewers;
 
 /// The running program.
 pub struct App {

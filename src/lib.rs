@@ -68,4 +68,3 @@ pub mod pipeline;
 pub mod rtc;
 pub mod server;
 pub mod util;
-pub mod viewers;

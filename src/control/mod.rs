@@ -30,8 +30,8 @@ use crate::model::status;
 use crate::photos::Photos;
 use crate::pipeline::privacy::{Switch, Thrown};
 use crate::server::auth::Role;
+use crate::server::sessions::{Said, Seat, Viewers};
 use crate::util::token_bucket::{Bucket, Rate};
-use crate::viewers::{Said, Seat, Viewers};
 
 /// What one may say to all viewers at once, and then a second: a fast typist sends a line in two seconds.
 const CHAT: Rate = Rate::new(5, 1);
@@ -229,7 +229,7 @@ impl Control {
 
     fn sessions(&self, caller: &Caller) -> Reply {
         let cameras = self.0.parts.board.snapshot().cameras;
-        let line = |viewer: crate::viewers::Viewer| SessionLine {
+        let line = |viewer: crate::server::sessions::Viewer| SessionLine {
             you: caller.session.as_ref() == Some(&viewer.id),
             session: viewer.id,
             name: viewer.name,
@@ -257,8 +257,9 @@ impl Control {
         let viewers = &self.0.parts.viewers;
         let from = match (name, &caller.session) {
             (Some(name), session) => {
-                let other =
-                    |viewer: &crate::viewers::Viewer| viewer.name == name && Some(&viewer.id) != session.as_ref();
+                let other = |viewer: &crate::server::sessions::Viewer| {
+                    viewer.name == name && Some(&viewer.id) != session.as_ref()
+                };
                 if viewers.list().iter().any(other) {
                     return Err(Error::param("name", format!("another viewer is called {name:?}")));
                 }

@@ -11,8 +11,8 @@ use crate::model::inventory::Control;
 use crate::model::metrics::{Metrics, Untold};
 use crate::model::protocol::{CameraState, Chat, Event, Level};
 use crate::model::status::{Camera, Status};
+use crate::server::sessions::{Present, Said, Selection};
 use crate::util::broadcast::{RecvError, Subscriber};
-use crate::viewers::{Present, Said, Selection};
 
 /// The least time from one look at the status to the next: five times a second is at once for a person, and bounds what
 /// a slider that somebody draws at costs every viewer.

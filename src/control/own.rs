@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::Control;
 use crate::model::protocol::{Code, Command, Error, Reply};
-use crate::viewers::{SelectError, Wishes};
+use crate::server::sessions::{SelectError, Wishes};
 
 /// How long it may take until a session goes over to another camera, which may have to be opened first to know its
 /// format.

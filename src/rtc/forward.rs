@@ -17,8 +17,8 @@ use super::pictures::{Next, Pictures};
 use super::session::{Session, Signals, Streams};
 use super::stream::playout_delay;
 use crate::media::AudioPacket;
+use crate::server::sessions::Wishes;
 use crate::util::broadcast::{RecvError, Subscriber};
-use crate::viewers::Wishes;
 
 /// How often a session looks whether the viewer has closed the transport: players without a control channel leave in
 /// this way only.

@@ -51,7 +51,7 @@ pub use restart::{RestartError, Restarted};
 use crate::control::Control;
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
-use crate::viewers::{Limits, Newcomer, NoRoom, Reason, Viewers};
+use crate::server::sessions::{Limits, Newcomer, NoRoom, Reason, Viewers};
 
 /// How long the viewers' goodbyes may take at the stop.
 const GOODBYE: Duration = Duration::from_millis(1_000);

@@ -28,8 +28,8 @@ use crate::control::Control;
 use crate::media::AudioPacket;
 use crate::media::h264::Profile;
 use crate::model::metrics::Metrics;
+use crate::server::sessions::{Entry, Wishes};
 use crate::util::broadcast::Broadcast;
-use crate::viewers::{Entry, Wishes};
 
 /// Host candidates are known at once; this bounds a stack that does not answer.
 const GATHERING: Duration = Duration::from_secs(3);

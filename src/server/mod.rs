@@ -4,3 +4,4 @@
 //! It is handed subscriptions and handles, and knows neither devices nor capture.
 
 pub mod auth;
+pub mod sessions;

@@ -24,8 +24,8 @@ use crate::model::protocol;
 use crate::model::protocol::result::Picture;
 use crate::model::protocol::transfer::Transfer;
 use crate::model::protocol::{Code, Command, Error, Event, Invalid, Reply, Request, limits};
+use crate::server::sessions::{Reason, Seat};
 use crate::util::token_bucket::{Bucket, Rate};
-use crate::viewers::{Reason, Seat};
 
 /// The label of the channel that carries commands; others are ignored.
 pub const LABEL: &str = "control";

@@ -3,9 +3,6 @@
 //! A viewer's session enters here and follows its [`Wishes`]; whoever carries commands out looks viewers up by the
 //! session's name. Connections belong to `rtc`, permissions to `control`; nothing here waits for a viewer.
 
-mod seat;
-mod wishes;
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -19,8 +16,8 @@ use crate::server::auth;
 use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
 
-pub use seat::{Entry, Reason, Seat};
-pub use wishes::{SelectError, Selection, Wishes};
+pub use entry::{Entry, Reason, Seat};
+pub use preferences::{SelectError, Selection, Wishes};
 
 /// What was said and is kept for a viewer's task that lags: more than people type in the second in which it catches up.
 const SAID: usize = 64;
@@ -343,5 +340,7 @@ impl Viewers {
     }
 }
 
+mod entry;
+mod preferences;
 #[cfg(test)]
 mod tests;
