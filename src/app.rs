@@ -8,7 +8,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::capture::audio::{Microphone, Surroundings};
 use crate::capture::{audio, camera};
 use crate::config::Config;
-use crate::control::{Camera, Control, Parts, socket};
 use crate::device::systemd::{Flow, Manager, Source};
 use crate::device::{buttons, hotplug, leds};
 use crate::http;
@@ -22,6 +21,7 @@ use crate::pipeline::privacy::Switch;
 use crate::pipeline::{self, video};
 use crate::rtc::{Feed, Service};
 use crate::server::auth::Auth;
+use crate::server::dispatch::{Camera, Control, Parts, unix_socket};
 use crate::server::sessions::Viewers;
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
@@ -37,7 +37,7 @@ pub struct App {
     buttons: Option<buttons::Guard>,
     server: http::Server,
     service: Service,
-    socket: Option<socket::Guard>,
+    socket: Option<unix_socket::Guard>,
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
@@ -216,11 +216,11 @@ impl App {
 }
 
 /// The socket for the shell of the board. Without it the rest works.
-fn open_socket(store: &Store, control: &Control) -> Option<socket::Guard> {
+fn open_socket(store: &Store, control: &Control) -> Option<unix_socket::Guard> {
     // In the runtime directory, where there is one, the state directory is not needed.
     let state = store.create().inspect_err(|error| tracing::debug!("{error:#}")).ok();
-    let path = socket::path(state)?;
-    let opened = socket::open(path, control.clone());
+    let path = unix_socket::path(state)?;
+    let opened = unix_socket::open(path, control.clone());
     opened.inspect_err(|error| tracing::warn!("`porthole ctl` will not reach this program: {error:#}")).ok()
 }
 

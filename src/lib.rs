@@ -57,7 +57,6 @@ pub mod app;
 pub mod capture;
 pub mod cli;
 pub mod config;
-mod control;
 pub mod device;
 pub mod http;
 pub mod log;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::control::socket;
 use crate::model::protocol::shell;
+use crate::server::dispatch::unix_socket;
 
 /// Where the service has its socket, also for a shell that does not know the service's directories.
 const SERVICE: &str = "/run/porthole";
@@ -38,8 +38,8 @@ pub fn run(out: &mut impl Write, state: Option<&Path>, method: &str, params: Opt
 
 /// Opens the first socket that somebody answers on.
 fn connect(state: Option<&Path>) -> anyhow::Result<UnixStream> {
-    let service = Path::new(SERVICE).join(socket::NAME);
-    let places: Vec<PathBuf> = socket::path(state).into_iter().chain([service]).collect();
+    let service = Path::new(SERVICE).join(unix_socket::NAME);
+    let places: Vec<PathBuf> = unix_socket::path(state).into_iter().chain([service]).collect();
     let mut wrong = None;
     for place in &places {
         match UnixStream::connect(place) {

@@ -10,9 +10,9 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::answer::{Answer, answer, problem};
 use super::{Context, read, whep};
-use crate::control::{Caller, Photo};
 use crate::model::protocol::{Code, Error};
 use crate::server::auth::Principal;
+use crate::server::dispatch::{Caller, Photo};
 
 const JSON: &str = "application/json";
 

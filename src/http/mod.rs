@@ -40,11 +40,11 @@ pub use gate::Gate;
 pub use server::{Server, adopt, bind};
 pub use tls::Encryption;
 
-use crate::control::Control;
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::rtc::{Feed, Service};
 use crate::server::auth::Auth;
+use crate::server::dispatch::Control;
 
 /// Where the page and the signalling endpoint are served.
 #[derive(Debug, Clone, PartialEq)]

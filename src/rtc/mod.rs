@@ -48,9 +48,9 @@ pub use offer::Refused;
 use restart::Transport;
 pub use restart::{RestartError, Restarted};
 
-use crate::control::Control;
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
+use crate::server::dispatch::Control;
 use crate::server::sessions::{Limits, Newcomer, NoRoom, Reason, Viewers};
 
 /// How long the viewers' goodbyes may take at the stop.

@@ -24,10 +24,10 @@ use super::restart::Transport;
 use super::stream::RtpStream;
 use super::tap::Tap;
 use super::{Feed, answer, peer};
-use crate::control::Control;
 use crate::media::AudioPacket;
 use crate::media::h264::Profile;
 use crate::model::metrics::Metrics;
+use crate::server::dispatch::Control;
 use crate::server::sessions::{Entry, Wishes};
 use crate::util::broadcast::Broadcast;
 

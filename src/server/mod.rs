@@ -4,4 +4,5 @@
 //! It is handed subscriptions and handles, and knows neither devices nor capture.
 
 pub mod auth;
+pub mod dispatch;
 pub mod sessions;

@@ -17,13 +17,13 @@ use tokio::time::sleep_until;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
 use self::pace::Sending;
-use crate::control::{Caller, Control, News, Photo};
 use crate::media::Timestamp;
 use crate::model::metrics::{Metrics, Untold};
 use crate::model::protocol;
 use crate::model::protocol::result::Picture;
 use crate::model::protocol::transfer::Transfer;
 use crate::model::protocol::{Code, Command, Error, Event, Invalid, Reply, Request, limits};
+use crate::server::dispatch::{Caller, Control, News, Photo};
 use crate::server::sessions::{Reason, Seat};
 use crate::util::token_bucket::{Bucket, Rate};
 

@@ -4,11 +4,11 @@
 //! The forms of requests and answers are those of `command`. How they come and go is the business of `rtc` for data
 //! channels, of `http`, and of `socket` for the shell.
 
-mod caller;
-mod cameras;
-mod news;
-mod own;
-pub mod socket;
+mod camera_commands;
+mod events;
+mod permissions;
+mod session_commands;
+pub mod unix_socket;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +16,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, watch};
 
-pub use caller::Caller;
-pub use cameras::{Camera, Photo};
-pub use news::News;
+pub use camera_commands::{Camera, Photo};
+pub use events::News;
+pub use permissions::Caller;
 
 use crate::media::Timestamp;
 use crate::model::inventory::{CameraInfo, SoundCardInfo};
@@ -73,13 +73,13 @@ struct Inner {
     /// One look at all devices at a time: it opens every one of them.
     looking: Arc<Semaphore>,
     /// Pictures that are made at once, and those who wait for one.
-    photographers: cameras::Photographers,
+    photographers: camera_commands::Photographers,
 }
 
 impl Control {
     /// Commands to these handles.
     pub fn new(parts: Parts) -> Self {
-        let photographers = cameras::Photographers::default();
+        let photographers = camera_commands::Photographers::default();
         let (plugged, speakers, looking) = (watch::Sender::default(), Mutex::default(), Arc::new(Semaphore::new(1)));
         Self(Arc::new(Inner { parts, plugged, speakers, looking, photographers }))
     }
@@ -148,7 +148,7 @@ impl Control {
             Command::ControlsSet { camera, values } => self.controls_set(caller, camera, values.0).await,
             Command::ControlsReset { camera, names } => self.controls_reset(caller, camera, names).await,
             Command::VideoSet { camera, width, height, fps, bitrate } => {
-                let wish = cameras::VideoWish { size: width.zip(height), fps, bitrate };
+                let wish = camera_commands::VideoWish { size: width.zip(height), fps, bitrate };
                 self.video_set(caller, camera, wish).await
             }
             Command::PhotoTake { camera } => self.take_photo(caller, camera).await,
