@@ -62,7 +62,6 @@ pub mod http;
 pub mod log;
 pub mod media;
 pub mod model;
-pub mod photos;
 pub mod pipeline;
 pub mod rtc;
 pub mod server;

@@ -7,7 +7,8 @@ use crate::capture::{audio, camera};
 use crate::media::encoder;
 use crate::pipeline::video;
 use crate::server::auth;
-use crate::{http, photos, rtc};
+use crate::server::photos;
+use crate::{http, rtc};
 
 impl Config {
     /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest

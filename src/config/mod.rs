@@ -20,7 +20,8 @@ use crate::capture::audio;
 use crate::device::{buttons, leds};
 use crate::pipeline::{privacy, video};
 use crate::server::auth;
-use crate::{http, photos, rtc};
+use crate::server::photos;
+use crate::{http, rtc};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,4 +5,5 @@
 
 pub mod auth;
 pub mod dispatch;
+pub mod photos;
 pub mod sessions;

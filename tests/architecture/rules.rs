@@ -68,7 +68,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["tokio_rustls", "rcgen"], &["src/http/"]),
     (&["ring"], &["src/server/auth/", "src/http/", "src/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
-    (&["chrono"], &["src/capture/camera/placeholder.rs", "src/photos.rs"]),
+    (&["chrono"], &["src/capture/camera/placeholder.rs", "src/server/photos.rs"]),
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.

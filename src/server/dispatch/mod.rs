@@ -27,9 +27,9 @@ use crate::model::protocol;
 use crate::model::protocol::result::{SessionLine, You};
 use crate::model::protocol::{Code, Command, Error, Invalid, Reply, Request};
 use crate::model::status;
-use crate::photos::Photos;
 use crate::pipeline::privacy::{Switch, Thrown};
 use crate::server::auth::Role;
+use crate::server::photos::Photos;
 use crate::server::sessions::{Said, Seat, Viewers};
 use crate::util::token_bucket::{Bucket, Rate};
 
@@ -90,7 +90,7 @@ impl Control {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
         // Nothing can be kept there, so nothing is.
         let nowhere = crate::util::state_dir::Store::open(Some("/dev/null/porthole".as_ref()));
-        let photos = Photos::open(&crate::photos::Config::default(), &nowhere);
+        let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
         let privacy = Switch::new(board.clone(), Vec::new(), nowhere);
         Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy, photos })
     }
