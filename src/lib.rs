@@ -44,7 +44,7 @@
 //! stack has a line to it and no socket of its own, so that it does not notice when the board's addresses change.
 //! `rtc::ice` follows these addresses and writes the candidates that viewers are offered.
 //!
-//! A request passes `http::gate` before any route: limits by address, Host, Origin, who asks, and one table of paths and
+//! A request passes `server::http::middleware` before any route: limits by address, Host, Origin, who asks, and one table of paths and
 //! methods with the role that each needs. A session belongs to whoever began it, and ends when that right is revoked.
 //!
 //! # Where a frame may be dropped
@@ -58,7 +58,6 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod device;
-pub mod http;
 pub mod log;
 pub mod media;
 pub mod model;

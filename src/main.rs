@@ -11,10 +11,10 @@ use clap::Parser;
 use porthole::app::App;
 use porthole::cli::{Cli, Command, Place, Run, address, check, controls, ctl, devices, password, token};
 use porthole::config::Config;
-use porthole::http::Tls;
 use porthole::log::{self, Levels};
 use porthole::media::Timestamp;
 use porthole::server::auth::{Auth, Mode, Role};
+use porthole::server::http::Tls;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 

@@ -7,9 +7,10 @@ use std::path::Path;
 use crate::capture::audio::Gain;
 use crate::config::Config;
 use crate::device::leds::Place;
-use crate::http::{self, Tls};
 use crate::rtc::{self, Advertised};
 use crate::server::auth::Mode;
+use crate::server::http;
+use crate::server::http::Tls;
 
 /// Prints that the file is right, and what it sets.
 ///

@@ -5,5 +5,6 @@
 
 pub mod auth;
 pub mod dispatch;
+pub mod http;
 pub mod photos;
 pub mod sessions;

@@ -8,7 +8,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 use warp::http::StatusCode;
 
-use super::answer::{Early, problem};
+use super::response::{Early, problem};
 
 /// The longest body. A browser's offer has 6 KiB.
 const MAX_BODY: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::answer::{Answer, answer, problem};
+use super::response::{Answer, answer, problem};
 use super::{Context, read, whep};
 use crate::model::protocol::{Code, Error};
 use crate::server::auth::Principal;

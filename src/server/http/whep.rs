@@ -7,9 +7,9 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::answer::{Answer, Early, answer, no_content, plain, problem, problem_for};
-use super::precondition::Precondition;
-use super::{Context, Via, link, read};
+use super::if_match::Precondition;
+use super::response::{Answer, Early, answer, no_content, plain, problem, problem_for};
+use super::{Context, Via, link_header, read};
 use crate::model::status::State;
 use crate::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
 use crate::server::auth::{Principal, Role};
@@ -84,7 +84,7 @@ impl Context {
         set(headers, header::LOCATION, &location);
         set(headers, header::ETAG, &format!("\"{}\"", accepted.etag));
         headers.insert("accept-patch", HeaderValue::from_static(FRAGMENT));
-        for link in link::headers(&accepted.ice_servers) {
+        for link in link_header::headers(&accepted.ice_servers) {
             headers.append(header::LINK, link);
         }
         Ok(response)

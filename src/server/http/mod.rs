@@ -4,24 +4,24 @@
 //! routes that are put together here: what WHEP asks for is in `whep`, the embedded files are in `assets`, who
 //! signs in in `sign_in`, commands and single pictures in `command`.
 
-mod answer;
+mod api;
 mod assets;
 mod body;
 mod certificate;
-mod client;
-mod command;
 mod connection;
-mod gate;
-mod headers;
-mod limit;
-mod link;
-mod names;
+mod connection_limit;
+mod forwarded;
+mod hostnames;
+mod if_match;
+mod link_header;
+mod login;
+mod middleware;
 mod origin;
-mod places;
-mod precondition;
-mod rules;
+mod rate_limit;
+mod response;
+mod route_table;
+mod security_headers;
 mod server;
-mod sign_in;
 mod tls;
 mod whep;
 
@@ -29,14 +29,14 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use answer::{Answer, answer, plain};
-use client::Client;
+use forwarded::Client;
 use ipnet::IpNet;
+use response::{Answer, answer, plain};
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 
-pub use gate::Gate;
+pub use middleware::Gate;
 pub use server::{Server, adopt, bind};
 pub use tls::Encryption;
 
@@ -140,9 +140,9 @@ fn routes(context: Context) -> Routes {
     assets::routes()
         .or(whep::routes(context.clone()))
         .unify()
-        .or(sign_in::routes(context.clone()))
+        .or(login::routes(context.clone()))
         .unify()
-        .or(command::routes(context))
+        .or(api::routes(context))
         .unify()
         .or(status)
         .unify()
@@ -150,7 +150,7 @@ fn routes(context: Context) -> Routes {
         .unify()
         .or(health)
         .unify()
-        .recover(answer::rejected)
+        .recover(response::rejected)
         .unify()
         .boxed()
 }

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::{self, Files};
-use super::{Tls, names};
+use super::{Tls, hostnames};
 use crate::util::state_dir::Store;
 
 /// The first byte of an encrypted connection: a handshake record (RFC 8446 section 5.1). No HTTP method begins with it.
@@ -48,7 +48,7 @@ impl Encryption {
     pub fn open(config: &Tls, store: &Store) -> anyhow::Result<Option<Self>> {
         let files = match config {
             Tls::Off => return Ok(None),
-            Tls::SelfSigned => certificate::own(store, &names::own(), &names::addresses())?,
+            Tls::SelfSigned => certificate::own(store, &hostnames::own(), &hostnames::addresses())?,
             Tls::Files { cert, key } => Files { cert: cert.clone(), key: key.clone() },
         };
         // Before the files are read: a change meanwhile is seen at the next look.

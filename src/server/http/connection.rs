@@ -21,9 +21,9 @@ use tokio::time::timeout;
 use warp::http::StatusCode;
 use warp::reply::{Reply as _, Response};
 
-use super::answer::{Early, problem_for};
-use super::client::Line;
-use super::places::Place;
+use super::connection_limit::Place;
+use super::forwarded::Line;
+use super::response::{Early, problem_for};
 use super::{Encryption, Gate, Routes, Via, body, tls};
 
 /// The time a client has to send a request's header, and to begin with the next request; a slower one holds a connection

@@ -5,15 +5,15 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderValue, StatusCode, header};
 
-use super::answer::{Answer, answer};
 use super::read;
+use super::response::{Answer, answer};
 
 /// A file: its path below `/`, its media type and its content.
 type Asset = (&'static str, &'static str, &'static [u8]);
 
 macro_rules! assets {
     ($($path:literal: $media_type:literal from $file:literal),* $(,)?) => {
-        &[$(($path, $media_type, include_bytes!(concat!("../../web/", $file)).as_slice())),*]
+        &[$(($path, $media_type, include_bytes!(concat!("../../../web/", $file)).as_slice())),*]
     };
 }
 

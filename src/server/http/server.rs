@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Site};
-use super::places::Places;
+use super::connection_limit::Places;
 use super::{Config, Context, Encryption, Gate};
 use crate::model::metrics::Refused;
 use crate::rtc::Advertised;

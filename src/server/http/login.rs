@@ -10,7 +10,7 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::answer::{Answer, answer, plain, problem};
+use super::response::{Answer, answer, plain, problem};
 use super::{Client, Context, read};
 use crate::model::metrics::{Outcome, SignIn};
 use crate::server::auth::{AddError, Mode, Principal, Proof, Role, SignInError, SignedIn, Token};

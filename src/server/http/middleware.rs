@@ -14,13 +14,16 @@ use warp::http::request::Parts;
 use warp::http::uri::Authority;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::answer::{Answer, Early, no_content, plain, problem, problem_for};
-use super::client::{self, Client, Line};
-use super::headers::{self, Dress};
-use super::limit::Limit;
+use super::forwarded;
+use super::forwarded::{Client, Line};
 use super::origin::Origin;
-use super::rules::{self, Access, Rule};
-use super::{Config, Tls, names, sign_in, whep};
+use super::rate_limit::Limit;
+use super::response::{Answer, Early, no_content, plain, problem, problem_for};
+use super::route_table;
+use super::route_table::{Access, Rule};
+use super::security_headers;
+use super::security_headers::Dress;
+use super::{Config, Tls, hostnames, login, whep};
 use crate::model::metrics::{Metrics, Refused};
 use crate::rtc::Advertised;
 use crate::server::auth;
@@ -59,7 +62,7 @@ impl Settings {
     fn new(config: &Config, advertised: &[Advertised]) -> Arc<Self> {
         let known = config.hosts.iter().chain(advertised.iter().map(|advertised| &advertised.host));
         Arc::new(Self {
-            hosts: names::own().into_iter().chain(known.map(|name| name.to_ascii_lowercase())).collect(),
+            hosts: hostnames::own().into_iter().chain(known.map(|name| name.to_ascii_lowercase())).collect(),
             origins: config.origins.clone(),
             trusted: config.trusted_proxies.clone(),
             redirect: config.redirect,
@@ -94,8 +97,8 @@ impl Gate {
     /// in. Whatever becomes of it, the answer is to be dressed.
     pub fn admit(&self, request: &mut Parts, line: Line) -> (Dress, Result<(), Early>) {
         let settings = self.settings();
-        let (client, host) = client::of(line, request, &settings.trusted);
-        let rule = rules::find(request.uri.path());
+        let (client, host) = forwarded::of(line, request, &settings.trusted);
+        let rule = route_table::find(request.uri.path());
         // Other pages have the signalling endpoint and the page's own files, and nothing else.
         let origins: &[String] = if rule.is_some_and(Rule::is_shared) { &settings.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
@@ -175,7 +178,7 @@ impl Gate {
     /// A cookie counts on our own page only: others that may watch show a token.
     fn identify(&self, visit: &Visit, headers: &HeaderMap) -> Option<Principal> {
         let own = matches!(visit.origin, Origin::None | Origin::Own);
-        self.auth.identify(sign_in::bearer(headers), sign_in::cookie(headers).filter(|_| own))
+        self.auth.identify(login::bearer(headers), login::cookie(headers).filter(|_| own))
     }
 
     fn authorize(&self, principal: Option<&Principal>, role: Role) -> Result<(), Early> {
@@ -224,9 +227,9 @@ fn options(rule: &Rule, origin: &Origin) -> Answer {
     let headers = response.headers_mut();
     set(headers, header::ALLOW, &rule.allow());
     if rule.is_endpoint() {
-        headers.insert(headers::ACCEPT_POST, HeaderValue::from_static(whep::SDP));
+        headers.insert(security_headers::ACCEPT_POST, HeaderValue::from_static(whep::SDP));
     } else if rule.is_signalling() {
-        headers.insert(headers::ACCEPT_PATCH, HeaderValue::from_static(whep::FRAGMENT));
+        headers.insert(security_headers::ACCEPT_PATCH, HeaderValue::from_static(whep::FRAGMENT));
     }
     origin.allow_requests(headers);
     response
