@@ -39,10 +39,10 @@
 //!
 //! # Ways to a viewer
 //!
-//! All viewers share one UDP port and the TCP port of the same number. `rtc::mux` owns a socket for each local address, and
+//! All viewers share one UDP port and the TCP port of the same number. `server::rtc::mux` owns a socket for each local address, and
 //! tells whose a datagram is by the user name of the connectivity checks, then by the address it comes from; a viewer's
 //! stack has a line to it and no socket of its own, so that it does not notice when the board's addresses change.
-//! `rtc::ice` follows these addresses and writes the candidates that viewers are offered.
+//! `server::rtc::ice` follows these addresses and writes the candidates that viewers are offered.
 //!
 //! A request passes `server::http::middleware` before any route: limits by address, Host, Origin, who asks, and one table of paths and
 //! methods with the role that each needs. A session belongs to whoever began it, and ends when that right is revoked.
@@ -62,6 +62,5 @@ pub mod log;
 pub mod media;
 pub mod model;
 pub mod pipeline;
-pub mod rtc;
 pub mod server;
 pub mod util;

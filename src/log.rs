@@ -243,11 +243,11 @@ mod tests {
     #[test]
     fn libraries_are_heard_from_warnings_on() {
         let text = logged(Style::Journal, Level::DEBUG, || {
-            tracing::debug!(target: "porthole::rtc", "ours");
+            tracing::debug!(target: "porthole::server::rtc", "ours");
             tracing::info!(target: "rtc_ice::agent", "unseen");
             tracing::warn!(target: "hyper", "theirs");
         });
-        assert_eq!(text, "<7>porthole::rtc: ours\n<4>hyper: theirs\n");
+        assert_eq!(text, "<7>porthole::server::rtc: ours\n<4>hyper: theirs\n");
         let text = logged(Style::Journal, Level::ERROR, || tracing::warn!(target: "hyper", "unseen"));
         assert_eq!(text, "");
     }
@@ -257,7 +257,7 @@ mod tests {
         let text = logged(Style::Plain, Level::INFO, || {
             for _ in 0..200 {
                 tracing::error!(target: "webrtc::peer_connection::driver", "cannot send");
-                tracing::warn!(target: "porthole::rtc", "ours");
+                tracing::warn!(target: "porthole::server::rtc", "ours");
             }
             tracing::error!(target: "rtc_sctp", "another");
         });
@@ -284,7 +284,7 @@ mod tests {
         for target in ["webrtc", "webrtc::peer_connection", "rtc", "rtc::x", "rtc_dtls::conn"] {
             assert!(is_noisy(target), "{target}");
         }
-        for target in ["porthole::rtc", "porthole::rtc::session", "rtcp", "warp"] {
+        for target in ["porthole::server::rtc", "porthole::server::rtc::session", "rtcp", "warp"] {
             assert!(!is_noisy(target), "{target}");
         }
     }
@@ -293,7 +293,7 @@ mod tests {
     fn a_wrong_variable_is_told() {
         let error = filter(Level::INFO, Some("porthole=loud")).unwrap_err().to_string();
         assert!(error.starts_with("PORTHOLE_LOG = porthole=loud: "), "{error}");
-        assert!(filter(Level::INFO, Some("debug,porthole::rtc=trace")).is_ok());
+        assert!(filter(Level::INFO, Some("debug,porthole::server::rtc=trace")).is_ok());
         assert_eq!(filter(Level::INFO, Some(" ")).unwrap().to_string(), filter(Level::INFO, None).unwrap().to_string());
     }
 }

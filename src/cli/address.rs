@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use crate::rtc;
 use crate::server::auth::Role;
+use crate::server::rtc;
 
 /// Black on white whatever the terminal's colours are: not every phone reads an inverted code.
 const BLACK_ON_WHITE: &str = "\x1b[30;107m";

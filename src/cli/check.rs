@@ -7,10 +7,11 @@ use std::path::Path;
 use crate::capture::audio::Gain;
 use crate::config::Config;
 use crate::device::leds::Place;
-use crate::rtc::{self, Advertised};
 use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::Tls;
+use crate::server::rtc;
+use crate::server::rtc::Advertised;
 
 /// Prints that the file is right, and what it sets.
 ///

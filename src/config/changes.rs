@@ -6,10 +6,10 @@ use super::Config;
 use crate::capture::{audio, camera};
 use crate::media::encoder;
 use crate::pipeline::video;
-use crate::rtc;
 use crate::server::auth;
 use crate::server::http;
 use crate::server::photos;
+use crate::server::rtc;
 
 impl Config {
     /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest

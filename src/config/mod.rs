@@ -19,10 +19,10 @@ use reader::{Reader, Section};
 use crate::capture::audio;
 use crate::device::{buttons, leds};
 use crate::pipeline::{privacy, video};
-use crate::rtc;
 use crate::server::auth;
 use crate::server::http;
 use crate::server::photos;
+use crate::server::rtc;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]

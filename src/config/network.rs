@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::rtc::IceServer;
 use crate::server::http::Tls;
+use crate::server::rtc::IceServer;
 
 /// What `tls` may be.
 const TLS: &str = "\"off\", \"self-signed\", or { cert = \"FILE\", key = \"FILE\" } with PEM files";

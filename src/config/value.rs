@@ -12,8 +12,8 @@ use crate::capture::audio::Gain;
 use crate::capture::camera::Device;
 use crate::device::leds::Show;
 use crate::media::PixelFormat;
-use crate::rtc::Advertised;
 use crate::server::auth::Mode;
+use crate::server::rtc::Advertised;
 
 /// The longest name of a camera, in characters: it stands in URLs and on small screens.
 const NAME_LIMIT: usize = 32;

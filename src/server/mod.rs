@@ -7,4 +7,5 @@ pub mod auth;
 pub mod dispatch;
 pub mod http;
 pub mod photos;
+pub mod rtc;
 pub mod sessions;

@@ -1,7 +1,7 @@
 //! Tests of the keys of the network.
 
 use super::*;
-use crate::rtc;
+use crate::server::rtc;
 
 #[test]
 fn the_keys_of_the_network_reach_their_fields() {

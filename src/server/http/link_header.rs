@@ -2,7 +2,7 @@
 
 use warp::http::HeaderValue;
 
-use crate::rtc::IceServer;
+use crate::server::rtc::IceServer;
 
 /// A header for each URL. A server whose credentials no header can carry, because of control characters, is left out.
 pub fn headers(servers: &[IceServer]) -> Vec<HeaderValue> {

@@ -25,9 +25,9 @@ use super::security_headers;
 use super::security_headers::Dress;
 use super::{Config, Tls, hostnames, login, whep};
 use crate::model::metrics::{Metrics, Refused};
-use crate::rtc::Advertised;
 use crate::server::auth;
 use crate::server::auth::{Auth, Principal, Role};
+use crate::server::rtc::Advertised;
 
 /// Requests of one address, at once and then a second. A page load is some 20, so that 20 browsers behind one router may
 /// load it in one moment; a hundred a second cost a slow board a twentieth of one core.

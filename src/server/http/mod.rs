@@ -42,9 +42,9 @@ pub use tls::Encryption;
 
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::rtc::{Feed, Service};
 use crate::server::auth::Auth;
 use crate::server::dispatch::Control;
+use crate::server::rtc::{Feed, Service};
 
 /// Where the page and the signalling endpoint are served.
 #[derive(Debug, Clone, PartialEq)]

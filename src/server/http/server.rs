@@ -18,8 +18,8 @@ use super::connection::{self, Site};
 use super::connection_limit::Places;
 use super::{Config, Context, Encryption, Gate};
 use crate::model::metrics::Refused;
-use crate::rtc::Advertised;
 use crate::server::auth;
+use crate::server::rtc::Advertised;
 
 /// Connections at once: enough for every viewer's browser, which holds up to six, and a monitor; few enough that a
 /// board's memory and file table hold them.

@@ -11,8 +11,8 @@ use super::if_match::Precondition;
 use super::response::{Answer, Early, answer, no_content, plain, problem, problem_for};
 use super::{Context, Via, link_header, read};
 use crate::model::status::State;
-use crate::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
 use crate::server::auth::{Principal, Role};
+use crate::server::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
 
 /// After how many seconds a refused viewer may try again (`Retry-After`): others leave, and cameras come back, within some.
 const RETRY_AFTER: u64 = 5;

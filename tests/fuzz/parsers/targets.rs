@@ -5,8 +5,8 @@ use porthole::config::Config;
 use porthole::media::h264::Profile;
 use porthole::model::protocol;
 use porthole::model::protocol::{Code, Error, Invalid, METHODS, Reply, Request, limits};
-use porthole::rtc::{Fragment, offer};
 use porthole::server::auth::cookie;
+use porthole::server::rtc::{Fragment, offer};
 
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));

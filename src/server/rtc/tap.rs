@@ -15,7 +15,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use tokio::sync::watch;
 
-use super::clock::RtpClock;
+use super::rtp_clock::RtpClock;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::util::broadcast::Broadcast;

@@ -17,8 +17,8 @@ use webrtc::peer_connection::{
 };
 
 use super::channel;
-use super::clock::{AUDIO_RATE, VIDEO_RATE};
 use super::mux::Line;
+use super::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
 use super::socket::{self, LineRuntime};
 use super::tap::{self, Tap};
 use crate::media::h264::Profile;

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Feed;
-use super::feed::PROFILE_WAIT;
 use super::profile;
+use super::source::PROFILE_WAIT;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::{Drop as At, Metrics};

@@ -7,9 +7,7 @@ mod accepted;
 mod answer;
 mod bundle;
 mod channel;
-mod clock;
 mod config;
-mod feed;
 mod forward;
 mod fragment;
 mod ice;
@@ -20,8 +18,10 @@ mod peer;
 mod pictures;
 mod profile;
 mod restart;
+mod rtp_clock;
 mod session;
 mod socket;
+mod source;
 mod stream;
 mod tap;
 #[cfg(test)]
@@ -39,7 +39,6 @@ use tracing::Instrument as _;
 
 pub use accepted::{Accepted, Refusal};
 pub use config::{Advertised, Config, IceServer};
-pub use feed::Feed;
 pub use fragment::{Fragment, Malformed};
 use ice::Ice;
 pub use ice::addresses::{VIRTUAL_INTERFACES, is_virtual};
@@ -47,6 +46,7 @@ use mux::Mux;
 pub use offer::Refused;
 use restart::Transport;
 pub use restart::{RestartError, Restarted};
+pub use source::Feed;
 
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;

@@ -200,7 +200,7 @@ impl Local {
 mod tests {
     use super::*;
     use crate::model::metrics::{At, Drop, Metrics};
-    use crate::rtc::clock::{RtpClock, VIDEO_RATE};
+    use crate::server::rtc::rtp_clock::{RtpClock, VIDEO_RATE};
 
     fn local() -> (Arc<Local>, Gauge, CancellationToken) {
         let metrics = Metrics::new();

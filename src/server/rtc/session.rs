@@ -15,12 +15,12 @@ use webrtc::peer_connection::{
     PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
 };
 
-use super::clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::ice::Ice;
 use super::mux::{Gauge, Line, Mux};
 use super::offer::Offer;
 use super::pictures::Pictures;
 use super::restart::Transport;
+use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::stream::RtpStream;
 use super::tap::Tap;
 use super::{Feed, answer, peer};

@@ -2,7 +2,7 @@
 
 use crate::media::Timestamp;
 use crate::model::metrics::{Drop, Metrics};
-use crate::rtc::clock::RtpClock;
+use crate::server::rtc::rtp_clock::RtpClock;
 
 /// Counts what is sent to one viewer; cheap to clone.
 #[derive(Debug, Clone)]

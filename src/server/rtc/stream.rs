@@ -16,8 +16,8 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::PeerConnection;
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::clock::RtpClock;
 use super::peer::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
+use super::rtp_clock::RtpClock;
 use crate::media::Timestamp;
 
 /// The largest payload of a packet in bytes: with RTP header, extensions and SRTP tag it stays below 1200 bytes, which

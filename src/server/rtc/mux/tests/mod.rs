@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::stun::tests::{check, response};
 use super::*;
 use crate::model::metrics::{Drop as At, Ignored, Why};
-use crate::rtc::clock::{RtpClock, VIDEO_RATE};
+use crate::server::rtc::rtp_clock::{RtpClock, VIDEO_RATE};
 
 /// Longer than anything that works takes.
 const LIMIT: Duration = Duration::from_secs(30);
