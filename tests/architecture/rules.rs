@@ -62,7 +62,10 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["strsim"], &["src/util/suggest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
     // The addresses that are printed, those of our own certificate, and those that viewers are offered.
-    (&["if_addrs"], &["src/cli/address.rs", "src/server/http/hostnames.rs", "src/server/rtc/ice/", "src/server/rtc/ice/"]),
+    (
+        &["if_addrs"],
+        &["src/cli/address.rs", "src/server/http/hostnames.rs", "src/server/rtc/ice/", "src/server/rtc/ice/"],
+    ),
     (&["socket2"], &["src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
     (&["tokio_rustls", "rcgen"], &["src/server/http/"]),

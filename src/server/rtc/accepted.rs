@@ -1,6 +1,7 @@
 //! What becomes of an offer: the answer, or why there is none.
 
-use super::{IceServer, offer};
+use super::IceServer;
+use super::sdp::offer;
 
 /// An accepted viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]

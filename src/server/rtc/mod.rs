@@ -4,21 +4,16 @@
 //! `http`.
 
 mod accepted;
-mod answer;
-mod bundle;
 mod channel;
 mod config;
 mod forward;
-mod fragment;
 mod ice;
-mod legacy;
 mod mux;
-pub mod offer;
 mod peer;
 mod pictures;
-mod profile;
 mod restart;
 mod rtp_clock;
+pub mod sdp;
 mod session;
 mod socket;
 mod source;
@@ -39,13 +34,13 @@ use tracing::Instrument as _;
 
 pub use accepted::{Accepted, Refusal};
 pub use config::{Advertised, Config, IceServer};
-pub use fragment::{Fragment, Malformed};
 use ice::Ice;
 pub use ice::addresses::{VIRTUAL_INTERFACES, is_virtual};
 use mux::Mux;
-pub use offer::Refused;
 use restart::Transport;
 pub use restart::{RestartError, Restarted};
+pub use sdp::offer::Refused;
+pub use sdp::trickle::{Fragment, Malformed};
 pub use source::Feed;
 
 use crate::model::metrics::Metrics;
@@ -142,7 +137,7 @@ impl Service {
         via: IpAddr,
         principal: &Principal,
     ) -> Result<Accepted, Refusal> {
-        let offer = offer::parse(offer)?;
+        let offer = sdp::offer::parse(offer)?;
         let inner = &self.0;
         if inner.stop.is_cancelled() {
             return Err(Refusal::Stopping);

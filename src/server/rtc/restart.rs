@@ -14,7 +14,8 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDes
 use super::ice::Ice;
 use super::ice::remote::Taken;
 use super::mux::{Credentials, Line};
-use super::{RemoteCandidate, RemoteIce, answer, fragment, peer, random_name};
+use super::sdp::{candidates, trickle};
+use super::{RemoteCandidate, RemoteIce, peer, random_name};
 
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +110,7 @@ impl Transport {
         let via = state.via;
         // All sections share the transport of one. A viewer that did not know yet has candidates for each of them.
         let used = candidates.iter().filter(|candidate| match &candidate.mid {
-            Some(mid) => !answer::is_bundled(&self.answer, mid),
+            Some(mid) => !candidates::is_bundled(&self.answer, mid),
             None => true,
         });
         used.filter_map(|candidate| state.taken.take(&candidate.candidate, via, &ours))
@@ -134,7 +135,7 @@ impl Transport {
         }
         self.add(&remote.candidates).await;
         let state = self.state();
-        let fragment = fragment::write(&self.answer, &state.ours.ufrag, &state.ours.password, &candidates);
+        let fragment = trickle::write(&self.answer, &state.ours.ufrag, &state.ours.password, &candidates);
         Ok(Restarted { etag: state.etag.clone(), fragment })
     }
 
@@ -201,7 +202,7 @@ fn renewed(offer: &str, theirs: &Credentials, restarts: u64) -> String {
             format!("{line}\r\n")
         }
     });
-    answer::with_lines(&lines.collect::<String>(), &[])
+    candidates::with_lines(&lines.collect::<String>(), &[])
 }
 
 #[cfg(test)]

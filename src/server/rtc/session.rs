@@ -17,13 +17,14 @@ use webrtc::peer_connection::{
 
 use super::ice::Ice;
 use super::mux::{Gauge, Line, Mux};
-use super::offer::Offer;
 use super::pictures::Pictures;
 use super::restart::Transport;
 use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
+use super::sdp::candidates;
+use super::sdp::offer::Offer;
 use super::stream::RtpStream;
 use super::tap::Tap;
-use super::{Feed, answer, peer};
+use super::{Feed, peer};
 use crate::media::AudioPacket;
 use crate::media::h264::Profile;
 use crate::model::metrics::Metrics;
@@ -213,7 +214,7 @@ impl Session {
         }
         let local = connection.local_description().await;
         let sdp = local.ok_or_else(|| anyhow::anyhow!("the connection has no local description"))?.sdp;
-        let sdp = answer::with_candidates(&sdp, &candidates);
+        let sdp = candidates::with_candidates(&sdp, &candidates);
         let (offer, ice) = (self.offer.description.sdp.clone(), self.ice.clone());
         let transport = Transport::new(shared.clone(), line.clone(), ice, offer, sdp.clone(), self.via)?;
         transport.add(&self.offer.candidates).await;

@@ -6,7 +6,8 @@ use porthole::media::h264::Profile;
 use porthole::model::protocol;
 use porthole::model::protocol::{Code, Error, Invalid, METHODS, Reply, Request, limits};
 use porthole::server::auth::cookie;
-use porthole::server::rtc::{Fragment, offer};
+use porthole::server::rtc::Fragment;
+use porthole::server::rtc::sdp::offer;
 
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Feed;
-use super::profile;
+use super::sdp::h264;
 use super::source::PROFILE_WAIT;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
@@ -114,7 +114,7 @@ impl Pictures {
             return Some(Err(format!("there is no camera {camera}; there are {}", self.feeds.len())));
         };
         let known = *feed.profile.borrow();
-        let verdict = known.map(|stream| profile::fits(stream, self.format));
+        let verdict = known.map(|stream| h264::fits(stream, self.format));
         if matches!(verdict, Some(Err(_))) {
             return verdict;
         }
@@ -189,7 +189,7 @@ impl Coming {
 /// What becomes of the camera that comes; never when there is none.
 async fn coming(coming: &mut Option<Coming>, format: Profile, metrics: &Metrics) -> Next {
     let Some(coming) = coming else { return std::future::pending().await };
-    let fits = |profile: Option<Profile>| profile.map_or(Ok(()), |stream| profile::fits(stream, format));
+    let fits = |profile: Option<Profile>| profile.map_or(Ok(()), |stream| h264::fits(stream, format));
     if coming.judge_by.is_some() {
         let profile = coming.demands().await;
         coming.judge_by = None;

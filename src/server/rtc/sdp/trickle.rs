@@ -3,8 +3,8 @@
 //!
 //! Whether a candidate can be used is `ice::remote`'s business, what a restart does `restart`'s.
 
-use super::answer::{sections, tagged};
-use super::{RemoteCandidate, RemoteIce};
+use super::candidates::{sections, tagged};
+use crate::server::rtc::{RemoteCandidate, RemoteIce};
 
 /// Candidates of one fragment that are looked at: more than a browser with many networks has, each of them in UDP, TCP
 /// and relayed form. The rest is left out in silence, as one that can't be used is.

@@ -6,8 +6,9 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::sdp::MediaDescription;
 use webrtc::peer_connection::RTCSessionDescription;
 
-use super::{RemoteCandidate, answer, bundle, legacy, profile};
+use super::{bundle, candidates, h264, sctpmap};
 use crate::media::h264::Profile;
+use crate::server::rtc::RemoteCandidate;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
 const INFERRED: Profile = Profile { idc: 66, constraints: 0, level: 10 };
@@ -50,7 +51,7 @@ impl Offer {
     ///
     /// When the offer has none that would be decoded.
     pub fn format_for(&self, stream: Profile) -> Result<Profile, Refused> {
-        profile::choose(stream, &self.formats).map_err(|words| Refused::NotAcceptable(words.into()))
+        h264::choose(stream, &self.formats).map_err(|words| Refused::NotAcceptable(words.into()))
     }
 }
 
@@ -63,10 +64,10 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(Refused::Malformed("it does not begin with v=0".into()));
     }
-    let sdp = legacy::with_modern_data(&bundle::with_one_transport(sdp.lines()));
+    let sdp = sctpmap::with_modern_data(&bundle::with_one_transport(sdp.lines()));
     // Which of its candidates are used is decided for those that come later too.
     let candidates = candidates(&sdp);
-    let sdp = answer::with_lines(&sdp, &[]);
+    let sdp = candidates::with_lines(&sdp, &[]);
     // Nothing is taken from a viewer; of a section that would send too, the answer says so when it is read as one that
     // only receives.
     let sdp = sdp.replace("\r\na=sendrecv\r\n", "\r\na=recvonly\r\n");
@@ -104,7 +105,7 @@ fn candidates(sdp: &str) -> Vec<RemoteCandidate> {
         let values = section.into_iter().filter(|line| line.starts_with("a=candidate:"));
         values.map(move |line| RemoteCandidate { candidate: line[2..].into(), mid: mid.clone() }).collect::<Vec<_>>()
     };
-    answer::sections(sdp).into_iter().flat_map(of_section).collect()
+    candidates::sections(sdp).into_iter().flat_map(of_section).collect()
 }
 
 /// The stack's words repeat the rest of the offer from where it goes wrong: one line of it tells the place.
