@@ -15,7 +15,6 @@ mod restart;
 mod rtp_clock;
 pub mod sdp;
 mod session;
-mod socket;
 mod source;
 mod stream;
 mod tap;

@@ -18,8 +18,9 @@ use webrtc::peer_connection::{
 
 use super::channel;
 use super::mux::Line;
+use super::mux::runtime;
+use super::mux::runtime::LineRuntime;
 use super::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
-use super::socket::{self, LineRuntime};
 use super::tap::{self, Tap};
 use crate::media::h264::Profile;
 use crate::model::protocol::limits::UNACKNOWLEDGED;
@@ -122,7 +123,7 @@ pub async fn connect(
         .with_handler(handler)
         .with_data_channel_send_buffer_limit(UNACKNOWLEDGED)
         .with_runtime(Arc::new(LineRuntime(line)))
-        .with_udp_addrs(socket::addresses())
+        .with_udp_addrs(runtime::addresses())
         .build()
         .await?;
     Ok(Arc::new(connection))

@@ -7,15 +7,16 @@
 //!
 //! It decides neither which addresses there are nor which a viewer is offered.
 
-mod addresses;
-mod gauge;
-mod line;
+mod demux;
+pub mod runtime;
+mod send_stats;
+mod sockets;
 mod stun;
-mod table;
 mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
+mod virtual_socket;
 
 use std::collections::HashMap;
 use std::io;
@@ -28,13 +29,13 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-pub use addresses::Local;
-use addresses::{Addresses, Setting};
-pub use gauge::Gauge;
-use line::{Path, Viewer};
+use demux::Table;
+pub use send_stats::Gauge;
+pub use sockets::Local;
+use sockets::{Addresses, Setting};
 pub use stun::Credentials;
 use stun::Kind;
-use table::Table;
+use virtual_socket::{Path, Viewer};
 
 use crate::model::metrics::Metrics;
 

@@ -18,10 +18,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
-use super::gauge::Gauge;
-use super::line::{Path, Viewer};
+use super::demux::Table;
+use super::send_stats::Gauge;
 use super::stun::{self, Kind};
-use super::table::Table;
+use super::virtual_socket::{Path, Viewer};
 use crate::model::metrics::Ignored;
 
 /// Connections at once. A browser opens one from each of its interfaces to each of our addresses and keeps the best, so

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
-use super::gauge::Gauge;
-use super::line::Path;
-use super::table::Table;
+use super::demux::Table;
+use super::send_stats::Gauge;
+use super::virtual_socket::Path;
 use crate::model::metrics::{DropLog, Ignored};
 
 /// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six viewers

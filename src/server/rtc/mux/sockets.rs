@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::table::Table;
+use super::demux::Table;
 use super::{tcp, udp};
 
 /// Addresses that requests came in on and that are in no list, such as 127.0.0.1: each holds two sockets.

@@ -15,7 +15,7 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use super::mux::Line;
+use super::Line;
 
 /// What the stack of a viewer is told to bind: an address for each IP version that this kernel has, which nothing is
 /// sent from or comes in on.

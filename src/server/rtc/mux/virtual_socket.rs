@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::gauge::Gauge;
+use super::send_stats::Gauge;
 use super::stun::{self, Kind, TransactionId};
 use super::{tcp, udp};
 use crate::model::metrics::Ignored;

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use rtc::crypto::RTCCryptoProvider;
 use tokio::sync::oneshot;
 
-use super::line::{Path, Viewer};
 use super::stun::{self, Check, Credentials, Kind, TransactionId};
+use super::virtual_socket::{Path, Viewer};
 use crate::model::metrics::{Ignored, Metrics};
 
 /// Requests of our own that wait for their responses: one for each local address and STUN server, and some to spare.
