@@ -16,9 +16,9 @@ use webrtc::peer_connection::{
 };
 
 use super::ice::Ice;
+use super::ice::restart::Transport;
 use super::mux::{Gauge, Line, Mux};
 use super::pictures::Pictures;
-use super::restart::Transport;
 use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::sdp::candidates;
 use super::sdp::offer::Offer;

@@ -2,22 +2,13 @@
 //!
 //! Sockets belong to `mux`, what is done with a viewer's candidates to `restart`.
 
-pub mod addresses;
-mod answers;
-mod candidate;
-mod names;
-mod reflexive;
-pub mod remote;
-mod turn;
-mod watch;
-
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use candidate::{Candidate, Kind, Protocol};
-use names::Names;
-use reflexive::Reflexive;
+use local_candidate::{Candidate, Kind, Protocol};
+use resolver::Names;
+use server_reflexive::Reflexive;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -72,20 +63,20 @@ impl Ice {
 
     /// Looks again whenever an address came, went or changed, until `end`.
     pub async fn watch(self, end: CancellationToken) {
-        watch::watch(end, move || self.look()).await;
+        netlink::watch(end, move || self.look()).await;
     }
 
     /// Reads this machine's addresses.
     fn look(&self) {
         let mux = &self.0.mux;
-        let interfaces = match addresses::interfaces() {
+        let interfaces = match interfaces::interfaces() {
             Ok(interfaces) => interfaces,
             Err(error) => {
                 tracing::warn!("list network interfaces: {error}; viewers are offered the addresses as before");
                 return;
             }
         };
-        let found = addresses::usable(&interfaces, &self.setup().config);
+        let found = interfaces::usable(&interfaces, &self.setup().config);
         let mut offered = self.offered();
         if *offered != found {
             match found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") {
@@ -129,7 +120,7 @@ impl Ice {
     /// The STUN and TURN servers for one viewer, with credentials of its own.
     pub fn servers(&self) -> Vec<IceServer> {
         let name = format!("{:08x}", rand::random::<u32>());
-        turn::for_viewer(&self.setup().config.ice_servers, SystemTime::now(), &name)
+        turn_credentials::for_viewer(&self.setup().config.ice_servers, SystemTime::now(), &name)
     }
 
     fn offered(&self) -> MutexGuard<'_, Vec<IpAddr>> {
@@ -185,5 +176,14 @@ fn compose(
     candidates
 }
 
+mod cache;
+pub mod interfaces;
+mod local_candidate;
+mod netlink;
+pub mod remote_candidate;
+mod resolver;
+pub mod restart;
+mod server_reflexive;
 #[cfg(test)]
 mod tests;
+mod turn_credentials;

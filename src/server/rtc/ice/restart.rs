@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use tokio::sync::Semaphore;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 
-use super::ice::Ice;
-use super::ice::remote::Taken;
-use super::mux::{Credentials, Line};
-use super::sdp::{candidates, trickle};
-use super::{RemoteCandidate, RemoteIce, peer, random_name};
+use super::Ice;
+use super::remote_candidate::Taken;
+use crate::server::rtc::mux::{Credentials, Line};
+use crate::server::rtc::sdp::{candidates, trickle};
+use crate::server::rtc::{RemoteCandidate, RemoteIce, peer, random_name};
 
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use super::super::IceServer;
 use super::super::mux::Mux;
-use super::answers::Answers;
-use super::names::Names;
+use super::cache::Answers;
+use super::resolver::Names;
 
 /// What a viewer waits for all servers together: a server on another continent answers within 300 ms, and one that is
 /// dead must not keep the picture away.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::answers::Answers;
+use super::cache::Answers;
 
 /// What a viewer waits for a name at most. One that a resolver does not have takes it some 100 ms to find out.
 const LIMIT: Duration = Duration::from_secs(1);
