@@ -3,20 +3,13 @@
 //! It is handed subscriptions, the table of viewers and a control handle, and knows neither cameras nor encoders; HTTP stands in
 //! `http`.
 
-mod accepted;
-mod channel;
 mod config;
-mod forward;
 mod ice;
 mod mux;
-mod peer;
-mod pictures;
 mod rtp_clock;
 pub mod sdp;
 mod session;
 mod source;
-mod stream;
-mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-pub use accepted::{Accepted, Refusal};
 pub use config::{Advertised, Config, IceServer};
 use ice::Ice;
 pub use ice::interfaces::{VIRTUAL_INTERFACES, is_virtual};
@@ -39,6 +31,7 @@ pub use ice::restart::{RestartError, Restarted};
 use mux::Mux;
 pub use sdp::offer::Refused;
 pub use sdp::trickle::{Fragment, Malformed};
+pub use session::answer::{Accepted, Refusal};
 pub use source::Feed;
 
 use crate::model::metrics::Metrics;

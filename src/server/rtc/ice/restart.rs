@@ -15,7 +15,8 @@ use super::Ice;
 use super::remote_candidate::Taken;
 use crate::server::rtc::mux::{Credentials, Line};
 use crate::server::rtc::sdp::{candidates, trickle};
-use crate::server::rtc::{RemoteCandidate, RemoteIce, peer, random_name};
+use crate::server::rtc::session::peer_connection;
+use crate::server::rtc::{RemoteCandidate, RemoteIce, random_name};
 
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +150,7 @@ impl Transport {
         };
         let offer = RTCSessionDescription::offer(renewed(&self.offer, &theirs, restarts))?;
         self.connection.set_remote_description(offer).await?;
-        peer::mute_without_track(self.connection.as_ref()).await?;
+        peer_connection::mute_without_track(self.connection.as_ref()).await?;
         let answer = self.connection.create_answer(None).await?;
         self.connection.set_local_description(answer).await?;
         let local = self.connection.local_description().await.context("the connection has no local description")?;

@@ -1,4 +1,6 @@
-//! TODO-DOC
+//! All SDP text in one place: offers, answers, candidates, trickle fragments and H.264 profiles.
+//!
+//! Pure: text in, values out. Nothing here knows a connection.
 
 pub mod bundle;
 pub mod candidates;

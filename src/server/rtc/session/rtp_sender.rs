@@ -16,9 +16,9 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::PeerConnection;
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::peer::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
-use super::rtp_clock::RtpClock;
+use super::peer_connection::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
 use crate::media::Timestamp;
+use crate::server::rtc::rtp_clock::RtpClock;
 
 /// The largest payload of a packet in bytes: with RTP header, extensions and SRTP tag it stays below 1200 bytes, which
 /// passes every path that IPv6 (RFC 8200 section 5) and common tunnels allow.

@@ -3,6 +3,15 @@
 //! One straight story for each viewer. What is forwarded while it watches stands in `forward`, which viewers there are in
 //! `viewers`.
 
+pub mod answer;
+pub mod control_channel;
+pub mod peer_connection;
+pub mod rtcp;
+pub mod rtp_sender;
+pub mod send_loop;
+pub mod switcher;
+pub mod transfer_pacer;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +24,22 @@ use webrtc::peer_connection::{
     PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
 };
 
+use super::Feed;
 use super::ice::Ice;
 use super::ice::restart::Transport;
 use super::mux::{Gauge, Line, Mux};
-use super::pictures::Pictures;
 use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::sdp::candidates;
 use super::sdp::offer::Offer;
-use super::stream::RtpStream;
-use super::tap::Tap;
-use super::{Feed, peer};
 use crate::media::AudioPacket;
 use crate::media::h264::Profile;
 use crate::model::metrics::Metrics;
 use crate::server::dispatch::Control;
 use crate::server::sessions::{Entry, Wishes};
 use crate::util::broadcast::Broadcast;
+use rtcp::Tap;
+use rtp_sender::RtpStream;
+use switcher::Pictures;
 
 /// Host candidates are known at once; this bounds a stack that does not answer.
 const GATHERING: Duration = Duration::from_secs(3);
@@ -130,7 +139,8 @@ impl Session {
         let tap = Tap::new(watched.subscribe(), clocks, self.metrics.clone());
         let events = Arc::new(Events { gathered, state, channels });
         let line = self.mux.line(Gauge { video: clocks[0], metrics: self.metrics.clone() });
-        let connection = match peer::connect(line.clone(), tap, self.format, self.offer.begins, events).await {
+        let connection = match peer_connection::connect(line.clone(), tap, self.format, self.offer.begins, events).await
+        {
             Ok(connection) => connection,
             Err(error) => {
                 let _ = answer.send(Err(anyhow::anyhow!("open a peer connection: {error}")));
@@ -190,17 +200,18 @@ impl Session {
     ) -> anyhow::Result<(Answered, Streams)> {
         let connection = shared.as_ref();
         connection.set_remote_description(self.offer.description.clone()).await?;
-        let video = RtpStream::add(connection, RtpCodecKind::Video, peer::h264(self.format), video).await?;
+        let video = RtpStream::add(connection, RtpCodecKind::Video, peer_connection::h264(self.format), video).await?;
         let audio = match &self.feed.audio {
-            Some(feed) if self.offer.wants_audio => {
-                Some((RtpStream::add(connection, RtpCodecKind::Audio, peer::opus(), audio).await?, feed.clone()))
-            }
+            Some(feed) if self.offer.wants_audio => Some((
+                RtpStream::add(connection, RtpCodecKind::Audio, peer_connection::opus(), audio).await?,
+                feed.clone(),
+            )),
             _ => None,
         };
-        peer::mute_without_track(connection).await?;
+        peer_connection::mute_without_track(connection).await?;
         // Channels with even numbers belong to the client of DTLS (RFC 8832 section 6).
         let control = match self.offer.wants_data && !self.offer.begins {
-            true => Some(peer::control(connection).await?),
+            true => Some(peer_connection::control(connection).await?),
             false => None,
         };
         let answer = connection.create_answer(None).await?;

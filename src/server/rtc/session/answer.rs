@@ -1,7 +1,7 @@
 //! What becomes of an offer: the answer, or why there is none.
 
-use super::IceServer;
-use super::sdp::offer;
+use crate::server::rtc::IceServer;
+use crate::server::rtc::sdp::offer;
 
 /// An accepted viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,6 @@
 //! Nothing waits for a viewer: its requests have a rate and a queue of their own, and what it is told is asked for when there
 //! is room on its channel. What requests mean and who may send them is the business of `control`.
 
-mod pace;
-
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +14,7 @@ use serde_json::Value;
 use tokio::time::sleep_until;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
-use self::pace::Sending;
+use super::transfer_pacer::Sending;
 use crate::media::Timestamp;
 use crate::model::metrics::{Metrics, Untold};
 use crate::model::protocol;

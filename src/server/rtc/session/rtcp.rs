@@ -15,9 +15,9 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use tokio::sync::watch;
 
-use super::rtp_clock::RtpClock;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::Metrics;
+use crate::server::rtc::rtp_clock::RtpClock;
 use crate::util::broadcast::Broadcast;
 
 /// The interceptor's distance from the wire: below every interceptor that generates RTCP.

@@ -12,10 +12,11 @@ use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::RTCPeerConnectionState;
 
-use super::channel::{self, Desk};
-use super::pictures::{Next, Pictures};
-use super::session::{Session, Signals, Streams};
-use super::stream::playout_delay;
+use super::control_channel;
+use super::control_channel::Desk;
+use super::rtp_sender::playout_delay;
+use super::switcher::{Next, Pictures};
+use super::{Session, Signals, Streams};
 use crate::media::AudioPacket;
 use crate::server::sessions::Wishes;
 use crate::util::broadcast::{RecvError, Subscriber};
@@ -40,7 +41,7 @@ struct Sound {
 
 impl Session {
     /// Forwards until the viewer leaves or its connection breaks, and says goodbye.
-    pub(super) async fn forward(
+    pub(in crate::server::rtc) async fn forward(
         &self,
         streams: &mut Streams,
         signals: &mut Signals,
@@ -130,7 +131,7 @@ impl Session {
         while channels.try_join_next().is_some() {}
         if let Some(channel) = channel.filter(|_| channels.len() < CHANNELS) {
             let desk = Desk::new(self.control.clone(), self.entry.seat().clone(), self.metrics.clone());
-            channels.spawn(channel::serve(channel, desk));
+            channels.spawn(control_channel::serve(channel, desk));
         }
     }
 

@@ -16,14 +16,15 @@ use webrtc::peer_connection::{
     Slot, register_default_interceptors,
 };
 
-use super::channel;
-use super::mux::Line;
-use super::mux::runtime;
-use super::mux::runtime::LineRuntime;
-use super::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
-use super::tap::{self, Tap};
+use super::control_channel;
+use super::rtcp;
+use super::rtcp::Tap;
 use crate::media::h264::Profile;
 use crate::model::protocol::limits::UNACKNOWLEDGED;
+use crate::server::rtc::mux::Line;
+use crate::server::rtc::mux::runtime;
+use crate::server::rtc::mux::runtime::LineRuntime;
+use crate::server::rtc::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
 
 /// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
 pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
@@ -108,7 +109,7 @@ pub async fn connect(
     ] {
         media.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.into() }, kind, None)?;
     }
-    let interceptors = register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(tap::SLOT), tap);
+    let interceptors = register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(rtcp::SLOT), tap);
     let settings = SettingEngineBuilder::new()
         // Resolving browsers' .local names costs a socket a viewer; the browser reaches our candidates anyway.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
@@ -136,7 +137,7 @@ pub async fn connect(
 /// When the connection is closed.
 pub async fn control(connection: &dyn PeerConnection) -> Result<Arc<dyn DataChannel>, webrtc::error::Error> {
     let init = RTCDataChannelInit { negotiated: Some(0), ..RTCDataChannelInit::default() };
-    connection.create_data_channel(channel::LABEL, Some(init)).await
+    connection.create_data_channel(control_channel::LABEL, Some(init)).await
 }
 
 /// Has no section answered as if something of ours were on its way that has no track of ours.

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Feed;
-use super::sdp::h264;
-use super::source::PROFILE_WAIT;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::{Drop as At, Metrics};
+use crate::server::rtc::Feed;
+use crate::server::rtc::sdp::h264;
+use crate::server::rtc::source::PROFILE_WAIT;
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
 /// The least distance of two pictures' times. The first picture of a camera may have been taken before the last one of the
