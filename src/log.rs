@@ -1,6 +1,8 @@
 //! Where log messages go and how they look: for a person on a terminal, for the journal under systemd, for a file
 //! otherwise. What is worth a message is decided where it is written, not here.
 
+mod old_targets;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::env;
@@ -64,7 +66,7 @@ impl Levels {
 
 fn filter(level: Level, variable: Option<&str>) -> anyhow::Result<EnvFilter> {
     let text = match variable {
-        Some(text) if !text.trim().is_empty() => text.to_owned(),
+        Some(text) if !text.trim().is_empty() => old_targets::respell(text),
         _ => format!("{},{CHATTY},porthole={level}", level.min(Level::WARN)),
     };
     EnvFilter::builder().parse(&text).map_err(|error| {

@@ -42,8 +42,13 @@ fn none(wrong: Vec<String>) {
 }
 
 #[test]
-fn modules_use_the_layers_below_them() {
+fn folders_import_only_from_those_before_them() {
     holds(rules::layers);
+}
+
+#[test]
+fn device_modules_do_not_know_each_other() {
+    holds(rules::devices);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The control protocol against the program as it runs: what each way in lets each role do, errors, events, pictures, a
 //! flood, and a client that shares nothing with the program.
 //!
-//! The forms of messages are tested beside the code in `src/command`, what the page makes of them in `tests/page`.
+//! The forms of messages are tested beside the code in `src/model/protocol`, what the page makes of them in `tests/page`.
 
 #[path = "control/asker.rs"]
 mod asker;

@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::common::Porthole;
 use crate::reference::{self, Pace, Reference};
 use crate::scrape::Scrape;
-use crate::server::sessions::Viewers;
 use crate::table::{Table, percentile, spread};
+use crate::viewers::Viewers;
 use crate::{CONFIG, FPS, machine};
 
 /// Rounds of all measurements in turn: what the machine does meanwhile touches each of them alike.

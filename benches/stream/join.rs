@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::CONFIG;
 use crate::common::{LIMIT, Porthole};
-use crate::server::sessions::{Join, Viewers, join};
 use crate::table::{Table, spread};
+use crate::viewers::{Join, Viewers, join};
 
 /// Joins while another watches: the requirement's number.
 const WATCHED: usize = 20;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::CONFIG;
 use crate::common::Porthole;
 use crate::join::closed;
-use crate::server::sessions::Viewers;
 use crate::table::Table;
+use crate::viewers::Viewers;
 
 /// How long a state lasts before it is looked at: allocations have settled.
 const SETTLE: Duration = Duration::from_secs(5);

@@ -2,6 +2,8 @@
 //!
 //! Applying them to the tree is `architecture`'s business, taking files apart `source`'s.
 
+use std::collections::BTreeSet;
+
 use crate::source::{Named, Source};
 
 /// The folders and files at the top of `src`, in the order of the layers: each imports only from those before it.
@@ -14,35 +16,8 @@ const SERVER_ORDER: [&str; 6] = ["auth", "photos", "sessions", "dispatch", "rtc"
 /// What the server is handed subscriptions and handles of, and does not know itself.
 const UNKNOWN_TO_SERVER: [&str; 2] = ["device", "capture"];
 
-/// Where a module stood before it moved into its folder.
-const MOVED: &[(&str, &str)] = &[
-    ("convert", "media"),
-    ("encoder", "media"),
-    ("h264", "media"),
-    ("grid", "media"),
-    ("inventory", "model"),
-    ("metrics", "model"),
-    ("command", "model"),
-    ("status", "model"),
-    ("buttons", "device"),
-    ("gpio", "device"),
-    ("hotplug", "device"),
-    ("leds", "device"),
-    ("sysfs", "device"),
-    ("systemd", "device"),
-    ("v4l2", "device"),
-    ("audio", "capture"),
-    ("camera", "capture"),
-    ("microphone", "pipeline"),
-    ("privacy", "pipeline"),
-    ("video", "pipeline"),
-    ("auth", "server"),
-    ("viewers", "server"),
-    ("control", "server"),
-    ("photos", "server"),
-    ("http", "server"),
-    ("rtc", "server"),
-];
+/// Interfaces that several device modules stand on; otherwise these do not know each other.
+const SHARED_DEVICES: [&str; 2] = ["gpio", "sysfs"];
 
 /// Foreign crates that stand in one place only: the crates, and the files or folders that may name them.
 const HIDDEN: &[(&[&str], &[&str])] = &[
@@ -50,22 +25,19 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["alsa"], &["src/capture/audio/alsa.rs", "src/capture/audio/alsa/"]),
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/capture/audio/resample.rs"]),
-    (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/", "src/pipeline/audio/"]),
+    (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/"]),
     (&["h264_reader"], &["src/media/h264.rs"]),
-    (&["turbojpeg", "yuv"], &["src/media/convert/", "src/media/convert/"]),
+    (&["turbojpeg", "yuv"], &["src/media/convert/"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/device/gpio/"]),
     (&["sd_notify", "listenfd"], &["src/device/systemd/"]),
-    (&["prometheus_client"], &["src/model/metrics.rs", "src/model/metrics.rs"]),
+    (&["prometheus_client"], &["src/model/metrics.rs"]),
     (&["webrtc", "rtc"], &["src/server/rtc/"]),
     (&["warp", "hyper", "hyper_util", "http_body_util"], &["src/server/http/"]),
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/util/suggest.rs"]),
-    (&["clap", "qrcode"], &["src/main.rs", "src/cli.rs", "src/cli/"]),
+    (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),
     // The addresses that are printed, those of our own certificate, and those that viewers are offered.
-    (
-        &["if_addrs"],
-        &["src/cli/address.rs", "src/server/http/hostnames.rs", "src/server/rtc/ice/", "src/server/rtc/ice/"],
-    ),
+    (&["if_addrs"], &["src/cli/address.rs", "src/server/http/hostnames.rs", "src/server/rtc/ice/"]),
     (&["socket2"], &["src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
     (&["tokio_rustls", "rcgen"], &["src/server/http/"]),
@@ -75,13 +47,11 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
 ];
 
 /// Where serde may stand: what it writes is a promise to the outside.
-const PROMISES: [&str; 9] = [
+const PROMISES: [&str; 7] = [
     "src/server/auth/",
     "src/config/",
     "src/model/protocol/",
-    "src/model/protocol/",
     "src/model/inventory/",
-    "src/model/status.rs",
     "src/model/status.rs",
     "src/server/http/",
     "src/server/rtc/",
@@ -123,6 +93,62 @@ pub fn layers(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
+/// Modules of `device` do not know each other, but for the interfaces that several of them stand on.
+pub fn devices(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources {
+        let [folder, own, ..] = source.module.as_slice() else { continue };
+        for path in source.paths.iter().filter(|path| folder == "device" && !path.test) {
+            let Some(target) = source.target(path) else { continue };
+            let [folder, other, ..] = target.as_slice() else { continue };
+            if folder == "device" && other != own && !SHARED_DEVICES.contains(&other.as_str()) {
+                wrong.push(told(source, path, &format!("`{own}` may not use `{other}`")));
+            }
+        }
+    }
+    wrong
+}
+
+/// No circle of imports between files.
+///
+/// A folder's `mod.rs` is its face: it names its parts, and they use what it defines. Such a pair counts as no circle.
+pub fn circles(sources: &[Source]) -> Vec<String> {
+    let modules: Vec<&[String]> = sources.iter().map(|source| source.module.as_slice()).collect();
+    let uses: Vec<BTreeSet<usize>> = sources.iter().map(|source| imported(source, &modules)).collect();
+    // What can be reached from each file.
+    let reachable = |from: usize| {
+        let mut reached = BTreeSet::new();
+        let mut next: Vec<usize> = uses[from].iter().copied().collect();
+        while let Some(at) = next.pop() {
+            if reached.insert(at) {
+                next.extend(&uses[at]);
+            }
+        }
+        reached
+    };
+    let reached: Vec<BTreeSet<usize>> = (0..sources.len()).map(reachable).collect();
+    let mut wrong = BTreeSet::new();
+    for (at, source) in sources.iter().enumerate().filter(|(at, _)| reached[*at].contains(at)) {
+        let circle =
+            reached[at].iter().filter(|other| reached[**other].contains(&at)).map(|other| &*sources[*other].path);
+        wrong.insert(format!("{}: imports in a circle: {}", source.path, circle.collect::<Vec<_>>().join(", ")));
+    }
+    wrong.into_iter().collect()
+}
+
+/// The files that a file imports from, neither above nor below it in the tree.
+fn imported(source: &Source, modules: &[&[String]]) -> BTreeSet<usize> {
+    let targets = source.paths.iter().filter(|path| !path.test).filter_map(|path| source.target(path));
+    let file = |target: Vec<String>| {
+        let fits = modules.iter().enumerate().filter(|(_, module)| !module.is_empty() && target.starts_with(module));
+        fits.max_by_key(|(_, module)| module.len()).map(|(at, _)| at)
+    };
+    targets
+        .filter_map(file)
+        .filter(|at| !modules[*at].starts_with(&source.module) && !source.module.starts_with(modules[*at]))
+        .collect()
+}
+
 /// A place in the order of the layers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place<'a> {
@@ -134,10 +160,7 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     /// `None` for a module without a layer.
     fn of(module: &'a [String]) -> Option<Self> {
-        let first = module.first()?.as_str();
-        let moved = MOVED.iter().find(|(name, _)| *name == first);
-        let folder = moved.map_or(first, |(_, folder)| *folder);
-        ORDER.contains(&folder).then_some(())?;
+        let folder = module.first().map(String::as_str).filter(|folder| ORDER.contains(folder))?;
         let inside = module.get(1).map(String::as_str).filter(|name| folder == "server" && SERVER_ORDER.contains(name));
         Some(Self { folder, inside })
     }
@@ -322,6 +345,38 @@ mod examples {
         "src/utils.rs" "" wrong,
     }
 
+    judges! { devices:
+        "src/device/leds/mod.rs" "use crate::device::gpio;" right,
+        "src/device/leds/led.rs" "use super::pattern::Pattern;" right,
+        "src/device/leds/mod.rs" "#[cfg(test)] mod tests { use crate::device::v4l2; }" right,
+        "src/capture/camera/mod.rs" "use crate::device::{hotplug, v4l2};" right,
+        "src/device/leds/mod.rs" "use crate::device::v4l2;" wrong,
+        "src/device/buttons.rs" "use super::leds;" wrong,
+    }
+
+    #[test]
+    fn circles() {
+        let tree = |texts: &[(&str, &str)]| {
+            let sources: Vec<_> = texts.iter().map(|(path, text)| crate::source::Source::new(path, text)).collect();
+            super::circles(&sources)
+        };
+        let right = [
+            ("src/a/mod.rs", "mod b; mod c; pub use b::B; pub struct A;"),
+            ("src/a/b.rs", "use super::A; use super::c::C;"),
+            ("src/a/c.rs", "#[cfg(test)] mod tests { use crate::a::b::B; }"),
+        ];
+        assert_eq!(tree(&right), [""; 0]);
+        let pair = [("src/a/b.rs", "use super::c::C;"), ("src/a/c.rs", "fn f() { crate::a::b::f() }")];
+        assert_eq!(tree(&pair).len(), 2);
+        let three = [
+            ("src/a/b.rs", "use super::c::C;"),
+            ("src/a/c.rs", "use crate::d::D;"),
+            ("src/d.rs", "use crate::a::b::B;"),
+            ("src/e.rs", "use crate::d::D;"),
+        ];
+        assert_eq!(tree(&three).len(), 3);
+    }
+
     judges! { foreign_crates:
         "src/device/v4l2/mod.rs" "use v4l::v4l_sys;" right,
         "src/capture/audio/mod.rs" "mod alsa; fn f() { alsa::open() }" right,
@@ -336,9 +391,9 @@ mod examples {
         "src/capture/audio/mod.rs" "mod alsa; fn f() { ::alsa::open() }" wrong,
         "src/capture/audio/mod.rs" "use ::alsa::pcm;" wrong,
         "src/capture/audio/test_tone.rs" "use alsa as sound;" wrong,
-        "src/video.rs" "use openh264::encoder::Encoder;" wrong,
-        "src/video.rs" "#[cfg(test)] mod tests { use openh264::decoder::Decoder; }" wrong,
-        "src/video.rs" "use opus::Encoder;" wrong,
+        "src/pipeline/video/mod.rs" "use openh264::encoder::Encoder;" wrong,
+        "src/pipeline/video/mod.rs" "#[cfg(test)] mod tests { use openh264::decoder::Decoder; }" wrong,
+        "src/pipeline/video/mod.rs" "use opus::Encoder;" wrong,
         "src/server/http/whep.rs" "use webrtc::{self, api};" wrong,
         "src/server/http/whep.rs" "fn f() -> rtc::Error { g!(rtc::x()) }" wrong,
         "src/server/rtc/mod.rs" "use warp::Filter;" wrong,
@@ -356,44 +411,44 @@ mod examples {
 
     judges! { promises:
         "src/model/status.rs" "#[derive(serde::Serialize)] struct S;" right,
-        "src/rtc/channel.rs" "use serde_json::json;" right,
-        "src/control.rs" "#[cfg(test)] mod tests { use serde_json::Value; }" right,
+        "src/server/rtc/session/control_channel.rs" "use serde_json::json;" right,
+        "src/server/dispatch/mod.rs" "#[cfg(test)] mod tests { use serde_json::Value; }" right,
         "src/media/mod.rs" "#[derive(Debug, serde::Serialize)] struct S;" wrong,
         "src/capture/camera/mod.rs" "use serde_json::json;" wrong,
-        "src/video.rs" "use serde::{Deserialize, Serialize};" wrong,
+        "src/pipeline/video/mod.rs" "use serde::{Deserialize, Serialize};" wrong,
     }
 
     judges! { bounded_channels:
-        "src/video.rs" "use tokio::sync::mpsc; fn f() { mpsc::channel(8); }" right,
-        "src/video.rs" "fn f() { tokio::sync::oneshot::channel(); std::sync::mpsc::sync_channel(1); }" right,
-        "src/video.rs" "tokio::sync::mpsc::unbounded_channel();" wrong,
-        "src/video.rs" "use tokio::sync::mpsc::{Sender, UnboundedReceiver};" wrong,
-        "src/video.rs" "crossbeam_channel::unbounded();" wrong,
-        "src/video.rs" "use std::sync::mpsc; fn f() { mpsc::channel(); }" wrong,
-        "src/video.rs" "use std::sync::mpsc::{channel, Receiver};" wrong,
-        "src/video.rs" "use std::sync::mpsc::*;" wrong,
+        "src/pipeline/video/mod.rs" "use tokio::sync::mpsc; fn f() { mpsc::channel(8); }" right,
+        "src/pipeline/video/mod.rs" "fn f() { tokio::sync::oneshot::channel(); std::sync::mpsc::sync_channel(1); }" right,
+        "src/pipeline/video/mod.rs" "tokio::sync::mpsc::unbounded_channel();" wrong,
+        "src/pipeline/video/mod.rs" "use tokio::sync::mpsc::{Sender, UnboundedReceiver};" wrong,
+        "src/pipeline/video/mod.rs" "crossbeam_channel::unbounded();" wrong,
+        "src/pipeline/video/mod.rs" "use std::sync::mpsc; fn f() { mpsc::channel(); }" wrong,
+        "src/pipeline/video/mod.rs" "use std::sync::mpsc::{channel, Receiver};" wrong,
+        "src/pipeline/video/mod.rs" "use std::sync::mpsc::*;" wrong,
     }
 
     judges! { unsafe_code:
         "src/device/v4l2/mod.rs" "fn f() {\n    // SAFETY: the pointer is\n    // ours.\n    let x =\n        unsafe { g() };\n}" right,
         "src/device/v4l2/mod.rs" "/// # Safety\n/// The pointer must be good.\npub unsafe fn f() {}" right,
         "src/device/v4l2/mod.rs" "// SAFETY: plain data.\nunsafe impl Plain for u8 {}" right,
-        "src/video.rs" "// unsafe\nfn f() { \"unsafe\"; }" right,
+        "src/pipeline/video/mod.rs" "// unsafe\nfn f() { \"unsafe\"; }" right,
         "src/device/v4l2/mod.rs" "fn f() {\n    unsafe { g() };\n}" wrong,
         "src/device/v4l2/mod.rs" "fn f() {\n    // It works.\n    unsafe { g() };\n}" wrong,
         "src/device/v4l2/mod.rs" "fn f() {\n    // SAFETY: one.\n    unsafe { g() };\n    unsafe { g() };\n}" wrong,
         "src/device/v4l2/mod.rs" "// SAFETY: one.\n\nunsafe impl Plain for u8 {}" wrong,
-        "src/video.rs" "fn f() {\n    // SAFETY: sound.\n    unsafe { g() };\n}" wrong,
+        "src/pipeline/video/mod.rs" "fn f() {\n    // SAFETY: sound.\n    unsafe { g() };\n}" wrong,
     }
 
     judges! { printing:
         "src/cli/mod.rs" "fn f() { println!(); }" right,
         "src/main.rs" "fn f() { eprintln!(); }" right,
-        "src/video.rs" "fn f() { writeln!(out); format!(\"print!()\"); }" right,
-        "src/video.rs" "#[cfg(test)] mod tests { fn f() { println!(); } }" right,
-        "src/video.rs" "fn f() { println!(); }" wrong,
-        "src/video.rs" "fn f() { g!(std::eprint!()); }" wrong,
-        "src/video.rs" "fn f() { dbg!(x); }" wrong,
+        "src/pipeline/video/mod.rs" "fn f() { writeln!(out); format!(\"print!()\"); }" right,
+        "src/pipeline/video/mod.rs" "#[cfg(test)] mod tests { fn f() { println!(); } }" right,
+        "src/pipeline/video/mod.rs" "fn f() { println!(); }" wrong,
+        "src/pipeline/video/mod.rs" "fn f() { g!(std::eprint!()); }" wrong,
+        "src/pipeline/video/mod.rs" "fn f() { dbg!(x); }" wrong,
     }
 
     #[test]

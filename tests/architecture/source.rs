@@ -60,7 +60,7 @@ impl Source {
             locals: HashSet::new(),
         };
         let tokens: TokenStream = text.parse().unwrap_or_else(|error| panic!("{path} should be Rust: {error}"));
-        let test = path.ends_with("/tests.rs");
+        let test = path.ends_with("/tests.rs") || path.contains("/tests/");
         source.walk(tokens, &module, test);
         source
     }

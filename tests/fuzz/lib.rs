@@ -4,8 +4,10 @@
 extern crate self as porthole;
 
 /// Of the cameras only what reads the output of a program.
-pub mod camera {
-    pub use crate::exec;
+pub mod capture {
+    pub mod camera {
+        pub use crate::exec;
+    }
 }
 pub mod exec;
 pub mod media;

@@ -262,7 +262,7 @@ async fn after_an_ice_restart_the_former_name_is_nobodys() {
 async fn a_viewer_has_few_addresses_and_the_oldest_is_forgotten() {
     let board = Board::new(&[1]);
     let line = board.line("ours");
-    let peers: Vec<UdpSocket> = (0..=line::MOST_PEERS).map(|_| peer()).collect();
+    let peers: Vec<UdpSocket> = (0..=virtual_socket::MOST_PEERS).map(|_| peer()).collect();
     for peer in &peers {
         peer.send_to(&check("ours", "secret", false), board.udp(1)).expect("send");
         next(&line).await;
