@@ -5,24 +5,24 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::capture::audio::{Microphone, Surroundings};
+use crate::capture::audio::{DeviceContext, Microphone};
 use crate::capture::{audio, camera};
 use crate::config::Config;
-use crate::device::systemd::{Flow, Manager, Source};
+use crate::device::systemd::{Notifier, StreamHealth, WatchedStream};
 use crate::device::{buttons, hotplug, leds};
 use crate::model::metrics;
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::model::status::{Board, State, Status};
+use crate::model::status::{PipelineState, Status, StatusPublisher};
 use crate::pipeline::privacy;
-use crate::pipeline::privacy::Switch;
+use crate::pipeline::privacy::PrivacySwitch;
 use crate::pipeline::{self, video};
 use crate::server::auth::Auth;
-use crate::server::dispatch::{Camera, Control, Parts, unix_socket};
+use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
 use crate::server::http;
 use crate::server::photos::Photos;
-use crate::server::rtc::{Feed, Service};
-use crate::server::sessions::Viewers;
+use crate::server::rtc::{CameraStream, SessionManager};
+use crate::server::sessions::SessionRegistry;
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
 
@@ -32,17 +32,17 @@ pub struct App {
     config: Config,
     address: SocketAddr,
     auth: Auth,
-    board: Board,
-    control: Control,
+    board: StatusPublisher,
+    control: Dispatcher,
     buttons: Option<buttons::Guard>,
     server: http::Server,
-    service: Service,
+    service: SessionManager,
     socket: Option<unix_socket::Guard>,
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
     microphone: Option<pipeline::audio::Guard>,
-    manager: Manager,
+    manager: Notifier,
     /// Ends what tells systemd that this lives.
     life: DropGuard,
 }
@@ -54,28 +54,28 @@ impl App {
     ///
     /// When the address can't be listened on, what is kept can't be read, or the kernel gives no thread.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let manager = Manager::default();
+        let manager = Notifier::default();
         let metrics = Metrics::new();
         let store = Store::open(config.state_directory.as_deref());
         let auth = Auth::open(&config.auth, &store)?;
         let encryption = http::Encryption::open(&config.http.tls, &store)?;
         let registry = camera::Registry::default();
         let finders = registry.finders(config.cameras.iter().map(|camera| &camera.camera));
-        let patterns: Vec<bool> = finders.iter().map(camera::Finder::is_pattern).collect();
+        let patterns: Vec<bool> = finders.iter().map(camera::CameraSelector::is_pattern).collect();
         let microphone = find_microphone(&config, &patterns, &registry);
         let mut status = first_status(&config, &patterns, microphone.source());
         status.privacy = privacy::at_start(&config.privacy, &store);
         if status.privacy {
             tracing::info!("privacy switch on: cameras and microphone stay closed");
         }
-        let board = Board::new(status);
+        let board = StatusPublisher::new(status);
         let listener = match manager.listener()? {
             Some(listener) => http::adopt(listener, config.http.listen)?,
             None => http::bind(config.http.listen).await?,
         };
         let address = listener.local_addr().context("read the listener's address")?;
 
-        let gate = http::Gate::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
+        let gate = http::Middleware::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
         let (sound, microphone) = if microphone.is_off() {
             (None, None)
         } else {
@@ -90,20 +90,20 @@ impl App {
             let (video::Output { frames, profile, handle }, guard) =
                 video::start(camera, finder, index, &metrics, &board)
                     .with_context(|| format!("start the camera {name}"))?;
-            handles.push(Camera { name: name.clone(), video: handle });
-            feeds.push(Feed { name, index, video: frames, profile, audio: sound.clone() });
+            handles.push(CameraHandle { name: name.clone(), video: handle });
+            feeds.push(CameraStream { name, index, video: frames, profile, audio: sound.clone() });
             cameras.push(guard);
         }
-        let viewers = Viewers::new(metrics.clone(), board.clone());
+        let viewers = SessionRegistry::new(metrics.clone(), board.clone());
         let videos = feeds.iter().map(|feed| feed.video.demand().clone());
         let sources: Vec<Demand> = videos.chain(sound.iter().map(|sound| sound.demand().clone())).collect();
-        let control = Control::new(Parts {
+        let control = Dispatcher::new(DispatcherDeps {
             cameras: handles,
             viewers: viewers.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
-            privacy: Switch::new(board.clone(), sources.clone(), store.clone()),
+            privacy: PrivacySwitch::new(board.clone(), sources.clone(), store.clone()),
             photos: Photos::open(&config.photos, &store),
         });
         let socket = open_socket(&store, &control);
@@ -113,7 +113,8 @@ impl App {
             sources.iter().for_each(Demand::nudge);
             told.plugged();
         });
-        let service = Service::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;
+        let service =
+            SessionManager::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;
         let sessions = service.clone();
         auth.on_end(move |id| sessions.end_owned(id));
         if let Err(error) = auth.watch() {
@@ -179,7 +180,7 @@ impl App {
     }
 
     /// The line to systemd.
-    pub fn manager(&self) -> Manager {
+    pub fn manager(&self) -> Notifier {
         self.manager
     }
 
@@ -216,7 +217,7 @@ impl App {
 }
 
 /// The socket for the shell of the board. Without it the rest works.
-fn open_socket(store: &Store, control: &Control) -> Option<unix_socket::Guard> {
+fn open_socket(store: &Store, control: &Dispatcher) -> Option<unix_socket::Guard> {
     // In the runtime directory, where there is one, the state directory is not needed.
     let state = store.create().inspect_err(|error| tracing::debug!("{error:#}")).ok();
     let path = unix_socket::path(state)?;
@@ -225,12 +226,12 @@ fn open_socket(store: &Store, control: &Control) -> Option<unix_socket::Guard> {
 }
 
 /// The lights; a board that has none goes on.
-fn start_leds(config: &Config, board: &Board) -> Option<leds::Guard> {
+fn start_leds(config: &Config, board: &StatusPublisher) -> Option<leds::Guard> {
     leds::start(&config.leds, board).inspect_err(|error| tracing::error!("start the lights: {error}")).ok()
 }
 
 /// The buttons, whose commands are carried out in the order in which they are sent; a board that has none goes on.
-fn start_buttons(config: &Config, control: &Control) -> Option<buttons::Guard> {
+fn start_buttons(config: &Config, control: &Dispatcher) -> Option<buttons::Guard> {
     let (runtime, control) = (tokio::runtime::Handle::current(), control.clone());
     // A button's thread may wait: nothing but the next press waits for it.
     let press = move |request: &str| runtime.block_on(control.press(request));
@@ -242,7 +243,7 @@ fn start_buttons(config: &Config, control: &Control) -> Option<buttons::Guard> {
 /// The microphone, which may be meant by way of the first camera.
 fn find_microphone(config: &Config, patterns: &[bool], registry: &camera::Registry) -> Microphone {
     let (device, registry) = (config.cameras.first().map(|camera| camera.camera.device.clone()), registry.clone());
-    let surroundings = Surroundings {
+    let surroundings = DeviceContext {
         pattern: patterns.first() == Some(&true),
         camera: Box::new(move || camera::usb_device(&registry, device.as_ref()?)),
     };
@@ -250,15 +251,18 @@ fn find_microphone(config: &Config, patterns: &[bool], registry: &camera::Regist
 }
 
 /// Whether pictures flow from a camera, for systemd's watchdog.
-fn flowing(feed: &Feed, metrics: &Metrics) -> Source {
-    let (video, metrics, label) = (feed.video.clone(), metrics.clone(), metrics::Camera { camera: feed.name.clone() });
-    let flow =
-        move || Flow { watched: video.subscribers() > 0, published: metrics.encoded.get_or_create(&label).get() };
-    Source { name: feed.name.clone(), flow: Box::new(flow) }
+fn flowing(feed: &CameraStream, metrics: &Metrics) -> WatchedStream {
+    let (video, metrics, label) =
+        (feed.video.clone(), metrics.clone(), metrics::CameraLabel { camera: feed.name.clone() });
+    let flow = move || StreamHealth {
+        watched: video.subscribers() > 0,
+        published: metrics.encoded.get_or_create(&label).get(),
+    };
+    WatchedStream { name: feed.name.clone(), flow: Box::new(flow) }
 }
 
 fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> Status {
-    let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::Camera {
+    let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::CameraStatus {
         name: camera.camera.name.clone(),
         device: camera.camera.device.to_string(),
         pattern: *pattern,
@@ -268,7 +272,7 @@ fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> St
         cameras: cameras.collect(),
         audio: status::Audio {
             device: config.audio.device.clone(),
-            state: if sound.is_some() { State::Idle } else { State::Off },
+            state: if sound.is_some() { PipelineState::Idle } else { PipelineState::Off },
             source: sound,
             fault: None,
         },

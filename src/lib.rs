@@ -6,7 +6,7 @@
 //! V4L2 / program / test pattern            ALSA / test tone
 //!       | capture thread (one a camera)          | microphone thread
 //!       v                                        v
-//! Latest   newest picture wins              Opus encode
+//! Mailbox  newest picture wins              Opus encode
 //!       |                                        |
 //!       v encode thread (one a camera)           v
 //! convert -> Encoder -> EncodedFrame       AudioPacket
@@ -49,7 +49,7 @@
 //!
 //! # Where a frame may be dropped
 //!
-//! Each place has its label in [`model::metrics::Drop`]: the driver's ring is full; a stale or damaged buffer; replaced before
+//! Each place has its label in [`model::metrics::DropPoint`]: the driver's ring is full; a stale or damaged buffer; replaced before
 //! the encoder took it (the main valve); a camera's own H.264 lost a frame and its next key frame is not there yet; nobody
 //! watches; the viewer's task lags, or waits for a key frame; the socket is full. A dropped frame is counted and never waited for.
 

@@ -27,11 +27,11 @@ const VARIABLE: &str = "PORTHOLE_LOG";
 
 /// The time in which one message of each noisy target is let through. The WebRTC stack reports every packet that it
 /// cannot send, hundreds in a second for one viewer who is out of reach; one a second shows that it happens.
-const QUIET: Duration = Duration::from_secs(1);
+const THROTTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Parts of the WebRTC stack that warn once for every viewer about what is as it should be (no server name over DTLS, no
 /// candidates yet, a word of SCTP after the goodbye); a warning is for what somebody should look at.
-const CHATTY: &str = "rtc_dtls=error,rtc_ice=error,rtc_sctp=error,rtc::peer_connection::handler=error";
+const LIBRARY_FILTER: &str = "rtc_dtls=error,rtc_ice=error,rtc_sctp=error,rtc::peer_connection::handler=error";
 
 /// Starts writing log messages to standard error: those of porthole from `level` on, those of libraries from warnings
 /// on. `PORTHOLE_LOG` overrides both; messages of libraries that use the `log` crate are among them.
@@ -43,7 +43,7 @@ pub fn init(level: Level) -> anyhow::Result<Levels> {
     let (filter, handle) = reload::Layer::new(filter(level, env::var(VARIABLE).ok().as_deref())?);
     let style = Style::of_stderr();
     let colours = style == Style::Terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = Lines { style, throttle: Throttle::default() };
+    let lines = LineFormat { style, throttle: Throttle::default() };
     let layer = tracing_subscriber::fmt::layer().event_format(lines).with_ansi(colours).with_writer(io::stderr);
     tracing_subscriber::registry().with(filter).with(layer).try_init().context("start logging")?;
     Ok(Levels(handle))
@@ -67,7 +67,7 @@ impl Levels {
 fn filter(level: Level, variable: Option<&str>) -> anyhow::Result<EnvFilter> {
     let text = match variable {
         Some(text) if !text.trim().is_empty() => old_targets::respell(text),
-        _ => format!("{},{CHATTY},porthole={level}", level.min(Level::WARN)),
+        _ => format!("{},{LIBRARY_FILTER},porthole={level}", level.min(Level::WARN)),
     };
     EnvFilter::builder().parse(&text).map_err(|error| {
         anyhow!(
@@ -107,12 +107,12 @@ pub fn is_journal(stream: &impl AsFd) -> bool {
 }
 
 /// Writes an event as one line.
-struct Lines {
+struct LineFormat {
     style: Style,
     throttle: Throttle,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -164,7 +164,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// Lets one message of each target through in [`QUIET`]. Targets are names in the program's code, so there are few.
+/// Lets one message of each target through in [`THROTTLE_INTERVAL`]. Targets are names in the program's code, so there are few.
 #[derive(Default)]
 struct Throttle {
     targets: Mutex<HashMap<String, Window>>,
@@ -186,7 +186,7 @@ impl Throttle {
             }
             Entry::Occupied(mut entry) => {
                 let window = entry.get_mut();
-                if now.saturating_duration_since(window.opened) < QUIET {
+                if now.saturating_duration_since(window.opened) < THROTTLE_INTERVAL {
                     window.dropped += 1;
                     return None;
                 }
@@ -211,7 +211,7 @@ mod tests {
             let written = written.clone();
             move || Sink(written.clone())
         };
-        let lines = Lines { style, throttle: Throttle::default() };
+        let lines = LineFormat { style, throttle: Throttle::default() };
         let layer = tracing_subscriber::fmt::layer().event_format(lines).with_ansi(false).with_writer(sink);
         let subscriber = tracing_subscriber::registry().with(filter(level, None).unwrap()).with(layer);
         tracing::subscriber::with_default(subscriber, act);
@@ -277,8 +277,8 @@ mod tests {
             assert_eq!(throttle.admit("rtc", start + Duration::from_millis(millis)), None);
         }
         assert_eq!(throttle.admit("rtc_ice", start), Some(0));
-        assert_eq!(throttle.admit("rtc", start + QUIET), Some(3));
-        assert_eq!(throttle.admit("rtc", start + 2 * QUIET), Some(0));
+        assert_eq!(throttle.admit("rtc", start + THROTTLE_INTERVAL), Some(3));
+        assert_eq!(throttle.admit("rtc", start + 2 * THROTTLE_INTERVAL), Some(0));
     }
 
     #[test]

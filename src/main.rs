@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use porthole::app::App;
-use porthole::cli::{Cli, Command, Place, Run, address, check, controls, ctl, devices, password, token};
+use porthole::cli::{Cli, Command, Run, StateDirArg, address, check, controls, ctl, devices, password, token};
 use porthole::config::Config;
 use porthole::log::{self, Levels};
 use porthole::media::Timestamp;
@@ -104,11 +104,11 @@ fn read_again(app: &mut App, run: &Run, levels: &Levels) {
 }
 
 /// How to sign in, as far as that may be printed: others than the owner read the journal.
-async fn entry(auth: Auth, urls: &[String]) -> anyhow::Result<address::Entry> {
+async fn entry(auth: Auth, urls: &[String]) -> anyhow::Result<address::SignInHint> {
     if auth.mode() == Mode::None {
         let page = urls.first().map_or("the page", String::as_str);
         tracing::warn!("[auth] mode = \"none\": whoever reaches {page} can watch and control");
-        return Ok(address::Entry::default());
+        return Ok(address::SignInHint::default());
     }
     if log::is_journal(&io::stdout()) {
         if auth.lacks_passwords() {
@@ -118,11 +118,11 @@ async fn entry(auth: Auth, urls: &[String]) -> anyhow::Result<address::Entry> {
                  same for the viewer"
             );
         }
-        return Ok(address::Entry::default());
+        return Ok(address::SignInHint::default());
     }
     let link = auth.link();
     let passwords = tokio::task::spawn_blocking(move || auth.first_passwords()).await.context("make passwords")??;
-    Ok(address::Entry { passwords, link })
+    Ok(address::SignInHint { passwords, link })
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second one ends the process. It has a task of its own, so that nothing
@@ -154,22 +154,22 @@ fn list_devices(json: bool) -> anyhow::Result<()> {
 }
 
 fn show_controls(request: &controls::Request) -> anyhow::Result<()> {
-    let controls::Answer { controls, refused } = controls::answer(request)?;
+    let controls::Outcome { controls, refused } = controls::answer(request)?;
     if !controls.is_empty() || refused.is_empty() {
         printed(|out| controls::print(out, &controls, request.json))?;
     }
     if refused.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("{}", refused.join("\n"))) }
 }
 
-fn set_password(role: Role, random: bool, place: Place) -> anyhow::Result<()> {
+fn set_password(role: Role, random: bool, place: StateDirArg) -> anyhow::Result<()> {
     password::set(&mut io::stdout(), &mut io::stderr(), &place.store()?, role, random)
 }
 
-fn tokens(action: &token::Action, place: Place) -> anyhow::Result<()> {
+fn tokens(action: &token::Action, place: StateDirArg) -> anyhow::Result<()> {
     token::run(&mut io::stdout(), &mut io::stderr(), &place.store()?, action)
 }
 
-fn send(method: &str, params: Option<&str>, place: Place) -> anyhow::Result<()> {
+fn send(method: &str, params: Option<&str>, place: StateDirArg) -> anyhow::Result<()> {
     let store = place.store()?;
     ctl::run(&mut io::stdout(), store.directory().ok(), method, params)
 }
@@ -177,7 +177,7 @@ fn send(method: &str, params: Option<&str>, place: Place) -> anyhow::Result<()> 
 fn tell_address(file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = Run { config: file, ..Run::default() }.configuration()?;
     let urls = address::urls(config.http.listen, config.http.tls != Tls::Off);
-    printed(|out| address::print(out, &urls, &address::Entry::default(), false))
+    printed(|out| address::print(out, &urls, &address::SignInHint::default(), false))
 }
 
 fn check_config(file: &Path) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, Options, Porthole, Viewer, request};
-use porthole::media::convert::Still;
+use porthole::media::convert::StillImage;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use serde_json::{Value, json};
 
@@ -124,7 +124,7 @@ async fn a_single_picture_of_a_camera_that_makes_jpegs_is_its_own() -> Result<()
     let fake = Fake::new("format YUYV 320x240@30\n")?;
     let format = VideoFormat { pixel: PixelFormat::I420, width: 320, height: 240, stride: 320, fps: 30.0 };
     let grey = RawFrame::new(Timestamp::default(), format, vec![100; 320 * 240 * 3 / 2].into());
-    let own = Still::of(&grey)?.into_jpeg()?.data;
+    let own = StillImage::of(&grey)?.into_jpeg()?.data;
     let folder = fake.frames(std::slice::from_ref(&own))?;
     fake.plug(&format!("format MJPG 320x240@30 files={}\n", folder.display()))?;
     let photos = tempfile::tempdir()?;

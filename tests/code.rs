@@ -9,7 +9,7 @@ use openh264::formats::{YUVSlices, YUVSource};
 use porthole::capture::camera::pattern::Pattern;
 use porthole::capture::camera::timecode;
 use porthole::capture::camera::timecode::Code;
-use porthole::capture::camera::{Config, Wish};
+use porthole::capture::camera::{Config, Constraint};
 use porthole::media::{RawFrame, Timestamp};
 
 /// The first number is near the wrap of a byte, so that many cells change within the run.
@@ -30,9 +30,9 @@ fn encoder(bitrate: u32) -> Encoder {
 fn through_h264(width: u32, height: u32, bitrate: u32, count: u32) -> (Vec<Option<Code>>, usize) {
     let pattern = Pattern::open(&Config {
         name: "yard".into(),
-        width: Wish::exact(width),
-        height: Wish::exact(height),
-        fps: Wish::exact(30),
+        width: Constraint::exact(width),
+        height: Constraint::exact(height),
+        fps: Constraint::exact(30),
         ..Config::default()
     });
     let (mut encoder, mut decoder) = (encoder(bitrate), Decoder::new().expect("a decoder"));

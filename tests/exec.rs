@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use common::{LIMIT, LOOK, Options, Porthole, Viewer, client::Picture};
+use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer, client::Picture};
 
 /// Left half blue, right half red, at the pace of a camera.
 const FFMPEG: &str = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i \
@@ -79,7 +79,7 @@ async fn until_runs(word: &str, expected: bool) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while runs(word)? != expected {
         ensure!(Instant::now() < deadline, "{word} should {}run", if expected { "" } else { "no longer " });
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

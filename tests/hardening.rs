@@ -20,7 +20,7 @@ const ATTACKER: [u8; 4] = [127, 0, 0, 2];
 const OTHER: [u8; 4] = [127, 0, 0, 1];
 
 /// The time that the program gives a request's header, and its body.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn address(porthole: &Porthole) -> Result<SocketAddr> {
     let authority = porthole.base.split_once("://").context("no scheme")?.1.trim_end_matches('/');
@@ -279,7 +279,7 @@ async fn slow_connections_do_not_keep_others_out() -> Result<()> {
         let answer = hear(stream).await?;
         ensure!(status(&answer) == 200, "{answer}");
     }
-    ensure!(asked.elapsed() < PATIENCE / 2, "answered after {:?}", asked.elapsed());
+    ensure!(asked.elapsed() < REQUEST_TIMEOUT / 2, "answered after {:?}", asked.elapsed());
     // None of them stays.
     for mut stream in slow {
         let answer = hear(&mut stream).await?;
@@ -315,7 +315,7 @@ async fn a_slow_body_is_told_so() -> Result<()> {
             () = tokio::time::sleep(LIMIT) => bail!("{encoding}: it does not close"),
         }
         let answer = String::from_utf8_lossy(&heard);
-        ensure!(status(&answer) == 408 && begun.elapsed() >= PATIENCE, "{:?} {answer}", begun.elapsed());
+        ensure!(status(&answer) == 408 && begun.elapsed() >= REQUEST_TIMEOUT, "{:?} {answer}", begun.elapsed());
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cases::{CASES, CONTROL, Case, Expect};
 use common::client::{Frame, Picture};
 use common::fake::{DEVICE, Fake};
-use common::{LIMIT, LOOK, Options, Porthole, Viewer};
+use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer};
 use porthole::capture::camera::timecode::Code;
 use porthole::media::encoder;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
@@ -223,7 +223,7 @@ async fn settled(porthole: &Porthole, fake: &Fake, tries: usize) -> Result<(usiz
     let deadline = Instant::now() + LIMIT;
     while fake.count("open")? < until {
         ensure!(Instant::now() < deadline, "the camera was not tried {tries} times in {LIMIT:?}");
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     held(porthole, fake).await
 }
@@ -234,7 +234,7 @@ async fn held(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize, usize)>
     let (mut last, mut same) = ((0, 0, 0), 0);
     while same < 20 {
         ensure!(Instant::now() < deadline, "what is held does not settle: {last:?}");
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let mapped = mapped(fake)?.saturating_sub(fake.count("munmap")?);
         let now = (porthole.files()?, porthole.threads()?, mapped);
         same = if now == last { same + 1 } else { 0 };

@@ -5,7 +5,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::{Event, LIMIT, LOOK, Options, Porthole, SMALL, Viewer, viewer_process};
+use common::{Event, LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, viewer_process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_viewers_leave_nothing_behind() -> Result<()> {
@@ -43,7 +43,7 @@ async fn settled(porthole: &Porthole) -> Result<(u64, usize, usize, u64)> {
         ensure!(Instant::now() < deadline, "tasks and descriptors do not settle: {last:?}");
         let tasks = porthole.metric("porthole_tasks").await? as u64;
         // The connection of this question is to be gone, and the board limits how often one address may ask.
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let now = (tasks, porthole.descriptors()?, porthole.threads()?);
         same = if now == last { same + 1 } else { 0 };
         last = now;

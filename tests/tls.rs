@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use common::{LIMIT, LOOK, OFFER, Porthole, SMALL};
+use common::{LIMIT, OFFER, POLL_INTERVAL, Porthole, SMALL};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -179,7 +179,7 @@ async fn files_that_change_are_read_again_and_broken_ones_are_not_used() -> Resu
         match encrypted(&porthole, &cert, "localhost", &get("/healthz")).await {
             Ok(page) => break page.certificate,
             Err(error) if Instant::now() > deadline => bail!("the new certificate is not used: {error:#}"),
-            Err(_) => tokio::time::sleep(LOOK).await,
+            Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
         }
     };
     ensure!(first != second);

@@ -16,7 +16,7 @@ const WATCHED: usize = 20;
 const IDLE: usize = 10;
 
 /// Between two looks whether the camera is closed: rare enough that looking costs the join nothing.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Measures and fills in the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
@@ -53,7 +53,7 @@ pub async fn closed(porthole: &Porthole) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while porthole.metric("porthole_viewers").await? + porthole.metric("porthole_captures").await? > 0.0 {
         anyhow::ensure!(Instant::now() < deadline, "the camera did not close within {LIMIT:?}");
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub struct Reference {
 pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
     let pattern = Pattern::open(&camera::Config {
         device: camera::Device::Pattern,
-        fps: camera::Wish::exact(FPS),
+        fps: camera::Constraint::exact(FPS),
         ..Default::default()
     });
     let first = first.saturating_sub(SETTLE.into());

@@ -78,7 +78,7 @@ fn rank(ip: IpAddr, interface: &str) -> Option<u8> {
 
 /// How to sign in for the first time, or again.
 #[derive(Default)]
-pub struct Entry {
+pub struct SignInHint {
     /// Passwords that were made just now, and are shown this once.
     pub passwords: Vec<(Role, String)>,
     /// The secret of a link that signs the operator in for some time; none where nobody has to sign in.
@@ -91,7 +91,7 @@ pub struct Entry {
 /// # Errors
 ///
 /// When nothing can be written.
-pub fn print(out: &mut impl Write, urls: &[String], entry: &Entry, terminal: bool) -> io::Result<()> {
+pub fn print(out: &mut impl Write, urls: &[String], entry: &SignInHint, terminal: bool) -> io::Result<()> {
     for url in urls {
         writeln!(out, "{url}")?;
     }
@@ -176,11 +176,11 @@ mod tests {
     fn only_a_terminal_gets_the_code() {
         let urls = ["http://192.168.1.20:8080/".to_owned(), "http://10.0.0.2:8080/".to_owned()];
         let mut plain = Vec::new();
-        print(&mut plain, &urls, &Entry::default(), false).unwrap();
+        print(&mut plain, &urls, &SignInHint::default(), false).unwrap();
         assert_eq!(String::from_utf8(plain).unwrap(), "http://192.168.1.20:8080/\nhttp://10.0.0.2:8080/\n");
 
         let mut shown = Vec::new();
-        print(&mut shown, &urls, &Entry::default(), true).unwrap();
+        print(&mut shown, &urls, &SignInHint::default(), true).unwrap();
         let shown = String::from_utf8(shown).unwrap();
         let code: Vec<&str> = shown.lines().skip(2).collect();
         // Version 2, 25 modules, with 4 quiet ones on each side, two in a character above each other.
@@ -196,7 +196,7 @@ mod tests {
     fn how_to_sign_in_stands_below_the_addresses() {
         let urls = ["http://192.168.1.20:8080/".to_owned(), "http://10.0.0.2:8080/".to_owned()];
         let passwords = vec![(Role::Viewer, "aaaa".into()), (Role::Operator, "bbbb".into())];
-        let entry = Entry { passwords, link: Some("secret".into()) };
+        let entry = SignInHint { passwords, link: Some("secret".into()) };
         let mut out = Vec::new();
         print(&mut out, &urls, &entry, false).unwrap();
         let out = String::from_utf8(out).unwrap();
@@ -212,12 +212,12 @@ mod tests {
             ]
         );
         // The code carries the link, which takes more modules than the address.
-        let lines = |entry: &Entry| {
+        let lines = |entry: &SignInHint| {
             let mut out = Vec::new();
             print(&mut out, &urls, entry, true).unwrap();
             String::from_utf8(out).unwrap().lines().filter(|line| line.starts_with(BLACK_ON_WHITE)).count()
         };
         let secret = "x".repeat(43);
-        assert!(lines(&Entry { link: Some(secret), ..Entry::default() }) > lines(&Entry::default()));
+        assert!(lines(&SignInHint { link: Some(secret), ..SignInHint::default() }) > lines(&SignInHint::default()));
     }
 }

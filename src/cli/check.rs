@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::capture::audio::Gain;
 use crate::config::Config;
-use crate::device::leds::Place;
+use crate::device::leds::LedTarget;
 use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::Tls;
@@ -77,8 +77,8 @@ fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
     }
     for led in &config.leds {
         let lamp = match &led.lamp {
-            Place::Gpio(pin) => pin.to_string(),
-            Place::Sysfs(name) => name.clone(),
+            LedTarget::Gpio(pin) => pin.to_string(),
+            LedTarget::Sysfs(name) => name.clone(),
         };
         writeln!(out, "  led     {lamp} shows {} at {} %", led.show.name(), led.brightness)?;
     }

@@ -22,7 +22,7 @@ pub struct Request {
 
 /// What to print, and what was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Outcome {
     /// The controls to print.
     pub controls: Vec<Control>,
     /// Words for each setting that could not be had.
@@ -34,13 +34,13 @@ pub struct Answer {
 /// # Errors
 ///
 /// When the camera cannot be asked.
-pub fn answer(request: &Request) -> Result<Answer, camera::Error> {
+pub fn answer(request: &Request) -> Result<Outcome, camera::Error> {
     if request.settings.is_empty() {
         let controls = camera::controls(&request.device)?;
-        return Ok(Answer { controls, refused: Vec::new() });
+        return Ok(Outcome { controls, refused: Vec::new() });
     }
     let ChangedControls { controls, refused } = camera::set_controls(&request.device, &request.settings)?;
-    Ok(Answer { controls, refused })
+    Ok(Outcome { controls, refused })
 }
 
 /// Prints controls below the headings of their classes, or as a JSON array.

@@ -16,7 +16,7 @@ use crate::server::dispatch::unix_socket;
 const SERVICE: &str = "/run/porthole";
 
 /// How long an answer may take: a camera that is opened anew takes some seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends a request for `method` and prints its result.
 ///
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn run(out: &mut impl Write, state: Option<&Path>, method: &str, params: Option<&str>) -> anyhow::Result<()> {
     let line = shell::line(method, params).map_err(|error| anyhow!(error))?;
     let stream = connect(state)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
     (&stream).write_all(line.as_bytes()).context("send the request")?;
     let mut answer = String::new();
     BufReader::new(&stream).read_line(&mut answer).context("read the answer")?;

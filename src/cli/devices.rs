@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::capture::audio::{Microphone, Surroundings};
+use crate::capture::audio::{DeviceContext, Microphone};
 use crate::capture::{audio, camera};
 use crate::model::inventory;
 use crate::model::inventory::{AutoInfo, Inventory};
@@ -18,7 +18,7 @@ const LEDS: &str = "/sys/class/leds";
 /// Everything that this machine has.
 pub fn inventory() -> Inventory {
     let auto = camera::auto();
-    let surroundings = Surroundings { pattern: auto.is_none(), camera: Box::new(|| None) };
+    let surroundings = DeviceContext { pattern: auto.is_none(), camera: Box::new(|| None) };
     let microphone = Microphone::new(audio::Config::default(), surroundings).source();
     let (leds, problems) = match leds(Path::new(LEDS)) {
         Ok(leds) => (leds, Vec::new()),

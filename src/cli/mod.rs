@@ -60,14 +60,14 @@ pub enum Command {
         #[arg(long)]
         random: bool,
         #[command(flatten)]
-        place: Place,
+        place: StateDirArg,
     },
     /// Make, list and revoke the tokens with which programs sign in
     Token {
         #[command(subcommand)]
         action: token::Action,
         #[command(flatten)]
-        place: Place,
+        place: StateDirArg,
     },
     /// Send one command to the porthole that runs on this board, and print its answer as JSON
     Ctl {
@@ -76,7 +76,7 @@ pub enum Command {
         /// Its params, such as '{ "values": { "brightness": 10 } }'
         params: Option<String>,
         #[command(flatten)]
-        place: Place,
+        place: StateDirArg,
     },
     /// Print the addresses of the page, without starting anything
     Address {
@@ -107,7 +107,7 @@ pub struct Run {
 
 /// Where passwords and tokens are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-pub struct Place {
+pub struct StateDirArg {
     /// Configuration file, whose state directory is used
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
@@ -116,7 +116,7 @@ pub struct Place {
     pub state: Option<PathBuf>,
 }
 
-impl Place {
+impl StateDirArg {
     /// The state directory.
     ///
     /// # Errors
@@ -214,7 +214,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
-    use crate::capture::camera::Wish;
+    use crate::capture::camera::Constraint;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split_whitespace()).map(Cli::into_command)
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn passwords_and_tokens_have_a_role_and_a_place() {
-        let place = Place { state: Some("/s".into()), config: None };
+        let place = StateDirArg { state: Some("/s".into()), config: None };
         assert_eq!(place.clone().store().unwrap().directory().unwrap(), std::path::Path::new("/s"));
         let password = Command::Password { role: Role::Viewer, random: true, place: place.clone() };
         assert_eq!(parse("porthole password viewer --random --state /s").unwrap(), password);
@@ -314,7 +314,7 @@ mod tests {
         let [camera] = &config.cameras[..] else { panic!("{config:?}") };
         assert_eq!(
             (camera.camera.name.as_str(), &camera.camera.device, camera.camera.fps),
-            ("a", &Device::Pattern, Wish::exact(15))
+            ("a", &Device::Pattern, Constraint::exact(15))
         );
         assert_eq!(config.http.listen, SocketAddr::from(([127, 0, 0, 1], 0)));
         assert_eq!(config.rtc.max_viewers, 3);

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::reader::Section;
 use super::value;
 use crate::device::leds;
-use crate::device::leds::{Place, Show};
+use crate::device::leds::{Indicator, LedTarget};
 use crate::device::{buttons, gpio};
 use crate::model::protocol::Request;
 
@@ -22,8 +22,8 @@ const DEBOUNCE_MS: u64 = 30;
 
 /// A lamp; `None` where the section does not say which one.
 pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
-    let (mut pin, mut name) = (Pin { active_low: false, ..Pin::default() }, String::new());
-    let (mut show, mut brightness) = (Show::Ready, 100);
+    let (mut pin, mut name) = (PinSpec { active_low: false, ..PinSpec::default() }, String::new());
+    let (mut show, mut brightness) = (Indicator::Ready, 100);
     pin.read(section);
     section.text("sysfs", &mut name, &value::LED);
     section.text("show", &mut show, &value::SHOW);
@@ -33,12 +33,12 @@ pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
             section.reject("sysfs", "", "beside gpio; a section has one lamp, so write another [[led]] for the other");
             return None;
         }
-        (Some(line), true) => Place::Gpio(pin.at(line)),
+        (Some(line), true) => LedTarget::Gpio(pin.at(line)),
         (None, false) => {
             for key in ["chip", "active_low"].into_iter().filter(|key| section.has(key)) {
                 section.reject(key, "", "of a pin, and this lamp is an LED of the kernel; take it out");
             }
-            Place::Sysfs(name)
+            LedTarget::Sysfs(name)
         }
         (None, true) => {
             // What is wrong with the one that is named has been told.
@@ -54,7 +54,7 @@ pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
 /// A button; `None` where the section does not say which one.
 pub(super) fn button(section: &mut Section<'_, '_>) -> Option<buttons::Config> {
     // From the pin to ground is how a button needs no other part.
-    let mut pin = Pin { active_low: true, ..Pin::default() };
+    let mut pin = PinSpec { active_low: true, ..PinSpec::default() };
     let (mut debounce, mut press, mut release) = (DEBOUNCE_MS, None, None);
     pin.read(section);
     section.number("debounce", &mut debounce, 1..=1000, 1, "milliseconds");
@@ -93,13 +93,13 @@ fn command(value: &DeValue<'_>) -> Result<Option<String>, String> {
 }
 
 #[derive(Default)]
-struct Pin {
+struct PinSpec {
     line: Option<u32>,
     chip: Option<String>,
     active_low: bool,
 }
 
-impl Pin {
+impl PinSpec {
     fn read(&mut self, section: &mut Section<'_, '_>) {
         let mut line = u32::MAX;
         section.number("gpio", &mut line, 0..=LINES, 1, "the pin's number");
@@ -108,7 +108,7 @@ impl Pin {
         section.flag("active_low", &mut self.active_low);
     }
 
-    fn at(self, line: u32) -> gpio::Pin {
-        gpio::Pin { chip: self.chip, line, active_low: self.active_low }
+    fn at(self, line: u32) -> gpio::GpioPin {
+        gpio::GpioPin { chip: self.chip, line, active_low: self.active_low }
     }
 }

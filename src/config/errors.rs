@@ -9,11 +9,11 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors {
     file: String,
-    found: Vec<Found>,
+    found: Vec<Problem>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
+struct Problem {
     /// Counted from 1; `None` when the file as a whole is meant.
     line: Option<usize>,
     message: String,
@@ -28,7 +28,7 @@ impl Errors {
     /// Adds an error; `line` counts from 1 and is `None` when the file as a whole is meant. Whatever the message repeats of
     /// the file, it stands on one line and moves no terminal's cursor.
     pub(super) fn add(&mut self, line: Option<usize>, message: String) {
-        self.found.push(Found { line, message: escape(&message) });
+        self.found.push(Problem { line, message: escape(&message) });
     }
 
     /// Whether there is an error on the line.

@@ -11,8 +11,8 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::errors::Errors;
-use super::value::Kind;
-use crate::capture::camera::Wish;
+use super::value::ValueParser;
+use crate::capture::camera::Constraint;
 use crate::model::inventory::{Setting, Value};
 use crate::util::suggest::nearest;
 
@@ -185,7 +185,7 @@ impl Section<'_, '_> {
     pub(super) fn wish(
         &mut self,
         key: &'static str,
-        field: &mut Wish,
+        field: &mut Constraint,
         range: RangeInclusive<i64>,
         step: i64,
         unit: &str,
@@ -194,7 +194,7 @@ impl Section<'_, '_> {
     }
 
     /// Reads a text in quotes.
-    pub(super) fn text<T>(&mut self, key: &'static str, field: &mut T, kind: &Kind<T>) {
+    pub(super) fn text<T>(&mut self, key: &'static str, field: &mut T, kind: &ValueParser<T>) {
         self.read(key, field, |value| match value.as_str() {
             Some(text) => kind.read(text),
             None => Err(format!("not text in quotes; {}", kind.right)),
@@ -202,7 +202,7 @@ impl Section<'_, '_> {
     }
 
     /// Reads a list of texts in quotes.
-    pub(super) fn texts<T>(&mut self, key: &'static str, field: &mut Vec<T>, kind: &Kind<T>) {
+    pub(super) fn texts<T>(&mut self, key: &'static str, field: &mut Vec<T>, kind: &ValueParser<T>) {
         self.read(key, field, |value| {
             let right = kind.right;
             let DeValue::Array(items) = value else { return Err(format!("not a list of texts in quotes; {right}")) };
@@ -313,13 +313,13 @@ impl Number<'_> {
         T::try_from(number).map_err(|_| format!("out of range; {}", self.right()))
     }
 
-    fn wish(&self, value: &DeValue<'_>) -> Result<Wish, String> {
+    fn wish(&self, value: &DeValue<'_>) -> Result<Constraint, String> {
         let DeValue::Table(table) = value else {
             if value.as_integer().is_none() {
                 let right = self.right();
                 return Err(format!("neither a whole number nor {{ min, ideal, max }}; {right}"));
             }
-            return self.read(value).map(Wish::exact);
+            return self.read(value).map(Constraint::exact);
         };
         let [mut min, mut ideal, mut max] = [None; 3];
         for (key, value) in table {
@@ -331,7 +331,7 @@ impl Number<'_> {
             };
             *part = Some(self.read::<u32>(value.get_ref()).map_err(|wrong| format!("{}: {wrong}", key.get_ref()))?);
         }
-        let wish = Wish { min: min.unwrap_or(0), ideal, max: max.unwrap_or(u32::MAX) };
+        let wish = Constraint { min: min.unwrap_or(0), ideal, max: max.unwrap_or(u32::MAX) };
         match ideal {
             _ if min.or(ideal).or(max).is_none() => Err(format!("names none of min, ideal and max; {}", self.right())),
             _ if wish.min > wish.max => Err("min is above max".into()),

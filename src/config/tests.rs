@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::capture::audio::Gain;
-use crate::capture::camera::{Device, Wish};
+use crate::capture::camera::{Constraint, Device};
 use crate::media::PixelFormat;
 
 fn errors(text: &str) -> Vec<String> {
@@ -62,12 +62,12 @@ fn every_key_reaches_its_field() {
     assert_eq!(config.http.listen, SocketAddr::from(([0, 0, 0, 0], 80)));
     let [door, yard] = &config.cameras[..] else { panic!("two cameras: {config:?}") };
     assert_eq!((door.camera.name.as_str(), door.camera.device.to_string().as_str()), ("door", "/dev/video2"));
-    assert_eq!([door.camera.width, door.camera.height, door.camera.fps], [640, 360, 15].map(Wish::exact));
+    assert_eq!([door.camera.width, door.camera.height, door.camera.fps], [640, 360, 15].map(Constraint::exact));
     assert_eq!(door.camera.format, Some(PixelFormat::Mjpeg));
     assert!(door.keep_open);
     assert_eq!((door.encoder.bitrate, door.encoder.keyframe_interval, door.encoder.threads), (1_000_000, 10, 2));
     assert_eq!((yard.camera.name.as_str(), &yard.camera.device), ("yard", &Device::Pattern));
-    assert_eq!((yard.camera.width, yard.encoder.bitrate), (Wish::ideal(1280), 2_000_000));
+    assert_eq!((yard.camera.width, yard.encoder.bitrate), (Constraint::ideal(1280), 2_000_000));
     assert_eq!((config.audio.device.as_str(), config.audio.channels, config.audio.bitrate), ("hw:1,0", 2, 128_000));
     assert_eq!((config.audio.gain, config.audio.mute), (Gain::Decibel(-3.0), true));
     assert_eq!((config.rtc.max_viewers, config.rtc.playout_delay), (5, (100, 400)));
@@ -108,10 +108,13 @@ fn all_errors_are_told_at_once_in_the_order_of_the_file() {
 fn a_wish_is_a_number_or_a_range() {
     let width =
         |text: &str| Config::parse(&format!("[[camera]]\nwidth = {text}"), "").map(|c| c.cameras[0].camera.width);
-    assert_eq!(width("640").unwrap(), Wish::exact(640));
-    assert_eq!(width("{ ideal = 640 }").unwrap(), Wish::ideal(640));
-    assert_eq!(width("{ min = 320, max = 640 }").unwrap(), Wish { min: 320, ideal: None, max: 640 });
-    assert_eq!(width("{ min = 320, ideal = 480, max = 640 }").unwrap(), Wish { min: 320, ideal: Some(480), max: 640 });
+    assert_eq!(width("640").unwrap(), Constraint::exact(640));
+    assert_eq!(width("{ ideal = 640 }").unwrap(), Constraint::ideal(640));
+    assert_eq!(width("{ min = 320, max = 640 }").unwrap(), Constraint { min: 320, ideal: None, max: 640 });
+    assert_eq!(
+        width("{ min = 320, ideal = 480, max = 640 }").unwrap(),
+        Constraint { min: 320, ideal: Some(480), max: 640 }
+    );
     for (text, wrong) in [
         ("{}", "names none of min, ideal and max; pixels from 16 to 7680 in steps of 2"),
         ("{ min = 640, max = 320 }", "min is above max"),

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::capture::audio::Gain;
 use crate::capture::camera::Device;
-use crate::device::leds::Show;
+use crate::device::leds::Indicator;
 use crate::media::PixelFormat;
 use crate::server::auth::Mode;
 use crate::server::rtc::Advertised;
@@ -30,7 +30,7 @@ const GAIN_LIMIT: f32 = 100.0;
 const KERNEL_NAME_LIMIT: usize = 64;
 
 /// A kind of value that is written as text.
-pub struct Kind<T> {
+pub struct ValueParser<T> {
     /// What the value is, for `not {name}`.
     name: &'static str,
     /// What would be right.
@@ -38,7 +38,7 @@ pub struct Kind<T> {
     parse: fn(&str) -> Option<T>,
 }
 
-impl<T> Kind<T> {
+impl<T> ValueParser<T> {
     /// Reads a value.
     ///
     /// # Errors
@@ -50,22 +50,22 @@ impl<T> Kind<T> {
 }
 
 /// A log level.
-pub const LEVEL: Kind<Level> =
-    Kind { name: "a log level", right: "error, warn, info, debug or trace", parse: parse_level };
+pub const LEVEL: ValueParser<Level> =
+    ValueParser { name: "a log level", right: "error, warn, info, debug or trace", parse: parse_level };
 
 /// An address to listen on; without an IP (`:8080`) every address of the machine is meant.
-pub const LISTEN: Kind<SocketAddr> = Kind {
+pub const LISTEN: ValueParser<SocketAddr> = ValueParser {
     name: "an address",
     right: "IP and port from 0 to 65535, such as 192.168.1.20:8080 or [::1]:8080, or :8080 for every address",
     parse: parse_listen,
 };
 
 /// The name of a camera, fit to stand in a URL as it is.
-pub const CAMERA_NAME: Kind<String> =
-    Kind { name: "a name", right: "1 to 32 letters a to z, digits, - and _", parse: parse_camera_name };
+pub const CAMERA_NAME: ValueParser<String> =
+    ValueParser { name: "a name", right: "1 to 32 letters a to z, digits, - and _", parse: parse_camera_name };
 
 /// The device of a camera.
-pub const CAMERA_DEVICE: Kind<Device> = Kind {
+pub const CAMERA_DEVICE: ValueParser<Device> = ValueParser {
     name: "a camera",
     right: "auto, pattern, libcamera, exec: and a command, or a camera by its path, such as /dev/video0, as usb:VVVV:PPPP, or \
             by its card name (`porthole devices` lists them)",
@@ -73,7 +73,7 @@ pub const CAMERA_DEVICE: Kind<Device> = Kind {
 };
 
 /// A pixel format; `auto` is `None`.
-pub const PIXEL_FORMAT: Kind<Option<PixelFormat>> = Kind {
+pub const PIXEL_FORMAT: ValueParser<Option<PixelFormat>> = ValueParser {
     name: "a pixel format",
     right: "auto, YU12, YV12, NV12, NV21, GREY, YUYV, UYVY, RGB24, BGR24, MJPEG or H264",
     parse: parse_pixel_format,
@@ -81,7 +81,7 @@ pub const PIXEL_FORMAT: Kind<Option<PixelFormat>> = Kind {
 
 /// The device of the microphone: `auto`, `camera`, `default`, `tone`, `off`, a card's id or the name of an ALSA device.
 /// Which names ALSA knows is its own configuration's business, so any printable text is taken.
-pub const SOUND_DEVICE: Kind<String> = Kind {
+pub const SOUND_DEVICE: ValueParser<String> = ValueParser {
     name: "a sound device",
     right: "auto, camera, default, tone, off, the id of a sound card or an ALSA name, such as hw:1,0 (`porthole devices` \
             lists them)",
@@ -89,42 +89,42 @@ pub const SOUND_DEVICE: Kind<String> = Kind {
 };
 
 /// The gain of the microphone's input.
-pub const GAIN: Kind<Gain> = Kind {
+pub const GAIN: ValueParser<Gain> = ValueParser {
     name: "a gain",
     right: "keep, or a number with its unit, such as \"12 dB\", \"-3.5 dB\" or \"70 %\"",
     parse: parse_gain,
 };
 
 /// A directory; empty for the place that the program chooses.
-pub const DIRECTORY: Kind<Option<PathBuf>> = Kind {
+pub const DIRECTORY: ValueParser<Option<PathBuf>> = ValueParser {
     name: "a directory",
     right: "an absolute path, such as \"/var/lib/porthole\", or \"\" for the usual place",
     parse: parse_directory,
 };
 
 /// The name of a host in a URL.
-pub const HOST: Kind<String> = Kind {
+pub const HOST: ValueParser<String> = ValueParser {
     name: "a host name",
     right: "letters, digits, - and dots, such as cam.example.org, without scheme and port",
     parse: |text| is_host_name(text).then(|| text.to_ascii_lowercase()),
 };
 
 /// The origin of a page (RFC 6454), or `*` for any.
-pub const ORIGIN: Kind<String> = Kind {
+pub const ORIGIN: ValueParser<String> = ValueParser {
     name: "an origin",
     right: "scheme, host and port where it is not the usual one, such as https://example.org, or \"*\" for every page",
     parse: parse_origin,
 };
 
 /// A network, or one address.
-pub const NETWORK: Kind<IpNet> = Kind {
+pub const NETWORK: ValueParser<IpNet> = ValueParser {
     name: "a network",
     right: "an address with or without its prefix, such as 192.168.0.0/16, 10.0.0.1 or fd00::/8",
     parse: |text| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)),
 };
 
 /// Who is let in.
-pub const AUTH_MODE: Kind<Mode> = Kind {
+pub const AUTH_MODE: ValueParser<Mode> = ValueParser {
     name: "a mode",
     right: "password or none",
     parse: |text| match text {
@@ -135,14 +135,14 @@ pub const AUTH_MODE: Kind<Mode> = Kind {
 };
 
 /// The name of a network interface, or a pattern of such names.
-pub const INTERFACE: Kind<String> = Kind {
+pub const INTERFACE: ValueParser<String> = ValueParser {
     name: "an interface",
     right: "a name as `ip link` shows it, with * for any letters, such as eth0 or wlan*",
     parse: parse_interface,
 };
 
 /// An address that leads here from outside.
-pub const ADVERTISED: Kind<Advertised> = Kind {
+pub const ADVERTISED: ValueParser<Advertised> = ValueParser {
     name: "an address",
     right: "an IP address or a host name, with a port where another one is forwarded, such as 203.0.113.5, \
             cam.example.org:40000 or [2001:db8::5]:40000",
@@ -150,7 +150,7 @@ pub const ADVERTISED: Kind<Advertised> = Kind {
 };
 
 /// The name of an LED of the kernel.
-pub const LED: Kind<String> = Kind {
+pub const LED: ValueParser<String> = ValueParser {
     name: "an LED",
     right: "a name in /sys/class/leds, such as ACT",
     // It is a part of a path.
@@ -158,14 +158,14 @@ pub const LED: Kind<String> = Kind {
 };
 
 /// What a lamp shows.
-pub const SHOW: Kind<Show> = Kind {
+pub const SHOW: ValueParser<Indicator> = ValueParser {
     name: "what a lamp can show",
     right: "ready, watched, recording, talk, fault, camera or privacy",
-    parse: |text| Show::ALL.into_iter().find(|show| show.name() == text),
+    parse: |text| Indicator::ALL.into_iter().find(|show| show.name() == text),
 };
 
 /// A GPIO chip; empty for the usual one.
-pub const GPIO_CHIP: Kind<Option<String>> = Kind {
+pub const GPIO_CHIP: ValueParser<Option<String>> = ValueParser {
     name: "a GPIO chip",
     right: "its device, such as gpiochip1, or its label (gpiodetect lists them), or \"\" for the usual one",
     parse: |text| {
@@ -383,7 +383,7 @@ mod tests {
         for wrong in ["", "a/b", "..", ".", "a b", &"x".repeat(65)] {
             assert!(LED.read(wrong).is_err(), "{wrong}");
         }
-        for show in Show::ALL {
+        for show in Indicator::ALL {
             assert_eq!(SHOW.read(show.name()).unwrap(), show);
             assert!(SHOW.right.contains(show.name()));
         }

@@ -16,7 +16,7 @@ use crate::util::thread::MediaThread;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where it is.
-    pub pin: gpio::Pin,
+    pub pin: gpio::GpioPin,
     /// How long its contacts may bounce.
     pub debounce: Duration,
     /// The request that it sends when it is pressed, as JSON.

@@ -67,7 +67,7 @@ impl Profile {
 
 /// What a sequence parameter set tells of the pictures.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shape {
+pub struct StreamShape {
     /// Width in pixels, cropping applied.
     pub width: u32,
     /// Height in pixels, cropping applied.
@@ -76,7 +76,7 @@ pub struct Shape {
     pub fps: Option<f64>,
 }
 
-impl Shape {
+impl StreamShape {
     /// From a sequence parameter set; `None` for another NAL unit or a damaged one.
     pub fn of_sps(nal: &[u8]) -> Option<Self> {
         if nal_type(nal) != SPS {

@@ -12,11 +12,11 @@ const SECOND: u128 = 1_000_000_000;
 
 /// Moments `1 / rate` of a second apart, in step with the full seconds of [`Timestamp::unix`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
+pub struct FrameClock {
     rate: u32,
 }
 
-impl Grid {
+impl FrameClock {
     /// A grid of `rate` moments a second, at least one.
     pub fn new(rate: u32) -> Self {
         Self { rate: rate.max(1) }
@@ -39,15 +39,15 @@ impl Grid {
 
 /// Walks along a grid. Whoever comes late gets the slots that are still held, and is told how many were missed.
 #[derive(Debug)]
-pub struct Pace {
-    grid: Grid,
+pub struct Pacer {
+    grid: FrameClock,
     held: u64,
     last: Option<u64>,
 }
 
-/// What [`Pace::poll`] answers.
+/// What [`Pacer::poll`] answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum PaceStep {
     /// This slot is due, and `missed` slots went by before it.
     Due {
         /// The slot's number on the grid.
@@ -61,23 +61,23 @@ pub enum Step {
     Wait(Duration),
 }
 
-impl Pace {
+impl Pacer {
     /// Begins with the first slot that starts after the first question. Besides the current slot, `held` earlier ones
     /// are kept for a consumer that is late, as a device's ring of buffers does.
-    pub fn new(grid: Grid, held: u64) -> Self {
+    pub fn new(grid: FrameClock, held: u64) -> Self {
         Self { grid, held, last: None }
     }
 
     /// What is due at `now`.
-    pub fn poll(&mut self, now: Timestamp) -> Step {
+    pub fn poll(&mut self, now: Timestamp) -> PaceStep {
         let current = self.grid.slot(now);
         let last = *self.last.get_or_insert(current);
         if current <= last {
-            return Step::Wait(self.grid.start(last.saturating_add(1)).saturating_since(now));
+            return PaceStep::Wait(self.grid.start(last.saturating_add(1)).saturating_since(now));
         }
         let slot = current.saturating_sub(self.held).max(last + 1);
         self.last = Some(slot);
-        Step::Due { slot, start: self.grid.start(slot), missed: slot - last - 1 }
+        PaceStep::Due { slot, start: self.grid.start(slot), missed: slot - last - 1 }
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn every_slot_holds_its_own_start_and_each_second_has_rate_slots() {
         for rate in [1, 7, 25, 30, 50, 60] {
-            let grid = Grid::new(rate);
+            let grid = FrameClock::new(rate);
             let second = after_second(0);
             let first = grid.slot(second);
             assert_eq!(grid.start(first), second, "slot 0 of {rate} begins with the second");
@@ -122,13 +122,13 @@ mod tests {
 
     #[test]
     fn a_patient_consumer_misses_nothing() {
-        let (grid, mut now) = (Grid::new(30), after_second(5));
-        let mut pace = Pace::new(grid, 0);
+        let (grid, mut now) = (FrameClock::new(30), after_second(5));
+        let mut pace = Pacer::new(grid, 0);
         let mut slots = Vec::new();
         while slots.len() < 90 {
             match pace.poll(now) {
-                Step::Wait(wait) => now = now.saturating_add(wait),
-                Step::Due { slot, start, missed } => {
+                PaceStep::Wait(wait) => now = now.saturating_add(wait),
+                PaceStep::Due { slot, start, missed } => {
                     assert_eq!((missed, start), (0, now));
                     slots.push(slot);
                 }
@@ -140,23 +140,23 @@ mod tests {
 
     #[test]
     fn a_late_consumer_gets_the_current_slot_once() {
-        let mut pace = Pace::new(Grid::new(10), 0);
-        assert_eq!(pace.poll(after_second(0)), Step::Wait(Duration::from_millis(100)));
-        let Step::Due { slot, missed: 0, .. } = pace.poll(after_second(100_000_000)) else { panic!("not due") };
+        let mut pace = Pacer::new(FrameClock::new(10), 0);
+        assert_eq!(pace.poll(after_second(0)), PaceStep::Wait(Duration::from_millis(100)));
+        let PaceStep::Due { slot, missed: 0, .. } = pace.poll(after_second(100_000_000)) else { panic!("not due") };
         let late = after_second(450_000_000);
-        let expected = Step::Due { slot: slot + 3, start: after_second(400_000_000), missed: 2 };
+        let expected = PaceStep::Due { slot: slot + 3, start: after_second(400_000_000), missed: 2 };
         assert_eq!(pace.poll(late), expected);
-        assert_eq!(pace.poll(late), Step::Wait(Duration::from_millis(50)));
+        assert_eq!(pace.poll(late), PaceStep::Wait(Duration::from_millis(50)));
     }
 
     #[test]
     fn held_slots_are_given_late_and_older_ones_are_missed() {
-        let mut pace = Pace::new(Grid::new(10), 2);
-        let Step::Wait(_) = pace.poll(after_second(0)) else { panic!("nothing is due yet") };
+        let mut pace = Pacer::new(FrameClock::new(10), 2);
+        let PaceStep::Wait(_) = pace.poll(after_second(0)) else { panic!("nothing is due yet") };
         let late = after_second(510_000_000);
         let starts = std::iter::from_fn(|| match pace.poll(late) {
-            Step::Due { start, missed, .. } => Some((start, missed)),
-            Step::Wait(_) => None,
+            PaceStep::Due { start, missed, .. } => Some((start, missed)),
+            PaceStep::Wait(_) => None,
         });
         let at = |tenth: u64| after_second(tenth * 100_000_000);
         assert_eq!(starts.collect::<Vec<_>>(), [(at(3), 2), (at(4), 0), (at(5), 0)]);

@@ -24,7 +24,7 @@ const LATENCY_BUCKETS: [f64; 26] = [
 
 /// Where a frame was dropped, in the order of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Drop {
+pub enum DropPoint {
     /// A: the driver had no free buffer.
     Driver,
     /// B: a newer buffer was there already.
@@ -43,16 +43,16 @@ pub enum Drop {
     Socket,
 }
 
-/// The label of [`Inner::dropped`].
+/// The label of [`Counters::dropped`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct At {
+pub struct DropLabels {
     /// The place.
-    pub at: Drop,
+    pub at: DropPoint,
 }
 
 /// Why what came in on the viewers' port was given to nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Ignored {
+pub enum IgnoreReason {
     /// Of no viewer.
     Unknown,
     /// A connectivity check that is not signed with the viewer's password.
@@ -67,23 +67,23 @@ pub enum Ignored {
     Connection,
 }
 
-/// The label of [`Inner::ignored`].
+/// The label of [`Counters::ignored`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Why {
+pub struct IgnoreLabels {
     /// The reason.
-    pub why: Ignored,
+    pub why: IgnoreReason,
 }
 
 /// The label of what each camera counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Camera {
+pub struct CameraLabel {
     /// The camera's name.
     pub camera: String,
 }
 
 /// Why an HTTP connection or request was refused before anybody looked at what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Refused {
+pub enum RejectReason {
     /// Too many connections, and nobody who holds more.
     Connections,
     /// Too many requests of one address.
@@ -98,16 +98,16 @@ pub enum Refused {
     Role,
 }
 
-/// The label of [`Inner::http_refused`].
+/// The label of [`Counters::http_refused`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Reason {
+pub struct RejectLabels {
     /// The reason.
-    pub reason: Refused,
+    pub reason: RejectReason,
 }
 
 /// What became of an attempt to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Outcome {
+pub enum SignInOutcome {
     /// Somebody is in.
     Ok,
     /// It was the wrong password or link.
@@ -118,16 +118,16 @@ pub enum Outcome {
     Busy,
 }
 
-/// The label of [`Inner::sign_ins`].
+/// The label of [`Counters::sign_ins`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SignIn {
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: SignInOutcome,
 }
 
 /// What was not carried out, or not told, of a viewer's control channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Untold {
+pub enum ControlDrop {
     /// A request that was one too many, and was answered so.
     Busy,
     /// Something that was said, which a viewer that lags has missed.
@@ -136,31 +136,31 @@ pub enum Untold {
     Message,
 }
 
-/// The label of [`Inner::untold`].
+/// The label of [`Counters::untold`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct What {
+pub struct ControlDropLabels {
     /// What it was.
-    pub what: Untold,
+    pub what: ControlDrop,
 }
 
 /// All counters; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<Counters>);
 
 /// The counters themselves; [`Metrics`] derefs to them.
 #[derive(Debug)]
-pub struct Inner {
+pub struct Counters {
     registry: Registry,
     /// Pictures taken.
-    pub captured: Family<Camera, Counter>,
+    pub captured: Family<CameraLabel, Counter>,
     /// Pictures encoded, or passed on as the camera encoded them; placeholders are among them.
-    pub encoded: Family<Camera, Counter>,
+    pub encoded: Family<CameraLabel, Counter>,
     /// Key frames among them.
-    pub key_frames: Family<Camera, Counter>,
+    pub key_frames: Family<CameraLabel, Counter>,
     /// Pictures that the encoder or converter refused.
-    pub encode_errors: Family<Camera, Counter>,
+    pub encode_errors: Family<CameraLabel, Counter>,
     /// Frames (at `Socket`: packets) dropped, by place.
-    pub dropped: Family<At, Counter>,
+    pub dropped: Family<DropLabels, Counter>,
     /// Cameras open now.
     pub captures: Gauge,
     /// Encoders alive now.
@@ -182,11 +182,11 @@ pub struct Inner {
     /// Attempts to sign in, by what became of them.
     pub sign_ins: Family<SignIn, Counter>,
     /// HTTP connections and requests that were not let in.
-    pub http_refused: Family<Reason, Counter>,
+    pub http_refused: Family<RejectLabels, Counter>,
     /// Requests carried out for viewers, scripts and the shell of the board.
     pub commands: Counter,
     /// What was not carried out, or not told, of control channels.
-    pub untold: Family<What, Counter>,
+    pub untold: Family<ControlDropLabels, Counter>,
     /// Pictures sent to viewers, to scripts and to the page as they were taken.
     pub snapshots: Counter,
     /// Packets handed to the sockets.
@@ -194,7 +194,7 @@ pub struct Inner {
     /// Bytes handed to the sockets.
     pub bytes_sent: Counter,
     /// Datagrams and connections that were given to no viewer.
-    pub ignored: Family<Why, Counter>,
+    pub ignored: Family<IgnoreLabels, Counter>,
     /// Asynchronous tasks alive.
     pub tasks: Gauge,
     /// CPU time of the process, user and system.
@@ -202,9 +202,9 @@ pub struct Inner {
 }
 
 impl std::ops::Deref for Metrics {
-    type Target = Inner;
+    type Target = Counters;
 
-    fn deref(&self) -> &Inner {
+    fn deref(&self) -> &Counters {
         &self.0
     }
 }
@@ -218,7 +218,7 @@ impl Default for Metrics {
 impl Metrics {
     /// All counters at zero.
     pub fn new() -> Self {
-        let mut inner = Inner {
+        let mut inner = Counters {
             registry: Registry::with_prefix("porthole"),
             captured: Family::default(),
             encoded: Family::default(),
@@ -250,25 +250,25 @@ impl Metrics {
     }
 
     /// Counts `count` drops at a place.
-    pub fn drop_at(&self, at: Drop, count: u64) {
+    pub fn drop_at(&self, at: DropPoint, count: u64) {
         if count > 0 {
-            self.dropped.get_or_create(&At { at }).inc_by(count);
+            self.dropped.get_or_create(&DropLabels { at }).inc_by(count);
         }
     }
 
     /// Counts something that came in and was given to no viewer.
-    pub fn ignored(&self, why: Ignored) {
-        self.ignored.get_or_create(&Why { why }).inc();
+    pub fn ignored(&self, why: IgnoreReason) {
+        self.ignored.get_or_create(&IgnoreLabels { why }).inc();
     }
 
     /// Counts an HTTP connection or request that is not let in.
-    pub fn refuse(&self, reason: Refused) {
-        self.http_refused.get_or_create(&Reason { reason }).inc();
+    pub fn refuse(&self, reason: RejectReason) {
+        self.http_refused.get_or_create(&RejectLabels { reason }).inc();
     }
 
     /// Counts what is not carried out or not told of a control channel.
-    pub fn leave_out(&self, what: Untold, count: u64) {
-        self.untold.get_or_create(&What { what }).inc_by(count);
+    pub fn leave_out(&self, what: ControlDrop, count: u64) {
+        self.untold.get_or_create(&ControlDropLabels { what }).inc_by(count);
     }
 
     /// The OpenMetrics text of all counters.
@@ -285,7 +285,7 @@ impl Metrics {
     }
 }
 
-impl Inner {
+impl Counters {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("frames_captured", "Pictures taken", self.captured.clone());
@@ -327,9 +327,9 @@ impl Inner {
 
 /// One more in a gauge as long as it lives.
 #[derive(Debug)]
-pub struct Counted(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl Counted {
+impl GaugeGuard {
     /// Counts one more in `gauge`.
     pub fn new(gauge: &Gauge) -> Self {
         gauge.inc();
@@ -337,7 +337,7 @@ impl Counted {
     }
 }
 
-impl std::ops::Drop for Counted {
+impl std::ops::Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn the_text_names_the_place_of_a_drop() {
         let metrics = Metrics::new();
-        metrics.drop_at(Drop::ViewerLag, 3);
+        metrics.drop_at(DropPoint::ViewerLag, 3);
         assert!(metrics.text().contains("porthole_frames_dropped_total{at=\"ViewerLag\"} 3"), "{}", metrics.text());
     }
 

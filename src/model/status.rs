@@ -11,7 +11,7 @@ use crate::model::inventory::Control;
 /// The state of a camera or a microphone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum PipelineState {
     /// Switched off in the configuration, or `auto` found none.
     Off,
     /// Closed, because nobody watches or the privacy switch is on.
@@ -28,7 +28,7 @@ pub enum State {
 /// What kind of fault a camera has, for those who can't read its words: programs, and lights that blink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Trouble {
+pub enum FaultKind {
     /// It is not there.
     Away,
     /// Somebody else has it: another program, or another camera of the configuration.
@@ -43,7 +43,7 @@ pub enum Trouble {
 
 /// One camera.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
-pub struct Camera {
+pub struct CameraStatus {
     /// Its name in URLs.
     pub name: String,
     /// The device as configured.
@@ -55,7 +55,7 @@ pub struct Camera {
     /// Whether that is the built-in test pattern.
     pub pattern: bool,
     /// What it does.
-    pub state: State,
+    pub state: PipelineState,
     /// Width in pixels, as negotiated.
     pub width: Option<u32>,
     /// Height in pixels, as negotiated.
@@ -75,7 +75,7 @@ pub struct Camera {
     /// Why there is no picture.
     pub fault: Option<String>,
     /// What kind of fault that is.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<FaultKind>,
     /// Since when the camera is in fault, in seconds since the Unix epoch.
     pub since: Option<u64>,
 }
@@ -88,7 +88,7 @@ pub struct Audio {
     /// The source in use or last used.
     pub source: Option<String>,
     /// What it does.
-    pub state: State,
+    pub state: PipelineState,
     /// Why there is no sound.
     pub fault: Option<String>,
 }
@@ -97,7 +97,7 @@ pub struct Audio {
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Status {
     /// The cameras in the order of the configuration.
-    pub cameras: Vec<Camera>,
+    pub cameras: Vec<CameraStatus>,
     /// The microphone.
     pub audio: Audio,
     /// Whether the privacy switch is on: cameras and microphone are closed, whoever watches.
@@ -133,9 +133,9 @@ impl From<Status> for Report {
 
 /// Writes and reads the status; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Board(watch::Sender<Status>);
+pub struct StatusPublisher(watch::Sender<Status>);
 
-impl Board {
+impl StatusPublisher {
     /// Begins with `status`.
     pub fn new(status: Status) -> Self {
         Self(watch::Sender::new(status))
@@ -157,7 +157,7 @@ impl Board {
     }
 
     /// Changes the status of the camera at `index`.
-    pub fn camera(&self, index: usize, change: impl FnOnce(&mut Camera)) {
+    pub fn camera(&self, index: usize, change: impl FnOnce(&mut CameraStatus)) {
         self.0.send_modify(|status| {
             if let Some(camera) = status.cameras.get_mut(index) {
                 change(camera);

@@ -7,16 +7,16 @@ mod packetizer;
 
 use std::time::{Duration, Instant};
 
-use crate::capture::audio::{Microphone, PcmSource};
+use crate::capture::audio::{CaptureSource, Microphone};
 use crate::media::{AudioPacket, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::model::status::State;
+use crate::model::status::PipelineState;
 use crate::util::backoff::Retry;
 use crate::util::broadcast::{Broadcast, Linger};
 use crate::util::thread::MediaThread;
 
-use packetizer::Line;
+use packetizer::AudioPacketizer;
 
 /// Packets kept for a viewer's task that lags: about a second of 20 ms packets.
 const RING: usize = 64;
@@ -25,20 +25,20 @@ const RING: usize = 64;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The longest wait for sound before the thread looks whether it shall end; bounds the time of a stop.
-const LOOK_UP: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A microphone that gives no sound for this long is reopened.
-const SILENCE: Duration = Duration::from_secs(5);
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much later than its begin a frame may come from an open device before its place is taken by silence: a device
 /// that counts in periods of 200 ms still makes it.
-const PATIENCE: Duration = Duration::from_millis(300);
+const LATE_AFTER: Duration = Duration::from_millis(300);
 
 /// How much later than its begin silence is published while there is no device: as a frame of sound would come.
-const AWAY: Duration = Duration::from_millis(20);
+const SILENCE_DELAY: Duration = Duration::from_millis(20);
 
 /// How long to wait when `auto` finds no microphone; one that is plugged in ends the wait.
-const NOTHING: Duration = Duration::from_secs(10);
+const RESCAN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Ends the thread when dropped.
 #[derive(Debug)]
@@ -61,12 +61,12 @@ impl Drop for Guard {
 pub fn start(
     microphone: Microphone,
     metrics: &Metrics,
-    board: &status::Board,
+    board: &status::StatusPublisher,
 ) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
     let sound = Broadcast::new(RING);
     // Before anybody is interested.
     sound.demand().bar(board.snapshot().privacy);
-    let line = Line::new(microphone.config(), sound.clone(), metrics.clone())?;
+    let line = AudioPacketizer::new(microphone.config(), sound.clone(), metrics.clone())?;
     let pipeline = Pipeline { microphone, line, sound: sound.clone(), board: board.clone(), retry: Retry::default() };
     let thread = MediaThread::spawn("microphone".into(), move || pipeline.run())?;
     Ok((sound.clone(), Guard { sound, _thread: thread }))
@@ -74,9 +74,9 @@ pub fn start(
 
 struct Pipeline {
     microphone: Microphone,
-    line: Line,
+    line: AudioPacketizer,
     sound: Broadcast<AudioPacket>,
-    board: status::Board,
+    board: status::StatusPublisher,
     retry: Retry,
 }
 
@@ -105,7 +105,7 @@ impl Pipeline {
             }
             match self.run_once() {
                 Ok(End::Unheard) => {
-                    self.board.audio(|audio| audio.state = State::Idle);
+                    self.board.audio(|audio| audio.state = PipelineState::Idle);
                     begins = true;
                     continue;
                 }
@@ -113,8 +113,9 @@ impl Pipeline {
                     if !std::mem::replace(&mut told, true) {
                         tracing::info!("no microphone; one that is plugged in will be heard");
                     }
-                    self.board.audio(|audio| (audio.state, audio.source, audio.fault) = (State::Off, None, None));
-                    self.away(NOTHING);
+                    self.board
+                        .audio(|audio| (audio.state, audio.source, audio.fault) = (PipelineState::Off, None, None));
+                    self.away(RESCAN_INTERVAL);
                 }
                 Err(error) => {
                     let (pause, log) = self.retry.failed(Instant::now());
@@ -122,7 +123,7 @@ impl Pipeline {
                         tracing::warn!("no sound: {error:#}");
                     }
                     self.board.audio(|audio| {
-                        audio.state = State::Fault;
+                        audio.state = PipelineState::Fault;
                         audio.fault = Some(format!("{error:#}"));
                     });
                     self.away(pause);
@@ -140,10 +141,15 @@ impl Pipeline {
         let mut live = false;
         let mut linger = Linger::new(&demand, LINGER, heard);
         while !linger.is_over(Instant::now()) {
-            let Some(frame) = source.next(LOOK_UP)? else {
+            let Some(frame) = source.next(POLL_INTERVAL)? else {
                 let silent = heard.elapsed();
-                anyhow::ensure!(silent < SILENCE, "{}: no sound for {} s", source.label(), SILENCE.as_secs());
-                self.line.silence(Timestamp::now().saturating_sub(PATIENCE));
+                anyhow::ensure!(
+                    silent < STALL_TIMEOUT,
+                    "{}: no sound for {} s",
+                    source.label(),
+                    STALL_TIMEOUT.as_secs()
+                );
+                self.line.silence(Timestamp::now().saturating_sub(LATE_AFTER));
                 continue;
             };
             heard = Instant::now();
@@ -160,20 +166,20 @@ impl Pipeline {
         Ok(End::Unheard)
     }
 
-    fn tell_live(&mut self, source: &dyn PcmSource) {
+    fn tell_live(&mut self, source: &dyn CaptureSource) {
         let is = if self.retry.recovered() { "is back" } else { "is open" };
         tracing::info!("microphone {is}: {}, channels {}", source.label(), source.channels());
         self.board.audio(|audio| {
             audio.source = Some(source.label().into());
-            audio.state = State::Live;
+            audio.state = PipelineState::Live;
             audio.fault = None;
         });
     }
 
     /// Publishes silence while the privacy switch is on and somebody listens.
     fn barred(&mut self) {
-        while self.sound.demand().wait_while_barred(Some(AWAY)) {
-            self.line.silence(Timestamp::now().saturating_sub(AWAY));
+        while self.sound.demand().wait_while_barred(Some(SILENCE_DELAY)) {
+            self.line.silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
         }
     }
 
@@ -182,13 +188,13 @@ impl Pipeline {
     fn away(&mut self, pause: Duration) {
         let end = Instant::now() + pause;
         while Instant::now() < end && self.sound.demand().interested() > 0 {
-            self.line.silence(Timestamp::now().saturating_sub(AWAY));
+            self.line.silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
             let begin = Instant::now();
-            if self.sound.demand().pause(AWAY) {
+            if self.sound.demand().pause(SILENCE_DELAY) {
                 return self.retry.begin_anew();
             }
             // Cut short: somebody came, or the thread shall end.
-            if begin.elapsed() < AWAY {
+            if begin.elapsed() < SILENCE_DELAY {
                 return;
             }
         }
@@ -199,13 +205,13 @@ impl Pipeline {
 mod tests {
     use super::*;
     use crate::capture::audio;
-    use crate::capture::audio::{Config, Surroundings};
+    use crate::capture::audio::{Config, DeviceContext};
     use crate::util::broadcast::Subscriber;
 
-    fn started(device: &str) -> (Subscriber<AudioPacket>, Guard, status::Board) {
-        let board = status::Board::new(status::Status::default());
+    fn started(device: &str) -> (Subscriber<AudioPacket>, Guard, status::StatusPublisher) {
+        let board = status::StatusPublisher::new(status::Status::default());
         let config = Config { device: device.into(), ..Default::default() };
-        let surroundings = Surroundings { pattern: false, camera: Box::new(|| None) };
+        let surroundings = DeviceContext { pattern: false, camera: Box::new(|| None) };
         let (sound, guard) =
             start(Microphone::new(config, surroundings), &Metrics::new(), &board).expect("should start");
         (sound.subscribe(), guard, board)
@@ -235,7 +241,7 @@ mod tests {
         assert!(steps.clone().all(|step| !step.is_zero() && step.as_micros() % 20_000 == 0), "{captured:?}");
         assert!(steps.filter(|step| step.as_millis() == 20).count() > 80, "{captured:?}");
         let status = board.snapshot().audio;
-        assert_eq!(status.state, State::Fault);
+        assert_eq!(status.state, PipelineState::Fault);
         assert!(status.fault.is_some_and(|fault| fault.contains("no such sound device")));
     }
 
@@ -247,7 +253,7 @@ mod tests {
         let (mut listener, _guard, board) = started("auto");
         assert!(listen(&mut listener, 20).await.1);
         let status = board.snapshot().audio;
-        assert_eq!((status.state, status.fault, status.source), (State::Off, None, None));
+        assert_eq!((status.state, status.fault, status.source), (PipelineState::Off, None, None));
     }
 
     #[tokio::test]
@@ -255,7 +261,7 @@ mod tests {
         let (mut listener, _guard, board) = started("tone");
         assert!(!listen(&mut listener, 20).await.1);
         let status = board.snapshot().audio;
-        assert_eq!((status.state, status.source.as_deref()), (State::Live, Some("test tone")));
+        assert_eq!((status.state, status.source.as_deref()), (PipelineState::Live, Some("test tone")));
     }
 
     #[tokio::test]
@@ -266,15 +272,15 @@ mod tests {
             let found = watch.wait_for(|status| status.audio.state == wanted);
             tokio::time::timeout(Duration::from_secs(30), found).await.expect("in time").expect("board");
         };
-        state(State::Live).await;
+        state(PipelineState::Live).await;
         guard.sound.demand().bar(true);
-        state(State::Idle).await;
+        state(PipelineState::Idle).await;
         // What was on its way, and the codec's echo of it.
         listen(&mut listener, 10).await;
         let (captured, silent) = listen(&mut listener, 1).await;
         assert!(silent && captured.len() == 1);
         guard.sound.demand().bar(false);
-        state(State::Live).await;
+        state(PipelineState::Live).await;
         assert!(!listen(&mut listener, 20).await.1);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::status::Board;
+use crate::model::status::StatusPublisher;
 use crate::util::broadcast::Demand;
 use crate::util::state_dir::Store;
 
@@ -41,7 +41,7 @@ fn left_on(store: &Store) -> bool {
 
 /// How the switch stands after it was thrown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Thrown {
+pub struct PrivacyChange {
     /// Whether cameras and microphone are cut.
     pub on: bool,
     /// Whether they were not, or were, before.
@@ -50,20 +50,20 @@ pub struct Thrown {
 
 /// The switch; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Switch(Arc<Inner>);
+pub struct PrivacySwitch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    board: Board,
+    board: StatusPublisher,
     sources: Vec<Demand>,
     store: Store,
     /// Held while the switch is thrown, so that all of them know the same in the end.
     throwing: Mutex<()>,
 }
 
-impl Switch {
+impl PrivacySwitch {
     /// A switch for these sources, which stands as the status says.
-    pub fn new(board: Board, sources: Vec<Demand>, store: Store) -> Self {
+    pub fn new(board: StatusPublisher, sources: Vec<Demand>, store: Store) -> Self {
         Self(Arc::new(Inner { board, sources, store, throwing: Mutex::new(()) }))
     }
 
@@ -74,13 +74,13 @@ impl Switch {
 
     /// Throws the switch, to its other side where no side is named; `by` says who did, for the log. It is thrown at once, and
     /// remembered, which may block for a moment.
-    pub fn throw(&self, on: Option<bool>, by: &str) -> Thrown {
+    pub fn throw(&self, on: Option<bool>, by: &str) -> PrivacyChange {
         let Inner { board, sources, store, throwing } = &*self.0;
         let _throwing = throwing.lock().unwrap_or_else(PoisonError::into_inner);
         let was = self.is_on();
         let on = on.unwrap_or(!was);
         if on == was {
-            return Thrown { on, changed: false };
+            return PrivacyChange { on, changed: false };
         }
         sources.iter().for_each(|source| source.bar(on));
         board.privacy(on);
@@ -88,7 +88,7 @@ impl Switch {
         if let Err(error) = store.write(FILE, if on { b"on\n" } else { b"off\n" }) {
             tracing::warn!("the privacy switch holds until porthole ends, and is not remembered: {error:#}");
         }
-        Thrown { on, changed: true }
+        PrivacyChange { on, changed: true }
     }
 }
 
@@ -106,17 +106,17 @@ mod tests {
     #[test]
     fn it_cuts_every_source_and_tells_the_status_and_is_kept() {
         let (_folder, store) = temporary();
-        let (board, sources) = (Board::new(Status::default()), vec![Demand::default(), Demand::default()]);
-        let switch = Switch::new(board.clone(), sources.clone(), store.clone());
+        let (board, sources) = (StatusPublisher::new(Status::default()), vec![Demand::default(), Demand::default()]);
+        let switch = PrivacySwitch::new(board.clone(), sources.clone(), store.clone());
         assert!(!switch.is_on() && !at_start(&Config::default(), &store));
         let _interests: Vec<_> = sources.iter().map(Demand::register).collect();
 
-        assert_eq!(switch.throw(Some(true), "a test"), Thrown { on: true, changed: true });
+        assert_eq!(switch.throw(Some(true), "a test"), PrivacyChange { on: true, changed: true });
         assert!(switch.is_on() && board.snapshot().privacy && at_start(&Config::default(), &store));
         assert!(sources.iter().all(|source| source.barred().is_some() && !source.is_wanted()));
-        assert_eq!(switch.throw(Some(true), "a test"), Thrown { on: true, changed: false });
+        assert_eq!(switch.throw(Some(true), "a test"), PrivacyChange { on: true, changed: false });
 
-        assert_eq!(switch.throw(None, "a test"), Thrown { on: false, changed: true });
+        assert_eq!(switch.throw(None, "a test"), PrivacyChange { on: false, changed: true });
         assert!(!board.snapshot().privacy && !at_start(&Config::default(), &store));
         assert!(sources.iter().all(Demand::is_wanted));
         assert!(at_start(&Config { on: true }, &store), "whatever it was");
@@ -139,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
         let store = Store::open(Some(&folder.path().join("file/below")));
-        let switch = Switch::new(Board::new(Status::default()), vec![Demand::default()], store);
+        let switch = PrivacySwitch::new(StatusPublisher::new(Status::default()), vec![Demand::default()], store);
         switch.throw(Some(true), "a test");
         assert!(switch.is_on());
     }

@@ -71,14 +71,14 @@ impl<T: Clone> Broadcast<T> {
 #[derive(Debug)]
 pub struct Subscriber<T> {
     ring: broadcast::Receiver<T>,
-    _interest: Interest,
+    _interest: DemandGuard,
 }
 
 /// Why [`Subscriber::recv`] has no value.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RecvError {
     /// The subscriber was too slow; so many values are gone for it.
-    Missed(u64),
+    Lagged(u64),
     /// The producer is gone.
     Closed,
 }
@@ -88,10 +88,10 @@ impl<T: Clone> Subscriber<T> {
     ///
     /// # Errors
     ///
-    /// [`RecvError::Missed`] once after falling behind, then the oldest value still kept.
+    /// [`RecvError::Lagged`] once after falling behind, then the oldest value still kept.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         self.ring.recv().await.map_err(|error| match error {
-            broadcast::error::RecvError::Lagged(count) => RecvError::Missed(count),
+            broadcast::error::RecvError::Lagged(count) => RecvError::Lagged(count),
             broadcast::error::RecvError::Closed => RecvError::Closed,
         })
     }
@@ -124,13 +124,13 @@ struct DemandState {
 
 impl Demand {
     /// Registers an interest, before a subscription or instead of one, so that the producer can warm up.
-    pub fn register(&self) -> Interest {
+    pub fn register(&self) -> DemandGuard {
         let mut state = self.lock();
         state.interested += 1;
         state.arrivals += 1;
         drop(state);
         self.0.changed.notify_all();
-        Interest(self.clone())
+        DemandGuard(self.clone())
     }
 
     /// How many interests are alive.
@@ -249,9 +249,9 @@ impl<'a> Linger<'a> {
 
 /// Somebody's interest; dropping it takes it back.
 #[derive(Debug)]
-pub struct Interest(Demand);
+pub struct DemandGuard(Demand);
 
-impl Drop for Interest {
+impl Drop for DemandGuard {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.interested = state.interested.saturating_sub(1);
@@ -271,7 +271,7 @@ mod tests {
         for value in 0..10 {
             fan_out.publish(value);
         }
-        assert_eq!(slow.recv().await, Err(RecvError::Missed(6)));
+        assert_eq!(slow.recv().await, Err(RecvError::Lagged(6)));
         assert_eq!(slow.recv().await, Ok(6));
     }
 

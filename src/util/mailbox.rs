@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 /// A place for values; share it by reference or `Arc`.
 #[derive(Debug)]
-pub struct Latest<T> {
-    state: Mutex<State<T>>,
+pub struct Mailbox<T> {
+    state: Mutex<MailboxState<T>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct MailboxState<T> {
     waiting: VecDeque<T>,
     closed: bool,
 }
 
-/// What [`Latest::take`] found.
+/// What [`Mailbox::take`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Taken<T> {
+pub enum Pop<T> {
     /// The oldest value that waits.
     Value(T),
     /// None came in time.
@@ -32,13 +32,13 @@ pub enum Taken<T> {
     Closed,
 }
 
-impl<T> Default for Latest<T> {
+impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), changed: Condvar::new() }
+        Self { state: Mutex::new(MailboxState { waiting: VecDeque::new(), closed: false }), changed: Condvar::new() }
     }
 }
 
-impl<T> Latest<T> {
+impl<T> Mailbox<T> {
     /// Puts a value in the place of all that wait, never waiting; what nobody had taken comes back.
     #[must_use = "a replaced frame is a dropped one, and wants counting"]
     pub fn put(&self, value: T) -> VecDeque<T> {
@@ -61,15 +61,15 @@ impl<T> Latest<T> {
     }
 
     /// Takes the value that waits longest, waiting until there is one; at most for `wait` where that is given.
-    pub fn take(&self, wait: Option<Duration>) -> Taken<T> {
+    pub fn take(&self, wait: Option<Duration>) -> Pop<T> {
         let deadline = wait.map(|wait| Instant::now() + wait);
         let mut state = self.lock();
         loop {
             if state.closed {
-                return Taken::Closed;
+                return Pop::Closed;
             }
             if let Some(value) = state.waiting.pop_front() {
-                return Taken::Value(value);
+                return Pop::Value(value);
             }
             let Some(deadline) = deadline else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +77,7 @@ impl<T> Latest<T> {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Taken::Nothing;
+                return Pop::Nothing;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -89,7 +89,7 @@ impl<T> Latest<T> {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, MailboxState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,32 +102,32 @@ mod tests {
 
     #[test]
     fn the_newest_value_wins_and_the_replaced_one_comes_back() {
-        let place = Latest::default();
+        let place = Mailbox::default();
         assert!(place.put(1).is_empty());
         assert_eq!(place.put(2), [1]);
-        assert_eq!(place.take(None), Taken::Value(2));
-        assert_eq!(place.take(Some(Duration::ZERO)), Taken::Nothing);
+        assert_eq!(place.take(None), Pop::Value(2));
+        assert_eq!(place.take(Some(Duration::ZERO)), Pop::Nothing);
         assert!(place.put(3).is_empty());
     }
 
     #[test]
     fn values_in_order_wait_up_to_the_limit_and_the_newest_replaces_them_all() {
-        let place = Latest::default();
+        let place = Mailbox::default();
         assert_eq!([1, 2, 3].map(|value| place.append(value, 2)), [None, None, Some(3)]);
-        assert_eq!(place.take(None), Taken::Value(1));
+        assert_eq!(place.take(None), Pop::Value(1));
         assert_eq!(place.append(4, 2), None);
         assert_eq!(place.put(5), [2, 4]);
-        assert_eq!(place.take(None), Taken::Value(5));
+        assert_eq!(place.take(None), Pop::Value(5));
     }
 
     #[test]
     fn closing_ends_a_wait() {
-        let place = Arc::new(Latest::<u8>::default());
+        let place = Arc::new(Mailbox::<u8>::default());
         let waiter = std::thread::spawn({
             let place = place.clone();
             move || place.take(None)
         });
         place.close();
-        assert_eq!(waiter.join().expect("waiter should not panic"), Taken::Closed);
+        assert_eq!(waiter.join().expect("waiter should not panic"), Pop::Closed);
     }
 }

@@ -38,7 +38,7 @@ const SCENARIO_LIMIT: Duration = Duration::from_secs(300);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long to rest between two looks at something that the board does not announce.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A running board. It is switched off when dropped; where the drop is a failing test's, its log is shown.
 pub struct Board {
@@ -121,7 +121,7 @@ impl Board {
             }
             assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
             assert!(!self.log.lock().ended, "the board stopped while waiting for this: {what}");
-            thread::sleep(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 

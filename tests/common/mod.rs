@@ -23,7 +23,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Between two looks whether a condition holds: soon enough for any test, and rare enough that looking does not keep the
 /// program from getting there.
-pub const LOOK: Duration = Duration::from_millis(20);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A small test picture and a tone: what most tests need.
 pub const SMALL: &str = r#"
@@ -114,7 +114,7 @@ impl Porthole {
             if Instant::now() > deadline {
                 bail!("nothing like {begin:?} was printed within {LIMIT:?}, but {lines:?}");
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -162,7 +162,7 @@ impl Porthole {
             if Instant::now() > deadline {
                 bail!("{what} did not come true within {LIMIT:?}: {status:#}");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -177,7 +177,7 @@ impl Porthole {
             if Instant::now() > deadline {
                 bail!("{name} stayed at {value} for {LIMIT:?}");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -17,7 +17,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 4] = [("raw", raw), ("mjpeg", mjpeg), ("annexb", annexb), ("stream", stream)];
 
 /// Pixels of the largest JPEG that is decoded: a larger one only takes longer.
-const MOST_PIXELS: usize = 1 << 20;
+const MAX_PIXELS: usize = 1 << 20;
 
 /// Every converter of uncompressed pictures: six bytes tell the format, the size, the paddings and whether the planes lie
 /// apart, the rest is the picture. It is as the plain reference says, or too short.
@@ -81,7 +81,7 @@ pub fn mjpeg(input: &[u8]) {
     for _ in 0..2 {
         match converter.i420(&motion_jpeg(input, size)) {
             Ok(planes) => reference::fits(&planes, size),
-            Err(Error::JpegSize { jpeg_width, jpeg_height, .. }) if jpeg_width * jpeg_height <= MOST_PIXELS => {
+            Err(Error::JpegSize { jpeg_width, jpeg_height, .. }) if jpeg_width * jpeg_height <= MAX_PIXELS => {
                 size = (jpeg_width, jpeg_height);
                 continue;
             }
@@ -108,7 +108,7 @@ pub fn annexb(input: &[u8]) {
         let profile = h264::Profile::of_sps(nal);
         assert_eq!(profile.is_some(), h264::nal_type(nal) == h264::SPS && nal.len() >= 4);
         assert!(profile.is_none_or(|profile| profile.to_string().len() == 6));
-        let shape = h264::Shape::of_sps(nal);
+        let shape = h264::StreamShape::of_sps(nal);
         assert!(shape.is_none_or(|shape| shape.width > 0 && shape.height > 0 && profile.is_some()), "{shape:?}");
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::monitor::Monitor;
 
 /// Between two looks at something that the board does not announce.
-pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a boot may take: five times what it takes on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(400);
@@ -121,7 +121,7 @@ impl Machine {
                 return found;
             }
             assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
-            thread::sleep(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 

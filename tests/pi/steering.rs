@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_secs(1);
 const RESTS: usize = 4;
 
 /// From one look at the pin to the next: a tenth of a flash.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The lamp follows who watches and what is the matter, as its pin is seen from outside the board.
 pub fn lamp(board: &Machine, token: &str, story: &Story) {
@@ -106,7 +106,7 @@ fn wait_for(monitor: &mut Monitor, level: bool) {
     let deadline = Instant::now() + LIMIT;
     while monitor.pin(LAMP) != level {
         assert!(Instant::now() < deadline, "the lamp's pin should be {level} within {LIMIT:?}");
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -118,7 +118,7 @@ fn flashes(monitor: &mut Monitor) -> usize {
     let (mut groups, mut counted) = (Vec::new(), 0);
     while groups.len() < RESTS {
         assert!(Instant::now() < deadline, "the lamp should blink; groups of flashes so far: {groups:?}");
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         let now = monitor.pin(LAMP);
         if now == lit {
             continue;

@@ -6,7 +6,7 @@ use porthole::capture::camera::timecode::Code;
 
 use crate::LIMIT;
 use crate::client::{Event, Options, Viewer};
-use crate::machine::{LOOK_AGAIN, Machine};
+use crate::machine::{Machine, POLL_INTERVAL};
 
 /// Pictures that show that the picture goes on.
 const PICTURES: usize = 20;
@@ -30,7 +30,7 @@ pub async fn connect(board: &Machine, token: Option<&str>) -> Viewer {
             Ok(viewer) => return viewer,
             Err(error) => assert!(Instant::now() < deadline, "a viewer should connect: {error:#}"),
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

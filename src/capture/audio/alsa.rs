@@ -14,11 +14,11 @@ use alsa::pcm::PCM;
 pub use cards::{cards, list};
 
 use self::open::{Opened, call_error};
-use super::clock_drift::Reading;
-use super::framer::Steady;
+use super::clock_drift::DriftEstimate;
+use super::framer::Framer;
 use super::sample_format;
 use super::sample_format::Encoding;
-use super::{Config, Error, FRAMES, PcmSource, SAMPLE_RATE};
+use super::{CaptureSource, Config, Error, FRAMES, SAMPLE_RATE};
 use crate::media::{PcmFrame, Timestamp};
 
 /// How long to rest between two questions whether a suspended device is back; ALSA has nothing to wait on meanwhile.
@@ -50,7 +50,7 @@ pub struct Capture {
     portion: usize,
     /// Room for such a read.
     bytes: Vec<u8>,
-    steady: Steady,
+    steady: Framer,
     frames: u32,
 }
 
@@ -88,7 +88,7 @@ impl Capture {
             encoding,
             portion,
             bytes: vec![0; portion * device_channels * encoding.bytes()],
-            steady: Steady::new(rate, usize::from(channels)),
+            steady: Framer::new(rate, usize::from(channels)),
             frames: 0,
         })
     }
@@ -124,9 +124,9 @@ impl Capture {
     /// Compares the count of samples, with the `available` ones, with the time.
     fn compare_clocks(&mut self, available: usize, at: Timestamp) {
         match self.steady.observe(available, at) {
-            Reading::Steady => return,
-            Reading::Early(by) => tracing::debug!("{}: {by:?} more sound than time; begins anew", self.label),
-            Reading::Lost => tracing::debug!("{}: less sound than time; begins anew", self.label),
+            DriftEstimate::Framer => return,
+            DriftEstimate::Early(by) => tracing::debug!("{}: {by:?} more sound than time; begins anew", self.label),
+            DriftEstimate::Lost => tracing::debug!("{}: less sound than time; begins anew", self.label),
         }
         self.steady.restart();
         // The first reading of a new run is always steady.
@@ -164,7 +164,7 @@ impl Capture {
     }
 }
 
-impl PcmSource for Capture {
+impl CaptureSource for Capture {
     fn label(&self) -> &str {
         &self.label
     }

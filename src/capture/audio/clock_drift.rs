@@ -44,14 +44,14 @@ const GLIDE: f64 = 2e-6;
 
 /// The clock of one sound card since it was started.
 #[derive(Debug)]
-pub(super) struct Drift {
+pub(super) struct ClockDrift {
     /// Nominal samples a second.
     rate: f64,
     /// The time of the first reading, from which the others are counted.
     origin: Option<Timestamp>,
-    points: VecDeque<Point>,
-    gathering: Option<Gathering>,
-    line: Line,
+    points: VecDeque<Sample>,
+    gathering: Option<Accumulator>,
+    line: LinearFit,
     /// Points in succession that were too far off the line.
     doubts: u32,
     stretch: f64,
@@ -59,27 +59,27 @@ pub(super) struct Drift {
 
 /// A reading: how much sound the card had counted, in nominal seconds, and how much later than that it was.
 #[derive(Debug, Clone, Copy)]
-struct Point {
+struct Sample {
     sound: f64,
     late: f64,
 }
 
 /// The point being gathered.
 #[derive(Debug)]
-struct Gathering {
+struct Accumulator {
     until: f64,
-    earliest: Point,
+    earliest: Sample,
 }
 
 /// How late which sound is: `late` at `sound`, and `slope` more with each second of sound.
 #[derive(Debug, Clone, Copy, Default)]
-struct Line {
+struct LinearFit {
     sound: f64,
     late: f64,
     slope: f64,
 }
 
-impl Line {
+impl LinearFit {
     fn late(&self, sound: f64) -> f64 {
         self.late + self.slope * (sound - self.sound)
     }
@@ -87,16 +87,16 @@ impl Line {
 
 /// What a reading says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Reading {
+pub(super) enum DriftEstimate {
     /// The card runs as it did.
-    Steady,
+    Framer,
     /// There is more sound than time has passed: the card was taken to be so much later than it is.
     Early(Duration),
     /// The card has left its line for good: begin anew.
     Lost,
 }
 
-impl Drift {
+impl ClockDrift {
     /// Of a card with nominally `rate` samples a second, at least one, that begins to count from zero.
     pub(super) fn new(rate: u32) -> Self {
         Self {
@@ -104,25 +104,25 @@ impl Drift {
             origin: None,
             points: VecDeque::with_capacity(POINTS),
             gathering: None,
-            line: Line::default(),
+            line: LinearFit::default(),
             doubts: 0,
             stretch: 1.0,
         }
     }
 
     /// Takes note that the card had counted `count` samples at `at`.
-    pub(super) fn observe(&mut self, count: u64, at: Timestamp) -> Reading {
+    pub(super) fn observe(&mut self, count: u64, at: Timestamp) -> DriftEstimate {
         let time = seconds(*self.origin.get_or_insert(at), at);
         let sound = count as f64 / self.rate;
-        let point = Point { sound, late: time - sound };
+        let point = Sample { sound, late: time - sound };
         let Some(gathering) = &mut self.gathering else {
-            self.line = Line { sound, late: point.late, slope: 0.0 };
-            self.gathering = Some(Gathering { until: time + GATHER, earliest: point });
-            return Reading::Steady;
+            self.line = LinearFit { sound, late: point.late, slope: 0.0 };
+            self.gathering = Some(Accumulator { until: time + GATHER, earliest: point });
+            return DriftEstimate::Framer;
         };
         let off = point.late - self.line.late(sound);
         if off < -STEP {
-            return Reading::Early(Duration::from_secs_f64(-off));
+            return DriftEstimate::Early(Duration::from_secs_f64(-off));
         }
         let earliest = gathering.earliest;
         if off < earliest.late - self.line.late(earliest.sound) {
@@ -130,21 +130,21 @@ impl Drift {
         }
         if self.points.is_empty() && off < 0.0 {
             // There is no line yet, and the earliest is the best guess.
-            self.line = Line { sound, late: point.late, slope: 0.0 };
+            self.line = LinearFit { sound, late: point.late, slope: 0.0 };
         }
         if time < gathering.until {
-            return Reading::Steady;
+            return DriftEstimate::Framer;
         }
         let gathered = gathering.earliest;
-        *gathering = Gathering { until: time + GATHER, earliest: point };
+        *gathering = Accumulator { until: time + GATHER, earliest: point };
         self.add(gathered)
     }
 
-    fn add(&mut self, point: Point) -> Reading {
+    fn add(&mut self, point: Sample) -> DriftEstimate {
         if point.late - self.line.late(point.sound) > STEP {
             // Once may be a second in which this program did not run.
             self.doubts += 1;
-            return if self.doubts > 1 { Reading::Lost } else { Reading::Steady };
+            return if self.doubts > 1 { DriftEstimate::Lost } else { DriftEstimate::Framer };
         }
         self.doubts = 0;
         if self.points.len() == POINTS {
@@ -152,7 +152,7 @@ impl Drift {
         }
         self.points.push_back(point);
         let count = self.points.len() as f64;
-        let mean = |value: fn(&Point) -> f64| self.points.iter().map(value).sum::<f64>() / count;
+        let mean = |value: fn(&Sample) -> f64| self.points.iter().map(value).sum::<f64>() / count;
         let (sound, late) = (mean(|point| point.sound), mean(|point| point.late));
         let (mut square, mut product) = (PRIOR, 0.0);
         for point in &self.points {
@@ -160,8 +160,8 @@ impl Drift {
             square += from_mean * from_mean;
             product += from_mean * (point.late - late);
         }
-        self.line = Line { sound, late, slope: product / square };
-        Reading::Steady
+        self.line = LinearFit { sound, late, slope: product / square };
+        DriftEstimate::Framer
     }
 
     /// When the sample with this index was taken, as far as is known; `None` before the first reading. What was taken before
@@ -218,12 +218,12 @@ mod tests {
     }
 
     /// A reading each 20 ms for `span` seconds of a card that is `ppm` fast, each late by what `late` says of its number.
-    fn observed(ppm: f64, span: f64, late: impl Fn(u32) -> f64) -> Drift {
-        let mut drift = Drift::new(48_000);
+    fn observed(ppm: f64, span: f64, late: impl Fn(u32) -> f64) -> ClockDrift {
+        let mut drift = ClockDrift::new(48_000);
         for number in 0..(span * 50.0) as u32 {
             let time = f64::from(number) * 0.02;
             let count = (time * 48_000.0 * (1.0 + ppm * 1e-6)) as u64;
-            assert_eq!(drift.observe(count, at(time + late(number))), Reading::Steady);
+            assert_eq!(drift.observe(count, at(time + late(number))), DriftEstimate::Framer);
         }
         drift
     }
@@ -252,20 +252,20 @@ mod tests {
         let mut run = |from: u32, to: u32, late: f64| {
             (from..to).map(|number| f64::from(number) * 0.02).find_map(|time| {
                 let reading = drift.observe((time * 48_000.0) as u64, at(time + late));
-                (reading != Reading::Steady).then_some((reading, time))
+                (reading != DriftEstimate::Framer).then_some((reading, time))
             })
         };
         assert_eq!(run(1000, 1050, 0.1), None);
         assert_eq!(run(1060, 1200, 0.0), None);
         let (reading, time) = run(1200, 1500, 0.03).expect("should notice");
-        assert_eq!(reading, Reading::Lost);
+        assert_eq!(reading, DriftEstimate::Lost);
         assert!(time < 27.0, "at {time} s");
     }
 
     #[test]
     fn more_sound_than_time_is_told() {
         let mut drift = observed(0.0, 5.0, |_| 0.0);
-        let Reading::Early(early) = drift.observe(5 * 48_000 + 4_800, at(5.0)) else { panic!("should be early") };
+        let DriftEstimate::Early(early) = drift.observe(5 * 48_000 + 4_800, at(5.0)) else { panic!("should be early") };
         assert!(early.abs_diff(Duration::from_millis(100)) < Duration::from_millis(1), "{early:?}");
     }
 

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::FRAMES;
-use super::clock_drift::{Drift, Reading};
+use super::clock_drift::{ClockDrift, DriftEstimate};
 use super::resample::{Resample, Resampler};
 use super::sample_format::to_i16;
-use crate::media::pacer::Grid;
+use crate::media::pacer::FrameClock;
 use crate::media::{PcmFrame, Timestamp};
 
 /// The largest difference in seconds between a frame's time stamp and the time at which its sound was taken; beyond it,
@@ -17,12 +17,12 @@ use crate::media::{PcmFrame, Timestamp};
 const APART: f64 = 0.03;
 
 /// The way of the sound from one opening of a card.
-pub(super) struct Steady<R = Resampler> {
+pub(super) struct Framer<R = Resampler> {
     rate: u32,
     channels: usize,
-    grid: Grid,
+    grid: FrameClock,
     resampler: R,
-    drift: Drift,
+    drift: ClockDrift,
     /// Interleaved samples that wait.
     input: Vec<f32>,
     /// The card's number of the first sample that waits.
@@ -37,21 +37,21 @@ pub(super) struct Steady<R = Resampler> {
     gap: bool,
 }
 
-impl Steady {
+impl Framer {
     /// For a card of `rate` hertz whose sound comes as `channels`.
     pub(super) fn new(rate: u32, channels: usize) -> Self {
         Self::with(rate, channels, Resampler::new(rate, channels))
     }
 }
 
-impl<R: Resample> Steady<R> {
+impl<R: Resample> Framer<R> {
     fn with(rate: u32, channels: usize, resampler: R) -> Self {
         Self {
             rate,
             channels,
-            grid: Grid::new(FRAMES),
+            grid: FrameClock::new(FRAMES),
             resampler,
-            drift: Drift::new(rate),
+            drift: ClockDrift::new(rate),
             input: Vec::new(),
             first: 0,
             skip: 0,
@@ -62,7 +62,7 @@ impl<R: Resample> Steady<R> {
     }
 
     /// Takes note that, at `at`, the card had `waiting` samples of each channel that have not been pushed yet.
-    pub(super) fn observe(&mut self, waiting: usize, at: Timestamp) -> Reading {
+    pub(super) fn observe(&mut self, waiting: usize, at: Timestamp) -> DriftEstimate {
         self.drift.observe(self.pushed() + waiting as u64, at)
     }
 
@@ -104,7 +104,7 @@ impl<R: Resample> Steady<R> {
 
     /// Begins anew after sound was lost: the card counts from zero, and the next frame has a gap before it.
     pub(super) fn restart(&mut self) {
-        self.drift = Drift::new(self.rate);
+        self.drift = ClockDrift::new(self.rate);
         self.resampler.reset();
         self.input.clear();
         (self.first, self.skip, self.slot, self.gap) = (0, 0, None, true);

@@ -16,9 +16,9 @@ use std::time::Duration;
 use crate::media::PcmFrame;
 use crate::model::inventory::SoundCardInfo;
 
-pub use select::Surroundings;
+pub use select::DeviceContext;
 
-use select::{Finder, Found};
+use select::{AudioSelector, AudioTarget};
 
 /// The one sampling rate inside the program, in hertz; Opus in WebRTC is always 48 kHz (RFC 7587 section 4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -123,7 +123,7 @@ pub enum Error {
 }
 
 /// An open sound source. Dropping it closes the device.
-pub trait PcmSource: Send {
+pub trait CaptureSource: Send {
     /// What people call the source.
     fn label(&self) -> &str;
 
@@ -138,14 +138,14 @@ pub trait PcmSource: Send {
 #[derive(Debug)]
 pub struct Microphone {
     config: Config,
-    surroundings: Surroundings,
-    finder: Finder,
+    surroundings: DeviceContext,
+    finder: AudioSelector,
 }
 
 impl Microphone {
     /// The microphone that `config` means.
-    pub fn new(config: Config, surroundings: Surroundings) -> Self {
-        Self { finder: Finder::new(&config.device), config, surroundings }
+    pub fn new(config: Config, surroundings: DeviceContext) -> Self {
+        Self { finder: AudioSelector::new(&config.device), config, surroundings }
     }
 
     /// Opens what the configuration means at this moment: of `auto` the first ALSA capture device; where there is none,
@@ -155,13 +155,13 @@ impl Microphone {
     /// # Errors
     ///
     /// As [`Error`] says; the next call may succeed, since devices come and go.
-    pub fn open(&mut self) -> Result<Option<Box<dyn PcmSource>>, Error> {
-        let cards = Finder::cards();
+    pub fn open(&mut self) -> Result<Option<Box<dyn CaptureSource>>, Error> {
+        let cards = AudioSelector::cards();
         let found = self.finder.find(&cards, &self.surroundings)?;
-        let source: Box<dyn PcmSource> = match &found {
-            Found::Nothing => return Ok(None),
-            Found::Tone => Box::new(test_tone::Tone::open(self.config.channels)),
-            Found::Device(name) => Box::new(alsa::Capture::open(name, &self.config)?),
+        let source: Box<dyn CaptureSource> = match &found {
+            AudioTarget::Nothing => return Ok(None),
+            AudioTarget::Tone => Box::new(test_tone::Tone::open(self.config.channels)),
+            AudioTarget::Device(name) => Box::new(alsa::Capture::open(name, &self.config)?),
         };
         self.finder.opened(&found, &cards);
         Ok(Some(source))
@@ -170,10 +170,10 @@ impl Microphone {
     /// What people call what would be opened now, without opening it: the name of a device; `None` where `off` is set, or
     /// `auto` finds nothing.
     pub fn source(&self) -> Option<String> {
-        match self.finder.find(&Finder::cards(), &self.surroundings) {
-            Ok(Found::Device(name)) => Some(name),
-            Ok(Found::Tone) => Some("tone".into()),
-            Ok(Found::Nothing) => None,
+        match self.finder.find(&AudioSelector::cards(), &self.surroundings) {
+            Ok(AudioTarget::Device(name)) => Some(name),
+            Ok(AudioTarget::Tone) => Some("tone".into()),
+            Ok(AudioTarget::Nothing) => None,
             Err(_) => Some(self.config.device.clone()),
         }
     }
@@ -185,7 +185,7 @@ impl Microphone {
 
     /// Lets another microphone be taken if the one that was opened last is away.
     pub fn reconsider(&mut self) {
-        self.finder.reconsider(Finder::cards);
+        self.finder.reconsider(AudioSelector::cards);
     }
 
     /// What the microphone shall be and give.

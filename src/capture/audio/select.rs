@@ -1,7 +1,7 @@
 //! Which microphone is meant: the names of the configuration, and the same microphone again when it comes back.
 //!
 //! A sound card's number, and sometimes its id, is another one after every replug, so a microphone that was found is known by
-//! what it is: its USB numbers, or the card's id. All but [`Finder::cards`] is pure. Opening does not belong here.
+//! what it is: its USB numbers, or the card's id. All but [`AudioSelector::cards`] is pure. Opening does not belong here.
 
 use std::fmt;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::device::sysfs::UsbDevice;
 use crate::model::inventory::SoundCardInfo;
 
 /// What the microphone's name may refer to besides sound cards; evaluated at each opening.
-pub struct Surroundings {
+pub struct DeviceContext {
     /// Whether the first camera is the test pattern, whose sound is the tone.
     pub pattern: bool,
     /// The USB device that the first camera is a part of, where it is there and on USB.
     pub camera: Box<dyn Fn() -> Option<UsbDevice> + Send>,
 }
 
-impl fmt::Debug for Surroundings {
+impl fmt::Debug for DeviceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Surroundings").field("pattern", &self.pattern).finish_non_exhaustive()
     }
@@ -27,7 +27,7 @@ impl fmt::Debug for Surroundings {
 
 /// What to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum AudioTarget {
     /// An ALSA device, by its name.
     Device(String),
     /// The built-in tone.
@@ -80,13 +80,13 @@ impl Card {
 
 /// Finds the microphone of a configuration, again and again.
 #[derive(Debug)]
-pub(super) struct Finder {
+pub(super) struct AudioSelector {
     device: String,
     /// The microphone that was opened last, and its card's id.
     known: Option<(Identity, String)>,
 }
 
-impl Finder {
+impl AudioSelector {
     /// For the configuration's `device`.
     pub(super) fn new(device: &str) -> Self {
         Self { device: device.into(), known: None }
@@ -103,24 +103,26 @@ impl Finder {
     ///
     /// When the microphone is not among `cards`: [`Error::NotFound`], [`Error::Unplugged`] if it was there before, or
     /// [`Error::Camera`].
-    pub(super) fn find(&self, cards: &[Card], surroundings: &Surroundings) -> Result<Found, Error> {
+    pub(super) fn find(&self, cards: &[Card], surroundings: &DeviceContext) -> Result<AudioTarget, Error> {
         match self.device.as_str() {
-            "tone" => Ok(Found::Tone),
-            "off" => Ok(Found::Nothing),
-            "camera" => of_camera(cards, (surroundings.camera)()).map(Found::Device),
+            "tone" => Ok(AudioTarget::Tone),
+            "off" => Ok(AudioTarget::Nothing),
+            "camera" => of_camera(cards, (surroundings.camera)()).map(AudioTarget::Device),
             "auto" => match (&self.known, cards.iter().find_map(|card| card.captures.clone())) {
-                (Some(_), _) => self.again(cards)?.captures.clone().ok_or_else(|| self.unplugged()).map(Found::Device),
-                (None, Some(name)) => Ok(Found::Device(name)),
-                (None, None) if surroundings.pattern => Ok(Found::Tone),
-                (None, None) => Ok(Found::Nothing),
+                (Some(_), _) => {
+                    self.again(cards)?.captures.clone().ok_or_else(|| self.unplugged()).map(AudioTarget::Device)
+                }
+                (None, Some(name)) => Ok(AudioTarget::Device(name)),
+                (None, None) if surroundings.pattern => Ok(AudioTarget::Tone),
+                (None, None) => Ok(AudioTarget::Nothing),
             },
-            name => self.named(name, cards).map(Found::Device),
+            name => self.named(name, cards).map(AudioTarget::Device),
         }
     }
 
     /// Takes note of what was opened: the next time it is the same one that is looked for.
-    pub(super) fn opened(&mut self, found: &Found, cards: &[Card]) {
-        if let Found::Device(name) = found
+    pub(super) fn opened(&mut self, found: &AudioTarget, cards: &[Card]) {
+        if let AudioTarget::Device(name) = found
             && let Some((_, reference, _)) = split(name)
             && let Some(card) = cards.iter().find(|card| card.is(reference))
         {
@@ -207,17 +209,17 @@ mod tests {
         Card { index, id: id.into(), usb, captures: Some(format!("plughw:CARD={id},DEV=0")) }
     }
 
-    fn alone() -> Surroundings {
-        Surroundings { pattern: false, camera: Box::new(|| None) }
+    fn alone() -> DeviceContext {
+        DeviceContext { pattern: false, camera: Box::new(|| None) }
     }
 
-    fn device(name: &str) -> Found {
-        Found::Device(name.into())
+    fn device(name: &str) -> AudioTarget {
+        AudioTarget::Device(name.into())
     }
 
     /// What is opened of `before`, and then of `after`.
-    fn twice(device: &str, before: &[Card], after: &[Card]) -> (Found, Result<Found, String>) {
-        let mut finder = Finder::new(device);
+    fn twice(device: &str, before: &[Card], after: &[Card]) -> (AudioTarget, Result<AudioTarget, String>) {
+        let mut finder = AudioSelector::new(device);
         let first = finder.find(before, &alone()).expect("should find");
         finder.opened(&first, before);
         (first, finder.find(after, &alone()).map_err(|error| error.to_string()))
@@ -225,12 +227,12 @@ mod tests {
 
     #[test]
     fn auto_is_decided_at_each_opening() {
-        let finder = Finder::new("auto");
+        let finder = AudioSelector::new("auto");
         let mut speaker = card(0, "HDMI", None);
         speaker.captures = None;
-        let pattern = Surroundings { pattern: true, ..alone() };
-        assert_eq!(finder.find(&[speaker.clone()], &alone()).expect("should decide"), Found::Nothing);
-        assert_eq!(finder.find(&[speaker.clone()], &pattern).expect("should decide"), Found::Tone);
+        let pattern = DeviceContext { pattern: true, ..alone() };
+        assert_eq!(finder.find(&[speaker.clone()], &alone()).expect("should decide"), AudioTarget::Nothing);
+        assert_eq!(finder.find(&[speaker.clone()], &pattern).expect("should decide"), AudioTarget::Tone);
         let cards = [speaker, card(1, "C920", None)];
         assert_eq!(finder.find(&cards, &pattern).expect("should decide"), device("plughw:CARD=C920,DEV=0"));
     }
@@ -264,7 +266,7 @@ mod tests {
         assert_eq!(twice("auto", &first, &second).1, Ok(device("plughw:CARD=C920,DEV=0")));
         assert!(twice("auto", &first, &second[..1]).1.is_err(), "another one is not taken for it");
 
-        let mut finder = Finder::new("auto");
+        let mut finder = AudioSelector::new("auto");
         finder.opened(&device("plughw:CARD=C920,DEV=0"), &first);
         finder.reconsider(|| second.clone());
         assert_eq!(finder.find(&second, &alone()).expect("should find"), device("plughw:CARD=C920,DEV=0"));
@@ -284,11 +286,11 @@ mod tests {
     fn the_cameras_microphone_is_on_the_same_usb_device() {
         let cards =
             [card(0, "Loopback", None), card(1, "Other", Some(("/usb/2", ""))), card(2, "C920", Some(("/usb/1", "")))];
-        let at = |path: &'static str| Surroundings {
+        let at = |path: &'static str| DeviceContext {
             pattern: false,
             camera: Box::new(move || card(0, "", Some((path, ""))).usb),
         };
-        let finder = Finder::new("camera");
+        let finder = AudioSelector::new("camera");
         assert_eq!(finder.find(&cards, &at("/usb/1")).expect("should find"), device("plughw:CARD=C920,DEV=0"));
         let deaf = finder.find(&cards, &at("/usb/3")).expect_err("has none").to_string();
         assert!(deaf.starts_with("the camera (USB 046d:082d) has no microphone; "), "{deaf}");
@@ -302,7 +304,7 @@ mod tests {
         for name in ["default", "null", "plug:'hw:0'", "pulse", "file:x,raw", "hw", "hw:", "hw:DEV=0", "c920"] {
             assert_eq!(twice(name, &cards, &cards), (device(name), Ok(device(name))));
         }
-        assert_eq!(Finder::new("tone").find(&[], &alone()).expect("should decide"), Found::Tone);
-        assert_eq!(Finder::new("off").find(&[], &alone()).expect("should decide"), Found::Nothing);
+        assert_eq!(AudioSelector::new("tone").find(&[], &alone()).expect("should decide"), AudioTarget::Tone);
+        assert_eq!(AudioSelector::new("off").find(&[], &alone()).expect("should decide"), AudioTarget::Nothing);
     }
 }

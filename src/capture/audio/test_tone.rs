@@ -6,9 +6,9 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use super::{Error, FRAME_SAMPLES, FRAMES, PcmSource, SAMPLE_RATE};
+use super::{CaptureSource, Error, FRAME_SAMPLES, FRAMES, SAMPLE_RATE};
 use crate::media::pacer;
-use crate::media::pacer::{Grid, Pace, Step};
+use crate::media::pacer::{FrameClock, PaceStep, Pacer};
 use crate::media::{PcmFrame, Timestamp};
 
 /// The tone in hertz: the concert pitch A (ISO 16). A whole number, so that a second ends where it begins.
@@ -33,14 +33,14 @@ const HELD: u64 = 5;
 pub struct Tone {
     channels: u16,
     second: Vec<i16>,
-    pace: Pace,
+    pace: Pacer,
 }
 
 impl Tone {
     /// Opens the tone with 1 or 2 channels, both the same; more become 2.
     pub fn open(channels: u16) -> Self {
         let second = (0..SAMPLE_RATE).map(sample).collect();
-        Self { channels: channels.clamp(1, 2), second, pace: Pace::new(Grid::new(FRAMES), HELD) }
+        Self { channels: channels.clamp(1, 2), second, pace: Pacer::new(FrameClock::new(FRAMES), HELD) }
     }
 
     /// The frame that is complete at `now`.
@@ -52,8 +52,8 @@ impl Tone {
         // As with a sound card, a frame is there when its last sample has been taken: one frame after its first.
         let length = Duration::from_secs(1) / FRAMES;
         match self.pace.poll(now.saturating_sub(length)) {
-            Step::Wait(wait) => Err(wait),
-            Step::Due { slot, start, missed } => {
+            PaceStep::Wait(wait) => Err(wait),
+            PaceStep::Due { slot, start, missed } => {
                 let first = (slot % u64::from(FRAMES)) as usize * FRAME_SAMPLES;
                 let mono = self.second[first..first + FRAME_SAMPLES].iter();
                 let samples = mono.flat_map(|s| std::iter::repeat_n(*s, usize::from(self.channels))).collect();
@@ -63,7 +63,7 @@ impl Tone {
     }
 }
 
-impl PcmSource for Tone {
+impl CaptureSource for Tone {
     fn label(&self) -> &str {
         "test tone"
     }

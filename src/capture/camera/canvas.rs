@@ -35,7 +35,7 @@ impl Colour {
 
 /// A part of a picture in pixels. All four numbers are even, so that it covers whole chroma samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Area {
+pub struct Rect {
     /// The left edge.
     pub x: usize,
     /// The top edge.
@@ -46,7 +46,7 @@ pub struct Area {
     pub height: usize,
 }
 
-impl Area {
+impl Rect {
     /// The area with these edges, each rounded down to an even number.
     pub fn new(x: usize, y: usize, width: usize, height: usize) -> Self {
         Self { x: x & !1, y: y & !1, width: width & !1, height: height & !1 }
@@ -59,17 +59,17 @@ impl Area {
 }
 
 /// A plane of an I420 picture and how many pixels one of its samples covers in each direction.
-struct Plane<'a> {
+struct CanvasPlane<'a> {
     samples: &'a mut [u8],
     stride: usize,
     step: usize,
 }
 
 /// The three planes of a picture of `width` x `height` pixels, both even, without padding.
-fn planes(data: &mut [u8], width: usize, height: usize) -> [Plane<'_>; 3] {
+fn planes(data: &mut [u8], width: usize, height: usize) -> [CanvasPlane<'_>; 3] {
     let (y, chroma) = data.split_at_mut(width * height);
     let (u, v) = chroma.split_at_mut(width * height / 4);
-    [(y, 1), (u, 2), (v, 2)].map(|(samples, step)| Plane { samples, stride: width / step, step })
+    [(y, 1), (u, 2), (v, 2)].map(|(samples, step)| CanvasPlane { samples, stride: width / step, step })
 }
 
 /// Bytes of an I420 picture of `width` x `height` pixels, both even.
@@ -79,7 +79,7 @@ pub fn bytes(width: usize, height: usize) -> usize {
 
 /// An I420 picture without padding that can be painted on.
 pub struct Canvas<'a> {
-    planes: [Plane<'a>; 3],
+    planes: [CanvasPlane<'a>; 3],
     width: usize,
     height: usize,
 }
@@ -96,13 +96,13 @@ impl<'a> Canvas<'a> {
     }
 
     /// Paints every sample of `area` in the colour that `colour` says for the pixel position at its middle.
-    pub fn shade(&mut self, area: Area, colour: impl Fn(f32, f32) -> Colour) {
+    pub fn shade(&mut self, area: Rect, colour: impl Fn(f32, f32) -> Colour) {
         self.blend(area, |x, y| (colour(x, y), 1.0));
     }
 
     /// Lays over every sample of `area` the colour and the coverage (0 to 1) that `paint` says for the pixel position at
     /// its middle. What lies outside of the picture is left out.
-    pub fn blend(&mut self, area: Area, paint: impl Fn(f32, f32) -> (Colour, f32)) {
+    pub fn blend(&mut self, area: Rect, paint: impl Fn(f32, f32) -> (Colour, f32)) {
         let (right, bottom) = ((area.x + area.width).min(self.width), (area.y + area.height).min(self.height));
         for (channel, plane) in self.planes.iter_mut().enumerate() {
             let step = plane.step;
@@ -124,7 +124,7 @@ impl<'a> Canvas<'a> {
     pub fn disc(&mut self, centre: (f32, f32), radius: f32, colour: Colour, strength: f32) {
         let (left, top) = ((centre.0 - radius - 1.0).max(0.0) as usize, (centre.1 - radius - 1.0).max(0.0) as usize);
         let side = 2 * radius as usize + 6;
-        self.blend(Area::new(left, top, side, side), |x, y| {
+        self.blend(Rect::new(left, top, side, side), |x, y| {
             let distance = (x - centre.0).hypot(y - centre.1);
             (colour, (radius - distance + 0.5).clamp(0.0, 1.0) * strength)
         });
@@ -135,14 +135,14 @@ impl<'a> Canvas<'a> {
         for (index, letter) in text.chars().enumerate() {
             let glyph = Glyph::new(letter, size);
             let left = x + index * glyph.width;
-            let area = Area::new(left, y, glyph.width + 2, glyph.height + 2);
+            let area = Rect::new(left, y, glyph.width + 2, glyph.height + 2);
             self.blend(area, |px, py| (colour, glyph.coverage(px - left as f32, py - y as f32)));
         }
     }
 
     /// Copies the picture `from`, of the size of `area`, into `area`, moved left by `shift` pixels (even) and wrapped
     /// round.
-    pub fn paste(&mut self, area: Area, from: &[u8], shift: usize) {
+    pub fn paste(&mut self, area: Rect, from: &[u8], shift: usize) {
         let mut rest = from;
         for plane in &mut self.planes {
             let (width, height) = (area.width / plane.step, area.height / plane.step);
@@ -159,7 +159,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// A copy of what `area` holds, for [`paste`](Self::paste).
-    pub fn copy(&self, area: Area) -> Vec<u8> {
+    pub fn copy(&self, area: Rect) -> Vec<u8> {
         let mut copy = Vec::with_capacity(bytes(area.width, area.height));
         for plane in &self.planes {
             let lines = plane.samples.chunks_exact(plane.stride).skip(area.y / plane.step);

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// The values that will do, and the best of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
+pub struct Constraint {
     /// The least that will do.
     pub min: u32,
     /// The best; the nearest to it is taken. `None` where anything in the range is as good.
@@ -16,7 +16,7 @@ pub struct Wish {
     pub max: u32,
 }
 
-impl Wish {
+impl Constraint {
     /// This value and no other.
     pub const fn exact(value: u32) -> Self {
         Self { min: value, ideal: Some(value), max: value }
@@ -43,7 +43,7 @@ impl Wish {
 }
 
 /// As it is written in the configuration.
-impl fmt::Display for Wish {
+impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.min == self.max {
             return write!(f, "{}", self.min);
@@ -70,11 +70,11 @@ mod tests {
 
     #[test]
     fn a_wish_is_shown_as_it_is_written() {
-        assert_eq!(Wish::exact(640).to_string(), "640");
-        assert_eq!(Wish::ideal(1280).to_string(), "{ ideal = 1280 }");
-        let range = Wish { min: 10, ideal: None, max: 30 };
+        assert_eq!(Constraint::exact(640).to_string(), "640");
+        assert_eq!(Constraint::ideal(1280).to_string(), "{ ideal = 1280 }");
+        let range = Constraint { min: 10, ideal: None, max: 30 };
         assert_eq!(range.to_string(), "{ min = 10, max = 30 }");
         assert_eq!((range.target(), range.allows(10), range.allows(31)), (30, true, false));
-        assert_eq!(Wish { min: 15, ideal: None, max: u32::MAX }.target(), 15);
+        assert_eq!(Constraint { min: 15, ideal: None, max: u32::MAX }.target(), 15);
     }
 }

@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 use crate::model::inventory::{CameraInfo, Control, EncoderInfo, Setting};
-use crate::model::status::Trouble;
+use crate::model::status::FaultKind;
 
-pub use constraint::Wish;
+pub use constraint::Constraint;
 pub use device::Device;
-pub use select::{Finder, Registry};
+pub use select::{CameraSelector, Registry};
 pub use usb::usb_device;
-pub use v4l2::{Choice, Offer, Refusal, choose, offers};
+pub use v4l2::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
 
 /// What a camera shall be and give.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,11 +33,11 @@ pub struct Config {
     /// Which camera.
     pub device: Device,
     /// Width in pixels.
-    pub width: Wish,
+    pub width: Constraint,
     /// Height in pixels.
-    pub height: Wish,
+    pub height: Constraint,
     /// Frames a second.
-    pub fps: Wish,
+    pub fps: Constraint,
     /// The pixel format to ask for; `None` takes the one that costs least CPU.
     pub format: Option<PixelFormat>,
     /// Bitrate of a camera that encodes by itself, in bit/s.
@@ -51,9 +51,9 @@ impl Default for Config {
         Self {
             name: "camera".into(),
             device: Device::Auto,
-            width: Wish::ideal(1280),
-            height: Wish::ideal(720),
-            fps: Wish::ideal(30),
+            width: Constraint::ideal(1280),
+            height: Constraint::ideal(720),
+            fps: Constraint::ideal(30),
             format: None,
             bitrate: 2_000_000,
             controls: Vec::new(),
@@ -159,16 +159,16 @@ pub enum Error {
 
 impl Error {
     /// What kind of fault this is.
-    pub fn trouble(&self) -> Trouble {
+    pub fn trouble(&self) -> FaultKind {
         match self {
             Self::NotFound { .. }
             | Self::Absent { .. }
             | Self::Away { .. }
             | Self::Unplugged { .. }
-            | Self::Replaced => Trouble::Away,
-            Self::Busy { .. } | Self::Taken { .. } => Trouble::Busy,
-            Self::Ended { .. } | Self::Silent { .. } | Self::Io { .. } => Trouble::Broken,
-            Self::Ambiguous { .. } | Self::Unsupported { .. } => Trouble::Settings,
+            | Self::Replaced => FaultKind::Away,
+            Self::Busy { .. } | Self::Taken { .. } => FaultKind::Busy,
+            Self::Ended { .. } | Self::Silent { .. } | Self::Io { .. } => FaultKind::Broken,
+            Self::Ambiguous { .. } | Self::Unsupported { .. } => FaultKind::Settings,
         }
     }
 }
@@ -204,8 +204,8 @@ pub trait VideoSource: Send {
 
     /// Sets controls, whose values [`Control::accept`] made, in an order that works; a setting of a control that is not among
     /// [`controls`](Self::controls) is refused.
-    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
-        SetControls::none(settings)
+    fn set_controls(&mut self, settings: &[Setting]) -> ControlsOutcome {
+        ControlsOutcome::none(settings)
     }
 
     /// Sets the bitrate in bit/s of a source that encodes by itself; `false` where it must be opened anew for that. The others
@@ -229,14 +229,14 @@ pub struct Dropped {
 
 /// What became of settings of an open camera.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SetControls {
+pub struct ControlsOutcome {
     /// The controls that were named and those that changed with them, as they are now.
     pub controls: Vec<Control>,
     /// Words for each setting that could not be had.
     pub refused: Vec<String>,
 }
 
-impl SetControls {
+impl ControlsOutcome {
     /// For a source without controls.
     fn none(settings: &[Setting]) -> Self {
         let refused = |setting: &Setting| crate::model::inventory::find(&[], &setting.control).err();
@@ -254,7 +254,7 @@ pub struct ChangedControls {
     pub refused: Vec<String>,
 }
 
-/// Opens a source that is no V4L2 camera; those are found by a [`Finder`].
+/// Opens a source that is no V4L2 camera; those are found by a [`CameraSelector`].
 fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
     match &config.device {
         Device::Pattern => Ok(Box::new(pattern::Pattern::open(config))),

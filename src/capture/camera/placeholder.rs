@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Local};
 
 use super::Error;
-use super::canvas::{Area, Canvas, Colour, bytes, letter_width};
+use super::canvas::{Canvas, Colour, Rect, bytes, letter_width};
 use crate::media::{PixelFormat, VideoFormat};
 
 /// Pictures a second: enough that a new viewer sees one at once, and that a player does not take the stream for dead; few
@@ -38,12 +38,12 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is the matter, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
+pub struct PlaceholderText {
     title: &'static str,
     hint: String,
 }
 
-impl Reason {
+impl PlaceholderText {
     /// The words for why a camera gives no picture.
     pub fn of(error: &Error) -> Self {
         let (title, hint) = match error {
@@ -101,7 +101,7 @@ pub fn draw(format: &VideoFormat, name: &str, lines: &[String; 2]) -> Vec<u8> {
     let mut data = vec![0; bytes(width, height)];
     let mut canvas = Canvas::new(&mut data, width, height);
     let (top, bottom) = (Colour::rgb(20.0, 26.0, 34.0), Colour::rgb(10.0, 13.0, 17.0));
-    canvas.shade(Area::new(0, 0, width, height), |_, y| top.mix(bottom, y / height as f32));
+    canvas.shade(Rect::new(0, 0, width, height), |_, y| top.mix(bottom, y / height as f32));
     let [title, hint] = lines;
     let (bright, muted) = (Colour::rgb(240.0, 243.0, 246.0), Colour::rgb(139.0, 150.0, 163.0));
     let all = [(name, muted), (title.as_str(), bright), (hint.as_str(), muted)];
@@ -175,7 +175,7 @@ mod tests {
 
     fn lines(error: &Error) -> [String; 2] {
         let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        Reason::of(error).lines(noon, noon + Duration::from_secs(60))
+        PlaceholderText::of(error).lines(noon, noon + Duration::from_secs(60))
     }
 
     /// Every error that a camera can have.
@@ -212,10 +212,10 @@ mod tests {
             assert!(time.len() == 5 && time.as_bytes()[2] == b':', "{title}");
         }
         let now = SystemTime::now();
-        let [title, _] = Reason::of(&errors()[0]).lines(now - 3 * DAY, now);
+        let [title, _] = PlaceholderText::of(&errors()[0]).lines(now - 3 * DAY, now);
         assert!(title.contains(|c: char| c.is_ascii_uppercase()), "no month: {title}");
         // A clock that was set back meanwhile.
-        assert!(Reason::of(&errors()[0]).lines(now + DAY, now)[0].starts_with("camera is away since "));
+        assert!(PlaceholderText::of(&errors()[0]).lines(now + DAY, now)[0].starts_with("camera is away since "));
     }
 
     #[test]

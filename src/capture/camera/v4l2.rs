@@ -18,15 +18,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use enumerate::{encoders, list};
-pub use negotiate::{Choice, Offer, Refusal, choose, offers};
+pub use negotiate::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
 
-use self::controls::{Followed, set_at_opening};
-use self::picture::{Known, Shape};
-use super::{Config, Dropped, Error, SetControls, VideoSource};
+use self::controls::{ControlWatcher, set_at_opening};
+use self::picture::{BufferLayout, Known};
+use super::{Config, ControlsOutcome, Dropped, Error, VideoSource};
 use crate::device::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::inventory::{Control, Setting};
-use drops::Losses;
+use drops::DropTracker;
 
 /// Buffers in the driver's ring. One is being filled, one waits to be fetched, one waits for the encoder and one is being
 /// encoded.
@@ -40,9 +40,9 @@ const KEY_PERIOD: f64 = 2.0;
 const EMPTY_HANDED: Duration = Duration::from_millis(2);
 
 /// What was fetched from the driver.
-enum Fetched {
+enum DequeueResult {
     /// A good picture.
-    Picture(Dequeued),
+    Frame(Dequeued),
     /// Damaged ones alone.
     Damaged,
     /// Not a single buffer.
@@ -56,11 +56,11 @@ pub struct Capture {
     label: String,
     /// What was chosen of the camera's offers, and why.
     chosen: String,
-    shape: Shape,
+    shape: BufferLayout,
     queue: Queue,
     device: Arc<Device>,
-    losses: Losses,
-    controls: Followed,
+    losses: DropTracker,
+    controls: ControlWatcher,
     /// When the stream began, and the newest picture so far was taken.
     newest: Timestamp,
     /// Whether the camera can be asked for a key frame, as far as is known.
@@ -81,7 +81,8 @@ impl Capture {
             return Err(unsupported(path, "capture", &offer));
         };
         let offers = offers(&device, kind, config).map_err(|error| call_error(path, "VIDIOC_ENUM_FMT", error))?;
-        let choice = choose(&offers, config).map_err(|Refusal { wish, offer }| unsupported(path, &wish, &offer))?;
+        let choice =
+            choose(&offers, config).map_err(|NegotiationError { wish, offer }| unsupported(path, &wish, &offer))?;
         let shape = set(&device, kind, path, config, &choice, &offers)?;
         if shape.format.pixel == PixelFormat::H264 {
             device.prepare_h264((shape.format.fps * KEY_PERIOD).ceil() as u32, config.bitrate);
@@ -106,8 +107,8 @@ impl Capture {
         let buffers = queue.len();
         let chosen =
             format!("{label}: {} ({}, {buffers} buffers): {}", describe(&shape.format), shape.fourcc, choice.reason);
-        let controls = Followed::new(Arc::clone(&device));
-        let losses = Losses::default();
+        let controls = ControlWatcher::new(Arc::clone(&device));
+        let losses = DropTracker::default();
         Ok(Self {
             path: path.into(),
             label,
@@ -129,14 +130,14 @@ impl Capture {
 
     /// Takes out what the driver has. Of pictures that need none before them the newest good one is kept, and the others
     /// go back at once; of an encoded stream it is the next.
-    fn fetch(&mut self) -> Result<Fetched, Error> {
+    fn fetch(&mut self) -> Result<DequeueResult, Error> {
         let mut newest = None;
-        let mut fetched = Fetched::Nothing;
+        let mut fetched = DequeueResult::Nothing;
         // A ring's worth and no more: a driver that is faster than this loop must not hold it for ever.
         for _ in 0..self.queue.len() {
             let dequeued = self.queue.dequeue().map_err(|error| call_error(&self.path, "VIDIOC_DQBUF", error))?;
             let Some(buffer) = dequeued else { break };
-            fetched = Fetched::Damaged;
+            fetched = DequeueResult::Damaged;
             let whole = !buffer.damaged && self.shape.is_whole(&buffer.lease);
             self.losses.see(buffer.sequence, whole);
             if !whole {
@@ -149,7 +150,7 @@ impl Capture {
                 break;
             }
         }
-        Ok(newest.map_or(fetched, Fetched::Picture))
+        Ok(newest.map_or(fetched, DequeueResult::Frame))
     }
 
     fn picture(&mut self, buffer: Dequeued) -> RawFrame {
@@ -180,10 +181,10 @@ impl VideoSource for Capture {
             let readiness = self.device.wait(left).map_err(|error| call_error(&self.path, "poll", error))?;
             if readiness != Readiness::Nothing {
                 match self.fetch()? {
-                    Fetched::Picture(buffer) => return Ok(Some(self.picture(buffer))),
+                    DequeueResult::Frame(buffer) => return Ok(Some(self.picture(buffer))),
                     // A driver that says it has a picture and gives none, again and again, must not take a whole core.
-                    Fetched::Nothing => std::thread::sleep(EMPTY_HANDED.min(left)),
-                    Fetched::Damaged => {}
+                    DequeueResult::Nothing => std::thread::sleep(EMPTY_HANDED.min(left)),
+                    DequeueResult::Damaged => {}
                 }
                 if readiness == Readiness::Fault {
                     // The driver neither waits nor gives a buffer nor says why: only a new opening helps.
@@ -214,7 +215,7 @@ impl VideoSource for Capture {
         self.controls.changed()
     }
 
-    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
+    fn set_controls(&mut self, settings: &[Setting]) -> ControlsOutcome {
         self.controls.set(settings)
     }
 
@@ -245,13 +246,13 @@ fn set(
     kind: BufferType,
     path: &str,
     config: &Config,
-    choice: &Choice,
-    offers: &[Offer],
-) -> Result<Shape, Error> {
+    choice: &SelectedMode,
+    offers: &[CaptureMode],
+) -> Result<BufferLayout, Error> {
     let answer = device
         .set_format(kind, choice.fourcc, choice.width, choice.height)
         .map_err(|error| call_error(path, "VIDIOC_S_FMT", error))?;
-    let mut shape = Shape::of(&answer, config.format)
+    let mut shape = BufferLayout::of(&answer, config.format)
         .map_err(|offer| unsupported(path, &format!("{} {}x{}", choice.fourcc, choice.width, choice.height), &offer))?;
     // A driver that cannot set or tell a rate streams nevertheless.
     let interval = device.set_frame_interval(kind, choice.interval).or_else(|_| device.frame_interval(kind));
@@ -259,7 +260,7 @@ fn set(
     shape.format.fps = fps.unwrap_or_else(|| f64::from(config.fps.target().max(1)));
     let format = &shape.format;
     negotiate::judge(format.width, format.height, fps, config).then_some(()).ok_or_else(|| {
-        let Refusal { wish, offer } = Refusal::new(offers, config);
+        let NegotiationError { wish, offer } = NegotiationError::new(offers, config);
         unsupported(path, &wish, &format!("the driver insists on {}; {offer}", describe(format)))
     })?;
     Ok(shape)

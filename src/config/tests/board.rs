@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::gpio;
-use crate::device::leds::{Place, Show};
+use crate::device::leds::{Indicator, LedTarget};
 
 #[test]
 fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {
@@ -32,13 +32,17 @@ fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {
     "#;
     let config = Config::parse(text, "").unwrap();
     assert!(config.privacy.on);
-    let pin = |chip: Option<&str>, line, active_low| gpio::Pin { chip: chip.map(Into::into), line, active_low };
+    let pin = |chip: Option<&str>, line, active_low| gpio::GpioPin { chip: chip.map(Into::into), line, active_low };
     assert_eq!(
         config.leds,
         [
-            leds::Config { lamp: Place::Gpio(pin(None, 17, false)), show: Show::Ready, brightness: 100 },
-            leds::Config { lamp: Place::Gpio(pin(Some("gpiochip1"), 3, true)), show: Show::Fault, brightness: 30 },
-            leds::Config { lamp: Place::Sysfs("ACT".into()), show: Show::Watched, brightness: 100 },
+            leds::Config { lamp: LedTarget::Gpio(pin(None, 17, false)), show: Indicator::Ready, brightness: 100 },
+            leds::Config {
+                lamp: LedTarget::Gpio(pin(Some("gpiochip1"), 3, true)),
+                show: Indicator::Fault,
+                brightness: 30
+            },
+            leds::Config { lamp: LedTarget::Sysfs("ACT".into()), show: Indicator::Watched, brightness: 100 },
         ]
     );
     let request = |text: &str| Some(text.to_owned());

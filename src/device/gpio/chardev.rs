@@ -12,7 +12,7 @@ use gpiocdev::chip::{Chip, chips};
 use gpiocdev::line::{Bias, EdgeDetection, EdgeKind, Value};
 use gpiocdev::request::{Builder, Request};
 
-use super::{Output, Pin};
+use super::{GpioPin, Output};
 
 /// Who has the pin, in lists such as `gpioinfo`'s.
 const CONSUMER: &str = "porthole";
@@ -24,13 +24,13 @@ const HEADERS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"]
 const PRESSES: u32 = 16;
 
 /// A pin that drives something.
-pub(super) struct Line {
+pub(super) struct GpioOutput {
     request: Request,
     label: String,
 }
 
-impl Line {
-    pub(super) fn open(pin: &Pin) -> anyhow::Result<Self> {
+impl GpioOutput {
+    pub(super) fn open(pin: &GpioPin) -> anyhow::Result<Self> {
         let chip = find(pin.chip.as_deref())?;
         let mut builder = Request::builder();
         builder.on_chip(&chip.path).with_line(pin.line).as_output(Value::Inactive);
@@ -40,7 +40,7 @@ impl Line {
     }
 }
 
-impl Output for Line {
+impl Output for GpioOutput {
     fn set(&mut self, on: bool) -> anyhow::Result<()> {
         let value = if on { Value::Active } else { Value::Inactive };
         self.request.set_lone_value(value).map(drop).map_err(|error| explain(&error, "switch"))
@@ -64,7 +64,7 @@ impl Input {
     /// # Errors
     ///
     /// As for [`output`](super::output).
-    pub fn open(pin: &Pin, debounce: Duration) -> anyhow::Result<Self> {
+    pub fn open(pin: &GpioPin, debounce: Duration) -> anyhow::Result<Self> {
         let open = || {
             let chip = find(pin.chip.as_deref())?;
             let mut builder = Request::builder();
@@ -115,14 +115,14 @@ impl AsFd for Input {
 }
 
 /// A chip of this machine.
-struct Found {
+struct ChipInfo {
     path: PathBuf,
     label: String,
     lines: u32,
 }
 
 /// The chip that is meant.
-fn find(name: Option<&str>) -> anyhow::Result<Found> {
+fn find(name: Option<&str>) -> anyhow::Result<ChipInfo> {
     let paths = chips().map_err(|error| explain(&error, "list the chips"))?;
     if paths.is_empty() {
         bail!("this machine has no GPIO chip (/dev/gpiochip0); take the section out, or load the chip's driver");
@@ -132,11 +132,11 @@ fn find(name: Option<&str>) -> anyhow::Result<Found> {
     for path in paths {
         let info = Chip::from_path(&path).and_then(|chip| chip.info());
         match info {
-            Ok(info) => chips.push(Found { path, label: info.label, lines: info.num_lines }),
+            Ok(info) => chips.push(ChipInfo { path, label: info.label, lines: info.num_lines }),
             Err(error) => refused = Some(explain(&error, &format!("open {}", path.display()))),
         }
     }
-    let is_named = |chip: &Found, name: &str| {
+    let is_named = |chip: &ChipInfo, name: &str| {
         chip.label == name || chip.path == Path::new(name) || chip.path == Path::new("/dev").join(name)
     };
     let place = match name {
@@ -153,7 +153,7 @@ fn find(name: Option<&str>) -> anyhow::Result<Found> {
     }
 }
 
-fn take(builder: &mut Builder, pin: &Pin, chip: &Found) -> anyhow::Result<Request> {
+fn take(builder: &mut Builder, pin: &GpioPin, chip: &ChipInfo) -> anyhow::Result<Request> {
     if pin.line >= chip.lines {
         bail!(
             "{} ({}) has no such pin; its pins are 0 to {}",

@@ -14,7 +14,7 @@ pub use chardev::Input;
 
 /// A pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pin {
+pub struct GpioPin {
     /// The chip: its device (`gpiochip1`, `/dev/gpiochip1`) or its label; `None` for that of a Raspberry Pi's header, and on
     /// other boards for the first.
     pub chip: Option<String>,
@@ -24,7 +24,7 @@ pub struct Pin {
     pub active_low: bool,
 }
 
-impl fmt::Display for Pin {
+impl fmt::Display for GpioPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "GPIO {}", self.line)?;
         self.chip.as_ref().map_or(Ok(()), |chip| write!(f, " of {chip}"))
@@ -49,7 +49,7 @@ pub trait Output: Send {
 /// # Errors
 ///
 /// When there is no such pin on this machine, somebody else has it, or this user may not have it.
-pub fn output(pin: &Pin) -> anyhow::Result<Box<dyn Output>> {
+pub fn output(pin: &GpioPin) -> anyhow::Result<Box<dyn Output>> {
     if let (None, Ok(line)) = (&pin.chip, u8::try_from(pin.line)) {
         match registers::Header::open(line, pin.active_low) {
             Ok(Some(header)) => return Ok(Box::new(header)),
@@ -57,6 +57,6 @@ pub fn output(pin: &Pin) -> anyhow::Result<Box<dyn Output>> {
             Err(error) => tracing::debug!("{pin}: {error:#}; asking the kernel for it instead"),
         }
     }
-    let line = chardev::Line::open(pin).with_context(|| pin.to_string())?;
+    let line = chardev::GpioOutput::open(pin).with_context(|| pin.to_string())?;
     Ok(Box::new(line))
 }

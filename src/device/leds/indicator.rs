@@ -3,11 +3,11 @@
 //! What a pattern looks like belongs to `pattern`.
 
 use super::pattern::Pattern;
-use crate::model::status::{Camera, State, Status, Trouble};
+use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
 /// What a light shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Show {
+pub enum Indicator {
     /// That the page can be reached: lit; the privacy switch: breathes; a fault: its code.
     Ready,
     /// That somebody watches: lit; a fault meanwhile: its code.
@@ -24,7 +24,7 @@ pub enum Show {
     Privacy,
 }
 
-impl Show {
+impl Indicator {
     /// All of them.
     pub const ALL: [Self; 7] =
         [Self::Ready, Self::Watched, Self::Recording, Self::Talk, Self::Fault, Self::Camera, Self::Privacy];
@@ -54,8 +54,8 @@ impl Show {
             Self::Talk => lit(status.talking),
             Self::Fault => fault(status).map_or(Pattern::Off, Pattern::Code),
             Self::Camera => {
-                let any = |state: State| status.cameras.iter().any(|camera| camera.state == state);
-                match (any(State::Live), any(State::Starting)) {
+                let any = |state: PipelineState| status.cameras.iter().any(|camera| camera.state == state);
+                match (any(PipelineState::Live), any(PipelineState::Starting)) {
                     (true, _) => Pattern::On,
                     (false, true) => Pattern::Breathe,
                     (false, false) => Pattern::Off,
@@ -73,17 +73,17 @@ fn fault(status: &Status) -> Option<u8> {
         return None;
     }
     let cameras = status.cameras.iter().filter_map(camera);
-    let microphone = (status.audio.state == State::Fault).then_some(7);
+    let microphone = (status.audio.state == PipelineState::Fault).then_some(7);
     cameras.chain(microphone).min()
 }
 
-fn camera(camera: &Camera) -> Option<u8> {
+fn camera(camera: &CameraStatus) -> Option<u8> {
     camera.trouble.map(|trouble| match trouble {
-        Trouble::Away => 2,
-        Trouble::Busy => 3,
-        Trouble::Broken => 4,
-        Trouble::Settings => 5,
-        Trouble::Encoder => 6,
+        FaultKind::Away => 2,
+        FaultKind::Busy => 3,
+        FaultKind::Broken => 4,
+        FaultKind::Settings => 5,
+        FaultKind::Encoder => 6,
     })
 }
 
@@ -93,12 +93,19 @@ mod tests {
 
     use super::*;
 
-    const TROUBLES: [Trouble; 5] = [Trouble::Away, Trouble::Busy, Trouble::Broken, Trouble::Settings, Trouble::Encoder];
+    const TROUBLES: [FaultKind; 5] =
+        [FaultKind::Away, FaultKind::Busy, FaultKind::Broken, FaultKind::Settings, FaultKind::Encoder];
 
-    fn cameras() -> impl Strategy<Value = Vec<Camera>> {
-        let states = prop::sample::select(vec![State::Off, State::Idle, State::Starting, State::Live, State::Fault]);
+    fn cameras() -> impl Strategy<Value = Vec<CameraStatus>> {
+        let states = prop::sample::select(vec![
+            PipelineState::Off,
+            PipelineState::Idle,
+            PipelineState::Starting,
+            PipelineState::Live,
+            PipelineState::Fault,
+        ]);
         let camera = (states, prop::option::of(prop::sample::select(TROUBLES.to_vec())))
-            .prop_map(|(state, trouble)| Camera { state, trouble, ..Camera::default() });
+            .prop_map(|(state, trouble)| CameraStatus { state, trouble, ..CameraStatus::default() });
         prop::collection::vec(camera, 0..4)
     }
 
@@ -107,7 +114,7 @@ mod tests {
             cameras in cameras(), sound_fault: bool, viewers in 0..3usize, privacy: bool, recording: bool, talking: bool,
         ) -> Status {
             let mut status = Status { cameras, viewers, privacy, recording, talking, ..Status::default() };
-            status.audio.state = if sound_fault { State::Fault } else { State::Live };
+            status.audio.state = if sound_fault { PipelineState::Fault } else { PipelineState::Live };
             status
         }
     }
@@ -116,25 +123,25 @@ mod tests {
         #[test]
         fn each_light_shows_its_own_and_nothing_else(status in statuses()) {
             let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
-            prop_assert_eq!(Show::Watched.pattern(&status) == Pattern::Off, status.viewers == 0);
-            prop_assert_eq!(Show::Recording.pattern(&status), lit(status.recording));
-            prop_assert_eq!(Show::Talk.pattern(&status), lit(status.talking));
-            prop_assert_eq!(Show::Privacy.pattern(&status), lit(status.privacy));
-            let live = status.cameras.iter().any(|camera| camera.state == State::Live);
-            prop_assert_eq!(Show::Camera.pattern(&status) == Pattern::On, live);
+            prop_assert_eq!(Indicator::Watched.pattern(&status) == Pattern::Off, status.viewers == 0);
+            prop_assert_eq!(Indicator::Recording.pattern(&status), lit(status.recording));
+            prop_assert_eq!(Indicator::Talk.pattern(&status), lit(status.talking));
+            prop_assert_eq!(Indicator::Privacy.pattern(&status), lit(status.privacy));
+            let live = status.cameras.iter().any(|camera| camera.state == PipelineState::Live);
+            prop_assert_eq!(Indicator::Camera.pattern(&status) == Pattern::On, live);
         }
 
         #[test]
         fn a_fault_is_never_overlooked_and_never_invented(status in statuses()) {
-            let faulty = status.cameras.iter().any(|camera| camera.trouble.is_some()) || status.audio.state == State::Fault;
-            let code = Show::Fault.pattern(&status);
+            let faulty = status.cameras.iter().any(|camera| camera.trouble.is_some()) || status.audio.state == PipelineState::Fault;
+            let code = Indicator::Fault.pattern(&status);
             prop_assert_eq!(matches!(code, Pattern::Code(2..=7)), faulty && !status.privacy);
             prop_assert!(matches!(code, Pattern::Code(_) | Pattern::Off));
-            let ready = Show::Ready.pattern(&status);
+            let ready = Indicator::Ready.pattern(&status);
             prop_assert!(ready != Pattern::Off, "the program runs");
             prop_assert_eq!(ready == Pattern::Breathe, status.privacy);
             prop_assert!(status.privacy || code == Pattern::Off || ready == code);
-            let watched = Show::Watched.pattern(&status);
+            let watched = Indicator::Watched.pattern(&status);
             let lit = if code == Pattern::Off { Pattern::On } else { code };
             prop_assert!(watched == Pattern::Off || watched == lit);
         }
@@ -142,13 +149,14 @@ mod tests {
 
     #[test]
     fn each_fault_has_a_code_of_its_own_and_the_one_that_weighs_most_is_shown() {
-        let camera = |trouble| Camera { trouble: Some(trouble), state: State::Fault, ..Camera::default() };
+        let camera =
+            |trouble| CameraStatus { trouble: Some(trouble), state: PipelineState::Fault, ..CameraStatus::default() };
         let mut status = Status::default();
-        status.audio.state = State::Fault;
-        assert_eq!(Show::Fault.pattern(&status), Pattern::Code(7));
+        status.audio.state = PipelineState::Fault;
+        assert_eq!(Indicator::Fault.pattern(&status), Pattern::Code(7));
         for (code, trouble) in (2..=6).rev().zip(TROUBLES.into_iter().rev()) {
             status.cameras.push(camera(trouble));
-            assert_eq!(Show::Fault.pattern(&status), Pattern::Code(code));
+            assert_eq!(Indicator::Fault.pattern(&status), Pattern::Code(code));
         }
     }
 }

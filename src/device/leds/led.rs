@@ -13,7 +13,7 @@ const PERIOD: Duration = Duration::from_millis(10);
 const SHORTEST: f32 = 0.02;
 
 /// A lamp. Dropping it leaves it as it was found: off, or as its driver had it.
-pub(super) trait Lamp: Send {
+pub(super) trait Led: Send {
     /// How it can be dimmed.
     fn dimming(&self) -> Dimming;
 
@@ -41,32 +41,32 @@ pub(super) enum Dimming {
 
 /// What a lamp is to be set to now, and for how long at most before it is asked again.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Drive {
+pub(super) struct DriveStep {
     pub(super) step: u32,
     pub(super) lasts: Option<Duration>,
 }
 
 impl Dimming {
     /// What makes a lamp look as bright as `level` of its configured `brightness` (both 0 to 1), `since` some beginning.
-    pub(super) fn drive(self, level: f32, brightness: f32, since: Duration) -> Drive {
+    pub(super) fn drive(self, level: f32, brightness: f32, since: Duration) -> DriveStep {
         // The eye takes a lamp for half as bright when it gives a quarter of the light, about.
         let light = (level * brightness).clamp(0.0, 1.0).powi(2);
         match self {
             Self::Steps(last) => {
                 // What is not dark stays visible.
                 let step = (light * last as f32).round() as u32;
-                Drive { step: if light > 0.0 { step.max(1) } else { 0 }, lasts: None }
+                DriveStep { step: if light > 0.0 { step.max(1) } else { 0 }, lasts: None }
             }
-            Self::None => Drive { step: (level >= 0.5).into(), lasts: None },
-            Self::Switching if light < SHORTEST / 2.0 => Drive { step: 0, lasts: None },
-            Self::Switching if light > 1.0 - SHORTEST => Drive { step: 1, lasts: None },
+            Self::None => DriveStep { step: (level >= 0.5).into(), lasts: None },
+            Self::Switching if light < SHORTEST / 2.0 => DriveStep { step: 0, lasts: None },
+            Self::Switching if light > 1.0 - SHORTEST => DriveStep { step: 1, lasts: None },
             Self::Switching => {
                 let lit = PERIOD.mul_f32(light.max(SHORTEST));
                 let within = Duration::from_nanos((since.as_nanos() % PERIOD.as_nanos()) as u64);
                 if within < lit {
-                    Drive { step: 1, lasts: Some(lit - within) }
+                    DriveStep { step: 1, lasts: Some(lit - within) }
                 } else {
-                    Drive { step: 0, lasts: Some(PERIOD - within) }
+                    DriveStep { step: 0, lasts: Some(PERIOD - within) }
                 }
             }
         }
@@ -74,15 +74,15 @@ impl Dimming {
 }
 
 /// A lamp at a pin.
-pub(super) struct Pin(Box<dyn gpio::Output>);
+pub(super) struct GpioLed(Box<dyn gpio::Output>);
 
-impl Pin {
-    pub(super) fn open(pin: &gpio::Pin) -> anyhow::Result<Self> {
+impl GpioLed {
+    pub(super) fn open(pin: &gpio::GpioPin) -> anyhow::Result<Self> {
         Ok(Self(gpio::output(pin)?))
     }
 }
 
-impl Lamp for Pin {
+impl Led for GpioLed {
     fn dimming(&self) -> Dimming {
         Dimming::Switching
     }
@@ -96,7 +96,7 @@ impl Lamp for Pin {
     }
 }
 
-impl Drop for Pin {
+impl Drop for GpioLed {
     fn drop(&mut self) {
         // A chip that is gone has switched its pins off by itself.
         let _ = self.0.set(false);
@@ -146,8 +146,8 @@ mod tests {
     fn dark_and_lit_need_no_switching() {
         for dimming in [Dimming::Steps(255), Dimming::Switching, Dimming::None] {
             let last = if let Dimming::Steps(last) = dimming { last } else { 1 };
-            assert_eq!(dimming.drive(0.0, 1.0, Duration::ZERO), Drive { step: 0, lasts: None });
-            assert_eq!(dimming.drive(1.0, 1.0, Duration::ZERO), Drive { step: last, lasts: None });
+            assert_eq!(dimming.drive(0.0, 1.0, Duration::ZERO), DriveStep { step: 0, lasts: None });
+            assert_eq!(dimming.drive(1.0, 1.0, Duration::ZERO), DriveStep { step: last, lasts: None });
         }
         // One that cannot be dimmed is not dark because it should be dimmer.
         assert_eq!(Dimming::None.drive(1.0, 0.2, Duration::ZERO).step, 1);

@@ -35,30 +35,30 @@ use std::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::device::gpio;
-use crate::model::status::Board;
-use crate::util::mailbox::{Latest, Taken};
+use crate::model::status::StatusPublisher;
+use crate::util::mailbox::{Mailbox, Pop};
 use crate::util::thread::MediaThread;
 
-pub use indicator::Show;
-use led::Lamp;
+pub use indicator::Indicator;
+use led::Led;
 use pattern::Pattern;
 
 /// A status light.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The lamp.
-    pub lamp: Place,
+    pub lamp: LedTarget,
     /// What it shows.
-    pub show: Show,
+    pub show: Indicator,
     /// How bright it is when lit, in percent of what the eye sees.
     pub brightness: u8,
 }
 
 /// Which lamp is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum LedTarget {
     /// One at a pin.
-    Gpio(gpio::Pin),
+    Gpio(gpio::GpioPin),
     /// An LED of the kernel, by its name in `/sys/class/leds`.
     Sysfs(String),
 }
@@ -67,7 +67,7 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Guard {
     _watching: DropGuard,
-    inputs: Vec<Arc<Latest<Pattern>>>,
+    inputs: Vec<Arc<Mailbox<Pattern>>>,
     _threads: Vec<MediaThread>,
 }
 
@@ -82,18 +82,18 @@ impl Drop for Guard {
 /// # Errors
 ///
 /// When the kernel gives no thread.
-pub fn start(configs: &[Config], board: &Board) -> std::io::Result<Guard> {
+pub fn start(configs: &[Config], board: &StatusPublisher) -> std::io::Result<Guard> {
     let opened = configs.iter().filter_map(|config| Some((config, open(config, Path::new(sysfs_led::LEDS))?)));
     start_with(opened, board)
 }
 
 fn start_with<'c>(
-    lamps: impl IntoIterator<Item = (&'c Config, Box<dyn Lamp>)>,
-    board: &Board,
+    lamps: impl IntoIterator<Item = (&'c Config, Box<dyn Led>)>,
+    board: &StatusPublisher,
 ) -> std::io::Result<Guard> {
     let (mut inputs, mut shows, mut threads) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (config, lamp)) in lamps.into_iter().enumerate() {
-        let input = Arc::new(Latest::default());
+        let input = Arc::new(Mailbox::default());
         shows.push((config.show, input.clone()));
         inputs.push(input.clone());
         let brightness = f32::from(config.brightness) / 100.0;
@@ -105,11 +105,11 @@ fn start_with<'c>(
 }
 
 /// Opens a lamp; one that is not to be had is told.
-fn open(config: &Config, leds: &Path) -> Option<Box<dyn Lamp>> {
+fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
     let opened = match &config.lamp {
-        Place::Gpio(pin) => led::Pin::open(pin).map(|lamp| Box::new(lamp) as Box<dyn Lamp>),
-        Place::Sysfs(name) => {
-            let led = sysfs_led::Sysfs::open(leds, name).map(|lamp| Box::new(lamp) as Box<dyn Lamp>);
+        LedTarget::Gpio(pin) => led::GpioLed::open(pin).map(|lamp| Box::new(lamp) as Box<dyn Led>),
+        LedTarget::Sysfs(name) => {
+            let led = sysfs_led::Sysfs::open(leds, name).map(|lamp| Box::new(lamp) as Box<dyn Led>);
             led.map_err(|error| error.context(format!("LED {name}")))
         }
     };
@@ -127,7 +127,7 @@ fn open(config: &Config, leds: &Path) -> Option<Box<dyn Lamp>> {
 }
 
 /// Tells the lamps their patterns, now and whenever the status changes.
-async fn watch(board: Board, shows: Vec<(Show, Arc<Latest<Pattern>>)>) {
+async fn watch(board: StatusPublisher, shows: Vec<(Indicator, Arc<Mailbox<Pattern>>)>) {
     let mut status = board.watch();
     let mut told: Vec<Option<Pattern>> = vec![None; shows.len()];
     loop {
@@ -148,7 +148,7 @@ async fn watch(board: Board, shows: Vec<(Show, Arc<Latest<Pattern>>)>) {
 }
 
 /// Drives one lamp until the place of its patterns is closed.
-fn drive(mut lamp: Box<dyn Lamp>, brightness: f32, input: &Latest<Pattern>) {
+fn drive(mut lamp: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
     let (mut pattern, mut began) = (Pattern::Off, Instant::now());
     let dimming = lamp.dimming();
     let mut step = None;
@@ -163,9 +163,9 @@ fn drive(mut lamp: Box<dyn Lamp>, brightness: f32, input: &Latest<Pattern>) {
         }
         let lasts = light.lasts.into_iter().chain(drive.lasts).min();
         match input.take(lasts) {
-            Taken::Value(next) => (pattern, began) = (next, Instant::now()),
-            Taken::Nothing => {}
-            Taken::Closed => return,
+            Pop::Value(next) => (pattern, began) = (next, Instant::now()),
+            Pop::Nothing => {}
+            Pop::Closed => return,
         }
     }
 }

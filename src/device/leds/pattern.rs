@@ -37,7 +37,7 @@ pub enum Pattern {
 
 /// What a light does at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Light {
+pub struct LedOutput {
     /// How bright it looks, from 0 (dark) to 1.
     pub level: f32,
     /// How much longer it stays so; `None` for as long as the pattern lasts.
@@ -46,10 +46,10 @@ pub struct Light {
 
 impl Pattern {
     /// What the light does `since` the pattern began.
-    pub fn at(self, since: Duration) -> Light {
+    pub fn at(self, since: Duration) -> LedOutput {
         match self {
-            Self::Off | Self::Code(0) => Light { level: 0.0, lasts: None },
-            Self::On => Light { level: 1.0, lasts: None },
+            Self::Off | Self::Code(0) => LedOutput { level: 0.0, lasts: None },
+            Self::On => LedOutput { level: 1.0, lasts: None },
             Self::Breathe => breathe(since),
             Self::Code(flashes) => code(flashes, since),
         }
@@ -57,27 +57,27 @@ impl Pattern {
 }
 
 /// A cosine of what is seen. It begins dark, since most lamps were off before.
-fn breathe(since: Duration) -> Light {
+fn breathe(since: Duration) -> LedOutput {
     let steps = BREATH.as_millis() / STEP.as_millis();
     let step = (since.as_millis() / STEP.as_millis()) % steps;
     let turn = step as f32 / steps as f32 * std::f32::consts::TAU;
     let level = EMBERS + (1.0 - EMBERS) * (1.0 - turn.cos()) / 2.0;
-    Light { level, lasts: Some(STEP - remainder(since, STEP)) }
+    LedOutput { level, lasts: Some(STEP - remainder(since, STEP)) }
 }
 
-fn code(flashes: u8, since: Duration) -> Light {
+fn code(flashes: u8, since: Duration) -> LedOutput {
     let flashing = BEAT * u32::from(flashes);
     let within = remainder(since, flashing + REST);
     if within >= flashing {
-        return Light { level: 0.0, lasts: Some(flashing + REST - within) };
+        return LedOutput { level: 0.0, lasts: Some(flashing + REST - within) };
     }
     let beat = remainder(within, BEAT);
     if beat < FLASH {
-        Light { level: 1.0, lasts: Some(FLASH - beat) }
+        LedOutput { level: 1.0, lasts: Some(FLASH - beat) }
     } else {
         // The rest follows the last beat without an edge in between.
         let last = within >= flashing - BEAT;
-        Light { level: 0.0, lasts: Some(BEAT - beat + if last { REST } else { Duration::ZERO }) }
+        LedOutput { level: 0.0, lasts: Some(BEAT - beat + if last { REST } else { Duration::ZERO }) }
     }
 }
 

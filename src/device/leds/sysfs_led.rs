@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::led::{Dimming, Lamp};
+use super::led::{Dimming, Led};
 
 /// Where the kernel lists its LEDs.
 pub(super) const LEDS: &str = "/sys/class/leds";
@@ -81,7 +81,7 @@ impl Sysfs {
     }
 }
 
-impl Lamp for Sysfs {
+impl Led for Sysfs {
     fn dimming(&self) -> Dimming {
         if self.last > 1 { Dimming::Steps(self.last) } else { Dimming::None }
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::led::Dimming;
 use super::*;
-use crate::model::status::{Camera, State, Status, Trouble};
+use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
 /// A lamp that tells what it is set to, and when it goes.
 struct Told(SyncSender<Option<u32>>);
 
-impl Lamp for Told {
+impl Led for Told {
     fn dimming(&self) -> Dimming {
         Dimming::Steps(255)
     }
@@ -31,11 +31,11 @@ impl Drop for Told {
     }
 }
 
-fn config(show: Show) -> Config {
-    Config { lamp: Place::Sysfs("ACT".into()), show, brightness: 100 }
+fn config(show: Indicator) -> Config {
+    Config { lamp: LedTarget::Sysfs("ACT".into()), show, brightness: 100 }
 }
 
-fn lamp() -> (Box<dyn Lamp>, Receiver<Option<u32>>) {
+fn lamp() -> (Box<dyn Led>, Receiver<Option<u32>>) {
     let (sender, receiver) = sync_channel(1024);
     (Box::new(Told(sender)), receiver)
 }
@@ -46,9 +46,9 @@ fn next(lamp: &Receiver<Option<u32>>) -> Option<u32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_light_follows_the_status_and_ends_with_its_guard() {
-    let board = Board::new(Status { cameras: vec![Camera::default()], ..Status::default() });
+    let board = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
     let (watched, seen) = lamp();
-    let guard = start_with([(&config(Show::Watched), watched)], &board).unwrap();
+    let guard = start_with([(&config(Indicator::Watched), watched)], &board).unwrap();
     assert_eq!(next(&seen), Some(0));
     board.viewers(1, &[0]);
     assert_eq!(next(&seen), Some(255));
@@ -61,11 +61,11 @@ async fn a_light_follows_the_status_and_ends_with_its_guard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_blinks_again_and_again() {
-    let board = Board::new(Status { cameras: vec![Camera::default()], ..Status::default() });
+    let board = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
     let (fault, seen) = lamp();
-    let guard = start_with([(&config(Show::Fault), fault)], &board).unwrap();
+    let guard = start_with([(&config(Indicator::Fault), fault)], &board).unwrap();
     assert_eq!(next(&seen), Some(0));
-    board.camera(0, |camera| (camera.state, camera.trouble) = (State::Fault, Some(Trouble::Away)));
+    board.camera(0, |camera| (camera.state, camera.trouble) = (PipelineState::Fault, Some(FaultKind::Away)));
     for _ in 0..4 {
         assert_eq!((next(&seen), next(&seen)), (Some(255), Some(0)));
     }
@@ -75,10 +75,10 @@ async fn a_fault_blinks_again_and_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lamp_that_goes_takes_nothing_along() {
-    let board = Board::new(Status::default());
+    let board = StatusPublisher::new(Status::default());
     let ((broken, gone), (whole, seen)) = (lamp(), lamp());
     drop(gone);
-    let configs = [config(Show::Ready), config(Show::Privacy)];
+    let configs = [config(Indicator::Ready), config(Indicator::Privacy)];
     let _guard = start_with(configs.iter().zip([broken, whole]), &board).unwrap();
     assert_eq!(next(&seen), Some(0));
     board.privacy(true);
@@ -93,11 +93,11 @@ async fn the_kernels_led_is_found_driven_and_put_back_and_a_missing_one_is_passe
     for (file, text) in [("max_brightness", "1\n"), ("brightness", "0\n"), ("trigger", "none [heartbeat]\n")] {
         fs::write(led.join(file), text).unwrap();
     }
-    let missing = Config { lamp: Place::Sysfs("PWR".into()), ..config(Show::Ready) };
+    let missing = Config { lamp: LedTarget::Sysfs("PWR".into()), ..config(Indicator::Ready) };
     assert!(open(&missing, tree.path()).is_none());
-    let config = config(Show::Ready);
+    let config = config(Indicator::Ready);
     let lamp = open(&config, tree.path()).expect("should be found");
-    let board = Board::new(Status::default());
+    let board = StatusPublisher::new(Status::default());
     let guard = start_with([(&config, lamp)], &board).unwrap();
     let reads = |file: &str, expected: &str| {
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -114,6 +114,6 @@ async fn the_kernels_led_is_found_driven_and_put_back_and_a_missing_one_is_passe
 
 #[test]
 fn a_pin_that_the_machine_does_not_have_is_passed_over() {
-    let pin = gpio::Pin { chip: Some("nochip".into()), line: 17, active_low: false };
-    assert!(open(&Config { lamp: Place::Gpio(pin), ..config(Show::Ready) }, Path::new("/")).is_none());
+    let pin = gpio::GpioPin { chip: Some("nochip".into()), line: 17, active_low: false };
+    assert!(open(&Config { lamp: LedTarget::Gpio(pin), ..config(Indicator::Ready) }, Path::new("/")).is_none());
 }

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use watchdog::Pulse;
-pub use watchdog::{Flow, Source};
+use watchdog::Watchdog;
+pub use watchdog::{StreamHealth, WatchedStream};
 
 use crate::model::status::Status;
 
@@ -27,9 +27,9 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The connection to systemd; a cheap handle.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Manager(());
+pub struct Notifier(());
 
-impl Manager {
+impl Notifier {
     /// The page can be reached, or the configuration has been read again.
     pub fn ready(self) {
         tell(&[NotifyState::Ready]);
@@ -63,9 +63,9 @@ impl Manager {
 
     /// Follows the status and, where systemd wants a sign of life (`WatchdogSec=`), gives one as long as pictures flow from
     /// each of the sources that is watched; until `end`.
-    pub async fn keep(self, mut status: watch::Receiver<Status>, sources: Vec<Source>, end: CancellationToken) {
+    pub async fn keep(self, mut status: watch::Receiver<Status>, sources: Vec<WatchedStream>, end: CancellationToken) {
         let patience = sd_notify::watchdog_enabled();
-        let mut pulse = patience.map(|patience| Pulse::new(sources, patience / 2, Instant::now()));
+        let mut pulse = patience.map(|patience| Watchdog::new(sources, patience / 2, Instant::now()));
         // Four in the time that systemd waits: one that comes late does no harm.
         let mut beat = every(patience.map_or(STATUS_INTERVAL, |patience| patience / 4));
         let mut look = every(STATUS_INTERVAL);

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::status::{Camera, State, Status};
+use crate::model::status::{CameraStatus, PipelineState, Status};
 
 /// The longest line: what stands behind it on a terminal is not read, and the message to systemd has a bound.
 const LONGEST: usize = 400;
@@ -32,19 +32,19 @@ pub(super) fn line(status: &Status) -> String {
 }
 
 /// One camera.
-fn words(camera: &Camera) -> String {
+fn words(camera: &CameraStatus) -> String {
     let mut words = format!("{}: ", camera.name);
     match camera.state {
-        State::Off => words.push_str("off"),
-        State::Idle => words.push_str("closed"),
-        State::Starting => words.push_str("opening"),
-        State::Live => {
+        PipelineState::Off => words.push_str("off"),
+        PipelineState::Idle => words.push_str("closed"),
+        PipelineState::Starting => words.push_str("opening"),
+        PipelineState::Live => {
             words.push_str("live");
             if let (Some(width), Some(height)) = (camera.width, camera.height) {
                 let _ = write!(words, " {width}x{height}");
             }
         }
-        State::Fault => words.push_str("fault"),
+        PipelineState::Fault => words.push_str("fault"),
     }
     if camera.pattern {
         words.push_str(", test pattern");
@@ -66,22 +66,22 @@ mod tests {
     #[test]
     fn it_names_viewers_cameras_and_faults() {
         assert_eq!(line(&Status::default()), "nobody watches");
-        let live = Camera {
+        let live = CameraStatus {
             name: "door".into(),
-            state: State::Live,
+            state: PipelineState::Live,
             width: Some(1280),
             height: Some(720),
             watched: 2,
-            ..Camera::default()
+            ..CameraStatus::default()
         };
-        let away = Camera {
+        let away = CameraStatus {
             name: "yard".into(),
-            state: State::Fault,
+            state: PipelineState::Fault,
             watched: 1,
             fault: Some("/dev/video2: unplugged".into()),
-            ..Camera::default()
+            ..CameraStatus::default()
         };
-        let closed = Camera { name: "shed".into(), pattern: true, ..Camera::default() };
+        let closed = CameraStatus { name: "shed".into(), pattern: true, ..CameraStatus::default() };
         let audio = Audio { fault: Some("hw:1: busy".into()), ..Audio::default() };
         let cut = Status { privacy: true, cameras: vec![closed.clone()], ..Status::default() };
         assert_eq!(line(&cut), "nobody watches; cut by the privacy switch; shed: closed, test pattern");
@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn it_stays_one_message() {
-        let camera = Camera { name: "a".into(), fault: Some("x\nWATCHDOG=trigger".repeat(99)), ..Camera::default() };
+        let camera =
+            CameraStatus { name: "a".into(), fault: Some("x\nWATCHDOG=trigger".repeat(99)), ..CameraStatus::default() };
         let line = line(&Status { cameras: vec![camera], viewers: 1, ..Status::default() });
         assert!(line.starts_with("1 viewer; a: closed, x WATCHDOG=trigger"), "{line}");
         assert_eq!((line.chars().count(), line.lines().count()), (LONGEST, 1));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// What a camera does at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flow {
+pub struct StreamHealth {
     /// Whether somebody is sent its pictures.
     pub watched: bool,
     /// Pictures that were published since the start, placeholders of a camera that is away among them.
@@ -16,21 +16,21 @@ pub struct Flow {
 }
 
 /// A camera whose pictures shall flow.
-pub struct Source {
+pub struct WatchedStream {
     /// The camera's name.
     pub name: String,
     /// What it does.
-    pub flow: Box<dyn Fn() -> Flow + Send>,
+    pub flow: Box<dyn Fn() -> StreamHealth + Send>,
 }
 
 /// Looks whether they flow.
-pub(super) struct Pulse {
+pub(super) struct Watchdog {
     sources: Vec<Watched>,
     limit: Duration,
 }
 
 struct Watched {
-    source: Source,
+    source: WatchedStream,
     published: u64,
     /// When a picture was published last, or nobody watched.
     fresh: Instant,
@@ -55,9 +55,9 @@ impl fmt::Display for Stalled {
     }
 }
 
-impl Pulse {
+impl Watchdog {
     /// A source that is watched from `now` on has to give a picture within `limit`, and again and again.
-    pub(super) fn new(sources: Vec<Source>, limit: Duration, now: Instant) -> Self {
+    pub(super) fn new(sources: Vec<WatchedStream>, limit: Duration, now: Instant) -> Self {
         let watched = |source| Watched { source, published: 0, fresh: now };
         Self { sources: sources.into_iter().map(watched).collect(), limit }
     }
@@ -93,16 +93,16 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn source(name: &str, flow: &Arc<Mutex<Flow>>) -> Source {
+    fn source(name: &str, flow: &Arc<Mutex<StreamHealth>>) -> WatchedStream {
         let flow = flow.clone();
-        Source { name: name.into(), flow: Box::new(move || *flow.lock().unwrap()) }
+        WatchedStream { name: name.into(), flow: Box::new(move || *flow.lock().unwrap()) }
     }
 
     #[test]
     fn who_is_watched_and_gives_nothing_stops_the_pulse() {
-        let [door, yard] = [0; 2].map(|_| Arc::new(Mutex::new(Flow { watched: false, published: 0 })));
+        let [door, yard] = [0; 2].map(|_| Arc::new(Mutex::new(StreamHealth { watched: false, published: 0 })));
         let start = Instant::now();
-        let mut pulse = Pulse::new(vec![source("door", &door), source("yard", &yard)], 15 * SECOND, start);
+        let mut pulse = Watchdog::new(vec![source("door", &door), source("yard", &yard)], 15 * SECOND, start);
         // Nobody watches: it need not give anything.
         assert_eq!(pulse.feel(start + 100 * SECOND), Ok(()));
 
@@ -122,7 +122,7 @@ mod tests {
         );
 
         // The other one does not help it, and its viewer's leaving does.
-        *door.lock().unwrap() = Flow { watched: true, published: 7 };
+        *door.lock().unwrap() = StreamHealth { watched: true, published: 7 };
         assert!(pulse.feel(start + 132 * SECOND).is_err());
         yard.lock().unwrap().watched = false;
         assert_eq!(pulse.feel(start + 133 * SECOND), Ok(()));
@@ -131,6 +131,6 @@ mod tests {
     #[test]
     fn without_cameras_there_is_life() {
         let start = Instant::now();
-        assert_eq!(Pulse::new(Vec::new(), SECOND, start).feel(start + 100 * SECOND), Ok(()));
+        assert_eq!(Watchdog::new(Vec::new(), SECOND, start).feel(start + 100 * SECOND), Ok(()));
     }
 }

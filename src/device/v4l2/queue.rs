@@ -181,7 +181,7 @@ impl Lease {
     /// The data of every plane, shared and not copied: the buffer goes back when the last clone of any is dropped.
     pub fn into_planes(self) -> Vec<Bytes> {
         let lease = Arc::new(self);
-        let plane = |number| Bytes::from_owner(Plane { lease: Arc::clone(&lease), number });
+        let plane = |number| Bytes::from_owner(MappedPlane { lease: Arc::clone(&lease), number });
         (0..lease.used.len()).map(plane).collect()
     }
 }
@@ -205,12 +205,12 @@ impl Drop for Lease {
 }
 
 /// One plane of a lease.
-struct Plane {
+struct MappedPlane {
     lease: Arc<Lease>,
     number: usize,
 }
 
-impl AsRef<[u8]> for Plane {
+impl AsRef<[u8]> for MappedPlane {
     fn as_ref(&self) -> &[u8] {
         self.lease.plane(self.number)
     }

@@ -9,7 +9,7 @@ use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Subsamp, YuvImage};
 
 use super::layout::Layout;
 use super::range::{CHROMA, LUMA, limit, limit_in_place};
-use super::{Error, Memory, Planes, average};
+use super::{Error, PlaneBuffers, Planes, average};
 
 /// Start of image.
 const SOI: &[u8] = &[0xff, 0xd8];
@@ -34,21 +34,26 @@ pub fn is_whole_jpeg(data: &[u8]) -> bool {
 
 /// The decoder, made for the first picture and kept from one good picture to the next.
 #[derive(Default)]
-pub(super) struct Jpeg {
+pub(super) struct JpegDecoder {
     decoder: Option<Decompressor>,
     /// The planes as they are in the JPEG.
     decoded: Vec<u8>,
     line: Vec<u8>,
 }
 
-impl fmt::Debug for Jpeg {
+impl fmt::Debug for JpegDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jpeg").field("decoded", &self.decoded.len()).finish_non_exhaustive()
     }
 }
 
-impl Jpeg {
-    pub fn decode<'m>(&mut self, data: &[u8], layout: &Layout, memory: &'m mut Memory) -> Result<Planes<'m>, Error> {
+impl JpegDecoder {
+    pub fn decode<'m>(
+        &mut self,
+        data: &[u8],
+        layout: &Layout,
+        memory: &'m mut PlaneBuffers,
+    ) -> Result<Planes<'m>, Error> {
         if !is_whole_jpeg(data) {
             return Err(Error::Jpeg("it has no beginning or no end".into()));
         }

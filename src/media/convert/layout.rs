@@ -23,7 +23,7 @@ pub(super) struct Layout {
 
 /// A plane where it lies: it begins with its first line, and the padding after the last line may be missing.
 #[derive(Clone, Copy)]
-pub(super) struct Plane<'a> {
+pub(super) struct YuvPlane<'a> {
     pub data: &'a [u8],
     /// Bytes from line to line.
     pub stride: usize,
@@ -31,12 +31,12 @@ pub(super) struct Plane<'a> {
 
 /// What a plane consists of: bytes in a line without padding, and lines. Both are zero for a plane that there is not.
 #[derive(Clone, Copy)]
-struct Shape {
+struct PlaneShape {
     row: usize,
     lines: usize,
 }
 
-impl Shape {
+impl PlaneShape {
     const NONE: Self = Self { row: 0, lines: 0 };
 
     /// The bytes of a plane without the padding after its last line.
@@ -63,13 +63,13 @@ impl Layout {
 
     /// The planes of a picture, each whole but for the padding after its last line. Those that the format has not are
     /// empty.
-    pub fn planes<'a>(&self, frame: &'a RawFrame) -> Result<[Plane<'a>; 3], Error> {
+    pub fn planes<'a>(&self, frame: &'a RawFrame) -> Result<[YuvPlane<'a>; 3], Error> {
         let shapes = self.shapes();
         match &frame.chroma {
             Some(chroma) if shapes[1].lines > 0 => {
                 let stride = self.own_chroma_stride(chroma.stride)?;
-                let whole = |data: &'a [u8], stride, shape: Shape, what| {
-                    longer(data, shape.min_len(stride), what).map(|()| Plane { data, stride })
+                let whole = |data: &'a [u8], stride, shape: PlaneShape, what| {
+                    longer(data, shape.min_len(stride), what).map(|()| YuvPlane { data, stride })
                 };
                 Ok([
                     whole(&frame.data, self.stride, shapes[0], "the picture's first plane")?,
@@ -84,7 +84,7 @@ impl Layout {
                     let stride = self.stride_in_one_piece(plane);
                     let (data, after) = rest.split_at(rest.len().min(stride * shapes[plane].lines));
                     rest = after;
-                    Plane { data, stride }
+                    YuvPlane { data, stride }
                 }))
             }
         }
@@ -120,16 +120,16 @@ impl Layout {
         Ok(row.max(stride as usize))
     }
 
-    fn shapes(&self) -> [Shape; 3] {
-        let first = Shape { row: row_bytes(self.pixel, self.width as u32) as usize, lines: self.height };
+    fn shapes(&self) -> [PlaneShape; 3] {
+        let first = PlaneShape { row: row_bytes(self.pixel, self.width as u32) as usize, lines: self.height };
         let (half_width, half_height) = (self.width.div_ceil(2), self.height.div_ceil(2));
         match self.pixel {
             PixelFormat::I420 | PixelFormat::Yv12 => {
-                let chroma = Shape { row: half_width, lines: half_height };
+                let chroma = PlaneShape { row: half_width, lines: half_height };
                 [first, chroma, chroma]
             }
             PixelFormat::Nv12 | PixelFormat::Nv21 => {
-                [first, Shape { row: half_width * 2, lines: half_height }, Shape::NONE]
+                [first, PlaneShape { row: half_width * 2, lines: half_height }, PlaneShape::NONE]
             }
             PixelFormat::Grey
             | PixelFormat::Yuyv
@@ -137,7 +137,7 @@ impl Layout {
             | PixelFormat::Rgb24
             | PixelFormat::Bgr24
             | PixelFormat::Mjpeg
-            | PixelFormat::H264 => [first, Shape::NONE, Shape::NONE],
+            | PixelFormat::H264 => [first, PlaneShape::NONE, PlaneShape::NONE],
         }
     }
 }

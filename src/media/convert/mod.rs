@@ -18,9 +18,9 @@ use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
 pub use jpeg::is_whole_jpeg;
 pub use layout::{min_len, min_lens, row_bytes};
-pub use snapshot::{Jpeg as StillJpeg, Still};
+pub use snapshot::{EncodedJpeg, StillImage};
 
-use jpeg::Jpeg;
+use jpeg::JpegDecoder;
 use layout::Layout;
 
 /// Why a picture cannot be converted. One bad picture says nothing about the next.
@@ -109,8 +109,8 @@ impl Error {
 /// Converts picture after picture and keeps its memory between them.
 #[derive(Debug, Default)]
 pub struct Converter {
-    memory: Memory,
-    jpeg: Jpeg,
+    memory: PlaneBuffers,
+    jpeg: JpegDecoder,
 }
 
 impl Converter {
@@ -146,7 +146,7 @@ impl Converter {
 
 /// Planes in memory of our own, without padding.
 #[derive(Debug, Default)]
-struct Memory {
+struct PlaneBuffers {
     y: Vec<u8>,
     u: Vec<u8>,
     v: Vec<u8>,
@@ -154,7 +154,7 @@ struct Memory {
     scratch: Vec<u8>,
 }
 
-impl Memory {
+impl PlaneBuffers {
     /// All planes of a picture of this (even) size, to be filled.
     fn resize(&mut self, width: usize, height: usize) -> (&mut [u8], &mut [u8], &mut [u8]) {
         self.y.resize(width * height, 0);

@@ -6,23 +6,28 @@
 
 use yuv::{BufferStoreMut, YuvError, YuvPackedImage, YuvPlanarImageMut};
 
-use super::layout::{Layout, Plane};
-use super::{Error, Memory, Planes, average};
+use super::layout::{Layout, YuvPlane};
+use super::{Error, PlaneBuffers, Planes, average};
 
 /// Takes lines apart into Y, U and V at full height.
 type Unpack = fn(&mut YuvPlanarImageMut<'_, u8>, &YuvPackedImage<'_, u8>) -> Result<(), YuvError>;
 
 /// Y0 U Y1 V.
-pub(super) fn yuyv<'m>(from: Plane<'_>, layout: &Layout, memory: &'m mut Memory) -> Result<Planes<'m>, Error> {
+pub(super) fn yuyv<'m>(from: YuvPlane<'_>, layout: &Layout, memory: &'m mut PlaneBuffers) -> Result<Planes<'m>, Error> {
     convert(from, layout, memory, yuv::yuyv422_to_yuv422)
 }
 
 /// U Y0 V Y1.
-pub(super) fn uyvy<'m>(from: Plane<'_>, layout: &Layout, memory: &'m mut Memory) -> Result<Planes<'m>, Error> {
+pub(super) fn uyvy<'m>(from: YuvPlane<'_>, layout: &Layout, memory: &'m mut PlaneBuffers) -> Result<Planes<'m>, Error> {
     convert(from, layout, memory, yuv::uyvy422_to_yuv422)
 }
 
-fn convert<'m>(from: Plane<'_>, layout: &Layout, memory: &'m mut Memory, unpack: Unpack) -> Result<Planes<'m>, Error> {
+fn convert<'m>(
+    from: YuvPlane<'_>,
+    layout: &Layout,
+    memory: &'m mut PlaneBuffers,
+    unpack: Unpack,
+) -> Result<Planes<'m>, Error> {
     let (width, height) = layout.even();
     // Four lines of chroma, between unpacking and averaging.
     let mut scratch = std::mem::take(&mut memory.scratch);

@@ -2,14 +2,14 @@
 //!
 //! What lies as the encoder takes it is lent where it lies.
 
-use super::layout::{Layout, Plane};
-use super::{Memory, Planes, range};
+use super::layout::{Layout, YuvPlane};
+use super::{PlaneBuffers, Planes, range};
 
 /// The value of chroma without colour.
 const NEUTRAL: u8 = 128;
 
 /// I420 and YV12: the planes as Y, U, V, in whichever order they lie in memory.
-pub(super) fn three<'a>([y, u, v]: [Plane<'a>; 3], layout: &Layout, memory: &'a mut Memory) -> Planes<'a> {
+pub(super) fn three<'a>([y, u, v]: [YuvPlane<'a>; 3], layout: &Layout, memory: &'a mut PlaneBuffers) -> Planes<'a> {
     let (width, height) = layout.even();
     let (y, y_stride) = lend(y, width, height, &mut memory.y);
     let len = u.stride * (height / 2);
@@ -27,13 +27,13 @@ pub(super) fn three<'a>([y, u, v]: [Plane<'a>; 3], layout: &Layout, memory: &'a 
 
 /// NV12, or NV21 with `v_first`.
 pub(super) fn two<'a>(
-    [y, chroma]: [Plane<'a>; 2],
+    [y, chroma]: [YuvPlane<'a>; 2],
     layout: &Layout,
-    memory: &'a mut Memory,
+    memory: &'a mut PlaneBuffers,
     v_first: bool,
 ) -> Planes<'a> {
     let (width, height) = layout.even();
-    let Memory { y: own, u, v, .. } = memory;
+    let PlaneBuffers { y: own, u, v, .. } = memory;
     u.resize(width / 2 * (height / 2), 0);
     v.resize(width / 2 * (height / 2), 0);
     let (first, second) = if v_first { (&mut *v, &mut *u) } else { (&mut *u, &mut *v) };
@@ -49,7 +49,7 @@ pub(super) fn two<'a>(
 }
 
 /// Luma alone: that of a sensor, or of an infrared camera, which has the full range.
-pub(super) fn grey<'a>(y: Plane<'_>, layout: &Layout, memory: &'a mut Memory) -> Planes<'a> {
+pub(super) fn grey<'a>(y: YuvPlane<'_>, layout: &Layout, memory: &'a mut PlaneBuffers) -> Planes<'a> {
     let (width, height) = layout.even();
     memory.y.resize(width * height, 0);
     for (line, target) in y.data.chunks(y.stride).zip(memory.y.chunks_exact_mut(width)) {
@@ -61,7 +61,7 @@ pub(super) fn grey<'a>(y: Plane<'_>, layout: &Layout, memory: &'a mut Memory) ->
 }
 
 /// The plane where it lies, or a copy in `own` where the padding after its last line is missing; and its stride.
-fn lend<'a>(plane: Plane<'a>, width: usize, height: usize, own: &'a mut Vec<u8>) -> (&'a [u8], usize) {
+fn lend<'a>(plane: YuvPlane<'a>, width: usize, height: usize, own: &'a mut Vec<u8>) -> (&'a [u8], usize) {
     match plane.data.get(..plane.stride * height) {
         Some(whole) => (whole, plane.stride),
         None => (copy(plane, width, height, own), width),
@@ -69,7 +69,7 @@ fn lend<'a>(plane: Plane<'a>, width: usize, height: usize, own: &'a mut Vec<u8>)
 }
 
 /// The plane without padding, in `own`.
-fn copy<'a>(plane: Plane<'_>, width: usize, height: usize, own: &'a mut Vec<u8>) -> &'a [u8] {
+fn copy<'a>(plane: YuvPlane<'_>, width: usize, height: usize, own: &'a mut Vec<u8>) -> &'a [u8] {
     own.resize(width * height, 0);
     for (line, target) in plane.data.chunks(plane.stride).zip(own.chunks_exact_mut(width)) {
         target.copy_from_slice(&line[..width]);

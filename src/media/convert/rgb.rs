@@ -9,8 +9,8 @@
 
 use yuv::{BufferStoreMut, YuvConversionMode, YuvError, YuvPlanarImageMut, YuvRange, YuvStandardMatrix};
 
-use super::layout::{Layout, Plane};
-use super::{Error, Memory, Planes};
+use super::layout::{Layout, YuvPlane};
+use super::{Error, PlaneBuffers, Planes};
 
 type Convert = fn(
     &mut YuvPlanarImageMut<'_, u8>,
@@ -22,16 +22,29 @@ type Convert = fn(
 ) -> Result<(), YuvError>;
 
 /// Red, green, blue.
-pub(super) fn rgb24<'m>(from: Plane<'_>, layout: &Layout, memory: &'m mut Memory) -> Result<Planes<'m>, Error> {
+pub(super) fn rgb24<'m>(
+    from: YuvPlane<'_>,
+    layout: &Layout,
+    memory: &'m mut PlaneBuffers,
+) -> Result<Planes<'m>, Error> {
     convert(from, layout, memory, yuv::rgb_to_yuv420)
 }
 
 /// Blue, green, red.
-pub(super) fn bgr24<'m>(from: Plane<'_>, layout: &Layout, memory: &'m mut Memory) -> Result<Planes<'m>, Error> {
+pub(super) fn bgr24<'m>(
+    from: YuvPlane<'_>,
+    layout: &Layout,
+    memory: &'m mut PlaneBuffers,
+) -> Result<Planes<'m>, Error> {
     convert(from, layout, memory, yuv::bgr_to_yuv420)
 }
 
-fn convert<'m>(from: Plane<'_>, layout: &Layout, memory: &'m mut Memory, run: Convert) -> Result<Planes<'m>, Error> {
+fn convert<'m>(
+    from: YuvPlane<'_>,
+    layout: &Layout,
+    memory: &'m mut PlaneBuffers,
+    run: Convert,
+) -> Result<Planes<'m>, Error> {
     let (width, height) = layout.even();
     let row = width * 3;
     let mut scratch = std::mem::take(&mut memory.scratch);

@@ -13,7 +13,7 @@ const QUALITY: i32 = 95;
 
 /// A picture that has left its camera's memory, and is not a JPEG yet.
 #[derive(Debug)]
-pub struct Still {
+pub struct StillImage {
     width: usize,
     height: usize,
     content: Content,
@@ -29,7 +29,7 @@ enum Content {
 
 /// A picture as a JPEG.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Jpeg {
+pub struct EncodedJpeg {
     /// Its width in pixels.
     pub width: u32,
     /// Its height in pixels.
@@ -38,7 +38,7 @@ pub struct Jpeg {
     pub data: Vec<u8>,
 }
 
-impl Still {
+impl StillImage {
     /// Copies a picture out of its camera's memory, which can be given back after this.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Still {
     /// # Errors
     ///
     /// [`Error::Jpeg`] where the library refuses.
-    pub fn into_jpeg(self) -> Result<Jpeg, Error> {
+    pub fn into_jpeg(self) -> Result<EncodedJpeg, Error> {
         let Self { width, height, content } = self;
         let data = match content {
             Content::Jpeg(data) if has_huffman_tables(&data) => data,
@@ -86,7 +86,7 @@ impl Still {
                 compressor.compress_yuv_to_owned(image).map_err(library)?.as_ref().to_vec()
             }
         };
-        Ok(Jpeg { width: width as u32, height: height as u32, data })
+        Ok(EncodedJpeg { width: width as u32, height: height as u32, data })
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_raw_picture_becomes_a_jpeg_of_full_range() {
-        let jpeg = Still::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
+        let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
         assert_eq!((jpeg.width, jpeg.height), (64, 48));
         // Through the camera's way back it is the same picture.
         let frame = mjpeg(jpeg.data);
@@ -146,17 +146,17 @@ mod tests {
 
     #[test]
     fn a_camera_that_makes_jpegs_is_taken_at_its_word() {
-        let jpeg = Still::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
-        let again = Still::of(&mjpeg(jpeg.data.clone())).expect("still").into_jpeg().expect("jpeg");
+        let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
+        let again = StillImage::of(&mjpeg(jpeg.data.clone())).expect("still").into_jpeg().expect("jpeg");
         assert_eq!(again, jpeg);
     }
 
     #[test]
     fn tables_that_a_camera_leaves_out_are_added() {
-        let jpeg = Still::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
+        let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
         let bare = without_tables(&jpeg.data);
         assert!(bare.len() < jpeg.data.len() && !has_huffman_tables(&bare));
-        let whole = Still::of(&mjpeg(bare)).expect("still").into_jpeg().expect("jpeg");
+        let whole = StillImage::of(&mjpeg(bare)).expect("still").into_jpeg().expect("jpeg");
         assert!(has_huffman_tables(&whole.data));
         let planes = |data: &[u8]| {
             let frame = mjpeg(data.to_vec());
@@ -181,10 +181,10 @@ mod tests {
 
     #[test]
     fn what_is_no_picture_is_refused() {
-        assert!(matches!(Still::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xda])), Err(Error::Jpeg(_))));
-        assert!(Still::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xd9])).is_err());
+        assert!(matches!(StillImage::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xda])), Err(Error::Jpeg(_))));
+        assert!(StillImage::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xd9])).is_err());
         let own = RawFrame::new(Timestamp::default(), format(PixelFormat::H264), vec![0, 0, 0, 1].into());
-        assert!(matches!(Still::of(&own), Err(Error::Encoded)));
+        assert!(matches!(StillImage::of(&own), Err(Error::Encoded)));
         for bytes in
             [&[][..], &[0xff, 0xd8], &[0xff, 0xd8, 0xff, 0xff, 0xff, 0xff], &[0xff, 0xd8, 0xff, 0xe0, 0xff, 0xff]]
         {

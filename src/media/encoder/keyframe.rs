@@ -10,12 +10,12 @@ pub const MIN_DISTANCE: Duration = Duration::from_millis(250);
 
 /// Remembers the last key frame.
 #[derive(Debug)]
-pub struct KeyFrames {
+pub struct KeyframeScheduler {
     longest: Duration,
     last: Option<Timestamp>,
 }
 
-impl KeyFrames {
+impl KeyframeScheduler {
     /// A key frame is due after `longest` even when nobody asks.
     pub const fn new(longest: Duration) -> Self {
         Self { longest, last: None }
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_storm_of_requests_gives_one_key_frame_in_250_ms() {
-        let mut keys = KeyFrames::new(Duration::from_secs(60));
+        let mut keys = KeyframeScheduler::new(Duration::from_secs(60));
         let granted = (0..60u64)
             .map(|frame| Timestamp::from_start(Duration::from_micros(frame * 33_333)))
             .filter(|now| keys.due(*now, true))
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn without_requests_the_longest_distance_rules() {
-        let mut keys = KeyFrames::new(Duration::from_secs(2));
+        let mut keys = KeyframeScheduler::new(Duration::from_secs(2));
         let granted: Vec<u64> = (0..50u64)
             .filter(|tenth| keys.due(Timestamp::from_start(Duration::from_millis(tenth * 100)), false))
             .collect();

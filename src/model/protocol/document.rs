@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::event::{CameraState, Chat, Event, Level};
-use super::result::{CameraLine, Picture, Reply, SessionLine, You};
+use super::result::{CallerInfo, CameraSummary, Reply, SessionSummary, SnapshotInfo};
 use super::{Code, Latency, METHODS, Method, Request, limits, transfer};
 use crate::model::inventory::{Control, ControlKind};
 use crate::model::status;
-use crate::model::status::{Report, State, Status};
+use crate::model::status::{PipelineState, Report, Status};
 
 const DOCUMENT: &str = include_str!("protocol.md");
 
@@ -117,7 +117,7 @@ fn every_parameter_of_the_table_is_read() {
 }
 
 fn report() -> Box<Report> {
-    Box::new(Status { cameras: vec![status::Camera::default()], ..Status::default() }.into())
+    Box::new(Status { cameras: vec![status::CameraStatus::default()], ..Status::default() }.into())
 }
 
 fn control() -> Control {
@@ -141,14 +141,15 @@ fn control() -> Control {
 fn reply(method: &str) -> Reply {
     let camera = String::from("x");
     match method {
-        "status" => {
-            Reply::Status { report: report(), you: You { session: None, role: "viewer".into(), name: "a".into() } }
-        }
+        "status" => Reply::Status {
+            report: report(),
+            you: CallerInfo { session: None, role: "viewer".into(), name: "a".into() },
+        },
         "devices.list" => Reply::Devices { cameras: Vec::new(), sounds: Vec::new() },
         "camera.list" => Reply::Cameras {
-            cameras: vec![CameraLine {
+            cameras: vec![CameraSummary {
                 name: camera,
-                state: State::Idle,
+                state: PipelineState::Idle,
                 pattern: true,
                 width: None,
                 height: None,
@@ -165,7 +166,7 @@ fn reply(method: &str) -> Reply {
         "video.set" => Reply::Video { camera, width: 1, height: 1, fps: 1, bitrate: 1 },
         "audio.mute" => Reply::Muted { muted: true },
         "latency.set" => Reply::Latency { mode: Latency::Low, min: 0, max: 0 },
-        "snapshot" => Reply::Picture(Picture {
+        "snapshot" => Reply::Snapshot(SnapshotInfo {
             transfer: 1,
             bytes: 1,
             media_type: "image/jpeg",
@@ -175,7 +176,7 @@ fn reply(method: &str) -> Reply {
         }),
         "photo.take" => Reply::Photo { camera, file: String::new(), bytes: 1, width: 1, height: 1 },
         "session.list" => Reply::Sessions {
-            sessions: vec![SessionLine {
+            sessions: vec![SessionSummary {
                 session: "a".into(),
                 name: "a".into(),
                 role: "viewer".into(),
@@ -218,7 +219,7 @@ fn every_event_stands_in_the_document() {
         Event::Status(report()),
         Event::CameraChanged(CameraState {
             camera: camera.clone(),
-            state: State::Live,
+            state: PipelineState::Live,
             width: None,
             height: None,
             fps: None,
@@ -253,7 +254,7 @@ fn every_bound_stands_in_the_document() {
         format!("at most {} bytes towards the board", limits::MESSAGE),
         format!("{} requests at once and {} a second", limits::REQUESTS.0, limits::REQUESTS.1),
         format!("of which {} may wait", limits::WAITING),
-        format!("fewer than {} bytes wait", limits::UNACKNOWLEDGED),
+        format!("fewer than {} bytes wait", limits::MAX_BUFFERED_AMOUNT),
         format!("header of {} bytes", transfer::HEADER),
         format!("at most {} bytes. | bytes", transfer::MAX_MESSAGE),
     ] {

@@ -18,15 +18,15 @@ pub enum Code {
     /// The role does not suffice.
     Forbidden,
     /// There is no such camera, control or session.
-    Missing,
+    NotFound,
     /// Too much at once.
     Busy,
     /// The device refuses.
     Refused,
     /// The camera gives no picture.
-    Away,
+    Unavailable,
     /// It has a meaning for the viewer of a session only.
-    Session,
+    SessionRequired,
 }
 
 impl Code {
@@ -38,11 +38,11 @@ impl Code {
         Self::Params,
         Self::Internal,
         Self::Forbidden,
-        Self::Missing,
+        Self::NotFound,
         Self::Busy,
         Self::Refused,
-        Self::Away,
-        Self::Session,
+        Self::Unavailable,
+        Self::SessionRequired,
     ];
 
     /// The number of it in an answer.
@@ -54,11 +54,11 @@ impl Code {
             Self::Params => -32602,
             Self::Internal => -32603,
             Self::Forbidden => -32000,
-            Self::Missing => -32001,
+            Self::NotFound => -32001,
             Self::Busy => -32002,
             Self::Refused => -32003,
-            Self::Away => -32004,
-            Self::Session => -32005,
+            Self::Unavailable => -32004,
+            Self::SessionRequired => -32005,
         }
     }
 
@@ -71,11 +71,11 @@ impl Code {
             Self::Params => "params",
             Self::Internal => "internal",
             Self::Forbidden => "forbidden",
-            Self::Missing => "missing",
+            Self::NotFound => "missing",
             Self::Busy => "busy",
             Self::Refused => "refused",
-            Self::Away => "away",
-            Self::Session => "session",
+            Self::Unavailable => "away",
+            Self::SessionRequired => "session",
         }
     }
 }
@@ -132,7 +132,7 @@ impl Error {
         let other = "; without one GET /snapshot.jpg gives a picture, and photo.take keeps one on the board";
         let instead = if method == "snapshot" { other } else { "" };
         let message = format!("{method} is for the viewer of a session, over its data channel{instead}");
-        Self::new(Code::Session, message)
+        Self::new(Code::SessionRequired, message)
     }
 
     /// The value of `error` in an answer.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::model::inventory::Control;
-use crate::model::status::{Report, State};
+use crate::model::status::{PipelineState, Report};
 
 /// An event; in JSON its name is `method` and the rest `params`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -72,7 +72,7 @@ pub struct CameraState {
     /// Its name.
     pub camera: String,
     /// What it does.
-    pub state: State,
+    pub state: PipelineState,
     /// Pixels, as negotiated.
     pub width: Option<u32>,
     /// Pixels, as negotiated.

@@ -12,4 +12,4 @@ pub const REQUESTS: (u32, u32) = (100, 50);
 pub const WAITING: usize = 32;
 
 /// Bytes on their way to a viewer, beyond which nothing more is sent: half a second of a network of 1 Mbit/s.
-pub const UNACKNOWLEDGED: usize = 64 * 1024;
+pub const MAX_BUFFERED_AMOUNT: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::schema::{Form, Param};
+use super::schema::{Param, ParamType};
 use crate::model::inventory::{Setting, Value};
 
 /// What can be asked.
@@ -22,18 +22,18 @@ pub struct Method {
 }
 
 /// A camera's name; those of the configuration are shorter.
-const CAMERA: Param = optional("camera", Form::Line(64));
+const CAMERA: Param = optional("camera", ParamType::Line(64));
 
-const fn optional(name: &'static str, form: Form) -> Param {
+const fn optional(name: &'static str, form: ParamType) -> Param {
     Param { name, needed: false, form }
 }
 
-const fn needed(name: &'static str, form: Form) -> Param {
+const fn needed(name: &'static str, form: ParamType) -> Param {
     Param { name, needed: true, form }
 }
 
 /// Pixels; no camera has more than 8K.
-const SIDE: Form = Form::Number { min: 16, max: 8192, unit: "pixels" };
+const SIDE: ParamType = ParamType::Number { min: 16, max: 8192, unit: "pixels" };
 
 const fn watching(name: &'static str, params: &'static [Param]) -> Method {
     Method { name, operator: false, session: false, params }
@@ -54,31 +54,31 @@ pub const METHODS: &[Method] = &[
     watching("camera.list", &[]),
     own("camera.select", &[needed("camera", CAMERA.form)]),
     watching("controls.list", &[CAMERA]),
-    watching("controls.get", &[CAMERA, needed("name", Form::Line(256))]),
-    steering("controls.set", &[CAMERA, needed("values", Form::Values)]),
-    steering("controls.reset", &[CAMERA, optional("names", Form::Names)]),
+    watching("controls.get", &[CAMERA, needed("name", ParamType::Line(256))]),
+    steering("controls.set", &[CAMERA, needed("values", ParamType::Values)]),
+    steering("controls.reset", &[CAMERA, optional("names", ParamType::Names)]),
     steering(
         "video.set",
         &[
             CAMERA,
             optional("width", SIDE),
             optional("height", SIDE),
-            optional("fps", Form::Number { min: 1, max: 240, unit: "frames a second" }),
-            optional("bitrate", Form::Number { min: 50_000, max: 50_000_000, unit: "bits a second" }),
+            optional("fps", ParamType::Number { min: 1, max: 240, unit: "frames a second" }),
+            optional("bitrate", ParamType::Number { min: 50_000, max: 50_000_000, unit: "bits a second" }),
         ],
     ),
     own("video.keyframe", &[]),
     own("video.pause", &[]),
     own("video.resume", &[]),
-    own("audio.mute", &[needed("muted", Form::Switch)]),
-    own("latency.set", &[needed("mode", Form::Choice(&["low", "smooth"]))]),
+    own("audio.mute", &[needed("muted", ParamType::Switch)]),
+    own("latency.set", &[needed("mode", ParamType::Choice(&["low", "smooth"]))]),
     own("snapshot", &[CAMERA]),
     steering("photo.take", &[CAMERA]),
     steering("privacy.toggle", &[]),
-    steering("privacy.set", &[needed("on", Form::Switch)]),
+    steering("privacy.set", &[needed("on", ParamType::Switch)]),
     steering("session.list", &[]),
-    steering("session.kick", &[needed("session", Form::Line(64))]),
-    watching("chat.send", &[needed("text", Form::Lines(500)), optional("name", Form::Line(40))]),
+    steering("session.kick", &[needed("session", ParamType::Line(64))]),
+    watching("chat.send", &[needed("text", ParamType::Lines(500)), optional("name", ParamType::Line(40))]),
     watching("time.sync", &[]),
 ];
 

@@ -20,5 +20,5 @@ mod schema;
 pub use error::{Code, Error};
 pub use event::{CameraState, Chat, Event, Level};
 pub use method::{Command, Latency, METHODS, Method};
-pub use parse::{Invalid, Request, answer, describe};
+pub use parse::{ParseError, Request, answer, describe};
 pub use result::Reply;

@@ -23,7 +23,7 @@ pub struct Request {
 
 /// Why a message is no request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Invalid {
+pub struct ParseError {
     /// What the answer repeats; `None` where no answer is wanted.
     pub id: Option<Value>,
     /// What is wrong.
@@ -36,9 +36,9 @@ impl Request {
     /// # Errors
     ///
     /// When it is too long, not JSON, not a request, asks for an unknown method, or has wrong parameters.
-    pub fn parse(message: &[u8]) -> Result<Self, Invalid> {
+    pub fn parse(message: &[u8]) -> Result<Self, ParseError> {
         // What is no request gets an answer all the same, as JSON-RPC wants it.
-        let nobody = |code, words| Invalid { id: Some(Value::Null), error: Error::new(code, words) };
+        let nobody = |code, words| ParseError { id: Some(Value::Null), error: Error::new(code, words) };
         if message.len() > MESSAGE {
             let words = format!("a message of {} bytes; at most {MESSAGE} are read", message.len());
             return Err(nobody(Code::Request, words));
@@ -56,7 +56,7 @@ impl Request {
         Self::read(&mut members).map(|(method, command)| Self { id: id.clone(), method, command }).map_err(|error| {
             // Whoever sends what is no request is told, even where nobody waits for an answer.
             let id = if error.code == Code::Request { id.or(Some(Value::Null)) } else { id };
-            Invalid { id, error }
+            ParseError { id, error }
         })
     }
 
@@ -160,7 +160,7 @@ mod tests {
 
     /// The id, the code and the data of the error.
     fn refused(message: &str) -> (Option<Value>, i32, Value) {
-        let Invalid { id, error } = Request::parse(message.as_bytes()).expect_err(message);
+        let ParseError { id, error } = Request::parse(message.as_bytes()).expect_err(message);
         assert!(!error.message.is_empty() && error.message.len() < 600, "{}", error.message);
         (id, error.code.number(), error.data)
     }
@@ -243,7 +243,7 @@ mod tests {
     fn a_method_that_is_not_there_is_answered_with_those_that_are() {
         let (_, _, data) = refused(r#"{"id":1,"method":"control.list"}"#);
         assert!(data["methods"].as_array().unwrap().contains(&json!("controls.list")));
-        let Invalid { error, .. } = Request::parse(br#"{"id":1,"method":"control.list"}"#).unwrap_err();
+        let ParseError { error, .. } = Request::parse(br#"{"id":1,"method":"control.list"}"#).unwrap_err();
         assert_eq!(error.message, "no method is called \"control.list\"; did you mean controls.list?");
         let long = json!({ "id": 1, "method": "x".repeat(9000) }).to_string();
         assert!(Request::parse(long.as_bytes()).unwrap_err().error.message.len() < 600);

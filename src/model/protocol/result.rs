@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::method::Latency;
 use crate::model::inventory::{CameraInfo, Control, SoundCardInfo};
-use crate::model::status::{Report, State};
+use crate::model::status::{PipelineState, Report};
 
 /// The result of a request; which method has which stands in `protocol.md`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub enum Reply {
         #[serde(flatten)]
         report: Box<Report>,
         /// Who asks.
-        you: You,
+        you: CallerInfo,
     },
     /// What the machine has.
     Devices {
@@ -30,7 +30,7 @@ pub enum Reply {
     /// What can be watched.
     Cameras {
         /// In the order of the configuration.
-        cameras: Vec<CameraLine>,
+        cameras: Vec<CameraSummary>,
         /// Which of them is watched in this session; `null` outside one.
         selected: Option<String>,
     },
@@ -85,7 +85,7 @@ pub enum Reply {
         max: u16,
     },
     /// A picture that is sent as a transfer.
-    Picture(Picture),
+    Snapshot(SnapshotInfo),
     /// A picture that is kept on the board.
     Photo {
         /// The camera's name.
@@ -107,7 +107,7 @@ pub enum Reply {
     /// Who watches.
     Sessions {
         /// In the order in which they came.
-        sessions: Vec<SessionLine>,
+        sessions: Vec<SessionSummary>,
     },
     /// When the request came and when this answer goes, in milliseconds since the Unix epoch by the stream's clock.
     Times {
@@ -120,7 +120,7 @@ pub enum Reply {
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct You {
+pub struct CallerInfo {
     /// The session; `null` outside one.
     pub session: Option<String>,
     /// What they may do.
@@ -131,11 +131,11 @@ pub struct You {
 
 /// A camera that can be watched.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CameraLine {
+pub struct CameraSummary {
     /// Its name.
     pub name: String,
     /// What it does.
-    pub state: State,
+    pub state: PipelineState,
     /// Whether it is the built-in test pattern.
     pub pattern: bool,
     /// Pixels, as negotiated.
@@ -154,7 +154,7 @@ pub struct CameraLine {
 
 /// A picture that follows in pieces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Picture {
+pub struct SnapshotInfo {
     /// The number in the header of its pieces.
     pub transfer: u32,
     /// Its size.
@@ -172,7 +172,7 @@ pub struct Picture {
 
 /// Somebody who watches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SessionLine {
+pub struct SessionSummary {
     /// The session's name.
     pub session: String,
     /// What the viewer is called.

@@ -12,12 +12,12 @@ pub struct Param {
     /// Whether the method cannot do without it.
     pub needed: bool,
     /// What it may be.
-    pub form: Form,
+    pub form: ParamType,
 }
 
 /// What a parameter may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum ParamType {
     /// Letters of any kind on one line, of which there are at least one and at most so many, blanks at the ends not
     /// counted.
     Line(usize),
@@ -43,7 +43,7 @@ pub enum Form {
 }
 
 /// As the document describes it, and as a message says what would be right.
-impl fmt::Display for Form {
+impl fmt::Display for ParamType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(most) => write!(f, "text of 1 to {most} characters on one line"),
@@ -62,7 +62,7 @@ impl fmt::Display for Form {
     }
 }
 
-impl Form {
+impl ParamType {
     /// Judges a value.
     ///
     /// # Errors
@@ -106,20 +106,20 @@ mod tests {
 
     #[test]
     fn each_form_has_its_bounds() {
-        let number = Form::Number { min: 2, max: 9, unit: "pixels" };
+        let number = ParamType::Number { min: 2, max: 9, unit: "pixels" };
         let long = "ä".repeat(5);
         for (form, value, right) in [
-            (Form::Line(5), json!(long), true),
-            (Form::Line(5), json!(" a b "), true),
-            (Form::Line(4), json!(long), false),
-            (Form::Line(5), json!("a\nb"), false),
-            (Form::Line(5), json!(" \t "), false),
-            (Form::Line(5), json!("a\u{7}"), false),
-            (Form::Line(5), json!(5), false),
-            (Form::Lines(5), json!("a\nb"), true),
-            (Form::Lines(5), json!("a\rb"), false),
-            (Form::Switch, json!(true), true),
-            (Form::Switch, json!(1), false),
+            (ParamType::Line(5), json!(long), true),
+            (ParamType::Line(5), json!(" a b "), true),
+            (ParamType::Line(4), json!(long), false),
+            (ParamType::Line(5), json!("a\nb"), false),
+            (ParamType::Line(5), json!(" \t "), false),
+            (ParamType::Line(5), json!("a\u{7}"), false),
+            (ParamType::Line(5), json!(5), false),
+            (ParamType::Lines(5), json!("a\nb"), true),
+            (ParamType::Lines(5), json!("a\rb"), false),
+            (ParamType::Switch, json!(true), true),
+            (ParamType::Switch, json!(1), false),
             (number, json!(2), true),
             (number, json!(9), true),
             (number, json!(10), false),
@@ -127,17 +127,17 @@ mod tests {
             (number, json!(-2), false),
             (number, json!(2.5), false),
             (number, json!("2"), false),
-            (Form::Choice(&["a", "b"]), json!("b"), true),
-            (Form::Choice(&["a", "b"]), json!("c"), false),
-            (Form::Values, json!({ "a": 1, "b": true, "c": "x", "d": -1 }), true),
-            (Form::Values, json!({}), false),
-            (Form::Values, json!({ "a": null }), false),
-            (Form::Values, json!({ "a": 1.5 }), false),
-            (Form::Values, json!({ "a": u64::MAX }), false),
-            (Form::Values, json!([["a", 1]]), false),
-            (Form::Names, json!(["a"]), true),
-            (Form::Names, json!([]), false),
-            (Form::Names, json!(["a", 1]), false),
+            (ParamType::Choice(&["a", "b"]), json!("b"), true),
+            (ParamType::Choice(&["a", "b"]), json!("c"), false),
+            (ParamType::Values, json!({ "a": 1, "b": true, "c": "x", "d": -1 }), true),
+            (ParamType::Values, json!({}), false),
+            (ParamType::Values, json!({ "a": null }), false),
+            (ParamType::Values, json!({ "a": 1.5 }), false),
+            (ParamType::Values, json!({ "a": u64::MAX }), false),
+            (ParamType::Values, json!([["a", 1]]), false),
+            (ParamType::Names, json!(["a"]), true),
+            (ParamType::Names, json!([]), false),
+            (ParamType::Names, json!(["a", 1]), false),
         ] {
             assert_eq!(form.check(&value).is_ok(), right, "{form:?} {value}");
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::capture::audio;
 use crate::capture::audio::{FRAME_SAMPLES, SAMPLE_RATE};
-use crate::media::pacer::Grid;
+use crate::media::pacer::FrameClock;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
 use crate::model::metrics::{DropLog, Metrics};
 use crate::util::broadcast::Broadcast;
@@ -29,13 +29,13 @@ const COMPLEXITY: i32 = 5;
 const BACKLOG: u64 = 10;
 
 /// Encodes and publishes.
-pub(super) struct Line {
+pub(super) struct AudioPacketizer {
     sound: Broadcast<AudioPacket>,
     metrics: Metrics,
     encoder: opus::Encoder,
     channels: u16,
     muted: bool,
-    grid: Grid,
+    grid: FrameClock,
     /// The first slot of the grid that has had no packet; `None` when nobody listened.
     free: Option<u64>,
     /// Whether the last packet was silence for want of sound.
@@ -43,7 +43,7 @@ pub(super) struct Line {
     log: DropLog,
 }
 
-impl Line {
+impl AudioPacketizer {
     /// A line for what `config` says, on which nothing has been said yet.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Line {
             encoder: encoder(channels, config.bitrate)?,
             channels,
             muted: config.mute,
-            grid: Grid::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
+            grid: FrameClock::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
             free: None,
             silent: false,
             log: DropLog::every(Duration::from_secs(1)),
@@ -139,7 +139,7 @@ mod tests {
 
     /// The begin of slot number `slot` of the test.
     fn at(slot: u64) -> Timestamp {
-        let grid = Grid::new(50);
+        let grid = FrameClock::new(50);
         grid.start(grid.slot(Timestamp::from_start(Duration::from_secs(9))) + slot)
     }
 
@@ -147,10 +147,10 @@ mod tests {
         PcmFrame { captured: at(slot), gap: false, samples: (0..960).map(|n| (n % 48) * 400 - 9_600).collect() }
     }
 
-    fn line(config: &audio::Config) -> (Line, Subscriber<AudioPacket>) {
+    fn line(config: &audio::Config) -> (AudioPacketizer, Subscriber<AudioPacket>) {
         let sound = Broadcast::new(64);
         let listener = sound.subscribe();
-        (Line::new(config, sound, Metrics::new()).expect("should open the encoder"), listener)
+        (AudioPacketizer::new(config, sound, Metrics::new()).expect("should open the encoder"), listener)
     }
 
     /// What was published: the slot, whether a gap is before it, and whether it is loud.

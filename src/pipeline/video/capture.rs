@@ -5,15 +5,15 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::requests::Service;
-use super::{Away, Input, Open, Part};
+use super::requests::CaptureRequests;
+use super::{CameraUnavailable, EncodeInput, Open, PipelineContext};
 use crate::capture::camera;
 use crate::capture::camera::{VideoSource, placeholder};
 use crate::media::encoder::keyframe;
 use crate::media::h264::Profile;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
-use crate::model::metrics::{Counted, Drop as At};
-use crate::model::status::State;
+use crate::model::metrics::{DropPoint, GaugeGuard};
+use crate::model::status::PipelineState;
 use crate::util::backoff::Retry;
 use crate::util::broadcast::{Demand, Linger};
 use crate::util::malloc;
@@ -22,29 +22,29 @@ use crate::util::malloc;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The longest wait for a picture before the thread looks whether it shall end; bounds the time of a stop.
-const LOOK_UP: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A camera that gives no picture for this long is reopened. Drivers that lost their device without a word do this.
-const SILENCE: Duration = Duration::from_secs(5);
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A camera that has worked for this long and fails is opened again at once: most faults of a driver are over with that.
 /// One that fails sooner would be opened without end.
-const STEADY: Duration = Duration::from_secs(5);
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a camera that may work again may take to its first picture before the placeholder takes its place: longer than
 /// the opening of a USB camera, so that a short fault is a still picture and no flash of another one.
-const GRACE: Duration = Duration::from_secs(1);
+const PLACEHOLDER_DELAY: Duration = Duration::from_secs(1);
 
 /// Pictures that wait in order for the encode thread, which only passes them through: a second of them, as viewers' tasks
 /// are kept.
-const IN_ORDER: usize = super::RING;
+const PASSTHROUGH_QUEUE: usize = super::RING;
 
 /// New viewers wait for a key frame; longer than this is worth telling.
-const KEY_PATIENCE: Duration = Duration::from_secs(5);
+const KEYFRAME_WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// The retry loop of one camera; nothing above it retries.
 pub(super) struct Capture<F> {
-    part: Part,
+    part: PipelineContext,
     demand: Demand,
     config: camera::Config,
     open: F,
@@ -56,7 +56,7 @@ pub(super) struct Capture<F> {
     /// Whether the camera encodes by itself; `None` until that is known.
     own: Option<bool>,
     /// What others ask of the camera.
-    service: Service,
+    service: CaptureRequests,
 }
 
 /// How an opening ended without an error.
@@ -69,16 +69,16 @@ enum End {
 
 /// Why a camera gives no picture, and since when.
 struct Fault {
-    reason: placeholder::Reason,
+    reason: placeholder::PlaceholderText,
     since: Instant,
 }
 
 impl<F: Open> Capture<F> {
-    pub(super) fn new(part: Part, config: camera::Config, open: F) -> Self {
+    pub(super) fn new(part: PipelineContext, config: camera::Config, open: F) -> Self {
         let shape = placeholder::format(config.width.target(), config.height.target());
         let demand = part.frames.demand().clone();
         let own = config.format.map(|format| format == PixelFormat::H264);
-        let service = Service::new(part.questions.clone());
+        let service = CaptureRequests::new(part.questions.clone());
         let retry = Retry::default();
         let mut capture = Self { part, demand, config, open, retry, fault: None, shape, own, service };
         if let Err(error) = capture.open.probe() {
@@ -93,13 +93,13 @@ impl<F: Open> Capture<F> {
     pub(super) fn run(&mut self) {
         while self.demand.wait() {
             // A camera that was away when the last viewer left may be back.
-            self.show_fault(GRACE);
+            self.show_fault(PLACEHOLDER_DELAY);
             while self.demand.is_wanted() {
                 self.attempt();
             }
             if let Some(since) = self.demand.barred() {
-                self.show_away(placeholder::Reason::privacy(), since, Duration::ZERO);
-                self.service.away(super::handle::CUT);
+                self.show_away(placeholder::PlaceholderText::privacy(), since, Duration::ZERO);
+                self.service.away(super::handle::PRIVACY_MESSAGE);
                 self.demand.wait_while_barred(None);
                 if self.demand.is_wanted() {
                     // Until the first picture is there, viewers see what they saw.
@@ -107,7 +107,7 @@ impl<F: Open> Capture<F> {
                 }
             }
             // The last viewer has left: the encoder goes too.
-            self.put(Input::Idle);
+            self.put(EncodeInput::Idle);
             malloc::give_back();
         }
     }
@@ -119,8 +119,8 @@ impl<F: Open> Capture<F> {
             Ok(End::Unwanted) => {
                 self.part.status(|camera| {
                     // One that was left before it gave a picture is in fault still.
-                    if camera.state != State::Fault {
-                        camera.state = State::Idle;
+                    if camera.state != PipelineState::Fault {
+                        camera.state = PipelineState::Idle;
                     }
                 });
                 return;
@@ -134,8 +134,8 @@ impl<F: Open> Capture<F> {
         self.service.away(&error.to_string());
         let may_heal =
             matches!(error, camera::Error::Io { .. } | camera::Error::Busy { .. } | camera::Error::Ended { .. });
-        if may_heal && live.is_some_and(|since: Instant| since.elapsed() >= STEADY) {
-            self.show_fault(GRACE);
+        if may_heal && live.is_some_and(|since: Instant| since.elapsed() >= STABLE_AFTER) {
+            self.show_fault(PLACEHOLDER_DELAY);
         } else {
             self.show_fault(Duration::ZERO);
             if self.demand.pause(pause) {
@@ -150,9 +150,9 @@ impl<F: Open> Capture<F> {
             tracing::warn!(camera = self.part.label.camera, "no picture: {error}");
         }
         let since = self.fault.as_ref().map_or_else(Instant::now, |fault| fault.since);
-        self.fault = Some(Fault { reason: placeholder::Reason::of(error), since });
+        self.fault = Some(Fault { reason: placeholder::PlaceholderText::of(error), since });
         self.part.status(|camera| {
-            camera.state = State::Fault;
+            camera.state = PipelineState::Fault;
             camera.fault = Some(error.to_string());
             camera.trouble = Some(error.trouble());
             camera.since.get_or_insert_with(unix_now);
@@ -167,8 +167,13 @@ impl<F: Open> Capture<F> {
     }
 
     /// Lets the placeholder begin after `grace`.
-    fn show_away(&self, reason: placeholder::Reason, since: Instant, grace: Duration) {
-        self.put(Input::Away(Away { reason, since, from: Instant::now() + grace, format: self.shape }));
+    fn show_away(&self, reason: placeholder::PlaceholderText, since: Instant, grace: Duration) {
+        self.put(EncodeInput::Away(CameraUnavailable {
+            reason,
+            since,
+            from: Instant::now() + grace,
+            format: self.shape,
+        }));
     }
 
     /// Opens the camera and captures until nobody is interested any more. `live` becomes the moment of the first picture.
@@ -180,13 +185,13 @@ impl<F: Open> Capture<F> {
         self.open.wish(&self.config);
         self.part.status(|camera| {
             // A camera in fault stays so until it works: a page that looks now shall see the reason.
-            if camera.state != State::Fault {
-                camera.state = State::Starting;
+            if camera.state != PipelineState::Fault {
+                camera.state = PipelineState::Starting;
             }
         });
         let mut source = self.open.open()?;
         self.part.status(|camera| camera.identity = self.open.identity());
-        let _open = Counted::new(&self.part.metrics.captures);
+        let _open = GaugeGuard::new(&self.part.metrics.captures);
         self.expect_profile(source.format().pixel);
         let captured = self.part.metrics.captured.get_or_create(&self.part.label).clone();
         let mut dropped = camera::Dropped::default();
@@ -205,13 +210,16 @@ impl<F: Open> Capture<F> {
                 self.service.answer(source.as_mut(), &self.part, &mut self.config);
             }
             keys.pass_on(&self.part, source.as_mut(), Instant::now());
-            let next = source.next(LOOK_UP);
+            let next = source.next(POLL_INTERVAL);
             self.part.board.controls(self.part.index, source.changed_controls());
             self.count_drops(source.dropped(), &mut dropped);
             let Some(frame) = next? else {
                 stall.looked(Timestamp::now());
-                if heard.elapsed() >= SILENCE {
-                    return Err(camera::Error::Silent { device: source.label().into(), seconds: SILENCE.as_secs() });
+                if heard.elapsed() >= STALL_TIMEOUT {
+                    return Err(camera::Error::Silent {
+                        device: source.label().into(),
+                        seconds: STALL_TIMEOUT.as_secs(),
+                    });
                 }
                 continue;
             };
@@ -221,7 +229,7 @@ impl<F: Open> Capture<F> {
                 break;
             }
             if stall.is_old(&frame, Timestamp::now()) {
-                self.part.metrics.drop_at(At::Stale, 1);
+                self.part.metrics.drop_at(DropPoint::Stale, 1);
                 continue;
             }
             if live.is_none() {
@@ -240,19 +248,19 @@ impl<F: Open> Capture<F> {
     fn hand_over(&self, mut frame: RawFrame, gap: &mut bool) {
         if frame.format.pixel == PixelFormat::H264 {
             frame.gap |= std::mem::take(gap);
-            if self.part.input.append(Input::Picture(frame), IN_ORDER).is_some() {
+            if self.part.input.append(EncodeInput::Frame(frame), PASSTHROUGH_QUEUE).is_some() {
                 *gap = true;
-                self.part.metrics.drop_at(At::Replaced, 1);
+                self.part.metrics.drop_at(DropPoint::Replaced, 1);
             }
         } else {
-            self.put(Input::Picture(frame));
+            self.put(EncodeInput::Frame(frame));
         }
     }
 
-    fn put(&self, input: Input) {
+    fn put(&self, input: EncodeInput) {
         let replaced = self.part.input.put(input);
-        let pictures = replaced.iter().filter(|input| matches!(input, Input::Picture(_))).count();
-        self.part.metrics.drop_at(At::Replaced, pictures as u64);
+        let pictures = replaced.iter().filter(|input| matches!(input, EncodeInput::Frame(_))).count();
+        self.part.metrics.drop_at(DropPoint::Replaced, pictures as u64);
     }
 
     /// Tells what is known of the stream at the opening, before the first picture.
@@ -289,7 +297,7 @@ impl<F: Open> Capture<F> {
         self.part.status(|camera| {
             camera.source = Some(label.into());
             camera.pattern = source.is_pattern();
-            camera.state = State::Live;
+            camera.state = PipelineState::Live;
             camera.width = Some(width);
             camera.height = Some(height);
             camera.fps = Some(fps);
@@ -301,9 +309,9 @@ impl<F: Open> Capture<F> {
 
     fn count_drops(&self, now: camera::Dropped, before: &mut camera::Dropped) {
         let metrics = &self.part.metrics;
-        metrics.drop_at(At::Driver, now.driver.saturating_sub(before.driver));
-        metrics.drop_at(At::Stale, now.stale.saturating_sub(before.stale));
-        metrics.drop_at(At::Damaged, now.damaged.saturating_sub(before.damaged));
+        metrics.drop_at(DropPoint::Driver, now.driver.saturating_sub(before.driver));
+        metrics.drop_at(DropPoint::Stale, now.stale.saturating_sub(before.stale));
+        metrics.drop_at(DropPoint::Damaged, now.damaged.saturating_sub(before.damaged));
         *before = now;
     }
 }
@@ -317,7 +325,7 @@ struct KeyRequests {
 }
 
 impl KeyRequests {
-    fn pass_on(&mut self, part: &Part, source: &mut dyn VideoSource, now: Instant) {
+    fn pass_on(&mut self, part: &PipelineContext, source: &mut dyn VideoSource, now: Instant) {
         let wanted = source.format().pixel == PixelFormat::H264
             && part.frames.subscribers() > 0
             && part.frames.refresh_requested();
@@ -327,7 +335,7 @@ impl KeyRequests {
             return;
         }
         let waits = now.saturating_duration_since(*self.waiting.get_or_insert(now));
-        if waits >= KEY_PATIENCE && !std::mem::replace(&mut self.told, true) {
+        if waits >= KEYFRAME_WARN_AFTER && !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
                 camera = part.label.camera,
                 "the camera gave no key frame for {} s although it was asked; new viewers wait that long: shorten its key \
@@ -352,7 +360,7 @@ struct Stall {
 }
 
 impl Stall {
-    /// Between two looks is a picture's time or [`LOOK_UP`]; this much more is a stall.
+    /// Between two looks is a picture's time or [`POLL_INTERVAL`]; this much more is a stall.
     const LONG: Duration = Duration::from_secs(1);
 
     /// A source's ring holds no more. A camera whose clock is wrong loses no more pictures than these.
@@ -363,7 +371,7 @@ impl Stall {
     }
 
     fn looked(&mut self, now: Timestamp) {
-        if now.saturating_since(self.looked) >= Self::LONG + LOOK_UP {
+        if now.saturating_since(self.looked) >= Self::LONG + POLL_INTERVAL {
             self.suspects = Self::RING;
         }
         self.looked = now;

@@ -8,41 +8,41 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::{Away, Config, Input, Part, first_profile};
+use super::{CameraUnavailable, Config, EncodeInput, PipelineContext, first_profile};
 use crate::capture::camera::placeholder;
 use crate::media::encoder;
 use crate::media::encoder::Encoder;
-use crate::media::encoder::keyframe::KeyFrames;
+use crate::media::encoder::keyframe::KeyframeScheduler;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::metrics;
-use crate::model::metrics::{Counted, Drop as At};
-use crate::model::status::{State, Trouble};
-use crate::util::mailbox::Taken;
+use crate::model::metrics::{DropPoint, GaugeGuard};
+use crate::model::status::{FaultKind, PipelineState};
+use crate::util::mailbox::Pop;
 
 /// From one placeholder to the next.
 const PLACEHOLDER_INTERVAL: Duration = Duration::from_millis(1000 / placeholder::FPS as u64);
 
 /// How far back a placeholder is dated. A picture is dated when it was taken, and reaches this thread later; the first one
 /// of a camera that is back must not be older than the last placeholder, for players drop what goes back in time.
-const DATED_BACK: Duration = Duration::from_millis(250);
+const PLACEHOLDER_TIMESTAMP_OFFSET: Duration = Duration::from_millis(250);
 
 /// The least distance of two pictures' times.
-const TICK: Duration = Duration::from_millis(1);
+const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
 /// The thread's work.
-pub(super) struct Encode {
-    part: Part,
+pub(super) struct EncodeThread {
+    part: PipelineContext,
     config: Config,
-    encoding: Option<Encoding>,
+    encoding: Option<ActiveEncoder>,
     placeholder: Option<Placeholder>,
     faults: Faults,
     /// The time of the last picture published.
     last: Timestamp,
 }
 
-impl Encode {
-    pub(super) fn new(part: Part, config: Config) -> Self {
+impl EncodeThread {
+    pub(super) fn new(part: PipelineContext, config: Config) -> Self {
         let faults = Faults { log: metrics::DropLog::every(Duration::from_secs(1)), shown: false };
         Self { part, config, encoding: None, placeholder: None, faults, last: Timestamp::default() }
     }
@@ -52,16 +52,16 @@ impl Encode {
         loop {
             let due = self.placeholder.as_ref().map(|shown| shown.due.saturating_duration_since(Instant::now()));
             match input.take(due) {
-                Taken::Closed => return,
-                Taken::Value(Input::Picture(frame)) => {
+                Pop::Closed => return,
+                Pop::Value(EncodeInput::Frame(frame)) => {
                     self.placeholder = None;
                     self.picture(&frame);
                 }
-                Taken::Value(Input::Away(away)) => {
+                Pop::Value(EncodeInput::Away(away)) => {
                     self.placeholder = Some(Placeholder { due: away.from, away, drawn: None });
                 }
-                Taken::Value(Input::Idle) => self.rest(),
-                Taken::Nothing => self.show_placeholder(),
+                Pop::Value(EncodeInput::Idle) => self.rest(),
+                Pop::Nothing => self.show_placeholder(),
             }
         }
     }
@@ -79,7 +79,7 @@ impl Encode {
         // Also while nobody sees it: who is about to watch is told what the first picture will be.
         self.part.set_profile(Some(Profile::CONSTRAINED_BASELINE));
         if self.part.frames.subscribers() > 0 {
-            let now = Timestamp::now().saturating_sub(DATED_BACK);
+            let now = Timestamp::now().saturating_sub(PLACEHOLDER_TIMESTAMP_OFFSET);
             let frame = shown.draw(&self.config.camera.name, now);
             self.encode(&frame);
         } else {
@@ -96,7 +96,7 @@ impl Encode {
             self.encode(frame);
             return;
         }
-        self.part.metrics.drop_at(At::Unwatched, 1);
+        self.part.metrics.drop_at(DropPoint::Unwatched, 1);
         if frame.format.pixel == PixelFormat::H264 {
             // Seen all the same: the parameter sets tell those who are about to watch what they need, and come seldom.
             let _ = self.with_encoding(frame, |encoding, part| encoding.pass(part, frame));
@@ -115,7 +115,7 @@ impl Encode {
                     self.publish(encoded);
                 }
             }
-            Err(encoder::Error::AwaitingKey) => self.part.metrics.drop_at(At::AwaitingKey, 1),
+            Err(encoder::Error::AwaitingKey) => self.part.metrics.drop_at(DropPoint::AwaitingKey, 1),
             Err(error) => self.faults.note(&self.part, &error),
         }
     }
@@ -124,7 +124,7 @@ impl Encode {
     fn with_encoding<T>(
         &mut self,
         frame: &RawFrame,
-        work: impl FnOnce(&mut Encoding, &Part) -> Result<T, encoder::Error>,
+        work: impl FnOnce(&mut ActiveEncoder, &PipelineContext) -> Result<T, encoder::Error>,
     ) -> Result<T, encoder::Error> {
         let bitrate = self.part.questions.wished().bitrate;
         if std::mem::replace(&mut self.config.encoder.bitrate, bitrate) != bitrate
@@ -137,7 +137,7 @@ impl Encode {
         let usable = self.encoding.take().filter(|encoding| encoding.takes(&frame.format));
         let mut encoding = match usable {
             Some(usable) => usable,
-            None => Encoding::open(&self.part, &self.config, frame)?,
+            None => ActiveEncoder::open(&self.part, &self.config, frame)?,
         };
         let done = work(&mut encoding, &self.part);
         if let Some(profile) = encoding.encoder.profile() {
@@ -152,7 +152,7 @@ impl Encode {
 
     fn publish(&mut self, mut encoded: EncodedFrame) {
         // Only where a placeholder and a picture meet, or a driver's clock is wrong, does time not go on by itself.
-        encoded.captured = encoded.captured.max(self.last.saturating_add(TICK));
+        encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
         self.last = encoded.captured;
         self.part.metrics.encoded.get_or_create(&self.part.label).inc();
         if encoded.key {
@@ -164,7 +164,7 @@ impl Encode {
 
 /// What is shown while the camera is away.
 struct Placeholder {
-    away: Away,
+    away: CameraUnavailable,
     due: Instant,
     /// The picture, and the lines that it shows: drawn anew only when they change.
     drawn: Option<([String; 2], Bytes)>,
@@ -198,7 +198,7 @@ struct Faults {
 }
 
 impl Faults {
-    fn note(&mut self, part: &Part, error: &encoder::Error) {
+    fn note(&mut self, part: &PipelineContext, error: &encoder::Error) {
         part.metrics.encode_errors.get_or_create(&part.label).inc();
         // A stream that cannot be shown gives one such picture after another; the first says it all.
         let again = self.shown && matches!(error, encoder::Error::Stream { .. });
@@ -206,20 +206,20 @@ impl Faults {
             tracing::warn!(camera = part.label.camera, count, "picture not encoded: {error}");
         }
         if matches!(error, encoder::Error::Picture(_)) {
-            part.metrics.drop_at(At::Damaged, 1);
+            part.metrics.drop_at(DropPoint::Damaged, 1);
         } else if !self.shown {
             self.shown = true;
             part.status(|camera| {
-                (camera.fault, camera.trouble) = (Some(error.to_string()), Some(Trouble::Encoder));
+                (camera.fault, camera.trouble) = (Some(error.to_string()), Some(FaultKind::Encoder));
             });
         }
     }
 
-    fn over(&mut self, part: &Part) {
+    fn over(&mut self, part: &PipelineContext) {
         if std::mem::take(&mut self.shown) {
             part.status(|camera| {
                 // The words of a camera that is away are its own.
-                if camera.state != State::Fault {
+                if camera.state != PipelineState::Fault {
                     (camera.fault, camera.trouble) = (None, None);
                 }
             });
@@ -228,16 +228,16 @@ impl Faults {
 }
 
 /// An encoder for pictures of one shape.
-struct Encoding {
+struct ActiveEncoder {
     encoder: Box<dyn Encoder>,
     /// `None` where the camera encodes, and makes key frames as it likes.
-    keys: Option<KeyFrames>,
+    keys: Option<KeyframeScheduler>,
     format: VideoFormat,
-    _alive: Option<Counted>,
+    _alive: Option<GaugeGuard>,
 }
 
-impl Encoding {
-    fn open(part: &Part, config: &Config, frame: &RawFrame) -> Result<Self, encoder::Error> {
+impl ActiveEncoder {
+    fn open(part: &PipelineContext, config: &Config, frame: &RawFrame) -> Result<Self, encoder::Error> {
         let encoder = encoder::open(&config.encoder, &frame.format)?;
         let name = encoder.name();
         part.status(|camera| camera.encoder = Some(name));
@@ -245,9 +245,9 @@ impl Encoding {
         let longest = Duration::from_secs(config.encoder.keyframe_interval.into());
         Ok(Self {
             encoder,
-            keys: ours.then(|| KeyFrames::new(longest)),
+            keys: ours.then(|| KeyframeScheduler::new(longest)),
             format: frame.format,
-            _alive: ours.then(|| Counted::new(&part.metrics.encoders)),
+            _alive: ours.then(|| GaugeGuard::new(&part.metrics.encoders)),
         })
     }
 
@@ -257,7 +257,7 @@ impl Encoding {
     }
 
     /// Encodes one picture.
-    fn encode(&mut self, part: &Part, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
+    fn encode(&mut self, part: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
         let Some(keys) = &mut self.keys else { return self.pass(part, frame) };
         let started = Instant::now();
         let key = keys.due(frame.captured, part.frames.refresh_requested());
@@ -275,7 +275,7 @@ impl Encoding {
     }
 
     /// Passes on what the camera encoded.
-    fn pass(&mut self, part: &Part, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
+    fn pass(&mut self, part: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
         let encoded = self.encoder.encode(frame, false)?;
         if encoded.as_ref().is_some_and(|encoded| encoded.key) {
             part.frames.take_refresh_request();

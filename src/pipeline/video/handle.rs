@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::{Config, Part};
+use super::{Config, PipelineContext};
 use crate::media::convert;
-use crate::media::convert::Still;
+use crate::media::convert::StillImage;
 use crate::media::encoder;
 use crate::media::{EncodedFrame, RawFrame};
 use crate::model::inventory::{Control, Setting};
@@ -25,11 +25,11 @@ use crate::util::broadcast::{Broadcast, RecvError};
 const WAITING: usize = 8;
 
 /// How long a question waits for its answer: the slowest cameras take 5 s from the opening to the first picture.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the pictures shall be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wish {
+pub struct VideoSettingsPatch {
     /// Width and height in pixels; the camera gives what is nearest.
     pub size: Option<(u32, u32)>,
     /// Frames a second; the camera gives what is nearest.
@@ -40,7 +40,7 @@ pub struct Wish {
 
 /// What the pictures shall be by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wished {
+pub struct VideoSettings {
     /// Width and height in pixels.
     pub size: (u32, u32),
     /// Frames a second.
@@ -90,16 +90,16 @@ pub enum Error {
 pub struct Handle {
     name: Arc<str>,
     frames: Broadcast<EncodedFrame>,
-    questions: Questions,
+    questions: RequestQueue,
     /// Where the camera's status is told, and its place there.
-    board: status::Board,
+    board: status::StatusPublisher,
     index: usize,
     /// One picture at a time is taken out of the camera's memory, of which it has only as much as it needs.
     pictures: Arc<Semaphore>,
 }
 
 impl Handle {
-    pub(super) fn new(part: &Part) -> Self {
+    pub(super) fn new(part: &PipelineContext) -> Self {
         let handle = Self {
             name: part.label.camera.as_str().into(),
             frames: part.frames.clone(),
@@ -120,12 +120,12 @@ impl Handle {
     /// [`Error::Refused`] of a picture that cannot be made a JPEG of, [`Error::Away`] and [`Error::Busy`].
     pub async fn snapshot(&self) -> Result<Jpeg, Error> {
         let one = self.pictures.clone().acquire_owned();
-        let one = timeout(PATIENCE, one).await.ok().and_then(Result::ok).ok_or_else(|| self.busy())?;
+        let one = timeout(REQUEST_TIMEOUT, one).await.ok().and_then(Result::ok).ok_or_else(|| self.busy())?;
         // Kept from the question to the key frame, so that the camera is not closed in between.
         let _interest = self.frames.demand().register();
-        let picture = match self.ask(Question::Picture).await? {
-            Taken::Raw(frame) => Picture::Raw(frame),
-            Taken::Encoded => Picture::Encoded(self.key_frame().await?),
+        let picture = match self.ask(Request::Frame).await? {
+            Captured::Raw(frame) => CapturedFrame::Raw(frame),
+            Captured::Encoded => CapturedFrame::Encoded(self.key_frame().await?),
         };
         let jpeg = tokio::task::spawn_blocking(move || {
             let still = picture.still()?;
@@ -134,7 +134,7 @@ impl Handle {
             still.into_jpeg().map_err(encoder::Error::from)
         });
         match jpeg.await {
-            Ok(Ok(convert::StillJpeg { width, height, data })) => Ok(Jpeg { data: data.into(), width, height }),
+            Ok(Ok(convert::EncodedJpeg { width, height, data })) => Ok(Jpeg { data: data.into(), width, height }),
             Ok(Err(error)) => Err(Error::Refused(format!("{}: no picture: {error}", self.name))),
             Err(stopped) => Err(Error::Away(format!("{}: no picture: {stopped}", self.name))),
         }
@@ -149,12 +149,12 @@ impl Handle {
                 match frames.recv().await {
                     Ok(frame) if frame.key => return Ok(frame),
                     // Whoever waits for a key frame misses nothing before it.
-                    Ok(_) | Err(RecvError::Missed(_)) => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return Err(self.stopping()),
                 }
             }
         };
-        timeout(PATIENCE, key).await.unwrap_or_else(|_| Err(self.silent("key frame")))
+        timeout(REQUEST_TIMEOUT, key).await.unwrap_or_else(|_| Err(self.silent("key frame")))
     }
 
     /// The camera's controls as they stand; the camera is opened for it where nobody watches.
@@ -163,7 +163,7 @@ impl Handle {
     ///
     /// [`Error::Away`] and [`Error::Busy`].
     pub async fn controls(&self) -> Result<Vec<Control>, Error> {
-        self.ask(Question::Controls).await
+        self.ask(Request::Controls).await
     }
 
     /// Sets controls, and keeps them so when the camera is opened anew. The answer has those that were named and those that
@@ -173,7 +173,7 @@ impl Handle {
     ///
     /// As [`Error`] says; [`Error::Refused`] tells what could not be set of several.
     pub async fn set_controls(&self, settings: Vec<Setting>) -> Result<Vec<Control>, Error> {
-        self.ask(|answer| Question::Set(settings, answer)).await
+        self.ask(|answer| Request::Set(settings, answer)).await
     }
 
     /// Sets the named controls, or all, to what the driver calls their defaults.
@@ -182,7 +182,7 @@ impl Handle {
     ///
     /// As for [`set_controls`](Self::set_controls).
     pub async fn reset_controls(&self, names: Option<Vec<String>>) -> Result<Vec<Control>, Error> {
-        self.ask(|answer| Question::Reset(names, answer)).await
+        self.ask(|answer| Request::Reset(names, answer)).await
     }
 
     /// Has the pictures be otherwise, until the program ends. The bitrate changes within the stream; for another size or rate
@@ -191,7 +191,7 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::Away`] when the program stops.
-    pub async fn set(&self, wish: Wish) -> Result<Wished, Error> {
+    pub async fn set(&self, wish: VideoSettingsPatch) -> Result<VideoSettings, Error> {
         let wished = self.questions.wish(wish).ok_or_else(|| self.stopping())?;
         self.tell(wished);
         // A camera that could not be opened as it should have been may be now.
@@ -200,28 +200,28 @@ impl Handle {
     }
 
     /// What the pictures shall be by now.
-    pub fn wished(&self) -> Wished {
+    pub fn wished(&self) -> VideoSettings {
         self.questions.wished()
     }
 
     /// Tells what no camera answers to; size and rate are told as they are.
-    fn tell(&self, wished: Wished) {
+    fn tell(&self, wished: VideoSettings) {
         self.board.camera(self.index, |camera| camera.bitrate = Some(wished.bitrate));
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, Error> {
+    async fn ask<T>(&self, question: impl FnOnce(ReplySender<T>) -> Request) -> Result<T, Error> {
         if self.frames.demand().barred().is_some() {
-            return Err(Error::Away(format!("{}: {CUT}", self.name)));
+            return Err(Error::Away(format!("{}: {PRIVACY_MESSAGE}", self.name)));
         }
         let (answer, answered) = oneshot::channel();
         // First, so that the thread finds somebody interested.
         let _interest = self.frames.demand().register();
         match self.questions.put(question(answer)) {
-            Put::Waits => {}
-            Put::Full => return Err(self.busy()),
-            Put::Closed => return Err(self.stopping()),
+            EnqueueError::Waits => {}
+            EnqueueError::Full => return Err(self.busy()),
+            EnqueueError::Closed => return Err(self.stopping()),
         }
-        match timeout(PATIENCE, answered).await {
+        match timeout(REQUEST_TIMEOUT, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.stopping()),
             Err(_) => Err(self.silent("picture")),
@@ -233,7 +233,7 @@ impl Handle {
     }
 
     fn silent(&self, what: &str) -> Error {
-        Error::Away(format!("{}: no {what} within {} s", self.name, PATIENCE.as_secs()))
+        Error::Away(format!("{}: no {what} within {} s", self.name, REQUEST_TIMEOUT.as_secs()))
     }
 
     fn stopping(&self) -> Error {
@@ -242,12 +242,12 @@ impl Handle {
 }
 
 /// Why a camera that the privacy switch keeps closed answers nothing.
-pub(super) const CUT: &str =
+pub(super) const PRIVACY_MESSAGE: &str =
     "cut by the privacy switch; the command privacy.set, or a button on the board, brings it back";
 
 /// What there is of a single picture.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum Captured {
     /// The picture, in the camera's memory.
     Raw(RawFrame),
     /// The camera works, and gives a stream that pictures must be taken out of.
@@ -255,44 +255,44 @@ pub(super) enum Taken {
 }
 
 /// A picture on its way.
-enum Picture {
+enum CapturedFrame {
     Raw(RawFrame),
     Encoded(EncodedFrame),
 }
 
-impl Picture {
+impl CapturedFrame {
     /// Takes it out of the camera's memory.
-    fn still(self) -> Result<Still, encoder::Error> {
+    fn still(self) -> Result<StillImage, encoder::Error> {
         let frame = match self {
             Self::Raw(frame) => frame,
             Self::Encoded(frame) => encoder::decode(&frame)?,
         };
-        Ok(Still::of(&frame)?)
+        Ok(StillImage::of(&frame)?)
     }
 }
 
 /// Where an answer goes.
-pub(super) type Answer<T> = oneshot::Sender<Result<T, Error>>;
+pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What the capture thread is asked.
 #[derive(Debug)]
-pub(super) enum Question {
+pub(super) enum Request {
     /// The next picture.
-    Picture(Answer<Taken>),
+    Frame(ReplySender<Captured>),
     /// The controls.
-    Controls(Answer<Vec<Control>>),
+    Controls(ReplySender<Vec<Control>>),
     /// To set these.
-    Set(Vec<Setting>, Answer<Vec<Control>>),
+    Set(Vec<Setting>, ReplySender<Vec<Control>>),
     /// To set these, or all, to their defaults.
-    Reset(Option<Vec<String>>, Answer<Vec<Control>>),
+    Reset(Option<Vec<String>>, ReplySender<Vec<Control>>),
 }
 
-impl Question {
+impl Request {
     /// Answers that it cannot be done.
     pub(super) fn refuse(self, error: Error) {
         // Who does not wait any more needs no answer.
         match self {
-            Self::Picture(answer) => drop(answer.send(Err(error))),
+            Self::Frame(answer) => drop(answer.send(Err(error))),
             Self::Controls(answer) | Self::Set(_, answer) | Self::Reset(_, answer) => drop(answer.send(Err(error))),
         }
     }
@@ -300,7 +300,7 @@ impl Question {
     /// Whether nobody waits for the answer any more.
     pub(super) fn is_stale(&self) -> bool {
         match self {
-            Self::Picture(answer) => answer.is_closed(),
+            Self::Frame(answer) => answer.is_closed(),
             Self::Controls(answer) | Self::Set(_, answer) | Self::Reset(_, answer) => answer.is_closed(),
         }
     }
@@ -308,38 +308,38 @@ impl Question {
 
 /// What is asked and wished; shared by the handles and the threads.
 #[derive(Debug, Clone)]
-pub(super) struct Questions(Arc<Mutex<State>>);
+pub(super) struct RequestQueue(Arc<Mutex<QueueState>>);
 
 #[derive(Debug)]
-struct State {
-    waiting: VecDeque<Question>,
-    wished: Wished,
+struct QueueState {
+    waiting: VecDeque<Request>,
+    wished: VideoSettings,
     closed: bool,
 }
 
 /// What became of a question.
-enum Put {
+enum EnqueueError {
     Waits,
     Full,
     Closed,
 }
 
-impl Questions {
+impl RequestQueue {
     /// None yet, and the wishes of the configuration.
     pub fn new(config: &Config) -> Self {
         let camera = &config.camera;
         let size = (camera.width.target(), camera.height.target());
-        let wished = Wished { size, fps: camera.fps.target(), bitrate: config.encoder.bitrate };
-        Self(Arc::new(Mutex::new(State { waiting: VecDeque::new(), wished, closed: false })))
+        let wished = VideoSettings { size, fps: camera.fps.target(), bitrate: config.encoder.bitrate };
+        Self(Arc::new(Mutex::new(QueueState { waiting: VecDeque::new(), wished, closed: false })))
     }
 
     /// The one that waits longest.
-    pub fn take(&self) -> Option<Question> {
+    pub fn take(&self) -> Option<Request> {
         self.lock().waiting.pop_front()
     }
 
     /// What the pictures shall be.
-    pub fn wished(&self) -> Wished {
+    pub fn wished(&self) -> VideoSettings {
         self.lock().wished
     }
 
@@ -353,20 +353,20 @@ impl Questions {
         drop(waiting);
     }
 
-    fn put(&self, question: Question) -> Put {
+    fn put(&self, question: Request) -> EnqueueError {
         let mut state = self.lock();
         if state.closed {
-            return Put::Closed;
+            return EnqueueError::Closed;
         }
         state.waiting.retain(|waiting| !waiting.is_stale());
         if state.waiting.len() >= WAITING {
-            return Put::Full;
+            return EnqueueError::Full;
         }
         state.waiting.push_back(question);
-        Put::Waits
+        EnqueueError::Waits
     }
 
-    fn wish(&self, wish: Wish) -> Option<Wished> {
+    fn wish(&self, wish: VideoSettingsPatch) -> Option<VideoSettings> {
         let mut state = self.lock();
         let wished = &mut state.wished;
         wished.size = wish.size.unwrap_or(wished.size);
@@ -376,7 +376,7 @@ impl Questions {
         (!state.closed).then_some(wished)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

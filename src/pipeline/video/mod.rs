@@ -1,6 +1,6 @@
 //! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the fan-out to viewers.
 //!
-//! Both threads sleep while nobody is interested: an [`Interest`] opens the camera, a
+//! Both threads sleep while nobody is interested: an [`DemandGuard`] opens the camera, a
 //! subscription starts the encoder. While the camera is away and somebody watches, the encode thread shows a placeholder in
 //! its place, so that sessions outlive the fault. Sending belongs to `rtc`.
 
@@ -21,12 +21,12 @@ use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 use crate::model::metrics;
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::util::broadcast::{Broadcast, Interest};
-use crate::util::mailbox::Latest;
+use crate::util::broadcast::{Broadcast, DemandGuard};
+use crate::util::mailbox::Mailbox;
 use crate::util::thread::MediaThread;
 
-use handle::Questions;
-pub use handle::{Error, Handle, Jpeg, Wish, Wished};
+use handle::RequestQueue;
+pub use handle::{Error, Handle, Jpeg, VideoSettings, VideoSettingsPatch};
 
 /// Frames kept for a viewer's task that lags: about a second. Further behind, the picture is better resumed at a key
 /// frame than caught up with.
@@ -58,8 +58,8 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Guard {
     frames: Broadcast<EncodedFrame>,
-    input: Arc<Latest<Input>>,
-    _keep_open: Option<Interest>,
+    input: Arc<Mailbox<EncodeInput>>,
+    _keep_open: Option<DemandGuard>,
     _threads: [MediaThread; 2],
 }
 
@@ -77,10 +77,10 @@ impl Drop for Guard {
 /// When the kernel gives no thread.
 pub fn start(
     config: Config,
-    finder: camera::Finder,
+    finder: camera::CameraSelector,
     index: usize,
     metrics: &Metrics,
-    board: &status::Board,
+    board: &status::StatusPublisher,
 ) -> std::io::Result<(Output, Guard)> {
     start_with(config, index, metrics, board, finder)
 }
@@ -100,7 +100,7 @@ trait Open: Send + 'static {
     fn identity(&self) -> Option<String>;
 }
 
-impl Open for camera::Finder {
+impl Open for camera::CameraSelector {
     fn probe(&mut self) -> Result<(), camera::Error> {
         Self::probe(self)
     }
@@ -122,23 +122,23 @@ fn start_with(
     config: Config,
     index: usize,
     metrics: &Metrics,
-    board: &status::Board,
+    board: &status::StatusPublisher,
     open: impl Open,
 ) -> std::io::Result<(Output, Guard)> {
     let frames = Broadcast::new(RING);
     // Before anybody is interested.
     frames.demand().bar(board.snapshot().privacy);
-    let input = Arc::new(Latest::default());
+    let input = Arc::new(Mailbox::default());
     let keep_open = config.keep_open.then(|| frames.demand().register());
-    let part = Part {
+    let part = PipelineContext {
         index,
-        label: metrics::Camera { camera: config.camera.name.clone() },
+        label: metrics::CameraLabel { camera: config.camera.name.clone() },
         metrics: metrics.clone(),
         board: board.clone(),
         frames: frames.clone(),
         input: input.clone(),
         profile: watch::Sender::new(first_profile(&config.camera)),
-        questions: Questions::new(&config),
+        questions: RequestQueue::new(&config),
     };
     let handle = Handle::new(&part);
     let output = Output { frames: frames.clone(), profile: part.profile.subscribe(), handle };
@@ -147,7 +147,7 @@ fn start_with(
         move || capture.run()
     })?;
     let encode = MediaThread::spawn(format!("enc-{}", config.camera.name), {
-        let mut encode = encode::Encode::new(part, config);
+        let mut encode = encode::EncodeThread::new(part, config);
         move || encode.run()
     })?;
     Ok((output, Guard { frames, input, _keep_open: keep_open, _threads: [capture, encode] }))
@@ -165,19 +165,19 @@ fn first_profile(config: &camera::Config) -> Option<Profile> {
 
 /// What the capture thread tells the encode thread.
 #[derive(Debug)]
-enum Input {
+enum EncodeInput {
     /// The camera has given a picture.
-    Picture(RawFrame),
+    Frame(RawFrame),
     /// The camera gives none; while somebody watches, a placeholder is shown.
-    Away(Away),
+    Away(CameraUnavailable),
     /// Nobody is interested, and nothing needs to be kept.
     Idle,
 }
 
 /// Why there is no picture, and since when.
 #[derive(Debug, Clone)]
-struct Away {
-    reason: placeholder::Reason,
+struct CameraUnavailable {
+    reason: placeholder::PlaceholderText,
     since: Instant,
     /// When the placeholder begins: not before it is clear that the camera is not back in a moment.
     from: Instant,
@@ -186,25 +186,25 @@ struct Away {
 
 /// What both threads share.
 #[derive(Clone)]
-struct Part {
+struct PipelineContext {
     index: usize,
-    label: metrics::Camera,
+    label: metrics::CameraLabel,
     metrics: Metrics,
-    board: status::Board,
+    board: status::StatusPublisher,
     frames: Broadcast<EncodedFrame>,
-    input: Arc<Latest<Input>>,
+    input: Arc<Mailbox<EncodeInput>>,
     profile: watch::Sender<Option<Profile>>,
-    questions: Questions,
+    questions: RequestQueue,
 }
 
-impl Part {
+impl PipelineContext {
     /// Tells what the pictures demand of a decoder from now on.
     fn set_profile(&self, profile: Option<Profile>) {
         self.profile.send_if_modified(|known| std::mem::replace(known, profile) != profile);
     }
 
     /// Changes this camera's status.
-    fn status(&self, change: impl FnOnce(&mut status::Camera)) {
+    fn status(&self, change: impl FnOnce(&mut status::CameraStatus)) {
         self.board.camera(self.index, change);
     }
 }

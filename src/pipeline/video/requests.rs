@@ -2,24 +2,24 @@
 //!
 //! Opening the camera anew belongs to `capture`.
 
-use super::Part;
-use super::handle::{Answer, Error, Question, Questions, Taken, Wished};
+use super::PipelineContext;
+use super::handle::{Captured, Error, ReplySender, Request, RequestQueue, VideoSettings};
 use crate::capture::camera;
-use crate::capture::camera::{SetControls, VideoSource, Wish};
+use crate::capture::camera::{Constraint, ControlsOutcome, VideoSource};
 use crate::media::{PixelFormat, RawFrame};
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, find};
 
 /// What the capture thread owes to those who asked.
-pub(super) struct Service {
-    questions: Questions,
+pub(super) struct CaptureRequests {
+    questions: RequestQueue,
     /// Who waits for the next picture.
-    pictures: Vec<Answer<Taken>>,
+    pictures: Vec<ReplySender<Captured>>,
     /// What the camera was opened with.
-    heeded: Wished,
+    heeded: VideoSettings,
 }
 
-impl Service {
-    pub fn new(questions: Questions) -> Self {
+impl CaptureRequests {
+    pub fn new(questions: RequestQueue) -> Self {
         let heeded = questions.wished();
         Self { questions, pictures: Vec::new(), heeded }
     }
@@ -32,10 +32,10 @@ impl Service {
         }
         // What is wished for later is taken as near as it can be had; the configuration may insist.
         if wished.size != self.heeded.size {
-            (config.width, config.height) = (Wish::ideal(wished.size.0), Wish::ideal(wished.size.1));
+            (config.width, config.height) = (Constraint::ideal(wished.size.0), Constraint::ideal(wished.size.1));
         }
         if wished.fps != self.heeded.fps {
-            config.fps = Wish::ideal(wished.fps);
+            config.fps = Constraint::ideal(wished.fps);
         }
         config.bitrate = wished.bitrate;
         self.heeded = wished;
@@ -60,25 +60,25 @@ impl Service {
 
     /// Answers what can be answered between two pictures of a camera that works. Controls that are set stand in `config` from
     /// then on, so that they are set again at the next opening.
-    pub fn answer(&mut self, source: &mut dyn VideoSource, part: &Part, config: &mut camera::Config) {
+    pub fn answer(&mut self, source: &mut dyn VideoSource, part: &PipelineContext, config: &mut camera::Config) {
         while let Some(question) = self.questions.take() {
             if question.is_stale() {
                 continue;
             }
             match question {
-                Question::Picture(answer) if source.format().pixel == PixelFormat::H264 => {
-                    let _ = answer.send(Ok(Taken::Encoded));
+                Request::Frame(answer) if source.format().pixel == PixelFormat::H264 => {
+                    let _ = answer.send(Ok(Captured::Encoded));
                 }
-                Question::Picture(answer) => self.pictures.push(answer),
-                Question::Controls(answer) => {
+                Request::Frame(answer) => self.pictures.push(answer),
+                Request::Controls(answer) => {
                     let controls = source.controls();
                     part.status(|camera| camera.controls.clone_from(&controls));
                     let _ = answer.send(Ok(controls));
                 }
-                Question::Set(settings, answer) => {
+                Request::Set(settings, answer) => {
                     let _ = answer.send(set(source, part, config, &settings));
                 }
-                Question::Reset(names, answer) => {
+                Request::Reset(names, answer) => {
                     let _ = answer.send(reset(source, part, config, names.as_deref()));
                 }
             }
@@ -88,19 +88,19 @@ impl Service {
     /// Gives a picture to those who wait for one.
     pub fn show(&mut self, frame: &RawFrame) {
         for answer in self.pictures.drain(..) {
-            let _ = answer.send(Ok(Taken::Raw(frame.clone())));
+            let _ = answer.send(Ok(Captured::Raw(frame.clone())));
         }
     }
 
     /// Tells those who wait that the camera is away.
     pub fn away(&mut self, words: &str) {
-        let pictures = self.pictures.drain(..).map(Question::Picture);
+        let pictures = self.pictures.drain(..).map(Request::Frame);
         let waiting = std::iter::from_fn(|| self.questions.take());
         pictures.chain(waiting).for_each(|question| question.refuse(Error::Away(words.into())));
     }
 }
 
-impl Drop for Service {
+impl Drop for CaptureRequests {
     fn drop(&mut self) {
         self.questions.close();
     }
@@ -109,7 +109,7 @@ impl Drop for Service {
 /// Sets controls, all or, where one is wrong by itself, none.
 fn set(
     source: &mut dyn VideoSource,
-    part: &Part,
+    part: &PipelineContext,
     config: &mut camera::Config,
     settings: &[Setting],
 ) -> Result<Vec<Control>, Error> {
@@ -130,7 +130,7 @@ fn set(
 /// Sets the named controls, or all that can be set, to their defaults.
 fn reset(
     source: &mut dyn VideoSource,
-    part: &Part,
+    part: &PipelineContext,
     config: &mut camera::Config,
     names: Option<&[String]>,
 ) -> Result<Vec<Control>, Error> {
@@ -172,7 +172,7 @@ fn is_mode(control: &Control) -> bool {
 }
 
 /// The controls as the status has them, which is as they stand while the camera is open.
-fn known(source: &mut dyn VideoSource, part: &Part) -> Vec<Control> {
+fn known(source: &mut dyn VideoSource, part: &PipelineContext) -> Vec<Control> {
     let known = part.board.snapshot().cameras.get(part.index).map(|camera| camera.controls.clone()).unwrap_or_default();
     if known.is_empty() { source.controls() } else { known }
 }
@@ -188,10 +188,10 @@ fn judged(known: &[Control], settings: &[Setting]) -> Result<Vec<Setting>, Error
 }
 
 /// Sets one row of settings after the other, and tells the status.
-fn apply(source: &mut dyn VideoSource, part: &Part, rows: &[&[Setting]]) -> SetControls {
-    let mut all = SetControls::default();
+fn apply(source: &mut dyn VideoSource, part: &PipelineContext, rows: &[&[Setting]]) -> ControlsOutcome {
+    let mut all = ControlsOutcome::default();
     for settings in rows.iter().filter(|settings| !settings.is_empty()) {
-        let SetControls { controls, refused } = source.set_controls(settings);
+        let ControlsOutcome { controls, refused } = source.set_controls(settings);
         all.controls.retain(|known| controls.iter().all(|now| now.id != known.id));
         all.controls.extend(controls);
         all.refused.extend(refused);
@@ -200,6 +200,6 @@ fn apply(source: &mut dyn VideoSource, part: &Part, rows: &[&[Setting]]) -> SetC
     all
 }
 
-fn told(SetControls { controls, refused }: SetControls) -> Result<Vec<Control>, Error> {
+fn told(ControlsOutcome { controls, refused }: ControlsOutcome) -> Result<Vec<Control>, Error> {
     if refused.is_empty() { Ok(controls) } else { Err(Error::Refused(refused.join("; "))) }
 }

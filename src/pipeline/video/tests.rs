@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::media::Timestamp;
-use crate::model::status::State;
-use rig::{HIGH, LARGE, LIMIT, OWN, Rig, SMALL, Step, has_idr, next, own, raw, unplugged};
+use crate::model::status::PipelineState;
+use rig::{CameraStep, HIGH, LARGE, LIMIT, OWN, Rig, SMALL, has_idr, next, own, raw, unplugged};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_stays_through_unplug_and_replug_and_each_change_begins_with_a_key_frame() {
@@ -21,10 +21,10 @@ async fn a_viewer_stays_through_unplug_and_replug_and_each_change_begins_with_a_
         let frame = next(&mut viewer).await;
         assert_eq!(frame.key, number == 0, "{number}");
     }
-    let live = rig.until("live", |camera| camera.state == State::Live).await;
+    let live = rig.until("live", |camera| camera.state == PipelineState::Live).await;
     assert_eq!((live.since, live.fault), (None, None));
 
-    camera.send(Step::Fail(unplugged())).expect("camera");
+    camera.send(CameraStep::Fail(unplugged())).expect("camera");
     let mut last = Timestamp::default();
     for number in 0..3 {
         let placeholder = next(&mut viewer).await;
@@ -32,13 +32,13 @@ async fn a_viewer_stays_through_unplug_and_replug_and_each_change_begins_with_a_
         assert!(placeholder.captured > last);
         last = placeholder.captured;
     }
-    let fault = rig.until("in fault", |camera| camera.state == State::Fault).await;
+    let fault = rig.until("in fault", |camera| camera.state == PipelineState::Fault).await;
     assert!(fault.since.is_some() && fault.fault.is_some(), "{fault:?}");
 
     let camera = rig.port.plug(LARGE);
     rig.nudge();
     camera.send(raw(LARGE)).expect("camera");
-    rig.until("live again", |camera| camera.state == State::Live && camera.width == Some(640)).await;
+    rig.until("live again", |camera| camera.state == PipelineState::Live && camera.width == Some(640)).await;
     // A placeholder may have been under way still.
     let frame = loop {
         let frame = next(&mut viewer).await;
@@ -50,7 +50,7 @@ async fn a_viewer_stays_through_unplug_and_replug_and_each_change_begins_with_a_
     };
     assert!(has_idr(&frame));
     let now = rig.camera();
-    assert_eq!((now.state, now.since, now.fault), (State::Live, None, None));
+    assert_eq!((now.state, now.since, now.fault), (PipelineState::Live, None, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ async fn the_placeholder_and_its_encoder_go_with_the_last_viewer() {
     }
     drop(viewer);
     rig.until_encoders(0).await;
-    assert_eq!(rig.camera().state, State::Fault);
+    assert_eq!(rig.camera().state, PipelineState::Fault);
     let encoded = rig.encoded();
     // Somebody who waits for the answer, and does not watch yet, is shown nothing.
     let _interest = rig.output.frames.demand().register();
@@ -81,13 +81,13 @@ async fn a_silent_camera_is_told_from_one_that_starts() {
     let rig = Rig::new();
     let camera = rig.port.plug(SMALL);
     let mut viewer = rig.output.frames.subscribe();
-    rig.until("starting", |camera| camera.state == State::Starting).await;
+    rig.until("starting", |camera| camera.state == PipelineState::Starting).await;
     // It takes its time for the first picture; nothing is shown meanwhile.
     let early = tokio::time::timeout(Duration::from_secs(2), viewer.recv()).await;
     assert!(early.is_err(), "a placeholder while the camera starts");
     camera.send(raw(SMALL)).expect("camera");
     assert!(next(&mut viewer).await.key);
-    let fault = rig.until("silent", |camera| camera.state == State::Fault).await;
+    let fault = rig.until("silent", |camera| camera.state == PipelineState::Fault).await;
     assert!(fault.fault.is_some_and(|words| words.contains("no picture for 5 s")));
     assert!(next(&mut viewer).await.key, "the placeholder");
 }
@@ -100,10 +100,10 @@ async fn a_barred_camera_is_closed_whoever_watches_and_opened_when_the_bar_is_go
     let mut viewer = rig.output.frames.subscribe();
     camera.send(raw(LARGE)).expect("camera");
     assert!(next(&mut viewer).await.key);
-    rig.until("live", |camera| camera.state == State::Live).await;
+    rig.until("live", |camera| camera.state == PipelineState::Live).await;
 
     demand.bar(true);
-    let closed = rig.until("closed", |camera| camera.state == State::Idle).await;
+    let closed = rig.until("closed", |camera| camera.state == PipelineState::Idle).await;
     assert_eq!((closed.fault, rig.metrics.captures.get()), (None, 0));
     camera.send(raw(LARGE)).expect_err("nobody should hold the camera any more");
     // Another one that is plugged in, and a viewer who comes, change nothing.
@@ -119,14 +119,14 @@ async fn a_barred_camera_is_closed_whoever_watches_and_opened_when_the_bar_is_go
 
     demand.bar(false);
     camera.send(raw(SMALL)).expect("camera");
-    rig.until("live", |camera| camera.state == State::Live && camera.width == Some(SMALL.width)).await;
+    rig.until("live", |camera| camera.state == PipelineState::Live && camera.width == Some(SMALL.width)).await;
 
     // While nobody watches, there is nothing to show and nothing to open.
     demand.bar(true);
     drop((viewer, late));
     rig.until_encoders(0).await;
     demand.bar(false);
-    rig.until("closed", |camera| camera.state == State::Idle).await;
+    rig.until("closed", |camera| camera.state == PipelineState::Idle).await;
     assert_eq!(rig.metrics.captures.get(), 0);
 }
 
@@ -138,7 +138,7 @@ async fn h264_of_the_camera_passes_in_order_and_requests_reach_it() {
     camera.send(own(Some(HIGH))).expect("camera");
     // Nobody watches yet, but who is about to is told.
     rig.until_profile(Some(HIGH)).await;
-    assert_eq!((rig.encoded(), rig.dropped(metrics::Drop::Unwatched)), (0, 1));
+    assert_eq!((rig.encoded(), rig.dropped(metrics::DropPoint::Unwatched)), (0, 1));
     let mut viewer = rig.output.frames.subscribe();
     drop(interest);
     let started = Instant::now();
@@ -195,5 +195,5 @@ async fn a_camera_that_encodes_by_itself_goes_and_comes_back_as_another() {
     };
     assert!(key.key, "the first picture of the camera");
     rig.until_encoders(0).await;
-    assert_eq!(rig.dropped(metrics::Drop::AwaitingKey), 1);
+    assert_eq!(rig.dropped(metrics::DropPoint::AwaitingKey), 1);
 }

@@ -21,7 +21,7 @@ const NICE: i32 = 19;
 
 /// Who tries passwords; a cheap handle.
 #[derive(Clone)]
-pub struct Verifier {
+pub struct PasswordVerifier {
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
@@ -30,13 +30,13 @@ pub struct Verifier {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Busy;
 
-impl Default for Verifier {
+impl Default for PasswordVerifier {
     fn default() -> Self {
         Self { running: Arc::new(Semaphore::new(AT_ONCE)), places: Arc::new(Semaphore::new(AT_ONCE + WAITING)) }
     }
 }
 
-impl Verifier {
+impl PasswordVerifier {
     /// Whose password it is; `None` when nobody's.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passwords = Passwords::open(Store::open(Some(folder.path()))).unwrap();
         passwords.set(Role::Operator, "correct horse").unwrap();
-        let (passwords, verifier) = (Arc::new(passwords), Verifier::default());
+        let (passwords, verifier) = (Arc::new(passwords), PasswordVerifier::default());
         let attempts: Vec<_> = (0..100)
             .map(|_| {
                 let (passwords, verifier) = (passwords.clone(), verifier.clone());
@@ -98,7 +98,7 @@ mod tests {
     async fn who_goes_away_gives_the_place_back() {
         let folder = tempfile::tempdir().unwrap();
         let passwords = Arc::new(Passwords::open(Store::open(Some(folder.path()))).unwrap());
-        let verifier = Verifier::default();
+        let verifier = PasswordVerifier::default();
         for _ in 0..3 * (AT_ONCE + WAITING) {
             let attempt = tokio::spawn({
                 let (passwords, verifier) = (passwords.clone(), verifier.clone());

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::{Auth, People};
+use super::{Auth, AuthState};
 
 /// Room for at least one event with the longest name that a file can have, which inotify(7) asks for.
 const BUFFER: usize = 4096;
@@ -37,7 +37,7 @@ impl Auth {
     }
 }
 
-async fn follow(changes: AsyncFd<OwnedFd>, people: Weak<People>) {
+async fn follow(changes: AsyncFd<OwnedFd>, people: Weak<AuthState>) {
     loop {
         let ready = changes.readable().await;
         let Some(people) = people.upgrade() else { return };
@@ -85,7 +85,7 @@ mod tests {
         let mut expected = vec![auth.identify(Some(&token), None).unwrap().id];
         tokens.revoke("a").unwrap();
         Passwords::open(store.clone()).unwrap().set(Role::Operator, "correct horse").unwrap();
-        let proof = crate::server::auth::Proof::Password("correct horse".into());
+        let proof = crate::server::auth::Credential::Password("correct horse".into());
         let cookie = auth.sign_in([192, 0, 2, 1].into(), false, proof).await.unwrap().cookie.unwrap();
         let header = cookie.split(';').next().unwrap();
         expected.push(auth.identify(None, Some(header)).unwrap().id);

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::hash_worker::{Busy, Verifier};
+use super::hash_worker::{Busy, PasswordVerifier};
 use super::login_throttle::Attempts;
 use super::passwords::{self, SetError};
 use super::secret::{self, Digest};
-use super::{Auth, Mode, People, Role, cookie, now};
+use super::{Auth, AuthState, Mode, Role, cookie, now};
 
 /// How long the link that is printed at the start signs in: as long as it takes to find a phone, and not so long that a
 /// terminal's old output is a key.
 const LINK_LASTS: Duration = Duration::from_secs(3_600);
 
 /// What somebody shows who wants to sign in.
-pub enum Proof {
+pub enum Credential {
     /// A password, which tells the role too.
     Password(String),
     /// The secret of the link that was printed at the start.
@@ -75,9 +75,9 @@ fn seconds(time: Duration) -> u64 {
 
 /// What is remembered of attempts to sign in.
 #[derive(Default)]
-pub struct Door {
+pub struct LoginState {
     attempts: Mutex<Attempts>,
-    verifier: Verifier,
+    verifier: PasswordVerifier,
     /// The link's secret, and until when it signs in.
     link: Mutex<Option<(Digest, Instant)>>,
 }
@@ -89,7 +89,7 @@ impl Auth {
     /// # Errors
     ///
     /// As [`SignInError`] says.
-    pub async fn sign_in(&self, from: IpAddr, secure: bool, proof: Proof) -> Result<SignedIn, SignInError> {
+    pub async fn sign_in(&self, from: IpAddr, secure: bool, proof: Credential) -> Result<SignedIn, SignInError> {
         self.sign_in_at(Instant::now(), from, secure, proof).await
     }
 
@@ -99,20 +99,22 @@ impl Auth {
         now: Instant,
         from: IpAddr,
         secure: bool,
-        proof: Proof,
+        proof: Credential,
     ) -> Result<SignedIn, SignInError> {
         let Some(people) = &self.0 else { return Ok(SignedIn { role: Role::Operator, cookie: None }) };
         people.door.attempts().take(from, now).map_err(SignInError::TooOften)?;
         let role = match proof {
-            Proof::Password(password) => match people.door.verifier.role_of(people.passwords.clone(), password).await {
-                Ok(role) => role.ok_or_else(|| people.wrong_password())?,
-                Err(Busy) => {
-                    people.door.attempts().give_back(from);
-                    return Err(SignInError::Busy);
+            Credential::Password(password) => {
+                match people.door.verifier.role_of(people.passwords.clone(), password).await {
+                    Ok(role) => role.ok_or_else(|| people.wrong_password())?,
+                    Err(Busy) => {
+                        people.door.attempts().give_back(from);
+                        return Err(SignInError::Busy);
+                    }
                 }
-            },
-            Proof::Link(secret) if people.door.is_link(&secret, now) => Role::Operator,
-            Proof::Link(_) => return Err(SignInError::WrongLink),
+            }
+            Credential::Link(secret) if people.door.is_link(&secret, now) => Role::Operator,
+            Credential::Link(_) => return Err(SignInError::WrongLink),
         };
         match role {
             Role::Operator => people.door.attempts().reset(from),
@@ -181,7 +183,7 @@ impl Auth {
     }
 }
 
-impl People {
+impl AuthState {
     fn has_password(&self) -> bool {
         self.passwords.is_set(Role::Viewer) || self.passwords.is_set(Role::Operator)
     }
@@ -202,7 +204,7 @@ impl People {
     }
 }
 
-impl Door {
+impl LoginState {
     fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
         self.attempts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -233,7 +235,7 @@ mod tests {
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     async fn with(auth: &Auth, from: IpAddr, password: &str) -> Result<SignedIn, SignInError> {
-        auth.sign_in(from, false, Proof::Password(password.into())).await
+        auth.sign_in(from, false, Credential::Password(password.into())).await
     }
 
     /// The `Cookie` header of a browser that was given a cookie.
@@ -271,7 +273,7 @@ mod tests {
         let [(_, viewer), (_, operator)] = &passwords[..] else { panic!("there should be two") };
         let now = Instant::now();
         let with = async |auth: &Auth, from, password: &str| {
-            auth.sign_in_at(now, from, false, Proof::Password(password.into())).await
+            auth.sign_in_at(now, from, false, Credential::Password(password.into())).await
         };
         // The viewer's own password, in between, gives no attempt more.
         for guess in ["a", "b", viewer, "c", viewer, "d", "e"] {
@@ -291,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn the_link_signs_the_operator_in_for_an_hour() {
         let (_folder, auth) = auth();
-        let proof = |text: &str| Proof::Link(text.into());
+        let proof = |text: &str| Credential::Link(text.into());
         assert_eq!(auth.sign_in(HERE, false, proof("")).await, Err(SignInError::WrongLink));
         let link = auth.link().unwrap();
         let signed_in = auth.sign_in(HERE, true, proof(&link)).await.unwrap();

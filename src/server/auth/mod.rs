@@ -25,11 +25,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use login::Door;
-pub use login::{Proof, SignInError, SignedIn};
+use login::LoginState;
+pub use login::{Credential, SignInError, SignedIn};
 pub use login_throttle::counted_as;
 pub use passwords::{Passwords, SetError, random as random_password};
-use sessions::{Session, Sessions};
+use sessions::{LoginSession, LoginSessions};
 pub use tokens::{AddError, Token, Tokens};
 
 use crate::util::state_dir::Store;
@@ -121,23 +121,23 @@ pub struct Principal {
 
 /// Who is let in; a cheap handle. Without people nobody has to sign in.
 #[derive(Clone)]
-pub struct Auth(Option<Arc<People>>);
+pub struct Auth(Option<Arc<AuthState>>);
 
 /// What is done about somebody, named by their id, who may no longer be in.
-type OnEnd = dyn Fn(&str) + Send + Sync;
+type OnRevoked = dyn Fn(&str) + Send + Sync;
 
-struct People {
+struct AuthState {
     directory: PathBuf,
     session_days: AtomicU32,
     passwords: Arc<Passwords>,
-    sessions: Sessions,
+    sessions: LoginSessions,
     tokens: Tokens,
-    door: Door,
+    door: LoginState,
     /// Whether the last use of a token is being written down.
     noting: AtomicBool,
     /// Those who may be in, by their ids, as far as was looked.
     known: Mutex<BTreeSet<String>>,
-    ended: OnceLock<Box<OnEnd>>,
+    ended: OnceLock<Box<OnRevoked>>,
 }
 
 impl Auth {
@@ -150,13 +150,13 @@ impl Auth {
         if config.mode == Mode::None {
             return Ok(Self(None));
         }
-        let people = People {
+        let people = AuthState {
             directory: store.create()?.to_path_buf(),
             session_days: config.session_days.into(),
             passwords: Arc::new(Passwords::open(store.clone())?),
-            sessions: Sessions::open(store.clone())?,
+            sessions: LoginSessions::open(store.clone())?,
             tokens: Tokens::open(store.clone())?,
-            door: Door::default(),
+            door: LoginState::default(),
             noting: AtomicBool::new(false),
             known: Mutex::default(),
             ended: OnceLock::new(),
@@ -207,7 +207,7 @@ impl Auth {
     }
 }
 
-impl People {
+impl AuthState {
     fn identify(self: &Arc<Self>, bearer: Option<&str>, cookie: Option<&str>, now: UnixTime) -> Option<Principal> {
         if let Some(bearer) = bearer {
             let token = self.tokens.find(bearer)?;
@@ -241,7 +241,7 @@ impl People {
         let sessions = self.sessions.all();
         let [viewer, operator] = [Role::Viewer, Role::Operator].map(|role| self.passwords.version(role));
         let version = |role| if role == Role::Viewer { viewer.clone() } else { operator.clone() };
-        let sessions = sessions.iter().filter(|session| session.is_of(version)).map(Session::principal);
+        let sessions = sessions.iter().filter(|session| session.is_of(version)).map(LoginSession::principal);
         tokens.iter().map(Token::principal).chain(sessions).map(|principal| principal.id).collect()
     }
 

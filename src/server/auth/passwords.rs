@@ -9,7 +9,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use super::Role;
-use super::persisted::Kept;
+use super::persisted::Persisted;
 use super::secret::Digest;
 use crate::util::state_dir::Store;
 
@@ -62,7 +62,7 @@ pub enum SetError {
 }
 
 /// Both of them.
-pub struct Passwords(Kept<Hashes>);
+pub struct Passwords(Persisted<Hashes>);
 
 impl Passwords {
     /// Reads `passwords.json`.
@@ -71,7 +71,7 @@ impl Passwords {
     ///
     /// When the file cannot be read or understood.
     pub fn open(store: Store) -> anyhow::Result<Self> {
-        Kept::open(store, "passwords.json").map(Self)
+        Persisted::open(store, "passwords.json").map(Self)
     }
 
     /// Whether the role has one.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::util::state_dir::{Stamp, Store};
 
 /// A value and its file.
-pub struct Kept<T> {
+pub struct Persisted<T> {
     store: Store,
     name: &'static str,
     seen: Mutex<Seen<T>>,
@@ -21,7 +21,7 @@ struct Seen<T> {
     value: Arc<T>,
 }
 
-impl<T: Default + Clone + Serialize + DeserializeOwned> Kept<T> {
+impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     /// Reads the file; where there is none the value is the default.
     ///
     /// # Errors
@@ -95,8 +95,8 @@ fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Res
 mod tests {
     use super::*;
 
-    fn open(store: &Store) -> anyhow::Result<Kept<Vec<u32>>> {
-        Kept::open(store.clone(), "numbers.json")
+    fn open(store: &Store) -> anyhow::Result<Persisted<Vec<u32>>> {
+        Persisted::open(store.clone(), "numbers.json")
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::persisted::Kept;
+use super::persisted::Persisted;
 use super::secret::{self, Digest};
 use super::{Principal, Role, UnixTime};
 use crate::util::state_dir::Store;
@@ -17,7 +17,7 @@ const MAX_SESSIONS: usize = 256;
 
 /// A browser that is signed in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Session {
+pub struct LoginSession {
     secret: Digest,
     role: Role,
     created: UnixTime,
@@ -26,7 +26,7 @@ pub struct Session {
     password: Option<String>,
 }
 
-impl Session {
+impl LoginSession {
     /// Who it is.
     pub fn principal(&self) -> Principal {
         Principal { role: self.role, id: format!("session/{}", self.secret.name()) }
@@ -39,25 +39,25 @@ impl Session {
 }
 
 /// All of them; they outlive the program.
-pub struct Sessions(Kept<Vec<Session>>);
+pub struct LoginSessions(Persisted<Vec<LoginSession>>);
 
-impl Sessions {
+impl LoginSessions {
     /// Reads `sessions.json`.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or understood.
     pub fn open(store: Store) -> anyhow::Result<Self> {
-        Kept::open(store, "sessions.json").map(Self)
+        Persisted::open(store, "sessions.json").map(Self)
     }
 
     /// Those that are kept now, also such as have expired.
-    pub fn all(&self) -> Arc<Vec<Session>> {
+    pub fn all(&self) -> Arc<Vec<LoginSession>> {
         self.0.get()
     }
 
     /// The session of a secret, unless it has expired at `now`.
-    pub fn find(&self, secret: &str, now: UnixTime) -> Option<Session> {
+    pub fn find(&self, secret: &str, now: UnixTime) -> Option<LoginSession> {
         let sessions = self.0.get();
         secret::find(&sessions, secret, |session| session.secret).filter(|session| now < session.expires).cloned()
     }
@@ -73,7 +73,7 @@ impl Sessions {
     ) -> (String, anyhow::Result<()>) {
         let text = secret::random();
         let expires = now.saturating_add(lasts.as_secs());
-        let session = Session { secret: Digest::of(&text), role, created: now, expires, password };
+        let session = LoginSession { secret: Digest::of(&text), role, created: now, expires, password };
         let written = self.0.change(|sessions| {
             sessions.retain(|session| now < session.expires);
             let of_role = sessions.iter().filter(|session| session.role == role).count();
@@ -102,9 +102,9 @@ impl Sessions {
 mod tests {
     use super::*;
 
-    fn sessions() -> (tempfile::TempDir, Sessions) {
+    fn sessions() -> (tempfile::TempDir, LoginSessions) {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = Sessions::open(Store::open(Some(folder.path()))).unwrap();
+        let sessions = LoginSessions::open(Store::open(Some(folder.path()))).unwrap();
         (folder, sessions)
     }
 
@@ -115,7 +115,7 @@ mod tests {
         let (folder, sessions) = sessions();
         let (secret, written) = sessions.add(Role::Viewer, Some("p".into()), 1_000, DAY);
         written.unwrap();
-        let again = Sessions::open(Store::open(Some(folder.path()))).unwrap();
+        let again = LoginSessions::open(Store::open(Some(folder.path()))).unwrap();
         for sessions in [&sessions, &again] {
             assert_eq!(sessions.find(&secret, 1_000 + 86_399).unwrap().principal().role, Role::Viewer);
             assert_eq!(sessions.find(&secret, 1_000 + 86_400), None);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::persisted::Kept;
+use super::persisted::Persisted;
 use super::secret::{self, Digest};
 use super::{Auth, Principal, Role, UnixTime, now};
 use crate::util::state_dir::Store;
@@ -69,7 +69,7 @@ pub enum AddError {
 }
 
 /// All of them.
-pub struct Tokens(Kept<Vec<Token>>);
+pub struct Tokens(Persisted<Vec<Token>>);
 
 impl Tokens {
     /// Reads `tokens.json`.
@@ -78,7 +78,7 @@ impl Tokens {
     ///
     /// When the file cannot be read or understood.
     pub fn open(store: Store) -> anyhow::Result<Self> {
-        Kept::open(store, "tokens.json").map(Self)
+        Persisted::open(store, "tokens.json").map(Self)
     }
 
     /// Those that are kept now, in the order in which they were made.

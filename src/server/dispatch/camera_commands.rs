@@ -5,16 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{Caller, Control, internal};
+use super::{Caller, Dispatcher, internal};
 use crate::model::inventory;
 use crate::model::inventory::Setting;
-use crate::model::protocol::result::CameraLine;
+use crate::model::protocol::result::CameraSummary;
 use crate::model::protocol::{Code, Error, Method, Reply};
 use crate::pipeline::video;
 
 /// Pictures that are made at once. One takes a core of a slow board for a tenth of a second, and the live pictures need
 /// the others.
-const PHOTOGRAPHERS: usize = 1;
+const MAX_SNAPSHOTS: usize = 1;
 
 /// Those who wait for a picture: as many as may watch in most places, and a second's work of a slow board.
 const WAITING: usize = 10;
@@ -24,7 +24,7 @@ const RETRY: u64 = 500;
 
 /// A camera with the handle of its pipeline.
 #[derive(Clone)]
-pub struct Camera {
+pub struct CameraHandle {
     /// Its name.
     pub name: String,
     /// What it can be asked.
@@ -33,7 +33,7 @@ pub struct Camera {
 
 /// A single picture.
 #[derive(Debug, Clone)]
-pub struct Photo {
+pub struct Snapshot {
     /// The JPEG file.
     pub data: Bytes,
     /// Pixels.
@@ -42,27 +42,27 @@ pub struct Photo {
     pub height: u32,
 }
 
-impl Photo {
+impl Snapshot {
     /// The media type of its data.
     pub const MEDIA_TYPE: &'static str = "image/jpeg";
 }
 
 /// The places of those who make pictures, and of those who wait for one.
-pub(super) struct Photographers {
+pub(super) struct SnapshotLimiter {
     making: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
-impl Default for Photographers {
+impl Default for SnapshotLimiter {
     fn default() -> Self {
         let semaphore = |places| Arc::new(Semaphore::new(places));
-        Self { making: semaphore(PHOTOGRAPHERS), waiting: semaphore(PHOTOGRAPHERS + WAITING) }
+        Self { making: semaphore(MAX_SNAPSHOTS), waiting: semaphore(MAX_SNAPSHOTS + WAITING) }
     }
 }
 
 /// What pictures shall be from now on; `None` leaves something as it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct VideoWish {
+pub(super) struct VideoSetRequest {
     /// Pixels.
     pub(super) size: Option<(u32, u32)>,
     /// Frames a second.
@@ -71,13 +71,13 @@ pub(super) struct VideoWish {
     pub(super) bitrate: Option<u32>,
 }
 
-impl Control {
+impl Dispatcher {
     /// Takes a single picture for somebody: the newest one of the camera of that name, otherwise of the selected one.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    pub async fn picture(&self, caller: &Caller, camera: Option<&str>) -> Result<Photo, Error> {
+    pub async fn picture(&self, caller: &Caller, camera: Option<&str>) -> Result<Snapshot, Error> {
         let method = Method::find("snapshot").ok_or_else(|| internal("snapshot", &"it is no method"))?;
         // Over HTTP it has an address of its own, so that it needs no session; the role is the same.
         caller.permit_role(method)?;
@@ -85,20 +85,20 @@ impl Control {
     }
 
     /// Takes a single picture, when it is its turn.
-    async fn shoot(&self, camera: &Camera) -> Result<Photo, Error> {
-        let Photographers { making, waiting } = &self.0.photographers;
+    async fn shoot(&self, camera: &CameraHandle) -> Result<Snapshot, Error> {
+        let SnapshotLimiter { making, waiting } = &self.0.photographers;
         let busy = || Error::busy(RETRY, "too many pictures are asked for at once");
         let _waiting = waiting.clone().try_acquire_owned().map_err(|_| busy())?;
         let _making = making.clone().acquire_owned().await.map_err(|_| busy())?;
         let video::Jpeg { data, width, height } = camera.video.snapshot().await.map_err(|error| told(camera, error))?;
         self.0.parts.metrics.snapshots.inc();
-        Ok(Photo { data, width, height })
+        Ok(Snapshot { data, width, height })
     }
 
     /// Takes a single picture and keeps it on the board.
     pub(super) async fn take_photo(&self, caller: &Caller, camera: Option<String>) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
-        let Photo { data, width, height } = self.shoot(camera).await?;
+        let Snapshot { data, width, height } = self.shoot(camera).await?;
         let camera = camera.name.clone();
         let (photos, name, bytes) = (self.0.parts.photos.clone(), camera.clone(), data.len());
         let added = tokio::task::spawn_blocking(move || photos.add(&name, &data)).await;
@@ -115,7 +115,7 @@ impl Control {
         let cameras = &self.0.parts.cameras;
         cameras.iter().position(|camera| camera.name == name).ok_or_else(|| {
             let names: Vec<&str> = cameras.iter().map(|camera| camera.name.as_str()).collect();
-            Error::new(Code::Missing, format!("no camera is called {name:?}; there are {}", names.join(", ")))
+            Error::new(Code::NotFound, format!("no camera is called {name:?}; there are {}", names.join(", ")))
         })
     }
 
@@ -126,19 +126,19 @@ impl Control {
     }
 
     /// The camera of that name; without one that which the caller watches, or the first.
-    fn camera(&self, caller: &Caller, name: Option<&str>) -> Result<&Camera, Error> {
+    fn camera(&self, caller: &Caller, name: Option<&str>) -> Result<&CameraHandle, Error> {
         let index = match name {
             Some(name) => self.index(name)?,
             None => self.selected(caller).unwrap_or(0),
         };
         let camera = self.0.parts.cameras.get(index);
-        camera.ok_or_else(|| Error::new(Code::Missing, "there is no camera; the configuration names none"))
+        camera.ok_or_else(|| Error::new(Code::NotFound, "there is no camera; the configuration names none"))
     }
 
     pub(super) fn camera_list(&self, caller: &Caller) -> Reply {
         let cameras = self.0.parts.board.snapshot().cameras;
         let selected = self.selected(caller).and_then(|index| cameras.get(index)).map(|camera| camera.name.clone());
-        let line = |camera: crate::model::status::Camera| CameraLine {
+        let line = |camera: crate::model::status::CameraStatus| CameraSummary {
             name: camera.name,
             state: camera.state,
             pattern: camera.pattern,
@@ -153,7 +153,7 @@ impl Control {
     }
 
     /// The controls of a camera as they stand; it is opened where it never was.
-    async fn controls(&self, camera: &Camera) -> Result<Vec<inventory::Control>, Error> {
+    async fn controls(&self, camera: &CameraHandle) -> Result<Vec<inventory::Control>, Error> {
         let status = self.0.parts.board.snapshot().cameras.into_iter().find(|status| status.name == camera.name);
         match status {
             Some(status) if !status.controls.is_empty() => Ok(status.controls),
@@ -169,7 +169,7 @@ impl Control {
     pub(super) async fn control(&self, caller: &Caller, camera: Option<String>, name: &str) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
         let controls = self.controls(camera).await?;
-        let control = inventory::find(&controls, name).map_err(|words| Error::new(Code::Missing, words))?;
+        let control = inventory::find(&controls, name).map_err(|words| Error::new(Code::NotFound, words))?;
         Ok(Reply::Control { camera: camera.name.clone(), control: Box::new(control.clone()) })
     }
 
@@ -199,10 +199,14 @@ impl Control {
         &self,
         caller: &Caller,
         camera: Option<String>,
-        VideoWish { size, fps, bitrate }: VideoWish,
+        VideoSetRequest { size, fps, bitrate }: VideoSetRequest,
     ) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
-        let wished = camera.video.set(video::Wish { size, fps, bitrate }).await.map_err(|error| told(camera, error))?;
+        let wished = camera
+            .video
+            .set(video::VideoSettingsPatch { size, fps, bitrate })
+            .await
+            .map_err(|error| told(camera, error))?;
         self.notice(format!("{} has set the picture of {} anew", self.name(caller), camera.name));
         let (name, (width, height)) = (camera.name.clone(), wished.size);
         Ok(Reply::Video { camera: name, width, height, fps: wished.fps, bitrate: wished.bitrate })
@@ -210,15 +214,15 @@ impl Control {
 }
 
 /// What a camera's pipeline says, as an answer.
-fn told(camera: &Camera, error: video::Error) -> Error {
+fn told(camera: &CameraHandle, error: video::Error) -> Error {
     let words = error.to_string();
     let named = words.starts_with(&format!("{}: ", camera.name));
     let message = if named { words } else { format!("{}: {words}", camera.name) };
     match error {
-        video::Error::NoControl(_) => Error::new(Code::Missing, message),
+        video::Error::NoControl(_) => Error::new(Code::NotFound, message),
         video::Error::Value { control, .. } => Error::control(&control, message),
         video::Error::Refused(_) => Error::new(Code::Refused, message),
-        video::Error::Away(_) => Error::new(Code::Away, message),
+        video::Error::Away(_) => Error::new(Code::Unavailable, message),
         video::Error::Busy(_) => Error::busy(RETRY, message),
     }
 }

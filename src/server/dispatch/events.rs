@@ -8,35 +8,35 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::model::inventory::Control;
-use crate::model::metrics::{Metrics, Untold};
+use crate::model::metrics::{ControlDrop, Metrics};
 use crate::model::protocol::{CameraState, Chat, Event, Level};
-use crate::model::status::{Camera, Status};
-use crate::server::sessions::{Present, Said, Selection};
+use crate::model::status::{CameraStatus, Status};
+use crate::server::sessions::{Presence, Selection, ServerMessage};
 use crate::util::broadcast::{RecvError, Subscriber};
 
 /// The least time from one look at the status to the next: five times a second is at once for a person, and bounds what
 /// a slider that somebody draws at costs every viewer.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The news of one viewer.
 #[derive(Debug)]
-pub struct News {
+pub struct EventStream {
     /// The viewer's session.
     pub(super) session: String,
     pub(super) status: watch::Receiver<Status>,
-    pub(super) present: watch::Receiver<Present>,
-    pub(super) said: Subscriber<Said>,
+    pub(super) present: watch::Receiver<Presence>,
+    pub(super) said: Subscriber<ServerMessage>,
     /// Which camera the viewer is sent; `None` where the session is gone.
     pub(super) selection: Option<watch::Receiver<Selection>>,
     pub(super) plugged: watch::Receiver<u64>,
     pub(super) metrics: Metrics,
     /// What the viewer was told.
-    pub(super) told: Told,
+    pub(super) told: LastSent,
 }
 
 /// What a viewer was told.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct LastSent {
     status: Status,
     /// When the status was looked at; `None` before the beginning.
     looked: Option<Instant>,
@@ -46,7 +46,7 @@ pub(super) struct Told {
     ready: VecDeque<Event>,
 }
 
-impl News {
+impl EventStream {
     /// The next event, at once where something is known already. Never returns when the program has stopped. Cancelling
     /// loses nothing.
     pub async fn next(&mut self) -> Event {
@@ -58,7 +58,7 @@ impl News {
                 self.begin();
                 continue;
             }
-            let next_look = self.told.looked.map_or_else(Instant::now, |looked| looked + LOOK);
+            let next_look = self.told.looked.map_or_else(Instant::now, |looked| looked + POLL_INTERVAL);
             let status = &mut self.status;
             let look = async move {
                 sleep_until(next_look).await;
@@ -68,7 +68,7 @@ impl News {
                 biased;
                 said = self.said.recv() => match said {
                     Ok(said) => return self.heard(said),
-                    Err(RecvError::Missed(count)) => self.metrics.leave_out(Untold::Said, count),
+                    Err(RecvError::Lagged(count)) => self.metrics.leave_out(ControlDrop::Said, count),
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
                 Ok(()) = changed(&mut self.selection) => self.look_at_selection(),
@@ -124,17 +124,17 @@ impl News {
     }
 
     fn viewers(&mut self) -> Event {
-        let Present { names, operators } = self.present.borrow_and_update().clone();
+        let Presence { names, operators } = self.present.borrow_and_update().clone();
         Event::Viewers { count: names.len(), operators, names }
     }
 
-    fn heard(&self, said: Said) -> Event {
+    fn heard(&self, said: ServerMessage) -> Event {
         match said {
-            Said::Chat { session, from, text, time } => {
+            ServerMessage::Chat { session, from, text, time } => {
                 let you = session.as_ref() == Some(&self.session);
                 Event::Chat(Chat { from, text, time, you })
             }
-            Said::Notice { warning, text } => {
+            ServerMessage::Notice { warning, text } => {
                 Event::Notice { level: if warning { Level::Warning } else { Level::Info }, text }
             }
         }
@@ -149,7 +149,7 @@ async fn changed(selection: &mut Option<watch::Receiver<Selection>>) -> Result<(
 }
 
 /// A camera as its viewers see it.
-fn seen(camera: &Camera, selected: bool) -> CameraState {
+fn seen(camera: &CameraStatus, selected: bool) -> CameraState {
     CameraState {
         camera: camera.name.clone(),
         state: camera.state,

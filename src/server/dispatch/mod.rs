@@ -16,21 +16,21 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, watch};
 
-pub use camera_commands::{Camera, Photo};
-pub use events::News;
+pub use camera_commands::{CameraHandle, Snapshot};
+pub use events::EventStream;
 pub use permissions::Caller;
 
 use crate::media::Timestamp;
 use crate::model::inventory::{CameraInfo, SoundCardInfo};
 use crate::model::metrics::Metrics;
 use crate::model::protocol;
-use crate::model::protocol::result::{SessionLine, You};
-use crate::model::protocol::{Code, Command, Error, Invalid, Reply, Request};
+use crate::model::protocol::result::{CallerInfo, SessionSummary};
+use crate::model::protocol::{Code, Command, Error, ParseError, Reply, Request};
 use crate::model::status;
-use crate::pipeline::privacy::{Switch, Thrown};
+use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
 use crate::server::auth::Role;
 use crate::server::photos::Photos;
-use crate::server::sessions::{Said, Seat, Viewers};
+use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// What one may say to all viewers at once, and then a second: a fast typist sends a line in two seconds.
@@ -43,29 +43,29 @@ const SPEAKERS: usize = 256;
 pub type Devices = dyn Fn() -> (Vec<CameraInfo>, Vec<SoundCardInfo>) + Send + Sync;
 
 /// Whose handles carry commands out.
-pub struct Parts {
+pub struct DispatcherDeps {
     /// The cameras, in the order of the status.
-    pub cameras: Vec<Camera>,
+    pub cameras: Vec<CameraHandle>,
     /// Who watches.
-    pub viewers: Viewers,
+    pub viewers: SessionRegistry,
     /// What is true now.
-    pub board: status::Board,
+    pub board: status::StatusPublisher,
     /// Counters.
     pub metrics: Metrics,
     /// What the machine has.
     pub devices: Box<Devices>,
     /// The privacy switch of the cameras and the microphone.
-    pub privacy: Switch,
+    pub privacy: PrivacySwitch,
     /// Photos on the board.
     pub photos: Photos,
 }
 
 /// Carries out commands; a cheap handle.
 #[derive(Clone)]
-pub struct Control(Arc<Inner>);
+pub struct Dispatcher(Arc<Inner>);
 
 struct Inner {
-    parts: Parts,
+    parts: DispatcherDeps,
     /// Counts what was plugged in.
     plugged: watch::Sender<u64>,
     /// How much each has said lately.
@@ -73,26 +73,26 @@ struct Inner {
     /// One look at all devices at a time: it opens every one of them.
     looking: Arc<Semaphore>,
     /// Pictures that are made at once, and those who wait for one.
-    photographers: camera_commands::Photographers,
+    photographers: camera_commands::SnapshotLimiter,
 }
 
-impl Control {
+impl Dispatcher {
     /// Commands to these handles.
-    pub fn new(parts: Parts) -> Self {
-        let photographers = camera_commands::Photographers::default();
+    pub fn new(parts: DispatcherDeps) -> Self {
+        let photographers = camera_commands::SnapshotLimiter::default();
         let (plugged, speakers, looking) = (watch::Sender::default(), Mutex::default(), Arc::new(Semaphore::new(1)));
         Self(Arc::new(Inner { parts, plugged, speakers, looking, photographers }))
     }
 
     /// Of a board without cameras, for tests of others.
     #[cfg(test)]
-    pub fn bare(viewers: Viewers, board: status::Board, metrics: Metrics) -> Self {
+    pub fn bare(viewers: SessionRegistry, board: status::StatusPublisher, metrics: Metrics) -> Self {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
         // Nothing can be kept there, so nothing is.
         let nowhere = crate::util::state_dir::Store::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
-        let privacy = Switch::new(board.clone(), Vec::new(), nowhere);
-        Self::new(Parts { cameras: Vec::new(), viewers, board, metrics, devices, privacy, photos })
+        let privacy = PrivacySwitch::new(board.clone(), Vec::new(), nowhere);
+        Self::new(DispatcherDeps { cameras: Vec::new(), viewers, board, metrics, devices, privacy, photos })
     }
 
     /// Tells that a device was plugged in.
@@ -101,16 +101,16 @@ impl Control {
     }
 
     /// The viewer of this seat.
-    pub fn viewer(&self, seat: &Seat) -> Caller {
+    pub fn viewer(&self, seat: &SessionHandle) -> Caller {
         // Of a session that has just ended nothing is known any more.
         let role = self.0.parts.viewers.get(seat.id()).map_or(Role::Viewer, |viewer| viewer.role);
         Caller::viewer(seat.id(), role)
     }
 
     /// What the viewer of a session is told without asking, from now on.
-    pub fn news(&self, session: &str) -> News {
-        let Parts { viewers, board, metrics, .. } = &self.0.parts;
-        News {
+    pub fn news(&self, session: &str) -> EventStream {
+        let DispatcherDeps { viewers, board, metrics, .. } = &self.0.parts;
+        EventStream {
             session: session.into(),
             status: board.watch(),
             present: viewers.watch(),
@@ -148,7 +148,7 @@ impl Control {
             Command::ControlsSet { camera, values } => self.controls_set(caller, camera, values.0).await,
             Command::ControlsReset { camera, names } => self.controls_reset(caller, camera, names).await,
             Command::VideoSet { camera, width, height, fps, bitrate } => {
-                let wish = camera_commands::VideoWish { size: width.zip(height), fps, bitrate };
+                let wish = camera_commands::VideoSetRequest { size: width.zip(height), fps, bitrate };
                 self.video_set(caller, camera, wish).await
             }
             Command::PhotoTake { camera } => self.take_photo(caller, camera).await,
@@ -177,7 +177,7 @@ impl Control {
         let received = Timestamp::now();
         let (id, outcome) = match Request::parse(message) {
             Ok(request) => (request.id.clone(), self.carry_out(caller, request, received).await),
-            Err(Invalid { id, error }) => (id, Err(error)),
+            Err(ParseError { id, error }) => (id, Err(error)),
         };
         (protocol::answer(&id.unwrap_or_default(), &outcome), outcome)
     }
@@ -195,7 +195,8 @@ impl Control {
         // It is kept in a file.
         let name = by.clone();
         let thrown = tokio::task::spawn_blocking(move || switch.throw(on, &name));
-        let Thrown { on, changed } = thrown.await.map_err(|error| internal("throw the privacy switch", &error))?;
+        let PrivacyChange { on, changed } =
+            thrown.await.map_err(|error| internal("throw the privacy switch", &error))?;
         if changed {
             let now = if on { "off" } else { "on again" };
             self.notice(format!("{by} has switched cameras and microphone {now}"));
@@ -209,8 +210,8 @@ impl Control {
         viewer.map_or_else(|| caller.name.clone(), |viewer| viewer.name)
     }
 
-    fn you(&self, caller: &Caller) -> You {
-        You { session: caller.session.clone(), role: caller.role.to_string(), name: self.name(caller) }
+    fn you(&self, caller: &Caller) -> CallerInfo {
+        CallerInfo { session: caller.session.clone(), role: caller.role.to_string(), name: self.name(caller) }
     }
 
     async fn devices(&self) -> Result<Reply, Error> {
@@ -229,7 +230,7 @@ impl Control {
 
     fn sessions(&self, caller: &Caller) -> Reply {
         let cameras = self.0.parts.board.snapshot().cameras;
-        let line = |viewer: crate::server::sessions::Viewer| SessionLine {
+        let line = |viewer: crate::server::sessions::SessionInfo| SessionSummary {
             you: caller.session.as_ref() == Some(&viewer.id),
             session: viewer.id,
             name: viewer.name,
@@ -244,7 +245,7 @@ impl Control {
         let viewers = &self.0.parts.viewers;
         let name = viewers.get(session).map(|viewer| viewer.name);
         let (Some(name), true) = (name, viewers.kick(session)) else {
-            return Err(Error::new(Code::Missing, "no such session; session.list names those there are"));
+            return Err(Error::new(Code::NotFound, "no such session; session.list names those there are"));
         };
         let by = self.name(caller);
         tracing::info!("{by} has sent {name} away");
@@ -257,7 +258,7 @@ impl Control {
         let viewers = &self.0.parts.viewers;
         let from = match (name, &caller.session) {
             (Some(name), session) => {
-                let other = |viewer: &crate::server::sessions::Viewer| {
+                let other = |viewer: &crate::server::sessions::SessionInfo| {
                     viewer.name == name && Some(&viewer.id) != session.as_ref()
                 };
                 if viewers.list().iter().any(other) {
@@ -272,7 +273,7 @@ impl Control {
         };
         // As the wall clock has it at this moment, which people compare with their own.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
-        viewers.say(Said::Chat { session: caller.session.clone(), from, text: text.into(), time });
+        viewers.say(ServerMessage::Chat { session: caller.session.clone(), from, text: text.into(), time });
         Ok(Reply::Done {})
     }
 
@@ -292,7 +293,7 @@ impl Control {
 
     /// Tells all viewers something.
     fn notice(&self, text: String) {
-        self.0.parts.viewers.say(Said::Notice { warning: false, text });
+        self.0.parts.viewers.say(ServerMessage::Notice { warning: false, text });
     }
 }
 
@@ -308,10 +309,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_button_does_what_an_operator_may() {
-        let (metrics, board) = (Metrics::new(), status::Board::new(status::Status::default()));
-        let viewers = Viewers::new(metrics.clone(), board.clone());
+        let (metrics, board) = (Metrics::new(), status::StatusPublisher::new(status::Status::default()));
+        let viewers = SessionRegistry::new(metrics.clone(), board.clone());
         let mut heard = viewers.hear();
-        let control = Control::bare(viewers, board.clone(), metrics);
+        let control = Dispatcher::bare(viewers, board.clone(), metrics);
         for (request, on) in [
             (r#"{"method":"privacy.toggle"}"#, true),
             (r#"{"method":"privacy.set","params":{"on":true}}"#, true),
@@ -327,7 +328,9 @@ mod tests {
             "a button has switched cameras and microphone off",
             "a button has switched cameras and microphone on again",
         ] {
-            let Ok(Said::Notice { text, .. }) = heard.recv().await else { panic!("viewers should be told: {words}") };
+            let Ok(ServerMessage::Notice { text, .. }) = heard.recv().await else {
+                panic!("viewers should be told: {words}")
+            };
             assert_eq!(text, words);
         }
     }

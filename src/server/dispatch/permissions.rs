@@ -74,7 +74,7 @@ mod tests {
                 let code = caller.permit(method).err().map(|error| error.code);
                 let expected = match (method.operator, method.session) {
                     (true, _) if caller.role == Role::Viewer => Some(Code::Forbidden),
-                    (_, true) if caller.session.is_none() => Some(Code::Session),
+                    (_, true) if caller.session.is_none() => Some(Code::SessionRequired),
                     _ => None,
                 };
                 assert_eq!(code, expected, "{method} {caller:?}");

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Control;
+use super::Dispatcher;
 use crate::model::protocol::{Code, Command, Error, Reply};
-use crate::server::sessions::{SelectError, Wishes};
+use crate::server::sessions::{Preferences, SelectError};
 
 /// How long it may take until a session goes over to another camera, which may have to be opened first to know its
 /// format.
 const SELECTING: Duration = Duration::from_secs(10);
 
-impl Control {
+impl Dispatcher {
     /// Carries out a command of the viewer of `session`.
     pub(super) async fn own(&self, session: &str, command: Command) -> Result<Reply, Error> {
         match command {
@@ -43,7 +43,7 @@ impl Control {
             Ok(Err(SelectError::Refused(reason))) => return Err(Error::new(Code::Refused, reason)),
             Err(_) => {
                 let message = format!("{name} gave no picture within {} s", SELECTING.as_secs());
-                return Err(Error::new(Code::Away, message));
+                return Err(Error::new(Code::Unavailable, message));
             }
         }
         let camera = self.0.parts.board.snapshot().cameras.into_iter().nth(index);
@@ -51,11 +51,11 @@ impl Control {
         Ok(Reply::Selected { camera: name.into(), width, height })
     }
 
-    fn wish(&self, session: &str, change: impl FnOnce(&mut Wishes)) -> Result<Reply, Error> {
+    fn wish(&self, session: &str, change: impl FnOnce(&mut Preferences)) -> Result<Reply, Error> {
         if self.0.parts.viewers.wish(session, change) { Ok(Reply::Done {}) } else { Err(ended()) }
     }
 }
 
 fn ended() -> Error {
-    Error::new(Code::Missing, "the session has ended")
+    Error::new(Code::NotFound, "the session has ended")
 }

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Caller, Control};
+use super::{Caller, Dispatcher};
 use crate::model::protocol::limits;
 
 /// The socket's name in its directory.
@@ -62,7 +62,7 @@ impl Drop for Guard {
 /// # Errors
 ///
 /// When it cannot be opened, or another program answers on it.
-pub fn open(path: PathBuf, control: Control) -> anyhow::Result<Guard> {
+pub fn open(path: PathBuf, control: Dispatcher) -> anyhow::Result<Guard> {
     let shown = path.display();
     if Blocking::connect(&path).is_ok() {
         anyhow::bail!("{shown}: another porthole answers there; give this one its own [state] directory");
@@ -84,7 +84,7 @@ pub fn open(path: PathBuf, control: Control) -> anyhow::Result<Guard> {
     Ok(Guard { path, task })
 }
 
-async fn accept(listener: UnixListener, control: Control) {
+async fn accept(listener: UnixListener, control: Dispatcher) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     // Never closed.
     while let Ok(place) = places.clone().acquire_owned().await {
@@ -107,7 +107,7 @@ async fn accept(listener: UnixListener, control: Control) {
 }
 
 /// Answers line by line until the other side has no more to ask.
-async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
+async fn serve(stream: UnixStream, control: &Dispatcher) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {

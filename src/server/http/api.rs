@@ -8,23 +8,23 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::response::{Answer, answer, problem};
+use super::response::{HttpResponse, answer, problem};
 use super::{Context, read, whep};
 use crate::model::protocol::{Code, Error};
 use crate::server::auth::Principal;
-use crate::server::dispatch::{Caller, Photo};
+use crate::server::dispatch::{Caller, Snapshot};
 
 const JSON: &str = "application/json";
 
 /// What can be said of the picture that is wanted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct SnapshotQuery {
     camera: Option<String>,
 }
 
 /// `POST /api/command` and `GET /snapshot.jpg`.
-pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
+pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let with = warp::any().map(move || context.clone());
     let body = warp::body::bytes();
     // The gate lets nobody in without one.
@@ -37,7 +37,7 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
             },
         );
     let picture = warp::path!("snapshot.jpg").and(read()).and(warp::query()).and(caller).and(with).then(
-        |Wanted { camera }: Wanted, caller: Caller, context: Context| async move {
+        |SnapshotQuery { camera }: SnapshotQuery, caller: Caller, context: Context| async move {
             context.picture(camera.as_deref(), &caller).await
         },
     );
@@ -45,7 +45,7 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
 }
 
 impl Context {
-    async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> Answer {
+    async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> HttpResponse {
         // The media type keeps out the forms of other sites, which can send text only.
         if whep::media_type(headers) != JSON {
             let detail = "send the request with Content-Type: application/json";
@@ -60,9 +60,9 @@ impl Context {
         }
     }
 
-    async fn picture(&self, camera: Option<&str>, caller: &Caller) -> Answer {
+    async fn picture(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
         match self.0.control.picture(caller, camera).await {
-            Ok(Photo { data, .. }) => answer(StatusCode::OK, Photo::MEDIA_TYPE, data),
+            Ok(Snapshot { data, .. }) => answer(StatusCode::OK, Snapshot::MEDIA_TYPE, data),
             Err(error) => after(problem(status(&error), &error.message), &error),
         }
     }
@@ -73,16 +73,16 @@ fn status(error: &Error) -> StatusCode {
     match error.code {
         Code::Parse | Code::Request | Code::Method | Code::Params => StatusCode::BAD_REQUEST,
         Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::Missing => StatusCode::NOT_FOUND,
-        Code::Refused | Code::Session => StatusCode::CONFLICT,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Refused | Code::SessionRequired => StatusCode::CONFLICT,
         Code::Busy => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::Away => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
 /// Says when to ask again, where that helps.
-fn after(mut answer: Answer, error: &Error) -> Answer {
+fn after(mut answer: HttpResponse, error: &Error) -> HttpResponse {
     if let Some(milliseconds) = error.retry() {
         let seconds = HeaderValue::from(milliseconds.div_ceil(1000).max(1));
         answer.headers_mut().insert(header::RETRY_AFTER, seconds);

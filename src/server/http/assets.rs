@@ -6,7 +6,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderValue, StatusCode, header};
 
 use super::read;
-use super::response::{Answer, answer};
+use super::response::{HttpResponse, answer};
 
 /// A file: its path below `/`, its media type and its content.
 type Asset = (&'static str, &'static str, &'static [u8]);
@@ -82,8 +82,8 @@ pub fn has(path: &str) -> bool {
 }
 
 /// The page and its files.
-pub fn routes() -> BoxedFilter<(Answer,)> {
-    let mut routes: Option<BoxedFilter<(Answer,)>> = None;
+pub fn routes() -> BoxedFilter<(HttpResponse,)> {
+    let mut routes: Option<BoxedFilter<(HttpResponse,)>> = None;
     for asset in ASSETS {
         let (path, ..) = *asset;
         let at = if path.is_empty() { warp::any().boxed() } else { warp::path(path).boxed() };
@@ -96,7 +96,7 @@ pub fn routes() -> BoxedFilter<(Answer,)> {
     routes.expect("the page should have files")
 }
 
-fn file((_, media_type, content): &'static Asset) -> Answer {
+fn file((_, media_type, content): &'static Asset) -> HttpResponse {
     let mut response = answer(StatusCode::OK, media_type, Bytes::from_static(content));
     let headers = response.headers_mut();
     // An updated board must not be watched with yesterday's page.

@@ -8,7 +8,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 use warp::http::StatusCode;
 
-use super::response::{Early, problem};
+use super::response::{ErrorResponse, problem};
 
 /// The longest body. A browser's offer has 6 KiB.
 const MAX_BODY: usize = 64 * 1024;
@@ -17,7 +17,7 @@ const MAX_BODY: usize = 64 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The whole body, or the answer to one that is too long, too slow or broken off.
-pub async fn read(body: Incoming) -> Result<Bytes, Early> {
+pub async fn read(body: Incoming) -> Result<Bytes, ErrorResponse> {
     let too_long = || early(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB");
     // Who says so before need not send it.
     if body.size_hint().lower() > MAX_BODY as u64 {
@@ -34,6 +34,6 @@ pub async fn read(body: Incoming) -> Result<Bytes, Early> {
     }
 }
 
-fn early(status: StatusCode, detail: &str) -> Early {
+fn early(status: StatusCode, detail: &str) -> ErrorResponse {
     problem(status, detail).into()
 }

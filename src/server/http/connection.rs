@@ -21,10 +21,10 @@ use tokio::time::timeout;
 use warp::http::StatusCode;
 use warp::reply::{Reply as _, Response};
 
-use super::connection_limit::Place;
-use super::forwarded::Line;
-use super::response::{Early, problem_for};
-use super::{Encryption, Gate, Routes, Via, body, tls};
+use super::connection_limit::ConnectionPermit;
+use super::forwarded::ConnInfo;
+use super::response::{ErrorResponse, problem_for};
+use super::{Encryption, LocalAddr, Middleware, Routes, body, tls};
 
 /// The time a client has to send a request's header, and to begin with the next request; a slower one holds a connection
 /// for nothing.
@@ -45,9 +45,9 @@ const MAX_HEADER: usize = 32 * 1024;
 const MAX_HEADERS: usize = 100;
 
 /// What all connections serve: the routes behind the gate, encrypted or not.
-pub struct Site {
+pub struct ServerContext {
     /// Decides which requests are let in.
-    pub gate: Gate,
+    pub gate: Middleware,
     /// Answers them.
     pub routes: Routes,
     /// Encrypts connections, where that is configured.
@@ -62,8 +62,8 @@ pub struct Site {
 pub async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    site: Arc<Site>,
-    place: Place,
+    site: Arc<ServerContext>,
+    place: ConnectionPermit,
     watcher: Watcher,
 ) -> anyhow::Result<()> {
     // An answer is written in one piece; holding it back for more would only delay the first picture.
@@ -81,16 +81,16 @@ pub async fn serve(
 async fn begin(
     stream: TcpStream,
     peer: SocketAddr,
-    site: Arc<Site>,
-    place: Arc<Place>,
+    site: Arc<ServerContext>,
+    place: Arc<ConnectionPermit>,
     watcher: Watcher,
 ) -> anyhow::Result<()> {
     let via = stream.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
-    let line = Line { peer: peer.ip(), via, encrypted: false };
+    let line = ConnInfo { peer: peer.ip(), via, encrypted: false };
     match &site.encryption {
         Some(encryption) if tls::is_encrypted(&stream).await? => {
             let stream = encryption.accept(stream).await?;
-            requests(stream, Line { encrypted: true, ..line }, site, place, watcher).await?;
+            requests(stream, ConnInfo { encrypted: true, ..line }, site, place, watcher).await?;
         }
         _ => requests(stream, line, site, place, watcher).await?,
     }
@@ -99,9 +99,9 @@ async fn begin(
 
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    line: Line,
-    site: Arc<Site>,
-    place: Arc<Place>,
+    line: ConnInfo,
+    site: Arc<ServerContext>,
+    place: Arc<ConnectionPermit>,
     watcher: Watcher,
 ) -> Result<(), hyper::Error> {
     let service = service_fn(move |request| {
@@ -122,11 +122,11 @@ async fn requests(
     watcher.watch(connection).await
 }
 
-impl Site {
-    async fn respond(&self, request: Request<Incoming>, line: Line) -> Response {
+impl ServerContext {
+    async fn respond(&self, request: Request<Incoming>, line: ConnInfo) -> Response {
         let (mut head, body) = request.into_parts();
         let (dress, admitted) = self.gate.admit(&mut head, line);
-        head.extensions.insert(Via(line.via));
+        head.extensions.insert(LocalAddr(line.via));
         let answered = async {
             admitted?;
             let body = body::read(body).await?;
@@ -135,7 +135,7 @@ impl Site {
             Ok(routed.unwrap_or_else(|never| match never {}))
         };
         let mut response = match timeout(REQUEST_TIME, answered).await {
-            Ok(answered) => answered.unwrap_or_else(|early: Early| early.into_response()),
+            Ok(answered) => answered.unwrap_or_else(|early: ErrorResponse| early.into_response()),
             Err(_) => {
                 let detail = format!("the request was not answered within {} s", REQUEST_TIME.as_secs());
                 tracing::warn!("{detail}");

@@ -10,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 /// The places; a cheap handle.
 #[derive(Clone)]
-pub struct Places(Arc<Inner>);
+pub struct ConnectionLimiter(Arc<Inner>);
 
 struct Inner {
     room: usize,
     /// In the order in which they came.
-    held: Mutex<Vec<Arc<Held>>>,
+    held: Mutex<Vec<Arc<Slot>>>,
 }
 
-struct Held {
+struct Slot {
     owner: IpAddr,
     /// Whether a request is being answered.
     busy: AtomicBool,
@@ -26,19 +26,19 @@ struct Held {
 }
 
 /// A connection's place, given back when it is dropped.
-pub struct Place {
-    places: Places,
-    held: Arc<Held>,
+pub struct ConnectionPermit {
+    places: ConnectionLimiter,
+    held: Arc<Slot>,
 }
 
-impl Places {
+impl ConnectionLimiter {
     /// Room for so many connections.
     pub fn new(room: usize) -> Self {
         Self(Arc::new(Inner { room, held: Mutex::default() }))
     }
 
     /// A place for a connection of `owner`; `None` when nobody holds more than that one would.
-    pub fn take(&self, owner: IpAddr) -> Option<Place> {
+    pub fn take(&self, owner: IpAddr) -> Option<ConnectionPermit> {
         let mut held = self.lock();
         if held.len() >= self.0.room {
             let mut counts: HashMap<IpAddr, usize> = HashMap::new();
@@ -47,22 +47,22 @@ impl Places {
             let most = counts.values().copied().max().filter(|most| *most > own + 1)?;
             // Of several that hold as many, the one that has held its places the longest.
             let most = held.iter().map(|one| one.owner).find(|one| counts.get(one) == Some(&most))?;
-            let of_most = |one: &Arc<Held>| one.owner == most;
-            let idle = |one: &Arc<Held>| of_most(one) && !one.busy.load(Ordering::Relaxed);
+            let of_most = |one: &Arc<Slot>| one.owner == most;
+            let idle = |one: &Arc<Slot>| of_most(one) && !one.busy.load(Ordering::Relaxed);
             let at = held.iter().position(idle).or_else(|| held.iter().position(of_most))?;
             held.remove(at).end.cancel();
         }
-        let one = Arc::new(Held { owner, busy: AtomicBool::new(false), end: CancellationToken::new() });
+        let one = Arc::new(Slot { owner, busy: AtomicBool::new(false), end: CancellationToken::new() });
         held.push(one.clone());
-        Some(Place { places: self.clone(), held: one })
+        Some(ConnectionPermit { places: self.clone(), held: one })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Held>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Resolves when the place was given to somebody else.
     pub async fn lost(&self) {
         self.held.end.cancelled().await;
@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.places.lock().retain(|one| !Arc::ptr_eq(one, &self.held));
     }
@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn the_one_who_holds_the_most_gives_way() {
-        let places = Places::new(4);
-        let many: Vec<Place> = (0..4).map(|_| places.take(ip(1)).unwrap()).collect();
+        let places = ConnectionLimiter::new(4);
+        let many: Vec<ConnectionPermit> = (0..4).map(|_| places.take(ip(1)).unwrap()).collect();
         many[0].set_busy(true);
         assert!(places.take(ip(1)).is_none());
         let first = places.take(ip(2)).unwrap();
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn busy_ones_go_when_there_are_no_others() {
-        let places = Places::new(2);
-        let many: Vec<Place> = (0..2).map(|_| places.take(ip(1)).unwrap()).collect();
+        let places = ConnectionLimiter::new(2);
+        let many: Vec<ConnectionPermit> = (0..2).map(|_| places.take(ip(1)).unwrap()).collect();
         many.iter().for_each(|place| place.set_busy(true));
         assert!(places.take(ip(2)).is_some());
         assert!(many[0].held.end.is_cancelled() && !many[1].held.end.is_cancelled());
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_place_is_given_back() {
-        let places = Places::new(1);
+        let places = ConnectionLimiter::new(1);
         drop(places.take(ip(1)).unwrap());
         let place = places.take(ip(2));
         assert!(place.is_some() && places.take(ip(3)).is_none());

@@ -10,7 +10,7 @@ use warp::http::{HeaderMap, header};
 
 /// The connection that a request came in on.
 #[derive(Debug, Clone, Copy)]
-pub struct Line {
+pub struct ConnInfo {
     /// The address at its other end.
     pub peer: IpAddr,
     /// Our own address.
@@ -29,7 +29,7 @@ pub struct Client {
 }
 
 /// Who made a request that came in on `line`, and the host that was asked for; `None` where that cannot be read.
-pub fn of(line: Line, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Authority>) {
+pub fn of(line: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Authority>) {
     let headers = &request.headers;
     let peer = line.peer.to_canonical();
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
@@ -98,7 +98,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let line = Line { peer: peer.parse().unwrap(), via: peer.parse().unwrap(), encrypted: false };
+        let line = ConnInfo { peer: peer.parse().unwrap(), via: peer.parse().unwrap(), encrypted: false };
         let (client, host) = of(line, &parts, &["127.0.0.0/8", "10.0.0.0/24"].map(|net| net.parse().unwrap()));
         (client.address.to_string(), client.secure, host.map(|host| host.to_string()))
     }

@@ -10,10 +10,10 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::response::{Answer, answer, plain, problem};
+use super::response::{HttpResponse, answer, plain, problem};
 use super::{Client, Context, read};
-use crate::model::metrics::{Outcome, SignIn};
-use crate::server::auth::{AddError, Mode, Principal, Proof, Role, SignInError, SignedIn, Token};
+use crate::model::metrics::{SignIn, SignInOutcome};
+use crate::server::auth::{AddError, Credential, Mode, Principal, Role, SignInError, SignedIn, Token};
 
 /// The longest body: the longest password with each byte escaped has 6 KiB.
 const MAX_BODY: u64 = 8 * 1024;
@@ -23,14 +23,14 @@ const JSON: &str = "application/json";
 /// What a browser sends to sign in.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Shown {
+enum LoginRequest {
     Password(String),
     Link(String),
 }
 
 /// Who somebody is, for the page.
 #[derive(Serialize)]
-struct Session {
+struct SessionInfo {
     role: Option<Role>,
     mode: Mode,
 }
@@ -38,14 +38,14 @@ struct Session {
 /// A token that is asked for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct TokenRequest {
     name: String,
     role: Role,
 }
 
 /// A token that was made, with its secret.
 #[derive(Serialize)]
-struct Made<'a> {
+struct CreatedToken<'a> {
     name: &'a str,
     role: Role,
     token: String,
@@ -53,14 +53,14 @@ struct Made<'a> {
 
 /// What is told of a token; times are seconds since 1970.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct TokenInfo<'a> {
     name: &'a str,
     role: Role,
     created: u64,
     last_used: Option<u64>,
 }
 
-impl<'a> From<&'a Token> for Listed<'a> {
+impl<'a> From<&'a Token> for TokenInfo<'a> {
     fn from(token: &'a Token) -> Self {
         let Token { name, role, created, used, .. } = token;
         Self { name, role: *role, created: *created, last_used: *used }
@@ -68,7 +68,7 @@ impl<'a> From<&'a Token> for Listed<'a> {
 }
 
 /// `GET`, `POST` and `DELETE /api/session`, `GET` and `POST /api/tokens`, `DELETE /api/tokens/{name}`.
-pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
+pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let with = warp::any().map(move || context.clone());
     let body = warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
     let headers = warp::header::headers_cloned();
@@ -133,7 +133,7 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whoever may steer. The gate has let nobody else in here; that this does not hang on one table is worth a line.
-fn steers(principal: Option<Principal>) -> Result<Principal, Box<Answer>> {
+fn steers(principal: Option<Principal>) -> Result<Principal, Box<HttpResponse>> {
     match principal {
         Some(principal) if principal.role == Role::Operator => Ok(principal),
         Some(_) => Err(Box::new(problem(StatusCode::FORBIDDEN, "only the operator may do this"))),
@@ -142,22 +142,22 @@ fn steers(principal: Option<Principal>) -> Result<Principal, Box<Answer>> {
 }
 
 impl Context {
-    fn session(&self, status: StatusCode, role: Option<Role>) -> Answer {
-        json(status, &Session { role, mode: self.0.auth.mode() })
+    fn session(&self, status: StatusCode, role: Option<Role>) -> HttpResponse {
+        json(status, &SessionInfo { role, mode: self.0.auth.mode() })
     }
 
-    async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> Answer {
+    async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> HttpResponse {
         let proof = match parse(headers, body) {
-            Ok(Shown::Password(password)) => Proof::Password(password),
-            Ok(Shown::Link(link)) => Proof::Link(link),
+            Ok(LoginRequest::Password(password)) => Credential::Password(password),
+            Ok(LoginRequest::Link(link)) => Credential::Link(link),
             Err(refused) => return refused(r#"{ "password": "..." } or { "link": "..." }"#),
         };
         let signed_in = self.0.auth.sign_in(client.address, client.secure, proof).await;
         let outcome = match &signed_in {
-            Ok(_) => Outcome::Ok,
-            Err(SignInError::WrongPassword | SignInError::NoPassword | SignInError::WrongLink) => Outcome::Wrong,
-            Err(SignInError::TooOften(_)) => Outcome::TooOften,
-            Err(SignInError::Busy) => Outcome::Busy,
+            Ok(_) => SignInOutcome::Ok,
+            Err(SignInError::WrongPassword | SignInError::NoPassword | SignInError::WrongLink) => SignInOutcome::Wrong,
+            Err(SignInError::TooOften(_)) => SignInOutcome::TooOften,
+            Err(SignInError::Busy) => SignInOutcome::Busy,
         };
         self.0.metrics.sign_ins.get_or_create(&SignIn { outcome }).inc();
         match signed_in {
@@ -167,9 +167,9 @@ impl Context {
             }
             Err(error) => {
                 let mut answer = match outcome {
-                    Outcome::TooOften => problem(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
-                    Outcome::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-                    Outcome::Ok | Outcome::Wrong => {
+                    SignInOutcome::TooOften => problem(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
+                    SignInOutcome::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+                    SignInOutcome::Ok | SignInOutcome::Wrong => {
                         tracing::info!("sign-in from {} refused: {error}", client.address.to_canonical());
                         unauthorized(&error.to_string())
                     }
@@ -182,22 +182,22 @@ impl Context {
         }
     }
 
-    fn tokens(&self) -> Answer {
+    fn tokens(&self) -> HttpResponse {
         match self.0.auth.tokens() {
-            Some(tokens) => json(StatusCode::OK, &tokens.iter().map(Listed::from).collect::<Vec<_>>()),
+            Some(tokens) => json(StatusCode::OK, &tokens.iter().map(TokenInfo::from).collect::<Vec<_>>()),
             None => no_tokens(),
         }
     }
 
-    async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> Answer {
-        let Wanted { name, role } = match parse(headers, body) {
+    async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> HttpResponse {
+        let TokenRequest { name, role } = match parse(headers, body) {
             Ok(wanted) => wanted,
             Err(refused) => return refused(r#"{ "name": "...", "role": "viewer" } or "operator""#),
         };
         match self.0.auth.add_token(&name, role).await {
             Some(Ok(token)) => {
                 tracing::info!("the token {name} ({role}) was made by {}", by.id);
-                json(StatusCode::CREATED, &Made { name: &name, role, token })
+                json(StatusCode::CREATED, &CreatedToken { name: &name, role, token })
             }
             Some(Err(error)) => {
                 let status = match error {
@@ -211,7 +211,7 @@ impl Context {
         }
     }
 
-    async fn revoke_token(&self, by: &Principal, name: &str) -> Answer {
+    async fn revoke_token(&self, by: &Principal, name: &str) -> HttpResponse {
         match self.0.auth.revoke_token(name).await {
             Some(Ok(true)) => {
                 tracing::info!("the token {name} was revoked by {}", by.id);
@@ -233,7 +233,7 @@ impl Context {
 fn parse<T: for<'de> Deserialize<'de>>(
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<T, impl FnOnce(&str) -> Answer + use<T>> {
+) -> Result<T, impl FnOnce(&str) -> HttpResponse + use<T>> {
     let status = if super::whep::media_type(headers) != JSON {
         StatusCode::UNSUPPORTED_MEDIA_TYPE
     } else {
@@ -246,24 +246,24 @@ fn parse<T: for<'de> Deserialize<'de>>(
     Err(move |expected: &str| problem(status, &format!("send {expected} with Content-Type: application/json")))
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     let text = serde_json::to_vec(body).expect("names, roles and times should be printable as JSON");
     answer(status, JSON, text.into())
 }
 
-fn set_cookie(mut answer: Answer, cookie: &str) -> Answer {
+fn set_cookie(mut answer: HttpResponse, cookie: &str) -> HttpResponse {
     let value = HeaderValue::from_str(cookie).expect("a cookie in base64 should be a header value");
     answer.headers_mut().append(header::SET_COOKIE, value);
     answer
 }
 
-fn unauthorized(detail: &str) -> Answer {
+fn unauthorized(detail: &str) -> HttpResponse {
     let mut answer = problem(StatusCode::UNAUTHORIZED, detail);
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     answer
 }
 
-fn no_tokens() -> Answer {
+fn no_tokens() -> HttpResponse {
     problem(StatusCode::NOT_FOUND, "nobody needs a token here: the configuration has [auth] mode = \"none\"")
 }
 
@@ -292,12 +292,12 @@ mod tests {
         for body in
             [r#"{"password":"secret""#, r#"{"passwort":"secret"}"#, r#"["secret"]"#, "secret", r#"{"password":1}"#]
         {
-            let refused = parse::<Shown>(&headers, &Bytes::from(body)).err().unwrap()("x");
+            let refused = parse::<LoginRequest>(&headers, &Bytes::from(body)).err().unwrap()("x");
             assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
             assert!(!String::from_utf8_lossy(refused.body()).contains("secret"), "{body}");
         }
-        let refused = parse::<Shown>(&HeaderMap::new(), &Bytes::from(r#"{"password":"a"}"#)).err().unwrap()("x");
+        let refused = parse::<LoginRequest>(&HeaderMap::new(), &Bytes::from(r#"{"password":"a"}"#)).err().unwrap()("x");
         assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-        assert!(parse::<Shown>(&headers, &Bytes::from(r#"{"link":"a"}"#)).is_ok());
+        assert!(parse::<LoginRequest>(&headers, &Bytes::from(r#"{"link":"a"}"#)).is_ok());
     }
 }

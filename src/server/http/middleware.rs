@@ -15,16 +15,16 @@ use warp::http::uri::Authority;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::forwarded;
-use super::forwarded::{Client, Line};
+use super::forwarded::{Client, ConnInfo};
 use super::origin::Origin;
-use super::rate_limit::Limit;
-use super::response::{Answer, Early, no_content, plain, problem, problem_for};
+use super::rate_limit::PerAddressRateLimiter;
+use super::response::{ErrorResponse, HttpResponse, no_content, plain, problem, problem_for};
 use super::route_table;
-use super::route_table::{Access, Rule};
+use super::route_table::{Access, RouteSpec};
 use super::security_headers;
-use super::security_headers::Dress;
+use super::security_headers::ResponseHeaders;
 use super::{Config, Tls, hostnames, login, whep};
-use crate::model::metrics::{Metrics, Refused};
+use crate::model::metrics::{Metrics, RejectReason};
 use crate::server::auth;
 use crate::server::auth::{Auth, Principal, Role};
 use crate::server::rtc::Advertised;
@@ -38,12 +38,12 @@ const REQUESTS: (u32, u32) = (400, 100);
 const OFFERS: (u32, u32) = (100, 10);
 
 /// Decides which requests are let in.
-pub struct Gate {
+pub struct Middleware {
     settings: RwLock<Arc<Settings>>,
     /// Whether there is an encrypted page.
     encrypted: bool,
-    requests: Limit,
-    offers: Limit,
+    requests: PerAddressRateLimiter,
+    offers: PerAddressRateLimiter,
     auth: Auth,
     metrics: Metrics,
 }
@@ -70,10 +70,10 @@ impl Settings {
     }
 }
 
-impl Gate {
+impl Middleware {
     /// A gate as the configuration wants it. By the names in `advertised`, too, this machine may be asked for.
     pub fn new(config: &Config, advertised: &[Advertised], auth: Auth, metrics: Metrics) -> Self {
-        let limit = |(burst, per_second)| Limit::new(burst, per_second);
+        let limit = |(burst, per_second)| PerAddressRateLimiter::new(burst, per_second);
         Self {
             settings: RwLock::new(Settings::new(config, advertised)),
             encrypted: config.tls != Tls::Off,
@@ -95,16 +95,16 @@ impl Gate {
 
     /// Looks at a request that came in on `line`, puts beside it who made it, and answers it when it is not to be let
     /// in. Whatever becomes of it, the answer is to be dressed.
-    pub fn admit(&self, request: &mut Parts, line: Line) -> (Dress, Result<(), Early>) {
+    pub fn admit(&self, request: &mut Parts, line: ConnInfo) -> (ResponseHeaders, Result<(), ErrorResponse>) {
         let settings = self.settings();
         let (client, host) = forwarded::of(line, request, &settings.trusted);
         let rule = route_table::find(request.uri.path());
         // Other pages have the signalling endpoint and the page's own files, and nothing else.
-        let origins: &[String] = if rule.is_some_and(Rule::is_shared) { &settings.origins } else { &[] };
+        let origins: &[String] = if rule.is_some_and(RouteSpec::is_shared) { &settings.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
-        let dress = Dress { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
+        let dress = ResponseHeaders { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
         request.extensions.insert(client);
-        let visit = Visit { client, host, rule, origin };
+        let visit = RequestContext { client, host, rule, origin };
         let admitted = self.judge(&settings, &visit, request).map(|principal| {
             if let Some(principal) = principal {
                 request.extensions.insert(principal);
@@ -114,9 +114,14 @@ impl Gate {
     }
 
     /// Who makes the request, as far as that is known, when it is let in.
-    fn judge(&self, settings: &Settings, visit: &Visit, request: &Parts) -> Result<Option<Principal>, Early> {
+    fn judge(
+        &self,
+        settings: &Settings,
+        visit: &RequestContext,
+        request: &Parts,
+    ) -> Result<Option<Principal>, ErrorResponse> {
         self.limit(&self.requests, visit.client.address)?;
-        if !visit.rule.is_some_and(Rule::is_health) {
+        if !visit.rule.is_some_and(RouteSpec::is_health) {
             let host = self.host(settings, visit.host.as_ref())?;
             if settings.redirect && self.encrypted && !visit.client.secure {
                 return Err(moved(host, request).into());
@@ -134,7 +139,7 @@ impl Gate {
         };
         let reads = matches!(request.method, Method::GET | Method::HEAD);
         if !reads && visit.origin == Origin::Foreign {
-            self.refused(Refused::Origin);
+            self.refused(RejectReason::Origin);
             let detail = "another site's page may not do this; list its origin in [http] origins to let it watch, and \
                           behind a proxy pass on the Host that the browser asked for";
             return Err(problem(StatusCode::FORBIDDEN, detail).into());
@@ -149,9 +154,9 @@ impl Gate {
         Ok(principal)
     }
 
-    fn limit(&self, limit: &Limit, address: IpAddr) -> Result<(), Early> {
+    fn limit(&self, limit: &PerAddressRateLimiter, address: IpAddr) -> Result<(), ErrorResponse> {
         limit.take(auth::counted_as(address), Instant::now()).map_err(|wait| {
-            self.refused(Refused::Rate);
+            self.refused(RejectReason::Rate);
             let seconds = seconds(wait);
             let detail = format!("too many requests from {address}; ask again in {seconds} s");
             problem_for(StatusCode::TOO_MANY_REQUESTS, seconds, &detail).into()
@@ -160,9 +165,9 @@ impl Gate {
 
     /// Only who asks for this machine by a name of its own is answered: a foreign name that leads here may be that of a
     /// page that wants to pass for ours (DNS rebinding).
-    fn host<'h>(&self, settings: &Settings, host: Option<&'h Authority>) -> Result<&'h Authority, Early> {
+    fn host<'h>(&self, settings: &Settings, host: Option<&'h Authority>) -> Result<&'h Authority, ErrorResponse> {
         let Some(host) = host.filter(|host| !host.as_str().contains('@')) else {
-            self.refused(Refused::Host);
+            self.refused(RejectReason::Host);
             return Err(problem(StatusCode::BAD_REQUEST, "the request has no Host, or more than one").into());
         };
         let name = host.host().trim_end_matches('.').to_ascii_lowercase();
@@ -170,27 +175,27 @@ impl Gate {
         if bare.parse::<IpAddr>().is_ok() || settings.hosts.contains(&name) {
             return Ok(host);
         }
-        self.refused(Refused::Host);
+        self.refused(RejectReason::Host);
         let detail = format!("nothing here is called {name:?}; if it is to be, add that name to [http] hosts");
         Err(problem(StatusCode::MISDIRECTED_REQUEST, &detail).into())
     }
 
     /// A cookie counts on our own page only: others that may watch show a token.
-    fn identify(&self, visit: &Visit, headers: &HeaderMap) -> Option<Principal> {
+    fn identify(&self, visit: &RequestContext, headers: &HeaderMap) -> Option<Principal> {
         let own = matches!(visit.origin, Origin::None | Origin::Own);
         self.auth.identify(login::bearer(headers), login::cookie(headers).filter(|_| own))
     }
 
-    fn authorize(&self, principal: Option<&Principal>, role: Role) -> Result<(), Early> {
+    fn authorize(&self, principal: Option<&Principal>, role: Role) -> Result<(), ErrorResponse> {
         match principal {
             Some(principal) if principal.role >= role => Ok(()),
             Some(principal) => {
-                self.refused(Refused::Role);
+                self.refused(RejectReason::Role);
                 let detail = format!("this is for the role {role}, and you are signed in as {}", principal.role);
                 Err(problem(StatusCode::FORBIDDEN, &detail).into())
             }
             None => {
-                self.refused(Refused::Nobody);
+                self.refused(RejectReason::Nobody);
                 let detail = "sign in at the page, or send a token as Authorization: Bearer";
                 let mut response = problem(StatusCode::UNAUTHORIZED, detail);
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -200,21 +205,21 @@ impl Gate {
     }
 
     /// Counts what is not let in.
-    pub fn refused(&self, reason: Refused) {
+    pub fn refused(&self, reason: RejectReason) {
         self.metrics.refuse(reason);
     }
 }
 
 /// What is known of a request once it stands in the gate.
-struct Visit {
+struct RequestContext {
     client: Client,
     host: Option<Authority>,
-    rule: Option<&'static Rule>,
+    rule: Option<&'static RouteSpec>,
     origin: Origin,
 }
 
 /// Sends a browser to the encrypted page, at the same port.
-fn moved(host: &Authority, request: &Parts) -> Answer {
+fn moved(host: &Authority, request: &Parts) -> HttpResponse {
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut response = plain(StatusCode::PERMANENT_REDIRECT, "this page is encrypted; ask for it with https\n");
     set(response.headers_mut(), header::LOCATION, &format!("https://{host}{path}"));
@@ -222,7 +227,7 @@ fn moved(host: &Authority, request: &Parts) -> Answer {
 }
 
 /// What can be done here; asked by browsers before a page of another origin may do it.
-fn options(rule: &Rule, origin: &Origin) -> Answer {
+fn options(rule: &RouteSpec, origin: &Origin) -> HttpResponse {
     let mut response = no_content();
     let headers = response.headers_mut();
     set(headers, header::ALLOW, &rule.allow());
@@ -235,7 +240,7 @@ fn options(rule: &Rule, origin: &Origin) -> Answer {
     response
 }
 
-fn no_method(rule: &Rule, method: &Method) -> Answer {
+fn no_method(rule: &RouteSpec, method: &Method) -> HttpResponse {
     let allow = rule.allow();
     let detail = format!("this address knows {allow}, not {method}");
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, &detail);

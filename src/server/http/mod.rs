@@ -31,20 +31,20 @@ use std::sync::Arc;
 
 use forwarded::Client;
 use ipnet::IpNet;
-use response::{Answer, answer, plain};
+use response::{HttpResponse, answer, plain};
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 
-pub use middleware::Gate;
+pub use middleware::Middleware;
 pub use server::{Server, adopt, bind};
 pub use tls::Encryption;
 
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::server::auth::Auth;
-use crate::server::dispatch::Control;
-use crate::server::rtc::{Feed, Service};
+use crate::server::dispatch::Dispatcher;
+use crate::server::rtc::{CameraStream, SessionManager};
 
 /// Where the page and the signalling endpoint are served.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,23 +97,23 @@ impl Default for Config {
 pub struct Context(Arc<Inner>);
 
 struct Inner {
-    service: Service,
-    feeds: Vec<Feed>,
-    board: status::Board,
+    service: SessionManager,
+    feeds: Vec<CameraStream>,
+    board: status::StatusPublisher,
     metrics: Metrics,
     auth: Auth,
-    control: Control,
+    control: Dispatcher,
 }
 
 impl Context {
     /// Routes to these handles. `feeds` stand in the order of the configuration.
     pub fn new(
-        service: Service,
-        feeds: Vec<Feed>,
-        board: status::Board,
+        service: SessionManager,
+        feeds: Vec<CameraStream>,
+        board: status::StatusPublisher,
         metrics: Metrics,
         auth: Auth,
-        control: Control,
+        control: Dispatcher,
     ) -> Self {
         Self(Arc::new(Inner { service, feeds, board, metrics, auth, control }))
     }
@@ -121,9 +121,9 @@ impl Context {
 
 /// The local address of the connection that a request came in on; the server puts it beside each request.
 #[derive(Debug, Clone, Copy)]
-struct Via(IpAddr);
+struct LocalAddr(IpAddr);
 
-type Routes = BoxedFilter<(Answer,)>;
+type Routes = BoxedFilter<(HttpResponse,)>;
 
 /// Every route of the server.
 fn routes(context: Context) -> Routes {
@@ -161,7 +161,7 @@ fn read() -> BoxedFilter<()> {
 }
 
 impl Context {
-    fn status(&self) -> Answer {
+    fn status(&self) -> HttpResponse {
         let body = serde_json::to_vec_pretty(&self.0.board.report()).expect("the status should be printable as JSON");
         answer(StatusCode::OK, "application/json", body.into())
     }

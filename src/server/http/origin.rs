@@ -1,4 +1,4 @@
-//! Which page a request comes from (`Origin`, RFC 6454; `Sec-Fetch-Site`, Fetch Metadata), and what the browser is told
+//! Which page a request comes from (`Origin`, RFC 6454; `Sec-Fetch-ServerContext`, Fetch Metadata), and what the browser is told
 //! of that (CORS). What follows for a request is decided in `gate`.
 
 use warp::http::uri::Authority;

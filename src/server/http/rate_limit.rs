@@ -15,12 +15,12 @@ const MAX_ADDRESSES: usize = 4096;
 const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A limit by address.
-pub struct Limit {
+pub struct PerAddressRateLimiter {
     rate: Rate,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
 }
 
-impl Limit {
+impl PerAddressRateLimiter {
     /// So many at once, and then so many a second.
     pub fn new(burst: u32, per_second: u32) -> Self {
         Self { rate: Rate::new(burst, per_second), buckets: Mutex::default() }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_so_many_a_second() {
-        let limit = Limit::new(3, 2);
+        let limit = PerAddressRateLimiter::new(3, 2);
         let start = Instant::now();
         assert!((0..3).all(|_| limit.take(ip(1), start).is_ok()));
         assert_eq!(limit.take(ip(1), start), Err(Duration::from_millis(500)));
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_addresses_is_bounded() {
-        let limit = Limit::new(2, 1);
+        let limit = PerAddressRateLimiter::new(2, 1);
         let start = Instant::now();
         let let_in = (1..=10_000).filter(|number| limit.take(ip(*number), start).is_ok()).count();
         assert_eq!(let_in, MAX_ADDRESSES + 2);

@@ -7,13 +7,13 @@ use warp::Rejection;
 use warp::http::{HeaderValue, Response, StatusCode, header};
 
 /// An answer whose body is there as a whole.
-pub type Answer = Response<Bytes>;
+pub type HttpResponse = Response<Bytes>;
 
 /// An answer that ends the work on a request early; in a box, because it is much larger than what else is returned.
-pub type Early = Box<Answer>;
+pub type ErrorResponse = Box<HttpResponse>;
 
 /// An answer that nobody may keep.
-pub fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
+pub fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> HttpResponse {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -22,19 +22,19 @@ pub fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answ
 }
 
 /// Plain text.
-pub fn plain(status: StatusCode, text: &'static str) -> Answer {
+pub fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
     answer(status, "text/plain; charset=utf-8", text.into())
 }
 
 /// 204.
-pub fn no_content() -> Answer {
+pub fn no_content() -> HttpResponse {
     let mut response = plain(StatusCode::NO_CONTENT, "");
     response.headers_mut().remove(header::CONTENT_TYPE);
     response
 }
 
 /// An error. `detail` says for people what is wrong with this request and what would be right.
-pub fn problem(status: StatusCode, detail: &str) -> Answer {
+pub fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = serde_json::json!({
         "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
@@ -43,14 +43,14 @@ pub fn problem(status: StatusCode, detail: &str) -> Answer {
 }
 
 /// An error that passes: the client may try again after so many seconds.
-pub fn problem_for(status: StatusCode, seconds: u64, detail: &str) -> Answer {
+pub fn problem_for(status: StatusCode, seconds: u64, detail: &str) -> HttpResponse {
     let mut response = problem(status, detail);
     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
 }
 
 /// What no route took, though the address and its method are known.
-pub async fn rejected(rejection: Rejection) -> Result<Answer, Infallible> {
+pub async fn rejected(rejection: Rejection) -> Result<HttpResponse, Infallible> {
     use warp::reject::{LengthRequired, PayloadTooLarge};
     let response = if rejection.is_not_found() {
         problem(StatusCode::NOT_FOUND, "there is nothing at this address; the page is at /, signalling at /whep")

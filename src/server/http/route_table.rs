@@ -19,7 +19,7 @@ pub enum Access {
 
 /// An address.
 #[derive(Debug)]
-pub struct Rule {
+pub struct RouteSpec {
     /// Its path; `*` stands for one segment of letters, digits, `-`, `_` and, but for its beginning, `.`.
     path: &'static str,
     /// Its methods beside OPTIONS, and HEAD where there is GET.
@@ -30,22 +30,22 @@ const VIEWER: Access = Access::Role(Role::Viewer);
 const OPERATOR: Access = Access::Role(Role::Operator);
 
 /// The addresses beside the files of the page.
-const RULES: &[Rule] = &[
-    Rule { path: HEALTH, methods: &[("GET", Access::Public)] },
-    Rule {
+const RULES: &[RouteSpec] = &[
+    RouteSpec { path: HEALTH, methods: &[("GET", Access::Public)] },
+    RouteSpec {
         path: "/api/session",
         methods: &[("GET", Access::Public), ("POST", Access::Public), ("DELETE", Access::Public)],
     },
-    Rule { path: "/api/tokens", methods: &[("GET", OPERATOR), ("POST", OPERATOR)] },
-    Rule { path: "/api/tokens/*", methods: &[("DELETE", OPERATOR)] },
-    Rule { path: "/api/status", methods: &[("GET", VIEWER)] },
+    RouteSpec { path: "/api/tokens", methods: &[("GET", OPERATOR), ("POST", OPERATOR)] },
+    RouteSpec { path: "/api/tokens/*", methods: &[("DELETE", OPERATOR)] },
+    RouteSpec { path: "/api/status", methods: &[("GET", VIEWER)] },
     // What a command needs, its own table says.
-    Rule { path: "/api/command", methods: &[("POST", VIEWER)] },
-    Rule { path: "/snapshot.jpg", methods: &[("GET", VIEWER)] },
-    Rule { path: "/metrics", methods: &[("GET", VIEWER)] },
-    Rule { path: "/whep", methods: ENDPOINT },
-    Rule { path: "/whep/*", methods: ENDPOINT },
-    Rule { path: "/whep/session/*", methods: &[("GET", VIEWER), ("PATCH", VIEWER), ("DELETE", VIEWER)] },
+    RouteSpec { path: "/api/command", methods: &[("POST", VIEWER)] },
+    RouteSpec { path: "/snapshot.jpg", methods: &[("GET", VIEWER)] },
+    RouteSpec { path: "/metrics", methods: &[("GET", VIEWER)] },
+    RouteSpec { path: "/whep", methods: ENDPOINT },
+    RouteSpec { path: "/whep/*", methods: ENDPOINT },
+    RouteSpec { path: "/whep/session/*", methods: &[("GET", VIEWER), ("PATCH", VIEWER), ("DELETE", VIEWER)] },
 ];
 
 const HEALTH: &str = "/healthz";
@@ -53,17 +53,17 @@ const HEALTH: &str = "/healthz";
 const ENDPOINT: &[(&str, Access)] = &[("GET", VIEWER), ("POST", VIEWER)];
 
 /// A file of the page.
-static FILE: Rule = Rule { path: "", methods: &[("GET", Access::Public)] };
+static FILE: RouteSpec = RouteSpec { path: "", methods: &[("GET", Access::Public)] };
 
 /// The rule of a path, as it stands in the request; `None` where there is nothing.
-pub fn find(path: &str) -> Option<&'static Rule> {
+pub fn find(path: &str) -> Option<&'static RouteSpec> {
     if assets::has(path) {
         return Some(&FILE);
     }
     RULES.iter().find(|rule| rule.matches(path))
 }
 
-impl Rule {
+impl RouteSpec {
     fn matches(&self, path: &str) -> bool {
         let mut segments = path.split('/');
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn other_pages_have_what_it_takes_to_watch_and_nothing_else() {
         for path in ["/whep", "/whep/door", "/whep/session/0af", "/whep.js", "/control.js"] {
-            assert!(find(path).is_some_and(Rule::is_shared), "{path}");
+            assert!(find(path).is_some_and(RouteSpec::is_shared), "{path}");
         }
         for path in ["/healthz", "/api/session", "/api/tokens", "/api/status", "/metrics"] {
             assert!(find(path).is_some_and(|rule| !rule.is_shared()), "{path}");

@@ -17,7 +17,7 @@ const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 const PERMISSIONS: &str = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()";
 
 /// What an answer's headers depend on.
-pub struct Dress {
+pub struct ResponseHeaders {
     /// The page that the request came from.
     pub origin: Origin,
     /// Whether the answer could be another for another page.
@@ -26,7 +26,7 @@ pub struct Dress {
     pub secure: bool,
 }
 
-impl Dress {
+impl ResponseHeaders {
     /// Adds the headers; what a route has said itself stays.
     pub fn put_on(&self, headers: &mut HeaderMap) {
         let mut unless_said = |name: HeaderName, value: &'static str| {

@@ -14,10 +14,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{self, Site};
-use super::connection_limit::Places;
-use super::{Config, Context, Encryption, Gate};
-use crate::model::metrics::Refused;
+use super::connection::{self, ServerContext};
+use super::connection_limit::ConnectionLimiter;
+use super::{Config, Context, Encryption, Middleware};
+use crate::model::metrics::RejectReason;
 use crate::server::auth;
 use crate::server::rtc::Advertised;
 
@@ -77,17 +77,17 @@ pub fn adopt(listener: std::net::TcpListener, configured: SocketAddr) -> anyhow:
 
 /// The running server.
 pub struct Server {
-    site: Arc<Site>,
+    site: Arc<ServerContext>,
     task: JoinHandle<()>,
     stop: CancellationToken,
 }
 
 impl Server {
     /// Serves every route on the listener.
-    pub fn start(listener: TcpListener, context: Context, gate: Gate, encryption: Option<Encryption>) -> Self {
+    pub fn start(listener: TcpListener, context: Context, gate: Middleware, encryption: Option<Encryption>) -> Self {
         let stop = CancellationToken::new();
         let routes = super::routes(context);
-        let site = Arc::new(Site { gate, routes, encryption });
+        let site = Arc::new(ServerContext { gate, routes, encryption });
         let task = tokio::spawn(accept(listener, site.clone(), stop.clone()));
         Self { site, task, stop }
     }
@@ -109,8 +109,8 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken) {
-    let places = Places::new(MAX_CONNECTIONS);
+async fn accept(listener: TcpListener, site: Arc<ServerContext>, stop: CancellationToken) {
+    let places = ConnectionLimiter::new(MAX_CONNECTIONS);
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -121,7 +121,7 @@ async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken)
         match accepted {
             Ok((stream, peer)) => {
                 let Some(place) = places.take(auth::counted_as(peer.ip())) else {
-                    site.gate.refused(Refused::Connections);
+                    site.gate.refused(RejectReason::Connections);
                     continue;
                 };
                 let (site, watcher) = (site.clone(), graceful.watcher());

@@ -25,7 +25,7 @@ const HANDSHAKE: u8 = 0x16;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// The least time from one look at the files to the next.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The certificate, kept up to date with its files.
 pub struct Encryption {
@@ -72,7 +72,7 @@ impl Encryption {
     /// What a new connection at `now` is made with.
     fn config(&self, now: Instant) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(current.looked) >= LOOK {
+        if now.saturating_duration_since(current.looked) >= POLL_INTERVAL {
             current.looked = now;
             let stamp = Stamp::of(&self.files);
             if stamp != current.stamp {

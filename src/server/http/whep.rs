@@ -8,11 +8,13 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::if_match::Precondition;
-use super::response::{Answer, Early, answer, no_content, plain, problem, problem_for};
-use super::{Context, Via, link_header, read};
-use crate::model::status::State;
+use super::response::{ErrorResponse, HttpResponse, answer, no_content, plain, problem, problem_for};
+use super::{Context, LocalAddr, link_header, read};
+use crate::model::status::PipelineState;
 use crate::server::auth::{Principal, Role};
-use crate::server::rtc::{Feed, Fragment, Refusal, Refused, RemoteIce, RestartError, Restarted, TrickleError};
+use crate::server::rtc::{
+    AcceptError, CameraStream, OfferError, RemoteIce, RestartError, Restarted, SdpFragment, TrickleError,
+};
 
 /// After how many seconds a refused viewer may try again (`Retry-After`): others leave, and cameras come back, within some.
 const RETRY_AFTER: u64 = 5;
@@ -24,10 +26,10 @@ pub const SDP: &str = "application/sdp";
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// `/whep`, `/whep/{camera}` and `/whep/session/{id}`.
-pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
+pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let with = warp::any().map(move || context.clone());
     let body = warp::body::bytes();
-    let via = warp::ext::get::<Via>();
+    let via = warp::ext::get::<LocalAddr>();
     let headers = warp::header::headers_cloned();
     let first = warp::path("whep").and(warp::path::end()).map(|| None).boxed();
     let named = warp::path!("whep" / String).map(Some).boxed();
@@ -38,12 +40,17 @@ pub fn routes(context: Context) -> BoxedFilter<(Answer,)> {
         principal.unwrap_or(Principal { role: Role::Viewer, id: String::new() })
     });
     let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(via).and(owner).and(with.clone()).then(
-        |camera: Option<String>, headers: HeaderMap, body: Bytes, via: Via, owner: Principal, context: Context| async move {
+        |camera: Option<String>,
+         headers: HeaderMap,
+         body: Bytes,
+         via: LocalAddr,
+         owner: Principal,
+         context: Context| async move {
             context.offer(camera.as_deref(), &headers, &body, via, &owner).await.unwrap_or_else(|early| *early)
         },
     );
     let patch = session.clone().and(warp::patch()).and(headers).and(body).and(via).and(with.clone()).then(
-        |id: String, headers: HeaderMap, body: Bytes, via: Via, context: Context| async move {
+        |id: String, headers: HeaderMap, body: Bytes, via: LocalAddr, context: Context| async move {
             context.patch(&id, &headers, &body, via).await.unwrap_or_else(|early| *early)
         },
     );
@@ -64,9 +71,9 @@ impl Context {
         camera: Option<&str>,
         headers: &HeaderMap,
         body: &Bytes,
-        via: Via,
+        via: LocalAddr,
         owner: &Principal,
-    ) -> Result<Answer, Early> {
+    ) -> Result<HttpResponse, ErrorResponse> {
         let feed = self.feed(camera)?;
         expect_type(headers, SDP, "the offer")?;
         let sdp = std::str::from_utf8(body)
@@ -91,7 +98,7 @@ impl Context {
     }
 
     /// The camera of that name, or the first one.
-    fn feed(&self, camera: Option<&str>) -> Result<&Feed, Early> {
+    fn feed(&self, camera: Option<&str>) -> Result<&CameraStream, ErrorResponse> {
         let feeds = &self.0.feeds;
         let found = match camera {
             None => feeds.first(),
@@ -106,9 +113,9 @@ impl Context {
 
     /// Refuses viewers of a camera that delivers what cannot be encoded: while one is away there is a placeholder, but
     /// here there is nothing to be shown.
-    fn can_show(&self, feed: &Feed) -> Result<(), Early> {
+    fn can_show(&self, feed: &CameraStream) -> Result<(), ErrorResponse> {
         let status = self.0.board.snapshot();
-        let camera = status.cameras.get(feed.index).filter(|camera| camera.state == State::Live);
+        let camera = status.cameras.get(feed.index).filter(|camera| camera.state == PipelineState::Live);
         match camera.and_then(|camera| camera.fault.as_ref()) {
             None => Ok(()),
             Some(fault) => {
@@ -118,7 +125,13 @@ impl Context {
         }
     }
 
-    async fn patch(&self, id: &str, headers: &HeaderMap, body: &Bytes, via: Via) -> Result<Answer, Early> {
+    async fn patch(
+        &self,
+        id: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        via: LocalAddr,
+    ) -> Result<HttpResponse, ErrorResponse> {
         let service = &self.0.service;
         if !service.contains(id) {
             return Err(not_taken(&TrickleError::Unknown).into());
@@ -129,7 +142,7 @@ impl Context {
             let detail = "send If-Match with the ETag of the answer";
             return Err(early(StatusCode::PRECONDITION_REQUIRED, detail));
         }
-        let fragment = Fragment::parse(&String::from_utf8_lossy(body))
+        let fragment = SdpFragment::parse(&String::from_utf8_lossy(body))
             .map_err(|malformed| early(StatusCode::BAD_REQUEST, &malformed.to_string()))?;
         let (tags, candidates) = match (precondition, fragment.into_restart()) {
             (Precondition::Any, Ok(remote)) => return self.restart(id, remote, via).await,
@@ -155,7 +168,7 @@ impl Context {
     }
 
     /// An ICE restart: the viewer's new credentials for ours.
-    async fn restart(&self, id: &str, remote: RemoteIce, via: Via) -> Result<Answer, Early> {
+    async fn restart(&self, id: &str, remote: RemoteIce, via: LocalAddr) -> Result<HttpResponse, ErrorResponse> {
         let Restarted { etag, fragment } = self.0.service.restart(id, remote, via.0).await.map_err(|error| {
             let status = match error {
                 RestartError::Unknown => StatusCode::NOT_FOUND,
@@ -172,17 +185,17 @@ impl Context {
         Ok(response)
     }
 
-    fn delete(&self, id: &str) -> Answer {
+    fn delete(&self, id: &str) -> HttpResponse {
         if self.0.service.end(id) { plain(StatusCode::OK, "") } else { not_taken(&TrickleError::Unknown) }
     }
 }
 
-fn refused(refusal: &Refusal) -> Answer {
+fn refused(refusal: &AcceptError) -> HttpResponse {
     let status = match refusal {
-        Refusal::Offer(Refused::Malformed(_)) => StatusCode::BAD_REQUEST,
-        Refusal::Offer(Refused::NotAcceptable(_)) => StatusCode::NOT_ACCEPTABLE,
-        Refusal::Full(_) | Refusal::Negotiating(_) | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Failed(_) => {
+        AcceptError::Offer(OfferError::Malformed(_)) => StatusCode::BAD_REQUEST,
+        AcceptError::Offer(OfferError::NotAcceptable(_)) => StatusCode::NOT_ACCEPTABLE,
+        AcceptError::Full(_) | AcceptError::Negotiating(_) | AcceptError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        AcceptError::Failed(_) => {
             tracing::error!("{refusal}");
             StatusCode::INTERNAL_SERVER_ERROR
         }
@@ -195,11 +208,11 @@ fn refused(refusal: &Refusal) -> Answer {
     }
 }
 
-fn early(status: StatusCode, detail: &str) -> Early {
+fn early(status: StatusCode, detail: &str) -> ErrorResponse {
     problem(status, detail).into()
 }
 
-fn not_taken(error: &TrickleError) -> Answer {
+fn not_taken(error: &TrickleError) -> HttpResponse {
     let status = match error {
         TrickleError::Unknown => StatusCode::NOT_FOUND,
         TrickleError::Stale => StatusCode::PRECONDITION_FAILED,
@@ -214,7 +227,7 @@ pub fn media_type(headers: &HeaderMap) -> String {
 }
 
 /// Refuses a body of another media type.
-fn expect_type(headers: &HeaderMap, wanted: &str, what: &str) -> Result<(), Early> {
+fn expect_type(headers: &HeaderMap, wanted: &str, what: &str) -> Result<(), ErrorResponse> {
     if media_type(headers) == wanted {
         return Ok(());
     }

@@ -26,25 +26,25 @@ use tracing::Instrument as _;
 pub use config::{Advertised, Config, IceServer};
 use ice::Ice;
 pub use ice::interfaces::{VIRTUAL_INTERFACES, is_virtual};
-use ice::restart::Transport;
+use ice::restart::IceSession;
 pub use ice::restart::{RestartError, Restarted};
 use mux::Mux;
-pub use sdp::offer::Refused;
-pub use sdp::trickle::{Fragment, Malformed};
-pub use session::answer::{Accepted, Refusal};
-pub use source::Feed;
+pub use sdp::offer::OfferError;
+pub use sdp::trickle::{SdpFragment, SdpFragmentError};
+pub use session::answer::{AcceptError, WhepAnswer};
+pub use source::CameraStream;
 
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
-use crate::server::dispatch::Control;
-use crate::server::sessions::{Limits, Newcomer, NoRoom, Reason, Viewers};
+use crate::server::dispatch::Dispatcher;
+use crate::server::sessions::{CapacityError, EndReason, Limits, NewSession, SessionRegistry};
 
 /// How long the viewers' goodbyes may take at the stop.
 const GOODBYE: Duration = Duration::from_millis(1_000);
 
 /// Viewers that were answered and have not connected yet, at once: a browser connects within a second, and each that does
 /// not is kept for 20 s, in which nobody else shall be shut out by a few that never come.
-const MOST_NEGOTIATING: usize = 16;
+const MAX_NEGOTIATING: usize = 16;
 
 /// Why candidates are not taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -65,28 +65,28 @@ pub struct RemoteIce {
     /// The viewer's password.
     pub pwd: String,
     /// Its candidates so far.
-    pub candidates: Vec<RemoteCandidate>,
+    pub candidates: Vec<TrickledCandidate>,
 }
 
-/// Whose sessions there are; a cheap handle. Who they are stands in [`Viewers`].
+/// Whose sessions there are; a cheap handle. Who they are stands in [`SessionRegistry`].
 #[derive(Clone)]
-pub struct Service(Arc<Inner>);
+pub struct SessionManager(Arc<Inner>);
 
 struct Inner {
     config: RwLock<Config>,
-    feeds: Arc<[Feed]>,
-    viewers: Viewers,
+    feeds: Arc<[CameraStream]>,
+    viewers: SessionRegistry,
     metrics: Metrics,
-    control: Control,
+    control: Dispatcher,
     mux: Mux,
     ice: Ice,
     /// What sessions have, `None` until their offer is answered.
-    transports: Mutex<HashMap<String, Option<Arc<Transport>>>>,
+    transports: Mutex<HashMap<String, Option<Arc<IceSession>>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Service {
+impl SessionManager {
     /// No sessions yet; those that come enter themselves in `viewers`, and may choose among `feeds`, which stand in the
     /// order of the status.
     ///
@@ -95,10 +95,10 @@ impl Service {
     /// When the viewers' port is in use.
     pub fn new(
         config: Config,
-        feeds: Vec<Feed>,
-        viewers: Viewers,
+        feeds: Vec<CameraStream>,
+        viewers: SessionRegistry,
         metrics: Metrics,
-        control: Control,
+        control: Dispatcher,
     ) -> anyhow::Result<Self> {
         let mux = Mux::start(config.udp_port, config.tcp, metrics.clone())?;
         let ice = Ice::new(&config, mux.clone());
@@ -120,23 +120,23 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As [`Refusal`] says.
+    /// As [`AcceptError`] says.
     pub async fn accept(
         &self,
-        feed: &Feed,
+        feed: &CameraStream,
         offer: &str,
         via: IpAddr,
         principal: &Principal,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<WhepAnswer, AcceptError> {
         let offer = sdp::offer::parse(offer)?;
         let inner = &self.0;
         if inner.stop.is_cancelled() {
-            return Err(Refusal::Stopping);
+            return Err(AcceptError::Stopping);
         }
         let id = random_name();
         let end = inner.stop.child_token();
         let config = inner.config();
-        let newcomer = Newcomer {
+        let newcomer = NewSession {
             id: id.clone(),
             owner: principal.id.clone(),
             role: principal.role,
@@ -144,12 +144,12 @@ impl Service {
             playout_delay: config.playout_delay,
             end: end.clone(),
         };
-        let limits = Limits { viewers: config.max_viewers, negotiating: MOST_NEGOTIATING };
+        let limits = Limits { viewers: config.max_viewers, negotiating: MAX_NEGOTIATING };
         let (entry, wishes) = inner.viewers.enter(newcomer, limits)?;
         // From now on the camera is opened: it warms up while the connection is made.
         let _interest = feed.video.demand().register();
         let format = offer.format_for(feed.profile(&end).await)?;
-        let place = Place::take(inner, &id);
+        let place = TransportSlot::take(inner, &id);
         let session = session::Session {
             feeds: inner.feeds.clone(),
             feed: feed.clone(),
@@ -172,12 +172,12 @@ impl Service {
             }
             .instrument(span),
         );
-        let answered = answered.await.map_err(|_| Refusal::Stopping)?.map_err(Refusal::Failed)?;
+        let answered = answered.await.map_err(|_| AcceptError::Stopping)?.map_err(AcceptError::Failed)?;
         let etag = answered.transport.etag();
         if let Some(transport) = inner.transports().get_mut(&id) {
             *transport = Some(answered.transport);
         }
-        Ok(Accepted { id, etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
+        Ok(WhepAnswer { id, etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
 
     /// Adds a viewer's late candidates to the ICE session that `etag` names. One that can't be used is left out in silence,
@@ -186,7 +186,7 @@ impl Service {
     /// # Errors
     ///
     /// As [`TrickleError`] says.
-    pub async fn trickle(&self, id: &str, etag: &str, candidates: Vec<RemoteCandidate>) -> Result<(), TrickleError> {
+    pub async fn trickle(&self, id: &str, etag: &str, candidates: Vec<TrickledCandidate>) -> Result<(), TrickleError> {
         let transport = self.transport(id).ok_or(TrickleError::Unknown)?;
         if etag != transport.etag() {
             return Err(TrickleError::Stale);
@@ -207,7 +207,7 @@ impl Service {
     }
 
     /// What a session that is answered has.
-    fn transport(&self, id: &str) -> Option<Arc<Transport>> {
+    fn transport(&self, id: &str) -> Option<Arc<IceSession>> {
         if self.contains(id) { self.0.transports().get(id)?.clone() } else { None }
     }
 
@@ -223,12 +223,12 @@ impl Service {
 
     /// Ends a session; `false` when there is none of that name.
     pub fn end(&self, id: &str) -> bool {
-        self.0.viewers.end(id, Reason::Closed)
+        self.0.viewers.end(id, EndReason::Closed)
     }
 
     /// Ends all sessions of an owner, whose right to watch is gone.
     pub fn end_owned(&self, owner: &str) {
-        let ended = self.0.viewers.end_owned(owner, Reason::Revoked);
+        let ended = self.0.viewers.end_owned(owner, EndReason::Revoked);
         if ended > 0 {
             tracing::info!("{ended} viewers ended, who may not watch any more");
         }
@@ -246,7 +246,7 @@ impl Service {
 
 /// A candidate of the viewer, as a trickle fragment names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteCandidate {
+pub struct TrickledCandidate {
     /// The value of `a=candidate`, with its `candidate:`.
     pub candidate: String,
     /// The media section it stands in.
@@ -258,34 +258,34 @@ impl Inner {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn transports(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<Transport>>>> {
+    fn transports(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<IceSession>>>> {
         self.transports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl From<NoRoom> for Refusal {
-    fn from(no_room: NoRoom) -> Self {
+impl From<CapacityError> for AcceptError {
+    fn from(no_room: CapacityError) -> Self {
         match no_room {
-            NoRoom::Full(viewers) => Self::Full(viewers),
-            NoRoom::Negotiating(viewers) => Self::Negotiating(viewers),
+            CapacityError::Full(viewers) => Self::Full(viewers),
+            CapacityError::Negotiating(viewers) => Self::Negotiating(viewers),
         }
     }
 }
 
 /// A place for a session's transport; given back when the session's task ends, also by a panic.
-struct Place {
+struct TransportSlot {
     inner: Arc<Inner>,
     id: String,
 }
 
-impl Place {
+impl TransportSlot {
     fn take(inner: &Arc<Inner>, id: &str) -> Self {
         inner.transports().insert(id.into(), None);
         Self { inner: inner.clone(), id: id.into() }
     }
 }
 
-impl Drop for Place {
+impl Drop for TransportSlot {
     fn drop(&mut self) {
         // In its own statement: the transport drops outside the lock.
         let transport = self.inner.transports().remove(&self.id);

@@ -15,7 +15,7 @@ pub const PROFILE_WAIT: Duration = Duration::from_secs(2);
 
 /// What a viewer of one camera is sent.
 #[derive(Debug, Clone)]
-pub struct Feed {
+pub struct CameraStream {
     /// The camera's name.
     pub name: String,
     /// The camera's place in the status.
@@ -28,7 +28,7 @@ pub struct Feed {
     pub audio: Option<Broadcast<AudioPacket>>,
 }
 
-impl Feed {
+impl CameraStream {
     /// What the pictures demand of a decoder, once that is known. A camera that encodes by itself says it with its first
     /// picture; while it gives none, viewers see what we encode.
     pub(super) async fn profile(&self, end: &CancellationToken) -> Profile {

@@ -18,18 +18,18 @@ const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:
 
 const VIA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-fn service() -> Service {
-    let config = Config { udp_port: 0, max_viewers: 2 * MOST_NEGOTIATING, ..Config::default() };
-    let (metrics, board) = (Metrics::new(), status::Board::new(Status::default()));
-    let viewers = Viewers::new(metrics.clone(), board.clone());
-    let control = Control::bare(viewers.clone(), board, metrics.clone());
-    Service::new(config, vec![feed()], viewers, metrics, control).expect("start")
+fn service() -> SessionManager {
+    let config = Config { udp_port: 0, max_viewers: 2 * MAX_NEGOTIATING, ..Config::default() };
+    let (metrics, board) = (Metrics::new(), status::StatusPublisher::new(Status::default()));
+    let viewers = SessionRegistry::new(metrics.clone(), board.clone());
+    let control = Dispatcher::bare(viewers.clone(), board, metrics.clone());
+    SessionManager::new(config, vec![feed()], viewers, metrics, control).expect("start")
 }
 
-fn feed() -> Feed {
+fn feed() -> CameraStream {
     let (profile, known) = watch::channel(Some(Profile::CONSTRAINED_BASELINE));
     drop(profile);
-    Feed { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, audio: None }
+    CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, audio: None }
 }
 
 fn principal(id: &str) -> Principal {
@@ -54,11 +54,11 @@ async fn the_sessions_of_one_owner_end_alone() {
 async fn few_may_negotiate_at_once() {
     let (service, feed) = (service(), feed());
     let mut ids = Vec::new();
-    for _ in 0..MOST_NEGOTIATING {
+    for _ in 0..MAX_NEGOTIATING {
         ids.push(service.accept(&feed, OFFER, VIA, &principal("")).await.expect("accepted").id);
     }
     let refusal = service.accept(&feed, OFFER, VIA, &principal("")).await.expect_err("one too many");
-    assert!(matches!(refusal, Refusal::Negotiating(MOST_NEGOTIATING)), "{refusal}");
+    assert!(matches!(refusal, AcceptError::Negotiating(MAX_NEGOTIATING)), "{refusal}");
     assert!(service.end(&ids[0]));
     service.accept(&feed, OFFER, VIA, &principal("")).await.expect("there is room again");
     service.stop().await;

@@ -4,11 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Row, Viewers, Wishes};
+use super::{Preferences, SessionRecord, SessionRegistry};
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum EndReason {
     /// Somebody asked for it: the viewer, or an operator.
     Closed,
     /// An operator has sent the viewer away.
@@ -19,7 +19,7 @@ pub enum Reason {
     Stopping,
 }
 
-impl Reason {
+impl EndReason {
     /// In words.
     pub fn text(self) -> &'static str {
         match self {
@@ -43,13 +43,13 @@ impl Reason {
 
 /// A session's name and its end, for those who serve its viewer beside the session's own task; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Seat {
+pub struct SessionHandle {
     pub(super) id: String,
     pub(super) end: CancellationToken,
-    pub(super) reason: Arc<OnceLock<Reason>>,
+    pub(super) reason: Arc<OnceLock<EndReason>>,
 }
 
-impl Seat {
+impl SessionHandle {
     /// The session's name.
     pub fn id(&self) -> &str {
         &self.id
@@ -61,23 +61,23 @@ impl Seat {
     }
 
     /// Why the board ends the session.
-    pub fn reason(&self) -> Reason {
+    pub fn reason(&self) -> EndReason {
         // Nobody has ended this one alone.
-        self.reason.get().copied().unwrap_or(Reason::Stopping)
+        self.reason.get().copied().unwrap_or(EndReason::Stopping)
     }
 }
 
 /// A viewer's place in the table; given back when it drops, also by a panic of the session's task.
 #[derive(Debug)]
-pub struct Entry {
-    pub(super) viewers: Viewers,
+pub struct SessionGuard {
+    pub(super) viewers: SessionRegistry,
     pub(super) arrival: u64,
-    pub(super) seat: Seat,
+    pub(super) seat: SessionHandle,
 }
 
-impl Entry {
+impl SessionGuard {
     /// The session's name and its end.
-    pub fn seat(&self) -> &Seat {
+    pub fn seat(&self) -> &SessionHandle {
         &self.seat
     }
 
@@ -87,12 +87,12 @@ impl Entry {
     }
 
     /// Tells that the choice in `wishes` is followed from the camera's next key frame on.
-    pub fn accept(&self, wishes: &Wishes) {
+    pub fn accept(&self, wishes: &Preferences) {
         self.answer(wishes, None);
     }
 
     /// Tells why the choice in `wishes` is not followed, and takes it back.
-    pub fn refuse(&self, wishes: &Wishes, reason: String) {
+    pub fn refuse(&self, wishes: &Preferences, reason: String) {
         self.change(|row| {
             row.wishes.send_modify(|latest| {
                 if latest.choice == wishes.choice {
@@ -103,7 +103,7 @@ impl Entry {
         self.answer(wishes, Some(reason));
     }
 
-    fn answer(&self, wishes: &Wishes, refused: Option<String>) {
+    fn answer(&self, wishes: &Preferences, refused: Option<String>) {
         self.change(|row| {
             row.selection.send_modify(|selection| {
                 selection.answers = wishes.choice;
@@ -121,14 +121,14 @@ impl Entry {
         self.viewers.publish();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Row)) {
+    fn change(&self, change: impl FnOnce(&mut SessionRecord)) {
         if let Some(row) = self.viewers.lock().rows.get_mut(&self.arrival) {
             change(row);
         }
     }
 }
 
-impl Drop for Entry {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         // In its own statement: a row's channels wake their followers when they drop, outside the lock.
         let row = self.viewers.lock().rows.remove(&self.arrival);

@@ -1,6 +1,6 @@
 //! Who watches: the table of viewers, what each of them wishes, and what all of them are told.
 //!
-//! A viewer's session enters here and follows its [`Wishes`]; whoever carries commands out looks viewers up by the
+//! A viewer's session enters here and follows its [`Preferences`]; whoever carries commands out looks viewers up by the
 //! session's name. Connections belong to `rtc`, permissions to `control`; nothing here waits for a viewer.
 
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ use crate::server::auth;
 use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
 
-pub use entry::{Entry, Reason, Seat};
-pub use preferences::{SelectError, Selection, Wishes};
+pub use entry::{EndReason, SessionGuard, SessionHandle};
+pub use preferences::{Preferences, SelectError, Selection};
 
 /// What was said and is kept for a viewer's task that lags: more than people type in the second in which it catches up.
-const SAID: usize = 64;
+const MESSAGE_BACKLOG: usize = 64;
 
 /// How many may be in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Limits {
 
 /// Why there is no room for another viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoRoom {
+pub enum CapacityError {
     /// So many watch.
     Full(usize),
     /// So many connect at this moment.
@@ -42,7 +42,7 @@ pub enum NoRoom {
 
 /// Who comes.
 #[derive(Debug)]
-pub struct Newcomer {
+pub struct NewSession {
     /// The session's unguessable name.
     pub id: String,
     /// Who watches, as [`auth::Principal`] names them.
@@ -59,7 +59,7 @@ pub struct Newcomer {
 
 /// One viewer, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Viewer {
+pub struct SessionInfo {
     /// The session's name. Whoever knows it can end the session.
     pub id: String,
     /// What the viewer is called.
@@ -76,7 +76,7 @@ pub struct Viewer {
 
 /// Who is there, without what is nobody's business.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Present {
+pub struct Presence {
     /// What they are called, in the order in which they came.
     pub names: Vec<String>,
     /// How many of them are operators.
@@ -85,7 +85,7 @@ pub struct Present {
 
 /// What all viewers are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum ServerMessage {
     /// By one of them.
     Chat {
         /// The session that said it; `None` for one who does not watch.
@@ -108,37 +108,37 @@ pub enum Said {
 
 /// The table of viewers; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Viewers(Arc<Inner>);
+pub struct SessionRegistry(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    table: Mutex<Table>,
-    present: watch::Sender<Present>,
-    said: Broadcast<Said>,
+    table: Mutex<SessionTable>,
+    present: watch::Sender<Presence>,
+    said: Broadcast<ServerMessage>,
     metrics: Metrics,
-    board: status::Board,
+    board: status::StatusPublisher,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct SessionTable {
     /// Counts the arrivals, which is their order.
     arrivals: u64,
     /// By arrival.
-    rows: BTreeMap<u64, Row>,
+    rows: BTreeMap<u64, SessionRecord>,
 }
 
 #[derive(Debug)]
-struct Row {
-    viewer: Viewer,
+struct SessionRecord {
+    viewer: SessionInfo,
     connected: bool,
-    wishes: watch::Sender<Wishes>,
+    wishes: watch::Sender<Preferences>,
     selection: watch::Sender<Selection>,
     end: CancellationToken,
-    reason: Arc<OnceLock<Reason>>,
+    reason: Arc<OnceLock<EndReason>>,
 }
 
-impl Table {
-    fn find(&mut self, id: &str) -> Option<&mut Row> {
+impl SessionTable {
+    fn find(&mut self, id: &str) -> Option<&mut SessionRecord> {
         self.rows.values_mut().find(|row| row.viewer.id == id)
     }
 
@@ -150,18 +150,18 @@ impl Table {
     }
 }
 
-impl Row {
-    fn end(&self, reason: Reason) {
+impl SessionRecord {
+    fn end(&self, reason: EndReason) {
         // The first reason is the true one.
         let _ = self.reason.set(reason);
         self.end.cancel();
     }
 }
 
-impl Viewers {
+impl SessionRegistry {
     /// An empty table, which tells `metrics` and the status how many there are.
-    pub fn new(metrics: Metrics, board: status::Board) -> Self {
-        let (table, present, said) = (Mutex::default(), watch::Sender::default(), Broadcast::new(SAID));
+    pub fn new(metrics: Metrics, board: status::StatusPublisher) -> Self {
+        let (table, present, said) = (Mutex::default(), watch::Sender::default(), Broadcast::new(MESSAGE_BACKLOG));
         Self(Arc::new(Inner { table, present, said, metrics, board }))
     }
 
@@ -170,9 +170,13 @@ impl Viewers {
     /// # Errors
     ///
     /// When there is no room.
-    pub fn enter(&self, newcomer: Newcomer, limits: Limits) -> Result<(Entry, watch::Receiver<Wishes>), NoRoom> {
-        let Newcomer { id, owner, role, camera, playout_delay, end } = newcomer;
-        let wishes = Wishes {
+    pub fn enter(
+        &self,
+        newcomer: NewSession,
+        limits: Limits,
+    ) -> Result<(SessionGuard, watch::Receiver<Preferences>), CapacityError> {
+        let NewSession { id, owner, role, camera, playout_delay, end } = newcomer;
+        let wishes = Preferences {
             camera,
             choice: 0,
             paused: false,
@@ -185,36 +189,36 @@ impl Viewers {
         let (followed, reason, seat_end) = (wishes.subscribe(), Arc::default(), end.clone());
         let mut table = self.lock();
         if table.rows.len() >= limits.viewers {
-            return Err(NoRoom::Full(table.rows.len()));
+            return Err(CapacityError::Full(table.rows.len()));
         }
         let negotiating = table.rows.values().filter(|row| !row.connected).count();
         if negotiating >= limits.negotiating {
-            return Err(NoRoom::Negotiating(negotiating));
+            return Err(CapacityError::Negotiating(negotiating));
         }
         table.arrivals += 1;
         let arrival = table.arrivals;
-        let viewer = Viewer { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
-        let row = Row { viewer, connected: false, wishes, selection, end, reason: Arc::clone(&reason) };
+        let viewer = SessionInfo { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
+        let row = SessionRecord { viewer, connected: false, wishes, selection, end, reason: Arc::clone(&reason) };
         table.rows.insert(arrival, row);
         drop(table);
         self.0.metrics.viewers_accepted.inc();
         self.publish();
-        let seat = Seat { id, end: seat_end, reason };
-        Ok((Entry { viewers: self.clone(), arrival, seat }, followed))
+        let seat = SessionHandle { id, end: seat_end, reason };
+        Ok((SessionGuard { viewers: self.clone(), arrival, seat }, followed))
     }
 
     /// All of them, in the order in which they came.
-    pub fn list(&self) -> Vec<Viewer> {
+    pub fn list(&self) -> Vec<SessionInfo> {
         self.lock().rows.values().map(|row| row.viewer.clone()).collect()
     }
 
     /// One of them.
-    pub fn get(&self, id: &str) -> Option<Viewer> {
+    pub fn get(&self, id: &str) -> Option<SessionInfo> {
         self.lock().find(id).map(|row| row.viewer.clone())
     }
 
     /// What one of them wishes.
-    pub fn wishes(&self, id: &str) -> Option<Wishes> {
+    pub fn wishes(&self, id: &str) -> Option<Preferences> {
         self.lock().find(id).map(|row| row.wishes.borrow().clone())
     }
 
@@ -229,7 +233,7 @@ impl Viewers {
     }
 
     /// Changes what a viewer wishes; `false` when there is none. Cameras are chosen by [`select`](Self::select).
-    pub fn wish(&self, id: &str, change: impl FnOnce(&mut Wishes)) -> bool {
+    pub fn wish(&self, id: &str, change: impl FnOnce(&mut Preferences)) -> bool {
         let mut table = self.lock();
         let Some(row) = table.find(id) else { return false };
         row.wishes.send_if_modified(|wishes| {
@@ -273,11 +277,11 @@ impl Viewers {
 
     /// Sends a viewer away; `false` when there is none.
     pub fn kick(&self, id: &str) -> bool {
-        self.end(id, Reason::Kicked)
+        self.end(id, EndReason::Kicked)
     }
 
     /// Ends a session; `false` when there is none.
-    pub fn end(&self, id: &str, reason: Reason) -> bool {
+    pub fn end(&self, id: &str, reason: EndReason) -> bool {
         let mut table = self.lock();
         let Some((&arrival, row)) = table.rows.iter().find(|(_, row)| row.viewer.id == id) else { return false };
         row.end(reason);
@@ -288,7 +292,7 @@ impl Viewers {
     }
 
     /// Ends all sessions of an owner, and tells how many.
-    pub fn end_owned(&self, owner: &str, reason: Reason) -> usize {
+    pub fn end_owned(&self, owner: &str, reason: EndReason) -> usize {
         let mut table = self.lock();
         let rows = std::mem::take(&mut table.rows).into_iter();
         let (ended, kept): (BTreeMap<_, _>, _) = rows.partition(|(_, row)| row.viewer.owner == owner);
@@ -302,21 +306,21 @@ impl Viewers {
     }
 
     /// Follows who is there.
-    pub fn watch(&self) -> watch::Receiver<Present> {
+    pub fn watch(&self) -> watch::Receiver<Presence> {
         self.0.present.subscribe()
     }
 
     /// Tells all viewers something.
-    pub fn say(&self, said: Said) {
+    pub fn say(&self, said: ServerMessage) {
         self.0.said.publish(said);
     }
 
     /// What is said from now on.
-    pub fn hear(&self) -> Subscriber<Said> {
+    pub fn hear(&self) -> Subscriber<ServerMessage> {
         self.0.said.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, SessionTable> {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -331,7 +335,7 @@ impl Viewers {
         inner.board.viewers(cameras.len(), &cameras);
         let names = viewers().map(|viewer| viewer.name.clone()).collect();
         let operators = viewers().filter(|viewer| viewer.role == Role::Operator).count();
-        let present = Present { names, operators };
+        let present = Presence { names, operators };
         inner.present.send_if_modified(|known| {
             let changed = *known != present;
             *known = present;

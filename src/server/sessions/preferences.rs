@@ -8,7 +8,7 @@ const SMOOTH: (u16, u16) = (200, 1_000);
 
 /// What one viewer wishes to be sent; its session follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Preferences {
     /// The camera, by its place in the status.
     pub camera: usize,
     /// How often a camera was chosen: [`Selection::answers`] tells which choice was answered.
@@ -25,7 +25,7 @@ pub struct Wishes {
     pub(super) low: (u16, u16),
 }
 
-impl Wishes {
+impl Preferences {
     /// Whether a camera was chosen since these were `before`, be it the same one again.
     pub fn chosen_since(&self, before: &Self) -> bool {
         self.choice != before.choice

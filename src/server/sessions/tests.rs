@@ -5,14 +5,14 @@ use crate::model::status::Status;
 
 const LIMITS: Limits = Limits { viewers: 3, negotiating: 2 };
 
-fn viewers() -> Viewers {
-    let camera = || status::Camera::default();
+fn viewers() -> SessionRegistry {
+    let camera = || status::CameraStatus::default();
     let status = Status { cameras: vec![camera(), camera()], ..Status::default() };
-    Viewers::new(Metrics::new(), status::Board::new(status))
+    SessionRegistry::new(Metrics::new(), status::StatusPublisher::new(status))
 }
 
-fn newcomer(id: &str, owner: &str, role: Role) -> Newcomer {
-    Newcomer {
+fn newcomer(id: &str, owner: &str, role: Role) -> NewSession {
+    NewSession {
         id: id.into(),
         owner: owner.into(),
         role,
@@ -22,7 +22,7 @@ fn newcomer(id: &str, owner: &str, role: Role) -> Newcomer {
     }
 }
 
-fn enter(viewers: &Viewers, id: &str, role: Role) -> (Entry, watch::Receiver<Wishes>) {
+fn enter(viewers: &SessionRegistry, id: &str, role: Role) -> (SessionGuard, watch::Receiver<Preferences>) {
     let (entry, wishes) = viewers.enter(newcomer(id, "somebody", role), LIMITS).expect("room");
     entry.connected();
     (entry, wishes)
@@ -34,10 +34,10 @@ fn a_place_is_taken_and_given_back() {
     let one = viewers.enter(newcomer("1", "a", Role::Viewer), LIMITS).expect("room");
     let _two = viewers.enter(newcomer("2", "a", Role::Viewer), LIMITS).expect("room");
     let third = || viewers.enter(newcomer("3", "a", Role::Viewer), LIMITS);
-    assert_eq!(third().err(), Some(NoRoom::Negotiating(2)));
+    assert_eq!(third().err(), Some(CapacityError::Negotiating(2)));
     one.0.connected();
     let _three = third().expect("one has connected");
-    assert_eq!(third().err(), Some(NoRoom::Full(3)));
+    assert_eq!(third().err(), Some(CapacityError::Full(3)));
     drop(one);
     assert_eq!(viewers.list().iter().map(|viewer| viewer.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
     assert_eq!(viewers.0.board.snapshot().viewers, 2);
@@ -51,7 +51,7 @@ fn everybody_has_a_name_and_may_have_another() {
     let _two = enter(&viewers, "2", Role::Viewer);
     assert!(viewers.name("2", "Ada"));
     assert!(!viewers.name("9", "nobody"));
-    let expected = Present { names: vec!["viewer 1".into(), "Ada".into()], operators: 1 };
+    let expected = Presence { names: vec!["viewer 1".into(), "Ada".into()], operators: 1 };
     assert_eq!(*present.borrow_and_update(), expected);
     assert!(viewers.name("2", "Ada"));
     assert!(!present.has_changed().expect("open"), "nothing is told that is known");
@@ -119,12 +119,12 @@ async fn the_later_of_two_choices_is_the_one_that_is_answered() {
 fn the_reason_of_an_end_is_the_first_one() {
     let viewers = viewers();
     let end = CancellationToken::new();
-    let newcomer = Newcomer { end: end.clone(), ..newcomer("1", "somebody", Role::Viewer) };
+    let newcomer = NewSession { end: end.clone(), ..newcomer("1", "somebody", Role::Viewer) };
     let (entry, _wishes) = viewers.enter(newcomer, LIMITS).expect("room");
     assert!(viewers.kick("1") && end.is_cancelled());
     assert!(!viewers.kick("1"), "it is gone");
-    assert_eq!(viewers.end_owned("somebody", Reason::Revoked), 0);
-    assert_eq!(entry.seat().reason(), Reason::Kicked);
+    assert_eq!(viewers.end_owned("somebody", EndReason::Revoked), 0);
+    assert_eq!(entry.seat().reason(), EndReason::Kicked);
     assert!(viewers.list().is_empty());
 }
 
@@ -133,7 +133,7 @@ fn the_sessions_of_one_owner_end_alone() {
     let viewers = viewers();
     let _one = viewers.enter(newcomer("1", "a", Role::Viewer), LIMITS).expect("room");
     let _two = viewers.enter(newcomer("2", "b", Role::Viewer), LIMITS).expect("room");
-    assert_eq!((viewers.end_owned("a", Reason::Revoked), viewers.list().len()), (1, 1));
+    assert_eq!((viewers.end_owned("a", EndReason::Revoked), viewers.list().len()), (1, 1));
     assert!(viewers.get("1").is_none() && viewers.get("2").is_some());
 }
 
@@ -141,7 +141,7 @@ fn the_sessions_of_one_owner_end_alone() {
 async fn what_is_said_is_heard_by_all() {
     let viewers = viewers();
     let (mut one, mut two) = (viewers.hear(), viewers.hear());
-    let said = Said::Notice { warning: false, text: "the camera moves".into() };
+    let said = ServerMessage::Notice { warning: false, text: "the camera moves".into() };
     viewers.say(said.clone());
     assert_eq!((one.recv().await, two.recv().await), (Ok(said.clone()), Ok(said)));
 }

@@ -4,9 +4,9 @@
 use porthole::config::Config;
 use porthole::media::h264::Profile;
 use porthole::model::protocol;
-use porthole::model::protocol::{Code, Error, Invalid, METHODS, Reply, Request, limits};
+use porthole::model::protocol::{Code, Error, METHODS, ParseError, Reply, Request, limits};
 use porthole::server::auth::cookie;
-use porthole::server::rtc::Fragment;
+use porthole::server::rtc::SdpFragment;
 use porthole::server::rtc::sdp::offer;
 
 /// A target's name and body.
@@ -40,7 +40,7 @@ pub fn offer(input: &[u8]) {
 /// A trickle fragment: its candidates stand in it, and so do the credentials of a restart; or the line that is wrong.
 pub fn fragment(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    match Fragment::parse(text) {
+    match SdpFragment::parse(text) {
         Ok(fragment) => {
             assert!(fragment.candidates.len() <= text.lines().count(), "more candidates than lines");
             for candidate in &fragment.candidates {
@@ -72,7 +72,7 @@ pub fn command(input: &[u8]) {
             assert!(METHODS.contains(request.method), "{:?}", request.method);
             (request.id, Ok(Reply::Done {}))
         }
-        Err(Invalid { id, error }) => {
+        Err(ParseError { id, error }) => {
             told(&error.message);
             assert!(error.message.chars().count() < 1000, "{}", error.message);
             let own = [Code::Parse, Code::Request, Code::Method, Code::Params];

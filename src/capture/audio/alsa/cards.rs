@@ -10,7 +10,7 @@ use alsa::ctl::{Ctl, DeviceIter};
 use alsa::{Card, Direction};
 
 use super::mixer;
-use super::open::Quiet;
+use super::open::SuppressAlsaErrors;
 use crate::model::inventory::{SoundCardInfo, SoundDeviceInfo};
 
 /// Every sound card with its devices and the inputs of its mixer, by number.
@@ -21,7 +21,7 @@ pub fn list() -> Vec<SoundCardInfo> {
 
 /// Every sound card with its devices, by number; one that cannot be asked has none. The mixers are not opened.
 pub fn cards() -> Vec<SoundCardInfo> {
-    let _quiet = Quiet::new();
+    let _quiet = SuppressAlsaErrors::new();
     // An error ends the enumeration: there is nothing behind it.
     card::Iter::new().map_while(Result::ok).map(describe).collect()
 }

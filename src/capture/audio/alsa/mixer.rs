@@ -9,10 +9,10 @@ use alsa::Round;
 use alsa::mixer::{MilliBel, Mixer, Selem};
 
 use super::super::{Config, Error, Gain};
-use super::open::Quiet;
+use super::open::SuppressAlsaErrors;
 use crate::model::inventory::InputControl;
 
-/// The names that drivers give the control of the input itself, the likeliest first; others (`Line`, `CD`, `Mic Boost`) come
+/// The names that drivers give the control of the input itself, the likeliest first; others (`LinearFit`, `CD`, `Mic Boost`) come
 /// only where there is none of these.
 const INPUTS: [&str; 4] = ["Capture", "Mic", "Microphone", "Headset"];
 
@@ -21,7 +21,7 @@ static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// The inputs of a card's mixer; none where it has no mixer.
 pub(super) fn inputs(card: i32) -> Vec<InputControl> {
-    let _quiet = Quiet::new();
+    let _quiet = SuppressAlsaErrors::new();
     Mixer::new(&format!("hw:{card}"), true)
         .map(|mixer| mixer.iter().filter_map(Selem::new).filter_map(|element| describe(&element)).collect())
         .unwrap_or_default()
@@ -33,7 +33,7 @@ pub(super) fn inputs(card: i32) -> Vec<InputControl> {
 ///
 /// [`Error::Gain`] when the card has not that gain. A card without a mixer is told in the log, once.
 pub(super) fn apply(card: i32, device: &str, config: &Config) -> Result<(), Error> {
-    let _quiet = Quiet::new();
+    let _quiet = SuppressAlsaErrors::new();
     let Ok(mixer) = Mixer::new(&format!("hw:{card}"), true) else {
         tell_once(device, config, "the card has no mixer");
         return Ok(());

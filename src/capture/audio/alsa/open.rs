@@ -51,9 +51,9 @@ pub(super) struct Opened {
 ///
 /// As [`Error`] says.
 pub(super) fn open(device: &str, channels: u16) -> Result<Opened, Error> {
-    let quiet = Quiet::new();
+    let quiet = SuppressAlsaErrors::new();
     let opened = match try_open(device, channels) {
-        Err(Refusal::Parameters(error)) => {
+        Err(OpenError::Parameters(error)) => {
             let plugged = plugged(device);
             tracing::info!(
                 "{device}: no form of sound that is read here ({error}); opened as {plugged}, which converts"
@@ -65,24 +65,24 @@ pub(super) fn open(device: &str, channels: u16) -> Result<Opened, Error> {
     opened.map_err(|refusal| {
         quiet.tell(device);
         match refusal {
-            Refusal::Open(error) => open_error(device, error),
-            Refusal::Parameters(error) => call_error(device, error),
+            OpenError::Open(error) => open_error(device, error),
+            OpenError::Parameters(error) => call_error(device, error),
         }
     })
 }
 
 /// Where an opening failed.
-enum Refusal {
+enum OpenError {
     /// There is no such device, or it is not free.
     Open(alsa::Error),
     /// It is there, but cannot do what is asked.
     Parameters(alsa::Error),
 }
 
-fn try_open(device: &str, channels: u16) -> Result<Opened, Refusal> {
-    let name = CString::new(device).map_err(|_| Refusal::Open(alsa::Error::new("snd_pcm_open", libc::ENOENT)))?;
-    let pcm = PCM::open(&name, Direction::Capture, true).map_err(Refusal::Open)?;
-    configure(pcm, channels).map_err(Refusal::Parameters)
+fn try_open(device: &str, channels: u16) -> Result<Opened, OpenError> {
+    let name = CString::new(device).map_err(|_| OpenError::Open(alsa::Error::new("snd_pcm_open", libc::ENOENT)))?;
+    let pcm = PCM::open(&name, Direction::Capture, true).map_err(OpenError::Open)?;
+    configure(pcm, channels).map_err(OpenError::Parameters)
 }
 
 fn configure(pcm: PCM, channels: u16) -> Result<Opened, alsa::Error> {
@@ -123,9 +123,9 @@ fn plugged(device: &str) -> String {
 }
 
 /// Keeps the library's own complaints off the terminal, for this thread.
-pub(super) struct Quiet(Option<Rc<RefCell<Output>>>);
+pub(super) struct SuppressAlsaErrors(Option<Rc<RefCell<Output>>>);
 
-impl Quiet {
+impl SuppressAlsaErrors {
     pub(super) fn new() -> Self {
         // Without memory for it there is noise, and nothing worse.
         Self(Output::local_error_handler().ok())

@@ -109,12 +109,17 @@ impl Resample for Counter {
 /// Lets a card run for `hours`: the largest difference in milliseconds between a frame's time stamp and the time at which its
 /// sound was taken, in the first minute and after it. Every frame follows the one before without a gap.
 fn run(hours: f64, card: &mut Card) -> (f64, f64) {
-    let mut steady = Steady::with(card.rate as u32, 1, Counter::new(card.rate));
+    let mut steady = Framer::with(card.rate as u32, 1, Counter::new(card.rate));
     let mut worst = (0.0f64, 0.0f64);
     let mut last = None;
     while card.time < hours * 3600.0 {
         let (count, seen) = card.read();
-        assert_eq!(steady.observe((count - steady.pushed()) as usize, seen), Reading::Steady, "after {} s", card.time);
+        assert_eq!(
+            steady.observe((count - steady.pushed()) as usize, seen),
+            DriftEstimate::Framer,
+            "after {} s",
+            card.time
+        );
         let new = (count - steady.pushed()) as usize;
         steady.input().extend(std::iter::repeat_n(0.0, new));
         while let Some(frame) = steady.frame() {
@@ -171,13 +176,13 @@ fn no_sample_is_dropped_or_repeated_and_each_bears_its_time() {
     for (ppm, rate) in [(200.0, 48_000.0), (-200.0, 44_100.0), (0.0, 16_000.0)] {
         let (constant, late) = (|_| ppm, |number| chance(number) * PERIOD);
         let mut card = Card::new(rate, &constant, &late);
-        let mut steady = Steady::new(rate as u32, 2);
+        let mut steady = Framer::new(rate as u32, 2);
         let mut sine = Vec::new();
         let mut worst = 0.0f64;
         while card.time < 150.0 {
             let (count, seen) = card.read();
             let pushed = steady.pushed();
-            assert_eq!(steady.observe((count - pushed) as usize, seen), Reading::Steady);
+            assert_eq!(steady.observe((count - pushed) as usize, seen), DriftEstimate::Framer);
             for index in pushed..count {
                 // On the left 50 Hz of the system's clock, whose phase tells the time; on the right 1 kHz.
                 let taken = TAU * card.taken(index as f64);
@@ -208,15 +213,15 @@ fn no_sample_is_dropped_or_repeated_and_each_bears_its_time() {
 #[test]
 fn after_a_loss_it_begins_anew_at_the_right_time_and_says_so() {
     let ppm = |_: f64| 0.0;
-    let mut steady = Steady::with(48_000, 1, Counter::new(48_000.0));
+    let mut steady = Framer::with(48_000, 1, Counter::new(48_000.0));
     let mut frames = Vec::new();
-    let mut feed = |steady: &mut Steady<Counter>, from: f64, seconds: f64| {
+    let mut feed = |steady: &mut Framer<Counter>, from: f64, seconds: f64| {
         let mut card = Card::new(48_000.0, &ppm, &|_| 0.0);
         let base = steady.pushed();
         while card.time < seconds {
             let (count, _) = card.read();
             let new = (base + count - steady.pushed()) as usize;
-            assert_eq!(steady.observe(new, at(from + card.time)), Reading::Steady);
+            assert_eq!(steady.observe(new, at(from + card.time)), DriftEstimate::Framer);
             steady.input().extend(std::iter::repeat_n(0.0, new));
             frames.extend(std::iter::from_fn(|| steady.frame()));
         }

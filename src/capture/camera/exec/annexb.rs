@@ -19,11 +19,11 @@ pub struct AccessUnits {
 
 /// What [`AccessUnits::next`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Parse {
     /// So many bytes are a whole access unit; the caller takes them out.
     Unit(usize),
     /// So many bytes belong to no access unit; the caller takes them out.
-    Rubbish(usize),
+    Garbage(usize),
     /// Nothing is complete yet.
     Nothing,
 }
@@ -31,28 +31,28 @@ pub enum Found {
 impl AccessUnits {
     /// Looks for the end of the access unit that begins `data`, which has grown since the last call, or lost what was found
     /// then.
-    pub fn next(&mut self, data: &[u8]) -> Found {
+    pub fn next(&mut self, data: &[u8]) -> Parse {
         loop {
             let Some(found) = memchr::memmem::find(&data[self.at.min(data.len())..], &[0, 0, 1]) else {
                 // The beginning of a start code may be at the very end.
                 self.at = data.len().saturating_sub(2).max(self.at);
-                return Found::Nothing;
+                return Parse::Nothing;
             };
             let code = self.at + found;
             // The header, and the first byte of a slice's own.
             let Some(unit) = data.get(code + 3..).filter(|unit| unit.len() >= 2) else {
                 self.at = code;
-                return Found::Nothing;
+                return Parse::Nothing;
             };
             // A start code may have a zero more.
             let begin = if code > 0 && data[code - 1] == 0 { code - 1 } else { code };
             if !self.coded && begin > 0 && !data.starts_with(&[0, 0]) {
                 self.at = 0;
-                return Found::Rubbish(begin);
+                return Parse::Garbage(begin);
             }
             if self.coded && begins_access_unit(unit) {
                 *self = Self::default();
-                return Found::Unit(begin);
+                return Parse::Unit(begin);
             }
             self.coded |= is_slice(unit);
             self.at = code + 3;
@@ -95,9 +95,9 @@ mod tests {
             buffer.extend_from_slice(piece);
             loop {
                 match follow.next(&buffer) {
-                    Found::Unit(length) => units.push(buffer.drain(..length).collect()),
-                    Found::Rubbish(length) => rubbish += buffer.drain(..length).count(),
-                    Found::Nothing => break,
+                    Parse::Unit(length) => units.push(buffer.drain(..length).collect()),
+                    Parse::Garbage(length) => rubbish += buffer.drain(..length).count(),
+                    Parse::Nothing => break,
                 }
             }
         }

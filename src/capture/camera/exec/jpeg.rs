@@ -7,7 +7,7 @@ use memchr::memchr;
 
 /// Follows a stream that grows, and never looks at a byte twice.
 #[derive(Debug, Default)]
-pub struct Pictures {
+pub struct JpegSplitter {
     /// Where to go on.
     at: usize,
     /// Whether that is inside coded data, which has no length.
@@ -16,18 +16,18 @@ pub struct Pictures {
     size: Option<(u32, u32)>,
 }
 
-/// What [`Pictures::next`] found.
+/// What [`JpegSplitter::next`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Parse {
     /// So many bytes are a whole picture; the caller takes them out.
-    Picture {
+    Frame {
         /// Its length in bytes.
         length: usize,
         /// Width and height in pixels.
         size: (u32, u32),
     },
     /// So many bytes belong to no whole picture; the caller takes them out.
-    Rubbish(usize),
+    Garbage(usize),
     /// Nothing is complete yet.
     Nothing,
 }
@@ -35,17 +35,17 @@ pub enum Found {
 /// Start of image, and the marker's beginning that always follows.
 const BEGIN: [u8; 3] = [0xff, 0xd8, 0xff];
 
-impl Pictures {
+impl JpegSplitter {
     /// Looks for the end of the picture that begins `data`, which has grown since the last call, or lost what was found
     /// then.
-    pub fn next(&mut self, data: &[u8]) -> Found {
+    pub fn next(&mut self, data: &[u8]) -> Parse {
         if self.at == 0 {
             let head = &data[..data.len().min(BEGIN.len())];
             if !BEGIN.starts_with(head) {
                 return self.rubbish(data, 1);
             }
             if head.len() < BEGIN.len() {
-                return Found::Nothing;
+                return Parse::Nothing;
             }
             self.at = 2;
         }
@@ -54,11 +54,11 @@ impl Pictures {
                 let Some(found) = data.get(self.at..).and_then(|rest| memchr(0xff, rest)) else {
                     // Further than that where the scan's header has not come as a whole.
                     self.at = self.at.max(data.len());
-                    return Found::Nothing;
+                    return Parse::Nothing;
                 };
                 self.at += found;
                 match data.get(self.at + 1) {
-                    None => return Found::Nothing,
+                    None => return Parse::Nothing,
                     // A stuffed byte, a restart marker, a fill byte.
                     Some(0 | 0xd0..=0xd7) => self.at += 2,
                     Some(0xff) => self.at += 1,
@@ -67,7 +67,7 @@ impl Pictures {
                 continue;
             }
             let (Some(&begin), Some(&marker)) = (data.get(self.at), data.get(self.at + 1)) else {
-                return Found::Nothing;
+                return Parse::Nothing;
             };
             match (begin, marker) {
                 (0xff, 0xff) => self.at += 1,
@@ -76,7 +76,7 @@ impl Pictures {
                     let length = self.at + 2;
                     let Some(size) = self.size else { return self.rubbish(data, length) };
                     *self = Self::default();
-                    return Found::Picture { length, size };
+                    return Parse::Frame { length, size };
                 }
                 // The picture was cut off and the next one has begun.
                 (0xff, 0xd8) => return self.rubbish(data, self.at),
@@ -85,7 +85,7 @@ impl Pictures {
                         self.at += 2 + length;
                         self.in_scan = marker == 0xda;
                     }
-                    Segment::Cut => return Found::Nothing,
+                    Segment::Cut => return Parse::Nothing,
                     Segment::Wrong => return self.rubbish(data, self.at),
                 },
                 _ => return self.rubbish(data, self.at),
@@ -113,12 +113,12 @@ impl Pictures {
     }
 
     /// What lies before the next beginning of a picture at or after `from` is rubbish.
-    fn rubbish(&mut self, data: &[u8], from: usize) -> Found {
+    fn rubbish(&mut self, data: &[u8], from: usize) -> Parse {
         *self = Self::default();
         let from = from.min(data.len());
         let next = memchr::memmem::find(&data[from..], &BEGIN).map(|found| from + found);
         // The beginning of a beginning may be at the very end.
-        Found::Rubbish(next.unwrap_or_else(|| (data.len().saturating_sub(BEGIN.len() - 1)).max(from)))
+        Parse::Garbage(next.unwrap_or_else(|| (data.len().saturating_sub(BEGIN.len() - 1)).max(from)))
     }
 }
 
@@ -153,18 +153,18 @@ mod tests {
     fn split(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, usize) {
         let (mut pictures, mut rubbish) = (Vec::new(), 0);
         let mut buffer = Vec::new();
-        let mut follow = Pictures::default();
+        let mut follow = JpegSplitter::default();
         for piece in stream.chunks(step) {
             buffer.extend_from_slice(piece);
             loop {
                 match follow.next(&buffer) {
-                    Found::Picture { length, size } => {
+                    Parse::Frame { length, size } => {
                         let picture: Vec<u8> = buffer.drain(..length).collect();
                         assert!(size == (64, 48) || !is_picture(&picture), "{size:?}");
                         pictures.push(picture);
                     }
-                    Found::Rubbish(0) | Found::Nothing => break,
-                    Found::Rubbish(length) => rubbish += buffer.drain(..length).count(),
+                    Parse::Garbage(0) | Parse::Nothing => break,
+                    Parse::Garbage(length) => rubbish += buffer.drain(..length).count(),
                 }
             }
         }

@@ -72,7 +72,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::capture::camera::Wish;
+    use crate::capture::camera::Constraint;
 
     #[test]
     fn the_line_has_what_the_configuration_asks_for() {
@@ -80,7 +80,7 @@ mod tests {
         let (bin, video) = (root.path().join("bin"), root.path().join("video4linux"));
         fs::create_dir_all(&bin).expect("should make a directory");
         let path = format!("/nowhere:{}", bin.display());
-        let config = Config { bitrate: 1_500_000, fps: Wish::exact(25), ..Config::default() };
+        let config = Config { bitrate: 1_500_000, fps: Constraint::exact(25), ..Config::default() };
         let told = line(&config, &path, &video).expect_err("should miss the program").to_string();
         assert!(told.contains("install the package rpicam-apps"), "{told}");
 
@@ -92,7 +92,7 @@ mod tests {
             line(&config, &path, &video).expect("should have a line").0,
             "exec rpicam-vid --nopreview --timeout 0 --width 1280 --height 720 --framerate 25 --codec yuv420 --flush --output -"
         );
-        let odd = Config { width: Wish::exact(800), ..config.clone() };
+        let odd = Config { width: Constraint::exact(800), ..config.clone() };
         assert_eq!(line(&odd, &path, &video).expect("should have a line").1, PixelFormat::Mjpeg);
         let raw = Config { format: Some(PixelFormat::I420), ..odd };
         assert!(line(&raw, &path, &video).is_err());

@@ -28,7 +28,7 @@ const LINES_A_SECOND: u32 = 10;
 pub struct Program {
     label: String,
     process: Process,
-    words: Words,
+    words: StderrLog,
     stream: Stream,
     /// The shape of the last picture; before the first, of the wished one.
     format: VideoFormat,
@@ -76,7 +76,8 @@ impl Program {
         let (width, height) = (config.width.target(), config.height.target());
         let pixel = form.unwrap_or(PixelFormat::I420);
         let format = VideoFormat { pixel, width, height, stride: width, fps: f64::from(config.fps.target()) };
-        let words = Words { label: label.clone(), last: String::new(), second: Instant::now(), told: 0, swallowed: 0 };
+        let words =
+            StderrLog { label: label.clone(), last: String::new(), second: Instant::now(), told: 0, swallowed: 0 };
         Ok(Self { label, process, words, stream: Stream::new(form, format), format, stale: 0 })
     }
 
@@ -92,7 +93,7 @@ impl Program {
                 break;
             }
         }
-        Ok(newest.map(|stream::Picture { captured, format, data }| {
+        Ok(newest.map(|stream::Frame { captured, format, data }| {
             self.format = format;
             RawFrame::new(captured, format, data)
         }))
@@ -147,7 +148,7 @@ impl VideoSource for Program {
 }
 
 /// What the program says on standard error.
-struct Words {
+struct StderrLog {
     label: String,
     /// The last line, for the message of its end.
     last: String,
@@ -157,7 +158,7 @@ struct Words {
     swallowed: u32,
 }
 
-impl Words {
+impl StderrLog {
     fn tell(&mut self, line: &str) {
         line.clone_into(&mut self.last);
         if self.second.elapsed() >= Duration::from_secs(1) {

@@ -6,22 +6,22 @@ use std::collections::VecDeque;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::annexb::{self, AccessUnits};
-use super::jpeg::{self, Pictures};
+use super::jpeg::{self, JpegSplitter};
 use crate::media::h264;
-use crate::media::h264::Shape;
+use crate::media::h264::StreamShape;
 use crate::media::{PixelFormat, Timestamp, VideoFormat};
 
 /// The most bytes without the end of a picture: an 8K picture in I420 has 50 MB, and a stream without an end must not
 /// take all memory.
-const PICTURE_LIMIT: usize = 64 << 20;
+const FRAME_LIMIT: usize = 64 << 20;
 
 /// The most bytes in a row that are no part of any picture. A program that greets with some lines is forgiven; one that
 /// writes something else altogether is told so.
-const RUBBISH_LIMIT: u64 = 1 << 20;
+const GARBAGE_LIMIT: u64 = 1 << 20;
 
 /// A picture cut out of the stream.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub struct Frame {
     /// When its first byte came.
     pub captured: Timestamp,
     /// Its shape.
@@ -41,7 +41,7 @@ pub enum Unreadable {
 
 /// A stream that is being read.
 pub struct Stream {
-    form: Option<Form>,
+    form: Option<StreamFormat>,
     /// The shape of raw pictures, and the rate of all.
     wished: VideoFormat,
     bytes: BytesMut,
@@ -56,13 +56,13 @@ pub struct Stream {
 }
 
 /// The three forms that are understood.
-enum Form {
-    Jpeg(Pictures),
-    AnnexB(AccessUnits, Option<Shape>),
+enum StreamFormat {
+    Jpeg(JpegSplitter),
+    AnnexB(AccessUnits, Option<StreamShape>),
     I420,
 }
 
-impl Form {
+impl StreamFormat {
     fn pixel(&self) -> PixelFormat {
         match self {
             Self::Jpeg(_) => PixelFormat::Mjpeg,
@@ -77,9 +77,9 @@ impl Stream {
     /// that cannot be recognised); `wished` is the shape of raw pictures, and the rate where the stream tells none.
     pub fn new(form: Option<PixelFormat>, wished: VideoFormat) -> Self {
         let form = match form {
-            Some(PixelFormat::Mjpeg) => Some(Form::Jpeg(Pictures::default())),
-            Some(PixelFormat::H264) => Some(Form::AnnexB(AccessUnits::default(), None)),
-            Some(PixelFormat::I420) => Some(Form::I420),
+            Some(PixelFormat::Mjpeg) => Some(StreamFormat::Jpeg(JpegSplitter::default())),
+            Some(PixelFormat::H264) => Some(StreamFormat::AnnexB(AccessUnits::default(), None)),
+            Some(PixelFormat::I420) => Some(StreamFormat::I420),
             _ => None,
         };
         let arrivals = VecDeque::new();
@@ -106,7 +106,7 @@ impl Stream {
     /// # Errors
     ///
     /// When the stream is none that can be read.
-    pub fn picture(&mut self) -> Result<Option<Picture>, Unreadable> {
+    pub fn picture(&mut self) -> Result<Option<Frame>, Unreadable> {
         if self.form.is_none() {
             match recognise(&self.bytes)? {
                 Some(form) => self.form = Some(form),
@@ -117,55 +117,55 @@ impl Stream {
             let Some(form) = &mut self.form else { return Ok(None) };
             let pixel = form.pixel();
             let step = match form {
-                Form::I420 => {
+                StreamFormat::I420 => {
                     let length = i420_bytes(&self.wished);
-                    if self.bytes.len() < length { Step::Wait } else { Step::Take(length, self.wished) }
+                    if self.bytes.len() < length { ReadStep::Wait } else { ReadStep::Take(length, self.wished) }
                 }
-                Form::Jpeg(pictures) => match pictures.next(&self.bytes) {
-                    jpeg::Found::Picture { length, size: (width, height) } => {
-                        Step::Take(length, VideoFormat { pixel, width, height, stride: 0, ..self.wished })
+                StreamFormat::Jpeg(pictures) => match pictures.next(&self.bytes) {
+                    jpeg::Parse::Frame { length, size: (width, height) } => {
+                        ReadStep::Take(length, VideoFormat { pixel, width, height, stride: 0, ..self.wished })
                     }
-                    jpeg::Found::Rubbish(length) => Step::Skip(length),
-                    jpeg::Found::Nothing => Step::Wait,
+                    jpeg::Parse::Garbage(length) => ReadStep::Skip(length),
+                    jpeg::Parse::Nothing => ReadStep::Wait,
                 },
-                Form::AnnexB(units, shape) => match units.next(&self.bytes) {
-                    annexb::Found::Unit(length) => {
-                        *shape = h264::nals(&self.bytes[..length]).find_map(Shape::of_sps).or(*shape);
+                StreamFormat::AnnexB(units, shape) => match units.next(&self.bytes) {
+                    annexb::Parse::Unit(length) => {
+                        *shape = h264::nals(&self.bytes[..length]).find_map(StreamShape::of_sps).or(*shape);
                         match shape {
-                            Some(Shape { width, height, fps }) => {
+                            Some(StreamShape { width, height, fps }) => {
                                 let fps = fps.unwrap_or(self.wished.fps);
-                                Step::Take(
+                                ReadStep::Take(
                                     length,
                                     VideoFormat { pixel, width: *width, height: *height, stride: 0, fps },
                                 )
                             }
                             // Nobody can decode it without its parameters.
-                            None => Step::Skip(length),
+                            None => ReadStep::Skip(length),
                         }
                     }
-                    annexb::Found::Rubbish(length) => Step::Skip(length),
-                    annexb::Found::Nothing => Step::Wait,
+                    annexb::Parse::Garbage(length) => ReadStep::Skip(length),
+                    annexb::Parse::Nothing => ReadStep::Wait,
                 },
             };
             match step {
-                Step::Take(length, format) => {
+                ReadStep::Take(length, format) => {
                     self.rubbish = 0;
                     let captured = self.begun();
                     let data = self.bytes.split_to(length).freeze();
                     self.taken += length as u64;
-                    return Ok(Some(Picture { captured, format, data }));
+                    return Ok(Some(Frame { captured, format, data }));
                 }
-                Step::Skip(length) => {
+                ReadStep::Skip(length) => {
                     self.bytes.advance(length);
                     self.taken += length as u64;
                     self.rubbish += length as u64;
                     self.damaged += 1;
-                    if self.rubbish > RUBBISH_LIMIT {
+                    if self.rubbish > GARBAGE_LIMIT {
                         return Err(Unreadable::NotAs(pixel));
                     }
                 }
-                Step::Wait if self.bytes.len() > PICTURE_LIMIT => return Err(Unreadable::NotAs(pixel)),
-                Step::Wait => return Ok(None),
+                ReadStep::Wait if self.bytes.len() > FRAME_LIMIT => return Err(Unreadable::NotAs(pixel)),
+                ReadStep::Wait => return Ok(None),
             }
         }
     }
@@ -179,7 +179,7 @@ impl Stream {
     }
 }
 
-enum Step {
+enum ReadStep {
     /// So many bytes are a picture of this shape.
     Take(usize, VideoFormat),
     /// So many bytes are of no use.
@@ -189,11 +189,11 @@ enum Step {
 }
 
 /// Which form a stream has that begins so; `None` while that cannot be told.
-fn recognise(data: &[u8]) -> Result<Option<Form>, Unreadable> {
+fn recognise(data: &[u8]) -> Result<Option<StreamFormat>, Unreadable> {
     let begins = |with: &[u8]| data.starts_with(with) || with.starts_with(data);
     Ok(match data {
-        [0xff, 0xd8, 0xff, ..] => Some(Form::Jpeg(Pictures::default())),
-        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Some(Form::AnnexB(AccessUnits::default(), None)),
+        [0xff, 0xd8, 0xff, ..] => Some(StreamFormat::Jpeg(JpegSplitter::default())),
+        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Some(StreamFormat::AnnexB(AccessUnits::default(), None)),
         _ if begins(&[0xff, 0xd8, 0xff]) || begins(&[0, 0, 1]) || begins(&[0, 0, 0, 1]) => None,
         _ => return Err(Unreadable::Unknown),
     })
@@ -254,7 +254,7 @@ mod tests {
         for form in [PixelFormat::Mjpeg, PixelFormat::H264] {
             let mut stream = Stream::new(Some(form), wished(4, 2));
             let rubbish: Vec<u8> = (0..1 << 20).map(|byte| (byte % 251) as u8 | 2).collect();
-            let told = (0..=PICTURE_LIMIT >> 20).find_map(|_| {
+            let told = (0..=FRAME_LIMIT >> 20).find_map(|_| {
                 stream.buffer().extend_from_slice(&rubbish);
                 stream.arrived(at(0));
                 stream.picture().err()

@@ -1,7 +1,7 @@
 //! The sea of the test pattern: a strip of fine-grained water that drifts to the left. It gives an encoder the work that a
 //! real picture gives it: texture with motion.
 
-use crate::capture::camera::canvas::{Area, Canvas, Colour, bytes};
+use crate::capture::camera::canvas::{Canvas, Colour, Rect, bytes};
 use crate::media::Timestamp;
 
 /// The strip goes by once in this many seconds: 160 pixels a second at 1280, a brisk pan.
@@ -12,16 +12,16 @@ const OCTAVES: u32 = 6;
 
 /// The sea in one place and size.
 pub struct Sea {
-    area: Area,
+    area: Rect,
     water: Vec<u8>,
 }
 
 impl Sea {
     /// A sea that fills `area`, which is as wide as the picture.
-    pub fn new(area: Area) -> Self {
+    pub fn new(area: Rect) -> Self {
         let mut water = vec![0; bytes(area.width, area.height)];
         let swell = swell(area.width, area.height);
-        let whole = Area { x: 0, y: 0, ..area };
+        let whole = Rect { x: 0, y: 0, ..area };
         Canvas::new(&mut water, area.width, area.height)
             .shade(whole, |x, y| colour(swell[y as usize * area.width + x as usize], y / area.height as f32));
         Self { area, water }

@@ -1,6 +1,6 @@
 //! The clock of the test pattern: `HH:MM:SS.mmm`, UTC, on an even ground, so that a letter is drawn by copying its lines.
 
-use crate::capture::camera::canvas::{Area, Canvas, Colour, Glyph, letter_width};
+use crate::capture::camera::canvas::{Canvas, Colour, Glyph, Rect, letter_width};
 use crate::media::Timestamp;
 
 /// The letters that the clock needs, in the order in which they are kept.
@@ -32,14 +32,14 @@ pub struct Clock {
 impl Clock {
     /// A clock in the middle of `area`, which is as wide as the picture, as large as fits; `None` when it could not be
     /// read. Leaves its ground on the canvas.
-    pub fn new(canvas: &mut Canvas<'_>, area: Area) -> Option<Self> {
+    pub fn new(canvas: &mut Canvas<'_>, area: Rect) -> Option<Self> {
         let fits = |size: &usize| letter_width(*size) * (LENGTH + 1) <= area.width * 15 / 16;
         let size = (LEGIBLE..=area.height).rev().find(fits)?;
         let letter = letter_width(size);
         let (x, y) = ((area.width - letter * LENGTH) / 2, area.y + (area.height - size) / 2);
 
         let paper = Colour::rgb(8.0, 18.0, 34.0);
-        let ground = Area::new(x - letter / 2, y, letter * (LENGTH + 1), size);
+        let ground = Rect::new(x - letter / 2, y, letter * (LENGTH + 1), size);
         let corner = size as f32 / 6.0;
         let (left, top) = (ground.x as f32 + corner, ground.y as f32 + corner);
         let (right, bottom) = (left + ground.width as f32 - 2.0 * corner, top + ground.height as f32 - 2.0 * corner);

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use super::{Config, Dropped, Error, VideoSource};
 use crate::media::pacer;
-use crate::media::pacer::{Grid, Pace, Step};
+use crate::media::pacer::{FrameClock, PaceStep, Pacer};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
-pub use super::canvas::Area;
+pub use super::canvas::Rect;
 pub use second_hand::FLASH;
 
 /// The sizes in pixels that can be asked for; others are moved to the nearest. 8192 is H.264's largest (level 6).
@@ -30,7 +30,7 @@ pub struct Pattern {
     format: VideoFormat,
     scene: scene::Scene,
     pool: pool::Pool,
-    pace: Pace,
+    pace: Pacer,
     dropped: Dropped,
 }
 
@@ -46,7 +46,7 @@ impl Pattern {
             scene: scene::Scene::new(&config.name, width as usize, height as usize, fps),
             pool: pool::Pool::new(),
             // Like a real source whose only reader wants the newest picture, it holds no old one.
-            pace: Pace::new(Grid::new(fps), 0),
+            pace: Pacer::new(FrameClock::new(fps), 0),
             dropped: Dropped::default(),
         }
     }
@@ -59,8 +59,8 @@ impl Pattern {
     /// How long it is until a frame is due.
     pub fn poll(&mut self, now: Timestamp) -> Result<RawFrame, Duration> {
         match self.pace.poll(now) {
-            Step::Wait(wait) => Err(wait),
-            Step::Due { slot, start, missed } => {
+            PaceStep::Wait(wait) => Err(wait),
+            PaceStep::Due { slot, start, missed } => {
                 self.dropped.driver += missed;
                 Ok(self.render(slot as u32, start))
             }
@@ -103,7 +103,7 @@ impl VideoSource for Pattern {
 
 /// Where the lamp of a pattern of `width` x `height` pixels is evenly white for the first [`FLASH`] of every second
 /// of the capture clock, and dark for the rest; `None` in a picture too small for it.
-pub fn lamp(width: u32, height: u32) -> Option<Area> {
+pub fn lamp(width: u32, height: u32) -> Option<Rect> {
     scene::dial_area(width as usize & !1, height as usize & !1).map(second_hand::lamp)
 }
 

@@ -7,7 +7,7 @@
 use super::background::Sea;
 use super::clock::Clock;
 use super::second_hand::Dial;
-use crate::capture::camera::canvas::{Area, Canvas, Colour, bytes, letter_width};
+use crate::capture::camera::canvas::{Canvas, Colour, Rect, bytes, letter_width};
 use crate::capture::camera::timecode;
 use crate::capture::camera::timecode::Code;
 use crate::media::Timestamp;
@@ -52,7 +52,7 @@ impl Scene {
     pub fn new(name: &str, width: usize, height: usize, fps: u32) -> Self {
         let mut background = vec![0; bytes(width, height)];
         let mut canvas = Canvas::new(&mut background, width, height);
-        canvas.shade(Area::new(0, 0, width, height), |x, y| night(x / width as f32, y / height as f32));
+        canvas.shade(Rect::new(0, 0, width, height), |x, y| night(x / width as f32, y / height as f32));
         neutral_code(&mut canvas, width, height);
 
         let dial = dial_area(width, height).map(|area| Dial::new(&mut canvas, area));
@@ -85,21 +85,21 @@ impl Scene {
 }
 
 /// Where the dial stands: in the top right corner, beside the code; `None` when that is too little room.
-pub fn dial_area(width: usize, height: usize) -> Option<Area> {
+pub fn dial_area(width: usize, height: usize) -> Option<Rect> {
     // The code and its black edge end 31 cells from the left.
     let (edge, margin) = timecode::cell(width, height).map_or((0, 8), |cell| (31 * cell, cell));
     // Multiples of 8 keep the lamp on the transform blocks of H.264, as the code is.
     let side = (height * 3 / 10).min(width.saturating_sub(edge + 2 * margin)) / 8 * 8;
-    (side >= 24).then(|| Area::new(width - margin - side, margin, side, side))
+    (side >= 24).then(|| Rect::new(width - margin - side, margin, side, side))
 }
 
 /// The part of the picture below the code and the dial that `share`, in hundredths from its top, says.
-fn part(width: usize, height: usize, share: (usize, usize)) -> Area {
+fn part(width: usize, height: usize, share: (usize, usize)) -> Rect {
     let code = timecode::cell(width, height).map_or(0, |cell| 7 * cell);
     let dial = dial_area(width, height).map_or(0, |dial| dial.y + dial.height);
     let top = code.max(dial);
     let line = |hundredths: usize| (top + (height - top) * hundredths / 100) & !1;
-    Area::new(0, line(share.0), width, line(share.1) - line(share.0))
+    Rect::new(0, line(share.0), width, line(share.1) - line(share.0))
 }
 
 /// The colour of the background: a night blue, lighter where the clock stands.
@@ -112,7 +112,7 @@ fn night(x: f32, y: f32) -> Colour {
 fn neutral_code(canvas: &mut Canvas<'_>, width: usize, height: usize) {
     if let Some(cell) = timecode::cell(width, height) {
         let black = Colour::rgb(0.0, 0.0, 0.0);
-        canvas.shade(Area::new(cell, cell, 30 * cell, 6 * cell), |_, _| black);
+        canvas.shade(Rect::new(cell, cell, 30 * cell, 6 * cell), |_, _| black);
     }
 }
 
@@ -130,7 +130,7 @@ fn title(canvas: &mut Canvas<'_>, width: usize, height: usize) {
 }
 
 /// The camera's name on the left and `right` on the right.
-fn caption(canvas: &mut Canvas<'_>, area: Area, name: &str, right: &str) {
+fn caption(canvas: &mut Canvas<'_>, area: Rect, name: &str, right: &str) {
     let margin = area.width / 16;
     let room = area.width - 2 * margin;
     let letters = right.chars().count() + 2;
@@ -147,7 +147,7 @@ fn caption(canvas: &mut Canvas<'_>, area: Area, name: &str, right: &str) {
     canvas.text(right, left, top, size, Colour::rgb(150.0, 180.0, 205.0));
 }
 
-fn bars(canvas: &mut Canvas<'_>, area: Area) {
+fn bars(canvas: &mut Canvas<'_>, area: Rect) {
     let colours = BAR_COLOURS.map(|[red, green, blue]| Colour::rgb(red, green, blue));
     let bar = area.width as f32 / colours.len() as f32;
     canvas.shade(area, |x, _| colours[((x / bar) as usize).min(colours.len() - 1)]);

@@ -4,7 +4,7 @@
 use std::f32::consts::TAU;
 use std::time::Duration;
 
-use crate::capture::camera::canvas::{Area, Canvas, Colour};
+use crate::capture::camera::canvas::{Canvas, Colour, Rect};
 use crate::media::Timestamp;
 
 /// How long the lamp is lit at the start of every second: three frames at 30 a second, so that one is seen even when
@@ -19,14 +19,14 @@ const MARKS: usize = 12;
 
 /// The dial in one place and size.
 pub struct Dial {
-    area: Area,
+    area: Rect,
     dark: Vec<u8>,
     lit: Vec<u8>,
 }
 
 impl Dial {
     /// A dial that fills `area`. Leaves it on the canvas, dark.
-    pub fn new(canvas: &mut Canvas<'_>, area: Area) -> Self {
+    pub fn new(canvas: &mut Canvas<'_>, area: Rect) -> Self {
         let (centre, radius) = (area.centre(), area.width as f32 / 2.0);
         let glass = Colour::rgb(10.0, 24.0, 44.0);
         canvas.disc(centre, radius - 0.5, Colour::rgb(176.0, 142.0, 82.0), 1.0);
@@ -67,9 +67,9 @@ impl Dial {
 }
 
 /// The part of the lamp of a dial in `area` that is evenly lit: a square of a sixth of the dial in its middle.
-pub fn lamp(area: Area) -> Area {
+pub fn lamp(area: Rect) -> Rect {
     let side = area.width / 6;
-    Area::new(area.x + (area.width - side) / 2, area.y + (area.height - side) / 2, side, side)
+    Rect::new(area.x + (area.width - side) / 2, area.y + (area.height - side) / 2, side, side)
 }
 
 /// The point `turn` turns clockwise from the top on the circle of `radius` around `centre`.

@@ -1,15 +1,15 @@
 //! Tests of the test pattern. Time is an argument everywhere here.
 
 use super::*;
-use crate::capture::camera::Wish;
+use crate::capture::camera::Constraint;
 use crate::capture::camera::timecode;
 
 fn config(width: u32, height: u32) -> Config {
     Config {
         name: "yard".into(),
-        width: Wish::exact(width),
-        height: Wish::exact(height),
-        fps: Wish::exact(30),
+        width: Constraint::exact(width),
+        height: Constraint::exact(height),
+        fps: Constraint::exact(30),
         ..Config::default()
     }
 }
@@ -25,7 +25,7 @@ fn luma(frame: &RawFrame) -> &[u8] {
 }
 
 /// The mean luma of `area`.
-fn level(frame: &RawFrame, area: Area) -> usize {
+fn level(frame: &RawFrame, area: Rect) -> usize {
     let lines = luma(frame).chunks(frame.format.stride as usize).skip(area.y).take(area.height);
     let sum: usize = lines.flat_map(|line| &line[area.x..area.x + area.width]).map(|p| usize::from(*p)).sum();
     sum / (area.width * area.height)
@@ -58,7 +58,7 @@ fn every_size_gives_a_whole_picture_and_small_ones_leave_parts_out() {
 
 #[test]
 fn wishes_out_of_range_are_moved_to_the_nearest() {
-    let pattern = Pattern::open(&Config { fps: Wish::exact(0), ..config(0, 3) });
+    let pattern = Pattern::open(&Config { fps: Constraint::exact(0), ..config(0, 3) });
     assert_eq!((pattern.format().width, pattern.format().height, pattern.format().fps), (16, 16, 1.0));
 }
 

@@ -2,14 +2,14 @@
 //!
 //! Who else uses a camera is `find`'s business.
 
-use super::super::v4l2::identity::{Hardware, Identity, Seen};
+use super::super::v4l2::identity::{HardwareId, Identity, VideoNode};
 use super::super::{Device, Error};
 
 /// A camera that may be meant.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Candidate<'a> {
+pub struct CameraMatch<'a> {
     /// The camera.
-    pub seen: &'a Seen,
+    pub seen: &'a VideoNode,
     /// Whether this very camera is meant, and not any of its kind.
     pub exact: bool,
 }
@@ -24,12 +24,12 @@ pub struct Target {
 }
 
 /// The nodes of the camera that was opened before; the one in the same port first.
-pub fn known<'a>(before: &Identity, seen: &'a [Seen]) -> Vec<Candidate<'a>> {
-    let stayed = |seen: &Seen| seen.identity.place == before.place;
+pub fn known<'a>(before: &Identity, seen: &'a [VideoNode]) -> Vec<CameraMatch<'a>> {
+    let stayed = |seen: &VideoNode| seen.identity.place == before.place;
     let mut same: Vec<_> = seen
         .iter()
         .filter(|seen| seen.identity.is_same(before))
-        .map(|seen| Candidate { seen, exact: stayed(seen) })
+        .map(|seen| CameraMatch { seen, exact: stayed(seen) })
         .collect();
     same.sort_by_key(|candidate| !candidate.exact);
     same
@@ -40,9 +40,13 @@ pub fn known<'a>(before: &Identity, seen: &'a [Seen]) -> Vec<Candidate<'a>> {
 /// # Errors
 ///
 /// [`Error::Absent`] and [`Error::Ambiguous`].
-pub fn named<'a>(device: &Device, target: Option<&Target>, seen: &'a [Seen]) -> Result<Vec<Candidate<'a>>, Error> {
+pub fn named<'a>(
+    device: &Device,
+    target: Option<&Target>,
+    seen: &'a [VideoNode],
+) -> Result<Vec<CameraMatch<'a>>, Error> {
     let exact = !matches!(device, Device::Auto | Device::Usb { serial: None, .. });
-    let mut matches: Vec<&Seen> = match device {
+    let mut matches: Vec<&VideoNode> = match device {
         Device::Auto => seen.iter().filter(|seen| seen.usable).collect(),
         Device::Card(name) => by_card(name, seen)?,
         _ => seen.iter().filter(|seen| is_meant(device, target, seen)).collect(),
@@ -52,19 +56,19 @@ pub fn named<'a>(device: &Device, target: Option<&Target>, seen: &'a [Seen]) -> 
     }
     // A camera may have nodes for metadata, depth or other formats beside the one that is wanted.
     matches.sort_by_key(|seen| !seen.usable);
-    Ok(matches.into_iter().map(|seen| Candidate { seen, exact }).collect())
+    Ok(matches.into_iter().map(|seen| CameraMatch { seen, exact }).collect())
 }
 
 /// Whether a name may mean this camera; `auto` means none in particular.
-pub fn is_meant(device: &Device, target: Option<&Target>, seen: &Seen) -> bool {
+pub fn is_meant(device: &Device, target: Option<&Target>, seen: &VideoNode) -> bool {
     match device {
         Device::Path(_) => target.is_some_and(|target| target.path == seen.path),
         Device::Usb { vendor, product, serial } => match &seen.identity.hardware {
-            Hardware::Usb { vendor: v, product: p, serial: s } => {
+            HardwareId::Usb { vendor: v, product: p, serial: s } => {
                 let equal = |text: &str, number: u16| u16::from_str_radix(text, 16) == Ok(number);
                 equal(v, *vendor) && equal(p, *product) && (serial.is_none() || serial == s)
             }
-            Hardware::Other { .. } => false,
+            HardwareId::Other { .. } => false,
         },
         Device::Card(name) => CARD_RULES.iter().any(|rule| rule(seen, name)),
         Device::Auto | Device::Pattern | Device::Libcamera | Device::Exec(_) => false,
@@ -72,14 +76,14 @@ pub fn is_meant(device: &Device, target: Option<&Target>, seen: &Seen) -> bool {
 }
 
 /// How a card's name is compared: the first rule that any camera fits decides.
-const CARD_RULES: [fn(&Seen, &str) -> bool; 3] = [
+const CARD_RULES: [fn(&VideoNode, &str) -> bool; 3] = [
     |seen, name| seen.card == name || seen.identity.to_string() == name,
     |seen, name| seen.card.to_lowercase().starts_with(&name.to_lowercase()),
     |seen, name| seen.card.to_lowercase().contains(&name.to_lowercase()),
 ];
 
-fn by_card<'a>(name: &str, seen: &'a [Seen]) -> Result<Vec<&'a Seen>, Error> {
-    let fits = |rule: &fn(&Seen, &str) -> bool| seen.iter().filter(|seen| rule(seen, name)).collect::<Vec<_>>();
+fn by_card<'a>(name: &str, seen: &'a [VideoNode]) -> Result<Vec<&'a VideoNode>, Error> {
+    let fits = |rule: &fn(&VideoNode, &str) -> bool| seen.iter().filter(|seen| rule(seen, name)).collect::<Vec<_>>();
     let matches = CARD_RULES.iter().map(fits).find(|matches| !matches.is_empty()).unwrap_or_default();
     let several = matches.iter().any(|one| !one.identity.is_beside(&matches[0].identity));
     if several {
@@ -89,12 +93,12 @@ fn by_card<'a>(name: &str, seen: &'a [Seen]) -> Result<Vec<&'a Seen>, Error> {
 }
 
 /// The cameras there are, for the end of a message.
-pub fn there(seen: &[Seen]) -> String {
+pub fn there(seen: &[VideoNode]) -> String {
     // A path that leads nowhere is no camera.
-    let cameras: Vec<&Seen> = seen.iter().filter(|seen| seen.usable || seen.trouble.is_some()).collect();
+    let cameras: Vec<&VideoNode> = seen.iter().filter(|seen| seen.usable || seen.trouble.is_some()).collect();
     if cameras.is_empty() { "there is none".into() } else { format!("there are: {}", joined(cameras)) }
 }
 
-fn joined(seen: Vec<&Seen>) -> String {
-    seen.into_iter().map(Seen::to_string).collect::<Vec<_>>().join(", ")
+fn joined(seen: Vec<&VideoNode>) -> String {
+    seen.into_iter().map(VideoNode::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pattern::Pattern;
 use super::v4l2::Capture;
-use super::v4l2::identity::{Identity, Machine, Seen};
+use super::v4l2::identity::{Identity, V4l2Sysfs, VideoNode};
 use super::{Config, Device, Error, VideoSource};
 
-use matching::{Candidate, Target};
-use source::{Found, Watch};
+use matching::{CameraMatch, Target};
+use source::{OpenedSource, Watch};
 
 /// The cameras of the machine as the pipelines share them; a cheap handle.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub struct Registry(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    machine: Machine,
+    machine: V4l2Sysfs,
     /// Counts hot-plug events.
     plugged: AtomicU64,
     /// By the number of the finder.
@@ -48,7 +48,7 @@ struct Pipeline {
 impl Registry {
     /// A finder for each camera of the configuration, in its order. Looks at the machine once: each `auto` has a camera of
     /// its own from the start, in the order of the configuration, and leaves those that are named alone.
-    pub fn finders<'a>(&self, configs: impl IntoIterator<Item = &'a Config>) -> Vec<Finder> {
+    pub fn finders<'a>(&self, configs: impl IntoIterator<Item = &'a Config>) -> Vec<CameraSelector> {
         let configs: Vec<&Config> = configs.into_iter().collect();
         let first = {
             let mut pipelines = self.pipelines();
@@ -62,10 +62,10 @@ impl Registry {
             }));
             first
         };
-        let mut finders: Vec<Finder> = configs
+        let mut finders: Vec<CameraSelector> = configs
             .iter()
             .enumerate()
-            .map(|(index, config)| Finder {
+            .map(|(index, config)| CameraSelector {
                 registry: self.clone(),
                 index: first + index,
                 config: (*config).clone(),
@@ -121,7 +121,7 @@ impl Registry {
 
     /// The camera that the pipeline shall use now, and the claim to its node; `None` where `auto` finds nothing and never
     /// did.
-    fn look(&self, index: usize, device: &Device) -> Result<Option<(Seen, Claim)>, Error> {
+    fn look(&self, index: usize, device: &Device) -> Result<Option<(VideoNode, Claim)>, Error> {
         let (opened, planned) =
             self.pipelines().get(index).map(|own| (own.opened.clone(), own.planned.clone())).unwrap_or_default();
         // A name may mean another camera by now than at the start; `auto` shall take the one that is kept for it.
@@ -129,7 +129,7 @@ impl Registry {
         let target = target(device);
         let path = target.as_ref().map(|target| target.path.as_str());
         // Mostly the camera is where it was, or sysfs knows which it is.
-        let likely = |seen: &Seen| match &opened {
+        let likely = |seen: &VideoNode| match &opened {
             Some(opened) => seen.identity.is_same(opened),
             // What sysfs calls a node is not always the card's name.
             None if matches!(device, Device::Card(_)) => false,
@@ -153,8 +153,8 @@ impl Registry {
         device: &Device,
         before: Option<&Identity>,
         target: Option<&Target>,
-        seen: &[Seen],
-    ) -> Result<Option<(Seen, Claim)>, Error> {
+        seen: &[VideoNode],
+    ) -> Result<Option<(VideoNode, Claim)>, Error> {
         // The lock is held from the look at the others to the claim.
         let mut pipelines = self.pipelines();
         let mut users = Vec::new();
@@ -166,7 +166,7 @@ impl Registry {
         if found.is_none() && !(number && opened) {
             found = first_free(&pipelines, index, matching::named(device, target, seen)?, &mut users);
         }
-        let Some(Candidate { seen, .. }) = found else {
+        let Some(CameraMatch { seen, .. }) = found else {
             return match users.into_iter().next() {
                 Some(camera) if *device != Device::Auto => Err(Error::Taken { device: device.to_string(), camera }),
                 _ => Ok(None),
@@ -183,9 +183,9 @@ impl Registry {
 fn first_free<'a>(
     pipelines: &[Pipeline],
     index: usize,
-    candidates: Vec<Candidate<'a>>,
+    candidates: Vec<CameraMatch<'a>>,
     users: &mut Vec<String>,
-) -> Option<Candidate<'a>> {
+) -> Option<CameraMatch<'a>> {
     candidates.into_iter().find(|candidate| {
         let user = user(pipelines, index, candidate);
         users.extend(user.map(ToOwned::to_owned));
@@ -194,8 +194,8 @@ fn first_free<'a>(
 }
 
 /// The other pipeline that a camera belongs to.
-fn user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &Candidate<'_>) -> Option<&'a str> {
-    let Candidate { seen, exact } = candidate;
+fn user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &CameraMatch<'_>) -> Option<&'a str> {
+    let CameraMatch { seen, exact } = candidate;
     // Who only asks where a camera is takes it from nobody.
     let auto = pipelines.get(index)?.device == Device::Auto;
     let keeps = |other: &Pipeline| match other.opened.as_ref().or(other.planned.as_ref()) {
@@ -218,7 +218,7 @@ fn target(device: &Device) -> Option<Target> {
 }
 
 /// Why a camera that was opened before cannot be opened now.
-fn away(device: &Device, opened: &Identity, target: Option<&Target>, seen: &[Seen]) -> Error {
+fn away(device: &Device, opened: &Identity, target: Option<&Target>, seen: &[VideoNode]) -> Error {
     let other = target.and_then(|target| seen.iter().find(|seen| seen.path == target.path && seen.usable));
     let there = match other {
         Some(other) => format!("another camera is there now: {other}; restart porthole to take that one"),
@@ -242,7 +242,7 @@ impl Drop for Claim {
 
 /// Opens the camera of one pipeline, again and again the same.
 #[derive(Debug)]
-pub struct Finder {
+pub struct CameraSelector {
     registry: Registry,
     index: usize,
     config: Config,
@@ -253,7 +253,7 @@ pub struct Finder {
     told: String,
 }
 
-impl Finder {
+impl CameraSelector {
     /// Looks at what the name means at the start, without streaming.
     fn plan(&self) -> Result<(), Error> {
         if let Some((seen, _claim)) = self.registry.look(self.index, &self.config.device)? {
@@ -309,7 +309,7 @@ impl Finder {
         let generation = self.registry.generation();
         let Some((seen, claim)) = self.registry.look(self.index, &self.config.device)? else {
             let watch = Watch::new(&self.registry, self.index, generation);
-            return Ok(Box::new(Found::pattern(Box::new(Pattern::open(&self.config)), watch)));
+            return Ok(Box::new(OpenedSource::pattern(Box::new(Pattern::open(&self.config)), watch)));
         };
         let source = Capture::open(&self.config, &seen.path)?;
         if self.told != source.chosen() {
@@ -322,7 +322,7 @@ impl Finder {
             return Err(Error::Unplugged { device: seen.path });
         }
         self.registry.note(self.index, |pipeline| pipeline.opened = Some(seen.identity));
-        Ok(Box::new(Found::camera(Box::new(source), claim)))
+        Ok(Box::new(OpenedSource::camera(Box::new(source), claim)))
     }
 }
 

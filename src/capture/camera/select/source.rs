@@ -5,22 +5,22 @@
 use std::time::{Duration, Instant};
 
 use super::{Claim, Device, Registry};
-use crate::capture::camera::{Dropped, Error, SetControls, VideoSource};
+use crate::capture::camera::{ControlsOutcome, Dropped, Error, VideoSource};
 use crate::media::{RawFrame, VideoFormat};
 use crate::model::inventory::{Control, Setting};
 
 /// How often the pattern compares the nodes there are, for machines that tell nobody of hot-plug events.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A camera, or the pattern that stands in for one.
-pub struct Found {
+pub struct OpenedSource {
     /// Closed before the claim is given up.
     source: Box<dyn VideoSource>,
     _claim: Option<Claim>,
     watch: Option<Watch>,
 }
 
-impl Found {
+impl OpenedSource {
     /// A camera.
     pub fn camera(source: Box<dyn VideoSource>, claim: Claim) -> Self {
         Self { source, _claim: Some(claim), watch: None }
@@ -32,7 +32,7 @@ impl Found {
     }
 }
 
-impl VideoSource for Found {
+impl VideoSource for OpenedSource {
     fn format(&self) -> VideoFormat {
         self.source.format()
     }
@@ -64,7 +64,7 @@ impl VideoSource for Found {
         self.source.changed_controls()
     }
 
-    fn set_controls(&mut self, settings: &[Setting]) -> SetControls {
+    fn set_controls(&mut self, settings: &[Setting]) -> ControlsOutcome {
         self.source.set_controls(settings)
     }
 
@@ -98,7 +98,7 @@ impl Watch {
     pub fn is_over(&mut self, now: Instant) -> bool {
         let generation = self.registry.generation();
         if generation == self.generation {
-            if now.saturating_duration_since(self.looked) < LOOK_EVERY {
+            if now.saturating_duration_since(self.looked) < POLL_INTERVAL {
                 return false;
             }
             self.looked = now;

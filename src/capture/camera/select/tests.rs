@@ -8,23 +8,27 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::capture::camera::v4l2::identity::Answer;
+use crate::capture::camera::v4l2::identity::NodeInfo;
 
 /// A machine whose cameras come and go.
-struct Board(TempDir);
+struct FakeHost(TempDir);
 
-/// What a node of [`Board`] answers: its file's lines are the card and the bus; an empty file is no camera.
-fn ask(path: &str) -> io::Result<Option<Answer>> {
+/// What a node of [`FakeHost`] answers: its file's lines are the card and the bus; an empty file is no camera.
+fn ask(path: &str) -> io::Result<Option<NodeInfo>> {
     let text = fs::read_to_string(path)?;
     let mut lines = text.lines();
     let Some(card) = lines.next() else { return Ok(None) };
     if card == "denied" {
         return Err(io::Error::from(io::ErrorKind::PermissionDenied));
     }
-    Ok(Some(Answer { card: card.into(), bus: lines.next().unwrap_or_default().into(), usable: lines.next().is_none() }))
+    Ok(Some(NodeInfo {
+        card: card.into(),
+        bus: lines.next().unwrap_or_default().into(),
+        usable: lines.next().is_none(),
+    }))
 }
 
-impl Board {
+impl FakeHost {
     fn new() -> Self {
         let board = Self(tempfile::tempdir().expect("should make a directory"));
         for directory in ["dev", "sys/class/video4linux"] {
@@ -79,8 +83,8 @@ impl Board {
         }
     }
 
-    fn pipelines<const N: usize>(&self, devices: [Device; N]) -> [Finder; N] {
-        let machine = Machine::new(self.path("sys"), self.path("dev"), ask);
+    fn pipelines<const N: usize>(&self, devices: [Device; N]) -> [CameraSelector; N] {
+        let machine = V4l2Sysfs::new(self.path("sys"), self.path("dev"), ask);
         let registry = Registry(Arc::new(Inner { machine, ..Inner::default() }));
         let names = ["front", "back", "side"];
         let configs: Vec<Config> = devices
@@ -91,14 +95,14 @@ impl Board {
         registry.finders(&configs).try_into().expect("should be as many")
     }
 
-    fn named(&self, name: &str) -> Finder {
+    fn named(&self, name: &str) -> CameraSelector {
         let [finder] = self.pipelines([Device::parse(name).expect("should be a name")]);
         finder
     }
 }
 
-/// As [`Finder::open`] does, without a stream: the number of the node, and what keeps it taken.
-fn open(finder: &Finder) -> Result<Option<(u32, Claim)>, Error> {
+/// As [`CameraSelector::open`] does, without a stream: the number of the node, and what keeps it taken.
+fn open(finder: &CameraSelector) -> Result<Option<(u32, Claim)>, Error> {
     let found = finder.registry.look(finder.index, &finder.config.device)?;
     Ok(found.map(|(seen, claim)| {
         finder.registry.note(finder.index, |pipeline| pipeline.opened = Some(seen.identity));
@@ -109,12 +113,12 @@ fn open(finder: &Finder) -> Result<Option<(u32, Claim)>, Error> {
 
 /// Opens the camera and closes it again.
 #[track_caller]
-fn number(finder: &Finder) -> u32 {
+fn number(finder: &CameraSelector) -> u32 {
     open(finder).expect("should find it").expect("should be a camera").0
 }
 
 #[track_caller]
-fn error(finder: &Finder) -> String {
+fn error(finder: &CameraSelector) -> String {
     open(finder).expect_err("should be an error").to_string()
 }
 
@@ -123,7 +127,7 @@ const TWIN: [&str; 3] = ["1bcf", "2284", ""];
 
 #[test]
 fn a_name_means_the_camera_that_has_it() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
     board.plug("1-2", 1, C920, "HD Pro Webcam C920");
     board.plug("1-3", 3, TWIN, "USB Camera");
@@ -152,7 +156,7 @@ fn a_name_means_the_camera_that_has_it() {
 
 #[test]
 fn a_path_may_be_a_link() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.plug("1-2", 4, C920, "C920");
     symlink(board.dev("video4"), board.dev("front")).expect("should link");
     for name in ["video4", "front"] {
@@ -163,7 +167,7 @@ fn a_path_may_be_a_link() {
 
 #[test]
 fn a_name_that_nobody_or_several_have_is_an_error_with_a_list() {
-    let board = Board::new();
+    let board = FakeHost::new();
     assert_eq!(error(&board.named("C920")), "no camera is called C920; there is none");
     board.attach(0, "platform:vivid-000", "vivid");
     board.attach(1, "platform:vivid-001", "vivid");
@@ -190,7 +194,7 @@ fn a_name_that_nobody_or_several_have_is_an_error_with_a_list() {
 
 #[test]
 fn a_camera_is_the_same_in_another_port_and_under_another_number() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.plug("1-2", 0, C920, "C920");
     board.attach(2, "platform:vivid-000", "vivid");
     let link = board.dev("link");
@@ -210,7 +214,7 @@ fn a_camera_is_the_same_in_another_port_and_under_another_number() {
 
 #[test]
 fn a_camera_on_the_board_is_the_same_under_another_number() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
     let [finder] = board.pipelines([Device::Path(board.dev("video0"))]);
     assert_eq!(number(&finder), 0);
@@ -225,7 +229,7 @@ fn a_camera_on_the_board_is_the_same_under_another_number() {
 
 #[test]
 fn another_camera_under_the_same_number_is_not_taken_for_it() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.plug("1-2", 0, C920, "C920");
     let [number_only] = board.pipelines([Device::Path(board.dev("video0"))]);
     let [link] = board.pipelines([Device::Path(board.dev("by-path"))]);
@@ -254,7 +258,7 @@ fn another_camera_under_the_same_number_is_not_taken_for_it() {
 
 #[test]
 fn the_right_one_of_a_cameras_nodes_is_followed() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.plug("1-2", 0, C920, "Depth");
     board.node("sys/devices/usb1/1-2/1-2:1.0", 2, 2, "Depth\nusb-0000:00:14.0-1-2\n");
     let [finder] = board.pipelines([Device::Path(board.dev("video2"))]);
@@ -268,7 +272,7 @@ fn the_right_one_of_a_cameras_nodes_is_followed() {
 
 #[test]
 fn twins_stay_with_their_ports_and_nobody_takes_the_others() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.plug("1-1", 0, TWIN, "Cam");
     board.plug("1-2", 2, TWIN, "Cam");
     let twin = || Device::parse("usb:1bcf:2284").expect("should be a name");
@@ -294,7 +298,7 @@ fn twins_stay_with_their_ports_and_nobody_takes_the_others() {
 
 #[test]
 fn each_auto_has_a_camera_of_its_own_in_the_order_of_the_configuration() {
-    let board = Board::new();
+    let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
     board.plug("1-2", 1, C920, "C920");
     board.plug("1-3", 3, TWIN, "Cam");
@@ -310,7 +314,7 @@ fn each_auto_has_a_camera_of_its_own_in_the_order_of_the_configuration() {
 
 #[test]
 fn auto_waits_for_a_camera_once_it_had_one_and_takes_any() {
-    let board = Board::new();
+    let board = FakeHost::new();
     let [auto] = board.pipelines([Device::Auto]);
     assert!(auto.is_pattern());
     assert!(open(&auto).expect("should be the pattern").is_none());
@@ -331,7 +335,7 @@ fn auto_waits_for_a_camera_once_it_had_one_and_takes_any() {
 
 #[test]
 fn the_pattern_ends_where_a_camera_is_plugged_in() {
-    let board = Board::new();
+    let board = FakeHost::new();
     let [mut auto, _named] = board.pipelines([Device::Auto, Device::Card("vivid".into())]);
     let mut pattern = auto.open().expect("should be the pattern");
     let wait = std::time::Duration::from_secs(5);
@@ -351,7 +355,7 @@ fn the_pattern_ends_where_a_camera_is_plugged_in() {
 
 #[test]
 fn the_pattern_looks_by_itself_where_nobody_tells_of_hot_plug() {
-    let board = Board::new();
+    let board = FakeHost::new();
     let [auto] = board.pipelines([Device::Auto]);
     let mut watch = Watch::new(&auto.registry, auto.index, auto.registry.generation());
     let start = std::time::Instant::now();

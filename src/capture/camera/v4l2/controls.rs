@@ -4,22 +4,22 @@
 
 use std::sync::Arc;
 
-use super::settings::{Judged, apply, judge};
+use super::settings::{ValidatedSetting, apply, judge};
 use super::{call_error, open_node};
-use crate::capture::camera::{ChangedControls, Error, SetControls};
+use crate::capture::camera::{ChangedControls, ControlsOutcome, Error};
 use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, Setting, find};
 
 /// The controls of an open camera, as they stood when they were asked for last.
 #[derive(Debug)]
-pub struct Followed {
+pub struct ControlWatcher {
     device: Arc<Device>,
     known: Vec<Control>,
     /// Whether the driver tells changes: one that does not is not asked at every picture.
     tells: bool,
 }
 
-impl Followed {
+impl ControlWatcher {
     /// Knows none yet.
     pub fn new(device: Arc<Device>) -> Self {
         Self { device, known: Vec::new(), tells: false }
@@ -36,12 +36,12 @@ impl Followed {
 
     /// Sets some. The answer has those that were named and those that changed with them: an automatic mode takes others in
     /// hand, and not every driver tells so.
-    pub fn set(&mut self, settings: &[Setting]) -> SetControls {
+    pub fn set(&mut self, settings: &[Setting]) -> ControlsOutcome {
         if self.known.is_empty() {
             self.all();
         }
         let (right, mut refused) = judge(&self.known, settings);
-        let named: Vec<u32> = right.iter().map(Judged::id).collect();
+        let named: Vec<u32> = right.iter().map(ValidatedSetting::id).collect();
         refused.extend(apply(self.device.as_ref(), right));
         let mut controls = Vec::new();
         for known in &mut self.known {
@@ -51,7 +51,7 @@ impl Followed {
                 controls.push(now);
             }
         }
-        SetControls { controls, refused }
+        ControlsOutcome { controls, refused }
     }
 
     /// Those that changed since the last question.
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_node_without_controls_has_none_and_they_do_not_change() {
         let null = Arc::new(Device::open("/dev/null").expect("should open"));
-        let mut followed = Followed::new(Arc::clone(&null));
+        let mut followed = ControlWatcher::new(Arc::clone(&null));
         assert_eq!((followed.all(), followed.changed()), (Vec::new(), Vec::new()));
         let wish = Setting::parse("brightness=5").expect("should be one");
         assert_eq!(set_at_opening(&null, &[wish]), ["brightness: no such control; the camera has none"]);

@@ -4,17 +4,17 @@
 
 use std::io;
 
-use super::identity::Answer;
+use super::identity::NodeInfo;
 use super::pixel_format;
 use crate::device::v4l2::{Capability, Device};
 
 /// Asks a node what it is; `None` where it is something else than a camera.
-pub fn ask(path: &str) -> io::Result<Option<Answer>> {
+pub fn ask(path: &str) -> io::Result<Option<NodeInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;
     let Some(kind) = capability.capture_kind() else { return Ok(None) };
     let formats = device.formats(kind);
     let usable = formats.is_ok_and(|formats| formats.iter().any(|format| pixel_format(format.fourcc).is_some()));
     let Capability { card, bus, .. } = capability;
-    Ok(Some(Answer { card, bus, usable }))
+    Ok(Some(NodeInfo { card, bus, usable }))
 }

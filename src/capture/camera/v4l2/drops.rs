@@ -4,7 +4,7 @@ use super::Dropped;
 
 /// What was lost since the opening.
 #[derive(Debug, Default)]
-pub struct Losses {
+pub struct DropTracker {
     dropped: Dropped,
     /// The driver's count at its last buffer.
     last: Option<u32>,
@@ -12,7 +12,7 @@ pub struct Losses {
     gap: bool,
 }
 
-impl Losses {
+impl DropTracker {
     /// Accounts for a buffer of the driver.
     pub fn see(&mut self, sequence: u32, whole: bool) {
         if let Some(last) = self.last.replace(sequence) {
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn gaps_in_the_count_of_the_driver_are_losses() {
-        let mut losses = Losses::default();
+        let mut losses = DropTracker::default();
         let mut gaps = Vec::new();
         for sequence in [7, 8, 11, 11, 0, 1] {
             losses.see(sequence, true);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn whatever_was_lost_shows_before_the_next_picture() {
-        let mut losses = Losses::default();
+        let mut losses = DropTracker::default();
         losses.see(0, false);
         losses.see(1, true);
         assert!(losses.gap() && !losses.gap());

@@ -5,21 +5,21 @@
 use std::io;
 
 use super::super::Config;
-use super::identity::{Answer, Machine};
-use super::{Choice, Refusal, choose, offers, pixel_format};
+use super::identity::{NodeInfo, V4l2Sysfs};
+use super::{NegotiationError, SelectedMode, choose, offers, pixel_format};
 use crate::device::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 use crate::model::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
 
 /// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
 pub fn list() -> Vec<CameraInfo> {
-    let machine = Machine::default();
+    let machine = V4l2Sysfs::default();
     let found = |path: String| describe(&machine, &path).transpose().map(|found| named(path, found));
     machine.nodes().into_iter().filter_map(found).collect()
 }
 
 /// Every node that encodes H.264, by number. One that cannot be asked is none.
 pub fn encoders() -> Vec<EncoderInfo> {
-    Machine::default().nodes().iter().filter_map(|path| encoder(path)).collect()
+    V4l2Sysfs::default().nodes().iter().filter_map(|path| encoder(path)).collect()
 }
 
 fn encoder(path: &str) -> Option<EncoderInfo> {
@@ -41,7 +41,7 @@ fn named(path: String, found: io::Result<CameraInfo>) -> CameraInfo {
 }
 
 /// What a node offers; `None` where it is something else than a camera.
-fn describe(machine: &Machine, path: &str) -> io::Result<Option<CameraInfo>> {
+fn describe(machine: &V4l2Sysfs, path: &str) -> io::Result<Option<CameraInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;
     let Some(kind) = capability.capture_kind() else { return Ok(None) };
@@ -56,7 +56,7 @@ fn describe(machine: &Machine, path: &str) -> io::Result<Option<CameraInfo>> {
     let Capability { driver, card, bus, .. } = capability;
     // A node without controls is a camera all the same.
     let controls = device.controls().unwrap_or_default();
-    let answer = Answer { card: card.clone(), bus: bus.clone(), usable };
+    let answer = NodeInfo { card: card.clone(), bus: bus.clone(), usable };
     let identity = machine.describe(path, Some(answer), None).identity.to_string();
     Ok(Some(CameraInfo { path: path.to_owned(), identity, card, driver, bus, formats, controls, choice, problem }))
 }
@@ -65,8 +65,8 @@ fn describe(machine: &Machine, path: &str) -> io::Result<Option<CameraInfo>> {
 fn choice(device: &Device, kind: BufferType) -> Result<ChoiceInfo, String> {
     let wish = Config::default();
     let offers = offers(device, kind, &wish).map_err(|error| error.to_string())?;
-    let Choice { pixel, width, height, interval, reason, .. } =
-        choose(&offers, &wish).map_err(|Refusal { wish, offer }| format!("{wish}: {offer}"))?;
+    let SelectedMode { pixel, width, height, interval, reason, .. } =
+        choose(&offers, &wish).map_err(|NegotiationError { wish, offer }| format!("{wish}: {offer}"))?;
     Ok(ChoiceInfo { format: pixel.name(), width, height, fps: interval.rate(), reason })
 }
 

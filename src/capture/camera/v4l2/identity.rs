@@ -15,7 +15,7 @@ use crate::device::sysfs::{UsbDevice, usb_device};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The camera by itself.
-    pub hardware: Hardware,
+    pub hardware: HardwareId,
     /// Which of its nodes: the USB interface's number and the node's number in it.
     pub part: (String, u32),
     /// The USB port that it is in; empty on other buses, where the hardware says it.
@@ -24,7 +24,7 @@ pub struct Identity {
 
 /// What tells a camera from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hardware {
+pub enum HardwareId {
     /// The numbers of a USB device, four hexadecimal digits each, and its serial number.
     Usb {
         /// The vendor's number.
@@ -59,18 +59,18 @@ impl Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.hardware {
-            Hardware::Usb { vendor, product, serial } => {
+            HardwareId::Usb { vendor, product, serial } => {
                 write!(f, "usb:{vendor}:{product}")?;
                 serial.as_ref().map_or(Ok(()), |serial| write!(f, ":{serial}"))
             }
-            Hardware::Other { bus, card } => f.write_str(if bus.is_empty() { card } else { bus }),
+            HardwareId::Other { bus, card } => f.write_str(if bus.is_empty() { card } else { bus }),
         }
     }
 }
 
 /// A node that may be a camera.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct VideoNode {
     /// Its path, without links.
     pub path: String,
     /// What its driver calls it.
@@ -84,7 +84,7 @@ pub struct Seen {
 }
 
 /// For a list in an error message.
-impl fmt::Display for Seen {
+impl fmt::Display for VideoNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.trouble {
             Some(trouble) => write!(f, "{} ({trouble})", self.path),
@@ -95,7 +95,7 @@ impl fmt::Display for Seen {
 
 /// What a node answers when it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct NodeInfo {
     /// What its driver calls it.
     pub card: String,
     /// Where it is attached.
@@ -106,21 +106,25 @@ pub struct Answer {
 
 /// Where a machine tells of its cameras.
 #[derive(Debug, Clone)]
-pub struct Machine {
+pub struct V4l2Sysfs {
     sys: PathBuf,
     dev: PathBuf,
-    ask: fn(&str) -> io::Result<Option<Answer>>,
+    ask: fn(&str) -> io::Result<Option<NodeInfo>>,
 }
 
-impl Default for Machine {
+impl Default for V4l2Sysfs {
     fn default() -> Self {
         Self::new("/sys", "/dev", discover::ask)
     }
 }
 
-impl Machine {
+impl V4l2Sysfs {
     /// A machine with these two directories, whose nodes are asked by `ask`: `None` is something else than a camera.
-    pub fn new(sys: impl Into<PathBuf>, dev: impl Into<PathBuf>, ask: fn(&str) -> io::Result<Option<Answer>>) -> Self {
+    pub fn new(
+        sys: impl Into<PathBuf>,
+        dev: impl Into<PathBuf>,
+        ask: fn(&str) -> io::Result<Option<NodeInfo>>,
+    ) -> Self {
         Self { sys: sys.into(), dev: dev.into(), ask }
     }
 
@@ -135,7 +139,7 @@ impl Machine {
 
     /// The cameras, by number, as far as `worth` wants them asked by what sysfs says of them; among them the node at
     /// `path`, whatever it is. Not asking is not opening: some cameras wake up at that, and some drivers work at it.
-    pub fn cameras(&self, path: Option<&str>, worth: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+    pub fn cameras(&self, path: Option<&str>, worth: impl Fn(&VideoNode) -> bool) -> Vec<VideoNode> {
         let mut nodes = self.nodes();
         if let Some(path) = path.filter(|path| !nodes.iter().any(|node| node == path)) {
             nodes.push(path.into());
@@ -150,7 +154,7 @@ impl Machine {
     }
 
     /// The camera at `path`; `None` where it is something else.
-    pub fn see(&self, path: &str) -> Option<Seen> {
+    pub fn see(&self, path: &str) -> Option<VideoNode> {
         match (self.ask)(path) {
             Ok(Some(answer)) => Some(self.describe(path, Some(answer), None)),
             Ok(None) => None,
@@ -160,24 +164,24 @@ impl Machine {
     }
 
     /// The node at `path` by what sysfs says of it, and by its answer where it was asked.
-    pub fn describe(&self, path: &str, answer: Option<Answer>, trouble: Option<String>) -> Seen {
+    pub fn describe(&self, path: &str, answer: Option<NodeInfo>, trouble: Option<String>) -> VideoNode {
         let name = Path::new(path).file_name().unwrap_or_default();
         let node = self.sys.join("class/video4linux").join(name);
         let read = |file: &str| Some(fs::read_to_string(node.join(file)).ok()?.trim().to_owned());
         let usable = answer.as_ref().is_some_and(|answer| answer.usable);
         let (card, bus) = match answer {
-            Some(Answer { card, bus, .. }) => (card, bus),
+            Some(NodeInfo { card, bus, .. }) => (card, bus),
             None => (read("name").unwrap_or_default(), String::new()),
         };
         let index = read("index").and_then(|index| index.parse().ok()).unwrap_or(0);
         let (hardware, interface, place) = match usb_device(&node) {
             Some(UsbDevice { path, vendor, product, serial }) => {
                 let interface = read("device/bInterfaceNumber").unwrap_or_default();
-                (Hardware::Usb { vendor, product, serial }, interface, path)
+                (HardwareId::Usb { vendor, product, serial }, interface, path)
             }
-            None => (Hardware::Other { bus, card: card.clone() }, String::new(), PathBuf::new()),
+            None => (HardwareId::Other { bus, card: card.clone() }, String::new(), PathBuf::new()),
         };
-        Seen {
+        VideoNode {
             path: path.into(),
             card,
             identity: Identity { hardware, part: (interface, index), place },

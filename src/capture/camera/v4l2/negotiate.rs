@@ -22,7 +22,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 
-pub use self::refusal::Refusal;
+pub use self::refusal::NegotiationError;
 use super::super::Config;
 use super::picture::{Known, preference};
 use crate::device::v4l2::{BufferType, Device, FourCc, Fraction, FrameInterval, FrameSize};
@@ -32,7 +32,7 @@ use distance::{Distance, Rate};
 
 /// One combination that a camera offers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Offer {
+pub struct CaptureMode {
     /// The kernel's name of the pixel format.
     pub fourcc: FourCc,
     /// The format of ours that it is.
@@ -45,7 +45,7 @@ pub struct Offer {
 
 /// What to ask for, and why.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct SelectedMode {
     /// The kernel's name of the pixel format.
     pub fourcc: FourCc,
     /// The format of ours that it is.
@@ -61,7 +61,7 @@ pub struct Choice {
 }
 
 /// The choice and its reason on one line.
-impl fmt::Display for Choice {
+impl fmt::Display for SelectedMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pixel, width, height, interval, reason, .. } = self;
         write!(
@@ -79,8 +79,8 @@ impl fmt::Display for Choice {
 /// # Errors
 ///
 /// The kernel's errno.
-pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<Vec<Offer>> {
-    let mut offers: Vec<Offer> = Vec::new();
+pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<Vec<CaptureMode>> {
+    let mut offers: Vec<CaptureMode> = Vec::new();
     for format in device.formats(kind)? {
         // What libv4l would make out of another format in software is not there for the kernel.
         let Some(known) = Known::of(format.fourcc).filter(|_| !format.emulated) else { continue };
@@ -90,13 +90,13 @@ pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<
         }
         let sizes = device.frame_sizes(fourcc)?;
         if sizes.is_empty() {
-            offers.push(Offer { fourcc, pixel, size: None, intervals: Vec::new() });
+            offers.push(CaptureMode { fourcc, pixel, size: None, intervals: Vec::new() });
         }
         for size in sizes {
             let (width, height) = distance::size(size, config)
                 .unwrap_or_else(|| size.nearest(config.width.target(), config.height.target()));
             let intervals = device.frame_intervals(fourcc, width, height)?;
-            offers.push(Offer { fourcc, pixel, size: Some(size), intervals });
+            offers.push(CaptureMode { fourcc, pixel, size: Some(size), intervals });
         }
     }
     Ok(offers)
@@ -107,16 +107,19 @@ pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<
 /// # Errors
 ///
 /// What was wished for and what there is instead, where nothing will do.
-pub fn choose(offers: &[Offer], config: &Config) -> Result<Choice, Refusal> {
-    let candidates: Vec<Candidate> = offers
+pub fn choose(offers: &[CaptureMode], config: &Config) -> Result<SelectedMode, NegotiationError> {
+    let candidates: Vec<ModeCandidate> = offers
         .iter()
         .filter(|offer| config.format.is_none_or(|format| format == offer.pixel))
-        .flat_map(|offer| Candidate::all(offer, config))
+        .flat_map(|offer| ModeCandidate::all(offer, config))
         .collect();
-    let best = candidates.iter().min_by(|one, other| one.compare(other)).ok_or_else(|| Refusal::new(offers, config))?;
+    let best = candidates
+        .iter()
+        .min_by(|one, other| one.compare(other))
+        .ok_or_else(|| NegotiationError::new(offers, config))?;
     let reason = reason(best, &candidates, config);
-    let Candidate { offer, size: (width, height), rate, .. } = *best;
-    Ok(Choice { fourcc: offer.fourcc, pixel: offer.pixel, width, height, interval: rate.interval, reason })
+    let ModeCandidate { offer, size: (width, height), rate, .. } = *best;
+    Ok(SelectedMode { fourcc: offer.fourcc, pixel: offer.pixel, width, height, interval: rate.interval, reason })
 }
 
 /// Whether what the driver made of the choice will do. A rate that it does not tell may be right, and is taken for it.
@@ -128,8 +131,8 @@ pub fn judge(width: u32, height: u32, fps: Option<f64>, config: &Config) -> bool
 
 /// One size and rate of an offer that will do.
 #[derive(Debug)]
-struct Candidate<'a> {
-    offer: &'a Offer,
+struct ModeCandidate<'a> {
+    offer: &'a CaptureMode,
     size: (u32, u32),
     rate: Rate,
     distance: Distance,
@@ -137,8 +140,8 @@ struct Candidate<'a> {
     cost: f64,
 }
 
-impl<'a> Candidate<'a> {
-    fn all(offer: &'a Offer, config: &Config) -> Vec<Self> {
+impl<'a> ModeCandidate<'a> {
+    fn all(offer: &'a CaptureMode, config: &Config) -> Vec<Self> {
         let size = match offer.size {
             // The driver is asked for what is wished for, and its answer is judged.
             None => Some((config.width.target(), config.height.target())),
@@ -166,13 +169,13 @@ impl<'a> Candidate<'a> {
     }
 }
 
-fn reason(best: &Candidate<'_>, candidates: &[Candidate<'_>], config: &Config) -> String {
+fn reason(best: &ModeCandidate<'_>, candidates: &[ModeCandidate<'_>], config: &Config) -> String {
     let wish = format!("{}x{} at {} frames/s", config.width.target(), config.height.target(), config.fps.target());
     if best.offer.size.is_none() {
         return format!("the driver does not tell its sizes; {wish} is wished for");
     }
     let reached = if best.distance.ideal > 0.0 { format!("the nearest to {wish}") } else { "as wished for".to_owned() };
-    let as_near = |candidate: &&Candidate<'_>| {
+    let as_near = |candidate: &&ModeCandidate<'_>| {
         candidate.distance.ideal <= best.distance.ideal && candidate.distance.range <= best.distance.range
     };
     let mut names: Vec<&str> =

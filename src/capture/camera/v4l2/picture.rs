@@ -60,7 +60,7 @@ pub fn preference(fourcc: FourCc) -> usize {
 
 /// What every picture of a stream looks like.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shape {
+pub struct BufferLayout {
     /// The format; the rate is filled in by who knows it.
     pub format: VideoFormat,
     /// The kernel's name of it.
@@ -71,7 +71,7 @@ pub struct Shape {
     min_lens: Vec<usize>,
 }
 
-impl Shape {
+impl BufferLayout {
     /// What the driver answered, where it is a format of ours and the one `wish` says.
     ///
     /// # Errors
@@ -162,8 +162,8 @@ mod tests {
         }
     }
 
-    fn shape(fourcc: &[u8; 4], strides: &[u32]) -> Shape {
-        Shape::of(&answer(fourcc, strides), None).expect("should take")
+    fn shape(fourcc: &[u8; 4], strides: &[u32]) -> BufferLayout {
+        BufferLayout::of(&answer(fourcc, strides), None).expect("should take")
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_picture_is_refused_with_the_reason() {
-        let refused = |answer: &PictureFormat, wish| Shape::of(answer, wish).expect_err("should refuse");
+        let refused = |answer: &PictureFormat, wish| BufferLayout::of(answer, wish).expect_err("should refuse");
         let yuyv = answer(b"YUYV", &[0]);
         assert_eq!(refused(&answer(b"BA81", &[0]), None), "the driver insists on BA81");
         assert_eq!(refused(&yuyv, Some(PixelFormat::Mjpeg)), "the driver insists on YUYV");

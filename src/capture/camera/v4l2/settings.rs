@@ -9,7 +9,7 @@ use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value, find};
 
 /// What controls can be asked and set of.
-pub trait Knobs {
+pub trait ControlIo {
     /// How a control stands now.
     fn control(&self, control: &Control) -> io::Result<Control>;
 
@@ -17,7 +17,7 @@ pub trait Knobs {
     fn set(&self, control: &Control, value: &Value) -> io::Result<()>;
 }
 
-impl Knobs for Device {
+impl ControlIo for Device {
     fn control(&self, control: &Control) -> io::Result<Control> {
         Device::control(self, control)
     }
@@ -29,12 +29,12 @@ impl Knobs for Device {
 
 /// A control with what it shall be, judged already.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judged<'c> {
+pub struct ValidatedSetting<'c> {
     control: &'c Control,
     value: Value,
 }
 
-impl Judged<'_> {
+impl ValidatedSetting<'_> {
     /// The kernel's number of the control.
     pub const fn id(&self) -> u32 {
         self.control.id
@@ -42,12 +42,12 @@ impl Judged<'_> {
 }
 
 /// The settings that are right by themselves, in an order that works, and words for each that is not.
-pub fn judge<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<Judged<'c>>, Vec<String>) {
+pub fn judge<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<ValidatedSetting<'c>>, Vec<String>) {
     let mut right = Vec::new();
     let mut wrong = Vec::new();
     for Setting { control, value } in settings {
-        let judged =
-            find(controls, control).and_then(|control| control.accept(value).map(|value| Judged { control, value }));
+        let judged = find(controls, control)
+            .and_then(|control| control.accept(value).map(|value| ValidatedSetting { control, value }));
         match judged {
             Ok(judged) => right.push(judged),
             Err(words) => wrong.push(words),
@@ -63,7 +63,7 @@ pub fn judge<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<Judged<'
 }
 
 /// Sets them one after another. The answer has words for each that could not be set, or has no effect.
-pub fn apply(knobs: &impl Knobs, settings: Vec<Judged<'_>>) -> Vec<String> {
+pub fn apply(knobs: &impl ControlIo, settings: Vec<ValidatedSetting<'_>>) -> Vec<String> {
     let later: Vec<_> = settings
         .into_iter()
         .filter(|setting| {
@@ -74,7 +74,7 @@ pub fn apply(knobs: &impl Knobs, settings: Vec<Judged<'_>>) -> Vec<String> {
     later.into_iter().filter_map(|setting| last_try(knobs, &setting).err()).collect()
 }
 
-fn last_try(knobs: &impl Knobs, Judged { control, value }: &Judged<'_>) -> Result<(), String> {
+fn last_try(knobs: &impl ControlIo, ValidatedSetting { control, value }: &ValidatedSetting<'_>) -> Result<(), String> {
     let inactive = knobs.control(control).is_ok_and(|control| control.is(Flag::Inactive));
     let what = format!("{} = {}", control.name, control.shown(value));
     match knobs.set(control, value) {
@@ -97,12 +97,12 @@ mod tests {
     use super::*;
 
     /// A camera whose exposure time is held by its automatic mode, and one control that it always refuses.
-    struct Camera {
+    struct FakeCamera {
         automatic: RefCell<bool>,
         calls: RefCell<Vec<String>>,
     }
 
-    impl Knobs for Camera {
+    impl ControlIo for FakeCamera {
         fn control(&self, control: &Control) -> io::Result<Control> {
             let held = control.name == "exposure_time" && *self.automatic.borrow();
             Ok(Control { flags: if held { vec![Flag::Inactive] } else { Vec::new() }, ..control.clone() })
@@ -154,7 +154,7 @@ mod tests {
             .iter()
             .map(|(control, value)| Setting { control: (*control).into(), value: value.clone() })
             .collect();
-        let camera = Camera { automatic: RefCell::new(true), calls: RefCell::default() };
+        let camera = FakeCamera { automatic: RefCell::new(true), calls: RefCell::default() };
         let (right, wrong) = judge(&controls, &settings);
         let told = apply(&camera, right);
         (camera.calls.take(), wrong, told)

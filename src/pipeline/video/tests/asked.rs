@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 
 use super::*;
-use crate::capture::camera::SetControls;
+use crate::capture::camera::ControlsOutcome;
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value};
 
 /// A control of a camera of the tests.
@@ -27,7 +27,7 @@ fn controls() -> Vec<Control> {
 }
 
 /// Sets controls as a driver does.
-pub fn set(controls: &mut [Control], settings: &[Setting]) -> SetControls {
+pub fn set(controls: &mut [Control], settings: &[Setting]) -> ControlsOutcome {
     let before = controls.to_vec();
     let mut refused = Vec::new();
     for Setting { control: name, value } in settings {
@@ -44,7 +44,7 @@ pub fn set(controls: &mut [Control], settings: &[Setting]) -> SetControls {
     }
     let named = |control: &Control| settings.iter().any(|setting| setting.control == control.name);
     let told = controls.iter().zip(before).filter(|(now, before)| named(now) || *now != before);
-    SetControls { controls: told.map(|(now, _)| now.clone()).collect(), refused }
+    ControlsOutcome { controls: told.map(|(now, _)| now.clone()).collect(), refused }
 }
 
 fn setting(control: &str, value: Value) -> Setting {
@@ -52,7 +52,7 @@ fn setting(control: &str, value: Value) -> Setting {
 }
 
 /// Lets a camera film while something is asked.
-async fn filming<T>(camera: &SyncSender<Step>, format: VideoFormat, asked: impl Future<Output = T>) -> T {
+async fn filming<T>(camera: &SyncSender<CameraStep>, format: VideoFormat, asked: impl Future<Output = T>) -> T {
     let film = async {
         loop {
             let _ = camera.try_send(raw(format));
@@ -106,7 +106,7 @@ async fn a_camera_that_cannot_give_a_picture_says_why() {
 async fn a_snapshot_of_a_camera_that_encodes_is_its_next_key_frame() {
     let mut encoder = encoder::open(&encoder::Config { threads: 1, ..Default::default() }, &SMALL).expect("encoder");
     let mut unit = |key| {
-        let Step::Picture(frame) = raw(SMALL) else { panic!("it should be a picture") };
+        let CameraStep::Frame(frame) = raw(SMALL) else { panic!("it should be a picture") };
         encoder.encode(&frame, key).expect("encode").expect("picture").data
     };
     let (key, other) = (unit(true), unit(false));
@@ -115,7 +115,7 @@ async fn a_snapshot_of_a_camera_that_encodes_is_its_next_key_frame() {
     let film = async {
         loop {
             for data in [&other, &other, &key] {
-                let _ = camera.try_send(Step::Picture(RawFrame::new(Timestamp::now(), OWN, data.clone())));
+                let _ = camera.try_send(CameraStep::Frame(RawFrame::new(Timestamp::now(), OWN, data.clone())));
                 tokio::task::yield_now().await;
             }
         }
@@ -157,8 +157,11 @@ async fn another_size_opens_the_camera_anew_and_another_bitrate_does_not() {
     camera.send(raw(SMALL)).expect("camera");
     assert!(next(&mut viewer).await.key);
     let (handle, before) = (&rig.output.handle, rig.camera());
-    let wished = handle.set(Wish { bitrate: Some(300_000), ..Wish::default() }).await.expect("running");
-    assert_eq!(wished, Wished { size: (1280, 720), fps: 30, bitrate: 300_000 });
+    let wished = handle
+        .set(VideoSettingsPatch { bitrate: Some(300_000), ..VideoSettingsPatch::default() })
+        .await
+        .expect("running");
+    assert_eq!(wished, VideoSettings { size: (1280, 720), fps: 30, bitrate: 300_000 });
     assert_eq!((before.bitrate, rig.camera().bitrate), (Some(500_000), Some(300_000)));
     camera.send(raw(SMALL)).expect("camera");
     assert!(!next(&mut viewer).await.key, "the stream goes on");
@@ -167,8 +170,9 @@ async fn another_size_opens_the_camera_anew_and_another_bitrate_does_not() {
     assert!(told.is_ok(), "the camera was not told");
 
     let larger = rig.port.plug(LARGE);
-    let wished = handle.set(Wish { size: Some((640, 360)), fps: Some(15), bitrate: None }).await.expect("running");
-    assert_eq!((wished, handle.wished()), (Wished { size: (640, 360), fps: 15, bitrate: 300_000 }, wished));
+    let wished =
+        handle.set(VideoSettingsPatch { size: Some((640, 360)), fps: Some(15), bitrate: None }).await.expect("running");
+    assert_eq!((wished, handle.wished()), (VideoSettings { size: (640, 360), fps: 15, bitrate: 300_000 }, wished));
     larger.send(raw(LARGE)).expect("camera");
     assert!(next(&mut viewer).await.key, "the other size begins");
     rig.until("larger", |camera| camera.width == Some(640)).await;
@@ -186,7 +190,7 @@ async fn controls_are_judged_together_then_set_and_kept() {
     let handle = &rig.output.handle;
     let _interest = rig.output.frames.demand().register();
     camera.send(raw(SMALL)).expect("camera");
-    rig.until("live", |camera| camera.state == State::Live && !camera.controls.is_empty()).await;
+    rig.until("live", |camera| camera.state == PipelineState::Live && !camera.controls.is_empty()).await;
 
     let wrong = handle.set_controls(vec![setting("brightness", Value::Number(1)), setting("zoom", Value::Number(1))]);
     assert!(matches!(wrong.await, Err(Error::NoControl(words)) if words.starts_with("zoom: no such control")));
@@ -211,11 +215,11 @@ async fn controls_are_judged_together_then_set_and_kept() {
 
     // When it is opened anew, it is as it was set.
     drop(camera);
-    rig.until("away", |camera| camera.state == State::Fault).await;
+    rig.until("away", |camera| camera.state == PipelineState::Fault).await;
     let other = rig.port.plug(SMALL);
     rig.nudge();
     other.send(raw(SMALL)).expect("camera");
-    rig.until("live again", |camera| camera.state == State::Live).await;
+    rig.until("live again", |camera| camera.state == PipelineState::Live).await;
     let kept = rig.port.opened.lock().expect("port").last().expect("opened").controls.clone();
     assert_eq!(kept, [setting("exposure_auto", Value::Switch(false)), setting("brightness", Value::Number(7))]);
     assert_eq!(handle.controls().await.expect("open").len(), 4);

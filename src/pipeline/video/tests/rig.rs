@@ -23,8 +23,8 @@ pub(super) const LARGE: VideoFormat = VideoFormat { width: 640, height: 360, str
 pub(super) const OWN: VideoFormat = VideoFormat { pixel: PixelFormat::H264, stride: 0, ..SMALL };
 
 /// What a camera does next.
-pub(super) enum Step {
-    Picture(RawFrame),
+pub(super) enum CameraStep {
+    Frame(RawFrame),
     Fail(camera::Error),
 }
 
@@ -45,13 +45,13 @@ pub(super) struct Port {
 
 pub(super) struct Plugged {
     format: VideoFormat,
-    steps: Receiver<Step>,
+    steps: Receiver<CameraStep>,
     pub(super) port: Arc<Port>,
 }
 
 impl Port {
     /// Plugs a camera in; its pictures and its end are sent to it.
-    pub(super) fn plug(self: &Arc<Self>, format: VideoFormat) -> SyncSender<Step> {
+    pub(super) fn plug(self: &Arc<Self>, format: VideoFormat) -> SyncSender<CameraStep> {
         let (send, steps) = sync_channel(64);
         self.plugged.lock().expect("port").push_back(Plugged { format, steps, port: self.clone() });
         send
@@ -101,8 +101,8 @@ impl VideoSource for Plugged {
 
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, camera::Error> {
         match self.steps.recv_timeout(wait) {
-            Ok(Step::Picture(frame)) => Ok(Some(frame)),
-            Ok(Step::Fail(error)) => Err(error),
+            Ok(CameraStep::Frame(frame)) => Ok(Some(frame)),
+            Ok(CameraStep::Fail(error)) => Err(error),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(unplugged()),
         }
@@ -116,7 +116,7 @@ impl VideoSource for Plugged {
         self.port.controls.lock().expect("port").clone()
     }
 
-    fn set_controls(&mut self, settings: &[Setting]) -> camera::SetControls {
+    fn set_controls(&mut self, settings: &[Setting]) -> camera::ControlsOutcome {
         asked::set(&mut self.port.controls.lock().expect("port"), settings)
     }
 
@@ -139,7 +139,7 @@ pub(super) struct Rig {
     pub(super) port: Arc<Port>,
     pub(super) output: Output,
     pub(super) metrics: Metrics,
-    pub(super) board: status::Board,
+    pub(super) board: status::StatusPublisher,
     _guard: Guard,
 }
 
@@ -151,18 +151,21 @@ impl Rig {
             ..camera::Config::default()
         };
         let metrics = Metrics::new();
-        let board = status::Board::new(Status { cameras: vec![status::Camera::default()], ..Status::default() });
+        let board = status::StatusPublisher::new(Status {
+            cameras: vec![status::CameraStatus::default()],
+            ..Status::default()
+        });
         let config =
             Config { camera, encoder: encoder::Config { bitrate: 500_000, ..Default::default() }, keep_open: false };
         let (output, guard) = start_with(config, 0, &metrics, &board, port.clone()).expect("start");
         Self { port, output, metrics, board, _guard: guard }
     }
 
-    pub(super) fn camera(&self) -> status::Camera {
+    pub(super) fn camera(&self) -> status::CameraStatus {
         self.board.snapshot().cameras.remove(0)
     }
 
-    pub(super) async fn until(&self, what: &str, met: impl Fn(&status::Camera) -> bool) -> status::Camera {
+    pub(super) async fn until(&self, what: &str, met: impl Fn(&status::CameraStatus) -> bool) -> status::CameraStatus {
         let mut watch = self.board.watch();
         let found = tokio::time::timeout(LIMIT, watch.wait_for(|status| met(&status.cameras[0]))).await;
         found.unwrap_or_else(|_| panic!("not {what}: {:?}", self.camera())).expect("board").cameras[0].clone()
@@ -188,11 +191,11 @@ impl Rig {
     }
 
     pub(super) fn encoded(&self) -> u64 {
-        self.metrics.encoded.get_or_create(&metrics::Camera { camera: "camera".into() }).get()
+        self.metrics.encoded.get_or_create(&metrics::CameraLabel { camera: "camera".into() }).get()
     }
 
-    pub(super) fn dropped(&self, at: metrics::Drop) -> u64 {
-        self.metrics.dropped.get_or_create(&metrics::At { at }).get()
+    pub(super) fn dropped(&self, at: metrics::DropPoint) -> u64 {
+        self.metrics.dropped.get_or_create(&metrics::DropLabels { at }).get()
     }
 }
 
@@ -200,13 +203,13 @@ pub(super) async fn next(viewer: &mut Subscriber<EncodedFrame>) -> EncodedFrame 
     tokio::time::timeout(LIMIT, viewer.recv()).await.expect("no frame").expect("no frame")
 }
 
-pub(super) fn raw(format: VideoFormat) -> Step {
+pub(super) fn raw(format: VideoFormat) -> CameraStep {
     let bytes = (format.width * format.height * 3 / 2) as usize;
-    Step::Picture(RawFrame::new(Timestamp::now(), format, vec![90; bytes].into()))
+    CameraStep::Frame(RawFrame::new(Timestamp::now(), format, vec![90; bytes].into()))
 }
 
 /// A camera's own access unit: parameter sets of a profile and an IDR, or a P slice.
-pub(super) fn own(profile: Option<Profile>) -> Step {
+pub(super) fn own(profile: Option<Profile>) -> CameraStep {
     let mut units: Vec<Vec<u8>> = Vec::new();
     match profile {
         Some(Profile { idc, constraints, level }) => {
@@ -215,7 +218,7 @@ pub(super) fn own(profile: Option<Profile>) -> Step {
         None => units.push(vec![0x41, 0x98]),
     }
     let data: Vec<u8> = units.iter().flat_map(|unit| [&[0, 0, 0, 1][..], unit].concat()).collect();
-    Step::Picture(RawFrame::new(Timestamp::now(), OWN, data.into()))
+    CameraStep::Frame(RawFrame::new(Timestamp::now(), OWN, data.into()))
 }
 
 pub(super) const HIGH: Profile = Profile { idc: 100, constraints: 0, level: 40 };

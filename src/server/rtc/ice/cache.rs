@@ -14,18 +14,18 @@ use tokio::time::Instant;
 /// Answers by question. There are as many questions as the configuration has names and servers, times the addresses of
 /// this machine: those that are out of date go when the next one comes.
 #[derive(Debug)]
-pub struct Answers<Q, A>(Mutex<HashMap<Q, Entry<A>>>);
+pub struct SingleFlightCache<Q, A>(Mutex<HashMap<Q, CacheEntry<A>>>);
 
 /// An answer, `None` while it is asked for, and until when it is good.
-type Entry<A> = watch::Receiver<Option<(A, Instant)>>;
+type CacheEntry<A> = watch::Receiver<Option<(A, Instant)>>;
 
-impl<Q, A> Default for Answers<Q, A> {
+impl<Q, A> Default for SingleFlightCache<Q, A> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<Q: Eq + Hash + Clone, A: Clone + Send + Sync + 'static> Answers<Q, A> {
+impl<Q: Eq + Hash + Clone, A: Clone + Send + Sync + 'static> SingleFlightCache<Q, A> {
     /// The answer to a question. When it is not known, `ask` runs as a task of its own, also when nobody waits for it
     /// any more; it says for how long its answer is good, and must come to an end.
     pub async fn get<F>(&self, question: &Q, ask: impl FnOnce() -> F) -> Option<A>
@@ -38,7 +38,7 @@ impl<Q: Eq + Hash + Clone, A: Clone + Send + Sync + 'static> Answers<Q, A> {
         answer.as_ref().map(|(answer, _)| answer.clone())
     }
 
-    fn entry<F>(&self, question: &Q, ask: impl FnOnce() -> F) -> Entry<A>
+    fn entry<F>(&self, question: &Q, ask: impl FnOnce() -> F) -> CacheEntry<A>
     where
         F: Future<Output = (A, Duration)> + Send + 'static,
     {
@@ -75,7 +75,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_asked_for_once_until_it_is_out_of_date() {
-        let (answers, asked) = (Answers::default(), Arc::new(AtomicU32::new(0)));
+        let (answers, asked) = (SingleFlightCache::default(), Arc::new(AtomicU32::new(0)));
         let get = |good| {
             let asked = asked.clone();
             answers.get(&"who", move || async move { (asked.fetch_add(1, Ordering::Relaxed), good) })
@@ -87,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_that_ask_meanwhile_share_one_answer_also_when_the_first_gives_up() {
-        let (answers, go) = (Answers::default(), Arc::new(Notify::new()));
+        let (answers, go) = (SingleFlightCache::default(), Arc::new(Notify::new()));
         let waits = go.clone();
         let first = answers.get(&1, move || async move {
             waits.notified().await;
@@ -106,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_asks_in_vain_leaves_the_next_to_ask_again() {
-        let answers = Answers::default();
+        let answers = SingleFlightCache::default();
         assert_eq!(answers.get(&1, || async { panic!("broken on purpose") }).await, None);
         assert_eq!(answers.get(&1, || async { (5, MINUTE) }).await, Some(5));
     }

@@ -9,7 +9,7 @@ use super::super::Config;
 
 /// Addresses that are offered at most: each costs a viewer connectivity checks, of which a browser makes 100 (RFC 8445
 /// section 6.1.2.5). A board on Ethernet and Wi-Fi has some ten, most of them temporary ones of IPv6.
-const MOST: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 
 /// Interfaces that lead to containers and virtual machines on this one, not to the network where the viewers are.
 pub const VIRTUAL_INTERFACES: [&str; 9] =
@@ -57,7 +57,7 @@ pub fn usable(interfaces: &[Interface], config: &Config) -> Vec<IpAddr> {
     }
     // An address that no server gave leads somewhere only on a cable between the two (RFC 3927).
     found.sort_by_key(|address| matches!(address, IpAddr::V4(v4) if v4.is_link_local()));
-    found.truncate(MOST);
+    found.truncate(MAX_ADDRESSES);
     found
 }
 
@@ -139,7 +139,7 @@ mod tests {
         let many: Vec<Interface> = (0..=255)
             .map(|last| Interface { name: "eth0".into(), address: [10, 0, 0, last].into(), up: true })
             .collect();
-        assert_eq!(usable(&many, &Config::default()).len(), MOST);
+        assert_eq!(usable(&many, &Config::default()).len(), MAX_ADDRESSES);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum Protocol {
 
 /// Where a candidate's address comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum CandidateType {
     /// The address is of this machine, or leads to it as if it were.
     Host,
     /// A NAT's address, which a STUN server saw the local address `base` come from.
@@ -42,7 +42,7 @@ pub struct Candidate {
     /// Where a viewer sends to.
     pub address: SocketAddr,
     /// Where that comes from.
-    pub kind: Kind,
+    pub kind: CandidateType,
     /// Its place among our candidates, the best first, at 0.
     pub place: u16,
 }
@@ -53,17 +53,17 @@ impl Candidate {
     pub fn priority(&self) -> u32 {
         // RFC 8445 section 5.1.2.2 has 126 and 100. UDP wins over TCP where both work (RFC 6544 section 4.2), so TCP is below any UDP.
         let kind = match (self.protocol, self.kind) {
-            (Protocol::Udp, Kind::Host) => 126,
-            (Protocol::Udp, Kind::Reflexive { .. }) => 100,
-            (Protocol::Tcp, Kind::Host) => 90,
-            (Protocol::Tcp, Kind::Reflexive { .. }) => 80,
+            (Protocol::Udp, CandidateType::Host) => 126,
+            (Protocol::Udp, CandidateType::Reflexive { .. }) => 100,
+            (Protocol::Tcp, CandidateType::Host) => 90,
+            (Protocol::Tcp, CandidateType::Reflexive { .. }) => 80,
         };
         let place = u32::from(self.place);
         let local = match (self.protocol, self.kind) {
             (Protocol::Udp, _) => 0xffff - place,
             // The upper three of the 16 bits are the direction's.
-            (Protocol::Tcp, Kind::Host) => (PASSIVE[0] << 13) | 0x1fff_u32.saturating_sub(place),
-            (Protocol::Tcp, Kind::Reflexive { .. }) => (PASSIVE[1] << 13) | 0x1fff_u32.saturating_sub(place),
+            (Protocol::Tcp, CandidateType::Host) => (PASSIVE[0] << 13) | 0x1fff_u32.saturating_sub(place),
+            (Protocol::Tcp, CandidateType::Reflexive { .. }) => (PASSIVE[1] << 13) | 0x1fff_u32.saturating_sub(place),
         };
         (kind << 24) | (local << 8) | (256 - COMPONENT)
     }
@@ -72,8 +72,8 @@ impl Candidate {
     /// and one base address. A digest, so that it tells nothing.
     fn foundation(&self) -> u32 {
         let (kind, base) = match self.kind {
-            Kind::Host => ("host", self.address.ip()),
-            Kind::Reflexive { base } => ("srflx", base.ip()),
+            CandidateType::Host => ("host", self.address.ip()),
+            CandidateType::Reflexive { base } => ("srflx", base.ip()),
         };
         Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(format!("{kind} {base} {:?}", self.protocol).as_bytes())
     }
@@ -90,8 +90,8 @@ impl fmt::Display for Candidate {
         let (ip, port) = (self.address.ip(), self.address.port());
         write!(f, "candidate:{foundation} {COMPONENT} {protocol} {priority} {ip} {port} typ ")?;
         match self.kind {
-            Kind::Host => write!(f, "host")?,
-            Kind::Reflexive { base } => write!(f, "srflx raddr {} rport {}", base.ip(), base.port())?,
+            CandidateType::Host => write!(f, "host")?,
+            CandidateType::Reflexive { base } => write!(f, "srflx raddr {} rport {}", base.ip(), base.port())?,
         }
         match self.protocol {
             Protocol::Udp => Ok(()),
@@ -107,12 +107,12 @@ mod tests {
 
     use super::*;
 
-    fn candidate(protocol: Protocol, address: &str, kind: Kind, place: u16) -> Candidate {
+    fn candidate(protocol: Protocol, address: &str, kind: CandidateType, place: u16) -> Candidate {
         Candidate { protocol, address: address.parse().expect("should be an address"), kind, place }
     }
 
-    fn behind_nat() -> Kind {
-        Kind::Reflexive { base: "192.168.1.20:8189".parse().expect("should be an address") }
+    fn behind_nat() -> CandidateType {
+        CandidateType::Reflexive { base: "192.168.1.20:8189".parse().expect("should be an address") }
     }
 
     #[test]
@@ -121,9 +121,12 @@ mod tests {
             let line = candidate(protocol, address, kind, 0).to_string();
             line.split_once(' ').expect("should have a foundation").1.to_owned()
         };
-        assert_eq!(line(Protocol::Udp, "192.0.2.1:8189", Kind::Host), "1 udp 2130706431 192.0.2.1 8189 typ host");
         assert_eq!(
-            line(Protocol::Tcp, "[2001:db8::7]:8189", Kind::Host),
+            line(Protocol::Udp, "192.0.2.1:8189", CandidateType::Host),
+            "1 udp 2130706431 192.0.2.1 8189 typ host"
+        );
+        assert_eq!(
+            line(Protocol::Tcp, "[2001:db8::7]:8189", CandidateType::Host),
             "1 tcp 1520435199 2001:db8::7 8189 typ host tcptype passive"
         );
         assert_eq!(
@@ -135,11 +138,11 @@ mod tests {
     #[test]
     fn udp_is_preferred_to_tcp_and_a_host_to_a_nat() {
         let order = [
-            candidate(Protocol::Udp, "192.0.2.1:1", Kind::Host, 0),
-            candidate(Protocol::Udp, "192.0.2.1:1", Kind::Host, u16::MAX),
+            candidate(Protocol::Udp, "192.0.2.1:1", CandidateType::Host, 0),
+            candidate(Protocol::Udp, "192.0.2.1:1", CandidateType::Host, u16::MAX),
             candidate(Protocol::Udp, "192.0.2.1:1", behind_nat(), 0),
-            candidate(Protocol::Tcp, "192.0.2.1:1", Kind::Host, 0),
-            candidate(Protocol::Tcp, "192.0.2.1:1", Kind::Host, 1),
+            candidate(Protocol::Tcp, "192.0.2.1:1", CandidateType::Host, 0),
+            candidate(Protocol::Tcp, "192.0.2.1:1", CandidateType::Host, 1),
             candidate(Protocol::Tcp, "192.0.2.1:1", behind_nat(), 0),
         ];
         assert!(order.is_sorted_by(|better, worse| better.priority() > worse.priority()), "{order:#?}");
@@ -148,10 +151,10 @@ mod tests {
     #[test]
     fn candidates_of_one_base_have_one_foundation() {
         let of = |protocol, address, kind| candidate(protocol, address, kind, 0).foundation();
-        let host = of(Protocol::Udp, "192.0.2.1:1", Kind::Host);
-        assert_eq!(host, of(Protocol::Udp, "192.0.2.1:2", Kind::Host));
-        assert_ne!(host, of(Protocol::Tcp, "192.0.2.1:1", Kind::Host));
-        assert_ne!(host, of(Protocol::Udp, "192.0.2.2:1", Kind::Host));
+        let host = of(Protocol::Udp, "192.0.2.1:1", CandidateType::Host);
+        assert_eq!(host, of(Protocol::Udp, "192.0.2.1:2", CandidateType::Host));
+        assert_ne!(host, of(Protocol::Tcp, "192.0.2.1:1", CandidateType::Host));
+        assert_ne!(host, of(Protocol::Udp, "192.0.2.2:1", CandidateType::Host));
         assert_ne!(host, of(Protocol::Udp, "192.0.2.1:1", behind_nat()));
     }
 
@@ -160,7 +163,7 @@ mod tests {
         #[test]
         fn every_line_is_understood(ip: std::net::IpAddr, port: u16, base: SocketAddr, place: u16, tcp: bool, host: bool) {
             let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
-            let kind = if host { Kind::Host } else { Kind::Reflexive { base } };
+            let kind = if host { CandidateType::Host } else { CandidateType::Reflexive { base } };
             let ours = Candidate { protocol, address: SocketAddr::new(ip, port), kind, place };
             let value = ours.to_string();
             let read = unmarshal_candidate(value.strip_prefix("candidate:").expect("should have its name"));

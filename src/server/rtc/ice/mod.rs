@@ -6,13 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use local_candidate::{Candidate, Kind, Protocol};
-use resolver::Names;
-use server_reflexive::Reflexive;
+use local_candidate::{Candidate, CandidateType, Protocol};
+use resolver::Resolver;
+use server_reflexive::StunGatherer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::mux::{Local, Mux};
+use super::mux::{LocalEndpoint, Mux};
 use super::{Advertised, Config, IceServer};
 
 /// The addresses of this machine, as they come and go; a cheap handle.
@@ -22,7 +22,7 @@ pub struct Ice(Arc<Inner>);
 struct Inner {
     setup: RwLock<Arc<Setup>>,
     mux: Mux,
-    names: Arc<Names>,
+    names: Arc<Resolver>,
     /// Those that every viewer is offered.
     offered: Mutex<Vec<IpAddr>>,
 }
@@ -30,12 +30,12 @@ struct Inner {
 /// What the configuration says, which may change while viewers come.
 struct Setup {
     config: Config,
-    reflexive: Reflexive,
+    reflexive: StunGatherer,
 }
 
 impl Setup {
-    fn new(config: &Config, names: &Arc<Names>, mux: &Mux) -> Arc<Self> {
-        let reflexive = Reflexive::new(&config.ice_servers, names.clone(), mux.clone());
+    fn new(config: &Config, names: &Arc<Resolver>, mux: &Mux) -> Arc<Self> {
+        let reflexive = StunGatherer::new(&config.ice_servers, names.clone(), mux.clone());
         Arc::new(Self { config: config.clone(), reflexive })
     }
 }
@@ -43,7 +43,7 @@ impl Setup {
 impl Ice {
     /// Looks which addresses there are, and has `mux` listen on them.
     pub fn new(config: &Config, mux: Mux) -> Self {
-        let names = Arc::new(Names::default());
+        let names = Arc::new(Resolver::default());
         let setup = RwLock::new(Setup::new(config, &names, &mux));
         let ice = Self(Arc::new(Inner { setup, mux, names, offered: Mutex::default() }));
         ice.look();
@@ -129,7 +129,7 @@ impl Ice {
 }
 
 /// The addresses under which this machine is reached from outside, each with the port, where it is another than ours.
-async fn advertised(config: &Config, names: &Arc<Names>) -> Vec<(IpAddr, Option<u16>)> {
+async fn advertised(config: &Config, names: &Arc<Resolver>) -> Vec<(IpAddr, Option<u16>)> {
     // All at once: each may take as long as one may.
     let mut asked = JoinSet::new();
     for (place, Advertised { host, port }) in config.advertise.iter().cloned().enumerate() {
@@ -143,7 +143,7 @@ async fn advertised(config: &Config, names: &Arc<Names>) -> Vec<(IpAddr, Option<
 
 /// The candidates for sockets at `locals`, the best first, forwarded addresses and those of NATs, each with its base.
 fn compose(
-    locals: &[Local],
+    locals: &[LocalEndpoint],
     advertised: &[(IpAddr, Option<u16>)],
     mapped: &[(SocketAddr, SocketAddr)],
 ) -> Vec<Candidate> {
@@ -155,23 +155,23 @@ fn compose(
             candidates.push(Candidate { protocol, address, kind, place });
         }
     };
-    for Local { udp, tcp } in locals {
-        put(Protocol::Udp, Kind::Host, *udp);
+    for LocalEndpoint { udp, tcp } in locals {
+        put(Protocol::Udp, CandidateType::Host, *udp);
         if let Some(port) = tcp {
-            put(Protocol::Tcp, Kind::Host, SocketAddr::new(udp.ip(), *port));
+            put(Protocol::Tcp, CandidateType::Host, SocketAddr::new(udp.ip(), *port));
         }
     }
     for (ip, port) in advertised {
         // All have one port, but where the configuration asks for free ones.
         let like = locals.iter().find(|local| local.udp.is_ipv4() == ip.is_ipv4()).or(locals.first());
-        let Some(Local { udp, tcp }) = like else { continue };
-        put(Protocol::Udp, Kind::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())));
+        let Some(LocalEndpoint { udp, tcp }) = like else { continue };
+        put(Protocol::Udp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())));
         if let Some(tcp) = tcp {
-            put(Protocol::Tcp, Kind::Host, SocketAddr::new(*ip, port.unwrap_or(*tcp)));
+            put(Protocol::Tcp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(*tcp)));
         }
     }
     for (base, mapped) in mapped {
-        put(Protocol::Udp, Kind::Reflexive { base: *base }, *mapped);
+        put(Protocol::Udp, CandidateType::Reflexive { base: *base }, *mapped);
     }
     candidates
 }

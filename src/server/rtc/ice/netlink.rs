@@ -27,7 +27,7 @@ const BURST: Duration = Duration::from_millis(100);
 
 /// Between two looks where the machine lets nobody hear the messages: a viewer's browser takes as long to notice that
 /// packets stopped.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The most messages that are read without a break: more than any change sends, and an end for a flood.
 const DRAIN_LIMIT: usize = 1024;
@@ -43,8 +43,10 @@ pub async fn watch(end: CancellationToken, changed: impl Fn() + Send) {
     };
     let watching = async {
         let error = heard.await;
-        tracing::warn!("hear of changed network addresses: {error}; they are looked for every {LOOK:?} instead");
-        let mut look = tokio::time::interval(LOOK);
+        tracing::warn!(
+            "hear of changed network addresses: {error}; they are looked for every {POLL_INTERVAL:?} instead"
+        );
+        let mut look = tokio::time::interval(POLL_INTERVAL);
         loop {
             look.tick().await;
             changed();

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 /// Addresses of one viewer that checks are sent to: a browser names one to three for each of its networks. At 50 checks
 /// a second and 100 bytes each, this is the most that a session can make the board send: 80 kB/s, for 12 s.
-pub const MOST: usize = 16;
+pub const MAX_CANDIDATES: usize = 16;
 
 /// The lowest port that a viewer may have: those below are for servers (RFC 6335 section 6), and a NAT does not map
 /// other ports to them (RFC 4787 section 4.2.2).
@@ -19,7 +19,7 @@ const LOWEST_PORT: u16 = 1024;
 
 /// A viewer's candidate that checks may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remote {
+pub struct RemoteCandidate {
     foundation: String,
     priority: u32,
     /// Where checks are sent to.
@@ -29,7 +29,7 @@ pub struct Remote {
 
 /// Why a candidate is left out.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Unusable {
+pub enum CandidateError {
     /// It is not what RFC 8839 calls a candidate.
     #[error("not a candidate")]
     Malformed,
@@ -41,38 +41,39 @@ pub enum Unusable {
     Nowhere,
 }
 
-impl FromStr for Remote {
-    type Err = Unusable;
+impl FromStr for RemoteCandidate {
+    type Err = CandidateError;
 
     /// Reads the value of `a=candidate`, with or without its `candidate:`. Extensions are ignored, as RFC 8839 asks.
-    fn from_str(value: &str) -> Result<Self, Unusable> {
+    fn from_str(value: &str) -> Result<Self, CandidateError> {
         let value = value.strip_prefix("candidate:").unwrap_or(value);
         let mut words = value.split_ascii_whitespace();
-        let mut word = || words.next().ok_or(Unusable::Malformed);
+        let mut word = || words.next().ok_or(CandidateError::Malformed);
         let (foundation, component, protocol, priority) = (word()?, word()?, word()?, word()?);
         let (ip, port, typ, kind) = (word()?, word()?, word()?, word()?);
         let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
         if foundation.len() > 32 || !foundation.bytes().all(ice_char) || typ != "typ" {
-            return Err(Unusable::Malformed);
+            return Err(CandidateError::Malformed);
         }
-        let priority = priority.parse().map_err(|_| Unusable::Malformed)?;
-        let port = port.parse().map_err(|_| Unusable::Malformed)?;
-        let kind = ["host", "srflx", "relay"].into_iter().find(|known| *known == kind).ok_or(Unusable::Malformed)?;
+        let priority = priority.parse().map_err(|_| CandidateError::Malformed)?;
+        let port = port.parse().map_err(|_| CandidateError::Malformed)?;
+        let kind =
+            ["host", "srflx", "relay"].into_iter().find(|known| *known == kind).ok_or(CandidateError::Malformed)?;
         // A browser hides its own addresses behind .local names. They are not resolved: the browser reaches ours. What
         // listens on TCP is no browser either, and RTCP has no component of its own.
-        let ip: IpAddr = ip.parse().map_err(|_| Unusable::Foreign)?;
+        let ip: IpAddr = ip.parse().map_err(|_| CandidateError::Foreign)?;
         if component != "1" || !protocol.eq_ignore_ascii_case("udp") {
-            return Err(Unusable::Foreign);
+            return Err(CandidateError::Foreign);
         }
         let address = SocketAddr::new(ip.to_canonical(), port);
         if !is_somewhere(address) {
-            return Err(Unusable::Nowhere);
+            return Err(CandidateError::Nowhere);
         }
         Ok(Self { foundation: foundation.into(), priority, address, kind })
     }
 }
 
-impl fmt::Display for Remote {
+impl fmt::Display for RemoteCandidate {
     /// The value of `a=candidate`, with its `candidate:`, and with nothing in it that the board did not understand.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (foundation, priority, kind) = (&self.foundation, self.priority, self.kind);
@@ -100,13 +101,13 @@ fn is_somewhere(address: SocketAddr) -> bool {
 
 /// The addresses that one session takes.
 #[derive(Debug, Default)]
-pub struct Taken(Vec<SocketAddr>);
+pub struct RemoteCandidates(Vec<SocketAddr>);
 
-impl Taken {
+impl RemoteCandidates {
     /// The candidate, when checks are sent to it: it can be used, the session has place for it, it is not an address of
     /// our own (`ours`), and only a viewer on this machine (`via` a loopback address) has a loopback address.
-    pub fn take(&mut self, value: &str, via: IpAddr, ours: &[SocketAddr]) -> Option<Remote> {
-        let remote: Remote = match value.parse() {
+    pub fn take(&mut self, value: &str, via: IpAddr, ours: &[SocketAddr]) -> Option<RemoteCandidate> {
+        let remote: RemoteCandidate = match value.parse() {
             Ok(remote) => remote,
             Err(reason) => {
                 tracing::debug!("a candidate of the viewer is left out: {reason}");
@@ -120,8 +121,8 @@ impl Taken {
             return None;
         }
         if !taken.contains(&address) {
-            if taken.len() >= MOST {
-                tracing::debug!("a candidate of the viewer is left out: it has {MOST} already");
+            if taken.len() >= MAX_CANDIDATES {
+                tracing::debug!("a candidate of the viewer is left out: it has {MAX_CANDIDATES} already");
                 return None;
             }
             taken.push(address);
@@ -141,8 +142,8 @@ mod tests {
     const BROWSERS: &str = "candidate:842163049 1 udp 1677729535 203.0.113.7 40678 typ srflx raddr 0.0.0.0 rport 0 \
         generation 0 ufrag EsAw network-cost 999";
 
-    fn read(value: &str) -> Result<String, Unusable> {
-        value.parse::<Remote>().map(|remote| remote.address.to_string())
+    fn read(value: &str) -> Result<String, CandidateError> {
+        value.parse::<RemoteCandidate>().map(|remote| remote.address.to_string())
     }
 
     #[test]
@@ -167,11 +168,11 @@ mod tests {
             ("192.0.2.1", "53"),
             ("192.0.2.1", "1023"),
         ] {
-            assert_eq!(at(ip, port), Err(Unusable::Nowhere), "{ip} {port}");
+            assert_eq!(at(ip, port), Err(CandidateError::Nowhere), "{ip} {port}");
         }
-        assert_eq!(at("f3e1c2.local", "5000"), Err(Unusable::Foreign));
+        assert_eq!(at("f3e1c2.local", "5000"), Err(CandidateError::Foreign));
         for value in ["1 1 tcp 1 192.0.2.1 9 typ host tcptype active", "1 2 udp 1 192.0.2.1 5000 typ host"] {
-            assert_eq!(read(value), Err(Unusable::Foreign), "{value}");
+            assert_eq!(read(value), Err(CandidateError::Foreign), "{value}");
         }
         for value in [
             "",
@@ -183,20 +184,23 @@ mod tests {
             "candidate:1 1 udp 1 192.0.2.1 5000 typ guest",
             "candidate:a=b 1 udp 1 192.0.2.1 5000 typ host",
         ] {
-            assert_eq!(read(value), Err(Unusable::Malformed), "{value}");
+            assert_eq!(read(value), Err(CandidateError::Malformed), "{value}");
         }
     }
 
     #[test]
     fn a_session_takes_so_many_and_none_of_our_own() {
-        let mut taken = Taken::default();
+        let mut taken = RemoteCandidates::default();
         let (away, here): (IpAddr, IpAddr) = ([192, 0, 2, 9].into(), [127, 0, 0, 1].into());
         let ours: SocketAddr = "192.0.2.9:8189".parse().expect("should be an address");
         let value = |ip: &str, port: usize| format!("candidate:1 1 udp 1 {ip} {port} typ host");
         assert_eq!(taken.take(&value("127.0.0.1", 5000), away, &[ours]), None);
         assert_eq!(taken.take(&value("192.0.2.9", 8189), away, &[ours]), None);
         assert!(taken.take(&value("127.0.0.1", 5000), here, &[ours]).is_some());
-        assert!((0..MOST - 1).all(|number| taken.take(&value("198.51.100.1", 6000 + number), away, &[ours]).is_some()));
+        assert!(
+            (0..MAX_CANDIDATES - 1)
+                .all(|number| taken.take(&value("198.51.100.1", 6000 + number), away, &[ours]).is_some())
+        );
         assert_eq!(taken.take(&value("198.51.100.2", 5000), away, &[ours]), None);
         assert!(taken.take(&value("198.51.100.1", 6000), away, &[ours]).is_some(), "it has its place already");
     }
@@ -208,9 +212,9 @@ mod tests {
             kind in prop::sample::select(vec!["host", "srflx", "relay"]), extension in "( [a-z]{1,8} [a-z0-9]{1,8}){0,3}",
         ) {
             let value = format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{extension}");
-            if let Ok(remote) = value.parse::<Remote>() {
+            if let Ok(remote) = value.parse::<RemoteCandidate>() {
                 let written = remote.to_string();
-                prop_assert_eq!(written.parse::<Remote>().expect("should be read again"), remote.clone());
+                prop_assert_eq!(written.parse::<RemoteCandidate>().expect("should be read again"), remote.clone());
                 let read = unmarshal_candidate(written.strip_prefix("candidate:").expect("should have its name"));
                 prop_assert_eq!(read.expect("should be understood").addr(), remote.address);
             } else {
@@ -220,7 +224,7 @@ mod tests {
 
         #[test]
         fn nothing_does_harm(value in "(candidate:)?(\\PC{0,8} ?){0,12}") {
-            if let Ok(remote) = value.parse::<Remote>() {
+            if let Ok(remote) = value.parse::<RemoteCandidate>() {
                 prop_assert!(is_somewhere(remote.address));
             }
         }

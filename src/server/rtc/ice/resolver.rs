@@ -6,24 +6,24 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::cache::Answers;
+use super::cache::SingleFlightCache;
 
 /// What a viewer waits for a name at most. One that a resolver does not have takes it some 100 ms to find out.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// How long an address is good, and how long a name that has none is not asked for: the least that dynamic names of
 /// home routers are usually told with.
-const GOOD: Duration = Duration::from_secs(60);
+const POSITIVE_TTL: Duration = Duration::from_secs(60);
 
 /// Looks names up, and remembers what they are for a while.
 #[derive(Debug, Default)]
-pub struct Names {
-    answers: Answers<String, Vec<IpAddr>>,
+pub struct Resolver {
+    answers: SingleFlightCache<String, Vec<IpAddr>>,
     /// Names that the log has told of, until they are found again.
     missing: Arc<Mutex<HashSet<String>>>,
 }
 
-impl Names {
+impl Resolver {
     /// The addresses of a host, which may be an address itself; none when it can't be found.
     pub async fn find(&self, host: &str) -> Vec<IpAddr> {
         if let Ok(address) = host.parse() {
@@ -50,7 +50,7 @@ impl Names {
                     Vec::new()
                 }
             };
-            (addresses, GOOD)
+            (addresses, POSITIVE_TTL)
         });
         addresses.await.unwrap_or_default()
     }
@@ -77,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_itself_and_a_name_is_found_once() {
-        let names = Names::default();
+        let names = Resolver::default();
         assert_eq!(names.find("2001:db8::7").await, ["2001:db8::7".parse::<IpAddr>().expect("should be an address")]);
         let found = names.find("localhost").await;
         assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_without_an_address_is_left_out_and_told_once() {
-        let names = Names::default();
+        let names = Resolver::default();
         // RFC 6761 section 6.4: this name never has an address, and no resolver needs to ask for it.
         assert_eq!(names.find("cam.invalid").await, [] as [IpAddr; 0]);
         assert_eq!(names.missing.lock().expect("should not be poisoned").len(), 1);

@@ -12,11 +12,11 @@ use tokio::sync::Semaphore;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 
 use super::Ice;
-use super::remote_candidate::Taken;
-use crate::server::rtc::mux::{Credentials, Line};
+use super::remote_candidate::RemoteCandidates;
+use crate::server::rtc::mux::{Credentials, VirtualSocket};
 use crate::server::rtc::sdp::{candidates, trickle};
 use crate::server::rtc::session::peer_connection;
-use crate::server::rtc::{RemoteCandidate, RemoteIce, random_name};
+use crate::server::rtc::{RemoteIce, TrickledCandidate, random_name};
 
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,21 +42,21 @@ pub enum RestartError {
 }
 
 /// What the candidates and the ICE sessions of a viewer need.
-pub struct Transport {
+pub struct IceSession {
     connection: Arc<dyn PeerConnection>,
-    line: Line,
+    line: VirtualSocket,
     ice: Ice,
     /// The viewer's offer.
     offer: String,
     /// Our answer to it.
     answer: String,
-    state: Mutex<State>,
+    state: Mutex<IceSessionState>,
     /// One restart after the other.
     turn: Semaphore,
 }
 
 /// The ICE session that holds.
-struct State {
+struct IceSessionState {
     etag: String,
     /// The local address that its request came in on.
     via: IpAddr,
@@ -64,10 +64,10 @@ struct State {
     restarts: u64,
     theirs: Credentials,
     ours: Credentials,
-    taken: Taken,
+    taken: RemoteCandidates,
 }
 
-impl Transport {
+impl IceSession {
     /// Admits the viewer whose `offer`, which came in on `via`, was answered with `answer` to its line.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Transport {
     /// When one of them has no ICE credentials.
     pub fn new(
         connection: Arc<dyn PeerConnection>,
-        line: Line,
+        line: VirtualSocket,
         ice: Ice,
         offer: String,
         answer: String,
@@ -84,7 +84,8 @@ impl Transport {
         let theirs = Credentials::of(&offer).context("the offer has no ICE credentials")?;
         let ours = Credentials::of(&answer).context("the answer has no ICE credentials")?;
         line.admit(ours.clone());
-        let state = State { etag: random_name(), via, restarts: 0, theirs, ours, taken: Taken::default() };
+        let state =
+            IceSessionState { etag: random_name(), via, restarts: 0, theirs, ours, taken: RemoteCandidates::default() };
         let state = Mutex::new(state);
         Ok(Self { connection, line, ice, offer, answer, state, turn: Semaphore::new(1) })
     }
@@ -95,7 +96,7 @@ impl Transport {
     }
 
     /// Adds candidates of the viewer. One that can't be used is left out in silence.
-    pub async fn add(&self, candidates: &[RemoteCandidate]) {
+    pub async fn add(&self, candidates: &[TrickledCandidate]) {
         for candidate in self.take(candidates) {
             let candidate = RTCIceCandidateInit { candidate, ..Default::default() };
             if let Err(error) = self.connection.add_ice_candidate(candidate).await {
@@ -105,7 +106,7 @@ impl Transport {
     }
 
     /// Those of the candidates that are used, as the stack reads them.
-    fn take(&self, candidates: &[RemoteCandidate]) -> Vec<String> {
+    fn take(&self, candidates: &[TrickledCandidate]) -> Vec<String> {
         let ours = self.ice.locals();
         let mut state = self.state();
         let via = state.via;
@@ -160,11 +161,12 @@ impl Transport {
         self.line.admit_only(&former.ufrag);
         self.line.admit(ours.clone());
         let mut state = self.state();
-        *state = State { etag: random_name(), via, restarts, theirs, ours, taken: Taken::default() };
+        *state =
+            IceSessionState { etag: random_name(), via, restarts, theirs, ours, taken: RemoteCandidates::default() };
         Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, IceSessionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use super::super::IceServer;
 use super::super::mux::Mux;
-use super::cache::Answers;
-use super::resolver::Names;
+use super::cache::SingleFlightCache;
+use super::resolver::Resolver;
 
 /// What a viewer waits for all servers together: a server on another continent answers within 300 ms, and one that is
 /// dead must not keep the picture away.
@@ -28,25 +28,25 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// How long an answer is good: viewers that come together share it, and a changed address is noticed soon. The mapping
 /// itself lives for 2 minutes at least (RFC 4787 section 4.3).
-const GOOD: Duration = Duration::from_secs(10);
+const POSITIVE_TTL: Duration = Duration::from_secs(10);
 
 /// How long a server that did not answer is left alone.
-const SULK: Duration = Duration::from_secs(60);
+const NEGATIVE_TTL: Duration = Duration::from_secs(60);
 
 /// The port of `stun:` (RFC 7064 section 3.2).
 const PORT: u16 = 3478;
 
 /// Asks the STUN servers.
-pub struct Reflexive {
+pub struct StunGatherer {
     servers: Vec<(String, u16)>,
-    names: Arc<Names>,
-    answers: Arc<Answers<(SocketAddr, String), Option<SocketAddr>>>,
+    names: Arc<Resolver>,
+    answers: Arc<SingleFlightCache<(SocketAddr, String), Option<SocketAddr>>>,
     mux: Mux,
 }
 
-impl Reflexive {
+impl StunGatherer {
     /// For the `stun:` servers among these.
-    pub fn new(servers: &[IceServer], names: Arc<Names>, mux: Mux) -> Self {
+    pub fn new(servers: &[IceServer], names: Arc<Resolver>, mux: Mux) -> Self {
         let servers = servers.iter().flat_map(|server| &server.urls).filter_map(|url| place(url)).collect();
         Self { servers, names, answers: Arc::default(), mux }
     }
@@ -88,9 +88,9 @@ impl Reflexive {
                 let servers = names.find(&host).await;
                 let server = servers.into_iter().find(|server| server.is_ipv4() == base.is_ipv4());
                 // A server of the other family only is no failure, and nothing to ask again soon.
-                let Some(server) = server else { return (None, SULK) };
+                let Some(server) = server else { return (None, NEGATIVE_TTL) };
                 let mapped = request(&mux, base.ip(), SocketAddr::new(server, port)).await;
-                (mapped, if mapped.is_some() { GOOD } else { SULK })
+                (mapped, if mapped.is_some() { POSITIVE_TTL } else { NEGATIVE_TTL })
             });
             let mapped = mapped.await??;
             (mapped != base).then_some((base, mapped))
@@ -162,13 +162,13 @@ mod tests {
     }
 
     /// For one server at this place, with a mux that listens on the loopback address.
-    fn reflexive(server: SocketAddr) -> (Reflexive, SocketAddr) {
+    fn reflexive(server: SocketAddr) -> (StunGatherer, SocketAddr) {
         let mux = Mux::start(0, false, Metrics::new()).expect("should start");
         assert!(mux.ensure(HERE));
         let servers =
             [IceServer { urls: vec![format!("stun:{server}"), "turn:ignored".into()], ..IceServer::default() }];
         let local = mux.locals().first().expect("should listen").udp;
-        (Reflexive::new(&servers, Arc::default(), mux), local)
+        (StunGatherer::new(&servers, Arc::default(), mux), local)
     }
 
     #[tokio::test]

@@ -25,8 +25,8 @@ fn lines(candidates: &[Candidate]) -> Vec<String> {
 #[test]
 fn sockets_then_forwarded_addresses_then_those_of_nats() {
     let locals = [
-        Local { udp: address("192.168.1.20:8189"), tcp: Some(8189) },
-        Local { udp: address("[2001:db8::20]:8189"), tcp: None },
+        LocalEndpoint { udp: address("192.168.1.20:8189"), tcp: Some(8189) },
+        LocalEndpoint { udp: address("[2001:db8::20]:8189"), tcp: None },
     ];
     let ip = |text: &str| text.parse::<IpAddr>().expect("should be an address");
     let advertised = [(ip("203.0.113.5"), None), (ip("203.0.113.6"), Some(9000)), (ip("2001:db8::99"), None)];

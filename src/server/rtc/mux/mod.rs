@@ -29,13 +29,13 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use demux::Table;
-pub use send_stats::Gauge;
-pub use sockets::Local;
-use sockets::{Addresses, Setting};
+use demux::Demux;
+pub use send_stats::SendStats;
+pub use sockets::LocalEndpoint;
+use sockets::{SocketConfig, SocketSet};
 pub use stun::Credentials;
-use stun::Kind;
-use virtual_socket::{Path, Viewer};
+use stun::StunClass;
+use virtual_socket::{MuxPeerSet, Path};
 
 use crate::model::metrics::Metrics;
 
@@ -47,10 +47,10 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How long it is believed which way the kernel would take to a peer that was not heard yet. The stack checks such a
 /// peer 50 times a second.
-const BELIEVED: Duration = Duration::from_secs(1);
+const SOURCE_ADDR_TTL: Duration = Duration::from_secs(1);
 
 /// Peers whose way is remembered that long.
-const MOST_WAYS: usize = 256;
+const MAX_CACHED_PEERS: usize = 256;
 
 /// The first wait for a response, which doubles with each repetition (RFC 8489 section 6.2.1).
 const RESPONSE: Duration = Duration::from_millis(500);
@@ -60,8 +60,8 @@ const RESPONSE: Duration = Duration::from_millis(500);
 pub struct Mux(Arc<Inner>);
 
 struct Inner {
-    setting: Setting,
-    addresses: Mutex<Addresses>,
+    setting: SocketConfig,
+    addresses: Mutex<SocketSet>,
     /// Whether somebody tries missing addresses again.
     retrying: Mutex<bool>,
     /// Which local address the kernel would speak to a peer from.
@@ -86,8 +86,8 @@ impl Mux {
             probe(port, tcp)?;
         }
         let crypto = rtc::crypto::default_provider().map_err(|error| anyhow::anyhow!("find cryptography: {error}"))?;
-        let table = Arc::new(Table::new(crypto, metrics));
-        let setting = Setting { port, tcp, table, counts: Arc::default(), stop: CancellationToken::new() };
+        let table = Arc::new(Demux::new(crypto, metrics));
+        let setting = SocketConfig { port, tcp, table, counts: Arc::default(), stop: CancellationToken::new() };
         let (addresses, retrying, ways) = (Mutex::default(), Mutex::default(), Mutex::default());
         Ok(Self(Arc::new(Inner { setting, addresses, retrying, ways })))
     }
@@ -108,7 +108,7 @@ impl Mux {
     }
 
     /// Where viewers are listened to.
-    pub fn locals(&self) -> Vec<Local> {
+    pub fn locals(&self) -> Vec<LocalEndpoint> {
         self.0.addresses().locals()
     }
 
@@ -119,7 +119,7 @@ impl Mux {
     ///
     /// When there is no such socket, no way to the server, or no response in time.
     pub async fn request(&self, from: IpAddr, to: SocketAddr, message: &[u8], limit: Duration) -> io::Result<Bytes> {
-        let Kind::Request(id) = stun::kind(message) else {
+        let StunClass::Request(id) = stun::kind(message) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a STUN request"));
         };
         let local = self.0.addresses().at(from.to_canonical()).cloned();
@@ -142,20 +142,20 @@ impl Mux {
     }
 
     /// A line for one viewer.
-    pub fn line(&self, gauge: Gauge) -> Line {
-        Line(Arc::new(Held { mux: self.clone(), viewer: Arc::new(Viewer::new(gauge)) }))
+    pub fn line(&self, gauge: SendStats) -> VirtualSocket {
+        VirtualSocket(Arc::new(VirtualSocketInner { mux: self.clone(), viewer: Arc::new(MuxPeerSet::new(gauge)) }))
     }
 
     /// The way to a peer that was not heard of yet: from the address that the kernel would speak to it from.
     fn way(&self, peer: IpAddr) -> Option<Path> {
         let now = Instant::now();
         let mut ways = lock(&self.0.ways);
-        let believed = ways.get(&peer).filter(|(since, _)| now.saturating_duration_since(*since) < BELIEVED);
+        let believed = ways.get(&peer).filter(|(since, _)| now.saturating_duration_since(*since) < SOURCE_ADDR_TTL);
         let from = match believed {
             Some((_, from)) => *from,
             None => {
                 let from = routed(peer);
-                if ways.len() >= MOST_WAYS {
+                if ways.len() >= MAX_CACHED_PEERS {
                     ways.clear();
                 }
                 ways.insert(peer, (now, from));
@@ -192,7 +192,7 @@ impl Mux {
 }
 
 impl Inner {
-    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+    fn addresses(&self) -> MutexGuard<'_, SocketSet> {
         lock(&self.addresses)
     }
 }
@@ -242,20 +242,20 @@ fn routed(peer: IpAddr) -> Option<IpAddr> {
 
 /// One viewer's line; a cheap handle. When the last one is dropped, the line is closed.
 #[derive(Clone)]
-pub struct Line(Arc<Held>);
+pub struct VirtualSocket(Arc<VirtualSocketInner>);
 
-struct Held {
+struct VirtualSocketInner {
     mux: Mux,
-    viewer: Arc<Viewer>,
+    viewer: Arc<MuxPeerSet>,
 }
 
-impl std::fmt::Debug for Line {
+impl std::fmt::Debug for VirtualSocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Line").field(&self.0.viewer).finish()
     }
 }
 
-impl Line {
+impl VirtualSocket {
     /// From now on, checks that are signed with these credentials of ours are this viewer's.
     pub fn admit(&self, credentials: Credentials) {
         self.table().admit(&self.0.viewer, credentials);
@@ -268,7 +268,7 @@ impl Line {
 
     /// Sends a datagram of the viewer's stack. It never waits: what cannot be sent is dropped and counted.
     pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        let Held { mux, viewer } = self.0.as_ref();
+        let VirtualSocketInner { mux, viewer } = self.0.as_ref();
         if viewer.send(to, datagram) {
             return;
         }
@@ -287,19 +287,19 @@ impl Line {
         self.0.close();
     }
 
-    fn table(&self) -> &Table {
+    fn table(&self) -> &Demux {
         &self.0.mux.0.setting.table
     }
 }
 
-impl Held {
+impl VirtualSocketInner {
     fn close(&self) {
         self.viewer.gone.cancel();
         self.mux.0.setting.table.release(&self.viewer);
     }
 }
 
-impl Drop for Held {
+impl Drop for VirtualSocketInner {
     fn drop(&mut self) {
         self.close();
     }

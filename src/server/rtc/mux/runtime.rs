@@ -15,7 +15,7 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use super::Line;
+use super::VirtualSocket;
 
 /// What the stack of a viewer is told to bind: an address for each IP version that this kernel has, which nothing is
 /// sent from or comes in on.
@@ -26,18 +26,18 @@ pub fn addresses() -> Vec<SocketAddr> {
 
 /// Tokio's runtime with the sockets of one viewer.
 #[derive(Debug)]
-pub struct LineRuntime(pub Line);
+pub struct MuxRuntime(pub VirtualSocket);
 
 /// One IP version of a viewer's line.
 #[derive(Debug)]
-struct LineSocket {
-    line: Line,
+struct MuxSocket {
+    line: VirtualSocket,
     local: SocketAddr,
     /// Whether the stack has just taken a datagram, and shall deal with it before it takes another.
     taken: AtomicBool,
 }
 
-impl AsyncUdpSocket for LineSocket {
+impl AsyncUdpSocket for MuxSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.local)
     }
@@ -72,13 +72,13 @@ impl AsyncUdpSocket for LineSocket {
     }
 }
 
-impl Runtime for LineRuntime {
+impl Runtime for MuxRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
         TokioRuntime.spawn(future)
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(Arc::new(LineSocket { line: self.0.clone(), local: socket.local_addr()?, taken: AtomicBool::new(false) }))
+        Ok(Arc::new(MuxSocket { line: self.0.clone(), local: socket.local_addr()?, taken: AtomicBool::new(false) }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

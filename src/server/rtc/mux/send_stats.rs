@@ -1,19 +1,19 @@
 //! What is counted of packets that have left: packets, bytes, and the age of pictures. Pure.
 
 use crate::media::Timestamp;
-use crate::model::metrics::{Drop, Metrics};
+use crate::model::metrics::{DropPoint, Metrics};
 use crate::server::rtc::rtp_clock::RtpClock;
 
 /// Counts what is sent to one viewer; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Gauge {
+pub struct SendStats {
     /// The clock of the viewer's video stream, to tell the age of a picture from its packets.
     pub video: RtpClock,
     /// Where packets, bytes, drops and ages are counted.
     pub metrics: Metrics,
 }
 
-impl Gauge {
+impl SendStats {
     /// Counts a datagram that the kernel took.
     pub fn sent(&self, datagram: &[u8]) {
         self.metrics.packets_sent.inc();
@@ -25,7 +25,7 @@ impl Gauge {
 
     /// Counts a datagram that no socket took.
     pub fn dropped(&self) {
-        self.metrics.drop_at(Drop::Socket, 1);
+        self.metrics.drop_at(DropPoint::Socket, 1);
     }
 }
 

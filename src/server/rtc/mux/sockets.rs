@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::demux::Table;
+use super::demux::Demux;
 use super::{tcp, udp};
 
 /// Addresses that requests came in on and that are in no list, such as 127.0.0.1: each holds two sockets.
-const MOST_CAME_IN: usize = 16;
+const MAX_REQUEST_ADDRESSES: usize = 16;
 
 /// How often a free UDP port is tried whose TCP port may be taken.
 const TRIES: usize = 16;
 
 /// Where viewers are listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Local {
+pub struct LocalEndpoint {
     /// The address and port of the UDP socket.
     pub udp: SocketAddr,
     /// The TCP port of the same address.
@@ -28,12 +28,12 @@ pub struct Local {
 }
 
 /// What all sockets share.
-pub struct Setting {
+pub struct SocketConfig {
     /// The port of all; 0 takes free ones.
     pub port: u16,
     /// Whether there is TCP.
     pub tcp: bool,
-    pub table: Arc<Table>,
+    pub table: Arc<Demux>,
     pub counts: Arc<tcp::Counts>,
     /// Closes all.
     pub stop: CancellationToken,
@@ -41,7 +41,7 @@ pub struct Setting {
 
 /// The sockets of all addresses.
 #[derive(Default)]
-pub struct Addresses {
+pub struct SocketSet {
     /// Those that were listed.
     listed: Vec<IpAddr>,
     /// Those that requests came in on.
@@ -52,15 +52,15 @@ pub struct Addresses {
 }
 
 struct Open {
-    udp: Arc<udp::Local>,
+    udp: Arc<udp::LocalUdpSocket>,
     tcp: Option<u16>,
     _close: DropGuard,
 }
 
-impl Addresses {
+impl SocketSet {
     /// Opens what is new in the list and closes what is no longer in it, but for addresses that requests came in on, as
     /// long as they can be used.
-    pub fn list(&mut self, addresses: Vec<IpAddr>, setting: &Setting) {
+    pub fn list(&mut self, addresses: Vec<IpAddr>, setting: &SocketConfig) {
         let mut listed = Vec::new();
         for address in addresses.into_iter().map(|address| address.to_canonical()) {
             if is_usable(address) && !listed.contains(&address) {
@@ -79,13 +79,13 @@ impl Addresses {
     }
 
     /// Opens an address that a request came in on; whether it is open now.
-    pub fn came_in(&mut self, address: IpAddr, setting: &Setting) -> bool {
+    pub fn came_in(&mut self, address: IpAddr, setting: &SocketConfig) -> bool {
         let address = address.to_canonical();
         if self.at(address).is_some() {
             return true;
         }
         let new = !self.came_in.contains(&address);
-        if !is_usable(address) || (new && self.came_in.len() >= MOST_CAME_IN) {
+        if !is_usable(address) || (new && self.came_in.len() >= MAX_REQUEST_ADDRESSES) {
             return false;
         }
         match open(address, setting) {
@@ -102,7 +102,7 @@ impl Addresses {
     }
 
     /// Opens what could not be opened yet; whether nothing is missing now.
-    pub fn open_missing(&mut self, setting: &Setting) -> bool {
+    pub fn open_missing(&mut self, setting: &SocketConfig) -> bool {
         for address in self.listed.clone() {
             if self.at(address).is_none() {
                 self.open_listed(address, setting);
@@ -112,22 +112,22 @@ impl Addresses {
     }
 
     /// What is open.
-    pub fn locals(&self) -> Vec<Local> {
-        self.open.iter().map(|open| Local { udp: open.udp.address(), tcp: open.tcp }).collect()
+    pub fn locals(&self) -> Vec<LocalEndpoint> {
+        self.open.iter().map(|open| LocalEndpoint { udp: open.udp.address(), tcp: open.tcp }).collect()
     }
 
     /// The socket of an address.
-    pub fn at(&self, address: IpAddr) -> Option<&Arc<udp::Local>> {
+    pub fn at(&self, address: IpAddr) -> Option<&Arc<udp::LocalUdpSocket>> {
         self.open.iter().map(|open| &open.udp).find(|udp| udp.address().ip() == address)
     }
 
     /// Any socket that reaches where the routes of `address` lead: loopback leads to this machine only.
-    pub fn like(&self, address: IpAddr) -> Option<&Arc<udp::Local>> {
+    pub fn like(&self, address: IpAddr) -> Option<&Arc<udp::LocalUdpSocket>> {
         let kind = |ip: IpAddr| (ip.is_ipv6(), ip.is_loopback());
         self.open.iter().map(|open| &open.udp).find(|udp| kind(udp.address().ip()) == kind(address))
     }
 
-    fn open_listed(&mut self, address: IpAddr, setting: &Setting) {
+    fn open_listed(&mut self, address: IpAddr, setting: &SocketConfig) {
         match open(address, setting) {
             Ok(open) => {
                 if self.missing.remove(&address) {
@@ -151,14 +151,14 @@ fn is_usable(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast() && !link_local
 }
 
-fn open(address: IpAddr, setting: &Setting) -> io::Result<Open> {
+fn open(address: IpAddr, setting: &SocketConfig) -> io::Result<Open> {
     let tries = if setting.port == 0 { TRIES } else { 1 };
     let mut tried = 0;
     loop {
         tried += 1;
         let closed = setting.stop.child_token();
         let close = closed.clone().drop_guard();
-        let udp = udp::Local::open(address, setting.port, closed.clone(), setting.table.clone())?;
+        let udp = udp::LocalUdpSocket::open(address, setting.port, closed.clone(), setting.table.clone())?;
         if !setting.tcp {
             return Ok(Open { udp, tcp: None, _close: close });
         }

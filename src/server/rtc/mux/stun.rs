@@ -18,7 +18,7 @@ const INDICATION: u8 = 0x10;
 
 /// What a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StunClass {
     /// A STUN request.
     Request(TransactionId),
     /// A STUN response, good or bad.
@@ -28,17 +28,17 @@ pub enum Kind {
 }
 
 /// Tells STUN from what shares its port (RFC 7983 section 7) by its first bytes.
-pub fn kind(datagram: &[u8]) -> Kind {
-    let Some(header) = datagram.first_chunk::<20>() else { return Kind::Other };
+pub fn kind(datagram: &[u8]) -> StunClass {
+    let Some(header) = datagram.first_chunk::<20>() else { return StunClass::Other };
     if header[0] > 3 || header[4..8] != MAGIC_COOKIE.to_be_bytes() {
-        return Kind::Other;
+        return StunClass::Other;
     }
     let mut id = TransactionId::default();
     id.copy_from_slice(&header[8..]);
     match (header[0] & RESPONSE != 0, header[1] & INDICATION != 0) {
-        (true, _) => Kind::Response(id),
-        (false, false) => Kind::Request(id),
-        (false, true) => Kind::Other,
+        (true, _) => StunClass::Response(id),
+        (false, false) => StunClass::Request(id),
+        (false, true) => StunClass::Other,
     }
 }
 
@@ -127,7 +127,7 @@ pub mod tests {
 
     /// The good response to a request.
     pub fn response(request: &[u8]) -> Vec<u8> {
-        let Kind::Request(id) = kind(request) else { panic!("no request: {request:?}") };
+        let StunClass::Request(id) = kind(request) else { panic!("no request: {request:?}") };
         let mut message = Message { typ: BINDING_SUCCESS, ..Message::new() };
         message.transaction_id.0 = id;
         message.write_header();
@@ -138,20 +138,20 @@ pub mod tests {
     #[test]
     fn stun_is_told_from_what_shares_its_port() {
         let request = check("ours", "secret", false);
-        let Kind::Request(id) = kind(&request) else { panic!("no request") };
-        assert_eq!(kind(&response(&request)), Kind::Response(id));
+        let StunClass::Request(id) = kind(&request) else { panic!("no request") };
+        assert_eq!(kind(&response(&request)), StunClass::Response(id));
         let mut indication = request.clone();
         indication[1] |= 0x10;
-        assert_eq!(kind(&indication), Kind::Other);
+        assert_eq!(kind(&indication), StunClass::Other);
         let mut error = response(&request);
         error[1] |= 0x10;
-        assert_eq!(kind(&error), Kind::Response(id));
+        assert_eq!(kind(&error), StunClass::Response(id));
         let rtp = [0x80; 40];
-        assert_eq!(kind(&rtp), Kind::Other);
-        assert_eq!(kind(&request[..19]), Kind::Other, "too short");
+        assert_eq!(kind(&rtp), StunClass::Other);
+        assert_eq!(kind(&request[..19]), StunClass::Other, "too short");
         let mut cookie = request;
         cookie[5] ^= 1;
-        assert_eq!(kind(&cookie), Kind::Other, "another cookie");
+        assert_eq!(kind(&cookie), StunClass::Other, "another cookie");
     }
 
     #[test]

@@ -18,18 +18,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
-use super::demux::Table;
-use super::send_stats::Gauge;
-use super::stun::{self, Kind};
-use super::virtual_socket::{Path, Viewer};
-use crate::model::metrics::Ignored;
+use super::demux::Demux;
+use super::send_stats::SendStats;
+use super::stun::{self, StunClass};
+use super::virtual_socket::{MuxPeerSet, Path};
+use crate::model::metrics::IgnoreReason;
 
 /// Connections at once. A browser opens one from each of its interfaces to each of our addresses and keeps the best, so
 /// this is enough for 20 viewers, and few enough for a process that may have 1,024 descriptors.
-const MOST: usize = 256;
+const MAX_CONNECTIONS: usize = 256;
 
-/// Connections from one address at once: several viewers behind one NAT, and not the whole of [`MOST`].
-const MOST_FROM_ONE: usize = 64;
+/// Connections from one address at once: several viewers behind one NAT, and not the whole of [`MAX_CONNECTIONS`].
+const MAX_PER_ADDRESS: usize = 64;
 
 /// From the connection to its first check. A browser sends that at once.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ struct Frame {
     /// The length and the datagram.
     framed: Bytes,
     since: Instant,
-    gauge: Gauge,
+    gauge: SendStats,
 }
 
 impl Sender {
@@ -74,7 +74,7 @@ impl Sender {
     }
 
     /// Sends a datagram, or drops it and counts that.
-    pub fn send(&self, datagram: &[u8], gauge: &Gauge) {
+    pub fn send(&self, datagram: &[u8], gauge: &SendStats) {
         let Ok(length) = u16::try_from(datagram.len()) else { return gauge.dropped() };
         let Ok(place) = self.0.try_reserve() else { return gauge.dropped() };
         let mut framed = BytesMut::with_capacity(2 + datagram.len());
@@ -90,13 +90,15 @@ pub struct Counts(Mutex<HashMap<IpAddr, usize>>);
 
 impl Counts {
     /// A place for one more connection from `ip`; `None` when there are enough.
-    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
+    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionGuard> {
         let mut counts = self.lock();
-        if counts.values().sum::<usize>() >= MOST || counts.get(&ip).is_some_and(|count| *count >= MOST_FROM_ONE) {
+        if counts.values().sum::<usize>() >= MAX_CONNECTIONS
+            || counts.get(&ip).is_some_and(|count| *count >= MAX_PER_ADDRESS)
+        {
             return None;
         }
         *counts.entry(ip).or_default() += 1;
-        Some(Counted { counts: self.clone(), ip })
+        Some(ConnectionGuard { counts: self.clone(), ip })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -104,12 +106,12 @@ impl Counts {
     }
 }
 
-struct Counted {
+struct ConnectionGuard {
     counts: Arc<Counts>,
     ip: IpAddr,
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut counts = self.counts.lock();
         if let Some(count) = counts.get_mut(&self.ip) {
@@ -122,7 +124,7 @@ impl Drop for Counted {
 }
 
 /// Listens on an address and serves its connections until `closed`.
-pub fn open(address: SocketAddr, closed: CancellationToken, table: Arc<Table>, counts: Arc<Counts>) -> io::Result<()> {
+pub fn open(address: SocketAddr, closed: CancellationToken, table: Arc<Demux>, counts: Arc<Counts>) -> io::Result<()> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -136,7 +138,7 @@ pub fn open(address: SocketAddr, closed: CancellationToken, table: Arc<Table>, c
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, closed: &CancellationToken, table: &Arc<Table>, counts: &Arc<Counts>) {
+async fn accept(listener: &TcpListener, closed: &CancellationToken, table: &Arc<Demux>, counts: &Arc<Counts>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -147,7 +149,7 @@ async fn accept(listener: &TcpListener, closed: &CancellationToken, table: &Arc<
             }
         };
         let Some(counted) = counts.enter(peer.ip()) else {
-            table.ignore(Ignored::Connection);
+            table.ignore(IgnoreReason::Connection);
             continue;
         };
         let (closed, table) = (closed.clone(), table.clone());
@@ -165,7 +167,7 @@ async fn accept(listener: &TcpListener, closed: &CancellationToken, table: &Arc<
 }
 
 /// Serves a connection until its viewer is gone or it breaks.
-async fn serve(stream: TcpStream, peer: SocketAddr, table: &Table) -> io::Result<()> {
+async fn serve(stream: TcpStream, peer: SocketAddr, table: &Demux) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
@@ -173,14 +175,14 @@ async fn serve(stream: TcpStream, peer: SocketAddr, table: &Table) -> io::Result
     let (queue, frames) = mpsc::channel(WAITING);
     let path = Path::Tcp(Sender(queue));
     let first = timeout(FIRST_FRAME, read_frame(&mut read)).await.map_err(|_| silent(FIRST_FRAME))??;
-    if !matches!(stun::kind(&first), Kind::Request(_)) {
-        table.ignore(Ignored::Unknown);
+    if !matches!(stun::kind(&first), StunClass::Request(_)) {
+        table.ignore(IgnoreReason::Unknown);
         return Err(io::Error::new(io::ErrorKind::InvalidData, "its first frame is no connectivity check"));
     }
     let Some(viewer) = table.arrived(&first, peer, &path) else {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its first frame is no check of a viewer"));
     };
-    let _parting = Parting { table, viewer: viewer.clone(), peer, path: path.clone() };
+    let _parting = RouteGuard { table, viewer: viewer.clone(), peer, path: path.clone() };
     tokio::select! {
         biased;
         () = viewer.gone.cancelled() => Ok(()),
@@ -190,20 +192,20 @@ async fn serve(stream: TcpStream, peer: SocketAddr, table: &Table) -> io::Result
 }
 
 /// Ends the route of a connection, in whichever way that ends.
-struct Parting<'t> {
-    table: &'t Table,
-    viewer: Arc<Viewer>,
+struct RouteGuard<'t> {
+    table: &'t Demux,
+    viewer: Arc<MuxPeerSet>,
     peer: SocketAddr,
     path: Path,
 }
 
-impl Drop for Parting<'_> {
+impl Drop for RouteGuard<'_> {
     fn drop(&mut self) {
         self.table.part(&self.viewer, self.peer, &self.path);
     }
 }
 
-async fn receive(mut from: impl AsyncRead + Unpin, peer: SocketAddr, table: &Table, path: &Path) -> io::Result<()> {
+async fn receive(mut from: impl AsyncRead + Unpin, peer: SocketAddr, table: &Demux, path: &Path) -> io::Result<()> {
     loop {
         let frame = timeout(IDLE, read_frame(&mut from)).await.map_err(|_| silent(IDLE))??;
         table.arrived(&frame, peer, path);

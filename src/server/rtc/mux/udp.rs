@@ -16,10 +16,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
-use super::demux::Table;
-use super::send_stats::Gauge;
+use super::demux::Demux;
+use super::send_stats::SendStats;
 use super::virtual_socket::Path;
-use crate::model::metrics::{DropLog, Ignored};
+use crate::model::metrics::{DropLog, IgnoreReason};
 
 /// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six viewers
 /// at once, which take a tenth of a second at 100 Mbit/s. The usual default holds 90 packets.
@@ -39,7 +39,7 @@ const TELL: Duration = Duration::from_secs(10);
 
 /// The socket of one local address.
 #[derive(Debug)]
-pub struct Local {
+pub struct LocalUdpSocket {
     socket: UdpSocket,
     address: SocketAddr,
     queue: Mutex<VecDeque<Waiting>>,
@@ -55,12 +55,12 @@ struct Waiting {
     to: SocketAddr,
     datagram: Bytes,
     since: Instant,
-    gauge: Gauge,
+    gauge: SendStats,
 }
 
-impl Local {
+impl LocalUdpSocket {
     /// Binds the socket and serves it until `closed`.
-    pub fn open(ip: IpAddr, port: u16, closed: CancellationToken, table: Arc<Table>) -> io::Result<Arc<Self>> {
+    pub fn open(ip: IpAddr, port: u16, closed: CancellationToken, table: Arc<Demux>) -> io::Result<Arc<Self>> {
         let socket = std::net::UdpSocket::bind((ip, port))?;
         socket.set_nonblocking(true)?;
         let options = SockRef::from(&socket);
@@ -99,7 +99,7 @@ impl Local {
     }
 
     /// Sends a datagram, or drops it and counts that.
-    pub fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &Gauge) {
+    pub fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &SendStats) {
         if self.waiting.load(Ordering::Acquire) && self.wait(to, datagram, gauge, true) {
             return;
         }
@@ -123,7 +123,7 @@ impl Local {
 
     /// Puts a datagram behind those that wait, or drops it when those are too many. `false` when it was to go behind
     /// others, and there are none any more.
-    fn wait(&self, to: SocketAddr, datagram: &[u8], gauge: &Gauge, behind: bool) -> bool {
+    fn wait(&self, to: SocketAddr, datagram: &[u8], gauge: &SendStats, behind: bool) -> bool {
         let mut queue = self.lock();
         if behind && !self.waiting.load(Ordering::Acquire) {
             return false;
@@ -166,20 +166,20 @@ impl Local {
         next
     }
 
-    fn failed(&self, error: &io::Error, to: SocketAddr, gauge: &Gauge) {
+    fn failed(&self, error: &io::Error, to: SocketAddr, gauge: &SendStats) {
         gauge.dropped();
         if let Some(count) = self.faults.note(1, Instant::now()) {
             tracing::debug!("send from {} to {to}: {error}; {count} datagrams since the last such line", self.address);
         }
     }
 
-    async fn receive(self: &Arc<Self>, table: &Table) {
+    async fn receive(self: &Arc<Self>, table: &Demux) {
         let path = Path::Udp(Arc::downgrade(self));
         // One byte more than is taken: what fills it was longer.
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         loop {
             match self.socket.recv_from(&mut buffer).await {
-                Ok((length, _)) if length > MAX_DATAGRAM => table.ignore(Ignored::Oversized),
+                Ok((length, _)) if length > MAX_DATAGRAM => table.ignore(IgnoreReason::Oversized),
                 Ok((length, from)) => {
                     table.arrived(&buffer[..length], from, &path);
                 }
@@ -199,19 +199,20 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::metrics::{At, Drop, Metrics};
+    use crate::model::metrics::{DropLabels, DropPoint, Metrics};
     use crate::server::rtc::rtp_clock::{RtpClock, VIDEO_RATE};
 
-    fn local() -> (Arc<Local>, Gauge, CancellationToken) {
+    fn local() -> (Arc<LocalUdpSocket>, SendStats, CancellationToken) {
         let metrics = Metrics::new();
-        let table = Arc::new(Table::new(super::super::stun::tests::crypto(), metrics.clone()));
+        let table = Arc::new(Demux::new(super::super::stun::tests::crypto(), metrics.clone()));
         let closed = CancellationToken::new();
-        let local = Local::open("127.0.0.1".parse().expect("address"), 0, closed.clone(), table).expect("open");
-        (local, Gauge { video: RtpClock::random(VIDEO_RATE), metrics }, closed)
+        let local =
+            LocalUdpSocket::open("127.0.0.1".parse().expect("address"), 0, closed.clone(), table).expect("open");
+        (local, SendStats { video: RtpClock::random(VIDEO_RATE), metrics }, closed)
     }
 
-    fn dropped(gauge: &Gauge) -> u64 {
-        gauge.metrics.dropped.get_or_create(&At { at: Drop::Socket }).get()
+    fn dropped(gauge: &SendStats) -> u64 {
+        gauge.metrics.dropped.get_or_create(&DropLabels { at: DropPoint::Socket }).get()
     }
 
     // One thread: what waits is sent when the test waits, and not before.

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::send_stats::Gauge;
-use super::stun::{self, Kind, TransactionId};
+use super::send_stats::SendStats;
+use super::stun::{self, StunClass, TransactionId};
 use super::{tcp, udp};
-use crate::model::metrics::Ignored;
+use crate::model::metrics::IgnoreReason;
 
 /// Datagrams that came in and wait for the viewer's stack, for each IP version: the stack takes up to 64 at a time, and
 /// a viewer that speaks sends 50 a second and its reports.
@@ -23,7 +23,7 @@ const INBOX: usize = 256;
 
 /// Addresses from which one viewer is heard. A browser has a few interfaces, and on each UDP, TCP and what its NAT makes
 /// of them; the TCP connections to each of our addresses count singly.
-pub const MOST_PEERS: usize = 64;
+pub const MAX_PEERS: usize = 64;
 
 /// Checks that came in and are not answered yet; the stack answers at once.
 const ASKED: usize = 64;
@@ -36,7 +36,7 @@ pub const SILENT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub enum Path {
     /// By the UDP socket of a local address.
-    Udp(Weak<udp::Local>),
+    Udp(Weak<udp::LocalUdpSocket>),
     /// By a TCP connection that the peer opened.
     Tcp(tcp::Sender),
 }
@@ -59,7 +59,7 @@ impl Path {
 
     /// Sends a datagram, or drops it and counts that; `false` when another way may lead there. None does to a peer whose
     /// connection is closed: it will open another one, from another port.
-    fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &Gauge) -> bool {
+    fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &SendStats) -> bool {
         match self {
             Self::Udp(local) => match local.upgrade().filter(|local| local.is_open()) {
                 Some(local) => local.send(to, datagram, gauge),
@@ -92,16 +92,16 @@ type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, So
 
 /// One viewer's part of the sockets.
 #[derive(Debug)]
-pub struct Viewer {
+pub struct MuxPeerSet {
     inboxes: [Inbox; 2],
     peers: Mutex<Peers>,
-    gauge: Gauge,
+    gauge: SendStats,
     /// Cancelled when the viewer is gone.
     pub(super) gone: CancellationToken,
 }
 
-impl Viewer {
-    pub(super) fn new(gauge: Gauge) -> Self {
+impl MuxPeerSet {
+    pub(super) fn new(gauge: SendStats) -> Self {
         let inbox = || {
             let (sender, receiver) = mpsc::channel(INBOX);
             (sender, Mutex::new(receiver))
@@ -129,7 +129,7 @@ impl Viewer {
         if peers.known.contains_key(&peer) {
             return None;
         }
-        let full = peers.known.len() >= MOST_PEERS;
+        let full = peers.known.len() >= MAX_PEERS;
         let oldest = full.then(|| peers.known.iter().min_by_key(|(_, peer)| peer.heard).map(|(peer, _)| *peer));
         let forgotten = oldest.flatten();
         if let Some(oldest) = forgotten {
@@ -172,9 +172,9 @@ impl Viewer {
     }
 
     /// Gives a datagram to the viewer's stack.
-    pub(super) fn deliver(&self, datagram: &[u8], from: SocketAddr) -> Result<(), Ignored> {
+    pub(super) fn deliver(&self, datagram: &[u8], from: SocketAddr) -> Result<(), IgnoreReason> {
         let (inbox, _) = &self.inboxes[usize::from(from.is_ipv6())];
-        inbox.try_send((Bytes::copy_from_slice(datagram), from)).map_err(|_| Ignored::Full)
+        inbox.try_send((Bytes::copy_from_slice(datagram), from)).map_err(|_| IgnoreReason::Full)
     }
 
     /// The next datagram of an IP version; none ever again when the viewer is gone.
@@ -191,8 +191,8 @@ impl Viewer {
         let path = {
             let mut peers = self.lock();
             let answered = match stun::kind(datagram) {
-                Kind::Response(id) => peers.asked.iter().position(|(asked, _)| *asked == id),
-                Kind::Request(_) | Kind::Other => None,
+                StunClass::Response(id) => peers.asked.iter().position(|(asked, _)| *asked == id),
+                StunClass::Request(_) | StunClass::Other => None,
             };
             let path = answered.and_then(|at| peers.asked.remove(at)).map(|(_, path)| path);
             path.or_else(|| peers.known.get(&to).map(|peer| peer.path.clone()))

@@ -7,7 +7,7 @@ use crate::media::h264::Profile;
 
 /// A profile by its name (RFC 6184 table 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum H264Profile {
     ConstrainedBaseline,
     Baseline,
     Main,
@@ -20,7 +20,7 @@ enum Kind {
     Other,
 }
 
-impl Kind {
+impl H264Profile {
     fn of(profile: Profile) -> Self {
         let set = |bits: u8| profile.constraints & bits == bits;
         match profile.idc {
@@ -68,7 +68,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for H264Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ConstrainedBaseline => "constrained baseline",
@@ -92,12 +92,13 @@ impl fmt::Display for Kind {
 ///
 /// In words, when none fits.
 pub fn choose(stream: Profile, offered: &[Profile]) -> Result<Profile, String> {
-    let kind = Kind::of(stream);
-    let mut fitting = kind.decoders().iter().filter_map(|fit| offered.iter().find(|offer| Kind::of(**offer) == *fit));
+    let kind = H264Profile::of(stream);
+    let mut fitting =
+        kind.decoders().iter().filter_map(|fit| offered.iter().find(|offer| H264Profile::of(**offer) == *fit));
     if let Some(best) = fitting.next() {
         return Ok(*best);
     }
-    let list: Vec<String> = offered.iter().map(|offer| format!("{} ({offer})", Kind::of(*offer))).collect();
+    let list: Vec<String> = offered.iter().map(|offer| format!("{} ({offer})", H264Profile::of(*offer))).collect();
     let list = list.join(", ");
     Err(if stream == Profile::CONSTRAINED_BASELINE {
         format!("the offer has H.264 only as {list}; porthole sends {kind} ({stream})")
@@ -115,7 +116,7 @@ pub fn choose(stream: Profile, offered: &[Profile]) -> Result<Profile, String> {
 ///
 /// In words, when it would not be decoded.
 pub fn fits(stream: Profile, negotiated: Profile) -> Result<(), String> {
-    let (kind, decoder) = (Kind::of(stream), Kind::of(negotiated));
+    let (kind, decoder) = (H264Profile::of(stream), H264Profile::of(negotiated));
     if kind.decoders().contains(&decoder) {
         return Ok(());
     }

@@ -8,17 +8,17 @@ use webrtc::peer_connection::RTCSessionDescription;
 
 use super::{bundle, candidates, h264, sctpmap};
 use crate::media::h264::Profile;
-use crate::server::rtc::RemoteCandidate;
+use crate::server::rtc::TrickledCandidate;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
 const INFERRED: Profile = Profile { idc: 66, constraints: 0, level: 10 };
 
 /// Characters of the stack's words about an offer that are passed on: a line.
-const MOST_WORDS: usize = 100;
+const MAX_ERROR_CHARS: usize = 100;
 
 /// Why an offer cannot be answered.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refused {
+pub enum OfferError {
     /// It is not SDP.
     #[error("the body is not an SDP offer ({0}); send what RTCPeerConnection.createOffer() returns")]
     Malformed(String),
@@ -33,7 +33,7 @@ pub struct Offer {
     /// The session description for the peer connection.
     pub description: RTCSessionDescription,
     /// The viewer's candidates, which the description has no more.
-    pub candidates: Vec<RemoteCandidate>,
+    pub candidates: Vec<TrickledCandidate>,
     /// Whether the viewer wants to hear.
     pub wants_audio: bool,
     /// Whether the viewer has data channels.
@@ -50,8 +50,8 @@ impl Offer {
     /// # Errors
     ///
     /// When the offer has none that would be decoded.
-    pub fn format_for(&self, stream: Profile) -> Result<Profile, Refused> {
-        h264::choose(stream, &self.formats).map_err(|words| Refused::NotAcceptable(words.into()))
+    pub fn format_for(&self, stream: Profile) -> Result<Profile, OfferError> {
+        h264::choose(stream, &self.formats).map_err(|words| OfferError::NotAcceptable(words.into()))
     }
 }
 
@@ -60,9 +60,9 @@ impl Offer {
 /// # Errors
 ///
 /// When it is not SDP, wants no video, or has no H.264.
-pub fn parse(sdp: &str) -> Result<Offer, Refused> {
+pub fn parse(sdp: &str) -> Result<Offer, OfferError> {
     if !sdp.trim_start().starts_with("v=0") {
-        return Err(Refused::Malformed("it does not begin with v=0".into()));
+        return Err(OfferError::Malformed("it does not begin with v=0".into()));
     }
     let sdp = sctpmap::with_modern_data(&bundle::with_one_transport(sdp.lines()));
     // Which of its candidates are used is decided for those that come later too.
@@ -71,14 +71,14 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
     // Nothing is taken from a viewer; of a section that would send too, the answer says so when it is read as one that
     // only receives.
     let sdp = sdp.replace("\r\na=sendrecv\r\n", "\r\na=recvonly\r\n");
-    let malformed = |error: rtc::shared::error::Error| Refused::Malformed(brief(&error.to_string()));
+    let malformed = |error: rtc::shared::error::Error| OfferError::Malformed(brief(&error.to_string()));
     let description = RTCSessionDescription::offer(sdp.clone()).map_err(malformed)?;
     let parsed = description.unmarshal().map_err(malformed)?;
     let of = |kind: RtpCodecKind| {
         let kind = kind.to_string();
         parsed.media_descriptions.iter().filter(move |media| media.media_name.media == kind)
     };
-    let lacking = |words: &'static str| Err(Refused::NotAcceptable(words.into()));
+    let lacking = |words: &'static str| Err(OfferError::NotAcceptable(words.into()));
     if of(RtpCodecKind::Video).next().is_none() {
         return lacking("the offer has no video section; add a recvonly video transceiver");
     }
@@ -90,7 +90,7 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
         return lacking("the offer has no H.264 with packetization-mode=1; use a browser that decodes H.264");
     }
     if !sdp.contains("a=ice-ufrag:") || !sdp.contains("a=fingerprint:") {
-        return Err(Refused::Malformed("it has no ICE credentials or no DTLS fingerprint".into()));
+        return Err(OfferError::Malformed("it has no ICE credentials or no DTLS fingerprint".into()));
     }
     let wants_audio = of(RtpCodecKind::Audio).any(receives);
     let wants_data = parsed.media_descriptions.iter().any(|media| media.media_name.media == "application");
@@ -99,18 +99,18 @@ pub fn parse(sdp: &str) -> Result<Offer, Refused> {
 }
 
 /// The candidates of all sections.
-fn candidates(sdp: &str) -> Vec<RemoteCandidate> {
+fn candidates(sdp: &str) -> Vec<TrickledCandidate> {
     let of_section = |section: Vec<&str>| {
         let mid = section.iter().find_map(|line| line.strip_prefix("a=mid:")).map(String::from);
         let values = section.into_iter().filter(|line| line.starts_with("a=candidate:"));
-        values.map(move |line| RemoteCandidate { candidate: line[2..].into(), mid: mid.clone() }).collect::<Vec<_>>()
+        values.map(move |line| TrickledCandidate { candidate: line[2..].into(), mid: mid.clone() }).collect::<Vec<_>>()
     };
     candidates::sections(sdp).into_iter().flat_map(of_section).collect()
 }
 
 /// The stack's words repeat the rest of the offer from where it goes wrong: one line of it tells the place.
 fn brief(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_WORDS).collect()
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_ERROR_CHARS).collect()
 }
 
 fn receives(media: &MediaDescription) -> bool {
@@ -175,7 +175,7 @@ mod tests {
             offer("recvonly", "H264", "packetization-mode=1") + "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\n";
         let parsed = parse(&sdp).expect("offer");
         let candidate = "candidate:1 1 udp 1 192.0.2.1 5000 typ host".into();
-        assert_eq!(parsed.candidates, [RemoteCandidate { candidate, mid: Some("0".into()) }]);
+        assert_eq!(parsed.candidates, [TrickledCandidate { candidate, mid: Some("0".into()) }]);
         assert!(!parsed.description.sdp.contains("a=candidate"), "{}", parsed.description.sdp);
     }
 

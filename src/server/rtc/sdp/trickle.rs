@@ -4,21 +4,21 @@
 //! Whether a candidate can be used is `ice::remote`'s business, what a restart does `restart`'s.
 
 use super::candidates::{sections, tagged};
-use crate::server::rtc::{RemoteCandidate, RemoteIce};
+use crate::server::rtc::{RemoteIce, TrickledCandidate};
 
 /// Candidates of one fragment that are looked at: more than a browser with many networks has, each of them in UDP, TCP
 /// and relayed form. The rest is left out in silence, as one that can't be used is.
-const MOST: usize = 64;
+const MAX_CANDIDATES: usize = 64;
 
 /// What a viewer's fragment says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Fragment {
+pub struct SdpFragment {
     /// The user name of the ICE session it belongs to.
     pub ufrag: Option<String>,
     /// Its password.
     pub pwd: Option<String>,
     /// The viewer's candidates.
-    pub candidates: Vec<RemoteCandidate>,
+    pub candidates: Vec<TrickledCandidate>,
     /// Whether there will be no more of them.
     pub complete: bool,
 }
@@ -26,22 +26,22 @@ pub struct Fragment {
 /// Why a text is no fragment.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the body is no SDP fragment (RFC 8840 section 9): line {line} {problem}")]
-pub struct Malformed {
+pub struct SdpFragmentError {
     line: usize,
     problem: &'static str,
 }
 
-impl Fragment {
+impl SdpFragment {
     /// Reads a fragment. Attributes that it does not know are ignored.
     ///
     /// # Errors
     ///
     /// When a line is of another kind than `m=` and `a=`, or the fragment is of two ICE sessions at once.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
+    pub fn parse(text: &str) -> Result<Self, SdpFragmentError> {
         let mut fragment = Self::default();
         let mut mid = None;
         for (number, line) in text.lines().enumerate() {
-            let wrong = |problem| Malformed { line: number + 1, problem };
+            let wrong = |problem| SdpFragmentError { line: number + 1, problem };
             let line = line.trim_end();
             if line.is_empty() {
                 continue;
@@ -62,8 +62,8 @@ impl Fragment {
                 "mid" => mid = Some(value.to_owned()),
                 "ice-ufrag" => set(&mut fragment.ufrag, value).ok_or(wrong("names a second ice-ufrag"))?,
                 "ice-pwd" => set(&mut fragment.pwd, value).ok_or(wrong("names a second ice-pwd"))?,
-                "candidate" if fragment.candidates.len() < MOST => {
-                    fragment.candidates.push(RemoteCandidate { candidate: attribute.to_owned(), mid: mid.clone() });
+                "candidate" if fragment.candidates.len() < MAX_CANDIDATES => {
+                    fragment.candidates.push(TrickledCandidate { candidate: attribute.to_owned(), mid: mid.clone() });
                 }
                 "end-of-candidates" => fragment.complete = true,
                 _ => {}
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_fragment_gives_credentials_and_candidates_with_their_section() {
-        let fragment = Fragment::parse(RESTART).expect("should be a fragment");
+        let fragment = SdpFragment::parse(RESTART).expect("should be a fragment");
         assert_eq!(fragment.ufrag.as_deref(), Some("ysXw"));
         assert_eq!(fragment.pwd.as_deref(), Some("vw5LmwG4y/e6dPP/zAP9Gp5k"));
         assert!(fragment.complete);
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn candidates_alone_ask_for_no_restart() {
         for text in ["", "\r\n", "a=mid:0\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\n", "a=ice-ufrag:abcd\r\n"] {
-            let fragment = Fragment::parse(text).expect("should be a fragment");
+            let fragment = SdpFragment::parse(text).expect("should be a fragment");
             assert_eq!(fragment.clone().into_restart(), Err(fragment), "{text:?}");
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             ("m=audio\r\n", "line 1 does not name"),
             ("a=ice-ufrag:abcd\r\nm=audio 9 RTP/AVP 0\r\na=ice-ufrag:efgh\r\n", "line 3 names a second ice-ufrag"),
         ] {
-            let error = Fragment::parse(text).expect_err("should be refused").to_string();
+            let error = SdpFragment::parse(text).expect_err("should be refused").to_string();
             assert!(error.contains(words), "{text:?}: {error}");
         }
     }
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_flood_of_candidates_has_an_end() {
         let text = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n".repeat(1_000);
-        assert_eq!(Fragment::parse(&text).expect("should be a fragment").candidates.len(), MOST);
+        assert_eq!(SdpFragment::parse(&text).expect("should be a fragment").candidates.len(), MAX_CANDIDATES);
     }
 
     #[test]
@@ -179,19 +179,19 @@ mod tests {
         #[test]
         fn what_is_written_is_read(
             mid in "[a-z0-9]{1,8}", ufrag in "[a-zA-Z0-9+/]{4,32}", pwd in "[a-zA-Z0-9+/]{22,32}",
-            values in prop::collection::vec("candidate:[a-z0-9 ]{1,40}[a-z]", 0..MOST),
+            values in prop::collection::vec("candidate:[a-z0-9 ]{1,40}[a-z]", 0..MAX_CANDIDATES),
         ) {
             let answer = format!("v=0\r\na=group:BUNDLE {mid}\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:{mid}\r\n");
-            let candidates = values.iter().map(|value| RemoteCandidate { candidate: value.clone(), mid: Some(mid.clone()) });
+            let candidates = values.iter().map(|value| TrickledCandidate { candidate: value.clone(), mid: Some(mid.clone()) });
             let candidates = candidates.collect();
-            let expected = Fragment { ufrag: Some(ufrag.clone()), pwd: Some(pwd.clone()), candidates, complete: true };
-            prop_assert_eq!(Fragment::parse(&write(&answer, &ufrag, &pwd, &values)), Ok(expected));
+            let expected = SdpFragment { ufrag: Some(ufrag.clone()), pwd: Some(pwd.clone()), candidates, complete: true };
+            prop_assert_eq!(SdpFragment::parse(&write(&answer, &ufrag, &pwd, &values)), Ok(expected));
         }
 
         #[test]
         fn nothing_does_harm(text in "((a=|m=|a=mid:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}") {
-            if let Ok(fragment) = Fragment::parse(&text) {
-                prop_assert!(fragment.candidates.len() <= MOST);
+            if let Ok(fragment) = SdpFragment::parse(&text) {
+                prop_assert!(fragment.candidates.len() <= MAX_CANDIDATES);
             }
         }
     }

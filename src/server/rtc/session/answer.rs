@@ -5,7 +5,7 @@ use crate::server::rtc::sdp::offer;
 
 /// An accepted viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
+pub struct WhepAnswer {
     /// The session's unguessable name.
     pub id: String,
     /// Names the ICE session, for `If-Match`.
@@ -18,10 +18,10 @@ pub struct Accepted {
 
 /// Why a viewer is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum AcceptError {
     /// The offer can't be answered.
     #[error(transparent)]
-    Offer(#[from] offer::Refused),
+    Offer(#[from] offer::OfferError),
     /// There are enough viewers.
     #[error("{0} viewers watch already, which is the limit; try again later or raise [rtc] max_viewers")]
     Full(usize),

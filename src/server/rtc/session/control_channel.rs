@@ -14,15 +14,15 @@ use serde_json::Value;
 use tokio::time::sleep_until;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
-use super::transfer_pacer::Sending;
+use super::transfer_pacer::PacedTransfer;
 use crate::media::Timestamp;
-use crate::model::metrics::{Metrics, Untold};
+use crate::model::metrics::{ControlDrop, Metrics};
 use crate::model::protocol;
-use crate::model::protocol::result::Picture;
+use crate::model::protocol::result::SnapshotInfo;
 use crate::model::protocol::transfer::Transfer;
-use crate::model::protocol::{Code, Command, Error, Event, Invalid, Reply, Request, limits};
-use crate::server::dispatch::{Caller, Control, News, Photo};
-use crate::server::sessions::{Reason, Seat};
+use crate::model::protocol::{Code, Command, Error, Event, ParseError, Reply, Request, limits};
+use crate::server::dispatch::{Caller, Dispatcher, EventStream, Snapshot};
+use crate::server::sessions::{EndReason, SessionHandle};
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// The label of the channel that carries commands; others are ignored.
@@ -43,27 +43,27 @@ const NEXT_PICTURE: u64 = 250;
 
 /// What serves a channel.
 #[derive(Clone)]
-pub struct Desk {
-    control: Control,
+pub struct ChannelContext {
+    control: Dispatcher,
     caller: Caller,
-    seat: Seat,
+    seat: SessionHandle,
     metrics: Metrics,
 }
 
-impl Desk {
+impl ChannelContext {
     /// Serves the viewer of this seat.
-    pub fn new(control: Control, seat: Seat, metrics: Metrics) -> Self {
+    pub fn new(control: Dispatcher, seat: SessionHandle, metrics: Metrics) -> Self {
         Self { caller: control.viewer(&seat), control, seat, metrics }
     }
 
-    fn news(&self) -> News {
+    fn news(&self) -> EventStream {
         self.control.news(self.seat.id())
     }
 }
 
 /// Serves the channel until it closes. Its close is the one sign that a browser gives at once when its user leaves, so
 /// it ends the session; when the session ends first, the viewer is told.
-pub async fn serve(channel: Arc<dyn DataChannel>, desk: Desk) {
+pub async fn serve(channel: Arc<dyn DataChannel>, desk: ChannelContext) {
     match channel.label().await {
         Ok(label) if label == LABEL => {}
         label => {
@@ -74,7 +74,7 @@ pub async fn serve(channel: Arc<dyn DataChannel>, desk: Desk) {
     let seat = desk.seat.clone();
     // Of a channel that was negotiated, one's own end is there whether the viewer has the other or not.
     let begun = !channel.negotiated().await.unwrap_or(false);
-    let mut clerk = Clerk::new(channel.clone(), desk, begun);
+    let mut clerk = ControlChannel::new(channel.clone(), desk, begun);
     tokio::select! {
         biased;
         () = seat.end().cancelled() => {}
@@ -91,7 +91,7 @@ pub async fn serve(channel: Arc<dyn DataChannel>, desk: Desk) {
 
 /// Tells the viewer that the board ends the session, and waits until the message is acknowledged: closing the connection
 /// would overtake it.
-async fn say_goodbye(channel: &dyn DataChannel, reason: Reason) {
+async fn say_goodbye(channel: &dyn DataChannel, reason: EndReason) {
     let goodbye = Event::SessionEnd { reason: reason.text().into(), code: reason.code() };
     if channel.send_text(&goodbye.message()).await.is_err() {
         return;
@@ -103,30 +103,30 @@ async fn say_goodbye(channel: &dyn DataChannel, reason: Reason) {
 }
 
 /// What is being done for a viewer, with the id of the answer.
-type Doing<T> = Pin<Box<dyn Future<Output = (Option<Value>, Result<T, Error>)> + Send>>;
+type PendingReply<T> = Pin<Box<dyn Future<Output = (Option<Value>, Result<T, Error>)> + Send>>;
 
 /// A request that waits, or what is wrong with it: answers come in the order in which they were asked for.
-struct Asked {
+struct QueuedRequest {
     id: Option<Value>,
     request: Result<Request, Error>,
     received: Timestamp,
 }
 
 /// A picture with its digest in hexadecimal.
-type Developed = (Photo, String);
+type SnapshotWithDigest = (Snapshot, String);
 
 /// Serves one channel.
-struct Clerk {
+struct ControlChannel {
     channel: Arc<dyn DataChannel>,
-    desk: Desk,
+    desk: ChannelContext,
     /// `None` until the viewer is known to be there.
-    news: Option<News>,
+    news: Option<EventStream>,
     requests: Bucket,
     /// At most [`limits::WAITING`].
-    waiting: VecDeque<Asked>,
-    doing: Option<Doing<Reply>>,
-    photo: Option<Doing<Developed>>,
-    sending: Option<Sending>,
+    waiting: VecDeque<QueuedRequest>,
+    doing: Option<PendingReply<Reply>>,
+    photo: Option<PendingReply<SnapshotWithDigest>>,
+    sending: Option<PacedTransfer>,
     /// The number of the last transfer.
     transfers: u32,
     /// When the next message is read.
@@ -142,8 +142,8 @@ enum Closed {
     Broken(#[from] webrtc::error::Error),
 }
 
-impl Clerk {
-    fn new(channel: Arc<dyn DataChannel>, desk: Desk, begun: bool) -> Self {
+impl ControlChannel {
+    fn new(channel: Arc<dyn DataChannel>, desk: ChannelContext, begun: bool) -> Self {
         let news = begun.then(|| desk.news());
         Self {
             channel,
@@ -233,10 +233,10 @@ impl Clerk {
 
     /// Begins what was asked for next; what is no request is answered on the way.
     async fn do_next(&mut self) -> Result<(), Closed> {
-        while let Some(Asked { id, request, received }) = self.waiting.pop_front() {
+        while let Some(QueuedRequest { id, request, received }) = self.waiting.pop_front() {
             match request {
                 Ok(request) => {
-                    let Desk { control, caller, .. } = self.desk.clone();
+                    let ChannelContext { control, caller, .. } = self.desk.clone();
                     self.doing =
                         Some(Box::pin(async move { (id, control.carry_out(&caller, request, received).await) }));
                     return Ok(());
@@ -248,7 +248,7 @@ impl Clerk {
     }
 
     async fn busy(&mut self, id: Option<Value>, retry: u64, words: &str) -> Result<(), Closed> {
-        self.desk.metrics.leave_out(Untold::Busy, 1);
+        self.desk.metrics.leave_out(ControlDrop::Busy, 1);
         self.reply(id, &Err(Error::busy(retry, words))).await
     }
 
@@ -257,7 +257,7 @@ impl Clerk {
         let Some(id) = id else { return Ok(()) };
         let mut answer = protocol::answer(&id, outcome);
         if answer.len() > LONGEST {
-            self.desk.metrics.leave_out(Untold::Message, 1);
+            self.desk.metrics.leave_out(ControlDrop::Message, 1);
             let words = format!("the answer of {} bytes is too long for a data channel; ask over HTTP", answer.len());
             answer = protocol::answer(&id, &Err(Error::new(Code::Internal, words)));
         }
@@ -265,47 +265,47 @@ impl Clerk {
     }
 
     /// Answers that a picture comes, and begins to send it.
-    async fn announce(&mut self, id: Option<Value>, photo: Result<Developed, Error>) -> Result<(), Closed> {
+    async fn announce(&mut self, id: Option<Value>, photo: Result<SnapshotWithDigest, Error>) -> Result<(), Closed> {
         let (photo, sha256) = match photo {
             Ok(developed) => developed,
             Err(error) => return self.reply(id, &Err(error)).await,
         };
         self.transfers = self.transfers.wrapping_add(1);
-        let Some(transfer) = Transfer::new(self.transfers, Photo::MEDIA_TYPE, photo.data.clone()) else {
+        let Some(transfer) = Transfer::new(self.transfers, Snapshot::MEDIA_TYPE, photo.data.clone()) else {
             return self.reply(id, &Err(Error::new(Code::Internal, "the picture is too long to be sent"))).await;
         };
-        let picture = Picture {
+        let picture = SnapshotInfo {
             transfer: self.transfers,
             bytes: photo.data.len(),
-            media_type: Photo::MEDIA_TYPE,
+            media_type: Snapshot::MEDIA_TYPE,
             width: photo.width,
             height: photo.height,
             sha256,
         };
-        self.reply(id, &Ok(Reply::Picture(picture))).await?;
-        self.sending = Some(Sending::new(transfer));
+        self.reply(id, &Ok(Reply::Snapshot(picture))).await?;
+        self.sending = Some(PacedTransfer::new(transfer));
         Ok(())
     }
 }
 
 /// Reads a message as a request.
-fn read(message: &RTCDataChannelMessage, received: Timestamp) -> Asked {
+fn read(message: &RTCDataChannelMessage, received: Timestamp) -> QueuedRequest {
     if !message.is_string {
         let error = Error::new(Code::Parse, "a binary message; requests are text");
-        return Asked { id: Some(Value::Null), request: Err(error), received };
+        return QueuedRequest { id: Some(Value::Null), request: Err(error), received };
     }
     match Request::parse(&message.data) {
-        Ok(request) => Asked { id: request.id.clone(), request: Ok(request), received },
-        Err(Invalid { id, error }) => Asked { id, request: Err(error), received },
+        Ok(request) => QueuedRequest { id: request.id.clone(), request: Ok(request), received },
+        Err(ParseError { id, error }) => QueuedRequest { id, request: Err(error), received },
     }
 }
 
 /// Takes a picture and its digest.
 async fn photograph(
-    desk: Desk,
+    desk: ChannelContext,
     id: Option<Value>,
     camera: Option<String>,
-) -> (Option<Value>, Result<Developed, Error>) {
+) -> (Option<Value>, Result<SnapshotWithDigest, Error>) {
     let photo = match desk.control.picture(&desk.caller, camera.as_deref()).await {
         Ok(photo) => photo,
         Err(error) => return (id, Err(error)),
@@ -319,7 +319,7 @@ async fn photograph(
 }
 
 /// Waits for what is being done; for ever where nothing is.
-async fn next<T>(doing: &mut Option<Doing<T>>) -> (Option<Value>, Result<T, Error>) {
+async fn next<T>(doing: &mut Option<PendingReply<T>>) -> (Option<Value>, Result<T, Error>) {
     match doing {
         Some(doing) => doing.await,
         None => std::future::pending().await,
@@ -328,7 +328,7 @@ async fn next<T>(doing: &mut Option<Doing<T>>) -> (Option<Value>, Result<T, Erro
 
 /// Waits until the next piece of a picture may be sent; for ever where no picture is.
 async fn piece(
-    sending: &mut Option<Sending>,
+    sending: &mut Option<PacedTransfer>,
     channel: &dyn DataChannel,
 ) -> Result<(BytesMut, bool), webrtc::error::Error> {
     match sending {
@@ -337,7 +337,7 @@ async fn piece(
     }
 }
 
-async fn event(news: &mut Option<News>) -> Event {
+async fn event(news: &mut Option<EventStream>) -> Event {
     match news {
         Some(news) => news.next().await,
         None => std::future::pending().await,

@@ -24,22 +24,22 @@ use webrtc::peer_connection::{
     PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
 };
 
-use super::Feed;
+use super::CameraStream;
 use super::ice::Ice;
-use super::ice::restart::Transport;
-use super::mux::{Gauge, Line, Mux};
+use super::ice::restart::IceSession;
+use super::mux::{Mux, SendStats, VirtualSocket};
 use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::sdp::candidates;
 use super::sdp::offer::Offer;
 use crate::media::AudioPacket;
 use crate::media::h264::Profile;
 use crate::model::metrics::Metrics;
-use crate::server::dispatch::Control;
-use crate::server::sessions::{Entry, Wishes};
+use crate::server::dispatch::Dispatcher;
+use crate::server::sessions::{Preferences, SessionGuard};
 use crate::util::broadcast::Broadcast;
-use rtcp::Tap;
+use rtcp::RtcpInterceptor;
 use rtp_sender::RtpStream;
-use switcher::Pictures;
+use switcher::CameraSwitcher;
 
 /// Host candidates are known at once; this bounds a stack that does not answer.
 const GATHERING: Duration = Duration::from_secs(3);
@@ -53,9 +53,9 @@ const CHANNELS: usize = 4;
 /// What a session is made of.
 pub struct Session {
     /// The cameras that the viewer may choose among.
-    pub(super) feeds: Arc<[Feed]>,
+    pub(super) feeds: Arc<[CameraStream]>,
     /// The one that it begins with.
-    pub(super) feed: Feed,
+    pub(super) feed: CameraStream,
     pub(super) offer: Offer,
     /// The H.264 format of the offer that the pictures are sent as.
     pub(super) format: Profile,
@@ -66,30 +66,30 @@ pub struct Session {
     /// The addresses that viewers are offered.
     pub(super) ice: Ice,
     pub(super) metrics: Metrics,
-    pub(super) control: Control,
+    pub(super) control: Dispatcher,
     /// The viewer's place in the table.
-    pub(super) entry: Entry,
+    pub(super) entry: SessionGuard,
     /// What the viewer wishes.
-    pub(super) wishes: watch::Receiver<Wishes>,
+    pub(super) wishes: watch::Receiver<Preferences>,
 }
 
 /// A session that can be answered.
-pub struct Answered {
+pub struct Negotiated {
     /// The answer with all candidates.
     pub sdp: String,
     /// For candidates and ICE sessions that come later.
-    pub transport: Arc<Transport>,
+    pub transport: Arc<IceSession>,
 }
 
 /// Passes the connection's events to the session's task; it runs on the connection's own task and must never wait.
-struct Events {
+struct PeerEvents {
     gathered: watch::Sender<bool>,
     state: watch::Sender<RTCPeerConnectionState>,
     channels: mpsc::Sender<Arc<dyn DataChannel>>,
 }
 
 #[async_trait::async_trait]
-impl PeerConnectionEventHandler for Events {
+impl PeerConnectionEventHandler for PeerEvents {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
             self.gathered.send_replace(true);
@@ -108,15 +108,15 @@ impl PeerConnectionEventHandler for Events {
     }
 }
 
-/// The ends of [`Events`].
-pub(super) struct Signals {
+/// The ends of [`PeerEvents`].
+pub(super) struct PeerEventReceivers {
     gathered: watch::Receiver<bool>,
     pub(super) state: watch::Receiver<RTCPeerConnectionState>,
     pub(super) channels: mpsc::Receiver<Arc<dyn DataChannel>>,
 }
 
 /// The tracks of the connection.
-pub(super) struct Streams {
+pub(super) struct Tracks {
     pub(super) video: RtpStream,
     /// With where the sound comes from.
     pub(super) audio: Option<(RtpStream, Broadcast<AudioPacket>)>,
@@ -127,18 +127,19 @@ pub(super) struct Streams {
 impl Session {
     /// Runs until the viewer is gone. The answer, or why there is none, goes to `answer`; when nobody waits for it any
     /// more, the viewer has left already.
-    pub async fn run(self, answer: oneshot::Sender<anyhow::Result<Answered>>) {
+    pub async fn run(self, answer: oneshot::Sender<anyhow::Result<Negotiated>>) {
         // From now on the camera is opened: it warms up while the connection is made.
         let listening = self.feed.audio.as_ref().map(|audio| audio.demand().register());
         let warm = (self.feed.video.demand().register(), listening);
         let clocks = [RtpClock::random(VIDEO_RATE), RtpClock::random(AUDIO_RATE)];
         let (gathered, state, (channels, incoming)) =
             (watch::Sender::new(false), watch::Sender::new(RTCPeerConnectionState::New), mpsc::channel(CHANNELS));
-        let signals = Signals { gathered: gathered.subscribe(), state: state.subscribe(), channels: incoming };
+        let signals =
+            PeerEventReceivers { gathered: gathered.subscribe(), state: state.subscribe(), channels: incoming };
         let watched = watch::Sender::new(self.feed.video.clone());
-        let tap = Tap::new(watched.subscribe(), clocks, self.metrics.clone());
-        let events = Arc::new(Events { gathered, state, channels });
-        let line = self.mux.line(Gauge { video: clocks[0], metrics: self.metrics.clone() });
+        let tap = RtcpInterceptor::new(watched.subscribe(), clocks, self.metrics.clone());
+        let events = Arc::new(PeerEvents { gathered, state, channels });
+        let line = self.mux.line(SendStats { video: clocks[0], metrics: self.metrics.clone() });
         let connection = match peer_connection::connect(line.clone(), tap, self.format, self.offer.begins, events).await
         {
             Ok(connection) => connection,
@@ -150,7 +151,8 @@ impl Session {
         if let Some((mut streams, mut signals)) = self.connect(&connection, &line, clocks, signals, answer).await {
             self.entry.connected();
             tracing::info!("viewer connected");
-            let pictures = Pictures::new(&self.feeds, self.feed.clone(), self.format, watched, self.metrics.clone());
+            let pictures =
+                CameraSwitcher::new(&self.feeds, self.feed.clone(), self.format, watched, self.metrics.clone());
             let sound = streams.audio.as_ref().map(|(_, feed)| feed.subscribe());
             drop(warm);
             self.forward(&mut streams, &mut signals, pictures, sound).await;
@@ -165,11 +167,11 @@ impl Session {
     async fn connect(
         &self,
         connection: &Arc<dyn PeerConnection>,
-        line: &Line,
+        line: &VirtualSocket,
         clocks: [RtpClock; 2],
-        mut signals: Signals,
-        answer: oneshot::Sender<anyhow::Result<Answered>>,
-    ) -> Option<(Streams, Signals)> {
+        mut signals: PeerEventReceivers,
+        answer: oneshot::Sender<anyhow::Result<Negotiated>>,
+    ) -> Option<(Tracks, PeerEventReceivers)> {
         let (answered, streams) = match self.negotiate(connection, line, clocks, &mut signals).await {
             Ok(negotiated) => negotiated,
             Err(error) => {
@@ -194,10 +196,10 @@ impl Session {
     async fn negotiate(
         &self,
         shared: &Arc<dyn PeerConnection>,
-        line: &Line,
+        line: &VirtualSocket,
         [video, audio]: [RtpClock; 2],
-        signals: &mut Signals,
-    ) -> anyhow::Result<(Answered, Streams)> {
+        signals: &mut PeerEventReceivers,
+    ) -> anyhow::Result<(Negotiated, Tracks)> {
         let connection = shared.as_ref();
         connection.set_remote_description(self.offer.description.clone()).await?;
         let video = RtpStream::add(connection, RtpCodecKind::Video, peer_connection::h264(self.format), video).await?;
@@ -227,8 +229,8 @@ impl Session {
         let sdp = local.ok_or_else(|| anyhow::anyhow!("the connection has no local description"))?.sdp;
         let sdp = candidates::with_candidates(&sdp, &candidates);
         let (offer, ice) = (self.offer.description.sdp.clone(), self.ice.clone());
-        let transport = Transport::new(shared.clone(), line.clone(), ice, offer, sdp.clone(), self.via)?;
+        let transport = IceSession::new(shared.clone(), line.clone(), ice, offer, sdp.clone(), self.via)?;
         transport.add(&self.offer.candidates).await;
-        Ok((Answered { sdp, transport: Arc::new(transport) }, Streams { video, audio, control }))
+        Ok((Negotiated { sdp, transport: Arc::new(transport) }, Tracks { video, audio, control }))
     }
 }

@@ -18,12 +18,12 @@ use webrtc::peer_connection::{
 
 use super::control_channel;
 use super::rtcp;
-use super::rtcp::Tap;
+use super::rtcp::RtcpInterceptor;
 use crate::media::h264::Profile;
-use crate::model::protocol::limits::UNACKNOWLEDGED;
-use crate::server::rtc::mux::Line;
+use crate::model::protocol::limits::MAX_BUFFERED_AMOUNT;
+use crate::server::rtc::mux::VirtualSocket;
 use crate::server::rtc::mux::runtime;
-use crate::server::rtc::mux::runtime::LineRuntime;
+use crate::server::rtc::mux::runtime::MuxRuntime;
 use crate::server::rtc::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
 
 /// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
@@ -91,8 +91,8 @@ fn rtx() -> RTCRtpCodec {
 ///
 /// When the kernel has neither IPv4 nor IPv6, or the stack refuses a setting.
 pub async fn connect(
-    line: Line,
-    tap: Tap,
+    line: VirtualSocket,
+    tap: RtcpInterceptor,
     format: Profile,
     viewer_begins: bool,
     handler: Arc<dyn PeerConnectionEventHandler>,
@@ -122,8 +122,8 @@ pub async fn connect(
         .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
         .with_handler(handler)
-        .with_data_channel_send_buffer_limit(UNACKNOWLEDGED)
-        .with_runtime(Arc::new(LineRuntime(line)))
+        .with_data_channel_send_buffer_limit(MAX_BUFFERED_AMOUNT)
+        .with_runtime(Arc::new(MuxRuntime(line)))
         .with_udp_addrs(runtime::addresses())
         .build()
         .await?;

@@ -24,7 +24,7 @@ use crate::util::broadcast::Broadcast;
 pub const SLOT: usize = 500;
 
 /// One viewer's tap.
-pub struct Tap {
+pub struct RtcpInterceptor {
     video: watch::Receiver<Broadcast<EncodedFrame>>,
     clocks: [RtpClock; 2],
     metrics: Metrics,
@@ -32,7 +32,7 @@ pub struct Tap {
     outbound: VecDeque<TaggedPacket>,
 }
 
-impl Tap {
+impl RtcpInterceptor {
     /// A tap that passes requests for key frames to what `video` is at the time, and sets sender reports by `clocks`.
     pub fn new(video: watch::Receiver<Broadcast<EncodedFrame>>, clocks: [RtpClock; 2], metrics: Metrics) -> Self {
         Self { video, clocks, metrics, inbound: VecDeque::new(), outbound: VecDeque::new() }
@@ -60,7 +60,7 @@ impl Tap {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
+impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpInterceptor {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -100,7 +100,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     }
 }
 
-impl Interceptor for Tap {
+impl Interceptor for RtcpInterceptor {
     fn bind_local_stream(&mut self, _: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
@@ -116,9 +116,9 @@ mod tests {
 
     use super::*;
 
-    fn tap() -> Tap {
+    fn tap() -> RtcpInterceptor {
         let clocks = [RtpClock::random(90_000), RtpClock::random(48_000)];
-        Tap::new(watch::Sender::new(Broadcast::new(4)).subscribe(), clocks, Metrics::new())
+        RtcpInterceptor::new(watch::Sender::new(Broadcast::new(4)).subscribe(), clocks, Metrics::new())
     }
 
     fn rtcp(packet: impl rtc::rtcp::Packet + 'static) -> TaggedPacket {

@@ -33,11 +33,11 @@ pub struct RtpStream {
     sender: Arc<dyn RtpSender>,
     clock: RtpClock,
     sequence: u16,
-    negotiated: Option<Negotiated>,
+    negotiated: Option<NegotiatedCodec>,
 }
 
 /// What the answer settled.
-struct Negotiated {
+struct NegotiatedCodec {
     payload_type: u8,
     capture_time_id: Option<u8>,
     playout_delay_id: Option<u8>,
@@ -131,14 +131,14 @@ impl RtpStream {
     }
 
     /// The viewer's own payload type and extension ids.
-    async fn negotiate(&self) -> Result<Negotiated, webrtc::error::Error> {
+    async fn negotiate(&self) -> Result<NegotiatedCodec, webrtc::error::Error> {
         let parameters = self.sender.get_parameters().await?.rtp_parameters;
         let id = |uri: &str| {
             let extension = parameters.header_extensions.iter().find(|extension| extension.uri == uri)?;
             u8::try_from(extension.id).ok()
         };
         let codec = parameters.codecs.first().ok_or(webrtc::error::Error::ErrCodecNotFound)?;
-        Ok(Negotiated {
+        Ok(NegotiatedCodec {
             payload_type: codec.payload_type,
             capture_time_id: id(ABS_CAPTURE_TIME),
             playout_delay_id: id(PLAYOUT_DELAY),

@@ -13,17 +13,17 @@ use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::RTCPeerConnectionState;
 
 use super::control_channel;
-use super::control_channel::Desk;
+use super::control_channel::ChannelContext;
 use super::rtp_sender::playout_delay;
-use super::switcher::{Next, Pictures};
-use super::{Session, Signals, Streams};
+use super::switcher::{CameraSwitcher, SwitchEvent};
+use super::{PeerEventReceivers, Session, Tracks};
 use crate::media::AudioPacket;
-use crate::server::sessions::Wishes;
+use crate::server::sessions::Preferences;
 use crate::util::broadcast::{RecvError, Subscriber};
 
 /// How often a session looks whether the viewer has closed the transport: players without a control channel leave in
 /// this way only.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a viewer may take to acknowledge the goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -32,7 +32,7 @@ const GOODBYE: Duration = Duration::from_millis(300);
 const CHANNELS: usize = 2;
 
 /// The sound of one viewer.
-struct Sound {
+struct AudioReceiver {
     /// `None` while it is muted, or has none.
     packets: Option<Subscriber<AudioPacket>>,
     /// Whether the next packet follows a silence.
@@ -43,14 +43,14 @@ impl Session {
     /// Forwards until the viewer leaves or its connection breaks, and says goodbye.
     pub(in crate::server::rtc) async fn forward(
         &self,
-        streams: &mut Streams,
-        signals: &mut Signals,
-        pictures: Pictures,
+        streams: &mut Tracks,
+        signals: &mut PeerEventReceivers,
+        pictures: CameraSwitcher,
         sound: Option<Subscriber<AudioPacket>>,
     ) {
         let mut channels = JoinSet::new();
         self.take(streams.control.take(), &mut channels);
-        let sound = Sound { packets: sound, gap: false };
+        let sound = AudioReceiver { packets: sound, gap: false };
         if let Err(error) = self.pump(streams, signals, pictures, sound, &mut channels).await {
             tracing::info!("viewer ended: {error}");
         } else {
@@ -66,16 +66,16 @@ impl Session {
     /// Forwards until the viewer leaves (`Ok`) or its connection breaks.
     async fn pump(
         &self,
-        streams: &mut Streams,
-        signals: &mut Signals,
-        mut pictures: Pictures,
-        mut sound: Sound,
+        streams: &mut Tracks,
+        signals: &mut PeerEventReceivers,
+        mut pictures: CameraSwitcher,
+        mut sound: AudioReceiver,
         channels: &mut JoinSet<()>,
     ) -> anyhow::Result<()> {
         let mut wishes = self.wishes.clone();
         let mut followed = wishes.borrow_and_update().clone();
         let mut delay = self.delay(&followed);
-        let mut look = tokio::time::interval(LOOK);
+        let mut look = tokio::time::interval(POLL_INTERVAL);
         loop {
             tokio::select! {
                 biased;
@@ -101,7 +101,7 @@ impl Session {
                     let now = wishes.borrow_and_update().clone();
                     self.follow(&followed, &now, &mut pictures);
                     if let Some((_, feed)) = streams.audio.as_ref().filter(|_| now.muted != followed.muted) {
-                        sound = Sound { packets: (!now.muted).then(|| feed.subscribe()), gap: true };
+                        sound = AudioReceiver { packets: (!now.muted).then(|| feed.subscribe()), gap: true };
                     }
                     delay = self.delay(&now);
                     followed = now;
@@ -112,14 +112,14 @@ impl Session {
                     }
                 }
                 next = pictures.next() => match next {
-                    Next::Picture { frame, begins } => {
+                    SwitchEvent::Frame { frame, begins } => {
                         if let Some(camera) = begins {
                             self.entry.plays(camera);
                         }
                         streams.video.send_video(frame.captured, &frame.data, &delay).await?;
                     }
-                    Next::Judged(verdict) => self.answer(&followed, verdict),
-                    Next::Closed => return Ok(()),
+                    SwitchEvent::Judged(verdict) => self.answer(&followed, verdict),
+                    SwitchEvent::Closed => return Ok(()),
                 },
             }
         }
@@ -130,13 +130,13 @@ impl Session {
         // Those that were not the one have ended.
         while channels.try_join_next().is_some() {}
         if let Some(channel) = channel.filter(|_| channels.len() < CHANNELS) {
-            let desk = Desk::new(self.control.clone(), self.entry.seat().clone(), self.metrics.clone());
+            let desk = ChannelContext::new(self.control.clone(), self.entry.seat().clone(), self.metrics.clone());
             channels.spawn(control_channel::serve(channel, desk));
         }
     }
 
     /// Follows what the viewer wishes of its pictures.
-    fn follow(&self, before: &Wishes, now: &Wishes, pictures: &mut Pictures) {
+    fn follow(&self, before: &Preferences, now: &Preferences, pictures: &mut CameraSwitcher) {
         if now.paused != before.paused {
             if !now.paused {
                 pictures.resume();
@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// Answers the viewer's choice of a camera.
-    fn answer(&self, wishes: &Wishes, verdict: Result<(), String>) {
+    fn answer(&self, wishes: &Preferences, verdict: Result<(), String>) {
         match verdict {
             Ok(()) => self.entry.accept(wishes),
             Err(reason) => {
@@ -166,12 +166,12 @@ impl Session {
     }
 
     /// The playout delay that goes with each picture.
-    fn delay(&self, wishes: &Wishes) -> Bytes {
+    fn delay(&self, wishes: &Preferences) -> Bytes {
         playout_delay(wishes.delay())
     }
 }
 
-impl Sound {
+impl AudioReceiver {
     /// The next packet; never for a viewer without sound. Missed packets are gone: the browser conceals them.
     async fn next(&mut self) -> Option<AudioPacket> {
         let Some(packets) = &mut self.packets else { return std::future::pending().await };
@@ -181,7 +181,7 @@ impl Sound {
                     packet.gap |= std::mem::take(&mut self.gap);
                     return Some(packet);
                 }
-                Err(RecvError::Missed(_)) => {}
+                Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => {
                     self.packets = None;
                     return None;

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
-use crate::model::metrics::{Drop as At, Metrics};
-use crate::server::rtc::Feed;
+use crate::model::metrics::{DropPoint, Metrics};
+use crate::server::rtc::CameraStream;
 use crate::server::rtc::sdp::h264;
 use crate::server::rtc::source::PROFILE_WAIT;
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
@@ -23,9 +23,9 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// What comes next.
 #[derive(Debug)]
-pub enum Next {
+pub enum SwitchEvent {
     /// A picture to send.
-    Picture {
+    Frame {
         /// The picture.
         frame: EncodedFrame,
         /// The camera whose first one it is.
@@ -38,8 +38,8 @@ pub enum Next {
 }
 
 /// What one viewer sees.
-pub struct Pictures {
-    feeds: Arc<[Feed]>,
+pub struct CameraSwitcher {
+    feeds: Arc<[CameraStream]>,
     /// What the session was negotiated for.
     format: Profile,
     metrics: Metrics,
@@ -48,57 +48,57 @@ pub struct Pictures {
     /// The camera that is watched, or will be again after a pause.
     camera: usize,
     /// `None` while it is paused, or before the first picture.
-    playing: Option<Reader>,
-    coming: Option<Coming>,
+    playing: Option<KeyframeReader>,
+    coming: Option<PendingSwitch>,
     last: Timestamp,
 }
 
 /// A camera that the viewer goes over to.
-struct Coming {
-    feed: Feed,
-    reader: Reader,
+struct PendingSwitch {
+    feed: CameraStream,
+    reader: KeyframeReader,
     /// Whether another camera is watched until this one's first picture.
     beside: bool,
     /// Until when what its pictures demand of a decoder is waited for; `None` when that was judged.
     judge_by: Option<Instant>,
 }
 
-impl Pictures {
+impl CameraSwitcher {
     /// Begins with the camera of `feed`, for which the session was negotiated as `format`. `watched` follows the camera that
     /// is watched.
     pub fn new(
-        feeds: &Arc<[Feed]>,
-        feed: Feed,
+        feeds: &Arc<[CameraStream]>,
+        feed: CameraStream,
         format: Profile,
         watched: watch::Sender<Broadcast<EncodedFrame>>,
         metrics: Metrics,
     ) -> Self {
         let (feeds, camera, last) = (feeds.clone(), feed.index, Timestamp::default());
-        let coming = Some(Coming::alone(feed));
+        let coming = Some(PendingSwitch::alone(feed));
         Self { feeds, format, metrics, watched, camera, playing: None, coming, last }
     }
 
     /// Waits for what comes next. Cancelling loses nothing.
-    pub async fn next(&mut self) -> Next {
+    pub async fn next(&mut self) -> SwitchEvent {
         tokio::select! {
             biased;
             next = coming(&mut self.coming, self.format, &self.metrics) => match next {
-                Next::Picture { frame, begins } => self.go_over(frame, begins),
-                Next::Judged(Err(reason)) => {
+                SwitchEvent::Frame { frame, begins } => self.go_over(frame, begins),
+                SwitchEvent::Judged(Err(reason)) => {
                     self.coming = None;
-                    Next::Judged(Err(reason))
+                    SwitchEvent::Judged(Err(reason))
                 }
                 other => other,
             },
             frame = playing(&mut self.playing, &self.metrics) => match frame {
-                Some(frame) => Next::Picture { frame: self.in_order(frame), begins: None },
-                None => Next::Closed,
+                Some(frame) => SwitchEvent::Frame { frame: self.in_order(frame), begins: None },
+                None => SwitchEvent::Closed,
             },
         }
     }
 
     /// Goes over to another camera, or stays with the one that is watched. `None` while it is not known whether it can be
-    /// shown; [`Next::Judged`] tells.
+    /// shown; [`SwitchEvent::Judged`] tells.
     pub fn choose(&mut self, camera: usize) -> Option<Result<(), String>> {
         if let Some(coming) = self.coming.as_ref().filter(|coming| coming.feed.index == camera) {
             return coming.judge_by.is_none().then_some(Ok(()));
@@ -120,13 +120,13 @@ impl Pictures {
         }
         if self.playing.is_some() {
             let judge_by = known.is_none().then(|| Instant::now() + PROFILE_WAIT);
-            self.coming = Some(Coming { beside: true, judge_by, ..Coming::alone(feed.clone()) });
+            self.coming = Some(PendingSwitch { beside: true, judge_by, ..PendingSwitch::alone(feed.clone()) });
             return verdict;
         }
         // Its first picture shows what it demands; while it is paused, not even that is looked at.
         self.camera = camera;
         if self.coming.is_some() {
-            self.coming = Some(Coming::alone(feed.clone()));
+            self.coming = Some(PendingSwitch::alone(feed.clone()));
         }
         Some(Ok(()))
     }
@@ -145,7 +145,7 @@ impl Pictures {
             && self.coming.is_none()
             && let Some(feed) = self.feeds.iter().find(|feed| feed.index == self.camera)
         {
-            self.coming = Some(Coming::alone(feed.clone()));
+            self.coming = Some(PendingSwitch::alone(feed.clone()));
         }
     }
 
@@ -155,13 +155,13 @@ impl Pictures {
     }
 
     /// The first picture of the camera that comes is there.
-    fn go_over(&mut self, frame: EncodedFrame, begins: Option<usize>) -> Next {
-        if let Some(Coming { feed, reader, .. }) = self.coming.take() {
+    fn go_over(&mut self, frame: EncodedFrame, begins: Option<usize>) -> SwitchEvent {
+        if let Some(PendingSwitch { feed, reader, .. }) = self.coming.take() {
             self.camera = feed.index;
             self.playing = Some(reader);
             self.watched.send_replace(feed.video);
         }
-        Next::Picture { frame: self.in_order(frame), begins }
+        SwitchEvent::Frame { frame: self.in_order(frame), begins }
     }
 
     fn in_order(&mut self, mut frame: EncodedFrame) -> EncodedFrame {
@@ -171,10 +171,10 @@ impl Pictures {
     }
 }
 
-impl Coming {
+impl PendingSwitch {
     /// One that nothing is watched before.
-    fn alone(feed: Feed) -> Self {
-        let reader = Reader::new(&feed.video);
+    fn alone(feed: CameraStream) -> Self {
+        let reader = KeyframeReader::new(&feed.video);
         Self { feed, reader, beside: false, judge_by: None }
     }
 
@@ -187,26 +187,26 @@ impl Coming {
 }
 
 /// What becomes of the camera that comes; never when there is none.
-async fn coming(coming: &mut Option<Coming>, format: Profile, metrics: &Metrics) -> Next {
+async fn coming(coming: &mut Option<PendingSwitch>, format: Profile, metrics: &Metrics) -> SwitchEvent {
     let Some(coming) = coming else { return std::future::pending().await };
     let fits = |profile: Option<Profile>| profile.map_or(Ok(()), |stream| h264::fits(stream, format));
     if coming.judge_by.is_some() {
         let profile = coming.demands().await;
         coming.judge_by = None;
-        return Next::Judged(fits(profile));
+        return SwitchEvent::Judged(fits(profile));
     }
-    let Some(frame) = coming.reader.next(metrics).await else { return Next::Closed };
+    let Some(frame) = coming.reader.next(metrics).await else { return SwitchEvent::Closed };
     // It may be another one by now than the one that was judged. Where there is nothing else to be shown, a decoder that
     // takes more than it says is worth the try.
     let profile = coming.beside.then(|| *coming.feed.profile.borrow()).flatten();
     match fits(profile) {
-        Ok(()) => Next::Picture { frame, begins: Some(coming.feed.index) },
-        Err(reason) => Next::Judged(Err(reason)),
+        Ok(()) => SwitchEvent::Frame { frame, begins: Some(coming.feed.index) },
+        Err(reason) => SwitchEvent::Judged(Err(reason)),
     }
 }
 
 /// The next picture of the camera that is watched; never when there is none.
-async fn playing(playing: &mut Option<Reader>, metrics: &Metrics) -> Option<EncodedFrame> {
+async fn playing(playing: &mut Option<KeyframeReader>, metrics: &Metrics) -> Option<EncodedFrame> {
     match playing {
         Some(reader) => reader.next(metrics).await,
         None => std::future::pending().await,
@@ -214,13 +214,13 @@ async fn playing(playing: &mut Option<Reader>, metrics: &Metrics) -> Option<Enco
 }
 
 /// Reads one camera's pictures, from a key frame on.
-struct Reader {
+struct KeyframeReader {
     video: Broadcast<EncodedFrame>,
     frames: Subscriber<EncodedFrame>,
     awaiting_key: bool,
 }
 
-impl Reader {
+impl KeyframeReader {
     fn new(video: &Broadcast<EncodedFrame>) -> Self {
         let frames = video.subscribe();
         video.request_refresh();
@@ -231,13 +231,13 @@ impl Reader {
     async fn next(&mut self, metrics: &Metrics) -> Option<EncodedFrame> {
         loop {
             match self.frames.recv().await {
-                Ok(frame) if self.awaiting_key && !frame.key => metrics.drop_at(At::AwaitingKey, 1),
+                Ok(frame) if self.awaiting_key && !frame.key => metrics.drop_at(DropPoint::AwaitingKey, 1),
                 Ok(frame) => {
                     self.awaiting_key = false;
                     return Some(frame);
                 }
-                Err(RecvError::Missed(count)) => {
-                    metrics.drop_at(At::ViewerLag, count);
+                Err(RecvError::Lagged(count)) => {
+                    metrics.drop_at(DropPoint::ViewerLag, count);
                     self.awaiting_key = true;
                     self.video.request_refresh();
                 }

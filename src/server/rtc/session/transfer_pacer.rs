@@ -6,12 +6,12 @@ use bytes::BytesMut;
 use tokio::time::{Instant, Interval, interval};
 use webrtc::data_channel::DataChannel;
 
-use crate::model::protocol::limits::UNACKNOWLEDGED;
+use crate::model::protocol::limits::MAX_BUFFERED_AMOUNT;
 use crate::model::protocol::transfer::{MAX_MESSAGE, Transfer};
 
 /// How often it is looked how much is on its way: at 16 KiB each time 26 Mbit/s, which is a picture of a megabyte in a
 /// third of a second.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The delay that pieces on their way may cause on a network that is the slower of picture and network: as much as a
 /// person does not see.
@@ -22,7 +22,7 @@ const DELAY: Duration = Duration::from_millis(50);
 const LEAST: usize = 2 * 1024;
 
 /// A picture that is being sent.
-pub struct Sending {
+pub struct PacedTransfer {
     transfer: Transfer,
     begun: Instant,
     /// Bytes that were handed to the channel.
@@ -30,10 +30,10 @@ pub struct Sending {
     look: Interval,
 }
 
-impl Sending {
+impl PacedTransfer {
     /// Begins.
     pub fn new(transfer: Transfer) -> Self {
-        Self { transfer, begun: Instant::now(), sent: 0, look: interval(LOOK) }
+        Self { transfer, begun: Instant::now(), sent: 0, look: interval(POLL_INTERVAL) }
     }
 
     /// The next piece, when it may be sent, and whether it is the last one. Cancelling loses nothing.
@@ -54,8 +54,8 @@ impl Sending {
 
 /// What may be on its way when the next piece is sent, in bytes, where so many arrived in a time.
 fn room(arrived: usize, took: Duration) -> usize {
-    let most = UNACKNOWLEDGED - MAX_MESSAGE;
-    let per_second = arrived as f64 / took.as_secs_f64().max(LOOK.as_secs_f64());
+    let most = MAX_BUFFERED_AMOUNT - MAX_MESSAGE;
+    let per_second = arrived as f64 / took.as_secs_f64().max(POLL_INTERVAL.as_secs_f64());
     ((per_second * DELAY.as_secs_f64()) as usize).clamp(LEAST, most)
 }
 
@@ -70,6 +70,6 @@ mod tests {
         // 1 Mbit/s, of which a half arrived.
         assert_eq!(room(62_500, second), 3_125);
         assert_eq!(room(500_000, second), 25_000);
-        assert_eq!(room(10_000_000, second), UNACKNOWLEDGED - MAX_MESSAGE);
+        assert_eq!(room(10_000_000, second), MAX_BUFFERED_AMOUNT - MAX_MESSAGE);
     }
 }

@@ -1,7 +1,7 @@
 //! A wish against what is on offer: which size and rate of an offer will do, and how far it is from the ideal.
 
 use super::Config;
-use crate::capture::camera::Wish;
+use crate::capture::camera::Constraint;
 use crate::device::v4l2::{Fraction, FrameInterval, FrameSize};
 
 /// How far a rate may be from a wished one and still be it, as a share: 29.97 frames a second are 30.
@@ -28,7 +28,7 @@ impl Rate {
 }
 
 /// Whether a rate will do.
-pub fn allows(wish: &Wish, fps: f64) -> bool {
+pub fn allows(wish: &Constraint, fps: f64) -> bool {
     fps >= f64::from(wish.min) * (1.0 - RATE_TOLERANCE) && fps <= f64::from(wish.max) * (1.0 + RATE_TOLERANCE)
 }
 
@@ -49,7 +49,7 @@ pub fn size(size: FrameSize, config: &Config) -> Option<(u32, u32)> {
 }
 
 /// The step of a range that will do and is nearest to the target. A range that is upside down has its first step.
-fn step(wish: &Wish, (min, max, step): (u32, u32, u32)) -> Option<u32> {
+fn step(wish: &Constraint, (min, max, step): (u32, u32, u32)) -> Option<u32> {
     let (step, range) = (step.max(1), max.saturating_sub(min));
     let last = range / step;
     // In numbers of steps, so that nothing overflows.
@@ -62,7 +62,7 @@ fn step(wish: &Wish, (min, max, step): (u32, u32, u32)) -> Option<u32> {
 
 /// The rates of an offer that will do. Where the driver tells none, or nothing but nonsense, it is the one wished for:
 /// the driver may well have it.
-pub fn rates(intervals: &[FrameInterval], wish: &Wish) -> Vec<Rate> {
+pub fn rates(intervals: &[FrameInterval], wish: &Constraint) -> Vec<Rate> {
     let mut told = false;
     let mut rates = Vec::new();
     for interval in intervals {
@@ -78,7 +78,7 @@ pub fn rates(intervals: &[FrameInterval], wish: &Wish) -> Vec<Rate> {
 
 /// The rate of a range that is nearest to the target. A driver that has steps goes to the next by itself, and its answer
 /// is judged.
-fn within(fastest: Rate, longest: Fraction, wish: &Wish) -> Rate {
+fn within(fastest: Rate, longest: Fraction, wish: &Constraint) -> Rate {
     let target = Rate::whole(wish.target());
     match Rate::of(longest) {
         _ if target.fps > fastest.fps => fastest,
@@ -128,27 +128,27 @@ pub fn short(fps: f64) -> String {
 mod tests {
     use super::*;
 
-    fn range(min: u32, max: u32) -> Wish {
-        Wish { min, ideal: None, max }
+    fn range(min: u32, max: u32) -> Constraint {
+        Constraint { min, ideal: None, max }
     }
 
     #[test]
     fn a_step_of_a_range_is_taken_that_will_do() {
         let steps = (16, 1920, 16);
         for (wish, taken) in [
-            (Wish::exact(1280), Some(1280)),
-            (Wish::exact(1281), None),
-            (Wish::exact(8), None),
-            (Wish::exact(1936), None),
-            (Wish::ideal(1281), Some(1280)),
-            (Wish::ideal(1289), Some(1296)),
-            (Wish::ideal(0), Some(16)),
-            (Wish::ideal(u32::MAX), Some(1920)),
+            (Constraint::exact(1280), Some(1280)),
+            (Constraint::exact(1281), None),
+            (Constraint::exact(8), None),
+            (Constraint::exact(1936), None),
+            (Constraint::ideal(1281), Some(1280)),
+            (Constraint::ideal(1289), Some(1296)),
+            (Constraint::ideal(0), Some(16)),
+            (Constraint::ideal(u32::MAX), Some(1920)),
             (range(1281, 1300), Some(1296)),
             (range(1281, 1295), None),
             (range(1281, u32::MAX), Some(1296)),
-            (Wish { min: 1281, ideal: Some(1282), max: 1400 }, Some(1296)),
-            (Wish { min: 0, ideal: Some(1295), max: 1295 }, Some(1280)),
+            (Constraint { min: 1281, ideal: Some(1282), max: 1400 }, Some(1296)),
+            (Constraint { min: 0, ideal: Some(1295), max: 1295 }, Some(1280)),
         ] {
             assert_eq!(step(&wish, steps), taken, "{wish}");
         }
@@ -156,17 +156,17 @@ mod tests {
 
     #[test]
     fn a_senseless_range_does_no_harm() {
-        assert_eq!(step(&Wish::ideal(720), (0, 0, 0)), Some(0));
-        assert_eq!(step(&Wish::ideal(720), (100, 50, 0)), Some(100));
-        assert_eq!(step(&Wish::ideal(u32::MAX), (1, u32::MAX, u32::MAX)), Some(1));
-        assert_eq!(step(&Wish::ideal(u32::MAX), (0, u32::MAX, 1)), Some(u32::MAX));
+        assert_eq!(step(&Constraint::ideal(720), (0, 0, 0)), Some(0));
+        assert_eq!(step(&Constraint::ideal(720), (100, 50, 0)), Some(100));
+        assert_eq!(step(&Constraint::ideal(u32::MAX), (1, u32::MAX, u32::MAX)), Some(1));
+        assert_eq!(step(&Constraint::ideal(u32::MAX), (0, u32::MAX, 1)), Some(u32::MAX));
         let zero = FrameSize::Discrete { width: 0, height: 0 };
         assert_eq!(size(zero, &Config::default()), None);
     }
 
     #[test]
     fn a_rate_within_two_percent_is_the_rate() {
-        let thirty = Wish::exact(30);
+        let thirty = Constraint::exact(30);
         for (fps, will_do) in [(30.0, true), (29.97, true), (30.3, true), (29.3, false), (31.0, false), (60.0, false)] {
             assert_eq!(allows(&thirty, fps), will_do, "{fps}");
         }
@@ -186,9 +186,9 @@ mod tests {
     fn of_a_range_of_rates_the_nearest_is_taken() {
         let fraction = |fps| Fraction { numerator: 1, denominator: fps };
         let offered = [FrameInterval::Range { min: fraction(60), max: fraction(5) }];
-        let taken = |wish: Wish| rates(&offered, &wish).first().map(|rate| rate.interval.denominator);
-        assert_eq!([25, 90, 1].map(|fps| taken(Wish::ideal(fps))), [Some(25), Some(60), Some(5)]);
-        assert_eq!([25, 90, 1].map(|fps| taken(Wish::exact(fps))), [Some(25), None, None]);
+        let taken = |wish: Constraint| rates(&offered, &wish).first().map(|rate| rate.interval.denominator);
+        assert_eq!([25, 90, 1].map(|fps| taken(Constraint::ideal(fps))), [Some(25), Some(60), Some(5)]);
+        assert_eq!([25, 90, 1].map(|fps| taken(Constraint::exact(fps))), [Some(25), None, None]);
         assert_eq!(taken(range(10, 20)), Some(20));
     }
 
@@ -198,8 +198,8 @@ mod tests {
         for nonsense in
             [vec![], vec![FrameInterval::Discrete(zero)], vec![FrameInterval::Range { min: zero, max: zero }]]
         {
-            assert_eq!(rates(&nonsense, &Wish::exact(25)), [Rate::whole(25)]);
+            assert_eq!(rates(&nonsense, &Constraint::exact(25)), [Rate::whole(25)]);
         }
-        assert_eq!(rates(&[], &Wish::ideal(0)), [Rate::whole(1)]);
+        assert_eq!(rates(&[], &Constraint::ideal(0)), [Rate::whole(1)]);
     }
 }

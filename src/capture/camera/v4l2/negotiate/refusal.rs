@@ -1,6 +1,6 @@
 //! What to say when a camera has nothing that will do: the wish, and what there is instead, in few words.
 
-use super::{Config, Offer, distance};
+use super::{CaptureMode, Config, distance};
 use crate::device::v4l2::{FrameInterval, FrameSize};
 use crate::media::PixelFormat;
 
@@ -13,16 +13,16 @@ const RATE_LIMIT: usize = 4;
 
 /// A wish that cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct NegotiationError {
     /// What was wished for, as it is written in the configuration.
     pub wish: String,
     /// What there is instead.
     pub offer: String,
 }
 
-impl Refusal {
+impl NegotiationError {
     /// That of a camera with these offers.
-    pub fn new(offers: &[Offer], config: &Config) -> Self {
+    pub fn new(offers: &[CaptureMode], config: &Config) -> Self {
         Self { wish: wish(config), offer: offered(offers) }
     }
 }
@@ -34,7 +34,7 @@ fn wish(config: &Config) -> String {
 }
 
 /// What a camera can do. Formats with the same sizes and rates stand together, and so do sizes with the same rates.
-fn offered(offers: &[Offer]) -> String {
+fn offered(offers: &[CaptureMode]) -> String {
     let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
     for part in offers.chunk_by(|one, other| one.fourcc == other.fourcc) {
         let (name, sizes) = (part[0].pixel.name(), sizes(part));
@@ -66,16 +66,16 @@ fn offered(offers: &[Offer]) -> String {
 }
 
 /// The sizes of one format with their rates.
-fn sizes(offers: &[Offer]) -> String {
+fn sizes(offers: &[CaptureMode]) -> String {
     let groups = offers.chunk_by(|one, other| one.intervals == other.intervals);
-    let text = |group: &[Offer]| {
+    let text = |group: &[CaptureMode]| {
         let sizes: Vec<String> = group.iter().map(size).collect();
         sizes.join(", ") + &rates(&group[0].intervals)
     };
     groups.map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn size(offer: &Offer) -> String {
+fn size(offer: &CaptureMode) -> String {
     match offer.size {
         None => "sizes that the driver does not tell".to_owned(),
         Some(FrameSize::Discrete { width, height }) => format!("{width}x{height}"),

@@ -1,7 +1,7 @@
 //! Wishes against what real cameras offer, with the exact choice or the exact error.
 
 use super::*;
-use crate::capture::camera::Wish;
+use crate::capture::camera::Constraint;
 
 /// The webcam input of the test driver vivid with `multiplanar=2`, as Linux 6.1 tells it, in the formats that can be used:
 /// pixel formats, then sizes, each with its times between frames.
@@ -69,13 +69,13 @@ fn parse_size(text: &str) -> FrameSize {
     }
 }
 
-fn parse(text: &str) -> Vec<Offer> {
-    let mut offers: Vec<Offer> = Vec::new();
+fn parse(text: &str) -> Vec<CaptureMode> {
+    let mut offers: Vec<CaptureMode> = Vec::new();
     let mut formats = Vec::new();
     let mut sizes: Vec<(FrameSize, Vec<FrameInterval>)> = Vec::new();
     let mut finish = |formats: &mut Vec<Known>, sizes: &mut Vec<(FrameSize, Vec<FrameInterval>)>| {
         for Known { fourcc, pixel, .. } in formats.drain(..) {
-            let offer = |(size, intervals): &(_, Vec<_>)| Offer {
+            let offer = |(size, intervals): &(_, Vec<_>)| CaptureMode {
                 fourcc,
                 pixel,
                 size: Some(*size),
@@ -100,19 +100,21 @@ fn parse(text: &str) -> Vec<Offer> {
     offers
 }
 
-fn wish(text: &str) -> Wish {
+fn wish(text: &str) -> Constraint {
     let number = |text: &str| text.parse().expect("should be a number");
     match text.split_once("..") {
         // As in a table of `min`, `ideal` and `max`: 640..800, or 640..720..800 with an ideal in between.
         Some((min, rest)) => {
             let (ideal, max) = rest.split_once("..").map_or((None, rest), |(ideal, max)| (Some(number(ideal)), max));
-            Wish {
+            Constraint {
                 min: if min.is_empty() { 0 } else { number(min) },
                 ideal,
                 max: if max.is_empty() { u32::MAX } else { number(max) },
             }
         }
-        None => text.strip_prefix('~').map_or_else(|| Wish::exact(number(text)), |ideal| Wish::ideal(number(ideal))),
+        None => text
+            .strip_prefix('~')
+            .map_or_else(|| Constraint::exact(number(text)), |ideal| Constraint::ideal(number(ideal))),
     }
 }
 
@@ -137,7 +139,7 @@ const WEBCAM_OFFERS: &str = "it offers YUYV in 640x480, 320x240 at 5 to 30, 800x
 /// What the card is said to offer.
 const CARD_OFFERS: &str = "it offers NV12 in 32x32 to 1920x1080 at 5 to 29.97; H264 in 1920x1080 at 59.94";
 
-fn refused(offers: &[Offer], wishes: &str) -> String {
+fn refused(offers: &[CaptureMode], wishes: &str) -> String {
     let refusal = choose(offers, &config(wishes)).expect_err(wishes);
     assert!(refusal.offer.len() < 700, "{} bytes are too long for a page", refusal.offer.len());
     format!("{} is not supported; {}", refusal.wish, refusal.offer)
@@ -263,7 +265,7 @@ fn a_camera_without_a_usable_format_is_told_which_ones_are() {
 
 #[test]
 fn a_driver_that_tells_nothing_is_asked_for_the_wish() {
-    let silent = Offer { size: None, intervals: Vec::new(), ..parse(INFRARED).remove(1) };
+    let silent = CaptureMode { size: None, intervals: Vec::new(), ..parse(INFRARED).remove(1) };
     let choice = choose(std::slice::from_ref(&silent), &config("640 x 480 at 25")).expect("should choose");
     assert_eq!(choice.interval, parse_fraction("1/25"));
     let shown = "YUYV 640x480 at 25 frames/s: the driver does not tell its sizes; 640x480 at 25 frames/s is wished for";

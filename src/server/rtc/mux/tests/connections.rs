@@ -19,7 +19,7 @@ fn read_frame(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 }
 
 /// A connection that the viewer's first check has come by, and its address.
-async fn connected(board: &Board, line: &Line) -> (TcpStream, SocketAddr) {
+async fn connected(board: &TestHost, line: &VirtualSocket) -> (TcpStream, SocketAddr) {
     let mut stream = board.tcp(1);
     let address = stream.local_addr().expect("address");
     stream.write_all(&framed(&check("ours", "secret", true))).expect("write");
@@ -29,7 +29,7 @@ async fn connected(board: &Board, line: &Line) -> (TcpStream, SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tcp_connection_carries_datagrams_both_ways_and_ends_with_its_viewer() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("ours");
     let mut stream = board.tcp(1);
     let address = stream.local_addr().expect("address");
@@ -53,7 +53,7 @@ async fn a_tcp_connection_carries_datagrams_both_ways_and_ends_with_its_viewer()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_begins_with_no_check_is_closed() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let _line = board.line("ours");
     let long = [&[0xff, 0xff][..], &[0; 100]].concat();
     let forged = check("ours", "guess", false);
@@ -63,12 +63,12 @@ async fn a_connection_that_begins_with_no_check_is_closed() {
         let ended = tokio::task::block_in_place(|| read_frame(&mut stream));
         assert!(ended.is_err(), "{first:?} was answered: {ended:?}");
     }
-    assert_eq!((board.ignored(Ignored::Unknown), board.ignored(Ignored::Forged)), (3, 1));
+    assert_eq!((board.ignored(IgnoreReason::Unknown), board.ignored(IgnoreReason::Forged)), (3, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_connection_ends_its_way() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("ours");
     let (stream, address) = connected(&board, &line).await;
     drop(stream);
@@ -82,13 +82,13 @@ async fn a_closed_connection_ends_its_way() {
     bystander.set_nonblocking(true).expect("non-blocking");
     line.send(address, MEDIA);
     bystander.send_to(MEDIA, board.udp(1)).expect("send");
-    until("the bystander is nobody", || board.ignored(Ignored::Unknown) == 1).await;
+    until("the bystander is nobody", || board.ignored(IgnoreReason::Unknown) == 1).await;
     assert!(bystander.recv_from(&mut [0; 100]).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_that_reads_slowly_loses_whole_frames() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("ours");
     let (mut stream, address) = connected(&board, &line).await;
     let mut number = 0u32;
@@ -115,9 +115,9 @@ async fn a_viewer_that_reads_slowly_loses_whole_frames() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_from_one_address_are_limited() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let streams: Vec<TcpStream> = (0..100).map(|_| board.tcp(1)).collect();
-    until("some are refused", || board.ignored(Ignored::Connection) == 100 - 64).await;
+    until("some are refused", || board.ignored(IgnoreReason::Connection) == 100 - 64).await;
     drop(streams);
     let line = board.line("ours");
     until("there is room again", || {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::stun::tests::{check, response};
 use super::*;
-use crate::model::metrics::{Drop as At, Ignored, Why};
+use crate::model::metrics::{DropPoint, IgnoreLabels, IgnoreReason};
 use crate::server::rtc::rtp_clock::{RtpClock, VIDEO_RATE};
 
 /// Longer than anything that works takes.
@@ -22,12 +22,12 @@ fn ip(last: u8) -> IpAddr {
     IpAddr::from([127, 0, 0, last])
 }
 
-struct Board {
+struct TestHost {
     mux: Mux,
     metrics: Metrics,
 }
 
-impl Board {
+impl TestHost {
     /// A multiplexer on some addresses of loopback, told by their last byte.
     fn new(addresses: &[u8]) -> Self {
         let metrics = Metrics::new();
@@ -38,13 +38,13 @@ impl Board {
     }
 
     /// The line of a viewer whose credentials are `ufrag` and `secret`.
-    fn line(&self, ufrag: &str) -> Line {
-        let line = self.mux.line(Gauge { video: RtpClock::random(VIDEO_RATE), metrics: self.metrics.clone() });
+    fn line(&self, ufrag: &str) -> VirtualSocket {
+        let line = self.mux.line(SendStats { video: RtpClock::random(VIDEO_RATE), metrics: self.metrics.clone() });
         line.admit(Credentials { ufrag: ufrag.into(), password: "secret".into() });
         line
     }
 
-    fn local(&self, last: u8) -> Local {
+    fn local(&self, last: u8) -> LocalEndpoint {
         let locals = self.mux.locals();
         *locals.iter().find(|local| local.udp.ip() == ip(last)).expect("a local address")
     }
@@ -60,12 +60,12 @@ impl Board {
         stream
     }
 
-    fn ignored(&self, why: Ignored) -> u64 {
-        self.metrics.ignored.get_or_create(&Why { why }).get()
+    fn ignored(&self, why: IgnoreReason) -> u64 {
+        self.metrics.ignored.get_or_create(&IgnoreLabels { why }).get()
     }
 
     fn dropped(&self) -> u64 {
-        self.metrics.dropped.get_or_create(&crate::model::metrics::At { at: At::Socket }).get()
+        self.metrics.dropped.get_or_create(&crate::model::metrics::DropLabels { at: DropPoint::Socket }).get()
     }
 }
 
@@ -84,7 +84,7 @@ fn received(peer: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 }
 
 /// What comes in on a line next.
-async fn next(line: &Line) -> (Bytes, SocketAddr) {
+async fn next(line: &VirtualSocket) -> (Bytes, SocketAddr) {
     let next = std::future::poll_fn(|cx| line.poll_receive(false, cx));
     tokio::time::timeout(LIMIT, next).await.expect("a datagram in time")
 }
@@ -100,7 +100,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_are_told_apart_by_their_checks_and_then_by_their_addresses() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let (one, other) = (board.line("one"), board.line("other"));
     let (peer_of_one, peer_of_other) = (peer(), peer());
     let to = board.udp(1);
@@ -117,15 +117,16 @@ async fn viewers_are_told_apart_by_their_checks_and_then_by_their_addresses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_no_viewer_is_counted_and_dropped() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("ours");
     let stranger = peer();
     for datagram in [MEDIA, &check("theirs", "secret", false), &check("ours", "guess", true)] {
         stranger.send_to(datagram, board.udp(1)).expect("send");
     }
-    until("all is counted", || board.ignored(Ignored::Unknown) == 2 && board.ignored(Ignored::Forged) == 1).await;
+    until("all is counted", || board.ignored(IgnoreReason::Unknown) == 2 && board.ignored(IgnoreReason::Forged) == 1)
+        .await;
     stranger.send_to(&[0; MAX_DATAGRAM + 1], board.udp(1)).expect("send");
-    until("it is counted", || board.ignored(Ignored::Oversized) == 1).await;
+    until("it is counted", || board.ignored(IgnoreReason::Oversized) == 1).await;
     // A forged check makes no way for what follows it.
     let friend = peer();
     friend.send_to(&check("ours", "secret", false), board.udp(1)).expect("send");
@@ -134,13 +135,13 @@ async fn what_is_of_no_viewer_is_counted_and_dropped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_nobody_empties_is_bounded() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("ours");
     let peer = peer();
     peer.send_to(&check("ours", "secret", false), board.udp(1)).expect("send");
     until("the queue is full", || {
         peer.send_to(MEDIA, board.udp(1)).expect("send");
-        board.ignored(Ignored::Full) > 0
+        board.ignored(IgnoreReason::Full) > 0
     })
     .await;
     next(&line).await;
@@ -148,7 +149,7 @@ async fn a_queue_that_nobody_empties_is_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_goes_the_way_of_its_question_and_the_rest_where_the_peer_has_chosen() {
-    let board = Board::new(&[1, 2]);
+    let board = TestHost::new(&[1, 2]);
     let line = board.line("ours");
     let peer = peer();
     let address = peer.local_addr().expect("address");
@@ -178,7 +179,7 @@ async fn an_answer_goes_the_way_of_its_question_and_the_rest_where_the_peer_has_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_we_send_first_is_answered_to_us() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("ours");
     let peer = peer();
     let question = check("theirs", "secret", false);
@@ -191,7 +192,7 @@ async fn what_we_send_first_is_answered_to_us() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_an_address_goes_the_next_packet_leaves_by_another() {
-    let board = Board::new(&[1, 2]);
+    let board = TestHost::new(&[1, 2]);
     let line = board.line("ours");
     let peer = peer();
     let address = peer.local_addr().expect("address");
@@ -212,13 +213,13 @@ async fn when_an_address_goes_the_next_packet_leaves_by_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_viewers_address_is_not_taken_over() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let (one, other) = (board.line("one"), board.line("other"));
     let peer = peer();
     peer.send_to(&check("one", "secret", false), board.udp(1)).expect("send");
     next(&one).await;
     peer.send_to(&check("other", "secret", true), board.udp(1)).expect("send");
-    until("it is refused", || board.ignored(Ignored::Taken) == 1).await;
+    until("it is refused", || board.ignored(IgnoreReason::Taken) == 1).await;
     peer.send_to(MEDIA, board.udp(1)).expect("send");
     assert_eq!(next(&one).await.0, MEDIA);
     // Once the viewer is gone, the address is free.
@@ -231,7 +232,7 @@ async fn a_live_viewers_address_is_not_taken_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_we_only_spoke_to_can_be_another_viewer() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let (one, other) = (board.line("one"), board.line("other"));
     let peer = peer();
     // A viewer may name any address as its own.
@@ -243,7 +244,7 @@ async fn whoever_we_only_spoke_to_can_be_another_viewer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_ice_restart_the_former_name_is_nobodys() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("before");
     line.admit(Credentials { ufrag: "after".into(), password: "other".into() });
     let peer = peer();
@@ -253,29 +254,29 @@ async fn after_an_ice_restart_the_former_name_is_nobodys() {
     }
     line.admit_only("after");
     peer.send_to(&check("before", "secret", false), board.udp(1)).expect("send");
-    until("it is refused", || board.ignored(Ignored::Unknown) == 1).await;
+    until("it is refused", || board.ignored(IgnoreReason::Unknown) == 1).await;
     peer.send_to(&check("after", "other", false), board.udp(1)).expect("send");
     next(&line).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_has_few_addresses_and_the_oldest_is_forgotten() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let line = board.line("ours");
-    let peers: Vec<UdpSocket> = (0..=virtual_socket::MOST_PEERS).map(|_| peer()).collect();
+    let peers: Vec<UdpSocket> = (0..=virtual_socket::MAX_PEERS).map(|_| peer()).collect();
     for peer in &peers {
         peer.send_to(&check("ours", "secret", false), board.udp(1)).expect("send");
         next(&line).await;
     }
     peers[0].send_to(MEDIA, board.udp(1)).expect("send");
-    until("the first one is forgotten", || board.ignored(Ignored::Unknown) == 1).await;
+    until("the first one is forgotten", || board.ignored(IgnoreReason::Unknown) == 1).await;
     peers[1].send_to(MEDIA, board.udp(1)).expect("send");
     assert_eq!(next(&line).await.0, MEDIA);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_of_ours_gets_its_response_and_no_other() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let server = peer();
     let to = server.local_addr().expect("address");
     let question = check("a", "b", false);
@@ -286,7 +287,7 @@ async fn a_request_of_ours_gets_its_response_and_no_other() {
     // Of another request, from another address, and then the right one.
     server.send_to(&response(&check("a", "b", false)), from).expect("send");
     peer().send_to(&response(&question), from).expect("send");
-    until("both are nobody's", || board.ignored(Ignored::Unknown) == 2).await;
+    until("both are nobody's", || board.ignored(IgnoreReason::Unknown) == 2).await;
     server.send_to(&response(&question), from).expect("send");
     assert_eq!(request.await.expect("no panic").expect("a response"), response(&question));
 
@@ -299,7 +300,7 @@ async fn a_request_of_ours_gets_its_response_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_address_of_a_request_is_listened_on_while_it_can_be_used() {
-    let board = Board::new(&[2]);
+    let board = TestHost::new(&[2]);
     assert!(board.mux.ensure("::ffff:127.0.0.1".parse().expect("address")));
     assert!(board.mux.ensure(ip(1)), "twice is once");
     board.mux.set_addresses(vec![ip(3)]);
@@ -315,8 +316,8 @@ async fn an_address_that_cannot_be_bound_yet_is_tried_again() {
     // Whoever holds the port on one address stands for the kernel that does not let it be used.
     let holder = UdpSocket::bind("127.0.0.9:0").expect("bind");
     let port = holder.local_addr().expect("address").port();
-    let table = Arc::new(Table::new(stun::tests::crypto(), Metrics::new()));
-    let setting = Setting { port, tcp: false, table, counts: Arc::default(), stop: CancellationToken::new() };
+    let table = Arc::new(Demux::new(stun::tests::crypto(), Metrics::new()));
+    let setting = SocketConfig { port, tcp: false, table, counts: Arc::default(), stop: CancellationToken::new() };
     let (addresses, retrying, ways) = (Mutex::default(), Mutex::default(), Mutex::default());
     let mux = Mux(Arc::new(Inner { setting, addresses, retrying, ways }));
     mux.set_addresses(vec![ip(9)]);
@@ -327,7 +328,7 @@ async fn an_address_that_cannot_be_bound_yet_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_program_the_ports_are_free() {
-    let board = Board::new(&[1]);
+    let board = TestHost::new(&[1]);
     let local = board.local(1);
     drop(board);
     until("both can be bound", || UdpSocket::bind(local.udp).is_ok() && TcpListener::bind(local.udp).is_ok()).await;

@@ -8,27 +8,27 @@ const HIGH: Profile = Profile { idc: 100, constraints: 0, level: 40 };
 
 /// Two cameras, and a viewer of the first one.
 struct Rig {
-    feeds: Arc<[Feed]>,
+    feeds: Arc<[CameraStream]>,
     profiles: Vec<watch::Sender<Option<Profile>>>,
     watched: watch::Receiver<Broadcast<EncodedFrame>>,
-    pictures: Pictures,
+    pictures: CameraSwitcher,
 }
 
 impl Rig {
     fn new(profiles: [Option<Profile>; 2]) -> Self {
         let profiles: Vec<_> = profiles.map(watch::Sender::new).into();
-        let feed = |(index, profile): (usize, &watch::Sender<_>)| Feed {
+        let feed = |(index, profile): (usize, &watch::Sender<_>)| CameraStream {
             name: format!("camera {index}"),
             index,
             video: Broadcast::new(8),
             profile: profile.subscribe(),
             audio: None,
         };
-        let feeds: Arc<[Feed]> = profiles.iter().enumerate().map(feed).collect();
+        let feeds: Arc<[CameraStream]> = profiles.iter().enumerate().map(feed).collect();
         let watched = watch::Sender::new(feeds[0].video.clone());
         let follow = watched.subscribe();
         let format = Profile::CONSTRAINED_BASELINE;
-        let pictures = Pictures::new(&feeds, feeds[0].clone(), format, watched, Metrics::new());
+        let pictures = CameraSwitcher::new(&feeds, feeds[0].clone(), format, watched, Metrics::new());
         Self { feeds, profiles, watched: follow, pictures }
     }
 
@@ -41,7 +41,7 @@ impl Rig {
     /// The next picture: of which camera, of when, and whether the camera begins with it.
     async fn picture(&mut self) -> (usize, u64, bool) {
         match self.pictures.next().await {
-            Next::Picture { frame, begins } => {
+            SwitchEvent::Frame { frame, begins } => {
                 let camera = usize::from(frame.data[0]);
                 assert!(begins.is_none_or(|begins| begins == camera));
                 (camera, frame.captured.since_start().as_millis() as u64, begins.is_some())
@@ -98,17 +98,17 @@ async fn a_camera_that_would_not_be_decoded_is_refused() {
     assert_eq!(rig.pictures.choose(1), None);
     assert!(rig.is_quiet());
     rig.profiles[1].send_replace(Some(HIGH));
-    assert!(matches!(rig.pictures.next().await, Next::Judged(Err(_))));
+    assert!(matches!(rig.pictures.next().await, SwitchEvent::Judged(Err(_))));
     rig.give(0, false, 20);
     assert_eq!(rig.picture().await, (0, 20, false), "the old camera goes on");
 
     // One that does not tell in time is taken at its word when it gives a picture.
     rig.profiles[1].send_replace(None);
     assert_eq!(rig.pictures.choose(1), None);
-    assert!(matches!(rig.pictures.next().await, Next::Judged(Ok(()))));
+    assert!(matches!(rig.pictures.next().await, SwitchEvent::Judged(Ok(()))));
     rig.profiles[1].send_replace(Some(HIGH));
     rig.give(1, true, 30);
-    assert!(matches!(rig.pictures.next().await, Next::Judged(Err(_))));
+    assert!(matches!(rig.pictures.next().await, SwitchEvent::Judged(Err(_))));
     assert_eq!(rig.pictures.choose(2), Some(Err("there is no camera 2; there are 2".into())));
 }
 
