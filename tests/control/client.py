@@ -1,4 +1,4 @@
-"""The whole control protocol (src/model/protocol/protocol.md) from a client of its own: aiortc, Debian package python3-aiortc.
+"""The whole control protocol (docs/protocol.md) from a client of its own: aiortc, Debian package python3-aiortc.
 
     python3 client.py http://192.168.1.10:8080/ [TOKEN]
 

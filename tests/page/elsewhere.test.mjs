@@ -1,4 +1,4 @@
-/** whep.js and control.js in a page that is not ours: what others build on, and the example that the README gives them. */
+/** whep.js and control.js in a page that is not ours: what others build on, and the example in docs/embedding.md. */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -28,15 +28,15 @@ test('whep.js works alone in another page', async (t) => {
   await viewers(page, program, 0);
 });
 
-/** The example of the README: the page that begins with this line. */
+/** The example page of docs/embedding.md. */
 function example() {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const [, found] = readme.match(/```html\n([^]*?control\.js[^]*?)```/) ?? [];
-  assert.ok(found, 'the README has an example with control.js');
+  const text = readFileSync(new URL('../../docs/embedding.md', import.meta.url), 'utf8');
+  const [, found] = text.match(/```html\n([^]*?control\.js[^]*?)```/) ?? [];
+  assert.ok(found, 'docs/embedding.md has an example with control.js');
   return found;
 }
 
-test('the README’s example plays in another site’s page, and takes a photo', async (t) => {
+test('the documented example plays in another site’s page, and takes a photo', async (t) => {
   let html = '';
   const site = createServer((_, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end(html));
   site.listen(0, '127.0.0.1');
@@ -49,7 +49,7 @@ test('the README’s example plays in another site’s page, and takes a photo',
   const page = await open(t, origin);
   await page.waitForFunction(() => document.querySelector('video').videoWidth === 640, null, SOON);
   await viewers(page, program, 1);
-  await page.waitForFunction(() => document.title === '1 watch', null, SOON);
+  await page.waitForFunction(() => document.title === '1 watching', null, SOON);
   await page.click('button');
   await page.waitForFunction(() => document.querySelector('img')?.naturalWidth === 640, null, SOON);
 });

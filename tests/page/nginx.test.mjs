@@ -1,12 +1,12 @@
 /**
- * The page behind a real nginx that ends TLS and adds a path prefix, as the README describes it. nginx runs as an ordinary
+ * The page behind a real nginx that ends TLS and adds a path prefix, as docs/reverse-proxy.md describes it. nginx runs as an ordinary
  * user, with a configuration and files of this test alone.
  */
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +21,15 @@ const START_DEADLINE_MS = 20_000;
 /** Under which people find the proxy. */
 const NAME = 'cam.example.org';
 
-/** What a person writes into nginx's own configuration, with what a test needs around it. */
+/** What docs/reverse-proxy.md says to write into nginx's configuration, for a board on this port. */
+function documented(board) {
+  const text = readFileSync(new URL('../../docs/reverse-proxy.md', import.meta.url), 'utf8');
+  const [, found] = text.match(/```nginx\n([^]*?)```/) ?? [];
+  assert.ok(found?.includes('127.0.0.1:8080'), 'docs/reverse-proxy.md has a location for nginx');
+  return found.replace('127.0.0.1:8080', `127.0.0.1:${board}`);
+}
+
+/** That, with what a test needs around it. */
 const configuration = (directory, port, board) => `
 daemon off;
 master_process off;
@@ -40,12 +48,7 @@ http {
     server_name ${NAME};
     ssl_certificate ${directory}/cert.pem;
     ssl_certificate_key ${directory}/key.pem;
-    location /cam/ {
-      proxy_pass http://127.0.0.1:${board}/;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto $scheme;
-    }
+    ${documented(board)}
   }
 }
 `;

@@ -1,4 +1,4 @@
-//! Holds `protocol.md` and the code together: what stands in the one stands in the other.
+//! Holds `docs/protocol.md` and the code together: what stands in the one stands in the other.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::model::inventory::{Control, ControlKind};
 use crate::model::status;
 use crate::model::status::{PipelineState, Report, Status};
 
-const DOCUMENT: &str = include_str!("protocol.md");
+const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
 /// The rows of the table below a heading, without the title.
 fn table(heading: &str) -> Vec<Vec<&'static str>> {
@@ -251,10 +251,10 @@ fn every_event_stands_in_the_document() {
 fn every_bound_stands_in_the_document() {
     let text = DOCUMENT.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        format!("at most {} bytes towards the board", limits::MESSAGE),
-        format!("{} requests at once and {} a second", limits::REQUESTS.0, limits::REQUESTS.1),
-        format!("of which {} may wait", limits::WAITING),
-        format!("fewer than {} bytes wait", limits::MAX_BUFFERED_AMOUNT),
+        format!("at most {} bytes when sent to porthole", limits::MESSAGE),
+        format!("burst of {} requests and {} a second after that", limits::REQUESTS.0, limits::REQUESTS.1),
+        format!("up to {} may be queued", limits::WAITING),
+        format!("fewer than {} bytes are unacknowledged", limits::MAX_BUFFERED_AMOUNT),
         format!("header of {} bytes", transfer::HEADER),
         format!("at most {} bytes. | bytes", transfer::MAX_MESSAGE),
     ] {

@@ -109,7 +109,7 @@ pub enum Latency {
 /// A method with its parameters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "method", content = "params", deny_unknown_fields)]
-#[expect(missing_docs, reason = "what they mean stands in protocol.md, which a test holds to be whole")]
+#[expect(missing_docs, reason = "what they mean stands in docs/protocol.md, which a test holds to be whole")]
 pub enum Command {
     #[serde(rename = "status")]
     Status {},

@@ -1,7 +1,7 @@
 //! What viewers, scripts and the shell of the board may ask, what they are answered and what they are told: the control
 //! protocol as plain values. Requests are read and answers printed here; carrying them out is the business of `control`.
 //!
-//! The protocol is a promise to the outside. It stands in `protocol.md`, and a test holds that text and this code
+//! The protocol is a promise to the outside. It stands in `docs/protocol.md`, and a test holds that text and this code
 //! together: every method, role, parameter, range, error, event and field.
 
 mod error;

@@ -6,7 +6,7 @@ use super::method::Latency;
 use crate::model::inventory::{CameraInfo, Control, SoundCardInfo};
 use crate::model::status::{PipelineState, Report};
 
-/// The result of a request; which method has which stands in `protocol.md`.
+/// The result of a request; which method has which stands in `docs/protocol.md`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Reply {
