@@ -1,10 +1,8 @@
 //! The order of the house, checked on the source text: who may use whom, what stands where, and that the shipped
-//! configuration and the commands of the README are those of the program.
+//! configuration is that of the program.
 //!
 //! What the program does is tested elsewhere.
 
-#[path = "architecture/readme.rs"]
-mod readme;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/source.rs"]
@@ -151,13 +149,4 @@ fn a_key_that_is_missing_or_too_many_shows() {
     assert_ne!(keys_of(&text.replace("\nkeep_open = false", "")), config::keys());
     assert_ne!(keys_of(&format!("{text}\nmore = 1")), config::keys());
     assert_ne!(Config::parse(&text.replace("keep_open = false", "keep_open = true"), "").unwrap(), Config::default());
-}
-
-#[test]
-fn the_commands_of_the_readme_exist() {
-    let commands = readme::commands(&read("README.md"));
-    for expected in [["make", "run"], ["make", "test"]] {
-        assert!(commands.iter().any(|words| *words == expected), "the README should tell of {}", expected.join(" "));
-    }
-    none(readme::missing(&commands, &read("Makefile")));
 }

@@ -1,4 +1,4 @@
-//! The commands that a text for people tells them to type, and whether they exist.
+//! Whether the commands that a document tells people to type exist: targets of make, commands and flags of porthole.
 //!
 //! They are parsed, not run.
 
@@ -6,30 +6,19 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use porthole::cli::Cli;
 
-/// The commands in a Markdown text: the lines of its `sh` blocks, and in its `console` blocks those after `$`.
-pub fn commands(markdown: &str) -> Vec<Vec<String>> {
-    let mut commands = Vec::new();
-    let mut block = None;
-    // A line that ends with a backslash goes on.
-    for line in markdown.replace("\\\n", " ").lines() {
-        if let Some(language) = line.trim_start().strip_prefix("```") {
-            block = if block.is_some() { None } else { Some(language.trim()) };
-            continue;
-        }
-        let command = match block {
-            Some("sh") => line,
-            Some("console") => line.trim_start().strip_prefix("$ ").unwrap_or_default(),
-            _ => continue,
-        };
-        // Comments are the shell's; words in quotes stay together.
-        let words = shlex::split(command).unwrap_or_else(|| panic!("should be a command: {line}"));
-        commands.extend(words.split(|word| matches!(word.as_str(), "&&" | "||" | "|" | ";")).map(<[_]>::to_vec));
-    }
-    commands.retain(|words| !words.is_empty());
-    commands
+/// The programs that a command runs, each with its arguments.
+pub fn programs(command: &str) -> Vec<Vec<String>> {
+    // What a variable is set to is a command too.
+    let command = match command.split_once("=$(") {
+        Some((name, rest)) if is_name(name) => rest.trim_end_matches(')'),
+        _ => command,
+    };
+    let words = shlex::split(command).unwrap_or_else(|| panic!("should be a command: {command}"));
+    let programs = words.split(|word| matches!(word.as_str(), "&&" | "||" | "|" | ";"));
+    programs.filter(|words| !words.is_empty()).map(<[_]>::to_vec).collect()
 }
 
-/// What does not exist of the commands: targets of make, commands and flags of porthole. Other programs are not looked
+/// What does not exist of these programs: targets of make, commands and flags of porthole. Other programs are not looked
 /// at.
 pub fn missing(commands: &[Vec<String>], makefile: &str) -> Vec<String> {
     let mut missing = Vec::new();
@@ -66,35 +55,30 @@ fn has_target(makefile: &str, name: &str) -> bool {
 fn refused<'a>(arguments: impl Iterator<Item = &'a str>, words: &[String]) -> Option<String> {
     let error = Cli::try_parse_from(["porthole"].into_iter().chain(arguments)).err()?;
     let shows = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    (!shows).then(|| format!("`{}`: {error}", words.join(" ")))
+    // The bare name of a command is one to speak of.
+    let lacks = [ErrorKind::MissingRequiredArgument, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
+    let named = lacks.contains(&error.kind()) && words.len() == 2;
+    (!shows && !named).then(|| format!("`{}`: {error}", words.join(" ")))
 }
 
 #[test]
-fn commands_are_found_in_blocks() {
-    let markdown = "Type `make nothing`.\n```sh\nmake run ARGS=\"--camera pattern\" # it runs\n\n# only a comment\n\
-                    cd a && make \\\n  test\n```\n```console\n$ porthole devices | head\nLEDs\n```\n```toml\nx = 1\n```\n";
-    assert_eq!(
-        commands(markdown),
-        [
-            vec!["make", "run", "ARGS=--camera pattern"],
-            vec!["cd", "a"],
-            vec!["make", "test"],
-            vec!["porthole", "devices"],
-            vec!["head"],
-        ]
-    );
+fn programs_are_found_in_commands() {
+    assert_eq!(programs("cd 'a b' && make test"), [vec!["cd", "a b"], vec!["make", "test"]]);
+    assert_eq!(programs("TOKEN=$(porthole token list)"), [["porthole", "token", "list"]]);
 }
 
 #[test]
 fn what_does_not_exist_is_missing() {
     let makefile = "export PATH := x\n.PHONY: run test\nrun: setup ## runs\n\tcargo run\ntest fmt: build\n";
-    let missing = |command: &str| super::readme::missing(&commands(&format!("```sh\n{command}\n```")), makefile);
+    let missing = |command: &str| super::exists::missing(&programs(command), makefile);
     for right in [
         "make",
         "make run",
         "make -j2 test fmt X=y",
         "make run ARGS='--camera pattern'",
         "porthole --version",
+        "porthole ctl",
+        "porthole token",
         "sudo PORTHOLE_LOG=debug ./target/release/porthole run --listen :80",
         "fly --away",
     ] {

@@ -1,0 +1,56 @@
+//! The commands of the documents that the test of them does not run, each with the reason. They have to exist all the same.
+
+/// Reasons, each with the commands that it holds for, as the documents have them without their comments.
+const NOT_RUN: &[(&str, &[&str])] = &[
+    ("runs all tests, this one too; CI runs it (.ci/run)", &["make test"]),
+    (
+        "downloads and builds for minutes; `make pi`, which CI runs, builds and installs the packages by the same scripts",
+        &[
+            "make run",
+            "make run ARGS=\"--camera pattern\"",
+            "make deb",
+            "make deb TARGET=aarch64-unknown-linux-gnu",
+            "make deb TARGET=armv7-unknown-linux-gnueabihf",
+            "make cross TARGET=aarch64-unknown-linux-gnu",
+        ],
+    ),
+    (
+        "installs on this machine, or asks its systemd; `make pi` does so on an emulated board",
+        &[
+            "sudo apt install ./porthole_*.deb",
+            "sudo apt install ./porthole_*_arm64.deb",
+            "sudo apt install ./porthole_NEW_arm64.deb",
+            "sudo apt remove porthole",
+            "sudo apt purge porthole",
+            "systemctl status porthole",
+            "journalctl -u porthole",
+            "sudo systemctl reload porthole",
+            "sudo systemctl restart porthole",
+            "sudo systemctl edit porthole",
+            "sudo systemctl disable porthole",
+            "sudo systemctl add-wants porthole-camera.target porthole.service",
+            "sudo systemctl disable --now porthole",
+            "sudo systemctl enable --now porthole.socket",
+        ],
+    ),
+    (
+        "needs a Raspberry Pi",
+        &["scp target/debian/porthole_*_arm64.deb pi@raspberrypi.local:", "sudo apt install rpicam-apps"],
+    ),
+    ("changes a user of this machine", &["sudo usermod -aG video $USER"]),
+    ("opens a browser; `make test` builds the same documentation", &["cargo doc --open"]),
+    (
+        "is a check or a tool of the developers, run by `make test`, by CI or by hand",
+        &["make fmt", "make lint", "make page", "make network", "make board", "make pi", "make fuzz", "make bench"],
+    ),
+];
+
+/// Why a command is not run; `None` for one that is.
+pub fn reason(command: &str) -> Option<&'static str> {
+    NOT_RUN.iter().find(|(_, commands)| commands.contains(&command)).map(|(reason, _)| *reason)
+}
+
+/// The commands that are not run.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    NOT_RUN.iter().flat_map(|(_, commands)| commands.iter().copied())
+}
