@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { start } from './page.mjs';
 import { module } from './web.mjs';
 
 const folder = new URL('../../web/', import.meta.url);
-const files = readdirSync(folder).filter((name) => /\.(js|css|html)$/.test(name));
+const files = readdirSync(folder, { recursive: true }).filter((name) => /\.(js|css|html)$/.test(name));
 const read = (name) => readFileSync(new URL(name, folder), 'utf8');
 const html = read('index.html');
 
@@ -15,9 +16,12 @@ const { default: english } = await module('text-en.js');
 const { default: korean } = await module('text-ko.js');
 const { lookUp } = await module('language.js');
 
-test('every module is fetched at once and every style sheet is linked', () => {
-  const loaded = [...html.matchAll(/(?:href|src)="([^"#]+\.(?:js|css))"/g)].map(([, name]) => name);
+test('the served page preloads every module and links every style sheet', async (t) => {
+  const { url } = await start(t);
+  const served = await (await fetch(url)).text();
+  const loaded = [...served.matchAll(/(?:href|src)="([^"#]+\.(?:js|css))"/g)].map(([, name]) => name);
   assert.deepEqual(loaded.sort(), files.filter((name) => name !== 'index.html').sort());
+  for (const name of loaded) assert.equal((await fetch(new URL(name, url))).status, 200, name);
 });
 
 test('no file is too long to be read at once', () => {
