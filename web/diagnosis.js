@@ -2,9 +2,9 @@
  * Why no media connection came about, and what to change on the board: pure, from what the browser has tried to sentences.
  */
 
-import { text } from './language.js';
+import { text } from './i18n.js';
 
-/** @import { Evidence, End } from './paths.js' */
+/** @import { Evidence, End } from './ice-diagnostics.js' */
 /** @import { Offered } from './sdp.js' */
 
 /**

@@ -5,7 +5,7 @@
 
 import { write } from './elements.js';
 
-/** @import { Words } from './words.js' */
+/** @import { Words } from './messages.js' */
 
 export class Notice {
   /** @param {HTMLElement} root */

@@ -1,12 +1,12 @@
 /** The panel beside the picture, or below it: which of its panes is open, and where the focus goes. What stands in them does not belong here. */
 
-import { language, lookUp } from './language.js';
+import { language, lookUp } from './i18n.js';
 
 /**
  * @typedef {object} Pane
  * @property {HTMLButtonElement} button What opens and closes it.
  * @property {HTMLElement} root
- * @property {string} title A place in `text-en.js`.
+ * @property {string} title A place in `locales/en.js`.
  */
 
 /** Events: `change` when another pane is open, or none. */

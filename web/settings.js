@@ -1,11 +1,11 @@
 /** The pane of settings: joins its menus, forms and the camera's controls to what the board says and this viewer wishes. */
 
-import { DialForm } from './dials.js';
-import { QualityForm, RefusedEvent } from './quality.js';
-import { ChosenEvent, SourceMenus } from './source.js';
+import { DialForm } from './camera-controls.js';
+import { QualityForm, RefusedEvent } from './encoder-settings.js';
+import { ChosenEvent, SourceMenus } from './source-menus.js';
 
 /** @import { Camera, Status } from './status.js' */
-/** @import { Viewing } from './viewing.js' */
+/** @import { Viewing } from './board-client.js' */
 
 /** Events: `camera` and `microphone` (ChosenEvent), `refused` (RefusedEvent). */
 export class Settings extends EventTarget {

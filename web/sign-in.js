@@ -1,9 +1,9 @@
 /** The sign-in form: password in, the reason of a failure and the wait for the next attempt out. */
 
-import { language, text } from './language.js';
-import { sentence } from './words.js';
+import { language, text } from './i18n.js';
+import { sentence } from './messages.js';
 
-/** @import { Access, SignInFailure } from './access.js' */
+/** @import { Access, SignInFailure } from './auth.js' */
 
 /** The form of index.html, from its making on. */
 export class SignInForm {

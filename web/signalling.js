@@ -3,9 +3,9 @@
  * answers as values, and what goes wrong as a WhepError. The peer connection does not belong here.
  */
 
-import { iceServers } from './links.js';
+import { iceServers } from './link-header.js';
 
-/** @import { Evidence } from './paths.js' */
+/** @import { Evidence } from './ice-diagnostics.js' */
 
 /** How long the board may take to answer the offer. It asks STUN servers meanwhile, which takes well below 1 s. */
 const ANSWER_TIMEOUT_MS = 10_000;

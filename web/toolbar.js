@@ -1,7 +1,7 @@
 /** The buttons below the picture: what each says and shows. What they do does not belong here. */
 
 import { element, label } from './elements.js';
-import { text } from './language.js';
+import { text } from './i18n.js';
 import { clock } from './recorder.js';
 
 /**
@@ -11,8 +11,8 @@ import { clock } from './recorder.js';
  * @property {boolean} present Whether the board can be asked for something.
  * @property {boolean} silent Whether there is no sound to be had.
  * @property {boolean} muted
- * @property {import('./takes.js').Takes} takes
- * @property {import('./screen.js').Screen} screen
+ * @property {import('./captures.js').Takes} takes
+ * @property {import('./fullscreen.js').Screen} screen
  * @property {number} unread
  */
 

@@ -1,29 +1,29 @@
 /** The viewer page: joins the connection, the player, the board's words and the panes to the elements of index.html. */
 
-import { Access, takeLink } from './access.js';
+import { Access, takeLink } from './auth.js';
 import { element, write } from './elements.js';
-import { FigureTable } from './figures.js';
-import { asked, connection, endpoint, link as opened, viewing } from './join.js';
-import { language, languages, speak, text, translate } from './language.js';
-import { Measuring } from './measuring.js';
+import { FigureTable } from './stats-panel.js';
+import { asked, connection, endpoint, link as opened, viewing } from './bootstrap.js';
+import { language, languages, speak, text, translate } from './i18n.js';
+import { Measuring } from './session-stats.js';
 import { Panel } from './panel.js';
-import { People } from './people.js';
+import { People } from './viewers-panel.js';
 import { Player } from './player.js';
-import { Quiet } from './quiet.js';
-import { Screen } from './screen.js';
+import { Quiet } from './auto-hide.js';
+import { Screen } from './fullscreen.js';
 import { Settings } from './settings.js';
 import { listenToKeys } from './shortcuts.js';
 import { SignInForm } from './sign-in.js';
-import { Stage } from './stage.js';
+import { Stage } from './overlay.js';
 import { BoardStatus } from './status.js';
-import { Takes } from './takes.js';
+import { Takes } from './captures.js';
 import { Toasts } from './toasts.js';
 import { Toolbar } from './toolbar.js';
-import { sentence } from './words.js';
+import { sentence } from './messages.js';
 import { Zoom } from './zoom.js';
 
 /** @import { BoardEvent } from './control.js' */
-/** @import { ChosenEvent } from './source.js' */
+/** @import { ChosenEvent } from './source-menus.js' */
 
 /** How often figures are read and shown: often enough to follow, seldom enough to be read. */
 const FIGURES_EVERY_MS = 1_000;
@@ -271,7 +271,7 @@ stage.whole.addEventListener('click', () => zoom.reset());
 signOutButton.addEventListener('click', () => access.signOut());
 settings.addEventListener('camera', (event) => chooseCamera(/** @type {ChosenEvent} */ (event).value));
 settings.addEventListener('microphone', (event) => (/** @type {ChosenEvent} */ (event).value === '') !== player.muted && toggleSound());
-settings.addEventListener('refused', (event) => toasts.say(/** @type {import('./quality.js').RefusedEvent} */ (event).why, true));
+settings.addEventListener('refused', (event) => toasts.say(/** @type {import('./encoder-settings.js').RefusedEvent} */ (event).why, true));
 panel.addEventListener('change', () => {
   if (panel.open === panes.people) toasts.clear();
   people.show();

@@ -10,8 +10,8 @@
  *     await session.connect();
  */
 
-import { PathWatch } from './paths.js';
-import { hold, wantExtensions, withExtensions } from './receive.js';
+import { PathWatch } from './ice-diagnostics.js';
+import { hold, wantExtensions, withExtensions } from './receiver-hints.js';
 import { fragment, offered, restarted } from './sdp.js';
 import { Signalling, WhepError } from './signalling.js';
 import { Candidates } from './trickle.js';

@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { module } from './web.mjs';
 
 const { Control, ControlError } = await module('control.js');
-const { History, line, span } = await module('history.js');
+const { History, line, span } = await module('time-series.js');
 const { clock } = await module('recorder.js');
-const { fileName } = await module('save.js');
+const { fileName } = await module('download.js');
 
 /** The page's end of a data channel, and what it sent. */
 class Channel extends EventTarget {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { module } from './web.mjs';
 
-const { iceServers, links } = await module('links.js');
+const { iceServers, links } = await module('link-header.js');
 const { fragment, offered, restarted } = await module('sdp.js');
 
 test('STUN and TURN servers are read from one header or many', () => {

@@ -13,7 +13,7 @@ process.on('exit', () => rmSync(copy, { recursive: true }));
 cpSync(fileURLToPath(new URL('../../web/', import.meta.url)), copy, { recursive: true });
 writeFileSync(join(copy, 'package.json'), '{ "type": "module" }');
 
-/** @param {string} name Such as `links.js`. */
+/** @param {string} name Such as `link-header.js`. */
 export function module(name) {
   return import(pathToFileURL(join(copy, name)).href);
 }

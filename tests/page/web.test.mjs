@@ -12,9 +12,9 @@ const files = readdirSync(folder, { recursive: true }).filter((name) => /\.(js|c
 const read = (name) => readFileSync(new URL(name, folder), 'utf8');
 const html = read('index.html');
 
-const { default: english } = await module('text-en.js');
-const { default: korean } = await module('text-ko.js');
-const { lookUp } = await module('language.js');
+const { default: english } = await module('locales/en.js');
+const { default: korean } = await module('locales/ko.js');
+const { lookUp } = await module('i18n.js');
 
 test('the served page preloads every module and links every style sheet', async (t) => {
   const { url } = await start(t);

@@ -1,7 +1,7 @@
 /** What is the matter, in words for the person who looks. Pure: connection and status in, sentences out. */
 
 import { diagnose, list } from './diagnosis.js';
-import { locale, text } from './language.js';
+import { locale, text } from './i18n.js';
 
 /** @import { WhepError } from './whep.js' */
 /** @import { ConnectionState } from './connection.js' */

@@ -1,10 +1,10 @@
 /** Who watches, and what they say to each other. */
 
 import { make, write } from './elements.js';
-import { locale, text } from './language.js';
-import { sentence } from './words.js';
+import { locale, text } from './i18n.js';
+import { sentence } from './messages.js';
 
-/** @import { Viewing } from './viewing.js' */
+/** @import { Viewing } from './board-client.js' */
 
 /** Where the name that somebody gave themselves is kept. */
 const KEPT = 'name';

@@ -1,7 +1,7 @@
 /** Which camera and which sound this viewer gets: menus of what the board has, and the wish when one is chosen. */
 
 import { choices } from './elements.js';
-import { text } from './language.js';
+import { text } from './i18n.js';
 
 /** @import { Status } from './status.js' */
 

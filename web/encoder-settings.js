@@ -3,7 +3,7 @@
 import { choices } from './elements.js';
 
 /** @import { Camera } from './status.js' */
-/** @import { Viewing } from './viewing.js' */
+/** @import { Viewing } from './board-client.js' */
 
 /** Sizes that are offered where the camera does not tell its own. */
 const SIZES = ['1920x1080', '1280x720', '960x540', '640x360', '320x180'];

@@ -1,6 +1,6 @@
-/** What the page says, in Korean. What each text is for stands in `text-en.js`. */
+/** What the page says, in Korean. What each text is for stands in `locales/en.js`. */
 
-/** @type {import('./text-en.js').Text} */
+/** @type {import('./en.js').Text} */
 const korean = {
   tag: 'ko',
   name: '한국어',

@@ -1,11 +1,11 @@
 /** The figures of the connection: numbers with their units, and their last two minutes, in the places that index.html has for them. */
 
 import { write } from './elements.js';
-import { line, span as extent } from './history.js';
-import { text } from './language.js';
-import { audioWords } from './words.js';
+import { line, span as extent } from './time-series.js';
+import { text } from './i18n.js';
+import { audioWords } from './messages.js';
 
-/** @import { History } from './history.js' */
+/** @import { History } from './time-series.js' */
 /** @import { Figures } from './stats.js' */
 /** @import { Latency } from './latency.js' */
 /** @import { Camera, Status } from './status.js' */

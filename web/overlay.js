@@ -1,12 +1,12 @@
 /** What stands on the picture and in its place: names, states, banners and the notice. What is the matter is found out elsewhere. */
 
 import { element, show, write } from './elements.js';
-import { text } from './language.js';
+import { text } from './i18n.js';
 import { Notice } from './notice.js';
-import { isAway, isCut, notice, patternWords, remarks } from './words.js';
+import { isAway, isCut, notice, patternWords, remarks } from './messages.js';
 
 /** @import { Connection } from './connection.js' */
-/** @import { Words, Situation } from './words.js' */
+/** @import { Words, Situation } from './messages.js' */
 
 /**
  * @typedef {object} Seen

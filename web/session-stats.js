@@ -1,7 +1,7 @@
 /** What measures one session: the board's clock, the browser's statistics, the pictures' latency, and how they were of late. */
 
 import { BoardClock } from './clock.js';
-import { History } from './history.js';
+import { History } from './time-series.js';
 import { LatencyMeter } from './latency.js';
 import { StatsReader } from './stats.js';
 

@@ -12,7 +12,7 @@ const KEPT_MESSAGES = 100;
 const PASSED = ['status', 'camera.changed', 'control.changed', 'devices.changed', 'notice'];
 
 /**
- * @typedef {import('./access.js').Role} Role
+ * @typedef {import('./auth.js').Role} Role
  *
  * @typedef {object} You
  * @property {string | null} session

@@ -1,6 +1,6 @@
 /**
  * What the page says, in English: plain texts, and functions where something has its place in a sentence. When which of it is
- * said does not belong here. `text-ko.js` has the same in Korean.
+ * said does not belong here. `locales/ko.js` has the same in Korean.
  */
 
 const english = {

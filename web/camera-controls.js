@@ -4,11 +4,11 @@
  */
 
 import { make, write } from './elements.js';
-import { language, text } from './language.js';
-import { RefusedEvent } from './quality.js';
+import { language, text } from './i18n.js';
+import { RefusedEvent } from './encoder-settings.js';
 
 /** @import { BoardEvent } from './control.js' */
-/** @import { Viewing } from './viewing.js' */
+/** @import { Viewing } from './board-client.js' */
 
 /** More steps than this no finger finds on a slider: they are typed. */
 const MOST_STEPS = 100_000;

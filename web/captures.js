@@ -1,12 +1,12 @@
 /** What a viewer takes along: photos in the camera's full size, which the board makes, and recordings, which this browser makes. */
 
-import { text } from './language.js';
+import { text } from './i18n.js';
 import { Recorder } from './recorder.js';
-import { fileName, save } from './save.js';
+import { fileName, save } from './download.js';
 
 /** @import { DoneEvent } from './recorder.js' */
 /** @import { Toasts } from './toasts.js' */
-/** @import { Viewing } from './viewing.js' */
+/** @import { Viewing } from './board-client.js' */
 
 /** Events: `change` when a photo or a recording began, went on or ended. */
 export class Takes extends EventTarget {

@@ -3,10 +3,10 @@
  * the words that index.html has places for; all other words ask `text()` when they are said.
  */
 
-import english from './text-en.js';
-import korean from './text-ko.js';
+import english from './locales/en.js';
+import korean from './locales/ko.js';
 
-/** @import { Text } from './text-en.js' */
+/** @import { Text } from './locales/en.js' */
 
 /** @type {Text[]} */
 const TEXTS = [english, korean];
@@ -53,7 +53,7 @@ export function speak(tag) {
 
 /**
  * Writes the words of the present language into elements with `data-text` (content), `data-label` (aria-label) and `data-hint`
- * (title); each names its text by its place in `text-en.js`.
+ * (title); each names its text by its place in `locales/en.js`.
  * @param {Document} page
  */
 export function translate(page) {
@@ -73,7 +73,7 @@ export function translate(page) {
  */
 export function lookUp(place, words = current) {
   const found = place.split('.').reduce((part, name) => /** @type {any} */ (part)?.[name], /** @type {unknown} */ (words));
-  if (typeof found !== 'string') throw new Error(`text-${words.tag}.js has no text ${place}`);
+  if (typeof found !== 'string') throw new Error(`locales/${words.tag}.js has no text ${place}`);
   return found;
 }
 

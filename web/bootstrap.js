@@ -3,10 +3,10 @@
  * shown does not belong here, and neither does anything that would have to be loaded for it.
  */
 
-import { takeLink } from './access.js';
+import { takeLink } from './auth.js';
 import { Connection } from './connection.js';
 import { Control } from './control.js';
-import { Viewing } from './viewing.js';
+import { Viewing } from './board-client.js';
 
 /** What signs in, where this page was opened by such a link: until it is used nobody is let in. */
 export const link = takeLink();
