@@ -6,7 +6,7 @@
 import { problemDetail, retryAfter } from './signalling.js';
 
 /** What a link that signs in carries in its fragment, which browsers send to no server. */
-const LINK = /^#sign-in=(.+)$/;
+const SIGN_IN_FRAGMENT = /^#sign-in=(.+)$/;
 
 /**
  * @typedef {'viewer' | 'operator'} Role
@@ -16,14 +16,14 @@ const LINK = /^#sign-in=(.+)$/;
  * @property {number} retryAfter For how many milliseconds another attempt is refused, 0 where it is not.
  */
 
-/** Event: `change` when `role`, `needed` or `closed` changed. */
-export class Access extends EventTarget {
+/** Event: `change` when `role`, `enabled` or `signInRequired` changed. */
+export class Auth extends EventTarget {
   /** Who is signed in; null for nobody, and before the first answer. @type {Role | null} */
   role = null;
   /** Whether this board has people sign in. */
-  needed = false;
+  enabled = false;
   /** Whether nothing is answered until somebody signs in. */
-  closed = false;
+  signInRequired = false;
 
   /** @param {URL} url */
   constructor(url) {
@@ -32,18 +32,18 @@ export class Access extends EventTarget {
   }
 
   /** Asks who is signed in. A board that does not answer changes nothing: it is not to be reached either for anything else. */
-  async ask() {
+  async refresh() {
     try {
       const response = await fetch(this.url, { cache: 'no-store' });
-      if (response.ok) this.#take(await response.json());
+      if (response.ok) this.#update(await response.json());
     } catch {
       // The connection tells it in its own words.
     }
   }
 
   /** A request was answered with 401. */
-  refused() {
-    this.#take({ role: null, mode: 'password' });
+  signedOut() {
+    this.#update({ role: null, mode: 'password' });
   }
 
   /**
@@ -61,7 +61,7 @@ export class Access extends EventTarget {
       return { reason: 'the board does not answer', retryAfter: 0 };
     }
     if (response.ok) {
-      this.#take(JSON.parse(text));
+      this.#update(JSON.parse(text));
       return null;
     }
     const reason = problemDetail(response, text) || `the board answers ${response.status}`;
@@ -72,7 +72,7 @@ export class Access extends EventTarget {
   async signOut() {
     try {
       const { ok } = await fetch(this.url, { method: 'DELETE' });
-      if (ok) this.refused();
+      if (ok) this.signedOut();
       return ok;
     } catch {
       return false;
@@ -80,10 +80,10 @@ export class Access extends EventTarget {
   }
 
   /** @param {{role: Role | null, mode: 'password' | 'none'}} answer */
-  #take({ role, mode }) {
-    const [needed, closed] = [mode !== 'none', mode !== 'none' && role === null];
-    if (this.role === role && this.needed === needed && this.closed === closed) return;
-    Object.assign(this, { role, needed, closed });
+  #update({ role, mode }) {
+    const [enabled, signInRequired] = [mode !== 'none', mode !== 'none' && role === null];
+    if (this.role === role && this.enabled === enabled && this.signInRequired === signInRequired) return;
+    Object.assign(this, { role, enabled, signInRequired });
     this.dispatchEvent(new Event('change'));
   }
 }
@@ -92,8 +92,8 @@ export class Access extends EventTarget {
  * The secret of a link that signs in, which is removed from the address bar and the history at once.
  * @returns {string | null}
  */
-export function takeLink() {
-  const secret = LINK.exec(location.hash)?.[1] ?? null;
+export function takeSignInToken() {
+  const secret = SIGN_IN_FRAGMENT.exec(location.hash)?.[1] ?? null;
   if (secret !== null) history.replaceState(null, '', location.pathname + location.search);
   return secret;
 }

@@ -3,19 +3,19 @@
  * shown does not belong here, and neither does anything that would have to be loaded for it.
  */
 
-import { takeLink } from './auth.js';
+import { takeSignInToken } from './auth.js';
 import { Connection } from './connection.js';
 import { Control } from './control.js';
-import { Viewing } from './board-client.js';
+import { BoardClient } from './board-client.js';
 
 /** What signs in, where this page was opened by such a link: until it is used nobody is let in. */
-export const link = takeLink();
+export const signInToken = takeSignInToken();
 
-/** The camera asked for by the address, null for the first. */
-export const asked = new URLSearchParams(location.search).get('camera');
+/** The camera requestedCamera for by the address, null for the first. */
+export const requestedCamera = new URLSearchParams(location.search).get('camera');
 
 /**
- * Where a picture of this camera is asked for.
+ * Where a picture of this camera is requestedCamera for.
  * @param {string | null} camera Null: the first.
  */
 export function endpoint(camera) {
@@ -23,13 +23,13 @@ export function endpoint(camera) {
   return new URL(path, document.baseURI);
 }
 
-export const connection = new Connection(endpoint(asked));
+export const connection = new Connection(endpoint(requestedCamera));
 
 /** Listens from the first message on: what the board tells in the beginning it does not tell twice. */
-export const viewing = new Viewing();
+export const client = new BoardClient();
 connection.addEventListener('session', () => {
   const channel = connection.session?.channel;
-  if (channel) viewing.join(new Control(channel));
+  if (channel) client.attach(new Control(channel));
 });
 
-if (link === null) connection.start();
+if (signInToken === null) connection.start();

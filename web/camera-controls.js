@@ -4,22 +4,22 @@
  */
 
 import { make, write } from './elements.js';
-import { language, text } from './i18n.js';
-import { RefusedEvent } from './encoder-settings.js';
+import { i18n, t } from './i18n.js';
+import { RejectedEvent } from './encoder-settings.js';
 
 /** @import { BoardEvent } from './control.js' */
-/** @import { Viewing } from './board-client.js' */
+/** @import { BoardClient } from './board-client.js' */
 
 /** More steps than this no finger finds on a slider: they are typed. */
-const MOST_STEPS = 100_000;
+const MAX_SLIDER_STEPS = 100_000;
 
 /** Flags with which a control cannot be set. */
-const FIXED = ['disabled', 'grabbed', 'read-only', 'inactive'];
+const READ_ONLY_FLAGS = ['disabled', 'grabbed', 'read-only', 'inactive'];
 
 /**
  * @typedef {boolean | number | string} Value
  *
- * @typedef {object} Dial A control, as the board tells it.
+ * @typedef {object} CameraControl A control, as the board tells it.
  * @property {string} name
  * @property {string} title
  * @property {string} class
@@ -33,162 +33,162 @@ const FIXED = ['disabled', 'grabbed', 'read-only', 'inactive'];
  * @property {{index: number, name: string}[]} menu
  */
 
-/** Events: `refused` (a RefusedEvent) when the board did not take a value. */
-export class DialForm extends EventTarget {
+/** Events: `rejected` (a RejectedEvent) when the board did not take a value. */
+export class ControlForm extends EventTarget {
   /** @type {string | null} */
   #camera = null;
-  /** @type {Dial[]} */
-  #dials = [];
+  /** @type {CameraControl[]} */
+  #controls = [];
   /** Rows by the control's name. @type {Map<string, {row: HTMLElement, input: HTMLInputElement | HTMLSelectElement | HTMLButtonElement}>} */
   #rows = new Map();
   /** What is still to be sent: of each control the newest. @type {Map<string, Value>} */
-  #wanted = new Map();
+  #pending = new Map();
   #sending = false;
 
   /**
    * @param {HTMLFieldSetElement} root
-   * @param {Viewing} viewing
+   * @param {BoardClient} client
    */
-  constructor(root, viewing) {
+  constructor(root, client) {
     super();
     this.root = root;
-    this.viewing = viewing;
-    viewing.addEventListener('control.changed', (event) => {
+    this.client = client;
+    client.addEventListener('control.changed', (event) => {
       const { camera, controls } = /** @type {BoardEvent} */ (event).params;
-      if (camera === this.#camera) this.#take(controls);
+      if (camera === this.#camera) this.#update(controls);
     });
     // Another camera in the same place has other controls.
-    viewing.addEventListener('camera.changed', (event) => {
+    client.addEventListener('camera.changed', (event) => {
       const { camera, state } = /** @type {BoardEvent} */ (event).params;
-      if (camera === this.#camera && state === 'live') this.#ask();
+      if (camera === this.#camera && state === 'live') this.#load();
     });
-    language.addEventListener('change', () => this.#build());
+    i18n.addEventListener('change', () => this.#build());
   }
 
   /** @param {string | null} camera Whose controls are shown; null: of none. */
   show(camera) {
-    this.root.disabled = !this.viewing.operates;
+    this.root.disabled = !this.client.isOperator;
     if (camera === this.#camera) return;
     this.#camera = camera;
-    this.#wanted.clear();
-    this.#dials = [];
+    this.#pending.clear();
+    this.#controls = [];
     this.#build();
-    this.#ask();
+    this.#load();
   }
 
-  async #ask() {
+  async #load() {
     const camera = this.#camera;
     if (camera === null) return;
     try {
-      const { controls } = await this.viewing.ask('controls.list', { camera });
+      const { controls } = await this.client.request('controls.list', { camera });
       if (camera !== this.#camera) return;
-      this.#dials = controls.filter((/** @type {Dial} */ { type }) => type !== 'compound');
+      this.#controls = controls.filter((/** @type {CameraControl} */ { type }) => type !== 'compound');
       this.#build();
     } catch {
       // What is shown stays; the board tells of changes.
     }
   }
 
-  /** @param {Dial[]} changed */
-  #take(changed) {
-    for (const dial of changed) {
-      const at = this.#dials.findIndex(({ name }) => name === dial.name);
+  /** @param {CameraControl[]} changed */
+  #update(changed) {
+    for (const control of changed) {
+      const at = this.#controls.findIndex(({ name }) => name === control.name);
       if (at < 0) continue;
-      this.#dials[at] = dial;
-      this.#render(dial);
+      this.#controls[at] = control;
+      this.#render(control);
     }
   }
 
   #build() {
     this.#rows.clear();
-    const words = text().settings;
-    if (this.#dials.length === 0) {
-      this.root.replaceChildren(make('p', { class: 'quiet-text' }, words.noControls));
+    const texts = t().settings;
+    if (this.#controls.length === 0) {
+      this.root.replaceChildren(make('p', { class: 'secondary' }, texts.noControls));
       return;
     }
-    const classes = [...new Set(this.#dials.map((dial) => dial.class))];
+    const classes = [...new Set(this.#controls.map((control) => control.class))];
     const parts = classes.flatMap((name) => [
-      make('h4', {}, text().controlClasses[name] ?? name),
-      ...this.#dials.filter((dial) => dial.class === name).map((dial) => this.#row(dial)),
+      make('h4', {}, t().controlClasses[name] ?? name),
+      ...this.#controls.filter((control) => control.class === name).map((control) => this.#row(control)),
     ]);
-    const all = make('button', { type: 'button', class: 'wide', 'data-reset': 'all' }, words.resetAll);
+    const all = make('button', { type: 'button', class: 'wide', 'data-reset': 'all' }, texts.resetAll);
     all.addEventListener('click', () => this.#reset());
     this.root.replaceChildren(...parts, all);
-    for (const dial of this.#dials) this.#render(dial);
+    for (const control of this.#controls) this.#render(control);
   }
 
-  /** @param {Dial} dial */
-  #row(dial) {
-    const id = `control-${dial.name}`;
-    const name = text().controlNames[dial.name] ?? dial.title;
-    const input = field(dial, id);
+  /** @param {CameraControl} control */
+  #row(control) {
+    const id = `control-${control.name}`;
+    const name = t().controlNames[control.name] ?? control.title;
+    const input = createInput(control, id);
     if (input instanceof HTMLButtonElement) {
-      input.addEventListener('click', () => this.#want(dial.name, true));
+      input.addEventListener('click', () => this.#queue(control.name, true));
     } else {
-      input.addEventListener(dial.type === 'string' ? 'change' : 'input', () => {
-        const value = valueOf(dial, input);
-        if (value !== null) this.#want(dial.name, value);
+      input.addEventListener(control.type === 'string' ? 'change' : 'input', () => {
+        const value = valueOf(control, input);
+        if (value !== null) this.#queue(control.name, value);
       });
     }
-    const reset = make('button', { type: 'button', class: 'reset', 'aria-label': text().settings.resetOf(name), title: text().settings.reset });
+    const reset = make('button', { type: 'button', class: 'reset', 'aria-label': t().settings.resetOf(name), title: t().settings.reset });
     reset.innerHTML = '<svg aria-hidden="true"><use href="#icon-reset"/></svg>';
-    reset.addEventListener('click', () => this.#reset(dial.name));
-    const row = make('div', { class: `dial ${dial.type}`, 'data-control': dial.name },
+    reset.addEventListener('click', () => this.#reset(control.name));
+    const row = make('div', { class: `camera-control ${control.type}`, 'data-control': control.name },
       make('label', { for: id }, name), make('output', { for: id }), input, reset);
-    this.#rows.set(dial.name, { row, input });
+    this.#rows.set(control.name, { row, input });
     return row;
   }
 
   /** @param {string} name */
-  #dial(name) {
-    return /** @type {Dial} */ (this.#dials.find((dial) => dial.name === name));
+  #control(name) {
+    return /** @type {CameraControl} */ (this.#controls.find((control) => control.name === name));
   }
 
-  /** @param {Dial} dial */
-  #render(dial) {
-    const { row, input } = this.#rows.get(dial.name) ?? {};
+  /** @param {CameraControl} control */
+  #render(control) {
+    const { row, input } = this.#rows.get(control.name) ?? {};
     if (!row || !input) return;
-    input.disabled = FIXED.some((flag) => dial.flags.includes(flag));
+    input.disabled = READ_ONLY_FLAGS.some((flag) => control.flags.includes(flag));
     // What somebody moves is where their finger is, until the board has answered the last of it.
-    const value = this.#wanted.get(dial.name) ?? dial.value;
+    const value = this.#pending.get(control.name) ?? control.value;
     if (input instanceof HTMLInputElement && input.type === 'checkbox') input.checked = value === true;
     else if (!(input instanceof HTMLButtonElement)) input.value = value === null ? '' : String(value);
-    const shown = dial.type === 'integer' || dial.type === 'integer64' || dial.type === 'bitmask';
+    const shown = control.type === 'integer' || control.type === 'integer64' || control.type === 'bitmask';
     write(row.querySelector('output'), shown && value !== null ? String(value) : '');
     const reset = /** @type {HTMLButtonElement} */ (row.querySelector('.reset'));
-    reset.hidden = dial.default === null;
-    reset.disabled = input.disabled || value === dial.default;
+    reset.hidden = control.default === null;
+    reset.disabled = input.disabled || value === control.default;
   }
 
   /**
    * @param {string} name
    * @param {Value} value
    */
-  #want(name, value) {
-    this.#wanted.set(name, value);
-    this.#render(this.#dial(name));
-    this.#send();
+  #queue(name, value) {
+    this.#pending.set(name, value);
+    this.#render(this.#control(name));
+    this.#flush();
   }
 
   /** @param {string} [name] Otherwise all of them. */
   #reset(name) {
     // What still waits to be sent was wished before, and must not come after.
-    if (name === undefined) this.#wanted.clear();
-    else this.#wanted.delete(name);
-    this.#request('controls.reset', name === undefined ? {} : { names: [name] });
+    if (name === undefined) this.#pending.clear();
+    else this.#pending.delete(name);
+    this.#send('controls.reset', name === undefined ? {} : { names: [name] });
   }
 
-  async #send() {
+  async #flush() {
     if (this.#sending) return;
     this.#sending = true;
-    while (this.#wanted.size > 0) {
-      const values = Object.fromEntries(this.#wanted);
-      await this.#request('controls.set', { values });
+    while (this.#pending.size > 0) {
+      const values = Object.fromEntries(this.#pending);
+      await this.#send('controls.set', { values });
       // What was moved on meanwhile goes with the next request.
       for (const [name, value] of Object.entries(values)) {
-        if (this.#wanted.get(name) === value) this.#wanted.delete(name);
+        if (this.#pending.get(name) === value) this.#pending.delete(name);
       }
-      for (const name of Object.keys(values)) if (this.#rows.has(name)) this.#render(this.#dial(name));
+      for (const name of Object.keys(values)) if (this.#rows.has(name)) this.#render(this.#control(name));
     }
     this.#sending = false;
   }
@@ -197,48 +197,48 @@ export class DialForm extends EventTarget {
    * @param {string} method
    * @param {object} params
    */
-  async #request(method, params) {
+  async #send(method, params) {
     const camera = this.#camera;
     try {
-      const { controls } = await this.viewing.ask(method, { camera, ...params });
-      if (camera === this.#camera) this.#take(controls);
+      const { controls } = await this.client.request(method, { camera, ...params });
+      if (camera === this.#camera) this.#update(controls);
     } catch (error) {
-      this.dispatchEvent(new RefusedEvent(/** @type {Error} */ (error).message));
+      this.dispatchEvent(new RejectedEvent(/** @type {Error} */ (error).message));
     }
   }
 }
 
 /**
  * What a control is set with.
- * @param {Dial} dial
+ * @param {CameraControl} control
  * @param {string} id
  */
-function field(dial, id) {
-  const [min, max, step] = [String(dial.min), String(dial.max), String(Math.max(1, dial.step))];
-  switch (dial.type) {
+function createInput(control, id) {
+  const [min, max, step] = [String(control.min), String(control.max), String(Math.max(1, control.step))];
+  switch (control.type) {
     case 'boolean':
       return make('input', { id, type: 'checkbox', role: 'switch' });
     case 'menu':
     case 'integer-menu':
-      return make('select', { id }, ...dial.menu.map(({ index, name }) => new Option(name, String(index))));
+      return make('select', { id }, ...control.menu.map(({ index, name }) => new Option(name, String(index))));
     case 'button':
-      return make('button', { id, type: 'button', class: 'wide' }, text().settings.carryOut);
+      return make('button', { id, type: 'button', class: 'wide' }, t().settings.run);
     case 'string':
       return make('input', { id, type: 'text', maxlength: max });
     default: {
-      const slides = dial.type === 'integer' && (dial.max - dial.min) / Math.max(1, dial.step) <= MOST_STEPS;
-      return make('input', { id, type: slides ? 'range' : 'number', min, max, step, inputmode: slides ? false : 'numeric' });
+      const isSlider = control.type === 'integer' && (control.max - control.min) / Math.max(1, control.step) <= MAX_SLIDER_STEPS;
+      return make('input', { id, type: isSlider ? 'range' : 'number', min, max, step, inputmode: isSlider ? false : 'numeric' });
     }
   }
 }
 
 /**
- * @param {Dial} dial
+ * @param {CameraControl} control
  * @param {HTMLInputElement | HTMLSelectElement} input
  * @returns {Value | null} Null: nothing that could be sent.
  */
-function valueOf(dial, input) {
-  if (dial.type === 'string') return input.value;
+function valueOf(control, input) {
+  if (control.type === 'string') return input.value;
   if (input instanceof HTMLInputElement && input.type === 'checkbox') return input.checked;
   return input.value === '' || !input.checkValidity() ? null : Number(input.value);
 }

@@ -1,46 +1,46 @@
 /** What a viewer takes along: photos in the camera's full size, which the board makes, and recordings, which this browser makes. */
 
-import { text } from './i18n.js';
+import { t } from './i18n.js';
 import { Recorder } from './recorder.js';
-import { fileName, save } from './download.js';
+import { download, fileName } from './download.js';
 
 /** @import { DoneEvent } from './recorder.js' */
 /** @import { Toasts } from './toasts.js' */
-/** @import { Viewing } from './board-client.js' */
+/** @import { BoardClient } from './board-client.js' */
 
 /** Events: `change` when a photo or a recording began, went on or ended. */
-export class Takes extends EventTarget {
+export class Captures extends EventTarget {
   recorder = new Recorder();
-  photographing = false;
+  takingSnapshot = false;
 
   /**
-   * @param {Viewing} viewing
+   * @param {BoardClient} client
    * @param {Toasts} toasts
    * @param {() => string} camera The name of the one that is watched.
    */
-  constructor(viewing, toasts, camera) {
+  constructor(client, toasts, camera) {
     super();
-    this.viewing = viewing;
+    this.client = client;
     this.toasts = toasts;
     this.camera = camera;
     this.recorder.addEventListener('change', () => this.dispatchEvent(new Event('change')));
     this.recorder.addEventListener('done', (event) => {
-      const { blob, begun, extension } = /** @type {DoneEvent} */ (event);
-      this.#save(blob, begun, extension);
+      const { blob, startedAt, extension } = /** @type {DoneEvent} */ (event);
+      this.#download(blob, startedAt, extension);
     });
   }
 
-  async photo() {
-    const { control } = this.viewing;
-    if (this.photographing || !control?.open) return;
-    this.#photographs(true);
+  async takeSnapshot() {
+    const { control } = this.client;
+    if (this.takingSnapshot || !control?.open) return;
+    this.#setBusy(true);
     try {
       const { blob } = await control.snapshot();
-      this.#save(blob, new Date(), 'jpg');
+      this.#download(blob, new Date(), 'jpg');
     } catch (error) {
-      this.#refused(text().buttons.photo.text, error);
+      this.#showError(t().buttons.photo.text, error);
     }
-    this.#photographs(false);
+    this.#setBusy(false);
   }
 
   /** @param {MediaStream | null} stream What is recorded; null: nothing is there. */
@@ -51,7 +51,7 @@ export class Takes extends EventTarget {
       try {
         this.recorder.start(stream);
       } catch (error) {
-        this.#refused(text().buttons.record.text, error);
+        this.#showError(t().buttons.record.text, error);
       }
     }
   }
@@ -61,23 +61,23 @@ export class Takes extends EventTarget {
    * @param {Date} when
    * @param {string} extension
    */
-  #save(content, when, extension) {
+  #download(content, when, extension) {
     const name = fileName(this.camera(), when, extension);
-    save(content, name);
-    this.toasts.say(text().remarks.saved(name));
+    download(content, name);
+    this.toasts.show(t().warnings.saved(name));
   }
 
   /**
    * @param {string} what
    * @param {unknown} error
    */
-  #refused(what, error) {
-    this.toasts.say(text().remarks.refused(what, /** @type {Error} */ (error).message), true);
+  #showError(what, error) {
+    this.toasts.show(t().warnings.failed(what, /** @type {Error} */ (error).message), true);
   }
 
   /** @param {boolean} busy */
-  #photographs(busy) {
-    this.photographing = busy;
+  #setBusy(busy) {
+    this.takingSnapshot = busy;
     this.dispatchEvent(new Event('change'));
   }
 }

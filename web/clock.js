@@ -12,7 +12,7 @@ const FIRST_SAMPLES = 5;
 const PAUSE_MS = 3_000;
 
 /** Samples that are looked at. One minute: two quartz clocks (each up to 50 ppm off) part by at most 6 ms in it. */
-const KEPT_SAMPLES = 20;
+const MAX_SAMPLES = 20;
 
 /**
  * @typedef {object} Sample
@@ -31,8 +31,8 @@ export class BoardClock {
   /** @param {Control} control */
   constructor(control) {
     this.control = control;
-    if (control.open) this.#run();
-    else control.channel.addEventListener('open', () => this.#run(), { once: true });
+    if (control.open) this.#sample();
+    else control.channel.addEventListener('open', () => this.#sample(), { once: true });
   }
 
   /** The sample of least round trip, null while there is none. @returns {Sample | null} */
@@ -51,35 +51,35 @@ export class BoardClock {
     clearTimeout(this.#timer);
   }
 
-  async #run(left = FIRST_SAMPLES) {
+  async #sample(left = FIRST_SAMPLES) {
     while (left-- > 0 && !this.#stopped) {
       try {
         const sample = await this.#measure();
-        if (sample) this.#samples = [...this.#samples, sample].slice(-KEPT_SAMPLES);
+        if (sample) this.#samples = [...this.#samples, sample].slice(-MAX_SAMPLES);
       } catch {
         // A board without this request, or one that has just gone away: the latency stays unknown.
         break;
       }
     }
-    if (!this.#stopped && this.control.open) this.#timer = setTimeout(() => this.#run(1), PAUSE_MS);
+    if (!this.#stopped && this.control.open) this.#timer = setTimeout(() => this.#sample(1), PAUSE_MS);
   }
 
   async #measure() {
-    const asked = performance.now();
+    const requestSent = performance.now();
     const { received, sent } = await this.control.request('time.sync');
-    return sampleOf(asked, received, sent, performance.now());
+    return sampleFrom(requestSent, received, sent, performance.now());
   }
 }
 
 /**
- * @param {number} asked Here, request out.
+ * @param {number} requestSent Here, request out.
  * @param {number} received There, request in.
  * @param {number} sent There, reply out.
- * @param {number} heard Here, reply in.
+ * @param {number} responseReceived Here, reply in.
  * @returns {Sample | null} Null when the figures are no figures.
  */
-export function sampleOf(asked, received, sent, heard) {
-  const offset = (received - asked + (sent - heard)) / 2;
-  const roundTrip = heard - asked - (sent - received);
+export function sampleFrom(requestSent, received, sent, responseReceived) {
+  const offset = (received - requestSent + (sent - responseReceived)) / 2;
+  const roundTrip = responseReceived - requestSent - (sent - received);
   return Number.isFinite(offset) && roundTrip >= 0 ? { offset, roundTrip } : null;
 }

@@ -5,13 +5,13 @@
 
 import { WhepError, WhepSession } from './whep.js';
 
-/** The first pause. A board's program is back within a second of being restarted. */
+/** The first pause. A board's program is back within a second of being applyIceRestart. */
 const FIRST_PAUSE_MS = 500;
 
 /** Pauses double up to this: a board that was off for hours is seen again within seconds, and is not flooded. */
-const LONGEST_PAUSE_MS = 15_000;
+const MAX_PAUSE_MS = 15_000;
 
-/** Pauses vary by this share, so that the viewers of a restarted board do not come back in the same moment. */
+/** Pauses vary by this share, so that the viewers of a applyIceRestart board do not come back in the same moment. */
 const JITTER = 0.3;
 
 /** A session that lived this long was a good one: after it the pauses begin anew. */
@@ -28,24 +28,24 @@ const FINAL_STATUS = [400, 401, 403, 404, 405, 406, 413, 415];
  * - `stopped`: hung up, or not started
  * - `live`: media flows
  * - `interrupted`: nothing comes at the moment; it may heal
- * - `waiting`: the next attempt is at `due`
+ * - `waiting`: the next attempt is at `retryAt`
  * - `failed`: another attempt makes no sense unless a person asks for it
  */
 
-/** Events: `change` when `state`, `error` or `due` changed; `session` when there is a new `session`. */
+/** Events: `change` when `state`, `error` or `retryAt` changed; `session` when there is a new `session`. */
 export class Connection extends EventTarget {
   /** @type {ConnectionState} */
   state = 'stopped';
   /** Why the last session did not come about or ended; null once one is live. @type {WhepError | null} */
   error = null;
   /** Whether the board said goodbye and has not been seen since. */
-  saidGoodbye = false;
+  endedByBoard = false;
   /** When the next attempt is made, in `performance.now()` time; only while `waiting`. */
-  due = 0;
+  retryAt = 0;
   /** @type {WhepSession | null} */
   session = null;
 
-  #failures = 0;
+  #failedAttempts = 0;
   #notBefore = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -62,12 +62,12 @@ export class Connection extends EventTarget {
     clearTimeout(this.#timer);
     const session = new WhepSession(this.endpoint);
     this.session = session;
-    this.#become('connecting');
-    session.addEventListener('state', () => this.#follow(session));
-    session.addEventListener('end', (event) => this.#lost(session, /** @type {import('./whep.js').EndEvent} */ (event).error));
+    this.#setState('connecting');
+    session.addEventListener('state', () => this.#onSessionState(session));
+    session.addEventListener('end', (event) => this.#onSessionEnd(session, /** @type {import('./whep.js').EndEvent} */ (event).error));
     const connected = session.connect();
     this.dispatchEvent(new Event('session'));
-    connected.catch((error) => this.#lost(session, error));
+    connected.catch((error) => this.#onSessionEnd(session, error));
   }
 
   /**
@@ -79,10 +79,10 @@ export class Connection extends EventTarget {
     clearTimeout(this.#timer);
     const session = this.session;
     this.session = null;
-    this.#failures = 0;
+    this.#failedAttempts = 0;
     this.error = null;
-    this.saidGoodbye = false;
-    this.#become('stopped');
+    this.endedByBoard = false;
+    this.#setState('stopped');
     return session?.close(how) ?? Promise.resolve();
   }
 
@@ -97,25 +97,25 @@ export class Connection extends EventTarget {
   }
 
   /** The network has changed: what is connected looks for a better path, what waits tries at once. */
-  reroute() {
+  onNetworkChange() {
     this.session?.restart();
-    this.wake();
+    this.retryNow();
   }
 
   /** Ends the pause: the network is back, or somebody looks at the page again. A pause that the board asked for is kept. */
-  wake() {
+  retryNow() {
     if (this.state === 'waiting' && performance.now() >= this.#notBefore) this.start();
   }
 
   /** @param {WhepSession} session */
-  #follow(session) {
+  #onSessionState(session) {
     if (session !== this.session) return;
     if (session.state === 'connected') {
       this.error = null;
-      this.saidGoodbye = false;
-      this.#become('live');
+      this.endedByBoard = false;
+      this.#setState('live');
     } else if (session.state === 'interrupted') {
-      this.#become('interrupted');
+      this.#setState('interrupted');
     }
   }
 
@@ -123,32 +123,32 @@ export class Connection extends EventTarget {
    * @param {WhepSession} session
    * @param {WhepError} error
    */
-  #lost(session, error) {
+  #onSessionEnd(session, error) {
     if (session !== this.session) return;
     this.session = null;
     this.error = error;
-    if (error.failure === 'ended') this.saidGoodbye = true;
+    if (error.failure === 'ended') this.endedByBoard = true;
     // A board that is stopping may refuse (503) for a moment before it is gone.
-    else if (error.failure === 'refused' && error.status !== 503) this.saidGoodbye = false;
+    else if (error.failure === 'refused' && error.status !== 503) this.endedByBoard = false;
     const { connected } = session.timing;
-    if (connected !== null && performance.now() - connected > GOOD_SESSION_MS) this.#failures = 0;
+    if (connected !== null && performance.now() - connected > GOOD_SESSION_MS) this.#failedAttempts = 0;
     // A board that knows the session no more was started again: it is there, so no pause.
     const gone = error.failure === 'gone';
     // Who was sent away comes back when they want to, not by themselves.
     const final = error.failure === 'browser' || error.reason === 'kicked' || (!gone && FINAL_STATUS.includes(error.status));
     if (final) {
-      this.#become('failed');
+      this.#setState('failed');
       return;
     }
-    const span = gone ? 0 : Math.max(pause(this.#failures++), error.retryAfter);
+    const delay = gone ? 0 : Math.max(pause(this.#failedAttempts++), error.retryAfter);
     this.#notBefore = performance.now() + error.retryAfter;
-    this.due = performance.now() + span;
-    this.#timer = setTimeout(() => this.start(), span);
-    this.#become('waiting');
+    this.retryAt = performance.now() + delay;
+    this.#timer = setTimeout(() => this.start(), delay);
+    this.#setState('waiting');
   }
 
   /** @param {ConnectionState} state */
-  #become(state) {
+  #setState(state) {
     this.state = state;
     this.dispatchEvent(new Event('change'));
   }
@@ -160,6 +160,6 @@ export class Connection extends EventTarget {
  * @param {() => number} [random] From 0 to 1.
  */
 export function pause(failures, random = Math.random) {
-  const span = Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS);
-  return span * (1 + JITTER * (2 * random() - 1));
+  const delay = Math.min(FIRST_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS);
+  return delay * (1 + JITTER * (2 * random() - 1));
 }

@@ -13,7 +13,7 @@
 const ANSWER_TIMEOUT_MS = 15_000;
 
 /** How long the next piece of a picture may take. On 1 Mbit/s a piece takes 0.13 s, and video goes first. */
-const PIECE_TIMEOUT_MS = 15_000;
+const CHUNK_TIMEOUT_MS = 15_000;
 
 /** The header of a piece; what it holds stands in the protocol. */
 const HEADER_BYTES = 12;
@@ -22,17 +22,17 @@ const HEADER_BYTES = 12;
 const HEADER_VERSION = 1;
 
 /**
- * @typedef {object} Picture
+ * @typedef {object} Snapshot
  * @property {Blob} blob
  * @property {number} width
  * @property {number} height
  * @property {string} sha256 Of the content, in hexadecimal digits, as the board has computed it.
  *
- * @typedef {object} Waiting A request without an answer.
+ * @typedef {object} PendingRequest A request without an answer.
  * @property {(result: any) => void} resolve
  * @property {(error: Error) => void} reject
  * @property {ReturnType<typeof setTimeout>} timer
- * @property {boolean} picture Whether a picture follows the answer.
+ * @property {boolean} snapshot Whether a snapshot follows the result.
  */
 
 /** The board's error: `code` and `data` are those of the protocol. */
@@ -65,8 +65,8 @@ export class BoardEvent extends Event {
 /** Events: those of the protocol, each a BoardEvent; `open` and `close` as the channel does. */
 export class Control extends EventTarget {
   #next = 1;
-  /** @type {Map<number, Waiting>} */
-  #waiting = new Map();
+  /** @type {Map<number, PendingRequest>} */
+  #pending = new Map();
   /** @type {Transfer | null} */
   #transfer = null;
 
@@ -75,9 +75,9 @@ export class Control extends EventTarget {
     super();
     this.channel = channel;
     channel.binaryType = 'arraybuffer';
-    channel.addEventListener('message', ({ data }) => (typeof data === 'string' ? this.#receive(data) : this.#piece(data)));
+    channel.addEventListener('message', ({ data }) => (typeof data === 'string' ? this.#onText(data) : this.#onChunk(data)));
     channel.addEventListener('open', () => this.dispatchEvent(new Event('open')));
-    channel.addEventListener('close', () => this.#drop());
+    channel.addEventListener('close', () => this.#onClose());
   }
 
   /** Whether requests can be sent. */
@@ -91,42 +91,42 @@ export class Control extends EventTarget {
    * @returns {Promise<any>} The result; rejects with a ControlError when the board answers with an error, not in time, or goes away.
    */
   request(method, params = {}) {
-    return this.#ask(method, params, false);
+    return this.#send(method, params, false);
   }
 
   /**
    * The newest picture in the camera's full size.
    * @param {string} [camera] Its name; otherwise the one that is watched.
-   * @returns {Promise<Picture>} Rejects as `request` does.
+   * @returns {Promise<Snapshot>} Rejects as `request` does.
    */
   snapshot(camera) {
-    return this.#ask('snapshot', camera === undefined ? {} : { camera }, true);
+    return this.#send('snapshot', camera === undefined ? {} : { camera }, true);
   }
 
   /**
    * @param {string} method
    * @param {object} params
-   * @param {boolean} picture
+   * @param {boolean} snapshot Whether a snapshot follows the result.
    * @returns {Promise<any>}
    */
-  #ask(method, params, picture) {
+  #send(method, params, snapshot) {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       const timer = setTimeout(() => {
-        this.#waiting.delete(id);
+        this.#pending.delete(id);
         reject(new ControlError(`${method}: no answer within ${ANSWER_TIMEOUT_MS / 1000} s`));
       }, ANSWER_TIMEOUT_MS);
-      this.#waiting.set(id, { resolve, reject, timer, picture });
+      this.#pending.set(id, { resolve, reject, timer, snapshot });
       try {
         this.channel.send(JSON.stringify({ id, method, params }));
       } catch (error) {
-        this.#take(id)?.reject(new ControlError(`${method}: ${error instanceof Error ? error.message : error}`));
+        this.#remove(id)?.reject(new ControlError(`${method}: ${error instanceof Error ? error.message : error}`));
       }
     });
   }
 
   /** @param {string} text */
-  #receive(text) {
+  #onText(text) {
     let message;
     try {
       message = JSON.parse(text);
@@ -137,100 +137,100 @@ export class Control extends EventTarget {
       this.dispatchEvent(new BoardEvent(message.method, message.params ?? {}));
       return;
     }
-    const waiting = this.#take(message?.id);
-    if (!waiting) return;
+    const pending = this.#remove(message?.id);
+    if (!pending) return;
     const { error, result } = message;
-    if (error !== undefined) waiting.reject(new ControlError(String(error?.message ?? error), error?.code, error?.data));
-    else if (waiting.picture) this.#expect(result, waiting);
-    else waiting.resolve(result);
+    if (error !== undefined) pending.reject(new ControlError(String(error?.message ?? error), error?.code, error?.data));
+    else if (pending.snapshot) this.#startTransfer(result, pending);
+    else pending.resolve(result);
   }
 
   /**
-   * @param {any} announced
-   * @param {Waiting} waiting
+   * @param {any} description
+   * @param {PendingRequest} pending
    */
-  #expect(announced, waiting) {
+  #startTransfer(description, pending) {
     // The board sends one picture after another: one that did not end never will.
     this.#transfer?.fail('another picture came in its place');
-    this.#transfer = new Transfer(announced, waiting);
+    this.#transfer = new Transfer(description, pending);
   }
 
   /** @param {ArrayBuffer} message */
-  #piece(message) {
-    if (this.#transfer?.take(message)) this.#transfer = null;
+  #onChunk(message) {
+    if (this.#transfer?.add(message)) this.#transfer = null;
   }
 
-  #drop() {
+  #onClose() {
     this.#transfer?.fail('the board closed the channel');
     this.#transfer = null;
-    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new ControlError('the board closed the channel'));
+    for (const id of [...this.#pending.keys()]) this.#remove(id)?.reject(new ControlError('the board closed the channel'));
     this.dispatchEvent(new Event('close'));
   }
 
   /** @param {number} id */
-  #take(id) {
-    const waiting = this.#waiting.get(id);
-    if (waiting) clearTimeout(waiting.timer);
-    this.#waiting.delete(id);
-    return waiting;
+  #remove(id) {
+    const pending = this.#pending.get(id);
+    if (pending) clearTimeout(pending.timer);
+    this.#pending.delete(id);
+    return pending;
   }
 }
 
 /** A picture on its way: pieces in, the whole out. */
 class Transfer {
   /** @type {Uint8Array<ArrayBuffer>[]} */
-  #pieces = [];
+  #chunks = [];
   #bytes = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
   /**
-   * @param {{transfer: number, bytes: number, type: string, width: number, height: number, sha256: string}} announced
-   * @param {Waiting} waiting
+   * @param {{transfer: number, bytes: number, type: string, width: number, height: number, sha256: string}} description
+   * @param {PendingRequest} pending
    */
-  constructor(announced, waiting) {
-    this.announced = announced;
-    this.waiting = waiting;
-    this.#wait();
+  constructor(description, pending) {
+    this.description = description;
+    this.pending = pending;
+    this.#resetTimer();
   }
 
   /**
    * @param {ArrayBuffer} message
    * @returns {boolean} Whether nothing more is to come.
    */
-  take(message) {
-    const { transfer, bytes, type, width, height, sha256 } = this.announced;
+  add(message) {
+    const { transfer, bytes, type, width, height, sha256 } = this.description;
     if (message.byteLength < HEADER_BYTES) return false;
     const header = new DataView(message);
     if (header.getUint32(0) !== transfer) return false;
     const [index, count, version, media] = [header.getUint16(4), header.getUint16(6), header.getUint8(8), header.getUint8(9)];
-    const wrong = version !== HEADER_VERSION || index !== this.#pieces.length || message.byteLength < HEADER_BYTES + media;
-    if (wrong) return this.fail(`piece ${index} of ${count} (version ${version}) came where piece ${this.#pieces.length} should`);
-    const piece = new Uint8Array(message, HEADER_BYTES + media);
-    this.#pieces.push(piece);
-    this.#bytes += piece.length;
+    const invalid = version !== HEADER_VERSION || index !== this.#chunks.length || message.byteLength < HEADER_BYTES + media;
+    if (invalid) return this.fail(`piece ${index} of ${count} (version ${version}) came where piece ${this.#chunks.length} should`);
+    const chunk = new Uint8Array(message, HEADER_BYTES + media);
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
     if (this.#bytes > bytes || (index + 1 === count && this.#bytes < bytes)) {
       return this.fail(`${this.#bytes} bytes came, ${bytes} were announced`);
     }
-    this.#wait();
+    this.#resetTimer();
     if (index + 1 < count) return false;
     clearTimeout(this.#timer);
-    this.waiting.resolve({ blob: new Blob(this.#pieces, { type }), width, height, sha256 });
+    this.pending.resolve({ blob: new Blob(this.#chunks, { type }), width, height, sha256 });
     return true;
   }
 
   /**
-   * @param {string} why
+   * @param {string} reason
    * @returns {true} It is over.
    */
-  fail(why) {
+  fail(reason) {
     clearTimeout(this.#timer);
-    this.waiting.reject(new ControlError(`snapshot: ${why}`));
+    this.pending.reject(new ControlError(`snapshot: ${reason}`));
     return true;
   }
 
-  #wait() {
+  #resetTimer() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.fail(`no piece within ${PIECE_TIMEOUT_MS / 1000} s`), PIECE_TIMEOUT_MS);
+    this.#timer = setTimeout(() => this.fail(`no piece within ${CHUNK_TIMEOUT_MS / 1000} s`), CHUNK_TIMEOUT_MS);
   }
 }

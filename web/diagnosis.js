@@ -2,10 +2,10 @@
  * Why no media connection came about, and what to change on the board: pure, from what the browser has tried to sentences.
  */
 
-import { text } from './i18n.js';
+import { t } from './i18n.js';
 
-/** @import { Evidence, End } from './ice-diagnostics.js' */
-/** @import { Offered } from './sdp.js' */
+/** @import { Evidence, IceEndpoint } from './ice-diagnostics.js' */
+/** @import { RemoteCandidate } from './sdp.js' */
 
 /**
  * @typedef {object} Diagnosis
@@ -21,40 +21,40 @@ import { text } from './i18n.js';
  * @returns {Diagnosis}
  */
 export function diagnose(evidence, host) {
-  const words = text().diagnosis;
+  const texts = t().diagnosis;
   const { offered, locals, pairs, servers } = evidence;
   const relays = servers.filter((url) => /^turns?:/i.test(url));
   const udp = pairs.filter(({ local, remote }) => local.type !== 'relay' && remote.protocol === 'udp');
   const ports = [...new Set(offered.map(({ port }) => port))].join(', ');
   const relay = relayStep(evidence, relays);
-  const tried = lines(evidence);
+  const tried = triedLines(evidence);
 
-  if (pairs.some(({ answered }) => answered > 0)) return { ...words.answered, tried };
+  if (pairs.some(({ answered }) => answered > 0)) return { ...texts.answered, tried };
   if (offered.length === 0) {
-    const { title, text, step } = words.nothing;
+    const { title, text, step } = texts.noAddresses;
     return { title, text, steps: [step, ...relay], tried };
   }
   if (isPublic(hostOf(host)) && offered.every(({ address }) => isPrivate(address))) {
-    const { title, text, forward, advertise } = words.inside;
-    return { title, text: text(host, places(offered)), steps: [forward(ports), advertise(hostOf(host)), ...relay], tried };
+    const { title, text, forward, advertise } = texts.privateAddresses;
+    return { title, text: text(host, addresses(offered)), steps: [forward(ports), advertise(hostOf(host)), ...relay], tried };
   }
   const tcp = offered.some(({ protocol }) => protocol === 'tcp');
-  const openTcp = tcp ? words.letTcp(ports) : words.openTcp;
+  const enableTcp = tcp ? texts.forwardTcp(ports) : texts.enableTcp;
   if (!locals.some(({ protocol, type }) => protocol === 'udp' && type !== 'relay') && udp.length === 0) {
-    const { title, text, step } = words.noUdp;
-    return { title, text: text + (tcp ? words.noTcpEither : words.end), steps: [step, openTcp, ...relay], tried };
+    const { title, text, step } = texts.noUdp;
+    return { title, text: text + (tcp ? texts.noTcpEither : texts.end), steps: [step, enableTcp, ...relay], tried };
   }
   if (udp.some(({ sent }) => sent > 0)) {
-    const { title, text, step, between } = words.blocked;
+    const { title, text, step, between } = texts.blocked;
     return {
       title,
-      text: text(places(offered, 'udp')) + (tcp ? words.noTcpEither : between),
-      steps: [step(ports), openTcp, ...relay],
+      text: text(addresses(offered, 'udp')) + (tcp ? texts.noTcpEither : between),
+      steps: [step(ports), enableTcp, ...relay],
       tried,
     };
   }
-  const { title, text: unfit, step } = words.unfit;
-  return { title, text: unfit(places(offered)), steps: [step, ...relay], tried };
+  const { title, text: noPair, step } = texts.noPair;
+  return { title, text: noPair(addresses(offered)), steps: [step, ...relay], tried };
 }
 
 /**
@@ -63,54 +63,54 @@ export function diagnose(evidence, host) {
  * @param {string[]} relays
  */
 function relayStep({ errors, locals, pairs }, relays) {
-  const words = text().diagnosis.relay;
-  if (relays.length === 0) return [words.none];
+  const texts = t().diagnosis.relay;
+  if (relays.length === 0) return [texts.none];
   const names = list(relays);
   const failed = errors.find(({ url }) => relays.some((relay) => sameServer(relay, url)));
-  if (locals.some(({ type }) => type === 'relay') || pairs.some(({ local }) => local.type === 'relay')) return [words.dead(names)];
-  return [failed?.code === 401 || failed?.code === 441 ? words.refused(names) : words.silent(names)];
+  if (locals.some(({ type }) => type === 'relay') || pairs.some(({ local }) => local.type === 'relay')) return [texts.noRoute(names)];
+  return [failed?.code === 401 || failed?.code === 441 ? texts.rejected(names) : texts.noResponse(names)];
 }
 
 /**
- * What was tried, in a person's words.
+ * What was tried, in a person's texts.
  * @param {Evidence} evidence
  */
-function lines({ offered, locals, pairs, servers, errors }) {
-  const words = text().diagnosis.tried;
+function triedLines({ offered, locals, pairs, servers, errors }) {
+  const texts = t().diagnosis.tried;
   const found = new Map();
   for (const { local, remote, sent, answered, state } of pairs) {
-    const way = words.way(remote.protocol.toUpperCase(), place(remote)) + (local.type === 'relay' ? words.byRelay(local.url ?? '') : '');
-    const sum = found.get(way) ?? { sent: 0, answered: 0, states: new Set() };
-    found.set(way, { sent: sum.sent + sent, answered: sum.answered + answered, states: sum.states.add(state) });
+    const path = texts.path(remote.protocol.toUpperCase(), formatAddress(remote)) + (local.type === 'relay' ? texts.byRelay(local.url ?? '') : '');
+    const sum = found.get(path) ?? { sent: 0, answered: 0, states: new Set() };
+    found.set(path, { sent: sum.sent + sent, answered: sum.answered + answered, states: sum.states.add(state) });
   }
-  const tried = [...found].map(([way, { sent, answered, states }]) => {
-    if (sent > 0) return words.asked(way, sent, answered);
-    return [...states].every((state) => state === 'failed') ? words.notConnected(way) : words.notAsked(way);
+  const tried = [...found].map(([path, { sent, answered, states }]) => {
+    if (sent > 0) return texts.checked(path, sent, answered);
+    return [...states].every((state) => state === 'failed') ? texts.notConnected(path) : texts.noChecks(path);
   });
   const untried = offered
-    .map((offer) => ({ tcp: offer.protocol === 'tcp', way: words.way(offer.protocol.toUpperCase(), place(offer)) }))
-    .filter(({ way }) => ![...found.keys()].some((tried) => tried.startsWith(way)))
+    .map((offer) => ({ tcp: offer.protocol === 'tcp', path: texts.path(offer.protocol.toUpperCase(), formatAddress(offer)) }))
+    .filter(({ path }) => ![...found.keys()].some((tried) => tried.startsWith(path)))
     // A TCP connection that is refused leaves no trace in the browser's statistics.
-    .map(({ tcp, way }) => (tcp && locals.some(({ protocol }) => protocol === 'tcp') ? words.notConnected(way) : words.notTried(way)));
-  const asked = servers.map((url) => {
+    .map(({ tcp, path }) => (tcp && locals.some(({ protocol }) => protocol === 'tcp') ? texts.notConnected(path) : texts.notTried(path)));
+  const serverLines = servers.map((url) => {
     const error = errors.find((error) => sameServer(url, error.url));
-    if (error) return `${url}: ${error.text || words.notReached} (${error.code})`;
-    return `${url}: ${used(locals, url) ? words.hasAnswered : words.noAnswer}`;
+    if (error) return `${url}: ${error.text || texts.notReached} (${error.code})`;
+    return `${url}: ${responded(locals, url) ? texts.responded : texts.noResponse}`;
   });
-  return [...tried, ...untried, ...asked];
+  return [...tried, ...untried, ...serverLines];
 }
 
 /**
  * Whether a server has given this browser an address.
- * @param {End[]} locals
+ * @param {IceEndpoint[]} locals
  * @param {string} url
  */
-function used(locals, url) {
+function responded(locals, url) {
   return locals.some((local) => local.url && sameServer(local.url, url));
 }
 
 /**
- * Browsers tell a server in their own spelling: with the port and without the transport, or the other way round.
+ * Browsers tell a server in their own spelling: with the port and without the transport, or the other path round.
  * @param {string} a
  * @param {string} b
  */
@@ -120,24 +120,24 @@ function sameServer(a, b) {
 }
 
 /**
- * @param {Offered[]} offered
+ * @param {RemoteCandidate[]} offered
  * @param {string} [protocol]
  */
-function places(offered, protocol) {
-  return list([...new Set(offered.filter((offer) => !protocol || offer.protocol === protocol).map(place))]);
+function addresses(offered, protocol) {
+  return list([...new Set(offered.filter((offer) => !protocol || offer.protocol === protocol).map(formatAddress))]);
 }
 
-/** @param {Offered | End} end */
-function place({ address, port }) {
-  return `${address.includes(':') ? `[${address}]` : address || text().diagnosis.unnamed}:${port}`;
+/** @param {RemoteCandidate | IceEndpoint} end */
+function formatAddress({ address, port }) {
+  return `${address.includes(':') ? `[${address}]` : address || t().diagnosis.unnamed}:${port}`;
 }
 
 /** @param {string[]} things */
 export function list(things) {
-  const words = text().diagnosis;
-  if (things.length === 0) return words.noAddress;
+  const texts = t().diagnosis;
+  if (things.length === 0) return texts.noAddress;
   if (things.length === 1) return things[0];
-  return words.and(things.slice(0, -1).join(', '), things[things.length - 1]);
+  return texts.and(things.slice(0, -1).join(', '), things[things.length - 1]);
 }
 
 /** The name or address of `name:port`. @param {string} host */

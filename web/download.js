@@ -1,19 +1,19 @@
 /** Lets the browser save something under a name, as if it had been downloaded. */
 
 /** After so long the browser has surely taken what it was given. */
-const KEPT_MS = 60_000;
+const REVOKE_AFTER_MS = 60_000;
 
 /**
  * @param {Blob} content
  * @param {string} name
  */
-export function save(content, name) {
+export function download(content, name) {
   const url = URL.createObjectURL(content);
   const link = document.createElement('a');
   link.href = url;
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
+  setTimeout(() => URL.revokeObjectURL(url), REVOKE_AFTER_MS);
 }
 
 /**

@@ -3,7 +3,7 @@
 import { choices } from './elements.js';
 
 /** @import { Camera } from './status.js' */
-/** @import { Viewing } from './board-client.js' */
+/** @import { BoardClient } from './board-client.js' */
 
 /** Sizes that are offered where the camera does not tell its own. */
 const SIZES = ['1920x1080', '1280x720', '960x540', '640x360', '320x180'];
@@ -15,10 +15,10 @@ const RATES = [60, 30, 25, 20, 15, 10, 5];
 const BITRATES = [250_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 6_000_000, 8_000_000];
 
 /** More sizes make no better menu; cameras tell up to some 30, the largest last or first. */
-const MOST_SIZES = 16;
+const MAX_SIZES = 16;
 
-/** Events: `refused` (a RefusedEvent) when the board did not take a choice. */
-export class QualityForm extends EventTarget {
+/** Events: `rejected` (a RejectedEvent) when the board did not take a choice. */
+export class EncoderSettings extends EventTarget {
   /** @type {Camera | null} */
   #camera = null;
   /** What the board said last, where its status does not tell. */
@@ -29,12 +29,12 @@ export class QualityForm extends EventTarget {
 
   /**
    * @param {HTMLFieldSetElement} root Holds menus named `size`, `fps` and `bitrate`.
-   * @param {Viewing} viewing
+   * @param {BoardClient} client
    */
-  constructor(root, viewing) {
+  constructor(root, client) {
     super();
     this.root = root;
-    this.viewing = viewing;
+    this.client = client;
     const menu = (/** @type {string} */ name) => /** @type {HTMLSelectElement} */ (root.querySelector(`[name=${name}]`));
     this.menus = { size: menu('size'), fps: menu('fps'), bitrate: menu('bitrate') };
     this.menus.size.addEventListener('change', () => {
@@ -43,14 +43,14 @@ export class QualityForm extends EventTarget {
     });
     this.menus.fps.addEventListener('change', () => this.#set({ fps: Number(this.menus.fps.value) }));
     this.menus.bitrate.addEventListener('change', () => this.#set({ bitrate: Number(this.menus.bitrate.value) }));
-    viewing.addEventListener('devices.changed', () => this.learn());
+    client.addEventListener('devices.changed', () => this.loadSizes());
   }
 
   /** Asks which sizes the cameras have. */
-  async learn() {
-    if (!this.viewing.operates) return;
+  async loadSizes() {
+    if (!this.client.isOperator) return;
     try {
-      const { cameras } = await this.viewing.ask('devices.list');
+      const { cameras } = await this.client.request('devices.list');
       for (const { identity, formats } of cameras) this.#sizes.set(identity, sizesOf(formats));
       this.#render();
     } catch {
@@ -62,7 +62,7 @@ export class QualityForm extends EventTarget {
   show(camera) {
     if (camera?.name !== this.#camera?.name) this.#bitrate = 0;
     this.#camera = camera;
-    this.root.disabled = !this.viewing.operates || camera === null;
+    this.root.disabled = !this.client.isOperator || camera === null;
     this.root.setAttribute('aria-busy', String(this.#busy));
     if (!this.#busy) this.#render();
   }
@@ -79,15 +79,15 @@ export class QualityForm extends EventTarget {
     choices(this.menus.bitrate, entries(BITRATES.map(String), bitrate ? String(bitrate) : '', megabits), bitrate ? String(bitrate) : '');
   }
 
-  /** @param {{width?: number, height?: number, fps?: number, bitrate?: number}} wish */
-  async #set(wish) {
+  /** @param {{width?: number, height?: number, fps?: number, bitrate?: number}} change */
+  async #set(change) {
     const camera = this.#camera?.name;
     this.#busy = true;
     try {
-      const set = await this.viewing.ask('video.set', { camera, ...wish });
-      if (wish.bitrate !== undefined && camera === this.#camera?.name) this.#bitrate = set.bitrate;
+      const set = await this.client.request('video.set', { camera, ...change });
+      if (change.bitrate !== undefined && camera === this.#camera?.name) this.#bitrate = set.bitrate;
     } catch (error) {
-      this.dispatchEvent(new RefusedEvent(/** @type {Error} */ (error).message));
+      this.dispatchEvent(new RejectedEvent(/** @type {Error} */ (error).message));
     }
     this.#busy = false;
     this.show(this.#camera);
@@ -95,23 +95,23 @@ export class QualityForm extends EventTarget {
 }
 
 /** The board did not take what was wished. */
-export class RefusedEvent extends Event {
-  /** @param {string} why */
-  constructor(why) {
-    super('refused');
-    this.why = why;
+export class RejectedEvent extends Event {
+  /** @param {string} reason */
+  constructor(reason) {
+    super('rejected');
+    this.reason = reason;
   }
 }
 
 /**
- * Entries of a menu: those there are, and the present one where it is none of them.
+ * Entries of a menu: those there are, and the current one where it is none of them.
  * @param {string[]} values
- * @param {string} present Empty: not known.
- * @param {(value: string) => string} say
+ * @param {string} current Empty: not known.
+ * @param {(value: string) => string} format
  */
-function entries(values, present, say) {
-  const all = values.includes(present) ? values : [present, ...values];
-  return all.map((value) => ({ value, text: value === '' ? '–' : say(value) }));
+function entries(values, current, format) {
+  const all = values.includes(current) ? values : [current, ...values];
+  return all.map((value) => ({ value, text: value === '' ? '–' : format(value) }));
 }
 
 /** @param {string} bits */
@@ -130,6 +130,6 @@ function sizesOf(formats) {
     .filter(({ width, height }) => width.min === width.max && height.min === height.max)
     .map(({ width, height }) => ({ width: width.max, height: height.max }))
     .sort((a, b) => b.width * b.height - a.width * a.height);
-  const named = [...new Set(exact.map(({ width, height }) => `${width}x${height}`))].slice(0, MOST_SIZES);
+  const named = [...new Set(exact.map(({ width, height }) => `${width}x${height}`))].slice(0, MAX_SIZES);
   return named.length > 0 ? named : SIZES;
 }

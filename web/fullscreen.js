@@ -4,11 +4,11 @@
 /** @typedef {HTMLVideoElement & {webkitEnterFullscreen?: () => void}} PhoneVideo */
 
 /** Events: `change` when the screen is full or no more so, or the window opened or closed. */
-export class Screen extends EventTarget {
+export class Display extends EventTarget {
   /** @type {WakeLockSentinel | null} */
   #lock = null;
   #awake = false;
-  #asking = false;
+  #requesting = false;
 
   /** @param {PhoneVideo} video */
   constructor(video) {
@@ -19,33 +19,33 @@ export class Screen extends EventTarget {
       video.addEventListener(kind, () => this.dispatchEvent(new Event('change')));
     }
     // The browser takes the lock back whenever the page is out of sight.
-    document.addEventListener('visibilitychange', () => this.#hold());
+    document.addEventListener('visibilitychange', () => this.#updateWakeLock());
   }
 
-  get canFill() {
+  get canFullscreen() {
     return document.fullscreenEnabled || this.video.webkitEnterFullscreen !== undefined;
   }
 
-  get full() {
+  get isFullscreen() {
     return document.fullscreenElement !== null;
   }
 
-  toggleFull() {
+  toggleFullscreen() {
     if (document.fullscreenElement) document.exitFullscreen();
     else if (document.fullscreenEnabled) document.documentElement.requestFullscreen().catch(() => {});
     else this.video.webkitEnterFullscreen?.();
   }
 
-  get canFloat() {
+  get canPictureInPicture() {
     return document.pictureInPictureEnabled === true;
   }
 
-  get floating() {
+  get inPictureInPicture() {
     return document.pictureInPictureElement === this.video;
   }
 
-  toggleWindow() {
-    const toggled = this.floating ? document.exitPictureInPicture() : this.video.requestPictureInPicture();
+  togglePictureInPicture() {
+    const toggled = this.inPictureInPicture ? document.exitPictureInPicture() : this.video.requestPictureInPicture();
     // Refused while there is no picture yet: then there is nothing to show.
     toggled.catch(() => {});
   }
@@ -57,24 +57,24 @@ export class Screen extends EventTarget {
   keepAwake(awake) {
     if (this.#awake === awake) return;
     this.#awake = awake;
-    this.#hold();
+    this.#updateWakeLock();
   }
 
-  async #hold() {
+  async #updateWakeLock() {
     if (!this.#awake) {
       this.#lock?.release();
       this.#lock = null;
       return;
     }
-    if (document.visibilityState !== 'visible' || this.#asking || this.#lock?.released === false) return;
-    this.#asking = true;
+    if (document.visibilityState !== 'visible' || this.#requesting || this.#lock?.released === false) return;
+    this.#requesting = true;
     try {
       // Only on encrypted pages, and not while the battery is low; then the screen goes dark as it always does.
       this.#lock = (await navigator.wakeLock?.request('screen')) ?? null;
     } catch {
       this.#lock = null;
     }
-    this.#asking = false;
-    if (!this.#awake) this.#hold();
+    this.#requesting = false;
+    if (!this.#awake) this.#updateWakeLock();
   }
 }

@@ -1,26 +1,26 @@
 /**
- * The language that the page speaks: the one that was chosen here, otherwise the first of the browser's that there is. Writes
- * the words that index.html has places for; all other words ask `text()` when they are said.
+ * The language that the page speaks: the one that was chosen here, otherwise the firstSupported of the browser's that there is. Writes
+ * the messages that index.html has places for; all other messages ask `t()` when they are said.
  */
 
 import english from './locales/en.js';
 import korean from './locales/ko.js';
 
-/** @import { Text } from './locales/en.js' */
+/** @import { Messages } from './locales/en.js' */
 
-/** @type {Text[]} */
-const TEXTS = [english, korean];
+/** @type {Messages[]} */
+const LOCALES = [english, korean];
 
 /** Where the choice is kept. */
-const KEPT = 'language';
+const STORAGE_KEY = 'language';
 
 /** Dispatches `change` when another language is spoken. */
-export const language = new EventTarget();
+export const i18n = new EventTarget();
 
-let current = first(kept()) ?? first(...(globalThis.navigator?.languages ?? [])) ?? english;
+let current = firstSupported(storedLocale()) ?? firstSupported(...(globalThis.navigator?.languages ?? [])) ?? english;
 
-/** The words of the present language. */
-export function text() {
+/** The messages of the present language. */
+export function t() {
   return current;
 }
 
@@ -29,31 +29,31 @@ export function locale() {
   return globalThis.navigator?.languages?.find((tag) => tag.toLowerCase().split('-')[0] === current.tag) ?? current.tag;
 }
 
-/** Tags and names of the languages that there are, each in its own words. */
+/** Tags and names of the languages that there are, each in its own messages. */
 export function languages() {
-  return TEXTS.map(({ tag, name }) => ({ tag, name }));
+  return LOCALES.map(({ tag, name }) => ({ tag, name }));
 }
 
 /**
  * Speaks another language from now on, here and when the page is opened again.
  * @param {string} tag
  */
-export function speak(tag) {
-  const chosen = first(tag);
+export function setLocale(tag) {
+  const chosen = firstSupported(tag);
   if (!chosen) return;
   try {
-    localStorage.setItem(KEPT, chosen.tag);
+    localStorage.setItem(STORAGE_KEY, chosen.tag);
   } catch {
     // A browser that keeps nothing asks its own languages again next time.
   }
   if (chosen === current) return;
   current = chosen;
-  language.dispatchEvent(new Event('change'));
+  i18n.dispatchEvent(new Event('change'));
 }
 
 /**
- * Writes the words of the present language into elements with `data-text` (content), `data-label` (aria-label) and `data-hint`
- * (title); each names its text by its place in `locales/en.js`.
+ * Writes the messages of the present language into elements with `data-text` (content), `data-label` (aria-label) and `data-hint`
+ * (title); each names its text by its key in `locales/en.js`.
  * @param {Document} page
  */
 export function translate(page) {
@@ -67,28 +67,28 @@ export function translate(page) {
 }
 
 /**
- * @param {string} place Such as `page.close`.
- * @param {Text} [words]
+ * @param {string} key Such as `page.close`.
+ * @param {Messages} [messages]
  * @returns {string}
  */
-export function lookUp(place, words = current) {
-  const found = place.split('.').reduce((part, name) => /** @type {any} */ (part)?.[name], /** @type {unknown} */ (words));
-  if (typeof found !== 'string') throw new Error(`locales/${words.tag}.js has no text ${place}`);
+export function lookUp(key, messages = current) {
+  const found = key.split('.').reduce((part, name) => /** @type {any} */ (part)?.[name], /** @type {unknown} */ (messages));
+  if (typeof found !== 'string') throw new Error(`locales/${messages.tag}.js has no text ${key}`);
   return found;
 }
 
-/** @param {(string | null)[]} wanted Language tags (RFC 5646), the best first. */
-function first(...wanted) {
+/** @param {(string | null)[]} wanted Language tags (RFC 5646), the best firstSupported. */
+function firstSupported(...wanted) {
   for (const tag of wanted) {
-    const found = TEXTS.find((words) => tag?.toLowerCase().split('-')[0] === words.tag);
+    const found = LOCALES.find((messages) => tag?.toLowerCase().split('-')[0] === messages.tag);
     if (found) return found;
   }
   return null;
 }
 
-function kept() {
+function storedLocale() {
   try {
-    return globalThis.localStorage?.getItem(KEPT) ?? null;
+    return globalThis.localStorage?.getItem(STORAGE_KEY) ?? null;
   } catch {
     return null;
   }

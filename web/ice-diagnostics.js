@@ -3,16 +3,16 @@
  * whether anything still comes. What is made of it (an ICE restart, words for a person) does not belong here.
  */
 
-/** @import { Offered } from './sdp.js' */
+/** @import { RemoteCandidate } from './sdp.js' */
 
 /**
- * How often the statistics are read. Three silent looks are an interrupted connection: a picture comes 30 times and sound
+ * How often the statistics are read. Three silentSamples looks are an interrupted connection: a picture comes 30 times and sound
  * 50 times a second, and the browser itself says so only after some 5 s.
  */
-const LOOK_EVERY_MS = 500;
+const SAMPLE_INTERVAL_MS = 500;
 
 /**
- * @typedef {object} End One side of a pair.
+ * @typedef {object} IceEndpoint One side of a pair.
  * @property {string} type `host`, `srflx`, `prflx` or `relay`.
  * @property {string} protocol `udp` or `tcp`.
  * @property {string} address Empty where the browser keeps it to itself.
@@ -21,8 +21,8 @@ const LOOK_EVERY_MS = 500;
  * @property {string} [url] The server that it was found through.
  *
  * @typedef {object} Pair
- * @property {End} local
- * @property {End} remote
+ * @property {IceEndpoint} local
+ * @property {IceEndpoint} remote
  * @property {string} state `frozen`, `waiting`, `in-progress`, `failed` or `succeeded`.
  * @property {number} sent Connectivity checks sent.
  * @property {number} answered Connectivity checks answered by the board.
@@ -33,21 +33,21 @@ const LOOK_EVERY_MS = 500;
  * @property {string} text
  *
  * @typedef {object} Evidence What was tried for a media connection.
- * @property {Offered[]} offered The board's candidates.
- * @property {End[]} locals This browser's candidates.
+ * @property {RemoteCandidate[]} offered The board's candidates.
+ * @property {IceEndpoint[]} locals This browser's candidates.
  * @property {Pair[]} pairs
  * @property {string[]} servers URLs of STUN and TURN servers in use.
  * @property {ServerError[]} errors Of these servers.
  */
 
 /** Looks at one peer connection from `start` to `stop`. */
-export class PathWatch {
+export class IceMonitor {
   /** How many looks in a row saw nothing arrive. */
-  silent = 0;
-  #last = -1;
+  silentSamples = 0;
+  #lastReceived = -1;
   /** Pairs by their id: browsers forget those that failed. @type {Map<string, Pair>} */
   #pairs = new Map();
-  /** @type {Map<string, End>} */
+  /** @type {Map<string, IceEndpoint>} */
   #locals = new Map();
   /** @type {Map<string, ServerError>} */
   #errors = new Map();
@@ -57,11 +57,11 @@ export class PathWatch {
 
   /**
    * @param {RTCPeerConnection} peer
-   * @param {() => void} looked Called after each look.
+   * @param {() => void} onSample Called after each look.
    */
-  constructor(peer, looked) {
+  constructor(peer, onSample) {
     this.peer = peer;
-    this.looked = looked;
+    this.onSample = onSample;
     peer.addEventListener('icecandidateerror', ({ url, errorCode, errorText }) => {
       this.#errors.set(`${url} ${errorCode}`, { url, code: errorCode, text: errorText });
     });
@@ -69,11 +69,11 @@ export class PathWatch {
 
   start() {
     this.#timer = setTimeout(async () => {
-      await this.#look();
+      await this.#sample();
       if (this.#stopped) return;
-      this.looked();
+      this.onSample();
       if (!this.#stopped) this.start();
-    }, LOOK_EVERY_MS);
+    }, SAMPLE_INTERVAL_MS);
   }
 
   stop() {
@@ -82,24 +82,24 @@ export class PathWatch {
   }
 
   /**
-   * @param {Offered[]} offered
+   * @param {RemoteCandidate[]} offered
    * @returns {Promise<Evidence>}
    */
   async evidence(offered) {
-    await this.#look();
+    await this.#sample();
     const servers = this.peer.getConfiguration().iceServers?.flatMap(({ urls }) => urls) ?? [];
     const [pairs, locals, errors] = [this.#pairs, this.#locals, this.#errors].map((map) => [...map.values()]);
     return /** @type {Evidence} */ ({ offered, locals, pairs, servers, errors });
   }
 
-  async #look() {
+  async #sample() {
     const report = /** @type {Map<string, any>} */ (/** @type {unknown} */ (await this.peer.getStats()));
-    for (const [id, pair] of pairs(report)) this.#pairs.set(id, pair);
-    for (const stat of report.values()) if (stat.type === 'local-candidate') this.#locals.set(stat.id, end(stat));
-    const now = arrived(report);
+    for (const [id, pair] of candidatePairs(report)) this.#pairs.set(id, pair);
+    for (const stat of report.values()) if (stat.type === 'local-candidate') this.#locals.set(stat.id, endpoint(stat));
+    const now = receivedCount(report);
     // A pair that the browser forgets makes it fewer, which is no sign of life.
-    this.silent = now > this.#last ? 0 : this.silent + 1;
-    this.#last = now;
+    this.silentSamples = now > this.#lastReceived ? 0 : this.silentSamples + 1;
+    this.#lastReceived = now;
   }
 }
 
@@ -107,7 +107,7 @@ export class PathWatch {
  * Everything that has arrived so far, counted in packets and messages; only whether it grows means anything.
  * @param {Map<string, any>} report
  */
-export function arrived(report) {
+export function receivedCount(report) {
   let sum = 0;
   for (const stat of report.values()) {
     if (stat.type === 'inbound-rtp') sum += stat.packetsReceived ?? 0;
@@ -122,15 +122,15 @@ export function arrived(report) {
  * @param {Map<string, any>} report
  * @returns {Map<string, Pair>}
  */
-export function pairs(report) {
+export function candidatePairs(report) {
   const found = new Map();
   for (const stat of report.values()) {
     if (stat.type !== 'candidate-pair') continue;
     const [local, remote] = [report.get(stat.localCandidateId), report.get(stat.remoteCandidateId)];
     if (!local || !remote) continue;
     found.set(stat.id, {
-      local: end(local),
-      remote: end(remote),
+      local: endpoint(local),
+      remote: endpoint(remote),
       state: stat.state ?? '',
       sent: stat.requestsSent ?? 0,
       answered: stat.responsesReceived ?? 0,
@@ -139,7 +139,7 @@ export function pairs(report) {
   return found;
 }
 
-/** @param {any} stat @returns {End} */
-function end({ candidateType, protocol, address, ip, port, relayProtocol, url }) {
+/** @param {any} stat @returns {IceEndpoint} */
+function endpoint({ candidateType, protocol, address, ip, port, relayProtocol, url }) {
   return { type: candidateType, protocol, address: address ?? ip ?? '', port: port ?? 0, relayProtocol, url };
 }

@@ -1,7 +1,7 @@
 /**
- * The time from the board taking a picture to this screen showing it, measured on the pictures themselves.
+ * The time from the board taking a frame to this screen showing it, measured on the pictures themselves.
  *
- * Two things are needed: when a picture was taken (the `abs-capture-time` header extension, as the receiver's
+ * Two things are needed: when a frame was taken (the `abs-capture-time` header extension, as the receiver's
  * synchronization source tells it, in the board's stream clock), and when it is shown (`requestVideoFrameCallback`).
  * A browser that has only one of them gets no figure instead of a wrong one.
  */
@@ -15,13 +15,13 @@ const TICKS_PER_MS = 90;
 const READ_EVERY_MS = 500;
 
 /** Pictures that a figure is made of: about 2 s. */
-const KEPT_PICTURES = 60;
+const MAX_FRAMES = 60;
 
-/** A figure this old says nothing about now: the page was hidden or no picture came. */
+/** A figure this old says nothing about now: the page was hidden or no frame came. */
 const STALE_MS = 3_000;
 
 /** Beyond this the clocks do not belong together; a connection this late would have broken long before. */
-const PLAUSIBLE_MS = 10_000;
+const MAX_PLAUSIBLE_MS = 10_000;
 
 /** NTP's epoch (1900) in milliseconds of the Unix epoch's clock, and the space in which a time counts as one of the NTP era. */
 const NTP_TO_UNIX_MS = 2_208_988_800_000;
@@ -55,7 +55,7 @@ export class LatencyMeter {
     this.#next();
   }
 
-  /** @returns {Latency | null} Null when this browser or board does not tell it, or no picture came of late. */
+  /** @returns {Latency | null} Null when this browser or board does not tell it, or no frame came of late. */
   read() {
     const clock = this.clock.best;
     if (!clock || this.#latencies.length === 0 || performance.now() - this.#measuredAt > STALE_MS) return null;
@@ -68,29 +68,29 @@ export class LatencyMeter {
   }
 
   #next() {
-    this.video.requestVideoFrameCallback?.((now, picture) => {
+    this.video.requestVideoFrameCallback?.((now, frame) => {
       if (this.#stopped) return;
-      this.#measure(now, picture);
+      this.#measure(now, frame);
       this.#next();
     });
   }
 
   /**
    * @param {number} now
-   * @param {VideoFrameCallbackMetadata} picture
+   * @param {VideoFrameCallbackMetadata} frame
    */
-  #measure(now, picture) {
-    if (picture.rtpTimestamp === undefined) return;
+  #measure(now, frame) {
+    if (frame.rtpTimestamp === undefined) return;
     if (now - this.#readAt >= READ_EVERY_MS) {
       this.#readAt = now;
-      this.#reference = captureOf(this.receiver.getSynchronizationSources()[0]);
+      this.#reference = captureTime(this.receiver.getSynchronizationSources()[0]);
     }
     const clock = this.clock.best;
     if (!clock || !this.#reference) return;
-    const captured = this.#reference.capture + ticks(picture.rtpTimestamp, this.#reference.rtp) / TICKS_PER_MS;
-    const latency = picture.expectedDisplayTime + clock.offset - captured;
-    if (latency < -clock.roundTrip || latency > PLAUSIBLE_MS) return;
-    this.#latencies = [...this.#latencies, Math.max(0, latency)].slice(-KEPT_PICTURES);
+    const captured = this.#reference.capture + ticks(frame.rtpTimestamp, this.#reference.rtp) / TICKS_PER_MS;
+    const latency = frame.expectedDisplayTime + clock.offset - captured;
+    if (latency < -clock.roundTrip || latency > MAX_PLAUSIBLE_MS) return;
+    this.#latencies = [...this.#latencies, Math.max(0, latency)].slice(-MAX_FRAMES);
     this.#measuredAt = now;
   }
 }
@@ -99,7 +99,7 @@ export class LatencyMeter {
  * The capture time of a source in milliseconds since the Unix epoch, with the RTP timestamp that it belongs to.
  * @param {(RTCRtpSynchronizationSource & {captureTimestamp?: number}) | undefined} source
  */
-function captureOf(source) {
+function captureTime(source) {
   if (!source?.captureTimestamp) return null;
   const ntp = source.captureTimestamp > NTP_TO_UNIX_MS;
   return { capture: source.captureTimestamp - (ntp ? NTP_TO_UNIX_MS : 0), rtp: source.rtpTimestamp };

@@ -20,7 +20,7 @@ const PARAMETER = /\s*;\s*([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]
  * @param {string | null} header Several fields in one, as `Headers.get` joins them.
  * @returns {Link[]}
  */
-export function links(header) {
+export function parseLinks(header) {
   const text = header ?? '';
   const found = [];
   let at = 0;
@@ -51,7 +51,7 @@ export function links(header) {
  */
 export function iceServers(header) {
   const servers = [];
-  for (const { target, parameters } of links(header)) {
+  for (const { target, parameters } of parseLinks(header)) {
     const relations = (parameters.get('rel') ?? '').toLowerCase().split(/\s+/);
     const scheme = target.slice(0, target.indexOf(':')).toLowerCase();
     if (!relations.includes('ice-server')) continue;

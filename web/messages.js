@@ -1,7 +1,7 @@
 /** What is the matter, in words for the person who looks. Pure: connection and status in, sentences out. */
 
 import { diagnose, list } from './diagnosis.js';
-import { locale, text } from './i18n.js';
+import { locale, t } from './i18n.js';
 
 /** @import { WhepError } from './whep.js' */
 /** @import { ConnectionState } from './connection.js' */
@@ -11,14 +11,14 @@ import { locale, text } from './i18n.js';
  * @typedef {object} Situation
  * @property {ConnectionState} state
  * @property {WhepError | null} error
- * @property {boolean} saidGoodbye The board ended the stream itself and has not been seen since.
+ * @property {boolean} endedByBoard The board ended the stream itself and has not been seen since.
  * @property {boolean} online What the browser says about its own network.
  * @property {string} host
- * @property {string | null} wanted The camera's name as asked for, null for the first.
+ * @property {string | null} requestedCamera The camera's name as asked for, null for the first.
  * @property {Camera | null} camera
  * @property {Status | null} status
  *
- * @typedef {object} Words
+ * @typedef {object} Message
  * @property {string} title
  * @property {string} text
  * @property {string[]} [steps] What a person can do about it, mostly on the board.
@@ -29,7 +29,7 @@ import { locale, text } from './i18n.js';
  * Whether the session stands and the camera does not: what is sent is the board's placeholder.
  * @param {Situation} situation
  */
-export function isAway({ state, camera }) {
+export function isCameraDown({ state, camera }) {
   return state === 'live' && camera?.state === 'fault';
 }
 
@@ -37,22 +37,22 @@ export function isAway({ state, camera }) {
  * Whether the session stands and the privacy switch keeps every camera closed.
  * @param {Situation} situation
  */
-export function isCut({ state, status }) {
+export function isPrivacyOn({ state, status }) {
   return state === 'live' && status?.privacy === true;
 }
 
 /**
  * What stands in the middle of the page; null while there is a picture.
  * @param {Situation} situation
- * @returns {Words | null}
+ * @returns {Message | null}
  */
-export function notice(situation) {
-  const { notices } = text();
+export function message(situation) {
+  const { notices } = t();
   switch (situation.state) {
     case 'live':
     case 'interrupted':
-      if (isCut(situation)) return notices.cut;
-      return isAway(situation) ? cameraAway(situation.camera?.fault ?? '') : null;
+      if (isPrivacyOn(situation)) return notices.privacy;
+      return isCameraDown(situation) ? cameraDown(situation.camera?.fault ?? '') : null;
     case 'stopped':
       return notices.stopped;
     case 'connecting':
@@ -66,19 +66,19 @@ export function notice(situation) {
 /**
  * @param {Situation} situation
  * @param {WhepError} error
- * @returns {Words}
+ * @returns {Message}
  */
 function failure(situation, error) {
-  const { host, online, saidGoodbye } = situation;
-  const { notices } = text();
+  const { host, online, endedByBoard } = situation;
+  const { notices } = t();
   switch (error.failure) {
     case 'ended':
       return error.reason === 'kicked' ? notices.kicked : notices.ended;
     case 'unreachable':
       if (!online) return notices.offline;
-      return at(saidGoodbye ? notices.shutDown : notices.unreachable, host);
+      return forHost(endedByBoard ? notices.shutDown : notices.unreachable, host);
     case 'timeout':
-      return at(notices.timeout, host);
+      return forHost(notices.timeout, host);
     case 'lost':
       return notices.lost;
     case 'gone':
@@ -94,20 +94,20 @@ function failure(situation, error) {
 }
 
 /**
- * @param {{title: string, text: (host: string) => string}} words
+ * @param {{title: string, text: (host: string) => string}} texts
  * @param {string} host
  */
-function at(words, host) {
-  return { title: words.title, text: words.text(host) };
+function forHost(texts, host) {
+  return { title: texts.title, text: texts.text(host) };
 }
 
 /**
  * @param {Situation} situation
  * @param {WhepError} error
- * @returns {Words}
+ * @returns {Message}
  */
-function refusal({ status, camera, wanted, saidGoodbye, host }, error) {
-  const { notices } = text();
+function refusal({ status, camera, requestedCamera, endedByBoard, host }, error) {
+  const { notices } = t();
   const detail = sentence(error.detail);
   const names = status?.cameras.map(({ name }) => name) ?? [];
   switch (error.status) {
@@ -117,23 +117,23 @@ function refusal({ status, camera, wanted, saidGoodbye, host }, error) {
       return { title: notices.forbidden, text: detail };
     case 404:
       return {
-        title: wanted === null ? notices.noCamera : notices.noSuchCamera(wanted),
-        text: names.length > 0 ? notices.itHas(list(names)) : detail,
+        title: requestedCamera === null ? notices.noCamera : notices.noSuchCamera(requestedCamera),
+        text: names.length > 0 ? notices.availableCameras(list(names)) : detail,
       };
     case 400:
     case 406:
     case 415:
       return { title: notices.offer, text: detail };
     case 409:
-      return cameraAway(camera?.fault || error.detail);
+      return cameraDown(camera?.fault || error.detail);
     case 421: {
       const name = host.replace(/:\d+$/, '');
-      return { title: notices.name.title(name), text: detail, steps: [notices.name.step(name)] };
+      return { title: notices.hostname.title(name), text: detail, steps: [notices.hostname.step(name)] };
     }
     case 429:
       return { title: notices.tooMany.title, text: detail || notices.tooMany.text };
     case 503:
-      if (saidGoodbye) return { title: notices.ended.title, text: detail };
+      if (endedByBoard) return { title: notices.ended.title, text: detail };
       return { title: notices.full.title, text: full(status) || detail, steps: [notices.full.step] };
     default:
       return { title: notices.error, text: detail || sentence(error.message) };
@@ -141,15 +141,15 @@ function refusal({ status, camera, wanted, saidGoodbye, host }, error) {
 }
 
 /** @param {string} fault In the board's words. */
-function cameraAway(fault) {
-  const { title, steps } = text().notices.away;
+function cameraDown(fault) {
+  const { title, steps } = t().notices.noCameraVideo;
   return { title, text: sentence(fault), steps };
 }
 
 /** @param {Status | null} status */
 function full(status) {
   if (!status?.max_viewers || (status.viewers ?? 0) < status.max_viewers) return '';
-  const { only, all } = text().notices.full;
+  const { only, all } = t().notices.full;
   return status.max_viewers === 1 ? only : all(status.max_viewers);
 }
 
@@ -159,39 +159,39 @@ function full(status) {
  * @param {Date | null} stalledSince When the last picture came; null while they come.
  * @returns {string[]}
  */
-export function remarks({ state, camera, status }, stalledSince) {
-  const words = text().remarks;
-  const found = [];
-  if (state === 'interrupted') found.push(words.interrupted);
-  if (camera?.fault && camera.state !== 'fault') found.push(words.camera(camera.fault));
-  else if (stalledSince && state === 'live') found.push(words.stalled(stalledSince.toLocaleTimeString(locale())));
-  if (status?.audio?.fault) found.push(words.sound(status.audio.fault));
-  return found;
+export function warnings({ state, camera, status }, stalledSince) {
+  const texts = t().warnings;
+  const active = [];
+  if (state === 'interrupted') active.push(texts.interrupted);
+  if (camera?.fault && camera.state !== 'fault') active.push(texts.camera(camera.fault));
+  else if (stalledSince && state === 'live') active.push(texts.stalled(stalledSince.toLocaleTimeString(locale())));
+  if (status?.audio?.fault) active.push(texts.audio(status.audio.fault));
+  return active;
 }
 
 /**
  * Where the picture is from when it is not from a camera; empty when it is.
  * @param {Camera | null} camera
  */
-export function patternWords(camera) {
+export function patternLabel(camera) {
   if (!camera?.pattern) return '';
-  const { pattern, noneFound } = text().remarks;
+  const { pattern, noneFound } = t().warnings;
   return camera.device === 'pattern' ? pattern : noneFound;
 }
 
 /** @param {Audio | null | undefined} audio */
-export function audioWords(audio) {
+export function audioLabel(audio) {
   if (!audio) return null;
   if (audio.fault) return audio.fault;
-  return audio.state === 'off' ? text().details.off : (audio.source ?? audio.device);
+  return audio.state === 'off' ? t().details.off : (audio.source ?? audio.device);
 }
 
 /**
  * The board's messages are lower case without a full stop; on the page they are sentences.
- * @param {string} words
+ * @param {string} text
  */
-export function sentence(words) {
-  if (!words) return '';
-  const upper = words[0].toUpperCase() + words.slice(1);
+export function sentence(text) {
+  if (!text) return '';
+  const upper = text[0].toUpperCase() + text.slice(1);
   return /[.!?]$/.test(upper) ? upper : `${upper}.`;
 }

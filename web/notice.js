@@ -1,51 +1,51 @@
 /**
  * The notice in the middle of the page, where there is no picture: what is the matter, what can be done about it, what was
- * tried. Writes words into the places that index.html has for them; which words does not belong here.
+ * tried. Writes message into the places that index.html has for them; which message does not belong here.
  */
 
 import { write } from './elements.js';
 
-/** @import { Words } from './messages.js' */
+/** @import { Message } from './messages.js' */
 
 export class Notice {
   /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
-    const place = (/** @type {string} */ part) => /** @type {HTMLElement} */ (root.querySelector(`[data-part=${part}]`));
-    this.title = place('title');
-    this.text = place('text');
-    this.advice = place('advice');
-    this.steps = place('steps');
-    this.more = place('more');
-    this.tried = place('tried');
-    this.count = place('count');
+    const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (root.querySelector(`[data-part=${name}]`));
+    this.title = part('title');
+    this.text = part('text');
+    this.advice = part('advice');
+    this.steps = part('steps');
+    this.more = part('more');
+    this.tried = part('tried');
+    this.countdown = part('countdown');
   }
 
   /**
-   * @param {Words | null} words Null: there is a picture.
-   * @param {string} count What stands above the button: the time to the next attempt.
+   * @param {Message | null} message Null: there is a picture.
+   * @param {string} countdown What stands above the button: the time to the next attempt.
    */
-  show(words, count) {
-    this.root.hidden = words === null;
-    if (!words) return;
-    write(this.title, words.title);
-    write(this.text, words.text);
-    write(this.count, count);
-    fill(this.advice, this.steps, words.steps ?? []);
-    fill(this.more, this.tried, words.tried ?? []);
+  show(message, countdown) {
+    this.root.hidden = message === null;
+    if (!message) return;
+    write(this.title, message.title);
+    write(this.text, message.text);
+    write(this.countdown, countdown);
+    fill(this.advice, this.steps, message.steps ?? []);
+    fill(this.more, this.tried, message.tried ?? []);
   }
 }
 
 /**
  * Writes a list, and hides its box where there is none. What is written already stays: somebody may be reading or copying it.
  * @param {HTMLElement} box
- * @param {HTMLElement} place
+ * @param {HTMLElement} list
  * @param {string[]} entries
  */
-function fill(box, place, entries) {
+function fill(box, list, entries) {
   box.hidden = entries.length === 0;
-  if ([...place.children].map(({ textContent }) => textContent).join('\n') === entries.join('\n')) return;
-  place.replaceChildren(...entries.map((entry) => {
+  if ([...list.children].map(({ textContent }) => textContent).join('\n') === entries.join('\n')) return;
+  list.replaceChildren(...entries.map((entry) => {
     const line = document.createElement('li');
     line.textContent = entry;
     return line;

@@ -1,86 +1,86 @@
 /** What stands on the picture and in its place: names, states, banners and the notice. What is the matter is found out elsewhere. */
 
 import { element, show, write } from './elements.js';
-import { text } from './i18n.js';
+import { t } from './i18n.js';
 import { Notice } from './notice.js';
-import { isAway, isCut, notice, patternWords, remarks } from './messages.js';
+import { isCameraDown, isPrivacyOn, message, patternLabel, warnings } from './messages.js';
 
 /** @import { Connection } from './connection.js' */
-/** @import { Words, Situation } from './messages.js' */
+/** @import { Message, Situation } from './messages.js' */
 
 /**
- * @typedef {object} Seen
+ * @typedef {object} OverlayState
  * @property {Situation} situation
  * @property {Connection} connection
- * @property {boolean} closed Whether somebody has to sign in first.
+ * @property {boolean} signInRequired Whether somebody has to sign in first.
  * @property {Date | null} stalledSince
  * @property {number} scale Times the whole picture's size.
  */
 
-export class Stage {
+export class Overlay {
   constructor() {
     const part = (/** @type {string} */ id) => element(id, HTMLElement);
     this.video = part('video');
-    this.name = part('name');
-    this.chooser = part('chooser');
+    this.name = part('camera-name');
+    this.cameraMenu = part('camera-menu');
     this.state = part('state');
     this.pattern = part('pattern');
-    this.remark = part('remark');
-    this.noticeBox = part('notice');
-    this.notices = new Notice(this.noticeBox);
+    this.warning = part('warning');
+    this.noticeRoot = part('notice');
+    this.notice = new Notice(this.noticeRoot);
     this.action = element('notice-action', HTMLButtonElement);
-    this.whole = element('whole', HTMLButtonElement);
+    this.resetZoom = element('reset-zoom', HTMLButtonElement);
     this.announcement = part('announcement');
   }
 
-  /** @param {Seen} seen */
-  show({ situation, connection, closed, stalledSince, scale }) {
+  /** @param {OverlayState} state */
+  show({ situation, connection, signInRequired, stalledSince, scale }) {
     const { camera } = situation;
-    const words = closed ? null : notice(situation);
-    const notes = closed ? [] : remarks(situation, stalledSince);
-    const state = closed ? 'signed-out' : isCut(situation) ? 'cut' : isAway(situation) ? 'away' : connection.state;
+    const shown = signInRequired ? null : message(situation);
+    const active = signInRequired ? [] : warnings(situation, stalledSince);
+    const name = signInRequired ? 'signed-out' : isPrivacyOn(situation) ? 'privacy' : isCameraDown(situation) ? 'no-camera' : connection.state;
     const connected = connection.state === 'live' || connection.state === 'interrupted';
 
-    document.body.dataset.state = state;
-    write(this.state, text().states[state]);
+    document.body.dataset.state = name;
+    write(this.state, t().states[name]);
     this.#showName(situation);
-    show(this.pattern, connected && !isCut(situation) ? patternWords(camera) : '');
-    show(this.remark, words ? '' : notes.join('. '));
-    this.#showNotice(words, connection);
-    this.whole.hidden = scale === 1;
-    const zoomed = text().page.zoomed(scale.toFixed(1));
-    write(this.whole.querySelector('span'), zoomed);
-    this.whole.setAttribute('aria-label', text().page.zoomedLabel(zoomed));
-    const heard = words ? `${words.title}. ${words.text}` : [text().states[state], this.pattern.textContent, ...notes].filter(Boolean).join('. ');
+    show(this.pattern, connected && !isPrivacyOn(situation) ? patternLabel(camera) : '');
+    show(this.warning, shown ? '' : active.join('. '));
+    this.#showNotice(shown, connection);
+    this.resetZoom.hidden = scale === 1;
+    const zoomed = t().page.zoomed(scale.toFixed(1));
+    write(this.resetZoom.querySelector('span'), zoomed);
+    this.resetZoom.setAttribute('aria-label', t().page.zoomedLabel(zoomed));
+    const announcement = shown ? `${shown.title}. ${shown.text}` : [t().states[name], this.pattern.textContent, ...active].filter(Boolean).join('. ');
     // Read out by a screen reader, once.
-    write(this.announcement, heard);
+    write(this.announcement, announcement);
   }
 
   /**
-   * @param {Words | null} words
+   * @param {Message | null} shown
    * @param {Connection} connection
    */
-  #showNotice(words, { state, error, due }) {
-    this.noticeBox.classList.toggle('first', error === null);
-    const seconds = Math.max(1, Math.ceil((due - performance.now()) / 1000));
-    const again = state === 'connecting' && error ? text().states.connecting : '';
-    this.notices.show(words, state === 'waiting' ? text().actions.next(seconds) : again);
-    if (!words) return;
-    const away = state === 'connecting' || state === 'live';
-    if (away && document.activeElement === this.action) element('hang-up', HTMLButtonElement).focus();
-    this.action.classList.toggle('away', away);
-    const { start, tryNow, tryAgain } = text().actions;
+  #showNotice(shown, { state, error, retryAt }) {
+    this.noticeRoot.classList.toggle('first-attempt', error === null);
+    const seconds = Math.max(1, Math.ceil((retryAt - performance.now()) / 1000));
+    const progress = state === 'connecting' && error ? t().states.connecting : '';
+    this.notice.show(shown, state === 'waiting' ? t().actions.next(seconds) : progress);
+    if (!shown) return;
+    const automatic = state === 'connecting' || state === 'live';
+    if (automatic && document.activeElement === this.action) element('hang-up', HTMLButtonElement).focus();
+    this.action.classList.toggle('invisible', automatic);
+    const { start, tryNow, tryAgain } = t().actions;
     write(this.action, state === 'stopped' ? start : state === 'waiting' ? tryNow : tryAgain);
   }
 
   /** @param {Situation} situation */
-  #showName({ status, camera, wanted }) {
-    // While the board is away its cameras are still known by name.
-    if (status) this.chooser.hidden = status.cameras.length < 2;
-    const shown = camera?.name ?? wanted ?? this.name.textContent ?? '';
+  #showName({ status, camera, requestedCamera }) {
+    // While the board is automatic its cameras are still known by name.
+    if (status) this.cameraMenu.hidden = status.cameras.length < 2;
+    const shown = camera?.name ?? requestedCamera ?? this.name.textContent ?? '';
     write(this.name, shown);
-    this.name.hidden = !this.chooser.hidden;
+    this.name.hidden = !this.cameraMenu.hidden;
     document.title = shown ? `${shown} – porthole` : 'porthole';
-    this.video.setAttribute('aria-label', shown ? text().page.pictureOf(shown) : text().page.picture);
+    this.video.setAttribute('aria-label', shown ? t().page.videoFrom(shown) : t().page.video);
   }
 }

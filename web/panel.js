@@ -1,6 +1,6 @@
 /** The panel beside the picture, or below it: which of its panes is open, and where the focus goes. What stands in them does not belong here. */
 
-import { language, lookUp } from './i18n.js';
+import { i18n, lookUp } from './i18n.js';
 
 /**
  * @typedef {object} Pane
@@ -27,7 +27,7 @@ export class Panel extends EventTarget {
     this.panes = panes;
     close.addEventListener('click', () => this.show(null));
     for (const pane of panes) pane.button.addEventListener('click', () => this.toggle(pane));
-    language.addEventListener('change', () => this.open && (title.textContent = lookUp(this.open.title)));
+    i18n.addEventListener('change', () => this.open && (title.textContent = lookUp(this.open.title)));
   }
 
   /** @param {Pane} pane */

@@ -3,10 +3,10 @@
 /** After this long without a new picture it counts as standing; cameras in the dark go down to some 5 frames a second. */
 const STALL_MS = 4_000;
 
-/** Events: `change` when `blocked` or `muted` changed, `firstframe` when the first picture of a stream is on the screen. */
+/** Events: `change` when `autoplayBlocked` or `muted` changed, `firstframe` when the first picture of a stream is on the screen. */
 export class Player extends EventTarget {
   /** Whether the browser wants a tap before it plays. */
-  blocked = false;
+  autoplayBlocked = false;
   /** When the first picture of this stream was shown, in `performance.now()` time. @type {number | null} */
   firstFrameAt = null;
   #attachedAt = 0;
@@ -38,11 +38,11 @@ export class Player extends EventTarget {
     this.play();
   }
 
-  /** Takes the picture away. */
+  /** Captures the picture away. */
   detach() {
     this.video.srcObject = null;
     this.firstFrameAt = null;
-    this.#block(false);
+    this.#setAutoplayBlocked(false);
   }
 
   /** Plays, if there is something to play and the browser lets it. */
@@ -51,15 +51,15 @@ export class Player extends EventTarget {
     if (!stream || document.visibilityState === 'hidden') return;
     try {
       await this.video.play();
-      this.#block(false);
+      this.#setAutoplayBlocked(false);
     } catch (error) {
       // An AbortError only says that another stream has taken this one's place.
-      if (stream === this.video.srcObject && /** @type {Error} */ (error).name === 'NotAllowedError') this.#block(true);
+      if (stream === this.video.srcObject && /** @type {Error} */ (error).name === 'NotAllowedError') this.#setAutoplayBlocked(true);
     }
   }
 
   /** To be called in the course of a tap or a key: browsers allow sound only then. */
-  toggleSound() {
+  toggleMute() {
     this.video.muted = !this.video.muted;
     this.play();
   }
@@ -75,8 +75,8 @@ export class Player extends EventTarget {
       this.#lastFrame = framesDecoded;
       this.#lastFrameAt = now;
     }
-    const still = now - Math.max(this.#lastFrameAt, this.#attachedAt);
-    return still > STALL_MS ? new Date(Date.now() - still) : null;
+    const stalledFor = now - Math.max(this.#lastFrameAt, this.#attachedAt);
+    return stalledFor > STALL_MS ? new Date(Date.now() - stalledFor) : null;
   }
 
   /** @param {MediaStream} stream */
@@ -87,16 +87,16 @@ export class Player extends EventTarget {
       this.dispatchEvent(new Event('firstframe'));
     };
     if (this.video.requestVideoFrameCallback) {
-      this.video.requestVideoFrameCallback((_, picture) => arrived(picture.presentationTime));
+      this.video.requestVideoFrameCallback((_, frame) => arrived(frame.presentationTime));
     } else {
       this.video.addEventListener('loadeddata', () => arrived(performance.now()), { once: true });
     }
   }
 
-  /** @param {boolean} blocked */
-  #block(blocked) {
-    if (this.blocked === blocked) return;
-    this.blocked = blocked;
+  /** @param {boolean} autoplayBlocked */
+  #setAutoplayBlocked(autoplayBlocked) {
+    if (this.autoplayBlocked === autoplayBlocked) return;
+    this.autoplayBlocked = autoplayBlocked;
     this.dispatchEvent(new Event('change'));
   }
 }

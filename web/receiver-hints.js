@@ -12,14 +12,14 @@ const EXTENSIONS = [
  * Asks for the header extensions that are off by default, where the browser has the call for it (Chromium 117 and later).
  * @param {RTCRtpTransceiver} transceiver
  */
-export function wantExtensions(transceiver) {
-  const can = /** @type {any} */ (transceiver);
-  if (can.getHeaderExtensionsToNegotiate && can.setHeaderExtensionsToNegotiate) {
-    const wanted = can.getHeaderExtensionsToNegotiate();
-    for (const extension of wanted) {
+export function enableHeaderExtensions(transceiver) {
+  const extended = /** @type {any} */ (transceiver);
+  if (extended.getHeaderExtensionsToNegotiate && extended.setHeaderExtensionsToNegotiate) {
+    const extensions = extended.getHeaderExtensionsToNegotiate();
+    for (const extension of extensions) {
       if (EXTENSIONS.includes(extension.uri)) extension.direction = 'sendrecv';
     }
-    can.setHeaderExtensionsToNegotiate(wanted);
+    extended.setHeaderExtensionsToNegotiate(extensions);
   }
   return transceiver;
 }
@@ -30,7 +30,7 @@ export function wantExtensions(transceiver) {
  * @param {RTCSessionDescriptionInit} offer
  * @returns {RTCSessionDescriptionInit}
  */
-export function withExtensions(offer) {
+export function addHeaderExtensions(offer) {
   const sdp = offer.sdp ?? '';
   const chromium = 'chrome' in globalThis;
   if (!chromium || sdp.includes(EXTENSIONS[0])) return offer;
@@ -52,8 +52,8 @@ export function withExtensions(offer) {
  * @param {RTCRtpReceiver} receiver
  * @param {number} milliseconds
  */
-export function hold(receiver, milliseconds) {
-  const can = /** @type {any} */ (receiver);
-  if ('jitterBufferTarget' in can) can.jitterBufferTarget = milliseconds;
-  else if ('playoutDelayHint' in can) can.playoutDelayHint = milliseconds / 1000;
+export function setJitterBufferTarget(receiver, milliseconds) {
+  const extended = /** @type {any} */ (receiver);
+  if ('jitterBufferTarget' in extended) extended.jitterBufferTarget = milliseconds;
+  else if ('playoutDelayHint' in extended) extended.playoutDelayHint = milliseconds / 1000;
 }

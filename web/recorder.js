@@ -11,19 +11,19 @@ const FORMATS = [
 ];
 
 /** How often a piece is handed over: at most so much is lost when the browser ends. */
-const PIECE_MS = 1_000;
+const CHUNK_MS = 1_000;
 
 /** A recording grows in the browser's memory: before a phone runs out of it, it is ended and saved. An hour at 2 Mbit/s. */
-const MOST_BYTES = 1_000_000_000;
+const MAX_BYTES = 1_000_000_000;
 
 /** Events: `change` when it began, when a second more is there, and when it ended; `done` (a DoneEvent) with the recording. */
 export class Recorder extends EventTarget {
   /** @type {MediaRecorder | null} */
   #recorder = null;
-  #since = 0;
+  #startedAt = 0;
 
   /** Whether this browser can record. */
-  get able() {
+  get supported() {
     return this.#format !== undefined;
   }
 
@@ -32,8 +32,8 @@ export class Recorder extends EventTarget {
   }
 
   /** How long it has recorded, in milliseconds. */
-  get length() {
-    return this.running ? performance.now() - this.#since : 0;
+  get elapsed() {
+    return this.running ? performance.now() - this.#startedAt : 0;
   }
 
   /** @param {MediaStream} stream */
@@ -41,25 +41,25 @@ export class Recorder extends EventTarget {
     if (this.#recorder) return;
     const recorder = new MediaRecorder(stream, { mimeType: this.#format });
     /** @type {Blob[]} */
-    const pieces = [];
+    const chunks = [];
     let bytes = 0;
-    const begun = new Date();
+    const startedAt = new Date();
     recorder.addEventListener('dataavailable', ({ data }) => {
-      pieces.push(data);
+      chunks.push(data);
       bytes += data.size;
-      if (bytes > MOST_BYTES) this.stop();
+      if (bytes > MAX_BYTES) this.stop();
       this.dispatchEvent(new Event('change'));
     });
     // It stops by itself too, when the session ends.
     recorder.addEventListener('stop', () => {
       this.#recorder = null;
       const type = recorder.mimeType || 'video/webm';
-      if (bytes > 0) this.dispatchEvent(new DoneEvent(new Blob(pieces, { type: type.split(';')[0] }), begun));
+      if (bytes > 0) this.dispatchEvent(new DoneEvent(new Blob(chunks, { type: type.split(';')[0] }), startedAt));
       this.dispatchEvent(new Event('change'));
     });
-    recorder.start(PIECE_MS);
+    recorder.start(CHUNK_MS);
     this.#recorder = recorder;
-    this.#since = performance.now();
+    this.#startedAt = performance.now();
     this.dispatchEvent(new Event('change'));
   }
 
@@ -77,12 +77,12 @@ export class Recorder extends EventTarget {
 export class DoneEvent extends Event {
   /**
    * @param {Blob} blob
-   * @param {Date} begun
+   * @param {Date} startedAt
    */
-  constructor(blob, begun) {
+  constructor(blob, startedAt) {
     super('done');
     this.blob = blob;
-    this.begun = begun;
+    this.startedAt = startedAt;
     this.extension = blob.type.includes('mp4') ? 'mp4' : 'webm';
   }
 }

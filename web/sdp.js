@@ -4,7 +4,7 @@
  */
 
 /**
- * @typedef {object} Offered A candidate of the board.
+ * @typedef {object} RemoteCandidate A candidate of the board.
  * @property {string} protocol `udp` or `tcp`.
  * @property {string} address
  * @property {number} port
@@ -14,9 +14,9 @@
 /**
  * The candidates in a description or a fragment, each once.
  * @param {string} sdp
- * @returns {Offered[]}
+ * @returns {RemoteCandidate[]}
  */
-export function offered(sdp) {
+export function remoteCandidates(sdp) {
   const found = new Map();
   for (const [, protocol, address, port, type] of sdp.matchAll(/^a=candidate:\S+ 1 (\S+) \d+ (\S+) (\d+) typ (\S+)/gm)) {
     const candidate = { protocol: protocol.toLowerCase(), address, port: Number(port), type };
@@ -31,11 +31,11 @@ export function offered(sdp) {
  * @param {string[]} [candidates] As `candidate:...`.
  * @param {boolean} [end] Whether no more will come.
  */
-export function fragment(description, candidates = [], end = false) {
+export function sdpFragment(description, candidates = [], end = false) {
   return [
-    `a=ice-ufrag:${value(description, 'a=ice-ufrag:')}`,
-    `a=ice-pwd:${value(description, 'a=ice-pwd:')}`,
-    `m=${value(description, 'm=') ?? 'video 9 UDP/TLS/RTP/SAVPF 0'}`,
+    `a=ice-ufrag:${firstValue(description, 'a=ice-ufrag:')}`,
+    `a=ice-pwd:${firstValue(description, 'a=ice-pwd:')}`,
+    `m=${firstValue(description, 'm=') ?? 'video 9 UDP/TLS/RTP/SAVPF 0'}`,
     `a=mid:${firstMid(description)}`,
     ...candidates.map((candidate) => `a=${candidate}`),
     ...(end ? ['a=end-of-candidates'] : []),
@@ -45,19 +45,19 @@ export function fragment(description, candidates = [], end = false) {
 
 /** The section on whose transport everything is bundled. @param {string} description */
 export function firstMid(description) {
-  return value(description, 'a=mid:') ?? '0';
+  return firstValue(description, 'a=mid:') ?? '0';
 }
 
 /**
  * The board's answer after an ICE restart: the first answer with the credentials and candidates of a fragment.
  * @param {string} answer
- * @param {string} news The fragment that answers the restart (draft-ietf-wish-whep section 4.4.2).
+ * @param {string} restart The fragment that answers the restart (draft-ietf-wish-whep section 4.4.2).
  * @returns {string | null} Null when the fragment has no credentials.
  */
-export function restarted(answer, news) {
-  const [ufrag, pwd] = [value(news, 'a=ice-ufrag:'), value(news, 'a=ice-pwd:')];
+export function applyIceRestart(answer, restart) {
+  const [ufrag, pwd] = [firstValue(restart, 'a=ice-ufrag:'), firstValue(restart, 'a=ice-pwd:')];
   if (!ufrag || !pwd) return null;
-  const candidates = news.split(/\r?\n/).filter((line) => /^a=(candidate:|end-of-candidates)/.test(line));
+  const candidates = restart.split(/\r?\n/).filter((line) => /^a=(candidate:|end-of-candidates)/.test(line));
   const lines = answer
     .split(/\r?\n/)
     .filter((line) => line !== '' && !/^a=(candidate:|end-of-candidates)/.test(line))
@@ -78,7 +78,7 @@ export function restarted(answer, news) {
  * @param {string} sdp
  * @param {string} start
  */
-function value(sdp, start) {
+function firstValue(sdp, start) {
   const line = sdp.split(/\r?\n/).find((line) => line.startsWith(start));
   return line?.slice(start.length).trim();
 }

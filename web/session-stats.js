@@ -1,7 +1,7 @@
 /** What measures one session: the board's clock, the browser's statistics, the pictures' latency, and how they were of late. */
 
 import { BoardClock } from './clock.js';
-import { History } from './time-series.js';
+import { TimeSeries } from './time-series.js';
 import { LatencyMeter } from './latency.js';
 import { StatsReader } from './stats.js';
 
@@ -9,12 +9,12 @@ import { StatsReader } from './stats.js';
 /** @import { WhepSession } from './whep.js' */
 
 /** From the making of a session to `stop()`. */
-export class Measuring {
-  /** @type {import('./stats.js').Figures | null} */
-  figures = null;
+export class SessionStats {
+  /** @type {import('./stats.js').Stats | null} */
+  stats = null;
   /** @type {LatencyMeter | null} */
   latency = null;
-  history = new History();
+  timeSeries = new TimeSeries();
 
   /**
    * @param {WhepSession} session
@@ -25,7 +25,7 @@ export class Measuring {
     this.session = session;
     this.peer = peer;
     this.clock = new BoardClock(control);
-    this.stats = new StatsReader(peer);
+    this.reader = new StatsReader(peer);
   }
 
   /**
@@ -38,9 +38,9 @@ export class Measuring {
   }
 
   async read() {
-    this.figures = await this.stats.read();
-    const { video, roundTrip } = this.figures;
-    this.history.push({
+    this.stats = await this.reader.read();
+    const { video, roundTrip } = this.stats;
+    this.timeSeries.push({
       latency: this.latency?.read()?.median,
       fps: video?.fps,
       'video-bitrate': video?.bitrate,

@@ -1,87 +1,87 @@
 /** The pane of settings: joins its menus, forms and the camera's controls to what the board says and this viewer wishes. */
 
-import { DialForm } from './camera-controls.js';
-import { QualityForm, RefusedEvent } from './encoder-settings.js';
-import { ChosenEvent, SourceMenus } from './source-menus.js';
+import { ControlForm } from './camera-controls.js';
+import { EncoderSettings, RejectedEvent } from './encoder-settings.js';
+import { SelectionEvent, SourceMenus } from './source-menus.js';
 
 /** @import { Camera, Status } from './status.js' */
-/** @import { Viewing } from './board-client.js' */
+/** @import { BoardClient } from './board-client.js' */
 
-/** Events: `camera` and `microphone` (ChosenEvent), `refused` (RefusedEvent). */
+/** Events: `camera` and `microphone` (SelectionEvent), `rejected` (RejectedEvent). */
 export class Settings extends EventTarget {
   #open = false;
-  #learned = false;
+  #sizesLoaded = false;
   /** Whether the board was asked to throw the privacy switch, and has not answered yet. */
-  #cutting = false;
+  #settingPrivacy = false;
 
   /**
    * @param {HTMLElement} root
-   * @param {HTMLSelectElement} above The menu of cameras above the picture.
-   * @param {Viewing} viewing
+   * @param {HTMLSelectElement} topMenu The menu of cameras topMenu the picture.
+   * @param {BoardClient} client
    */
-  constructor(root, above, viewing) {
+  constructor(root, topMenu, client) {
     super();
-    this.viewing = viewing;
-    const place = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
+    this.client = client;
+    const find = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
     /** @type {HTMLElement} */
-    this.only = place('#only');
-    this.source = new SourceMenus([above, place('#source-camera')], place('#microphone'));
-    this.quality = new QualityForm(place('#quality'), viewing);
-    this.dials = new DialForm(place('#camera-controls'), viewing);
+    this.viewerNote = find('#viewer-note');
+    this.source = new SourceMenus([topMenu, find('#source-camera')], find('#microphone'));
+    this.encoder = new EncoderSettings(find('#quality'), client);
+    this.controls = new ControlForm(find('#camera-controls'), client);
     /** @type {NodeListOf<HTMLInputElement>} */
     this.latency = root.querySelectorAll('[name=latency]');
     /** @type {HTMLInputElement} */
-    this.privacy = place('#privacy');
+    this.privacy = find('#privacy');
     for (const kind of ['camera', 'microphone']) {
-      this.source.addEventListener(kind, (event) => this.dispatchEvent(new ChosenEvent(kind, /** @type {ChosenEvent} */ (event).value)));
+      this.source.addEventListener(kind, (event) => this.dispatchEvent(new SelectionEvent(kind, /** @type {SelectionEvent} */ (event).value)));
     }
-    for (const form of [this.quality, this.dials]) {
-      form.addEventListener('refused', (event) => this.#refused(/** @type {RefusedEvent} */ (event).why));
+    for (const form of [this.encoder, this.controls]) {
+      form.addEventListener('rejected', (event) => this.#reject(/** @type {RejectedEvent} */ (event).reason));
     }
-    for (const choice of this.latency) choice.addEventListener('change', () => this.#attempt(viewing.wish({ latency: choice.value === 'smooth' ? 'smooth' : 'low' })));
-    this.privacy.addEventListener('change', () => this.#attempt(this.#cut(this.privacy.checked)));
-    viewing.addEventListener('change', () => {
-      this.#learned &&= viewing.present;
-      this.#learn();
+    for (const choice of this.latency) choice.addEventListener('change', () => this.#attempt(client.setPreferences({ latency: choice.value === 'smooth' ? 'smooth' : 'low' })));
+    this.privacy.addEventListener('change', () => this.#attempt(this.#setPrivacy(this.privacy.checked)));
+    client.addEventListener('change', () => {
+      this.#sizesLoaded &&= client.connected;
+      this.#loadSizes();
     });
   }
 
   /** @param {boolean} open Whether the pane is seen. */
   open(open) {
     this.#open = open;
-    this.#learn();
+    this.#loadSizes();
   }
 
   /**
    * @param {Status | null} status
    * @param {Camera | null} camera The one that is watched.
    * @param {string | null} name Its name as far as it is known.
-   * @param {boolean} heard Whether the sound is on.
+   * @param {boolean} audioOn Whether the sound is on.
    */
-  show(status, camera, name, heard) {
-    const { viewing } = this;
-    this.source.show(status, name, heard);
-    this.only.hidden = viewing.you === null || viewing.operates;
+  show(status, camera, name, audioOn) {
+    const { client } = this;
+    this.source.show(status, name, audioOn);
+    this.viewerNote.hidden = client.you === null || client.isOperator;
     for (const choice of this.latency) {
-      choice.checked = choice.value === viewing.wishes.latency;
-      choice.disabled = !viewing.present;
+      choice.checked = choice.value === client.preferences.latency;
+      choice.disabled = !client.connected;
     }
-    this.privacy.disabled = !viewing.operates;
-    if (!this.#cutting) this.privacy.checked = status?.privacy === true;
-    this.quality.show(camera);
+    this.privacy.disabled = !client.isOperator;
+    if (!this.#settingPrivacy) this.privacy.checked = status?.privacy === true;
+    this.encoder.show(camera);
     // Asked for only where somebody looks.
-    if (this.#open || !viewing.present) this.dials.show(viewing.present && viewing.you ? (camera?.name ?? null) : null);
+    if (this.#open || !client.connected) this.controls.show(client.connected && client.you ? (camera?.name ?? null) : null);
   }
 
   /** @param {boolean} on Whether cameras and microphone shall be closed. */
-  async #cut(on) {
-    this.#cutting = true;
+  async #setPrivacy(on) {
+    this.#settingPrivacy = true;
     try {
-      await this.viewing.ask('privacy.set', { on });
+      await this.client.request('privacy.set', { on });
       // The board's own word of it comes a moment later, and the switch shall not go back meanwhile.
-      this.viewing.learn({ privacy: on });
+      this.client.mergeStatus({ privacy: on });
     } finally {
-      this.#cutting = false;
+      this.#settingPrivacy = false;
     }
   }
 
@@ -90,18 +90,18 @@ export class Settings extends EventTarget {
     try {
       await asked;
     } catch (error) {
-      this.#refused(/** @type {Error} */ (error).message);
+      this.#reject(/** @type {Error} */ (error).message);
     }
   }
 
-  #learn() {
-    if (!this.#open || this.#learned || !this.viewing.operates) return;
-    this.#learned = true;
-    this.quality.learn();
+  #loadSizes() {
+    if (!this.#open || this.#sizesLoaded || !this.client.isOperator) return;
+    this.#sizesLoaded = true;
+    this.encoder.loadSizes();
   }
 
-  /** @param {string} why */
-  #refused(why) {
-    this.dispatchEvent(new RefusedEvent(why));
+  /** @param {string} reason */
+  #reject(reason) {
+    this.dispatchEvent(new RejectedEvent(reason));
   }
 }

@@ -3,10 +3,10 @@
 /** @import { Zoom } from './zoom.js' */
 
 /** How far an arrow key moves the picture, as a part of the stage. */
-const ARROW = 0.15;
+const PAN_STEP = 0.15;
 
 /** Where keys are text, or have a meaning of their own. */
-const TYPED_IN = 'input:not([type=checkbox]), select, textarea';
+const TEXT_INPUTS = 'input:not([type=checkbox]), select, textarea';
 
 /**
  * @param {Record<string, () => void>} keys
@@ -15,26 +15,26 @@ const TYPED_IN = 'input:not([type=checkbox]), select, textarea';
  */
 export function listenToKeys(keys, zoom, active) {
   /** @type {Record<string, () => void>} */
-  const closer = {
+  const zoomKeys = {
     '+': () => zoom.step(1),
     '=': () => zoom.step(1),
     '-': () => zoom.step(-1),
     0: () => zoom.reset(),
   };
   /** @type {Record<string, () => void>} */
-  const arrows = {
-    ArrowLeft: () => zoom.pan(-ARROW, 0),
-    ArrowRight: () => zoom.pan(ARROW, 0),
-    ArrowUp: () => zoom.pan(0, -ARROW),
-    ArrowDown: () => zoom.pan(0, ARROW),
+  const panKeys = {
+    ArrowLeft: () => zoom.pan(-PAN_STEP, 0),
+    ArrowRight: () => zoom.pan(PAN_STEP, 0),
+    ArrowUp: () => zoom.pan(0, -PAN_STEP),
+    ArrowDown: () => zoom.pan(0, PAN_STEP),
   };
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !active()) return;
-    const typed = event.target instanceof Element && event.target.matches(TYPED_IN);
+    const typed = event.target instanceof Element && event.target.matches(TEXT_INPUTS);
     if (typed && event.key !== 'Escape') return;
     // A held key repeats: pictures and panes do not.
     if (!event.repeat) keys[event.key]?.();
-    closer[event.key]?.();
-    if (zoom.scale > 1 && event.target === document.body) arrows[event.key]?.();
+    zoomKeys[event.key]?.();
+    if (zoom.scale > 1 && event.target === document.body) panKeys[event.key]?.();
   });
 }

@@ -1,9 +1,9 @@
 /** The sign-in form: password in, the reason of a failure and the wait for the next attempt out. */
 
-import { language, text } from './i18n.js';
+import { i18n, t } from './i18n.js';
 import { sentence } from './messages.js';
 
-/** @import { Access, SignInFailure } from './auth.js' */
+/** @import { Auth, SignInFailure } from './auth.js' */
 
 /** The form of index.html, from its making on. */
 export class SignInForm {
@@ -16,18 +16,18 @@ export class SignInForm {
 
   /**
    * @param {HTMLFormElement} form
-   * @param {Access} access
+   * @param {Auth} auth
    */
-  constructor(form, access) {
+  constructor(form, auth) {
     this.form = form;
-    this.access = access;
-    const [password, enter, shown] = ['password', 'enter', 'shown'].map((name) => form.elements.namedItem(name));
+    this.auth = auth;
+    const [password, enter, showPassword] = ['password', 'enter', 'showPassword'].map((name) => form.elements.namedItem(name));
     this.password = /** @type {HTMLInputElement} */ (password);
     this.submit = /** @type {HTMLButtonElement} */ (enter);
-    this.shown = /** @type {HTMLInputElement} */ (shown);
-    this.told = /** @type {HTMLElement} */ (form.querySelector('[role=alert]'));
-    this.shown.addEventListener('change', () => (this.password.type = this.shown.checked ? 'text' : 'password'));
-    language.addEventListener('change', () => this.#render());
+    this.showPassword = /** @type {HTMLInputElement} */ (showPassword);
+    this.error = /** @type {HTMLElement} */ (form.querySelector('[role=alert]'));
+    this.showPassword.addEventListener('change', () => (this.password.type = this.showPassword.checked ? 'text' : 'password'));
+    i18n.addEventListener('change', () => this.#render());
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#send({ password: this.password.value });
@@ -46,16 +46,16 @@ export class SignInForm {
     if (visible) this.password.focus();
     else this.form.reset();
     this.password.type = 'password';
-    this.#tell('', 0);
+    this.#setError('', 0);
   }
 
   /**
    * Shows the form with the reason why nobody is signed in.
    * @param {SignInFailure} failure
    */
-  tell({ reason, retryAfter }) {
+fail({ reason, retryAfter }) {
     this.show(true);
-    this.#tell(reason, retryAfter);
+    this.#setError(reason, retryAfter);
     this.password.select();
   }
 
@@ -64,16 +64,16 @@ export class SignInForm {
     if (this.#busy || performance.now() < this.#due) return;
     this.#busy = true;
     this.#render();
-    const failure = await this.access.signIn(secret);
+    const failure = await this.auth.signIn(secret);
     this.#busy = false;
-    if (failure) this.tell(failure);
+    if (failure) this.fail(failure);
   }
 
   /**
    * @param {string} reason
    * @param {number} wait In milliseconds.
    */
-  #tell(reason, wait) {
+  #setError(reason, wait) {
     this.#reason = reason;
     this.#due = performance.now() + wait;
     this.#render();
@@ -82,12 +82,12 @@ export class SignInForm {
   #render() {
     clearTimeout(this.#timer);
     const seconds = Math.ceil((this.#due - performance.now()) / 1000);
-    const waits = seconds > 0;
-    this.submit.disabled = this.#busy || waits;
-    this.submit.textContent = waits ? text().page.wait(seconds) : text().page.enter;
+    const waiting = seconds > 0;
+    this.submit.disabled = this.#busy || waiting;
+    this.submit.textContent = waiting ? t().page.wait(seconds) : t().page.submit;
     const reason = sentence(this.#reason);
-    if (this.told.textContent !== reason) this.told.textContent = reason;
+    if (this.error.textContent !== reason) this.error.textContent = reason;
     this.password.setAttribute('aria-invalid', String(reason !== ''));
-    if (waits) this.#timer = setTimeout(() => this.#render(), 250);
+    if (waiting) this.#timer = setTimeout(() => this.#render(), 250);
   }
 }

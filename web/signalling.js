@@ -81,7 +81,7 @@ export class Signalling {
       headers: { 'Content-Type': 'application/sdp' },
       body: sdp,
     });
-    if (response.status !== 201) throw refusal(response, text);
+    if (response.status !== 201) throw httpError(response, text);
     this.#etag = response.headers.get('ETag') ?? '';
     const location = response.headers.get('Location');
     if (location) this.#location = new URL(location, response.url || this.endpoint);
@@ -89,7 +89,7 @@ export class Signalling {
   }
 
   /** Whether the board takes candidates. */
-  get trickles() {
+  get supportsTrickle() {
     return this.#location !== null && this.#etag !== '';
   }
 
@@ -117,7 +117,7 @@ export class Signalling {
   async restart(fragment) {
     if (!this.#location) throw new WhepError('gone', 'the board has given no address of the session');
     const { response, text } = await this.#patch(this.#location, fragment, '*', RESTART_TIMEOUT_MS);
-    if (response.status !== 200) throw refusal(response, text);
+    if (response.status !== 200) throw httpError(response, text);
     this.#etag = response.headers.get('ETag') ?? '';
     return text;
   }
@@ -159,14 +159,14 @@ export class Signalling {
    * @returns {Promise<{response: Response, text: string}>}
    */
   async #request(url, method, timeout, { headers, body }) {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), timeout);
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), timeout);
     try {
-      const init = { method, headers: { ...this.headers, ...headers }, body, signal: late.signal };
+      const init = { method, headers: { ...this.headers, ...headers }, body, signal: abort.signal };
       const response = await fetch(url, init);
       return { response, text: await response.text() };
     } catch (cause) {
-      if (late.signal.aborted) throw new WhepError('timeout', `no answer within ${timeout / 1000} s`);
+      if (abort.signal.aborted) throw new WhepError('timeout', `no answer within ${timeout / 1000} s`);
       throw new WhepError('unreachable', `${method} ${url}: ${cause instanceof Error ? cause.message : cause}`);
     } finally {
       clearTimeout(timer);
@@ -178,7 +178,7 @@ export class Signalling {
  * @param {Response} response
  * @param {string} text
  */
-function refusal(response, text) {
+function httpError(response, text) {
   const detail = problemDetail(response, text);
   return new WhepError('refused', `${response.status} ${response.statusText}: ${detail}`, {
     status: response.status,
@@ -211,6 +211,6 @@ export function retryAfter(response) {
   const header = response.headers.get('Retry-After');
   if (!header) return 0;
   const seconds = Number(header);
-  const span = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
-  return Math.max(0, span || 0);
+  const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
+  return Math.max(0, delay || 0);
 }

@@ -1,11 +1,11 @@
 /** Which camera and which sound this viewer gets: menus of what the board has, and the wish when one is chosen. */
 
 import { choices } from './elements.js';
-import { text } from './i18n.js';
+import { t } from './i18n.js';
 
 /** @import { Status } from './status.js' */
 
-/** Events: `camera` (a ChosenEvent), `microphone` (a ChosenEvent, empty for none). */
+/** Events: `camera` (a SelectionEvent), `microphone` (a SelectionEvent, empty for none). */
 export class SourceMenus extends EventTarget {
   /**
    * @param {HTMLSelectElement[]} cameras Menus of cameras; all show the same.
@@ -15,32 +15,32 @@ export class SourceMenus extends EventTarget {
     super();
     this.cameras = cameras;
     this.microphone = microphone;
-    for (const menu of cameras) menu.addEventListener('change', () => this.dispatchEvent(new ChosenEvent('camera', menu.value)));
-    microphone.addEventListener('change', () => this.dispatchEvent(new ChosenEvent('microphone', microphone.value)));
+    for (const menu of cameras) menu.addEventListener('change', () => this.dispatchEvent(new SelectionEvent('camera', menu.value)));
+    microphone.addEventListener('change', () => this.dispatchEvent(new SelectionEvent('microphone', microphone.value)));
   }
 
   /**
    * @param {Status | null} status Null: what was known stays.
    * @param {string | null} camera The one that is watched; null for the first.
-   * @param {boolean} heard Whether the sound is on.
+   * @param {boolean} audioOn Whether the sound is on.
    */
-  show(status, camera, heard) {
+  show(status, camera, audioOn) {
     if (!status) return;
     const names = status.cameras.map(({ name }) => name);
     const entries = names.map((name) => ({ value: name, text: name }));
     // An unknown camera is no entry: the menu shows that none is chosen.
     for (const menu of this.cameras) choices(menu, entries, camera ?? names[0] ?? '');
     const { audio } = status;
-    const there = audio !== null && audio.state !== 'off';
-    const none = { value: '', text: text().settings.noMicrophone };
+    const available = audio !== null && audio.state !== 'off';
+    const none = { value: '', text: t().settings.noAudio };
     const source = audio?.source ?? audio?.device ?? '';
-    choices(this.microphone, there ? [{ value: source, text: source }, none] : [none], there && heard ? source : '');
-    this.microphone.disabled = !there;
+    choices(this.microphone, available ? [{ value: source, text: source }, none] : [none], available && audioOn ? source : '');
+    this.microphone.disabled = !available;
   }
 }
 
 /** Something was chosen from a menu. */
-export class ChosenEvent extends Event {
+export class SelectionEvent extends Event {
   /**
    * @param {string} type
    * @param {string} value

@@ -1,19 +1,19 @@
-/** The figures of the connection: numbers with their units, and their last two minutes, in the places that index.html has for them. */
+/** The stats of the connection: numbers with their units, and their last two minutes, in the places that index.html has for them. */
 
 import { write } from './elements.js';
-import { line, span as extent } from './time-series.js';
-import { text } from './i18n.js';
-import { audioWords } from './messages.js';
+import { linePath, range } from './time-series.js';
+import { t } from './i18n.js';
+import { audioLabel } from './messages.js';
 
-/** @import { History } from './time-series.js' */
-/** @import { Figures } from './stats.js' */
+/** @import { TimeSeries } from './time-series.js' */
+/** @import { Stats } from './stats.js' */
 /** @import { Latency } from './latency.js' */
 /** @import { Camera, Status } from './status.js' */
 
 /** Stands where there is no figure. */
 const NONE = '–';
 
-/** Units of a graph's field: its width is stretched to that of its place. */
+/** Units of a graph's field: its width is stretched to that of its root. */
 const [GRAPH_WIDTH, GRAPH_HEIGHT] = [120, 24];
 
 /**
@@ -22,52 +22,52 @@ const [GRAPH_WIDTH, GRAPH_HEIGHT] = [120, 24];
  * @property {number | null} connected
  * @property {number | null} firstFrame
  *
- * @typedef {object} Facts
+ * @typedef {object} PanelData
  * @property {boolean} live
  * @property {Setup} setup
- * @property {Figures | null} figures
+ * @property {Stats | null} stats
  * @property {Latency | null} latency
  * @property {number | null} controlRoundTrip Milliseconds over the data channel.
  * @property {Camera | null} camera
  * @property {Status | null} status
- * @property {History | null} history
+ * @property {TimeSeries | null} timeSeries
  */
 
-/** @type {Record<string, ((facts: Facts) => string | null) | undefined>} */
-const FIGURES = {
-  latency: ({ latency, live }) => (live && !latency ? text().details.unknown : latency && `${round(latency.median)} ms`),
+/** @type {Record<string, ((data: PanelData) => string | null) | undefined>} */
+const ROWS = {
+  latency: ({ latency, live }) => (live && !latency ? t().details.unknown : latency && `${round(latency.median)} ms`),
   'latency-note': ({ latency, live }) => {
-    if (latency) return text().details.worst(round(latency.worst), round(latency.error, 1));
-    return live ? text().details.untold : null;
+    if (latency) return t().details.worst(round(latency.worst), round(latency.error, 1));
+    return live ? t().details.latencyUnknown : null;
   },
   setup: ({ setup }) => milliseconds(setup.firstFrame),
   'setup-note': ({ setup }) =>
-    setup.connected === null ? null : text().details.steps(round(setup.answered), round(setup.connected)),
-  resolution: ({ figures }) => (figures?.video?.width ? `${figures.video.width} × ${figures.video.height}` : null),
-  fps: ({ figures }) => (figures?.video?.fps == null ? null : `${round(figures.video.fps)} /s`),
-  'video-bitrate': ({ figures }) => bitrate(figures?.video?.bitrate),
-  'video-codec': ({ figures, camera }) => list(codec(figures?.video?.codec), camera?.encoder),
-  'audio-bitrate': ({ figures }) => bitrate(figures?.audio?.bitrate),
-  'audio-codec': ({ figures }) => codec(figures?.audio?.codec),
-  'audio-source': ({ status }) => audioWords(status?.audio),
-  'round-trip': ({ figures, controlRoundTrip }) => milliseconds(figures?.roundTrip ?? controlRoundTrip, 1),
-  loss: ({ figures }) =>
-    figures?.video?.lossPercent == null
+    setup.connected === null ? null : t().details.steps(round(setup.answered), round(setup.connected)),
+  resolution: ({ stats }) => (stats?.video?.width ? `${stats.video.width} × ${stats.video.height}` : null),
+  fps: ({ stats }) => (stats?.video?.fps == null ? null : `${round(stats.video.fps)} /s`),
+  'video-bitrate': ({ stats }) => bitrate(stats?.video?.bitrate),
+  'video-codec': ({ stats, camera }) => list(codec(stats?.video?.codec), camera?.encoder),
+  'audio-bitrate': ({ stats }) => bitrate(stats?.audio?.bitrate),
+  'audio-codec': ({ stats }) => codec(stats?.audio?.codec),
+  'audio-source': ({ status }) => audioLabel(status?.audio),
+  'round-trip': ({ stats, controlRoundTrip }) => milliseconds(stats?.roundTrip ?? controlRoundTrip, 1),
+  loss: ({ stats }) =>
+    stats?.video?.lossPercent == null
       ? null
-      : text().details.lost(round(figures.video.lossPercent, 1), figures.video.packetsLost ?? 0),
-  'jitter-buffer': ({ figures }) =>
-    list(milliseconds(figures?.video?.jitterBuffer), figures?.audio && text().details.soundToo(milliseconds(figures.audio.jitterBuffer) ?? NONE)),
-  path: ({ figures }) => figures?.path ?? null,
-  local: ({ figures }) => figures?.local ?? null,
+      : t().details.lost(round(stats.video.lossPercent, 1), stats.video.packetsLost ?? 0),
+  'jitter-buffer': ({ stats }) =>
+    list(milliseconds(stats?.video?.jitterBuffer), stats?.audio && t().details.audioDelay(milliseconds(stats.audio.jitterBuffer) ?? NONE)),
+  path: ({ stats }) => stats?.path ?? null,
+  local: ({ stats }) => stats?.local ?? null,
   camera: ({ camera }) => camera && (camera.source ?? camera.device),
   capture: ({ camera }) =>
     camera?.width ? list(`${camera.width} × ${camera.height}`, camera.fps && `${round(camera.fps)} /s`, camera.format) : null,
   viewers: ({ status }) =>
-    status?.viewers == null ? null : status.max_viewers ? text().details.ofAtMost(status.viewers, status.max_viewers) : `${status.viewers}`,
-  version: ({ status }) => status && list(status.version, status.uptime_seconds && text().details.up(span(status.uptime_seconds))),
+    status?.viewers == null ? null : status.max_viewers ? t().details.ofMax(status.viewers, status.max_viewers) : `${status.viewers}`,
+  version: ({ status }) => status && list(status.version, status.uptime_seconds && t().details.up(duration(status.uptime_seconds))),
 };
 
-/** What a graph's least and most are called. @type {Record<string, ((value: number) => string | null) | undefined>} */
+/** What a graph's min and max are called. @type {Record<string, ((value: number) => string | null) | undefined>} */
 const GRAPHS = {
   latency: (value) => milliseconds(value),
   fps: (value) => `${round(value)} /s`,
@@ -77,29 +77,29 @@ const GRAPHS = {
   'jitter-buffer': (value) => milliseconds(value),
 };
 
-export class FigureTable {
-  /** @type {{element: HTMLElement, say: (facts: Facts) => string | null}[]} */
-  #places = [];
+export class StatsPanel {
+  /** @type {{element: HTMLElement, format: (data: PanelData) => string | null}[]} */
+  #rows = [];
   /** @type {Graph[]} */
   #graphs = [];
 
-  /** @param {HTMLElement} root Holds elements with `data-figure` and `data-graph`. */
+  /** @param {HTMLElement} root Holds elements with `data-stat` and `data-graph`. */
   constructor(root) {
-    for (const element of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-figure]'))) {
-      const say = FIGURES[element.dataset.figure ?? ''];
-      if (say) this.#places.push({ element, say });
+    for (const element of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-stat]'))) {
+      const format = ROWS[element.dataset.stat ?? ''];
+      if (format) this.#rows.push({ element, format });
     }
     for (const place of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-graph]'))) {
       const name = place.dataset.graph ?? '';
-      const say = GRAPHS[name];
-      if (say) this.#graphs.push(new Graph(place, name, say));
+      const format = GRAPHS[name];
+      if (format) this.#graphs.push(new Graph(place, name, format));
     }
   }
 
-  /** @param {Facts} facts */
-  show(facts) {
-    for (const { element, say } of this.#places) write(element, say(facts) || NONE);
-    for (const graph of this.#graphs) graph.draw(facts.history);
+  /** @param {PanelData} data */
+  show(data) {
+    for (const { element, format } of this.#rows) write(element, format(data) || NONE);
+    for (const graph of this.#graphs) graph.draw(data.timeSeries);
   }
 }
 
@@ -109,30 +109,30 @@ class Graph {
   #line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
 
   /**
-   * @param {HTMLElement} place
+   * @param {HTMLElement} root
    * @param {string} name
-   * @param {(value: number) => string | null} say
+   * @param {(value: number) => string | null} format
    */
-  constructor(place, name, say) {
-    this.place = place;
+  constructor(root, name, format) {
+    this.root = root;
     this.name = name;
-    this.say = say;
+    this.format = format;
     this.#svg.setAttribute('viewBox', `0 -1 ${GRAPH_WIDTH} ${GRAPH_HEIGHT + 2}`);
     this.#svg.setAttribute('preserveAspectRatio', 'none');
     this.#svg.setAttribute('role', 'img');
     this.#svg.append(this.#line);
-    place.append(this.#svg);
+    root.append(this.#svg);
   }
 
-  /** @param {History | null} history */
-  draw(history) {
-    const points = history?.of(this.name) ?? [];
-    const { least, most, count } = extent(points);
-    this.place.hidden = count < 2;
+  /** @param {TimeSeries | null} timeSeries */
+  draw(timeSeries) {
+    const points = timeSeries?.of(this.name) ?? [];
+    const { min, max, count } = range(points);
+    this.root.hidden = count < 2;
     if (count < 2) return;
-    this.#line.setAttribute('d', line(points, GRAPH_WIDTH, GRAPH_HEIGHT));
-    const what = this.place.parentElement?.querySelector('dt')?.textContent ?? '';
-    this.#svg.setAttribute('aria-label', text().details.graph(what, this.say(least) ?? '', this.say(most) ?? ''));
+    this.#line.setAttribute('d', linePath(points, GRAPH_WIDTH, GRAPH_HEIGHT));
+    const what = this.root.parentElement?.querySelector('dt')?.textContent ?? '';
+    this.#svg.setAttribute('aria-label', t().details.graph(what, this.format(min) ?? '', this.format(max) ?? ''));
   }
 }
 
@@ -165,7 +165,7 @@ function codec(name) {
 }
 
 /** @param {number} seconds */
-function span(seconds) {
+function duration(seconds) {
   const [days, hours, minutes] = [86_400, 3_600, 60].map((unit) => Math.floor(seconds / unit));
   if (days > 0) return `${days} d ${hours % 24} h`;
   if (hours > 0) return `${hours} h ${minutes % 60} min`;

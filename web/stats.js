@@ -1,17 +1,17 @@
-/** Figures of a running session, made of the browser's statistics. Numbers only; how they are written does not belong here. */
+/** Stats of a running session, made of the browser's statistics. Numbers only; how they are written does not belong here. */
 
 /** How far back loss is counted: long enough that one lost packet is a small share, short enough to be about now. */
 const LOSS_WINDOW_MS = 10_000;
 
 /**
- * @typedef {object} Media Null wherever the browser does not tell.
+ * @typedef {object} MediaStats Null wherever the browser does not tell.
  * @property {string | null} codec Such as `H264` or `opus`.
  * @property {number | null} bitrate Bits a second.
  * @property {number | null} packetsLost Since the session began.
  * @property {number | null} lossPercent Of the last 10 s.
  * @property {number | null} jitterBuffer Mean time that media waited before decoding, in milliseconds.
  *
- * @typedef {object} VideoFigures
+ * @typedef {object} VideoStats
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} fps Decoded frames a second.
@@ -19,13 +19,13 @@ const LOSS_WINDOW_MS = 10_000;
  * @property {number | null} framesDropped
  * @property {number | null} keyFramesDecoded
  *
- * @typedef {object} AudioFigures
+ * @typedef {object} AudioStats
  * @property {number | null} level Of the last moment, 0 to 1.
  * @property {number | null} energy Sum since the session began.
  *
- * @typedef {object} Figures
- * @property {Media & VideoFigures | null} video
- * @property {Media & AudioFigures | null} audio
+ * @typedef {object} Stats
+ * @property {MediaStats & VideoStats | null} video
+ * @property {MediaStats & AudioStats | null} audio
  * @property {number | null} roundTrip Milliseconds.
  * @property {string | null} path Protocol, far address and kind of candidate of the media connection.
  * @property {string | null} local The same of this device; `relay` with the way to the relay.
@@ -34,22 +34,22 @@ const LOSS_WINDOW_MS = 10_000;
 /** Reads one peer connection; rates are those since the reading before. */
 export class StatsReader {
   /** @type {{at: number, report: Map<string, any>}[]} */
-  #history = [];
+  #reports = [];
 
   /** @param {RTCPeerConnection} peer */
   constructor(peer) {
     this.peer = peer;
   }
 
-  /** @returns {Promise<Figures>} */
+  /** @returns {Promise<Stats>} */
   async read() {
     const report = /** @type {Map<string, any>} */ (/** @type {unknown} */ (await this.peer.getStats()));
     const now = { at: performance.now(), report };
-    const last = this.#history.at(-1);
-    this.#history = this.#history.filter(({ at }) => now.at - at <= LOSS_WINDOW_MS);
-    const oldest = this.#history[0];
-    this.#history.push(now);
-    return figures(report, last?.report, oldest?.report);
+    const last = this.#reports.at(-1);
+    this.#reports = this.#reports.filter(({ at }) => now.at - at <= LOSS_WINDOW_MS);
+    const oldest = this.#reports[0];
+    this.#reports.push(now);
+    return summarize(report, last?.report, oldest?.report);
   }
 }
 
@@ -57,9 +57,9 @@ export class StatsReader {
  * @param {Map<string, any>} now
  * @param {Map<string, any>} [last] The reading before.
  * @param {Map<string, any>} [oldest] The reading at the beginning of the window for loss.
- * @returns {Figures}
+ * @returns {Stats}
  */
-export function figures(now, last, oldest) {
+export function summarize(now, last, oldest) {
   const all = [...now.values()];
   const inbound = (/** @type {string} */ kind) => all.find((s) => s.type === 'inbound-rtp' && s.kind === kind);
   const [video, audio] = [inbound('video'), inbound('audio')];
@@ -81,18 +81,18 @@ export function figures(now, last, oldest) {
       energy: audio.totalAudioEnergy ?? null,
     } : null,
     roundTrip: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
-    path: end(remote),
-    local: end(local),
+    path: endpoint(remote),
+    local: endpoint(local),
   };
 }
 
 /** @param {any} candidate */
-function end(candidate) {
+function endpoint(candidate) {
   if (!candidate) return null;
   const { protocol, address, port, candidateType, relayProtocol } = candidate;
   // Browsers keep their own address to themselves unless the page may use the microphone.
-  const place = address ? `${address.includes(':') ? `[${address}]` : address}:${port}` : '';
-  return [protocol, place, candidateType, relayProtocol && `(${relayProtocol})`].filter(Boolean).join(' ');
+  const socket = address ? `${address.includes(':') ? `[${address}]` : address}:${port}` : '';
+  return [protocol, socket, candidateType, relayProtocol && `(${relayProtocol})`].filter(Boolean).join(' ');
 }
 
 /**
@@ -100,7 +100,7 @@ function end(candidate) {
  * @param {Map<string, any>} now
  * @param {Map<string, any>} [last]
  * @param {Map<string, any>} [oldest]
- * @returns {Media}
+ * @returns {MediaStats}
  */
 function media(inbound, now, last, oldest) {
   const bytes = rate(inbound, last, 'bytesReceived');

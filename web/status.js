@@ -7,7 +7,7 @@
 const PAUSE_MS = 4_000;
 
 /** Pause while a camera is away: within this time after its return the page lets the picture be seen. */
-const AWAY_PAUSE_MS = 1_000;
+const FAULT_PAUSE_MS = 1_000;
 
 /** A status that takes longer than this is of no use any more. */
 const TIMEOUT_MS = 4_000;
@@ -46,13 +46,13 @@ const TIMEOUT_MS = 4_000;
  * @property {number | null} max_viewers
  */
 
-/** Events: `change` when a new answer is there, or none came; `refused` when nobody is signed in. */
+/** Events: `change` when a new answer is there, or none came; `unauthorized` when nobody is signed in. */
 export class BoardStatus extends EventTarget {
   /** The newest answer; null while there is none and after a question that got none. @type {Status | null} */
   value = null;
-  #asking = false;
+  #fetching = false;
   #stopped = false;
-  #told = false;
+  #pushed = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -63,36 +63,36 @@ export class BoardStatus extends EventTarget {
   }
 
   /**
-   * The board tells it by itself, from now on until `alone`.
+   * The board tells it by itself, from now on until `resumePolling`.
    * @param {Status} value
    */
-  take(value) {
+  push(value) {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
-    this.#told = true;
+    this.#pushed = true;
     this.value = value;
     this.dispatchEvent(new Event('change'));
   }
 
   /** Nobody tells it any more. */
-  alone() {
-    if (!this.#told) return;
-    this.#told = false;
+  resumePolling() {
+    if (!this.#pushed) return;
+    this.#pushed = false;
     if (!this.#stopped) this.refresh();
   }
 
   /** Asks now, and from then on while the page is visible, unless it is told. */
   async refresh() {
     this.#stopped = false;
-    if (this.#asking || this.#told) return;
-    this.#asking = true;
+    if (this.#fetching || this.#pushed) return;
+    this.#fetching = true;
     clearTimeout(this.#timer);
-    const value = await this.#ask();
-    this.#asking = false;
-    if (this.#stopped || this.#told) return;
+    const value = await this.#fetch();
+    this.#fetching = false;
+    if (this.#stopped || this.#pushed) return;
     this.value = value;
     this.dispatchEvent(new Event('change'));
-    const pause = value?.cameras.some(({ state }) => state === 'fault') ? AWAY_PAUSE_MS : PAUSE_MS;
+    const pause = value?.cameras.some(({ state }) => state === 'fault') ? FAULT_PAUSE_MS : PAUSE_MS;
     this.#timer = setTimeout(() => document.visibilityState === 'visible' && this.refresh(), pause);
   }
 
@@ -100,7 +100,7 @@ export class BoardStatus extends EventTarget {
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#told = false;
+    this.#pushed = false;
     this.value = null;
   }
 
@@ -114,12 +114,12 @@ export class BoardStatus extends EventTarget {
   }
 
   /** @returns {Promise<Status | null>} */
-  async #ask() {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), TIMEOUT_MS);
+  async #fetch() {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
     try {
-      const response = await fetch(this.url, { signal: late.signal, cache: 'no-store' });
-      if (response.status === 401) this.dispatchEvent(new Event('refused'));
+      const response = await fetch(this.url, { signal: abort.signal, cache: 'no-store' });
+      if (response.status === 401) this.dispatchEvent(new Event('unauthorized'));
       return response.ok ? await response.json() : null;
     } catch {
       return null;

@@ -1,7 +1,7 @@
-/** Figures of the last two minutes, one a second. How they are drawn does not belong here. */
+/** Stats of the last two minutes, one a second. How they are drawn does not belong here. */
 
 /** Two minutes of one reading a second. */
-const KEPT_MS = 120_000;
+const WINDOW_MS = 120_000;
 
 /**
  * @typedef {object} Point
@@ -9,17 +9,17 @@ const KEPT_MS = 120_000;
  * @property {number | null} value Null: there was none.
  */
 
-export class History {
+export class TimeSeries {
   /** @type {Map<string, Point[]>} */
   #series = new Map();
 
   /**
-   * @param {Record<string, number | null | undefined>} figures By name.
+   * @param {Record<string, number | null | undefined>} values By name.
    * @param {number} [at]
    */
-  push(figures, at = performance.now()) {
-    for (const [name, value] of Object.entries(figures)) {
-      const kept = (this.#series.get(name) ?? []).filter((point) => at - point.at < KEPT_MS);
+  push(values, at = performance.now()) {
+    for (const [name, value] of Object.entries(values)) {
+      const kept = (this.#series.get(name) ?? []).filter((point) => at - point.at < WINDOW_MS);
       this.#series.set(name, [...kept, { at, value: value ?? null }]);
     }
   }
@@ -37,17 +37,17 @@ export class History {
  * @param {number} width
  * @param {number} height
  */
-export function line(points, width, height) {
+export function linePath(points, width, height) {
   const newest = points.at(-1)?.at ?? 0;
-  const { most } = span(points);
+  const { max } = range(points);
   let pen = 'M';
   return points.map(({ at, value }) => {
     if (value === null) {
       pen = 'M';
       return '';
     }
-    const x = width * (1 - (newest - at) / KEPT_MS);
-    const y = height * (1 - (most > 0 ? value / most : 0));
+    const x = width * (1 - (newest - at) / WINDOW_MS);
+    const y = height * (1 - (max > 0 ? value / max : 0));
     const step = `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
     pen = 'L';
     return step;
@@ -55,7 +55,7 @@ export function line(points, width, height) {
 }
 
 /** @param {Point[]} points */
-export function span(points) {
-  const values = points.flatMap(({ value }) => (value === null ? [] : [value]));
-  return { least: values.length ? Math.min(...values) : 0, most: values.length ? Math.max(...values) : 0, count: values.length };
+export function range(points) {
+  const numbers = points.flatMap(({ value }) => (value === null ? [] : [value]));
+  return { min: numbers.length ? Math.min(...numbers) : 0, max: numbers.length ? Math.max(...numbers) : 0, count: numbers.length };
 }

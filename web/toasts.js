@@ -6,7 +6,7 @@ import { make } from './elements.js';
 const SHOWN_MS = 6_000;
 
 /** More would hide the picture. */
-const MOST = 3;
+const MAX_TOASTS = 3;
 
 export class Toasts {
   /** @param {HTMLElement} root A live region. */
@@ -16,12 +16,12 @@ export class Toasts {
 
   /**
    * @param {string} text
-   * @param {boolean} [bad] Whether something did not work.
+   * @param {boolean} [isError] Whether something did not work.
    */
-  say(text, bad = false) {
-    const toast = make('p', { class: bad ? 'toast bad' : 'toast' }, text);
+  show(text, isError = false) {
+    const toast = make('p', { class: isError ? 'toast error' : 'toast' }, text);
     this.root.append(toast);
-    while (this.root.children.length > MOST) this.root.firstElementChild?.remove();
+    while (this.root.children.length > MAX_TOASTS) this.root.firstElementChild?.remove();
     setTimeout(() => toast.remove(), SHOWN_MS);
   }
 

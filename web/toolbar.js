@@ -1,61 +1,61 @@
 /** The buttons below the picture: what each says and shows. What they do does not belong here. */
 
 import { element, label } from './elements.js';
-import { text } from './i18n.js';
+import { t } from './i18n.js';
 import { clock } from './recorder.js';
 
 /**
- * @typedef {object} Doing
+ * @typedef {object} ToolbarState
  * @property {boolean} connected
  * @property {boolean} running Whether a connection is there or looked for.
- * @property {boolean} present Whether the board can be asked for something.
- * @property {boolean} silent Whether there is no sound to be had.
+ * @property {boolean} boardReachable Whether the board can be asked for something.
+ * @property {boolean} noAudio Whether there is no sound to be had.
  * @property {boolean} muted
- * @property {import('./captures.js').Takes} takes
- * @property {import('./fullscreen.js').Screen} screen
+ * @property {import('./captures.js').Captures} captures
+ * @property {import('./fullscreen.js').Display} display
  * @property {number} unread
  */
 
 export class Toolbar {
   constructor() {
     const button = (/** @type {string} */ id) => element(id, HTMLButtonElement);
-    this.sound = button('sound');
+    this.mute = button('mute');
     this.photo = button('photo');
     this.record = button('record');
     this.hangUp = button('hang-up');
     this.people = button('people');
-    this.window = button('window');
+    this.pip = button('pip');
     this.fullScreen = button('full-screen');
   }
 
-  /** @param {Doing} doing */
-  show({ connected, running, present, silent, muted, takes, screen, unread }) {
-    const words = text().buttons;
-    const { photographing, recorder } = takes;
-    const off = silent && connected;
-    label(this.sound, muted || off ? 'muted' : 'sound', off ? words.sound.none : muted ? words.sound.off : words.sound.on);
-    this.sound.disabled = off;
-    this.sound.classList.toggle('wanted', !off && muted && connected);
+  /** @param {ToolbarState} state */
+  show({ connected, running, boardReachable, noAudio, muted, captures, display, unread }) {
+    const texts = t().buttons;
+    const { takingSnapshot, recorder } = captures;
+    const unavailable = noAudio && connected;
+    label(this.mute, muted || unavailable ? 'muted' : 'unmuted', unavailable ? texts.mute.none : muted ? texts.mute.off : texts.mute.on);
+    this.mute.disabled = unavailable;
+    this.mute.classList.toggle('highlighted', !unavailable && muted && connected);
 
-    label(this.photo, 'photo', photographing ? words.photo.busy : words.photo.text);
-    this.photo.disabled = !present || photographing;
+    label(this.photo, 'photo', takingSnapshot ? texts.photo.busy : texts.photo.text);
+    this.photo.disabled = !boardReachable || takingSnapshot;
 
-    label(this.record, recorder.running ? 'stop' : 'record', recorder.running ? words.record.stop(clock(recorder.length)) : words.record.text);
-    this.record.hidden = !recorder.able;
+    label(this.record, recorder.running ? 'stop' : 'record', recorder.running ? texts.record.stop(clock(recorder.elapsed)) : texts.record.text);
+    this.record.hidden = !recorder.supported;
     this.record.disabled = !connected && !recorder.running;
-    this.record.classList.toggle('records', recorder.running);
+    this.record.classList.toggle('recording', recorder.running);
 
-    label(this.hangUp, running ? 'hang-up' : 'start', running ? words.hangUp.text : words.hangUp.start);
-    this.hangUp.classList.toggle('ends', running);
+    label(this.hangUp, running ? 'hang-up' : 'start', running ? texts.hangUp.text : texts.hangUp.start);
+    this.hangUp.classList.toggle('hangs-up', running);
 
     this.people.dataset.unread = unread > 0 ? String(Math.min(unread, 99)) : '';
-    if (unread > 0) this.people.setAttribute('aria-label', words.people.unread(unread));
+    if (unread > 0) this.people.setAttribute('aria-label', texts.people.unread(unread));
     else this.people.removeAttribute('aria-label');
 
-    this.window.hidden = !screen.canFloat;
-    this.window.disabled = !connected;
-    this.window.setAttribute('aria-pressed', String(screen.floating));
-    this.fullScreen.hidden = !screen.canFill;
-    this.fullScreen.setAttribute('aria-pressed', String(screen.full));
+    this.pip.hidden = !display.canPictureInPicture;
+    this.pip.disabled = !connected;
+    this.pip.setAttribute('aria-pressed', String(display.inPictureInPicture));
+    this.fullScreen.hidden = !display.canFullscreen;
+    this.fullScreen.setAttribute('aria-pressed', String(display.isFullscreen));
   }
 }

@@ -3,15 +3,15 @@
  * begins and ends does not belong here.
  */
 
-import { firstMid, fragment } from './sdp.js';
+import { firstMid, sdpFragment } from './sdp.js';
 
 /**
  * This browser's candidates on their way to the board, from `setLocalDescription` to the end of the session or the next ICE
  * restart: at most one request at a time, the next takes all that came meanwhile.
  */
-export class Candidates {
+export class CandidateSender {
   /** @type {RTCIceCandidate[]} */
-  #waiting = [];
+  #queue = [];
   #complete = false;
   #busy = false;
   #stopped = new AbortController();
@@ -25,7 +25,7 @@ export class Candidates {
     this.peer = peer;
     this.send = send;
     peer.addEventListener('icecandidate', ({ candidate }) => {
-      if (candidate?.candidate) this.#waiting.push(candidate);
+      if (candidate?.candidate) this.#queue.push(candidate);
       else if (candidate === null) this.#complete = true;
       this.#flush();
     }, { signal: this.#stopped.signal });
@@ -41,15 +41,15 @@ export class Candidates {
     if (!description) return;
     // Everything is bundled on the first section's transport; the other sections' candidates lead nowhere.
     const mid = firstMid(description);
-    const candidates = this.#waiting.filter((candidate) => (candidate.sdpMid ?? mid) === mid);
-    this.#waiting = [];
+    const candidates = this.#queue.filter((candidate) => (candidate.sdpMid ?? mid) === mid);
+    this.#queue = [];
     const end = this.#complete;
     this.#complete = false;
     if (candidates.length === 0 && !end) return;
     this.#busy = true;
-    const go = await this.send(fragment(description, candidates.map(({ candidate }) => candidate), end));
+    const accepted = await this.send(sdpFragment(description, candidates.map(({ candidate }) => candidate), end));
     this.#busy = false;
-    if (go) this.#flush();
+    if (accepted) this.#flush();
     else this.stop();
   }
 }

@@ -1,32 +1,34 @@
-/** The viewer page: joins the connection, the player, the board's words and the panes to the elements of index.html. */
+/** The viewer page: connects the session, the player, the board's messages and the panes to the elements of index.html. */
 
-import { Access, takeLink } from './auth.js';
+import { Auth, takeSignInToken } from './auth.js';
+import { AutoHide } from './auto-hide.js';
+import { client, connection, endpoint, requestedCamera, signInToken } from './bootstrap.js';
+import { Captures } from './captures.js';
 import { element, write } from './elements.js';
-import { FigureTable } from './stats-panel.js';
-import { asked, connection, endpoint, link as opened, viewing } from './bootstrap.js';
-import { language, languages, speak, text, translate } from './i18n.js';
-import { Measuring } from './session-stats.js';
+import { Display } from './fullscreen.js';
+import { i18n, languages, setLocale, t, translate } from './i18n.js';
+import { sentence } from './messages.js';
+import { Overlay } from './overlay.js';
+import { PageState } from './page-state.js';
 import { Panel } from './panel.js';
-import { People } from './viewers-panel.js';
 import { Player } from './player.js';
-import { Quiet } from './auto-hide.js';
-import { Screen } from './fullscreen.js';
+import { SessionStats } from './session-stats.js';
 import { Settings } from './settings.js';
 import { listenToKeys } from './shortcuts.js';
 import { SignInForm } from './sign-in.js';
-import { Stage } from './overlay.js';
+import { StatsPanel } from './stats-panel.js';
 import { BoardStatus } from './status.js';
-import { Takes } from './captures.js';
 import { Toasts } from './toasts.js';
 import { Toolbar } from './toolbar.js';
-import { sentence } from './messages.js';
+import { ViewersPanel } from './viewers-panel.js';
 import { Zoom } from './zoom.js';
 
 /** @import { BoardEvent } from './control.js' */
-/** @import { ChosenEvent } from './source-menus.js' */
+/** @import { RejectedEvent } from './encoder-settings.js' */
+/** @import { SelectionEvent } from './source-menus.js' */
 
-/** How often figures are read and shown: often enough to follow, seldom enough to be read. */
-const FIGURES_EVERY_MS = 1_000;
+/** How often statistics are read and shown: often enough to follow, slow enough to read. */
+const STATS_INTERVAL_MS = 1_000;
 
 translate(document);
 
@@ -34,179 +36,169 @@ const button = (/** @type {string} */ id) => element(id, HTMLButtonElement);
 const part = (/** @type {string} */ id) => element(id, HTMLElement);
 const playButton = button('play');
 const accountRow = part('account');
-const roleWord = part('role');
+const roleLabel = part('role');
 const signOutButton = button('sign-out');
 const video = element('video', HTMLVideoElement);
 
-/** The camera asked for, null for the first. */
-let wanted = asked;
-/** What signs in and was not used yet. */
-let link = opened;
-/** Whether the page waits for somebody to sign in. */
-let shut = link !== null;
-/** Whether somebody has chosen whether they hear: until then sound flows unheard, so that the first tap sounds at once. */
-let soundChosen = false;
-/** @type {Measuring | null} */
-let measuring = null;
-/** @type {Date | null} */
-let stalledSince = null;
-
-const access = new Access(new URL('api/session', document.baseURI));
-const signIn = new SignInForm(element('sign-in', HTMLFormElement), access);
+const state = new PageState(requestedCamera, signInToken);
+const auth = new Auth(new URL('api/session', document.baseURI));
+const signIn = new SignInForm(element('sign-in', HTMLFormElement), auth);
 const toasts = new Toasts(part('toasts'));
 const board = new BoardStatus(new URL('api/status', document.baseURI));
 const player = new Player(video);
-const takes = new Takes(viewing, toasts, () => camera()?.name ?? wanted ?? '');
-const screen = new Screen(video);
-const stage = new Stage();
-const zoom = new Zoom(part('stage'), video);
+const captures = new Captures(client, toasts, () => currentCamera()?.name ?? state.requestedCamera ?? '');
+const display = new Display(video);
+const overlay = new Overlay();
+const zoom = new Zoom(part('player'), video);
 const toolbar = new Toolbar();
-const figures = new FigureTable(part('details-pane'));
-const people = new People(part('people-pane'), viewing);
-const settings = new Settings(part('settings-pane'), element('camera', HTMLSelectElement), viewing);
+const statsPanel = new StatsPanel(part('details-pane'));
+const viewersPanel = new ViewersPanel(part('people-pane'), client);
+const settings = new Settings(part('settings-pane'), element('camera', HTMLSelectElement), client);
 const panes = {
   settings: { button: button('settings'), root: part('settings-pane'), title: 'buttons.settings.text' },
   people: { button: button('people'), root: part('people-pane'), title: 'buttons.people.text' },
   details: { button: button('details'), root: part('details-pane'), title: 'buttons.details.text' },
 };
 const panel = new Panel(part('panel'), part('panel-title'), button('panel-close'), Object.values(panes));
-const quiet = new Quiet(part('stage'), () => connection.state !== 'live' || panel.open !== null);
+const autoHide = new AutoHide(part('player'), () => connection.state !== 'live' || panel.open !== null);
 
-// The session: pictures into the player, figures out of it.
+// The session: its stream goes to the player, its statistics come back.
 
-function followSession() {
+function onSession() {
   const { session } = connection;
-  const { control } = viewing;
-  if (!session?.peer || !control || session === measuring?.session) return;
-  endMeasuring();
-  const mine = new Measuring(session, session.peer, control);
-  measuring = mine;
-  const watch = () => {
+  const { control } = client;
+  if (!session?.peer || !control || session === state.sessionStats?.session) return;
+  endSession();
+  const stats = new SessionStats(session, session.peer, control);
+  state.sessionStats = stats;
+  const attach = () => {
     player.attach(session.stream);
-    if (measuring === mine) mine.watch(video);
+    if (state.sessionStats === stats) stats.watch(video);
   };
-  session.addEventListener('track', watch);
-  // This page may have been loaded more slowly than the picture came.
-  if (session.stream.getTracks().length > 0) watch();
+  session.addEventListener('track', attach);
+  // The tracks may have arrived before this module was loaded.
+  if (session.stream.getTracks().length > 0) attach();
 }
 
-function endMeasuring() {
-  measuring?.stop();
-  measuring = null;
-  stalledSince = null;
-  takes.recorder.stop();
+function endSession() {
+  state.endSession();
+  captures.recorder.stop();
 }
 
-async function readFigures() {
-  const mine = measuring;
-  if (mine && isConnected()) {
-    await mine.read();
-    if (measuring === mine) stalledSince = document.hidden ? null : player.stalledSince(mine.figures?.video?.framesDecoded ?? 0);
+async function readStats() {
+  const stats = state.sessionStats;
+  if (stats && isConnected()) {
+    await stats.read();
+    if (state.sessionStats === stats) {
+      state.stalledSince = document.hidden ? null : player.stalledSince(stats.stats?.video?.framesDecoded ?? 0);
+    }
   }
   render();
-  setTimeout(readFigures, FIGURES_EVERY_MS);
+  setTimeout(readStats, STATS_INTERVAL_MS);
 }
 
 function isConnected() {
   return connection.state === 'live' || connection.state === 'interrupted';
 }
 
-/** Milliseconds from the sending of the offer. */
-function setup() {
-  const { posted, answered, connected } = measuring?.session.timing ?? { posted: null, answered: null, connected: null };
+/** Milliseconds since the offer was sent. */
+function setupTimes() {
+  const stats = state.sessionStats;
+  const { posted, answered, connected } = stats?.session.timing ?? { posted: null, answered: null, connected: null };
   const since = (/** @type {number | null} */ at) => (at === null || posted === null ? null : at - posted);
-  return { answered: since(answered), connected: since(connected), firstFrame: since(measuring ? player.firstFrameAt : null) };
+  return { answered: since(answered), connected: since(connected), firstFrame: since(stats ? player.firstFrameAt : null) };
 }
 
-// Who may watch.
+// Signing in and out.
 
-async function enter() {
-  const failure = link === null ? null : await access.signIn({ link });
-  await access.ask();
-  if (link !== null) {
-    link = null;
-    followAccess();
+async function authenticate() {
+  const failure = state.signInToken === null ? null : await auth.signIn({ link: state.signInToken });
+  await auth.refresh();
+  if (state.signInToken !== null) {
+    state.signInToken = null;
+    onAuthChange();
   }
-  if (!access.closed) board.refresh();
+  if (!auth.signInRequired) board.refresh();
   if (!failure) return;
-  if (access.closed) signIn.tell(failure);
-  else toasts.say(sentence(failure.reason), true);
+  if (auth.signInRequired) signIn.fail(failure);
+  else toasts.show(sentence(failure.reason), true);
 }
 
-function followAccess() {
-  // Until a link has been answered nobody has been refused.
-  if (link !== null) return;
-  signIn.show(access.closed);
-  if (access.closed) {
-    shut = true;
+function onAuthChange() {
+  // Until the board has answered a sign-in link, access has not been refused.
+  if (state.signInToken !== null) return;
+  signIn.show(auth.signInRequired);
+  if (auth.signInRequired) {
+    state.waitingForSignIn = true;
     panel.show(null);
     board.stop();
     hangUp();
-  } else if (shut) {
-    shut = false;
+  } else if (state.waitingForSignIn) {
+    state.waitingForSignIn = false;
     connection.start();
     board.refresh();
   }
   render();
 }
 
-// What is seen.
+// Rendering.
 
-/** The camera that is watched, or would be. */
-function camera() {
-  return board.camera(viewing.selected ?? wanted);
+/** The camera being watched, or the one that would be. */
+function currentCamera() {
+  return board.camera(client.selected ?? state.requestedCamera);
 }
 
 function render() {
-  const seen = camera();
+  const camera = currentCamera();
   const situation = {
     state: connection.state,
     error: connection.error,
-    saidGoodbye: connection.saidGoodbye,
+    endedByBoard: connection.endedByBoard,
     online: navigator.onLine,
     host: location.host,
-    wanted,
-    camera: seen,
+    requestedCamera: state.requestedCamera,
+    camera,
     status: board.value,
   };
-  stage.show({ situation, connection, closed: access.closed, stalledSince, scale: zoom.scale });
-  settings.show(board.value, seen, viewing.selected ?? wanted, !player.muted);
+  const { signInRequired } = auth;
+  overlay.show({ situation, connection, signInRequired, stalledSince: state.stalledSince, scale: zoom.scale });
+  settings.show(board.value, camera, client.selected ?? state.requestedCamera, !player.muted);
   renderToolbar();
-  screen.keepAwake(connection.state === 'live');
-  playButton.hidden = !(player.blocked && isConnected());
-  signOutButton.hidden = accountRow.hidden = !(access.needed && access.role);
-  write(roleWord, access.role ? text().people[access.role] : '');
-  if (panel.open === panes.details) figures.show(facts());
+  display.keepAwake(connection.state === 'live');
+  playButton.hidden = !(player.autoplayBlocked && isConnected());
+  signOutButton.hidden = accountRow.hidden = !(auth.enabled && auth.role);
+  write(roleLabel, auth.role ? t().people[auth.role] : '');
+  if (panel.open === panes.details) statsPanel.show(panelData());
 }
 
 function renderToolbar() {
-  const { state } = connection;
   toolbar.show({
     connected: isConnected(),
-    running: state !== 'stopped' && state !== 'failed',
-    present: viewing.present && viewing.you !== null,
-    silent: board.value?.audio?.state === 'off' || measuring?.session.stream.getAudioTracks().length === 0,
+    running: connection.state !== 'stopped' && connection.state !== 'failed',
+    boardReachable: client.connected && client.you !== null,
+    noAudio: board.value?.audio?.state === 'off' || state.sessionStats?.session.stream.getAudioTracks().length === 0,
     muted: player.muted,
-    takes,
-    screen,
-    unread: people.unread,
+    captures,
+    display,
+    unread: viewersPanel.unread,
   });
 }
 
-function facts() {
+function panelData() {
+  const stats = state.sessionStats;
   return {
     live: connection.state === 'live',
-    setup: setup(),
-    figures: measuring?.figures ?? null,
-    latency: measuring?.latency?.read() ?? null,
-    controlRoundTrip: measuring?.clock.roundTrip ?? null,
-    camera: camera(),
+    setup: setupTimes(),
+    stats: stats?.stats ?? null,
+    latency: stats?.latency?.read() ?? null,
+    controlRoundTrip: stats?.clock.roundTrip ?? null,
+    camera: currentCamera(),
     status: board.value,
-    history: measuring?.history ?? null,
+    timeSeries: stats?.timeSeries ?? null,
   };
 }
 
-// What is touched.
+// What the user does.
 
 function toggleRunning() {
   if (connection.state === 'stopped' || connection.state === 'failed') connection.start();
@@ -219,176 +211,176 @@ function hangUp() {
   connection.stop();
 }
 
-function toggleSound() {
-  if (toolbar.sound.disabled) return;
-  player.toggleSound();
-  soundChosen = true;
-  followSound();
+function toggleMute() {
+  if (toolbar.mute.disabled) return;
+  player.toggleMute();
+  state.muteChosen = true;
+  updateAudio();
 }
 
-/** Sound that is neither heard nor recorded is not sent. */
-function followSound() {
-  const muted = soundChosen && player.muted && !takes.recorder.running;
-  // The next session hears of it where this one does not take it.
-  if (viewing.wishes.muted !== muted) viewing.wish({ muted }).catch(() => {});
+/** Asks the board to stop sending audio that is neither heard nor recorded. */
+function updateAudio() {
+  const muted = state.muteChosen && player.muted && !captures.recorder.running;
+  // If this session does not accept it, the next one is asked again.
+  if (client.preferences.muted !== muted) client.setPreferences({ muted }).catch(() => {});
 }
 
 function takePhoto() {
-  takes.photo();
+  captures.takeSnapshot();
 }
 
 function toggleRecording() {
-  takes.toggleRecording(measuring && isConnected() ? measuring.session.stream : null);
+  captures.toggleRecording(state.sessionStats && isConnected() ? state.sessionStats.session.stream : null);
 }
 
-/** @param {string} chosen */
-async function chooseCamera(chosen) {
-  wanted = chosen;
+/** @param {string} name */
+async function selectCamera(name) {
+  state.requestedCamera = name;
   const address = new URL(location.href);
-  address.searchParams.set('camera', chosen);
+  address.searchParams.set('camera', name);
   history.replaceState(null, '', address);
-  connection.endpoint = endpoint(chosen);
-  if (viewing.present) {
+  connection.endpoint = endpoint(name);
+  if (client.connected) {
     try {
-      await viewing.select(chosen);
+      await client.selectCamera(name);
       return;
     } catch {
-      // Another session can do what this one cannot: it agrees on the format that the camera gives.
+      // A new session may succeed where this one cannot: it negotiates the format that the camera delivers.
     }
   }
-  connection.restart(endpoint(chosen));
+  connection.restart(endpoint(name));
 }
 
-toolbar.sound.addEventListener('click', toggleSound);
+toolbar.mute.addEventListener('click', toggleMute);
 toolbar.photo.addEventListener('click', takePhoto);
 toolbar.record.addEventListener('click', toggleRecording);
 toolbar.hangUp.addEventListener('click', toggleRunning);
-toolbar.window.addEventListener('click', () => screen.toggleWindow());
-toolbar.fullScreen.addEventListener('click', () => screen.toggleFull());
-stage.action.addEventListener('click', () => connection.start());
+toolbar.pip.addEventListener('click', () => display.togglePictureInPicture());
+toolbar.fullScreen.addEventListener('click', () => display.toggleFullscreen());
+overlay.action.addEventListener('click', () => connection.start());
 playButton.addEventListener('click', () => player.play());
-stage.whole.addEventListener('click', () => zoom.reset());
-signOutButton.addEventListener('click', () => access.signOut());
-settings.addEventListener('camera', (event) => chooseCamera(/** @type {ChosenEvent} */ (event).value));
-settings.addEventListener('microphone', (event) => (/** @type {ChosenEvent} */ (event).value === '') !== player.muted && toggleSound());
-settings.addEventListener('refused', (event) => toasts.say(/** @type {import('./encoder-settings.js').RefusedEvent} */ (event).why, true));
+overlay.resetZoom.addEventListener('click', () => zoom.reset());
+signOutButton.addEventListener('click', () => auth.signOut());
+settings.addEventListener('camera', (event) => selectCamera(/** @type {SelectionEvent} */ (event).value));
+settings.addEventListener('microphone', (event) => (/** @type {SelectionEvent} */ (event).value === '') !== player.muted && toggleMute());
+settings.addEventListener('rejected', (event) => toasts.show(/** @type {RejectedEvent} */ (event).reason, true));
 panel.addEventListener('change', () => {
   if (panel.open === panes.people) toasts.clear();
-  people.show();
+  viewersPanel.show();
   settings.open(panel.open === panes.settings);
   render();
 });
-for (const menu of /** @type {NodeListOf<HTMLSelectElement>} */ (document.querySelectorAll('[data-languages]'))) {
-  menu.replaceChildren(...languages().map(({ tag, name }) => new Option(name, tag, false, tag === text().tag)));
-  menu.addEventListener('change', () => speak(menu.value));
+const languageMenus = /** @type {NodeListOf<HTMLSelectElement>} */ (document.querySelectorAll('[data-languages]'));
+for (const menu of languageMenus) {
+  menu.replaceChildren(...languages().map(({ tag, name }) => new Option(name, tag, false, tag === t().tag)));
+  menu.addEventListener('change', () => setLocale(menu.value));
 }
-language.addEventListener('change', () => {
+i18n.addEventListener('change', () => {
   translate(document);
-  for (const menu of document.querySelectorAll('[data-languages]')) /** @type {HTMLSelectElement} */ (menu).value = text().tag;
-  people.show();
+  for (const menu of languageMenus) menu.value = t().tag;
+  viewersPanel.show();
   render();
 });
 listenToKeys({
-  m: toggleSound,
+  m: toggleMute,
   p: takePhoto,
   r: toggleRecording,
   s: () => panel.toggle(panes.settings),
   c: () => panel.toggle(panes.people),
   i: () => panel.toggle(panes.details),
-  w: () => toolbar.window.disabled || screen.toggleWindow(),
-  f: () => screen.toggleFull(),
+  w: () => toolbar.pip.disabled || display.togglePictureInPicture(),
+  f: () => display.toggleFullscreen(),
   Escape: () => panel.show(null),
-}, zoom, () => !access.closed);
+}, zoom, () => !auth.signInRequired);
 
-// What happens by itself.
+// What the connection, the board and the browser report.
 
-connection.addEventListener('session', followSession);
+connection.addEventListener('session', onSession);
 connection.addEventListener('change', () => {
-  if (connection.session === null) viewing.leave();
+  if (connection.session === null) client.detach();
   if (connection.state === 'live') board.refresh();
-  if (connection.error?.status === 401) access.refused();
+  if (connection.error?.status === 401) auth.signedOut();
   if (connection.state === 'waiting' || connection.state === 'failed') {
-    endMeasuring();
-    if (!access.closed) board.refresh();
+    endSession();
+    if (!auth.signInRequired) board.refresh();
   }
-  if (connection.state === 'stopped') endMeasuring();
+  if (connection.state === 'stopped') endSession();
   render();
 });
 player.addEventListener('change', render);
 player.addEventListener('firstframe', render);
-screen.addEventListener('change', render);
+display.addEventListener('change', render);
 zoom.addEventListener('change', render);
 board.addEventListener('change', render);
-board.addEventListener('refused', () => access.refused());
-access.addEventListener('change', followAccess);
-takes.addEventListener('change', () => {
-  followSound();
+board.addEventListener('unauthorized', () => auth.signedOut());
+auth.addEventListener('change', onAuthChange);
+captures.addEventListener('change', () => {
+  updateAudio();
   render();
 });
-viewing.addEventListener('change', () => {
-  if (!viewing.control) board.alone();
-  if (viewing.held !== null) measuring?.session.hold(viewing.held);
+client.addEventListener('change', () => {
+  if (!client.control) board.resumePolling();
+  if (client.jitterBufferTarget !== null) state.sessionStats?.session.setJitterBufferTarget(client.jitterBufferTarget);
   render();
 });
-viewing.addEventListener('status', () => viewing.status && board.take(viewing.status));
-viewing.addEventListener('camera.changed', (event) => {
+client.addEventListener('status', () => client.status && board.push(client.status));
+client.addEventListener('camera.changed', (event) => {
   const { camera, selected } = /** @type {BoardEvent} */ (event).params;
-  if (selected) viewing.selected = camera;
+  if (selected) client.selected = camera;
   render();
 });
-viewing.addEventListener('notice', (event) => {
+client.addEventListener('notice', (event) => {
   const { level, text } = /** @type {BoardEvent} */ (event).params;
-  toasts.say(text, level === 'warning');
+  toasts.show(text, level === 'warning');
 });
-viewing.addEventListener('message', () => {
-  const last = viewing.messages.at(-1);
-  if (last && !last.you && panel.open !== panes.people) toasts.say(text().people.said(last.from || text().people.unnamed, last.text));
+client.addEventListener('message', () => {
+  const last = client.messages.at(-1);
+  if (last && !last.you && panel.open !== panes.people) toasts.show(t().people.chatLine(last.from || t().people.unnamed, last.text));
   render();
 });
-addEventListener('online', () => connection.reroute());
-/** Chromium tells of a change from one network to another too, where `online` stays silent. */
+addEventListener('online', () => connection.onNetworkChange());
+/** Chromium also reports a change from one network to another, where `online` does not fire. */
 const network = /** @type {Navigator & {connection?: EventTarget}} */ (navigator).connection;
-network?.addEventListener('change', () => connection.reroute());
+network?.addEventListener('change', () => connection.onNetworkChange());
 addEventListener('hashchange', () => {
-  link = takeLink();
-  if (link === null) return;
-  shut = !connection.session;
-  enter();
+  state.signInToken = takeSignInToken();
+  if (state.signInToken === null) return;
+  state.waitingForSignIn = !connection.session;
+  authenticate();
 });
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) return;
-  if (access.closed) {
-    // Somebody may have signed in on another page of this browser.
-    access.ask();
+  if (auth.signInRequired) {
+    // The user may have signed in on another page of this browser.
+    auth.refresh();
     return;
   }
-  connection.wake();
+  connection.retryNow();
   board.refresh();
 });
-let comesBack = false;
 addEventListener('pagehide', () => {
-  comesBack = connection.state !== 'stopped';
+  state.reconnectOnShow = connection.state !== 'stopped';
   connection.stop({ leaving: true });
 });
 addEventListener('pageshow', ({ persisted }) => {
-  if (persisted && comesBack) connection.start();
+  if (persisted && state.reconnectOnShow) connection.start();
 });
 
-/** For tests and curious people: to look at, not to steer. */
+/** For tests and the curious: read only. */
 Object.defineProperty(window, 'porthole', {
   value: Object.freeze({
     get state() {
-      return access.closed ? 'signed-out' : connection.state;
+      return auth.signInRequired ? 'signed-out' : connection.state;
     },
     stats() {
-      const { live, status, camera, figures, history, ...rest } = facts();
-      return structuredClone({ state: connection.state, clock: measuring?.clock.best ?? null, ...rest, ...figures });
+      const { live, status, camera, stats, timeSeries, ...rest } = panelData();
+      return structuredClone({ state: connection.state, clock: state.sessionStats?.clock.best ?? null, ...rest, ...stats });
     },
   }),
 });
 
-followSession();
-if (viewing.status) board.take(viewing.status);
-enter();
-quiet.stir();
-readFigures();
+onSession();
+if (client.status) board.push(client.status);
+authenticate();
+autoHide.poke();
+readStats();

@@ -1,13 +1,13 @@
 /** Who watches, and what they say to each other. */
 
 import { make, write } from './elements.js';
-import { locale, text } from './i18n.js';
+import { locale, t } from './i18n.js';
 import { sentence } from './messages.js';
 
-/** @import { Viewing } from './board-client.js' */
+/** @import { BoardClient } from './board-client.js' */
 
 /** Where the name that somebody gave themselves is kept. */
-const KEPT = 'name';
+const STORAGE_KEY = 'name';
 
 /**
  * @typedef {object} Session As the board lists it for operators.
@@ -19,35 +19,35 @@ const KEPT = 'name';
  * @property {boolean} [you]
  */
 
-export class People {
+export class ViewersPanel {
   /** Messages that nobody has seen here. */
   unread = 0;
-  #asking = false;
-  #again = false;
+  #loading = false;
+  #reload = false;
 
   /**
    * @param {HTMLElement} root
-   * @param {Viewing} viewing
+   * @param {BoardClient} client
    */
-  constructor(root, viewing) {
+  constructor(root, client) {
     this.root = root;
-    this.viewing = viewing;
-    const place = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
-    this.count = place('#watching');
-    this.list = place('#sessions');
-    this.log = place('#messages');
-    this.told = place('[role=alert]');
-    this.form = /** @type {HTMLFormElement} */ (place('form'));
+    this.client = client;
+    const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
+    this.count = find('#viewer-count');
+    this.list = find('#sessions');
+    this.log = find('#messages');
+    this.error = find('[role=alert]');
+    this.form = /** @type {HTMLFormElement} */ (find('form'));
     const field = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (this.form.elements.namedItem(name));
     this.name = field('name');
     this.text = field('text');
-    this.name.value = kept();
+    this.name.value = storedName();
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#say();
+      this.#send();
     });
-    viewing.addEventListener('change', () => this.show());
-    viewing.addEventListener('message', () => {
+    client.addEventListener('change', () => this.show());
+    client.addEventListener('message', () => {
       if (this.root.hidden) this.unread++;
       this.#listMessages();
     });
@@ -55,51 +55,51 @@ export class People {
 
   /** Writes all anew; to be called when the pane opens, too. */
   show() {
-    const { viewing } = this;
-    const viewers = viewing.viewers;
-    this.name.placeholder = viewing.you?.name ?? '';
-    write(this.count, viewers ? text().people.count(viewers.count, viewers.operators) : '');
+    const { client } = this;
+    const viewers = client.viewers;
+    this.name.placeholder = client.you?.name ?? '';
+    write(this.count, viewers ? t().people.count(viewers.count, viewers.operators) : '');
     for (const control of this.form.querySelectorAll('button, [name=text]')) {
-      /** @type {HTMLButtonElement | HTMLInputElement} */ (control).disabled = !viewing.present;
+      /** @type {HTMLButtonElement | HTMLInputElement} */ (control).disabled = !client.connected;
     }
     if (this.root.hidden) return;
     this.unread = 0;
     this.#listMessages();
-    if (viewing.operates) this.#ask();
+    if (client.isOperator) this.#load();
     else this.#listNames(viewers?.names ?? []);
   }
 
-  async #ask() {
-    this.#again = this.#asking;
-    if (this.#asking) return;
-    this.#asking = true;
+  async #load() {
+    this.#reload = this.#loading;
+    if (this.#loading) return;
+    this.#loading = true;
     try {
-      const { sessions } = await this.viewing.ask('session.list');
+      const { sessions } = await this.client.request('session.list');
       this.#listSessions(sessions);
     } catch {
-      this.#listNames(this.viewing.viewers?.names ?? []);
+      this.#listNames(this.client.viewers?.names ?? []);
     }
-    this.#asking = false;
-    if (this.#again) this.show();
+    this.#loading = false;
+    if (this.#reload) this.show();
   }
 
   /** @param {string[]} names */
   #listNames(names) {
-    this.list.replaceChildren(...names.map((name) => make('li', {}, make('span', { class: 'who' }, name || text().people.unnamed))));
+    this.list.replaceChildren(...names.map((name) => make('li', {}, make('span', { class: 'viewer-name' }, name || t().people.unnamed))));
   }
 
   /** @param {Session[]} sessions */
   #listSessions(sessions) {
-    const words = text().people;
+    const texts = t().people;
     this.list.replaceChildren(...sessions.map(({ session, name, role, camera, since, you }) => {
-      const who = name || words.unnamed;
+      const shownName = name || texts.unnamed;
       const time = new Date(since * 1000).toLocaleTimeString(locale(), { hour: '2-digit', minute: '2-digit' });
-      const facts = [you && words.you, role === 'operator' ? words.operator : words.viewer, words.watches(camera ?? '–', time)];
+      const facts = [you && texts.you, role === 'operator' ? texts.operator : texts.viewer, texts.watches(camera ?? '–', time)];
       const line = make('li', { 'data-session': session },
-        make('span', { class: 'who' }, who), make('span', { class: 'quiet-text' }, facts.filter(Boolean).join(' · ')));
+        make('span', { class: 'viewer-name' }, shownName), make('span', { class: 'secondary' }, facts.filter(Boolean).join(' · ')));
       if (!you) {
-        const kick = make('button', { type: 'button', 'aria-label': words.kickOf(who) }, words.kick);
-        kick.addEventListener('click', () => this.#attempt(() => this.viewing.ask('session.kick', { session })));
+        const kick = make('button', { type: 'button', 'aria-label': texts.kickOf(shownName) }, texts.kick);
+        kick.addEventListener('click', () => this.#attempt(() => this.client.request('session.kick', { session })));
         line.append(kick);
       }
       return line;
@@ -107,61 +107,61 @@ export class People {
   }
 
   #listMessages() {
-    const { messages } = this.viewing;
-    const words = text().people;
+    const { messages } = this.client;
+    const texts = t().people;
     if (messages.length === 0) {
-      this.log.replaceChildren(make('p', { class: 'quiet-text' }, words.silent));
+      this.log.replaceChildren(make('p', { class: 'secondary' }, texts.noMessages));
       return;
     }
-    this.log.replaceChildren(...messages.map(({ from, text: said, time, you }) => {
+    this.log.replaceChildren(...messages.map(({ from, text: body, time, you }) => {
       const when = new Date(time);
       const shown = when.toLocaleTimeString(locale(), { hour: '2-digit', minute: '2-digit' });
       return make('div', { class: you ? 'message mine' : 'message' },
-        make('span', { class: 'who' }, from || words.unnamed),
+        make('span', { class: 'viewer-name' }, from || texts.unnamed),
         make('time', { datetime: when.toISOString() }, shown),
-        make('p', {}, said));
+        make('p', {}, body));
     }));
     this.log.scrollTop = this.log.scrollHeight;
   }
 
-  #say() {
-    const said = this.text.value.trim();
+  #send() {
+    const body = this.text.value.trim();
     const name = this.name.value.trim();
-    if (said === '') return;
-    keep(name);
+    if (body === '') return;
+    storeName(name);
     return this.#attempt(async () => {
-      await this.viewing.ask('chat.send', name ? { text: said, name } : { text: said });
+      await this.client.request('chat.send', name ? { text: body, name } : { text: body });
       // The next one may have been begun meanwhile.
-      if (this.text.value.trim() === said) this.text.value = '';
+      if (this.text.value.trim() === body) this.text.value = '';
     });
   }
 
   /** @param {() => Promise<void>} action */
   async #attempt(action) {
-    let why = '';
+    let reason = '';
     try {
       await action();
     } catch (error) {
-      why = sentence(/** @type {Error} */ (error).message);
+      reason = sentence(/** @type {Error} */ (error).message);
     }
-    write(this.told, why);
+    write(this.error, reason);
   }
 }
 
 /** The name as it was given before, empty where none was. */
-function kept() {
+function storedName() {
   try {
-    return localStorage.getItem(KEPT) ?? '';
+    return localStorage.getItem(STORAGE_KEY) ?? '';
   } catch {
     return '';
   }
 }
 
 /** @param {string} name */
-function keep(name) {
+function storeName(name) {
   try {
-    if (name) localStorage.setItem(KEPT, name);
-    else localStorage.removeItem(KEPT);
+    if (name) localStorage.setItem(STORAGE_KEY, name);
+    else localStorage.removeItem(STORAGE_KEY);
   } catch {
     // A browser that keeps nothing asks for it again.
   }

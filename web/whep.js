@@ -10,25 +10,25 @@
  *     await session.connect();
  */
 
-import { PathWatch } from './ice-diagnostics.js';
-import { hold, wantExtensions, withExtensions } from './receiver-hints.js';
-import { fragment, offered, restarted } from './sdp.js';
+import { IceMonitor } from './ice-diagnostics.js';
+import { setJitterBufferTarget, enableHeaderExtensions, addHeaderExtensions } from './receiver-hints.js';
+import { applyIceRestart, remoteCandidates, sdpFragment } from './sdp.js';
 import { Signalling, WhepError } from './signalling.js';
-import { Candidates } from './trickle.js';
+import { CandidateSender } from './trickle.js';
 
 export { WhepError };
 
 /** How long ICE and DTLS may take once the answer is here. Lost first packets are repeated several times within it. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** After this many silent looks (0.5 s each) the board is asked for a sign of life: neither sound nor pictures need to flow. */
-const ASK_AFTER_LOOKS = 1;
+/** After this many silentSamples looks (0.5 s each) the board is asked for a sign of life: neither sound nor pictures need to flow. */
+const PROBE_AFTER_SAMPLES = 1;
 
-/** After this many silent looks the connection counts as interrupted, and another path is looked for. */
-const INTERRUPTED_AFTER_LOOKS = 3;
+/** After this many silentSamples looks the connection counts as interrupted, and another path is looked for. */
+const INTERRUPTED_AFTER_SAMPLES = 3;
 
 /**
- * How long an interrupted connection may take to heal, by itself or by ICE restarts. The board gives a silent viewer up after
+ * How long an interrupted connection may take to heal, by itself or by ICE restarts. The board gives a silentSamples viewer up after
  * 15 s; its session is good for nothing then.
  */
 const HEAL_TIMEOUT_MS = 13_000;
@@ -40,7 +40,7 @@ const RESTART_PAUSE_MS = 2_000;
 const NO_RESTART_STATUS = [400, 405, 415, 501];
 
 /** A request that every board answers and that changes nothing: its answer is the sign of life. */
-const SIGN_OF_LIFE = JSON.stringify({ id: 0, method: 'time.sync', params: {} });
+const PROBE = JSON.stringify({ id: 0, method: 'time.sync', params: {} });
 
 /**
  * How long the media connection outlives a hang-up at most. Were it closed at once, the board would often see that first,
@@ -88,10 +88,10 @@ export class WhepSession extends EventTarget {
   #peer = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
-  /** @type {PathWatch | null} */
-  #watch = null;
-  /** @type {Candidates | null} */
-  #candidates = null;
+  /** @type {IceMonitor | null} */
+  #monitor = null;
+  /** @type {CandidateSender | null} */
+  #candidateSender = null;
   /** The board's first answer; later ones differ in ICE only. */
   #answer = '';
   /** @type {Timing} */
@@ -132,12 +132,20 @@ export class WhepSession extends EventTarget {
   }
 
   /**
-   * How long pictures and sound are held before they are shown, where the browser can be told: more is smoother. 0 from the
-   * beginning.
+   * How long received media is buffered before it is played, where the browser allows it: more is smoother. Starts at 0.
+   * @param {number} milliseconds
+   */
+  setJitterBufferTarget(milliseconds) {
+    for (const receiver of this.#peer?.getReceivers() ?? []) setJitterBufferTarget(receiver, milliseconds);
+  }
+
+  /**
+   * The former name of `setJitterBufferTarget`.
+   * @deprecated
    * @param {number} milliseconds
    */
   hold(milliseconds) {
-    for (const receiver of this.#peer?.getReceivers() ?? []) hold(receiver, milliseconds);
+    this.setJitterBufferTarget(milliseconds);
   }
 
   /** @returns {Readonly<Timing>} */
@@ -155,7 +163,7 @@ export class WhepSession extends EventTarget {
     }
     return new Promise((resolve, reject) => {
       this.#connecting = { resolve, reject };
-      this.#become('connecting');
+      this.#setState('connecting');
       this.#signal().catch((error) => {
         this.#end(error instanceof WhepError ? error : new WhepError('browser', String(error?.message ?? error)));
       });
@@ -183,7 +191,7 @@ export class WhepSession extends EventTarget {
     return this.#end(new WhepError('closed', 'closed by the viewer'), leaving ? 0 : GOODBYE_MS);
   }
 
-  get #over() {
+  get #closed() {
     return this.#state === 'closed';
   }
 
@@ -192,12 +200,12 @@ export class WhepSession extends EventTarget {
    * here. Addresses are gathered from `setLocalDescription` on, by then with the STUN and TURN servers of the answer.
    */
   async #signal() {
-    const peer = this.#openPeer();
-    const offer = withExtensions(await peer.createOffer());
-    if (this.#over) return;
+    const peer = this.#createPeer();
+    const offer = addHeaderExtensions(await peer.createOffer());
+    if (this.#closed) return;
     this.#timing.posted = performance.now();
     const { answer, iceServers } = await this.#signalling.offer(offer.sdp ?? '');
-    if (this.#over) {
+    if (this.#closed) {
       // Hung up while the offer was under way: the board must not keep what nobody watches.
       await this.#signalling.end();
       return;
@@ -206,8 +214,8 @@ export class WhepSession extends EventTarget {
     this.#answer = answer;
     this.#timer = setTimeout(() => this.#noPath(), CONNECT_TIMEOUT_MS);
     if (iceServers.length > 0) addServers(peer, iceServers);
-    await this.#describe(peer, offer, answer);
-    this.#watch?.start();
+    await this.#applyDescriptions(peer, offer, answer);
+    this.#monitor?.start();
     // From DTLS's own goodbye a clean end is known at once, also when the data channel never opened.
     peer.sctp?.transport.addEventListener('statechange', () => {
       if (peer.sctp?.transport.state === 'closed') this.#end(new WhepError('ended', 'the board ended the session'));
@@ -220,26 +228,26 @@ export class WhepSession extends EventTarget {
    * @param {RTCSessionDescriptionInit} offer
    * @param {string} answer
    */
-  async #describe(peer, offer, answer) {
-    this.#candidates?.stop();
-    this.#candidates = new Candidates(peer, async (text) => !this.#over && this.#signalling.trickle(text));
-    if (!this.#signalling.trickles) this.#candidates.stop();
+  async #applyDescriptions(peer, offer, answer) {
+    this.#candidateSender?.stop();
+    this.#candidateSender = new CandidateSender(peer, async (text) => !this.#closed && this.#signalling.trickle(text));
+    if (!this.#signalling.supportsTrickle) this.#candidateSender.stop();
     await peer.setLocalDescription(offer);
     await peer.setRemoteDescription({ type: 'answer', sdp: answer });
   }
 
   /** @returns {RTCPeerConnection} */
-  #openPeer() {
+  #createPeer() {
     const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers ?? [] });
     this.#peer = peer;
-    this.#watch = new PathWatch(peer, () => this.#looked());
+    this.#monitor = new IceMonitor(peer, () => this.#onSample());
     for (const kind of ['video', 'audio']) {
-      const { receiver } = wantExtensions(peer.addTransceiver(kind, { direction: 'recvonly' }));
-      hold(receiver, 0);
+      const { receiver } = enableHeaderExtensions(peer.addTransceiver(kind, { direction: 'recvonly' }));
+      setJitterBufferTarget(receiver, 0);
     }
     this.#channel = peer.createDataChannel('control', { ordered: true });
     this.#channel.addEventListener('message', ({ data }) => {
-      const reason = goodbye(data);
+      const reason = endCode(data);
       if (reason !== null) this.#end(new WhepError('ended', 'the board ended the session', { reason }));
     });
     this.#channel.addEventListener('close', () => this.#end(new WhepError('ended', 'the board ended the session')));
@@ -247,39 +255,39 @@ export class WhepSession extends EventTarget {
       this.stream.addTrack(track);
       this.dispatchEvent(new Event('track'));
     });
-    peer.addEventListener('connectionstatechange', () => this.#follow(peer.connectionState));
+    peer.addEventListener('connectionstatechange', () => this.#onConnectionState(peer.connectionState));
     return peer;
   }
 
   /** @param {RTCPeerConnectionState} state */
-  #follow(state) {
+  #onConnectionState(state) {
     if (state === 'connected' && this.#connecting) {
       clearTimeout(this.#timer);
       this.#timing.connected ??= performance.now();
-      this.#become('connected');
+      this.#setState('connected');
       this.#connecting?.resolve();
       this.#connecting = null;
     } else if (state === 'disconnected' || state === 'failed') {
-      if (!this.#connecting) this.#interrupted();
+      if (!this.#connecting) this.#interrupt();
       else if (state === 'failed') this.#noPath();
     }
   }
 
-  #looked() {
-    const silent = this.#watch?.silent ?? 0;
-    if (this.#state === 'interrupted' && silent === 0) {
+  #onSample() {
+    const silentSamples = this.#monitor?.silentSamples ?? 0;
+    if (this.#state === 'interrupted' && silentSamples === 0) {
       clearTimeout(this.#timer);
-      this.#become('connected');
+      this.#setState('connected');
     } else if (this.#state === 'connected') {
-      if (silent >= INTERRUPTED_AFTER_LOOKS) this.#interrupted();
-      else if (silent >= ASK_AFTER_LOOKS && this.#channel?.readyState === 'open') this.#channel.send(SIGN_OF_LIFE);
+      if (silentSamples >= INTERRUPTED_AFTER_SAMPLES) this.#interrupt();
+      else if (silentSamples >= PROBE_AFTER_SAMPLES && this.#channel?.readyState === 'open') this.#channel.send(PROBE);
     }
   }
 
   /** Nothing comes any more: one ICE restart after another until something does, or the time is over. */
-  async #interrupted() {
+  async #interrupt() {
     if (this.#state !== 'connected') return;
-    this.#become('interrupted');
+    this.#setState('interrupted');
     this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection broke')), HEAL_TIMEOUT_MS);
     while (this.state === 'interrupted') {
       try {
@@ -297,23 +305,23 @@ export class WhepSession extends EventTarget {
   async #restart() {
     const peer = this.#peer;
     if (!peer) return;
-    const offer = withExtensions(await peer.createOffer({ iceRestart: true }));
-    let news;
+    const offer = addHeaderExtensions(await peer.createOffer({ iceRestart: true }));
+    let fragment;
     try {
-      news = await this.#signalling.restart(fragment(offer.sdp ?? ''));
+      fragment = await this.#signalling.restart(sdpFragment(offer.sdp ?? ''));
     } catch (error) {
       if (!(error instanceof WhepError)) throw error;
       if (error.status === 404) this.#end(new WhepError('gone', 'the board knows the session no more', error));
       else if (error.status === 401) this.#end(error);
       throw error;
     }
-    const answer = restarted(this.#answer, news);
+    const answer = applyIceRestart(this.#answer, fragment);
     if (answer === null) throw new WhepError('browser', 'the board answered the ICE restart without credentials');
-    if (!this.#over) await this.#describe(peer, offer, answer);
+    if (!this.#closed) await this.#applyDescriptions(peer, offer, answer);
   }
 
   async #noPath() {
-    const evidence = await this.#watch?.evidence(offered(this.#answer));
+    const evidence = await this.#monitor?.evidence(remoteCandidates(this.#answer));
     if (this.#connecting) this.#end(new WhepError('no-path', 'no media connection came about', { evidence }));
   }
 
@@ -323,26 +331,26 @@ export class WhepSession extends EventTarget {
    * @returns {Promise<void>} Resolves when the board has been told.
    */
   #end(error, goodbye = 0) {
-    if (this.#over) return Promise.resolve();
+    if (this.#closed) return Promise.resolve();
     const connecting = this.#connecting;
     this.#connecting = null;
     clearTimeout(this.#timer);
-    this.#become('closed');
-    this.#watch?.stop();
-    this.#candidates?.stop();
+    this.#setState('closed');
+    this.#monitor?.stop();
+    this.#candidateSender?.stop();
     // What the board has ended itself needs no DELETE.
     if (error.failure === 'ended' || error.failure === 'gone') this.#signalling.forget();
-    const told = this.#signalling.end();
+    const ended = this.#signalling.end();
     const peer = this.#peer;
     if (goodbye === 0) peer?.close();
-    else Promise.race([told, new Promise((resolve) => setTimeout(resolve, goodbye))]).then(() => peer?.close());
+    else Promise.race([ended, new Promise((resolve) => setTimeout(resolve, goodbye))]).then(() => peer?.close());
     if (connecting) connecting.reject(error);
     else if (error.failure !== 'closed') this.dispatchEvent(new EndEvent(error));
-    return told;
+    return ended;
   }
 
   /** @param {SessionState} state */
-  #become(state) {
+  #setState(state) {
     if (this.#state === state) return;
     this.#state = state;
     this.dispatchEvent(new Event('state'));
@@ -356,7 +364,7 @@ export class WhepSession extends EventTarget {
  */
 function addServers(peer, servers) {
   const configuration = peer.getConfiguration();
-  const taken = servers.filter((server) => {
+  const accepted = servers.filter((server) => {
     try {
       new RTCPeerConnection({ iceServers: [server] }).close();
       return true;
@@ -364,7 +372,7 @@ function addServers(peer, servers) {
       return false;
     }
   });
-  peer.setConfiguration({ ...configuration, iceServers: [...(configuration.iceServers ?? []), ...taken] });
+  peer.setConfiguration({ ...configuration, iceServers: [...(configuration.iceServers ?? []), ...accepted] });
 }
 
 /**
@@ -372,7 +380,7 @@ function addServers(peer, servers) {
  * there is none.
  * @param {unknown} data
  */
-function goodbye(data) {
+function endCode(data) {
   // Every message passes here, pictures too: only the one that it may be is taken apart.
   if (typeof data !== 'string' || !data.includes('session.end')) return null;
   try {

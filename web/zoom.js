@@ -1,30 +1,30 @@
 /**
- * A closer look at the picture: two fingers or the wheel zoom, one finger or the mouse drags, two taps go there and back. The picture
+ * A closer look at the video: two fingers or the wheel zoom, one finger or the mouse drags, two taps go there and back. The video
  * is only moved on the screen; nothing is asked of the board.
  */
 
-/** More than this shows nothing but the pixels of a full-size picture. */
-const CLOSEST = 8;
+/** More than this shows nothing but the pixels of a full-size video. */
+const MAX_SCALE = 8;
 
 /** Where two taps go. */
-const TAPPED = 2.5;
+const DOUBLE_TAP_SCALE = 2.5;
 
 /** One step of a key; the wheel makes as many of them as it turns. */
-const STEP = 1.25;
+const ZOOM_STEP = 1.25;
 
 /** What a wheel tells for one of its notches, in pixels. */
-const NOTCH = 100;
+const WHEEL_NOTCH_PX = 100;
 
 /** Two taps within this time and distance are one gesture. */
-const TAPS_MS = 300;
-const TAPS_PX = 30;
+const DOUBLE_TAP_MS = 300;
+const DOUBLE_TAP_PX = 30;
 
 /** Touches of these are meant for them. */
-const OTHERS = 'button, select, input, label, a, summary, form, .notice';
+const INTERACTIVE = 'button, select, input, label, a, summary, form, .notice';
 
-/** Events: `change` when the picture is seen from nearer or farther. */
+/** Events: `change` when the video is seen from nearer or farther. */
 export class Zoom extends EventTarget {
-  /** Times the whole picture's size. */
+  /** Times the whole video's size. */
   scale = 1;
   #x = 0;
   #y = 0;
@@ -32,34 +32,34 @@ export class Zoom extends EventTarget {
   #pointers = new Map();
   /** Where the only finger went down; null once it is no tap any more. @type {{x: number, y: number} | null} */
   #down = null;
-  #tapped = { at: -Infinity, x: 0, y: 0 };
+  #lastTap = { at: -Infinity, x: 0, y: 0 };
 
   /**
-   * @param {HTMLElement} stage What is touched.
-   * @param {HTMLElement} picture What moves; it fills the stage.
+   * @param {HTMLElement} container What is touched.
+   * @param {HTMLElement} video What moves; it fills the container.
    */
-  constructor(stage, picture) {
+  constructor(container, video) {
     super();
-    this.stage = stage;
-    this.picture = picture;
-    picture.style.transformOrigin = '0 0';
-    stage.addEventListener('pointerdown', (event) => this.#press(event));
-    stage.addEventListener('pointermove', (event) => this.#move(event));
-    stage.addEventListener('pointerup', (event) => this.#lift(event));
-    stage.addEventListener('pointercancel', ({ pointerId }) => this.#pointers.delete(pointerId));
+    this.container = container;
+    this.video = video;
+    video.style.transformOrigin = '0 0';
+    container.addEventListener('pointerdown', (event) => this.#onPointerDown(event));
+    container.addEventListener('pointermove', (event) => this.#onPointerMove(event));
+    container.addEventListener('pointerup', (event) => this.#onPointerUp(event));
+    container.addEventListener('pointercancel', ({ pointerId }) => this.#pointers.delete(pointerId));
     // Otherwise a browser may take a drag for the fling of a page, and the next tap for what ends the fling.
-    stage.addEventListener('touchmove', (event) => this.#pointers.size > 0 && event.cancelable && event.preventDefault(), { passive: false });
-    stage.addEventListener('wheel', (event) => {
-      if (!this.#meant(event)) return;
+    container.addEventListener('touchmove', (event) => this.#pointers.size > 0 && event.cancelable && event.preventDefault(), { passive: false });
+    container.addEventListener('wheel', (event) => {
+      if (!this.#handles(event)) return;
       event.preventDefault();
-      this.#to(this.scale * STEP ** (-event.deltaY / NOTCH), this.#place(event));
+      this.#zoomTo(this.scale * ZOOM_STEP ** (-event.deltaY / WHEEL_NOTCH_PX), this.#position(event));
     }, { passive: false });
-    new ResizeObserver(() => this.#to(this.scale, { x: 0, y: 0 })).observe(stage);
+    new ResizeObserver(() => this.#zoomTo(this.scale, { x: 0, y: 0 })).observe(container);
   }
 
-  /** The whole picture. */
+  /** The whole video. */
   reset() {
-    this.#to(1, { x: 0, y: 0 });
+    this.#zoomTo(1, { x: 0, y: 0 });
   }
 
   /**
@@ -67,93 +67,93 @@ export class Zoom extends EventTarget {
    * @param {number} steps
    */
   step(steps) {
-    const { clientWidth, clientHeight } = this.stage;
-    this.#to(this.scale * STEP ** steps, { x: clientWidth / 2, y: clientHeight / 2 });
+    const { clientWidth, clientHeight } = this.container;
+    this.#zoomTo(this.scale * ZOOM_STEP ** steps, { x: clientWidth / 2, y: clientHeight / 2 });
   }
 
   /**
-   * Moves what is seen by these parts of the stage.
+   * Moves what is seen by these parts of the container.
    * @param {number} right
    * @param {number} down
    */
   pan(right, down) {
-    this.#x -= right * this.stage.clientWidth;
-    this.#y -= down * this.stage.clientHeight;
-    this.#show();
+    this.#x -= right * this.container.clientWidth;
+    this.#y -= down * this.container.clientHeight;
+    this.#apply();
   }
 
   /** @param {PointerEvent} event */
-  #press(event) {
-    if (!this.#meant(event) || event.button > 0) return;
-    const place = this.#place(event);
-    this.#pointers.set(event.pointerId, place);
-    this.#down = this.#pointers.size === 1 ? place : null;
+  #onPointerDown(event) {
+    if (!this.#handles(event) || event.button > 0) return;
+    const position = this.#position(event);
+    this.#pointers.set(event.pointerId, position);
+    this.#down = this.#pointers.size === 1 ? position : null;
     // A touch is caught by the element by itself; a mouse that leaves it would be lost.
-    if (this.scale > 1) this.stage.setPointerCapture(event.pointerId);
+    if (this.scale > 1) this.container.setPointerCapture(event.pointerId);
   }
 
   /** @param {PointerEvent} event */
-  #lift(event) {
+  #onPointerUp(event) {
     if (!this.#pointers.delete(event.pointerId) || this.#down === null) return;
-    const [place, last] = [this.#down, this.#tapped];
+    const [position, last] = [this.#down, this.#lastTap];
     this.#down = null;
-    const twice = event.timeStamp - last.at < TAPS_MS && Math.hypot(place.x - last.x, place.y - last.y) < TAPS_PX;
-    this.#tapped = { at: twice ? -Infinity : event.timeStamp, ...place };
-    if (twice) this.#to(this.scale > 1 ? 1 : TAPPED, place);
+    const doubleTap = event.timeStamp - last.at < DOUBLE_TAP_MS && Math.hypot(position.x - last.x, position.y - last.y) < DOUBLE_TAP_PX;
+    this.#lastTap = { at: doubleTap ? -Infinity : event.timeStamp, ...position };
+    if (doubleTap) this.#zoomTo(this.scale > 1 ? 1 : DOUBLE_TAP_SCALE, position);
   }
 
   /** @param {PointerEvent} event */
-  #move(event) {
+  #onPointerMove(event) {
     const before = this.#pointers.get(event.pointerId);
     if (!before) return;
-    const now = this.#place(event);
-    if (this.#down && Math.hypot(now.x - this.#down.x, now.y - this.#down.y) > TAPS_PX / 2) this.#down = null;
+    const now = this.#position(event);
+    if (this.#down && Math.hypot(now.x - this.#down.x, now.y - this.#down.y) > DOUBLE_TAP_PX / 2) this.#down = null;
     const other = [...this.#pointers].find(([id]) => id !== event.pointerId)?.[1];
     this.#pointers.set(event.pointerId, now);
     if (!other) {
       if (this.scale === 1) return;
       this.#x += now.x - before.x;
       this.#y += now.y - before.y;
-      this.#show();
+      this.#apply();
       return;
     }
     const distance = (/** @type {{x: number, y: number}} */ finger) => Math.max(1, Math.hypot(finger.x - other.x, finger.y - other.y));
     this.#x += (now.x - before.x) / 2;
     this.#y += (now.y - before.y) / 2;
-    this.#to(this.scale * (distance(now) / distance(before)), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
+    this.#zoomTo(this.scale * (distance(now) / distance(before)), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
   }
 
   /**
    * @param {number} scale
    * @param {{x: number, y: number}} centre What stays in its place.
    */
-  #to(scale, centre) {
-    const next = Math.min(CLOSEST, Math.max(1, scale));
+  #zoomTo(scale, centre) {
+    const next = Math.min(MAX_SCALE, Math.max(1, scale));
     const factor = next / this.scale;
     this.#x = centre.x - (centre.x - this.#x) * factor;
     this.#y = centre.y - (centre.y - this.#y) * factor;
     const changed = next !== this.scale;
     this.scale = next;
-    this.#show();
+    this.#apply();
     if (changed) this.dispatchEvent(new Event('change'));
   }
 
-  #show() {
-    const { clientWidth, clientHeight } = this.stage;
-    // The picture's edges stay outside the stage's.
+  #apply() {
+    const { clientWidth, clientHeight } = this.container;
+    // The video's edges stay outside the container's.
     this.#x = Math.min(0, Math.max(clientWidth * (1 - this.scale), this.#x));
     this.#y = Math.min(0, Math.max(clientHeight * (1 - this.scale), this.#y));
-    this.picture.style.transform = this.scale === 1 ? '' : `translate(${this.#x}px, ${this.#y}px) scale(${this.scale})`;
+    this.video.style.transform = this.scale === 1 ? '' : `translate(${this.#x}px, ${this.#y}px) scale(${this.scale})`;
   }
 
   /** @param {MouseEvent} event */
-  #place({ clientX, clientY }) {
-    const { left, top } = this.stage.getBoundingClientRect();
+  #position({ clientX, clientY }) {
+    const { left, top } = this.container.getBoundingClientRect();
     return { x: clientX - left, y: clientY - top };
   }
 
   /** @param {Event} event */
-  #meant({ target }) {
-    return target instanceof Element && target.closest(OTHERS) === null;
+  #handles({ target }) {
+    return target instanceof Element && target.closest(INTERACTIVE) === null;
   }
 }

@@ -34,7 +34,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
         await page.keyboard.press('Escape');
       }
       await page.keyboard.press('+');
-      await page.waitForSelector('#whole', SOON);
+      await page.waitForSelector('#reset-zoom', SOON);
       assert.deepEqual(await faults(page), [], 'zoomed');
       await click(page, '#hang-up');
       await page.waitForFunction(() => globalThis.porthole.state === 'stopped', null, SOON);

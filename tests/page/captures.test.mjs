@@ -61,7 +61,7 @@ test('a photo that the board cannot make is told, and the picture goes on', asyn
   const page = await open(t, program.url);
   await page.waitForFunction(() => globalThis.porthole?.state === 'live' && document.querySelector('#photo').disabled === false, null, SOON);
   await click(page, '#photo');
-  await page.waitForSelector('.toast.bad:has-text("porthole-no-such-camera")', SOON);
+  await page.waitForSelector('.toast.error:has-text("porthole-no-such-camera")', SOON);
   assert.equal(await page.evaluate(() => globalThis.porthole.state), 'live');
 });
 

@@ -94,7 +94,7 @@ test('a full house is told with the number of its places', async (t) => {
   const page = await open(t, program.url);
   await told(page, /no more viewers\. The only place is taken/);
   assert.match((await panel(page)).steps[0], /raise max_viewers in the section \[rtc\]/);
-  await page.waitForFunction(() => /^Next attempt in \d s$/.test(document.querySelector('#notice-count').textContent), null, LATER);
+  await page.waitForFunction(() => /^Next attempt in \d s$/.test(document.querySelector('#notice-countdown').textContent), null, LATER);
   await click(first, '#hang-up');
   await playing(page, LATER);
 });

@@ -11,7 +11,7 @@ const words = (page) => page.evaluate(() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const parent = walker.currentNode.parentElement;
-    if (parent.closest('noscript, [data-languages], [data-cameras], #name, script, dd, #microphone, #quality, #sessions .who')) continue;
+    if (parent.closest('noscript, [data-languages], [data-cameras], #camera-name, script, dd, #microphone, #quality, #sessions .viewer-name')) continue;
     const text = walker.currentNode.textContent.trim();
     if (text) found.push(text);
   }

@@ -42,7 +42,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     const guest = await open(t, program.url, DESK);
     await playing(guest);
     await click(guest, '#people');
-    await guest.fill('#say [name=name]', 'Ann');
+    await guest.fill('#chat-form [name=name]', 'Ann');
     await guest.fill('#message', 'Is that the heron again?');
     await guest.keyboard.press('Enter');
     await page.waitForSelector('.toast', SOON);
@@ -50,7 +50,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     await stir(page);
     await take('said');
     await pane('people');
-    await page.fill('#say [name=name]', 'Ben');
+    await page.fill('#chat-form [name=name]', 'Ben');
     await page.fill('#message', 'It is. Third time this week.');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.message.mine', SOON);
@@ -73,12 +73,12 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     // A ring around a control means that it is in use: it stays until the picture is clicked.
     await page.mouse.click(30, 210);
     await take('recording');
-    await page.waitForSelector('body.quiet', SOON);
+    await page.waitForSelector('body.controls-hidden', SOON);
     await take('quiet');
     await click(page, '#record');
     await pane('settings');
     await page.check('#privacy');
-    await page.waitForFunction(() => document.body.dataset.state === 'cut' && getComputedStyle(document.querySelector('video')).opacity === '0', null, SOON);
+    await page.waitForFunction(() => document.body.dataset.state === 'privacy' && getComputedStyle(document.querySelector('video')).opacity === '0', null, SOON);
     await take('cut');
     await page.uncheck('#privacy');
     await playing(page);

@@ -25,7 +25,7 @@ test('the picture plays by itself at the camera’s rate, and a tap brings the s
   const steady = ({ rate, readable, unread }) => Math.abs(rate - 30) < 3 && unread <= readable / 20;
   await eventually(advance, steady, 'pictures that can be read, 30 a second');
 
-  await click(page, '#sound');
+  await click(page, '#mute');
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
   const before = await page.evaluate(() => globalThis.porthole.stats().audio?.energy ?? 0);
   await page.waitForFunction((before) => globalThis.porthole.stats().audio?.energy > before, before, SOON);
@@ -71,8 +71,8 @@ test('the panel shows plausible figures', async (t) => {
   };
   await eventually(latencies, ({ page, pictures }) => Math.abs(page - pictures) < 25, 'the latency that the pictures carry');
 
-  const figure = (name) => page.textContent(`[data-figure="${name}"]`);
-  await page.waitForFunction(() => /^\d+ ms$/.test(document.querySelector('[data-figure=latency]').textContent), null, SOON);
+  const figure = (name) => page.textContent(`[data-stat="${name}"]`);
+  await page.waitForFunction(() => /^\d+ ms$/.test(document.querySelector('[data-stat=latency]').textContent), null, SOON);
   assert.match(await figure('setup'), /^\d+ ms$/);
   assert.equal(await figure('resolution'), '640 × 360');
   assert.match(await figure('fps'), /^\d\d \/s$/);
@@ -119,9 +119,9 @@ test('a picture that is there before the page misses nothing', async (t) => {
   }, null, SOON);
   ready();
   await playing(page);
-  assert.equal(await page.textContent('#name'), 'camera');
+  assert.equal(await page.textContent('#camera-name'), 'camera');
   await click(page, '#people');
-  assert.match(await page.textContent('#watching'), /^1 viewer/);
+  assert.match(await page.textContent('#viewer-count'), /^1 viewer/);
 });
 
 test('leaving the page ends the session on the board', async (t) => {
@@ -208,7 +208,7 @@ test('an unknown camera is told by name, with the names there are, and others ca
   await page.selectOption('#camera', 'garden');
   await playing(page);
   assert.equal(new URL(page.url()).searchParams.get('camera'), 'garden');
-  await page.waitForFunction(() => document.querySelector('#sound').disabled, null, SOON);
+  await page.waitForFunction(() => document.querySelector('#mute').disabled, null, SOON);
   const garden = await page.evaluate(() => blockCode.read(document.querySelector('video')).camera);
   await page.selectOption('#camera', 'door');
   await page.waitForFunction(
@@ -238,7 +238,7 @@ test('refusals are told in words, and only those that may pass are tried again',
     const count = retry ? '^Next attempt in (40|39|38) s$' : '';
     await page.waitForFunction(([state, action, count]) => globalThis.porthole.state === state
       && document.querySelector('#notice-action').textContent === action
-      && new RegExp(count).test(document.querySelector('#notice-count').textContent), [state, action, count], SOON);
+      && new RegExp(count).test(document.querySelector('#notice-countdown').textContent), [state, action, count], SOON);
     await page.unroute('**/whep');
   }
   await page.route('**/whep', (route) => route.abort('connectionrefused'));
@@ -266,7 +266,7 @@ test('a browser that does not tell capture times shows no latency instead of a w
   });
   assert.equal(latency, null);
   assert.ok(clock.roundTrip >= 0);
-  assert.equal(await page.textContent('[data-figure=latency]'), 'unknown');
+  assert.equal(await page.textContent('[data-stat=latency]'), 'unknown');
 });
 
 test('where even muted playing is refused, a tap plays', async (t) => {
@@ -323,7 +323,7 @@ test('everything can be reached and done with the keyboard', async (t) => {
     const { id } = document.activeElement;
     return { id, ring: document.activeElement.matches(':focus-visible') && getComputedStyle(document.activeElement).outlineStyle };
   });
-  for (const id of ['sound', 'photo', 'record', 'hang-up', 'settings', 'people', 'details', 'window', 'full-screen']) {
+  for (const id of ['mute', 'photo', 'record', 'hang-up', 'settings', 'people', 'details', 'pip', 'full-screen']) {
     await page.keyboard.press('Tab');
     assert.deepEqual(await focused(), { id, ring: 'solid' });
   }

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { module } from './web.mjs';
 
 const { Control, ControlError } = await module('control.js');
-const { History, line, span } = await module('time-series.js');
+const { TimeSeries, linePath, range } = await module('time-series.js');
 const { clock } = await module('recorder.js');
 const { fileName } = await module('download.js');
 
@@ -98,18 +98,18 @@ test('a picture with a missing, strange or surplus piece is none', async () => {
 });
 
 test('figures of two minutes are kept and drawn, with gaps where there was none', () => {
-  const history = new History();
+  const history = new TimeSeries();
   for (let second = 0; second <= 200; second++) history.push({ fps: second === 150 ? null : second }, second * 1000);
   const points = history.of('fps');
   assert.equal(points.length, 120);
   assert.equal(points[0].value, 81);
-  assert.deepEqual(span(points), { least: 81, most: 200, count: 119 });
-  const drawn = line(points, 120, 24);
+  assert.deepEqual(range(points), { min: 81, max: 200, count: 119 });
+  const drawn = linePath(points, 120, 24);
   assert.match(drawn, /^M1\.0 14\.3L2\.0 /);
   assert.match(drawn, /L120\.0 0\.0$/);
   assert.equal(drawn.match(/M/g).length, 2);
   assert.deepEqual(history.of('loss'), []);
-  assert.equal(line([{ at: 0, value: 0 }, { at: 60_000, value: 0 }], 120, 24), 'M60.0 24.0L120.0 24.0');
+  assert.equal(linePath([{ at: 0, value: 0 }, { at: 60_000, value: 0 }], 120, 24), 'M60.0 24.0L120.0 24.0');
 });
 
 test('files are named by camera and time, and a recording tells its length', () => {

@@ -20,7 +20,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
     const [page, other] = [await open(t, program.url, viewport), await open(t, program.url, DESK)];
     await playing(page);
     await playing(other);
-    await click(other, '#sound');
+    await click(other, '#mute');
     await stats(other, () => globalThis.porthole.stats().audio?.bitrate > 10_000);
     await click(page, '#settings');
     await page.waitForSelector('#privacy:enabled', SOON);

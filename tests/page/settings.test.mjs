@@ -67,10 +67,10 @@ test('sound that nobody hears is not sent', async (t) => {
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
   await page.selectOption('#microphone', { label: 'No sound' });
   await stats(page, silent);
-  assert.equal(await page.textContent('#sound span'), 'Unmute');
-  await page.click('#sound');
+  assert.equal(await page.textContent('#mute span'), 'Unmute');
+  await page.click('#mute');
   await stats(page, sounding);
-  await page.click('#sound');
+  await page.click('#mute');
   await stats(page, silent);
 });
 
@@ -118,8 +118,8 @@ test('what was wished holds for the next session too', async (t) => {
   await settings(page);
   await page.selectOption('#source-camera', 'garden');
   await page.check('[name=latency][value=smooth]');
-  await page.click('#sound');
-  await page.click('#sound');
+  await page.click('#mute');
+  await page.click('#mute');
   await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer > 150);
   await page.click('#hang-up');
   await told(page, /^Stopped/);
@@ -219,8 +219,8 @@ test('who may only watch sees how everything stands, and can change nothing of i
   await page.waitForFunction(() => globalThis.porthole?.state === 'live' && !document.querySelector('#photo').disabled, null, SOON);
   await click(page, '#settings');
   await page.waitForSelector('#control-brightness', SOON);
-  assert.match(await page.textContent('#only'), /Only operators/);
-  assert.equal(await page.isVisible('#only'), true);
+  assert.match(await page.textContent('#viewer-note'), /Only operators/);
+  assert.equal(await page.isVisible('#viewer-note'), true);
   for (const control of ['#control-brightness', '#control-white_balance_automatic', '[data-reset=all]', '[name=size]', '[name=fps]', '[name=bitrate]']) {
     assert.equal(await page.isDisabled(control), true, control);
   }

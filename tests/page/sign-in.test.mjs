@@ -157,7 +157,7 @@ test('the form can be used with a thumb and shows what was typed when asked', as
   await page.getByLabel('Password', { exact: true }).fill('abc');
   await page.getByLabel('Show the password').check();
   assert.equal(await page.getAttribute('#password', 'type'), 'text');
-  for (const selector of ['#password', '#sign-in [type=submit]', '#sign-in .shown']) {
+  for (const selector of ['#password', '#sign-in [type=submit]', '#sign-in .show-password']) {
     const { width, height } = await page.locator(selector).boundingBox();
     assert.ok(width >= 44 && height >= 44, `${selector}: ${width} x ${height}`);
   }

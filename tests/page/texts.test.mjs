@@ -5,8 +5,8 @@ import { test } from 'node:test';
 
 import { module } from './web.mjs';
 
-const { iceServers, links } = await module('link-header.js');
-const { fragment, offered, restarted } = await module('sdp.js');
+const { iceServers, parseLinks } = await module('link-header.js');
+const { applyIceRestart, remoteCandidates, sdpFragment } = await module('sdp.js');
 
 test('STUN and TURN servers are read from one header or many', () => {
   const header = '<stun:stun.example.net>; rel="ice-server", ' +
@@ -36,7 +36,7 @@ test('links that are none of these, or cannot be used, are passed over', () => {
   for (const header of unusable) assert.deepEqual(iceServers(header), [], header);
   const good = { urls: 'stun:b.example' };
   assert.deepEqual(iceServers('<https://a.example>; rel=x; title="<, >", nonsense, <stun:b.example>; REL="Other Ice-Server"'), [good]);
-  assert.deepEqual(links('<a>; rel=one; rel=two')[0].parameters.get('rel'), 'one', 'of two the first counts');
+  assert.deepEqual(parseLinks('<a>; rel=one; rel=two')[0].parameters.get('rel'), 'one', 'of two the first counts');
 });
 
 const ANSWER = [
@@ -51,21 +51,21 @@ const ANSWER = [
 test('the answer after an ICE restart is the first one with the new credentials and candidates', () => {
   const news = 'a=ice-ufrag:new2\r\na=ice-pwd:newnewnewnewnewnewnewnew\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n' +
     'a=candidate:3 1 udp 2130706431 198.51.100.1 8189 typ host\r\na=end-of-candidates\r\n';
-  const answer = restarted(ANSWER, news);
+  const answer = applyIceRestart(ANSWER, news);
   assert.equal(answer.match(/a=ice-ufrag:new2\r\n/g).length, 2);
   assert.equal(answer.match(/a=ice-pwd:newnewnewnewnewnewnewnew\r\n/g).length, 2);
   assert.doesNotMatch(answer, /old/);
-  assert.deepEqual(offered(answer), [{ protocol: 'udp', address: '198.51.100.1', port: 8189, type: 'host' }]);
+  assert.deepEqual(remoteCandidates(answer), [{ protocol: 'udp', address: '198.51.100.1', port: 8189, type: 'host' }]);
   assert.ok(answer.indexOf('198.51.100.1') < answer.indexOf('m=application'), 'they stand in the first section');
   assert.ok(answer.endsWith('a=sctp-port:5000\r\n'));
-  assert.equal(restarted(ANSWER, 'a=mid:0\r\n'), null, 'without credentials it is no answer');
-  assert.equal(restarted('', news), null);
+  assert.equal(applyIceRestart(ANSWER, 'a=mid:0\r\n'), null, 'without credentials it is no answer');
+  assert.equal(applyIceRestart('', news), null);
 });
 
 test('candidates are read from an answer and written into a fragment', () => {
-  assert.deepEqual(offered(ANSWER).map(({ protocol, address }) => `${protocol} ${address}`), ['udp 192.0.2.1', 'tcp 2001:db8::1']);
+  assert.deepEqual(remoteCandidates(ANSWER).map(({ protocol, address }) => `${protocol} ${address}`), ['udp 192.0.2.1', 'tcp 2001:db8::1']);
   assert.equal(
-    fragment(ANSWER, ['candidate:9 1 udp 1 192.0.2.9 9 typ host'], true),
+    sdpFragment(ANSWER, ['candidate:9 1 udp 1 192.0.2.9 9 typ host'], true),
     'a=ice-ufrag:old1\r\na=ice-pwd:oldoldoldoldoldoldoldold\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n' +
       'a=candidate:9 1 udp 1 192.0.2.9 9 typ host\r\na=end-of-candidates\r\n');
 });

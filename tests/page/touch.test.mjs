@@ -37,7 +37,7 @@ test('on a phone the controls leave after 3 s, come back with a touch, and stay 
     let touched = null;
     addEventListener('pointerdown', () => (touched = performance.now()), { once: true });
     new MutationObserver(() => {
-      const quiet = document.body.classList.contains('quiet');
+      const quiet = document.body.classList.contains('controls-hidden');
       if (touched !== null && quiet) resolve(performance.now() - touched);
     }).observe(document.body, { attributeFilter: ['class'] });
   }));
@@ -49,12 +49,12 @@ test('on a phone the controls leave after 3 s, come back with a touch, and stay 
   // What cannot be seen cannot be touched by mistake.
   const { x, y } = await page.locator('#hang-up').boundingBox();
   await page.touchscreen.tap(x + 30, y + 30);
-  await page.waitForSelector('body:not(.quiet)', SOON);
+  await page.waitForSelector('body:not(.controls-hidden)', SOON);
   assert.equal(await page.evaluate(() => globalThis.porthole.state), 'live');
 
   await page.tap('#details', SOON);
   await page.waitForSelector('#panel', SOON);
-  const stays = await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(!document.body.classList.contains('quiet')), 4_000)));
+  const stays = await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(!document.body.classList.contains('controls-hidden')), 4_000)));
   assert.equal(stays, true);
   assert.deepEqual(page.complaints, []);
 });
@@ -65,10 +65,10 @@ test('with a mouse the controls stay while it rests on one of them, and leave wh
   await playing(page);
   const { x, y, width, height } = await page.locator('#photo').boundingBox();
   await page.mouse.move(x + width / 2, y + height / 2);
-  const stayed = await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(!document.body.classList.contains('quiet')), 4_000)));
+  const stayed = await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(!document.body.classList.contains('controls-hidden')), 4_000)));
   assert.equal(stayed, true);
   await page.mouse.move(640, 300);
-  await page.waitForSelector('body.quiet', SOON);
+  await page.waitForSelector('body.controls-hidden', SOON);
 });
 
 test('every control is large enough for a finger and within the screen, upright, on its side and on a desk', async (t) => {
@@ -107,10 +107,10 @@ test('two fingers zoom, one drags, and the picture never leaves the screen', asy
   await playing(page);
   const whole = await box(page);
   await fingers(page, [path([180, 400], [80, 400]), path([210, 400], [310, 400])]);
-  await page.waitForSelector('#whole', SOON);
+  await page.waitForSelector('#reset-zoom', SOON);
   const near = await box(page);
   assert.ok(near.width > 3 * whole.width, `${near.width} of ${whole.width}`);
-  assert.match(await page.textContent('#whole'), /^\d\.\d×$/);
+  assert.match(await page.textContent('#reset-zoom'), /^\d\.\d×$/);
 
   await fingers(page, [path([100, 400], [200, 430])]);
   const dragged = await box(page);
@@ -119,8 +119,8 @@ test('two fingers zoom, one drags, and the picture never leaves the screen', asy
   const edge = await box(page);
   assert.equal(Math.round(edge.x), 0);
 
-  await page.tap('#whole', SOON);
-  await page.waitForSelector('#whole', { state: 'hidden', ...SOON });
+  await page.tap('#reset-zoom', SOON);
+  await page.waitForSelector('#reset-zoom', { state: 'hidden', ...SOON });
   assert.deepEqual(await box(page), whole);
   await page.touchscreen.tap(200, 400);
   await page.touchscreen.tap(200, 400);
@@ -133,7 +133,7 @@ test('the wheel and keys zoom, the mouse and arrows move', async (t) => {
   await playing(page);
   await page.mouse.move(640, 400);
   await page.mouse.wheel(0, -300);
-  await page.waitForSelector('#whole', SOON);
+  await page.waitForSelector('#reset-zoom', SOON);
   const near = await box(page);
   assert.ok(near.width > 1.9 * DESK.width, `${near.width}`);
   await page.mouse.down();
@@ -158,8 +158,8 @@ test('the whole screen, and a window of its own', async (t) => {
   await page.keyboard.press('f');
   await page.waitForFunction(() => document.fullscreenElement === null && document.querySelector('#full-screen').ariaPressed === 'false', null, SOON);
 
-  await click(page, '#window');
-  await page.waitForFunction(() => document.pictureInPictureElement?.id === 'video' && document.querySelector('#window').ariaPressed === 'true', null, SOON);
+  await click(page, '#pip');
+  await page.waitForFunction(() => document.pictureInPictureElement?.id === 'video' && document.querySelector('#pip').ariaPressed === 'true', null, SOON);
   await page.keyboard.press('w');
   await page.waitForFunction(() => document.pictureInPictureElement === null, null, SOON);
 });

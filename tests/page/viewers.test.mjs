@@ -20,7 +20,7 @@ const listed = (page, list, source) => page.waitForFunction(
   { list, source }, SOON);
 
 async function say(page, text, name) {
-  if (name !== undefined) await page.fill('#say [name=name]', name);
+  if (name !== undefined) await page.fill('#chat-form [name=name]', name);
   await page.fill('#message', text);
   await page.keyboard.press('Enter');
 }
@@ -28,17 +28,17 @@ async function say(page, text, name) {
 test('who comes and goes is seen by those who are there', async (t) => {
   const program = await start(t);
   const page = await people(t, program, PHONE);
-  await page.waitForFunction(() => document.querySelector('#watching').textContent === '1 viewer, 1 of them an operator', null, SOON);
+  await page.waitForFunction(() => document.querySelector('#viewer-count').textContent === '1 viewer, 1 of them an operator', null, SOON);
   await listed(page, '#sessions', 'you · operator · camera, since');
   assert.equal(await page.locator('#sessions button').count(), 0, 'nobody sends themselves away');
 
   const other = await people(t, program, DESK);
   for (const viewer of [page, other]) {
-    await viewer.waitForFunction(() => /^2 viewers/.test(document.querySelector('#watching').textContent), null, SOON);
+    await viewer.waitForFunction(() => /^2 viewers/.test(document.querySelector('#viewer-count').textContent), null, SOON);
     await viewer.waitForFunction(() => document.querySelectorAll('#sessions li').length === 2, null, SOON);
   }
   await other.close();
-  await page.waitForFunction(() => /^1 viewer,/.test(document.querySelector('#watching').textContent), null, SOON);
+  await page.waitForFunction(() => /^1 viewer,/.test(document.querySelector('#viewer-count').textContent), null, SOON);
   await page.waitForFunction(() => document.querySelectorAll('#sessions li').length === 1, null, SOON);
 });
 
@@ -66,7 +66,7 @@ test('what one says all read, with the name, and where nobody looks it comes ove
   await listed(ann, '#sessions', '벤');
   await ann.reload();
   await playing(ann);
-  assert.equal(await ann.inputValue('#say [name=name]'), 'Ann', 'the name is kept');
+  assert.equal(await ann.inputValue('#chat-form [name=name]'), 'Ann', 'the name is kept');
   assert.deepEqual([...ann.complaints, ...ben.complaints], []);
 });
 
@@ -74,13 +74,13 @@ test('what the board does not take is told where it was typed', async (t) => {
   const program = await start(t);
   const page = await people(t, program, PHONE);
   // Faster than anybody types, on a machine however slow.
-  await page.locator('#say').evaluate((form) => {
+  await page.locator('#chat-form').evaluate((form) => {
     for (let times = 0; times < 8; times++) {
       form.querySelector('#message').value = `word ${times}`;
       form.requestSubmit();
     }
   });
-  await page.waitForSelector('#say [role=alert]:not(:empty)', SOON);
+  await page.waitForSelector('#chat-form [role=alert]:not(:empty)', SOON);
   await listed(page, '#messages', 'word 4');
   assert.equal(await page.inputValue('#message'), 'word 7', 'what was not taken is not lost');
 });
@@ -109,8 +109,8 @@ test('the board is told about, not asked, while there is a session', async (t) =
   const asked = page.asked.length;
   const other = await open(t, program.url, PHONE);
   await playing(other);
-  await page.waitForFunction(() => /^2 of/.test(document.querySelector('[data-figure=viewers]').textContent), null, SOON);
+  await page.waitForFunction(() => /^2 of/.test(document.querySelector('[data-stat=viewers]').textContent), null, SOON);
   await other.close();
-  await page.waitForFunction(() => /^1 of/.test(document.querySelector('[data-figure=viewers]').textContent), null, SOON);
+  await page.waitForFunction(() => /^1 of/.test(document.querySelector('[data-stat=viewers]').textContent), null, SOON);
   assert.deepEqual(page.asked.slice(asked), []);
 });

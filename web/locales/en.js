@@ -9,8 +9,8 @@ const english = {
 
   /** Written into index.html by `data-text`, `data-label` (aria-label) and `data-hint` (title). */
   page: {
-    picture: 'Live picture',
-    pictureOf: (/** @type {string} */ camera) => `Live picture of ${camera}`,
+    video: 'Live picture',
+    videoFrom: (/** @type {string} */ camera) => `Live picture of ${camera}`,
     camera: 'Camera',
     language: 'Language',
     advice: 'What helps',
@@ -18,34 +18,34 @@ const english = {
     signIn: 'Sign in to watch',
     password: 'Password',
     showPassword: 'Show the password',
-    enter: 'Sign in',
+    submit: 'Sign in',
     wait: (/** @type {number} */ seconds) => `Wait ${seconds} s`,
     play: 'Play',
     playLabel: 'Play the picture',
     controls: 'Controls',
     close: 'Close',
     closeHint: 'Close (Escape)',
-    wholePicture: 'Show the whole picture',
+    resetZoom: 'Show the whole picture',
     zoomed: (/** @type {string} */ times) => `${times}×`,
     zoomedLabel: (/** @type {string} */ zoomed) => `${zoomed}, show the whole picture`,
   },
 
   buttons: {
-    sound: { on: 'Mute', off: 'Unmute', none: 'No sound', hint: 'Sound on or off (M)' },
+    mute: { on: 'Mute', off: 'Unmute', none: 'No sound', hint: 'Sound on or off (M)' },
     photo: { text: 'Photo', busy: 'Fetching', hint: 'Take a photo in the camera’s full size (P)' },
     record: { text: 'Record', hint: 'Record picture and sound in this browser (R)', stop: (/** @type {string} */ time) => `Stop ${time}` },
     hangUp: { text: 'Hang up', start: 'Start', hint: 'End or start the connection' },
     settings: { text: 'Settings', hint: 'Camera, quality and picture (S)' },
     people: { text: 'People', hint: 'Who watches, and what they say (C)', unread: (/** @type {number} */ count) => `People, ${count} new` },
     details: { text: 'Details', hint: 'Figures of the connection (I)' },
-    window: { text: 'Window', hint: 'Picture in a window of its own (W)' },
+    pip: { text: 'Window', hint: 'Picture in a window of its own (W)' },
     fullScreen: { text: 'Full screen', hint: 'Full screen on or off (F)' },
   },
 
   settings: {
     source: 'Source',
     microphone: 'Microphone',
-    noMicrophone: 'No sound',
+    noAudio: 'No sound',
     quality: 'Quality for everybody',
     size: 'Size',
     rate: 'Pictures a second',
@@ -58,10 +58,10 @@ const english = {
     reset: 'Reset',
     resetOf: (/** @type {string} */ control) => `Reset ${control}`,
     resetAll: 'Reset all',
-    carryOut: 'Carry out',
+    run: 'Carry out',
     operatorsOnly: 'Only operators change what everybody sees. You are signed in as a viewer.',
     privacy: 'Privacy',
-    cut: 'Camera and microphone off for everybody',
+    privacySwitch: 'Camera and microphone off for everybody',
     page: 'This page',
   },
 
@@ -78,25 +78,25 @@ const english = {
     kickOf: (/** @type {string} */ name) => `End the session of ${name}`,
     chat: 'Chat',
     messages: 'Messages',
-    silent: 'Nobody has said anything yet.',
+    noMessages: 'Nobody has said anything yet.',
     yourName: 'Your name',
     message: 'Message',
     send: 'Send',
-    said: (/** @type {string} */ name, /** @type {string} */ text) => `${name}: ${text}`,
+    chatLine: (/** @type {string} */ name, /** @type {string} */ text) => `${name}: ${text}`,
   },
 
   details: {
-    latency: 'Latency', setup: 'Set-up', picture: 'Picture', resolution: 'Resolution', fps: 'Frame rate', bitrate: 'Bitrate',
-    codec: 'Codec', camera: 'Camera', capture: 'Capture', sound: 'Sound', source: 'Source', network: 'Network',
-    roundTrip: 'Round trip', loss: 'Packet loss', jitterBuffer: 'Jitter buffer', path: 'Path', local: 'This device', board: 'Board',
+    latency: 'Latency', firstFrame: 'Set-up', video: 'Picture', resolution: 'Resolution', fps: 'Frame rate', bitrate: 'Bitrate',
+    codec: 'Codec', camera: 'Camera', capture: 'Capture', audio: 'Sound', source: 'Source', network: 'Network',
+    roundTrip: 'Round trip', loss: 'Packet loss', jitterBuffer: 'Jitter buffer', local: 'This device', board: 'Board',
     viewers: 'Viewers', account: 'Signed in as', signOut: 'Sign out',
     unknown: 'unknown',
-    untold: 'capture time or clock not told by browser or board',
+    latencyUnknown: 'capture time or clock not told by browser or board',
     worst: (/** @type {string} */ worst, /** @type {string} */ error) => `worst ${worst} ms, clocks ± ${error} ms`,
     steps: (/** @type {string} */ answer, /** @type {string} */ connected) => `answer ${answer} ms, connected ${connected} ms`,
     lost: (/** @type {string} */ percent, /** @type {number} */ count) => `${percent} % (${count} lost)`,
-    soundToo: (/** @type {string} */ figure) => `sound ${figure}`,
-    ofAtMost: (/** @type {number} */ count, /** @type {number} */ most) => `${count} of at most ${most}`,
+    audioDelay: (/** @type {string} */ figure) => `sound ${figure}`,
+    ofMax: (/** @type {number} */ count, /** @type {number} */ most) => `${count} of at most ${most}`,
     up: (/** @type {string} */ span) => `up ${span}`,
     off: 'off',
     graph: (/** @type {string} */ what, /** @type {string} */ least, /** @type {string} */ most) => `${what} over two minutes: from ${least} to ${most}`,
@@ -110,8 +110,8 @@ const english = {
     interrupted: 'Interrupted',
     waiting: 'Reconnecting',
     failed: 'No picture',
-    away: 'No camera',
-    cut: 'Switched off',
+    'no-camera': 'No camera',
+    privacy: 'Switched off',
     'signed-out': 'Signed out',
   },
 
@@ -142,9 +142,9 @@ const english = {
     forbidden: 'The board does not let this page in',
     noCamera: 'The board has no camera',
     noSuchCamera: (/** @type {string} */ name) => `The board has no camera “${name}”`,
-    itHas: (/** @type {string} */ names) => `It has ${names}.`,
+    availableCameras: (/** @type {string} */ names) => `It has ${names}.`,
     offer: 'The board refused the offer of this browser',
-    name: {
+    hostname: {
       title: (/** @type {string} */ name) => `The board does not go by the name ${name}`,
       step: (/** @type {string} */ name) =>
         `Add "${name}" to hosts in the section [http] of the board’s configuration, or use the board’s own name or address`,
@@ -157,11 +157,11 @@ const english = {
       all: (/** @type {number} */ places) => `All ${places} places are taken.`,
     },
     error: 'The board reports an error',
-    cut: {
+    privacy: {
       title: 'Camera and microphone are switched off',
       text: 'An operator, or the button on the board, switches them on again.',
     },
-    away: {
+    noCameraVideo: {
       title: 'The camera has no picture',
       steps: [
         'Check that it is plugged in; the picture comes back by itself',
@@ -170,14 +170,14 @@ const english = {
     },
   },
 
-  remarks: {
+  warnings: {
     interrupted: 'Nothing comes from the board. Waiting for the connection',
     camera: (/** @type {string} */ fault) => `Camera: ${fault}`,
     stalled: (/** @type {string} */ time) => `No new picture since ${time}`,
-    sound: (/** @type {string} */ fault) => `Sound: ${fault}`,
+    audio: (/** @type {string} */ fault) => `Sound: ${fault}`,
     pattern: 'Test pattern',
     noneFound: 'No camera found: test pattern',
-    refused: (/** @type {string} */ what, /** @type {string} */ why) => `${what}: ${why}`,
+    failed: (/** @type {string} */ what, /** @type {string} */ why) => `${what}: ${why}`,
     noRecording: 'This browser cannot record',
     saved: (/** @type {string} */ name) => `Saved ${name}`,
   },
@@ -191,20 +191,20 @@ const english = {
       text: 'The board has answered on the media path, and the encrypted connection did not come about.',
       steps: ['Look into the board’s log (journalctl -u porthole)', 'Check that no VPN or firewall holds back large packets'],
     },
-    nothing: {
+    noAddresses: {
       title: 'The board has offered no address',
       text: 'It answers over HTTP, but none of its addresses may be used for pictures.',
       step: 'Check interfaces, exclude_interfaces and networks in the section [rtc] of the board’s configuration',
     },
-    inside: {
+    privateAddresses: {
       title: 'The board offers only addresses of its own network',
       text: (/** @type {string} */ host, /** @type {string} */ places) =>
         `This page was loaded from ${host}, but the board names ${places}, where this device cannot reach it.`,
       forward: (/** @type {string} */ ports) => `Forward UDP port ${ports} (and TCP port ${ports}) to the board on the router in front of it`,
       advertise: (/** @type {string} */ host) => `Set advertise = ["${host}"] in the section [rtc] of the board’s configuration`,
     },
-    letTcp: (/** @type {string} */ ports) => `Let TCP port ${ports} through too: it is the way where UDP is blocked`,
-    openTcp: 'Set tcp = true in the section [rtc] of the board’s configuration, for networks that block UDP',
+    forwardTcp: (/** @type {string} */ ports) => `Let TCP port ${ports} through too: it is the way where UDP is blocked`,
+    enableTcp: 'Set tcp = true in the section [rtc] of the board’s configuration, for networks that block UDP',
     noUdp: {
       title: 'This browser uses no UDP',
       text: 'A policy, an extension or a proxy setting keeps it from sending video the usual way',
@@ -218,29 +218,29 @@ const english = {
       between: '. A firewall, a VPN or a guest network may stand between.',
       step: (/** @type {string} */ ports) => `Let UDP port ${ports} through the firewall to the board, and forward it where a router stands between`,
     },
-    unfit: {
+    noPair: {
       title: 'The board answers, but no video comes through',
       text: (/** @type {string} */ places) => `No address of this device fits one of the board’s: ${places}.`,
       step: 'Put this device into the same network as the board',
     },
     relay: {
       none: 'Name a TURN server in ice_servers in the section [rtc] of the board’s configuration; it relays where nothing else gets through',
-      dead: (/** @type {string} */ names) => `The relay ${names} was reached, but it does not reach the board: let it send to the board’s ports`,
-      refused: (/** @type {string} */ names) => `The relay ${names} refuses the credentials: check username, credential or secret in ice_servers`,
-      silent: (/** @type {string} */ names) =>
+      noRoute: (/** @type {string} */ names) => `The relay ${names} was reached, but it does not reach the board: let it send to the board’s ports`,
+      rejected: (/** @type {string} */ names) => `The relay ${names} refuses the credentials: check username, credential or secret in ice_servers`,
+      noResponse: (/** @type {string} */ names) =>
         `The relay ${names} does not answer this device: check that it runs, and urls in ice_servers; turns: with transport=tcp passes most firewalls`,
     },
     tried: {
-      way: (/** @type {string} */ protocol, /** @type {string} */ place) => `${protocol} to ${place}`,
+      path: (/** @type {string} */ protocol, /** @type {string} */ place) => `${protocol} to ${place}`,
       byRelay: (/** @type {string} */ url) => ` by relay${url ? ` ${url}` : ''}`,
-      asked: (/** @type {string} */ way, /** @type {number} */ sent, /** @type {number} */ answered) =>
-        `${way}: asked ${times(sent)}, ${answered > 0 ? `answered ${times(answered)}` : 'no answer'}`,
-      notConnected: (/** @type {string} */ way) => `${way}: not connected`,
-      notAsked: (/** @type {string} */ way) => `${way}: not asked`,
-      notTried: (/** @type {string} */ way) => `${way}: not tried`,
+      checked: (/** @type {string} */ path, /** @type {number} */ sent, /** @type {number} */ answered) =>
+        `${path}: asked ${times(sent)}, ${answered > 0 ? `answered ${times(answered)}` : 'no answer'}`,
+      notConnected: (/** @type {string} */ path) => `${path}: not connected`,
+      noChecks: (/** @type {string} */ path) => `${path}: not asked`,
+      notTried: (/** @type {string} */ path) => `${path}: not tried`,
       notReached: 'not reached',
-      hasAnswered: 'has answered',
-      noAnswer: 'no answer',
+      responded: 'has answered',
+      noResponse: 'no answer',
     },
   },
 
@@ -256,6 +256,6 @@ function times(count) {
   return count === 1 ? 'once' : `${count} times`;
 }
 
-/** @typedef {typeof english} Text */
+/** @typedef {typeof english} Messages */
 
 export default english;

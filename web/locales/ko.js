@@ -1,13 +1,13 @@
 /** What the page says, in Korean. What each text is for stands in `locales/en.js`. */
 
-/** @type {import('./en.js').Text} */
+/** @type {import('./en.js').Messages} */
 const korean = {
   tag: 'ko',
   name: '한국어',
 
   page: {
-    picture: '실시간 영상',
-    pictureOf: (camera) => `${camera} 실시간 영상`,
+    video: '실시간 영상',
+    videoFrom: (camera) => `${camera} 실시간 영상`,
     camera: '카메라',
     language: '언어',
     advice: '해결 방법',
@@ -15,34 +15,34 @@ const korean = {
     signIn: '로그인하여 보기',
     password: '비밀번호',
     showPassword: '비밀번호 표시',
-    enter: '로그인',
+    submit: '로그인',
     wait: (seconds) => `${seconds}초 기다리세요`,
     play: '재생',
     playLabel: '영상 재생',
     controls: '조작',
     close: '닫기',
     closeHint: '닫기 (Esc)',
-    wholePicture: '전체 영상 보기',
+    resetZoom: '전체 영상 보기',
     zoomed: (times) => `${times}배`,
     zoomedLabel: (zoomed) => `${zoomed}, 전체 영상 보기`,
   },
 
   buttons: {
-    sound: { on: '소리 끄기', off: '소리 켜기', none: '소리 없음', hint: '소리 켜기/끄기 (M)' },
+    mute: { on: '소리 끄기', off: '소리 켜기', none: '소리 없음', hint: '소리 켜기/끄기 (M)' },
     photo: { text: '사진', busy: '받는 중', hint: '카메라의 원래 크기로 사진 찍기 (P)' },
     record: { text: '녹화', hint: '이 브라우저에서 영상과 소리 녹화 (R)', stop: (time) => `중지 ${time}` },
     hangUp: { text: '끊기', start: '시작', hint: '연결 끊기 또는 시작' },
     settings: { text: '설정', hint: '카메라, 화질, 영상 조절 (S)' },
     people: { text: '시청자', hint: '시청자와 대화 (C)', unread: (count) => `시청자, 새 메시지 ${count}개` },
     details: { text: '상세', hint: '연결 수치 (I)' },
-    window: { text: '작은 창', hint: '영상을 별도의 작은 창으로 (W)' },
+    pip: { text: '작은 창', hint: '영상을 별도의 작은 창으로 (W)' },
     fullScreen: { text: '전체 화면', hint: '전체 화면 켜기/끄기 (F)' },
   },
 
   settings: {
     source: '입력',
     microphone: '마이크',
-    noMicrophone: '소리 없음',
+    noAudio: '소리 없음',
     quality: '모두에게 적용되는 화질',
     size: '크기',
     rate: '초당 프레임',
@@ -55,10 +55,10 @@ const korean = {
     reset: '초기화',
     resetOf: (control) => `${control} 초기화`,
     resetAll: '모두 초기화',
-    carryOut: '실행',
+    run: '실행',
     operatorsOnly: '모두에게 보이는 설정은 운영자만 바꿀 수 있습니다. 지금은 시청자로 로그인되어 있습니다.',
     privacy: '사생활 보호',
-    cut: '모두에게 카메라와 마이크 끄기',
+    privacySwitch: '모두에게 카메라와 마이크 끄기',
     page: '이 페이지',
   },
 
@@ -74,25 +74,25 @@ const korean = {
     kickOf: (name) => `${name} 연결 끊기`,
     chat: '대화',
     messages: '메시지',
-    silent: '아직 메시지가 없습니다.',
+    noMessages: '아직 메시지가 없습니다.',
     yourName: '내 이름',
     message: '메시지',
     send: '보내기',
-    said: (name, text) => `${name}: ${text}`,
+    chatLine: (name, text) => `${name}: ${text}`,
   },
 
   details: {
-    latency: '지연', setup: '연결 시간', picture: '영상', resolution: '해상도', fps: '프레임 속도', bitrate: '비트레이트',
-    codec: '코덱', camera: '카메라', capture: '캡처', sound: '소리', source: '입력', network: '네트워크',
-    roundTrip: '왕복 시간', loss: '패킷 손실', jitterBuffer: '지터 버퍼', path: '경로', local: '이 기기', board: '보드',
+    latency: '지연', firstFrame: '연결 시간', video: '영상', resolution: '해상도', fps: '프레임 속도', bitrate: '비트레이트',
+    codec: '코덱', camera: '카메라', capture: '캡처', audio: '소리', source: '입력', network: '네트워크',
+    roundTrip: '왕복 시간', loss: '패킷 손실', jitterBuffer: '지터 버퍼', local: '이 기기', board: '보드',
     viewers: '시청자', account: '로그인 권한', signOut: '로그아웃',
     unknown: '알 수 없음',
-    untold: '브라우저나 보드가 촬영 시각 또는 시계를 알려 주지 않습니다',
+    latencyUnknown: '브라우저나 보드가 촬영 시각 또는 시계를 알려 주지 않습니다',
     worst: (worst, error) => `최대 ${worst} ms, 시계 오차 ± ${error} ms`,
     steps: (answer, connected) => `응답 ${answer} ms, 연결 ${connected} ms`,
     lost: (percent, count) => `${percent} % (${count}개 손실)`,
-    soundToo: (figure) => `소리 ${figure}`,
-    ofAtMost: (count, most) => `최대 ${most}명 중 ${count}명`,
+    audioDelay: (figure) => `소리 ${figure}`,
+    ofMax: (count, most) => `최대 ${most}명 중 ${count}명`,
     up: (span) => `가동 ${span}`,
     off: '꺼짐',
     graph: (what, least, most) => `지난 2분간 ${what}: ${least} ~ ${most}`,
@@ -105,8 +105,8 @@ const korean = {
     interrupted: '일시 끊김',
     waiting: '다시 연결 중',
     failed: '영상 없음',
-    away: '카메라 없음',
-    cut: '꺼짐',
+    'no-camera': '카메라 없음',
+    privacy: '꺼짐',
     'signed-out': '로그아웃됨',
   },
 
@@ -137,9 +137,9 @@ const korean = {
     forbidden: '보드가 이 페이지를 허용하지 않습니다',
     noCamera: '보드에 카메라가 없습니다',
     noSuchCamera: (name) => `보드에 “${name}” 카메라가 없습니다`,
-    itHas: (names) => `있는 카메라: ${names}.`,
+    availableCameras: (names) => `있는 카메라: ${names}.`,
     offer: '보드가 이 브라우저의 연결 제안을 거절했습니다',
-    name: {
+    hostname: {
       title: (name) => `보드의 이름이 ${name} 아닙니다`,
       step: (name) => `보드 설정 [http] 항목의 hosts에 "${name}" 이름을 추가하거나, 보드의 원래 이름 또는 주소를 사용하세요`,
     },
@@ -151,11 +151,11 @@ const korean = {
       all: (places) => `${places}자리가 모두 차 있습니다.`,
     },
     error: '보드에서 오류를 알렸습니다',
-    cut: {
+    privacy: {
       title: '카메라와 마이크가 꺼져 있습니다',
       text: '운영자나 보드의 단추로 다시 켤 수 있습니다.',
     },
-    away: {
+    noCameraVideo: {
       title: '카메라 영상이 없습니다',
       steps: [
         '카메라가 꽂혀 있는지 확인하세요. 영상은 저절로 돌아옵니다',
@@ -164,14 +164,14 @@ const korean = {
     },
   },
 
-  remarks: {
+  warnings: {
     interrupted: '보드에서 아무것도 오지 않습니다. 연결을 기다리는 중입니다',
     camera: (fault) => `카메라: ${fault}`,
     stalled: (time) => `${time}부터 새 영상이 없습니다`,
-    sound: (fault) => `소리: ${fault}`,
+    audio: (fault) => `소리: ${fault}`,
     pattern: '시험 화면',
     noneFound: '카메라를 찾지 못함: 시험 화면',
-    refused: (what, why) => `${what}: ${why}`,
+    failed: (what, why) => `${what}: ${why}`,
     noRecording: '이 브라우저에서는 녹화할 수 없습니다',
     saved: (name) => `${name} 저장됨`,
   },
@@ -185,19 +185,19 @@ const korean = {
       text: '보드가 미디어 경로에서 응답했지만 암호화된 연결이 이루어지지 않았습니다.',
       steps: ['보드의 기록을 확인하세요 (journalctl -u porthole)', 'VPN이나 방화벽이 큰 패킷을 막지 않는지 확인하세요'],
     },
-    nothing: {
+    noAddresses: {
       title: '보드가 주소를 알려 주지 않았습니다',
       text: 'HTTP로는 응답하지만, 영상에 쓸 수 있는 주소가 없습니다.',
       step: '보드 설정 [rtc] 항목의 interfaces, exclude_interfaces, networks 값을 확인하세요',
     },
-    inside: {
+    privateAddresses: {
       title: '보드가 자기 네트워크의 주소만 알려 줍니다',
       text: (host, places) => `이 페이지는 ${host}에서 왔지만, 보드가 알려 준 주소(${places})에는 이 기기가 닿을 수 없습니다.`,
       forward: (ports) => `보드 앞의 공유기에서 UDP 포트 ${ports} (및 TCP 포트 ${ports})를 보드로 전달하세요`,
       advertise: (host) => `보드 설정 [rtc] 항목에 advertise = ["${host}"] 값을 넣으세요`,
     },
-    letTcp: (ports) => `TCP 포트 ${ports}도 열어 두세요. UDP가 막힌 곳에서 쓰는 길입니다`,
-    openTcp: 'UDP를 막는 네트워크를 위해 보드 설정 [rtc] 항목에 tcp = true 값을 넣으세요',
+    forwardTcp: (ports) => `TCP 포트 ${ports}도 열어 두세요. UDP가 막힌 곳에서 쓰는 길입니다`,
+    enableTcp: 'UDP를 막는 네트워크를 위해 보드 설정 [rtc] 항목에 tcp = true 값을 넣으세요',
     noUdp: {
       title: '이 브라우저가 UDP를 쓰지 않습니다',
       text: '정책, 확장 프로그램 또는 프록시 설정 때문에 일반적인 방법으로 영상을 받지 못합니다',
@@ -211,28 +211,28 @@ const korean = {
       between: '. 방화벽, VPN 또는 손님용 네트워크가 사이에 있을 수 있습니다.',
       step: (ports) => `방화벽에서 보드로 가는 UDP 포트 ${ports}를 열고, 사이에 공유기가 있으면 전달하도록 하세요`,
     },
-    unfit: {
+    noPair: {
       title: '보드는 응답하지만 영상이 오지 않습니다',
       text: (places) => `이 기기의 어떤 주소도 보드의 주소와 맞지 않습니다: ${places}.`,
       step: '이 기기를 보드와 같은 네트워크에 연결하세요',
     },
     relay: {
       none: '보드 설정 [rtc] 항목의 ice_servers에 TURN 서버를 넣으세요. 다른 길이 없을 때 중계합니다',
-      dead: (names) => `중계 서버 ${names}에는 닿았지만 거기서 보드에 닿지 못합니다. 보드의 포트로 보낼 수 있게 하세요`,
-      refused: (names) => `중계 서버 ${names}에서 인증을 거절합니다. ice_servers의 username, credential 또는 secret 값을 확인하세요`,
-      silent: (names) =>
+      noRoute: (names) => `중계 서버 ${names}에는 닿았지만 거기서 보드에 닿지 못합니다. 보드의 포트로 보낼 수 있게 하세요`,
+      rejected: (names) => `중계 서버 ${names}에서 인증을 거절합니다. ice_servers의 username, credential 또는 secret 값을 확인하세요`,
+      noResponse: (names) =>
         `중계 서버 ${names}에서 이 기기에 응답하지 않습니다. 실행 중인지, ice_servers의 urls가 맞는지 확인하세요. transport=tcp를 쓰는 turns: 주소는 대부분의 방화벽을 통과합니다`,
     },
     tried: {
-      way: (protocol, place) => `${protocol} → ${place}`,
+      path: (protocol, place) => `${protocol} → ${place}`,
       byRelay: (url) => ` (중계${url ? ` ${url}` : ''})`,
-      asked: (way, sent, answered) => `${way}: ${sent}번 요청, ${answered > 0 ? `${answered}번 응답` : '응답 없음'}`,
-      notConnected: (way) => `${way}: 연결되지 않음`,
-      notAsked: (way) => `${way}: 요청하지 않음`,
-      notTried: (way) => `${way}: 시도하지 않음`,
+      checked: (path, sent, answered) => `${path}: ${sent}번 요청, ${answered > 0 ? `${answered}번 응답` : '응답 없음'}`,
+      notConnected: (path) => `${path}: 연결되지 않음`,
+      noChecks: (path) => `${path}: 요청하지 않음`,
+      notTried: (path) => `${path}: 시도하지 않음`,
       notReached: '닿지 않음',
-      hasAnswered: '응답함',
-      noAnswer: '응답 없음',
+      responded: '응답함',
+      noResponse: '응답 없음',
     },
   },
 
