@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
-import { CONFIG, DESK, PHONE, SIDE, SOON, click, open, playing, start, stir, told } from './page.mjs';
+import { CONFIG, DESKTOP, LANDSCAPE, PHONE, SOON, announced, click, movePointer, open, playing, start } from './page.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -18,14 +18,14 @@ async function faults(page) {
   });
 }
 
-for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: DESK })) {
+for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCAPE, desktop: DESKTOP })) {
   for (const locale of ['en-US', 'ko-KR']) {
     test(`axe-core finds nothing on a ${name} in ${locale}`, async (t) => {
       const second = '\n[[camera]]\nname = "garden"\ndevice = "pattern"\nwidth = 320\nheight = 180\n';
       const program = await start(t, { config: CONFIG + second });
       const page = await open(t, program.url, viewport, { locale, reducedMotion: 'reduce' });
       await playing(page);
-      await stir(page);
+      await movePointer(page);
       assert.deepEqual(await faults(page), [], 'playing');
       for (const pane of ['settings', 'people', 'details']) {
         await click(page, `#${pane}`);
@@ -46,14 +46,14 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
 test('axe-core finds nothing where there is no picture, and at the door', async (t) => {
   const program = await start(t, { config: '[[camera]]\ndevice = "/dev/porthole-no-such-camera"\n[audio]\ndevice = "off"\n' });
   const page = await open(t, program.url, PHONE, { reducedMotion: 'reduce' });
-  await told(page, /no picture/);
+  await announced(page, /no picture/);
   assert.deepEqual(await faults(page), [], 'camera away');
   await page.goto(`${program.url}?camera=attic`);
-  await told(page, /no camera “attic”/);
+  await announced(page, /no camera “attic”/);
   assert.deepEqual(await faults(page), [], 'no such camera');
 
-  const shut = await start(t, { config: `${CONFIG}\n[auth]\nmode = "password"\n`, passwords: { viewer: 'six old boats drift' } });
-  await page.goto(shut.url);
-  await told(page, /Signed out/);
+  const locked = await start(t, { config: `${CONFIG}\n[auth]\nmode = "password"\n`, passwords: { viewer: 'six old boats drift' } });
+  await page.goto(locked.url);
+  await announced(page, /Signed out/);
   assert.deepEqual(await faults(page), [], 'signed out');
 });

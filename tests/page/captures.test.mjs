@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { DESK, PHONE, SOON, click, open, playing, start } from './page.mjs';
-import { codes, streams } from './footage.mjs';
+import { DESKTOP, PHONE, SOON, click, open, playing, start } from './page.mjs';
+import { codes, streams } from './media-files.mjs';
 
 const camera = (name, width, height) => `[[camera]]\nname = "${name}"\ndevice = "pattern"\nwidth = ${width}\nheight = ${height}\n`;
 const CONFIG = `${camera('door', 1920, 1080)}fps = 10\n${camera('garden', 640, 360)}[audio]\ndevice = "tone"\n`;
@@ -22,7 +22,7 @@ async function file(page, selector) {
   return { name: download.suggestedFilename(), path: await download.path() };
 }
 
-for (const [name, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
+for (const [name, viewport] of Object.entries({ phone: PHONE, desktop: DESKTOP })) {
   test(`a photo is the newest picture in the camera’s full size (${name})`, async (t) => {
     const program = await start(t, { config: CONFIG });
     const page = await open(t, program.url, viewport, { acceptDownloads: true });
@@ -52,7 +52,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, desk: DESK })) {
     assert.equal(createHash('sha256').update(bytes).digest('hex'), announced.sha256);
     await page.waitForSelector(`.toast:has-text("${name}")`, SOON);
     await page.waitForSelector('#photo:enabled', SOON);
-    assert.deepEqual(page.complaints, []);
+    assert.deepEqual(page.errors, []);
   });
 }
 
@@ -87,7 +87,7 @@ test('a recording holds the pictures of its time, with sound though the page is 
 
 test('a recording goes on over a change to a camera of another size', async (t) => {
   const program = await start(t, { config: CONFIG });
-  const page = await open(t, `${program.url}?camera=garden`, DESK, { acceptDownloads: true });
+  const page = await open(t, `${program.url}?camera=garden`, DESKTOP, { acceptDownloads: true });
   await playing(page);
   await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
   const garden = (await shown(page)).camera;
@@ -106,7 +106,7 @@ test('a recording goes on over a change to a camera of another size', async (t) 
 
 test('a recording is saved when the board goes away', async (t) => {
   const program = await start(t, { config: CONFIG });
-  const page = await open(t, `${program.url}?camera=garden`, DESK, { acceptDownloads: true });
+  const page = await open(t, `${program.url}?camera=garden`, DESKTOP, { acceptDownloads: true });
   await playing(page);
   await click(page, '#record');
   await page.waitForFunction(() => /^Stop 0:0[2-9]$/.test(document.querySelector('#record span').textContent), null, SOON);

@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 
 import { launch } from './browser.mjs';
-import { CONFIG, LATER, PHONE, click, open, playing, start, told } from './page.mjs';
+import { CONFIG, LATER, PHONE, announced, click, open, playing, start } from './page.mjs';
 
 /** A UDP socket that never answers: its port. */
 async function silentPort(t) {
@@ -52,7 +52,7 @@ test('where UDP is blocked the panel says so, what was tried, and what to change
   const page = await open(t, 'about:blank', PHONE);
   await candidates(page, () => false, [`udp 2130706431 127.0.0.1 ${port} typ host`]);
   await page.goto(program.url);
-  await told(page, /UDP seems to be blocked/, LATER);
+  await announced(page, /UDP seems to be blocked/, LATER);
   const { text, steps, tried } = await panel(page);
   assert.match(text, new RegExp(`nothing comes back from 127\\.0\\.0\\.1:${port}`));
   assert.match(steps[0], new RegExp(`UDP port ${port} through the firewall`));
@@ -80,7 +80,7 @@ test('a browser that may not use UDP is told from a blocked network', async (t) 
   const browser = await launch(['--webrtc-ip-handling-policy=disable_non_proxied_udp']);
   t.after(() => browser.close());
   const page = await open(t, program.url, undefined, { browser });
-  await told(page, /This browser uses no UDP/, LATER);
+  await announced(page, /This browser uses no UDP/, LATER);
   const { steps, tried } = await panel(page);
   assert.match(steps[0], /Allow WebRTC over UDP in this browser/);
   assert.match(steps[1], /tcp = true/);
@@ -92,7 +92,7 @@ test('a full house is told with the number of its places', async (t) => {
   const first = await open(t, program.url);
   await playing(first);
   const page = await open(t, program.url);
-  await told(page, /no more viewers\. The only place is taken/);
+  await announced(page, /no more viewers\. The only place is taken/);
   assert.match((await panel(page)).steps[0], /raise max_viewers in the section \[rtc\]/);
   await page.waitForFunction(() => /^Next attempt in \d s$/.test(document.querySelector('#notice-countdown').textContent), null, LATER);
   await click(first, '#hang-up');
@@ -103,7 +103,7 @@ test('a camera that is away is told while its viewers stay connected', async (t)
   const device = '/dev/porthole-no-such-camera';
   const program = await start(t, { config: `[[camera]]\ndevice = "${device}"\n[audio]\ndevice = "tone"\n` });
   const page = await open(t, program.url);
-  await told(page, /The camera has no picture/);
+  await announced(page, /The camera has no picture/);
   const { text, steps } = await panel(page);
   assert.ok(text.includes(device), text);
   assert.match(steps[0], /plugged in; the picture comes back by itself/);

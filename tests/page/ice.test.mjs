@@ -9,51 +9,51 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
 
-import { CONFIG, LATER, SOON, eventually, open, playing, start, told, viewers } from './page.mjs';
+import { CONFIG, LATER, SOON, announced, eventually, open, playing, start, viewers } from './page.mjs';
 
 /** A way to one UDP port of the board: what comes in on a port of its own goes there, and back. */
-class Way {
+class Forwarder {
   static async make(t, port) {
-    const way = new Way();
-    way.front = createSocket('udp4').bind(0, '127.0.0.1');
-    way.cut = false;
+    const forwarder = new Forwarder();
+    forwarder.front = createSocket('udp4').bind(0, '127.0.0.1');
+    forwarder.cut = false;
     const backs = new Map();
-    t.after(() => [way.front, ...backs.values()].forEach((socket) => socket.close()));
-    way.front.on('message', (data, from) => {
-      if (way.cut) return;
+    t.after(() => [forwarder.front, ...backs.values()].forEach((socket) => socket.close()));
+    forwarder.front.on('message', (data, from) => {
+      if (forwarder.cut) return;
       let back = backs.get(from.port);
       if (!back) {
         back = createSocket('udp4');
-        back.on('message', (data) => way.cut || way.front.send(data, from.port, from.address));
+        back.on('message', (data) => forwarder.cut || forwarder.front.send(data, from.port, from.address));
         backs.set(from.port, back);
       }
       back.send(data, port, '127.0.0.1');
     });
-    await once(way.front, 'listening');
-    way.port = way.front.address().port;
-    return way;
+    await once(forwarder.front, 'listening');
+    forwarder.port = forwarder.front.address().port;
+    return forwarder;
   }
 }
 
 /**
- * Lets the browser reach the board over ways of ours only: one for each answer and each ICE restart.
- * @returns {Promise<{ways: Way[], restarts: {status: number, ifMatch: string, etag: string}[]}>}
+ * Lets the browser reach the board over forwarders of ours only: one for each answer and each ICE restart.
+ * @returns {Promise<{forwarders: Forwarder[], restarts: {status: number, ifMatch: string, etag: string}[]}>}
  */
-async function overWays(t, page) {
-  const seen = { ways: [], restarts: [] };
-  const led = async (route, response) => {
+async function forwardMedia(t, page) {
+  const seen = { forwarders: [], restarts: [] };
+  const forwardAnswer = async (route, response) => {
     const lines = (await response.text()).split('\r\n');
     const offered = lines.map((line) => line.match(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host/i)?.[1]).find(Boolean);
-    const way = await Way.make(t, Number(offered));
-    seen.ways.push(way);
+    const forwarder = await Forwarder.make(t, Number(offered));
+    seen.forwarders.push(way);
     const kept = lines.filter((line) => !line.startsWith('a=candidate:'));
     const mid = kept.findIndex((line) => line.startsWith('a=mid:'));
-    kept.splice(mid + 1, 0, `a=candidate:1 1 udp 2130706431 127.0.0.1 ${way.port} typ host`);
+    kept.splice(mid + 1, 0, `a=candidate:1 1 udp 2130706431 127.0.0.1 ${forwarder.port} typ host`);
     await route.fulfill({ status: response.status(), headers: response.headers(), body: kept.join('\r\n') });
   };
   await page.route('**/whep', async (route) => {
     const response = await route.fetch().catch(() => route.abort('connectionfailed'));
-    if (response) await led(route, response);
+    if (response) await forwardAnswer(route, response);
   });
   await page.route('**/whep/session/*', async (route) => {
     const request = route.request();
@@ -62,7 +62,7 @@ async function overWays(t, page) {
     const response = await route.fetch().catch(() => route.abort('connectionfailed'));
     if (!response) return;
     seen.restarts.push({ status: response.status(), ifMatch, etag: response.headers().etag });
-    return response.status() === 200 ? led(route, response) : route.fulfill({ response });
+    return response.status() === 200 ? forwardAnswer(route, response) : route.fulfill({ response });
   });
   return seen;
 }
@@ -105,23 +105,23 @@ test('the board’s STUN and TURN servers reach the peer connection before it ga
 test('a session whose path breaks goes on over another one within seconds', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
-  const { ways, restarts } = await overWays(t, page);
+  const { forwarders, restarts } = await forwardMedia(t, page);
   await page.goto(program.url);
   await playing(page);
-  ways[0].cut = true;
+  forwarders[0].cut = true;
   const cut = performance.now();
-  await told(page, /Interrupted/);
+  await announced(page, /Interrupted/);
   await playing(page, LATER);
   const took = Math.round(performance.now() - cut);
   t.diagnostic(`picture again ${took} ms after the cut`);
   assert.ok(took < 5_000, `${took} ms`);
   assert.deepEqual(restarts.map(({ status }) => status), [200]);
-  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
   await viewers(page, program, 1);
 
   // The new ETag is the one that counts from now on, and so is the next restart's.
-  ways[1].cut = true;
-  await told(page, /Interrupted/);
+  forwarders[1].cut = true;
+  await announced(page, /Interrupted/);
   await playing(page, LATER);
   assert.equal(restarts.length, 2);
   assert.notEqual(restarts[0].etag, restarts[1].etag);
@@ -130,40 +130,40 @@ test('a session whose path breaks goes on over another one within seconds', asyn
 test('a path that comes back by itself is used again, and restarts that failed have cost nothing', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
-  const { ways } = await overWays(t, page);
+  const { forwarders } = await forwardMedia(t, page);
   await page.goto(program.url);
   await playing(page);
   await page.route('**/whep/session/*', (route) => route.abort('connectionfailed'));
   const asked = page.waitForRequest((request) => request.method() === 'PATCH', SOON);
-  ways[0].cut = true;
+  forwarders[0].cut = true;
   await asked;
-  await told(page, /Interrupted/);
-  ways[0].cut = false;
+  await announced(page, /Interrupted/);
+  forwarders[0].cut = false;
   await playing(page, LATER);
-  assert.equal(ways.length, 1);
-  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  assert.equal(forwarders.length, 1);
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
 });
 
 test('a board that knows the session no more is asked for a new one at once', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
-  const { ways, restarts } = await overWays(t, page);
+  const { forwarders, restarts } = await forwardMedia(t, page);
   await page.goto(program.url);
   await playing(page);
   await program.end('SIGKILL');
-  ways[0].cut = true;
+  forwarders[0].cut = true;
   const again = page.waitForRequest((request) => request.url().endsWith('/whep'), LATER);
   await start(t, { config: CONFIG, port: program.port });
   await again;
   await playing(page, LATER);
   assert.ok(restarts.every(({ status }) => status === 404), JSON.stringify(restarts));
-  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 2);
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 2);
 });
 
 test('a changed network is answered with an ICE restart before anything breaks', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
-  const { restarts } = await overWays(t, page);
+  const { restarts } = await forwardMedia(t, page);
   await page.goto(program.url);
   await playing(page);
   await page.evaluate(() => dispatchEvent(new Event('online')));

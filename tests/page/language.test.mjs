@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CONFIG, DESK, PHONE, SOON, click, open, playing, start, told } from './page.mjs';
+import { CONFIG, DESKTOP, PHONE, SOON, announced, click, open, playing, start } from './page.mjs';
 
 /** All that can be read or is read out, but for what the board says and languages' own names. */
 const words = (page) => page.evaluate(() => {
@@ -26,7 +26,7 @@ test('a Korean browser is spoken to in Korean, in full', async (t) => {
   const page = await open(t, program.url, PHONE, { locale: 'ko-KR' });
   await playing(page);
   assert.equal(await page.evaluate(() => document.documentElement.lang), 'ko');
-  await told(page, /실시간/);
+  await announced(page, /실시간/);
   for (const pane of ['settings', 'people', 'details']) {
     await click(page, `#${pane}`);
     assert.match(await page.textContent('#panel-title'), /[가-힣]/);
@@ -38,12 +38,12 @@ test('a Korean browser is spoken to in Korean, in full', async (t) => {
 
 test('a browser that speaks neither is spoken to in English, and the choice is kept', async (t) => {
   const program = await start(t);
-  const page = await open(t, program.url, DESK, { locale: 'fr-FR' });
+  const page = await open(t, program.url, DESKTOP, { locale: 'fr-FR' });
   await playing(page);
   assert.equal(await page.evaluate(() => document.documentElement.lang), 'en');
   await click(page, '#settings');
   await page.selectOption('#settings-pane [data-languages]', 'ko');
-  await told(page, /실시간/);
+  await announced(page, /실시간/);
   assert.equal(await page.textContent('#panel-title'), '설정');
   assert.equal(await page.textContent('#hang-up span'), '끊기');
   await page.reload();
@@ -51,7 +51,7 @@ test('a browser that speaks neither is spoken to in English, and the choice is k
   assert.equal(await page.evaluate(() => document.documentElement.lang), 'ko');
   await click(page, '#settings');
   await page.selectOption('#settings-pane [data-languages]', 'en');
-  await told(page, /^Live/);
+  await announced(page, /^Live/);
 });
 
 test('who signs in is asked in their language, and can choose it there', async (t) => {

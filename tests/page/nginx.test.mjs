@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { launch } from './browser.mjs';
-import { CONFIG, SOON, click, open, playing, start, told } from './page.mjs';
+import { CONFIG, SOON, announced, click, open, playing, start } from './page.mjs';
 
 /** For nginx to take connections on a busy machine. */
 const START_DEADLINE_MS = 20_000;
@@ -126,8 +126,8 @@ test('behind nginx, which ends TLS and adds a path prefix, people sign in and wa
   const response = await ended;
   assert.equal(response.status(), 200);
   assert.ok(response.url().startsWith(`${base}whep/session/`), response.url());
-  await told(page, /^Stopped/);
+  await announced(page, /^Stopped/);
   const { viewers } = await page.evaluate(async () => (await fetch('api/status')).json());
   assert.equal(viewers, 0);
-  assert.deepEqual(page.asked.filter((url) => !url.startsWith(base)), [], 'nothing is asked outside the prefix');
+  assert.deepEqual(page.requests.filter((url) => !url.startsWith(base)), [], 'nothing is asked outside the prefix');
 });

@@ -23,8 +23,8 @@ export const SOON = { timeout: 15_000 };
 export const LATER = { timeout: 75_000 };
 
 export const PHONE = { width: 390, height: 844 };
-export const SIDE = { width: 844, height: 390 };
-export const DESK = { width: 1280, height: 800 };
+export const LANDSCAPE = { width: 844, height: 390 };
+export const DESKTOP = { width: 1280, height: 800 };
 
 /** One browser for the tests of a file, started by the first that opens a page. @type {Promise<import('playwright-core').Browser> | undefined} */
 let browser;
@@ -43,18 +43,18 @@ export async function start(t, options = { config: CONFIG }) {
  * @param {import('playwright-core').BrowserContextOptions & {browser?: import('playwright-core').Browser}} [options] `browser`:
  *   another one than that of the file.
  */
-export async function open(t, url, viewport = DESK, options = {}) {
+export async function open(t, url, viewport = DESKTOP, options = {}) {
   const { browser: own, ...more } = options;
   const context = await (own ?? await (browser ??= launch())).newContext({ viewport, ...more });
   t.after(() => context.close());
   const page = await context.newPage();
-  page.complaints = [];
-  page.asked = [];
-  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
-  page.on('pageerror', (error) => page.complaints.push(error.message));
-  page.on('request', (request) => page.asked.push(request.url()));
+  page.errors = [];
+  page.requests = [];
+  page.on('console', (message) => message.type() === 'error' && page.errors.push(message.text()));
+  page.on('pageerror', (error) => page.errors.push(error.message));
+  page.on('request', (request) => page.requests.push(request.url()));
   await page.addInitScript(blockCode);
-  await page.addInitScript(() => (globalThis.picture = () => {
+  await page.addInitScript(() => (globalThis.frame = () => {
     const video = document.querySelector('video');
     const { videoWidth: width, videoHeight: height } = video;
     const canvas = Object.assign(document.createElement('canvas'), { width: width || 1, height: height || 1 });
@@ -63,9 +63,9 @@ export async function open(t, url, viewport = DESK, options = {}) {
     // Green stands for the light of all.
     const greens = context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, at) => at % 4 === 1);
     const sum = greens.reduce((sum, green) => sum + green, 0);
-    const least = greens.reduce((a, b) => Math.min(a, b), 255);
-    const most = greens.reduce((a, b) => Math.max(a, b), 0);
-    return { size: `${width}x${height}`, levels: { mean: sum / greens.length, least, most } };
+    const min = greens.reduce((a, b) => Math.min(a, b), 255);
+    const max = greens.reduce((a, b) => Math.max(a, b), 0);
+    return { size: `${width}x${height}`, levels: { mean: sum / greens.length, min, max } };
   }));
   await page.goto(url);
   return page;
@@ -78,7 +78,7 @@ export async function playing(page, deadline = SOON) {
 }
 
 /** Waits until the announcement for screen readers, which says what is seen too, matches. */
-export async function told(page, pattern, deadline = SOON) {
+export async function announced(page, pattern, deadline = SOON) {
   await page.waitForFunction(
     (source) => new RegExp(source, 'i').test(document.querySelector('[role=status]').textContent), pattern.source, deadline);
 }
@@ -120,7 +120,7 @@ export async function viewers(page, program, count, deadline = SOON) {
 }
 
 /** The controls leave a picture that nobody touches; a moved pointer brings them back. */
-export async function stir(page) {
+export async function movePointer(page) {
   await page.mouse.move(20, 200);
   await page.mouse.move(30, 210);
 }

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { createServer, request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 
-import { CONFIG, DESK, LATER, PHONE, SOON, click, eventually, open, playing, start, stats, told, viewers } from './page.mjs';
+import { CONFIG, DESKTOP, LATER, PHONE, SOON, announced, click, eventually, open, playing, start, stats, viewers } from './page.mjs';
 
 test('the picture plays by itself at the camera’s rate, and a tap brings the sound', async (t) => {
   const program = await start(t);
@@ -37,8 +37,8 @@ test('the picture plays by itself at the camera’s rate, and a tap brings the s
   assert.equal(audio.codec, 'opus');
   assert.equal(await page.evaluate(() => document.querySelector('video').srcObject.getTracks().length), 2);
 
-  assert.deepEqual(page.complaints, []);
-  assert.deepEqual(page.asked.filter((url) => !url.startsWith(program.url)), [], 'no other host is asked');
+  assert.deepEqual(page.errors, []);
+  assert.deepEqual(page.requests.filter((url) => !url.startsWith(program.url)), [], 'no other host is asked');
 });
 
 test('the panel shows plausible figures', async (t) => {
@@ -93,14 +93,14 @@ test('hanging up ends the session on the board, and starting again works', async
   await viewers(page, program, 1);
 
   await click(page, '#hang-up');
-  await told(page, /^Stopped/);
+  await announced(page, /^Stopped/);
   await viewers(page, program, 0);
   assert.equal(await page.textContent('#hang-up span'), 'Start');
 
   await page.click('#notice-action');
   await playing(page);
   await viewers(page, program, 1);
-  assert.deepEqual(page.complaints, []);
+  assert.deepEqual(page.errors, []);
 });
 
 test('a picture that is there before the page misses nothing', async (t) => {
@@ -114,8 +114,8 @@ test('a picture that is there before the page misses nothing', async (t) => {
   });
   await page.goto(program.url, { waitUntil: 'commit' });
   await page.waitForFunction(async () => {
-    const { connection, viewing } = await import(`${location.origin}/join.js`);
-    return connection.state === 'live' && viewing.viewers !== null && viewing.status !== null;
+    const { connection, client } = await import(`${location.origin}/bootstrap.js`);
+    return connection.state === 'live' && client.viewers !== null && client.status !== null;
   }, null, SOON);
   ready();
   await playing(page);
@@ -137,11 +137,11 @@ test('the page reconnects by itself to a program that was killed and started aga
   const page = await open(t, program.url);
   await playing(page);
   assert.equal((await program.end('SIGKILL')).signal, 'SIGKILL');
-  await told(page, /cannot be reached|connection broke/, LATER);
+  await announced(page, /cannot be reached|connection broke/, LATER);
 
   await start(t, { config: CONFIG, port: program.port });
   await playing(page, LATER);
-  await told(page, /^Live/);
+  await announced(page, /^Live/);
 });
 
 test('a program that ends in order says so to the page, which comes back with it', async (t) => {
@@ -151,8 +151,8 @@ test('a program that ends in order says so to the page, which comes back with it
   const { code, took } = await program.end('SIGTERM');
   assert.equal(code, 0, program.log);
   assert.ok(took < 2_000, `ended after ${took} ms`);
-  await told(page, /board has (ended the stream|shut down)/);
-  await told(page, /board has shut down/);
+  await announced(page, /board has (ended the stream|shut down)/);
+  await announced(page, /board has shut down/);
   assert.equal(await page.isVisible('#notice-title'), true);
 
   await start(t, { config: CONFIG, port: program.port });
@@ -163,17 +163,17 @@ test('a camera in fault is told in the board’s words', async (t) => {
   const device = '/dev/porthole-no-such-camera';
   const program = await start(t, { config: `[[camera]]\nname = "door"\ndevice = "${device}"\n[audio]\ndevice = "tone"\n` });
   const page = await open(t, program.url);
-  await told(page, new RegExp(device));
+  await announced(page, new RegExp(device));
   const { cameras } = await program.status();
   assert.equal(cameras[0].state, 'fault');
   assert.match(cameras[0].fault, new RegExp(device));
-  const visible = await page.locator('#remark:visible, #notice-text:visible').allTextContents();
+  const visible = await page.locator('#warning:visible, #notice-text:visible').allTextContents();
   assert.ok(visible.some((text) => text.includes(device)), `seen: ${visible}`);
 
   // The session stands, and shows the placeholder: bright letters on a dark ground, in the size that was asked for.
   await page.waitForFunction(() => {
-    const { levels, size } = picture();
-    return globalThis.porthole.state === 'live' && size === '1280x720' && levels.mean < 50 && levels.most > 180;
+    const { levels, size } = frame();
+    return globalThis.porthole.state === 'live' && size === '1280x720' && levels.mean < 50 && levels.max > 180;
   }, null, SOON);
 });
 
@@ -186,15 +186,15 @@ test('a camera that encodes by itself plays as it is, and is seen again in the s
   });
   const page = await open(t, program.url);
   const shows = (what) => page.waitForFunction((what) => {
-    const { levels } = picture();
-    return what === 'camera' ? levels.least > 100 && levels.most < 156 : levels.mean < 50 && levels.most > 120;
+    const { levels } = frame();
+    return what === 'camera' ? levels.min > 100 && levels.max < 156 : levels.mean < 50 && levels.max > 120;
   }, what, SOON);
   await shows('camera');
   for (let times = 0; times < 2; times++) {
     await shows('placeholder');
     await shows('camera');
   }
-  assert.equal(page.asked.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
   assert.equal((await program.status()).cameras[0].encoder, 'camera');
 });
 
@@ -202,7 +202,7 @@ test('an unknown camera is told by name, with the names there are, and others ca
   const camera = (name) => `[[camera]]\nname = "${name}"\ndevice = "pattern"\nwidth = 320\nheight = 180\n`;
   const program = await start(t, { config: `${camera('door')}${camera('garden')}[audio]\ndevice = "off"\n` });
   const page = await open(t, `${program.url}?camera=attic`);
-  await told(page, /no camera “attic”.* door and garden/);
+  await announced(page, /no camera “attic”.* door and garden/);
   assert.equal(await page.evaluate(() => globalThis.porthole.state), 'failed');
 
   await page.selectOption('#camera', 'garden');
@@ -233,7 +233,7 @@ test('refusals are told in words, and only those that may pass are tried again',
       body: JSON.stringify({ type: 'about:blank', title: 'refused', status, detail }),
     }));
     await page.goto(program.url);
-    await told(page, words);
+    await announced(page, words);
     const action = state === 'failed' ? 'Try again' : 'Try now';
     const count = retry ? '^Next attempt in (40|39|38) s$' : '';
     await page.waitForFunction(([state, action, count]) => globalThis.porthole.state === state
@@ -243,7 +243,7 @@ test('refusals are told in words, and only those that may pass are tried again',
   }
   await page.route('**/whep', (route) => route.abort('connectionrefused'));
   await page.goto(program.url);
-  await told(page, /cannot be reached\. Nothing answers at 127\.0\.0\.1:/);
+  await announced(page, /cannot be reached\. Nothing answers at 127\.0\.0\.1:/);
   await page.unroute('**/whep');
   await playing(page);
 });
@@ -312,7 +312,7 @@ test('behind a proxy that adds a path prefix everything works, the hanging up to
   await click(page, '#hang-up');
   assert.equal((await ended).status(), 200);
   assert.equal((await program.status()).viewers, 0);
-  assert.deepEqual(page.complaints, []);
+  assert.deepEqual(page.errors, []);
 });
 
 test('everything can be reached and done with the keyboard', async (t) => {
@@ -349,7 +349,7 @@ test('everything can be reached and done with the keyboard', async (t) => {
 
   await page.focus('#hang-up');
   await page.keyboard.press('Enter');
-  await told(page, /^Stopped/);
+  await announced(page, /^Stopped/);
   await page.focus('#notice-action');
   await page.keyboard.press('Space');
   await playing(page);

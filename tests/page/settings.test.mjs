@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { DEVICE, fakeCamera } from './fake.mjs';
-import { DESK, PHONE, SOON, click, open, playing, start, stats, told } from './page.mjs';
+import { DEVICE, fakeCamera } from './fake-camera.mjs';
+import { DESKTOP, PHONE, SOON, announced, click, open, playing, start, stats } from './page.mjs';
 
 const camera = (name, width, height) => `[[camera]]\nname = "${name}"\ndevice = "pattern"\nwidth = ${width}\nheight = ${height}\n`;
 const TWO = `${camera('door', 640, 360)}${camera('garden', 480, 270)}[audio]\ndevice = "tone"\n`;
 
-const sizes = { phone: PHONE, desk: DESK };
+const sizes = { phone: PHONE, desktop: DESKTOP };
 
 /** Opens the pane of a page that plays and knows who it is to the board. */
 async function settings(page) {
@@ -51,8 +51,8 @@ for (const [name, viewport] of Object.entries(sizes)) {
     await other(garden);
     assert.equal(await shown(), door);
     assert.equal(await page.inputValue('#source-camera'), 'door');
-    assert.equal(page.asked.filter((url) => url === `${program.url}whep` || url.startsWith(`${program.url}whep/garden`)).length, 1, 'one offer');
-    assert.deepEqual(page.complaints, []);
+    assert.equal(page.requests.filter((url) => url === `${program.url}whep` || url.startsWith(`${program.url}whep/garden`)).length, 1, 'one offer');
+    assert.deepEqual(page.errors, []);
   });
 }
 
@@ -78,7 +78,7 @@ for (const [name, viewport] of Object.entries(sizes)) {
   test(`an operator sets size, rate and bitrate for everybody (${name})`, async (t) => {
     const program = await start(t, { config: TWO });
     const page = await open(t, program.url, viewport);
-    const other = await open(t, program.url, DESK);
+    const other = await open(t, program.url, DESKTOP);
     await playing(other);
     await settings(page);
     await page.waitForFunction(() => document.querySelector('[name=size]').value === '640x360', null, SOON);
@@ -122,7 +122,7 @@ test('what was wished holds for the next session too', async (t) => {
   await page.click('#mute');
   await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer > 150);
   await page.click('#hang-up');
-  await told(page, /^Stopped/);
+  await announced(page, /^Stopped/);
   await page.click('#notice-action');
   await playing(page);
   await board(page, ({ cameras }) => cameras[1].watched === 1);
@@ -194,7 +194,7 @@ for (const [name, viewport] of Object.entries(sizes)) {
     await page.click('[data-reset=all]');
     await board(page, value, ['power_line_frequency', 1]);
     await board(page, value, ['white_balance_automatic', true]);
-    assert.deepEqual(page.complaints, []);
+    assert.deepEqual(page.errors, []);
   });
 }
 
@@ -204,10 +204,10 @@ test('what others change shows at once', async (t) => {
   await page.waitForFunction(() => globalThis.porthole?.state === 'live' && !document.querySelector('#photo').disabled, null, SOON);
   await click(page, '#settings');
   await page.waitForSelector('#control-contrast', SOON);
-  const asked = page.asked.length;
+  const asked = page.requests.length;
   await program.command('controls.set', { values: { contrast: 5, white_balance_automatic: false } });
   await page.waitForFunction(() => document.querySelector('#control-contrast').value === '5' && !document.querySelector('#control-white_balance_automatic').checked, null, SOON);
-  assert.deepEqual(page.asked.slice(asked), [], 'it was told, and did not ask');
+  assert.deepEqual(page.requests.slice(asked), [], 'it was told, and did not ask');
 });
 
 test('who may only watch sees how everything stands, and can change nothing of it', async (t) => {

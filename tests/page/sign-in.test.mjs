@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CONFIG, LATER, PHONE, SOON, click, eventually, open, playing, start, told } from './page.mjs';
+import { CONFIG, LATER, PHONE, SOON, announced, click, eventually, open, playing, start } from './page.mjs';
 
 const PASSWORD = 'six old boats drift';
 
@@ -35,7 +35,7 @@ const state = (page) => page.evaluate(() => globalThis.porthole.state);
 test('a wrong password is told, the right one opens the page, and it stays open', async (t) => {
   const program = await closed(t);
   const page = await open(t, program.url);
-  await told(page, /Signed out/);
+  await announced(page, /Signed out/);
   const field = page.getByLabel('Password', { exact: true });
   assert.equal(await field.getAttribute('autocomplete'), 'current-password');
   assert.equal(await field.getAttribute('type'), 'password');
@@ -73,17 +73,17 @@ test('signing out ends the session, closes the page and asks for nothing more', 
   await click(page, '#details');
   assert.equal(await page.textContent('#role'), 'viewer');
   await page.click('#sign-out');
-  await told(page, /Signed out/);
+  await announced(page, /Signed out/);
   await abandoned(program);
   assert.equal(await page.isVisible('#panel'), false);
   assert.equal(await page.isVisible('#sign-in'), true);
   assert.equal(await page.evaluate(async () => (await fetch('api/status')).status), 401);
 
-  const before = page.asked.length;
+  const before = page.requests.length;
   await page.clock.runFor(60_000);
-  assert.deepEqual(page.asked.slice(before), []);
+  assert.deepEqual(page.requests.slice(before), []);
   await page.reload();
-  await told(page, /Signed out/);
+  await announced(page, /Signed out/);
 });
 
 test('who is signed out elsewhere is asked to sign in again', async (t) => {
@@ -95,7 +95,7 @@ test('who is signed out elsewhere is asked to sign in again', async (t) => {
   await other.goto(program.url);
   await other.click('#details', SOON);
   await other.click('#sign-out', SOON);
-  await told(page, /Signed out/);
+  await announced(page, /Signed out/);
   await signIn(page, PASSWORD);
   await playing(page);
 });
@@ -103,7 +103,7 @@ test('who is signed out elsewhere is asked to sign in again', async (t) => {
 test('too many attempts are told with the time to wait, which runs down', async (t) => {
   const program = await closed(t);
   const page = await open(t, program.url, PHONE);
-  await told(page, /Signed out/);
+  await announced(page, /Signed out/);
   const button = page.locator('#sign-in [type=submit]');
   // Others at the same address guess at the same time, so that no attempt comes back before all are used up.
   const guesses = Promise.all(Array.from({ length: 8 }, () => post(program, 'guess')));
@@ -119,9 +119,9 @@ test('too many attempts are told with the time to wait, which runs down', async 
   await page.waitForFunction(
     (seconds) => Number.parseInt(document.querySelector('#sign-in [type=submit]').textContent.slice(5), 10) < seconds, seconds, SOON);
   assert.match(await page.textContent('#sign-in [role=alert]'), /too many/i);
-  const before = page.asked.length;
+  const before = page.requests.length;
   await page.keyboard.press('Enter');
-  assert.equal(page.asked.length, before, 'nothing is sent before');
+  assert.equal(page.requests.length, before, 'nothing is sent before');
   assert.deepEqual(new Set((await guesses).map(({ status }) => status)), new Set([401, 429]));
 });
 
@@ -133,7 +133,7 @@ test('a link signs in and leaves the address bar at once; a wrong one leads to t
   assert.equal(page.url(), program.url);
   assert.equal(await page.evaluate(() => document.referrer + location.hash), '');
   const secret = link.split('=')[1];
-  assert.deepEqual(page.asked.filter((url) => url.includes(secret) && !url.startsWith(`${program.url}#`)), []);
+  assert.deepEqual(page.requests.filter((url) => url.includes(secret) && !url.startsWith(`${program.url}#`)), []);
   assert.ok(!program.log.includes(secret), 'the log knows the link');
 
   const other = await open(t, `${program.url}?camera=camera#sign-in=${'0'.repeat(secret.length)}`);
@@ -153,7 +153,7 @@ test('a link signs in and leaves the address bar at once; a wrong one leads to t
 test('the form can be used with a thumb and shows what was typed when asked', async (t) => {
   const program = await closed(t);
   const page = await open(t, program.url, PHONE);
-  await told(page, /Signed out/);
+  await announced(page, /Signed out/);
   await page.getByLabel('Password', { exact: true }).fill('abc');
   await page.getByLabel('Show the password').check();
   assert.equal(await page.getAttribute('#password', 'type'), 'text');

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { DESK, PHONE, SIDE, SOON, click, open, playing, start, stir, told } from './page.mjs';
+import { DESKTOP, LANDSCAPE, PHONE, SOON, announced, click, movePointer, open, playing, start } from './page.mjs';
 
 const phone = { hasTouch: true, isMobile: true };
 
@@ -56,12 +56,12 @@ test('on a phone the controls leave after 3 s, come back with a touch, and stay 
   await page.waitForSelector('#panel', SOON);
   const stays = await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(!document.body.classList.contains('controls-hidden')), 4_000)));
   assert.equal(stays, true);
-  assert.deepEqual(page.complaints, []);
+  assert.deepEqual(page.errors, []);
 });
 
 test('with a mouse the controls stay while it rests on one of them, and leave when it rests on the picture', async (t) => {
   const program = await start(t);
-  const page = await open(t, program.url, DESK);
+  const page = await open(t, program.url, DESKTOP);
   await playing(page);
   const { x, y, width, height } = await page.locator('#photo').boundingBox();
   await page.mouse.move(x + width / 2, y + height / 2);
@@ -74,12 +74,12 @@ test('with a mouse the controls stay while it rests on one of them, and leave wh
 test('every control is large enough for a finger and within the screen, upright, on its side and on a desk', async (t) => {
   const second = '\n[[camera]]\nname = "garden"\ndevice = "pattern"\nwidth = 320\nheight = 180\n';
   const program = await start(t, { config: `[[camera]]\nname = "door"\ndevice = "pattern"\nwidth = 640\nheight = 360\n${second}[audio]\ndevice = "tone"\n` });
-  for (const viewport of [PHONE, { width: 320, height: 568 }, SIDE, { width: 667, height: 375 }, DESK]) {
+  for (const viewport of [PHONE, { width: 320, height: 568 }, LANDSCAPE, { width: 667, height: 375 }, DESKTOP]) {
     const page = await open(t, program.url, viewport);
     await playing(page);
     for (const pane of [null, 'settings', 'people', 'details']) {
       if (pane) await click(page, `#${pane}`);
-      else await stir(page);
+      else await movePointer(page);
       const where = `${viewport.width}x${viewport.height} ${pane ?? ''}`;
       const boxes = [];
       for (const control of await page.locator('.control:visible, .close:visible, #camera:visible').all()) {
@@ -129,13 +129,13 @@ test('two fingers zoom, one drags, and the picture never leaves the screen', asy
 
 test('the wheel and keys zoom, the mouse and arrows move', async (t) => {
   const program = await start(t);
-  const page = await open(t, program.url, DESK);
+  const page = await open(t, program.url, DESKTOP);
   await playing(page);
   await page.mouse.move(640, 400);
   await page.mouse.wheel(0, -300);
   await page.waitForSelector('#reset-zoom', SOON);
   const near = await box(page);
-  assert.ok(near.width > 1.9 * DESK.width, `${near.width}`);
+  assert.ok(near.width > 1.9 * DESKTOP.width, `${near.width}`);
   await page.mouse.down();
   await page.mouse.move(700, 440, { steps: 4 });
   await page.mouse.up();
@@ -144,14 +144,14 @@ test('the wheel and keys zoom, the mouse and arrows move', async (t) => {
   await page.keyboard.press('ArrowRight');
   assert.ok((await box(page)).x < dragged.x - 100);
   await page.keyboard.press('0');
-  assert.equal((await box(page)).width, DESK.width);
+  assert.equal((await box(page)).width, DESKTOP.width);
   await page.keyboard.press('+');
-  assert.ok((await box(page)).width > DESK.width);
+  assert.ok((await box(page)).width > DESKTOP.width);
 });
 
 test('the whole screen, and a window of its own', async (t) => {
   const program = await start(t);
-  const page = await open(t, program.url, DESK);
+  const page = await open(t, program.url, DESKTOP);
   await playing(page);
   await click(page, '#full-screen');
   await page.waitForFunction(() => document.fullscreenElement !== null && document.querySelector('#full-screen').ariaPressed === 'true', null, SOON);
@@ -180,7 +180,7 @@ test('the screen stays lit while there is a picture, and only then', async (t) =
   await playing(page);
   await page.waitForFunction(() => globalThis.locks.length === 1 && !globalThis.locks[0].released, null, SOON);
   await click(page, '#hang-up');
-  await told(page, /^Stopped/);
+  await announced(page, /^Stopped/);
   await page.waitForFunction(() => globalThis.locks.every(({ released }) => released), null, SOON);
   await page.click('#notice-action');
   await playing(page);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CONFIG, DESK, PHONE, SOON, click, open, playing, start, told, viewers } from './page.mjs';
+import { CONFIG, DESKTOP, PHONE, SOON, announced, click, open, playing, start, viewers } from './page.mjs';
 
 /** A page that plays and has its people open. */
 async function people(t, program, viewport) {
@@ -32,7 +32,7 @@ test('who comes and goes is seen by those who are there', async (t) => {
   await listed(page, '#sessions', 'you · operator · camera, since');
   assert.equal(await page.locator('#sessions button').count(), 0, 'nobody sends themselves away');
 
-  const other = await people(t, program, DESK);
+  const other = await people(t, program, DESKTOP);
   for (const viewer of [page, other]) {
     await viewer.waitForFunction(() => /^2 viewers/.test(document.querySelector('#viewer-count').textContent), null, SOON);
     await viewer.waitForFunction(() => document.querySelectorAll('#sessions li').length === 2, null, SOON);
@@ -45,7 +45,7 @@ test('who comes and goes is seen by those who are there', async (t) => {
 test('what one says all read, with the name, and where nobody looks it comes over the picture', async (t) => {
   const program = await start(t);
   const ann = await people(t, program, PHONE);
-  const ben = await open(t, program.url, DESK);
+  const ben = await open(t, program.url, DESKTOP);
   await playing(ben);
   await ben.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
 
@@ -67,7 +67,7 @@ test('what one says all read, with the name, and where nobody looks it comes ove
   await ann.reload();
   await playing(ann);
   assert.equal(await ann.inputValue('#chat-form [name=name]'), 'Ann', 'the name is kept');
-  assert.deepEqual([...ann.complaints, ...ben.complaints], []);
+  assert.deepEqual([...ann.errors, ...ben.errors], []);
 });
 
 test('what the board does not take is told where it was typed', async (t) => {
@@ -87,12 +87,12 @@ test('what the board does not take is told where it was typed', async (t) => {
 
 test('an operator ends another’s session, which stays ended until somebody wants it back', async (t) => {
   const program = await start(t);
-  const operator = await people(t, program, DESK);
+  const operator = await people(t, program, DESKTOP);
   const guest = await open(t, program.url, PHONE);
   await playing(guest);
   await operator.waitForSelector('#sessions button', SOON);
   await operator.click('#sessions button');
-  await told(guest, /An operator has ended your session/);
+  await announced(guest, /An operator has ended your session/);
   await viewers(operator, program, 1);
   assert.equal(await guest.evaluate(() => globalThis.porthole.state), 'failed');
   await guest.click('#notice-action');
@@ -102,15 +102,15 @@ test('an operator ends another’s session, which stays ended until somebody wan
 
 test('the board is told about, not asked, while there is a session', async (t) => {
   const program = await start(t, { config: CONFIG });
-  const page = await open(t, program.url, DESK);
+  const page = await open(t, program.url, DESKTOP);
   await playing(page);
   await click(page, '#details');
   await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
-  const asked = page.asked.length;
+  const asked = page.requests.length;
   const other = await open(t, program.url, PHONE);
   await playing(other);
   await page.waitForFunction(() => /^2 of/.test(document.querySelector('[data-stat=viewers]').textContent), null, SOON);
   await other.close();
   await page.waitForFunction(() => /^1 of/.test(document.querySelector('[data-stat=viewers]').textContent), null, SOON);
-  assert.deepEqual(page.asked.slice(asked), []);
+  assert.deepEqual(page.requests.slice(asked), []);
 });

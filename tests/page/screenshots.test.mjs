@@ -4,8 +4,8 @@ import { mkdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { DEVICE, fakeCamera } from './fake.mjs';
-import { DESK, PHONE, SIDE, SOON, click, open, playing, start, stats, stir, told } from './page.mjs';
+import { DEVICE, fakeCamera } from './fake-camera.mjs';
+import { DESKTOP, LANDSCAPE, PHONE, SOON, announced, click, movePointer, open, playing, start, stats } from './page.mjs';
 
 const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url));
 
@@ -19,12 +19,12 @@ control 9963800 3 0 2 1 1 0 Power Line Frequency
 control 9963802 1 2800 6500 1 4600 0x10 White Balance Temperature
 `;
 
-for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: DESK })) {
+for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCAPE, desktop: DESKTOP })) {
   test(`screenshots on a ${name}`, async (t) => {
     mkdirSync(SCREENSHOTS, { recursive: true });
     const program = await start(t, { config: CONFIG, environment: fakeCamera(t, FAKE) });
-    const locale = name === 'side' ? 'ko-KR' : 'en-GB';
-    const page = await open(t, program.url, viewport, { locale, hasTouch: name !== 'desk' });
+    const locale = name === 'landscape' ? 'ko-KR' : 'en-GB';
+    const page = await open(t, program.url, viewport, { locale, hasTouch: name !== 'desktop' });
     const take = (state) => page.screenshot({ path: `${SCREENSHOTS}${name}-${state}.png` });
     const pane = async (id) => {
       await click(page, `#${id}`);
@@ -32,14 +32,14 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     };
     await playing(page);
     await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
-    await stir(page);
+    await movePointer(page);
     await take('playing');
     await pane('details');
     await stats(page, () => globalThis.porthole.stats().video?.bitrate > 0);
     await page.waitForFunction(() => document.querySelector('[data-graph=fps] path')?.getAttribute('d')?.split('L').length > 8, null, SOON);
     await take('details');
 
-    const guest = await open(t, program.url, DESK);
+    const guest = await open(t, program.url, DESKTOP);
     await playing(guest);
     await click(guest, '#people');
     await guest.fill('#chat-form [name=name]', 'Ann');
@@ -47,7 +47,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
     await guest.keyboard.press('Enter');
     await page.waitForSelector('.toast', SOON);
     await page.keyboard.press('Escape');
-    await stir(page);
+    await movePointer(page);
     await take('said');
     await pane('people');
     await page.fill('#chat-form [name=name]', 'Ben');
@@ -92,10 +92,10 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, side: SIDE, desk: 
 test('screenshots where there is no picture, and at the door', async (t) => {
   const program = await start(t, { config: '[[camera]]\ndevice = "/dev/porthole-no-such-camera"\n[audio]\ndevice = "off"\n' });
   const page = await open(t, program.url, PHONE);
-  await told(page, /no picture/);
+  await announced(page, /no picture/);
   await page.screenshot({ path: `${SCREENSHOTS}phone-away.png` });
-  const shut = await start(t, { config: '[[camera]]\ndevice = "pattern"\n[auth]\nmode = "password"\n', passwords: { viewer: 'six old boats drift' } });
-  await page.goto(shut.url);
-  await told(page, /Signed out/);
+  const locked = await start(t, { config: '[[camera]]\ndevice = "pattern"\n[auth]\nmode = "password"\n', passwords: { viewer: 'six old boats drift' } });
+  await page.goto(locked.url);
+  await announced(page, /Signed out/);
   await page.screenshot({ path: `${SCREENSHOTS}phone-signed-out.png` });
 });
