@@ -1,28 +1,28 @@
 /**
- * Who is signed in at this board, asked and changed at `api/session`. The form in which a person types a password does not
- * belong here, and no password and no link is kept.
+ * Who is signed in to this board, read and changed at `api/session`. The form for typing a password is elsewhere; no password
+ * and no sign-in link is stored.
  */
 
 import { problemDetail, retryAfter } from './signalling.js';
 
-/** What a link that signs in carries in its fragment, which browsers send to no server. */
+/** The fragment of a sign-in link. Browsers send fragments to no server. */
 const SIGN_IN_FRAGMENT = /^#sign-in=(.+)$/;
 
 /**
  * @typedef {'viewer' | 'operator'} Role
  *
  * @typedef {object} SignInFailure
- * @property {string} reason In the board's words, or ours; lower case, without a full stop.
- * @property {number} retryAfter For how many milliseconds another attempt is refused, 0 where it is not.
+ * @property {string} reason From the board or from this module; lower case, without a full stop.
+ * @property {number} retryAfter How many milliseconds to wait before the next attempt; 0 for none.
  */
 
 /** Event: `change` when `role`, `enabled` or `signInRequired` changed. */
 export class Auth extends EventTarget {
-  /** Who is signed in; null for nobody, and before the first answer. @type {Role | null} */
+  /** The role of the signed-in user; null if nobody is, and before the first answer. @type {Role | null} */
   role = null;
-  /** Whether this board has people sign in. */
+  /** Whether this board uses sign-in. */
   enabled = false;
-  /** Whether nothing is answered until somebody signs in. */
+  /** Whether the board answers nothing until somebody signs in. */
   signInRequired = false;
 
   /** @param {URL} url */
@@ -31,24 +31,24 @@ export class Auth extends EventTarget {
     this.url = url;
   }
 
-  /** Asks who is signed in. A board that does not answer changes nothing: it is not to be reached either for anything else. */
+  /** Asks who is signed in. No answer changes nothing: a board that cannot be reached serves nothing else either. */
   async refresh() {
     try {
       const response = await fetch(this.url, { cache: 'no-store' });
       if (response.ok) this.#update(await response.json());
     } catch {
-      // The connection tells it in its own words.
+      // The connection reports this itself.
     }
   }
 
-  /** A request was answered with 401. */
+  /** Nobody is signed in any more: a request was answered with 401, or the user signed out. */
   signedOut() {
     this.#update({ role: null, mode: 'password' });
   }
 
   /**
    * @param {{password: string} | {link: string}} secret
-   * @returns {Promise<SignInFailure | null>} Null: signed in.
+   * @returns {Promise<SignInFailure | null>} Null on success.
    */
   async signIn(secret) {
     let response;
@@ -58,17 +58,17 @@ export class Auth extends EventTarget {
       response = await fetch(this.url, { method: 'POST', headers, body: JSON.stringify(secret) });
       text = await response.text();
     } catch {
-      return { reason: 'the board does not answer', retryAfter: 0 };
+      return { reason: 'the board is not responding', retryAfter: 0 };
     }
     if (response.ok) {
       this.#update(JSON.parse(text));
       return null;
     }
-    const reason = problemDetail(response, text) || `the board answers ${response.status}`;
+    const reason = problemDetail(response, text) || `the board answered ${response.status}`;
     return { reason, retryAfter: retryAfter(response) };
   }
 
-  /** @returns {Promise<boolean>} Whether the board has taken note. */
+  /** @returns {Promise<boolean>} Whether the board confirmed it. */
   async signOut() {
     try {
       const { ok } = await fetch(this.url, { method: 'DELETE' });
@@ -89,7 +89,7 @@ export class Auth extends EventTarget {
 }
 
 /**
- * The secret of a link that signs in, which is removed from the address bar and the history at once.
+ * The token of a sign-in link. It is removed from the address bar and the history at once.
  * @returns {string | null}
  */
 export function takeSignInToken() {

@@ -1,24 +1,24 @@
-/** When the controls leave the picture and come back: the body has the class `quiet` meanwhile. */
+/** Hides the controls over the video when nobody uses them; meanwhile the body has the class `controls-hidden`. */
 
-/** After so long without a touch, a key or the pointer they go. */
+/** How long without touch, key or pointer movement before the controls are hidden. */
 const HIDE_AFTER_MS = 3_000;
 
-/** What somebody is at. */
+/** Controls that are in use. */
 const IN_USE = ':focus-visible, select:focus';
 
-/** Where a pointer can rest on a control; a finger cannot, and what it touched last counts as hovered there. */
+/** A control under the pointer. Not for touch: browsers keep the last touched element hovered. */
 const HOVERED = ':is(button, select):hover';
 const canHover = matchMedia('(hover: hover)');
 
 export class AutoHide {
-  /** Keeps a touch from what it has only just made visible. @type {AbortController | undefined} */
+  /** Swallows the click of a tap that only made the controls visible. @type {AbortController | undefined} */
   #swallowedClick;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
   /**
-   * @param {HTMLElement} container Where the controls are.
-   * @param {() => boolean} keepVisible Whether they have to stay for now, though nobody is at one of them.
+   * @param {HTMLElement} container The element with the controls.
+   * @param {() => boolean} keepVisible Whether the controls have to stay although nobody uses them.
    */
   constructor(container, keepVisible) {
     this.container = container;
@@ -29,7 +29,7 @@ export class AutoHide {
     this.poke();
   }
 
-  /** Shows the controls, and hides them again when nothing more happens. */
+  /** Shows the controls, and hides them again after a while without activity. */
   poke() {
     document.body.classList.remove('controls-hidden');
     clearTimeout(this.#timer);
@@ -47,7 +47,7 @@ export class AutoHide {
   #onPointerDown({ target }) {
     this.#swallowedClick?.abort();
     const hidden = document.body.classList.contains('controls-hidden');
-    // What is hidden cannot be touched; but by the time of the click it is there again.
+    // Hidden controls do not receive the touch, but they are visible again by the time of the click.
     if (hidden && target instanceof Element && target.closest('button, select, a, summary') === null) {
       this.#swallowedClick = new AbortController();
       document.addEventListener('click', (event) => {

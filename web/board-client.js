@@ -1,14 +1,14 @@
 /**
- * This viewer's standing with the board: who it is there, who else is, what was said, and what it preferences, which is told to each new
- * session. What is shown of it does not belong here.
+ * The page's side of the control protocol: who this viewer is, who else is watching, the chat, and this viewer's preferences,
+ * which are sent to each new session. Rendering is elsewhere.
  */
 
 import { BoardEvent, Control, ControlError } from './control.js';
 
-/** Messages that are kept: some screens full. */
+/** How many chat messages are kept: a few screens. */
 const MAX_MESSAGES = 100;
 
-/** Events of the board that are passed on under their own names. */
+/** Board events that are forwarded under their own names. */
 const FORWARDED = ['status', 'camera.changed', 'control.changed', 'devices.changed', 'notice'];
 
 /**
@@ -30,20 +30,20 @@ const FORWARDED = ['status', 'camera.changed', 'control.changed', 'devices.chang
  * @property {number} time Milliseconds since the Unix epoch.
  * @property {boolean} you
  *
- * @typedef {object} Preferences What this viewer preferences for itself, in this session and the next.
+ * @typedef {object} Preferences This viewer's own preferences, for this session and the next.
  * @property {boolean} muted
  * @property {'low' | 'smooth'} latency
  */
 
-/** Events: `change` when one of the fields changed, `message` when somebody said something, and the board's own (BoardEvent). */
+/** Events: `change` when one of the fields changed, `message` when a chat message arrived, and those of the board (BoardEvent). */
 export class BoardClient extends EventTarget {
   /** @type {Control | null} */
   control = null;
-  /** Null while no session tells it. @type {You | null} */
+  /** Null without a session. @type {You | null} */
   you = null;
-  /** The newest; null while no session tells it. @type {import('./status.js').Status | null} */
+  /** The latest status; null without a session. @type {import('./status.js').Status | null} */
   status = null;
-  /** The camera that is watched; null while no session tells it. @type {string | null} */
+  /** The selected camera; null without a session. @type {string | null} */
   selected = null;
   /** @type {Viewers | null} */
   viewers = null;
@@ -51,11 +51,11 @@ export class BoardClient extends EventTarget {
   messages = [];
   /** @type {Readonly<Preferences>} */
   preferences = { muted: false, latency: 'low' };
-  /** For how many milliseconds at least the board has pictures jitterBufferTarget; null while no session tells it. @type {number | null} */
+  /** The jitter buffer delay that the board asks for, in milliseconds; null without a session. @type {number | null} */
   jitterBufferTarget = null;
 
   /**
-   * There is a new session.
+   * Uses the control channel of a new session.
    * @param {Control} control
    */
   attach(control) {
@@ -75,7 +75,7 @@ export class BoardClient extends EventTarget {
     else control.addEventListener('open', () => this.#load(control), { once: true });
   }
 
-  /** The session is over; what was wished and said stays. */
+  /** The session is over; preferences and messages are kept. */
   detach() {
     if (!this.control) return;
     this.control = null;
@@ -83,12 +83,12 @@ export class BoardClient extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 
-  /** Whether the board can be asked now. */
+  /** Whether requests can be sent. */
   get connected() {
     return this.control?.open === true;
   }
 
-  /** Whether this viewer may change what everybody sees. */
+  /** Whether this viewer may change what affects everyone. */
   get isOperator() {
     return this.you?.role === 'operator';
   }
@@ -99,11 +99,11 @@ export class BoardClient extends EventTarget {
    * @returns {Promise<any>} Rejects with a ControlError.
    */
   request(method, params) {
-    return this.control?.request(method, params) ?? Promise.reject(new ControlError('there is no connection'));
+    return this.control?.request(method, params) ?? Promise.reject(new ControlError('not connected to the board'));
   }
 
   /**
-   * An answer has told something of the status.
+   * Applies a part of the status that a response contained.
    * @param {Partial<import('./status.js').Status>} part
    */
   mergeStatus(part) {
@@ -111,7 +111,7 @@ export class BoardClient extends EventTarget {
   }
 
   /**
-   * Lets the picture come from another camera.
+   * Switches to another camera.
    * @param {string} camera
    */
   async selectCamera(camera) {
@@ -121,7 +121,7 @@ export class BoardClient extends EventTarget {
   }
 
   /**
-   * Preferences something for this viewer alone. What the board does not take remains wished: the next session may.
+   * Sets preferences of this viewer alone. They are kept if the board rejects them: the next session may accept them.
    * @param {Partial<Preferences>} preferences
    */
   async setPreferences(preferences) {
@@ -152,10 +152,10 @@ export class BoardClient extends EventTarget {
       this.#forward(control, new BoardEvent('status', status));
       this.#notify(control);
       const { muted, latency } = this.preferences;
-      // What a session begins with needs not be said.
+      // Defaults of a session need not be sent.
       await this.#sendPreferences(control, { muted: muted || undefined, latency: latency === 'low' ? undefined : latency });
     } catch {
-      // A board that does not know these shows its picture all the same; what cannot be asked is not offered.
+      // A board without these methods still sends video; what it does not support is not offered.
     }
   }
 

@@ -1,22 +1,22 @@
 /**
- * The first thing that the page does: the offer for a picture is on its way while what shows it is still being loaded. What is
- * shown does not belong here, and neither does anything that would have to be loaded for it.
+ * Runs first: sends the WHEP offer while the rest of the page is still loading. Nothing that renders belongs here, nor anything
+ * that would need more modules.
  */
 
 import { takeSignInToken } from './auth.js';
+import { BoardClient } from './board-client.js';
 import { Connection } from './connection.js';
 import { Control } from './control.js';
-import { BoardClient } from './board-client.js';
 
-/** What signs in, where this page was opened by such a link: until it is used nobody is let in. */
+/** The token, if the page was opened by a sign-in link. Until it has been used the board denies access. */
 export const signInToken = takeSignInToken();
 
-/** The camera requestedCamera for by the address, null for the first. */
+/** The camera named in the address; null for the first. */
 export const requestedCamera = new URLSearchParams(location.search).get('camera');
 
 /**
- * Where a picture of this camera is requestedCamera for.
- * @param {string | null} camera Null: the first.
+ * The WHEP endpoint of a camera.
+ * @param {string | null} camera Null for the first.
  */
 export function endpoint(camera) {
   const path = camera === null ? 'whep' : `whep/${encodeURIComponent(camera)}`;
@@ -25,7 +25,7 @@ export function endpoint(camera) {
 
 export const connection = new Connection(endpoint(requestedCamera));
 
-/** Listens from the first message on: what the board tells in the beginning it does not tell twice. */
+/** Listens from the first message on: the board sends its initial events only once. */
 export const client = new BoardClient();
 connection.addEventListener('session', () => {
   const channel = connection.session?.channel;

@@ -1,25 +1,25 @@
 /**
- * The controls of a camera as sliders, switches, menus and buttons, made from what the board enumerates. Their changes go to the
- * board, at most one request at a time; changes by others, and by the camera itself, show at once.
+ * A camera's controls as sliders, switches, menus and buttons, built from what the board lists. Changes are sent one request at a
+ * time; changes by others and by the camera itself are shown at once.
  */
 
 import { make, write } from './elements.js';
-import { i18n, t } from './i18n.js';
 import { RejectedEvent } from './encoder-settings.js';
+import { i18n, t } from './i18n.js';
 
 /** @import { BoardEvent } from './control.js' */
 /** @import { BoardClient } from './board-client.js' */
 
-/** More steps than this no finger finds on a slider: they are typed. */
+/** Controls with more steps are typed: a slider is too coarse. */
 const MAX_SLIDER_STEPS = 100_000;
 
-/** Flags with which a control cannot be set. */
+/** Flags of controls that cannot be set. */
 const READ_ONLY_FLAGS = ['disabled', 'grabbed', 'read-only', 'inactive'];
 
 /**
  * @typedef {boolean | number | string} Value
  *
- * @typedef {object} CameraControl A control, as the board tells it.
+ * @typedef {object} CameraControl A control, as listed by the board.
  * @property {string} name
  * @property {string} title
  * @property {string} class
@@ -33,7 +33,7 @@ const READ_ONLY_FLAGS = ['disabled', 'grabbed', 'read-only', 'inactive'];
  * @property {{index: number, name: string}[]} menu
  */
 
-/** Events: `rejected` (a RejectedEvent) when the board did not take a value. */
+/** Events: `rejected` (a RejectedEvent) when the board rejected a value. */
 export class ControlForm extends EventTarget {
   /** @type {string | null} */
   #camera = null;
@@ -41,7 +41,7 @@ export class ControlForm extends EventTarget {
   #controls = [];
   /** Rows by the control's name. @type {Map<string, {row: HTMLElement, input: HTMLInputElement | HTMLSelectElement | HTMLButtonElement}>} */
   #rows = new Map();
-  /** What is still to be sent: of each control the newest. @type {Map<string, Value>} */
+  /** Values to be sent, the newest of each control. @type {Map<string, Value>} */
   #pending = new Map();
   #sending = false;
 
@@ -57,7 +57,7 @@ export class ControlForm extends EventTarget {
       const { camera, controls } = /** @type {BoardEvent} */ (event).params;
       if (camera === this.#camera) this.#update(controls);
     });
-    // Another camera in the same place has other controls.
+    // A replaced camera has other controls.
     client.addEventListener('camera.changed', (event) => {
       const { camera, state } = /** @type {BoardEvent} */ (event).params;
       if (camera === this.#camera && state === 'live') this.#load();
@@ -65,7 +65,7 @@ export class ControlForm extends EventTarget {
     i18n.addEventListener('change', () => this.#build());
   }
 
-  /** @param {string | null} camera Whose controls are shown; null: of none. */
+  /** @param {string | null} camera Whose controls are shown; null for none. */
   show(camera) {
     this.root.disabled = !this.client.isOperator;
     if (camera === this.#camera) return;
@@ -85,7 +85,7 @@ export class ControlForm extends EventTarget {
       this.#controls = controls.filter((/** @type {CameraControl} */ { type }) => type !== 'compound');
       this.#build();
     } catch {
-      // What is shown stays; the board tells of changes.
+      // Keep what is shown; the board reports changes.
     }
   }
 
@@ -149,7 +149,7 @@ export class ControlForm extends EventTarget {
     const { row, input } = this.#rows.get(control.name) ?? {};
     if (!row || !input) return;
     input.disabled = READ_ONLY_FLAGS.some((flag) => control.flags.includes(flag));
-    // What somebody moves is where their finger is, until the board has answered the last of it.
+    // A slider that is being moved stays under the finger until the board has confirmed the last value.
     const value = this.#pending.get(control.name) ?? control.value;
     if (input instanceof HTMLInputElement && input.type === 'checkbox') input.checked = value === true;
     else if (!(input instanceof HTMLButtonElement)) input.value = value === null ? '' : String(value);
@@ -170,9 +170,9 @@ export class ControlForm extends EventTarget {
     this.#flush();
   }
 
-  /** @param {string} [name] Otherwise all of them. */
+  /** @param {string} [name] All controls if omitted. */
   #reset(name) {
-    // What still waits to be sent was wished before, and must not come after.
+    // Pending values are older than the reset and must not be sent after it.
     if (name === undefined) this.#pending.clear();
     else this.#pending.delete(name);
     this.#send('controls.reset', name === undefined ? {} : { names: [name] });
@@ -184,7 +184,7 @@ export class ControlForm extends EventTarget {
     while (this.#pending.size > 0) {
       const values = Object.fromEntries(this.#pending);
       await this.#send('controls.set', { values });
-      // What was moved on meanwhile goes with the next request.
+      // Values that changed during the request go with the next one.
       for (const [name, value] of Object.entries(values)) {
         if (this.#pending.get(name) === value) this.#pending.delete(name);
       }
@@ -209,7 +209,7 @@ export class ControlForm extends EventTarget {
 }
 
 /**
- * What a control is set with.
+ * The form element of a control.
  * @param {CameraControl} control
  * @param {string} id
  */
@@ -235,7 +235,7 @@ function createInput(control, id) {
 /**
  * @param {CameraControl} control
  * @param {HTMLInputElement | HTMLSelectElement} input
- * @returns {Value | null} Null: nothing that could be sent.
+ * @returns {Value | null} Null if it is not a valid value.
  */
 function valueOf(control, input) {
   if (control.type === 'string') return input.value;

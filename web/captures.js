@@ -1,14 +1,14 @@
-/** What a viewer takes along: photos in the camera's full size, which the board makes, and recordings, which this browser makes. */
+/** Photos at full resolution, taken by the board, and recordings, made in this browser. */
 
+import { download, fileName } from './download.js';
 import { t } from './i18n.js';
 import { Recorder } from './recorder.js';
-import { download, fileName } from './download.js';
 
 /** @import { DoneEvent } from './recorder.js' */
 /** @import { Toasts } from './toasts.js' */
 /** @import { BoardClient } from './board-client.js' */
 
-/** Events: `change` when a photo or a recording began, went on or ended. */
+/** Events: `change` when a photo or a recording started, progressed or ended. */
 export class Captures extends EventTarget {
   recorder = new Recorder();
   takingSnapshot = false;
@@ -16,7 +16,7 @@ export class Captures extends EventTarget {
   /**
    * @param {BoardClient} client
    * @param {Toasts} toasts
-   * @param {() => string} camera The name of the one that is watched.
+   * @param {() => string} camera The name of the current camera.
    */
   constructor(client, toasts, camera) {
     super();
@@ -43,7 +43,7 @@ export class Captures extends EventTarget {
     this.#setBusy(false);
   }
 
-  /** @param {MediaStream | null} stream What is recorded; null: nothing is there. */
+  /** @param {MediaStream | null} stream What to record; null if there is nothing. */
   toggleRecording(stream) {
     if (this.recorder.running) {
       this.recorder.stop();

@@ -1,26 +1,26 @@
 /**
- * How far the board's stream clock is from this page's clock, measured over the data channel as NTP does it (RFC 5905
- * section 8): four timestamps, and of many samples the one with the shortest round trip is believed.
+ * The offset between the board's stream clock and this page's clock, measured over the data channel as in NTP (RFC 5905
+ * section 8): four timestamps a sample, and the sample with the shortest round trip counts.
  */
 
 /** @import { Control } from './control.js' */
 
-/** Samples at once in the beginning, so that one slow round trip does not spoil the first figures. */
+/** Samples taken at once at the start, so that one slow round trip does not spoil the first values. */
 const FIRST_SAMPLES = 5;
 
-/** Pause between samples after that. */
+/** Pause between later samples. */
 const PAUSE_MS = 3_000;
 
-/** Samples that are looked at. One minute: two quartz clocks (each up to 50 ppm off) part by at most 6 ms in it. */
+/** How many samples are kept. They span one minute, in which two quartz clocks (each up to 50 ppm off) drift by at most 6 ms. */
 const MAX_SAMPLES = 20;
 
 /**
  * @typedef {object} Sample
  * @property {number} offset Board's clock (milliseconds since the Unix epoch) minus `performance.now()`.
- * @property {number} roundTrip Milliseconds; the offset is wrong by at most half of it.
+ * @property {number} roundTrip Milliseconds; the error of the offset is at most half of it.
  */
 
-/** Keeps the offset up to date from the opening of a control channel to `stop()`. */
+/** Keeps the offset up to date while the control channel is open, until `stop()`. */
 export class BoardClock {
   /** @type {Sample[]} */
   #samples = [];
@@ -35,13 +35,13 @@ export class BoardClock {
     else control.channel.addEventListener('open', () => this.#sample(), { once: true });
   }
 
-  /** The sample of least round trip, null while there is none. @returns {Sample | null} */
+  /** The sample with the shortest round trip; null before the first. @returns {Sample | null} */
   get best() {
     if (this.#samples.length === 0) return null;
     return this.#samples.reduce((best, sample) => (sample.roundTrip < best.roundTrip ? sample : best));
   }
 
-  /** Round trip of the newest sample in milliseconds, null while there is none. */
+  /** Round trip of the latest sample in milliseconds; null before the first. */
   get roundTrip() {
     return this.#samples.at(-1)?.roundTrip ?? null;
   }
@@ -57,7 +57,7 @@ export class BoardClock {
         const sample = await this.#measure();
         if (sample) this.#samples = [...this.#samples, sample].slice(-MAX_SAMPLES);
       } catch {
-        // A board without this request, or one that has just gone away: the latency stays unknown.
+        // The board does not support the request, or has just gone away: latency stays unknown.
         break;
       }
     }
@@ -72,11 +72,11 @@ export class BoardClock {
 }
 
 /**
- * @param {number} requestSent Here, request out.
- * @param {number} received There, request in.
- * @param {number} sent There, reply out.
- * @param {number} responseReceived Here, reply in.
- * @returns {Sample | null} Null when the figures are no figures.
+ * @param {number} requestSent When the request was sent, on this page's clock.
+ * @param {number} received When the request was received, on the board's clock.
+ * @param {number} sent When the response was sent, on the board's clock.
+ * @param {number} responseReceived When the response was received, on this page's clock.
+ * @returns {Sample | null} Null if the numbers are not plausible.
  */
 export function sampleFrom(requestSent, received, sent, responseReceived) {
   const offset = (received - requestSent + (sent - responseReceived)) / 2;

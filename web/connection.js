@@ -1,24 +1,24 @@
 /**
- * Keeps a picture coming: one session after another until somebody hangs up, with growing pauses between attempts.
- * What a page shows meanwhile does not belong here.
+ * Keeps a stream running: one session after another until the user hangs up, with growing pauses between attempts. What the page
+ * shows meanwhile is decided elsewhere.
  */
 
 import { WhepError, WhepSession } from './whep.js';
 
-/** The first pause. A board's program is back within a second of being applyIceRestart. */
+/** The first pause. The board's program restarts within a second. */
 const FIRST_PAUSE_MS = 500;
 
-/** Pauses double up to this: a board that was off for hours is seen again within seconds, and is not flooded. */
+/** Pauses double up to this: a board that was off for hours is found within seconds and is not flooded. */
 const MAX_PAUSE_MS = 15_000;
 
-/** Pauses vary by this share, so that the viewers of a applyIceRestart board do not come back in the same moment. */
+/** Random share of each pause, so that the viewers of a restarted board do not all reconnect at the same moment. */
 const JITTER = 0.3;
 
-/** A session that lived this long was a good one: after it the pauses begin anew. */
+/** A session that lasted this long was a good one: the pauses start over. */
 const GOOD_SESSION_MS = 10_000;
 
 /**
- * Refusals that another attempt will not change: the offer cannot be answered, access is denied, there is no such
+ * HTTP statuses that another attempt will not change: the offer cannot be answered, access is denied, there is no such
  * camera.
  */
 const FINAL_STATUS = [400, 401, 403, 404, 405, 406, 413, 415];
@@ -27,20 +27,20 @@ const FINAL_STATUS = [400, 401, 403, 404, 405, 406, 413, 415];
  * @typedef {'stopped' | 'connecting' | 'live' | 'interrupted' | 'waiting' | 'failed'} ConnectionState
  * - `stopped`: hung up, or not started
  * - `live`: media flows
- * - `interrupted`: nothing comes at the moment; it may heal
+ * - `interrupted`: nothing arrives at the moment; it may recover
  * - `waiting`: the next attempt is at `retryAt`
- * - `failed`: another attempt makes no sense unless a person asks for it
+ * - `failed`: another attempt would fail too, unless the user asks for it
  */
 
 /** Events: `change` when `state`, `error` or `retryAt` changed; `session` when there is a new `session`. */
 export class Connection extends EventTarget {
   /** @type {ConnectionState} */
   state = 'stopped';
-  /** Why the last session did not come about or ended; null once one is live. @type {WhepError | null} */
+  /** Why the last session failed or ended; null once one is live. @type {WhepError | null} */
   error = null;
-  /** Whether the board said goodbye and has not been seen since. */
+  /** Whether the board ended the stream and has not been reached since. */
   endedByBoard = false;
-  /** When the next attempt is made, in `performance.now()` time; only while `waiting`. */
+  /** When the next attempt starts, in `performance.now()` time; only while `waiting`. */
   retryAt = 0;
   /** @type {WhepSession | null} */
   session = null;
@@ -56,7 +56,7 @@ export class Connection extends EventTarget {
     this.endpoint = endpoint;
   }
 
-  /** Connects, now, unless it is connected. */
+  /** Connects now, unless already connected. */
   start() {
     if (this.session) return;
     clearTimeout(this.#timer);
@@ -71,9 +71,9 @@ export class Connection extends EventTarget {
   }
 
   /**
-   * Ends the session and makes no further attempt.
-   * @param {{leaving?: boolean}} [how] `leaving`: the page goes away in this moment.
-   * @returns {Promise<void>} Resolves when the board has been told.
+   * Ends the session and stops trying.
+   * @param {{leaving?: boolean}} [how] `leaving`: the page is being unloaded.
+   * @returns {Promise<void>} Resolves when the board has been notified.
    */
   stop(how) {
     clearTimeout(this.#timer);
@@ -87,7 +87,7 @@ export class Connection extends EventTarget {
   }
 
   /**
-   * Changes over to another camera, or connects again.
+   * Connects again, possibly to another camera.
    * @param {string | URL} endpoint
    */
   restart(endpoint) {
@@ -96,13 +96,13 @@ export class Connection extends EventTarget {
     this.start();
   }
 
-  /** The network has changed: what is connected looks for a better path, what waits tries at once. */
+  /** The network has changed: a session looks for a better path, a pending attempt starts at once. */
   onNetworkChange() {
     this.session?.restart();
     this.retryNow();
   }
 
-  /** Ends the pause: the network is back, or somebody looks at the page again. A pause that the board asked for is kept. */
+  /** Ends the pause, unless the board asked for it: the network is back, or the page is visible again. */
   retryNow() {
     if (this.state === 'waiting' && performance.now() >= this.#notBefore) this.start();
   }
@@ -128,13 +128,13 @@ export class Connection extends EventTarget {
     this.session = null;
     this.error = error;
     if (error.failure === 'ended') this.endedByBoard = true;
-    // A board that is stopping may refuse (503) for a moment before it is gone.
+    // A board that is shutting down may answer 503 for a moment before it is gone.
     else if (error.failure === 'refused' && error.status !== 503) this.endedByBoard = false;
     const { connected } = session.timing;
     if (connected !== null && performance.now() - connected > GOOD_SESSION_MS) this.#failedAttempts = 0;
-    // A board that knows the session no more was started again: it is there, so no pause.
+    // A board that does not know the session was restarted: it is up, so no pause.
     const gone = error.failure === 'gone';
-    // Who was sent away comes back when they want to, not by themselves.
+    // A viewer who was removed decides alone when to come back.
     const final = error.failure === 'browser' || error.reason === 'kicked' || (!gone && FINAL_STATUS.includes(error.status));
     if (final) {
       this.#setState('failed');
@@ -155,9 +155,9 @@ export class Connection extends EventTarget {
 }
 
 /**
- * The pause after so many failures in a row, in milliseconds.
+ * The pause after this many failures in a row, in milliseconds.
  * @param {number} failures
- * @param {() => number} [random] From 0 to 1.
+ * @param {() => number} [random] A number from 0 to 1.
  */
 export function pause(failures, random = Math.random) {
   const delay = Math.min(FIRST_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS);

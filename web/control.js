@@ -1,6 +1,6 @@
 /**
- * The control channel of a session: requests to the board and their answers, its events, and the pictures that it sends. Stands
- * alone, so that other pages can use it. Which requests there are, and what they are good for, does not belong here.
+ * The control channel of a session: requests and responses, events, and snapshots. Has no dependencies, so that other pages can
+ * use it. Which methods there are is defined by the protocol.
  *
  *     session.connect().catch(console.error);
  *     const control = new Control(session.channel);
@@ -9,16 +9,16 @@
  *     const { blob } = await control.snapshot();
  */
 
-/** How long an answer may take before it counts as lost; a camera that is opened for it takes seconds. */
+/** How long a response may take before it counts as lost; opening a camera takes seconds. */
 const ANSWER_TIMEOUT_MS = 15_000;
 
-/** How long the next piece of a picture may take. On 1 Mbit/s a piece takes 0.13 s, and video goes first. */
+/** How long the next chunk of a snapshot may take. At 1 Mbit/s a chunk takes 0.13 s, and video goes first. */
 const CHUNK_TIMEOUT_MS = 15_000;
 
-/** The header of a piece; what it holds stands in the protocol. */
+/** The size of a chunk's header; the protocol describes it. */
 const HEADER_BYTES = 12;
 
-/** The version of that header. */
+/** The version of the chunk header. */
 const HEADER_VERSION = 1;
 
 /**
@@ -26,20 +26,20 @@ const HEADER_VERSION = 1;
  * @property {Blob} blob
  * @property {number} width
  * @property {number} height
- * @property {string} sha256 Of the content, in hexadecimal digits, as the board has computed it.
+ * @property {string} sha256 Of the content, as computed by the board, in hexadecimal.
  *
- * @typedef {object} PendingRequest A request without an answer.
+ * @typedef {object} PendingRequest A request without a response.
  * @property {(result: any) => void} resolve
  * @property {(error: Error) => void} reject
  * @property {ReturnType<typeof setTimeout>} timer
  * @property {boolean} snapshot Whether a snapshot follows the result.
  */
 
-/** The board's error: `code` and `data` are those of the protocol. */
+/** An error from the board: `code` and `data` as in the protocol. */
 export class ControlError extends Error {
   /**
    * @param {string} message
-   * @param {number} [code] 0: no answer came.
+   * @param {number} [code] 0 if no response arrived.
    * @param {any} [data]
    */
   constructor(message, code = 0, data = null) {
@@ -50,7 +50,7 @@ export class ControlError extends Error {
   }
 }
 
-/** Something that the board tells without being asked; its type is the event's name in the protocol. */
+/** An event from the board; its type is the event's name in the protocol. */
 export class BoardEvent extends Event {
   /**
    * @param {string} type
@@ -62,7 +62,7 @@ export class BoardEvent extends Event {
   }
 }
 
-/** Events: those of the protocol, each a BoardEvent; `open` and `close` as the channel does. */
+/** Events: those of the protocol, each a BoardEvent; `open` and `close` as on the channel. */
 export class Control extends EventTarget {
   #next = 1;
   /** @type {Map<number, PendingRequest>} */
@@ -70,7 +70,7 @@ export class Control extends EventTarget {
   /** @type {Transfer | null} */
   #transfer = null;
 
-  /** @param {RTCDataChannel} channel Of a WhepSession, or one labelled `control` of any peer connection with the board. */
+  /** @param {RTCDataChannel} channel The channel of a WhepSession, or one labelled `control` on any peer connection with the board. */
   constructor(channel) {
     super();
     this.channel = channel;
@@ -88,15 +88,15 @@ export class Control extends EventTarget {
   /**
    * @param {string} method
    * @param {object} [params]
-   * @returns {Promise<any>} The result; rejects with a ControlError when the board answers with an error, not in time, or goes away.
+   * @returns {Promise<any>} The result; rejects with a ControlError if the board answers with an error, too late, or goes away.
    */
   request(method, params = {}) {
     return this.#send(method, params, false);
   }
 
   /**
-   * The newest picture in the camera's full size.
-   * @param {string} [camera] Its name; otherwise the one that is watched.
+   * Takes a snapshot at the camera's full resolution.
+   * @param {string} [camera] The current camera if omitted.
    * @returns {Promise<Snapshot>} Rejects as `request` does.
    */
   snapshot(camera) {
@@ -150,8 +150,8 @@ export class Control extends EventTarget {
    * @param {PendingRequest} pending
    */
   #startTransfer(description, pending) {
-    // The board sends one picture after another: one that did not end never will.
-    this.#transfer?.fail('another picture came in its place');
+    // The board sends one snapshot after another: an unfinished one will never be finished.
+    this.#transfer?.fail('superseded by another snapshot');
     this.#transfer = new Transfer(description, pending);
   }
 
@@ -176,7 +176,7 @@ export class Control extends EventTarget {
   }
 }
 
-/** A picture on its way: pieces in, the whole out. */
+/** A snapshot being received in chunks. */
 class Transfer {
   /** @type {Uint8Array<ArrayBuffer>[]} */
   #chunks = [];
@@ -196,7 +196,7 @@ class Transfer {
 
   /**
    * @param {ArrayBuffer} message
-   * @returns {boolean} Whether nothing more is to come.
+   * @returns {boolean} Whether the transfer is over.
    */
   add(message) {
     const { transfer, bytes, type, width, height, sha256 } = this.description;
@@ -205,12 +205,12 @@ class Transfer {
     if (header.getUint32(0) !== transfer) return false;
     const [index, count, version, media] = [header.getUint16(4), header.getUint16(6), header.getUint8(8), header.getUint8(9)];
     const invalid = version !== HEADER_VERSION || index !== this.#chunks.length || message.byteLength < HEADER_BYTES + media;
-    if (invalid) return this.fail(`piece ${index} of ${count} (version ${version}) came where piece ${this.#chunks.length} should`);
+    if (invalid) return this.fail(`expected chunk ${this.#chunks.length}, received chunk ${index} of ${count} (version ${version})`);
     const chunk = new Uint8Array(message, HEADER_BYTES + media);
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     if (this.#bytes > bytes || (index + 1 === count && this.#bytes < bytes)) {
-      return this.fail(`${this.#bytes} bytes came, ${bytes} were announced`);
+      return this.fail(`received ${this.#bytes} bytes instead of ${bytes}`);
     }
     this.#resetTimer();
     if (index + 1 < count) return false;
@@ -221,7 +221,7 @@ class Transfer {
 
   /**
    * @param {string} reason
-   * @returns {true} It is over.
+   * @returns {true} The transfer is over.
    */
   fail(reason) {
     clearTimeout(this.#timer);
@@ -231,6 +231,6 @@ class Transfer {
 
   #resetTimer() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.fail(`no piece within ${CHUNK_TIMEOUT_MS / 1000} s`), CHUNK_TIMEOUT_MS);
+    this.#timer = setTimeout(() => this.fail(`no chunk within ${CHUNK_TIMEOUT_MS / 1000} s`), CHUNK_TIMEOUT_MS);
   }
 }

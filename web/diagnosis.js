@@ -1,5 +1,5 @@
 /**
- * Why no media connection came about, and what to change on the board: pure, from what the browser has tried to sentences.
+ * Explains why no media connection was established and what to change on the board. Pure: ICE statistics in, sentences out.
  */
 
 import { t } from './i18n.js';
@@ -11,13 +11,13 @@ import { t } from './i18n.js';
  * @typedef {object} Diagnosis
  * @property {string} title
  * @property {string} text
- * @property {string[]} steps What a person can do about it, the likeliest first.
- * @property {string[]} tried What was tried, a line each.
+ * @property {string[]} steps What the user can do, the most likely fix first.
+ * @property {string[]} tried What was tried, one line each.
  */
 
 /**
  * @param {Evidence} evidence
- * @param {string} host The board's name and port in the address of this page.
+ * @param {string} host The board's name and port in the page's address.
  * @returns {Diagnosis}
  */
 export function diagnose(evidence, host) {
@@ -58,7 +58,7 @@ export function diagnose(evidence, host) {
 }
 
 /**
- * What is to be done about relays: have one, or mend the one there is.
+ * What to do about relays: add one, or fix the one there is.
  * @param {Evidence} evidence
  * @param {string[]} relays
  */
@@ -72,7 +72,7 @@ function relayStep({ errors, locals, pairs }, relays) {
 }
 
 /**
- * What was tried, in a person's texts.
+ * What was tried, as sentences.
  * @param {Evidence} evidence
  */
 function triedLines({ offered, locals, pairs, servers, errors }) {
@@ -90,7 +90,7 @@ function triedLines({ offered, locals, pairs, servers, errors }) {
   const untried = offered
     .map((offer) => ({ tcp: offer.protocol === 'tcp', path: texts.path(offer.protocol.toUpperCase(), formatAddress(offer)) }))
     .filter(({ path }) => ![...found.keys()].some((tried) => tried.startsWith(path)))
-    // A TCP connection that is refused leaves no trace in the browser's statistics.
+    // A refused TCP connection leaves no trace in the browser's statistics.
     .map(({ tcp, path }) => (tcp && locals.some(({ protocol }) => protocol === 'tcp') ? texts.notConnected(path) : texts.notTried(path)));
   const serverLines = servers.map((url) => {
     const error = errors.find((error) => sameServer(url, error.url));
@@ -101,7 +101,7 @@ function triedLines({ offered, locals, pairs, servers, errors }) {
 }
 
 /**
- * Whether a server has given this browser an address.
+ * Whether a server has given this browser a candidate.
  * @param {IceEndpoint[]} locals
  * @param {string} url
  */
@@ -110,7 +110,7 @@ function responded(locals, url) {
 }
 
 /**
- * Browsers tell a server in their own spelling: with the port and without the transport, or the other path round.
+ * Browsers report a server's URL in their own form: with the port and without the transport, or the other way round.
  * @param {string} a
  * @param {string} b
  */
@@ -140,14 +140,14 @@ export function list(things) {
   return texts.and(things.slice(0, -1).join(', '), things[things.length - 1]);
 }
 
-/** The name or address of `name:port`. @param {string} host */
+/** The name or address in `name:port`. @param {string} host */
 function hostOf(host) {
   return host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
 }
 
 /**
- * Whether an address leads nowhere from outside (RFC 1918, 6598, 3927, 4193, 4291); names that only browsers know
- * (`....local`) belong to the own network too.
+ * Whether an address cannot be reached from outside (RFC 1918, 6598, 3927, 4193, 4291). The mDNS names of browsers
+ * (`....local`) count as private too.
  * @param {string} address
  */
 export function isPrivate(address) {
@@ -156,8 +156,8 @@ export function isPrivate(address) {
 }
 
 /**
- * Whether a page of this host came from the internet, as far as can be told: a public address, or a name with a domain that is
- * none of those for homes.
+ * Whether a page on this host was loaded over the internet, as far as can be told: a public address, or a name whose domain is
+ * none of those for home networks.
  * @param {string} host
  */
 function isPublic(host) {

@@ -1,6 +1,6 @@
-/** Lets the browser save something under a name, as if it had been downloaded. */
+/** Saves a blob as a file, as if it had been downloaded. */
 
-/** After so long the browser has surely taken what it was given. */
+/** By then the browser has taken the blob. */
 const REVOKE_AFTER_MS = 60_000;
 
 /**
@@ -17,7 +17,7 @@ export function download(content, name) {
 }
 
 /**
- * A file's name that tells what it is of and when it was made, and sorts by that.
+ * A file name with the camera and the local time, which sorts by time.
  * @param {string} camera
  * @param {Date} when
  * @param {string} extension

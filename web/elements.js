@@ -1,7 +1,7 @@
-/** The elements of index.html for the modules that fill them: found by id, and written only when something is new. */
+/** Helpers for the elements of index.html: finding, creating and updating them, with writes only where something changed. */
 
 /**
- * The element of this id.
+ * The element with this id.
  * @template {Element} T
  * @param {string} id
  * @param {{new (): T}} type
@@ -14,7 +14,7 @@ export function element(id, type) {
 }
 
 /**
- * What is written already stays as it is: somebody may be reading, copying or hearing it.
+ * Text that has not changed is left alone: the user may be selecting it, or a screen reader may be reading it.
  * @param {Element | null} place
  * @param {string} text
  */
@@ -24,7 +24,7 @@ export function write(place, text) {
 
 /**
  * @param {HTMLElement} place
- * @param {string} text Empty: the place is hidden.
+ * @param {string} text If empty, the element is hidden.
  */
 export function show(place, text) {
   place.hidden = text === '';
@@ -32,7 +32,7 @@ export function show(place, text) {
 }
 
 /**
- * The icon and the words of a button.
+ * Sets a button's icon and text.
  * @param {HTMLButtonElement} button
  * @param {string} icon
  * @param {string} text
@@ -43,7 +43,7 @@ export function label(button, icon, text) {
 }
 
 /**
- * The entries of a menu, and which one stands. A menu that is in hand keeps its choice.
+ * Sets the options of a menu and the selected one. A menu that the user has open keeps its selection.
  * @param {HTMLSelectElement} menu
  * @param {{value: string, text: string}[]} entries
  * @param {string} chosen
@@ -56,10 +56,10 @@ export function choices(menu, entries, chosen) {
 }
 
 /**
- * A new element.
+ * Creates an element.
  * @template {keyof HTMLElementTagNameMap} N
  * @param {N} name
- * @param {Record<string, string | boolean>} [attributes] True: there without a value; false: not there.
+ * @param {Record<string, string | boolean>} [attributes] True: present without a value; false: absent.
  * @param {(Node | string)[]} children
  * @returns {HTMLElementTagNameMap[N]}
  */

@@ -1,34 +1,34 @@
-/** Size, rate and bitrate of a camera's picture, as everybody gets it: menus of what it can do, and the board's `video.set`. */
+/** Resolution, frame rate and bitrate of a camera, for everyone: menus of what it supports, and the board's `video.set`. */
 
 import { choices } from './elements.js';
 
 /** @import { Camera } from './status.js' */
 /** @import { BoardClient } from './board-client.js' */
 
-/** Sizes that are offered where the camera does not tell its own. */
+/** Offered if the camera does not list its own. */
 const SIZES = ['1920x1080', '1280x720', '960x540', '640x360', '320x180'];
 
-/** Pictures a second. */
+/** Frames per second. */
 const RATES = [60, 30, 25, 20, 15, 10, 5];
 
-/** In bit/s: from a slow telephone line to more than 1080p needs. */
+/** In bit/s: from a slow DSL line to more than 1080p needs. */
 const BITRATES = [250_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 6_000_000, 8_000_000];
 
-/** More sizes make no better menu; cameras tell up to some 30, the largest last or first. */
+/** More entries make no better menu; cameras list up to 30 or so. */
 const MAX_SIZES = 16;
 
-/** Events: `rejected` (a RejectedEvent) when the board did not take a choice. */
+/** Events: `rejected` (a RejectedEvent) when the board rejected a value. */
 export class EncoderSettings extends EventTarget {
   /** @type {Camera | null} */
   #camera = null;
-  /** What the board said last, where its status does not tell. */
+  /** The last bitrate that the board confirmed, if the status has none. */
   #bitrate = 0;
-  /** Sizes by camera, as the board's list of devices tells them. @type {Map<string, string[]>} */
+  /** Resolutions by camera, from the board's list of devices. @type {Map<string, string[]>} */
   #sizes = new Map();
   #busy = false;
 
   /**
-   * @param {HTMLFieldSetElement} root Holds menus named `size`, `fps` and `bitrate`.
+   * @param {HTMLFieldSetElement} root Contains menus named `size`, `fps` and `bitrate`.
    * @param {BoardClient} client
    */
   constructor(root, client) {
@@ -46,7 +46,7 @@ export class EncoderSettings extends EventTarget {
     client.addEventListener('devices.changed', () => this.loadSizes());
   }
 
-  /** Asks which sizes the cameras have. */
+  /** Loads the cameras' resolutions. */
   async loadSizes() {
     if (!this.client.isOperator) return;
     try {
@@ -54,7 +54,7 @@ export class EncoderSettings extends EventTarget {
       for (const { identity, formats } of cameras) this.#sizes.set(identity, sizesOf(formats));
       this.#render();
     } catch {
-      // Then the usual sizes are offered, and the board says which it cannot give.
+      // The usual resolutions are offered then, and the board rejects those it cannot deliver.
     }
   }
 
@@ -75,7 +75,7 @@ export class EncoderSettings extends EventTarget {
     const bitrate = camera.bitrate ?? this.#bitrate;
     const sizes = this.#sizes.get(camera.identity ?? '') ?? SIZES;
     choices(this.menus.size, entries(sizes, size, (size) => size.replace('x', ' × ')), size);
-    choices(this.menus.fps, entries(RATES.map(String), fps ? String(fps) : '', (fps) => `${fps} /s`), fps ? String(fps) : '');
+    choices(this.menus.fps, entries(RATES.map(String), fps ? String(fps) : '', (fps) => `${fps} fps`), fps ? String(fps) : '');
     choices(this.menus.bitrate, entries(BITRATES.map(String), bitrate ? String(bitrate) : '', megabits), bitrate ? String(bitrate) : '');
   }
 
@@ -94,7 +94,7 @@ export class EncoderSettings extends EventTarget {
   }
 }
 
-/** The board did not take what was wished. */
+/** The board rejected a change. */
 export class RejectedEvent extends Event {
   /** @param {string} reason */
   constructor(reason) {
@@ -104,9 +104,9 @@ export class RejectedEvent extends Event {
 }
 
 /**
- * Entries of a menu: those there are, and the current one where it is none of them.
+ * The entries of a menu, plus the current value if it is not among them.
  * @param {string[]} values
- * @param {string} current Empty: not known.
+ * @param {string} current Empty if unknown.
  * @param {(value: string) => string} format
  */
 function entries(values, current, format) {
@@ -120,7 +120,7 @@ function megabits(bits) {
 }
 
 /**
- * The exact sizes of a camera's usable formats, the largest first.
+ * The exact resolutions of a camera's usable formats, the largest first.
  * @param {{usable: string | null, sizes: {width: {min: number, max: number}, height: {min: number, max: number}}[]}[]} formats
  */
 function sizesOf(formats) {

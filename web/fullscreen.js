@@ -1,9 +1,9 @@
-/** What the device's screen does for the picture: all of it, a window of its own, and no sleep while there is one to be seen. */
+/** Full screen, picture in picture, and the wake lock that keeps the screen on during playback. */
 
-/** Safari's own calls: on the iPhone only the video itself can fill the screen. */
+/** Safari's own method: on iPhone only the video element can go full screen. */
 /** @typedef {HTMLVideoElement & {webkitEnterFullscreen?: () => void}} PhoneVideo */
 
-/** Events: `change` when the screen is full or no more so, or the window opened or closed. */
+/** Events: `change` when full screen or picture in picture was entered or left. */
 export class Display extends EventTarget {
   /** @type {WakeLockSentinel | null} */
   #lock = null;
@@ -18,7 +18,7 @@ export class Display extends EventTarget {
     for (const kind of ['enterpictureinpicture', 'leavepictureinpicture']) {
       video.addEventListener(kind, () => this.dispatchEvent(new Event('change')));
     }
-    // The browser takes the lock back whenever the page is out of sight.
+    // The browser releases the lock whenever the page is hidden.
     document.addEventListener('visibilitychange', () => this.#updateWakeLock());
   }
 
@@ -46,12 +46,12 @@ export class Display extends EventTarget {
 
   togglePictureInPicture() {
     const toggled = this.inPictureInPicture ? document.exitPictureInPicture() : this.video.requestPictureInPicture();
-    // Refused while there is no picture yet: then there is nothing to show.
+    // Rejected while there is no video yet.
     toggled.catch(() => {});
   }
 
   /**
-   * Whether the screen shall stay lit, as it does for any film.
+   * Whether to keep the screen on.
    * @param {boolean} awake
    */
   keepAwake(awake) {
@@ -69,7 +69,7 @@ export class Display extends EventTarget {
     if (document.visibilityState !== 'visible' || this.#requesting || this.#lock?.released === false) return;
     this.#requesting = true;
     try {
-      // Only on encrypted pages, and not while the battery is low; then the screen goes dark as it always does.
+      // Only over HTTPS, and not while the battery is low; otherwise the screen turns off as usual.
       this.#lock = (await navigator.wakeLock?.request('screen')) ?? null;
     } catch {
       this.#lock = null;

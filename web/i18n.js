@@ -1,6 +1,6 @@
 /**
- * The language that the page speaks: the one that was chosen here, otherwise the firstSupported of the browser's that there is. Writes
- * the messages that index.html has places for; all other messages ask `t()` when they are said.
+ * The page's language: the one chosen here, otherwise the first supported one of the browser's. Fills the texts of index.html; all
+ * other texts are looked up with `t()` when they are needed.
  */
 
 import english from './locales/en.js';
@@ -11,31 +11,31 @@ import korean from './locales/ko.js';
 /** @type {Messages[]} */
 const LOCALES = [english, korean];
 
-/** Where the choice is kept. */
+/** The localStorage key of the choice. */
 const STORAGE_KEY = 'language';
 
-/** Dispatches `change` when another language is spoken. */
+/** Dispatches `change` when another language was chosen. */
 export const i18n = new EventTarget();
 
 let current = firstSupported(storedLocale()) ?? firstSupported(...(globalThis.navigator?.languages ?? [])) ?? english;
 
-/** The messages of the present language. */
+/** The messages in the current language. */
 export function t() {
   return current;
 }
 
-/** The tag with which numbers and times are written: the browser's own spelling of the language where it has one. */
+/** The locale for numbers and times: the browser's own tag for the language if it has one. */
 export function locale() {
   return globalThis.navigator?.languages?.find((tag) => tag.toLowerCase().split('-')[0] === current.tag) ?? current.tag;
 }
 
-/** Tags and names of the languages that there are, each in its own messages. */
+/** Tags and names of the supported languages, each name in its own language. */
 export function languages() {
   return LOCALES.map(({ tag, name }) => ({ tag, name }));
 }
 
 /**
- * Speaks another language from now on, here and when the page is opened again.
+ * Switches to another language and remembers it.
  * @param {string} tag
  */
 export function setLocale(tag) {
@@ -44,7 +44,7 @@ export function setLocale(tag) {
   try {
     localStorage.setItem(STORAGE_KEY, chosen.tag);
   } catch {
-    // A browser that keeps nothing asks its own languages again next time.
+    // Without storage, the browser's languages decide again next time.
   }
   if (chosen === current) return;
   current = chosen;
@@ -52,8 +52,8 @@ export function setLocale(tag) {
 }
 
 /**
- * Writes the messages of the present language into elements with `data-text` (content), `data-label` (aria-label) and `data-hint`
- * (title); each names its text by its key in `locales/en.js`.
+ * Writes the current messages into elements with `data-text` (content), `data-label` (aria-label) and `data-hint` (title); each
+ * value is a key of `locales/en.js`.
  * @param {Document} page
  */
 export function translate(page) {
@@ -77,7 +77,7 @@ export function lookUp(key, messages = current) {
   return found;
 }
 
-/** @param {(string | null)[]} wanted Language tags (RFC 5646), the best firstSupported. */
+/** @param {(string | null)[]} wanted Language tags (RFC 5646), the preferred one first. */
 function firstSupported(...wanted) {
   for (const tag of wanted) {
     const found = LOCALES.find((messages) => tag?.toLowerCase().split('-')[0] === messages.tag);

@@ -1,51 +1,51 @@
 /**
- * What the browser's statistics tell about a session's way through the network: which pairs of addresses were tried, and
- * whether anything still comes. What is made of it (an ICE restart, words for a person) does not belong here.
+ * What the browser's statistics say about a session's network path: which candidate pairs were tried, and whether anything still
+ * arrives. What follows from it (an ICE restart, a message to the user) is decided elsewhere.
  */
 
 /** @import { RemoteCandidate } from './sdp.js' */
 
 /**
- * How often the statistics are read. Three silentSamples looks are an interrupted connection: a picture comes 30 times and sound
- * 50 times a second, and the browser itself says so only after some 5 s.
+ * How often the statistics are sampled. Three samples without traffic mean an interrupted connection: frames arrive 30 times and
+ * audio packets 50 times a second, and browsers take about 5 s to notice by themselves.
  */
 const SAMPLE_INTERVAL_MS = 500;
 
 /**
- * @typedef {object} IceEndpoint One side of a pair.
+ * @typedef {object} IceEndpoint One side of a candidate pair.
  * @property {string} type `host`, `srflx`, `prflx` or `relay`.
  * @property {string} protocol `udp` or `tcp`.
- * @property {string} address Empty where the browser keeps it to itself.
+ * @property {string} address Empty if the browser hides it.
  * @property {number} port
  * @property {string} [relayProtocol] How the relay is reached: `udp`, `tcp` or `tls`.
- * @property {string} [url] The server that it was found through.
+ * @property {string} [url] The STUN or TURN server that it was obtained from.
  *
  * @typedef {object} Pair
  * @property {IceEndpoint} local
  * @property {IceEndpoint} remote
  * @property {string} state `frozen`, `waiting`, `in-progress`, `failed` or `succeeded`.
  * @property {number} sent Connectivity checks sent.
- * @property {number} answered Connectivity checks answered by the board.
+ * @property {number} answered Connectivity checks that the board answered.
  *
  * @typedef {object} ServerError
- * @property {string} url Of the STUN or TURN server.
+ * @property {string} url The URL of the STUN or TURN server.
  * @property {number} code As in STUN (RFC 8489 section 14.8); 701: not reached.
  * @property {string} text
  *
- * @typedef {object} Evidence What was tried for a media connection.
+ * @typedef {object} Evidence What was tried to establish a media connection.
  * @property {RemoteCandidate[]} offered The board's candidates.
  * @property {IceEndpoint[]} locals This browser's candidates.
  * @property {Pair[]} pairs
  * @property {string[]} servers URLs of STUN and TURN servers in use.
- * @property {ServerError[]} errors Of these servers.
+ * @property {ServerError[]} errors Errors of these servers.
  */
 
-/** Looks at one peer connection from `start` to `stop`. */
+/** Samples one peer connection from `start()` to `stop()`. */
 export class IceMonitor {
-  /** How many looks in a row saw nothing arrive. */
+  /** How many samples in a row saw nothing arrive. */
   silentSamples = 0;
   #lastReceived = -1;
-  /** Pairs by their id: browsers forget those that failed. @type {Map<string, Pair>} */
+  /** Pairs by id: browsers drop failed ones. @type {Map<string, Pair>} */
   #pairs = new Map();
   /** @type {Map<string, IceEndpoint>} */
   #locals = new Map();
@@ -57,7 +57,7 @@ export class IceMonitor {
 
   /**
    * @param {RTCPeerConnection} peer
-   * @param {() => void} onSample Called after each look.
+   * @param {() => void} onSample Called after each sample.
    */
   constructor(peer, onSample) {
     this.peer = peer;
@@ -97,14 +97,14 @@ export class IceMonitor {
     for (const [id, pair] of candidatePairs(report)) this.#pairs.set(id, pair);
     for (const stat of report.values()) if (stat.type === 'local-candidate') this.#locals.set(stat.id, endpoint(stat));
     const now = receivedCount(report);
-    // A pair that the browser forgets makes it fewer, which is no sign of life.
+    // The count drops when the browser drops a pair, which is no traffic.
     this.silentSamples = now > this.#lastReceived ? 0 : this.silentSamples + 1;
     this.#lastReceived = now;
   }
 }
 
 /**
- * Everything that has arrived so far, counted in packets and messages; only whether it grows means anything.
+ * Packets and messages received so far; only its growth is meaningful.
  * @param {Map<string, any>} report
  */
 export function receivedCount(report) {
@@ -118,7 +118,7 @@ export function receivedCount(report) {
 }
 
 /**
- * The pairs of a report by their ids.
+ * The candidate pairs of a report by id.
  * @param {Map<string, any>} report
  * @returns {Map<string, Pair>}
  */

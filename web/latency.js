@@ -1,39 +1,39 @@
 /**
- * The time from the board taking a frame to this screen showing it, measured on the pictures themselves.
+ * Glass-to-glass latency: the time from the capture of a frame on the board to its display here, measured on the frames themselves.
  *
- * Two things are needed: when a frame was taken (the `abs-capture-time` header extension, as the receiver's
- * synchronization source tells it, in the board's stream clock), and when it is shown (`requestVideoFrameCallback`).
- * A browser that has only one of them gets no figure instead of a wrong one.
+ * It takes two values: the capture time (the `abs-capture-time` header extension, in the board's stream clock, as reported by
+ * the receiver's synchronization source) and the display time (`requestVideoFrameCallback`). A browser that lacks either gets
+ * no value rather than a wrong one.
  */
 
 /** @import { BoardClock } from './clock.js' */
 
-/** Ticks of the video RTP clock in a millisecond (RFC 6184 section 8.2.1: 90 kHz). */
+/** Ticks of the video RTP clock per millisecond (RFC 6184 section 8.2.1: 90 kHz). */
 const TICKS_PER_MS = 90;
 
-/** How often the capture time is read from the receiver; between two readings the RTP timestamps tell it exactly. */
+/** How often the capture time is read from the receiver; in between, RTP timestamps give it exactly. */
 const READ_EVERY_MS = 500;
 
-/** Pictures that a figure is made of: about 2 s. */
+/** Frames that a value is computed from: about 2 s. */
 const MAX_FRAMES = 60;
 
-/** A figure this old says nothing about now: the page was hidden or no frame came. */
+/** Older values say nothing about now: the page was hidden, or no frame arrived. */
 const STALE_MS = 3_000;
 
-/** Beyond this the clocks do not belong together; a connection this late would have broken long before. */
+/** Larger values mean that the clocks do not match; a connection this late would have failed long ago. */
 const MAX_PLAUSIBLE_MS = 10_000;
 
-/** NTP's epoch (1900) in milliseconds of the Unix epoch's clock, and the space in which a time counts as one of the NTP era. */
+/** The NTP epoch (1900) before the Unix epoch, in milliseconds; a larger timestamp counts from the NTP epoch. */
 const NTP_TO_UNIX_MS = 2_208_988_800_000;
 
 /**
  * @typedef {object} Latency
  * @property {number} median Milliseconds, of the last two seconds.
  * @property {number} worst Milliseconds, of the last two seconds.
- * @property {number} error How wrong the figures may be because of the clocks: plus or minus so many milliseconds.
+ * @property {number} error The possible error from the clocks, plus or minus this many milliseconds.
  */
 
-/** Follows a video element from its making to `stop()`. */
+/** Measures a video element from its construction to `stop()`. */
 export class LatencyMeter {
   /** @type {number[]} */
   #latencies = [];
@@ -45,7 +45,7 @@ export class LatencyMeter {
 
   /**
    * @param {HTMLVideoElement} video
-   * @param {RTCRtpReceiver} receiver The video's.
+   * @param {RTCRtpReceiver} receiver The receiver of the video track.
    * @param {BoardClock} clock
    */
   constructor(video, receiver, clock) {
@@ -55,7 +55,7 @@ export class LatencyMeter {
     this.#next();
   }
 
-  /** @returns {Latency | null} Null when this browser or board does not tell it, or no frame came of late. */
+  /** @returns {Latency | null} Null if the browser or the board does not support it, or no frame arrived recently. */
   read() {
     const clock = this.clock.best;
     if (!clock || this.#latencies.length === 0 || performance.now() - this.#measuredAt > STALE_MS) return null;
@@ -96,7 +96,7 @@ export class LatencyMeter {
 }
 
 /**
- * The capture time of a source in milliseconds since the Unix epoch, with the RTP timestamp that it belongs to.
+ * The capture time of a source in milliseconds since the Unix epoch, with its RTP timestamp.
  * @param {(RTCRtpSynchronizationSource & {captureTimestamp?: number}) | undefined} source
  */
 function captureTime(source) {
@@ -106,7 +106,7 @@ function captureTime(source) {
 }
 
 /**
- * From `b` to `a`, both 32-bit counters that wrap.
+ * The distance from `b` to `a`, two 32-bit counters that wrap.
  * @param {number} a
  * @param {number} b
  */

@@ -1,6 +1,6 @@
 /**
- * `Link` header fields (RFC 8288) and the STUN and TURN servers in them (draft-ietf-wish-whep section 4.6). Pure: text in,
- * values out; what a peer connection does with the servers does not belong here.
+ * Parses `Link` headers (RFC 8288) and the STUN and TURN servers in them (draft-ietf-wish-whep section 4.6). Pure: text in,
+ * values out.
  */
 
 /** `<target>`, after the commas that separate links. */
@@ -12,12 +12,12 @@ const PARAMETER = /\s*;\s*([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]
 /**
  * @typedef {object} Link
  * @property {string} target
- * @property {Map<string, string>} parameters By their names in lower case.
+ * @property {Map<string, string>} parameters By lower-case name.
  */
 
 /**
- * The links of a header. Where the text is none, it is passed over up to the next target.
- * @param {string | null} header Several fields in one, as `Headers.get` joins them.
+ * The links of a header. Text that is not a link is skipped up to the next target.
+ * @param {string | null} header Several fields joined into one, as by `Headers.get`.
  * @returns {Link[]}
  */
 export function parseLinks(header) {
@@ -36,7 +36,7 @@ export function parseLinks(header) {
     const parameters = new Map();
     for (let pair; (pair = match(PARAMETER, text, at)); at += pair[0].length) {
       const name = pair[1].toLowerCase();
-      // Of a name that comes twice the first counts (RFC 8288 section 3.3).
+      // If a name occurs twice, the first counts (RFC 8288 section 3.3).
       if (!parameters.has(name)) parameters.set(name, pair[2]?.replace(/\\(.)/g, '$1') ?? pair[3] ?? '');
     }
     found.push({ target: target[1].trim(), parameters });
@@ -44,8 +44,8 @@ export function parseLinks(header) {
 }
 
 /**
- * The servers of links with `rel="ice-server"`. A TURN server without a password is left out: a browser would refuse it,
- * and the good ones with it.
+ * The servers of links with `rel="ice-server"`. A TURN server without a password is skipped: a browser would reject it and the
+ * valid ones with it.
  * @param {string | null} header
  * @returns {RTCIceServer[]}
  */

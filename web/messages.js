@@ -1,4 +1,4 @@
-/** What is the matter, in words for the person who looks. Pure: connection and status in, sentences out. */
+/** Messages to the user about the connection, the cameras and audio. Pure: connection and status in, sentences out. */
 
 import { diagnose, list } from './diagnosis.js';
 import { locale, t } from './i18n.js';
@@ -11,22 +11,22 @@ import { locale, t } from './i18n.js';
  * @typedef {object} Situation
  * @property {ConnectionState} state
  * @property {WhepError | null} error
- * @property {boolean} endedByBoard The board ended the stream itself and has not been seen since.
- * @property {boolean} online What the browser says about its own network.
+ * @property {boolean} endedByBoard Whether the board ended the stream and has not been reached since.
+ * @property {boolean} online What the browser says about its network.
  * @property {string} host
- * @property {string | null} requestedCamera The camera's name as asked for, null for the first.
+ * @property {string | null} requestedCamera The requested camera's name; null for the first.
  * @property {Camera | null} camera
  * @property {Status | null} status
  *
  * @typedef {object} Message
  * @property {string} title
  * @property {string} text
- * @property {string[]} [steps] What a person can do about it, mostly on the board.
- * @property {string[]} [tried] What was tried, in figures.
+ * @property {string[]} [steps] What the user can do about it, mostly on the board.
+ * @property {string[]} [tried] What was tried, one line each.
  */
 
 /**
- * Whether the session stands and the camera does not: what is sent is the board's placeholder.
+ * Whether the session is live but the camera is not: the board sends its placeholder.
  * @param {Situation} situation
  */
 export function isCameraDown({ state, camera }) {
@@ -34,7 +34,7 @@ export function isCameraDown({ state, camera }) {
 }
 
 /**
- * Whether the session stands and the privacy switch keeps every camera closed.
+ * Whether the session is live and the privacy switch keeps all cameras closed.
  * @param {Situation} situation
  */
 export function isPrivacyOn({ state, status }) {
@@ -42,7 +42,7 @@ export function isPrivacyOn({ state, status }) {
 }
 
 /**
- * What stands in the middle of the page; null while there is a picture.
+ * The message in the middle of the page; null while there is video.
  * @param {Situation} situation
  * @returns {Message | null}
  */
@@ -56,7 +56,7 @@ export function message(situation) {
     case 'stopped':
       return notices.stopped;
     case 'connecting':
-      // While attempts go on, the reason stays: words that come and go with each attempt cannot be read.
+      // The reason stays while attempts go on: text that changes with each attempt cannot be read.
       return situation.error ? failure(situation, situation.error) : { title: notices.connecting, text: '' };
     default:
       return situation.error && failure(situation, situation.error);
@@ -140,7 +140,7 @@ function refusal({ status, camera, requestedCamera, endedByBoard, host }, error)
   }
 }
 
-/** @param {string} fault In the board's words. */
+/** @param {string} fault As reported by the board. */
 function cameraDown(fault) {
   const { title, steps } = t().notices.noCameraVideo;
   return { title, text: sentence(fault), steps };
@@ -154,9 +154,9 @@ function full(status) {
 }
 
 /**
- * What else is to be known while there is a picture, the weightiest first.
+ * Warnings to show over the video, the most important first.
  * @param {Situation} situation
- * @param {Date | null} stalledSince When the last picture came; null while they come.
+ * @param {Date | null} stalledSince When the last frame arrived if the video has stalled, otherwise null.
  * @returns {string[]}
  */
 export function warnings({ state, camera, status }, stalledSince) {
@@ -170,7 +170,7 @@ export function warnings({ state, camera, status }, stalledSince) {
 }
 
 /**
- * Where the picture is from when it is not from a camera; empty when it is.
+ * The label of video that is not from a camera; empty otherwise.
  * @param {Camera | null} camera
  */
 export function patternLabel(camera) {
@@ -187,7 +187,7 @@ export function audioLabel(audio) {
 }
 
 /**
- * The board's messages are lower case without a full stop; on the page they are sentences.
+ * Turns the board's messages, which are lower case without a full stop, into sentences.
  * @param {string} text
  */
 export function sentence(text) {

@@ -1,6 +1,6 @@
 /**
- * The notice in the middle of the page, where there is no picture: what is the matter, what can be done about it, what was
- * tried. Writes message into the places that index.html has for them; which message does not belong here.
+ * The notice in the middle of the page when there is no video: what is wrong, what to do, what was tried. Writes a message into
+ * the elements of index.html; which message is decided in `messages.js`.
  */
 
 import { write } from './elements.js';
@@ -22,8 +22,8 @@ export class Notice {
   }
 
   /**
-   * @param {Message | null} message Null: there is a picture.
-   * @param {string} countdown What stands above the button: the time to the next attempt.
+   * @param {Message | null} message Null while there is video.
+   * @param {string} countdown The line above the button: the time to the next attempt.
    */
   show(message, countdown) {
     this.root.hidden = message === null;
@@ -37,7 +37,7 @@ export class Notice {
 }
 
 /**
- * Writes a list, and hides its box where there is none. What is written already stays: somebody may be reading or copying it.
+ * Writes a list, and hides its box if it is empty. An unchanged list is left alone: the user may be reading or copying it.
  * @param {HTMLElement} box
  * @param {HTMLElement} list
  * @param {string[]} entries

@@ -1,9 +1,9 @@
-/** What stands on the picture and in its place: names, states, banners and the notice. What is the matter is found out elsewhere. */
+/** What is shown over the video or in its place: camera name, state, banners and the notice. Decides nothing; see `messages.js`. */
 
 import { element, show, write } from './elements.js';
 import { t } from './i18n.js';
-import { Notice } from './notice.js';
 import { isCameraDown, isPrivacyOn, message, patternLabel, warnings } from './messages.js';
+import { Notice } from './notice.js';
 
 /** @import { Connection } from './connection.js' */
 /** @import { Message, Situation } from './messages.js' */
@@ -12,9 +12,9 @@ import { isCameraDown, isPrivacyOn, message, patternLabel, warnings } from './me
  * @typedef {object} OverlayState
  * @property {Situation} situation
  * @property {Connection} connection
- * @property {boolean} signInRequired Whether somebody has to sign in first.
+ * @property {boolean} signInRequired Whether the user has to sign in first.
  * @property {Date | null} stalledSince
- * @property {number} scale Times the whole picture's size.
+ * @property {number} scale The zoom factor.
  */
 
 export class Overlay {
@@ -52,7 +52,7 @@ export class Overlay {
     write(this.resetZoom.querySelector('span'), zoomed);
     this.resetZoom.setAttribute('aria-label', t().page.zoomedLabel(zoomed));
     const announcement = shown ? `${shown.title}. ${shown.text}` : [t().states[name], this.pattern.textContent, ...active].filter(Boolean).join('. ');
-    // Read out by a screen reader, once.
+    // Read by screen readers, once for each change.
     write(this.announcement, announcement);
   }
 
@@ -75,7 +75,7 @@ export class Overlay {
 
   /** @param {Situation} situation */
   #showName({ status, camera, requestedCamera }) {
-    // While the board is automatic its cameras are still known by name.
+    // The camera names are still known while the board is away.
     if (status) this.cameraMenu.hidden = status.cameras.length < 2;
     const shown = camera?.name ?? requestedCamera ?? this.name.textContent ?? '';
     write(this.name, shown);

@@ -1,17 +1,17 @@
-/** The panel beside the picture, or below it: which of its panes is open, and where the focus goes. What stands in them does not belong here. */
+/** The panel beside or below the video: which pane is open, and where the focus goes. The panes' contents are elsewhere. */
 
 import { i18n, lookUp } from './i18n.js';
 
 /**
  * @typedef {object} Pane
- * @property {HTMLButtonElement} button What opens and closes it.
+ * @property {HTMLButtonElement} button Opens and closes the pane.
  * @property {HTMLElement} root
- * @property {string} title A place in `locales/en.js`.
+ * @property {string} title A key of `locales/en.js`.
  */
 
-/** Events: `change` when another pane is open, or none. */
+/** Events: `change` when another pane was opened, or the panel closed. */
 export class Panel extends EventTarget {
-  /** The one that is open. @type {Pane | null} */
+  /** The open pane. @type {Pane | null} */
   open = null;
 
   /**
@@ -35,7 +35,7 @@ export class Panel extends EventTarget {
     this.show(this.open === pane ? null : pane);
   }
 
-  /** @param {Pane | null} pane Null: none. */
+  /** @param {Pane | null} pane Null closes the panel. */
   show(pane) {
     if (this.open === pane) return;
     const left = this.open;

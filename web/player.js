@@ -1,13 +1,13 @@
-/** The video element: plays at once and muted, asks for a tap where even that is refused, and tells of first and standing pictures. */
+/** The video element: autoplays muted, asks for a tap where even that is blocked, and detects the first frame and stalls. */
 
-/** After this long without a new picture it counts as standing; cameras in the dark go down to some 5 frames a second. */
+/** Without a new frame for this long the video has stalled; cameras in the dark go down to about 5 frames a second. */
 const STALL_MS = 4_000;
 
-/** Events: `change` when `autoplayBlocked` or `muted` changed, `firstframe` when the first picture of a stream is on the screen. */
+/** Events: `change` when `autoplayBlocked` or `muted` changed, `firstframe` when the first frame of a stream was displayed. */
 export class Player extends EventTarget {
-  /** Whether the browser wants a tap before it plays. */
+  /** Whether the browser requires a tap before it plays. */
   autoplayBlocked = false;
-  /** When the first picture of this stream was shown, in `performance.now()` time. @type {number | null} */
+  /** When the first frame of this stream was displayed, in `performance.now()` time. @type {number | null} */
   firstFrameAt = null;
   #attachedAt = 0;
   #lastFrame = 0;
@@ -18,7 +18,7 @@ export class Player extends EventTarget {
     super();
     this.video = video;
     video.addEventListener('volumechange', () => this.dispatchEvent(new Event('change')));
-    // Phones pause a video by themselves (a call, another tab); it goes on when the page is looked at again.
+    // Phones pause videos on their own (a call, another tab); resume when the page is visible again.
     video.addEventListener('pause', () => this.play());
     document.addEventListener('visibilitychange', () => this.play());
   }
@@ -38,14 +38,14 @@ export class Player extends EventTarget {
     this.play();
   }
 
-  /** Captures the picture away. */
+  /** Removes the stream. */
   detach() {
     this.video.srcObject = null;
     this.firstFrameAt = null;
     this.#setAutoplayBlocked(false);
   }
 
-  /** Plays, if there is something to play and the browser lets it. */
+  /** Plays if there is a stream and the browser allows it. */
   async play() {
     const stream = this.video.srcObject;
     if (!stream || document.visibilityState === 'hidden') return;
@@ -53,21 +53,21 @@ export class Player extends EventTarget {
       await this.video.play();
       this.#setAutoplayBlocked(false);
     } catch (error) {
-      // An AbortError only says that another stream has taken this one's place.
+      // An AbortError only means that another stream has replaced this one.
       if (stream === this.video.srcObject && /** @type {Error} */ (error).name === 'NotAllowedError') this.#setAutoplayBlocked(true);
     }
   }
 
-  /** To be called in the course of a tap or a key: browsers allow sound only then. */
+  /** To be called from a tap or key handler: browsers allow audio only then. */
   toggleMute() {
     this.video.muted = !this.video.muted;
     this.play();
   }
 
   /**
-   * To be called now and then.
-   * @param {number} framesDecoded By the browser's statistics.
-   * @returns {Date | null} Since when no new picture has come; null while they come.
+   * To be called periodically.
+   * @param {number} framesDecoded From the browser's statistics.
+   * @returns {Date | null} When the last frame arrived if the video has stalled, otherwise null.
    */
   stalledSince(framesDecoded) {
     const now = performance.now();

@@ -1,15 +1,15 @@
 /**
- * What a receiver asks for beyond a browser's defaults: capture times with the pictures, and no delay before display.
+ * What a receiver requests beyond the browser's defaults: capture times of frames, and no delay before display.
  */
 
-/** RTP header extensions wanted beyond those that browsers offer by themselves: when a picture was taken, and how long to hold it. */
+/** RTP header extensions that browsers do not offer by default: capture time and playout delay. */
 const EXTENSIONS = [
   'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time',
   'http://www.webrtc.org/experiments/rtp-hdrext/playout-delay',
 ];
 
 /**
- * Asks for the header extensions that are off by default, where the browser has the call for it (Chromium 117 and later).
+ * Enables the header extensions that are off by default, where the browser has the API (Chromium 117 and later).
  * @param {RTCRtpTransceiver} transceiver
  */
 export function enableHeaderExtensions(transceiver) {
@@ -25,8 +25,8 @@ export function enableHeaderExtensions(transceiver) {
 }
 
 /**
- * Writes the wanted header extensions into the video section of an offer. Older Chromium has no call for it, but honours
- * the edit; Firefox would take back an extension that it does not know, and Safari ignores it, so neither is asked.
+ * Adds the header extensions to the video section of an offer. Older Chromium has no API for it but honours the edit; Firefox
+ * would remove an extension that it does not know, and Safari ignores it, so neither is asked.
  * @param {RTCSessionDescriptionInit} offer
  * @returns {RTCSessionDescriptionInit}
  */
@@ -34,21 +34,21 @@ export function addHeaderExtensions(offer) {
   const sdp = offer.sdp ?? '';
   const chromium = 'chrome' in globalThis;
   if (!chromium || sdp.includes(EXTENSIONS[0])) return offer;
-  const taken = new Set([...sdp.matchAll(/^a=extmap:(\d+)/gm)].map(([, id]) => Number(id)));
+  const used = new Set([...sdp.matchAll(/^a=extmap:(\d+)/gm)].map(([, id]) => Number(id)));
   const lines = [];
   for (const uri of EXTENSIONS) {
     if (sdp.includes(uri)) continue;
-    // Ids above 14 need two-byte headers (RFC 8285 section 4.2), which not everybody writes.
-    const id = [...Array(14).keys()].map((n) => n + 1).find((n) => !taken.has(n));
+    // Ids above 14 need two-byte headers (RFC 8285 section 4.2), which not all senders support.
+    const id = [...Array(14).keys()].map((n) => n + 1).find((n) => !used.has(n));
     if (!id) break;
-    taken.add(id);
+    used.add(id);
     lines.push(`a=extmap:${id} ${uri}\r\n`);
   }
   return { type: offer.type, sdp: sdp.replace(/^(m=video [^]*?)(?=a=recvonly)/m, `$1${lines.join('')}`) };
 }
 
 /**
- * How long pictures and sound are held before they are shown, as far as the network allows it: 0 for at once.
+ * How long received media is buffered before it is played, as far as the network allows: 0 for no delay.
  * @param {RTCRtpReceiver} receiver
  * @param {number} milliseconds
  */

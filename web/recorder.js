@@ -1,6 +1,6 @@
-/** Records what is watched, in this browser. The board is not asked; where the recording goes does not belong here. */
+/** Records the stream in this browser. The board is not involved; saving the recording is done elsewhere. */
 
-/** What is recorded into, the best first: MP4 plays everywhere; `avc3` lets the picture's size change on the way. */
+/** Recording formats by preference: MP4 plays everywhere; `avc3` allows the resolution to change midway. */
 const FORMATS = [
   'video/mp4;codecs=avc3.42E01F,opus',
   'video/mp4;codecs=avc1.42E01F,opus',
@@ -10,13 +10,13 @@ const FORMATS = [
   'video/webm',
 ];
 
-/** How often a piece is handed over: at most so much is lost when the browser ends. */
+/** How often a chunk is delivered: at most this much is lost when the browser crashes. */
 const CHUNK_MS = 1_000;
 
-/** A recording grows in the browser's memory: before a phone runs out of it, it is ended and saved. An hour at 2 Mbit/s. */
+/** A recording is held in memory: it is stopped and saved before a phone runs out. One hour at 2 Mbit/s. */
 const MAX_BYTES = 1_000_000_000;
 
-/** Events: `change` when it began, when a second more is there, and when it ended; `done` (a DoneEvent) with the recording. */
+/** Events: `change` on start, every second and at the end; `done` (a DoneEvent) with the recording. */
 export class Recorder extends EventTarget {
   /** @type {MediaRecorder | null} */
   #recorder = null;
@@ -31,7 +31,7 @@ export class Recorder extends EventTarget {
     return this.#recorder !== null;
   }
 
-  /** How long it has recorded, in milliseconds. */
+  /** The length so far, in milliseconds. */
   get elapsed() {
     return this.running ? performance.now() - this.#startedAt : 0;
   }
@@ -50,7 +50,7 @@ export class Recorder extends EventTarget {
       if (bytes > MAX_BYTES) this.stop();
       this.dispatchEvent(new Event('change'));
     });
-    // It stops by itself too, when the session ends.
+    // Also stops on its own when the session ends.
     recorder.addEventListener('stop', () => {
       this.#recorder = null;
       const type = recorder.mimeType || 'video/webm';
@@ -88,7 +88,7 @@ export class DoneEvent extends Event {
 }
 
 /**
- * As on a clock: minutes and seconds, hours where there are any.
+ * Minutes and seconds as on a clock, with hours if there are any.
  * @param {number} milliseconds
  */
 export function clock(milliseconds) {

@@ -1,6 +1,6 @@
 /**
- * The few things that are read from and written into session descriptions: addresses, ICE credentials and the fragments
- * of RFC 8840. Pure: text in, text out.
+ * Reads and writes the few parts of session descriptions that the page needs: candidates, ICE credentials and the fragments of
+ * RFC 8840. Pure: text in, text out.
  */
 
 /**
@@ -12,7 +12,7 @@
  */
 
 /**
- * The candidates in a description or a fragment, each once.
+ * The candidates in a description or a fragment, without duplicates.
  * @param {string} sdp
  * @returns {RemoteCandidate[]}
  */
@@ -26,10 +26,10 @@ export function remoteCandidates(sdp) {
 }
 
 /**
- * An SDP fragment (RFC 8840 section 9) of this browser's side.
+ * An SDP fragment (RFC 8840 section 9) for this browser's side.
  * @param {string} description The description that the candidates belong to.
  * @param {string[]} [candidates] As `candidate:...`.
- * @param {boolean} [end] Whether no more will come.
+ * @param {boolean} [end] Whether these are the last ones.
  */
 export function sdpFragment(description, candidates = [], end = false) {
   return [
@@ -43,16 +43,16 @@ export function sdpFragment(description, candidates = [], end = false) {
   ].join('\r\n');
 }
 
-/** The section on whose transport everything is bundled. @param {string} description */
+/** The mid of the section whose transport carries the bundle. @param {string} description */
 export function firstMid(description) {
   return firstValue(description, 'a=mid:') ?? '0';
 }
 
 /**
- * The board's answer after an ICE restart: the first answer with the credentials and candidates of a fragment.
+ * The board's answer after an ICE restart: the first answer with the credentials and candidates of the fragment.
  * @param {string} answer
- * @param {string} restart The fragment that answers the restart (draft-ietf-wish-whep section 4.4.2).
- * @returns {string | null} Null when the fragment has no credentials.
+ * @param {string} restart The board's fragment (draft-ietf-wish-whep section 4.4.2).
+ * @returns {string | null} Null if the fragment has no credentials.
  */
 export function applyIceRestart(answer, restart) {
   const [ufrag, pwd] = [firstValue(restart, 'a=ice-ufrag:'), firstValue(restart, 'a=ice-pwd:')];
@@ -66,7 +66,7 @@ export function applyIceRestart(answer, restart) {
       if (line.startsWith('a=ice-pwd:')) return `a=ice-pwd:${pwd}`;
       return line;
     });
-  // The candidates belong to the first section, which carries the others too.
+  // The candidates belong to the first section, which carries the bundle.
   const [first, second] = lines.flatMap((line, at) => (line.startsWith('m=') ? [at] : []));
   if (first === undefined) return null;
   lines.splice(second ?? lines.length, 0, ...candidates);
@@ -74,7 +74,7 @@ export function applyIceRestart(answer, restart) {
 }
 
 /**
- * What follows the first `start` at the beginning of a line.
+ * The rest of the first line that starts with `start`.
  * @param {string} sdp
  * @param {string} start
  */

@@ -1,14 +1,14 @@
-/** What measures one session: the board's clock, the browser's statistics, the pictures' latency, and how they were of late. */
+/** Statistics of one session: the board's clock, the browser's statistics, latency, and their recent history. */
 
 import { BoardClock } from './clock.js';
-import { TimeSeries } from './time-series.js';
 import { LatencyMeter } from './latency.js';
 import { StatsReader } from './stats.js';
+import { TimeSeries } from './time-series.js';
 
 /** @import { Control } from './control.js' */
 /** @import { WhepSession } from './whep.js' */
 
-/** From the making of a session to `stop()`. */
+/** Collected from the construction to `stop()`. */
 export class SessionStats {
   /** @type {import('./stats.js').Stats | null} */
   stats = null;
@@ -18,7 +18,7 @@ export class SessionStats {
 
   /**
    * @param {WhepSession} session
-   * @param {RTCPeerConnection} peer The session's.
+   * @param {RTCPeerConnection} peer The peer connection of the session.
    * @param {Control} control
    */
   constructor(session, peer, control) {
@@ -29,7 +29,7 @@ export class SessionStats {
   }
 
   /**
-   * Pictures have begun to come.
+   * Media has started to arrive.
    * @param {HTMLVideoElement} video
    */
   watch(video) {

@@ -1,4 +1,4 @@
-/** The pane of settings: joins its menus, forms and the camera's controls to what the board says and this viewer wishes. */
+/** The settings pane: connects its menus, the encoder settings and the camera's controls to the board and to the preferences. */
 
 import { ControlForm } from './camera-controls.js';
 import { EncoderSettings, RejectedEvent } from './encoder-settings.js';
@@ -11,12 +11,12 @@ import { SelectionEvent, SourceMenus } from './source-menus.js';
 export class Settings extends EventTarget {
   #open = false;
   #sizesLoaded = false;
-  /** Whether the board was asked to throw the privacy switch, and has not answered yet. */
+  /** Whether a request to set the privacy switch is pending. */
   #settingPrivacy = false;
 
   /**
    * @param {HTMLElement} root
-   * @param {HTMLSelectElement} topMenu The menu of cameras topMenu the picture.
+   * @param {HTMLSelectElement} topMenu The camera menu over the video.
    * @param {BoardClient} client
    */
   constructor(root, topMenu, client) {
@@ -46,7 +46,7 @@ export class Settings extends EventTarget {
     });
   }
 
-  /** @param {boolean} open Whether the pane is seen. */
+  /** @param {boolean} open Whether the pane is visible. */
   open(open) {
     this.#open = open;
     this.#loadSizes();
@@ -54,9 +54,9 @@ export class Settings extends EventTarget {
 
   /**
    * @param {Status | null} status
-   * @param {Camera | null} camera The one that is watched.
-   * @param {string | null} name Its name as far as it is known.
-   * @param {boolean} audioOn Whether the sound is on.
+   * @param {Camera | null} camera The current camera.
+   * @param {string | null} name Its name, if known.
+   * @param {boolean} audioOn Whether audio is on.
    */
   show(status, camera, name, audioOn) {
     const { client } = this;
@@ -69,23 +69,23 @@ export class Settings extends EventTarget {
     this.privacy.disabled = !client.isOperator;
     if (!this.#settingPrivacy) this.privacy.checked = status?.privacy === true;
     this.encoder.show(camera);
-    // Asked for only where somebody looks.
+    // Loaded only while the pane is open.
     if (this.#open || !client.connected) this.controls.show(client.connected && client.you ? (camera?.name ?? null) : null);
   }
 
-  /** @param {boolean} on Whether cameras and microphone shall be closed. */
+  /** @param {boolean} on Whether to close cameras and microphone. */
   async #setPrivacy(on) {
     this.#settingPrivacy = true;
     try {
       await this.client.request('privacy.set', { on });
-      // The board's own word of it comes a moment later, and the switch shall not go back meanwhile.
+      // The board's event arrives a moment later; until then the switch must not flip back.
       this.client.mergeStatus({ privacy: on });
     } finally {
       this.#settingPrivacy = false;
     }
   }
 
-  /** @param {Promise<void>} asked What the board was asked for. */
+  /** @param {Promise<void>} asked A pending request. */
   async #attempt(asked) {
     try {
       await asked;

@@ -1,17 +1,17 @@
-/** Keys that stand for buttons, and those that zoom and move the picture. */
+/** Keyboard shortcuts for the buttons, and keys that zoom and pan the video. */
 
 /** @import { Zoom } from './zoom.js' */
 
-/** How far an arrow key moves the picture, as a part of the stage. */
+/** How far an arrow key pans, as a share of the player's size. */
 const PAN_STEP = 0.15;
 
-/** Where keys are text, or have a meaning of their own. */
+/** Elements that use the keys themselves. */
 const TEXT_INPUTS = 'input:not([type=checkbox]), select, textarea';
 
 /**
  * @param {Record<string, () => void>} keys
  * @param {Zoom} zoom
- * @param {() => boolean} active Whether the page is open to its user.
+ * @param {() => boolean} active Whether the shortcuts are enabled.
  */
 export function listenToKeys(keys, zoom, active) {
   /** @type {Record<string, () => void>} */
@@ -32,7 +32,7 @@ export function listenToKeys(keys, zoom, active) {
     if (event.ctrlKey || event.metaKey || event.altKey || !active()) return;
     const typed = event.target instanceof Element && event.target.matches(TEXT_INPUTS);
     if (typed && event.key !== 'Escape') return;
-    // A held key repeats: pictures and panes do not.
+    // Key repeat is for zooming and panning only.
     if (!event.repeat) keys[event.key]?.();
     zoomKeys[event.key]?.();
     if (zoom.scale > 1 && event.target === document.body) panKeys[event.key]?.();

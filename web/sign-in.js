@@ -1,11 +1,11 @@
-/** The sign-in form: password in, the reason of a failure and the wait for the next attempt out. */
+/** The sign-in form: takes the password, shows why it was rejected and how long to wait before the next attempt. */
 
 import { i18n, t } from './i18n.js';
 import { sentence } from './messages.js';
 
 /** @import { Auth, SignInFailure } from './auth.js' */
 
-/** The form of index.html, from its making on. */
+/** The form in index.html. */
 export class SignInForm {
   /** When the next attempt is allowed, in `performance.now()` time. */
   #due = 0;
@@ -36,13 +36,13 @@ export class SignInForm {
   }
 
   /**
-   * Shows or hides the form; it takes the focus when it appears.
+   * Shows or hides the form, and focuses it when it appears.
    * @param {boolean} visible
    */
   show(visible) {
     if (this.form.hidden === !visible) return;
     this.form.hidden = !visible;
-    // A password manager saves what was typed when the field goes away; nothing else of it may stay.
+    // Password managers save what was typed when the field disappears; nothing else of it may stay.
     if (visible) this.password.focus();
     else this.form.reset();
     this.password.type = 'password';
@@ -50,10 +50,10 @@ export class SignInForm {
   }
 
   /**
-   * Shows the form with the reason why nobody is signed in.
+   * Shows the form with the reason why signing in failed.
    * @param {SignInFailure} failure
    */
-fail({ reason, retryAfter }) {
+  fail({ reason, retryAfter }) {
     this.show(true);
     this.#setError(reason, retryAfter);
     this.password.select();

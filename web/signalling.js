@@ -1,18 +1,18 @@
 /**
- * The HTTP side of a WHEP session (draft-ietf-wish-whep): offer, candidates, ICE restart and goodbye as requests, their
- * answers as values, and what goes wrong as a WhepError. The peer connection does not belong here.
+ * The HTTP side of a WHEP session (draft-ietf-wish-whep): offer, trickled candidates, ICE restart and DELETE as requests, results
+ * as values, failures as a WhepError. The peer connection is elsewhere.
  */
 
 import { iceServers } from './link-header.js';
 
 /** @import { Evidence } from './ice-diagnostics.js' */
 
-/** How long the board may take to answer the offer. It asks STUN servers meanwhile, which takes well below 1 s. */
+/** How long the board may take to answer the offer. It queries STUN servers meanwhile, which takes well below 1 s. */
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /**
- * How long an ICE restart may take. It is one round trip, and where the path has changed the browser's kept connection
- * leads nowhere: only after giving it up another one is made.
+ * How long an ICE restart may take. It is one round trip; if the path has changed, the browser's kept-alive connection is
+ * dead, and a new one is made only after this request is aborted.
  */
 const RESTART_TIMEOUT_MS = 1_500;
 
@@ -21,17 +21,17 @@ const FRAGMENT = 'application/trickle-ice-sdpfrag';
 /**
  * @typedef {'unreachable' | 'timeout' | 'refused' | 'browser' | 'no-path' | 'lost' | 'gone' | 'ended' | 'closed'} Failure
  * - `unreachable`: no answer to the HTTP request
- * - `timeout`: the HTTP request was taken, but not answered in time
- * - `refused`: an HTTP error; `status`, `detail` and `retryAfter` say more
- * - `browser`: this browser cannot do what is needed
- * - `no-path`: the answer came, the media connection did not; `evidence` says more
- * - `lost`: the media connection broke
- * - `gone`: the media connection broke, and the board knows the session no more
+ * - `timeout`: the board accepted the HTTP request but did not answer in time
+ * - `refused`: an HTTP error; see `status`, `detail` and `retryAfter`
+ * - `browser`: this browser lacks something that is needed
+ * - `no-path`: the answer arrived, but no media connection was established; see `evidence`
+ * - `lost`: the media connection failed
+ * - `gone`: the media connection failed, and the board no longer knows the session
  * - `ended`: the board ended the session
  * - `closed`: `close()` was called
  */
 
-/** Why a session did not come about, or ended. */
+/** Why a session failed or ended. */
 export class WhepError extends Error {
   /**
    * @param {Failure} failure
@@ -43,15 +43,15 @@ export class WhepError extends Error {
     this.name = 'WhepError';
     /** @type {Failure} */
     this.failure = failure;
-    /** The HTTP status, 0 when there was none. */
+    /** The HTTP status; 0 if there was none. */
     this.status = more.status ?? 0;
-    /** What the board said about it, in words; may be empty. */
+    /** What the board said about it; may be empty. */
     this.detail = more.detail ?? '';
-    /** After how many milliseconds the board wants to be asked again, 0 when it did not say. */
+    /** How many milliseconds to wait before asking again; 0 if the board did not say. */
     this.retryAfter = more.retryAfter ?? 0;
-    /** What was tried for the media connection. @type {Evidence | null} */
+    /** What was tried to establish the media connection. @type {Evidence | null} */
     this.evidence = more.evidence ?? null;
-    /** Why the board ended the session, in a word of the control protocol (`kicked`, `stopping`); may be empty. */
+    /** Why the board ended the session, as a code of the control protocol (`kicked`, `stopping`); may be empty. */
     this.reason = more.reason ?? '';
   }
 }
@@ -60,12 +60,12 @@ export class WhepError extends Error {
 export class Signalling {
   /** @type {URL | null} */
   #location = null;
-  /** Of the present ICE session: it changes with each restart. */
+  /** The ETag of the current ICE session: it changes with each restart. */
   #etag = '';
 
   /**
    * @param {URL} endpoint
-   * @param {Record<string, string>} [headers] More headers for each request.
+   * @param {Record<string, string>} [headers] Additional headers for each request.
    */
   constructor(endpoint, headers = {}) {
     this.endpoint = endpoint;
@@ -88,16 +88,16 @@ export class Signalling {
     return { answer: text, iceServers: iceServers(response.headers.get('Link')) };
   }
 
-  /** Whether the board takes candidates. */
+  /** Whether the board accepts trickled candidates. */
   get supportsTrickle() {
     return this.#location !== null && this.#etag !== '';
   }
 
   /**
-   * Late candidates of this browser. The board can do without them (it learns the address from the first packet), so
-   * an answer other than success only ends the sending.
+   * Sends more candidates of this browser. The board can do without them (it learns the address from the first packet), so any
+   * failure only stops the sending.
    * @param {string} fragment
-   * @returns {Promise<boolean>} Whether the board took them.
+   * @returns {Promise<boolean>} Whether the board accepted them.
    */
   async trickle(fragment) {
     if (!this.#location) return false;
@@ -110,33 +110,33 @@ export class Signalling {
   }
 
   /**
-   * Asks for new ICE credentials of the board; its session lives on with the old ones when that fails.
+   * Exchanges ICE credentials; if that fails the session continues with the old ones.
    * @param {string} fragment This browser's new credentials.
-   * @returns {Promise<string>} The board's; rejects with a WhepError.
+   * @returns {Promise<string>} The board's fragment; rejects with a WhepError.
    */
   async restart(fragment) {
-    if (!this.#location) throw new WhepError('gone', 'the board has given no address of the session');
+    if (!this.#location) throw new WhepError('gone', 'the board sent no Location for the session');
     const { response, text } = await this.#patch(this.#location, fragment, '*', RESTART_TIMEOUT_MS);
     if (response.status !== 200) throw httpError(response, text);
     this.#etag = response.headers.get('ETag') ?? '';
     return text;
   }
 
-  /** The board has ended the session: it needs to be told nothing more. */
+  /** The board has ended the session: no DELETE is needed. */
   forget() {
     this.#location = null;
   }
 
-  /** @returns {Promise<void>} Resolves when the board has been told, or could not be told. */
+  /** @returns {Promise<void>} Resolves when the board has been notified, or could not be. */
   async end() {
     const location = this.#location;
     this.#location = null;
     if (!location) return;
     try {
-      // keepalive: the request outlives the page that is being left.
+      // keepalive: the request outlives the page.
       await fetch(location, { method: 'DELETE', headers: { ...this.headers }, keepalive: true });
     } catch {
-      // The board is away or has ended the session itself; it notices a silent viewer without this request.
+      // The board is away or has ended the session itself; it drops silent viewers without this request.
     }
   }
 
@@ -188,9 +188,9 @@ function httpError(response, text) {
 }
 
 /**
- * What a board says about an error (RFC 9457), empty where it says nothing.
+ * The detail of a problem response (RFC 9457), or an empty string.
  * @param {Response} response
- * @param {string} text Its body.
+ * @param {string} text The response body.
  */
 export function problemDetail(response, text) {
   if (!/json/.test(response.headers.get('Content-Type') ?? '')) return '';
@@ -198,13 +198,13 @@ export function problemDetail(response, text) {
     const problem = JSON.parse(text);
     return String(problem.detail ?? problem.title ?? '');
   } catch {
-    // A body that is not what its type says has nothing to tell.
+    // The body is not what its type says.
     return '';
   }
 }
 
 /**
- * The Retry-After header (RFC 9110 section 10.2.3) as a span in milliseconds, 0 where there is none.
+ * The Retry-After header (RFC 9110 section 10.2.3) in milliseconds; 0 if there is none.
  * @param {Response} response
  */
 export function retryAfter(response) {

@@ -1,4 +1,4 @@
-/** Which camera and which sound this viewer gets: menus of what the board has, and the wish when one is chosen. */
+/** Menus for the camera and the audio that this viewer receives, filled from the board's status. */
 
 import { choices } from './elements.js';
 import { t } from './i18n.js';
@@ -8,7 +8,7 @@ import { t } from './i18n.js';
 /** Events: `camera` (a SelectionEvent), `microphone` (a SelectionEvent, empty for none). */
 export class SourceMenus extends EventTarget {
   /**
-   * @param {HTMLSelectElement[]} cameras Menus of cameras; all show the same.
+   * @param {HTMLSelectElement[]} cameras Camera menus, all with the same entries.
    * @param {HTMLSelectElement} microphone
    */
   constructor(cameras, microphone) {
@@ -20,15 +20,15 @@ export class SourceMenus extends EventTarget {
   }
 
   /**
-   * @param {Status | null} status Null: what was known stays.
-   * @param {string | null} camera The one that is watched; null for the first.
-   * @param {boolean} audioOn Whether the sound is on.
+   * @param {Status | null} status Null keeps what is shown.
+   * @param {string | null} camera The current one; null for the first.
+   * @param {boolean} audioOn Whether audio is on.
    */
   show(status, camera, audioOn) {
     if (!status) return;
     const names = status.cameras.map(({ name }) => name);
     const entries = names.map((name) => ({ value: name, text: name }));
-    // An unknown camera is no entry: the menu shows that none is chosen.
+    // An unknown camera is not an entry: the menu shows no selection.
     for (const menu of this.cameras) choices(menu, entries, camera ?? names[0] ?? '');
     const { audio } = status;
     const available = audio !== null && audio.state !== 'off';
@@ -39,7 +39,7 @@ export class SourceMenus extends EventTarget {
   }
 }
 
-/** Something was chosen from a menu. */
+/** An entry was selected from a menu. */
 export class SelectionEvent extends Event {
   /**
    * @param {string} type

@@ -1,19 +1,19 @@
-/** The stats of the connection: numbers with their units, and their last two minutes, in the places that index.html has for them. */
+/** The details pane: statistics of the connection with units, and graphs of the last two minutes. */
 
 import { write } from './elements.js';
-import { linePath, range } from './time-series.js';
 import { t } from './i18n.js';
 import { audioLabel } from './messages.js';
+import { linePath, range } from './time-series.js';
 
 /** @import { TimeSeries } from './time-series.js' */
 /** @import { Stats } from './stats.js' */
 /** @import { Latency } from './latency.js' */
 /** @import { Camera, Status } from './status.js' */
 
-/** Stands where there is no figure. */
+/** Shown where there is no value. */
 const NONE = '–';
 
-/** Units of a graph's field: its width is stretched to that of its root. */
+/** Size of a graph's view box; it is stretched to the width of its element. */
 const [GRAPH_WIDTH, GRAPH_HEIGHT] = [120, 24];
 
 /**
@@ -44,7 +44,7 @@ const ROWS = {
   'setup-note': ({ setup }) =>
     setup.connected === null ? null : t().details.steps(round(setup.answered), round(setup.connected)),
   resolution: ({ stats }) => (stats?.video?.width ? `${stats.video.width} × ${stats.video.height}` : null),
-  fps: ({ stats }) => (stats?.video?.fps == null ? null : `${round(stats.video.fps)} /s`),
+  fps: ({ stats }) => (stats?.video?.fps == null ? null : `${round(stats.video.fps)} fps`),
   'video-bitrate': ({ stats }) => bitrate(stats?.video?.bitrate),
   'video-codec': ({ stats, camera }) => list(codec(stats?.video?.codec), camera?.encoder),
   'audio-bitrate': ({ stats }) => bitrate(stats?.audio?.bitrate),
@@ -61,16 +61,16 @@ const ROWS = {
   local: ({ stats }) => stats?.local ?? null,
   camera: ({ camera }) => camera && (camera.source ?? camera.device),
   capture: ({ camera }) =>
-    camera?.width ? list(`${camera.width} × ${camera.height}`, camera.fps && `${round(camera.fps)} /s`, camera.format) : null,
+    camera?.width ? list(`${camera.width} × ${camera.height}`, camera.fps && `${round(camera.fps)} fps`, camera.format) : null,
   viewers: ({ status }) =>
     status?.viewers == null ? null : status.max_viewers ? t().details.ofMax(status.viewers, status.max_viewers) : `${status.viewers}`,
   version: ({ status }) => status && list(status.version, status.uptime_seconds && t().details.up(duration(status.uptime_seconds))),
 };
 
-/** What a graph's min and max are called. @type {Record<string, ((value: number) => string | null) | undefined>} */
+/** How a graph's values are formatted. @type {Record<string, ((value: number) => string | null) | undefined>} */
 const GRAPHS = {
   latency: (value) => milliseconds(value),
-  fps: (value) => `${round(value)} /s`,
+  fps: (value) => `${round(value)} fps`,
   'video-bitrate': bitrate,
   'round-trip': (value) => milliseconds(value, 1),
   loss: (value) => `${round(value, 1)} %`,
@@ -83,7 +83,7 @@ export class StatsPanel {
   /** @type {Graph[]} */
   #graphs = [];
 
-  /** @param {HTMLElement} root Holds elements with `data-stat` and `data-graph`. */
+  /** @param {HTMLElement} root Contains elements with `data-stat` and `data-graph`. */
   constructor(root) {
     for (const element of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-stat]'))) {
       const format = ROWS[element.dataset.stat ?? ''];
@@ -103,7 +103,7 @@ export class StatsPanel {
   }
 }
 
-/** Two minutes of one figure as a line. */
+/** The graph of one value over two minutes. */
 class Graph {
   #svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   #line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
@@ -152,7 +152,7 @@ function milliseconds(value, digits = 0) {
   return value == null ? null : `${value.toFixed(digits)} ms`;
 }
 
-/** @param {number | null | undefined} value Bits a second. */
+/** @param {number | null | undefined} value Bits per second. */
 function bitrate(value) {
   if (value == null) return null;
   return value >= 1e6 ? `${(value / 1e6).toFixed(2)} Mbit/s` : `${(value / 1e3).toFixed(0)} kbit/s`;

@@ -1,37 +1,37 @@
-/** Stats of a running session, made of the browser's statistics. Numbers only; how they are written does not belong here. */
+/** Statistics of a session, computed from the browser's reports. Numbers only; formatting is elsewhere. */
 
-/** How far back loss is counted: long enough that one lost packet is a small share, short enough to be about now. */
+/** The window for packet loss: long enough that one lost packet is a small share, short enough to describe the present. */
 const LOSS_WINDOW_MS = 10_000;
 
 /**
- * @typedef {object} MediaStats Null wherever the browser does not tell.
+ * @typedef {object} MediaStats Null where the browser does not report a value.
  * @property {string | null} codec Such as `H264` or `opus`.
- * @property {number | null} bitrate Bits a second.
- * @property {number | null} packetsLost Since the session began.
- * @property {number | null} lossPercent Of the last 10 s.
+ * @property {number | null} bitrate Bits per second.
+ * @property {number | null} packetsLost Since the session started.
+ * @property {number | null} lossPercent Over the last 10 s.
  * @property {number | null} jitterBuffer Mean time that media waited before decoding, in milliseconds.
  *
  * @typedef {object} VideoStats
  * @property {number | null} width
  * @property {number | null} height
- * @property {number | null} fps Decoded frames a second.
+ * @property {number | null} fps Decoded frames per second.
  * @property {number | null} framesDecoded
  * @property {number | null} framesDropped
  * @property {number | null} keyFramesDecoded
  *
  * @typedef {object} AudioStats
- * @property {number | null} level Of the last moment, 0 to 1.
- * @property {number | null} energy Sum since the session began.
+ * @property {number | null} level At the moment, 0 to 1.
+ * @property {number | null} energy Sum since the session started.
  *
  * @typedef {object} Stats
  * @property {MediaStats & VideoStats | null} video
  * @property {MediaStats & AudioStats | null} audio
  * @property {number | null} roundTrip Milliseconds.
- * @property {string | null} path Protocol, far address and kind of candidate of the media connection.
- * @property {string | null} local The same of this device; `relay` with the way to the relay.
+ * @property {string | null} path Protocol, remote address and candidate type of the media connection.
+ * @property {string | null} local The same for this device; for `relay`, with the transport to the relay.
  */
 
-/** Reads one peer connection; rates are those since the reading before. */
+/** Reads one peer connection; rates cover the time since the previous reading. */
 export class StatsReader {
   /** @type {{at: number, report: Map<string, any>}[]} */
   #reports = [];
@@ -55,8 +55,8 @@ export class StatsReader {
 
 /**
  * @param {Map<string, any>} now
- * @param {Map<string, any>} [last] The reading before.
- * @param {Map<string, any>} [oldest] The reading at the beginning of the window for loss.
+ * @param {Map<string, any>} [last] The previous report.
+ * @param {Map<string, any>} [oldest] The report at the start of the window for packet loss.
  * @returns {Stats}
  */
 export function summarize(now, last, oldest) {
@@ -90,7 +90,7 @@ export function summarize(now, last, oldest) {
 function endpoint(candidate) {
   if (!candidate) return null;
   const { protocol, address, port, candidateType, relayProtocol } = candidate;
-  // Browsers keep their own address to themselves unless the page may use the microphone.
+  // Browsers hide their own address unless the page may use the microphone.
   const socket = address ? `${address.includes(':') ? `[${address}]` : address}:${port}` : '';
   return [protocol, socket, candidateType, relayProtocol && `(${relayProtocol})`].filter(Boolean).join(' ');
 }
@@ -129,7 +129,7 @@ function difference(stat, before, key) {
 }
 
 /**
- * Per second.
+ * The change per second.
  * @param {any} stat
  * @param {Map<string, any> | undefined} before
  * @param {string} key
@@ -141,7 +141,7 @@ function rate(stat, before, key) {
 }
 
 /**
- * The candidate pair in use. Firefox has no transport statistics and marks the pair itself.
+ * The selected candidate pair. Firefox has no transport statistics and marks the pair itself.
  * @param {Map<string, any>} report
  * @param {any[]} all
  */

@@ -1,15 +1,15 @@
 /**
- * What the board says about itself: told over the data channel while there is a session, otherwise asked at `api/status` again and
- * again while the page is seen.
+ * The board's status: pushed over the data channel while there is a session, otherwise polled at `api/status` while the page is
+ * visible.
  */
 
-/** Pause between two questions. */
+/** The polling interval. */
 const PAUSE_MS = 4_000;
 
-/** Pause while a camera is away: within this time after its return the page lets the picture be seen. */
+/** The polling interval while a camera is in fault, so that its return shows quickly. */
 const FAULT_PAUSE_MS = 1_000;
 
-/** A status that takes longer than this is of no use any more. */
+/** A slower answer is of no use. */
 const TIMEOUT_MS = 4_000;
 
 /**
@@ -17,18 +17,18 @@ const TIMEOUT_MS = 4_000;
  * @property {string} name
  * @property {string | null} device As configured: `auto`, `pattern`, a path.
  * @property {string | null} source What was found.
- * @property {string | null} [identity] What it is followed by, whatever its path.
- * @property {boolean} pattern Whether the picture is the built-in test pattern.
+ * @property {string | null} [identity] Identifies the camera whatever its path.
+ * @property {boolean} pattern Whether the source is the built-in test pattern.
  * @property {'idle' | 'starting' | 'live' | 'fault'} state
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} fps
  * @property {string | null} format
  * @property {string | null} encoder
- * @property {number | null} [bitrate] Bits a second, as wished.
+ * @property {number | null} [bitrate] The target, in bits per second.
  * @property {number | null} watched
  * @property {string | null} fault
- * @property {number | null} since Since when it is in fault, in seconds since the Unix epoch.
+ * @property {number | null} since When the fault began, in seconds since the Unix epoch.
  *
  * @typedef {object} Audio
  * @property {string | null} device
@@ -46,9 +46,9 @@ const TIMEOUT_MS = 4_000;
  * @property {number | null} max_viewers
  */
 
-/** Events: `change` when a new answer is there, or none came; `unauthorized` when nobody is signed in. */
+/** Events: `change` when a new answer arrived, or none did; `unauthorized` when nobody is signed in. */
 export class BoardStatus extends EventTarget {
-  /** The newest answer; null while there is none and after a question that got none. @type {Status | null} */
+  /** The latest status; null before the first and after a failed request. @type {Status | null} */
   value = null;
   #fetching = false;
   #stopped = false;
@@ -63,7 +63,7 @@ export class BoardStatus extends EventTarget {
   }
 
   /**
-   * The board tells it by itself, from now on until `resumePolling`.
+   * Takes a status that the board pushed, which suspends polling until `resumePolling`.
    * @param {Status} value
    */
   push(value) {
@@ -74,14 +74,14 @@ export class BoardStatus extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 
-  /** Nobody tells it any more. */
+  /** The board no longer pushes its status. */
   resumePolling() {
     if (!this.#pushed) return;
     this.#pushed = false;
     if (!this.#stopped) this.refresh();
   }
 
-  /** Asks now, and from then on while the page is visible, unless it is told. */
+  /** Polls now, and from then on while the page is visible, unless the status is pushed. */
   async refresh() {
     this.#stopped = false;
     if (this.#fetching || this.#pushed) return;
@@ -96,7 +96,7 @@ export class BoardStatus extends EventTarget {
     this.#timer = setTimeout(() => document.visibilityState === 'visible' && this.refresh(), pause);
   }
 
-  /** Asks no more until the next `refresh`, and forgets what was told: it was for those who are signed in. */
+  /** Stops polling until the next `refresh`, and forgets the status: it was for signed-in users. */
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -105,7 +105,7 @@ export class BoardStatus extends EventTarget {
   }
 
   /**
-   * The camera of this name, or the first where no name is given.
+   * The camera of this name, or the first if the name is null.
    * @param {string | null} name
    */
   camera(name) {

@@ -1,12 +1,12 @@
-/** Stats of the last two minutes, one a second. How they are drawn does not belong here. */
+/** Values of the last two minutes, one per second, and the path of their graph. */
 
-/** Two minutes of one reading a second. */
+/** Two minutes, at one sample per second. */
 const WINDOW_MS = 120_000;
 
 /**
  * @typedef {object} Point
  * @property {number} at In `performance.now()` time.
- * @property {number | null} value Null: there was none.
+ * @property {number | null} value Null if there was none.
  */
 
 export class TimeSeries {
@@ -31,8 +31,8 @@ export class TimeSeries {
 }
 
 /**
- * A line through points as an SVG path in a field of `width` by `height`: the newest at the right edge, two minutes ago at the left
- * one, zero at the bottom and the largest value at the top. It is broken where there is no value.
+ * The SVG path of a graph in a field of `width` by `height`: now at the right edge, two minutes ago at the left, zero at the
+ * bottom, the maximum at the top. It has gaps where there is no value.
  * @param {Point[]} points
  * @param {number} width
  * @param {number} height

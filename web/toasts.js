@@ -1,11 +1,11 @@
-/** Short messages over the picture, which go by themselves. */
+/** Short messages over the video that disappear on their own. */
 
 import { make } from './elements.js';
 
 /** Long enough to read two lines. */
 const SHOWN_MS = 6_000;
 
-/** More would hide the picture. */
+/** More would cover the video. */
 const MAX_TOASTS = 3;
 
 export class Toasts {
@@ -16,7 +16,7 @@ export class Toasts {
 
   /**
    * @param {string} text
-   * @param {boolean} [isError] Whether something did not work.
+   * @param {boolean} [isError] Whether it reports a failure.
    */
   show(text, isError = false) {
     const toast = make('p', { class: isError ? 'toast error' : 'toast' }, text);
@@ -25,7 +25,7 @@ export class Toasts {
     setTimeout(() => toast.remove(), SHOWN_MS);
   }
 
-  /** What they said is seen elsewhere now. */
+  /** Clears messages that are shown elsewhere now. */
   clear() {
     this.root.replaceChildren();
   }

@@ -1,4 +1,4 @@
-/** The buttons below the picture: what each says and shows. What they do does not belong here. */
+/** The buttons below the video: their icons, labels and states. What they do is elsewhere. */
 
 import { element, label } from './elements.js';
 import { t } from './i18n.js';
@@ -7,9 +7,9 @@ import { clock } from './recorder.js';
 /**
  * @typedef {object} ToolbarState
  * @property {boolean} connected
- * @property {boolean} running Whether a connection is there or looked for.
- * @property {boolean} boardReachable Whether the board can be asked for something.
- * @property {boolean} noAudio Whether there is no sound to be had.
+ * @property {boolean} running Whether a connection exists or is being established.
+ * @property {boolean} boardReachable Whether requests can be sent to the board.
+ * @property {boolean} noAudio Whether there is no audio.
  * @property {boolean} muted
  * @property {import('./captures.js').Captures} captures
  * @property {import('./fullscreen.js').Display} display

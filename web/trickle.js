@@ -1,13 +1,13 @@
 /**
- * Trickle ICE over WHEP: this browser's candidates as SDP fragments (RFC 8840) while they are found. When a session
- * begins and ends does not belong here.
+ * Trickle ICE over WHEP: sends this browser's candidates as SDP fragments (RFC 8840) while they are gathered. Starting and ending
+ * sessions is done elsewhere.
  */
 
 import { firstMid, sdpFragment } from './sdp.js';
 
 /**
- * This browser's candidates on their way to the board, from `setLocalDescription` to the end of the session or the next ICE
- * restart: at most one request at a time, the next takes all that came meanwhile.
+ * Sends this browser's candidates to the board, from `setLocalDescription` until the end of the session or the next ICE restart:
+ * one request at a time, each with all candidates that were gathered meanwhile.
  */
 export class CandidateSender {
   /** @type {RTCIceCandidate[]} */
@@ -17,9 +17,9 @@ export class CandidateSender {
   #stopped = new AbortController();
 
   /**
-   * To be made before `setLocalDescription`, from which on candidates are found.
+   * To be constructed before `setLocalDescription`, which starts gathering.
    * @param {RTCPeerConnection} peer
-   * @param {(fragment: string) => Promise<boolean>} send Resolves to whether to go on.
+   * @param {(fragment: string) => Promise<boolean>} send Resolves to whether to continue.
    */
   constructor(peer, send) {
     this.peer = peer;
@@ -39,7 +39,7 @@ export class CandidateSender {
     if (this.#busy || this.#stopped.signal.aborted) return;
     const description = this.peer.localDescription?.sdp;
     if (!description) return;
-    // Everything is bundled on the first section's transport; the other sections' candidates lead nowhere.
+    // Everything is bundled on the first section's transport; candidates of other sections lead nowhere.
     const mid = firstMid(description);
     const candidates = this.#queue.filter((candidate) => (candidate.sdpMid ?? mid) === mid);
     this.#queue = [];

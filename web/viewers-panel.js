@@ -1,4 +1,4 @@
-/** Who watches, and what they say to each other. */
+/** The people pane: who is watching, and the chat. */
 
 import { make, write } from './elements.js';
 import { locale, t } from './i18n.js';
@@ -6,11 +6,11 @@ import { sentence } from './messages.js';
 
 /** @import { BoardClient } from './board-client.js' */
 
-/** Where the name that somebody gave themselves is kept. */
+/** The localStorage key of the user's chat name. */
 const STORAGE_KEY = 'name';
 
 /**
- * @typedef {object} Session As the board lists it for operators.
+ * @typedef {object} Session As listed by the board for operators.
  * @property {string} session
  * @property {string} name
  * @property {string} role
@@ -20,7 +20,7 @@ const STORAGE_KEY = 'name';
  */
 
 export class ViewersPanel {
-  /** Messages that nobody has seen here. */
+  /** Messages that arrived while the pane was closed. */
   unread = 0;
   #loading = false;
   #reload = false;
@@ -53,7 +53,7 @@ export class ViewersPanel {
     });
   }
 
-  /** Writes all anew; to be called when the pane opens, too. */
+  /** Updates the pane; also to be called when it opens. */
   show() {
     const { client } = this;
     const viewers = client.viewers;
@@ -131,7 +131,7 @@ export class ViewersPanel {
     storeName(name);
     return this.#attempt(async () => {
       await this.client.request('chat.send', name ? { text: body, name } : { text: body });
-      // The next one may have been begun meanwhile.
+      // The user may have started to type the next one.
       if (this.text.value.trim() === body) this.text.value = '';
     });
   }
@@ -148,7 +148,7 @@ export class ViewersPanel {
   }
 }
 
-/** The name as it was given before, empty where none was. */
+/** The stored name, or an empty string. */
 function storedName() {
   try {
     return localStorage.getItem(STORAGE_KEY) ?? '';
@@ -163,6 +163,6 @@ function storeName(name) {
     if (name) localStorage.setItem(STORAGE_KEY, name);
     else localStorage.removeItem(STORAGE_KEY);
   } catch {
-    // A browser that keeps nothing asks for it again.
+    // Without storage, the name has to be entered again.
   }
 }

@@ -1,8 +1,8 @@
 /**
  * A WHEP viewer: one live session with a camera, signalled over HTTP (draft-ietf-wish-whep).
  *
- * Stands alone with the modules that it imports, so that other pages can use it: it touches no document. What a page
- * shows, when it tries again and what goes over the data channel do not belong here.
+ * Depends only on the modules that it imports and touches no document, so that other pages can use it. What a page shows,
+ * reconnecting, and the contents of the data channel are elsewhere.
  *
  *     const session = new WhepSession('https://board.example/whep');
  *     session.addEventListener('end', ({ error }) => console.log(error.message));
@@ -18,51 +18,51 @@ import { CandidateSender } from './trickle.js';
 
 export { WhepError };
 
-/** How long ICE and DTLS may take once the answer is here. Lost first packets are repeated several times within it. */
+/** How long ICE and DTLS may take after the answer. Lost packets are retransmitted several times within it. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** After this many silentSamples looks (0.5 s each) the board is asked for a sign of life: neither sound nor pictures need to flow. */
+/** After this many samples (0.5 s each) without traffic the board is probed: neither audio nor video need be flowing. */
 const PROBE_AFTER_SAMPLES = 1;
 
-/** After this many silentSamples looks the connection counts as interrupted, and another path is looked for. */
+/** After this many samples without traffic the connection counts as interrupted, and ICE is restarted. */
 const INTERRUPTED_AFTER_SAMPLES = 3;
 
 /**
- * How long an interrupted connection may take to heal, by itself or by ICE restarts. The board gives a silentSamples viewer up after
- * 15 s; its session is good for nothing then.
+ * How long an interrupted connection may take to recover, by itself or through ICE restarts. The board drops a silent viewer after
+ * 15 s; the session is useless then.
  */
 const HEAL_TIMEOUT_MS = 13_000;
 
-/** Pause after an ICE restart, in which its checks find a path or find none. */
+/** Pause after an ICE restart, in which its checks find a path or fail. */
 const RESTART_PAUSE_MS = 2_000;
 
-/** Answers to an ICE restart that another one will not change: the board does not know what is asked. */
+/** HTTP statuses of an ICE restart that will not change: the board does not support it. */
 const NO_RESTART_STATUS = [400, 405, 415, 501];
 
-/** A request that every board answers and that changes nothing: its answer is the sign of life. */
+/** A request that every board answers and that changes nothing: the response is a sign of life. */
 const PROBE = JSON.stringify({ id: 0, method: 'time.sync', params: {} });
 
 /**
- * How long the media connection outlives a hang-up at most. Were it closed at once, the board would often see that first,
- * end the session, and answer the DELETE with "not found".
+ * How long the media connection may outlive a hang-up. If it were closed at once, the board would often notice that first, end the
+ * session, and answer the DELETE with "not found".
  */
-const GOODBYE_MS = 1_000;
+const LINGER_MS = 1_000;
 
 /**
  * @typedef {'new' | 'connecting' | 'connected' | 'interrupted' | 'closed'} SessionState
- * `interrupted`: nothing comes at the moment; it heals within seconds or the session ends.
+ * `interrupted`: nothing arrives at the moment; it recovers within seconds or the session ends.
  *
  * @typedef {object} Options
- * @property {Record<string, string>} [headers] More headers for each request, such as Authorization.
- * @property {RTCIceServer[]} [iceServers] STUN and TURN servers, beside those that the board names.
+ * @property {Record<string, string>} [headers] Additional headers for each request, such as Authorization.
+ * @property {RTCIceServer[]} [iceServers] STUN and TURN servers, in addition to those from the board.
  *
- * @typedef {object} Timing Moments of `performance.now()`, null until they have passed.
+ * @typedef {object} Timing Times from `performance.now()`, null until reached.
  * @property {number | null} posted The offer was sent.
- * @property {number | null} answered The answer has come.
+ * @property {number | null} answered The answer arrived.
  * @property {number | null} connected Media can flow.
  */
 
-/** The end of a session that had been connected. It comes once, and not after `close()`. */
+/** A connected session has ended. Dispatched once, and not after `close()`. */
 export class EndEvent extends Event {
   /** @param {WhepError} error */
   constructor(error) {
@@ -72,10 +72,10 @@ export class EndEvent extends Event {
 }
 
 /**
- * One session, from the offer to the end; to connect again, make a new one.
+ * One session, from the offer to its end; create a new one to reconnect.
  *
- * Events: `state` when `state` has changed, `track` when `stream` has got another track, `end` (an EndEvent) when a
- * connected session ended by itself.
+ * Events: `state` when `state` changed, `track` when a track was added to `stream`, `end` (an EndEvent) when a connected session
+ * ended without `close()`.
  */
 export class WhepSession extends EventTarget {
   /** @type {SessionState} */
@@ -92,22 +92,22 @@ export class WhepSession extends EventTarget {
   #monitor = null;
   /** @type {CandidateSender | null} */
   #candidateSender = null;
-  /** The board's first answer; later ones differ in ICE only. */
+  /** The board's first answer; later ones differ only in ICE. */
   #answer = '';
   /** @type {Timing} */
   #timing = { posted: null, answered: null, connected: null };
-  /** The ICE restart under way. @type {Promise<void> | null} */
+  /** The ICE restart in progress. @type {Promise<void> | null} */
   #restarting = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {{resolve: () => void, reject: (error: WhepError) => void} | null} */
   #connecting = null;
 
-  /** Video and audio of the board, in one stream, filled as the tracks arrive. */
+  /** Video and audio from the board in one stream; tracks are added as they arrive. */
   stream = new MediaStream();
 
   /**
-   * @param {string | URL} endpoint Where to POST the offer; absolute, or relative to this page.
+   * @param {string | URL} endpoint Where to POST the offer; absolute, or relative to the page.
    * @param {Options} [options]
    */
   constructor(endpoint, options = {}) {
@@ -159,7 +159,7 @@ export class WhepSession extends EventTarget {
    */
   connect() {
     if (this.#state !== 'new') {
-      return Promise.reject(new WhepError('closed', 'this session was used before; make a new one'));
+      return Promise.reject(new WhepError('closed', 'this session has already been used; create a new one'));
     }
     return new Promise((resolve, reject) => {
       this.#connecting = { resolve, reject };
@@ -171,24 +171,24 @@ export class WhepSession extends EventTarget {
   }
 
   /**
-   * Looks for another path to the board by an ICE restart: the network has changed. What flows goes on meanwhile.
+   * Looks for another path to the board through an ICE restart, for when the network has changed. Media continues meanwhile.
    * @returns {Promise<void>} Resolves when the board has answered, or was not reached.
    */
   async restart() {
     if (this.#state !== 'connected' && this.#state !== 'interrupted') return;
     this.#restarting ??= this.#restart().finally(() => (this.#restarting = null));
     await this.#restarting.catch(() => {
-      // The old path may still be good; where it is not, the looks at it find out.
+      // The old path may still work; if not, sampling will notice.
     });
   }
 
   /**
    * Ends the session here and on the board. May be called at any time.
-   * @param {{leaving?: boolean}} [how] `leaving`: the page goes away in this moment, so nothing can be waited for.
-   * @returns {Promise<void>} Resolves when the board has been told, or could not be told.
+   * @param {{leaving?: boolean}} [how] `leaving`: the page is being unloaded, so nothing can be waited for.
+   * @returns {Promise<void>} Resolves when the board has been notified, or could not be.
    */
   close({ leaving = false } = {}) {
-    return this.#end(new WhepError('closed', 'closed by the viewer'), leaving ? 0 : GOODBYE_MS);
+    return this.#end(new WhepError('closed', 'closed by the viewer'), leaving ? 0 : LINGER_MS);
   }
 
   get #closed() {
@@ -196,8 +196,8 @@ export class WhepSession extends EventTarget {
   }
 
   /**
-   * Offer out, answer in. Nothing is awaited before the POST that is not needed for it: the wait for the picture begins
-   * here. Addresses are gathered from `setLocalDescription` on, by then with the STUN and TURN servers of the answer.
+   * Sends the offer and applies the answer. Nothing delays the POST that it does not need: the wait for video starts here.
+   * Candidates are gathered from `setLocalDescription` on, by then with the STUN and TURN servers of the answer.
    */
   async #signal() {
     const peer = this.#createPeer();
@@ -206,7 +206,7 @@ export class WhepSession extends EventTarget {
     this.#timing.posted = performance.now();
     const { answer, iceServers } = await this.#signalling.offer(offer.sdp ?? '');
     if (this.#closed) {
-      // Hung up while the offer was under way: the board must not keep what nobody watches.
+      // Hung up while the offer was in flight: the board must not keep a session that nobody watches.
       await this.#signalling.end();
       return;
     }
@@ -216,14 +216,14 @@ export class WhepSession extends EventTarget {
     if (iceServers.length > 0) addServers(peer, iceServers);
     await this.#applyDescriptions(peer, offer, answer);
     this.#monitor?.start();
-    // From DTLS's own goodbye a clean end is known at once, also when the data channel never opened.
+    // DTLS's close alert reports a clean end at once, even if the data channel never opened.
     peer.sctp?.transport.addEventListener('statechange', () => {
       if (peer.sctp?.transport.state === 'closed') this.#end(new WhepError('ended', 'the board ended the session'));
     });
   }
 
   /**
-   * Both descriptions, and this browser's candidates on their way as they are found.
+   * Applies both descriptions, and sends this browser's candidates as they are gathered.
    * @param {RTCPeerConnection} peer
    * @param {RTCSessionDescriptionInit} offer
    * @param {string} answer
@@ -284,11 +284,11 @@ export class WhepSession extends EventTarget {
     }
   }
 
-  /** Nothing comes any more: one ICE restart after another until something does, or the time is over. */
+  /** Nothing arrives any more: restarts ICE until something does, or time is up. */
   async #interrupt() {
     if (this.#state !== 'connected') return;
     this.#setState('interrupted');
-    this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection broke')), HEAL_TIMEOUT_MS);
+    this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection was lost')), HEAL_TIMEOUT_MS);
     while (this.state === 'interrupted') {
       try {
         this.#restarting ??= this.#restart().finally(() => (this.#restarting = null));
@@ -301,7 +301,7 @@ export class WhepSession extends EventTarget {
     }
   }
 
-  /** New credentials there and back. Until the board has agreed, nothing changes here: the old path may yet be good. */
+  /** Exchanges credentials. Nothing changes here until the board has agreed: the old path may still work. */
   async #restart() {
     const peer = this.#peer;
     if (!peer) return;
@@ -311,7 +311,7 @@ export class WhepSession extends EventTarget {
       fragment = await this.#signalling.restart(sdpFragment(offer.sdp ?? ''));
     } catch (error) {
       if (!(error instanceof WhepError)) throw error;
-      if (error.status === 404) this.#end(new WhepError('gone', 'the board knows the session no more', error));
+      if (error.status === 404) this.#end(new WhepError('gone', 'the board no longer knows the session', error));
       else if (error.status === 401) this.#end(error);
       throw error;
     }
@@ -322,15 +322,15 @@ export class WhepSession extends EventTarget {
 
   async #noPath() {
     const evidence = await this.#monitor?.evidence(remoteCandidates(this.#answer));
-    if (this.#connecting) this.#end(new WhepError('no-path', 'no media connection came about', { evidence }));
+    if (this.#connecting) this.#end(new WhepError('no-path', 'no media connection was established', { evidence }));
   }
 
   /**
    * @param {WhepError} error
-   * @param {number} [goodbye] For how many milliseconds the peer connection waits for the board's answer to the DELETE.
-   * @returns {Promise<void>} Resolves when the board has been told.
+   * @param {number} [linger] How many milliseconds the peer connection waits for the response to the DELETE.
+   * @returns {Promise<void>} Resolves when the board has been notified.
    */
-  #end(error, goodbye = 0) {
+  #end(error, linger = 0) {
     if (this.#closed) return Promise.resolve();
     const connecting = this.#connecting;
     this.#connecting = null;
@@ -338,12 +338,12 @@ export class WhepSession extends EventTarget {
     this.#setState('closed');
     this.#monitor?.stop();
     this.#candidateSender?.stop();
-    // What the board has ended itself needs no DELETE.
+    // A session that the board has ended needs no DELETE.
     if (error.failure === 'ended' || error.failure === 'gone') this.#signalling.forget();
     const ended = this.#signalling.end();
     const peer = this.#peer;
-    if (goodbye === 0) peer?.close();
-    else Promise.race([ended, new Promise((resolve) => setTimeout(resolve, goodbye))]).then(() => peer?.close());
+    if (linger === 0) peer?.close();
+    else Promise.race([ended, new Promise((resolve) => setTimeout(resolve, linger))]).then(() => peer?.close());
     if (connecting) connecting.reject(error);
     else if (error.failure !== 'closed') this.dispatchEvent(new EndEvent(error));
     return ended;
@@ -358,7 +358,7 @@ export class WhepSession extends EventTarget {
 }
 
 /**
- * Adds STUN and TURN servers, but for those that this browser does not take, which must not cost the others.
+ * Adds STUN and TURN servers, skipping those that the browser rejects so that they do not cost the others.
  * @param {RTCPeerConnection} peer
  * @param {RTCIceServer[]} servers
  */
@@ -376,12 +376,11 @@ function addServers(peer, servers) {
 }
 
 /**
- * Why the board ends the session, if that is what a message on the control channel says: the `code` of `session.end`, empty where
- * there is none.
+ * The `code` of a `session.end` event, empty if it has none; null if the message is something else.
  * @param {unknown} data
  */
 function endCode(data) {
-  // Every message passes here, pictures too: only the one that it may be is taken apart.
+  // Every message passes through here, snapshots too: only a possible match is parsed.
   if (typeof data !== 'string' || !data.includes('session.end')) return null;
   try {
     const { method, params } = JSON.parse(data);

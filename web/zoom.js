@@ -1,42 +1,42 @@
 /**
- * A closer look at the video: two fingers or the wheel zoom, one finger or the mouse drags, two taps go there and back. The video
- * is only moved on the screen; nothing is asked of the board.
+ * Digital zoom: pinch or wheel to zoom, drag to pan, double-tap to zoom in and out. The video is only transformed on the screen;
+ * nothing is requested from the board.
  */
 
-/** More than this shows nothing but the pixels of a full-size video. */
+/** Closer than this only shows the pixels of a full-resolution video. */
 const MAX_SCALE = 8;
 
-/** Where two taps go. */
+/** The scale that a double tap zooms to. */
 const DOUBLE_TAP_SCALE = 2.5;
 
-/** One step of a key; the wheel makes as many of them as it turns. */
+/** The factor of one key press or one wheel notch. */
 const ZOOM_STEP = 1.25;
 
-/** What a wheel tells for one of its notches, in pixels. */
+/** What a wheel reports for one notch, in pixels. */
 const WHEEL_NOTCH_PX = 100;
 
-/** Two taps within this time and distance are one gesture. */
+/** Two taps within this time and distance are a double tap. */
 const DOUBLE_TAP_MS = 300;
 const DOUBLE_TAP_PX = 30;
 
-/** Touches of these are meant for them. */
+/** Touches of these elements are not for zooming. */
 const INTERACTIVE = 'button, select, input, label, a, summary, form, .notice';
 
-/** Events: `change` when the video is seen from nearer or farther. */
+/** Events: `change` when the scale changed. */
 export class Zoom extends EventTarget {
-  /** Times the whole video's size. */
+  /** The zoom factor. */
   scale = 1;
   #x = 0;
   #y = 0;
-  /** Fingers, or the mouse's button, by pointer id. @type {Map<number, {x: number, y: number}>} */
+  /** Fingers, or the mouse button, by pointer id. @type {Map<number, {x: number, y: number}>} */
   #pointers = new Map();
-  /** Where the only finger went down; null once it is no tap any more. @type {{x: number, y: number} | null} */
+  /** Where the only finger went down; null once it cannot be a tap any more. @type {{x: number, y: number} | null} */
   #down = null;
   #lastTap = { at: -Infinity, x: 0, y: 0 };
 
   /**
-   * @param {HTMLElement} container What is touched.
-   * @param {HTMLElement} video What moves; it fills the container.
+   * @param {HTMLElement} container The element that receives the gestures.
+   * @param {HTMLElement} video The element that is transformed; it fills the container.
    */
   constructor(container, video) {
     super();
@@ -47,7 +47,7 @@ export class Zoom extends EventTarget {
     container.addEventListener('pointermove', (event) => this.#onPointerMove(event));
     container.addEventListener('pointerup', (event) => this.#onPointerUp(event));
     container.addEventListener('pointercancel', ({ pointerId }) => this.#pointers.delete(pointerId));
-    // Otherwise a browser may take a drag for the fling of a page, and the next tap for what ends the fling.
+    // Otherwise a browser may take a drag for a page fling, and the next tap for the end of the fling.
     container.addEventListener('touchmove', (event) => this.#pointers.size > 0 && event.cancelable && event.preventDefault(), { passive: false });
     container.addEventListener('wheel', (event) => {
       if (!this.#handles(event)) return;
@@ -57,13 +57,13 @@ export class Zoom extends EventTarget {
     new ResizeObserver(() => this.#zoomTo(this.scale, { x: 0, y: 0 })).observe(container);
   }
 
-  /** The whole video. */
+  /** Shows the whole video. */
   reset() {
     this.#zoomTo(1, { x: 0, y: 0 });
   }
 
   /**
-   * Nearer or farther by so many steps, towards the middle.
+   * Zooms in or out by this many steps, towards the middle.
    * @param {number} steps
    */
   step(steps) {
@@ -72,7 +72,7 @@ export class Zoom extends EventTarget {
   }
 
   /**
-   * Moves what is seen by these parts of the container.
+   * Pans by these shares of the container.
    * @param {number} right
    * @param {number} down
    */
@@ -88,7 +88,7 @@ export class Zoom extends EventTarget {
     const position = this.#position(event);
     this.#pointers.set(event.pointerId, position);
     this.#down = this.#pointers.size === 1 ? position : null;
-    // A touch is caught by the element by itself; a mouse that leaves it would be lost.
+    // Touches are captured implicitly; a mouse that leaves the element would be lost.
     if (this.scale > 1) this.container.setPointerCapture(event.pointerId);
   }
 
@@ -125,7 +125,7 @@ export class Zoom extends EventTarget {
 
   /**
    * @param {number} scale
-   * @param {{x: number, y: number}} centre What stays in its place.
+   * @param {{x: number, y: number}} centre The point that stays in place.
    */
   #zoomTo(scale, centre) {
     const next = Math.min(MAX_SCALE, Math.max(1, scale));
@@ -140,7 +140,7 @@ export class Zoom extends EventTarget {
 
   #apply() {
     const { clientWidth, clientHeight } = this.container;
-    // The video's edges stay outside the container's.
+    // The video always covers the container.
     this.#x = Math.min(0, Math.max(clientWidth * (1 - this.scale), this.#x));
     this.#y = Math.min(0, Math.max(clientHeight * (1 - this.scale), this.#y));
     this.video.style.transform = this.scale === 1 ? '' : `translate(${this.#x}px, ${this.#y}px) scale(${this.scale})`;

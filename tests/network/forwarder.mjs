@@ -1,6 +1,6 @@
 /**
- * Leads TCP connections from one port of this host to the same port of another, like a forwarding router or a proxy
- * that looks at nothing. Runs by itself on a host of the lab.
+ * Forwards TCP connections from a port of this host to the same port of another, like a router or a proxy that does not look
+ * inside. Runs as a process of its own on a host of the lab.
  *
  *     node forwarder.mjs PORT ADDRESS
  */
@@ -12,7 +12,7 @@ const [port, address] = process.argv.slice(2);
 
 createServer((near) => {
   const far = connect(Number(port), address);
-  // A broken half ends the other; who it was for notices that itself.
+  // An error on one side ends the other, which notices that itself.
   pipeline(near, far, () => {});
   pipeline(far, near, () => {});
 }).listen(Number(port), () => console.log(`forwards port ${port} to ${address}`));

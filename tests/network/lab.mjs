@@ -1,5 +1,5 @@
 /**
- * Hosts that are network namespaces, and the networks between them. It works only inside `isolated`.
+ * Network namespaces as hosts, and the networks between them. Works only inside `isolated`.
  *
  *     const lab = new Lab();
  *     const lan = lab.network();
@@ -7,7 +7,7 @@
  *     board.run('ping', '-c', '1', '192.168.1.20');
  *     await lab.end();
  *
- * What runs on the hosts does not belong here.
+ * What runs on the hosts is defined elsewhere.
  */
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** Runs a command to its end. What it says belongs into the error, and not between the results of the tests. */
+/** Runs a command to completion. Its output goes into the error rather than between the test results. */
 function run(command, args, input = '') {
   try {
     return execFileSync(command, args, { encoding: 'utf8', input, stdio: 'pipe' });
@@ -26,44 +26,44 @@ function run(command, args, input = '') {
   }
 }
 
-/** A machine with a network of its own. Files and the clock are those of all. */
+/** A host with its own network; files and clock are shared. */
 export class Host {
   #cables = [];
 
   constructor(name) {
     this.name = name;
     run('ip', ['netns', 'add', name]);
-    // Addresses can be used at once: nobody else has them, so nobody is asked.
+    // Addresses are usable at once: without duplicate address detection there is nothing to wait for.
     this.sysctl('net/ipv6/conf/default/accept_dad', 0);
     this.run('ip', 'link', 'set', 'lo', 'up');
   }
 
-  /** What stands before a command that shall run on this host. */
+  /** The command prefix that runs a program on this host. */
   get prefix() {
     return ['nsenter', `--net=/run/netns/${this.name}`, '--'];
   }
 
-  /** Runs a command to its end and returns what it printed. */
+  /** Runs a command to completion and returns its output. */
   run(...command) {
     const [program, ...args] = [...this.prefix, ...command];
     return run(program, args);
   }
 
-  /** Runs a command that takes its time to its end, and returns what it printed. */
+  /** Runs a long command to completion without blocking, and returns its output. */
   async complete(...command) {
     const [program, ...args] = [...this.prefix, ...command];
     return (await promisify(execFile)(program, args, { timeout: 90_000 })).stdout;
   }
 
-  /** Sets a kernel parameter, named by its path below /proc/sys. */
+  /** Sets a kernel parameter, given its path below /proc/sys. */
   sysctl(path, value) {
     this.run('sh', '-c', `echo ${value} >/proc/sys/${path}`);
   }
 
   /**
-   * Gives the host another interface (eth0, eth1, ...) with these addresses in a network.
+   * Adds an interface (eth0, eth1, ...) with these addresses in a network.
    * @param {string} network What `Lab.network()` returned.
-   * @param {...string} addresses With the length of their prefix.
+   * @param {...string} addresses With prefix length.
    */
   plug(network, ...addresses) {
     const device = `eth${this.#cables.length}`;
@@ -77,34 +77,34 @@ export class Host {
   }
 
   /**
-   * Sends what is for other networks to a router. Also a host whose router is not there wants one: by its way out a
-   * browser finds out which of its addresses to offer.
+   * Sets the default route. A host needs one even if the router does not exist: browsers use it to choose which of their
+   * addresses to offer.
    */
   route(gateway) {
     this.run('ip', gateway.includes(':') ? '-6' : '-4', 'route', 'add', 'default', 'via', gateway);
     return this;
   }
 
-  /** Takes an address from an interface and gives it another one; the routes by the old one go with it. */
+  /** Replaces an address of an interface; routes through the old one disappear with it. */
   readdress(device, from, to) {
     this.run('ip', 'address', 'delete', from, 'dev', device);
     this.run('ip', 'address', 'add', to, 'dev', device);
     return this;
   }
 
-  /** Passes on packets between its interfaces, by these rules of nftables. */
+  /** Forwards packets between the host's interfaces, under these nftables rules. */
   forward(rules) {
     this.sysctl('net/ipv4/ip_forward', 1);
     return this.filter(rules);
   }
 
-  /** Goes, with its interfaces: a connection that a killed program left half closed keeps the rest alive for minutes. */
+  /** Removes the host and its interfaces: half-closed connections of a killed program would keep it alive for minutes. */
   remove() {
     for (const cable of this.#cables) run('ip', ['link', 'delete', cable]);
     run('ip', ['netns', 'delete', this.name]);
   }
 
-  /** Applies rules of nftables. */
+  /** Applies nftables rules. */
   filter(rules) {
     const [program, ...args] = [...this.prefix, 'nft', '-f', '-'];
     run(program, args, rules);
@@ -118,18 +118,18 @@ export class Lab {
   #services = [];
 
   constructor() {
-    /** For files of what runs in the lab; removed at the end. */
+    /** For files of the lab's services; removed at the end. */
     this.directory = mkdtempSync(join(tmpdir(), 'porthole-network-'));
   }
 
-  /** A machine. The name is one of its own in the lab, of at most 8 letters. */
+  /** Adds a host. Its name is unique in the lab and has at most 8 letters. */
   host(name) {
     const host = new Host(name);
     this.#hosts.push(host);
     return host;
   }
 
-  /** A network that hosts can be plugged into, like a switch without anything else. */
+  /** Adds a network: a switch that hosts can be plugged into. */
   network() {
     const name = `net${this.#networks.length}`;
     this.#networks.push(name);
@@ -138,7 +138,7 @@ export class Lab {
     return name;
   }
 
-  /** What names stand for, on all hosts, from now on: `{ 'board.lab': '192.168.1.10' }`. */
+  /** Sets the host names on all hosts: `{ 'board.lab': '192.168.1.10' }`. */
   names(addresses) {
     const lines = Object.entries(addresses).map(([name, address]) => `${address} ${name}\n`);
     writeFileSync('/etc/hosts', ['127.0.0.1 localhost\n', '::1 localhost\n', ...lines].join(''));
@@ -152,7 +152,7 @@ export class Lab {
   }
 
   /**
-   * Starts a program on a host and waits until it has written a line that matches. It is killed at the end of the lab.
+   * Starts a program on a host and waits for a line of output that matches. It is killed at the end of the lab.
    * @param {Host} host
    * @param {string[]} command
    * @param {RegExp} ready
@@ -179,12 +179,12 @@ export class Lab {
     return service;
   }
 
-  /** What the services wrote. */
+  /** The output of the services. */
   get logs() {
     return this.#services.map(({ name, log }) => `--- ${name}\n${log}`).join('\n');
   }
 
-  /** Ends the services and removes the hosts. */
+  /** Stops the services and removes the hosts. */
   async end() {
     for (const { child } of this.#services) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;

@@ -1,7 +1,6 @@
 /**
- * The networks in which a browser has to see the picture, with namespaces for hosts, Chromium for the viewer and the
- * page as it is. Each scenario also looks at which way the pictures take: a path that should not be there would hide
- * that the one under test does not work.
+ * The networks in which video must reach a browser, with namespaces as hosts and the real page in Chromium. Each scenario also
+ * checks which path the media takes: an unexpected path would hide that the one under test does not work.
  */
 
 import assert from 'node:assert/strict';
@@ -10,10 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { HTTP, MEDIA, scenario } from './scenario.mjs';
 import { NAME as TURN, SECRET, turnServer } from './turn.mjs';
 
-/** Runs with Debian's Python, which Debian's packages are for. */
+/** Debian's Python, for which Debian's packages are built. */
 const WHEP_VIEWER = fileURLToPath(new URL('whep_viewer.py', import.meta.url));
 
-/** A router that hides the board: what comes to `outside` on these ports is the board's, the rest is nobody's. */
+/** A NAT router in front of the board: only these ports of `outside` are forwarded to it. */
 const nat = (board, outside, ports) => `
 table ip nat {
   chain prerouting {
@@ -26,7 +25,7 @@ table ip nat {
   }
 }`;
 
-/** A firewall that lets through no UDP. */
+/** A firewall that drops all UDP. */
 const NO_UDP = `
 table ip firewall {
   chain forward {
@@ -35,7 +34,7 @@ table ip firewall {
   }
 }`;
 
-scenario('in the same network', async (lab) => {
+scenario('on the same network', async (lab) => {
   const lan = lab.network();
   const board = lab.host('board').plug(lan, '192.168.1.10/24').route('192.168.1.1');
   const home = lab.host('home').plug(lan, '192.168.1.20/24').route('192.168.1.1');
@@ -47,7 +46,7 @@ scenario('in the same network', async (lab) => {
   assert.deepEqual([remote.protocol, remote.address], ['udp', '192.168.1.10']);
 });
 
-scenario('in the same network, with another WebRTC stack', async (lab) => {
+scenario('on the same network, with another WebRTC stack', async (lab) => {
   const lan = lab.network();
   const board = lab.host('board').plug(lan, '192.168.1.10/24');
   const home = lab.host('home').plug(lan, '192.168.1.20/24');
@@ -69,7 +68,7 @@ scenario('from outside, through a router that forwards the port', async (lab) =>
   assert.deepEqual([remote.protocol, remote.address, remote.port], ['udp', '203.0.113.5', MEDIA]);
 });
 
-scenario('from outside, by a name and other ports, without UDP', async (lab) => {
+scenario('from outside, by name and on other ports, without UDP', async (lab) => {
   const [inside, outside] = [lab.network(), lab.network()];
   const board = lab.host('board').plug(inside, '192.168.1.10/24').route('192.168.1.1');
   const ports = [['tcp', 80, HTTP], ['udp', 40000, MEDIA], ['tcp', 40000, MEDIA]];
@@ -107,7 +106,7 @@ for (const [protocol, url] of [
     const [near, far] = [lab.network(), lab.network()];
     const board = lab.host('board').plug(near, '192.168.1.10/24').route('192.168.1.254');
     const away = lab.host('away').plug(far, '198.51.100.20/24').route('198.51.100.254');
-    // It stands in both networks and lets through neither packets nor, with TCP and TLS, anybody's UDP from far.
+    // The relay is on both networks and forwards no packets; with TCP and TLS it also drops UDP from the far side.
     const relay = lab.host('relay').plug(near, '192.168.1.1/24').plug(far, '198.51.100.1/24');
     if (protocol !== 'udp') relay.filter(NO_UDP.replaceAll('forward', 'input').replace('meta l4proto udp', 'iifname eth1 meta l4proto udp'));
     lab.names({ [TURN]: '198.51.100.1' });
@@ -128,8 +127,8 @@ scenario('without IPv4', async (lab) => {
   const home = lab.host('home').plug(lan, '2001:db8:1::20/64').route('2001:db8:1::1');
   await lab.board(board);
 
-  // Chromium hides its addresses behind names of multicast DNS, for which it cannot open a socket where no interface has
-  // an IPv4 address (it binds ff02::fb without a scope), and then it offers nothing at all.
+  // Chromium hides its addresses behind mDNS names. Without an IPv4 address on any interface it cannot open the mDNS socket (it
+  // binds ff02::fb without a scope), and then it offers nothing at all.
   const args = ['--disable-features=WebRtcHideLocalIpsWithMdns'];
   const viewer = await lab.viewer(home, `http://[2001:db8:1::10]:${HTTP}/`, args);
   await viewer.watches();
@@ -137,12 +136,12 @@ scenario('without IPv4', async (lab) => {
   assert.deepEqual([remote.protocol, remote.address], ['udp', '2001:db8:1::10']);
 });
 
-scenario('on one of the three networks of the board', async (lab) => {
+scenario('on one of the board’s three networks', async (lab) => {
   const [wired, wireless, service] = [lab.network(), lab.network(), lab.network()];
   const board = lab.host('board').plug(wired, '10.0.1.10/24').plug(wireless, '10.0.2.10/24').plug(service, '10.0.3.10/24');
   board.route('10.0.1.254');
   const home = lab.host('home').plug(service, '10.0.3.20/24').route('10.0.3.254');
-  // It leads to the page through another of the board's networks, so that the page's address tells the board nothing.
+  // The proxy reaches the board through another network, so the page's address tells the board nothing.
   const proxy = lab.host('proxy').plug(wired, '10.0.1.1/24').plug(service, '10.0.3.1/24');
   await lab.forwarder(proxy, HTTP, '10.0.1.10');
   await lab.board(board);
@@ -156,7 +155,7 @@ scenario('on one of the three networks of the board', async (lab) => {
 });
 
 for (const [how, name] of [['under a name that follows', 'board.lab'], ['that stays away', '192.168.1.10']]) {
-  scenario(`the board gets another address, with the page ${how}`, async (lab) => {
+  scenario(`the board’s address changes, with the page ${how}`, async (lab) => {
     const lan = lab.network();
     const board = lab.host('board').plug(lan, '192.168.1.10/24').route('192.168.1.1');
     const home = lab.host('home').plug(lan, '192.168.1.20/24').route('192.168.1.1');
@@ -170,10 +169,10 @@ for (const [how, name] of [['under a name that follows', 'board.lab'], ['that st
     const changed = performance.timeOrigin + performance.now();
     const { shown } = await viewer.watches(changed);
     const { remote } = await viewer.pair();
-    // What a browser learns from the packets that reach it, it keeps to itself; there is no other address left.
+    // Browsers do not report peer-reflexive addresses; no other address is left.
     assert.equal(remote.protocol, 'udp');
     assert.ok(remote.type === 'prflx' || remote.address === '192.168.1.11', JSON.stringify(remote));
-    assert.ok(shown - changed < 5_000, `the picture was back after ${shown - changed} ms`);
-    assert.equal(await viewer.sessions(), 1, 'the page began another session');
+    assert.ok(shown - changed < 5_000, `the video resumed after ${shown - changed} ms`);
+    assert.equal(await viewer.sessions(), 1, 'the page started another session');
   });
 }

@@ -1,6 +1,6 @@
 /**
- * What all scenarios share: a lab each, a board and viewers in it, and their logs when a scenario fails. The scenarios
- * themselves do not belong here.
+ * Shared by all scenarios: a lab each, a board and viewers in it, and their logs when a scenario fails. The scenarios themselves
+ * are in the test files.
  */
 
 import { test } from 'node:test';
@@ -10,10 +10,10 @@ import { CONFIG, Program } from '../page/program.mjs';
 import { Lab } from './lab.mjs';
 import { Viewer } from './viewer.mjs';
 
-/** Where the page is on every board. */
+/** The HTTP port on every board. */
 export const HTTP = 8080;
 
-/** The port of the media on every board. */
+/** The media port on every board. */
 export const MEDIA = 8189;
 
 const FORWARDER = fileURLToPath(new URL('forwarder.mjs', import.meta.url));
@@ -25,8 +25,8 @@ class Scenario extends Lab {
   /**
    * Starts porthole on a host.
    * @param {import('./lab.mjs').Host} host
-   * @param {{rtc?: string, http?: string, bitrate?: number}} [more] Lines of these sections of the configuration, and the
-   *   bitrate of the picture.
+   * @param {{rtc?: string, http?: string, bitrate?: number}} [more] Configuration lines for these sections, and the
+   *   video bitrate.
    */
   async board(host, { rtc = '', http = '', bitrate = 1_000_000 } = {}) {
     const camera = CONFIG.replace('device = "pattern"', `device = "pattern"\nbitrate = ${bitrate}`);
@@ -43,7 +43,7 @@ class Scenario extends Lab {
     return viewer;
   }
 
-  /** On `host`, leads what comes to a TCP port on to the same port of the host at `address`. */
+  /** Forwards a TCP port of `host` to the same port at `address`. */
   async forwarder(host, port, address) {
     await this.service(host, [process.execPath, FORWARDER, `${port}`, address], /forwards/);
   }

@@ -1,4 +1,4 @@
-/** A TURN server on a host of the lab: coturn (Debian's package) with a configuration and a certificate of its own. */
+/** A TURN server on a host of the lab: coturn (Debian's package) with its own configuration and certificate. */
 
 import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
@@ -15,9 +15,9 @@ export const NAME = 'turn.lab';
  * Starts coturn.
  * @param {import('./lab.mjs').Lab} lab
  * @param {import('./lab.mjs').Host} host
- * @param {string} near The address of `host` for its clients, on port 3478 and, with TLS, 5349.
- * @param {string} far The address of `host` that its relayed packets come from.
- * @returns {Promise<string[]>} What Chromium has to be told to trust the certificate.
+ * @param {string} near The host's address for clients, on port 3478 and, with TLS, 5349.
+ * @param {string} far The host's address that relayed packets come from.
+ * @returns {Promise<string[]>} Chromium arguments that make it trust the certificate.
  */
 export async function turnServer(lab, host, near, far) {
   const [key, certificate] = [join(lab.directory, 'turn.key'), join(lab.directory, 'turn.crt')];
@@ -44,7 +44,7 @@ no-dtls
 no-rfc5780
 
 `);
-  // Left alone it writes its log once a block is full.
+  // Otherwise it writes its log in whole blocks.
   await lab.service(host, ['stdbuf', '-oL', 'turnserver', '-c', configuration], /UDP listener opened/);
   const { publicKey } = new X509Certificate(readFileSync(certificate));
   const pin = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64');

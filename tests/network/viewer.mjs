@@ -1,6 +1,6 @@
 /**
- * Somebody who watches: the page in a real Chromium on a host of the lab, and what the browser says of its connection.
- * Which connection a scenario wants does not belong here.
+ * A viewer: the page in a real Chromium on a host of the lab, and what the browser reports about its connection. Which
+ * connection is expected is up to the scenario.
  */
 
 import assert from 'node:assert/strict';
@@ -8,10 +8,10 @@ import assert from 'node:assert/strict';
 import { launch } from '../page/browser.mjs';
 import { blockCode } from '../page/code.mjs';
 
-/** For a connection to come about or to heal, on a machine that does other things too. */
+/** For a connection to be established or to recover, on a busy machine. */
 const DEADLINE = { timeout: 30_000, polling: 50 };
 
-/** Keeps the page's peer connections, and sums up the newest one's figures. */
+/** Keeps the page's peer connections, and summarizes the statistics of the latest one. */
 const peers = () => {
   const all = [];
   globalThis.RTCPeerConnection = class extends RTCPeerConnection {
@@ -20,26 +20,26 @@ const peers = () => {
       all.push(this);
     }
   };
-  // The page also makes some that it closes at once, to see which servers the browser takes.
+  // The page also creates some that it closes at once, to see which servers the browser accepts.
   const answered = () => all.filter((peer) => peer.remoteDescription !== null);
   const current = () => answered().at(-1) ?? all.at(-1);
   const entries = async () => new Map((await current()?.getStats()) ?? []);
-  const candidate = (figures) => figures && {
-    type: figures.candidateType, protocol: figures.protocol, address: figures.address, port: figures.port,
-    tcpType: figures.tcpType, relayProtocol: figures.relayProtocol,
+  const candidate = (stats) => stats && {
+    type: stats.candidateType, protocol: stats.protocol, address: stats.address, port: stats.port,
+    tcpType: stats.tcpType, relayProtocol: stats.relayProtocol,
   };
   globalThis.peers = {
     count: () => answered().length,
     async pair() {
-      const figures = await entries();
-      const transport = [...figures.values()].find(({ type }) => type === 'transport');
-      const pair = figures.get(transport?.selectedCandidatePairId);
-      return pair && { local: candidate(figures.get(pair.localCandidateId)), remote: candidate(figures.get(pair.remoteCandidateId)) };
+      const stats = await entries();
+      const transport = [...stats.values()].find(({ type }) => type === 'transport');
+      const pair = stats.get(transport?.selectedCandidatePairId);
+      return pair && { local: candidate(stats.get(pair.localCandidateId)), remote: candidate(stats.get(pair.remoteCandidateId)) };
     },
     async report() {
-      const figures = await entries();
+      const stats = await entries();
       const kinds = ['candidate-pair', 'local-candidate', 'remote-candidate', 'transport'];
-      const lines = [...figures.values()].filter(({ type }) => kinds.includes(type)).map((entry) => JSON.stringify(entry));
+      const lines = [...stats.values()].filter(({ type }) => kinds.includes(type)).map((entry) => JSON.stringify(entry));
       const peer = current();
       return [`${answered().length} sessions, the last ${peer?.connectionState}, ICE ${peer?.iceConnectionState}`,
         ...lines, peer?.remoteDescription?.sdp ?? 'no answer'].join('\n');
@@ -48,7 +48,7 @@ const peers = () => {
 };
 
 export class Viewer {
-  /** What the page complained of. */
+  /** Errors and console output of the page. */
   log = '';
 
   /**
@@ -56,7 +56,7 @@ export class Viewer {
    * @param {import('./lab.mjs').Lab} lab
    * @param {import('./lab.mjs').Host} host
    * @param {string} url
-   * @param {string[]} args For Chromium, beside those of all tests.
+   * @param {string[]} args Chromium arguments in addition to those of all tests.
    */
   static async open(lab, host, url, args = []) {
     const viewer = new Viewer();
@@ -72,7 +72,7 @@ export class Viewer {
     return viewer;
   }
 
-  /** Waits for decoded pictures that were captured after a moment (milliseconds since the Unix epoch) and that advance. */
+  /** Waits for decoded frames that were captured after a time (milliseconds since the Unix epoch) and that advance. */
   async watches(since = 0) {
     await this.page.waitForFunction((since) => {
       const code = blockCode.read(document.querySelector('video'));
@@ -82,25 +82,25 @@ export class Viewer {
     const { frames } = await this.page.evaluate(() => blockCode.collect(document.querySelector('video'), 500));
     const numbers = frames.map(({ frame }) => frame);
     const distinct = [...new Set(numbers)];
-    // Chromium may show one twice. The numbers wrap after four years.
+    // Chromium may show a frame twice. The numbers wrap after four years.
     assert.ok(distinct.length >= 3 && numbers.every((number, at) => at === 0 || number >= numbers[at - 1]),
-      `the pictures do not advance: ${numbers}`);
+      `the frames do not advance: ${numbers}`);
     return { shown };
   }
 
-  /** The candidates of the pair over which the pictures come. */
+  /** The candidate pair that carries the media. */
   async pair() {
     const pair = await this.page.evaluate(() => globalThis.peers.pair());
     assert.ok(pair, 'no pair of candidates is selected');
     return pair;
   }
 
-  /** How many sessions the page has begun. */
+  /** How many sessions the page has started. */
   sessions() {
     return this.page.evaluate(() => globalThis.peers.count());
   }
 
-  /** For the log of a test that failed. */
+  /** For the log of a failed test. */
   async report() {
     const report = await this.page.evaluate(() => globalThis.peers.report()).catch((error) => error.message);
     const said = await this.page.evaluate(() => document.querySelector('[role=status]')?.textContent).catch(() => '');

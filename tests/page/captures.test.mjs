@@ -1,4 +1,4 @@
-/** Photos and recordings, by what is in the files: they are of the right camera, in its full size, and whole. */
+/** Photos and recordings, checked by their contents: the right camera, full resolution, complete. */
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -11,10 +11,10 @@ import { codes, streams } from './media-files.mjs';
 const camera = (name, width, height) => `[[camera]]\nname = "${name}"\ndevice = "pattern"\nwidth = ${width}\nheight = ${height}\n`;
 const CONFIG = `${camera('door', 1920, 1080)}fps = 10\n${camera('garden', 640, 360)}[audio]\ndevice = "tone"\n`;
 
-/** What the page's picture shows: the camera's number, and the picture's. */
+/** The block code in the page's video: camera and frame number. */
 const shown = (page) => page.evaluate(() => blockCode.read(document.querySelector('video')));
 
-/** Waits for the file that a click makes. */
+/** Waits for the file that a click downloads. */
 async function file(page, selector) {
   const coming = page.waitForEvent('download', SOON);
   await click(page, selector);
@@ -23,17 +23,17 @@ async function file(page, selector) {
 }
 
 for (const [name, viewport] of Object.entries({ phone: PHONE, desktop: DESKTOP })) {
-  test(`a photo is the newest picture in the camera’s full size (${name})`, async (t) => {
+  test(`a photo is the latest frame at the camera’s full resolution (${name})`, async (t) => {
     const program = await start(t, { config: CONFIG });
     const page = await open(t, program.url, viewport, { acceptDownloads: true });
     await page.addInitScript(() => {
-      // The board's digest, to compare: the page has no use for it.
+      // Records the board's digest, which the page itself does not use.
       const { send } = RTCDataChannel.prototype;
       RTCDataChannel.prototype.send = function (text) {
-        if (!this.heard) this.addEventListener('message', ({ data }) => {
-          if (typeof data === 'string' && data.includes('sha256')) globalThis.announced = JSON.parse(data).result;
+        if (!this.watched) this.addEventListener('message', ({ data }) => {
+          if (typeof data === 'string' && data.includes('sha256')) globalThis.description = JSON.parse(data).result;
         });
-        this.heard = true;
+        this.watched = true;
         return send.call(this, text);
       };
     });
@@ -45,18 +45,18 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, desktop: DESKTOP }
     assert.deepEqual(streams(path), [{ kind: 'video', codec: 'mjpeg', width: 1920, height: 1080 }]);
     const [code] = codes(path);
     assert.equal(code.camera, before.camera);
-    assert.ok(code.frame >= before.frame, `picture ${code.frame} after ${before.frame}`);
-    const announced = await page.evaluate(() => globalThis.announced);
+    assert.ok(code.frame >= before.frame, `frame ${code.frame} after ${before.frame}`);
+    const description = await page.evaluate(() => globalThis.description);
     const bytes = readFileSync(path);
-    assert.equal(bytes.length, announced.bytes);
-    assert.equal(createHash('sha256').update(bytes).digest('hex'), announced.sha256);
+    assert.equal(bytes.length, description.bytes);
+    assert.equal(createHash('sha256').update(bytes).digest('hex'), description.sha256);
     await page.waitForSelector(`.toast:has-text("${name}")`, SOON);
     await page.waitForSelector('#photo:enabled', SOON);
     assert.deepEqual(page.errors, []);
   });
 }
 
-test('a photo that the board cannot make is told, and the picture goes on', async (t) => {
+test('a photo that the board cannot take shows an error, and the session continues', async (t) => {
   const program = await start(t, { config: '[[camera]]\ndevice = "/dev/porthole-no-such-camera"\n[audio]\ndevice = "off"\n' });
   const page = await open(t, program.url);
   await page.waitForFunction(() => globalThis.porthole?.state === 'live' && document.querySelector('#photo').disabled === false, null, SOON);
@@ -65,7 +65,7 @@ test('a photo that the board cannot make is told, and the picture goes on', asyn
   assert.equal(await page.evaluate(() => globalThis.porthole.state), 'live');
 });
 
-test('a recording holds the pictures of its time, with sound though the page is silent', async (t) => {
+test('a recording contains the frames of its time, and audio although the page is muted', async (t) => {
   const program = await start(t, { config: CONFIG });
   const page = await open(t, `${program.url}?camera=garden`, PHONE, { acceptDownloads: true });
   await playing(page);
@@ -78,14 +78,14 @@ test('a recording holds the pictures of its time, with sound though the page is 
   const { width, height } = streams(path).find(({ kind }) => kind === 'video');
   assert.deepEqual([width, height], [640, 360]);
   const found = codes(path).filter(Boolean);
-  assert.ok(found.length > 30, `${found.length} pictures of about 90 can be read`);
+  assert.ok(found.length > 30, `${found.length} frames of about 90 are readable`);
   assert.ok(found.every((code) => code.camera === before.camera));
-  assert.ok(found.every((code, at) => at === 0 || code.frame > found[at - 1].frame), 'each picture is newer than the one before');
+  assert.ok(found.every((code, at) => at === 0 || code.frame > found[at - 1].frame), 'each frame is newer than the one before');
   assert.ok(found.at(-1).captured - found[0].captured > 2_000);
   await page.waitForFunction(() => document.querySelector('#record span').textContent === 'Record', null, SOON);
 });
 
-test('a recording goes on over a change to a camera of another size', async (t) => {
+test('a recording continues across a switch to a camera of another resolution', async (t) => {
   const program = await start(t, { config: CONFIG });
   const page = await open(t, `${program.url}?camera=garden`, DESKTOP, { acceptDownloads: true });
   await playing(page);
@@ -100,7 +100,7 @@ test('a recording goes on over a change to a camera of another size', async (t) 
   const { path } = await file(page, '#record');
   const cameras = codes(path).filter(Boolean).map(({ camera }) => camera);
   const turn = cameras.indexOf(door);
-  assert.ok(turn > 10 && cameras.length - turn > 10, `${turn} pictures of garden, ${cameras.length - turn} of door`);
+  assert.ok(turn > 10 && cameras.length - turn > 10, `${turn} frames of garden, ${cameras.length - turn} of door`);
   assert.ok(cameras.slice(0, turn).every((camera) => camera === garden) && cameras.slice(turn).every((camera) => camera === door));
 });
 

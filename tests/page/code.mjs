@@ -1,7 +1,6 @@
 /**
- * Reads the test pattern's block code (frame number, capture time, camera) from the pictures of a <video>, inside the
- * page. The layout is the one that src/capture/camera/timecode.rs describes. What the figures mean for a test or a benchmark does
- * not belong here.
+ * Reads the test pattern's block code (frame number, capture time, camera) from the frames of a <video>, inside the page.
+ * The layout is described in src/capture/camera/code.rs. What tests and benchmarks do with the values is up to them.
  *
  *     await page.addInitScript(blockCode);
  *     const frames = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 3000));
@@ -10,13 +9,13 @@
 /**
  * @typedef {object} Code
  * @property {number} camera Low byte of the CRC of the camera's name.
- * @property {number} captured Milliseconds since the Unix epoch on the board's stream clock, to a tenth.
+ * @property {number} captured Milliseconds since the Unix epoch in the board's stream clock, to a tenth.
  * @property {number} frame Frame number, 32 bits, wraps.
  *
  * @typedef {Code & {shown: number}} ShownFrame `shown`: milliseconds since the Unix epoch on this machine's clock.
  */
 
-/** The side of a cell in pixels; 0 when a picture of this size holds no code. */
+/** The side of a cell in pixels; 0 if a frame of this size holds no code. */
 export function cellOf(width, height) {
   const cell = 8 * Math.max(1, Math.min(Math.floor(width / 640), Math.floor(height / 360)));
   return width >= 32 * cell && height >= 8 * cell ? cell : 0;
@@ -36,7 +35,7 @@ export function crc16(bytes) {
  * @param {number} width
  * @param {number} height
  * @param {(x: number, y: number) => number} luma Of the pixel, 0 to 255.
- * @returns {Code | null} Null when the picture holds no code or a damaged one.
+ * @returns {Code | null} Null if the frame holds no code or a damaged one.
  */
 export function decode(width, height, luma) {
   const [rows, columns, reference, least] = [4, 26, 2, 64];
@@ -62,7 +61,7 @@ export function decode(width, height, luma) {
 }
 
 /**
- * The code of the picture that a video shows now.
+ * The code of the frame that a video currently shows.
  * @param {HTMLVideoElement} video
  * @returns {Code | null}
  */
@@ -80,18 +79,18 @@ function read(video) {
 }
 
 /**
- * The codes of all pictures shown until `milliseconds` lie between the first and the last, in their order.
+ * The codes of all frames displayed until the first and the last are `milliseconds` apart, in order.
  * @param {HTMLVideoElement} video
  * @param {number} milliseconds
- * @returns {Promise<{frames: ShownFrame[], unread: number}>} `unread`: pictures without a readable code.
+ * @returns {Promise<{frames: ShownFrame[], unread: number}>} `unread`: frames without a readable code.
  */
 function collect(video, milliseconds) {
   return new Promise((resolve) => {
     const frames = [];
     let unread = 0;
-    const next = (_, picture) => {
+    const next = (_, metadata) => {
       const code = read(video);
-      if (code) frames.push({ ...code, shown: performance.timeOrigin + picture.expectedDisplayTime });
+      if (code) frames.push({ ...code, shown: performance.timeOrigin + metadata.expectedDisplayTime });
       else unread++;
       const span = frames.length > 0 ? frames[frames.length - 1].shown - frames[0].shown : 0;
       if (span >= milliseconds) resolve({ frames, unread });
@@ -101,7 +100,7 @@ function collect(video, milliseconds) {
   });
 }
 
-/** A script for the page: makes `blockCode.read(video)` and `blockCode.collect(video, milliseconds)`. */
+/** A script for the page that defines `blockCode.read(video)` and `blockCode.collect(video, milliseconds)`. */
 export const blockCode = `globalThis.blockCode = (() => {
   ${[cellOf, crc16, decode, read, collect].join('\n')}
   return { read, collect };

@@ -1,4 +1,4 @@
-/** The reader of the block code, on pictures made by hand from the layout's description. */
+/** The block code reader, on frames drawn from the description of the layout. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,8 +8,8 @@ import { cellOf, crc16, decode } from './code.mjs';
 /** Camera 5c, captured a5a512345678, frame deadbeef, and the CRC of these eleven bytes. */
 const PAYLOAD = [0x5c, 0xa5, 0xa5, 0x12, 0x34, 0x56, 0x78, 0xde, 0xad, 0xbe, 0xef];
 
-/** A picture's luma as a function, with the code drawn into a grey ground. */
-function picture(width, height, payload, crc = crc16(payload)) {
+/** The luma of a frame as a function, with the code on a grey background. */
+function frame(width, height, payload, crc = crc16(payload)) {
   const cell = cellOf(width, height);
   const bits = [...payload, crc >> 8, crc & 255].map((byte) => byte.toString(2).padStart(8, '0')).join('');
   return (x, y) => {
@@ -21,20 +21,20 @@ function picture(width, height, payload, crc = crc16(payload)) {
   };
 }
 
-test('the CRC is the catalogue’s CRC-16/IBM-3740', () => {
+test('the CRC matches the catalogue’s check value for CRC-16/IBM-3740', () => {
   assert.equal(crc16(new TextEncoder().encode('123456789')), 0x29b1);
 });
 
-test('a code is read at every size', () => {
+test('reads a code at every size', () => {
   for (const [width, height, cell] of [[256, 64, 8], [320, 180, 8], [640, 480, 8], [1280, 720, 16], [1920, 1080, 24]]) {
     assert.equal(cellOf(width, height), cell);
-    const code = decode(width, height, picture(width, height, PAYLOAD));
+    const code = decode(width, height, frame(width, height, PAYLOAD));
     assert.deepEqual(code, { camera: 0x5c, captured: 0xa5a512345678 / 10, frame: 0xdeadbeef }, `${width}x${height}`);
   }
 });
 
-test('a damaged code, an even picture and a small one hold none', () => {
-  assert.equal(decode(320, 180, picture(320, 180, PAYLOAD, crc16(PAYLOAD) ^ 1)), null);
+test('finds no code in a damaged, a uniform and a small frame', () => {
+  assert.equal(decode(320, 180, frame(320, 180, PAYLOAD, crc16(PAYLOAD) ^ 1)), null);
   assert.equal(decode(320, 180, () => 128), null);
   assert.equal(decode(248, 180, () => 128), null);
 });

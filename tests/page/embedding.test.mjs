@@ -8,7 +8,7 @@ import { test } from 'node:test';
 
 import { SOON, open, start, viewers } from './page.mjs';
 
-test('whep.js works alone in another page', async (t) => {
+test('whep.js works on its own in another page', async (t) => {
   const program = await start(t);
   const page = await open(t, `${program.url}api/status`, undefined, { bypassCSP: true });
   const { kinds, states, reused } = await page.evaluate(async (base) => {
@@ -36,7 +36,7 @@ function example() {
   return found;
 }
 
-test('the documented example plays in another site’s page, and takes a photo', async (t) => {
+test('the documented example plays in another site’s page and takes a snapshot', async (t) => {
   let html = '';
   const site = createServer((_, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end(html));
   site.listen(0, '127.0.0.1');
@@ -45,7 +45,7 @@ test('the documented example plays in another site’s page, and takes a photo',
   const origin = `http://127.0.0.1:${site.address().port}`;
   const program = await start(t, { config: `[[camera]]\ndevice = "pattern"\nwidth = 640\nheight = 360\n[http]\norigins = ["${origin}"]\n` });
   html = example().replaceAll('http://porthole.local:8080/', program.url);
-  assert.ok(html.trim().split('\n').length <= 10, 'it is short');
+  assert.ok(html.trim().split('\n').length <= 10, 'the example is short');
   const page = await open(t, origin);
   await page.waitForFunction(() => document.querySelector('video').videoWidth === 640, null, SOON);
   await viewers(page, program, 1);

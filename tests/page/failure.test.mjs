@@ -1,7 +1,7 @@
 /**
- * The failure panel in a real browser: why there is no picture, what was tried, what to change on the board. The program is
- * the real one; where the network has to fail, the answer on its way is led to a socket that hears everything and
- * answers nothing, as a firewall does it, or the browser is started without UDP.
+ * The failure notice in a real browser: why there is no video, what was tried, what to change on the board. The program is
+ * real; where the network has to fail, the answer's candidates are replaced by a socket that never replies, as behind a
+ * firewall, or the browser is started without UDP.
  */
 
 import assert from 'node:assert/strict';
@@ -12,7 +12,7 @@ import { test } from 'node:test';
 import { launch } from './browser.mjs';
 import { CONFIG, LATER, PHONE, announced, click, open, playing, start } from './page.mjs';
 
-/** A UDP socket that never answers: its port. */
+/** The port of a UDP socket that never replies. */
 async function silentPort(t) {
   const socket = createSocket('udp4').bind(0, '127.0.0.1');
   t.after(() => socket.close());
@@ -21,7 +21,7 @@ async function silentPort(t) {
 }
 
 /**
- * Puts other candidates into the answer.
+ * Replaces candidates in the answer.
  * @param {(candidate: string) => boolean} keep
  * @param {string[]} more
  */
@@ -35,7 +35,7 @@ async function candidates(page, keep, more) {
   });
 }
 
-/** What a person reads in the panel. */
+/** The texts of the notice. */
 async function panel(page) {
   const texts = async (selector) => (await page.locator(selector).allTextContents()).map((text) => text.trim());
   return {
@@ -46,7 +46,7 @@ async function panel(page) {
   };
 }
 
-test('where UDP is blocked the panel says so, what was tried, and what to change', async (t) => {
+test('blocked UDP: the notice says so, what was tried and what to change', async (t) => {
   const program = await start(t);
   const port = await silentPort(t);
   const page = await open(t, 'about:blank', PHONE);
@@ -58,55 +58,55 @@ test('where UDP is blocked the panel says so, what was tried, and what to change
   assert.match(steps[0], new RegExp(`UDP port ${port} through the firewall`));
   assert.match(steps[1], /tcp = true/);
   assert.match(steps[2], /ice_servers/);
-  assert.match(tried[0], new RegExp(`^UDP to 127\\.0\\.0\\.1:${port}: asked \\d+ times, no answer$`));
+  assert.match(tried[0], new RegExp(`^UDP to 127\\.0\\.0\\.1:${port}: \\d+ checks sent, no response$`));
 
-  // What was tried is folded away, and comes by the keyboard too.
+  // What was tried is collapsed, and can be expanded with the keyboard.
   assert.equal(await page.isVisible('#notice-more li'), false);
   await page.focus('#notice-more summary');
   await page.keyboard.press('Enter');
   assert.equal(await page.isVisible('#notice-more li'), true);
   const { width } = await page.locator('#notice-more').boundingBox();
   assert.ok(width <= PHONE.width, `${width} px wide`);
-  assert.deepEqual(await page.getByRole('heading').allTextContents(), ['Live picture', 'UDP seems to be blocked', 'What helps']);
+  assert.deepEqual(await page.getByRole('heading').allTextContents(), ['Live video', 'UDP seems to be blocked', 'What you can try']);
 
-  // It stays to be read while the next attempts go on, also while one connects; then the network is mended.
+  // The notice stays during further attempts, until the network works again.
   await page.unroute('**/whep');
   await playing(page, LATER);
   assert.equal(await page.isVisible('#notice'), false);
 });
 
-test('a browser that may not use UDP is told from a blocked network', async (t) => {
+test('a browser that may not use UDP is not mistaken for a blocked network', async (t) => {
   const program = await start(t, { config: `${CONFIG}\n[rtc]\ntcp = false\n` });
   const browser = await launch(['--webrtc-ip-handling-policy=disable_non_proxied_udp']);
   t.after(() => browser.close());
   const page = await open(t, program.url, undefined, { browser });
-  await announced(page, /This browser uses no UDP/, LATER);
+  await announced(page, /This browser does not use UDP/, LATER);
   const { steps, tried } = await panel(page);
   assert.match(steps[0], /Allow WebRTC over UDP in this browser/);
   assert.match(steps[1], /tcp = true/);
   assert.ok(tried.length > 0 && tried.every((line) => /^UDP to .*: not tried$/.test(line)), `${tried}`);
 });
 
-test('a full house is told with the number of its places', async (t) => {
+test('a board at its viewer limit is reported with the limit', async (t) => {
   const program = await start(t, { config: `${CONFIG}\n[rtc]\nmax_viewers = 1\n` });
   const first = await open(t, program.url);
   await playing(first);
   const page = await open(t, program.url);
-  await announced(page, /no more viewers\. The only place is taken/);
-  assert.match((await panel(page)).steps[0], /raise max_viewers in the section \[rtc\]/);
-  await page.waitForFunction(() => /^Next attempt in \d s$/.test(document.querySelector('#notice-countdown').textContent), null, LATER);
+  await announced(page, /viewer limit\. It allows one viewer at a time/);
+  assert.match((await panel(page)).steps[0], /raise max_viewers in the \[rtc\] section/);
+  await page.waitForFunction(() => /^Trying again in \d s$/.test(document.querySelector('#notice-countdown').textContent), null, LATER);
   await click(first, '#hang-up');
   await playing(page, LATER);
 });
 
-test('a camera that is away is told while its viewers stay connected', async (t) => {
+test('a missing camera is reported while its viewers stay connected', async (t) => {
   const device = '/dev/porthole-no-such-camera';
   const program = await start(t, { config: `[[camera]]\ndevice = "${device}"\n[audio]\ndevice = "tone"\n` });
   const page = await open(t, program.url);
-  await announced(page, /The camera has no picture/);
+  await announced(page, /No video from the camera/);
   const { text, steps } = await panel(page);
   assert.ok(text.includes(device), text);
-  assert.match(steps[0], /plugged in; the picture comes back by itself/);
+  assert.match(steps[0], /plugged in; the video resumes on its own/);
   assert.match(steps[1], /porthole devices/);
   assert.equal(await page.textContent('#state'), 'No camera');
   assert.equal(await page.evaluate(() => globalThis.porthole.state), 'live');

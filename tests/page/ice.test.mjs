@@ -1,7 +1,7 @@
 /**
- * Ways through the network in a real browser against the real program: the board's STUN and TURN servers reach the peer
- * connection, and a session whose path breaks goes on over another one. The path leads over a relay of datagrams that
- * the test can cut; changes of real addresses are tested in network namespaces.
+ * ICE in a real browser against the real program: the board's STUN and TURN servers reach the peer connection, and a session
+ * whose path breaks continues over another one. The path is a UDP forwarder that the test can cut; changes of real addresses
+ * are tested in network namespaces.
  */
 
 import assert from 'node:assert/strict';
@@ -11,7 +11,7 @@ import { test } from 'node:test';
 
 import { CONFIG, LATER, SOON, announced, eventually, open, playing, start, viewers } from './page.mjs';
 
-/** A way to one UDP port of the board: what comes in on a port of its own goes there, and back. */
+/** A UDP forwarder from a port of its own to one of the board's, and back. */
 class Forwarder {
   static async make(t, port) {
     const forwarder = new Forwarder();
@@ -36,16 +36,16 @@ class Forwarder {
 }
 
 /**
- * Lets the browser reach the board over forwarders of ours only: one for each answer and each ICE restart.
+ * Makes the browser reach the board over forwarders only: one for each answer and each ICE restart.
  * @returns {Promise<{forwarders: Forwarder[], restarts: {status: number, ifMatch: string, etag: string}[]}>}
  */
 async function forwardMedia(t, page) {
-  const seen = { forwarders: [], restarts: [] };
+  const log = { forwarders: [], restarts: [] };
   const forwardAnswer = async (route, response) => {
     const lines = (await response.text()).split('\r\n');
     const offered = lines.map((line) => line.match(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host/i)?.[1]).find(Boolean);
     const forwarder = await Forwarder.make(t, Number(offered));
-    seen.forwarders.push(way);
+    log.forwarders.push(way);
     const kept = lines.filter((line) => !line.startsWith('a=candidate:'));
     const mid = kept.findIndex((line) => line.startsWith('a=mid:'));
     kept.splice(mid + 1, 0, `a=candidate:1 1 udp 2130706431 127.0.0.1 ${forwarder.port} typ host`);
@@ -61,13 +61,13 @@ async function forwardMedia(t, page) {
     if (request.method() !== 'PATCH' || ifMatch !== '*') return route.continue();
     const response = await route.fetch().catch(() => route.abort('connectionfailed'));
     if (!response) return;
-    seen.restarts.push({ status: response.status(), ifMatch, etag: response.headers().etag });
+    log.restarts.push({ status: response.status(), ifMatch, etag: response.headers().etag });
     return response.status() === 200 ? forwardAnswer(route, response) : route.fulfill({ response });
   });
-  return seen;
+  return log;
 }
 
-test('the board’s STUN and TURN servers reach the peer connection before it gathers', async (t) => {
+test('the board’s STUN and TURN servers reach the peer connection before gathering starts', async (t) => {
   const program = await start(t, {
     config: `${CONFIG}\n[rtc]\nice_servers = [{ urls = ["stun:127.0.0.1:9"] }, ` +
       '{ urls = ["turn:127.0.0.1:9?transport=udp", "turns:relay.invalid:5349?transport=tcp"], secret = "between us" }]\n',
@@ -93,7 +93,7 @@ test('the board’s STUN and TURN servers reach the peer connection before it ga
     'stun:127.0.0.1:7', 'stun:127.0.0.1:9', 'turn:127.0.0.1:9?transport=udp', 'turns:relay.invalid:5349?transport=tcp',
   ]);
   for (const { username, credential } of servers.slice(2)) {
-    // TURN REST: the name is the moment at which it ends.
+    // TURN REST: the user name is the time of expiry.
     assert.match(username, /^\d{10}:/);
     assert.ok(Number.parseInt(username, 10) * 1000 > Date.now());
     assert.equal(Buffer.from(credential, 'base64').length, 20);
@@ -102,7 +102,7 @@ test('the board’s STUN and TURN servers reach the peer connection before it ga
   assert.doesNotMatch(JSON.stringify(await program.status()), /between us/);
 });
 
-test('a session whose path breaks goes on over another one within seconds', async (t) => {
+test('a session whose path breaks continues over another one within seconds', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   const { forwarders, restarts } = await forwardMedia(t, page);
@@ -113,13 +113,13 @@ test('a session whose path breaks goes on over another one within seconds', asyn
   await announced(page, /Interrupted/);
   await playing(page, LATER);
   const took = Math.round(performance.now() - cut);
-  t.diagnostic(`picture again ${took} ms after the cut`);
+  t.diagnostic(`video resumed ${took} ms after the cut`);
   assert.ok(took < 5_000, `${took} ms`);
   assert.deepEqual(restarts.map(({ status }) => status), [200]);
-  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'another session was needed');
   await viewers(page, program, 1);
 
-  // The new ETag is the one that counts from now on, and so is the next restart's.
+  // The new ETag applies from now on, and so does that of the next restart.
   forwarders[1].cut = true;
   await announced(page, /Interrupted/);
   await playing(page, LATER);
@@ -127,7 +127,7 @@ test('a session whose path breaks goes on over another one within seconds', asyn
   assert.notEqual(restarts[0].etag, restarts[1].etag);
 });
 
-test('a path that comes back by itself is used again, and restarts that failed have cost nothing', async (t) => {
+test('a path that recovers is used again, and failed restarts did no harm', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   const { forwarders } = await forwardMedia(t, page);
@@ -141,10 +141,10 @@ test('a path that comes back by itself is used again, and restarts that failed h
   forwarders[0].cut = false;
   await playing(page, LATER);
   assert.equal(forwarders.length, 1);
-  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'another session was needed');
 });
 
-test('a board that knows the session no more is asked for a new one at once', async (t) => {
+test('a session that the board no longer knows is replaced at once', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   const { forwarders, restarts } = await forwardMedia(t, page);
@@ -160,14 +160,14 @@ test('a board that knows the session no more is asked for a new one at once', as
   assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 2);
 });
 
-test('a changed network is answered with an ICE restart before anything breaks', async (t) => {
+test('a network change triggers an ICE restart before anything breaks', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   const { restarts } = await forwardMedia(t, page);
   await page.goto(program.url);
   await playing(page);
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  // The new path is in use once the answer has come and pictures follow it.
+  // The new path is in use once the answer has arrived and frames follow it.
   await eventually(() => restarts.length, (asked) => asked > 0, 'an ICE restart');
   assert.deepEqual(restarts.map(({ status }) => status), [200]);
   const frame = await page.evaluate(() => blockCode.read(document.querySelector('video'))?.frame ?? 0);

@@ -1,11 +1,11 @@
-/** English and Korean in a real browser: which is spoken first, what changes with the choice, and what stays of it. */
+/** English and Korean in a real browser: the initial language, and choosing another one. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { CONFIG, DESKTOP, PHONE, SOON, announced, click, open, playing, start } from './page.mjs';
 
-/** All that can be read or is read out, but for what the board says and languages' own names. */
+/** All visible or accessible texts, except the board's own and the names of languages. */
 const words = (page) => page.evaluate(() => {
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -21,7 +21,7 @@ const words = (page) => page.evaluate(() => {
   return found;
 });
 
-test('a Korean browser is spoken to in Korean, in full', async (t) => {
+test('a Korean browser gets the whole page in Korean', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, PHONE, { locale: 'ko-KR' });
   await playing(page);
@@ -36,7 +36,7 @@ test('a Korean browser is spoken to in Korean, in full', async (t) => {
   assert.deepEqual(foreign, ['porthole']);
 });
 
-test('a browser that speaks neither is spoken to in English, and the choice is kept', async (t) => {
+test('other browsers get English, and a choice is remembered', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, DESKTOP, { locale: 'fr-FR' });
   await playing(page);
@@ -54,7 +54,7 @@ test('a browser that speaks neither is spoken to in English, and the choice is k
   await announced(page, /^Live/);
 });
 
-test('who signs in is asked in their language, and can choose it there', async (t) => {
+test('the sign-in form is in the browser’s language and offers others', async (t) => {
   const program = await start(t, { config: `${CONFIG}\n[auth]\nmode = "password"\n`, passwords: { viewer: 'six old boats drift' } });
   const page = await open(t, program.url, PHONE, { locale: 'ko' });
   await page.waitForSelector('#sign-in', SOON);

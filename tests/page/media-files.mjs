@@ -1,17 +1,17 @@
-/** What is in a photo or a recording, as ffmpeg reads it. */
+/** Inspects photos and recordings with ffmpeg. */
 
 import { execFileSync } from 'node:child_process';
 
 import { decode } from './code.mjs';
 
-/** The streams of a file: `{ kind, codec, width, height }`. */
+/** The streams of a file, as `{ kind, codec, width, height }`. */
 export function streams(file) {
   const probe = ['-v', 'error', '-show_entries', 'stream=codec_type,codec_name,width,height', '-of', 'json', file];
   return JSON.parse(execFileSync('ffprobe', probe, { encoding: 'utf8' })).streams
     .map(({ codec_type: kind, codec_name: codec, width, height }) => ({ kind, codec, width, height }));
 }
 
-/** The test pattern's codes of all pictures in a file; null where one is not readable. */
+/** The test pattern's codes of all frames in a file; null where unreadable. */
 export function codes(file) {
   const { width, height } = streams(file).find(({ kind }) => kind === 'video');
   const arguments_ = ['-v', 'error', '-i', file, '-map', '0:v:0', '-fps_mode', 'passthrough', '-pix_fmt', 'gray', '-f', 'rawvideo', '-'];

@@ -1,6 +1,6 @@
 /**
- * The page behind a real nginx that ends TLS and adds a path prefix, as docs/reverse-proxy.md describes it. nginx runs as an ordinary
- * user, with a configuration and files of this test alone.
+ * The page behind a real nginx that terminates TLS and adds a path prefix, as documented. nginx runs as an ordinary user with
+ * its own configuration and files.
  */
 
 import assert from 'node:assert/strict';
@@ -15,21 +15,21 @@ import { test } from 'node:test';
 import { launch } from './browser.mjs';
 import { CONFIG, SOON, announced, click, open, playing, start } from './page.mjs';
 
-/** For nginx to take connections on a busy machine. */
+/** For nginx to accept connections on a busy machine. */
 const START_DEADLINE_MS = 20_000;
 
-/** Under which people find the proxy. */
+/** The name of the proxy. */
 const NAME = 'cam.example.org';
 
-/** What docs/reverse-proxy.md says to write into nginx's configuration, for a board on this port. */
+/** The nginx location of docs/reverse-proxy.md, for a board on this port. */
 function documented(board) {
   const text = readFileSync(new URL('../../docs/reverse-proxy.md', import.meta.url), 'utf8');
   const [, found] = text.match(/```nginx\n([^]*?)```/) ?? [];
-  assert.ok(found?.includes('127.0.0.1:8080'), 'docs/reverse-proxy.md has a location for nginx');
+  assert.ok(found?.includes('127.0.0.1:8080'), 'docs/reverse-proxy.md has an nginx location');
   return found.replace('127.0.0.1:8080', `127.0.0.1:${board}`);
 }
 
-/** That, with what a test needs around it. */
+/** The documented nginx configuration, plus what the test needs around it. */
 const configuration = (directory, port, board) => `
 daemon off;
 master_process off;
@@ -53,7 +53,7 @@ http {
 }
 `;
 
-/** A port that nobody has at the moment. */
+/** A port that is free at the moment. */
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -63,7 +63,7 @@ async function freePort() {
   return port;
 }
 
-/** nginx in front of a board, ended with the test. */
+/** Starts nginx in front of a board; stopped after the test. */
 async function proxy(t, board) {
   const directory = mkdtempSync(join(tmpdir(), 'porthole-nginx-'));
   execFileSync('openssl', [
@@ -73,7 +73,7 @@ async function proxy(t, board) {
   const port = await freePort();
   const file = join(directory, 'nginx.conf');
   writeFileSync(file, configuration(directory, port, board));
-  // Debian has it where an ordinary user's PATH does not look.
+  // Debian installs it outside the PATH of ordinary users.
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
   const child = spawn('nginx', ['-p', directory, '-c', file], { stdio: ['ignore', 'ignore', 'pipe'], env });
   let log = '';
@@ -102,7 +102,7 @@ async function proxy(t, board) {
   return port;
 }
 
-test('behind nginx, which ends TLS and adds a path prefix, people sign in and watch, and hanging up frees the session', async (t) => {
+test('behind nginx with TLS and a path prefix, signing in and watching work, and hanging up frees the session', async (t) => {
   const program = await start(t, {
     config: `${CONFIG}\n[http]\nhosts = ["${NAME}"]\ntrusted_proxies = ["127.0.0.1"]\n[auth]\nmode = "password"\n`,
     passwords: { viewer: 'behind the proxy' },
@@ -129,5 +129,5 @@ test('behind nginx, which ends TLS and adds a path prefix, people sign in and wa
   await announced(page, /^Stopped/);
   const { viewers } = await page.evaluate(async () => (await fetch('api/status')).json());
   assert.equal(viewers, 0);
-  assert.deepEqual(page.requests.filter((url) => !url.startsWith(base)), [], 'nothing is asked outside the prefix');
+  assert.deepEqual(page.requests.filter((url) => !url.startsWith(base)), [], 'nothing is requested outside the prefix');
 });

@@ -1,6 +1,6 @@
 /**
- * What the tests of the page share: a program, pages in a browser, and waits for what a person sees. Every wait is for a
- * condition and has a deadline. What is tested does not belong here.
+ * Shared by the page tests: a program, pages in a browser, and waits for what the user sees. Every wait has a condition and a
+ * deadline. The tests themselves are in the other files.
  */
 
 import assert from 'node:assert/strict';
@@ -13,12 +13,12 @@ import { CONFIG, Program } from './program.mjs';
 
 export { CONFIG };
 
-/** For what takes a moment: a connection, a click, an answer. */
+/** For what takes a moment: a connection, a click, a response. */
 export const SOON = { timeout: 15_000 };
 
 /**
- * For what waits for a broken connection: a connection that does not come about is given up after 10 s, one that broke
- * after 13 s, and the pause between attempts grows up to 20 s.
+ * For broken connections: connecting is given up after 10 s, an interrupted session after 13 s, and the pause between attempts
+ * grows up to 20 s.
  */
 export const LATER = { timeout: 75_000 };
 
@@ -26,12 +26,12 @@ export const PHONE = { width: 390, height: 844 };
 export const LANDSCAPE = { width: 844, height: 390 };
 export const DESKTOP = { width: 1280, height: 800 };
 
-/** One browser for the tests of a file, started by the first that opens a page. @type {Promise<import('playwright-core').Browser> | undefined} */
+/** One browser for all tests of a file, launched by the first test that opens a page. @type {Promise<import('playwright-core').Browser> | undefined} */
 let browser;
 
 after(async () => (await browser)?.close());
 
-/** A program that is ended with the test. */
+/** Starts a program that is stopped after the test. */
 export async function start(t, options = { config: CONFIG }) {
   const program = await Program.start(options);
   t.after(() => program.end('SIGKILL'));
@@ -39,9 +39,9 @@ export async function start(t, options = { config: CONFIG }) {
 }
 
 /**
- * A page of its own, with what it complained of and whom it asked.
+ * Opens a page that records its errors and its requests.
  * @param {import('playwright-core').BrowserContextOptions & {browser?: import('playwright-core').Browser}} [options] `browser`:
- *   another one than that of the file.
+ *   a browser other than the file's.
  */
 export async function open(t, url, viewport = DESKTOP, options = {}) {
   const { browser: own, ...more } = options;
@@ -60,7 +60,7 @@ export async function open(t, url, viewport = DESKTOP, options = {}) {
     const canvas = Object.assign(document.createElement('canvas'), { width: width || 1, height: height || 1 });
     const context = canvas.getContext('2d', { willReadFrequently: true });
     context.drawImage(video, 0, 0);
-    // Green stands for the light of all.
+    // Green stands in for luma.
     const greens = context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, at) => at % 4 === 1);
     const sum = greens.reduce((sum, green) => sum + green, 0);
     const min = greens.reduce((a, b) => Math.min(a, b), 255);
@@ -71,20 +71,20 @@ export async function open(t, url, viewport = DESKTOP, options = {}) {
   return page;
 }
 
-/** Waits for a picture that has a readable code. */
+/** Waits for a frame with a readable code. */
 export async function playing(page, deadline = SOON) {
   await page.waitForFunction(
     () => globalThis.porthole?.state === 'live' && blockCode.read(document.querySelector('video')) !== null, null, deadline);
 }
 
-/** Waits until the announcement for screen readers, which says what is seen too, matches. */
+/** Waits until the announcement for screen readers, which matches what is visible, matches a pattern. */
 export async function announced(page, pattern, deadline = SOON) {
   await page.waitForFunction(
     (source) => new RegExp(source, 'i').test(document.querySelector('[role=status]').textContent), pattern.source, deadline);
 }
 
 /**
- * The page's figures as soon as they are good enough.
+ * The page's statistics once a condition holds.
  * @param {() => object | false} condition Runs inside the page.
  */
 export async function stats(page, condition, deadline = SOON) {
@@ -92,40 +92,40 @@ export async function stats(page, condition, deadline = SOON) {
     return await (await page.waitForFunction(condition, null, deadline)).jsonValue();
   } catch (cause) {
     const seen = await page.evaluate(() => globalThis.porthole.stats());
-    throw new Error(`${condition}: the figures are ${JSON.stringify(seen)}`, { cause });
+    throw new Error(`${condition}: the statistics are ${JSON.stringify(seen)}`, { cause });
   }
 }
 
 /**
- * What a look shows as soon as it is good. It looks again after a pause, since the board limits how often one address may ask.
+ * Polls until a value is good. It pauses in between, since the board limits requests per address.
  * @template T
  * @param {() => Promise<T> | T} look
  * @param {(seen: T) => boolean} good
- * @param {string} what What is waited for, if it never comes.
+ * @param {string} what What is waited for, for the error message.
  */
 export async function eventually(look, good, what, { timeout } = SOON) {
   const deadline = performance.now() + timeout;
   for (;;) {
     const seen = await look();
     if (good(seen)) return seen;
-    assert.ok(performance.now() < deadline, `${what}: ${JSON.stringify(seen)} is the last that was seen`);
+    assert.ok(performance.now() < deadline, `${what}: ${JSON.stringify(seen)} is the latest value`);
     await pause(50);
   }
 }
 
-/** Waits until the board counts so many viewers, as it tells whoever is signed in as the page is. */
+/** Waits until the board counts this many viewers, asked with the page's credentials. */
 export async function viewers(page, program, count, deadline = SOON) {
   const counted = async () => (await (await page.request.get(`${program.url}api/status`)).json()).viewers;
-  await eventually(counted, (viewers) => viewers === count, `${count} viewers, as the board counts them`, deadline);
+  await eventually(counted, (viewers) => viewers === count, `the board should count ${count} viewers`, deadline);
 }
 
-/** The controls leave a picture that nobody touches; a moved pointer brings them back. */
+/** Moves the pointer, which brings back hidden controls. */
 export async function movePointer(page) {
   await page.mouse.move(20, 200);
   await page.mouse.move(30, 210);
 }
 
-/** As a person clicks: the pointer goes there, which brings controls that have left, and they stay while it rests on one. */
+/** Clicks as a user does: the pointer moves there first, which brings back hidden controls, and they stay while it rests on one. */
 export async function click(page, selector) {
   const { x, y, width, height } = await page.locator(selector).boundingBox(SOON);
   await page.mouse.move(x + width / 2, y + height / 2, { steps: 2 });

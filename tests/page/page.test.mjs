@@ -1,7 +1,7 @@
 /**
- * The viewer page in a real browser against the real program: what a person sees, hears, touches and is told.
+ * The viewer page in a real browser against the real program: what the user sees, hears and does.
  *
- * PORTHOLE_BIN names the program. Every wait is for a condition and has a deadline.
+ * PORTHOLE_BIN names the program. Every wait has a condition and a deadline.
  */
 
 import assert from 'node:assert/strict';
@@ -11,7 +11,7 @@ import { test } from 'node:test';
 
 import { CONFIG, DESKTOP, LATER, PHONE, SOON, announced, click, eventually, open, playing, start, stats, viewers } from './page.mjs';
 
-test('the picture plays by itself at the camera’s rate, and a tap brings the sound', async (t) => {
+test('video autoplays at the camera’s frame rate, and a tap unmutes audio', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url);
   await playing(page);
@@ -23,25 +23,25 @@ test('the picture plays by itself at the camera’s rate, and a tap brings the s
     return { rate: ((last?.frame - first?.frame) / (last?.shown - first?.shown)) * 1000, readable: frames.length, unread };
   };
   const steady = ({ rate, readable, unread }) => Math.abs(rate - 30) < 3 && unread <= readable / 20;
-  await eventually(advance, steady, 'pictures that can be read, 30 a second');
+  await eventually(advance, steady, '30 readable frames per second');
 
   await click(page, '#mute');
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
   const before = await page.evaluate(() => globalThis.porthole.stats().audio?.energy ?? 0);
   await page.waitForFunction((before) => globalThis.porthole.stats().audio?.energy > before, before, SOON);
   const { audio, video } = await stats(page, () => {
-    const figures = globalThis.porthole.stats();
-    return figures.audio?.level > 0.01 && figures.video?.bitrate > 0 && figures;
+    const current = globalThis.porthole.stats();
+    return current.audio?.level > 0.01 && current.video?.bitrate > 0 && current;
   });
   assert.equal(video.codec, 'H264');
   assert.equal(audio.codec, 'opus');
   assert.equal(await page.evaluate(() => document.querySelector('video').srcObject.getTracks().length), 2);
 
   assert.deepEqual(page.errors, []);
-  assert.deepEqual(page.requests.filter((url) => !url.startsWith(program.url)), [], 'no other host is asked');
+  assert.deepEqual(page.requests.filter((url) => !url.startsWith(program.url)), [], 'no other host is contacted');
 });
 
-test('the panel shows plausible figures', async (t) => {
+test('the details pane shows plausible statistics', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url);
   await playing(page);
@@ -49,40 +49,40 @@ test('the panel shows plausible figures', async (t) => {
   assert.equal(await page.getAttribute('#details', 'aria-expanded'), 'true');
 
   const seen = await stats(page, () => {
-    const figures = globalThis.porthole.stats();
-    const { audio, latency, roundTrip, video } = figures;
+    const current = globalThis.porthole.stats();
+    const { audio, latency, roundTrip, video } = current;
     const there = latency !== null && roundTrip !== null && audio?.bitrate > 0 && video?.bitrate > 0;
     const plausible = there && video.fps > 20 && video.fps < 40 && latency.median > 0 && latency.median < 1000;
-    return plausible && video.jitterBuffer !== null && audio.jitterBuffer !== null && figures;
+    return plausible && video.jitterBuffer !== null && audio.jitterBuffer !== null && current;
   });
   assert.equal(`${seen.video.width}x${seen.video.height}`, '640x360');
-  assert.ok(seen.setup.firstFrame > 0 && seen.setup.firstFrame < 10_000, `set-up ${seen.setup.firstFrame} ms`);
+  assert.ok(seen.setup.firstFrame > 0 && seen.setup.firstFrame < 10_000, `first frame after ${seen.setup.firstFrame} ms`);
   assert.ok(seen.video.lossPercent >= 0 && seen.video.lossPercent < 5, `${seen.video.lossPercent} % lost`);
   assert.ok(seen.roundTrip >= 0 && seen.roundTrip < 500, `round trip ${seen.roundTrip} ms`);
 
-  // The pictures themselves carry their capture time. Board and browser are one machine, but the board reads its
-  // clock once at the start, so the page's measured offset is used here too.
+  // The frames carry their capture time. Board and browser share a machine, but the board reads its clock only once at the
+  // start, so the page's measured offset is used here too.
   const latencies = async () => {
     const { frames } = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 2_000));
     const { clock, latency, origin } = await page.evaluate(
       () => ({ ...globalThis.porthole.stats(), origin: performance.timeOrigin }));
     const carried = frames.map(({ shown, captured }) => shown - origin + clock.offset - captured).sort((a, b) => a - b);
-    return { page: latency.median, pictures: carried[carried.length >> 1] };
+    return { page: latency.median, frames: carried[carried.length >> 1] };
   };
-  await eventually(latencies, ({ page, pictures }) => Math.abs(page - pictures) < 25, 'the latency that the pictures carry');
+  await eventually(latencies, ({ page, frames }) => Math.abs(page - frames) < 25, 'the latency computed from the frames');
 
   const figure = (name) => page.textContent(`[data-stat="${name}"]`);
   await page.waitForFunction(() => /^\d+ ms$/.test(document.querySelector('[data-stat=latency]').textContent), null, SOON);
   assert.match(await figure('setup'), /^\d+ ms$/);
   assert.equal(await figure('resolution'), '640 × 360');
-  assert.match(await figure('fps'), /^\d\d \/s$/);
+  assert.match(await figure('fps'), /^\d\d fps$/);
   assert.match(await figure('video-bitrate'), /bit\/s$/);
   assert.match(await figure('audio-bitrate'), /bit\/s$/);
   assert.match(await figure('video-codec'), /^H\.264/);
   assert.match(await figure('audio-codec'), /^Opus$/);
   assert.match(await figure('round-trip'), / ms$/);
   assert.match(await figure('loss'), / % \(\d+ lost\)$/);
-  assert.match(await figure('jitter-buffer'), / ms, sound .* ms$/);
+  assert.match(await figure('jitter-buffer'), / ms, audio .* ms$/);
   assert.match(await figure('viewers'), /^1\b/);
 });
 
@@ -103,7 +103,7 @@ test('hanging up ends the session on the board, and starting again works', async
   assert.deepEqual(page.errors, []);
 });
 
-test('a picture that is there before the page misses nothing', async (t) => {
+test('video that arrives before the page is loaded loses nothing', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   let ready;
@@ -132,26 +132,26 @@ test('leaving the page ends the session on the board', async (t) => {
   await viewers(page, program, 0);
 });
 
-test('the page reconnects by itself to a program that was killed and started again', async (t) => {
+test('the page reconnects to a program that was killed and restarted', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url);
   await playing(page);
   assert.equal((await program.end('SIGKILL')).signal, 'SIGKILL');
-  await announced(page, /cannot be reached|connection broke/, LATER);
+  await announced(page, /can’t reach the board|connection lost/, LATER);
 
   await start(t, { config: CONFIG, port: program.port });
   await playing(page, LATER);
   await announced(page, /^Live/);
 });
 
-test('a program that ends in order says so to the page, which comes back with it', async (t) => {
+test('a program that shuts down notifies the page, which reconnects after the restart', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url);
   await playing(page);
   const { code, took } = await program.end('SIGTERM');
   assert.equal(code, 0, program.log);
   assert.ok(took < 2_000, `ended after ${took} ms`);
-  await announced(page, /board has (ended the stream|shut down)/);
+  await announced(page, /board (ended the stream|has shut down)/);
   await announced(page, /board has shut down/);
   assert.equal(await page.isVisible('#notice-title'), true);
 
@@ -159,7 +159,7 @@ test('a program that ends in order says so to the page, which comes back with it
   await playing(page, LATER);
 });
 
-test('a camera in fault is told in the board’s words', async (t) => {
+test('a camera fault is shown as the board reports it', async (t) => {
   const device = '/dev/porthole-no-such-camera';
   const program = await start(t, { config: `[[camera]]\nname = "door"\ndevice = "${device}"\n[audio]\ndevice = "tone"\n` });
   const page = await open(t, program.url);
@@ -170,15 +170,15 @@ test('a camera in fault is told in the board’s words', async (t) => {
   const visible = await page.locator('#warning:visible, #notice-text:visible').allTextContents();
   assert.ok(visible.some((text) => text.includes(device)), `seen: ${visible}`);
 
-  // The session stands, and shows the placeholder: bright letters on a dark ground, in the size that was asked for.
+  // The session is live and shows the placeholder: bright letters on a dark background, at the configured size.
   await page.waitForFunction(() => {
     const { levels, size } = frame();
     return globalThis.porthole.state === 'live' && size === '1280x720' && levels.mean < 50 && levels.max > 180;
   }, null, SOON);
 });
 
-test('a camera that encodes by itself plays as it is, and is seen again in the same session after each break', async (t) => {
-  // High profile: a format that takes it has to be found in the offer. The program ends after 4 s, again and again.
+test('a camera’s own H.264 plays as it is, and resumes in the same session after each interruption', async (t) => {
+  // High profile: the offer must contain a matching format. The program exits after 4 s, over and over.
   const ffmpeg = 'exec ffmpeg -nostdin -loglevel error -re -t 4 -f lavfi -i color=c=gray:s=320x180:r=15 ' +
     '-c:v libx264 -profile:v high -tune zerolatency -pix_fmt yuv420p -g 15 -f h264 -';
   const program = await start(t, {
@@ -194,11 +194,11 @@ test('a camera that encodes by itself plays as it is, and is seen again in the s
     await shows('placeholder');
     await shows('camera');
   }
-  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'it needed another session');
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'another session was needed');
   assert.equal((await program.status()).cameras[0].encoder, 'camera');
 });
 
-test('an unknown camera is told by name, with the names there are, and others can be chosen', async (t) => {
+test('an unknown camera is reported with the available ones, which can be selected', async (t) => {
   const camera = (name) => `[[camera]]\nname = "${name}"\ndevice = "pattern"\nwidth = 320\nheight = 180\n`;
   const program = await start(t, { config: `${camera('door')}${camera('garden')}[audio]\ndevice = "off"\n` });
   const page = await open(t, `${program.url}?camera=attic`);
@@ -215,15 +215,15 @@ test('an unknown camera is told by name, with the names there are, and others ca
     (garden) => (blockCode.read(document.querySelector('video'))?.camera ?? garden) !== garden, garden, SOON);
 });
 
-test('refusals are told in words, and only those that may pass are tried again', async (t) => {
+test('HTTP errors are explained, and only temporary ones are retried', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   const cases = [
-    { status: 503, detail: 'all 3 places are taken', retry: '40', state: 'waiting', words: /no more viewers\. All 3 places/ },
-    { status: 409, detail: 'camera door: busy', retry: '40', state: 'waiting', words: /no picture\. Camera door: busy\./ },
-    { status: 406, detail: 'the offer has no H.264', state: 'failed', words: /refused the offer.*has no H\.264/ },
-    { status: 403, detail: 'a token is needed', state: 'failed', words: /not let this page in\. A token is needed/ },
-    { status: 500, detail: 'out of threads', state: 'waiting', words: /reports an error\. Out of threads/ },
+    { status: 503, detail: 'all 3 places are taken', retry: '40', state: 'waiting', words: /viewer limit\. All 3 places/ },
+    { status: 409, detail: 'camera door: busy', retry: '40', state: 'waiting', words: /No video from the camera\. Camera door: busy\./ },
+    { status: 406, detail: 'the offer has no H.264', state: 'failed', words: /rejected the connection.*has no H\.264/ },
+    { status: 403, detail: 'a token is needed', state: 'failed', words: /denied access\. A token is needed/ },
+    { status: 500, detail: 'out of threads', state: 'waiting', words: /reported an error\. Out of threads/ },
   ];
   for (const { status, detail, retry, state, words } of cases) {
     await page.route('**/whep', (route) => route.fulfill({
@@ -235,7 +235,7 @@ test('refusals are told in words, and only those that may pass are tried again',
     await page.goto(program.url);
     await announced(page, words);
     const action = state === 'failed' ? 'Try again' : 'Try now';
-    const count = retry ? '^Next attempt in (40|39|38) s$' : '';
+    const count = retry ? '^Trying again in (40|39|38) s$' : '';
     await page.waitForFunction(([state, action, count]) => globalThis.porthole.state === state
       && document.querySelector('#notice-action').textContent === action
       && new RegExp(count).test(document.querySelector('#notice-countdown').textContent), [state, action, count], SOON);
@@ -243,12 +243,12 @@ test('refusals are told in words, and only those that may pass are tried again',
   }
   await page.route('**/whep', (route) => route.abort('connectionrefused'));
   await page.goto(program.url);
-  await announced(page, /cannot be reached\. Nothing answers at 127\.0\.0\.1:/);
+  await announced(page, /can’t reach the board\. Nothing answers at 127\.0\.0\.1:/);
   await page.unroute('**/whep');
   await playing(page);
 });
 
-test('a browser that does not tell capture times shows no latency instead of a wrong one', async (t) => {
+test('a browser without capture times shows no latency rather than a wrong one', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   await page.addInitScript(() => {
@@ -261,28 +261,28 @@ test('a browser that does not tell capture times shows no latency instead of a w
   await playing(page);
   await click(page, '#details');
   const { latency, clock } = await stats(page, () => {
-    const figures = globalThis.porthole.stats();
-    return figures.clock !== null && figures.video?.bitrate > 0 && figures;
+    const current = globalThis.porthole.stats();
+    return current.clock !== null && current.video?.bitrate > 0 && current;
   });
   assert.equal(latency, null);
   assert.ok(clock.roundTrip >= 0);
   assert.equal(await page.textContent('[data-stat=latency]'), 'unknown');
 });
 
-test('where even muted playing is refused, a tap plays', async (t) => {
+test('if even muted autoplay is blocked, a tap plays', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
-  // As a phone that saves power does it: without a tap nothing plays.
+  // As on a phone in power saving mode: nothing plays without a tap.
   await page.addInitScript(() => {
     const { play } = HTMLMediaElement.prototype;
     let tapped = false;
-    // Not navigator.userActivation: whatever the test itself evaluates in the page counts as a tap there.
+    // Not navigator.userActivation: whatever the test evaluates in the page counts as activation.
     addEventListener('click', (event) => (tapped ||= event.isTrusted), { capture: true });
     HTMLMediaElement.prototype.play = function () {
       if (tapped) return play.call(this);
       return Promise.reject(new DOMException('not allowed without a tap', 'NotAllowedError'));
     };
-    // The attribute is refused with it; the document is interactive before its modules run.
+    // The attribute is blocked too; the document is interactive before its modules run.
     document.addEventListener('readystatechange', () => document.querySelector('video').removeAttribute('autoplay'), { once: true });
   });
   await page.goto(program.url);
@@ -291,7 +291,7 @@ test('where even muted playing is refused, a tap plays', async (t) => {
   await playing(page);
 });
 
-test('behind a proxy that adds a path prefix everything works, the hanging up too', async (t) => {
+test('everything works behind a proxy that adds a path prefix, including hanging up', async (t) => {
   const program = await start(t);
   const proxy = createServer((request, response) => {
     const url = new URL(request.url.replace(/^\/boards\/one\//, ''), program.url);
@@ -315,7 +315,7 @@ test('behind a proxy that adds a path prefix everything works, the hanging up to
   assert.deepEqual(page.errors, []);
 });
 
-test('everything can be reached and done with the keyboard', async (t) => {
+test('everything can be reached and used with the keyboard', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url);
   await playing(page);
@@ -356,7 +356,7 @@ test('everything can be reached and done with the keyboard', async (t) => {
   assert.notEqual((await focused()).id, '', 'the focus is not lost when the button goes away');
 });
 
-test('buttons are named and large enough for a finger', async (t) => {
+test('buttons have names and are large enough for touch', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, PHONE);
   await playing(page);

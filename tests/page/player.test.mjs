@@ -1,4 +1,4 @@
-/** WHEP players of others in a real browser: not our page, no control channel, candidates in the offer. */
+/** Other WHEP players in a real browser: not our page, no control channel, candidates in the offer. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,12 +9,12 @@ import { build } from 'esbuild';
 import { SOON, open, start, viewers } from './page.mjs';
 
 /**
- * A page at this path has the board's root as its base and nothing of our page in it; its policy, which lets a page do
- * nothing, is put aside.
+ * A page at this path has the board's root as its base and nothing of our page in it; its CSP, which allows nothing, is
+ * bypassed.
  */
 const ELSEWHERE = 'healthz';
 
-test('a player without a control channel plays, and is gone soon after it leaves', async (t) => {
+test('a player without a control channel plays, and is dropped soon after it leaves', async (t) => {
   const program = await start(t, { camera: 'pattern' });
   const page = await open(t, `${program.url}${ELSEWHERE}`, undefined, { bypassCSP: true });
   const size = await page.evaluate(async () => {
@@ -39,11 +39,11 @@ test('a player without a control channel plays, and is gone soon after it leaves
   assert.deepEqual(size, [1280, 720]);
   await viewers(page, program, 1);
   await page.evaluate(() => globalThis.peer.close());
-  // Well below the 15 s after which a viewer without a sign of life is given up.
+  // Well below the 15 s after which a silent viewer is dropped.
   await viewers(page, program, 0, { timeout: 8_000 });
 });
 
-test('the npm package @eyevinn/webrtc-player plays, and its leave frees the session', async (t) => {
+test('the npm package @eyevinn/webrtc-player plays, and unloading it frees the session', async (t) => {
   const program = await start(t, { camera: 'pattern' });
   const { outputFiles } = await build({
     stdin: {

@@ -1,4 +1,4 @@
-/** Starts and ends the porthole program for tests. Its path is in the environment variable PORTHOLE_BIN. */
+/** Starts and stops the porthole program for tests. PORTHOLE_BIN names it. */
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** A debug build on a busy machine starts within a second; this is for a machine that does other things too. */
+/** A debug build starts within a second; this is for a machine that is busy with other things. */
 const START_DEADLINE_MS = 20_000;
 
-/** Pattern and tone; small, so that two cores carry the encoder and the browser's decoder without the test telling of load. */
+/** Pattern and tone; small enough that two cores carry the encoder and the browser's decoder. */
 export const CONFIG = `
 [[camera]]
 name = "camera"
@@ -30,17 +30,17 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 /**
  * @typedef {object} Options
  * @property {string} [config] TOML text of a configuration file.
- * @property {string} [camera] For --camera; by default `pattern` where there is no configuration.
- * @property {number} [port] 0 takes a free one.
- * @property {Record<string, string>} [passwords] By role; set before the start.
- * @property {string} [listen] For --listen, in place of a port of the loopback address.
- * @property {Record<string, string>} [environment] More variables for it.
- * @property {string[]} [prefix] A command that runs the program, such as one that enters another network.
+ * @property {string} [camera] For --camera; `pattern` by default if there is no configuration.
+ * @property {number} [port] 0 picks a free one.
+ * @property {Record<string, string>} [passwords] By role; set before the program starts.
+ * @property {string} [listen] For --listen, instead of a port on the loopback address.
+ * @property {Record<string, string>} [environment] Additional environment variables.
+ * @property {string[]} [prefix] A command that runs the program, such as one that enters another network namespace.
  */
 
 /**
- * A configuration with what programs that run side by side need, unless it says so itself: nobody signs in, and the UDP
- * port is a free one.
+ * Completes a configuration so that programs can run side by side, unless it says otherwise: no sign-in, and a free UDP
+ * port.
  */
 function complete(config = '') {
   for (const [section, key, line] of [['[auth]', 'mode', 'mode = "none"'], ['[rtc]', 'udp_port', 'udp_port = 0']]) {
@@ -80,20 +80,20 @@ export class Program {
     return program;
   }
 
-  /** What the program wrote to standard error, its log. */
+  /** The program's log, from standard error. */
   log = '';
 
-  /** The address that signs in, once it is printed. @type {Promise<string>} */
+  /** The sign-in link, once it is printed. @type {Promise<string>} */
   link = new Promise((resolve) => (this.tell = resolve));
 
-  /** The address in a line of standard output. */
+  /** The address printed on standard output. */
   #address(command) {
     this.child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
     return new Promise((resolve, reject) => {
       const fail = (why) => reject(new Error(`${command}: ${why}\n${this.log}`));
       const timer = setTimeout(() => fail('printed no address'), START_DEADLINE_MS);
       this.child.on('error', (error) => fail(error.message));
-      this.exited.then(({ code, signal }) => fail(`ended with ${signal ?? code}`));
+      this.exited.then(({ code, signal }) => fail(`exited with ${signal ?? code}`));
       createInterface({ input: this.child.stdout }).on('line', (line) => {
         const link = line.match(/http:\S*#sign-in=\S+/);
         if (link) this.tell(link[0]);
@@ -105,14 +105,14 @@ export class Program {
     });
   }
 
-  /** @param {Record<string, string>} [headers] Such as those that sign in. */
+  /** @param {Record<string, string>} [headers] Such as a session cookie. */
   async status(headers = {}) {
     const response = await fetch(new URL('api/status', this.url), { headers });
     return response.json();
   }
 
   /**
-   * What a command gives over HTTP, where everybody is an operator; throws the board's error.
+   * Calls a method over HTTP, as an operator; throws the board's error.
    * @param {string} method
    * @param {object} [params]
    */
@@ -125,7 +125,7 @@ export class Program {
   }
 
   /**
-   * Sends a signal and waits for the end.
+   * Sends a signal and waits for the exit.
    * @param {NodeJS.Signals} signal
    * @returns {Promise<{code: number | null, signal: string | null, took: number}>} `took`: milliseconds.
    */

@@ -1,4 +1,4 @@
-/** Screenshots of each state in each size, to be looked at; they land in tests/page/screenshots. */
+/** Screenshots of each state in each size, to be reviewed by eye; written to tests/page/screenshots. */
 
 import { mkdirSync } from 'node:fs';
 import { test } from 'node:test';
@@ -48,7 +48,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCA
     await page.waitForSelector('.toast', SOON);
     await page.keyboard.press('Escape');
     await movePointer(page);
-    await take('said');
+    await take('toast');
     await pane('people');
     await page.fill('#chat-form [name=name]', 'Ben');
     await page.fill('#message', 'It is. Third time this week.');
@@ -70,16 +70,16 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCA
     await page.keyboard.press('+');
     await page.keyboard.press('+');
     await page.waitForFunction(() => /0:0[1-9]/.test(document.querySelector('#record span').textContent), null, SOON);
-    // A ring around a control means that it is in use: it stays until the picture is clicked.
+    // A focused control stays visible until the video is clicked.
     await page.mouse.click(30, 210);
     await take('recording');
     await page.waitForSelector('body.controls-hidden', SOON);
-    await take('quiet');
+    await take('controls-hidden');
     await click(page, '#record');
     await pane('settings');
     await page.check('#privacy');
     await page.waitForFunction(() => document.body.dataset.state === 'privacy' && getComputedStyle(document.querySelector('video')).opacity === '0', null, SOON);
-    await take('cut');
+    await take('privacy');
     await page.uncheck('#privacy');
     await playing(page);
     await page.keyboard.press('Escape');
@@ -89,11 +89,11 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCA
   });
 }
 
-test('screenshots where there is no picture, and at the door', async (t) => {
+test('screenshots without video and while signed out', async (t) => {
   const program = await start(t, { config: '[[camera]]\ndevice = "/dev/porthole-no-such-camera"\n[audio]\ndevice = "off"\n' });
   const page = await open(t, program.url, PHONE);
-  await announced(page, /no picture/);
-  await page.screenshot({ path: `${SCREENSHOTS}phone-away.png` });
+  await announced(page, /No video from the camera/);
+  await page.screenshot({ path: `${SCREENSHOTS}phone-no-camera.png` });
   const locked = await start(t, { config: '[[camera]]\ndevice = "pattern"\n[auth]\nmode = "password"\n', passwords: { viewer: 'six old boats drift' } });
   await page.goto(locked.url);
   await announced(page, /Signed out/);

@@ -1,4 +1,4 @@
-/** What the page reads from headers and session descriptions and writes into them. */
+/** Parsing and writing of headers and session descriptions. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { module } from './web.mjs';
 const { iceServers, parseLinks } = await module('link-header.js');
 const { applyIceRestart, remoteCandidates, sdpFragment } = await module('sdp.js');
 
-test('STUN and TURN servers are read from one header or many', () => {
+test('STUN and TURN servers are read from one Link header or many', () => {
   const header = '<stun:stun.example.net>; rel="ice-server", ' +
     '<turn:turn.example.net?transport=udp>; rel="ice-server"; username="1700000000:ab\\"c"; credential="p,a;s<s>"; credential-type="password", ' +
     '<turns:turn.example.net:5349?transport=tcp>;rel=ice-server;username=user;credential=word';
@@ -19,7 +19,7 @@ test('STUN and TURN servers are read from one header or many', () => {
   ]);
 });
 
-test('links that are none of these, or cannot be used, are passed over', () => {
+test('other links and unusable servers are skipped', () => {
   const unusable = [
     null,
     '',
@@ -36,7 +36,7 @@ test('links that are none of these, or cannot be used, are passed over', () => {
   for (const header of unusable) assert.deepEqual(iceServers(header), [], header);
   const good = { urls: 'stun:b.example' };
   assert.deepEqual(iceServers('<https://a.example>; rel=x; title="<, >", nonsense, <stun:b.example>; REL="Other Ice-Server"'), [good]);
-  assert.deepEqual(parseLinks('<a>; rel=one; rel=two')[0].parameters.get('rel'), 'one', 'of two the first counts');
+  assert.deepEqual(parseLinks('<a>; rel=one; rel=two')[0].parameters.get('rel'), 'one', 'the first of two counts');
 });
 
 const ANSWER = [
@@ -48,18 +48,18 @@ const ANSWER = [
   'a=ice-pwd:oldoldoldoldoldoldoldold', 'a=sctp-port:5000', '',
 ].join('\r\n');
 
-test('the answer after an ICE restart is the first one with the new credentials and candidates', () => {
-  const news = 'a=ice-ufrag:new2\r\na=ice-pwd:newnewnewnewnewnewnewnew\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n' +
+test('an ICE restart keeps the first answer with new credentials and candidates', () => {
+  const fragment = 'a=ice-ufrag:new2\r\na=ice-pwd:newnewnewnewnewnewnewnew\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n' +
     'a=candidate:3 1 udp 2130706431 198.51.100.1 8189 typ host\r\na=end-of-candidates\r\n';
-  const answer = applyIceRestart(ANSWER, news);
+  const answer = applyIceRestart(ANSWER, fragment);
   assert.equal(answer.match(/a=ice-ufrag:new2\r\n/g).length, 2);
   assert.equal(answer.match(/a=ice-pwd:newnewnewnewnewnewnewnew\r\n/g).length, 2);
   assert.doesNotMatch(answer, /old/);
   assert.deepEqual(remoteCandidates(answer), [{ protocol: 'udp', address: '198.51.100.1', port: 8189, type: 'host' }]);
-  assert.ok(answer.indexOf('198.51.100.1') < answer.indexOf('m=application'), 'they stand in the first section');
+  assert.ok(answer.indexOf('198.51.100.1') < answer.indexOf('m=application'), 'they are in the first section');
   assert.ok(answer.endsWith('a=sctp-port:5000\r\n'));
-  assert.equal(applyIceRestart(ANSWER, 'a=mid:0\r\n'), null, 'without credentials it is no answer');
-  assert.equal(applyIceRestart('', news), null);
+  assert.equal(applyIceRestart(ANSWER, 'a=mid:0\r\n'), null, 'a fragment without credentials is rejected');
+  assert.equal(applyIceRestart('', fragment), null);
 });
 
 test('candidates are read from an answer and written into a fragment', () => {

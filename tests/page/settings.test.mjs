@@ -1,4 +1,4 @@
-/** The pane of settings in a real browser, by what the board does then: cameras, sound, quality, latency and a camera's own controls. */
+/** The settings pane in a real browser, checked by its effect: cameras, audio, quality, latency and camera controls. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,27 +11,27 @@ const TWO = `${camera('door', 640, 360)}${camera('garden', 480, 270)}[audio]\nde
 
 const sizes = { phone: PHONE, desktop: DESKTOP };
 
-/** Opens the pane of a page that plays and knows who it is to the board. */
+/** Opens the pane of a page that plays and has its control channel. */
 async function settings(page) {
   await playing(page);
   await click(page, '#settings');
   await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
 }
 
-/** No sound comes, or none came at all: a wish told at once can reach the board before its first packet of sound leaves. */
+/** No audio arrives, or none ever did: muting at once can reach the board before its first audio packet is sent. */
 const silent = () => {
   const { audio } = globalThis.porthole.stats();
   return audio === null || (audio?.bitrate ?? Infinity) < 1_000;
 };
 
-/** Waits until the board's status fulfils a condition. @param {(status: any, argument: any) => boolean} condition Runs inside the page. */
+/** Waits until the board's status meets a condition. @param {(status: any, argument: any) => boolean} condition Runs inside the page. */
 function board(page, condition, argument) {
   const source = `async (argument) => (${condition})(await (await fetch('api/status')).json(), argument)`;
   return page.waitForFunction(`(${source})(${JSON.stringify(argument ?? null)})`, null, { ...SOON, polling: 100 });
 }
 
 for (const [name, viewport] of Object.entries(sizes)) {
-  test(`another camera comes in the same session, from either menu (${name})`, async (t) => {
+  test(`another camera can be selected in the same session, from either menu (${name})`, async (t) => {
     const program = await start(t, { config: TWO });
     const page = await open(t, program.url, viewport);
     await settings(page);
@@ -56,26 +56,26 @@ for (const [name, viewport] of Object.entries(sizes)) {
   });
 }
 
-test('sound that nobody hears is not sent', async (t) => {
+test('audio that nobody hears is not sent', async (t) => {
   const program = await start(t, { config: TWO });
   const page = await open(t, program.url, PHONE);
   await settings(page);
-  const sounding = () => globalThis.porthole.stats().audio?.bitrate > 10_000;
-  // Until somebody has chosen, it flows, so that the first tap sounds at once.
-  await stats(page, sounding);
+  const audible = () => globalThis.porthole.stats().audio?.bitrate > 10_000;
+  // Audio is sent until the viewer first mutes or unmutes, so that the first tap is heard at once.
+  await stats(page, audible);
   await page.selectOption('#microphone', { index: 0 });
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
-  await page.selectOption('#microphone', { label: 'No sound' });
+  await page.selectOption('#microphone', { label: 'No audio' });
   await stats(page, silent);
   assert.equal(await page.textContent('#mute span'), 'Unmute');
   await page.click('#mute');
-  await stats(page, sounding);
+  await stats(page, audible);
   await page.click('#mute');
   await stats(page, silent);
 });
 
 for (const [name, viewport] of Object.entries(sizes)) {
-  test(`an operator sets size, rate and bitrate for everybody (${name})`, async (t) => {
+  test(`an operator sets resolution, frame rate and bitrate for everyone (${name})`, async (t) => {
     const program = await start(t, { config: TWO });
     const page = await open(t, program.url, viewport);
     const other = await open(t, program.url, DESKTOP);
@@ -101,7 +101,7 @@ for (const [name, viewport] of Object.entries(sizes)) {
   });
 }
 
-test('smooth holds pictures back and low shows them at once', async (t) => {
+test('smooth buffers frames and low shows them at once', async (t) => {
   const program = await start(t, { config: TWO });
   const page = await open(t, program.url, PHONE);
   await settings(page);
@@ -112,7 +112,7 @@ test('smooth holds pictures back and low shows them at once', async (t) => {
   await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer < 100);
 });
 
-test('what was wished holds for the next session too', async (t) => {
+test('preferences apply to the next session too', async (t) => {
   const program = await start(t, { config: TWO });
   const page = await open(t, program.url, PHONE);
   await settings(page);
@@ -130,7 +130,7 @@ test('what was wished holds for the next session too', async (t) => {
   await stats(page, silent);
 });
 
-// Numbers as the kernel has them: the control, its type (1 number, 2 switch, 3 menu, 4 button), its range and flags.
+// Numbers as in the kernel: the control, its type (1 integer, 2 boolean, 3 menu, 4 button), its range and flags.
 const FAKE = `card Fake camera
 format YUYV 640x360@30 320x180@30
 control 9963776 1 0 255 1 128 0 Brightness
@@ -142,21 +142,21 @@ control 9963802 1 0 100 1 50 0x10 White Balance Temperature
 
 const value = ({ cameras }, [name, wanted]) => cameras[0].controls.find((control) => control.name === name)?.value === wanted;
 
-/** A board with a camera that has these controls. */
+/** A board whose camera has these controls. */
 const controlled = (t, more = {}) => start(t, {
   config: `[[camera]]\nname = "fake"\ndevice = "${DEVICE}"\nwidth = 640\nheight = 360\nformat = "YUYV"\n[audio]\ndevice = "off"\n${more.config ?? ''}`,
   environment: fakeCamera(t, FAKE),
   passwords: more.passwords,
 });
 
-/** Moves a slider as a finger does it, by its value. */
+/** Moves a slider to a value, with the event that a finger causes. */
 const slide = (page, name, to) => page.locator(`#control-${name}`).evaluate((input, to) => {
   input.value = to;
   input.dispatchEvent(new Event('input', { bubbles: true }));
 }, String(to));
 
 for (const [name, viewport] of Object.entries(sizes)) {
-  test(`a camera’s controls are sliders, switches and menus that set the camera (${name})`, async (t) => {
+  test(`camera controls are sliders, switches and menus that set the camera (${name})`, async (t) => {
     const program = await controlled(t);
     const page = await open(t, program.url, viewport);
     await page.waitForFunction(() => globalThis.porthole?.state === 'live' && !document.querySelector('#photo').disabled, null, SOON);
@@ -172,7 +172,7 @@ for (const [name, viewport] of Object.entries(sizes)) {
     await board(page, value, ['white_balance_automatic', false]);
     await page.selectOption('#control-power_line_frequency', '2');
     await board(page, value, ['power_line_frequency', 2]);
-    // Many at once, as a finger makes them: the last one stands.
+    // Many events at once, as from a finger: the last value wins.
     for (let to = 0; to <= 40; to++) await slide(page, 'brightness', to);
     await board(page, value, ['brightness', 40]);
     await page.waitForFunction(() => document.querySelector('[data-control=brightness] output').textContent === '40', null, SOON);
@@ -180,7 +180,7 @@ for (const [name, viewport] of Object.entries(sizes)) {
     await page.click('[data-control=brightness] .reset');
     await board(page, value, ['brightness', 128]);
     await page.waitForFunction(() => document.querySelector('#control-brightness').value === '128', null, SOON);
-    // A reset is the last word, also where much was still to be sent.
+    // A reset wins even while values are pending.
     await page.locator('#camera-controls').evaluate((form) => {
       const slider = form.querySelector('#control-brightness');
       for (let to = 0; to <= 40; to++) {
@@ -198,19 +198,19 @@ for (const [name, viewport] of Object.entries(sizes)) {
   });
 }
 
-test('what others change shows at once', async (t) => {
+test('changes by others show at once', async (t) => {
   const program = await controlled(t);
   const page = await open(t, program.url, PHONE);
   await page.waitForFunction(() => globalThis.porthole?.state === 'live' && !document.querySelector('#photo').disabled, null, SOON);
   await click(page, '#settings');
   await page.waitForSelector('#control-contrast', SOON);
-  const asked = page.requests.length;
+  const before = page.requests.length;
   await program.command('controls.set', { values: { contrast: 5, white_balance_automatic: false } });
   await page.waitForFunction(() => document.querySelector('#control-contrast').value === '5' && !document.querySelector('#control-white_balance_automatic').checked, null, SOON);
-  assert.deepEqual(page.requests.slice(asked), [], 'it was told, and did not ask');
+  assert.deepEqual(page.requests.slice(before), [], 'the change was pushed, not polled');
 });
 
-test('who may only watch sees how everything stands, and can change nothing of it', async (t) => {
+test('a viewer sees all settings but cannot change those that affect everyone', async (t) => {
   const password = 'six old boats drift';
   const program = await controlled(t, { config: '[auth]\nmode = "password"\n', passwords: { viewer: password, operator: `${password} off` } });
   const page = await open(t, program.url, PHONE);

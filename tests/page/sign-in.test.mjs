@@ -1,6 +1,6 @@
 /**
- * Signing in and out in a real browser at a real board that is closed: what a person is told, and what the page asks for and
- * keeps meanwhile. Who is let in where is tested without a browser.
+ * Signing in and out in a real browser at a real board that requires it: what the user sees, and what the page requests and
+ * stores meanwhile. Access rules are tested without a browser.
  */
 
 import assert from 'node:assert/strict';
@@ -12,27 +12,27 @@ const PASSWORD = 'six old boats drift';
 
 const closed = (t) => start(t, { config: `${CONFIG}\n[auth]\nmode = "password"\n`, passwords: { viewer: PASSWORD } });
 
-/** Types a password and sends it with the Enter key. */
+/** Types a password and presses Enter. */
 async function signIn(page, password) {
   await page.getByLabel('Password', { exact: true }).fill(password, SOON);
   await page.keyboard.press('Enter');
 }
 
-/** The board's answer to a password. */
+/** The board's response to a password. */
 function post(program, password) {
   const headers = { 'Content-Type': 'application/json' };
   return fetch(`${program.url}api/session`, { method: 'POST', headers, body: JSON.stringify({ password }) });
 }
 
-/** Waits until nobody watches, as the board tells another who signs in. */
+/** Waits until the board has no viewers, as seen by another user. */
 async function abandoned(program) {
   const [cookie] = (await post(program, PASSWORD)).headers.get('Set-Cookie').split(';');
-  await eventually(async () => (await program.status({ cookie })).viewers, (viewers) => viewers === 0, 'nobody watches');
+  await eventually(async () => (await program.status({ cookie })).viewers, (viewers) => viewers === 0, 'no viewers');
 }
 
 const state = (page) => page.evaluate(() => globalThis.porthole.state);
 
-test('a wrong password is told, the right one opens the page, and it stays open', async (t) => {
+test('a wrong password is rejected, the right one opens the page, and a reload stays signed in', async (t) => {
   const program = await closed(t);
   const page = await open(t, program.url);
   await announced(page, /Signed out/);
@@ -46,7 +46,7 @@ test('a wrong password is told, the right one opens the page, and it stays open'
   assert.match(await page.textContent('#sign-in [role=alert]'), /password/i);
   assert.equal(await field.getAttribute('aria-invalid'), 'true');
   assert.equal(await state(page), 'signed-out');
-  assert.equal(await page.isVisible('#panel'), false, 'what is typed is no shortcut');
+  assert.equal(await page.isVisible('#panel'), false, 'typing must not trigger shortcuts');
 
   await signIn(page, PASSWORD);
   await playing(page);
@@ -63,7 +63,7 @@ test('a wrong password is told, the right one opens the page, and it stays open'
   assert.equal(kept, '[{},{},""]');
 });
 
-test('signing out ends the session, closes the page and asks for nothing more', async (t) => {
+test('signing out ends the session, locks the page and stops all requests', async (t) => {
   const program = await closed(t);
   const page = await open(t, 'about:blank');
   await page.clock.install();
@@ -86,7 +86,7 @@ test('signing out ends the session, closes the page and asks for nothing more', 
   await announced(page, /Signed out/);
 });
 
-test('who is signed out elsewhere is asked to sign in again', async (t) => {
+test('signing out on another page asks to sign in again', async (t) => {
   const program = await closed(t);
   const page = await open(t, program.url);
   await signIn(page, PASSWORD);
@@ -100,19 +100,19 @@ test('who is signed out elsewhere is asked to sign in again', async (t) => {
   await playing(page);
 });
 
-test('too many attempts are told with the time to wait, which runs down', async (t) => {
+test('too many attempts show a countdown to the next one', async (t) => {
   const program = await closed(t);
   const page = await open(t, program.url, PHONE);
   await announced(page, /Signed out/);
   const button = page.locator('#sign-in [type=submit]');
-  // Others at the same address guess at the same time, so that no attempt comes back before all are used up.
+  // Others at the same address guess too, so that no attempt is refilled before all are used up.
   const guesses = Promise.all(Array.from({ length: 8 }, () => post(program, 'guess')));
   const guess = async () => {
     const answered = page.waitForResponse((response) => response.request().method() === 'POST', SOON);
     await signIn(page, 'guess');
     return (await answered).status();
   };
-  await eventually(guess, (status) => status === 429, 'an end of attempts', LATER);
+  await eventually(guess, (status) => status === 429, 'attempts to run out', LATER);
   await page.waitForFunction(() => /^Wait \d+ s$/.test(document.querySelector('#sign-in [type=submit]').textContent), null, SOON);
   assert.equal(await button.isDisabled(), true);
   const seconds = Number.parseInt((await button.textContent()).slice(5), 10);
@@ -121,11 +121,11 @@ test('too many attempts are told with the time to wait, which runs down', async 
   assert.match(await page.textContent('#sign-in [role=alert]'), /too many/i);
   const before = page.requests.length;
   await page.keyboard.press('Enter');
-  assert.equal(page.requests.length, before, 'nothing is sent before');
+  assert.equal(page.requests.length, before, 'nothing is sent during the wait');
   assert.deepEqual(new Set((await guesses).map(({ status }) => status)), new Set([401, 429]));
 });
 
-test('a link signs in and leaves the address bar at once; a wrong one leads to the form', async (t) => {
+test('a sign-in link works and leaves the address bar at once; a wrong one leads to the form', async (t) => {
   const program = await closed(t);
   const link = await program.link;
   const page = await open(t, link);
@@ -134,7 +134,7 @@ test('a link signs in and leaves the address bar at once; a wrong one leads to t
   assert.equal(await page.evaluate(() => document.referrer + location.hash), '');
   const secret = link.split('=')[1];
   assert.deepEqual(page.requests.filter((url) => url.includes(secret) && !url.startsWith(`${program.url}#`)), []);
-  assert.ok(!program.log.includes(secret), 'the log knows the link');
+  assert.ok(!program.log.includes(secret), 'the log contains the token');
 
   const other = await open(t, `${program.url}?camera=camera#sign-in=${'0'.repeat(secret.length)}`);
   await other.waitForSelector('#sign-in [role=alert]:not(:empty)', SOON);
@@ -146,16 +146,16 @@ test('a link signs in and leaves the address bar at once; a wrong one leads to t
   await other.evaluate((link) => (location.hash = link), `#sign-in=${'0'.repeat(secret.length)}`);
   await other.waitForSelector('#toasts :text("link")', SOON);
   assert.equal(other.url(), `${program.url}?camera=camera`);
-  assert.equal(await other.isVisible('#sign-in'), false, 'who is signed in stays so');
+  assert.equal(await other.isVisible('#sign-in'), false, 'the user stays signed in');
   await playing(other);
 });
 
-test('the form can be used with a thumb and shows what was typed when asked', async (t) => {
+test('the form works on a phone and can show the password', async (t) => {
   const program = await closed(t);
   const page = await open(t, program.url, PHONE);
   await announced(page, /Signed out/);
   await page.getByLabel('Password', { exact: true }).fill('abc');
-  await page.getByLabel('Show the password').check();
+  await page.getByLabel('Show password').check();
   assert.equal(await page.getAttribute('#password', 'type'), 'text');
   for (const selector of ['#password', '#sign-in [type=submit]', '#sign-in .show-password']) {
     const { width, height } = await page.locator(selector).boundingBox();
@@ -163,5 +163,5 @@ test('the form can be used with a thumb and shows what was typed when asked', as
   }
   const size = await page.evaluate(() => Number.parseFloat(getComputedStyle(document.querySelector('#password')).fontSize));
   assert.ok(size >= 16, `${size} px: phones zoom in`);
-  assert.equal(await page.isVisible('.controls'), false, 'there is nothing to control');
+  assert.equal(await page.isVisible('.controls'), false, 'there are no controls');
 });

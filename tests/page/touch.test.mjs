@@ -1,6 +1,6 @@
 /**
- * The page in a hand and on a desk: controls that come and go, the closer look, and what the device's screen does for the picture.
- * What the board does belongs to the other files.
+ * The page on phones and desktops: controls that hide, zoom, full screen, picture in picture and the wake lock. The board's
+ * part is tested elsewhere.
  */
 
 import assert from 'node:assert/strict';
@@ -10,10 +10,10 @@ import { DESKTOP, LANDSCAPE, PHONE, SOON, announced, click, movePointer, open, p
 
 const phone = { hasTouch: true, isMobile: true };
 
-/** Where the picture is on the screen. */
+/** The video's rectangle on the screen. */
 const box = (page) => page.locator('#video').boundingBox();
 
-/** Fingers that go from one place to another in some steps. @param {[number, number][][]} paths One a finger. */
+/** Moves fingers along paths. @param {[number, number][][]} paths One a finger. */
 async function fingers(page, paths) {
   const cdp = await page.context().newCDPSession(page);
   const points = (step) => paths.map((path, id) => ({ x: path[step][0], y: path[step][1], id }));
@@ -24,12 +24,12 @@ async function fingers(page, paths) {
   await cdp.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
 }
 
-/** Places on a straight line. */
+/** Points on a straight line. */
 function path([x, y], [toX, toY], steps = 8) {
   return Array.from({ length: steps + 1 }, (_, at) => [x + ((toX - x) * at) / steps, y + ((toY - y) * at) / steps]);
 }
 
-test('on a phone the controls leave after 3 s, come back with a touch, and stay while a pane is open', async (t) => {
+test('on a phone the controls hide after 3 s, return on touch, and stay while a pane is open', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, PHONE, phone);
   await playing(page);
@@ -37,16 +37,16 @@ test('on a phone the controls leave after 3 s, come back with a touch, and stay 
     let touched = null;
     addEventListener('pointerdown', () => (touched = performance.now()), { once: true });
     new MutationObserver(() => {
-      const quiet = document.body.classList.contains('controls-hidden');
-      if (touched !== null && quiet) resolve(performance.now() - touched);
+      const hidden = document.body.classList.contains('controls-hidden');
+      if (touched !== null && hidden) resolve(performance.now() - touched);
     }).observe(document.body, { attributeFilter: ['class'] });
   }));
   await page.touchscreen.tap(200, 300);
   await page.waitForFunction(() => Number(getComputedStyle(document.getElementById('hang-up')).opacity) > 0.99, null, SOON);
   const span = await shown;
-  assert.ok(span > 2_900, `they left after ${span} ms`);
+  assert.ok(span > 2_900, `hidden after ${span} ms`);
   await page.waitForFunction(() => getComputedStyle(document.getElementById('hang-up')).opacity === '0', null, SOON);
-  // What cannot be seen cannot be touched by mistake.
+  // A hidden control cannot be tapped by mistake.
   const { x, y } = await page.locator('#hang-up').boundingBox();
   await page.touchscreen.tap(x + 30, y + 30);
   await page.waitForSelector('body:not(.controls-hidden)', SOON);
@@ -59,7 +59,7 @@ test('on a phone the controls leave after 3 s, come back with a touch, and stay 
   assert.deepEqual(page.errors, []);
 });
 
-test('with a mouse the controls stay while it rests on one of them, and leave when it rests on the picture', async (t) => {
+test('with a mouse the controls stay while it rests on one of them, and hide when it rests on the video', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, DESKTOP);
   await playing(page);
@@ -71,7 +71,7 @@ test('with a mouse the controls stay while it rests on one of them, and leave wh
   await page.waitForSelector('body.controls-hidden', SOON);
 });
 
-test('every control is large enough for a finger and within the screen, upright, on its side and on a desk', async (t) => {
+test('every control is large enough for touch and on the screen, in portrait, in landscape and on a desktop', async (t) => {
   const second = '\n[[camera]]\nname = "garden"\ndevice = "pattern"\nwidth = 320\nheight = 180\n';
   const program = await start(t, { config: `[[camera]]\nname = "door"\ndevice = "pattern"\nwidth = 640\nheight = 360\n${second}[audio]\ndevice = "tone"\n` });
   for (const viewport of [PHONE, { width: 320, height: 568 }, LANDSCAPE, { width: 667, height: 375 }, DESKTOP]) {
@@ -101,7 +101,7 @@ test('every control is large enough for a finger and within the screen, upright,
   }
 });
 
-test('two fingers zoom, one drags, and the picture never leaves the screen', async (t) => {
+test('pinching zooms, dragging pans, and the video always covers the screen', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, PHONE, phone);
   await playing(page);
@@ -127,7 +127,7 @@ test('two fingers zoom, one drags, and the picture never leaves the screen', asy
   await page.waitForFunction((width) => document.querySelector('video').getBoundingClientRect().width > 2 * width, whole.width, SOON);
 });
 
-test('the wheel and keys zoom, the mouse and arrows move', async (t) => {
+test('the wheel and keys zoom, the mouse and arrow keys pan', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, DESKTOP);
   await playing(page);
@@ -149,7 +149,7 @@ test('the wheel and keys zoom, the mouse and arrows move', async (t) => {
   assert.ok((await box(page)).width > DESKTOP.width);
 });
 
-test('the whole screen, and a window of its own', async (t) => {
+test('full screen and picture in picture', async (t) => {
   const program = await start(t);
   const page = await open(t, program.url, DESKTOP);
   await playing(page);
@@ -164,7 +164,7 @@ test('the whole screen, and a window of its own', async (t) => {
   await page.waitForFunction(() => document.pictureInPictureElement === null, null, SOON);
 });
 
-test('the screen stays lit while there is a picture, and only then', async (t) => {
+test('the wake lock is held only while there is video', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank', PHONE);
   await page.addInitScript(() => {

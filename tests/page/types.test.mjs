@@ -1,4 +1,4 @@
-/** The modules of the page keep the types that their comments promise. */
+/** Type-checks the page's modules against their JSDoc. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

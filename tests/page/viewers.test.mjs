@@ -1,11 +1,11 @@
-/** Who watches, and what they say, with several real pages at one board. */
+/** The people pane, with several real pages at one board. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { CONFIG, DESKTOP, PHONE, SOON, announced, click, open, playing, start, viewers } from './page.mjs';
 
-/** A page that plays and has its people open. */
+/** Opens a page that plays, with its people pane open. */
 async function people(t, program, viewport) {
   const page = await open(t, program.url, viewport);
   await playing(page);
@@ -25,12 +25,12 @@ async function say(page, text, name) {
   await page.keyboard.press('Enter');
 }
 
-test('who comes and goes is seen by those who are there', async (t) => {
+test('viewers who come and go are listed', async (t) => {
   const program = await start(t);
   const page = await people(t, program, PHONE);
-  await page.waitForFunction(() => document.querySelector('#viewer-count').textContent === '1 viewer, 1 of them an operator', null, SOON);
+  await page.waitForFunction(() => document.querySelector('#viewer-count').textContent === '1 viewer, including 1 operator', null, SOON);
   await listed(page, '#sessions', 'you · operator · camera, since');
-  assert.equal(await page.locator('#sessions button').count(), 0, 'nobody sends themselves away');
+  assert.equal(await page.locator('#sessions button').count(), 0, 'viewers cannot remove themselves');
 
   const other = await people(t, program, DESKTOP);
   for (const viewer of [page, other]) {
@@ -42,7 +42,7 @@ test('who comes and goes is seen by those who are there', async (t) => {
   await page.waitForFunction(() => document.querySelectorAll('#sessions li').length === 1, null, SOON);
 });
 
-test('what one says all read, with the name, and where nobody looks it comes over the picture', async (t) => {
+test('chat messages reach everyone with the sender’s name, as a toast where the pane is closed', async (t) => {
   const program = await start(t);
   const ann = await people(t, program, PHONE);
   const ben = await open(t, program.url, DESKTOP);
@@ -66,14 +66,14 @@ test('what one says all read, with the name, and where nobody looks it comes ove
   await listed(ann, '#sessions', '벤');
   await ann.reload();
   await playing(ann);
-  assert.equal(await ann.inputValue('#chat-form [name=name]'), 'Ann', 'the name is kept');
+  assert.equal(await ann.inputValue('#chat-form [name=name]'), 'Ann', 'the name is remembered');
   assert.deepEqual([...ann.errors, ...ben.errors], []);
 });
 
-test('what the board does not take is told where it was typed', async (t) => {
+test('a message that the board rejects shows an error next to the input', async (t) => {
   const program = await start(t);
   const page = await people(t, program, PHONE);
-  // Faster than anybody types, on a machine however slow.
+  // Faster than anybody types, however slow the machine.
   await page.locator('#chat-form').evaluate((form) => {
     for (let times = 0; times < 8; times++) {
       form.querySelector('#message').value = `word ${times}`;
@@ -82,17 +82,17 @@ test('what the board does not take is told where it was typed', async (t) => {
   });
   await page.waitForSelector('#chat-form [role=alert]:not(:empty)', SOON);
   await listed(page, '#messages', 'word 4');
-  assert.equal(await page.inputValue('#message'), 'word 7', 'what was not taken is not lost');
+  assert.equal(await page.inputValue('#message'), 'word 7', 'a rejected message is not lost');
 });
 
-test('an operator ends another’s session, which stays ended until somebody wants it back', async (t) => {
+test('an operator ends a viewer’s session, which stays ended until the viewer reconnects', async (t) => {
   const program = await start(t);
   const operator = await people(t, program, DESKTOP);
   const guest = await open(t, program.url, PHONE);
   await playing(guest);
   await operator.waitForSelector('#sessions button', SOON);
   await operator.click('#sessions button');
-  await announced(guest, /An operator has ended your session/);
+  await announced(guest, /An operator ended your session/);
   await viewers(operator, program, 1);
   assert.equal(await guest.evaluate(() => globalThis.porthole.state), 'failed');
   await guest.click('#notice-action');
@@ -100,17 +100,17 @@ test('an operator ends another’s session, which stays ended until somebody wan
   await viewers(operator, program, 2);
 });
 
-test('the board is told about, not asked, while there is a session', async (t) => {
+test('during a session the board pushes its status and is not polled', async (t) => {
   const program = await start(t, { config: CONFIG });
   const page = await open(t, program.url, DESKTOP);
   await playing(page);
   await click(page, '#details');
   await page.waitForFunction(() => !document.querySelector('#photo').disabled, null, SOON);
-  const asked = page.requests.length;
+  const before = page.requests.length;
   const other = await open(t, program.url, PHONE);
   await playing(other);
   await page.waitForFunction(() => /^2 of/.test(document.querySelector('[data-stat=viewers]').textContent), null, SOON);
   await other.close();
   await page.waitForFunction(() => /^1 of/.test(document.querySelector('[data-stat=viewers]').textContent), null, SOON);
-  assert.deepEqual(page.requests.slice(asked), []);
+  assert.deepEqual(page.requests.slice(before), []);
 });

@@ -1,6 +1,6 @@
 /**
- * The page's modules in Node, for those that touch no browser. They have no package of their own, as the program embeds them as
- * they are, so Node is shown a copy in one.
+ * Loads those of the page's modules that need no browser into Node. The page has no package.json, since the program embeds its
+ * files as they are, so Node gets a copy with one.
  */
 
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
