@@ -1,5 +1,5 @@
-"""A viewer behind a slow network that takes pictures (`snapshot`) while it watches, and prints as JSON how long the live
-picture stood still before and meanwhile, on the stack of tests/control/client.py.
+"""A viewer behind a slow network that takes snapshots while it watches, and prints as JSON how long the live video froze
+before and during them. Built on tests/control/client.py.
 
     python3 slow_viewer.py http://192.168.1.10:8080/
 """
@@ -16,13 +16,13 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "control"))
 from client import Control  # noqa: E402
 
-# For whatever is waited for, on a machine that does other things too.
+# For every wait, on a machine that is busy with other things.
 DEADLINE_S = 60
 
-# Pictures that are looked at before the first snapshot: they tell what the network and the machine do by themselves.
+# Frames observed before the first snapshot: the baseline of the network and the machine.
 BEFORE = 100
 
-# Snapshots, one after the other.
+# Snapshots, one after another.
 SNAPSHOTS = 3
 
 
@@ -50,7 +50,7 @@ async def main(base):
         async with asyncio.timeout(DEADLINE_S):
             while len(arrivals) < BEFORE:
                 await asyncio.sleep(0.05)
-            # The first pictures come late: the browser's part of the congestion control is not ours to judge.
+            # The first frames arrive late while the connection settles; they do not count.
             before = longest(arrivals[BEFORE // 2 :])
             begun, at, size = time.monotonic(), len(arrivals) - 1, 0
             for _ in range(SNAPSHOTS):

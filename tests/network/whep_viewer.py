@@ -1,6 +1,6 @@
-"""A WHEP viewer on a WebRTC stack of its own, aiortc (Debian package python3-aiortc): it shares nothing with porthole or
-with Chromium. It watches until it has seen pictures that advance and heard the tone, hangs up and looks whether the board
-has let go of the session. Its exit status says whether all of that came true; what was missing stands on standard error.
+"""A WHEP viewer on an independent WebRTC stack, aiortc (Debian package python3-aiortc), which shares nothing with porthole or
+Chromium. It waits for frames that advance and for the tone, hangs up and checks that the board has dropped the session. The
+exit status tells whether all of it succeeded; standard error tells what did not.
 
     python3 whep_viewer.py http://192.168.1.10:8080/
 """
@@ -16,11 +16,11 @@ import urllib.request
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-# For whatever is waited for, on a machine that does other things too.
+# For every wait, on a machine that is busy with other things.
 DEADLINE_S = 30
 
-# Pictures that are looked at: two thirds of a second of them.
-PICTURES = 20
+# Frames to check: two thirds of a second.
+FRAMES = 20
 
 # A tenth of the full scale of 16 bits: far above silence, below the pattern's tone.
 LOUD = 3277
@@ -34,7 +34,7 @@ def request(method, url, body=None, content_type=None):
 
 
 def frame_number(frame):
-    """The number in the block code of a picture, whose layout src/capture/camera/timecode.rs describes; None where it is unreadable."""
+    """The number in the block code of a frame, whose layout src/capture/camera/timecode.rs describes; None if it is unreadable."""
     plane = frame.planes[0]
     luma, line = bytes(plane), plane.line_size
     cell = 8 * max(1, min(frame.width // 640, frame.height // 360))
@@ -47,24 +47,24 @@ def frame_number(frame):
     white, black = (sum(value(row, column) for row in range(4)) / 4 for column in (0, 1))
     bits = "".join("01"[value(row, 2 + column) > (white + black) / 2] for row in range(4) for column in range(26))
     code = int(bits, 2).to_bytes(13, "big")
-    # CRC-16/IBM-3740, by another name.
+    # CRC-16/IBM-3740, under another name.
     if binascii.crc_hqx(code[:11], 0xFFFF) != int.from_bytes(code[11:], "big"):
         return None
     return int.from_bytes(code[7:11], "big")
 
 
 async def watch(track):
-    """Pictures that advance."""
+    """Waits for frames that advance."""
     numbers = []
-    while len(numbers) < PICTURES:
+    while len(numbers) < FRAMES:
         number = frame_number(await track.recv())
         if number is not None:
-            assert not numbers or number > numbers[-1], f"picture {number} comes after {numbers[-1]}"
+            assert not numbers or number > numbers[-1], f"frame {number} follows {numbers[-1]}"
             numbers.append(number)
 
 
 async def listen(track):
-    """The tone."""
+    """Waits for the tone."""
     while max(array.array("h", bytes((await track.recv()).planes[0]))) < LOUD:
         pass
 
@@ -82,7 +82,7 @@ async def main(base):
     assert status == 201, f"POST {endpoint}: {status}"
     try:
         await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        for what, seen, track in ("pictures", watch, video.track), ("sound", listen, audio.track):
+        for what, seen, track in ("frames", watch, video.track), ("audio", listen, audio.track):
             try:
                 await asyncio.wait_for(seen(track), DEADLINE_S)
             except asyncio.TimeoutError:

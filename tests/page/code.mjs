@@ -1,6 +1,6 @@
 /**
  * Reads the test pattern's block code (frame number, capture time, camera) from the frames of a <video>, inside the page.
- * The layout is described in src/capture/camera/code.rs. What tests and benchmarks do with the values is up to them.
+ * The layout is described in src/capture/camera/timecode.rs. What tests and benchmarks do with the values is up to them.
  *
  *     await page.addInitScript(blockCode);
  *     const frames = await page.evaluate(() => blockCode.collect(document.querySelector('video'), 3000));
