@@ -47,19 +47,19 @@ export class StatsReader {
     const now = { at: performance.now(), report };
     const last = this.#reports.at(-1);
     this.#reports = this.#reports.filter(({ at }) => now.at - at <= LOSS_WINDOW_MS);
-    const oldest = this.#reports[0];
+    const window = this.#reports.map(({ report }) => report);
     this.#reports.push(now);
-    return summarize(report, last?.report, oldest?.report);
+    return summarize(report, last?.report, window);
   }
 }
 
 /**
  * @param {Map<string, any>} now
  * @param {Map<string, any>} [last] The previous report.
- * @param {Map<string, any>} [oldest] The report at the start of the window for packet loss.
+ * @param {Map<string, any>[]} [window] The reports in the window for packet loss, the oldest first.
  * @returns {Stats}
  */
-export function summarize(now, last, oldest) {
+export function summarize(now, last, window = []) {
   const all = [...now.values()];
   const inbound = (/** @type {string} */ kind) => all.find((s) => s.type === 'inbound-rtp' && s.kind === kind);
   const [video, audio] = [inbound('video'), inbound('audio')];
@@ -67,7 +67,7 @@ export function summarize(now, last, oldest) {
   const [remote, local] = [now.get(pair?.remoteCandidateId), now.get(pair?.localCandidateId)];
   return {
     video: video ? {
-      ...media(video, now, last, oldest),
+      ...media(video, now, last, window),
       width: video.frameWidth ?? null,
       height: video.frameHeight ?? null,
       fps: rate(video, last, 'framesDecoded'),
@@ -76,7 +76,7 @@ export function summarize(now, last, oldest) {
       keyFramesDecoded: video.keyFramesDecoded ?? null,
     } : null,
     audio: audio ? {
-      ...media(audio, now, last, oldest),
+      ...media(audio, now, last, window),
       level: audio.audioLevel ?? null,
       energy: audio.totalAudioEnergy ?? null,
     } : null,
@@ -98,11 +98,13 @@ function endpoint(candidate) {
 /**
  * @param {any} inbound
  * @param {Map<string, any>} now
- * @param {Map<string, any>} [last]
- * @param {Map<string, any>} [oldest]
+ * @param {Map<string, any> | undefined} last
+ * @param {Map<string, any>[]} window
  * @returns {MediaStats}
  */
-function media(inbound, now, last, oldest) {
+function media(inbound, now, last, window) {
+  // The first reports may be older than the stream, which has no entry in them.
+  const oldest = window.find((report) => report.has(inbound.id));
   const bytes = rate(inbound, last, 'bytesReceived');
   const lost = difference(inbound, oldest, 'packetsLost') ?? 0;
   const received = difference(inbound, oldest, 'packetsReceived');

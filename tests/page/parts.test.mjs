@@ -8,6 +8,7 @@ import { module } from './web.mjs';
 const { Control, ControlError } = await module('control.js');
 const { TimeSeries, linePath, range } = await module('time-series.js');
 const { clock } = await module('recorder.js');
+const { StatsReader } = await module('stats.js');
 const { fileName } = await module('download.js');
 
 /** A fake data channel that records what was sent. */
@@ -115,4 +116,13 @@ test('time series keep two minutes and are drawn with gaps where there was no va
 test('file names contain camera and time, and the recording time is formatted', () => {
   assert.equal(fileName('door', new Date(2026, 1, 3, 4, 5, 6), 'jpg'), 'door-2026-02-03-04-05-06.jpg');
   assert.deepEqual([0, 61_999, 3_723_000].map(clock), ['0:00', '1:01', '1:02:03']);
+});
+
+test('packet loss is known from the second report with media on, even if earlier ones had none', async () => {
+  const inbound = (packetsReceived, packetsLost) => new Map([['v', { id: 'v', type: 'inbound-rtp', kind: 'video', packetsReceived, packetsLost }]]);
+  const reports = [new Map(), inbound(10, 0), inbound(109, 1)];
+  const reader = new StatsReader({ getStats: async () => reports.shift() });
+  assert.equal((await reader.read()).video, null);
+  assert.equal((await reader.read()).video.lossPercent, null);
+  assert.equal((await reader.read()).video.lossPercent, 1);
 });
