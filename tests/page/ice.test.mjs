@@ -45,7 +45,7 @@ async function forwardMedia(t, page) {
     const lines = (await response.text()).split('\r\n');
     const offered = lines.map((line) => line.match(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host/i)?.[1]).find(Boolean);
     const forwarder = await Forwarder.make(t, Number(offered));
-    log.forwarders.push(way);
+    log.forwarders.push(forwarder);
     const kept = lines.filter((line) => !line.startsWith('a=candidate:'));
     const mid = kept.findIndex((line) => line.startsWith('a=mid:'));
     kept.splice(mid + 1, 0, `a=candidate:1 1 udp 2130706431 127.0.0.1 ${forwarder.port} typ host`);
