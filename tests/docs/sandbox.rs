@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::common::fake::Fake;
-use crate::common::{LIMIT, LOOK, signal};
+use crate::common::{LIMIT, POLL_INTERVAL, signal};
 use crate::{exists, markdown};
 
 /// The address that the documents use for a board.
@@ -185,7 +185,7 @@ impl Sandbox {
                 return Ok(());
             }
             ensure!(Instant::now() < deadline, "the token is not known: {}", String::from_utf8_lossy(&output.stdout));
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 }
@@ -224,7 +224,7 @@ fn stop(mut running: Running) -> Result<()> {
             return Ok(());
         }
         ensure!(Instant::now() < deadline, "it did not stop");
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
