@@ -5,7 +5,7 @@
 //! Retrying after an error does not belong here.
 
 pub mod controls;
-mod discover;
+pub mod discover;
 mod drops;
 mod enumerate;
 pub mod identity;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::capture::camera::v4l2::identity::NodeInfo;
+use crate::capture::camera::v4l2::discover::NodeInfo;
 
 /// A machine whose cameras come and go.
 struct FakeHost(TempDir);

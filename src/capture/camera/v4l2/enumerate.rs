@@ -5,7 +5,8 @@
 use std::io;
 
 use super::super::Config;
-use super::identity::{NodeInfo, V4l2Sysfs};
+use super::discover::NodeInfo;
+use super::identity::V4l2Sysfs;
 use super::{NegotiationError, SelectedMode, choose, offers, pixel_format};
 use crate::device::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 use crate::model::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::discover;
+use super::discover::{self, NodeInfo};
 use crate::device::sysfs::{UsbDevice, usb_device};
 
 /// Which camera, and which of its nodes.
@@ -91,17 +91,6 @@ impl fmt::Display for VideoNode {
             None => write!(f, "{} ({}, {})", self.path, self.card, self.identity),
         }
     }
-}
-
-/// What a node answers when it is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeInfo {
-    /// What its driver calls it.
-    pub card: String,
-    /// Where it is attached.
-    pub bus: String,
-    /// Whether it gives pictures in a format that can be converted.
-    pub usable: bool,
 }
 
 /// Where a machine tells of its cameras.
