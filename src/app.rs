@@ -60,8 +60,8 @@ impl App {
         let auth = Auth::open(&config.auth, &store)?;
         let encryption = http::Encryption::open(&config.http.tls, &store)?;
         let registry = camera::Registry::default();
-        let finders = registry.finders(config.cameras.iter().map(|camera| &camera.camera));
-        let patterns: Vec<bool> = finders.iter().map(camera::CameraSelector::is_pattern).collect();
+        let selectors = registry.selectors(config.cameras.iter().map(|camera| &camera.camera));
+        let patterns: Vec<bool> = selectors.iter().map(camera::CameraSelector::is_pattern).collect();
         let microphone = find_microphone(&config, &patterns, &registry);
         let mut status = first_status(&config, &patterns, microphone.source());
         status.privacy = privacy::at_start(&config.privacy, &store);
@@ -85,10 +85,10 @@ impl App {
         };
         let mut feeds = Vec::new();
         let (mut cameras, mut handles) = (Vec::new(), Vec::new());
-        for (index, (camera, finder)) in config.cameras.iter().cloned().zip(finders).enumerate() {
+        for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
             let (video::Output { frames, profile, handle }, guard) =
-                video::start(camera, finder, index, &metrics, &board)
+                video::start(camera, selector, index, &metrics, &board)
                     .with_context(|| format!("start the camera {name}"))?;
             handles.push(CameraHandle { name: name.clone(), video: handle });
             feeds.push(CameraStream { name, index, video: frames, profile, audio: sound.clone() });
@@ -107,11 +107,11 @@ impl App {
             photos: Photos::open(&config.photos, &store),
         });
         let socket = open_socket(&store, &control);
-        let told = control.clone();
+        let dispatcher = control.clone();
         let hotplug = hotplug::start(move || {
-            registry.plugged();
+            registry.notify_hotplug();
             sources.iter().for_each(Demand::nudge);
-            told.plugged();
+            dispatcher.plugged();
         });
         let service =
             SessionManager::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;
@@ -121,8 +121,8 @@ impl App {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
         let life = CancellationToken::new();
-        let pictures = feeds.iter().map(|feed| flowing(feed, &metrics)).collect();
-        let keeping = manager.keep(board.watch(), pictures, life.clone());
+        let pictures = feeds.iter().map(|feed| watched_stream(feed, &metrics)).collect();
+        let keeping = manager.run(board.watch(), pictures, life.clone());
         let context = http::Context::new(service.clone(), feeds, board.clone(), metrics, auth.clone(), control.clone());
         let server = http::Server::start(listener, context, gate, encryption);
         // From here on the page can be reached.
@@ -243,22 +243,22 @@ fn start_buttons(config: &Config, control: &Dispatcher) -> Option<buttons::Guard
 /// The microphone, which may be meant by way of the first camera.
 fn find_microphone(config: &Config, patterns: &[bool], registry: &camera::Registry) -> Microphone {
     let (device, registry) = (config.cameras.first().map(|camera| camera.camera.device.clone()), registry.clone());
-    let surroundings = DeviceContext {
+    let context = DeviceContext {
         pattern: patterns.first() == Some(&true),
         camera: Box::new(move || camera::usb_device(&registry, device.as_ref()?)),
     };
-    Microphone::new(config.audio.clone(), surroundings)
+    Microphone::new(config.audio.clone(), context)
 }
 
 /// Whether pictures flow from a camera, for systemd's watchdog.
-fn flowing(feed: &CameraStream, metrics: &Metrics) -> WatchedStream {
+fn watched_stream(feed: &CameraStream, metrics: &Metrics) -> WatchedStream {
     let (video, metrics, label) =
         (feed.video.clone(), metrics.clone(), metrics::CameraLabel { camera: feed.name.clone() });
-    let flow = move || StreamHealth {
+    let health = move || StreamHealth {
         watched: video.subscribers() > 0,
         published: metrics.encoded.get_or_create(&label).get(),
     };
-    WatchedStream { name: feed.name.clone(), flow: Box::new(flow) }
+    WatchedStream { name: feed.name.clone(), health: Box::new(health) }
 }
 
 fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> Status {

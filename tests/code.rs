@@ -65,7 +65,7 @@ fn assert_every_frame_is_read(width: u32, height: u32, bitrate: u32, count: u32)
     let (read, rate) = through_h264(width, height, bitrate, count);
     assert_eq!(read.len(), count as usize, "decoded frames");
     for (number, code) in (0..).zip(read) {
-        let expected = Code::new(FIRST + number, at(number), timecode::camera_id("yard"));
+        let expected = Code::new(FIRST + number, at(number), timecode::camera_hash("yard"));
         assert_eq!(code, Some(expected), "frame {number} at {width}x{height} and {rate} bit/s");
     }
     assert!(rate < bitrate as usize * 2, "the encoder did not hold the rate: {rate} bit/s");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use common::Porthole;
-use porthole::capture::camera::timecode::camera_id;
+use porthole::capture::camera::timecode::camera_hash;
 use serde_json::json;
 use standstill::Standstill;
 use steering::{Steering, TWO};
@@ -30,7 +30,7 @@ async fn fifty_switches_between_cameras_of_different_sizes() -> Result<()> {
     // The channel is open, and both cameras were.
     for (name, _) in [SIZES[1], SIZES[0]] {
         viewer.call("camera.select", json!({ "camera": name })).await?;
-        while viewer.frame().await?.camera != camera_id(name) {}
+        while viewer.frame().await?.camera != camera_hash(name) {}
     }
     viewer.frames.clear();
     viewer.events.clear();
@@ -42,7 +42,7 @@ async fn fifty_switches_between_cameras_of_different_sizes() -> Result<()> {
         let id = viewer.ask("camera.select", json!({ "camera": name })).await?;
         let begins = loop {
             let frame = viewer.frame().await?;
-            if frame.camera == camera_id(name) {
+            if frame.camera == camera_hash(name) {
                 break frame;
             }
         };
@@ -53,7 +53,7 @@ async fn fifty_switches_between_cameras_of_different_sizes() -> Result<()> {
         // A few pictures of it, so that the next key frame is not asked for at once.
         for _ in 0..4 {
             let frame = viewer.frame().await?;
-            ensure!((frame.camera, frame.size, frame.key) == (camera_id(name), size, false), "{number}: {frame:?}");
+            ensure!((frame.camera, frame.size, frame.key) == (camera_hash(name), size, false), "{number}: {frame:?}");
         }
     }
     let spans = standstill.end();

@@ -7,7 +7,7 @@ mod steering;
 
 use anyhow::{Result, ensure};
 use common::{LIMIT, Porthole};
-use porthole::capture::camera::timecode::camera_id;
+use porthole::capture::camera::timecode::camera_hash;
 use serde_json::{Value, json};
 use steering::{Seen, Steering, TWO};
 
@@ -19,13 +19,13 @@ async fn a_choice_of_one_viewer_is_not_that_of_another() -> Result<()> {
     one.frame().await?;
     other.frame().await?;
     one.call("camera.select", json!({ "camera": "yard" })).await?;
-    while one.frame().await?.camera != camera_id("yard") {}
+    while one.frame().await?.camera != camera_hash("yard") {}
     let watched = |status: &Value| status["cameras"][0]["watched"] == 1 && status["cameras"][1]["watched"] == 1;
     porthole.until_status("one watches each", watched).await?;
     other.frames.clear();
     for _ in 0..10 {
         let frame = other.frame().await?;
-        ensure!(frame.camera == camera_id("door"), "{frame:?}");
+        ensure!(frame.camera == camera_hash("door"), "{frame:?}");
     }
     let id = one.ask("camera.select", json!({ "camera": "cellar" })).await?;
     let answer = one.answer(id).await?;
@@ -119,7 +119,7 @@ async fn a_camera_that_the_viewer_cannot_decode_is_refused_and_the_old_one_goes_
         ensure!(answer["error"]["code"] == -32003 && words.contains("as high ("), "{answer}");
         for _ in 0..5 {
             let frame = viewer.frame().await?;
-            ensure!(frame.camera == camera_id("door"), "{frame:?}");
+            ensure!(frame.camera == camera_hash("door"), "{frame:?}");
         }
     }
     let selected = viewer.call("camera.list", json!({})).await?["selected"].clone();

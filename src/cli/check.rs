@@ -76,7 +76,7 @@ fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
         writeln!(out, "  privacy cameras and microphone are cut at every start")?;
     }
     for led in &config.leds {
-        let lamp = match &led.lamp {
+        let lamp = match &led.target {
             LedTarget::Gpio(pin) => pin.to_string(),
             LedTarget::Sysfs(name) => name.clone(),
         };

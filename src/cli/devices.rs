@@ -18,8 +18,8 @@ const LEDS: &str = "/sys/class/leds";
 /// Everything that this machine has.
 pub fn inventory() -> Inventory {
     let auto = camera::auto();
-    let surroundings = DeviceContext { pattern: auto.is_none(), camera: Box::new(|| None) };
-    let microphone = Microphone::new(audio::Config::default(), surroundings).source();
+    let context = DeviceContext { pattern: auto.is_none(), camera: Box::new(|| None) };
+    let microphone = Microphone::new(audio::Config::default(), context).source();
     let (leds, problems) = match leds(Path::new(LEDS)) {
         Ok(leds) => (leds, Vec::new()),
         Err(problem) => (Vec::new(), vec![problem]),

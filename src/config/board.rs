@@ -48,7 +48,7 @@ pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
             return None;
         }
     };
-    Some(leds::Config { lamp, show, brightness })
+    Some(leds::Config { target: lamp, show, brightness })
 }
 
 /// A button; `None` where the section does not say which one.

@@ -66,15 +66,15 @@ pub fn start(configs: Vec<Config>, send: impl Fn(&str) + Send + Sync + 'static) 
 /// Sends a button's requests until the other end of `stop` is closed.
 fn listen(config: &Config, button: &gpio::Input, stop: &PipeReader, send: &dyn Fn(&str)) -> anyhow::Result<()> {
     if config.press.is_some() && config.release.is_some() {
-        told(config, button.is_pressed()?, send);
+        send_request(config, button.is_pressed()?, send);
     }
     while !is_closed(stop, button)? {
-        told(config, button.next()?, send);
+        send_request(config, button.next()?, send);
     }
     Ok(())
 }
 
-fn told(config: &Config, pressed: bool, send: &dyn Fn(&str)) {
+fn send_request(config: &Config, pressed: bool, send: &dyn Fn(&str)) {
     let request = if pressed { &config.press } else { &config.release };
     if let Some(request) = request {
         send(request);

@@ -89,7 +89,7 @@ fn drain(messages: &OwnedFd) -> io::Result<bool> {
     let mut plugged = false;
     for _ in 0..DRAIN_LIMIT {
         match receive(messages)? {
-            Some(matters) => plugged |= matters,
+            Some(is_relevant) => plugged |= is_relevant,
             None => break,
         }
     }
@@ -114,7 +114,7 @@ fn receive(socket: impl AsFd) -> io::Result<Option<bool>> {
         Ok((_, length, from)) => {
             let group = from.and_then(|from| SocketAddrNetlink::try_from(from).ok()).map(|from| from.groups());
             // Only the kernel and root can send to a group, which a message to this socket alone has not gone through.
-            Ok(Some(group != Some(0) && message.get(..length).is_some_and(matters)))
+            Ok(Some(group != Some(0) && message.get(..length).is_some_and(is_relevant)))
         }
         // The kernel had more messages than the socket has room for: one that matters may be among those lost.
         Err(rustix::io::Errno::NOBUFS) => Ok(Some(true)),
@@ -125,17 +125,19 @@ fn receive(socket: impl AsFd) -> io::Result<Option<bool>> {
 }
 
 /// Whether a message tells that something came, or came to be usable, that may be a camera or a microphone.
-fn matters(message: &[u8]) -> bool {
+fn is_relevant(message: &[u8]) -> bool {
     let Some(properties) = properties(message) else { return false };
-    let (mut came, mut ours) = (false, false);
+    let (mut added, mut relevant_subsystem) = (false, false);
     for property in properties.split(|byte| *byte == 0) {
         match property {
-            b"ACTION=add" | b"ACTION=bind" | b"ACTION=change" | b"ACTION=move" | b"ACTION=online" => came = true,
-            b"SUBSYSTEM=video4linux" | b"SUBSYSTEM=media" | b"SUBSYSTEM=sound" | b"SUBSYSTEM=usb" => ours = true,
+            b"ACTION=add" | b"ACTION=bind" | b"ACTION=change" | b"ACTION=move" | b"ACTION=online" => added = true,
+            b"SUBSYSTEM=video4linux" | b"SUBSYSTEM=media" | b"SUBSYSTEM=sound" | b"SUBSYSTEM=usb" => {
+                relevant_subsystem = true
+            }
             _ => {}
         }
     }
-    came && ours
+    added && relevant_subsystem
 }
 
 /// The part of a message that holds `NAME=value` lines, each ended by NUL.
@@ -192,46 +194,46 @@ mod tests {
 
     #[test]
     fn a_node_that_came_matters_to_the_kernel_and_to_udev() {
-        assert!(matters(NODE));
-        assert!(matters(&udevs(after_first_line(NODE))));
-        assert!(matters(b"bind@/devices/pci/usb1/1-2\0ACTION=bind\0SUBSYSTEM=usb\0DEVTYPE=usb_device\0"));
-        assert!(matters(b"change@/devices/x/sound/card1\0ACTION=change\0SUBSYSTEM=sound\0"));
+        assert!(is_relevant(NODE));
+        assert!(is_relevant(&udevs(after_first_line(NODE))));
+        assert!(is_relevant(b"bind@/devices/pci/usb1/1-2\0ACTION=bind\0SUBSYSTEM=usb\0DEVTYPE=usb_device\0"));
+        assert!(is_relevant(b"change@/devices/x/sound/card1\0ACTION=change\0SUBSYSTEM=sound\0"));
     }
 
     #[test]
     fn what_goes_and_what_is_something_else_does_not_matter() {
-        assert!(!matters(b"remove@/devices/x/video0\0ACTION=remove\0SUBSYSTEM=video4linux\0"));
-        assert!(!matters(b"add@/devices/x/sda\0ACTION=add\0SUBSYSTEM=block\0"));
-        assert!(!matters(b"add@/devices/x\0ACTION=add\0SUBSYSTEM=video4linux-not\0"));
+        assert!(!is_relevant(b"remove@/devices/x/video0\0ACTION=remove\0SUBSYSTEM=video4linux\0"));
+        assert!(!is_relevant(b"add@/devices/x/sda\0ACTION=add\0SUBSYSTEM=block\0"));
+        assert!(!is_relevant(b"add@/devices/x\0ACTION=add\0SUBSYSTEM=video4linux-not\0"));
     }
 
     #[test]
     fn a_broken_message_does_no_harm() {
         let whole = udevs(after_first_line(NODE));
         for length in 0..whole.len() {
-            matters(&whole[..length]);
-            matters(&NODE[..length.min(NODE.len())]);
+            is_relevant(&whole[..length]);
+            is_relevant(&NODE[..length.min(NODE.len())]);
         }
         let mut far = whole.clone();
         far[16..24].fill(0xff);
-        assert!(!matters(&far));
+        assert!(!is_relevant(&far));
         let mut magic = whole;
         magic[8] = 0;
-        assert!(!matters(&magic));
-        assert!(!matters(b"no first line"));
-        assert!(!matters(b"no place\0ACTION=add\0SUBSYSTEM=usb\0"));
+        assert!(!is_relevant(&magic));
+        assert!(!is_relevant(b"no first line"));
+        assert!(!is_relevant(b"no place\0ACTION=add\0SUBSYSTEM=usb\0"));
     }
 
     #[test]
     fn a_burst_is_one_wake_and_what_comes_after_it_another() {
-        let (kernel, ours) = UnixDatagram::pair().expect("should make a pair");
-        ours.set_nonblocking(true).expect("should not block");
+        let (kernel, socket) = UnixDatagram::pair().expect("should make a pair");
+        socket.set_nonblocking(true).expect("should not block");
         // All of them are there before anybody reads.
         for _ in 0..5 {
             kernel.send(NODE).expect("should send");
         }
         let (woken, wakes) = sync_channel(8);
-        let guard = listen_on(ours.into(), move || woken.send(()).expect("should be told")).expect("should start");
+        let guard = listen_on(socket.into(), move || woken.send(()).expect("should be told")).expect("should start");
         let wake = || wakes.recv_timeout(Duration::from_secs(30));
         assert_eq!(wake(), Ok(()));
         kernel.send(b"remove@/x\0ACTION=remove\0SUBSYSTEM=sound\0").expect("should send");

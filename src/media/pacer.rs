@@ -40,8 +40,8 @@ impl FrameClock {
 /// Walks along a grid. Whoever comes late gets the slots that are still held, and is told how many were missed.
 #[derive(Debug)]
 pub struct Pacer {
-    grid: FrameClock,
-    held: u64,
+    clock: FrameClock,
+    backlog: u64,
     last: Option<u64>,
 }
 
@@ -62,22 +62,22 @@ pub enum PaceStep {
 }
 
 impl Pacer {
-    /// Begins with the first slot that starts after the first question. Besides the current slot, `held` earlier ones
+    /// Begins with the first slot that starts after the first question. Besides the current slot, `backlog` earlier ones
     /// are kept for a consumer that is late, as a device's ring of buffers does.
-    pub fn new(grid: FrameClock, held: u64) -> Self {
-        Self { grid, held, last: None }
+    pub fn new(clock: FrameClock, backlog: u64) -> Self {
+        Self { clock, backlog, last: None }
     }
 
     /// What is due at `now`.
     pub fn poll(&mut self, now: Timestamp) -> PaceStep {
-        let current = self.grid.slot(now);
+        let current = self.clock.slot(now);
         let last = *self.last.get_or_insert(current);
         if current <= last {
-            return PaceStep::Wait(self.grid.start(last.saturating_add(1)).saturating_since(now));
+            return PaceStep::Wait(self.clock.start(last.saturating_add(1)).saturating_since(now));
         }
-        let slot = current.saturating_sub(self.held).max(last + 1);
+        let slot = current.saturating_sub(self.backlog).max(last + 1);
         self.last = Some(slot);
-        PaceStep::Due { slot, start: self.grid.start(slot), missed: slot - last - 1 }
+        PaceStep::Due { slot, start: self.clock.start(slot), missed: slot - last - 1 }
     }
 }
 
@@ -108,22 +108,22 @@ mod tests {
     #[test]
     fn every_slot_holds_its_own_start_and_each_second_has_rate_slots() {
         for rate in [1, 7, 25, 30, 50, 60] {
-            let grid = FrameClock::new(rate);
+            let clock = FrameClock::new(rate);
             let second = after_second(0);
-            let first = grid.slot(second);
-            assert_eq!(grid.start(first), second, "slot 0 of {rate} begins with the second");
-            assert_eq!(grid.slot(second.saturating_sub(Duration::from_nanos(1))), first - 1);
+            let first = clock.slot(second);
+            assert_eq!(clock.start(first), second, "slot 0 of {rate} begins with the second");
+            assert_eq!(clock.slot(second.saturating_sub(Duration::from_nanos(1))), first - 1);
             for slot in first..first + 200 {
-                assert_eq!(grid.slot(grid.start(slot)), slot, "rate {rate}");
+                assert_eq!(clock.slot(clock.start(slot)), slot, "rate {rate}");
             }
-            assert_eq!(grid.slot(after_second(1_000_000_000)), first + u64::from(rate));
+            assert_eq!(clock.slot(after_second(1_000_000_000)), first + u64::from(rate));
         }
     }
 
     #[test]
     fn a_patient_consumer_misses_nothing() {
-        let (grid, mut now) = (FrameClock::new(30), after_second(5));
-        let mut pace = Pacer::new(grid, 0);
+        let (clock, mut now) = (FrameClock::new(30), after_second(5));
+        let mut pace = Pacer::new(clock, 0);
         let mut slots = Vec::new();
         while slots.len() < 90 {
             match pace.poll(now) {
@@ -134,7 +134,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(slots[0], grid.slot(after_second(5)) + 1);
+        assert_eq!(slots[0], clock.slot(after_second(5)) + 1);
         assert!(slots.windows(2).all(|pair| pair[1] == pair[0] + 1));
     }
 

@@ -101,7 +101,7 @@ impl Pipeline {
                 continue;
             }
             if std::mem::take(&mut begins) {
-                self.microphone.reconsider();
+                self.microphone.forget_if_unplugged();
             }
             match self.run_once() {
                 Ok(End::Unheard) => {
@@ -211,9 +211,8 @@ mod tests {
     fn started(device: &str) -> (Subscriber<AudioPacket>, Guard, status::StatusPublisher) {
         let board = status::StatusPublisher::new(status::Status::default());
         let config = Config { device: device.into(), ..Default::default() };
-        let surroundings = DeviceContext { pattern: false, camera: Box::new(|| None) };
-        let (sound, guard) =
-            start(Microphone::new(config, surroundings), &Metrics::new(), &board).expect("should start");
+        let context = DeviceContext { pattern: false, camera: Box::new(|| None) };
+        let (sound, guard) = start(Microphone::new(config, context), &Metrics::new(), &board).expect("should start");
         (sound.subscribe(), guard, board)
     }
 

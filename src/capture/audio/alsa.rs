@@ -1,6 +1,6 @@
 //! A microphone by ALSA, as frames of 20 ms of 48 kHz, each with the time of its first sample.
 //!
-//! `open` finds out what the card can do, `steady` makes our frames of it. Retrying after an error does not belong here.
+//! `open` finds out what the card can do, `framer` makes our frames of it. Retrying after an error does not belong here.
 
 mod cards;
 mod clock;
@@ -22,14 +22,14 @@ use super::{CaptureSource, Config, Error, FRAMES, SAMPLE_RATE};
 use crate::media::{PcmFrame, Timestamp};
 
 /// How long to rest between two questions whether a suspended device is back; ALSA has nothing to wait on meanwhile.
-const RESUME_REST: Duration = Duration::from_millis(50);
+const RESUME_POLL: Duration = Duration::from_millis(50);
 
 /// Frames between two lines in the log about the card's clock: a minute.
-const CLOCK_EVERY: u32 = 60 * FRAMES;
+const CLOCK_LOG_INTERVAL: u32 = 60 * FRAMES;
 
 /// The longest that a device which is no card is waited for, so that its sound comes in real time: two frames, for each
 /// reading gives one.
-const UNPACED: Duration = Duration::from_millis(40);
+const MAX_PACING_WAIT: Duration = Duration::from_millis(40);
 
 /// An open microphone.
 pub struct Capture {
@@ -47,10 +47,10 @@ pub struct Capture {
     device_channels: usize,
     encoding: Encoding,
     /// Samples of each channel that make a read worth while: 20 ms, or a period where that is shorter.
-    portion: usize,
+    period: usize,
     /// Room for such a read.
     bytes: Vec<u8>,
-    steady: Framer,
+    framer: Framer,
     frames: u32,
 }
 
@@ -63,7 +63,7 @@ impl Capture {
     pub fn open(device: &str, config: &Config) -> Result<Self, Error> {
         let channels = config.channels.clamp(1, 2);
         let opened = open::open(device, channels)?;
-        let Opened { pcm, rate, channels: device_channels, encoding, period: portion, buffer, stamped } = opened;
+        let Opened { pcm, rate, channels: device_channels, encoding, period, buffer, stamped } = opened;
         let card = card_of(&pcm);
         if let Some(card) = card {
             mixer::apply(card, device, config)?;
@@ -72,7 +72,7 @@ impl Capture {
         let name = card.and_then(|card| alsa::Card::new(card).get_name().ok());
         let label = name.map_or_else(|| device.to_owned(), |card| format!("{card} ({device})"));
         tracing::info!(
-            "{label}: {rate} Hz, {device_channels} channels of {}, {portion} samples a period of {buffer}{}{}",
+            "{label}: {rate} Hz, {device_channels} channels of {}, {period} samples a period of {buffer}{}{}",
             encoding.name(),
             if rate == SAMPLE_RATE { "" } else { "; resampled to 48000 Hz" },
             if stamped { "" } else { "; the driver stamps no monotonic time, the time of reading stands in for it" },
@@ -86,51 +86,51 @@ impl Capture {
             stamped,
             device_channels,
             encoding,
-            portion,
-            bytes: vec![0; portion * device_channels * encoding.bytes()],
-            steady: Framer::new(rate, usize::from(channels)),
+            period,
+            bytes: vec![0; period * device_channels * encoding.bytes()],
+            framer: Framer::new(rate, usize::from(channels)),
             frames: 0,
         })
     }
 
     /// Reads what is there, where it is worth while; the frame, once it is complete.
     fn read(&mut self) -> Result<Option<PcmFrame>, alsa::Error> {
-        if let Some(frame) = self.steady.frame() {
+        if let Some(frame) = self.framer.frame() {
             return Ok(Some(frame));
         }
         let status = self.pcm.status()?;
         let available = usize::try_from(status.get_avail()).unwrap_or(0);
-        if available < self.portion {
+        if available < self.period {
             return Ok(None);
         }
         let stamp = self.stamped.then(|| status.get_htstamp()).and_then(clock::monotonic);
         let mut at = stamp.map_or_else(Timestamp::now, Timestamp::from_monotonic);
         if !self.is_card {
             // A file, or ALSA's null device, gives what is asked for as fast as it is asked; here is what paces it.
-            let ahead = self.steady.ahead(available, at);
-            if ahead <= UNPACED {
-                std::thread::sleep(ahead);
-                at = at.saturating_add(ahead);
+            let lead = self.framer.lead(available, at);
+            if lead <= MAX_PACING_WAIT {
+                std::thread::sleep(lead);
+                at = at.saturating_add(lead);
             }
         }
         self.compare_clocks(available, at);
         let read = self.pcm.io_bytes().readi(&mut self.bytes)?;
         let bytes = &self.bytes[..read * self.device_channels * self.encoding.bytes()];
         let (from, to) = (self.device_channels, usize::from(self.channels));
-        sample_format::append(self.steady.input(), bytes, self.encoding, from, to);
-        Ok(self.steady.frame())
+        sample_format::append(self.framer.input(), bytes, self.encoding, from, to);
+        Ok(self.framer.frame())
     }
 
     /// Compares the count of samples, with the `available` ones, with the time.
     fn compare_clocks(&mut self, available: usize, at: Timestamp) {
-        match self.steady.observe(available, at) {
-            DriftEstimate::Framer => return,
+        match self.framer.observe(available, at) {
+            DriftEstimate::Steady => return,
             DriftEstimate::Early(by) => tracing::debug!("{}: {by:?} more sound than time; begins anew", self.label),
             DriftEstimate::Lost => tracing::debug!("{}: less sound than time; begins anew", self.label),
         }
-        self.steady.restart();
+        self.framer.restart();
         // The first reading of a new run is always steady.
-        self.steady.observe(available, at);
+        self.framer.observe(available, at);
     }
 
     /// Starts the device again after an overrun or a suspension; what was read of the current frame is lost.
@@ -142,7 +142,7 @@ impl Capture {
             libc::ESTRPIPE => match self.pcm.resume() {
                 // Not yet awake. ALSA's own recovery would ask for ever.
                 Err(error) if error.errno().abs() == libc::EAGAIN => {
-                    std::thread::sleep(RESUME_REST);
+                    std::thread::sleep(RESUME_POLL);
                     return Ok(());
                 }
                 // Hardware that cannot go on where it stopped begins anew, like after an overrun.
@@ -150,16 +150,16 @@ impl Capture {
             },
             _ => return Err(call_error(&self.device, error)),
         }
-        self.steady.restart();
+        self.framer.restart();
         // Some drivers go on by themselves when they resume, and refuse to be started twice; stopping them never fails.
         let _ = self.pcm.drop();
         self.pcm.prepare().and_then(|()| self.pcm.start()).map_err(|error| call_error(&self.device, error))
     }
 
-    fn tell_clock(&mut self) {
+    fn log_clock(&mut self) {
         self.frames = self.frames.wrapping_add(1);
-        if self.frames.is_multiple_of(CLOCK_EVERY) {
-            tracing::debug!("{}: the card's clock is {:+.1} ppm fast", self.label, self.steady.deviation());
+        if self.frames.is_multiple_of(CLOCK_LOG_INTERVAL) {
+            tracing::debug!("{}: the card's clock is {:+.1} ppm fast", self.label, self.framer.deviation_ppm());
         }
     }
 }
@@ -178,7 +178,7 @@ impl CaptureSource for Capture {
         loop {
             match self.read() {
                 Ok(Some(frame)) => {
-                    self.tell_clock();
+                    self.log_clock();
                     return Ok(Some(frame));
                 }
                 Ok(None) => {}
@@ -225,8 +225,8 @@ mod tests {
             assert_eq!(frame.samples.len(), super::super::FRAME_SAMPLES * 2);
             assert_eq!(frame.captured.saturating_since(first.captured), Duration::from_millis(20) * number);
             assert!(!frame.gap);
-            let ahead = frame.captured.saturating_since(Timestamp::now());
-            assert!(ahead < Duration::from_millis(20), "{ahead:?} in the future");
+            let lead = frame.captured.saturating_since(Timestamp::now());
+            assert!(lead < Duration::from_millis(20), "{lead:?} in the future");
         }
         assert_eq!((capture.channels(), capture.label()), (2, "null"));
     }

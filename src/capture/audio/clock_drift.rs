@@ -6,7 +6,7 @@
 //! scheduler, by a driver that counts in periods), but never early, so the earliest of each second is kept, and a line
 //! through a minute of those tells the card's rate and where it stands now. The ratio follows the line slowly.
 //!
-//! Pure; time is an argument. Resampling belongs to `resample`, cutting into frames to `steady`.
+//! Pure; time is an argument. Resampling belongs to `resample`, cutting into frames to `framer`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::media::Timestamp;
 
 /// How long readings are gathered, in seconds, for one point of the line: with 50 readings in it, hardly a point has none
 /// that came in time.
-const GATHER: f64 = 1.0;
+const ACCUMULATE: f64 = 1.0;
 
 /// Points of the line: a minute. Jitter of a whole period then moves the rate by some ppm, and a quartz that warms up does not
 /// change noticeably in that time.
@@ -27,7 +27,7 @@ const PRIOR: f64 = 100.0;
 
 /// How far a point may be from the line in seconds. Further off it is no jitter: samples were lost without notice, or the
 /// device stood still.
-const STEP: f64 = 0.015;
+const MAX_STEP: f64 = 0.015;
 
 /// How long an error takes to shrink to a third, in seconds.
 const SETTLE: f64 = 10.0;
@@ -50,10 +50,10 @@ pub(super) struct ClockDrift {
     /// The time of the first reading, from which the others are counted.
     origin: Option<Timestamp>,
     points: VecDeque<Sample>,
-    gathering: Option<Accumulator>,
-    line: LinearFit,
+    accumulator: Option<Accumulator>,
+    fit: LinearFit,
     /// Points in succession that were too far off the line.
-    doubts: u32,
+    outliers: u32,
     stretch: f64,
 }
 
@@ -89,7 +89,7 @@ impl LinearFit {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum DriftEstimate {
     /// The card runs as it did.
-    Framer,
+    Steady,
     /// There is more sound than time has passed: the card was taken to be so much later than it is.
     Early(Duration),
     /// The card has left its line for good: begin anew.
@@ -103,9 +103,9 @@ impl ClockDrift {
             rate: f64::from(rate.max(1)),
             origin: None,
             points: VecDeque::with_capacity(POINTS),
-            gathering: None,
-            line: LinearFit::default(),
-            doubts: 0,
+            accumulator: None,
+            fit: LinearFit::default(),
+            outliers: 0,
             stretch: 1.0,
         }
     }
@@ -115,38 +115,38 @@ impl ClockDrift {
         let time = seconds(*self.origin.get_or_insert(at), at);
         let sound = count as f64 / self.rate;
         let point = Sample { sound, late: time - sound };
-        let Some(gathering) = &mut self.gathering else {
-            self.line = LinearFit { sound, late: point.late, slope: 0.0 };
-            self.gathering = Some(Accumulator { until: time + GATHER, earliest: point });
-            return DriftEstimate::Framer;
+        let Some(accumulator) = &mut self.accumulator else {
+            self.fit = LinearFit { sound, late: point.late, slope: 0.0 };
+            self.accumulator = Some(Accumulator { until: time + ACCUMULATE, earliest: point });
+            return DriftEstimate::Steady;
         };
-        let off = point.late - self.line.late(sound);
-        if off < -STEP {
+        let off = point.late - self.fit.late(sound);
+        if off < -MAX_STEP {
             return DriftEstimate::Early(Duration::from_secs_f64(-off));
         }
-        let earliest = gathering.earliest;
-        if off < earliest.late - self.line.late(earliest.sound) {
-            gathering.earliest = point;
+        let earliest = accumulator.earliest;
+        if off < earliest.late - self.fit.late(earliest.sound) {
+            accumulator.earliest = point;
         }
         if self.points.is_empty() && off < 0.0 {
             // There is no line yet, and the earliest is the best guess.
-            self.line = LinearFit { sound, late: point.late, slope: 0.0 };
+            self.fit = LinearFit { sound, late: point.late, slope: 0.0 };
         }
-        if time < gathering.until {
-            return DriftEstimate::Framer;
+        if time < accumulator.until {
+            return DriftEstimate::Steady;
         }
-        let gathered = gathering.earliest;
-        *gathering = Accumulator { until: time + GATHER, earliest: point };
-        self.add(gathered)
+        let accumulated = accumulator.earliest;
+        *accumulator = Accumulator { until: time + ACCUMULATE, earliest: point };
+        self.add(accumulated)
     }
 
     fn add(&mut self, point: Sample) -> DriftEstimate {
-        if point.late - self.line.late(point.sound) > STEP {
+        if point.late - self.fit.late(point.sound) > MAX_STEP {
             // Once may be a second in which this program did not run.
-            self.doubts += 1;
-            return if self.doubts > 1 { DriftEstimate::Lost } else { DriftEstimate::Framer };
+            self.outliers += 1;
+            return if self.outliers > 1 { DriftEstimate::Lost } else { DriftEstimate::Steady };
         }
-        self.doubts = 0;
+        self.outliers = 0;
         if self.points.len() == POINTS {
             self.points.pop_front();
         }
@@ -160,8 +160,8 @@ impl ClockDrift {
             square += from_mean * from_mean;
             product += from_mean * (point.late - late);
         }
-        self.line = LinearFit { sound, late, slope: product / square };
-        DriftEstimate::Framer
+        self.fit = LinearFit { sound, late, slope: product / square };
+        DriftEstimate::Steady
     }
 
     /// When the sample with this index was taken, as far as is known; `None` before the first reading. What was taken before
@@ -175,32 +175,32 @@ impl ClockDrift {
 
     /// How much older than `at` the sample with this index is, in seconds, as far as is known; negative for one that comes
     /// later. `None` before the first reading.
-    pub(super) fn age(&self, index: f64, at: Timestamp) -> Option<f64> {
+    pub(super) fn lag(&self, index: f64, at: Timestamp) -> Option<f64> {
         self.origin.map(|origin| seconds(origin, at) - self.since_origin(index))
     }
 
     fn since_origin(&self, index: f64) -> f64 {
         let sound = index / self.rate;
-        sound + self.line.late(sound)
+        sound + self.fit.late(sound)
     }
 
     /// The samples that the card counts in `span` seconds.
     pub(super) fn samples(&self, span: f64) -> f64 {
-        span * self.rate / (1.0 + self.line.slope)
+        span * self.rate / (1.0 + self.fit.slope)
     }
 
-    /// How much longer than its nominal time the next frame's sound must be made, as a factor near 1. `age` is how much
+    /// How much longer than its nominal time the next frame's sound must be made, as a factor near 1. `lag` is how much
     /// older than its time stamp that sound is, in seconds.
-    pub(super) fn steer(&mut self, age: f64) -> f64 {
-        let deviation = self.line.slope.clamp(-DEVIATION, DEVIATION);
-        let goal = 1.0 + deviation - (age / SETTLE).clamp(-CORRECTION, CORRECTION);
+    pub(super) fn steer(&mut self, lag: f64) -> f64 {
+        let deviation = self.fit.slope.clamp(-DEVIATION, DEVIATION);
+        let goal = 1.0 + deviation - (lag / SETTLE).clamp(-CORRECTION, CORRECTION);
         self.stretch += (goal - self.stretch).clamp(-GLIDE, GLIDE);
         self.stretch
     }
 
     /// How fast the card's clock is against the system's, in ppm, as far as is known.
-    pub(super) fn deviation(&self) -> f64 {
-        -self.line.slope * 1e6
+    pub(super) fn deviation_ppm(&self) -> f64 {
+        -self.fit.slope * 1e6
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
         for number in 0..(span * 50.0) as u32 {
             let time = f64::from(number) * 0.02;
             let count = (time * 48_000.0 * (1.0 + ppm * 1e-6)) as u64;
-            assert_eq!(drift.observe(count, at(time + late(number))), DriftEstimate::Framer);
+            assert_eq!(drift.observe(count, at(time + late(number))), DriftEstimate::Steady);
         }
         drift
     }
@@ -232,18 +232,18 @@ mod tests {
     fn the_rate_is_found_through_the_jitter_of_a_whole_period() {
         for ppm in [-200.0, 0.0, 200.0] {
             let drift = observed(ppm, 70.0, |number| f64::from(number.wrapping_mul(2_654_435_761) % 1000) * 20e-6);
-            assert!((drift.deviation() - ppm).abs() < 10.0, "{ppm}: {}", drift.deviation());
+            assert!((drift.deviation_ppm() - ppm).abs() < 10.0, "{ppm}: {}", drift.deviation_ppm());
             // The newest sample is as old as it is, though most readings were 10 ms late.
             let newest = 70.0 * 48_000.0 * (1.0 + ppm * 1e-6);
-            let age = drift.age(newest, at(70.0)).expect("should be known");
-            assert!(age.abs() < 0.002, "{ppm}: {age}");
+            let lag = drift.lag(newest, at(70.0)).expect("should be known");
+            assert!(lag.abs() < 0.002, "{ppm}: {lag}");
         }
     }
 
     #[test]
     fn a_short_time_makes_no_rate() {
         let drift = observed(0.0, 3.0, |number| if number < 50 { 0.01 } else { 0.0 });
-        assert!(drift.deviation().abs() < 300.0, "{}", drift.deviation());
+        assert!(drift.deviation_ppm().abs() < 300.0, "{}", drift.deviation_ppm());
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
         let mut run = |from: u32, to: u32, late: f64| {
             (from..to).map(|number| f64::from(number) * 0.02).find_map(|time| {
                 let reading = drift.observe((time * 48_000.0) as u64, at(time + late));
-                (reading != DriftEstimate::Framer).then_some((reading, time))
+                (reading != DriftEstimate::Steady).then_some((reading, time))
             })
         };
         assert_eq!(run(1000, 1050, 0.1), None);

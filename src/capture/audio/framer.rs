@@ -14,25 +14,25 @@ use crate::media::{PcmFrame, Timestamp};
 
 /// The largest difference in seconds between a frame's time stamp and the time at which its sound was taken; beyond it,
 /// beginning anew is better than correcting for minutes. Sound and picture shall be within 40 ms.
-const APART: f64 = 0.03;
+const MAX_OFFSET: f64 = 0.03;
 
 /// The way of the sound from one opening of a card.
 pub(super) struct Framer<R = Resampler> {
     rate: u32,
     channels: usize,
-    grid: FrameClock,
+    clock: FrameClock,
     resampler: R,
     drift: ClockDrift,
     /// Interleaved samples that wait.
     input: Vec<f32>,
     /// The card's number of the first sample that waits.
-    first: u64,
+    first_pending: u64,
     /// Samples of each channel to leave out, so that the next frame begins on the grid.
     skip: u64,
     /// The slot of the next frame, once the card's clock is known.
     slot: Option<u64>,
     /// The first slot that has had no frame.
-    free: u64,
+    next_slot: u64,
     /// Whether sound was lost since the last frame.
     gap: bool,
 }
@@ -49,14 +49,14 @@ impl<R: Resample> Framer<R> {
         Self {
             rate,
             channels,
-            grid: FrameClock::new(FRAMES),
+            clock: FrameClock::new(FRAMES),
             resampler,
             drift: ClockDrift::new(rate),
             input: Vec::new(),
-            first: 0,
+            first_pending: 0,
             skip: 0,
             slot: None,
-            free: 0,
+            next_slot: 0,
             gap: false,
         }
     }
@@ -67,7 +67,7 @@ impl<R: Resample> Framer<R> {
     }
 
     /// How much later than `at` a card would have had those samples.
-    pub(super) fn ahead(&self, waiting: usize, at: Timestamp) -> Duration {
+    pub(super) fn lead(&self, waiting: usize, at: Timestamp) -> Duration {
         let due = self.drift.time((self.pushed() + waiting as u64) as f64);
         due.map_or(Duration::ZERO, |due| due.saturating_since(at))
     }
@@ -83,7 +83,7 @@ impl<R: Resample> Framer<R> {
             Some(slot) => slot,
             None => self.begin()?,
         };
-        self.leave_out();
+        self.skip_leading();
         let needs = self.resampler.needs();
         if self.skip > 0 || self.input.len() < needs * self.channels {
             return None;
@@ -91,13 +91,13 @@ impl<R: Resample> Framer<R> {
         let samples = self.resampler.frame(&self.input).iter().map(|sample| to_i16(*sample)).collect();
         self.drop_input(needs);
         self.slot = Some(slot + 1);
-        self.free = slot + 1;
-        let frame = PcmFrame { captured: self.grid.start(slot), gap: std::mem::take(&mut self.gap), samples };
-        let age = self.age(slot + 1)?;
-        if age.abs() > APART {
+        self.next_slot = slot + 1;
+        let frame = PcmFrame { captured: self.clock.start(slot), gap: std::mem::take(&mut self.gap), samples };
+        let lag = self.lag(slot + 1)?;
+        if lag.abs() > MAX_OFFSET {
             self.restart();
         } else {
-            self.resampler.stretch(self.drift.steer(age));
+            self.resampler.stretch(self.drift.steer(lag));
         }
         Some(frame)
     }
@@ -107,25 +107,25 @@ impl<R: Resample> Framer<R> {
         self.drift = ClockDrift::new(self.rate);
         self.resampler.reset();
         self.input.clear();
-        (self.first, self.skip, self.slot, self.gap) = (0, 0, None, true);
+        (self.first_pending, self.skip, self.slot, self.gap) = (0, 0, None, true);
     }
 
     /// How fast the card's clock is against the system's, in ppm, as far as is known.
-    pub(super) fn deviation(&self) -> f64 {
-        self.drift.deviation()
+    pub(super) fn deviation_ppm(&self) -> f64 {
+        self.drift.deviation_ppm()
     }
 
     /// Chooses the first slot that begins after the card did and has had no frame, and how many samples come before it.
     fn begin(&mut self) -> Option<u64> {
         let begun = self.drift.time(-(R::DELAY as f64))?;
-        let slot = self.free.max(self.grid.slot(begun) + 1);
-        self.skip = self.drift.samples(self.age(slot)?).round() as u64;
+        let slot = self.next_slot.max(self.clock.slot(begun) + 1);
+        self.skip = self.drift.samples(self.lag(slot)?).round() as u64;
         self.slot = Some(slot);
         Some(slot)
     }
 
     /// Leaves out what comes before the first frame.
-    fn leave_out(&mut self) {
+    fn skip_leading(&mut self) {
         let there = self.input.len() / self.channels;
         let count = there.min(usize::try_from(self.skip).unwrap_or(there));
         self.skip -= count as u64;
@@ -135,17 +135,17 @@ impl<R: Resample> Framer<R> {
     /// Drops the oldest samples of each channel.
     fn drop_input(&mut self, count: usize) {
         self.input.drain(..count * self.channels);
-        self.first += count as u64;
+        self.first_pending += count as u64;
     }
 
     /// Samples of each channel that were pushed since the card began.
     fn pushed(&self) -> u64 {
-        self.first + (self.input.len() / self.channels) as u64
+        self.first_pending + (self.input.len() / self.channels) as u64
     }
 
     /// How much older than the begin of `slot` the sound is that comes next, in seconds.
-    fn age(&self, slot: u64) -> Option<f64> {
-        self.drift.age(self.first as f64 - R::DELAY as f64, self.grid.start(slot))
+    fn lag(&self, slot: u64) -> Option<f64> {
+        self.drift.lag(self.first_pending as f64 - R::DELAY as f64, self.clock.start(slot))
     }
 }
 

@@ -138,14 +138,14 @@ pub trait CaptureSource: Send {
 #[derive(Debug)]
 pub struct Microphone {
     config: Config,
-    surroundings: DeviceContext,
-    finder: AudioSelector,
+    context: DeviceContext,
+    selector: AudioSelector,
 }
 
 impl Microphone {
     /// The microphone that `config` means.
-    pub fn new(config: Config, surroundings: DeviceContext) -> Self {
-        Self { finder: AudioSelector::new(&config.device), config, surroundings }
+    pub fn new(config: Config, context: DeviceContext) -> Self {
+        Self { selector: AudioSelector::new(&config.device), config, context }
     }
 
     /// Opens what the configuration means at this moment: of `auto` the first ALSA capture device; where there is none,
@@ -157,20 +157,20 @@ impl Microphone {
     /// As [`Error`] says; the next call may succeed, since devices come and go.
     pub fn open(&mut self) -> Result<Option<Box<dyn CaptureSource>>, Error> {
         let cards = AudioSelector::cards();
-        let found = self.finder.find(&cards, &self.surroundings)?;
+        let found = self.selector.find(&cards, &self.context)?;
         let source: Box<dyn CaptureSource> = match &found {
             AudioTarget::Nothing => return Ok(None),
             AudioTarget::Tone => Box::new(test_tone::Tone::open(self.config.channels)),
             AudioTarget::Device(name) => Box::new(alsa::Capture::open(name, &self.config)?),
         };
-        self.finder.opened(&found, &cards);
+        self.selector.opened(&found, &cards);
         Ok(Some(source))
     }
 
     /// What people call what would be opened now, without opening it: the name of a device; `None` where `off` is set, or
     /// `auto` finds nothing.
     pub fn source(&self) -> Option<String> {
-        match self.finder.find(&AudioSelector::cards(), &self.surroundings) {
+        match self.selector.find(&AudioSelector::cards(), &self.context) {
             Ok(AudioTarget::Device(name)) => Some(name),
             Ok(AudioTarget::Tone) => Some("tone".into()),
             Ok(AudioTarget::Nothing) => None,
@@ -184,8 +184,8 @@ impl Microphone {
     }
 
     /// Lets another microphone be taken if the one that was opened last is away.
-    pub fn reconsider(&mut self) {
-        self.finder.reconsider(AudioSelector::cards);
+    pub fn forget_if_unplugged(&mut self) {
+        self.selector.forget_if_unplugged(AudioSelector::cards);
     }
 
     /// What the microphone shall be and give.

@@ -83,13 +83,13 @@ impl Card {
 pub(super) struct AudioSelector {
     device: String,
     /// The microphone that was opened last, and its card's id.
-    known: Option<(Identity, String)>,
+    last_opened: Option<(Identity, String)>,
 }
 
 impl AudioSelector {
     /// For the configuration's `device`.
     pub(super) fn new(device: &str) -> Self {
-        Self { device: device.into(), known: None }
+        Self { device: device.into(), last_opened: None }
     }
 
     /// The sound cards that there are now.
@@ -103,64 +103,64 @@ impl AudioSelector {
     ///
     /// When the microphone is not among `cards`: [`Error::NotFound`], [`Error::Unplugged`] if it was there before, or
     /// [`Error::Camera`].
-    pub(super) fn find(&self, cards: &[Card], surroundings: &DeviceContext) -> Result<AudioTarget, Error> {
+    pub(super) fn find(&self, cards: &[Card], context: &DeviceContext) -> Result<AudioTarget, Error> {
         match self.device.as_str() {
             "tone" => Ok(AudioTarget::Tone),
             "off" => Ok(AudioTarget::Nothing),
-            "camera" => of_camera(cards, (surroundings.camera)()).map(AudioTarget::Device),
-            "auto" => match (&self.known, cards.iter().find_map(|card| card.captures.clone())) {
+            "camera" => camera_microphone(cards, (context.camera)()).map(AudioTarget::Device),
+            "auto" => match (&self.last_opened, cards.iter().find_map(|card| card.captures.clone())) {
                 (Some(_), _) => {
-                    self.again(cards)?.captures.clone().ok_or_else(|| self.unplugged()).map(AudioTarget::Device)
+                    self.same_card(cards)?.captures.clone().ok_or_else(|| self.unplugged()).map(AudioTarget::Device)
                 }
                 (None, Some(name)) => Ok(AudioTarget::Device(name)),
-                (None, None) if surroundings.pattern => Ok(AudioTarget::Tone),
+                (None, None) if context.pattern => Ok(AudioTarget::Tone),
                 (None, None) => Ok(AudioTarget::Nothing),
             },
-            name => self.named(name, cards).map(AudioTarget::Device),
+            name => self.by_name(name, cards).map(AudioTarget::Device),
         }
     }
 
     /// Takes note of what was opened: the next time it is the same one that is looked for.
     pub(super) fn opened(&mut self, found: &AudioTarget, cards: &[Card]) {
         if let AudioTarget::Device(name) = found
-            && let Some((_, reference, _)) = split(name)
+            && let Some((_, reference, _)) = split_card(name)
             && let Some(card) = cards.iter().find(|card| card.is(reference))
         {
-            self.known = Some((card.identity(), card.id.clone()));
+            self.last_opened = Some((card.identity(), card.id.clone()));
         }
     }
 
     /// Forgets the microphone that was opened last if it is away: what the name means is decided anew.
-    pub(super) fn reconsider(&mut self, cards: impl FnOnce() -> Vec<Card>) {
-        if self.known.is_some() && self.again(&cards()).is_err() {
-            self.known = None;
+    pub(super) fn forget_if_unplugged(&mut self, cards: impl FnOnce() -> Vec<Card>) {
+        if self.last_opened.is_some() && self.same_card(&cards()).is_err() {
+            self.last_opened = None;
         }
     }
 
-    fn named(&self, name: &str, cards: &[Card]) -> Result<String, Error> {
-        let Some((before, _, after)) = split(name) else {
+    fn by_name(&self, name: &str, cards: &[Card]) -> Result<String, Error> {
+        let Some((before, _, after)) = split_card(name) else {
             // The bare id of a card is no name for ALSA.
-            let card = match self.known {
-                Some(_) => self.again(cards).ok(),
+            let card = match self.last_opened {
+                Some(_) => self.same_card(cards).ok(),
                 None => cards.iter().find(|card| card.id == name),
             };
             return Ok(card.map_or_else(|| name.into(), |card| format!("plughw:CARD={}", card.id)));
         };
-        match self.known {
-            Some(_) => Ok(format!("{before}{}{after}", self.again(cards)?.id)),
+        match self.last_opened {
+            Some(_) => Ok(format!("{before}{}{after}", self.same_card(cards)?.id)),
             None => Ok(name.into()),
         }
     }
 
     /// The card of the microphone that was there before; of several with the same identity the one with the same id.
-    fn again<'c>(&self, cards: &'c [Card]) -> Result<&'c Card, Error> {
-        let Some((identity, id)) = &self.known else { return Err(self.unplugged()) };
+    fn same_card<'c>(&self, cards: &'c [Card]) -> Result<&'c Card, Error> {
+        let Some((identity, id)) = &self.last_opened else { return Err(self.unplugged()) };
         let same = || cards.iter().filter(|card| card.identity() == *identity);
         same().find(|card| card.id == *id).or_else(|| same().next()).ok_or_else(|| self.unplugged())
     }
 
     fn unplugged(&self) -> Error {
-        let device = match &self.known {
+        let device = match &self.last_opened {
             Some((_, id)) => format!("{} ({id})", self.device),
             None => self.device.clone(),
         };
@@ -169,7 +169,7 @@ impl AudioSelector {
 }
 
 /// The first device that captures of the sound card that is the same USB device as the camera.
-fn of_camera(cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error> {
+fn camera_microphone(cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error> {
     let camera = camera.ok_or_else(|| Error::Camera { what: "is away, or not on USB".into() })?;
     let cards = cards.iter().filter(|card| card.usb.as_ref().is_some_and(|usb| usb.path == camera.path));
     cards
@@ -179,7 +179,7 @@ fn of_camera(cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error>
 }
 
 /// Takes a name of ALSA's apart around the card: `hw:1,0` is `hw:`, `1` and `,0`. `None` where it names no card.
-fn split(name: &str) -> Option<(&str, &str, &str)> {
+fn split_card(name: &str) -> Option<(&str, &str, &str)> {
     let (kind, arguments) = name.split_once(':')?;
     // What these take first is a card; of others (`plug:`, `file:`) it is something else.
     if !["hw", "plughw", "dsnoop", "sysdefault", "default", "front"].contains(&kind) {
@@ -219,22 +219,22 @@ mod tests {
 
     /// What is opened of `before`, and then of `after`.
     fn twice(device: &str, before: &[Card], after: &[Card]) -> (AudioTarget, Result<AudioTarget, String>) {
-        let mut finder = AudioSelector::new(device);
-        let first = finder.find(before, &alone()).expect("should find");
-        finder.opened(&first, before);
-        (first, finder.find(after, &alone()).map_err(|error| error.to_string()))
+        let mut selector = AudioSelector::new(device);
+        let first = selector.find(before, &alone()).expect("should find");
+        selector.opened(&first, before);
+        (first, selector.find(after, &alone()).map_err(|error| error.to_string()))
     }
 
     #[test]
     fn auto_is_decided_at_each_opening() {
-        let finder = AudioSelector::new("auto");
+        let selector = AudioSelector::new("auto");
         let mut speaker = card(0, "HDMI", None);
         speaker.captures = None;
         let pattern = DeviceContext { pattern: true, ..alone() };
-        assert_eq!(finder.find(&[speaker.clone()], &alone()).expect("should decide"), AudioTarget::Nothing);
-        assert_eq!(finder.find(&[speaker.clone()], &pattern).expect("should decide"), AudioTarget::Tone);
+        assert_eq!(selector.find(&[speaker.clone()], &alone()).expect("should decide"), AudioTarget::Nothing);
+        assert_eq!(selector.find(&[speaker.clone()], &pattern).expect("should decide"), AudioTarget::Tone);
         let cards = [speaker, card(1, "C920", None)];
-        assert_eq!(finder.find(&cards, &pattern).expect("should decide"), device("plughw:CARD=C920,DEV=0"));
+        assert_eq!(selector.find(&cards, &pattern).expect("should decide"), device("plughw:CARD=C920,DEV=0"));
     }
 
     #[test]
@@ -266,12 +266,12 @@ mod tests {
         assert_eq!(twice("auto", &first, &second).1, Ok(device("plughw:CARD=C920,DEV=0")));
         assert!(twice("auto", &first, &second[..1]).1.is_err(), "another one is not taken for it");
 
-        let mut finder = AudioSelector::new("auto");
-        finder.opened(&device("plughw:CARD=C920,DEV=0"), &first);
-        finder.reconsider(|| second.clone());
-        assert_eq!(finder.find(&second, &alone()).expect("should find"), device("plughw:CARD=C920,DEV=0"));
-        finder.reconsider(|| second[..1].to_vec());
-        assert_eq!(finder.find(&second[..1], &alone()).expect("should find"), device("plughw:CARD=Late,DEV=0"));
+        let mut selector = AudioSelector::new("auto");
+        selector.opened(&device("plughw:CARD=C920,DEV=0"), &first);
+        selector.forget_if_unplugged(|| second.clone());
+        assert_eq!(selector.find(&second, &alone()).expect("should find"), device("plughw:CARD=C920,DEV=0"));
+        selector.forget_if_unplugged(|| second[..1].to_vec());
+        assert_eq!(selector.find(&second[..1], &alone()).expect("should find"), device("plughw:CARD=Late,DEV=0"));
     }
 
     #[test]
@@ -290,11 +290,11 @@ mod tests {
             pattern: false,
             camera: Box::new(move || card(0, "", Some((path, ""))).usb),
         };
-        let finder = AudioSelector::new("camera");
-        assert_eq!(finder.find(&cards, &at("/usb/1")).expect("should find"), device("plughw:CARD=C920,DEV=0"));
-        let deaf = finder.find(&cards, &at("/usb/3")).expect_err("has none").to_string();
+        let selector = AudioSelector::new("camera");
+        assert_eq!(selector.find(&cards, &at("/usb/1")).expect("should find"), device("plughw:CARD=C920,DEV=0"));
+        let deaf = selector.find(&cards, &at("/usb/3")).expect_err("has none").to_string();
         assert!(deaf.starts_with("the camera (USB 046d:082d) has no microphone; "), "{deaf}");
-        let away = finder.find(&cards, &alone()).expect_err("is away").to_string();
+        let away = selector.find(&cards, &alone()).expect_err("is away").to_string();
         assert!(away.starts_with("the camera is away, or not on USB; "), "{away}");
     }
 

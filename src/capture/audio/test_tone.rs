@@ -27,20 +27,20 @@ const TONE_PEAK: f64 = 1036.0;
 const TICK_PEAK: f64 = 8231.0;
 
 /// Frames that are held for a consumer that is late: 100 ms, as a sound card's ring would hold.
-const HELD: u64 = 5;
+const BACKLOG: u64 = 5;
 
 /// The built-in microphone.
 pub struct Tone {
     channels: u16,
     second: Vec<i16>,
-    pace: Pacer,
+    pacer: Pacer,
 }
 
 impl Tone {
     /// Opens the tone with 1 or 2 channels, both the same; more become 2.
     pub fn open(channels: u16) -> Self {
         let second = (0..SAMPLE_RATE).map(sample).collect();
-        Self { channels: channels.clamp(1, 2), second, pace: Pacer::new(FrameClock::new(FRAMES), HELD) }
+        Self { channels: channels.clamp(1, 2), second, pacer: Pacer::new(FrameClock::new(FRAMES), BACKLOG) }
     }
 
     /// The frame that is complete at `now`.
@@ -51,7 +51,7 @@ impl Tone {
     pub fn poll(&mut self, now: Timestamp) -> Result<PcmFrame, Duration> {
         // As with a sound card, a frame is there when its last sample has been taken: one frame after its first.
         let length = Duration::from_secs(1) / FRAMES;
-        match self.pace.poll(now.saturating_sub(length)) {
+        match self.pacer.poll(now.saturating_sub(length)) {
             PaceStep::Wait(wait) => Err(wait),
             PaceStep::Due { slot, start, missed } => {
                 let first = (slot % u64::from(FRAMES)) as usize * FRAME_SAMPLES;

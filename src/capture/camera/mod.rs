@@ -159,7 +159,7 @@ pub enum Error {
 
 impl Error {
     /// What kind of fault this is.
-    pub fn trouble(&self) -> FaultKind {
+    pub fn fault_kind(&self) -> FaultKind {
         match self {
             Self::NotFound { .. }
             | Self::Absent { .. }
@@ -189,7 +189,7 @@ pub trait VideoSource: Send {
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error>;
 
     /// Asks a source that encodes by itself for a key frame; the others, and those that can't, do nothing.
-    fn request_key(&mut self) {}
+    fn request_keyframe(&mut self) {}
 
     /// The source's controls as they stand, for a question soon after the opening; from then on their changes are told.
     /// Empty for a source without controls.

@@ -17,7 +17,7 @@
 //!
 //!   | bytes | content |
 //!   |---|---|
-//!   | 0 | camera: see [`camera_id`] |
+//!   | 0 | camera: see [`camera_hash`] |
 //!   | 1 to 6 | capture time since the Unix epoch in tenths of a millisecond, 48 bits |
 //!   | 7 to 10 | frame number, 32 bits, wraps |
 //!   | 11, 12 | CRC-16/IBM-3740 (polynomial 0x1021, start 0xffff, not reflected, no final xor) of bytes 0 to 10 |
@@ -74,7 +74,7 @@ pub struct Code {
     pub frame: u32,
     /// When it was captured: tenths of a millisecond since the Unix epoch; 48 bits are kept.
     pub captured: u64,
-    /// Which camera it is from: [`camera_id`] of its name.
+    /// Which camera it is from: [`camera_hash`] of its name.
     pub camera: u8,
 }
 
@@ -106,7 +106,7 @@ impl Code {
 }
 
 /// The number by which the code tells one camera from another: the low byte of the CRC-16/IBM-3740 of its name in UTF-8.
-pub fn camera_id(name: &str) -> u8 {
+pub fn camera_hash(name: &str) -> u8 {
     CRC.checksum(name.as_bytes()) as u8
 }
 

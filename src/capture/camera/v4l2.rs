@@ -9,8 +9,8 @@ pub mod discover;
 mod drops;
 mod enumerate;
 pub mod identity;
+mod layout;
 mod negotiate;
-mod picture;
 mod settings;
 
 use std::io;
@@ -21,7 +21,7 @@ pub use enumerate::{encoders, list};
 pub use negotiate::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
 
 use self::controls::{ControlWatcher, set_at_opening};
-use self::picture::{BufferLayout, Known};
+use self::layout::{BufferLayout, Known};
 use super::{Config, ControlsOutcome, Dropped, Error, VideoSource};
 use crate::device::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
@@ -34,10 +34,10 @@ const BUFFERS: u32 = 4;
 
 /// The longest time between two key frames that a camera with an encoder of its own is asked for, in seconds: where it
 /// cannot be asked for a key frame, this is what a viewer waits for the first picture and everybody after a loss.
-const KEY_PERIOD: f64 = 2.0;
+const KEY_FRAME_PERIOD: f64 = 2.0;
 
 /// How long to rest when the driver announced a picture and had none: far below the time between two pictures.
-const EMPTY_HANDED: Duration = Duration::from_millis(2);
+const EMPTY_DEQUEUE_PAUSE: Duration = Duration::from_millis(2);
 
 /// What was fetched from the driver.
 enum DequeueResult {
@@ -55,16 +55,16 @@ pub struct Capture {
     path: String,
     label: String,
     /// What was chosen of the camera's offers, and why.
-    chosen: String,
-    shape: BufferLayout,
+    mode_description: String,
+    layout: BufferLayout,
     queue: Queue,
     device: Arc<Device>,
-    losses: DropTracker,
+    drops: DropTracker,
     controls: ControlWatcher,
     /// When the stream began, and the newest picture so far was taken.
-    newest: Timestamp,
+    last_captured: Timestamp,
     /// Whether the camera can be asked for a key frame, as far as is known.
-    takes_key_requests: bool,
+    can_force_key_frame: bool,
 }
 
 impl Capture {
@@ -83,87 +83,87 @@ impl Capture {
         let offers = offers(&device, kind, config).map_err(|error| call_error(path, "VIDIOC_ENUM_FMT", error))?;
         let choice =
             choose(&offers, config).map_err(|NegotiationError { wish, offer }| unsupported(path, &wish, &offer))?;
-        let shape = set(&device, kind, path, config, &choice, &offers)?;
-        if shape.format.pixel == PixelFormat::H264 {
-            device.prepare_h264((shape.format.fps * KEY_PERIOD).ceil() as u32, config.bitrate);
+        let layout = set_format(&device, kind, path, config, &choice, &offers)?;
+        if layout.format.pixel == PixelFormat::H264 {
+            device.configure_h264_encoder((layout.format.fps * KEY_FRAME_PERIOD).ceil() as u32, config.bitrate);
         }
         // Before the stream, which some drivers let nothing change in, so that the first picture is right already.
-        for told in set_at_opening(&device, &config.controls) {
-            tracing::warn!(camera = config.name, "control {told}");
+        for warning in set_at_opening(&device, &config.controls) {
+            tracing::warn!(camera = config.name, "control {warning}");
         }
         let label = format!("{card} ({path})");
         let device = Arc::new(device);
-        let newest = Timestamp::now();
+        let last_captured = Timestamp::now();
         let queue =
             Queue::start(Arc::clone(&device), kind, BUFFERS).map_err(|(call, error)| match error.raw_os_error() {
                 // The USB bus has no bandwidth left for this much.
                 Some(libc::ENOSPC) => unsupported(
                     path,
-                    &describe(&shape.format),
+                    &describe(&layout.format),
                     "the USB bus has no room for it; choose MJPEG, a smaller size, or another USB port",
                 ),
                 _ => call_error(path, call, error),
             })?;
         let buffers = queue.len();
-        let chosen =
-            format!("{label}: {} ({}, {buffers} buffers): {}", describe(&shape.format), shape.fourcc, choice.reason);
+        let mode_description =
+            format!("{label}: {} ({}, {buffers} buffers): {}", describe(&layout.format), layout.fourcc, choice.reason);
         let controls = ControlWatcher::new(Arc::clone(&device));
-        let losses = DropTracker::default();
+        let drops = DropTracker::default();
         Ok(Self {
             path: path.into(),
             label,
-            chosen,
-            shape,
+            mode_description,
+            layout,
             queue,
             device,
-            losses,
+            drops,
             controls,
-            newest,
-            takes_key_requests: true,
+            last_captured,
+            can_force_key_frame: true,
         })
     }
 
     /// What was chosen of the camera's offers, and why; a line for people.
-    pub fn chosen(&self) -> &str {
-        &self.chosen
+    pub fn mode_description(&self) -> &str {
+        &self.mode_description
     }
 
     /// Takes out what the driver has. Of pictures that need none before them the newest good one is kept, and the others
     /// go back at once; of an encoded stream it is the next.
-    fn fetch(&mut self) -> Result<DequeueResult, Error> {
+    fn dequeue_newest(&mut self) -> Result<DequeueResult, Error> {
         let mut newest = None;
-        let mut fetched = DequeueResult::Nothing;
+        let mut result = DequeueResult::Nothing;
         // A ring's worth and no more: a driver that is faster than this loop must not hold it for ever.
         for _ in 0..self.queue.len() {
             let dequeued = self.queue.dequeue().map_err(|error| call_error(&self.path, "VIDIOC_DQBUF", error))?;
             let Some(buffer) = dequeued else { break };
-            fetched = DequeueResult::Damaged;
-            let whole = !buffer.damaged && self.shape.is_whole(&buffer.lease);
-            self.losses.see(buffer.sequence, whole);
-            if !whole {
+            result = DequeueResult::Damaged;
+            let intact = !buffer.damaged && self.layout.is_complete(&buffer.lease);
+            self.drops.observe_sequence(buffer.sequence, intact);
+            if !intact {
                 continue;
             }
             if newest.replace(buffer).is_some() {
-                self.losses.stale();
+                self.drops.count_stale();
             }
-            if self.shape.format.pixel == PixelFormat::H264 {
+            if self.layout.format.pixel == PixelFormat::H264 {
                 break;
             }
         }
-        Ok(newest.map_or(fetched, DequeueResult::Frame))
+        Ok(newest.map_or(result, DequeueResult::Frame))
     }
 
-    fn picture(&mut self, buffer: Dequeued) -> RawFrame {
+    fn frame(&mut self, buffer: Dequeued) -> RawFrame {
         let stamp = buffer.monotonic.map(Timestamp::from_monotonic);
-        let captured = moment(stamp, self.newest, Timestamp::now());
-        self.newest = captured;
-        self.shape.picture(buffer.lease, captured, self.losses.gap())
+        let captured = capture_timestamp(stamp, self.last_captured, Timestamp::now());
+        self.last_captured = captured;
+        self.layout.frame(buffer.lease, captured, self.drops.take_gap())
     }
 }
 
 impl VideoSource for Capture {
     fn format(&self) -> VideoFormat {
-        self.shape.format
+        self.layout.format
     }
 
     fn label(&self) -> &str {
@@ -180,10 +180,10 @@ impl VideoSource for Capture {
             let left = deadline.saturating_duration_since(Instant::now());
             let readiness = self.device.wait(left).map_err(|error| call_error(&self.path, "poll", error))?;
             if readiness != Readiness::Nothing {
-                match self.fetch()? {
-                    DequeueResult::Frame(buffer) => return Ok(Some(self.picture(buffer))),
+                match self.dequeue_newest()? {
+                    DequeueResult::Frame(buffer) => return Ok(Some(self.frame(buffer))),
                     // A driver that says it has a picture and gives none, again and again, must not take a whole core.
-                    DequeueResult::Nothing => std::thread::sleep(EMPTY_HANDED.min(left)),
+                    DequeueResult::Nothing => std::thread::sleep(EMPTY_DEQUEUE_PAUSE.min(left)),
                     DequeueResult::Damaged => {}
                 }
                 if readiness == Readiness::Fault {
@@ -197,22 +197,22 @@ impl VideoSource for Capture {
         }
     }
 
-    fn request_key(&mut self) {
-        if self.shape.format.pixel == PixelFormat::H264
-            && self.takes_key_requests
-            && let Err(error) = self.device.request_key_frame()
+    fn request_keyframe(&mut self) {
+        if self.layout.format.pixel == PixelFormat::H264
+            && self.can_force_key_frame
+            && let Err(error) = self.device.force_key_frame()
         {
-            self.takes_key_requests = false;
+            self.can_force_key_frame = false;
             tracing::info!("{}: the camera sends key frames when it pleases: {error}", self.label);
         }
     }
 
     fn controls(&mut self) -> Vec<Control> {
-        self.controls.all()
+        self.controls.read_all()
     }
 
     fn changed_controls(&mut self) -> Vec<Control> {
-        self.controls.changed()
+        self.controls.changed_controls()
     }
 
     fn set_controls(&mut self, settings: &[Setting]) -> ControlsOutcome {
@@ -220,11 +220,11 @@ impl VideoSource for Capture {
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> bool {
-        self.shape.format.pixel != PixelFormat::H264 || self.device.set_h264_bitrate(bitrate).is_ok()
+        self.layout.format.pixel != PixelFormat::H264 || self.device.set_h264_bitrate(bitrate).is_ok()
     }
 
     fn dropped(&self) -> Dropped {
-        self.losses.dropped()
+        self.drops.dropped()
     }
 }
 
@@ -236,12 +236,12 @@ pub fn pixel_format(fourcc: FourCc) -> Option<PixelFormat> {
 /// When a picture was taken that is fetched `now`: at the driver's stamp, where that can be. A stamp of the future is that
 /// of a driver that stamps the end of the frame before it has come, and would make the latency negative. One that is
 /// not after the picture before, or not after the stream's begin, is of another clock or of none.
-fn moment(stamp: Option<Timestamp>, before: Timestamp, now: Timestamp) -> Timestamp {
+fn capture_timestamp(stamp: Option<Timestamp>, before: Timestamp, now: Timestamp) -> Timestamp {
     stamp.filter(|&stamp| stamp > before).map_or(now, |stamp| stamp.min(now))
 }
 
 /// Sets format and rate, and judges what the driver made of them.
-fn set(
+fn set_format(
     device: &Device,
     kind: BufferType,
     path: &str,
@@ -252,18 +252,18 @@ fn set(
     let answer = device
         .set_format(kind, choice.fourcc, choice.width, choice.height)
         .map_err(|error| call_error(path, "VIDIOC_S_FMT", error))?;
-    let mut shape = BufferLayout::of(&answer, config.format)
+    let mut layout = BufferLayout::of(&answer, config.format)
         .map_err(|offer| unsupported(path, &format!("{} {}x{}", choice.fourcc, choice.width, choice.height), &offer))?;
     // A driver that cannot set or tell a rate streams nevertheless.
     let interval = device.set_frame_interval(kind, choice.interval).or_else(|_| device.frame_interval(kind));
     let fps = interval.ok().flatten().and_then(|interval| interval.rate());
-    shape.format.fps = fps.unwrap_or_else(|| f64::from(config.fps.target().max(1)));
-    let format = &shape.format;
-    negotiate::judge(format.width, format.height, fps, config).then_some(()).ok_or_else(|| {
+    layout.format.fps = fps.unwrap_or_else(|| f64::from(config.fps.target().max(1)));
+    let format = &layout.format;
+    negotiate::is_acceptable(format.width, format.height, fps, config).then_some(()).ok_or_else(|| {
         let NegotiationError { wish, offer } = NegotiationError::new(offers, config);
         unsupported(path, &wish, &format!("the driver insists on {}; {offer}", describe(format)))
     })?;
-    Ok(shape)
+    Ok(layout)
 }
 
 fn describe(format: &VideoFormat) -> String {
@@ -332,7 +332,7 @@ mod tests {
     fn a_picture_is_taken_after_the_one_before_and_not_later_than_it_is_fetched() {
         let at = |seconds| Timestamp::from_start(Duration::from_secs(seconds));
         for (stamp, taken) in [(None, 9), (Some(7), 7), (Some(9), 9), (Some(12), 9), (Some(5), 9), (Some(0), 9)] {
-            assert_eq!(moment(stamp.map(at), at(5), at(9)), at(taken), "{stamp:?}");
+            assert_eq!(capture_timestamp(stamp.map(at), at(5), at(9)), at(taken), "{stamp:?}");
         }
     }
 

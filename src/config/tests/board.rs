@@ -36,13 +36,13 @@ fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {
     assert_eq!(
         config.leds,
         [
-            leds::Config { lamp: LedTarget::Gpio(pin(None, 17, false)), show: Indicator::Ready, brightness: 100 },
+            leds::Config { target: LedTarget::Gpio(pin(None, 17, false)), show: Indicator::Ready, brightness: 100 },
             leds::Config {
-                lamp: LedTarget::Gpio(pin(Some("gpiochip1"), 3, true)),
+                target: LedTarget::Gpio(pin(Some("gpiochip1"), 3, true)),
                 show: Indicator::Fault,
                 brightness: 30
             },
-            leds::Config { lamp: LedTarget::Sysfs("ACT".into()), show: Indicator::Watched, brightness: 100 },
+            leds::Config { target: LedTarget::Sysfs("ACT".into()), show: Indicator::Watched, brightness: 100 },
         ]
     );
     let request = |text: &str| Some(text.to_owned());

@@ -18,10 +18,10 @@ use super::{GpioPin, Output};
 const CONSUMER: &str = "porthole";
 
 /// Labels of the chips behind the header of a Raspberry Pi: models 0 to 3, 4, and 5.
-const HEADERS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
+const HEADER_CHIPS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
 
 /// Presses of a button that the kernel keeps until they are read: more than a person makes while a board is busy.
-const PRESSES: u32 = 16;
+const EVENT_BUFFER: u32 = 16;
 
 /// A pin that drives something.
 pub(super) struct GpioOutput {
@@ -31,10 +31,10 @@ pub(super) struct GpioOutput {
 
 impl GpioOutput {
     pub(super) fn open(pin: &GpioPin) -> anyhow::Result<Self> {
-        let chip = find(pin.chip.as_deref())?;
+        let chip = find_chip(pin.chip.as_deref())?;
         let mut builder = Request::builder();
         builder.on_chip(&chip.path).with_line(pin.line).as_output(Value::Inactive);
-        let request = take(&mut builder, pin, &chip)?;
+        let request = request_line(&mut builder, pin, &chip)?;
         let label = format!("{} ({})", chip.path.display(), chip.label);
         Ok(Self { request, label })
     }
@@ -43,7 +43,7 @@ impl GpioOutput {
 impl Output for GpioOutput {
     fn set(&mut self, on: bool) -> anyhow::Result<()> {
         let value = if on { Value::Active } else { Value::Inactive };
-        self.request.set_lone_value(value).map(drop).map_err(|error| explain(&error, "switch"))
+        self.request.set_lone_value(value).map(drop).map_err(|error| describe_error(&error, "switch"))
     }
 
     fn label(&self) -> &str {
@@ -66,7 +66,7 @@ impl Input {
     /// As for [`output`](super::output).
     pub fn open(pin: &GpioPin, debounce: Duration) -> anyhow::Result<Self> {
         let open = || {
-            let chip = find(pin.chip.as_deref())?;
+            let chip = find_chip(pin.chip.as_deref())?;
             let mut builder = Request::builder();
             builder
                 .on_chip(&chip.path)
@@ -75,8 +75,8 @@ impl Input {
                 .with_bias(if pin.active_low { Bias::PullUp } else { Bias::PullDown })
                 .with_edge_detection(EdgeDetection::BothEdges)
                 .with_debounce_period(debounce)
-                .with_kernel_event_buffer_size(PRESSES);
-            let request = take(&mut builder, pin, &chip)?;
+                .with_kernel_event_buffer_size(EVENT_BUFFER);
+            let request = request_line(&mut builder, pin, &chip)?;
             Ok(Self { request, label: format!("{} ({})", chip.path.display(), chip.label) })
         };
         open().map_err(|error: anyhow::Error| error.context(pin.to_string()))
@@ -93,7 +93,7 @@ impl Input {
     ///
     /// When the kernel refuses.
     pub fn is_pressed(&self) -> anyhow::Result<bool> {
-        let value = self.request.lone_value().map_err(|error| explain(&error, "read"))?;
+        let value = self.request.lone_value().map_err(|error| describe_error(&error, "read"))?;
         Ok(value == Value::Active)
     }
 
@@ -103,7 +103,7 @@ impl Input {
     ///
     /// When the kernel refuses: the chip may be gone.
     pub fn next(&self) -> anyhow::Result<bool> {
-        let edge = self.request.read_edge_event().map_err(|error| explain(&error, "read"))?;
+        let edge = self.request.read_edge_event().map_err(|error| describe_error(&error, "read"))?;
         Ok(edge.kind == EdgeKind::Rising)
     }
 }
@@ -122,38 +122,38 @@ struct ChipInfo {
 }
 
 /// The chip that is meant.
-fn find(name: Option<&str>) -> anyhow::Result<ChipInfo> {
-    let paths = chips().map_err(|error| explain(&error, "list the chips"))?;
+fn find_chip(name: Option<&str>) -> anyhow::Result<ChipInfo> {
+    let paths = chips().map_err(|error| describe_error(&error, "list the chips"))?;
     if paths.is_empty() {
         bail!("this machine has no GPIO chip (/dev/gpiochip0); take the section out, or load the chip's driver");
     }
     let mut chips = Vec::new();
-    let mut refused = None;
+    let mut open_error = None;
     for path in paths {
         let info = Chip::from_path(&path).and_then(|chip| chip.info());
         match info {
             Ok(info) => chips.push(ChipInfo { path, label: info.label, lines: info.num_lines }),
-            Err(error) => refused = Some(explain(&error, &format!("open {}", path.display()))),
+            Err(error) => open_error = Some(describe_error(&error, &format!("open {}", path.display()))),
         }
     }
     let is_named = |chip: &ChipInfo, name: &str| {
         chip.label == name || chip.path == Path::new(name) || chip.path == Path::new("/dev").join(name)
     };
-    let place = match name {
+    let index = match name {
         Some(name) => chips.iter().position(|chip| is_named(chip, name)),
-        None => chips.iter().position(|chip| HEADERS.contains(&chip.label.as_str())).or(Some(0)),
+        None => chips.iter().position(|chip| HEADER_CHIPS.contains(&chip.label.as_str())).or(Some(0)),
     };
-    if let Some(place) = place.filter(|place| *place < chips.len()) {
-        return Ok(chips.swap_remove(place));
+    if let Some(index) = index.filter(|index| *index < chips.len()) {
+        return Ok(chips.swap_remove(index));
     }
-    let there: Vec<_> = chips.iter().map(|chip| format!("{} ({})", chip.path.display(), chip.label)).collect();
-    match (refused, name) {
-        (Some(refused), _) => Err(refused),
-        (None, name) => bail!("no such GPIO chip: {}; there are {}", name.unwrap_or_default(), there.join(", ")),
+    let available: Vec<_> = chips.iter().map(|chip| format!("{} ({})", chip.path.display(), chip.label)).collect();
+    match (open_error, name) {
+        (Some(open_error), _) => Err(open_error),
+        (None, name) => bail!("no such GPIO chip: {}; there are {}", name.unwrap_or_default(), available.join(", ")),
     }
 }
 
-fn take(builder: &mut Builder, pin: &GpioPin, chip: &ChipInfo) -> anyhow::Result<Request> {
+fn request_line(builder: &mut Builder, pin: &GpioPin, chip: &ChipInfo) -> anyhow::Result<Request> {
     if pin.line >= chip.lines {
         bail!(
             "{} ({}) has no such pin; its pins are 0 to {}",
@@ -166,11 +166,11 @@ fn take(builder: &mut Builder, pin: &GpioPin, chip: &ChipInfo) -> anyhow::Result
     if pin.active_low {
         builder.as_active_low();
     }
-    builder.request().map_err(|error| explain(&error, &format!("take the pin of {}", chip.path.display())))
+    builder.request().map_err(|error| describe_error(&error, &format!("take the pin of {}", chip.path.display())))
 }
 
 /// The kernel's answer, with what to do about it.
-fn explain(error: &Error, what: &str) -> anyhow::Error {
+fn describe_error(error: &Error, what: &str) -> anyhow::Error {
     let answer = match error {
         Error::Os(errno) | Error::Uapi(_, gpiocdev_uapi::Error::Os(errno)) => {
             Some(io::Error::from_raw_os_error(errno.0))

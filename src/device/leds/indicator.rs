@@ -49,10 +49,10 @@ impl Indicator {
             // What somebody did on purpose comes before what went wrong.
             Self::Ready if status.privacy => Pattern::Breathe,
             Self::Watched if status.viewers == 0 => Pattern::Off,
-            Self::Watched | Self::Ready => fault(status).map_or(Pattern::On, Pattern::Code),
+            Self::Watched | Self::Ready => fault_code(status).map_or(Pattern::On, Pattern::Code),
             Self::Recording => lit(status.recording),
             Self::Talk => lit(status.talking),
-            Self::Fault => fault(status).map_or(Pattern::Off, Pattern::Code),
+            Self::Fault => fault_code(status).map_or(Pattern::Off, Pattern::Code),
             Self::Camera => {
                 let any = |state: PipelineState| status.cameras.iter().any(|camera| camera.state == state);
                 match (any(PipelineState::Live), any(PipelineState::Starting)) {
@@ -67,17 +67,17 @@ impl Indicator {
 }
 
 /// The flashes for the fault that weighs most. One flash would be taken for a sign of life.
-fn fault(status: &Status) -> Option<u8> {
+fn fault_code(status: &Status) -> Option<u8> {
     // While cameras are closed on purpose, what was the matter with them is the past.
     if status.privacy {
         return None;
     }
-    let cameras = status.cameras.iter().filter_map(camera);
+    let cameras = status.cameras.iter().filter_map(camera_code);
     let microphone = (status.audio.state == PipelineState::Fault).then_some(7);
     cameras.chain(microphone).min()
 }
 
-fn camera(camera: &CameraStatus) -> Option<u8> {
+fn camera_code(camera: &CameraStatus) -> Option<u8> {
     camera.trouble.map(|trouble| match trouble {
         FaultKind::Away => 2,
         FaultKind::Busy => 3,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::device::gpio;
 
 /// The period of a lamp that is switched on and off to look dimmer: a hundred a second is above what an eye sees flicker.
-const PERIOD: Duration = Duration::from_millis(10);
+const PWM_PERIOD: Duration = Duration::from_millis(10);
 
 /// The shortest switching, as a part of the period: shorter than this, the kernel's timers make it uneven.
-const SHORTEST: f32 = 0.02;
+const MIN_DUTY: f32 = 0.02;
 
 /// A lamp. Dropping it leaves it as it was found: off, or as its driver had it.
 pub(super) trait Led: Send {
@@ -43,7 +43,7 @@ pub(super) enum Dimming {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct DriveStep {
     pub(super) step: u32,
-    pub(super) lasts: Option<Duration>,
+    pub(super) hold: Option<Duration>,
 }
 
 impl Dimming {
@@ -52,21 +52,21 @@ impl Dimming {
         // The eye takes a lamp for half as bright when it gives a quarter of the light, about.
         let light = (level * brightness).clamp(0.0, 1.0).powi(2);
         match self {
-            Self::Steps(last) => {
+            Self::Steps(max) => {
                 // What is not dark stays visible.
-                let step = (light * last as f32).round() as u32;
-                DriveStep { step: if light > 0.0 { step.max(1) } else { 0 }, lasts: None }
+                let step = (light * max as f32).round() as u32;
+                DriveStep { step: if light > 0.0 { step.max(1) } else { 0 }, hold: None }
             }
-            Self::None => DriveStep { step: (level >= 0.5).into(), lasts: None },
-            Self::Switching if light < SHORTEST / 2.0 => DriveStep { step: 0, lasts: None },
-            Self::Switching if light > 1.0 - SHORTEST => DriveStep { step: 1, lasts: None },
+            Self::None => DriveStep { step: (level >= 0.5).into(), hold: None },
+            Self::Switching if light < MIN_DUTY / 2.0 => DriveStep { step: 0, hold: None },
+            Self::Switching if light > 1.0 - MIN_DUTY => DriveStep { step: 1, hold: None },
             Self::Switching => {
-                let lit = PERIOD.mul_f32(light.max(SHORTEST));
-                let within = Duration::from_nanos((since.as_nanos() % PERIOD.as_nanos()) as u64);
+                let lit = PWM_PERIOD.mul_f32(light.max(MIN_DUTY));
+                let within = Duration::from_nanos((since.as_nanos() % PWM_PERIOD.as_nanos()) as u64);
                 if within < lit {
-                    DriveStep { step: 1, lasts: Some(lit - within) }
+                    DriveStep { step: 1, hold: Some(lit - within) }
                 } else {
-                    DriveStep { step: 0, lasts: Some(PERIOD - within) }
+                    DriveStep { step: 0, hold: Some(PWM_PERIOD - within) }
                 }
             }
         }
@@ -112,14 +112,14 @@ mod tests {
     /// The share of the time that a switched lamp is lit, over some periods.
     fn lit(level: f32, brightness: f32) -> f32 {
         let (mut since, mut lit) = (Duration::ZERO, Duration::ZERO);
-        let end = PERIOD * 10;
+        let end = PWM_PERIOD * 10;
         while since < end {
             let drive = Dimming::Switching.drive(level, brightness, since);
-            let lasts = drive.lasts.unwrap_or(end);
+            let hold = drive.hold.unwrap_or(end);
             if drive.step > 0 {
-                lit += lasts.min(end - since);
+                lit += hold.min(end - since);
             }
-            since += lasts;
+            since += hold;
         }
         lit.as_secs_f32() / end.as_secs_f32()
     }
@@ -128,15 +128,15 @@ mod tests {
         #[test]
         fn a_switched_lamp_is_lit_for_the_share_that_looks_as_bright(level in 0.0..=1.0f32, brightness in 0.01..=1.0f32) {
             let wanted = (level * brightness).powi(2);
-            prop_assert!((lit(level, brightness) - wanted).abs() <= SHORTEST + 0.001);
+            prop_assert!((lit(level, brightness) - wanted).abs() <= MIN_DUTY + 0.001);
         }
 
         #[test]
-        fn brighter_is_never_dimmer(last in 1..=255u32, one in 0.0..=1.0f32, other in 0.0..=1.0f32) {
+        fn brighter_is_never_dimmer(max in 1..=255u32, one in 0.0..=1.0f32, other in 0.0..=1.0f32) {
             let (dim, bright) = if one < other { (one, other) } else { (other, one) };
-            for dimming in [Dimming::Steps(last), Dimming::None] {
+            for dimming in [Dimming::Steps(max), Dimming::None] {
                 let [dim, bright] = [dim, bright].map(|level| dimming.drive(level, 1.0, Duration::ZERO));
-                prop_assert!(dim.step <= bright.step && dim.lasts.is_none());
+                prop_assert!(dim.step <= bright.step && dim.hold.is_none());
             }
             prop_assert!(lit(dim, 1.0) <= lit(bright, 1.0) + 0.001);
         }
@@ -145,9 +145,9 @@ mod tests {
     #[test]
     fn dark_and_lit_need_no_switching() {
         for dimming in [Dimming::Steps(255), Dimming::Switching, Dimming::None] {
-            let last = if let Dimming::Steps(last) = dimming { last } else { 1 };
-            assert_eq!(dimming.drive(0.0, 1.0, Duration::ZERO), DriveStep { step: 0, lasts: None });
-            assert_eq!(dimming.drive(1.0, 1.0, Duration::ZERO), DriveStep { step: last, lasts: None });
+            let max = if let Dimming::Steps(max) = dimming { max } else { 1 };
+            assert_eq!(dimming.drive(0.0, 1.0, Duration::ZERO), DriveStep { step: 0, hold: None });
+            assert_eq!(dimming.drive(1.0, 1.0, Duration::ZERO), DriveStep { step: max, hold: None });
         }
         // One that cannot be dimmed is not dark because it should be dimmer.
         assert_eq!(Dimming::None.drive(1.0, 0.2, Duration::ZERO).step, 1);

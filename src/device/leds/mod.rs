@@ -47,7 +47,7 @@ use pattern::Pattern;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The lamp.
-    pub lamp: LedTarget,
+    pub target: LedTarget,
     /// What it shows.
     pub show: Indicator,
     /// How bright it is when lit, in percent of what the eye sees.
@@ -82,42 +82,42 @@ impl Drop for Guard {
 /// # Errors
 ///
 /// When the kernel gives no thread.
-pub fn start(configs: &[Config], board: &StatusPublisher) -> std::io::Result<Guard> {
+pub fn start(configs: &[Config], publisher: &StatusPublisher) -> std::io::Result<Guard> {
     let opened = configs.iter().filter_map(|config| Some((config, open(config, Path::new(sysfs_led::LEDS))?)));
-    start_with(opened, board)
+    start_with(opened, publisher)
 }
 
 fn start_with<'c>(
-    lamps: impl IntoIterator<Item = (&'c Config, Box<dyn Led>)>,
-    board: &StatusPublisher,
+    leds: impl IntoIterator<Item = (&'c Config, Box<dyn Led>)>,
+    publisher: &StatusPublisher,
 ) -> std::io::Result<Guard> {
-    let (mut inputs, mut shows, mut threads) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, (config, lamp)) in lamps.into_iter().enumerate() {
+    let (mut inputs, mut outputs, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, (config, led)) in leds.into_iter().enumerate() {
         let input = Arc::new(Mailbox::default());
-        shows.push((config.show, input.clone()));
+        outputs.push((config.show, input.clone()));
         inputs.push(input.clone());
         let brightness = f32::from(config.brightness) / 100.0;
-        threads.push(MediaThread::spawn(format!("led-{number}"), move || drive(lamp, brightness, &input))?);
+        threads.push(MediaThread::spawn(format!("led-{number}"), move || drive(led, brightness, &input))?);
     }
     let end = CancellationToken::new();
-    tokio::spawn(end.clone().run_until_cancelled_owned(watch(board.clone(), shows)));
+    tokio::spawn(end.clone().run_until_cancelled_owned(watch(publisher.clone(), outputs)));
     Ok(Guard { _watching: end.drop_guard(), inputs, _threads: threads })
 }
 
 /// Opens a lamp; one that is not to be had is told.
 fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
-    let opened = match &config.lamp {
-        LedTarget::Gpio(pin) => led::GpioLed::open(pin).map(|lamp| Box::new(lamp) as Box<dyn Led>),
+    let opened = match &config.target {
+        LedTarget::Gpio(pin) => led::GpioLed::open(pin).map(|led| Box::new(led) as Box<dyn Led>),
         LedTarget::Sysfs(name) => {
-            let led = sysfs_led::Sysfs::open(leds, name).map(|lamp| Box::new(lamp) as Box<dyn Led>);
+            let led = sysfs_led::Sysfs::open(leds, name).map(|led| Box::new(led) as Box<dyn Led>);
             led.map_err(|error| error.context(format!("LED {name}")))
         }
     };
     let show = config.show.name();
     match opened {
-        Ok(lamp) => {
-            tracing::info!("LED for {show}: {}", lamp.label());
-            Some(lamp)
+        Ok(led) => {
+            tracing::info!("LED for {show}: {}", led.label());
+            Some(led)
         }
         Err(error) => {
             tracing::warn!("no LED for {show}: {error:#}; going on without it");
@@ -127,16 +127,16 @@ fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
 }
 
 /// Tells the lamps their patterns, now and whenever the status changes.
-async fn watch(board: StatusPublisher, shows: Vec<(Indicator, Arc<Mailbox<Pattern>>)>) {
-    let mut status = board.watch();
-    let mut told: Vec<Option<Pattern>> = vec![None; shows.len()];
+async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<Pattern>>)>) {
+    let mut status = publisher.watch();
+    let mut sent: Vec<Option<Pattern>> = vec![None; outputs.len()];
     loop {
         let patterns: Vec<Pattern> = {
             let status = status.borrow_and_update();
-            shows.iter().map(|(show, _)| show.pattern(&status)).collect()
+            outputs.iter().map(|(show, _)| show.pattern(&status)).collect()
         };
-        for ((pattern, told), (_, input)) in patterns.into_iter().zip(&mut told).zip(&shows) {
-            if told.replace(pattern) != Some(pattern) {
+        for ((pattern, sent), (_, input)) in patterns.into_iter().zip(&mut sent).zip(&outputs) {
+            if sent.replace(pattern) != Some(pattern) {
                 // One that no thread has taken yet is out of date.
                 drop(input.put(pattern));
             }
@@ -148,21 +148,21 @@ async fn watch(board: StatusPublisher, shows: Vec<(Indicator, Arc<Mailbox<Patter
 }
 
 /// Drives one lamp until the place of its patterns is closed.
-fn drive(mut lamp: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
+fn drive(mut led: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
     let (mut pattern, mut began) = (Pattern::Off, Instant::now());
-    let dimming = lamp.dimming();
+    let dimming = led.dimming();
     let mut step = None;
     loop {
         let since = began.elapsed();
         let light = pattern.at(since);
         let drive = dimming.drive(light.level, brightness, since);
         let changes = step.replace(drive.step) != Some(drive.step);
-        if let Some(error) = changes.then(|| lamp.set(drive.step)).and_then(Result::err) {
-            tracing::warn!("LED {}: {error:#}; it is left alone from now on", lamp.label());
+        if let Some(error) = changes.then(|| led.set(drive.step)).and_then(Result::err) {
+            tracing::warn!("LED {}: {error:#}; it is left alone from now on", led.label());
             return;
         }
-        let lasts = light.lasts.into_iter().chain(drive.lasts).min();
-        match input.take(lasts) {
+        let hold = light.hold.into_iter().chain(drive.hold).min();
+        match input.take(hold) {
             Pop::Value(next) => (pattern, began) = (next, Instant::now()),
             Pop::Nothing => {}
             Pop::Closed => return,

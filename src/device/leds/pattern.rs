@@ -1,6 +1,6 @@
 //! What a light does over time: the patterns, each a pure function of the time since it began.
 //!
-//! Which pattern stands for what belongs to `show`, bringing it to a lamp to `lamp`.
+//! Which pattern stands for what belongs to `show`, bringing it to a lamp to `led`.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const FLASH: Duration = Duration::from_millis(200);
 const BEAT: Duration = Duration::from_millis(500);
 
 /// Darkness between one code and its repetition: long enough not to be taken for a gap between two flashes.
-const REST: Duration = Duration::from_millis(1500);
+const CODE_PAUSE: Duration = Duration::from_millis(1500);
 
 /// One breath: as slow as a person's at rest.
 const BREATH: Duration = Duration::from_secs(4);
@@ -20,7 +20,7 @@ const BREATH: Duration = Duration::from_secs(4);
 const STEP: Duration = Duration::from_millis(40);
 
 /// The least brightness in a breath: a lamp that goes out entirely looks as if it were off.
-const EMBERS: f32 = 0.05;
+const MIN_BREATH_LEVEL: f32 = 0.05;
 
 /// What a light does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +41,15 @@ pub struct LedOutput {
     /// How bright it looks, from 0 (dark) to 1.
     pub level: f32,
     /// How much longer it stays so; `None` for as long as the pattern lasts.
-    pub lasts: Option<Duration>,
+    pub hold: Option<Duration>,
 }
 
 impl Pattern {
     /// What the light does `since` the pattern began.
     pub fn at(self, since: Duration) -> LedOutput {
         match self {
-            Self::Off | Self::Code(0) => LedOutput { level: 0.0, lasts: None },
-            Self::On => LedOutput { level: 1.0, lasts: None },
+            Self::Off | Self::Code(0) => LedOutput { level: 0.0, hold: None },
+            Self::On => LedOutput { level: 1.0, hold: None },
             Self::Breathe => breathe(since),
             Self::Code(flashes) => code(flashes, since),
         }
@@ -61,23 +61,23 @@ fn breathe(since: Duration) -> LedOutput {
     let steps = BREATH.as_millis() / STEP.as_millis();
     let step = (since.as_millis() / STEP.as_millis()) % steps;
     let turn = step as f32 / steps as f32 * std::f32::consts::TAU;
-    let level = EMBERS + (1.0 - EMBERS) * (1.0 - turn.cos()) / 2.0;
-    LedOutput { level, lasts: Some(STEP - remainder(since, STEP)) }
+    let level = MIN_BREATH_LEVEL + (1.0 - MIN_BREATH_LEVEL) * (1.0 - turn.cos()) / 2.0;
+    LedOutput { level, hold: Some(STEP - remainder(since, STEP)) }
 }
 
 fn code(flashes: u8, since: Duration) -> LedOutput {
     let flashing = BEAT * u32::from(flashes);
-    let within = remainder(since, flashing + REST);
+    let within = remainder(since, flashing + CODE_PAUSE);
     if within >= flashing {
-        return LedOutput { level: 0.0, lasts: Some(flashing + REST - within) };
+        return LedOutput { level: 0.0, hold: Some(flashing + CODE_PAUSE - within) };
     }
     let beat = remainder(within, BEAT);
     if beat < FLASH {
-        LedOutput { level: 1.0, lasts: Some(FLASH - beat) }
+        LedOutput { level: 1.0, hold: Some(FLASH - beat) }
     } else {
         // The rest follows the last beat without an edge in between.
         let last = within >= flashing - BEAT;
-        LedOutput { level: 0.0, lasts: Some(BEAT - beat + if last { REST } else { Duration::ZERO }) }
+        LedOutput { level: 0.0, hold: Some(BEAT - beat + if last { CODE_PAUSE } else { Duration::ZERO }) }
     }
 }
 
@@ -108,29 +108,29 @@ mod tests {
         ) {
             let light = pattern.at(since);
             prop_assert!((0.0..=1.0).contains(&light.level));
-            let Some(lasts) = light.lasts else {
+            let Some(hold) = light.hold else {
                 prop_assert_eq!(pattern.at(since + Duration::from_secs(1)), light);
                 return Ok(());
             };
-            prop_assert!(!lasts.is_zero() && lasts <= BEAT + REST, "{:?}", lasts);
-            let later = pattern.at(since + lasts.mul_f64(part).min(lasts - Duration::from_nanos(1)));
+            prop_assert!(!hold.is_zero() && hold <= BEAT + CODE_PAUSE, "{:?}", hold);
+            let later = pattern.at(since + hold.mul_f64(part).min(hold - Duration::from_nanos(1)));
             prop_assert_eq!(later.level, light.level);
         }
 
         #[test]
         fn a_code_has_as_many_flashes_as_it_says(flashes in 1..=9u8, rounds in 0..1000u32) {
             let pattern = Pattern::Code(flashes);
-            let period = BEAT * u32::from(flashes) + REST;
+            let period = BEAT * u32::from(flashes) + CODE_PAUSE;
             let (mut since, end) = (period * rounds, period * (rounds + 1));
             let mut counted = 0;
             while since < end {
                 let light = pattern.at(since);
-                let lasts = light.lasts.expect("a code goes on and on");
+                let hold = light.hold.expect("a code goes on and on");
                 if light.level > 0.0 {
-                    prop_assert_eq!((light.level, lasts), (1.0, FLASH));
+                    prop_assert_eq!((light.level, hold), (1.0, FLASH));
                     counted += 1;
                 }
-                since += lasts;
+                since += hold;
             }
             prop_assert_eq!((counted, since), (flashes, end), "one code ends where the next begins");
         }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_breath_goes_from_embers_to_bright() {
-        assert_eq!(Pattern::Breathe.at(Duration::ZERO).level, EMBERS);
+        assert_eq!(Pattern::Breathe.at(Duration::ZERO).level, MIN_BREATH_LEVEL);
         assert_eq!(Pattern::Breathe.at(BREATH / 2).level, 1.0);
     }
 }

@@ -15,18 +15,18 @@ pub(super) const LEDS: &str = "/sys/class/leds";
 const NONE: &str = "none";
 
 /// LEDs that a message lists; there is one for each key of a keyboard on some machines.
-const LISTED: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// An LED of the kernel.
 pub(super) struct Sysfs {
     directory: PathBuf,
     label: String,
-    last: u32,
+    max: u32,
     /// What it did before: the trigger, or the brightness of one without.
-    before: Before,
+    initial: InitialState,
 }
 
-enum Before {
+enum InitialState {
     Trigger(String),
     Brightness(String),
 }
@@ -40,22 +40,23 @@ impl Sysfs {
     pub(super) fn open(leds: &Path, name: &str) -> anyhow::Result<Self> {
         let directory = leds.join(name);
         if !directory.is_dir() {
-            bail!("no such LED in {}; {}", leds.display(), there(leds));
+            bail!("no such LED in {}; {}", leds.display(), list_leds(leds));
         }
         let read = |file: &str| {
             let path = directory.join(file);
             fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
         };
-        let last = read("max_brightness")?.trim().parse().ok().filter(|last| *last > 0);
-        let last = last.ok_or_else(|| anyhow!("{}: no max_brightness", directory.display()))?;
+        let max = read("max_brightness")?.trim().parse().ok().filter(|max| *max > 0);
+        let max = max.ok_or_else(|| anyhow!("{}: no max_brightness", directory.display()))?;
         // An LED whose kernel has no triggers has no such file.
-        let trigger = read("trigger").ok().and_then(|triggers| chosen(&triggers)).filter(|trigger| trigger != NONE);
-        let before = match &trigger {
-            Some(trigger) => Before::Trigger(trigger.clone()),
-            None => Before::Brightness(read("brightness")?.trim().to_owned()),
+        let trigger =
+            read("trigger").ok().and_then(|triggers| active_trigger(&triggers)).filter(|trigger| trigger != NONE);
+        let initial = match &trigger {
+            Some(trigger) => InitialState::Trigger(trigger.clone()),
+            None => InitialState::Brightness(read("brightness")?.trim().to_owned()),
         };
         let label = directory.display().to_string();
-        let led = Self { directory, label, last, before };
+        let led = Self { directory, label, max, initial };
         if trigger.is_some() {
             led.write("trigger", NONE)?;
         }
@@ -83,11 +84,11 @@ impl Sysfs {
 
 impl Led for Sysfs {
     fn dimming(&self) -> Dimming {
-        if self.last > 1 { Dimming::Steps(self.last) } else { Dimming::None }
+        if self.max > 1 { Dimming::Steps(self.max) } else { Dimming::None }
     }
 
     fn set(&mut self, step: u32) -> anyhow::Result<()> {
-        self.write("brightness", &step.min(self.last).to_string())
+        self.write("brightness", &step.min(self.max).to_string())
     }
 
     fn label(&self) -> &str {
@@ -97,9 +98,11 @@ impl Led for Sysfs {
 
 impl Drop for Sysfs {
     fn drop(&mut self) {
-        let restored = match &self.before {
-            Before::Trigger(trigger) => self.write("brightness", "0").and_then(|()| self.write("trigger", trigger)),
-            Before::Brightness(brightness) => self.write("brightness", brightness),
+        let restored = match &self.initial {
+            InitialState::Trigger(trigger) => {
+                self.write("brightness", "0").and_then(|()| self.write("trigger", trigger))
+            }
+            InitialState::Brightness(brightness) => self.write("brightness", brightness),
         };
         if let Err(error) = restored {
             tracing::warn!("LED not put back: {error:#}");
@@ -108,17 +111,17 @@ impl Drop for Sysfs {
 }
 
 /// The trigger in brackets: `none [mmc0] timer`.
-fn chosen(triggers: &str) -> Option<String> {
-    let chosen = triggers.split_whitespace().find_map(|trigger| trigger.strip_prefix('[')?.strip_suffix(']'));
-    chosen.map(str::to_owned)
+fn active_trigger(triggers: &str) -> Option<String> {
+    let active_trigger = triggers.split_whitespace().find_map(|trigger| trigger.strip_prefix('[')?.strip_suffix(']'));
+    active_trigger.map(str::to_owned)
 }
 
 /// Which LEDs there are, for a message.
-fn there(leds: &Path) -> String {
+fn list_leds(leds: &Path) -> String {
     let entries = fs::read_dir(leds).into_iter().flatten().filter_map(Result::ok);
     let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    names.truncate(LISTED);
+    names.truncate(MAX_LISTED);
     if names.is_empty() { "this machine has none".into() } else { format!("there are {}", names.join(", ")) }
 }
 
@@ -173,10 +176,10 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named_with_what_there_is() {
         let tree = tree("1\n", None);
-        let told = |name: &str, tree: &Path| Sysfs::open(tree, name).err().unwrap().to_string();
-        assert!(told("PWR", tree.path()).ends_with("; there are ACT"));
-        assert!(told("PWR", &tree.path().join("none")).ends_with("; this machine has none"));
+        let error = |name: &str, tree: &Path| Sysfs::open(tree, name).err().unwrap().to_string();
+        assert!(error("PWR", tree.path()).ends_with("; there are ACT"));
+        assert!(error("PWR", &tree.path().join("none")).ends_with("; this machine has none"));
         fs::write(tree.path().join("ACT/max_brightness"), "bright").unwrap();
-        assert!(told("ACT", tree.path()).ends_with("ACT: no max_brightness"));
+        assert!(error("ACT", tree.path()).ends_with("ACT: no max_brightness"));
     }
 }

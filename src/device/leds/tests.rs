@@ -32,28 +32,28 @@ impl Drop for Told {
 }
 
 fn config(show: Indicator) -> Config {
-    Config { lamp: LedTarget::Sysfs("ACT".into()), show, brightness: 100 }
+    Config { target: LedTarget::Sysfs("ACT".into()), show, brightness: 100 }
 }
 
-fn lamp() -> (Box<dyn Led>, Receiver<Option<u32>>) {
+fn led() -> (Box<dyn Led>, Receiver<Option<u32>>) {
     let (sender, receiver) = sync_channel(1024);
     (Box::new(Told(sender)), receiver)
 }
 
-fn next(lamp: &Receiver<Option<u32>>) -> Option<u32> {
-    lamp.recv_timeout(Duration::from_secs(30)).expect("the lamp should be set")
+fn next(led: &Receiver<Option<u32>>) -> Option<u32> {
+    led.recv_timeout(Duration::from_secs(30)).expect("the lamp should be set")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_light_follows_the_status_and_ends_with_its_guard() {
-    let board = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
-    let (watched, seen) = lamp();
-    let guard = start_with([(&config(Indicator::Watched), watched)], &board).unwrap();
+    let publisher = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
+    let (watched, seen) = led();
+    let guard = start_with([(&config(Indicator::Watched), watched)], &publisher).unwrap();
     assert_eq!(next(&seen), Some(0));
-    board.viewers(1, &[0]);
+    publisher.viewers(1, &[0]);
     assert_eq!(next(&seen), Some(255));
-    board.viewers(2, &[0, 0]);
-    board.viewers(0, &[]);
+    publisher.viewers(2, &[0, 0]);
+    publisher.viewers(0, &[]);
     assert_eq!(next(&seen), Some(0), "what changes nothing is not written");
     drop(guard);
     assert_eq!(next(&seen), None);
@@ -61,11 +61,11 @@ async fn a_light_follows_the_status_and_ends_with_its_guard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_blinks_again_and_again() {
-    let board = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
-    let (fault, seen) = lamp();
-    let guard = start_with([(&config(Indicator::Fault), fault)], &board).unwrap();
+    let publisher = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
+    let (fault, seen) = led();
+    let guard = start_with([(&config(Indicator::Fault), fault)], &publisher).unwrap();
     assert_eq!(next(&seen), Some(0));
-    board.camera(0, |camera| (camera.state, camera.trouble) = (PipelineState::Fault, Some(FaultKind::Away)));
+    publisher.camera(0, |camera| (camera.state, camera.trouble) = (PipelineState::Fault, Some(FaultKind::Away)));
     for _ in 0..4 {
         assert_eq!((next(&seen), next(&seen)), (Some(255), Some(0)));
     }
@@ -75,13 +75,13 @@ async fn a_fault_blinks_again_and_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lamp_that_goes_takes_nothing_along() {
-    let board = StatusPublisher::new(Status::default());
-    let ((broken, gone), (whole, seen)) = (lamp(), lamp());
+    let publisher = StatusPublisher::new(Status::default());
+    let ((broken, gone), (whole, seen)) = (led(), led());
     drop(gone);
     let configs = [config(Indicator::Ready), config(Indicator::Privacy)];
-    let _guard = start_with(configs.iter().zip([broken, whole]), &board).unwrap();
+    let _guard = start_with(configs.iter().zip([broken, whole]), &publisher).unwrap();
     assert_eq!(next(&seen), Some(0));
-    board.privacy(true);
+    publisher.privacy(true);
     assert_eq!(next(&seen), Some(255));
 }
 
@@ -93,12 +93,12 @@ async fn the_kernels_led_is_found_driven_and_put_back_and_a_missing_one_is_passe
     for (file, text) in [("max_brightness", "1\n"), ("brightness", "0\n"), ("trigger", "none [heartbeat]\n")] {
         fs::write(led.join(file), text).unwrap();
     }
-    let missing = Config { lamp: LedTarget::Sysfs("PWR".into()), ..config(Indicator::Ready) };
+    let missing = Config { target: LedTarget::Sysfs("PWR".into()), ..config(Indicator::Ready) };
     assert!(open(&missing, tree.path()).is_none());
     let config = config(Indicator::Ready);
-    let lamp = open(&config, tree.path()).expect("should be found");
-    let board = StatusPublisher::new(Status::default());
-    let guard = start_with([(&config, lamp)], &board).unwrap();
+    let opened = open(&config, tree.path()).expect("should be found");
+    let publisher = StatusPublisher::new(Status::default());
+    let guard = start_with([(&config, opened)], &publisher).unwrap();
     let reads = |file: &str, expected: &str| {
         let deadline = Instant::now() + Duration::from_secs(30);
         while fs::read_to_string(led.join(file)).unwrap() != expected {
@@ -115,5 +115,5 @@ async fn the_kernels_led_is_found_driven_and_put_back_and_a_missing_one_is_passe
 #[test]
 fn a_pin_that_the_machine_does_not_have_is_passed_over() {
     let pin = gpio::GpioPin { chip: Some("nochip".into()), line: 17, active_low: false };
-    assert!(open(&Config { lamp: LedTarget::Gpio(pin), ..config(Indicator::Ready) }, Path::new("/")).is_none());
+    assert!(open(&Config { target: LedTarget::Gpio(pin), ..config(Indicator::Ready) }, Path::new("/")).is_none());
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::model::status::{CameraStatus, PipelineState, Status};
 
 /// The longest line: what stands behind it on a terminal is not read, and the message to systemd has a bound.
-const LONGEST: usize = 400;
+const MAX_LINE: usize = 400;
 
 /// The status in one line.
 pub(super) fn line(status: &Status) -> String {
@@ -21,41 +21,41 @@ pub(super) fn line(status: &Status) -> String {
     }
     for camera in &status.cameras {
         line.push_str("; ");
-        line.push_str(&words(camera));
+        line.push_str(&camera_text(camera));
     }
     if let Some(fault) = &status.audio.fault {
         let _ = write!(line, "; microphone: {fault}");
     }
     // A line break would end the message to systemd, and begin another one.
     let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(LONGEST).collect()
+    plain.take(MAX_LINE).collect()
 }
 
 /// One camera.
-fn words(camera: &CameraStatus) -> String {
-    let mut words = format!("{}: ", camera.name);
+fn camera_text(camera: &CameraStatus) -> String {
+    let mut camera_text = format!("{}: ", camera.name);
     match camera.state {
-        PipelineState::Off => words.push_str("off"),
-        PipelineState::Idle => words.push_str("closed"),
-        PipelineState::Starting => words.push_str("opening"),
+        PipelineState::Off => camera_text.push_str("off"),
+        PipelineState::Idle => camera_text.push_str("closed"),
+        PipelineState::Starting => camera_text.push_str("opening"),
         PipelineState::Live => {
-            words.push_str("live");
+            camera_text.push_str("live");
             if let (Some(width), Some(height)) = (camera.width, camera.height) {
-                let _ = write!(words, " {width}x{height}");
+                let _ = write!(camera_text, " {width}x{height}");
             }
         }
-        PipelineState::Fault => words.push_str("fault"),
+        PipelineState::Fault => camera_text.push_str("fault"),
     }
     if camera.pattern {
-        words.push_str(", test pattern");
+        camera_text.push_str(", test pattern");
     }
     if camera.watched > 0 {
-        let _ = write!(words, ", watched by {}", camera.watched);
+        let _ = write!(camera_text, ", watched by {}", camera.watched);
     }
     if let Some(fault) = &camera.fault {
-        let _ = write!(words, ", {fault}");
+        let _ = write!(camera_text, ", {fault}");
     }
-    words
+    camera_text
 }
 
 #[cfg(test)]
@@ -99,6 +99,6 @@ mod tests {
             CameraStatus { name: "a".into(), fault: Some("x\nWATCHDOG=trigger".repeat(99)), ..CameraStatus::default() };
         let line = line(&Status { cameras: vec![camera], viewers: 1, ..Status::default() });
         assert!(line.starts_with("1 viewer; a: closed, x WATCHDOG=trigger"), "{line}");
-        assert_eq!((line.chars().count(), line.lines().count()), (LONGEST, 1));
+        assert_eq!((line.chars().count(), line.lines().count()), (MAX_LINE, 1));
     }
 }

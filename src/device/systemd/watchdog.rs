@@ -20,7 +20,7 @@ pub struct WatchedStream {
     /// The camera's name.
     pub name: String,
     /// What it does.
-    pub flow: Box<dyn Fn() -> StreamHealth + Send>,
+    pub health: Box<dyn Fn() -> StreamHealth + Send>,
 }
 
 /// Looks whether they flow.
@@ -33,24 +33,24 @@ struct Watched {
     source: WatchedStream,
     published: u64,
     /// When a picture was published last, or nobody watched.
-    fresh: Instant,
+    last_progress: Instant,
 }
 
 /// A camera that is watched and gives nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stalled {
     name: String,
-    silent: Duration,
+    stalled_for: Duration,
 }
 
 impl fmt::Display for Stalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, silent } = self;
+        let Self { name, stalled_for } = self;
         write!(
             f,
             "the camera {name} is watched, and for {} s there was neither a picture nor a placeholder; systemd gets no sign of \
              life any more and will start porthole again",
-            silent.as_secs()
+            stalled_for.as_secs()
         )
     }
 }
@@ -58,7 +58,7 @@ impl fmt::Display for Stalled {
 impl Watchdog {
     /// A source that is watched from `now` on has to give a picture within `limit`, and again and again.
     pub(super) fn new(sources: Vec<WatchedStream>, limit: Duration, now: Instant) -> Self {
-        let watched = |source| Watched { source, published: 0, fresh: now };
+        let watched = |source| Watched { source, published: 0, last_progress: now };
         Self { sources: sources.into_iter().map(watched).collect(), limit }
     }
 
@@ -67,18 +67,18 @@ impl Watchdog {
     /// # Errors
     ///
     /// The source that gives none for the longest time.
-    pub(super) fn feel(&mut self, now: Instant) -> Result<(), Stalled> {
+    pub(super) fn check(&mut self, now: Instant) -> Result<(), Stalled> {
         for watched in &mut self.sources {
-            let flow = (watched.source.flow)();
-            if !flow.watched || flow.published != watched.published {
-                watched.fresh = now;
+            let health = (watched.source.health)();
+            if !health.watched || health.published != watched.published {
+                watched.last_progress = now;
             }
-            watched.published = flow.published;
+            watched.published = health.published;
         }
-        let silent = |watched: &Watched| now.saturating_duration_since(watched.fresh);
-        match self.sources.iter().max_by_key(|watched| silent(watched)) {
-            Some(worst) if silent(worst) >= self.limit => {
-                Err(Stalled { name: worst.source.name.clone(), silent: silent(worst) })
+        let stalled_for = |watched: &Watched| now.saturating_duration_since(watched.last_progress);
+        match self.sources.iter().max_by_key(|watched| stalled_for(watched)) {
+            Some(worst) if stalled_for(worst) >= self.limit => {
+                Err(Stalled { name: worst.source.name.clone(), stalled_for: stalled_for(worst) })
             }
             _ => Ok(()),
         }
@@ -93,29 +93,29 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn source(name: &str, flow: &Arc<Mutex<StreamHealth>>) -> WatchedStream {
-        let flow = flow.clone();
-        WatchedStream { name: name.into(), flow: Box::new(move || *flow.lock().unwrap()) }
+    fn source(name: &str, health: &Arc<Mutex<StreamHealth>>) -> WatchedStream {
+        let health = health.clone();
+        WatchedStream { name: name.into(), health: Box::new(move || *health.lock().unwrap()) }
     }
 
     #[test]
     fn who_is_watched_and_gives_nothing_stops_the_pulse() {
         let [door, yard] = [0; 2].map(|_| Arc::new(Mutex::new(StreamHealth { watched: false, published: 0 })));
         let start = Instant::now();
-        let mut pulse = Watchdog::new(vec![source("door", &door), source("yard", &yard)], 15 * SECOND, start);
+        let mut watchdog = Watchdog::new(vec![source("door", &door), source("yard", &yard)], 15 * SECOND, start);
         // Nobody watches: it need not give anything.
-        assert_eq!(pulse.feel(start + 100 * SECOND), Ok(()));
+        assert_eq!(watchdog.check(start + 100 * SECOND), Ok(()));
 
         yard.lock().unwrap().watched = true;
-        assert_eq!(pulse.feel(start + 114 * SECOND), Ok(()));
-        let stalled = Err(Stalled { name: "yard".into(), silent: 15 * SECOND });
-        assert_eq!(pulse.feel(start + 115 * SECOND), stalled);
+        assert_eq!(watchdog.check(start + 114 * SECOND), Ok(()));
+        let stalled = Err(Stalled { name: "yard".into(), stalled_for: 15 * SECOND });
+        assert_eq!(watchdog.check(start + 115 * SECOND), stalled);
 
         // One picture is life.
         yard.lock().unwrap().published = 1;
-        assert_eq!(pulse.feel(start + 116 * SECOND), Ok(()));
-        assert_eq!(pulse.feel(start + 130 * SECOND), Ok(()));
-        let Err(stalled) = pulse.feel(start + 131 * SECOND) else { panic!("it gives nothing again") };
+        assert_eq!(watchdog.check(start + 116 * SECOND), Ok(()));
+        assert_eq!(watchdog.check(start + 130 * SECOND), Ok(()));
+        let Err(stalled) = watchdog.check(start + 131 * SECOND) else { panic!("it gives nothing again") };
         assert!(
             stalled.to_string().starts_with("the camera yard is watched, and for 15 s there was neither"),
             "{stalled}"
@@ -123,14 +123,14 @@ mod tests {
 
         // The other one does not help it, and its viewer's leaving does.
         *door.lock().unwrap() = StreamHealth { watched: true, published: 7 };
-        assert!(pulse.feel(start + 132 * SECOND).is_err());
+        assert!(watchdog.check(start + 132 * SECOND).is_err());
         yard.lock().unwrap().watched = false;
-        assert_eq!(pulse.feel(start + 133 * SECOND), Ok(()));
+        assert_eq!(watchdog.check(start + 133 * SECOND), Ok(()));
     }
 
     #[test]
     fn without_cameras_there_is_life() {
         let start = Instant::now();
-        assert_eq!(Watchdog::new(Vec::new(), SECOND, start).feel(start + 100 * SECOND), Ok(()));
+        assert_eq!(Watchdog::new(Vec::new(), SECOND, start).check(start + 100 * SECOND), Ok(()));
     }
 }

@@ -57,7 +57,7 @@ pub fn request(fd: BorrowedFd<'_>, kind: BufferType, count: u32) -> io::Result<u
 /// The kernel's errno.
 pub fn query(fd: BorrowedFd<'_>, kind: BufferType, index: u32) -> io::Result<Vec<(u32, u32)>> {
     let mut call = Call::new(kind, index);
-    call.make(fd, vidioc::VIDIOC_QUERYBUF)?;
+    call.execute(fd, vidioc::VIDIOC_QUERYBUF)?;
     if kind.is_multi_planar() {
         let planes = call.planes.iter().take(call.buffer.length as usize);
         // SAFETY: the memory kind is mmap, so that this is the variant the driver filled in; any bytes are valid.
@@ -74,7 +74,7 @@ pub fn query(fd: BorrowedFd<'_>, kind: BufferType, index: u32) -> io::Result<Vec
 ///
 /// The kernel's errno.
 pub fn enqueue(fd: BorrowedFd<'_>, kind: BufferType, index: usize) -> io::Result<()> {
-    Call::new(kind, u32::try_from(index).map_err(io::Error::other)?).make(fd, vidioc::VIDIOC_QBUF)
+    Call::new(kind, u32::try_from(index).map_err(io::Error::other)?).execute(fd, vidioc::VIDIOC_QBUF)
 }
 
 /// Takes the next filled buffer; `None` when there is none yet.
@@ -84,7 +84,7 @@ pub fn enqueue(fd: BorrowedFd<'_>, kind: BufferType, index: usize) -> io::Result
 /// The kernel's errno: `ENODEV` when the device is gone, `EIO` when the stream broke down.
 pub fn dequeue(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<Option<Filled>> {
     let mut call = Call::new(kind, 0);
-    match call.make(fd, vidioc::VIDIOC_DQBUF) {
+    match call.execute(fd, vidioc::VIDIOC_DQBUF) {
         Ok(()) => Ok(Some(call.filled())),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
@@ -132,7 +132,7 @@ impl Call {
     }
 
     /// Makes a call whose request is for a `v4l2_buffer`.
-    fn make(&mut self, fd: BorrowedFd<'_>, request: vidioc::_IOC_TYPE) -> io::Result<()> {
+    fn execute(&mut self, fd: BorrowedFd<'_>, request: vidioc::_IOC_TYPE) -> io::Result<()> {
         if self.kind.is_multi_planar() {
             self.buffer.m.planes = self.planes.as_mut_ptr();
             self.buffer.length = sys::VIDEO_MAX_PLANES;

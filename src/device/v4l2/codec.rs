@@ -20,7 +20,7 @@ impl Device {
     /// # Errors
     ///
     /// The kernel's errno; `EINVAL` or `ENOTTY` where the driver cannot be asked.
-    pub fn request_key_frame(&self) -> io::Result<()> {
+    pub fn force_key_frame(&self) -> io::Result<()> {
         self.set_number(sys::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1)
     }
 
@@ -36,7 +36,7 @@ impl Device {
     /// Asks for a stream that can be joined: parameter sets before every key frame, a key frame each `period` frames at
     /// least, the profile that every browser decodes, and `bitrate` in bit/s. What the driver does not have stays as it is:
     /// few have all.
-    pub fn prepare_h264(&self, period: u32, bitrate: u32) {
+    pub fn configure_h264_encoder(&self, period: u32, bitrate: u32) {
         let controls = [
             (sys::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1),
             (sys::V4L2_CID_MPEG_VIDEO_PREPEND_SPSPPS_TO_IDR, 1),
@@ -64,7 +64,7 @@ mod tests {
     fn a_device_without_controls_says_so() {
         let null = Device::open("/dev/null").expect("should open");
         assert_eq!(null.set_number(1, 1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
-        assert!(null.request_key_frame().is_err() && null.set_h264_bitrate(1_000_000).is_err());
-        null.prepare_h264(60, 2_000_000);
+        assert!(null.force_key_frame().is_err() && null.set_h264_bitrate(1_000_000).is_err());
+        null.configure_h264_encoder(60, 2_000_000);
     }
 }

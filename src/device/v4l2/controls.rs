@@ -52,22 +52,23 @@ impl Device {
         Ok(controls)
     }
 
-    /// From now on, [`changed`](Self::changed) tells changes of all the controls. Whether the driver tells any.
-    pub fn follow_controls(&self) -> bool {
+    /// From now on, [`changed_controls`](Self::changed) tells changes of all the controls. Whether the driver tells any.
+    pub fn subscribe_to_controls(&self) -> bool {
         let mut followed = false;
         // What was enumerated before an error is followed.
-        let _ = self.each_control(|query| followed |= !is_heading(query) && self.follow(query.id).is_ok());
+        let _ =
+            self.each_control(|query| followed |= !is_heading(query) && self.subscribe_to_control(query.id).is_ok());
         followed
     }
 
-    fn each_control(&self, mut see: impl FnMut(&sys::v4l2_query_ext_ctrl)) -> io::Result<()> {
+    fn each_control(&self, mut visit: impl FnMut(&sys::v4l2_query_ext_ctrl)) -> io::Result<()> {
         let mut id = 0;
         for _ in 0..CONTROL_LIMIT {
             let next = id | sys::V4L2_CTRL_FLAG_NEXT_CTRL | sys::V4L2_CTRL_FLAG_NEXT_COMPOUND;
             // A number that does not grow would go on for ever.
             let Some(query) = self.query(next)?.filter(|query| query.id > id) else { break };
             id = query.id;
-            see(&query);
+            visit(&query);
         }
         Ok(())
     }

@@ -21,12 +21,12 @@ const VIDIOC_SUBSCRIBE_EVENT: _IOC_TYPE = libc::_IOW::<sys::v4l2_event_subscript
 const EVENT_LIMIT: usize = 256;
 
 impl Device {
-    /// From now on, tells changes of the control `id` by [`changed`](Self::changed), whoever makes them.
+    /// From now on, tells changes of the control `id` by [`changed_controls`](Self::changed), whoever makes them.
     ///
     /// # Errors
     ///
     /// The kernel's errno; `ENOTTY` or `EINVAL` where the driver tells no changes.
-    pub fn follow(&self, id: u32) -> io::Result<()> {
+    pub fn subscribe_to_control(&self, id: u32) -> io::Result<()> {
         let mut subscription: sys::v4l2_event_subscription = zeroed();
         subscription.type_ = sys::V4L2_EVENT_CTRL;
         subscription.id = id;
@@ -39,8 +39,8 @@ impl Device {
     /// The controls whose value, range or flags changed since the last question, by number. Does not wait.
     ///
     /// A driver that tells nothing, or has gone, has no changes: the next picture tells what is wrong.
-    pub fn changed(&self) -> BTreeSet<u32> {
-        let mut changed = BTreeSet::new();
+    pub fn changed_controls(&self) -> BTreeSet<u32> {
+        let mut changed_controls = BTreeSet::new();
         for _ in 0..EVENT_LIMIT {
             let mut event: sys::v4l2_event = zeroed();
             // SAFETY: the request is made for this struct, which holds no pointers.
@@ -48,10 +48,10 @@ impl Device {
                 break;
             }
             if event.type_ == sys::V4L2_EVENT_CTRL {
-                changed.insert(event.id);
+                changed_controls.insert(event.id);
             }
         }
-        changed
+        changed_controls
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_file_that_tells_no_events_has_no_changes() {
         let null = Device::open("/dev/null").expect("should open");
-        assert_eq!(null.follow(1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
-        assert!(null.changed().is_empty());
+        assert_eq!(null.subscribe_to_control(1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
+        assert!(null.changed_controls().is_empty());
     }
 }

@@ -37,7 +37,7 @@ struct Ring {
     /// The device while it streams; `None` afterwards, so that a lease never touches a descriptor that is closed.
     streaming: Mutex<Option<Arc<Device>>>,
     /// Whether the driver refused to take a buffer back: it would go on with one less, and one less again.
-    refused: AtomicBool,
+    requeue_failed: AtomicBool,
 }
 
 /// One buffer: its planes of memory, and whether it is lent out.
@@ -91,7 +91,8 @@ impl Queue {
             }
         }
         let streaming = Mutex::new(Some(Arc::clone(&device)));
-        let queue = Self { ring: Arc::new(Ring { kind, buffers, streaming, refused: AtomicBool::new(false) }), device };
+        let queue =
+            Self { ring: Arc::new(Ring { kind, buffers, streaming, requeue_failed: AtomicBool::new(false) }), device };
         match fault {
             None if queue.len() == 0 => Err(("VIDIOC_REQBUFS", io::Error::other("the driver gave no buffers"))),
             None => Ok(queue),
@@ -111,7 +112,7 @@ impl Queue {
     /// The kernel's errno: `ENODEV` when the device is gone, `EIO` when the stream broke down. An error of our own for
     /// a buffer that the driver does not have, and after it refused to take one back; a new queue is whole again.
     pub fn dequeue(&self) -> io::Result<Option<Dequeued>> {
-        if self.ring.refused.load(Ordering::Acquire) {
+        if self.ring.requeue_failed.load(Ordering::Acquire) {
             return Err(io::Error::other("the driver did not take a buffer back"));
         }
         let filled = buffer::dequeue(self.device.fd(), self.ring.kind)?;
@@ -199,7 +200,7 @@ impl Drop for Lease {
         {
             // An unplugged device is reported by the next dequeue, as this is.
             tracing::warn!("give buffer {} back to the camera: {error}", self.index);
-            self.ring.refused.store(true, Ordering::Release);
+            self.ring.requeue_failed.store(true, Ordering::Release);
         }
     }
 }
@@ -241,7 +242,7 @@ mod tests {
             kind: BufferType::VideoCaptureMplane,
             buffers: vec![buffer],
             streaming: Mutex::new(None),
-            refused: AtomicBool::new(false),
+            requeue_failed: AtomicBool::new(false),
         })
     }
 

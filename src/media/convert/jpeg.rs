@@ -8,7 +8,7 @@ use std::fmt;
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Subsamp, YuvImage};
 
 use super::layout::Layout;
-use super::range::{CHROMA, LUMA, limit, limit_in_place};
+use super::range::{CHROMA, LUMA, to_limited_range, to_limited_range_in_place};
 use super::{Error, PlaneBuffers, Planes, average};
 
 /// Start of image.
@@ -26,7 +26,7 @@ const SCAN_LIMIT: u32 = 64;
 
 /// Whether the bytes begin and end as a JPEG does; padding after the end is allowed. A cheap test for pictures that the
 /// USB bus cut off, before any decoding.
-pub fn is_whole_jpeg(data: &[u8]) -> bool {
+pub fn is_complete_jpeg(data: &[u8]) -> bool {
     let end = data.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let data = &data[..end];
     data.starts_with(SOI) && (data.ends_with(EOI) || data.windows(2).rev().any(|pair| pair == EOI))
@@ -54,7 +54,7 @@ impl JpegDecoder {
         layout: &Layout,
         memory: &'m mut PlaneBuffers,
     ) -> Result<Planes<'m>, Error> {
-        if !is_whole_jpeg(data) {
+        if !is_complete_jpeg(data) {
             return Err(Error::Jpeg("it has no beginning or no end".into()));
         }
         // Taken out, and put back only after a success: after a header that it refused, the library (3.1) goes on where it
@@ -87,7 +87,7 @@ impl JpegDecoder {
         let (width, height) = layout.even();
         let (y, u, v) = memory.resize(width, height);
         for (line, target) in self.decoded.chunks_exact(planes.y_width()).zip(y.chunks_exact_mut(width)) {
-            limit(&line[..width], target, LUMA);
+            to_limited_range(&line[..width], target, LUMA);
         }
         if gray {
             u.fill(128);
@@ -150,14 +150,14 @@ fn subsample(from: &[u8], stride: usize, subsamp: Subsamp, to: &mut [u8], width:
                 for (pair, target) in line.chunks_exact_mut(2).zip(target.iter_mut()) {
                     *target = (u16::from(pair[0]) + u16::from(pair[1])).div_ceil(2) as u8;
                 }
-                limit_in_place(target);
+                to_limited_range_in_place(target);
             }
-            2 => limit(&line[..width], target, CHROMA),
+            2 => to_limited_range(&line[..width], target, CHROMA),
             _ => {
                 for (sample, targets) in line.iter().zip(target.chunks_mut(2)) {
                     targets.fill(*sample);
                 }
-                limit_in_place(target);
+                to_limited_range_in_place(target);
             }
         }
     }
@@ -169,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_jpeg_is_whole_with_padding_and_not_without_its_end() {
-        assert!(is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9]));
-        assert!(is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 0, 0, 0]));
-        assert!(is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 7, 7]));
-        assert!(!is_whole_jpeg(&[0xff, 0xd8, 1, 2, 0xff]));
-        assert!(!is_whole_jpeg(&[1, 2, 0xff, 0xd9]));
-        assert!(!is_whole_jpeg(&[0, 0, 0]));
-        assert!(!is_whole_jpeg(&[]));
+        assert!(is_complete_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9]));
+        assert!(is_complete_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 0, 0, 0]));
+        assert!(is_complete_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 7, 7]));
+        assert!(!is_complete_jpeg(&[0xff, 0xd8, 1, 2, 0xff]));
+        assert!(!is_complete_jpeg(&[1, 2, 0xff, 0xd9]));
+        assert!(!is_complete_jpeg(&[0, 0, 0]));
+        assert!(!is_complete_jpeg(&[]));
     }
 }

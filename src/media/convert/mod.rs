@@ -16,7 +16,7 @@ mod snapshot;
 
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
 
-pub use jpeg::is_whole_jpeg;
+pub use jpeg::is_complete_jpeg;
 pub use layout::{min_len, min_lens, row_bytes};
 pub use snapshot::{EncodedJpeg, StillImage};
 

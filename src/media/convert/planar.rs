@@ -53,7 +53,7 @@ pub(super) fn grey<'a>(y: YuvPlane<'_>, layout: &Layout, memory: &'a mut PlaneBu
     let (width, height) = layout.even();
     memory.y.resize(width * height, 0);
     for (line, target) in y.data.chunks(y.stride).zip(memory.y.chunks_exact_mut(width)) {
-        range::limit(&line[..width], target, range::LUMA);
+        range::to_limited_range(&line[..width], target, range::LUMA);
     }
     memory.u.clear();
     memory.u.resize(width / 2 * (height / 2), NEUTRAL);

@@ -7,14 +7,14 @@ pub(super) const LUMA: Range = (220, 16 * 256 + 128);
 pub(super) const CHROMA: Range = (225, (128 * 256 - 128 * 225) + 128);
 
 /// Brings a line to limited range.
-pub(super) fn limit(from: &[u8], to: &mut [u8], (factor, offset): Range) {
+pub(super) fn to_limited_range(from: &[u8], to: &mut [u8], (factor, offset): Range) {
     for (from, to) in from.iter().zip(to) {
         *to = ((u16::from(*from) * factor + offset) >> 8) as u8;
     }
 }
 
 /// Brings chroma to limited range where it lies.
-pub(super) fn limit_in_place(samples: &mut [u8]) {
+pub(super) fn to_limited_range_in_place(samples: &mut [u8]) {
     let (factor, offset) = CHROMA;
     for sample in samples {
         *sample = ((u16::from(*sample) * factor + offset) >> 8) as u8;
@@ -27,7 +27,7 @@ pub(super) const FULL_LUMA: FullRange = (16, 219, 0);
 pub(super) const FULL_CHROMA: FullRange = (128, 224, 128);
 
 /// Brings a line to full range, behind what is there.
-pub(super) fn expand(from: &[u8], to: &mut Vec<u8>, (zero, steps, centre): FullRange) {
+pub(super) fn to_full_range(from: &[u8], to: &mut Vec<u8>, (zero, steps, centre): FullRange) {
     to.extend(from.iter().map(|sample| {
         let distance = i32::from(*sample) - zero;
         // Halves are rounded away from zero.
@@ -44,9 +44,9 @@ mod tests {
     fn full_range_becomes_that_of_video() {
         let all: Vec<u8> = (0..=255).collect();
         let mut luma = [0; 256];
-        limit(&all, &mut luma, LUMA);
+        to_limited_range(&all, &mut luma, LUMA);
         let mut chroma = [0; 256];
-        limit(&all, &mut chroma, CHROMA);
+        to_limited_range(&all, &mut chroma, CHROMA);
         for value in 0..=255_usize {
             let exact_luma = 16.0 + value as f64 * 219.0 / 255.0;
             let exact_chroma = 128.0 + (value as f64 - 128.0) * 224.0 / 255.0;
@@ -61,8 +61,8 @@ mod tests {
     fn the_range_of_video_becomes_full() {
         let all: Vec<u8> = (0..=255).collect();
         let (mut luma, mut chroma) = (Vec::new(), Vec::new());
-        expand(&all, &mut luma, FULL_LUMA);
-        expand(&all, &mut chroma, FULL_CHROMA);
+        to_full_range(&all, &mut luma, FULL_LUMA);
+        to_full_range(&all, &mut chroma, FULL_CHROMA);
         for value in 0..=255_usize {
             let exact_luma = ((value as f64 - 16.0) * 255.0 / 219.0).clamp(0.0, 255.0);
             let exact_chroma = (128.0 + (value as f64 - 128.0) * 255.0 / 224.0).clamp(0.0, 255.0);

@@ -4,8 +4,8 @@
 
 use turbojpeg::{Compressor, Subsamp, Transform, YuvImage};
 
-use super::range::{FULL_CHROMA, FULL_LUMA, expand};
-use super::{Converter, Error, is_whole_jpeg};
+use super::range::{FULL_CHROMA, FULL_LUMA, to_full_range};
+use super::{Converter, Error, is_complete_jpeg};
 use crate::media::{PixelFormat, RawFrame};
 
 /// The quality of a JPEG made here, of 100: above it files grow fast, and nobody sees a difference.
@@ -46,7 +46,7 @@ impl StillImage {
     /// As [`Error`] says; [`Error::Encoded`] for H.264.
     pub fn of(frame: &RawFrame) -> Result<Self, Error> {
         if frame.format.pixel == PixelFormat::Mjpeg {
-            if !is_whole_jpeg(&frame.data) {
+            if !is_complete_jpeg(&frame.data) {
                 return Err(Error::Jpeg("it has no beginning or no end".into()));
             }
             let header = turbojpeg::read_header(&frame.data).map_err(library)?;
@@ -57,7 +57,7 @@ impl StillImage {
         let planes = converter.i420(frame)?;
         let mut content = Vec::with_capacity(planes.width * planes.height * 3 / 2);
         let of_plane = |plane: &[u8], stride: usize, width: usize, height: usize, range, content: &mut Vec<u8>| {
-            plane.chunks(stride).take(height).for_each(|line| expand(&line[..width], content, range));
+            plane.chunks(stride).take(height).for_each(|line| to_full_range(&line[..width], content, range));
         };
         let (width, height) = (planes.width, planes.height);
         of_plane(planes.y, planes.y_stride, width, height, FULL_LUMA, &mut content);

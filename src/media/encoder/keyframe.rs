@@ -23,7 +23,7 @@ impl KeyframeScheduler {
 
     /// Whether the picture captured at `now` shall be a key frame; `requested` tells whether a viewer waits for one. A
     /// request that is refused here stands until it is granted.
-    pub fn due(&mut self, now: Timestamp, requested: bool) -> bool {
+    pub fn should_force(&mut self, now: Timestamp, requested: bool) -> bool {
         let due = match self.last.map(|last| now.saturating_since(last)) {
             None => true,
             Some(since) => since >= self.longest || (requested && since >= MIN_DISTANCE),
@@ -44,7 +44,7 @@ mod tests {
         let mut keys = KeyframeScheduler::new(Duration::from_secs(60));
         let granted = (0..60u64)
             .map(|frame| Timestamp::from_start(Duration::from_micros(frame * 33_333)))
-            .filter(|now| keys.due(*now, true))
+            .filter(|now| keys.should_force(*now, true))
             .count();
         // Two seconds hold the first one and then one in eight frames (266 ms).
         assert_eq!(granted, 8);
@@ -54,7 +54,7 @@ mod tests {
     fn without_requests_the_longest_distance_rules() {
         let mut keys = KeyframeScheduler::new(Duration::from_secs(2));
         let granted: Vec<u64> = (0..50u64)
-            .filter(|tenth| keys.due(Timestamp::from_start(Duration::from_millis(tenth * 100)), false))
+            .filter(|tenth| keys.should_force(Timestamp::from_start(Duration::from_millis(tenth * 100)), false))
             .collect();
         assert_eq!(granted, [0, 20, 40]);
     }

@@ -62,8 +62,8 @@ impl OpenH264 {
         } else {
             settings = settings.num_threads(1);
         }
-        let mut codec = Codec::with_api_config(OpenH264API::from_source(), settings).map_err(refused)?;
-        silence(&mut codec);
+        let mut codec = Codec::with_api_config(OpenH264API::from_source(), settings).map_err(codec_error)?;
+        suppress_codec_log(&mut codec);
         Ok(Self { codec, converter: Converter::new(), last_len: 4096 })
     }
 }
@@ -79,7 +79,7 @@ fn threads(configured: u16) -> u16 {
 
 /// The codec writes to standard error on its own, such as the warning that the rate is hard to hold without skipped
 /// frames, which holds all the same. The wrapper's switch comes too late for what the first picture makes it say.
-fn silence(codec: &mut Codec) {
+fn suppress_codec_log(codec: &mut Codec) {
     let mut level: std::ffi::c_int = WELS_LOG_QUIET;
     // SAFETY: the option takes a pointer to an int that is read during the call, and may be set before the first
     // picture. An error would mean only that the codec keeps talking.
@@ -88,7 +88,7 @@ fn silence(codec: &mut Codec) {
     }
 }
 
-fn refused(error: openh264::Error) -> Error {
+fn codec_error(error: openh264::Error) -> Error {
     Error::Codec { encoder: NAME, reason: error.to_string() }
 }
 
@@ -104,7 +104,7 @@ impl super::Encoder for OpenH264 {
             (planes.y_stride, planes.uv_stride, planes.uv_stride),
         );
         let at = openh264::Timestamp::from_millis(milliseconds(frame.captured.since_start()));
-        let stream = self.codec.encode_at(&source, at).map_err(refused)?;
+        let stream = self.codec.encode_at(&source, at).map_err(codec_error)?;
         let mut data = Vec::with_capacity(self.last_len * 2);
         stream.write_vec(&mut data);
         if data.is_empty() {

@@ -31,22 +31,22 @@ pub struct Passthrough {
     sps: Option<Vec<u8>>,
     pps: Option<Vec<u8>>,
     /// Whether the pictures up to here can be decoded.
-    intact: bool,
+    in_sync: bool,
     /// Whether the stream has B-frames, or had them until its last SPS.
-    reordered: bool,
+    has_b_frames: bool,
 }
 
 impl Passthrough {
     /// Keeps the parameter sets of an access unit; whether it has other NAL units too.
-    fn remember(&mut self, data: &[u8]) -> bool {
+    fn store_parameter_sets(&mut self, data: &[u8]) -> bool {
         let mut pictures = false;
         for nal in nals(data) {
             match nal_type(nal) {
                 SPS if self.sps.as_deref() != Some(nal) => {
                     self.sps = Some(nal.to_vec());
-                    self.reordered = false;
+                    self.has_b_frames = false;
                     // The next picture is an IDR of the new sequence (section 7.4.1.2.1), or of no use.
-                    self.intact = false;
+                    self.in_sync = false;
                 }
                 PPS if self.pps.as_deref() != Some(nal) => self.pps = Some(nal.to_vec()),
                 SLICE | IDR => pictures = true,
@@ -56,7 +56,7 @@ impl Passthrough {
         pictures
     }
 
-    fn refused(reason: &str) -> Error {
+    fn stream_error(reason: &str) -> Error {
         Error::Stream { encoder: NAME, reason: reason.into() }
     }
 }
@@ -64,22 +64,22 @@ impl Passthrough {
 impl Encoder for Passthrough {
     fn encode(&mut self, frame: &RawFrame, _: bool) -> Result<Option<EncodedFrame>, Error> {
         if frame.gap {
-            self.intact = false;
+            self.in_sync = false;
         }
         let data = &frame.data;
         if nals(data).any(|nal| nal_type(nal) == PARTITION) {
-            return Err(Self::refused(
+            return Err(Self::stream_error(
                 "its slices are partitioned, which no browser decodes; choose format = \"MJPEG\"",
             ));
         }
-        if !self.remember(data) {
+        if !self.store_parameter_sets(data) {
             return Ok(None);
         }
         // In the baseline and in what WebRTC's players expect, pictures are shown in the order in which they come. The
         // slice type tells otherwise, whatever the SPS says.
-        if self.reordered || nals(data).any(is_b_slice) {
-            self.reordered = true;
-            return Err(Self::refused(
+        if self.has_b_frames || nals(data).any(is_b_slice) {
+            self.has_b_frames = true;
+            return Err(Self::stream_error(
                 "it sends B-frames, which browsers do not play live; switch them off in the camera, or choose format = \
                  \"MJPEG\"",
             ));
@@ -94,8 +94,8 @@ impl Encoder for Passthrough {
             let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else { return Err(Error::AwaitingKey) };
             add(sps);
             add(pps);
-            self.intact = true;
-        } else if !self.intact {
+            self.in_sync = true;
+        } else if !self.in_sync {
             return Err(Error::AwaitingKey);
         }
         nals(data).filter(|nal| matches!(nal_type(nal), SLICE | IDR)).for_each(add);

@@ -154,7 +154,7 @@ impl<F: Open> Capture<F> {
         self.part.status(|camera| {
             camera.state = PipelineState::Fault;
             camera.fault = Some(error.to_string());
-            camera.trouble = Some(error.trouble());
+            camera.trouble = Some(error.fault_kind());
             camera.since.get_or_insert_with(unix_now);
         });
     }
@@ -182,7 +182,7 @@ impl<F: Open> Capture<F> {
             self.shape = placeholder::format(self.config.width.target(), self.config.height.target());
         }
         // Controls that were set are set again.
-        self.open.wish(&self.config);
+        self.open.reconfigure(&self.config);
         self.part.status(|camera| {
             // A camera in fault stays so until it works: a page that looks now shall see the reason.
             if camera.state != PipelineState::Fault {
@@ -345,7 +345,7 @@ impl KeyRequests {
         }
         if self.asked.is_none_or(|last| now.saturating_duration_since(last) >= keyframe::MIN_DISTANCE) {
             self.asked = Some(now);
-            source.request_key();
+            source.request_keyframe();
         }
     }
 }

@@ -260,7 +260,7 @@ impl ActiveEncoder {
     fn encode(&mut self, part: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
         let Some(keys) = &mut self.keys else { return self.pass(part, frame) };
         let started = Instant::now();
-        let key = keys.due(frame.captured, part.frames.refresh_requested());
+        let key = keys.should_force(frame.captured, part.frames.refresh_requested());
         if key {
             // Taken before the encoding: a request that comes in meanwhile is for the next key frame.
             part.frames.take_refresh_request();

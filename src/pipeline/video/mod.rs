@@ -91,7 +91,7 @@ trait Open: Send + 'static {
     fn probe(&mut self) -> Result<(), camera::Error>;
 
     /// What it shall be and give from the next opening on.
-    fn wish(&mut self, config: &camera::Config);
+    fn reconfigure(&mut self, config: &camera::Config);
 
     /// Opens it.
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error>;
@@ -105,8 +105,8 @@ impl Open for camera::CameraSelector {
         Self::probe(self)
     }
 
-    fn wish(&mut self, config: &camera::Config) {
-        Self::wish(self, config);
+    fn reconfigure(&mut self, config: &camera::Config) {
+        Self::reconfigure(self, config);
     }
 
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {

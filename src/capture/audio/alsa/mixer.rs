@@ -17,7 +17,7 @@ use crate::model::inventory::InputControl;
 const INPUTS: [&str; 4] = ["Capture", "Mic", "Microphone", "Headset"];
 
 /// Whether the log has told already that a card has no mixer to set.
-static TOLD: AtomicBool = AtomicBool::new(false);
+static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// The inputs of a card's mixer; none where it has no mixer.
 pub(super) fn inputs(card: i32) -> Vec<InputControl> {
@@ -35,7 +35,7 @@ pub(super) fn inputs(card: i32) -> Vec<InputControl> {
 pub(super) fn apply(card: i32, device: &str, config: &Config) -> Result<(), Error> {
     let _quiet = SuppressAlsaErrors::new();
     let Ok(mixer) = Mixer::new(&format!("hw:{card}"), true) else {
-        tell_once(device, config, "the card has no mixer");
+        warn_once(device, config, "the card has no mixer");
         return Ok(());
     };
     let found: Vec<(Selem<'_>, InputControl)> = mixer
@@ -46,16 +46,16 @@ pub(super) fn apply(card: i32, device: &str, config: &Config) -> Result<(), Erro
     let controls = || found.iter().map(|(_, control)| control);
 
     if config.gain != Gain::Keep {
-        match choose(controls(), |control| control.steps.is_some()) {
+        match select_input(controls(), |control| control.steps.is_some()) {
             Some(at) => {
                 let (element, control) = &found[at];
                 set_gain(element, control, config.gain, device)?;
             }
-            None => tell_once(device, config, "the card's mixer has no input gain"),
+            None => warn_once(device, config, "the card's mixer has no input gain"),
         }
     }
     // A switch that is off would leave the microphone silent for no reason that anybody sees here.
-    if let Some(at) = choose(controls(), |control| control.switch) {
+    if let Some(at) = select_input(controls(), |control| control.switch) {
         let (element, control) = &found[at];
         if let Err(error) = element.set_capture_switch_all(i32::from(!config.mute)) {
             tracing::warn!("{device}: mixer: {}: cannot be switched: {error}", control.name);
@@ -79,7 +79,10 @@ fn describe(element: &Selem<'_>) -> Option<InputControl> {
 }
 
 /// The place of the input that is meant, of those that `fit`.
-fn choose<'a>(controls: impl Iterator<Item = &'a InputControl>, fit: impl Fn(&InputControl) -> bool) -> Option<usize> {
+fn select_input<'a>(
+    controls: impl Iterator<Item = &'a InputControl>,
+    fit: impl Fn(&InputControl) -> bool,
+) -> Option<usize> {
     let rank = |control: &InputControl| INPUTS.iter().position(|name| *name == control.name).unwrap_or(INPUTS.len());
     controls.enumerate().filter(|(_, control)| fit(control)).min_by_key(|(_, control)| rank(control)).map(|(at, _)| at)
 }
@@ -88,20 +91,20 @@ fn set_gain(element: &Selem<'_>, control: &InputControl, gain: Gain, device: &st
     let set = match (gain, control.steps) {
         (Gain::Keep, _) | (_, None) => Ok(()),
         (Gain::Decibel(decibel), Some(_)) => {
-            let decibel = within(decibel, control).map_err(|offer| refuse(device, gain, &offer))?;
+            let decibel = check_decibels(decibel, control).map_err(|offer| gain_error(device, gain, &offer))?;
             element.set_capture_db_all(MilliBel::from_db(decibel), Round::Floor)
         }
         (Gain::Percent(percent), Some(steps)) => element.set_capture_volume_all(step(percent, steps)),
     };
-    set.map_err(|error| refuse(device, gain, &format!("{} refused it: {error}", control.name)))
+    set.map_err(|error| gain_error(device, gain, &format!("{} refused it: {error}", control.name)))
 }
 
-fn refuse(device: &str, gain: Gain, offer: &str) -> Error {
+fn gain_error(device: &str, gain: Gain, offer: &str) -> Error {
     Error::Gain { device: device.into(), wish: gain.to_string(), offer: offer.into() }
 }
 
 /// The gain, if the card has it; otherwise what it has.
-fn within(decibel: f32, control: &InputControl) -> Result<f32, String> {
+fn check_decibels(decibel: f32, control: &InputControl) -> Result<f32, String> {
     match control.decibels {
         Some((low, high)) if (low..=high).contains(&decibel) => Ok(decibel),
         Some((low, high)) => Err(format!("{} has {low} dB to {high} dB", control.name)),
@@ -115,8 +118,8 @@ fn step(percent: u8, (low, high): (i64, i64)) -> i64 {
 }
 
 /// A gain that cannot be set is told once, whatever the number of openings.
-fn tell_once(device: &str, config: &Config, why: &str) {
-    if config.gain != Gain::Keep && !TOLD.swap(true, Ordering::Relaxed) {
+fn warn_once(device: &str, config: &Config, why: &str) {
+    if config.gain != Gain::Keep && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!("{device}: {why}; audio.gain = \"{}\" has no effect", config.gain);
     }
 }
@@ -131,23 +134,23 @@ mod tests {
 
     #[test]
     fn the_input_itself_is_preferred() {
-        let gain = |controls: &[InputControl]| choose(controls.iter(), |control| control.steps.is_some());
+        let gain = |controls: &[InputControl]| select_input(controls.iter(), |control| control.steps.is_some());
         let steps = Some((0, 31));
         let codec = [control("Mic Boost", steps, false), control("Line", steps, true), control("Capture", steps, true)];
         assert_eq!(gain(&codec), Some(2));
         assert_eq!(gain(&codec[..2]), Some(0), "the first of what there is");
-        assert_eq!(choose(codec[..2].iter(), |control| control.switch), Some(1));
+        assert_eq!(select_input(codec[..2].iter(), |control| control.switch), Some(1));
         assert_eq!(gain(&[control("Mic", None, true)]), None);
     }
 
     #[test]
     fn what_a_card_has_not_is_refused_with_its_range() {
         let mut mic = control("Mic", Some((0, 28)), true);
-        let error = refuse("hw:1", Gain::Decibel(30.0), &within(30.0, &mic).expect_err("has no scale"));
+        let error = gain_error("hw:1", Gain::Decibel(30.0), &check_decibels(30.0, &mic).expect_err("has no scale"));
         assert_eq!(error.to_string(), "hw:1: gain 30 dB is not supported; Mic has no scale in dB; write 0 % to 100 %");
         mic.decibels = Some((-16.0, 12.5));
-        assert_eq!(within(12.5, &mic), Ok(12.5));
-        assert_eq!(within(-16.5, &mic), Err("Mic has -16 dB to 12.5 dB".into()));
+        assert_eq!(check_decibels(12.5, &mic), Ok(12.5));
+        assert_eq!(check_decibels(-16.5, &mic), Err("Mic has -16 dB to 12.5 dB".into()));
     }
 
     #[test]

@@ -51,20 +51,20 @@ pub(super) struct Opened {
 ///
 /// As [`Error`] says.
 pub(super) fn open(device: &str, channels: u16) -> Result<Opened, Error> {
-    let quiet = SuppressAlsaErrors::new();
+    let suppressed = SuppressAlsaErrors::new();
     let opened = match try_open(device, channels) {
         Err(OpenError::Parameters(error)) => {
-            let plugged = plugged(device);
+            let plug_name = plug_name(device);
             tracing::info!(
-                "{device}: no form of sound that is read here ({error}); opened as {plugged}, which converts"
+                "{device}: no form of sound that is read here ({error}); opened as {plug_name}, which converts"
             );
-            try_open(&plugged, channels)
+            try_open(&plug_name, channels)
         }
         answer => answer,
     };
-    opened.map_err(|refusal| {
-        quiet.tell(device);
-        match refusal {
+    opened.map_err(|error| {
+        suppressed.log(device);
+        match error {
             OpenError::Open(error) => open_error(device, error),
             OpenError::Parameters(error) => call_error(device, error),
         }
@@ -107,18 +107,18 @@ fn configure(pcm: PCM, channels: u16) -> Result<Opened, alsa::Error> {
     Ok(Opened { pcm, rate, channels: channels as usize, encoding, period, buffer, stamped })
 }
 
-/// Has the driver wake us for each `portion` of samples and stamp it by the clock that V4L2 uses as well; whether it
+/// Has the driver wake us for each `period` of samples and stamp it by the clock that V4L2 uses as well; whether it
 /// has that clock.
-fn configure_software(pcm: &PCM, portion: usize) -> Result<bool, alsa::Error> {
+fn configure_software(pcm: &PCM, period: usize) -> Result<bool, alsa::Error> {
     let sw = pcm.sw_params_current()?;
-    sw.set_avail_min(portion as alsa::pcm::Frames)?;
+    sw.set_avail_min(period as alsa::pcm::Frames)?;
     let stamped = sw.set_tstamp_mode(true).and_then(|()| sw.set_tstamp_type(TstampType::Monotonic)).is_ok();
     pcm.sw_params(&sw)?;
     Ok(stamped && sw.get_tstamp_type().is_ok_and(|kind| kind == TstampType::Monotonic))
 }
 
 /// The name of the same device behind ALSA's converting layer.
-fn plugged(device: &str) -> String {
+fn plug_name(device: &str) -> String {
     device.strip_prefix("hw:").map_or_else(|| format!("plug:'{device}'"), |address| format!("plughw:{address}"))
 }
 
@@ -132,7 +132,7 @@ impl SuppressAlsaErrors {
     }
 
     /// What the library had to say of an error is for whoever looks for its cause.
-    fn tell(&self, device: &str) {
+    fn log(&self, device: &str) {
         if let Some(output) = &self.0 {
             for line in output.borrow().to_string().lines() {
                 tracing::debug!("{device}: ALSA: {line}");
@@ -182,9 +182,9 @@ mod tests {
 
     #[test]
     fn the_converting_layer_of_each_kind_of_name() {
-        assert_eq!(plugged("hw:CARD=U0x46d,DEV=0"), "plughw:CARD=U0x46d,DEV=0");
-        assert_eq!(plugged("hw:1,0"), "plughw:1,0");
-        assert_eq!(plugged("dsnoop:1"), "plug:'dsnoop:1'");
+        assert_eq!(plug_name("hw:CARD=U0x46d,DEV=0"), "plughw:CARD=U0x46d,DEV=0");
+        assert_eq!(plug_name("hw:1,0"), "plughw:1,0");
+        assert_eq!(plug_name("dsnoop:1"), "plug:'dsnoop:1'");
     }
 
     #[test]

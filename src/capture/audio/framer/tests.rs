@@ -109,26 +109,26 @@ impl Resample for Counter {
 /// Lets a card run for `hours`: the largest difference in milliseconds between a frame's time stamp and the time at which its
 /// sound was taken, in the first minute and after it. Every frame follows the one before without a gap.
 fn run(hours: f64, card: &mut Card) -> (f64, f64) {
-    let mut steady = Framer::with(card.rate as u32, 1, Counter::new(card.rate));
+    let mut framer = Framer::with(card.rate as u32, 1, Counter::new(card.rate));
     let mut worst = (0.0f64, 0.0f64);
     let mut last = None;
     while card.time < hours * 3600.0 {
         let (count, seen) = card.read();
         assert_eq!(
-            steady.observe((count - steady.pushed()) as usize, seen),
-            DriftEstimate::Framer,
+            framer.observe((count - framer.pushed()) as usize, seen),
+            DriftEstimate::Steady,
             "after {} s",
             card.time
         );
-        let new = (count - steady.pushed()) as usize;
-        steady.input().extend(std::iter::repeat_n(0.0, new));
-        while let Some(frame) = steady.frame() {
+        let new = (count - framer.pushed()) as usize;
+        framer.input().extend(std::iter::repeat_n(0.0, new));
+        while let Some(frame) = framer.frame() {
             assert!(!frame.gap, "after {} s", card.time);
             if let Some(last) = last.replace(frame.captured) {
                 assert_eq!(frame.captured.saturating_since(last), Duration::from_millis(20));
             }
             // The sound that comes next, and the time stamp that it will bear.
-            let position = steady.first as f64 + steady.resampler.last + Counter::DELAY as f64;
+            let position = framer.first_pending as f64 + framer.resampler.last + Counter::DELAY as f64;
             let stamp = frame.captured.saturating_add(Duration::from_millis(20));
             let wrong = (since_begin(stamp) - card.taken(position)).abs() * 1e3;
             let worst = if card.time < 60.0 { &mut worst.0 } else { &mut worst.1 };
@@ -137,7 +137,7 @@ fn run(hours: f64, card: &mut Card) -> (f64, f64) {
     }
     let frames = last.map_or(0.0, since_begin) * 50.0;
     assert!(frames > hours * 3600.0 * 50.0 - 5.0, "{frames} frames");
-    assert!(steady.resampler.steepest <= 2.1e-6, "the ratio should glide: {}", steady.resampler.steepest);
+    assert!(framer.resampler.steepest <= 2.1e-6, "the ratio should glide: {}", framer.resampler.steepest);
     worst
 }
 
@@ -176,19 +176,19 @@ fn no_sample_is_dropped_or_repeated_and_each_bears_its_time() {
     for (ppm, rate) in [(200.0, 48_000.0), (-200.0, 44_100.0), (0.0, 16_000.0)] {
         let (constant, late) = (|_| ppm, |number| chance(number) * PERIOD);
         let mut card = Card::new(rate, &constant, &late);
-        let mut steady = Framer::new(rate as u32, 2);
+        let mut framer = Framer::new(rate as u32, 2);
         let mut sine = Vec::new();
         let mut worst = 0.0f64;
         while card.time < 150.0 {
             let (count, seen) = card.read();
-            let pushed = steady.pushed();
-            assert_eq!(steady.observe((count - pushed) as usize, seen), DriftEstimate::Framer);
+            let pushed = framer.pushed();
+            assert_eq!(framer.observe((count - pushed) as usize, seen), DriftEstimate::Steady);
             for index in pushed..count {
                 // On the left 50 Hz of the system's clock, whose phase tells the time; on the right 1 kHz.
                 let taken = TAU * card.taken(index as f64);
-                steady.input().extend([(50.0 * taken).sin() as f32 * 0.5, (1000.0 * taken).sin() as f32 * 0.5]);
+                framer.input().extend([(50.0 * taken).sin() as f32 * 0.5, (1000.0 * taken).sin() as f32 * 0.5]);
             }
-            while let Some(frame) = steady.frame() {
+            while let Some(frame) = framer.frame() {
                 let (left, right): (Vec<f64>, Vec<f64>) =
                     frame.samples.chunks(2).map(|pair| (f64::from(pair[0]), f64::from(pair[1]))).unzip();
                 sine.extend(right);
@@ -213,24 +213,24 @@ fn no_sample_is_dropped_or_repeated_and_each_bears_its_time() {
 #[test]
 fn after_a_loss_it_begins_anew_at_the_right_time_and_says_so() {
     let ppm = |_: f64| 0.0;
-    let mut steady = Framer::with(48_000, 1, Counter::new(48_000.0));
+    let mut framer = Framer::with(48_000, 1, Counter::new(48_000.0));
     let mut frames = Vec::new();
-    let mut feed = |steady: &mut Framer<Counter>, from: f64, seconds: f64| {
+    let mut feed = |framer: &mut Framer<Counter>, from: f64, seconds: f64| {
         let mut card = Card::new(48_000.0, &ppm, &|_| 0.0);
-        let base = steady.pushed();
+        let base = framer.pushed();
         while card.time < seconds {
             let (count, _) = card.read();
-            let new = (base + count - steady.pushed()) as usize;
-            assert_eq!(steady.observe(new, at(from + card.time)), DriftEstimate::Framer);
-            steady.input().extend(std::iter::repeat_n(0.0, new));
-            frames.extend(std::iter::from_fn(|| steady.frame()));
+            let new = (base + count - framer.pushed()) as usize;
+            assert_eq!(framer.observe(new, at(from + card.time)), DriftEstimate::Steady);
+            framer.input().extend(std::iter::repeat_n(0.0, new));
+            frames.extend(std::iter::from_fn(|| framer.frame()));
         }
         std::mem::take(&mut frames)
     };
-    let before = feed(&mut steady, 0.0, 2.0);
+    let before = feed(&mut framer, 0.0, 2.0);
     assert!(before.iter().all(|frame| !frame.gap));
-    steady.restart();
-    let after = feed(&mut steady, 3.5, 2.0);
+    framer.restart();
+    let after = feed(&mut framer, 3.5, 2.0);
     assert!(after[0].gap && after[1..].iter().all(|frame| !frame.gap));
     // The filter's own begin may come before the first sample, by its delay.
     let begin = since_begin(after[0].captured) - 3.5 + Counter::DELAY as f64 / 48_000.0;
@@ -238,7 +238,7 @@ fn after_a_loss_it_begins_anew_at_the_right_time_and_says_so() {
     let apart = after[0].captured.saturating_since(before[0].captured).as_nanos();
     assert_eq!(apart % 20_000_000, 0, "both lie on one grid");
     // A card that was closed and opened at once gives no slot twice.
-    steady.restart();
-    let again = feed(&mut steady, 5.0, 1.0);
+    framer.restart();
+    let again = feed(&mut framer, 5.0, 1.0);
     assert!(again[0].captured > after[after.len() - 1].captured);
 }

@@ -88,7 +88,7 @@ mod tests {
 
     /// The access units of a stream that comes in pieces of `step` bytes, and how much rubbish there was.
     fn split(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, usize) {
-        let (mut units, mut rubbish) = (Vec::new(), 0);
+        let (mut units, mut garbage) = (Vec::new(), 0);
         let mut buffer = Vec::new();
         let mut follow = AccessUnits::default();
         for piece in stream.chunks(step) {
@@ -96,12 +96,12 @@ mod tests {
             loop {
                 match follow.next(&buffer) {
                     Parse::Unit(length) => units.push(buffer.drain(..length).collect()),
-                    Parse::Garbage(length) => rubbish += buffer.drain(..length).count(),
+                    Parse::Garbage(length) => garbage += buffer.drain(..length).count(),
                     Parse::Nothing => break,
                 }
             }
         }
-        (units, rubbish)
+        (units, garbage)
     }
 
     #[test]
@@ -118,8 +118,8 @@ mod tests {
     fn bytes_before_the_first_start_code_are_rubbish() {
         let stream = [b"starting\n".as_slice(), SPS, PPS, IDR, P, P].concat();
         for step in 1..=stream.len() {
-            let (units, rubbish) = split(&stream, step);
-            assert_eq!((units, rubbish), (vec![[SPS, PPS, IDR].concat(), P.to_vec()], 9), "in pieces of {step}");
+            let (units, garbage) = split(&stream, step);
+            assert_eq!((units, garbage), (vec![[SPS, PPS, IDR].concat(), P.to_vec()], 9), "in pieces of {step}");
         }
     }
 }

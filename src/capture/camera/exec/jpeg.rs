@@ -42,7 +42,7 @@ impl JpegSplitter {
         if self.at == 0 {
             let head = &data[..data.len().min(BEGIN.len())];
             if !BEGIN.starts_with(head) {
-                return self.rubbish(data, 1);
+                return self.garbage(data, 1);
             }
             if head.len() < BEGIN.len() {
                 return Parse::Nothing;
@@ -74,21 +74,21 @@ impl JpegSplitter {
                 (0xff, 0x01 | 0xd0..=0xd7) => self.at += 2,
                 (0xff, 0xd9) => {
                     let length = self.at + 2;
-                    let Some(size) = self.size else { return self.rubbish(data, length) };
+                    let Some(size) = self.size else { return self.garbage(data, length) };
                     *self = Self::default();
                     return Parse::Frame { length, size };
                 }
                 // The picture was cut off and the next one has begun.
-                (0xff, 0xd8) => return self.rubbish(data, self.at),
+                (0xff, 0xd8) => return self.garbage(data, self.at),
                 (0xff, 0xc0..=0xfe) => match self.segment(data, marker) {
                     Segment::Whole(length) => {
                         self.at += 2 + length;
                         self.in_scan = marker == 0xda;
                     }
                     Segment::Cut => return Parse::Nothing,
-                    Segment::Wrong => return self.rubbish(data, self.at),
+                    Segment::Wrong => return self.garbage(data, self.at),
                 },
-                _ => return self.rubbish(data, self.at),
+                _ => return self.garbage(data, self.at),
             }
         }
     }
@@ -113,7 +113,7 @@ impl JpegSplitter {
     }
 
     /// What lies before the next beginning of a picture at or after `from` is rubbish.
-    fn rubbish(&mut self, data: &[u8], from: usize) -> Parse {
+    fn garbage(&mut self, data: &[u8], from: usize) -> Parse {
         *self = Self::default();
         let from = from.min(data.len());
         let next = memchr::memmem::find(&data[from..], &BEGIN).map(|found| from + found);
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     /// A picture of 64 x 48 with a preview in its header, stuffed bytes and restart markers.
-    fn picture(tail: u8) -> Vec<u8> {
+    fn jpeg(tail: u8) -> Vec<u8> {
         let mut picture = vec![0xff, 0xd8];
         picture.extend([0xff, 0xe1, 0, 8, 0xff, 0xd8, 0xff, 0xd9, 0, 0]);
         picture.extend([0xff, 0xc4, 0, 3, 0]);
@@ -147,11 +147,11 @@ mod tests {
     }
 
     fn is_picture(data: &[u8]) -> bool {
-        [picture(5), picture(6)].iter().any(|picture| picture == data)
+        [jpeg(5), jpeg(6)].iter().any(|picture| picture == data)
     }
 
     fn split(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, usize) {
-        let (mut pictures, mut rubbish) = (Vec::new(), 0);
+        let (mut pictures, mut garbage) = (Vec::new(), 0);
         let mut buffer = Vec::new();
         let mut follow = JpegSplitter::default();
         for piece in stream.chunks(step) {
@@ -164,16 +164,16 @@ mod tests {
                         pictures.push(picture);
                     }
                     Parse::Garbage(0) | Parse::Nothing => break,
-                    Parse::Garbage(length) => rubbish += buffer.drain(..length).count(),
+                    Parse::Garbage(length) => garbage += buffer.drain(..length).count(),
                 }
             }
         }
-        (pictures, rubbish)
+        (pictures, garbage)
     }
 
     #[test]
     fn pictures_are_told_apart_however_the_bytes_come() {
-        let pictures = [picture(5), picture(6)];
+        let pictures = [jpeg(5), jpeg(6)];
         let stream = pictures.concat();
         for step in 1..=stream.len() {
             assert_eq!(split(&stream, step), (pictures.to_vec(), 0), "in pieces of {step}");
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_scans_header_may_come_in_pieces() {
-        let whole = picture(5);
+        let whole = jpeg(5);
         let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).expect("should have a scan");
         // Not that a header would have such bytes: but what has no scan yet must not be read as one.
         let mut odd = whole.clone();
@@ -194,15 +194,15 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_no_picture_is_rubbish() {
-        let whole = picture(5);
+        let whole = jpeg(5);
         // Cut inside a segment's length, the next 64 KiB may be taken for the segment; what comes after them may not.
         let lost = 1 + 65_536 / whole.len();
         for cut in 3..whole.len() - 2 {
             let stream = [b"hello".as_slice(), &whole[..cut], &whole.repeat(lost + 3)].concat();
             for step in [7, stream.len()] {
-                let (pictures, rubbish) = split(&stream, step);
+                let (pictures, garbage) = split(&stream, step);
                 let good = pictures.iter().rev().take_while(|picture| **picture == whole).count();
-                assert!(good >= 2 && rubbish >= 5, "cut at {cut}, in pieces of {step}: {good} good ones");
+                assert!(good >= 2 && garbage >= 5, "cut at {cut}, in pieces of {step}: {good} good ones");
             }
         }
     }

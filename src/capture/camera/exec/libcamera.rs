@@ -19,7 +19,7 @@ const RAW_ALIGNMENT: u32 = 64;
 /// # Errors
 ///
 /// When the program is not installed, or cannot give what is asked for.
-pub fn line(config: &Config, path: &str, video: &Path) -> Result<(String, PixelFormat), Error> {
+pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String, PixelFormat), Error> {
     let program =
         PROGRAMS.into_iter().find(|program| path.split(':').any(|dir| Path::new(dir).join(program).is_file()));
     let unsupported =
@@ -81,27 +81,27 @@ mod tests {
         fs::create_dir_all(&bin).expect("should make a directory");
         let path = format!("/nowhere:{}", bin.display());
         let config = Config { bitrate: 1_500_000, fps: Constraint::exact(25), ..Config::default() };
-        let told = line(&config, &path, &video).expect_err("should miss the program").to_string();
+        let told = command_line(&config, &path, &video).expect_err("should miss the program").to_string();
         assert!(told.contains("install the package rpicam-apps"), "{told}");
 
         fs::write(bin.join("libcamera-vid"), "").expect("should write");
-        let (old, format) = line(&config, &path, &video).expect("should have a line");
+        let (old, format) = command_line(&config, &path, &video).expect("should have a line");
         assert!(old.starts_with("exec libcamera-vid ") && format == PixelFormat::I420, "{old}");
         fs::write(bin.join("rpicam-vid"), "").expect("should write");
         assert_eq!(
-            line(&config, &path, &video).expect("should have a line").0,
+            command_line(&config, &path, &video).expect("should have a line").0,
             "exec rpicam-vid --nopreview --timeout 0 --width 1280 --height 720 --framerate 25 --codec yuv420 --flush --output -"
         );
         let odd = Config { width: Constraint::exact(800), ..config.clone() };
-        assert_eq!(line(&odd, &path, &video).expect("should have a line").1, PixelFormat::Mjpeg);
+        assert_eq!(command_line(&odd, &path, &video).expect("should have a line").1, PixelFormat::Mjpeg);
         let raw = Config { format: Some(PixelFormat::I420), ..odd };
-        assert!(line(&raw, &path, &video).is_err());
+        assert!(command_line(&raw, &path, &video).is_err());
         let yuyv = Config { format: Some(PixelFormat::Yuyv), ..config.clone() };
-        assert!(line(&yuyv, &path, &video).is_err());
+        assert!(command_line(&yuyv, &path, &video).is_err());
 
         fs::create_dir_all(video.join("video11")).expect("should make a directory");
         fs::write(video.join("video11/name"), "bcm2835-codec-encode\n").expect("should write");
-        let (line, format) = line(&config, &path, &video).expect("should have a line");
+        let (line, format) = command_line(&config, &path, &video).expect("should have a line");
         assert_eq!(format, PixelFormat::H264);
         assert!(
             line.contains("--codec h264 --profile baseline --inline --intra 25 --bitrate 1500000 --flush"),

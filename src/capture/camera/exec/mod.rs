@@ -22,13 +22,13 @@ use stream::{Stream, Unreadable};
 const LABEL_LIMIT: usize = 60;
 
 /// Lines of standard error that are logged in a second; what is more is counted.
-const LINES_A_SECOND: u32 = 10;
+const MAX_LINES_PER_SECOND: u32 = 10;
 
 /// A running program that gives pictures.
 pub struct Program {
     label: String,
     process: Process,
-    words: StderrLog,
+    stderr: StderrLog,
     stream: Stream,
     /// The shape of the last picture; before the first, of the wished one.
     format: VideoFormat,
@@ -42,7 +42,7 @@ impl Program {
     ///
     /// As [`Error`] says. What the program does later is told by [`VideoSource::next`].
     pub fn start(config: &Config, command: &str) -> Result<Self, Error> {
-        let form = match config.format {
+        let pixel = match config.format {
             None | Some(PixelFormat::Mjpeg | PixelFormat::H264 | PixelFormat::I420) => config.format,
             Some(other) => {
                 return Err(Error::Unsupported {
@@ -52,7 +52,7 @@ impl Program {
                 });
             }
         };
-        Self::run(config, label(command), command, form)
+        Self::run(config, label(command), command, pixel)
     }
 
     /// Starts the program for a CSI camera.
@@ -62,11 +62,11 @@ impl Program {
     /// As for [`start`](Self::start).
     pub fn libcamera(config: &Config) -> Result<Self, Error> {
         let path = std::env::var("PATH").unwrap_or_default();
-        let (line, format) = libcamera::line(config, &path, Path::new(VIDEO_NODES))?;
+        let (line, format) = libcamera::command_line(config, &path, Path::new(VIDEO_NODES))?;
         Self::run(config, "libcamera".into(), &line, Some(format))
     }
 
-    fn run(config: &Config, label: String, line: &str, form: Option<PixelFormat>) -> Result<Self, Error> {
+    fn run(config: &Config, label: String, line: &str, configured: Option<PixelFormat>) -> Result<Self, Error> {
         let process = Process::start(line).map_err(|source| Error::Io {
             device: label.clone(),
             call: "start /bin/sh",
@@ -74,19 +74,24 @@ impl Program {
         })?;
         tracing::info!("{label}: started");
         let (width, height) = (config.width.target(), config.height.target());
-        let pixel = form.unwrap_or(PixelFormat::I420);
+        let pixel = configured.unwrap_or(PixelFormat::I420);
         let format = VideoFormat { pixel, width, height, stride: width, fps: f64::from(config.fps.target()) };
-        let words =
-            StderrLog { label: label.clone(), last: String::new(), second: Instant::now(), told: 0, swallowed: 0 };
-        Ok(Self { label, process, words, stream: Stream::new(form, format), format, stale: 0 })
+        let stderr = StderrLog {
+            label: label.clone(),
+            last: String::new(),
+            window_start: Instant::now(),
+            logged: 0,
+            suppressed: 0,
+        };
+        Ok(Self { label, process, stderr, stream: Stream::new(configured, format), format, stale: 0 })
     }
 
     /// The next picture of those that are there: the newest, unless each needs those before it.
-    fn take(&mut self) -> Result<Option<RawFrame>, Error> {
+    fn newest_frame(&mut self) -> Result<Option<RawFrame>, Error> {
         let mut newest = None;
-        while let Some(picture) = self.stream.picture().map_err(|wrong| unreadable(&self.label, &wrong))? {
-            let in_order = picture.format.pixel == PixelFormat::H264;
-            if newest.replace(picture).is_some() {
+        while let Some(frame) = self.stream.next_frame().map_err(|error| unreadable_error(&self.label, &error))? {
+            let in_order = frame.format.pixel == PixelFormat::H264;
+            if newest.replace(frame).is_some() {
                 self.stale += 1;
             }
             if in_order {
@@ -116,21 +121,21 @@ impl VideoSource for Program {
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
         let deadline = Instant::now() + wait;
         loop {
-            if let Some(frame) = self.take()? {
+            if let Some(frame) = self.newest_frame()? {
                 return Ok(Some(frame));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let words = &mut self.words;
-            let read = self.process.read(self.stream.buffer(), left, |line| words.tell(line));
+            let stderr = &mut self.stderr;
+            let read = self.process.read(self.stream.buffer(), left, |line| stderr.log(line));
             match read.map_err(|source| Error::Io { device: self.label.clone(), call: "read", source })? {
-                Read::Some => self.stream.arrived(Timestamp::now()),
+                Read::Some => self.stream.mark_arrival(Timestamp::now()),
                 Read::Nothing if left.is_zero() => return Ok(None),
                 Read::Nothing => {}
                 Read::End => {
-                    let status = self.process.ended(|line| words.tell(line));
+                    let status = self.process.wait_exit(|line| stderr.log(line));
                     let mut how = process::describe(status);
-                    if !self.words.last.is_empty() {
-                        how = format!("{how}; it said: {}", self.words.last);
+                    if !self.stderr.last.is_empty() {
+                        how = format!("{how}; it said: {}", self.stderr.last);
                     }
                     return Err(Error::Ended { device: self.label.clone(), how });
                 }
@@ -153,25 +158,25 @@ struct StderrLog {
     /// The last line, for the message of its end.
     last: String,
     /// When the current second of the log began, and what was logged and left out in it.
-    second: Instant,
-    told: u32,
-    swallowed: u32,
+    window_start: Instant,
+    logged: u32,
+    suppressed: u32,
 }
 
 impl StderrLog {
-    fn tell(&mut self, line: &str) {
+    fn log(&mut self, line: &str) {
         line.clone_into(&mut self.last);
-        if self.second.elapsed() >= Duration::from_secs(1) {
-            if self.swallowed > 0 {
-                tracing::info!("{}: {} more lines", self.label, self.swallowed);
+        if self.window_start.elapsed() >= Duration::from_secs(1) {
+            if self.suppressed > 0 {
+                tracing::info!("{}: {} more lines", self.label, self.suppressed);
             }
-            (self.second, self.told, self.swallowed) = (Instant::now(), 0, 0);
+            (self.window_start, self.logged, self.suppressed) = (Instant::now(), 0, 0);
         }
-        if self.told < LINES_A_SECOND {
-            self.told += 1;
+        if self.logged < MAX_LINES_PER_SECOND {
+            self.logged += 1;
             tracing::info!("{}: {line}", self.label);
         } else {
-            self.swallowed += 1;
+            self.suppressed += 1;
         }
     }
 }
@@ -184,8 +189,8 @@ fn label(command: &str) -> String {
     format!("exec:{label}")
 }
 
-fn unreadable(label: &str, wrong: &Unreadable) -> Error {
-    let (wish, offer) = match wrong {
+fn unreadable_error(label: &str, error: &Unreadable) -> Error {
+    let (wish, offer) = match error {
         Unreadable::Unknown => (
             "what it writes".to_owned(),
             "it is neither MJPEG nor H.264 in Annex B form; for raw I420 set format = \"YU12\" and the exact width and height",

@@ -13,17 +13,17 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// Bytes that the pipe holds, if the kernel allows: several compressed pictures, or most of a raw one, so that the program
 /// is not stopped in the middle of each. It is what an ordinary user may ask for.
-const PIPE: usize = 1 << 20;
+const PIPE_SIZE: usize = 1 << 20;
 
 /// Bytes asked for at a time.
-const PORTION: usize = 1 << 20;
+const READ_SIZE: usize = 1 << 20;
 
 /// How long a program may take to end by itself when it is told to.
-const GRACE: Duration = Duration::from_millis(300);
+const TERM_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// How long the kernel may take to end one that is killed: longer only for one that hangs in a driver, which is left
 /// behind.
-const KILLED: Duration = Duration::from_millis(300);
+const KILL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The longest line of standard error that is kept; the rest is left out.
 const LINE_LIMIT: usize = 500;
@@ -34,7 +34,7 @@ pub struct Process {
     child: Child,
     group: Pid,
     /// Readable once the program has ended.
-    end: OwnedFd,
+    exit: OwnedFd,
     out: ChildStdout,
     err: Option<ChildStderr>,
     /// How it ended, once it was waited for; until then nobody else can have its number.
@@ -73,16 +73,16 @@ impl Process {
         let (Some(out), err) = (child.stdout.take(), child.stderr.take()) else {
             return Err(io::Error::other("the program has no standard output"));
         };
-        let started = pidfd_open(group, PidfdFlags::empty()).and_then(|end| {
+        let started = pidfd_open(group, PidfdFlags::empty()).and_then(|exit| {
             rustix::io::ioctl_fionbio(&out, true)?;
             err.as_ref().map_or(Ok(()), |err| rustix::io::ioctl_fionbio(err, true))?;
-            Ok(end)
+            Ok(exit)
         });
         match started {
-            Ok(end) => {
+            Ok(exit) => {
                 // A smaller pipe costs the program some waiting.
-                let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE);
-                Ok(Self { child, group, end, out, err, status: None, line: Vec::new() })
+                let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
+                Ok(Self { child, group, exit, out, err, status: None, line: Vec::new() })
             }
             Err(error) => {
                 let _ = kill_process_group(group, Signal::KILL);
@@ -93,12 +93,12 @@ impl Process {
     }
 
     /// Waits for output, `wait` at most, and appends it to `buffer`. Each line of standard error that has become complete
-    /// is given to `told`.
+    /// is given to `on_line`.
     ///
     /// # Errors
     ///
     /// The kernel's errno.
-    pub fn read(&mut self, buffer: &mut BytesMut, wait: Duration, told: impl FnMut(&str)) -> io::Result<Read> {
+    pub fn read(&mut self, buffer: &mut BytesMut, wait: Duration, on_line: impl FnMut(&str)) -> io::Result<Read> {
         let timeout = rustix::event::Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
         let mut ends = vec![PollFd::new(&self.out, PollFlags::IN)];
         if let Some(err) = &self.err {
@@ -108,14 +108,14 @@ impl Process {
             Err(rustix::io::Errno::INTR) => return Ok(Read::Nothing),
             ready => ready?,
         };
-        let ready = [0, 1].map(|end| ends.get(end).is_some_and(|end| !end.revents().is_empty()));
+        let ready = [0, 1].map(|index| ends.get(index).is_some_and(|end| !end.revents().is_empty()));
         if ready[1] {
-            self.read_words(told);
+            self.read_stderr(on_line);
         }
         if !ready[0] {
             return Ok(Read::Nothing);
         }
-        buffer.reserve(PORTION);
+        buffer.reserve(READ_SIZE);
         match rustix::io::read(&self.out, buffer.spare_capacity_mut()) {
             Ok((read, _)) => {
                 let read = read.len();
@@ -130,11 +130,11 @@ impl Process {
 
     /// How the program ended, and what it said last; it is given a moment, since its output ends before it does. `None` for
     /// one that goes on without output.
-    pub fn ended(&mut self, told: impl FnMut(&str)) -> Option<ExitStatus> {
-        if self.wait(GRACE) {
+    pub fn wait_exit(&mut self, on_line: impl FnMut(&str)) -> Option<ExitStatus> {
+        if self.wait(TERM_TIMEOUT) {
             self.reap();
         }
-        self.read_words(told);
+        self.read_stderr(on_line);
         self.status
     }
 
@@ -144,20 +144,20 @@ impl Process {
         self.status = self.child.wait().ok();
     }
 
-    fn read_words(&mut self, mut told: impl FnMut(&str)) {
+    fn read_stderr(&mut self, mut on_line: impl FnMut(&str)) {
         let Some(err) = &mut self.err else { return };
-        let mut portion = [0; 4096];
+        let mut chunk = [0; 4096];
         loop {
-            match err.read(&mut portion) {
+            match err.read(&mut chunk) {
                 Ok(0) => {
                     self.err = None;
                     break;
                 }
                 Ok(count) => {
-                    for byte in &portion[..count] {
+                    for byte in &chunk[..count] {
                         match byte {
                             b'\n' => {
-                                tell(&self.line, &mut told);
+                                emit_line(&self.line, &mut on_line);
                                 self.line.clear();
                             }
                             // A program that shows its progress writes over its own line.
@@ -167,7 +167,7 @@ impl Process {
                         }
                     }
                     // What is written faster than it is read here waits in the pipe for the next turn.
-                    if count < portion.len() {
+                    if count < chunk.len() {
                         return;
                     }
                 }
@@ -175,24 +175,24 @@ impl Process {
                 Err(_) => return,
             }
         }
-        tell(&self.line, &mut told);
+        emit_line(&self.line, &mut on_line);
         self.line.clear();
     }
 
     /// Whether the program has ended, `limit` at most later.
     fn wait(&self, limit: Duration) -> bool {
         let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
-        let mut end = [PollFd::new(&self.end, PollFlags::IN)];
-        poll(&mut end, Some(&timeout)).is_ok_and(|ready| ready > 0)
+        let mut exit = [PollFd::new(&self.exit, PollFlags::IN)];
+        poll(&mut exit, Some(&timeout)).is_ok_and(|ready| ready > 0)
     }
 }
 
-fn tell(line: &[u8], told: &mut impl FnMut(&str)) {
+fn emit_line(line: &[u8], on_line: &mut impl FnMut(&str)) {
     let text = String::from_utf8_lossy(line);
     // Colours and other commands for a terminal have no place in a log.
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     if !text.trim().is_empty() {
-        told(text.trim());
+        on_line(text.trim());
     }
 }
 
@@ -202,9 +202,9 @@ impl Drop for Process {
             return;
         }
         let _ = kill_process_group(self.group, Signal::TERM);
-        self.wait(GRACE);
+        self.wait(TERM_TIMEOUT);
         let _ = kill_process_group(self.group, Signal::KILL);
-        if self.wait(KILLED) {
+        if self.wait(KILL_TIMEOUT) {
             self.reap();
         }
     }

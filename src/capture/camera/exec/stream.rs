@@ -41,16 +41,16 @@ pub enum Unreadable {
 
 /// A stream that is being read.
 pub struct Stream {
-    form: Option<StreamFormat>,
+    format: Option<StreamFormat>,
     /// The shape of raw pictures, and the rate of all.
-    wished: VideoFormat,
+    requested: VideoFormat,
     bytes: BytesMut,
     /// Bytes that were taken out of `bytes` since the beginning.
-    taken: u64,
+    consumed: u64,
     /// How far the stream had come at which time; the oldest that still matters first.
     arrivals: VecDeque<(u64, Timestamp)>,
     /// Bytes in a row that are no part of a picture.
-    rubbish: u64,
+    garbage: u64,
     /// Pieces that were no whole picture.
     damaged: u64,
 }
@@ -73,27 +73,27 @@ impl StreamFormat {
 }
 
 impl Stream {
-    /// A stream of which nothing was read. `form` is what it shall be, where that is known: MJPEG, H.264 or I420 (the one
-    /// that cannot be recognised); `wished` is the shape of raw pictures, and the rate where the stream tells none.
-    pub fn new(form: Option<PixelFormat>, wished: VideoFormat) -> Self {
-        let form = match form {
+    /// A stream of which nothing was read. `format` is what it shall be, where that is known: MJPEG, H.264 or I420 (the one
+    /// that cannot be recognised); `requested` is the shape of raw pictures, and the rate where the stream tells none.
+    pub fn new(format: Option<PixelFormat>, requested: VideoFormat) -> Self {
+        let format = match format {
             Some(PixelFormat::Mjpeg) => Some(StreamFormat::Jpeg(JpegSplitter::default())),
             Some(PixelFormat::H264) => Some(StreamFormat::AnnexB(AccessUnits::default(), None)),
             Some(PixelFormat::I420) => Some(StreamFormat::I420),
             _ => None,
         };
         let arrivals = VecDeque::new();
-        Self { form, wished, bytes: BytesMut::new(), taken: 0, arrivals, rubbish: 0, damaged: 0 }
+        Self { format, requested, bytes: BytesMut::new(), consumed: 0, arrivals, garbage: 0, damaged: 0 }
     }
 
-    /// Where to append what the program wrote; [`arrived`](Self::arrived) is to be told.
+    /// Where to append what the program wrote; [`mark_arrival`](Self::arrived) is to be told.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.bytes
     }
 
     /// What was appended to the buffer came at `now`.
-    pub fn arrived(&mut self, now: Timestamp) {
-        self.arrivals.push_back((self.taken + self.bytes.len() as u64, now));
+    pub fn mark_arrival(&mut self, now: Timestamp) {
+        self.arrivals.push_back((self.consumed + self.bytes.len() as u64, now));
     }
 
     /// Pieces that were no whole picture.
@@ -106,24 +106,24 @@ impl Stream {
     /// # Errors
     ///
     /// When the stream is none that can be read.
-    pub fn picture(&mut self) -> Result<Option<Frame>, Unreadable> {
-        if self.form.is_none() {
-            match recognise(&self.bytes)? {
-                Some(form) => self.form = Some(form),
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, Unreadable> {
+        if self.format.is_none() {
+            match detect_format(&self.bytes)? {
+                Some(format) => self.format = Some(format),
                 None => return Ok(None),
             }
         }
         loop {
-            let Some(form) = &mut self.form else { return Ok(None) };
-            let pixel = form.pixel();
-            let step = match form {
+            let Some(format) = &mut self.format else { return Ok(None) };
+            let pixel = format.pixel();
+            let step = match format {
                 StreamFormat::I420 => {
-                    let length = i420_bytes(&self.wished);
-                    if self.bytes.len() < length { ReadStep::Wait } else { ReadStep::Take(length, self.wished) }
+                    let length = i420_bytes(&self.requested);
+                    if self.bytes.len() < length { ReadStep::Wait } else { ReadStep::Take(length, self.requested) }
                 }
                 StreamFormat::Jpeg(pictures) => match pictures.next(&self.bytes) {
                     jpeg::Parse::Frame { length, size: (width, height) } => {
-                        ReadStep::Take(length, VideoFormat { pixel, width, height, stride: 0, ..self.wished })
+                        ReadStep::Take(length, VideoFormat { pixel, width, height, stride: 0, ..self.requested })
                     }
                     jpeg::Parse::Garbage(length) => ReadStep::Skip(length),
                     jpeg::Parse::Nothing => ReadStep::Wait,
@@ -133,7 +133,7 @@ impl Stream {
                         *shape = h264::nals(&self.bytes[..length]).find_map(StreamShape::of_sps).or(*shape);
                         match shape {
                             Some(StreamShape { width, height, fps }) => {
-                                let fps = fps.unwrap_or(self.wished.fps);
+                                let fps = fps.unwrap_or(self.requested.fps);
                                 ReadStep::Take(
                                     length,
                                     VideoFormat { pixel, width: *width, height: *height, stride: 0, fps },
@@ -149,18 +149,18 @@ impl Stream {
             };
             match step {
                 ReadStep::Take(length, format) => {
-                    self.rubbish = 0;
-                    let captured = self.begun();
+                    self.garbage = 0;
+                    let captured = self.arrival_time();
                     let data = self.bytes.split_to(length).freeze();
-                    self.taken += length as u64;
+                    self.consumed += length as u64;
                     return Ok(Some(Frame { captured, format, data }));
                 }
                 ReadStep::Skip(length) => {
                     self.bytes.advance(length);
-                    self.taken += length as u64;
-                    self.rubbish += length as u64;
+                    self.consumed += length as u64;
+                    self.garbage += length as u64;
                     self.damaged += 1;
-                    if self.rubbish > GARBAGE_LIMIT {
+                    if self.garbage > GARBAGE_LIMIT {
                         return Err(Unreadable::NotAs(pixel));
                     }
                 }
@@ -171,8 +171,8 @@ impl Stream {
     }
 
     /// When the first byte of the buffer came.
-    fn begun(&mut self) -> Timestamp {
-        while self.arrivals.len() > 1 && self.arrivals.front().is_some_and(|(end, _)| *end <= self.taken) {
+    fn arrival_time(&mut self) -> Timestamp {
+        while self.arrivals.len() > 1 && self.arrivals.front().is_some_and(|(end, _)| *end <= self.consumed) {
             self.arrivals.pop_front();
         }
         self.arrivals.front().map_or_else(Timestamp::default, |(_, at)| *at)
@@ -189,12 +189,12 @@ enum ReadStep {
 }
 
 /// Which form a stream has that begins so; `None` while that cannot be told.
-fn recognise(data: &[u8]) -> Result<Option<StreamFormat>, Unreadable> {
-    let begins = |with: &[u8]| data.starts_with(with) || with.starts_with(data);
+fn detect_format(data: &[u8]) -> Result<Option<StreamFormat>, Unreadable> {
+    let may_begin = |with: &[u8]| data.starts_with(with) || with.starts_with(data);
     Ok(match data {
         [0xff, 0xd8, 0xff, ..] => Some(StreamFormat::Jpeg(JpegSplitter::default())),
         [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Some(StreamFormat::AnnexB(AccessUnits::default(), None)),
-        _ if begins(&[0xff, 0xd8, 0xff]) || begins(&[0, 0, 1]) || begins(&[0, 0, 0, 1]) => None,
+        _ if may_begin(&[0xff, 0xd8, 0xff]) || may_begin(&[0, 0, 1]) || may_begin(&[0, 0, 0, 1]) => None,
         _ => return Err(Unreadable::Unknown),
     })
 }
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    fn wished(width: u32, height: u32) -> VideoFormat {
+    fn requested(width: u32, height: u32) -> VideoFormat {
         VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 }
     }
 
@@ -220,46 +220,46 @@ mod tests {
 
     #[test]
     fn raw_pictures_are_counted_off_and_timed_by_their_first_byte() {
-        let mut stream = Stream::new(Some(PixelFormat::I420), wished(4, 2));
+        let mut stream = Stream::new(Some(PixelFormat::I420), requested(4, 2));
         let raw: Vec<u8> = (0..36).collect();
-        let mut seen = Vec::new();
+        let mut frames = Vec::new();
         for (number, piece) in raw.chunks(5).enumerate() {
             stream.buffer().extend_from_slice(piece);
-            stream.arrived(at(number as u64 * 10));
-            while let Some(picture) = stream.picture().expect("should read") {
-                seen.push((picture.captured, picture.data.to_vec()));
+            stream.mark_arrival(at(number as u64 * 10));
+            while let Some(frame) = stream.next_frame().expect("should read") {
+                frames.push((frame.captured, frame.data.to_vec()));
             }
         }
         // Bytes 0, 12 and 24 came in pieces 0, 2 and 4.
         let expected: Vec<_> = [0, 20, 40].map(at).into_iter().zip(raw.chunks(12).map(<[u8]>::to_vec)).collect();
-        assert_eq!(seen, expected);
+        assert_eq!(frames, expected);
     }
 
     #[test]
     fn a_stream_is_recognised_by_its_first_bytes() {
-        let form = |data: &[u8]| recognise(data).map(|form| form.map(|form| form.pixel()));
-        assert_eq!(form(&[0xff, 0xd8, 0xff]), Ok(Some(PixelFormat::Mjpeg)));
-        assert_eq!(form(&[0, 0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
-        assert_eq!(form(&[0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
+        let format = |data: &[u8]| detect_format(data).map(|format| format.map(|format| format.pixel()));
+        assert_eq!(format(&[0xff, 0xd8, 0xff]), Ok(Some(PixelFormat::Mjpeg)));
+        assert_eq!(format(&[0, 0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
+        assert_eq!(format(&[0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
         for early in [&[][..], &[0], &[0, 0], &[0, 0, 0], &[0xff], &[0xff, 0xd8]] {
-            assert_eq!(form(early), Ok(None), "{early:?}");
+            assert_eq!(format(early), Ok(None), "{early:?}");
         }
         for wrong in [&b"hello"[..], &[0, 1], &[0, 0, 0, 0], &[0xff, 0xff]] {
-            assert_eq!(form(wrong), Err(Unreadable::Unknown), "{wrong:?}");
+            assert_eq!(format(wrong), Err(Unreadable::Unknown), "{wrong:?}");
         }
     }
 
     #[test]
     fn a_stream_that_stays_rubbish_is_given_up() {
-        for form in [PixelFormat::Mjpeg, PixelFormat::H264] {
-            let mut stream = Stream::new(Some(form), wished(4, 2));
-            let rubbish: Vec<u8> = (0..1 << 20).map(|byte| (byte % 251) as u8 | 2).collect();
-            let told = (0..=FRAME_LIMIT >> 20).find_map(|_| {
-                stream.buffer().extend_from_slice(&rubbish);
-                stream.arrived(at(0));
-                stream.picture().err()
+        for format in [PixelFormat::Mjpeg, PixelFormat::H264] {
+            let mut stream = Stream::new(Some(format), requested(4, 2));
+            let garbage: Vec<u8> = (0..1 << 20).map(|byte| (byte % 251) as u8 | 2).collect();
+            let error = (0..=FRAME_LIMIT >> 20).find_map(|_| {
+                stream.buffer().extend_from_slice(&garbage);
+                stream.mark_arrival(at(0));
+                stream.next_frame().err()
             });
-            assert_eq!(told, Some(Unreadable::NotAs(form)));
+            assert_eq!(error, Some(Unreadable::NotAs(format)));
         }
     }
 }

@@ -11,12 +11,12 @@ const PERIOD: u64 = 8;
 const OCTAVES: u32 = 6;
 
 /// The sea in one place and size.
-pub struct Sea {
+pub struct Waves {
     area: Rect,
     water: Vec<u8>,
 }
 
-impl Sea {
+impl Waves {
     /// A sea that fills `area`, which is as wide as the picture.
     pub fn new(area: Rect) -> Self {
         let mut water = vec![0; bytes(area.width, area.height)];

@@ -30,7 +30,7 @@ pub struct Pattern {
     format: VideoFormat,
     scene: scene::Scene,
     pool: pool::Pool,
-    pace: Pacer,
+    pacer: Pacer,
     dropped: Dropped,
 }
 
@@ -46,7 +46,7 @@ impl Pattern {
             scene: scene::Scene::new(&config.name, width as usize, height as usize, fps),
             pool: pool::Pool::new(),
             // Like a real source whose only reader wants the newest picture, it holds no old one.
-            pace: Pacer::new(FrameClock::new(fps), 0),
+            pacer: Pacer::new(FrameClock::new(fps), 0),
             dropped: Dropped::default(),
         }
     }
@@ -58,7 +58,7 @@ impl Pattern {
     ///
     /// How long it is until a frame is due.
     pub fn poll(&mut self, now: Timestamp) -> Result<RawFrame, Duration> {
-        match self.pace.poll(now) {
+        match self.pacer.poll(now) {
             PaceStep::Wait(wait) => Err(wait),
             PaceStep::Due { slot, start, missed } => {
                 self.dropped.driver += missed;
@@ -69,7 +69,7 @@ impl Pattern {
 
     /// Frame number `frame`, captured at `at`.
     pub fn render(&self, frame: u32, at: Timestamp) -> RawFrame {
-        let mut data = self.pool.take(self.scene.background());
+        let mut data = self.pool.acquire(self.scene.background());
         self.scene.draw(&mut data, frame, at);
         RawFrame::new(at, self.format, self.pool.lend(data))
     }
@@ -104,7 +104,7 @@ impl VideoSource for Pattern {
 /// Where the lamp of a pattern of `width` x `height` pixels is evenly white for the first [`FLASH`] of every second
 /// of the capture clock, and dark for the rest; `None` in a picture too small for it.
 pub fn lamp(width: u32, height: u32) -> Option<Rect> {
-    scene::dial_area(width as usize & !1, height as usize & !1).map(second_hand::lamp)
+    scene::second_hand_area(width as usize & !1, height as usize & !1).map(second_hand::lamp)
 }
 
 mod background;

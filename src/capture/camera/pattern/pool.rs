@@ -7,35 +7,35 @@ use bytes::Bytes;
 
 /// Buffers kept: one in the place of the newest frame, one with the encoder, one being drawn, one to spare for a
 /// snapshot. When more are out, the rest are fresh and are not kept.
-const KEPT: usize = 4;
+const MAX_POOLED: usize = 4;
 
 /// Buffers to lend.
 pub struct Pool {
-    home: SyncSender<Vec<u8>>,
-    back: Receiver<Vec<u8>>,
+    returns: SyncSender<Vec<u8>>,
+    returned: Receiver<Vec<u8>>,
 }
 
 impl Pool {
     /// An empty pool.
     pub fn new() -> Self {
-        let (home, back) = sync_channel(KEPT);
-        Self { home, back }
+        let (returns, returned) = sync_channel(MAX_POOLED);
+        Self { returns, returned }
     }
 
     /// A buffer that holds an earlier frame, or a copy of `fresh` when none is free.
-    pub fn take(&self, fresh: &[u8]) -> Vec<u8> {
-        self.back.try_recv().unwrap_or_else(|_| fresh.to_vec())
+    pub fn acquire(&self, fresh: &[u8]) -> Vec<u8> {
+        self.returned.try_recv().unwrap_or_else(|_| fresh.to_vec())
     }
 
     /// Shares `data`; it comes back to the pool when the last clone is dropped.
     pub fn lend(&self, data: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Lent { data, home: self.home.clone() })
+        Bytes::from_owner(Lent { data, returns: self.returns.clone() })
     }
 }
 
 struct Lent {
     data: Vec<u8>,
-    home: SyncSender<Vec<u8>>,
+    returns: SyncSender<Vec<u8>>,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -47,7 +47,7 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         // A full pool or one that is gone: the buffer is freed.
-        let _ = self.home.try_send(std::mem::take(&mut self.data));
+        let _ = self.returns.try_send(std::mem::take(&mut self.data));
     }
 }
 
@@ -58,24 +58,24 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_with_its_last_clone() {
         let pool = Pool::new();
-        let lent = pool.lend(pool.take(&[1, 2, 3]));
+        let lent = pool.lend(pool.acquire(&[1, 2, 3]));
         let (address, clone) = (lent.as_ptr(), lent.clone());
         drop(lent);
-        let other = pool.take(&[0, 0, 0]);
+        let other = pool.acquire(&[0, 0, 0]);
         assert_eq!(other, [0, 0, 0], "a clone still reads the first");
         drop(clone);
-        let back = pool.take(&[0, 0, 0]);
-        assert_eq!((back.as_ptr(), back.as_slice()), (address, &[1, 2, 3][..]));
+        let returned = pool.acquire(&[0, 0, 0]);
+        assert_eq!((returned.as_ptr(), returned.as_slice()), (address, &[1, 2, 3][..]));
     }
 
     #[test]
     fn no_more_than_the_bound_are_kept_and_frames_outlive_the_pool() {
         let pool = Pool::new();
-        let lent: Vec<Bytes> = (0..2 * KEPT).map(|_| pool.lend(pool.take(&[7]))).collect();
+        let lent: Vec<Bytes> = (0..2 * MAX_POOLED).map(|_| pool.lend(pool.acquire(&[7]))).collect();
         let last = lent[0].clone();
         drop(lent);
-        let kept = std::iter::from_fn(|| pool.back.try_recv().ok()).count();
-        assert_eq!(kept, KEPT);
+        let kept = std::iter::from_fn(|| pool.returned.try_recv().ok()).count();
+        assert_eq!(kept, MAX_POOLED);
         drop(pool);
         assert_eq!(last[..], [7]);
     }

@@ -4,9 +4,9 @@
 //! From the top: the block code (`camera::code`) and the dial, the clock, a line of text, colour bars and the sea. A
 //! part that a picture has no room for is left out.
 
-use super::background::Sea;
+use super::background::Waves;
 use super::clock::Clock;
-use super::second_hand::Dial;
+use super::second_hand::SecondHand;
 use crate::capture::camera::canvas::{Canvas, Colour, Rect, bytes, letter_width};
 use crate::capture::camera::timecode;
 use crate::capture::camera::timecode::Code;
@@ -42,9 +42,9 @@ pub struct Scene {
     height: usize,
     camera: u8,
     background: Vec<u8>,
-    dial: Option<Dial>,
+    second_hand: Option<SecondHand>,
     clock: Option<Clock>,
-    sea: Sea,
+    waves: Waves,
 }
 
 impl Scene {
@@ -55,13 +55,13 @@ impl Scene {
         canvas.shade(Rect::new(0, 0, width, height), |x, y| night(x / width as f32, y / height as f32));
         neutral_code(&mut canvas, width, height);
 
-        let dial = dial_area(width, height).map(|area| Dial::new(&mut canvas, area));
+        let second_hand = second_hand_area(width, height).map(|area| SecondHand::new(&mut canvas, area));
         title(&mut canvas, width, height);
         let clock = Clock::new(&mut canvas, part(width, height, CLOCK));
         caption(&mut canvas, part(width, height, TEXT), name, &format!("{width}x{height}  {fps} fps  UTC"));
         bars(&mut canvas, part(width, height, BARS));
-        let sea = Sea::new(part(width, height, SEA));
-        Self { width, height, camera: timecode::camera_id(name), background, dial, clock, sea }
+        let waves = Waves::new(part(width, height, SEA));
+        Self { width, height, camera: timecode::camera_hash(name), background, second_hand, clock, waves }
     }
 
     /// A picture in which only what moves is missing. A frame that was drawn into it may be drawn over by another.
@@ -73,19 +73,19 @@ impl Scene {
     /// [`background`](Self::background) or an earlier frame.
     pub fn draw(&self, data: &mut [u8], frame: u32, at: Timestamp) {
         let mut canvas = Canvas::new(data, self.width, self.height);
-        self.sea.draw(&mut canvas, at);
+        self.waves.draw(&mut canvas, at);
         if let Some(clock) = &self.clock {
             clock.draw(&mut canvas, at);
         }
-        if let Some(dial) = &self.dial {
-            dial.draw(&mut canvas, at);
+        if let Some(second_hand) = &self.second_hand {
+            second_hand.draw(&mut canvas, at);
         }
         timecode::draw(canvas.luma(), self.width, self.height, self.width, &Code::new(frame, at, self.camera));
     }
 }
 
 /// Where the dial stands: in the top right corner, beside the code; `None` when that is too little room.
-pub fn dial_area(width: usize, height: usize) -> Option<Rect> {
+pub fn second_hand_area(width: usize, height: usize) -> Option<Rect> {
     // The code and its black edge end 31 cells from the left.
     let (edge, margin) = timecode::cell(width, height).map_or((0, 8), |cell| (31 * cell, cell));
     // Multiples of 8 keep the lamp on the transform blocks of H.264, as the code is.
@@ -96,8 +96,8 @@ pub fn dial_area(width: usize, height: usize) -> Option<Rect> {
 /// The part of the picture below the code and the dial that `share`, in hundredths from its top, says.
 fn part(width: usize, height: usize, share: (usize, usize)) -> Rect {
     let code = timecode::cell(width, height).map_or(0, |cell| 7 * cell);
-    let dial = dial_area(width, height).map_or(0, |dial| dial.y + dial.height);
-    let top = code.max(dial);
+    let second_hand = second_hand_area(width, height).map_or(0, |second_hand| second_hand.y + second_hand.height);
+    let top = code.max(second_hand);
     let line = |hundredths: usize| (top + (height - top) * hundredths / 100) & !1;
     Rect::new(0, line(share.0), width, line(share.1) - line(share.0))
 }
@@ -118,10 +118,12 @@ fn neutral_code(canvas: &mut Canvas<'_>, width: usize, height: usize) {
 
 /// What this is, between the code and the dial.
 fn title(canvas: &mut Canvas<'_>, width: usize, height: usize) {
-    let (Some(cell), Some(dial)) = (timecode::cell(width, height), dial_area(width, height)) else { return };
+    let (Some(cell), Some(second_hand)) = (timecode::cell(width, height), second_hand_area(width, height)) else {
+        return;
+    };
     let lines = [("porthole", 3 * cell, [236.0, 214.0, 160.0]), ("test pattern", 2 * cell, [150.0, 180.0, 205.0])];
     let (left, mut top) = (33 * cell, cell + cell / 2);
-    if lines.iter().all(|(text, size, _)| left + text.len() * letter_width(*size) + cell <= dial.x) {
+    if lines.iter().all(|(text, size, _)| left + text.len() * letter_width(*size) + cell <= second_hand.x) {
         for (text, size, [red, green, blue]) in lines {
             canvas.text(text, left, top, size, Colour::rgb(red, green, blue));
             top += size;

@@ -18,13 +18,13 @@ const SPOTS: usize = 7;
 const MARKS: usize = 12;
 
 /// The dial in one place and size.
-pub struct Dial {
+pub struct SecondHand {
     area: Rect,
     dark: Vec<u8>,
     lit: Vec<u8>,
 }
 
-impl Dial {
+impl SecondHand {
     /// A dial that fills `area`. Leaves it on the canvas, dark.
     pub fn new(canvas: &mut Canvas<'_>, area: Rect) -> Self {
         let (centre, radius) = (area.centre(), area.width as f32 / 2.0);

@@ -73,7 +73,7 @@ fn the_code_names_the_frame_its_slot_and_its_camera() {
             Ok(frame) => {
                 let code = timecode::read(luma(&frame), 320, 180, 320).expect("a code");
                 assert_eq!(u128::from(code.captured), frame.captured.unix().as_micros() / 100);
-                assert_eq!(code.camera, timecode::camera_id("yard"));
+                assert_eq!(code.camera, timecode::camera_hash("yard"));
                 codes.push(code);
             }
         }

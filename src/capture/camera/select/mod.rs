@@ -25,9 +25,9 @@ pub struct Registry(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    machine: V4l2Sysfs,
+    sysfs: V4l2Sysfs,
     /// Counts hot-plug events.
-    plugged: AtomicU64,
+    hotplug_generation: AtomicU64,
     /// By the number of the finder.
     pipelines: Mutex<Vec<Pipeline>>,
 }
@@ -48,7 +48,7 @@ struct Pipeline {
 impl Registry {
     /// A finder for each camera of the configuration, in its order. Looks at the machine once: each `auto` has a camera of
     /// its own from the start, in the order of the configuration, and leaves those that are named alone.
-    pub fn finders<'a>(&self, configs: impl IntoIterator<Item = &'a Config>) -> Vec<CameraSelector> {
+    pub fn selectors<'a>(&self, configs: impl IntoIterator<Item = &'a Config>) -> Vec<CameraSelector> {
         let configs: Vec<&Config> = configs.into_iter().collect();
         let first = {
             let mut pipelines = self.pipelines();
@@ -62,7 +62,7 @@ impl Registry {
             }));
             first
         };
-        let mut finders: Vec<CameraSelector> = configs
+        let mut selectors: Vec<CameraSelector> = configs
             .iter()
             .enumerate()
             .map(|(index, config)| CameraSelector {
@@ -70,22 +70,22 @@ impl Registry {
                 index: first + index,
                 config: (*config).clone(),
                 missing: None,
-                told: String::new(),
+                logged_mode: String::new(),
             })
             .collect();
-        let (autos, named): (Vec<_>, Vec<_>) = finders
+        let (autos, named): (Vec<_>, Vec<_>) = selectors
             .iter_mut()
-            .filter(|finder| is_v4l2(&finder.config.device))
-            .partition(|finder| finder.config.device == Device::Auto);
-        for finder in named.into_iter().chain(autos) {
-            finder.missing = finder.plan().err();
+            .filter(|selector| is_v4l2(&selector.config.device))
+            .partition(|selector| selector.config.device == Device::Auto);
+        for selector in named.into_iter().chain(autos) {
+            selector.missing = selector.resolve_at_start().err();
         }
-        finders
+        selectors
     }
 
     /// Something was plugged in: a test pattern that is shown for want of a camera looks for one.
-    pub fn plugged(&self) {
-        self.0.plugged.fetch_add(1, Ordering::AcqRel);
+    pub fn notify_hotplug(&self) {
+        self.0.hotplug_generation.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The path of the node that a name means now, for who has no pipeline; others may be using it.
@@ -94,9 +94,9 @@ impl Registry {
     ///
     /// [`Error::Absent`] and [`Error::Ambiguous`].
     pub fn locate(&self, device: &Device) -> Result<String, Error> {
-        let found = if is_v4l2(device) { self.look(usize::MAX, device)? } else { None };
-        let absent = || Error::Absent { device: device.to_string(), there: matching::there(&[]) };
-        found.map(|(seen, _claim)| seen.path).ok_or_else(absent)
+        let found = if is_v4l2(device) { self.resolve(usize::MAX, device)? } else { None };
+        let absent = || Error::Absent { device: device.to_string(), there: matching::describe_available(&[]) };
+        found.map(|(node, _claim)| node.path).ok_or_else(absent)
     }
 
     /// The path of the node that the finder with this number has open.
@@ -105,7 +105,7 @@ impl Registry {
     }
 
     fn generation(&self) -> u64 {
-        self.0.plugged.load(Ordering::Acquire)
+        self.0.hotplug_generation.load(Ordering::Acquire)
     }
 
     fn pipelines(&self) -> MutexGuard<'_, Vec<Pipeline>> {
@@ -113,7 +113,7 @@ impl Registry {
     }
 
     /// Changes what is known of a pipeline.
-    fn note(&self, index: usize, change: impl FnOnce(&mut Pipeline)) {
+    fn update(&self, index: usize, change: impl FnOnce(&mut Pipeline)) {
         if let Some(pipeline) = self.pipelines().get_mut(index) {
             change(pipeline);
         }
@@ -121,27 +121,32 @@ impl Registry {
 
     /// The camera that the pipeline shall use now, and the claim to its node; `None` where `auto` finds nothing and never
     /// did.
-    fn look(&self, index: usize, device: &Device) -> Result<Option<(VideoNode, Claim)>, Error> {
-        let (opened, planned) =
-            self.pipelines().get(index).map(|own| (own.opened.clone(), own.planned.clone())).unwrap_or_default();
+    fn resolve(&self, index: usize, device: &Device) -> Result<Option<(VideoNode, Claim)>, Error> {
+        let (opened, planned) = self
+            .pipelines()
+            .get(index)
+            .map(|pipeline| (pipeline.opened.clone(), pipeline.planned.clone()))
+            .unwrap_or_default();
         // A name may mean another camera by now than at the start; `auto` shall take the one that is kept for it.
-        let before = opened.as_ref().or(planned.as_ref().filter(|_| *device == Device::Auto));
+        let previous = opened.as_ref().or(planned.as_ref().filter(|_| *device == Device::Auto));
         let target = target(device);
         let path = target.as_ref().map(|target| target.path.as_str());
         // Mostly the camera is where it was, or sysfs knows which it is.
-        let likely = |seen: &VideoNode| match &opened {
-            Some(opened) => seen.identity.is_same(opened),
+        let likely = |node: &VideoNode| match &opened {
+            Some(opened) => node.identity.is_same(opened),
             // What sysfs calls a node is not always the card's name.
             None if matches!(device, Device::Card(_)) => false,
-            None => matching::is_meant(device, target.as_ref(), seen),
+            None => matching::is_meant(device, target.as_ref(), node),
         };
-        let seen = self.0.machine.cameras(path, likely);
-        if let Ok(Some(found)) = self.choose(index, device, before, target.as_ref(), &seen) {
+        let nodes = self.0.sysfs.cameras(path, likely);
+        if let Ok(Some(found)) = self.choose(index, device, previous, target.as_ref(), &nodes) {
             return Ok(Some(found));
         }
-        let seen = self.0.machine.cameras(path, |_| true);
-        match (self.choose(index, device, before, target.as_ref(), &seen), opened) {
-            (Ok(None) | Err(Error::Absent { .. }), Some(opened)) => Err(away(device, &opened, target.as_ref(), &seen)),
+        let nodes = self.0.sysfs.cameras(path, |_| true);
+        match (self.choose(index, device, previous, target.as_ref(), &nodes), opened) {
+            (Ok(None) | Err(Error::Absent { .. }), Some(opened)) => {
+                Err(away_error(device, &opened, target.as_ref(), &nodes))
+            }
             (found, _) => found,
         }
     }
@@ -151,59 +156,59 @@ impl Registry {
         &self,
         index: usize,
         device: &Device,
-        before: Option<&Identity>,
+        previous: Option<&Identity>,
         target: Option<&Target>,
-        seen: &[VideoNode],
+        nodes: &[VideoNode],
     ) -> Result<Option<(VideoNode, Claim)>, Error> {
         // The lock is held from the look at the others to the claim.
         let mut pipelines = self.pipelines();
-        let mut users = Vec::new();
-        let known = before.map(|before| matching::known(before, seen)).unwrap_or_default();
-        let mut found = first_free(&pipelines, index, known, &mut users);
+        let mut taken_by = Vec::new();
+        let known = previous.map(|previous| matching::by_identity(previous, nodes)).unwrap_or_default();
+        let mut found = first_free(&pipelines, index, known, &mut taken_by);
         // The number of a node says nothing of the camera: it was the one that was there when it was opened first.
         let number = matches!(device, Device::Path(_)) && target.is_some_and(|target| !target.link);
         let opened = pipelines.get(index).is_some_and(|pipeline| pipeline.opened.is_some());
         if found.is_none() && !(number && opened) {
-            found = first_free(&pipelines, index, matching::named(device, target, seen)?, &mut users);
+            found = first_free(&pipelines, index, matching::by_name(device, target, nodes)?, &mut taken_by);
         }
-        let Some(CameraMatch { seen, .. }) = found else {
-            return match users.into_iter().next() {
+        let Some(CameraMatch { node, .. }) = found else {
+            return match taken_by.into_iter().next() {
                 Some(camera) if *device != Device::Auto => Err(Error::Taken { device: device.to_string(), camera }),
                 _ => Ok(None),
             };
         };
         if let Some(pipeline) = pipelines.get_mut(index) {
-            pipeline.node = Some(seen.path.clone());
+            pipeline.node = Some(node.path.clone());
         }
-        Ok(Some((seen.clone(), Claim { registry: self.clone(), index })))
+        Ok(Some((node.clone(), Claim { registry: self.clone(), index })))
     }
 }
 
-/// The first camera that no other pipeline has; those that have the others are added to `users`.
+/// The first camera that no other pipeline has; those that have the others are added to `taken_by`.
 fn first_free<'a>(
     pipelines: &[Pipeline],
     index: usize,
     candidates: Vec<CameraMatch<'a>>,
-    users: &mut Vec<String>,
+    taken_by: &mut Vec<String>,
 ) -> Option<CameraMatch<'a>> {
     candidates.into_iter().find(|candidate| {
-        let user = user(pipelines, index, candidate);
-        users.extend(user.map(ToOwned::to_owned));
+        let user = other_user(pipelines, index, candidate);
+        taken_by.extend(user.map(ToOwned::to_owned));
         user.is_none()
     })
 }
 
 /// The other pipeline that a camera belongs to.
-fn user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &CameraMatch<'_>) -> Option<&'a str> {
-    let CameraMatch { seen, exact } = candidate;
+fn other_user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &CameraMatch<'_>) -> Option<&'a str> {
+    let CameraMatch { node, exact } = candidate;
     // Who only asks where a camera is takes it from nobody.
     let auto = pipelines.get(index)?.device == Device::Auto;
     let keeps = |other: &Pipeline| match other.opened.as_ref().or(other.planned.as_ref()) {
-        Some(own) => own.is_same(&seen.identity) && own.place == seen.identity.place,
+        Some(identity) => identity.is_same(&node.identity) && identity.port == node.identity.port,
         // It waits for a camera of that name. Two that wait for the same name don't keep it from each other.
-        None => auto && matching::is_meant(&other.device, target(&other.device).as_ref(), seen),
+        None => auto && matching::is_meant(&other.device, target(&other.device).as_ref(), node),
     };
-    let uses = |other: &Pipeline| other.node.as_ref() == Some(&seen.path) || (!exact && keeps(other));
+    let uses = |other: &Pipeline| other.node.as_ref() == Some(&node.path) || (!exact && keeps(other));
     let mut others = pipelines.iter().enumerate().filter(|(other, _)| *other != index);
     others.find(|(_, other)| uses(other)).map(|(_, other)| other.name.as_str())
 }
@@ -218,11 +223,11 @@ fn target(device: &Device) -> Option<Target> {
 }
 
 /// Why a camera that was opened before cannot be opened now.
-fn away(device: &Device, opened: &Identity, target: Option<&Target>, seen: &[VideoNode]) -> Error {
-    let other = target.and_then(|target| seen.iter().find(|seen| seen.path == target.path && seen.usable));
+fn away_error(device: &Device, opened: &Identity, target: Option<&Target>, nodes: &[VideoNode]) -> Error {
+    let other = target.and_then(|target| nodes.iter().find(|node| node.path == target.path && node.usable));
     let there = match other {
         Some(other) => format!("another camera is there now: {other}; restart porthole to take that one"),
-        None => matching::there(seen),
+        None => matching::describe_available(nodes),
     };
     Error::Away { device: device.to_string(), camera: opened.to_string(), there }
 }
@@ -236,7 +241,7 @@ struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.registry.note(self.index, |pipeline| pipeline.node = None);
+        self.registry.update(self.index, |pipeline| pipeline.node = None);
     }
 }
 
@@ -250,14 +255,14 @@ pub struct CameraSelector {
     missing: Option<Error>,
     /// What was last told of the choice. A camera that is opened again and again, because nobody watched for a while or
     /// because it fails, is told of once.
-    told: String,
+    logged_mode: String,
 }
 
 impl CameraSelector {
     /// Looks at what the name means at the start, without streaming.
-    fn plan(&self) -> Result<(), Error> {
-        if let Some((seen, _claim)) = self.registry.look(self.index, &self.config.device)? {
-            self.registry.note(self.index, |pipeline| pipeline.planned = Some(seen.identity));
+    fn resolve_at_start(&self) -> Result<(), Error> {
+        if let Some((node, _claim)) = self.registry.resolve(self.index, &self.config.device)? {
+            self.registry.update(self.index, |pipeline| pipeline.planned = Some(node.identity));
         }
         match &self.config.device {
             Device::Path(path) if !Path::new(path).exists() => Err(Error::NotFound { device: path.clone() }),
@@ -280,7 +285,7 @@ impl CameraSelector {
         let pipeline = pipelines.get(self.index);
         match self.config.device {
             Device::Pattern => true,
-            Device::Auto => pipeline.is_none_or(|own| own.opened.is_none() && own.planned.is_none()),
+            Device::Auto => pipeline.is_none_or(|pipeline| pipeline.opened.is_none() && pipeline.planned.is_none()),
             _ => false,
         }
     }
@@ -291,7 +296,7 @@ impl CameraSelector {
     }
 
     /// What it shall be and give from the next opening on. Which camera it is stays.
-    pub fn wish(&mut self, config: &Config) {
+    pub fn reconfigure(&mut self, config: &Config) {
         self.config = Config { device: self.config.device.clone(), ..config.clone() };
     }
 
@@ -307,21 +312,21 @@ impl CameraSelector {
         }
         // Read before the look: what comes during it is a reason for another one.
         let generation = self.registry.generation();
-        let Some((seen, claim)) = self.registry.look(self.index, &self.config.device)? else {
+        let Some((node, claim)) = self.registry.resolve(self.index, &self.config.device)? else {
             let watch = Watch::new(&self.registry, self.index, generation);
             return Ok(Box::new(OpenedSource::pattern(Box::new(Pattern::open(&self.config)), watch)));
         };
-        let source = Capture::open(&self.config, &seen.path)?;
-        if self.told != source.chosen() {
-            source.chosen().clone_into(&mut self.told);
-            tracing::info!(camera = self.config.name, "{}", self.told);
+        let source = Capture::open(&self.config, &node.path)?;
+        if self.logged_mode != source.mode_description() {
+            source.mode_description().clone_into(&mut self.logged_mode);
+            tracing::info!(camera = self.config.name, "{}", self.logged_mode);
         }
-        let now = self.registry.0.machine.see(&seen.path).filter(|now| now.trouble.is_none());
-        if now.is_some_and(|now| !now.identity.is_same(&seen.identity)) {
+        let now = self.registry.0.sysfs.probe(&node.path).filter(|now| now.error.is_none());
+        if now.is_some_and(|now| !now.identity.is_same(&node.identity)) {
             // Another camera took the node between the look and the opening.
-            return Err(Error::Unplugged { device: seen.path });
+            return Err(Error::Unplugged { device: node.path });
         }
-        self.registry.note(self.index, |pipeline| pipeline.opened = Some(seen.identity));
+        self.registry.update(self.index, |pipeline| pipeline.opened = Some(node.identity));
         Ok(Box::new(OpenedSource::camera(Box::new(source), claim)))
     }
 }

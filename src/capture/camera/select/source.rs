@@ -46,14 +46,14 @@ impl VideoSource for OpenedSource {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error> {
-        if self.watch.as_mut().is_some_and(|watch| watch.is_over(Instant::now())) {
+        if self.watch.as_mut().is_some_and(|watch| watch.camera_available(Instant::now())) {
             return Err(Error::Replaced);
         }
         self.source.next(wait)
     }
 
-    fn request_key(&mut self) {
-        self.source.request_key();
+    fn request_keyframe(&mut self) {
+        self.source.request_keyframe();
     }
 
     fn controls(&mut self) -> Vec<Control> {
@@ -84,31 +84,31 @@ pub struct Watch {
     index: usize,
     generation: u64,
     nodes: Vec<String>,
-    looked: Instant,
+    last_poll: Instant,
 }
 
 impl Watch {
     /// Begins after a look that was made at the hot-plug event `generation`.
     pub fn new(registry: &Registry, index: usize, generation: u64) -> Self {
-        let nodes = registry.0.machine.nodes();
-        Self { registry: registry.clone(), index, generation, nodes, looked: Instant::now() }
+        let nodes = registry.0.sysfs.nodes();
+        Self { registry: registry.clone(), index, generation, nodes, last_poll: Instant::now() }
     }
 
     /// Whether there is one.
-    pub fn is_over(&mut self, now: Instant) -> bool {
+    pub fn camera_available(&mut self, now: Instant) -> bool {
         let generation = self.registry.generation();
         if generation == self.generation {
-            if now.saturating_duration_since(self.looked) < POLL_INTERVAL {
+            if now.saturating_duration_since(self.last_poll) < POLL_INTERVAL {
                 return false;
             }
-            self.looked = now;
-            let nodes = self.registry.0.machine.nodes();
+            self.last_poll = now;
+            let nodes = self.registry.0.sysfs.nodes();
             if nodes == self.nodes {
                 return false;
             }
             self.nodes = nodes;
         }
         self.generation = generation;
-        matches!(self.registry.look(self.index, &Device::Auto), Ok(Some(_)))
+        matches!(self.registry.resolve(self.index, &Device::Auto), Ok(Some(_)))
     }
 }

@@ -14,7 +14,7 @@ use crate::capture::camera::v4l2::discover::NodeInfo;
 struct FakeHost(TempDir);
 
 /// What a node of [`FakeHost`] answers: its file's lines are the card and the bus; an empty file is no camera.
-fn ask(path: &str) -> io::Result<Option<NodeInfo>> {
+fn probe(path: &str) -> io::Result<Option<NodeInfo>> {
     let text = fs::read_to_string(path)?;
     let mut lines = text.lines();
     let Some(card) = lines.next() else { return Ok(None) };
@@ -63,14 +63,14 @@ impl FakeHost {
         self.node(&interface, number + 1, 1, "");
     }
 
-    fn node(&self, parent: &str, number: u32, index: u32, answer: &str) {
+    fn node(&self, parent: &str, number: u32, index: u32, info: &str) {
         let node = self.path(parent).join(format!("video4linux/video{number}"));
         fs::create_dir_all(&node).expect("should make directories");
         symlink(self.path(parent), node.join("device")).expect("should link");
         fs::write(node.join("index"), format!("{index}\n")).expect("should write");
-        fs::write(node.join("name"), answer.lines().next().unwrap_or_default()).expect("should write");
+        fs::write(node.join("name"), info.lines().next().unwrap_or_default()).expect("should write");
         symlink(&node, self.path(&format!("sys/class/video4linux/video{number}"))).expect("should link");
-        fs::write(self.dev(&format!("video{number}")), answer).expect("should write");
+        fs::write(self.dev(&format!("video{number}")), info).expect("should write");
     }
 
     /// Takes nodes away.
@@ -84,42 +84,42 @@ impl FakeHost {
     }
 
     fn pipelines<const N: usize>(&self, devices: [Device; N]) -> [CameraSelector; N] {
-        let machine = V4l2Sysfs::new(self.path("sys"), self.path("dev"), ask);
-        let registry = Registry(Arc::new(Inner { machine, ..Inner::default() }));
+        let sysfs = V4l2Sysfs::new(self.path("sys"), self.path("dev"), probe);
+        let registry = Registry(Arc::new(Inner { sysfs, ..Inner::default() }));
         let names = ["front", "back", "side"];
         let configs: Vec<Config> = devices
             .into_iter()
             .zip(names)
             .map(|(device, name)| Config { name: name.into(), device, ..Config::default() })
             .collect();
-        registry.finders(&configs).try_into().expect("should be as many")
+        registry.selectors(&configs).try_into().expect("should be as many")
     }
 
     fn named(&self, name: &str) -> CameraSelector {
-        let [finder] = self.pipelines([Device::parse(name).expect("should be a name")]);
-        finder
+        let [selector] = self.pipelines([Device::parse(name).expect("should be a name")]);
+        selector
     }
 }
 
 /// As [`CameraSelector::open`] does, without a stream: the number of the node, and what keeps it taken.
-fn open(finder: &CameraSelector) -> Result<Option<(u32, Claim)>, Error> {
-    let found = finder.registry.look(finder.index, &finder.config.device)?;
-    Ok(found.map(|(seen, claim)| {
-        finder.registry.note(finder.index, |pipeline| pipeline.opened = Some(seen.identity));
-        let number = seen.path.rsplit_once("video").expect("should be a node").1;
+fn open(selector: &CameraSelector) -> Result<Option<(u32, Claim)>, Error> {
+    let found = selector.registry.resolve(selector.index, &selector.config.device)?;
+    Ok(found.map(|(node, claim)| {
+        selector.registry.update(selector.index, |pipeline| pipeline.opened = Some(node.identity));
+        let number = node.path.rsplit_once("video").expect("should be a node").1;
         (number.parse().expect("should be a number"), claim)
     }))
 }
 
 /// Opens the camera and closes it again.
 #[track_caller]
-fn number(finder: &CameraSelector) -> u32 {
-    open(finder).expect("should find it").expect("should be a camera").0
+fn number(selector: &CameraSelector) -> u32 {
+    open(selector).expect("should find it").expect("should be a camera").0
 }
 
 #[track_caller]
-fn error(finder: &CameraSelector) -> String {
-    open(finder).expect_err("should be an error").to_string()
+fn error(selector: &CameraSelector) -> String {
+    open(selector).expect_err("should be an error").to_string()
 }
 
 const C920: [&str; 3] = ["046d", "082d", "5AF2"];
@@ -143,15 +143,15 @@ fn a_name_means_the_camera_that_has_it() {
         ("USB Camera", 3),
         ("auto", 0),
     ] {
-        let finder = board.named(name);
-        assert_eq!(number(&finder), expected, "{name}");
-        let found = finder.registry.locate(&finder.config.device).expect("should find it");
+        let selector = board.named(name);
+        assert_eq!(number(&selector), expected, "{name}");
+        let found = selector.registry.locate(&selector.config.device).expect("should find it");
         assert_eq!(found, board.dev(&format!("video{expected}")), "{name}");
     }
     assert!(board.named("auto").registry.locate(&Device::Pattern).is_err());
-    let finder = board.named("c920");
-    number(&finder);
-    assert_eq!(finder.identity().as_deref(), Some("usb:046d:082d:5AF2"));
+    let selector = board.named("c920");
+    number(&selector);
+    assert_eq!(selector.identity().as_deref(), Some("usb:046d:082d:5AF2"));
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn a_path_may_be_a_link() {
     board.plug("1-2", 4, C920, "C920");
     symlink(board.dev("video4"), board.dev("front")).expect("should link");
     for name in ["video4", "front"] {
-        let [finder] = board.pipelines([Device::Path(board.dev(name))]);
-        assert_eq!(number(&finder), 4, "{name}");
+        let [selector] = board.pipelines([Device::Path(board.dev(name))]);
+        assert_eq!(number(&selector), 4, "{name}");
     }
 }
 
@@ -199,16 +199,16 @@ fn a_camera_is_the_same_in_another_port_and_under_another_number() {
     board.attach(2, "platform:vivid-000", "vivid");
     let link = board.dev("link");
     symlink(board.dev("video0"), &link).expect("should link");
-    let finders = [Device::Path(board.dev("video0")), Device::Path(link)].map(|device| board.pipelines([device]));
+    let selectors = [Device::Path(board.dev("video0")), Device::Path(link)].map(|device| board.pipelines([device]));
     let by_name = [["usb:046d:082d"], ["C920"], ["auto"]].map(|[name]| [board.named(name)]);
-    for [finder] in finders.iter().chain(&by_name) {
-        assert_eq!(number(finder), 0);
+    for [selector] in selectors.iter().chain(&by_name) {
+        assert_eq!(number(selector), 0);
     }
     board.unplug([0, 1]);
     board.plug("1-4.1", 7, C920, "C920");
-    for [finder] in finders.iter().chain(&by_name) {
-        assert_eq!(number(finder), 7, "{}", finder.config.device);
-        assert_eq!(finder.identity().as_deref(), Some("usb:046d:082d:5AF2"));
+    for [selector] in selectors.iter().chain(&by_name) {
+        assert_eq!(number(selector), 7, "{}", selector.config.device);
+        assert_eq!(selector.identity().as_deref(), Some("usb:046d:082d:5AF2"));
     }
 }
 
@@ -216,15 +216,15 @@ fn a_camera_is_the_same_in_another_port_and_under_another_number() {
 fn a_camera_on_the_board_is_the_same_under_another_number() {
     let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
-    let [finder] = board.pipelines([Device::Path(board.dev("video0"))]);
-    assert_eq!(number(&finder), 0);
+    let [selector] = board.pipelines([Device::Path(board.dev("video0"))]);
+    assert_eq!(number(&selector), 0);
     board.unplug([0]);
     assert_eq!(
-        error(&finder),
+        error(&selector),
         format!("{}: the camera platform:vivid-000 is away; there is none", board.dev("video0"))
     );
     board.attach(1, "platform:vivid-000", "vivid");
-    assert_eq!(number(&finder), 1);
+    assert_eq!(number(&selector), 1);
 }
 
 #[test]
@@ -235,8 +235,8 @@ fn another_camera_under_the_same_number_is_not_taken_for_it() {
     let [link] = board.pipelines([Device::Path(board.dev("by-path"))]);
     symlink(board.dev("video0"), board.dev("by-path")).expect("should link");
     let exact = board.named("usb:046d:082d:5AF2");
-    for finder in [&number_only, &link, &exact] {
-        assert_eq!(number(finder), 0);
+    for selector in [&number_only, &link, &exact] {
+        assert_eq!(number(selector), 0);
     }
     board.unplug([0, 1]);
     board.plug("1-2", 0, ["046d", "082d", "OTHER"], "C920");
@@ -261,12 +261,12 @@ fn the_right_one_of_a_cameras_nodes_is_followed() {
     let board = FakeHost::new();
     board.plug("1-2", 0, C920, "Depth");
     board.node("sys/devices/usb1/1-2/1-2:1.0", 2, 2, "Depth\nusb-0000:00:14.0-1-2\n");
-    let [finder] = board.pipelines([Device::Path(board.dev("video2"))]);
-    assert_eq!(number(&finder), 2);
+    let [selector] = board.pipelines([Device::Path(board.dev("video2"))]);
+    assert_eq!(number(&selector), 2);
     board.unplug([0, 1, 2]);
     board.plug("1-3", 5, C920, "Depth");
     board.node("sys/devices/usb1/1-3/1-3:1.0", 4, 2, "Depth\nusb-0000:00:14.0-1-3\n");
-    assert_eq!(number(&finder), 4);
+    assert_eq!(number(&selector), 4);
     assert_eq!(number(&board.named("Depth")), 4, "several nodes of one camera are no several cameras");
 }
 
@@ -344,12 +344,12 @@ fn the_pattern_ends_where_a_camera_is_plugged_in() {
 
     // Something else, and a camera that another pipeline waits for.
     board.attach(0, "platform:vivid-000", "vivid");
-    auto.registry.plugged();
+    auto.registry.notify_hotplug();
     assert!(pattern.next(wait).expect("should go on").is_some());
 
     board.plug("1-2", 1, C920, "C920");
     assert!(pattern.next(wait).expect("should go on").is_some(), "nobody has told it");
-    auto.registry.plugged();
+    auto.registry.notify_hotplug();
     assert!(matches!(pattern.next(wait), Err(Error::Replaced)));
 }
 
@@ -360,6 +360,6 @@ fn the_pattern_looks_by_itself_where_nobody_tells_of_hot_plug() {
     let mut watch = Watch::new(&auto.registry, auto.index, auto.registry.generation());
     let start = std::time::Instant::now();
     board.plug("1-2", 0, C920, "C920");
-    assert!(!watch.is_over(start));
-    assert!(watch.is_over(start + std::time::Duration::from_secs(60)));
+    assert!(!watch.camera_available(start));
+    assert!(watch.camera_available(start + std::time::Duration::from_secs(60)));
 }

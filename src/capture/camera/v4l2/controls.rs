@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::settings::{ValidatedSetting, apply, judge};
+use super::settings::{ValidatedSetting, apply, validate};
 use super::{call_error, open_node};
 use crate::capture::camera::{ChangedControls, ControlsOutcome, Error};
 use crate::device::v4l2::Device;
@@ -14,40 +14,40 @@ use crate::model::inventory::{Control, Setting, find};
 #[derive(Debug)]
 pub struct ControlWatcher {
     device: Arc<Device>,
-    known: Vec<Control>,
+    last_known: Vec<Control>,
     /// Whether the driver tells changes: one that does not is not asked at every picture.
-    tells: bool,
+    has_events: bool,
 }
 
 impl ControlWatcher {
     /// Knows none yet.
     pub fn new(device: Arc<Device>) -> Self {
-        Self { device, known: Vec::new(), tells: false }
+        Self { device, last_known: Vec::new(), has_events: false }
     }
 
     /// All of them; from now on their changes are told.
-    pub fn all(&mut self) -> Vec<Control> {
+    pub fn read_all(&mut self) -> Vec<Control> {
         // Followed first, so that no change between the two is missed.
-        self.tells = self.device.follow_controls();
+        self.has_events = self.device.subscribe_to_controls();
         // A node without controls is a camera all the same.
-        self.known = self.device.controls().unwrap_or_default();
-        self.known.clone()
+        self.last_known = self.device.controls().unwrap_or_default();
+        self.last_known.clone()
     }
 
     /// Sets some. The answer has those that were named and those that changed with them: an automatic mode takes others in
     /// hand, and not every driver tells so.
     pub fn set(&mut self, settings: &[Setting]) -> ControlsOutcome {
-        if self.known.is_empty() {
-            self.all();
+        if self.last_known.is_empty() {
+            self.read_all();
         }
-        let (right, mut refused) = judge(&self.known, settings);
-        let named: Vec<u32> = right.iter().map(ValidatedSetting::id).collect();
-        refused.extend(apply(self.device.as_ref(), right));
+        let (valid, mut refused) = validate(&self.last_known, settings);
+        let named: Vec<u32> = valid.iter().map(ValidatedSetting::id).collect();
+        refused.extend(apply(self.device.as_ref(), valid));
         let mut controls = Vec::new();
-        for known in &mut self.known {
-            let Ok(now) = self.device.control(known) else { continue };
-            if now != *known || named.contains(&now.id) {
-                known.clone_from(&now);
+        for last_known in &mut self.last_known {
+            let Ok(now) = self.device.control(last_known) else { continue };
+            if now != *last_known || named.contains(&now.id) {
+                last_known.clone_from(&now);
                 controls.push(now);
             }
         }
@@ -55,21 +55,21 @@ impl ControlWatcher {
     }
 
     /// Those that changed since the last question.
-    pub fn changed(&mut self) -> Vec<Control> {
-        let mut changed = Vec::new();
-        if !self.tells {
-            return changed;
+    pub fn changed_controls(&mut self) -> Vec<Control> {
+        let mut changed_controls = Vec::new();
+        if !self.has_events {
+            return changed_controls;
         }
-        for id in self.device.changed() {
-            let Some(known) = self.known.iter_mut().find(|control| control.id == id) else { continue };
-            if let Ok(now) = self.device.control(known)
-                && now != *known
+        for id in self.device.changed_controls() {
+            let Some(last_known) = self.last_known.iter_mut().find(|control| control.id == id) else { continue };
+            if let Ok(now) = self.device.control(last_known)
+                && now != *last_known
             {
-                known.clone_from(&now);
-                changed.push(now);
+                last_known.clone_from(&now);
+                changed_controls.push(now);
             }
         }
-        changed
+        changed_controls
     }
 }
 
@@ -79,9 +79,9 @@ pub fn set_at_opening(device: &Device, settings: &[Setting]) -> Vec<String> {
         return Vec::new();
     }
     let controls = device.controls().unwrap_or_default();
-    let (right, mut told) = judge(&controls, settings);
-    told.extend(apply(device, right));
-    told
+    let (valid, mut failed) = validate(&controls, settings);
+    failed.extend(apply(device, valid));
+    failed
 }
 
 /// The controls of the camera at `path`.
@@ -101,11 +101,11 @@ pub fn list(path: &str) -> Result<Vec<Control>, Error> {
 pub fn set(path: &str, settings: &[Setting]) -> Result<ChangedControls, Error> {
     let (device, _) = open_node(path, "a control")?;
     let controls = controls_of(&device, path)?;
-    let (right, refused) = judge(&controls, settings);
+    let (valid, refused) = validate(&controls, settings);
     if !refused.is_empty() {
         return Ok(ChangedControls { controls: Vec::new(), refused });
     }
-    let refused = apply(&device, right);
+    let refused = apply(&device, valid);
     let now = controls_of(&device, path)?;
     let named = settings.iter().filter_map(|setting| find(&now, &setting.control).ok().cloned());
     Ok(ChangedControls { controls: named.collect(), refused })
@@ -130,12 +130,12 @@ mod tests {
     #[test]
     fn a_node_without_controls_has_none_and_they_do_not_change() {
         let null = Arc::new(Device::open("/dev/null").expect("should open"));
-        let mut followed = ControlWatcher::new(Arc::clone(&null));
-        assert_eq!((followed.all(), followed.changed()), (Vec::new(), Vec::new()));
+        let mut watcher = ControlWatcher::new(Arc::clone(&null));
+        assert_eq!((watcher.read_all(), watcher.changed_controls()), (Vec::new(), Vec::new()));
         let wish = Setting::parse("brightness=5").expect("should be one");
         assert_eq!(set_at_opening(&null, &[wish]), ["brightness: no such control; the camera has none"]);
         assert!(set_at_opening(&null, &[]).is_empty());
-        let answer = followed.set(&[Setting::parse("brightness=5").expect("should be one")]);
+        let answer = watcher.set(&[Setting::parse("brightness=5").expect("should be one")]);
         assert_eq!(answer.refused, ["brightness: no such control; the camera has none"]);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::picture::Known;
+use super::layout::Known;
 use crate::device::v4l2::{Capability, Device};
 
 /// What a node answers when it is asked.
@@ -19,7 +19,7 @@ pub struct NodeInfo {
 }
 
 /// Asks a node what it is; `None` where it is something else than a camera.
-pub fn ask(path: &str) -> io::Result<Option<NodeInfo>> {
+pub fn probe(path: &str) -> io::Result<Option<NodeInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;
     let Some(kind) = capability.capture_kind() else { return Ok(None) };

@@ -14,7 +14,7 @@ pub struct DropTracker {
 
 impl DropTracker {
     /// Accounts for a buffer of the driver.
-    pub fn see(&mut self, sequence: u32, whole: bool) {
+    pub fn observe_sequence(&mut self, sequence: u32, intact: bool) {
         if let Some(last) = self.last.replace(sequence) {
             let step = sequence.wrapping_sub(last);
             if step < u32::MAX / 2 {
@@ -26,20 +26,20 @@ impl DropTracker {
                 self.gap = true;
             }
         }
-        if !whole {
+        if !intact {
             self.dropped.damaged += 1;
             self.gap = true;
         }
     }
 
     /// Accounts for a good picture that a newer one took the place of.
-    pub fn stale(&mut self) {
+    pub fn count_stale(&mut self) {
         self.dropped.stale += 1;
         self.gap = true;
     }
 
     /// Whether anything was lost between the last picture that was given away and this one, which is given away now.
-    pub fn gap(&mut self) -> bool {
+    pub fn take_gap(&mut self) -> bool {
         std::mem::take(&mut self.gap)
     }
 
@@ -55,29 +55,29 @@ mod tests {
 
     #[test]
     fn gaps_in_the_count_of_the_driver_are_losses() {
-        let mut losses = DropTracker::default();
+        let mut drops = DropTracker::default();
         let mut gaps = Vec::new();
         for sequence in [7, 8, 11, 11, 0, 1] {
-            losses.see(sequence, true);
-            gaps.push(losses.gap());
+            drops.observe_sequence(sequence, true);
+            gaps.push(drops.take_gap());
         }
         // A count that stands still is a driver that does not count; one that steps back counts anew.
         assert_eq!(gaps, [false, false, true, false, true, false]);
-        assert_eq!(losses.dropped(), Dropped { driver: 2, stale: 0, damaged: 0 });
-        losses.last = Some(u32::MAX);
-        losses.see(1, true);
-        assert_eq!(losses.dropped().driver, 3);
+        assert_eq!(drops.dropped(), Dropped { driver: 2, stale: 0, damaged: 0 });
+        drops.last = Some(u32::MAX);
+        drops.observe_sequence(1, true);
+        assert_eq!(drops.dropped().driver, 3);
     }
 
     #[test]
     fn whatever_was_lost_shows_before_the_next_picture() {
-        let mut losses = DropTracker::default();
-        losses.see(0, false);
-        losses.see(1, true);
-        assert!(losses.gap() && !losses.gap());
-        losses.see(2, true);
-        losses.stale();
-        assert!(losses.gap() && !losses.gap());
-        assert_eq!(losses.dropped(), Dropped { driver: 0, stale: 1, damaged: 1 });
+        let mut drops = DropTracker::default();
+        drops.observe_sequence(0, false);
+        drops.observe_sequence(1, true);
+        assert!(drops.take_gap() && !drops.take_gap());
+        drops.observe_sequence(2, true);
+        drops.count_stale();
+        assert!(drops.take_gap() && !drops.take_gap());
+        assert_eq!(drops.dropped(), Dropped { driver: 0, stale: 1, damaged: 1 });
     }
 }

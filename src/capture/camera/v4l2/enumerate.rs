@@ -13,9 +13,9 @@ use crate::model::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, R
 
 /// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
 pub fn list() -> Vec<CameraInfo> {
-    let machine = V4l2Sysfs::default();
-    let found = |path: String| describe(&machine, &path).transpose().map(|found| named(path, found));
-    machine.nodes().into_iter().filter_map(found).collect()
+    let sysfs = V4l2Sysfs::default();
+    let found = |path: String| describe(&sysfs, &path).transpose().map(|found| named(path, found));
+    sysfs.nodes().into_iter().filter_map(found).collect()
 }
 
 /// Every node that encodes H.264, by number. One that cannot be asked is none.
@@ -42,7 +42,7 @@ fn named(path: String, found: io::Result<CameraInfo>) -> CameraInfo {
 }
 
 /// What a node offers; `None` where it is something else than a camera.
-fn describe(machine: &V4l2Sysfs, path: &str) -> io::Result<Option<CameraInfo>> {
+fn describe(sysfs: &V4l2Sysfs, path: &str) -> io::Result<Option<CameraInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;
     let Some(kind) = capability.capture_kind() else { return Ok(None) };
@@ -58,7 +58,7 @@ fn describe(machine: &V4l2Sysfs, path: &str) -> io::Result<Option<CameraInfo>> {
     // A node without controls is a camera all the same.
     let controls = device.controls().unwrap_or_default();
     let answer = NodeInfo { card: card.clone(), bus: bus.clone(), usable };
-    let identity = machine.describe(path, Some(answer), None).identity.to_string();
+    let identity = sysfs.describe(path, Some(answer), None).identity.to_string();
     Ok(Some(CameraInfo { path: path.to_owned(), identity, card, driver, bus, formats, controls, choice, problem }))
 }
 

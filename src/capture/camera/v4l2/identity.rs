@@ -19,7 +19,7 @@ pub struct Identity {
     /// Which of its nodes: the USB interface's number and the node's number in it.
     pub part: (String, u32),
     /// The USB port that it is in; empty on other buses, where the hardware says it.
-    pub place: PathBuf,
+    pub port: PathBuf,
 }
 
 /// What tells a camera from others.
@@ -50,8 +50,8 @@ impl Identity {
     }
 
     /// Whether both are nodes of one device.
-    pub fn is_beside(&self, other: &Self) -> bool {
-        self.hardware == other.hardware && self.place == other.place
+    pub fn is_same_device(&self, other: &Self) -> bool {
+        self.hardware == other.hardware && self.port == other.port
     }
 }
 
@@ -80,14 +80,14 @@ pub struct VideoNode {
     /// Whether it gives pictures in a format that can be converted.
     pub usable: bool,
     /// Why it cannot be asked.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
 }
 
 /// For a list in an error message.
 impl fmt::Display for VideoNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.trouble {
-            Some(trouble) => write!(f, "{} ({trouble})", self.path),
+        match &self.error {
+            Some(error) => write!(f, "{} ({error})", self.path),
             None => write!(f, "{} ({}, {})", self.path, self.card, self.identity),
         }
     }
@@ -98,23 +98,23 @@ impl fmt::Display for VideoNode {
 pub struct V4l2Sysfs {
     sys: PathBuf,
     dev: PathBuf,
-    ask: fn(&str) -> io::Result<Option<NodeInfo>>,
+    probe: fn(&str) -> io::Result<Option<NodeInfo>>,
 }
 
 impl Default for V4l2Sysfs {
     fn default() -> Self {
-        Self::new("/sys", "/dev", discover::ask)
+        Self::new("/sys", "/dev", discover::probe)
     }
 }
 
 impl V4l2Sysfs {
-    /// A machine with these two directories, whose nodes are asked by `ask`: `None` is something else than a camera.
+    /// A machine with these two directories, whose nodes are asked by `probe`: `None` is something else than a camera.
     pub fn new(
         sys: impl Into<PathBuf>,
         dev: impl Into<PathBuf>,
-        ask: fn(&str) -> io::Result<Option<NodeInfo>>,
+        probe: fn(&str) -> io::Result<Option<NodeInfo>>,
     ) -> Self {
-        Self { sys: sys.into(), dev: dev.into(), ask }
+        Self { sys: sys.into(), dev: dev.into(), probe }
     }
 
     /// The paths of the nodes `video<number>`, by number.
@@ -133,19 +133,19 @@ impl V4l2Sysfs {
         if let Some(path) = path.filter(|path| !nodes.iter().any(|node| node == path)) {
             nodes.push(path.into());
         }
-        let asked = nodes.iter().filter(|node| worth(&self.describe(node, None, None)));
-        asked
+        let probed = nodes.iter().filter(|node| worth(&self.describe(node, None, None)));
+        probed
             .filter_map(|node| {
                 let named = Some(node.as_str()) == path;
-                self.see(node).or_else(|| named.then(|| self.describe(node, None, None)))
+                self.probe(node).or_else(|| named.then(|| self.describe(node, None, None)))
             })
             .collect()
     }
 
     /// The camera at `path`; `None` where it is something else.
-    pub fn see(&self, path: &str) -> Option<VideoNode> {
-        match (self.ask)(path) {
-            Ok(Some(answer)) => Some(self.describe(path, Some(answer), None)),
+    pub fn probe(&self, path: &str) -> Option<VideoNode> {
+        match (self.probe)(path) {
+            Ok(Some(info)) => Some(self.describe(path, Some(info), None)),
             Ok(None) => None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(self.describe(path, None, None)),
             Err(error) => Some(self.describe(path, None, Some(error.to_string()))),
@@ -153,17 +153,17 @@ impl V4l2Sysfs {
     }
 
     /// The node at `path` by what sysfs says of it, and by its answer where it was asked.
-    pub fn describe(&self, path: &str, answer: Option<NodeInfo>, trouble: Option<String>) -> VideoNode {
+    pub fn describe(&self, path: &str, info: Option<NodeInfo>, error: Option<String>) -> VideoNode {
         let name = Path::new(path).file_name().unwrap_or_default();
         let node = self.sys.join("class/video4linux").join(name);
         let read = |file: &str| Some(fs::read_to_string(node.join(file)).ok()?.trim().to_owned());
-        let usable = answer.as_ref().is_some_and(|answer| answer.usable);
-        let (card, bus) = match answer {
+        let usable = info.as_ref().is_some_and(|info| info.usable);
+        let (card, bus) = match info {
             Some(NodeInfo { card, bus, .. }) => (card, bus),
             None => (read("name").unwrap_or_default(), String::new()),
         };
         let index = read("index").and_then(|index| index.parse().ok()).unwrap_or(0);
-        let (hardware, interface, place) = match usb_device(&node) {
+        let (hardware, interface, port) = match usb_device(&node) {
             Some(UsbDevice { path, vendor, product, serial }) => {
                 let interface = read("device/bInterfaceNumber").unwrap_or_default();
                 (HardwareId::Usb { vendor, product, serial }, interface, path)
@@ -173,9 +173,9 @@ impl V4l2Sysfs {
         VideoNode {
             path: path.into(),
             card,
-            identity: Identity { hardware, part: (interface, index), place },
+            identity: Identity { hardware, part: (interface, index), port },
             usable,
-            trouble,
+            error,
         }
     }
 }

@@ -24,7 +24,7 @@ use std::io;
 
 pub use self::refusal::NegotiationError;
 use super::super::Config;
-use super::picture::{Known, preference};
+use super::layout::{Known, preference};
 use crate::device::v4l2::{BufferType, Device, FourCc, Fraction, FrameInterval, FrameSize};
 use crate::media::PixelFormat;
 pub use distance::short;
@@ -123,7 +123,7 @@ pub fn choose(offers: &[CaptureMode], config: &Config) -> Result<SelectedMode, N
 }
 
 /// Whether what the driver made of the choice will do. A rate that it does not tell may be right, and is taken for it.
-pub fn judge(width: u32, height: u32, fps: Option<f64>, config: &Config) -> bool {
+pub fn is_acceptable(width: u32, height: u32, fps: Option<f64>, config: &Config) -> bool {
     config.width.allows(width)
         && config.height.allows(height)
         && fps.is_none_or(|fps| distance::allows(&config.fps, fps))

@@ -42,42 +42,42 @@ impl ValidatedSetting<'_> {
 }
 
 /// The settings that are right by themselves, in an order that works, and words for each that is not.
-pub fn judge<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<ValidatedSetting<'c>>, Vec<String>) {
-    let mut right = Vec::new();
-    let mut wrong = Vec::new();
+pub fn validate<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<ValidatedSetting<'c>>, Vec<String>) {
+    let mut valid = Vec::new();
+    let mut invalid = Vec::new();
     for Setting { control, value } in settings {
-        let judged = find(controls, control)
+        let validated = find(controls, control)
             .and_then(|control| control.accept(value).map(|value| ValidatedSetting { control, value }));
-        match judged {
-            Ok(judged) => right.push(judged),
-            Err(words) => wrong.push(words),
+        match validated {
+            Ok(validated) => valid.push(validated),
+            Err(message) => invalid.push(message),
         }
     }
-    right.sort_by_key(|judged| match judged.control.kind {
+    valid.sort_by_key(|validated| match validated.control.kind {
         ControlKind::Boolean | ControlKind::Menu | ControlKind::IntegerMenu => 0,
         // An action works on what is set.
         ControlKind::Button => 2,
         _ => 1,
     });
-    (right, wrong)
+    (valid, invalid)
 }
 
 /// Sets them one after another. The answer has words for each that could not be set, or has no effect.
-pub fn apply(knobs: &impl ControlIo, settings: Vec<ValidatedSetting<'_>>) -> Vec<String> {
-    let later: Vec<_> = settings
+pub fn apply(camera: &impl ControlIo, settings: Vec<ValidatedSetting<'_>>) -> Vec<String> {
+    let retries: Vec<_> = settings
         .into_iter()
         .filter(|setting| {
-            let inactive = knobs.control(setting.control).is_ok_and(|control| control.is(Flag::Inactive));
-            inactive || knobs.set(setting.control, &setting.value).is_err()
+            let inactive = camera.control(setting.control).is_ok_and(|control| control.is(Flag::Inactive));
+            inactive || camera.set(setting.control, &setting.value).is_err()
         })
         .collect();
-    later.into_iter().filter_map(|setting| last_try(knobs, &setting).err()).collect()
+    retries.into_iter().filter_map(|setting| retry(camera, &setting).err()).collect()
 }
 
-fn last_try(knobs: &impl ControlIo, ValidatedSetting { control, value }: &ValidatedSetting<'_>) -> Result<(), String> {
-    let inactive = knobs.control(control).is_ok_and(|control| control.is(Flag::Inactive));
+fn retry(camera: &impl ControlIo, ValidatedSetting { control, value }: &ValidatedSetting<'_>) -> Result<(), String> {
+    let inactive = camera.control(control).is_ok_and(|control| control.is(Flag::Inactive));
     let what = format!("{} = {}", control.name, control.shown(value));
-    match knobs.set(control, value) {
+    match camera.set(control, value) {
         Ok(()) if inactive => Err(format!(
             "{what}: inactive; it has no effect while another control, such as an automatic mode, has it in hand"
         )),
@@ -155,33 +155,33 @@ mod tests {
             .map(|(control, value)| Setting { control: (*control).into(), value: value.clone() })
             .collect();
         let camera = FakeCamera { automatic: RefCell::new(true), calls: RefCell::default() };
-        let (right, wrong) = judge(&controls, &settings);
-        let told = apply(&camera, right);
-        (camera.calls.take(), wrong, told)
+        let (valid, invalid) = validate(&controls, &settings);
+        let failed = apply(&camera, valid);
+        (camera.calls.take(), invalid, failed)
     }
 
     #[test]
     fn switches_come_before_the_numbers_they_free_and_actions_last() {
-        let (calls, wrong, told) = applied(&[
+        let (calls, invalid, failed) = applied(&[
             ("focus_now", Value::Switch(true)),
             ("exposure_time", Value::Number(20)),
             ("exposure_auto", Value::Switch(false)),
         ]);
         assert_eq!(calls, ["exposure_auto = false", "exposure_time = 20", "focus_now = true"]);
-        assert_eq!((wrong, told), (Vec::new(), Vec::new()));
+        assert_eq!((invalid, failed), (Vec::new(), Vec::new()));
     }
 
     #[test]
     fn what_stays_inactive_is_told_after_a_second_try() {
-        let (calls, _, told) = applied(&[("exposure_time", Value::Number(20)), ("focus_now", Value::Switch(true))]);
+        let (calls, _, failed) = applied(&[("exposure_time", Value::Number(20)), ("focus_now", Value::Switch(true))]);
         assert_eq!(calls, ["focus_now = true", "exposure_time = 20"]);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("exposure_time = 20: inactive; it has no effect"), "{told:?}");
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert!(failed[0].starts_with("exposure_time = 20: inactive; it has no effect"), "{failed:?}");
     }
 
     #[test]
     fn what_the_camera_lacks_or_refuses_is_told_and_the_rest_is_set() {
-        let (calls, wrong, told) = applied(&[
+        let (calls, invalid, failed) = applied(&[
             ("broken", Value::Number(1)),
             ("broken", Value::Number(101)),
             ("exposure_auot", Value::Switch(true)),
@@ -190,14 +190,14 @@ mod tests {
         ]);
         assert_eq!(calls, ["exposure_auto = true", "broken = 1", "held = 3", "broken = 1", "held = 3"]);
         assert_eq!(
-            wrong,
+            invalid,
             [
                 "broken = 101: out of range; 0 to 100 in steps of 1",
                 "exposure_auot: no such control; did you mean exposure_auto?",
             ]
         );
         assert_eq!(
-            told,
+            failed,
             [
                 "broken = 1: the camera refuses it: Input/output error (os error 5); 0 to 100 in steps of 1",
                 "held = 3: busy; the stream or another program holds it",

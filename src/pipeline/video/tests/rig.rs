@@ -73,7 +73,7 @@ impl Open for Arc<Port> {
         Ok(())
     }
 
-    fn wish(&mut self, config: &camera::Config) {
+    fn reconfigure(&mut self, config: &camera::Config) {
         *self.wish.lock().expect("port") = config.clone();
     }
 
@@ -108,7 +108,7 @@ impl VideoSource for Plugged {
         }
     }
 
-    fn request_key(&mut self) {
+    fn request_keyframe(&mut self) {
         self.port.key_requests.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -63,17 +63,17 @@ fn step(wish: &Constraint, (min, max, step): (u32, u32, u32)) -> Option<u32> {
 /// The rates of an offer that will do. Where the driver tells none, or nothing but nonsense, it is the one wished for:
 /// the driver may well have it.
 pub fn rates(intervals: &[FrameInterval], wish: &Constraint) -> Vec<Rate> {
-    let mut told = false;
+    let mut message = false;
     let mut rates = Vec::new();
     for interval in intervals {
         let rate = match *interval {
             FrameInterval::Discrete(interval) => Rate::of(interval),
             FrameInterval::Range { min, max } => Rate::of(min).map(|fastest| within(fastest, max, wish)),
         };
-        told |= rate.is_some();
+        message |= rate.is_some();
         rates.extend(rate.filter(|rate| allows(wish, rate.fps)));
     }
-    if told { rates } else { vec![Rate::whole(wish.target())] }
+    if message { rates } else { vec![Rate::whole(wish.target())] }
 }
 
 /// The rate of a range that is nearest to the target. A driver that has steps goes to the next by itself, and its answer

@@ -291,7 +291,7 @@ fn of_equals_the_first_of_the_known_formats_is_taken_whatever_the_order() {
 
 #[test]
 fn the_drivers_answer_is_judged_by_the_wishes() {
-    let judged = |wishes: &str, width, height, fps| judge(width, height, fps, &config(wishes));
+    let judged = |wishes: &str, width, height, fps| is_acceptable(width, height, fps, &config(wishes));
     assert!(judged("640 x 480 at 30", 640, 480, Some(29.97)));
     assert!(judged("640 x 480 at 30", 640, 480, None), "a rate that is not told may be right");
     assert!(!judged("640 x 480 at 30", 640, 480, Some(25.0)));

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use crate::device::v4l2::{FieldOrder, FourCc, Lease, PictureFormat};
-use crate::media::convert::{is_whole_jpeg, min_len, min_lens, row_bytes};
+use crate::media::convert::{is_complete_jpeg, min_len, min_lens, row_bytes};
 use crate::media::h264;
 use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
 
@@ -72,15 +72,15 @@ pub struct BufferLayout {
 }
 
 impl BufferLayout {
-    /// What the driver answered, where it is a format of ours and the one `wish` says.
+    /// What the driver answered, where it is a format of ours and the one `requested` says.
     ///
     /// # Errors
     ///
     /// What is wrong with the answer.
-    pub fn of(answer: &PictureFormat, wish: Option<PixelFormat>) -> Result<Self, String> {
-        let &PictureFormat { fourcc, width, height, field, .. } = answer;
+    pub fn of(reply: &PictureFormat, requested: Option<PixelFormat>) -> Result<Self, String> {
+        let &PictureFormat { fourcc, width, height, field, .. } = reply;
         let known = Known::of(fourcc)
-            .filter(|known| wish.is_none_or(|wish| wish == known.pixel))
+            .filter(|known| requested.is_none_or(|requested| requested == known.pixel))
             .ok_or_else(|| format!("the driver insists on {fourcc}"))?;
         if let FieldOrder::Split(order) = field {
             return Err(format!("the driver gives half pictures (field order {order}); choose a progressive input"));
@@ -88,11 +88,11 @@ impl BufferLayout {
         if width == 0 || height == 0 {
             return Err(format!("the driver answered {width}x{height}; is the input connected?"));
         }
-        if answer.strides.len() != known.planes {
-            let (have, need) = (answer.strides.len(), known.planes);
+        if reply.strides.len() != known.planes {
+            let (have, need) = (reply.strides.len(), known.planes);
             return Err(format!("the driver answered {fourcc} with {have} planes of memory instead of {need}"));
         }
-        let stride = |plane: usize, row: u32| match answer.strides[plane] {
+        let stride = |plane: usize, row: u32| match reply.strides[plane] {
             // Some drivers leave the stride empty and mean that there is no padding.
             0 => row,
             bytes => bytes.max(row),
@@ -106,26 +106,26 @@ impl BufferLayout {
             stride: if pixel.is_compressed() { 0 } else { stride(0, row) },
             fps: 0.0,
         };
-        let whole = min_len(&format).ok_or_else(|| format!("the driver answered {answer:?}"))?;
+        let len = min_len(&format).ok_or_else(|| format!("the driver answered {reply:?}"))?;
         if known.planes == 1 {
-            return Ok(Self { format, fourcc, chroma_stride: None, min_lens: vec![whole] });
+            return Ok(Self { format, fourcc, chroma_stride: None, min_lens: vec![len] });
         }
         let chroma_row = if known.planes == 2 { row } else { width.div_ceil(2) };
         let chroma_stride = stride(1, chroma_row);
         if (1..known.planes).any(|plane| stride(plane, chroma_row) != chroma_stride) {
-            return Err(format!("the driver answered {fourcc} with chroma planes of different strides: {answer:?}"));
+            return Err(format!("the driver answered {fourcc} with chroma planes of different strides: {reply:?}"));
         }
-        let min_lens = min_lens(&format, chroma_stride).ok_or_else(|| format!("the driver answered {answer:?}"))?;
+        let min_lens = min_lens(&format, chroma_stride).ok_or_else(|| format!("the driver answered {reply:?}"))?;
         let min_lens = min_lens[..known.planes].to_vec();
         Ok(Self { format, fourcc, chroma_stride: Some(chroma_stride), min_lens })
     }
 
     /// Whether a buffer holds a picture, as far as its length and its ends tell.
-    pub fn is_whole(&self, lease: &Lease) -> bool {
+    pub fn is_complete(&self, lease: &Lease) -> bool {
         let mut planes = self.min_lens.iter().enumerate();
         planes.all(|(plane, &least)| lease.plane(plane).len() >= least)
             && match self.format.pixel {
-                PixelFormat::Mjpeg => is_whole_jpeg(lease.plane(0)),
+                PixelFormat::Mjpeg => is_complete_jpeg(lease.plane(0)),
                 PixelFormat::H264 => h264::nals(lease.plane(0)).next().is_some(),
                 _ => true,
             }
@@ -133,7 +133,7 @@ impl BufferLayout {
 
     /// The picture that a buffer holds: without a copy, unless the camera encoded it. Encoded pictures are kept for viewers
     /// that lag, by the dozen; they are small, and the driver's few buffers must not wait for viewers.
-    pub fn picture(&self, lease: Lease, captured: Timestamp, gap: bool) -> RawFrame {
+    pub fn frame(&self, lease: Lease, captured: Timestamp, gap: bool) -> RawFrame {
         if self.format.pixel == PixelFormat::H264 {
             let data = Bytes::copy_from_slice(lease.plane(0));
             return RawFrame { gap, ..RawFrame::new(captured, self.format, data) };
@@ -152,7 +152,7 @@ impl BufferLayout {
 mod tests {
     use super::*;
 
-    fn answer(fourcc: &[u8; 4], strides: &[u32]) -> PictureFormat {
+    fn reply(fourcc: &[u8; 4], strides: &[u32]) -> PictureFormat {
         PictureFormat {
             fourcc: FourCc::new(fourcc),
             width: 641,
@@ -162,8 +162,8 @@ mod tests {
         }
     }
 
-    fn shape(fourcc: &[u8; 4], strides: &[u32]) -> BufferLayout {
-        BufferLayout::of(&answer(fourcc, strides), None).expect("should take")
+    fn layout(fourcc: &[u8; 4], strides: &[u32]) -> BufferLayout {
+        BufferLayout::of(&reply(fourcc, strides), None).expect("should take")
     }
 
     #[test]
@@ -175,21 +175,21 @@ mod tests {
 
     #[test]
     fn what_the_driver_answers_is_taken() {
-        let taken = shape(b"YUYV", &[0]).format;
+        let taken = layout(b"YUYV", &[0]).format;
         assert_eq!((taken.pixel, taken.width, taken.stride), (PixelFormat::Yuyv, 641, 642 * 2));
-        assert_eq!(shape(b"NV12", &[704]).format.stride, 704);
-        assert_eq!(shape(b"NV12", &[3]).format.stride, 642, "a line is never shorter than its pixels");
+        assert_eq!(layout(b"NV12", &[704]).format.stride, 704);
+        assert_eq!(layout(b"NV12", &[3]).format.stride, 642, "a line is never shorter than its pixels");
         for compressed in [b"MJPG", b"H264"] {
-            assert_eq!(shape(compressed, &[641]).format.stride, 0);
+            assert_eq!(layout(compressed, &[641]).format.stride, 0);
         }
     }
 
     #[test]
     fn planes_in_memory_of_their_own_have_strides_and_lengths_of_their_own() {
-        let two = shape(b"NM12", &[704, 0]);
+        let two = layout(b"NM12", &[704, 0]);
         assert_eq!((two.format.stride, two.chroma_stride), (704, Some(642)));
         assert_eq!(two.min_lens, [704 * 480 + 642, 642 * 240 + 642]);
-        let three = shape(b"YM21", &[0, 384, 384]);
+        let three = layout(b"YM21", &[0, 384, 384]);
         assert_eq!((three.format.pixel, three.format.stride), (PixelFormat::Yv12, 641));
         assert_eq!(
             (three.chroma_stride, &three.min_lens),
@@ -199,9 +199,9 @@ mod tests {
 
     #[test]
     fn what_makes_no_picture_is_refused_with_the_reason() {
-        let refused = |answer: &PictureFormat, wish| BufferLayout::of(answer, wish).expect_err("should refuse");
-        let yuyv = answer(b"YUYV", &[0]);
-        assert_eq!(refused(&answer(b"BA81", &[0]), None), "the driver insists on BA81");
+        let refused = |reply: &PictureFormat, requested| BufferLayout::of(reply, requested).expect_err("should refuse");
+        let yuyv = reply(b"YUYV", &[0]);
+        assert_eq!(refused(&reply(b"BA81", &[0]), None), "the driver insists on BA81");
         assert_eq!(refused(&yuyv, Some(PixelFormat::Mjpeg)), "the driver insists on YUYV");
         assert_eq!(
             refused(&PictureFormat { height: 0, ..yuyv.clone() }, None),
@@ -210,12 +210,12 @@ mod tests {
         let halves = PictureFormat { field: FieldOrder::Split(7), ..yuyv.clone() };
         assert!(refused(&halves, None).contains("half pictures (field order 7)"));
         let planes = "the driver answered NM12 with 1 planes of memory instead of 2";
-        assert_eq!(refused(&answer(b"NM12", &[0]), None), planes);
-        assert!(refused(&answer(b"YUYV", &[]), None).contains("0 planes"));
-        assert!(refused(&answer(b"YM12", &[0, 384, 512]), None).contains("different strides"));
+        assert_eq!(refused(&reply(b"NM12", &[0]), None), planes);
+        assert!(refused(&reply(b"YUYV", &[]), None).contains("0 planes"));
+        assert!(refused(&reply(b"YM12", &[0, 384, 512]), None).contains("different strides"));
         for (width, height) in [(u32::MAX, u32::MAX), (1, 1)] {
             for (fourcc, planes) in [(b"YUYV", 1), (b"NM12", 2), (b"MJPG", 1)] {
-                let senseless = PictureFormat { width, height, ..answer(fourcc, &vec![u32::MAX; planes]) };
+                let senseless = PictureFormat { width, height, ..reply(fourcc, &vec![u32::MAX; planes]) };
                 assert!(refused(&senseless, None).contains("the driver answered"), "{senseless:?}");
             }
         }
