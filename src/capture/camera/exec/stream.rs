@@ -70,6 +70,35 @@ impl StreamFormat {
             Self::I420 => PixelFormat::I420,
         }
     }
+
+    /// What the first bytes of `bytes` are. `requested` is the shape of raw frames, and the rate unless the stream has one.
+    fn next(&mut self, bytes: &[u8], requested: &VideoFormat) -> ReadStep {
+        let encoded = VideoFormat { pixel: self.pixel(), stride: 0, ..*requested };
+        match self {
+            Self::I420 => {
+                let length = i420_bytes(requested);
+                if bytes.len() < length { ReadStep::Wait } else { ReadStep::Take(length, *requested) }
+            }
+            Self::Jpeg(splitter) => match splitter.next(bytes) {
+                jpeg::Parse::Frame { length, size: (width, height) } => {
+                    ReadStep::Take(length, VideoFormat { width, height, ..encoded })
+                }
+                jpeg::Parse::Garbage(length) => ReadStep::Skip(length),
+                jpeg::Parse::Nothing => ReadStep::Wait,
+            },
+            Self::AnnexB(units, shape) => match units.next(bytes) {
+                annexb::Parse::Unit(length) => {
+                    *shape = h264::nals(&bytes[..length]).find_map(StreamShape::of_sps).or(*shape);
+                    // Without its parameter sets no decoder can use it.
+                    let Some(StreamShape { width, height, fps }) = *shape else { return ReadStep::Skip(length) };
+                    let fps = fps.unwrap_or(requested.fps);
+                    ReadStep::Take(length, VideoFormat { width, height, fps, ..encoded })
+                }
+                annexb::Parse::Garbage(length) => ReadStep::Skip(length),
+                annexb::Parse::Nothing => ReadStep::Wait,
+            },
+        }
+    }
 }
 
 impl Stream {
@@ -113,44 +142,13 @@ impl Stream {
                 None => return Ok(None),
             }
         }
+        let Some(format) = &mut self.format else { return Ok(None) };
+        let pixel = format.pixel();
         loop {
-            let Some(format) = &mut self.format else { return Ok(None) };
-            let pixel = format.pixel();
-            let step = match format {
-                StreamFormat::I420 => {
-                    let length = i420_bytes(&self.requested);
-                    if self.bytes.len() < length { ReadStep::Wait } else { ReadStep::Take(length, self.requested) }
-                }
-                StreamFormat::Jpeg(pictures) => match pictures.next(&self.bytes) {
-                    jpeg::Parse::Frame { length, size: (width, height) } => {
-                        ReadStep::Take(length, VideoFormat { pixel, width, height, stride: 0, ..self.requested })
-                    }
-                    jpeg::Parse::Garbage(length) => ReadStep::Skip(length),
-                    jpeg::Parse::Nothing => ReadStep::Wait,
-                },
-                StreamFormat::AnnexB(units, shape) => match units.next(&self.bytes) {
-                    annexb::Parse::Unit(length) => {
-                        *shape = h264::nals(&self.bytes[..length]).find_map(StreamShape::of_sps).or(*shape);
-                        match shape {
-                            Some(StreamShape { width, height, fps }) => {
-                                let fps = fps.unwrap_or(self.requested.fps);
-                                ReadStep::Take(
-                                    length,
-                                    VideoFormat { pixel, width: *width, height: *height, stride: 0, fps },
-                                )
-                            }
-                            // Nobody can decode it without its parameters.
-                            None => ReadStep::Skip(length),
-                        }
-                    }
-                    annexb::Parse::Garbage(length) => ReadStep::Skip(length),
-                    annexb::Parse::Nothing => ReadStep::Wait,
-                },
-            };
-            match step {
+            match format.next(&self.bytes, &self.requested) {
                 ReadStep::Take(length, format) => {
                     self.garbage = 0;
-                    let captured = self.arrival_time();
+                    let captured = arrival_time(&mut self.arrivals, self.consumed);
                     let data = self.bytes.split_to(length).freeze();
                     self.consumed += length as u64;
                     return Ok(Some(Frame { captured, format, data }));
@@ -169,14 +167,14 @@ impl Stream {
             }
         }
     }
+}
 
-    /// When the first byte of the buffer came.
-    fn arrival_time(&mut self) -> Timestamp {
-        while self.arrivals.len() > 1 && self.arrivals.front().is_some_and(|(end, _)| *end <= self.consumed) {
-            self.arrivals.pop_front();
-        }
-        self.arrivals.front().map_or_else(Timestamp::default, |(_, at)| *at)
+/// The arrival time of the first byte after `consumed` bytes.
+fn arrival_time(arrivals: &mut VecDeque<(u64, Timestamp)>, consumed: u64) -> Timestamp {
+    while arrivals.len() > 1 && arrivals.front().is_some_and(|(end, _)| *end <= consumed) {
+        arrivals.pop_front();
     }
+    arrivals.front().map_or_else(Timestamp::default, |(_, at)| *at)
 }
 
 enum ReadStep {
