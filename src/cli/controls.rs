@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use crate::capture::camera;
-use crate::capture::camera::{ChangedControls, Device};
+use crate::capture::camera::{ControlsOutcome, Device};
 use crate::model::inventory;
 use crate::model::inventory::{Control, Controls, Setting};
 
@@ -39,7 +39,7 @@ pub fn answer(request: &Request) -> Result<Outcome, camera::Error> {
         let controls = camera::controls(&request.device)?;
         return Ok(Outcome { controls, refused: Vec::new() });
     }
-    let ChangedControls { controls, refused } = camera::set_controls(&request.device, &request.settings)?;
+    let ControlsOutcome { controls, refused } = camera::set_controls(&request.device, &request.settings)?;
     Ok(Outcome { controls, refused })
 }
 

@@ -227,12 +227,12 @@ pub struct Dropped {
     pub damaged: u64,
 }
 
-/// What became of settings of an open camera.
+/// The result of setting controls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ControlsOutcome {
-    /// The controls that were named and those that changed with them, as they are now.
+    /// The current state of the controls that were set. On an open camera, those that changed along with them are included.
     pub controls: Vec<Control>,
-    /// Words for each setting that could not be had.
+    /// A message for each setting that was rejected.
     pub refused: Vec<String>,
 }
 
@@ -242,16 +242,6 @@ impl ControlsOutcome {
         let refused = |setting: &Setting| crate::model::inventory::find(&[], &setting.control).err();
         Self { controls: Vec::new(), refused: settings.iter().filter_map(refused).collect() }
     }
-}
-
-/// What became of settings.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ChangedControls {
-    /// The controls that were named, as they are now; none where a setting was wrong by itself, because then nothing is
-    /// set.
-    pub controls: Vec<Control>,
-    /// Words for each setting that could not be had.
-    pub refused: Vec<String>,
 }
 
 /// Opens a source that is no V4L2 camera; those are found by a [`CameraSelector`].
@@ -288,12 +278,13 @@ pub fn controls(device: &Device) -> Result<Vec<Control>, Error> {
     v4l2::controls::list(&node(device)?)
 }
 
-/// Sets controls of a camera, also while it streams to somebody else.
+/// Sets controls of a camera, even while another program streams from it. If one of the settings is invalid, none is set,
+/// and the outcome has no controls.
 ///
 /// # Errors
 ///
-/// As [`Error`] says; settings that cannot be had are told in the answer.
-pub fn set_controls(device: &Device, settings: &[Setting]) -> Result<ChangedControls, Error> {
+/// See [`Error`]. Rejected settings are reported in the outcome instead.
+pub fn set_controls(device: &Device, settings: &[Setting]) -> Result<ControlsOutcome, Error> {
     v4l2::controls::set(&node(device)?, settings)
 }
 

@@ -285,20 +285,15 @@ fn open_node(path: &str, what: &str) -> Result<(Device, Capability), Error> {
     Ok((device, capability))
 }
 
+/// The error of opening a node. Only here can a missing device mean that it was never there.
 fn open_error(path: &str, error: io::Error) -> Error {
-    let device = path.into();
     match error.raw_os_error() {
-        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ENOTDIR) => Error::NotFound { device },
-        Some(libc::EBUSY) => Error::Busy { device },
-        Some(libc::EACCES | libc::EPERM) => Error::Io {
-            device,
-            call: "open",
-            source: io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "permission denied; add the user to the group that owns it (usually `video`)",
-            ),
-        },
-        _ => Error::Io { device, call: "open", source: error },
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ENOTDIR) => Error::NotFound { device: path.into() },
+        Some(libc::EACCES | libc::EPERM) => {
+            let hint = "permission denied; add the user to the group that owns it (usually `video`)";
+            call_error(path, "open", io::Error::new(io::ErrorKind::PermissionDenied, hint))
+        }
+        _ => call_error(path, "open", error),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::settings::{ValidatedSetting, apply, validate};
 use super::{call_error, open_node};
-use crate::capture::camera::{ChangedControls, ControlsOutcome, Error};
+use crate::capture::camera::{ControlsOutcome, Error};
 use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, Setting, find};
 
@@ -98,17 +98,17 @@ pub fn list(path: &str) -> Result<Vec<Control>, Error> {
 /// # Errors
 ///
 /// As [`Error`] says.
-pub fn set(path: &str, settings: &[Setting]) -> Result<ChangedControls, Error> {
+pub fn set(path: &str, settings: &[Setting]) -> Result<ControlsOutcome, Error> {
     let (device, _) = open_node(path, "a control")?;
     let controls = controls_of(&device, path)?;
     let (valid, refused) = validate(&controls, settings);
     if !refused.is_empty() {
-        return Ok(ChangedControls { controls: Vec::new(), refused });
+        return Ok(ControlsOutcome { controls: Vec::new(), refused });
     }
     let refused = apply(&device, valid);
     let now = controls_of(&device, path)?;
     let named = settings.iter().filter_map(|setting| find(&now, &setting.control).ok().cloned());
-    Ok(ChangedControls { controls: named.collect(), refused })
+    Ok(ControlsOutcome { controls: named.collect(), refused })
 }
 
 fn controls_of(device: &Device, path: &str) -> Result<Vec<Control>, Error> {
