@@ -1,6 +1,7 @@
-//! Sources of frames and samples: cameras (V4L2, programs, the test pattern) and audio (ALSA, the test tone).
+//! Sources of video frames and audio samples: cameras (V4L2, external programs, the test pattern) and audio (ALSA, the
+//! test tone).
 //!
-//! What is done with a frame does not belong here.
+//! What happens to a frame afterwards does not belong here.
 
 pub mod audio;
 pub mod camera;

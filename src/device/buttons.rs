@@ -1,7 +1,7 @@
-//! Push-buttons and switches at pins, each of which sends a command.
+//! Push-buttons and switches on GPIO pins, each of which sends a command.
 //!
-//! What a command does, and whether a button may send it, does not belong here. A pin that the machine does not have is told
-//! in the log, once, and nothing else depends on it.
+//! What a command does, and whether a button may send it, does not belong here. A pin that the host does not have is
+//! logged once, and nothing else depends on it.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use crate::util::thread::MediaThread;
 /// A button.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where it is.
+    /// The pin.
     pub pin: gpio::GpioPin,
-    /// How long its contacts may bounce.
+    /// The debounce time of its contacts.
     pub debounce: Duration,
     /// The request that it sends when it is pressed, as JSON.
     pub press: Option<String>,
-    /// The request that it sends when it is let go.
+    /// The request that it sends when it is released.
     pub release: Option<String>,
 }
 
-/// Ends the listening when dropped.
+/// Stops listening when dropped.
 #[derive(Debug)]
 pub struct Guard {
-    /// The threads end when the other ends of their pipes are closed, and are joined then.
+    /// The threads end, and are joined, when the other ends of their pipes are closed.
     _stops: Vec<PipeWriter>,
     _threads: Vec<MediaThread>,
 }
 
-/// Sends the requests of these buttons from now on. One that does something at either side, a switch, also does so now, for
-/// the side on which it is.
+/// Sends the requests of these buttons from now on. A switch, which has a request for either position, also sends the
+/// one for its current position at once.
 ///
 /// # Errors
 ///
-/// When the kernel gives no thread.
+/// If a thread cannot be started.
 pub fn start(configs: Vec<Config>, send: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Guard> {
     let send = Arc::new(send);
     let (mut _stops, mut _threads) = (Vec::new(), Vec::new());
@@ -81,7 +81,7 @@ fn send_request(config: &Config, pressed: bool, send: &dyn Fn(&str)) {
     }
 }
 
-/// Waits for the end (`true`) or for the button.
+/// Waits for the stop signal (`true`) or for the button.
 fn is_closed(stop: &PipeReader, button: &gpio::Input) -> anyhow::Result<bool> {
     loop {
         let mut waits = [PollFd::new(stop, PollFlags::IN), PollFd::new(button, PollFlags::IN)];

@@ -1,8 +1,9 @@
-//! Hot-plug: tells when a device was plugged in that may be a camera or a microphone, by the kernel's own messages
-//! (netlink, `NETLINK_KOBJECT_UEVENT`) and those of udev, which sends each again when it has set the node's permissions.
+//! Hot-plug: notifies when a device is plugged in that may be a camera or a microphone. It listens to the kernel's
+//! uevents (netlink, `NETLINK_KOBJECT_UEVENT`) and to udev's, which repeats each event once it has set the node's
+//! permissions.
 //!
-//! Which device it is does not belong here: who waits for one looks for itself, as it does without any message where
-//! the machine lets nobody hear them.
+//! Which device it is does not belong here: whoever waits for one scans for it, and also does so periodically without
+//! any event, because some hosts do not let us receive them.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,31 +16,33 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recvf
 
 use crate::util::thread::MediaThread;
 
-/// Multicast group of the messages that the kernel sends.
+/// The multicast group of the kernel's uevents.
 const KERNEL: u32 = 1;
 
-/// Multicast group of the messages that udev sends when its rules are done (`libudev-monitor` of systemd).
+/// The multicast group on which udev forwards events after its rules have run (systemd's `libudev-monitor`).
 const UDEV: u32 = 2;
 
-/// How long messages are gathered for one wake: a camera comes with some ten of them, and nobody feels this delay.
+/// How long messages are coalesced into one wake-up: a camera sends about ten of them, and this delay is not
+/// noticeable.
 const BURST: Duration = Duration::from_millis(50);
 
-/// The longest message: the kernel's own limit is 2 KiB (`UEVENT_BUFFER_SIZE`), and udev adds properties of its own.
+/// The maximum message size: the kernel's limit is 2 KiB (`UEVENT_BUFFER_SIZE`), and udev adds properties of its own.
 const MESSAGE_LIMIT: usize = 16 * 1024;
 
-/// The most messages that are read without a break: more than a hub full of devices sends, and an end for a flood.
+/// The maximum number of messages that are read in a row: more than a fully populated hub sends, and a bound for a
+/// flood.
 const DRAIN_LIMIT: usize = 1024;
 
-/// Ends the listening when dropped.
+/// Stops listening when dropped.
 #[derive(Debug)]
 pub struct Guard {
-    /// The thread ends when the other end of its pipe is closed, and is joined then.
+    /// The thread ends, and is joined, when the other end of its pipe is closed.
     _stop: PipeWriter,
     _thread: MediaThread,
 }
 
-/// Calls `wake` soon after each device, or burst of devices, that was plugged in. Where the machine does not let this
-/// program hear of it (some containers), there is one line in the log, nothing to guard, and `wake` is never called.
+/// Calls `wake` soon after a device, or a burst of devices, was plugged in. If the host does not let this program
+/// receive uevents (some containers), that is logged once, there is no guard, and `wake` is never called.
 pub fn start(wake: impl Fn() + Send + 'static) -> Option<Guard> {
     open(KERNEL | UDEV)
         .context("open the kernel's hot-plug messages")
@@ -69,14 +72,14 @@ fn listen_on(messages: OwnedFd, wake: impl Fn() + Send + 'static) -> io::Result<
     Ok(Guard { _stop, _thread })
 }
 
-/// Gathers messages into wakes, until the other end of `stop` is closed.
+/// Coalesces messages into wake-ups, until the other end of `stop` is closed.
 fn listen(messages: &OwnedFd, stop: &PipeReader, wake: impl Fn()) -> io::Result<()> {
     while !is_closed(stop, Some(messages), None)? {
         if drain(messages)? {
             if is_closed(stop, None, Some(BURST))? {
                 break;
             }
-            // What has come meanwhile is part of the burst.
+            // Messages that arrived meanwhile belong to the same burst.
             drain(messages)?;
             wake();
         }
@@ -84,7 +87,7 @@ fn listen(messages: &OwnedFd, stop: &PipeReader, wake: impl Fn()) -> io::Result<
     Ok(())
 }
 
-/// Reads the messages that are there: whether any of them matters.
+/// Reads the pending messages; returns whether any of them is relevant.
 fn drain(messages: &OwnedFd) -> io::Result<bool> {
     let mut plugged = false;
     for _ in 0..DRAIN_LIMIT {
@@ -96,7 +99,7 @@ fn drain(messages: &OwnedFd) -> io::Result<bool> {
     Ok(plugged)
 }
 
-/// Waits for the end (`true`), or for a message or the time limit.
+/// Waits for the stop signal (`true`), or for a message or the timeout.
 fn is_closed(stop: &PipeReader, messages: Option<&OwnedFd>, limit: Option<Duration>) -> io::Result<bool> {
     let limit = limit.map(|limit| Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() });
     let mut waits = vec![PollFd::new(stop, PollFlags::IN)];
@@ -107,16 +110,17 @@ fn is_closed(stop: &PipeReader, messages: Option<&OwnedFd>, limit: Option<Durati
     }
 }
 
-/// Reads one message: whether it matters; `None` when there is none.
+/// Reads one message; returns whether it is relevant, or `None` if there is none.
 fn receive(socket: impl AsFd) -> io::Result<Option<bool>> {
     let mut message = [0; MESSAGE_LIMIT];
     match recvfrom(socket, &mut message, RecvFlags::empty()) {
         Ok((_, length, from)) => {
             let group = from.and_then(|from| SocketAddrNetlink::try_from(from).ok()).map(|from| from.groups());
-            // Only the kernel and root can send to a group, which a message to this socket alone has not gone through.
+            // Only the kernel and root can send to a multicast group; a message sent directly to this socket has group
+            // 0.
             Ok(Some(group != Some(0) && message.get(..length).is_some_and(is_relevant)))
         }
-        // The kernel had more messages than the socket has room for: one that matters may be among those lost.
+        // The socket's buffer overflowed: a relevant message may be among those lost.
         Err(rustix::io::Errno::NOBUFS) => Ok(Some(true)),
         Err(rustix::io::Errno::INTR) => Ok(Some(false)),
         Err(rustix::io::Errno::AGAIN) => Ok(None),
@@ -124,7 +128,7 @@ fn receive(socket: impl AsFd) -> io::Result<Option<bool>> {
     }
 }
 
-/// Whether a message tells that something came, or came to be usable, that may be a camera or a microphone.
+/// Whether a message announces that a device which may be a camera or a microphone was added or became usable.
 fn is_relevant(message: &[u8]) -> bool {
     let Some(properties) = properties(message) else { return false };
     let (mut added, mut relevant_subsystem) = (false, false);
@@ -140,11 +144,11 @@ fn is_relevant(message: &[u8]) -> bool {
     added && relevant_subsystem
 }
 
-/// The part of a message that holds `NAME=value` lines, each ended by NUL.
+/// The part of a message with the `NAME=value` properties, each terminated by NUL.
 fn properties(message: &[u8]) -> Option<&[u8]> {
     match message.strip_prefix(b"libudev\0") {
-        // udev's header (`struct udev_monitor_netlink_header`): after the prefix a magic number in network order, then in
-        // the machine's order the header's size, and where the properties begin and how long they are.
+        // udev's header (`struct udev_monitor_netlink_header`): after the prefix a magic number in network order, then
+        // in the host's order the header's size, and where the properties begin and how long they are.
         Some(header) => {
             let number = |at: usize| Some(u32::from_ne_bytes(header.get(at..at + 4)?.try_into().ok()?));
             if number(0)? != 0xfeed_cafe_u32.to_be() {

@@ -1,7 +1,7 @@
 //! One kernel or system interface each: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
 //!
-//! What a camera or a session is does not belong here. These modules do not know each other, but for the interfaces that
-//! several of them stand on: GPIO and sysfs.
+//! Cameras and sessions do not belong here. These modules do not know each other, except for GPIO and sysfs, which
+//! several of them build on.
 
 pub mod buttons;
 pub mod gpio;

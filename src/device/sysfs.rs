@@ -1,4 +1,4 @@
-//! What sysfs tells about the hardware behind a device: which USB device it is a part of.
+//! What sysfs says about the hardware behind a device: which USB device it belongs to.
 //!
 //! Opening devices does not belong here. Kernel documentation: `Documentation/ABI/stable/sysfs-bus-usb`.
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Where the kernel lists its video nodes.
 pub const VIDEO_NODES: &str = "/sys/class/video4linux";
 
-/// A USB device. Its parts (a camera's picture, its microphone) have the same `path`.
+/// A USB device. Its parts (a camera's frame, its microphone) have the same `path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsbDevice {
     /// Its directory below `/sys/devices`; another one when it is plugged in elsewhere.
@@ -17,12 +17,12 @@ pub struct UsbDevice {
     pub vendor: String,
     /// The product's number, four hexadecimal digits.
     pub product: String,
-    /// The serial number, where it has one.
+    /// The serial number, if it has one.
     pub serial: Option<String>,
 }
 
 /// The USB device that a node of sysfs (`/sys/class/video4linux/video0`, `/sys/class/sound/card1`) is a part of; `None`
-/// where it is on another bus or gone.
+/// if it is on another bus or gone.
 pub fn usb_device(node: &Path) -> Option<UsbDevice> {
     let real = fs::canonicalize(node.join("device")).or_else(|_| fs::canonicalize(node)).ok()?;
     // An interface has no numbers of its own; the device above it has.

@@ -1,4 +1,4 @@
-//! What flows through the house: timestamps, raw pictures, encoded pictures and sound packets.
+//! The data that flows through the program: timestamps, raw and encoded frames, and audio packets.
 //!
 //! Plain values. No device, no thread and no network belongs here.
 
@@ -89,7 +89,7 @@ fn monotonic_now() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
-/// How the bytes of a picture from a camera are laid out.
+/// How the bytes of a frame from a camera are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
     /// Planar 4:2:0: Y, then U, then V (V4L2 `YU12`).
@@ -150,13 +150,13 @@ impl PixelFormat {
         }
     }
 
-    /// Whether a picture has as many bytes as its encoder made of it, and no lines.
+    /// Whether a frame has as many bytes as its encoder made of it, and no lines.
     pub const fn is_compressed(self) -> bool {
         matches!(self, Self::Mjpeg | Self::H264)
     }
 }
 
-/// The shape of a source's raw pictures.
+/// The shape of a source's raw frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VideoFormat {
     /// Layout of the bytes.
@@ -165,23 +165,22 @@ pub struct VideoFormat {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Bytes from one line of the first plane to the next; the chroma planes of I420 and YV12 have half of it, unless they
-    /// lie in memory of their own. Zero for compressed pictures.
+    /// Bytes from one line of the first plane to the next; the chroma planes of I420 and YV12 have half of it, unless
+    /// they lie in memory of their own. Zero for compressed frames.
     pub stride: u32,
-    /// Frames a second.
+    /// Frames per second.
     pub fps: f64,
 }
 
-/// One captured picture. The bytes are shared, never copied; dropping the last clone gives the buffer back to its
-/// source.
+/// One captured frame. The bytes are shared, never copied; dropping the last clone gives the buffer back to its source.
 #[derive(Debug, Clone)]
 pub struct RawFrame {
-    /// When the picture was taken.
+    /// When the frame was captured.
     pub captured: Timestamp,
     /// Its shape.
     pub format: VideoFormat,
-    /// Whether pictures were lost between the one before and this one. Of no matter but where a picture needs those before
-    /// it (H.264).
+    /// Whether frames were lost between the one before and this one. Matters only where a frame needs those before it
+    /// (H.264).
     pub gap: bool,
     /// Its bytes, laid out as `format` says.
     pub data: Bytes,
@@ -195,23 +194,23 @@ pub struct RawFrame {
 pub struct ChromaPlanes {
     /// The second plane (U and V in turn, U, or V).
     pub second: Bytes,
-    /// The third plane; empty where the format has two.
+    /// The third plane; empty if the format has two.
     pub third: Bytes,
     /// Bytes from one line of these planes to the next.
     pub stride: u32,
 }
 
 impl RawFrame {
-    /// A picture in one piece that follows the one before it.
+    /// A frame in one piece that follows the one before it.
     pub const fn new(captured: Timestamp, format: VideoFormat, data: Bytes) -> Self {
         Self { captured, format, gap: false, data, chroma: None }
     }
 }
 
-/// One encoded picture: an H.264 access unit in Annex B form, with SPS and PPS inside every key frame.
+/// One encoded frame: an H.264 access unit in Annex B form, with SPS and PPS inside every key frame.
 #[derive(Debug, Clone)]
 pub struct EncodedFrame {
-    /// When the picture was taken.
+    /// When the frame was captured.
     pub captured: Timestamp,
     /// Whether decoding can begin here (IDR).
     pub key: bool,
@@ -219,12 +218,12 @@ pub struct EncodedFrame {
     pub data: Bytes,
 }
 
-/// 20 ms of sound from a source, before encoding.
+/// 20 ms of audio from a source, before encoding.
 #[derive(Debug, Clone)]
 pub struct PcmFrame {
-    /// When the first sample was taken.
+    /// When the first sample was captured.
     pub captured: Timestamp,
-    /// Whether sound was lost between the frame before and this one.
+    /// Whether audio was lost between the frame before and this one.
     pub gap: bool,
     /// Interleaved samples at 48 kHz: 960 for each channel.
     pub samples: Vec<i16>,
@@ -233,9 +232,9 @@ pub struct PcmFrame {
 /// One Opus packet of 20 ms.
 #[derive(Debug, Clone)]
 pub struct AudioPacket {
-    /// When its first sample was taken.
+    /// When its first sample was captured.
     pub captured: Timestamp,
-    /// Whether sound was lost between the packet before and this one.
+    /// Whether audio was lost between the packet before and this one.
     pub gap: bool,
     /// The packet.
     pub data: Bytes,

@@ -1,5 +1,5 @@
-//! The outside of an H.264 stream in Annex B form (ITU-T H.264 annex B): its NAL units, and what their first bytes tell.
-//! Pure functions on bytes; decoding and encoding do not belong here.
+//! Parsing of H.264 in Annex B format (ITU-T H.264 annex B), as far as it needs no decoder: the NAL units, and what
+//! their headers and parameter sets say. Pure functions on bytes; decoding and encoding do not belong here.
 
 use std::fmt;
 
@@ -15,7 +15,8 @@ pub const PPS: u8 = 8;
 /// `nal_unit_type` of an access unit delimiter.
 pub const AUD: u8 = 9;
 
-/// The NAL units of `data`, without their start codes and trailing zeros. Bytes before the first start code are skipped.
+/// The NAL units of `data`, without their start codes and trailing zeros. Bytes before the first start code are
+/// skipped.
 pub fn nals(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut starts = memchr::memmem::find_iter(data, &[0, 0, 1]).map(|at| at + 3).peekable();
     std::iter::from_fn(move || {
@@ -65,14 +66,14 @@ impl Profile {
     }
 }
 
-/// What a sequence parameter set tells of the pictures.
+/// What a sequence parameter set tells of the frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StreamShape {
     /// Width in pixels, cropping applied.
     pub width: u32,
     /// Height in pixels, cropping applied.
     pub height: u32,
-    /// Frames a second, where the stream says so.
+    /// Frames per second, where the stream says so.
     pub fps: Option<f64>,
 }
 

@@ -1,7 +1,7 @@
-//! The grid of moments at which the built-in sources have something to give: every `1 / rate` of a second of the wall
-//! clock, so that the pattern's flash and the tone's tick begin with the same second and nothing drifts.
+//! The clock of the built-in sources: one tick every `1 / rate` of a second of the wall clock, so that the pattern's
+//! flash and the tone's tick begin with the same second and nothing drifts.
 //!
-//! All but [`wait`] is pure: the time is an argument. What is given does not belong here.
+//! All but [`wait`] is pure: time is an argument. What is produced at a tick does not belong here.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use crate::media::Timestamp;
 /// Nanoseconds in a second.
 const SECOND: u128 = 1_000_000_000;
 
-/// Moments `1 / rate` of a second apart, in step with the full seconds of [`Timestamp::unix`].
+/// Slots of `1 / rate` of a second, aligned with the full seconds of [`Timestamp::unix`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameClock {
     rate: u32,
 }
 
 impl FrameClock {
-    /// A grid of `rate` moments a second, at least one.
+    /// A clock with `rate` slots per second, at least one.
     pub fn new(rate: u32) -> Self {
         Self { rate: rate.max(1) }
     }
 
-    /// The number of the slot that `at` lies in, counted from the Unix epoch.
+    /// The number of the slot that contains `at`, counted from the Unix epoch.
     pub fn slot(self, at: Timestamp) -> u64 {
         (at.unix().as_nanos() * u128::from(self.rate) / SECOND) as u64
     }
 
-    /// When slot number `slot` begins; the start of the process when that lies before it.
+    /// The start of slot number `slot`; the start of the process if that is later.
     pub fn start(self, slot: u64) -> Timestamp {
-        // Rounded up: rounded down, a start would lie in the slot before its own.
+        // Rounded up: rounded down, the start would be in the previous slot.
         let unix = (u128::from(slot) * SECOND).div_ceil(u128::from(self.rate));
         let zero = Timestamp::default().unix().as_nanos();
         let elapsed = unix.saturating_sub(zero);
@@ -37,7 +37,7 @@ impl FrameClock {
     }
 }
 
-/// Walks along a grid. Whoever comes late gets the slots that are still held, and is told how many were missed.
+/// Paces a source by a clock. A late caller gets the slots of the backlog, and the number of missed ones.
 #[derive(Debug)]
 pub struct Pacer {
     clock: FrameClock,
@@ -45,16 +45,16 @@ pub struct Pacer {
     last: Option<u64>,
 }
 
-/// What [`Pacer::poll`] answers.
+/// The result of [`Pacer::poll`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaceStep {
-    /// This slot is due, and `missed` slots went by before it.
+    /// This slot is due, after `missed` slots.
     Due {
-        /// The slot's number on the grid.
+        /// The number of the slot.
         slot: u64,
         /// When it began.
         start: Timestamp,
-        /// Slots between the one given before and this one.
+        /// Slots between the previous one returned and this one.
         missed: u64,
     },
     /// Nothing is due for this long.
@@ -62,8 +62,8 @@ pub enum PaceStep {
 }
 
 impl Pacer {
-    /// Begins with the first slot that starts after the first question. Besides the current slot, `backlog` earlier ones
-    /// are kept for a consumer that is late, as a device's ring of buffers does.
+    /// Starts with the first slot after the first call. Besides the current slot, `backlog` earlier ones are kept for a
+    /// late consumer, like in a device's ring of buffers.
     pub fn new(clock: FrameClock, backlog: u64) -> Self {
         Self { clock, backlog, last: None }
     }
@@ -81,8 +81,8 @@ impl Pacer {
     }
 }
 
-/// Blocks until `poll`, which is given the time, has a value; `None` after `limit`. An `Err` tells how long it is until
-/// the next one is due. The built-in sources are the devices here: they are done when the clock says so.
+/// Blocks until `poll`, which gets the current time, returns a value; `None` after `limit`. An `Err` is the time until
+/// the next one is due.
 pub fn wait<T>(limit: Duration, mut poll: impl FnMut(Timestamp) -> Result<T, Duration>) -> Option<T> {
     let deadline = Timestamp::now().saturating_add(limit);
     loop {

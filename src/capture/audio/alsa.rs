@@ -1,6 +1,7 @@
-//! A microphone by ALSA, as frames of 20 ms of 48 kHz, each with the time of its first sample.
+//! A microphone on ALSA, as frames of 20 ms at 48 kHz, each with the capture time of its first sample.
 //!
-//! `open` finds out what the card can do, `framer` makes our frames of it. Retrying after an error does not belong here.
+//! `open` negotiates what the card can do, `framer` cuts its samples into frames. Retrying after an error does not
+//! belong here.
 
 mod cards;
 mod clock;
@@ -21,45 +22,45 @@ use super::sample_format::Encoding;
 use super::{CaptureSource, Config, Error, FRAMES, SAMPLE_RATE};
 use crate::media::{PcmFrame, Timestamp};
 
-/// How long to rest between two questions whether a suspended device is back; ALSA has nothing to wait on meanwhile.
+/// How often to check whether a suspended device is back; meanwhile ALSA has nothing to wait on.
 const RESUME_POLL: Duration = Duration::from_millis(50);
 
-/// Frames between two lines in the log about the card's clock: a minute.
+/// Frames between two log lines about the card's clock: one minute.
 const CLOCK_LOG_INTERVAL: u32 = 60 * FRAMES;
 
-/// The longest that a device which is no card is waited for, so that its sound comes in real time: two frames, for each
-/// reading gives one.
+/// The maximum wait for a device that is not a sound card, to pace its audio in real time: two frames, because each
+/// read returns one.
 const MAX_PACING_WAIT: Duration = Duration::from_millis(40);
 
 /// An open microphone.
 pub struct Capture {
-    /// The name by which it was opened, for messages.
+    /// The name with which it was opened, for messages.
     device: String,
     label: String,
     /// Channels of our frames.
     channels: u16,
     pcm: PCM,
-    /// Whether it is a sound card, whose samples come in real time.
+    /// Whether it is a sound card, which delivers samples in real time.
     is_card: bool,
-    /// Whether the driver's time stamps are of `CLOCK_MONOTONIC`.
+    /// Whether the driver's timestamps are of `CLOCK_MONOTONIC`.
     stamped: bool,
     /// Channels of the device.
     device_channels: usize,
     encoding: Encoding,
-    /// Samples of each channel that make a read worth while: 20 ms, or a period where that is shorter.
+    /// The minimum number of samples per channel for a read: 20 ms, or a period if that is shorter.
     period: usize,
-    /// Room for such a read.
+    /// The buffer for such a read.
     bytes: Vec<u8>,
     framer: Framer,
     frames: u32,
 }
 
 impl Capture {
-    /// Opens the capture device `device`, any name that ALSA knows, sets its mixer, and starts it.
+    /// Opens the capture device `device`, any name that ALSA knows, sets its mixer and starts it.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says.
+    /// See [`Error`].
     pub fn open(device: &str, config: &Config) -> Result<Self, Error> {
         let channels = config.channels.clamp(1, 2);
         let opened = open::open(device, channels)?;
@@ -93,7 +94,7 @@ impl Capture {
         })
     }
 
-    /// Reads what is there, where it is worth while; the frame, once it is complete.
+    /// Reads the available samples, if there are enough; returns a frame once it is complete.
     fn read(&mut self) -> Result<Option<PcmFrame>, alsa::Error> {
         if let Some(frame) = self.framer.frame() {
             return Ok(Some(frame));
@@ -106,7 +107,7 @@ impl Capture {
         let stamp = self.stamped.then(|| status.get_htstamp()).and_then(clock::monotonic);
         let mut at = stamp.map_or_else(Timestamp::now, Timestamp::from_monotonic);
         if !self.is_card {
-            // A file, or ALSA's null device, gives what is asked for as fast as it is asked; here is what paces it.
+            // A file, or ALSA's null device, delivers samples as fast as they are read; they are paced here.
             let lead = self.framer.lead(available, at);
             if lead <= MAX_PACING_WAIT {
                 std::thread::sleep(lead);
@@ -121,7 +122,7 @@ impl Capture {
         Ok(self.framer.frame())
     }
 
-    /// Compares the count of samples, with the `available` ones, with the time.
+    /// Compares the sample count, including the `available` ones, with the time.
     fn compare_clocks(&mut self, available: usize, at: Timestamp) {
         match self.framer.observe(available, at) {
             DriftEstimate::Steady => return,
@@ -129,29 +130,29 @@ impl Capture {
             DriftEstimate::Lost => tracing::debug!("{}: less sound than time; begins anew", self.label),
         }
         self.framer.restart();
-        // The first reading of a new run is always steady.
+        // The first reading after a restart is always steady.
         self.framer.observe(available, at);
     }
 
-    /// Starts the device again after an overrun or a suspension; what was read of the current frame is lost.
+    /// Restarts the device after an overrun or a suspend; the samples of the current frame are lost.
     fn recover(&mut self, error: alsa::Error) -> Result<(), Error> {
         match error.errno().abs() {
-            // Nothing is there yet, or a signal came: no loss.
+            // No data yet, or a signal: nothing was lost.
             libc::EAGAIN | libc::EINTR => return Ok(()),
             libc::EPIPE => tracing::debug!("{}: overrun, sound was lost", self.label),
             libc::ESTRPIPE => match self.pcm.resume() {
-                // Not yet awake. ALSA's own recovery would ask for ever.
+                // Not awake yet. ALSA's own recovery would retry forever.
                 Err(error) if error.errno().abs() == libc::EAGAIN => {
                     std::thread::sleep(RESUME_POLL);
                     return Ok(());
                 }
-                // Hardware that cannot go on where it stopped begins anew, like after an overrun.
+                // Hardware that cannot resume is restarted, as after an overrun.
                 _ => tracing::debug!("{}: the device was suspended, sound was lost", self.label),
             },
             _ => return Err(call_error(&self.device, error)),
         }
         self.framer.restart();
-        // Some drivers go on by themselves when they resume, and refuse to be started twice; stopping them never fails.
+        // Some drivers continue by themselves after a resume and refuse to be started twice; stopping them never fails.
         let _ = self.pcm.drop();
         self.pcm.prepare().and_then(|()| self.pcm.start()).map_err(|error| call_error(&self.device, error))
     }

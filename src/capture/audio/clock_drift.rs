@@ -1,10 +1,11 @@
-//! How a sound card's clock runs against the system's, and at which ratio the sound must be resampled so that it stays with
-//! the picture.
+//! Measures how a sound card's clock drifts against the system clock, and computes the ratio at which the audio must be
+//! resampled to stay in sync with the video.
 //!
-//! A card counts samples by a quartz of its own, some ten to some hundred millionths (ppm) off: an hour makes seconds of
-//! it. Here each reading of the card's count is compared with the time of the reading. A reading may be late (by the
-//! scheduler, by a driver that counts in periods), but never early, so the earliest of each second is kept, and a line
-//! through a minute of those tells the card's rate and where it stands now. The ratio follows the line slowly.
+//! A card counts samples with its own crystal, which is some ten to some hundred ppm off: that adds up to seconds in a
+//! day. Here each reading of the card's counter is compared with the time of the reading. A reading may be late
+//! (because of the scheduler, or of a driver that counts in periods), but never early. So the earliest of each second
+//! is kept, and a line fitted through a minute of them gives the card's rate and its current position. The ratio
+//! follows the line slowly.
 //!
 //! Pure; time is an argument. Resampling belongs to `resample`, cutting into frames to `framer`.
 
@@ -13,39 +14,40 @@ use std::time::Duration;
 
 use crate::media::Timestamp;
 
-/// How long readings are gathered, in seconds, for one point of the line: with 50 readings in it, hardly a point has none
-/// that came in time.
+/// How many seconds of readings are reduced to one point of the line: of 50 readings, at least one is nearly always on
+/// time.
 const ACCUMULATE: f64 = 1.0;
 
-/// Points of the line: a minute. Jitter of a whole period then moves the rate by some ppm, and a quartz that warms up does not
-/// change noticeably in that time.
+/// Points of the line: one minute. Jitter of a whole period then shifts the rate by a few ppm, and a crystal that warms
+/// up does not change noticeably in that time.
 const POINTS: usize = 60;
 
-/// How much the line is held to the nominal rate while it is short, in seconds squared: the square of a point's jitter (1
-/// ms) over a quartz's usual deviation (100 ppm). It outweighs the points of 10 seconds, and nothing after half a minute.
+/// The weight of the nominal rate while the line is short, in seconds squared: the square of a point's jitter (1 ms)
+/// divided by a crystal's usual deviation (100 ppm). It outweighs the points of the first 10 seconds and is negligible
+/// after half a minute.
 const PRIOR: f64 = 100.0;
 
-/// How far a point may be from the line in seconds. Further off it is no jitter: samples were lost without notice, or the
-/// device stood still.
+/// The maximum distance of a point from the line, in seconds. Beyond it, it is not jitter: samples were lost without
+/// notice, or the device stalled.
 const MAX_STEP: f64 = 0.015;
 
-/// How long an error takes to shrink to a third, in seconds.
+/// The time constant of the correction, in seconds: an error shrinks to about a third in that time.
 const SETTLE: f64 = 10.0;
 
-/// The most that the ratio leaves the card's measured rate to make an error good: 500 ppm, less than a hundredth of a
-/// semitone, where the ear tells a twentieth.
+/// The maximum correction on top of the card's measured rate: 500 ppm, less than a hundredth of a semitone. The ear can
+/// tell a twentieth.
 const CORRECTION: f64 = 500e-6;
 
-/// The largest deviation of a card that is followed: ten times that of a bad quartz, and still inaudible.
+/// The maximum deviation that is followed: ten times that of a bad crystal, and still inaudible.
 const DEVIATION: f64 = 5_000e-6;
 
-/// The most that the ratio changes from one frame to the next: 2 ppm, 100 ppm a second.
+/// The maximum change of the ratio from one frame to the next: 2 ppm, which is 100 ppm per second.
 const GLIDE: f64 = 2e-6;
 
 /// The clock of one sound card since it was started.
 #[derive(Debug)]
 pub(super) struct ClockDrift {
-    /// Nominal samples a second.
+    /// Nominal samples per second.
     rate: f64,
     /// The time of the first reading, from which the others are counted.
     origin: Option<Timestamp>,
@@ -57,21 +59,21 @@ pub(super) struct ClockDrift {
     stretch: f64,
 }
 
-/// A reading: how much sound the card had counted, in nominal seconds, and how much later than that it was.
+/// A reading: how much audio the card had counted, in nominal seconds, and how much later than that the reading was.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     sound: f64,
     late: f64,
 }
 
-/// The point being gathered.
+/// The point that is being accumulated.
 #[derive(Debug)]
 struct Accumulator {
     until: f64,
     earliest: Sample,
 }
 
-/// How late which sound is: `late` at `sound`, and `slope` more with each second of sound.
+/// The fitted line: `late` at `sound`, increasing by `slope` per second of audio.
 #[derive(Debug, Clone, Copy, Default)]
 struct LinearFit {
     sound: f64,
@@ -85,19 +87,20 @@ impl LinearFit {
     }
 }
 
-/// What a reading says.
+/// The result of a reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum DriftEstimate {
-    /// The card runs as it did.
+    /// The card is on its line.
     Steady,
-    /// There is more sound than time has passed: the card was taken to be so much later than it is.
+    /// There is more audio than time has passed, by this much.
     Early(Duration),
-    /// The card has left its line for good: begin anew.
+    /// The card has left its line for good: start over.
     Lost,
 }
 
 impl ClockDrift {
-    /// Of a card with nominally `rate` samples a second, at least one, that begins to count from zero.
+    /// The clock of a card with a nominal rate of `rate` samples per second, at least one, whose counter starts at
+    /// zero.
     pub(super) fn new(rate: u32) -> Self {
         Self {
             rate: f64::from(rate.max(1)),
@@ -110,7 +113,7 @@ impl ClockDrift {
         }
     }
 
-    /// Takes note that the card had counted `count` samples at `at`.
+    /// Records that the card's counter was at `count` at the time `at`.
     pub(super) fn observe(&mut self, count: u64, at: Timestamp) -> DriftEstimate {
         let time = seconds(*self.origin.get_or_insert(at), at);
         let sound = count as f64 / self.rate;
@@ -129,7 +132,7 @@ impl ClockDrift {
             accumulator.earliest = point;
         }
         if self.points.is_empty() && off < 0.0 {
-            // There is no line yet, and the earliest is the best guess.
+            // There is no line yet; the earliest reading is the best guess.
             self.fit = LinearFit { sound, late: point.late, slope: 0.0 };
         }
         if time < accumulator.until {
@@ -142,7 +145,7 @@ impl ClockDrift {
 
     fn add(&mut self, point: Sample) -> DriftEstimate {
         if point.late - self.fit.late(point.sound) > MAX_STEP {
-            // Once may be a second in which this program did not run.
+            // One outlier may be a second in which this process did not run.
             self.outliers += 1;
             return if self.outliers > 1 { DriftEstimate::Lost } else { DriftEstimate::Steady };
         }
@@ -164,8 +167,8 @@ impl ClockDrift {
         DriftEstimate::Steady
     }
 
-    /// When the sample with this index was taken, as far as is known; `None` before the first reading. What was taken before
-    /// this process began counts as taken then.
+    /// The capture time of the sample with this index, as far as known; `None` before the first reading. Times before
+    /// the start of this process become the start.
     pub(super) fn time(&self, index: f64) -> Option<Timestamp> {
         let time = self.since_origin(index);
         let span = Duration::try_from_secs_f64(time.abs()).unwrap_or_default();
@@ -173,8 +176,8 @@ impl ClockDrift {
         Some(if time < 0.0 { origin.saturating_sub(span) } else { origin.saturating_add(span) })
     }
 
-    /// How much older than `at` the sample with this index is, in seconds, as far as is known; negative for one that comes
-    /// later. `None` before the first reading.
+    /// How much earlier than `at` the sample with this index was captured, in seconds, as far as known; negative if it
+    /// is later. `None` before the first reading.
     pub(super) fn lag(&self, index: f64, at: Timestamp) -> Option<f64> {
         self.origin.map(|origin| seconds(origin, at) - self.since_origin(index))
     }
@@ -184,13 +187,13 @@ impl ClockDrift {
         sound + self.fit.late(sound)
     }
 
-    /// The samples that the card counts in `span` seconds.
+    /// The number of samples that the card counts in `span` seconds.
     pub(super) fn samples(&self, span: f64) -> f64 {
         span * self.rate / (1.0 + self.fit.slope)
     }
 
-    /// How much longer than its nominal time the next frame's sound must be made, as a factor near 1. `lag` is how much
-    /// older than its time stamp that sound is, in seconds.
+    /// The factor near 1 by which the next frame's audio must be stretched. `lag` is how much older than its timestamp
+    /// that audio is, in seconds.
     pub(super) fn steer(&mut self, lag: f64) -> f64 {
         let deviation = self.fit.slope.clamp(-DEVIATION, DEVIATION);
         let goal = 1.0 + deviation - (lag / SETTLE).clamp(-CORRECTION, CORRECTION);
@@ -198,7 +201,7 @@ impl ClockDrift {
         self.stretch
     }
 
-    /// How fast the card's clock is against the system's, in ppm, as far as is known.
+    /// The deviation of the card's clock from the system clock in ppm, as far as known; positive if it is fast.
     pub(super) fn deviation_ppm(&self) -> f64 {
         -self.fit.slope * 1e6
     }
@@ -217,7 +220,8 @@ mod tests {
         Timestamp::from_start(Duration::from_secs_f64(100.0 + seconds))
     }
 
-    /// A reading each 20 ms for `span` seconds of a card that is `ppm` fast, each late by what `late` says of its number.
+    /// A reading each 20 ms for `span` seconds of a card that is `ppm` fast, each late by what `late` says of its
+    /// number.
     fn observed(ppm: f64, span: f64, late: impl Fn(u32) -> f64) -> ClockDrift {
         let mut drift = ClockDrift::new(48_000);
         for number in 0..(span * 50.0) as u32 {

@@ -1,7 +1,7 @@
-//! From what a sound card gives, at its own rate and by its own clock, to frames of 20 ms of the system's clock.
+//! Turns what a sound card delivers, at its own rate and by its own clock, into frames of 20 ms by the system clock.
 //!
-//! The frames lie on the grid of full seconds, each sharing its end with the next one's begin, so that whoever fills in
-//! silence for a lost device finds the same grid. Pure; time is an argument. The clocks are compared in `drift`.
+//! The frames lie on a grid of full seconds, each ending where the next begins, so that silence inserted for a lost
+//! device lies on the same grid. Pure; time is an argument. The clocks are compared in `clock_drift`.
 
 use std::time::Duration;
 
@@ -12,33 +12,33 @@ use super::sample_format::to_i16;
 use crate::media::pacer::FrameClock;
 use crate::media::{PcmFrame, Timestamp};
 
-/// The largest difference in seconds between a frame's time stamp and the time at which its sound was taken; beyond it,
-/// beginning anew is better than correcting for minutes. Sound and picture shall be within 40 ms.
+/// The maximum difference in seconds between a frame's timestamp and the capture time of its audio; beyond it, starting
+/// over is better than correcting for minutes. Audio and video must be in sync within 40 ms.
 const MAX_OFFSET: f64 = 0.03;
 
-/// The way of the sound from one opening of a card.
+/// Frames the audio of one opening of a card.
 pub(super) struct Framer<R = Resampler> {
     rate: u32,
     channels: usize,
     clock: FrameClock,
     resampler: R,
     drift: ClockDrift,
-    /// Interleaved samples that wait.
+    /// Interleaved samples that are not framed yet.
     input: Vec<f32>,
-    /// The card's number of the first sample that waits.
+    /// The card's index of the first pending sample.
     first_pending: u64,
-    /// Samples of each channel to leave out, so that the next frame begins on the grid.
+    /// Samples per channel to skip, so that the next frame begins on the grid.
     skip: u64,
     /// The slot of the next frame, once the card's clock is known.
     slot: Option<u64>,
-    /// The first slot that has had no frame.
+    /// The first slot without a frame.
     next_slot: u64,
-    /// Whether sound was lost since the last frame.
+    /// Whether audio was lost since the last frame.
     gap: bool,
 }
 
 impl Framer {
-    /// For a card of `rate` hertz whose sound comes as `channels`.
+    /// A framer for a card with a rate of `rate` hertz and `channels` channels.
     pub(super) fn new(rate: u32, channels: usize) -> Self {
         Self::with(rate, channels, Resampler::new(rate, channels))
     }
@@ -61,23 +61,23 @@ impl<R: Resample> Framer<R> {
         }
     }
 
-    /// Takes note that, at `at`, the card had `waiting` samples of each channel that have not been pushed yet.
+    /// Records that, at `at`, `waiting` samples per channel were ready on the card and not pushed yet.
     pub(super) fn observe(&mut self, waiting: usize, at: Timestamp) -> DriftEstimate {
         self.drift.observe(self.pushed() + waiting as u64, at)
     }
 
-    /// How much later than `at` a card would have had those samples.
+    /// How much later than `at` a real card would have had those samples.
     pub(super) fn lead(&self, waiting: usize, at: Timestamp) -> Duration {
         let due = self.drift.time((self.pushed() + waiting as u64) as f64);
         due.map_or(Duration::ZERO, |due| due.saturating_since(at))
     }
 
-    /// Where the next sample goes: samples are appended here, interleaved.
+    /// The buffer to which interleaved samples are appended.
     pub(super) fn input(&mut self) -> &mut Vec<f32> {
         &mut self.input
     }
 
-    /// The next frame, where there is enough sound for one. The card must have been observed before.
+    /// The next frame, if there is enough audio. The card must have been observed before.
     pub(super) fn frame(&mut self) -> Option<PcmFrame> {
         let slot = match self.slot {
             Some(slot) => slot,
@@ -102,7 +102,7 @@ impl<R: Resample> Framer<R> {
         Some(frame)
     }
 
-    /// Begins anew after sound was lost: the card counts from zero, and the next frame has a gap before it.
+    /// Starts over after audio was lost: the card counts from zero, and the next frame has a gap before it.
     pub(super) fn restart(&mut self) {
         self.drift = ClockDrift::new(self.rate);
         self.resampler.reset();
@@ -110,7 +110,7 @@ impl<R: Resample> Framer<R> {
         (self.first_pending, self.skip, self.slot, self.gap) = (0, 0, None, true);
     }
 
-    /// How fast the card's clock is against the system's, in ppm, as far as is known.
+    /// The deviation of the card's clock from the system clock in ppm, as far as known.
     pub(super) fn deviation_ppm(&self) -> f64 {
         self.drift.deviation_ppm()
     }
@@ -124,7 +124,7 @@ impl<R: Resample> Framer<R> {
         Some(slot)
     }
 
-    /// Leaves out what comes before the first frame.
+    /// Skips the samples before the first frame.
     fn skip_leading(&mut self) {
         let there = self.input.len() / self.channels;
         let count = there.min(usize::try_from(self.skip).unwrap_or(there));
@@ -138,12 +138,12 @@ impl<R: Resample> Framer<R> {
         self.first_pending += count as u64;
     }
 
-    /// Samples of each channel that were pushed since the card began.
+    /// Samples per channel that were pushed since the card started.
     fn pushed(&self) -> u64 {
         self.first_pending + (self.input.len() / self.channels) as u64
     }
 
-    /// How much older than the begin of `slot` the sound is that comes next, in seconds.
+    /// How much older than the start of `slot` the next audio is, in seconds.
     fn lag(&self, slot: u64) -> Option<f64> {
         self.drift.lag(self.first_pending as f64 - R::DELAY as f64, self.clock.start(slot))
     }

@@ -1,4 +1,5 @@
-//! Sound sources: the trait that each implements, and the table of sources.
+//! Audio sources: the trait that each implements, the configuration and errors they share, and the choice of the
+//! microphone.
 //!
 //! A source lives on its own thread and blocks there. Encoding does not belong here.
 
@@ -20,16 +21,16 @@ pub use select::DeviceContext;
 
 use select::{AudioSelector, AudioTarget};
 
-/// The one sampling rate inside the program, in hertz; Opus in WebRTC is always 48 kHz (RFC 7587 section 4.1).
+/// The only sample rate inside the program, in hertz; Opus in WebRTC is always 48 kHz (RFC 7587 section 4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
 
-/// Samples of one channel in a frame of 20 ms.
+/// Samples per channel in a frame of 20 ms.
 pub const FRAME_SAMPLES: usize = 960;
 
-/// Frames a second.
+/// Frames per second.
 const FRAMES: u32 = SAMPLE_RATE / FRAME_SAMPLES as u32;
 
-/// What the microphone shall be and give.
+/// The configuration of the microphone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `auto`, `camera` (the microphone of the first camera's USB device), `tone`, `off`, a card's id or the name of an
@@ -41,7 +42,7 @@ pub struct Config {
     pub bitrate: u32,
     /// The input gain that is set at each opening.
     pub gain: Gain,
-    /// Whether nothing is to be heard.
+    /// Whether the microphone is muted.
     pub mute: bool,
 }
 
@@ -51,10 +52,10 @@ impl Default for Config {
     }
 }
 
-/// The gain of the microphone's input, in the sound card.
+/// The gain of the sound card's input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Gain {
-    /// As it is.
+    /// Unchanged.
     Keep,
     /// In decibels, of a card that has such a scale.
     Decibel(f32),
@@ -73,7 +74,7 @@ impl fmt::Display for Gain {
     }
 }
 
-/// Why a microphone gives no sound.
+/// Why a microphone delivers no audio.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such device.
@@ -94,13 +95,13 @@ pub enum Error {
         /// The device's name.
         device: String,
     },
-    /// The camera's own microphone is asked for, and there is none.
+    /// The camera's own microphone is configured, and there is none.
     #[error("the camera {what}; name a sound card in audio.device (`porthole devices` lists them)")]
     Camera {
         /// What is wrong with it.
         what: String,
     },
-    /// The sound card cannot amplify as asked.
+    /// The sound card does not support the configured gain.
     #[error("{device}: gain {wish} is not supported; {offer}")]
     Gain {
         /// The device's name.
@@ -122,19 +123,19 @@ pub enum Error {
     },
 }
 
-/// An open sound source. Dropping it closes the device.
+/// An open audio source. Dropping it closes the device.
 pub trait CaptureSource: Send {
-    /// What people call the source.
+    /// The human-readable name of the source.
     fn label(&self) -> &str;
 
     /// Channels in each frame: 1 or 2.
     fn channels(&self) -> u16;
 
-    /// Waits for the next 20 ms of sound, `wait` at most; `None` when none came in that time.
+    /// Waits for the next 20 ms of audio, `wait` at most; `None` when none came in that time.
     fn next(&mut self, wait: Duration) -> Result<Option<PcmFrame>, Error>;
 }
 
-/// The microphone of a configuration: opens it as often as it is asked to, and knows it again when it comes back.
+/// The configured microphone. It can be opened repeatedly and finds the same microphone again.
 #[derive(Debug)]
 pub struct Microphone {
     config: Config,
@@ -148,13 +149,13 @@ impl Microphone {
         Self { selector: AudioSelector::new(&config.device), config, context }
     }
 
-    /// Opens what the configuration means at this moment: of `auto` the first ALSA capture device; where there is none,
-    /// the tone if the picture is the test pattern, otherwise nothing (`None`). Once opened, the same microphone is meant
-    /// from then on, whatever number its card gets.
+    /// Opens the configured device: for `auto` the first ALSA capture device, or if there is none, the tone if the
+    /// video is the test pattern, otherwise nothing (`None`). Once opened, the same microphone is used from then on,
+    /// whatever number its card gets.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says; the next call may succeed, since devices come and go.
+    /// See [`Error`]; the next call may succeed, since devices come and go.
     pub fn open(&mut self) -> Result<Option<Box<dyn CaptureSource>>, Error> {
         let cards = AudioSelector::cards();
         let found = self.selector.find(&cards, &self.context)?;
@@ -167,8 +168,8 @@ impl Microphone {
         Ok(Some(source))
     }
 
-    /// What people call what would be opened now, without opening it: the name of a device; `None` where `off` is set, or
-    /// `auto` finds nothing.
+    /// The human-readable name of what would be opened now, without opening it; `None` if it is `off`, or `auto` finds
+    /// nothing.
     pub fn source(&self) -> Option<String> {
         match self.selector.find(&AudioSelector::cards(), &self.context) {
             Ok(AudioTarget::Device(name)) => Some(name),
@@ -178,23 +179,23 @@ impl Microphone {
         }
     }
 
-    /// Whether it is switched off for good.
+    /// Whether audio is disabled in the configuration.
     pub fn is_off(&self) -> bool {
         self.config.device == "off"
     }
 
-    /// Lets another microphone be taken if the one that was opened last is away.
+    /// Allows another microphone to be used if the one that was opened last is unplugged.
     pub fn forget_if_unplugged(&mut self) {
         self.selector.forget_if_unplugged(AudioSelector::cards);
     }
 
-    /// What the microphone shall be and give.
+    /// The configuration of the microphone.
     pub fn config(&self) -> &Config {
         &self.config
     }
 }
 
-/// The sound cards of this machine; empty where there are none.
+/// The sound cards of this host; empty if there are none.
 pub fn list() -> Vec<SoundCardInfo> {
     alsa::list()
 }

@@ -15,8 +15,8 @@ use super::{FRAME_SAMPLES, SAMPLE_RATE};
 /// Points of the filter: with them it is flat to 15 kHz at 44.1 kHz.
 const POINTS: usize = 64;
 
-/// Points between two samples at which the filter is known; between those it is interpolated linearly. This many put the
-/// error below the last of 16 bits, in 32 kB that fit a small processor's cache.
+/// Points between two samples at which the filter is known; between those it is interpolated linearly. This many put
+/// the error below the last of 16 bits, in 32 kB that fit a small processor's cache.
 const BETWEEN: usize = 128;
 
 /// How far the ratio may be from its nominal value, as a factor: more than `drift` ever asks for.
@@ -32,11 +32,11 @@ pub(super) trait Resample {
     fn frame(&mut self, input: &[f32]) -> &[f32];
     /// Has the next frame glide to so many times the nominal output for the same input.
     fn stretch(&mut self, stretch: f64);
-    /// Forgets the sound so far, and the ratio.
+    /// Forgets the audio so far, and the ratio.
     fn reset(&mut self);
 }
 
-/// Turns sound of any rate into frames of 20 ms at 48 kHz.
+/// Turns audio of any rate into frames of 20 ms at 48 kHz.
 pub(super) struct Resampler {
     inner: Async<f32>,
     channels: usize,

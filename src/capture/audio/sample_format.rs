@@ -1,6 +1,6 @@
-//! Samples as sound cards give them, into the program's own: floats from -1 to 1, and one or two channels.
+//! Converts samples from a sound card's format to our own: floats from -1 to 1 in one or two channels.
 //!
-//! Pure. Which form a card gives is negotiated in `alsa`; changing the rate belongs to `resample`.
+//! Pure. The card's format is negotiated in `alsa`; changing the rate belongs to `resample`.
 
 /// How a sound card writes a sample; all are little-endian, as every bus is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

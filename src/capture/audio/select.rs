@@ -1,7 +1,7 @@
-//! Which microphone is meant: the names of the configuration, and the same microphone again when it comes back.
+//! Which microphone is meant: the names in the configuration, and the same microphone again when it comes back.
 //!
-//! A sound card's number, and sometimes its id, is another one after every replug, so a microphone that was found is known by
-//! what it is: its USB numbers, or the card's id. All but [`AudioSelector::cards`] is pure. Opening does not belong here.
+//! A sound card's number, and sometimes its id, changes with every replug, so a microphone that was found is identified
+//! by its USB ids or the card's id. All but [`AudioSelector::cards`] is pure. Opening does not belong here.
 
 use std::fmt;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::device::sysfs;
 use crate::device::sysfs::UsbDevice;
 use crate::model::inventory::SoundCardInfo;
 
-/// What the microphone's name may refer to besides sound cards; evaluated at each opening.
+/// What a configured name may refer to besides sound cards; evaluated each time the device is opened.
 pub struct DeviceContext {
-    /// Whether the first camera is the test pattern, whose sound is the tone.
+    /// Whether the first camera is the test pattern, whose audio is the tone.
     pub pattern: bool,
-    /// The USB device that the first camera is a part of, where it is there and on USB.
+    /// The USB device that the first camera belongs to, if it is present and on USB.
     pub camera: Box<dyn Fn() -> Option<UsbDevice> + Send>,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum AudioTarget {
     Nothing,
 }
 
-/// What a microphone is, wherever it is plugged in.
+/// The identity of a microphone, wherever it is plugged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Identity {
     Usb {
@@ -44,7 +44,7 @@ enum Identity {
         product: String,
         serial: Option<String>,
     },
-    /// The id of a card that is on no USB.
+    /// The id of a card that is not on USB.
     Card(String),
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Card {
     index: i32,
     id: String,
     usb: Option<UsbDevice>,
-    /// The number of its first device that captures.
+    /// The name of its first capture device.
     captures: Option<String>,
 }
 
@@ -72,13 +72,13 @@ impl Card {
         }
     }
 
-    /// Whether a name's part for the card means this one.
+    /// Whether the card part of a name refers to this card.
     fn is(&self, reference: &str) -> bool {
         reference == self.id || reference.parse() == Ok(self.index)
     }
 }
 
-/// Finds the microphone of a configuration, again and again.
+/// Finds the configured microphone, and the same one every time after.
 #[derive(Debug)]
 pub(super) struct AudioSelector {
     device: String,
@@ -87,7 +87,7 @@ pub(super) struct AudioSelector {
 }
 
 impl AudioSelector {
-    /// For the configuration's `device`.
+    /// A selector for the configured `device`.
     pub(super) fn new(device: &str) -> Self {
         Self { device: device.into(), last_opened: None }
     }
@@ -120,7 +120,7 @@ impl AudioSelector {
         }
     }
 
-    /// Takes note of what was opened: the next time it is the same one that is looked for.
+    /// Records what was opened, so that the same device is found next time.
     pub(super) fn opened(&mut self, found: &AudioTarget, cards: &[Card]) {
         if let AudioTarget::Device(name) = found
             && let Some((_, reference, _)) = split_card(name)
@@ -130,7 +130,7 @@ impl AudioSelector {
         }
     }
 
-    /// Forgets the microphone that was opened last if it is away: what the name means is decided anew.
+    /// Forgets the microphone that was opened last if it is unplugged, so that the name is resolved again.
     pub(super) fn forget_if_unplugged(&mut self, cards: impl FnOnce() -> Vec<Card>) {
         if self.last_opened.is_some() && self.same_card(&cards()).is_err() {
             self.last_opened = None;
@@ -139,7 +139,7 @@ impl AudioSelector {
 
     fn by_name(&self, name: &str, cards: &[Card]) -> Result<String, Error> {
         let Some((before, _, after)) = split_card(name) else {
-            // The bare id of a card is no name for ALSA.
+            // The bare id of a card is not an ALSA name.
             let card = match self.last_opened {
                 Some(_) => self.same_card(cards).ok(),
                 None => cards.iter().find(|card| card.id == name),
@@ -152,7 +152,7 @@ impl AudioSelector {
         }
     }
 
-    /// The card of the microphone that was there before; of several with the same identity the one with the same id.
+    /// The card of the microphone that was opened before; of several with the same identity the one with the same id.
     fn same_card<'c>(&self, cards: &'c [Card]) -> Result<&'c Card, Error> {
         let Some((identity, id)) = &self.last_opened else { return Err(self.unplugged()) };
         let same = || cards.iter().filter(|card| card.identity() == *identity);
@@ -168,7 +168,7 @@ impl AudioSelector {
     }
 }
 
-/// The first device that captures of the sound card that is the same USB device as the camera.
+/// The first capture device of the sound card that is the same USB device as the camera.
 fn camera_microphone(cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error> {
     let camera = camera.ok_or_else(|| Error::Camera { what: "is away, or not on USB".into() })?;
     let cards = cards.iter().filter(|card| card.usb.as_ref().is_some_and(|usb| usb.path == camera.path));
@@ -178,10 +178,10 @@ fn camera_microphone(cards: &[Card], camera: Option<UsbDevice>) -> Result<String
         .ok_or_else(|| Error::Camera { what: format!("(USB {}:{}) has no microphone", camera.vendor, camera.product) })
 }
 
-/// Takes a name of ALSA's apart around the card: `hw:1,0` is `hw:`, `1` and `,0`. `None` where it names no card.
+/// Splits an ALSA name around its card: `hw:1,0` is `hw:`, `1` and `,0`. `None` if it names no card.
 fn split_card(name: &str) -> Option<(&str, &str, &str)> {
     let (kind, arguments) = name.split_once(':')?;
-    // What these take first is a card; of others (`plug:`, `file:`) it is something else.
+    // The first argument of these is a card; that of others (`plug:`, `file:`) is not.
     if !["hw", "plughw", "dsnoop", "sysdefault", "default", "front"].contains(&kind) {
         return None;
     }

@@ -1,7 +1,7 @@
-//! The built-in sound: a quiet tone that says "sound arrives", and a tick that begins with every full second of the capture
-//! clock, when the test pattern's lamp goes on, so that the offset of sound to picture can be measured.
+//! The built-in audio source: a quiet tone that proves audio arrives, and a tick at the start of every second of the
+//! capture clock, when the test pattern flashes, so that the offset between audio and video can be measured.
 //!
-//! Both repeat every second, so the sound is one second of samples. Encoding does not belong here.
+//! Both repeat every second, so one second of samples is stored. Encoding does not belong here.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -17,16 +17,16 @@ pub const TONE_HZ: u32 = 440;
 /// The tick's pitch in hertz: well apart from the tone and its harmonics.
 pub const TICK_HZ: u32 = 1000;
 
-/// How long the tick sounds: long enough to be heard as a tick rather than a click that a codec smears.
+/// The duration of the tick: long enough to be heard as a tick rather than a click that a codec smears.
 pub const TICK: Duration = Duration::from_millis(50);
 
-/// Peak of the tone, -30 dB of full scale: heard when one listens for it, and easy to live with.
+/// The peak of the tone, -30 dBFS: audible if you listen for it, and unobtrusive.
 const TONE_PEAK: f64 = 1036.0;
 
-/// Peak of the tick, -12 dB of full scale: 18 dB above the tone, so that its onset is sharp after any codec.
+/// The peak of the tick, -12 dBFS: 18 dB above the tone, so that its onset is sharp after any codec.
 const TICK_PEAK: f64 = 8231.0;
 
-/// Frames that are held for a consumer that is late: 100 ms, as a sound card's ring would hold.
+/// The number of frames kept for a late consumer: 100 ms, like a sound card's ring buffer.
 const BACKLOG: u64 = 5;
 
 /// The built-in microphone.
@@ -47,9 +47,9 @@ impl Tone {
     ///
     /// # Errors
     ///
-    /// How long it is until a frame is complete.
+    /// How long until the next frame is complete.
     pub fn poll(&mut self, now: Timestamp) -> Result<PcmFrame, Duration> {
-        // As with a sound card, a frame is there when its last sample has been taken: one frame after its first.
+        // As with a sound card, a frame is available once its last sample was captured: one frame after its first.
         let length = Duration::from_secs(1) / FRAMES;
         match self.pacer.poll(now.saturating_sub(length)) {
             PaceStep::Wait(wait) => Err(wait),

@@ -1,4 +1,4 @@
-//! Painting into I420 pictures: colours, shapes and text with smooth edges. What is painted where does not belong here.
+//! Drawing into I420 frames: colours, shapes and antialiased text. What is drawn where does not belong here.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
 
@@ -33,7 +33,7 @@ impl Colour {
     }
 }
 
-/// A part of a picture in pixels. All four numbers are even, so that it covers whole chroma samples.
+/// A part of a frame in pixels. All four numbers are even, so that it covers whole chroma samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rect {
     /// The left edge.
@@ -58,26 +58,26 @@ impl Rect {
     }
 }
 
-/// A plane of an I420 picture and how many pixels one of its samples covers in each direction.
+/// A plane of an I420 frame and how many pixels one of its samples covers in each direction.
 struct CanvasPlane<'a> {
     samples: &'a mut [u8],
     stride: usize,
     step: usize,
 }
 
-/// The three planes of a picture of `width` x `height` pixels, both even, without padding.
+/// The three planes of a frame of `width` x `height` pixels, both even, without padding.
 fn planes(data: &mut [u8], width: usize, height: usize) -> [CanvasPlane<'_>; 3] {
     let (y, chroma) = data.split_at_mut(width * height);
     let (u, v) = chroma.split_at_mut(width * height / 4);
     [(y, 1), (u, 2), (v, 2)].map(|(samples, step)| CanvasPlane { samples, stride: width / step, step })
 }
 
-/// Bytes of an I420 picture of `width` x `height` pixels, both even.
+/// Bytes of an I420 frame of `width` x `height` pixels, both even.
 pub fn bytes(width: usize, height: usize) -> usize {
     width * height * 3 / 2
 }
 
-/// An I420 picture without padding that can be painted on.
+/// An I420 frame without padding that can be painted on.
 pub struct Canvas<'a> {
     planes: [CanvasPlane<'a>; 3],
     width: usize,
@@ -85,7 +85,7 @@ pub struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    /// Over `data`, which holds [`bytes`] of a picture of `width` x `height` pixels, both even.
+    /// Over `data`, which holds [`bytes`] of a frame of `width` x `height` pixels, both even.
     pub fn new(data: &'a mut [u8], width: usize, height: usize) -> Self {
         Self { planes: planes(data, width, height), width, height }
     }
@@ -100,8 +100,8 @@ impl<'a> Canvas<'a> {
         self.blend(area, |x, y| (colour(x, y), 1.0));
     }
 
-    /// Lays over every sample of `area` the colour and the coverage (0 to 1) that `paint` says for the pixel position at
-    /// its middle. What lies outside of the picture is left out.
+    /// Lays over every sample of `area` the colour and the coverage (0 to 1) that `paint` says for the pixel position
+    /// at its middle. What lies outside of the frame is left out.
     pub fn blend(&mut self, area: Rect, paint: impl Fn(f32, f32) -> (Colour, f32)) {
         let (right, bottom) = ((area.x + area.width).min(self.width), (area.y + area.height).min(self.height));
         for (channel, plane) in self.planes.iter_mut().enumerate() {
@@ -140,7 +140,7 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Copies the picture `from`, of the size of `area`, into `area`, moved left by `shift` pixels (even) and wrapped
+    /// Copies the frame `from`, of the size of `area`, into `area`, moved left by `shift` pixels (even) and wrapped
     /// round.
     pub fn paste(&mut self, area: Rect, from: &[u8], shift: usize) {
         let mut rest = from;
@@ -171,8 +171,8 @@ impl<'a> Canvas<'a> {
     }
 }
 
-/// How far from its middle an enlarged letter is sampled, in pixels of the font's raster: less leaves steps, more fills the
-/// letters' corners.
+/// How far from its middle an enlarged letter is sampled, in pixels of the font's raster: less leaves steps, more fills
+/// the letters' corners.
 const SMOOTH: f32 = 0.45;
 
 /// One letter at one size, as coverage 0 to 255.
@@ -194,8 +194,8 @@ impl Glyph {
         let scale = size as f32 / raster_height.val() as f32;
         let width = letter_width(size);
         let source = |x: f32, y: f32| bilinear(&raster, x, y);
-        // Small, four points a pixel keep thin strokes whole. Enlarged, four points half a raster pixel apart smooth its
-        // steps, and the soft edge is then steepened back to one pixel.
+        // Small, four points a pixel keep thin strokes whole. Enlarged, four points half a raster pixel apart smooth
+        // its steps, and the soft edge is then steepened back to one pixel.
         let reach = (scale * SMOOTH).max(0.25);
         let pixel = |x: usize, y: usize| {
             let at =

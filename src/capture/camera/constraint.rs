@@ -1,38 +1,38 @@
-//! What is wished for in a number that a camera has its own say in: a size or a rate.
+//! A constraint on a number that the camera has a say in: a size or a frame rate.
 //!
-//! The terms are those of `MediaTrackConstraints` (W3C Media Capture and Streams, section 5.2.1): `min`, `ideal`, `max`; a
-//! bare number is exact. Choosing among what a camera offers does not belong here.
+//! The terms are those of `MediaTrackConstraints` (W3C Media Capture and Streams, section 5.2.1): `min`, `ideal`,
+//! `max`; a bare number is exact. Choosing among the modes that a camera offers does not belong here.
 
 use std::fmt;
 
-/// The values that will do, and the best of them.
+/// The acceptable values, and the ideal one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Constraint {
-    /// The least that will do.
+    /// The smallest acceptable value.
     pub min: u32,
-    /// The best; the nearest to it is taken. `None` where anything in the range is as good.
+    /// The preferred value; the nearest one is chosen. `None` if all values in the range are equally good.
     pub ideal: Option<u32>,
-    /// The most that will do.
+    /// The largest acceptable value.
     pub max: u32,
 }
 
 impl Constraint {
-    /// This value and no other.
+    /// Only this value.
     pub const fn exact(value: u32) -> Self {
         Self { min: value, ideal: Some(value), max: value }
     }
 
-    /// This value, or the nearest to it that can be had.
+    /// This value, or the nearest one available.
     pub const fn ideal(value: u32) -> Self {
         Self { min: 0, ideal: Some(value), max: u32::MAX }
     }
 
-    /// Whether the value will do.
+    /// Whether the value is acceptable.
     pub const fn allows(&self, value: u32) -> bool {
         self.min <= value && value <= self.max
     }
 
-    /// The value to aim at: the ideal one; without it the largest that was named.
+    /// The value to aim for: the ideal; without one, the largest that was named.
     pub const fn target(&self) -> u32 {
         match self.ideal {
             Some(ideal) => ideal,

@@ -1,28 +1,30 @@
-//! Which camera is meant: the names that the configuration and the command line take.
+//! How a camera is named in the configuration and on the command line: parsing and printing.
 //!
-//! Finding the camera of a name does not belong here.
+//! Finding the camera that a name refers to does not belong here; see `select`.
 
 use std::fmt;
 
-/// The longest card name, in characters: V4L2 keeps 32 bytes, and a whole line pasted by mistake is longer.
+/// The maximum length of a card name, in characters: V4L2 keeps 32 bytes. A longer one is probably a line pasted by
+/// mistake.
 const CARD_LIMIT: usize = 32;
 
-/// The longest command of [`Device::Exec`], in bytes: longer than any line that a person writes, shorter than a file
-/// pasted by mistake.
+/// The maximum length of the command of [`Device::Exec`], in bytes: longer than any line a person writes, shorter than
+/// a file pasted by mistake.
 const COMMAND_LIMIT: usize = 4096;
 
-/// A camera as it is named.
+/// A camera as named in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
-    /// The first camera of the machine that is nobody else's; where there never was one, the test pattern.
+    /// The first camera of the host that no other section uses; the test pattern if there has never been one.
     Auto,
     /// The test pattern.
     Pattern,
-    /// A CSI camera, by libcamera's own program.
+    /// A CSI camera, through libcamera's own program.
     Libcamera,
-    /// A program that writes video to its standard output: a line for `/bin/sh`.
+    /// A program that writes video to its standard output: a command line for `/bin/sh`.
     Exec(String),
-    /// The path of a V4L2 node, or of a link to one. A node's number means the camera that is there at the first opening.
+    /// The path of a V4L2 node or of a symlink to one. A node number stands for the camera that has it at the first
+    /// opening.
     Path(String),
     /// A USB camera, wherever it is plugged in.
     Usb {
@@ -33,13 +35,13 @@ pub enum Device {
         /// The serial number, for several of the same kind.
         serial: Option<String>,
     },
-    /// The name that the driver gives the hardware or where that is attached (`platform:vivid-000`), or a part of the
-    /// name that fits one camera only.
+    /// The driver's name for the hardware or its bus (`platform:vivid-000`), or a part of the name that matches only
+    /// one camera.
     Card(String),
 }
 
 impl Device {
-    /// Reads a name; `None` where it can be none.
+    /// Parses a name; `None` if it is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let printable = !text.is_empty() && !text.contains(char::is_control);
         match text {
@@ -74,7 +76,7 @@ fn parse_usb(name: &str) -> Option<Device> {
     (serial != Some("")).then(|| Device::Usb { vendor, product, serial: serial.map(Into::into) })
 }
 
-/// A card name may be anything; what can only be a slip is refused, because it would wait for ever for such a camera.
+/// A card name may be anything. Obvious mistakes are rejected, because porthole would wait forever for such a camera.
 fn parse_card(text: &str) -> Option<Device> {
     let keyword = ["auto", "pattern", "libcamera"].iter().any(|word| text.trim().eq_ignore_ascii_case(word));
     let node = text.strip_prefix("video").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));

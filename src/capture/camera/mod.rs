@@ -1,6 +1,7 @@
-//! Cameras: the trait that every source of pictures implements, and the table of sources.
+//! Cameras: the trait that every video source implements, the configuration and errors they share, and the functions
+//! that open, list and control them.
 //!
-//! A source lives on its own thread and blocks there. Retrying, encoding and viewers do not belong here.
+//! A source lives on its own thread and blocks there. Retries, encoding and sessions do not belong here.
 
 mod canvas;
 pub mod constraint;
@@ -25,7 +26,7 @@ pub use select::{CameraSelector, Registry};
 pub use usb::usb_device;
 pub use v4l2::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
 
-/// What a camera shall be and give.
+/// The configuration of a camera.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The camera's name in URLs, on the page and in the log.
@@ -36,13 +37,13 @@ pub struct Config {
     pub width: Constraint,
     /// Height in pixels.
     pub height: Constraint,
-    /// Frames a second.
+    /// Frames per second.
     pub fps: Constraint,
-    /// The pixel format to ask for; `None` takes the one that costs least CPU.
+    /// The pixel format to request; `None` chooses the one that costs the least CPU.
     pub format: Option<PixelFormat>,
-    /// Bitrate of a camera that encodes by itself, in bit/s.
+    /// Bitrate of a camera that encodes in hardware, in bit/s.
     pub bitrate: u32,
-    /// What its controls shall be, from every opening on.
+    /// The values of its controls, set each time it is opened.
     pub controls: Vec<Setting>,
 }
 
@@ -61,7 +62,7 @@ impl Default for Config {
     }
 }
 
-/// Why a camera gives no picture. The retry loop, the page and the status branch on it.
+/// Why a camera delivers no frames. The retry loop, the page and the status branch on it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such device.
@@ -86,7 +87,7 @@ pub enum Error {
         /// Those cameras.
         matches: String,
     },
-    /// The camera that was opened before is not there.
+    /// The camera that was open before is disconnected.
     #[error("{device}: the camera {camera} is away; {there}")]
     Away {
         /// The device as configured.
@@ -96,7 +97,7 @@ pub enum Error {
         /// What there is instead.
         there: String,
     },
-    /// Another pipeline has the camera.
+    /// Another pipeline uses the camera.
     #[error("{device}: the camera `{camera}` of the configuration uses it; name another one in one of the two")]
     Taken {
         /// The device as configured.
@@ -113,21 +114,21 @@ pub enum Error {
         /// The device's path.
         device: String,
     },
-    /// The device went away while it was in use.
+    /// The device was unplugged while in use.
     #[error("{device}: unplugged; plug the camera in again")]
     Unplugged {
         /// The device's path.
         device: String,
     },
-    /// The program that gives the pictures has ended.
+    /// The program that delivers the frames has exited.
     #[error("{device}: {how}; run the line in a shell to see why")]
     Ended {
         /// The program.
         device: String,
-        /// How it ended, and what it said last.
+        /// How it exited, and its last line of standard error.
         how: String,
     },
-    /// The device is there but gives no pictures.
+    /// The device is there but delivers no frames.
     #[error("{device}: no picture for {seconds} s; plug the camera out and in again if this stays")]
     Silent {
         /// The device's name.
@@ -135,24 +136,24 @@ pub enum Error {
         /// How long it has been silent.
         seconds: u64,
     },
-    /// The device cannot do what was asked.
+    /// The device does not support what was requested.
     #[error("{device}: {wish} is not supported; {offer}")]
     Unsupported {
         /// The device's path.
         device: String,
-        /// What was asked for.
+        /// What was requested.
         wish: String,
-        /// What the device can do instead, or where to look.
+        /// What the device supports instead, or where to look.
         offer: String,
     },
-    /// The kernel answered a call with an error.
+    /// A system call failed.
     #[error("{device}: {call}: {source}")]
     Io {
         /// The device's path.
         device: String,
         /// The call that failed.
         call: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: std::io::Error,
     },
 }
@@ -175,53 +176,54 @@ impl Error {
 
 /// An open camera. Dropping it stops the capture and closes the device.
 pub trait VideoSource: Send {
-    /// The shape of the pictures, as negotiated at the opening.
+    /// The format of the frames, as negotiated when it was opened.
     fn format(&self) -> VideoFormat;
 
-    /// What people call the source: the card's name and the device's path, or `test pattern`.
+    /// The human-readable name of the source: the card's name and the device's path, or `test pattern`.
     fn label(&self) -> &str;
 
     /// Whether this is the built-in test pattern.
     fn is_pattern(&self) -> bool;
 
-    /// Waits for the newest picture, `wait` at most; `None` when none came in that time. Pictures that need those before
-    /// them (H.264) come in order instead, and `gap` marks the first after a loss.
+    /// Waits for the newest frame, `wait` at most; `None` on timeout. Frames that depend on earlier ones (H.264) are
+    /// returned in order instead, and `gap` marks the first one after a loss.
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error>;
 
-    /// Asks a source that encodes by itself for a key frame; the others, and those that can't, do nothing.
+    /// Requests a key frame from a source that encodes in hardware; a no-op for all others, and for those that do not
+    /// support it.
     fn request_keyframe(&mut self) {}
 
-    /// The source's controls as they stand, for a question soon after the opening; from then on their changes are told.
-    /// Empty for a source without controls.
+    /// The current state of the source's controls, to be called soon after it is opened; from then on
+    /// [`changed_controls`](Self::changed_controls) reports changes. Empty for a source without controls.
     fn controls(&mut self) -> Vec<Control> {
         Vec::new()
     }
 
-    /// Those of the controls that changed since the last question. Does not wait.
+    /// The controls that changed since the last call. Does not block.
     fn changed_controls(&mut self) -> Vec<Control> {
         Vec::new()
     }
 
-    /// Sets controls, whose values [`Control::accept`] made, in an order that works; a setting of a control that is not among
-    /// [`controls`](Self::controls) is refused.
+    /// Sets controls, in an order that works. The values must come from [`Control::accept`]; a control that is not
+    /// among [`controls`](Self::controls) is rejected.
     fn set_controls(&mut self, settings: &[Setting]) -> ControlsOutcome {
         ControlsOutcome::none(settings)
     }
 
-    /// Sets the bitrate in bit/s of a source that encodes by itself; `false` where it must be opened anew for that. The others
-    /// have nothing to do.
+    /// Sets the bitrate in bit/s of a source that encodes in hardware; `false` if it must be reopened for that. Other
+    /// sources have nothing to do.
     fn set_bitrate(&mut self, bitrate: u32) -> bool;
 
-    /// Pictures lost since the opening, by place: in the driver (its ring was full) and here (stale or damaged).
+    /// Frames lost since the source was opened: in the driver (its ring was full) and here (stale or damaged).
     fn dropped(&self) -> Dropped;
 }
 
-/// Pictures that a source lost since it was opened.
+/// Frames that a source lost since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Gaps in the driver's sequence numbers: the kernel had no free buffer.
+    /// Gaps in the driver's sequence numbers: it had no free buffer.
     pub driver: u64,
-    /// Buffers given back unread because a newer one was there already.
+    /// Buffers returned unread because a newer one was available.
     pub stale: u64,
     /// Buffers that the driver marked as damaged, or that were too short.
     pub damaged: u64,
@@ -230,21 +232,22 @@ pub struct Dropped {
 /// The result of setting controls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ControlsOutcome {
-    /// The current state of the controls that were set. On an open camera, those that changed along with them are included.
+    /// The current state of the controls that were set. On an open camera, those that changed along with them are
+    /// included.
     pub controls: Vec<Control>,
     /// A message for each setting that was rejected.
     pub refused: Vec<String>,
 }
 
 impl ControlsOutcome {
-    /// For a source without controls.
+    /// The outcome for a source without controls.
     fn none(settings: &[Setting]) -> Self {
         let refused = |setting: &Setting| crate::model::inventory::find(&[], &setting.control).err();
         Self { controls: Vec::new(), refused: settings.iter().filter_map(refused).collect() }
     }
 }
 
-/// Opens a source that is no V4L2 camera; those are found by a [`CameraSelector`].
+/// Opens a source that is not a V4L2 camera; V4L2 cameras are found by a [`CameraSelector`].
 fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
     match &config.device {
         Device::Pattern => Ok(Box::new(pattern::Pattern::open(config))),
@@ -254,32 +257,32 @@ fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
     }
 }
 
-/// The V4L2 cameras of this machine; empty where there are none.
+/// The V4L2 cameras of this host; empty if there are none.
 pub fn list() -> Vec<CameraInfo> {
     v4l2::list()
 }
 
-/// The V4L2 nodes of this machine that encode H.264; empty where there are none.
+/// The V4L2 nodes of this host that encode H.264; empty if there are none.
 pub fn encoders() -> Vec<EncoderInfo> {
     v4l2::encoders()
 }
 
-/// What [`Device::Auto`] takes now: the path of a camera, or `None`, the test pattern.
+/// What [`Device::Auto`] stands for now: the path of a camera, or `None` for the test pattern.
 pub fn auto() -> Option<String> {
     node(&Device::Auto).ok()
 }
 
-/// The controls of a camera, also while it streams to somebody else.
+/// The controls of a camera, even while another program streams from it.
 ///
 /// # Errors
 ///
-/// As [`Error`] says.
+/// See [`Error`].
 pub fn controls(device: &Device) -> Result<Vec<Control>, Error> {
     v4l2::controls::list(&node(device)?)
 }
 
-/// Sets controls of a camera, even while another program streams from it. If one of the settings is invalid, none is set,
-/// and the outcome has no controls.
+/// Sets controls of a camera, even while another program streams from it. If one of the settings is invalid, none is
+/// set, and the outcome has no controls.
 ///
 /// # Errors
 ///
@@ -288,7 +291,7 @@ pub fn set_controls(device: &Device, settings: &[Setting]) -> Result<ControlsOut
     v4l2::controls::set(&node(device)?, settings)
 }
 
-/// The path of the V4L2 node that a name means.
+/// The path of the V4L2 node that a name refers to.
 fn node(device: &Device) -> Result<String, Error> {
     if matches!(device, Device::Pattern | Device::Libcamera | Device::Exec(_)) {
         let (wish, offer) = ("a control".into(), "only V4L2 cameras have controls".into());

@@ -1,7 +1,7 @@
-//! The picture that viewers see while their camera gives none: which camera, what is the matter since when, and what to
-//! do about it.
+//! The frame that viewers see while their camera delivers none: the camera's name, what is wrong and since when, and
+//! what to do about it.
 //!
-//! Pure: drawing, and the words for an [`Error`]. When it is shown belongs to the pipeline.
+//! Pure: drawing, and the text for each [`Error`]. When it is shown is up to the pipeline.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,32 +11,32 @@ use super::Error;
 use super::canvas::{Canvas, Colour, Rect, bytes, letter_width};
 use crate::media::{PixelFormat, VideoFormat};
 
-/// Pictures a second: enough that a new viewer sees one at once, and that a player does not take the stream for dead; few
-/// enough to cost nothing.
+/// The frame rate: high enough that a new viewer sees a frame at once and a player does not consider the stream dead;
+/// low enough to cost nothing.
 pub const FPS: u32 = 2;
 
-/// The longest side in pixels of the placeholder. Text needs no more, and every encoder takes it.
+/// The maximum side length of the placeholder in pixels. Text needs no more, and every encoder supports it.
 const LARGEST: u32 = 1920;
 
-/// The smallest side in pixels: what an encoder takes.
+/// The minimum side length in pixels that encoders support.
 const SMALLEST: u32 = 16;
 
-/// The smallest line of text in pixels that can be read.
+/// The minimum legible text height in pixels.
 const LEGIBLE: usize = 11;
 
-/// The largest line of text, as a part of the picture's shorter side: larger than this only breaks into more lines.
+/// The maximum text height, as a fraction of the shorter side: larger text only breaks into more lines.
 const LARGEST_LINE: usize = 16;
 
-/// Pixels from line to line, in hundredths of the text's size.
+/// Line spacing in hundredths of the text height.
 const LINE_PITCH: usize = 135;
 
-/// Share of the picture that text may cover in each direction, in hundredths: the rest is margin.
+/// Share of the frame that text may cover in each direction, in hundredths: the rest is margin.
 const TEXT_AREA: usize = 92;
 
-/// A day; a fault that is older is told with its date.
+/// One day; older faults are shown with their date.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What is the matter, for a person.
+/// A human-readable description of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceholderText {
     title: &'static str,
@@ -44,7 +44,7 @@ pub struct PlaceholderText {
 }
 
 impl PlaceholderText {
-    /// The words for why a camera gives no picture.
+    /// The text for an error.
     pub fn of(error: &Error) -> Self {
         let (title, hint) = match error {
             Error::NotFound { .. }
@@ -67,13 +67,14 @@ impl PlaceholderText {
         Self { title, hint }
     }
 
-    /// The words for a camera that the privacy switch keeps closed.
+    /// The text for a camera that is closed by the privacy switch.
     pub fn privacy() -> Self {
         let hint = "an operator, or the button on the board, switches them on".into();
         Self { title: "camera and microphone are switched off", hint }
     }
 
-    /// The lines to show: what is the matter since when, and what to do about it. `since` and `now` are the wall clock's.
+    /// The lines to show: what is wrong and since when, and what to do about it. `since` and `now` are wall-clock
+    /// times.
     pub fn lines(&self, since: SystemTime, now: SystemTime) -> [String; 2] {
         let recent = now.duration_since(since).unwrap_or_default() < DAY;
         let form = if recent { "%H:%M" } else { "%-d %b %H:%M" };
@@ -82,8 +83,8 @@ impl PlaceholderText {
     }
 }
 
-/// The shape of the placeholder of a camera that gives, or shall give, `width` x `height` pixels: the same, if an encoder
-/// takes it, otherwise the nearest of the same aspect.
+/// The format of the placeholder for a camera of `width` x `height` pixels: the same size, if an encoder supports it,
+/// otherwise the nearest of the same aspect ratio.
 pub fn format(width: u32, height: u32) -> VideoFormat {
     let (mut width, mut height) = (width.max(1), height.max(1));
     while width > LARGEST || height > LARGEST {
@@ -94,7 +95,7 @@ pub fn format(width: u32, height: u32) -> VideoFormat {
     VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: f64::from(FPS) }
 }
 
-/// Draws the placeholder of the camera `name` in the shape that [`format()`] gave: the name, and `lines` below it, as large
+/// Draws the placeholder of the camera `name` in the format from [`format()`]: the name, and `lines` below it, as large
 /// as they fit.
 pub fn draw(format: &VideoFormat, name: &str, lines: &[String; 2]) -> Vec<u8> {
     let (width, height) = (format.width as usize, format.height as usize);
@@ -105,7 +106,7 @@ pub fn draw(format: &VideoFormat, name: &str, lines: &[String; 2]) -> Vec<u8> {
     let [title, hint] = lines;
     let (bright, muted) = (Colour::rgb(240.0, 243.0, 246.0), Colour::rgb(139.0, 150.0, 163.0));
     let all = [(name, muted), (title.as_str(), bright), (hint.as_str(), muted)];
-    // In a small picture the weightiest line stays.
+    // In a small frame the most important line remains.
     let block = [&all[..], &all[1..], &all[1..2]].into_iter().find_map(|texts| Block::fit(texts, width, height));
     if let Some(block) = block {
         block.paint(&mut canvas, width, height);
@@ -113,14 +114,14 @@ pub fn draw(format: &VideoFormat, name: &str, lines: &[String; 2]) -> Vec<u8> {
     data
 }
 
-/// Text broken into lines that fit a picture.
+/// Text wrapped to fit a frame.
 struct Block<'a> {
     size: usize,
     lines: Vec<(Vec<&'a str>, Colour)>,
 }
 
 impl<'a> Block<'a> {
-    /// `texts` in the largest size in which they fit; `None` when they would not be legible.
+    /// `texts` in the largest size in which they fit; `None` if they would not be legible.
     fn fit(texts: &[(&'a str, Colour)], width: usize, height: usize) -> Option<Self> {
         let (across, down) = (width * TEXT_AREA / 100, height * TEXT_AREA / 100);
         (LEGIBLE..=(width.min(height) / LARGEST_LINE).max(LEGIBLE)).rev().find_map(|size| {
@@ -140,7 +141,7 @@ impl<'a> Block<'a> {
         self.rows() * self.size * LINE_PITCH / 100
     }
 
-    /// Every line in the middle, the block too.
+    /// Centres every line and the whole block.
     fn paint(&self, canvas: &mut Canvas<'_>, width: usize, height: usize) {
         let mut y = height.saturating_sub(self.height()) / 2;
         for (rows, colour) in &self.lines {
@@ -153,7 +154,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// `text` in rows of at most `columns` letters, broken between words; `None` when a word is longer than that.
+/// Wraps `text` into rows of at most `columns` characters, between words; `None` if a word is longer than that.
 fn wrap(text: &str, columns: usize) -> Option<Vec<&str>> {
     let mut rows = Vec::new();
     let mut rest = text.trim();

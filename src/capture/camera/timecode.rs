@@ -62,7 +62,7 @@ const BYTES: usize = PAYLOAD + 2;
 const CAPTURED_BITS: u32 = 48;
 
 /// Smallest distance of white from black in luma: under a third of the 219 that are drawn, which leaves room for coding
-/// and for a dimmed screen, while two columns of a picture without a code seldom are so far apart.
+/// and for a dimmed screen, while two columns of a frame without a code seldom are so far apart.
 const CONTRAST: u32 = 64;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);
@@ -70,7 +70,7 @@ const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);
 /// What a frame says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code {
-    /// The frame's number; a gap between two pictures is as many lost frames. Wraps at 2^32.
+    /// The frame's number; a gap between two frames is as many lost frames. Wraps at 2^32.
     pub frame: u32,
     /// When it was captured: tenths of a millisecond since the Unix epoch; 48 bits are kept.
     pub captured: u64,
@@ -105,19 +105,20 @@ impl Code {
     }
 }
 
-/// The number by which the code tells one camera from another: the low byte of the CRC-16/IBM-3740 of its name in UTF-8.
+/// The number by which the code tells one camera from another: the low byte of the CRC-16/IBM-3740 of its name in
+/// UTF-8.
 pub fn camera_hash(name: &str) -> u8 {
     CRC.checksum(name.as_bytes()) as u8
 }
 
-/// The side of a cell in pixels, or `None` when a picture of this size holds no code.
+/// The side of a cell in pixels, or `None` when a frame of this size holds no code.
 pub fn cell(width: usize, height: usize) -> Option<usize> {
     let cell = 8 * (width / 640).min(height / 360).max(1);
     (width >= (COLUMNS + 4) * cell && height >= (ROWS + 4) * cell).then_some(cell)
 }
 
-/// Draws `code` into the luma plane of a picture of `width` x `height` pixels with lines `stride` bytes apart. Leaves
-/// the plane as it is when the picture is too small for the code or the plane for the picture.
+/// Draws `code` into the luma plane of a frame of `width` x `height` pixels with lines `stride` bytes apart. Leaves the
+/// plane as it is when the frame is too small for the code or the plane for the frame.
 pub fn draw(luma: &mut [u8], width: usize, height: usize, stride: usize, code: &Code) {
     let Some(cell) = cell(width, height).filter(|_| holds(luma.len(), width, height, stride)) else {
         return;
@@ -141,7 +142,7 @@ pub fn draw(luma: &mut [u8], width: usize, height: usize, stride: usize, code: &
     lines.take(cell).for_each(|line| line.fill(BLACK));
 }
 
-/// Reads the code from the luma plane of a decoded picture; `None` when it holds none or a damaged one.
+/// Reads the code from the luma plane of a decoded frame; `None` when it holds none or a damaged one.
 pub fn read(luma: &[u8], width: usize, height: usize, stride: usize) -> Option<Code> {
     let cell = cell(width, height).filter(|_| holds(luma.len(), width, height, stride))?;
     let value = |row: usize, column: usize| {
@@ -168,7 +169,7 @@ fn bit(bytes: &[u8; BYTES], index: usize) -> bool {
     bytes[index / 8] >> (7 - index % 8) & 1 == 1
 }
 
-/// Whether a plane of `len` bytes holds a picture of this shape.
+/// Whether a plane of `len` bytes holds a frame of this shape.
 fn holds(len: usize, width: usize, height: usize, stride: usize) -> bool {
     stride >= width && stride.checked_mul(height - 1).and_then(|n| n.checked_add(width)).is_some_and(|n| n <= len)
 }
@@ -256,7 +257,7 @@ mod tests {
             assert!(luma.iter().all(|p| *p == 7), "{width}x{height}");
             assert_eq!(read(&luma, width, height, width), None);
         }
-        // A plane shorter than its picture, and a stride shorter than a line.
+        // A plane shorter than its frame, and a stride shorter than a line.
         let mut short = vec![7; 320 * 179];
         draw(&mut short, 320, 180, 320, &CODE);
         assert!(short.iter().all(|p| *p == 7));

@@ -1,6 +1,6 @@
-//! The USB device that a camera is a part of, so that its microphone can be found.
+//! The USB device that a camera belongs to, so that its microphone can be found.
 //!
-//! Finding the camera's node is `find`'s business.
+//! Finding the camera's node is up to `select`.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use super::{Device, Registry};
 use crate::device::sysfs;
 use crate::device::sysfs::UsbDevice;
 
-/// The USB device of the first camera, which the configuration calls `device`: of the one that is open, or else of the one
-/// that the name means now. `None` where it is away, or not on USB.
+/// The USB device of the first camera, which is configured as `device`: of the node that is open, otherwise of the one
+/// that the name refers to now. `None` if it is disconnected, or not on USB.
 pub fn usb_device(registry: &Registry, device: &Device) -> Option<UsbDevice> {
     let node = registry.open_node(0).or_else(|| Registry::default().locate(device).ok())?;
     of_node(&node, Path::new(sysfs::VIDEO_NODES))
 }
 
-/// Of a node, or of a link to one.
+/// The USB device of a node, or of a symlink to one.
 fn of_node(path: &str, nodes: &Path) -> Option<UsbDevice> {
     let node = fs::canonicalize(path).ok()?;
     sysfs::usb_device(&nodes.join(node.file_name()?))

@@ -1,8 +1,8 @@
-//! A camera by V4L2: open, negotiate, and the newest good picture of those that the driver holds; of a camera that encodes
-//! by itself every picture in order.
+//! A V4L2 camera: opens it, negotiates the mode, and returns the newest good frame in the driver's queue. From a camera
+//! that encodes in hardware, every frame is returned in order.
 //!
-//! The kernel's calls are in `crate::device::v4l2`, the choice of the format in `negotiate`, the shape of the pictures in `picture`.
-//! Retrying after an error does not belong here.
+//! The ioctls are in `crate::device::v4l2`, the choice of the mode in `negotiate`, the layout of the buffers in
+//! `layout`. Retrying after an error does not belong here.
 
 pub mod controls;
 pub mod discover;
@@ -28,51 +28,52 @@ use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::inventory::{Control, Setting};
 use drops::DropTracker;
 
-/// Buffers in the driver's ring. One is being filled, one waits to be fetched, one waits for the encoder and one is being
-/// encoded.
+/// Buffers in the driver's ring: one is being filled, one waits to be dequeued, one waits for the encoder and one is
+/// being encoded.
 const BUFFERS: u32 = 4;
 
-/// The longest time between two key frames that a camera with an encoder of its own is asked for, in seconds: where it
-/// cannot be asked for a key frame, this is what a viewer waits for the first picture and everybody after a loss.
+/// The maximum interval between key frames, in seconds, that is requested from a camera with its own encoder: if it
+/// does not support forcing a key frame, a new viewer waits this long for the first frame, and so does everybody after
+/// a loss.
 const KEY_FRAME_PERIOD: f64 = 2.0;
 
-/// How long to rest when the driver announced a picture and had none: far below the time between two pictures.
+/// How long to pause when the driver signalled a frame and had none: far below the frame interval.
 const EMPTY_DEQUEUE_PAUSE: Duration = Duration::from_millis(2);
 
-/// What was fetched from the driver.
+/// The result of dequeuing.
 enum DequeueResult {
-    /// A good picture.
+    /// A good frame.
     Frame(Dequeued),
-    /// Damaged ones alone.
+    /// Only damaged frames.
     Damaged,
-    /// Not a single buffer.
+    /// No buffer at all.
     Nothing,
 }
 
-/// A camera that streams.
+/// A streaming camera.
 #[derive(Debug)]
 pub struct Capture {
     path: String,
     label: String,
-    /// What was chosen of the camera's offers, and why.
+    /// The chosen mode, and why.
     mode_description: String,
     layout: BufferLayout,
     queue: Queue,
     device: Arc<Device>,
     drops: DropTracker,
     controls: ControlWatcher,
-    /// When the stream began, and the newest picture so far was taken.
+    /// The capture time of the newest frame so far, at first the start of the stream.
     last_captured: Timestamp,
-    /// Whether the camera can be asked for a key frame, as far as is known.
+    /// Whether the camera supports forcing a key frame, as far as known.
     can_force_key_frame: bool,
 }
 
 impl Capture {
-    /// Opens the node at `path`, sets what comes nearest to the wishes of `config`, and starts the stream.
+    /// Opens the node at `path`, sets the mode that best meets the constraints of `config`, and starts the stream.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says; [`Error::Unsupported`] where nothing that the camera has will do.
+    /// See [`Error`]; [`Error::Unsupported`] if no mode of the camera is acceptable.
     pub fn open(config: &Config, path: &str) -> Result<Self, Error> {
         let (device, capability) = open_node(path, "capture")?;
         let Capability { card, .. } = &capability;
@@ -87,7 +88,8 @@ impl Capture {
         if layout.format.pixel == PixelFormat::H264 {
             device.configure_h264_encoder((layout.format.fps * KEY_FRAME_PERIOD).ceil() as u32, config.bitrate);
         }
-        // Before the stream, which some drivers let nothing change in, so that the first picture is right already.
+        // Before the stream starts, because some drivers allow no changes while streaming, and so that the first frame
+        // is right already.
         for warning in set_at_opening(&device, &config.controls) {
             tracing::warn!(camera = config.name, "control {warning}");
         }
@@ -123,17 +125,17 @@ impl Capture {
         })
     }
 
-    /// What was chosen of the camera's offers, and why; a line for people.
+    /// The chosen mode, and why; one line for the log.
     pub fn mode_description(&self) -> &str {
         &self.mode_description
     }
 
-    /// Takes out what the driver has. Of pictures that need none before them the newest good one is kept, and the others
-    /// go back at once; of an encoded stream it is the next.
+    /// Dequeues the driver's filled buffers. If frames are independent, the newest good one is kept and the others are
+    /// requeued at once; of an encoded stream it is the next frame.
     fn dequeue_newest(&mut self) -> Result<DequeueResult, Error> {
         let mut newest = None;
         let mut result = DequeueResult::Nothing;
-        // A ring's worth and no more: a driver that is faster than this loop must not hold it for ever.
+        // At most one ring's worth: a driver that is faster than this loop must not block it forever.
         for _ in 0..self.queue.len() {
             let dequeued = self.queue.dequeue().map_err(|error| call_error(&self.path, "VIDIOC_DQBUF", error))?;
             let Some(buffer) = dequeued else { break };
@@ -182,12 +184,12 @@ impl VideoSource for Capture {
             if readiness != Readiness::Nothing {
                 match self.dequeue_newest()? {
                     DequeueResult::Frame(buffer) => return Ok(Some(self.frame(buffer))),
-                    // A driver that says it has a picture and gives none, again and again, must not take a whole core.
+                    // A driver that keeps signalling frames it does not have must not take up a whole core.
                     DequeueResult::Nothing => std::thread::sleep(EMPTY_DEQUEUE_PAUSE.min(left)),
                     DequeueResult::Damaged => {}
                 }
                 if readiness == Readiness::Fault {
-                    // The driver neither waits nor gives a buffer nor says why: only a new opening helps.
+                    // The driver neither waits nor returns a buffer nor reports an error: only reopening helps.
                     return Err(call_error(&self.path, "poll", io::Error::from_raw_os_error(libc::EIO)));
                 }
             }
@@ -228,19 +230,19 @@ impl VideoSource for Capture {
     }
 }
 
-/// The format of ours that a format of the kernel is.
+/// Our pixel format for one of the kernel's.
 pub fn pixel_format(fourcc: FourCc) -> Option<PixelFormat> {
     Known::of(fourcc).map(|known| known.pixel)
 }
 
-/// When a picture was taken that is fetched `now`: at the driver's stamp, where that can be. A stamp of the future is that
-/// of a driver that stamps the end of the frame before it has come, and would make the latency negative. One that is
-/// not after the picture before, or not after the stream's begin, is of another clock or of none.
+/// The capture time of a frame that is dequeued at `now`: the driver's timestamp, if plausible. A timestamp in the
+/// future comes from a driver that predicts the end of the frame, and would make the latency negative. One that is not
+/// after the previous frame, or after the start of the stream, is from another clock or missing.
 fn capture_timestamp(stamp: Option<Timestamp>, before: Timestamp, now: Timestamp) -> Timestamp {
     stamp.filter(|&stamp| stamp > before).map_or(now, |stamp| stamp.min(now))
 }
 
-/// Sets format and rate, and judges what the driver made of them.
+/// Sets format and rate, and checks what the driver made of them.
 fn set_format(
     device: &Device,
     kind: BufferType,
@@ -254,7 +256,7 @@ fn set_format(
         .map_err(|error| call_error(path, "VIDIOC_S_FMT", error))?;
     let mut layout = BufferLayout::of(&answer, config.format)
         .map_err(|offer| unsupported(path, &format!("{} {}x{}", choice.fourcc, choice.width, choice.height), &offer))?;
-    // A driver that cannot set or tell a rate streams nevertheless.
+    // A driver that cannot set or report a rate can stream nevertheless.
     let interval = device.set_frame_interval(kind, choice.interval).or_else(|_| device.frame_interval(kind));
     let fps = interval.ok().flatten().and_then(|interval| interval.rate());
     layout.format.fps = fps.unwrap_or_else(|| f64::from(config.fps.target().max(1)));
@@ -275,7 +277,7 @@ fn unsupported(device: &str, wish: &str, offer: &str) -> Error {
     Error::Unsupported { device: device.into(), wish: wish.into(), offer: offer.into() }
 }
 
-/// Opens a node for `what`, and asks what it is.
+/// Opens a node for `what`, and queries its capabilities.
 fn open_node(path: &str, what: &str) -> Result<(Device, Capability), Error> {
     let device = Device::open(path).map_err(|error| open_error(path, error))?;
     let capability = device.capability().map_err(|error| match error.raw_os_error() {

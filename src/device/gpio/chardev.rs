@@ -1,5 +1,5 @@
-//! Pins by way of the kernel's GPIO character devices (`Documentation/userspace-api/gpio/chardev.rst`). The kernel takes a
-//! pin back when the program ends, however it ends.
+//! Pins through the kernel's GPIO character devices (`Documentation/userspace-api/gpio/chardev.rst`). The kernel
+//! releases a pin when the program ends, however it ends.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -59,7 +59,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes the pin. Presses and releases shorter than `debounce` are not told.
+    /// Takes the pin. Presses and releases shorter than `debounce` are not reported.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl AsFd for Input {
     }
 }
 
-/// A chip of this machine.
+/// A chip of this host.
 struct ChipInfo {
     path: PathBuf,
     label: String,

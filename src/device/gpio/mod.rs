@@ -1,7 +1,7 @@
-//! Single pins: one that drives a lamp, one that hears a button. On a Raspberry Pi through its registers, elsewhere, and
-//! where those are not to be had, through the kernel's character devices.
+//! Single GPIO pins: outputs that drive an LED, inputs for a button. On a Raspberry Pi they use the registers; on other
+//! hosts, or if the registers are unavailable, the kernel's character devices.
 //!
-//! What a lamp shows and what a button does does not belong here.
+//! What an LED shows and what a button does does not belong here.
 
 mod chardev;
 mod registers;
@@ -15,12 +15,12 @@ pub use chardev::Input;
 /// A pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpioPin {
-    /// The chip: its device (`gpiochip1`, `/dev/gpiochip1`) or its label; `None` for that of a Raspberry Pi's header, and on
-    /// other boards for the first.
+    /// The chip: its device (`gpiochip1`, `/dev/gpiochip1`) or its label; `None` for that of a Raspberry Pi's header,
+    /// and on other boards for the first.
     pub chip: Option<String>,
     /// The pin's number on the chip; on a Raspberry Pi the GPIO number.
     pub line: u32,
-    /// Whether the pin is low when the lamp is lit or the button pressed.
+    /// Whether the pin is low when the LED is lit or the button pressed.
     pub active_low: bool,
 }
 
@@ -48,7 +48,7 @@ pub trait Output: Send {
 ///
 /// # Errors
 ///
-/// When there is no such pin on this machine, somebody else has it, or this user may not have it.
+/// When there is no such pin on this host, somebody else has it, or this user may not have it.
 pub fn output(pin: &GpioPin) -> anyhow::Result<Box<dyn Output>> {
     if let (None, Ok(line)) = (&pin.chip, u8::try_from(pin.line)) {
         match registers::Header::open(line, pin.active_low) {

@@ -1,4 +1,4 @@
-//! The pins of a Raspberry Pi's header by way of its registers, which needs `/dev/gpiomem`.
+//! The pins of a Raspberry Pi's header through its registers, which requires `/dev/gpiomem`.
 
 use anyhow::{Context as _, anyhow};
 use rppal::gpio::{Error, Gpio, OutputPin};
@@ -12,7 +12,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Takes a pin by its GPIO number; `None` where this is no Raspberry Pi.
+    /// Takes a pin by its GPIO number; `None` if this is no Raspberry Pi.
     pub(super) fn open(line: u8, active_low: bool) -> anyhow::Result<Option<Self>> {
         let gpio = match Gpio::new() {
             Ok(gpio) => gpio,

@@ -1,11 +1,11 @@
-//! What a light stands for: from the status to a pattern. Pure; the table of all patterns.
+//! What an LED indicates: maps the status to a pattern. Pure.
 //!
 //! What a pattern looks like belongs to `pattern`.
 
 use super::pattern::Pattern;
 use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
-/// What a light shows.
+/// What an LED shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Indicator {
     /// That the page can be reached: lit; the privacy switch: breathes; a fault: its code.
@@ -42,7 +42,7 @@ impl Indicator {
         }
     }
 
-    /// What the light does while this is the status.
+    /// What the LED does while this is the status.
     pub fn pattern(self, status: &Status) -> Pattern {
         let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
         match self {

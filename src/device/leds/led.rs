@@ -1,18 +1,19 @@
-//! Lamps: the trait that each kind implements, and how bright they are made.
+//! LEDs: the trait that each kind implements, and how their brightness is set.
 //!
-//! What a lamp shows belongs to `show` and `pattern`.
+//! What an LED shows belongs to `indicator` and `pattern`.
 
 use std::time::Duration;
 
 use crate::device::gpio;
 
-/// The period of a lamp that is switched on and off to look dimmer: a hundred a second is above what an eye sees flicker.
+/// The period of an LED that is switched on and off to look dimmer: a hundred a second is above what an eye sees
+/// flicker.
 const PWM_PERIOD: Duration = Duration::from_millis(10);
 
 /// The shortest switching, as a part of the period: shorter than this, the kernel's timers make it uneven.
 const MIN_DUTY: f32 = 0.02;
 
-/// A lamp. Dropping it leaves it as it was found: off, or as its driver had it.
+/// An LED. Dropping it leaves it as it was found: off, or as its driver had it.
 pub(super) trait Led: Send {
     /// How it can be dimmed.
     fn dimming(&self) -> Dimming;
@@ -28,18 +29,18 @@ pub(super) trait Led: Send {
     fn label(&self) -> &str;
 }
 
-/// How a lamp can be dimmed.
+/// How an LED can be dimmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dimming {
     /// By steps up to this one.
     Steps(u32),
     /// By switching between two steps faster than the eye.
     Switching,
-    /// Not at all: it has two steps, and switching it costs too much to do it a hundred times a second.
+    /// Not at all: it has two steps, and switching it costs too much to do it a hundred times per second.
     None,
 }
 
-/// What a lamp is to be set to now, and for how long at most before it is asked again.
+/// What an LED is to be set to now, and for how long at most before it is asked again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct DriveStep {
     pub(super) step: u32,
@@ -47,9 +48,10 @@ pub(super) struct DriveStep {
 }
 
 impl Dimming {
-    /// What makes a lamp look as bright as `level` of its configured `brightness` (both 0 to 1), `since` some beginning.
+    /// What makes an LED look as bright as `level` of its configured `brightness` (both 0 to 1), `since` some
+    /// beginning.
     pub(super) fn drive(self, level: f32, brightness: f32, since: Duration) -> DriveStep {
-        // The eye takes a lamp for half as bright when it gives a quarter of the light, about.
+        // The eye takes an LED for half as bright when it gives a quarter of the LED, about.
         let light = (level * brightness).clamp(0.0, 1.0).powi(2);
         match self {
             Self::Steps(max) => {
@@ -73,7 +75,7 @@ impl Dimming {
     }
 }
 
-/// A lamp at a pin.
+/// An LED at a pin.
 pub(super) struct GpioLed(Box<dyn gpio::Output>);
 
 impl GpioLed {
@@ -109,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// The share of the time that a switched lamp is lit, over some periods.
+    /// The share of the time that a switched LED is lit, over some periods.
     fn lit(level: f32, brightness: f32) -> f32 {
         let (mut since, mut lit) = (Duration::ZERO, Duration::ZERO);
         let end = PWM_PERIOD * 10;

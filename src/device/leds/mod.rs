@@ -43,10 +43,10 @@ pub use indicator::Indicator;
 use led::Led;
 use pattern::Pattern;
 
-/// A status light.
+/// A status LED.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The lamp.
+    /// The LED.
     pub target: LedTarget,
     /// What it shows.
     pub show: Indicator,
@@ -54,7 +54,7 @@ pub struct Config {
     pub brightness: u8,
 }
 
-/// Which lamp is meant.
+/// Which LED is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedTarget {
     /// One at a pin.
@@ -63,7 +63,7 @@ pub enum LedTarget {
     Sysfs(String),
 }
 
-/// Ends the lights when dropped: they go out, or do what they did before.
+/// Ends the LEDs when dropped: they go out, or do what they did before.
 #[derive(Debug)]
 pub struct Guard {
     _watching: DropGuard,
@@ -77,7 +77,7 @@ impl Drop for Guard {
     }
 }
 
-/// Lets the lights show the status from now on.
+/// Lets the LEDs show the status from now on.
 ///
 /// # Errors
 ///
@@ -104,7 +104,7 @@ fn start_with<'c>(
     Ok(Guard { _watching: end.drop_guard(), inputs, _threads: threads })
 }
 
-/// Opens a lamp; one that is not to be had is told.
+/// Opens an LED; one that is not to be had is told.
 fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
     let opened = match &config.target {
         LedTarget::Gpio(pin) => led::GpioLed::open(pin).map(|led| Box::new(led) as Box<dyn Led>),
@@ -126,7 +126,7 @@ fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
     }
 }
 
-/// Tells the lamps their patterns, now and whenever the status changes.
+/// Tells the LEDs their patterns, now and whenever the status changes.
 async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<Pattern>>)>) {
     let mut status = publisher.watch();
     let mut sent: Vec<Option<Pattern>> = vec![None; outputs.len()];
@@ -147,7 +147,7 @@ async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<
     }
 }
 
-/// Drives one lamp until the place of its patterns is closed.
+/// Drives one LED until the place of its patterns is closed.
 fn drive(mut led: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
     let (mut pattern, mut began) = (Pattern::Off, Instant::now());
     let dimming = led.dimming();

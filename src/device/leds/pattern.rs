@@ -1,6 +1,6 @@
-//! What a light does over time: the patterns, each a pure function of the time since it began.
+//! What an LED does over time: the patterns, each a pure function of the time since it began.
 //!
-//! Which pattern stands for what belongs to `show`, bringing it to a lamp to `led`.
+//! Which pattern stands for what belongs to `indicator`, driving an LED to `led`.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ const CODE_PAUSE: Duration = Duration::from_millis(1500);
 /// One breath: as slow as a person's at rest.
 const BREATH: Duration = Duration::from_secs(4);
 
-/// From one brightness to the next in a breath: as many a second as a film has pictures.
+/// From one brightness to the next in a breath: as many a second as a film has frames.
 const STEP: Duration = Duration::from_millis(40);
 
-/// The least brightness in a breath: a lamp that goes out entirely looks as if it were off.
+/// The least brightness in a breath: an LED that goes out entirely looks as if it were off.
 const MIN_BREATH_LEVEL: f32 = 0.05;
 
-/// What a light does.
+/// What an LED does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pattern {
     /// Dark.
@@ -35,7 +35,7 @@ pub enum Pattern {
     Code(u8),
 }
 
-/// What a light does at one moment.
+/// What an LED does at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LedOutput {
     /// How bright it looks, from 0 (dark) to 1.
@@ -45,7 +45,7 @@ pub struct LedOutput {
 }
 
 impl Pattern {
-    /// What the light does `since` the pattern began.
+    /// What the LED does `since` the pattern began.
     pub fn at(self, since: Duration) -> LedOutput {
         match self {
             Self::Off | Self::Code(0) => LedOutput { level: 0.0, hold: None },
@@ -56,7 +56,7 @@ impl Pattern {
     }
 }
 
-/// A cosine of what is seen. It begins dark, since most lamps were off before.
+/// A cosine of what is seen. It begins dark, since most LEDs were off before.
 fn breathe(since: Duration) -> LedOutput {
     let steps = BREATH.as_millis() / STEP.as_millis();
     let step = (since.as_millis() / STEP.as_millis()) % steps;

@@ -1,5 +1,5 @@
-//! The kernel's own LEDs, such as a board's activity light (`Documentation/ABI/testing/sysfs-class-led`). Until the lamp is
-//! dropped the kernel's trigger is switched off; then it is put back.
+//! The kernel's own LEDs, such as a board's activity light (`Documentation/ABI/testing/sysfs-class-led`). The kernel's
+//! trigger is disabled while the LED is open, and restored when it is dropped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(super) const LEDS: &str = "/sys/class/leds";
 /// The trigger of an LED that is left alone.
 const NONE: &str = "none";
 
-/// LEDs that a message lists; there is one for each key of a keyboard on some machines.
+/// LEDs that a message lists; there is one for each key of a keyboard on some hosts.
 const MAX_LISTED: usize = 20;
 
 /// An LED of the kernel.

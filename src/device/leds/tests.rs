@@ -1,4 +1,4 @@
-//! Lights from the status to the lamp: with a lamp that remembers, and with a tree as the kernel's.
+//! Tests from the status to the LED: with a fake LED that records its values, and with a directory tree like sysfs.
 
 use std::fs;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,7 +8,7 @@ use super::led::Dimming;
 use super::*;
 use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
-/// A lamp that tells what it is set to, and when it goes.
+/// An LED that tells what it is set to, and when it goes.
 struct Told(SyncSender<Option<u32>>);
 
 impl Led for Told {

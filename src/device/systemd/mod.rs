@@ -1,7 +1,8 @@
-//! What porthole and systemd have to tell each other: readiness, a line of status, a sign of life, a reload, and a socket
-//! that systemd listens on already. Where there is no systemd, nothing of it happens.
+//! The interface to systemd: readiness, the status line, the watchdog, reload, and socket activation. Without systemd,
+//! nothing happens.
 //!
-//! What the line says is in `camera_text`, when there is no sign of life in `watchdog`. The unit itself is `systemd/porthole.service`.
+//! The text of the status line is in `status_text`, the decision whether to feed the watchdog in `watchdog`. The unit
+//! itself is `systemd/porthole.service`.
 
 mod status_text;
 mod watchdog;
@@ -21,8 +22,8 @@ pub use watchdog::{StreamHealth, WatchedStream};
 
 use crate::model::status::Status;
 
-/// The least time from one status line to the next: a status may change with every frame, and each line is a message to
-/// the first process of the system.
+/// The minimum interval between two status lines: the status may change with every frame, and each line is a message to
+/// PID 1.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The connection to systemd; a cheap handle.
@@ -30,28 +31,28 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Notifier(());
 
 impl Notifier {
-    /// The page can be reached, or the configuration has been read again.
+    /// Reports that the page is reachable, or that the configuration has been reloaded.
     pub fn ready(self) {
         notify(&[NotifyState::Ready]);
     }
 
-    /// The configuration is being read again; [`ready`](Self::ready) ends it.
+    /// Reports that the configuration is being reloaded; [`ready`](Self::ready) ends it.
     pub fn reloading(self) {
-        // Newer versions of systemd ask for the time, to tell one reload from the next.
+        // Newer versions of systemd require the time, to tell one reload from the next.
         let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::MonotonicUsec(0));
         notify(&[NotifyState::Reloading, now]);
     }
 
-    /// The program stops.
+    /// Reports that the program is stopping.
     pub fn stopping(self) {
         notify(&[NotifyState::Stopping]);
     }
 
-    /// The socket that systemd listens on for us (systemd.socket(5)), where there is one. It can be taken once.
+    /// The socket passed by systemd (systemd.socket(5)), if any. It can be taken once.
     ///
     /// # Errors
     ///
-    /// When systemd hands over something else than one TCP socket.
+    /// If systemd passes anything but one TCP socket.
     pub fn listener(self) -> anyhow::Result<Option<TcpListener>> {
         let mut inherited = ListenFd::from_env();
         let count = inherited.len();
@@ -61,12 +62,12 @@ impl Notifier {
             .context("take the socket of systemd; ListenStream= in porthole.socket has to be a TCP port")
     }
 
-    /// Follows the status and, where systemd wants a sign of life (`WatchdogSec=`), gives one as long as pictures flow from
-    /// each of the sources that is watched; until `end`.
+    /// Publishes the status and, if systemd requires it (`WatchdogSec=`), feeds the watchdog as long as every watched
+    /// source is healthy; until `end`.
     pub async fn run(self, mut status: watch::Receiver<Status>, sources: Vec<WatchedStream>, end: CancellationToken) {
         let timeout = sd_notify::watchdog_enabled();
         let mut watchdog = timeout.map(|timeout| Watchdog::new(sources, timeout / 2, Instant::now()));
-        // Four in the time that systemd waits: one that comes late does no harm.
+        // Four in the timeout: one that is late does no harm.
         let mut watchdog_timer = every(timeout.map_or(STATUS_INTERVAL, |timeout| timeout / 4));
         let mut status_timer = every(STATUS_INTERVAL);
         let mut sent = String::new();
@@ -91,14 +92,14 @@ impl Notifier {
     }
 }
 
-/// A clock for that interval; what it missed while the process was stopped it leaves out.
+/// A timer with that interval; ticks missed while the process was suspended are skipped.
 fn every(interval: Duration) -> Interval {
     let mut clock = tokio::time::interval(interval.max(Duration::from_millis(1)));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     clock
 }
 
-/// Sends a message, where systemd listens for one (sd_notify(3)).
+/// Sends a message, if systemd expects any (sd_notify(3)).
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("tell systemd {states:?}: {error}");

@@ -1,4 +1,4 @@
-//! The line that `systemctl status` shows: who watches, and how each camera is.
+//! The line that `systemctl status` shows: the number of viewers and the state of each camera.
 //!
 //! Sending it does not belong here.
 
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::model::status::{CameraStatus, PipelineState, Status};
 
-/// The longest line: what stands behind it on a terminal is not read, and the message to systemd has a bound.
+/// The maximum length of the line: beyond a terminal's width nobody reads it, and messages to systemd are bounded.
 const MAX_LINE: usize = 400;
 
 /// The status in one line.
@@ -26,7 +26,7 @@ pub(super) fn line(status: &Status) -> String {
     if let Some(fault) = &status.audio.fault {
         let _ = write!(line, "; microphone: {fault}");
     }
-    // A line break would end the message to systemd, and begin another one.
+    // A line break would end the message to systemd and start another one.
     let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(MAX_LINE).collect()
 }

@@ -1,29 +1,29 @@
-//! When there is a sign of life: as long as pictures flow from each camera that is watched. A timer alone would tell that
-//! the process lives, also when the thread that encodes has hung in a driver for an hour.
+//! Decides whether to feed systemd's watchdog: only as long as every camera that is being watched publishes frames. A
+//! timer alone would report a live process even if the encode thread had been stuck in a driver for an hour.
 //!
-//! Telling it to systemd does not belong here. Time is an argument.
+//! Notifying systemd does not belong here. Time is an argument.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What a camera does at this moment.
+/// The health of a camera's stream at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamHealth {
-    /// Whether somebody is sent its pictures.
+    /// Whether anybody is watching it.
     pub watched: bool,
-    /// Pictures that were published since the start, placeholders of a camera that is away among them.
+    /// The number of frames published since the start, including placeholders.
     pub published: u64,
 }
 
-/// A camera whose pictures shall flow.
+/// A camera stream under supervision.
 pub struct WatchedStream {
     /// The camera's name.
     pub name: String,
-    /// What it does.
+    /// Returns its current health.
     pub health: Box<dyn Fn() -> StreamHealth + Send>,
 }
 
-/// Looks whether they flow.
+/// Checks that frames are published.
 pub(super) struct Watchdog {
     sources: Vec<Watched>,
     limit: Duration,
@@ -32,11 +32,11 @@ pub(super) struct Watchdog {
 struct Watched {
     source: WatchedStream,
     published: u64,
-    /// When a picture was published last, or nobody watched.
+    /// When a frame was last published, or nobody was watching.
     last_progress: Instant,
 }
 
-/// A camera that is watched and gives nothing.
+/// A camera that is being watched and publishes nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stalled {
     name: String,
@@ -56,17 +56,17 @@ impl fmt::Display for Stalled {
 }
 
 impl Watchdog {
-    /// A source that is watched from `now` on has to give a picture within `limit`, and again and again.
+    /// A source that is watched from `now` on has to publish a frame at least every `limit`.
     pub(super) fn new(sources: Vec<WatchedStream>, limit: Duration, now: Instant) -> Self {
         let watched = |source| Watched { source, published: 0, last_progress: now };
         Self { sources: sources.into_iter().map(watched).collect(), limit }
     }
 
-    /// Whether there is a sign of life at `now`.
+    /// Whether all streams are healthy at `now`.
     ///
     /// # Errors
     ///
-    /// The source that gives none for the longest time.
+    /// The source that has been stalled the longest.
     pub(super) fn check(&mut self, now: Instant) -> Result<(), Stalled> {
         for watched in &mut self.sources {
             let health = (watched.source.health)();
@@ -111,7 +111,7 @@ mod tests {
         let stalled = Err(Stalled { name: "yard".into(), stalled_for: 15 * SECOND });
         assert_eq!(watchdog.check(start + 115 * SECOND), stalled);
 
-        // One picture is life.
+        // One frame is life.
         yard.lock().unwrap().published = 1;
         assert_eq!(watchdog.check(start + 116 * SECOND), Ok(()));
         assert_eq!(watchdog.check(start + 130 * SECOND), Ok(()));

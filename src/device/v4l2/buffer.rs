@@ -1,7 +1,7 @@
-//! The calls about buffers (`VIDIOC_REQBUFS`, `QUERYBUF`, `QBUF`, `DQBUF`, `STREAMON`, `STREAMOFF`), alike for queues of one
-//! and of several planes of memory.
+//! The buffer ioctls (`VIDIOC_REQBUFS`, `QUERYBUF`, `QBUF`, `DQBUF`, `STREAMON`, `STREAMOFF`), for single- and
+//! multi-planar queues alike.
 //!
-//! Who holds which buffer is the queue's business.
+//! Who owns which buffer is up to `queue.rs`.
 
 use std::io;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use v4l::v4l2::vidioc;
 use super::device::BufferType;
 use super::ioctl::{ioctl, zeroed};
 
-/// The most planes of memory that a buffer has, by the kernel's interface.
+/// The maximum number of planes of memory that a buffer has, by the kernel's interface.
 const MAX_PLANES: usize = sys::VIDEO_MAX_PLANES as usize;
 
 /// The memory kind of all buffers here: the driver's own, mapped.
@@ -27,7 +27,7 @@ pub struct Filled {
     pub index: usize,
     /// The driver's count of frames.
     pub sequence: u32,
-    /// When the frame was taken, on `CLOCK_MONOTONIC`.
+    /// When the frame was captured, on `CLOCK_MONOTONIC`.
     pub monotonic: Option<Duration>,
     /// Whether the driver says that the data is damaged.
     pub damaged: bool,
@@ -39,7 +39,7 @@ pub struct Filled {
 ///
 /// # Errors
 ///
-/// The kernel's errno; `EBUSY` where another program streams.
+/// The kernel's errno; `EBUSY` if another program streams.
 pub fn request(fd: BorrowedFd<'_>, kind: BufferType, count: u32) -> io::Result<u32> {
     let mut request = zeroed::<sys::v4l2_requestbuffers>();
     request.count = count;
@@ -95,7 +95,7 @@ pub fn dequeue(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<Option<Filled
 ///
 /// # Errors
 ///
-/// The kernel's errno; `ENOSPC` where the USB bus has no bandwidth left.
+/// The kernel's errno; `ENOSPC` if the USB bus has no bandwidth left.
 pub fn start(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<()> {
     stream(fd, kind, vidioc::VIDIOC_STREAMON)
 }

@@ -1,6 +1,6 @@
-//! The controls of a camera that encodes H.264 by itself: what a stream for viewers who come and go needs of it.
+//! The controls of a camera that encodes H.264 in hardware: the settings a stream needs whose viewers come and go.
 //!
-//! Controls that people set belong in `controls.rs`.
+//! Controls that users set belong in `controls.rs`.
 
 use std::io;
 
@@ -19,7 +19,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `EINVAL` or `ENOTTY` where the driver cannot be asked.
+    /// The kernel's errno; `EINVAL` or `ENOTTY` if the driver cannot be asked.
     pub fn force_key_frame(&self) -> io::Result<()> {
         self.set_number(sys::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1)
     }
@@ -28,14 +28,14 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `EINVAL` or `ENOTTY` where there is nothing to set, `EBUSY` where the stream must end first.
+    /// The kernel's errno; `EINVAL` or `ENOTTY` if there is nothing to set, `EBUSY` if the stream must end first.
     pub fn set_h264_bitrate(&self, bitrate: u32) -> io::Result<()> {
         self.set_number(sys::V4L2_CID_MPEG_VIDEO_BITRATE, i32::try_from(bitrate).unwrap_or(i32::MAX))
     }
 
     /// Asks for a stream that can be joined: parameter sets before every key frame, a key frame each `period` frames at
-    /// least, the profile that every browser decodes, and `bitrate` in bit/s. What the driver does not have stays as it is:
-    /// few have all.
+    /// least, the profile that every browser decodes, and `bitrate` in bit/s. What the driver does not have stays as it
+    /// is: few have all.
     pub fn configure_h264_encoder(&self, period: u32, bitrate: u32) {
         let controls = [
             (sys::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1),

@@ -1,9 +1,8 @@
-//! The controls of a node (brightness, exposure, focus...): what there is, how it stands, and setting it
-//! (`VIDIOC_QUERY_EXT_CTRL`, `VIDIOC_QUERYMENU`, `VIDIOC_G_CTRL`, `VIDIOC_S_CTRL`, `VIDIOC_G_EXT_CTRLS`,
-//! `VIDIOC_S_EXT_CTRLS`).
+//! The controls of a node (brightness, exposure, focus...): list, read and set them (`VIDIOC_QUERY_EXT_CTRL`,
+//! `VIDIOC_QUERYMENU`, `VIDIOC_G_CTRL`, `VIDIOC_S_CTRL`, `VIDIOC_G_EXT_CTRLS`, `VIDIOC_S_EXT_CTRLS`).
 //!
-//! Arrays and compound controls are named but not read: they belong to codecs. Whether a value is right is judged in
-//! `inventory`; which control to set when does not belong here either.
+//! Array and compound controls are listed but not read: they belong to codecs. Whether a value is valid is decided in
+//! `model::inventory`; the order in which controls are set does not belong here either.
 
 use std::io;
 
@@ -15,14 +14,14 @@ use super::enumerate::more;
 use super::ioctl::{ioctl, text, zeroed};
 use crate::model::inventory::{Control, ControlKind, Flag, MenuItem, Value};
 
-/// The most controls that are listed; far above what any camera has.
+/// The maximum number of controls that are listed; far above what any camera has.
 const CONTROL_LIMIT: usize = 512;
 
-/// The most entries of a menu that are listed; far above what any menu has, and a bound for a driver that says that its
-/// menu goes to 2^63.
+/// The maximum number of entries of a menu that are listed; far above what any menu has, and a bound for a driver that
+/// says that its menu goes to 2^63.
 const MENU_LIMIT: i64 = 256;
 
-/// The most bytes of a text that are read or set: far above what any text control has.
+/// The maximum number of bytes of a text that are read or set: far above what any text control has.
 const TEXT_LIMIT: usize = 4096;
 
 /// The bits of a control's number that are its class (`V4L2_CTRL_ID2CLASS`).
@@ -52,7 +51,8 @@ impl Device {
         Ok(controls)
     }
 
-    /// From now on, [`changed_controls`](Self::changed) tells changes of all the controls. Whether the driver tells any.
+    /// From now on, [`changed_controls`](Self::changed) reports changes of all the controls. Whether the driver reports
+    /// any.
     pub fn subscribe_to_controls(&self) -> bool {
         let mut followed = false;
         // What was enumerated before an error is followed.
@@ -65,7 +65,7 @@ impl Device {
         let mut id = 0;
         for _ in 0..CONTROL_LIMIT {
             let next = id | sys::V4L2_CTRL_FLAG_NEXT_CTRL | sys::V4L2_CTRL_FLAG_NEXT_COMPOUND;
-            // A number that does not grow would go on for ever.
+            // A number that does not grow would go on forever.
             let Some(query) = self.query(next)?.filter(|query| query.id > id) else { break };
             id = query.id;
             visit(&query);
@@ -77,7 +77,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `EINVAL` where there is no such control any more.
+    /// The kernel's errno; `EINVAL` if there is no such control any more.
     pub fn control(&self, before: &Control) -> io::Result<Control> {
         let query = self.query(before.id)?.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
         Ok(self.describe(&query, &before.class))
@@ -116,8 +116,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// The kernel's errno: `EINVAL` where there is no such control or menu entry, `ERANGE` where the value is none that
-    /// it takes, `EACCES` where it is read-only, `EBUSY` where it is fixed while the camera streams.
+    /// The kernel's errno: `EINVAL` if there is no such control or menu entry, `ERANGE` if the value is none that it
+    /// takes, `EACCES` if it is read-only, `EBUSY` if it is fixed while the camera streams.
     pub(super) fn set_number(&self, id: u32, value: i32) -> io::Result<()> {
         let mut control = sys::v4l2_control { id, value };
         // SAFETY: the request is made for this struct, which holds no pointers.
@@ -285,7 +285,7 @@ fn is_heading(query: &sys::v4l2_query_ext_ctrl) -> bool {
 }
 
 fn name(query: &sys::v4l2_query_ext_ctrl) -> String {
-    // The field is an array of `c_char`, which has a sign on some machines and none on others.
+    // The field is an array of `c_char`, which has a sign on some hosts and none on others.
     text(&query.name.map(|character| character.to_ne_bytes()[0]))
 }
 
@@ -301,7 +301,7 @@ fn flags(bits: u32) -> Vec<Flag> {
     known.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, flag)| flag).collect()
 }
 
-/// The heading of a class whose driver gives none, in the words of the kernel's documentation.
+/// The heading of a class whose driver delivers none, in the words of the kernel's documentation.
 fn heading_of(class: u32) -> String {
     let known = match class {
         sys::V4L2_CTRL_CLASS_USER => "User Controls",

@@ -1,4 +1,4 @@
-//! An open V4L2 node: open, what it can do, wait for a buffer.
+//! An open V4L2 node: open it, query its capabilities, wait for a buffer.
 //!
 //! Formats, controls and queues are in their own files.
 
@@ -15,9 +15,9 @@ use super::ioctl::{ioctl, text, zeroed};
 /// The kind of queue that a call is about (`enum v4l2_buf_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferType {
-    /// Pictures from the device, each in one piece of memory.
+    /// Frames from the device, each in one piece of memory.
     VideoCapture,
-    /// Pictures from the device, each plane in its own piece of memory.
+    /// Frames from the device, each plane in its own piece of memory.
     VideoCaptureMplane,
 }
 
@@ -50,17 +50,17 @@ pub struct Capability {
 }
 
 impl Capability {
-    /// Whether the node gives pictures in one piece of memory each, by mapped buffers.
+    /// Whether the node delivers frames in one piece of memory each, by mapped buffers.
     pub const fn captures(&self) -> bool {
         self.has(sys::V4L2_CAP_VIDEO_CAPTURE) && self.has(sys::V4L2_CAP_STREAMING) && !self.converts()
     }
 
-    /// Whether the node gives pictures with a piece of memory for each plane, by mapped buffers.
+    /// Whether the node delivers frames with a piece of memory for each plane, by mapped buffers.
     pub const fn captures_mplane(&self) -> bool {
         self.has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && self.has(sys::V4L2_CAP_STREAMING) && !self.converts()
     }
 
-    /// The queue that pictures come from; `None` where the node gives none. A node that can do both is asked the simpler
+    /// The queue that frames come from; `None` if the node delivers none. A node that can do both is asked the simpler
     /// way.
     pub const fn capture_kind(&self) -> Option<BufferType> {
         if self.captures() {
@@ -72,7 +72,7 @@ impl Capability {
         }
     }
 
-    /// Whether the node takes pictures and gives them back converted (an encoder, a decoder, a scaler).
+    /// Whether the node takes frames and gives them back converted (an encoder, a decoder, a scaler).
     pub const fn converts(&self) -> bool {
         let takes = sys::V4L2_CAP_VIDEO_OUTPUT | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE;
         let gives = sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE;
@@ -115,9 +115,9 @@ impl Capability {
 pub enum Readiness {
     /// A buffer can be dequeued.
     Ready,
-    /// Nothing came in the time given, or a signal ended the wait early.
+    /// Nothing came within the timeout, or a signal ended the wait early.
     Nothing,
-    /// The driver reports a fault; the next call tells which.
+    /// The driver reports a fault; the next call says which.
     Fault,
 }
 
@@ -153,7 +153,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `ENOTTY` where the file is no V4L2 node.
+    /// The kernel's errno; `ENOTTY` if the file is no V4L2 node.
     pub fn capability(&self) -> io::Result<Capability> {
         let mut answer: sys::v4l2_capability = zeroed();
         // SAFETY: the request is made for this struct, which holds no pointers.

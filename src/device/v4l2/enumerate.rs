@@ -12,8 +12,8 @@ use super::device::{BufferType, Device};
 use super::format::{FourCc, Fraction};
 use super::ioctl::{Plain, ioctl, text, zeroed};
 
-/// The most entries that an enumeration is followed to: several times what any driver has, and an end for a driver
-/// that never says that there are no more.
+/// The maximum number of entries that an enumeration is followed to: several times what any driver has, and an end for
+/// a driver that never says that there are no more.
 const ENUMERATION_LIMIT: u32 = 512;
 
 /// A pixel format on offer.
@@ -105,7 +105,7 @@ impl Device {
         Ok(formats)
     }
 
-    /// The sizes on offer for a pixel format; empty where the driver cannot tell.
+    /// The sizes on offer for a pixel format; empty if the driver cannot tell.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Device {
                     height: (size.min_height, size.max_height, size.step_height.max(1)),
                 }
             };
-            // A driver that says the same again says it for ever.
+            // A driver that says the same again says it forever.
             if sizes.last() == Some(&size) {
                 break;
             }
@@ -145,7 +145,7 @@ impl Device {
         Ok(sizes)
     }
 
-    /// The times between frames on offer for a pixel format and size; empty where the driver cannot tell.
+    /// The times between frames on offer for a pixel format and size; empty if the driver cannot tell.
     ///
     /// # Errors
     ///

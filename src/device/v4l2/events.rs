@@ -1,6 +1,6 @@
-//! Which controls changed, as the driver tells it by itself (`VIDIOC_SUBSCRIBE_EVENT`, `VIDIOC_DQEVENT`).
+//! Which controls changed, by the driver's own events (`VIDIOC_SUBSCRIBE_EVENT`, `VIDIOC_DQEVENT`).
 //!
-//! How a changed control stands is asked in `controls.rs`. Kernel documentation:
+//! Reading a changed control belongs to `controls.rs`. Kernel documentation:
 //! <https://docs.kernel.org/userspace-api/media/v4l/vidioc-dqevent.html>.
 
 use std::collections::BTreeSet;
@@ -12,33 +12,34 @@ use v4l::v4l2::vidioc::_IOC_TYPE;
 use super::device::Device;
 use super::ioctl::{ioctl, zeroed};
 
-/// The requests that the `v4l` crate does not name; the numbers are those of `linux/videodev2.h`.
+/// The requests that the `v4l` crate does not define; the numbers are those of `linux/videodev2.h`.
 const VIDIOC_DQEVENT: _IOC_TYPE = libc::_IOR::<sys::v4l2_event>(b'V' as u32, 89) as _IOC_TYPE;
 const VIDIOC_SUBSCRIBE_EVENT: _IOC_TYPE = libc::_IOW::<sys::v4l2_event_subscription>(b'V' as u32, 90) as _IOC_TYPE;
 
-/// The most events that are fetched at once: the kernel keeps one for each control, and a driver that never says that
-/// there are no more must not hold up the pictures.
+/// The maximum number of events that are dequeued at once: the kernel keeps one per control, and a driver with an
+/// endless supply must not block the frames.
 const EVENT_LIMIT: usize = 256;
 
 impl Device {
-    /// From now on, tells changes of the control `id` by [`changed_controls`](Self::changed), whoever makes them.
+    /// Subscribes to changes of the control `id`, whoever makes them; [`changed_controls`](Self::changed_controls)
+    /// returns them.
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `ENOTTY` or `EINVAL` where the driver tells no changes.
+    /// The kernel's errno; `ENOTTY` or `EINVAL` if the driver has no events.
     pub fn subscribe_to_control(&self, id: u32) -> io::Result<()> {
         let mut subscription: sys::v4l2_event_subscription = zeroed();
         subscription.type_ = sys::V4L2_EVENT_CTRL;
         subscription.id = id;
-        // Otherwise what is changed through this descriptor would not be told.
+        // Without this flag, changes made through this descriptor would not be reported.
         subscription.flags = sys::V4L2_EVENT_SUB_FL_ALLOW_FEEDBACK;
         // SAFETY: the request is made for this struct, which holds no pointers.
         unsafe { ioctl(self.fd(), VIDIOC_SUBSCRIBE_EVENT, &mut subscription) }
     }
 
-    /// The controls whose value, range or flags changed since the last question, by number. Does not wait.
+    /// The ids of the controls whose value, range or flags changed since the last call. Does not block.
     ///
-    /// A driver that tells nothing, or has gone, has no changes: the next picture tells what is wrong.
+    /// If the driver has no events or is gone, there are no changes: dequeuing the next frame reports the error.
     pub fn changed_controls(&self) -> BTreeSet<u32> {
         let mut changed_controls = BTreeSet::new();
         for _ in 0..EVENT_LIMIT {

@@ -1,5 +1,5 @@
-//! The picture format and the rate of a node: ask and set (`VIDIOC_S_FMT`, `VIDIOC_G_PARM`, `VIDIOC_S_PARM`), single- and
-//! multi-planar.
+//! The pixel format, size and frame rate of a node: get and set them (`VIDIOC_S_FMT`, `VIDIOC_G_PARM`,
+//! `VIDIOC_S_PARM`), single- and multi-planar.
 //!
 //! What a node offers is in `enumerate.rs`.
 
@@ -44,7 +44,7 @@ pub struct Fraction {
 }
 
 impl Fraction {
-    /// Frames a second; `None` where the driver gave a zero.
+    /// Frames per second; `None` if the driver gave a zero.
     pub fn rate(self) -> Option<f64> {
         (self.numerator != 0 && self.denominator != 0).then(|| f64::from(self.denominator) / f64::from(self.numerator))
     }
@@ -54,14 +54,14 @@ impl Fraction {
     }
 }
 
-/// How the lines of a picture came about in time (`enum v4l2_field`).
+/// How the lines of a frame came about in time (`enum v4l2_field`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldOrder {
     /// All lines of one moment, in order.
     Progressive,
-    /// Two half pictures, woven line by line: a whole picture that shows combs in motion.
+    /// Two half frames, woven line by line: a whole frame that shows combs in motion.
     Interlaced,
-    /// Half pictures one after another or one on top of the other: no whole picture.
+    /// Half frames one after another or one on top of the other: no whole frame.
     Split(u32),
 }
 
@@ -78,7 +78,7 @@ impl FieldOrder {
     }
 }
 
-/// A picture format as the driver answered it.
+/// A frame format as the driver answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFormat {
     /// Layout of the bytes.
@@ -89,7 +89,7 @@ pub struct PictureFormat {
     pub height: u32,
     /// How the lines came about in time.
     pub field: FieldOrder,
-    /// Bytes from one line to the next in each plane of memory, of which there is one unless each plane of the picture
+    /// Bytes from one line to the next in each plane of memory, of which there is one unless each plane of the frame
     /// has its own; zero for compressed formats.
     pub strides: Vec<u32>,
 }
@@ -118,11 +118,11 @@ impl Device {
         Ok(picture(kind, &format))
     }
 
-    /// The time between frames that the node is set to; `None` where the driver knows no rate.
+    /// The time between frames that the node is set to; `None` if the driver knows no rate.
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `ENOTTY` where the driver has no rate to tell.
+    /// The kernel's errno; `ENOTTY` if the driver has no rate to tell.
     pub fn frame_interval(&self, kind: BufferType) -> io::Result<Option<Fraction>> {
         let mut parameters: sys::v4l2_streamparm = zeroed();
         parameters.type_ = kind.raw();
@@ -135,7 +135,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `ENOTTY` where the driver cannot change its rate.
+    /// The kernel's errno; `ENOTTY` if the driver cannot change its rate.
     pub fn set_frame_interval(&self, kind: BufferType, wish: Fraction) -> io::Result<Option<Fraction>> {
         let mut parameters: sys::v4l2_streamparm = zeroed();
         parameters.type_ = kind.raw();

@@ -1,4 +1,4 @@
-//! The call itself: `ioctl` through libc, tried again after a signal, on kernel structs that may be all zero.
+//! The system call itself: `ioctl` through libc, restarted after a signal, on kernel structs that may be all zero.
 //!
 //! What a request means does not belong here.
 

@@ -1,6 +1,6 @@
-//! A plane of a driver's buffer in our address space (`mmap`).
+//! A plane of a driver's buffer mapped into our address space (`mmap`).
 //!
-//! When a driver may write to it is the queue's business.
+//! When a driver may write to it is up to `queue.rs`.
 
 use std::io;
 use std::num::NonZeroUsize;

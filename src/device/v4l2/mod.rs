@@ -1,11 +1,12 @@
-//! The kernel interface of V4L2, thin: one function for each ioctl that the program needs, on plain values of our own.
+//! A thin layer over the kernel interface of V4L2: one function for each ioctl that the program needs, with plain
+//! values of our own.
 //!
-//! The structs and request numbers come from the `v4l` crate; its own device and stream layer is not used, because it
-//! goes around libc (so that `libcamerify` and other preloaded shims see nothing) and panics on answers that drivers do
-//! give. No answer of a driver panics here: names are read lossily, unknown enum values are kept as numbers, loops over
-//! enumerations are bounded.
+//! The structs and request numbers come from the `v4l` crate. Its own device and stream layer is not used, because it
+//! bypasses libc (so that `libcamerify` and other preloaded shims see nothing) and panics on replies that real drivers
+//! give. No reply of a driver panics here: strings are decoded lossily, unknown enum values are kept as numbers, loops
+//! over enumerations are bounded.
 //!
-//! Which format to choose, when to retry and what a frame is do not belong here: see `camera/v4l2`. Kernel
+//! Which mode to choose, when to retry and what a frame is do not belong here: see `capture/camera/v4l2`. Kernel
 //! documentation: <https://docs.kernel.org/userspace-api/media/v4l/v4l2.html>.
 
 mod buffer;

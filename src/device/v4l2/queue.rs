@@ -1,11 +1,11 @@
-//! Streaming through mapped buffers, single- and multi-planar: a queue that lends its filled buffers out.
+//! Streaming I/O with mapped buffers, single- and multi-planar: a queue that lends its filled buffers.
 //!
-//! A dequeued buffer is lent out as a [`Lease`] and goes back to the driver when the lease is dropped, from whatever
-//! thread. The mappings live as long as any lease does, the descriptor only as long as the queue: a frame that is still
-//! being encoded when the camera is closed stays readable, and does not keep the next opening from succeeding (the
-//! driver releases the buffers of `REQBUFS(0)` once they are unmapped, `V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS`).
+//! A dequeued buffer is lent as a [`Lease`] and is queued again when the lease is dropped, on any thread. The mappings
+//! live as long as any lease, the descriptor only as long as the queue: a frame that is still being encoded when the
+//! camera is closed stays readable and does not prevent the next open from succeeding (the driver releases the buffers
+//! of `REQBUFS(0)` once they are unmapped, `V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS`).
 //!
-//! The calls themselves are in `buffer.rs`.
+//! The ioctls are in `buffer.rs`.
 
 use std::io;
 use std::ops::Range;
@@ -19,10 +19,11 @@ use super::buffer::{self, Filled};
 use super::device::{BufferType, Device};
 use super::mapping::Mapping;
 
-/// The most buffers that are mapped, whatever the driver gives: the kernel's own limit (`VIDEO_MAX_FRAME`).
+/// The maximum number of buffers that are mapped, whatever the driver allocates: the kernel's own limit
+/// (`VIDEO_MAX_FRAME`).
 const BUFFER_LIMIT: u32 = 32;
 
-/// A queue that streams from the moment it is made until it is dropped.
+/// A queue that streams from its creation until it is dropped.
 #[derive(Debug)]
 pub struct Queue {
     ring: Arc<Ring>,
@@ -34,13 +35,13 @@ pub struct Queue {
 struct Ring {
     kind: BufferType,
     buffers: Vec<Buffer>,
-    /// The device while it streams; `None` afterwards, so that a lease never touches a descriptor that is closed.
+    /// The device while it streams; `None` afterwards, so that a lease never uses a closed descriptor.
     streaming: Mutex<Option<Arc<Device>>>,
-    /// Whether the driver refused to take a buffer back: it would go on with one less, and one less again.
+    /// Whether the driver failed to requeue a buffer: otherwise it would continue with one buffer less each time.
     requeue_failed: AtomicBool,
 }
 
-/// One buffer: its planes of memory, and whether it is lent out.
+/// One buffer: its memory planes, and whether it is lent.
 #[derive(Debug)]
 struct Buffer {
     planes: Vec<Mapping>,
@@ -50,23 +51,23 @@ struct Buffer {
 /// A buffer that the driver filled.
 #[derive(Debug)]
 pub struct Dequeued {
-    /// The bytes; dropping it gives the buffer back.
+    /// The data; dropping it requeues the buffer.
     pub lease: Lease,
-    /// The driver's count of frames, those included for which it had no buffer.
+    /// The driver's frame counter, including frames for which it had no buffer.
     pub sequence: u32,
-    /// When the frame was taken, on `CLOCK_MONOTONIC`; `None` where the driver stamps by another clock or not at all.
+    /// The capture time on `CLOCK_MONOTONIC`; `None` if the driver uses another clock or none.
     pub monotonic: Option<Duration>,
-    /// Whether the driver says that the data is damaged, or says that there is more of it than the buffer holds.
+    /// Whether the driver marked the data as damaged, or reports more data than fits into the buffer.
     pub damaged: bool,
 }
 
 impl Queue {
-    /// Asks for `count` buffers, maps them, queues them and starts the stream.
+    /// Requests `count` buffers, maps and queues them, and starts the stream.
     ///
     /// # Errors
     ///
-    /// The name of the call that failed and the kernel's errno: `EBUSY` where another program streams, `ENOSPC` where
-    /// the USB bus has no bandwidth left. Nothing is left behind.
+    /// The name of the call that failed and the kernel's errno: `EBUSY` if another program streams, `ENOSPC` if the USB
+    /// bus has no bandwidth left. Nothing is left behind.
     pub fn start(device: Arc<Device>, kind: BufferType, count: u32) -> Result<Self, (&'static str, io::Error)> {
         let given = buffer::request(device.fd(), kind, count).map_err(|error| ("VIDIOC_REQBUFS", error))?;
         let queue = Self::map(device, kind, given.min(BUFFER_LIMIT))?;
@@ -77,7 +78,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// From here on the drop of the queue undoes everything.
+    /// From here on, dropping the queue undoes everything.
     fn map(device: Arc<Device>, kind: BufferType, count: u32) -> Result<Self, (&'static str, io::Error)> {
         let mut buffers = Vec::new();
         let mut fault = None;
@@ -100,12 +101,12 @@ impl Queue {
         }
     }
 
-    /// How many buffers there are.
+    /// The number of buffers.
     pub fn len(&self) -> usize {
         self.ring.buffers.len()
     }
 
-    /// Takes the next filled buffer; `None` when there is none yet.
+    /// Dequeues the next filled buffer; `None` if there is none yet.
     ///
     /// # Errors
     ///
@@ -122,10 +123,10 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // Leases that are dropped from now on find no device; one that is being dropped has finished when the lock is
-        // ours.
+        // Leases that are dropped from now on find no device; one that is just being dropped is done once we hold the
+        // lock.
         *self.ring.lock() = None;
-        // The device may be gone, and there is nobody to tell: the descriptor is about to be closed anyway.
+        // The device may be gone, and there is nobody to report to: the descriptor is about to be closed anyway.
         let _ = buffer::stop(self.device.fd(), self.ring.kind);
         let _ = buffer::request(self.device.fd(), self.ring.kind, 0);
     }
@@ -137,8 +138,8 @@ impl Ring {
         let Some(buffer) = self.buffers.get(index) else {
             return Err(io::Error::other(format!("the driver gave buffer {index} of {}", self.buffers.len())));
         };
-        // The bytes of a lease must not change under its holder, and a buffer that was lent out twice would be given
-        // back while the other still reads it.
+        // The data of a lease must not change while it is held, and a buffer that was lent twice would be requeued
+        // while the other lease still reads it.
         if buffer.lent.swap(true, Ordering::AcqRel) {
             return Err(io::Error::other(format!("the driver gave buffer {index}, which it does not have")));
         }
@@ -149,7 +150,7 @@ impl Ring {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Device>>> {
-        // The lock is only held for plain calls; what it guards is valid even after a panic elsewhere.
+        // The lock is held for single calls only; its content is valid even after a panic elsewhere.
         self.streaming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -163,23 +164,23 @@ impl Buffer {
     }
 }
 
-/// A filled buffer, lent out. Dropping it queues the buffer again, if the stream still runs.
+/// A filled buffer on loan. Dropping it requeues the buffer, if the stream is still running.
 #[derive(Debug)]
 pub struct Lease {
     ring: Arc<Ring>,
     index: usize,
-    /// Where the data lies in each plane of memory.
+    /// The range of the data in each memory plane.
     used: Vec<Range<usize>>,
 }
 
 impl Lease {
-    /// The data of a plane of memory; empty where there is no such plane.
+    /// The data of a memory plane; empty if there is no such plane.
     pub fn plane(&self, number: usize) -> &[u8] {
         let mapping = self.ring.buffers.get(self.index).and_then(|buffer| buffer.planes.get(number));
         mapping.zip(self.used.get(number)).map_or(&[], |(mapping, used)| mapping.bytes(used.clone()))
     }
 
-    /// The data of every plane, shared and not copied: the buffer goes back when the last clone of any is dropped.
+    /// The data of every plane, shared without a copy: the buffer is requeued when the last clone of any is dropped.
     pub fn into_planes(self) -> Vec<Bytes> {
         let lease = Arc::new(self);
         let plane = |number| Bytes::from_owner(MappedPlane { lease: Arc::clone(&lease), number });
@@ -191,14 +192,14 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let streaming = self.ring.lock();
         if let Some(buffer) = self.ring.buffers.get(self.index) {
-            // Before the driver has it, because from then on it may come back at any time.
+            // Before the driver gets it, because it may be filled again at any time after that.
             buffer.lent.store(false, Ordering::Release);
         }
         if let Some(device) = streaming.as_ref()
             && let Err(error) = buffer::enqueue(device.fd(), self.ring.kind, self.index)
             && error.raw_os_error() != Some(libc::ENODEV)
         {
-            // An unplugged device is reported by the next dequeue, as this is.
+            // An unplugged device is reported by the next dequeue, as is this.
             tracing::warn!("give buffer {} back to the camera: {error}", self.index);
             self.ring.requeue_failed.store(true, Ordering::Release);
         }

@@ -1,7 +1,7 @@
-//! JPEG into I420, by libjpeg-turbo, without the detour over RGB.
+//! Decodes JPEG to I420 with libjpeg-turbo, without the detour over RGB.
 //!
-//! Motion JPEG of cameras: baseline YCbCr or grey, mostly 4:2:2, often without the Huffman tables (the library knows the
-//! standard ones).
+//! The JPEGs are those of Motion JPEG cameras: baseline YCbCr or grey, mostly 4:2:2, often without the Huffman tables
+//! (the library has the standard ones).
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ const SOI: &[u8] = &[0xff, 0xd8];
 /// End of image.
 const EOI: &[u8] = &[0xff, 0xd9];
 
-/// The one complaint of the library after which the picture is whole nevertheless. Many cameras pad the scan.
+/// The one complaint of the library after which the frame is whole nevertheless. Many cameras pad the scan.
 const HARMLESS: &str = "extraneous bytes before marker 0xd9";
 
-/// The most scans of a progressive JPEG. Encoders make about ten; each goes over the whole picture, so that a small file
-/// with many thousands would hold the encode thread for minutes.
+/// The maximum number of scans of a progressive JPEG. Encoders make about ten; each goes over the whole frame, so that
+/// a small file with many thousands would hold the encode thread for minutes.
 const SCAN_LIMIT: u32 = 64;
 
-/// Whether the bytes begin and end as a JPEG does; padding after the end is allowed. A cheap test for pictures that the
+/// Whether the bytes begin and end as a JPEG does; padding after the end is allowed. A cheap test for frames that the
 /// USB bus cut off, before any decoding.
 pub fn is_complete_jpeg(data: &[u8]) -> bool {
     let end = data.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
@@ -32,7 +32,7 @@ pub fn is_complete_jpeg(data: &[u8]) -> bool {
     data.starts_with(SOI) && (data.ends_with(EOI) || data.windows(2).rev().any(|pair| pair == EOI))
 }
 
-/// The decoder, made for the first picture and kept from one good picture to the next.
+/// The decoder, made for the first frame and kept from one good frame to the next.
 #[derive(Default)]
 pub(super) struct JpegDecoder {
     decoder: Option<Decompressor>,
@@ -57,8 +57,8 @@ impl JpegDecoder {
         if !is_complete_jpeg(data) {
             return Err(Error::Jpeg("it has no beginning or no end".into()));
         }
-        // Taken out, and put back only after a success: after a header that it refused, the library (3.1) goes on where it
-        // stopped and spoils the next picture as well.
+        // Taken out, and put back only after a success: after a header that it refused, the library (3.1) goes on where
+        // it stopped and spoils the next frame as well.
         let mut decoder = match self.decoder.take() {
             Some(decoder) => decoder,
             None => new_decoder().map_err(library)?,

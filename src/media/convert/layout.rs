@@ -1,6 +1,6 @@
-//! Where the lines and planes of an uncompressed picture lie.
+//! Where the rows and planes of an uncompressed frame are.
 //!
-//! Touching the bytes does not belong here.
+//! Processing the bytes does not belong here.
 
 use super::Error;
 use crate::media::{PixelFormat, RawFrame, VideoFormat};
@@ -9,7 +9,7 @@ use crate::media::{PixelFormat, RawFrame, VideoFormat};
 /// product of sizes below from overflowing.
 const MAX_SIDE: u32 = 65_500;
 
-/// The longest line in bytes, padding included: the widest picture's in the format with the most bytes a pixel, and room.
+/// The longest line in bytes, padding included: the widest frame's in the format with the most bytes a pixel, and room.
 const MAX_STRIDE: u32 = MAX_SIDE * 4;
 
 /// A checked [`VideoFormat`]: no size is zero, no line longer than its stride, no product overflows.
@@ -17,7 +17,7 @@ pub(super) struct Layout {
     pub pixel: PixelFormat,
     pub width: usize,
     pub height: usize,
-    /// Bytes from line to line of the first plane, at least one line's.
+    /// Stride in bytes of the first plane, at least one line's.
     pub stride: usize,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Layout {
 #[derive(Clone, Copy)]
 pub(super) struct YuvPlane<'a> {
     pub data: &'a [u8],
-    /// Bytes from line to line.
+    /// Stride in bytes.
     pub stride: usize,
 }
 
@@ -61,7 +61,7 @@ impl Layout {
         (self.width & !1, self.height & !1)
     }
 
-    /// The planes of a picture, each whole but for the padding after its last line. Those that the format has not are
+    /// The planes of a frame, each whole but for the padding after its last line. Those that the format has not are
     /// empty.
     pub fn planes<'a>(&self, frame: &'a RawFrame) -> Result<[YuvPlane<'a>; 3], Error> {
         let shapes = self.shapes();
@@ -90,7 +90,7 @@ impl Layout {
         }
     }
 
-    /// The bytes that a whole picture in one piece has at least: the padding after the last line may be missing.
+    /// The bytes that a whole frame in one piece has at least: the padding after the last line may be missing.
     pub fn min_len(&self) -> usize {
         if self.pixel.is_compressed() {
             // A beginning and an end.
@@ -102,7 +102,7 @@ impl Layout {
         before + shapes[last].min_len(self.stride_in_one_piece(last))
     }
 
-    /// Bytes from line to line of a plane of a picture in one piece (the kernel's rule for `bytesperline`).
+    /// Stride in bytes of a plane of a frame in one piece (the kernel's rule for `bytesperline`).
     const fn stride_in_one_piece(&self, plane: usize) -> usize {
         match self.pixel {
             PixelFormat::I420 | PixelFormat::Yv12 if plane > 0 => self.stride.div_ceil(2),
@@ -110,7 +110,7 @@ impl Layout {
         }
     }
 
-    /// Bytes from line to line of chroma planes in memory of their own, of which the driver says `stride`.
+    /// Stride in bytes of chroma planes in memory of their own, of which the driver says `stride`.
     fn own_chroma_stride(&self, stride: u32) -> Result<usize, Error> {
         let row = self.shapes()[1].row;
         if (stride != 0 && (stride as usize) < row) || stride > MAX_STRIDE {
@@ -149,7 +149,7 @@ fn longer(data: &[u8], need: usize, what: &'static str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Bytes in a line of the first plane without padding; zero for compressed pictures.
+/// Bytes in a line of the first plane without padding; zero for compressed frames.
 pub const fn row_bytes(pixel: PixelFormat, width: u32) -> u32 {
     match pixel {
         PixelFormat::I420 | PixelFormat::Yv12 | PixelFormat::Grey => width,
@@ -161,14 +161,13 @@ pub const fn row_bytes(pixel: PixelFormat, width: u32) -> u32 {
     }
 }
 
-/// The bytes that a whole picture of this format has at least in one piece; `None` for a format that makes no sense.
+/// The bytes that a whole frame of this format has at least in one piece; `None` for a format that is invalid.
 pub fn min_len(format: &VideoFormat) -> Option<usize> {
     Layout::of(format).ok().map(|layout| layout.min_len())
 }
 
-/// The bytes that each plane of a whole picture has at least whose planes lie in memory of their own, the chroma planes
-/// with `chroma_stride` bytes from line to line; zero for a plane that the format has not. `None` for a format that makes
-/// no sense.
+/// The bytes that each plane of a whole frame has at least whose planes lie in memory of their own, the chroma planes
+/// with `chroma_stride` bytes of stride; zero for a plane that the format has not. `None` for a format that is invalid.
 pub fn min_lens(format: &VideoFormat, chroma_stride: u32) -> Option<[usize; 3]> {
     let layout = Layout::of(format).ok()?;
     let shapes = layout.shapes();

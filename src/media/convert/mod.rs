@@ -1,10 +1,10 @@
-//! Raw pictures of every layout into I420, the one layout that the encoder and the snapshot take. Pure functions on
+//! Converts raw frames of every layout to I420, the one layout that the encoder and snapshots take. Pure functions on
 //! bytes.
 //!
-//! The result has even sizes, because 4:2:0 has one chroma sample for two by two pixels and encoders ask for it: of a
-//! picture with an odd width or height the last column or line is cut off. The values are of limited range (16 to 235
-//! for luma), which is what a player takes a stream for that says nothing of its range; JPEG has full range and is
-//! brought to it. Scaling does not belong here.
+//! The result has even dimensions, because 4:2:0 has one chroma sample for two by two pixels and encoders require it:
+//! the last column or row of an odd size is cropped. The values are of limited range (16 to 235 for luma), which is
+//! what a player assumes for a stream that does not say; JPEG has full range and is converted. Scaling does not belong
+//! here.
 
 mod jpeg;
 mod layout;
@@ -23,10 +23,10 @@ pub use snapshot::{EncodedJpeg, StillImage};
 use jpeg::JpegDecoder;
 use layout::Layout;
 
-/// Why a picture cannot be converted. One bad picture says nothing about the next.
+/// Why a frame cannot be converted. One bad frame says nothing about the next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The format makes no sense: a size below 2x2 or beyond all cameras, or a line that is longer than its stride.
+    /// The format is invalid: a size below 2x2 or beyond all cameras, or a line that is longer than its stride.
     #[error("{width}x{height} {} with {stride} bytes a line is no picture that can be converted", pixel.name())]
     Format {
         /// Layout of the bytes.
@@ -38,13 +38,13 @@ pub enum Error {
         /// Bytes a line.
         stride: u32,
     },
-    /// The camera has encoded the picture already.
+    /// The camera has encoded the frame already.
     #[error("H264 needs no conversion; hand it on as it is")]
     Encoded,
-    /// The picture ends too early.
+    /// The frame ends too early.
     #[error("{what} has {have} bytes and needs {need}")]
     Truncated {
-        /// The picture, or which plane of it.
+        /// The frame, or which plane of it.
         what: &'static str,
         /// Bytes there are.
         have: usize,
@@ -80,7 +80,7 @@ pub enum Error {
     Jpeg(String),
 }
 
-/// A picture in I420: three planes, each with `stride * lines` bytes exactly.
+/// A frame in I420: three planes, each with `stride * lines` bytes exactly.
 #[derive(Debug, Clone, Copy)]
 pub struct Planes<'a> {
     /// Width in pixels, even.
@@ -93,9 +93,9 @@ pub struct Planes<'a> {
     pub u: &'a [u8],
     /// Red difference, `height / 2` lines.
     pub v: &'a [u8],
-    /// Bytes from line to line of `y`.
+    /// Stride in bytes of `y`.
     pub y_stride: usize,
-    /// Bytes from line to line of `u` and of `v`.
+    /// Stride in bytes of `u` and of `v`.
     pub uv_stride: usize,
 }
 
@@ -106,7 +106,7 @@ impl Error {
     }
 }
 
-/// Converts picture after picture and keeps its memory between them.
+/// Converts frame after frame and keeps its memory between them.
 #[derive(Debug, Default)]
 pub struct Converter {
     memory: PlaneBuffers,
@@ -114,16 +114,16 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// A converter that has no memory yet; it takes what the first picture needs.
+    /// A converter that has no memory yet; it takes what the first frame needs.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The picture in I420. Planes that lie as the encoder takes them are lent through without a copy.
+    /// The frame in I420. Planes that lie as the encoder takes them are lent through without a copy.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says. The converter is as good as before.
+    /// See [`Error`]. The converter is as good as before.
     pub fn i420<'a>(&'a mut self, frame: &'a RawFrame) -> Result<Planes<'a>, Error> {
         let layout = Layout::of(&frame.format)?;
         let [first, second, third] = layout.planes(frame)?;
@@ -155,7 +155,7 @@ struct PlaneBuffers {
 }
 
 impl PlaneBuffers {
-    /// All planes of a picture of this (even) size, to be filled.
+    /// All planes of a frame of this (even) size, to be filled.
     fn resize(&mut self, width: usize, height: usize) -> (&mut [u8], &mut [u8], &mut [u8]) {
         self.y.resize(width * height, 0);
         self.u.resize(width * height / 4, 0);
@@ -176,7 +176,7 @@ fn average(one: &[u8], other: &[u8], to: &mut [u8]) {
     }
 }
 
-/// The shape of the pictures that [`Converter::i420`] gives for pictures of `format`.
+/// The shape of the frames that [`Converter::i420`] gives for frames of `format`.
 pub const fn converted_size(format: &VideoFormat) -> (u32, u32) {
     (format.width & !1, format.height & !1)
 }

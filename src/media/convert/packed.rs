@@ -1,8 +1,8 @@
-//! Pictures of 4:2:2 in one plane: YUYV and UYVY.
+//! Packed 4:2:2 frames: YUYV and UYVY.
 //!
-//! They have chroma on every line: that of two lines is averaged. The `yuv` crate's own way to 4:2:0 takes now the upper,
-//! now the lower line's, depending on the column and the processor; but its way to 4:2:2 is exact, and with the averaging
-//! after it takes a third of the time of a plain loop.
+//! They have chroma in every row; that of two rows is averaged. The `yuv` crate's own conversion to 4:2:0 takes the
+//! chroma of either the upper or the lower row, depending on the column and the processor. Its conversion to 4:2:2 is
+//! exact, and with the averaging after it takes a third of the time of a plain loop.
 
 use yuv::{BufferStoreMut, YuvError, YuvPackedImage, YuvPlanarImageMut};
 

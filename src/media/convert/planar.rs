@@ -1,6 +1,6 @@
-//! Pictures whose luma has a plane of its own: I420, YV12, NV12, NV21 and GREY.
+//! Frames whose luma is a plane of its own: I420, YV12, NV12, NV21 and GREY.
 //!
-//! What lies as the encoder takes it is lent where it lies.
+//! Planes that are already laid out as the encoder takes them are borrowed, not copied.
 
 use super::layout::{Layout, YuvPlane};
 use super::{PlaneBuffers, Planes, range};

@@ -1,4 +1,4 @@
-//! From the full range of values, which JPEG and grey cameras have, to the limited one of video, and back.
+//! Converts full-range values, which JPEG and grey cameras have, to the limited range of video, and back.
 
 /// From full to limited range (ITU-R BT.601 section 2.5.3) in 16 bits: the factor in 256ths and what is added, the half
 /// for rounding included. Luma goes from 0..=255 to 16..=235, chroma to 16..=240 with 128 staying where it is.
@@ -21,7 +21,8 @@ pub(super) fn to_limited_range_in_place(samples: &mut [u8]) {
     }
 }
 
-/// From limited to full range (ITU-T T.871 section 7): what is taken away, how many steps become 255, and what is added.
+/// From limited to full range (ITU-T T.871 section 7): what is taken away, how many steps become 255, and what is
+/// added.
 pub(super) type FullRange = (i32, i32, i32);
 pub(super) const FULL_LUMA: FullRange = (16, 219, 0);
 pub(super) const FULL_CHROMA: FullRange = (128, 224, 128);

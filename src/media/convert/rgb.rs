@@ -1,11 +1,11 @@
-//! Pictures of red, green and blue in one plane: RGB24 and BGR24.
+//! Packed RGB frames: RGB24 and BGR24.
 //!
-//! They are taken for full range, which the kernel says of RGB (`V4L2_QUANTIZATION_DEFAULT`), and become YCbCr by the
-//! matrix of ITU-R BT.601 in limited range: what the kernel says of the YUV formats of a camera (`V4L2_COLORSPACE_SRGB`), and
-//! what all streams here are.
+//! They are assumed to be full range, which is the kernel's default for RGB (`V4L2_QUANTIZATION_DEFAULT`), and are
+//! converted to YCbCr with the matrix of ITU-R BT.601 in limited range: the kernel's default for a camera's YUV formats
+//! (`V4L2_COLORSPACE_SRGB`), and that of all streams here.
 //!
-//! The `yuv` crate does it: a plain loop over three interleaved bytes takes twenty times as long. It is exact to one step,
-//! and not the same to the bit on every processor.
+//! The `yuv` crate does it: a plain loop over three interleaved bytes takes twenty times as long. It is exact to within
+//! one step, and not bit-identical on every processor.
 
 use yuv::{BufferStoreMut, YuvConversionMode, YuvError, YuvPlanarImageMut, YuvRange, YuvStandardMatrix};
 

@@ -1,6 +1,6 @@
-//! One picture as a JPEG of its own, as good as the camera gave it.
+//! Encodes one frame as a JPEG, at the quality the camera delivered.
 //!
-//! Taking it from a camera does not belong here.
+//! Getting the frame from a camera does not belong here.
 
 use turbojpeg::{Compressor, Subsamp, Transform, YuvImage};
 
@@ -11,7 +11,7 @@ use crate::media::{PixelFormat, RawFrame};
 /// The quality of a JPEG made here, of 100: above it files grow fast, and nobody sees a difference.
 const QUALITY: i32 = 95;
 
-/// A picture that has left its camera's memory, and is not a JPEG yet.
+/// A frame that has left its camera's memory, and is not a JPEG yet.
 #[derive(Debug)]
 pub struct StillImage {
     width: usize,
@@ -27,7 +27,7 @@ enum Content {
     Planes(Vec<u8>),
 }
 
-/// A picture as a JPEG.
+/// A frame as a JPEG.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedJpeg {
     /// Its width in pixels.
@@ -39,11 +39,11 @@ pub struct EncodedJpeg {
 }
 
 impl StillImage {
-    /// Copies a picture out of its camera's memory, which can be given back after this.
+    /// Copies a frame out of its camera's memory, which can be given back after this.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says; [`Error::Encoded`] for H.264.
+    /// See [`Error`]; [`Error::Encoded`] for H.264.
     pub fn of(frame: &RawFrame) -> Result<Self, Error> {
         if frame.format.pixel == PixelFormat::Mjpeg {
             if !is_complete_jpeg(&frame.data) {
@@ -66,8 +66,8 @@ impl StillImage {
         Ok(Self { width, height, content: Content::Planes(content) })
     }
 
-    /// The JPEG: the camera's own bytes where it makes JPEGs. Where these lack the tables that every viewer of files asks
-    /// for, and motion JPEG does without, they are added, and no sample changes.
+    /// The JPEG: the camera's own bytes where it makes JPEGs. Where these lack the tables that every viewer of files
+    /// asks for, and motion JPEG does without, they are added, and no sample changes.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ mod tests {
     fn a_raw_picture_becomes_a_jpeg_of_full_range() {
         let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
         assert_eq!((jpeg.width, jpeg.height), (64, 48));
-        // Through the camera's way back it is the same picture.
+        // Through the camera's way back it is the same frame.
         let frame = mjpeg(jpeg.data);
         let mut converter = Converter::new();
         let planes = converter.i420(&frame).expect("decodes");

@@ -1,14 +1,14 @@
-//! When a key frame is due: viewers' requests, coalesced, and the longest time without one. Pure; time is an argument.
+//! Schedules key frames: coalesces viewers' requests, and bounds the interval between two. Pure; time is an argument.
 
 use std::time::Duration;
 
 use crate::media::Timestamp;
 
-/// The least time from one key frame to the next. A key frame has twenty times the size of another frame, so a storm
-/// of requests (ten phones that lose packets together) must not make every frame one.
+/// The minimum interval between two key frames. A key frame is twenty times the size of another frame, so a burst of
+/// requests (ten phones that lose packets together) must not turn every frame into one.
 pub const MIN_DISTANCE: Duration = Duration::from_millis(250);
 
-/// Remembers the last key frame.
+/// Decides when to encode a key frame.
 #[derive(Debug)]
 pub struct KeyframeScheduler {
     longest: Duration,
@@ -16,13 +16,13 @@ pub struct KeyframeScheduler {
 }
 
 impl KeyframeScheduler {
-    /// A key frame is due after `longest` even when nobody asks.
+    /// A scheduler with at most `longest` between two key frames, even without requests.
     pub const fn new(longest: Duration) -> Self {
         Self { longest, last: None }
     }
 
-    /// Whether the picture captured at `now` shall be a key frame; `requested` tells whether a viewer waits for one. A
-    /// request that is refused here stands until it is granted.
+    /// Whether to encode the frame captured at `now` as a key frame; `requested` is whether a viewer waits for one. A
+    /// request that is declined here stays pending.
     pub fn should_force(&mut self, now: Timestamp, requested: bool) -> bool {
         let due = match self.last.map(|last| now.saturating_since(last)) {
             None => true,

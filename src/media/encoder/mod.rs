@@ -1,7 +1,7 @@
-//! H.264 encoders: the trait that each implements, and when a key frame is due; and the way back for a single picture.
+//! H.264 encoders: the trait that each implements, the key frame scheduler, and the decoding of a single key frame.
 //!
-//! An encoder lives on its camera's encode thread. What a camera encoded itself is passed through by one that only looks
-//! after it. Who watches does not belong here.
+//! An encoder lives on its camera's encode thread. What a camera has encoded itself goes through the `passthrough`
+//! encoder. Viewers do not belong here.
 
 pub mod keyframe;
 mod openh264;
@@ -13,14 +13,14 @@ use crate::media::convert;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 
-/// How pictures are encoded.
+/// The configuration of an encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Target bitrate in bit/s.
     pub bitrate: u32,
-    /// Time from one key frame to the next when nobody asks for one, in seconds.
+    /// The interval between key frames without requests, in seconds.
     pub keyframe_interval: u32,
-    /// Threads of the software encoder; 0 takes half of the cores.
+    /// Threads of the software encoder; 0 uses half of the cores.
     pub threads: u16,
 }
 
@@ -30,16 +30,16 @@ impl Default for Config {
     }
 }
 
-/// Why a picture was not encoded.
+/// Why a frame was not encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The picture is damaged or of a shape that can't be converted; the next one may be better.
+    /// The frame is damaged or in a format that can't be converted; the next one may be better.
     #[error(transparent)]
     Picture(#[from] convert::Error),
     /// The camera's stream is broken up to its next key frame.
     #[error("waiting for the camera's next key frame")]
     AwaitingKey,
-    /// The camera's own stream cannot be shown, and will not get better by itself.
+    /// The camera's own stream cannot be played, and will not recover by itself.
     #[error("{encoder}: {reason}")]
     Stream {
         /// Who encodes it.
@@ -59,20 +59,20 @@ pub enum Error {
 
 /// An H.264 encoder: no B-frames, SPS and PPS before every IDR.
 pub trait Encoder: Send {
-    /// Encodes one picture; with `key` as an IDR, where it can be asked. `None` when nothing is to be shown yet.
+    /// Encodes one frame, with `key` as an IDR if the encoder can be asked. `None` if there is nothing to show yet.
     fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error>;
 
-    /// Has the pictures from now on take `bitrate` bit/s. Where the camera encodes, that is set there.
+    /// Sets the bitrate of the frames from now on to `bitrate` bit/s. If the camera encodes, it is set there instead.
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error>;
 
-    /// What its stream demands of a decoder; `None` until that is known.
+    /// The profile and level that its stream requires of a decoder; `None` until known.
     fn profile(&self) -> Option<Profile>;
 
     /// The encoder's name in the status and the log.
     fn name(&self) -> &'static str;
 }
 
-/// Makes the encoder for pictures of `format`.
+/// Makes the encoder for frames of `format`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The software encoder: Cisco's OpenH264, compiled in.
+//! The software encoder: Cisco's OpenH264, linked statically.
 
 mod decode_keyframe;
 
@@ -25,20 +25,20 @@ pub use decode_keyframe::decode;
 /// The name in the status and in errors.
 const NAME: &str = "openh264";
 
-/// The longest slice in bytes when several threads encode: each slice then fits a packet, and the codec shares its work
-/// by slices, so that a single one would leave all threads but one idle.
+/// The maximum slice size in bytes if several threads encode: each slice then fits into a packet, and the codec splits
+/// its work by slices, so that a single one would leave all threads but one idle.
 const SLICE_BYTES: u32 = 1_100;
 
-/// An OpenH264 encoder for pictures of one size.
+/// An OpenH264 encoder for frames of one size.
 pub struct OpenH264 {
     codec: Codec,
     converter: Converter,
-    /// Length of the last access unit: the next one's allocation.
+    /// The length of the last access unit, to size the next allocation.
     last_len: usize,
 }
 
 impl OpenH264 {
-    /// An encoder for pictures of `format`.
+    /// An encoder for frames of `format`.
     ///
     /// # Errors
     ///
@@ -51,10 +51,10 @@ impl OpenH264 {
             .bitrate(BitRate::from_bps(config.bitrate))
             .max_frame_rate(FrameRate::from_hz(format.fps as f32))
             .complexity(Complexity::Low)
-            // A skipped frame is a frozen picture; a scene change that makes an IDR costs more than it gives.
+            // A skipped frame freezes the video; an IDR at each scene change costs more than it gains.
             .skip_frames(false)
             .scene_change_detect(false)
-            // Key frames are asked for one by one; the codec itself never makes one.
+            // Key frames are requested one by one; the codec itself never inserts one.
             .intra_frame_period(IntraFramePeriod::from_num_frames(0));
         let threads = threads(config.threads);
         if threads > 1 {
@@ -68,8 +68,8 @@ impl OpenH264 {
     }
 }
 
-/// Half of the cores leaves the other half to capture, network and the rest of the board; more than four threads no
-/// longer shorten a 720p frame.
+/// Half of the cores leaves the other half to capture, network and everything else; more than four threads no longer
+/// speed up a 720p frame.
 fn threads(configured: u16) -> u16 {
     match configured {
         0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 4) as u16),
@@ -77,8 +77,9 @@ fn threads(configured: u16) -> u16 {
     }
 }
 
-/// The codec writes to standard error on its own, such as the warning that the rate is hard to hold without skipped
-/// frames, which holds all the same. The wrapper's switch comes too late for what the first picture makes it say.
+/// The codec prints to standard error by itself, for example a warning that the rate is hard to meet without skipping
+/// frames, which it meets all the same. The wrapper's option takes effect too late for what the first frame makes it
+/// print.
 fn suppress_codec_log(codec: &mut Codec) {
     let mut level: std::ffi::c_int = WELS_LOG_QUIET;
     // SAFETY: the option takes a pointer to an int that is read during the call, and may be set before the first

@@ -1,7 +1,6 @@
-//! H.264 from the camera itself: passed on without encoding it again, in a form that a viewer can begin with at any key
-//! frame.
+//! H.264 from the camera, passed on without re-encoding, in a form that a viewer can join at any key frame.
 //!
-//! Only the outside of the stream is looked at. Asking the camera for a key frame belongs to the pipeline.
+//! Only headers are parsed. Requesting a key frame from the camera belongs to the pipeline.
 
 use bytes::Bytes;
 
@@ -20,24 +19,24 @@ const PARTITION: u8 = 2;
 /// The start code before each NAL unit (annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// What is known of a camera's stream.
+/// The state of a camera's stream.
 ///
-/// Parameter sets are remembered, also when they come in a buffer of their own, and stand before each IDR of the output.
-/// One of each kind is kept, the newest: cameras have one, and the RTP payload format's packets carry one pair. Only
-/// slices and parameter sets are passed on: delimiters, filler, SEI and the layers of scalable streams are of no use to a
-/// browser.
+/// Parameter sets are stored, even if they come in a buffer of their own, and are inserted before each IDR of the
+/// output. Only the newest of each kind is kept: cameras have one, and the packets of the RTP payload format carry one
+/// pair. Only slices and parameter sets are passed on: delimiters, filler, SEI and the layers of scalable streams are
+/// of no use to a browser.
 #[derive(Debug, Default)]
 pub struct Passthrough {
     sps: Option<Vec<u8>>,
     pps: Option<Vec<u8>>,
-    /// Whether the pictures up to here can be decoded.
+    /// Whether the frames so far can be decoded.
     in_sync: bool,
     /// Whether the stream has B-frames, or had them until its last SPS.
     has_b_frames: bool,
 }
 
 impl Passthrough {
-    /// Keeps the parameter sets of an access unit; whether it has other NAL units too.
+    /// Stores the parameter sets of an access unit; returns whether it has slices too.
     fn store_parameter_sets(&mut self, data: &[u8]) -> bool {
         let mut pictures = false;
         for nal in nals(data) {
@@ -45,7 +44,7 @@ impl Passthrough {
                 SPS if self.sps.as_deref() != Some(nal) => {
                     self.sps = Some(nal.to_vec());
                     self.has_b_frames = false;
-                    // The next picture is an IDR of the new sequence (section 7.4.1.2.1), or of no use.
+                    // The next frame is an IDR of the new sequence (section 7.4.1.2.1), or useless.
                     self.in_sync = false;
                 }
                 PPS if self.pps.as_deref() != Some(nal) => self.pps = Some(nal.to_vec()),
@@ -75,8 +74,8 @@ impl Encoder for Passthrough {
         if !self.store_parameter_sets(data) {
             return Ok(None);
         }
-        // In the baseline and in what WebRTC's players expect, pictures are shown in the order in which they come. The
-        // slice type tells otherwise, whatever the SPS says.
+        // The baseline profile, and WebRTC's players, show frames in the order in which they arrive. The slice type
+        // reveals otherwise, whatever the SPS says.
         if self.has_b_frames || nals(data).any(is_b_slice) {
             self.has_b_frames = true;
             return Err(Self::stream_error(
@@ -140,8 +139,8 @@ impl Bits<'_> {
         Some(bit)
     }
 
-    /// An unsigned Exp-Golomb number, `ue(v)` (section 9.1); `None` at the end, or when it is longer than any that stands
-    /// here.
+    /// An unsigned Exp-Golomb number, `ue(v)` (section 9.1); `None` at the end, or when it is longer than any that
+    /// stands here.
     fn exp_golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
@@ -181,7 +180,7 @@ mod tests {
         nals(&encoded.data).map(nal_type).collect()
     }
 
-    /// A stream of the software encoder: an IDR at every tenth picture.
+    /// A stream of the software encoder: an IDR at every tenth frame.
     fn stream(pictures: u64) -> Vec<RawFrame> {
         let raw = VideoFormat { pixel: PixelFormat::I420, stride: 320, ..FORMAT };
         let mut encoder = open(&Config { bitrate: 300_000, ..Config::default() }, &raw).expect("open");
@@ -199,7 +198,7 @@ mod tests {
         let first: Vec<&[u8]> = nals(&stream[0].data).collect();
         let mut camera = Passthrough::default();
         assert_eq!(camera.profile(), None);
-        // Both in one buffer of their own, and then never again; a delimiter, an SEI and filler beside the pictures.
+        // Both in one buffer of their own, and then never again; a delimiter, an SEI and filler beside the frames.
         assert!(camera.encode(&frame(0, &first[..2]), false).expect("should remember").is_none());
         assert_eq!(camera.profile().map(|profile| profile.idc), Some(66));
         for (number, raw) in stream.iter().enumerate() {
@@ -270,7 +269,7 @@ mod tests {
         assert!(!is_b_slice(&[0x01]) && !is_b_slice(&[0x01, 0, 0, 0, 0, 0]));
     }
 
-    /// What is done to a picture on its way.
+    /// What is done to a frame on its way.
     fn damage() -> impl Strategy<Value = (u64, Vec<(usize, u8)>, usize, bool)> {
         (0..12u64, vec((any::<usize>(), any::<u8>()), 0..4), any::<usize>(), any::<bool>())
     }
@@ -278,7 +277,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever becomes of a stream, what is passed on begins with a key frame, and key frames with their parameter sets.
+        /// Whatever becomes of a stream, what is passed on begins with a key frame, and key frames with their parameter
+        /// sets.
         #[test]
         fn damage_is_survived(damages in vec(damage(), 0..20), noise in vec(any::<u8>(), 0..200)) {
             static STREAM: LazyLock<Vec<RawFrame>> = LazyLock::new(|| stream(12));

@@ -1,7 +1,7 @@
-//! Which sound cards there are, by asking each card itself.
+//! Lists the sound cards by querying each card itself.
 //!
-//! `default` and other names of the configuration are not tried: on a machine without a card the library would write
-//! its complaints to the terminal, and a sound server behind such a name would be started.
+//! `default` and other names from ALSA's configuration are not tried: on a host without a card the library would print
+//! errors to the terminal, and a sound server behind such a name would be started.
 
 use std::ffi::CString;
 

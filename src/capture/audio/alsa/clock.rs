@@ -1,4 +1,4 @@
-//! From ALSA's time stamp to a reading of the monotonic clock.
+//! Converts an ALSA timestamp to a reading of the monotonic clock.
 
 use std::time::Duration;
 

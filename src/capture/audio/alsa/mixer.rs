@@ -1,7 +1,6 @@
-//! The mixer of a sound card: how loud its inputs are, and whether they are on.
+//! The mixer of a sound card: the gain of its inputs, and their switches.
 //!
-//! Which input is meant is a choice among plain values, without a card. What the configuration may say belongs to
-//! `config`.
+//! Choosing the input works on plain values, without a card. Valid configuration values belong to `config`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,14 +11,14 @@ use super::super::{Config, Error, Gain};
 use super::open::SuppressAlsaErrors;
 use crate::model::inventory::InputControl;
 
-/// The names that drivers give the control of the input itself, the likeliest first; others (`LinearFit`, `CD`, `Mic Boost`) come
-/// only where there is none of these.
+/// The names that drivers use for the input control, the likeliest first; others (`Line`, `CD`, `Mic Boost`) are used
+/// only if there is none of these.
 const INPUTS: [&str; 4] = ["Capture", "Mic", "Microphone", "Headset"];
 
-/// Whether the log has told already that a card has no mixer to set.
+/// Whether it has been logged already that a card has no mixer control to set.
 static WARNED: AtomicBool = AtomicBool::new(false);
 
-/// The inputs of a card's mixer; none where it has no mixer.
+/// The inputs of a card's mixer; empty if it has no mixer.
 pub(super) fn inputs(card: i32) -> Vec<InputControl> {
     let _quiet = SuppressAlsaErrors::new();
     Mixer::new(&format!("hw:{card}"), true)
@@ -27,11 +26,11 @@ pub(super) fn inputs(card: i32) -> Vec<InputControl> {
         .unwrap_or_default()
 }
 
-/// Sets the gain and the switch of a card's input as `config` says.
+/// Sets the gain and the switch of a card's input from `config`.
 ///
 /// # Errors
 ///
-/// [`Error::Gain`] when the card has not that gain. A card without a mixer is told in the log, once.
+/// [`Error::Gain`] if the card does not support that gain. A card without a mixer is logged once.
 pub(super) fn apply(card: i32, device: &str, config: &Config) -> Result<(), Error> {
     let _quiet = SuppressAlsaErrors::new();
     let Ok(mixer) = Mixer::new(&format!("hw:{card}"), true) else {
@@ -54,7 +53,7 @@ pub(super) fn apply(card: i32, device: &str, config: &Config) -> Result<(), Erro
             None => warn_once(device, config, "the card's mixer has no input gain"),
         }
     }
-    // A switch that is off would leave the microphone silent for no reason that anybody sees here.
+    // If the switch is off, the microphone is silent and nothing here shows why.
     if let Some(at) = select_input(controls(), |control| control.switch) {
         let (element, control) = &found[at];
         if let Err(error) = element.set_capture_switch_all(i32::from(!config.mute)) {
@@ -78,7 +77,7 @@ fn describe(element: &Selem<'_>) -> Option<InputControl> {
     Some(InputControl { name, decibels, steps, switch })
 }
 
-/// The place of the input that is meant, of those that `fit`.
+/// The index of the input to use among those that `fit`.
 fn select_input<'a>(
     controls: impl Iterator<Item = &'a InputControl>,
     fit: impl Fn(&InputControl) -> bool,
@@ -103,7 +102,7 @@ fn gain_error(device: &str, gain: Gain, offer: &str) -> Error {
     Error::Gain { device: device.into(), wish: gain.to_string(), offer: offer.into() }
 }
 
-/// The gain, if the card has it; otherwise what it has.
+/// The gain, if the card supports it; otherwise what it supports.
 fn check_decibels(decibel: f32, control: &InputControl) -> Result<f32, String> {
     match control.decibels {
         Some((low, high)) if (low..=high).contains(&decibel) => Ok(decibel),
@@ -112,12 +111,12 @@ fn check_decibels(decibel: f32, control: &InputControl) -> Result<f32, String> {
     }
 }
 
-/// The step of a gain in percent of the range.
+/// The step that corresponds to a percentage of the range.
 fn step(percent: u8, (low, high): (i64, i64)) -> i64 {
     low + (high - low) * i64::from(percent.min(100)) / 100
 }
 
-/// A gain that cannot be set is told once, whatever the number of openings.
+/// Warns once about a gain that cannot be set, however often the device is opened.
 fn warn_once(device: &str, config: &Config, why: &str) {
     if config.gain != Gain::Keep && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!("{device}: {why}; audio.gain = \"{}\" has no effect", config.gain);

@@ -1,7 +1,7 @@
-//! Opening an ALSA device with what it has: its own rate, channels and form of samples, as near as may be to ours.
+//! Opens an ALSA device with the rate, channels and sample format it has that are nearest to ours.
 //!
-//! ALSA's own rate conversion is switched off, because it interpolates linearly; `resample` does it better. Only where a
-//! device has no form of samples that `sample` reads does ALSA's plug layer convert.
+//! ALSA's own rate conversion is disabled because it interpolates linearly; `resample` does it better. ALSA's plug
+//! layer converts only if a device has no sample format that `sample_format` reads.
 
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -14,12 +14,12 @@ use alsa::{Direction, Output, ValueOr};
 use super::super::{Error, FRAMES, SAMPLE_RATE};
 use crate::capture::audio::sample_format::Encoding;
 
-/// Frames of 20 ms that the driver's ring holds, if the hardware can: 160 ms of the reading thread being late before
-/// sound is lost.
+/// The size of the driver's ring buffer in frames of 20 ms, if the hardware supports it: the reading thread may be 160
+/// ms late before audio is lost.
 const RING_FRAMES: u32 = 8;
 
-/// The forms of samples that are read, the best for us first: what a card has natively is exact in any of them, and the
-/// shortest costs the bus least.
+/// The supported sample formats, the preferred first: what a card has natively is exact in any of them, and the
+/// shortest costs the least bus bandwidth.
 const ENCODINGS: [(Format, Encoding); 5] = [
     (Format::S16LE, Encoding::S16),
     (Format::S32LE, Encoding::S32),
@@ -28,28 +28,28 @@ const ENCODINGS: [(Format, Encoding); 5] = [
     (Format::S24LE, Encoding::S24),
 ];
 
-/// A device that has been opened and set, and stands still.
+/// A device that is opened and configured, but not started.
 pub(super) struct Opened {
     pub(super) pcm: PCM,
-    /// Samples a second, of each channel.
+    /// Samples per second and channel.
     pub(super) rate: u32,
-    /// Channels as the device gives them.
+    /// Channels of the device.
     pub(super) channels: usize,
-    /// The form of its samples.
+    /// The sample format.
     pub(super) encoding: Encoding,
-    /// Samples of each channel after which the driver looks for us.
+    /// Samples per channel after which the driver wakes us.
     pub(super) period: usize,
-    /// Samples of each channel that its ring holds.
+    /// Samples per channel that its ring buffer holds.
     pub(super) buffer: usize,
-    /// Whether the driver's time stamps are of `CLOCK_MONOTONIC`.
+    /// Whether the driver's timestamps are of `CLOCK_MONOTONIC`.
     pub(super) stamped: bool,
 }
 
-/// Opens the capture device `device`, with 48 kHz and `channels` where it has them.
+/// Opens the capture device `device`, at 48 kHz and with `channels` if it supports them.
 ///
 /// # Errors
 ///
-/// As [`Error`] says.
+/// See [`Error`].
 pub(super) fn open(device: &str, channels: u16) -> Result<Opened, Error> {
     let suppressed = SuppressAlsaErrors::new();
     let opened = match try_open(device, channels) {
@@ -71,11 +71,11 @@ pub(super) fn open(device: &str, channels: u16) -> Result<Opened, Error> {
     })
 }
 
-/// Where an opening failed.
+/// The step at which opening failed.
 enum OpenError {
-    /// There is no such device, or it is not free.
+    /// The device does not exist, or is busy.
     Open(alsa::Error),
-    /// It is there, but cannot do what is asked.
+    /// The device exists, but does not support the parameters.
     Parameters(alsa::Error),
 }
 
@@ -107,8 +107,8 @@ fn configure(pcm: PCM, channels: u16) -> Result<Opened, alsa::Error> {
     Ok(Opened { pcm, rate, channels: channels as usize, encoding, period, buffer, stamped })
 }
 
-/// Has the driver wake us for each `period` of samples and stamp it by the clock that V4L2 uses as well; whether it
-/// has that clock.
+/// Makes the driver wake us after each `period` samples and timestamp them with the clock that V4L2 uses as well.
+/// Returns whether it supports that clock.
 fn configure_software(pcm: &PCM, period: usize) -> Result<bool, alsa::Error> {
     let sw = pcm.sw_params_current()?;
     sw.set_avail_min(period as alsa::pcm::Frames)?;
@@ -122,16 +122,16 @@ fn plug_name(device: &str) -> String {
     device.strip_prefix("hw:").map_or_else(|| format!("plug:'{device}'"), |address| format!("plughw:{address}"))
 }
 
-/// Keeps the library's own complaints off the terminal, for this thread.
+/// Keeps the library's error output off the terminal, for this thread.
 pub(super) struct SuppressAlsaErrors(Option<Rc<RefCell<Output>>>);
 
 impl SuppressAlsaErrors {
     pub(super) fn new() -> Self {
-        // Without memory for it there is noise, and nothing worse.
+        // If this fails there is error output, and nothing worse.
         Self(Output::local_error_handler().ok())
     }
 
-    /// What the library had to say of an error is for whoever looks for its cause.
+    /// Logs the library's messages about an error, for whoever looks for its cause.
     fn log(&self, device: &str) {
         if let Some(output) = &self.0 {
             for line in output.borrow().to_string().lines() {

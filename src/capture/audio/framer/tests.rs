@@ -1,4 +1,4 @@
-//! Sound cards with clocks of their own, through simulated minutes with real samples and through simulated hours without.
+//! Tests with simulated sound cards that have clocks of their own: minutes with real samples, and hours without.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl<'a> Card<'a> {
         (self.count as u64, at(self.time + (self.late)(self.readings)))
     }
 
-    /// When the sample with this index was taken, near the present: seconds since the card began.
+    /// When the sample with this index was captured, near the present: seconds since the card began.
     fn taken(&self, index: f64) -> f64 {
         self.time - (self.count - index) / (self.rate * (1.0 + (self.ppm)(self.time) * 1e-6))
     }
@@ -106,8 +106,8 @@ impl Resample for Counter {
     }
 }
 
-/// Lets a card run for `hours`: the largest difference in milliseconds between a frame's time stamp and the time at which its
-/// sound was taken, in the first minute and after it. Every frame follows the one before without a gap.
+/// Lets a card run for `hours`: the largest difference in milliseconds between a frame's timestamp and the time at
+/// which its audio was captured, in the first minute and after it. Every frame follows the one before without a gap.
 fn run(hours: f64, card: &mut Card) -> (f64, f64) {
     let mut framer = Framer::with(card.rate as u32, 1, Counter::new(card.rate));
     let mut worst = (0.0f64, 0.0f64);
@@ -127,7 +127,7 @@ fn run(hours: f64, card: &mut Card) -> (f64, f64) {
             if let Some(last) = last.replace(frame.captured) {
                 assert_eq!(frame.captured.saturating_since(last), Duration::from_millis(20));
             }
-            // The sound that comes next, and the time stamp that it will bear.
+            // The audio that comes next, and the timestamp that it will bear.
             let position = framer.first_pending as f64 + framer.resampler.last + Counter::DELAY as f64;
             let stamp = frame.captured.saturating_add(Duration::from_millis(20));
             let wrong = (since_begin(stamp) - card.taken(position)).abs() * 1e3;

@@ -1,6 +1,6 @@
-//! Where one access unit ends and the next begins in an H.264 stream in Annex B form (ITU-T H.264 section 7.4.1.2.3).
+//! Splits an H.264 stream in Annex B format into access units (ITU-T H.264 section 7.4.1.2.3).
 //!
-//! An access unit is known to be complete only when the next one begins: a stream through a pipe is a picture late.
+//! An access unit is complete only when the next one begins, so a stream through a pipe is one frame late.
 
 use crate::media::h264;
 use crate::media::h264::nal_type;
@@ -8,33 +8,33 @@ use crate::media::h264::nal_type;
 /// `nal_unit_type` of supplemental enhancement information (table 7-1).
 const SEI: u8 = 6;
 
-/// Follows a stream that grows, and never looks at a byte twice.
+/// Scans a growing stream, without looking at any byte twice.
 #[derive(Debug, Default)]
 pub struct AccessUnits {
     /// Where to look for the next start code.
     at: usize,
-    /// Whether the access unit that begins the buffer has a coded slice already.
+    /// Whether the access unit at the start of the buffer has a coded slice already.
     coded: bool,
 }
 
 /// What [`AccessUnits::next`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parse {
-    /// So many bytes are a whole access unit; the caller takes them out.
+    /// A complete access unit of this length; the caller removes it.
     Unit(usize),
-    /// So many bytes belong to no access unit; the caller takes them out.
+    /// This many bytes belong to no access unit; the caller removes them.
     Garbage(usize),
     /// Nothing is complete yet.
     Nothing,
 }
 
 impl AccessUnits {
-    /// Looks for the end of the access unit that begins `data`, which has grown since the last call, or lost what was found
-    /// then.
+    /// Looks for the end of the access unit at the start of `data`, which has grown since the last call, or had the
+    /// last result removed.
     pub fn next(&mut self, data: &[u8]) -> Parse {
         loop {
             let Some(found) = memchr::memmem::find(&data[self.at.min(data.len())..], &[0, 0, 1]) else {
-                // The beginning of a start code may be at the very end.
+                // A start code may be cut off at the very end.
                 self.at = data.len().saturating_sub(2).max(self.at);
                 return Parse::Nothing;
             };
@@ -44,7 +44,7 @@ impl AccessUnits {
                 self.at = code;
                 return Parse::Nothing;
             };
-            // A start code may have a zero more.
+            // A start code may have another zero.
             let begin = if code > 0 && data[code - 1] == 0 { code - 1 } else { code };
             if !self.coded && begin > 0 && !data.starts_with(&[0, 0]) {
                 self.at = 0;
@@ -69,7 +69,7 @@ fn is_slice(unit: &[u8]) -> bool {
 fn begins_access_unit(unit: &[u8]) -> bool {
     match nal_type(unit) {
         SEI | h264::SPS | h264::PPS | h264::AUD | 14..=18 => true,
-        // `first_mb_in_slice` is zero, which Exp-Golomb writes as a single 1: the first slice of a picture.
+        // `first_mb_in_slice` is zero, which Exp-Golomb writes as a single 1: the first slice of a frame.
         _ => is_slice(unit) && unit[1] & 0x80 != 0,
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     const P: &[u8] = &[0, 0, 0, 1, 0x41, 0x9a, 9];
     const P_REST: &[u8] = &[0, 0, 1, 0x41, 0x10, 9];
 
-    /// The access units of a stream that comes in pieces of `step` bytes, and how much rubbish there was.
+    /// The access units of a stream that comes in pieces of `step` bytes, and how much garbage there was.
     fn split(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, usize) {
         let (mut units, mut garbage) = (Vec::new(), 0);
         let mut buffer = Vec::new();

@@ -1,43 +1,43 @@
-//! Where one JPEG ends and the next begins in a stream of them (ITU-T T.81 annex B).
+//! Splits a stream of JPEGs into frames (ITU-T T.81 annex B).
 //!
-//! The segments are followed by their lengths, so that the preview that some cameras put into a picture's header is not
-//! taken for a picture. Decoding does not belong here.
+//! Segments are skipped by their length, so that the thumbnail that some cameras embed in the header is not mistaken
+//! for a frame. Decoding does not belong here.
 
 use memchr::memchr;
 
-/// Follows a stream that grows, and never looks at a byte twice.
+/// Scans a growing stream, without looking at any byte twice.
 #[derive(Debug, Default)]
 pub struct JpegSplitter {
-    /// Where to go on.
+    /// Where to continue.
     at: usize,
-    /// Whether that is inside coded data, which has no length.
+    /// Whether that is inside entropy-coded data, which has no length.
     in_scan: bool,
-    /// Width and height, once the frame header was seen.
+    /// Width and height, once the frame header was parsed.
     size: Option<(u32, u32)>,
 }
 
 /// What [`JpegSplitter::next`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parse {
-    /// So many bytes are a whole picture; the caller takes them out.
+    /// A complete frame of this length; the caller removes it.
     Frame {
         /// Its length in bytes.
         length: usize,
         /// Width and height in pixels.
         size: (u32, u32),
     },
-    /// So many bytes belong to no whole picture; the caller takes them out.
+    /// This many bytes belong to no complete frame; the caller removes them.
     Garbage(usize),
     /// Nothing is complete yet.
     Nothing,
 }
 
-/// Start of image, and the marker's beginning that always follows.
+/// Start of image, and the first byte of the marker that always follows.
 const BEGIN: [u8; 3] = [0xff, 0xd8, 0xff];
 
 impl JpegSplitter {
-    /// Looks for the end of the picture that begins `data`, which has grown since the last call, or lost what was found
-    /// then.
+    /// Looks for the end of the frame at the start of `data`, which has grown since the last call, or had the last
+    /// result removed.
     pub fn next(&mut self, data: &[u8]) -> Parse {
         if self.at == 0 {
             let head = &data[..data.len().min(BEGIN.len())];
@@ -52,7 +52,7 @@ impl JpegSplitter {
         loop {
             if self.in_scan {
                 let Some(found) = data.get(self.at..).and_then(|rest| memchr(0xff, rest)) else {
-                    // Further than that where the scan's header has not come as a whole.
+                    // Further if the scan header is not complete.
                     self.at = self.at.max(data.len());
                     return Parse::Nothing;
                 };
@@ -78,7 +78,7 @@ impl JpegSplitter {
                     *self = Self::default();
                     return Parse::Frame { length, size };
                 }
-                // The picture was cut off and the next one has begun.
+                // The frame was cut off and the next one has begun.
                 (0xff, 0xd8) => return self.garbage(data, self.at),
                 (0xff, 0xc0..=0xfe) => match self.segment(data, marker) {
                     Segment::Whole(length) => {
@@ -93,7 +93,7 @@ impl JpegSplitter {
         }
     }
 
-    /// The segment at `self.at`; of a frame header the size is kept.
+    /// Parses the segment at `self.at`; the size in a frame header is remembered.
     fn segment(&mut self, data: &[u8], marker: u8) -> Segment {
         let Some(&[high, low]) = data.get(self.at + 2..self.at + 4).and_then(|bytes| bytes.first_chunk()) else {
             return Segment::Cut;
@@ -112,22 +112,22 @@ impl JpegSplitter {
         Segment::Whole(length)
     }
 
-    /// What lies before the next beginning of a picture at or after `from` is rubbish.
+    /// Everything before the next start of a frame at or after `from` is garbage.
     fn garbage(&mut self, data: &[u8], from: usize) -> Parse {
         *self = Self::default();
         let from = from.min(data.len());
         let next = memchr::memmem::find(&data[from..], &BEGIN).map(|found| from + found);
-        // The beginning of a beginning may be at the very end.
+        // A start marker may be cut off at the very end.
         Parse::Garbage(next.unwrap_or_else(|| (data.len().saturating_sub(BEGIN.len() - 1)).max(from)))
     }
 }
 
 enum Segment {
-    /// So long, its length field included.
+    /// Its length, including the length field.
     Whole(usize),
-    /// Its head has not come yet.
+    /// Its header is incomplete.
     Cut,
-    /// It makes no sense.
+    /// It is invalid.
     Wrong,
 }
 
@@ -135,7 +135,7 @@ enum Segment {
 mod tests {
     use super::*;
 
-    /// A picture of 64 x 48 with a preview in its header, stuffed bytes and restart markers.
+    /// A frame of 64 x 48 with a preview in its header, stuffed bytes and restart markers.
     fn jpeg(tail: u8) -> Vec<u8> {
         let mut picture = vec![0xff, 0xd8];
         picture.extend([0xff, 0xe1, 0, 8, 0xff, 0xd8, 0xff, 0xd9, 0, 0]);

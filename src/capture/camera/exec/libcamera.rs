@@ -1,24 +1,22 @@
-//! The command line for a CSI camera: `rpicam-vid`, the program of Raspberry Pi OS over libcamera (called `libcamera-vid`
-//! before 2024). Options: <https://www.raspberrypi.com/documentation/computers/camera_software.html>.
+//! The command line for a CSI camera: `rpicam-vid`, Raspberry Pi OS's program on top of libcamera (called
+//! `libcamera-vid` before 2024). Options: <https://www.raspberrypi.com/documentation/computers/camera_software.html>.
 
 use std::path::Path;
 
 use super::super::{Config, Error};
 use crate::media::PixelFormat;
 
-/// The program, under its names from new to old.
+/// The names of the program, the newest first.
 const PROGRAMS: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
 
-/// libcamera pads raw lines to a multiple of this many bytes on a Raspberry Pi 5; a padded line would be seen as a slanted
-/// picture.
+/// libcamera pads raw rows to a multiple of this many bytes on a Raspberry Pi 5; a padded row would skew the image.
 const RAW_ALIGNMENT: u32 = 64;
 
-/// The line to run, and what it writes. `path` is the search path of programs, `video` the kernel's directory of video
-/// nodes.
+/// The command line, and the format it writes. `path` is the `PATH`, `video` the kernel's directory of video nodes.
 ///
 /// # Errors
 ///
-/// When the program is not installed, or cannot give what is asked for.
+/// If the program is not installed, or does not support what is requested.
 pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String, PixelFormat), Error> {
     let program =
         PROGRAMS.into_iter().find(|program| path.split(':').any(|dir| Path::new(dir).join(program).is_file()));
@@ -30,9 +28,8 @@ pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String
     let (width, height, fps) = (config.width.target(), config.height.target(), config.fps.target());
     let aligned = width % RAW_ALIGNMENT == 0;
     let format = match config.format {
-        // The chip's own encoder costs nothing. Where it has none, the program would encode in software, in the same way
-        // but without hearing of viewers' wishes for key frames: then the raw picture is better, and MJPEG where lines
-        // would be padded.
+        // The hardware encoder costs nothing. Without one the program would encode in software, as we do, but without
+        // key frame requests: raw frames are better then, and MJPEG if rows would be padded.
         None if has_encoder(video) => PixelFormat::H264,
         None if aligned => PixelFormat::I420,
         None => PixelFormat::Mjpeg,
@@ -47,7 +44,7 @@ pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String
     };
     let codec = match format {
         PixelFormat::H264 => {
-            // A pipe has no way back for key-frame requests: one each second is the longest that a viewer waits.
+            // A pipe has no back channel for key frame requests: with one per second, a viewer waits at most a second.
             format!("h264 --profile baseline --inline --intra {fps} --bitrate {}", config.bitrate)
         }
         PixelFormat::Mjpeg => "mjpeg".into(),
@@ -60,7 +57,7 @@ pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String
     Ok((line, format))
 }
 
-/// Whether the board has the H.264 encoder of the Raspberry Pi 4 and older.
+/// Whether the host has the H.264 encoder of the Raspberry Pi 4 and older.
 fn has_encoder(video: &Path) -> bool {
     let Ok(nodes) = std::fs::read_dir(video) else { return false };
     let name = |node: std::fs::DirEntry| std::fs::read_to_string(node.path().join("name")).unwrap_or_default();

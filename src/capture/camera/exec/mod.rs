@@ -1,7 +1,7 @@
-//! A camera that is a program: it writes MJPEG, H.264 in Annex B form or raw I420 to its standard output.
+//! A camera that is an external program: it writes MJPEG, H.264 in Annex B format or raw I420 to its standard output.
 //!
-//! The program runs while somebody watches and is ended with everything that it started. Starting it again after it ended
-//! does not belong here: the retry loop of the pipeline does.
+//! The program runs while somebody is watching, and is terminated together with its child processes. Restarting it
+//! after it exits does not belong here: the pipeline's retry loop does that.
 
 mod annexb;
 mod jpeg;
@@ -18,29 +18,29 @@ use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use process::{Process, Read};
 use stream::{Stream, Unreadable};
 
-/// The longest part of a command that stands in messages and in the status, in characters.
+/// The length to which a command is truncated in messages and in the status, in characters.
 const LABEL_LIMIT: usize = 60;
 
-/// Lines of standard error that are logged in a second; what is more is counted.
+/// Lines of standard error that are logged per second; the rest are counted.
 const MAX_LINES_PER_SECOND: u32 = 10;
 
-/// A running program that gives pictures.
+/// A running program that delivers frames.
 pub struct Program {
     label: String,
     process: Process,
     stderr: StderrLog,
     stream: Stream,
-    /// The shape of the last picture; before the first, of the wished one.
+    /// The format of the last frame; before the first one, the requested format.
     format: VideoFormat,
     stale: u64,
 }
 
 impl Program {
-    /// Starts `command`, a line for the shell.
+    /// Starts `command`, a command line for the shell.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says. What the program does later is told by [`VideoSource::next`].
+    /// See [`Error`]. Later failures of the program are reported by [`VideoSource::next`].
     pub fn start(config: &Config, command: &str) -> Result<Self, Error> {
         let pixel = match config.format {
             None | Some(PixelFormat::Mjpeg | PixelFormat::H264 | PixelFormat::I420) => config.format,
@@ -86,7 +86,7 @@ impl Program {
         Ok(Self { label, process, stderr, stream: Stream::new(configured, format), format, stale: 0 })
     }
 
-    /// The next picture of those that are there: the newest, unless each needs those before it.
+    /// The next available frame: the newest, unless frames depend on earlier ones.
     fn newest_frame(&mut self) -> Result<Option<RawFrame>, Error> {
         let mut newest = None;
         while let Some(frame) = self.stream.next_frame().map_err(|error| unreadable_error(&self.label, &error))? {
@@ -152,12 +152,12 @@ impl VideoSource for Program {
     }
 }
 
-/// What the program says on standard error.
+/// Logs the program's standard error.
 struct StderrLog {
     label: String,
-    /// The last line, for the message of its end.
+    /// The last line, for the error when it exits.
     last: String,
-    /// When the current second of the log began, and what was logged and left out in it.
+    /// When the current second began, and how many lines were logged and suppressed in it.
     window_start: Instant,
     logged: u32,
     suppressed: u32,

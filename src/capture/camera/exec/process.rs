@@ -1,5 +1,5 @@
-//! The life of a program whose output is read: started in a process group of its own, read without blocking, and ended
-//! with all that it started. What it writes does not belong here.
+//! The lifecycle of a program whose output is read: started in its own process group, read without blocking, and
+//! terminated together with its child processes. The format of its output does not belong here.
 
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
@@ -11,51 +11,50 @@ use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-/// Bytes that the pipe holds, if the kernel allows: several compressed pictures, or most of a raw one, so that the program
-/// is not stopped in the middle of each. It is what an ordinary user may ask for.
+/// The size of the pipe, if the kernel allows it: several compressed frames, or most of a raw one, so that the program
+/// does not block in the middle of each. It is the limit for unprivileged users.
 const PIPE_SIZE: usize = 1 << 20;
 
-/// Bytes asked for at a time.
+/// The maximum number of bytes per read.
 const READ_SIZE: usize = 1 << 20;
 
-/// How long a program may take to end by itself when it is told to.
+/// How long a program may take to exit after SIGTERM.
 const TERM_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// How long the kernel may take to end one that is killed: longer only for one that hangs in a driver, which is left
-/// behind.
+/// How long the kernel may take to end a killed program: longer only if it hangs in a driver, and then it is abandoned.
 const KILL_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The longest line of standard error that is kept; the rest is left out.
+/// The maximum length of a line of standard error; the rest is dropped.
 const LINE_LIMIT: usize = 500;
 
-/// A running program; ended when dropped.
+/// A running program; terminated when dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     group: Pid,
-    /// Readable once the program has ended.
+    /// Readable once the program has exited.
     exit: OwnedFd,
     out: ChildStdout,
     err: Option<ChildStderr>,
-    /// How it ended, once it was waited for; until then nobody else can have its number.
+    /// Its exit status, once it was reaped; until then its pid cannot be reused.
     status: Option<ExitStatus>,
-    /// The line of standard error that is not complete yet.
+    /// The incomplete line of standard error.
     line: Vec<u8>,
 }
 
-/// What [`Process::read`] saw.
+/// The result of [`Process::read`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     /// Something was appended.
     Some,
-    /// Nothing came in the time given.
+    /// Nothing came within the timeout.
     Nothing,
-    /// There will be no more.
+    /// End of the output.
     End,
 }
 
 impl Process {
-    /// Starts a line of `/bin/sh`.
+    /// Starts a command line with `/bin/sh`.
     ///
     /// # Errors
     ///
@@ -80,7 +79,7 @@ impl Process {
         });
         match started {
             Ok(exit) => {
-                // A smaller pipe costs the program some waiting.
+                // A smaller pipe only makes the program wait.
                 let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
                 Ok(Self { child, group, exit, out, err, status: None, line: Vec::new() })
             }
@@ -92,8 +91,8 @@ impl Process {
         }
     }
 
-    /// Waits for output, `wait` at most, and appends it to `buffer`. Each line of standard error that has become complete
-    /// is given to `on_line`.
+    /// Waits for output, `wait` at most, and appends it to `buffer`. Each complete line of standard error is passed to
+    /// `on_line`.
     ///
     /// # Errors
     ///
@@ -128,8 +127,8 @@ impl Process {
         }
     }
 
-    /// How the program ended, and what it said last; it is given a moment, since its output ends before it does. `None` for
-    /// one that goes on without output.
+    /// How the program exited, after its last lines of standard error. It is given a moment, because its output ends
+    /// before it does. `None` for one that keeps running without output.
     pub fn wait_exit(&mut self, on_line: impl FnMut(&str)) -> Option<ExitStatus> {
         if self.wait(TERM_TIMEOUT) {
             self.reap();
@@ -138,7 +137,7 @@ impl Process {
         self.status
     }
 
-    /// Kills what is left of the group, and lets go of the program, which has ended.
+    /// Kills the rest of the process group, and reaps the program, which has exited.
     fn reap(&mut self) {
         let _ = kill_process_group(self.group, Signal::KILL);
         self.status = self.child.wait().ok();
@@ -160,13 +159,13 @@ impl Process {
                                 emit_line(&self.line, &mut on_line);
                                 self.line.clear();
                             }
-                            // A program that shows its progress writes over its own line.
+                            // A program that displays its progress overwrites its own line.
                             b'\r' => self.line.clear(),
                             byte if self.line.len() < LINE_LIMIT => self.line.push(*byte),
                             _ => {}
                         }
                     }
-                    // What is written faster than it is read here waits in the pipe for the next turn.
+                    // If it writes faster than this reads, the rest waits in the pipe.
                     if count < chunk.len() {
                         return;
                     }
@@ -179,7 +178,7 @@ impl Process {
         self.line.clear();
     }
 
-    /// Whether the program has ended, `limit` at most later.
+    /// Whether the program exits within `limit`.
     fn wait(&self, limit: Duration) -> bool {
         let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
         let mut exit = [PollFd::new(&self.exit, PollFlags::IN)];
@@ -189,7 +188,7 @@ impl Process {
 
 fn emit_line(line: &[u8], on_line: &mut impl FnMut(&str)) {
     let text = String::from_utf8_lossy(line);
-    // Colours and other commands for a terminal have no place in a log.
+    // Colours and other terminal escapes do not belong in a log.
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     if !text.trim().is_empty() {
         on_line(text.trim());
@@ -210,7 +209,7 @@ impl Drop for Process {
     }
 }
 
-/// How a program ended, in words.
+/// A description of how a program exited.
 pub fn describe(status: Option<ExitStatus>) -> String {
     match status.map(|status| (status.code(), status.signal())) {
         Some((Some(127), _)) => "ended with exit status 127 (command not found)".into(),

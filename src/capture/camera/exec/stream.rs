@@ -1,5 +1,5 @@
-//! Bytes of a program's output into pictures: which of three forms it is, and where each picture ends. Pure; time is an
-//! argument. Running the program does not belong here.
+//! Splits a program's output into frames: detects which of three formats it is, and finds where each frame ends. Pure;
+//! time is an argument. Running the program does not belong here.
 
 use std::collections::VecDeque;
 
@@ -11,51 +11,51 @@ use crate::media::h264;
 use crate::media::h264::StreamShape;
 use crate::media::{PixelFormat, Timestamp, VideoFormat};
 
-/// The most bytes without the end of a picture: an 8K picture in I420 has 50 MB, and a stream without an end must not
-/// take all memory.
+/// The maximum size of a frame in bytes: an 8K frame in I420 has 50 MB, and a stream without frame boundaries must not
+/// use up all memory.
 const FRAME_LIMIT: usize = 64 << 20;
 
-/// The most bytes in a row that are no part of any picture. A program that greets with some lines is forgiven; one that
-/// writes something else altogether is told so.
+/// The maximum number of consecutive bytes that belong to no frame. A program may print a few lines first; one that
+/// writes something else altogether is an error.
 const GARBAGE_LIMIT: u64 = 1 << 20;
 
-/// A picture cut out of the stream.
+/// A frame extracted from the stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
-    /// When its first byte came.
+    /// When its first byte arrived.
     pub captured: Timestamp,
-    /// Its shape.
+    /// Its format.
     pub format: VideoFormat,
     /// Its bytes.
     pub data: Bytes,
 }
 
-/// Why a stream cannot be read any further.
+/// Why a stream cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It begins neither as MJPEG nor as H.264.
+    /// It starts neither like MJPEG nor like H.264.
     Unknown,
-    /// It is not what the configuration says.
+    /// It is not in the configured format.
     NotAs(PixelFormat),
 }
 
-/// A stream that is being read.
+/// A stream that is being parsed.
 pub struct Stream {
     format: Option<StreamFormat>,
-    /// The shape of raw pictures, and the rate of all.
+    /// The format of raw frames, and the frame rate of all.
     requested: VideoFormat,
     bytes: BytesMut,
-    /// Bytes that were taken out of `bytes` since the beginning.
+    /// Bytes removed from `bytes` since the start.
     consumed: u64,
-    /// How far the stream had come at which time; the oldest that still matters first.
+    /// How many bytes had arrived at which time; the oldest relevant entry first.
     arrivals: VecDeque<(u64, Timestamp)>,
-    /// Bytes in a row that are no part of a picture.
+    /// Consecutive bytes that belong to no frame.
     garbage: u64,
-    /// Pieces that were no whole picture.
+    /// Sections that were not a complete frame.
     damaged: u64,
 }
 
-/// The three forms that are understood.
+/// The three supported formats.
 enum StreamFormat {
     Jpeg(JpegSplitter),
     AnnexB(AccessUnits, Option<StreamShape>),
@@ -71,7 +71,8 @@ impl StreamFormat {
         }
     }
 
-    /// What the first bytes of `bytes` are. `requested` is the shape of raw frames, and the rate unless the stream has one.
+    /// What the first bytes of `bytes` are. `requested` is the shape of raw frames, and the rate unless the stream has
+    /// one.
     fn next(&mut self, bytes: &[u8], requested: &VideoFormat) -> ReadStep {
         let encoded = VideoFormat { pixel: self.pixel(), stride: 0, ..*requested };
         match self {
@@ -102,8 +103,8 @@ impl StreamFormat {
 }
 
 impl Stream {
-    /// A stream of which nothing was read. `format` is what it shall be, where that is known: MJPEG, H.264 or I420 (the one
-    /// that cannot be recognised); `requested` is the shape of raw pictures, and the rate where the stream tells none.
+    /// A new stream. `format` is its format, if known: MJPEG, H.264 or I420 (which cannot be detected); `requested` is
+    /// the format of raw frames, and the frame rate if the stream has none.
     pub fn new(format: Option<PixelFormat>, requested: VideoFormat) -> Self {
         let format = match format {
             Some(PixelFormat::Mjpeg) => Some(StreamFormat::Jpeg(JpegSplitter::default())),
@@ -115,26 +116,26 @@ impl Stream {
         Self { format, requested, bytes: BytesMut::new(), consumed: 0, arrivals, garbage: 0, damaged: 0 }
     }
 
-    /// Where to append what the program wrote; [`mark_arrival`](Self::arrived) is to be told.
+    /// The buffer to which output is appended; call [`mark_arrival`](Self::mark_arrival) afterwards.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.bytes
     }
 
-    /// What was appended to the buffer came at `now`.
+    /// Records that the appended bytes arrived at `now`.
     pub fn mark_arrival(&mut self, now: Timestamp) {
         self.arrivals.push_back((self.consumed + self.bytes.len() as u64, now));
     }
 
-    /// Pieces that were no whole picture.
+    /// Sections that were not a complete frame.
     pub fn damaged(&self) -> u64 {
         self.damaged
     }
 
-    /// The next whole picture; `None` when more bytes are needed.
+    /// The next complete frame; `None` if more bytes are needed.
     ///
     /// # Errors
     ///
-    /// When the stream is none that can be read.
+    /// If the stream cannot be parsed.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Unreadable> {
         if self.format.is_none() {
             match detect_format(&self.bytes)? {
@@ -178,15 +179,15 @@ fn arrival_time(arrivals: &mut VecDeque<(u64, Timestamp)>, consumed: u64) -> Tim
 }
 
 enum ReadStep {
-    /// So many bytes are a picture of this shape.
+    /// This many bytes are a frame of this format.
     Take(usize, VideoFormat),
-    /// So many bytes are of no use.
+    /// This many bytes are garbage.
     Skip(usize),
     /// More bytes are needed.
     Wait,
 }
 
-/// Which form a stream has that begins so; `None` while that cannot be told.
+/// The format of a stream that starts like this; `None` while it is ambiguous.
 fn detect_format(data: &[u8]) -> Result<Option<StreamFormat>, Unreadable> {
     let may_begin = |with: &[u8]| data.starts_with(with) || with.starts_with(data);
     Ok(match data {

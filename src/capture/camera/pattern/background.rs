@@ -1,10 +1,10 @@
-//! The sea of the test pattern: a strip of fine-grained water that drifts to the left. It gives an encoder the work that a
-//! real picture gives it: texture with motion.
+//! The moving background of the test pattern: a strip of fine-grained water that drifts to the left. It gives an
+//! encoder the same work as a real scene: moving texture.
 
 use crate::capture::camera::canvas::{Canvas, Colour, Rect, bytes};
 use crate::media::Timestamp;
 
-/// The strip goes by once in this many seconds: 160 pixels a second at 1280, a brisk pan.
+/// The strip goes by once in this many seconds: 160 pixels per second at 1280, a brisk pan.
 const PERIOD: u64 = 8;
 
 /// Sizes of waves, each half of the one before.
@@ -17,7 +17,7 @@ pub struct Waves {
 }
 
 impl Waves {
-    /// A sea that fills `area`, which is as wide as the picture.
+    /// A sea that fills `area`, which is as wide as the frame.
     pub fn new(area: Rect) -> Self {
         let mut water = vec![0; bytes(area.width, area.height)];
         let swell = swell(area.width, area.height);
@@ -37,8 +37,8 @@ impl Waves {
     }
 }
 
-/// The height of the water at every pixel of a strip of `width` x `height`, 0 to 1: smooth noise in octaves, folded into
-/// ridges. The right edge goes on at the left edge.
+/// The height of the water at every pixel of a strip of `width` x `height`, 0 to 1: smooth noise in octaves, folded
+/// into ridges. The right edge goes on at the left edge.
 fn swell(width: usize, height: usize) -> Vec<f32> {
     let mut swell = vec![0.0; width * height];
     let mut weight = 0.4;
@@ -79,7 +79,7 @@ fn colour(swell: f32, depth: f32) -> Colour {
     deep.mix(crest, swell * swell).mix(foam, ((swell - 0.78) * 5.0).clamp(0.0, 1.0))
 }
 
-/// A number from 0 to 1 that looks random, always the same for the same place: the picture is the same in every run.
+/// A number from 0 to 1 that looks random, always the same for the same place: the frame is the same in every run.
 fn hash(column: u32, row: u32, seed: u32) -> f32 {
     // The multipliers are large odd numbers; xor and shift bring the well-mixed high bits down.
     let mut mixed = column.wrapping_mul(0x9e37_79b1) ^ row.wrapping_mul(0x85eb_ca6b) ^ seed.wrapping_mul(0xc2b2_ae35);

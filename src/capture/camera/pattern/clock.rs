@@ -1,4 +1,5 @@
-//! The clock of the test pattern: `HH:MM:SS.mmm`, UTC, on an even ground, so that a letter is drawn by copying its lines.
+//! The clock of the test pattern: `HH:MM:SS.mmm` in UTC on a plain ground, so that a character is drawn by copying its
+//! rows.
 
 use crate::capture::camera::canvas::{Canvas, Colour, Glyph, Rect, letter_width};
 use crate::media::Timestamp;
@@ -30,7 +31,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock in the middle of `area`, which is as wide as the picture, as large as fits; `None` when it could not be
+    /// A clock in the middle of `area`, which is as wide as the frame, as large as fits; `None` when it could not be
     /// read. Leaves its ground on the canvas.
     pub fn new(canvas: &mut Canvas<'_>, area: Rect) -> Option<Self> {
         let fits = |size: &usize| letter_width(*size) * (LENGTH + 1) <= area.width * 15 / 16;

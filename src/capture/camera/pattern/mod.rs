@@ -1,9 +1,9 @@
-//! The test pattern: the camera that every board has. It shows what a new user sees first, and carries what tests and
-//! benchmarks measure by: a clock, the block code (`camera::code`), and a lamp that is lit when the tone (`audio::tone`)
-//! ticks.
+//! The test pattern: the camera that every host has. It is the first thing a new user sees, and it carries what tests
+//! and benchmarks measure: a clock, the timecode (`camera::timecode`), and a flash that is on while the tone
+//! (`audio::test_tone`) ticks.
 //!
-//! Here stand the opening, the pacing and the counting of lost frames; what the picture shows is in `scene`. It costs
-//! CPU that a real camera does not, so only what moves is drawn anew.
+//! This file opens and paces it and counts skipped frames; what a frame shows is in `scene`. Drawing costs CPU that a
+//! real camera does not, so only the moving parts are redrawn.
 
 mod clock;
 mod pool;
@@ -19,10 +19,10 @@ use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 pub use super::canvas::Rect;
 pub use second_hand::FLASH;
 
-/// The sizes in pixels that can be asked for; others are moved to the nearest. 8192 is H.264's largest (level 6).
+/// The supported sizes in pixels; others are clamped. 8192 is the maximum of H.264 (level 6).
 const SIZES: std::ops::RangeInclusive<u32> = 16..=8192;
 
-/// The rates in frames a second that can be asked for; others are moved to the nearest. 240 is beyond any display.
+/// The supported frame rates per second; others are clamped. 240 is beyond any display.
 const RATES: std::ops::RangeInclusive<u32> = 1..=240;
 
 /// The built-in camera.
@@ -35,8 +35,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Opens the pattern in the size and rate that `config` asks for. An odd width or height becomes the even number
-    /// below.
+    /// Opens the pattern with the configured size and frame rate. Odd dimensions are rounded down to even ones.
     pub fn open(config: &Config) -> Self {
         let side = |pixels: u32| pixels.clamp(*SIZES.start(), *SIZES.end()) & !1;
         let (width, height) = (side(config.width.target()), side(config.height.target()));
@@ -45,18 +44,18 @@ impl Pattern {
             format: VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: f64::from(fps) },
             scene: scene::Scene::new(&config.name, width as usize, height as usize, fps),
             pool: pool::Pool::new(),
-            // Like a real source whose only reader wants the newest picture, it holds no old one.
+            // Like a real source whose only reader wants the newest frame, it keeps no old one.
             pacer: Pacer::new(FrameClock::new(fps), 0),
             dropped: Dropped::default(),
         }
     }
 
-    /// The frame that is due at `now`. Its number in the block code counts slots of the wall clock, so that a gap is as
-    /// many lost frames.
+    /// The frame that is due at `now`. Its number in the timecode counts ticks of the wall clock, so that a gap equals
+    /// the number of lost frames.
     ///
     /// # Errors
     ///
-    /// How long it is until a frame is due.
+    /// How long until the next frame is due.
     pub fn poll(&mut self, now: Timestamp) -> Result<RawFrame, Duration> {
         match self.pacer.poll(now) {
             PaceStep::Wait(wait) => Err(wait),
@@ -101,8 +100,8 @@ impl VideoSource for Pattern {
     }
 }
 
-/// Where the lamp of a pattern of `width` x `height` pixels is evenly white for the first [`FLASH`] of every second
-/// of the capture clock, and dark for the rest; `None` in a picture too small for it.
+/// Where the lamp of a pattern of `width` x `height` pixels is evenly white for the first [`FLASH`] of every second of
+/// the capture clock, and dark for the rest; `None` in a frame too small for it.
 pub fn lamp(width: u32, height: u32) -> Option<Rect> {
     scene::second_hand_area(width as usize & !1, height as usize & !1).map(second_hand::lamp)
 }

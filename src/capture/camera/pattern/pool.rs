@@ -1,12 +1,12 @@
-//! Buffers for frames that come back when the last reader of a frame is done. A fresh buffer for every frame would cost
-//! more than drawing the frame: the kernel clears its pages one by one.
+//! A pool of frame buffers that return when the last reader of a frame is done. Allocating a buffer for every frame
+//! would cost more than drawing it, because the kernel zeroes its pages one by one.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bytes::Bytes;
 
-/// Buffers kept: one in the place of the newest frame, one with the encoder, one being drawn, one to spare for a
-/// snapshot. When more are out, the rest are fresh and are not kept.
+/// The number of pooled buffers: one for the newest frame, one with the encoder, one being drawn, one spare for a
+/// snapshot. Beyond that, buffers are allocated and not kept.
 const MAX_POOLED: usize = 4;
 
 /// Buffers to lend.
@@ -27,7 +27,7 @@ impl Pool {
         self.returned.try_recv().unwrap_or_else(|_| fresh.to_vec())
     }
 
-    /// Shares `data`; it comes back to the pool when the last clone is dropped.
+    /// Shares `data`, which returns to the pool when the last clone is dropped.
     pub fn lend(&self, data: Vec<u8>) -> Bytes {
         Bytes::from_owner(Lent { data, returns: self.returns.clone() })
     }
@@ -46,7 +46,7 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        // A full pool or one that is gone: the buffer is freed.
+        // If the pool is full or gone, the buffer is freed.
         let _ = self.returns.try_send(std::mem::take(&mut self.data));
     }
 }

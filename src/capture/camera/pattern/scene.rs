@@ -1,8 +1,8 @@
-//! What the test pattern shows: where each part stands, what never changes, painted once, and the parts that move, laid
-//! over it frame by frame. Pure: the moment is an argument. When a frame is due does not belong here.
+//! The layout of the test pattern: where each part is, the static parts, drawn once, and the moving parts, drawn over
+//! them for each frame. Pure: time is an argument. When a frame is due does not belong here.
 //!
-//! From the top: the block code (`camera::code`) and the dial, the clock, a line of text, colour bars and the sea. A
-//! part that a picture has no room for is left out.
+//! From the top: the timecode (`camera::timecode`) and the dial, the clock, a line of text, colour bars and the water.
+//! Parts that do not fit into the frame are left out.
 
 use super::background::Waves;
 use super::clock::Clock;
@@ -48,7 +48,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The pattern of the camera `name` in `width` x `height` pixels, both even, at `fps` frames a second.
+    /// The pattern of the camera `name` in `width` x `height` pixels, both even, at `fps` frames per second.
     pub fn new(name: &str, width: usize, height: usize, fps: u32) -> Self {
         let mut background = vec![0; bytes(width, height)];
         let mut canvas = Canvas::new(&mut background, width, height);
@@ -64,7 +64,7 @@ impl Scene {
         Self { width, height, camera: timecode::camera_hash(name), background, second_hand, clock, waves }
     }
 
-    /// A picture in which only what moves is missing. A frame that was drawn into it may be drawn over by another.
+    /// A frame in which only what moves is missing. A frame that was drawn into it may be drawn over by another.
     pub fn background(&self) -> &[u8] {
         &self.background
     }
@@ -93,7 +93,7 @@ pub fn second_hand_area(width: usize, height: usize) -> Option<Rect> {
     (side >= 24).then(|| Rect::new(width - margin - side, margin, side, side))
 }
 
-/// The part of the picture below the code and the dial that `share`, in hundredths from its top, says.
+/// The part of the frame below the code and the dial that `share`, in hundredths from its top, says.
 fn part(width: usize, height: usize, share: (usize, usize)) -> Rect {
     let code = timecode::cell(width, height).map_or(0, |cell| 7 * cell);
     let second_hand = second_hand_area(width, height).map_or(0, |second_hand| second_hand.y + second_hand.height);

@@ -1,5 +1,5 @@
-//! The dial of the test pattern: a porthole with twelve marks, round which a ball goes once a second, at the top when the
-//! second begins, and a lamp in the middle, lit for the first tenth of every second.
+//! The dial of the test pattern: twelve marks, a ball that goes round once a second and is at the top when the second
+//! begins, and a lamp in the middle that is lit for the first tenth of every second.
 
 use std::f32::consts::TAU;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Tests of the test pattern. Time is an argument everywhere here.
+//! Tests of the test pattern. Time is an argument everywhere.
 
 use super::*;
 use crate::capture::camera::Constraint;

@@ -1,29 +1,29 @@
-//! Which of the cameras there are is meant: by the camera that was opened before, then by name. Pure.
+//! Which of the available cameras is meant: by the identity of the one that was open before, then by name. Pure.
 //!
-//! Who else uses a camera is `find`'s business.
+//! Which cameras are in use does not belong here; see `select`.
 
 use super::super::v4l2::identity::{HardwareId, Identity, VideoNode};
 use super::super::{Device, Error};
 
-/// A camera that may be meant.
+/// A camera that matches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CameraMatch<'a> {
     /// The camera.
     pub node: &'a VideoNode,
-    /// Whether this very camera is meant, and not any of its kind.
+    /// Whether this particular camera is meant, not just any of its kind.
     pub exact: bool,
 }
 
-/// A `Path` of the configuration as it is now.
+/// A configured `Path` in its current state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where it leads to.
+    /// Where it points to.
     pub path: String,
-    /// Whether it is a link. A link says which camera is meant (its name or its port), a mere node number does not.
+    /// Whether it is a symlink. A symlink identifies a camera (its name or its port), a plain node number does not.
     pub link: bool,
 }
 
-/// The nodes of the camera that was opened before; the one in the same port first.
+/// The nodes of the camera that was open before; the one in the same port first.
 pub fn by_identity<'a>(previous: &Identity, nodes: &'a [VideoNode]) -> Vec<CameraMatch<'a>> {
     let stayed = |node: &VideoNode| node.identity.port == previous.port;
     let mut same: Vec<_> = nodes
@@ -35,7 +35,7 @@ pub fn by_identity<'a>(previous: &Identity, nodes: &'a [VideoNode]) -> Vec<Camer
     same
 }
 
-/// The nodes that a name means, the best first; for a `Path`, `target` is where it leads to.
+/// The nodes that a name refers to, the best first; for a `Path`, `target` is where it points to.
 ///
 /// # Errors
 ///
@@ -54,12 +54,12 @@ pub fn by_name<'a>(
     if matches.is_empty() && *device != Device::Auto {
         return Err(Error::Absent { device: device.to_string(), there: describe_available(nodes) });
     }
-    // A camera may have nodes for metadata, depth or other formats beside the one that is wanted.
+    // A camera may have other nodes for metadata, depth or other formats.
     matches.sort_by_key(|node| !node.usable);
     Ok(matches.into_iter().map(|node| CameraMatch { node, exact }).collect())
 }
 
-/// Whether a name may mean this camera; `auto` means none in particular.
+/// Whether a name may refer to this camera; `auto` refers to none in particular.
 pub fn is_meant(device: &Device, target: Option<&Target>, node: &VideoNode) -> bool {
     match device {
         Device::Path(_) => target.is_some_and(|target| target.path == node.path),
@@ -75,7 +75,7 @@ pub fn is_meant(device: &Device, target: Option<&Target>, node: &VideoNode) -> b
     }
 }
 
-/// How a card's name is compared: the first rule that any camera fits decides.
+/// How card names are compared: the first rule that matches any camera decides.
 const CARD_RULES: [fn(&VideoNode, &str) -> bool; 3] = [
     |node, name| node.card == name || node.identity.to_string() == name,
     |node, name| node.card.to_lowercase().starts_with(&name.to_lowercase()),
@@ -92,9 +92,9 @@ fn by_card<'a>(name: &str, nodes: &'a [VideoNode]) -> Result<Vec<&'a VideoNode>,
     Ok(matches)
 }
 
-/// The cameras there are, for the end of a message.
+/// The available cameras, for the end of a message.
 pub fn describe_available(nodes: &[VideoNode]) -> String {
-    // A path that leads nowhere is no camera.
+    // A dangling path is not a camera.
     let cameras: Vec<&VideoNode> = nodes.iter().filter(|node| node.usable || node.error.is_some()).collect();
     if cameras.is_empty() { "there is none".into() } else { format!("there are: {}", joined(cameras)) }
 }

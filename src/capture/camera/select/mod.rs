@@ -1,8 +1,7 @@
-//! Which camera each pipeline uses, from the first opening on: the name of the configuration finds it, then it is followed
-//! by its identity through ports and node numbers, and no two pipelines have the same.
+//! Which camera each pipeline uses. At the first opening it is found by its configured name; from then on it is
+//! followed by its identity across ports and node numbers. No two pipelines use the same camera.
 //!
-//! How a camera is told from others is in `v4l2::identity`, what its name means in `choice`. Retrying belongs to the
-//! pipelines.
+//! How cameras are told apart is in `v4l2::identity`, what a name means in `matching`. Retries belong to the pipelines.
 
 mod source;
 
@@ -19,7 +18,7 @@ use super::{Config, Device, Error, VideoSource};
 use matching::{CameraMatch, Target};
 use source::{OpenedSource, Watch};
 
-/// The cameras of the machine as the pipelines share them; a cheap handle.
+/// The cameras of the host, shared by the pipelines; a cheap handle.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(Arc<Inner>);
 
@@ -28,26 +27,26 @@ struct Inner {
     sysfs: V4l2Sysfs,
     /// Counts hot-plug events.
     hotplug_generation: AtomicU64,
-    /// By the number of the finder.
+    /// Indexed by the selector's number.
     pipelines: Mutex<Vec<Pipeline>>,
 }
 
-/// What is known of a pipeline's camera.
+/// What is known about a pipeline's camera.
 #[derive(Debug)]
 struct Pipeline {
     name: String,
     device: Device,
-    /// The camera that the name meant at the start; others leave it alone.
+    /// The camera that the name referred to at the start; others leave it alone.
     planned: Option<Identity>,
     /// The camera that was opened last.
     opened: Option<Identity>,
-    /// The node that is open.
+    /// The open node.
     node: Option<String>,
 }
 
 impl Registry {
-    /// A finder for each camera of the configuration, in its order. Looks at the machine once: each `auto` has a camera of
-    /// its own from the start, in the order of the configuration, and leaves those that are named alone.
+    /// A selector for each configured camera, in order. Scans the host once: each `auto` gets a camera of its own from
+    /// the start, in the order of the configuration, and leaves named cameras alone.
     pub fn selectors<'a>(&self, configs: impl IntoIterator<Item = &'a Config>) -> Vec<CameraSelector> {
         let configs: Vec<&Config> = configs.into_iter().collect();
         let first = {
@@ -83,12 +82,12 @@ impl Registry {
         selectors
     }
 
-    /// Something was plugged in: a test pattern that is shown for want of a camera looks for one.
+    /// Records a hot-plug event: a test pattern that stands in for a camera scans for one.
     pub fn notify_hotplug(&self) {
         self.0.hotplug_generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The path of the node that a name means now, for who has no pipeline; others may be using it.
+    /// The path of the node that a name refers to now, for callers without a pipeline; others may be using it.
     ///
     /// # Errors
     ///
@@ -99,7 +98,7 @@ impl Registry {
         found.map(|(node, _claim)| node.path).ok_or_else(absent)
     }
 
-    /// The path of the node that the finder with this number has open.
+    /// The path of the node that the selector with this number has open.
     pub(super) fn open_node(&self, index: usize) -> Option<String> {
         self.pipelines().get(index).and_then(|pipeline| pipeline.node.clone())
     }
@@ -112,14 +111,14 @@ impl Registry {
         self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is known of a pipeline.
+    /// Updates a pipeline's record.
     fn update(&self, index: usize, change: impl FnOnce(&mut Pipeline)) {
         if let Some(pipeline) = self.pipelines().get_mut(index) {
             change(pipeline);
         }
     }
 
-    /// The camera that the pipeline shall use now, and the claim to its node; `None` where `auto` finds nothing and never
+    /// The camera that the pipeline should use now, and the claim to its node; `None` if `auto` finds none and never
     /// did.
     fn resolve(&self, index: usize, device: &Device) -> Result<Option<(VideoNode, Claim)>, Error> {
         let (opened, planned) = self
@@ -127,14 +126,14 @@ impl Registry {
             .get(index)
             .map(|pipeline| (pipeline.opened.clone(), pipeline.planned.clone()))
             .unwrap_or_default();
-        // A name may mean another camera by now than at the start; `auto` shall take the one that is kept for it.
+        // A name may refer to a different camera than at the start; `auto` keeps the one that was reserved for it.
         let previous = opened.as_ref().or(planned.as_ref().filter(|_| *device == Device::Auto));
         let target = target(device);
         let path = target.as_ref().map(|target| target.path.as_str());
-        // Mostly the camera is where it was, or sysfs knows which it is.
+        // Usually the camera is where it was, or sysfs identifies it.
         let likely = |node: &VideoNode| match &opened {
             Some(opened) => node.identity.is_same(opened),
-            // What sysfs calls a node is not always the card's name.
+            // The name in sysfs is not always the card's name.
             None if matches!(device, Device::Card(_)) => false,
             None => matching::is_meant(device, target.as_ref(), node),
         };
@@ -151,7 +150,7 @@ impl Registry {
         }
     }
 
-    /// Chooses among the cameras that are there, and claims the node; `None` where there is nothing to choose from.
+    /// Chooses among the available cameras and claims the node; `None` if there is no choice.
     fn choose(
         &self,
         index: usize,
@@ -160,12 +159,12 @@ impl Registry {
         target: Option<&Target>,
         nodes: &[VideoNode],
     ) -> Result<Option<(VideoNode, Claim)>, Error> {
-        // The lock is held from the look at the others to the claim.
+        // The lock is held from the check of the others to the claim.
         let mut pipelines = self.pipelines();
         let mut taken_by = Vec::new();
         let known = previous.map(|previous| matching::by_identity(previous, nodes)).unwrap_or_default();
         let mut found = first_free(&pipelines, index, known, &mut taken_by);
-        // The number of a node says nothing of the camera: it was the one that was there when it was opened first.
+        // A node number does not identify a camera: it stands for the one that had it at the first opening.
         let number = matches!(device, Device::Path(_)) && target.is_some_and(|target| !target.link);
         let opened = pipelines.get(index).is_some_and(|pipeline| pipeline.opened.is_some());
         if found.is_none() && !(number && opened) {
@@ -184,7 +183,7 @@ impl Registry {
     }
 }
 
-/// The first camera that no other pipeline has; those that have the others are added to `taken_by`.
+/// The first camera that no other pipeline uses; the users of the skipped ones are added to `taken_by`.
 fn first_free<'a>(
     pipelines: &[Pipeline],
     index: usize,
@@ -198,14 +197,14 @@ fn first_free<'a>(
     })
 }
 
-/// The other pipeline that a camera belongs to.
+/// The other pipeline that uses a camera.
 fn other_user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &CameraMatch<'_>) -> Option<&'a str> {
     let CameraMatch { node, exact } = candidate;
-    // Who only asks where a camera is takes it from nobody.
+    // A caller that only locates a camera takes it from nobody.
     let auto = pipelines.get(index)?.device == Device::Auto;
     let keeps = |other: &Pipeline| match other.opened.as_ref().or(other.planned.as_ref()) {
         Some(identity) => identity.is_same(&node.identity) && identity.port == node.identity.port,
-        // It waits for a camera of that name. Two that wait for the same name don't keep it from each other.
+        // It waits for a camera of that name. Two that wait for the same name do not block each other.
         None => auto && matching::is_meant(&other.device, target(&other.device).as_ref(), node),
     };
     let uses = |other: &Pipeline| other.node.as_ref() == Some(&node.path) || (!exact && keeps(other));
@@ -213,16 +212,16 @@ fn other_user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &CameraMat
     others.find(|(_, other)| uses(other)).map(|(_, other)| other.name.as_str())
 }
 
-/// Where the path of a name leads to.
+/// The target of a path.
 fn target(device: &Device) -> Option<Target> {
     let Device::Path(path) = device else { return None };
-    // What does not exist for the file system may for a preloaded driver.
+    // A path that does not exist in the file system may exist for a preloaded driver.
     let real = fs::canonicalize(path).ok().and_then(|real| real.to_str().map(ToOwned::to_owned));
     let link = fs::symlink_metadata(path).is_ok_and(|data| data.is_symlink());
     Some(Target { path: real.unwrap_or_else(|| path.clone()), link })
 }
 
-/// Why a camera that was opened before cannot be opened now.
+/// The error for a camera that was open before and cannot be opened now.
 fn away_error(device: &Device, opened: &Identity, target: Option<&Target>, nodes: &[VideoNode]) -> Error {
     let other = target.and_then(|target| nodes.iter().find(|node| node.path == target.path && node.usable));
     let there = match other {
@@ -232,7 +231,7 @@ fn away_error(device: &Device, opened: &Identity, target: Option<&Target>, nodes
     Error::Away { device: device.to_string(), camera: opened.to_string(), there }
 }
 
-/// A node that no other pipeline may open; dropping it sets the node free.
+/// Reserves a node; dropping it releases the node.
 #[derive(Debug)]
 struct Claim {
     registry: Registry,
@@ -245,21 +244,21 @@ impl Drop for Claim {
     }
 }
 
-/// Opens the camera of one pipeline, again and again the same.
+/// Opens the camera of one pipeline, the same one every time.
 #[derive(Debug)]
 pub struct CameraSelector {
     registry: Registry,
     index: usize,
     config: Config,
-    /// Why the camera was not there at the start.
+    /// Why the camera was missing at the start.
     missing: Option<Error>,
-    /// What was last told of the choice. A camera that is opened again and again, because nobody watched for a while or
-    /// because it fails, is told of once.
+    /// The mode that was logged last. A camera that is reopened again and again, because nobody was watching for a
+    /// while or because it fails, is logged once.
     logged_mode: String,
 }
 
 impl CameraSelector {
-    /// Looks at what the name means at the start, without streaming.
+    /// Resolves the name at the start, without streaming.
     fn resolve_at_start(&self) -> Result<(), Error> {
         if let Some((node, _claim)) = self.registry.resolve(self.index, &self.config.device)? {
             self.registry.update(self.index, |pipeline| pipeline.planned = Some(node.identity));
@@ -270,16 +269,16 @@ impl CameraSelector {
         }
     }
 
-    /// Whether the device was there at the start.
+    /// Whether the device was present at the start.
     ///
     /// # Errors
     ///
-    /// Why not; once.
+    /// Why not; returned once.
     pub fn probe(&mut self) -> Result<(), Error> {
         self.missing.take().map_or(Ok(()), Err)
     }
 
-    /// Whether the source would be the test pattern, as far as the last look at the machine tells.
+    /// Whether the source would be the test pattern, as far as known from the last scan.
     pub fn is_pattern(&self) -> bool {
         let pipelines = self.registry.pipelines();
         let pipeline = pipelines.get(self.index);
@@ -290,27 +289,27 @@ impl CameraSelector {
         }
     }
 
-    /// The camera that was opened last, as a name that the configuration takes; `None` where it was no V4L2 camera.
+    /// The camera that was opened last, as a name for the configuration; `None` if it was not a V4L2 camera.
     pub fn identity(&self) -> Option<String> {
         self.registry.pipelines().get(self.index)?.opened.as_ref().map(Identity::to_string)
     }
 
-    /// What it shall be and give from the next opening on. Which camera it is stays.
+    /// Sets the configuration for the next opening. The camera stays the same.
     pub fn reconfigure(&mut self, config: &Config) {
         self.config = Config { device: self.config.device.clone(), ..config.clone() };
     }
 
-    /// Opens the camera that the name means; after the first time, the same camera wherever it is. `auto` takes another
-    /// where that one is away and, as long as there never was one, the test pattern.
+    /// Opens the camera that the name refers to; after the first time, the same camera wherever it is. `auto` takes
+    /// another one if that one is disconnected and, as long as there never was one, the test pattern.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says; the next call may succeed, since devices come and go.
+    /// See [`Error`]; the next call may succeed, since devices come and go.
     pub fn open(&mut self) -> Result<Box<dyn VideoSource>, Error> {
         if !is_v4l2(&self.config.device) {
             return super::open(&self.config);
         }
-        // Read before the look: what comes during it is a reason for another one.
+        // Read before resolving: an event during that is a reason to resolve again.
         let generation = self.registry.generation();
         let Some((node, claim)) = self.registry.resolve(self.index, &self.config.device)? else {
             let watch = Watch::new(&self.registry, self.index, generation);
@@ -323,7 +322,7 @@ impl CameraSelector {
         }
         let now = self.registry.0.sysfs.probe(&node.path).filter(|now| now.error.is_none());
         if now.is_some_and(|now| !now.identity.is_same(&node.identity)) {
-            // Another camera took the node between the look and the opening.
+            // Another camera took over the node between resolving and opening.
             return Err(Error::Unplugged { device: node.path });
         }
         self.registry.update(self.index, |pipeline| pipeline.opened = Some(node.identity));
@@ -331,7 +330,7 @@ impl CameraSelector {
     }
 }
 
-/// Whether a camera is found among the V4L2 nodes.
+/// Whether a name refers to a V4L2 node.
 const fn is_v4l2(device: &Device) -> bool {
     matches!(device, Device::Auto | Device::Path(_) | Device::Usb { .. } | Device::Card(_))
 }

@@ -1,6 +1,7 @@
-//! The source that a finder opens: the camera with the claim to its node, or the test pattern that gives way to a camera.
+//! The source that a [`CameraSelector`](super::CameraSelector) opens: the camera together with the claim to its node,
+//! or the test pattern, which gives way to a camera as soon as there is one.
 //!
-//! Finding them is the finder's business.
+//! Finding them does not belong here.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use crate::capture::camera::{ControlsOutcome, Dropped, Error, VideoSource};
 use crate::media::{RawFrame, VideoFormat};
 use crate::model::inventory::{Control, Setting};
 
-/// How often the pattern compares the nodes there are, for machines that tell nobody of hot-plug events.
+/// How often the pattern compares the list of nodes, for hosts without hot-plug events.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A camera, or the pattern that stands in for one.
+/// A camera, or the test pattern that stands in for one.
 pub struct OpenedSource {
-    /// Closed before the claim is given up.
+    /// Closed before the claim is released.
     source: Box<dyn VideoSource>,
     _claim: Option<Claim>,
     watch: Option<Watch>,
@@ -77,7 +78,7 @@ impl VideoSource for OpenedSource {
     }
 }
 
-/// Looks out for a camera that `auto` could take instead of the pattern.
+/// Watches for a camera that `auto` could use instead of the pattern.
 #[derive(Debug)]
 pub struct Watch {
     registry: Registry,
@@ -88,13 +89,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins after a look that was made at the hot-plug event `generation`.
+    /// Starts after a scan at the hot-plug generation `generation`.
     pub fn new(registry: &Registry, index: usize, generation: u64) -> Self {
         let nodes = registry.0.sysfs.nodes();
         Self { registry: registry.clone(), index, generation, nodes, last_poll: Instant::now() }
     }
 
-    /// Whether there is one.
+    /// Whether there is one now.
     pub fn camera_available(&mut self, now: Instant) -> bool {
         let generation = self.registry.generation();
         if generation == self.generation {

@@ -1,5 +1,5 @@
-//! Names and identity on machines of a few files: `sys` and `dev` directories in which a node is a file with its driver's
-//! answer.
+//! Tests of names and identities on a simulated host: `sys` and `dev` directories in which a node is a file that holds
+//! its driver's answer.
 
 use std::io;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::capture::camera::v4l2::discover::NodeInfo;
 
-/// A machine whose cameras come and go.
+/// A host whose cameras come and go.
 struct FakeHost(TempDir);
 
 /// What a node of [`FakeHost`] answers: its file's lines are the card and the bus; an empty file is no camera.
@@ -45,7 +45,7 @@ impl FakeHost {
         self.path("dev").join(name).to_str().expect("should be text").into()
     }
 
-    /// A camera on the board itself.
+    /// A camera on the host itself.
     fn attach(&self, number: u32, bus: &str, card: &str) {
         self.node(&format!("sys/devices/platform/{}", bus.replace(':', "-")), number, 0, &format!("{card}\n{bus}\n"));
     }

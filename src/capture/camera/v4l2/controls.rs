@@ -1,6 +1,7 @@
-//! The controls of a camera: set at the opening, followed while it is open, and asked and set beside whoever streams.
+//! The controls of a camera: set when it is opened, watched while it is open, and read and set independently of the
+//! stream.
 //!
-//! The kernel's calls are in `crate::device::v4l2`, the order of several settings in `settings`.
+//! The ioctls are in `crate::device::v4l2`, the order of several settings in `settings`.
 
 use std::sync::Arc;
 
@@ -10,32 +11,32 @@ use crate::capture::camera::{ControlsOutcome, Error};
 use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, Setting, find};
 
-/// The controls of an open camera, as they stood when they were asked for last.
+/// The controls of an open camera, in their last known state.
 #[derive(Debug)]
 pub struct ControlWatcher {
     device: Arc<Device>,
     last_known: Vec<Control>,
-    /// Whether the driver tells changes: one that does not is not asked at every picture.
+    /// Whether the driver has change events; if not, it is not queried for every frame.
     has_events: bool,
 }
 
 impl ControlWatcher {
-    /// Knows none yet.
+    /// Starts without any known controls.
     pub fn new(device: Arc<Device>) -> Self {
         Self { device, last_known: Vec::new(), has_events: false }
     }
 
-    /// All of them; from now on their changes are told.
+    /// Reads all controls and subscribes to their changes.
     pub fn read_all(&mut self) -> Vec<Control> {
-        // Followed first, so that no change between the two is missed.
+        // Subscribed first, so that no change in between is missed.
         self.has_events = self.device.subscribe_to_controls();
         // A node without controls is a camera all the same.
         self.last_known = self.device.controls().unwrap_or_default();
         self.last_known.clone()
     }
 
-    /// Sets some. The answer has those that were named and those that changed with them: an automatic mode takes others in
-    /// hand, and not every driver tells so.
+    /// Sets controls. The outcome includes those that changed along with them: an automatic mode overrides others, and
+    /// not every driver has events for that.
     pub fn set(&mut self, settings: &[Setting]) -> ControlsOutcome {
         if self.last_known.is_empty() {
             self.read_all();
@@ -54,7 +55,7 @@ impl ControlWatcher {
         ControlsOutcome { controls, refused }
     }
 
-    /// Those that changed since the last question.
+    /// The controls that changed since the last call.
     pub fn changed_controls(&mut self) -> Vec<Control> {
         let mut changed_controls = Vec::new();
         if !self.has_events {
@@ -73,7 +74,7 @@ impl ControlWatcher {
     }
 }
 
-/// Sets what the configuration wants of an open camera. The answer has words for each that could not be had.
+/// Applies the configured settings to an open camera. Returns a message for each that failed.
 pub fn set_at_opening(device: &Device, settings: &[Setting]) -> Vec<String> {
     if settings.is_empty() {
         return Vec::new();
@@ -88,16 +89,16 @@ pub fn set_at_opening(device: &Device, settings: &[Setting]) -> Vec<String> {
 ///
 /// # Errors
 ///
-/// As [`Error`] says.
+/// See [`Error`].
 pub fn list(path: &str) -> Result<Vec<Control>, Error> {
     controls_of(&open_node(path, "a control")?.0, path)
 }
 
-/// Sets controls of the camera at `path`; none where one of the settings is wrong by itself.
+/// Sets controls of the camera at `path`; none if one of the settings is invalid.
 ///
 /// # Errors
 ///
-/// As [`Error`] says.
+/// See [`Error`].
 pub fn set(path: &str, settings: &[Setting]) -> Result<ControlsOutcome, Error> {
     let (device, _) = open_node(path, "a control")?;
     let controls = controls_of(&device, path)?;

@@ -7,18 +7,18 @@ use std::io;
 use super::layout::Known;
 use crate::device::v4l2::{Capability, Device};
 
-/// What a node answers when it is asked.
+/// What a node reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeInfo {
-    /// What its driver calls it.
+    /// The driver's name for it.
     pub card: String,
-    /// Where it is attached.
+    /// The bus it is attached to.
     pub bus: String,
-    /// Whether it gives pictures in a format that can be converted.
+    /// Whether it delivers frames in a supported format.
     pub usable: bool,
 }
 
-/// Asks a node what it is; `None` where it is something else than a camera.
+/// Queries a node; `None` if it is not a camera.
 pub fn probe(path: &str) -> io::Result<Option<NodeInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;

@@ -1,19 +1,19 @@
-//! The count of pictures that did not arrive, and whether the next one follows the one before.
+//! Counts dropped frames, and reports whether the next frame follows the previous one without a gap.
 
 use super::Dropped;
 
-/// What was lost since the opening.
+/// Counts drops since the camera was opened.
 #[derive(Debug, Default)]
 pub struct DropTracker {
     dropped: Dropped,
-    /// The driver's count at its last buffer.
+    /// The sequence number of the driver's last buffer.
     last: Option<u32>,
-    /// Whether anything was lost since the last picture that was given away.
+    /// Whether anything was lost since the last frame that was delivered.
     gap: bool,
 }
 
 impl DropTracker {
-    /// Accounts for a buffer of the driver.
+    /// Accounts for a dequeued buffer.
     pub fn observe_sequence(&mut self, sequence: u32, intact: bool) {
         if let Some(last) = self.last.replace(sequence) {
             let step = sequence.wrapping_sub(last);
@@ -22,7 +22,7 @@ impl DropTracker {
                 self.dropped.driver += u64::from(lost);
                 self.gap |= lost > 0;
             } else {
-                // A driver that counts anew. How many it lost meanwhile is not known.
+                // The driver restarted its count. How many frames it lost meanwhile is unknown.
                 self.gap = true;
             }
         }
@@ -32,13 +32,13 @@ impl DropTracker {
         }
     }
 
-    /// Accounts for a good picture that a newer one took the place of.
+    /// Accounts for a good frame that was superseded by a newer one.
     pub fn count_stale(&mut self) {
         self.dropped.stale += 1;
         self.gap = true;
     }
 
-    /// Whether anything was lost between the last picture that was given away and this one, which is given away now.
+    /// Whether anything was lost between the last delivered frame and this one, which is delivered now.
     pub fn take_gap(&mut self) -> bool {
         std::mem::take(&mut self.gap)
     }
@@ -61,7 +61,7 @@ mod tests {
             drops.observe_sequence(sequence, true);
             gaps.push(drops.take_gap());
         }
-        // A count that stands still is a driver that does not count; one that steps back counts anew.
+        // A count that stands still is a driver that does not count; one that steps back restarts its count.
         assert_eq!(gaps, [false, false, true, false, true, false]);
         assert_eq!(drops.dropped(), Dropped { driver: 2, stale: 0, damaged: 0 });
         drops.last = Some(u32::MAX);

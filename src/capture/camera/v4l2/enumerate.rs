@@ -1,6 +1,6 @@
-//! Every V4L2 camera with everything it offers, as the inventory wants it.
+//! Lists every V4L2 camera with everything it offers, in the form of the inventory.
 //!
-//! How the list is printed is in `inventory`; which nodes there are is in `identity`.
+//! Printing the list belongs to `model::inventory`; which nodes exist is in `identity`.
 
 use std::io;
 
@@ -11,14 +11,14 @@ use super::{NegotiationError, SelectedMode, choose, offers, pixel_format};
 use crate::device::v4l2::{BufferType, Capability, Device, FormatDescription, FourCc, FrameInterval, FrameSize};
 use crate::model::inventory::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
 
-/// Every node that gives pictures, by number. One that cannot be opened or asked is listed with the reason.
+/// Every capture node, by number. One that cannot be opened or queried is listed with the reason.
 pub fn list() -> Vec<CameraInfo> {
     let sysfs = V4l2Sysfs::default();
     let found = |path: String| describe(&sysfs, &path).transpose().map(|found| named(path, found));
     sysfs.nodes().into_iter().filter_map(found).collect()
 }
 
-/// Every node that encodes H.264, by number. One that cannot be asked is none.
+/// Every node that encodes H.264, by number. One that cannot be queried is left out.
 pub fn encoders() -> Vec<EncoderInfo> {
     V4l2Sysfs::default().nodes().iter().filter_map(|path| encoder(path)).collect()
 }
@@ -41,7 +41,7 @@ fn named(path: String, found: io::Result<CameraInfo>) -> CameraInfo {
     }
 }
 
-/// What a node offers; `None` where it is something else than a camera.
+/// What a node offers; `None` if it is not a camera.
 fn describe(sysfs: &V4l2Sysfs, path: &str) -> io::Result<Option<CameraInfo>> {
     let device = Device::open(path)?;
     let capability = device.capability()?;
@@ -55,14 +55,14 @@ fn describe(sysfs: &V4l2Sysfs, path: &str) -> io::Result<Option<CameraInfo>> {
         Err(problem) => (None, Some(problem)),
     };
     let Capability { driver, card, bus, .. } = capability;
-    // A node without controls is a camera all the same.
+    // A node without controls is still a camera.
     let controls = device.controls().unwrap_or_default();
     let answer = NodeInfo { card: card.clone(), bus: bus.clone(), usable };
     let identity = sysfs.describe(path, Some(answer), None).identity.to_string();
     Ok(Some(CameraInfo { path: path.to_owned(), identity, card, driver, bus, formats, controls, choice, problem }))
 }
 
-/// What would be taken of the camera where the configuration wishes nothing of its own; otherwise why nothing.
+/// The mode that would be chosen with the default configuration; otherwise why there is none.
 fn choice(device: &Device, kind: BufferType) -> Result<ChoiceInfo, String> {
     let wish = Config::default();
     let offers = offers(device, kind, &wish).map_err(|error| error.to_string())?;
@@ -73,7 +73,7 @@ fn choice(device: &Device, kind: BufferType) -> Result<ChoiceInfo, String> {
 
 fn format_info(device: &Device, format: FormatDescription) -> FormatInfo {
     let FormatDescription { fourcc, description, emulated } = format;
-    // A driver that cannot tell its sizes or rates has none on the list.
+    // A driver that cannot report its sizes or rates has none in the list.
     let sizes = device.frame_sizes(fourcc).unwrap_or_default();
     let sizes = sizes
         .into_iter()
@@ -93,7 +93,7 @@ fn size_info(size: FrameSize, intervals: &[FrameInterval]) -> SizeInfo {
         FrameSize::Discrete { width, height } => (Span::one(width), Span::one(height)),
         FrameSize::Stepwise { width, height } => (span(width), span(height)),
     };
-    // A rate that the driver gives as a zero is none.
+    // A rate of zero is left out.
     let rates = intervals.iter().filter_map(|interval| match *interval {
         FrameInterval::Discrete(interval) => interval.rate().map(|rate| RateInfo { min: rate, max: rate }),
         FrameInterval::Range { min, max } => Some(RateInfo { min: max.rate()?, max: min.rate()? }),

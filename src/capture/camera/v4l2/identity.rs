@@ -1,6 +1,7 @@
-//! Which camera a V4L2 node belongs to, whatever number the kernel gave the node and whichever port the camera is in.
+//! Which camera a V4L2 node belongs to, regardless of the number the kernel gave the node and the port the camera is
+//! plugged into.
 //!
-//! Choosing among the cameras is `camera::find`'s business. Kernel documentation of the files that are read:
+//! Choosing among the cameras is up to `camera::select`. Kernel documentation of the files that are read:
 //! `Documentation/ABI/stable/sysfs-bus-usb`; `index` is written by `drivers/media/v4l2-core/v4l2-dev.c`.
 
 use std::fmt;
@@ -16,25 +17,25 @@ use crate::device::sysfs::{UsbDevice, usb_device};
 pub struct Identity {
     /// The camera by itself.
     pub hardware: HardwareId,
-    /// Which of its nodes: the USB interface's number and the node's number in it.
+    /// Which of its nodes: the USB interface number and the index of the node within it.
     pub part: (String, u32),
-    /// The USB port that it is in; empty on other buses, where the hardware says it.
+    /// The USB port; empty on other buses, where the hardware includes it.
     pub port: PathBuf,
 }
 
-/// What tells a camera from others.
+/// What distinguishes a camera from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HardwareId {
-    /// The numbers of a USB device, four hexadecimal digits each, and its serial number.
+    /// The ids of a USB device, four hexadecimal digits each, and its serial number.
     Usb {
         /// The vendor's number.
         vendor: String,
         /// The product's number.
         product: String,
-        /// The serial number, where it has one.
+        /// The serial number, if it has one.
         serial: Option<String>,
     },
-    /// Where something else is attached, and what its driver calls it.
+    /// The bus of any other device, and its driver's name for it.
     Other {
         /// The bus, such as `platform:vivid-000`.
         bus: String,
@@ -44,7 +45,7 @@ pub enum HardwareId {
 }
 
 impl Identity {
-    /// Whether it is the same node of the same camera, or of one that cannot be told from it; the port may be another.
+    /// Whether it is the same node of the same camera, or of an identical one; the port may differ.
     pub fn is_same(&self, other: &Self) -> bool {
         self.hardware == other.hardware && self.part == other.part
     }
@@ -55,7 +56,7 @@ impl Identity {
     }
 }
 
-/// As a name that the configuration takes.
+/// As a name for the configuration.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.hardware {
@@ -73,13 +74,13 @@ impl fmt::Display for Identity {
 pub struct VideoNode {
     /// Its path, without links.
     pub path: String,
-    /// What its driver calls it.
+    /// The driver's name for it.
     pub card: String,
     /// Which camera it is.
     pub identity: Identity,
-    /// Whether it gives pictures in a format that can be converted.
+    /// Whether it delivers frames in a supported format.
     pub usable: bool,
-    /// Why it cannot be asked.
+    /// Why it cannot be queried.
     pub error: Option<String>,
 }
 
@@ -93,7 +94,7 @@ impl fmt::Display for VideoNode {
     }
 }
 
-/// Where a machine tells of its cameras.
+/// The cameras of a host, found through `/sys` and `/dev`.
 #[derive(Debug, Clone)]
 pub struct V4l2Sysfs {
     sys: PathBuf,
@@ -108,7 +109,8 @@ impl Default for V4l2Sysfs {
 }
 
 impl V4l2Sysfs {
-    /// A machine with these two directories, whose nodes are asked by `probe`: `None` is something else than a camera.
+    /// A host with these two directories, whose nodes are queried by `probe`, which returns `None` for anything but a
+    /// camera.
     pub fn new(
         sys: impl Into<PathBuf>,
         dev: impl Into<PathBuf>,
@@ -126,8 +128,8 @@ impl V4l2Sysfs {
         numbers.into_iter().map(|number| format!("{}/video{number}", self.dev.display())).collect()
     }
 
-    /// The cameras, by number, as far as `worth` wants them asked by what sysfs says of them; among them the node at
-    /// `path`, whatever it is. Not asking is not opening: some cameras wake up at that, and some drivers work at it.
+    /// The cameras, by number. Only those that `worth` accepts by their sysfs entry are probed, because probing opens a
+    /// node, which wakes some cameras up. The node at `path` is always included.
     pub fn cameras(&self, path: Option<&str>, worth: impl Fn(&VideoNode) -> bool) -> Vec<VideoNode> {
         let mut nodes = self.nodes();
         if let Some(path) = path.filter(|path| !nodes.iter().any(|node| node == path)) {
@@ -142,7 +144,7 @@ impl V4l2Sysfs {
             .collect()
     }
 
-    /// The camera at `path`; `None` where it is something else.
+    /// The camera at `path`; `None` if it is something else.
     pub fn probe(&self, path: &str) -> Option<VideoNode> {
         match (self.probe)(path) {
             Ok(Some(info)) => Some(self.describe(path, Some(info), None)),
@@ -152,7 +154,7 @@ impl V4l2Sysfs {
         }
     }
 
-    /// The node at `path` by what sysfs says of it, and by its answer where it was asked.
+    /// Describes the node at `path` from sysfs, and from its reply if it was probed.
     pub fn describe(&self, path: &str, info: Option<NodeInfo>, error: Option<String>) -> VideoNode {
         let name = Path::new(path).file_name().unwrap_or_default();
         let node = self.sys.join("class/video4linux").join(name);

@@ -1,6 +1,7 @@
-//! The shape of a driver's pictures: which of our formats its answer is, and whether a buffer holds a whole picture of it.
+//! The layout of a driver's buffers: which of our pixel formats the driver chose, and whether a buffer holds a complete
+//! frame.
 //!
-//! Asking the driver does not belong here, nor does touching the pictures beyond telling whole from broken ones.
+//! The ioctls do not belong here, nor does processing frames beyond telling complete from damaged ones.
 
 use bytes::Bytes;
 
@@ -9,14 +10,14 @@ use crate::media::convert::{is_complete_jpeg, min_len, min_lens, row_bytes};
 use crate::media::h264;
 use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
 
-/// A pixel format of the kernel that can be used.
+/// A pixel format of V4L2 that we support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// The kernel's name of it.
+    /// The V4L2 name.
     pub fourcc: FourCc,
-    /// The format of ours that it is.
+    /// Our pixel format.
     pub pixel: PixelFormat,
-    /// How many planes of memory a picture has.
+    /// The number of memory planes of a frame.
     pub planes: usize,
 }
 
@@ -25,15 +26,15 @@ impl Known {
         Self { fourcc: FourCc::new(fourcc), pixel, planes }
     }
 
-    /// What is known of a format of the kernel; `None` where it cannot be used.
+    /// The entry of a V4L2 format; `None` if it is not supported.
     pub fn of(fourcc: FourCc) -> Option<Self> {
         KNOWN.into_iter().find(|known| known.fourcc == fourcc)
     }
 }
 
-/// The pixel formats that can be used. Of two for the same pixels the first is taken: with each plane in memory of its
-/// own, the driver tells the length of every plane's lines, which otherwise is concluded from that of the first. Some
-/// drivers call motion JPEG `JPEG`.
+/// The supported pixel formats. Of two for the same pixels the first is preferred: with each plane in its own memory,
+/// the driver reports the stride of every plane, which is otherwise derived from that of the first. Some drivers call
+/// Motion JPEG `JPEG`.
 const KNOWN: [Known; 16] = [
     Known::new(b"YM12", PixelFormat::I420, 3),
     Known::new(b"YU12", PixelFormat::I420, 1),
@@ -53,30 +54,30 @@ const KNOWN: [Known; 16] = [
     Known::new(b"H264", PixelFormat::H264, 1),
 ];
 
-/// The place of a format in the order of preference among those for the same pixels.
+/// The rank of a format among those for the same pixels.
 pub fn preference(fourcc: FourCc) -> usize {
     KNOWN.iter().position(|known| known.fourcc == fourcc).unwrap_or(KNOWN.len())
 }
 
-/// What every picture of a stream looks like.
+/// The layout of every frame of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BufferLayout {
-    /// The format; the rate is filled in by who knows it.
+    /// The format; the caller fills in the frame rate.
     pub format: VideoFormat,
-    /// The kernel's name of it.
+    /// The V4L2 name.
     pub fourcc: FourCc,
-    /// Bytes from line to line of the chroma planes in memory of their own; `None` where they follow the luma.
+    /// Stride in bytes of the chroma planes in memory of their own; `None` if they follow the luma.
     chroma_stride: Option<u32>,
-    /// Bytes that each plane of memory has at least.
+    /// The minimum length of each memory plane in bytes.
     min_lens: Vec<usize>,
 }
 
 impl BufferLayout {
-    /// What the driver answered, where it is a format of ours and the one `requested` says.
+    /// The layout for the driver's reply, if it is a supported format and the `requested` one.
     ///
     /// # Errors
     ///
-    /// What is wrong with the answer.
+    /// What is wrong with the reply.
     pub fn of(reply: &PictureFormat, requested: Option<PixelFormat>) -> Result<Self, String> {
         let &PictureFormat { fourcc, width, height, field, .. } = reply;
         let known = Known::of(fourcc)
@@ -93,7 +94,7 @@ impl BufferLayout {
             return Err(format!("the driver answered {fourcc} with {have} planes of memory instead of {need}"));
         }
         let stride = |plane: usize, row: u32| match reply.strides[plane] {
-            // Some drivers leave the stride empty and mean that there is no padding.
+            // Some drivers leave the stride zero, which means no padding.
             0 => row,
             bytes => bytes.max(row),
         };
@@ -120,7 +121,7 @@ impl BufferLayout {
         Ok(Self { format, fourcc, chroma_stride: Some(chroma_stride), min_lens })
     }
 
-    /// Whether a buffer holds a picture, as far as its length and its ends tell.
+    /// Whether a buffer holds a complete frame, as far as its length, first and last bytes show.
     pub fn is_complete(&self, lease: &Lease) -> bool {
         let mut planes = self.min_lens.iter().enumerate();
         planes.all(|(plane, &least)| lease.plane(plane).len() >= least)
@@ -131,8 +132,8 @@ impl BufferLayout {
             }
     }
 
-    /// The picture that a buffer holds: without a copy, unless the camera encoded it. Encoded pictures are kept for viewers
-    /// that lag, by the dozen; they are small, and the driver's few buffers must not wait for viewers.
+    /// The frame in a buffer: without a copy, unless the camera encoded it. Encoded frames are kept by the dozen for
+    /// viewers that lag; they are small, and the driver's few buffers must not wait for viewers.
     pub fn frame(&self, lease: Lease, captured: Timestamp, gap: bool) -> RawFrame {
         if self.format.pixel == PixelFormat::H264 {
             let data = Bytes::copy_from_slice(lease.plane(0));

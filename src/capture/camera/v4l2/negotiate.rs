@@ -1,16 +1,17 @@
-//! Which pixel format, size and rate to ask a camera for. The choice itself is a pure function of what is on offer.
+//! Which pixel format, size and frame rate to request from a camera. The choice itself is a pure function of the modes
+//! on offer.
 //!
-//! Wishes are those of `getUserMedia` (W3C Media Capture and Streams, section 5.2.1): what lies outside of `min` and `max`
-//! will not do, and of what remains the nearest to the ideals is taken, by the same measure as browsers use. Of equally
-//! near ones the one that costs least CPU is taken (`cost.rs`), with two exceptions:
+//! Constraints are those of `getUserMedia` (W3C Media Capture and Streams, section 5.2.1): modes outside `min` and
+//! `max` are rejected, and of the others the one nearest to the ideals wins, by the same fitness distance as in
+//! browsers. Among equals the one that costs the least CPU wins (`cost.rs`), with two exceptions:
 //!
-//! - Grey pictures are taken only where no coloured ones will do, however cheap they are.
-//! - H.264 from the camera costs nearly nothing, but it comes as the camera makes it: most cameras have no control for the
-//!   bitrate and none to ask for a key frame (a viewer who joins waits for the next one, and so does everybody after a
-//!   loss), it cannot be scaled, and not every browser decodes every profile. So it is taken only where nothing else
-//!   comes as near to the wish, or where the configuration names it.
+//! - Grey formats are chosen only if no colour format qualifies, however cheap they are.
+//! - H.264 from the camera costs almost no CPU, but the camera dictates the stream: most have no control for the
+//!   bitrate and none to force a key frame (a viewer who joins waits for the next one, and so does everybody after a
+//!   loss), the stream cannot be scaled, and not every browser decodes every profile. It is chosen only if no other
+//!   format comes as close to the constraints, or if the configuration names it.
 //!
-//! Retrying does not belong here, nor does calling the driver beyond asking for its offers.
+//! Retries do not belong here, nor do ioctls other than those that enumerate the modes.
 
 mod cost;
 mod distance;
@@ -30,25 +31,25 @@ use crate::media::PixelFormat;
 pub use distance::short;
 use distance::{Distance, Rate};
 
-/// One combination that a camera offers.
+/// One mode that a camera offers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureMode {
-    /// The kernel's name of the pixel format.
+    /// The V4L2 pixel format.
     pub fourcc: FourCc,
-    /// The format of ours that it is.
+    /// Our pixel format.
     pub pixel: PixelFormat,
-    /// Size in pixels, or a range of them; `None` where the driver does not tell its sizes.
+    /// Size in pixels, or a range of them; `None` if the driver does not report its sizes.
     pub size: Option<FrameSize>,
-    /// Times between frames; empty where the driver does not tell its rates.
+    /// Times between frames; empty if the driver does not report its rates.
     pub intervals: Vec<FrameInterval>,
 }
 
-/// What to ask for, and why.
+/// The mode to request, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectedMode {
-    /// The kernel's name of the pixel format.
+    /// The V4L2 pixel format.
     pub fourcc: FourCc,
-    /// The format of ours that it is.
+    /// Our pixel format.
     pub pixel: PixelFormat,
     /// Width in pixels.
     pub width: u32,
@@ -56,7 +57,7 @@ pub struct SelectedMode {
     pub height: u32,
     /// Time between frames.
     pub interval: Fraction,
-    /// Why this one, for people.
+    /// Why this one, in human-readable form.
     pub reason: String,
 }
 
@@ -73,8 +74,8 @@ impl fmt::Display for SelectedMode {
     }
 }
 
-/// What the camera offers in formats that can be used. Of a range of sizes the rates are those of the size that would be
-/// taken.
+/// The modes that the camera offers in supported formats. For a range of sizes, the rates are those of the size that
+/// would be chosen.
 ///
 /// # Errors
 ///
@@ -82,7 +83,7 @@ impl fmt::Display for SelectedMode {
 pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<Vec<CaptureMode>> {
     let mut offers: Vec<CaptureMode> = Vec::new();
     for format in device.formats(kind)? {
-        // What libv4l would make out of another format in software is not there for the kernel.
+        // Formats that libv4l emulates in software do not exist for the kernel.
         let Some(known) = Known::of(format.fourcc).filter(|_| !format.emulated) else { continue };
         let Known { fourcc, pixel, .. } = known;
         if offers.iter().any(|offer| offer.fourcc == fourcc) {
@@ -102,11 +103,11 @@ pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<
     Ok(offers)
 }
 
-/// The best of what a camera offers, as the text of this module says.
+/// The best of a camera's modes; see the text of this module.
 ///
 /// # Errors
 ///
-/// What was wished for and what there is instead, where nothing will do.
+/// What was requested and what is available instead, if no mode is acceptable.
 pub fn choose(offers: &[CaptureMode], config: &Config) -> Result<SelectedMode, NegotiationError> {
     let candidates: Vec<ModeCandidate> = offers
         .iter()
@@ -122,14 +123,14 @@ pub fn choose(offers: &[CaptureMode], config: &Config) -> Result<SelectedMode, N
     Ok(SelectedMode { fourcc: offer.fourcc, pixel: offer.pixel, width, height, interval: rate.interval, reason })
 }
 
-/// Whether what the driver made of the choice will do. A rate that it does not tell may be right, and is taken for it.
+/// Whether the mode that the driver set is acceptable. A rate that it does not report is assumed to be.
 pub fn is_acceptable(width: u32, height: u32, fps: Option<f64>, config: &Config) -> bool {
     config.width.allows(width)
         && config.height.allows(height)
         && fps.is_none_or(|fps| distance::allows(&config.fps, fps))
 }
 
-/// One size and rate of an offer that will do.
+/// One acceptable size and rate of a mode.
 #[derive(Debug)]
 struct ModeCandidate<'a> {
     offer: &'a CaptureMode,
@@ -143,14 +144,14 @@ struct ModeCandidate<'a> {
 impl<'a> ModeCandidate<'a> {
     fn all(offer: &'a CaptureMode, config: &Config) -> Vec<Self> {
         let size = match offer.size {
-            // The driver is asked for what is wished for, and its answer is judged.
+            // The requested size is set, and the driver's reply is checked.
             None => Some((config.width.target(), config.height.target())),
             Some(size) => distance::size(size, config),
         };
         let Some(size) = size else { return Vec::new() };
         let candidate = |rate: Rate| {
             let distance = Distance::of(size, rate, config);
-            // 29.97 frames a second are not cheaper than 30: both are the rate that was wished for.
+            // 29.97 frames per second are not cheaper than 30: both are the requested rate.
             let fps = if distance::is_close(distance.rate) { config.fps.target().into() } else { rate.fps };
             Self { offer, size, rate, distance, cost: cost::share(offer.pixel, size, fps) }
         };

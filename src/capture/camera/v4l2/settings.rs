@@ -1,16 +1,16 @@
-//! The settings of a camera's controls: in an order that works, each told that could not be had.
+//! Applies several control settings in an order that works, and reports each one that fails.
 //!
-//! Automatic modes hold other controls in hand: exposure time can be set only when exposure is not automatic. So switches
-//! and menus come before numbers, and what could not be set for now is tried once more after all the others.
+//! Automatic modes lock other controls: exposure time can be set only while automatic exposure is off. Switches and
+//! menus are therefore set before numbers, and whatever fails is retried once after all the others.
 
 use std::io;
 
 use crate::device::v4l2::Device;
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value, find};
 
-/// What controls can be asked and set of.
+/// Something whose controls can be read and set.
 pub trait ControlIo {
-    /// How a control stands now.
+    /// The current state of a control.
     fn control(&self, control: &Control) -> io::Result<Control>;
 
     /// Sets a control.
@@ -27,7 +27,7 @@ impl ControlIo for Device {
     }
 }
 
-/// A control with what it shall be, judged already.
+/// A control with a validated value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidatedSetting<'c> {
     control: &'c Control,
@@ -35,13 +35,13 @@ pub struct ValidatedSetting<'c> {
 }
 
 impl ValidatedSetting<'_> {
-    /// The kernel's number of the control.
+    /// The V4L2 id of the control.
     pub const fn id(&self) -> u32 {
         self.control.id
     }
 }
 
-/// The settings that are right by themselves, in an order that works, and words for each that is not.
+/// The valid settings, in an order that works, and a message for each invalid one.
 pub fn validate<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<ValidatedSetting<'c>>, Vec<String>) {
     let mut valid = Vec::new();
     let mut invalid = Vec::new();
@@ -55,14 +55,14 @@ pub fn validate<'c>(controls: &'c [Control], settings: &[Setting]) -> (Vec<Valid
     }
     valid.sort_by_key(|validated| match validated.control.kind {
         ControlKind::Boolean | ControlKind::Menu | ControlKind::IntegerMenu => 0,
-        // An action works on what is set.
+        // An action uses the values that are set.
         ControlKind::Button => 2,
         _ => 1,
     });
     (valid, invalid)
 }
 
-/// Sets them one after another. The answer has words for each that could not be set, or has no effect.
+/// Applies the settings one by one. Returns a message for each that failed or has no effect.
 pub fn apply(camera: &impl ControlIo, settings: Vec<ValidatedSetting<'_>>) -> Vec<String> {
     let retries: Vec<_> = settings
         .into_iter()

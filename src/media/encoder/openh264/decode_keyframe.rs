@@ -1,6 +1,6 @@
-//! A picture of an H.264 stream as it was before the encoding: for those who want one picture and no stream.
+//! Decodes one key frame of an H.264 stream, for callers that want a still image and no stream.
 //!
-//! Only a key frame can be taken by itself. Streams are for viewers to decode.
+//! Only a key frame can be decoded by itself. Streams are decoded by the viewers.
 
 use bytes::Bytes;
 use openh264::decoder::Decoder;
@@ -33,7 +33,7 @@ pub fn decode(frame: &EncodedFrame) -> Result<RawFrame, Error> {
         plane.chunks(stride).take(height).for_each(|line| data.extend_from_slice(&line[..width.min(line.len())]));
     }
     let (width, height) = (width as u32, height as u32);
-    // The rate is of no matter for one picture.
+    // The rate does not matter for one frame.
     let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 0.0 };
     Ok(RawFrame::new(frame.captured, format, Bytes::from(data)))
 }

@@ -1,18 +1,20 @@
-//! A wish against what is on offer: which size and rate of an offer will do, and how far it is from the ideal.
+//! Compares a constraint with a mode: which size and frame rate of the mode qualify, and how far they are from the
+//! ideal.
 
 use super::Config;
 use crate::capture::camera::Constraint;
 use crate::device::v4l2::{Fraction, FrameInterval, FrameSize};
 
-/// How far a rate may be from a wished one and still be it, as a share: 29.97 frames a second are 30.
+/// The maximum relative deviation at which a rate still counts as the requested one: 29.97 frames per second count as
+/// 30.
 const RATE_TOLERANCE: f64 = 0.02;
 
-/// A rate of an offer.
+/// A frame rate of a mode.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Time between frames.
     pub interval: Fraction,
-    /// Frames a second.
+    /// Frames per second.
     pub fps: f64,
 }
 
@@ -27,17 +29,17 @@ impl Rate {
     }
 }
 
-/// Whether a rate will do.
+/// Whether a rate is acceptable.
 pub fn allows(wish: &Constraint, fps: f64) -> bool {
     fps >= f64::from(wish.min) * (1.0 - RATE_TOLERANCE) && fps <= f64::from(wish.max) * (1.0 + RATE_TOLERANCE)
 }
 
-/// Whether a rate so far from the wished one is still it.
+/// Whether a rate with this deviation counts as the requested one.
 pub fn is_close(distance: f64) -> bool {
     distance <= RATE_TOLERANCE
 }
 
-/// The size of an offer that will do, the nearest to the wish of a range.
+/// The acceptable size of a mode; of a range, the one nearest to the target.
 pub fn size(size: FrameSize, config: &Config) -> Option<(u32, u32)> {
     let (width, height) = match size {
         FrameSize::Discrete { width, height } => ((width, width, 1), (height, height, 1)),
@@ -48,7 +50,7 @@ pub fn size(size: FrameSize, config: &Config) -> Option<(u32, u32)> {
     (width > 0 && height > 0).then_some((width, height))
 }
 
-/// The step of a range that will do and is nearest to the target. A range that is upside down has its first step.
+/// The acceptable step of a range that is nearest to the target. An inverted range has only its first step.
 fn step(wish: &Constraint, (min, max, step): (u32, u32, u32)) -> Option<u32> {
     let (step, range) = (step.max(1), max.saturating_sub(min));
     let last = range / step;
@@ -60,8 +62,8 @@ fn step(wish: &Constraint, (min, max, step): (u32, u32, u32)) -> Option<u32> {
     (first <= last).then(|| min + nearest.clamp(first, last) * step)
 }
 
-/// The rates of an offer that will do. Where the driver tells none, or nothing but nonsense, it is the one wished for:
-/// the driver may well have it.
+/// The acceptable rates of a mode. If the driver reports none, or only invalid ones, it is the requested rate, which
+/// the driver may well support.
 pub fn rates(intervals: &[FrameInterval], wish: &Constraint) -> Vec<Rate> {
     let mut message = false;
     let mut rates = Vec::new();
@@ -76,8 +78,8 @@ pub fn rates(intervals: &[FrameInterval], wish: &Constraint) -> Vec<Rate> {
     if message { rates } else { vec![Rate::whole(wish.target())] }
 }
 
-/// The rate of a range that is nearest to the target. A driver that has steps goes to the next by itself, and its answer
-/// is judged.
+/// The rate of a range that is nearest to the target. A driver that has steps rounds to one by itself, and its reply is
+/// checked.
 fn within(fastest: Rate, longest: Fraction, wish: &Constraint) -> Rate {
     let target = Rate::whole(wish.target());
     match Rate::of(longest) {
@@ -87,19 +89,19 @@ fn within(fastest: Rate, longest: Fraction, wish: &Constraint) -> Rate {
     }
 }
 
-/// How far a size and rate is from the wish; all zero where it is what is wished for.
+/// The distance of a size and rate from the constraints; all zero if it meets them exactly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Distance {
-    /// From the ideals: the sum of the browsers' fitness distances.
+    /// To the ideals: the sum of the browsers' fitness distances.
     pub ideal: f64,
-    /// From the targets of the wishes that are ranges without an ideal.
+    /// To the targets of constraints that are ranges without an ideal.
     pub range: f64,
-    /// From the wished rate, to the last digit.
+    /// To the exact requested rate.
     pub rate: f64,
 }
 
 impl Distance {
-    /// That of a size and rate that will do.
+    /// The distance of an acceptable size and rate.
     pub fn of((width, height): (u32, u32), rate: Rate, config: &Config) -> Self {
         let sides = [(&config.width, width), (&config.height, height)];
         let mut distance = Self { ideal: 0.0, range: 0.0, rate: fitness(rate.fps, config.fps.target()) };

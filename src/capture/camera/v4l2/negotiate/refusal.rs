@@ -1,27 +1,27 @@
-//! What to say when a camera has nothing that will do: the wish, and what there is instead, in few words.
+//! The error for a camera that has no suitable mode: what was requested, and a summary of what it offers.
 
 use super::{CaptureMode, Config, distance};
 use crate::device::v4l2::{FrameInterval, FrameSize};
 use crate::media::PixelFormat;
 
-/// The most characters of what a camera offers: some lines on a page. A webcam's list is half of it; a test driver with
-/// everything is cut.
+/// The maximum length of the summary of a camera's modes, in characters: some lines on a page. A webcam needs half of
+/// it; a test driver with every mode is truncated.
 const OFFER_LIMIT: usize = 600;
 
-/// The most rates that are listed one by one; of more, the slowest and the fastest tell enough.
+/// The maximum number of rates that are listed individually; of more, only the slowest and the fastest are shown.
 const RATE_LIMIT: usize = 4;
 
-/// A wish that cannot be had.
+/// Constraints that no mode meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegotiationError {
-    /// What was wished for, as it is written in the configuration.
+    /// The constraints, as written in the configuration.
     pub wish: String,
-    /// What there is instead.
+    /// What is available instead.
     pub offer: String,
 }
 
 impl NegotiationError {
-    /// That of a camera with these offers.
+    /// The error for a camera with these modes.
     pub fn new(offers: &[CaptureMode], config: &Config) -> Self {
         Self { wish: wish(config), offer: offered(offers) }
     }
@@ -33,7 +33,7 @@ fn wish(config: &Config) -> String {
     format!("{format}width {width}, height {height}, fps {fps}")
 }
 
-/// What a camera can do. Formats with the same sizes and rates stand together, and so do sizes with the same rates.
+/// The modes of a camera. Formats with the same sizes and rates are grouped, and so are sizes with the same rates.
 fn offered(offers: &[CaptureMode]) -> String {
     let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
     for part in offers.chunk_by(|one, other| one.fourcc == other.fourcc) {
@@ -54,7 +54,7 @@ fn offered(offers: &[CaptureMode]) -> String {
     for (index, (names, sizes)) in groups.iter().enumerate() {
         let group = format!("{} in {sizes}", names.join(", "));
         if text.len() + group.len() > OFFER_LIMIT {
-            // Of a first group that is too long by itself, as much as there is room for.
+            // Of a first group that is too long by itself, as much as fits.
             let left = if index == 0 { OFFER_LIMIT - text.len() } else { 0 };
             text.extend(group.chars().take(left));
             return text + " and more; `porthole devices` lists it all";

@@ -3,8 +3,8 @@
 use super::*;
 use crate::capture::camera::Constraint;
 
-/// The webcam input of the test driver vivid with `multiplanar=2`, as Linux 6.1 tells it, in the formats that can be used:
-/// pixel formats, then sizes, each with its times between frames.
+/// The webcam input of the test driver vivid with `multiplanar=2`, as Linux 6.1 tells it, in the formats that can be
+/// used: pixel formats, then sizes, each with its times between frames.
 const VIVID: &str = "
     YUYV UYVY YU12 YV12 NV12 NV21 GREY RGB3 BGR3 YM12 YM21 NM12 NM21
     320x180 1/1 1/2 1/4 1/5 1/10 2/25 1/15 1/25 1/30 1/40 1/50 1/60
@@ -14,7 +14,7 @@ const VIVID: &str = "
     1920x1080 1/1 1/2 1/4 1/5
     3840x2160 1/1 1/2";
 
-/// A webcam that also encodes, in the manner of Logitech's C920: uncompressed pictures as fast as USB 2 carries them.
+/// A webcam that also encodes, in the manner of Logitech's C920: uncompressed frames as fast as USB 2 carries them.
 const WEBCAM: &str = "
     YUYV
     640x480 1/30 1/24 1/20 1/15 1/10 2/15 1/5
@@ -145,7 +145,7 @@ fn refused(offers: &[CaptureMode], wishes: &str) -> String {
     format!("{} is not supported; {}", refusal.wish, refusal.offer)
 }
 
-/// What is wished for, and below it what is taken: pixel format, time between frames, and what people are told.
+/// What is requested, and below it what is taken: pixel format, time between frames, and what people are reported.
 const CHOICES: [(&str, &str); 4] = [
     (VIVID, "
         ~1280 x ~720 at ~30
