@@ -55,7 +55,7 @@ pub fn start(configs: Vec<Config>, send: impl Fn(&str) + Send + Sync + 'static) 
         let send = send.clone();
         _threads.push(MediaThread::spawn(format!("button-{number}"), move || {
             if let Err(error) = listen(&config, &button, &stop, &*send) {
-                tracing::warn!("button at {}: {error:#}; it is not heard from now on", config.pin);
+                tracing::warn!("button at {}: {error:#}; it is ignored from now on", config.pin);
             }
         })?);
         _stops.push(guard);

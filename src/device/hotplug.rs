@@ -49,7 +49,7 @@ pub fn start(wake: impl Fn() + Send + 'static) -> Option<Guard> {
         .and_then(|messages| listen_on(messages, wake).context("listen to the kernel's hot-plug messages"))
         .inspect_err(|error| {
             tracing::warn!(
-                "{error:#}; a camera or microphone that is plugged in is found by looking every few seconds"
+                "{error:#}; a camera or microphone that is plugged in is found by scanning every few seconds"
             );
         })
         .ok()
@@ -66,7 +66,7 @@ fn listen_on(messages: OwnedFd, wake: impl Fn() + Send + 'static) -> io::Result<
     let (stop, _stop) = io::pipe()?;
     let _thread = MediaThread::spawn("hotplug".into(), move || {
         if let Err(error) = listen(&messages, &stop, wake) {
-            tracing::warn!("read the kernel's hot-plug messages: {error}; from now on devices are looked for instead");
+            tracing::warn!("read the kernel's hot-plug messages: {error}; from now on devices are scanned for instead");
         }
     })?;
     Ok(Guard { _stop, _thread })

@@ -140,7 +140,7 @@ pub const CASES: &[Case] = &[
     case("a fault that only poll tells", YUYV, "stream 1 fault", Recovers("poll: Input/output error")),
     case("a buffer that does not exist", YUYV, "frame 10 index=99", Recovers("the driver gave buffer 99 of 4")),
     case("the same buffer again and again", YUYV, "frame 10-14 index=0", GoesOn),
-    case("a buffer that does not go back", YUYV, "on QBUF 9 EINVAL", Recovers("the driver did not take a buffer back")),
+    case("a buffer that does not go back", YUYV, "on QBUF 9 EINVAL", Recovers("the driver did not requeue a buffer")),
     // Frames that are wrong.
     case("the flag of an error", YUYV, "frame 5-14 error", Dropped("Damaged", 10)),
     case("empty frames", YUYV, "frame 5-14 used=0", Dropped("Damaged", 10)),

@@ -76,7 +76,7 @@ impl Capture {
             "{label}: {rate} Hz, {device_channels} channels of {}, {period} samples a period of {buffer}{}{}",
             encoding.name(),
             if rate == SAMPLE_RATE { "" } else { "; resampled to 48000 Hz" },
-            if stamped { "" } else { "; the driver stamps no monotonic time, the time of reading stands in for it" },
+            if stamped { "" } else { "; the driver has no monotonic timestamps, the time of reading is used" },
         );
         Ok(Self {
             device: device.into(),
@@ -126,8 +126,8 @@ impl Capture {
     fn compare_clocks(&mut self, available: usize, at: Timestamp) {
         match self.framer.observe(available, at) {
             DriftEstimate::Steady => return,
-            DriftEstimate::Early(by) => tracing::debug!("{}: {by:?} more sound than time; begins anew", self.label),
-            DriftEstimate::Lost => tracing::debug!("{}: less sound than time; begins anew", self.label),
+            DriftEstimate::Early(by) => tracing::debug!("{}: {by:?} more audio than time; starting over", self.label),
+            DriftEstimate::Lost => tracing::debug!("{}: less audio than time; starting over", self.label),
         }
         self.framer.restart();
         // The first reading after a restart is always steady.
@@ -139,7 +139,7 @@ impl Capture {
         match error.errno().abs() {
             // No data yet, or a signal: nothing was lost.
             libc::EAGAIN | libc::EINTR => return Ok(()),
-            libc::EPIPE => tracing::debug!("{}: overrun, sound was lost", self.label),
+            libc::EPIPE => tracing::debug!("{}: overrun, audio was lost", self.label),
             libc::ESTRPIPE => match self.pcm.resume() {
                 // Not awake yet. ALSA's own recovery would retry forever.
                 Err(error) if error.errno().abs() == libc::EAGAIN => {
@@ -147,7 +147,7 @@ impl Capture {
                     return Ok(());
                 }
                 // Hardware that cannot resume is restarted, as after an overrun.
-                _ => tracing::debug!("{}: the device was suspended, sound was lost", self.label),
+                _ => tracing::debug!("{}: the device was suspended, audio was lost", self.label),
             },
             _ => return Err(call_error(&self.device, error)),
         }

@@ -205,7 +205,10 @@ impl VideoSource for Capture {
             && let Err(error) = self.device.force_key_frame()
         {
             self.can_force_key_frame = false;
-            tracing::info!("{}: the camera sends key frames when it pleases: {error}", self.label);
+            tracing::info!(
+                "{}: the camera cannot force key frames and sends them at its own interval: {error}",
+                self.label
+            );
         }
     }
 

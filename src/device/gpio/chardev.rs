@@ -14,16 +14,16 @@ use gpiocdev::request::{Builder, Request};
 
 use super::{GpioPin, Output};
 
-/// Who has the pin, in lists such as `gpioinfo`'s.
+/// The consumer name of the pin, in lists such as `gpioinfo`'s.
 const CONSUMER: &str = "porthole";
 
 /// Labels of the chips behind the header of a Raspberry Pi: models 0 to 3, 4, and 5.
 const HEADER_CHIPS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
 
-/// Presses of a button that the kernel keeps until they are read: more than a person makes while a board is busy.
+/// The size of the kernel's event buffer for a button: more presses than a person makes while the host is busy.
 const EVENT_BUFFER: u32 = 16;
 
-/// A pin that drives something.
+/// An output pin.
 pub(super) struct GpioOutput {
     request: Request,
     label: String,
@@ -51,7 +51,7 @@ impl Output for GpioOutput {
     }
 }
 
-/// A pin that a button is at. While nothing presses it, its own resistor pulls it to the other side.
+/// An input pin for a button. While it is not pressed, the pin's bias resistor pulls it to the inactive level.
 #[derive(Debug)]
 pub struct Input {
     request: Request,
@@ -59,7 +59,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes the pin. Presses and releases shorter than `debounce` are not reported.
+    /// Opens the pin. Presses and releases shorter than `debounce` are ignored.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Input {
         open().map_err(|error: anyhow::Error| error.context(pin.to_string()))
     }
 
-    /// What the pin is heard through, for people.
+    /// The human-readable name of the chip.
     pub fn label(&self) -> &str {
         &self.label
     }
@@ -91,17 +91,17 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// If the kernel returns an error.
     pub fn is_pressed(&self) -> anyhow::Result<bool> {
         let value = self.request.lone_value().map_err(|error| describe_error(&error, "read"))?;
         Ok(value == Value::Active)
     }
 
-    /// Waits for the next press (`true`) or release, unless one is there: this can be read when the descriptor can.
+    /// Waits for the next press (`true`) or release; returns at once if the descriptor is readable.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses: the chip may be gone.
+    /// If the kernel returns an error: the chip may be gone.
     pub fn next(&self) -> anyhow::Result<bool> {
         let edge = self.request.read_edge_event().map_err(|error| describe_error(&error, "read"))?;
         Ok(edge.kind == EdgeKind::Rising)
@@ -121,7 +121,7 @@ struct ChipInfo {
     lines: u32,
 }
 
-/// The chip that is meant.
+/// Finds the configured chip.
 fn find_chip(name: Option<&str>) -> anyhow::Result<ChipInfo> {
     let paths = chips().map_err(|error| describe_error(&error, "list the chips"))?;
     if paths.is_empty() {
@@ -169,7 +169,7 @@ fn request_line(builder: &mut Builder, pin: &GpioPin, chip: &ChipInfo) -> anyhow
     builder.request().map_err(|error| describe_error(&error, &format!("take the pin of {}", chip.path.display())))
 }
 
-/// The kernel's answer, with what to do about it.
+/// The kernel's error, with a hint what to do about it.
 fn describe_error(error: &Error, what: &str) -> anyhow::Error {
     let answer = match error {
         Error::Os(errno) | Error::Uapi(_, gpiocdev_uapi::Error::Os(errno)) => {

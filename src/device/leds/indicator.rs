@@ -5,7 +5,7 @@
 use super::pattern::Pattern;
 use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
-/// What an LED shows.
+/// What an LED indicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Indicator {
     /// That the page can be reached: lit; the privacy switch: breathes; a fault: its code.
@@ -42,11 +42,11 @@ impl Indicator {
         }
     }
 
-    /// What the LED does while this is the status.
+    /// The pattern for a status.
     pub fn pattern(self, status: &Status) -> Pattern {
         let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
         match self {
-            // What somebody did on purpose comes before what went wrong.
+            // What somebody did on purpose takes precedence over faults.
             Self::Ready if status.privacy => Pattern::Breathe,
             Self::Watched if status.viewers == 0 => Pattern::Off,
             Self::Watched | Self::Ready => fault_code(status).map_or(Pattern::On, Pattern::Code),
@@ -66,9 +66,9 @@ impl Indicator {
     }
 }
 
-/// The flashes for the fault that weighs most. One flash would be taken for a sign of life.
+/// The number of flashes of the most important fault. A single flash would look like a heartbeat.
 fn fault_code(status: &Status) -> Option<u8> {
-    // While cameras are closed on purpose, what was the matter with them is the past.
+    // While cameras are closed on purpose, their faults are history.
     if status.privacy {
         return None;
     }

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use crate::device::gpio;
 
-/// The period of an LED that is switched on and off to look dimmer: a hundred a second is above what an eye sees
-/// flicker.
+/// The PWM period of a dimmed LED: at a hundred per second the eye sees no flicker.
 const PWM_PERIOD: Duration = Duration::from_millis(10);
 
-/// The shortest switching, as a part of the period: shorter than this, the kernel's timers make it uneven.
+/// The minimum duty cycle: with a shorter pulse, the kernel's timers make it uneven.
 const MIN_DUTY: f32 = 0.02;
 
-/// An LED. Dropping it leaves it as it was found: off, or as its driver had it.
+/// An LED. Dropping it restores its original state: off, or as its driver had it.
 pub(super) trait Led: Send {
     /// How it can be dimmed.
     fn dimming(&self) -> Dimming;
@@ -36,11 +35,11 @@ pub(super) enum Dimming {
     Steps(u32),
     /// By switching between two steps faster than the eye.
     Switching,
-    /// Not at all: it has two steps, and switching it costs too much to do it a hundred times per second.
+    /// Not at all: it has two steps, and is too slow to be switched a hundred times per second.
     None,
 }
 
-/// What an LED is to be set to now, and for how long at most before it is asked again.
+/// The step to set an LED to, and for how long at most.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct DriveStep {
     pub(super) step: u32,
@@ -48,14 +47,14 @@ pub(super) struct DriveStep {
 }
 
 impl Dimming {
-    /// What makes an LED look as bright as `level` of its configured `brightness` (both 0 to 1), `since` some
-    /// beginning.
+    /// The step that makes an LED look as bright as `level` of its configured `brightness` (both 0 to 1), at `since`
+    /// after some start.
     pub(super) fn drive(self, level: f32, brightness: f32, since: Duration) -> DriveStep {
-        // The eye takes an LED for half as bright when it gives a quarter of the LED, about.
+        // The eye perceives roughly a quarter of the light as half as bright.
         let light = (level * brightness).clamp(0.0, 1.0).powi(2);
         match self {
             Self::Steps(max) => {
-                // What is not dark stays visible.
+                // Anything above zero stays visible.
                 let step = (light * max as f32).round() as u32;
                 DriveStep { step: if light > 0.0 { step.max(1) } else { 0 }, hold: None }
             }
@@ -75,7 +74,7 @@ impl Dimming {
     }
 }
 
-/// An LED at a pin.
+/// An LED on a GPIO pin.
 pub(super) struct GpioLed(Box<dyn gpio::Output>);
 
 impl GpioLed {
@@ -100,7 +99,7 @@ impl Led for GpioLed {
 
 impl Drop for GpioLed {
     fn drop(&mut self) {
-        // A chip that is gone has switched its pins off by itself.
+        // A chip that is gone has released its pins already.
         let _ = self.0.set(false);
     }
 }

@@ -63,7 +63,7 @@ pub enum LedTarget {
     Sysfs(String),
 }
 
-/// Ends the LEDs when dropped: they go out, or do what they did before.
+/// Stops the LEDs when dropped: they go out, or back to what they did before.
 #[derive(Debug)]
 pub struct Guard {
     _watching: DropGuard,
@@ -77,11 +77,11 @@ impl Drop for Guard {
     }
 }
 
-/// Lets the LEDs show the status from now on.
+/// Starts to show the status on the LEDs.
 ///
 /// # Errors
 ///
-/// When the kernel gives no thread.
+/// If a thread cannot be started.
 pub fn start(configs: &[Config], publisher: &StatusPublisher) -> std::io::Result<Guard> {
     let opened = configs.iter().filter_map(|config| Some((config, open(config, Path::new(sysfs_led::LEDS))?)));
     start_with(opened, publisher)
@@ -104,7 +104,7 @@ fn start_with<'c>(
     Ok(Guard { _watching: end.drop_guard(), inputs, _threads: threads })
 }
 
-/// Opens an LED; one that is not to be had is told.
+/// Opens an LED; a failure is logged.
 fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
     let opened = match &config.target {
         LedTarget::Gpio(pin) => led::GpioLed::open(pin).map(|led| Box::new(led) as Box<dyn Led>),
@@ -126,7 +126,7 @@ fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
     }
 }
 
-/// Tells the LEDs their patterns, now and whenever the status changes.
+/// Sends the LEDs their patterns, now and whenever the status changes.
 async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<Pattern>>)>) {
     let mut status = publisher.watch();
     let mut sent: Vec<Option<Pattern>> = vec![None; outputs.len()];
@@ -147,7 +147,7 @@ async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<
     }
 }
 
-/// Drives one LED until the place of its patterns is closed.
+/// Drives one LED until the mailbox of its patterns is closed.
 fn drive(mut led: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
     let (mut pattern, mut began) = (Pattern::Off, Instant::now());
     let dimming = led.dimming();

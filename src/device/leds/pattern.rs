@@ -4,22 +4,22 @@
 
 use std::time::Duration;
 
-/// One flash of a blink code. Slower than four a second, flashes can be counted by anybody.
+/// The duration of a flash of a blink code. At fewer than four per second, flashes can be counted.
 const FLASH: Duration = Duration::from_millis(200);
 
-/// From the beginning of one flash to that of the next.
+/// The interval from the start of one flash to the next.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// Darkness between one code and its repetition: long enough not to be taken for a gap between two flashes.
+/// The pause before a code is repeated: long enough not to be taken for the gap between two flashes.
 const CODE_PAUSE: Duration = Duration::from_millis(1500);
 
-/// One breath: as slow as a person's at rest.
+/// The period of breathing: as slow as a person's breath at rest.
 const BREATH: Duration = Duration::from_secs(4);
 
-/// From one brightness to the next in a breath: as many a second as a film has frames.
+/// The step interval of breathing: as many steps per second as a film has frames.
 const STEP: Duration = Duration::from_millis(40);
 
-/// The least brightness in a breath: an LED that goes out entirely looks as if it were off.
+/// The minimum brightness of breathing: an LED that goes out entirely looks as if it were off.
 const MIN_BREATH_LEVEL: f32 = 0.05;
 
 /// What an LED does.
@@ -35,17 +35,17 @@ pub enum Pattern {
     Code(u8),
 }
 
-/// What an LED does at one moment.
+/// The output of a pattern at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LedOutput {
-    /// How bright it looks, from 0 (dark) to 1.
+    /// The perceived brightness, from 0 (dark) to 1.
     pub level: f32,
-    /// How much longer it stays so; `None` for as long as the pattern lasts.
+    /// How long this level lasts; `None` for as long as the pattern does.
     pub hold: Option<Duration>,
 }
 
 impl Pattern {
-    /// What the LED does `since` the pattern began.
+    /// The output at the time `since` the pattern began.
     pub fn at(self, since: Duration) -> LedOutput {
         match self {
             Self::Off | Self::Code(0) => LedOutput { level: 0.0, hold: None },
@@ -56,7 +56,7 @@ impl Pattern {
     }
 }
 
-/// A cosine of what is seen. It begins dark, since most LEDs were off before.
+/// A cosine of the perceived brightness. It starts dark, because most LEDs were off before.
 fn breathe(since: Duration) -> LedOutput {
     let steps = BREATH.as_millis() / STEP.as_millis();
     let step = (since.as_millis() / STEP.as_millis()) % steps;
@@ -75,7 +75,7 @@ fn code(flashes: u8, since: Duration) -> LedOutput {
     if beat < FLASH {
         LedOutput { level: 1.0, hold: Some(FLASH - beat) }
     } else {
-        // The rest follows the last beat without an edge in between.
+        // The pause follows the last beat without an edge in between.
         let last = within >= flashing - BEAT;
         LedOutput { level: 0.0, hold: Some(BEAT - beat + if last { CODE_PAUSE } else { Duration::ZERO }) }
     }

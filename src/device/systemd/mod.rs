@@ -102,6 +102,6 @@ fn every(interval: Duration) -> Interval {
 /// Sends a message, if systemd expects any (sd_notify(3)).
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("tell systemd {states:?}: {error}");
+        tracing::debug!("notify systemd {states:?}: {error}");
     }
 }

@@ -14,17 +14,17 @@ use super::enumerate::more;
 use super::ioctl::{ioctl, text, zeroed};
 use crate::model::inventory::{Control, ControlKind, Flag, MenuItem, Value};
 
-/// The maximum number of controls that are listed; far above what any camera has.
+/// The maximum number of controls that are listed; far above any camera's.
 const CONTROL_LIMIT: usize = 512;
 
-/// The maximum number of entries of a menu that are listed; far above what any menu has, and a bound for a driver that
-/// says that its menu goes to 2^63.
+/// The maximum number of menu entries that are listed; far above any menu's, and a bound for a driver that claims that
+/// its menu goes to 2^63.
 const MENU_LIMIT: i64 = 256;
 
-/// The maximum number of bytes of a text that are read or set: far above what any text control has.
+/// The maximum length of a string control in bytes: far above any that exists.
 const TEXT_LIMIT: usize = 4096;
 
-/// The bits of a control's number that are its class (`V4L2_CTRL_ID2CLASS`).
+/// The bits of a control's id that are its class (`V4L2_CTRL_ID2CLASS`).
 const CLASS_MASK: u32 = 0x0fff_0000;
 
 impl Device {
@@ -51,11 +51,11 @@ impl Device {
         Ok(controls)
     }
 
-    /// From now on, [`changed_controls`](Self::changed) reports changes of all the controls. Whether the driver reports
-    /// any.
+    /// Subscribes to changes of all controls, which [`changed_controls`](Self::changed_controls) returns. Returns
+    /// whether the driver has any events.
     pub fn subscribe_to_controls(&self) -> bool {
         let mut followed = false;
-        // What was enumerated before an error is followed.
+        // Controls enumerated before an error stay subscribed.
         let _ =
             self.each_control(|query| followed |= !is_heading(query) && self.subscribe_to_control(query.id).is_ok());
         followed
@@ -65,7 +65,7 @@ impl Device {
         let mut id = 0;
         for _ in 0..CONTROL_LIMIT {
             let next = id | sys::V4L2_CTRL_FLAG_NEXT_CTRL | sys::V4L2_CTRL_FLAG_NEXT_COMPOUND;
-            // A number that does not grow would go on forever.
+            // An id that does not grow would loop forever.
             let Some(query) = self.query(next)?.filter(|query| query.id > id) else { break };
             id = query.id;
             visit(&query);
@@ -73,7 +73,7 @@ impl Device {
         Ok(())
     }
 
-    /// One control as it stands now; `before` is how it stood.
+    /// The current state of a control; `before` is a previous state.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Device {
         Ok(self.describe(&query, &before.class))
     }
 
-    /// Sets a control to a value that [`Control::accept`] made. The driver may make something else of it.
+    /// Sets a control to a value that [`Control::accept`] returned. The driver may adjust it.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Device {
                 self.text_control(vidioc::VIDIOC_S_EXT_CTRLS, control.id, &mut bytes)
             }
             (_, Value::Switch(on)) => self.set_number(control.id, i32::from(*on)),
-            // The upper half of a set of bits is negative for the kernel.
+            // A bitmask with the highest bit set is negative for the kernel.
             (ControlKind::Bitmask, Value::Number(bits)) => {
                 self.set_number(control.id, u32::try_from(*bits).map_err(|_| out_of_range())?.cast_signed())
             }
@@ -112,7 +112,7 @@ impl Device {
         }
     }
 
-    /// Sets a control of 32 bits, whatever it is.
+    /// Sets any 32-bit control.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl Device {
         let kind = kind(query);
         let title = name(query);
         let flags = flags(query.flags);
-        // The kernel keeps a set of bits in a number with a sign.
+        // The kernel stores a bitmask in a signed number.
         let number = |number: i64| if kind == ControlKind::Bitmask { number & i64::from(u32::MAX) } else { number };
         let default = match kind {
             ControlKind::Button | ControlKind::String | ControlKind::Compound => None,
@@ -164,7 +164,7 @@ impl Device {
         }
     }
 
-    /// The value; `None` for a kind that has none, and where the driver does not tell it.
+    /// The value; `None` for a type that has none, and if the driver does not return it.
     fn value(&self, id: u32, kind: ControlKind, size: u32) -> Option<Value> {
         match kind {
             ControlKind::Button | ControlKind::Compound => None,
@@ -189,7 +189,7 @@ impl Device {
                 unsafe { ioctl(self.fd(), vidioc::VIDIOC_G_CTRL, &mut control) }.ok()?;
                 Some(match kind {
                     ControlKind::Boolean => Value::Switch(control.value != 0),
-                    // A set of bits is not a negative number.
+                    // A bitmask is not negative.
                     ControlKind::Bitmask => Value::Number(control.value.cast_unsigned().into()),
                     _ => Value::Number(control.value.into()),
                 })
@@ -197,7 +197,7 @@ impl Device {
         }
     }
 
-    /// Reads or sets a text.
+    /// Reads or sets a string.
     fn text_control(&self, request: vidioc::_IOC_TYPE, id: u32, bytes: &mut [u8]) -> io::Result<()> {
         if bytes.len() > TEXT_LIMIT {
             return Err(out_of_range());
@@ -275,7 +275,7 @@ fn kind(query: &sys::v4l2_query_ext_ctrl) -> ControlKind {
     }
 }
 
-/// What a control is called whose title has neither letters nor digits.
+/// The name of a control whose title has neither letters nor digits.
 fn number_name(id: u32) -> String {
     format!("{id:#010x}")
 }
@@ -285,7 +285,7 @@ fn is_heading(query: &sys::v4l2_query_ext_ctrl) -> bool {
 }
 
 fn name(query: &sys::v4l2_query_ext_ctrl) -> String {
-    // The field is an array of `c_char`, which has a sign on some hosts and none on others.
+    // The field is an array of `c_char`, which is signed on some architectures and unsigned on others.
     text(&query.name.map(|character| character.to_ne_bytes()[0]))
 }
 
@@ -301,7 +301,7 @@ fn flags(bits: u32) -> Vec<Flag> {
     known.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, flag)| flag).collect()
 }
 
-/// The heading of a class whose driver delivers none, in the words of the kernel's documentation.
+/// The heading of a class for which the driver has none, from the kernel's documentation.
 fn heading_of(class: u32) -> String {
     let known = match class {
         sys::V4L2_CTRL_CLASS_USER => "User Controls",

@@ -12,12 +12,12 @@ use v4l::v4l2::vidioc;
 
 use super::ioctl::{ioctl, text, zeroed};
 
-/// The kind of queue that a call is about (`enum v4l2_buf_type`).
+/// The type of a queue (`enum v4l2_buf_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferType {
-    /// Frames from the device, each in one piece of memory.
+    /// Frames from the device, single-planar API.
     VideoCapture,
-    /// Frames from the device, each plane in its own piece of memory.
+    /// Frames from the device, multi-planar API.
     VideoCaptureMplane,
 }
 
@@ -36,7 +36,7 @@ impl BufferType {
     }
 }
 
-/// What a node says of itself (`VIDIOC_QUERYCAP`).
+/// The capabilities of a node (`VIDIOC_QUERYCAP`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {
     /// The kernel driver.
@@ -50,18 +50,17 @@ pub struct Capability {
 }
 
 impl Capability {
-    /// Whether the node delivers frames in one piece of memory each, by mapped buffers.
+    /// Whether the node captures with the single-planar API and mapped buffers.
     pub const fn captures(&self) -> bool {
         self.has(sys::V4L2_CAP_VIDEO_CAPTURE) && self.has(sys::V4L2_CAP_STREAMING) && !self.converts()
     }
 
-    /// Whether the node delivers frames with a piece of memory for each plane, by mapped buffers.
+    /// Whether the node captures with the multi-planar API and mapped buffers.
     pub const fn captures_mplane(&self) -> bool {
         self.has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && self.has(sys::V4L2_CAP_STREAMING) && !self.converts()
     }
 
-    /// The queue that frames come from; `None` if the node delivers none. A node that can do both is asked the simpler
-    /// way.
+    /// The capture queue; `None` if the node does not capture. Of a node with both APIs, the simpler one is used.
     pub const fn capture_kind(&self) -> Option<BufferType> {
         if self.captures() {
             Some(BufferType::VideoCapture)
@@ -72,7 +71,7 @@ impl Capability {
         }
     }
 
-    /// Whether the node takes frames and gives them back converted (an encoder, a decoder, a scaler).
+    /// Whether the node is memory-to-memory (an encoder, a decoder, a scaler).
     pub const fn converts(&self) -> bool {
         let takes = sys::V4L2_CAP_VIDEO_OUTPUT | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE;
         let gives = sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE;
@@ -110,14 +109,14 @@ impl Capability {
     }
 }
 
-/// What [`Device::wait`] saw.
+/// The result of [`Device::wait`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
     /// A buffer can be dequeued.
     Ready,
     /// Nothing came within the timeout, or a signal ended the wait early.
     Nothing,
-    /// The driver reports a fault; the next call says which.
+    /// The driver reports an error; the next ioctl returns it.
     Fault,
 }
 
@@ -166,7 +165,7 @@ impl Device {
         })
     }
 
-    /// Waits until a captured buffer can be dequeued, `wait` at most.
+    /// Waits until a filled buffer can be dequeued, `wait` at most.
     ///
     /// # Errors
     ///

@@ -114,7 +114,7 @@ impl Queue {
     /// a buffer that the driver does not have, and after it refused to take one back; a new queue is whole again.
     pub fn dequeue(&self) -> io::Result<Option<Dequeued>> {
         if self.ring.requeue_failed.load(Ordering::Acquire) {
-            return Err(io::Error::other("the driver did not take a buffer back"));
+            return Err(io::Error::other("the driver did not requeue a buffer"));
         }
         let filled = buffer::dequeue(self.device.fd(), self.ring.kind)?;
         filled.map(|filled| self.ring.lend(filled)).transpose()
@@ -200,7 +200,7 @@ impl Drop for Lease {
             && error.raw_os_error() != Some(libc::ENODEV)
         {
             // An unplugged device is reported by the next dequeue, as is this.
-            tracing::warn!("give buffer {} back to the camera: {error}", self.index);
+            tracing::warn!("requeue buffer {}: {error}", self.index);
             self.ring.requeue_failed.store(true, Ordering::Release);
         }
     }

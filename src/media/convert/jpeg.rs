@@ -17,11 +17,11 @@ const SOI: &[u8] = &[0xff, 0xd8];
 /// End of image.
 const EOI: &[u8] = &[0xff, 0xd9];
 
-/// The one complaint of the library after which the frame is whole nevertheless. Many cameras pad the scan.
+/// The one warning of the library after which the frame is complete nevertheless. Many cameras pad the scan.
 const HARMLESS: &str = "extraneous bytes before marker 0xd9";
 
-/// The maximum number of scans of a progressive JPEG. Encoders make about ten; each goes over the whole frame, so that
-/// a small file with many thousands would hold the encode thread for minutes.
+/// The maximum number of scans of a progressive JPEG. Encoders use about ten. Each covers the whole frame, so a small
+/// file with many thousands would block the encode thread for minutes.
 const SCAN_LIMIT: u32 = 64;
 
 /// Whether the bytes begin and end as a JPEG does; padding after the end is allowed. A cheap test for frames that the
@@ -32,7 +32,7 @@ pub fn is_complete_jpeg(data: &[u8]) -> bool {
     data.starts_with(SOI) && (data.ends_with(EOI) || data.windows(2).rev().any(|pair| pair == EOI))
 }
 
-/// The decoder, made for the first frame and kept from one good frame to the next.
+/// The decoder, created for the first frame and reused after each good frame.
 #[derive(Default)]
 pub(super) struct JpegDecoder {
     decoder: Option<Decompressor>,
@@ -57,8 +57,8 @@ impl JpegDecoder {
         if !is_complete_jpeg(data) {
             return Err(Error::Jpeg("it has no beginning or no end".into()));
         }
-        // Taken out, and put back only after a success: after a header that it refused, the library (3.1) goes on where
-        // it stopped and spoils the next frame as well.
+        // Put back only after a success: after a rejected header, the library (3.1) continues where it stopped and
+        // corrupts the next frame as well.
         let mut decoder = match self.decoder.take() {
             Some(decoder) => decoder,
             None => new_decoder().map_err(library)?,

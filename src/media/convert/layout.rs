@@ -9,15 +9,15 @@ use crate::media::{PixelFormat, RawFrame, VideoFormat};
 /// product of sizes below from overflowing.
 const MAX_SIDE: u32 = 65_500;
 
-/// The longest line in bytes, padding included: the widest frame's in the format with the most bytes a pixel, and room.
+/// The maximum stride in bytes: that of the widest frame in the format with the most bytes per pixel, with a margin.
 const MAX_STRIDE: u32 = MAX_SIDE * 4;
 
-/// A checked [`VideoFormat`]: no size is zero, no line longer than its stride, no product overflows.
+/// A validated [`VideoFormat`]: no size is zero, no row is longer than its stride, no product overflows.
 pub(super) struct Layout {
     pub pixel: PixelFormat,
     pub width: usize,
     pub height: usize,
-    /// Stride in bytes of the first plane, at least one line's.
+    /// The stride of the first plane in bytes, at least one row.
     pub stride: usize,
 }
 
@@ -56,12 +56,12 @@ impl Layout {
         Ok(Self { pixel, width: width as usize, height: height as usize, stride: stride.max(row) as usize })
     }
 
-    /// The size that is converted: the last odd column and line are left out.
+    /// The size that is converted: an odd last column or row is cropped.
     pub const fn even(&self) -> (usize, usize) {
         (self.width & !1, self.height & !1)
     }
 
-    /// The planes of a frame, each whole but for the padding after its last line. Those that the format has not are
+    /// The planes of a frame, each complete except for the padding after its last row. Planes that the format lacks are
     /// empty.
     pub fn planes<'a>(&self, frame: &'a RawFrame) -> Result<[YuvPlane<'a>; 3], Error> {
         let shapes = self.shapes();
@@ -90,7 +90,7 @@ impl Layout {
         }
     }
 
-    /// The bytes that a whole frame in one piece has at least: the padding after the last line may be missing.
+    /// The minimum length of a contiguous frame: the padding after the last row may be missing.
     pub fn min_len(&self) -> usize {
         if self.pixel.is_compressed() {
             // A beginning and an end.
@@ -161,13 +161,13 @@ pub const fn row_bytes(pixel: PixelFormat, width: u32) -> u32 {
     }
 }
 
-/// The bytes that a whole frame of this format has at least in one piece; `None` for a format that is invalid.
+/// The minimum length of a contiguous frame of this format; `None` if the format is invalid.
 pub fn min_len(format: &VideoFormat) -> Option<usize> {
     Layout::of(format).ok().map(|layout| layout.min_len())
 }
 
-/// The bytes that each plane of a whole frame has at least whose planes lie in memory of their own, the chroma planes
-/// with `chroma_stride` bytes of stride; zero for a plane that the format has not. `None` for a format that is invalid.
+/// The minimum length of each plane of a frame whose planes are in separate memory, with `chroma_stride` for the chroma
+/// planes; zero for a plane that the format lacks. `None` if the format is invalid.
 pub fn min_lens(format: &VideoFormat, chroma_stride: u32) -> Option<[usize; 3]> {
     let layout = Layout::of(format).ok()?;
     let shapes = layout.shapes();

@@ -26,7 +26,7 @@ use layout::Layout;
 /// Why a frame cannot be converted. One bad frame says nothing about the next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The format is invalid: a size below 2x2 or beyond all cameras, or a line that is longer than its stride.
+    /// The format is invalid: a size below 2x2 or beyond any camera, or a row that is longer than its stride.
     #[error("{width}x{height} {} with {stride} bytes a line is no picture that can be converted", pixel.name())]
     Format {
         /// Layout of the bytes.
@@ -41,7 +41,7 @@ pub enum Error {
     /// The camera has encoded the frame already.
     #[error("H264 needs no conversion; hand it on as it is")]
     Encoded,
-    /// The frame ends too early.
+    /// The frame is truncated.
     #[error("{what} has {have} bytes and needs {need}")]
     Truncated {
         /// The frame, or which plane of it.
@@ -51,7 +51,7 @@ pub enum Error {
         /// Bytes that the format needs.
         need: usize,
     },
-    /// The conversion library refuses.
+    /// The conversion library failed.
     #[error("convert {} {width}x{height}: {reason}", pixel.name())]
     Library {
         /// Layout of the bytes.
@@ -60,7 +60,7 @@ pub enum Error {
         width: usize,
         /// Height in pixels.
         height: usize,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// The JPEG is of another size than the camera was set to.
@@ -75,7 +75,7 @@ pub enum Error {
         /// Height asked for in pixels.
         height: u32,
     },
-    /// The JPEG is damaged, or of a kind that no camera gives.
+    /// The JPEG is damaged, or of a kind that no camera produces.
     #[error("decode the JPEG: {0}")]
     Jpeg(String),
 }
@@ -100,13 +100,13 @@ pub struct Planes<'a> {
 }
 
 impl Error {
-    /// The `yuv` crate refused what the layout's checks let pass.
+    /// The `yuv` crate rejected what passed the layout's checks.
     fn library(layout: &Layout, error: &yuv::YuvError) -> Self {
         Self::Library { pixel: layout.pixel, width: layout.width, height: layout.height, reason: error.to_string() }
     }
 }
 
-/// Converts frame after frame and keeps its memory between them.
+/// Converts frames, and reuses its buffers.
 #[derive(Debug, Default)]
 pub struct Converter {
     memory: PlaneBuffers,
@@ -114,16 +114,16 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// A converter that has no memory yet; it takes what the first frame needs.
+    /// A converter without buffers; they are allocated for the first frame.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The frame in I420. Planes that lie as the encoder takes them are lent through without a copy.
+    /// The frame in I420. Planes that are already laid out that way are borrowed without a copy.
     ///
     /// # Errors
     ///
-    /// See [`Error`]. The converter is as good as before.
+    /// See [`Error`]. The converter remains usable.
     pub fn i420<'a>(&'a mut self, frame: &'a RawFrame) -> Result<Planes<'a>, Error> {
         let layout = Layout::of(&frame.format)?;
         let [first, second, third] = layout.planes(frame)?;
@@ -144,7 +144,7 @@ impl Converter {
     }
 }
 
-/// Planes in memory of our own, without padding.
+/// Planes in buffers of our own, without padding.
 #[derive(Debug, Default)]
 struct PlaneBuffers {
     y: Vec<u8>,
@@ -176,7 +176,7 @@ fn average(one: &[u8], other: &[u8], to: &mut [u8]) {
     }
 }
 
-/// The shape of the frames that [`Converter::i420`] gives for frames of `format`.
+/// The format of what [`Converter::i420`] returns for frames of `format`.
 pub const fn converted_size(format: &VideoFormat) -> (u32, u32) {
     (format.width & !1, format.height & !1)
 }

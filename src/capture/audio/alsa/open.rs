@@ -55,9 +55,7 @@ pub(super) fn open(device: &str, channels: u16) -> Result<Opened, Error> {
     let opened = match try_open(device, channels) {
         Err(OpenError::Parameters(error)) => {
             let plug_name = plug_name(device);
-            tracing::info!(
-                "{device}: no form of sound that is read here ({error}); opened as {plug_name}, which converts"
-            );
+            tracing::info!("{device}: no supported sample format ({error}); opened as {plug_name}, which converts");
             try_open(&plug_name, channels)
         }
         answer => answer,

@@ -10,14 +10,14 @@ const PERIOD: u64 = 8;
 /// Sizes of waves, each half of the one before.
 const OCTAVES: u32 = 6;
 
-/// The sea in one place and size.
+/// The water at one position and size.
 pub struct Waves {
     area: Rect,
     water: Vec<u8>,
 }
 
 impl Waves {
-    /// A sea that fills `area`, which is as wide as the frame.
+    /// Water that fills `area`, which is as wide as the frame.
     pub fn new(area: Rect) -> Self {
         let mut water = vec![0; bytes(area.width, area.height)];
         let swell = swell(area.width, area.height);
@@ -27,7 +27,7 @@ impl Waves {
         Self { area, water }
     }
 
-    /// Draws the sea as it stands at `at`.
+    /// Draws the water at the time `at`.
     pub fn draw(&self, canvas: &mut Canvas<'_>, at: Timestamp) {
         let unix = at.unix();
         let since = u128::from(unix.as_secs() % PERIOD) * 1_000_000_000 + u128::from(unix.subsec_nanos());

@@ -79,13 +79,13 @@ fn retry(camera: &impl ControlIo, ValidatedSetting { control, value }: &Validate
     let what = format!("{} = {}", control.name, control.shown(value));
     match camera.set(control, value) {
         Ok(()) if inactive => Err(format!(
-            "{what}: inactive; it has no effect while another control, such as an automatic mode, has it in hand"
+            "{what}: inactive; it has no effect while another control, such as an automatic mode, overrides it"
         )),
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
             Err(format!("{what}: busy; the stream or another program holds it"))
         }
-        Err(_) if inactive => Err(format!("{what}: inactive; switch off the automatic mode that has it in hand")),
+        Err(_) if inactive => Err(format!("{what}: inactive; switch off the automatic mode that overrides it")),
         Err(error) => Err(format!("{what}: the camera refuses it: {error}; {}", control.right())),
     }
 }

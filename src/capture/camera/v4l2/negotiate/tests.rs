@@ -145,7 +145,7 @@ fn refused(offers: &[CaptureMode], wishes: &str) -> String {
     format!("{} is not supported; {}", refusal.wish, refusal.offer)
 }
 
-/// What is requested, and below it what is taken: pixel format, time between frames, and what people are reported.
+/// The request, and below it the choice: pixel format, frame interval, and the reason.
 const CHOICES: [(&str, &str); 4] = [
     (VIVID, "
         ~1280 x ~720 at ~30
