@@ -116,7 +116,7 @@ impl App {
         let service =
             SessionManager::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;
         let sessions = service.clone();
-        auth.on_end(move |id| sessions.end_owned(id));
+        auth.on_end(move |id| sessions.end_sessions_of(id));
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }

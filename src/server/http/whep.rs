@@ -79,8 +79,12 @@ impl Context {
         let sdp = std::str::from_utf8(body)
             .map_err(|_| early(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8"))?;
         self.can_show(feed)?;
-        let accepted =
-            self.0.service.accept(feed, sdp, via.0, owner).await.map_err(|refusal| Box::new(refused(&refusal)))?;
+        let accepted = self
+            .0
+            .service
+            .create_session(feed, sdp, via.0, owner)
+            .await
+            .map_err(|refusal| Box::new(refused(&refusal)))?;
         let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
         // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
         let location = match camera {

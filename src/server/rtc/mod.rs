@@ -40,7 +40,7 @@ use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{CapacityError, EndReason, Limits, NewSession, SessionRegistry};
 
 /// How long the viewers' goodbyes may take at the stop.
-const GOODBYE: Duration = Duration::from_millis(1_000);
+const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// Viewers that were answered and have not connected yet, at once: a browser connects within a second, and each that does
 /// not is kept for 20 s, in which nobody else shall be shut out by a few that never come.
@@ -74,20 +74,20 @@ pub struct SessionManager(Arc<Inner>);
 
 struct Inner {
     config: RwLock<Config>,
-    feeds: Arc<[CameraStream]>,
-    viewers: SessionRegistry,
+    cameras: Arc<[CameraStream]>,
+    sessions: SessionRegistry,
     metrics: Metrics,
-    control: Dispatcher,
+    dispatcher: Dispatcher,
     mux: Mux,
     ice: Ice,
     /// What sessions have, `None` until their offer is answered.
-    transports: Mutex<HashMap<String, Option<Arc<IceSession>>>>,
+    ice_sessions: Mutex<HashMap<String, Option<Arc<IceSession>>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl SessionManager {
-    /// No sessions yet; those that come enter themselves in `viewers`, and may choose among `feeds`, which stand in the
+    /// No sessions yet; those that come enter themselves in `viewers`, and may choose among `cameras`, which stand in the
     /// order of the status.
     ///
     /// # Errors
@@ -95,17 +95,17 @@ impl SessionManager {
     /// When the viewers' port is in use.
     pub fn new(
         config: Config,
-        feeds: Vec<CameraStream>,
-        viewers: SessionRegistry,
+        cameras: Vec<CameraStream>,
+        sessions: SessionRegistry,
         metrics: Metrics,
-        control: Dispatcher,
+        dispatcher: Dispatcher,
     ) -> anyhow::Result<Self> {
         let mux = Mux::start(config.udp_port, config.tcp, metrics.clone())?;
         let ice = Ice::new(&config, mux.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(ice.clone().watch(stop.clone()));
-        let (config, feeds, transports) = (RwLock::new(config), feeds.into(), Mutex::default());
-        let inner = Inner { config, feeds, viewers, metrics, control, mux, ice, transports, tasks, stop };
+        let (config, cameras, ice_sessions) = (RwLock::new(config), cameras.into(), Mutex::default());
+        let inner = Inner { config, cameras, sessions, metrics, dispatcher, mux, ice, ice_sessions, tasks, stop };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -121,11 +121,11 @@ impl SessionManager {
     /// # Errors
     ///
     /// As [`AcceptError`] says.
-    pub async fn accept(
+    pub async fn create_session(
         &self,
-        feed: &CameraStream,
+        camera: &CameraStream,
         offer: &str,
-        via: IpAddr,
+        local_addr: IpAddr,
         principal: &Principal,
     ) -> Result<WhepAnswer, AcceptError> {
         let offer = sdp::offer::parse(offer)?;
@@ -136,46 +136,46 @@ impl SessionManager {
         let id = random_name();
         let end = inner.stop.child_token();
         let config = inner.config();
-        let newcomer = NewSession {
+        let new_session = NewSession {
             id: id.clone(),
             owner: principal.id.clone(),
             role: principal.role,
-            camera: feed.index,
+            camera: camera.index,
             playout_delay: config.playout_delay,
             end: end.clone(),
         };
         let limits = Limits { viewers: config.max_viewers, negotiating: MAX_NEGOTIATING };
-        let (entry, wishes) = inner.viewers.enter(newcomer, limits)?;
+        let (entry, preferences) = inner.sessions.enter(new_session, limits)?;
         // From now on the camera is opened: it warms up while the connection is made.
-        let _interest = feed.video.demand().register();
-        let format = offer.format_for(feed.profile(&end).await)?;
-        let place = TransportSlot::take(inner, &id);
+        let _demand = camera.video.demand().register();
+        let format = offer.format_for(camera.profile(&end).await)?;
+        let slot = TransportSlot::reserve(inner, &id);
         let session = session::Session {
-            feeds: inner.feeds.clone(),
-            feed: feed.clone(),
+            cameras: inner.cameras.clone(),
+            camera: camera.clone(),
             offer,
             format,
-            via,
+            local_addr,
             mux: inner.mux.clone(),
             ice: inner.ice.clone(),
             metrics: inner.metrics.clone(),
-            control: inner.control.clone(),
+            dispatcher: inner.dispatcher.clone(),
             entry,
-            wishes,
+            preferences,
         };
         let (answer, answered) = oneshot::channel();
-        let span = tracing::info_span!("viewer", id = &id[..8], camera = feed.name);
+        let span = tracing::info_span!("viewer", id = &id[..8], camera = camera.name);
         inner.tasks.spawn(
             async move {
                 session.run(answer).await;
-                drop(place);
+                drop(slot);
             }
             .instrument(span),
         );
         let answered = answered.await.map_err(|_| AcceptError::Stopping)?.map_err(AcceptError::Failed)?;
-        let etag = answered.transport.etag();
-        if let Some(transport) = inner.transports().get_mut(&id) {
-            *transport = Some(answered.transport);
+        let etag = answered.ice_session.etag();
+        if let Some(ice_session) = inner.ice_sessions().get_mut(&id) {
+            *ice_session = Some(answered.ice_session);
         }
         Ok(WhepAnswer { id, etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
@@ -187,11 +187,11 @@ impl SessionManager {
     ///
     /// As [`TrickleError`] says.
     pub async fn trickle(&self, id: &str, etag: &str, candidates: Vec<TrickledCandidate>) -> Result<(), TrickleError> {
-        let transport = self.transport(id).ok_or(TrickleError::Unknown)?;
-        if etag != transport.etag() {
+        let ice_session = self.ice_session(id).ok_or(TrickleError::Unknown)?;
+        if etag != ice_session.etag() {
             return Err(TrickleError::Stale);
         }
-        transport.add(&candidates).await;
+        ice_session.add_candidates(&candidates).await;
         Ok(())
     }
 
@@ -200,15 +200,16 @@ impl SessionManager {
     /// # Errors
     ///
     /// As [`RestartError`] says.
-    pub async fn restart(&self, id: &str, remote: RemoteIce, via: IpAddr) -> Result<Restarted, RestartError> {
-        let transport = self.transport(id).ok_or(RestartError::Unknown)?;
-        let restarting = self.0.tasks.spawn(async move { transport.restart(&remote, via).await }.in_current_span());
+    pub async fn restart(&self, id: &str, remote: RemoteIce, local_addr: IpAddr) -> Result<Restarted, RestartError> {
+        let ice_session = self.ice_session(id).ok_or(RestartError::Unknown)?;
+        let restarting =
+            self.0.tasks.spawn(async move { ice_session.restart(&remote, local_addr).await }.in_current_span());
         restarting.await.unwrap_or_else(|error| Err(RestartError::Failed(error.into())))
     }
 
     /// What a session that is answered has.
-    fn transport(&self, id: &str) -> Option<Arc<IceSession>> {
-        if self.contains(id) { self.0.transports().get(id)?.clone() } else { None }
+    fn ice_session(&self, id: &str) -> Option<Arc<IceSession>> {
+        if self.contains(id) { self.0.ice_sessions().get(id)?.clone() } else { None }
     }
 
     /// The STUN and TURN servers, with credentials for one viewer.
@@ -218,17 +219,17 @@ impl SessionManager {
 
     /// Whether the session lives.
     pub fn contains(&self, id: &str) -> bool {
-        self.0.viewers.get(id).is_some()
+        self.0.sessions.get(id).is_some()
     }
 
     /// Ends a session; `false` when there is none of that name.
     pub fn end(&self, id: &str) -> bool {
-        self.0.viewers.end(id, EndReason::Closed)
+        self.0.sessions.end(id, EndReason::Closed)
     }
 
     /// Ends all sessions of an owner, whose right to watch is gone.
-    pub fn end_owned(&self, owner: &str) {
-        let ended = self.0.viewers.end_owned(owner, EndReason::Revoked);
+    pub fn end_sessions_of(&self, owner: &str) {
+        let ended = self.0.sessions.end_owned(owner, EndReason::Revoked);
         if ended > 0 {
             tracing::info!("{ended} viewers ended, who may not watch any more");
         }
@@ -238,8 +239,8 @@ impl SessionManager {
     pub async fn stop(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
-        if tokio::time::timeout(GOODBYE, self.0.tasks.wait()).await.is_err() {
-            tracing::warn!("{} viewers did not end within {GOODBYE:?}", self.0.tasks.len());
+        if tokio::time::timeout(STOP_TIMEOUT, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("{} viewers did not end within {STOP_TIMEOUT:?}", self.0.tasks.len());
         }
     }
 }
@@ -258,14 +259,14 @@ impl Inner {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn transports(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<IceSession>>>> {
-        self.transports.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ice_sessions(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<IceSession>>>> {
+        self.ice_sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl From<CapacityError> for AcceptError {
-    fn from(no_room: CapacityError) -> Self {
-        match no_room {
+    fn from(error: CapacityError) -> Self {
+        match error {
             CapacityError::Full(viewers) => Self::Full(viewers),
             CapacityError::Negotiating(viewers) => Self::Negotiating(viewers),
         }
@@ -279,8 +280,8 @@ struct TransportSlot {
 }
 
 impl TransportSlot {
-    fn take(inner: &Arc<Inner>, id: &str) -> Self {
-        inner.transports().insert(id.into(), None);
+    fn reserve(inner: &Arc<Inner>, id: &str) -> Self {
+        inner.ice_sessions().insert(id.into(), None);
         Self { inner: inner.clone(), id: id.into() }
     }
 }
@@ -288,8 +289,8 @@ impl TransportSlot {
 impl Drop for TransportSlot {
     fn drop(&mut self) {
         // In its own statement: the transport drops outside the lock.
-        let transport = self.inner.transports().remove(&self.id);
-        drop(transport);
+        let ice_session = self.inner.ice_sessions().remove(&self.id);
+        drop(ice_session);
     }
 }
 

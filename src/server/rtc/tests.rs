@@ -18,15 +18,15 @@ const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:
 
 const VIA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-fn service() -> SessionManager {
+fn manager() -> SessionManager {
     let config = Config { udp_port: 0, max_viewers: 2 * MAX_NEGOTIATING, ..Config::default() };
     let (metrics, board) = (Metrics::new(), status::StatusPublisher::new(Status::default()));
     let viewers = SessionRegistry::new(metrics.clone(), board.clone());
     let control = Dispatcher::bare(viewers.clone(), board, metrics.clone());
-    SessionManager::new(config, vec![feed()], viewers, metrics, control).expect("start")
+    SessionManager::new(config, vec![camera()], viewers, metrics, control).expect("start")
 }
 
-fn feed() -> CameraStream {
+fn camera() -> CameraStream {
     let (profile, known) = watch::channel(Some(Profile::CONSTRAINED_BASELINE));
     drop(profile);
     CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, audio: None }
@@ -38,28 +38,28 @@ fn principal(id: &str) -> Principal {
 
 #[tokio::test]
 async fn the_sessions_of_one_owner_end_alone() {
-    let (service, feed) = (service(), feed());
+    let (manager, camera) = (manager(), camera());
     let mut ids = Vec::new();
     for owner in ["one", "other", "one"] {
-        ids.push(service.accept(&feed, OFFER, VIA, &principal(owner)).await.expect("accepted").id);
+        ids.push(manager.create_session(&camera, OFFER, VIA, &principal(owner)).await.expect("accepted").id);
     }
-    service.end_owned("nobody");
-    assert!(ids.iter().all(|id| service.contains(id)));
-    service.end_owned("one");
-    assert_eq!(ids.iter().map(|id| service.contains(id)).collect::<Vec<_>>(), [false, true, false]);
-    service.stop().await;
+    manager.end_sessions_of("nobody");
+    assert!(ids.iter().all(|id| manager.contains(id)));
+    manager.end_sessions_of("one");
+    assert_eq!(ids.iter().map(|id| manager.contains(id)).collect::<Vec<_>>(), [false, true, false]);
+    manager.stop().await;
 }
 
 #[tokio::test]
 async fn few_may_negotiate_at_once() {
-    let (service, feed) = (service(), feed());
+    let (manager, camera) = (manager(), camera());
     let mut ids = Vec::new();
     for _ in 0..MAX_NEGOTIATING {
-        ids.push(service.accept(&feed, OFFER, VIA, &principal("")).await.expect("accepted").id);
+        ids.push(manager.create_session(&camera, OFFER, VIA, &principal("")).await.expect("accepted").id);
     }
-    let refusal = service.accept(&feed, OFFER, VIA, &principal("")).await.expect_err("one too many");
-    assert!(matches!(refusal, AcceptError::Negotiating(MAX_NEGOTIATING)), "{refusal}");
-    assert!(service.end(&ids[0]));
-    service.accept(&feed, OFFER, VIA, &principal("")).await.expect("there is room again");
-    service.stop().await;
+    let error = manager.create_session(&camera, OFFER, VIA, &principal("")).await.expect_err("one too many");
+    assert!(matches!(error, AcceptError::Negotiating(MAX_NEGOTIATING)), "{error}");
+    assert!(manager.end(&ids[0]));
+    manager.create_session(&camera, OFFER, VIA, &principal("")).await.expect("there is room again");
+    manager.stop().await;
 }

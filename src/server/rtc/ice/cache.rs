@@ -14,33 +14,33 @@ use tokio::time::Instant;
 /// Answers by question. There are as many questions as the configuration has names and servers, times the addresses of
 /// this machine: those that are out of date go when the next one comes.
 #[derive(Debug)]
-pub struct SingleFlightCache<Q, A>(Mutex<HashMap<Q, CacheEntry<A>>>);
+pub struct SingleFlightCache<K, V>(Mutex<HashMap<K, CacheEntry<V>>>);
 
 /// An answer, `None` while it is asked for, and until when it is good.
-type CacheEntry<A> = watch::Receiver<Option<(A, Instant)>>;
+type CacheEntry<V> = watch::Receiver<Option<(V, Instant)>>;
 
-impl<Q, A> Default for SingleFlightCache<Q, A> {
+impl<K, V> Default for SingleFlightCache<K, V> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<Q: Eq + Hash + Clone, A: Clone + Send + Sync + 'static> SingleFlightCache<Q, A> {
+impl<K: Eq + Hash + Clone, V: Clone + Send + Sync + 'static> SingleFlightCache<K, V> {
     /// The answer to a question. When it is not known, `ask` runs as a task of its own, also when nobody waits for it
     /// any more; it says for how long its answer is good, and must come to an end.
-    pub async fn get<F>(&self, question: &Q, ask: impl FnOnce() -> F) -> Option<A>
+    pub async fn get<F>(&self, key: &K, fetch: impl FnOnce() -> F) -> Option<V>
     where
-        F: Future<Output = (A, Duration)> + Send + 'static,
+        F: Future<Output = (V, Duration)> + Send + 'static,
     {
-        let mut entry = self.entry(question, ask);
+        let mut entry = self.entry(key, fetch);
         // An error means that asking panicked.
         let answer = entry.wait_for(Option::is_some).await.ok()?;
         answer.as_ref().map(|(answer, _)| answer.clone())
     }
 
-    fn entry<F>(&self, question: &Q, ask: impl FnOnce() -> F) -> CacheEntry<A>
+    fn entry<F>(&self, key: &K, fetch: impl FnOnce() -> F) -> CacheEntry<V>
     where
-        F: Future<Output = (A, Duration)> + Send + 'static,
+        F: Future<Output = (V, Duration)> + Send + 'static,
     {
         let now = Instant::now();
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,15 +48,15 @@ impl<Q: Eq + Hash + Clone, A: Clone + Send + Sync + 'static> SingleFlightCache<Q
             Some((_, until)) => now < *until,
             None => entry.has_changed().is_ok(),
         });
-        if let Some(entry) = entries.get(question) {
+        if let Some(entry) = entries.get(key) {
             return entry.clone();
         }
         let (answer, entry) = watch::channel(None);
-        entries.insert(question.clone(), entry.clone());
-        let asked = ask();
+        entries.insert(key.clone(), entry.clone());
+        let fetched = fetch();
         tokio::spawn(async move {
-            let (value, good) = asked.await;
-            answer.send_replace(Some((value, Instant::now() + good)));
+            let (value, ttl) = fetched.await;
+            answer.send_replace(Some((value, Instant::now() + ttl)));
         });
         entry
     }
@@ -76,9 +76,9 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_asked_for_once_until_it_is_out_of_date() {
         let (answers, asked) = (SingleFlightCache::default(), Arc::new(AtomicU32::new(0)));
-        let get = |good| {
+        let get = |ttl| {
             let asked = asked.clone();
-            answers.get(&"who", move || async move { (asked.fetch_add(1, Ordering::Relaxed), good) })
+            answers.get(&"who", move || async move { (asked.fetch_add(1, Ordering::Relaxed), ttl) })
         };
         assert_eq!(get(Duration::ZERO).await, Some(0));
         assert_eq!(get(MINUTE).await, Some(1));

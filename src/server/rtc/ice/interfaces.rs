@@ -17,7 +17,7 @@ pub const VIRTUAL_INTERFACES: [&str; 9] =
 
 /// Whether an interface leads to containers and virtual machines on this one.
 pub fn is_virtual(interface: &str) -> bool {
-    VIRTUAL_INTERFACES.iter().any(|pattern| matches(pattern, interface))
+    VIRTUAL_INTERFACES.iter().any(|pattern| glob_matches(pattern, interface))
 }
 
 /// An address and the interface that has it.
@@ -44,14 +44,14 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
 }
 
 /// The addresses among these that viewers are offered, the most useful first.
-pub fn usable(interfaces: &[Interface], config: &Config) -> Vec<IpAddr> {
-    let named = |patterns: &[String], name: &str| patterns.iter().any(|pattern| matches(pattern, name));
+pub fn offered_addresses(interfaces: &[Interface], config: &Config) -> Vec<IpAddr> {
+    let named = |patterns: &[String], name: &str| patterns.iter().any(|pattern| glob_matches(pattern, name));
     let mut found: Vec<IpAddr> = Vec::new();
     for Interface { name, address, up } in interfaces {
-        let wanted = (config.interfaces.is_empty() || named(&config.interfaces, name))
+        let selected = (config.interfaces.is_empty() || named(&config.interfaces, name))
             && !named(&config.exclude_interfaces, name)
             && (config.networks.is_empty() || config.networks.iter().any(|network| network.contains(address)));
-        if *up && wanted && reachable(*address) && !found.contains(address) {
+        if *up && selected && is_reachable(*address) && !found.contains(address) {
             found.push(*address);
         }
     }
@@ -63,13 +63,13 @@ pub fn usable(interfaces: &[Interface], config: &Config) -> Vec<IpAddr> {
 
 /// Loopback reaches nobody else, and a link-local IPv6 address means nothing without its interface, which a candidate
 /// cannot name.
-fn reachable(address: IpAddr) -> bool {
+fn is_reachable(address: IpAddr) -> bool {
     let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     !address.is_loopback() && !address.is_unspecified() && !address.is_multicast() && !link_local
 }
 
 /// Whether a name is what the pattern says, in which `*` stands for any letters, also for none.
-fn matches(pattern: &str, name: &str) -> bool {
+fn glob_matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(start) else { return false };
     let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn offered(config: &Config) -> Vec<String> {
-        usable(&board(), config).iter().map(ToString::to_string).collect()
+        offered_addresses(&board(), config).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
         let many: Vec<Interface> = (0..=255)
             .map(|last| Interface { name: "eth0".into(), address: [10, 0, 0, last].into(), up: true })
             .collect();
-        assert_eq!(usable(&many, &Config::default()).len(), MAX_ADDRESSES);
+        assert_eq!(offered_addresses(&many, &Config::default()).len(), MAX_ADDRESSES);
     }
 
     #[test]
@@ -159,22 +159,22 @@ mod tests {
             ("*t*0*", "eth0"),
             ("e**0", "eth0"),
         ] {
-            assert!(matches(pattern, name), "{pattern} {name}");
+            assert!(glob_matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("eth", "eth0"), ("eth*", "wlan0"), ("*1", "eth0"), ("ab*ba", "aba"), ("", "eth0")] {
-            assert!(!matches(pattern, name), "{pattern} {name}");
+            assert!(!glob_matches(pattern, name), "{pattern} {name}");
         }
     }
 
     proptest! {
         #[test]
         fn a_pattern_matches_what_it_was_made_from(parts in prop::collection::vec("[a-zä0-9-]{0,4}", 1..5), fill in "[a-zß0-9]{0,4}") {
-            prop_assert!(matches(&parts.join("*"), &parts.join(&fill)));
+            prop_assert!(glob_matches(&parts.join("*"), &parts.join(&fill)));
         }
 
         #[test]
         fn no_pattern_does_harm(pattern in "\\PC*", name in "\\PC*") {
-            matches(&pattern, &name);
+            glob_matches(&pattern, &name);
         }
     }
 }

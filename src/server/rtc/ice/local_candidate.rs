@@ -11,7 +11,7 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 const COMPONENT: u32 = 1;
 
 /// The direction preference of a passive TCP candidate (RFC 6544 section 4.2) of a host and of a NAT's address.
-const PASSIVE: [u32; 2] = [4, 2];
+const PASSIVE_PREFERENCE: [u32; 2] = [4, 2];
 
 /// The transport protocol of a candidate. A TCP candidate of ours is passive always: browsers cannot listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ pub struct Candidate {
     /// Where that comes from.
     pub kind: CandidateType,
     /// Its place among our candidates, the best first, at 0.
-    pub place: u16,
+    pub index: u16,
 }
 
 impl Candidate {
@@ -58,12 +58,14 @@ impl Candidate {
             (Protocol::Tcp, CandidateType::Host) => 90,
             (Protocol::Tcp, CandidateType::Reflexive { .. }) => 80,
         };
-        let place = u32::from(self.place);
+        let index = u32::from(self.index);
         let local = match (self.protocol, self.kind) {
-            (Protocol::Udp, _) => 0xffff - place,
+            (Protocol::Udp, _) => 0xffff - index,
             // The upper three of the 16 bits are the direction's.
-            (Protocol::Tcp, CandidateType::Host) => (PASSIVE[0] << 13) | 0x1fff_u32.saturating_sub(place),
-            (Protocol::Tcp, CandidateType::Reflexive { .. }) => (PASSIVE[1] << 13) | 0x1fff_u32.saturating_sub(place),
+            (Protocol::Tcp, CandidateType::Host) => (PASSIVE_PREFERENCE[0] << 13) | 0x1fff_u32.saturating_sub(index),
+            (Protocol::Tcp, CandidateType::Reflexive { .. }) => {
+                (PASSIVE_PREFERENCE[1] << 13) | 0x1fff_u32.saturating_sub(index)
+            }
         };
         (kind << 24) | (local << 8) | (256 - COMPONENT)
     }
@@ -107,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    fn candidate(protocol: Protocol, address: &str, kind: CandidateType, place: u16) -> Candidate {
-        Candidate { protocol, address: address.parse().expect("should be an address"), kind, place }
+    fn candidate(protocol: Protocol, address: &str, kind: CandidateType, index: u16) -> Candidate {
+        Candidate { protocol, address: address.parse().expect("should be an address"), kind, index }
     }
 
     fn behind_nat() -> CandidateType {
@@ -161,10 +163,10 @@ mod tests {
     proptest! {
         /// The stack reads what we write, and reads the same.
         #[test]
-        fn every_line_is_understood(ip: std::net::IpAddr, port: u16, base: SocketAddr, place: u16, tcp: bool, host: bool) {
+        fn every_line_is_understood(ip: std::net::IpAddr, port: u16, base: SocketAddr, index: u16, tcp: bool, host: bool) {
             let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
             let kind = if host { CandidateType::Host } else { CandidateType::Reflexive { base } };
-            let ours = Candidate { protocol, address: SocketAddr::new(ip, port), kind, place };
+            let ours = Candidate { protocol, address: SocketAddr::new(ip, port), kind, index };
             let value = ours.to_string();
             let read = unmarshal_candidate(value.strip_prefix("candidate:").expect("should have its name"));
             let read = read.expect("should be understood");

@@ -22,7 +22,7 @@ pub struct Ice(Arc<Inner>);
 struct Inner {
     setup: RwLock<Arc<Setup>>,
     mux: Mux,
-    names: Arc<Resolver>,
+    resolver: Arc<Resolver>,
     /// Those that every viewer is offered.
     offered: Mutex<Vec<IpAddr>>,
 }
@@ -30,31 +30,31 @@ struct Inner {
 /// What the configuration says, which may change while viewers come.
 struct Setup {
     config: Config,
-    reflexive: StunGatherer,
+    stun: StunGatherer,
 }
 
 impl Setup {
-    fn new(config: &Config, names: &Arc<Resolver>, mux: &Mux) -> Arc<Self> {
-        let reflexive = StunGatherer::new(&config.ice_servers, names.clone(), mux.clone());
-        Arc::new(Self { config: config.clone(), reflexive })
+    fn new(config: &Config, resolver: &Arc<Resolver>, mux: &Mux) -> Arc<Self> {
+        let stun = StunGatherer::new(&config.ice_servers, resolver.clone(), mux.clone());
+        Arc::new(Self { config: config.clone(), stun })
     }
 }
 
 impl Ice {
     /// Looks which addresses there are, and has `mux` listen on them.
     pub fn new(config: &Config, mux: Mux) -> Self {
-        let names = Arc::new(Resolver::default());
-        let setup = RwLock::new(Setup::new(config, &names, &mux));
-        let ice = Self(Arc::new(Inner { setup, mux, names, offered: Mutex::default() }));
-        ice.look();
+        let resolver = Arc::new(Resolver::default());
+        let setup = RwLock::new(Setup::new(config, &resolver, &mux));
+        let ice = Self(Arc::new(Inner { setup, mux, resolver, offered: Mutex::default() }));
+        ice.refresh();
         ice
     }
 
     /// Offers addresses and servers by another configuration to viewers who come from now on. The port stays as it is.
     pub fn reconfigure(&self, config: &Config) {
-        let Inner { setup, mux, names, .. } = self.0.as_ref();
-        *setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(config, names, mux);
-        self.look();
+        let Inner { setup, mux, resolver, .. } = self.0.as_ref();
+        *setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(config, resolver, mux);
+        self.refresh();
     }
 
     fn setup(&self) -> Arc<Setup> {
@@ -63,11 +63,11 @@ impl Ice {
 
     /// Looks again whenever an address came, went or changed, until `end`.
     pub async fn watch(self, end: CancellationToken) {
-        netlink::watch(end, move || self.look()).await;
+        netlink::watch(end, move || self.refresh()).await;
     }
 
     /// Reads this machine's addresses.
-    fn look(&self) {
+    fn refresh(&self) {
         let mux = &self.0.mux;
         let interfaces = match interfaces::interfaces() {
             Ok(interfaces) => interfaces,
@@ -76,7 +76,7 @@ impl Ice {
                 return;
             }
         };
-        let found = interfaces::usable(&interfaces, &self.setup().config);
+        let found = interfaces::offered_addresses(&interfaces, &self.setup().config);
         let mut offered = self.offered();
         if *offered != found {
             match found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") {
@@ -94,22 +94,23 @@ impl Ice {
 
     /// The candidates of a viewer whose request came in on `via`, the best first, as values of `a=candidate`. It waits
     /// for names and STUN servers, for about a second at most.
-    pub async fn candidates(&self, via: IpAddr) -> Vec<String> {
-        let Inner { mux, names, .. } = self.0.as_ref();
+    pub async fn candidates(&self, local_addr: IpAddr) -> Vec<String> {
+        let Inner { mux, resolver, .. } = self.0.as_ref();
         let setup = self.setup();
-        let via = via.to_canonical();
+        let local_addr = local_addr.to_canonical();
         // The filters do not matter here: this is an address that the viewer is known to reach.
-        mux.ensure(via);
+        mux.ensure(local_addr);
         let offered = self.offered().clone();
         let mut locals = mux.locals();
-        locals.retain(|local| local.udp.ip() == via || offered.contains(&local.udp.ip()));
+        locals.retain(|local| local.udp.ip() == local_addr || offered.contains(&local.udp.ip()));
         locals.sort_by_key(|local| {
             let ip = local.udp.ip();
-            (ip != via, offered.iter().position(|other| *other == ip))
+            (ip != local_addr, offered.iter().position(|other| *other == ip))
         });
         let bases: Vec<SocketAddr> = locals.iter().map(|local| local.udp).collect();
-        let (advertised, mapped) = tokio::join!(advertised(&setup.config, names), setup.reflexive.of(&bases));
-        compose(&locals, &advertised, &mapped).iter().map(ToString::to_string).collect()
+        let (advertised, mapped) =
+            tokio::join!(advertised(&setup.config, resolver), setup.stun.mapped_addresses(&bases));
+        build_candidates(&locals, &advertised, &mapped).iter().map(ToString::to_string).collect()
     }
 
     /// Where viewers are listened to, which nobody else can be.
@@ -129,49 +130,49 @@ impl Ice {
 }
 
 /// The addresses under which this machine is reached from outside, each with the port, where it is another than ours.
-async fn advertised(config: &Config, names: &Arc<Resolver>) -> Vec<(IpAddr, Option<u16>)> {
+async fn advertised(config: &Config, resolver: &Arc<Resolver>) -> Vec<(IpAddr, Option<u16>)> {
     // All at once: each may take as long as one may.
-    let mut asked = JoinSet::new();
-    for (place, Advertised { host, port }) in config.advertise.iter().cloned().enumerate() {
-        let names = names.clone();
-        asked.spawn(async move { (place, names.find(&host).await, port) });
+    let mut lookups = JoinSet::new();
+    for (index, Advertised { host, port }) in config.advertise.iter().cloned().enumerate() {
+        let resolver = resolver.clone();
+        lookups.spawn(async move { (index, resolver.resolve(&host).await, port) });
     }
-    let mut found = asked.join_all().await;
-    found.sort_by_key(|(place, ..)| *place);
+    let mut found = lookups.join_all().await;
+    found.sort_by_key(|(index, ..)| *index);
     found.into_iter().flat_map(|(_, ips, port)| ips.into_iter().map(move |ip| (ip, port))).collect()
 }
 
 /// The candidates for sockets at `locals`, the best first, forwarded addresses and those of NATs, each with its base.
-fn compose(
+fn build_candidates(
     locals: &[LocalEndpoint],
     advertised: &[(IpAddr, Option<u16>)],
     mapped: &[(SocketAddr, SocketAddr)],
 ) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
-    let mut put = |protocol, kind, address: SocketAddr| {
-        let place = u16::try_from(candidates.len()).unwrap_or(u16::MAX);
+    let mut push = |protocol, kind, address: SocketAddr| {
+        let index = u16::try_from(candidates.len()).unwrap_or(u16::MAX);
         if address.port() != 0 && !candidates.iter().any(|other| (other.protocol, other.address) == (protocol, address))
         {
-            candidates.push(Candidate { protocol, address, kind, place });
+            candidates.push(Candidate { protocol, address, kind, index });
         }
     };
     for LocalEndpoint { udp, tcp } in locals {
-        put(Protocol::Udp, CandidateType::Host, *udp);
+        push(Protocol::Udp, CandidateType::Host, *udp);
         if let Some(port) = tcp {
-            put(Protocol::Tcp, CandidateType::Host, SocketAddr::new(udp.ip(), *port));
+            push(Protocol::Tcp, CandidateType::Host, SocketAddr::new(udp.ip(), *port));
         }
     }
     for (ip, port) in advertised {
         // All have one port, but where the configuration asks for free ones.
         let like = locals.iter().find(|local| local.udp.is_ipv4() == ip.is_ipv4()).or(locals.first());
         let Some(LocalEndpoint { udp, tcp }) = like else { continue };
-        put(Protocol::Udp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())));
+        push(Protocol::Udp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())));
         if let Some(tcp) = tcp {
-            put(Protocol::Tcp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(*tcp)));
+            push(Protocol::Tcp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(*tcp)));
         }
     }
     for (base, mapped) in mapped {
-        put(Protocol::Udp, CandidateType::Reflexive { base: *base }, *mapped);
+        push(Protocol::Udp, CandidateType::Reflexive { base: *base }, *mapped);
     }
     candidates
 }

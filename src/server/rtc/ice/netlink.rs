@@ -35,20 +35,20 @@ const DRAIN_LIMIT: usize = 1024;
 /// Calls `changed` soon after each change or burst of changes, until `end`. Where the machine does not let this program
 /// hear of them (some containers), there is one line in the log, and `changed` is called every few seconds.
 pub async fn watch(end: CancellationToken, changed: impl Fn() + Send) {
-    let heard = async {
+    let notified = async {
         match open(LINKS | IPV4_ADDRESSES | IPV6_ADDRESSES) {
-            Ok(messages) => listen(&messages, &changed).await,
+            Ok(messages) => notify_changes(&messages, &changed).await,
             Err(error) => error,
         }
     };
     let watching = async {
-        let error = heard.await;
+        let error = notified.await;
         tracing::warn!(
             "hear of changed network addresses: {error}; they are looked for every {POLL_INTERVAL:?} instead"
         );
-        let mut look = tokio::time::interval(POLL_INTERVAL);
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
-            look.tick().await;
+            poll.tick().await;
             changed();
         }
     };
@@ -69,7 +69,7 @@ fn open(groups: u32) -> io::Result<UnixDatagram> {
 }
 
 /// Gathers messages into calls, until they cannot be read.
-async fn listen(messages: &UnixDatagram, changed: &(impl Fn() + Send)) -> io::Error {
+async fn notify_changes(messages: &UnixDatagram, changed: &(impl Fn() + Send)) -> io::Error {
     loop {
         let round = async {
             messages.readable().await?;
@@ -128,10 +128,10 @@ mod tests {
         }
         command.args(["--net", "--"]).arg(program).args(["--exact", test, "--ignored"]);
         let output = command.output().expect("should run unshare of util-linux");
-        let said = String::from_utf8_lossy(&output.stdout);
+        let stdout = String::from_utf8_lossy(&output.stdout);
         assert!(
-            output.status.success() && said.contains("1 passed"),
-            "{said}{}",
+            output.status.success() && stdout.contains("1 passed"),
+            "{stdout}{}",
             String::from_utf8_lossy(&output.stderr)
         );
     }
@@ -150,10 +150,10 @@ mod tests {
             let changed = Notify::new();
             let status = Command::new("ip").args(change.split(' ')).status().expect("should run ip of iproute2");
             assert!(status.success(), "ip {change}: {status}");
-            let told = || changed.notify_one();
+            let notify = || changed.notify_one();
             tokio::select! {
-                error = listen(&messages, &told) => panic!("ip {change}: {error}"),
-                heard = tokio::time::timeout(LIMIT, changed.notified()) => assert!(heard.is_ok(), "ip {change}: not told"),
+                error = notify_changes(&messages, &notify) => panic!("ip {change}: {error}"),
+                notified = tokio::time::timeout(LIMIT, changed.notified()) => assert!(notified.is_ok(), "ip {change}: not told"),
             }
         }
     }

@@ -15,7 +15,7 @@ pub const MAX_CANDIDATES: usize = 16;
 
 /// The lowest port that a viewer may have: those below are for servers (RFC 6335 section 6), and a NAT does not map
 /// other ports to them (RFC 4787 section 4.2.2).
-const LOWEST_PORT: u16 = 1024;
+const MIN_PORT: u16 = 1024;
 
 /// A viewer's candidate that checks may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +35,10 @@ pub enum CandidateError {
     Malformed,
     /// It is a name, of another component, or not of UDP.
     #[error("a name, of TCP or of another component")]
-    Foreign,
+    Unsupported,
     /// No viewer can be there.
     #[error("no viewer can be there")]
-    Nowhere,
+    Implausible,
 }
 
 impl FromStr for RemoteCandidate {
@@ -47,10 +47,10 @@ impl FromStr for RemoteCandidate {
     /// Reads the value of `a=candidate`, with or without its `candidate:`. Extensions are ignored, as RFC 8839 asks.
     fn from_str(value: &str) -> Result<Self, CandidateError> {
         let value = value.strip_prefix("candidate:").unwrap_or(value);
-        let mut words = value.split_ascii_whitespace();
-        let mut word = || words.next().ok_or(CandidateError::Malformed);
-        let (foundation, component, protocol, priority) = (word()?, word()?, word()?, word()?);
-        let (ip, port, typ, kind) = (word()?, word()?, word()?, word()?);
+        let mut fields = value.split_ascii_whitespace();
+        let mut field = || fields.next().ok_or(CandidateError::Malformed);
+        let (foundation, component, protocol, priority) = (field()?, field()?, field()?, field()?);
+        let (ip, port, typ, kind) = (field()?, field()?, field()?, field()?);
         let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
         if foundation.len() > 32 || !foundation.bytes().all(ice_char) || typ != "typ" {
             return Err(CandidateError::Malformed);
@@ -61,13 +61,13 @@ impl FromStr for RemoteCandidate {
             ["host", "srflx", "relay"].into_iter().find(|known| *known == kind).ok_or(CandidateError::Malformed)?;
         // A browser hides its own addresses behind .local names. They are not resolved: the browser reaches ours. What
         // listens on TCP is no browser either, and RTCP has no component of its own.
-        let ip: IpAddr = ip.parse().map_err(|_| CandidateError::Foreign)?;
+        let ip: IpAddr = ip.parse().map_err(|_| CandidateError::Unsupported)?;
         if component != "1" || !protocol.eq_ignore_ascii_case("udp") {
-            return Err(CandidateError::Foreign);
+            return Err(CandidateError::Unsupported);
         }
         let address = SocketAddr::new(ip.to_canonical(), port);
-        if !is_somewhere(address) {
-            return Err(CandidateError::Nowhere);
+        if !is_plausible(address) {
+            return Err(CandidateError::Implausible);
         }
         Ok(Self { foundation: foundation.into(), priority, address, kind })
     }
@@ -88,7 +88,7 @@ impl fmt::Display for RemoteCandidate {
 }
 
 /// Whether a viewer can be there at all.
-fn is_somewhere(address: SocketAddr) -> bool {
+fn is_plausible(address: SocketAddr) -> bool {
     let ip = address.ip();
     let special = match ip {
         // 240.0.0.0/4 is reserved, and its last address means everybody (RFC 1112 section 4); 0.0.0.0/8 is this network.
@@ -96,7 +96,7 @@ fn is_somewhere(address: SocketAddr) -> bool {
         // A link-local address means nothing without the interface.
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    address.port() >= LOWEST_PORT && !ip.is_unspecified() && !ip.is_multicast() && !special
+    address.port() >= MIN_PORT && !ip.is_unspecified() && !ip.is_multicast() && !special
 }
 
 /// The addresses that one session takes.
@@ -106,7 +106,7 @@ pub struct RemoteCandidates(Vec<SocketAddr>);
 impl RemoteCandidates {
     /// The candidate, when checks are sent to it: it can be used, the session has place for it, it is not an address of
     /// our own (`ours`), and only a viewer on this machine (`via` a loopback address) has a loopback address.
-    pub fn take(&mut self, value: &str, via: IpAddr, ours: &[SocketAddr]) -> Option<RemoteCandidate> {
+    pub fn accept(&mut self, value: &str, local_addr: IpAddr, ours: &[SocketAddr]) -> Option<RemoteCandidate> {
         let remote: RemoteCandidate = match value.parse() {
             Ok(remote) => remote,
             Err(reason) => {
@@ -114,18 +114,18 @@ impl RemoteCandidates {
                 return None;
             }
         };
-        let (address, taken) = (remote.address, &mut self.0);
-        let elsewhere = address.ip().is_loopback() && !via.to_canonical().is_loopback();
-        if elsewhere || ours.contains(&address) {
+        let (address, accepted) = (remote.address, &mut self.0);
+        let foreign_loopback = address.ip().is_loopback() && !local_addr.to_canonical().is_loopback();
+        if foreign_loopback || ours.contains(&address) {
             tracing::debug!("a candidate of the viewer is left out: {address} is of this machine");
             return None;
         }
-        if !taken.contains(&address) {
-            if taken.len() >= MAX_CANDIDATES {
+        if !accepted.contains(&address) {
+            if accepted.len() >= MAX_CANDIDATES {
                 tracing::debug!("a candidate of the viewer is left out: it has {MAX_CANDIDATES} already");
                 return None;
             }
-            taken.push(address);
+            accepted.push(address);
         }
         Some(remote)
     }
@@ -168,11 +168,11 @@ mod tests {
             ("192.0.2.1", "53"),
             ("192.0.2.1", "1023"),
         ] {
-            assert_eq!(at(ip, port), Err(CandidateError::Nowhere), "{ip} {port}");
+            assert_eq!(at(ip, port), Err(CandidateError::Implausible), "{ip} {port}");
         }
-        assert_eq!(at("f3e1c2.local", "5000"), Err(CandidateError::Foreign));
+        assert_eq!(at("f3e1c2.local", "5000"), Err(CandidateError::Unsupported));
         for value in ["1 1 tcp 1 192.0.2.1 9 typ host tcptype active", "1 2 udp 1 192.0.2.1 5000 typ host"] {
-            assert_eq!(read(value), Err(CandidateError::Foreign), "{value}");
+            assert_eq!(read(value), Err(CandidateError::Unsupported), "{value}");
         }
         for value in [
             "",
@@ -190,25 +190,25 @@ mod tests {
 
     #[test]
     fn a_session_takes_so_many_and_none_of_our_own() {
-        let mut taken = RemoteCandidates::default();
+        let mut accepted = RemoteCandidates::default();
         let (away, here): (IpAddr, IpAddr) = ([192, 0, 2, 9].into(), [127, 0, 0, 1].into());
         let ours: SocketAddr = "192.0.2.9:8189".parse().expect("should be an address");
         let value = |ip: &str, port: usize| format!("candidate:1 1 udp 1 {ip} {port} typ host");
-        assert_eq!(taken.take(&value("127.0.0.1", 5000), away, &[ours]), None);
-        assert_eq!(taken.take(&value("192.0.2.9", 8189), away, &[ours]), None);
-        assert!(taken.take(&value("127.0.0.1", 5000), here, &[ours]).is_some());
+        assert_eq!(accepted.accept(&value("127.0.0.1", 5000), away, &[ours]), None);
+        assert_eq!(accepted.accept(&value("192.0.2.9", 8189), away, &[ours]), None);
+        assert!(accepted.accept(&value("127.0.0.1", 5000), here, &[ours]).is_some());
         assert!(
             (0..MAX_CANDIDATES - 1)
-                .all(|number| taken.take(&value("198.51.100.1", 6000 + number), away, &[ours]).is_some())
+                .all(|number| accepted.accept(&value("198.51.100.1", 6000 + number), away, &[ours]).is_some())
         );
-        assert_eq!(taken.take(&value("198.51.100.2", 5000), away, &[ours]), None);
-        assert!(taken.take(&value("198.51.100.1", 6000), away, &[ours]).is_some(), "it has its place already");
+        assert_eq!(accepted.accept(&value("198.51.100.2", 5000), away, &[ours]), None);
+        assert!(accepted.accept(&value("198.51.100.1", 6000), away, &[ours]).is_some(), "it has its place already");
     }
 
     proptest! {
         #[test]
         fn what_is_taken_is_written_so_that_the_stack_understands(
-            foundation in "[a-zA-Z0-9+/]{1,32}", priority: u32, ip: IpAddr, port in LOWEST_PORT..,
+            foundation in "[a-zA-Z0-9+/]{1,32}", priority: u32, ip: IpAddr, port in MIN_PORT..,
             kind in prop::sample::select(vec!["host", "srflx", "relay"]), extension in "( [a-z]{1,8} [a-z0-9]{1,8}){0,3}",
         ) {
             let value = format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{extension}");
@@ -218,14 +218,14 @@ mod tests {
                 let read = unmarshal_candidate(written.strip_prefix("candidate:").expect("should have its name"));
                 prop_assert_eq!(read.expect("should be understood").addr(), remote.address);
             } else {
-                prop_assert!(!is_somewhere(SocketAddr::new(ip.to_canonical(), port)), "{} is refused", value);
+                prop_assert!(!is_plausible(SocketAddr::new(ip.to_canonical(), port)), "{} is refused", value);
             }
         }
 
         #[test]
         fn nothing_does_harm(value in "(candidate:)?(\\PC{0,8} ?){0,12}") {
             if let Ok(remote) = value.parse::<RemoteCandidate>() {
-                prop_assert!(is_somewhere(remote.address));
+                prop_assert!(is_plausible(remote.address));
             }
         }
     }

@@ -44,7 +44,7 @@ pub enum RestartError {
 /// What the candidates and the ICE sessions of a viewer need.
 pub struct IceSession {
     connection: Arc<dyn PeerConnection>,
-    line: VirtualSocket,
+    socket: VirtualSocket,
     ice: Ice,
     /// The viewer's offer.
     offer: String,
@@ -52,19 +52,19 @@ pub struct IceSession {
     answer: String,
     state: Mutex<IceSessionState>,
     /// One restart after the other.
-    turn: Semaphore,
+    restart_lock: Semaphore,
 }
 
 /// The ICE session that holds.
 struct IceSessionState {
     etag: String,
     /// The local address that its request came in on.
-    via: IpAddr,
+    local_addr: IpAddr,
     /// How many restarts there were.
     restarts: u64,
     theirs: Credentials,
     ours: Credentials,
-    taken: RemoteCandidates,
+    accepted: RemoteCandidates,
 }
 
 impl IceSession {
@@ -75,19 +75,25 @@ impl IceSession {
     /// When one of them has no ICE credentials.
     pub fn new(
         connection: Arc<dyn PeerConnection>,
-        line: VirtualSocket,
+        socket: VirtualSocket,
         ice: Ice,
         offer: String,
         answer: String,
-        via: IpAddr,
+        local_addr: IpAddr,
     ) -> anyhow::Result<Self> {
         let theirs = Credentials::of(&offer).context("the offer has no ICE credentials")?;
         let ours = Credentials::of(&answer).context("the answer has no ICE credentials")?;
-        line.admit(ours.clone());
-        let state =
-            IceSessionState { etag: random_name(), via, restarts: 0, theirs, ours, taken: RemoteCandidates::default() };
+        socket.register_ufrag(ours.clone());
+        let state = IceSessionState {
+            etag: random_name(),
+            local_addr,
+            restarts: 0,
+            theirs,
+            ours,
+            accepted: RemoteCandidates::default(),
+        };
         let state = Mutex::new(state);
-        Ok(Self { connection, line, ice, offer, answer, state, turn: Semaphore::new(1) })
+        Ok(Self { connection, socket, ice, offer, answer, state, restart_lock: Semaphore::new(1) })
     }
 
     /// Names the ICE session that holds, for `If-Match`.
@@ -96,8 +102,8 @@ impl IceSession {
     }
 
     /// Adds candidates of the viewer. One that can't be used is left out in silence.
-    pub async fn add(&self, candidates: &[TrickledCandidate]) {
-        for candidate in self.take(candidates) {
+    pub async fn add_candidates(&self, candidates: &[TrickledCandidate]) {
+        for candidate in self.accept(candidates) {
             let candidate = RTCIceCandidateInit { candidate, ..Default::default() };
             if let Err(error) = self.connection.add_ice_candidate(candidate).await {
                 tracing::debug!("candidate not used: {error}");
@@ -106,16 +112,16 @@ impl IceSession {
     }
 
     /// Those of the candidates that are used, as the stack reads them.
-    fn take(&self, candidates: &[TrickledCandidate]) -> Vec<String> {
+    fn accept(&self, candidates: &[TrickledCandidate]) -> Vec<String> {
         let ours = self.ice.locals();
         let mut state = self.state();
-        let via = state.via;
+        let local_addr = state.local_addr;
         // All sections share the transport of one. A viewer that did not know yet has candidates for each of them.
         let used = candidates.iter().filter(|candidate| match &candidate.mid {
             Some(mid) => !candidates::is_bundled(&self.answer, mid),
             None => true,
         });
-        used.filter_map(|candidate| state.taken.take(&candidate.candidate, via, &ours))
+        used.filter_map(|candidate| state.accepted.accept(&candidate.candidate, local_addr, &ours))
             .map(|remote| remote.to_string())
             .collect()
     }
@@ -126,43 +132,49 @@ impl IceSession {
     /// # Errors
     ///
     /// As [`RestartError`] says.
-    pub async fn restart(&self, remote: &RemoteIce, via: IpAddr) -> Result<Restarted, RestartError> {
+    pub async fn restart(&self, remote: &RemoteIce, local_addr: IpAddr) -> Result<Restarted, RestartError> {
         let theirs = credentials(remote)?;
         let gone = |_| RestartError::Failed(anyhow::anyhow!("the session ends"));
-        let _turn = self.turn.acquire().await.map_err(gone)?;
+        let _permit = self.restart_lock.acquire().await.map_err(gone)?;
         // Before the stack gives up the path that it has.
-        let candidates = self.ice.candidates(via).await;
+        let candidates = self.ice.candidates(local_addr).await;
         if self.state().theirs != theirs {
-            self.negotiate(theirs, via).await.map_err(RestartError::Failed)?;
+            self.negotiate(theirs, local_addr).await.map_err(RestartError::Failed)?;
         }
-        self.add(&remote.candidates).await;
+        self.add_candidates(&remote.candidates).await;
         let state = self.state();
-        let fragment = trickle::write(&self.answer, &state.ours.ufrag, &state.ours.password, &candidates);
+        let fragment = trickle::write_fragment(&self.answer, &state.ours.ufrag, &state.ours.password, &candidates);
         Ok(Restarted { etag: state.etag.clone(), fragment })
     }
 
     /// Has the stack restart ICE.
-    async fn negotiate(&self, theirs: Credentials, via: IpAddr) -> anyhow::Result<()> {
+    async fn negotiate(&self, theirs: Credentials, local_addr: IpAddr) -> anyhow::Result<()> {
         let (restarts, former) = {
             let mut state = self.state();
             // A version is not used twice, also when the stack refuses it.
             state.restarts += 1;
             (state.restarts, state.ours.clone())
         };
-        let offer = RTCSessionDescription::offer(renewed(&self.offer, &theirs, restarts))?;
+        let offer = RTCSessionDescription::offer(renew_offer(&self.offer, &theirs, restarts))?;
         self.connection.set_remote_description(offer).await?;
-        peer_connection::mute_without_track(self.connection.as_ref()).await?;
+        peer_connection::deactivate_trackless_transceivers(self.connection.as_ref()).await?;
         let answer = self.connection.create_answer(None).await?;
         self.connection.set_local_description(answer).await?;
         let local = self.connection.local_description().await.context("the connection has no local description")?;
         let ours = Credentials::of(&local.sdp).context("the local description has no ICE credentials")?;
         anyhow::ensure!(ours.ufrag != former.ufrag, "the stack has kept its ICE session");
         // Checks of the session before belong to the viewer until it has given that up; those before it are nobody's.
-        self.line.admit_only(&former.ufrag);
-        self.line.admit(ours.clone());
+        self.socket.retain_ufrag(&former.ufrag);
+        self.socket.register_ufrag(ours.clone());
         let mut state = self.state();
-        *state =
-            IceSessionState { etag: random_name(), via, restarts, theirs, ours, taken: RemoteCandidates::default() };
+        *state = IceSessionState {
+            etag: random_name(),
+            local_addr,
+            restarts,
+            theirs,
+            ours,
+            accepted: RemoteCandidates::default(),
+        };
         Ok(())
     }
 
@@ -174,11 +186,11 @@ impl IceSession {
 /// The viewer's credentials, if they can be such (RFC 8839 section 5.4).
 fn credentials(remote: &RemoteIce) -> Result<Credentials, RestartError> {
     let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let fits = |text: &str, least: usize| (least..=256).contains(&text.len()) && text.bytes().all(ice_char);
-    if !fits(&remote.ufrag, 4) {
+    let is_valid = |text: &str, min: usize| (min..=256).contains(&text.len()) && text.bytes().all(ice_char);
+    if !is_valid(&remote.ufrag, 4) {
         return Err(RestartError::Credentials("ice-ufrag", "4 to 256"));
     }
-    if !fits(&remote.pwd, 22) {
+    if !is_valid(&remote.pwd, 22) {
         return Err(RestartError::Credentials("ice-pwd", "22 to 256"));
     }
     Ok(Credentials { ufrag: remote.ufrag.clone(), password: remote.pwd.clone() })
@@ -186,7 +198,7 @@ fn credentials(remote: &RemoteIce) -> Result<Credentials, RestartError> {
 
 /// The offer with other credentials, without candidates, and with a version that `restarts` have raised (RFC 3264
 /// section 8).
-fn renewed(offer: &str, theirs: &Credentials, restarts: u64) -> String {
+fn renew_offer(offer: &str, theirs: &Credentials, restarts: u64) -> String {
     let lines = offer.lines().map(|line| {
         let line = line.trim_end();
         if line.starts_with("a=ice-ufrag:") {
@@ -195,17 +207,17 @@ fn renewed(offer: &str, theirs: &Credentials, restarts: u64) -> String {
             format!("a=ice-pwd:{}\r\n", theirs.password)
         } else if let Some(origin) = line.strip_prefix("o=") {
             // o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address> (RFC 8866 section 5.2)
-            let raise = |(place, word): (usize, &str)| match word.parse::<u64>() {
+            let raise_version = |(place, word): (usize, &str)| match word.parse::<u64>() {
                 Ok(version) if place == 2 => version.wrapping_add(restarts).to_string(),
                 _ => word.to_owned(),
             };
-            let words: Vec<String> = origin.split(' ').enumerate().map(raise).collect();
+            let words: Vec<String> = origin.split(' ').enumerate().map(raise_version).collect();
             format!("o={}\r\n", words.join(" "))
         } else {
             format!("{line}\r\n")
         }
     });
-    candidates::with_lines(&lines.collect::<String>(), &[])
+    candidates::replace_candidates(&lines.collect::<String>(), &[])
 }
 
 #[cfg(test)]
@@ -222,7 +234,7 @@ mod tests {
                      a=ice-ufrag:old\r\na=ice-pwd:old\r\na=end-of-candidates\r\n";
         let theirs = Credentials { ufrag: "new+".into(), password: "word".into() };
         assert_eq!(
-            renewed(offer, &theirs, 2),
+            renew_offer(offer, &theirs, 2),
             "v=0\r\no=- 46117314 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
              m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:0\r\na=ice-ufrag:new+\r\na=ice-pwd:word\r\n\
              m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\na=ice-ufrag:new+\r\na=ice-pwd:word\r\n"
@@ -254,7 +266,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_offer_does_harm(offer in "((o=|m=|a=ice-pwd:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}", restarts: u64) {
-            let renewed = renewed(&offer, &Credentials { ufrag: "abcd".into(), password: "word".into() }, restarts);
+            let renewed = renew_offer(&offer, &Credentials { ufrag: "abcd".into(), password: "word".into() }, restarts);
             prop_assert!(!renewed.contains("a=candidate:") || offer.contains("ca=candidate:") || !renewed.lines().any(|line| line.starts_with("a=candidate:")));
         }
     }

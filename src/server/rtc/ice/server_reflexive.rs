@@ -21,10 +21,10 @@ use super::resolver::Resolver;
 
 /// What a viewer waits for all servers together: a server on another continent answers within 300 ms, and one that is
 /// dead must not keep the picture away.
-const WAIT: Duration = Duration::from_millis(500);
+const GATHER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a server is given to answer, with one repetition; its answer is for the next viewer when this one did not wait.
-const LIMIT: Duration = Duration::from_secs(1);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long an answer is good: viewers that come together share it, and a changed address is noticed soon. The mapping
 /// itself lives for 2 minutes at least (RFC 4787 section 4.3).
@@ -34,34 +34,34 @@ const POSITIVE_TTL: Duration = Duration::from_secs(10);
 const NEGATIVE_TTL: Duration = Duration::from_secs(60);
 
 /// The port of `stun:` (RFC 7064 section 3.2).
-const PORT: u16 = 3478;
+const DEFAULT_PORT: u16 = 3478;
 
 /// Asks the STUN servers.
 pub struct StunGatherer {
     servers: Vec<(String, u16)>,
-    names: Arc<Resolver>,
-    answers: Arc<SingleFlightCache<(SocketAddr, String), Option<SocketAddr>>>,
+    resolver: Arc<Resolver>,
+    cache: Arc<SingleFlightCache<(SocketAddr, String), Option<SocketAddr>>>,
     mux: Mux,
 }
 
 impl StunGatherer {
     /// For the `stun:` servers among these.
-    pub fn new(servers: &[IceServer], names: Arc<Resolver>, mux: Mux) -> Self {
-        let servers = servers.iter().flat_map(|server| &server.urls).filter_map(|url| place(url)).collect();
-        Self { servers, names, answers: Arc::default(), mux }
+    pub fn new(servers: &[IceServer], resolver: Arc<Resolver>, mux: Mux) -> Self {
+        let servers = servers.iter().flat_map(|server| &server.urls).filter_map(|url| stun_host_port(url)).collect();
+        Self { servers, resolver, cache: Arc::default(), mux }
     }
 
     /// The NATs' addresses of these local ones, each with the local one.
-    pub async fn of(&self, locals: &[SocketAddr]) -> Vec<(SocketAddr, SocketAddr)> {
-        let mut asked = JoinSet::new();
+    pub async fn mapped_addresses(&self, locals: &[SocketAddr]) -> Vec<(SocketAddr, SocketAddr)> {
+        let mut requests = JoinSet::new();
         for server in &self.servers {
             for base in locals {
-                asked.spawn(self.ask(*base, server.clone()));
+                requests.spawn(self.ask(*base, server.clone()));
             }
         }
         let mut found = Vec::new();
         let gather = async {
-            while let Some(answer) = asked.join_next().await {
+            while let Some(answer) = requests.join_next().await {
                 if let Ok(Some(mapping)) = answer
                     && !found.contains(&mapping)
                 {
@@ -69,8 +69,8 @@ impl StunGatherer {
                 }
             }
         };
-        if timeout(WAIT, gather).await.is_err() {
-            tracing::debug!("a STUN server did not answer within {WAIT:?}");
+        if timeout(GATHER_TIMEOUT, gather).await.is_err() {
+            tracing::debug!("a STUN server did not answer within {GATHER_TIMEOUT:?}");
         }
         found
     }
@@ -81,11 +81,11 @@ impl StunGatherer {
         base: SocketAddr,
         (host, port): (String, u16),
     ) -> impl Future<Output = Option<(SocketAddr, SocketAddr)>> + use<> {
-        let (names, answers, mux) = (self.names.clone(), self.answers.clone(), self.mux.clone());
+        let (resolver, cache, mux) = (self.resolver.clone(), self.cache.clone(), self.mux.clone());
         async move {
-            let question = (base, format!("{host} {port}"));
-            let mapped = answers.get(&question, || async move {
-                let servers = names.find(&host).await;
+            let key = (base, format!("{host} {port}"));
+            let mapped = cache.get(&key, || async move {
+                let servers = resolver.resolve(&host).await;
                 let server = servers.into_iter().find(|server| server.is_ipv4() == base.is_ipv4());
                 // A server of the other family only is no failure, and nothing to ask again soon.
                 let Some(server) = server else { return (None, NEGATIVE_TTL) };
@@ -100,7 +100,7 @@ impl StunGatherer {
 
 /// One server's answer to one local address.
 async fn request(mux: &Mux, from: IpAddr, server: SocketAddr) -> Option<SocketAddr> {
-    let answer = mux.request(from, server, &binding_request()?, LIMIT).await;
+    let answer = mux.request(from, server, &binding_request()?, REQUEST_TIMEOUT).await;
     let answer = answer.inspect_err(|error| tracing::debug!("STUN server {server} asked from {from}: {error}"));
     mapped(&answer.ok()?)
 }
@@ -126,14 +126,14 @@ fn mapped(answer: &[u8]) -> Option<SocketAddr> {
 }
 
 /// Host and port of a `stun:` URL (RFC 7064); `None` for one of another scheme.
-fn place(url: &str) -> Option<(String, u16)> {
-    let place = url.strip_prefix("stun:")?;
-    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+fn stun_host_port(url: &str) -> Option<(String, u16)> {
+    let address = url.strip_prefix("stun:")?;
+    let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) => (host, port.strip_prefix(':')),
-        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+        None => address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port))),
     };
     let port = match port {
-        None => PORT,
+        None => DEFAULT_PORT,
         Some(port) => port.parse().ok()?,
     };
     (!host.is_empty()).then(|| (host.to_owned(), port))
@@ -162,7 +162,7 @@ mod tests {
     }
 
     /// For one server at this place, with a mux that listens on the loopback address.
-    fn reflexive(server: SocketAddr) -> (StunGatherer, SocketAddr) {
+    fn gatherer(server: SocketAddr) -> (StunGatherer, SocketAddr) {
         let mux = Mux::start(0, false, Metrics::new()).expect("should start");
         assert!(mux.ensure(HERE));
         let servers =
@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_nats_address_is_learnt_once_through_the_socket_of_the_viewers() {
         let server = UdpSocket::bind((HERE, 0)).await.expect("should bind");
-        let (reflexive, local) = reflexive(server.local_addr().expect("should be bound"));
+        let (gatherer, local) = gatherer(server.local_addr().expect("should be bound"));
         let outside: SocketAddr = "203.0.113.5:40000".parse().expect("should be an address");
         let serve = async {
             let mut request = [0; 1_500];
@@ -183,23 +183,23 @@ mod tests {
             server.send_to(&answer(&request[..length], outside), from).await.expect("should send");
         };
         let locals = [local];
-        let (mappings, ()) = tokio::join!(reflexive.of(&locals), serve);
+        let (mappings, ()) = tokio::join!(gatherer.mapped_addresses(&locals), serve);
         assert_eq!(mappings, [(local, outside)]);
         // Nobody serves any more, and nobody needs to.
-        assert_eq!(reflexive.of(&locals).await, [(local, outside)]);
+        assert_eq!(gatherer.mapped_addresses(&locals).await, [(local, outside)]);
     }
 
     #[tokio::test]
     async fn without_a_nat_there_is_no_other_address() {
         let server = UdpSocket::bind((HERE, 0)).await.expect("should bind");
-        let (reflexive, local) = reflexive(server.local_addr().expect("should be bound"));
+        let (gatherer, local) = gatherer(server.local_addr().expect("should be bound"));
         let serve = async {
             let mut request = [0; 1_500];
             let (length, from) = server.recv_from(&mut request).await.expect("should receive");
             server.send_to(&answer(&request[..length], from), from).await.expect("should send");
         };
         let locals = [local];
-        let (mappings, ()) = tokio::join!(reflexive.of(&locals), serve);
+        let (mappings, ()) = tokio::join!(gatherer.mapped_addresses(&locals), serve);
         assert_eq!(mappings, []);
     }
 
@@ -207,17 +207,17 @@ mod tests {
     async fn a_dead_server_is_waited_for_once() {
         // It is bound, so that nobody else is, and never answers.
         let server = UdpSocket::bind((HERE, 0)).await.expect("should bind");
-        let (reflexive, local) = reflexive(server.local_addr().expect("should be bound"));
-        assert_eq!(reflexive.of(&[local]).await, []);
+        let (gatherer, local) = gatherer(server.local_addr().expect("should be bound"));
+        assert_eq!(gatherer.mapped_addresses(&[local]).await, []);
         // The question has its answer once the server's time is over: from then on it costs nobody anything.
-        let question = (local, format!("127.0.0.1 {}", server.local_addr().expect("should be bound").port()));
+        let key = (local, format!("127.0.0.1 {}", server.local_addr().expect("should be bound").port()));
         let asked_again = || async { panic!("should know the answer") };
-        assert_eq!(reflexive.answers.get(&question, asked_again).await, Some(None));
+        assert_eq!(gatherer.cache.get(&key, asked_again).await, Some(None));
     }
 
     #[test]
     fn places_of_urls() {
-        let read = |url: &str| place(url).map(|(host, port)| format!("{host} {port}"));
+        let read = |url: &str| stun_host_port(url).map(|(host, port)| format!("{host} {port}"));
         assert_eq!(read("stun:stun.example.org").as_deref(), Some("stun.example.org 3478"));
         assert_eq!(read("stun:192.0.2.1:19302").as_deref(), Some("192.0.2.1 19302"));
         assert_eq!(read("stun:[2001:db8::1]:3479").as_deref(), Some("2001:db8::1 3479"));

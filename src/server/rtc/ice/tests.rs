@@ -34,7 +34,7 @@ fn sockets_then_forwarded_addresses_then_those_of_nats() {
         (address("192.168.1.20:8189"), address("203.0.113.5:8189")),
         (address("192.168.1.20:8189"), address("203.0.113.5:40000")),
     ];
-    let candidates = compose(&locals, &advertised, &mapped);
+    let candidates = build_candidates(&locals, &advertised, &mapped);
     assert_eq!(
         lines(&candidates),
         [
@@ -58,7 +58,7 @@ fn sockets_then_forwarded_addresses_then_those_of_nats() {
 
 #[test]
 fn without_sockets_there_is_nothing_to_offer() {
-    assert_eq!(compose(&[], &[("203.0.113.5".parse().expect("should be an address"), None)], &[]), []);
+    assert_eq!(build_candidates(&[], &[("203.0.113.5".parse().expect("should be an address"), None)], &[]), []);
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn the_address_of_the_request_is_offered_whatever_the_filters_say() {
     };
     let mux = Mux::start(config.udp_port, config.tcp, Metrics::new()).expect("should start");
     let ice = Ice::new(&config, mux.clone());
-    let via: IpAddr = "::ffff:127.0.0.1".parse().expect("should be an address");
-    let offered = ice.candidates(via).await;
+    let local_addr: IpAddr = "::ffff:127.0.0.1".parse().expect("should be an address");
+    let offered = ice.candidates(local_addr).await;
     let [first, tcp, forwarded, ..] = offered.as_slice() else { panic!("{offered:?}") };
     let port = mux.locals().first().expect("should listen").udp.port();
     assert!(first.contains(&format!(" udp 2130706431 127.0.0.1 {port} typ host")), "{offered:?}");

@@ -12,7 +12,7 @@ use super::super::IceServer;
 /// How long a viewer's credentials are good. The server looks at them again when the viewer refreshes its allocation,
 /// and an ICE restart makes a new one with the credentials that the page was given at its start: they have to last for
 /// as long as somebody watches. The draft recommends a day.
-const VALID: Duration = Duration::from_secs(24 * 60 * 60);
+const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The servers for one viewer, called `name` in the TURN server's log.
 pub fn for_viewer(servers: &[IceServer], now: SystemTime, name: &str) -> Vec<IceServer> {
@@ -22,7 +22,7 @@ pub fn for_viewer(servers: &[IceServer], now: SystemTime, name: &str) -> Vec<Ice
             None => server.clone(),
             Some(secret) => {
                 // A clock before 1970 is wrong anyway, and so would be the credentials.
-                let expiry = (now + VALID).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                let expiry = (now + CREDENTIAL_LIFETIME).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                 let username = format!("{expiry}:{name}");
                 let credential = Some(credential(secret, &username));
                 IceServer { urls: server.urls.clone(), username: Some(username), credential, secret: None }
@@ -48,13 +48,13 @@ mod tests {
             secret: Some("north".into()),
             ..IceServer::default()
         };
-        let told = for_viewer(&[server], UNIX_EPOCH + Duration::from_secs(1_700_000_000), "0a1b");
-        let [told] = told.as_slice() else { panic!("one server should be one server") };
-        assert_eq!(told.urls, ["turn:turn.example.org:3478?transport=udp"]);
-        assert_eq!(told.username.as_deref(), Some("1700086400:0a1b"));
+        let servers = for_viewer(&[server], UNIX_EPOCH + Duration::from_secs(1_700_000_000), "0a1b");
+        let [servers] = servers.as_slice() else { panic!("one server should be one server") };
+        assert_eq!(servers.urls, ["turn:turn.example.org:3478?transport=udp"]);
+        assert_eq!(servers.username.as_deref(), Some("1700086400:0a1b"));
         // printf %s 1700086400:0a1b | openssl dgst -sha1 -hmac north -binary | base64
-        assert_eq!(told.credential.as_deref(), Some("driOKMZBUOfdJ+8+gPRg5yM1VWc="));
-        assert_eq!(told.secret, None, "the secret stays here");
+        assert_eq!(servers.credential.as_deref(), Some("driOKMZBUOfdJ+8+gPRg5yM1VWc="));
+        assert_eq!(servers.secret, None, "the secret stays here");
     }
 
     #[test]

@@ -43,7 +43,7 @@ use crate::model::metrics::Metrics;
 const MAX_DATAGRAM: usize = 2_000;
 
 /// How soon an address that cannot be bound is tried again: duplicate address detection takes a second or two (RFC 4862).
-const RETRY: Duration = Duration::from_secs(1);
+const BIND_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long it is believed which way the kernel would take to a peer that was not heard yet. The stack checks such a
 /// peer 50 times a second.
@@ -53,24 +53,24 @@ const SOURCE_ADDR_TTL: Duration = Duration::from_secs(1);
 const MAX_CACHED_PEERS: usize = 256;
 
 /// The first wait for a response, which doubles with each repetition (RFC 8489 section 6.2.1).
-const RESPONSE: Duration = Duration::from_millis(500);
+const INITIAL_RTO: Duration = Duration::from_millis(500);
 
 /// The sockets of all viewers; a cheap handle.
 #[derive(Clone)]
 pub struct Mux(Arc<Inner>);
 
 struct Inner {
-    setting: SocketConfig,
-    addresses: Mutex<SocketSet>,
+    config: SocketConfig,
+    sockets: Mutex<SocketSet>,
     /// Whether somebody tries missing addresses again.
     retrying: Mutex<bool>,
     /// Which local address the kernel would speak to a peer from.
-    ways: Mutex<HashMap<IpAddr, (Instant, Option<IpAddr>)>>,
+    source_addr_cache: Mutex<HashMap<IpAddr, (Instant, Option<IpAddr>)>>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.setting.stop.cancel();
+        self.config.stop.cancel();
     }
 }
 
@@ -86,30 +86,30 @@ impl Mux {
             probe(port, tcp)?;
         }
         let crypto = rtc::crypto::default_provider().map_err(|error| anyhow::anyhow!("find cryptography: {error}"))?;
-        let table = Arc::new(Demux::new(crypto, metrics));
-        let setting = SocketConfig { port, tcp, table, counts: Arc::default(), stop: CancellationToken::new() };
-        let (addresses, retrying, ways) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { setting, addresses, retrying, ways })))
+        let demux = Arc::new(Demux::new(crypto, metrics));
+        let config = SocketConfig { port, tcp, demux, counts: Arc::default(), stop: CancellationToken::new() };
+        let (sockets, retrying, source_addr_cache) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { config, sockets, retrying, source_addr_cache })))
     }
 
     /// Opens sockets for new addresses, closes those of addresses that are gone, and keeps the others. An address that
     /// cannot be bound yet is tried again.
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
         let inner = &self.0;
-        inner.addresses().list(addresses, &inner.setting);
-        lock(&inner.ways).clear();
+        inner.sockets().set_addresses(addresses, &inner.config);
+        lock(&inner.source_addr_cache).clear();
         self.retry();
     }
 
     /// Opens sockets for an address that a request came in on, which stay as long as it can be used; whether they are
     /// open.
     pub fn ensure(&self, address: IpAddr) -> bool {
-        self.0.addresses().came_in(address, &self.0.setting)
+        self.0.sockets().bind_for_request(address, &self.0.config)
     }
 
     /// Where viewers are listened to.
     pub fn locals(&self) -> Vec<LocalEndpoint> {
-        self.0.addresses().locals()
+        self.0.sockets().locals()
     }
 
     /// Sends a STUN request from the socket of a local address, again and again until its response is there or `limit`
@@ -119,18 +119,18 @@ impl Mux {
     ///
     /// When there is no such socket, no way to the server, or no response in time.
     pub async fn request(&self, from: IpAddr, to: SocketAddr, message: &[u8], limit: Duration) -> io::Result<Bytes> {
-        let StunClass::Request(id) = stun::kind(message) else {
+        let StunClass::Request(id) = stun::classify(message) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a STUN request"));
         };
-        let local = self.0.addresses().at(from.to_canonical()).cloned();
+        let local = self.0.sockets().get(from.to_canonical()).cloned();
         let no_socket = || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{from} is not listened on"));
         let local = local.ok_or_else(no_socket)?;
-        let expected = self.0.setting.table.expect(id, to);
+        let expected = self.0.config.demux.expect_response(id, to);
         let mut expected = expected.ok_or_else(|| io::Error::new(io::ErrorKind::QuotaExceeded, "too many requests"))?;
-        let asked = async {
-            let mut wait = RESPONSE;
+        let request = async {
+            let mut wait = INITIAL_RTO;
             loop {
-                local.send_patiently(to, message).await?;
+                local.send_when_writable(to, message).await?;
                 if let Ok(response) = tokio::time::timeout(wait, &mut expected.response).await {
                     return response.map_err(|_| io::ErrorKind::BrokenPipe.into());
                 }
@@ -138,51 +138,52 @@ impl Mux {
             }
         };
         let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no response from {to} within {limit:?}"));
-        tokio::time::timeout(limit, asked).await.map_err(|_| late())?
+        tokio::time::timeout(limit, request).await.map_err(|_| late())?
     }
 
     /// A line for one viewer.
-    pub fn line(&self, gauge: SendStats) -> VirtualSocket {
-        VirtualSocket(Arc::new(VirtualSocketInner { mux: self.clone(), viewer: Arc::new(MuxPeerSet::new(gauge)) }))
+    pub fn virtual_socket(&self, stats: SendStats) -> VirtualSocket {
+        VirtualSocket(Arc::new(VirtualSocketInner { mux: self.clone(), peers: Arc::new(MuxPeerSet::new(stats)) }))
     }
 
     /// The way to a peer that was not heard of yet: from the address that the kernel would speak to it from.
-    fn way(&self, peer: IpAddr) -> Option<Path> {
+    fn path_to(&self, peer: IpAddr) -> Option<Path> {
         let now = Instant::now();
-        let mut ways = lock(&self.0.ways);
-        let believed = ways.get(&peer).filter(|(since, _)| now.saturating_duration_since(*since) < SOURCE_ADDR_TTL);
-        let from = match believed {
+        let mut source_addr_cache = lock(&self.0.source_addr_cache);
+        let cached =
+            source_addr_cache.get(&peer).filter(|(since, _)| now.saturating_duration_since(*since) < SOURCE_ADDR_TTL);
+        let from = match cached {
             Some((_, from)) => *from,
             None => {
-                let from = routed(peer);
-                if ways.len() >= MAX_CACHED_PEERS {
-                    ways.clear();
+                let from = source_address(peer);
+                if source_addr_cache.len() >= MAX_CACHED_PEERS {
+                    source_addr_cache.clear();
                 }
-                ways.insert(peer, (now, from));
+                source_addr_cache.insert(peer, (now, from));
                 from
             }
         };
-        drop(ways);
+        drop(source_addr_cache);
         let from = from?;
-        let addresses = self.0.addresses();
+        let sockets = self.0.sockets();
         // An address that viewers are not offered may still be the one that the kernel would choose.
-        let local = addresses.at(from).or_else(|| addresses.like(from))?;
+        let local = sockets.get(from).or_else(|| sockets.any_like(from))?;
         Some(Path::Udp(Arc::downgrade(local)))
     }
 
     /// Tries addresses that could not be bound again, as long as there are any.
     fn retry(&self) {
         let mut retrying = lock(&self.0.retrying);
-        if *retrying || self.0.addresses().open_missing(&self.0.setting) {
+        if *retrying || self.0.sockets().bind_missing(&self.0.config) {
             return;
         }
         *retrying = true;
-        let (weak, stop) = (Arc::downgrade(&self.0), self.0.setting.stop.clone());
+        let (weak, stop) = (Arc::downgrade(&self.0), self.0.config.stop.clone());
         tokio::spawn(async move {
-            while tokio::time::timeout(RETRY, stop.cancelled()).await.is_err() {
+            while tokio::time::timeout(BIND_RETRY_INTERVAL, stop.cancelled()).await.is_err() {
                 let Some(inner) = weak.upgrade() else { return };
                 let mut retrying = lock(&inner.retrying);
-                if inner.addresses().open_missing(&inner.setting) {
+                if inner.sockets().bind_missing(&inner.config) {
                     *retrying = false;
                     return;
                 }
@@ -192,8 +193,8 @@ impl Mux {
 }
 
 impl Inner {
-    fn addresses(&self) -> MutexGuard<'_, SocketSet> {
-        lock(&self.addresses)
+    fn sockets(&self) -> MutexGuard<'_, SocketSet> {
+        lock(&self.sockets)
     }
 }
 
@@ -232,7 +233,7 @@ fn probe(port: u16, tcp: bool) -> anyhow::Result<()> {
 }
 
 /// The local address that the kernel would speak to `peer` from; nothing is sent.
-fn routed(peer: IpAddr) -> Option<IpAddr> {
+fn source_address(peer: IpAddr) -> Option<IpAddr> {
     let any = if peer.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
     // Any port will do; 9 is discard.
@@ -246,40 +247,40 @@ pub struct VirtualSocket(Arc<VirtualSocketInner>);
 
 struct VirtualSocketInner {
     mux: Mux,
-    viewer: Arc<MuxPeerSet>,
+    peers: Arc<MuxPeerSet>,
 }
 
 impl std::fmt::Debug for VirtualSocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Line").field(&self.0.viewer).finish()
+        f.debug_tuple("Line").field(&self.0.peers).finish()
     }
 }
 
 impl VirtualSocket {
     /// From now on, checks that are signed with these credentials of ours are this viewer's.
-    pub fn admit(&self, credentials: Credentials) {
-        self.table().admit(&self.0.viewer, credentials);
+    pub fn register_ufrag(&self, credentials: Credentials) {
+        self.demux().register_ufrag(&self.0.peers, credentials);
     }
 
     /// From now on, checks with former credentials are nobody's: after an ICE restart only `ufrag` counts.
-    pub fn admit_only(&self, ufrag: &str) {
-        self.table().admit_only(&self.0.viewer, ufrag);
+    pub fn retain_ufrag(&self, ufrag: &str) {
+        self.demux().retain_ufrag(&self.0.peers, ufrag);
     }
 
     /// Sends a datagram of the viewer's stack. It never waits: what cannot be sent is dropped and counted.
     pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        let VirtualSocketInner { mux, viewer } = self.0.as_ref();
-        if viewer.send(to, datagram) {
+        let VirtualSocketInner { mux, peers } = self.0.as_ref();
+        if peers.send(to, datagram) {
             return;
         }
-        let Some(path) = mux.way(to.ip()) else { return viewer.dropped() };
-        self.table().meet(viewer, to, &path);
-        viewer.send_by(&path, to, datagram);
+        let Some(path) = mux.path_to(to.ip()) else { return peers.count_dropped() };
+        self.demux().learn_peer(peers, to, &path);
+        peers.send_on(&path, to, datagram);
     }
 
     /// The next datagram for the viewer's stack by an IP version.
     pub fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
-        self.0.viewer.poll_receive(ipv6, cx)
+        self.0.peers.poll_receive(ipv6, cx)
     }
 
     /// Closes the line: what comes in is nobody's any more, and TCP connections end.
@@ -287,15 +288,15 @@ impl VirtualSocket {
         self.0.close();
     }
 
-    fn table(&self) -> &Demux {
-        &self.0.mux.0.setting.table
+    fn demux(&self) -> &Demux {
+        &self.0.mux.0.config.demux
     }
 }
 
 impl VirtualSocketInner {
     fn close(&self) {
-        self.viewer.gone.cancel();
-        self.mux.0.setting.table.release(&self.viewer);
+        self.peers.closed.cancel();
+        self.mux.0.config.demux.remove(&self.peers);
     }
 }
 

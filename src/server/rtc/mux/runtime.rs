@@ -19,7 +19,7 @@ use super::VirtualSocket;
 
 /// What the stack of a viewer is told to bind: an address for each IP version that this kernel has, which nothing is
 /// sent from or comes in on.
-pub fn addresses() -> Vec<SocketAddr> {
+pub fn bind_addresses() -> Vec<SocketAddr> {
     let addresses = [SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))];
     addresses.into_iter().filter(|address| std::net::UdpSocket::bind(address).is_ok()).collect()
 }
@@ -31,10 +31,10 @@ pub struct MuxRuntime(pub VirtualSocket);
 /// One IP version of a viewer's line.
 #[derive(Debug)]
 struct MuxSocket {
-    line: VirtualSocket,
+    socket: VirtualSocket,
     local: SocketAddr,
     /// Whether the stack has just taken a datagram, and shall deal with it before it takes another.
-    taken: AtomicBool,
+    just_delivered: AtomicBool,
 }
 
 impl AsyncUdpSocket for MuxSocket {
@@ -43,7 +43,7 @@ impl AsyncUdpSocket for MuxSocket {
     }
 
     fn poll_send(&self, _cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.line.send(transmit.destination, transmit.contents);
+        self.socket.send(transmit.destination, transmit.contents);
         Poll::Ready(Ok(transmit.contents.len()))
     }
 
@@ -57,16 +57,16 @@ impl AsyncUdpSocket for MuxSocket {
         // The stack would read on at once, and look for what follows from a datagram only after the last of them. A viewer's
         // first message on a channel that both sides negotiated comes on the heels of the datagram that completes the SCTP
         // association; read before that is seen, it is thrown away (rtc 0.21.1, DataChannelHandler::handle_read).
-        if self.taken.swap(false, Ordering::Relaxed) {
+        if self.just_delivered.swap(false, Ordering::Relaxed) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.line.poll_receive(self.local.is_ipv6(), cx).map(|(datagram, from)| {
+        self.socket.poll_receive(self.local.is_ipv6(), cx).map(|(datagram, from)| {
             let length = datagram.len().min(buf.len());
             buf[..length].copy_from_slice(&datagram[..length]);
             *meta = RecvMeta::default();
             (meta.addr, meta.len, meta.stride) = (from, length, length.max(1));
-            self.taken.store(true, Ordering::Relaxed);
+            self.just_delivered.store(true, Ordering::Relaxed);
             Ok(1)
         })
     }
@@ -78,7 +78,11 @@ impl Runtime for MuxRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(Arc::new(MuxSocket { line: self.0.clone(), local: socket.local_addr()?, taken: AtomicBool::new(false) }))
+        Ok(Arc::new(MuxSocket {
+            socket: self.0.clone(),
+            local: socket.local_addr()?,
+            just_delivered: AtomicBool::new(false),
+        }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

@@ -18,7 +18,7 @@ impl SendStats {
     pub fn sent(&self, datagram: &[u8]) {
         self.metrics.packets_sent.inc();
         self.metrics.bytes_sent.inc_by(datagram.len() as u64);
-        if let Some(timestamp) = last_packet_of_picture(datagram, self.video.ssrc) {
+        if let Some(timestamp) = last_packet_of_frame(datagram, self.video.ssrc) {
             self.metrics.socket_seconds.observe(self.video.age(timestamp, Timestamp::now()).as_secs_f64());
         }
     }
@@ -31,7 +31,7 @@ impl SendStats {
 
 /// The RTP timestamp when the datagram is the last packet of a picture of this stream: SRTP leaves the header (RFC 3550
 /// section 5.1) in the clear, and H.264 sets the marker bit on the last packet (RFC 6184 section 5.1).
-fn last_packet_of_picture(datagram: &[u8], ssrc: u32) -> Option<u32> {
+fn last_packet_of_frame(datagram: &[u8], ssrc: u32) -> Option<u32> {
     let header = datagram.first_chunk::<12>()?;
     let is_rtp = header[0] >> 6 == 2;
     let marker = header[1] & 0x80 != 0;
@@ -46,12 +46,12 @@ mod tests {
     #[test]
     fn only_the_last_packet_of_the_stream_tells_a_timestamp() {
         let packet = [0x90, 0x80 | 102, 0, 1, 0, 0, 0, 9, 0, 0, 0, 5, 0xff];
-        assert_eq!(last_packet_of_picture(&packet, 5), Some(9));
-        assert_eq!(last_packet_of_picture(&packet, 6), None, "another stream");
+        assert_eq!(last_packet_of_frame(&packet, 5), Some(9));
+        assert_eq!(last_packet_of_frame(&packet, 6), None, "another stream");
         let mut middle = packet;
         middle[1] = 102;
-        assert_eq!(last_packet_of_picture(&middle, 5), None, "no marker");
-        assert_eq!(last_packet_of_picture(&packet[..11], 5), None, "too short");
-        assert_eq!(last_packet_of_picture(&[0; 20], 0), None, "STUN");
+        assert_eq!(last_packet_of_frame(&middle, 5), None, "no marker");
+        assert_eq!(last_packet_of_frame(&packet[..11], 5), None, "too short");
+        assert_eq!(last_packet_of_frame(&[0; 20], 0), None, "STUN");
     }
 }

@@ -16,7 +16,7 @@ use super::{tcp, udp};
 const MAX_REQUEST_ADDRESSES: usize = 16;
 
 /// How often a free UDP port is tried whose TCP port may be taken.
-const TRIES: usize = 16;
+const PORT_ATTEMPTS: usize = 16;
 
 /// Where viewers are listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub struct SocketConfig {
     pub port: u16,
     /// Whether there is TCP.
     pub tcp: bool,
-    pub table: Arc<Demux>,
-    pub counts: Arc<tcp::Counts>,
+    pub demux: Arc<Demux>,
+    pub counts: Arc<tcp::ConnectionCounts>,
     /// Closes all.
     pub stop: CancellationToken,
 }
@@ -45,13 +45,13 @@ pub struct SocketSet {
     /// Those that were listed.
     listed: Vec<IpAddr>,
     /// Those that requests came in on.
-    came_in: Vec<IpAddr>,
-    open: Vec<Open>,
+    requested: Vec<IpAddr>,
+    bound: Vec<BoundAddress>,
     /// Those that could not be bound, which was logged.
-    missing: HashSet<IpAddr>,
+    unbound: HashSet<IpAddr>,
 }
 
-struct Open {
+struct BoundAddress {
     udp: Arc<udp::LocalUdpSocket>,
     tcp: Option<u16>,
     _close: DropGuard,
@@ -60,7 +60,7 @@ struct Open {
 impl SocketSet {
     /// Opens what is new in the list and closes what is no longer in it, but for addresses that requests came in on, as
     /// long as they can be used.
-    pub fn list(&mut self, addresses: Vec<IpAddr>, setting: &SocketConfig) {
+    pub fn set_addresses(&mut self, addresses: Vec<IpAddr>, config: &SocketConfig) {
         let mut listed = Vec::new();
         for address in addresses.into_iter().map(|address| address.to_canonical()) {
             if is_usable(address) && !listed.contains(&address) {
@@ -69,75 +69,75 @@ impl SocketSet {
         }
         self.listed = listed;
         let listed = &self.listed;
-        self.came_in.retain(|address| listed.contains(address) || UdpSocket::bind((*address, 0)).is_ok());
-        self.open.retain(|open| {
-            let ip = open.udp.address().ip();
-            listed.contains(&ip) || self.came_in.contains(&ip)
+        self.requested.retain(|address| listed.contains(address) || UdpSocket::bind((*address, 0)).is_ok());
+        self.bound.retain(|bound| {
+            let ip = bound.udp.address().ip();
+            listed.contains(&ip) || self.requested.contains(&ip)
         });
-        self.missing.retain(|address| listed.contains(address));
-        self.open_missing(setting);
+        self.unbound.retain(|address| listed.contains(address));
+        self.bind_missing(config);
     }
 
     /// Opens an address that a request came in on; whether it is open now.
-    pub fn came_in(&mut self, address: IpAddr, setting: &SocketConfig) -> bool {
+    pub fn bind_for_request(&mut self, address: IpAddr, config: &SocketConfig) -> bool {
         let address = address.to_canonical();
-        if self.at(address).is_some() {
+        if self.get(address).is_some() {
             return true;
         }
-        let new = !self.came_in.contains(&address);
-        if !is_usable(address) || (new && self.came_in.len() >= MAX_REQUEST_ADDRESSES) {
+        let new = !self.requested.contains(&address);
+        if !is_usable(address) || (new && self.requested.len() >= MAX_REQUEST_ADDRESSES) {
             return false;
         }
-        match open(address, setting) {
-            Ok(open) => self.open.push(open),
+        match bind(address, config) {
+            Ok(bound) => self.bound.push(bound),
             Err(error) => {
                 tracing::debug!("{address}, which a request came in on, cannot be used: {error}");
                 return false;
             }
         }
         if new {
-            self.came_in.push(address);
+            self.requested.push(address);
         }
         true
     }
 
     /// Opens what could not be opened yet; whether nothing is missing now.
-    pub fn open_missing(&mut self, setting: &SocketConfig) -> bool {
+    pub fn bind_missing(&mut self, config: &SocketConfig) -> bool {
         for address in self.listed.clone() {
-            if self.at(address).is_none() {
-                self.open_listed(address, setting);
+            if self.get(address).is_none() {
+                self.bind_listed(address, config);
             }
         }
-        self.missing.is_empty()
+        self.unbound.is_empty()
     }
 
     /// What is open.
     pub fn locals(&self) -> Vec<LocalEndpoint> {
-        self.open.iter().map(|open| LocalEndpoint { udp: open.udp.address(), tcp: open.tcp }).collect()
+        self.bound.iter().map(|bound| LocalEndpoint { udp: bound.udp.address(), tcp: bound.tcp }).collect()
     }
 
     /// The socket of an address.
-    pub fn at(&self, address: IpAddr) -> Option<&Arc<udp::LocalUdpSocket>> {
-        self.open.iter().map(|open| &open.udp).find(|udp| udp.address().ip() == address)
+    pub fn get(&self, address: IpAddr) -> Option<&Arc<udp::LocalUdpSocket>> {
+        self.bound.iter().map(|bound| &bound.udp).find(|udp| udp.address().ip() == address)
     }
 
     /// Any socket that reaches where the routes of `address` lead: loopback leads to this machine only.
-    pub fn like(&self, address: IpAddr) -> Option<&Arc<udp::LocalUdpSocket>> {
-        let kind = |ip: IpAddr| (ip.is_ipv6(), ip.is_loopback());
-        self.open.iter().map(|open| &open.udp).find(|udp| kind(udp.address().ip()) == kind(address))
+    pub fn any_like(&self, address: IpAddr) -> Option<&Arc<udp::LocalUdpSocket>> {
+        let family = |ip: IpAddr| (ip.is_ipv6(), ip.is_loopback());
+        self.bound.iter().map(|bound| &bound.udp).find(|udp| family(udp.address().ip()) == family(address))
     }
 
-    fn open_listed(&mut self, address: IpAddr, setting: &SocketConfig) {
-        match open(address, setting) {
-            Ok(open) => {
-                if self.missing.remove(&address) {
+    fn bind_listed(&mut self, address: IpAddr, config: &SocketConfig) {
+        match bind(address, config) {
+            Ok(bound) => {
+                if self.unbound.remove(&address) {
                     tracing::info!("{address} can be used now");
                 }
-                tracing::debug!("viewers are listened to on {}", open.udp.address());
-                self.open.push(open);
+                tracing::debug!("viewers are listened to on {}", bound.udp.address());
+                self.bound.push(bound);
             }
             Err(error) => {
-                if self.missing.insert(address) {
+                if self.unbound.insert(address) {
                     tracing::info!("{address} cannot be used yet: {error}; it is tried again");
                 }
             }
@@ -151,20 +151,20 @@ fn is_usable(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast() && !link_local
 }
 
-fn open(address: IpAddr, setting: &SocketConfig) -> io::Result<Open> {
-    let tries = if setting.port == 0 { TRIES } else { 1 };
-    let mut tried = 0;
+fn bind(address: IpAddr, config: &SocketConfig) -> io::Result<BoundAddress> {
+    let attempts = if config.port == 0 { PORT_ATTEMPTS } else { 1 };
+    let mut attempt = 0;
     loop {
-        tried += 1;
-        let closed = setting.stop.child_token();
+        attempt += 1;
+        let closed = config.stop.child_token();
         let close = closed.clone().drop_guard();
-        let udp = udp::LocalUdpSocket::open(address, setting.port, closed.clone(), setting.table.clone())?;
-        if !setting.tcp {
-            return Ok(Open { udp, tcp: None, _close: close });
+        let udp = udp::LocalUdpSocket::open(address, config.port, closed.clone(), config.demux.clone())?;
+        if !config.tcp {
+            return Ok(BoundAddress { udp, tcp: None, _close: close });
         }
-        match tcp::open(udp.address(), closed, setting.table.clone(), setting.counts.clone()) {
-            Ok(()) => return Ok(Open { tcp: Some(udp.address().port()), udp, _close: close }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tried < tries => {}
+        match tcp::open(udp.address(), closed, config.demux.clone(), config.counts.clone()) {
+            Ok(()) => return Ok(BoundAddress { tcp: Some(udp.address().port()), udp, _close: close }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < attempts => {}
             Err(error) => return Err(error),
         }
     }

@@ -28,7 +28,7 @@ pub enum StunClass {
 }
 
 /// Tells STUN from what shares its port (RFC 7983 section 7) by its first bytes.
-pub fn kind(datagram: &[u8]) -> StunClass {
+pub fn classify(datagram: &[u8]) -> StunClass {
     let Some(header) = datagram.first_chunk::<20>() else { return StunClass::Other };
     if header[0] > 3 || header[4..8] != MAGIC_COOKIE.to_be_bytes() {
         return StunClass::Other;
@@ -91,7 +91,7 @@ impl Check {
     }
 
     /// Whether it is signed with this password.
-    pub fn is_genuine(&mut self, password: &str, crypto: &dyn RTCCrypto) -> bool {
+    pub fn is_authentic(&mut self, password: &str, crypto: &dyn RTCCrypto) -> bool {
         MessageIntegrity::check(&mut self.0, password.as_bytes(), crypto).is_ok()
     }
 }
@@ -127,7 +127,7 @@ pub mod tests {
 
     /// The good response to a request.
     pub fn response(request: &[u8]) -> Vec<u8> {
-        let StunClass::Request(id) = kind(request) else { panic!("no request: {request:?}") };
+        let StunClass::Request(id) = classify(request) else { panic!("no request: {request:?}") };
         let mut message = Message { typ: BINDING_SUCCESS, ..Message::new() };
         message.transaction_id.0 = id;
         message.write_header();
@@ -138,20 +138,20 @@ pub mod tests {
     #[test]
     fn stun_is_told_from_what_shares_its_port() {
         let request = check("ours", "secret", false);
-        let StunClass::Request(id) = kind(&request) else { panic!("no request") };
-        assert_eq!(kind(&response(&request)), StunClass::Response(id));
+        let StunClass::Request(id) = classify(&request) else { panic!("no request") };
+        assert_eq!(classify(&response(&request)), StunClass::Response(id));
         let mut indication = request.clone();
         indication[1] |= 0x10;
-        assert_eq!(kind(&indication), StunClass::Other);
+        assert_eq!(classify(&indication), StunClass::Other);
         let mut error = response(&request);
         error[1] |= 0x10;
-        assert_eq!(kind(&error), StunClass::Response(id));
+        assert_eq!(classify(&error), StunClass::Response(id));
         let rtp = [0x80; 40];
-        assert_eq!(kind(&rtp), StunClass::Other);
-        assert_eq!(kind(&request[..19]), StunClass::Other, "too short");
+        assert_eq!(classify(&rtp), StunClass::Other);
+        assert_eq!(classify(&request[..19]), StunClass::Other, "too short");
         let mut cookie = request;
         cookie[5] ^= 1;
-        assert_eq!(kind(&cookie), StunClass::Other, "another cookie");
+        assert_eq!(classify(&cookie), StunClass::Other, "another cookie");
     }
 
     #[test]
@@ -160,11 +160,11 @@ pub mod tests {
         let mut parsed = Check::parse(&check("ours", "secret", true)).expect("a check");
         assert_eq!(parsed.ufrag().as_deref(), Some("ours"));
         assert!(parsed.nominates());
-        assert!(parsed.is_genuine("secret", crypto.crypto()));
-        assert!(!parsed.is_genuine("guess", crypto.crypto()));
+        assert!(parsed.is_authentic("secret", crypto.crypto()));
+        assert!(!parsed.is_authentic("guess", crypto.crypto()));
         let mut forged = check("ours", "secret", false);
         forged[24] ^= 1;
-        assert!(!Check::parse(&forged).expect("a check").is_genuine("secret", crypto.crypto()));
+        assert!(!Check::parse(&forged).expect("a check").is_authentic("secret", crypto.crypto()));
     }
 
     #[test]
@@ -179,7 +179,7 @@ pub mod tests {
             damaged[at] ^= 0xff;
             if let Some(mut parsed) = Check::parse(&damaged) {
                 let _ = parsed.ufrag();
-                let _ = parsed.is_genuine("secret", crypto.crypto());
+                let _ = parsed.is_authentic("secret", crypto.crypto());
             }
         }
     }

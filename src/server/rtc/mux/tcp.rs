@@ -32,23 +32,23 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_PER_ADDRESS: usize = 64;
 
 /// From the connection to its first check. A browser sends that at once.
-const FIRST_FRAME: Duration = Duration::from_secs(5);
+const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection without a frame for so long is given up; a browser checks each of its connections every 15 s at least.
-const IDLE: Duration = Duration::from_secs(40);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Frames that wait to be written: a key frame of 150 packets, and what follows it within [`STALE`].
-const WAITING: usize = 512;
+/// Frames that wait to be written: a key frame of 150 packets, and what follows it within [`MAX_QUEUE_AGE`].
+const QUEUE_CAPACITY: usize = 512;
 
 /// A frame that has waited for longer is dropped: on a network slower than the stream the viewer shall see less, not
 /// later and later.
-const STALE: Duration = Duration::from_millis(500);
+const MAX_QUEUE_AGE: Duration = Duration::from_millis(500);
 
 /// Bytes that the kernel takes before they can be sent (`TCP_NOTSENT_LOWAT`): what lies there cannot be dropped any more.
-const UNSENT: u32 = 32 << 10;
+const NOTSENT_LOWAT: u32 = 32 << 10;
 
 /// After an error of accepting, which is a lack of descriptors or of memory.
-const RECOVER: Duration = Duration::from_millis(200);
+const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// How a viewer's packets get to a connection; a cheap handle.
 #[derive(Debug, Clone)]
@@ -58,8 +58,8 @@ pub struct Sender(mpsc::Sender<Frame>);
 struct Frame {
     /// The length and the datagram.
     framed: Bytes,
-    since: Instant,
-    gauge: SendStats,
+    queued_at: Instant,
+    stats: SendStats,
 }
 
 impl Sender {
@@ -74,23 +74,23 @@ impl Sender {
     }
 
     /// Sends a datagram, or drops it and counts that.
-    pub fn send(&self, datagram: &[u8], gauge: &SendStats) {
-        let Ok(length) = u16::try_from(datagram.len()) else { return gauge.dropped() };
-        let Ok(place) = self.0.try_reserve() else { return gauge.dropped() };
+    pub fn send(&self, datagram: &[u8], stats: &SendStats) {
+        let Ok(length) = u16::try_from(datagram.len()) else { return stats.dropped() };
+        let Ok(slot) = self.0.try_reserve() else { return stats.dropped() };
         let mut framed = BytesMut::with_capacity(2 + datagram.len());
         framed.put_u16(length);
         framed.put_slice(datagram);
-        place.send(Frame { framed: framed.freeze(), since: Instant::now(), gauge: gauge.clone() });
+        slot.send(Frame { framed: framed.freeze(), queued_at: Instant::now(), stats: stats.clone() });
     }
 }
 
 /// How many connections there are, by address.
 #[derive(Debug, Default)]
-pub struct Counts(Mutex<HashMap<IpAddr, usize>>);
+pub struct ConnectionCounts(Mutex<HashMap<IpAddr, usize>>);
 
-impl Counts {
+impl ConnectionCounts {
     /// A place for one more connection from `ip`; `None` when there are enough.
-    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionGuard> {
+    fn acquire(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionPermit> {
         let mut counts = self.lock();
         if counts.values().sum::<usize>() >= MAX_CONNECTIONS
             || counts.get(&ip).is_some_and(|count| *count >= MAX_PER_ADDRESS)
@@ -98,7 +98,7 @@ impl Counts {
             return None;
         }
         *counts.entry(ip).or_default() += 1;
-        Some(ConnectionGuard { counts: self.clone(), ip })
+        Some(ConnectionPermit { counts: self.clone(), ip })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -106,12 +106,12 @@ impl Counts {
     }
 }
 
-struct ConnectionGuard {
-    counts: Arc<Counts>,
+struct ConnectionPermit {
+    counts: Arc<ConnectionCounts>,
     ip: IpAddr,
 }
 
-impl Drop for ConnectionGuard {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut counts = self.counts.lock();
         if let Some(count) = counts.get_mut(&self.ip) {
@@ -124,7 +124,12 @@ impl Drop for ConnectionGuard {
 }
 
 /// Listens on an address and serves its connections until `closed`.
-pub fn open(address: SocketAddr, closed: CancellationToken, table: Arc<Demux>, counts: Arc<Counts>) -> io::Result<()> {
+pub fn open(
+    address: SocketAddr,
+    closed: CancellationToken,
+    demux: Arc<Demux>,
+    counts: Arc<ConnectionCounts>,
+) -> io::Result<()> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -132,33 +137,38 @@ pub fn open(address: SocketAddr, closed: CancellationToken, table: Arc<Demux>, c
         tokio::select! {
             biased;
             () = closed.cancelled() => {}
-            () = accept(&listener, &closed, &table, &counts) => {}
+            () = accept(&listener, &closed, &demux, &counts) => {}
         }
     });
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, closed: &CancellationToken, table: &Arc<Demux>, counts: &Arc<Counts>) {
+async fn accept(
+    listener: &TcpListener,
+    closed: &CancellationToken,
+    demux: &Arc<Demux>,
+    counts: &Arc<ConnectionCounts>,
+) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!("accept ICE-TCP: {error}");
-                tokio::time::sleep(RECOVER).await;
+                tokio::time::sleep(ERROR_PAUSE).await;
                 continue;
             }
         };
-        let Some(counted) = counts.enter(peer.ip()) else {
-            table.ignore(IgnoreReason::Connection);
+        let Some(permit) = counts.acquire(peer.ip()) else {
+            demux.ignore(IgnoreReason::Connection);
             continue;
         };
-        let (closed, table) = (closed.clone(), table.clone());
+        let (closed, demux) = (closed.clone(), demux.clone());
         tokio::spawn(async move {
-            let _counted = counted;
+            let _permit = permit;
             tokio::select! {
                 biased;
                 () = closed.cancelled() => {}
-                ended = serve(stream, peer, &table) => if let Err(error) = ended {
+                ended = serve(stream, peer, &demux) => if let Err(error) = ended {
                     tracing::debug!("ICE-TCP from {peer}: {error}");
                 },
             }
@@ -167,52 +177,53 @@ async fn accept(listener: &TcpListener, closed: &CancellationToken, table: &Arc<
 }
 
 /// Serves a connection until its viewer is gone or it breaks.
-async fn serve(stream: TcpStream, peer: SocketAddr, table: &Demux) -> io::Result<()> {
+async fn serve(stream: TcpStream, peer: SocketAddr, demux: &Demux) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+    SockRef::from(&stream).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     let (mut read, write) = stream.into_split();
-    let (queue, frames) = mpsc::channel(WAITING);
+    let (queue, frames) = mpsc::channel(QUEUE_CAPACITY);
     let path = Path::Tcp(Sender(queue));
-    let first = timeout(FIRST_FRAME, read_frame(&mut read)).await.map_err(|_| silent(FIRST_FRAME))??;
-    if !matches!(stun::kind(&first), StunClass::Request(_)) {
-        table.ignore(IgnoreReason::Unknown);
+    let first =
+        timeout(FIRST_FRAME_TIMEOUT, read_frame(&mut read)).await.map_err(|_| timed_out(FIRST_FRAME_TIMEOUT))??;
+    if !matches!(stun::classify(&first), StunClass::Request(_)) {
+        demux.ignore(IgnoreReason::Unknown);
         return Err(io::Error::new(io::ErrorKind::InvalidData, "its first frame is no connectivity check"));
     }
-    let Some(viewer) = table.arrived(&first, peer, &path) else {
+    let Some(peers) = demux.route(&first, peer, &path) else {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its first frame is no check of a viewer"));
     };
-    let _parting = RouteGuard { table, viewer: viewer.clone(), peer, path: path.clone() };
+    let _guard = RouteGuard { demux, peers: peers.clone(), peer, path: path.clone() };
     tokio::select! {
         biased;
-        () = viewer.gone.cancelled() => Ok(()),
-        read = receive(read, peer, table, &path) => read,
+        () = peers.closed.cancelled() => Ok(()),
+        read = receive(read, peer, demux, &path) => read,
         written = write_frames(write, frames) => written,
     }
 }
 
 /// Ends the route of a connection, in whichever way that ends.
 struct RouteGuard<'t> {
-    table: &'t Demux,
-    viewer: Arc<MuxPeerSet>,
+    demux: &'t Demux,
+    peers: Arc<MuxPeerSet>,
     peer: SocketAddr,
     path: Path,
 }
 
 impl Drop for RouteGuard<'_> {
     fn drop(&mut self) {
-        self.table.part(&self.viewer, self.peer, &self.path);
+        self.demux.forget_path(&self.peers, self.peer, &self.path);
     }
 }
 
-async fn receive(mut from: impl AsyncRead + Unpin, peer: SocketAddr, table: &Demux, path: &Path) -> io::Result<()> {
+async fn receive(mut from: impl AsyncRead + Unpin, peer: SocketAddr, demux: &Demux, path: &Path) -> io::Result<()> {
     loop {
-        let frame = timeout(IDLE, read_frame(&mut from)).await.map_err(|_| silent(IDLE))??;
-        table.arrived(&frame, peer, path);
+        let frame = timeout(IDLE_TIMEOUT, read_frame(&mut from)).await.map_err(|_| timed_out(IDLE_TIMEOUT))??;
+        demux.route(&frame, peer, path);
     }
 }
 
-fn silent(limit: Duration) -> io::Error {
+fn timed_out(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no frame within {} s", limit.as_secs()))
 }
 
@@ -220,8 +231,8 @@ fn silent(limit: Duration) -> io::Error {
 async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = usize::from(from.read_u16().await?);
     if length > MAX_DATAGRAM {
-        let words = format!("a frame of {length} bytes, where {MAX_DATAGRAM} are the most");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        let message = format!("a frame of {length} bytes, where {MAX_DATAGRAM} are the most");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut frame = vec![0; length];
     from.read_exact(&mut frame).await?;
@@ -230,12 +241,12 @@ async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> 
 
 async fn write_frames(mut to: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Frame>) -> io::Result<()> {
     while let Some(frame) = frames.recv().await {
-        if frame.since.elapsed() > STALE {
-            frame.gauge.dropped();
+        if frame.queued_at.elapsed() > MAX_QUEUE_AGE {
+            frame.stats.dropped();
             continue;
         }
         to.write_all(&frame.framed).await?;
-        frame.gauge.sent(&frame.framed[2..]);
+        frame.stats.sent(&frame.framed[2..]);
     }
     Ok(())
 }

@@ -26,41 +26,41 @@ use crate::model::metrics::{DropLog, IgnoreReason};
 const KERNEL_BUFFER: usize = 1 << 20;
 
 /// Datagrams that wait for room in the kernel's buffer: a key frame of 100 packets for each of 20 viewers.
-const WAITING: usize = 2_048;
+const QUEUE_CAPACITY: usize = 2_048;
 
 /// What has waited for longer is late for any viewer, who will ask again (NACK) for what it still wants.
-const STALE: Duration = Duration::from_millis(200);
+const MAX_QUEUE_AGE: Duration = Duration::from_millis(200);
 
 /// After an error of receiving, which concerns the interface and not one datagram.
-const RECOVER: Duration = Duration::from_millis(100);
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// Between two lines about datagrams that could not be sent.
-const TELL: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The socket of one local address.
 #[derive(Debug)]
 pub struct LocalUdpSocket {
     socket: UdpSocket,
     address: SocketAddr,
-    queue: Mutex<VecDeque<Waiting>>,
+    queue: Mutex<VecDeque<QueuedDatagram>>,
     /// Whether datagrams wait; who sends then waits behind them, so that the order is kept.
-    waiting: AtomicBool,
-    room: Notify,
+    has_queued: AtomicBool,
+    queued: Notify,
     closed: CancellationToken,
-    faults: DropLog,
+    send_errors: DropLog,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct QueuedDatagram {
     to: SocketAddr,
     datagram: Bytes,
-    since: Instant,
-    gauge: SendStats,
+    queued_at: Instant,
+    stats: SendStats,
 }
 
 impl LocalUdpSocket {
     /// Binds the socket and serves it until `closed`.
-    pub fn open(ip: IpAddr, port: u16, closed: CancellationToken, table: Arc<Demux>) -> io::Result<Arc<Self>> {
+    pub fn open(ip: IpAddr, port: u16, closed: CancellationToken, demux: Arc<Demux>) -> io::Result<Arc<Self>> {
         let socket = std::net::UdpSocket::bind((ip, port))?;
         socket.set_nonblocking(true)?;
         let options = SockRef::from(&socket);
@@ -71,18 +71,18 @@ impl LocalUdpSocket {
             address: socket.local_addr()?,
             socket,
             queue: Mutex::default(),
-            waiting: AtomicBool::new(false),
-            room: Notify::new(),
+            has_queued: AtomicBool::new(false),
+            queued: Notify::new(),
             closed,
-            faults: DropLog::every(TELL),
+            send_errors: DropLog::every(LOG_INTERVAL),
         });
-        let served = local.clone();
+        let task = local.clone();
         tokio::spawn(async move {
             tokio::select! {
                 biased;
-                () = served.closed.cancelled() => {}
-                () = served.drain() => {}
-                () = served.receive(&table) => {}
+                () = task.closed.cancelled() => {}
+                () = task.drain() => {}
+                () = task.receive(&demux) => {}
             }
         });
         Ok(local)
@@ -99,16 +99,16 @@ impl LocalUdpSocket {
     }
 
     /// Sends a datagram, or drops it and counts that.
-    pub fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &SendStats) {
-        if self.waiting.load(Ordering::Acquire) && self.wait(to, datagram, gauge, true) {
+    pub fn send(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats) {
+        if self.has_queued.load(Ordering::Acquire) && self.enqueue(to, datagram, stats, true) {
             return;
         }
         match self.socket.try_send_to(datagram, to) {
-            Ok(_) => gauge.sent(datagram),
+            Ok(_) => stats.sent(datagram),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.wait(to, datagram, gauge, false);
+                self.enqueue(to, datagram, stats, false);
             }
-            Err(error) => self.failed(&error, to, gauge),
+            Err(error) => self.note_send_error(&error, to, stats),
         }
     }
 
@@ -117,81 +117,81 @@ impl LocalUdpSocket {
     /// # Errors
     ///
     /// As the kernel says: no route, for example.
-    pub async fn send_patiently(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
+    pub async fn send_when_writable(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
         self.socket.send_to(datagram, to).await
     }
 
     /// Puts a datagram behind those that wait, or drops it when those are too many. `false` when it was to go behind
     /// others, and there are none any more.
-    fn wait(&self, to: SocketAddr, datagram: &[u8], gauge: &SendStats, behind: bool) -> bool {
+    fn enqueue(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats, behind_others: bool) -> bool {
         let mut queue = self.lock();
-        if behind && !self.waiting.load(Ordering::Acquire) {
+        if behind_others && !self.has_queued.load(Ordering::Acquire) {
             return false;
         }
-        if queue.len() >= WAITING {
-            gauge.dropped();
+        if queue.len() >= QUEUE_CAPACITY {
+            stats.dropped();
             return true;
         }
-        let (datagram, gauge) = (Bytes::copy_from_slice(datagram), gauge.clone());
-        queue.push_back(Waiting { to, datagram, since: Instant::now(), gauge });
-        self.waiting.store(true, Ordering::Release);
+        let (datagram, stats) = (Bytes::copy_from_slice(datagram), stats.clone());
+        queue.push_back(QueuedDatagram { to, datagram, queued_at: Instant::now(), stats });
+        self.has_queued.store(true, Ordering::Release);
         drop(queue);
-        self.room.notify_one();
+        self.queued.notify_one();
         true
     }
 
     /// Sends what waits when there is room for it.
     async fn drain(&self) {
         loop {
-            self.room.notified().await;
+            self.queued.notified().await;
             while let Some(next) = self.next() {
-                if next.since.elapsed() > STALE {
-                    next.gauge.dropped();
+                if next.queued_at.elapsed() > MAX_QUEUE_AGE {
+                    next.stats.dropped();
                     continue;
                 }
                 match self.socket.send_to(&next.datagram, next.to).await {
-                    Ok(_) => next.gauge.sent(&next.datagram),
-                    Err(error) => self.failed(&error, next.to, &next.gauge),
+                    Ok(_) => next.stats.sent(&next.datagram),
+                    Err(error) => self.note_send_error(&error, next.to, &next.stats),
                 }
             }
         }
     }
 
-    fn next(&self) -> Option<Waiting> {
+    fn next(&self) -> Option<QueuedDatagram> {
         let mut queue = self.lock();
         let next = queue.pop_front();
         if next.is_none() {
-            self.waiting.store(false, Ordering::Release);
+            self.has_queued.store(false, Ordering::Release);
         }
         next
     }
 
-    fn failed(&self, error: &io::Error, to: SocketAddr, gauge: &SendStats) {
-        gauge.dropped();
-        if let Some(count) = self.faults.note(1, Instant::now()) {
+    fn note_send_error(&self, error: &io::Error, to: SocketAddr, stats: &SendStats) {
+        stats.dropped();
+        if let Some(count) = self.send_errors.note(1, Instant::now()) {
             tracing::debug!("send from {} to {to}: {error}; {count} datagrams since the last such line", self.address);
         }
     }
 
-    async fn receive(self: &Arc<Self>, table: &Demux) {
+    async fn receive(self: &Arc<Self>, demux: &Demux) {
         let path = Path::Udp(Arc::downgrade(self));
         // One byte more than is taken: what fills it was longer.
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         loop {
             match self.socket.recv_from(&mut buffer).await {
-                Ok((length, _)) if length > MAX_DATAGRAM => table.ignore(IgnoreReason::Oversized),
+                Ok((length, _)) if length > MAX_DATAGRAM => demux.ignore(IgnoreReason::Oversized),
                 Ok((length, from)) => {
-                    table.arrived(&buffer[..length], from, &path);
+                    demux.route(&buffer[..length], from, &path);
                 }
                 Err(error) => {
                     tracing::debug!("receive on {}: {error}", self.address);
-                    tokio::time::sleep(RECOVER).await;
+                    tokio::time::sleep(ERROR_PAUSE).await;
                 }
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<QueuedDatagram>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -204,64 +204,64 @@ mod tests {
 
     fn local() -> (Arc<LocalUdpSocket>, SendStats, CancellationToken) {
         let metrics = Metrics::new();
-        let table = Arc::new(Demux::new(super::super::stun::tests::crypto(), metrics.clone()));
+        let demux = Arc::new(Demux::new(super::super::stun::tests::crypto(), metrics.clone()));
         let closed = CancellationToken::new();
         let local =
-            LocalUdpSocket::open("127.0.0.1".parse().expect("address"), 0, closed.clone(), table).expect("open");
+            LocalUdpSocket::open("127.0.0.1".parse().expect("address"), 0, closed.clone(), demux).expect("open");
         (local, SendStats { video: RtpClock::random(VIDEO_RATE), metrics }, closed)
     }
 
-    fn dropped(gauge: &SendStats) -> u64 {
-        gauge.metrics.dropped.get_or_create(&DropLabels { at: DropPoint::Socket }).get()
+    fn dropped(stats: &SendStats) -> u64 {
+        stats.metrics.dropped.get_or_create(&DropLabels { at: DropPoint::Socket }).get()
     }
 
     // One thread: what waits is sent when the test waits, and not before.
     #[tokio::test]
     async fn what_comes_after_what_waits_waits_behind_it() {
-        let (local, gauge, _closed) = local();
+        let (local, stats, _closed) = local();
         let peer = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
         let to = peer.local_addr().expect("address");
         local.socket.writable().await.expect("room");
-        local.wait(to, &[1], &gauge, false);
-        local.send(to, &[2], &gauge);
-        assert_eq!(gauge.metrics.packets_sent.get(), 0);
+        local.enqueue(to, &[1], &stats, false);
+        local.send(to, &[2], &stats);
+        assert_eq!(stats.metrics.packets_sent.get(), 0);
         for number in [1, 2] {
             let mut byte = [0];
             peer.recv_from(&mut byte).await.expect("a datagram");
             assert_eq!(byte, [number]);
         }
-        while local.waiting.load(Ordering::Acquire) {
+        while local.has_queued.load(Ordering::Acquire) {
             tokio::task::yield_now().await;
         }
-        local.send(to, &[3], &gauge);
-        assert_eq!(gauge.metrics.packets_sent.get(), 3, "nothing waits, so it is sent at once");
-        assert_eq!(dropped(&gauge), 0);
+        local.send(to, &[3], &stats);
+        assert_eq!(stats.metrics.packets_sent.get(), 3, "nothing waits, so it is sent at once");
+        assert_eq!(dropped(&stats), 0);
     }
 
     #[tokio::test]
     async fn no_more_wait_than_are_worth_waiting_for_and_none_for_long() {
-        let (local, gauge, _closed) = local();
+        let (local, stats, _closed) = local();
         let peer = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
         let to = peer.local_addr().expect("address");
-        let since = Instant::now().checked_sub(2 * STALE).expect("the machine should run for longer");
-        let stale = Waiting { to, datagram: Bytes::from_static(&[1]), since, gauge: gauge.clone() };
+        let queued_at = Instant::now().checked_sub(2 * MAX_QUEUE_AGE).expect("the machine should run for longer");
+        let stale = QueuedDatagram { to, datagram: Bytes::from_static(&[1]), queued_at, stats: stats.clone() };
         local.lock().push_back(stale);
-        for _ in 0..WAITING {
-            local.wait(to, &[2], &gauge, false);
+        for _ in 0..QUEUE_CAPACITY {
+            local.enqueue(to, &[2], &stats, false);
         }
-        assert_eq!((local.lock().len(), dropped(&gauge)), (WAITING, 1));
+        assert_eq!((local.lock().len(), dropped(&stats)), (QUEUE_CAPACITY, 1));
         let mut byte = [0];
         peer.recv_from(&mut byte).await.expect("a datagram");
         assert_eq!(byte, [2], "the stale one should be gone");
-        assert_eq!(dropped(&gauge), 2);
+        assert_eq!(dropped(&stats), 2);
     }
 
     #[tokio::test]
     async fn what_cannot_be_sent_is_dropped_and_counted() {
-        let (local, gauge, closed) = local();
+        let (local, stats, closed) = local();
         local.socket.writable().await.expect("room");
-        local.send("192.0.2.1:9".parse().expect("address"), &[1], &gauge);
-        assert_eq!((dropped(&gauge), gauge.metrics.packets_sent.get()), (1, 0), "loopback leads nowhere");
+        local.send("192.0.2.1:9".parse().expect("address"), &[1], &stats);
+        assert_eq!((dropped(&stats), stats.metrics.packets_sent.get()), (1, 0), "loopback leads nowhere");
         closed.cancel();
         assert!(!local.is_open());
     }

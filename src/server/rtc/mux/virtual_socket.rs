@@ -19,18 +19,18 @@ use crate::model::metrics::IgnoreReason;
 
 /// Datagrams that came in and wait for the viewer's stack, for each IP version: the stack takes up to 64 at a time, and
 /// a viewer that speaks sends 50 a second and its reports.
-const INBOX: usize = 256;
+const INBOX_CAPACITY: usize = 256;
 
 /// Addresses from which one viewer is heard. A browser has a few interfaces, and on each UDP, TCP and what its NAT makes
 /// of them; the TCP connections to each of our addresses count singly.
 pub const MAX_PEERS: usize = 64;
 
 /// Checks that came in and are not answered yet; the stack answers at once.
-const ASKED: usize = 64;
+const MAX_PENDING_CHECKS: usize = 64;
 
 /// A way on which nothing came in for so long may be left for another. Both sides check each pair every 2.5 s or so
 /// (RFC 7675).
-pub const SILENT: Duration = Duration::from_secs(5);
+pub const PATH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A way to a peer.
 #[derive(Debug, Clone)]
@@ -59,13 +59,13 @@ impl Path {
 
     /// Sends a datagram, or drops it and counts that; `false` when another way may lead there. None does to a peer whose
     /// connection is closed: it will open another one, from another port.
-    fn send(&self, to: SocketAddr, datagram: &[u8], gauge: &SendStats) -> bool {
+    fn send(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats) -> bool {
         match self {
             Self::Udp(local) => match local.upgrade().filter(|local| local.is_open()) {
-                Some(local) => local.send(to, datagram, gauge),
+                Some(local) => local.send(to, datagram, stats),
                 None => return false,
             },
-            Self::Tcp(connection) => connection.send(datagram, gauge),
+            Self::Tcp(connection) => connection.send(datagram, stats),
         }
         true
     }
@@ -77,15 +77,15 @@ struct Peer {
     /// Where to send to it.
     path: Path,
     /// When it was last heard on that way.
-    on_path: Instant,
+    last_on_path: Instant,
     /// When it was last heard; `None` while only we have spoken.
-    heard: Option<Instant>,
+    last_received: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Peers {
     known: HashMap<SocketAddr, Peer>,
-    asked: VecDeque<(TransactionId, Path)>,
+    pending_checks: VecDeque<(TransactionId, Path)>,
 }
 
 type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, SocketAddr)>>);
@@ -95,80 +95,84 @@ type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, So
 pub struct MuxPeerSet {
     inboxes: [Inbox; 2],
     peers: Mutex<Peers>,
-    gauge: SendStats,
+    stats: SendStats,
     /// Cancelled when the viewer is gone.
-    pub(super) gone: CancellationToken,
+    pub(super) closed: CancellationToken,
 }
 
 impl MuxPeerSet {
-    pub(super) fn new(gauge: SendStats) -> Self {
+    pub(super) fn new(stats: SendStats) -> Self {
         let inbox = || {
-            let (sender, receiver) = mpsc::channel(INBOX);
+            let (sender, receiver) = mpsc::channel(INBOX_CAPACITY);
             (sender, Mutex::new(receiver))
         };
-        Self { inboxes: [inbox(), inbox()], peers: Mutex::default(), gauge, gone: CancellationToken::new() }
+        Self { inboxes: [inbox(), inbox()], peers: Mutex::default(), stats, closed: CancellationToken::new() }
     }
 
     /// Notes that `peer` was heard on `path`. A peer may be heard on several ways at once, for it checks each of our
     /// addresses: the one it uses is where it sends more than checks, or says so in one (`chosen`).
-    pub(super) fn hear(&self, peer: SocketAddr, path: &Path, chosen: bool, now: Instant) {
+    pub(super) fn note_received(&self, peer: SocketAddr, path: &Path, selects_path: bool, now: Instant) {
         let mut peers = self.lock();
         let Some(known) = peers.known.get_mut(&peer) else { return };
-        known.heard = Some(now);
+        known.last_received = Some(now);
         if known.path.is_same(path) {
-            known.on_path = now;
-        } else if chosen || !known.path.is_open() || now.saturating_duration_since(known.on_path) > SILENT {
+            known.last_on_path = now;
+        } else if selects_path
+            || !known.path.is_open()
+            || now.saturating_duration_since(known.last_on_path) > PATH_TIMEOUT
+        {
             known.path = path.clone();
-            known.on_path = now;
+            known.last_on_path = now;
         }
     }
 
     /// Enters a peer, unless it is known; the peer that was forgotten for it, the one not heard for longest.
-    pub(super) fn meet(&self, peer: SocketAddr, path: &Path, now: Instant) -> Option<SocketAddr> {
+    pub(super) fn insert_peer(&self, peer: SocketAddr, path: &Path, now: Instant) -> Option<SocketAddr> {
         let mut peers = self.lock();
         if peers.known.contains_key(&peer) {
             return None;
         }
         let full = peers.known.len() >= MAX_PEERS;
-        let oldest = full.then(|| peers.known.iter().min_by_key(|(_, peer)| peer.heard).map(|(peer, _)| *peer));
-        let forgotten = oldest.flatten();
-        if let Some(oldest) = forgotten {
+        let oldest = full.then(|| peers.known.iter().min_by_key(|(_, peer)| peer.last_received).map(|(peer, _)| *peer));
+        let evicted = oldest.flatten();
+        if let Some(oldest) = evicted {
             peers.known.remove(&oldest);
         }
-        peers.known.insert(peer, Peer { path: path.clone(), on_path: now, heard: None });
-        forgotten
+        peers.known.insert(peer, Peer { path: path.clone(), last_on_path: now, last_received: None });
+        evicted
     }
 
     /// Forgets a peer.
-    pub(super) fn forget(&self, peer: SocketAddr) {
+    pub(super) fn remove_peer(&self, peer: SocketAddr) {
         self.lock().known.remove(&peer);
     }
 
     /// Whether a peer is reached by this way.
-    pub(super) fn reaches(&self, peer: SocketAddr, path: &Path) -> bool {
+    pub(super) fn is_reached_by(&self, peer: SocketAddr, path: &Path) -> bool {
         self.lock().known.get(&peer).is_some_and(|known| known.path.is_same(path))
     }
 
     /// All peers, which are forgotten.
     pub(super) fn clear(&self) -> Vec<SocketAddr> {
         let mut peers = self.lock();
-        peers.asked.clear();
+        peers.pending_checks.clear();
         peers.known.drain().map(|(peer, _)| peer).collect()
     }
 
     /// Whether a peer was heard not long before `now`.
-    pub(super) fn hears(&self, peer: SocketAddr, now: Instant) -> bool {
-        let heard = self.lock().known.get(&peer).and_then(|peer| peer.heard);
-        !self.gone.is_cancelled() && heard.is_some_and(|heard| now.saturating_duration_since(heard) <= SILENT)
+    pub(super) fn is_recent(&self, peer: SocketAddr, now: Instant) -> bool {
+        let last_received = self.lock().known.get(&peer).and_then(|peer| peer.last_received);
+        !self.closed.is_cancelled()
+            && last_received.is_some_and(|last_received| now.saturating_duration_since(last_received) <= PATH_TIMEOUT)
     }
 
     /// Remembers on which way a check came, which is where its answer goes.
-    pub(super) fn asked(&self, id: TransactionId, path: &Path) {
+    pub(super) fn note_check(&self, id: TransactionId, path: &Path) {
         let mut peers = self.lock();
-        if peers.asked.len() >= ASKED {
-            peers.asked.pop_front();
+        if peers.pending_checks.len() >= MAX_PENDING_CHECKS {
+            peers.pending_checks.pop_front();
         }
-        peers.asked.push_back((id, path.clone()));
+        peers.pending_checks.push_back((id, path.clone()));
     }
 
     /// Gives a datagram to the viewer's stack.
@@ -190,31 +194,31 @@ impl MuxPeerSet {
     pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
         let path = {
             let mut peers = self.lock();
-            let answered = match stun::kind(datagram) {
-                StunClass::Response(id) => peers.asked.iter().position(|(asked, _)| *asked == id),
+            let answered = match stun::classify(datagram) {
+                StunClass::Response(id) => peers.pending_checks.iter().position(|(pending, _)| *pending == id),
                 StunClass::Request(_) | StunClass::Other => None,
             };
-            let path = answered.and_then(|at| peers.asked.remove(at)).map(|(_, path)| path);
+            let path = answered.and_then(|at| peers.pending_checks.remove(at)).map(|(_, path)| path);
             path.or_else(|| peers.known.get(&to).map(|peer| peer.path.clone()))
         };
-        path.is_some_and(|path| path.send(to, datagram, &self.gauge))
+        path.is_some_and(|path| path.send(to, datagram, &self.stats))
     }
 
     /// Sends by a way that was found for a peer not heard of yet, or whose own way is closed.
-    pub(super) fn send_by(&self, path: &Path, to: SocketAddr, datagram: &[u8]) {
+    pub(super) fn send_on(&self, path: &Path, to: SocketAddr, datagram: &[u8]) {
         let mut peers = self.lock();
         if let Some(known) = peers.known.get_mut(&to).filter(|known| !known.path.is_open()) {
             known.path = path.clone();
         }
         drop(peers);
-        if !path.send(to, datagram, &self.gauge) {
-            self.gauge.dropped();
+        if !path.send(to, datagram, &self.stats) {
+            self.stats.dropped();
         }
     }
 
     /// Counts a datagram for which there is no way.
-    pub(super) fn dropped(&self) {
-        self.gauge.dropped();
+    pub(super) fn count_dropped(&self) {
+        self.stats.dropped();
     }
 
     fn lock(&self) -> MutexGuard<'_, Peers> {

@@ -5,14 +5,14 @@
 //! one in every section, and refuses offers with several.
 
 /// The lines that describe a transport.
-const TRANSPORT: [&str; 6] =
+const TRANSPORT_ATTRIBUTES: [&str; 6] =
     ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:", "a=candidate:", "a=end-of-candidates"];
 
 /// Those of them that each section needs.
-const NEEDED: [&str; 4] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"];
+const REQUIRED_ATTRIBUTES: [&str; 4] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"];
 
 /// The offer with the transport of the bundle's first section in all of its sections; as it is where nothing is bundled.
-pub fn with_one_transport<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+pub fn apply_bundle_transport<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let mut sections: Vec<Vec<&str>> = vec![Vec::new()];
     for line in lines {
         if line.starts_with("m=") {
@@ -25,18 +25,19 @@ pub fn with_one_transport<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let first = group.next();
     let mid = |section: &[&'a str]| section.iter().find_map(|line| line.strip_prefix("a=mid:"));
     let transport = sections.iter().find(|section| first.is_some() && mid(section) == first);
-    let transport: Vec<&str> = transport.into_iter().flatten().copied().filter(|line| is_one(line, &NEEDED)).collect();
-    for mid_of_other in group.take_while(|_| !transport.is_empty()) {
-        for section in sections.iter_mut().filter(|section| mid(section) == Some(mid_of_other)) {
-            section.retain(|line| !is_one(line, &TRANSPORT));
+    let transport: Vec<&str> =
+        transport.into_iter().flatten().copied().filter(|line| starts_with_any(line, &REQUIRED_ATTRIBUTES)).collect();
+    for other_mid in group.take_while(|_| !transport.is_empty()) {
+        for section in sections.iter_mut().filter(|section| mid(section) == Some(other_mid)) {
+            section.retain(|line| !starts_with_any(line, &TRANSPORT_ATTRIBUTES));
             section.extend(&transport);
         }
     }
     sections.concat().into_iter().flat_map(|line| [line, "\r\n"]).collect()
 }
 
-fn is_one(line: &str, kinds: &[&str]) -> bool {
-    kinds.iter().any(|kind| line.starts_with(kind))
+fn starts_with_any(line: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| line.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ mod tests {
     }
 
     fn unified(sdp: &str) -> String {
-        with_one_transport(sdp.lines())
+        apply_bundle_transport(sdp.lines())
     }
 
     #[test]

@@ -8,24 +8,24 @@
 pub fn with_candidates(sdp: &str, candidates: &[String]) -> String {
     let mut lines: Vec<String> = candidates.iter().map(|candidate| format!("a={candidate}")).collect();
     lines.push("a=end-of-candidates".into());
-    with_lines(sdp, &lines)
+    replace_candidates(sdp, &lines)
 }
 
 /// The description with `lines` at the end of the section whose transport the others share, and without its own
 /// candidates.
-pub fn with_lines(sdp: &str, lines: &[String]) -> String {
+pub fn replace_candidates(sdp: &str, lines: &[String]) -> String {
     let own = |line: &&&str| !line.starts_with("a=candidate:") && **line != "a=end-of-candidates";
     let sections = sections(sdp);
-    let tagged = tagged(&sections);
+    let tagged_section = bundle_tag_section(&sections);
     let mut description = String::with_capacity(sdp.len() + lines.len() * 100);
-    let mut put = |line: &str| {
+    let mut push = |line: &str| {
         description.push_str(line);
         description.push_str("\r\n");
     };
     for (number, section) in sections.iter().enumerate() {
-        section.iter().filter(own).for_each(|line| put(line));
-        if number == tagged {
-            lines.iter().for_each(|line| put(line));
+        section.iter().filter(own).for_each(|line| push(line));
+        if number == tagged_section {
+            lines.iter().for_each(|line| push(line));
         }
     }
     description
@@ -47,7 +47,7 @@ pub fn sections(sdp: &str) -> Vec<Vec<&str>> {
 
 /// The number of the section whose transport the others share, which the BUNDLE group names first (RFC 9143 section
 /// 7.1); the first one where there is no group.
-pub fn tagged(sections: &[Vec<&str>]) -> usize {
+pub fn bundle_tag_section(sections: &[Vec<&str>]) -> usize {
     let session = sections.first().into_iter().flatten();
     let group = session.filter_map(|line| line.strip_prefix("a=group:BUNDLE ")).next();
     let Some(mid) = group.and_then(|mids| mids.split_ascii_whitespace().next()) else { return 1 };
@@ -59,7 +59,7 @@ pub fn tagged(sections: &[Vec<&str>]) -> usize {
 pub fn is_bundled(sdp: &str, mid: &str) -> bool {
     let sections = sections(sdp);
     let has_mid = |section: &Vec<&str>| section.iter().any(|line| line.strip_prefix("a=mid:") == Some(mid));
-    sections.iter().position(has_mid).is_some_and(|number| number != tagged(&sections))
+    sections.iter().position(has_mid).is_some_and(|number| number != bundle_tag_section(&sections))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::media::h264::Profile;
 use crate::server::rtc::TrickledCandidate;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
-const INFERRED: Profile = Profile { idc: 66, constraints: 0, level: 10 };
+const DEFAULT_PROFILE: Profile = Profile { idc: 66, constraints: 0, level: 10 };
 
 /// Characters of the stack's words about an offer that are passed on: a line.
 const MAX_ERROR_CHARS: usize = 100;
@@ -39,7 +39,7 @@ pub struct Offer {
     /// Whether the viewer has data channels.
     pub wants_data: bool,
     /// Whether the viewer wants to be the client of DTLS.
-    pub begins: bool,
+    pub offerer_is_dtls_client: bool,
     /// The H.264 formats of its video section that can be sent, in the viewer's order.
     formats: Vec<Profile>,
 }
@@ -51,7 +51,7 @@ impl Offer {
     ///
     /// When the offer has none that would be decoded.
     pub fn format_for(&self, stream: Profile) -> Result<Profile, OfferError> {
-        h264::choose(stream, &self.formats).map_err(|words| OfferError::NotAcceptable(words.into()))
+        h264::choose(stream, &self.formats).map_err(|message| OfferError::NotAcceptable(message.into()))
     }
 }
 
@@ -64,38 +64,38 @@ pub fn parse(sdp: &str) -> Result<Offer, OfferError> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(OfferError::Malformed("it does not begin with v=0".into()));
     }
-    let sdp = sctpmap::with_modern_data(&bundle::with_one_transport(sdp.lines()));
+    let sdp = sctpmap::upgrade_sctpmap(&bundle::apply_bundle_transport(sdp.lines()));
     // Which of its candidates are used is decided for those that come later too.
     let candidates = candidates(&sdp);
-    let sdp = candidates::with_lines(&sdp, &[]);
+    let sdp = candidates::replace_candidates(&sdp, &[]);
     // Nothing is taken from a viewer; of a section that would send too, the answer says so when it is read as one that
     // only receives.
     let sdp = sdp.replace("\r\na=sendrecv\r\n", "\r\na=recvonly\r\n");
-    let malformed = |error: rtc::shared::error::Error| OfferError::Malformed(brief(&error.to_string()));
+    let malformed = |error: rtc::shared::error::Error| OfferError::Malformed(single_line(&error.to_string()));
     let description = RTCSessionDescription::offer(sdp.clone()).map_err(malformed)?;
     let parsed = description.unmarshal().map_err(malformed)?;
     let of = |kind: RtpCodecKind| {
         let kind = kind.to_string();
         parsed.media_descriptions.iter().filter(move |media| media.media_name.media == kind)
     };
-    let lacking = |words: &'static str| Err(OfferError::NotAcceptable(words.into()));
+    let unacceptable = |message: &'static str| Err(OfferError::NotAcceptable(message.into()));
     if of(RtpCodecKind::Video).next().is_none() {
-        return lacking("the offer has no video section; add a recvonly video transceiver");
+        return unacceptable("the offer has no video section; add a recvonly video transceiver");
     }
     if !of(RtpCodecKind::Video).any(receives) {
-        return lacking("the offer does not want to receive video; make the transceiver recvonly");
+        return unacceptable("the offer does not want to receive video; make the transceiver recvonly");
     }
     let formats: Vec<Profile> = of(RtpCodecKind::Video).filter(|media| receives(media)).flat_map(h264).collect();
     if formats.is_empty() {
-        return lacking("the offer has no H.264 with packetization-mode=1; use a browser that decodes H.264");
+        return unacceptable("the offer has no H.264 with packetization-mode=1; use a browser that decodes H.264");
     }
     if !sdp.contains("a=ice-ufrag:") || !sdp.contains("a=fingerprint:") {
         return Err(OfferError::Malformed("it has no ICE credentials or no DTLS fingerprint".into()));
     }
     let wants_audio = of(RtpCodecKind::Audio).any(receives);
     let wants_data = parsed.media_descriptions.iter().any(|media| media.media_name.media == "application");
-    let begins = sdp.lines().any(|line| line == "a=setup:active");
-    Ok(Offer { description, candidates, wants_audio, wants_data, begins, formats })
+    let offerer_is_dtls_client = sdp.lines().any(|line| line == "a=setup:active");
+    Ok(Offer { description, candidates, wants_audio, wants_data, offerer_is_dtls_client, formats })
 }
 
 /// The candidates of all sections.
@@ -109,8 +109,8 @@ fn candidates(sdp: &str) -> Vec<TrickledCandidate> {
 }
 
 /// The stack's words repeat the rest of the offer from where it goes wrong: one line of it tells the place.
-fn brief(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_ERROR_CHARS).collect()
+fn single_line(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_ERROR_CHARS).collect()
 }
 
 fn receives(media: &MediaDescription) -> bool {
@@ -132,7 +132,7 @@ fn h264(media: &MediaDescription) -> Vec<Profile> {
         let sendable = named("packetization-mode").is_some_and(|(_, mode)| mode == "1");
         let profile = parameters.find(|(key, _)| key.eq_ignore_ascii_case("profile-level-id"));
         // One that cannot be read is of no use, and neither is the format.
-        sendable.then(|| profile.map_or(Some(INFERRED), |(_, value)| Profile::parse(value.trim())))?
+        sendable.then(|| profile.map_or(Some(DEFAULT_PROFILE), |(_, value)| Profile::parse(value.trim())))?
     };
     values("rtpmap").filter(is_h264).filter_map(format).collect()
 }
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_browsers_offer_is_accepted() {
         let parsed = parse(&offer("recvonly", "H264", "packetization-mode=1")).expect("offer");
-        assert!(!parsed.wants_audio && !parsed.wants_data && !parsed.begins);
+        assert!(!parsed.wants_audio && !parsed.wants_data && !parsed.offerer_is_dtls_client);
         assert_eq!(parsed.format_for(Profile::CONSTRAINED_BASELINE), Ok(Profile::CONSTRAINED_BASELINE));
     }
 
@@ -164,9 +164,9 @@ mod tests {
         let data =
             "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sctp-port:5000\r\n";
         let sdp = offer("recvonly", "H264", "packetization-mode=1") + data;
-        let told = |sdp: &str| parse(sdp).map(|offer| (offer.wants_data, offer.begins)).expect("offer");
-        assert_eq!(told(&sdp), (true, false));
-        assert_eq!(told(&sdp.replace("actpass", "active")), (true, true));
+        let read = |sdp: &str| parse(sdp).map(|offer| (offer.wants_data, offer.offerer_is_dtls_client)).expect("offer");
+        assert_eq!(read(&sdp), (true, false));
+        assert_eq!(read(&sdp.replace("actpass", "active")), (true, true));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 ///
 /// The stacks that write so (aiortc) begin SCTP themselves and pass over our beginning, and so does ours with theirs where
 /// it is the client of DTLS. So it is not: they are asked to begin with both.
-pub fn with_modern_data(sdp: &str) -> String {
-    let begins = sdp.lines().any(|line| old(line).is_some());
+pub fn upgrade_sctpmap(sdp: &str) -> String {
+    let upgraded = sdp.lines().any(|line| parse_old_section(line).is_some());
     let mut lines: Vec<String> = Vec::new();
     // What belongs at the end of the section.
     let mut port: Option<String> = None;
@@ -14,10 +14,10 @@ pub fn with_modern_data(sdp: &str) -> String {
         if line.starts_with("m=") {
             lines.extend(port.take());
         }
-        if let Some((transport, sctp)) = old(line) {
+        if let Some((transport, sctp)) = parse_old_section(line) {
             lines.push(format!("m=application {transport} UDP/DTLS/SCTP webrtc-datachannel"));
             port = Some(format!("a=sctp-port:{sctp}"));
-        } else if begins && line == "a=setup:actpass" {
+        } else if upgraded && line == "a=setup:actpass" {
             lines.push("a=setup:active".into());
         } else if port.is_none() || !line.starts_with("a=sctpmap:") {
             lines.push(line.into());
@@ -28,11 +28,11 @@ pub fn with_modern_data(sdp: &str) -> String {
 }
 
 /// The ports of the transport and of SCTP, where a line begins an old section.
-fn old(line: &str) -> Option<(&str, u16)> {
+fn parse_old_section(line: &str) -> Option<(&str, u16)> {
     let mut words = line.strip_prefix("m=application ")?.split(' ');
     let (transport, protocol, format) = (words.next()?, words.next()?, words.next()?);
-    let old = matches!(protocol, "DTLS/SCTP" | "UDP/DTLS/SCTP");
-    Some((transport, format.parse().ok().filter(|_| old)?))
+    let is_old = matches!(protocol, "DTLS/SCTP" | "UDP/DTLS/SCTP");
+    Some((transport, format.parse().ok().filter(|_| is_old)?))
 }
 
 #[cfg(test)]
@@ -46,10 +46,10 @@ mod tests {
         let old = "m=application 9 DTLS/SCTP 5000\r\na=mid:1\r\na=sctpmap:5000 webrtc-datachannel 65535\r\n";
         let new = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\na=sctp-port:5000\r\n";
         let session = "v=0\r\n";
-        assert_eq!(with_modern_data(&format!("{session}{old}{offered}")), format!("{session}{new}{video}"));
-        assert_eq!(with_modern_data(&format!("{session}{offered}{old}")), format!("{session}{video}{new}"));
+        assert_eq!(upgrade_sctpmap(&format!("{session}{old}{offered}")), format!("{session}{new}{video}"));
+        assert_eq!(upgrade_sctpmap(&format!("{session}{offered}{old}")), format!("{session}{video}{new}"));
         let both = format!("{offered}{new}");
-        assert_eq!(with_modern_data(&both), both);
-        assert_eq!(with_modern_data(""), "");
+        assert_eq!(upgrade_sctpmap(&both), both);
+        assert_eq!(upgrade_sctpmap(""), "");
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Whether a candidate can be used is `ice::remote`'s business, what a restart does `restart`'s.
 
-use super::candidates::{sections, tagged};
+use super::candidates::{bundle_tag_section, sections};
 use crate::server::rtc::{RemoteIce, TrickledCandidate};
 
 /// Candidates of one fragment that are looked at: more than a browser with many networks has, each of them in UDP, TCP
@@ -41,27 +41,27 @@ impl SdpFragment {
         let mut fragment = Self::default();
         let mut mid = None;
         for (number, line) in text.lines().enumerate() {
-            let wrong = |problem| SdpFragmentError { line: number + 1, problem };
+            let error = |problem| SdpFragmentError { line: number + 1, problem };
             let line = line.trim_end();
             if line.is_empty() {
                 continue;
             }
             if let Some(media) = line.strip_prefix("m=") {
                 if media.split(' ').filter(|word| !word.is_empty()).count() < 4 {
-                    return Err(wrong("does not name a medium, a port, a protocol and a format"));
+                    return Err(error("does not name a medium, a port, a protocol and a format"));
                 }
                 mid = None;
                 continue;
             }
             let Some(attribute) = line.strip_prefix("a=") else {
-                return Err(wrong("begins with neither m= nor a="));
+                return Err(error("begins with neither m= nor a="));
             };
             let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
             match name {
-                "" => return Err(wrong("has no attribute")),
+                "" => return Err(error("has no attribute")),
                 "mid" => mid = Some(value.to_owned()),
-                "ice-ufrag" => set(&mut fragment.ufrag, value).ok_or(wrong("names a second ice-ufrag"))?,
-                "ice-pwd" => set(&mut fragment.pwd, value).ok_or(wrong("names a second ice-pwd"))?,
+                "ice-ufrag" => set_once(&mut fragment.ufrag, value).ok_or(error("names a second ice-ufrag"))?,
+                "ice-pwd" => set_once(&mut fragment.pwd, value).ok_or(error("names a second ice-pwd"))?,
                 "candidate" if fragment.candidates.len() < MAX_CANDIDATES => {
                     fragment.candidates.push(TrickledCandidate { candidate: attribute.to_owned(), mid: mid.clone() });
                 }
@@ -86,16 +86,16 @@ impl SdpFragment {
 }
 
 /// Notes a value that may be told again, but only the same; `None` when it is another.
-fn set(place: &mut Option<String>, value: &str) -> Option<()> {
-    (place.get_or_insert_with(|| value.to_owned()) == value).then_some(())
+fn set_once(field: &mut Option<String>, value: &str) -> Option<()> {
+    (field.get_or_insert_with(|| value.to_owned()) == value).then_some(())
 }
 
 /// Our fragment: the credentials and candidates (values of `a=candidate`) of the ICE session that `answer` describes, in
 /// the section whose transport all of them share.
-pub fn write(answer: &str, ufrag: &str, pwd: &str, candidates: &[String]) -> String {
+pub fn write_fragment(answer: &str, ufrag: &str, pwd: &str, candidates: &[String]) -> String {
     let sections = sections(answer);
     let group = sections.iter().flatten().find(|line| line.starts_with("a=group:BUNDLE "));
-    let section = sections.get(tagged(&sections)).map_or(&[][..], Vec::as_slice);
+    let section = sections.get(bundle_tag_section(&sections)).map_or(&[][..], Vec::as_slice);
     let named = |prefix: &str| section.iter().find(|line| line.starts_with(prefix)).map(|line| (*line).to_owned());
     let lines = group
         .map(|line| (*line).to_owned())
@@ -167,7 +167,7 @@ mod tests {
     fn ours_names_the_section_of_the_bundle() {
         let answer = "v=0\r\ns=-\r\na=group:BUNDLE 1 2\r\nm=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
                       m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:1\r\na=ice-ufrag:old\r\na=sendonly\r\n";
-        let fragment = write(answer, "abcd", "secret", &["candidate:1 1 udp 1 192.0.2.1 9 typ host".into()]);
+        let fragment = write_fragment(answer, "abcd", "secret", &["candidate:1 1 udp 1 192.0.2.1 9 typ host".into()]);
         assert_eq!(
             fragment,
             "a=group:BUNDLE 1 2\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:1\r\na=ice-ufrag:abcd\r\n\
@@ -185,7 +185,7 @@ mod tests {
             let candidates = values.iter().map(|value| TrickledCandidate { candidate: value.clone(), mid: Some(mid.clone()) });
             let candidates = candidates.collect();
             let expected = SdpFragment { ufrag: Some(ufrag.clone()), pwd: Some(pwd.clone()), candidates, complete: true };
-            prop_assert_eq!(SdpFragment::parse(&write(&answer, &ufrag, &pwd, &values)), Ok(expected));
+            prop_assert_eq!(SdpFragment::parse(&write_fragment(&answer, &ufrag, &pwd, &values)), Ok(expected));
         }
 
         #[test]

@@ -29,41 +29,41 @@ use crate::util::token_bucket::{Bucket, Rate};
 pub const LABEL: &str = "control";
 
 /// The rate at which requests are carried out.
-const REQUESTS: Rate = Rate::new(limits::REQUESTS.0, limits::REQUESTS.1);
+const REQUEST_RATE: Rate = Rate::new(limits::REQUESTS.0, limits::REQUESTS.1);
 
 /// How long the board does not read after a request that was one too many: so who floods is answered some hundred times a
 /// second, and is held up by the flow control of its own channel for the rest.
-const PAUSE: Duration = Duration::from_millis(2);
+const READ_PAUSE: Duration = Duration::from_millis(2);
 
 /// The longest answer in bytes: what a client takes that does not say how much (RFC 8841 section 6).
-const LONGEST: usize = 64 * 1024;
+const MAX_REPLY: usize = 64 * 1024;
 
 /// After how many milliseconds a picture may be asked for again while another one is on its way.
-const NEXT_PICTURE: u64 = 250;
+const SNAPSHOT_RETRY_MS: u64 = 250;
 
 /// What serves a channel.
 #[derive(Clone)]
 pub struct ChannelContext {
-    control: Dispatcher,
+    dispatcher: Dispatcher,
     caller: Caller,
-    seat: SessionHandle,
+    session: SessionHandle,
     metrics: Metrics,
 }
 
 impl ChannelContext {
     /// Serves the viewer of this seat.
-    pub fn new(control: Dispatcher, seat: SessionHandle, metrics: Metrics) -> Self {
-        Self { caller: control.viewer(&seat), control, seat, metrics }
+    pub fn new(dispatcher: Dispatcher, session: SessionHandle, metrics: Metrics) -> Self {
+        Self { caller: dispatcher.viewer(&session), dispatcher, session, metrics }
     }
 
-    fn news(&self) -> EventStream {
-        self.control.news(self.seat.id())
+    fn subscribe_events(&self) -> EventStream {
+        self.dispatcher.news(self.session.id())
     }
 }
 
 /// Serves the channel until it closes. Its close is the one sign that a browser gives at once when its user leaves, so
 /// it ends the session; when the session ends first, the viewer is told.
-pub async fn serve(channel: Arc<dyn DataChannel>, desk: ChannelContext) {
+pub async fn serve(channel: Arc<dyn DataChannel>, context: ChannelContext) {
     match channel.label().await {
         Ok(label) if label == LABEL => {}
         label => {
@@ -71,34 +71,34 @@ pub async fn serve(channel: Arc<dyn DataChannel>, desk: ChannelContext) {
             return;
         }
     }
-    let seat = desk.seat.clone();
+    let session = context.session.clone();
     // Of a channel that was negotiated, one's own end is there whether the viewer has the other or not.
-    let begun = !channel.negotiated().await.unwrap_or(false);
-    let mut clerk = ControlChannel::new(channel.clone(), desk, begun);
+    let peer_known = !channel.negotiated().await.unwrap_or(false);
+    let mut control = ControlChannel::new(channel.clone(), context, peer_known);
     tokio::select! {
         biased;
-        () = seat.end().cancelled() => {}
-        closed = clerk.serve() => {
+        () = session.end().cancelled() => {}
+        closed = control.serve() => {
             tracing::debug!("control channel: {closed}");
-            seat.end().cancel();
+            session.end().cancel();
             return;
         }
     }
-    if clerk.news.is_some() {
-        say_goodbye(channel.as_ref(), seat.reason()).await;
+    if control.events.is_some() {
+        send_session_end(channel.as_ref(), session.reason()).await;
     }
 }
 
 /// Tells the viewer that the board ends the session, and waits until the message is acknowledged: closing the connection
 /// would overtake it.
-async fn say_goodbye(channel: &dyn DataChannel, reason: EndReason) {
-    let goodbye = Event::SessionEnd { reason: reason.text().into(), code: reason.code() };
-    if channel.send_text(&goodbye.message()).await.is_err() {
+async fn send_session_end(channel: &dyn DataChannel, reason: EndReason) {
+    let event = Event::SessionEnd { reason: reason.text().into(), code: reason.code() };
+    if channel.send_text(&event.message()).await.is_err() {
         return;
     }
-    let mut look = tokio::time::interval(Duration::from_millis(5));
+    let mut poll = tokio::time::interval(Duration::from_millis(5));
     while channel.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
-        look.tick().await;
+        poll.tick().await;
     }
 }
 
@@ -118,19 +118,19 @@ type SnapshotWithDigest = (Snapshot, String);
 /// Serves one channel.
 struct ControlChannel {
     channel: Arc<dyn DataChannel>,
-    desk: ChannelContext,
+    context: ChannelContext,
     /// `None` until the viewer is known to be there.
-    news: Option<EventStream>,
+    events: Option<EventStream>,
     requests: Bucket,
     /// At most [`limits::WAITING`].
-    waiting: VecDeque<QueuedRequest>,
-    doing: Option<PendingReply<Reply>>,
-    photo: Option<PendingReply<SnapshotWithDigest>>,
-    sending: Option<PacedTransfer>,
+    queue: VecDeque<QueuedRequest>,
+    pending_reply: Option<PendingReply<Reply>>,
+    pending_snapshot: Option<PendingReply<SnapshotWithDigest>>,
+    transfer: Option<PacedTransfer>,
     /// The number of the last transfer.
     transfers: u32,
     /// When the next message is read.
-    read: tokio::time::Instant,
+    read_at: tokio::time::Instant,
 }
 
 /// Why a channel is no longer served.
@@ -143,19 +143,19 @@ enum Closed {
 }
 
 impl ControlChannel {
-    fn new(channel: Arc<dyn DataChannel>, desk: ChannelContext, begun: bool) -> Self {
-        let news = begun.then(|| desk.news());
+    fn new(channel: Arc<dyn DataChannel>, context: ChannelContext, peer_known: bool) -> Self {
+        let events = peer_known.then(|| context.subscribe_events());
         Self {
             channel,
-            desk,
-            news,
-            requests: Bucket::new(REQUESTS, Instant::now()),
-            waiting: VecDeque::new(),
-            doing: None,
-            photo: None,
-            sending: None,
+            context,
+            events,
+            requests: Bucket::new(REQUEST_RATE, Instant::now()),
+            queue: VecDeque::new(),
+            pending_reply: None,
+            pending_snapshot: None,
+            transfer: None,
             transfers: 0,
-            read: tokio::time::Instant::now(),
+            read_at: tokio::time::Instant::now(),
         }
     }
 
@@ -170,75 +170,75 @@ impl ControlChannel {
 
     async fn step(&mut self) -> Result<(), Closed> {
         let channel = self.channel.clone();
-        let read = self.read;
+        let read_at = self.read_at;
         let message = async {
-            sleep_until(read).await;
+            sleep_until(read_at).await;
             channel.poll().await
         };
         tokio::select! {
             biased;
-            (id, outcome) = next(&mut self.doing) => {
-                self.doing = None;
+            (id, outcome) = next_reply(&mut self.pending_reply) => {
+                self.pending_reply = None;
                 self.reply(id, &outcome).await?;
-                self.do_next().await
+                self.start_next().await
             }
-            (id, photo) = next(&mut self.photo) => {
-                self.photo = None;
-                self.announce(id, photo).await
+            (id, snapshot) = next_reply(&mut self.pending_snapshot) => {
+                self.pending_snapshot = None;
+                self.start_transfer(id, snapshot).await
             }
             message = message => match message {
-                Some(DataChannelEvent::OnMessage(message)) => self.take(&message).await,
+                Some(DataChannelEvent::OnMessage(message)) => self.handle_message(&message).await,
                 Some(DataChannelEvent::OnClose) | None => Err(Closed::ByViewer),
                 Some(_) => Ok(()),
             },
-            piece = piece(&mut self.sending, channel.as_ref()) => {
-                let (piece, last) = piece?;
+            chunk = next_chunk(&mut self.transfer, channel.as_ref()) => {
+                let (chunk, last) = chunk?;
                 if last {
-                    self.sending = None;
+                    self.transfer = None;
                 }
-                Ok(channel.send(piece).await?)
+                Ok(channel.send(chunk).await?)
             }
-            event = event(&mut self.news) => Ok(channel.send_text(&event.message()).await?),
+            event = next_event(&mut self.events) => Ok(channel.send_text(&event.message()).await?),
         }
     }
 
     /// Takes a message in.
-    async fn take(&mut self, message: &RTCDataChannelMessage) -> Result<(), Closed> {
+    async fn handle_message(&mut self, message: &RTCDataChannelMessage) -> Result<(), Closed> {
         let received = Timestamp::now();
-        self.news.get_or_insert_with(|| self.desk.news());
-        let asked = read(message, received);
-        if let Err(wait) = self.requests.take(REQUESTS, Instant::now()) {
-            self.read = tokio::time::Instant::now() + PAUSE;
+        self.events.get_or_insert_with(|| self.context.subscribe_events());
+        let queued = parse_request(message, received);
+        if let Err(wait) = self.requests.take(REQUEST_RATE, Instant::now()) {
+            self.read_at = tokio::time::Instant::now() + READ_PAUSE;
             let retry = wait.as_millis() as u64 + 1;
-            return self.busy(asked.id, retry, "too many requests at once").await;
+            return self.busy(queued.id, retry, "too many requests at once").await;
         }
-        match asked.request {
+        match queued.request {
             Ok(Request { command: Command::Snapshot { ref camera }, .. }) => {
-                if self.photo.is_some() || self.sending.is_some() {
-                    let words = "a picture is on its way; the next one can be asked for when it is there";
-                    return self.busy(asked.id, NEXT_PICTURE, words).await;
+                if self.pending_snapshot.is_some() || self.transfer.is_some() {
+                    let message = "a picture is on its way; the next one can be asked for when it is there";
+                    return self.busy(queued.id, SNAPSHOT_RETRY_MS, message).await;
                 }
-                self.photo = Some(Box::pin(photograph(self.desk.clone(), asked.id, camera.clone())));
+                self.pending_snapshot = Some(Box::pin(take_snapshot(self.context.clone(), queued.id, camera.clone())));
                 Ok(())
             }
-            _ if self.waiting.len() >= limits::WAITING => {
-                self.busy(asked.id, NEXT_PICTURE, "too many requests wait until others are carried out").await
+            _ if self.queue.len() >= limits::WAITING => {
+                self.busy(queued.id, SNAPSHOT_RETRY_MS, "too many requests wait until others are carried out").await
             }
             _ => {
-                self.waiting.push_back(asked);
-                if self.doing.is_none() { self.do_next().await } else { Ok(()) }
+                self.queue.push_back(queued);
+                if self.pending_reply.is_none() { self.start_next().await } else { Ok(()) }
             }
         }
     }
 
     /// Begins what was asked for next; what is no request is answered on the way.
-    async fn do_next(&mut self) -> Result<(), Closed> {
-        while let Some(QueuedRequest { id, request, received }) = self.waiting.pop_front() {
+    async fn start_next(&mut self) -> Result<(), Closed> {
+        while let Some(QueuedRequest { id, request, received }) = self.queue.pop_front() {
             match request {
                 Ok(request) => {
-                    let ChannelContext { control, caller, .. } = self.desk.clone();
-                    self.doing =
-                        Some(Box::pin(async move { (id, control.carry_out(&caller, request, received).await) }));
+                    let ChannelContext { dispatcher, caller, .. } = self.context.clone();
+                    self.pending_reply =
+                        Some(Box::pin(async move { (id, dispatcher.carry_out(&caller, request, received).await) }));
                     return Ok(());
                 }
                 Err(error) => self.reply(id, &Err(error)).await?,
@@ -247,49 +247,53 @@ impl ControlChannel {
         Ok(())
     }
 
-    async fn busy(&mut self, id: Option<Value>, retry: u64, words: &str) -> Result<(), Closed> {
-        self.desk.metrics.leave_out(ControlDrop::Busy, 1);
-        self.reply(id, &Err(Error::busy(retry, words))).await
+    async fn busy(&mut self, id: Option<Value>, retry: u64, message: &str) -> Result<(), Closed> {
+        self.context.metrics.leave_out(ControlDrop::Busy, 1);
+        self.reply(id, &Err(Error::busy(retry, message))).await
     }
 
     /// Answers, where an answer is wanted.
     async fn reply(&mut self, id: Option<Value>, outcome: &Result<Reply, Error>) -> Result<(), Closed> {
         let Some(id) = id else { return Ok(()) };
         let mut answer = protocol::answer(&id, outcome);
-        if answer.len() > LONGEST {
-            self.desk.metrics.leave_out(ControlDrop::Message, 1);
-            let words = format!("the answer of {} bytes is too long for a data channel; ask over HTTP", answer.len());
-            answer = protocol::answer(&id, &Err(Error::new(Code::Internal, words)));
+        if answer.len() > MAX_REPLY {
+            self.context.metrics.leave_out(ControlDrop::Message, 1);
+            let message = format!("the answer of {} bytes is too long for a data channel; ask over HTTP", answer.len());
+            answer = protocol::answer(&id, &Err(Error::new(Code::Internal, message)));
         }
         Ok(self.channel.send_text(&answer).await?)
     }
 
     /// Answers that a picture comes, and begins to send it.
-    async fn announce(&mut self, id: Option<Value>, photo: Result<SnapshotWithDigest, Error>) -> Result<(), Closed> {
-        let (photo, sha256) = match photo {
-            Ok(developed) => developed,
+    async fn start_transfer(
+        &mut self,
+        id: Option<Value>,
+        snapshot: Result<SnapshotWithDigest, Error>,
+    ) -> Result<(), Closed> {
+        let (snapshot, sha256) = match snapshot {
+            Ok(taken) => taken,
             Err(error) => return self.reply(id, &Err(error)).await,
         };
         self.transfers = self.transfers.wrapping_add(1);
-        let Some(transfer) = Transfer::new(self.transfers, Snapshot::MEDIA_TYPE, photo.data.clone()) else {
+        let Some(transfer) = Transfer::new(self.transfers, Snapshot::MEDIA_TYPE, snapshot.data.clone()) else {
             return self.reply(id, &Err(Error::new(Code::Internal, "the picture is too long to be sent"))).await;
         };
         let picture = SnapshotInfo {
             transfer: self.transfers,
-            bytes: photo.data.len(),
+            bytes: snapshot.data.len(),
             media_type: Snapshot::MEDIA_TYPE,
-            width: photo.width,
-            height: photo.height,
+            width: snapshot.width,
+            height: snapshot.height,
             sha256,
         };
         self.reply(id, &Ok(Reply::Snapshot(picture))).await?;
-        self.sending = Some(PacedTransfer::new(transfer));
+        self.transfer = Some(PacedTransfer::new(transfer));
         Ok(())
     }
 }
 
 /// Reads a message as a request.
-fn read(message: &RTCDataChannelMessage, received: Timestamp) -> QueuedRequest {
+fn parse_request(message: &RTCDataChannelMessage, received: Timestamp) -> QueuedRequest {
     if !message.is_string {
         let error = Error::new(Code::Parse, "a binary message; requests are text");
         return QueuedRequest { id: Some(Value::Null), request: Err(error), received };
@@ -301,45 +305,45 @@ fn read(message: &RTCDataChannelMessage, received: Timestamp) -> QueuedRequest {
 }
 
 /// Takes a picture and its digest.
-async fn photograph(
-    desk: ChannelContext,
+async fn take_snapshot(
+    context: ChannelContext,
     id: Option<Value>,
     camera: Option<String>,
 ) -> (Option<Value>, Result<SnapshotWithDigest, Error>) {
-    let photo = match desk.control.picture(&desk.caller, camera.as_deref()).await {
-        Ok(photo) => photo,
+    let snapshot = match context.dispatcher.picture(&context.caller, camera.as_deref()).await {
+        Ok(snapshot) => snapshot,
         Err(error) => return (id, Err(error)),
     };
     // Some milliseconds of a slow board.
-    let digested = tokio::task::spawn_blocking(move || {
-        let digest = digest::digest(&digest::SHA256, &photo.data);
-        (photo, digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    let hashed = tokio::task::spawn_blocking(move || {
+        let digest = digest::digest(&digest::SHA256, &snapshot.data);
+        (snapshot, digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     });
-    (id, digested.await.map_err(|error| Error::new(Code::Internal, format!("digest the picture: {error}"))))
+    (id, hashed.await.map_err(|error| Error::new(Code::Internal, format!("digest the picture: {error}"))))
 }
 
 /// Waits for what is being done; for ever where nothing is.
-async fn next<T>(doing: &mut Option<PendingReply<T>>) -> (Option<Value>, Result<T, Error>) {
-    match doing {
-        Some(doing) => doing.await,
+async fn next_reply<T>(pending_reply: &mut Option<PendingReply<T>>) -> (Option<Value>, Result<T, Error>) {
+    match pending_reply {
+        Some(reply) => reply.await,
         None => std::future::pending().await,
     }
 }
 
 /// Waits until the next piece of a picture may be sent; for ever where no picture is.
-async fn piece(
+async fn next_chunk(
     sending: &mut Option<PacedTransfer>,
     channel: &dyn DataChannel,
 ) -> Result<(BytesMut, bool), webrtc::error::Error> {
     match sending {
-        Some(sending) => sending.next(channel).await,
+        Some(sending) => sending.next_chunk(channel).await,
         None => std::future::pending().await,
     }
 }
 
-async fn event(news: &mut Option<EventStream>) -> Event {
-    match news {
-        Some(news) => news.next().await,
+async fn next_event(events: &mut Option<EventStream>) -> Event {
+    match events {
+        Some(events) => events.next().await,
         None => std::future::pending().await,
     }
 }

@@ -42,35 +42,35 @@ use rtp_sender::RtpStream;
 use switcher::CameraSwitcher;
 
 /// Host candidates are known at once; this bounds a stack that does not answer.
-const GATHERING: Duration = Duration::from_secs(3);
+const GATHERING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// From the answer to a connection. A browser gives up on ICE after about 15 s; this is longer, so that it decides.
-const CONNECTING: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Data channels of one viewer that wait to be looked at; one is used.
-const CHANNELS: usize = 4;
+const CHANNEL_QUEUE: usize = 4;
 
 /// What a session is made of.
 pub struct Session {
     /// The cameras that the viewer may choose among.
-    pub(super) feeds: Arc<[CameraStream]>,
+    pub(super) cameras: Arc<[CameraStream]>,
     /// The one that it begins with.
-    pub(super) feed: CameraStream,
+    pub(super) camera: CameraStream,
     pub(super) offer: Offer,
     /// The H.264 format of the offer that the pictures are sent as.
     pub(super) format: Profile,
     /// The local address on which the offer came in.
-    pub(super) via: IpAddr,
+    pub(super) local_addr: IpAddr,
     /// The sockets of all viewers.
     pub(super) mux: Mux,
     /// The addresses that viewers are offered.
     pub(super) ice: Ice,
     pub(super) metrics: Metrics,
-    pub(super) control: Dispatcher,
+    pub(super) dispatcher: Dispatcher,
     /// The viewer's place in the table.
     pub(super) entry: SessionGuard,
     /// What the viewer wishes.
-    pub(super) wishes: watch::Receiver<Preferences>,
+    pub(super) preferences: watch::Receiver<Preferences>,
 }
 
 /// A session that can be answered.
@@ -78,7 +78,7 @@ pub struct Negotiated {
     /// The answer with all candidates.
     pub sdp: String,
     /// For candidates and ICE sessions that come later.
-    pub transport: Arc<IceSession>,
+    pub ice_session: Arc<IceSession>,
 }
 
 /// Passes the connection's events to the session's task; it runs on the connection's own task and must never wait.
@@ -129,18 +129,25 @@ impl Session {
     /// more, the viewer has left already.
     pub async fn run(self, answer: oneshot::Sender<anyhow::Result<Negotiated>>) {
         // From now on the camera is opened: it warms up while the connection is made.
-        let listening = self.feed.audio.as_ref().map(|audio| audio.demand().register());
-        let warm = (self.feed.video.demand().register(), listening);
+        let audio_demand = self.camera.audio.as_ref().map(|audio| audio.demand().register());
+        let demand = (self.camera.video.demand().register(), audio_demand);
         let clocks = [RtpClock::random(VIDEO_RATE), RtpClock::random(AUDIO_RATE)];
         let (gathered, state, (channels, incoming)) =
-            (watch::Sender::new(false), watch::Sender::new(RTCPeerConnectionState::New), mpsc::channel(CHANNELS));
-        let signals =
+            (watch::Sender::new(false), watch::Sender::new(RTCPeerConnectionState::New), mpsc::channel(CHANNEL_QUEUE));
+        let events =
             PeerEventReceivers { gathered: gathered.subscribe(), state: state.subscribe(), channels: incoming };
-        let watched = watch::Sender::new(self.feed.video.clone());
-        let tap = RtcpInterceptor::new(watched.subscribe(), clocks, self.metrics.clone());
-        let events = Arc::new(PeerEvents { gathered, state, channels });
-        let line = self.mux.line(SendStats { video: clocks[0], metrics: self.metrics.clone() });
-        let connection = match peer_connection::connect(line.clone(), tap, self.format, self.offer.begins, events).await
+        let current_video = watch::Sender::new(self.camera.video.clone());
+        let interceptor = RtcpInterceptor::new(current_video.subscribe(), clocks, self.metrics.clone());
+        let handler = Arc::new(PeerEvents { gathered, state, channels });
+        let socket = self.mux.virtual_socket(SendStats { video: clocks[0], metrics: self.metrics.clone() });
+        let connection = match peer_connection::connect(
+            socket.clone(),
+            interceptor,
+            self.format,
+            self.offer.offerer_is_dtls_client,
+            handler,
+        )
+        .await
         {
             Ok(connection) => connection,
             Err(error) => {
@@ -148,31 +155,37 @@ impl Session {
                 return;
             }
         };
-        if let Some((mut streams, mut signals)) = self.connect(&connection, &line, clocks, signals, answer).await {
+        if let Some((mut tracks, mut events)) = self.wait_connected(&connection, &socket, clocks, events, answer).await
+        {
             self.entry.connected();
             tracing::info!("viewer connected");
-            let pictures =
-                CameraSwitcher::new(&self.feeds, self.feed.clone(), self.format, watched, self.metrics.clone());
-            let sound = streams.audio.as_ref().map(|(_, feed)| feed.subscribe());
-            drop(warm);
-            self.forward(&mut streams, &mut signals, pictures, sound).await;
+            let switcher = CameraSwitcher::new(
+                &self.cameras,
+                self.camera.clone(),
+                self.format,
+                current_video,
+                self.metrics.clone(),
+            );
+            let audio = tracks.audio.as_ref().map(|(_, packets)| packets.subscribe());
+            drop(demand);
+            self.run_connected(&mut tracks, &mut events, switcher, audio).await;
         }
         if let Err(error) = connection.close().await {
             tracing::debug!("close the connection: {error}");
         }
-        line.close();
+        socket.close();
     }
 
     /// Negotiates, and waits until the viewer has connected; `None` when it does not.
-    async fn connect(
+    async fn wait_connected(
         &self,
         connection: &Arc<dyn PeerConnection>,
-        line: &VirtualSocket,
+        socket: &VirtualSocket,
         clocks: [RtpClock; 2],
-        mut signals: PeerEventReceivers,
+        mut events: PeerEventReceivers,
         answer: oneshot::Sender<anyhow::Result<Negotiated>>,
     ) -> Option<(Tracks, PeerEventReceivers)> {
-        let (answered, streams) = match self.negotiate(connection, line, clocks, &mut signals).await {
+        let (answered, tracks) = match self.negotiate(connection, socket, clocks, &mut events).await {
             Ok(negotiated) => negotiated,
             Err(error) => {
                 let _ = answer.send(Err(error));
@@ -180,57 +193,57 @@ impl Session {
             }
         };
         answer.send(Ok(answered)).ok()?;
-        let connected = signals.state.wait_for(|state| *state == RTCPeerConnectionState::Connected);
+        let connected = events.state.wait_for(|state| *state == RTCPeerConnectionState::Connected);
         tokio::select! {
             biased;
             () = self.entry.seat().end().cancelled() => return None,
-            result = timeout(CONNECTING, connected) => if result.is_err() {
-                tracing::info!("viewer did not connect within {} s", CONNECTING.as_secs());
+            result = timeout(CONNECT_TIMEOUT, connected) => if result.is_err() {
+                tracing::info!("viewer did not connect within {} s", CONNECT_TIMEOUT.as_secs());
                 return None;
             },
         }
-        Some((streams, signals))
+        Some((tracks, events))
     }
 
     /// Answers the offer; the answer's text holds every candidate.
     async fn negotiate(
         &self,
         shared: &Arc<dyn PeerConnection>,
-        line: &VirtualSocket,
+        socket: &VirtualSocket,
         [video, audio]: [RtpClock; 2],
-        signals: &mut PeerEventReceivers,
+        events: &mut PeerEventReceivers,
     ) -> anyhow::Result<(Negotiated, Tracks)> {
         let connection = shared.as_ref();
         connection.set_remote_description(self.offer.description.clone()).await?;
         let video = RtpStream::add(connection, RtpCodecKind::Video, peer_connection::h264(self.format), video).await?;
-        let audio = match &self.feed.audio {
-            Some(feed) if self.offer.wants_audio => Some((
+        let audio = match &self.camera.audio {
+            Some(packets) if self.offer.wants_audio => Some((
                 RtpStream::add(connection, RtpCodecKind::Audio, peer_connection::opus(), audio).await?,
-                feed.clone(),
+                packets.clone(),
             )),
             _ => None,
         };
-        peer_connection::mute_without_track(connection).await?;
+        peer_connection::deactivate_trackless_transceivers(connection).await?;
         // Channels with even numbers belong to the client of DTLS (RFC 8832 section 6).
-        let control = match self.offer.wants_data && !self.offer.begins {
-            true => Some(peer_connection::control(connection).await?),
+        let control = match self.offer.wants_data && !self.offer.offerer_is_dtls_client {
+            true => Some(peer_connection::open_control_channel(connection).await?),
             false => None,
         };
         let answer = connection.create_answer(None).await?;
         connection.set_local_description(answer).await?;
-        let gathered = signals.gathered.wait_for(|gathered| *gathered);
+        let gathered = events.gathered.wait_for(|gathered| *gathered);
         // STUN servers and names are asked meanwhile.
-        let gathered = async { timeout(GATHERING, gathered).await.is_ok() };
-        let (gathered, candidates) = tokio::join!(gathered, self.ice.candidates(self.via));
+        let gathered = async { timeout(GATHERING_TIMEOUT, gathered).await.is_ok() };
+        let (gathered, candidates) = tokio::join!(gathered, self.ice.candidates(self.local_addr));
         if !gathered {
-            tracing::warn!("local addresses were not gathered within {} s", GATHERING.as_secs());
+            tracing::warn!("local addresses were not gathered within {} s", GATHERING_TIMEOUT.as_secs());
         }
         let local = connection.local_description().await;
         let sdp = local.ok_or_else(|| anyhow::anyhow!("the connection has no local description"))?.sdp;
         let sdp = candidates::with_candidates(&sdp, &candidates);
         let (offer, ice) = (self.offer.description.sdp.clone(), self.ice.clone());
-        let transport = IceSession::new(shared.clone(), line.clone(), ice, offer, sdp.clone(), self.via)?;
-        transport.add(&self.offer.candidates).await;
-        Ok((Negotiated { sdp, transport: Arc::new(transport) }, Tracks { video, audio, control }))
+        let ice_session = IceSession::new(shared.clone(), socket.clone(), ice, offer, sdp.clone(), self.local_addr)?;
+        ice_session.add_candidates(&self.offer.candidates).await;
+        Ok((Negotiated { sdp, ice_session: Arc::new(ice_session) }, Tracks { video, audio, control }))
     }
 }

@@ -47,7 +47,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Checks of one candidate pair before it is given up: 12 s of them, because a viewer's firewall opens only when its own
 /// checks, delayed by trickled candidates, go out.
-const CHECKS: u16 = 600;
+const MAX_CHECKS: u16 = 600;
 
 /// H.264 as the viewer is answered: the format of its offer that fits the stream, packetization mode 1 (RFC 6184 section
 /// 8.1). Firefox takes none but exactly these parameters. What the decoder goes by is the SPS in the stream, which may
@@ -85,16 +85,16 @@ fn rtx() -> RTCRtpCodec {
 }
 
 /// A connection that sends and receives by `line`, and sends H.264 as `format`. The viewer begins DTLS where it wants to
-/// (`viewer_begins`), otherwise we do, who know both sides of the connection first.
+/// (`offerer_is_dtls_client`), otherwise we do, who know both sides of the connection first.
 ///
 /// # Errors
 ///
 /// When the kernel has neither IPv4 nor IPv6, or the stack refuses a setting.
 pub async fn connect(
-    line: VirtualSocket,
-    tap: RtcpInterceptor,
+    socket: VirtualSocket,
+    interceptor: RtcpInterceptor,
     format: Profile,
-    viewer_begins: bool,
+    offerer_is_dtls_client: bool,
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = MediaEngine::default();
@@ -109,13 +109,14 @@ pub async fn connect(
     ] {
         media.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.into() }, kind, None)?;
     }
-    let interceptors = register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(rtcp::SLOT), tap);
+    let interceptors =
+        register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(rtcp::SLOT), interceptor);
     let settings = SettingEngineBuilder::new()
         // Resolving browsers' .local names costs a socket a viewer; the browser reaches our candidates anyway.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-        .with_answering_dtls_role(if viewer_begins { RTCDtlsRole::Server } else { RTCDtlsRole::Client })
+        .with_answering_dtls_role(if offerer_is_dtls_client { RTCDtlsRole::Server } else { RTCDtlsRole::Client })
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEP_ALIVE))
-        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS))
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
         .build();
     let connection = PeerConnectionBuilder::new()
         .with_media_engine(media)
@@ -123,8 +124,8 @@ pub async fn connect(
         .with_setting_engine(settings)
         .with_handler(handler)
         .with_data_channel_send_buffer_limit(MAX_BUFFERED_AMOUNT)
-        .with_runtime(Arc::new(MuxRuntime(line)))
-        .with_udp_addrs(runtime::addresses())
+        .with_runtime(Arc::new(MuxRuntime(socket)))
+        .with_udp_addrs(runtime::bind_addresses())
         .build()
         .await?;
     Ok(Arc::new(connection))
@@ -135,7 +136,9 @@ pub async fn connect(
 /// # Errors
 ///
 /// When the connection is closed.
-pub async fn control(connection: &dyn PeerConnection) -> Result<Arc<dyn DataChannel>, webrtc::error::Error> {
+pub async fn open_control_channel(
+    connection: &dyn PeerConnection,
+) -> Result<Arc<dyn DataChannel>, webrtc::error::Error> {
     let init = RTCDataChannelInit { negotiated: Some(0), ..RTCDataChannelInit::default() };
     connection.create_data_channel(control_channel::LABEL, Some(init)).await
 }
@@ -145,7 +148,7 @@ pub async fn control(connection: &dyn PeerConnection) -> Result<Arc<dyn DataChan
 /// # Errors
 ///
 /// When the connection is closed.
-pub async fn mute_without_track(connection: &dyn PeerConnection) -> Result<(), webrtc::error::Error> {
+pub async fn deactivate_trackless_transceivers(connection: &dyn PeerConnection) -> Result<(), webrtc::error::Error> {
     for transceiver in connection.get_transceivers().await {
         if transceiver.sender().await?.is_none() {
             transceiver.set_direction(RTCRtpTransceiverDirection::Inactive).await?;

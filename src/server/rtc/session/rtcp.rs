@@ -38,7 +38,7 @@ impl RtcpInterceptor {
         Self { video, clocks, metrics, inbound: VecDeque::new(), outbound: VecDeque::new() }
     }
 
-    fn heard(&self, packet: &dyn rtc::rtcp::Packet) {
+    fn on_rtcp(&self, packet: &dyn rtc::rtcp::Packet) {
         let packet = packet.as_any();
         if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
             self.metrics.key_requests.inc();
@@ -52,7 +52,7 @@ impl RtcpInterceptor {
 
     /// Makes a sender report say which RTP timestamp a picture captured now would have. Sound and picture then share
     /// the capture clock, and the browser can play them in step however long each took to encode.
-    fn set_report(&self, report: &mut SenderReport, now: Timestamp) {
+    fn rewrite_sender_report(&self, report: &mut SenderReport, now: Timestamp) {
         if let Some(clock) = self.clocks.iter().find(|clock| clock.ssrc == report.ssrc) {
             report.ntp_time = now.ntp();
             report.rtp_time = clock.timestamp(now);
@@ -70,7 +70,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpInterceptor {
     fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Self::Error> {
         if let Packet::Rtcp(compound) = &packet.message.packet {
             for part in compound {
-                self.heard(part.as_ref());
+                self.on_rtcp(part.as_ref());
             }
         }
         self.inbound.push_back(packet);
@@ -86,7 +86,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpInterceptor {
             for part in compound {
                 if let Some(report) = part.as_any().downcast_ref::<SenderReport>() {
                     let mut report = report.clone();
-                    self.set_report(&mut report, Timestamp::now());
+                    self.rewrite_sender_report(&mut report, Timestamp::now());
                     *part = Box::new(report);
                 }
             }
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    fn tap() -> RtcpInterceptor {
+    fn interceptor() -> RtcpInterceptor {
         let clocks = [RtpClock::random(90_000), RtpClock::random(48_000)];
         RtcpInterceptor::new(watch::Sender::new(Broadcast::new(4)).subscribe(), clocks, Metrics::new())
     }
@@ -131,22 +131,24 @@ mod tests {
 
     #[test]
     fn a_pli_asks_for_a_key_frame_and_a_nack_is_counted() {
-        let mut tap = tap();
-        tap.handle_read(rtcp(PictureLossIndication::default())).expect("pli");
-        assert!(tap.video.borrow().take_refresh_request());
+        let mut interceptor = interceptor();
+        interceptor.handle_read(rtcp(PictureLossIndication::default())).expect("pli");
+        assert!(interceptor.video.borrow().take_refresh_request());
         let pair = NackPair { packet_id: 7, lost_packets: 0b101 };
-        tap.handle_read(rtcp(TransportLayerNack { nacks: vec![pair], ..Default::default() })).expect("nack");
-        assert!(!tap.video.borrow().refresh_requested());
-        assert_eq!((tap.metrics.key_requests.get(), tap.metrics.nacked_packets.get()), (1, 3));
-        assert!(tap.poll_read().is_some() && tap.poll_read().is_some(), "both should be passed on");
+        interceptor.handle_read(rtcp(TransportLayerNack { nacks: vec![pair], ..Default::default() })).expect("nack");
+        assert!(!interceptor.video.borrow().refresh_requested());
+        assert_eq!((interceptor.metrics.key_requests.get(), interceptor.metrics.nacked_packets.get()), (1, 3));
+        assert!(interceptor.poll_read().is_some() && interceptor.poll_read().is_some(), "both should be passed on");
     }
 
     #[test]
     fn reports_of_both_streams_tell_one_moment() {
-        let mut tap = tap();
-        for clock in tap.clocks {
-            tap.handle_write(rtcp(SenderReport { ssrc: clock.ssrc, ..Default::default() })).expect("report");
-            let Some(TaggedPacket { message, .. }) = tap.poll_write() else { panic!("the report should be passed on") };
+        let mut interceptor = interceptor();
+        for clock in interceptor.clocks {
+            interceptor.handle_write(rtcp(SenderReport { ssrc: clock.ssrc, ..Default::default() })).expect("report");
+            let Some(TaggedPacket { message, .. }) = interceptor.poll_write() else {
+                panic!("the report should be passed on")
+            };
             let Packet::Rtcp(compound) = &message.packet else { panic!("the report should stay RTCP") };
             let report = compound[0].as_any().downcast_ref::<SenderReport>().expect("report");
             let age = clock.age(report.rtp_time, Timestamp::now());

@@ -14,7 +14,7 @@ use webrtc::peer_connection::RTCPeerConnectionState;
 
 use super::control_channel;
 use super::control_channel::ChannelContext;
-use super::rtp_sender::playout_delay;
+use super::rtp_sender;
 use super::switcher::{CameraSwitcher, SwitchEvent};
 use super::{PeerEventReceivers, Session, Tracks};
 use crate::media::AudioPacket;
@@ -26,10 +26,10 @@ use crate::util::broadcast::{RecvError, Subscriber};
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a viewer may take to acknowledge the goodbye.
-const GOODBYE: Duration = Duration::from_millis(300);
+const SESSION_END_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Control channels of one viewer that are served at once: the one that was negotiated, and the one that it opens.
-const CHANNELS: usize = 2;
+const MAX_CHANNELS: usize = 2;
 
 /// The sound of one viewer.
 struct AudioReceiver {
@@ -41,84 +41,84 @@ struct AudioReceiver {
 
 impl Session {
     /// Forwards until the viewer leaves or its connection breaks, and says goodbye.
-    pub(in crate::server::rtc) async fn forward(
+    pub(in crate::server::rtc) async fn run_connected(
         &self,
-        streams: &mut Tracks,
-        signals: &mut PeerEventReceivers,
-        pictures: CameraSwitcher,
-        sound: Option<Subscriber<AudioPacket>>,
+        tracks: &mut Tracks,
+        events: &mut PeerEventReceivers,
+        switcher: CameraSwitcher,
+        audio: Option<Subscriber<AudioPacket>>,
     ) {
         let mut channels = JoinSet::new();
-        self.take(streams.control.take(), &mut channels);
-        let sound = AudioReceiver { packets: sound, gap: false };
-        if let Err(error) = self.pump(streams, signals, pictures, sound, &mut channels).await {
+        self.spawn_control_channel(tracks.control.take(), &mut channels);
+        let audio = AudioReceiver { packets: audio, gap: false };
+        if let Err(error) = self.send_loop(tracks, events, switcher, audio, &mut channels).await {
             tracing::info!("viewer ended: {error}");
         } else {
             tracing::debug!("viewer left");
         }
         // The control channel has the last word.
         self.entry.seat().end().cancel();
-        if timeout(GOODBYE, channels.join_all()).await.is_err() {
+        if timeout(SESSION_END_TIMEOUT, channels.join_all()).await.is_err() {
             tracing::debug!("the viewer did not take the goodbye");
         }
     }
 
     /// Forwards until the viewer leaves (`Ok`) or its connection breaks.
-    async fn pump(
+    async fn send_loop(
         &self,
-        streams: &mut Tracks,
-        signals: &mut PeerEventReceivers,
-        mut pictures: CameraSwitcher,
-        mut sound: AudioReceiver,
+        tracks: &mut Tracks,
+        events: &mut PeerEventReceivers,
+        mut switcher: CameraSwitcher,
+        mut audio: AudioReceiver,
         channels: &mut JoinSet<()>,
     ) -> anyhow::Result<()> {
-        let mut wishes = self.wishes.clone();
-        let mut followed = wishes.borrow_and_update().clone();
-        let mut delay = self.delay(&followed);
-        let mut look = tokio::time::interval(POLL_INTERVAL);
+        let mut preferences = self.preferences.clone();
+        let mut applied = preferences.borrow_and_update().clone();
+        let mut playout_delay = self.playout_delay(&applied);
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
             tokio::select! {
                 biased;
                 () = self.entry.seat().end().cancelled() => return Ok(()),
-                changed = signals.state.changed() => {
+                changed = events.state.changed() => {
                     changed?;
-                    let state = *signals.state.borrow();
+                    let state = *events.state.borrow();
                     match state {
                         RTCPeerConnectionState::Closed => return Ok(()),
                         RTCPeerConnectionState::Failed => anyhow::bail!("no sign of life any more"),
                         _ => {}
                     }
                 }
-                _ = look.tick() => if streams.video.is_closed().await {
+                _ = poll.tick() => if tracks.video.is_closed().await {
                     return Ok(());
                 },
-                Some(channel) = signals.channels.recv() => self.take(Some(channel), channels),
-                changed = wishes.changed() => {
+                Some(channel) = events.channels.recv() => self.spawn_control_channel(Some(channel), channels),
+                changed = preferences.changed() => {
                     if changed.is_err() {
                         // The viewer's row is gone, and the session with it.
                         return Ok(());
                     }
-                    let now = wishes.borrow_and_update().clone();
-                    self.follow(&followed, &now, &mut pictures);
-                    if let Some((_, feed)) = streams.audio.as_ref().filter(|_| now.muted != followed.muted) {
-                        sound = AudioReceiver { packets: (!now.muted).then(|| feed.subscribe()), gap: true };
+                    let now = preferences.borrow_and_update().clone();
+                    self.apply_preferences(&applied, &now, &mut switcher);
+                    if let Some((_, packets)) = tracks.audio.as_ref().filter(|_| now.muted != applied.muted) {
+                        audio = AudioReceiver { packets: (!now.muted).then(|| packets.subscribe()), gap: true };
                     }
-                    delay = self.delay(&now);
-                    followed = now;
+                    playout_delay = self.playout_delay(&now);
+                    applied = now;
                 }
-                packet = sound.next() => {
-                    if let (Some(packet), Some((stream, _))) = (packet, streams.audio.as_mut()) {
+                packet = audio.next() => {
+                    if let (Some(packet), Some((stream, _))) = (packet, tracks.audio.as_mut()) {
                         stream.send_audio(packet.captured, packet.data, packet.gap).await?;
                     }
                 }
-                next = pictures.next() => match next {
-                    SwitchEvent::Frame { frame, begins } => {
-                        if let Some(camera) = begins {
+                next = switcher.next() => match next {
+                    SwitchEvent::Frame { frame, first_of } => {
+                        if let Some(camera) = first_of {
                             self.entry.plays(camera);
                         }
-                        streams.video.send_video(frame.captured, &frame.data, &delay).await?;
+                        tracks.video.send_video(frame.captured, &frame.data, &playout_delay).await?;
                     }
-                    SwitchEvent::Judged(verdict) => self.answer(&followed, verdict),
+                    SwitchEvent::Resolved(result) => self.report_selection(&applied, result),
                     SwitchEvent::Closed => return Ok(()),
                 },
             }
@@ -126,48 +126,48 @@ impl Session {
     }
 
     /// Has a data channel served.
-    fn take(&self, channel: Option<Arc<dyn DataChannel>>, channels: &mut JoinSet<()>) {
+    fn spawn_control_channel(&self, channel: Option<Arc<dyn DataChannel>>, channels: &mut JoinSet<()>) {
         // Those that were not the one have ended.
         while channels.try_join_next().is_some() {}
-        if let Some(channel) = channel.filter(|_| channels.len() < CHANNELS) {
-            let desk = ChannelContext::new(self.control.clone(), self.entry.seat().clone(), self.metrics.clone());
-            channels.spawn(control_channel::serve(channel, desk));
+        if let Some(channel) = channel.filter(|_| channels.len() < MAX_CHANNELS) {
+            let context = ChannelContext::new(self.dispatcher.clone(), self.entry.seat().clone(), self.metrics.clone());
+            channels.spawn(control_channel::serve(channel, context));
         }
     }
 
     /// Follows what the viewer wishes of its pictures.
-    fn follow(&self, before: &Preferences, now: &Preferences, pictures: &mut CameraSwitcher) {
+    fn apply_preferences(&self, before: &Preferences, now: &Preferences, switcher: &mut CameraSwitcher) {
         if now.paused != before.paused {
             if !now.paused {
-                pictures.resume();
-            } else if pictures.pause() {
-                self.answer(before, Ok(()));
+                switcher.resume();
+            } else if switcher.pause() {
+                self.report_selection(before, Ok(()));
             }
         }
         if now.chosen_since(before)
-            && let Some(verdict) = pictures.choose(now.camera)
+            && let Some(result) = switcher.request_switch(now.camera)
         {
-            self.answer(now, verdict);
+            self.report_selection(now, result);
         }
         if now.keyframe != before.keyframe {
-            pictures.request_key();
+            switcher.request_keyframe();
         }
     }
 
     /// Answers the viewer's choice of a camera.
-    fn answer(&self, wishes: &Preferences, verdict: Result<(), String>) {
-        match verdict {
-            Ok(()) => self.entry.accept(wishes),
+    fn report_selection(&self, preferences: &Preferences, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.entry.accept(preferences),
             Err(reason) => {
                 tracing::info!("camera not shown: {reason}");
-                self.entry.refuse(wishes, reason);
+                self.entry.refuse(preferences, reason);
             }
         }
     }
 
     /// The playout delay that goes with each picture.
-    fn delay(&self, wishes: &Preferences) -> Bytes {
-        playout_delay(wishes.delay())
+    fn playout_delay(&self, preferences: &Preferences) -> Bytes {
+        rtp_sender::playout_delay(preferences.delay())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
 /// The least distance of two pictures' times. The first picture of a camera may have been taken before the last one of the
 /// camera before, and players drop what goes back in time.
-const TICK: Duration = Duration::from_millis(1);
+const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
 /// What comes next.
 #[derive(Debug)]
@@ -29,185 +29,186 @@ pub enum SwitchEvent {
         /// The picture.
         frame: EncodedFrame,
         /// The camera whose first one it is.
-        begins: Option<usize>,
+        first_of: Option<usize>,
     },
     /// Whether the chosen camera can be shown, in words where it can't.
-    Judged(Result<(), String>),
+    Resolved(Result<(), String>),
     /// No more will come.
     Closed,
 }
 
 /// What one viewer sees.
 pub struct CameraSwitcher {
-    feeds: Arc<[CameraStream]>,
+    cameras: Arc<[CameraStream]>,
     /// What the session was negotiated for.
     format: Profile,
     metrics: Metrics,
     /// Whom the viewer's requests for key frames go to.
-    watched: watch::Sender<Broadcast<EncodedFrame>>,
+    current_video: watch::Sender<Broadcast<EncodedFrame>>,
     /// The camera that is watched, or will be again after a pause.
     camera: usize,
     /// `None` while it is paused, or before the first picture.
-    playing: Option<KeyframeReader>,
-    coming: Option<PendingSwitch>,
-    last: Timestamp,
+    current: Option<KeyframeReader>,
+    pending: Option<PendingSwitch>,
+    last_timestamp: Timestamp,
 }
 
 /// A camera that the viewer goes over to.
 struct PendingSwitch {
-    feed: CameraStream,
+    stream: CameraStream,
     reader: KeyframeReader,
     /// Whether another camera is watched until this one's first picture.
-    beside: bool,
+    overlaps: bool,
     /// Until when what its pictures demand of a decoder is waited for; `None` when that was judged.
-    judge_by: Option<Instant>,
+    profile_deadline: Option<Instant>,
 }
 
 impl CameraSwitcher {
     /// Begins with the camera of `feed`, for which the session was negotiated as `format`. `watched` follows the camera that
     /// is watched.
     pub fn new(
-        feeds: &Arc<[CameraStream]>,
-        feed: CameraStream,
+        cameras: &Arc<[CameraStream]>,
+        stream: CameraStream,
         format: Profile,
-        watched: watch::Sender<Broadcast<EncodedFrame>>,
+        current_video: watch::Sender<Broadcast<EncodedFrame>>,
         metrics: Metrics,
     ) -> Self {
-        let (feeds, camera, last) = (feeds.clone(), feed.index, Timestamp::default());
-        let coming = Some(PendingSwitch::alone(feed));
-        Self { feeds, format, metrics, watched, camera, playing: None, coming, last }
+        let (cameras, camera, last_timestamp) = (cameras.clone(), stream.index, Timestamp::default());
+        let pending = Some(PendingSwitch::immediate(stream));
+        Self { cameras, format, metrics, current_video, camera, current: None, pending, last_timestamp }
     }
 
     /// Waits for what comes next. Cancelling loses nothing.
     pub async fn next(&mut self) -> SwitchEvent {
         tokio::select! {
             biased;
-            next = coming(&mut self.coming, self.format, &self.metrics) => match next {
-                SwitchEvent::Frame { frame, begins } => self.go_over(frame, begins),
-                SwitchEvent::Judged(Err(reason)) => {
-                    self.coming = None;
-                    SwitchEvent::Judged(Err(reason))
+            next = pending_event(&mut self.pending, self.format, &self.metrics) => match next {
+                SwitchEvent::Frame { frame, first_of } => self.complete_switch(frame, first_of),
+                SwitchEvent::Resolved(Err(reason)) => {
+                    self.pending = None;
+                    SwitchEvent::Resolved(Err(reason))
                 }
                 other => other,
             },
-            frame = playing(&mut self.playing, &self.metrics) => match frame {
-                Some(frame) => SwitchEvent::Frame { frame: self.in_order(frame), begins: None },
+            frame = current_frame(&mut self.current, &self.metrics) => match frame {
+                Some(frame) => SwitchEvent::Frame { frame: self.monotonic(frame), first_of: None },
                 None => SwitchEvent::Closed,
             },
         }
     }
 
     /// Goes over to another camera, or stays with the one that is watched. `None` while it is not known whether it can be
-    /// shown; [`SwitchEvent::Judged`] tells.
-    pub fn choose(&mut self, camera: usize) -> Option<Result<(), String>> {
-        if let Some(coming) = self.coming.as_ref().filter(|coming| coming.feed.index == camera) {
-            return coming.judge_by.is_none().then_some(Ok(()));
+    /// shown; [`SwitchEvent::Resolved`] tells.
+    pub fn request_switch(&mut self, camera: usize) -> Option<Result<(), String>> {
+        if let Some(pending) = self.pending.as_ref().filter(|pending| pending.stream.index == camera) {
+            return pending.profile_deadline.is_none().then_some(Ok(()));
         }
-        if self.playing.is_some() {
+        if self.current.is_some() {
             // A later choice takes back one that has not been followed yet.
-            self.coming = None;
+            self.pending = None;
             if camera == self.camera {
                 return Some(Ok(()));
             }
         }
-        let Some(feed) = self.feeds.iter().find(|feed| feed.index == camera) else {
-            return Some(Err(format!("there is no camera {camera}; there are {}", self.feeds.len())));
+        let Some(stream) = self.cameras.iter().find(|stream| stream.index == camera) else {
+            return Some(Err(format!("there is no camera {camera}; there are {}", self.cameras.len())));
         };
-        let known = *feed.profile.borrow();
-        let verdict = known.map(|stream| h264::fits(stream, self.format));
-        if matches!(verdict, Some(Err(_))) {
-            return verdict;
+        let known = *stream.profile.borrow();
+        let compatible = known.map(|stream| h264::fits(stream, self.format));
+        if matches!(compatible, Some(Err(_))) {
+            return compatible;
         }
-        if self.playing.is_some() {
-            let judge_by = known.is_none().then(|| Instant::now() + PROFILE_WAIT);
-            self.coming = Some(PendingSwitch { beside: true, judge_by, ..PendingSwitch::alone(feed.clone()) });
-            return verdict;
+        if self.current.is_some() {
+            let profile_deadline = known.is_none().then(|| Instant::now() + PROFILE_WAIT);
+            self.pending =
+                Some(PendingSwitch { overlaps: true, profile_deadline, ..PendingSwitch::immediate(stream.clone()) });
+            return compatible;
         }
         // Its first picture shows what it demands; while it is paused, not even that is looked at.
         self.camera = camera;
-        if self.coming.is_some() {
-            self.coming = Some(PendingSwitch::alone(feed.clone()));
+        if self.pending.is_some() {
+            self.pending = Some(PendingSwitch::immediate(stream.clone()));
         }
         Some(Ok(()))
     }
 
     /// Shows nothing from now on. A choice that was not judged yet is taken as it is, which is `true`.
     pub fn pause(&mut self) -> bool {
-        self.playing = None;
-        let Some(coming) = self.coming.take() else { return false };
-        self.camera = coming.feed.index;
-        coming.judge_by.is_some()
+        self.current = None;
+        let Some(pending) = self.pending.take() else { return false };
+        self.camera = pending.stream.index;
+        pending.profile_deadline.is_some()
     }
 
     /// Goes on with the camera that is watched.
     pub fn resume(&mut self) {
-        if self.playing.is_none()
-            && self.coming.is_none()
-            && let Some(feed) = self.feeds.iter().find(|feed| feed.index == self.camera)
+        if self.current.is_none()
+            && self.pending.is_none()
+            && let Some(stream) = self.cameras.iter().find(|stream| stream.index == self.camera)
         {
-            self.coming = Some(PendingSwitch::alone(feed.clone()));
+            self.pending = Some(PendingSwitch::immediate(stream.clone()));
         }
     }
 
     /// Asks for a key frame.
-    pub fn request_key(&self) {
-        self.watched.borrow().request_refresh();
+    pub fn request_keyframe(&self) {
+        self.current_video.borrow().request_refresh();
     }
 
     /// The first picture of the camera that comes is there.
-    fn go_over(&mut self, frame: EncodedFrame, begins: Option<usize>) -> SwitchEvent {
-        if let Some(PendingSwitch { feed, reader, .. }) = self.coming.take() {
-            self.camera = feed.index;
-            self.playing = Some(reader);
-            self.watched.send_replace(feed.video);
+    fn complete_switch(&mut self, frame: EncodedFrame, first_of: Option<usize>) -> SwitchEvent {
+        if let Some(PendingSwitch { stream, reader, .. }) = self.pending.take() {
+            self.camera = stream.index;
+            self.current = Some(reader);
+            self.current_video.send_replace(stream.video);
         }
-        SwitchEvent::Frame { frame: self.in_order(frame), begins }
+        SwitchEvent::Frame { frame: self.monotonic(frame), first_of }
     }
 
-    fn in_order(&mut self, mut frame: EncodedFrame) -> EncodedFrame {
-        frame.captured = frame.captured.max(self.last.saturating_add(TICK));
-        self.last = frame.captured;
+    fn monotonic(&mut self, mut frame: EncodedFrame) -> EncodedFrame {
+        frame.captured = frame.captured.max(self.last_timestamp.saturating_add(MIN_TIMESTAMP_STEP));
+        self.last_timestamp = frame.captured;
         frame
     }
 }
 
 impl PendingSwitch {
     /// One that nothing is watched before.
-    fn alone(feed: CameraStream) -> Self {
-        let reader = KeyframeReader::new(&feed.video);
-        Self { feed, reader, beside: false, judge_by: None }
+    fn immediate(stream: CameraStream) -> Self {
+        let reader = KeyframeReader::new(&stream.video);
+        Self { stream, reader, overlaps: false, profile_deadline: None }
     }
 
     /// What its pictures demand of a decoder, or `None` when that was not told in time.
-    async fn demands(&mut self) -> Option<Profile> {
-        let Some(judge_by) = self.judge_by else { return std::future::pending().await };
-        let known = self.feed.profile.wait_for(Option::is_some);
-        tokio::time::timeout_at(judge_by, known).await.ok()?.ok().and_then(|profile| *profile)
+    async fn profile(&mut self) -> Option<Profile> {
+        let Some(profile_deadline) = self.profile_deadline else { return std::future::pending().await };
+        let known = self.stream.profile.wait_for(Option::is_some);
+        tokio::time::timeout_at(profile_deadline, known).await.ok()?.ok().and_then(|profile| *profile)
     }
 }
 
 /// What becomes of the camera that comes; never when there is none.
-async fn coming(coming: &mut Option<PendingSwitch>, format: Profile, metrics: &Metrics) -> SwitchEvent {
-    let Some(coming) = coming else { return std::future::pending().await };
+async fn pending_event(pending: &mut Option<PendingSwitch>, format: Profile, metrics: &Metrics) -> SwitchEvent {
+    let Some(pending) = pending else { return std::future::pending().await };
     let fits = |profile: Option<Profile>| profile.map_or(Ok(()), |stream| h264::fits(stream, format));
-    if coming.judge_by.is_some() {
-        let profile = coming.demands().await;
-        coming.judge_by = None;
-        return SwitchEvent::Judged(fits(profile));
+    if pending.profile_deadline.is_some() {
+        let profile = pending.profile().await;
+        pending.profile_deadline = None;
+        return SwitchEvent::Resolved(fits(profile));
     }
-    let Some(frame) = coming.reader.next(metrics).await else { return SwitchEvent::Closed };
+    let Some(frame) = pending.reader.next(metrics).await else { return SwitchEvent::Closed };
     // It may be another one by now than the one that was judged. Where there is nothing else to be shown, a decoder that
     // takes more than it says is worth the try.
-    let profile = coming.beside.then(|| *coming.feed.profile.borrow()).flatten();
+    let profile = pending.overlaps.then(|| *pending.stream.profile.borrow()).flatten();
     match fits(profile) {
-        Ok(()) => SwitchEvent::Frame { frame, begins: Some(coming.feed.index) },
-        Err(reason) => SwitchEvent::Judged(Err(reason)),
+        Ok(()) => SwitchEvent::Frame { frame, first_of: Some(pending.stream.index) },
+        Err(reason) => SwitchEvent::Resolved(Err(reason)),
     }
 }
 
 /// The next picture of the camera that is watched; never when there is none.
-async fn playing(playing: &mut Option<KeyframeReader>, metrics: &Metrics) -> Option<EncodedFrame> {
-    match playing {
+async fn current_frame(current: &mut Option<KeyframeReader>, metrics: &Metrics) -> Option<EncodedFrame> {
+    match current {
         Some(reader) => reader.next(metrics).await,
         None => std::future::pending().await,
     }
@@ -217,28 +218,28 @@ async fn playing(playing: &mut Option<KeyframeReader>, metrics: &Metrics) -> Opt
 struct KeyframeReader {
     video: Broadcast<EncodedFrame>,
     frames: Subscriber<EncodedFrame>,
-    awaiting_key: bool,
+    awaiting_keyframe: bool,
 }
 
 impl KeyframeReader {
     fn new(video: &Broadcast<EncodedFrame>) -> Self {
         let frames = video.subscribe();
         video.request_refresh();
-        Self { video: video.clone(), frames, awaiting_key: true }
+        Self { video: video.clone(), frames, awaiting_keyframe: true }
     }
 
     /// The next picture that can be decoded; `None` when no more will come. Cancelling loses nothing.
     async fn next(&mut self, metrics: &Metrics) -> Option<EncodedFrame> {
         loop {
             match self.frames.recv().await {
-                Ok(frame) if self.awaiting_key && !frame.key => metrics.drop_at(DropPoint::AwaitingKey, 1),
+                Ok(frame) if self.awaiting_keyframe && !frame.key => metrics.drop_at(DropPoint::AwaitingKey, 1),
                 Ok(frame) => {
-                    self.awaiting_key = false;
+                    self.awaiting_keyframe = false;
                     return Some(frame);
                 }
                 Err(RecvError::Lagged(count)) => {
                     metrics.drop_at(DropPoint::ViewerLag, count);
-                    self.awaiting_key = true;
+                    self.awaiting_keyframe = true;
                     self.video.request_refresh();
                 }
                 Err(RecvError::Closed) => return None,

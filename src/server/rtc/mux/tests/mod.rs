@@ -38,10 +38,11 @@ impl TestHost {
     }
 
     /// The line of a viewer whose credentials are `ufrag` and `secret`.
-    fn line(&self, ufrag: &str) -> VirtualSocket {
-        let line = self.mux.line(SendStats { video: RtpClock::random(VIDEO_RATE), metrics: self.metrics.clone() });
-        line.admit(Credentials { ufrag: ufrag.into(), password: "secret".into() });
-        line
+    fn socket(&self, ufrag: &str) -> VirtualSocket {
+        let socket =
+            self.mux.virtual_socket(SendStats { video: RtpClock::random(VIDEO_RATE), metrics: self.metrics.clone() });
+        socket.register_ufrag(Credentials { ufrag: ufrag.into(), password: "secret".into() });
+        socket
     }
 
     fn local(&self, last: u8) -> LocalEndpoint {
@@ -60,8 +61,8 @@ impl TestHost {
         stream
     }
 
-    fn ignored(&self, why: IgnoreReason) -> u64 {
-        self.metrics.ignored.get_or_create(&IgnoreLabels { why }).get()
+    fn ignored(&self, reason: IgnoreReason) -> u64 {
+        self.metrics.ignored.get_or_create(&IgnoreLabels { why: reason }).get()
     }
 
     fn dropped(&self) -> u64 {
@@ -84,8 +85,8 @@ fn received(peer: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 }
 
 /// What comes in on a line next.
-async fn next(line: &VirtualSocket) -> (Bytes, SocketAddr) {
-    let next = std::future::poll_fn(|cx| line.poll_receive(false, cx));
+async fn next(socket: &VirtualSocket) -> (Bytes, SocketAddr) {
+    let next = std::future::poll_fn(|cx| socket.poll_receive(false, cx));
     tokio::time::timeout(LIMIT, next).await.expect("a datagram in time")
 }
 
@@ -100,214 +101,214 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_are_told_apart_by_their_checks_and_then_by_their_addresses() {
-    let board = TestHost::new(&[1]);
-    let (one, other) = (board.line("one"), board.line("other"));
+    let host = TestHost::new(&[1]);
+    let (one, other) = (host.socket("one"), host.socket("other"));
     let (peer_of_one, peer_of_other) = (peer(), peer());
-    let to = board.udp(1);
+    let to = host.udp(1);
     for (peer, ufrag) in [(&peer_of_one, "one"), (&peer_of_other, "other")] {
         peer.send_to(&check(ufrag, "secret", false), to).expect("send");
         peer.send_to(ufrag.as_bytes(), to).expect("send");
     }
-    for (line, peer, ufrag) in [(&one, &peer_of_one, "one"), (&other, &peer_of_other, "other")] {
+    for (socket, peer, ufrag) in [(&one, &peer_of_one, "one"), (&other, &peer_of_other, "other")] {
         let from = peer.local_addr().expect("address");
-        assert_eq!(next(line).await.1, from);
-        assert_eq!(next(line).await, (Bytes::copy_from_slice(ufrag.as_bytes()), from));
+        assert_eq!(next(socket).await.1, from);
+        assert_eq!(next(socket).await, (Bytes::copy_from_slice(ufrag.as_bytes()), from));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_no_viewer_is_counted_and_dropped() {
-    let board = TestHost::new(&[1]);
-    let line = board.line("ours");
+    let host = TestHost::new(&[1]);
+    let socket = host.socket("ours");
     let stranger = peer();
     for datagram in [MEDIA, &check("theirs", "secret", false), &check("ours", "guess", true)] {
-        stranger.send_to(datagram, board.udp(1)).expect("send");
+        stranger.send_to(datagram, host.udp(1)).expect("send");
     }
-    until("all is counted", || board.ignored(IgnoreReason::Unknown) == 2 && board.ignored(IgnoreReason::Forged) == 1)
+    until("all is counted", || host.ignored(IgnoreReason::Unknown) == 2 && host.ignored(IgnoreReason::Forged) == 1)
         .await;
-    stranger.send_to(&[0; MAX_DATAGRAM + 1], board.udp(1)).expect("send");
-    until("it is counted", || board.ignored(IgnoreReason::Oversized) == 1).await;
+    stranger.send_to(&[0; MAX_DATAGRAM + 1], host.udp(1)).expect("send");
+    until("it is counted", || host.ignored(IgnoreReason::Oversized) == 1).await;
     // A forged check makes no way for what follows it.
     let friend = peer();
-    friend.send_to(&check("ours", "secret", false), board.udp(1)).expect("send");
-    assert_eq!(next(&line).await.1, friend.local_addr().expect("address"));
+    friend.send_to(&check("ours", "secret", false), host.udp(1)).expect("send");
+    assert_eq!(next(&socket).await.1, friend.local_addr().expect("address"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_nobody_empties_is_bounded() {
-    let board = TestHost::new(&[1]);
-    let line = board.line("ours");
+    let host = TestHost::new(&[1]);
+    let socket = host.socket("ours");
     let peer = peer();
-    peer.send_to(&check("ours", "secret", false), board.udp(1)).expect("send");
+    peer.send_to(&check("ours", "secret", false), host.udp(1)).expect("send");
     until("the queue is full", || {
-        peer.send_to(MEDIA, board.udp(1)).expect("send");
-        board.ignored(IgnoreReason::Full) > 0
+        peer.send_to(MEDIA, host.udp(1)).expect("send");
+        host.ignored(IgnoreReason::Full) > 0
     })
     .await;
-    next(&line).await;
+    next(&socket).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_goes_the_way_of_its_question_and_the_rest_where_the_peer_has_chosen() {
-    let board = TestHost::new(&[1, 2]);
-    let line = board.line("ours");
+    let host = TestHost::new(&[1, 2]);
+    let socket = host.socket("ours");
     let peer = peer();
     let address = peer.local_addr().expect("address");
     let [first, second] = [check("ours", "secret", false), check("ours", "secret", false)];
-    for (question, to) in [(&first, 1), (&second, 2)] {
-        peer.send_to(question, board.udp(to)).expect("send");
-        next(&line).await;
+    for (request, to) in [(&first, 1), (&second, 2)] {
+        peer.send_to(request, host.udp(to)).expect("send");
+        next(&socket).await;
     }
-    for (question, from) in [(&second, 2), (&first, 1)] {
-        line.send(address, &response(question));
-        assert_eq!(received(&peer), (response(question), board.udp(from)));
+    for (request, from) in [(&second, 2), (&first, 1)] {
+        socket.send(address, &response(request));
+        assert_eq!(received(&peer), (response(request), host.udp(from)));
     }
     // Checks alone choose nothing.
-    line.send(address, MEDIA);
-    assert_eq!(received(&peer), (MEDIA.to_vec(), board.udp(1)));
-    peer.send_to(&check("ours", "secret", true), board.udp(2)).expect("send");
-    next(&line).await;
-    line.send(address, MEDIA);
-    assert_eq!(received(&peer).1, board.udp(2), "chosen by a check");
-    peer.send_to(MEDIA, board.udp(1)).expect("send");
-    next(&line).await;
-    line.send(address, MEDIA);
-    assert_eq!(received(&peer).1, board.udp(1), "chosen by speaking");
-    let sent = board.metrics.packets_sent.get();
-    assert_eq!((sent, board.metrics.bytes_sent.get() > 0, board.dropped()), (5, true, 0));
+    socket.send(address, MEDIA);
+    assert_eq!(received(&peer), (MEDIA.to_vec(), host.udp(1)));
+    peer.send_to(&check("ours", "secret", true), host.udp(2)).expect("send");
+    next(&socket).await;
+    socket.send(address, MEDIA);
+    assert_eq!(received(&peer).1, host.udp(2), "chosen by a check");
+    peer.send_to(MEDIA, host.udp(1)).expect("send");
+    next(&socket).await;
+    socket.send(address, MEDIA);
+    assert_eq!(received(&peer).1, host.udp(1), "chosen by speaking");
+    let sent = host.metrics.packets_sent.get();
+    assert_eq!((sent, host.metrics.bytes_sent.get() > 0, host.dropped()), (5, true, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_we_send_first_is_answered_to_us() {
-    let board = TestHost::new(&[1]);
-    let line = board.line("ours");
+    let host = TestHost::new(&[1]);
+    let socket = host.socket("ours");
     let peer = peer();
-    let question = check("theirs", "secret", false);
-    line.send(peer.local_addr().expect("address"), &question);
+    let request = check("theirs", "secret", false);
+    socket.send(peer.local_addr().expect("address"), &request);
     let (datagram, from) = received(&peer);
-    assert_eq!((datagram, from), (question.clone(), board.udp(1)));
-    peer.send_to(&response(&question), from).expect("send");
-    assert_eq!(next(&line).await.0, response(&question));
+    assert_eq!((datagram, from), (request.clone(), host.udp(1)));
+    peer.send_to(&response(&request), from).expect("send");
+    assert_eq!(next(&socket).await.0, response(&request));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_an_address_goes_the_next_packet_leaves_by_another() {
-    let board = TestHost::new(&[1, 2]);
-    let line = board.line("ours");
+    let host = TestHost::new(&[1, 2]);
+    let socket = host.socket("ours");
     let peer = peer();
     let address = peer.local_addr().expect("address");
-    peer.send_to(&check("ours", "secret", true), board.udp(2)).expect("send");
-    next(&line).await;
-    let kept = board.udp(1);
-    board.mux.set_addresses(vec![ip(1), ip(3)]);
-    assert_eq!(board.udp(1), kept, "an address that stays keeps its sockets");
-    line.send(address, MEDIA);
+    peer.send_to(&check("ours", "secret", true), host.udp(2)).expect("send");
+    next(&socket).await;
+    let kept = host.udp(1);
+    host.mux.set_addresses(vec![ip(1), ip(3)]);
+    assert_eq!(host.udp(1), kept, "an address that stays keeps its sockets");
+    socket.send(address, MEDIA);
     assert_eq!(received(&peer), (MEDIA.to_vec(), kept));
     // The peer finds the new way and chooses it.
-    peer.send_to(&check("ours", "secret", true), board.udp(3)).expect("send");
-    next(&line).await;
-    line.send(address, MEDIA);
-    assert_eq!(received(&peer).1, board.udp(3));
-    assert_eq!(board.dropped(), 0);
+    peer.send_to(&check("ours", "secret", true), host.udp(3)).expect("send");
+    next(&socket).await;
+    socket.send(address, MEDIA);
+    assert_eq!(received(&peer).1, host.udp(3));
+    assert_eq!(host.dropped(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_viewers_address_is_not_taken_over() {
-    let board = TestHost::new(&[1]);
-    let (one, other) = (board.line("one"), board.line("other"));
+    let host = TestHost::new(&[1]);
+    let (one, other) = (host.socket("one"), host.socket("other"));
     let peer = peer();
-    peer.send_to(&check("one", "secret", false), board.udp(1)).expect("send");
+    peer.send_to(&check("one", "secret", false), host.udp(1)).expect("send");
     next(&one).await;
-    peer.send_to(&check("other", "secret", true), board.udp(1)).expect("send");
-    until("it is refused", || board.ignored(IgnoreReason::Taken) == 1).await;
-    peer.send_to(MEDIA, board.udp(1)).expect("send");
+    peer.send_to(&check("other", "secret", true), host.udp(1)).expect("send");
+    until("it is refused", || host.ignored(IgnoreReason::Taken) == 1).await;
+    peer.send_to(MEDIA, host.udp(1)).expect("send");
     assert_eq!(next(&one).await.0, MEDIA);
     // Once the viewer is gone, the address is free.
     one.close();
-    peer.send_to(&check("other", "secret", true), board.udp(1)).expect("send");
+    peer.send_to(&check("other", "secret", true), host.udp(1)).expect("send");
     next(&other).await;
-    peer.send_to(MEDIA, board.udp(1)).expect("send");
+    peer.send_to(MEDIA, host.udp(1)).expect("send");
     assert_eq!(next(&other).await.0, MEDIA);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_we_only_spoke_to_can_be_another_viewer() {
-    let board = TestHost::new(&[1]);
-    let (one, other) = (board.line("one"), board.line("other"));
+    let host = TestHost::new(&[1]);
+    let (one, other) = (host.socket("one"), host.socket("other"));
     let peer = peer();
     // A viewer may name any address as its own.
     one.send(peer.local_addr().expect("address"), MEDIA);
     received(&peer);
-    peer.send_to(&check("other", "secret", false), board.udp(1)).expect("send");
+    peer.send_to(&check("other", "secret", false), host.udp(1)).expect("send");
     next(&other).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_ice_restart_the_former_name_is_nobodys() {
-    let board = TestHost::new(&[1]);
-    let line = board.line("before");
-    line.admit(Credentials { ufrag: "after".into(), password: "other".into() });
+    let host = TestHost::new(&[1]);
+    let socket = host.socket("before");
+    socket.register_ufrag(Credentials { ufrag: "after".into(), password: "other".into() });
     let peer = peer();
     for (ufrag, password) in [("before", "secret"), ("after", "other")] {
-        peer.send_to(&check(ufrag, password, false), board.udp(1)).expect("send");
-        next(&line).await;
+        peer.send_to(&check(ufrag, password, false), host.udp(1)).expect("send");
+        next(&socket).await;
     }
-    line.admit_only("after");
-    peer.send_to(&check("before", "secret", false), board.udp(1)).expect("send");
-    until("it is refused", || board.ignored(IgnoreReason::Unknown) == 1).await;
-    peer.send_to(&check("after", "other", false), board.udp(1)).expect("send");
-    next(&line).await;
+    socket.retain_ufrag("after");
+    peer.send_to(&check("before", "secret", false), host.udp(1)).expect("send");
+    until("it is refused", || host.ignored(IgnoreReason::Unknown) == 1).await;
+    peer.send_to(&check("after", "other", false), host.udp(1)).expect("send");
+    next(&socket).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_has_few_addresses_and_the_oldest_is_forgotten() {
-    let board = TestHost::new(&[1]);
-    let line = board.line("ours");
+    let host = TestHost::new(&[1]);
+    let socket = host.socket("ours");
     let peers: Vec<UdpSocket> = (0..=virtual_socket::MAX_PEERS).map(|_| peer()).collect();
     for peer in &peers {
-        peer.send_to(&check("ours", "secret", false), board.udp(1)).expect("send");
-        next(&line).await;
+        peer.send_to(&check("ours", "secret", false), host.udp(1)).expect("send");
+        next(&socket).await;
     }
-    peers[0].send_to(MEDIA, board.udp(1)).expect("send");
-    until("the first one is forgotten", || board.ignored(IgnoreReason::Unknown) == 1).await;
-    peers[1].send_to(MEDIA, board.udp(1)).expect("send");
-    assert_eq!(next(&line).await.0, MEDIA);
+    peers[0].send_to(MEDIA, host.udp(1)).expect("send");
+    until("the first one is forgotten", || host.ignored(IgnoreReason::Unknown) == 1).await;
+    peers[1].send_to(MEDIA, host.udp(1)).expect("send");
+    assert_eq!(next(&socket).await.0, MEDIA);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_of_ours_gets_its_response_and_no_other() {
-    let board = TestHost::new(&[1]);
+    let host = TestHost::new(&[1]);
     let server = peer();
     let to = server.local_addr().expect("address");
-    let question = check("a", "b", false);
-    let (mux, asked) = (board.mux.clone(), question.clone());
-    let request = tokio::spawn(async move { mux.request(ip(1), to, &asked, LIMIT).await });
+    let request = check("a", "b", false);
+    let (mux, asked) = (host.mux.clone(), request.clone());
+    let pending = tokio::spawn(async move { mux.request(ip(1), to, &asked, LIMIT).await });
     let (datagram, from) = received(&server);
-    assert_eq!((&datagram, from), (&question, board.udp(1)));
+    assert_eq!((&datagram, from), (&request, host.udp(1)));
     // Of another request, from another address, and then the right one.
     server.send_to(&response(&check("a", "b", false)), from).expect("send");
-    peer().send_to(&response(&question), from).expect("send");
-    until("both are nobody's", || board.ignored(IgnoreReason::Unknown) == 2).await;
-    server.send_to(&response(&question), from).expect("send");
-    assert_eq!(request.await.expect("no panic").expect("a response"), response(&question));
+    peer().send_to(&response(&request), from).expect("send");
+    until("both are nobody's", || host.ignored(IgnoreReason::Unknown) == 2).await;
+    server.send_to(&response(&request), from).expect("send");
+    assert_eq!(pending.await.expect("no panic").expect("a response"), response(&request));
 
-    let late = board.mux.request(ip(1), to, &question, Duration::from_millis(1)).await.expect_err("nobody answers");
+    let late = host.mux.request(ip(1), to, &request, Duration::from_millis(1)).await.expect_err("nobody answers");
     assert_eq!(late.kind(), io::ErrorKind::TimedOut, "{late}");
-    let unknown = board.mux.request(ip(9), to, &question, LIMIT).await.expect_err("not listened on");
+    let unknown = host.mux.request(ip(9), to, &request, LIMIT).await.expect_err("not listened on");
     assert!(unknown.to_string().contains("127.0.0.9"), "{unknown}");
-    assert!(board.mux.request(ip(1), to, MEDIA, LIMIT).await.is_err(), "no request");
+    assert!(host.mux.request(ip(1), to, MEDIA, LIMIT).await.is_err(), "no request");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_address_of_a_request_is_listened_on_while_it_can_be_used() {
-    let board = TestHost::new(&[2]);
-    assert!(board.mux.ensure("::ffff:127.0.0.1".parse().expect("address")));
-    assert!(board.mux.ensure(ip(1)), "twice is once");
-    board.mux.set_addresses(vec![ip(3)]);
-    let listened: Vec<IpAddr> = board.mux.locals().iter().map(|local| local.udp.ip()).collect();
+    let host = TestHost::new(&[2]);
+    assert!(host.mux.ensure("::ffff:127.0.0.1".parse().expect("address")));
+    assert!(host.mux.ensure(ip(1)), "twice is once");
+    host.mux.set_addresses(vec![ip(3)]);
+    let listened: Vec<IpAddr> = host.mux.locals().iter().map(|local| local.udp.ip()).collect();
     assert_eq!(listened, [ip(1), ip(3)]);
     for unusable in ["192.0.2.1", "0.0.0.0", "224.0.0.1", "fe80::1"] {
-        assert!(!board.mux.ensure(unusable.parse().expect("address")), "{unusable}");
+        assert!(!host.mux.ensure(unusable.parse().expect("address")), "{unusable}");
     }
 }
 
@@ -316,10 +317,10 @@ async fn an_address_that_cannot_be_bound_yet_is_tried_again() {
     // Whoever holds the port on one address stands for the kernel that does not let it be used.
     let holder = UdpSocket::bind("127.0.0.9:0").expect("bind");
     let port = holder.local_addr().expect("address").port();
-    let table = Arc::new(Demux::new(stun::tests::crypto(), Metrics::new()));
-    let setting = SocketConfig { port, tcp: false, table, counts: Arc::default(), stop: CancellationToken::new() };
-    let (addresses, retrying, ways) = (Mutex::default(), Mutex::default(), Mutex::default());
-    let mux = Mux(Arc::new(Inner { setting, addresses, retrying, ways }));
+    let demux = Arc::new(Demux::new(stun::tests::crypto(), Metrics::new()));
+    let config = SocketConfig { port, tcp: false, demux, counts: Arc::default(), stop: CancellationToken::new() };
+    let (sockets, retrying, source_addr_cache) = (Mutex::default(), Mutex::default(), Mutex::default());
+    let mux = Mux(Arc::new(Inner { config, sockets, retrying, source_addr_cache }));
     mux.set_addresses(vec![ip(9)]);
     assert_eq!(mux.locals(), []);
     drop(holder);
@@ -328,8 +329,8 @@ async fn an_address_that_cannot_be_bound_yet_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_program_the_ports_are_free() {
-    let board = TestHost::new(&[1]);
-    let local = board.local(1);
-    drop(board);
+    let host = TestHost::new(&[1]);
+    let local = host.local(1);
+    drop(host);
     until("both can be bound", || UdpSocket::bind(local.udp).is_ok() && TcpListener::bind(local.udp).is_ok()).await;
 }
