@@ -12,8 +12,9 @@ use bytes::Bytes;
 use rtc::crypto::RTCCryptoProvider;
 use tokio::sync::oneshot;
 
+use super::path::Path;
+use super::peer_set::MuxPeerSet;
 use super::stun::{self, Check, Credentials, StunClass, TransactionId};
-use super::virtual_socket::{MuxPeerSet, Path};
 use crate::model::metrics::{IgnoreReason, Metrics};
 
 /// Requests of our own that wait for their responses: one for each local address and STUN server, and some to spare.

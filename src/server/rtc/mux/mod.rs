@@ -8,6 +8,8 @@
 //! It decides neither which addresses there are nor which a viewer is offered.
 
 mod demux;
+mod path;
+mod peer_set;
 pub mod runtime;
 mod send_stats;
 mod sockets;
@@ -22,7 +24,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -30,12 +31,13 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use demux::Demux;
+use path::Path;
 pub use send_stats::SendStats;
 pub use sockets::LocalEndpoint;
 use sockets::{SocketConfig, SocketSet};
 pub use stun::Credentials;
 use stun::StunClass;
-use virtual_socket::{MuxPeerSet, Path};
+pub use virtual_socket::VirtualSocket;
 
 use crate::model::metrics::Metrics;
 
@@ -143,7 +145,7 @@ impl Mux {
 
     /// A line for one viewer.
     pub fn virtual_socket(&self, stats: SendStats) -> VirtualSocket {
-        VirtualSocket(Arc::new(VirtualSocketInner { mux: self.clone(), peers: Arc::new(MuxPeerSet::new(stats)) }))
+        VirtualSocket::new(self.clone(), stats)
     }
 
     /// The way to a peer that was not heard of yet: from the address that the kernel would speak to it from.
@@ -168,7 +170,11 @@ impl Mux {
         let sockets = self.0.sockets();
         // An address that viewers are not offered may still be the one that the kernel would choose.
         let local = sockets.get(from).or_else(|| sockets.any_like(from))?;
-        Some(Path::Udp(Arc::downgrade(local)))
+        Some(local.path())
+    }
+
+    fn demux(&self) -> &Demux {
+        &self.0.config.demux
     }
 
     /// Tries addresses that could not be bound again, as long as there are any.
@@ -239,69 +245,4 @@ fn source_address(peer: IpAddr) -> Option<IpAddr> {
     // Any port will do; 9 is discard.
     socket.connect((peer, 9)).ok()?;
     Some(socket.local_addr().ok()?.ip().to_canonical())
-}
-
-/// One viewer's line; a cheap handle. When the last one is dropped, the line is closed.
-#[derive(Clone)]
-pub struct VirtualSocket(Arc<VirtualSocketInner>);
-
-struct VirtualSocketInner {
-    mux: Mux,
-    peers: Arc<MuxPeerSet>,
-}
-
-impl std::fmt::Debug for VirtualSocket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Line").field(&self.0.peers).finish()
-    }
-}
-
-impl VirtualSocket {
-    /// From now on, checks that are signed with these credentials of ours are this viewer's.
-    pub fn register_ufrag(&self, credentials: Credentials) {
-        self.demux().register_ufrag(&self.0.peers, credentials);
-    }
-
-    /// From now on, checks with former credentials are nobody's: after an ICE restart only `ufrag` counts.
-    pub fn retain_ufrag(&self, ufrag: &str) {
-        self.demux().retain_ufrag(&self.0.peers, ufrag);
-    }
-
-    /// Sends a datagram of the viewer's stack. It never waits: what cannot be sent is dropped and counted.
-    pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        let VirtualSocketInner { mux, peers } = self.0.as_ref();
-        if peers.send(to, datagram) {
-            return;
-        }
-        let Some(path) = mux.path_to(to.ip()) else { return peers.count_dropped() };
-        self.demux().learn_peer(peers, to, &path);
-        peers.send_on(&path, to, datagram);
-    }
-
-    /// The next datagram for the viewer's stack by an IP version.
-    pub fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
-        self.0.peers.poll_receive(ipv6, cx)
-    }
-
-    /// Closes the line: what comes in is nobody's any more, and TCP connections end.
-    pub fn close(&self) {
-        self.0.close();
-    }
-
-    fn demux(&self) -> &Demux {
-        &self.0.mux.0.config.demux
-    }
-}
-
-impl VirtualSocketInner {
-    fn close(&self) {
-        self.peers.closed.cancel();
-        self.mux.0.config.demux.remove(&self.peers);
-    }
-}
-
-impl Drop for VirtualSocketInner {
-    fn drop(&mut self) {
-        self.close();
-    }
 }

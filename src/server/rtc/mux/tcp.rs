@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
 use super::demux::Demux;
+use super::path::{Path, Transport};
+use super::peer_set::MuxPeerSet;
 use super::send_stats::SendStats;
 use super::stun::{self, StunClass};
-use super::virtual_socket::{MuxPeerSet, Path};
 use crate::model::metrics::IgnoreReason;
 
 /// Connections at once. A browser opens one from each of its interfaces to each of our addresses and keeps the best, so
@@ -50,9 +51,9 @@ const NOTSENT_LOWAT: u32 = 32 << 10;
 /// After an error of accepting, which is a lack of descriptors or of memory.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
-/// How a viewer's packets get to a connection; a cheap handle.
-#[derive(Debug, Clone)]
-pub struct Sender(mpsc::Sender<Frame>);
+/// The queue of frames to one connection.
+#[derive(Debug)]
+struct TcpTransport(mpsc::Sender<Frame>);
 
 #[derive(Debug)]
 struct Frame {
@@ -62,25 +63,22 @@ struct Frame {
     stats: SendStats,
 }
 
-impl Sender {
-    /// Whether both lead to the same connection.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.0.same_channel(&other.0)
-    }
-
-    /// Whether the connection stands.
-    pub fn is_open(&self) -> bool {
+impl Transport for TcpTransport {
+    fn is_open(&self) -> bool {
         !self.0.is_closed()
     }
 
-    /// Sends a datagram, or drops it and counts that.
-    pub fn send(&self, datagram: &[u8], stats: &SendStats) {
-        let Ok(length) = u16::try_from(datagram.len()) else { return stats.dropped() };
-        let Ok(slot) = self.0.try_reserve() else { return stats.dropped() };
+    /// Always `true`: no other path leads to the peer of a closed connection. It will open a new one, from another port.
+    fn send(&self, _to: SocketAddr, datagram: &[u8], stats: &SendStats) -> bool {
+        let (Ok(length), Ok(slot)) = (u16::try_from(datagram.len()), self.0.try_reserve()) else {
+            stats.dropped();
+            return true;
+        };
         let mut framed = BytesMut::with_capacity(2 + datagram.len());
         framed.put_u16(length);
         framed.put_slice(datagram);
         slot.send(Frame { framed: framed.freeze(), queued_at: Instant::now(), stats: stats.clone() });
+        true
     }
 }
 
@@ -183,7 +181,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, demux: &Demux) -> io::Result
     SockRef::from(&stream).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     let (mut read, write) = stream.into_split();
     let (queue, frames) = mpsc::channel(QUEUE_CAPACITY);
-    let path = Path::Tcp(Sender(queue));
+    let path = Path::new(TcpTransport(queue));
     let first =
         timeout(FIRST_FRAME_TIMEOUT, read_frame(&mut read)).await.map_err(|_| timed_out(FIRST_FRAME_TIMEOUT))??;
     if !matches!(stun::classify(&first), StunClass::Request(_)) {

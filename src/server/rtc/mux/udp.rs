@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
 use super::demux::Demux;
+use super::path::{Path, Transport};
 use super::send_stats::SendStats;
-use super::virtual_socket::Path;
 use crate::model::metrics::{DropLog, IgnoreReason};
 
 /// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six viewers
@@ -42,12 +42,30 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub struct LocalUdpSocket {
     socket: UdpSocket,
     address: SocketAddr,
+    /// The one path through this socket.
+    path: Path,
     queue: Mutex<VecDeque<QueuedDatagram>>,
     /// Whether datagrams wait; who sends then waits behind them, so that the order is kept.
     has_queued: AtomicBool,
     queued: Notify,
     closed: CancellationToken,
     send_errors: DropLog,
+}
+
+/// The socket as its own path holds it: the path does not keep it open.
+#[derive(Debug)]
+struct UdpTransport(Weak<LocalUdpSocket>);
+
+impl Transport for UdpTransport {
+    fn is_open(&self) -> bool {
+        self.0.upgrade().is_some_and(|local| local.is_open())
+    }
+
+    fn send(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats) -> bool {
+        let Some(local) = self.0.upgrade().filter(|local| local.is_open()) else { return false };
+        local.send(to, datagram, stats);
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -67,8 +85,10 @@ impl LocalUdpSocket {
         options.set_send_buffer_size(KERNEL_BUFFER)?;
         options.set_recv_buffer_size(KERNEL_BUFFER)?;
         let socket = UdpSocket::from_std(socket)?;
-        let local = Arc::new(Self {
-            address: socket.local_addr()?,
+        let address = socket.local_addr()?;
+        let local = Arc::new_cyclic(|local: &Weak<Self>| Self {
+            address,
+            path: Path::new(UdpTransport(local.clone())),
             socket,
             queue: Mutex::default(),
             has_queued: AtomicBool::new(false),
@@ -91,6 +111,11 @@ impl LocalUdpSocket {
     /// Its address and port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The path to a peer through this socket.
+    pub fn path(&self) -> Path {
+        self.path.clone()
     }
 
     /// Whether it still sends and receives.
@@ -173,15 +198,14 @@ impl LocalUdpSocket {
         }
     }
 
-    async fn receive(self: &Arc<Self>, demux: &Demux) {
-        let path = Path::Udp(Arc::downgrade(self));
+    async fn receive(&self, demux: &Demux) {
         // One byte more than is taken: what fills it was longer.
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         loop {
             match self.socket.recv_from(&mut buffer).await {
                 Ok((length, _)) if length > MAX_DATAGRAM => demux.ignore(IgnoreReason::Oversized),
                 Ok((length, from)) => {
-                    demux.route(&buffer[..length], from, &path);
+                    demux.route(&buffer[..length], from, &self.path);
                 }
                 Err(error) => {
                     tracing::debug!("receive on {}: {error}", self.address);

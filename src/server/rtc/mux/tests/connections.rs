@@ -1,6 +1,7 @@
 //! Viewers that come by TCP.
 
 use std::io::{Read as _, Write as _};
+use std::task::Context;
 
 use super::*;
 

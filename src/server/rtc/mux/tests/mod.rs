@@ -264,7 +264,7 @@ async fn after_an_ice_restart_the_former_name_is_nobodys() {
 async fn a_viewer_has_few_addresses_and_the_oldest_is_forgotten() {
     let host = TestHost::new(&[1]);
     let socket = host.socket("ours");
-    let peers: Vec<UdpSocket> = (0..=virtual_socket::MAX_PEERS).map(|_| peer()).collect();
+    let peers: Vec<UdpSocket> = (0..=peer_set::MAX_PEERS).map(|_| peer()).collect();
     for peer in &peers {
         peer.send_to(&check("ours", "secret", false), host.udp(1)).expect("send");
         next(&socket).await;
