@@ -5,7 +5,9 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::VIRTUAL_INTERFACES;
+/// Interfaces that lead to containers and virtual machines on this one, not to the network where the viewers are.
+pub const VIRTUAL_INTERFACES: [&str; 9] =
+    ["docker*", "br-*", "veth*", "virbr*", "lxc*", "lxd*", "cni*", "podman*", "flannel*"];
 
 /// What holds for all viewers.
 #[derive(Debug, Clone, PartialEq)]

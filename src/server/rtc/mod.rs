@@ -4,11 +4,13 @@
 //! `http`.
 
 mod config;
+mod error;
 mod ice;
 mod mux;
 mod rtp_clock;
 pub mod sdp;
 mod session;
+mod session_id;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -23,21 +25,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-pub use config::{Advertised, Config, IceServer};
+pub use config::{Advertised, Config, IceServer, VIRTUAL_INTERFACES};
+pub use error::{AcceptError, RestartError, TrickleError};
 use ice::Ice;
-pub use ice::interfaces::{VIRTUAL_INTERFACES, is_virtual};
+pub use ice::interfaces::is_virtual;
 use ice::restart::IceSession;
-pub use ice::restart::{RestartError, Restarted};
+pub use ice::restart::Restarted;
 use mux::Mux;
 pub use sdp::offer::OfferError;
-pub use sdp::trickle::{SdpFragment, SdpFragmentError};
-pub use session::answer::{AcceptError, WhepAnswer};
+pub use sdp::trickle::{RemoteIce, SdpFragment, SdpFragmentError, TrickledCandidate};
+pub use session::answer::WhepAnswer;
+use session_id::random_id;
 pub use source::CameraStream;
 
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
 use crate::server::dispatch::Dispatcher;
-use crate::server::sessions::{CapacityError, EndReason, Limits, NewSession, SessionRegistry};
+use crate::server::sessions::{EndReason, Limits, NewSession, SessionRegistry};
 
 /// How long the viewers' goodbyes may take at the stop.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -45,28 +49,6 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// Viewers that were answered and have not connected yet, at once: a browser connects within a second, and each that does
 /// not is kept for 20 s, in which nobody else shall be shut out by a few that never come.
 const MAX_NEGOTIATING: usize = 16;
-
-/// Why candidates are not taken.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum TrickleError {
-    /// There is no such session.
-    #[error("no such session; it has ended, or never was")]
-    Unknown,
-    /// The ETag is of another ICE session.
-    #[error("the entity tag is not that of the current ICE session")]
-    Stale,
-}
-
-/// The ICE session that a viewer asks to go over to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteIce {
-    /// The viewer's user name in it.
-    pub ufrag: String,
-    /// The viewer's password.
-    pub pwd: String,
-    /// Its candidates so far.
-    pub candidates: Vec<TrickledCandidate>,
-}
 
 /// Whose sessions there are; a cheap handle. Who they are stands in [`SessionRegistry`].
 #[derive(Clone)]
@@ -133,7 +115,7 @@ impl SessionManager {
         if inner.stop.is_cancelled() {
             return Err(AcceptError::Stopping);
         }
-        let id = random_name();
+        let id = random_id();
         let end = inner.stop.child_token();
         let config = inner.config();
         let new_session = NewSession {
@@ -245,15 +227,6 @@ impl SessionManager {
     }
 }
 
-/// A candidate of the viewer, as a trickle fragment names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrickledCandidate {
-    /// The value of `a=candidate`, with its `candidate:`.
-    pub candidate: String,
-    /// The media section it stands in.
-    pub mid: Option<String>,
-}
-
 impl Inner {
     fn config(&self) -> Config {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -261,15 +234,6 @@ impl Inner {
 
     fn ice_sessions(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<IceSession>>>> {
         self.ice_sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl From<CapacityError> for AcceptError {
-    fn from(error: CapacityError) -> Self {
-        match error {
-            CapacityError::Full(viewers) => Self::Full(viewers),
-            CapacityError::Negotiating(viewers) => Self::Negotiating(viewers),
-        }
     }
 }
 
@@ -292,9 +256,4 @@ impl Drop for TransportSlot {
         let ice_session = self.inner.ice_sessions().remove(&self.id);
         drop(ice_session);
     }
-}
-
-/// 128 random bits in hexadecimal: nobody can guess a session's name and end it.
-fn random_name() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }

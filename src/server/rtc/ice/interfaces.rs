@@ -5,15 +5,11 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::super::Config;
+use crate::server::rtc::config::{Config, VIRTUAL_INTERFACES};
 
 /// Addresses that are offered at most: each costs a viewer connectivity checks, of which a browser makes 100 (RFC 8445
 /// section 6.1.2.5). A board on Ethernet and Wi-Fi has some ten, most of them temporary ones of IPv6.
 const MAX_ADDRESSES: usize = 16;
-
-/// Interfaces that lead to containers and virtual machines on this one, not to the network where the viewers are.
-pub const VIRTUAL_INTERFACES: [&str; 9] =
-    ["docker*", "br-*", "veth*", "virbr*", "lxc*", "lxd*", "cni*", "podman*", "flannel*"];
 
 /// Whether an interface leads to containers and virtual machines on this one.
 pub fn is_virtual(interface: &str) -> bool {

@@ -12,8 +12,8 @@ use server_reflexive::StunGatherer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::mux::{LocalEndpoint, Mux};
-use super::{Advertised, Config, IceServer};
+use crate::server::rtc::config::{Advertised, Config, IceServer};
+use crate::server::rtc::mux::{LocalEndpoint, Mux};
 
 /// The addresses of this machine, as they come and go; a cheap handle.
 #[derive(Clone)]

@@ -13,10 +13,12 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDes
 
 use super::Ice;
 use super::remote_candidate::RemoteCandidates;
+use crate::server::rtc::error::RestartError;
 use crate::server::rtc::mux::{Credentials, VirtualSocket};
-use crate::server::rtc::sdp::{candidates, trickle};
+use crate::server::rtc::sdp::trickle::{self, RemoteIce, TrickledCandidate};
+use crate::server::rtc::sdp::{candidates, sections};
 use crate::server::rtc::session::peer_connection;
-use crate::server::rtc::{RemoteIce, TrickledCandidate, random_name};
+use crate::server::rtc::session_id::random_id;
 
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,20 +27,6 @@ pub struct Restarted {
     pub etag: String,
     /// The fragment with our new credentials and candidates.
     pub fragment: String,
-}
-
-/// Why ICE is not restarted; the session goes on as it was, but for [`Self::Failed`].
-#[derive(Debug, thiserror::Error)]
-pub enum RestartError {
-    /// There is no such session.
-    #[error("no such session; it has ended, or never was")]
-    Unknown,
-    /// The viewer's credentials are none.
-    #[error("{0} is not what RFC 8839 section 5.4 asks for: {1} letters, digits, + or /")]
-    Credentials(&'static str, &'static str),
-    /// The WebRTC stack failed.
-    #[error("ICE could not be restarted: {0:#}")]
-    Failed(anyhow::Error),
 }
 
 /// What the candidates and the ICE sessions of a viewer need.
@@ -85,7 +73,7 @@ impl IceSession {
         let ours = Credentials::of(&answer).context("the answer has no ICE credentials")?;
         socket.register_ufrag(ours.clone());
         let state = IceSessionState {
-            etag: random_name(),
+            etag: random_id(),
             local_addr,
             restarts: 0,
             theirs,
@@ -118,7 +106,7 @@ impl IceSession {
         let local_addr = state.local_addr;
         // All sections share the transport of one. A viewer that did not know yet has candidates for each of them.
         let used = candidates.iter().filter(|candidate| match &candidate.mid {
-            Some(mid) => !candidates::is_bundled(&self.answer, mid),
+            Some(mid) => !sections::is_bundled(&self.answer, mid),
             None => true,
         });
         used.filter_map(|candidate| state.accepted.accept(&candidate.candidate, local_addr, &ours))
@@ -168,7 +156,7 @@ impl IceSession {
         self.socket.register_ufrag(ours.clone());
         let mut state = self.state();
         *state = IceSessionState {
-            etag: random_name(),
+            etag: random_id(),
             local_addr,
             restarts,
             theirs,

@@ -14,10 +14,10 @@ use rtc::stun::xoraddr::XorMappedAddress;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::super::IceServer;
-use super::super::mux::Mux;
 use super::cache::SingleFlightCache;
 use super::resolver::Resolver;
+use crate::server::rtc::config::IceServer;
+use crate::server::rtc::mux::Mux;
 
 /// What a viewer waits for all servers together: a server on another continent answers within 300 ms, and one that is
 /// dead must not keep the picture away.

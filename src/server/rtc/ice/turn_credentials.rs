@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::hmac;
 
-use super::super::IceServer;
+use crate::server::rtc::config::IceServer;
 
 /// How long a viewer's credentials are good. The server looks at them again when the viewer refreshes its allocation,
 /// and an ICE restart makes a new one with the credentials that the page was given at its start: they have to last for

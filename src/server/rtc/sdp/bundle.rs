@@ -4,6 +4,8 @@
 //! Ours can, and takes the transport of the group's first section (RFC 9143 section 7.3.2). The stack wants to find that
 //! one in every section, and refuses offers with several.
 
+use super::sections::{Section, bundle_group, mid, sections};
+
 /// The lines that describe a transport.
 const TRANSPORT_ATTRIBUTES: [&str; 6] =
     ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:", "a=candidate:", "a=end-of-candidates"];
@@ -12,21 +14,13 @@ const TRANSPORT_ATTRIBUTES: [&str; 6] =
 const REQUIRED_ATTRIBUTES: [&str; 4] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"];
 
 /// The offer with the transport of the bundle's first section in all of its sections; as it is where nothing is bundled.
-pub fn apply_bundle_transport<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let mut sections: Vec<Vec<&str>> = vec![Vec::new()];
-    for line in lines {
-        if line.starts_with("m=") {
-            sections.push(Vec::new());
-        }
-        sections.last_mut().expect("there should be the session's section").push(line);
-    }
-    let group = sections[0].iter().find_map(|line| line.strip_prefix("a=group:BUNDLE ")).unwrap_or_default();
-    let mut group = group.split_whitespace();
-    let first = group.next();
-    let mid = |section: &[&'a str]| section.iter().find_map(|line| line.strip_prefix("a=mid:"));
-    let transport = sections.iter().find(|section| first.is_some() && mid(section) == first);
-    let transport: Vec<&str> =
-        transport.into_iter().flatten().copied().filter(|line| starts_with_any(line, &REQUIRED_ATTRIBUTES)).collect();
+pub fn apply_bundle_transport(sdp: &str) -> String {
+    let mut sections = sections(sdp);
+    let mut group = bundle_group(&sections);
+    let tag = group.next();
+    let tagged = sections.iter().find(|section| tag.is_some() && mid(section) == tag);
+    let transport: Section<'_> =
+        tagged.into_iter().flatten().copied().filter(|line| starts_with_any(line, &REQUIRED_ATTRIBUTES)).collect();
     for other_mid in group.take_while(|_| !transport.is_empty()) {
         for section in sections.iter_mut().filter(|section| mid(section) == Some(other_mid)) {
             section.retain(|line| !starts_with_any(line, &TRANSPORT_ATTRIBUTES));
@@ -52,7 +46,7 @@ mod tests {
     }
 
     fn unified(sdp: &str) -> String {
-        apply_bundle_transport(sdp.lines())
+        apply_bundle_transport(sdp)
     }
 
     #[test]

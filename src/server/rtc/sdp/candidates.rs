@@ -3,6 +3,8 @@
 //!
 //! Which candidates we have is `ice`'s business, which ones a viewer has `ice::remote`'s.
 
+use super::sections::{bundle_tag_section, sections};
+
 /// The answer with `candidates` (values of `a=candidate`, with their `candidate:`) and no others, all of them in the
 /// section whose transport the others share, followed by the word that there are no more (RFC 8840 section 4.1).
 pub fn with_candidates(sdp: &str, candidates: &[String]) -> String {
@@ -31,37 +33,6 @@ pub fn replace_candidates(sdp: &str, lines: &[String]) -> String {
     description
 }
 
-/// The lines of a description: those of the session, then those of each section.
-pub fn sections(sdp: &str) -> Vec<Vec<&str>> {
-    let mut sections = vec![Vec::new()];
-    for line in sdp.lines() {
-        if line.starts_with("m=") {
-            sections.push(Vec::new());
-        }
-        if let Some(section) = sections.last_mut() {
-            section.push(line);
-        }
-    }
-    sections
-}
-
-/// The number of the section whose transport the others share, which the BUNDLE group names first (RFC 9143 section
-/// 7.1); the first one where there is no group.
-pub fn bundle_tag_section(sections: &[Vec<&str>]) -> usize {
-    let session = sections.first().into_iter().flatten();
-    let group = session.filter_map(|line| line.strip_prefix("a=group:BUNDLE ")).next();
-    let Some(mid) = group.and_then(|mids| mids.split_ascii_whitespace().next()) else { return 1 };
-    let has_mid = |section: &Vec<&str>| section.iter().any(|line| line.strip_prefix("a=mid:") == Some(mid));
-    sections.iter().position(has_mid).unwrap_or(1)
-}
-
-/// Whether the section called `mid` is there and shares the transport of another one.
-pub fn is_bundled(sdp: &str, mid: &str) -> bool {
-    let sections = sections(sdp);
-    let has_mid = |section: &Vec<&str>| section.iter().any(|line| line.strip_prefix("a=mid:") == Some(mid));
-    sections.iter().position(has_mid).is_some_and(|number| number != bundle_tag_section(&sections))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,12 +58,5 @@ mod tests {
     fn without_a_bundle_ours_stand_in_the_first_section() {
         let answer = with_candidates(&ANSWER.replace("a=group:BUNDLE 1 2\r\n", ""), &["candidate:7".into()]);
         assert!(answer.contains("a=mid:0\r\na=candidate:7\r\na=end-of-candidates\r\nm=video"), "{answer}");
-    }
-
-    #[test]
-    fn sections_share_the_transport_of_the_first() {
-        assert!(!is_bundled(ANSWER, "1"));
-        assert!(is_bundled(ANSWER, "2"));
-        assert!(!is_bundled(ANSWER, "video"), "nobody knows it");
     }
 }

@@ -7,4 +7,5 @@ pub mod candidates;
 pub mod h264;
 pub mod offer;
 pub mod sctpmap;
+pub mod sections;
 pub mod trickle;

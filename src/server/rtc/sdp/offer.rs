@@ -6,9 +6,10 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::sdp::MediaDescription;
 use webrtc::peer_connection::RTCSessionDescription;
 
+use super::sections::{Section, mid, sections};
+use super::trickle::TrickledCandidate;
 use super::{bundle, candidates, h264, sctpmap};
 use crate::media::h264::Profile;
-use crate::server::rtc::TrickledCandidate;
 
 /// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
 const DEFAULT_PROFILE: Profile = Profile { idc: 66, constraints: 0, level: 10 };
@@ -64,7 +65,7 @@ pub fn parse(sdp: &str) -> Result<Offer, OfferError> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(OfferError::Malformed("it does not begin with v=0".into()));
     }
-    let sdp = sctpmap::upgrade_sctpmap(&bundle::apply_bundle_transport(sdp.lines()));
+    let sdp = sctpmap::upgrade_sctpmap(&bundle::apply_bundle_transport(sdp));
     // Which of its candidates are used is decided for those that come later too.
     let candidates = candidates(&sdp);
     let sdp = candidates::replace_candidates(&sdp, &[]);
@@ -100,12 +101,12 @@ pub fn parse(sdp: &str) -> Result<Offer, OfferError> {
 
 /// The candidates of all sections.
 fn candidates(sdp: &str) -> Vec<TrickledCandidate> {
-    let of_section = |section: Vec<&str>| {
-        let mid = section.iter().find_map(|line| line.strip_prefix("a=mid:")).map(String::from);
+    let of_section = |section: Section<'_>| {
+        let mid = mid(&section).map(String::from);
         let values = section.into_iter().filter(|line| line.starts_with("a=candidate:"));
         values.map(move |line| TrickledCandidate { candidate: line[2..].into(), mid: mid.clone() }).collect::<Vec<_>>()
     };
-    candidates::sections(sdp).into_iter().flat_map(of_section).collect()
+    sections(sdp).into_iter().flat_map(of_section).collect()
 }
 
 /// The stack's words repeat the rest of the offer from where it goes wrong: one line of it tells the place.

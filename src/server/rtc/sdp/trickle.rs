@@ -3,12 +3,31 @@
 //!
 //! Whether a candidate can be used is `ice::remote`'s business, what a restart does `restart`'s.
 
-use super::candidates::{bundle_tag_section, sections};
-use crate::server::rtc::{RemoteIce, TrickledCandidate};
+use super::sections::{bundle_tag_section, sections};
 
 /// Candidates of one fragment that are looked at: more than a browser with many networks has, each of them in UDP, TCP
 /// and relayed form. The rest is left out in silence, as one that can't be used is.
 const MAX_CANDIDATES: usize = 64;
+
+/// A candidate of the viewer, as a trickle fragment names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrickledCandidate {
+    /// The value of `a=candidate`, with its `candidate:`.
+    pub candidate: String,
+    /// The media section it stands in.
+    pub mid: Option<String>,
+}
+
+/// The ICE session that a viewer asks to go over to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteIce {
+    /// The viewer's user name in it.
+    pub ufrag: String,
+    /// The viewer's password.
+    pub pwd: String,
+    /// Its candidates so far.
+    pub candidates: Vec<TrickledCandidate>,
+}
 
 /// What a viewer's fragment says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,60 @@
+//! Why a session is not created, its candidates are not used, or ICE is not restarted.
+//!
+//! What is wrong with the text of an offer or a fragment is said in `sdp`.
+
+use super::sdp::offer::OfferError;
+use crate::server::sessions::CapacityError;
+
+/// Why a viewer is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The offer can't be answered.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    /// There are enough viewers.
+    #[error("{0} viewers watch already, which is the limit; try again later or raise [rtc] max_viewers")]
+    Full(usize),
+    /// Enough viewers are connecting at this moment.
+    #[error("{0} viewers are connecting at this moment, which is the limit; try again in some seconds")]
+    Negotiating(usize),
+    /// The program stops.
+    #[error("porthole is stopping")]
+    Stopping,
+    /// The WebRTC stack failed.
+    #[error("the offer could not be answered: {0:#}")]
+    Failed(anyhow::Error),
+}
+
+impl From<CapacityError> for AcceptError {
+    fn from(error: CapacityError) -> Self {
+        match error {
+            CapacityError::Full(viewers) => Self::Full(viewers),
+            CapacityError::Negotiating(viewers) => Self::Negotiating(viewers),
+        }
+    }
+}
+
+/// Why candidates are not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TrickleError {
+    /// There is no such session.
+    #[error("no such session; it has ended, or never was")]
+    Unknown,
+    /// The ETag is of another ICE session.
+    #[error("the entity tag is not that of the current ICE session")]
+    Stale,
+}
+
+/// Why ICE is not restarted; the session goes on as it was, but for [`Self::Failed`].
+#[derive(Debug, thiserror::Error)]
+pub enum RestartError {
+    /// There is no such session.
+    #[error("no such session; it has ended, or never was")]
+    Unknown,
+    /// The viewer's credentials are none.
+    #[error("{0} is not what RFC 8839 section 5.4 asks for: {1} letters, digits, + or /")]
+    Credentials(&'static str, &'static str),
+    /// The WebRTC stack failed.
+    #[error("ICE could not be restarted: {0:#}")]
+    Failed(anyhow::Error),
+}
