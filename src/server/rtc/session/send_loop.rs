@@ -1,12 +1,14 @@
-//! What a session does while its viewer watches: it forwards pictures and sound, follows the viewer's wishes, and has the
-//! control channel served.
+//! What a session does once its viewer is connected: it sends video and audio, applies the viewer's preferences, and has
+//! the control channel served.
 //!
-//! Which picture comes next is `pictures`' business, what comes before and after is `session`'s.
+//! Which frame comes next is decided in `switcher`; what happens before and after is in the session's `mod.rs`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
@@ -15,32 +17,24 @@ use webrtc::peer_connection::RTCPeerConnectionState;
 use super::control_channel;
 use super::control_channel::ChannelContext;
 use super::rtp_sender;
-use super::switcher::{CameraSwitcher, SwitchEvent};
+use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
 use super::{PeerEventReceivers, Session, Tracks};
 use crate::media::AudioPacket;
 use crate::server::sessions::Preferences;
 use crate::util::broadcast::{RecvError, Subscriber};
 
-/// How often a session looks whether the viewer has closed the transport: players without a control channel leave in
-/// this way only.
+/// How often a session checks whether the viewer has closed the transport: for players without a control channel this is
+/// the only sign that they leave.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a viewer may take to acknowledge the goodbye.
+/// How long the viewer may take to acknowledge the session's end.
 const SESSION_END_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Control channels of one viewer that are served at once: the one that was negotiated, and the one that it opens.
+/// Control channels of one viewer that are served at once: the negotiated one, and one that the viewer opens.
 const MAX_CHANNELS: usize = 2;
 
-/// The sound of one viewer.
-struct AudioReceiver {
-    /// `None` while it is muted, or has none.
-    packets: Option<Subscriber<AudioPacket>>,
-    /// Whether the next packet follows a silence.
-    gap: bool,
-}
-
 impl Session {
-    /// Forwards until the viewer leaves or its connection breaks, and says goodbye.
+    /// Sends until the viewer leaves or its connection breaks, then announces the session's end.
     pub(in crate::server::rtc) async fn run_connected(
         &self,
         tracks: &mut Tracks,
@@ -48,131 +42,184 @@ impl Session {
         switcher: CameraSwitcher,
         audio: Option<Subscriber<AudioPacket>>,
     ) {
-        let mut channels = JoinSet::new();
-        self.spawn_control_channel(tracks.control.take(), &mut channels);
-        let audio = AudioReceiver { packets: audio, gap: false };
-        if let Err(error) = self.send_loop(tracks, events, switcher, audio, &mut channels).await {
+        let mut send_loop = SendLoop::new(self, tracks, switcher, audio);
+        if let Err(error) = send_loop.run(events).await {
             tracing::info!("viewer ended: {error}");
         } else {
             tracing::debug!("viewer left");
         }
-        // The control channel has the last word.
+        // The control channels send the last message.
         self.entry.seat().end().cancel();
-        if timeout(SESSION_END_TIMEOUT, channels.join_all()).await.is_err() {
-            tracing::debug!("the viewer did not take the goodbye");
+        if timeout(SESSION_END_TIMEOUT, send_loop.channels.join_all()).await.is_err() {
+            tracing::debug!("the viewer did not acknowledge the session's end");
         }
-    }
-
-    /// Forwards until the viewer leaves (`Ok`) or its connection breaks.
-    async fn send_loop(
-        &self,
-        tracks: &mut Tracks,
-        events: &mut PeerEventReceivers,
-        mut switcher: CameraSwitcher,
-        mut audio: AudioReceiver,
-        channels: &mut JoinSet<()>,
-    ) -> anyhow::Result<()> {
-        let mut preferences = self.preferences.clone();
-        let mut applied = preferences.borrow_and_update().clone();
-        let mut playout_delay = self.playout_delay(&applied);
-        let mut poll = tokio::time::interval(POLL_INTERVAL);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.entry.seat().end().cancelled() => return Ok(()),
-                changed = events.state.changed() => {
-                    changed?;
-                    let state = *events.state.borrow();
-                    match state {
-                        RTCPeerConnectionState::Closed => return Ok(()),
-                        RTCPeerConnectionState::Failed => anyhow::bail!("no sign of life any more"),
-                        _ => {}
-                    }
-                }
-                _ = poll.tick() => if tracks.video.is_closed().await {
-                    return Ok(());
-                },
-                Some(channel) = events.channels.recv() => self.spawn_control_channel(Some(channel), channels),
-                changed = preferences.changed() => {
-                    if changed.is_err() {
-                        // The viewer's row is gone, and the session with it.
-                        return Ok(());
-                    }
-                    let now = preferences.borrow_and_update().clone();
-                    self.apply_preferences(&applied, &now, &mut switcher);
-                    if let Some((_, packets)) = tracks.audio.as_ref().filter(|_| now.muted != applied.muted) {
-                        audio = AudioReceiver { packets: (!now.muted).then(|| packets.subscribe()), gap: true };
-                    }
-                    playout_delay = self.playout_delay(&now);
-                    applied = now;
-                }
-                packet = audio.next() => {
-                    if let (Some(packet), Some((stream, _))) = (packet, tracks.audio.as_mut()) {
-                        stream.send_audio(packet.captured, packet.data, packet.gap).await?;
-                    }
-                }
-                next = switcher.next() => match next {
-                    SwitchEvent::Frame { frame, first_of } => {
-                        if let Some(camera) = first_of {
-                            self.entry.plays(camera);
-                        }
-                        tracks.video.send_video(frame.captured, &frame.data, &playout_delay).await?;
-                    }
-                    SwitchEvent::Resolved(result) => self.report_selection(&applied, result),
-                    SwitchEvent::Closed => return Ok(()),
-                },
-            }
-        }
-    }
-
-    /// Has a data channel served.
-    fn spawn_control_channel(&self, channel: Option<Arc<dyn DataChannel>>, channels: &mut JoinSet<()>) {
-        // Those that were not the one have ended.
-        while channels.try_join_next().is_some() {}
-        if let Some(channel) = channel.filter(|_| channels.len() < MAX_CHANNELS) {
-            let context = ChannelContext::new(self.dispatcher.clone(), self.entry.seat().clone(), self.metrics.clone());
-            channels.spawn(control_channel::serve(channel, context));
-        }
-    }
-
-    /// Follows what the viewer wishes of its pictures.
-    fn apply_preferences(&self, before: &Preferences, now: &Preferences, switcher: &mut CameraSwitcher) {
-        if now.paused != before.paused {
-            if !now.paused {
-                switcher.resume();
-            } else if switcher.pause() {
-                self.report_selection(before, Ok(()));
-            }
-        }
-        if now.chosen_since(before)
-            && let Some(result) = switcher.request_switch(now.camera)
-        {
-            self.report_selection(now, result);
-        }
-        if now.keyframe != before.keyframe {
-            switcher.request_keyframe();
-        }
-    }
-
-    /// Answers the viewer's choice of a camera.
-    fn report_selection(&self, preferences: &Preferences, result: Result<(), String>) {
-        match result {
-            Ok(()) => self.entry.accept(preferences),
-            Err(reason) => {
-                tracing::info!("camera not shown: {reason}");
-                self.entry.refuse(preferences, reason);
-            }
-        }
-    }
-
-    /// The playout delay that goes with each picture.
-    fn playout_delay(&self, preferences: &Preferences) -> Bytes {
-        rtp_sender::playout_delay(preferences.delay())
     }
 }
 
+/// The sending side of a connected session.
+struct SendLoop<'s> {
+    session: &'s Session,
+    tracks: &'s mut Tracks,
+    switcher: CameraSwitcher,
+    audio: AudioReceiver,
+    /// The control channels that are served.
+    channels: JoinSet<()>,
+    preferences: watch::Receiver<Preferences>,
+    /// The preferences that are in effect.
+    applied: Preferences,
+    /// The playout delay that goes with each frame.
+    playout_delay: Bytes,
+}
+
+/// Whether the session goes on.
+type Flow = ControlFlow<()>;
+
+impl<'s> SendLoop<'s> {
+    fn new(
+        session: &'s Session,
+        tracks: &'s mut Tracks,
+        switcher: CameraSwitcher,
+        audio: Option<Subscriber<AudioPacket>>,
+    ) -> Self {
+        let mut preferences = session.preferences.clone();
+        let applied = preferences.borrow_and_update().clone();
+        let playout_delay = rtp_sender::playout_delay(applied.delay());
+        let audio = AudioReceiver { packets: audio, gap: false };
+        let (control, channels) = (tracks.control.take(), JoinSet::new());
+        let mut this = Self { session, tracks, switcher, audio, channels, preferences, applied, playout_delay };
+        if let Some(control) = control {
+            this.spawn_control_channel(control);
+        }
+        this
+    }
+
+    /// Sends until the viewer leaves (`Ok`) or its connection breaks.
+    async fn run(&mut self, events: &mut PeerEventReceivers) -> anyhow::Result<()> {
+        let end = self.session.entry.seat().end();
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
+        loop {
+            let flow = tokio::select! {
+                biased;
+                () = end.cancelled() => Flow::Break(()),
+                changed = events.state.changed() => {
+                    changed?;
+                    check_state(*events.state.borrow())?
+                }
+                _ = poll.tick() => self.check_transport().await,
+                Some(channel) = events.channels.recv() => {
+                    self.spawn_control_channel(channel);
+                    Flow::Continue(())
+                }
+                changed = self.preferences.changed() => match changed {
+                    Ok(()) => self.apply_preferences(),
+                    // The session's record is gone, and the session with it.
+                    Err(_) => Flow::Break(()),
+                },
+                packet = self.audio.next() => self.send_audio(packet).await?,
+                event = self.switcher.next() => self.handle_switch_event(event).await?,
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether the viewer has closed the transport.
+    async fn check_transport(&mut self) -> Flow {
+        if self.tracks.video.is_closed().await { Flow::Break(()) } else { Flow::Continue(()) }
+    }
+
+    /// Serves a data channel, unless the viewer has enough of them.
+    fn spawn_control_channel(&mut self, channel: Arc<dyn DataChannel>) {
+        // Channels with another label have ended already.
+        while self.channels.try_join_next().is_some() {}
+        if self.channels.len() < MAX_CHANNELS {
+            let Session { dispatcher, entry, metrics, .. } = self.session;
+            let context = ChannelContext::new(dispatcher.clone(), entry.seat().clone(), metrics.clone());
+            self.channels.spawn(control_channel::serve(channel, context));
+        }
+    }
+
+    async fn send_audio(&mut self, packet: Option<AudioPacket>) -> anyhow::Result<Flow> {
+        if let (Some(packet), Some((stream, _))) = (packet, self.tracks.audio.as_mut()) {
+            stream.send_audio(packet.captured, packet.data, packet.gap).await?;
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    async fn handle_switch_event(&mut self, event: SwitchEvent) -> anyhow::Result<Flow> {
+        match event {
+            SwitchEvent::Frame { frame, first_of } => {
+                if let Some(camera) = first_of {
+                    self.session.entry.plays(camera);
+                }
+                self.tracks.video.send_video(frame.captured, &frame.data, &self.playout_delay).await?;
+            }
+            SwitchEvent::Resolved(result) => self.report_selection(&self.applied, result),
+            SwitchEvent::Closed => return Ok(Flow::Break(())),
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Applies what has changed in the viewer's preferences.
+    fn apply_preferences(&mut self) -> Flow {
+        let now = self.preferences.borrow_and_update().clone();
+        let before = std::mem::replace(&mut self.applied, now.clone());
+        if now.paused && !before.paused {
+            if self.switcher.pause() {
+                self.report_selection(&before, Ok(()));
+            }
+        } else if before.paused && !now.paused {
+            self.switcher.resume();
+        }
+        if now.chosen_since(&before) {
+            match self.switcher.request_switch(now.camera) {
+                SwitchStart::Accepted => self.report_selection(&now, Ok(())),
+                SwitchStart::Rejected(error) => self.report_selection(&now, Err(error)),
+                SwitchStart::Pending => {}
+            }
+        }
+        if now.keyframe != before.keyframe {
+            self.switcher.request_keyframe();
+        }
+        if let Some((_, packets)) = self.tracks.audio.as_ref().filter(|_| now.muted != before.muted) {
+            self.audio = AudioReceiver { packets: (!now.muted).then(|| packets.subscribe()), gap: true };
+        }
+        self.playout_delay = rtp_sender::playout_delay(now.delay());
+        Flow::Continue(())
+    }
+
+    /// Reports what became of the viewer's choice of a camera.
+    fn report_selection(&self, preferences: &Preferences, result: Result<(), SwitchError>) {
+        match result {
+            Ok(()) => self.session.entry.accept(preferences),
+            Err(error) => {
+                tracing::info!("camera not shown: {error}");
+                self.session.entry.refuse(preferences, error.to_string());
+            }
+        }
+    }
+}
+
+/// Whether a connection in this state goes on.
+fn check_state(state: RTCPeerConnectionState) -> anyhow::Result<Flow> {
+    match state {
+        RTCPeerConnectionState::Closed => Ok(Flow::Break(())),
+        RTCPeerConnectionState::Failed => anyhow::bail!("the connection failed: no packets from the viewer any more"),
+        _ => Ok(Flow::Continue(())),
+    }
+}
+
+/// The audio of one viewer.
+struct AudioReceiver {
+    /// `None` while it is muted, or if there is none.
+    packets: Option<Subscriber<AudioPacket>>,
+    /// Whether the next packet follows a gap.
+    gap: bool,
+}
+
 impl AudioReceiver {
-    /// The next packet; never for a viewer without sound. Missed packets are gone: the browser conceals them.
+    /// The next packet; pending forever for a viewer without audio. Lagged packets are lost: the browser conceals them.
     async fn next(&mut self) -> Option<AudioPacket> {
         let Some(packets) = &mut self.packets else { return std::future::pending().await };
         loop {

@@ -32,9 +32,42 @@ pub enum SwitchEvent {
         first_of: Option<usize>,
     },
     /// Whether the chosen camera can be shown, in words where it can't.
-    Resolved(Result<(), String>),
+    Resolved(Result<(), SwitchError>),
     /// No more will come.
     Closed,
+}
+
+/// What becomes of a request to switch to a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchStart {
+    /// The camera is shown from its next key frame on, or already.
+    Accepted,
+    /// The camera's H.264 profile is not known yet.
+    Pending,
+    /// The camera can't be shown.
+    Rejected(SwitchError),
+}
+
+impl SwitchStart {
+    fn when(accepted: bool) -> Self {
+        if accepted { Self::Accepted } else { Self::Pending }
+    }
+}
+
+/// Why a camera can't be shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SwitchError {
+    /// There is none with this index.
+    #[error("there is no camera {camera}; there are {count}")]
+    NoSuchCamera {
+        /// The index that was asked for.
+        camera: usize,
+        /// How many cameras there are.
+        count: usize,
+    },
+    /// The session's decoder does not take the camera's H.264 profile.
+    #[error("{0}")]
+    Incompatible(String),
 }
 
 /// What one viewer sees.
@@ -84,9 +117,9 @@ impl CameraSwitcher {
             biased;
             next = pending_event(&mut self.pending, self.format, &self.metrics) => match next {
                 SwitchEvent::Frame { frame, first_of } => self.complete_switch(frame, first_of),
-                SwitchEvent::Resolved(Err(reason)) => {
+                SwitchEvent::Resolved(Err(error)) => {
                     self.pending = None;
-                    SwitchEvent::Resolved(Err(reason))
+                    SwitchEvent::Resolved(Err(error))
                 }
                 other => other,
             },
@@ -97,39 +130,38 @@ impl CameraSwitcher {
         }
     }
 
-    /// Goes over to another camera, or stays with the one that is watched. `None` while it is not known whether it can be
-    /// shown; [`SwitchEvent::Resolved`] tells.
-    pub fn request_switch(&mut self, camera: usize) -> Option<Result<(), String>> {
+    /// Switches to a camera, or stays with the current one. While the outcome is [`SwitchStart::Pending`], it follows as
+    /// [`SwitchEvent::Resolved`].
+    pub fn request_switch(&mut self, camera: usize) -> SwitchStart {
         if let Some(pending) = self.pending.as_ref().filter(|pending| pending.stream.index == camera) {
-            return pending.profile_deadline.is_none().then_some(Ok(()));
+            return SwitchStart::when(pending.profile_deadline.is_none());
         }
         if self.current.is_some() {
-            // A later choice takes back one that has not been followed yet.
+            // A later request cancels one that has not been completed yet.
             self.pending = None;
             if camera == self.camera {
-                return Some(Ok(()));
+                return SwitchStart::Accepted;
             }
         }
         let Some(stream) = self.cameras.iter().find(|stream| stream.index == camera) else {
-            return Some(Err(format!("there is no camera {camera}; there are {}", self.cameras.len())));
+            return SwitchStart::Rejected(SwitchError::NoSuchCamera { camera, count: self.cameras.len() });
         };
-        let known = *stream.profile.borrow();
-        let compatible = known.map(|stream| h264::fits(stream, self.format));
-        if matches!(compatible, Some(Err(_))) {
-            return compatible;
+        let profile = *stream.profile.borrow();
+        if let Err(error) = check_profile(profile, self.format) {
+            return SwitchStart::Rejected(error);
         }
         if self.current.is_some() {
-            let profile_deadline = known.is_none().then(|| Instant::now() + PROFILE_WAIT);
+            let profile_deadline = profile.is_none().then(|| Instant::now() + PROFILE_WAIT);
             self.pending =
                 Some(PendingSwitch { overlaps: true, profile_deadline, ..PendingSwitch::immediate(stream.clone()) });
-            return compatible;
+            return SwitchStart::when(profile.is_some());
         }
-        // Its first picture shows what it demands; while it is paused, not even that is looked at.
+        // Nothing is shown yet, so its first frame may tell the profile. While paused, not even that is waited for.
         self.camera = camera;
         if self.pending.is_some() {
             self.pending = Some(PendingSwitch::immediate(stream.clone()));
         }
-        Some(Ok(()))
+        SwitchStart::Accepted
     }
 
     /// Shows nothing from now on. A choice that was not judged yet is taken as it is, which is `true`.
@@ -190,20 +222,24 @@ impl PendingSwitch {
 /// What becomes of the camera that comes; never when there is none.
 async fn pending_event(pending: &mut Option<PendingSwitch>, format: Profile, metrics: &Metrics) -> SwitchEvent {
     let Some(pending) = pending else { return std::future::pending().await };
-    let fits = |profile: Option<Profile>| profile.map_or(Ok(()), |stream| h264::fits(stream, format));
     if pending.profile_deadline.is_some() {
         let profile = pending.profile().await;
         pending.profile_deadline = None;
-        return SwitchEvent::Resolved(fits(profile));
+        return SwitchEvent::Resolved(check_profile(profile, format));
     }
     let Some(frame) = pending.reader.next(metrics).await else { return SwitchEvent::Closed };
     // It may be another one by now than the one that was judged. Where there is nothing else to be shown, a decoder that
     // takes more than it says is worth the try.
     let profile = pending.overlaps.then(|| *pending.stream.profile.borrow()).flatten();
-    match fits(profile) {
+    match check_profile(profile, format) {
         Ok(()) => SwitchEvent::Frame { frame, first_of: Some(pending.stream.index) },
-        Err(reason) => SwitchEvent::Resolved(Err(reason)),
+        Err(error) => SwitchEvent::Resolved(Err(error)),
     }
+}
+
+/// Whether a session that was negotiated for `format` can show frames of this profile; an unknown one is let through.
+fn check_profile(profile: Option<Profile>, format: Profile) -> Result<(), SwitchError> {
+    profile.map_or(Ok(()), |profile| h264::fits(profile, format)).map_err(SwitchError::Incompatible)
 }
 
 /// The next picture of the camera that is watched; never when there is none.

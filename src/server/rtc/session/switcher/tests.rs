@@ -66,7 +66,7 @@ async fn the_old_camera_is_shown_until_the_new_one_has_a_key_frame() {
     fixture.publish(0, false, 10);
     fixture.publish(0, true, 20);
     assert_eq!(fixture.frame().await, (0, 20, true));
-    assert_eq!(fixture.switcher.request_switch(1), Some(Ok(())));
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted);
     assert!(fixture.cameras[1].video.refresh_requested(), "it is asked for a key frame");
     fixture.publish(1, false, 25);
     fixture.publish(0, false, 30);
@@ -89,13 +89,13 @@ async fn a_camera_that_would_not_be_decoded_is_refused() {
     let mut fixture = Fixture::new([OURS, Some(HIGH)]);
     fixture.publish(0, true, 10);
     fixture.frame().await;
-    let error = fixture.switcher.request_switch(1).expect("it is known").expect_err("it does not fit");
-    assert!(error.contains("high (640028)"), "{error}");
+    let SwitchStart::Rejected(error) = fixture.switcher.request_switch(1) else { panic!("it does not fit") };
+    assert!(error.to_string().contains("high (640028)"), "{error}");
     assert_eq!(fixture.cameras[1].video.subscribers(), 0);
 
     // One that has not told yet is waited for.
     fixture.profiles[1].send_replace(None);
-    assert_eq!(fixture.switcher.request_switch(1), None);
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Pending);
     assert!(fixture.is_idle());
     fixture.profiles[1].send_replace(Some(HIGH));
     assert!(matches!(fixture.switcher.next().await, SwitchEvent::Resolved(Err(_))));
@@ -104,25 +104,26 @@ async fn a_camera_that_would_not_be_decoded_is_refused() {
 
     // One that does not tell in time is taken at its word when it gives a picture.
     fixture.profiles[1].send_replace(None);
-    assert_eq!(fixture.switcher.request_switch(1), None);
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Pending);
     assert!(matches!(fixture.switcher.next().await, SwitchEvent::Resolved(Ok(()))));
     fixture.profiles[1].send_replace(Some(HIGH));
     fixture.publish(1, true, 30);
     assert!(matches!(fixture.switcher.next().await, SwitchEvent::Resolved(Err(_))));
-    assert_eq!(fixture.switcher.request_switch(2), Some(Err("there is no camera 2; there are 2".into())));
+    let SwitchStart::Rejected(error) = fixture.switcher.request_switch(2) else { panic!("there are two cameras") };
+    assert_eq!(error.to_string(), "there is no camera 2; there are 2");
 }
 
 #[tokio::test]
 async fn the_last_of_several_choices_is_followed() {
     let mut fixture = Fixture::new([OURS, OURS]);
-    assert_eq!(fixture.switcher.request_switch(1), Some(Ok(())), "before the first picture");
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted, "before the first picture");
     fixture.publish(0, true, 10);
     assert!(fixture.is_idle());
     fixture.publish(1, true, 11);
     assert_eq!(fixture.frame().await, (1, 11, true));
-    assert_eq!(fixture.switcher.request_switch(0), Some(Ok(())));
-    assert_eq!(fixture.switcher.request_switch(0), Some(Ok(())), "it is coming");
-    assert_eq!(fixture.switcher.request_switch(1), Some(Ok(())), "stay");
+    assert_eq!(fixture.switcher.request_switch(0), SwitchStart::Accepted);
+    assert_eq!(fixture.switcher.request_switch(0), SwitchStart::Accepted, "it is coming");
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted, "stay");
     fixture.publish(0, true, 20);
     assert!(fixture.is_idle() && fixture.cameras[0].video.subscribers() == 0);
 }
@@ -143,10 +144,10 @@ async fn a_pause_lets_the_camera_go_and_ends_at_a_key_frame() {
     assert_eq!(fixture.frame().await, (0, 30, true));
 
     // Chosen before the pause, and within it.
-    assert_eq!(fixture.switcher.request_switch(1), None);
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Pending);
     assert!(fixture.switcher.pause(), "the choice was not answered");
-    assert_eq!(fixture.switcher.request_switch(0), Some(Ok(())));
-    assert_eq!(fixture.switcher.request_switch(1), Some(Ok(())));
+    assert_eq!(fixture.switcher.request_switch(0), SwitchStart::Accepted);
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted);
     assert_eq!(fixture.cameras[1].video.demand().interested(), 0);
     fixture.switcher.resume();
     fixture.publish(1, true, 40);
