@@ -1,48 +1,48 @@
-//! What holds for all viewers: how many there may be, which addresses and servers they are offered, and how long their
-//! browsers hold pictures back.
+//! Settings for all sessions: how many there may be, which addresses and servers viewers are offered, and how long
+//! browsers buffer.
 
 use std::fmt;
 
 use ipnet::IpNet;
 
-/// Interfaces that lead to containers and virtual machines on this one, not to the network where the viewers are.
+/// Interfaces to containers and virtual machines on this host, not to the network where the viewers are.
 pub const VIRTUAL_INTERFACES: [&str; 9] =
     ["docker*", "br-*", "veth*", "virbr*", "lxc*", "lxd*", "cni*", "podman*", "flannel*"];
 
-/// What holds for all viewers.
+/// Settings for all sessions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Viewers at once; the next one is refused.
+    /// Sessions at once; the next one is refused.
     pub max_viewers: usize,
-    /// The least and the most time that a browser shall hold pictures back before it shows them, in milliseconds, in
-    /// steps of 10 (`playout-delay` header extension).
+    /// The minimum and maximum time in milliseconds that a browser shall buffer before playout, in steps of 10
+    /// (`playout-delay` header extension).
     pub playout_delay: (u16, u16),
-    /// The one UDP port of all viewers, on every address that they are offered; 0 takes free ones.
+    /// The one UDP port for all viewers, on every address that they are offered; 0 picks free ones.
     pub udp_port: u16,
     /// Whether viewers whose network blocks UDP may use TCP on the same port number.
     pub tcp: bool,
-    /// Patterns of the interfaces that viewers are offered addresses of, with `*` for any letters; empty stands for all.
+    /// Patterns of the interfaces whose addresses viewers are offered, with `*` as a wildcard; empty means all.
     pub interfaces: Vec<String>,
-    /// Patterns of the interfaces that they are not offered addresses of.
+    /// Patterns of the interfaces whose addresses they are not offered.
     pub exclude_interfaces: Vec<String>,
-    /// Networks that offered addresses are in; empty stands for all.
+    /// Networks that offered addresses must be in; empty means all.
     pub networks: Vec<IpNet>,
-    /// More addresses under which this machine is reached from outside.
+    /// More addresses at which this host is reached from outside.
     pub advertise: Vec<Advertised>,
-    /// STUN and TURN servers, for this machine and for its viewers.
+    /// STUN and TURN servers, for this host and for its viewers.
     pub ice_servers: Vec<IceServer>,
 }
 
-/// An address at which a router or a name leads to this machine.
+/// An address at which a router forwards to this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertised {
     /// An IP address or a host name.
     pub host: String,
-    /// The port that is forwarded, where it is another than ours.
+    /// The forwarded port, if it differs from ours.
     pub port: Option<u16>,
 }
 
-/// A STUN or TURN server, or several under the same credentials.
+/// A STUN or TURN server, or several with the same credentials.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct IceServer {
     /// `stun:`, `stuns:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065).
@@ -51,12 +51,12 @@ pub struct IceServer {
     pub username: Option<String>,
     /// The password of that user.
     pub credential: Option<String>,
-    /// The secret shared with the TURN server, of which each viewer's own credentials are made (TURN REST API).
+    /// The secret shared with the TURN server, from which each viewer's credentials are derived (TURN REST API).
     pub secret: Option<String>,
 }
 
 impl fmt::Debug for IceServer {
-    /// Without the secrets: what is printed may end in a log.
+    /// Without the secrets, as debug output may end up in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IceServer").field("urls", &self.urls).field("username", &self.username).finish_non_exhaustive()
     }

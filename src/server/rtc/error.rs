@@ -1,26 +1,26 @@
 //! Why a session is not created, its candidates are not used, or ICE is not restarted.
 //!
-//! What is wrong with the text of an offer or a fragment is said in `sdp`.
+//! Errors in the text of an offer or a fragment are in `sdp`.
 
 use super::sdp::offer::OfferError;
 use crate::server::sessions::CapacityError;
 
-/// Why a viewer is refused.
+/// Why a session is not created.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
     /// The offer can't be answered.
     #[error(transparent)]
     Offer(#[from] OfferError),
-    /// There are enough viewers.
+    /// The limit of viewers is reached.
     #[error("{0} viewers watch already, which is the limit; try again later or raise [rtc] max_viewers")]
     Full(usize),
-    /// Enough viewers are connecting at this moment.
+    /// The limit of connecting viewers is reached.
     #[error("{0} viewers are connecting at this moment, which is the limit; try again in some seconds")]
     Negotiating(usize),
-    /// The program stops.
+    /// The program is stopping.
     #[error("porthole is stopping")]
     Stopping,
-    /// The WebRTC stack failed.
+    /// The WebRTC library failed.
     #[error("the offer could not be answered: {0:#}")]
     Failed(anyhow::Error),
 }
@@ -34,27 +34,27 @@ impl From<CapacityError> for AcceptError {
     }
 }
 
-/// Why candidates are not taken.
+/// Why candidates are not added.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TrickleError {
     /// There is no such session.
     #[error("no such session; it has ended, or never was")]
     Unknown,
-    /// The ETag is of another ICE session.
+    /// The ETag names another ICE session.
     #[error("the entity tag is not that of the current ICE session")]
     Stale,
 }
 
-/// Why ICE is not restarted; the session goes on as it was, but for [`Self::Failed`].
+/// Why ICE is not restarted; the session goes on as before, except after [`Self::Failed`].
 #[derive(Debug, thiserror::Error)]
 pub enum RestartError {
     /// There is no such session.
     #[error("no such session; it has ended, or never was")]
     Unknown,
-    /// The viewer's credentials are none.
+    /// The viewer's credentials are malformed.
     #[error("{0} is not what RFC 8839 section 5.4 asks for: {1} letters, digits, + or /")]
     Credentials(&'static str, &'static str),
-    /// The WebRTC stack failed.
+    /// The WebRTC library failed.
     #[error("ICE could not be restarted: {0:#}")]
     Failed(anyhow::Error),
 }

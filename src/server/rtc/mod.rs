@@ -1,7 +1,7 @@
-//! WebRTC: takes offers, has the task of each viewer run, and ends it.
+//! WebRTC sessions: answers offers, runs one task for each session, and ends it.
 //!
-//! It is handed subscriptions, the table of viewers and a control handle, and knows neither cameras nor encoders; HTTP stands in
-//! `http`.
+//! It is handed subscriptions, the table of sessions and a dispatcher. It knows neither cameras nor encoders; HTTP is
+//! in `http`.
 
 mod config;
 mod error;
@@ -43,14 +43,14 @@ use crate::server::auth::Principal;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{EndReason, Limits, NewSession, SessionRegistry};
 
-/// How long the viewers' goodbyes may take at the stop.
+/// How long viewers may take to acknowledge the end of their sessions when the program stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// Viewers that were answered and have not connected yet, at once: a browser connects within a second, and each that does
-/// not is kept for 20 s, in which nobody else shall be shut out by a few that never come.
+/// Sessions at once that are answered but not connected: a browser connects within a second, and one that does not is
+/// kept for 20 s. A few that never connect must not shut others out.
 const MAX_NEGOTIATING: usize = 16;
 
-/// Whose sessions there are; a cheap handle. Who they are stands in [`SessionRegistry`].
+/// Creates and ends sessions; a cheap handle. Who is watching is in [`SessionRegistry`].
 #[derive(Clone)]
 pub struct SessionManager(Arc<Inner>);
 
@@ -62,19 +62,19 @@ struct Inner {
     dispatcher: Dispatcher,
     mux: Mux,
     ice: Ice,
-    /// What sessions have, `None` until their offer is answered.
+    /// The ICE session of each session; `None` until its offer is answered.
     ice_sessions: Mutex<HashMap<String, Option<Arc<IceSession>>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl SessionManager {
-    /// No sessions yet; those that come enter themselves in `viewers`, and may choose among `cameras`, which stand in the
-    /// order of the status.
+    /// A manager without sessions. New ones register in `sessions` and may choose among `cameras`, which are in the
+    /// status's order.
     ///
     /// # Errors
     ///
-    /// When the viewers' port is in use.
+    /// If the port for viewers is in use.
     pub fn new(
         config: Config,
         cameras: Vec<CameraStream>,
@@ -91,18 +91,18 @@ impl SessionManager {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Takes viewers by another configuration from now on; those who watch stay. The port stays as it is.
+    /// Applies another configuration to new sessions; those that are connected stay. The port does not change.
     pub fn reconfigure(&self, config: &Config) {
         let inner = &self.0;
         *inner.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
         inner.ice.reconfigure(config);
     }
 
-    /// Answers an offer of `principal` that came in on the local address `via`. When the caller gives up, the session ends.
+    /// Answers an offer of `principal` that was received on `local_addr`. If the caller gives up, the session ends.
     ///
     /// # Errors
     ///
-    /// As [`AcceptError`] says.
+    /// See [`AcceptError`].
     pub async fn create_session(
         &self,
         camera: &CameraStream,
@@ -128,7 +128,7 @@ impl SessionManager {
         };
         let limits = Limits { viewers: config.max_viewers, negotiating: MAX_NEGOTIATING };
         let (entry, preferences) = inner.sessions.enter(new_session, limits)?;
-        // From now on the camera is opened: it warms up while the connection is made.
+        // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
         let format = offer.format_for(camera.profile(&end).await)?;
         let slot = TransportSlot::reserve(inner, &id);
@@ -162,12 +162,12 @@ impl SessionManager {
         Ok(WhepAnswer { id, etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
 
-    /// Adds a viewer's late candidates to the ICE session that `etag` names. One that can't be used is left out in silence,
-    /// as the draft asks.
+    /// Adds a viewer's trickled candidates to the ICE session with this `etag`. One that can't be used is skipped
+    /// silently, as the draft asks.
     ///
     /// # Errors
     ///
-    /// As [`TrickleError`] says.
+    /// See [`TrickleError`].
     pub async fn trickle(&self, id: &str, etag: &str, candidates: Vec<TrickledCandidate>) -> Result<(), TrickleError> {
         let ice_session = self.ice_session(id).ok_or(TrickleError::Unknown)?;
         if etag != ice_session.etag() {
@@ -177,11 +177,12 @@ impl SessionManager {
         Ok(())
     }
 
-    /// Restarts ICE for a viewer whose request came in on `via`. It goes on also when the caller gives up.
+    /// Restarts ICE for a viewer whose request was received on `local_addr`. The restart completes even if the caller
+    /// gives up.
     ///
     /// # Errors
     ///
-    /// As [`RestartError`] says.
+    /// See [`RestartError`].
     pub async fn restart(&self, id: &str, remote: RemoteIce, local_addr: IpAddr) -> Result<Restarted, RestartError> {
         let ice_session = self.ice_session(id).ok_or(RestartError::Unknown)?;
         let restarting =
@@ -189,7 +190,7 @@ impl SessionManager {
         restarting.await.unwrap_or_else(|error| Err(RestartError::Failed(error.into())))
     }
 
-    /// What a session that is answered has.
+    /// The ICE session of a session that has been answered.
     fn ice_session(&self, id: &str) -> Option<Arc<IceSession>> {
         if self.contains(id) { self.0.ice_sessions().get(id)?.clone() } else { None }
     }
@@ -199,17 +200,17 @@ impl SessionManager {
         self.0.ice.servers()
     }
 
-    /// Whether the session lives.
+    /// Whether the session exists.
     pub fn contains(&self, id: &str) -> bool {
         self.0.sessions.get(id).is_some()
     }
 
-    /// Ends a session; `false` when there is none of that name.
+    /// Ends a session; `false` if there is none with this id.
     pub fn end(&self, id: &str) -> bool {
         self.0.sessions.end(id, EndReason::Closed)
     }
 
-    /// Ends all sessions of an owner, whose right to watch is gone.
+    /// Ends all sessions of an owner who may no longer watch.
     pub fn end_sessions_of(&self, owner: &str) {
         let ended = self.0.sessions.end_owned(owner, EndReason::Revoked);
         if ended > 0 {
@@ -217,7 +218,7 @@ impl SessionManager {
         }
     }
 
-    /// Ends all sessions and waits for their goodbyes, a second at most.
+    /// Ends all sessions and waits until the viewers have acknowledged it, for at most a second.
     pub async fn stop(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -237,7 +238,7 @@ impl Inner {
     }
 }
 
-/// A place for a session's transport; given back when the session's task ends, also by a panic.
+/// A session's entry in the table of ICE sessions; removed when the session's task ends, also by a panic.
 struct TransportSlot {
     inner: Arc<Inner>,
     id: String,
@@ -252,7 +253,7 @@ impl TransportSlot {
 
 impl Drop for TransportSlot {
     fn drop(&mut self) {
-        // In its own statement: the transport drops outside the lock.
+        // In a statement of its own, so that the ICE session is dropped outside the lock.
         let ice_session = self.inner.ice_sessions().remove(&self.id);
         drop(ice_session);
     }

@@ -1,4 +1,4 @@
-//! The RTP clock of one stream: capture times into RTP timestamps and back. Pure.
+//! The RTP clock of one stream: converts capture times to RTP timestamps and back. Pure.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl RtpClock {
         captured.rtp(self.rate).wrapping_add(self.offset)
     }
 
-    /// How long before `now` the moment with this RTP timestamp was; at most half of the clock's period (6 h at 90 kHz).
+    /// How long before `now` the time with this RTP timestamp was; at most half the clock's period (6 h at 90 kHz).
     pub fn age(&self, timestamp: u32, now: Timestamp) -> Duration {
         let ticks = self.timestamp(now).wrapping_sub(timestamp) as i32;
         Duration::from_secs_f64(f64::from(ticks.max(0)) / f64::from(self.rate))

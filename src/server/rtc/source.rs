@@ -1,4 +1,4 @@
-//! What a viewer of one camera is sent, and what it demands of a decoder.
+//! What viewers of one camera are sent, and which H.264 profile it needs.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::media::h264::Profile;
 use crate::media::{AudioPacket, EncodedFrame};
 use crate::util::broadcast::Broadcast;
 
-/// How long an answer to a viewer waits until it is known what the pictures demand of a decoder: the time in which most cameras give
-/// their first picture.
+/// How long the answer to an offer waits until the H.264 profile is known: most cameras deliver their first frame
+/// within this time.
 pub const PROFILE_WAIT: Duration = Duration::from_secs(2);
 
-/// What a viewer of one camera is sent.
+/// What viewers of one camera are sent.
 #[derive(Debug, Clone)]
 pub struct CameraStream {
     /// The camera's name.
     pub name: String,
-    /// The camera's place in the status.
+    /// The camera's index in the status.
     pub index: usize,
-    /// Its pictures.
+    /// The encoded frames.
     pub video: Broadcast<EncodedFrame>,
-    /// What they demand of a decoder; `None` while that is not known.
+    /// Their H.264 profile; `None` while it is not known.
     pub profile: watch::Receiver<Option<Profile>>,
-    /// The sound, where there is any.
+    /// The audio packets, if the camera has audio.
     pub audio: Option<Broadcast<AudioPacket>>,
 }
 
 impl CameraStream {
-    /// What the pictures demand of a decoder, once that is known. A camera that encodes by itself says it with its first
-    /// picture; while it gives none, viewers see what we encode.
+    /// The H.264 profile, once it is known. A camera that encodes itself reveals it with its first frame; until then
+    /// viewers are sent what we encode.
     pub(super) async fn profile(&self, end: &CancellationToken) -> Profile {
         let mut profile = self.profile.clone();
         let known = profile.wait_for(Option::is_some);

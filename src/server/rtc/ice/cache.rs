@@ -1,6 +1,6 @@
-//! Remembers for each question its answer for a while, and lets all that ask it meanwhile wait for one answer.
+//! A cache that fetches each value once: whoever asks while it is fetched waits for the same value.
 //!
-//! What is asked, and of whom, does not belong here.
+//! What is fetched, and from where, does not belong here.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Answers by question. There are as many questions as the configuration has names and servers, times the addresses of
-/// this machine: those that are out of date go when the next one comes.
+/// Values by key. There are as many keys as the configuration has names and servers, times the addresses of this host.
+/// Expired values are removed when the next one is fetched.
 #[derive(Debug)]
 pub struct SingleFlightCache<K, V>(Mutex<HashMap<K, CacheEntry<V>>>);
 
-/// An answer, `None` while it is asked for, and until when it is good.
+/// A value, `None` while it is fetched, and when it expires.
 type CacheEntry<V> = watch::Receiver<Option<(V, Instant)>>;
 
 impl<K, V> Default for SingleFlightCache<K, V> {
@@ -26,14 +26,14 @@ impl<K, V> Default for SingleFlightCache<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone + Send + Sync + 'static> SingleFlightCache<K, V> {
-    /// The answer to a question. When it is not known, `ask` runs as a task of its own, also when nobody waits for it
-    /// any more; it says for how long its answer is good, and must come to an end.
+    /// The value of a key. If it is not cached, `fetch` runs as a task of its own, even if nobody waits for it any
+    /// more. It returns the value with its lifetime, and must finish.
     pub async fn get<F>(&self, key: &K, fetch: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = (V, Duration)> + Send + 'static,
     {
         let mut entry = self.entry(key, fetch);
-        // An error means that asking panicked.
+        // An error means that fetching panicked.
         let answer = entry.wait_for(Option::is_some).await.ok()?;
         answer.as_ref().map(|(answer, _)| answer.clone())
     }

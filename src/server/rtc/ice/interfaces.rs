@@ -1,6 +1,6 @@
-//! The addresses of this machine that viewers are offered: pure functions of its interfaces and the configuration.
+//! The addresses of this host that viewers are offered: pure functions of its interfaces and the configuration.
 //!
-//! When they change is told by `ice::watch`.
+//! Changes are reported by `ice::netlink`.
 
 use std::io;
 use std::net::IpAddr;
@@ -8,15 +8,15 @@ use std::net::IpAddr;
 use crate::server::rtc::config::{Config, VIRTUAL_INTERFACES};
 
 /// Addresses that are offered at most: each costs a viewer connectivity checks, of which a browser makes 100 (RFC 8445
-/// section 6.1.2.5). A board on Ethernet and Wi-Fi has some ten, most of them temporary ones of IPv6.
+/// section 6.1.2.5). A board on Ethernet and Wi-Fi has about ten, most of them temporary IPv6 addresses.
 const MAX_ADDRESSES: usize = 16;
 
-/// Whether an interface leads to containers and virtual machines on this one.
+/// Whether an interface leads to containers or virtual machines on this host.
 pub fn is_virtual(interface: &str) -> bool {
     VIRTUAL_INTERFACES.iter().any(|pattern| glob_matches(pattern, interface))
 }
 
-/// An address and the interface that has it.
+/// An address with its interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// The interface's name, such as `eth0`.
@@ -27,11 +27,11 @@ pub struct Interface {
     pub up: bool,
 }
 
-/// The interfaces of this machine, one entry for each address.
+/// The interfaces of this host, one entry for each address.
 ///
 /// # Errors
 ///
-/// When the kernel does not tell them.
+/// If the kernel does not list them.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
     let interfaces = if_addrs::get_if_addrs()?.into_iter();
     Ok(interfaces
@@ -39,7 +39,7 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
         .collect())
 }
 
-/// The addresses among these that viewers are offered, the most useful first.
+/// The addresses to offer to viewers, the most useful first.
 pub fn offered_addresses(interfaces: &[Interface], config: &Config) -> Vec<IpAddr> {
     let named = |patterns: &[String], name: &str| patterns.iter().any(|pattern| glob_matches(pattern, name));
     let mut found: Vec<IpAddr> = Vec::new();
@@ -51,25 +51,25 @@ pub fn offered_addresses(interfaces: &[Interface], config: &Config) -> Vec<IpAdd
             found.push(*address);
         }
     }
-    // An address that no server gave leads somewhere only on a cable between the two (RFC 3927).
+    // A self-assigned address works only on a direct cable (RFC 3927).
     found.sort_by_key(|address| matches!(address, IpAddr::V4(v4) if v4.is_link_local()));
     found.truncate(MAX_ADDRESSES);
     found
 }
 
-/// Loopback reaches nobody else, and a link-local IPv6 address means nothing without its interface, which a candidate
+/// Loopback reaches nobody else, and a link-local IPv6 address is ambiguous without its interface, which a candidate
 /// cannot name.
 fn is_reachable(address: IpAddr) -> bool {
     let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     !address.is_loopback() && !address.is_unspecified() && !address.is_multicast() && !link_local
 }
 
-/// Whether a name is what the pattern says, in which `*` stands for any letters, also for none.
+/// Whether a name matches a pattern, in which `*` stands for any characters or none.
 fn glob_matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(start) else { return false };
     let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
-    // The earliest place of each part leaves the most for those behind it.
+    // The earliest match of each part leaves the most for those after it.
     for part in middle.split('*') {
         match name.find(part) {
             Some(at) => name = name.get(at + part.len()..).unwrap_or_default(),

@@ -1,6 +1,6 @@
-//! One candidate of ours, and the line that tells a viewer of it (RFC 8839 section 5.1, RFC 6544 section 4.5).
+//! One candidate of ours, and its SDP line (RFC 8839 section 5.1, RFC 6544 section 4.5).
 //!
-//! Which candidates there are stands in `ice`; what viewers tell of theirs in `ice::remote`.
+//! Which candidates there are is decided in `ice`; viewers' candidates are in `ice::remote_candidate`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,26 +10,26 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 /// RTP and RTCP share one component: all our answers have `a=rtcp-mux`.
 const COMPONENT: u32 = 1;
 
-/// The direction preference of a passive TCP candidate (RFC 6544 section 4.2) of a host and of a NAT's address.
+/// The direction preference of a passive TCP candidate (RFC 6544 section 4.2): host, and server-reflexive.
 const PASSIVE_PREFERENCE: [u32; 2] = [4, 2];
 
-/// The transport protocol of a candidate. A TCP candidate of ours is passive always: browsers cannot listen.
+/// The transport protocol of a candidate. Our TCP candidates are always passive: browsers cannot listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// UDP.
     Udp,
-    /// TCP with frames after RFC 4571.
+    /// TCP with RFC 4571 framing.
     Tcp,
 }
 
-/// Where a candidate's address comes from.
+/// The type of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CandidateType {
-    /// The address is of this machine, or leads to it as if it were.
+    /// An address of this host, or one that leads to it as if it were.
     Host,
-    /// A NAT's address, which a STUN server saw the local address `base` come from.
+    /// The address that a STUN server saw for the local address `base`.
     Reflexive {
-        /// The address of ours behind it.
+        /// Our address behind the NAT.
         base: SocketAddr,
     },
 }
@@ -39,17 +39,17 @@ pub enum CandidateType {
 pub struct Candidate {
     /// UDP or TCP.
     pub protocol: Protocol,
-    /// Where a viewer sends to.
+    /// The address that a viewer sends to.
     pub address: SocketAddr,
-    /// Where that comes from.
+    /// The type.
     pub kind: CandidateType,
-    /// Its place among our candidates, the best first, at 0.
+    /// Its index among our candidates; the best is 0.
     pub index: u16,
 }
 
 impl Candidate {
-    /// How much it is preferred (RFC 8445 section 5.1.2.1): UDP to TCP, our own addresses to a NAT's, and among those
-    /// of one kind the earlier place.
+    /// Its priority (RFC 8445 section 5.1.2.1): UDP before TCP, host before server-reflexive, and within a type by
+    /// index.
     pub fn priority(&self) -> u32 {
         // RFC 8445 section 5.1.2.2 has 126 and 100. UDP wins over TCP where both work (RFC 6544 section 4.2), so TCP is below any UDP.
         let kind = match (self.protocol, self.kind) {
@@ -61,7 +61,7 @@ impl Candidate {
         let index = u32::from(self.index);
         let local = match (self.protocol, self.kind) {
             (Protocol::Udp, _) => 0xffff - index,
-            // The upper three of the 16 bits are the direction's.
+            // The upper three of the 16 bits are the direction preference.
             (Protocol::Tcp, CandidateType::Host) => (PASSIVE_PREFERENCE[0] << 13) | 0x1fff_u32.saturating_sub(index),
             (Protocol::Tcp, CandidateType::Reflexive { .. }) => {
                 (PASSIVE_PREFERENCE[1] << 13) | 0x1fff_u32.saturating_sub(index)
@@ -70,8 +70,8 @@ impl Candidate {
         (kind << 24) | (local << 8) | (256 - COMPONENT)
     }
 
-    /// Equal for those candidates that will work or fail together (RFC 8445 section 5.1.1.3): of one kind, one protocol
-    /// and one base address. A digest, so that it tells nothing.
+    /// Equal for candidates that will work or fail together (RFC 8445 section 5.1.1.3): of the same type, protocol and
+    /// base address. A checksum, so that it reveals nothing.
     fn foundation(&self) -> u32 {
         let (kind, base) = match self.kind {
             CandidateType::Host => ("host", self.address.ip()),
@@ -82,7 +82,7 @@ impl Candidate {
 }
 
 impl fmt::Display for Candidate {
-    /// The value of `a=candidate`, with its `candidate:`.
+    /// The value of `a=candidate`, including `candidate:`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = match self.protocol {
             Protocol::Udp => "udp",

@@ -1,6 +1,8 @@
-//! Which candidates a viewer is offered, and which of its own are used.
+//! Which candidates a viewer is offered: the addresses of this host, configured ones, and those that STUN servers
+//! report.
 //!
-//! Sockets belong to `mux`, what is done with a viewer's candidates to `restart`.
+//! Sockets are in `mux`; which of a viewer's own candidates are used is decided in `remote_candidate`, restarts are in
+//! `restart`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::rtc::config::{Advertised, Config, IceServer};
 use crate::server::rtc::mux::{LocalEndpoint, Mux};
 
-/// The addresses of this machine, as they come and go; a cheap handle.
+/// Gathers candidates, and follows the addresses of this host; a cheap handle.
 #[derive(Clone)]
 pub struct Ice(Arc<Inner>);
 
@@ -23,11 +25,11 @@ struct Inner {
     setup: RwLock<Arc<Setup>>,
     mux: Mux,
     resolver: Arc<Resolver>,
-    /// Those that every viewer is offered.
+    /// The addresses that every viewer is offered.
     offered: Mutex<Vec<IpAddr>>,
 }
 
-/// What the configuration says, which may change while viewers come.
+/// What depends on the configuration, which may change.
 struct Setup {
     config: Config,
     stun: StunGatherer,
@@ -41,7 +43,7 @@ impl Setup {
 }
 
 impl Ice {
-    /// Looks which addresses there are, and has `mux` listen on them.
+    /// Reads the addresses of this host and has `mux` bind them.
     pub fn new(config: &Config, mux: Mux) -> Self {
         let resolver = Arc::new(Resolver::default());
         let setup = RwLock::new(Setup::new(config, &resolver, &mux));
@@ -50,7 +52,7 @@ impl Ice {
         ice
     }
 
-    /// Offers addresses and servers by another configuration to viewers who come from now on. The port stays as it is.
+    /// Applies another configuration to new viewers. The port does not change.
     pub fn reconfigure(&self, config: &Config) {
         let Inner { setup, mux, resolver, .. } = self.0.as_ref();
         *setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(config, resolver, mux);
@@ -61,12 +63,12 @@ impl Ice {
         self.0.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks again whenever an address came, went or changed, until `end`.
+    /// Refreshes the addresses whenever one was added, removed or changed, until `end`.
     pub async fn watch(self, end: CancellationToken) {
         netlink::watch(end, move || self.refresh()).await;
     }
 
-    /// Reads this machine's addresses.
+    /// Reads the addresses of this host.
     fn refresh(&self) {
         let mux = &self.0.mux;
         let interfaces = match interfaces::interfaces() {
@@ -88,17 +90,17 @@ impl Ice {
             offered.clone_from(&found);
         }
         drop(offered);
-        // Also when they are the same: one that could not be bound may be ready now.
+        // Also if they are the same: one that could not be bound may be ready now.
         mux.set_addresses(found);
     }
 
-    /// The candidates of a viewer whose request came in on `via`, the best first, as values of `a=candidate`. It waits
-    /// for names and STUN servers, for about a second at most.
+    /// The candidates for a viewer whose request was received on `local_addr`, the best first, as values of
+    /// `a=candidate`. Waits for DNS and STUN servers, for about a second at most.
     pub async fn candidates(&self, local_addr: IpAddr) -> Vec<String> {
         let Inner { mux, resolver, .. } = self.0.as_ref();
         let setup = self.setup();
         let local_addr = local_addr.to_canonical();
-        // The filters do not matter here: this is an address that the viewer is known to reach.
+        // The filters do not apply: the viewer is known to reach this address.
         mux.ensure(local_addr);
         let offered = self.offered().clone();
         let mut locals = mux.locals();
@@ -113,12 +115,12 @@ impl Ice {
         build_candidates(&locals, &advertised, &mapped).iter().map(ToString::to_string).collect()
     }
 
-    /// Where viewers are listened to, which nobody else can be.
+    /// Our own bound addresses, which no viewer's candidate can be.
     pub fn locals(&self) -> Vec<SocketAddr> {
         self.0.mux.locals().into_iter().map(|local| local.udp).collect()
     }
 
-    /// The STUN and TURN servers for one viewer, with credentials of its own.
+    /// The STUN and TURN servers, with credentials for one viewer.
     pub fn servers(&self) -> Vec<IceServer> {
         let name = format!("{:08x}", rand::random::<u32>());
         turn_credentials::for_viewer(&self.setup().config.ice_servers, SystemTime::now(), &name)
@@ -129,9 +131,9 @@ impl Ice {
     }
 }
 
-/// The addresses under which this machine is reached from outside, each with the port, where it is another than ours.
+/// The configured external addresses of this host, each with its port if that differs from ours.
 async fn advertised(config: &Config, resolver: &Arc<Resolver>) -> Vec<(IpAddr, Option<u16>)> {
-    // All at once: each may take as long as one may.
+    // All at once, as each may take as long as a viewer waits.
     let mut lookups = JoinSet::new();
     for (index, Advertised { host, port }) in config.advertise.iter().cloned().enumerate() {
         let resolver = resolver.clone();
@@ -142,7 +144,7 @@ async fn advertised(config: &Config, resolver: &Arc<Resolver>) -> Vec<(IpAddr, O
     found.into_iter().flat_map(|(_, ips, port)| ips.into_iter().map(move |ip| (ip, port))).collect()
 }
 
-/// The candidates for sockets at `locals`, the best first, forwarded addresses and those of NATs, each with its base.
+/// Candidates for the bound addresses, the external ones, and those mapped by NATs, the best first.
 fn build_candidates(
     locals: &[LocalEndpoint],
     advertised: &[(IpAddr, Option<u16>)],
@@ -163,7 +165,7 @@ fn build_candidates(
         }
     }
     for (ip, port) in advertised {
-        // All have one port, but where the configuration asks for free ones.
+        // All have the same port, unless the configuration asks for free ones.
         let like = locals.iter().find(|local| local.udp.is_ipv4() == ip.is_ipv4()).or(locals.first());
         let Some(LocalEndpoint { udp, tcp }) = like else { continue };
         push(Protocol::Udp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())));

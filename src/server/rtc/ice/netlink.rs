@@ -1,7 +1,7 @@
-//! Tells when interfaces or addresses of this machine came, went or changed, by the kernel's own messages (netlink,
+//! Reports when interfaces or addresses of this host were added, removed or changed, by kernel messages (netlink,
 //! `NETLINK_ROUTE`).
 //!
-//! What changed does not belong here: who is told reads all of them anew.
+//! What changed does not belong here: the caller reads all addresses anew.
 
 use std::io;
 use std::time::Duration;
@@ -21,19 +21,19 @@ const IPV4_ADDRESSES: u32 = 0x10;
 /// That of IPv6 addresses (`RTMGRP_IPV6_IFADDR`).
 const IPV6_ADDRESSES: u32 = 0x100;
 
-/// How long messages are gathered for one look: an interface that comes up sends some ten of them, and a viewer that
-/// waits for its picture does not feel this.
+/// How long messages are gathered for one report: an interface that comes up sends about ten of them, and nobody
+/// notices this delay.
 const BURST: Duration = Duration::from_millis(100);
 
-/// Between two looks where the machine lets nobody hear the messages: a viewer's browser takes as long to notice that
+/// The interval of polling where the messages are not available: a viewer's browser takes as long to notice that
 /// packets stopped.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The most messages that are read without a break: more than any change sends, and an end for a flood.
+/// Messages read without a pause at most: more than any change sends, and a bound for a flood.
 const DRAIN_LIMIT: usize = 1024;
 
-/// Calls `changed` soon after each change or burst of changes, until `end`. Where the machine does not let this program
-/// hear of them (some containers), there is one line in the log, and `changed` is called every few seconds.
+/// Calls `changed` soon after each change or burst of changes, until `end`. Where this process may not receive the
+/// messages (some containers), that is logged once and `changed` is called every few seconds.
 pub async fn watch(end: CancellationToken, changed: impl Fn() + Send) {
     let notified = async {
         match open(LINKS | IPV4_ADDRESSES | IPV6_ADDRESSES) {
@@ -59,23 +59,24 @@ pub async fn watch(end: CancellationToken, changed: impl Fn() + Send) {
     }
 }
 
-/// A socket in these multicast groups. Tokio knows no netlink, but one datagram socket is read as another.
+/// A socket that is subscribed to these multicast groups. Tokio has no netlink sockets, but reads them like any
+/// datagram socket.
 fn open(groups: u32) -> io::Result<UnixDatagram> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    // No protocol is that of the routing messages, which has the number 0.
+    // The routing protocol has number 0, the default.
     let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, None)?;
     bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     UnixDatagram::from_std(socket.into())
 }
 
-/// Gathers messages into calls, until they cannot be read.
+/// Combines messages into calls of `changed`, until reading fails.
 async fn notify_changes(messages: &UnixDatagram, changed: &(impl Fn() + Send)) -> io::Error {
     loop {
         let round = async {
             messages.readable().await?;
             if drain(messages)? {
                 tokio::time::sleep(BURST).await;
-                // What has come meanwhile is part of the burst.
+                // What arrived meanwhile is part of the burst.
                 drain(messages)?;
                 changed();
             }
@@ -87,15 +88,15 @@ async fn notify_changes(messages: &UnixDatagram, changed: &(impl Fn() + Send)) -
     }
 }
 
-/// Reads the messages that are there, and leaves what is in them; whether there were any.
+/// Reads and discards all queued messages; whether there were any.
 fn drain(messages: &UnixDatagram) -> io::Result<bool> {
     let mut any = false;
     for _ in 0..DRAIN_LIMIT {
-        // What is longer than the buffer is cut off by the kernel.
+        // The kernel truncates what is longer than the buffer.
         match messages.try_recv(&mut [0; 16]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The kernel had more messages than the socket has room for: they were changes too.
+            // The socket buffer overflowed: there were changes too.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => any = true,
             Err(error) => return Err(error),
             Ok(_) => any = true,

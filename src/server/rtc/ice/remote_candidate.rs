@@ -1,20 +1,20 @@
-//! The viewers' candidates: which of them the board sends checks to. Pure.
+//! The viewers' candidates: which of them connectivity checks are sent to. Pure.
 //!
-//! A candidate is an address that a stranger names, and the board sends packets to it before anybody there has agreed:
-//! without bounds a viewer makes it flood a third party (RFC 8445 section 19.5.1). So one session takes a few, of
-//! addresses and ports where a viewer can be, over UDP. A viewer whose candidates are left out still connects, when its
-//! own checks reach one of ours.
+//! A candidate is an address named by a stranger, and checks are sent to it before anybody there has agreed: without
+//! limits a viewer could flood a third party (RFC 8445 section 19.5.1). So a session accepts a few, over UDP, with
+//! addresses and ports where a viewer can be. A viewer whose candidates are rejected still connects if its own checks
+//! reach one of ours.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// Addresses of one viewer that checks are sent to: a browser names one to three for each of its networks. At 50 checks
-/// a second and 100 bytes each, this is the most that a session can make the board send: 80 kB/s, for 12 s.
+/// a second of 100 bytes each, a session can cause at most 80 kB/s, for 12 s.
 pub const MAX_CANDIDATES: usize = 16;
 
-/// The lowest port that a viewer may have: those below are for servers (RFC 6335 section 6), and a NAT does not map
-/// other ports to them (RFC 4787 section 4.2.2).
+/// The lowest port of a viewer: those below are for servers (RFC 6335 section 6), and a NAT does not map other ports to
+/// them (RFC 4787 section 4.2.2).
 const MIN_PORT: u16 = 1024;
 
 /// A viewer's candidate that checks may be sent to.
@@ -22,18 +22,18 @@ const MIN_PORT: u16 = 1024;
 pub struct RemoteCandidate {
     foundation: String,
     priority: u32,
-    /// Where checks are sent to.
+    /// The address that checks are sent to.
     pub address: SocketAddr,
     kind: &'static str,
 }
 
-/// Why a candidate is left out.
+/// Why a candidate is rejected.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CandidateError {
-    /// It is not what RFC 8839 calls a candidate.
+    /// It is no candidate as of RFC 8839.
     #[error("not a candidate")]
     Malformed,
-    /// It is a name, of another component, or not of UDP.
+    /// It is a host name, of another component, or not UDP.
     #[error("a name, of TCP or of another component")]
     Unsupported,
     /// No viewer can be there.
@@ -44,7 +44,7 @@ pub enum CandidateError {
 impl FromStr for RemoteCandidate {
     type Err = CandidateError;
 
-    /// Reads the value of `a=candidate`, with or without its `candidate:`. Extensions are ignored, as RFC 8839 asks.
+    /// Parses the value of `a=candidate`, with or without `candidate:`. Extensions are ignored, as RFC 8839 asks.
     fn from_str(value: &str) -> Result<Self, CandidateError> {
         let value = value.strip_prefix("candidate:").unwrap_or(value);
         let mut fields = value.split_ascii_whitespace();
@@ -59,8 +59,8 @@ impl FromStr for RemoteCandidate {
         let port = port.parse().map_err(|_| CandidateError::Malformed)?;
         let kind =
             ["host", "srflx", "relay"].into_iter().find(|known| *known == kind).ok_or(CandidateError::Malformed)?;
-        // A browser hides its own addresses behind .local names. They are not resolved: the browser reaches ours. What
-        // listens on TCP is no browser either, and RTCP has no component of its own.
+        // A browser hides its own addresses behind .local names. They are not resolved: the browser reaches ours. An
+        // active or passive TCP candidate is of no use, and RTCP has no component of its own.
         let ip: IpAddr = ip.parse().map_err(|_| CandidateError::Unsupported)?;
         if component != "1" || !protocol.eq_ignore_ascii_case("udp") {
             return Err(CandidateError::Unsupported);
@@ -74,38 +74,38 @@ impl FromStr for RemoteCandidate {
 }
 
 impl fmt::Display for RemoteCandidate {
-    /// The value of `a=candidate`, with its `candidate:`, and with nothing in it that the board did not understand.
+    /// The value of `a=candidate`, including `candidate:`, and only what was understood.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (foundation, priority, kind) = (&self.foundation, self.priority, self.kind);
         write!(f, "candidate:{foundation} 1 udp {priority} {} {} typ {kind}", self.address.ip(), self.address.port())?;
         match (self.kind, self.address) {
             ("host", _) => Ok(()),
-            // The address behind it is of no use to us; this is how it is written when it is not told (RFC 8839 section 5.1).
+            // The related address is not needed; this is the form without it (RFC 8839 section 5.1).
             (_, SocketAddr::V4(_)) => write!(f, " raddr 0.0.0.0 rport 9"),
             (_, SocketAddr::V6(_)) => write!(f, " raddr :: rport 9"),
         }
     }
 }
 
-/// Whether a viewer can be there at all.
+/// Whether a viewer can have this address at all.
 fn is_plausible(address: SocketAddr) -> bool {
     let ip = address.ip();
     let special = match ip {
         // 240.0.0.0/4 is reserved, and its last address means everybody (RFC 1112 section 4); 0.0.0.0/8 is this network.
         IpAddr::V4(v4) => v4.octets()[0] >= 240 || v4.octets()[0] == 0,
-        // A link-local address means nothing without the interface.
+        // A link-local address is ambiguous without its interface.
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     address.port() >= MIN_PORT && !ip.is_unspecified() && !ip.is_multicast() && !special
 }
 
-/// The addresses that one session takes.
+/// The addresses that a session has accepted.
 #[derive(Debug, Default)]
 pub struct RemoteCandidates(Vec<SocketAddr>);
 
 impl RemoteCandidates {
-    /// The candidate, when checks are sent to it: it can be used, the session has place for it, it is not an address of
-    /// our own (`ours`), and only a viewer on this machine (`via` a loopback address) has a loopback address.
+    /// The candidate, if it is accepted: it is valid, the session's limit is not reached, it is not one of our own
+    /// addresses (`ours`), and it is loopback only if the viewer is on this host (`local_addr` is loopback).
     pub fn accept(&mut self, value: &str, local_addr: IpAddr, ours: &[SocketAddr]) -> Option<RemoteCandidate> {
         let remote: RemoteCandidate = match value.parse() {
             Ok(remote) => remote,

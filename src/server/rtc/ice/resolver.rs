@@ -1,4 +1,4 @@
-//! The addresses of host names: those under which this machine is reached from outside, and those of STUN servers.
+//! Resolves host names: external names of this host, and STUN servers.
 
 use std::collections::HashSet;
 use std::io;
@@ -8,23 +8,22 @@ use std::time::Duration;
 
 use super::cache::SingleFlightCache;
 
-/// What a viewer waits for a name at most. One that a resolver does not have takes it some 100 ms to find out.
+/// The longest that a viewer waits for a name. An unknown name takes a resolver about 100 ms.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an address is good, and how long a name that has none is not asked for: the least that dynamic names of
-/// home routers are usually told with.
+/// How long a result is cached, also a negative one: the usual minimum TTL of a home router's dynamic DNS name.
 const POSITIVE_TTL: Duration = Duration::from_secs(60);
 
-/// Looks names up, and remembers what they are for a while.
+/// Resolves names, with a cache.
 #[derive(Debug, Default)]
 pub struct Resolver {
     cache: SingleFlightCache<String, Vec<IpAddr>>,
-    /// Names that the log has told of, until they are found again.
+    /// Names whose failure was logged, until they resolve again.
     unresolved: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Resolver {
-    /// The addresses of a host, which may be an address itself; none when it can't be found.
+    /// The addresses of a host, which may be an address itself; none if it does not resolve.
     pub async fn resolve(&self, host: &str) -> Vec<IpAddr> {
         if let Ok(address) = host.parse() {
             return vec![address];

@@ -1,8 +1,8 @@
-//! The ICE sessions of one viewer: the candidates that it trickles, and the restarts by which it comes back on another
-//! path (RFC 8445 section 2.4, RFC 9725 section 4.3.3).
+//! The ICE sessions of one peer connection: trickled candidates, and restarts, by which the viewer comes back on
+//! another network path (RFC 8445 section 2.4, RFC 9725 section 4.3.3).
 //!
-//! The stack restarts ICE when it is given another offer on the same connection: the first one, with other credentials.
-//! Which candidates there are is `ice`'s business.
+//! webrtc-rs restarts ICE when it is given another offer on the same connection: the original one, with other
+//! credentials. Which candidates we offer is decided in `ice`.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,13 +23,13 @@ use crate::server::rtc::session_id::random_id;
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restarted {
-    /// Names it, for `If-Match`.
+    /// Its ETag, for `If-Match`.
     pub etag: String,
     /// The fragment with our new credentials and candidates.
     pub fragment: String,
 }
 
-/// What the candidates and the ICE sessions of a viewer need.
+/// The current ICE session of a peer connection.
 pub struct IceSession {
     connection: Arc<dyn PeerConnection>,
     socket: VirtualSocket,
@@ -39,16 +39,16 @@ pub struct IceSession {
     /// Our answer to it.
     answer: String,
     state: Mutex<IceSessionState>,
-    /// One restart after the other.
+    /// Serialises restarts.
     restart_lock: Semaphore,
 }
 
-/// The ICE session that holds.
+/// What a restart replaces.
 struct IceSessionState {
     etag: String,
-    /// The local address that its request came in on.
+    /// The local address that its request was received on.
     local_addr: IpAddr,
-    /// How many restarts there were.
+    /// The number of restarts.
     restarts: u64,
     theirs: Credentials,
     ours: Credentials,
@@ -56,11 +56,12 @@ struct IceSessionState {
 }
 
 impl IceSession {
-    /// Admits the viewer whose `offer`, which came in on `via`, was answered with `answer` to its line.
+    /// The first ICE session, of an `offer` that was received on `local_addr` and its `answer`. Its checks are routed
+    /// to `socket`.
     ///
     /// # Errors
     ///
-    /// When one of them has no ICE credentials.
+    /// If one of them has no ICE credentials.
     pub fn new(
         connection: Arc<dyn PeerConnection>,
         socket: VirtualSocket,
@@ -84,12 +85,12 @@ impl IceSession {
         Ok(Self { connection, socket, ice, offer, answer, state, restart_lock: Semaphore::new(1) })
     }
 
-    /// Names the ICE session that holds, for `If-Match`.
+    /// The ETag of the current ICE session, for `If-Match`.
     pub fn etag(&self) -> String {
         self.state().etag.clone()
     }
 
-    /// Adds candidates of the viewer. One that can't be used is left out in silence.
+    /// Adds candidates of the viewer. Those that can't be used are skipped silently.
     pub async fn add_candidates(&self, candidates: &[TrickledCandidate]) {
         for candidate in self.accept(candidates) {
             let candidate = RTCIceCandidateInit { candidate, ..Default::default() };
@@ -99,12 +100,12 @@ impl IceSession {
         }
     }
 
-    /// Those of the candidates that are used, as the stack reads them.
+    /// The candidates that are accepted, in the form that the library parses.
     fn accept(&self, candidates: &[TrickledCandidate]) -> Vec<String> {
         let ours = self.ice.locals();
         let mut state = self.state();
         let local_addr = state.local_addr;
-        // All sections share the transport of one. A viewer that did not know yet has candidates for each of them.
+        // All sections share one transport. A viewer that does not know so yet has candidates for each of them.
         let used = candidates.iter().filter(|candidate| match &candidate.mid {
             Some(mid) => !sections::is_bundled(&self.answer, mid),
             None => true,
@@ -114,17 +115,17 @@ impl IceSession {
             .collect()
     }
 
-    /// Goes over to another ICE session, named by the viewer, for a request that came in on `via`. One that holds
-    /// already is told again: the first answer may have been lost on its way.
+    /// Restarts ICE with the viewer's new credentials, for a request received on `local_addr`. If it is the current ICE
+    /// session already, the reply is repeated: the first one may have been lost.
     ///
     /// # Errors
     ///
-    /// As [`RestartError`] says.
+    /// See [`RestartError`].
     pub async fn restart(&self, remote: &RemoteIce, local_addr: IpAddr) -> Result<Restarted, RestartError> {
         let theirs = credentials(remote)?;
         let gone = |_| RestartError::Failed(anyhow::anyhow!("the session ends"));
         let _permit = self.restart_lock.acquire().await.map_err(gone)?;
-        // Before the stack gives up the path that it has.
+        // Gathered before the library gives up its current path.
         let candidates = self.ice.candidates(local_addr).await;
         if self.state().theirs != theirs {
             self.negotiate(theirs, local_addr).await.map_err(RestartError::Failed)?;
@@ -135,11 +136,11 @@ impl IceSession {
         Ok(Restarted { etag: state.etag.clone(), fragment })
     }
 
-    /// Has the stack restart ICE.
+    /// Makes the library restart ICE.
     async fn negotiate(&self, theirs: Credentials, local_addr: IpAddr) -> anyhow::Result<()> {
         let (restarts, former) = {
             let mut state = self.state();
-            // A version is not used twice, also when the stack refuses it.
+            // A version is never reused, even if the library rejects the offer.
             state.restarts += 1;
             (state.restarts, state.ours.clone())
         };
@@ -151,7 +152,7 @@ impl IceSession {
         let local = self.connection.local_description().await.context("the connection has no local description")?;
         let ours = Credentials::of(&local.sdp).context("the local description has no ICE credentials")?;
         anyhow::ensure!(ours.ufrag != former.ufrag, "the stack has kept its ICE session");
-        // Checks of the session before belong to the viewer until it has given that up; those before it are nobody's.
+        // Checks of the previous ICE session are routed until the viewer has given it up; older ones are not.
         self.socket.retain_ufrag(&former.ufrag);
         self.socket.register_ufrag(ours.clone());
         let mut state = self.state();
@@ -171,7 +172,7 @@ impl IceSession {
     }
 }
 
-/// The viewer's credentials, if they can be such (RFC 8839 section 5.4).
+/// The viewer's credentials, if they are valid (RFC 8839 section 5.4).
 fn credentials(remote: &RemoteIce) -> Result<Credentials, RestartError> {
     let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     let is_valid = |text: &str, min: usize| (min..=256).contains(&text.len()) && text.bytes().all(ice_char);
@@ -184,8 +185,8 @@ fn credentials(remote: &RemoteIce) -> Result<Credentials, RestartError> {
     Ok(Credentials { ufrag: remote.ufrag.clone(), password: remote.pwd.clone() })
 }
 
-/// The offer with other credentials, without candidates, and with a version that `restarts` have raised (RFC 3264
-/// section 8).
+/// The offer with other credentials, without candidates, and with its version increased by `restarts` (RFC 3264 section
+/// 8).
 fn renew_offer(offer: &str, theirs: &Credentials, restarts: u64) -> String {
     let lines = offer.lines().map(|line| {
         let line = line.trim_end();

@@ -1,8 +1,8 @@
-//! The addresses that a NAT gives this machine (server-reflexive candidates, RFC 8445 section 5.1.1.2): asked of the
-//! `stun:` servers of the configuration through the very sockets that viewers send to, because a mapping is one port's.
+//! Gathers server-reflexive candidates (RFC 8445 section 5.1.1.2): asks the configured `stun:` servers for the
+//! addresses that a NAT maps, through the sockets that viewers send to, as a mapping is per port.
 //!
-//! It asks no `stuns:` server (the mapping of a TCP connection is none of ours) and allocates nothing at a TURN server: a
-//! viewer that needs a relay brings it, and the board reaches the relay as it would reach the viewer.
+//! `stuns:` servers are not asked (the mapping of a TCP connection is of no use), and nothing is allocated on TURN
+//! servers: a viewer that needs a relay brings its own, and we reach the relay like any viewer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,24 +19,24 @@ use super::resolver::Resolver;
 use crate::server::rtc::config::IceServer;
 use crate::server::rtc::mux::Mux;
 
-/// What a viewer waits for all servers together: a server on another continent answers within 300 ms, and one that is
-/// dead must not keep the picture away.
+/// The longest that a viewer waits for all servers: a server on another continent responds within 300 ms, and a dead
+/// one must not delay the video.
 const GATHER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a server is given to answer, with one repetition; its answer is for the next viewer when this one did not wait.
+/// Timeout of a request, with one retransmission; a late response serves the next viewer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an answer is good: viewers that come together share it, and a changed address is noticed soon. The mapping
-/// itself lives for 2 minutes at least (RFC 4787 section 4.3).
+/// How long a mapped address is cached: viewers that come together share it, and a change is noticed soon. The mapping
+/// itself lives for at least 2 minutes (RFC 4787 section 4.3).
 const POSITIVE_TTL: Duration = Duration::from_secs(10);
 
-/// How long a server that did not answer is left alone.
+/// How long a server that did not respond is not asked again.
 const NEGATIVE_TTL: Duration = Duration::from_secs(60);
 
 /// The port of `stun:` (RFC 7064 section 3.2).
 const DEFAULT_PORT: u16 = 3478;
 
-/// Asks the STUN servers.
+/// Queries STUN servers.
 pub struct StunGatherer {
     servers: Vec<(String, u16)>,
     resolver: Arc<Resolver>,
@@ -45,13 +45,13 @@ pub struct StunGatherer {
 }
 
 impl StunGatherer {
-    /// For the `stun:` servers among these.
+    /// Uses the `stun:` servers among these.
     pub fn new(servers: &[IceServer], resolver: Arc<Resolver>, mux: Mux) -> Self {
         let servers = servers.iter().flat_map(|server| &server.urls).filter_map(|url| stun_host_port(url)).collect();
         Self { servers, resolver, cache: Arc::default(), mux }
     }
 
-    /// The NATs' addresses of these local ones, each with the local one.
+    /// The mapped addresses of these local ones, each as (local, mapped).
     pub async fn mapped_addresses(&self, locals: &[SocketAddr]) -> Vec<(SocketAddr, SocketAddr)> {
         let mut requests = JoinSet::new();
         for server in &self.servers {
@@ -75,7 +75,7 @@ impl StunGatherer {
         found
     }
 
-    /// The address of `base` as one server sees it, unless that is the same.
+    /// The address of `base` as one server sees it, unless it is the same.
     fn ask(
         &self,
         base: SocketAddr,
@@ -87,7 +87,7 @@ impl StunGatherer {
             let mapped = cache.get(&key, || async move {
                 let servers = resolver.resolve(&host).await;
                 let server = servers.into_iter().find(|server| server.is_ipv4() == base.is_ipv4());
-                // A server of the other family only is no failure, and nothing to ask again soon.
+                // A server of the other address family is no failure, but need not be asked again soon.
                 let Some(server) = server else { return (None, NEGATIVE_TTL) };
                 let mapped = request(&mux, base.ip(), SocketAddr::new(server, port)).await;
                 (mapped, if mapped.is_some() { POSITIVE_TTL } else { NEGATIVE_TTL })
@@ -98,21 +98,21 @@ impl StunGatherer {
     }
 }
 
-/// One server's answer to one local address.
+/// One server's response for one local address.
 async fn request(mux: &Mux, from: IpAddr, server: SocketAddr) -> Option<SocketAddr> {
     let answer = mux.request(from, server, &binding_request()?, REQUEST_TIMEOUT).await;
     let answer = answer.inspect_err(|error| tracing::debug!("STUN server {server} asked from {from}: {error}"));
     mapped(&answer.ok()?)
 }
 
-/// A STUN binding request with a transaction of its own (RFC 8489 section 6.1).
+/// A STUN binding request with a new transaction id (RFC 8489 section 6.1).
 fn binding_request() -> Option<Vec<u8>> {
     let mut message = Message::new();
     message.build(&[Box::new(BINDING_REQUEST), Box::new(TransactionId::new())]).ok()?;
     Some(message.raw)
 }
 
-/// The address in a STUN server's answer.
+/// The mapped address in a STUN response.
 fn mapped(answer: &[u8]) -> Option<SocketAddr> {
     let mut message = Message::new();
     message.unmarshal_binary(answer).ok()?;
@@ -125,7 +125,7 @@ fn mapped(answer: &[u8]) -> Option<SocketAddr> {
     usable.then(|| SocketAddr::new(address.ip.to_canonical(), address.port))
 }
 
-/// Host and port of a `stun:` URL (RFC 7064); `None` for one of another scheme.
+/// Host and port of a `stun:` URL (RFC 7064); `None` for other schemes.
 fn stun_host_port(url: &str) -> Option<(String, u16)> {
     let address = url.strip_prefix("stun:")?;
     let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

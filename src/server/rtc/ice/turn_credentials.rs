@@ -1,5 +1,5 @@
-//! The STUN and TURN servers that a viewer is told of, with credentials of its own where the board shares a secret with
-//! the TURN server (draft-uberti-behave-turn-rest, `use-auth-secret` of coturn). Pure: time and names are arguments.
+//! The STUN and TURN servers for one viewer, with credentials of its own where we share a secret with the TURN server
+//! (draft-uberti-behave-turn-rest, `use-auth-secret` of coturn). Pure: time and names are arguments.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,9 +9,9 @@ use ring::hmac;
 
 use crate::server::rtc::config::IceServer;
 
-/// How long a viewer's credentials are good. The server looks at them again when the viewer refreshes its allocation,
-/// and an ICE restart makes a new one with the credentials that the page was given at its start: they have to last for
-/// as long as somebody watches. The draft recommends a day.
+/// How long a viewer's credentials are valid. The server checks them again when the viewer refreshes its allocation,
+/// and an ICE restart allocates anew with the credentials that the page was given at its start: they have to last as
+/// long as somebody watches. The draft recommends a day.
 const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The servers for one viewer, called `name` in the TURN server's log.
@@ -21,7 +21,7 @@ pub fn for_viewer(servers: &[IceServer], now: SystemTime, name: &str) -> Vec<Ice
         .map(|server| match &server.secret {
             None => server.clone(),
             Some(secret) => {
-                // A clock before 1970 is wrong anyway, and so would be the credentials.
+                // With a clock before 1970 the credentials would be wrong anyway.
                 let expiry = (now + CREDENTIAL_LIFETIME).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                 let username = format!("{expiry}:{name}");
                 let credential = Some(credential(secret, &username));
@@ -31,7 +31,7 @@ pub fn for_viewer(servers: &[IceServer], now: SystemTime, name: &str) -> Vec<Ice
         .collect()
 }
 
-/// The password that the TURN server works out for a user name.
+/// The password that the TURN server computes for a username.
 fn credential(secret: &str, username: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
     BASE64_STANDARD.encode(hmac::sign(&key, username.as_bytes()))

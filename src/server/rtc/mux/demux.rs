@@ -1,7 +1,7 @@
-//! Whose a datagram is: the table of ICE user names and of the addresses that viewers were heard from.
+//! The demultiplexer: routes datagrams to sessions by ICE username fragment and by source address.
 //!
-//! A viewer is found by the user name of its checks, which must be signed with its password, and from then on by the
-//! address that they came from. It knows no sockets.
+//! A session is found by the username of a check, which must be signed with its password, and from then on by the
+//! source address of that check. Sockets are in `udp` and `tcp`.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use super::peer_set::MuxPeerSet;
 use super::stun::{self, Check, Credentials, StunClass, TransactionId};
 use crate::model::metrics::{IgnoreReason, Metrics};
 
-/// Requests of our own that wait for their responses: one for each local address and STUN server, and some to spare.
+/// Our own requests in flight: one for each local address and STUN server, with some to spare.
 const MAX_REQUESTS: usize = 64;
 
-/// The table of all viewers.
+/// Routes datagrams to all sessions.
 pub struct Demux {
     table: Mutex<RoutingTable>,
     requests: Mutex<HashMap<TransactionId, (SocketAddr, oneshot::Sender<Bytes>)>>,
@@ -39,18 +39,18 @@ impl Demux {
         Self { table: Mutex::default(), requests: Mutex::default(), crypto, metrics }
     }
 
-    /// Admits checks with these credentials to a viewer.
+    /// Routes checks with these credentials to a session.
     pub(super) fn register_ufrag(&self, peers: &Arc<MuxPeerSet>, credentials: Credentials) {
         let Credentials { ufrag, password } = credentials;
         self.lock().ufrags.insert(ufrag, (Arc::downgrade(peers), password));
     }
 
-    /// Admits no more checks to a viewer but those with the user name `ufrag`.
+    /// Routes to a session only checks for `ufrag`, and no longer those for its former username fragments.
     pub(super) fn retain_ufrag(&self, peers: &Arc<MuxPeerSet>, ufrag: &str) {
         self.lock().ufrags.retain(|known, (owner, _)| known == ufrag || !owner.ptr_eq(&Arc::downgrade(peers)));
     }
 
-    /// Forgets a viewer.
+    /// Removes a session.
     pub(super) fn remove(&self, peers: &Arc<MuxPeerSet>) {
         let mut table = self.lock();
         let this = Arc::downgrade(peers);
@@ -62,7 +62,7 @@ impl Demux {
         }
     }
 
-    /// Gives what came in to whom it belongs, who is told; what belongs to nobody is counted and dropped.
+    /// Routes a datagram, and returns the session it went to. One that belongs to no session is counted and dropped.
     pub(super) fn route(&self, datagram: &[u8], from: SocketAddr, path: &Path) -> Option<Arc<MuxPeerSet>> {
         let routed = match stun::classify(datagram) {
             StunClass::Request(id) => self.route_check(datagram, from, id, path),
@@ -73,12 +73,12 @@ impl Demux {
         routed.inspect_err(|reason| self.ignore(*reason)).ok()
     }
 
-    /// Counts a datagram that is given to nobody.
+    /// Counts a datagram that is dropped.
     pub(super) fn ignore(&self, reason: IgnoreReason) {
         self.metrics.ignored(reason);
     }
 
-    /// Enters an address that a viewer speaks to first, unless it belongs to somebody.
+    /// Adds an address that a session sends to first, unless it belongs to another session.
     pub(super) fn learn_peer(&self, peers: &Arc<MuxPeerSet>, peer: SocketAddr, path: &Path) {
         let mut table = self.lock();
         if peers.closed.is_cancelled() {
@@ -91,7 +91,7 @@ impl Demux {
         table.insert_peer(peers, peer, path, Instant::now());
     }
 
-    /// The connection that an address of a viewer was reached by is closed: what comes from there is nobody's.
+    /// Removes an address whose connection has closed: what comes from there next belongs to no session.
     pub(super) fn forget_path(&self, peers: &Arc<MuxPeerSet>, peer: SocketAddr, path: &Path) {
         let mut table = self.lock();
         let owned = table.peers.get(&peer).is_some_and(|owner| owner.ptr_eq(&Arc::downgrade(peers)));
@@ -100,7 +100,7 @@ impl Demux {
         }
     }
 
-    /// Waits for the response to a request of ours; `None` when too many are under way.
+    /// Registers a request of ours whose response is awaited; `None` if too many are in flight.
     pub(super) fn expect_response(&self, id: TransactionId, to: SocketAddr) -> Option<PendingResponse<'_>> {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         if requests.len() >= MAX_REQUESTS {
@@ -111,7 +111,7 @@ impl Demux {
         Some(PendingResponse { demux: self, id, response })
     }
 
-    /// A check: whoever signs with a viewer's password is that viewer.
+    /// Routes a check: whoever signs with a session's password belongs to that session.
     fn route_check(
         &self,
         datagram: &[u8],
@@ -135,7 +135,7 @@ impl Demux {
         Ok(peers)
     }
 
-    /// Anything else: it belongs to whom the address belongs.
+    /// Routes anything else by its source address.
     fn route_by_addr(
         &self,
         datagram: &[u8],
@@ -149,7 +149,7 @@ impl Demux {
         Ok(peers)
     }
 
-    /// Gives an address to a viewer, unless another one lives there.
+    /// Assigns an address to a session, unless it is in use by another one.
     fn claim_peer(
         &self,
         peers: &Arc<MuxPeerSet>,
@@ -176,14 +176,14 @@ impl Demux {
         Ok(())
     }
 
-    /// Whether it is the response to a request of our own.
+    /// Completes a request of ours; `false` if this is not its response.
     fn complete_request(&self, id: TransactionId, from: SocketAddr, datagram: &[u8]) -> bool {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         if requests.get(&id).is_none_or(|(to, _)| *to != from) {
             return false;
         }
         let Some((_, sender)) = requests.remove(&id) else { return false };
-        // Who asked may have given up meanwhile.
+        // The requester may have given up.
         let _ = sender.send(Bytes::copy_from_slice(datagram));
         true
     }
@@ -194,7 +194,7 @@ impl Demux {
 }
 
 impl RoutingTable {
-    /// Makes a peer known to its viewer, for which another one may have to be forgotten.
+    /// Adds a peer to its session, which may evict another one.
     fn insert_peer(&mut self, peers: &Arc<MuxPeerSet>, peer: SocketAddr, path: &Path, now: Instant) {
         let Some(evicted) = peers.insert_peer(peer, path, now) else { return };
         if self.peers.get(&evicted).is_some_and(|owner| owner.ptr_eq(&Arc::downgrade(peers))) {
@@ -203,11 +203,11 @@ impl RoutingTable {
     }
 }
 
-/// A request that waits for its response; forgotten when dropped.
+/// A request in flight; cancelled when dropped.
 pub struct PendingResponse<'t> {
     demux: &'t Demux,
     id: TransactionId,
-    /// Where the response comes in.
+    /// Receives the response.
     pub(super) response: oneshot::Receiver<Bytes>,
 }
 

@@ -1,11 +1,11 @@
-//! One UDP port, and the TCP port of the same number, for all viewers: a socket for each local address, and for each
-//! viewer a line on which its stack sends and receives as if it had sockets of its own.
+//! One UDP port, and the TCP port with the same number, for all sessions: a socket for each local address, and a
+//! virtual socket for each session, on which the WebRTC library sends and receives as if it had its own.
 //!
-//! What comes in is told apart by the user name of the connectivity checks, then by the address it comes from. What goes
-//! out goes by the socket on which the peer was last heard, so that the stack need not know which addresses this machine
-//! has, and does not notice when they change.
+//! Incoming datagrams are routed by the username of connectivity checks, then by source address. Outgoing ones leave by
+//! the socket on which the peer was last received, so the library need not know the addresses of this host and does not
+//! notice when they change.
 //!
-//! It decides neither which addresses there are nor which a viewer is offered.
+//! Which addresses there are, and which a viewer is offered, is decided in `ice`.
 
 mod demux;
 mod path;
@@ -41,32 +41,32 @@ pub use virtual_socket::VirtualSocket;
 
 use crate::model::metrics::Metrics;
 
-/// The longest datagram that is taken, which is what the stack's buffers hold; no path has a larger MTU than Ethernet.
+/// The longest datagram that is accepted, the size of the library's buffers; no path has a larger MTU than Ethernet.
 const MAX_DATAGRAM: usize = 2_000;
 
-/// How soon an address that cannot be bound is tried again: duplicate address detection takes a second or two (RFC 4862).
+/// How soon binding an address is retried: duplicate address detection takes a second or two (RFC 4862).
 const BIND_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long it is believed which way the kernel would take to a peer that was not heard yet. The stack checks such a
-/// peer 50 times a second.
+/// How long the kernel's choice of source address for a new peer is cached. The library checks such a peer 50 times a
+/// second.
 const SOURCE_ADDR_TTL: Duration = Duration::from_secs(1);
 
-/// Peers whose way is remembered that long.
+/// Peers in that cache.
 const MAX_CACHED_PEERS: usize = 256;
 
-/// The first wait for a response, which doubles with each repetition (RFC 8489 section 6.2.1).
+/// The first retransmission timeout, which doubles each time (RFC 8489 section 6.2.1).
 const INITIAL_RTO: Duration = Duration::from_millis(500);
 
-/// The sockets of all viewers; a cheap handle.
+/// The sockets for all sessions; a cheap handle.
 #[derive(Clone)]
 pub struct Mux(Arc<Inner>);
 
 struct Inner {
     config: SocketConfig,
     sockets: Mutex<SocketSet>,
-    /// Whether somebody tries missing addresses again.
+    /// Whether a task is retrying addresses that could not be bound.
     retrying: Mutex<bool>,
-    /// Which local address the kernel would speak to a peer from.
+    /// The local address from which the kernel would send to a peer.
     source_addr_cache: Mutex<HashMap<IpAddr, (Instant, Option<IpAddr>)>>,
 }
 
@@ -77,12 +77,12 @@ impl Drop for Inner {
 }
 
 impl Mux {
-    /// Sockets for all viewers on UDP `port`, and with `tcp` on the TCP port of that number; 0 takes free ones. There are
-    /// none until it is told of addresses.
+    /// Sockets on UDP `port`, and with `tcp` on the same TCP port; 0 picks free ones. There are none until
+    /// `set_addresses`.
     ///
     /// # Errors
     ///
-    /// When the port is in use.
+    /// If the port is in use.
     pub fn start(port: u16, tcp: bool, metrics: Metrics) -> anyhow::Result<Self> {
         if port != 0 {
             probe(port, tcp)?;
@@ -94,8 +94,8 @@ impl Mux {
         Ok(Self(Arc::new(Inner { config, sockets, retrying, source_addr_cache })))
     }
 
-    /// Opens sockets for new addresses, closes those of addresses that are gone, and keeps the others. An address that
-    /// cannot be bound yet is tried again.
+    /// Opens sockets for new addresses, closes those of addresses that are gone, and keeps the others. Addresses that
+    /// cannot be bound yet are retried.
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
         let inner = &self.0;
         inner.sockets().set_addresses(addresses, &inner.config);
@@ -103,23 +103,23 @@ impl Mux {
         self.retry();
     }
 
-    /// Opens sockets for an address that a request came in on, which stay as long as it can be used; whether they are
-    /// open.
+    /// Opens sockets for an address that a request was received on; they stay as long as it can be bound. Returns
+    /// whether they are open.
     pub fn ensure(&self, address: IpAddr) -> bool {
         self.0.sockets().bind_for_request(address, &self.0.config)
     }
 
-    /// Where viewers are listened to.
+    /// The bound addresses and ports.
     pub fn locals(&self) -> Vec<LocalEndpoint> {
         self.0.sockets().locals()
     }
 
-    /// Sends a STUN request from the socket of a local address, again and again until its response is there or `limit`
-    /// is over.
+    /// Sends a STUN request from the socket of a local address, with retransmissions until the response arrives or
+    /// `limit` has passed.
     ///
     /// # Errors
     ///
-    /// When there is no such socket, no way to the server, or no response in time.
+    /// If there is no such socket, no route to the server, or no response in time.
     pub async fn request(&self, from: IpAddr, to: SocketAddr, message: &[u8], limit: Duration) -> io::Result<Bytes> {
         let StunClass::Request(id) = stun::classify(message) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a STUN request"));
@@ -143,12 +143,12 @@ impl Mux {
         tokio::time::timeout(limit, request).await.map_err(|_| late())?
     }
 
-    /// A line for one viewer.
+    /// A virtual socket for one session.
     pub fn virtual_socket(&self, stats: SendStats) -> VirtualSocket {
         VirtualSocket::new(self.clone(), stats)
     }
 
-    /// The way to a peer that was not heard of yet: from the address that the kernel would speak to it from.
+    /// The path to a peer from which nothing was received yet: from the address that the kernel would choose.
     fn path_to(&self, peer: IpAddr) -> Option<Path> {
         let now = Instant::now();
         let mut source_addr_cache = lock(&self.0.source_addr_cache);
@@ -168,7 +168,7 @@ impl Mux {
         drop(source_addr_cache);
         let from = from?;
         let sockets = self.0.sockets();
-        // An address that viewers are not offered may still be the one that the kernel would choose.
+        // The kernel may choose an address that viewers are not offered.
         let local = sockets.get(from).or_else(|| sockets.any_like(from))?;
         Some(local.path())
     }
@@ -177,7 +177,7 @@ impl Mux {
         &self.0.config.demux
     }
 
-    /// Tries addresses that could not be bound again, as long as there are any.
+    /// Retries addresses that could not be bound, as long as there are any.
     fn retry(&self) {
         let mut retrying = lock(&self.0.retrying);
         if *retrying || self.0.sockets().bind_missing(&self.0.config) {
@@ -208,12 +208,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the port is free on every address.
+/// Checks that the port is free on every address.
 fn probe(port: u16, tcp: bool) -> anyhow::Result<()> {
     let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     for ip in [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
         if let Err(error) = UdpSocket::bind((ip, port)) {
-            // Where the kernel has no IPv6, it cannot be bound, nor be in use.
+            // Without IPv6 in the kernel, binding fails, but the port is not in use.
             if taken(&error) || ip.is_ipv4() {
                 return Err(error).with_context(|| {
                     format!(
@@ -238,7 +238,7 @@ fn probe(port: u16, tcp: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The local address that the kernel would speak to `peer` from; nothing is sent.
+/// The local address from which the kernel would send to `peer`; nothing is sent.
 fn source_address(peer: IpAddr) -> Option<IpAddr> {
     let any = if peer.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;

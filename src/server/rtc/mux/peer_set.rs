@@ -1,6 +1,7 @@
-//! The line of one viewer: what came in for it, where its peers were heard, and by which way something goes out to them.
+//! The peers of one session: the datagrams received from them, when and on which path they were last received, and the
+//! path for sending to each.
 //!
-//! Whose a datagram is stands in `table`; the sockets stand in `udp` and `tcp`.
+//! Which session a datagram belongs to is decided in `demux`; the sockets are in `udp` and `tcp`.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -17,29 +18,29 @@ use super::send_stats::SendStats;
 use super::stun::{self, StunClass, TransactionId};
 use crate::model::metrics::IgnoreReason;
 
-/// Datagrams that came in and wait for the viewer's stack, for each IP version: the stack takes up to 64 at a time, and
-/// a viewer that speaks sends 50 a second and its reports.
+/// Received datagrams that the library has not read yet, for each IP version: it reads up to 64 at a time, and a viewer
+/// that sends audio sends 50 a second plus RTCP.
 const INBOX_CAPACITY: usize = 256;
 
-/// Addresses from which one viewer is heard. A browser has a few interfaces, and on each UDP, TCP and what its NAT makes
-/// of them; the TCP connections to each of our addresses count singly.
+/// Addresses of one session. A browser has a few interfaces, each with UDP, TCP and the addresses its NAT maps; the TCP
+/// connections to each of our addresses count separately.
 pub const MAX_PEERS: usize = 64;
 
-/// Checks that came in and are not answered yet; the stack answers at once.
+/// Connectivity checks that are not answered yet; the library answers at once.
 const MAX_PENDING_CHECKS: usize = 64;
 
-/// A way on which nothing came in for so long may be left for another. Both sides check each pair every 2.5 s or so
-/// (RFC 7675).
+/// A path without received datagrams for this long may be replaced by another. Both sides check each pair every 2.5 s
+/// or so (RFC 7675).
 pub const PATH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An address of the viewer.
+/// A remote address of the session.
 #[derive(Debug)]
 struct Peer {
-    /// Where to send to it.
+    /// The path for sending to it.
     path: Path,
-    /// When it was last heard on that way.
+    /// When a datagram was last received on that path.
     last_on_path: Instant,
-    /// When it was last heard; `None` while only we have spoken.
+    /// When a datagram was last received at all; `None` if we have only sent.
     last_received: Option<Instant>,
 }
 
@@ -51,13 +52,13 @@ struct Peers {
 
 type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, SocketAddr)>>);
 
-/// One viewer's part of the sockets.
+/// One session's peers.
 #[derive(Debug)]
 pub struct MuxPeerSet {
     inboxes: [Inbox; 2],
     peers: Mutex<Peers>,
     stats: SendStats,
-    /// Cancelled when the viewer is gone.
+    /// Cancelled when the session is closed.
     pub(super) closed: CancellationToken,
 }
 
@@ -70,8 +71,9 @@ impl MuxPeerSet {
         Self { inboxes: [inbox(), inbox()], peers: Mutex::default(), stats, closed: CancellationToken::new() }
     }
 
-    /// Notes that `peer` was heard on `path`. A peer may be heard on several ways at once, for it checks each of our
-    /// addresses: the one it uses is where it sends more than checks, or says so in one (`chosen`).
+    /// Notes that a datagram of `peer` was received on `path`. A peer may use several paths at once, as it checks each
+    /// of our addresses; it selects one by sending anything but checks on it, or by nominating it in a check
+    /// (`selects_path`).
     pub(super) fn note_received(&self, peer: SocketAddr, path: &Path, selects_path: bool, now: Instant) {
         let mut peers = self.lock();
         let Some(known) = peers.known.get_mut(&peer) else { return };
@@ -87,7 +89,8 @@ impl MuxPeerSet {
         }
     }
 
-    /// Enters a peer, unless it is known; the peer that was forgotten for it, the one not heard for longest.
+    /// Adds a peer unless it is known. Returns the peer that was evicted for it: the one that was received from least
+    /// recently.
     pub(super) fn insert_peer(&self, peer: SocketAddr, path: &Path, now: Instant) -> Option<SocketAddr> {
         let mut peers = self.lock();
         if peers.known.contains_key(&peer) {
@@ -103,31 +106,31 @@ impl MuxPeerSet {
         evicted
     }
 
-    /// Forgets a peer.
+    /// Removes a peer.
     pub(super) fn remove_peer(&self, peer: SocketAddr) {
         self.lock().known.remove(&peer);
     }
 
-    /// Whether a peer is reached by this way.
+    /// Whether this is the path for sending to the peer.
     pub(super) fn is_reached_by(&self, peer: SocketAddr, path: &Path) -> bool {
         self.lock().known.get(&peer).is_some_and(|known| known.path.is_same(path))
     }
 
-    /// All peers, which are forgotten.
+    /// Removes and returns all peers.
     pub(super) fn clear(&self) -> Vec<SocketAddr> {
         let mut peers = self.lock();
         peers.pending_checks.clear();
         peers.known.drain().map(|(peer, _)| peer).collect()
     }
 
-    /// Whether a peer was heard not long before `now`.
+    /// Whether a datagram of the peer was received shortly before `now`.
     pub(super) fn is_recent(&self, peer: SocketAddr, now: Instant) -> bool {
         let last_received = self.lock().known.get(&peer).and_then(|peer| peer.last_received);
         !self.closed.is_cancelled()
             && last_received.is_some_and(|last_received| now.saturating_duration_since(last_received) <= PATH_TIMEOUT)
     }
 
-    /// Remembers on which way a check came, which is where its answer goes.
+    /// Remembers the path of a check, so that the response takes the same one.
     pub(super) fn note_check(&self, id: TransactionId, path: &Path) {
         let mut peers = self.lock();
         if peers.pending_checks.len() >= MAX_PENDING_CHECKS {
@@ -136,13 +139,13 @@ impl MuxPeerSet {
         peers.pending_checks.push_back((id, path.clone()));
     }
 
-    /// Gives a datagram to the viewer's stack.
+    /// Queues a datagram for the library.
     pub(super) fn deliver(&self, datagram: &[u8], from: SocketAddr) -> Result<(), IgnoreReason> {
         let (inbox, _) = &self.inboxes[usize::from(from.is_ipv6())];
         inbox.try_send((Bytes::copy_from_slice(datagram), from)).map_err(|_| IgnoreReason::Full)
     }
 
-    /// The next datagram of an IP version; none ever again when the viewer is gone.
+    /// The next datagram of one IP version; pending forever once the session is closed.
     pub(super) fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
         let (_, inbox) = &self.inboxes[usize::from(ipv6)];
         match ready!(inbox.lock().unwrap_or_else(PoisonError::into_inner).poll_recv(cx)) {
@@ -151,7 +154,7 @@ impl MuxPeerSet {
         }
     }
 
-    /// Sends by the way on which the peer was heard, an answer by the way of its question; `false` when there is none.
+    /// Sends on the peer's path, or a response on the path of its request; `false` if there is none.
     pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
         let path = {
             let mut peers = self.lock();
@@ -165,7 +168,7 @@ impl MuxPeerSet {
         path.is_some_and(|path| path.send(to, datagram, &self.stats))
     }
 
-    /// Sends by a way that was found for a peer not heard of yet, or whose own way is closed.
+    /// Sends on a path found for a new peer, or for one whose own path is closed.
     pub(super) fn send_on(&self, path: &Path, to: SocketAddr, datagram: &[u8]) {
         let mut peers = self.lock();
         if let Some(known) = peers.known.get_mut(&to).filter(|known| !known.path.is_open()) {
@@ -177,7 +180,7 @@ impl MuxPeerSet {
         }
     }
 
-    /// Counts a datagram for which there is no way.
+    /// Counts a datagram without a path.
     pub(super) fn count_dropped(&self) {
         self.stats.dropped();
     }

@@ -1,5 +1,4 @@
-//! The sockets that a viewer's stack believes to have: the runtime that webrtc-rs asks for them is tokio's, but for
-//! sockets, in whose place it gives the viewer's line.
+//! The runtime that webrtc-rs asks for sockets: tokio's, except that it hands out the session's virtual socket.
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -17,23 +16,23 @@ use webrtc::runtime::{
 
 use super::VirtualSocket;
 
-/// What the stack of a viewer is told to bind: an address for each IP version that this kernel has, which nothing is
-/// sent from or comes in on.
+/// The addresses that the library binds: one for each IP version of this kernel. Nothing is sent from or received on
+/// them.
 pub fn bind_addresses() -> Vec<SocketAddr> {
     let addresses = [SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))];
     addresses.into_iter().filter(|address| std::net::UdpSocket::bind(address).is_ok()).collect()
 }
 
-/// Tokio's runtime with the sockets of one viewer.
+/// Tokio's runtime with the virtual socket of one session.
 #[derive(Debug)]
 pub struct MuxRuntime(pub VirtualSocket);
 
-/// One IP version of a viewer's line.
+/// One IP version of a virtual socket.
 #[derive(Debug)]
 struct MuxSocket {
     socket: VirtualSocket,
     local: SocketAddr,
-    /// Whether the stack has just taken a datagram, and shall deal with it before it takes another.
+    /// Whether the library has just read a datagram, and shall process it before it reads another.
     just_delivered: AtomicBool,
 }
 
@@ -54,9 +53,9 @@ impl AsyncUdpSocket for MuxSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
-        // The stack would read on at once, and look for what follows from a datagram only after the last of them. A viewer's
-        // first message on a channel that both sides negotiated comes on the heels of the datagram that completes the SCTP
-        // association; read before that is seen, it is thrown away (rtc 0.21.1, DataChannelHandler::handle_read).
+        // The library would read on at once, and process what follows from a datagram only after the last of them. A
+        // viewer's first message on a pre-negotiated channel may directly follow the datagram that completes the SCTP
+        // association; read before that is processed, it is discarded (rtc 0.21.1, DataChannelHandler::handle_read).
         if self.just_delivered.swap(false, Ordering::Relaxed) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -93,7 +92,7 @@ impl Runtime for MuxRuntime {
         &'a self,
         remote: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
-        // A candidate of a viewer shall not make this machine open connections: it may name any machine and any port.
+        // A candidate must not make this host open connections: it may name any host and any port.
         let refused = io::Error::new(io::ErrorKind::PermissionDenied, format!("no connection is opened to {remote}"));
         Box::pin(std::future::ready(Err(refused)))
     }

@@ -1,20 +1,20 @@
-//! What is counted of packets that have left: packets, bytes, and the age of pictures. Pure.
+//! Counts packets that were sent: packets, bytes, and the age of frames. Pure.
 
 use crate::media::Timestamp;
 use crate::model::metrics::{DropPoint, Metrics};
 use crate::server::rtc::rtp_clock::RtpClock;
 
-/// Counts what is sent to one viewer; cheap to clone.
+/// Counts what is sent to one session; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SendStats {
-    /// The clock of the viewer's video stream, to tell the age of a picture from its packets.
+    /// The clock of the session's video stream, to compute the age of a frame from its packets.
     pub video: RtpClock,
     /// Where packets, bytes, drops and ages are counted.
     pub metrics: Metrics,
 }
 
 impl SendStats {
-    /// Counts a datagram that the kernel took.
+    /// Counts a datagram that the kernel accepted.
     pub fn sent(&self, datagram: &[u8]) {
         self.metrics.packets_sent.inc();
         self.metrics.bytes_sent.inc_by(datagram.len() as u64);
@@ -23,14 +23,14 @@ impl SendStats {
         }
     }
 
-    /// Counts a datagram that no socket took.
+    /// Counts a datagram that was dropped.
     pub fn dropped(&self) {
         self.metrics.drop_at(DropPoint::Socket, 1);
     }
 }
 
-/// The RTP timestamp when the datagram is the last packet of a picture of this stream: SRTP leaves the header (RFC 3550
-/// section 5.1) in the clear, and H.264 sets the marker bit on the last packet (RFC 6184 section 5.1).
+/// The RTP timestamp if the datagram is the last packet of a frame of this stream: SRTP leaves the header (RFC 3550
+/// section 5.1) unencrypted, and H.264 sets the marker bit on a frame's last packet (RFC 6184 section 5.1).
 fn last_packet_of_frame(datagram: &[u8], ssrc: u32) -> Option<u32> {
     let header = datagram.first_chunk::<12>()?;
     let is_rtp = header[0] >> 6 == 2;

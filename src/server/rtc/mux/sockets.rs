@@ -1,6 +1,6 @@
-//! The local addresses that sockets are bound to, as they come and go.
+//! The sockets of all local addresses, which come and go with the addresses.
 //!
-//! Which addresses viewers are offered is not decided here.
+//! Which addresses viewers are offered is decided in `ice`.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,13 +12,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::demux::Demux;
 use super::{tcp, udp};
 
-/// Addresses that requests came in on and that are in no list, such as 127.0.0.1: each holds two sockets.
+/// Addresses that requests were received on and that are not listed, such as 127.0.0.1: each holds two sockets.
 const MAX_REQUEST_ADDRESSES: usize = 16;
 
-/// How often a free UDP port is tried whose TCP port may be taken.
+/// Attempts to find a free UDP port whose TCP port is free too.
 const PORT_ATTEMPTS: usize = 16;
 
-/// Where viewers are listened to.
+/// A bound address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalEndpoint {
     /// The address and port of the UDP socket.
@@ -27,27 +27,27 @@ pub struct LocalEndpoint {
     pub tcp: Option<u16>,
 }
 
-/// What all sockets share.
+/// Settings that all sockets share.
 pub struct SocketConfig {
-    /// The port of all; 0 takes free ones.
+    /// The port; 0 picks free ones.
     pub port: u16,
     /// Whether there is TCP.
     pub tcp: bool,
     pub demux: Arc<Demux>,
     pub counts: Arc<tcp::ConnectionCounts>,
-    /// Closes all.
+    /// Closes all sockets.
     pub stop: CancellationToken,
 }
 
 /// The sockets of all addresses.
 #[derive(Default)]
 pub struct SocketSet {
-    /// Those that were listed.
+    /// The listed addresses.
     listed: Vec<IpAddr>,
-    /// Those that requests came in on.
+    /// The addresses that requests were received on.
     requested: Vec<IpAddr>,
     bound: Vec<BoundAddress>,
-    /// Those that could not be bound, which was logged.
+    /// The addresses that could not be bound, which was logged.
     unbound: HashSet<IpAddr>,
 }
 
@@ -58,8 +58,8 @@ struct BoundAddress {
 }
 
 impl SocketSet {
-    /// Opens what is new in the list and closes what is no longer in it, but for addresses that requests came in on, as
-    /// long as they can be used.
+    /// Opens sockets for new addresses and closes those of addresses no longer listed, except for those that requests
+    /// were received on, as long as they can be bound.
     pub fn set_addresses(&mut self, addresses: Vec<IpAddr>, config: &SocketConfig) {
         let mut listed = Vec::new();
         for address in addresses.into_iter().map(|address| address.to_canonical()) {
@@ -78,7 +78,7 @@ impl SocketSet {
         self.bind_missing(config);
     }
 
-    /// Opens an address that a request came in on; whether it is open now.
+    /// Binds an address that a request was received on; whether it is open now.
     pub fn bind_for_request(&mut self, address: IpAddr, config: &SocketConfig) -> bool {
         let address = address.to_canonical();
         if self.get(address).is_some() {
@@ -101,7 +101,7 @@ impl SocketSet {
         true
     }
 
-    /// Opens what could not be opened yet; whether nothing is missing now.
+    /// Binds listed addresses that are not open; whether all are open now.
     pub fn bind_missing(&mut self, config: &SocketConfig) -> bool {
         for address in self.listed.clone() {
             if self.get(address).is_none() {
@@ -111,7 +111,7 @@ impl SocketSet {
         self.unbound.is_empty()
     }
 
-    /// What is open.
+    /// The open addresses.
     pub fn locals(&self) -> Vec<LocalEndpoint> {
         self.bound.iter().map(|bound| LocalEndpoint { udp: bound.udp.address(), tcp: bound.tcp }).collect()
     }
@@ -121,7 +121,7 @@ impl SocketSet {
         self.bound.iter().map(|bound| &bound.udp).find(|udp| udp.address().ip() == address)
     }
 
-    /// Any socket that reaches where the routes of `address` lead: loopback leads to this machine only.
+    /// Any socket with the same reach: loopback addresses reach this host only.
     pub fn any_like(&self, address: IpAddr) -> Option<&Arc<udp::LocalUdpSocket>> {
         let family = |ip: IpAddr| (ip.is_ipv6(), ip.is_loopback());
         self.bound.iter().map(|bound| &bound.udp).find(|udp| family(udp.address().ip()) == family(address))
@@ -145,7 +145,7 @@ impl SocketSet {
     }
 }
 
-/// Whether a socket can be bound to it: a link-local IPv6 address means nothing without its interface.
+/// Whether a socket can be bound to it: a link-local IPv6 address is ambiguous without its interface.
 fn is_usable(address: IpAddr) -> bool {
     let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     !address.is_unspecified() && !address.is_multicast() && !link_local

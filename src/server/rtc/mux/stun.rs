@@ -1,6 +1,7 @@
-//! What the demultiplexer reads in STUN messages (RFC 8489): which kind, whose, and whether they are genuine. Pure.
+//! What the demultiplexer reads in STUN messages (RFC 8489): their class, the session, and whether they are authentic.
+//! Pure.
 //!
-//! What the messages mean for a connection is the stack's business.
+//! What a message means for a connection is up to the WebRTC library.
 
 use rtc::crypto::RTCCrypto;
 use rtc::stun::attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME};
@@ -16,18 +17,18 @@ const RESPONSE: u8 = 0x01;
 /// The second bit of the class, which stands in the second byte: set in indications and in error responses.
 const INDICATION: u8 = 0x10;
 
-/// What a datagram is.
+/// The class of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StunClass {
     /// A STUN request.
     Request(TransactionId),
-    /// A STUN response, good or bad.
+    /// A STUN response, success or error.
     Response(TransactionId),
     /// Everything else: DTLS, SRTP, SRTCP, and STUN indications.
     Other,
 }
 
-/// Tells STUN from what shares its port (RFC 7983 section 7) by its first bytes.
+/// Classifies a datagram by its first bytes; STUN shares the port with other protocols (RFC 7983 section 7).
 pub fn classify(datagram: &[u8]) -> StunClass {
     let Some(header) = datagram.first_chunk::<20>() else { return StunClass::Other };
     if header[0] > 3 || header[4..8] != MAGIC_COOKIE.to_be_bytes() {
@@ -42,50 +43,50 @@ pub fn classify(datagram: &[u8]) -> StunClass {
     }
 }
 
-/// The name and the password of one ICE session of ours (RFC 8445 section 5.3).
+/// The username fragment and password of one ICE session (RFC 8445 section 5.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user name fragment.
+    /// The username fragment.
     pub ufrag: String,
     /// The password that messages to us are signed with.
     pub password: String,
 }
 
 impl std::fmt::Debug for Credentials {
-    /// Without the password: what is printed may end in a log.
+    /// Without the password, as debug output may end up in a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
     }
 }
 
 impl Credentials {
-    /// Those of a session description (RFC 8839 section 5.4); `None` where it has none.
+    /// Reads them from a session description (RFC 8839 section 5.4); `None` if it has none.
     pub fn of(sdp: &str) -> Option<Self> {
         let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().into());
         Some(Self { ufrag: value("a=ice-ufrag:")?, password: value("a=ice-pwd:")? })
     }
 }
 
-/// A connectivity check of a viewer, not yet known to be genuine.
+/// A connectivity check of a viewer, not yet authenticated.
 #[derive(Debug)]
 pub struct Check(Message);
 
 impl Check {
-    /// Takes a request apart; `None` when it is damaged.
+    /// Parses a request; `None` if it is malformed.
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let mut message = Message { raw: datagram.to_vec(), ..Default::default() };
         message.decode().ok()?;
         Some(Self(message))
     }
 
-    /// The fragment of ours in its user name (RFC 8445 section 7.2.2).
+    /// Our username fragment in it (RFC 8445 section 7.2.2).
     pub fn ufrag(&self) -> Option<String> {
         let name = String::from_utf8(self.0.get(ATTR_USERNAME).ok()?).ok()?;
         let (ours, _theirs) = name.split_once(':')?;
         Some(ours.to_owned())
     }
 
-    /// Whether the viewer has chosen the way it came on.
+    /// Whether the viewer nominates the path of the check.
     pub fn nominates(&self) -> bool {
         self.0.contains(ATTR_USE_CANDIDATE)
     }

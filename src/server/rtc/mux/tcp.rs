@@ -1,7 +1,8 @@
 //! ICE over TCP (RFC 6544) for viewers whose network blocks UDP: a listener for each local address, and connections that
 //! carry one datagram in each frame (RFC 4571).
 //!
-//! To a viewer's stack a connection looks like datagrams from its peer's address; whose they are stands in `table`.
+//! To the WebRTC library a connection looks like datagrams from the peer's address; which session they belong to is
+//! decided in `demux`.
 
 use std::collections::HashMap;
 use std::io;
@@ -29,26 +30,26 @@ use crate::model::metrics::IgnoreReason;
 /// this is enough for 20 viewers, and few enough for a process that may have 1,024 descriptors.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Connections from one address at once: several viewers behind one NAT, and not the whole of [`MAX_CONNECTIONS`].
+/// Connections from one address at once: several viewers behind one NAT, but not all of [`MAX_CONNECTIONS`].
 const MAX_PER_ADDRESS: usize = 64;
 
 /// From the connection to its first check. A browser sends that at once.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection without a frame for so long is given up; a browser checks each of its connections every 15 s at least.
+/// A connection without a frame for this long is closed; a browser checks each of its connections at least every 15 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Frames that wait to be written: a key frame of 150 packets, and what follows it within [`MAX_QUEUE_AGE`].
+/// Frames queued for writing: a key frame of 150 packets, and what follows within [`MAX_QUEUE_AGE`].
 const QUEUE_CAPACITY: usize = 512;
 
-/// A frame that has waited for longer is dropped: on a network slower than the stream the viewer shall see less, not
-/// later and later.
+/// A frame queued for longer is dropped: on a network slower than the stream, the viewer shall miss frames instead of
+/// falling further behind.
 const MAX_QUEUE_AGE: Duration = Duration::from_millis(500);
 
-/// Bytes that the kernel takes before they can be sent (`TCP_NOTSENT_LOWAT`): what lies there cannot be dropped any more.
+/// Unsent bytes in the kernel's buffer (`TCP_NOTSENT_LOWAT`): what is in there can no longer be dropped.
 const NOTSENT_LOWAT: u32 = 32 << 10;
 
-/// After an error of accepting, which is a lack of descriptors or of memory.
+/// Pause after an accept error, which means a lack of descriptors or of memory.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// The queue of frames to one connection.
@@ -82,12 +83,12 @@ impl Transport for TcpTransport {
     }
 }
 
-/// How many connections there are, by address.
+/// The number of connections, by address.
 #[derive(Debug, Default)]
 pub struct ConnectionCounts(Mutex<HashMap<IpAddr, usize>>);
 
 impl ConnectionCounts {
-    /// A place for one more connection from `ip`; `None` when there are enough.
+    /// A permit for one more connection from `ip`; `None` if a limit is reached.
     fn acquire(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionPermit> {
         let mut counts = self.lock();
         if counts.values().sum::<usize>() >= MAX_CONNECTIONS
@@ -174,7 +175,7 @@ async fn accept(
     }
 }
 
-/// Serves a connection until its viewer is gone or it breaks.
+/// Serves a connection until its session is closed or it breaks.
 async fn serve(stream: TcpStream, peer: SocketAddr, demux: &Demux) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     stream.set_nodelay(true)?;
@@ -200,7 +201,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, demux: &Demux) -> io::Result
     }
 }
 
-/// Ends the route of a connection, in whichever way that ends.
+/// Removes the path of a connection, however that ends.
 struct RouteGuard<'t> {
     demux: &'t Demux,
     peers: Arc<MuxPeerSet>,
@@ -225,7 +226,7 @@ fn timed_out(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no frame within {} s", limit.as_secs()))
 }
 
-/// One frame: two bytes of length, and as many of content (RFC 4571 section 2).
+/// Reads one frame: a length of two bytes, then the datagram (RFC 4571 section 2).
 async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = usize::from(from.read_u16().await?);
     if length > MAX_DATAGRAM {

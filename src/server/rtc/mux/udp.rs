@@ -1,6 +1,6 @@
-//! The UDP socket of one local address, which all viewers share: it is never waited for by those who send.
+//! The UDP socket of one local address, shared by all sessions. Senders never wait for it.
 //!
-//! Whose the datagrams are that come in stands in `table`.
+//! Which session a received datagram belongs to is decided in `demux`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,20 +21,20 @@ use super::path::{Path, Transport};
 use super::send_stats::SendStats;
 use crate::model::metrics::{DropLog, IgnoreReason};
 
-/// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six viewers
-/// at once, which take a tenth of a second at 100 Mbit/s. The usual default holds 90 packets.
+/// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six
+/// viewers at once, which take a tenth of a second at 100 Mbit/s. The usual default holds 90 packets.
 const KERNEL_BUFFER: usize = 1 << 20;
 
-/// Datagrams that wait for room in the kernel's buffer: a key frame of 100 packets for each of 20 viewers.
+/// Datagrams queued while the kernel's buffer is full: a key frame of 100 packets for each of 20 viewers.
 const QUEUE_CAPACITY: usize = 2_048;
 
-/// What has waited for longer is late for any viewer, who will ask again (NACK) for what it still wants.
+/// A datagram queued for longer is too late for any viewer, which will NACK what it still needs.
 const MAX_QUEUE_AGE: Duration = Duration::from_millis(200);
 
-/// After an error of receiving, which concerns the interface and not one datagram.
+/// Pause after a receive error, which concerns the interface and not one datagram.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two lines about datagrams that could not be sent.
+/// Between two log lines about datagrams that could not be sent.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The socket of one local address.
@@ -45,7 +45,7 @@ pub struct LocalUdpSocket {
     /// The one path through this socket.
     path: Path,
     queue: Mutex<VecDeque<QueuedDatagram>>,
-    /// Whether datagrams wait; who sends then waits behind them, so that the order is kept.
+    /// Whether datagrams are queued; later ones queue behind them, to keep the order.
     has_queued: AtomicBool,
     queued: Notify,
     closed: CancellationToken,
@@ -137,17 +137,17 @@ impl LocalUdpSocket {
         }
     }
 
-    /// Sends a datagram as soon as there is room.
+    /// Sends a datagram as soon as the socket is writable.
     ///
     /// # Errors
     ///
-    /// As the kernel says: no route, for example.
+    /// Errors of the kernel: no route, for example.
     pub async fn send_when_writable(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
         self.socket.send_to(datagram, to).await
     }
 
-    /// Puts a datagram behind those that wait, or drops it when those are too many. `false` when it was to go behind
-    /// others, and there are none any more.
+    /// Queues a datagram, or drops it if the queue is full. `false` if it was to queue behind others that have been
+    /// sent meanwhile.
     fn enqueue(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats, behind_others: bool) -> bool {
         let mut queue = self.lock();
         if behind_others && !self.has_queued.load(Ordering::Acquire) {
@@ -165,7 +165,7 @@ impl LocalUdpSocket {
         true
     }
 
-    /// Sends what waits when there is room for it.
+    /// Sends queued datagrams when the socket is writable.
     async fn drain(&self) {
         loop {
             self.queued.notified().await;
@@ -199,7 +199,7 @@ impl LocalUdpSocket {
     }
 
     async fn receive(&self, demux: &Demux) {
-        // One byte more than is taken: what fills it was longer.
+        // One byte more than is accepted: a datagram that fills it was longer.
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         loop {
             match self.socket.recv_from(&mut buffer).await {
@@ -239,7 +239,7 @@ mod tests {
         stats.metrics.dropped.get_or_create(&DropLabels { at: DropPoint::Socket }).get()
     }
 
-    // One thread: what waits is sent when the test waits, and not before.
+    // On one thread, queued datagrams are sent while the test awaits, and not before.
     #[tokio::test]
     async fn what_comes_after_what_waits_waits_behind_it() {
         let (local, stats, _closed) = local();

@@ -14,7 +14,7 @@ use super::peer_set::MuxPeerSet;
 use super::send_stats::SendStats;
 use super::stun::Credentials;
 
-/// One viewer's line; a cheap handle. When the last one is dropped, the line is closed.
+/// One session's socket; a cheap handle. It closes when the last handle is dropped.
 #[derive(Clone)]
 pub struct VirtualSocket(Arc<Inner>);
 
@@ -34,17 +34,17 @@ impl VirtualSocket {
         Self(Arc::new(Inner { mux, peers: Arc::new(MuxPeerSet::new(stats)) }))
     }
 
-    /// From now on, checks that are signed with these credentials of ours are this viewer's.
+    /// Routes checks that are signed with these credentials of ours to this session.
     pub fn register_ufrag(&self, credentials: Credentials) {
         self.demux().register_ufrag(&self.0.peers, credentials);
     }
 
-    /// From now on, checks with former credentials are nobody's: after an ICE restart only `ufrag` counts.
+    /// Stops routing checks with former credentials: after an ICE restart only `ufrag` counts.
     pub fn retain_ufrag(&self, ufrag: &str) {
         self.demux().retain_ufrag(&self.0.peers, ufrag);
     }
 
-    /// Sends a datagram of the viewer's stack. It never waits: what cannot be sent is dropped and counted.
+    /// Sends a datagram. It never blocks: what cannot be sent is dropped and counted.
     pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
         let Inner { mux, peers } = self.0.as_ref();
         if peers.send(to, datagram) {
@@ -55,12 +55,12 @@ impl VirtualSocket {
         peers.send_on(&path, to, datagram);
     }
 
-    /// The next datagram for the viewer's stack by an IP version.
+    /// The next datagram of one IP version.
     pub fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
         self.0.peers.poll_receive(ipv6, cx)
     }
 
-    /// Closes the line: what comes in is nobody's any more, and TCP connections end.
+    /// Closes the socket: its datagrams are no longer routed, and its TCP connections are closed.
     pub fn close(&self) {
         self.0.close();
     }

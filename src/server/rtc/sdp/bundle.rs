@@ -1,19 +1,19 @@
-//! Offers whose sections share a transport but each describe one of their own. Pure.
+//! Rewrites offers whose bundled sections each describe a transport of their own. Pure.
 //!
-//! Who offers to bundle may do so for an answerer that cannot ("balanced" and "max-compat" of RFC 8829 section 4.1.1).
-//! Ours can, and takes the transport of the group's first section (RFC 9143 section 7.3.2). The stack wants to find that
-//! one in every section, and refuses offers with several.
+//! An offerer does so for answerers that cannot bundle ("balanced" and "max-compat" of RFC 8829 section 4.1.1). We can,
+//! and use the transport of the tagged section (RFC 9143 section 7.3.2). webrtc-rs expects it in every section, and
+//! rejects offers with several.
 
 use super::sections::{Section, bundle_group, mid, sections};
 
-/// The lines that describe a transport.
+/// The attributes that describe a transport.
 const TRANSPORT_ATTRIBUTES: [&str; 6] =
     ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:", "a=candidate:", "a=end-of-candidates"];
 
-/// Those of them that each section needs.
+/// Those that every section needs.
 const REQUIRED_ATTRIBUTES: [&str; 4] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"];
 
-/// The offer with the transport of the bundle's first section in all of its sections; as it is where nothing is bundled.
+/// Puts the transport of the BUNDLE tag section into all bundled sections; an offer without BUNDLE stays as it is.
 pub fn apply_bundle_transport(sdp: &str) -> String {
     let mut sections = sections(sdp);
     let mut group = bundle_group(&sections);

@@ -1,20 +1,19 @@
-//! The candidates of a session description: those of the stack, which has virtual sockets, give way to ours in answers,
-//! and those that came with an offer to others when ICE restarts. Pure.
+//! Replaces the candidates of a session description: the library's virtual ones by ours in answers, and those of an
+//! offer when ICE restarts. Pure.
 //!
-//! Which candidates we have is `ice`'s business, which ones a viewer has `ice::remote`'s.
+//! Which candidates we offer is decided in `ice`, which of a viewer's are used in `ice::remote_candidate`.
 
 use super::sections::{bundle_tag_section, sections};
 
-/// The answer with `candidates` (values of `a=candidate`, with their `candidate:`) and no others, all of them in the
-/// section whose transport the others share, followed by the word that there are no more (RFC 8840 section 4.1).
+/// The answer with exactly these `candidates` (values of `a=candidate`, including `candidate:`), all in the BUNDLE tag
+/// section, followed by `a=end-of-candidates` (RFC 8840 section 4.1).
 pub fn with_candidates(sdp: &str, candidates: &[String]) -> String {
     let mut lines: Vec<String> = candidates.iter().map(|candidate| format!("a={candidate}")).collect();
     lines.push("a=end-of-candidates".into());
     replace_candidates(sdp, &lines)
 }
 
-/// The description with `lines` at the end of the section whose transport the others share, and without its own
-/// candidates.
+/// The description without its own candidates, and with `lines` at the end of the BUNDLE tag section.
 pub fn replace_candidates(sdp: &str, lines: &[String]) -> String {
     let own = |line: &&&str| !line.starts_with("a=candidate:") && **line != "a=end-of-candidates";
     let sections = sections(sdp);

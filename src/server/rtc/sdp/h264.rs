@@ -1,11 +1,11 @@
-//! Which H.264 format of an offer can carry a stream: the profiles of RFC 6184 section 8.1, and which decoder takes which.
-//! Pure.
+//! Which H.264 format of an offer can carry a stream: the profiles of RFC 6184 section 8.1, and which decoders support
+//! which. Pure.
 
 use std::fmt;
 
 use crate::media::h264::Profile;
 
-/// A profile by its name (RFC 6184 table 5).
+/// A named profile (RFC 6184 table 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum H264Profile {
     ConstrainedBaseline,
@@ -13,10 +13,10 @@ enum H264Profile {
     Main,
     ConstrainedHigh,
     High,
-    /// High 4:4:4 Predictive, which takes all that High takes. Chromium offers it where it decodes in software, and High
-    /// only where the hardware decodes.
+    /// High 4:4:4 Predictive, which includes High. Chromium offers it when it decodes in software, and High only when
+    /// the hardware decodes.
     High444,
-    /// Extended, High 10 and High 4:2:2: no browser has them.
+    /// Extended, High 10 and High 4:2:2, which no browser supports.
     Other,
 }
 
@@ -36,11 +36,11 @@ impl H264Profile {
         }
     }
 
-    /// The decoders that take a stream of this profile, the best fit first.
+    /// The decoders that support a stream of this profile, the best fit first.
     ///
-    /// Baseline has three tools more than constrained baseline (FMO, ASO, redundant slices), and High has fields and
-    /// B-frames more than constrained High. Encoders in cameras use none of them, and B-frames are not passed on, so each
-    /// of these pairs counts as one.
+    /// Baseline adds three tools to constrained baseline (FMO, ASO, redundant slices), and High adds interlacing and
+    /// B-frames to constrained High. Encoders in cameras use none of these tools, and streams with B-frames are not
+    /// passed through, so both of a pair count as one.
     const fn decoders(self) -> &'static [Self] {
         match self {
             Self::ConstrainedBaseline => &[
@@ -82,15 +82,14 @@ impl fmt::Display for H264Profile {
     }
 }
 
-/// The one of the `offered` formats that a stream of profile `stream` is sent as; the first of several that fit equally
-/// well.
+/// The offered format to send a stream of profile `stream` as; the first of several that fit equally well.
 ///
-/// Levels are not compared: browsers offer the level of their least decoder (3.1), decode far larger pictures, and
+/// Levels are not compared: browsers offer the level of their weakest decoder (3.1), decode far larger frames, and
 /// nearly all allow the two directions to differ (`level-asymmetry-allowed`).
 ///
 /// # Errors
 ///
-/// In words, when none fits.
+/// A message, if none fits.
 pub fn choose(stream: Profile, offered: &[Profile]) -> Result<Profile, String> {
     let kind = H264Profile::of(stream);
     let mut fitting =
@@ -110,11 +109,11 @@ pub fn choose(stream: Profile, offered: &[Profile]) -> Result<Profile, String> {
     })
 }
 
-/// Whether a stream of profile `stream` can be sent in a session that was answered with `negotiated`.
+/// Whether a stream of profile `stream` can be sent in a session negotiated for `negotiated`.
 ///
 /// # Errors
 ///
-/// In words, when it would not be decoded.
+/// A message, if it could not be decoded.
 pub fn fits(stream: Profile, negotiated: Profile) -> Result<(), String> {
     let (kind, decoder) = (H264Profile::of(stream), H264Profile::of(negotiated));
     if kind.decoders().contains(&decoder) {

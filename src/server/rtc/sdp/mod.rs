@@ -1,6 +1,6 @@
-//! All SDP text in one place: offers, answers, candidates, trickle fragments and H.264 profiles.
+//! All SDP: offers, answers, candidates, trickle fragments and H.264 profiles.
 //!
-//! Pure: text in, values out. Nothing here knows a connection.
+//! Pure: text in, values out. Connections are in `session`, sockets in `mux`.
 
 pub mod bundle;
 pub mod candidates;

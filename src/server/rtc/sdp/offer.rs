@@ -1,4 +1,4 @@
-//! What a viewer's SDP offer asks for, and whether it can be answered at all. Pure.
+//! Parses a viewer's SDP offer: what it asks for, and whether it can be answered. Pure.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use super::trickle::TrickledCandidate;
 use super::{bundle, candidates, h264, sctpmap};
 use crate::media::h264::Profile;
 
-/// What H.264 without a `profile-level-id` is: baseline at level 1 (RFC 6184 section 8.1).
+/// H.264 without a `profile-level-id`: baseline at level 1 (RFC 6184 section 8.1).
 const DEFAULT_PROFILE: Profile = Profile { idc: 66, constraints: 0, level: 10 };
 
-/// Characters of the stack's words about an offer that are passed on: a line.
+/// Characters of the library's error message that are passed on: one line.
 const MAX_ERROR_CHARS: usize = 100;
 
 /// Why an offer cannot be answered.
@@ -33,44 +33,43 @@ pub enum OfferError {
 pub struct Offer {
     /// The session description for the peer connection.
     pub description: RTCSessionDescription,
-    /// The viewer's candidates, which the description has no more.
+    /// The viewer's candidates, which are removed from the description.
     pub candidates: Vec<TrickledCandidate>,
-    /// Whether the viewer wants to hear.
+    /// Whether the viewer wants audio.
     pub wants_audio: bool,
     /// Whether the viewer has data channels.
     pub wants_data: bool,
-    /// Whether the viewer wants to be the client of DTLS.
+    /// Whether the viewer wants to be the DTLS client.
     pub offerer_is_dtls_client: bool,
-    /// The H.264 formats of its video section that can be sent, in the viewer's order.
+    /// The H.264 formats of its video sections that we can send, in the viewer's order.
     formats: Vec<Profile>,
 }
 
 impl Offer {
-    /// The H.264 format of the offer that a stream of profile `stream` is sent as.
+    /// The H.264 format of the offer to send a stream of profile `stream` as.
     ///
     /// # Errors
     ///
-    /// When the offer has none that would be decoded.
+    /// If none of them could be decoded.
     pub fn format_for(&self, stream: Profile) -> Result<Profile, OfferError> {
         h264::choose(stream, &self.formats).map_err(|message| OfferError::NotAcceptable(message.into()))
     }
 }
 
-/// Reads an offer.
+/// Parses an offer.
 ///
 /// # Errors
 ///
-/// When it is not SDP, wants no video, or has no H.264.
+/// If it is not SDP, does not want video, or has no H.264.
 pub fn parse(sdp: &str) -> Result<Offer, OfferError> {
     if !sdp.trim_start().starts_with("v=0") {
         return Err(OfferError::Malformed("it does not begin with v=0".into()));
     }
     let sdp = sctpmap::upgrade_sctpmap(&bundle::apply_bundle_transport(sdp));
-    // Which of its candidates are used is decided for those that come later too.
+    // Which candidates are used is decided later, as for trickled ones.
     let candidates = candidates(&sdp);
     let sdp = candidates::replace_candidates(&sdp, &[]);
-    // Nothing is taken from a viewer; of a section that would send too, the answer says so when it is read as one that
-    // only receives.
+    // We receive nothing from viewers. Read as recvonly, a sendrecv section is answered as sendonly.
     let sdp = sdp.replace("\r\na=sendrecv\r\n", "\r\na=recvonly\r\n");
     let malformed = |error: rtc::shared::error::Error| OfferError::Malformed(single_line(&error.to_string()));
     let description = RTCSessionDescription::offer(sdp.clone()).map_err(malformed)?;
@@ -109,7 +108,7 @@ fn candidates(sdp: &str) -> Vec<TrickledCandidate> {
     sections(sdp).into_iter().flat_map(of_section).collect()
 }
 
-/// The stack's words repeat the rest of the offer from where it goes wrong: one line of it tells the place.
+/// The library's message repeats the offer from the error on: one line is enough to find it.
 fn single_line(message: &str) -> String {
     message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_ERROR_CHARS).collect()
 }
@@ -118,7 +117,7 @@ fn receives(media: &MediaDescription) -> bool {
     !media.has_attribute("sendonly") && !media.has_attribute("inactive")
 }
 
-/// The H.264 formats of a section that can be sent: those with packetization-mode=1.
+/// The H.264 formats of a section that we can send: those with packetization-mode=1.
 fn h264(media: &MediaDescription) -> Vec<Profile> {
     let values = |key: &'static str| {
         media.attributes.iter().filter(move |attribute| attribute.key == key).filter_map(|a| a.value.as_deref())
@@ -132,7 +131,7 @@ fn h264(media: &MediaDescription) -> Vec<Profile> {
         let named = |name: &str| parameters.clone().find(|(key, _)| key.eq_ignore_ascii_case(name));
         let sendable = named("packetization-mode").is_some_and(|(_, mode)| mode == "1");
         let profile = parameters.find(|(key, _)| key.eq_ignore_ascii_case("profile-level-id"));
-        // One that cannot be read is of no use, and neither is the format.
+        // A format with an unreadable profile is of no use.
         sendable.then(|| profile.map_or(Some(DEFAULT_PROFILE), |(_, value)| Profile::parse(value.trim())))?
     };
     values("rtpmap").filter(is_h264).filter_map(format).collect()
@@ -142,7 +141,7 @@ fn h264(media: &MediaDescription) -> Vec<Profile> {
 mod tests {
     use super::*;
 
-    /// An offer of one video section, as a browser writes it, with some of its lines replaced.
+    /// A browser-like offer of one video section, with some lines replaced.
     fn offer(direction: &str, codec: &str, mode: &str) -> String {
         format!(
             "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\

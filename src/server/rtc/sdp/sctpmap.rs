@@ -1,14 +1,14 @@
-//! Offers that describe data channels as it was done before RFC 8841, of which the stack knows the form alone. Pure.
+//! Rewrites offers that describe data channels in the form before RFC 8841, which webrtc-rs does not parse. Pure.
 
-/// The offer with each old section of data channels in the new form: the port of SCTP has a line of its own, and the word
-/// for data channels stands in its place.
+/// Rewrites each old data channel section: the SCTP port moves to `a=sctp-port`, and `webrtc-datachannel` takes its
+/// place.
 ///
-/// The stacks that write so (aiortc) begin SCTP themselves and pass over our beginning, and so does ours with theirs where
-/// it is the client of DTLS. So it is not: they are asked to begin with both.
+/// The libraries that use the old form (aiortc) start SCTP themselves and ignore our INIT, and webrtc-rs ignores theirs
+/// if it is the DTLS client. So it must not be: the viewer is made the client of both.
 pub fn upgrade_sctpmap(sdp: &str) -> String {
     let upgraded = sdp.lines().any(|line| parse_old_section(line).is_some());
     let mut lines: Vec<String> = Vec::new();
-    // What belongs at the end of the section.
+    // The attribute to add at the end of the section.
     let mut port: Option<String> = None;
     for line in sdp.lines() {
         if line.starts_with("m=") {
@@ -27,7 +27,7 @@ pub fn upgrade_sctpmap(sdp: &str) -> String {
     lines.iter().flat_map(|line| [line, "\r\n"]).collect()
 }
 
-/// The ports of the transport and of SCTP, where a line begins an old section.
+/// The transport port and the SCTP port, if this line starts an old section.
 fn parse_old_section(line: &str) -> Option<(&str, u16)> {
     let mut words = line.strip_prefix("m=application ")?.split(' ');
     let (transport, protocol, format) = (words.next()?, words.next()?, words.next()?);

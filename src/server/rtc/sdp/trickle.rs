@@ -1,48 +1,48 @@
-//! Fragments of SDP that carry candidates and ICE credentials (`application/trickle-ice-sdpfrag`, RFC 8840 section 9):
-//! those of viewers are read, ours are written. Pure.
+//! SDP fragments with candidates and ICE credentials (`application/trickle-ice-sdpfrag`, RFC 8840 section 9): parses
+//! those of viewers and writes ours. Pure.
 //!
-//! Whether a candidate can be used is `ice::remote`'s business, what a restart does `restart`'s.
+//! Whether a candidate can be used is decided in `ice::remote_candidate`, what a restart does in `ice::restart`.
 
 use super::sections::{bundle_tag_section, sections};
 
-/// Candidates of one fragment that are looked at: more than a browser with many networks has, each of them in UDP, TCP
-/// and relayed form. The rest is left out in silence, as one that can't be used is.
+/// Candidates of one fragment that are parsed: more than a browser with many networks has, each with UDP, TCP and
+/// relayed ones. The rest is skipped silently, like unusable ones.
 const MAX_CANDIDATES: usize = 64;
 
-/// A candidate of the viewer, as a trickle fragment names it.
+/// A candidate in a fragment of the viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrickledCandidate {
-    /// The value of `a=candidate`, with its `candidate:`.
+    /// The value of `a=candidate`, including `candidate:`.
     pub candidate: String,
-    /// The media section it stands in.
+    /// The mid of its media section.
     pub mid: Option<String>,
 }
 
-/// The ICE session that a viewer asks to go over to.
+/// The ICE session that a viewer wants to restart with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteIce {
-    /// The viewer's user name in it.
+    /// The viewer's username fragment.
     pub ufrag: String,
     /// The viewer's password.
     pub pwd: String,
-    /// Its candidates so far.
+    /// The viewer's candidates so far.
     pub candidates: Vec<TrickledCandidate>,
 }
 
-/// What a viewer's fragment says.
+/// A viewer's parsed fragment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SdpFragment {
-    /// The user name of the ICE session it belongs to.
+    /// The username fragment of its ICE session.
     pub ufrag: Option<String>,
     /// Its password.
     pub pwd: Option<String>,
     /// The viewer's candidates.
     pub candidates: Vec<TrickledCandidate>,
-    /// Whether there will be no more of them.
+    /// Whether no more candidates will follow.
     pub complete: bool,
 }
 
-/// Why a text is no fragment.
+/// Why a fragment cannot be parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the body is no SDP fragment (RFC 8840 section 9): line {line} {problem}")]
 pub struct SdpFragmentError {
@@ -51,11 +51,11 @@ pub struct SdpFragmentError {
 }
 
 impl SdpFragment {
-    /// Reads a fragment. Attributes that it does not know are ignored.
+    /// Parses a fragment. Unknown attributes are ignored.
     ///
     /// # Errors
     ///
-    /// When a line is of another kind than `m=` and `a=`, or the fragment is of two ICE sessions at once.
+    /// If a line is neither `m=` nor `a=`, or the fragment names two ICE sessions.
     pub fn parse(text: &str) -> Result<Self, SdpFragmentError> {
         let mut fragment = Self::default();
         let mut mid = None;
@@ -91,11 +91,11 @@ impl SdpFragment {
         Ok(fragment)
     }
 
-    /// The ICE session that the viewer asks to go over to, if the fragment names one.
+    /// The ICE session to restart with, if the fragment names one.
     ///
     /// # Errors
     ///
-    /// The fragment itself, when it does not.
+    /// The fragment itself, if it does not.
     pub fn into_restart(self) -> Result<RemoteIce, Self> {
         match (self.ufrag, self.pwd) {
             (Some(ufrag), Some(pwd)) => Ok(RemoteIce { ufrag, pwd, candidates: self.candidates }),
@@ -104,13 +104,13 @@ impl SdpFragment {
     }
 }
 
-/// Notes a value that may be told again, but only the same; `None` when it is another.
+/// Sets a value that may be repeated but not changed; `None` if it differs.
 fn set_once(field: &mut Option<String>, value: &str) -> Option<()> {
     (field.get_or_insert_with(|| value.to_owned()) == value).then_some(())
 }
 
-/// Our fragment: the credentials and candidates (values of `a=candidate`) of the ICE session that `answer` describes, in
-/// the section whose transport all of them share.
+/// Writes our fragment: the credentials and candidates (values of `a=candidate`) of the ICE session, in the BUNDLE tag
+/// section of `answer`.
 pub fn write_fragment(answer: &str, ufrag: &str, pwd: &str, candidates: &[String]) -> String {
     let sections = sections(answer);
     let group = sections.iter().flatten().find(|line| line.starts_with("a=group:BUNDLE "));
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// As RFC 9725 section 4.3.3 shows it.
+    /// The example of RFC 9725 section 4.3.3.
     const RESTART: &str = "a=ice-options:trickle ice2\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n\
         a=mid:0\r\na=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n\
         a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0\r\n\

@@ -1,11 +1,11 @@
-//! What a viewer gets for an offer that is accepted.
+//! The answer to an accepted offer.
 
 use crate::server::rtc::config::IceServer;
 
-/// An accepted viewer.
+/// The answer to a WHEP offer, and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhepAnswer {
-    /// The session's unguessable name.
+    /// The session's unguessable id.
     pub id: String,
     /// Names the ICE session, for `If-Match`.
     pub etag: String,

@@ -1,7 +1,7 @@
-//! The data channel `control` of one viewer: requests in, answers, events and pictures out.
+//! The data channel `control` of one session: requests in; replies, events and snapshots out.
 //!
-//! Nothing waits for a viewer: its requests have a rate and a queue of their own, and what it is told is asked for when there
-//! is room on its channel. What requests mean and who may send them is the business of `control`.
+//! Nothing waits for a viewer: requests have a rate limit and a queue of their own, and events are fetched when there
+//! is room on the channel. What requests mean and who may send them is decided in `dispatch`.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -28,20 +28,20 @@ use crate::util::token_bucket::{Bucket, Rate};
 /// The label of the channel that carries commands; others are ignored.
 pub const LABEL: &str = "control";
 
-/// The rate at which requests are carried out.
+/// The rate limit of requests.
 const REQUEST_RATE: Rate = Rate::new(limits::REQUESTS.0, limits::REQUESTS.1);
 
-/// How long the board does not read after a request that was one too many: so who floods is answered some hundred times a
-/// second, and is held up by the flow control of its own channel for the rest.
+/// How long the channel is not read after a request over the limit: a flood is answered some hundred times a second,
+/// and is held back by the channel's own flow control for the rest.
 const READ_PAUSE: Duration = Duration::from_millis(2);
 
-/// The longest answer in bytes: what a client takes that does not say how much (RFC 8841 section 6).
+/// The longest reply in bytes: what a client accepts that does not state its maximum (RFC 8841 section 6).
 const MAX_REPLY: usize = 64 * 1024;
 
-/// After how many milliseconds a picture may be asked for again while another one is on its way.
+/// After how many milliseconds a client may retry while a snapshot is in flight or the queue is full.
 const SNAPSHOT_RETRY_MS: u64 = 250;
 
-/// What serves a channel.
+/// What a control channel needs.
 #[derive(Clone)]
 pub struct ChannelContext {
     dispatcher: Dispatcher,
@@ -51,7 +51,7 @@ pub struct ChannelContext {
 }
 
 impl ChannelContext {
-    /// Serves the viewer of this seat.
+    /// The context for a session.
     pub fn new(dispatcher: Dispatcher, session: SessionHandle, metrics: Metrics) -> Self {
         Self { caller: dispatcher.viewer(&session), dispatcher, session, metrics }
     }
@@ -61,8 +61,8 @@ impl ChannelContext {
     }
 }
 
-/// Serves the channel until it closes. Its close is the one sign that a browser gives at once when its user leaves, so
-/// it ends the session; when the session ends first, the viewer is told.
+/// Serves the channel until it closes. Its closing is the one immediate sign that a browser's user has left, so it ends
+/// the session; if the session ends first, the viewer is notified.
 pub async fn serve(channel: Arc<dyn DataChannel>, context: ChannelContext) {
     match channel.label().await {
         Ok(label) if label == LABEL => {}
@@ -72,7 +72,7 @@ pub async fn serve(channel: Arc<dyn DataChannel>, context: ChannelContext) {
         }
     }
     let session = context.session.clone();
-    // Of a channel that was negotiated, one's own end is there whether the viewer has the other or not.
+    // Our end of a pre-negotiated channel exists whether or not the viewer has the other end.
     let peer_known = !channel.negotiated().await.unwrap_or(false);
     let mut control = ControlChannel::new(channel.clone(), context, peer_known);
     tokio::select! {
@@ -89,8 +89,8 @@ pub async fn serve(channel: Arc<dyn DataChannel>, context: ChannelContext) {
     }
 }
 
-/// Tells the viewer that the board ends the session, and waits until the message is acknowledged: closing the connection
-/// would overtake it.
+/// Sends the event that the session has ended, and waits until it is acknowledged: closing the connection would
+/// overtake it.
 async fn send_session_end(channel: &dyn DataChannel, reason: EndReason) {
     let event = Event::SessionEnd { reason: reason.text().into(), code: reason.code() };
     if channel.send_text(&event.message()).await.is_err() {
@@ -102,24 +102,24 @@ async fn send_session_end(channel: &dyn DataChannel, reason: EndReason) {
     }
 }
 
-/// What is being done for a viewer, with the id of the answer.
+/// A request in progress, with the id for its reply.
 type PendingReply<T> = Pin<Box<dyn Future<Output = (Option<Value>, Result<T, Error>)> + Send>>;
 
-/// A request that waits, or what is wrong with it: answers come in the order in which they were asked for.
+/// A queued request, or the error in it: replies come in the order of the requests.
 struct QueuedRequest {
     id: Option<Value>,
     request: Result<Request, Error>,
     received: Timestamp,
 }
 
-/// A picture with its digest in hexadecimal.
+/// A snapshot with its SHA-256 in hexadecimal.
 type SnapshotWithDigest = (Snapshot, String);
 
 /// Serves one channel.
 struct ControlChannel {
     channel: Arc<dyn DataChannel>,
     context: ChannelContext,
-    /// `None` until the viewer is known to be there.
+    /// `None` until the viewer is known to have the channel.
     events: Option<EventStream>,
     requests: Bucket,
     /// At most [`limits::WAITING`].
@@ -127,7 +127,7 @@ struct ControlChannel {
     pending_reply: Option<PendingReply<Reply>>,
     pending_snapshot: Option<PendingReply<SnapshotWithDigest>>,
     transfer: Option<PacedTransfer>,
-    /// The number of the last transfer.
+    /// The id of the last transfer.
     transfers: u32,
     /// When the next message is read.
     read_at: tokio::time::Instant,
@@ -202,7 +202,7 @@ impl ControlChannel {
         }
     }
 
-    /// Takes a message in.
+    /// Handles a message: replies at once, or queues the request.
     async fn handle_message(&mut self, message: &RTCDataChannelMessage) -> Result<(), Closed> {
         let received = Timestamp::now();
         self.events.get_or_insert_with(|| self.context.subscribe_events());
@@ -231,7 +231,7 @@ impl ControlChannel {
         }
     }
 
-    /// Begins what was asked for next; what is no request is answered on the way.
+    /// Starts the next queued request; malformed ones are answered on the way.
     async fn start_next(&mut self) -> Result<(), Closed> {
         while let Some(QueuedRequest { id, request, received }) = self.queue.pop_front() {
             match request {
@@ -252,7 +252,7 @@ impl ControlChannel {
         self.reply(id, &Err(Error::busy(retry, message))).await
     }
 
-    /// Answers, where an answer is wanted.
+    /// Sends a reply, if the request has an id.
     async fn reply(&mut self, id: Option<Value>, outcome: &Result<Reply, Error>) -> Result<(), Closed> {
         let Some(id) = id else { return Ok(()) };
         let mut answer = protocol::answer(&id, outcome);
@@ -264,7 +264,7 @@ impl ControlChannel {
         Ok(self.channel.send_text(&answer).await?)
     }
 
-    /// Answers that a picture comes, and begins to send it.
+    /// Replies with the metadata of a snapshot, and starts to send it.
     async fn start_transfer(
         &mut self,
         id: Option<Value>,
@@ -292,7 +292,7 @@ impl ControlChannel {
     }
 }
 
-/// Reads a message as a request.
+/// Parses a message as a request.
 fn parse_request(message: &RTCDataChannelMessage, received: Timestamp) -> QueuedRequest {
     if !message.is_string {
         let error = Error::new(Code::Parse, "a binary message; requests are text");
@@ -304,7 +304,7 @@ fn parse_request(message: &RTCDataChannelMessage, received: Timestamp) -> Queued
     }
 }
 
-/// Takes a picture and its digest.
+/// Takes a snapshot and hashes it.
 async fn take_snapshot(
     context: ChannelContext,
     id: Option<Value>,
@@ -314,7 +314,7 @@ async fn take_snapshot(
         Ok(snapshot) => snapshot,
         Err(error) => return (id, Err(error)),
     };
-    // Some milliseconds of a slow board.
+    // Takes some milliseconds on a slow board.
     let hashed = tokio::task::spawn_blocking(move || {
         let digest = digest::digest(&digest::SHA256, &snapshot.data);
         (snapshot, digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -322,7 +322,7 @@ async fn take_snapshot(
     (id, hashed.await.map_err(|error| Error::new(Code::Internal, format!("digest the picture: {error}"))))
 }
 
-/// Waits for what is being done; for ever where nothing is.
+/// Waits for the request in progress; pending forever if there is none.
 async fn next_reply<T>(pending_reply: &mut Option<PendingReply<T>>) -> (Option<Value>, Result<T, Error>) {
     match pending_reply {
         Some(reply) => reply.await,
@@ -330,7 +330,7 @@ async fn next_reply<T>(pending_reply: &mut Option<PendingReply<T>>) -> (Option<V
     }
 }
 
-/// Waits until the next piece of a picture may be sent; for ever where no picture is.
+/// Waits until the next chunk may be sent; pending forever if there is no transfer.
 async fn next_chunk(
     sending: &mut Option<PacedTransfer>,
     channel: &dyn DataChannel,

@@ -1,7 +1,6 @@
-//! The task of one viewer, from the offer to the end: it negotiates, has pictures and sound forwarded, and cleans up.
+//! The task of one session, from the offer to its end: it negotiates, sends video and audio, and cleans up.
 //!
-//! One straight story for each viewer. What is forwarded while it watches stands in `forward`, which viewers there are in
-//! `viewers`.
+//! What is sent while the viewer is connected is in `send_loop`; the table of all sessions is in `sessions`.
 
 pub mod answer;
 pub mod control_channel;
@@ -41,47 +40,48 @@ use rtcp::RtcpInterceptor;
 use rtp_sender::RtpStream;
 use switcher::CameraSwitcher;
 
-/// Host candidates are known at once; this bounds a stack that does not answer.
+/// Host candidates are known at once; this bounds a library that does not respond.
 const GATHERING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// From the answer to a connection. A browser gives up on ICE after about 15 s; this is longer, so that it decides.
+/// From the answer to the connection. A browser gives up on ICE after about 15 s; this is longer, so that the browser
+/// decides.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Data channels of one viewer that wait to be looked at; one is used.
+/// Data channels of one viewer that are queued; one is used.
 const CHANNEL_QUEUE: usize = 4;
 
-/// What a session is made of.
+/// Everything that one session needs.
 pub struct Session {
-    /// The cameras that the viewer may choose among.
+    /// The cameras that the viewer may switch between.
     pub(super) cameras: Arc<[CameraStream]>,
-    /// The one that it begins with.
+    /// The one that it starts with.
     pub(super) camera: CameraStream,
     pub(super) offer: Offer,
-    /// The H.264 format of the offer that the pictures are sent as.
+    /// The H.264 format of the offer that the video is sent as.
     pub(super) format: Profile,
-    /// The local address on which the offer came in.
+    /// The local address on which the offer was received.
     pub(super) local_addr: IpAddr,
-    /// The sockets of all viewers.
+    /// The sockets of all sessions.
     pub(super) mux: Mux,
     /// The addresses that viewers are offered.
     pub(super) ice: Ice,
     pub(super) metrics: Metrics,
     pub(super) dispatcher: Dispatcher,
-    /// The viewer's place in the table.
+    /// The session's record in the table.
     pub(super) entry: SessionGuard,
-    /// What the viewer wishes.
+    /// The viewer's preferences.
     pub(super) preferences: watch::Receiver<Preferences>,
 }
 
-/// A session that can be answered.
+/// A session that is ready to be answered.
 pub struct Negotiated {
     /// The answer with all candidates.
     pub sdp: String,
-    /// For candidates and ICE sessions that come later.
+    /// For trickled candidates and ICE restarts.
     pub ice_session: Arc<IceSession>,
 }
 
-/// Passes the connection's events to the session's task; it runs on the connection's own task and must never wait.
+/// Passes the connection's events to the session's task. It runs on the connection's own task and must never block.
 struct PeerEvents {
     gathered: watch::Sender<bool>,
     state: watch::Sender<RTCPeerConnectionState>,
@@ -108,7 +108,7 @@ impl PeerConnectionEventHandler for PeerEvents {
     }
 }
 
-/// The ends of [`PeerEvents`].
+/// The receiving ends of [`PeerEvents`].
 pub(super) struct PeerEventReceivers {
     gathered: watch::Receiver<bool>,
     pub(super) state: watch::Receiver<RTCPeerConnectionState>,
@@ -118,17 +118,17 @@ pub(super) struct PeerEventReceivers {
 /// The tracks of the connection.
 pub(super) struct Tracks {
     pub(super) video: RtpStream,
-    /// With where the sound comes from.
+    /// With the source of its packets.
     pub(super) audio: Option<(RtpStream, Broadcast<AudioPacket>)>,
-    /// The control channel that needs no opening, where there may be one.
+    /// The pre-negotiated control channel, if there may be one.
     pub(super) control: Option<Arc<dyn DataChannel>>,
 }
 
 impl Session {
-    /// Runs until the viewer is gone. The answer, or why there is none, goes to `answer`; when nobody waits for it any
-    /// more, the viewer has left already.
+    /// Runs until the viewer is gone. The answer, or the error, goes to `answer`; if its receiver is dropped, the
+    /// caller has given up.
     pub async fn run(self, answer: oneshot::Sender<anyhow::Result<Negotiated>>) {
-        // From now on the camera is opened: it warms up while the connection is made.
+        // This opens the camera, so that it warms up while the connection is set up.
         let audio_demand = self.camera.audio.as_ref().map(|audio| audio.demand().register());
         let demand = (self.camera.video.demand().register(), audio_demand);
         let clocks = [RtpClock::random(VIDEO_RATE), RtpClock::random(AUDIO_RATE)];
@@ -176,7 +176,7 @@ impl Session {
         socket.close();
     }
 
-    /// Negotiates, and waits until the viewer has connected; `None` when it does not.
+    /// Negotiates and waits until the viewer has connected; `None` if it does not.
     async fn wait_connected(
         &self,
         connection: &Arc<dyn PeerConnection>,
@@ -205,7 +205,7 @@ impl Session {
         Some((tracks, events))
     }
 
-    /// Answers the offer; the answer's text holds every candidate.
+    /// Answers the offer; the answer holds all candidates.
     async fn negotiate(
         &self,
         shared: &Arc<dyn PeerConnection>,
@@ -224,7 +224,7 @@ impl Session {
             _ => None,
         };
         peer_connection::deactivate_trackless_transceivers(connection).await?;
-        // Channels with even numbers belong to the client of DTLS (RFC 8832 section 6).
+        // Channels with even ids belong to the DTLS client (RFC 8832 section 6).
         let control = match self.offer.wants_data && !self.offer.offerer_is_dtls_client {
             true => Some(peer_connection::open_control_channel(connection).await?),
             false => None,
@@ -232,7 +232,7 @@ impl Session {
         let answer = connection.create_answer(None).await?;
         connection.set_local_description(answer).await?;
         let gathered = events.gathered.wait_for(|gathered| *gathered);
-        // STUN servers and names are asked meanwhile.
+        // STUN servers and host names are queried meanwhile.
         let gathered = async { timeout(GATHERING_TIMEOUT, gathered).await.is_ok() };
         let (gathered, candidates) = tokio::join!(gathered, self.ice.candidates(self.local_addr));
         if !gathered {

@@ -1,4 +1,4 @@
-//! The peer connection of one viewer: codecs, header extensions, interceptors and time limits.
+//! The peer connection of one session: codecs, header extensions, interceptors and timeouts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,32 +26,33 @@ use crate::server::rtc::mux::runtime;
 use crate::server::rtc::mux::runtime::MuxRuntime;
 use crate::server::rtc::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
 
-/// Header extension with the capture time of a picture or sound (webrtc.org, abs-capture-time).
+/// Header extension with the capture time of a frame or audio packet (webrtc.org, abs-capture-time).
 pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
 /// Header extension with the limits of the receiver's playout delay (webrtc.org, playout-delay).
 pub const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
-/// Without a sign of life (RFC 7675 consent) for this long a viewer counts as interrupted.
+/// Without consent (RFC 7675) for this long a viewer counts as disconnected.
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
 
-/// Interrupted for this much longer it is gone: together well below the 30 s within which its resources must be free.
+/// Disconnected for this much longer it has failed: together well below the 30 s within which its resources must be
+/// freed.
 const FAILED_AFTER: Duration = Duration::from_secs(10);
 
 /// Keep-alive interval; a NAT forgets a UDP mapping after 30 s at the earliest (RFC 4787 section 4.3).
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
-/// Between two rounds of connectivity checks (Ta of RFC 8445 section 14.2, 5 ms at least). The stack's own 200 ms would
-/// be most of the time to the first picture.
+/// The interval of connectivity checks (Ta of RFC 8445 section 14.2, at least 5 ms). The library's default of 200 ms
+/// would be most of the time to the first frame.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Checks of one candidate pair before it is given up: 12 s of them, because a viewer's firewall opens only when its own
+/// Checks of a candidate pair before it fails: 12 s of them, as the firewall of a viewer opens only when its own
 /// checks, delayed by trickled candidates, go out.
 const MAX_CHECKS: u16 = 600;
 
-/// H.264 as the viewer is answered: the format of its offer that fits the stream, packetization mode 1 (RFC 6184 section
-/// 8.1). Firefox takes none but exactly these parameters. What the decoder goes by is the SPS in the stream, which may
-/// ask for less (the placeholder of a camera that is away is constrained baseline always), and for another level.
+/// H.264 as the offer is answered: the format of the offer that fits the stream, packetization mode 1 (RFC 6184 section
+/// 8.1). Firefox accepts exactly these parameters only. Decoders go by the SPS in the stream, which may be less
+/// demanding (the placeholder of an unavailable camera is always constrained baseline) or have another level.
 pub fn h264(format: Profile) -> RTCRtpCodec {
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
     RTCRtpCodec {
@@ -63,7 +64,7 @@ pub fn h264(format: Profile) -> RTCRtpCodec {
     }
 }
 
-/// The Opus format offered to every viewer (RFC 7587 section 7).
+/// The Opus format of every answer (RFC 7587 section 7).
 pub fn opus() -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: MIME_TYPE_OPUS.into(),
@@ -84,12 +85,12 @@ fn rtx() -> RTCRtpCodec {
     }
 }
 
-/// A connection that sends and receives by `line`, and sends H.264 as `format`. The viewer begins DTLS where it wants to
-/// (`offerer_is_dtls_client`), otherwise we do, who know both sides of the connection first.
+/// A connection on `socket` that sends H.264 as `format`. The viewer is the DTLS client if it asks for it
+/// (`offerer_is_dtls_client`); otherwise we are, as we know both sides first.
 ///
 /// # Errors
 ///
-/// When the kernel has neither IPv4 nor IPv6, or the stack refuses a setting.
+/// If the kernel has neither IPv4 nor IPv6, or the library rejects a setting.
 pub async fn connect(
     socket: VirtualSocket,
     interceptor: RtcpInterceptor,
@@ -112,7 +113,7 @@ pub async fn connect(
     let interceptors =
         register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(rtcp::SLOT), interceptor);
     let settings = SettingEngineBuilder::new()
-        // Resolving browsers' .local names costs a socket a viewer; the browser reaches our candidates anyway.
+        // Resolving browsers' .local names costs a socket for each viewer; the browser reaches our candidates anyway.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_answering_dtls_role(if offerer_is_dtls_client { RTCDtlsRole::Server } else { RTCDtlsRole::Client })
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEP_ALIVE))
@@ -131,11 +132,11 @@ pub async fn connect(
     Ok(Arc::new(connection))
 }
 
-/// The control channel that both sides know of without a word: number 0.
+/// Opens the pre-negotiated control channel, id 0.
 ///
 /// # Errors
 ///
-/// When the connection is closed.
+/// If the connection is closed.
 pub async fn open_control_channel(
     connection: &dyn PeerConnection,
 ) -> Result<Arc<dyn DataChannel>, webrtc::error::Error> {
@@ -143,11 +144,11 @@ pub async fn open_control_channel(
     connection.create_data_channel(control_channel::LABEL, Some(init)).await
 }
 
-/// Has no section answered as if something of ours were on its way that has no track of ours.
+/// Makes transceivers without a track of ours inactive, so that the answer does not promise to send on them.
 ///
 /// # Errors
 ///
-/// When the connection is closed.
+/// If the connection is closed.
 pub async fn deactivate_trackless_transceivers(connection: &dyn PeerConnection) -> Result<(), webrtc::error::Error> {
     for transceiver in connection.get_transceivers().await {
         if transceiver.sender().await?.is_none() {

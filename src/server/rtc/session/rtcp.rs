@@ -1,8 +1,7 @@
-//! What porthole needs of the RTCP that goes by: viewers' requests for key frames, and sender reports in the capture
-//! clock.
+//! Handles RTCP: viewers' key frame requests and NACK counts, and sender reports on the capture clock.
 //!
-//! webrtc-rs ends inbound RTCP before the application sees it, and its sender reports take the moment of sending for
-//! the moment of capture. An interceptor next to the wire mends both.
+//! webrtc-rs consumes inbound RTCP before the application sees it, and its sender reports use the time of sending as
+//! the capture time. An interceptor next to the wire fixes both.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -23,7 +22,7 @@ use crate::util::broadcast::Broadcast;
 /// The interceptor's distance from the wire: below every interceptor that generates RTCP.
 pub const SLOT: usize = 500;
 
-/// One viewer's tap.
+/// One session's interceptor.
 pub struct RtcpInterceptor {
     video: watch::Receiver<Broadcast<EncodedFrame>>,
     clocks: [RtpClock; 2],
@@ -33,7 +32,7 @@ pub struct RtcpInterceptor {
 }
 
 impl RtcpInterceptor {
-    /// A tap that passes requests for key frames to what `video` is at the time, and sets sender reports by `clocks`.
+    /// Passes key frame requests to the current value of `video`, and rewrites sender reports by `clocks`.
     pub fn new(video: watch::Receiver<Broadcast<EncodedFrame>>, clocks: [RtpClock; 2], metrics: Metrics) -> Self {
         Self { video, clocks, metrics, inbound: VecDeque::new(), outbound: VecDeque::new() }
     }
@@ -50,8 +49,8 @@ impl RtcpInterceptor {
         }
     }
 
-    /// Makes a sender report say which RTP timestamp a picture captured now would have. Sound and picture then share
-    /// the capture clock, and the browser can play them in step however long each took to encode.
+    /// Makes a sender report give the RTP timestamp that a frame captured now would have. Audio and video then share
+    /// the capture clock, and the browser can synchronise them no matter how long each took to encode.
     fn rewrite_sender_report(&self, report: &mut SenderReport, now: Timestamp) {
         if let Some(clock) = self.clocks.iter().find(|clock| clock.ssrc == report.ssrc) {
             report.ntp_time = now.ntp();

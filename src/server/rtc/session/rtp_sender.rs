@@ -1,4 +1,4 @@
-//! The RTP stream of one track to one viewer: packets with capture-time timestamps and header extensions.
+//! The RTP stream of one track of a session: packets with capture timestamps and header extensions.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use super::peer_connection::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
 use crate::media::Timestamp;
 use crate::server::rtc::rtp_clock::RtpClock;
 
-/// The largest payload of a packet in bytes: with RTP header, extensions and SRTP tag it stays below 1200 bytes, which
+/// The maximum RTP payload in bytes: with RTP header, extensions and SRTP tag a packet stays below 1200 bytes, which
 /// passes every path that IPv6 (RFC 8200 section 5) and common tunnels allow.
 const MAX_PAYLOAD: usize = 1_140;
 
-/// The one media stream and the tracks in it, as `a=msid` names them.
+/// The id of the media stream, as in `a=msid`.
 const STREAM_ID: &str = "porthole";
 
-/// One track of one viewer.
+/// One track of one session.
 pub struct RtpStream {
     track: Arc<TrackLocalStaticRTP>,
     sender: Arc<dyn RtpSender>,
@@ -36,7 +36,7 @@ pub struct RtpStream {
     negotiated: Option<NegotiatedCodec>,
 }
 
-/// What the answer settled.
+/// What was negotiated.
 struct NegotiatedCodec {
     payload_type: u8,
     capture_time_id: Option<u8>,
@@ -44,8 +44,8 @@ struct NegotiatedCodec {
 }
 
 impl RtpStream {
-    /// Adds a sending track to the connection. The remote description must stand already: the header extensions' ids
-    /// are taken from it.
+    /// Adds a sending track to the connection. The remote description must be set already, as the ids of header
+    /// extensions come from it.
     pub async fn add(
         connection: &dyn PeerConnection,
         kind: RtpCodecKind,
@@ -65,7 +65,7 @@ impl RtpStream {
         Ok(Self { track, sender, clock, sequence: rand::random(), negotiated: None })
     }
 
-    /// Whether the viewer has closed the transport (DTLS close_notify). The stack raises no event for it.
+    /// Whether the viewer has closed the transport (DTLS close_notify). The library has no event for it.
     pub async fn is_closed(&self) -> bool {
         match self.sender.transport().await {
             Ok(Some(transport)) => transport.state().await.is_ok_and(|state| state == RTCDtlsTransportState::Closed),
@@ -73,7 +73,7 @@ impl RtpStream {
         }
     }
 
-    /// Sends an H.264 access unit in Annex B form. `playout_delay` is the header extension's value.
+    /// Sends an H.264 access unit in Annex B format. `playout_delay` is the value of the header extension.
     pub async fn send_video(
         &mut self,
         captured: Timestamp,
@@ -89,7 +89,7 @@ impl RtpStream {
         Ok(())
     }
 
-    /// Sends an Opus packet; `gap` marks the first one after a silence (RFC 3551 section 4.1).
+    /// Sends an Opus packet; `gap` marks the first one after a gap (RFC 3551 section 4.1).
     pub async fn send_audio(
         &mut self,
         captured: Timestamp,
@@ -130,7 +130,7 @@ impl RtpStream {
         self.track.write_rtp(rtc::rtp::Packet { header, payload }).await
     }
 
-    /// The viewer's own payload type and extension ids.
+    /// The viewer's payload type and extension ids.
     async fn negotiate(&self) -> Result<NegotiatedCodec, webrtc::error::Error> {
         let parameters = self.sender.get_parameters().await?.rtp_parameters;
         let id = |uri: &str| {
@@ -146,7 +146,7 @@ impl RtpStream {
     }
 }
 
-/// The value of the `playout-delay` header extension: 12 bits for the least and 12 for the most delay, each in units of
+/// The value of the `playout-delay` header extension: 12 bits each for the minimum and the maximum delay, in units of
 /// 10 ms.
 pub fn playout_delay((least, most): (u16, u16)) -> Bytes {
     let value = (u32::from(least / 10) << 12) | u32::from(most / 10) & 0xfff;

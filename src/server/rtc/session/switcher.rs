@@ -1,7 +1,7 @@
-//! The pictures of one viewer: those of the camera that it watches and, when it goes over to another one, the old ones
-//! until the new one's first key frame is there. No network.
+//! The video frames of one viewer: those of its current camera and, during a switch, still the old camera's until the
+//! new one's first key frame. No network.
 //!
-//! All of them have one clock, and their times never go back, so that they are one stream for the viewer's decoder.
+//! All frames share one clock and their timestamps never go back, so the viewer's decoder sees a single stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,23 +17,23 @@ use crate::server::rtc::sdp::h264;
 use crate::server::rtc::source::PROFILE_WAIT;
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
-/// The least distance of two pictures' times. The first picture of a camera may have been taken before the last one of the
-/// camera before, and players drop what goes back in time.
+/// The minimum distance of two timestamps. A camera's first frame may have been captured before the last one of the
+/// previous camera, and players drop frames that go back in time.
 const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
-/// What comes next.
+/// What the switcher yields.
 #[derive(Debug)]
 pub enum SwitchEvent {
-    /// A picture to send.
+    /// A frame to send.
     Frame {
-        /// The picture.
+        /// The frame.
         frame: EncodedFrame,
-        /// The camera whose first one it is.
+        /// The camera, if this is its first frame.
         first_of: Option<usize>,
     },
-    /// Whether the chosen camera can be shown, in words where it can't.
+    /// The outcome of a pending switch.
     Resolved(Result<(), SwitchError>),
-    /// No more will come.
+    /// No more frames will come.
     Closed,
 }
 
@@ -70,35 +70,35 @@ pub enum SwitchError {
     Incompatible(String),
 }
 
-/// What one viewer sees.
+/// Selects the frames that one viewer is sent.
 pub struct CameraSwitcher {
     cameras: Arc<[CameraStream]>,
-    /// What the session was negotiated for.
+    /// The H.264 format that was negotiated.
     format: Profile,
     metrics: Metrics,
-    /// Whom the viewer's requests for key frames go to.
+    /// Where the viewer's key frame requests go.
     current_video: watch::Sender<Broadcast<EncodedFrame>>,
-    /// The camera that is watched, or will be again after a pause.
+    /// The camera that is shown, or will be after a pause.
     camera: usize,
-    /// `None` while it is paused, or before the first picture.
+    /// `None` while paused, or before the first frame.
     current: Option<KeyframeReader>,
     pending: Option<PendingSwitch>,
     last_timestamp: Timestamp,
 }
 
-/// A camera that the viewer goes over to.
+/// A switch that waits for its first key frame.
 struct PendingSwitch {
     stream: CameraStream,
     reader: KeyframeReader,
-    /// Whether another camera is watched until this one's first picture.
+    /// Whether the old camera is shown until the first frame of this one.
     overlaps: bool,
-    /// Until when what its pictures demand of a decoder is waited for; `None` when that was judged.
+    /// Until when to wait for its H.264 profile; `None` once that was checked.
     profile_deadline: Option<Instant>,
 }
 
 impl CameraSwitcher {
-    /// Begins with the camera of `feed`, for which the session was negotiated as `format`. `watched` follows the camera that
-    /// is watched.
+    /// Starts with a camera, for which the session was negotiated as `format`. `current_video` follows the current
+    /// camera.
     pub fn new(
         cameras: &Arc<[CameraStream]>,
         stream: CameraStream,
@@ -111,7 +111,7 @@ impl CameraSwitcher {
         Self { cameras, format, metrics, current_video, camera, current: None, pending, last_timestamp }
     }
 
-    /// Waits for what comes next. Cancelling loses nothing.
+    /// Waits for the next event. Cancel safe.
     pub async fn next(&mut self) -> SwitchEvent {
         tokio::select! {
             biased;
@@ -164,7 +164,7 @@ impl CameraSwitcher {
         SwitchStart::Accepted
     }
 
-    /// Shows nothing from now on. A choice that was not judged yet is taken as it is, which is `true`.
+    /// Pauses the video. A switch whose profile is not checked yet is accepted unchecked; then this is `true`.
     pub fn pause(&mut self) -> bool {
         self.current = None;
         let Some(pending) = self.pending.take() else { return false };
@@ -172,7 +172,7 @@ impl CameraSwitcher {
         pending.profile_deadline.is_some()
     }
 
-    /// Goes on with the camera that is watched.
+    /// Resumes with the current camera.
     pub fn resume(&mut self) {
         if self.current.is_none()
             && self.pending.is_none()
@@ -182,12 +182,12 @@ impl CameraSwitcher {
         }
     }
 
-    /// Asks for a key frame.
+    /// Requests a key frame.
     pub fn request_keyframe(&self) {
         self.current_video.borrow().request_refresh();
     }
 
-    /// The first picture of the camera that comes is there.
+    /// The new camera's first frame is there.
     fn complete_switch(&mut self, frame: EncodedFrame, first_of: Option<usize>) -> SwitchEvent {
         if let Some(PendingSwitch { stream, reader, .. }) = self.pending.take() {
             self.camera = stream.index;
@@ -205,13 +205,13 @@ impl CameraSwitcher {
 }
 
 impl PendingSwitch {
-    /// One that nothing is watched before.
+    /// A switch without an old camera to show meanwhile.
     fn immediate(stream: CameraStream) -> Self {
         let reader = KeyframeReader::new(&stream.video);
         Self { stream, reader, overlaps: false, profile_deadline: None }
     }
 
-    /// What its pictures demand of a decoder, or `None` when that was not told in time.
+    /// Its H.264 profile, or `None` if that is not known in time.
     async fn profile(&mut self) -> Option<Profile> {
         let Some(profile_deadline) = self.profile_deadline else { return std::future::pending().await };
         let known = self.stream.profile.wait_for(Option::is_some);
@@ -219,7 +219,7 @@ impl PendingSwitch {
     }
 }
 
-/// What becomes of the camera that comes; never when there is none.
+/// The next event of the pending switch; pending forever if there is none.
 async fn pending_event(pending: &mut Option<PendingSwitch>, format: Profile, metrics: &Metrics) -> SwitchEvent {
     let Some(pending) = pending else { return std::future::pending().await };
     if pending.profile_deadline.is_some() {
@@ -228,8 +228,8 @@ async fn pending_event(pending: &mut Option<PendingSwitch>, format: Profile, met
         return SwitchEvent::Resolved(check_profile(profile, format));
     }
     let Some(frame) = pending.reader.next(metrics).await else { return SwitchEvent::Closed };
-    // It may be another one by now than the one that was judged. Where there is nothing else to be shown, a decoder that
-    // takes more than it says is worth the try.
+    // The profile may have changed since it was checked. If there is no old camera to show, it is worth a try: decoders
+    // often take more than they offer.
     let profile = pending.overlaps.then(|| *pending.stream.profile.borrow()).flatten();
     match check_profile(profile, format) {
         Ok(()) => SwitchEvent::Frame { frame, first_of: Some(pending.stream.index) },
@@ -242,7 +242,7 @@ fn check_profile(profile: Option<Profile>, format: Profile) -> Result<(), Switch
     profile.map_or(Ok(()), |profile| h264::fits(profile, format)).map_err(SwitchError::Incompatible)
 }
 
-/// The next picture of the camera that is watched; never when there is none.
+/// The next frame of the current camera; pending forever if there is none.
 async fn current_frame(current: &mut Option<KeyframeReader>, metrics: &Metrics) -> Option<EncodedFrame> {
     match current {
         Some(reader) => reader.next(metrics).await,
@@ -250,7 +250,7 @@ async fn current_frame(current: &mut Option<KeyframeReader>, metrics: &Metrics) 
     }
 }
 
-/// Reads one camera's pictures, from a key frame on.
+/// Reads one camera's frames, starting at a key frame.
 struct KeyframeReader {
     video: Broadcast<EncodedFrame>,
     frames: Subscriber<EncodedFrame>,
@@ -264,7 +264,7 @@ impl KeyframeReader {
         Self { video: video.clone(), frames, awaiting_keyframe: true }
     }
 
-    /// The next picture that can be decoded; `None` when no more will come. Cancelling loses nothing.
+    /// The next frame that can be decoded; `None` if no more will come. Cancel safe.
     async fn next(&mut self, metrics: &Metrics) -> Option<EncodedFrame> {
         loop {
             match self.frames.recv().await {

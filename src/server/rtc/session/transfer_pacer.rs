@@ -1,4 +1,4 @@
-//! When the next piece of a picture may be sent, so that it does not stand in the way of the live picture.
+//! Paces the transfer of a snapshot over the data channel, so that it does not delay the live video.
 
 use std::time::Duration;
 
@@ -9,34 +9,33 @@ use webrtc::data_channel::DataChannel;
 use crate::model::protocol::limits::MAX_BUFFERED_AMOUNT;
 use crate::model::protocol::transfer::{MAX_MESSAGE, Transfer};
 
-/// How often it is looked how much is on its way: at 16 KiB each time 26 Mbit/s, which is a picture of a megabyte in a
-/// third of a second.
+/// How often the bytes in flight are checked: with 16 KiB each time 26 Mbit/s, which sends a snapshot of a megabyte in
+/// a third of a second.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The delay that pieces on their way may cause on a network that is the slower of picture and network: as much as a
-/// person does not see.
+/// The queueing delay that chunks in flight may cause on a slow network: less than a person notices.
 const MAX_QUEUE_DELAY: Duration = Duration::from_millis(50);
 
-/// What is on its way when the next piece is sent, at the least: the end of the one before, so that its acknowledgement
-/// is not waited for. With a piece it makes 150 ms of a network of 1 Mbit/s.
+/// The minimum window in bytes: the end of the previous chunk, so that its acknowledgement is not waited for. Together
+/// with a chunk it takes 150 ms at 1 Mbit/s.
 const MIN_WINDOW: usize = 2 * 1024;
 
-/// A picture that is being sent.
+/// A snapshot that is being sent.
 pub struct PacedTransfer {
     transfer: Transfer,
     started: Instant,
-    /// Bytes that were handed to the channel.
+    /// Bytes passed to the channel.
     sent: usize,
     poll: Interval,
 }
 
 impl PacedTransfer {
-    /// Begins.
+    /// Starts.
     pub fn new(transfer: Transfer) -> Self {
         Self { transfer, started: Instant::now(), sent: 0, poll: interval(POLL_INTERVAL) }
     }
 
-    /// The next piece, when it may be sent, and whether it is the last one. Cancelling loses nothing.
+    /// The next chunk, once it may be sent, and whether it is the last one. Cancel safe.
     pub async fn next_chunk(&mut self, channel: &dyn DataChannel) -> Result<(BytesMut, bool), webrtc::error::Error> {
         loop {
             self.poll.tick().await;
@@ -52,7 +51,7 @@ impl PacedTransfer {
     }
 }
 
-/// What may be on its way when the next piece is sent, in bytes, where so many arrived in a time.
+/// The bytes that may be in flight when the next chunk is sent, if `acknowledged` bytes took `elapsed`.
 fn window(acknowledged: usize, elapsed: Duration) -> usize {
     let max = MAX_BUFFERED_AMOUNT - MAX_MESSAGE;
     let per_second = acknowledged as f64 / elapsed.as_secs_f64().max(POLL_INTERVAL.as_secs_f64());
@@ -67,7 +66,7 @@ mod tests {
     fn a_fast_network_is_used_and_a_slow_one_is_left_to_the_picture() {
         let second = Duration::from_secs(1);
         assert_eq!(window(0, Duration::ZERO), MIN_WINDOW);
-        // 1 Mbit/s, of which a half arrived.
+        // 1 Mbit/s, half of it acknowledged.
         assert_eq!(window(62_500, second), 3_125);
         assert_eq!(window(500_000, second), 25_000);
         assert_eq!(window(10_000_000, second), MAX_BUFFERED_AMOUNT - MAX_MESSAGE);

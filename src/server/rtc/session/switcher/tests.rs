@@ -1,4 +1,4 @@
-//! Tests of the pictures of one viewer: with cameras that are filled by hand, no network.
+//! Tests of the camera switcher, with frames published by hand and no network.
 
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ impl Fixture {
         self.cameras[camera].video.publish(EncodedFrame { captured, key, data });
     }
 
-    /// The next picture: of which camera, of when, and whether the camera begins with it.
+    /// The next frame: its camera, its time, and whether it is the first of its camera.
     async fn frame(&mut self) -> (usize, u64, bool) {
         match self.switcher.next().await {
             SwitchEvent::Frame { frame, first_of } => {
@@ -50,7 +50,7 @@ impl Fixture {
         }
     }
 
-    /// Whether nothing comes by itself.
+    /// Whether nothing is ready.
     fn is_idle(&mut self) -> bool {
         let next = std::pin::pin!(self.switcher.next());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -93,7 +93,7 @@ async fn a_camera_that_would_not_be_decoded_is_refused() {
     assert!(error.to_string().contains("high (640028)"), "{error}");
     assert_eq!(fixture.cameras[1].video.subscribers(), 0);
 
-    // One that has not told yet is waited for.
+    // A camera whose profile is not known yet is waited for.
     fixture.profiles[1].send_replace(None);
     assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Pending);
     assert!(fixture.is_idle());
@@ -102,7 +102,7 @@ async fn a_camera_that_would_not_be_decoded_is_refused() {
     fixture.publish(0, false, 20);
     assert_eq!(fixture.frame().await, (0, 20, false), "the old camera goes on");
 
-    // One that does not tell in time is taken at its word when it gives a picture.
+    // If the profile is not known in time, the switch is accepted, and checked again with the first frame.
     fixture.profiles[1].send_replace(None);
     assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Pending);
     assert!(matches!(fixture.switcher.next().await, SwitchEvent::Resolved(Ok(()))));
@@ -143,7 +143,7 @@ async fn a_pause_lets_the_camera_go_and_ends_at_a_key_frame() {
     fixture.publish(0, true, 30);
     assert_eq!(fixture.frame().await, (0, 30, true));
 
-    // Chosen before the pause, and within it.
+    // Requested before the pause, and during it.
     assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Pending);
     assert!(fixture.switcher.pause(), "the choice was not answered");
     assert_eq!(fixture.switcher.request_switch(0), SwitchStart::Accepted);
