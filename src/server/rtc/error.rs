@@ -12,10 +12,10 @@ pub enum AcceptError {
     #[error(transparent)]
     Offer(#[from] OfferError),
     /// The limit of viewers is reached.
-    #[error("{0} viewers watch already, which is the limit; try again later or raise [rtc] max_viewers")]
+    #[error("{0} viewers are watching, which is the limit; try again later or raise [rtc] max_viewers")]
     Full(usize),
     /// The limit of connecting viewers is reached.
-    #[error("{0} viewers are connecting at this moment, which is the limit; try again in some seconds")]
+    #[error("{0} viewers are connecting, which is the limit; try again in a few seconds")]
     Negotiating(usize),
     /// The program is stopping.
     #[error("porthole is stopping")]

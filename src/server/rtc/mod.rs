@@ -214,7 +214,7 @@ impl SessionManager {
     pub fn end_sessions_of(&self, owner: &str) {
         let ended = self.0.sessions.end_owned(owner, EndReason::Revoked);
         if ended > 0 {
-            tracing::info!("{ended} viewers ended, who may not watch any more");
+            tracing::info!("ended {ended} sessions whose owner may no longer watch");
         }
     }
 
@@ -223,7 +223,7 @@ impl SessionManager {
         self.0.stop.cancel();
         self.0.tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.0.tasks.wait()).await.is_err() {
-            tracing::warn!("{} viewers did not end within {STOP_TIMEOUT:?}", self.0.tasks.len());
+            tracing::warn!("{} sessions did not end within {STOP_TIMEOUT:?}", self.0.tasks.len());
         }
     }
 }

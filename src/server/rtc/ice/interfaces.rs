@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end() {
+    fn offered_addresses_are_limited() {
         let many: Vec<Interface> = (0..=255)
             .map(|last| Interface { name: "eth0".into(), address: [10, 0, 0, last].into(), up: true })
             .collect();
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_machines_own_loopback_is_among_its_interfaces() {
-        let interfaces = interfaces().expect("should be told");
+        let interfaces = interfaces().expect("should be listed");
         assert!(interfaces.iter().any(|interface| interface.address.is_loopback()), "{interfaces:?}");
     }
 
@@ -169,7 +169,7 @@ mod tests {
         }
 
         #[test]
-        fn no_pattern_does_harm(pattern in "\\PC*", name in "\\PC*") {
+        fn no_pattern_panics(pattern in "\\PC*", name in "\\PC*") {
             glob_matches(&pattern, &name);
         }
     }

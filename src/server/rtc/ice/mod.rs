@@ -74,7 +74,7 @@ impl Ice {
         let interfaces = match interfaces::interfaces() {
             Ok(interfaces) => interfaces,
             Err(error) => {
-                tracing::warn!("list network interfaces: {error}; viewers are offered the addresses as before");
+                tracing::warn!("list network interfaces: {error}; keeping the previous addresses");
                 return;
             }
         };
@@ -83,7 +83,7 @@ impl Ice {
         if *offered != found {
             match found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") {
                 none if none.is_empty() => {
-                    tracing::info!("viewers are offered no address but the one that their request comes in on");
+                    tracing::info!("viewers are offered only the address that their request is received on");
                 }
                 addresses => tracing::info!("viewers are offered the addresses {addresses}"),
             }

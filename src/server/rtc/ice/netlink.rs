@@ -43,9 +43,7 @@ pub async fn watch(end: CancellationToken, changed: impl Fn() + Send) {
     };
     let watching = async {
         let error = notified.await;
-        tracing::warn!(
-            "hear of changed network addresses: {error}; they are looked for every {POLL_INTERVAL:?} instead"
-        );
+        tracing::warn!("watch for changed network addresses: {error}; polling every {POLL_INTERVAL:?} instead");
         let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
             poll.tick().await;
@@ -117,7 +115,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     #[test]
-    fn the_kernel_tells_of_changes() {
+    fn the_kernel_reports_changes() {
         // The other test, in a network that is its own: what it changes there is nobody's.
         let program = std::env::current_exe().expect("should know itself");
         let test =
@@ -138,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    #[ignore = "it changes the network; the_kernel_tells_of_changes runs it where that does no harm"]
+    #[ignore = "it changes the network; the_kernel_reports_changes runs it where that does no harm"]
     async fn in_a_network_of_its_own() {
         for (groups, change) in [
             (LINKS, "link set lo up"),
@@ -154,7 +152,7 @@ mod tests {
             let notify = || changed.notify_one();
             tokio::select! {
                 error = notify_changes(&messages, &notify) => panic!("ip {change}: {error}"),
-                notified = tokio::time::timeout(LIMIT, changed.notified()) => assert!(notified.is_ok(), "ip {change}: not told"),
+                notified = tokio::time::timeout(LIMIT, changed.notified()) => assert!(notified.is_ok(), "ip {change}: not notified"),
             }
         }
     }

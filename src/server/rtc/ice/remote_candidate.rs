@@ -34,10 +34,10 @@ pub enum CandidateError {
     #[error("not a candidate")]
     Malformed,
     /// It is a host name, of another component, or not UDP.
-    #[error("a name, of TCP or of another component")]
+    #[error("a host name, TCP, or another component")]
     Unsupported,
     /// No viewer can be there.
-    #[error("no viewer can be there")]
+    #[error("not an address that a viewer can have")]
     Implausible,
 }
 
@@ -59,8 +59,8 @@ impl FromStr for RemoteCandidate {
         let port = port.parse().map_err(|_| CandidateError::Malformed)?;
         let kind =
             ["host", "srflx", "relay"].into_iter().find(|known| *known == kind).ok_or(CandidateError::Malformed)?;
-        // A browser hides its own addresses behind .local names. They are not resolved: the browser reaches ours. An
-        // active or passive TCP candidate is of no use, and RTCP has no component of its own.
+        // A browser hides its own addresses behind .local names. They are not resolved: the browser reaches ours. Browsers
+        // do not listen on TCP, and RTCP has no component of its own.
         let ip: IpAddr = ip.parse().map_err(|_| CandidateError::Unsupported)?;
         if component != "1" || !protocol.eq_ignore_ascii_case("udp") {
             return Err(CandidateError::Unsupported);
@@ -110,19 +110,19 @@ impl RemoteCandidates {
         let remote: RemoteCandidate = match value.parse() {
             Ok(remote) => remote,
             Err(reason) => {
-                tracing::debug!("a candidate of the viewer is left out: {reason}");
+                tracing::debug!("remote candidate rejected: {reason}");
                 return None;
             }
         };
         let (address, accepted) = (remote.address, &mut self.0);
         let foreign_loopback = address.ip().is_loopback() && !local_addr.to_canonical().is_loopback();
         if foreign_loopback || ours.contains(&address) {
-            tracing::debug!("a candidate of the viewer is left out: {address} is of this machine");
+            tracing::debug!("remote candidate rejected: {address} is an address of this host");
             return None;
         }
         if !accepted.contains(&address) {
             if accepted.len() >= MAX_CANDIDATES {
-                tracing::debug!("a candidate of the viewer is left out: it has {MAX_CANDIDATES} already");
+                tracing::debug!("remote candidate rejected: the session has {MAX_CANDIDATES} already");
                 return None;
             }
             accepted.push(address);
@@ -223,7 +223,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_does_harm(value in "(candidate:)?(\\PC{0,8} ?){0,12}") {
+        fn no_candidate_panics(value in "(candidate:)?(\\PC{0,8} ?){0,12}") {
             if let Ok(remote) = value.parse::<RemoteCandidate>() {
                 prop_assert!(is_plausible(remote.address));
             }

@@ -36,14 +36,14 @@ impl Resolver {
             let addresses = match addresses {
                 Ok(addresses) => {
                     if unresolved.remove(&name) {
-                        tracing::info!("host name {name}: found again");
+                        tracing::info!("host name {name}: resolved again");
                     }
                     addresses
                 }
                 Err(error) => {
                     if unresolved.insert(name.clone()) {
                         tracing::warn!(
-                            "host name {name}: {error}; it is left out until it is found (see advertise and ice_servers in [rtc])"
+                            "host name {name}: {error}; skipped until it resolves (see advertise and ice_servers in [rtc])"
                         );
                     }
                     Vec::new()
@@ -57,7 +57,7 @@ impl Resolver {
 
 async fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
     let found = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name, 0))).await;
-    let found = found.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no resolver answers"))??;
+    let found = found.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the resolver did not respond"))??;
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in found.map(|found| found.ip().to_canonical()) {
         if !addresses.contains(&address) {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_without_an_address_is_left_out_and_told_once() {
+    async fn a_name_without_an_address_is_skipped_and_logged_once() {
         let resolver = Resolver::default();
         // RFC 6761 section 6.4: this name never has an address, and no resolver needs to ask for it.
         assert_eq!(resolver.resolve("cam.invalid").await, [] as [IpAddr; 0]);

@@ -123,7 +123,7 @@ impl IceSession {
     /// See [`RestartError`].
     pub async fn restart(&self, remote: &RemoteIce, local_addr: IpAddr) -> Result<Restarted, RestartError> {
         let theirs = credentials(remote)?;
-        let gone = |_| RestartError::Failed(anyhow::anyhow!("the session ends"));
+        let gone = |_| RestartError::Failed(anyhow::anyhow!("the session is ending"));
         let _permit = self.restart_lock.acquire().await.map_err(gone)?;
         // Gathered before the library gives up its current path.
         let candidates = self.ice.candidates(local_addr).await;
@@ -151,7 +151,7 @@ impl IceSession {
         self.connection.set_local_description(answer).await?;
         let local = self.connection.local_description().await.context("the connection has no local description")?;
         let ours = Credentials::of(&local.sdp).context("the local description has no ICE credentials")?;
-        anyhow::ensure!(ours.ufrag != former.ufrag, "the stack has kept its ICE session");
+        anyhow::ensure!(ours.ufrag != former.ufrag, "webrtc-rs has kept its ICE session");
         // Checks of the previous ICE session are routed until the viewer has given it up; older ones are not.
         self.socket.retain_ufrag(&former.ufrag);
         self.socket.register_ufrag(ours.clone());
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_offer_does_harm(offer in "((o=|m=|a=ice-pwd:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}", restarts: u64) {
+        fn no_offer_panics(offer in "((o=|m=|a=ice-pwd:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}", restarts: u64) {
             let renewed = renew_offer(&offer, &Credentials { ufrag: "abcd".into(), password: "word".into() }, restarts);
             prop_assert!(!renewed.contains("a=candidate:") || offer.contains("ca=candidate:") || !renewed.lines().any(|line| line.starts_with("a=candidate:")));
         }

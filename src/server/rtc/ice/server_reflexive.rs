@@ -237,7 +237,7 @@ mod tests {
         }
 
         #[test]
-        fn no_answer_does_harm(noise in prop::collection::vec(any::<u8>(), 0..80), at in 0_usize..64, ip: IpAddr) {
+        fn no_response_panics(noise in prop::collection::vec(any::<u8>(), 0..80), at in 0_usize..64, ip: IpAddr) {
             mapped(&noise);
             let mut damaged = answer(&binding_request().expect("should be built"), SocketAddr::new(ip, 1));
             let length = damaged.len();

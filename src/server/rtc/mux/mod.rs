@@ -125,7 +125,7 @@ impl Mux {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a STUN request"));
         };
         let local = self.0.sockets().get(from.to_canonical()).cloned();
-        let no_socket = || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{from} is not listened on"));
+        let no_socket = || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("not listening on {from}"));
         let local = local.ok_or_else(no_socket)?;
         let expected = self.0.config.demux.expect_response(id, to);
         let mut expected = expected.ok_or_else(|| io::Error::new(io::ErrorKind::QuotaExceeded, "too many requests"))?;

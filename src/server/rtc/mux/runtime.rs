@@ -93,7 +93,8 @@ impl Runtime for MuxRuntime {
         remote: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
         // A candidate must not make this host open connections: it may name any host and any port.
-        let refused = io::Error::new(io::ErrorKind::PermissionDenied, format!("no connection is opened to {remote}"));
+        let refused =
+            io::Error::new(io::ErrorKind::PermissionDenied, format!("outgoing connections are not allowed: {remote}"));
         Box::pin(std::future::ready(Err(refused)))
     }
 

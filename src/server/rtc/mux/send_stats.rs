@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_packet_of_the_stream_tells_a_timestamp() {
+    fn only_the_last_packet_of_a_frame_has_its_timestamp_read() {
         let packet = [0x90, 0x80 | 102, 0, 1, 0, 0, 0, 9, 0, 0, 0, 5, 0xff];
         assert_eq!(last_packet_of_frame(&packet, 5), Some(9));
         assert_eq!(last_packet_of_frame(&packet, 6), None, "another stream");

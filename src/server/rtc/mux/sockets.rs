@@ -91,7 +91,7 @@ impl SocketSet {
         match bind(address, config) {
             Ok(bound) => self.bound.push(bound),
             Err(error) => {
-                tracing::debug!("{address}, which a request came in on, cannot be used: {error}");
+                tracing::debug!("bind {address}, which a request was received on: {error}");
                 return false;
             }
         }
@@ -131,14 +131,14 @@ impl SocketSet {
         match bind(address, config) {
             Ok(bound) => {
                 if self.unbound.remove(&address) {
-                    tracing::info!("{address} can be used now");
+                    tracing::info!("bind {address}: succeeded now");
                 }
-                tracing::debug!("viewers are listened to on {}", bound.udp.address());
+                tracing::debug!("listening on {}", bound.udp.address());
                 self.bound.push(bound);
             }
             Err(error) => {
                 if self.unbound.insert(address) {
-                    tracing::info!("{address} cannot be used yet: {error}; it is tried again");
+                    tracing::info!("bind {address}: {error}; retrying");
                 }
             }
         }

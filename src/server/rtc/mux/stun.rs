@@ -137,7 +137,7 @@ pub mod tests {
     }
 
     #[test]
-    fn stun_is_told_from_what_shares_its_port() {
+    fn stun_is_distinguished_from_other_protocols_on_its_port() {
         let request = check("ours", "secret", false);
         let StunClass::Request(id) = classify(&request) else { panic!("no request") };
         assert_eq!(classify(&response(&request)), StunClass::Response(id));

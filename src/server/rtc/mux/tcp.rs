@@ -187,10 +187,10 @@ async fn serve(stream: TcpStream, peer: SocketAddr, demux: &Demux) -> io::Result
         timeout(FIRST_FRAME_TIMEOUT, read_frame(&mut read)).await.map_err(|_| timed_out(FIRST_FRAME_TIMEOUT))??;
     if !matches!(stun::classify(&first), StunClass::Request(_)) {
         demux.ignore(IgnoreReason::Unknown);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its first frame is no connectivity check"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the first frame is not a connectivity check"));
     }
     let Some(peers) = demux.route(&first, peer, &path) else {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its first frame is no check of a viewer"));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the first frame is not a check of any session"));
     };
     let _guard = RouteGuard { demux, peers: peers.clone(), peer, path: path.clone() };
     tokio::select! {
@@ -230,7 +230,7 @@ fn timed_out(limit: Duration) -> io::Error {
 async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = usize::from(from.read_u16().await?);
     if length > MAX_DATAGRAM {
-        let message = format!("a frame of {length} bytes, where {MAX_DATAGRAM} are the most");
+        let message = format!("a frame of {length} bytes; the maximum is {MAX_DATAGRAM}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut frame = vec![0; length];

@@ -194,7 +194,10 @@ impl LocalUdpSocket {
     fn note_send_error(&self, error: &io::Error, to: SocketAddr, stats: &SendStats) {
         stats.dropped();
         if let Some(count) = self.send_errors.note(1, Instant::now()) {
-            tracing::debug!("send from {} to {to}: {error}; {count} datagrams since the last such line", self.address);
+            tracing::debug!(
+                "send from {} to {to}: {error}; {count} datagrams dropped since the last message",
+                self.address
+            );
         }
     }
 
@@ -241,7 +244,7 @@ mod tests {
 
     // On one thread, queued datagrams are sent while the test awaits, and not before.
     #[tokio::test]
-    async fn what_comes_after_what_waits_waits_behind_it() {
+    async fn later_datagrams_queue_behind_earlier_ones() {
         let (local, stats, _closed) = local();
         let peer = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
         let to = peer.local_addr().expect("address");
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_wait_than_are_worth_waiting_for_and_none_for_long() {
+    async fn the_queue_is_bounded_in_length_and_age() {
         let (local, stats, _closed) = local();
         let peer = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
         let to = peer.local_addr().expect("address");

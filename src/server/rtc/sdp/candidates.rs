@@ -43,7 +43,7 @@ mod tests {
         m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=candidate:1 1 udp 1 ::1 9 typ host\r\n";
 
     #[test]
-    fn ours_stand_in_the_bundles_section_and_the_stacks_nowhere() {
+    fn our_candidates_replace_the_librarys_in_the_tag_section() {
         let ours = ["candidate:7 1 udp 5 192.0.2.1 8189 typ host".to_owned()];
         let expected = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 1 2\r\n\
             m=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_bundle_ours_stand_in_the_first_section() {
+    fn without_a_bundle_ours_go_into_the_first_section() {
         let answer = with_candidates(&ANSWER.replace("a=group:BUNDLE 1 2\r\n", ""), &["candidate:7".into()]);
         assert!(answer.contains("a=mid:0\r\na=candidate:7\r\na=end-of-candidates\r\nm=video"), "{answer}");
     }

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn data_channels_and_the_part_in_dtls_are_told() {
+    fn data_channels_and_the_dtls_role_are_parsed() {
         let data =
             "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sctp-port:5000\r\n";
         let sdp = offer("recvonly", "H264", "packetization-mode=1") + data;

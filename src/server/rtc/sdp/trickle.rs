@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_with_its_line() {
+    fn malformed_fragments_are_rejected_with_the_line() {
         for (text, words) in [
             ("<html>", "line 1 begins with neither"),
             ("v=0\r\na=mid:0", "line 1 begins with neither"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_candidates_has_an_end() {
+    fn a_flood_of_candidates_is_cut_off() {
         let text = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n".repeat(1_000);
         assert_eq!(SdpFragment::parse(&text).expect("should be a fragment").candidates.len(), MAX_CANDIDATES);
     }
@@ -208,7 +208,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_does_harm(text in "((a=|m=|a=mid:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}") {
+        fn no_candidate_panics(text in "((a=|m=|a=mid:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}") {
             if let Ok(fragment) = SdpFragment::parse(&text) {
                 prop_assert!(fragment.candidates.len() <= MAX_CANDIDATES);
             }

@@ -215,14 +215,14 @@ impl ControlChannel {
         match queued.request {
             Ok(Request { command: Command::Snapshot { ref camera }, .. }) => {
                 if self.pending_snapshot.is_some() || self.transfer.is_some() {
-                    let message = "a picture is on its way; the next one can be asked for when it is there";
+                    let message = "a snapshot is in transfer; request the next one when it has arrived";
                     return self.busy(queued.id, SNAPSHOT_RETRY_MS, message).await;
                 }
                 self.pending_snapshot = Some(Box::pin(take_snapshot(self.context.clone(), queued.id, camera.clone())));
                 Ok(())
             }
             _ if self.queue.len() >= limits::WAITING => {
-                self.busy(queued.id, SNAPSHOT_RETRY_MS, "too many requests wait until others are carried out").await
+                self.busy(queued.id, SNAPSHOT_RETRY_MS, "too many requests are queued").await
             }
             _ => {
                 self.queue.push_back(queued);
@@ -258,7 +258,7 @@ impl ControlChannel {
         let mut answer = protocol::answer(&id, outcome);
         if answer.len() > MAX_REPLY {
             self.context.metrics.leave_out(ControlDrop::Message, 1);
-            let message = format!("the answer of {} bytes is too long for a data channel; ask over HTTP", answer.len());
+            let message = format!("the reply of {} bytes is too long for a data channel; use HTTP", answer.len());
             answer = protocol::answer(&id, &Err(Error::new(Code::Internal, message)));
         }
         Ok(self.channel.send_text(&answer).await?)
@@ -276,9 +276,9 @@ impl ControlChannel {
         };
         self.transfers = self.transfers.wrapping_add(1);
         let Some(transfer) = Transfer::new(self.transfers, Snapshot::MEDIA_TYPE, snapshot.data.clone()) else {
-            return self.reply(id, &Err(Error::new(Code::Internal, "the picture is too long to be sent"))).await;
+            return self.reply(id, &Err(Error::new(Code::Internal, "the snapshot is too large to be sent"))).await;
         };
-        let picture = SnapshotInfo {
+        let info = SnapshotInfo {
             transfer: self.transfers,
             bytes: snapshot.data.len(),
             media_type: Snapshot::MEDIA_TYPE,
@@ -286,7 +286,7 @@ impl ControlChannel {
             height: snapshot.height,
             sha256,
         };
-        self.reply(id, &Ok(Reply::Snapshot(picture))).await?;
+        self.reply(id, &Ok(Reply::Snapshot(info))).await?;
         self.transfer = Some(PacedTransfer::new(transfer));
         Ok(())
     }
@@ -319,7 +319,7 @@ async fn take_snapshot(
         let digest = digest::digest(&digest::SHA256, &snapshot.data);
         (snapshot, digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     });
-    (id, hashed.await.map_err(|error| Error::new(Code::Internal, format!("digest the picture: {error}"))))
+    (id, hashed.await.map_err(|error| Error::new(Code::Internal, format!("hash the snapshot: {error}"))))
 }
 
 /// Waits for the request in progress; pending forever if there is none.

@@ -103,7 +103,7 @@ impl PeerConnectionEventHandler for PeerEvents {
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
         if self.channels.try_send(channel).is_err() {
-            tracing::debug!("more data channels than are looked at; ignored");
+            tracing::debug!("too many data channels; ignored");
         }
     }
 }

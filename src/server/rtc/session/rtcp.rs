@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_of_both_streams_tell_one_moment() {
+    fn sender_reports_of_both_streams_agree_on_the_capture_clock() {
         let mut interceptor = interceptor();
         for clock in interceptor.clocks {
             interceptor.handle_write(rtcp(SenderReport { ssrc: clock.ssrc, ..Default::default() })).expect("report");

@@ -68,7 +68,7 @@ async fn a_connection_that_begins_with_no_check_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_connection_ends_its_way() {
+async fn a_closed_connection_ends_its_path() {
     let host = TestHost::new(&[1]);
     let socket = host.socket("ours");
     let (stream, address) = connected(&host, &socket).await;

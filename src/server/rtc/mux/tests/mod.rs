@@ -1,4 +1,4 @@
-//! The multiplexer with real sockets on loopback, where every address of 127.0.0.0/8 is this machine's.
+//! The multiplexer with real sockets on loopback, where every address of 127.0.0.0/8 is this host's.
 
 mod connections;
 
@@ -15,7 +15,7 @@ use crate::server::rtc::rtp_clock::{RtpClock, VIDEO_RATE};
 /// Longer than anything that works takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Something that is neither STUN nor the last packet of a picture.
+/// Something that is neither STUN nor the last packet of a frame.
 const MEDIA: &[u8] = &[0x80, 96, 0, 1, 0, 0, 0, 9, 0, 0, 0, 5, 7, 7, 7];
 
 fn ip(last: u8) -> IpAddr {
@@ -28,7 +28,7 @@ struct TestHost {
 }
 
 impl TestHost {
-    /// A multiplexer on some addresses of loopback, told by their last byte.
+    /// A multiplexer on some loopback addresses, given by their last byte.
     fn new(addresses: &[u8]) -> Self {
         let metrics = Metrics::new();
         let mux = Mux::start(0, true, metrics.clone()).expect("start");
@@ -100,7 +100,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn viewers_are_told_apart_by_their_checks_and_then_by_their_addresses() {
+async fn sessions_are_routed_by_checks_and_then_by_source_address() {
     let host = TestHost::new(&[1]);
     let (one, other) = (host.socket("one"), host.socket("other"));
     let (peer_of_one, peer_of_other) = (peer(), peer());
@@ -117,7 +117,7 @@ async fn viewers_are_told_apart_by_their_checks_and_then_by_their_addresses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_of_no_viewer_is_counted_and_dropped() {
+async fn datagrams_of_no_session_are_counted_and_dropped() {
     let host = TestHost::new(&[1]);
     let socket = host.socket("ours");
     let stranger = peer();
@@ -135,7 +135,7 @@ async fn what_is_of_no_viewer_is_counted_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_nobody_empties_is_bounded() {
+async fn a_queue_that_is_not_read_is_bounded() {
     let host = TestHost::new(&[1]);
     let socket = host.socket("ours");
     let peer = peer();
@@ -149,7 +149,7 @@ async fn a_queue_that_nobody_empties_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_goes_the_way_of_its_question_and_the_rest_where_the_peer_has_chosen() {
+async fn a_response_takes_the_path_of_its_request_and_the_rest_the_selected_path() {
     let host = TestHost::new(&[1, 2]);
     let socket = host.socket("ours");
     let peer = peer();
@@ -179,7 +179,7 @@ async fn an_answer_goes_the_way_of_its_question_and_the_rest_where_the_peer_has_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_we_send_first_is_answered_to_us() {
+async fn a_response_to_what_we_send_first_is_received() {
     let host = TestHost::new(&[1]);
     let socket = host.socket("ours");
     let peer = peer();
@@ -192,7 +192,7 @@ async fn what_we_send_first_is_answered_to_us() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_an_address_goes_the_next_packet_leaves_by_another() {
+async fn when_an_address_is_removed_the_next_packet_leaves_by_another() {
     let host = TestHost::new(&[1, 2]);
     let socket = host.socket("ours");
     let peer = peer();
@@ -232,7 +232,7 @@ async fn a_live_viewers_address_is_not_taken_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_we_only_spoke_to_can_be_another_viewer() {
+async fn an_address_we_only_sent_to_can_belong_to_another_session() {
     let host = TestHost::new(&[1]);
     let (one, other) = (host.socket("one"), host.socket("other"));
     let peer = peer();
@@ -244,7 +244,7 @@ async fn whoever_we_only_spoke_to_can_be_another_viewer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_an_ice_restart_the_former_name_is_nobodys() {
+async fn after_an_ice_restart_the_former_ufrag_is_not_routed() {
     let host = TestHost::new(&[1]);
     let socket = host.socket("before");
     socket.register_ufrag(Credentials { ufrag: "after".into(), password: "other".into() });
@@ -261,7 +261,7 @@ async fn after_an_ice_restart_the_former_name_is_nobodys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_has_few_addresses_and_the_oldest_is_forgotten() {
+async fn a_session_has_few_addresses_and_the_oldest_is_evicted() {
     let host = TestHost::new(&[1]);
     let socket = host.socket("ours");
     let peers: Vec<UdpSocket> = (0..=peer_set::MAX_PEERS).map(|_| peer()).collect();
@@ -300,7 +300,7 @@ async fn a_request_of_ours_gets_its_response_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_address_of_a_request_is_listened_on_while_it_can_be_used() {
+async fn the_address_of_a_request_stays_bound_while_it_can_be_used() {
     let host = TestHost::new(&[2]);
     assert!(host.mux.ensure("::ffff:127.0.0.1".parse().expect("address")));
     assert!(host.mux.ensure(ip(1)), "twice is once");
@@ -313,7 +313,7 @@ async fn the_address_of_a_request_is_listened_on_while_it_can_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_cannot_be_bound_yet_is_tried_again() {
+async fn an_address_that_cannot_be_bound_yet_is_retried() {
     // Whoever holds the port on one address stands for the kernel that does not let it be used.
     let holder = UdpSocket::bind("127.0.0.9:0").expect("bind");
     let port = holder.local_addr().expect("address").port();

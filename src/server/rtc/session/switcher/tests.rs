@@ -46,7 +46,7 @@ impl Fixture {
                 assert!(first_of.is_none_or(|first_of| first_of == camera));
                 (camera, frame.captured.since_start().as_millis() as u64, first_of.is_some())
             }
-            other => panic!("no picture but {other:?}"),
+            other => panic!("no frame but {other:?}"),
         }
     }
 
@@ -116,7 +116,7 @@ async fn a_camera_that_would_not_be_decoded_is_refused() {
 #[tokio::test]
 async fn the_last_of_several_choices_is_followed() {
     let mut fixture = Fixture::new([OURS, OURS]);
-    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted, "before the first picture");
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted, "before the first frame");
     fixture.publish(0, true, 10);
     assert!(fixture.is_idle());
     fixture.publish(1, true, 11);
