@@ -99,8 +99,8 @@ impl App {
         let sources: Vec<Demand> = videos.chain(sound.iter().map(|sound| sound.demand().clone())).collect();
         let control = Dispatcher::new(DispatcherDeps {
             cameras: handles,
-            viewers: viewers.clone(),
-            board: board.clone(),
+            sessions: viewers.clone(),
+            status: board.clone(),
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
             privacy: PrivacySwitch::new(board.clone(), sources.clone(), store.clone()),
@@ -111,12 +111,12 @@ impl App {
         let hotplug = hotplug::start(move || {
             registry.notify_hotplug();
             sources.iter().for_each(Demand::nudge);
-            dispatcher.plugged();
+            dispatcher.notify_device_change();
         });
         let service =
             SessionManager::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;
         let sessions = service.clone();
-        auth.on_end(move |id| sessions.end_sessions_of(id));
+        auth.on_revoked(move |id| sessions.end_sessions_of(id));
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
@@ -234,7 +234,7 @@ fn start_leds(config: &Config, board: &StatusPublisher) -> Option<leds::Guard> {
 fn start_buttons(config: &Config, control: &Dispatcher) -> Option<buttons::Guard> {
     let (runtime, control) = (tokio::runtime::Handle::current(), control.clone());
     // A button's thread may wait: nothing but the next press waits for it.
-    let press = move |request: &str| runtime.block_on(control.press(request));
+    let press = move |request: &str| runtime.block_on(control.run_button_command(request));
     buttons::start(config.buttons.clone(), press)
         .inspect_err(|error| tracing::error!("start the buttons: {error}"))
         .ok()

@@ -13,10 +13,10 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeDelta};
 use crate::util::state_dir::Store;
 
 /// The directory in that of the state.
-const DIRECTORY: &str = "photos";
+const DEFAULT_DIRECTORY: &str = "photos";
 
 /// When a photo was taken, by the board's clock and in its time zone, as file names have it.
-const TIME: &str = "%Y-%m-%d-%H-%M-%S-%3f";
+const TIME_FORMAT: &str = "%Y-%m-%d-%H-%M-%S-%3f";
 
 /// What a photo's file name ends with.
 const EXTENSION: &str = "jpg";
@@ -49,7 +49,7 @@ pub struct Photos {
 impl Photos {
     /// Photos as configured, by the side of what `state` keeps. The directory is made with the first one.
     pub fn open(config: &Config, state: &Store) -> Self {
-        let directory = config.directory.clone().or_else(|| state.path(DIRECTORY).ok());
+        let directory = config.directory.clone().or_else(|| state.path(DEFAULT_DIRECTORY).ok());
         let there = |directory: PathBuf| Store::elsewhere(&directory, "directory of photos", "[photos] directory");
         // Where there is no place for the state, that is told.
         let store = directory.map_or_else(|| state.clone(), there);
@@ -65,20 +65,20 @@ impl Photos {
     pub fn add(&self, camera: &str, jpeg: &[u8]) -> anyhow::Result<PathBuf> {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Local::now();
-        let named = |taken: DateTime<Local>| format!("{camera}-{}.{EXTENSION}", taken.format(TIME));
+        let named = |taken: DateTime<Local>| format!("{camera}-{}.{EXTENSION}", taken.format(TIME_FORMAT));
         while self.store.stamp(&named(taken)).is_some() {
             taken += TimeDelta::milliseconds(1);
         }
         let name = named(taken);
         self.store.write(&name, jpeg)?;
-        if let Err(error) = self.thin() {
+        if let Err(error) = self.prune() {
             tracing::warn!("old photos stay: {error:#}");
         }
         self.store.path(&name)
     }
 
     /// Removes the oldest where there are too many.
-    fn thin(&self) -> anyhow::Result<()> {
+    fn prune(&self) -> anyhow::Result<()> {
         let directory = self.store.directory()?;
         let listed = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
         let paths = listed().with_context(|| format!("list {}", directory.display()))?;
@@ -100,7 +100,7 @@ fn is_photo(path: &Path) -> bool {
     const LENGTH: usize = "2026-11-21-20-15-00-123".len();
     let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
     let time = stem.len().checked_sub(LENGTH).and_then(|at| stem.get(at..)).unwrap_or_default();
-    path.extension() == Some(OsStr::new(EXTENSION)) && NaiveDateTime::parse_from_str(time, TIME).is_ok()
+    path.extension() == Some(OsStr::new(EXTENSION)) && NaiveDateTime::parse_from_str(time, TIME_FORMAT).is_ok()
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use super::passwords::Passwords;
 use crate::util::malloc;
 
 /// Passwords that are tried at once; each takes 19 MiB of memory.
-const AT_ONCE: usize = 2;
+const MAX_CONCURRENT: usize = 2;
 
 /// Attempts that wait for one of those to end: whoever came last waits five seconds on a small board, which is as long
 /// as a person waits. They are counted as `sign_ins{outcome="Busy"}` where there is no place.
-const WAITING: usize = 8;
+const MAX_QUEUED: usize = 8;
 
 /// The lowest priority (nice(2)): the media threads come first.
 const NICE: i32 = 19;
@@ -23,7 +23,7 @@ const NICE: i32 = 19;
 #[derive(Clone)]
 pub struct PasswordVerifier {
     running: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
 }
 
 /// Too many attempts wait already.
@@ -32,7 +32,10 @@ pub struct Busy;
 
 impl Default for PasswordVerifier {
     fn default() -> Self {
-        Self { running: Arc::new(Semaphore::new(AT_ONCE)), places: Arc::new(Semaphore::new(AT_ONCE + WAITING)) }
+        Self {
+            running: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            queue: Arc::new(Semaphore::new(MAX_CONCURRENT + MAX_QUEUED)),
+        }
     }
 }
 
@@ -42,30 +45,30 @@ impl PasswordVerifier {
     /// # Errors
     ///
     /// When too many wait already.
-    pub async fn role_of(&self, passwords: Arc<Passwords>, password: String) -> Result<Option<Role>, Busy> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Busy)?;
+    pub async fn verify(&self, passwords: Arc<Passwords>, password: String) -> Result<Option<Role>, Busy> {
+        let queued = self.queue.clone().try_acquire_owned().map_err(|_| Busy)?;
         let running = self.running.clone().acquire_owned().await.expect("the semaphore should stay open");
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let work = move || {
             // Where the kernel refuses, the thread is as important as others.
             let _ = rustix::process::nice(NICE);
             let role = passwords.role_of(&password);
             // The allocator would keep the memory of a hash for the next one.
             malloc::give_back();
-            free(place, running);
-            let _ = tell.send(role);
+            release(queued, running);
+            let _ = sender.send(role);
         };
         thread::Builder::new().name("password".into()).spawn(work).map_err(|error| {
             tracing::warn!("no thread to try a password on: {error}");
             Busy
         })?;
-        told.await.map_err(|_| Busy)
+        receiver.await.map_err(|_| Busy)
     }
 }
 
 /// The places are free when the work is done, and not when the one who asked went away.
-fn free(place: OwnedSemaphorePermit, running: OwnedSemaphorePermit) {
-    drop((place, running));
+fn release(queued: OwnedSemaphorePermit, running: OwnedSemaphorePermit) {
+    drop((queued, running));
 }
 
 #[cfg(test)]
@@ -82,16 +85,16 @@ mod tests {
         let attempts: Vec<_> = (0..100)
             .map(|_| {
                 let (passwords, verifier) = (passwords.clone(), verifier.clone());
-                tokio::spawn(async move { verifier.role_of(passwords, "wrong horse".into()).await })
+                tokio::spawn(async move { verifier.verify(passwords, "wrong horse".into()).await })
             })
             .collect();
         let mut outcomes = Vec::new();
         for attempt in attempts {
             outcomes.push(attempt.await.unwrap());
         }
-        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok(None)).count(), AT_ONCE + WAITING);
-        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(Busy)).count(), 100 - AT_ONCE - WAITING);
-        assert_eq!(verifier.role_of(passwords, "correct horse".into()).await, Ok(Some(Role::Operator)));
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok(None)).count(), MAX_CONCURRENT + MAX_QUEUED);
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(Busy)).count(), 100 - MAX_CONCURRENT - MAX_QUEUED);
+        assert_eq!(verifier.verify(passwords, "correct horse".into()).await, Ok(Some(Role::Operator)));
     }
 
     #[tokio::test]
@@ -99,18 +102,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passwords = Arc::new(Passwords::open(Store::open(Some(folder.path()))).unwrap());
         let verifier = PasswordVerifier::default();
-        for _ in 0..3 * (AT_ONCE + WAITING) {
+        for _ in 0..3 * (MAX_CONCURRENT + MAX_QUEUED) {
             let attempt = tokio::spawn({
                 let (passwords, verifier) = (passwords.clone(), verifier.clone());
-                async move { verifier.role_of(passwords, "x".into()).await }
+                async move { verifier.verify(passwords, "x".into()).await }
             });
             tokio::task::yield_now().await;
             attempt.abort();
             let _ = attempt.await;
         }
         // Those that are being tried come to their end.
-        let all = verifier.places.acquire_many((AT_ONCE + WAITING) as u32).await.unwrap();
+        let all = verifier.queue.acquire_many((MAX_CONCURRENT + MAX_QUEUED) as u32).await.unwrap();
         drop(all);
-        assert_eq!(verifier.role_of(passwords, "x".into()).await, Ok(None));
+        assert_eq!(verifier.verify(passwords, "x".into()).await, Ok(None));
     }
 }

@@ -21,26 +21,26 @@ impl Auth {
     ///
     /// When the kernel does not tell of changes; they hold with the next request then.
     pub fn watch(&self) -> io::Result<()> {
-        let Some(people) = &self.0 else { return Ok(()) };
+        let Some(state) = &self.0 else { return Ok(()) };
         let changes = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         // Files are replaced; an editor may write into one, and a person may delete one.
         let kinds = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
-        inotify::add_watch(&changes, &people.directory, kinds)?;
+        inotify::add_watch(&changes, &state.directory, kinds)?;
         #[allow(
             deprecated,
             reason = "what is unsound are types whose descriptor changes, which OwnedFd's does not; the \
                                       new constructor is unsafe"
         )]
         let changes = AsyncFd::new(changes)?;
-        tokio::spawn(follow(changes, Arc::downgrade(people)));
+        tokio::spawn(watch_changes(changes, Arc::downgrade(state)));
         Ok(())
     }
 }
 
-async fn follow(changes: AsyncFd<OwnedFd>, people: Weak<AuthState>) {
+async fn watch_changes(changes: AsyncFd<OwnedFd>, state: Weak<AuthState>) {
     loop {
         let ready = changes.readable().await;
-        let Some(people) = people.upgrade() else { return };
+        let Some(state) = state.upgrade() else { return };
         match ready {
             Ok(mut ready) => {
                 drain(changes.get_ref());
@@ -51,7 +51,7 @@ async fn follow(changes: AsyncFd<OwnedFd>, people: Weak<AuthState>) {
                 return;
             }
         }
-        people.refresh();
+        state.refresh();
     }
 }
 
@@ -78,22 +78,22 @@ mod tests {
         let tokens = Tokens::open(store.clone()).unwrap();
         let token = tokens.add("a", Role::Viewer, 0).unwrap();
         let auth = Auth::open(&Config::default(), &store).unwrap();
-        let (tell, ended) = mpsc::sync_channel(8);
-        auth.on_end(move |id| tell.send(id.to_owned()).unwrap());
+        let (sender, receiver) = mpsc::sync_channel(8);
+        auth.on_revoked(move |id| sender.send(id.to_owned()).unwrap());
         auth.watch().unwrap();
 
         let mut expected = vec![auth.identify(Some(&token), None).unwrap().id];
         tokens.revoke("a").unwrap();
         Passwords::open(store.clone()).unwrap().set(Role::Operator, "correct horse").unwrap();
-        let proof = crate::server::auth::Credential::Password("correct horse".into());
-        let cookie = auth.sign_in([192, 0, 2, 1].into(), false, proof).await.unwrap().cookie.unwrap();
+        let credential = crate::server::auth::Credential::Password("correct horse".into());
+        let cookie = auth.sign_in([192, 0, 2, 1].into(), false, credential).await.unwrap().cookie.unwrap();
         let header = cookie.split(';').next().unwrap();
         expected.push(auth.identify(None, Some(header)).unwrap().id);
         Passwords::open(store).unwrap().set(Role::Operator, "battery staple").unwrap();
 
         let limit = Duration::from_secs(30);
-        let told: Vec<String> = (0..2).map(|_| ended.recv_timeout(limit).unwrap()).collect();
-        assert_eq!(told, expected);
+        let revoked: Vec<String> = (0..2).map(|_| receiver.recv_timeout(limit).unwrap()).collect();
+        assert_eq!(revoked, expected);
         assert_eq!((auth.identify(Some(&token), None), auth.identify(None, Some(header))), (None, None));
     }
 }

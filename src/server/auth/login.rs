@@ -15,7 +15,7 @@ use super::{Auth, AuthState, Mode, Role, cookie, now};
 
 /// How long the link that is printed at the start signs in: as long as it takes to find a phone, and not so long that a
 /// terminal's old output is a key.
-const LINK_LASTS: Duration = Duration::from_secs(3_600);
+const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// What somebody shows who wants to sign in.
 pub enum Credential {
@@ -50,19 +50,19 @@ pub enum SignInError {
     #[error("too many attempts; try again in {} s", seconds(*.0))]
     TooOften(Duration),
     /// Too many attempts wait.
-    #[error("too many sign in at once; try again in {} s", seconds(BUSY))]
+    #[error("too many sign in at once; try again in {} s", seconds(BUSY_RETRY_AFTER))]
     Busy,
 }
 
 /// After this time somebody who found the queue full shall try again: about what it takes a small board to empty it.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl SignInError {
     /// After how many seconds it may be tried again (`Retry-After`).
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooOften(wait) => Some(seconds(*wait)),
-            Self::Busy => Some(seconds(BUSY)),
+            Self::Busy => Some(seconds(BUSY_RETRY_AFTER)),
             Self::WrongPassword | Self::NoPassword | Self::WrongLink => None,
         }
     }
@@ -89,8 +89,8 @@ impl Auth {
     /// # Errors
     ///
     /// As [`SignInError`] says.
-    pub async fn sign_in(&self, from: IpAddr, secure: bool, proof: Credential) -> Result<SignedIn, SignInError> {
-        self.sign_in_at(Instant::now(), from, secure, proof).await
+    pub async fn sign_in(&self, from: IpAddr, secure: bool, credential: Credential) -> Result<SignedIn, SignInError> {
+        self.sign_in_at(Instant::now(), from, secure, credential).await
     }
 
     /// As [`sign_in`](Self::sign_in). Time is an argument, so that none passes in a test.
@@ -99,47 +99,47 @@ impl Auth {
         now: Instant,
         from: IpAddr,
         secure: bool,
-        proof: Credential,
+        credential: Credential,
     ) -> Result<SignedIn, SignInError> {
-        let Some(people) = &self.0 else { return Ok(SignedIn { role: Role::Operator, cookie: None }) };
-        people.door.attempts().take(from, now).map_err(SignInError::TooOften)?;
-        let role = match proof {
+        let Some(state) = &self.0 else { return Ok(SignedIn { role: Role::Operator, cookie: None }) };
+        state.login.attempts().try_acquire(from, now).map_err(SignInError::TooOften)?;
+        let role = match credential {
             Credential::Password(password) => {
-                match people.door.verifier.role_of(people.passwords.clone(), password).await {
-                    Ok(role) => role.ok_or_else(|| people.wrong_password())?,
+                match state.login.verifier.verify(state.passwords.clone(), password).await {
+                    Ok(role) => role.ok_or_else(|| state.wrong_password())?,
                     Err(Busy) => {
-                        people.door.attempts().give_back(from);
+                        state.login.attempts().refund(from);
                         return Err(SignInError::Busy);
                     }
                 }
             }
-            Credential::Link(secret) if people.door.is_link(&secret, now) => Role::Operator,
+            Credential::Link(secret) if state.login.is_link(&secret, now) => Role::Operator,
             Credential::Link(_) => return Err(SignInError::WrongLink),
         };
         match role {
-            Role::Operator => people.door.attempts().reset(from),
+            Role::Operator => state.login.attempts().reset(from),
             // Who knows the viewer's password could otherwise guess the operator's without end.
-            Role::Viewer => people.door.attempts().give_back(from),
+            Role::Viewer => state.login.attempts().refund(from),
         }
         tracing::info!("the {role} signed in from {}", from.to_canonical());
-        let people = people.clone();
-        let opened = tokio::task::spawn_blocking(move || people.open_session(role)).await;
+        let state = state.clone();
+        let opened = tokio::task::spawn_blocking(move || state.open_session(role)).await;
         let (secret, age) = opened.expect("opening a session should not panic");
         Ok(SignedIn { role, cookie: Some(cookie::set(&secret, age, secure)) })
     }
 
     /// Ends the session that a `Cookie` header carries; gives the `Set-Cookie` header that takes it from the browser.
     pub async fn sign_out(&self, cookie: Option<&str>, secure: bool) -> String {
-        if let (Some(people), Some(header)) = (&self.0, cookie) {
+        if let (Some(state), Some(header)) = (&self.0, cookie) {
             let secrets: Vec<String> = cookie::values(header).take(cookie::MAX_VALUES).map(Into::into).collect();
-            let people = people.clone();
+            let state = state.clone();
             let ended = tokio::task::spawn_blocking(move || {
                 for secret in secrets {
-                    if let Err(error) = people.sessions.remove(&secret) {
+                    if let Err(error) = state.sessions.remove(&secret) {
                         tracing::warn!("{error:#}; a browser that signed out is signed in again after the next start");
                     }
                 }
-                people.refresh();
+                state.refresh();
             });
             ended.await.expect("ending a session should not panic");
         }
@@ -149,9 +149,9 @@ impl Auth {
     /// Makes the secret of a link that signs the operator in for an hour; none where nobody has to sign in. The one
     /// before it signs in no more.
     pub fn link(&self) -> Option<String> {
-        let people = self.0.as_ref()?;
+        let state = self.0.as_ref()?;
         let text = secret::random();
-        *people.door.link() = Some((Digest::of(&text), Instant::now() + LINK_LASTS));
+        *state.login.link() = Some((Digest::of(&text), Instant::now() + LINK_LIFETIME));
         Some(text)
     }
 
@@ -165,12 +165,12 @@ impl Auth {
         if !self.lacks_passwords() {
             return Ok(Vec::new());
         }
-        let Some(people) = &self.0 else { return Ok(Vec::new()) };
+        let Some(state) = &self.0 else { return Ok(Vec::new()) };
         [Role::Viewer, Role::Operator]
             .into_iter()
             .map(|role| {
                 let password = passwords::random();
-                let set: Result<(), SetError> = people.passwords.set(role, &password);
+                let set: Result<(), SetError> = state.passwords.set(role, &password);
                 set.with_context(|| format!("keep a first password for the {role}"))?;
                 Ok((role, password))
             })
@@ -179,7 +179,7 @@ impl Auth {
 
     /// Whether everybody has to sign in and nobody can: no password is set.
     pub fn lacks_passwords(&self) -> bool {
-        self.0.as_ref().is_some_and(|people| !people.has_password()) && self.mode() == Mode::Password
+        self.0.as_ref().is_some_and(|state| !state.has_password()) && self.mode() == Mode::Password
     }
 }
 
@@ -293,17 +293,17 @@ mod tests {
     #[tokio::test]
     async fn the_link_signs_the_operator_in_for_an_hour() {
         let (_folder, auth) = auth();
-        let proof = |text: &str| Credential::Link(text.into());
-        assert_eq!(auth.sign_in(HERE, false, proof("")).await, Err(SignInError::WrongLink));
+        let credential = |text: &str| Credential::Link(text.into());
+        assert_eq!(auth.sign_in(HERE, false, credential("")).await, Err(SignInError::WrongLink));
         let link = auth.link().unwrap();
-        let signed_in = auth.sign_in(HERE, true, proof(&link)).await.unwrap();
+        let signed_in = auth.sign_in(HERE, true, credential(&link)).await.unwrap();
         assert_eq!(signed_in.role, Role::Operator);
         assert!(signed_in.cookie.unwrap().ends_with("; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"));
-        let door = &auth.0.as_ref().unwrap().door;
-        assert!(door.is_link(&link, Instant::now() + LINK_LASTS - Duration::from_secs(60)));
-        assert!(!door.is_link(&link, Instant::now() + LINK_LASTS));
+        let login = &auth.0.as_ref().unwrap().login;
+        assert!(login.is_link(&link, Instant::now() + LINK_LIFETIME - Duration::from_secs(60)));
+        assert!(!login.is_link(&link, Instant::now() + LINK_LIFETIME));
         auth.link().unwrap();
-        assert!(!door.is_link(&link, Instant::now()));
+        assert!(!login.is_link(&link, Instant::now()));
     }
 
     #[tokio::test]

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Attempts that an address has at once: somebody who mistypes a password on a phone gets it right by then.
-const AT_ONCE: u32 = 5;
+const BURST: u32 = 5;
 
 /// After this time it has one more: 8,640 a day, with which a list of the ten thousand most common passwords takes more
 /// than one and a random one for ever; nobody who forgot theirs types much faster.
-const ONE_MORE: Duration = Duration::from_secs(10);
+const REFILL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Addresses that are remembered, 80 KiB. With more of them at work the hashes are what holds them up, and who tried
 /// least is forgotten.
@@ -19,7 +19,7 @@ const MAX_ADDRESSES: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// When all attempts of an address are given back.
-    full: HashMap<IpAddr, Instant>,
+    full_at: HashMap<IpAddr, Instant>,
 }
 
 impl Attempts {
@@ -28,45 +28,45 @@ impl Attempts {
     /// # Errors
     ///
     /// When it has none left: how long it has to wait for one.
-    pub fn take(&mut self, from: IpAddr, now: Instant) -> Result<(), Duration> {
-        let who = counted_as(from);
-        let full = self.full.get(&who).copied().filter(|full| *full > now).unwrap_or(now) + ONE_MORE;
-        let wait = full.duration_since(now).saturating_sub(ONE_MORE * AT_ONCE);
+    pub fn try_acquire(&mut self, from: IpAddr, now: Instant) -> Result<(), Duration> {
+        let key = rate_limit_prefix(from);
+        let full = self.full_at.get(&key).copied().filter(|full| *full > now).unwrap_or(now) + REFILL_INTERVAL;
+        let wait = full.duration_since(now).saturating_sub(REFILL_INTERVAL * BURST);
         if !wait.is_zero() {
             return Err(wait);
         }
-        if self.full.len() >= MAX_ADDRESSES && !self.full.contains_key(&who) {
-            self.forget(now);
+        if self.full_at.len() >= MAX_ADDRESSES && !self.full_at.contains_key(&key) {
+            self.evict(now);
         }
-        self.full.insert(who, full);
+        self.full_at.insert(key, full);
         Ok(())
     }
 
     /// Gives one attempt back: it was no guess.
-    pub fn give_back(&mut self, from: IpAddr) {
-        if let Some(full) = self.full.get_mut(&counted_as(from)) {
-            *full -= ONE_MORE;
+    pub fn refund(&mut self, from: IpAddr) {
+        if let Some(full) = self.full_at.get_mut(&rate_limit_prefix(from)) {
+            *full -= REFILL_INTERVAL;
         }
     }
 
     /// Gives all attempts of an address back.
     pub fn reset(&mut self, from: IpAddr) {
-        self.full.remove(&counted_as(from));
+        self.full_at.remove(&rate_limit_prefix(from));
     }
 
     /// Forgets those that have all their attempts, and where nobody has, the one that has most.
-    fn forget(&mut self, now: Instant) {
-        self.full.retain(|_, full| *full > now);
-        if self.full.len() >= MAX_ADDRESSES {
-            let least = self.full.iter().min_by_key(|(_, full)| **full).map(|(who, _)| *who);
-            least.map(|least| self.full.remove(&least));
+    fn evict(&mut self, now: Instant) {
+        self.full_at.retain(|_, full| *full > now);
+        if self.full_at.len() >= MAX_ADDRESSES {
+            let least = self.full_at.iter().min_by_key(|(_, full)| **full).map(|(key, _)| *key);
+            least.map(|least| self.full_at.remove(&least));
         }
     }
 }
 
 /// What an address counts as, where something is limited by address: of IPv6 the network, of which every machine has more
 /// addresses than it could try.
-pub fn counted_as(address: IpAddr) -> IpAddr {
+pub fn rate_limit_prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.into(),
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
@@ -85,39 +85,39 @@ mod tests {
 
     /// How many attempts are left.
     fn left(attempts: &mut Attempts, from: &str, now: Instant) -> u32 {
-        (0..100).take_while(|_| attempts.take(address(from), now).is_ok()).count() as u32
+        (0..100).take_while(|_| attempts.try_acquire(address(from), now).is_ok()).count() as u32
     }
 
     #[test]
     fn a_few_at_once_then_one_after_each_pause() {
         let (mut attempts, start) = (Attempts::default(), Instant::now());
-        assert_eq!(left(&mut attempts, "192.0.2.1", start), AT_ONCE);
-        assert_eq!(attempts.take(address("192.0.2.1"), start + SECOND), Err(9 * SECOND));
-        assert_eq!(left(&mut attempts, "192.0.2.1", start + ONE_MORE), 1);
+        assert_eq!(left(&mut attempts, "192.0.2.1", start), BURST);
+        assert_eq!(attempts.try_acquire(address("192.0.2.1"), start + SECOND), Err(9 * SECOND));
+        assert_eq!(left(&mut attempts, "192.0.2.1", start + REFILL_INTERVAL), 1);
         // Asking while there are none costs nothing.
-        assert_eq!(left(&mut attempts, "192.0.2.1", start + 2 * ONE_MORE), 1);
-        assert_eq!(left(&mut attempts, "192.0.2.1", start + 100 * ONE_MORE), AT_ONCE);
+        assert_eq!(left(&mut attempts, "192.0.2.1", start + 2 * REFILL_INTERVAL), 1);
+        assert_eq!(left(&mut attempts, "192.0.2.1", start + 100 * REFILL_INTERVAL), BURST);
     }
 
     #[test]
     fn others_are_not_locked_out_and_neighbours_of_ipv6_are_no_others() {
         let (mut attempts, now) = (Attempts::default(), Instant::now());
-        assert_eq!(left(&mut attempts, "192.0.2.1", now), AT_ONCE);
+        assert_eq!(left(&mut attempts, "192.0.2.1", now), BURST);
         assert_eq!(left(&mut attempts, "::ffff:192.0.2.1", now), 0);
-        assert_eq!(left(&mut attempts, "192.0.2.2", now), AT_ONCE);
-        assert_eq!(left(&mut attempts, "2001:db8::1", now), AT_ONCE);
+        assert_eq!(left(&mut attempts, "192.0.2.2", now), BURST);
+        assert_eq!(left(&mut attempts, "2001:db8::1", now), BURST);
         assert_eq!(left(&mut attempts, "2001:db8::ffff:2", now), 0);
-        assert_eq!(left(&mut attempts, "2001:db8:0:1::1", now), AT_ONCE);
+        assert_eq!(left(&mut attempts, "2001:db8:0:1::1", now), BURST);
     }
 
     #[test]
     fn attempts_are_given_back() {
         let (mut attempts, now) = (Attempts::default(), Instant::now());
         left(&mut attempts, "192.0.2.1", now);
-        attempts.give_back(address("192.0.2.1"));
+        attempts.refund(address("192.0.2.1"));
         assert_eq!(left(&mut attempts, "192.0.2.1", now), 1);
         attempts.reset(address("192.0.2.1"));
-        assert_eq!(left(&mut attempts, "192.0.2.1", now), AT_ONCE);
+        assert_eq!(left(&mut attempts, "192.0.2.1", now), BURST);
     }
 
     #[test]
@@ -125,17 +125,17 @@ mod tests {
         let (mut attempts, now) = (Attempts::default(), Instant::now());
         left(&mut attempts, "192.0.2.1", now);
         for number in 0..3 * MAX_ADDRESSES as u32 {
-            attempts.take(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), now).unwrap();
+            attempts.try_acquire(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), now).unwrap();
         }
-        assert_eq!(attempts.full.len(), MAX_ADDRESSES);
+        assert_eq!(attempts.full_at.len(), MAX_ADDRESSES);
         assert_eq!(left(&mut attempts, "192.0.2.1", now), 0, "the one that tried most should be remembered");
-        attempts.take(address("192.0.2.3"), now + 100 * ONE_MORE).unwrap();
-        assert_eq!(attempts.full.len(), 1);
+        attempts.try_acquire(address("192.0.2.3"), now + 100 * REFILL_INTERVAL).unwrap();
+        assert_eq!(attempts.full_at.len(), 1);
     }
 
     #[test]
     fn ipv6_is_counted_by_its_network() {
-        assert_eq!(counted_as(address("2001:db8:1:2:3::4")), address("2001:db8:1:2::"));
-        assert_eq!(counted_as(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+        assert_eq!(rate_limit_prefix(address("2001:db8:1:2:3::4")), address("2001:db8:1:2::"));
+        assert_eq!(rate_limit_prefix(address("::ffff:192.0.2.1")), address("192.0.2.1"));
     }
 }

@@ -27,7 +27,7 @@ use tokio::runtime::Handle;
 
 use login::LoginState;
 pub use login::{Credential, SignInError, SignedIn};
-pub use login_throttle::counted_as;
+pub use login_throttle::rate_limit_prefix;
 pub use passwords::{Passwords, SetError, random as random_password};
 use sessions::{LoginSession, LoginSessions};
 pub use tokens::{AddError, Token, Tokens};
@@ -132,12 +132,12 @@ struct AuthState {
     passwords: Arc<Passwords>,
     sessions: LoginSessions,
     tokens: Tokens,
-    door: LoginState,
+    login: LoginState,
     /// Whether the last use of a token is being written down.
-    noting: AtomicBool,
+    recording_use: AtomicBool,
     /// Those who may be in, by their ids, as far as was looked.
-    known: Mutex<BTreeSet<String>>,
-    ended: OnceLock<Box<OnRevoked>>,
+    valid_ids: Mutex<BTreeSet<String>>,
+    on_revoked: OnceLock<Box<OnRevoked>>,
 }
 
 impl Auth {
@@ -150,25 +150,25 @@ impl Auth {
         if config.mode == Mode::None {
             return Ok(Self(None));
         }
-        let people = AuthState {
+        let state = AuthState {
             directory: store.create()?.to_path_buf(),
             session_days: config.session_days.into(),
             passwords: Arc::new(Passwords::open(store.clone())?),
             sessions: LoginSessions::open(store.clone())?,
             tokens: Tokens::open(store.clone())?,
-            door: LoginState::default(),
-            noting: AtomicBool::new(false),
-            known: Mutex::default(),
-            ended: OnceLock::new(),
+            login: LoginState::default(),
+            recording_use: AtomicBool::new(false),
+            valid_ids: Mutex::default(),
+            on_revoked: OnceLock::new(),
         };
-        people.refresh();
-        Ok(Self(Some(Arc::new(people))))
+        state.refresh();
+        Ok(Self(Some(Arc::new(state))))
     }
 
     /// For how many days a browser that signs in from now on stays so.
     pub fn set_session_days(&self, days: u32) {
-        if let Some(people) = &self.0 {
-            people.session_days.store(days, Ordering::Relaxed);
+        if let Some(state) = &self.0 {
+            state.session_days.store(days, Ordering::Relaxed);
         }
     }
 
@@ -179,30 +179,30 @@ impl Auth {
 
     /// Where passwords, sessions and tokens are kept; `None` where nobody has to sign in.
     pub fn directory(&self) -> Option<&Path> {
-        self.0.as_ref().map(|people| people.directory.as_path())
+        self.0.as_ref().map(|state| state.directory.as_path())
     }
 
     /// Who makes a request. `bearer` is the token of its `Authorization` header, without the scheme, and `cookie` the
     /// whole value of its `Cookie` header. A request with a token is judged by that alone.
     pub fn identify(&self, bearer: Option<&str>, cookie: Option<&str>) -> Option<Principal> {
         match &self.0 {
-            Some(people) => people.identify(bearer, cookie, now()),
+            Some(state) => state.identify(bearer, cookie, now()),
             None => Some(Principal { role: Role::Operator, id: "anybody".into() }),
         }
     }
 
     /// Says what is to be done about somebody, named by [`Principal::id`], who may no longer be in: their token was
     /// revoked, they signed out, or the password was changed. Only the first call counts.
-    pub fn on_end(&self, ended: impl Fn(&str) + Send + Sync + 'static) {
-        if let Some(people) = &self.0 {
-            let _ = people.ended.set(Box::new(ended));
+    pub fn on_revoked(&self, on_revoked: impl Fn(&str) + Send + Sync + 'static) {
+        if let Some(state) = &self.0 {
+            let _ = state.on_revoked.set(Box::new(on_revoked));
         }
     }
 
     /// Looks who may no longer be in, also because another process changed the files.
     pub fn refresh(&self) {
-        if let Some(people) = &self.0 {
-            people.refresh();
+        if let Some(state) = &self.0 {
+            state.refresh();
         }
     }
 }
@@ -211,47 +211,48 @@ impl AuthState {
     fn identify(self: &Arc<Self>, bearer: Option<&str>, cookie: Option<&str>, now: UnixTime) -> Option<Principal> {
         if let Some(bearer) = bearer {
             let token = self.tokens.find(bearer)?;
-            self.note_use(&token, now);
+            self.record_token_use(&token, now);
             return Some(token.principal());
         }
         let secrets = cookie::values(cookie?).take(cookie::MAX_VALUES);
         let sessions = secrets.filter_map(|secret| self.sessions.find(secret, now));
-        let mut valid = sessions.filter(|session| session.is_of(|role| self.passwords.version(role)));
+        let mut valid = sessions.filter(|session| session.matches_password(|role| self.passwords.version(role)));
         valid.next().map(|session| session.principal())
     }
 
     /// Writes down that a token was used, where a request does not wait for it.
-    fn note_use(self: &Arc<Self>, token: &Token, now: UnixTime) {
+    fn record_token_use(self: &Arc<Self>, token: &Token, now: UnixTime) {
         let Ok(runtime) = Handle::try_current() else { return };
-        if !token.is_newly_used(now) || self.noting.swap(true, Ordering::Relaxed) {
+        if !token.should_record_use(now) || self.recording_use.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (people, token) = (self.clone(), token.clone());
+        let (state, token) = (self.clone(), token.clone());
         runtime.spawn_blocking(move || {
-            if let Err(error) = people.tokens.used(&token, now) {
+            if let Err(error) = state.tokens.record_use(&token, now) {
                 tracing::debug!("the last use of the token {} is not written: {error:#}", token.name);
             }
-            people.noting.store(false, Ordering::Relaxed);
+            state.recording_use.store(false, Ordering::Relaxed);
         });
     }
 
     /// Everybody who may be in, but for what the time says.
-    fn known(&self) -> BTreeSet<String> {
+    fn valid_ids(&self) -> BTreeSet<String> {
         let tokens = self.tokens.all();
         let sessions = self.sessions.all();
         let [viewer, operator] = [Role::Viewer, Role::Operator].map(|role| self.passwords.version(role));
         let version = |role| if role == Role::Viewer { viewer.clone() } else { operator.clone() };
-        let sessions = sessions.iter().filter(|session| session.is_of(version)).map(LoginSession::principal);
+        let sessions = sessions.iter().filter(|session| session.matches_password(version)).map(LoginSession::principal);
         tokens.iter().map(Token::principal).chain(sessions).map(|principal| principal.id).collect()
     }
 
     fn refresh(&self) {
-        let known = self.known();
-        let before = std::mem::replace(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner), known.clone());
-        for id in before.difference(&known) {
+        let valid_ids = self.valid_ids();
+        let before =
+            std::mem::replace(&mut *self.valid_ids.lock().unwrap_or_else(PoisonError::into_inner), valid_ids.clone());
+        for id in before.difference(&valid_ids) {
             tracing::info!("{id} is no longer let in");
-            if let Some(ended) = self.ended.get() {
-                ended(id);
+            if let Some(on_revoked) = self.on_revoked.get() {
+                on_revoked(id);
             }
         }
     }

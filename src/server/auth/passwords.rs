@@ -17,7 +17,7 @@ use crate::util::state_dir::Store;
 /// storage cheat sheet asks for; a Raspberry Pi Zero with its 512 MB has room for two of them, and takes about a second
 /// for one. More would slow the board's owner as much as a thief.
 const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
+const ITERATIONS: u32 = 2;
 const LANES: u32 = 1;
 
 /// The shortest password: with fewer characters, all could be tried on stolen hashes.
@@ -27,10 +27,11 @@ const MIN_CHARS: usize = 8;
 const MAX_BYTES: usize = 1024;
 
 /// A hash that no password has, of the same cost: a role without a password takes as long as one with another password.
-const NONE: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const DUMMY_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Letters and digits that nobody confuses when reading them from a screen.
-const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Hashes {
@@ -52,7 +53,7 @@ impl Hashes {
 pub enum SetError {
     /// It is too short, too long, or no text.
     #[error("{0}")]
-    Unfit(String),
+    Invalid(String),
     /// The other role has the same one.
     #[error("the {0} has this password already; each role needs its own, for it tells who signs in")]
     Taken(Role),
@@ -90,9 +91,9 @@ impl Passwords {
     ///
     /// As [`SetError`] says.
     pub fn set(&self, role: Role, password: &str) -> Result<(), SetError> {
-        fits(password).map_err(SetError::Unfit)?;
+        validate(password).map_err(SetError::Invalid)?;
         let other = role.other();
-        if self.0.get().of(other).is_some_and(|hash| is_of(password, hash)) {
+        if self.0.get().of(other).is_some_and(|hash| verify_hash(password, hash)) {
             return Err(SetError::Taken(other));
         }
         let hash = hash(password).map_err(|error| SetError::Store(anyhow!("hash the password: {error}")))?;
@@ -110,7 +111,7 @@ impl Passwords {
         let tried = [Role::Operator, Role::Viewer].map(|role| {
             let hash = hashes.of(role);
             // The constant comes last: no password of a missing role shall match it, whatever it is.
-            (role, is_of(password, hash.unwrap_or(NONE)) & hash.is_some())
+            (role, verify_hash(password, hash.unwrap_or(DUMMY_HASH)) & hash.is_some())
         });
         tried.into_iter().find(|(_, right)| *right).map(|(role, _)| role)
     }
@@ -119,11 +120,11 @@ impl Passwords {
 /// A password that is read aloud and typed without mistakes: 16 letters of 31, which are 79 bits.
 pub fn random() -> String {
     let mut random = rand::rng();
-    let mut group = || (0..4).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect::<String>();
+    let mut group = || (0..4).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect::<String>();
     [group(), group(), group(), group()].join("-")
 }
 
-fn fits(password: &str) -> Result<(), String> {
+fn validate(password: &str) -> Result<(), String> {
     let chars = password.chars().count();
     match chars {
         0 => Err("the password is empty; with [auth] mode = \"none\" in the configuration nobody needs one".into()),
@@ -141,12 +142,12 @@ fn fits(password: &str) -> Result<(), String> {
 }
 
 fn hash(password: &str) -> password_hash::Result<String> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
+    let params = Params::new(MEMORY_KIB, ITERATIONS, LANES, None)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     Ok(argon2.hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))?.to_string())
 }
 
-fn is_of(password: &str, hash: &str) -> bool {
+fn verify_hash(password: &str, hash: &str) -> bool {
     // The cost stands in the hash. One that cannot be read belongs to no password.
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
@@ -192,7 +193,7 @@ mod tests {
     fn unfit_passwords_are_refused_in_words() {
         let (_folder, passwords) = passwords();
         passwords.set(Role::Operator, "battery staple").unwrap();
-        for (password, told) in [
+        for (password, expected) in [
             ("", "the password is empty; "),
             ("1234567", "has 7 characters; choose one with at least 8"),
             (&"x".repeat(1025), "more than 1024 bytes"),
@@ -200,7 +201,7 @@ mod tests {
             ("battery staple", "the operator has this password already"),
         ] {
             let error = passwords.set(Role::Viewer, password).unwrap_err().to_string();
-            assert!(error.contains(told), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
         assert!(!passwords.is_set(Role::Viewer));
     }
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn random_ones_are_fit_and_differ() {
         let password = random();
-        assert_eq!(fits(&password), Ok(()));
+        assert_eq!(validate(&password), Ok(()));
         assert_eq!(password.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
         assert_ne!(password, random());
     }
@@ -216,6 +217,6 @@ mod tests {
     #[test]
     fn the_hash_of_nobody_costs_what_others_cost() {
         let params = |hash: &str| Params::try_from(&PasswordHash::new(hash).unwrap()).unwrap();
-        assert_eq!(params(NONE), params(&hash("correct horse").unwrap()));
+        assert_eq!(params(DUMMY_HASH), params(&hash("correct horse").unwrap()));
     }
 }

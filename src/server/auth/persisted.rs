@@ -13,10 +13,10 @@ use crate::util::state_dir::{Stamp, Store};
 pub struct Persisted<T> {
     store: Store,
     name: &'static str,
-    seen: Mutex<Seen<T>>,
+    cached: Mutex<Cached<T>>,
 }
 
-struct Seen<T> {
+struct Cached<T> {
     stamp: Option<Stamp>,
     value: Arc<T>,
 }
@@ -28,25 +28,25 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     ///
     /// When the file cannot be read or understood.
     pub fn open(store: Store, name: &'static str) -> anyhow::Result<Self> {
-        let seen = read(&store, name)?;
-        Ok(Self { store, name, seen: Mutex::new(seen) })
+        let cached = read(&store, name)?;
+        Ok(Self { store, name, cached: Mutex::new(cached) })
     }
 
     /// The value, read anew when the file has changed. One that cannot be understood leaves it as it was: whoever writes
     /// it replaces it in one step, so that was somebody's editor.
     pub fn get(&self) -> Arc<T> {
-        let mut seen = self.lock();
+        let mut cached = self.lock();
         let stamp = self.store.stamp(self.name);
-        if stamp != seen.stamp {
+        if stamp != cached.stamp {
             match read(&self.store, self.name) {
-                Ok(read) => *seen = read,
+                Ok(read) => *cached = read,
                 Err(error) => {
                     tracing::error!("{error:#}; what stood there before holds on");
-                    seen.stamp = stamp;
+                    cached.stamp = stamp;
                 }
             }
         }
-        seen.value.clone()
+        cached.value.clone()
     }
 
     /// Changes the value and writes it, unless it stayed the same. Meanwhile no other process changes it. Blocks for as
@@ -66,19 +66,19 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
         if value == *before {
             return Ok(result);
         }
-        let mut json = serde_json::to_vec_pretty(&value).expect("what is kept should be printable as JSON");
+        let mut json = serde_json::to_vec_pretty(&value).expect("what is persisted should be printable as JSON");
         json.push(b'\n');
         let written = locked.and_then(|_lock| self.store.write(self.name, &json));
-        *self.lock() = Seen { stamp: self.store.stamp(self.name), value: Arc::new(value) };
+        *self.lock() = Cached { stamp: self.store.stamp(self.name), value: Arc::new(value) };
         written.map(|()| result)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen<T>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Cached<T>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Result<Seen<T>> {
+fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Result<Cached<T>> {
     // Before the content: when that changes in between, it is read again.
     let stamp = store.stamp(name);
     let value = match store.read(name)? {
@@ -88,7 +88,7 @@ fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Res
             format!("{} cannot be understood; mend it or delete it", path.display())
         })?,
     };
-    Ok(Seen { stamp, value: Arc::new(value) })
+    Ok(Cached { stamp, value: Arc::new(value) })
 }
 
 #[cfg(test)]
@@ -120,21 +120,21 @@ mod tests {
     fn nonsense_is_told_at_the_start_and_changes_nothing_later() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(Some(folder.path()));
-        let kept = open(&store).unwrap();
-        kept.change(|numbers| numbers.push(1)).unwrap();
+        let persisted = open(&store).unwrap();
+        persisted.change(|numbers| numbers.push(1)).unwrap();
         store.write("numbers.json", b"{").unwrap();
-        assert_eq!(*kept.get(), [1]);
-        let told = format!("{:#}", open(&store).err().unwrap());
-        assert!(told.contains("numbers.json cannot be understood; mend it or delete it: "), "{told}");
+        assert_eq!(*persisted.get(), [1]);
+        let error = format!("{:#}", open(&store).err().unwrap());
+        assert!(error.contains("numbers.json cannot be understood; mend it or delete it: "), "{error}");
         store.write("numbers.json", b"[2]").unwrap();
-        assert_eq!(*kept.get(), [2]);
+        assert_eq!(*persisted.get(), [2]);
     }
 
     #[test]
     fn what_cannot_be_written_holds_in_this_process() {
         let store = Store::open(Some(std::path::Path::new("/proc/self/porthole")));
-        let kept = open(&store).unwrap();
-        kept.change(|numbers| numbers.push(1)).unwrap_err();
-        assert_eq!(*kept.get(), [1]);
+        let persisted = open(&store).unwrap();
+        persisted.change(|numbers| numbers.push(1)).unwrap_err();
+        assert_eq!(*persisted.get(), [1]);
     }
 }

@@ -38,9 +38,9 @@ impl Digest {
 
 /// The one of `kept` whose digest, as `digest` tells it, is that of the secret. Every one is compared, so that the time does
 /// not tell which it was.
-pub fn find<'k, T>(kept: &'k [T], secret: &str, digest: impl Fn(&T) -> Digest) -> Option<&'k T> {
-    let wanted = Digest::of(secret);
-    kept.iter().fold(None, |found, one| if digest(one) == wanted { Some(one) } else { found })
+pub fn find<'k, T>(stored: &'k [T], secret: &str, digest: impl Fn(&T) -> Digest) -> Option<&'k T> {
+    let digest_wanted = Digest::of(secret);
+    stored.iter().fold(None, |found, one| if digest(one) == digest_wanted { Some(one) } else { found })
 }
 
 impl PartialEq for Digest {
@@ -84,9 +84,9 @@ mod tests {
         assert_ne!(secret, random());
         let digest = Digest::of(&secret);
         assert_ne!(digest, Digest::of(&random()));
-        let kept = serde_json::to_string(&digest).unwrap();
-        assert_eq!(serde_json::from_str::<Digest>(&kept).unwrap(), digest);
-        assert!(!kept.contains(&secret) && !format!("{digest:?}").contains(&secret));
+        let stored = serde_json::to_string(&digest).unwrap();
+        assert_eq!(serde_json::from_str::<Digest>(&stored).unwrap(), digest);
+        assert!(!stored.contains(&secret) && !format!("{digest:?}").contains(&secret));
         assert!(serde_json::from_str::<Digest>("\"AA\"").is_err());
         // FIPS 180-2, appendix B.1.
         assert_eq!(Digest::of("abc").name(), "ba7816bf8f01cfea");

@@ -33,7 +33,7 @@ impl LoginSession {
     }
 
     /// Whether it was opened with the password that its role has now, as `password` tells for each role.
-    pub fn is_of(&self, password: impl Fn(Role) -> Option<String>) -> bool {
+    pub fn matches_password(&self, password: impl Fn(Role) -> Option<String>) -> bool {
         self.password == password(self.role)
     }
 }
@@ -69,10 +69,10 @@ impl LoginSessions {
         role: Role,
         password: Option<String>,
         now: UnixTime,
-        lasts: Duration,
+        lifetime: Duration,
     ) -> (String, anyhow::Result<()>) {
         let text = secret::random();
-        let expires = now.saturating_add(lasts.as_secs());
+        let expires = now.saturating_add(lifetime.as_secs());
         let session = LoginSession { secret: Digest::of(&text), role, created: now, expires, password };
         let written = self.0.change(|sessions| {
             sessions.retain(|session| now < session.expires);
@@ -147,7 +147,7 @@ mod tests {
         let (_folder, sessions) = sessions();
         sessions.add(Role::Viewer, Some("a".into()), 0, DAY).1.unwrap();
         let session = sessions.all()[0].clone();
-        assert!(session.is_of(|_| Some("a".into())));
-        assert!(!session.is_of(|_| Some("b".into())) && !session.is_of(|_| None));
+        assert!(session.matches_password(|_| Some("a".into())));
+        assert!(!session.matches_password(|_| Some("b".into())) && !session.matches_password(|_| None));
     }
 }

@@ -20,7 +20,7 @@ const MAX_TOKENS: usize = 256;
 const MAX_NAME: usize = 64;
 
 /// How exactly the last use is known, in seconds. Each change is a write to the board's memory card.
-const USED_EVERY: u64 = 3_600;
+const LAST_USED_RESOLUTION: u64 = 3_600;
 
 /// What is known of a token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,8 +44,8 @@ impl Token {
     }
 
     /// Whether a use at `now` is worth writing down.
-    pub fn is_newly_used(&self, now: UnixTime) -> bool {
-        self.used.is_none_or(|used| now >= used.saturating_add(USED_EVERY))
+    pub fn should_record_use(&self, now: UnixTime) -> bool {
+        self.used.is_none_or(|used| now >= used.saturating_add(LAST_USED_RESOLUTION))
     }
 }
 
@@ -143,9 +143,9 @@ impl Tokens {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn used(&self, used: &Token, now: UnixTime) -> anyhow::Result<()> {
+    pub fn record_use(&self, used: &Token, now: UnixTime) -> anyhow::Result<()> {
         self.0.change(|tokens| {
-            for token in tokens.iter_mut().filter(|token| token.secret == used.secret && token.is_newly_used(now)) {
+            for token in tokens.iter_mut().filter(|token| token.secret == used.secret && token.should_record_use(now)) {
                 token.used = Some(now);
             }
         })
@@ -155,15 +155,15 @@ impl Tokens {
 impl Auth {
     /// All tokens, in the order in which they were made; `None` where nobody has to sign in.
     pub fn tokens(&self) -> Option<Arc<Vec<Token>>> {
-        self.0.as_ref().map(|people| people.tokens.all())
+        self.0.as_ref().map(|state| state.tokens.all())
     }
 
     /// Makes a token; gives its secret, which is kept nowhere. `None` where nobody has to sign in.
     pub async fn add_token(&self, name: &str, role: Role) -> Option<Result<String, AddError>> {
-        let (people, name) = (self.0.clone()?, name.to_owned());
+        let (state, name) = (self.0.clone()?, name.to_owned());
         let added = tokio::task::spawn_blocking(move || {
-            let added = people.tokens.add(&name, role, now());
-            people.refresh();
+            let added = state.tokens.add(&name, role, now());
+            state.refresh();
             added
         });
         Some(added.await.expect("making a token should not panic"))
@@ -172,10 +172,10 @@ impl Auth {
     /// Takes a token away, and whoever uses it is shown out; `false` when there is none of that name, `None` where nobody
     /// has to sign in.
     pub async fn revoke_token(&self, name: &str) -> Option<anyhow::Result<bool>> {
-        let (people, name) = (self.0.clone()?, name.to_owned());
+        let (state, name) = (self.0.clone()?, name.to_owned());
         let revoked = tokio::task::spawn_blocking(move || {
-            let revoked = people.tokens.revoke(&name);
-            people.refresh();
+            let revoked = state.tokens.revoke(&name);
+            state.refresh();
             revoked
         });
         Some(revoked.await.expect("revoking a token should not panic"))
@@ -227,7 +227,7 @@ mod tests {
         let secret = tokens.add("a", Role::Viewer, 0).unwrap();
         let used = |now| {
             let token = tokens.find(&secret).unwrap();
-            tokens.used(&token, now).unwrap();
+            tokens.record_use(&token, now).unwrap();
             tokens.all()[0].used
         };
         assert_eq!([used(10), used(11), used(3_609), used(3_610)], [10, 10, 10, 3_610].map(Some));

@@ -17,10 +17,10 @@ use crate::pipeline::video;
 const MAX_SNAPSHOTS: usize = 1;
 
 /// Those who wait for a picture: as many as may watch in most places, and a second's work of a slow board.
-const WAITING: usize = 10;
+const MAX_QUEUED_SNAPSHOTS: usize = 10;
 
 /// After how many milliseconds a picture may be asked for again that was one too many.
-const RETRY: u64 = 500;
+const RETRY_AFTER_MS: u64 = 500;
 
 /// A camera with the handle of its pipeline.
 #[derive(Clone)]
@@ -49,14 +49,14 @@ impl Snapshot {
 
 /// The places of those who make pictures, and of those who wait for one.
 pub(super) struct SnapshotLimiter {
-    making: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+    queued: Arc<Semaphore>,
 }
 
 impl Default for SnapshotLimiter {
     fn default() -> Self {
-        let semaphore = |places| Arc::new(Semaphore::new(places));
-        Self { making: semaphore(MAX_SNAPSHOTS), waiting: semaphore(MAX_SNAPSHOTS + WAITING) }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { running: semaphore(MAX_SNAPSHOTS), queued: semaphore(MAX_SNAPSHOTS + MAX_QUEUED_SNAPSHOTS) }
     }
 }
 
@@ -77,42 +77,43 @@ impl Dispatcher {
     /// # Errors
     ///
     /// Why there is none.
-    pub async fn picture(&self, caller: &Caller, camera: Option<&str>) -> Result<Snapshot, Error> {
+    pub async fn snapshot(&self, caller: &Caller, camera: Option<&str>) -> Result<Snapshot, Error> {
         let method = Method::find("snapshot").ok_or_else(|| internal("snapshot", &"it is no method"))?;
         // Over HTTP it has an address of its own, so that it needs no session; the role is the same.
-        caller.permit_role(method)?;
-        self.shoot(self.camera(caller, camera)?).await
+        caller.authorize_role(method)?;
+        self.take_snapshot(self.camera(caller, camera)?).await
     }
 
     /// Takes a single picture, when it is its turn.
-    async fn shoot(&self, camera: &CameraHandle) -> Result<Snapshot, Error> {
-        let SnapshotLimiter { making, waiting } = &self.0.photographers;
-        let busy = || Error::busy(RETRY, "too many pictures are asked for at once");
-        let _waiting = waiting.clone().try_acquire_owned().map_err(|_| busy())?;
-        let _making = making.clone().acquire_owned().await.map_err(|_| busy())?;
-        let video::Jpeg { data, width, height } = camera.video.snapshot().await.map_err(|error| told(camera, error))?;
-        self.0.parts.metrics.snapshots.inc();
+    async fn take_snapshot(&self, camera: &CameraHandle) -> Result<Snapshot, Error> {
+        let SnapshotLimiter { running, queued } = &self.0.snapshot_limiter;
+        let busy = || Error::busy(RETRY_AFTER_MS, "too many pictures are asked for at once");
+        let _queued = queued.clone().try_acquire_owned().map_err(|_| busy())?;
+        let _running = running.clone().acquire_owned().await.map_err(|_| busy())?;
+        let video::Jpeg { data, width, height } =
+            camera.video.snapshot().await.map_err(|error| camera_error(camera, error))?;
+        self.0.deps.metrics.snapshots.inc();
         Ok(Snapshot { data, width, height })
     }
 
     /// Takes a single picture and keeps it on the board.
     pub(super) async fn take_photo(&self, caller: &Caller, camera: Option<String>) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
-        let Snapshot { data, width, height } = self.shoot(camera).await?;
+        let Snapshot { data, width, height } = self.take_snapshot(camera).await?;
         let camera = camera.name.clone();
-        let (photos, name, bytes) = (self.0.parts.photos.clone(), camera.clone(), data.len());
+        let (photos, name, bytes) = (self.0.deps.photos.clone(), camera.clone(), data.len());
         let added = tokio::task::spawn_blocking(move || photos.add(&name, &data)).await;
         let added = added.map_err(|error| internal("keep a photo", &error))?;
         let file = added.map_err(|error| internal("keep a photo", &format_args!("{error:#}")))?.display().to_string();
         let by = self.name(caller);
         tracing::info!("{by} has taken a photo of {camera}: {file}");
-        self.notice(format!("{by} has taken a photo of {camera}, which is kept on the board"));
+        self.broadcast_notice(format!("{by} has taken a photo of {camera}, which is kept on the board"));
         Ok(Reply::Photo { camera, file, bytes, width, height })
     }
 
     /// The camera's place.
     pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
-        let cameras = &self.0.parts.cameras;
+        let cameras = &self.0.deps.cameras;
         cameras.iter().position(|camera| camera.name == name).ok_or_else(|| {
             let names: Vec<&str> = cameras.iter().map(|camera| camera.name.as_str()).collect();
             Error::new(Code::NotFound, format!("no camera is called {name:?}; there are {}", names.join(", ")))
@@ -121,8 +122,8 @@ impl Dispatcher {
 
     /// The place of the camera that the caller watches.
     fn selected(&self, caller: &Caller) -> Option<usize> {
-        let wishes = self.0.parts.viewers.wishes(caller.session.as_ref()?)?;
-        Some(wishes.camera)
+        let preferences = self.0.deps.sessions.preferences(caller.session.as_ref()?)?;
+        Some(preferences.camera)
     }
 
     /// The camera of that name; without one that which the caller watches, or the first.
@@ -131,14 +132,14 @@ impl Dispatcher {
             Some(name) => self.index(name)?,
             None => self.selected(caller).unwrap_or(0),
         };
-        let camera = self.0.parts.cameras.get(index);
+        let camera = self.0.deps.cameras.get(index);
         camera.ok_or_else(|| Error::new(Code::NotFound, "there is no camera; the configuration names none"))
     }
 
     pub(super) fn camera_list(&self, caller: &Caller) -> Reply {
-        let cameras = self.0.parts.board.snapshot().cameras;
+        let cameras = self.0.deps.status.snapshot().cameras;
         let selected = self.selected(caller).and_then(|index| cameras.get(index)).map(|camera| camera.name.clone());
-        let line = |camera: crate::model::status::CameraStatus| CameraSummary {
+        let summary = |camera: crate::model::status::CameraStatus| CameraSummary {
             name: camera.name,
             state: camera.state,
             pattern: camera.pattern,
@@ -149,15 +150,15 @@ impl Dispatcher {
             watched: camera.watched,
             fault: camera.fault,
         };
-        Reply::Cameras { cameras: cameras.into_iter().map(line).collect(), selected }
+        Reply::Cameras { cameras: cameras.into_iter().map(summary).collect(), selected }
     }
 
     /// The controls of a camera as they stand; it is opened where it never was.
     async fn controls(&self, camera: &CameraHandle) -> Result<Vec<inventory::Control>, Error> {
-        let status = self.0.parts.board.snapshot().cameras.into_iter().find(|status| status.name == camera.name);
+        let status = self.0.deps.status.snapshot().cameras.into_iter().find(|status| status.name == camera.name);
         match status {
             Some(status) if !status.controls.is_empty() => Ok(status.controls),
-            _ => camera.video.controls().await.map_err(|error| told(camera, error)),
+            _ => camera.video.controls().await.map_err(|error| camera_error(camera, error)),
         }
     }
 
@@ -180,7 +181,7 @@ impl Dispatcher {
         settings: Vec<Setting>,
     ) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
-        let controls = camera.video.set_controls(settings).await.map_err(|error| told(camera, error))?;
+        let controls = camera.video.set_controls(settings).await.map_err(|error| camera_error(camera, error))?;
         Ok(Reply::Controls { camera: camera.name.clone(), controls })
     }
 
@@ -191,7 +192,7 @@ impl Dispatcher {
         names: Option<Vec<String>>,
     ) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
-        let controls = camera.video.reset_controls(names).await.map_err(|error| told(camera, error))?;
+        let controls = camera.video.reset_controls(names).await.map_err(|error| camera_error(camera, error))?;
         Ok(Reply::Controls { camera: camera.name.clone(), controls })
     }
 
@@ -202,19 +203,19 @@ impl Dispatcher {
         VideoSetRequest { size, fps, bitrate }: VideoSetRequest,
     ) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
-        let wished = camera
+        let settings = camera
             .video
             .set(video::VideoSettingsPatch { size, fps, bitrate })
             .await
-            .map_err(|error| told(camera, error))?;
-        self.notice(format!("{} has set the picture of {} anew", self.name(caller), camera.name));
-        let (name, (width, height)) = (camera.name.clone(), wished.size);
-        Ok(Reply::Video { camera: name, width, height, fps: wished.fps, bitrate: wished.bitrate })
+            .map_err(|error| camera_error(camera, error))?;
+        self.broadcast_notice(format!("{} has set the picture of {} anew", self.name(caller), camera.name));
+        let (name, (width, height)) = (camera.name.clone(), settings.size);
+        Ok(Reply::Video { camera: name, width, height, fps: settings.fps, bitrate: settings.bitrate })
     }
 }
 
 /// What a camera's pipeline says, as an answer.
-fn told(camera: &CameraHandle, error: video::Error) -> Error {
+fn camera_error(camera: &CameraHandle, error: video::Error) -> Error {
     let words = error.to_string();
     let named = words.starts_with(&format!("{}: ", camera.name));
     let message = if named { words } else { format!("{}: {words}", camera.name) };
@@ -223,6 +224,6 @@ fn told(camera: &CameraHandle, error: video::Error) -> Error {
         video::Error::Value { control, .. } => Error::control(&control, message),
         video::Error::Refused(_) => Error::new(Code::Refused, message),
         video::Error::Away(_) => Error::new(Code::Unavailable, message),
-        video::Error::Busy(_) => Error::busy(RETRY, message),
+        video::Error::Busy(_) => Error::busy(RETRY_AFTER_MS, message),
     }
 }

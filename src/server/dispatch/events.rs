@@ -24,14 +24,14 @@ pub struct EventStream {
     /// The viewer's session.
     pub(super) session: String,
     pub(super) status: watch::Receiver<Status>,
-    pub(super) present: watch::Receiver<Presence>,
-    pub(super) said: Subscriber<ServerMessage>,
+    pub(super) presence: watch::Receiver<Presence>,
+    pub(super) messages: Subscriber<ServerMessage>,
     /// Which camera the viewer is sent; `None` where the session is gone.
     pub(super) selection: Option<watch::Receiver<Selection>>,
-    pub(super) plugged: watch::Receiver<u64>,
+    pub(super) device_changes: watch::Receiver<u64>,
     pub(super) metrics: Metrics,
     /// What the viewer was told.
-    pub(super) told: LastSent,
+    pub(super) last_sent: LastSent,
 }
 
 /// What a viewer was told.
@@ -39,7 +39,7 @@ pub struct EventStream {
 pub(super) struct LastSent {
     status: Status,
     /// When the status was looked at; `None` before the beginning.
-    looked: Option<Instant>,
+    sampled_at: Option<Instant>,
     /// The camera that the viewer is known to be sent.
     selected: Option<usize>,
     /// Found at the last look: an event for the status, and two for each camera at most.
@@ -51,85 +51,86 @@ impl EventStream {
     /// loses nothing.
     pub async fn next(&mut self) -> Event {
         loop {
-            if let Some(event) = self.told.ready.pop_front() {
+            if let Some(event) = self.last_sent.ready.pop_front() {
                 return event;
             }
-            if self.told.looked.is_none() {
-                self.begin();
+            if self.last_sent.sampled_at.is_none() {
+                self.queue_initial();
                 continue;
             }
-            let next_look = self.told.looked.map_or_else(Instant::now, |looked| looked + POLL_INTERVAL);
+            let next_sample =
+                self.last_sent.sampled_at.map_or_else(Instant::now, |sampled_at| sampled_at + POLL_INTERVAL);
             let status = &mut self.status;
-            let look = async move {
-                sleep_until(next_look).await;
+            let sample = async move {
+                sleep_until(next_sample).await;
                 status.changed().await
             };
             tokio::select! {
                 biased;
-                said = self.said.recv() => match said {
-                    Ok(said) => return self.heard(said),
+                message = self.messages.recv() => match message {
+                    Ok(message) => return self.message_event(message),
                     Err(RecvError::Lagged(count)) => self.metrics.leave_out(ControlDrop::Said, count),
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
-                Ok(()) = changed(&mut self.selection) => self.look_at_selection(),
-                Ok(()) = self.present.changed() => return self.viewers(),
-                Ok(()) = self.plugged.changed() => return Event::DevicesChanged {},
-                Ok(()) = look => self.look(),
+                Ok(()) = changed(&mut self.selection) => self.queue_selection(),
+                Ok(()) = self.presence.changed() => return self.viewers_event(),
+                Ok(()) = self.device_changes.changed() => return Event::DevicesChanged {},
+                Ok(()) = sample => self.diff(),
                 else => std::future::pending().await,
             }
         }
     }
 
     /// What is told at the beginning.
-    fn begin(&mut self) {
-        self.told.looked = Some(Instant::now());
-        self.told.status = self.status.borrow_and_update().clone();
-        self.plugged.mark_unchanged();
-        self.told.selected = self.selection.as_mut().map(|selection| selection.borrow_and_update().camera);
-        let viewers = self.viewers();
-        let status = Event::Status(Box::new(stripped(&self.told.status).into()));
-        self.told.ready.extend([status, viewers, Event::Talk { session: None, name: None }]);
+    fn queue_initial(&mut self) {
+        self.last_sent.sampled_at = Some(Instant::now());
+        self.last_sent.status = self.status.borrow_and_update().clone();
+        self.device_changes.mark_unchanged();
+        self.last_sent.selected = self.selection.as_mut().map(|selection| selection.borrow_and_update().camera);
+        let viewers = self.viewers_event();
+        let status = Event::Status(Box::new(without_controls(&self.last_sent.status).into()));
+        self.last_sent.ready.extend([status, viewers, Event::Talk { session: None, name: None }]);
     }
 
     /// Finds what is other than it was told.
-    fn look(&mut self) {
-        self.told.looked = Some(Instant::now());
+    fn diff(&mut self) {
+        self.last_sent.sampled_at = Some(Instant::now());
         let now = self.status.borrow_and_update().clone();
-        let before = std::mem::replace(&mut self.told.status, now);
-        let now = &self.told.status;
-        if stripped(now) != stripped(&before) {
-            self.told.ready.push_back(Event::Status(Box::new(stripped(now).into())));
+        let before = std::mem::replace(&mut self.last_sent.status, now);
+        let now = &self.last_sent.status;
+        if without_controls(now) != without_controls(&before) {
+            self.last_sent.ready.push_back(Event::Status(Box::new(without_controls(now).into())));
         }
         for (index, camera) in now.cameras.iter().enumerate() {
             let before = before.cameras.get(index);
-            if before.is_none_or(|before| seen(camera, false) != seen(before, false)) {
-                self.told.ready.push_back(Event::CameraChanged(seen(camera, false)));
+            if before.is_none_or(|before| camera_event(camera, false) != camera_event(before, false)) {
+                self.last_sent.ready.push_back(Event::CameraChanged(camera_event(camera, false)));
             }
             let controls = changed_controls(before.map_or(&[], |before| &before.controls), &camera.controls);
             if !controls.is_empty() {
-                self.told.ready.push_back(Event::ControlChanged { camera: camera.name.clone(), controls });
+                self.last_sent.ready.push_back(Event::ControlChanged { camera: camera.name.clone(), controls });
             }
         }
     }
 
-    fn look_at_selection(&mut self) {
+    fn queue_selection(&mut self) {
         let Some(selection) = &mut self.selection else { return };
         let index = selection.borrow_and_update().camera;
         // A choice is answered in several steps, of which the picture is one.
-        if self.told.selected.replace(index) != Some(index)
+        if self.last_sent.selected.replace(index) != Some(index)
             && let Some(camera) = self.status.borrow().cameras.get(index)
         {
-            self.told.ready.push_back(Event::CameraChanged(seen(camera, true)));
+            self.last_sent.ready.push_back(Event::CameraChanged(camera_event(camera, true)));
         }
     }
 
-    fn viewers(&mut self) -> Event {
-        let Presence { names, operators } = self.present.borrow_and_update().clone();
+    fn viewers_event(&mut self) -> Event {
+        let Presence { names, operators } = self.presence.borrow_and_update().clone();
         Event::Viewers { count: names.len(), operators, names }
     }
 
-    fn heard(&self, said: ServerMessage) -> Event {
-        match said {
+    fn message_event(&self, message: ServerMessage) -> Event {
+        match message {
             ServerMessage::Chat { session, from, text, time } => {
                 let you = session.as_ref() == Some(&self.session);
                 Event::Chat(Chat { from, text, time, you })
@@ -149,7 +150,7 @@ async fn changed(selection: &mut Option<watch::Receiver<Selection>>) -> Result<(
 }
 
 /// A camera as its viewers see it.
-fn seen(camera: &CameraStatus, selected: bool) -> CameraState {
+fn camera_event(camera: &CameraStatus, selected: bool) -> CameraState {
     CameraState {
         camera: camera.name.clone(),
         state: camera.state,
@@ -163,7 +164,7 @@ fn seen(camera: &CameraStatus, selected: bool) -> CameraState {
 }
 
 /// The status without the controls, which are many and have an event of their own.
-fn stripped(status: &Status) -> Status {
+fn without_controls(status: &Status) -> Status {
     let mut status = status.clone();
     status.cameras.iter_mut().for_each(|camera| camera.controls.clear());
     status

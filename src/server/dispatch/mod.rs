@@ -34,10 +34,10 @@ use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// What one may say to all viewers at once, and then a second: a fast typist sends a line in two seconds.
-const CHAT: Rate = Rate::new(5, 1);
+const CHAT_RATE: Rate = Rate::new(5, 1);
 
 /// Speakers that are remembered. It is far more than watch, and bounds what programs with many tokens can make it.
-const SPEAKERS: usize = 256;
+const MAX_CHAT_BUCKETS: usize = 256;
 
 /// Lists what the machine has: asks the kernel, and blocks.
 pub type Devices = dyn Fn() -> (Vec<CameraInfo>, Vec<SoundCardInfo>) + Send + Sync;
@@ -47,9 +47,9 @@ pub struct DispatcherDeps {
     /// The cameras, in the order of the status.
     pub cameras: Vec<CameraHandle>,
     /// Who watches.
-    pub viewers: SessionRegistry,
+    pub sessions: SessionRegistry,
     /// What is true now.
-    pub board: status::StatusPublisher,
+    pub status: status::StatusPublisher,
     /// Counters.
     pub metrics: Metrics,
     /// What the machine has.
@@ -65,60 +65,61 @@ pub struct DispatcherDeps {
 pub struct Dispatcher(Arc<Inner>);
 
 struct Inner {
-    parts: DispatcherDeps,
+    deps: DispatcherDeps,
     /// Counts what was plugged in.
-    plugged: watch::Sender<u64>,
+    device_changes: watch::Sender<u64>,
     /// How much each has said lately.
-    speakers: Mutex<HashMap<String, Bucket>>,
+    chat_buckets: Mutex<HashMap<String, Bucket>>,
     /// One look at all devices at a time: it opens every one of them.
-    looking: Arc<Semaphore>,
+    device_scan: Arc<Semaphore>,
     /// Pictures that are made at once, and those who wait for one.
-    photographers: camera_commands::SnapshotLimiter,
+    snapshot_limiter: camera_commands::SnapshotLimiter,
 }
 
 impl Dispatcher {
     /// Commands to these handles.
-    pub fn new(parts: DispatcherDeps) -> Self {
-        let photographers = camera_commands::SnapshotLimiter::default();
-        let (plugged, speakers, looking) = (watch::Sender::default(), Mutex::default(), Arc::new(Semaphore::new(1)));
-        Self(Arc::new(Inner { parts, plugged, speakers, looking, photographers }))
+    pub fn new(deps: DispatcherDeps) -> Self {
+        let snapshot_limiter = camera_commands::SnapshotLimiter::default();
+        let (device_changes, chat_buckets, device_scan) =
+            (watch::Sender::default(), Mutex::default(), Arc::new(Semaphore::new(1)));
+        Self(Arc::new(Inner { deps, device_changes, chat_buckets, device_scan, snapshot_limiter }))
     }
 
     /// Of a board without cameras, for tests of others.
     #[cfg(test)]
-    pub fn bare(viewers: SessionRegistry, board: status::StatusPublisher, metrics: Metrics) -> Self {
+    pub fn for_tests(sessions: SessionRegistry, status: status::StatusPublisher, metrics: Metrics) -> Self {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
         // Nothing can be kept there, so nothing is.
         let nowhere = crate::util::state_dir::Store::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
-        let privacy = PrivacySwitch::new(board.clone(), Vec::new(), nowhere);
-        Self::new(DispatcherDeps { cameras: Vec::new(), viewers, board, metrics, devices, privacy, photos })
+        let privacy = PrivacySwitch::new(status.clone(), Vec::new(), nowhere);
+        Self::new(DispatcherDeps { cameras: Vec::new(), sessions, status, metrics, devices, privacy, photos })
     }
 
     /// Tells that a device was plugged in.
-    pub fn plugged(&self) {
-        self.0.plugged.send_modify(|count| *count += 1);
+    pub fn notify_device_change(&self) {
+        self.0.device_changes.send_modify(|count| *count += 1);
     }
 
     /// The viewer of this seat.
-    pub fn viewer(&self, seat: &SessionHandle) -> Caller {
+    pub fn viewer(&self, session: &SessionHandle) -> Caller {
         // Of a session that has just ended nothing is known any more.
-        let role = self.0.parts.viewers.get(seat.id()).map_or(Role::Viewer, |viewer| viewer.role);
-        Caller::viewer(seat.id(), role)
+        let role = self.0.deps.sessions.get(session.id()).map_or(Role::Viewer, |viewer| viewer.role);
+        Caller::viewer(session.id(), role)
     }
 
     /// What the viewer of a session is told without asking, from now on.
-    pub fn news(&self, session: &str) -> EventStream {
-        let DispatcherDeps { viewers, board, metrics, .. } = &self.0.parts;
+    pub fn events(&self, session: &str) -> EventStream {
+        let DispatcherDeps { sessions, status, metrics, .. } = &self.0.deps;
         EventStream {
             session: session.into(),
-            status: board.watch(),
-            present: viewers.watch(),
-            said: viewers.hear(),
-            selection: viewers.selection(session),
-            plugged: self.0.plugged.subscribe(),
+            status: status.watch(),
+            presence: sessions.watch(),
+            messages: sessions.subscribe(),
+            selection: sessions.selection(session),
+            device_changes: self.0.device_changes.subscribe(),
             metrics: metrics.clone(),
-            told: Default::default(),
+            last_sent: Default::default(),
         }
     }
 
@@ -127,19 +128,19 @@ impl Dispatcher {
     /// # Errors
     ///
     /// Why it is not carried out.
-    pub async fn carry_out(&self, caller: &Caller, request: Request, received: Timestamp) -> Result<Reply, Error> {
+    pub async fn dispatch(&self, caller: &Caller, request: Request, received: Timestamp) -> Result<Reply, Error> {
         let Request { method, command, .. } = request;
-        caller.permit(method)?;
-        self.0.parts.metrics.commands.inc();
+        caller.authorize(method)?;
+        self.0.deps.metrics.commands.inc();
         if method.operator {
             tracing::info!("{} ({}): {method}", self.name(caller), caller.role);
         }
         if let Some(session) = caller.session.as_deref().filter(|_| method.session) {
-            return self.own(session, command).await;
+            return self.session_command(session, command).await;
         }
         match command {
             Command::Status {} => {
-                Ok(Reply::Status { report: Box::new(self.0.parts.board.report()), you: self.you(caller) })
+                Ok(Reply::Status { report: Box::new(self.0.deps.status.report()), you: self.caller_info(caller) })
             }
             Command::DevicesList {} => self.devices().await,
             Command::CameraList {} => Ok(self.camera_list(caller)),
@@ -148,15 +149,15 @@ impl Dispatcher {
             Command::ControlsSet { camera, values } => self.controls_set(caller, camera, values.0).await,
             Command::ControlsReset { camera, names } => self.controls_reset(caller, camera, names).await,
             Command::VideoSet { camera, width, height, fps, bitrate } => {
-                let wish = camera_commands::VideoSetRequest { size: width.zip(height), fps, bitrate };
-                self.video_set(caller, camera, wish).await
+                let request = camera_commands::VideoSetRequest { size: width.zip(height), fps, bitrate };
+                self.video_set(caller, camera, request).await
             }
             Command::PhotoTake { camera } => self.take_photo(caller, camera).await,
             Command::PrivacySet { on } => self.privacy(caller, Some(on)).await,
             Command::PrivacyToggle {} => self.privacy(caller, None).await,
             Command::SessionList {} => Ok(self.sessions(caller)),
             Command::SessionKick { session } => self.kick(caller, &session),
-            Command::ChatSend { text, name } => self.say(caller, text.trim(), name.as_deref().map(str::trim)),
+            Command::ChatSend { text, name } => self.send_chat(caller, text.trim(), name.as_deref().map(str::trim)),
             Command::TimeSync {} => {
                 let milliseconds = |time: Timestamp| time.unix().as_secs_f64() * 1e3;
                 Ok(Reply::Times { received: milliseconds(received), sent: milliseconds(Timestamp::now()) })
@@ -173,55 +174,55 @@ impl Dispatcher {
     }
 
     /// Reads a message that has just come, and carries out what it asks: its answer as JSON, and the same as a value.
-    pub async fn ask(&self, caller: &Caller, message: &[u8]) -> (String, Result<Reply, Error>) {
+    pub async fn handle_message(&self, caller: &Caller, message: &[u8]) -> (String, Result<Reply, Error>) {
         let received = Timestamp::now();
         let (id, outcome) = match Request::parse(message) {
-            Ok(request) => (request.id.clone(), self.carry_out(caller, request, received).await),
+            Ok(request) => (request.id.clone(), self.dispatch(caller, request, received).await),
             Err(ParseError { id, error }) => (id, Err(error)),
         };
         (protocol::answer(&id.unwrap_or_default(), &outcome), outcome)
     }
 
     /// Carries out what a button on the board sends. Nobody waits for an answer; what goes wrong is told in the log.
-    pub async fn press(&self, request: &str) {
-        if let (_, Err(error)) = self.ask(&Caller::button(), request.as_bytes()).await {
+    pub async fn run_button_command(&self, request: &str) {
+        if let (_, Err(error)) = self.handle_message(&Caller::button(), request.as_bytes()).await {
             tracing::warn!("a button's command {request} is not carried out: {}", error.message);
         }
     }
 
     /// Throws the privacy switch, to its other side where no side is named.
     async fn privacy(&self, caller: &Caller, on: Option<bool>) -> Result<Reply, Error> {
-        let (switch, by) = (self.0.parts.privacy.clone(), self.name(caller));
+        let (switch, by) = (self.0.deps.privacy.clone(), self.name(caller));
         // It is kept in a file.
         let name = by.clone();
-        let thrown = tokio::task::spawn_blocking(move || switch.throw(on, &name));
+        let change = tokio::task::spawn_blocking(move || switch.throw(on, &name));
         let PrivacyChange { on, changed } =
-            thrown.await.map_err(|error| internal("throw the privacy switch", &error))?;
+            change.await.map_err(|error| internal("throw the privacy switch", &error))?;
         if changed {
             let now = if on { "off" } else { "on again" };
-            self.notice(format!("{by} has switched cameras and microphone {now}"));
+            self.broadcast_notice(format!("{by} has switched cameras and microphone {now}"));
         }
         Ok(Reply::Privacy { on })
     }
 
     /// What the caller is called.
     fn name(&self, caller: &Caller) -> String {
-        let viewer = caller.session.as_ref().and_then(|session| self.0.parts.viewers.get(session));
+        let viewer = caller.session.as_ref().and_then(|session| self.0.deps.sessions.get(session));
         viewer.map_or_else(|| caller.name.clone(), |viewer| viewer.name)
     }
 
-    fn you(&self, caller: &Caller) -> CallerInfo {
+    fn caller_info(&self, caller: &Caller) -> CallerInfo {
         CallerInfo { session: caller.session.clone(), role: caller.role.to_string(), name: self.name(caller) }
     }
 
     async fn devices(&self) -> Result<Reply, Error> {
-        let Ok(looking) = self.0.looking.clone().try_acquire_owned() else {
+        let Ok(device_scan) = self.0.device_scan.clone().try_acquire_owned() else {
             return Err(Error::busy(500, "the devices are being listed for somebody else"));
         };
-        let control = self.clone();
+        let dispatcher = self.clone();
         let listing = tokio::task::spawn_blocking(move || {
-            let listed = (control.0.parts.devices)();
-            drop(looking);
+            let listed = (dispatcher.0.deps.devices)();
+            drop(device_scan);
             listed
         });
         let (cameras, sounds) = listing.await.map_err(|error| internal("list the devices", &error))?;
@@ -229,8 +230,8 @@ impl Dispatcher {
     }
 
     fn sessions(&self, caller: &Caller) -> Reply {
-        let cameras = self.0.parts.board.snapshot().cameras;
-        let line = |viewer: crate::server::sessions::SessionInfo| SessionSummary {
+        let cameras = self.0.deps.status.snapshot().cameras;
+        let summary = |viewer: crate::server::sessions::SessionInfo| SessionSummary {
             you: caller.session.as_ref() == Some(&viewer.id),
             session: viewer.id,
             name: viewer.name,
@@ -238,34 +239,34 @@ impl Dispatcher {
             camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
             since: viewer.since,
         };
-        Reply::Sessions { sessions: self.0.parts.viewers.list().into_iter().map(line).collect() }
+        Reply::Sessions { sessions: self.0.deps.sessions.list().into_iter().map(summary).collect() }
     }
 
     fn kick(&self, caller: &Caller, session: &str) -> Result<Reply, Error> {
-        let viewers = &self.0.parts.viewers;
-        let name = viewers.get(session).map(|viewer| viewer.name);
-        let (Some(name), true) = (name, viewers.kick(session)) else {
+        let sessions = &self.0.deps.sessions;
+        let name = sessions.get(session).map(|viewer| viewer.name);
+        let (Some(name), true) = (name, sessions.kick(session)) else {
             return Err(Error::new(Code::NotFound, "no such session; session.list names those there are"));
         };
         let by = self.name(caller);
         tracing::info!("{by} has sent {name} away");
-        self.notice(format!("{by} has ended the session of {name}"));
+        self.broadcast_notice(format!("{by} has ended the session of {name}"));
         Ok(Reply::Done {})
     }
 
-    fn say(&self, caller: &Caller, text: &str, name: Option<&str>) -> Result<Reply, Error> {
-        self.may_speak(caller, Instant::now())?;
-        let viewers = &self.0.parts.viewers;
+    fn send_chat(&self, caller: &Caller, text: &str, name: Option<&str>) -> Result<Reply, Error> {
+        self.check_chat_rate(caller, Instant::now())?;
+        let sessions = &self.0.deps.sessions;
         let from = match (name, &caller.session) {
             (Some(name), session) => {
                 let other = |viewer: &crate::server::sessions::SessionInfo| {
                     viewer.name == name && Some(&viewer.id) != session.as_ref()
                 };
-                if viewers.list().iter().any(other) {
+                if sessions.list().iter().any(other) {
                     return Err(Error::param("name", format!("another viewer is called {name:?}")));
                 }
                 if let Some(session) = session {
-                    viewers.name(session, name);
+                    sessions.rename(session, name);
                 }
                 name.to_owned()
             }
@@ -273,27 +274,27 @@ impl Dispatcher {
         };
         // As the wall clock has it at this moment, which people compare with their own.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
-        viewers.say(ServerMessage::Chat { session: caller.session.clone(), from, text: text.into(), time });
+        sessions.broadcast(ServerMessage::Chat { session: caller.session.clone(), from, text: text.into(), time });
         Ok(Reply::Done {})
     }
 
-    fn may_speak(&self, caller: &Caller, now: Instant) -> Result<(), Error> {
-        let mut speakers = self.0.speakers.lock().unwrap_or_else(PoisonError::into_inner);
-        if speakers.len() >= SPEAKERS {
-            speakers.retain(|_, bucket| !bucket.is_full(CHAT, now));
+    fn check_chat_rate(&self, caller: &Caller, now: Instant) -> Result<(), Error> {
+        let mut chat_buckets = self.0.chat_buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if chat_buckets.len() >= MAX_CHAT_BUCKETS {
+            chat_buckets.retain(|_, bucket| !bucket.is_full(CHAT_RATE, now));
         }
-        if speakers.len() >= SPEAKERS && !speakers.contains_key(&caller.key) {
+        if chat_buckets.len() >= MAX_CHAT_BUCKETS && !chat_buckets.contains_key(&caller.rate_limit_key) {
             return Err(Error::busy(1000, "too many speak at once"));
         }
-        let bucket = speakers.entry(caller.key.clone()).or_insert_with(|| Bucket::new(CHAT, now));
+        let bucket = chat_buckets.entry(caller.rate_limit_key.clone()).or_insert_with(|| Bucket::new(CHAT_RATE, now));
         bucket
-            .take(CHAT, now)
+            .take(CHAT_RATE, now)
             .map_err(|wait| Error::busy(wait.as_millis() as u64 + 1, "too much at once; the others want to read it"))
     }
 
     /// Tells all viewers something.
-    fn notice(&self, text: String) {
-        self.0.parts.viewers.say(ServerMessage::Notice { warning: false, text });
+    fn broadcast_notice(&self, text: String) {
+        self.0.deps.sessions.broadcast(ServerMessage::Notice { warning: false, text });
     }
 }
 
@@ -309,10 +310,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_button_does_what_an_operator_may() {
-        let (metrics, board) = (Metrics::new(), status::StatusPublisher::new(status::Status::default()));
-        let viewers = SessionRegistry::new(metrics.clone(), board.clone());
-        let mut heard = viewers.hear();
-        let control = Dispatcher::bare(viewers, board.clone(), metrics);
+        let (metrics, status) = (Metrics::new(), status::StatusPublisher::new(status::Status::default()));
+        let sessions = SessionRegistry::new(metrics.clone(), status.clone());
+        let mut messages = sessions.subscribe();
+        let dispatcher = Dispatcher::for_tests(sessions, status.clone(), metrics);
         for (request, on) in [
             (r#"{"method":"privacy.toggle"}"#, true),
             (r#"{"method":"privacy.set","params":{"on":true}}"#, true),
@@ -321,14 +322,14 @@ mod tests {
             ("nothing", true),
             (r#"{"method":"privacy.set","params":{"on":false}}"#, false),
         ] {
-            control.press(request).await;
-            assert_eq!(board.snapshot().privacy, on, "{request}");
+            dispatcher.run_button_command(request).await;
+            assert_eq!(status.snapshot().privacy, on, "{request}");
         }
         for words in [
             "a button has switched cameras and microphone off",
             "a button has switched cameras and microphone on again",
         ] {
-            let Ok(ServerMessage::Notice { text, .. }) = heard.recv().await else {
+            let Ok(ServerMessage::Notice { text, .. }) = messages.recv().await else {
                 panic!("viewers should be told: {words}")
             };
             assert_eq!(text, words);

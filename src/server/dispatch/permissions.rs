@@ -12,13 +12,13 @@ pub struct Caller {
     /// What one is called who does not watch.
     pub(super) name: String,
     /// Tells one caller from the other: no secret.
-    pub(super) key: String,
+    pub(super) rate_limit_key: String,
 }
 
 impl Caller {
     /// The viewer of a session.
     pub fn viewer(session: &str, role: Role) -> Self {
-        Self { role, session: Some(session.into()), name: role.to_string(), key: session.into() }
+        Self { role, session: Some(session.into()), name: role.to_string(), rate_limit_key: session.into() }
     }
 
     /// Whoever makes a request over HTTP.
@@ -26,22 +26,22 @@ impl Caller {
         // A token has a name that its owner gave it; of a browser only its role is known.
         let token = principal.id.strip_prefix("token/").and_then(|rest| rest.split('/').next());
         let name = token.map_or_else(|| principal.role.to_string(), str::to_owned);
-        Self { role: principal.role, session: None, name, key: principal.id.clone() }
+        Self { role: principal.role, session: None, name, rate_limit_key: principal.id.clone() }
     }
 
     /// Whoever may open the socket on the board.
     pub fn shell() -> Self {
-        Self { role: Role::Operator, session: None, name: "the board".into(), key: "shell".into() }
+        Self { role: Role::Operator, session: None, name: "the board".into(), rate_limit_key: "shell".into() }
     }
 
     /// A button on the board: whoever stands there could pull the plug as well.
     pub fn button() -> Self {
-        Self { role: Role::Operator, session: None, name: "a button".into(), key: "button".into() }
+        Self { role: Role::Operator, session: None, name: "a button".into(), rate_limit_key: "button".into() }
     }
 
     /// Judges whether they may ask for the method at all.
-    pub(super) fn permit(&self, method: &Method) -> Result<(), Error> {
-        self.permit_role(method)?;
+    pub(super) fn authorize(&self, method: &Method) -> Result<(), Error> {
+        self.authorize_role(method)?;
         if method.session && self.session.is_none() {
             return Err(Error::session(method.name));
         }
@@ -49,7 +49,7 @@ impl Caller {
     }
 
     /// Judges whether their role suffices for the method.
-    pub(super) fn permit_role(&self, method: &Method) -> Result<(), Error> {
+    pub(super) fn authorize_role(&self, method: &Method) -> Result<(), Error> {
         if method.operator && self.role < Role::Operator { Err(Error::forbidden(method.name)) } else { Ok(()) }
     }
 }
@@ -71,7 +71,7 @@ mod tests {
         ];
         for method in METHODS {
             for caller in viewers.iter().chain(&operators) {
-                let code = caller.permit(method).err().map(|error| error.code);
+                let code = caller.authorize(method).err().map(|error| error.code);
                 let expected = match (method.operator, method.session) {
                     (true, _) if caller.role == Role::Viewer => Some(Code::Forbidden),
                     (_, true) if caller.session.is_none() => Some(Code::SessionRequired),

@@ -27,10 +27,10 @@ use crate::model::protocol::limits;
 pub const NAME: &str = "control.sock";
 
 /// Connections at once: a few scripts. Further ones wait in the kernel.
-const CONNECTIONS: usize = 8;
+const MAX_CONNECTIONS: usize = 8;
 
 /// How long a connection may be silent: longer than a script thinks, and an end for one that is forgotten.
-const SILENCE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause after a failed accept, when the process has no file left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -62,40 +62,40 @@ impl Drop for Guard {
 /// # Errors
 ///
 /// When it cannot be opened, or another program answers on it.
-pub fn open(path: PathBuf, control: Dispatcher) -> anyhow::Result<Guard> {
+pub fn open(path: PathBuf, dispatcher: Dispatcher) -> anyhow::Result<Guard> {
     let shown = path.display();
     if Blocking::connect(&path).is_ok() {
         anyhow::bail!("{shown}: another porthole answers there; give this one its own [state] directory");
     }
     // Under another name until nobody but the owner may open it; so it also takes the place of one that was left behind.
-    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let bound = || {
-        let _ = fs::remove_file(&fresh);
-        let listener = UnixListener::bind(&fresh)?;
-        fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
-        fs::rename(&fresh, &path)?;
+        let _ = fs::remove_file(&temporary);
+        let listener = UnixListener::bind(&temporary)?;
+        fs::set_permissions(&temporary, Permissions::from_mode(0o600))?;
+        fs::rename(&temporary, &path)?;
         io::Result::Ok(listener)
     };
     let listener = bound().inspect_err(|_| {
-        let _ = fs::remove_file(&fresh);
+        let _ = fs::remove_file(&temporary);
     });
     let listener = listener.with_context(|| format!("open the socket {shown}"))?;
-    let task = tokio::spawn(accept(listener, control));
+    let task = tokio::spawn(accept(listener, dispatcher));
     Ok(Guard { path, task })
 }
 
-async fn accept(listener: UnixListener, control: Dispatcher) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: UnixListener, dispatcher: Dispatcher) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     // Never closed.
-    while let Ok(place) = places.clone().acquire_owned().await {
+    while let Ok(permit) = permits.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let control = control.clone();
+                let dispatcher = dispatcher.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, &control).await {
+                    if let Err(error) = serve(stream, &dispatcher).await {
                         tracing::debug!("control socket: {error}");
                     }
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {
@@ -107,20 +107,20 @@ async fn accept(listener: UnixListener, control: Dispatcher) {
 }
 
 /// Answers line by line until the other side has no more to ask.
-async fn serve(stream: UnixStream, control: &Dispatcher) -> io::Result<()> {
+async fn serve(stream: UnixStream, dispatcher: &Dispatcher) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
         let mut line = Vec::new();
         // One byte more, so that what is too long is seen to be.
         let mut limited = (&mut read).take(limits::MESSAGE as u64 + 2);
-        if timeout(SILENCE, limited.read_until(b'\n', &mut line)).await?? == 0 {
+        if timeout(IDLE_TIMEOUT, limited.read_until(b'\n', &mut line)).await?? == 0 {
             return Ok(());
         }
         let whole = line.last() == Some(&b'\n');
-        let (mut answer, _) = control.ask(&Caller::shell(), line.trim_ascii_end()).await;
+        let (mut answer, _) = dispatcher.handle_message(&Caller::shell(), line.trim_ascii_end()).await;
         answer.push('\n');
-        timeout(SILENCE, write.write_all(answer.as_bytes())).await??;
+        timeout(IDLE_TIMEOUT, write.write_all(answer.as_bytes())).await??;
         if !whole {
             // What follows is the rest of something.
             return Ok(());

@@ -8,7 +8,7 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::response::{HttpResponse, answer, problem};
+use super::response::{HttpResponse, problem, response};
 use super::{Context, read, whep};
 use crate::model::protocol::{Code, Error};
 use crate::server::auth::Principal;
@@ -36,12 +36,12 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
                 context.command(&headers, &body, &caller).await
             },
         );
-    let picture = warp::path!("snapshot.jpg").and(read()).and(warp::query()).and(caller).and(with).then(
+    let snapshot = warp::path!("snapshot.jpg").and(read()).and(warp::query()).and(caller).and(with).then(
         |SnapshotQuery { camera }: SnapshotQuery, caller: Caller, context: Context| async move {
-            context.picture(camera.as_deref(), &caller).await
+            context.snapshot(camera.as_deref(), &caller).await
         },
     );
-    command.or(picture).unify().boxed()
+    command.or(snapshot).unify().boxed()
 }
 
 impl Context {
@@ -51,19 +51,19 @@ impl Context {
             let detail = "send the request with Content-Type: application/json";
             return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
         }
-        let (text, outcome) = self.0.control.ask(caller, body).await;
+        let (text, outcome) = self.0.dispatcher.handle_message(caller, body).await;
         let status = outcome.as_ref().map_or_else(status, |_| StatusCode::OK);
-        let answered = answer(status, JSON, text.into());
+        let answered = response(status, JSON, text.into());
         match outcome {
             Ok(_) => answered,
-            Err(error) => after(answered, &error),
+            Err(error) => with_retry_after(answered, &error),
         }
     }
 
-    async fn picture(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
-        match self.0.control.picture(caller, camera).await {
-            Ok(Snapshot { data, .. }) => answer(StatusCode::OK, Snapshot::MEDIA_TYPE, data),
-            Err(error) => after(problem(status(&error), &error.message), &error),
+    async fn snapshot(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
+        match self.0.dispatcher.snapshot(caller, camera).await {
+            Ok(Snapshot { data, .. }) => response(StatusCode::OK, Snapshot::MEDIA_TYPE, data),
+            Err(error) => with_retry_after(problem(status(&error), &error.message), &error),
         }
     }
 }
@@ -82,7 +82,7 @@ fn status(error: &Error) -> StatusCode {
 }
 
 /// Says when to ask again, where that helps.
-fn after(mut answer: HttpResponse, error: &Error) -> HttpResponse {
+fn with_retry_after(mut answer: HttpResponse, error: &Error) -> HttpResponse {
     if let Some(milliseconds) = error.retry() {
         let seconds = HeaderValue::from(milliseconds.div_ceil(1000).max(1));
         answer.headers_mut().insert(header::RETRY_AFTER, seconds);

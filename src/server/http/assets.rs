@@ -6,7 +6,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderValue, StatusCode, header};
 
 use super::read;
-use super::response::{HttpResponse, answer};
+use super::response::{HttpResponse, response};
 
 /// A file: its path below `/`, its media type and its content.
 type Asset = (&'static str, &'static str, &'static [u8]);
@@ -40,7 +40,7 @@ pub fn routes() -> BoxedFilter<(HttpResponse,)> {
 }
 
 fn file((_, media_type, content): &'static Asset) -> HttpResponse {
-    let mut response = answer(StatusCode::OK, media_type, Bytes::from_static(content));
+    let mut response = response(StatusCode::OK, media_type, Bytes::from_static(content));
     let headers = response.headers_mut();
     // An updated board must not be watched with yesterday's page.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -14,26 +14,26 @@ use super::response::{ErrorResponse, problem};
 const MAX_BODY: usize = 64 * 1024;
 
 /// The time in which a body has to be here. Over the slowest mobile network an offer takes a second.
-const BODY_TIME: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The whole body, or the answer to one that is too long, too slow or broken off.
 pub async fn read(body: Incoming) -> Result<Bytes, ErrorResponse> {
-    let too_long = || early(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB");
+    let too_long = || error_response(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB");
     // Who says so before need not send it.
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_long());
     }
-    match timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
+    match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(error)) => Err(early(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))),
+        Ok(Err(error)) => Err(error_response(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))),
         Err(_) => {
-            let seconds = BODY_TIME.as_secs();
-            Err(early(StatusCode::REQUEST_TIMEOUT, &format!("the body was not here within {seconds} s")))
+            let seconds = BODY_TIMEOUT.as_secs();
+            Err(error_response(StatusCode::REQUEST_TIMEOUT, &format!("the body was not here within {seconds} s")))
         }
     }
 }
 
-fn early(status: StatusCode, detail: &str) -> ErrorResponse {
+fn error_response(status: StatusCode, detail: &str) -> ErrorResponse {
     problem(status, detail).into()
 }

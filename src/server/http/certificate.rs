@@ -42,10 +42,10 @@ pub struct Files {
 /// # Errors
 ///
 /// When it can neither be read nor made.
-pub fn own(store: &Store, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
+pub fn load_or_generate(store: &Store, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
     let files = Files { cert: store.path(CERTIFICATE)?, key: store.path(KEY)? };
     if store.read(CERTIFICATE)?.is_none() || store.read(KEY)?.is_none() {
-        let (cert, key) = make(names, addresses).context("make a certificate")?;
+        let (cert, key) = generate(names, addresses).context("make a certificate")?;
         store.write(KEY, key.as_bytes())?;
         store.write(CERTIFICATE, cert.as_bytes())?;
         tracing::info!("made a certificate for {}", names.join(", "));
@@ -54,7 +54,7 @@ pub fn own(store: &Store, names: &[String], addresses: &[IpAddr]) -> anyhow::Res
 }
 
 /// A self-signed certificate and its key in PEM.
-fn make(names: &[String], addresses: &[IpAddr]) -> anyhow::Result<(String, String)> {
+fn generate(names: &[String], addresses: &[IpAddr]) -> anyhow::Result<(String, String)> {
     let mut params = CertificateParams::default();
     // A host name that a certificate cannot carry is left out; there are others.
     let dns = names.iter().filter_map(|name| Some(SanType::DnsName(name.as_str().try_into().ok()?)));
@@ -158,19 +158,19 @@ mod tests {
         let store = Store::open(Some(folder.path()));
         let names = ["porthole-board", "localhost", "größe"].map(String::from);
         let addresses = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
-        let files = own(&store, &names, &addresses).unwrap();
+        let files = load_or_generate(&store, &names, &addresses).unwrap();
         let first = load(&files).unwrap().fingerprint;
         assert_eq!(first.len(), 32 * 3 - 1);
-        assert_eq!(load(&own(&store, &[], &[]).unwrap()).unwrap().fingerprint, first);
+        assert_eq!(load(&load_or_generate(&store, &[], &[]).unwrap()).unwrap().fingerprint, first);
         std::fs::remove_file(&files.key).unwrap();
-        assert_ne!(load(&own(&store, &names, &addresses).unwrap()).unwrap().fingerprint, first);
+        assert_ne!(load(&load_or_generate(&store, &names, &addresses).unwrap()).unwrap().fingerprint, first);
     }
 
     #[test]
     fn what_is_wrong_is_told_with_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let (cert, key) = make(&["a".into()], &[]).unwrap();
-        let (_, other) = make(&["b".into()], &[]).unwrap();
+        let (cert, key) = generate(&["a".into()], &[]).unwrap();
+        let (_, other) = generate(&["b".into()], &[]).unwrap();
         let good =
             Files { cert: written(folder.path(), "cert.pem", &cert), key: written(folder.path(), "key.pem", &key) };
         assert!(load(&good).is_ok());

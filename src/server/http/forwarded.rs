@@ -14,7 +14,7 @@ pub struct ConnInfo {
     /// The address at its other end.
     pub peer: IpAddr,
     /// Our own address.
-    pub via: IpAddr,
+    pub local: IpAddr,
     /// Whether it is encrypted.
     pub encrypted: bool,
 }
@@ -29,26 +29,26 @@ pub struct Client {
 }
 
 /// Who made a request that came in on `line`, and the host that was asked for; `None` where that cannot be read.
-pub fn of(line: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Authority>) {
+pub fn of(conn: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Authority>) {
     let headers = &request.headers;
-    let peer = line.peer.to_canonical();
+    let peer = conn.peer.to_canonical();
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     if !is_trusted(&peer) {
-        return (Client { address: peer, secure: line.encrypted }, host(request));
+        return (Client { address: peer, secure: conn.encrypted }, host(request));
     }
     let mut address = peer;
     // The nearest proxy wrote the last one. What stands before the first that is not trusted may be made up.
-    for told in members(headers, "x-forwarded-for").rev() {
-        let Some(ip) = told.and_then(read_address) else { break };
+    for value in members(headers, "x-forwarded-for").rev() {
+        let Some(ip) = value.and_then(read_address) else { break };
         address = ip;
         if !is_trusted(&ip) {
             break;
         }
     }
     let scheme = members(headers, "x-forwarded-proto").next_back().flatten();
-    let secure = scheme.map_or(line.encrypted, |scheme| scheme.eq_ignore_ascii_case("https"));
+    let secure = scheme.map_or(conn.encrypted, |scheme| scheme.eq_ignore_ascii_case("https"));
     let host = match members(headers, "x-forwarded-host").next_back() {
-        Some(told) => told.and_then(|told| told.parse().ok()),
+        Some(value) => value.and_then(|value| value.parse().ok()),
         None => host(request),
     };
     (Client { address, secure }, host)
@@ -98,17 +98,17 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let line = ConnInfo { peer: peer.parse().unwrap(), via: peer.parse().unwrap(), encrypted: false };
-        let (client, host) = of(line, &parts, &["127.0.0.0/8", "10.0.0.0/24"].map(|net| net.parse().unwrap()));
+        let conn = ConnInfo { peer: peer.parse().unwrap(), local: peer.parse().unwrap(), encrypted: false };
+        let (client, host) = of(conn, &parts, &["127.0.0.0/8", "10.0.0.0/24"].map(|net| net.parse().unwrap()));
         (client.address.to_string(), client.secure, host.map(|host| host.to_string()))
     }
 
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let told = [("host", "cam"), ("x-forwarded-for", "198.51.100.1"), ("x-forwarded-proto", "https")];
-        assert_eq!(asked("192.0.2.1", &told), ("192.0.2.1".into(), false, Some("cam".into())));
-        assert_eq!(asked("127.0.0.1", &told), ("198.51.100.1".into(), true, Some("cam".into())));
-        assert_eq!(asked("::ffff:127.0.0.1", &told), ("198.51.100.1".into(), true, Some("cam".into())));
+        let value = [("host", "cam"), ("x-forwarded-for", "198.51.100.1"), ("x-forwarded-proto", "https")];
+        assert_eq!(asked("192.0.2.1", &value), ("192.0.2.1".into(), false, Some("cam".into())));
+        assert_eq!(asked("127.0.0.1", &value), ("198.51.100.1".into(), true, Some("cam".into())));
+        assert_eq!(asked("::ffff:127.0.0.1", &value), ("198.51.100.1".into(), true, Some("cam".into())));
         let host = [("host", "127.0.0.1:8080"), ("x-forwarded-host", "evil, cam.example.org")];
         assert_eq!(asked("10.0.0.1", &host).2, Some("cam.example.org".into()));
         assert_eq!(asked("10.0.1.1", &host).2, Some("127.0.0.1:8080".into()));

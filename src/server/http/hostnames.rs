@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// This machine's own names in lower case, the host name first: with and without the domain of multicast DNS, and
 /// `localhost`.
-pub fn own() -> Vec<String> {
+pub fn local_hostnames() -> Vec<String> {
     let mut names = Vec::new();
     // A machine without a name is asked for by its address.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_ascii_lowercase();
@@ -35,8 +35,8 @@ pub fn addresses() -> Vec<IpAddr> {
 mod tests {
     #[test]
     fn this_machine_is_localhost_too() {
-        assert!(super::own().contains(&"localhost".to_owned()));
-        assert!(super::own().iter().all(|name| *name == name.to_ascii_lowercase()));
+        assert!(super::local_hostnames().contains(&"localhost".to_owned()));
+        assert!(super::local_hostnames().iter().all(|name| *name == name.to_ascii_lowercase()));
         let addresses = super::addresses();
         assert!(addresses.contains(&"127.0.0.1".parse().unwrap()) && addresses.contains(&"::1".parse().unwrap()));
     }

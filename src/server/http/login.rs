@@ -10,7 +10,7 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::response::{HttpResponse, answer, plain, problem};
+use super::response::{HttpResponse, problem, response, text};
 use super::{Client, Context, read};
 use crate::model::metrics::{SignIn, SignInOutcome};
 use crate::server::auth::{AddError, Credential, Mode, Principal, Role, SignInError, SignedIn, Token};
@@ -80,10 +80,11 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let session = warp::path!("api" / "session").boxed();
     let tokens = warp::path!("api" / "tokens").boxed();
 
-    let who = session.clone().and(read()).and(headers).and(with.clone()).map(|headers: HeaderMap, context: Context| {
-        let role = context.0.auth.identify(bearer(&headers), cookie(&headers)).map(|principal| principal.role);
-        context.session(StatusCode::OK, role)
-    });
+    let session_info =
+        session.clone().and(read()).and(headers).and(with.clone()).map(|headers: HeaderMap, context: Context| {
+            let role = context.0.auth.identify(bearer(&headers), cookie(&headers)).map(|principal| principal.role);
+            context.session(StatusCode::OK, role)
+        });
     let sign_in = session.clone().and(warp::post()).and(headers).and(body).and(client).and(with.clone()).then(
         |headers: HeaderMap, body: Bytes, client: Client, context: Context| async move {
             context.sign_in(&headers, &body, client).await
@@ -96,14 +97,14 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
         },
     );
     let list = tokens.clone().and(read()).and(principal).and(with.clone()).map(
-        |principal: Option<Principal>, context: Context| match steers(principal) {
+        |principal: Option<Principal>, context: Context| match require_operator(principal) {
             Ok(_) => context.tokens(),
             Err(refused) => *refused,
         },
     );
     let add = tokens.and(warp::post()).and(principal).and(headers).and(body).and(with.clone()).then(
         |principal: Option<Principal>, headers: HeaderMap, body: Bytes, context: Context| async move {
-            match steers(principal) {
+            match require_operator(principal) {
                 Ok(principal) => context.add_token(&principal, &headers, &body).await,
                 Err(refused) => *refused,
             }
@@ -111,13 +112,13 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     );
     let revoke = warp::path!("api" / "tokens" / String).and(warp::delete()).and(principal).and(with).then(
         |name: String, principal: Option<Principal>, context: Context| async move {
-            match steers(principal) {
+            match require_operator(principal) {
                 Ok(principal) => context.revoke_token(&principal, &name).await,
                 Err(refused) => *refused,
             }
         },
     );
-    who.or(sign_in).unify().or(sign_out).unify().or(list).unify().or(add).unify().or(revoke).unify().boxed()
+    session_info.or(sign_in).unify().or(sign_out).unify().or(list).unify().or(add).unify().or(revoke).unify().boxed()
 }
 
 /// The token of an `Authorization` header (RFC 6750 section 2.1). Another scheme is no token, and no way in.
@@ -133,7 +134,7 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whoever may steer. The gate has let nobody else in here; that this does not hang on one table is worth a line.
-fn steers(principal: Option<Principal>) -> Result<Principal, Box<HttpResponse>> {
+fn require_operator(principal: Option<Principal>) -> Result<Principal, Box<HttpResponse>> {
     match principal {
         Some(principal) if principal.role == Role::Operator => Ok(principal),
         Some(_) => Err(Box::new(problem(StatusCode::FORBIDDEN, "only the operator may do this"))),
@@ -147,12 +148,12 @@ impl Context {
     }
 
     async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> HttpResponse {
-        let proof = match parse(headers, body) {
+        let credential = match parse(headers, body) {
             Ok(LoginRequest::Password(password)) => Credential::Password(password),
             Ok(LoginRequest::Link(link)) => Credential::Link(link),
             Err(refused) => return refused(r#"{ "password": "..." } or { "link": "..." }"#),
         };
-        let signed_in = self.0.auth.sign_in(client.address, client.secure, proof).await;
+        let signed_in = self.0.auth.sign_in(client.address, client.secure, credential).await;
         let outcome = match &signed_in {
             Ok(_) => SignInOutcome::Ok,
             Err(SignInError::WrongPassword | SignInError::NoPassword | SignInError::WrongLink) => SignInOutcome::Wrong,
@@ -185,13 +186,13 @@ impl Context {
     fn tokens(&self) -> HttpResponse {
         match self.0.auth.tokens() {
             Some(tokens) => json(StatusCode::OK, &tokens.iter().map(TokenInfo::from).collect::<Vec<_>>()),
-            None => no_tokens(),
+            None => tokens_disabled(),
         }
     }
 
     async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> HttpResponse {
         let TokenRequest { name, role } = match parse(headers, body) {
-            Ok(wanted) => wanted,
+            Ok(request) => request,
             Err(refused) => return refused(r#"{ "name": "...", "role": "viewer" } or "operator""#),
         };
         match self.0.auth.add_token(&name, role).await {
@@ -207,7 +208,7 @@ impl Context {
                 };
                 problem(status, &error.to_string())
             }
-            None => no_tokens(),
+            None => tokens_disabled(),
         }
     }
 
@@ -215,7 +216,7 @@ impl Context {
         match self.0.auth.revoke_token(name).await {
             Some(Ok(true)) => {
                 tracing::info!("the token {name} was revoked by {}", by.id);
-                let mut answer = plain(StatusCode::NO_CONTENT, "");
+                let mut answer = text(StatusCode::NO_CONTENT, "");
                 answer.headers_mut().remove(header::CONTENT_TYPE);
                 answer
             }
@@ -223,7 +224,7 @@ impl Context {
                 problem(StatusCode::NOT_FOUND, "there is no token of this name; GET /api/tokens lists them")
             }
             Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
-            None => no_tokens(),
+            None => tokens_disabled(),
         }
     }
 }
@@ -248,7 +249,7 @@ fn parse<T: for<'de> Deserialize<'de>>(
 
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     let text = serde_json::to_vec(body).expect("names, roles and times should be printable as JSON");
-    answer(status, JSON, text.into())
+    response(status, JSON, text.into())
 }
 
 fn set_cookie(mut answer: HttpResponse, cookie: &str) -> HttpResponse {
@@ -263,7 +264,7 @@ fn unauthorized(detail: &str) -> HttpResponse {
     answer
 }
 
-fn no_tokens() -> HttpResponse {
+fn tokens_disabled() -> HttpResponse {
     problem(StatusCode::NOT_FOUND, "nobody needs a token here: the configuration has [auth] mode = \"none\"")
 }
 

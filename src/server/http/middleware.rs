@@ -18,7 +18,7 @@ use super::forwarded;
 use super::forwarded::{Client, ConnInfo};
 use super::origin::Origin;
 use super::rate_limit::PerAddressRateLimiter;
-use super::response::{ErrorResponse, HttpResponse, no_content, plain, problem, problem_for};
+use super::response::{ErrorResponse, HttpResponse, no_content, problem, retryable_problem, text};
 use super::route_table;
 use super::route_table::{Access, RouteSpec};
 use super::security_headers;
@@ -31,11 +31,11 @@ use crate::server::rtc::Advertised;
 
 /// Requests of one address, at once and then a second. A page load is some 20, so that 20 browsers behind one router may
 /// load it in one moment; a hundred a second cost a slow board a twentieth of one core.
-const REQUESTS: (u32, u32) = (400, 100);
+const REQUEST_RATE: (u32, u32) = (400, 100);
 
 /// Offers of one address. Each costs a slow board some 20 ms for keys and sockets. So many viewers behind one router may
 /// lose their connection at once and come back; after that a fifth of one core goes to whoever asks on and on.
-const OFFERS: (u32, u32) = (100, 10);
+const OFFER_RATE: (u32, u32) = (100, 10);
 
 /// Decides which requests are let in.
 pub struct Middleware {
@@ -62,7 +62,10 @@ impl Settings {
     fn new(config: &Config, advertised: &[Advertised]) -> Arc<Self> {
         let known = config.hosts.iter().chain(advertised.iter().map(|advertised| &advertised.host));
         Arc::new(Self {
-            hosts: hostnames::own().into_iter().chain(known.map(|name| name.to_ascii_lowercase())).collect(),
+            hosts: hostnames::local_hostnames()
+                .into_iter()
+                .chain(known.map(|name| name.to_ascii_lowercase()))
+                .collect(),
             origins: config.origins.clone(),
             trusted: config.trusted_proxies.clone(),
             redirect: config.redirect,
@@ -77,8 +80,8 @@ impl Middleware {
         Self {
             settings: RwLock::new(Settings::new(config, advertised)),
             encrypted: config.tls != Tls::Off,
-            requests: limit(REQUESTS),
-            offers: limit(OFFERS),
+            requests: limit(REQUEST_RATE),
+            offers: limit(OFFER_RATE),
             auth,
             metrics,
         }
@@ -95,79 +98,80 @@ impl Middleware {
 
     /// Looks at a request that came in on `line`, puts beside it who made it, and answers it when it is not to be let
     /// in. Whatever becomes of it, the answer is to be dressed.
-    pub fn admit(&self, request: &mut Parts, line: ConnInfo) -> (ResponseHeaders, Result<(), ErrorResponse>) {
+    pub fn check(&self, request: &mut Parts, conn: ConnInfo) -> (ResponseHeaders, Result<(), ErrorResponse>) {
         let settings = self.settings();
-        let (client, host) = forwarded::of(line, request, &settings.trusted);
-        let rule = route_table::find(request.uri.path());
+        let (client, host) = forwarded::of(conn, request, &settings.trusted);
+        let route = route_table::find(request.uri.path());
         // Other pages have the signalling endpoint and the page's own files, and nothing else.
-        let origins: &[String] = if rule.is_some_and(RouteSpec::is_shared) { &settings.origins } else { &[] };
+        let origins: &[String] = if route.is_some_and(RouteSpec::is_shared) { &settings.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
-        let dress = ResponseHeaders { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
+        let response_headers =
+            ResponseHeaders { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
         request.extensions.insert(client);
-        let visit = RequestContext { client, host, rule, origin };
-        let admitted = self.judge(&settings, &visit, request).map(|principal| {
+        let context = RequestContext { client, host, route, origin };
+        let checked = self.authorize_request(&settings, &context, request).map(|principal| {
             if let Some(principal) = principal {
                 request.extensions.insert(principal);
             }
         });
-        (dress, admitted)
+        (response_headers, checked)
     }
 
     /// Who makes the request, as far as that is known, when it is let in.
-    fn judge(
+    fn authorize_request(
         &self,
         settings: &Settings,
-        visit: &RequestContext,
+        context: &RequestContext,
         request: &Parts,
     ) -> Result<Option<Principal>, ErrorResponse> {
-        self.limit(&self.requests, visit.client.address)?;
-        if !visit.rule.is_some_and(RouteSpec::is_health) {
-            let host = self.host(settings, visit.host.as_ref())?;
-            if settings.redirect && self.encrypted && !visit.client.secure {
-                return Err(moved(host, request).into());
+        self.check_rate(&self.requests, context.client.address)?;
+        if !context.route.is_some_and(RouteSpec::is_health) {
+            let host = self.check_host(settings, context.host.as_ref())?;
+            if settings.redirect && self.encrypted && !context.client.secure {
+                return Err(redirect_to_https(host, request).into());
             }
         }
-        let Some(rule) = visit.rule else {
+        let Some(route) = context.route else {
             let detail = "there is nothing at this address; the page is at /, signalling at /whep";
             return Err(problem(StatusCode::NOT_FOUND, detail).into());
         };
         if request.method == Method::OPTIONS {
-            return Err(options(rule, &visit.origin).into());
+            return Err(options_response(route, &context.origin).into());
         }
-        let Some(access) = rule.access(request.method.as_str()) else {
-            return Err(no_method(rule, &request.method).into());
+        let Some(access) = route.access(request.method.as_str()) else {
+            return Err(method_not_allowed(route, &request.method).into());
         };
         let reads = matches!(request.method, Method::GET | Method::HEAD);
-        if !reads && visit.origin == Origin::Foreign {
-            self.refused(RejectReason::Origin);
+        if !reads && context.origin == Origin::Foreign {
+            self.count_rejection(RejectReason::Origin);
             let detail = "another site's page may not do this; list its origin in [http] origins to let it watch, and \
                           behind a proxy pass on the Host that the browser asked for";
             return Err(problem(StatusCode::FORBIDDEN, detail).into());
         }
-        let principal = self.identify(visit, &request.headers);
+        let principal = self.identify(context, &request.headers);
         if let Access::Role(role) = access {
             self.authorize(principal.as_ref(), role)?;
         }
-        if request.method == Method::POST && rule.is_endpoint() {
-            self.limit(&self.offers, visit.client.address)?;
+        if request.method == Method::POST && route.is_endpoint() {
+            self.check_rate(&self.offers, context.client.address)?;
         }
         Ok(principal)
     }
 
-    fn limit(&self, limit: &PerAddressRateLimiter, address: IpAddr) -> Result<(), ErrorResponse> {
-        limit.take(auth::counted_as(address), Instant::now()).map_err(|wait| {
-            self.refused(RejectReason::Rate);
+    fn check_rate(&self, limit: &PerAddressRateLimiter, address: IpAddr) -> Result<(), ErrorResponse> {
+        limit.try_acquire(auth::rate_limit_prefix(address), Instant::now()).map_err(|wait| {
+            self.count_rejection(RejectReason::Rate);
             let seconds = seconds(wait);
             let detail = format!("too many requests from {address}; ask again in {seconds} s");
-            problem_for(StatusCode::TOO_MANY_REQUESTS, seconds, &detail).into()
+            retryable_problem(StatusCode::TOO_MANY_REQUESTS, seconds, &detail).into()
         })
     }
 
     /// Only who asks for this machine by a name of its own is answered: a foreign name that leads here may be that of a
     /// page that wants to pass for ours (DNS rebinding).
-    fn host<'h>(&self, settings: &Settings, host: Option<&'h Authority>) -> Result<&'h Authority, ErrorResponse> {
+    fn check_host<'h>(&self, settings: &Settings, host: Option<&'h Authority>) -> Result<&'h Authority, ErrorResponse> {
         let Some(host) = host.filter(|host| !host.as_str().contains('@')) else {
-            self.refused(RejectReason::Host);
+            self.count_rejection(RejectReason::Host);
             return Err(problem(StatusCode::BAD_REQUEST, "the request has no Host, or more than one").into());
         };
         let name = host.host().trim_end_matches('.').to_ascii_lowercase();
@@ -175,14 +179,14 @@ impl Middleware {
         if bare.parse::<IpAddr>().is_ok() || settings.hosts.contains(&name) {
             return Ok(host);
         }
-        self.refused(RejectReason::Host);
+        self.count_rejection(RejectReason::Host);
         let detail = format!("nothing here is called {name:?}; if it is to be, add that name to [http] hosts");
         Err(problem(StatusCode::MISDIRECTED_REQUEST, &detail).into())
     }
 
     /// A cookie counts on our own page only: others that may watch show a token.
-    fn identify(&self, visit: &RequestContext, headers: &HeaderMap) -> Option<Principal> {
-        let own = matches!(visit.origin, Origin::None | Origin::Own);
+    fn identify(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Principal> {
+        let own = matches!(context.origin, Origin::None | Origin::Own);
         self.auth.identify(login::bearer(headers), login::cookie(headers).filter(|_| own))
     }
 
@@ -190,12 +194,12 @@ impl Middleware {
         match principal {
             Some(principal) if principal.role >= role => Ok(()),
             Some(principal) => {
-                self.refused(RejectReason::Role);
+                self.count_rejection(RejectReason::Role);
                 let detail = format!("this is for the role {role}, and you are signed in as {}", principal.role);
                 Err(problem(StatusCode::FORBIDDEN, &detail).into())
             }
             None => {
-                self.refused(RejectReason::Nobody);
+                self.count_rejection(RejectReason::Nobody);
                 let detail = "sign in at the page, or send a token as Authorization: Bearer";
                 let mut response = problem(StatusCode::UNAUTHORIZED, detail);
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -205,7 +209,7 @@ impl Middleware {
     }
 
     /// Counts what is not let in.
-    pub fn refused(&self, reason: RejectReason) {
+    pub fn count_rejection(&self, reason: RejectReason) {
         self.metrics.refuse(reason);
     }
 }
@@ -214,34 +218,34 @@ impl Middleware {
 struct RequestContext {
     client: Client,
     host: Option<Authority>,
-    rule: Option<&'static RouteSpec>,
+    route: Option<&'static RouteSpec>,
     origin: Origin,
 }
 
 /// Sends a browser to the encrypted page, at the same port.
-fn moved(host: &Authority, request: &Parts) -> HttpResponse {
+fn redirect_to_https(host: &Authority, request: &Parts) -> HttpResponse {
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut response = plain(StatusCode::PERMANENT_REDIRECT, "this page is encrypted; ask for it with https\n");
+    let mut response = text(StatusCode::PERMANENT_REDIRECT, "this page is encrypted; ask for it with https\n");
     set(response.headers_mut(), header::LOCATION, &format!("https://{host}{path}"));
     response
 }
 
 /// What can be done here; asked by browsers before a page of another origin may do it.
-fn options(rule: &RouteSpec, origin: &Origin) -> HttpResponse {
+fn options_response(route: &RouteSpec, origin: &Origin) -> HttpResponse {
     let mut response = no_content();
     let headers = response.headers_mut();
-    set(headers, header::ALLOW, &rule.allow());
-    if rule.is_endpoint() {
+    set(headers, header::ALLOW, &route.allow());
+    if route.is_endpoint() {
         headers.insert(security_headers::ACCEPT_POST, HeaderValue::from_static(whep::SDP));
-    } else if rule.is_signalling() {
+    } else if route.is_signalling() {
         headers.insert(security_headers::ACCEPT_PATCH, HeaderValue::from_static(whep::FRAGMENT));
     }
-    origin.allow_requests(headers);
+    origin.allow_preflight(headers);
     response
 }
 
-fn no_method(rule: &RouteSpec, method: &Method) -> HttpResponse {
-    let allow = rule.allow();
+fn method_not_allowed(route: &RouteSpec, method: &Method) -> HttpResponse {
+    let allow = route.allow();
     let detail = format!("this address knows {allow}, not {method}");
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, &detail);
     set(response.headers_mut(), header::ALLOW, &allow);

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use forwarded::Client;
 use ipnet::IpNet;
-use response::{HttpResponse, answer, plain};
+use response::{HttpResponse, response, text};
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
@@ -97,25 +97,25 @@ impl Default for Config {
 pub struct Context(Arc<Inner>);
 
 struct Inner {
-    service: SessionManager,
-    feeds: Vec<CameraStream>,
-    board: status::StatusPublisher,
+    sessions: SessionManager,
+    streams: Vec<CameraStream>,
+    status: status::StatusPublisher,
     metrics: Metrics,
     auth: Auth,
-    control: Dispatcher,
+    dispatcher: Dispatcher,
 }
 
 impl Context {
     /// Routes to these handles. `feeds` stand in the order of the configuration.
     pub fn new(
-        service: SessionManager,
-        feeds: Vec<CameraStream>,
-        board: status::StatusPublisher,
+        sessions: SessionManager,
+        streams: Vec<CameraStream>,
+        status: status::StatusPublisher,
         metrics: Metrics,
         auth: Auth,
-        control: Dispatcher,
+        dispatcher: Dispatcher,
     ) -> Self {
-        Self(Arc::new(Inner { service, feeds, board, metrics, auth, control }))
+        Self(Arc::new(Inner { sessions, streams, status, metrics, auth, dispatcher }))
     }
 }
 
@@ -134,9 +134,9 @@ fn routes(context: Context) -> Routes {
     let status = warp::path!("api" / "status").and(read()).and(with.clone()).map(|context: Context| context.status());
     let metrics = warp::path("metrics").and(warp::path::end()).and(read()).and(with).map(|context: Context| {
         let text = context.0.metrics.text();
-        answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
+        response(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
     });
-    let health = warp::path("healthz").and(warp::path::end()).and(read()).map(|| plain(StatusCode::OK, "ok\n"));
+    let health = warp::path("healthz").and(warp::path::end()).and(read()).map(|| text(StatusCode::OK, "ok\n"));
     assets::routes()
         .or(whep::routes(context.clone()))
         .unify()
@@ -162,7 +162,7 @@ fn read() -> BoxedFilter<()> {
 
 impl Context {
     fn status(&self) -> HttpResponse {
-        let body = serde_json::to_vec_pretty(&self.0.board.report()).expect("the status should be printable as JSON");
-        answer(StatusCode::OK, "application/json", body.into())
+        let body = serde_json::to_vec_pretty(&self.0.status.report()).expect("the status should be printable as JSON");
+        response(StatusCode::OK, "application/json", body.into())
     }
 }

@@ -5,17 +5,18 @@ use warp::http::uri::Authority;
 use warp::http::{HeaderMap, HeaderValue, header};
 
 /// The methods that pages of other origins may use.
-const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST, PATCH, DELETE");
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST, PATCH, DELETE");
 
 /// The headers that they may send.
-const SENT: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, If-Match");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, If-Match");
 
 /// The headers that they may read.
-const READ: HeaderValue = HeaderValue::from_static("Location, ETag, Link, Accept-Patch, Retry-After, WWW-Authenticate");
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("Location, ETag, Link, Accept-Patch, Retry-After, WWW-Authenticate");
 
 /// How long a browser may remember what it was told of them, in seconds: an hour saves it a request for each candidate,
 /// and a changed configuration is known soon enough.
-const REMEMBERED: HeaderValue = HeaderValue::from_static("3600");
+const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 
 /// The page that made a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,16 +55,16 @@ impl Origin {
     pub fn allow(&self, headers: &mut HeaderMap) {
         if let Self::Configured(origin) = self {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, READ);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         }
     }
 
     /// Adds the answer to the browser's question what such a page may do.
-    pub fn allow_requests(&self, headers: &mut HeaderMap) {
+    pub fn allow_preflight(&self, headers: &mut HeaderMap) {
         if matches!(self, Self::Configured(_)) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, SENT);
-            headers.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         }
     }
 }
@@ -150,9 +151,9 @@ mod tests {
         assert_eq!(origin, Origin::Configured(HeaderValue::from_static("https://example.org")));
         let mut headers = HeaderMap::new();
         origin.allow(&mut headers);
-        origin.allow_requests(&mut headers);
+        origin.allow_preflight(&mut headers);
         assert_eq!(headers["access-control-allow-origin"], page);
-        assert_eq!(headers["access-control-allow-methods"], METHODS);
+        assert_eq!(headers["access-control-allow-methods"], ALLOWED_METHODS);
         assert!(headers.get("access-control-allow-credentials").is_none());
         assert_eq!(of("cam", &[("origin", "http://a")], &["*"]), Origin::Configured(HeaderValue::from_static("*")));
         assert_eq!(of("cam", &[("origin", "https://example.org:444")], &[page]), Origin::Foreign);

@@ -31,7 +31,7 @@ impl PerAddressRateLimiter {
     /// # Errors
     ///
     /// After which time the next one is let in, when this one is not.
-    pub fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+    pub fn try_acquire(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address) {
             buckets.retain(|_, bucket| !bucket.is_full(self.rate, now));
@@ -54,26 +54,26 @@ mod tests {
     fn a_burst_and_then_so_many_a_second() {
         let limit = PerAddressRateLimiter::new(3, 2);
         let start = Instant::now();
-        assert!((0..3).all(|_| limit.take(ip(1), start).is_ok()));
-        assert_eq!(limit.take(ip(1), start), Err(Duration::from_millis(500)));
-        assert!(limit.take(ip(2), start).is_ok());
+        assert!((0..3).all(|_| limit.try_acquire(ip(1), start).is_ok()));
+        assert_eq!(limit.try_acquire(ip(1), start), Err(Duration::from_millis(500)));
+        assert!(limit.try_acquire(ip(2), start).is_ok());
         let later = start + Duration::from_millis(500);
-        assert!(limit.take(ip(1), later).is_ok() && limit.take(ip(1), later).is_err());
+        assert!(limit.try_acquire(ip(1), later).is_ok() && limit.try_acquire(ip(1), later).is_err());
         let rested = start + Duration::from_secs(60);
-        assert_eq!((0..10).filter(|_| limit.take(ip(1), rested).is_ok()).count(), 3);
+        assert_eq!((0..10).filter(|_| limit.try_acquire(ip(1), rested).is_ok()).count(), 3);
     }
 
     #[test]
     fn the_memory_of_addresses_is_bounded() {
         let limit = PerAddressRateLimiter::new(2, 1);
         let start = Instant::now();
-        let let_in = (1..=10_000).filter(|number| limit.take(ip(*number), start).is_ok()).count();
+        let let_in = (1..=10_000).filter(|number| limit.try_acquire(ip(*number), start).is_ok()).count();
         assert_eq!(let_in, MAX_ADDRESSES + 2);
         assert!(limit.buckets.lock().unwrap().len() <= MAX_ADDRESSES + 1);
         // Who is known is not kept out by the many.
-        assert!(limit.take(ip(1), start).is_ok());
+        assert!(limit.try_acquire(ip(1), start).is_ok());
         let rested = start + Duration::from_secs(10);
-        assert!(limit.take(ip(20_000), rested).is_ok());
+        assert!(limit.try_acquire(ip(20_000), rested).is_ok());
         assert_eq!(limit.buckets.lock().unwrap().len(), 1);
     }
 }

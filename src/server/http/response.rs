@@ -13,7 +13,7 @@ pub type HttpResponse = Response<Bytes>;
 pub type ErrorResponse = Box<HttpResponse>;
 
 /// An answer that nobody may keep.
-pub fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> HttpResponse {
+pub fn response(status: StatusCode, media_type: &'static str, body: Bytes) -> HttpResponse {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -22,13 +22,13 @@ pub fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Http
 }
 
 /// Plain text.
-pub fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
-    answer(status, "text/plain; charset=utf-8", text.into())
+pub fn text(status: StatusCode, text: &'static str) -> HttpResponse {
+    response(status, "text/plain; charset=utf-8", text.into())
 }
 
 /// 204.
 pub fn no_content() -> HttpResponse {
-    let mut response = plain(StatusCode::NO_CONTENT, "");
+    let mut response = text(StatusCode::NO_CONTENT, "");
     response.headers_mut().remove(header::CONTENT_TYPE);
     response
 }
@@ -39,11 +39,11 @@ pub fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let body = serde_json::json!({
         "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
     });
-    answer(status, "application/problem+json", body.to_string().into())
+    response(status, "application/problem+json", body.to_string().into())
 }
 
 /// An error that passes: the client may try again after so many seconds.
-pub fn problem_for(status: StatusCode, seconds: u64, detail: &str) -> HttpResponse {
+pub fn retryable_problem(status: StatusCode, seconds: u64, detail: &str) -> HttpResponse {
     let mut response = problem(status, detail);
     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response

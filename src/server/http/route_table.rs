@@ -30,7 +30,7 @@ const VIEWER: Access = Access::Role(Role::Viewer);
 const OPERATOR: Access = Access::Role(Role::Operator);
 
 /// The addresses beside the files of the page.
-const RULES: &[RouteSpec] = &[
+const ROUTES: &[RouteSpec] = &[
     RouteSpec { path: HEALTH, methods: &[("GET", Access::Public)] },
     RouteSpec {
         path: "/api/session",
@@ -53,24 +53,24 @@ const HEALTH: &str = "/healthz";
 const ENDPOINT: &[(&str, Access)] = &[("GET", VIEWER), ("POST", VIEWER)];
 
 /// A file of the page.
-static FILE: RouteSpec = RouteSpec { path: "", methods: &[("GET", Access::Public)] };
+static ASSET: RouteSpec = RouteSpec { path: "", methods: &[("GET", Access::Public)] };
 
 /// The rule of a path, as it stands in the request; `None` where there is nothing.
 pub fn find(path: &str) -> Option<&'static RouteSpec> {
     if assets::has(path) {
-        return Some(&FILE);
+        return Some(&ASSET);
     }
-    RULES.iter().find(|rule| rule.matches(path))
+    ROUTES.iter().find(|route| route.matches(path))
 }
 
 impl RouteSpec {
     fn matches(&self, path: &str) -> bool {
         let mut segments = path.split('/');
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let all = self.path.split('/').all(|wanted| {
-            segments.next().is_some_and(|found| match wanted {
-                "*" => !found.is_empty() && !found.starts_with('.') && found.bytes().all(plain),
-                _ => found == wanted,
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let all = self.path.split('/').all(|expected| {
+            segments.next().is_some_and(|found| match expected {
+                "*" => !found.is_empty() && !found.starts_with('.') && found.bytes().all(allowed),
+                _ => found == expected,
             })
         });
         all && segments.next().is_none()
@@ -94,7 +94,7 @@ impl RouteSpec {
 
     /// Whether pages of other origins may use it, if they are configured: to watch, and to read the modules that do it.
     pub fn is_shared(&self) -> bool {
-        self.is_signalling() || self.is_file()
+        self.is_signalling() || self.is_asset()
     }
 
     /// Whether it belongs to WHEP.
@@ -102,8 +102,8 @@ impl RouteSpec {
         self.path.starts_with("/whep")
     }
 
-    fn is_file(&self) -> bool {
-        self.path == FILE.path
+    fn is_asset(&self) -> bool {
+        self.path == ASSET.path
     }
 
     /// Whether offers are posted here.
@@ -127,7 +127,7 @@ mod tests {
             assert!(find(path).is_some_and(RouteSpec::is_shared), "{path}");
         }
         for path in ["/healthz", "/api/session", "/api/tokens", "/api/status", "/metrics"] {
-            assert!(find(path).is_some_and(|rule| !rule.is_shared()), "{path}");
+            assert!(find(path).is_some_and(|route| !route.is_shared()), "{path}");
         }
     }
 

@@ -28,22 +28,22 @@ pub struct ResponseHeaders {
 
 impl ResponseHeaders {
     /// Adds the headers; what a route has said itself stays.
-    pub fn put_on(&self, headers: &mut HeaderMap) {
-        let mut unless_said = |name: HeaderName, value: &'static str| {
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        let mut default = |name: HeaderName, value: &'static str| {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
         };
-        unless_said(header::CACHE_CONTROL, "no-store");
-        unless_said(header::CONTENT_SECURITY_POLICY, POLICY);
-        unless_said(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-        unless_said(header::REFERRER_POLICY, "no-referrer");
-        unless_said(header::X_FRAME_OPTIONS, "SAMEORIGIN");
-        unless_said(HeaderName::from_static("permissions-policy"), PERMISSIONS);
+        default(header::CACHE_CONTROL, "no-store");
+        default(header::CONTENT_SECURITY_POLICY, POLICY);
+        default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        default(header::REFERRER_POLICY, "no-referrer");
+        default(header::X_FRAME_OPTIONS, "SAMEORIGIN");
+        default(HeaderName::from_static("permissions-policy"), PERMISSIONS);
         let other = matches!(self.origin, Origin::Configured(_));
         let readers = if other { "cross-origin" } else { "same-origin" };
-        unless_said(HeaderName::from_static("cross-origin-resource-policy"), readers);
+        default(HeaderName::from_static("cross-origin-resource-policy"), readers);
         // Browsers heed it on encrypted pages only, and complain of it on others.
         if self.secure {
-            unless_said(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+            default(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
         }
         self.origin.allow(headers);
         if self.open {

@@ -26,7 +26,7 @@ use crate::server::rtc::Advertised;
 const MAX_CONNECTIONS: usize = 256;
 
 /// How long requests in progress may take at the stop.
-const LAST_REQUESTS: Duration = Duration::from_millis(300);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
 
 /// The pause after a failed accept, when the process has no file left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -77,25 +77,30 @@ pub fn adopt(listener: std::net::TcpListener, configured: SocketAddr) -> anyhow:
 
 /// The running server.
 pub struct Server {
-    site: Arc<ServerContext>,
+    context: Arc<ServerContext>,
     task: JoinHandle<()>,
     stop: CancellationToken,
 }
 
 impl Server {
     /// Serves every route on the listener.
-    pub fn start(listener: TcpListener, context: Context, gate: Middleware, encryption: Option<Encryption>) -> Self {
+    pub fn start(
+        listener: TcpListener,
+        context: Context,
+        middleware: Middleware,
+        encryption: Option<Encryption>,
+    ) -> Self {
         let stop = CancellationToken::new();
         let routes = super::routes(context);
-        let site = Arc::new(ServerContext { gate, routes, encryption });
-        let task = tokio::spawn(accept(listener, site.clone(), stop.clone()));
-        Self { site, task, stop }
+        let context = Arc::new(ServerContext { middleware, routes, encryption });
+        let task = tokio::spawn(accept(listener, context.clone(), stop.clone()));
+        Self { context, task, stop }
     }
 
     /// Lets requests in by another configuration from now on: names, origins, proxies, and whether to redirect. The address
     /// and the encryption stay as they are.
     pub fn reconfigure(&self, config: &Config, advertised: &[Advertised]) {
-        self.site.gate.reconfigure(config, advertised);
+        self.context.middleware.reconfigure(config, advertised);
     }
 
     /// Stops accepting, lets requests in progress end, and closes the listener.
@@ -109,8 +114,8 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, site: Arc<ServerContext>, stop: CancellationToken) {
-    let places = ConnectionLimiter::new(MAX_CONNECTIONS);
+async fn accept(listener: TcpListener, context: Arc<ServerContext>, stop: CancellationToken) {
+    let limiter = ConnectionLimiter::new(MAX_CONNECTIONS);
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -120,13 +125,13 @@ async fn accept(listener: TcpListener, site: Arc<ServerContext>, stop: Cancellat
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = places.take(auth::counted_as(peer.ip())) else {
-                    site.gate.refused(RejectReason::Connections);
+                let Some(permit) = limiter.try_acquire(auth::rate_limit_prefix(peer.ip())) else {
+                    context.middleware.count_rejection(RejectReason::Connections);
                     continue;
                 };
-                let (site, watcher) = (site.clone(), graceful.watcher());
+                let (context, watcher) = (context.clone(), graceful.watcher());
                 tokio::spawn(async move {
-                    if let Err(error) = connection::serve(stream, peer, site, place, watcher).await {
+                    if let Err(error) = connection::serve(stream, peer, context, permit, watcher).await {
                         tracing::debug!("connection from {peer}: {error}");
                     }
                 });
@@ -141,7 +146,7 @@ async fn accept(listener: TcpListener, site: Arc<ServerContext>, stop: Cancellat
         }
     }
     drop(listener);
-    if tokio::time::timeout(LAST_REQUESTS, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown()).await.is_err() {
         tracing::debug!("connections were still busy at the stop");
     }
 }

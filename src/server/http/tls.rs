@@ -22,7 +22,7 @@ const HANDSHAKE: u8 = 0x16;
 
 /// The time in which a connection has to say what it is, and again that in which it has to be encrypted: several times
 /// what the slowest network and board need.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The least time from one look at the files to the next.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,8 +35,8 @@ pub struct Encryption {
 
 struct Current {
     config: Arc<ServerConfig>,
-    looked: Instant,
-    stamp: Stamp,
+    checked_at: Instant,
+    file_state: FileState,
 }
 
 impl Encryption {
@@ -48,14 +48,16 @@ impl Encryption {
     pub fn open(config: &Tls, store: &Store) -> anyhow::Result<Option<Self>> {
         let files = match config {
             Tls::Off => return Ok(None),
-            Tls::SelfSigned => certificate::own(store, &hostnames::own(), &hostnames::addresses())?,
+            Tls::SelfSigned => {
+                certificate::load_or_generate(store, &hostnames::local_hostnames(), &hostnames::addresses())?
+            }
             Tls::Files { cert, key } => Files { cert: cert.clone(), key: key.clone() },
         };
         // Before the files are read: a change meanwhile is seen at the next look.
-        let stamp = Stamp::of(&files);
+        let file_state = FileState::of(&files);
         let certificate = certificate::load(&files)?;
         tracing::info!("the certificate's SHA-256 fingerprint is {}", certificate.fingerprint);
-        let current = Current { config: certificate.config, looked: Instant::now(), stamp };
+        let current = Current { config: certificate.config, checked_at: Instant::now(), file_state };
         Ok(Some(Self { files, current: Mutex::new(current) }))
     }
 
@@ -66,18 +68,18 @@ impl Encryption {
     /// When the client does not manage it, or not in time.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.config(Instant::now()));
-        timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await?
+        timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?
     }
 
     /// What a new connection at `now` is made with.
     fn config(&self, now: Instant) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(current.looked) >= POLL_INTERVAL {
-            current.looked = now;
-            let stamp = Stamp::of(&self.files);
-            if stamp != current.stamp {
+        if now.saturating_duration_since(current.checked_at) >= POLL_INTERVAL {
+            current.checked_at = now;
+            let file_state = FileState::of(&self.files);
+            if file_state != current.file_state {
                 // Also when it cannot be used, so that it is told once.
-                current.stamp = stamp;
+                current.file_state = file_state;
                 match certificate::load(&self.files) {
                     Ok(new) => {
                         tracing::info!("a new certificate is used; its SHA-256 fingerprint is {}", new.fingerprint);
@@ -98,15 +100,15 @@ impl Encryption {
 /// When it says nothing in time.
 pub async fn is_encrypted(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
-    let read = timeout(HANDSHAKE_TIME, stream.peek(&mut first)).await??;
+    let read = timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await??;
     Ok(read == 1 && first[0] == HANDSHAKE)
 }
 
 /// When and how large the files are; what cannot be read is as if it were not there.
 #[derive(PartialEq, Eq)]
-struct Stamp([Option<(SystemTime, u64)>; 2]);
+struct FileState([Option<(SystemTime, u64)>; 2]);
 
-impl Stamp {
+impl FileState {
     fn of(files: &Files) -> Self {
         let of = |path: &Path| {
             let file = std::fs::metadata(path).ok()?;

@@ -8,7 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::if_match::Precondition;
-use super::response::{ErrorResponse, HttpResponse, answer, no_content, plain, problem, problem_for};
+use super::response::{ErrorResponse, HttpResponse, no_content, problem, response, retryable_problem, text};
 use super::{Context, LocalAddr, link_header, read};
 use crate::model::status::PipelineState;
 use crate::server::auth::{Principal, Role};
@@ -29,7 +29,7 @@ pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let with = warp::any().map(move || context.clone());
     let body = warp::body::bytes();
-    let via = warp::ext::get::<LocalAddr>();
+    let local = warp::ext::get::<LocalAddr>();
     let headers = warp::header::headers_cloned();
     let first = warp::path("whep").and(warp::path::end()).map(|| None).boxed();
     let named = warp::path!("whep" / String).map(Some).boxed();
@@ -39,30 +39,30 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
         // The gate lets nobody in without one; what nobody owns ends by itself, and may do the least.
         principal.unwrap_or(Principal { role: Role::Viewer, id: String::new() })
     });
-    let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(via).and(owner).and(with.clone()).then(
+    let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(local).and(owner).and(with.clone()).then(
         |camera: Option<String>,
          headers: HeaderMap,
          body: Bytes,
-         via: LocalAddr,
+         local: LocalAddr,
          owner: Principal,
          context: Context| async move {
-            context.offer(camera.as_deref(), &headers, &body, via, &owner).await.unwrap_or_else(|early| *early)
+            context.offer(camera.as_deref(), &headers, &body, local, &owner).await.unwrap_or_else(|early| *early)
         },
     );
-    let patch = session.clone().and(warp::patch()).and(headers).and(body).and(via).and(with.clone()).then(
-        |id: String, headers: HeaderMap, body: Bytes, via: LocalAddr, context: Context| async move {
-            context.patch(&id, &headers, &body, via).await.unwrap_or_else(|early| *early)
+    let patch = session.clone().and(warp::patch()).and(headers).and(body).and(local).and(with.clone()).then(
+        |id: String, headers: HeaderMap, body: Bytes, local: LocalAddr, context: Context| async move {
+            context.patch(&id, &headers, &body, local).await.unwrap_or_else(|early| *early)
         },
     );
     let delete =
         session.clone().and(warp::delete()).and(with.clone()).map(|id: String, context: Context| context.delete(&id));
-    let look = endpoint.and(read()).and(with.clone()).map(|camera: Option<String>, context: Context| {
-        context.feed(camera.as_deref()).map_or_else(|early| *early, |_| no_content())
+    let head_endpoint = endpoint.and(read()).and(with.clone()).map(|camera: Option<String>, context: Context| {
+        context.stream(camera.as_deref()).map_or_else(|early| *early, |_| no_content())
     });
-    let look_at_session = session.and(read()).and(with).map(|id: String, context: Context| {
-        if context.0.service.contains(&id) { no_content() } else { not_taken(&TrickleError::Unknown) }
+    let head_session = session.and(read()).and(with).map(|id: String, context: Context| {
+        if context.0.sessions.contains(&id) { no_content() } else { trickle_problem(&TrickleError::Unknown) }
     });
-    offer.or(patch).unify().or(delete).unify().or(look).unify().or(look_at_session).unify().boxed()
+    offer.or(patch).unify().or(delete).unify().or(head_endpoint).unify().or(head_session).unify().boxed()
 }
 
 impl Context {
@@ -71,21 +71,21 @@ impl Context {
         camera: Option<&str>,
         headers: &HeaderMap,
         body: &Bytes,
-        via: LocalAddr,
+        local: LocalAddr,
         owner: &Principal,
     ) -> Result<HttpResponse, ErrorResponse> {
-        let feed = self.feed(camera)?;
-        expect_type(headers, SDP, "the offer")?;
+        let stream = self.stream(camera)?;
+        expect_media_type(headers, SDP, "the offer")?;
         let sdp = std::str::from_utf8(body)
-            .map_err(|_| early(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8"))?;
-        self.can_show(feed)?;
+            .map_err(|_| error_response(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8"))?;
+        self.can_show(stream)?;
         let accepted = self
             .0
-            .service
-            .create_session(feed, sdp, via.0, owner)
+            .sessions
+            .create_session(stream, sdp, local, owner)
             .await
-            .map_err(|refusal| Box::new(refused(&refusal)))?;
-        let mut response = answer(StatusCode::CREATED, SDP, accepted.answer.into());
+            .map_err(|refusal| Box::new(accept_problem(&refusal)))?;
+        let mut response = response(StatusCode::CREATED, SDP, accepted.answer.into());
         // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
         let location = match camera {
             None => format!("whep/session/{}", accepted.id),
@@ -102,29 +102,32 @@ impl Context {
     }
 
     /// The camera of that name, or the first one.
-    fn feed(&self, camera: Option<&str>) -> Result<&CameraStream, ErrorResponse> {
-        let feeds = &self.0.feeds;
+    fn stream(&self, camera: Option<&str>) -> Result<&CameraStream, ErrorResponse> {
+        let streams = &self.0.streams;
         let found = match camera {
-            None => feeds.first(),
-            Some(name) => feeds.iter().find(|feed| feed.name == name),
+            None => streams.first(),
+            Some(name) => streams.iter().find(|stream| stream.name == name),
         };
         found.ok_or_else(|| {
-            let names: Vec<&str> = feeds.iter().map(|feed| feed.name.as_str()).collect();
+            let names: Vec<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
             let named = camera.unwrap_or_default();
-            early(StatusCode::NOT_FOUND, &format!("no camera is called {named:?}; there are: {}", names.join(", ")))
+            error_response(
+                StatusCode::NOT_FOUND,
+                &format!("no camera is called {named:?}; there are: {}", names.join(", ")),
+            )
         })
     }
 
     /// Refuses viewers of a camera that delivers what cannot be encoded: while one is away there is a placeholder, but
     /// here there is nothing to be shown.
-    fn can_show(&self, feed: &CameraStream) -> Result<(), ErrorResponse> {
-        let status = self.0.board.snapshot();
-        let camera = status.cameras.get(feed.index).filter(|camera| camera.state == PipelineState::Live);
+    fn can_show(&self, stream: &CameraStream) -> Result<(), ErrorResponse> {
+        let status = self.0.status.snapshot();
+        let camera = status.cameras.get(stream.index).filter(|camera| camera.state == PipelineState::Live);
         match camera.and_then(|camera| camera.fault.as_ref()) {
             None => Ok(()),
             Some(fault) => {
-                let detail = format!("the camera {} has no picture that can be shown: {fault}", feed.name);
-                Err(problem_for(StatusCode::CONFLICT, RETRY_AFTER, &detail).into())
+                let detail = format!("the camera {} has no picture that can be shown: {fault}", stream.name);
+                Err(retryable_problem(StatusCode::CONFLICT, RETRY_AFTER, &detail).into())
             }
         }
     }
@@ -134,46 +137,46 @@ impl Context {
         id: &str,
         headers: &HeaderMap,
         body: &Bytes,
-        via: LocalAddr,
+        local: LocalAddr,
     ) -> Result<HttpResponse, ErrorResponse> {
-        let service = &self.0.service;
-        if !service.contains(id) {
-            return Err(not_taken(&TrickleError::Unknown).into());
+        let sessions = &self.0.sessions;
+        if !sessions.contains(id) {
+            return Err(trickle_problem(&TrickleError::Unknown).into());
         }
-        expect_type(headers, FRAGMENT, "candidates")?;
+        expect_media_type(headers, FRAGMENT, "candidates")?;
         let precondition = Precondition::of(headers);
         if precondition == Precondition::Missing {
             let detail = "send If-Match with the ETag of the answer";
-            return Err(early(StatusCode::PRECONDITION_REQUIRED, detail));
+            return Err(error_response(StatusCode::PRECONDITION_REQUIRED, detail));
         }
         let fragment = SdpFragment::parse(&String::from_utf8_lossy(body))
-            .map_err(|malformed| early(StatusCode::BAD_REQUEST, &malformed.to_string()))?;
+            .map_err(|malformed| error_response(StatusCode::BAD_REQUEST, &malformed.to_string()))?;
         let (tags, candidates) = match (precondition, fragment.into_restart()) {
-            (Precondition::Any, Ok(remote)) => return self.restart(id, remote, via).await,
+            (Precondition::Any, Ok(remote)) => return self.restart(id, remote, local).await,
             (Precondition::Any, Err(_)) => {
                 let detail = "If-Match: * asks for an ICE restart; send a new ice-ufrag and ice-pwd with it";
-                return Err(early(StatusCode::BAD_REQUEST, detail));
+                return Err(error_response(StatusCode::BAD_REQUEST, detail));
             }
             (Precondition::OneOf(tags), Ok(remote)) => (tags, remote.candidates),
             (Precondition::OneOf(tags), Err(fragment)) => (tags, fragment.candidates),
             (Precondition::Missing | Precondition::Malformed, _) => {
                 let detail = "If-Match is neither * nor a list of entity tags in quotes";
-                return Err(early(StatusCode::BAD_REQUEST, detail));
+                return Err(error_response(StatusCode::BAD_REQUEST, detail));
             }
         };
-        let mut taken = Err(TrickleError::Stale);
+        let mut outcome = Err(TrickleError::Stale);
         for tag in tags {
-            taken = service.trickle(id, &tag, candidates.clone()).await;
-            if taken != Err(TrickleError::Stale) {
+            outcome = sessions.trickle(id, &tag, candidates.clone()).await;
+            if outcome != Err(TrickleError::Stale) {
                 break;
             }
         }
-        taken.map(|()| no_content()).map_err(|error| not_taken(&error).into())
+        outcome.map(|()| no_content()).map_err(|error| trickle_problem(&error).into())
     }
 
     /// An ICE restart: the viewer's new credentials for ours.
-    async fn restart(&self, id: &str, remote: RemoteIce, via: LocalAddr) -> Result<HttpResponse, ErrorResponse> {
-        let Restarted { etag, fragment } = self.0.service.restart(id, remote, via.0).await.map_err(|error| {
+    async fn restart(&self, id: &str, remote: RemoteIce, local: LocalAddr) -> Result<HttpResponse, ErrorResponse> {
+        let Restarted { etag, fragment } = self.0.sessions.restart(id, remote, local.0).await.map_err(|error| {
             let status = match error {
                 RestartError::Unknown => StatusCode::NOT_FOUND,
                 RestartError::Credentials(..) => StatusCode::BAD_REQUEST,
@@ -182,19 +185,19 @@ impl Context {
                     StatusCode::INTERNAL_SERVER_ERROR
                 }
             };
-            early(status, &error.to_string())
+            error_response(status, &error.to_string())
         })?;
-        let mut response = answer(StatusCode::OK, FRAGMENT, fragment.into());
+        let mut response = response(StatusCode::OK, FRAGMENT, fragment.into());
         set(response.headers_mut(), header::ETAG, &format!("\"{etag}\""));
         Ok(response)
     }
 
     fn delete(&self, id: &str) -> HttpResponse {
-        if self.0.service.end(id) { plain(StatusCode::OK, "") } else { not_taken(&TrickleError::Unknown) }
+        if self.0.sessions.end(id) { text(StatusCode::OK, "") } else { trickle_problem(&TrickleError::Unknown) }
     }
 }
 
-fn refused(refusal: &AcceptError) -> HttpResponse {
+fn accept_problem(refusal: &AcceptError) -> HttpResponse {
     let status = match refusal {
         AcceptError::Offer(OfferError::Malformed(_)) => StatusCode::BAD_REQUEST,
         AcceptError::Offer(OfferError::NotAcceptable(_)) => StatusCode::NOT_ACCEPTABLE,
@@ -206,17 +209,17 @@ fn refused(refusal: &AcceptError) -> HttpResponse {
     };
     let detail = refusal.to_string();
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        problem_for(status, RETRY_AFTER, &detail)
+        retryable_problem(status, RETRY_AFTER, &detail)
     } else {
         problem(status, &detail)
     }
 }
 
-fn early(status: StatusCode, detail: &str) -> ErrorResponse {
+fn error_response(status: StatusCode, detail: &str) -> ErrorResponse {
     problem(status, detail).into()
 }
 
-fn not_taken(error: &TrickleError) -> HttpResponse {
+fn trickle_problem(error: &TrickleError) -> HttpResponse {
     let status = match error {
         TrickleError::Unknown => StatusCode::NOT_FOUND,
         TrickleError::Stale => StatusCode::PRECONDITION_FAILED,
@@ -231,11 +234,11 @@ pub fn media_type(headers: &HeaderMap) -> String {
 }
 
 /// Refuses a body of another media type.
-fn expect_type(headers: &HeaderMap, wanted: &str, what: &str) -> Result<(), ErrorResponse> {
+fn expect_media_type(headers: &HeaderMap, wanted: &str, what: &str) -> Result<(), ErrorResponse> {
     if media_type(headers) == wanted {
         return Ok(());
     }
-    Err(early(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("send {what} with Content-Type: {wanted}")))
+    Err(error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("send {what} with Content-Type: {wanted}")))
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

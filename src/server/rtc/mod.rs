@@ -127,7 +127,7 @@ impl SessionManager {
             end: end.clone(),
         };
         let limits = Limits { viewers: config.max_viewers, negotiating: MAX_NEGOTIATING };
-        let (entry, preferences) = inner.sessions.enter(new_session, limits)?;
+        let (entry, preferences) = inner.sessions.register(new_session, limits)?;
         // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
         let format = offer.format_for(camera.profile(&end).await)?;
@@ -212,7 +212,7 @@ impl SessionManager {
 
     /// Ends all sessions of an owner who may no longer watch.
     pub fn end_sessions_of(&self, owner: &str) {
-        let ended = self.0.sessions.end_owned(owner, EndReason::Revoked);
+        let ended = self.0.sessions.end_sessions_of(owner, EndReason::Revoked);
         if ended > 0 {
             tracing::info!("ended {ended} sessions whose owner may no longer watch");
         }

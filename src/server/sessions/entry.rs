@@ -70,60 +70,60 @@ impl SessionHandle {
 /// A viewer's place in the table; given back when it drops, also by a panic of the session's task.
 #[derive(Debug)]
 pub struct SessionGuard {
-    pub(super) viewers: SessionRegistry,
+    pub(super) registry: SessionRegistry,
     pub(super) arrival: u64,
-    pub(super) seat: SessionHandle,
+    pub(super) handle: SessionHandle,
 }
 
 impl SessionGuard {
     /// The session's name and its end.
-    pub fn seat(&self) -> &SessionHandle {
-        &self.seat
+    pub fn handle(&self) -> &SessionHandle {
+        &self.handle
     }
 
     /// Notes that the viewer has connected.
-    pub fn connected(&self) {
-        self.change(|row| row.connected = true);
+    pub fn set_connected(&self) {
+        self.update(|record| record.connected = true);
     }
 
     /// Tells that the choice in `wishes` is followed from the camera's next key frame on.
-    pub fn accept(&self, wishes: &Preferences) {
-        self.answer(wishes, None);
+    pub fn accept_selection(&self, preferences: &Preferences) {
+        self.acknowledge(preferences, None);
     }
 
     /// Tells why the choice in `wishes` is not followed, and takes it back.
-    pub fn refuse(&self, wishes: &Preferences, reason: String) {
-        self.change(|row| {
-            row.wishes.send_modify(|latest| {
-                if latest.choice == wishes.choice {
-                    latest.camera = row.viewer.camera;
+    pub fn reject_selection(&self, preferences: &Preferences, reason: String) {
+        self.update(|record| {
+            record.preferences.send_modify(|latest| {
+                if latest.selection_seq == preferences.selection_seq {
+                    latest.camera = record.info.camera;
                 }
             });
         });
-        self.answer(wishes, Some(reason));
+        self.acknowledge(preferences, Some(reason));
     }
 
-    fn answer(&self, wishes: &Preferences, refused: Option<String>) {
-        self.change(|row| {
-            row.selection.send_modify(|selection| {
-                selection.answers = wishes.choice;
-                selection.refused = refused;
+    fn acknowledge(&self, preferences: &Preferences, rejected: Option<String>) {
+        self.update(|record| {
+            record.selection.send_modify(|selection| {
+                selection.acked_seq = preferences.selection_seq;
+                selection.rejected = rejected;
             });
         });
     }
 
     /// Tells that the viewer is sent the pictures of `camera` now.
-    pub fn plays(&self, camera: usize) {
-        self.change(|row| {
-            row.viewer.camera = camera;
-            row.selection.send_modify(|selection| selection.camera = camera);
+    pub fn set_camera(&self, camera: usize) {
+        self.update(|record| {
+            record.info.camera = camera;
+            record.selection.send_modify(|selection| selection.camera = camera);
         });
-        self.viewers.publish();
+        self.registry.publish();
     }
 
-    fn change(&self, change: impl FnOnce(&mut SessionRecord)) {
-        if let Some(row) = self.viewers.lock().rows.get_mut(&self.arrival) {
-            change(row);
+    fn update(&self, change: impl FnOnce(&mut SessionRecord)) {
+        if let Some(record) = self.registry.lock().records.get_mut(&self.arrival) {
+            change(record);
         }
     }
 }
@@ -131,9 +131,9 @@ impl SessionGuard {
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         // In its own statement: a row's channels wake their followers when they drop, outside the lock.
-        let row = self.viewers.lock().rows.remove(&self.arrival);
-        if row.is_some() {
-            self.viewers.publish();
+        let record = self.registry.lock().records.remove(&self.arrival);
+        if record.is_some() {
+            self.registry.publish();
         }
     }
 }

@@ -113,10 +113,10 @@ pub struct SessionRegistry(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     table: Mutex<SessionTable>,
-    present: watch::Sender<Presence>,
-    said: Broadcast<ServerMessage>,
+    presence: watch::Sender<Presence>,
+    messages: Broadcast<ServerMessage>,
     metrics: Metrics,
-    board: status::StatusPublisher,
+    status: status::StatusPublisher,
 }
 
 #[derive(Debug, Default)]
@@ -124,14 +124,14 @@ struct SessionTable {
     /// Counts the arrivals, which is their order.
     arrivals: u64,
     /// By arrival.
-    rows: BTreeMap<u64, SessionRecord>,
+    records: BTreeMap<u64, SessionRecord>,
 }
 
 #[derive(Debug)]
 struct SessionRecord {
-    viewer: SessionInfo,
+    info: SessionInfo,
     connected: bool,
-    wishes: watch::Sender<Preferences>,
+    preferences: watch::Sender<Preferences>,
     selection: watch::Sender<Selection>,
     end: CancellationToken,
     reason: Arc<OnceLock<EndReason>>,
@@ -139,12 +139,12 @@ struct SessionRecord {
 
 impl SessionTable {
     fn find(&mut self, id: &str) -> Option<&mut SessionRecord> {
-        self.rows.values_mut().find(|row| row.viewer.id == id)
+        self.records.values_mut().find(|record| record.info.id == id)
     }
 
     /// The first name of the row `viewer 1`, `viewer 2` and so on that nobody has.
     fn free_name(&self) -> String {
-        let taken = |name: &str| self.rows.values().any(|row| row.viewer.name == name);
+        let taken = |name: &str| self.records.values().any(|record| record.info.name == name);
         let mut names = (1..).map(|number| format!("viewer {number}"));
         names.find(|name| !taken(name)).unwrap_or_default()
     }
@@ -160,9 +160,9 @@ impl SessionRecord {
 
 impl SessionRegistry {
     /// An empty table, which tells `metrics` and the status how many there are.
-    pub fn new(metrics: Metrics, board: status::StatusPublisher) -> Self {
-        let (table, present, said) = (Mutex::default(), watch::Sender::default(), Broadcast::new(MESSAGE_BACKLOG));
-        Self(Arc::new(Inner { table, present, said, metrics, board }))
+    pub fn new(metrics: Metrics, status: status::StatusPublisher) -> Self {
+        let (table, presence, messages) = (Mutex::default(), watch::Sender::default(), Broadcast::new(MESSAGE_BACKLOG));
+        Self(Arc::new(Inner { table, presence, messages, metrics, status }))
     }
 
     /// Enters a viewer, whose place is given back when the guard drops.
@@ -170,76 +170,76 @@ impl SessionRegistry {
     /// # Errors
     ///
     /// When there is no room.
-    pub fn enter(
+    pub fn register(
         &self,
-        newcomer: NewSession,
+        session: NewSession,
         limits: Limits,
     ) -> Result<(SessionGuard, watch::Receiver<Preferences>), CapacityError> {
-        let NewSession { id, owner, role, camera, playout_delay, end } = newcomer;
-        let wishes = Preferences {
+        let NewSession { id, owner, role, camera, playout_delay, end } = session;
+        let preferences = Preferences {
             camera,
-            choice: 0,
+            selection_seq: 0,
             paused: false,
             muted: false,
             latency: Latency::default(),
             keyframe: 0,
-            low: playout_delay,
+            low_latency: playout_delay,
         };
-        let (wishes, selection) = (watch::Sender::new(wishes), watch::Sender::new(Selection::of(camera)));
-        let (followed, reason, seat_end) = (wishes.subscribe(), Arc::default(), end.clone());
+        let (preferences, selection) = (watch::Sender::new(preferences), watch::Sender::new(Selection::of(camera)));
+        let (followed, reason, handle_end) = (preferences.subscribe(), Arc::default(), end.clone());
         let mut table = self.lock();
-        if table.rows.len() >= limits.viewers {
-            return Err(CapacityError::Full(table.rows.len()));
+        if table.records.len() >= limits.viewers {
+            return Err(CapacityError::Full(table.records.len()));
         }
-        let negotiating = table.rows.values().filter(|row| !row.connected).count();
+        let negotiating = table.records.values().filter(|record| !record.connected).count();
         if negotiating >= limits.negotiating {
             return Err(CapacityError::Negotiating(negotiating));
         }
         table.arrivals += 1;
         let arrival = table.arrivals;
-        let viewer = SessionInfo { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
-        let row = SessionRecord { viewer, connected: false, wishes, selection, end, reason: Arc::clone(&reason) };
-        table.rows.insert(arrival, row);
+        let info = SessionInfo { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
+        let record = SessionRecord { info, connected: false, preferences, selection, end, reason: Arc::clone(&reason) };
+        table.records.insert(arrival, record);
         drop(table);
         self.0.metrics.viewers_accepted.inc();
         self.publish();
-        let seat = SessionHandle { id, end: seat_end, reason };
-        Ok((SessionGuard { viewers: self.clone(), arrival, seat }, followed))
+        let handle = SessionHandle { id, end: handle_end, reason };
+        Ok((SessionGuard { registry: self.clone(), arrival, handle }, followed))
     }
 
     /// All of them, in the order in which they came.
     pub fn list(&self) -> Vec<SessionInfo> {
-        self.lock().rows.values().map(|row| row.viewer.clone()).collect()
+        self.lock().records.values().map(|record| record.info.clone()).collect()
     }
 
     /// One of them.
     pub fn get(&self, id: &str) -> Option<SessionInfo> {
-        self.lock().find(id).map(|row| row.viewer.clone())
+        self.lock().find(id).map(|record| record.info.clone())
     }
 
     /// What one of them wishes.
-    pub fn wishes(&self, id: &str) -> Option<Preferences> {
-        self.lock().find(id).map(|row| row.wishes.borrow().clone())
+    pub fn preferences(&self, id: &str) -> Option<Preferences> {
+        self.lock().find(id).map(|record| record.preferences.borrow().clone())
     }
 
     /// Names a viewer; `false` when there is none.
-    pub fn name(&self, id: &str, name: &str) -> bool {
+    pub fn rename(&self, id: &str, name: &str) -> bool {
         let mut table = self.lock();
-        let Some(row) = table.find(id) else { return false };
-        row.viewer.name = name.into();
+        let Some(record) = table.find(id) else { return false };
+        record.info.name = name.into();
         drop(table);
         self.publish();
         true
     }
 
     /// Changes what a viewer wishes; `false` when there is none. Cameras are chosen by [`select`](Self::select).
-    pub fn wish(&self, id: &str, change: impl FnOnce(&mut Preferences)) -> bool {
+    pub fn update(&self, id: &str, change: impl FnOnce(&mut Preferences)) -> bool {
         let mut table = self.lock();
-        let Some(row) = table.find(id) else { return false };
-        row.wishes.send_if_modified(|wishes| {
-            let before = wishes.clone();
-            change(wishes);
-            *wishes != before
+        let Some(record) = table.find(id) else { return false };
+        record.preferences.send_if_modified(|preferences| {
+            let before = preferences.clone();
+            change(preferences);
+            *preferences != before
         });
         true
     }
@@ -251,20 +251,20 @@ impl SessionRegistry {
     ///
     /// As [`SelectError`] says.
     pub async fn select(&self, id: &str, camera: usize) -> Result<(), SelectError> {
-        let (choice, mut selection) = {
+        let (selection_seq, mut selection) = {
             let mut table = self.lock();
-            let row = table.find(id).ok_or(SelectError::Unknown)?;
-            row.wishes.send_modify(|wishes| {
-                wishes.camera = camera;
-                wishes.choice += 1;
+            let record = table.find(id).ok_or(SelectError::Unknown)?;
+            record.preferences.send_modify(|preferences| {
+                preferences.camera = camera;
+                preferences.selection_seq += 1;
             });
-            let choice = row.wishes.borrow().choice;
-            (choice, row.selection.subscribe())
+            let selection_seq = record.preferences.borrow().selection_seq;
+            (selection_seq, record.selection.subscribe())
         };
-        let answered = selection.wait_for(|selection| selection.answers >= choice).await;
+        let answered = selection.wait_for(|selection| selection.acked_seq >= selection_seq).await;
         let answered = answered.map_err(|_| SelectError::Unknown)?;
-        match &answered.refused {
-            Some(reason) if answered.answers == choice => Err(SelectError::Refused(reason.clone())),
+        match &answered.rejected {
+            Some(reason) if answered.acked_seq == selection_seq => Err(SelectError::Rejected(reason.clone())),
             // A later choice was answered in this one's place.
             _ => Ok(()),
         }
@@ -272,7 +272,7 @@ impl SessionRegistry {
 
     /// Follows which camera a viewer is sent.
     pub fn selection(&self, id: &str) -> Option<watch::Receiver<Selection>> {
-        self.lock().find(id).map(|row| row.selection.subscribe())
+        self.lock().find(id).map(|record| record.selection.subscribe())
     }
 
     /// Sends a viewer away; `false` when there is none.
@@ -283,22 +283,24 @@ impl SessionRegistry {
     /// Ends a session; `false` when there is none.
     pub fn end(&self, id: &str, reason: EndReason) -> bool {
         let mut table = self.lock();
-        let Some((&arrival, row)) = table.rows.iter().find(|(_, row)| row.viewer.id == id) else { return false };
-        row.end(reason);
-        table.rows.remove(&arrival);
+        let Some((&arrival, record)) = table.records.iter().find(|(_, record)| record.info.id == id) else {
+            return false;
+        };
+        record.end(reason);
+        table.records.remove(&arrival);
         drop(table);
         self.publish();
         true
     }
 
     /// Ends all sessions of an owner, and tells how many.
-    pub fn end_owned(&self, owner: &str, reason: EndReason) -> usize {
+    pub fn end_sessions_of(&self, owner: &str, reason: EndReason) -> usize {
         let mut table = self.lock();
-        let rows = std::mem::take(&mut table.rows).into_iter();
-        let (ended, kept): (BTreeMap<_, _>, _) = rows.partition(|(_, row)| row.viewer.owner == owner);
-        table.rows = kept;
+        let records = std::mem::take(&mut table.records).into_iter();
+        let (ended, kept): (BTreeMap<_, _>, _) = records.partition(|(_, record)| record.info.owner == owner);
+        table.records = kept;
         drop(table);
-        ended.values().for_each(|row| row.end(reason));
+        ended.values().for_each(|record| record.end(reason));
         if !ended.is_empty() {
             self.publish();
         }
@@ -307,17 +309,17 @@ impl SessionRegistry {
 
     /// Follows who is there.
     pub fn watch(&self) -> watch::Receiver<Presence> {
-        self.0.present.subscribe()
+        self.0.presence.subscribe()
     }
 
     /// Tells all viewers something.
-    pub fn say(&self, said: ServerMessage) {
-        self.0.said.publish(said);
+    pub fn broadcast(&self, message: ServerMessage) {
+        self.0.messages.publish(message);
     }
 
     /// What is said from now on.
-    pub fn hear(&self) -> Subscriber<ServerMessage> {
-        self.0.said.subscribe()
+    pub fn subscribe(&self) -> Subscriber<ServerMessage> {
+        self.0.messages.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, SessionTable> {
@@ -329,16 +331,16 @@ impl SessionRegistry {
         let inner = &self.0;
         // Under the lock, so that what is told last is what is true.
         let table = self.lock();
-        let viewers = || table.rows.values().map(|row| &row.viewer);
+        let viewers = || table.records.values().map(|record| &record.info);
         let cameras: Vec<usize> = viewers().map(|viewer| viewer.camera).collect();
         inner.metrics.viewers.set(cameras.len() as i64);
-        inner.board.viewers(cameras.len(), &cameras);
+        inner.status.viewers(cameras.len(), &cameras);
         let names = viewers().map(|viewer| viewer.name.clone()).collect();
         let operators = viewers().filter(|viewer| viewer.role == Role::Operator).count();
-        let present = Presence { names, operators };
-        inner.present.send_if_modified(|known| {
-            let changed = *known != present;
-            *known = present;
+        let presence = Presence { names, operators };
+        inner.presence.send_if_modified(|known| {
+            let changed = *known != presence;
+            *known = presence;
             changed
         });
     }

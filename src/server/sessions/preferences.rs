@@ -12,7 +12,7 @@ pub struct Preferences {
     /// The camera, by its place in the status.
     pub camera: usize,
     /// How often a camera was chosen: [`Selection::answers`] tells which choice was answered.
-    pub(super) choice: u64,
+    pub(super) selection_seq: u64,
     /// No pictures.
     pub paused: bool,
     /// No sound.
@@ -22,19 +22,19 @@ pub struct Preferences {
     /// Counts the key frames that were asked for.
     pub keyframe: u64,
     /// What [`Latency::Low`] is in this session: the least and the most delay in milliseconds.
-    pub(super) low: (u16, u16),
+    pub(super) low_latency: (u16, u16),
 }
 
 impl Preferences {
     /// Whether a camera was chosen since these were `before`, be it the same one again.
-    pub fn chosen_since(&self, before: &Self) -> bool {
-        self.choice != before.choice
+    pub fn selection_changed_since(&self, before: &Self) -> bool {
+        self.selection_seq != before.selection_seq
     }
 
     /// How long the browser shall hold pictures back: the least and the most in milliseconds.
-    pub fn delay(&self) -> (u16, u16) {
+    pub fn playout_delay(&self) -> (u16, u16) {
         match self.latency {
-            Latency::Low => self.low,
+            Latency::Low => self.low_latency,
             Latency::Smooth => SMOOTH,
         }
     }
@@ -46,14 +46,14 @@ pub struct Selection {
     /// The camera whose pictures the viewer is sent, by its place in the status.
     pub camera: usize,
     /// The last choice that was answered.
-    pub(super) answers: u64,
+    pub(super) acked_seq: u64,
     /// Why that choice was refused.
-    pub(super) refused: Option<String>,
+    pub(super) rejected: Option<String>,
 }
 
 impl Selection {
     pub(super) fn of(camera: usize) -> Self {
-        Self { camera, answers: 0, refused: None }
+        Self { camera, acked_seq: 0, rejected: None }
     }
 }
 
@@ -65,5 +65,5 @@ pub enum SelectError {
     Unknown,
     /// What was negotiated does not allow it.
     #[error("{0}")]
-    Refused(String),
+    Rejected(String),
 }

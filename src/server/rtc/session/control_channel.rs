@@ -57,7 +57,7 @@ impl ChannelContext {
     }
 
     fn subscribe_events(&self) -> EventStream {
-        self.dispatcher.news(self.session.id())
+        self.dispatcher.events(self.session.id())
     }
 }
 
@@ -238,7 +238,7 @@ impl ControlChannel {
                 Ok(request) => {
                     let ChannelContext { dispatcher, caller, .. } = self.context.clone();
                     self.pending_reply =
-                        Some(Box::pin(async move { (id, dispatcher.carry_out(&caller, request, received).await) }));
+                        Some(Box::pin(async move { (id, dispatcher.dispatch(&caller, request, received).await) }));
                     return Ok(());
                 }
                 Err(error) => self.reply(id, &Err(error)).await?,
@@ -310,7 +310,7 @@ async fn take_snapshot(
     id: Option<Value>,
     camera: Option<String>,
 ) -> (Option<Value>, Result<SnapshotWithDigest, Error>) {
-    let snapshot = match context.dispatcher.picture(&context.caller, camera.as_deref()).await {
+    let snapshot = match context.dispatcher.snapshot(&context.caller, camera.as_deref()).await {
         Ok(snapshot) => snapshot,
         Err(error) => return (id, Err(error)),
     };

@@ -157,7 +157,7 @@ impl Session {
         };
         if let Some((mut tracks, mut events)) = self.wait_connected(&connection, &socket, clocks, events, answer).await
         {
-            self.entry.connected();
+            self.entry.set_connected();
             tracing::info!("viewer connected");
             let switcher = CameraSwitcher::new(
                 &self.cameras,
@@ -196,7 +196,7 @@ impl Session {
         let connected = events.state.wait_for(|state| *state == RTCPeerConnectionState::Connected);
         tokio::select! {
             biased;
-            () = self.entry.seat().end().cancelled() => return None,
+            () = self.entry.handle().end().cancelled() => return None,
             result = timeout(CONNECT_TIMEOUT, connected) => if result.is_err() {
                 tracing::info!("viewer did not connect within {} s", CONNECT_TIMEOUT.as_secs());
                 return None;

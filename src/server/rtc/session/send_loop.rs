@@ -49,7 +49,7 @@ impl Session {
             tracing::debug!("viewer left");
         }
         // The control channels send the last message.
-        self.entry.seat().end().cancel();
+        self.entry.handle().end().cancel();
         if timeout(SESSION_END_TIMEOUT, send_loop.channels.join_all()).await.is_err() {
             tracing::debug!("the viewer did not acknowledge the session's end");
         }
@@ -83,7 +83,7 @@ impl<'s> SendLoop<'s> {
     ) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let playout_delay = rtp_sender::playout_delay(applied.delay());
+        let playout_delay = rtp_sender::playout_delay(applied.playout_delay());
         let audio = AudioReceiver { packets: audio, gap: false };
         let (control, channels) = (tracks.control.take(), JoinSet::new());
         let mut this = Self { session, tracks, switcher, audio, channels, preferences, applied, playout_delay };
@@ -95,7 +95,7 @@ impl<'s> SendLoop<'s> {
 
     /// Sends until the viewer leaves (`Ok`) or its connection breaks.
     async fn run(&mut self, events: &mut PeerEventReceivers) -> anyhow::Result<()> {
-        let end = self.session.entry.seat().end();
+        let end = self.session.entry.handle().end();
         let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
             let flow = tokio::select! {
@@ -135,7 +135,7 @@ impl<'s> SendLoop<'s> {
         while self.channels.try_join_next().is_some() {}
         if self.channels.len() < MAX_CHANNELS {
             let Session { dispatcher, entry, metrics, .. } = self.session;
-            let context = ChannelContext::new(dispatcher.clone(), entry.seat().clone(), metrics.clone());
+            let context = ChannelContext::new(dispatcher.clone(), entry.handle().clone(), metrics.clone());
             self.channels.spawn(control_channel::serve(channel, context));
         }
     }
@@ -151,7 +151,7 @@ impl<'s> SendLoop<'s> {
         match event {
             SwitchEvent::Frame { frame, first_of } => {
                 if let Some(camera) = first_of {
-                    self.session.entry.plays(camera);
+                    self.session.entry.set_camera(camera);
                 }
                 self.tracks.video.send_video(frame.captured, &frame.data, &self.playout_delay).await?;
             }
@@ -172,7 +172,7 @@ impl<'s> SendLoop<'s> {
         } else if before.paused && !now.paused {
             self.switcher.resume();
         }
-        if now.chosen_since(&before) {
+        if now.selection_changed_since(&before) {
             match self.switcher.request_switch(now.camera) {
                 SwitchStart::Accepted => self.report_selection(&now, Ok(())),
                 SwitchStart::Rejected(error) => self.report_selection(&now, Err(error)),
@@ -185,17 +185,17 @@ impl<'s> SendLoop<'s> {
         if let Some((_, packets)) = self.tracks.audio.as_ref().filter(|_| now.muted != before.muted) {
             self.audio = AudioReceiver { packets: (!now.muted).then(|| packets.subscribe()), gap: true };
         }
-        self.playout_delay = rtp_sender::playout_delay(now.delay());
+        self.playout_delay = rtp_sender::playout_delay(now.playout_delay());
         Flow::Continue(())
     }
 
     /// Reports what became of the viewer's choice of a camera.
     fn report_selection(&self, preferences: &Preferences, result: Result<(), SwitchError>) {
         match result {
-            Ok(()) => self.session.entry.accept(preferences),
+            Ok(()) => self.session.entry.accept_selection(preferences),
             Err(error) => {
                 tracing::info!("camera not shown: {error}");
-                self.session.entry.refuse(preferences, error.to_string());
+                self.session.entry.reject_selection(preferences, error.to_string());
             }
         }
     }
