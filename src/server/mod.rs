@@ -1,7 +1,6 @@
-//! Everything that a viewer or a program reaches over the network: who is let in, the sessions, the control protocol,
-//! WebRTC and HTTP.
+//! The network side: authentication, viewer sessions, the control protocol, WebRTC and HTTP.
 //!
-//! It is handed subscriptions and handles, and knows neither devices nor capture.
+//! It receives subscriptions and handles from the pipeline, and knows neither devices nor capture.
 
 pub mod auth;
 pub mod dispatch;

@@ -1,6 +1,6 @@
-//! Photos that are kept on the board: JPEG files in a directory, of which the newest stay.
+//! Photos stored on the device: JPEG files in one directory, of which the newest are kept.
 //!
-//! Taking them does not belong here, nor who may.
+//! Taking the photo and checking permissions belong to `server::dispatch`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,52 +12,52 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeDelta};
 
 use crate::util::state_dir::Store;
 
-/// The directory in that of the state.
+/// Subdirectory of the state directory.
 const DEFAULT_DIRECTORY: &str = "photos";
 
-/// When a photo was taken, by the board's clock and in its time zone, as file names have it.
+/// Time format of the file names: when the photo was taken, in the device's time zone.
 const TIME_FORMAT: &str = "%Y-%m-%d-%H-%M-%S-%3f";
 
-/// What a photo's file name ends with.
+/// File name extension of a photo.
 const EXTENSION: &str = "jpg";
 
-/// Where photos are kept, and how many.
+/// Where photos are stored, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where; `None` for a directory of its own in that of the state.
+    /// The directory; `None` for a subdirectory of the state directory.
     pub directory: Option<PathBuf>,
-    /// So many of the newest stay.
+    /// How many of the newest photos are kept.
     pub keep: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        // A fifth of a gigabyte, with 400 kB for a photo.
+        // About 200 MB, at 400 kB per photo.
         Self { directory: None, keep: 500 }
     }
 }
 
-/// The photos on the board; a cheap handle.
+/// The stored photos; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Photos {
     store: Store,
     keep: usize,
-    /// One is added at a time, so that each has a name of its own.
+    /// Photos are added one at a time, so that each gets a unique name.
     adding: Arc<Mutex<()>>,
 }
 
 impl Photos {
-    /// Photos as configured, by the side of what `state` keeps. The directory is made with the first one.
+    /// Opens the configured directory, or the one inside `state`. The directory is created with the first photo.
     pub fn open(config: &Config, state: &Store) -> Self {
         let directory = config.directory.clone().or_else(|| state.path(DEFAULT_DIRECTORY).ok());
         let there = |directory: PathBuf| Store::elsewhere(&directory, "directory of photos", "[photos] directory");
-        // Where there is no place for the state, that is told.
+        // Without a state directory, writing reports the error.
         let store = directory.map_or_else(|| state.clone(), there);
         Self { store, keep: config.keep, adding: Arc::default() }
     }
 
-    /// Keeps a photo, and removes the oldest where there are more than shall be kept; where the photo is. Whatever else lies
-    /// in the directory stays. Blocks.
+    /// Stores a photo and returns its path. Removes the oldest photos above the limit; other files in the directory are
+    /// left alone. Blocks.
     ///
     /// # Errors
     ///
@@ -72,17 +72,17 @@ impl Photos {
         let name = named(taken);
         self.store.write(&name, jpeg)?;
         if let Err(error) = self.prune() {
-            tracing::warn!("old photos stay: {error:#}");
+            tracing::warn!("old photos were not removed: {error:#}");
         }
         self.store.path(&name)
     }
 
-    /// Removes the oldest where there are too many.
+    /// Removes the oldest photos above the limit.
     fn prune(&self) -> anyhow::Result<()> {
         let directory = self.store.directory()?;
         let listed = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
         let paths = listed().with_context(|| format!("list {}", directory.display()))?;
-        // Written within one tick of the file system's clock they differ by name, which tells the time too.
+        // Photos written within one tick of the file system's clock are ordered by name, which contains the time.
         let aged = |path: PathBuf| Some((fs::metadata(&path).ok()?.modified().ok()?, path));
         let mut photos: Vec<_> = paths.into_iter().filter(|path| is_photo(path)).filter_map(aged).collect();
         photos.sort();
@@ -94,9 +94,9 @@ impl Photos {
     }
 }
 
-/// Whether it is named as photos are.
+/// Whether the file name is that of a photo.
 fn is_photo(path: &Path) -> bool {
-    /// What [`TIME`] makes.
+    /// Length of a formatted [`TIME_FORMAT`].
     const LENGTH: usize = "2026-11-21-20-15-00-123".len();
     let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
     let time = stem.len().checked_sub(LENGTH).and_then(|at| stem.get(at..)).unwrap_or_default();
@@ -113,7 +113,7 @@ mod tests {
         let photos = Photos::open(&Config { keep: 3, ..Config::default() }, &Store::open(Some(folder.path())));
         let directory = folder.path().join("photos");
         fs::create_dir(&directory).unwrap();
-        // What people put there is not ours.
+        // Files that people put there are not ours to delete.
         let others = ["heron.jpg", "door-2020-01-01-00-00-00-000.png", "2020-01-01.jpg"];
         for other in others {
             fs::write(directory.join(other), "mine").unwrap();

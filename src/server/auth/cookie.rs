@@ -1,16 +1,16 @@
-//! The cookie that carries a browser's session (RFC 6265). Whose session it is, is known in `sessions`.
+//! The cookie of a browser's login session (RFC 6265). The sessions themselves are in `sessions`.
 
 use std::time::Duration;
 
 /// The cookie's name.
 pub const NAME: &str = "porthole_session";
 
-/// Of so many values a session is looked for: a browser has one, and one more for each other program on the board that
-/// took our name; a header with hundreds is an attempt.
+/// How many values are looked up. A browser has one, and one more for each other program on the device that uses our
+/// name; a header with hundreds is an attack.
 pub const MAX_VALUES: usize = 4;
 
-/// The values that a `Cookie` header has under our name. A browser sends at most one for a path; whoever sends more may
-/// have been given one by a neighbour on another port, so each has to be looked at.
+/// The values that a `Cookie` header has under our name. A browser sends at most one per path; further ones may have
+/// been set by a program on another port of the same host, so each has to be tried.
 pub fn values(header: &str) -> impl Iterator<Item = &str> {
     header.split(';').filter_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
@@ -20,14 +20,14 @@ pub fn values(header: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The `Set-Cookie` header that keeps a session for `age`; `secure` where the connection is encrypted. Scripts cannot
-/// read it, and no other site's page can have it sent.
+/// The `Set-Cookie` header that keeps a session for `age`; `secure` if the connection is encrypted. Scripts cannot read
+/// the cookie, and other sites' pages cannot make the browser send it.
 pub fn set(secret: &str, age: Duration, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
     format!("{NAME}={secret}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", age.as_secs())
 }
 
-/// The `Set-Cookie` header that takes it away.
+/// The `Set-Cookie` header that deletes the cookie.
 pub fn clear(secure: bool) -> String {
     set("", Duration::ZERO, secure)
 }

@@ -1,4 +1,4 @@
-//! Tries passwords without hurting the stream: few at once, on threads that take what CPU time the others leave.
+//! Verifies passwords without disturbing the stream: few at a time, on threads of the lowest priority.
 
 use std::sync::Arc;
 use std::thread;
@@ -9,24 +9,24 @@ use super::Role;
 use super::passwords::Passwords;
 use crate::util::malloc;
 
-/// Passwords that are tried at once; each takes 19 MiB of memory.
+/// How many passwords are verified at the same time; each takes 19 MiB of memory.
 const MAX_CONCURRENT: usize = 2;
 
-/// Attempts that wait for one of those to end: whoever came last waits five seconds on a small board, which is as long
-/// as a person waits. They are counted as `sign_ins{outcome="Busy"}` where there is no place.
+/// How many attempts may queue. The last one waits five seconds on a small device, which is as long as a person waits.
+/// Further ones are rejected and counted as `sign_ins{outcome="Busy"}`.
 const MAX_QUEUED: usize = 8;
 
 /// The lowest priority (nice(2)): the media threads come first.
 const NICE: i32 = 19;
 
-/// Who tries passwords; a cheap handle.
+/// Verifies passwords; a cheap handle.
 #[derive(Clone)]
 pub struct PasswordVerifier {
     running: Arc<Semaphore>,
     queue: Arc<Semaphore>,
 }
 
-/// Too many attempts wait already.
+/// The queue is full.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Busy;
 
@@ -40,33 +40,33 @@ impl Default for PasswordVerifier {
 }
 
 impl PasswordVerifier {
-    /// Whose password it is; `None` when nobody's.
+    /// The role that the password belongs to; `None` if it is wrong.
     ///
     /// # Errors
     ///
-    /// When too many wait already.
+    /// When the queue is full.
     pub async fn verify(&self, passwords: Arc<Passwords>, password: String) -> Result<Option<Role>, Busy> {
         let queued = self.queue.clone().try_acquire_owned().map_err(|_| Busy)?;
         let running = self.running.clone().acquire_owned().await.expect("the semaphore should stay open");
         let (sender, receiver) = oneshot::channel();
         let work = move || {
-            // Where the kernel refuses, the thread is as important as others.
+            // If the kernel refuses, the thread keeps the normal priority.
             let _ = rustix::process::nice(NICE);
             let role = passwords.role_of(&password);
-            // The allocator would keep the memory of a hash for the next one.
+            // The allocator would otherwise keep the hash's memory.
             malloc::give_back();
             release(queued, running);
             let _ = sender.send(role);
         };
         thread::Builder::new().name("password".into()).spawn(work).map_err(|error| {
-            tracing::warn!("no thread to try a password on: {error}");
+            tracing::warn!("start a thread to verify a password: {error}");
             Busy
         })?;
         receiver.await.map_err(|_| Busy)
     }
 }
 
-/// The places are free when the work is done, and not when the one who asked went away.
+/// Permits are released when the work is done, not when the caller goes away.
 fn release(queued: OwnedSemaphorePermit, running: OwnedSemaphorePermit) {
     drop((queued, running));
 }
@@ -111,7 +111,7 @@ mod tests {
             attempt.abort();
             let _ = attempt.await;
         }
-        // Those that are being tried come to their end.
+        // Attempts in progress finish.
         let all = verifier.queue.acquire_many((MAX_CONCURRENT + MAX_QUEUED) as u32).await.unwrap();
         drop(all);
         assert_eq!(verifier.verify(passwords, "x".into()).await, Ok(None));

@@ -1,5 +1,5 @@
-//! Tells when the command line, or whoever else, has changed the files, so that somebody who may no longer be in is shown
-//! out at once and not with the next request. The kernel tells (inotify(7)); nothing is looked at in between.
+//! Watches the credential files with inotify(7), so that access revoked by the command line, or by anybody else, ends
+//! at once and not with the next request. There is no polling.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,19 +11,19 @@ use tokio::io::unix::AsyncFd;
 
 use super::{Auth, AuthState};
 
-/// Room for at least one event with the longest name that a file can have, which inotify(7) asks for.
+/// Room for at least one event with the longest file name, as inotify(7) requires.
 const BUFFER: usize = 4096;
 
 impl Auth {
-    /// Looks after the files as long as this handle, or a clone of it, is there. Call it where tokio runs.
+    /// Watches the files as long as this handle or a clone of it exists. Has to be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// When the kernel does not tell of changes; they hold with the next request then.
+    /// When inotify is not available; changes then take effect with the next request.
     pub fn watch(&self) -> io::Result<()> {
         let Some(state) = &self.0 else { return Ok(()) };
         let changes = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        // Files are replaced; an editor may write into one, and a person may delete one.
+        // We replace files; an editor may write into one, and a person may delete one.
         let kinds = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
         inotify::add_watch(&changes, &state.directory, kinds)?;
         #[allow(
@@ -47,7 +47,7 @@ async fn watch_changes(changes: AsyncFd<OwnedFd>, state: Weak<AuthState>) {
                 ready.clear_ready();
             }
             Err(error) => {
-                tracing::warn!("follow changes of the state directory: {error}");
+                tracing::warn!("watch the state directory: {error}");
                 return;
             }
         }
@@ -55,7 +55,7 @@ async fn watch_changes(changes: AsyncFd<OwnedFd>, state: Weak<AuthState>) {
     }
 }
 
-/// Reads all events: which they are does not matter, for the files are looked at.
+/// Drains all events. Their content does not matter, because the files are read again.
 fn drain(changes: &OwnedFd) {
     let mut buffer = [MaybeUninit::uninit(); BUFFER];
     let mut reader = inotify::Reader::new(changes, &mut buffer);

@@ -1,4 +1,5 @@
-//! Signing in and out of browsers: what is asked before a password is tried, and what somebody gets who has the right one.
+//! Signing browsers in and out: what is checked before a password is verified, and the session that is created
+//! afterwards.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -13,52 +14,52 @@ use super::passwords::{self, SetError};
 use super::secret::{self, Digest};
 use super::{Auth, AuthState, Mode, Role, cookie, now};
 
-/// How long the link that is printed at the start signs in: as long as it takes to find a phone, and not so long that a
-/// terminal's old output is a key.
+/// Lifetime of the sign-in link that is printed at startup: long enough to find a phone, and short enough that old
+/// terminal output is not a key.
 const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 
-/// What somebody shows who wants to sign in.
+/// What somebody signs in with.
 pub enum Credential {
-    /// A password, which tells the role too.
+    /// A password; it determines the role.
     Password(String),
-    /// The secret of the link that was printed at the start.
+    /// The secret of the sign-in link that was printed at startup.
     Link(String),
 }
 
-/// Somebody who signed in.
+/// A successful sign-in.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SignedIn {
-    /// What they may do.
+    /// The role.
     pub role: Role,
-    /// The value of the `Set-Cookie` header; none where nobody has to sign in.
+    /// The value of the `Set-Cookie` header; `None` when signing in is not required.
     pub cookie: Option<String>,
 }
 
-/// Why somebody is not signed in.
+/// Why signing in failed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
-    /// It was the wrong password.
-    #[error("this is not the password")]
+    /// The password is wrong.
+    #[error("wrong password")]
     WrongPassword,
-    /// There is no password yet.
-    #[error("no password is set; set one on the board with `porthole password operator`")]
+    /// No password has been set.
+    #[error("no password is set; set one on the device with `porthole password operator`")]
     NoPassword,
-    /// The link is another one's, or too old.
-    #[error("this link does not sign in, or no longer; porthole prints a new one when it starts")]
+    /// The link is wrong or has expired.
+    #[error("this link is wrong or has expired; porthole prints a new one when it starts")]
     WrongLink,
-    /// The address has tried too often.
+    /// Too many attempts from this address; how long to wait.
     #[error("too many attempts; try again in {} s", seconds(*.0))]
     TooOften(Duration),
-    /// Too many attempts wait.
-    #[error("too many sign in at once; try again in {} s", seconds(BUSY_RETRY_AFTER))]
+    /// Too many attempts are queued.
+    #[error("too many people are signing in; try again in {} s", seconds(BUSY_RETRY_AFTER))]
     Busy,
 }
 
-/// After this time somebody who found the queue full shall try again: about what it takes a small board to empty it.
+/// `Retry-After` when the queue is full: about what a small device takes to empty it.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl SignInError {
-    /// After how many seconds it may be tried again (`Retry-After`).
+    /// After how many seconds to try again (`Retry-After`).
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooOften(wait) => Some(seconds(*wait)),
@@ -68,23 +69,23 @@ impl SignInError {
     }
 }
 
-/// Whole seconds after which a time is over.
+/// In seconds, rounded up.
 fn seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
-/// What is remembered of attempts to sign in.
+/// State of signing in.
 #[derive(Default)]
 pub struct LoginState {
     attempts: Mutex<Attempts>,
     verifier: PasswordVerifier,
-    /// The link's secret, and until when it signs in.
+    /// The digest of the link's secret, and when it expires.
     link: Mutex<Option<(Digest, Instant)>>,
 }
 
 impl Auth {
-    /// Signs somebody in who asks from an address, over an encrypted connection or not. Also the right password is refused
-    /// to an address that has tried too often, or guessing on would tell when it was found.
+    /// Signs somebody in from an address, over an encrypted connection or not. After too many attempts even the right
+    /// password is rejected; otherwise further guessing would reveal it.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl Auth {
         };
         match role {
             Role::Operator => state.login.attempts().reset(from),
-            // Who knows the viewer's password could otherwise guess the operator's without end.
+            // Otherwise the viewer's password could be used to guess the operator's without limit.
             Role::Viewer => state.login.attempts().refund(from),
         }
         tracing::info!("the {role} signed in from {}", from.to_canonical());
@@ -128,7 +129,7 @@ impl Auth {
         Ok(SignedIn { role, cookie: Some(cookie::set(&secret, age, secure)) })
     }
 
-    /// Ends the session that a `Cookie` header carries; gives the `Set-Cookie` header that takes it from the browser.
+    /// Ends the session of a `Cookie` header and returns the `Set-Cookie` header that deletes the cookie.
     pub async fn sign_out(&self, cookie: Option<&str>, secure: bool) -> String {
         if let (Some(state), Some(header)) = (&self.0, cookie) {
             let secrets: Vec<String> = cookie::values(header).take(cookie::MAX_VALUES).map(Into::into).collect();
@@ -136,7 +137,9 @@ impl Auth {
             let ended = tokio::task::spawn_blocking(move || {
                 for secret in secrets {
                     if let Err(error) = state.sessions.remove(&secret) {
-                        tracing::warn!("{error:#}; a browser that signed out is signed in again after the next start");
+                        tracing::warn!(
+                            "{error:#}; a browser that signed out will be signed in again after the next start"
+                        );
                     }
                 }
                 state.refresh();
@@ -146,8 +149,8 @@ impl Auth {
         cookie::clear(secure)
     }
 
-    /// Makes the secret of a link that signs the operator in for an hour; none where nobody has to sign in. The one
-    /// before it signs in no more.
+    /// Creates the secret of a link that signs the operator in, valid for an hour; `None` when signing in is not
+    /// required. The previous link is no longer valid.
     pub fn link(&self) -> Option<String> {
         let state = self.0.as_ref()?;
         let text = secret::random();
@@ -155,12 +158,12 @@ impl Auth {
         Some(text)
     }
 
-    /// Gives both roles a random password where none of them has one yet: what they are, or nothing. Takes two seconds on
-    /// a small board.
+    /// Sets a random password for both roles if neither has one, and returns the new passwords. Takes two seconds on a
+    /// small device.
     ///
     /// # Errors
     ///
-    /// When they cannot be kept.
+    /// When they cannot be stored.
     pub fn first_passwords(&self) -> anyhow::Result<Vec<(Role, String)>> {
         if !self.lacks_passwords() {
             return Ok(Vec::new());
@@ -171,13 +174,13 @@ impl Auth {
             .map(|role| {
                 let password = passwords::random();
                 let set: Result<(), SetError> = state.passwords.set(role, &password);
-                set.with_context(|| format!("keep a first password for the {role}"))?;
+                set.with_context(|| format!("store the first password of the {role}"))?;
                 Ok((role, password))
             })
             .collect()
     }
 
-    /// Whether everybody has to sign in and nobody can: no password is set.
+    /// Whether signing in is required but no password is set.
     pub fn lacks_passwords(&self) -> bool {
         self.0.as_ref().is_some_and(|state| !state.has_password()) && self.mode() == Mode::Password
     }
@@ -192,12 +195,12 @@ impl AuthState {
         if self.has_password() { SignInError::WrongPassword } else { SignInError::NoPassword }
     }
 
-    /// Opens a session: its secret, and how long it lasts.
+    /// Creates a session; returns its secret and lifetime.
     fn open_session(&self, role: Role) -> (String, Duration) {
         let age = Duration::from_secs(u64::from(self.session_days.load(Ordering::Relaxed)) * 24 * 3_600);
         let (secret, written) = self.sessions.add(role, self.passwords.version(role), now(), age);
         if let Err(error) = written {
-            tracing::warn!("{error:#}; whoever signs in now has to do so again after the next start");
+            tracing::warn!("{error:#}; whoever signs in now has to sign in again after the next start");
         }
         self.refresh();
         (secret, age)
@@ -238,7 +241,7 @@ mod tests {
         auth.sign_in(from, false, Credential::Password(password.into())).await
     }
 
-    /// The `Cookie` header of a browser that was given a cookie.
+    /// The `Cookie` header that a browser sends after signing in.
     fn sent(signed_in: &SignedIn) -> String {
         signed_in.cookie.as_ref().unwrap().split(';').next().unwrap().into()
     }
@@ -275,7 +278,7 @@ mod tests {
         let with = async |auth: &Auth, from, password: &str| {
             auth.sign_in_at(now, from, false, Credential::Password(password.into())).await
         };
-        // The viewer's own password, in between, gives no attempt more.
+        // The viewer's own password in between allows no further attempt.
         for guess in ["a", "b", viewer, "c", viewer, "d", "e"] {
             let outcome = with(&auth, HERE, guess).await;
             assert_eq!(outcome.is_ok(), guess == viewer, "{outcome:?}");

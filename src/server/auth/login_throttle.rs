@@ -1,33 +1,33 @@
-//! How often one address may try to sign in. Time is an argument, so that hours pass in a test.
+//! Rate limit of sign-in attempts per address. Time is an argument, so that tests need no waiting.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Attempts that an address has at once: somebody who mistypes a password on a phone gets it right by then.
+/// How many attempts an address has at once: somebody who mistypes a password on a phone gets it right by then.
 const BURST: u32 = 5;
 
-/// After this time it has one more: 8,640 a day, with which a list of the ten thousand most common passwords takes more
-/// than one and a random one for ever; nobody who forgot theirs types much faster.
+/// The interval after which an address has one more attempt: 8,640 a day. At that rate a list of the ten thousand most
+/// common passwords takes more than a day and a random password forever; nobody who forgot theirs types much faster.
 const REFILL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Addresses that are remembered, 80 KiB. With more of them at work the hashes are what holds them up, and who tried
-/// least is forgotten.
+/// How many addresses are remembered, 80 KiB. With more attackers than that the cost of hashing is the limit, and the
+/// address with the fewest attempts is forgotten.
 const MAX_ADDRESSES: usize = 1024;
 
-/// The attempts of each address that made some lately.
+/// The recent attempts of each address.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    /// When all attempts of an address are given back.
+    /// When an address will have all its attempts again.
     full_at: HashMap<IpAddr, Instant>,
 }
 
 impl Attempts {
-    /// Takes an attempt of an address.
+    /// Uses up one attempt of an address.
     ///
     /// # Errors
     ///
-    /// When it has none left: how long it has to wait for one.
+    /// When it has none left; how long it has to wait.
     pub fn try_acquire(&mut self, from: IpAddr, now: Instant) -> Result<(), Duration> {
         let key = rate_limit_prefix(from);
         let full = self.full_at.get(&key).copied().filter(|full| *full > now).unwrap_or(now) + REFILL_INTERVAL;
@@ -42,19 +42,20 @@ impl Attempts {
         Ok(())
     }
 
-    /// Gives one attempt back: it was no guess.
+    /// Refunds one attempt, which was not a guess.
     pub fn refund(&mut self, from: IpAddr) {
         if let Some(full) = self.full_at.get_mut(&rate_limit_prefix(from)) {
             *full -= REFILL_INTERVAL;
         }
     }
 
-    /// Gives all attempts of an address back.
+    /// Refunds all attempts of an address.
     pub fn reset(&mut self, from: IpAddr) {
         self.full_at.remove(&rate_limit_prefix(from));
     }
 
-    /// Forgets those that have all their attempts, and where nobody has, the one that has most.
+    /// Removes addresses that have all their attempts again; if there are none, the address with the fewest attempts
+    /// used.
     fn evict(&mut self, now: Instant) {
         self.full_at.retain(|_, full| *full > now);
         if self.full_at.len() >= MAX_ADDRESSES {
@@ -64,8 +65,8 @@ impl Attempts {
     }
 }
 
-/// What an address counts as, where something is limited by address: of IPv6 the network, of which every machine has more
-/// addresses than it could try.
+/// The prefix that rate limits apply to: for IPv6 the /64 network, because every host has more addresses than it could
+/// use.
 pub fn rate_limit_prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.into(),
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(left(&mut attempts, "192.0.2.1", start), BURST);
         assert_eq!(attempts.try_acquire(address("192.0.2.1"), start + SECOND), Err(9 * SECOND));
         assert_eq!(left(&mut attempts, "192.0.2.1", start + REFILL_INTERVAL), 1);
-        // Asking while there are none costs nothing.
+        // A rejected attempt costs nothing.
         assert_eq!(left(&mut attempts, "192.0.2.1", start + 2 * REFILL_INTERVAL), 1);
         assert_eq!(left(&mut attempts, "192.0.2.1", start + 100 * REFILL_INTERVAL), BURST);
     }

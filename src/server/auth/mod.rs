@@ -1,7 +1,7 @@
-//! Who may watch and who may steer: people with a password and their browser's session, programs with a token.
+//! Authentication and roles: people with a password and a login session in their browser, programs with a token.
 //!
-//! What is kept about them stands in the state directory, and may be changed by the command line while the program runs.
-//! Which request needs which role is decided in `http`.
+//! Credentials are stored in the state directory, where the command line may change them while the program runs. Which
+//! request needs which role is decided in `http`.
 
 pub mod cookie;
 mod hash_worker;
@@ -34,10 +34,10 @@ pub use tokens::{AddError, Token, Tokens};
 
 use crate::util::state_dir::Store;
 
-/// How people and programs are let in.
+/// Configuration of authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Whether anybody has to sign in at all.
+    /// Whether signing in is required.
     pub mode: Mode,
     /// For how many days a browser stays signed in.
     pub session_days: u32,
@@ -45,7 +45,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        // A month: a phone that looks every few weeks signs in seldom, and one that was lost is out some day.
+        // A month: a phone that is used every few weeks seldom has to sign in, and a lost one is locked out eventually.
         Self { mode: Mode::Password, session_days: 30 }
     }
 }
@@ -54,13 +54,13 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Everybody, with a password or a token.
+    /// Everybody has to, with a password or a token.
     Password,
-    /// Nobody: whoever reaches the board watches and steers it.
+    /// Nobody has to: whoever can reach the device may watch and control it.
     None,
 }
 
-/// What somebody may do; the later one may do all that the earlier one may.
+/// What somebody may do. Ordered: a higher role includes the lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -71,7 +71,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The other one.
+    /// The other role.
     fn other(self) -> Self {
         match self {
             Self::Viewer => Self::Operator,
@@ -101,29 +101,29 @@ impl FromStr for Role {
     }
 }
 
-/// Seconds since the beginning of 1970, as the board's clock has them.
+/// Seconds since the Unix epoch, by the device's clock.
 pub type UnixTime = u64;
 
-/// The board's time.
+/// The current time.
 pub fn now() -> UnixTime {
     // A clock before 1970 has not been set yet.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// Somebody who was let in.
+/// Somebody who is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// What they may do.
     pub role: Role,
-    /// Which browser or program it is. It is no secret, and never becomes another's.
+    /// Identifies the browser or program. Not a secret, and never reused for another.
     pub id: String,
 }
 
-/// Who is let in; a cheap handle. Without people nobody has to sign in.
+/// Authenticates requests; a cheap handle. `None` when signing in is not required.
 #[derive(Clone)]
 pub struct Auth(Option<Arc<AuthState>>);
 
-/// What is done about somebody, named by their id, who may no longer be in.
+/// Called with the ID of a principal whose access was revoked.
 type OnRevoked = dyn Fn(&str) + Send + Sync;
 
 struct AuthState {
@@ -133,19 +133,19 @@ struct AuthState {
     sessions: LoginSessions,
     tokens: Tokens,
     login: LoginState,
-    /// Whether the last use of a token is being written down.
+    /// Whether the last use of a token is being written right now.
     recording_use: AtomicBool,
-    /// Those who may be in, by their ids, as far as was looked.
+    /// IDs of all principals with access, as of the last refresh.
     valid_ids: Mutex<BTreeSet<String>>,
     on_revoked: OnceLock<Box<OnRevoked>>,
 }
 
 impl Auth {
-    /// Reads what is kept about people and programs, where they have to sign in.
+    /// Reads the stored credentials, if signing in is required.
     ///
     /// # Errors
     ///
-    /// When the state directory cannot be made, or something in it not be read or understood.
+    /// When the state directory cannot be created, or a file in it cannot be read or parsed.
     pub fn open(config: &Config, store: &Store) -> anyhow::Result<Self> {
         if config.mode == Mode::None {
             return Ok(Self(None));
@@ -165,7 +165,7 @@ impl Auth {
         Ok(Self(Some(Arc::new(state))))
     }
 
-    /// For how many days a browser that signs in from now on stays so.
+    /// Sets for how many days browsers that sign in from now on stay signed in.
     pub fn set_session_days(&self, days: u32) {
         if let Some(state) = &self.0 {
             state.session_days.store(days, Ordering::Relaxed);
@@ -177,13 +177,13 @@ impl Auth {
         if self.0.is_some() { Mode::Password } else { Mode::None }
     }
 
-    /// Where passwords, sessions and tokens are kept; `None` where nobody has to sign in.
+    /// Where passwords, login sessions and tokens are stored; `None` when signing in is not required.
     pub fn directory(&self) -> Option<&Path> {
         self.0.as_ref().map(|state| state.directory.as_path())
     }
 
-    /// Who makes a request. `bearer` is the token of its `Authorization` header, without the scheme, and `cookie` the
-    /// whole value of its `Cookie` header. A request with a token is judged by that alone.
+    /// Identifies who sent a request. `bearer` is the token of its `Authorization` header without the scheme, `cookie`
+    /// the whole value of its `Cookie` header. If there is a token, the cookie is ignored.
     pub fn identify(&self, bearer: Option<&str>, cookie: Option<&str>) -> Option<Principal> {
         match &self.0 {
             Some(state) => state.identify(bearer, cookie, now()),
@@ -191,15 +191,15 @@ impl Auth {
         }
     }
 
-    /// Says what is to be done about somebody, named by [`Principal::id`], who may no longer be in: their token was
-    /// revoked, they signed out, or the password was changed. Only the first call counts.
+    /// Sets a callback for principals, named by [`Principal::id`], whose access was revoked: their token was revoked,
+    /// they signed out, or the password was changed. Only the first call counts.
     pub fn on_revoked(&self, on_revoked: impl Fn(&str) + Send + Sync + 'static) {
         if let Some(state) = &self.0 {
             let _ = state.on_revoked.set(Box::new(on_revoked));
         }
     }
 
-    /// Looks who may no longer be in, also because another process changed the files.
+    /// Checks whose access was revoked, also by another process that changed the files.
     pub fn refresh(&self) {
         if let Some(state) = &self.0 {
             state.refresh();
@@ -220,7 +220,7 @@ impl AuthState {
         valid.next().map(|session| session.principal())
     }
 
-    /// Writes down that a token was used, where a request does not wait for it.
+    /// Records the use of a token in the background, so that the request does not wait.
     fn record_token_use(self: &Arc<Self>, token: &Token, now: UnixTime) {
         let Ok(runtime) = Handle::try_current() else { return };
         if !token.should_record_use(now) || self.recording_use.swap(true, Ordering::Relaxed) {
@@ -229,13 +229,13 @@ impl AuthState {
         let (state, token) = (self.clone(), token.clone());
         runtime.spawn_blocking(move || {
             if let Err(error) = state.tokens.record_use(&token, now) {
-                tracing::debug!("the last use of the token {} is not written: {error:#}", token.name);
+                tracing::debug!("failed to record the last use of the token {}: {error:#}", token.name);
             }
             state.recording_use.store(false, Ordering::Relaxed);
         });
     }
 
-    /// Everybody who may be in, but for what the time says.
+    /// IDs of all principals with access, expired sessions included.
     fn valid_ids(&self) -> BTreeSet<String> {
         let tokens = self.tokens.all();
         let sessions = self.sessions.all();
@@ -250,7 +250,7 @@ impl AuthState {
         let before =
             std::mem::replace(&mut *self.valid_ids.lock().unwrap_or_else(PoisonError::into_inner), valid_ids.clone());
         for id in before.difference(&valid_ids) {
-            tracing::info!("{id} is no longer let in");
+            tracing::info!("the access of {id} was revoked");
             if let Some(on_revoked) = self.on_revoked.get() {
                 on_revoked(id);
             }

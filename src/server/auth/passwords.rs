@@ -1,5 +1,4 @@
-//! The passwords of the two roles, of which argon2id hashes are kept (RFC 9106). When somebody may try one is decided in
-//! `sign_in`.
+//! The passwords of the two roles, stored as argon2id hashes (RFC 9106). Rate limits are in `login`.
 
 use anyhow::anyhow;
 use argon2::password_hash::rand_core::OsRng;
@@ -13,24 +12,25 @@ use super::persisted::Persisted;
 use super::secret::Digest;
 use crate::util::state_dir::Store;
 
-/// What one hash costs: 19 MiB of memory, read and written twice, on one core. It is the least that OWASP's password
-/// storage cheat sheet asks for; a Raspberry Pi Zero with its 512 MB has room for two of them, and takes about a second
-/// for one. More would slow the board's owner as much as a thief.
+/// The cost of one hash: 19 MiB of memory, two passes, one lane. It is the minimum of OWASP's password storage cheat
+/// sheet; a Raspberry Pi Zero with 512 MB has memory for two at a time, and takes about a second for each. A higher
+/// cost would slow the owner down as much as a thief.
 const MEMORY_KIB: u32 = 19 * 1024;
 const ITERATIONS: u32 = 2;
 const LANES: u32 = 1;
 
-/// The shortest password: with fewer characters, all could be tried on stolen hashes.
+/// The minimum length: shorter ones could be found by brute force from stolen hashes.
 const MIN_CHARS: usize = 8;
 
-/// The longest password: enough for any sentence; more is no password.
+/// The maximum length: enough for any passphrase.
 const MAX_BYTES: usize = 1024;
 
-/// A hash that no password has, of the same cost: a role without a password takes as long as one with another password.
+/// A hash that matches no password, at the same cost, so that a role without a password takes as long to verify as one
+/// with.
 const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Letters and digits that nobody confuses when reading them from a screen.
+/// Letters and digits that are not confused when read from a screen.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -48,21 +48,21 @@ impl Hashes {
     }
 }
 
-/// Why a password is not set.
+/// Why a password was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
-    /// It is too short, too long, or no text.
+    /// It is too short, too long, or not text.
     #[error("{0}")]
     Invalid(String),
-    /// The other role has the same one.
-    #[error("the {0} has this password already; each role needs its own, for it tells who signs in")]
+    /// The other role has the same password.
+    #[error("the {0} has this password already; each role needs its own, for it determines the role")]
     Taken(Role),
-    /// It cannot be kept.
+    /// It cannot be stored.
     #[error("{0:#}")]
     Store(anyhow::Error),
 }
 
-/// Both of them.
+/// The passwords of both roles.
 pub struct Passwords(Persisted<Hashes>);
 
 impl Passwords {
@@ -70,22 +70,22 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn open(store: Store) -> anyhow::Result<Self> {
         Persisted::open(store, "passwords.json").map(Self)
     }
 
-    /// Whether the role has one.
+    /// Whether the role has a password.
     pub fn is_set(&self, role: Role) -> bool {
         self.0.get().of(role).is_some()
     }
 
-    /// A name for the password that the role has: another password, another name. It tells nothing about it.
+    /// Identifies the role's current password: it changes whenever the password is set, and reveals nothing about it.
     pub fn version(&self, role: Role) -> Option<String> {
         self.0.get().of(role).map(|hash| Digest::of(hash).name())
     }
 
-    /// Gives the role a password.
+    /// Sets the role's password.
     ///
     /// # Errors
     ///
@@ -104,20 +104,20 @@ impl Passwords {
         set.map_err(SetError::Store)
     }
 
-    /// Whose password it is. Both are tried in any case, so that the time tells neither whether it was right nor whose
-    /// it is, nor whether the role has one at all. Takes one to two seconds on a small board.
+    /// The role that the password belongs to. Both are always verified, so that timing reveals neither whether it was
+    /// right, nor which role it is, nor whether that role has a password. Takes one to two seconds on a small device.
     pub fn role_of(&self, password: &str) -> Option<Role> {
         let hashes = self.0.get();
         let tried = [Role::Operator, Role::Viewer].map(|role| {
             let hash = hashes.of(role);
-            // The constant comes last: no password of a missing role shall match it, whatever it is.
+            // `hash.is_some()` is required as well: no password may match the dummy hash.
             (role, verify_hash(password, hash.unwrap_or(DUMMY_HASH)) & hash.is_some())
         });
         tried.into_iter().find(|(_, right)| *right).map(|(role, _)| role)
     }
 }
 
-/// A password that is read aloud and typed without mistakes: 16 letters of 31, which are 79 bits.
+/// A password that is easy to read aloud and to type: 16 of 31 characters, which is 79 bits.
 pub fn random() -> String {
     let mut random = rand::rng();
     let mut group = || (0..4).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect::<String>();
@@ -148,7 +148,7 @@ fn hash(password: &str) -> password_hash::Result<String> {
 }
 
 fn verify_hash(password: &str, hash: &str) -> bool {
-    // The cost stands in the hash. One that cannot be read belongs to no password.
+    // The hash contains its cost. One that cannot be parsed matches no password.
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 

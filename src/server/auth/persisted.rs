@@ -1,5 +1,5 @@
-//! A value that stands in a JSON file of the state directory, and that other processes may change: the command line
-//! changes passwords and tokens while the program runs.
+//! A value stored in a JSON file of the state directory, which other processes may change: the command line sets
+//! passwords and tokens while the program runs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,18 +22,18 @@ struct Cached<T> {
 }
 
 impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
-    /// Reads the file; where there is none the value is the default.
+    /// Reads the file; without one the value is the default.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn open(store: Store, name: &'static str) -> anyhow::Result<Self> {
         let cached = read(&store, name)?;
         Ok(Self { store, name, cached: Mutex::new(cached) })
     }
 
-    /// The value, read anew when the file has changed. One that cannot be understood leaves it as it was: whoever writes
-    /// it replaces it in one step, so that was somebody's editor.
+    /// The value, read again if the file has changed. If the file cannot be parsed the old value stays: our own writes
+    /// are atomic, so somebody's editor wrote it.
     pub fn get(&self) -> Arc<T> {
         let mut cached = self.lock();
         let stamp = self.store.stamp(self.name);
@@ -41,7 +41,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
             match read(&self.store, self.name) {
                 Ok(read) => *cached = read,
                 Err(error) => {
-                    tracing::error!("{error:#}; what stood there before holds on");
+                    tracing::error!("{error:#}; the previous content stays in effect");
                     cached.stamp = stamp;
                 }
             }
@@ -49,12 +49,12 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
         cached.value.clone()
     }
 
-    /// Changes the value and writes it, unless it stayed the same. Meanwhile no other process changes it. Blocks for as
-    /// long as writing takes.
+    /// Changes the value and writes it, unless it stayed the same. Holds a lock against other processes meanwhile.
+    /// Blocks while writing.
     ///
     /// # Errors
     ///
-    /// When it cannot be written; in this process it is changed all the same.
+    /// When it cannot be written; in this process the change applies all the same.
     pub fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> anyhow::Result<R>
     where
         T: PartialEq,
@@ -66,7 +66,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
         if value == *before {
             return Ok(result);
         }
-        let mut json = serde_json::to_vec_pretty(&value).expect("what is persisted should be printable as JSON");
+        let mut json = serde_json::to_vec_pretty(&value).expect("persisted values should serialise to JSON");
         json.push(b'\n');
         let written = locked.and_then(|_lock| self.store.write(self.name, &json));
         *self.lock() = Cached { stamp: self.store.stamp(self.name), value: Arc::new(value) };
@@ -79,7 +79,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
 }
 
 fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Result<Cached<T>> {
-    // Before the content: when that changes in between, it is read again.
+    // Before the content: if that changes in between, it is read again.
     let stamp = store.stamp(name);
     let value = match store.read(name)? {
         None => T::default(),

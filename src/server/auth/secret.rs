@@ -1,6 +1,6 @@
-//! Secrets that cannot be guessed, and their digests, which are all that is kept of them.
+//! Random secrets, and their digests, which are all that is stored.
 //!
-//! Passwords, which people choose, stand in `passwords`.
+//! Passwords, which people choose, are in `passwords`.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-/// Bytes of randomness in a secret: 256 bits, so that one digest without salt tells nothing about it.
+/// Random bytes in a secret: at 256 bits an unsalted digest reveals nothing about it.
 const RANDOM: usize = 32;
 
 /// A new secret as text for cookies, URLs and headers (RFC 4648 section 5).
@@ -30,21 +30,21 @@ impl Digest {
         Self(digest.as_ref().try_into().expect("SHA-256 should have 32 bytes"))
     }
 
-    /// Its first 64 bits in hexadecimal: a name that is no secret, and no other's.
+    /// The first 64 bits in hexadecimal: a unique ID that is not secret.
     pub fn name(&self) -> String {
         self.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// The one of `kept` whose digest, as `digest` tells it, is that of the secret. Every one is compared, so that the time does
-/// not tell which it was.
+/// Finds the element of `stored` with the digest of this secret. All are compared, so that timing does not reveal which
+/// one matched.
 pub fn find<'k, T>(stored: &'k [T], secret: &str, digest: impl Fn(&T) -> Digest) -> Option<&'k T> {
     let digest_wanted = Digest::of(secret);
     stored.iter().fold(None, |found, one| if digest(one) == digest_wanted { Some(one) } else { found })
 }
 
 impl PartialEq for Digest {
-    /// In a time that does not tell how much of them is the same.
+    /// In constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }

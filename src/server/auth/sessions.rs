@@ -1,4 +1,4 @@
-//! The sessions of browsers that signed in. Cookies are read and made in `cookie`.
+//! Login sessions of browsers. Cookies are parsed and created in `cookie`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,35 +10,36 @@ use super::secret::{self, Digest};
 use super::{Principal, Role, UnixTime};
 use crate::util::state_dir::Store;
 
-/// Sessions of one role at once: more than the browsers of any household or company that looks at one board, few enough
-/// to be looked through for each request. The one that signed in first goes; those of the other role stay, so that no
-/// viewer can sign the operator out.
+/// Maximum number of sessions per role: more than the browsers of any household or company that watches one device, and
+/// few enough to search for each request. The oldest one of the role is removed; those of the other role stay, so that
+/// no viewer can sign the operator out.
 const MAX_SESSIONS: usize = 256;
 
-/// A browser that is signed in.
+/// The login session of a browser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoginSession {
     secret: Digest,
     role: Role,
     created: UnixTime,
     expires: UnixTime,
-    /// Which password the role had; with another one the session is over.
+    /// The version of the role's password at sign-in; the session is invalid once it changes.
     password: Option<String>,
 }
 
 impl LoginSession {
-    /// Who it is.
+    /// Who is signed in.
     pub fn principal(&self) -> Principal {
         Principal { role: self.role, id: format!("session/{}", self.secret.name()) }
     }
 
-    /// Whether it was opened with the password that its role has now, as `password` tells for each role.
+    /// Whether it was created with the current password of its role; `password` gives the current version for each
+    /// role.
     pub fn matches_password(&self, password: impl Fn(Role) -> Option<String>) -> bool {
         self.password == password(self.role)
     }
 }
 
-/// All of them; they outlive the program.
+/// All login sessions; they persist across restarts.
 pub struct LoginSessions(Persisted<Vec<LoginSession>>);
 
 impl LoginSessions {
@@ -46,12 +47,12 @@ impl LoginSessions {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn open(store: Store) -> anyhow::Result<Self> {
         Persisted::open(store, "sessions.json").map(Self)
     }
 
-    /// Those that are kept now, also such as have expired.
+    /// All stored sessions, expired ones included.
     pub fn all(&self) -> Arc<Vec<LoginSession>> {
         self.0.get()
     }
@@ -62,8 +63,8 @@ impl LoginSessions {
         secret::find(&sessions, secret, |session| session.secret).filter(|session| now < session.expires).cloned()
     }
 
-    /// Opens a session; gives its secret, which is kept nowhere, and what became of writing it. `password` names the
-    /// password that the role has.
+    /// Creates a session; returns its secret, which is not stored, and the result of writing it. `password` is the
+    /// version of the role's current password.
     pub fn add(
         &self,
         role: Role,
@@ -78,7 +79,7 @@ impl LoginSessions {
             sessions.retain(|session| now < session.expires);
             let of_role = sessions.iter().filter(|session| session.role == role).count();
             if of_role >= MAX_SESSIONS {
-                // They stand in the order in which they were opened.
+                // They are stored in order of creation.
                 let oldest = sessions.iter().position(|session| session.role == role);
                 oldest.map(|oldest| sessions.remove(oldest));
             }
@@ -91,7 +92,7 @@ impl LoginSessions {
     ///
     /// # Errors
     ///
-    /// When it cannot be written; in this process the session is over all the same.
+    /// When it cannot be written; in this process the session has ended all the same.
     pub fn remove(&self, secret: &str) -> anyhow::Result<()> {
         let digest = Digest::of(secret);
         self.0.change(|sessions| sessions.retain(|session| session.secret != digest))
@@ -122,7 +123,7 @@ mod tests {
             assert_eq!(sessions.find("", 1_000), None);
         }
         let file = std::fs::read_to_string(folder.path().join("sessions.json")).unwrap();
-        assert!(!file.contains(&secret), "only the digest should be kept");
+        assert!(!file.contains(&secret), "only the digest should be stored");
         again.remove(&secret).unwrap();
         assert_eq!(sessions.find(&secret, 1_000), None);
     }

@@ -1,4 +1,4 @@
-//! Tokens with which programs sign in. They are shown once, when they are made; what is kept is their digest.
+//! Access tokens of programs. They are shown once, when created; only their digest is stored.
 
 use std::sync::Arc;
 
@@ -10,65 +10,65 @@ use super::secret::{self, Digest};
 use super::{Auth, Principal, Role, UnixTime, now};
 use crate::util::state_dir::Store;
 
-/// What each token begins with, so that one that was left in a program's source is recognised.
+/// The prefix of every token, so that one left in a program's source is recognised.
 const PREFIX: &str = "pht_";
 
-/// Tokens at once: one for each program of a large house; each request is compared with all of them.
+/// Maximum number of tokens: one for each program of a large house. Each request is compared with all of them.
 const MAX_TOKENS: usize = 256;
 
-/// The longest name: what fits a line of the list.
+/// Maximum length of a name: what fits a line of the list.
 const MAX_NAME: usize = 64;
 
-/// How exactly the last use is known, in seconds. Each change is a write to the board's memory card.
+/// Resolution of the last use, in seconds. Each update is a write to the device's memory card.
 const LAST_USED_RESOLUTION: u64 = 3_600;
 
-/// What is known of a token.
+/// A token, without its secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Token {
     /// Its name.
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
-    /// When it was made.
+    /// When it was created.
     pub created: UnixTime,
-    /// When it was last used, to the hour; `None` before the first time.
+    /// When it was last used, to the hour; `None` if never.
     pub used: Option<UnixTime>,
     #[serde(rename = "sha256")]
     secret: Digest,
 }
 
 impl Token {
-    /// Who uses it. Another token that is given the same name is somebody else.
+    /// The principal that uses it. Another token of the same name is another principal.
     pub fn principal(&self) -> Principal {
         Principal { role: self.role, id: format!("token/{}/{}", self.name, self.secret.name()) }
     }
 
-    /// Whether a use at `now` is worth writing down.
+    /// Whether a use at `now` is worth recording.
     pub fn should_record_use(&self, now: UnixTime) -> bool {
         self.used.is_none_or(|used| now >= used.saturating_add(LAST_USED_RESOLUTION))
     }
 }
 
-/// Why a token is not made.
+/// Why a token was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
-    /// The name cannot stand in an address.
+    /// The name is not usable in a URL.
     #[error(
-        "{0:?} is no name of a token; 1 to {MAX_NAME} letters, digits, \"-\", \"_\" and \".\", with a letter or digit first"
+        "{0:?} is not a valid token name; use 1 to {MAX_NAME} letters, digits, \"-\", \"_\" and \".\", with a letter or digit first"
     )]
     Name(String),
-    /// There is one of that name.
+    /// A token of that name exists.
     #[error("there is a token {0} already; revoke it first, or choose another name")]
     Exists(String),
-    /// There are enough.
+    /// The limit is reached.
     #[error("there are {MAX_TOKENS} tokens, which is the limit; revoke those that are not used")]
     Full,
-    /// It cannot be kept.
+    /// It cannot be stored.
     #[error("{0:#}")]
     Store(anyhow::Error),
 }
 
-/// All of them.
+/// All tokens.
 pub struct Tokens(Persisted<Vec<Token>>);
 
 impl Tokens {
@@ -76,22 +76,22 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn open(store: Store) -> anyhow::Result<Self> {
         Persisted::open(store, "tokens.json").map(Self)
     }
 
-    /// Those that are kept now, in the order in which they were made.
+    /// All stored tokens, in order of creation.
     pub fn all(&self) -> Arc<Vec<Token>> {
         self.0.get()
     }
 
-    /// The token of a secret.
+    /// Finds the token of a secret.
     pub fn find(&self, secret: &str) -> Option<Token> {
         secret::find(&self.0.get(), secret, |token| token.secret).cloned()
     }
 
-    /// Makes a token; gives its secret, which is kept nowhere.
+    /// Creates a token; returns its secret, which is not stored.
     ///
     /// # Errors
     ///
@@ -117,28 +117,28 @@ impl Tokens {
         match added {
             Ok(added) => added.map(|()| text),
             Err(error) => {
-                // Nobody gets to see it, so it shall not be there.
+                // Its secret was never returned, so it must not stay.
                 let _ = self.revoke(name);
                 Err(AddError::Store(error))
             }
         }
     }
 
-    /// Takes a token away; `false` when there is none of that name.
+    /// Revokes a token; `false` when there is none of that name.
     ///
     /// # Errors
     ///
-    /// When it cannot be written; in this process it is gone all the same.
+    /// When it cannot be written; in this process it is revoked all the same.
     pub fn revoke(&self, name: &str) -> anyhow::Result<bool> {
         let change = self.0.change(|tokens| {
             let before = tokens.len();
             tokens.retain(|token| token.name != name);
             tokens.len() < before
         });
-        change.with_context(|| format!("the token {name} is there again after the next start"))
+        change.with_context(|| format!("the token {name} will be valid again after the next start"))
     }
 
-    /// Writes down that a token was used.
+    /// Records the use of a token.
     ///
     /// # Errors
     ///
@@ -153,12 +153,12 @@ impl Tokens {
 }
 
 impl Auth {
-    /// All tokens, in the order in which they were made; `None` where nobody has to sign in.
+    /// All tokens, in order of creation; `None` when signing in is not required.
     pub fn tokens(&self) -> Option<Arc<Vec<Token>>> {
         self.0.as_ref().map(|state| state.tokens.all())
     }
 
-    /// Makes a token; gives its secret, which is kept nowhere. `None` where nobody has to sign in.
+    /// Creates a token; returns its secret, which is not stored. `None` when signing in is not required.
     pub async fn add_token(&self, name: &str, role: Role) -> Option<Result<String, AddError>> {
         let (state, name) = (self.0.clone()?, name.to_owned());
         let added = tokio::task::spawn_blocking(move || {
@@ -169,8 +169,8 @@ impl Auth {
         Some(added.await.expect("making a token should not panic"))
     }
 
-    /// Takes a token away, and whoever uses it is shown out; `false` when there is none of that name, `None` where nobody
-    /// has to sign in.
+    /// Revokes a token and ends its sessions; `false` when there is none of that name, `None` when signing in is not
+    /// required.
     pub async fn revoke_token(&self, name: &str) -> Option<anyhow::Result<bool>> {
         let (state, name) = (self.0.clone()?, name.to_owned());
         let revoked = tokio::task::spawn_blocking(move || {
@@ -198,7 +198,7 @@ mod tests {
         let secret = tokens.add("garage", Role::Viewer, 7).unwrap();
         assert!(secret.starts_with("pht_") && secret.len() == 47, "{secret}");
         let file = std::fs::read_to_string(folder.path().join("tokens.json")).unwrap();
-        assert!(!file.contains(&secret[4..]), "only the digest should be kept");
+        assert!(!file.contains(&secret[4..]), "only the digest should be stored");
         let other = Tokens::open(Store::open(Some(folder.path()))).unwrap();
         let found = other.find(&secret).unwrap();
         assert_eq!((found.name.as_str(), found.role, found.created, found.used), ("garage", Role::Viewer, 7, None));

@@ -1,4 +1,4 @@
-//! What is asked of a camera: its controls, its pictures' size and rate, and a single picture.
+//! Commands for one camera: its controls, its video settings, snapshots and photos.
 
 use std::sync::Arc;
 
@@ -12,42 +12,42 @@ use crate::model::protocol::result::CameraSummary;
 use crate::model::protocol::{Code, Error, Method, Reply};
 use crate::pipeline::video;
 
-/// Pictures that are made at once. One takes a core of a slow board for a tenth of a second, and the live pictures need
+/// Snapshots encoded at the same time. One takes a core of a slow device for a tenth of a second, and live video needs
 /// the others.
 const MAX_SNAPSHOTS: usize = 1;
 
-/// Those who wait for a picture: as many as may watch in most places, and a second's work of a slow board.
+/// Snapshot requests that may queue: as many as usually watch, and a second's work on a slow device.
 const MAX_QUEUED_SNAPSHOTS: usize = 10;
 
-/// After how many milliseconds a picture may be asked for again that was one too many.
+/// After how many milliseconds a rejected snapshot may be requested again.
 const RETRY_AFTER_MS: u64 = 500;
 
-/// A camera with the handle of its pipeline.
+/// A camera's name and the handle of its pipeline.
 #[derive(Clone)]
 pub struct CameraHandle {
     /// Its name.
     pub name: String,
-    /// What it can be asked.
+    /// The handle of its video pipeline.
     pub video: video::Handle,
 }
 
-/// A single picture.
+/// A snapshot as a JPEG image.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The JPEG file.
     pub data: Bytes,
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
 }
 
 impl Snapshot {
-    /// The media type of its data.
+    /// The media type of `data`.
     pub const MEDIA_TYPE: &'static str = "image/jpeg";
 }
 
-/// The places of those who make pictures, and of those who wait for one.
+/// Permits of running and of queued snapshots.
 pub(super) struct SnapshotLimiter {
     running: Arc<Semaphore>,
     queued: Arc<Semaphore>,
@@ -60,34 +60,34 @@ impl Default for SnapshotLimiter {
     }
 }
 
-/// What pictures shall be from now on; `None` leaves something as it is.
+/// A request to change video settings; `None` keeps a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VideoSetRequest {
-    /// Pixels.
+    /// Width and height in pixels.
     pub(super) size: Option<(u32, u32)>,
-    /// Frames a second.
+    /// Frames per second.
     pub(super) fps: Option<u32>,
-    /// Bits a second.
+    /// Bits per second.
     pub(super) bitrate: Option<u32>,
 }
 
 impl Dispatcher {
-    /// Takes a single picture for somebody: the newest one of the camera of that name, otherwise of the selected one.
+    /// Takes a snapshot of the camera of that name, otherwise of the caller's selected camera.
     ///
     /// # Errors
     ///
-    /// Why there is none.
+    /// When it is not permitted, or the camera delivers none.
     pub async fn snapshot(&self, caller: &Caller, camera: Option<&str>) -> Result<Snapshot, Error> {
-        let method = Method::find("snapshot").ok_or_else(|| internal("snapshot", &"it is no method"))?;
-        // Over HTTP it has an address of its own, so that it needs no session; the role is the same.
+        let method = Method::find("snapshot").ok_or_else(|| internal("snapshot", &"there is no such method"))?;
+        // HTTP has a path of its own for snapshots, which needs no session; the required role is the same.
         caller.authorize_role(method)?;
         self.take_snapshot(self.camera(caller, camera)?).await
     }
 
-    /// Takes a single picture, when it is its turn.
+    /// Takes a snapshot once a permit is free.
     async fn take_snapshot(&self, camera: &CameraHandle) -> Result<Snapshot, Error> {
         let SnapshotLimiter { running, queued } = &self.0.snapshot_limiter;
-        let busy = || Error::busy(RETRY_AFTER_MS, "too many pictures are asked for at once");
+        let busy = || Error::busy(RETRY_AFTER_MS, "too many snapshots are being requested");
         let _queued = queued.clone().try_acquire_owned().map_err(|_| busy())?;
         let _running = running.clone().acquire_owned().await.map_err(|_| busy())?;
         let video::Jpeg { data, width, height } =
@@ -96,22 +96,22 @@ impl Dispatcher {
         Ok(Snapshot { data, width, height })
     }
 
-    /// Takes a single picture and keeps it on the board.
+    /// Takes a snapshot and stores it on the device.
     pub(super) async fn take_photo(&self, caller: &Caller, camera: Option<String>) -> Result<Reply, Error> {
         let camera = self.camera(caller, camera.as_deref())?;
         let Snapshot { data, width, height } = self.take_snapshot(camera).await?;
         let camera = camera.name.clone();
         let (photos, name, bytes) = (self.0.deps.photos.clone(), camera.clone(), data.len());
         let added = tokio::task::spawn_blocking(move || photos.add(&name, &data)).await;
-        let added = added.map_err(|error| internal("keep a photo", &error))?;
-        let file = added.map_err(|error| internal("keep a photo", &format_args!("{error:#}")))?.display().to_string();
+        let added = added.map_err(|error| internal("store a photo", &error))?;
+        let file = added.map_err(|error| internal("store a photo", &format_args!("{error:#}")))?.display().to_string();
         let by = self.name(caller);
-        tracing::info!("{by} has taken a photo of {camera}: {file}");
-        self.broadcast_notice(format!("{by} has taken a photo of {camera}, which is kept on the board"));
+        tracing::info!("{by} took a photo of {camera}: {file}");
+        self.broadcast_notice(format!("{by} took a photo of {camera}; it is stored on the device"));
         Ok(Reply::Photo { camera, file, bytes, width, height })
     }
 
-    /// The camera's place.
+    /// The index of the camera of that name.
     pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
         let cameras = &self.0.deps.cameras;
         cameras.iter().position(|camera| camera.name == name).ok_or_else(|| {
@@ -120,13 +120,13 @@ impl Dispatcher {
         })
     }
 
-    /// The place of the camera that the caller watches.
+    /// The index of the camera that the caller is watching.
     fn selected(&self, caller: &Caller) -> Option<usize> {
         let preferences = self.0.deps.sessions.preferences(caller.session.as_ref()?)?;
         Some(preferences.camera)
     }
 
-    /// The camera of that name; without one that which the caller watches, or the first.
+    /// The camera of that name; without a name the one that the caller is watching, or the first.
     fn camera(&self, caller: &Caller, name: Option<&str>) -> Result<&CameraHandle, Error> {
         let index = match name {
             Some(name) => self.index(name)?,
@@ -153,7 +153,7 @@ impl Dispatcher {
         Reply::Cameras { cameras: cameras.into_iter().map(summary).collect(), selected }
     }
 
-    /// The controls of a camera as they stand; it is opened where it never was.
+    /// The current controls of a camera; opens the camera if it never was open.
     async fn controls(&self, camera: &CameraHandle) -> Result<Vec<inventory::Control>, Error> {
         let status = self.0.deps.status.snapshot().cameras.into_iter().find(|status| status.name == camera.name);
         match status {
@@ -208,13 +208,13 @@ impl Dispatcher {
             .set(video::VideoSettingsPatch { size, fps, bitrate })
             .await
             .map_err(|error| camera_error(camera, error))?;
-        self.broadcast_notice(format!("{} has set the picture of {} anew", self.name(caller), camera.name));
+        self.broadcast_notice(format!("{} changed the video settings of {}", self.name(caller), camera.name));
         let (name, (width, height)) = (camera.name.clone(), settings.size);
         Ok(Reply::Video { camera: name, width, height, fps: settings.fps, bitrate: settings.bitrate })
     }
 }
 
-/// What a camera's pipeline says, as an answer.
+/// Converts an error of a camera's pipeline to a protocol error.
 fn camera_error(camera: &CameraHandle, error: video::Error) -> Error {
     let words = error.to_string();
     let named = words.starts_with(&format!("{}: ", camera.name));

@@ -1,5 +1,6 @@
-//! What one viewer is told without asking: changes of the status, of the cameras and their controls, who watches, and what
-//! is said. It is asked for when there is room for it; what changed meanwhile is told as it stands then.
+//! Events for one viewer: changes of the status, of the cameras and their controls, who is watching, and messages.
+//! Events are pulled when the channel has room, so a slow viewer gets the latest state instead of every change in
+//! between.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,41 +15,40 @@ use crate::model::status::{CameraStatus, Status};
 use crate::server::sessions::{Presence, Selection, ServerMessage};
 use crate::util::broadcast::{RecvError, Subscriber};
 
-/// The least time from one look at the status to the next: five times a second is at once for a person, and bounds what
-/// a slider that somebody draws at costs every viewer.
+/// Minimum interval between two samples of the status. Five a second look immediate to a person, and bound what
+/// dragging a slider costs every other viewer.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The news of one viewer.
+/// The events of one viewer.
 #[derive(Debug)]
 pub struct EventStream {
-    /// The viewer's session.
+    /// The ID of the viewer's session.
     pub(super) session: String,
     pub(super) status: watch::Receiver<Status>,
     pub(super) presence: watch::Receiver<Presence>,
     pub(super) messages: Subscriber<ServerMessage>,
-    /// Which camera the viewer is sent; `None` where the session is gone.
+    /// The camera that the viewer is sent; `None` when the session has ended.
     pub(super) selection: Option<watch::Receiver<Selection>>,
     pub(super) device_changes: watch::Receiver<u64>,
     pub(super) metrics: Metrics,
-    /// What the viewer was told.
+    /// What was last sent to the viewer.
     pub(super) last_sent: LastSent,
 }
 
-/// What a viewer was told.
+/// The state that was last sent to a viewer.
 #[derive(Debug, Default)]
 pub(super) struct LastSent {
     status: Status,
-    /// When the status was looked at; `None` before the beginning.
+    /// When the status was last sampled; `None` before the first event.
     sampled_at: Option<Instant>,
-    /// The camera that the viewer is known to be sent.
+    /// The selected camera that the viewer was last notified of.
     selected: Option<usize>,
-    /// Found at the last look: an event for the status, and two for each camera at most.
+    /// Events of the last sample: one for the status, and at most two per camera.
     ready: VecDeque<Event>,
 }
 
 impl EventStream {
-    /// The next event, at once where something is known already. Never returns when the program has stopped. Cancelling
-    /// loses nothing.
+    /// The next event, immediately if one is pending. Never returns after the program has stopped. Cancel-safe.
     pub async fn next(&mut self) -> Event {
         loop {
             if let Some(event) = self.last_sent.ready.pop_front() {
@@ -81,7 +81,7 @@ impl EventStream {
         }
     }
 
-    /// What is told at the beginning.
+    /// Queues the events that every viewer gets first.
     fn queue_initial(&mut self) {
         self.last_sent.sampled_at = Some(Instant::now());
         self.last_sent.status = self.status.borrow_and_update().clone();
@@ -92,7 +92,7 @@ impl EventStream {
         self.last_sent.ready.extend([status, viewers, Event::Talk { session: None, name: None }]);
     }
 
-    /// Finds what is other than it was told.
+    /// Queues events for everything that changed since the last sample.
     fn diff(&mut self) {
         self.last_sent.sampled_at = Some(Instant::now());
         let now = self.status.borrow_and_update().clone();
@@ -116,7 +116,7 @@ impl EventStream {
     fn queue_selection(&mut self) {
         let Some(selection) = &mut self.selection else { return };
         let index = selection.borrow_and_update().camera;
-        // A choice is answered in several steps, of which the picture is one.
+        // A selection is published in several steps; only a changed camera is an event.
         if self.last_sent.selected.replace(index) != Some(index)
             && let Some(camera) = self.status.borrow().cameras.get(index)
         {
@@ -149,7 +149,7 @@ async fn changed(selection: &mut Option<watch::Receiver<Selection>>) -> Result<(
     }
 }
 
-/// A camera as its viewers see it.
+/// The state of a camera, as sent to viewers.
 fn camera_event(camera: &CameraStatus, selected: bool) -> CameraState {
     CameraState {
         camera: camera.name.clone(),
@@ -163,14 +163,14 @@ fn camera_event(camera: &CameraStatus, selected: bool) -> CameraState {
     }
 }
 
-/// The status without the controls, which are many and have an event of their own.
+/// The status without the controls, which are many and have their own event.
 fn without_controls(status: &Status) -> Status {
     let mut status = status.clone();
     status.cameras.iter_mut().for_each(|camera| camera.controls.clear());
     status
 }
 
-/// Those that are not as they were.
+/// The controls that changed.
 fn changed_controls(before: &[Control], now: &[Control]) -> Vec<Control> {
     let same = |control: &&Control| before.iter().any(|before| before == *control);
     now.iter().filter(|control| !same(control)).cloned().collect()

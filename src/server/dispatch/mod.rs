@@ -1,8 +1,8 @@
-//! Carries out what viewers, scripts and the shell of the board ask: the one place that knows whose handle can do it, and
-//! who may ask for it.
+//! Executes commands of viewers, scripts and the shell on the device: the one place that knows which handle serves a
+//! command and who may give it.
 //!
-//! The forms of requests and answers are those of `command`. How they come and go is the business of `rtc` for data
-//! channels, of `http`, and of `socket` for the shell.
+//! Requests and replies are defined in `model::protocol`. Transport belongs to `rtc` for data channels, to `http`, and
+//! to `unix_socket` for the shell.
 
 mod camera_commands;
 mod events;
@@ -33,51 +33,52 @@ use crate::server::photos::Photos;
 use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
 use crate::util::token_bucket::{Bucket, Rate};
 
-/// What one may say to all viewers at once, and then a second: a fast typist sends a line in two seconds.
+/// Rate limit of chat messages per caller: a fast typist sends a line every two seconds.
 const CHAT_RATE: Rate = Rate::new(5, 1);
 
-/// Speakers that are remembered. It is far more than watch, and bounds what programs with many tokens can make it.
+/// How many callers the chat rate limit keeps track of. Far more than can watch; it bounds the memory that programs
+/// with many tokens can use.
 const MAX_CHAT_BUCKETS: usize = 256;
 
-/// Lists what the machine has: asks the kernel, and blocks.
+/// Lists the cameras and sound cards of the device. Queries the kernel and blocks.
 pub type Devices = dyn Fn() -> (Vec<CameraInfo>, Vec<SoundCardInfo>) + Send + Sync;
 
-/// Whose handles carry commands out.
+/// The handles that commands are executed with.
 pub struct DispatcherDeps {
     /// The cameras, in the order of the status.
     pub cameras: Vec<CameraHandle>,
-    /// Who watches.
+    /// The viewers' sessions.
     pub sessions: SessionRegistry,
-    /// What is true now.
+    /// The current status.
     pub status: status::StatusPublisher,
     /// Counters.
     pub metrics: Metrics,
-    /// What the machine has.
+    /// Lists the device's hardware.
     pub devices: Box<Devices>,
-    /// The privacy switch of the cameras and the microphone.
+    /// The privacy switch of cameras and microphone.
     pub privacy: PrivacySwitch,
-    /// Photos on the board.
+    /// Photos stored on the device.
     pub photos: Photos,
 }
 
-/// Carries out commands; a cheap handle.
+/// Executes commands; a cheap handle.
 #[derive(Clone)]
 pub struct Dispatcher(Arc<Inner>);
 
 struct Inner {
     deps: DispatcherDeps,
-    /// Counts what was plugged in.
+    /// Counts hotplug events.
     device_changes: watch::Sender<u64>,
-    /// How much each has said lately.
+    /// The chat rate limit of each caller.
     chat_buckets: Mutex<HashMap<String, Bucket>>,
-    /// One look at all devices at a time: it opens every one of them.
+    /// One device scan at a time: it opens every device.
     device_scan: Arc<Semaphore>,
-    /// Pictures that are made at once, and those who wait for one.
+    /// Limits concurrent and queued snapshots.
     snapshot_limiter: camera_commands::SnapshotLimiter,
 }
 
 impl Dispatcher {
-    /// Commands to these handles.
+    /// A dispatcher that executes commands with these handles.
     pub fn new(deps: DispatcherDeps) -> Self {
         let snapshot_limiter = camera_commands::SnapshotLimiter::default();
         let (device_changes, chat_buckets, device_scan) =
@@ -85,30 +86,30 @@ impl Dispatcher {
         Self(Arc::new(Inner { deps, device_changes, chat_buckets, device_scan, snapshot_limiter }))
     }
 
-    /// Of a board without cameras, for tests of others.
+    /// A dispatcher without cameras, for tests of other modules.
     #[cfg(test)]
     pub fn for_tests(sessions: SessionRegistry, status: status::StatusPublisher, metrics: Metrics) -> Self {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
-        // Nothing can be kept there, so nothing is.
+        // Nothing can be written there, so nothing is stored.
         let nowhere = crate::util::state_dir::Store::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
         let privacy = PrivacySwitch::new(status.clone(), Vec::new(), nowhere);
         Self::new(DispatcherDeps { cameras: Vec::new(), sessions, status, metrics, devices, privacy, photos })
     }
 
-    /// Tells that a device was plugged in.
+    /// Notifies viewers that a device was plugged in or removed.
     pub fn notify_device_change(&self) {
         self.0.device_changes.send_modify(|count| *count += 1);
     }
 
-    /// The viewer of this seat.
+    /// The caller for the viewer of a session.
     pub fn viewer(&self, session: &SessionHandle) -> Caller {
-        // Of a session that has just ended nothing is known any more.
+        // A session that has just ended is no longer in the registry.
         let role = self.0.deps.sessions.get(session.id()).map_or(Role::Viewer, |viewer| viewer.role);
         Caller::viewer(session.id(), role)
     }
 
-    /// What the viewer of a session is told without asking, from now on.
+    /// Subscribes to the events that are sent to the viewer of a session.
     pub fn events(&self, session: &str) -> EventStream {
         let DispatcherDeps { sessions, status, metrics, .. } = &self.0.deps;
         EventStream {
@@ -123,11 +124,11 @@ impl Dispatcher {
         }
     }
 
-    /// Carries out a request that came at `received`. A picture is asked for with [`picture`](Self::picture).
+    /// Executes a request that arrived at `received`. For snapshots use [`snapshot`](Self::snapshot).
     ///
     /// # Errors
     ///
-    /// Why it is not carried out.
+    /// The error to send as the reply.
     pub async fn dispatch(&self, caller: &Caller, request: Request, received: Timestamp) -> Result<Reply, Error> {
         let Request { method, command, .. } = request;
         caller.authorize(method)?;
@@ -162,7 +163,7 @@ impl Dispatcher {
                 let milliseconds = |time: Timestamp| time.unix().as_secs_f64() * 1e3;
                 Ok(Reply::Times { received: milliseconds(received), sent: milliseconds(Timestamp::now()) })
             }
-            // Those of a session, which has its own place above.
+            // Session commands are handled above.
             Command::CameraSelect { .. }
             | Command::VideoKeyframe {}
             | Command::VideoPause {}
@@ -173,7 +174,7 @@ impl Dispatcher {
         }
     }
 
-    /// Reads a message that has just come, and carries out what it asks: its answer as JSON, and the same as a value.
+    /// Parses a message that has just arrived and executes its command: the reply as JSON, and the same as a value.
     pub async fn handle_message(&self, caller: &Caller, message: &[u8]) -> (String, Result<Reply, Error>) {
         let received = Timestamp::now();
         let (id, outcome) = match Request::parse(message) {
@@ -183,21 +184,20 @@ impl Dispatcher {
         (protocol::answer(&id.unwrap_or_default(), &outcome), outcome)
     }
 
-    /// Carries out what a button on the board sends. Nobody waits for an answer; what goes wrong is told in the log.
+    /// Executes the command of a button on the device. Nobody waits for the reply; errors are logged.
     pub async fn run_button_command(&self, request: &str) {
         if let (_, Err(error)) = self.handle_message(&Caller::button(), request.as_bytes()).await {
-            tracing::warn!("a button's command {request} is not carried out: {}", error.message);
+            tracing::warn!("a button's command {request} failed: {}", error.message);
         }
     }
 
-    /// Throws the privacy switch, to its other side where no side is named.
+    /// Sets the privacy switch, or toggles it when `on` is `None`.
     async fn privacy(&self, caller: &Caller, on: Option<bool>) -> Result<Reply, Error> {
         let (switch, by) = (self.0.deps.privacy.clone(), self.name(caller));
-        // It is kept in a file.
+        // Blocking, because the switch is stored in a file.
         let name = by.clone();
         let change = tokio::task::spawn_blocking(move || switch.throw(on, &name));
-        let PrivacyChange { on, changed } =
-            change.await.map_err(|error| internal("throw the privacy switch", &error))?;
+        let PrivacyChange { on, changed } = change.await.map_err(|error| internal("set the privacy switch", &error))?;
         if changed {
             let now = if on { "off" } else { "on again" };
             self.broadcast_notice(format!("{by} has switched cameras and microphone {now}"));
@@ -205,7 +205,7 @@ impl Dispatcher {
         Ok(Reply::Privacy { on })
     }
 
-    /// What the caller is called.
+    /// The caller's display name.
     fn name(&self, caller: &Caller) -> String {
         let viewer = caller.session.as_ref().and_then(|session| self.0.deps.sessions.get(session));
         viewer.map_or_else(|| caller.name.clone(), |viewer| viewer.name)
@@ -217,7 +217,7 @@ impl Dispatcher {
 
     async fn devices(&self) -> Result<Reply, Error> {
         let Ok(device_scan) = self.0.device_scan.clone().try_acquire_owned() else {
-            return Err(Error::busy(500, "the devices are being listed for somebody else"));
+            return Err(Error::busy(500, "the devices are already being listed"));
         };
         let dispatcher = self.clone();
         let listing = tokio::task::spawn_blocking(move || {
@@ -249,8 +249,8 @@ impl Dispatcher {
             return Err(Error::new(Code::NotFound, "no such session; session.list names those there are"));
         };
         let by = self.name(caller);
-        tracing::info!("{by} has sent {name} away");
-        self.broadcast_notice(format!("{by} has ended the session of {name}"));
+        tracing::info!("{by} ended the session of {name}");
+        self.broadcast_notice(format!("{by} ended the session of {name}"));
         Ok(Reply::Done {})
     }
 
@@ -272,7 +272,7 @@ impl Dispatcher {
             }
             (None, _) => self.name(caller),
         };
-        // As the wall clock has it at this moment, which people compare with their own.
+        // The wall clock, because people compare it with their own.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         sessions.broadcast(ServerMessage::Chat { session: caller.session.clone(), from, text: text.into(), time });
         Ok(Reply::Done {})
@@ -284,21 +284,21 @@ impl Dispatcher {
             chat_buckets.retain(|_, bucket| !bucket.is_full(CHAT_RATE, now));
         }
         if chat_buckets.len() >= MAX_CHAT_BUCKETS && !chat_buckets.contains_key(&caller.rate_limit_key) {
-            return Err(Error::busy(1000, "too many speak at once"));
+            return Err(Error::busy(1000, "too many people are chatting"));
         }
         let bucket = chat_buckets.entry(caller.rate_limit_key.clone()).or_insert_with(|| Bucket::new(CHAT_RATE, now));
         bucket
             .take(CHAT_RATE, now)
-            .map_err(|wait| Error::busy(wait.as_millis() as u64 + 1, "too much at once; the others want to read it"))
+            .map_err(|wait| Error::busy(wait.as_millis() as u64 + 1, "too many messages; slow down"))
     }
 
-    /// Tells all viewers something.
+    /// Sends a notice to all viewers.
     fn broadcast_notice(&self, text: String) {
         self.0.deps.sessions.broadcast(ServerMessage::Notice { warning: false, text });
     }
 }
 
-/// The board failed at something.
+/// Logs an internal error and makes it a reply.
 fn internal(what: &str, error: &dyn std::fmt::Display) -> Error {
     tracing::error!("{what}: {error}");
     Error::new(Code::Internal, format!("{what}: {error}"))
@@ -330,7 +330,7 @@ mod tests {
             "a button has switched cameras and microphone on again",
         ] {
             let Ok(ServerMessage::Notice { text, .. }) = messages.recv().await else {
-                panic!("viewers should be told: {words}")
+                panic!("viewers should be notified: {words}")
             };
             assert_eq!(text, words);
         }

@@ -1,17 +1,17 @@
-//! Who asks, and whether they may: the one place where permissions of commands are judged, whichever way a request came.
+//! Callers and their permissions: the one place where command permissions are checked, whichever way a request came.
 
 use crate::model::protocol::{Error, Method};
 use crate::server::auth::{Principal, Role};
 
-/// Who asks.
+/// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub(super) role: Role,
-    /// The viewer's own session, where the request came over its data channel.
+    /// The viewer's own session, if the request came over its data channel.
     pub(super) session: Option<String>,
-    /// What one is called who does not watch.
+    /// Display name of a caller without a session.
     pub(super) name: String,
-    /// Tells one caller from the other: no secret.
+    /// Identifies the caller for rate limits; not a secret.
     pub(super) rate_limit_key: String,
 }
 
@@ -21,25 +21,25 @@ impl Caller {
         Self { role, session: Some(session.into()), name: role.to_string(), rate_limit_key: session.into() }
     }
 
-    /// Whoever makes a request over HTTP.
+    /// A client of the HTTP API.
     pub fn principal(principal: &Principal) -> Self {
-        // A token has a name that its owner gave it; of a browser only its role is known.
+        // A token has a name that its owner chose; of a browser only the role is known.
         let token = principal.id.strip_prefix("token/").and_then(|rest| rest.split('/').next());
         let name = token.map_or_else(|| principal.role.to_string(), str::to_owned);
         Self { role: principal.role, session: None, name, rate_limit_key: principal.id.clone() }
     }
 
-    /// Whoever may open the socket on the board.
+    /// A process that can open the control socket.
     pub fn shell() -> Self {
         Self { role: Role::Operator, session: None, name: "the board".into(), rate_limit_key: "shell".into() }
     }
 
-    /// A button on the board: whoever stands there could pull the plug as well.
+    /// A button on the device: whoever can press it could also pull the plug.
     pub fn button() -> Self {
         Self { role: Role::Operator, session: None, name: "a button".into(), rate_limit_key: "button".into() }
     }
 
-    /// Judges whether they may ask for the method at all.
+    /// Checks whether the caller may use the method.
     pub(super) fn authorize(&self, method: &Method) -> Result<(), Error> {
         self.authorize_role(method)?;
         if method.session && self.session.is_none() {
@@ -48,7 +48,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Judges whether their role suffices for the method.
+    /// Checks whether the caller's role suffices for the method.
     pub(super) fn authorize_role(&self, method: &Method) -> Result<(), Error> {
         if method.operator && self.role < Role::Operator { Err(Error::forbidden(method.name)) } else { Ok(()) }
     }

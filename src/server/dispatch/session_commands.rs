@@ -1,4 +1,4 @@
-//! What a viewer wishes of its own session.
+//! Commands that a viewer gives for its own session.
 
 use std::time::Duration;
 
@@ -8,12 +8,11 @@ use super::Dispatcher;
 use crate::model::protocol::{Code, Command, Error, Reply};
 use crate::server::sessions::{Preferences, SelectError};
 
-/// How long it may take until a session goes over to another camera, which may have to be opened first to know its
-/// format.
+/// Timeout for switching cameras; the other camera may have to be opened first to learn its format.
 const SELECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Dispatcher {
-    /// Carries out a command of the viewer of `session`.
+    /// Executes a command of the viewer of `session`.
     pub(super) async fn session_command(&self, session: &str, command: Command) -> Result<Reply, Error> {
         match command {
             Command::CameraSelect { camera } => self.select(session, &camera).await,
@@ -31,7 +30,7 @@ impl Dispatcher {
                 })?;
                 Ok(Reply::Latency { mode, min, max })
             }
-            _ => Err(Error::new(Code::Internal, "a command that no session carries out")),
+            _ => Err(Error::new(Code::Internal, "not a session command")),
         }
     }
 
@@ -42,7 +41,7 @@ impl Dispatcher {
             Ok(Err(SelectError::Unknown)) => return Err(session_ended()),
             Ok(Err(SelectError::Rejected(reason))) => return Err(Error::new(Code::Refused, reason)),
             Err(_) => {
-                let message = format!("{name} gave no picture within {} s", SELECT_TIMEOUT.as_secs());
+                let message = format!("{name} delivered no video within {} s", SELECT_TIMEOUT.as_secs());
                 return Err(Error::new(Code::Unavailable, message));
             }
         }

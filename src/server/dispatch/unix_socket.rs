@@ -1,6 +1,7 @@
-//! The socket for the shell of the board: a line is a request, and a line is its answer. Who may open it is an operator.
+//! The control socket for shells on the device: one request per line, one reply per line. Whoever can open it is an
+//! operator.
 //!
-//! What `porthole ctl` sends and prints stands in `cli`.
+//! The client, `porthole ctl`, is in `cli`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -23,28 +24,28 @@ use tokio::time::timeout;
 use super::{Caller, Dispatcher};
 use crate::model::protocol::limits;
 
-/// The socket's name in its directory.
+/// The socket's file name.
 pub const NAME: &str = "control.sock";
 
-/// Connections at once: a few scripts. Further ones wait in the kernel.
+/// Maximum number of connections: a few scripts. Further ones wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 8;
 
-/// How long a connection may be silent: longer than a script thinks, and an end for one that is forgotten.
+/// Idle timeout of a connection: longer than a script pauses, and an end for one that was forgotten.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The pause after a failed accept, when the process has no file left for a connection.
+/// The pause after a failed accept, when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the socket lies: in `$RUNTIME_DIRECTORY` (systemd.exec(5)) where there is one, otherwise in the state directory.
+/// Path of the socket: in `$RUNTIME_DIRECTORY` (systemd.exec(5)) if set, otherwise in the state directory.
 pub fn path(state: Option<&Path>) -> Option<PathBuf> {
     let runtime = env::var_os("RUNTIME_DIRECTORY");
-    // systemd names all directories of the service, with colons between them.
+    // systemd lists all of the service's directories, separated by colons.
     let first = runtime.as_ref().and_then(|all| all.as_bytes().split(|byte| *byte == b':').next());
     let runtime = first.map(|first| Path::new(OsStr::from_bytes(first))).filter(|path| path.is_absolute());
     runtime.or(state).map(|directory| directory.join(NAME))
 }
 
-/// The open socket; it is closed and removed when this drops.
+/// The open socket; closed and removed when this drops.
 pub struct Guard {
     path: PathBuf,
     task: JoinHandle<()>,
@@ -57,17 +58,17 @@ impl Drop for Guard {
     }
 }
 
-/// Opens the socket and answers on it.
+/// Opens the socket and serves requests on it.
 ///
 /// # Errors
 ///
-/// When it cannot be opened, or another program answers on it.
+/// When it cannot be opened, or another program is serving it.
 pub fn open(path: PathBuf, dispatcher: Dispatcher) -> anyhow::Result<Guard> {
     let shown = path.display();
     if Blocking::connect(&path).is_ok() {
         anyhow::bail!("{shown}: another porthole answers there; give this one its own [state] directory");
     }
-    // Under another name until nobody but the owner may open it; so it also takes the place of one that was left behind.
+    // Bound under a temporary name until its permissions are set, then renamed; this also replaces a stale socket.
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let bound = || {
         let _ = fs::remove_file(&temporary);
@@ -86,7 +87,7 @@ pub fn open(path: PathBuf, dispatcher: Dispatcher) -> anyhow::Result<Guard> {
 
 async fn accept(listener: UnixListener, dispatcher: Dispatcher) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    // Never closed.
+    // The semaphore is never closed.
     while let Ok(permit) = permits.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -106,13 +107,13 @@ async fn accept(listener: UnixListener, dispatcher: Dispatcher) {
     }
 }
 
-/// Answers line by line until the other side has no more to ask.
+/// Answers line by line until the client closes its side.
 async fn serve(stream: UnixStream, dispatcher: &Dispatcher) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
         let mut line = Vec::new();
-        // One byte more, so that what is too long is seen to be.
+        // One byte above the limit, so that an overlong line is detected.
         let mut limited = (&mut read).take(limits::MESSAGE as u64 + 2);
         if timeout(IDLE_TIMEOUT, limited.read_until(b'\n', &mut line)).await?? == 0 {
             return Ok(());
@@ -122,7 +123,7 @@ async fn serve(stream: UnixStream, dispatcher: &Dispatcher) -> io::Result<()> {
         answer.push('\n');
         timeout(IDLE_TIMEOUT, write.write_all(answer.as_bytes())).await??;
         if !whole {
-            // What follows is the rest of something.
+            // The rest of an overlong line follows.
             return Ok(());
         }
     }

@@ -1,6 +1,6 @@
-//! Commands and single pictures for scripts: `POST /api/command` and `GET /snapshot.jpg`.
+//! Commands and snapshots for scripts: `POST /api/command` and `GET /snapshot.jpg`.
 //!
-//! What a command means and who may give it is the business of `control`, its form that of `crate::model::protocol`.
+//! Commands are executed and permitted in `dispatch`; their format is defined in `crate::model::protocol`.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::server::dispatch::{Caller, Snapshot};
 
 const JSON: &str = "application/json";
 
-/// What can be said of the picture that is wanted.
+/// Query parameters of a snapshot.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SnapshotQuery {
@@ -27,7 +27,7 @@ struct SnapshotQuery {
 pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let with = warp::any().map(move || context.clone());
     let body = warp::body::bytes();
-    // The gate lets nobody in without one.
+    // The middleware rejects requests without one.
     let caller = warp::ext::get::<Principal>().map(|principal: Principal| Caller::principal(&principal));
     let headers = warp::header::headers_cloned();
     let command =
@@ -46,7 +46,7 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
 
 impl Context {
     async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> HttpResponse {
-        // The media type keeps out the forms of other sites, which can send text only.
+        // The media type keeps out HTML forms of other sites, which can only send text.
         if whep::media_type(headers) != JSON {
             let detail = "send the request with Content-Type: application/json";
             return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
@@ -68,7 +68,7 @@ impl Context {
     }
 }
 
-/// The status of an answer that tells of an error.
+/// The HTTP status of a protocol error.
 fn status(error: &Error) -> StatusCode {
     match error.code {
         Code::Parse | Code::Request | Code::Method | Code::Params => StatusCode::BAD_REQUEST,
@@ -81,7 +81,7 @@ fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// Says when to ask again, where that helps.
+/// Adds `Retry-After` if the error has one.
 fn with_retry_after(mut answer: HttpResponse, error: &Error) -> HttpResponse {
     if let Some(milliseconds) = error.retry() {
         let seconds = HeaderValue::from(milliseconds.div_ceil(1000).max(1));

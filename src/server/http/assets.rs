@@ -1,4 +1,4 @@
-//! The files of `web/`, embedded in the binary, so that the page works where there is nothing but the board.
+//! The files of `web/`, embedded in the binary, so that the page works without any other server.
 
 use bytes::Bytes;
 use warp::Filter as _;
@@ -17,7 +17,7 @@ const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 /// The page loads nothing from elsewhere and may not be framed by another site.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
-/// Whether a path is that of a file.
+/// Whether the path is that of an embedded file.
 pub fn has(path: &str) -> bool {
     path.strip_prefix('/').is_some_and(|path| ASSETS.iter().any(|asset| asset.0 == path))
 }
@@ -42,7 +42,7 @@ pub fn routes() -> BoxedFilter<(HttpResponse,)> {
 fn file((_, media_type, content): &'static Asset) -> HttpResponse {
     let mut response = response(StatusCode::OK, media_type, Bytes::from_static(content));
     let headers = response.headers_mut();
-    // An updated board must not be watched with yesterday's page.
+    // After an update of the device, browsers must not use the old page.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
     response

@@ -1,4 +1,4 @@
-//! Reads a request's body as a whole, within limits of size and time.
+//! Reads a request's body into memory, with limits on size and time.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use warp::http::StatusCode;
 
 use super::response::{ErrorResponse, problem};
 
-/// The longest body. A browser's offer has 6 KiB.
+/// Maximum size of a body. A browser's offer has 6 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The time in which a body has to be here. Over the slowest mobile network an offer takes a second.
+/// Timeout for receiving a body. On the slowest mobile network an offer takes a second.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The whole body, or the answer to one that is too long, too slow or broken off.
+/// Reads the whole body, or returns the error response if it is too long, too slow or incomplete.
 pub async fn read(body: Incoming) -> Result<Bytes, ErrorResponse> {
     let too_long = || error_response(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB");
-    // Who says so before need not send it.
+    // Reject by `Content-Length`, before the body is sent.
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_long());
     }
@@ -29,7 +29,7 @@ pub async fn read(body: Incoming) -> Result<Bytes, ErrorResponse> {
         Ok(Err(error)) => Err(error_response(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))),
         Err(_) => {
             let seconds = BODY_TIMEOUT.as_secs();
-            Err(error_response(StatusCode::REQUEST_TIMEOUT, &format!("the body was not here within {seconds} s")))
+            Err(error_response(StatusCode::REQUEST_TIMEOUT, &format!("the body did not arrive within {seconds} s")))
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Certificates: made by ourselves and kept, or read from PEM files, and what is wrong with them in words.
+//! Certificates: generated and stored by us, or read from PEM files, with errors that explain what is wrong.
 //!
-//! When they are read again, and what connections do with them, is in `tls`.
+//! Reloading and the TLS handshake are in `tls`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,73 +14,73 @@ use tokio_rustls::rustls::{self, ServerConfig, crypto};
 
 use crate::util::state_dir::Store;
 
-/// The files of our own certificate in the state directory.
+/// File names of the generated certificate in the state directory.
 const CERTIFICATE: &str = "cert.pem";
 const KEY: &str = "key.pem";
 
-/// From when our own certificate is valid. Apple's systems refuse one that begins after June 2019 and is valid for more
-/// than 825 days, and a board may have no clock that tells when to make the next one.
+/// Start of the validity period. Apple's systems reject certificates that begin after June 2019 and are valid for more
+/// than 825 days, and the device may have no clock by which to renew one.
 const VALID_FROM: (i32, u8, u8) = (2019, 1, 1);
 
-/// Until when it is valid: the last year that its form of time can name (RFC 5280 section 4.1.2.5).
+/// End of the validity period: the last year that UTCTime can express (RFC 5280 section 4.1.2.5).
 const VALID_UNTIL: (i32, u8, u8) = (2049, 12, 31);
 
-/// Longer than any chain and key; a larger file is not what it should be.
+/// Maximum file size, larger than any chain or key.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// Where a certificate and its key lie.
+/// Paths of a certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The certificate and those between it and its authority.
+    /// The certificate and its intermediate certificates.
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
 }
 
-/// Our own certificate for these names and addresses; made where it is missing.
+/// The stored self-signed certificate; generated for these names and addresses if there is none.
 ///
 /// # Errors
 ///
-/// When it can neither be read nor made.
+/// When it can neither be read nor generated.
 pub fn load_or_generate(store: &Store, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
     let files = Files { cert: store.path(CERTIFICATE)?, key: store.path(KEY)? };
     if store.read(CERTIFICATE)?.is_none() || store.read(KEY)?.is_none() {
-        let (cert, key) = generate(names, addresses).context("make a certificate")?;
+        let (cert, key) = generate(names, addresses).context("generate a certificate")?;
         store.write(KEY, key.as_bytes())?;
         store.write(CERTIFICATE, cert.as_bytes())?;
-        tracing::info!("made a certificate for {}", names.join(", "));
+        tracing::info!("generated a certificate for {}", names.join(", "));
     }
     Ok(files)
 }
 
-/// A self-signed certificate and its key in PEM.
+/// Generates a self-signed certificate and its key in PEM.
 fn generate(names: &[String], addresses: &[IpAddr]) -> anyhow::Result<(String, String)> {
     let mut params = CertificateParams::default();
-    // A host name that a certificate cannot carry is left out; there are others.
+    // A host name that a certificate cannot contain is skipped; there are others.
     let dns = names.iter().filter_map(|name| Some(SanType::DnsName(name.as_str().try_into().ok()?)));
     params.subject_alt_names = dns.chain(addresses.iter().map(|ip| SanType::IpAddress(*ip))).collect();
     params.distinguished_name.push(DnType::CommonName, names.first().map_or("porthole", String::as_str));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let date = |(year, month, day)| rcgen::date_time_ymd(year, month, day);
     (params.not_before, params.not_after) = (date(VALID_FROM), date(VALID_UNTIL));
-    // The curve that every browser has.
+    // The curve that every browser supports.
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
-/// A certificate that connections can be made with, and its fingerprint.
+/// A loaded certificate and its fingerprint.
 pub struct Certificate {
-    /// What rustls needs.
+    /// The TLS configuration.
     pub config: Arc<ServerConfig>,
-    /// The SHA-256 digest of the certificate, as browsers show it.
+    /// SHA-256 fingerprint, as browsers display it.
     pub fingerprint: String,
 }
 
-/// Reads a certificate with its chain, and its key.
+/// Loads a certificate with its chain, and its key.
 ///
 /// # Errors
 ///
-/// When one of them is missing, is no PEM, or does not belong to the other.
+/// When a file is missing or not PEM, or certificate and key do not belong together.
 pub fn load(files: &Files) -> anyhow::Result<Certificate> {
     let Files { cert, key } = files;
     let text = read(cert)?;
@@ -131,7 +131,7 @@ fn unusable(files: &Files, error: &rustls::Error) -> anyhow::Error {
     }
 }
 
-/// In pairs of hexadecimal digits with colons, as browsers and openssl show it.
+/// Hexadecimal bytes separated by colons, as browsers and openssl display them.
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
     let pairs: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();

@@ -1,6 +1,6 @@
-//! One connection: encrypted or not, its requests in turn, and the limits of time and memory that each has.
+//! One connection: TLS or plain, its requests one after another, and the limits on time and memory.
 //!
-//! Whether a request is let in is decided in `gate`, how many connections there may be in `places`.
+//! Whether a request is allowed is decided in `middleware`, how many connections there may be in `connection_limit`.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,39 +26,40 @@ use super::forwarded::ConnInfo;
 use super::response::{ErrorResponse, retryable_problem};
 use super::{Encryption, LocalAddr, Middleware, Routes, body, tls};
 
-/// The time a client has to send a request's header, and to begin with the next request; a slower one holds a connection
-/// for nothing.
+/// Timeout for receiving a request's header, and for the start of the next request; a slower client occupies a
+/// connection for nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time in which a request is answered once its header is there: its body has 10 s, an offer another 2 s until the
-/// pictures are known, and a slow board some for the connection.
+/// Timeout for handling a request after its header: 10 s for the body, another 2 s for an offer until the video format
+/// is known, and some for the peer connection on a slow device.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the other end may take no data that waits for it; then it is gone, or holds the answer back on purpose.
+/// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`); after that the peer is gone, or is stalling on
+/// purpose.
 const UNACKED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The memory for a request's line and headers: several times what browsers send with all cookies, and 8 MiB for all
+/// Buffer for the request line and headers: several times what browsers send with all cookies, and 8 MiB for all
 /// connections together.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Headers of a request; a browser sends some 20, and a proxy adds a few.
+/// Maximum number of headers; a browser sends about 20, and a proxy adds a few.
 const MAX_HEADERS: usize = 100;
 
-/// What all connections serve: the routes behind the gate, encrypted or not.
+/// What all connections share.
 pub struct ServerContext {
-    /// Decides which requests are let in.
+    /// Decides which requests are allowed.
     pub middleware: Middleware,
-    /// Answers them.
+    /// The routes.
     pub routes: Routes,
-    /// Encrypts connections, where that is configured.
+    /// TLS, if configured.
     pub encryption: Option<Encryption>,
 }
 
-/// Serves the requests of one connection until it closes, or loses its place.
+/// Serves the requests of one connection until it closes or is evicted.
 ///
 /// # Errors
 ///
-/// When the client breaks the protocol, or a limit of time.
+/// When the client violates the protocol or exceeds a timeout.
 pub async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
@@ -66,7 +67,7 @@ pub async fn serve(
     permit: ConnectionPermit,
     watcher: Watcher,
 ) -> anyhow::Result<()> {
-    // An answer is written in one piece; holding it back for more would only delay the first picture.
+    // A response is written in one piece; waiting for more data would only delay the first frame.
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKED_TIMEOUT.as_millis() as u32);
     let permit = Arc::new(permit);
@@ -137,7 +138,7 @@ impl ServerContext {
         let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {
             Ok(outcome) => outcome.unwrap_or_else(|early: ErrorResponse| early.into_response()),
             Err(_) => {
-                let detail = format!("the request was not answered within {} s", REQUEST_TIMEOUT.as_secs());
+                let detail = format!("the request timed out after {} s", REQUEST_TIMEOUT.as_secs());
                 tracing::warn!("{detail}");
                 retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail).into_response()
             }

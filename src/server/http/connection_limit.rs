@@ -1,5 +1,5 @@
-//! Who holds connections. There is room for so many; when it is full, a newcomer gets a place of the address that holds
-//! the most, so that nobody can keep all others out by holding connections and saying nothing.
+//! Limits the number of connections. When the limit is reached, a new connection replaces one of the address that holds
+//! the most, so that nobody can lock others out by holding idle connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,36 +8,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// The places; a cheap handle.
+/// The limiter; a cheap handle.
 #[derive(Clone)]
 pub struct ConnectionLimiter(Arc<Inner>);
 
 struct Inner {
     capacity: usize,
-    /// In the order in which they came.
+    /// In order of arrival.
     slots: Mutex<Vec<Arc<Slot>>>,
 }
 
 struct Slot {
     owner: IpAddr,
-    /// Whether a request is being answered.
+    /// Whether a request is in progress.
     busy: AtomicBool,
     end: CancellationToken,
 }
 
-/// A connection's place, given back when it is dropped.
+/// The permit of a connection, released when dropped.
 pub struct ConnectionPermit {
     limiter: ConnectionLimiter,
     slot: Arc<Slot>,
 }
 
 impl ConnectionLimiter {
-    /// Room for so many connections.
+    /// A limiter for `capacity` connections.
     pub fn new(capacity: usize) -> Self {
         Self(Arc::new(Inner { capacity, slots: Mutex::default() }))
     }
 
-    /// A place for a connection of `owner`; `None` when nobody holds more than that one would.
+    /// Acquires a permit for a connection of `owner`; `None` if no other address holds more than `owner` would.
     pub fn try_acquire(&self, owner: IpAddr) -> Option<ConnectionPermit> {
         let mut slots = self.lock();
         if slots.len() >= self.0.capacity {
@@ -45,7 +45,7 @@ impl ConnectionLimiter {
             slots.iter().for_each(|one| *counts.entry(one.owner).or_default() += 1);
             let own = counts.get(&owner).copied().unwrap_or(0);
             let most = counts.values().copied().max().filter(|most| *most > own + 1)?;
-            // Of several that hold as many, the one that has held its places the longest.
+            // If several hold as many, the one with the oldest connection.
             let most = slots.iter().map(|one| one.owner).find(|one| counts.get(one) == Some(&most))?;
             let of_most = |one: &Arc<Slot>| one.owner == most;
             let idle = |one: &Arc<Slot>| of_most(one) && !one.busy.load(Ordering::Relaxed);
@@ -63,12 +63,12 @@ impl ConnectionLimiter {
 }
 
 impl ConnectionPermit {
-    /// Resolves when the place was given to somebody else.
+    /// Resolves when the connection was evicted in favour of another.
     pub async fn evicted(&self) {
         self.slot.end.cancelled().await;
     }
 
-    /// Says whether a request is being answered.
+    /// Sets whether a request is in progress.
     pub fn set_busy(&self, busy: bool) {
         self.slot.busy.store(busy, Ordering::Relaxed);
     }
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(evicted, [false, true, false, false]);
         let second = limiter.try_acquire(ip(2)).unwrap();
         assert!(many[2].slot.end.is_cancelled());
-        // Two each: a third would only turn the tables.
+        // Two each: a third would only reverse the imbalance.
         assert!(limiter.try_acquire(ip(2)).is_none());
         assert!(limiter.try_acquire(ip(3)).is_some_and(|_| many[3].slot.end.is_cancelled()));
         assert!(!first.slot.end.is_cancelled() && !second.slot.end.is_cancelled());

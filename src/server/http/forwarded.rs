@@ -1,5 +1,5 @@
-//! Who makes a request: the client's address, whether its connection is encrypted, and the host that it asked for; a
-//! trusted proxy tells what it saw of them (`X-Forwarded-For`, `-Proto`, `-Host`).
+//! Who sent a request: the client's address, whether its connection is encrypted, and the host it requested; trusted
+//! proxies report these with `X-Forwarded-For`, `-Proto` and `-Host`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,27 +8,27 @@ use warp::http::request::Parts;
 use warp::http::uri::Authority;
 use warp::http::{HeaderMap, header};
 
-/// The connection that a request came in on.
+/// The connection that a request arrived on.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnInfo {
-    /// The address at its other end.
+    /// The peer's address.
     pub peer: IpAddr,
-    /// Our own address.
+    /// Our own address on this connection.
     pub local: IpAddr,
     /// Whether it is encrypted.
     pub encrypted: bool,
 }
 
-/// Who made a request; the gate puts it beside the request.
+/// Who sent a request; the middleware attaches it to the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
-    /// Its address, as far as trusted proxies know it.
+    /// The client's address, as far as trusted proxies know it.
     pub address: IpAddr,
-    /// Whether nobody on the way could read the request, as far as they know.
+    /// Whether the request was encrypted all the way, as far as trusted proxies know.
     pub secure: bool,
 }
 
-/// Who made a request that came in on `line`, and the host that was asked for; `None` where that cannot be read.
+/// The client of a request that arrived on `conn`, and the requested host; `None` if that cannot be parsed.
 pub fn of(conn: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Authority>) {
     let headers = &request.headers;
     let peer = conn.peer.to_canonical();
@@ -37,7 +37,7 @@ pub fn of(conn: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option
         return (Client { address: peer, secure: conn.encrypted }, host(request));
     }
     let mut address = peer;
-    // The nearest proxy wrote the last one. What stands before the first that is not trusted may be made up.
+    // The nearest proxy appended the last address. Whatever precedes the first untrusted one may be forged.
     for value in members(headers, "x-forwarded-for").rev() {
         let Some(ip) = value.and_then(read_address) else { break };
         address = ip;
@@ -54,7 +54,7 @@ pub fn of(conn: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option
     (Client { address, secure }, host)
 }
 
-/// The members of a list in headers of one name, in their order; `None` for a header that is no text.
+/// The list members of all headers of one name, in order; `None` for a header that is not text.
 fn members<'h>(
     headers: &'h HeaderMap,
     name: &'static str,
@@ -66,14 +66,14 @@ fn members<'h>(
     })
 }
 
-/// An address, which some proxies write with a port.
+/// Parses an address, to which some proxies add a port.
 fn read_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let ip = bare.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
     ip.ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
-/// The host of an absolute address, which comes first (RFC 9112 section 3.2.2), or of the one header `Host`.
+/// The host of an absolute-form URI, which takes precedence (RFC 9112 section 3.2.2), or of the single `Host` header.
 fn host(request: &Parts) -> Option<Authority> {
     let mut named = request.headers.get_all(header::HOST).iter();
     let (first, second) = (named.next(), named.next());

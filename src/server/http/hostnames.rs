@@ -1,12 +1,11 @@
-//! The names and addresses under which this machine is asked for.
+//! The names and addresses of this device.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// This machine's own names in lower case, the host name first: with and without the domain of multicast DNS, and
-/// `localhost`.
+/// This device's own names in lower case, the host name first: with and without the mDNS domain, and `localhost`.
 pub fn local_hostnames() -> Vec<String> {
     let mut names = Vec::new();
-    // A machine without a name is asked for by its address.
+    // A device without a host name is reached by its address.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_ascii_lowercase();
     if !host.is_empty() && host != "localhost" && host != "(none)" {
         let short = host.split('.').next().unwrap_or(&host).to_owned();
@@ -18,10 +17,10 @@ pub fn local_hostnames() -> Vec<String> {
     names
 }
 
-/// The addresses that this machine has now.
+/// The current addresses of this device.
 pub fn addresses() -> Vec<IpAddr> {
     let found = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!("read this machine's addresses: {error}");
+        tracing::warn!("read this device's addresses: {error}");
         Vec::new()
     });
     let mut addresses: Vec<IpAddr> = found.iter().map(|interface| interface.ip()).collect();

@@ -1,22 +1,22 @@
-//! The `If-Match` header (RFC 9110 section 13.1.1), with the strong comparison that it asks for. Pure.
+//! Parses the `If-Match` header (RFC 9110 section 13.1.1), for the strong comparison that it requires. Pure.
 
 use warp::http::{HeaderMap, header};
 
-/// What a request demands of the session's entity tag.
+/// What a request requires of the session's entity tag.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Nothing: there is no such header.
+    /// There is no such header.
     Missing,
-    /// `*`: any; WHEP asks for an ICE restart with it.
+    /// `*`: any tag; in WHEP it requests an ICE restart.
     Any,
     /// One of these, without their quotes. A weak tag never matches and is left out.
     OneOf(Vec<String>),
-    /// The header is none of these.
+    /// The header cannot be parsed.
     Malformed,
 }
 
 impl Precondition {
-    /// What the headers say.
+    /// Parses the headers.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(header::IF_MATCH).iter().peekable();
         if values.peek().is_none() {
@@ -37,7 +37,7 @@ impl Precondition {
     }
 }
 
-/// The strong tags of a list; `None` when it is none.
+/// The strong tags of a list; `None` if it is not a list of tags.
 fn tags(text: &str) -> Option<Vec<String>> {
     let mut strong = Vec::new();
     let mut rest = text.trim_start();

@@ -4,7 +4,8 @@ use warp::http::HeaderValue;
 
 use crate::server::rtc::IceServer;
 
-/// A header for each URL. A server whose credentials no header can carry, because of control characters, is left out.
+/// One header for each URL. A server whose credentials contain control characters, which no header can carry, is left
+/// out.
 pub fn headers(servers: &[IceServer]) -> Vec<HeaderValue> {
     let urls = servers.iter().flat_map(|server| server.urls.iter().map(move |url| (server, url)));
     urls.filter_map(|(server, url)| header(server, url)).collect()
@@ -16,7 +17,7 @@ fn header(server: &IceServer, url: &str) -> Option<HeaderValue> {
         let (username, credential) = (quoted(username), quoted(credential));
         text += &format!("; username={username}; credential={credential}; credential-type=\"password\"");
     }
-    // Bytes, so that letters beyond ASCII go out as UTF-8.
+    // As bytes, so that characters beyond ASCII are sent as UTF-8.
     let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
     value.set_sensitive(server.credential.is_some());
     Some(value)

@@ -1,6 +1,6 @@
-//! Signing in and out of browsers, and the tokens of programs, as the page and programs ask for them.
+//! Routes for signing browsers in and out, and for the tokens of programs.
 //!
-//! Who is let in is decided in `auth`, which request needs which role in the gate.
+//! Credentials are checked in `auth`; which request needs which role is decided in `middleware`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,12 +15,12 @@ use super::{Client, Context, read};
 use crate::model::metrics::{SignIn, SignInOutcome};
 use crate::server::auth::{AddError, Credential, Mode, Principal, Role, SignInError, SignedIn, Token};
 
-/// The longest body: the longest password with each byte escaped has 6 KiB.
+/// Maximum size of a body: the longest password with every byte escaped has 6 KiB.
 const MAX_BODY: u64 = 8 * 1024;
 
 const JSON: &str = "application/json";
 
-/// What a browser sends to sign in.
+/// Body of a request to sign in.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum LoginRequest {
@@ -28,14 +28,14 @@ enum LoginRequest {
     Link(String),
 }
 
-/// Who somebody is, for the page.
+/// Who is signed in, for the page.
 #[derive(Serialize)]
 struct SessionInfo {
     role: Option<Role>,
     mode: Mode,
 }
 
-/// A token that is asked for.
+/// Body of a request for a new token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenRequest {
@@ -43,7 +43,7 @@ struct TokenRequest {
     role: Role,
 }
 
-/// A token that was made, with its secret.
+/// A new token, with its secret.
 #[derive(Serialize)]
 struct CreatedToken<'a> {
     name: &'a str,
@@ -51,7 +51,7 @@ struct CreatedToken<'a> {
     token: String,
 }
 
-/// What is told of a token; times are seconds since 1970.
+/// Description of a token; times are in seconds since the Unix epoch.
 #[derive(Serialize)]
 struct TokenInfo<'a> {
     name: &'a str,
@@ -73,7 +73,7 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let body = warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
     let headers = warp::header::headers_cloned();
     let client = warp::ext::optional::<Client>().map(|client: Option<Client>| {
-        // Without an address, all share the attempts of one.
+        // Requests without a known address share one rate limit.
         client.unwrap_or(Client { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), secure: false })
     });
     let principal = warp::ext::optional::<Principal>();
@@ -121,7 +121,8 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     session_info.or(sign_in).unify().or(sign_out).unify().or(list).unify().or(add).unify().or(revoke).unify().boxed()
 }
 
-/// The token of an `Authorization` header (RFC 6750 section 2.1). Another scheme is no token, and no way in.
+/// The token of an `Authorization` header (RFC 6750 section 2.1). Another scheme yields an empty token, which is never
+/// valid.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
@@ -133,7 +134,8 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::COOKIE)?.to_str().ok()
 }
 
-/// Whoever may steer. The gate has let nobody else in here; that this does not hang on one table is worth a line.
+/// Requires the operator role. The middleware has already checked it; this second check keeps the tokens safe from a
+/// mistake in the route table.
 fn require_operator(principal: Option<Principal>) -> Result<Principal, Box<HttpResponse>> {
     match principal {
         Some(principal) if principal.role == Role::Operator => Ok(principal),
@@ -197,7 +199,7 @@ impl Context {
         };
         match self.0.auth.add_token(&name, role).await {
             Some(Ok(token)) => {
-                tracing::info!("the token {name} ({role}) was made by {}", by.id);
+                tracing::info!("the token {name} ({role}) was created by {}", by.id);
                 json(StatusCode::CREATED, &CreatedToken { name: &name, role, token })
             }
             Some(Err(error)) => {
@@ -220,17 +222,15 @@ impl Context {
                 answer.headers_mut().remove(header::CONTENT_TYPE);
                 answer
             }
-            Some(Ok(false)) => {
-                problem(StatusCode::NOT_FOUND, "there is no token of this name; GET /api/tokens lists them")
-            }
+            Some(Ok(false)) => problem(StatusCode::NOT_FOUND, "no token of this name; GET /api/tokens lists them"),
             Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
             None => tokens_disabled(),
         }
     }
 }
 
-/// Reads a JSON body; what is wrong with one that is not as it should be, given what it should be. The media type keeps
-/// out the forms of other sites, which can send text only.
+/// Parses a JSON body. The error makes a response from a description of the expected body. The media type keeps out
+/// HTML forms of other sites, which can only send text.
 fn parse<T: for<'de> Deserialize<'de>>(
     headers: &HeaderMap,
     body: &Bytes,
@@ -243,7 +243,7 @@ fn parse<T: for<'de> Deserialize<'de>>(
             Err(_) => StatusCode::BAD_REQUEST,
         }
     };
-    // Without what was sent, and without the parser's words about it: it may be a password.
+    // The response repeats neither the body nor the parser's message about it: it may contain a password.
     Err(move |expected: &str| problem(status, &format!("send {expected} with Content-Type: application/json")))
 }
 
@@ -265,7 +265,7 @@ fn unauthorized(detail: &str) -> HttpResponse {
 }
 
 fn tokens_disabled() -> HttpResponse {
-    problem(StatusCode::NOT_FOUND, "nobody needs a token here: the configuration has [auth] mode = \"none\"")
+    problem(StatusCode::NOT_FOUND, "tokens are disabled: the configuration has [auth] mode = \"none\"")
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! What every request passes before the routes are asked: who makes it, how often, by which name of ours, from which page,
-//! and whether they may.
+//! Checks every request before it reaches a route: rate limit, `Host`, `Origin`, authentication and role.
 //!
-//! The addresses and their rules are in `rules`, what every answer gets on its way out is in `headers`. What a request
-//! asks for is the routes' business.
+//! Paths and required roles are in `route_table`, headers added to every response in `security_headers`. Handling
+//! requests belongs to the routes.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -29,18 +28,19 @@ use crate::server::auth;
 use crate::server::auth::{Auth, Principal, Role};
 use crate::server::rtc::Advertised;
 
-/// Requests of one address, at once and then a second. A page load is some 20, so that 20 browsers behind one router may
-/// load it in one moment; a hundred a second cost a slow board a twentieth of one core.
+/// Rate limit of requests per address: burst, and then per second. A page load takes about 20, so 20 browsers behind
+/// one router can load it at the same moment; a hundred a second cost a slow device a twentieth of one core.
 const REQUEST_RATE: (u32, u32) = (400, 100);
 
-/// Offers of one address. Each costs a slow board some 20 ms for keys and sockets. So many viewers behind one router may
-/// lose their connection at once and come back; after that a fifth of one core goes to whoever asks on and on.
+/// Rate limit of offers per address: burst, and then per second. Each costs a slow device about 20 ms for keys and
+/// sockets. As many viewers behind one router may lose their connection at once and reconnect; after that, whoever
+/// keeps asking uses at most a fifth of one core.
 const OFFER_RATE: (u32, u32) = (100, 10);
 
-/// Decides which requests are let in.
+/// Decides which requests are allowed.
 pub struct Middleware {
     settings: RwLock<Arc<Settings>>,
-    /// Whether there is an encrypted page.
+    /// Whether HTTPS is enabled.
     encrypted: bool,
     requests: PerAddressRateLimiter,
     offers: PerAddressRateLimiter,
@@ -48,13 +48,13 @@ pub struct Middleware {
     metrics: Metrics,
 }
 
-/// What the configuration says of requests, which may change while they come in.
+/// Settings that can change at runtime.
 struct Settings {
-    /// Names by which this machine may be asked for, in lower case.
+    /// Accepted host names, in lower case.
     hosts: HashSet<String>,
     origins: Vec<String>,
     trusted: Vec<IpNet>,
-    /// Whether who could have an encrypted page is sent there.
+    /// Whether HTTP is redirected to HTTPS.
     redirect: bool,
 }
 
@@ -74,7 +74,7 @@ impl Settings {
 }
 
 impl Middleware {
-    /// A gate as the configuration wants it. By the names in `advertised`, too, this machine may be asked for.
+    /// Middleware for this configuration. The names in `advertised` are accepted as host names as well.
     pub fn new(config: &Config, advertised: &[Advertised], auth: Auth, metrics: Metrics) -> Self {
         let limit = |(burst, per_second)| PerAddressRateLimiter::new(burst, per_second);
         Self {
@@ -87,7 +87,7 @@ impl Middleware {
         }
     }
 
-    /// Judges by another configuration from the next request on. Encryption stays as it is.
+    /// Applies another configuration from the next request on. TLS stays as it is.
     pub fn reconfigure(&self, config: &Config, advertised: &[Advertised]) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Settings::new(config, advertised);
     }
@@ -96,13 +96,13 @@ impl Middleware {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at a request that came in on `line`, puts beside it who made it, and answers it when it is not to be let
-    /// in. Whatever becomes of it, the answer is to be dressed.
+    /// Checks a request that arrived on `conn`, and attaches to it who sent it. Returns the error response if the
+    /// request is rejected. Either way the response headers have to be applied to the response.
     pub fn check(&self, request: &mut Parts, conn: ConnInfo) -> (ResponseHeaders, Result<(), ErrorResponse>) {
         let settings = self.settings();
         let (client, host) = forwarded::of(conn, request, &settings.trusted);
         let route = route_table::find(request.uri.path());
-        // Other pages have the signalling endpoint and the page's own files, and nothing else.
+        // Pages of other origins may use the signalling endpoint and the page's own files, and nothing else.
         let origins: &[String] = if route.is_some_and(RouteSpec::is_shared) { &settings.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
         let response_headers =
@@ -117,7 +117,7 @@ impl Middleware {
         (response_headers, checked)
     }
 
-    /// Who makes the request, as far as that is known, when it is let in.
+    /// The principal that sent the request, if known, when the request is allowed.
     fn authorize_request(
         &self,
         settings: &Settings,
@@ -132,7 +132,7 @@ impl Middleware {
             }
         }
         let Some(route) = context.route else {
-            let detail = "there is nothing at this address; the page is at /, signalling at /whep";
+            let detail = "nothing at this path; the page is at /, signalling at /whep";
             return Err(problem(StatusCode::NOT_FOUND, detail).into());
         };
         if request.method == Method::OPTIONS {
@@ -144,7 +144,7 @@ impl Middleware {
         let reads = matches!(request.method, Method::GET | Method::HEAD);
         if !reads && context.origin == Origin::Foreign {
             self.count_rejection(RejectReason::Origin);
-            let detail = "another site's page may not do this; list its origin in [http] origins to let it watch, and \
+            let detail = "pages of other sites may not do this; list its origin in [http] origins to let it watch, and \
                           behind a proxy pass on the Host that the browser asked for";
             return Err(problem(StatusCode::FORBIDDEN, detail).into());
         }
@@ -162,13 +162,13 @@ impl Middleware {
         limit.try_acquire(auth::rate_limit_prefix(address), Instant::now()).map_err(|wait| {
             self.count_rejection(RejectReason::Rate);
             let seconds = seconds(wait);
-            let detail = format!("too many requests from {address}; ask again in {seconds} s");
+            let detail = format!("too many requests from {address}; try again in {seconds} s");
             retryable_problem(StatusCode::TOO_MANY_REQUESTS, seconds, &detail).into()
         })
     }
 
-    /// Only who asks for this machine by a name of its own is answered: a foreign name that leads here may be that of a
-    /// page that wants to pass for ours (DNS rebinding).
+    /// Accepts only our own host names: another name that resolves to this device may belong to an attacker's page (DNS
+    /// rebinding).
     fn check_host<'h>(&self, settings: &Settings, host: Option<&'h Authority>) -> Result<&'h Authority, ErrorResponse> {
         let Some(host) = host.filter(|host| !host.as_str().contains('@')) else {
             self.count_rejection(RejectReason::Host);
@@ -180,11 +180,11 @@ impl Middleware {
             return Ok(host);
         }
         self.count_rejection(RejectReason::Host);
-        let detail = format!("nothing here is called {name:?}; if it is to be, add that name to [http] hosts");
+        let detail = format!("{name:?} is not a host name of this device; to accept it, add it to [http] hosts");
         Err(problem(StatusCode::MISDIRECTED_REQUEST, &detail).into())
     }
 
-    /// A cookie counts on our own page only: others that may watch show a token.
+    /// Cookies are accepted from our own page only; pages of other origins have to send a token.
     fn identify(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Principal> {
         let own = matches!(context.origin, Origin::None | Origin::Own);
         self.auth.identify(login::bearer(headers), login::cookie(headers).filter(|_| own))
@@ -195,12 +195,12 @@ impl Middleware {
             Some(principal) if principal.role >= role => Ok(()),
             Some(principal) => {
                 self.count_rejection(RejectReason::Role);
-                let detail = format!("this is for the role {role}, and you are signed in as {}", principal.role);
+                let detail = format!("this requires the role {role}; you are signed in as {}", principal.role);
                 Err(problem(StatusCode::FORBIDDEN, &detail).into())
             }
             None => {
                 self.count_rejection(RejectReason::Nobody);
-                let detail = "sign in at the page, or send a token as Authorization: Bearer";
+                let detail = "sign in on the page, or send a token as Authorization: Bearer";
                 let mut response = problem(StatusCode::UNAUTHORIZED, detail);
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 Err(response.into())
@@ -208,13 +208,13 @@ impl Middleware {
         }
     }
 
-    /// Counts what is not let in.
+    /// Counts a rejected request or connection.
     pub fn count_rejection(&self, reason: RejectReason) {
         self.metrics.refuse(reason);
     }
 }
 
-/// What is known of a request once it stands in the gate.
+/// What the checks need to know of a request.
 struct RequestContext {
     client: Client,
     host: Option<Authority>,
@@ -222,15 +222,15 @@ struct RequestContext {
     origin: Origin,
 }
 
-/// Sends a browser to the encrypted page, at the same port.
+/// Redirects to HTTPS on the same port.
 fn redirect_to_https(host: &Authority, request: &Parts) -> HttpResponse {
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut response = text(StatusCode::PERMANENT_REDIRECT, "this page is encrypted; ask for it with https\n");
+    let mut response = text(StatusCode::PERMANENT_REDIRECT, "this page is served over https only\n");
     set(response.headers_mut(), header::LOCATION, &format!("https://{host}{path}"));
     response
 }
 
-/// What can be done here; asked by browsers before a page of another origin may do it.
+/// The response to `OPTIONS`, including CORS preflight requests.
 fn options_response(route: &RouteSpec, origin: &Origin) -> HttpResponse {
     let mut response = no_content();
     let headers = response.headers_mut();
@@ -246,7 +246,7 @@ fn options_response(route: &RouteSpec, origin: &Origin) -> HttpResponse {
 
 fn method_not_allowed(route: &RouteSpec, method: &Method) -> HttpResponse {
     let allow = route.allow();
-    let detail = format!("this address knows {allow}, not {method}");
+    let detail = format!("this path supports {allow}, not {method}");
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, &detail);
     set(response.headers_mut(), header::ALLOW, &allow);
     response

@@ -1,8 +1,8 @@
-//! HTTP: the viewer page, signalling, status and metrics, on one listener.
+//! The HTTP server: the viewer page, WHEP signalling, status and metrics, on one listener.
 //!
-//! A request comes in through `server` (connections), `gate` (whether it is let in, by the table in `rules`), and the
-//! routes that are put together here: what WHEP asks for is in `whep`, the embedded files are in `assets`, who
-//! signs in in `sign_in`, commands and single pictures in `command`.
+//! A request arrives in `server` and `connection`, is checked by `middleware` against the table in `route_table`, and
+//! then reaches the routes, which are combined here: WHEP is in `whep`, the embedded files are in `assets`, signing in
+//! and tokens in `login`, commands and snapshots in `api`.
 
 mod api;
 mod assets;
@@ -46,33 +46,33 @@ use crate::server::auth::Auth;
 use crate::server::dispatch::Dispatcher;
 use crate::server::rtc::{CameraStream, SessionManager};
 
-/// Where the page and the signalling endpoint are served.
+/// Configuration of the HTTP server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The address to listen on. `[::]` stands for every IPv4 and IPv6 address; port 0 takes a free one.
+    /// The address to listen on. `[::]` is every IPv4 and IPv6 address; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Whether and with which certificate connections may be encrypted.
+    /// Whether connections may be encrypted, and with which certificate.
     pub tls: Tls,
-    /// Whether plain HTTP is answered with the address of the encrypted page, where there is one.
+    /// Whether plain HTTP is redirected to HTTPS, if HTTPS is enabled.
     pub redirect: bool,
-    /// Names, beside this machine's own and its addresses, under which the page may be asked for (`Host`).
+    /// Host names that are accepted in `Host`, besides this device's own names and addresses.
     pub hosts: Vec<String>,
     /// Origins of other pages that may use the signalling endpoint (CORS).
     pub origins: Vec<String>,
-    /// Reverse proxies whose word about the viewer's address and scheme is taken (`X-Forwarded-*`).
+    /// Reverse proxies whose `X-Forwarded-*` headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// Encryption of HTTP connections.
+/// TLS of HTTP connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
-    /// None.
+    /// No TLS.
     Off,
-    /// A certificate that porthole makes once and keeps.
+    /// A self-signed certificate that porthole generates once and stores.
     SelfSigned,
     /// PEM files: a certificate with its chain, and its private key.
     Files {
-        /// The certificate and those between it and its authority.
+        /// The certificate and its intermediate certificates.
         cert: PathBuf,
         /// Its private key.
         key: PathBuf,
@@ -92,7 +92,7 @@ impl Default for Config {
     }
 }
 
-/// What the routes need.
+/// The handles that the routes use.
 #[derive(Clone)]
 pub struct Context(Arc<Inner>);
 
@@ -106,7 +106,7 @@ struct Inner {
 }
 
 impl Context {
-    /// Routes to these handles. `feeds` stand in the order of the configuration.
+    /// A context with these handles. `streams` are in the order of the configuration.
     pub fn new(
         sessions: SessionManager,
         streams: Vec<CameraStream>,
@@ -119,13 +119,13 @@ impl Context {
     }
 }
 
-/// The local address of the connection that a request came in on; the server puts it beside each request.
+/// The local address of the connection that a request arrived on; attached to every request as an extension.
 #[derive(Debug, Clone, Copy)]
 struct LocalAddr(IpAddr);
 
 type Routes = BoxedFilter<(HttpResponse,)>;
 
-/// Every route of the server.
+/// All routes of the server.
 fn routes(context: Context) -> Routes {
     let with = {
         let context = context.clone();
@@ -155,7 +155,7 @@ fn routes(context: Context) -> Routes {
         .boxed()
 }
 
-/// Passes `GET` and `HEAD`.
+/// Matches `GET` and `HEAD`.
 fn read() -> BoxedFilter<()> {
     warp::get().or(warp::head()).unify().boxed()
 }

@@ -1,5 +1,5 @@
-//! Which page a request comes from (`Origin`, RFC 6454; `Sec-Fetch-ServerContext`, Fetch Metadata), and what the browser is told
-//! of that (CORS). What follows for a request is decided in `gate`.
+//! Which page a request comes from (`Origin`, RFC 6454; `Sec-Fetch-Site`, Fetch Metadata), and the CORS headers of the
+//! response. Whether the request is allowed is decided in `middleware`.
 
 use warp::http::uri::Authority;
 use warp::http::{HeaderMap, HeaderValue, header};
@@ -7,35 +7,35 @@ use warp::http::{HeaderMap, HeaderValue, header};
 /// The methods that pages of other origins may use.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST, PATCH, DELETE");
 
-/// The headers that they may send.
+/// The request headers that they may send.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, If-Match");
 
-/// The headers that they may read.
+/// The response headers that they may read.
 const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("Location, ETag, Link, Accept-Patch, Retry-After, WWW-Authenticate");
 
-/// How long a browser may remember what it was told of them, in seconds: an hour saves it a request for each candidate,
-/// and a changed configuration is known soon enough.
+/// How long a browser may cache a preflight response, in seconds: an hour saves it a request for each candidate, and
+/// changes of the configuration still take effect soon enough.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 
-/// The page that made a request.
+/// The page that sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// None: a program, or a browser that opens an address itself.
+    /// No page: a program, or a browser that navigates by itself.
     None,
-    /// Our own.
+    /// Our own page.
     Own,
-    /// One of those that may use the signalling endpoint; its name, as CORS headers give it back.
+    /// A configured origin that may use the signalling endpoint; the value for CORS headers.
     Configured(HeaderValue),
-    /// Another one.
+    /// Any other page.
     Foreign,
 }
 
 impl Origin {
-    /// Who made a request to `host`. `configured` are origins in lower case; `*` stands for all.
+    /// The origin of a request to `host`. `configured` are origins in lower case; `*` allows all.
     pub fn of(headers: &HeaderMap, host: Option<&Authority>, configured: &[String]) -> Self {
         let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-        // The browser itself compared the address that it knows with the page's; behind a proxy ours may be another.
+        // The browser compared the address that it knows with the page's; behind a proxy ours may differ.
         let (same, cross) = (site == Some(b"same-origin"), matches!(site, Some(b"same-site" | b"cross-site")));
         let Some(value) = headers.get(header::ORIGIN) else { return if cross { Self::Foreign } else { Self::None } };
         let one = headers.get_all(header::ORIGIN).iter().count() == 1;
@@ -51,7 +51,7 @@ impl Origin {
         }
     }
 
-    /// Adds what a page of another origin needs for reading the answer.
+    /// Adds the CORS headers that let a page of another origin read the response.
     pub fn allow(&self, headers: &mut HeaderMap) {
         if let Self::Configured(origin) = self {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -59,7 +59,7 @@ impl Origin {
         }
     }
 
-    /// Adds the answer to the browser's question what such a page may do.
+    /// Adds the CORS headers of a preflight response.
     pub fn allow_preflight(&self, headers: &mut HeaderMap) {
         if matches!(self, Self::Configured(_)) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
@@ -69,7 +69,7 @@ impl Origin {
     }
 }
 
-/// Whether `origin` is that of the pages of `host`. The scheme is not compared: a proxy may have ended TLS.
+/// Whether `origin` is that of pages on `host`. The scheme is not compared, because a proxy may terminate TLS.
 fn is_of(origin: &str, host: &Authority) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let Ok(origin) = authority.parse::<Authority>() else { return false };
@@ -110,7 +110,7 @@ mod tests {
         ] {
             assert_eq!(of(host, &[("origin", origin)], &[]), Origin::Own, "{host} {origin}");
         }
-        // A proxy that asks us by an address of its own.
+        // A proxy that reaches us by another address.
         let headers = [("origin", "https://cam.example.org"), ("sec-fetch-site", "same-origin")];
         assert_eq!(of("127.0.0.1:8080", &headers, &[]), Origin::Own);
     }

@@ -1,4 +1,4 @@
-//! How often each address may ask: a token bucket for each. Time is an argument.
+//! Rate limit per address: a token bucket for each. Time is an argument.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,30 +7,30 @@ use std::time::{Duration, Instant};
 
 use crate::util::token_bucket::{Bucket, Rate};
 
-/// Addresses that are remembered, at some 60 bytes each. Further ones, while none of these is as good as new, share one
-/// bucket: somebody has very many addresses then.
+/// Maximum number of buckets, at about 60 bytes each. When all are in use, further addresses share one: somebody is
+/// using very many addresses then.
 const MAX_ADDRESSES: usize = 4096;
 
-/// The bucket of those who find no place.
+/// The bucket that is shared when the table is full.
 const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// A limit by address.
+/// A rate limit per address.
 pub struct PerAddressRateLimiter {
     rate: Rate,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
 }
 
 impl PerAddressRateLimiter {
-    /// So many at once, and then so many a second.
+    /// Allows a burst, and then so many per second.
     pub fn new(burst: u32, per_second: u32) -> Self {
         Self { rate: Rate::new(burst, per_second), buckets: Mutex::default() }
     }
 
-    /// Counts one of `address` at `now`.
+    /// Counts one request of `address` at `now`.
     ///
     /// # Errors
     ///
-    /// After which time the next one is let in, when this one is not.
+    /// When the limit is exceeded; the time until the next request is allowed.
     pub fn try_acquire(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address) {
@@ -70,7 +70,7 @@ mod tests {
         let let_in = (1..=10_000).filter(|number| limit.try_acquire(ip(*number), start).is_ok()).count();
         assert_eq!(let_in, MAX_ADDRESSES + 2);
         assert!(limit.buckets.lock().unwrap().len() <= MAX_ADDRESSES + 1);
-        // Who is known is not kept out by the many.
+        // Known addresses are not affected by the many.
         assert!(limit.try_acquire(ip(1), start).is_ok());
         let rested = start + Duration::from_secs(10);
         assert!(limit.try_acquire(ip(20_000), rested).is_ok());

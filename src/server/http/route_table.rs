@@ -1,35 +1,35 @@
-//! Every address of the server, the methods that it knows, and who may use them: one table.
+//! Every path of the server, its methods, and who may use them: one table.
 //!
-//! A path that is not in it, letter by letter, is answered with 404 before any route is asked. So a route cannot be
-//! reached by another spelling of its path, under another rule or under none.
+//! A path that does not match the table byte for byte is answered with 404 before any route sees it. So no route can be
+//! reached by another spelling of its path, under another rule or none.
 
 use std::fmt::Write as _;
 
 use super::assets;
 use crate::server::auth::Role;
 
-/// Who may use a method of an address.
+/// Who may use a method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Everybody.
     Public,
-    /// Whoever has this role, or a higher one.
+    /// Anybody with this role or a higher one.
     Role(Role),
 }
 
-/// An address.
+/// A route.
 #[derive(Debug)]
 pub struct RouteSpec {
-    /// Its path; `*` stands for one segment of letters, digits, `-`, `_` and, but for its beginning, `.`.
+    /// Its path; `*` matches one segment of letters, digits, `-`, `_` and, except at its start, `.`.
     path: &'static str,
-    /// Its methods beside OPTIONS, and HEAD where there is GET.
+    /// Its methods besides OPTIONS, and HEAD where there is GET.
     methods: &'static [(&'static str, Access)],
 }
 
 const VIEWER: Access = Access::Role(Role::Viewer);
 const OPERATOR: Access = Access::Role(Role::Operator);
 
-/// The addresses beside the files of the page.
+/// All routes except the files of the page.
 const ROUTES: &[RouteSpec] = &[
     RouteSpec { path: HEALTH, methods: &[("GET", Access::Public)] },
     RouteSpec {
@@ -39,7 +39,7 @@ const ROUTES: &[RouteSpec] = &[
     RouteSpec { path: "/api/tokens", methods: &[("GET", OPERATOR), ("POST", OPERATOR)] },
     RouteSpec { path: "/api/tokens/*", methods: &[("DELETE", OPERATOR)] },
     RouteSpec { path: "/api/status", methods: &[("GET", VIEWER)] },
-    // What a command needs, its own table says.
+    // Each command has its own required role.
     RouteSpec { path: "/api/command", methods: &[("POST", VIEWER)] },
     RouteSpec { path: "/snapshot.jpg", methods: &[("GET", VIEWER)] },
     RouteSpec { path: "/metrics", methods: &[("GET", VIEWER)] },
@@ -55,7 +55,7 @@ const ENDPOINT: &[(&str, Access)] = &[("GET", VIEWER), ("POST", VIEWER)];
 /// A file of the page.
 static ASSET: RouteSpec = RouteSpec { path: "", methods: &[("GET", Access::Public)] };
 
-/// The rule of a path, as it stands in the request; `None` where there is nothing.
+/// Finds the route of a path, spelled exactly as in the request.
 pub fn find(path: &str) -> Option<&'static RouteSpec> {
     if assets::has(path) {
         return Some(&ASSET);
@@ -76,13 +76,13 @@ impl RouteSpec {
         all && segments.next().is_none()
     }
 
-    /// Who may use `method`; `None` when the address does not know it.
+    /// Who may use `method`; `None` if the route does not support it.
     pub fn access(&self, method: &str) -> Option<Access> {
         let method = if method == "HEAD" { "GET" } else { method };
         self.methods.iter().find(|(known, _)| *known == method).map(|(_, access)| *access)
     }
 
-    /// The value of `Allow`.
+    /// The value of the `Allow` header.
     pub fn allow(&self) -> String {
         let mut allow = String::from("OPTIONS");
         for (method, _) in self.methods {
@@ -92,12 +92,13 @@ impl RouteSpec {
         allow
     }
 
-    /// Whether pages of other origins may use it, if they are configured: to watch, and to read the modules that do it.
+    /// Whether pages of configured other origins may use it: what they need to watch, including the modules of the
+    /// page.
     pub fn is_shared(&self) -> bool {
         self.is_signalling() || self.is_asset()
     }
 
-    /// Whether it belongs to WHEP.
+    /// Whether it is part of WHEP.
     pub fn is_signalling(&self) -> bool {
         self.path.starts_with("/whep")
     }
@@ -106,12 +107,12 @@ impl RouteSpec {
         self.path == ASSET.path
     }
 
-    /// Whether offers are posted here.
+    /// Whether it is a WHEP endpoint, which offers are posted to.
     pub fn is_endpoint(&self) -> bool {
         self.path == "/whep" || self.path == "/whep/*"
     }
 
-    /// Whether it is the health check, which is asked for by monitors that know neither our names nor our certificate.
+    /// Whether it is the health check, which monitors call without knowing our host names or our certificate.
     pub fn is_health(&self) -> bool {
         self.path == HEALTH
     }

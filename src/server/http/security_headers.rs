@@ -1,33 +1,33 @@
-//! The headers that every answer gets on its way out: what a browser may not do with it.
+//! Security headers of every response: what a browser may not do with it.
 
 use warp::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::origin::Origin;
 
-/// What OPTIONS says of POST (draft-ietf-wish-whep, W3C Linked Data Platform).
+/// Media types for POST in the response to OPTIONS (draft-ietf-wish-whep, W3C Linked Data Platform).
 pub const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
-/// What can be sent with PATCH (RFC 5789 section 3.1).
+/// Media types for PATCH (RFC 5789 section 3.1).
 pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// What is no page loads nothing, and stands in no frame. The page says itself what it needs.
+/// Responses other than the page load nothing and may not be framed. The page has its own policy.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// What the page shows is here; it needs nothing of the device that shows it.
+/// The page needs no capabilities of the device that displays it.
 const PERMISSIONS: &str = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()";
 
-/// What an answer's headers depend on.
+/// What the headers of a response depend on.
 pub struct ResponseHeaders {
     /// The page that the request came from.
     pub origin: Origin,
-    /// Whether the answer could be another for another page.
+    /// Whether the response may differ between origins.
     pub open: bool,
-    /// Whether nobody on the way could read it.
+    /// Whether the connection is encrypted all the way.
     pub secure: bool,
 }
 
 impl ResponseHeaders {
-    /// Adds the headers; what a route has said itself stays.
+    /// Adds the headers; those that a route has set stay.
     pub fn apply(&self, headers: &mut HeaderMap) {
         let mut default = |name: HeaderName, value: &'static str| {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -41,7 +41,7 @@ impl ResponseHeaders {
         let other = matches!(self.origin, Origin::Configured(_));
         let readers = if other { "cross-origin" } else { "same-origin" };
         default(HeaderName::from_static("cross-origin-resource-policy"), readers);
-        // Browsers heed it on encrypted pages only, and complain of it on others.
+        // Browsers honour it on HTTPS only, and log an error otherwise.
         if self.secure {
             default(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
         }

@@ -1,7 +1,7 @@
-//! The listener: a bound on connections, and a stop that does not wait for idle ones.
+//! The listener: a limit on connections, and a shutdown that does not wait for idle ones.
 //!
-//! Warp serves the requests; its own accept loop has neither limits nor a way to survive a table of open files that is
-//! full. What happens on a connection stands in `connection`.
+//! Warp serves the requests, but its accept loop has no limits and does not survive running out of file descriptors.
+//! What happens on a connection is in `connection`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,21 +21,21 @@ use crate::model::metrics::RejectReason;
 use crate::server::auth;
 use crate::server::rtc::Advertised;
 
-/// Connections at once: enough for every viewer's browser, which holds up to six, and a monitor; few enough that a
-/// board's memory and file table hold them.
+/// Maximum number of connections: enough for every viewer's browser, which opens up to six, and a monitor; few enough
+/// for a small device's memory and file descriptors.
 const MAX_CONNECTIONS: usize = 256;
 
-/// How long requests in progress may take at the stop.
+/// How long shutdown waits for requests in progress.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
 
-/// The pause after a failed accept, when the process has no file left for a connection.
+/// The pause after a failed accept, when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the listener.
 ///
 /// # Errors
 ///
-/// When the address is in use or not this machine's; the message says what to do.
+/// When the address is in use or not one of this device; the message says what to do.
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = match TcpListener::bind(listen).await {
         // A kernel without IPv6 cannot bind [::]; every address is then every IPv4 address.
@@ -50,7 +50,7 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
             io::ErrorKind::AddrInUse => {
                 format!("port {port} is in use; stop the other program (ss -ltnp 'sport = :{port}') or choose another with --listen")
             }
-            io::ErrorKind::AddrNotAvailable => format!("{} is no address of this machine; see `ip address`", listen.ip()),
+            io::ErrorKind::AddrNotAvailable => format!("{} is not an address of this device; see `ip address`", listen.ip()),
             io::ErrorKind::PermissionDenied => format!("port {port} is reserved for root; choose one above 1023"),
             _ => error.to_string(),
         };
@@ -58,19 +58,17 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Takes a listener that the service manager has opened in our place.
+/// Adopts a listening socket that the service manager has opened for us.
 ///
 /// # Errors
 ///
-/// When the kernel refuses to let us wait for it.
+/// When the socket cannot be registered with the runtime.
 pub fn adopt(listener: std::net::TcpListener, configured: SocketAddr) -> anyhow::Result<TcpListener> {
     listener.set_nonblocking(true).context("prepare the socket of systemd")?;
     let listener = TcpListener::from_std(listener).context("wait for connections on the socket of systemd")?;
     let address = listener.local_addr().context("read the address of the socket of systemd")?;
     if address != configured {
-        tracing::info!(
-            "systemd listens on {address} (porthole.socket); [http] listen = \"{configured}\" does not matter"
-        );
+        tracing::info!("systemd listens on {address} (porthole.socket); [http] listen = \"{configured}\" is ignored");
     }
     Ok(listener)
 }
@@ -83,7 +81,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves every route on the listener.
+    /// Starts serving all routes on the listener.
     pub fn start(
         listener: TcpListener,
         context: Context,
@@ -97,13 +95,13 @@ impl Server {
         Self { context, task, stop }
     }
 
-    /// Lets requests in by another configuration from now on: names, origins, proxies, and whether to redirect. The address
-    /// and the encryption stay as they are.
+    /// Applies another configuration from now on: host names, origins, proxies, and whether to redirect. The listen
+    /// address and TLS stay as they are.
     pub fn reconfigure(&self, config: &Config, advertised: &[Advertised]) {
         self.context.middleware.reconfigure(config, advertised);
     }
 
-    /// Stops accepting, lets requests in progress end, and closes the listener.
+    /// Stops accepting, lets requests in progress finish, and closes the listener.
     ///
     /// # Errors
     ///
@@ -147,6 +145,6 @@ async fn accept(listener: TcpListener, context: Arc<ServerContext>, stop: Cancel
     }
     drop(listener);
     if tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown()).await.is_err() {
-        tracing::debug!("connections were still busy at the stop");
+        tracing::debug!("requests were still in progress at shutdown");
     }
 }

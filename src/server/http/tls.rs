@@ -1,6 +1,6 @@
-//! Encrypted connections: which ones are, the certificate that they are made with, and its renewal while the program runs.
+//! TLS: detecting encrypted connections, the handshake, and reloading the certificate while the program runs.
 //!
-//! Certificates themselves stand in `certificate`.
+//! Certificates themselves are in `certificate`.
 
 use std::io;
 use std::path::Path;
@@ -17,17 +17,17 @@ use super::certificate::{self, Files};
 use super::{Tls, hostnames};
 use crate::util::state_dir::Store;
 
-/// The first byte of an encrypted connection: a handshake record (RFC 8446 section 5.1). No HTTP method begins with it.
+/// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1). No HTTP method begins with it.
 const HANDSHAKE: u8 = 0x16;
 
-/// The time in which a connection has to say what it is, and again that in which it has to be encrypted: several times
-/// what the slowest network and board need.
+/// Timeout for the first byte of a connection, and again for the TLS handshake: several times what the slowest network
+/// and device need.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The least time from one look at the files to the next.
+/// Minimum interval between two checks of the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The certificate, kept up to date with its files.
+/// The certificate, reloaded when its files change.
 pub struct Encryption {
     files: Files,
     current: Mutex<Current>,
@@ -40,11 +40,11 @@ struct Current {
 }
 
 impl Encryption {
-    /// As the configuration wants it; `None` where nothing is encrypted.
+    /// Loads or generates the configured certificate; `None` if TLS is off.
     ///
     /// # Errors
     ///
-    /// When the certificate cannot be read or made.
+    /// When the certificate cannot be read or generated.
     pub fn open(config: &Tls, store: &Store) -> anyhow::Result<Option<Self>> {
         let files = match config {
             Tls::Off => return Ok(None),
@@ -53,7 +53,7 @@ impl Encryption {
             }
             Tls::Files { cert, key } => Files { cert: cert.clone(), key: key.clone() },
         };
-        // Before the files are read: a change meanwhile is seen at the next look.
+        // Before the files are read: a change in between is noticed at the next check.
         let file_state = FileState::of(&files);
         let certificate = certificate::load(&files)?;
         tracing::info!("the certificate's SHA-256 fingerprint is {}", certificate.fingerprint);
@@ -61,28 +61,28 @@ impl Encryption {
         Ok(Some(Self { files, current: Mutex::new(current) }))
     }
 
-    /// Encrypts a connection.
+    /// Performs the TLS handshake.
     ///
     /// # Errors
     ///
-    /// When the client does not manage it, or not in time.
+    /// When the handshake fails or times out.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.config(Instant::now()));
         timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?
     }
 
-    /// What a new connection at `now` is made with.
+    /// The TLS configuration for a new connection at `now`.
     fn config(&self, now: Instant) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(current.checked_at) >= POLL_INTERVAL {
             current.checked_at = now;
             let file_state = FileState::of(&self.files);
             if file_state != current.file_state {
-                // Also when it cannot be used, so that it is told once.
+                // Also if it cannot be loaded, so that this is logged once.
                 current.file_state = file_state;
                 match certificate::load(&self.files) {
                     Ok(new) => {
-                        tracing::info!("a new certificate is used; its SHA-256 fingerprint is {}", new.fingerprint);
+                        tracing::info!("loaded a new certificate; its SHA-256 fingerprint is {}", new.fingerprint);
                         current.config = new.config;
                     }
                     Err(error) => tracing::warn!("the certificate stays the old one: {error:#}"),
@@ -93,18 +93,18 @@ impl Encryption {
     }
 }
 
-/// Whether a connection begins as an encrypted one.
+/// Whether a connection starts with TLS.
 ///
 /// # Errors
 ///
-/// When it says nothing in time.
+/// When no byte arrives in time.
 pub async fn is_encrypted(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     let read = timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await??;
     Ok(read == 1 && first[0] == HANDSHAKE)
 }
 
-/// When and how large the files are; what cannot be read is as if it were not there.
+/// Modification times and sizes of the files; `None` for one that cannot be read.
 #[derive(PartialEq, Eq)]
 struct FileState([Option<(SystemTime, u64)>; 2]);
 

@@ -1,6 +1,6 @@
-//! Signalling as draft-ietf-wish-whep and RFC 9725 describe it: POST an offer, PATCH candidates, DELETE the session.
+//! WHEP signalling (draft-ietf-wish-whep, RFC 9725): POST an offer, PATCH candidates, DELETE the session.
 //!
-//! Connections and their resources belong to `rtc`.
+//! Peer connections and their resources belong to `rtc`.
 
 use bytes::Bytes;
 use warp::Filter as _;
@@ -16,7 +16,7 @@ use crate::server::rtc::{
     AcceptError, CameraStream, OfferError, RemoteIce, RestartError, Restarted, SdpFragment, TrickleError,
 };
 
-/// After how many seconds a refused viewer may try again (`Retry-After`): others leave, and cameras come back, within some.
+/// `Retry-After` in seconds for a rejected viewer: within that time others leave and cameras come back.
 const RETRY_AFTER: u64 = 5;
 
 /// The media type of offers and answers (RFC 8866 section 8.1).
@@ -36,7 +36,8 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let endpoint = first.or(named).unify().boxed();
     let session = warp::path!("whep" / "session" / String).boxed();
     let owner = warp::ext::optional::<Principal>().map(|principal: Option<Principal>| {
-        // The gate lets nobody in without one; what nobody owns ends by itself, and may do the least.
+        // The middleware rejects requests without a principal. A session without an owner ends by itself, and has the
+        // lowest role.
         principal.unwrap_or(Principal { role: Role::Viewer, id: String::new() })
     });
     let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(local).and(owner).and(with.clone()).then(
@@ -101,7 +102,7 @@ impl Context {
         Ok(response)
     }
 
-    /// The camera of that name, or the first one.
+    /// The stream of the camera of that name, or of the first one.
     fn stream(&self, camera: Option<&str>) -> Result<&CameraStream, ErrorResponse> {
         let streams = &self.0.streams;
         let found = match camera {
@@ -118,15 +119,15 @@ impl Context {
         })
     }
 
-    /// Refuses viewers of a camera that delivers what cannot be encoded: while one is away there is a placeholder, but
-    /// here there is nothing to be shown.
+    /// Rejects viewers of a camera whose format cannot be encoded. While a camera is away there is a placeholder, but
+    /// here there is nothing to show.
     fn can_show(&self, stream: &CameraStream) -> Result<(), ErrorResponse> {
         let status = self.0.status.snapshot();
         let camera = status.cameras.get(stream.index).filter(|camera| camera.state == PipelineState::Live);
         match camera.and_then(|camera| camera.fault.as_ref()) {
             None => Ok(()),
             Some(fault) => {
-                let detail = format!("the camera {} has no picture that can be shown: {fault}", stream.name);
+                let detail = format!("the camera {} delivers no video that can be shown: {fault}", stream.name);
                 Err(retryable_problem(StatusCode::CONFLICT, RETRY_AFTER, &detail).into())
             }
         }
@@ -174,7 +175,7 @@ impl Context {
         outcome.map(|()| no_content()).map_err(|error| trickle_problem(&error).into())
     }
 
-    /// An ICE restart: the viewer's new credentials for ours.
+    /// Restarts ICE: takes the viewer's new credentials and returns ours.
     async fn restart(&self, id: &str, remote: RemoteIce, local: LocalAddr) -> Result<HttpResponse, ErrorResponse> {
         let Restarted { etag, fragment } = self.0.sessions.restart(id, remote, local.0).await.map_err(|error| {
             let status = match error {
@@ -233,7 +234,7 @@ pub fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Refuses a body of another media type.
+/// Rejects a body of another media type.
 fn expect_media_type(headers: &HeaderMap, wanted: &str, what: &str) -> Result<(), ErrorResponse> {
     if media_type(headers) == wanted {
         return Ok(());

@@ -1,4 +1,5 @@
-//! A viewer's place in the table, as its session holds it, and as those know it who serve the viewer beside the session.
+//! A session's entry in the registry: the guard that its own task holds, and the handle for everything else that serves
+//! the viewer.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,28 +10,28 @@ use super::{Preferences, SessionRecord, SessionRegistry};
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// Somebody asked for it: the viewer, or an operator.
+    /// The viewer or an operator closed it.
     Closed,
-    /// An operator has sent the viewer away.
+    /// An operator ended the session.
     Kicked,
-    /// The viewer's right to watch is gone.
+    /// The viewer's access was revoked.
     Revoked,
-    /// The program stops.
+    /// The program is stopping.
     Stopping,
 }
 
 impl EndReason {
-    /// In words.
+    /// As text for people.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Closed => "closed by the board",
-            Self::Kicked => "an operator has ended this session",
-            Self::Revoked => "the right to watch is gone; sign in again",
-            Self::Stopping => "the board is stopping",
+            Self::Closed => "closed by the server",
+            Self::Kicked => "an operator ended this session",
+            Self::Revoked => "access was revoked; sign in again",
+            Self::Stopping => "the server is stopping",
         }
     }
 
-    /// For programs.
+    /// As a code for programs.
     pub fn code(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -41,7 +42,7 @@ impl EndReason {
     }
 }
 
-/// A session's name and its end, for those who serve its viewer beside the session's own task; a cheap handle.
+/// A session's ID and cancellation, for tasks that serve its viewer beside the session's own task; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct SessionHandle {
     pub(super) id: String,
@@ -50,24 +51,24 @@ pub struct SessionHandle {
 }
 
 impl SessionHandle {
-    /// The session's name.
+    /// The session's ID.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Ends the session.
+    /// Cancelling this ends the session.
     pub fn end(&self) -> &CancellationToken {
         &self.end
     }
 
-    /// Why the board ends the session.
+    /// Why the session ended.
     pub fn reason(&self) -> EndReason {
-        // Nobody has ended this one alone.
+        // Nobody ended this session in particular.
         self.reason.get().copied().unwrap_or(EndReason::Stopping)
     }
 }
 
-/// A viewer's place in the table; given back when it drops, also by a panic of the session's task.
+/// A session's entry in the registry; removed when this drops, also when the session's task panics.
 #[derive(Debug)]
 pub struct SessionGuard {
     pub(super) registry: SessionRegistry,
@@ -76,22 +77,22 @@ pub struct SessionGuard {
 }
 
 impl SessionGuard {
-    /// The session's name and its end.
+    /// The handle for the session's other tasks.
     pub fn handle(&self) -> &SessionHandle {
         &self.handle
     }
 
-    /// Notes that the viewer has connected.
+    /// Marks the session as connected.
     pub fn set_connected(&self) {
         self.update(|record| record.connected = true);
     }
 
-    /// Tells that the choice in `wishes` is followed from the camera's next key frame on.
+    /// Acknowledges the selection in `preferences`: the session switches at the camera's next key frame.
     pub fn accept_selection(&self, preferences: &Preferences) {
         self.acknowledge(preferences, None);
     }
 
-    /// Tells why the choice in `wishes` is not followed, and takes it back.
+    /// Rejects the selection in `preferences` and rolls it back.
     pub fn reject_selection(&self, preferences: &Preferences, reason: String) {
         self.update(|record| {
             record.preferences.send_modify(|latest| {
@@ -112,7 +113,7 @@ impl SessionGuard {
         });
     }
 
-    /// Tells that the viewer is sent the pictures of `camera` now.
+    /// Publishes that the viewer is sent the video of `camera` from now on.
     pub fn set_camera(&self, camera: usize) {
         self.update(|record| {
             record.info.camera = camera;
@@ -130,7 +131,8 @@ impl SessionGuard {
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        // In its own statement: a row's channels wake their followers when they drop, outside the lock.
+        // In a statement of its own: dropping a record's channels wakes its subscribers, which has to happen outside
+        // the lock.
         let record = self.registry.lock().records.remove(&self.arrival);
         if record.is_some() {
             self.registry.publish();

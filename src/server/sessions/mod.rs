@@ -1,7 +1,7 @@
-//! Who watches: the table of viewers, what each of them wishes, and what all of them are told.
+//! The registry of viewer sessions: who is watching, each viewer's preferences, and messages to all viewers.
 //!
-//! A viewer's session enters here and follows its [`Preferences`]; whoever carries commands out looks viewers up by the
-//! session's name. Connections belong to `rtc`, permissions to `control`; nothing here waits for a viewer.
+//! A session registers here and follows its [`Preferences`]; commands look a session up by its ID. Connections belong
+//! to `rtc`, permissions to `dispatch`. Nothing here waits for a viewer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,94 +19,94 @@ use crate::util::broadcast::{Broadcast, Subscriber};
 pub use entry::{EndReason, SessionGuard, SessionHandle};
 pub use preferences::{Preferences, SelectError, Selection};
 
-/// What was said and is kept for a viewer's task that lags: more than people type in the second in which it catches up.
+/// Messages buffered for a subscriber that lags: more than people type in the second it takes to catch up.
 const MESSAGE_BACKLOG: usize = 64;
 
-/// How many may be in the table.
+/// Limits on the number of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// All of them.
+    /// All sessions.
     pub viewers: usize,
-    /// Those that have not connected yet.
+    /// Sessions that have not connected yet.
     pub negotiating: usize,
 }
 
-/// Why there is no room for another viewer.
+/// Why another session is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapacityError {
-    /// So many watch.
+    /// The limit on sessions is reached; how many there are.
     Full(usize),
-    /// So many connect at this moment.
+    /// The limit on negotiating sessions is reached; how many there are.
     Negotiating(usize),
 }
 
-/// Who comes.
+/// A session to register.
 #[derive(Debug)]
 pub struct NewSession {
-    /// The session's unguessable name.
+    /// The session's unguessable ID.
     pub id: String,
     /// Who watches, as [`auth::Principal`] names them.
     pub owner: String,
-    /// What they may do.
+    /// The role of whoever is watching.
     pub role: Role,
-    /// The camera to begin with, by its place in the status.
+    /// The initial camera, by its index in the status.
     pub camera: usize,
-    /// How long the browser shall hold pictures back where the viewer has no wish: the least and the most in milliseconds.
+    /// The default playout delay, minimum and maximum in milliseconds.
     pub playout_delay: (u16, u16),
-    /// Ends the session.
+    /// Cancelled to end the session.
     pub end: CancellationToken,
 }
 
-/// One viewer, as others see it.
+/// A viewer's session, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// The session's name. Whoever knows it can end the session.
+    /// The session's ID. Whoever knows it can end the session.
     pub id: String,
-    /// What the viewer is called.
+    /// The viewer's display name.
     pub name: String,
     /// Who watches, as [`auth::Principal`] names them.
     pub owner: String,
-    /// What they may do.
+    /// The role of whoever is watching.
     pub role: Role,
-    /// The camera whose pictures they are sent, by its place in the status.
+    /// The camera whose video is sent, by its index in the status.
     pub camera: usize,
-    /// When they came.
+    /// When the session started.
     pub since: UnixTime,
 }
 
-/// Who is there, without what is nobody's business.
+/// Who is watching, without anything private.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Presence {
-    /// What they are called, in the order in which they came.
+    /// The viewers' names, in order of arrival.
     pub names: Vec<String>,
     /// How many of them are operators.
     pub operators: usize,
 }
 
-/// What all viewers are told.
+/// A message to all viewers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerMessage {
-    /// By one of them.
+    /// A chat message.
     Chat {
-        /// The session that said it; `None` for one who does not watch.
+        /// The sender's session; `None` for somebody who is not watching.
         session: Option<String>,
-        /// The name.
+        /// The sender's name.
         from: String,
         /// The words.
         text: String,
-        /// When, in milliseconds since the Unix epoch.
+        /// When it was sent, in milliseconds since the Unix epoch.
         time: u64,
     },
-    /// By the board.
+    /// A notice from the server.
     Notice {
-        /// Whether something is wrong.
+        /// Whether it is a warning.
         warning: bool,
         /// The words.
         text: String,
     },
 }
 
-/// The table of viewers; a cheap handle.
+/// The session registry; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct SessionRegistry(Arc<Inner>);
 
@@ -121,9 +121,9 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct SessionTable {
-    /// Counts the arrivals, which is their order.
+    /// Counts registrations; the number gives the order of arrival.
     arrivals: u64,
-    /// By arrival.
+    /// By order of arrival.
     records: BTreeMap<u64, SessionRecord>,
 }
 
@@ -142,7 +142,7 @@ impl SessionTable {
         self.records.values_mut().find(|record| record.info.id == id)
     }
 
-    /// The first name of the row `viewer 1`, `viewer 2` and so on that nobody has.
+    /// The first of the names `viewer 1`, `viewer 2` and so on that is free.
     fn free_name(&self) -> String {
         let taken = |name: &str| self.records.values().any(|record| record.info.name == name);
         let mut names = (1..).map(|number| format!("viewer {number}"));
@@ -152,24 +152,24 @@ impl SessionTable {
 
 impl SessionRecord {
     fn end(&self, reason: EndReason) {
-        // The first reason is the true one.
+        // The first reason wins.
         let _ = self.reason.set(reason);
         self.end.cancel();
     }
 }
 
 impl SessionRegistry {
-    /// An empty table, which tells `metrics` and the status how many there are.
+    /// An empty registry, which publishes the number of viewers to `metrics` and `status`.
     pub fn new(metrics: Metrics, status: status::StatusPublisher) -> Self {
         let (table, presence, messages) = (Mutex::default(), watch::Sender::default(), Broadcast::new(MESSAGE_BACKLOG));
         Self(Arc::new(Inner { table, presence, messages, metrics, status }))
     }
 
-    /// Enters a viewer, whose place is given back when the guard drops.
+    /// Registers a session; it is removed when the guard drops.
     ///
     /// # Errors
     ///
-    /// When there is no room.
+    /// When a limit is reached.
     pub fn register(
         &self,
         session: NewSession,
@@ -207,22 +207,22 @@ impl SessionRegistry {
         Ok((SessionGuard { registry: self.clone(), arrival, handle }, followed))
     }
 
-    /// All of them, in the order in which they came.
+    /// All sessions, in order of arrival.
     pub fn list(&self) -> Vec<SessionInfo> {
         self.lock().records.values().map(|record| record.info.clone()).collect()
     }
 
-    /// One of them.
+    /// One session.
     pub fn get(&self, id: &str) -> Option<SessionInfo> {
         self.lock().find(id).map(|record| record.info.clone())
     }
 
-    /// What one of them wishes.
+    /// A session's preferences.
     pub fn preferences(&self, id: &str) -> Option<Preferences> {
         self.lock().find(id).map(|record| record.preferences.borrow().clone())
     }
 
-    /// Names a viewer; `false` when there is none.
+    /// Renames a viewer; `false` when there is no such session.
     pub fn rename(&self, id: &str, name: &str) -> bool {
         let mut table = self.lock();
         let Some(record) = table.find(id) else { return false };
@@ -232,7 +232,8 @@ impl SessionRegistry {
         true
     }
 
-    /// Changes what a viewer wishes; `false` when there is none. Cameras are chosen by [`select`](Self::select).
+    /// Changes a session's preferences; `false` when there is no such session. To change the camera use
+    /// [`select`](Self::select).
     pub fn update(&self, id: &str, change: impl FnOnce(&mut Preferences)) -> bool {
         let mut table = self.lock();
         let Some(record) = table.find(id) else { return false };
@@ -244,8 +245,9 @@ impl SessionRegistry {
         true
     }
 
-    /// Has a viewer sent the pictures of another camera, from its next key frame on. Returns when the session goes over to
-    /// it, which is at once for a camera whose pictures are known; [`selection`](Self::selection) tells of the first picture.
+    /// Switches a session to another camera, from that camera's next key frame on. Returns once the session has
+    /// accepted the switch, which is at once for a camera whose format is known. [`selection`](Self::selection) reports
+    /// when the first frame is sent.
     ///
     /// # Errors
     ///
@@ -265,22 +267,22 @@ impl SessionRegistry {
         let answered = answered.map_err(|_| SelectError::Unknown)?;
         match &answered.rejected {
             Some(reason) if answered.acked_seq == selection_seq => Err(SelectError::Rejected(reason.clone())),
-            // A later choice was answered in this one's place.
+            // A later selection superseded this one.
             _ => Ok(()),
         }
     }
 
-    /// Follows which camera a viewer is sent.
+    /// Subscribes to the camera that a session is sent.
     pub fn selection(&self, id: &str) -> Option<watch::Receiver<Selection>> {
         self.lock().find(id).map(|record| record.selection.subscribe())
     }
 
-    /// Sends a viewer away; `false` when there is none.
+    /// Ends a session on an operator's behalf; `false` when there is no such session.
     pub fn kick(&self, id: &str) -> bool {
         self.end(id, EndReason::Kicked)
     }
 
-    /// Ends a session; `false` when there is none.
+    /// Ends a session; `false` when there is no such session.
     pub fn end(&self, id: &str, reason: EndReason) -> bool {
         let mut table = self.lock();
         let Some((&arrival, record)) = table.records.iter().find(|(_, record)| record.info.id == id) else {
@@ -293,7 +295,7 @@ impl SessionRegistry {
         true
     }
 
-    /// Ends all sessions of an owner, and tells how many.
+    /// Ends all sessions of an owner and returns how many there were.
     pub fn end_sessions_of(&self, owner: &str, reason: EndReason) -> usize {
         let mut table = self.lock();
         let records = std::mem::take(&mut table.records).into_iter();
@@ -307,17 +309,17 @@ impl SessionRegistry {
         ended.len()
     }
 
-    /// Follows who is there.
+    /// Subscribes to who is watching.
     pub fn watch(&self) -> watch::Receiver<Presence> {
         self.0.presence.subscribe()
     }
 
-    /// Tells all viewers something.
+    /// Sends a message to all viewers.
     pub fn broadcast(&self, message: ServerMessage) {
         self.0.messages.publish(message);
     }
 
-    /// What is said from now on.
+    /// Subscribes to messages from now on.
     pub fn subscribe(&self) -> Subscriber<ServerMessage> {
         self.0.messages.subscribe()
     }
@@ -326,10 +328,10 @@ impl SessionRegistry {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells who is there.
+    /// Publishes who is watching.
     fn publish(&self) {
         let inner = &self.0;
-        // Under the lock, so that what is told last is what is true.
+        // Under the lock, so that the last value published is the current one.
         let table = self.lock();
         let viewers = || table.records.values().map(|record| &record.info);
         let cameras: Vec<usize> = viewers().map(|viewer| viewer.camera).collect();

@@ -1,37 +1,37 @@
-//! What viewers wish to be sent, and what becomes of it.
+//! A viewer's preferences, and the outcome of its camera selections.
 
 use crate::model::protocol::Latency;
 
-/// The least and the most delay of [`Latency::Smooth`] in milliseconds: from three pictures at 15 a second, up to what a person at
-/// the controls of a camera still bears.
+/// Minimum and maximum playout delay of [`Latency::Smooth`] in milliseconds: from three frames at 15 frames per second
+/// up to what somebody who moves a camera's controls still accepts.
 const SMOOTH: (u16, u16) = (200, 1_000);
 
-/// What one viewer wishes to be sent; its session follows.
+/// What a viewer wants to be sent; its session applies changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
-    /// The camera, by its place in the status.
+    /// The camera, by its index in the status.
     pub camera: usize,
-    /// How often a camera was chosen: [`Selection::answers`] tells which choice was answered.
+    /// Counts camera selections; [`Selection::acked_seq`] is the last one that was acknowledged.
     pub(super) selection_seq: u64,
-    /// No pictures.
+    /// Whether video is paused.
     pub paused: bool,
-    /// No sound.
+    /// Whether audio is muted.
     pub muted: bool,
-    /// How long the browser shall hold pictures back.
+    /// The latency mode.
     pub latency: Latency,
-    /// Counts the key frames that were asked for.
+    /// Counts requested key frames.
     pub keyframe: u64,
-    /// What [`Latency::Low`] is in this session: the least and the most delay in milliseconds.
+    /// The playout delay of [`Latency::Low`] in this session: minimum and maximum in milliseconds.
     pub(super) low_latency: (u16, u16),
 }
 
 impl Preferences {
-    /// Whether a camera was chosen since these were `before`, be it the same one again.
+    /// Whether a camera was selected since `before`, even the same one again.
     pub fn selection_changed_since(&self, before: &Self) -> bool {
         self.selection_seq != before.selection_seq
     }
 
-    /// How long the browser shall hold pictures back: the least and the most in milliseconds.
+    /// The playout delay to ask of the browser: minimum and maximum in milliseconds.
     pub fn playout_delay(&self) -> (u16, u16) {
         match self.latency {
             Latency::Low => self.low_latency,
@@ -40,14 +40,14 @@ impl Preferences {
     }
 }
 
-/// What became of a viewer's choice of a camera.
+/// The outcome of a viewer's camera selections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// The camera whose pictures the viewer is sent, by its place in the status.
+    /// The camera whose video is sent, by its index in the status.
     pub camera: usize,
-    /// The last choice that was answered.
+    /// The last selection that was acknowledged.
     pub(super) acked_seq: u64,
-    /// Why that choice was refused.
+    /// Why that selection was rejected.
     pub(super) rejected: Option<String>,
 }
 
@@ -57,13 +57,13 @@ impl Selection {
     }
 }
 
-/// Why a viewer is not shown the camera that it chose.
+/// Why a camera selection failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
     /// There is no such session.
     #[error("no such session; it has ended, or never was")]
     Unknown,
-    /// What was negotiated does not allow it.
+    /// What the session negotiated does not allow it.
     #[error("{0}")]
     Rejected(String),
 }

@@ -1,4 +1,4 @@
-//! Tests of the table of viewers.
+//! Tests of the session registry.
 
 use super::*;
 use crate::model::status::Status;
@@ -54,7 +54,7 @@ fn everybody_has_a_name_and_may_have_another() {
     let expected = Presence { names: vec!["viewer 1".into(), "Ada".into()], operators: 1 };
     assert_eq!(*presence.borrow_and_update(), expected);
     assert!(sessions.rename("2", "Ada"));
-    assert!(!presence.has_changed().expect("open"), "nothing is told that is known");
+    assert!(!presence.has_changed().expect("open"), "an unchanged presence is not published again");
     drop(one);
     let _three = enter(&sessions, "3", Role::Viewer);
     assert_eq!(presence.borrow().names, ["Ada", "viewer 1"], "a name that is free again");
@@ -84,7 +84,7 @@ async fn a_choice_is_answered_by_the_session() {
         entry.accept_selection(&asked);
     };
     let (selected, ()) = tokio::join!(sessions.select("1", 1), session);
-    assert_eq!((selected, selection.borrow_and_update().camera), (Ok(()), 0), "no picture of it has come yet");
+    assert_eq!((selected, selection.borrow_and_update().camera), (Ok(()), 0), "no frame of it has been sent yet");
     entry.set_camera(1);
     assert_eq!((selection.borrow_and_update().camera, sessions.list()[0].camera), (1, 1));
     assert_eq!(sessions.0.status.snapshot().cameras.iter().map(|camera| camera.watched).collect::<Vec<_>>(), [0, 1]);
@@ -103,7 +103,7 @@ async fn a_choice_is_answered_by_the_session() {
 async fn the_later_of_two_choices_is_the_one_that_is_answered() {
     let sessions = registry();
     let (entry, preferences) = enter(&sessions, "1", Role::Viewer);
-    // Joined futures run in turn: both have chosen when the session looks.
+    // Joined futures run in turn: both selections are made before the session sees either.
     let session = async {
         let asked = preferences.borrow().clone();
         entry.reject_selection(&asked, "no".into());
