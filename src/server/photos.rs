@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn photos_have_names_of_their_own_and_the_newest_stay() {
+    fn photos_have_unique_names_and_the_newest_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let photos = Photos::open(&Config { keep: 3, ..Config::default() }, &Store::open(Some(folder.path())));
         let directory = folder.path().join("photos");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_ones_own_is_made_and_one_that_cannot_be_is_told() {
+    fn a_configured_directory_is_created_and_failure_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let nowhere = Store::open(Some("/dev/null/porthole".as_ref()));
         let config = Config { directory: Some(folder.path().join("a/b")), ..Config::default() };

@@ -77,7 +77,7 @@ mod tests {
     use crate::util::state_dir::Store;
 
     #[tokio::test]
-    async fn a_flood_is_refused_and_the_next_one_is_served() {
+    async fn a_flood_is_rejected_and_the_next_attempt_is_served() {
         let folder = tempfile::tempdir().unwrap();
         let passwords = Passwords::open(Store::open(Some(folder.path()))).unwrap();
         passwords.set(Role::Operator, "correct horse").unwrap();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_gives_the_place_back() {
+    async fn a_cancelled_attempt_releases_its_permit() {
         let folder = tempfile::tempdir().unwrap();
         let passwords = Arc::new(Passwords::open(Store::open(Some(folder.path()))).unwrap());
         let verifier = PasswordVerifier::default();

@@ -72,7 +72,7 @@ mod tests {
     use crate::util::state_dir::Store;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn whom_another_process_puts_out_is_told_at_once() {
+    async fn revocation_by_another_process_is_reported_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(Some(folder.path()));
         let tokens = Tokens::open(store.clone()).unwrap();

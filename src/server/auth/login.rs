@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_guesses_is_stopped_even_with_the_right_password_and_others_are_not() {
+    async fn too_many_attempts_block_one_address_even_with_the_right_password() {
         let (_folder, auth) = auth();
         let passwords = auth.first_passwords().unwrap();
         let [(_, viewer), (_, operator)] = &passwords[..] else { panic!("there should be two") };
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_has_to_sign_in_where_nobody_has_to() {
+    async fn without_authentication_everybody_is_an_operator() {
         let config = Config { mode: Mode::None, ..Config::default() };
         let auth = Auth::open(&config, &Store::open(Some(std::path::Path::new("/proc/self/porthole")))).unwrap();
         assert_eq!(auth.identify(None, None).unwrap().role, Role::Operator);

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_at_once_then_one_after_each_pause() {
+    fn allows_a_burst_and_then_one_per_interval() {
         let (mut attempts, start) = (Attempts::default(), Instant::now());
         assert_eq!(left(&mut attempts, "192.0.2.1", start), BURST);
         assert_eq!(attempts.try_acquire(address("192.0.2.1"), start + SECOND), Err(9 * SECOND));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_not_locked_out_and_neighbours_of_ipv6_are_no_others() {
+    fn limits_are_per_ipv4_address_and_ipv6_network() {
         let (mut attempts, now) = (Attempts::default(), Instant::now());
         assert_eq!(left(&mut attempts, "192.0.2.1", now), BURST);
         assert_eq!(left(&mut attempts, "::ffff:192.0.2.1", now), 0);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_given_back() {
+    fn attempts_are_refunded() {
         let (mut attempts, now) = (Attempts::default(), Instant::now());
         left(&mut attempts, "192.0.2.1", now);
         attempts.refund(address("192.0.2.1"));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_bound_and_forgets_who_tried_least() {
+    fn the_table_is_bounded_and_evicts_the_fewest_attempts() {
         let (mut attempts, now) = (Attempts::default(), Instant::now());
         left(&mut attempts, "192.0.2.1", now);
         for number in 0..3 * MAX_ADDRESSES as u32 {

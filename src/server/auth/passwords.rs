@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_tells_the_role() {
+    fn a_password_determines_the_role() {
         let (folder, passwords) = passwords();
         assert_eq!(passwords.role_of("correct horse"), None);
         passwords.set(Role::Viewer, "correct horse").unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn another_password_is_another_version() {
+    fn setting_a_password_changes_its_version() {
         let (_folder, passwords) = passwords();
         assert_eq!(passwords.version(Role::Viewer), None);
         passwords.set(Role::Viewer, "correct horse").unwrap();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn unfit_passwords_are_refused_in_words() {
+    fn invalid_passwords_are_rejected_with_a_reason() {
         let (_folder, passwords) = passwords();
         passwords.set(Role::Operator, "battery staple").unwrap();
         for (password, expected) in [
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn random_ones_are_fit_and_differ() {
+    fn random_passwords_are_valid_and_differ() {
         let password = random();
         assert_eq!(validate(&password), Ok(()));
         assert_eq!(password.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_nobody_costs_what_others_cost() {
+    fn the_dummy_hash_costs_the_same() {
         let params = |hash: &str| Params::try_from(&PasswordHash::new(hash).unwrap()).unwrap();
         assert_eq!(params(DUMMY_HASH), params(&hash("correct horse").unwrap()));
     }

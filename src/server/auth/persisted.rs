@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_told_at_the_start_and_changes_nothing_later() {
+    fn an_unreadable_file_fails_at_start_and_is_ignored_later() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(Some(folder.path()));
         let persisted = open(&store).unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_holds_in_this_process() {
+    fn an_unwritable_change_applies_in_this_process() {
         let store = Store::open(Some(std::path::Path::new("/proc/self/porthole")));
         let persisted = open(&store).unwrap();
         persisted.change(|numbers| numbers.push(1)).unwrap_err();

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_of_one_secret_and_survives_its_file() {
+    fn digests_are_unique_and_survive_serialisation() {
         let secret = random();
         assert_eq!(secret.len(), 43);
         assert_ne!(secret, random());

@@ -112,7 +112,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     #[test]
-    fn a_session_lasts_until_it_expires_and_outlives_the_program() {
+    fn a_session_persists_until_it_expires() {
         let (folder, sessions) = sessions();
         let (secret, written) = sessions.add(Role::Viewer, Some("p".into()), 1_000, DAY);
         written.unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_a_role_goes_and_those_that_expired() {
+    fn the_oldest_of_a_role_and_expired_ones_are_removed() {
         let (_folder, sessions) = sessions();
         let operator = sessions.add(Role::Operator, None, 0, DAY).0;
         let first = sessions.add(Role::Viewer, None, 0, DAY).0;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_over_with_another_password() {
+    fn a_new_password_invalidates_sessions() {
         let (_folder, sessions) = sessions();
         sessions.add(Role::Viewer, Some("a".into()), 0, DAY).1.unwrap();
         let session = sessions.all()[0].clone();

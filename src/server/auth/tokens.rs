@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_known_until_it_is_revoked_by_whoever() {
+    fn a_token_is_valid_until_any_process_revokes_it() {
         let (folder, tokens) = tokens();
         let secret = tokens.add("garage", Role::Viewer, 7).unwrap();
         assert!(secret.starts_with("pht_") && secret.len() == 47, "{secret}");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_fit_for_addresses_and_each_is_there_once() {
+    fn names_are_url_safe_and_unique() {
         let (_folder, tokens) = tokens();
         for name in ["", ".", "..", "a/b", "a b", "ä", "-a", &"a".repeat(65)] {
             assert!(matches!(tokens.add(name, Role::Viewer, 0), Err(AddError::Name(_))), "{name}");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_limit() {
+    fn the_number_of_tokens_is_limited() {
         let (_folder, tokens) = tokens();
         let full: Vec<Token> = (0..MAX_TOKENS)
             .map(|number| Token {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_cannot_be_kept_is_not_made() {
+    fn a_token_that_cannot_be_stored_is_not_created() {
         let tokens = Tokens::open(Store::open(Some(std::path::Path::new("/proc/self/porthole")))).unwrap();
         assert!(matches!(tokens.add("a", Role::Viewer, 0), Err(AddError::Store(_))));
         assert!(tokens.all().is_empty());

@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_button_does_what_an_operator_may() {
+    async fn buttons_have_the_operator_role() {
         let (metrics, status) = (Metrics::new(), status::StatusPublisher::new(status::Status::default()));
         let sessions = SessionRegistry::new(metrics.clone(), status.clone());
         let mut messages = sessions.subscribe();

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_called_as_its_token_is() {
+    fn a_program_has_the_name_of_its_token() {
         let name = |id: &str| Caller::principal(&Principal { role: Role::Viewer, id: id.into() }).name;
         assert_eq!((name("token/door/ab").as_str(), name("session/ab").as_str()), ("door", "viewer"));
     }

@@ -119,9 +119,9 @@ async fn serve(stream: UnixStream, dispatcher: &Dispatcher) -> io::Result<()> {
             return Ok(());
         }
         let whole = line.last() == Some(&b'\n');
-        let (mut answer, _) = dispatcher.handle_message(&Caller::shell(), line.trim_ascii_end()).await;
-        answer.push('\n');
-        timeout(IDLE_TIMEOUT, write.write_all(answer.as_bytes())).await??;
+        let (mut reply, _) = dispatcher.handle_message(&Caller::shell(), line.trim_ascii_end()).await;
+        reply.push('\n');
+        timeout(IDLE_TIMEOUT, write.write_all(reply.as_bytes())).await??;
         if !whole {
             // The rest of an overlong line follows.
             return Ok(());

@@ -53,10 +53,10 @@ impl Context {
         }
         let (text, outcome) = self.0.dispatcher.handle_message(caller, body).await;
         let status = outcome.as_ref().map_or_else(status, |_| StatusCode::OK);
-        let answered = response(status, JSON, text.into());
+        let response = response(status, JSON, text.into());
         match outcome {
-            Ok(_) => answered,
-            Err(error) => with_retry_after(answered, &error),
+            Ok(_) => response,
+            Err(error) => with_retry_after(response, &error),
         }
     }
 
@@ -82,10 +82,10 @@ fn status(error: &Error) -> StatusCode {
 }
 
 /// Adds `Retry-After` if the error has one.
-fn with_retry_after(mut answer: HttpResponse, error: &Error) -> HttpResponse {
+fn with_retry_after(mut response: HttpResponse, error: &Error) -> HttpResponse {
     if let Some(milliseconds) = error.retry() {
         let seconds = HeaderValue::from(milliseconds.div_ceil(1000).max(1));
-        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
-    answer
+    response
 }

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_is_made_once() {
+    fn self_signed_certificate_is_generated_once() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(Some(folder.path()));
         let names = ["porthole-board", "localhost", "größe"].map(String::from);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_file() {
+    fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = generate(&["a".into()], &[]).unwrap();
         let (_, other) = generate(&["b".into()], &[]).unwrap();

@@ -136,7 +136,7 @@ impl ServerContext {
             Ok(routed.unwrap_or_else(|never| match never {}))
         };
         let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {
-            Ok(outcome) => outcome.unwrap_or_else(|early: ErrorResponse| early.into_response()),
+            Ok(outcome) => outcome.unwrap_or_else(|error: ErrorResponse| error.into_response()),
             Err(_) => {
                 let detail = format!("the request timed out after {} s", REQUEST_TIMEOUT.as_secs());
                 tracing::warn!("{detail}");

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_who_holds_the_most_gives_way() {
+    fn the_largest_holder_loses_a_connection() {
         let limiter = ConnectionLimiter::new(4);
         let many: Vec<ConnectionPermit> = (0..4).map(|_| limiter.try_acquire(ip(1)).unwrap()).collect();
         many[0].set_busy(true);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_ones_go_when_there_are_no_others() {
+    fn busy_connections_are_evicted_last() {
         let limiter = ConnectionLimiter::new(2);
         let many: Vec<ConnectionPermit> = (0..2).map(|_| limiter.try_acquire(ip(1)).unwrap()).collect();
         many.iter().for_each(|permit| permit.set_busy(true));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_given_back() {
+    fn dropping_a_permit_releases_it() {
         let limiter = ConnectionLimiter::new(1);
         drop(limiter.try_acquire(ip(1)).unwrap());
         let permit = limiter.try_acquire(ip(2));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn forwarded_headers_count_from_trusted_proxies_only() {
         let value = [("host", "cam"), ("x-forwarded-for", "198.51.100.1"), ("x-forwarded-proto", "https")];
         assert_eq!(asked("192.0.2.1", &value), ("192.0.2.1".into(), false, Some("cam".into())));
         assert_eq!(asked("127.0.0.1", &value), ("198.51.100.1".into(), true, Some("cam".into())));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_named_once() {
+    fn there_is_exactly_one_host() {
         assert_eq!(asked("192.0.2.1", &[]).2, None);
         assert_eq!(asked("192.0.2.1", &[("host", "a"), ("host", "b")]).2, None);
         assert_eq!(asked("192.0.2.1", &[("host", "a b")]).2, None);

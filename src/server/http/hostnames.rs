@@ -33,7 +33,7 @@ pub fn addresses() -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn this_machine_is_localhost_too() {
+    fn local_hostnames_include_localhost() {
         assert!(super::local_hostnames().contains(&"localhost".to_owned()));
         assert!(super::local_hostnames().iter().all(|name| *name == name.to_ascii_lowercase()));
         let addresses = super::addresses();

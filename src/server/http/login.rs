@@ -99,14 +99,14 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
     let list = tokens.clone().and(read()).and(principal).and(with.clone()).map(
         |principal: Option<Principal>, context: Context| match require_operator(principal) {
             Ok(_) => context.tokens(),
-            Err(refused) => *refused,
+            Err(rejection) => *rejection,
         },
     );
     let add = tokens.and(warp::post()).and(principal).and(headers).and(body).and(with.clone()).then(
         |principal: Option<Principal>, headers: HeaderMap, body: Bytes, context: Context| async move {
             match require_operator(principal) {
                 Ok(principal) => context.add_token(&principal, &headers, &body).await,
-                Err(refused) => *refused,
+                Err(rejection) => *rejection,
             }
         },
     );
@@ -114,7 +114,7 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
         |name: String, principal: Option<Principal>, context: Context| async move {
             match require_operator(principal) {
                 Ok(principal) => context.revoke_token(&principal, &name).await,
-                Err(refused) => *refused,
+                Err(rejection) => *rejection,
             }
         },
     );
@@ -153,7 +153,7 @@ impl Context {
         let credential = match parse(headers, body) {
             Ok(LoginRequest::Password(password)) => Credential::Password(password),
             Ok(LoginRequest::Link(link)) => Credential::Link(link),
-            Err(refused) => return refused(r#"{ "password": "..." } or { "link": "..." }"#),
+            Err(rejection) => return rejection(r#"{ "password": "..." } or { "link": "..." }"#),
         };
         let signed_in = self.0.auth.sign_in(client.address, client.secure, credential).await;
         let outcome = match &signed_in {
@@ -165,22 +165,22 @@ impl Context {
         self.0.metrics.sign_ins.get_or_create(&SignIn { outcome }).inc();
         match signed_in {
             Ok(SignedIn { role, cookie }) => {
-                let answer = self.session(StatusCode::OK, Some(role));
-                cookie.iter().fold(answer, |answer, cookie| set_cookie(answer, cookie))
+                let response = self.session(StatusCode::OK, Some(role));
+                cookie.iter().fold(response, |response, cookie| set_cookie(response, cookie))
             }
             Err(error) => {
-                let mut answer = match outcome {
+                let mut response = match outcome {
                     SignInOutcome::TooOften => problem(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
                     SignInOutcome::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
                     SignInOutcome::Ok | SignInOutcome::Wrong => {
-                        tracing::info!("sign-in from {} refused: {error}", client.address.to_canonical());
+                        tracing::info!("sign-in from {} rejected: {error}", client.address.to_canonical());
                         unauthorized(&error.to_string())
                     }
                 };
                 if let Some(seconds) = error.retry_after() {
-                    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 }
-                answer
+                response
             }
         }
     }
@@ -195,7 +195,7 @@ impl Context {
     async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> HttpResponse {
         let TokenRequest { name, role } = match parse(headers, body) {
             Ok(request) => request,
-            Err(refused) => return refused(r#"{ "name": "...", "role": "viewer" } or "operator""#),
+            Err(rejection) => return rejection(r#"{ "name": "...", "role": "viewer" } or "operator""#),
         };
         match self.0.auth.add_token(&name, role).await {
             Some(Ok(token)) => {
@@ -218,9 +218,9 @@ impl Context {
         match self.0.auth.revoke_token(name).await {
             Some(Ok(true)) => {
                 tracing::info!("the token {name} was revoked by {}", by.id);
-                let mut answer = text(StatusCode::NO_CONTENT, "");
-                answer.headers_mut().remove(header::CONTENT_TYPE);
-                answer
+                let mut response = text(StatusCode::NO_CONTENT, "");
+                response.headers_mut().remove(header::CONTENT_TYPE);
+                response
             }
             Some(Ok(false)) => problem(StatusCode::NOT_FOUND, "no token of this name; GET /api/tokens lists them"),
             Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
@@ -252,16 +252,16 @@ fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     response(status, JSON, text.into())
 }
 
-fn set_cookie(mut answer: HttpResponse, cookie: &str) -> HttpResponse {
+fn set_cookie(mut response: HttpResponse, cookie: &str) -> HttpResponse {
     let value = HeaderValue::from_str(cookie).expect("a cookie in base64 should be a header value");
-    answer.headers_mut().append(header::SET_COOKIE, value);
-    answer
+    response.headers_mut().append(header::SET_COOKIE, value);
+    response
 }
 
 fn unauthorized(detail: &str) -> HttpResponse {
-    let mut answer = problem(StatusCode::UNAUTHORIZED, detail);
-    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    answer
+    let mut response = problem(StatusCode::UNAUTHORIZED, detail);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
 }
 
 fn tokens_disabled() -> HttpResponse {
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_from_its_scheme_only() {
+    fn only_the_bearer_scheme_carries_a_token() {
         for (value, expected) in [
             ("Bearer pht_abc", "pht_abc"),
             ("bearer  pht_abc ", "pht_abc"),
@@ -288,17 +288,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_repeated() {
+    fn errors_do_not_repeat_the_body() {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))]);
         for body in
             [r#"{"password":"secret""#, r#"{"passwort":"secret"}"#, r#"["secret"]"#, "secret", r#"{"password":1}"#]
         {
-            let refused = parse::<LoginRequest>(&headers, &Bytes::from(body)).err().unwrap()("x");
-            assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-            assert!(!String::from_utf8_lossy(refused.body()).contains("secret"), "{body}");
+            let rejection = parse::<LoginRequest>(&headers, &Bytes::from(body)).err().unwrap()("x");
+            assert_eq!(rejection.status(), StatusCode::BAD_REQUEST);
+            assert!(!String::from_utf8_lossy(rejection.body()).contains("secret"), "{body}");
         }
-        let refused = parse::<LoginRequest>(&HeaderMap::new(), &Bytes::from(r#"{"password":"a"}"#)).err().unwrap()("x");
-        assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        let rejection =
+            parse::<LoginRequest>(&HeaderMap::new(), &Bytes::from(r#"{"password":"a"}"#)).err().unwrap()("x");
+        assert_eq!(rejection.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
         assert!(parse::<LoginRequest>(&headers, &Bytes::from(r#"{"link":"a"}"#)).is_ok());
     }
 }

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_itself_by_its_address_or_by_the_browsers_word() {
+    fn own_page_is_recognised_by_address_or_by_sec_fetch_site() {
         for (host, origin) in [
             ("cam:8080", "http://cam:8080"),
             ("Cam:8080", "http://cam:8080"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pages() {
+    fn other_pages_are_foreign() {
         for (host, origin) in [
             ("cam:8080", "http://cam"),
             ("cam:8080", "http://cam:8081"),
@@ -139,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn programs_and_typed_addresses_have_none() {
+    fn programs_and_navigations_have_no_origin() {
         assert_eq!(of("cam", &[], &["*"]), Origin::None);
         assert_eq!(of("cam", &[("sec-fetch-site", "none")], &[]), Origin::None);
     }
 
     #[test]
-    fn configured_ones_are_told_what_they_may_do() {
+    fn configured_origins_get_cors_headers() {
         let page = "https://example.org";
         let origin = of("cam", &[("origin", page), ("sec-fetch-site", "cross-site")], &[page]);
         assert_eq!(origin, Origin::Configured(HeaderValue::from_static("https://example.org")));

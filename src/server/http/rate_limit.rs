@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_and_then_so_many_a_second() {
+    fn allows_a_burst_and_then_the_rate() {
         let limit = PerAddressRateLimiter::new(3, 2);
         let start = Instant::now();
         assert!((0..3).all(|_| limit.try_acquire(ip(1), start).is_ok()));

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_pages_have_what_it_takes_to_watch_and_nothing_else() {
+    fn other_origins_may_use_only_what_they_need_to_watch() {
         for path in ["/whep", "/whep/door", "/whep/session/0af", "/whep.js", "/control.js"] {
             assert!(find(path).is_some_and(RouteSpec::is_shared), "{path}");
         }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_known_by_its_own_spelling_only() {
+    fn paths_match_byte_for_byte() {
         for path in [
             "/",
             "/viewer.js",

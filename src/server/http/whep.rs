@@ -47,18 +47,18 @@ pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
          local: LocalAddr,
          owner: Principal,
          context: Context| async move {
-            context.offer(camera.as_deref(), &headers, &body, local, &owner).await.unwrap_or_else(|early| *early)
+            context.offer(camera.as_deref(), &headers, &body, local, &owner).await.unwrap_or_else(|error| *error)
         },
     );
     let patch = session.clone().and(warp::patch()).and(headers).and(body).and(local).and(with.clone()).then(
         |id: String, headers: HeaderMap, body: Bytes, local: LocalAddr, context: Context| async move {
-            context.patch(&id, &headers, &body, local).await.unwrap_or_else(|early| *early)
+            context.patch(&id, &headers, &body, local).await.unwrap_or_else(|error| *error)
         },
     );
     let delete =
         session.clone().and(warp::delete()).and(with.clone()).map(|id: String, context: Context| context.delete(&id));
     let head_endpoint = endpoint.and(read()).and(with.clone()).map(|camera: Option<String>, context: Context| {
-        context.stream(camera.as_deref()).map_or_else(|early| *early, |_| no_content())
+        context.stream(camera.as_deref()).map_or_else(|error| *error, |_| no_content())
     });
     let head_session = session.and(read()).and(with).map(|id: String, context: Context| {
         if context.0.sessions.contains(&id) { no_content() } else { trickle_problem(&TrickleError::Unknown) }

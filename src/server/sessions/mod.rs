@@ -263,10 +263,10 @@ impl SessionRegistry {
             let selection_seq = record.preferences.borrow().selection_seq;
             (selection_seq, record.selection.subscribe())
         };
-        let answered = selection.wait_for(|selection| selection.acked_seq >= selection_seq).await;
-        let answered = answered.map_err(|_| SelectError::Unknown)?;
-        match &answered.rejected {
-            Some(reason) if answered.acked_seq == selection_seq => Err(SelectError::Rejected(reason.clone())),
+        let acked = selection.wait_for(|selection| selection.acked_seq >= selection_seq).await;
+        let acked = acked.map_err(|_| SelectError::Unknown)?;
+        match &acked.rejected {
+            Some(reason) if acked.acked_seq == selection_seq => Err(SelectError::Rejected(reason.clone())),
             // A later selection superseded this one.
             _ => Ok(()),
         }

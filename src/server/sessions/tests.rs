@@ -22,14 +22,14 @@ fn new_session(id: &str, owner: &str, role: Role) -> NewSession {
     }
 }
 
-fn enter(sessions: &SessionRegistry, id: &str, role: Role) -> (SessionGuard, watch::Receiver<Preferences>) {
+fn register(sessions: &SessionRegistry, id: &str, role: Role) -> (SessionGuard, watch::Receiver<Preferences>) {
     let (entry, preferences) = sessions.register(new_session(id, "somebody", role), LIMITS).expect("room");
     entry.set_connected();
     (entry, preferences)
 }
 
 #[test]
-fn a_place_is_taken_and_given_back() {
+fn limits_apply_until_a_session_ends() {
     let sessions = registry();
     let one = sessions.register(new_session("1", "a", Role::Viewer), LIMITS).expect("room");
     let _two = sessions.register(new_session("2", "a", Role::Viewer), LIMITS).expect("room");
@@ -44,11 +44,11 @@ fn a_place_is_taken_and_given_back() {
 }
 
 #[test]
-fn everybody_has_a_name_and_may_have_another() {
+fn viewers_get_a_name_and_can_be_renamed() {
     let sessions = registry();
     let mut presence = sessions.watch();
-    let one = enter(&sessions, "1", Role::Operator);
-    let _two = enter(&sessions, "2", Role::Viewer);
+    let one = register(&sessions, "1", Role::Operator);
+    let _two = register(&sessions, "2", Role::Viewer);
     assert!(sessions.rename("2", "Ada"));
     assert!(!sessions.rename("9", "nobody"));
     let expected = Presence { names: vec!["viewer 1".into(), "Ada".into()], operators: 1 };
@@ -56,15 +56,15 @@ fn everybody_has_a_name_and_may_have_another() {
     assert!(sessions.rename("2", "Ada"));
     assert!(!presence.has_changed().expect("open"), "an unchanged presence is not published again");
     drop(one);
-    let _three = enter(&sessions, "3", Role::Viewer);
+    let _three = register(&sessions, "3", Role::Viewer);
     assert_eq!(presence.borrow().names, ["Ada", "viewer 1"], "a name that is free again");
 }
 
 #[test]
-fn wishes_reach_the_session_of_their_viewer_alone() {
+fn preferences_reach_only_their_own_session() {
     let sessions = registry();
-    let (_one, mut first) = enter(&sessions, "1", Role::Viewer);
-    let (_two, second) = enter(&sessions, "2", Role::Viewer);
+    let (_one, mut first) = register(&sessions, "1", Role::Viewer);
+    let (_two, second) = register(&sessions, "2", Role::Viewer);
     assert!(sessions.update("1", |preferences| preferences.paused = true));
     assert!(!sessions.update("9", |preferences| preferences.paused = true));
     assert!(first.borrow_and_update().paused && !second.has_changed().expect("open"));
@@ -74,9 +74,9 @@ fn wishes_reach_the_session_of_their_viewer_alone() {
 }
 
 #[tokio::test]
-async fn a_choice_is_answered_by_the_session() {
+async fn a_selection_is_acknowledged_by_the_session() {
     let sessions = registry();
-    let (entry, mut preferences) = enter(&sessions, "1", Role::Viewer);
+    let (entry, mut preferences) = register(&sessions, "1", Role::Viewer);
     let mut selection = sessions.selection("1").expect("session");
     let session = async {
         preferences.changed().await.expect("open");
@@ -100,9 +100,9 @@ async fn a_choice_is_answered_by_the_session() {
 }
 
 #[tokio::test]
-async fn the_later_of_two_choices_is_the_one_that_is_answered() {
+async fn the_later_of_two_selections_wins() {
     let sessions = registry();
-    let (entry, preferences) = enter(&sessions, "1", Role::Viewer);
+    let (entry, preferences) = register(&sessions, "1", Role::Viewer);
     // Joined futures run in turn: both selections are made before the session sees either.
     let session = async {
         let asked = preferences.borrow().clone();
@@ -116,7 +116,7 @@ async fn the_later_of_two_choices_is_the_one_that_is_answered() {
 }
 
 #[test]
-fn the_reason_of_an_end_is_the_first_one() {
+fn the_first_end_reason_wins() {
     let sessions = registry();
     let end = CancellationToken::new();
     let session = NewSession { end: end.clone(), ..new_session("1", "somebody", Role::Viewer) };
@@ -129,7 +129,7 @@ fn the_reason_of_an_end_is_the_first_one() {
 }
 
 #[test]
-fn the_sessions_of_one_owner_end_alone() {
+fn ending_an_owners_sessions_leaves_the_others() {
     let sessions = registry();
     let _one = sessions.register(new_session("1", "a", Role::Viewer), LIMITS).expect("room");
     let _two = sessions.register(new_session("2", "b", Role::Viewer), LIMITS).expect("room");
@@ -138,7 +138,7 @@ fn the_sessions_of_one_owner_end_alone() {
 }
 
 #[tokio::test]
-async fn what_is_said_is_heard_by_all() {
+async fn messages_reach_all_subscribers() {
     let sessions = registry();
     let (mut one, mut two) = (sessions.subscribe(), sessions.subscribe());
     let message = ServerMessage::Notice { warning: false, text: "the camera moves".into() };
