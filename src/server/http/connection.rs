@@ -7,24 +7,23 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use warp::http::StatusCode;
-use warp::reply::{Reply as _, Response};
+use warp::http::{Response, StatusCode};
 
 use super::connection_limit::ConnectionPermit;
 use super::forwarded::ConnInfo;
-use super::response::{ErrorResponse, retryable_problem};
-use super::{Encryption, LocalAddr, Middleware, Routes, body, tls};
+use super::response::retryable_problem;
+use super::{Context, Encryption, Middleware, body, tls};
 
 /// Timeout for receiving a request's header, and for the start of the next request; a slower client occupies a
 /// connection for nothing.
@@ -49,8 +48,8 @@ const MAX_HEADERS: usize = 100;
 pub struct ServerContext {
     /// Decides which requests are allowed.
     pub middleware: Middleware,
-    /// The routes.
-    pub routes: Routes,
+    /// Handles requests.
+    pub handlers: Context,
     /// TLS, if configured.
     pub encryption: Option<Encryption>,
 }
@@ -124,26 +123,23 @@ async fn serve_http1(
 }
 
 impl ServerContext {
-    async fn respond(&self, request: Request<Incoming>, conn: ConnInfo) -> Response {
-        let (mut head, body) = request.into_parts();
-        let (response_headers, checked) = self.middleware.check(&mut head, conn);
-        head.extensions.insert(LocalAddr(conn.local));
+    async fn respond(&self, request: Request<Incoming>, conn: ConnInfo) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let (response_headers, checked) = self.middleware.check(&head, conn);
         let outcome = async {
-            checked?;
+            let allowed = checked?;
             let body = body::read(body).await?;
-            let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
-            let routed = routes.call(Request::from_parts(head, Full::new(body))).await;
-            Ok(routed.unwrap_or_else(|never| match never {}))
+            self.handlers.handle(allowed, conn.local, &head, &body).await
         };
         let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {
-            Ok(outcome) => outcome.unwrap_or_else(|error: ErrorResponse| error.into_response()),
+            Ok(outcome) => outcome.unwrap_or_else(|error| *error),
             Err(_) => {
                 let detail = format!("the request timed out after {} s", REQUEST_TIMEOUT.as_secs());
                 tracing::warn!("{detail}");
-                retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail).into_response()
+                retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail)
             }
         };
         response_headers.apply(response.headers_mut());
-        response
+        response.map(Full::new)
     }
 }
