@@ -22,7 +22,7 @@ fn manager() -> SessionManager {
     let config = Config { udp_port: 0, max_viewers: 2 * MAX_NEGOTIATING, ..Config::default() };
     let (metrics, board) = (Metrics::new(), status::StatusPublisher::new(Status::default()));
     let viewers = SessionRegistry::new(metrics.clone(), board.clone());
-    let control = Dispatcher::bare(viewers.clone(), board, metrics.clone());
+    let control = Dispatcher::for_tests(viewers.clone(), board, metrics.clone());
     SessionManager::new(config, vec![camera()], viewers, metrics, control).expect("start")
 }
 
