@@ -164,9 +164,9 @@ fn cut<'a>(form: Option<PixelFormat>, pieces: impl Iterator<Item = &'a [u8]>) ->
     let mut pictures = Vec::new();
     for piece in pieces {
         stream.buffer().extend_from_slice(piece);
-        stream.arrived(Timestamp::default());
+        stream.mark_arrival(Timestamp::default());
         loop {
-            match stream.picture() {
+            match stream.next_frame() {
                 Ok(Some(picture)) => pictures.push(picture.data),
                 Ok(None) => break,
                 Err(_) => return pictures,
