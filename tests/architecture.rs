@@ -50,6 +50,11 @@ fn device_modules_do_not_know_each_other() {
 }
 
 #[test]
+fn no_files_import_each_other_in_a_circle() {
+    holds(rules::circles);
+}
+
+#[test]
 fn foreign_crates_stand_in_one_place() {
     holds(rules::foreign_crates);
 }
