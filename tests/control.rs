@@ -3,8 +3,8 @@
 //!
 //! The forms of messages are tested beside the code in `src/model/protocol`, what the page makes of them in `tests/page`.
 
-#[path = "control/asker.rs"]
-mod asker;
+#[path = "control/client.rs"]
+mod client;
 mod common;
 
 use std::fs;
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use asker::{Asker, code};
+use client::{Asker, code};
 use common::fake::Fake;
 use common::{Event, LIMIT, Options, Porthole, SMALL, missing, request};
 use porthole::model::protocol::METHODS;
@@ -165,12 +165,12 @@ async fn a_picture_over_http_needs_a_role_and_a_camera() -> Result<()> {
     let token = format!("Bearer {}", board.token("viewer")?);
     let picture = |query: &'static str, token: &str| {
         let (url, token) = (format!("{}snapshot.jpg{query}", board.porthole.base), token.to_owned());
-        tokio::task::spawn_blocking(move || asker::get(&url, &token))
+        tokio::task::spawn_blocking(move || client::get(&url, &token))
     };
     for (query, size) in [("", (320, 240)), ("?camera=back", (640, 360))] {
         let (status, kind, body) = picture(query, &token).await??;
         ensure!((status, kind.as_str()) == (200, "image/jpeg"), "{query}: {status} {kind}");
-        ensure!(asker::jpeg_size(&body) == Some(size), "{query}: {:?}", asker::jpeg_size(&body));
+        ensure!(client::jpeg_size(&body) == Some(size), "{query}: {:?}", client::jpeg_size(&body));
     }
     for (query, token, status) in [("", "", 401), ("?camera=x", token.as_str(), 404), ("?size=1", &token, 400)] {
         let (found, ..) = picture(query, token).await??;
@@ -278,7 +278,7 @@ async fn pictures_come_whole_while_the_live_picture_goes_on() -> Result<()> {
     for number in 1..=20 {
         let picture = asker.snapshot().await?;
         ensure!(picture.transfer == number, "transfer {} in place of {number}", picture.transfer);
-        ensure!(asker::jpeg_size(&picture.content) == Some((1920, 1080)), "picture {number}");
+        ensure!(client::jpeg_size(&picture.content) == Some((1920, 1080)), "picture {number}");
     }
     let took = begun.elapsed();
     ensure!(asker.lost == 0, "{} packets of the live picture are lost", asker.lost);

@@ -7,8 +7,8 @@ mod cases;
 mod common;
 // Its constants say what the fake camera shows.
 #[allow(dead_code)]
-#[path = "fake/picture.rs"]
-mod picture;
+#[path = "fake/frame.rs"]
+mod frame;
 
 use std::process::Command;
 use std::sync::Arc;
@@ -206,7 +206,7 @@ fn colours(picture: &Picture, grey: bool) -> Result<()> {
             .collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
-    for (side, (blue, red)) in [picture::LEFT, picture::RIGHT].into_iter().enumerate() {
+    for (side, (blue, red)) in [frame::LEFT, frame::RIGHT].into_iter().enumerate() {
         let (blue, red) = if grey { (128, 128) } else { (blue, red) };
         for (plane, wanted) in [(&picture.u, blue), (&picture.v, red)] {
             let value = mean(plane, side);
@@ -324,7 +324,7 @@ fn stream(count: u32) -> Result<Vec<Vec<u8>>> {
     let mut encoder = encoder::open(&settings, &format)?;
     let unit = |number: u32| -> Result<Vec<u8>> {
         let at = Timestamp::from_start(Duration::from_secs(1) / 30 * number);
-        let picture = picture::paint(width as usize, height as usize, &Code::new(number, at, 0));
+        let picture = frame::paint(width as usize, height as usize, &Code::new(number, at, 0));
         let frame = RawFrame::new(at, format, [picture.y, picture.u, picture.v].concat().into());
         let encoded = encoder.encode(&frame, number.is_multiple_of(30))?.context("the encoder gave no picture")?;
         Ok(encoded.data.to_vec())

@@ -1,14 +1,14 @@
 //! From camera to camera in one track, over the control channel: what comes in by RTP, and how soon. It has the machine to itself,
-//! since each file of tests runs alone; what else a viewer wishes for its picture is in `wishes.rs`.
+//! since each file of tests runs alone; what else a viewer wishes for its picture is in `preferences.rs`.
 
 // What was measured is shown with --nocapture.
 #![allow(clippy::print_stdout)]
 
 mod common;
-#[path = "switch/standstill.rs"]
-mod standstill;
-#[path = "switch/steering.rs"]
-mod steering;
+#[path = "switch/stalls.rs"]
+mod stalls;
+#[path = "switch/viewer.rs"]
+mod viewer;
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use anyhow::{Result, ensure};
 use common::Porthole;
 use porthole::capture::camera::timecode::camera_hash;
 use serde_json::json;
-use standstill::Standstill;
-use steering::{Steering, TWO};
+use stalls::Standstill;
+use viewer::{Steering, TWO};
 
 /// What the cameras' pictures are like.
 const SIZES: [(&str, (usize, usize)); 2] = [("door", (320, 180)), ("yard", (640, 360))];

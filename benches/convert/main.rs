@@ -7,10 +7,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 // The other benchmark's, which asks it for more.
+mod frames;
 #[allow(dead_code)]
 #[path = "../stream/machine.rs"]
 mod machine;
-mod pictures;
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -36,9 +36,9 @@ struct Line {
 fn main() -> Result<()> {
     let facts = machine::describe();
     eprintln!("drawing the pictures");
-    let originals = pictures::originals()?;
+    let originals = frames::originals()?;
     let mut lines = Vec::new();
-    for (name, frames) in pictures::inputs(&originals)? {
+    for (name, frames) in frames::inputs(&originals)? {
         let bytes = frames.iter().map(|frame| frame.data.len()).sum::<usize>() / frames.len();
         lines.push(Line { name, bytes, frames, took: Vec::new() });
     }

@@ -1,5 +1,5 @@
 //! The board's devices in a scenario's hands: unplugging and plugging, vivid's built-in faults, the tone; and porthole
-//! itself, started and counted. What comes out of it is `eyewitness`'s business.
+//! itself, started and counted. What comes out of it is `observer`'s business.
 
 use std::time::Duration;
 

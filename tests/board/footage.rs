@@ -6,7 +6,7 @@ use openh264::encoder::{Encoder, EncoderConfig, IntraFramePeriod, Profile};
 use openh264::formats::YUVSlices;
 use turbojpeg::{Image, Subsamp};
 
-use crate::picture::BARS;
+use crate::frame_content::BARS;
 
 /// Size of the pictures: vivid's smallest.
 pub const SIZE: (usize, usize) = (320, 180);

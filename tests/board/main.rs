@@ -4,17 +4,17 @@
 //! packages that `make setup-test` brings.
 //!
 //! How the board is made does not belong here: `packages` -> `guest` -> `machine`, inside `namespace`; what is done to it
-//! stands in `devices`; what a viewer makes of it in `eyewitness` and `picture`; what is asked of it all in `scenarios`.
+//! stands in `devices`; what a viewer makes of it in `observer` and `frame_content`; what is asked of it all in `scenarios`.
 
 #[path = "../viewer/client/mod.rs"]
 mod client;
 mod devices;
 mod drivers;
-mod eyewitness;
 mod footage;
+mod frame_content;
 mod guest;
 mod machine;
 mod namespace;
+mod observer;
 mod packages;
-mod picture;
 mod scenarios;

@@ -22,7 +22,7 @@ pub fn isolated<S: FnOnce()>(scenario: S) {
     if env::var_os(INSIDE).is_some() {
         return scenario();
     }
-    // `board::scenarios::sound::name_of_the_test::{{closure}}`; the harness leaves out the crate.
+    // `board::scenarios::audio::name_of_the_test::{{closure}}`; the harness leaves out the crate.
     let mut name: Vec<&str> = any::type_name::<S>().split("::").skip(1).collect();
     name.pop();
     let program = env::current_exe().expect("a running program should know its path");

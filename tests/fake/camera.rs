@@ -16,7 +16,7 @@ use crate::controls::{VIDIOC_DQEVENT, VIDIOC_SUBSCRIBE_EVENT};
 use crate::formats::Current;
 use crate::queue::Queue;
 use crate::script::Script;
-use crate::{interpose, journal, real};
+use crate::{call_log, interpose, real};
 
 /// The answer to a call: nothing or an error number.
 pub type Answered = Result<(), c_int>;
@@ -65,7 +65,7 @@ pub fn is_ours(fd: c_int) -> bool {
 
 fn note(text: std::fmt::Arguments<'_>) {
     if let Some(folder) = interpose::folder() {
-        journal::note(folder, text);
+        call_log::note(folder, text);
     }
 }
 
@@ -82,7 +82,7 @@ pub fn open(path: &Path) -> Result<c_int, c_int> {
     let answer = open_script(path);
     match answer {
         Ok(fd) => note(format_args!("open = {fd}")),
-        Err(number) => note(format_args!("open = {}", journal::errno_name(number))),
+        Err(number) => note(format_args!("open = {}", call_log::errno_name(number))),
     }
     answer
 }
@@ -147,7 +147,7 @@ pub fn map(
             MAPPINGS.fetch_add(1, Ordering::Release);
             note(format_args!("mmap {offset} = {length} bytes"));
         }
-        Err(number) => note(format_args!("mmap {offset} = {}", journal::errno_name(number))),
+        Err(number) => note(format_args!("mmap {offset} = {}", call_log::errno_name(number))),
     }
     mapped
 }
@@ -169,7 +169,7 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> Result<c_int
     };
     match answer {
         Ok(()) => note(format_args!("ioctl {name} = 0")),
-        Err(number) => note(format_args!("ioctl {name} = {}", journal::errno_name(number))),
+        Err(number) => note(format_args!("ioctl {name} = {}", call_log::errno_name(number))),
     }
     answer.map(|()| 0)
 }

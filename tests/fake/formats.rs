@@ -3,7 +3,7 @@
 use v4l::v4l_sys as sys;
 
 use crate::camera::{Answered, Camera, copy, zeroed};
-use crate::picture::{row_bytes, strides};
+use crate::frame::{row_bytes, strides};
 use crate::script::Size;
 
 /// The format in use.

@@ -7,15 +7,15 @@
 //! camera. Where there is a file `FOLDER/calls`, each call on a camera is noted there, a line each.
 //!
 //! The data flow: `interpose.rs` catches libc's calls and hands those on a camera to `camera.rs`, which does what
-//! the script says by `formats.rs`, `controls.rs` and `queue.rs`; `picture.rs` paints what it shows. What is not about a
+//! the script says by `formats.rs`, `controls.rs` and `queue.rs`; `frame.rs` paints what it shows. What is not about a
 //! camera goes on to libc, by `real.rs`.
 
+mod call_log;
 mod camera;
 mod controls;
 mod formats;
+mod frame;
 mod interpose;
-mod journal;
-mod picture;
 mod queue;
 mod real;
 mod script;

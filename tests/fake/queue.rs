@@ -12,7 +12,7 @@ use porthole::media::Timestamp;
 use v4l::v4l_sys as sys;
 
 use crate::camera::{Answered, Camera, count};
-use crate::picture::{pack, paint};
+use crate::frame::{pack, paint};
 use crate::script::{Mischief, Stamp, Stream};
 
 /// The unit in which memory is mapped.

@@ -9,15 +9,15 @@
 
 #[path = "../viewer/client/mod.rs"]
 mod client;
+mod controls;
 mod machine;
 mod monitor;
 mod pi2;
-mod steering;
 // Of what it can measure the share of a pitch is asked here.
 #[allow(dead_code)]
 #[path = "../common/tone.rs"]
 mod tone;
-mod watching;
+mod viewer;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use client::Event;
 use machine::{Machine, Ports};
 use tokio::runtime::Runtime;
-use watching::connect;
+use viewer::connect;
 
 /// For what is done by one program on the emulated processor, which is some twenty times slower than a real one.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -72,7 +72,7 @@ fn the_package_is_installed_watched_hurt_upgraded_and_purged() {
     let token = configure(&board);
     story.tell("it serves the camera and the microphone");
     watch(&board, &token, &story);
-    steering::lamp(&board, &token, &story);
+    controls::lamp(&board, &token, &story);
     hurt(&board, &token, &story);
     upgrade(&board, &token);
     story.tell("an upgrade kept configuration, password and token");
@@ -135,7 +135,7 @@ fn watch(board: &Machine, token: &str, story: &Story) {
         let mut viewer = connect(board, Some(token)).await;
         story.tell("a viewer has connected");
         let loud = |sound: &[i16]| sound.iter().any(|sample| sample.unsigned_abs() > SILENCE);
-        let seen = watching::look(&mut viewer, loud).await;
+        let seen = viewer::look(&mut viewer, loud).await;
         story.tell(&format!("{:.1} pictures a second of 320x180, and sound", seen.rate));
         let status = board.sh("systemctl show -p StatusText --value porthole");
         assert!(status.contains("1 viewer; camera: live 320x180, watched by 1"), "{status}");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 
 use crate::machine::Machine;
-use crate::watching::{self, Seen};
+use crate::viewer::{self, Seen};
 use crate::{Story, install, made, tone};
 
 /// The share of the power that has to be at a tone's pitch. A square wave, as the board's player makes, has 0.81 there.
@@ -82,9 +82,9 @@ fn devices(board: &Machine) {
 fn watch(board: &Machine, hertz: f64, story: &Story) -> Seen {
     let runtime = Runtime::new().expect("a runtime should start");
     runtime.block_on(async {
-        let mut viewer = watching::connect(board, None).await;
+        let mut viewer = viewer::connect(board, None).await;
         story.tell("a viewer has connected");
-        let seen = watching::look(&mut viewer, |sound| tone::goertzel(sound, 48_000, hertz) > AT_PITCH).await;
+        let seen = viewer::look(&mut viewer, |sound| tone::goertzel(sound, 48_000, hertz) > AT_PITCH).await;
         viewer.leave().await.expect("the viewer should leave");
         seen
     })

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::eyewitness::Noise;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
+use crate::observer::Noise;
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::eyewitness::Eyewitness;
+use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::picture::Scene;
+use crate::observer::Eyewitness;
 use crate::scenarios::CONFIGURATION;
 
 /// The flags that both programs know; the others say how a program should show a control, or when it tells.

@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::eyewitness::{Eyewitness, LIMIT};
+use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::picture::Scene;
+use crate::observer::{Eyewitness, LIMIT};
 use crate::scenarios::{BACK_WITHIN, CONFIGURATION, median};
 
 #[test]

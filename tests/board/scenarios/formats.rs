@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::eyewitness::{Eyewitness, Noise};
 use crate::footage;
+use crate::frame_content::Scene;
 use crate::guest::{Guest, Planes};
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::picture::Scene;
+use crate::observer::{Eyewitness, Noise};
 
 /// A camera of vivid with single planes.
 const SINGLE: &str = "/dev/video0";

@@ -2,12 +2,12 @@
 //!
 //! Those whose names begin with `quick_` are part of `make test`.
 
+mod audio;
 mod board;
 mod controls;
 mod faults;
 mod formats;
-mod lights;
-mod sound;
+mod gpio;
 mod start;
 
 use std::time::Duration;

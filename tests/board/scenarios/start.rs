@@ -1,10 +1,10 @@
 //! Cameras that are not there, not free, or not where they were, when somebody wants to watch.
 
-use crate::eyewitness::{Eyewitness, LIMIT};
+use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::picture::Scene;
+use crate::observer::{Eyewitness, LIMIT};
 use crate::scenarios::CONFIGURATION;
 
 #[test]

@@ -6,10 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::eyewitness::{Eyewitness, Noise};
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
+use crate::observer::{Eyewitness, Noise};
 use crate::scenarios::{BACK_WITHIN, CONFIGURATION, median};
 
 #[test]

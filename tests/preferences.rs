@@ -2,14 +2,14 @@
 //! pictures back. What is checked is what comes in by RTP; how soon a switch is done, `switch.rs` measures.
 
 mod common;
-#[path = "switch/steering.rs"]
-mod steering;
+#[path = "switch/viewer.rs"]
+mod viewer;
 
 use anyhow::{Result, ensure};
 use common::{LIMIT, Porthole};
 use porthole::capture::camera::timecode::camera_hash;
 use serde_json::{Value, json};
-use steering::{Seen, Steering, TWO};
+use viewer::{Seen, Steering, TWO};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_choice_of_one_viewer_is_not_that_of_another() -> Result<()> {

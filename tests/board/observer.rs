@@ -1,6 +1,6 @@
 //! A viewer outside, who stays for the whole scenario and tells what it sees and hears from the moment that it is asked:
 //! which picture, whether it moves, tone or silence. How a viewer connects is `tests/viewer`'s business, how a picture is
-//! judged `picture`'s.
+//! judged `frame_content`'s.
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use crate::client::{Event, Options, Picture, Viewer};
+use crate::frame_content::{Scene, means, moved};
 use crate::guest::TONE_HZ;
-use crate::picture::{Scene, means, moved};
 
 /// How long the viewer waits for what it shall see or hear: as long as the emulated processor may take to negotiate, on a
 /// machine that is busy with other things.

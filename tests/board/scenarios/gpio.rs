@@ -1,10 +1,10 @@
 //! Lights and buttons at the pins of a GPIO chip, an LED of the kernel, and the privacy switch.
 
-use crate::eyewitness::{Eyewitness, LIMIT, Noise};
+use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::picture::Scene;
+use crate::observer::{Eyewitness, LIMIT, Noise};
 use crate::scenarios::CONFIGURATION;
 
 /// The pins.

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use crate::client::{Event, Viewer};
 use crate::machine::Machine;
 use crate::monitor::Monitor;
-use crate::watching::connect;
+use crate::viewer::connect;
 use crate::{LIMIT, Story};
 
 /// The lamp's pin.

@@ -1,5 +1,5 @@
 //! What a decoded picture shows: vivid's colour bars, the same without colour, or the placeholder. Pure; where the
-//! pictures come from is `eyewitness`'s business.
+//! pictures come from is `observer`'s business.
 
 use crate::client::Picture;
 
