@@ -55,12 +55,12 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn foreign_crates_stand_in_one_place() {
+fn each_foreign_crate_is_used_in_one_module() {
     holds(rules::foreign_crates);
 }
 
 #[test]
-fn serde_stands_on_promises_to_the_outside() {
+fn serde_is_used_only_for_public_formats() {
     holds(rules::promises);
 }
 
@@ -70,7 +70,7 @@ fn every_channel_has_a_bound() {
 }
 
 #[test]
-fn unsafe_stands_in_device_files_with_its_reason() {
+fn unsafe_is_confined_to_device_files_and_explained() {
     holds(rules::unsafe_code);
 }
 
@@ -80,7 +80,7 @@ fn only_the_command_line_prints() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn every_file_begins_with_its_purpose() {
     let mut wrong = Vec::new();
     for (folder, extension) in [("src", "rs"), ("tests", "rs"), ("benches", "rs"), ("web", "js")] {
         for file in source::files(&root().join(folder), extension) {
@@ -92,7 +92,7 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
-fn long_files_are_told() {
+fn long_files_are_listed() {
     for source in Source::all(root()) {
         let lines = rules::lines_of_code(&source.text);
         if lines > LINES_HABIT {
@@ -104,7 +104,7 @@ fn long_files_are_told() {
 }
 
 #[test]
-fn the_shipped_configuration_is_the_default() {
+fn the_shipped_configuration_equals_the_defaults() {
     let shipped = Config::parse(&read("systemd/porthole.toml"), "systemd/porthole.toml");
     assert_eq!(shipped.unwrap_or_else(|errors| panic!("\n{errors}")), Config::default());
 }
@@ -141,7 +141,7 @@ fn keys_of(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_examples_of_the_shipped_configuration_are_right() {
+fn the_examples_in_the_shipped_configuration_are_valid() {
     // The two kinds of a lamp exclude each other.
     let text = with_examples(&read("systemd/porthole.toml")).replace("\nsysfs = \"ACT\"", "");
     let config = Config::parse(&text, "systemd/porthole.toml").unwrap_or_else(|errors| panic!("\n{errors}"));
@@ -149,7 +149,7 @@ fn the_examples_of_the_shipped_configuration_are_right() {
 }
 
 #[test]
-fn a_key_that_is_missing_or_too_many_shows() {
+fn missing_and_unknown_keys_are_found() {
     let text = read("systemd/porthole.toml");
     assert_ne!(keys_of(&text.replace("\nkeep_open = false", "")), config::keys());
     assert_ne!(keys_of(&format!("{text}\nmore = 1")), config::keys());

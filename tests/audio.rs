@@ -54,7 +54,7 @@ fn make(folder: &std::path::Path) -> Result<std::path::PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_of_every_rate_and_form_are_heard_at_their_pitch() -> Result<()> {
+async fn every_sample_rate_and_format_keeps_its_pitch() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let alsa = make(folder.path())?;
     for (name, rate, ..) in DEVICES {
@@ -86,7 +86,7 @@ async fn devices_of_every_rate_and_form_are_heard_at_their_pitch() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_microphone_is_away_the_viewer_hears_silence() -> Result<()> {
+async fn a_missing_microphone_sends_silence() -> Result<()> {
     let porthole = Porthole::start(&SMALL.replace("\"tone\"", "\"hw:CARD=Gone\""))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let mut packets = 0;

@@ -136,7 +136,7 @@ async fn with_token(porthole: &Porthole, request: &str, token: &str) -> Result<A
 }
 
 #[tokio::test]
-async fn a_new_board_prints_passwords_that_sign_in_until_the_browser_signs_out() -> Result<()> {
+async fn first_start_prints_passwords_that_log_in_until_logout() -> Result<()> {
     let board = Board::new()?;
     let porthole = board.start()?;
     let mut secrets = Vec::new();
@@ -225,7 +225,7 @@ async fn a_restart_keeps_passwords_and_sessions_until_they_expire() -> Result<()
 }
 
 #[tokio::test]
-async fn another_password_ends_the_sessions_of_its_role_at_once() -> Result<()> {
+async fn changing_a_password_ends_the_sessions_of_its_role() -> Result<()> {
     let board = Board::new()?;
     board.set_password("viewer", "correct horse")?;
     board.set_password("operator", "battery staple")?;
@@ -241,7 +241,7 @@ async fn another_password_ends_the_sessions_of_its_role_at_once() -> Result<()> 
 }
 
 #[tokio::test]
-async fn who_guesses_is_stopped_and_nobody_else() -> Result<()> {
+async fn login_throttling_affects_only_the_guessing_address() -> Result<()> {
     let board = Board::new()?;
     board.set_password("operator", "battery staple")?;
     let porthole = board.start()?;
@@ -277,7 +277,7 @@ async fn who_guesses_is_stopped_and_nobody_else() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_flood_of_guesses_is_refused_and_memory_stays_flat() -> Result<()> {
+async fn a_flood_of_logins_is_refused_within_bounded_memory() -> Result<()> {
     let board = Board::new()?;
     board.set_password("operator", "battery staple")?;
     let porthole = board.start()?;
@@ -369,7 +369,7 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
 }
 
 #[test]
-fn the_command_line_refuses_passwords_that_are_none() -> Result<()> {
+fn the_command_line_rejects_invalid_passwords() -> Result<()> {
     let board = Board::new()?;
     for (input, told) in [
         ("\n", "the password is empty; with [auth] mode = \"none\" in the configuration nobody needs one\n"),
@@ -387,7 +387,7 @@ fn the_command_line_refuses_passwords_that_are_none() -> Result<()> {
 }
 
 #[test]
-fn a_person_types_a_password_twice_and_nobody_sees_it() -> Result<()> {
+fn the_password_prompt_asks_twice_without_echo() -> Result<()> {
     for (typed, told) in [
         ("correct horse\ncorrect horse\n", "the viewer's password is set in "),
         ("correct horse\ncorrect house\n", "the two are not the same; nothing was changed"),
@@ -421,7 +421,7 @@ fn a_person_types_a_password_twice_and_nobody_sees_it() -> Result<()> {
 }
 
 #[test]
-fn the_journal_is_told_how_to_set_a_password_and_shown_none() -> Result<()> {
+fn passwords_are_never_printed_to_the_journal() -> Result<()> {
     let board = Board::new()?;
     let config = board.state.path().join("porthole.toml");
     fs::write(&config, format!("{SMALL}\n[rtc]\nudp_port = 0\n"))?;
@@ -451,7 +451,7 @@ fn the_journal_is_told_how_to_set_a_password_and_shown_none() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_board_without_passwords_says_so() -> Result<()> {
+async fn authentication_mode_none_grants_operator() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let session = ask(&porthole.base, HERE, "GET /api/session", &[], "").await?;
     assert_eq!(session.json()?, json!({ "role": "operator", "mode": "none" }));

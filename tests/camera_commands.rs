@@ -56,7 +56,7 @@ async fn until_size(viewer: &mut Viewer, size: (usize, usize)) -> Result<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn controls_are_set_while_it_streams_and_again_when_it_is_back() -> Result<()> {
+async fn controls_set_while_streaming_survive_a_replug() -> Result<()> {
     let script = format!("format YUYV 320x240@30\n{CONTROLS}");
     let fake = Fake::new(&script)?;
     let porthole = start(&fake)?;
@@ -88,7 +88,7 @@ async fn controls_are_set_while_it_streams_and_again_when_it_is_back() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_size_comes_in_the_same_session_and_another_bitrate_without_a_break() -> Result<()> {
+async fn size_and_bitrate_change_within_a_session() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30 640x480@30,15\n")?;
     let porthole = start(&fake)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
@@ -120,7 +120,7 @@ async fn another_size_comes_in_the_same_session_and_another_bitrate_without_a_br
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_picture_of_a_camera_that_makes_jpegs_is_its_own() -> Result<()> {
+async fn a_snapshot_of_an_mjpeg_camera_is_its_original_jpeg() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30\n")?;
     let format = VideoFormat { pixel: PixelFormat::I420, width: 320, height: 240, stride: 320, fps: 30.0 };
     let grey = RawFrame::new(Timestamp::default(), format, vec![100; 320 * 240 * 3 / 2].into());

@@ -35,13 +35,13 @@ fn outcome(output: &Output) -> (Option<i32>, &str, &str) {
 }
 
 #[test]
-fn version() {
+fn version_is_printed() {
     let expected = format!("porthole {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(outcome(&run("--version")), (Some(0), expected.as_str(), ""));
 }
 
 #[test]
-fn check_config_tells_what_a_good_file_sets() {
+fn check_config_prints_the_settings_of_a_valid_file() {
     let folder = Folder::new(
         "[[camera]]\nname = \"door\"\nfps = 15\n[privacy]\non = true\n[[led]]\ngpio = 17\nshow = \"watched\"\n[[led]]\n\
          sysfs = \"ACT\"\n[[button]]\ngpio = 27\npress = \"privacy.toggle\"\n",
@@ -62,7 +62,7 @@ fn check_config_tells_what_a_good_file_sets() {
 }
 
 #[test]
-fn check_config_tells_all_errors_at_once() {
+fn check_config_reports_all_errors_at_once() {
     let folder = Folder::new("[[camera]]\nwdth = 640\nfps = 500\n[audio]\nchannels = \"two\"\n");
     let expected = "porthole.toml:2: camera[0].wdth = 640: unknown key; did you mean width?\n\
                     porthole.toml:3: camera[0].fps = 500: out of range; frames a second from 1 to 240\n\
@@ -74,7 +74,7 @@ fn check_config_tells_all_errors_at_once() {
 }
 
 #[test]
-fn a_missing_file_is_told() {
+fn a_missing_configuration_file_is_reported() {
     let output = run("check-config nowhere.toml");
     let (code, out, err) = outcome(&output);
     assert_eq!((code, out), (Some(1), ""));
@@ -83,7 +83,7 @@ fn a_missing_file_is_told() {
 }
 
 #[test]
-fn wrong_usage_has_a_code_of_its_own() {
+fn a_usage_error_has_its_own_exit_code() {
     for (arguments, told) in [
         ("fly", "unrecognized subcommand 'fly'"),
         ("--camra auto", "unexpected argument '--camra'"),
@@ -101,7 +101,7 @@ fn wrong_usage_has_a_code_of_its_own() {
 }
 
 #[test]
-fn controls_of_what_has_none_are_refused_in_words() {
+fn controls_of_a_source_without_controls_are_rejected() {
     for (arguments, told) in [
         ("controls /dev/video-that-is-not-there", "open /dev/video-that-is-not-there: no such device; "),
         ("controls /dev/null --json", "/dev/null: a control is not supported; it is no V4L2 device"),
@@ -116,7 +116,7 @@ fn controls_of_what_has_none_are_refused_in_words() {
 }
 
 #[test]
-fn a_wrong_log_filter_is_told_before_anything_starts() {
+fn an_invalid_log_filter_is_reported_at_startup() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
     let output = command.args(["--listen", "127.0.0.1:0"]).env("PORTHOLE_LOG", "porthole=loud").output().unwrap();
     let (code, out, err) = outcome(&output);
@@ -125,7 +125,7 @@ fn a_wrong_log_filter_is_told_before_anything_starts() {
 }
 
 #[test]
-fn devices_answers_on_every_machine() {
+fn devices_runs_on_every_machine() {
     let output = run("devices");
     let (code, out, err) = outcome(&output);
     assert_eq!((code, err), (Some(0), ""));
@@ -145,7 +145,7 @@ fn devices_answers_on_every_machine() {
 }
 
 #[test]
-fn output_that_nobody_reads_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));

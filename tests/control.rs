@@ -110,7 +110,7 @@ impl Board {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_role_may_do_what_the_table_says_on_each_way_in() -> Result<()> {
+async fn permissions_hold_on_every_transport() -> Result<()> {
     let board = Board::start(TWO)?;
     let [viewer, operator] = [board.token("viewer")?, board.token("operator")?];
     let mut watching = board.watch(&viewer).await?;
@@ -160,7 +160,7 @@ async fn each_role_may_do_what_the_table_says_on_each_way_in() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_over_http_needs_a_role_and_a_camera() -> Result<()> {
+async fn a_snapshot_over_http_needs_a_role_and_a_camera() -> Result<()> {
     let board = Board::start(TWO)?;
     let token = format!("Bearer {}", board.token("viewer")?);
     let picture = |query: &'static str, token: &str| {
@@ -180,7 +180,7 @@ async fn a_picture_over_http_needs_a_role_and_a_camera() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_message_ends_a_session_and_answers_keep_their_order() -> Result<()> {
+async fn malformed_messages_get_errors_in_order() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut asker = Asker::connect(&Options::new(&porthole.base)).await?;
     let long = "x".repeat(17_000);
@@ -216,7 +216,7 @@ async fn no_message_ends_a_session_and_answers_keep_their_order() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_both_sides_negotiated_serves_too() -> Result<()> {
+async fn a_pre_negotiated_data_channel_works() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut asker = Asker::connect(&Options { negotiated: true, ..Options::new(&porthole.base) }).await?;
     let answer = asker.ask("time.sync", json!({})).await?;
@@ -226,7 +226,7 @@ async fn a_channel_that_both_sides_negotiated_serves_too() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_is_told_who_watches_what_is_said_and_what_changes() -> Result<()> {
+async fn events_reach_every_viewer() -> Result<()> {
     let fake = Fake::new(FRONT)?;
     let porthole = Porthole::start_with(TWO, &fake.environment()?)?;
     let mut first = Asker::connect(&Options::new(&porthole.base)).await?;
@@ -269,7 +269,7 @@ async fn everybody_is_told_who_watches_what_is_said_and_what_changes() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_come_whole_while_the_live_picture_goes_on() -> Result<()> {
+async fn snapshots_arrive_intact_during_live_video() -> Result<()> {
     let porthole =
         Porthole::start(&SMALL.replace("320", "1920").replace("180", "1080").replace("fps = 30", "fps = 15"))?;
     let mut asker = Asker::connect(&Options::new(&porthole.base)).await?;
@@ -292,7 +292,7 @@ async fn pictures_come_whole_while_the_live_picture_goes_on() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_leaves_the_others_in_peace() -> Result<()> {
+async fn a_flood_of_requests_does_not_disturb_other_viewers() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut watching = Asker::connect(&Options::new(&porthole.base)).await?;
     watching.viewer.frame(LIMIT).await?;
@@ -337,7 +337,7 @@ async fn a_flood_leaves_the_others_in_peace() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_of_another_stack_does_the_whole_protocol() -> Result<()> {
+async fn an_independent_client_speaks_the_whole_protocol() -> Result<()> {
     let fake = Fake::new(FRONT)?;
     let porthole = Porthole::start_with(&format!("{TWO}[audio]\ndevice = \"tone\"\n"), &fake.environment()?)?;
     let client = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/control/client.py");
@@ -355,7 +355,7 @@ async fn a_client_of_another_stack_does_the_whole_protocol() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shell_reaches_the_program_of_its_directory() -> Result<()> {
+async fn ctl_uses_the_socket_in_the_state_directory() -> Result<()> {
     let board = Board::start(SMALL)?;
     let (good, printed) = board.run(&["ctl", "camera.list"])?;
     let list: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;

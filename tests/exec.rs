@@ -96,17 +96,17 @@ async fn is_seen(output: &str, more: &str, form: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn ffmpegs_mjpeg_is_seen() -> Result<()> {
+async fn mjpeg_from_ffmpeg_is_shown() -> Result<()> {
     is_seen("-c:v mjpeg -q:v 3 -f mjpeg", "", "MJPEG").await
 }
 
 #[tokio::test]
-async fn ffmpegs_raw_pictures_are_seen() -> Result<()> {
+async fn raw_frames_from_ffmpeg_are_shown() -> Result<()> {
     is_seen("-pix_fmt yuv420p -f rawvideo", "format = \"YU12\"", "YU12").await
 }
 
 #[tokio::test]
-async fn a_program_that_is_killed_is_started_again_in_the_same_session() -> Result<()> {
+async fn a_killed_program_is_restarted_within_the_session() -> Result<()> {
     let pid = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("exec-{}.pid", std::process::id()));
     let command = format!("echo $$ > {}; {FFMPEG}-c:v mjpeg -f mjpeg -", pid.display());
     let porthole = Porthole::start(&camera(&command, ""))?;
@@ -124,7 +124,7 @@ async fn a_program_that_is_killed_is_started_again_in_the_same_session() -> Resu
 }
 
 #[tokio::test]
-async fn a_program_ends_with_all_that_it_started_when_nobody_watches() -> Result<()> {
+async fn the_process_group_is_killed_when_the_last_viewer_leaves() -> Result<()> {
     // A number that no other process has: the name of those that were started.
     let number = format!("{}.77", 100_000 + std::process::id());
     let command = format!("sleep {number} & {}-c:v mjpeg -f mjpeg -", FFMPEG.trim_start_matches("exec "));
@@ -138,7 +138,7 @@ async fn a_program_ends_with_all_that_it_started_when_nobody_watches() -> Result
 }
 
 #[tokio::test]
-async fn what_a_program_does_wrong_is_told() -> Result<()> {
+async fn program_errors_are_reported() -> Result<()> {
     for (command, more, told) in [
         ("echo hello; sleep 1000", "", "it is neither MJPEG nor H.264 in Annex B form"),
         ("yes", "format = \"MJPEG\"", "reading what it writes as MJPEG is not supported"),

@@ -32,7 +32,7 @@ fn is_placeholder(picture: &Picture) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn viewers_of_an_absent_camera_see_why_at_a_low_rate() -> Result<()> {
+async fn viewers_of_an_absent_camera_get_a_low_rate_placeholder() -> Result<()> {
     let porthole = Porthole::start(&absent())?;
     let status = porthole.status().await?;
     let camera = &status["cameras"][0];
@@ -89,7 +89,7 @@ async fn viewers_of_an_absent_camera_see_why_at_a_low_rate() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_viewer_of_an_absent_camera_sees_the_placeholder_at_once() -> Result<()> {
+async fn every_new_viewer_gets_the_placeholder_at_once() -> Result<()> {
     let porthole = Porthole::start(&absent())?;
     let mut times = Vec::new();
     for _ in 0..10 {

@@ -73,7 +73,7 @@ fn with_http(lines: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_sites_page_changes_nothing() -> Result<()> {
+async fn cross_origin_requests_are_rejected() -> Result<()> {
     let porthole = Porthole::start(&with_http("origins = [\"https://example.org\"]"))?;
     let cases = [
         ("Origin: http://evil.example\r\n", 403),
@@ -103,7 +103,7 @@ async fn another_sites_page_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_names_of_our_own_are_answered() -> Result<()> {
+async fn unknown_host_headers_are_rejected() -> Result<()> {
     let config =
         format!("{}\n[rtc]\nadvertise = [\"cam.example.net:4000\"]\n", with_http("hosts = [\"cam.example.org\"]"));
     let porthole = Porthole::start(&config)?;
@@ -148,7 +148,7 @@ async fn only_names_of_our_own_are_answered() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_proxy_names_the_host_the_scheme_and_the_client() -> Result<()> {
+async fn forwarded_headers_of_a_trusted_proxy_are_used() -> Result<()> {
     let state = tempfile::tempdir()?;
     let lines = "tls = \"self-signed\"\ntrusted_proxies = [\"127.0.0.1\"]\nhosts = [\"cam.example.org\"]";
     let porthole =
@@ -177,7 +177,7 @@ async fn a_trusted_proxy_names_the_host_the_scheme_and_the_client() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_path_is_known_by_its_own_spelling_and_has_its_own_role() -> Result<()> {
+async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
     let porthole = Porthole::start(&format!("{SMALL}\n[auth]\nmode = \"password\"\n"))?;
     let get =
         async |line: &str| raw(&porthole, request(line, "Host: localhost\r\nContent-Length: 0\r\n").as_bytes()).await;
@@ -254,7 +254,7 @@ async fn a_path_is_known_by_its_own_spelling_and_has_its_own_role() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_connections_do_not_keep_others_out() -> Result<()> {
+async fn slow_connections_do_not_starve_others() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut slow = Vec::new();
     // More than there is room for, from several addresses; some say nothing, some begin, some stop within the body.
@@ -289,7 +289,7 @@ async fn slow_connections_do_not_keep_others_out() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_body_is_told_so() -> Result<()> {
+async fn a_slow_request_body_times_out_with_408() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     for (encoding, piece) in [("Content-Length: 5000", "v"), ("Transfer-Encoding: chunked", "1\r\nv\r\n")] {
         let mut stream = connect(&porthole, OTHER).await?;
@@ -400,7 +400,7 @@ async fn post(porthole: &Porthole, count: usize) -> Result<Vec<u16>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_offers_disturb_nobody() -> Result<()> {
+async fn a_flood_of_offers_does_not_disturb_viewers() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let burst = async |count: usize| -> Result<Vec<u16>> {
         let posts = futures_of(20, || post(&porthole, count / 20)).await?;
@@ -446,7 +446,7 @@ async fn futures_of<T, F: Future<Output = Result<T>>>(count: usize, make: impl F
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_says_what_browsers_may_not_do_with_it() -> Result<()> {
+async fn every_response_has_security_headers() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     for (line, caching) in [
         ("GET /", "no-cache"),

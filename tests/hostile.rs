@@ -55,7 +55,7 @@ fn start(fake: &Fake) -> Result<Porthole> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_driver_of_the_table_is_survived() -> Result<()> {
+async fn every_hostile_driver_in_the_table() -> Result<()> {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = tokio::task::JoinSet::new();
     // One of them alone: PORTHOLE_CASE="half of an MJPEG" cargo test --test hostile table
@@ -261,7 +261,7 @@ fn mapped(fake: &Fake) -> Result<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_comes_and_goes_leaves_nothing_behind() -> Result<()> {
+async fn reopening_a_camera_leaks_nothing() -> Result<()> {
     const TIMES: usize = 6;
     let script = "format YUYV 320x240@30\n";
     let fake = Fake::new(script)?;
@@ -297,7 +297,7 @@ async fn until_code(viewer: &mut Viewer, number: u32) -> Result<()> {
 
 /// A camera that encodes by itself: its stream is the files that the encoder makes here.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cameras_own_h264_survives_damage_without_a_broken_picture() -> Result<()> {
+async fn damaged_h264_passthrough_never_shows_a_broken_frame() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30\n")?;
     let folder = fake.frames(&stream(300)?)?;
     let format = format!("format H264 files={} 320x240@30\n", folder.display());
@@ -353,7 +353,7 @@ async fn every_call_goes_through_libc() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_driver_that_insists_on_another_size_is_refused_where_one_is_required() -> Result<()> {
+async fn a_driver_that_ignores_an_exact_size_is_rejected() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30\nanswer width=352 height=288\n")?;
     let exact = CONFIG.replace("{ ideal = 320 }", "320").replace("{ ideal = 240 }", "240");
     let porthole = Porthole::start_with(&exact, &fake.environment()?)?;
@@ -364,7 +364,7 @@ async fn a_driver_that_insists_on_another_size_is_refused_where_one_is_required(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_control_that_the_camera_refuses_costs_no_picture() -> Result<()> {
+async fn a_rejected_control_does_not_stop_video() -> Result<()> {
     let fake = Fake::new(&format!("format YUYV 320x240@30\n{CONTROL}\non S_CTRL * EIO\non S_EXT_CTRLS * EIO\n"))?;
     let settings = "[camera.controls]\nbrightness = 200\n[audio]";
     let porthole = Porthole::start_with(&CONFIG.replace("[audio]", settings), &fake.environment()?)?;
@@ -379,7 +379,7 @@ async fn a_control_that_the_camera_refuses_costs_no_picture() -> Result<()> {
 }
 
 #[test]
-fn strange_devices_are_listed() -> Result<()> {
+fn odd_devices_are_listed() -> Result<()> {
     let fake = Fake::new(
         "card \\xff\\xfe strange\n\
          format YUYV 320x240@30\n\

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use common::{Event, LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, viewer_process};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_viewers_leave_nothing_behind() -> Result<()> {
+async fn two_hundred_sessions_leak_nothing() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut before = None;
     for number in 0..240 {
@@ -52,7 +52,7 @@ async fn settled(porthole: &Porthole) -> Result<(u64, usize, usize, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_watching_costs_nothing() -> Result<()> {
+async fn an_idle_camera_uses_almost_no_cpu() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;
@@ -71,7 +71,7 @@ async fn nobody_watching_costs_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_that_vanishes_without_a_word_is_gone_within_30_s() -> Result<()> {
+async fn a_viewer_that_vanishes_frees_its_session_within_30_s() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     // The sockets of the address that viewers come in on are opened with the first one and stay.
     let mut first = Viewer::connect(&Options::new(&porthole.base)).await?;
@@ -95,7 +95,7 @@ async fn a_viewer_that_vanishes_without_a_word_is_gone_within_30_s() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_with_a_goodbye_and_frees_the_port() -> Result<()> {
+async fn sigterm_notifies_viewers_and_frees_the_port() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let base = porthole.base.clone();
     let mut viewers = Vec::new();

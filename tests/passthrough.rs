@@ -52,7 +52,7 @@ fn answered(viewer: &Viewer) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cameras_own_stream_is_seen_and_nothing_is_encoded_again() -> Result<()> {
+async fn camera_h264_is_passed_through_without_an_encoder() -> Result<()> {
     let porthole = start("-profile:v baseline -tune zerolatency")?;
     let mut viewer = Viewer::connect(&offering(&porthole, &["42e01f"])).await?;
     until(&mut viewer, true).await?;
@@ -72,7 +72,7 @@ async fn the_cameras_own_stream_is_seen_and_nothing_is_encoded_again() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_answer_names_the_offered_format_that_fits_or_there_is_none() -> Result<()> {
+async fn the_answer_selects_a_matching_h264_profile() -> Result<()> {
     let porthole = start("-profile:v high -tune zerolatency")?;
     let refusal = Viewer::connect(&offering(&porthole, &["42e01f"])).await.err().context("was accepted")?.to_string();
     ensure!(refusal.contains(" 406 "), "{refusal}");
@@ -88,7 +88,7 @@ async fn the_answer_names_the_offered_format_that_fits_or_there_is_none() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_breaks_off_is_seen_again_in_the_same_session() -> Result<()> {
+async fn an_interrupted_h264_camera_resumes_within_the_session() -> Result<()> {
     let porthole = start("-profile:v main -tune zerolatency")?;
     let mut viewer = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
     ensure!(answered(&viewer) == ["4d001f"], "{}", viewer.answer);
@@ -116,7 +116,7 @@ fn ffmpeg(parent: u32) -> Result<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b_frames_are_told_instead_of_shown() -> Result<()> {
+async fn b_frames_are_reported_as_a_fault() -> Result<()> {
     let porthole = start("-profile:v main -bf 2 -b_strategy 0")?;
     let viewer = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
     let told = |status: &serde_json::Value| {

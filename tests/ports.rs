@@ -74,7 +74,7 @@ async fn a_viewer_without_udp_decodes_every_frame() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_tcp_no_connection_is_offered_or_taken() -> Result<()> {
+async fn disabled_tcp_is_neither_offered_nor_accepted() -> Result<()> {
     let porthole = Porthole::start(&format!("{SMALL}\n[rtc]\ntcp = false\n"))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;
@@ -85,7 +85,7 @@ async fn without_tcp_no_connection_is_offered_or_taken() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_in_use_is_named() -> Result<()> {
+async fn a_port_in_use_is_reported() -> Result<()> {
     let udp = std::net::UdpSocket::bind("127.0.0.1:0")?;
     let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
     let cases = [(udp.local_addr()?.port(), "UDP", "ss -lunp"), (tcp.local_addr()?.port(), "TCP", "ss -ltnp")];

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use viewer::{Seen, Steering, TWO};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_choice_of_one_viewer_is_not_that_of_another() -> Result<()> {
+async fn camera_selection_is_per_viewer() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
     let mut one = Steering::begin(&porthole).await?;
     let mut other = Steering::begin(&porthole).await?;
@@ -34,7 +34,7 @@ async fn a_choice_of_one_viewer_is_not_that_of_another() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_and_a_mute_are_the_viewers_own() -> Result<()> {
+async fn pause_and_mute_are_per_viewer() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
     let mut viewer = Steering::begin(&porthole).await?;
     viewer.frame().await?;
@@ -82,7 +82,7 @@ async fn a_pause_and_a_mute_are_the_viewers_own() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn latency_goes_with_the_pictures_and_a_key_frame_comes_when_asked() -> Result<()> {
+async fn playout_delay_and_key_frame_requests_take_effect() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
     let mut viewer = Steering::begin(&porthole).await?;
     ensure!(viewer.frame().await?.delay == [0, 0, 0]);
@@ -104,7 +104,7 @@ async fn latency_goes_with_the_pictures_and_a_key_frame_comes_when_asked() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_the_viewer_cannot_decode_is_refused_and_the_old_one_goes_on() -> Result<()> {
+async fn an_undecodable_camera_is_rejected_and_the_current_one_continues() -> Result<()> {
     let encoder = "ffmpeg -nostdin -loglevel error -re -f lavfi -i color=c=gray:s=320x180:r=15 -c:v libx264 \
                    -profile:v high -tune zerolatency -pix_fmt yuv420p -g 15 -f h264 -";
     let own = format!("[[camera]]\nname = \"own\"\ndevice = '''exec:{encoder}'''\nfps = 15\n");

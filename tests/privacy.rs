@@ -11,7 +11,7 @@ fn always_open() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_cut_at_the_start_is_never_opened_and_viewers_see_why() -> Result<()> {
+async fn privacy_at_startup_keeps_devices_closed() -> Result<()> {
     let porthole = Porthole::start(&format!("{}\n[privacy]\non = true\n", always_open()))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     for _ in 0..5 {
@@ -33,7 +33,7 @@ async fn what_is_cut_at_the_start_is_never_opened_and_viewers_see_why() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_without_the_pins_and_leds_is_told_so_and_serves_its_page() -> Result<()> {
+async fn missing_gpio_and_leds_are_logged_and_not_fatal() -> Result<()> {
     let lights = r#"
 [[led]]
 gpio = 17

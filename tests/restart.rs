@@ -22,7 +22,7 @@ async fn pictures(viewer: &mut Viewer, count: usize) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_picture_goes_on_over_restarts() -> Result<()> {
+async fn video_continues_across_ice_restarts() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;
@@ -48,7 +48,7 @@ async fn the_picture_goes_on_over_restarts() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_restart_leaves_the_session_alive() -> Result<()> {
+async fn an_invalid_ice_restart_keeps_the_session() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;
@@ -78,7 +78,7 @@ async fn a_bad_restart_leaves_the_session_alive() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restarts_at_the_same_time_come_one_after_the_other() -> Result<()> {
+async fn concurrent_ice_restarts_are_serialized() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;

@@ -21,7 +21,7 @@ fn run(command: &mut Command) -> Output {
 }
 
 #[test]
-fn the_service_is_closed_off() {
+fn the_service_is_sandboxed() {
     let mut judge = Command::new("systemd-analyze");
     let unit = file("systemd/porthole.service");
     run(judge.args(["security", "--offline=true", "--no-pager", &format!("--threshold={EXPOSURE}"), &unit]));
@@ -47,7 +47,7 @@ fn ended(folder: &Path, result: &str) {
 }
 
 #[test]
-fn pauses_between_failed_starts_grow_and_begin_anew() {
+fn restart_backoff_grows_and_resets() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(pause(folder), "");
@@ -88,7 +88,7 @@ fn every_command_has_a_man_page_and_every_shell_completions() {
 
 /// The package's unit runs what the package installs, and its names agree.
 #[test]
-fn the_package_has_what_the_unit_runs() {
+fn the_package_installs_what_the_unit_runs() {
     let text = |name: &str| fs::read_to_string(file(name)).unwrap();
     let (unit, manifest) = (text("systemd/porthole.service"), text("Cargo.toml"));
     for (run, installed) in [

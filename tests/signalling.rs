@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_microphone_the_sound_section_is_inactive() -> Result<()> {
+async fn without_a_microphone_the_audio_section_is_inactive() -> Result<()> {
     let porthole = Porthole::start(&SMALL.replace("\"tone\"", "\"off\""))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let audio = viewer.answer.split("m=").find(|section| section.starts_with("audio")).context("no audio section")?;
@@ -18,7 +18,7 @@ async fn without_a_microphone_the_sound_section_is_inactive() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_port_is_named() -> Result<()> {
+async fn a_busy_http_port_is_reported() -> Result<()> {
     let holder = std::net::TcpListener::bind("127.0.0.1:0")?;
     let port = holder.local_addr()?.port();
     let (code, said) = Porthole::fail(&SMALL.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")))?;
@@ -27,7 +27,7 @@ async fn a_busy_port_is_named() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_and_its_files_are_served() -> Result<()> {
+async fn the_page_and_its_assets_are_served() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     for (path, kind) in [("", "text/html"), ("viewer.js", "text/javascript"), ("viewer.css", "text/css")] {
         let answer = request("GET", &format!("{}{path}", porthole.base), &[], String::new()).await?;
@@ -43,7 +43,7 @@ async fn the_page_and_its_files_are_served() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_control_channel_answers_and_survives_nonsense() -> Result<()> {
+async fn the_control_channel_survives_malformed_messages() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer, median, missing, numbers, signal, viewer_process};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_decodes_every_frame_from_a_key_frame_on() -> Result<()> {
+async fn a_viewer_decodes_every_frame_from_the_first_key_frame() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let first = viewer.frame(LIMIT).await?;
@@ -49,7 +49,7 @@ async fn rtp_timestamps_follow_the_capture_clock() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn picture_and_sound_tell_the_same_clock() -> Result<()> {
+async fn audio_and_video_share_one_capture_clock() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let (mut pictures, mut samples, mut first) = (Vec::new(), Vec::new(), None);
@@ -84,7 +84,7 @@ async fn picture_and_sound_tell_the_same_clock() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_hears_the_tone() -> Result<()> {
+async fn a_viewer_receives_the_test_tone() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let (mut samples, mut last, deadline) = (Vec::new(), None, Instant::now() + LIMIT);
@@ -108,7 +108,7 @@ async fn a_viewer_hears_the_tone() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_who_joins_others_sees_a_picture_at_once() -> Result<()> {
+async fn a_joining_viewer_gets_a_key_frame_at_once() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut watching = Viewer::connect(&Options::new(&porthole.base)).await?;
     watching.frame(LIMIT).await?;
@@ -126,7 +126,7 @@ async fn a_viewer_who_joins_others_sees_a_picture_at_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_viewers_share_one_encoder_and_see_every_frame() -> Result<()> {
+async fn ten_viewers_share_one_encoder_and_get_every_frame() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewers = Vec::new();
     for _ in 0..10 {
@@ -144,7 +144,7 @@ async fn ten_viewers_share_one_encoder_and_see_every_frame() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_packets_are_sent_again() -> Result<()> {
+async fn lost_packets_are_retransmitted() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let options = Options { lose_one_in: Some(20), ..Options::new(&porthole.base) };
     let mut viewer = Viewer::connect(&options).await?;
@@ -155,7 +155,7 @@ async fn lost_packets_are_sent_again() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_viewer_costs_the_others_nothing() -> Result<()> {
+async fn a_stalled_viewer_does_not_delay_others() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let mut stopped = viewer_process(&porthole.base, &[])?;
@@ -189,7 +189,7 @@ async fn a_stopped_viewer_costs_the_others_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_requests_gives_one_key_frame_in_250_ms() -> Result<()> {
+async fn key_frame_requests_are_limited_to_one_per_250_ms() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewers = Vec::new();
     for _ in 0..10 {

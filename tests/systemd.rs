@@ -58,7 +58,7 @@ impl Manager {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_ready_tells_who_watches_and_when_it_stops() {
+async fn ready_status_and_stopping_are_sent() {
     let manager = Manager::new();
     let porthole = Porthole::start_with(SMALL, &manager.environment()).unwrap();
     manager.line("READY=1");
@@ -73,7 +73,7 @@ async fn it_is_ready_tells_who_watches_and_when_it_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_shows_life_while_pictures_flow_and_none_while_it_is_stopped() {
+async fn the_watchdog_is_fed_unless_the_process_is_stopped() {
     let manager = Manager::new();
     let mut environment = manager.environment();
     environment.push(("WATCHDOG_USEC", "400000".into()));
@@ -96,7 +96,7 @@ async fn it_shows_life_while_pictures_flow_and_none_while_it_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_takes_up_what_it_can_names_the_rest_and_drops_nobody() {
+async fn a_reload_applies_changes_and_keeps_viewers() {
     let manager = Manager::new();
     let file = manager.folder.path().join("porthole.toml");
     let text = format!("{SMALL}[auth]\nmode = \"none\"\n[rtc]\nudp_port = 0\nmax_viewers = 1\n");
@@ -134,7 +134,7 @@ async fn a_reload_takes_up_what_it_can_names_the_rest_and_drops_nobody() {
 }
 
 #[test]
-fn a_socket_of_systemd_is_served() {
+fn a_systemd_socket_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("porthole.toml");
     std::fs::write(&file, format!("{SMALL}[auth]\nmode = \"none\"\n[rtc]\nudp_port = 0\n")).unwrap();

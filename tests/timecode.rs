@@ -72,11 +72,11 @@ fn assert_every_frame_is_read(width: u32, height: u32, bitrate: u32, count: u32)
 }
 
 #[test]
-fn every_frame_is_read_at_320x180_and_100_kbit() {
+fn the_timecode_survives_320x180_at_100_kbit() {
     assert_every_frame_is_read(320, 180, 100_000, 300);
 }
 
 #[test]
-fn every_frame_is_read_at_1280x720_and_600_kbit() {
+fn the_timecode_survives_1280x720_at_600_kbit() {
     assert_every_frame_is_read(1280, 720, 600_000, 60);
 }

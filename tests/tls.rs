@@ -97,7 +97,7 @@ fn files(folder: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_own_certificate_is_made_once_and_kept() -> Result<()> {
+async fn the_self_signed_certificate_is_created_once_and_kept() -> Result<()> {
     let state = tempfile::tempdir()?;
     let cert = state.path().join("cert.pem");
     let config = config("tls = \"self-signed\"", state.path());
@@ -137,7 +137,7 @@ async fn our_own_certificate_is_made_once_and_kept() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_requests_are_sent_to_the_encrypted_page() -> Result<()> {
+async fn plain_http_is_redirected_to_https() -> Result<()> {
     let state = tempfile::tempdir()?;
     let porthole = Porthole::start(&config("tls = \"self-signed\"", state.path()))?;
     let moved = plain(&porthole, &get("/api/status?a=b")).await?;
@@ -154,7 +154,7 @@ async fn plain_requests_are_sent_to_the_encrypted_page() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_kinds_are_served_where_nothing_is_redirected() -> Result<()> {
+async fn http_and_https_are_both_served_without_redirect() -> Result<()> {
     let state = tempfile::tempdir()?;
     let porthole = Porthole::start(&config("tls = \"self-signed\"\nredirect = false", state.path()))?;
     let page = plain(&porthole, &get("/")).await?;
@@ -165,7 +165,7 @@ async fn both_kinds_are_served_where_nothing_is_redirected() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_that_change_are_read_again_and_broken_ones_are_not_used() -> Result<()> {
+async fn changed_certificates_are_reloaded_unless_broken() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let state = tempfile::tempdir()?;
     let cert = folder.path().join("cert.pem");
@@ -200,7 +200,7 @@ async fn files_that_change_are_read_again_and_broken_ones_are_not_used() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn broken_files_are_named_at_the_start() -> Result<()> {
+async fn broken_certificate_files_are_named_at_startup() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let state = tempfile::tempdir()?;
     let config = config(&files(folder.path()), state.path());

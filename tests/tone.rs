@@ -48,7 +48,7 @@ fn through_opus(frames: &[PcmFrame]) -> Vec<i16> {
 }
 
 #[test]
-fn the_tick_of_the_raw_tone_is_found_to_the_sample() {
+fn the_tick_of_the_raw_tone_is_found_sample_exactly() {
     let frames = two_seconds();
     let raw: Vec<i16> = frames.iter().flat_map(|frame| frame.samples.clone()).collect();
     let onset = tone::onset(&raw, SAMPLE_RATE).expect("a tick");
@@ -57,7 +57,7 @@ fn the_tick_of_the_raw_tone_is_found_to_the_sample() {
 }
 
 #[test]
-fn opus_keeps_the_tick_the_pitch_and_the_level() {
+fn opus_preserves_tick_pitch_and_level() {
     let frames = two_seconds();
     let sound = through_opus(&frames);
     let second = until_second(&frames[0]);
@@ -75,7 +75,7 @@ fn opus_keeps_the_tick_the_pitch_and_the_level() {
 }
 
 #[test]
-fn what_is_no_tick_gives_no_onset() {
+fn audio_without_a_tick_has_no_onset() {
     let frames = two_seconds();
     let raw: Vec<i16> = frames.iter().flat_map(|frame| frame.samples.clone()).collect();
     let second = until_second(&frames[0]);

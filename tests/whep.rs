@@ -374,7 +374,7 @@ fn problem(answer: &Answer) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_demand_is_met() -> Result<()> {
+async fn each_requirement_is_met() -> Result<()> {
     let houses = Houses::build().await?;
     let mut wrong = Vec::new();
     for row in rows() {
@@ -396,7 +396,7 @@ async fn each_demand_is_met() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_has_one_stream_for_all_sections() -> Result<()> {
+async fn all_media_sections_share_one_msid() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let lines: Vec<&str> = viewer.answer.lines().collect();
@@ -414,7 +414,7 @@ async fn an_answer_has_one_stream_for_all_sections() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_session_is_free_at_once() -> Result<()> {
+async fn a_deleted_session_frees_its_slot_at_once() -> Result<()> {
     let porthole = Porthole::start(&format!("{SMALL}\n[rtc]\nmax_viewers = 1\n"))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;

@@ -35,7 +35,7 @@ fn limited(value: u8, factor: u32, offset: u32) -> u8 {
 }
 
 #[test]
-fn jpeg_of_every_subsampling_becomes_420_of_limited_range() {
+fn every_jpeg_subsampling_converts_to_limited_range_420() {
     let mut converter = Converter::new();
     for subsamp in SUBSAMPLINGS {
         for (width, height) in SIZES {
@@ -69,7 +69,7 @@ fn jpeg_of_every_subsampling_becomes_420_of_limited_range() {
 }
 
 #[test]
-fn a_jpeg_whose_scan_is_padded_is_a_picture() {
+fn a_jpeg_with_a_padded_scan_is_decoded() {
     let mut data = jpeg(64, 48, Subsamp::Sub2x1);
     let end = data.len() - 2;
     data.splice(end..end, [0, 0, 0]);
@@ -78,7 +78,7 @@ fn a_jpeg_whose_scan_is_padded_is_a_picture() {
 }
 
 #[test]
-fn a_damaged_jpeg_is_an_error_and_the_next_one_is_not() {
+fn a_damaged_jpeg_does_not_affect_the_next() {
     let good = jpeg(160, 120, Subsamp::Sub2x1);
     let mut converter = Converter::new();
     for length in (0..good.len() - 2).step_by(7) {
@@ -108,7 +108,7 @@ fn a_jpeg_of_another_size_is_an_error() {
 }
 
 #[test]
-fn a_jpeg_without_huffman_tables_is_the_same_picture() {
+fn a_jpeg_without_huffman_tables_decodes_identically() {
     for subsamp in SUBSAMPLINGS {
         let whole = jpeg(96, 64, subsamp);
         let bare = without_huffman_tables(&whole);
@@ -118,7 +118,7 @@ fn a_jpeg_without_huffman_tables_is_the_same_picture() {
 }
 
 #[test]
-fn a_progressive_jpeg_is_decoded_unless_it_has_scans_without_end() {
+fn a_progressive_jpeg_is_decoded_up_to_a_scan_limit() {
     let mut compressor = turbojpeg::Compressor::new().expect("should start");
     compressor.set_progressive(true).expect("should set");
     let pixels = vec![77; 96 * 64 * 3];
@@ -152,7 +152,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_jpeg_cut_anywhere_is_an_error(
+    fn a_truncated_jpeg_is_an_error(
         subsamp in subsampling(),
         bare in any::<bool>(),
         ended in any::<bool>(),
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn a_jpeg_with_bits_turned_over_is_an_error_or_a_picture(
+    fn a_jpeg_with_flipped_bits_never_panics(
         subsamp in subsampling(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8u32), 1..6),
     ) {

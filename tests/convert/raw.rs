@@ -71,7 +71,7 @@ fn apart(piece: Piece, chroma_padding: usize, seed: u64) -> RawFrame {
 }
 
 #[test]
-fn every_format_is_as_the_reference_says() {
+fn every_format_matches_the_reference() {
     let mut converter = Converter::new();
     for pixel in RAW {
         for (width, height) in SIZES {
@@ -86,7 +86,7 @@ fn every_format_is_as_the_reference_says() {
 }
 
 #[test]
-fn the_corners_of_the_colour_cube_are_those_of_the_standard() {
+fn rgb_cube_corners_match_bt601() {
     let mut converter = Converter::new();
     // ITU-R BT.601 in 8 bits and limited range, rounded.
     let corners = [
@@ -109,7 +109,7 @@ fn the_corners_of_the_colour_cube_are_those_of_the_standard() {
 }
 
 #[test]
-fn planes_that_lie_as_the_encoder_takes_them_are_lent() {
+fn encoder_ready_planes_are_borrowed() {
     let mut converter = Converter::new();
     for pixel in RAW {
         for (width, height) in SIZES {
@@ -138,7 +138,7 @@ fn planes_that_lie_as_the_encoder_takes_them_are_lent() {
 }
 
 #[test]
-fn a_format_without_sense_is_an_error() {
+fn an_invalid_format_is_an_error() {
     let mut converter = Converter::new();
     for pixel in PixelFormat::ALL.into_iter().filter(|pixel| *pixel != PixelFormat::H264) {
         for (width, height, stride) in [(0, 0, 0), (0, 4, 0), (1, 4, 0), (4, 1, 0), (usize::MAX, 4, 0)] {
@@ -170,7 +170,7 @@ fn h264_is_not_converted() {
 }
 
 #[test]
-fn chroma_planes_of_a_format_without_are_not_looked_at() {
+fn chroma_planes_of_a_grey_format_are_ignored() {
     let mut picture = Piece { pixel: PixelFormat::Yuyv, width: 8, height: 4, padding: 0, cut: false }.frame(1);
     picture.chroma = Some(ChromaPlanes { second: Bytes::new(), third: Bytes::new(), stride: 7 });
     reference::check(&picture, &Converter::new().i420(&picture).expect("should convert"));
@@ -190,7 +190,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_picture_in_one_piece_is_as_the_reference_says(
+    fn contiguous_frames_match_the_reference(
         pieces in prop::collection::vec((pieces(RAW.to_vec()), any::<u64>()), 1..4),
     ) {
         // One converter for pictures of several formats and sizes: nothing of one may show in the next.
@@ -205,7 +205,7 @@ proptest! {
     }
 
     #[test]
-    fn a_picture_with_planes_apart_is_as_the_reference_says(
+    fn separate_planes_match_the_reference(
         piece in pieces(RAW.into_iter().filter(|pixel| has_chroma_planes(*pixel)).collect()),
         padding in 0..70usize,
         seed in any::<u32>(),
@@ -222,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn a_picture_that_is_too_short_is_an_error_with_both_lengths(
+    fn a_short_frame_is_an_error_with_both_lengths(
         piece in pieces(RAW.to_vec()),
         at in any::<prop::sample::Index>(),
     ) {
@@ -237,7 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plane_that_is_too_short_is_an_error_that_names_it(
+    fn a_short_plane_is_named_in_the_error(
         piece in pieces(RAW.into_iter().filter(|pixel| has_chroma_planes(*pixel)).collect()),
         plane in 0..3usize,
         at in any::<prop::sample::Index>(),

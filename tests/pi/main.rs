@@ -60,7 +60,7 @@ impl Story {
 
 #[test]
 #[ignore = "takes minutes, and the package and the card of `make pi`"]
-fn the_package_is_installed_watched_hurt_upgraded_and_purged() {
+fn the_package_installs_streams_recovers_upgrades_and_purges() {
     let story = Story(Instant::now());
     let (package, newer) = (made("PORTHOLE_PI3_DEB"), made("PORTHOLE_NEWER_DEB"));
     let carried = [(&package, "/root/porthole.deb"), (&newer, "/root/newer.deb")];

@@ -54,7 +54,7 @@ impl Spans {
 }
 
 #[test]
-fn a_span_counts_as_far_as_it_overlaps() {
+fn a_stall_counts_only_where_it_overlaps() {
     let start = Instant::now();
     let [a, b, c, d] = [0, 100, 150, 200].map(|at| start + Duration::from_millis(at));
     let spans = Spans(vec![(a, b), (c, d)]);

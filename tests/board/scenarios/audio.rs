@@ -14,7 +14,7 @@ use crate::scenarios::{BACK_WITHIN, CONFIGURATION, median};
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn quick_a_sound_card_that_was_unplugged_is_back() {
+fn quick_a_sound_card_recovers_from_an_unplug() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
@@ -28,7 +28,7 @@ fn quick_a_sound_card_that_was_unplugged_is_back() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn a_sound_card_that_was_unplugged_twenty_times_is_back_twenty_times() {
+fn a_sound_card_recovers_from_twenty_unplugs() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();

@@ -17,7 +17,7 @@ const FLAGS: [&str; 6] = ["disabled", "grabbed", "read-only", "inactive", "write
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn quick_controls_are_listed_set_and_refused() {
+fn quick_controls_are_listed_set_and_validated() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
 
@@ -61,7 +61,7 @@ fn quick_controls_are_listed_set_and_refused() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn controls_of_the_configuration_are_set_at_every_opening() {
+fn configured_controls_are_set_at_every_open() {
     isolated(|| {
         // The volume changes nothing in the picture.
         let board = Board::boot(Guest::with_porthole(

@@ -15,7 +15,7 @@ use crate::scenarios::{BACK_WITHIN, CONFIGURATION, median};
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn quick_a_camera_that_was_away_for_long_is_back_at_once() {
+fn quick_a_camera_recovers_from_a_long_unplug() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
@@ -31,7 +31,7 @@ fn quick_a_camera_that_was_away_for_long_is_back_at_once() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn a_camera_that_was_unplugged_twenty_times_is_back_twenty_times() {
+fn a_camera_recovers_from_twenty_unplugs() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
@@ -50,7 +50,7 @@ fn a_camera_that_was_unplugged_twenty_times_is_back_twenty_times() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn a_driver_that_fails_twenty_times_is_opened_again() {
+fn a_camera_recovers_from_twenty_driver_errors() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
@@ -91,7 +91,7 @@ fn a_driver_that_fails_twenty_times_is_opened_again() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn damaged_and_missing_buffers_are_counted_and_not_shown() {
+fn damaged_and_missing_buffers_are_counted_as_drops() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();

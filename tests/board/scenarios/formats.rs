@@ -62,7 +62,7 @@ fn watch(cameras: &[(&str, &str)]) -> Board {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn quick_a_viewer_sees_the_camera_and_hears_the_microphone() {
+fn quick_a_viewer_receives_video_and_audio() {
     isolated(|| {
         watch(&[("YUYV", SINGLE), ("NV12", SINGLE), ("NV12", MULTI), ("RGB24", SINGLE), ("MJPEG", LOOPBACK)]);
     });
@@ -70,7 +70,7 @@ fn quick_a_viewer_sees_the_camera_and_hears_the_microphone() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn every_raw_format_in_one_piece_and_with_planes_apart() {
+fn every_raw_format_single_and_multi_planar() {
     isolated(|| {
         let raw = ["YU12", "YV12", "NV12", "NV21", "GREY", "YUYV", "UYVY", "RGB24", "BGR24"];
         let cameras: Vec<(&str, &str)> =

@@ -53,7 +53,7 @@ press = 'photo.take {"camera": "camera"}'
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn quick_lights_follow_and_a_button_cuts_camera_and_microphone() {
+fn quick_leds_follow_state_and_a_button_toggles_privacy() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
         board.plug_gpio();
@@ -124,7 +124,7 @@ fn quick_lights_follow_and_a_button_cuts_camera_and_microphone() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn lights_move_when_told_to_and_do_again_what_they_did_before() {
+fn leds_are_reassigned_and_restored() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
         board.plug_gpio();
@@ -154,7 +154,7 @@ fn lights_move_when_told_to_and_do_again_what_they_did_before() {
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn a_switch_of_two_sides_holds_from_the_start() {
+fn a_latching_privacy_switch_holds_from_startup() {
     isolated(|| {
         let switch = r#"
 [state]

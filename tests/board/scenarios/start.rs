@@ -9,7 +9,7 @@ use crate::scenarios::CONFIGURATION;
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
-fn quick_a_camera_that_is_absent_then_busy_then_elsewhere_is_found() {
+fn quick_a_camera_is_found_after_absent_busy_and_renumbered() {
     isolated(|| {
         // By the name that the driver gives the hardware, so that the node may be any.
         let guest = Guest::with_porthole(&CONFIGURATION.replace("/dev/video0", "vivid"));
