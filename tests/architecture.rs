@@ -97,8 +97,8 @@ fn long_files_are_listed() {
         let lines = rules::lines_of_code(&source.text);
         if lines > LINES_HABIT {
             // Past the capture of the test's output: nobody looks at that of a test that passes.
-            let told = format!("warning: {}: {lines} lines of code; above {LINES_HABIT} split it\n", source.path);
-            std::io::stderr().write_all(told.as_bytes()).unwrap();
+            let warning = format!("warning: {}: {lines} lines of code; above {LINES_HABIT} split it\n", source.path);
+            std::io::stderr().write_all(warning.as_bytes()).unwrap();
         }
     }
 }

@@ -63,9 +63,9 @@ async fn every_sample_rate_and_format_keeps_its_pitch() -> Result<()> {
         let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
         let (mut samples, mut stamps) = (Vec::new(), Vec::new());
         while samples.len() < 48_000 {
-            if let Event::Sound(sound) = viewer.event(LIMIT).await? {
-                stamps.push(sound.timestamp);
-                samples.extend(sound.samples.chunks(2).map(|pair| pair[0]));
+            if let Event::Audio(audio) = viewer.event(LIMIT).await? {
+                stamps.push(audio.timestamp);
+                samples.extend(audio.samples.chunks(2).map(|pair| pair[0]));
             }
         }
         // Past the codec's start.
@@ -91,9 +91,9 @@ async fn a_missing_microphone_sends_silence() -> Result<()> {
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let mut packets = 0;
     while packets < 100 {
-        if let Event::Sound(sound) = viewer.event(LIMIT).await? {
+        if let Event::Audio(audio) = viewer.event(LIMIT).await? {
             packets += 1;
-            let loudest = sound.samples.iter().map(|sample| sample.unsigned_abs()).max().context("an empty packet")?;
+            let loudest = audio.samples.iter().map(|sample| sample.unsigned_abs()).max().context("an empty packet")?;
             ensure!(loudest < 10, "packet {packets} is at {loudest}");
         }
     }

@@ -142,7 +142,7 @@ async fn first_start_prints_passwords_that_log_in_until_logout() -> Result<()> {
     let mut secrets = Vec::new();
     let mut cookies = Vec::new();
     for who in ["viewer", "operator"] {
-        let password = porthole.said(&format!("password of the {who}: "))?;
+        let password = porthole.wait_for_output(&format!("password of the {who}: "))?;
         let answer = with_password(&porthole, HERE, &password).await?;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json()?, json!({ "role": who, "mode": "password" }));
@@ -153,7 +153,7 @@ async fn first_start_prints_passwords_that_log_in_until_logout() -> Result<()> {
         secrets.extend([password, cookie.split_once('=').context("no value")?.1.to_owned()]);
         cookies.push(cookie);
     }
-    let link = porthole.said(&format!("sign in: {}#sign-in=", porthole.base))?;
+    let link = porthole.wait_for_output(&format!("sign in: {}#sign-in=", porthole.base))?;
     let answer = sign_in(&porthole, HERE, &json!({ "link": link })).await?;
     assert_eq!(answer.json()?["role"], "operator");
     secrets.push(link);
@@ -209,7 +209,7 @@ async fn a_restart_keeps_passwords_and_sessions_until_they_expire() -> Result<()
     let porthole = board.start()?;
     assert_eq!(role(&porthole, &cookie).await?, "viewer");
     // One password is set: whoever runs the board has seen to it, so none is made.
-    porthole.said("sign in: ")?;
+    porthole.wait_for_output("sign in: ")?;
     assert!(!fs::read_to_string(board.state.path().join("passwords.json"))?.contains("\"operator\": \"$"));
     drop(porthole);
 
@@ -260,9 +260,9 @@ async fn login_throttling_affects_only_the_guessing_address() -> Result<()> {
         let wait: u64 = answer.header("retry-after").context("no Retry-After")?.parse()?;
         assert!((1..=10).contains(&wait), "{wait}");
         // Also the right password does not tell that it is right.
-        let asked = Instant::now();
+        let started = Instant::now();
         let right = with_password(&porthole, attacker, "battery staple").await?;
-        if asked.elapsed() + Duration::from_secs(1) < Duration::from_secs(wait) {
+        if started.elapsed() + Duration::from_secs(1) < Duration::from_secs(wait) {
             assert_eq!((right.status, right.header("set-cookie")), (429, None));
             break;
         }
@@ -371,24 +371,24 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
 #[test]
 fn the_command_line_rejects_invalid_passwords() -> Result<()> {
     let board = Board::new()?;
-    for (input, told) in [
+    for (input, expected) in [
         ("\n", "the password is empty; with [auth] mode = \"none\" in the configuration nobody needs one\n"),
         ("1234567\n", "the password has 7 characters; choose one with at least 8\n"),
     ] {
         let output = board.run("password viewer", input)?;
-        assert_eq!((output.status.code(), String::from_utf8(output.stderr)?.as_str()), (Some(1), told));
+        assert_eq!((output.status.code(), String::from_utf8(output.stderr)?.as_str()), (Some(1), expected));
     }
     let random = board.printed("password viewer --random", "")?;
     assert_eq!((random.len(), random.matches('-').count()), (19, 3), "{random}");
     let output = board.run("password operator", &random)?;
-    let told = String::from_utf8(output.stderr)?;
-    assert!(told.starts_with("the viewer has this password already; each role needs its own"), "{told}");
+    let stderr = String::from_utf8(output.stderr)?;
+    assert!(stderr.starts_with("the viewer has this password already; each role needs its own"), "{stderr}");
     Ok(())
 }
 
 #[test]
 fn the_password_prompt_asks_twice_without_echo() -> Result<()> {
-    for (typed, told) in [
+    for (typed, expected) in [
         ("correct horse\ncorrect horse\n", "the viewer's password is set in "),
         ("correct horse\ncorrect house\n", "the two are not the same; nothing was changed"),
     ] {
@@ -414,8 +414,8 @@ fn the_password_prompt_asks_twice_without_echo() -> Result<()> {
         }
         screen.read_to_end(&mut shown)?;
         let shown = String::from_utf8(shown)?;
-        assert!(shown.contains(told) && !shown.contains("horse"), "{shown}");
-        assert_eq!(child.wait()?.success(), told.contains("is set"));
+        assert!(shown.contains(expected) && !shown.contains("horse"), "{shown}");
+        assert_eq!(child.wait()?.success(), expected.contains("is set"));
     }
     Ok(())
 }
@@ -433,19 +433,19 @@ fn passwords_are_never_printed_to_the_journal() -> Result<()> {
     command.env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()));
     let mut child = command.stderr(stdout.try_clone()?).stdout(stdout).spawn()?;
     drop(command);
-    let mut told = Vec::new();
-    while !String::from_utf8_lossy(&told).contains("http://") {
+    let mut printed = Vec::new();
+    while !String::from_utf8_lossy(&printed).contains("http://") {
         let mut byte = [0];
         journal.read_exact(&mut byte)?;
-        told.extend(byte);
+        printed.extend(byte);
     }
     common::signal(child.id(), "TERM")?;
-    journal.read_to_end(&mut told)?;
+    journal.read_to_end(&mut printed)?;
     child.wait()?;
-    let told = String::from_utf8(told)?;
+    let printed = String::from_utf8(printed)?;
     let hint = format!("run `sudo porthole password operator --state {}`", board.state.path().display());
-    assert!(told.contains("nobody can sign in: no password is set") && told.contains(&hint), "{told}");
-    assert!(!told.contains("password of") && !told.contains("sign-in="), "{told}");
+    assert!(printed.contains("nobody can sign in: no password is set") && printed.contains(&hint), "{printed}");
+    assert!(!printed.contains("password of") && !printed.contains("sign-in="), "{printed}");
     assert!(!Path::new(&board.state.path().join("passwords.json")).exists());
     Ok(())
 }

@@ -48,7 +48,7 @@ async fn until_size(viewer: &mut Viewer, size: (usize, usize)) -> Result<u32> {
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
         let frame = viewer.frame(LIMIT).await?;
-        if frame.picture.is_some_and(|picture| (picture.width, picture.height) == size) {
+        if frame.image.is_some_and(|image| (image.width, image.height) == size) {
             return Ok(frame.ssrc);
         }
     }
@@ -114,7 +114,7 @@ async fn size_and_bitrate_change_within_a_session() -> Result<()> {
     viewer.leave().await?;
     porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-    let first = viewer.frame(LIMIT).await?.picture.context("it cannot be decoded")?;
+    let first = viewer.frame(LIMIT).await?.image.context("it cannot be decoded")?;
     ensure!((first.width, first.height) == (640, 480));
     Ok(())
 }
@@ -148,9 +148,9 @@ async fn a_snapshot_of_an_mjpeg_camera_is_its_original_jpeg() -> Result<()> {
     fs::remove_dir_all(photos.path())?;
     fs::write(photos.path(), "")?;
     let refused = ask(&porthole, "photo.take", json!({})).await?["error"].clone();
-    let told =
+    let names_directory =
         refused["message"].as_str().is_some_and(|message| message.contains(&photos.path().display().to_string()));
-    ensure!(refused["code"] == -32603 && told, "{refused}");
+    ensure!(refused["code"] == -32603 && names_directory, "{refused}");
     ensure!(porthole.metric("porthole_encoders").await? == 0.0);
     Ok(())
 }

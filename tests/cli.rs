@@ -84,7 +84,7 @@ fn a_missing_configuration_file_is_reported() {
 
 #[test]
 fn a_usage_error_has_its_own_exit_code() {
-    for (arguments, told) in [
+    for (arguments, expected) in [
         ("fly", "unrecognized subcommand 'fly'"),
         ("--camra auto", "unexpected argument '--camra'"),
         ("check-config", "<FILE>"),
@@ -96,13 +96,13 @@ fn a_usage_error_has_its_own_exit_code() {
         let output = run(arguments);
         let (code, out, err) = outcome(&output);
         assert_eq!((code, out), (Some(2), ""), "{arguments}");
-        assert!(err.contains(told), "{arguments}: {err}");
+        assert!(err.contains(expected), "{arguments}: {err}");
     }
 }
 
 #[test]
 fn controls_of_a_source_without_controls_are_rejected() {
-    for (arguments, told) in [
+    for (arguments, expected) in [
         ("controls /dev/video-that-is-not-there", "open /dev/video-that-is-not-there: no such device; "),
         ("controls /dev/null --json", "/dev/null: a control is not supported; it is no V4L2 device"),
         ("controls /dev/null brightness=5", "/dev/null: a control is not supported; it is no V4L2 device"),
@@ -111,7 +111,7 @@ fn controls_of_a_source_without_controls_are_rejected() {
         let output = run(arguments);
         let (code, out, err) = outcome(&output);
         assert_eq!((code, out), (Some(1), ""), "{arguments}");
-        assert!(err.starts_with(told), "{arguments}: {err}");
+        assert!(err.starts_with(expected), "{arguments}: {err}");
     }
 }
 

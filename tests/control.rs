@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use client::{Asker, code};
+use client::{ControlClient, code};
 use common::fake::Fake;
 use common::{Event, LIMIT, Options, Porthole, SMALL, missing, request};
 use porthole::model::protocol::METHODS;
@@ -82,8 +82,8 @@ impl Board {
         Ok(token)
     }
 
-    async fn watch(&self, token: &str) -> Result<Asker> {
-        Asker::connect(&Options { token: Some(token.into()), ..Options::new(&self.porthole.base) }).await
+    async fn watch(&self, token: &str) -> Result<ControlClient> {
+        ControlClient::connect(&Options { token: Some(token.into()), ..Options::new(&self.porthole.base) }).await
     }
 
     /// `POST /api/command`: the status and the body.
@@ -113,17 +113,17 @@ impl Board {
 async fn permissions_hold_on_every_transport() -> Result<()> {
     let board = Board::start(TWO)?;
     let [viewer, operator] = [board.token("viewer")?, board.token("operator")?];
-    let mut watching = board.watch(&viewer).await?;
-    let mut steering = board.watch(&operator).await?;
+    let mut viewer_client = board.watch(&viewer).await?;
+    let mut operator_client = board.watch(&operator).await?;
     // From now on the camera's controls are known.
-    watching.viewer.frame(LIMIT).await?;
+    viewer_client.viewer.frame(LIMIT).await?;
     let before = board.settings(&viewer).await?;
     for method in METHODS {
         let (name, params) = (method.name, params(method.name));
-        let asked = json!({ "id": 1, "method": name, "params": params });
+        let request = json!({ "id": 1, "method": name, "params": params });
         // A viewer, on its data channel and over HTTP.
-        let own = code(&watching.ask(name, params.clone()).await?);
-        let (status, posted) = board.post(Some(&viewer), &asked).await?;
+        let own = code(&viewer_client.ask(name, params.clone()).await?);
+        let (status, posted) = board.post(Some(&viewer), &request).await?;
         if method.operator {
             ensure!((own, code(&posted), status) == (FORBIDDEN, FORBIDDEN, 403), "{name}: {own} {status} {posted}");
         } else if method.session {
@@ -132,7 +132,7 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
             ensure!((own, code(&posted), status) == (0, 0, 200), "{name}: {own} {status} {posted}");
         }
         // Nobody.
-        let (status, refused) = board.post(None, &asked).await?;
+        let (status, refused) = board.post(None, &request).await?;
         ensure!(status == 401, "{name}: {status} {refused}");
     }
     let after = board.settings(&viewer).await?;
@@ -140,17 +140,17 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
     ensure!(!board.photos().exists(), "a viewer has had a photo kept");
     for method in METHODS {
         let (name, params) = (method.name, params(method.name));
-        let asked = json!({ "id": 1, "method": name, "params": params });
+        let request = json!({ "id": 1, "method": name, "params": params });
         let expected = if name == "session.kick" { MISSING } else { 0 };
-        let own = code(&steering.ask(name, params.clone()).await?);
+        let own = code(&operator_client.ask(name, params.clone()).await?);
         ensure!(own == expected, "{name}: {own}");
         let outside = if method.session { SESSION } else { expected };
-        let (status, posted) = board.post(Some(&operator), &asked).await?;
+        let (status, posted) = board.post(Some(&operator), &request).await?;
         ensure!(code(&posted) == outside, "{name}: {status} {posted}");
         // The shell of the board.
         let (good, printed) = board.run(&["ctl", name, &params.to_string()])?;
-        let told = outside == 0 || printed.contains(&format!("({outside}"));
-        ensure!(good == (outside == 0) && told, "ctl {name}: {printed}");
+        let reported = outside == 0 || printed.contains(&format!("({outside}"));
+        ensure!(good == (outside == 0) && reported, "ctl {name}: {printed}");
     }
     let changed = board.settings(&operator).await?;
     ensure!(changed != after, "an operator has changed nothing: {changed}");
@@ -163,17 +163,17 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
 async fn a_snapshot_over_http_needs_a_role_and_a_camera() -> Result<()> {
     let board = Board::start(TWO)?;
     let token = format!("Bearer {}", board.token("viewer")?);
-    let picture = |query: &'static str, token: &str| {
+    let get_snapshot = |query: &'static str, token: &str| {
         let (url, token) = (format!("{}snapshot.jpg{query}", board.porthole.base), token.to_owned());
         tokio::task::spawn_blocking(move || client::get(&url, &token))
     };
     for (query, size) in [("", (320, 240)), ("?camera=back", (640, 360))] {
-        let (status, kind, body) = picture(query, &token).await??;
+        let (status, kind, body) = get_snapshot(query, &token).await??;
         ensure!((status, kind.as_str()) == (200, "image/jpeg"), "{query}: {status} {kind}");
         ensure!(client::jpeg_size(&body) == Some(size), "{query}: {:?}", client::jpeg_size(&body));
     }
     for (query, token, status) in [("", "", 401), ("?camera=x", token.as_str(), 404), ("?size=1", &token, 400)] {
-        let (found, ..) = picture(query, token).await??;
+        let (found, ..) = get_snapshot(query, token).await??;
         ensure!(found == status, "{query}: {found}");
     }
     Ok(())
@@ -182,7 +182,7 @@ async fn a_snapshot_over_http_needs_a_role_and_a_camera() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_messages_get_errors_in_order() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
-    let mut asker = Asker::connect(&Options::new(&porthole.base)).await?;
+    let mut client = ControlClient::connect(&Options::new(&porthole.base)).await?;
     let long = "x".repeat(17_000);
     for (message, code) in [
         ("", -32700),
@@ -192,36 +192,36 @@ async fn malformed_messages_get_errors_in_order() -> Result<()> {
         (r#"{"id":1,"method":"audio.mute","params":{"muted":1}}"#, -32602),
         (&long, -32600),
     ] {
-        asker.viewer.send(message).await?;
-        let answer = asker.answer().await?;
+        client.viewer.send(message).await?;
+        let answer = client.answer().await?;
         ensure!(answer["error"]["code"] == code, "{message:?}: {answer}");
     }
-    asker.viewer.send_binary(b"{}").await?;
-    let answer = asker.answer().await?;
+    client.viewer.send_binary(b"{}").await?;
+    let answer = client.answer().await?;
     ensure!(answer["error"]["code"] == -32700, "{answer}");
     // Half of them cannot be read.
     let methods = ["time.sync", "fly", "camera.list", "session.list", "x"];
     for id in 0..25 {
-        asker.viewer.send(&json!({ "id": id, "method": methods[id % 5] }).to_string()).await?;
+        client.viewer.send(&json!({ "id": id, "method": methods[id % 5] }).to_string()).await?;
     }
     for id in 0..25 {
-        let answer = asker.answer().await?;
+        let answer = client.answer().await?;
         ensure!(answer["id"] == id, "{id}: {answer}");
     }
     // What wants no answer has none.
-    asker.viewer.send(r#"{"method":"time.sync"}"#).await?;
-    ensure!(code(&asker.ask("time.sync", json!({})).await?) == 0);
-    asker.viewer.frame(LIMIT).await?;
+    client.viewer.send(r#"{"method":"time.sync"}"#).await?;
+    ensure!(code(&client.ask("time.sync", json!({})).await?) == 0);
+    client.viewer.frame(LIMIT).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pre_negotiated_data_channel_works() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
-    let mut asker = Asker::connect(&Options { negotiated: true, ..Options::new(&porthole.base) }).await?;
-    let answer = asker.ask("time.sync", json!({})).await?;
+    let mut client = ControlClient::connect(&Options { negotiated: true, ..Options::new(&porthole.base) }).await?;
+    let answer = client.ask("time.sync", json!({})).await?;
     ensure!(answer["result"]["sent"].as_f64() >= answer["result"]["received"].as_f64(), "{answer}");
-    asker.event("status").await?;
+    client.event("status").await?;
     Ok(())
 }
 
@@ -229,19 +229,19 @@ async fn a_pre_negotiated_data_channel_works() -> Result<()> {
 async fn events_reach_every_viewer() -> Result<()> {
     let fake = Fake::new(FRONT)?;
     let porthole = Porthole::start_with(TWO, &fake.environment()?)?;
-    let mut first = Asker::connect(&Options::new(&porthole.base)).await?;
+    let mut first = ControlClient::connect(&Options::new(&porthole.base)).await?;
     let status = first.event("status").await?;
     ensure!(status["cameras"][0]["controls"] == json!([]), "{status}");
     let viewers = first.event("viewers").await?;
     ensure!(viewers == json!({ "count": 1, "operators": 1, "names": ["viewer 1"] }), "{viewers}");
     ensure!(first.event("talk").await? == json!({ "session": null, "name": null }));
-    let mut second = Asker::connect(&Options::new(&porthole.base)).await?;
+    let mut second = ControlClient::connect(&Options::new(&porthole.base)).await?;
     ensure!(first.event("viewers").await?["count"] == 2);
     second.event("talk").await?;
 
     ensure!(code(&second.ask("chat.send", json!({ "text": " hi\nall ", "name": "Ada" })).await?) == 0);
-    for (asker, you) in [(&mut first, false), (&mut second, true)] {
-        let chat = asker.event("chat").await?;
+    for (client, you) in [(&mut first, false), (&mut second, true)] {
+        let chat = client.event("chat").await?;
         ensure!(chat["from"] == "Ada" && chat["text"] == "hi\nall" && chat["you"] == you, "{chat}");
     }
     let taken = first.ask("chat.send", json!({ "text": "me too", "name": "Ada" })).await?;
@@ -272,32 +272,33 @@ async fn events_reach_every_viewer() -> Result<()> {
 async fn snapshots_arrive_intact_during_live_video() -> Result<()> {
     let porthole =
         Porthole::start(&SMALL.replace("320", "1920").replace("180", "1080").replace("fps = 30", "fps = 15"))?;
-    let mut asker = Asker::connect(&Options::new(&porthole.base)).await?;
-    asker.viewer.frame(LIMIT).await?;
+    let mut client = ControlClient::connect(&Options::new(&porthole.base)).await?;
+    client.viewer.frame(LIMIT).await?;
     let begun = Instant::now();
     for number in 1..=20 {
-        let picture = asker.snapshot().await?;
-        ensure!(picture.transfer == number, "transfer {} in place of {number}", picture.transfer);
-        ensure!(client::jpeg_size(&picture.content) == Some((1920, 1080)), "picture {number}");
+        let snapshot = client.snapshot().await?;
+        ensure!(snapshot.transfer == number, "transfer {} in place of {number}", snapshot.transfer);
+        ensure!(client::jpeg_size(&snapshot.content) == Some((1920, 1080)), "picture {number}");
     }
     let took = begun.elapsed();
-    ensure!(asker.lost == 0, "{} packets of the live picture are lost", asker.lost);
-    ensure!(asker.numbers.len() > 5, "no live picture within {took:?}");
+    ensure!(client.lost == 0, "{} packets of the live picture are lost", client.lost);
+    ensure!(client.numbers.len() > 5, "no live picture within {took:?}");
     // One that is asked for while another is on its way.
-    asker.viewer.send(r#"{"id":"a","method":"snapshot"}"#).await?;
-    asker.viewer.send(r#"{"id":"b","method":"snapshot"}"#).await?;
-    let refused = asker.answer().await?;
+    client.viewer.send(r#"{"id":"a","method":"snapshot"}"#).await?;
+    client.viewer.send(r#"{"id":"b","method":"snapshot"}"#).await?;
+    let refused = client.answer().await?;
     ensure!(refused["id"] == "b" && code(&refused) == BUSY, "{refused}");
-    missing(&asker.numbers, &porthole).await
+    missing(&client.numbers, &porthole).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_requests_does_not_disturb_other_viewers() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
-    let mut watching = Asker::connect(&Options::new(&porthole.base)).await?;
-    watching.viewer.frame(LIMIT).await?;
-    let mut flooding = Asker::connect(&Options { decode: false, ..Options::new(&porthole.base) }).await?;
-    flooding.event("talk").await?;
+    let mut viewer_client = ControlClient::connect(&Options::new(&porthole.base)).await?;
+    viewer_client.viewer.frame(LIMIT).await?;
+    let mut flooding_client =
+        ControlClient::connect(&Options { decode: false, ..Options::new(&porthole.base) }).await?;
+    flooding_client.event("talk").await?;
     let flood = async {
         let begun = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_millis(10));
@@ -306,7 +307,7 @@ async fn a_flood_of_requests_does_not_disturb_other_viewers() -> Result<()> {
             tick.tick().await;
             // As many as are due, if the machine was too slow for the tick.
             while sent < 30_000 && f64::from(sent) < begun.elapsed().as_secs_f64() * 10_000.0 {
-                flooding.viewer.send(r#"{"id":1,"method":"session.list"}"#).await?;
+                flooding_client.viewer.send(r#"{"id":1,"method":"session.list"}"#).await?;
                 sent += 1;
             }
         }
@@ -315,24 +316,24 @@ async fn a_flood_of_requests_does_not_disturb_other_viewers() -> Result<()> {
     let watch = async {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(3) {
-            watching.look(LIMIT).await?;
+            viewer_client.receive(LIMIT).await?;
         }
         anyhow::Ok(())
     };
     tokio::try_join!(flood, watch)?;
-    ensure!(watching.lost == 0, "{} packets lost", watching.lost);
-    ensure!(watching.numbers.len() > 30, "only {} pictures in three seconds", watching.numbers.len());
-    missing(&watching.numbers, &porthole).await?;
+    ensure!(viewer_client.lost == 0, "{} packets lost", viewer_client.lost);
+    ensure!(viewer_client.numbers.len() > 30, "only {} pictures in three seconds", viewer_client.numbers.len());
+    missing(&viewer_client.numbers, &porthole).await?;
     // Who floods is told, and watches on.
     let busy = loop {
-        let answer = flooding.answer().await?;
+        let answer = flooding_client.answer().await?;
         if code(&answer) == BUSY {
             break answer;
         }
     };
     ensure!(busy["error"]["data"]["retry"].as_u64() > Some(0), "{busy}");
-    flooding.viewer.frame(LIMIT).await?;
-    ensure!(code(&watching.ask("time.sync", json!({})).await?) == 0);
+    flooding_client.viewer.frame(LIMIT).await?;
+    ensure!(code(&viewer_client.ask("time.sync", json!({})).await?) == 0);
     Ok(())
 }
 
@@ -346,10 +347,10 @@ async fn an_independent_client_speaks_the_whole_protocol() -> Result<()> {
     let base = porthole.base.clone();
     let run = tokio::task::spawn_blocking(move || Command::new("/usr/bin/python3").arg(client).arg(base).output());
     let output = run.await?.context("run python3; the Debian package python3-aiortc has what the client needs")?;
-    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    ensure!(output.status.success(), "{said}");
+    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    ensure!(output.status.success(), "{printed}");
     for method in METHODS {
-        ensure!(said.contains(&format!("{method}: ")), "the client has not asked for {method}:\n{said}");
+        ensure!(printed.contains(&format!("{method}: ")), "the client has not called {method}:\n{printed}");
     }
     Ok(())
 }

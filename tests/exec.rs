@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer, client::Picture};
+use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer, client::Image};
 
 /// Left half blue, right half red, at the pace of a camera.
 const FFMPEG: &str = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i \
@@ -29,24 +29,24 @@ fn camera(command: &str, more: &str) -> String {
 }
 
 /// The mean colour between two columns.
-fn colour(picture: &Picture, from: usize, to: usize) -> [i32; 3] {
+fn colour(image: &Image, from: usize, to: usize) -> [i32; 3] {
     let mean = |plane: &[u8], width: usize, from: usize, to: usize| {
         let points: Vec<i32> = plane.chunks(width).flat_map(|line| &line[from..to]).copied().map(i32::from).collect();
         points.iter().sum::<i32>() / points.len() as i32
     };
-    let width = picture.width;
+    let width = image.width;
     [
-        mean(&picture.y, width, from, to),
-        mean(&picture.u, width / 2, from / 2, to / 2),
-        mean(&picture.v, width / 2, from / 2, to / 2),
+        mean(&image.y, width, from, to),
+        mean(&image.u, width / 2, from / 2, to / 2),
+        mean(&image.v, width / 2, from / 2, to / 2),
     ]
 }
 
-fn is_blue_and_red(picture: &Picture) -> bool {
+fn is_blue_and_red(image: &Image) -> bool {
     let near = |have: [i32; 3], want: [i32; 3]| have.iter().zip(want).all(|(a, b)| (a - b).abs() <= TOLERANCE);
-    (picture.width, picture.height) == (320, 180)
-        && near(colour(picture, 16, 144), BLUE)
-        && near(colour(picture, 176, 304), RED)
+    (image.width, image.height) == (320, 180)
+        && near(colour(image, 16, 144), BLUE)
+        && near(colour(image, 176, 304), RED)
 }
 
 /// Waits for a picture of what ffmpeg shows.
@@ -54,11 +54,11 @@ async fn until_seen(viewer: &mut Viewer) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     let mut last = None;
     while Instant::now() < deadline {
-        let Some(picture) = viewer.frame(LIMIT).await?.picture else { continue };
-        if is_blue_and_red(&picture) {
+        let Some(image) = viewer.frame(LIMIT).await?.image else { continue };
+        if is_blue_and_red(&image) {
             return Ok(());
         }
-        last = Some((picture.width, picture.height, colour(&picture, 16, 144), colour(&picture, 176, 304)));
+        last = Some((image.width, image.height, colour(&image, 16, 144), colour(&image, 176, 304)));
     }
     anyhow::bail!("blue and red were not seen within {LIMIT:?}; the last picture was {last:?}")
 }
@@ -139,7 +139,7 @@ async fn the_process_group_is_killed_when_the_last_viewer_leaves() -> Result<()>
 
 #[tokio::test]
 async fn program_errors_are_reported() -> Result<()> {
-    for (command, more, told) in [
+    for (command, more, expected) in [
         ("echo hello; sleep 1000", "", "it is neither MJPEG nor H.264 in Annex B form"),
         ("yes", "format = \"MJPEG\"", "reading what it writes as MJPEG is not supported"),
         ("no-such-program-here", "", "ended with exit status 127 (command not found)"),
@@ -150,7 +150,7 @@ async fn program_errors_are_reported() -> Result<()> {
         let porthole = Porthole::start(&camera(command, &format!("{more}\nkeep_open = true")))?;
         let status = porthole.until_status("a fault", |status| !status["cameras"][0]["fault"].is_null()).await?;
         let fault = status["cameras"][0]["fault"].as_str().context("no fault")?;
-        ensure!(fault.contains(told), "{command}: {fault}");
+        ensure!(fault.contains(expected), "{command}: {fault}");
         porthole.signal("TERM")?;
         let (code, ..) = porthole.wait()?;
         ensure!(code == Some(0), "{command}: {code:?}");

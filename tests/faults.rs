@@ -5,7 +5,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::client::Picture;
+use common::client::Image;
 use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
 
 /// A camera that is not there.
@@ -14,21 +14,21 @@ fn absent() -> String {
 }
 
 /// The next decoded picture.
-async fn picture(viewer: &mut Viewer) -> Result<Picture> {
-    viewer.frame(LIMIT).await?.picture.context("a frame was not decoded")
+async fn next_image(viewer: &mut Viewer) -> Result<Image> {
+    viewer.frame(LIMIT).await?.image.context("a frame was not decoded")
 }
 
 /// Whether a picture is a placeholder: dark, with bright letters in its middle, and no test pattern.
-fn is_placeholder(picture: &Picture) -> bool {
-    let bright = picture.y.iter().filter(|luma| **luma > 100).count();
-    let dark = picture.y.iter().filter(|luma| **luma < 60).count();
-    let rows = picture.y.chunks(picture.width);
+fn is_placeholder(image: &Image) -> bool {
+    let bright = image.y.iter().filter(|luma| **luma > 100).count();
+    let dark = image.y.iter().filter(|luma| **luma < 60).count();
+    let rows = image.y.chunks(image.width);
     let lines: Vec<usize> =
         rows.enumerate().filter(|(_, row)| row.iter().any(|luma| *luma > 100)).map(|(y, _)| y).collect();
     let inside = lines.first().zip(lines.last()).is_some_and(|(first, last)| {
-        *first > picture.height / 20 && *last < picture.height - picture.height / 20 && last - first > 30
+        *first > image.height / 20 && *last < image.height - image.height / 20 && last - first > 30
     });
-    picture.code.is_none() && bright > 300 && dark > picture.y.len() * 3 / 4 && inside
+    image.code.is_none() && bright > 300 && dark > image.y.len() * 3 / 4 && inside
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,13 +51,13 @@ async fn viewers_of_an_absent_camera_get_a_low_rate_placeholder() -> Result<()> 
         viewers.push(Viewer::connect(&Options::new(&porthole.base)).await?);
     }
     for viewer in &mut viewers {
-        let first = picture(viewer).await?;
+        let first = next_image(viewer).await?;
         ensure!((first.width, first.height) == (320, 180), "{}x{}", first.width, first.height);
         ensure!(is_placeholder(&first), "the first picture is no placeholder");
         let mut stamps = Vec::new();
         for _ in 0..4 {
             let frame = viewer.frame(LIMIT).await?;
-            ensure!(is_placeholder(&frame.picture.context("not decoded")?));
+            ensure!(is_placeholder(&frame.image.context("not decoded")?));
             stamps.push(frame.timestamp);
         }
         ensure!(stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) < 1 << 31), "time goes back: {stamps:?}");
@@ -94,7 +94,7 @@ async fn every_new_viewer_gets_the_placeholder_at_once() -> Result<()> {
     let mut times = Vec::new();
     for _ in 0..10 {
         let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-        ensure!(is_placeholder(&picture(&mut viewer).await?));
+        ensure!(is_placeholder(&next_image(&mut viewer).await?));
         times.push(viewer.posted.elapsed());
         viewer.leave().await?;
     }
@@ -108,7 +108,7 @@ async fn a_camera_that_starts_normally_shows_no_placeholder() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     for _ in 0..30 {
-        ensure!(picture(&mut viewer).await?.code.is_some(), "a picture that is not the camera's");
+        ensure!(next_image(&mut viewer).await?.code.is_some(), "a picture that is not the camera's");
     }
     ensure!(porthole.status().await?["cameras"][0]["since"].is_null());
     Ok(())

@@ -35,12 +35,12 @@ async fn connect(porthole: &Porthole, from: [u8; 4]) -> Result<TcpStream> {
 }
 
 /// Everything that the program says until it closes.
-async fn hear(stream: &mut TcpStream) -> Result<String> {
-    let mut heard = Vec::new();
+async fn read_response(stream: &mut TcpStream) -> Result<String> {
+    let mut received = Vec::new();
     // It may close while there is something of ours that it has not read.
-    let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut heard)).await.context("it does not close")?;
+    let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut received)).await.context("it does not close")?;
     ensure!(read.is_ok() || read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
-    Ok(String::from_utf8_lossy(&heard).into_owned())
+    Ok(String::from_utf8_lossy(&received).into_owned())
 }
 
 /// Sends these bytes, and hears what is said to them.
@@ -48,7 +48,7 @@ async fn raw(porthole: &Porthole, bytes: &[u8]) -> Result<String> {
     let mut stream = connect(porthole, OTHER).await?;
     // Who is refused early need not have been read to the end.
     let _ = stream.write_all(bytes).await;
-    hear(&mut stream).await
+    read_response(&mut stream).await
 }
 
 /// A request with these further headers, each with its line's end.
@@ -153,23 +153,23 @@ async fn forwarded_headers_of_a_trusted_proxy_are_used() -> Result<()> {
     let lines = "tls = \"self-signed\"\ntrusted_proxies = [\"127.0.0.1\"]\nhosts = [\"cam.example.org\"]";
     let porthole =
         Porthole::start(&format!("{}\n[state]\ndirectory = \"{}\"\n", with_http(lines), state.path().display()))?;
-    let told = "Host: upstream\r\nX-Forwarded-Host: cam.example.org\r\nX-Forwarded-Proto: https\r\n";
-    let answer = raw(&porthole, request("GET /", told).as_bytes()).await?;
+    let forwarded = "Host: upstream\r\nX-Forwarded-Host: cam.example.org\r\nX-Forwarded-Proto: https\r\n";
+    let answer = raw(&porthole, request("GET /", forwarded).as_bytes()).await?;
     ensure!(status(&answer) == 200 && answer.contains("cross-origin-opener-policy"), "{answer}");
-    let plain = told.replace("https", "http");
+    let plain = forwarded.replace("https", "http");
     let answer = raw(&porthole, request("GET /", &plain).as_bytes()).await?;
     ensure!(status(&answer) == 308 && answer.contains("location: https://cam.example.org/\r\n"), "{answer}");
     let mut stream = connect(&porthole, ATTACKER).await?;
-    stream.write_all(request("GET /", told).as_bytes()).await?;
-    let answer = hear(&mut stream).await?;
+    stream.write_all(request("GET /", forwarded).as_bytes()).await?;
+    let answer = read_response(&mut stream).await?;
     ensure!(status(&answer) == 421, "believed somebody else: {answer}");
     // Each client behind the proxy has its own limit.
     let mut many = connect(&porthole, OTHER).await?;
-    let asked = "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
-    many.write_all(asked.repeat(900).as_bytes()).await?;
+    let requests = "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
+    many.write_all(requests.repeat(900).as_bytes()).await?;
     many.write_all(request("GET /healthz", "Host: a\r\nX-Forwarded-For: 198.51.100.7\r\n").as_bytes()).await?;
-    let heard = hear(&mut many).await?;
-    ensure!(heard.contains("HTTP/1.1 429") && heard.contains("198.51.100.7"), "not limited");
+    let received = read_response(&mut many).await?;
+    ensure!(received.contains("HTTP/1.1 429") && received.contains("198.51.100.7"), "not limited");
     let other =
         raw(&porthole, request("GET /healthz", "Host: a\r\nX-Forwarded-For: 198.51.100.8\r\n").as_bytes()).await?;
     ensure!(status(&other) == 200, "{other}");
@@ -268,7 +268,7 @@ async fn slow_connections_do_not_starve_others() -> Result<()> {
         let _ = stream.write_all(said).await;
         slow.push(stream);
     }
-    let asked = Instant::now();
+    let started = Instant::now();
     let mut kept = Vec::new();
     for _ in 0..6 {
         let mut stream = connect(&porthole, OTHER).await?;
@@ -276,13 +276,13 @@ async fn slow_connections_do_not_starve_others() -> Result<()> {
         kept.push(stream);
     }
     for stream in &mut kept {
-        let answer = hear(stream).await?;
+        let answer = read_response(stream).await?;
         ensure!(status(&answer) == 200, "{answer}");
     }
-    ensure!(asked.elapsed() < REQUEST_TIMEOUT / 2, "answered after {:?}", asked.elapsed());
+    ensure!(started.elapsed() < REQUEST_TIMEOUT / 2, "answered after {:?}", started.elapsed());
     // None of them stays.
     for mut stream in slow {
-        let answer = hear(&mut stream).await?;
+        let answer = read_response(&mut stream).await?;
         ensure!(matches!(status(&answer), 0 | 408), "{answer}");
     }
     Ok(())
@@ -299,7 +299,7 @@ async fn a_slow_request_body_times_out_with_408() -> Result<()> {
         let begun = Instant::now();
         // A piece a second is never idle.
         let (mut reader, mut writer) = stream.split();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let drip = async {
             loop {
@@ -310,11 +310,11 @@ async fn a_slow_request_body_times_out_with_408() -> Result<()> {
             }
         };
         tokio::select! {
-            read = reader.read_to_end(&mut heard) => drop(read),
+            read = reader.read_to_end(&mut received) => drop(read),
             () = drip => {}
             () = tokio::time::sleep(LIMIT) => bail!("{encoding}: it does not close"),
         }
-        let answer = String::from_utf8_lossy(&heard);
+        let answer = String::from_utf8_lossy(&received);
         ensure!(status(&answer) == 408 && begun.elapsed() >= REQUEST_TIMEOUT, "{:?} {answer}", begun.elapsed());
     }
     Ok(())
@@ -376,12 +376,12 @@ async fn post(porthole: &Porthole, count: usize) -> Result<Vec<u16>> {
     let mut stream = connect(porthole, ATTACKER).await?;
     let offer = offer("");
     let mut statuses = Vec::new();
-    let mut heard = String::new();
+    let mut received = String::new();
     while statuses.len() < count {
         stream.write_all(offer.as_bytes()).await?;
         // An answer is whole when its body is as long as its header says.
         loop {
-            if let Some((head, body)) = heard.split_once("\r\n\r\n") {
+            if let Some((head, body)) = received.split_once("\r\n\r\n") {
                 let length =
                     head.lines().find_map(|line| line.strip_prefix("content-length: ")).context("no length")?;
                 if body.len() >= length.parse()? {
@@ -391,10 +391,10 @@ async fn post(porthole: &Porthole, count: usize) -> Result<Vec<u16>> {
             let mut piece = [0; 8192];
             let read = tokio::time::timeout(LIMIT, stream.read(&mut piece)).await??;
             ensure!(read > 0, "closed after {} answers", statuses.len());
-            heard += &String::from_utf8_lossy(&piece[..read]);
+            received += &String::from_utf8_lossy(&piece[..read]);
         }
-        statuses.push(status(&heard));
-        heard.clear();
+        statuses.push(status(&received));
+        received.clear();
     }
     Ok(statuses)
 }
@@ -411,8 +411,8 @@ async fn a_flood_of_offers_does_not_disturb_viewers() -> Result<()> {
     // What is set up once, such as the memory of the sessions that there may be, is there after the first ones.
     burst(200).await?;
     let before = porthole.memory()?;
-    let (seen, answered) = tokio::join!(numbers(&mut viewer, 150), burst(2_000));
-    missing(&seen?, &porthole).await?;
+    let (frame_numbers, answered) = tokio::join!(numbers(&mut viewer, 150), burst(2_000));
+    missing(&frame_numbers?, &porthole).await?;
     let answered = answered?;
     let count = |wanted: u16| answered.iter().filter(|status| **status == wanted).count();
     ensure!(answered.len() == 2_000 && count(429) > 1_000, "429 to {} of {}", count(429), answered.len());

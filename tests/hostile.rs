@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cases::{CASES, CONTROL, Case, Expect};
-use common::client::{Frame, Picture};
+use common::client::{Frame, Image};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer};
 use porthole::capture::camera::timecode::Code;
@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 const AT_ONCE: usize = 4;
 
 /// Pictures that a viewer looks at after the first one: longer than any mischief of the table lasts.
-const PICTURES: usize = 40;
+const FRAMES: usize = 40;
 
 /// The size that the program asks for.
 const SIZE: (u32, u32) = (320, 240);
@@ -81,7 +81,7 @@ async fn run(case: &Case) -> Result<()> {
     let porthole = start(&fake)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     match case.expect {
-        Expect::Picture(width, height) => {
+        Expect::Video(width, height) => {
             watch(&mut viewer, (width, height), grey).await?;
             ensure!(fault(&porthole).await?.is_none(), "{}", fault(&porthole).await?.unwrap_or_default());
         }
@@ -95,7 +95,7 @@ async fn run(case: &Case) -> Result<()> {
             ensure!(fault(&porthole).await?.is_none(), "{}", fault(&porthole).await?.unwrap_or_default());
         }
         Expect::Fault(text) => {
-            told(&porthole, text).await?;
+            wait_for_fault(&porthole, text).await?;
             let before = settled(&porthole, &fake, 1).await?;
             let after = settled(&porthole, &fake, 2).await?;
             ensure!(
@@ -103,9 +103,9 @@ async fn run(case: &Case) -> Result<()> {
                 "descriptors, threads and mappings grow with each try: {before:?}, {after:?}"
             );
         }
-        Expect::GoesOn => until_code(&mut viewer, PICTURES as u32).await?,
+        Expect::GoesOn => until_code(&mut viewer, FRAMES as u32).await?,
         Expect::Recovers(text) => {
-            told(&porthole, text).await?;
+            wait_for_fault(&porthole, text).await?;
             recovered(&mut viewer, false).await?;
             ensure!(fault(&porthole).await?.is_none(), "{}", fault(&porthole).await?.unwrap_or_default());
         }
@@ -120,24 +120,24 @@ async fn fault(porthole: &Porthole) -> Result<Option<String>> {
 }
 
 /// Waits until the status tells of the camera and what is wrong with it.
-async fn told(porthole: &Porthole, text: &str) -> Result<()> {
-    let tells = |status: &serde_json::Value| {
+async fn wait_for_fault(porthole: &Porthole, text: &str) -> Result<()> {
+    let has_fault = |status: &serde_json::Value| {
         let fault = status["cameras"][0]["fault"].as_str().unwrap_or_default();
         fault.contains(text) && fault.contains(DEVICE)
     };
-    porthole.until_status(&format!("a fault with `{text}`"), tells).await.map(drop)
+    porthole.until_status(&format!("a fault with `{text}`"), has_fault).await.map(drop)
 }
 
 /// Waits for the camera's first picture, and looks at those that follow: each is right, each comes after the one before.
 async fn watch(viewer: &mut Viewer, size: (u32, u32), grey: bool) -> Result<()> {
-    let mut seen = Seen::default();
+    let mut checker = FrameChecker::default();
     let deadline = Instant::now() + LIMIT;
-    while seen.pictures < PICTURES {
-        ensure!(Instant::now() < deadline, "{} pictures of {PICTURES} in {LIMIT:?}", seen.pictures);
+    while checker.frames < FRAMES {
+        ensure!(Instant::now() < deadline, "{} pictures of {FRAMES} in {LIMIT:?}", checker.frames);
         let frame = viewer.frame(LIMIT).await?;
         // Before the first picture of the camera there may be one that says that there is none yet.
-        if !seen.look(&frame, size, grey)? {
-            ensure!(seen.pictures == 0, "after {} good pictures one that is none", seen.pictures);
+        if !checker.check(&frame, size, grey)? {
+            ensure!(checker.frames == 0, "after {} good pictures one that is none", checker.frames);
         }
     }
     Ok(())
@@ -145,13 +145,13 @@ async fn watch(viewer: &mut Viewer, size: (u32, u32), grey: bool) -> Result<()> 
 
 /// Waits until a camera that gave no picture is seen again: after what came before the fault, and after the placeholder. A
 /// fault of half a second at the start may be over before anybody sees that.
-async fn recovered(viewer: &mut Viewer, must_be_told: bool) -> Result<()> {
-    let (mut seen, mut placeholder) = (Seen::default(), !must_be_told);
+async fn recovered(viewer: &mut Viewer, require_placeholder: bool) -> Result<()> {
+    let (mut checker, mut placeholder) = (FrameChecker::default(), !require_placeholder);
     let deadline = Instant::now() + LIMIT;
-    while !placeholder || seen.pictures < PICTURES {
-        ensure!(Instant::now() < deadline, "placeholder {placeholder}, then {} pictures in {LIMIT:?}", seen.pictures);
-        if !seen.look(&viewer.frame(LIMIT).await?, SIZE, false)? {
-            (seen, placeholder) = (Seen::default(), true);
+    while !placeholder || checker.frames < FRAMES {
+        ensure!(Instant::now() < deadline, "placeholder {placeholder}, then {} pictures in {LIMIT:?}", checker.frames);
+        if !checker.check(&viewer.frame(LIMIT).await?, SIZE, false)? {
+            (checker, placeholder) = (FrameChecker::default(), true);
         }
     }
     Ok(())
@@ -159,20 +159,20 @@ async fn recovered(viewer: &mut Viewer, must_be_told: bool) -> Result<()> {
 
 /// The camera's pictures that were seen in a row.
 #[derive(Default)]
-struct Seen {
-    pictures: usize,
+struct FrameChecker {
+    frames: usize,
     /// Number and RTP timestamp of the last one.
     last: Option<(u32, u32)>,
 }
 
-impl Seen {
+impl FrameChecker {
     /// Looks at a picture; `false` where it is none of the camera's.
-    fn look(&mut self, frame: &Frame, size: (u32, u32), grey: bool) -> Result<bool> {
-        let picture = frame.picture.as_ref().context("a frame was not decoded")?;
-        let Some(code) = picture.code else { return Ok(false) };
-        let shown = (picture.width as u32, picture.height as u32);
+    fn check(&mut self, frame: &Frame, size: (u32, u32), grey: bool) -> Result<bool> {
+        let image = frame.image.as_ref().context("a frame was not decoded")?;
+        let Some(code) = image.code else { return Ok(false) };
+        let shown = (image.width as u32, image.height as u32);
         ensure!(shown == size, "frame {} is {shown:?} and not {size:?}", code.frame);
-        colours(picture, grey)?;
+        colours(image, grey)?;
         if let Some((number, timestamp)) = self.last {
             ensure!(code.frame > number, "frame {} after frame {number}", code.frame);
             let ticks = frame.timestamp.wrapping_sub(timestamp).cast_signed();
@@ -180,7 +180,7 @@ impl Seen {
         }
         captured_now(frame)?;
         self.last = Some((code.frame, frame.timestamp));
-        self.pictures += 1;
+        self.frames += 1;
         Ok(true)
     }
 }
@@ -195,8 +195,8 @@ fn captured_now(frame: &Frame) -> Result<()> {
 }
 
 /// The two fields of the lower half have the colours that the fake camera painted; a grey picture has none.
-fn colours(picture: &Picture, grey: bool) -> Result<()> {
-    let (width, height) = (picture.width / 2, picture.height / 2);
+fn colours(image: &Image, grey: bool) -> Result<()> {
+    let (width, height) = (image.width / 2, image.height / 2);
     let mean = |plane: &[u8], side: usize| {
         let lines = plane.chunks(width).take(height - 8).skip(height / 2 + 8);
         let values: Vec<f64> = lines
@@ -208,7 +208,7 @@ fn colours(picture: &Picture, grey: bool) -> Result<()> {
     };
     for (side, (blue, red)) in [frame::LEFT, frame::RIGHT].into_iter().enumerate() {
         let (blue, red) = if grey { (128, 128) } else { (blue, red) };
-        for (plane, wanted) in [(&picture.u, blue), (&picture.v, red)] {
+        for (plane, wanted) in [(&image.u, blue), (&image.v, red)] {
             let value = mean(plane, side);
             ensure!((value - f64::from(wanted)).abs() < TOLERANCE, "a colour is {value:.0} instead of {wanted}");
         }
@@ -225,11 +225,11 @@ async fn settled(porthole: &Porthole, fake: &Fake, tries: usize) -> Result<(usiz
         ensure!(Instant::now() < deadline, "the camera was not tried {tries} times in {LIMIT:?}");
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    held(porthole, fake).await
+    stable_usage(porthole, fake).await
 }
 
 /// Waits until the numbers repeat, because a try may be under way and the pool of threads breathes.
-async fn held(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize, usize)> {
+async fn stable_usage(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize, usize)> {
     let deadline = Instant::now() + LIMIT;
     let (mut last, mut same) = ((0, 0, 0), 0);
     while same < 20 {
@@ -271,10 +271,10 @@ async fn reopening_a_camera_leaks_nothing() -> Result<()> {
     let mut before = None;
     for _ in 0..TIMES {
         fake.unplug()?;
-        told(&porthole, "").await?;
+        wait_for_fault(&porthole, "").await?;
         fake.plug(script)?;
         recovered(&mut viewer, true).await?;
-        let now = held(&porthole, &fake).await?;
+        let now = stable_usage(&porthole, &fake).await?;
         // After the first time everything that is made once has been made.
         let (descriptors, threads, mapped) = *before.get_or_insert(now);
         ensure!(now.0 <= descriptors && now.1 <= threads && now.2 <= mapped, "before {before:?}, now {now:?}");
@@ -287,7 +287,7 @@ async fn reopening_a_camera_leaks_nothing() -> Result<()> {
 async fn until_code(viewer: &mut Viewer, number: u32) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
-        let code = viewer.frame(LIMIT).await?.picture.and_then(|picture| picture.code);
+        let code = viewer.frame(LIMIT).await?.image.and_then(|image| image.code);
         if code.is_some_and(|code| code.frame >= number) {
             return Ok(());
         }
@@ -324,8 +324,8 @@ fn stream(count: u32) -> Result<Vec<Vec<u8>>> {
     let mut encoder = encoder::open(&settings, &format)?;
     let unit = |number: u32| -> Result<Vec<u8>> {
         let at = Timestamp::from_start(Duration::from_secs(1) / 30 * number);
-        let picture = frame::paint(width as usize, height as usize, &Code::new(number, at, 0));
-        let frame = RawFrame::new(at, format, [picture.y, picture.u, picture.v].concat().into());
+        let image = frame::paint(width as usize, height as usize, &Code::new(number, at, 0));
+        let frame = RawFrame::new(at, format, [image.y, image.u, image.v].concat().into());
         let encoded = encoder.encode(&frame, number.is_multiple_of(30))?.context("the encoder gave no picture")?;
         Ok(encoded.data.to_vec())
     };
@@ -358,7 +358,7 @@ async fn a_driver_that_ignores_an_exact_size_is_rejected() -> Result<()> {
     let exact = CONFIG.replace("{ ideal = 320 }", "320").replace("{ ideal = 240 }", "240");
     let porthole = Porthole::start_with(&exact, &fake.environment()?)?;
     let viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-    told(&porthole, "the driver insists on YUYV 352x288").await?;
+    wait_for_fault(&porthole, "the driver insists on YUYV 352x288").await?;
     viewer.leave().await?;
     end(porthole, &fake).await.map(drop)
 }

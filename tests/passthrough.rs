@@ -6,7 +6,7 @@ mod common;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use common::client::Picture;
+use common::client::Image;
 use common::{LIMIT, Options, Porthole, Viewer, signal};
 
 /// As Chromium offers H.264 where it has a decoder in hardware.
@@ -28,17 +28,17 @@ fn offering(porthole: &Porthole, profiles: &[&str]) -> Options {
     Options { profiles: profiles.iter().map(ToString::to_string).collect(), ..Options::new(&porthole.base) }
 }
 
-fn is_camera(picture: &Picture) -> bool {
+fn is_camera(image: &Image) -> bool {
     let near = |luma: &&u8| (i32::from(**luma) - GREY).abs() < 20;
-    (picture.width, picture.height) == (320, 180) && picture.y.iter().filter(near).count() == picture.y.len()
+    (image.width, image.height) == (320, 180) && image.y.iter().filter(near).count() == image.y.len()
 }
 
 /// Waits for a picture of the camera, or of something else.
 async fn until(viewer: &mut Viewer, camera: bool) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
-        let picture = viewer.frame(LIMIT).await?.picture;
-        if picture.is_some_and(|picture| is_camera(&picture) == camera) {
+        let image = viewer.frame(LIMIT).await?.image;
+        if image.is_some_and(|image| is_camera(&image) == camera) {
             return Ok(());
         }
     }
@@ -119,9 +119,9 @@ fn ffmpeg(parent: u32) -> Result<u32> {
 async fn b_frames_are_reported_as_a_fault() -> Result<()> {
     let porthole = start("-profile:v main -bf 2 -b_strategy 0")?;
     let viewer = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
-    let told = |status: &serde_json::Value| {
+    let has_fault = |status: &serde_json::Value| {
         status["cameras"][0]["fault"].as_str().is_some_and(|fault| fault.contains("it sends B-frames"))
     };
-    porthole.until_status("the status tells of B-frames", told).await?;
+    porthole.until_status("the status tells of B-frames", has_fault).await?;
     viewer.leave().await
 }

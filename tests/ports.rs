@@ -67,7 +67,7 @@ async fn a_viewer_without_udp_decodes_every_frame() -> Result<()> {
     let mut viewer = Viewer::connect(&options).await?;
     let numbers = common::numbers(&mut viewer, 60).await?;
     common::missing(&numbers, &porthole).await?;
-    viewer.until(LIMIT, |event| matches!(event, Event::Sound(_))).await?;
+    viewer.until(LIMIT, |event| matches!(event, Event::Audio(_))).await?;
     viewer.leave().await?;
     porthole.until_status("nobody watches", |status| status["viewers"] == 0).await?;
     Ok(())

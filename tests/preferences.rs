@@ -9,13 +9,13 @@ use anyhow::{Result, ensure};
 use common::{LIMIT, Porthole};
 use porthole::capture::camera::timecode::camera_hash;
 use serde_json::{Value, json};
-use viewer::{Seen, Steering, TWO};
+use viewer::{ControlClient, ReceivedFrame, TWO};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn camera_selection_is_per_viewer() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
-    let mut one = Steering::begin(&porthole).await?;
-    let mut other = Steering::begin(&porthole).await?;
+    let mut one = ControlClient::begin(&porthole).await?;
+    let mut other = ControlClient::begin(&porthole).await?;
     one.frame().await?;
     other.frame().await?;
     one.call("camera.select", json!({ "camera": "yard" })).await?;
@@ -36,20 +36,20 @@ async fn camera_selection_is_per_viewer() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn pause_and_mute_are_per_viewer() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
-    let mut viewer = Steering::begin(&porthole).await?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
     viewer.frame().await?;
-    while viewer.sounds == 0 {
+    while viewer.audio_packets == 0 {
         viewer.step(LIMIT).await?;
     }
     viewer.call("video.pause", json!({})).await?;
     // Nobody watches any more, so the camera is closed; the sound goes on.
     porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
-    let sounds = viewer.sounds;
-    while viewer.sounds < sounds + 20 {
+    let audio_packets = viewer.audio_packets;
+    while viewer.audio_packets < audio_packets + 20 {
         viewer.step(LIMIT).await?;
     }
     let paused = viewer.frames.len();
-    while viewer.sounds < sounds + 50 {
+    while viewer.audio_packets < audio_packets + 50 {
         viewer.step(LIMIT).await?;
     }
     ensure!(viewer.frames.len() == paused, "pictures during a pause");
@@ -59,23 +59,23 @@ async fn pause_and_mute_are_per_viewer() -> Result<()> {
 
     viewer.call("audio.mute", json!({ "muted": true })).await?;
     porthole.until_status("the microphone is closed", |status| status["audio"]["state"] == "idle").await?;
-    let (sounds, frames) = (viewer.sounds, viewer.frames.len());
+    let (audio_packets, frames) = (viewer.audio_packets, viewer.frames.len());
     while viewer.frames.len() < frames + 60 {
         viewer.frame().await?;
     }
     // What was under way has come by now.
-    let silent = viewer.sounds;
+    let silent = viewer.audio_packets;
     while viewer.frames.len() < frames + 120 {
         viewer.frame().await?;
     }
     ensure!(
-        viewer.sounds == silent,
+        viewer.audio_packets == silent,
         "{} packets of sound while muted, {} before",
-        viewer.sounds - silent,
-        silent - sounds
+        viewer.audio_packets - silent,
+        silent - audio_packets
     );
     viewer.call("audio.mute", json!({ "muted": false })).await?;
-    while viewer.sounds == silent {
+    while viewer.audio_packets == silent {
         viewer.step(LIMIT).await?;
     }
     Ok(())
@@ -84,7 +84,7 @@ async fn pause_and_mute_are_per_viewer() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn playout_delay_and_key_frame_requests_take_effect() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
-    let mut viewer = Steering::begin(&porthole).await?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
     ensure!(viewer.frame().await?.delay == [0, 0, 0]);
     let smooth = viewer.call("latency.set", json!({ "mode": "smooth" })).await?;
     ensure!(smooth == json!({ "mode": "smooth", "min": 200, "max": 1000 }), "{smooth}");
@@ -95,8 +95,8 @@ async fn playout_delay_and_key_frame_requests_take_effect() -> Result<()> {
 
     let before = viewer.frames.len();
     viewer.call("video.keyframe", json!({})).await?;
-    let asked = |frames: &[Seen]| frames.iter().any(|frame| frame.key);
-    while !asked(&viewer.frames[before..]) {
+    let has_key_frame = |frames: &[ReceivedFrame]| frames.iter().any(|frame| frame.key);
+    while !has_key_frame(&viewer.frames[before..]) {
         viewer.frame().await?;
     }
     ensure!(viewer.frames.len() - before < 60, "a key frame came by itself, if at all");
@@ -109,7 +109,7 @@ async fn an_undecodable_camera_is_rejected_and_the_current_one_continues() -> Re
                    -profile:v high -tune zerolatency -pix_fmt yuv420p -g 15 -f h264 -";
     let own = format!("[[camera]]\nname = \"own\"\ndevice = '''exec:{encoder}'''\nfps = 15\n");
     let porthole = Porthole::start(&format!("{TWO}{own}"))?;
-    let mut viewer = Steering::begin(&porthole).await?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
     viewer.frame().await?;
     // At first it has not told what it encodes, then it has.
     for _ in 0..2 {

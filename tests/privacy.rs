@@ -15,9 +15,9 @@ async fn privacy_at_startup_keeps_devices_closed() -> Result<()> {
     let porthole = Porthole::start(&format!("{}\n[privacy]\non = true\n", always_open()))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     for _ in 0..5 {
-        let picture = viewer.frame(LIMIT).await?.picture.context("a frame was not decoded")?;
-        assert_eq!((picture.width, picture.height), (320, 180));
-        assert!(picture.code.is_none(), "it should be no picture of the camera");
+        let image = viewer.frame(LIMIT).await?.image.context("a frame was not decoded")?;
+        assert_eq!((image.width, image.height), (320, 180));
+        assert!(image.code.is_none(), "it should be no picture of the camera");
     }
     let status = porthole.status().await?;
     assert_eq!(status["privacy"], true);
@@ -34,7 +34,7 @@ async fn privacy_at_startup_keeps_devices_closed() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_gpio_and_leds_are_logged_and_not_fatal() -> Result<()> {
-    let lights = r#"
+    let hardware = r#"
 [[led]]
 gpio = 17
 chip = "no-such-chip"
@@ -46,7 +46,7 @@ gpio = 27
 chip = "no-such-chip"
 press = "privacy.toggle"
 "#;
-    let porthole = Porthole::start(&format!("{SMALL}{lights}"))?;
+    let porthole = Porthole::start(&format!("{SMALL}{hardware}"))?;
     assert_eq!(porthole.status().await?["privacy"], false);
     porthole.signal("TERM")?;
     let (code, _, log) = porthole.wait()?;

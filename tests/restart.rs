@@ -11,11 +11,11 @@ fn value<'t>(text: &'t str, name: &str) -> Result<&'t str> {
 
 /// Waits for so many pictures, each later than the one before. What was lost while there was no path leaves frames that
 /// cannot be decoded, until the key frame that the viewer asks for.
-async fn pictures(viewer: &mut Viewer, count: usize) -> Result<()> {
+async fn receive_frames(viewer: &mut Viewer, count: usize) -> Result<()> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
-        let picture = viewer.frame(LIMIT).await?.picture;
-        numbers.extend(picture.and_then(|picture| picture.code).map(|code| code.frame));
+        let image = viewer.frame(LIMIT).await?.image;
+        numbers.extend(image.and_then(|image| image.code).map(|code| code.frame));
     }
     ensure!(numbers.is_sorted(), "the pictures are not in order: {numbers:?}");
     Ok(())
@@ -36,7 +36,7 @@ async fn video_continues_across_ice_restarts() -> Result<()> {
         ensure!(answer.body.contains("a=mid:") && answer.body.contains("a=end-of-candidates"), "{answer:?}");
         // Frames that came before the restart wait in the queue: what proves that it works is the new connection.
         viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
-        pictures(&mut viewer, 15).await?;
+        receive_frames(&mut viewer, 15).await?;
         // The former ICE session is over.
         let fragment = "a=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\n";
         ensure!(viewer.patch(&etag, fragment).await?.status == 412, "a stale ETag is refused");
@@ -70,7 +70,7 @@ async fn an_invalid_ice_restart_keeps_the_session() -> Result<()> {
     let headers = [("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "*")];
     let answer = common::request("PATCH", &unknown, &headers, format!("a=ice-ufrag:abcd\r\n{pwd}\r\n")).await?;
     ensure!(answer.status == 404, "{answer:?}");
-    pictures(&mut viewer, 15).await?;
+    receive_frames(&mut viewer, 15).await?;
     viewer.restart().await?;
     viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
     viewer.frame(LIMIT).await?;
@@ -104,6 +104,6 @@ async fn concurrent_ice_restarts_are_serialized() -> Result<()> {
     // All of them were no session of this viewer's own. It finds back by one that is.
     viewer.restart().await?;
     viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
-    pictures(&mut viewer, 15).await?;
+    receive_frames(&mut viewer, 15).await?;
     viewer.leave().await
 }

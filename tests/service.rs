@@ -22,9 +22,9 @@ fn run(command: &mut Command) -> Output {
 
 #[test]
 fn the_service_is_sandboxed() {
-    let mut judge = Command::new("systemd-analyze");
+    let mut analyze = Command::new("systemd-analyze");
     let unit = file("systemd/porthole.service");
-    run(judge.args(["security", "--offline=true", "--no-pager", &format!("--threshold={EXPOSURE}"), &unit]));
+    run(analyze.args(["security", "--offline=true", "--no-pager", &format!("--threshold={EXPOSURE}"), &unit]));
 }
 
 /// What `pause wait` would sleep, with a `sleep` of the test that tells it.

@@ -17,16 +17,16 @@ async fn a_viewer_decodes_every_frame_from_the_first_key_frame() -> Result<()> {
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let first = viewer.frame(LIMIT).await?;
     ensure!(first.key, "the first frame is no key frame");
-    let picture = first.picture.context("the first frame was not decoded")?;
-    ensure!((picture.width, picture.height) == (320, 180));
+    let image = first.image.context("the first frame was not decoded")?;
+    ensure!((image.width, image.height) == (320, 180));
     ensure!(first.playout_delay.as_deref() == Some(&[0, 0, 0]), "playout-delay: {:?}", first.playout_delay);
     let ntp = first.capture_ntp.context("no abs-capture-time")?;
     let unix = (ntp >> 32) as f64 - 2_208_988_800.0 + (ntp & 0xffff_ffff) as f64 / 4_294_967_296.0;
-    let code = picture.code.context("no code in the first picture")?;
+    let code = image.code.context("no code in the first picture")?;
     ensure!((unix - code.captured as f64 / 1e4).abs() < 0.000_3, "abs-capture-time {unix}, code {}", code.captured);
-    let mut seen = vec![code.frame];
-    seen.extend(numbers(&mut viewer, 90).await?);
-    missing(&seen, &porthole).await
+    let mut frame_numbers = vec![code.frame];
+    frame_numbers.extend(numbers(&mut viewer, 90).await?);
+    missing(&frame_numbers, &porthole).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn rtp_timestamps_follow_the_capture_clock() -> Result<()> {
     let mut pairs = Vec::new();
     while pairs.len() < 60 {
         let frame = viewer.frame(LIMIT).await?;
-        let code = frame.picture.and_then(|picture| picture.code).context("no code")?;
+        let code = frame.image.and_then(|image| image.code).context("no code")?;
         pairs.push((frame.timestamp, code.captured));
     }
     for pair in pairs.windows(2) {
@@ -52,32 +52,32 @@ async fn rtp_timestamps_follow_the_capture_clock() -> Result<()> {
 async fn audio_and_video_share_one_capture_clock() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-    let (mut pictures, mut samples, mut first) = (Vec::new(), Vec::new(), None);
+    let (mut frames, mut samples, mut first) = (Vec::new(), Vec::new(), None);
     // Three seconds hold a tick whole, and reports of both streams, which come once a second.
-    while pictures.len() < 90 {
+    while frames.len() < 90 {
         match viewer.event(LIMIT).await? {
             Event::Frame(frame) => {
-                let code = frame.picture.and_then(|picture| picture.code).context("no code")?;
-                pictures.push((frame.ssrc, frame.timestamp, code.captured as f64 / 1e4));
+                let code = frame.image.and_then(|image| image.code).context("no code")?;
+                frames.push((frame.ssrc, frame.timestamp, code.captured as f64 / 1e4));
             }
-            Event::Sound(sound) => {
-                first.get_or_insert((sound.ssrc, sound.timestamp));
-                samples.extend(sound.samples.chunks(2).map(|pair| pair[0]));
+            Event::Audio(audio) => {
+                first.get_or_insert((audio.ssrc, audio.timestamp));
+                samples.extend(audio.samples.chunks(2).map(|pair| pair[0]));
             }
             _ => {}
         }
     }
-    for (ssrc, timestamp, captured) in pictures {
-        let told = viewer.reports.unix(ssrc, timestamp, 90_000.0).context("no report of the pictures")?;
-        ensure!((told - captured).abs() < 0.002, "a picture of {captured:.4} is reported as {told:.4}");
+    for (ssrc, timestamp, captured) in frames {
+        let reported = viewer.reports.unix(ssrc, timestamp, 90_000.0).context("no report of the pictures")?;
+        ensure!((reported - captured).abs() < 0.002, "a picture of {captured:.4} is reported as {reported:.4}");
     }
     let (ssrc, timestamp) = first.context("no sound")?;
     // The first second may begin inside a tick.
     let skipped = 12_000;
     let onset = skipped + tone::onset(&samples[skipped..], 48_000).context("no tick")?;
-    let told =
+    let reported =
         viewer.reports.unix(ssrc, timestamp.wrapping_add(onset as u32), 48_000.0).context("no report of the sound")?;
-    let off = told - told.round();
+    let off = reported - reported.round();
     // The tick begins at the full second; the encoder looks ahead by 6.5 ms.
     ensure!(off.abs() < 0.015, "the tick is {:.1} ms off the full second", off * 1e3);
     Ok(())
@@ -91,11 +91,11 @@ async fn a_viewer_receives_the_test_tone() -> Result<()> {
     // A second and a half in a row, 20 ms each: where the machine stood still, sound is missing.
     while samples.len() < 75 * 960 {
         ensure!(Instant::now() < deadline, "only {} samples in a row within {LIMIT:?}", samples.len());
-        if let Event::Sound(sound) = viewer.event(LIMIT).await? {
-            if last.replace(sound.timestamp).is_some_and(|last| sound.timestamp.wrapping_sub(last) != 960) {
+        if let Event::Audio(audio) = viewer.event(LIMIT).await? {
+            if last.replace(audio.timestamp).is_some_and(|last| audio.timestamp.wrapping_sub(last) != 960) {
                 samples.clear();
             }
-            samples.extend(sound.samples.chunks(2).map(|pair| pair[0]));
+            samples.extend(audio.samples.chunks(2).map(|pair| pair[0]));
         }
     }
     // A tenth of a second outside the tick, past the codec's start: the tone alone, at -30 dB of full scale.
@@ -116,7 +116,7 @@ async fn a_joining_viewer_gets_a_key_frame_at_once() -> Result<()> {
     for _ in 0..20 {
         let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
         let frame = viewer.frame(LIMIT).await?;
-        ensure!(frame.picture.is_some(), "the first frame was not decoded");
+        ensure!(frame.image.is_some(), "the first frame was not decoded");
         times.push(viewer.posted.elapsed());
         viewer.leave().await?;
     }
@@ -148,8 +148,8 @@ async fn lost_packets_are_retransmitted() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let options = Options { lose_one_in: Some(20), ..Options::new(&porthole.base) };
     let mut viewer = Viewer::connect(&options).await?;
-    let seen = numbers(&mut viewer, 150).await?;
-    missing(&seen, &porthole).await?;
+    let frame_numbers = numbers(&mut viewer, 150).await?;
+    missing(&frame_numbers, &porthole).await?;
     ensure!(porthole.metric("porthole_nacked_packets_total").await? > 0.0, "no packet was asked for again");
     Ok(())
 }
@@ -163,23 +163,23 @@ async fn a_stalled_viewer_does_not_delay_others() -> Result<()> {
     ensure!(lines.any(|line| line.is_ok_and(|line| line.contains("\"frame\""))), "the other viewer saw nothing");
     while viewer.events.try_recv().is_ok() {}
     let mut latencies = [Vec::new(), Vec::new()];
-    let mut seen = Vec::new();
+    let mut frame_numbers = Vec::new();
     // In turn, and the best of each kind, because the machine may be busy with something else at any time.
     for round in 0..6 {
         let stop = round % 2;
         signal(stopped.id(), ["CONT", "STOP"][stop])?;
         let mut part = Vec::new();
         for _ in 0..30 {
-            let picture = viewer.frame(LIMIT).await?.picture.context("a frame was not decoded")?;
-            let code = picture.code.context("no code")?;
-            seen.push(code.frame);
-            part.push(Duration::from_micros(picture.decoded.saturating_sub(code.captured) * 100));
+            let image = viewer.frame(LIMIT).await?.image.context("a frame was not decoded")?;
+            let code = image.code.context("no code")?;
+            frame_numbers.push(code.frame);
+            part.push(Duration::from_micros(image.decoded.saturating_sub(code.captured) * 100));
         }
         latencies[stop].push(median(part));
     }
     stopped.kill()?;
     stopped.wait()?;
-    missing(&seen, &porthole).await?;
+    missing(&frame_numbers, &porthole).await?;
     let [running, stopped] = latencies.map(|medians| medians.into_iter().min().unwrap_or_default());
     ensure!(
         stopped < running + Duration::from_millis(33),
@@ -198,7 +198,7 @@ async fn key_frame_requests_are_limited_to_one_per_250_ms() -> Result<()> {
         viewers.push(viewer);
     }
     // Each viewer asks at every frame it sees, for 90 frames: 3 s at 30 frames a second.
-    let asking = viewers.into_iter().map(|mut viewer| {
+    let requesting = viewers.into_iter().map(|mut viewer| {
         tokio::spawn(async move {
             let mut keys = Vec::new();
             for _ in 0..90 {
@@ -211,8 +211,8 @@ async fn key_frame_requests_are_limited_to_one_per_250_ms() -> Result<()> {
             anyhow::Ok(keys)
         })
     });
-    let asking: Vec<_> = asking.collect();
-    for viewer in asking {
+    let requesting: Vec<_> = requesting.collect();
+    for viewer in requesting {
         let keys = viewer.await??;
         ensure!(keys.len() >= 5, "requests were not honoured: {} key frames in 3 s", keys.len());
         for pair in keys.windows(2) {

@@ -16,8 +16,8 @@ use anyhow::{Result, ensure};
 use common::Porthole;
 use porthole::capture::camera::timecode::camera_hash;
 use serde_json::json;
-use stalls::Standstill;
-use viewer::{Steering, TWO};
+use stalls::StallMonitor;
+use viewer::{ControlClient, TWO};
 
 /// What the cameras' pictures are like.
 const SIZES: [(&str, (usize, usize)); 2] = [("door", (320, 180)), ("yard", (640, 360))];
@@ -25,7 +25,7 @@ const SIZES: [(&str, (usize, usize)); 2] = [("door", (320, 180)), ("yard", (640,
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
-    let mut viewer = Steering::begin(&porthole).await?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
     viewer.frame().await?;
     // The channel is open, and both cameras were.
     for (name, _) in [SIZES[1], SIZES[0]] {
@@ -35,10 +35,10 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
     viewer.frames.clear();
     viewer.events.clear();
     let mut switches = Vec::new();
-    let standstill = Standstill::watch();
+    let stall_monitor = StallMonitor::watch();
     for number in 1..=50 {
         let (name, size) = SIZES[number % 2];
-        let asked = Instant::now();
+        let requested = Instant::now();
         let id = viewer.ask("camera.select", json!({ "camera": name })).await?;
         let begins = loop {
             let frame = viewer.frame().await?;
@@ -46,7 +46,7 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
                 break frame;
             }
         };
-        switches.push((asked, begins.arrived));
+        switches.push((requested, begins.arrived));
         ensure!(begins.key && begins.size == size, "{number}: {begins:?}");
         let answer = viewer.answer(id).await?;
         ensure!(answer["result"]["camera"] == *name, "{answer}");
@@ -56,8 +56,8 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
             ensure!((frame.camera, frame.size, frame.key) == (camera_hash(name), size, false), "{number}: {frame:?}");
         }
     }
-    let spans = standstill.end();
-    let mut took: Vec<_> = switches.into_iter().map(|(asked, begins)| spans.running(asked, begins)).collect();
+    let stalls = stall_monitor.end();
+    let mut took: Vec<_> = switches.into_iter().map(|(requested, begins)| stalls.running(requested, begins)).collect();
     took.sort_unstable();
     let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     ensure!(slowest < Duration::from_millis(300), "a switch took {slowest:?}, the middle one {median:?}: {took:?}");
@@ -66,7 +66,7 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
         ensure!(pair[0].ssrc == pair[1].ssrc, "another stream");
         let ticks = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
         ensure!(ticks > 0 && ticks < 90_000 / 5, "{ticks} ticks between two pictures");
-        longest = longest.max(spans.running(pair[0].arrived, pair[1].arrived));
+        longest = longest.max(stalls.running(pair[0].arrived, pair[1].arrived));
     }
     ensure!(longest < Duration::from_millis(200), "the picture stood still for {longest:?}");
     println!("median {median:.1?}, slowest {slowest:.1?}, longest without a picture {longest:.1?}");

@@ -35,21 +35,23 @@ impl Manager {
     /// The next message that `wanted` takes something from; others are left out.
     fn until<T>(&self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + LIMIT;
-        let (mut buffer, mut seen) = ([0; 4096], Vec::new());
+        let (mut buffer, mut received) = ([0; 4096], Vec::new());
         loop {
-            assert!(Instant::now() < deadline, "no message {what} within {LIMIT:?}, but {seen:?}");
-            let length =
-                self.socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no message {what} but {seen:?}: {error}"));
+            assert!(Instant::now() < deadline, "no message {what} within {LIMIT:?}, but {received:?}");
+            let length = self
+                .socket
+                .recv(&mut buffer)
+                .unwrap_or_else(|error| panic!("no message {what} but {received:?}: {error}"));
             let message = String::from_utf8(buffer[..length].to_vec()).expect("a message should be text");
             if let Some(found) = wanted(&message) {
                 return found;
             }
-            seen.push(message);
+            received.push(message);
         }
     }
 
     fn line(&self, line: &str) {
-        self.until(line, |message| message.lines().any(|told| told == line).then_some(()));
+        self.until(line, |message| message.lines().any(|sent| sent == line).then_some(()));
     }
 
     fn status(&self, words: &str) {

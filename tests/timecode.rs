@@ -42,9 +42,9 @@ fn through_h264(width: u32, height: u32, bitrate: u32, count: u32) -> (Vec<Optio
         let stamp = openh264::Timestamp::from_millis(u64::from(number) * 1000 / 30);
         let unit = encoder.encode_at(&slices(&frame), stamp).expect("encodes").to_vec();
         bytes += unit.len();
-        if let Some(picture) = decoder.decode(&unit).expect("decodes") {
-            let (width, height) = picture.dimensions();
-            read.push(timecode::read(picture.y(), width, height, picture.strides().0));
+        if let Some(image) = decoder.decode(&unit).expect("decodes") {
+            let (width, height) = image.dimensions();
+            read.push(timecode::read(image.y(), width, height, image.strides().0));
         }
     }
     (read, bytes * 8 * 30 / count as usize)

@@ -194,8 +194,8 @@ async fn changed_certificates_are_reloaded_unless_broken() -> Result<()> {
     }
     porthole.signal("TERM")?;
     let log = tokio::task::spawn_blocking(|| porthole.wait()).await??.2;
-    let told = log.matches("the certificate stays the old one").count();
-    ensure!(told == 1 && log.contains("cert.pem: no certificate in it"), "{log}");
+    let warnings = log.matches("the certificate stays the old one").count();
+    ensure!(warnings == 1 && log.contains("cert.pem: no certificate in it"), "{log}");
     Ok(())
 }
 

@@ -36,15 +36,15 @@ fn through_opus(frames: &[PcmFrame]) -> Vec<i16> {
     encoder.set_bitrate(opus::Bitrate::Bits(64_000)).expect("a bitrate");
     let delay = encoder.get_lookahead().expect("a delay") as usize;
     let mut decoder = opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono).expect("a decoder");
-    let mut sound = Vec::new();
+    let mut decoded = Vec::new();
     for frame in frames {
         let packet = encoder.encode_vec(&frame.samples, 1500).expect("encodes");
         let mut samples = [0; FRAME_SAMPLES];
         decoder.decode(&packet, &mut samples, false).expect("decodes");
-        sound.extend_from_slice(&samples);
+        decoded.extend_from_slice(&samples);
     }
     // The decoder gives every sample this much late (RFC 7845 section 4.2 calls it the pre-skip).
-    sound.split_off(delay)
+    decoded.split_off(delay)
 }
 
 #[test]
@@ -59,18 +59,18 @@ fn the_tick_of_the_raw_tone_is_found_sample_exactly() {
 #[test]
 fn opus_preserves_tick_pitch_and_level() {
     let frames = two_seconds();
-    let sound = through_opus(&frames);
+    let decoded = through_opus(&frames);
     let second = until_second(&frames[0]);
-    let onset = tone::onset(&sound, SAMPLE_RATE).expect("a tick");
+    let onset = tone::onset(&decoded, SAMPLE_RATE).expect("a tick");
     assert!(onset.abs_diff(second) < 48, "the tick is {} samples from where it was", onset.abs_diff(second));
 
     // From 100 to 500 ms after the tick there is the tone alone: whole periods of both pitches.
-    let alone = &sound[second + 4800..][..19_200];
+    let alone = &decoded[second + 4800..][..19_200];
     let share = tone::goertzel(alone, SAMPLE_RATE, 440.0);
     assert!(share > 0.98, "440 Hz is {share} of the tone");
     let level = tone::dbfs(alone);
     assert!((level + 30.0).abs() < 1.0, "the tone is at {level} dB of full scale");
-    let tick = tone::goertzel(&sound[second..][..960], SAMPLE_RATE, 1000.0);
+    let tick = tone::goertzel(&decoded[second..][..960], SAMPLE_RATE, 1000.0);
     assert!(tick > 0.9, "1 kHz is {tick} of the tick");
 }
 

@@ -14,7 +14,7 @@ use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use turbojpeg::{Compressor, Image, Subsamp};
 
 /// Pictures of each format: more than fit the caches, as with a camera.
-const PICTURES: u32 = 12;
+const FRAMES: u32 = 12;
 
 /// Pixels by which the texture moves from picture to picture: a camera that is turned slowly.
 const PAN: u32 = 3;
@@ -27,7 +27,7 @@ pub fn originals() -> Result<Vec<RawFrame>> {
     let pattern = Pattern::open(&camera::Config { device: camera::Device::Pattern, ..Default::default() });
     let mut converter = Converter::new();
     let mut seed = 1u64;
-    (0..PICTURES)
+    (0..FRAMES)
         .map(|number| {
             let drawn = pattern.render(number, Timestamp::default());
             let planes = converter.i420(&drawn)?;

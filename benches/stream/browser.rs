@@ -52,7 +52,7 @@ struct Frame {
     /// Until it was handed on to be shown.
     presented: f64,
     /// Until the page's script had it.
-    told: f64,
+    callback: f64,
     /// Until Chromium expects it on the screen.
     displayed: f64,
 }
@@ -97,19 +97,19 @@ fn rows(table: &mut Table, reports: &[Report]) {
         format!("p50 **{p50:.1} ms**, p95 {p95:.1} ms")
     };
     // Without a screen Chromium may name a time of display that is past already.
-    table.row("d. Glass to glass in Chromium", figure(|frame| Some(frame.displayed.max(frame.told))), "");
+    table.row("d. Glass to glass in Chromium", figure(|frame| Some(frame.displayed.max(frame.callback))), "");
     table.row("d. Of it: captured to received", figure(|frame| frame.received), "");
     table.row("d. Of it: captured to handed on to be shown", figure(|frame| Some(frame.presented)), "");
-    table.row("d. Of it: captured to the page's script having the picture", figure(|frame| Some(frame.told)), "");
+    table.row("d. Of it: captured to the page's script having the picture", figure(|frame| Some(frame.callback)), "");
     table.row("d. As Chromium itself expects the display", figure(|frame| Some(frame.displayed)), "");
     let count = |of: fn(&Report) -> u32| -> u32 { reports.iter().map(of).sum() };
-    let seen: usize = reports.iter().map(|report| report.frames.len()).sum();
+    let received: usize = reports.iter().map(|report| report.frames.len()).sum();
     let missed = count(|report| {
         let gaps = report.frames.windows(2).map(|pair| pair[1].number.wrapping_sub(pair[0].number));
         gaps.map(|gap| gap.saturating_sub(1)).sum()
     });
     let unread = count(|report| report.unread);
-    table.row("d. Pictures", format!("{seen} seen, {missed} missed, {unread} unread; {STARTS} starts"), "");
+    table.row("d. Pictures", format!("{received} seen, {missed} missed, {unread} unread; {STARTS} starts"), "");
     let setup = |time: fn(&Setup) -> Option<f64>| -> Vec<f64> {
         reports.iter().filter_map(|report| time(&report.setup)).collect()
     };

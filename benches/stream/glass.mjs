@@ -36,11 +36,11 @@ try {
   const { clock, setup } = await page.evaluate(() => globalThis.porthole.stats());
   // Both on the page's clock: the picture's time is the board's, which the page has measured against its own.
   const since = (captured, time) => (time === undefined ? null : time + clock.offset - captured);
-  const frames = seen.frames.map(({ frame, captured, received, presented, told, displayed }) => ({
+  const frames = seen.frames.map(({ frame, captured, received, presented, callback, displayed }) => ({
     number: frame,
     received: since(captured, received),
     presented: since(captured, presented),
-    told: since(captured, told),
+    callback: since(captured, callback),
     displayed: since(captured, displayed),
   }));
   const report = {
@@ -51,7 +51,7 @@ try {
   await browser.close();
 }
 
-/** Runs inside the page: every picture that the page is told of, for so long, with its times. */
+/** Runs inside the page: collects every frame presented within a time span, with its timestamps. */
 function watch(milliseconds) {
   const video = document.querySelector('video');
   const end = performance.now() + milliseconds;
@@ -63,7 +63,7 @@ function watch(milliseconds) {
       const now = performance.now();
       const code = globalThis.blockCode.read(video);
       const { receiveTime: received, presentationTime: presented, expectedDisplayTime: displayed } = picture;
-      if (code) frames.push({ ...code, received, presented, told: now, displayed });
+      if (code) frames.push({ ...code, received, presented, callback: now, displayed });
       else unread++;
       if (now >= end) resolve({ frames, unread });
       else video.requestVideoFrameCallback(next);

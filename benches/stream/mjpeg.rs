@@ -23,7 +23,7 @@ const WIDTH: usize = 1280;
 const HEIGHT: usize = 720;
 
 /// Pictures, which come round and round: the hand that holds the camera has then drawn its circle.
-const PICTURES: usize = 90;
+const FRAMES: usize = 90;
 
 /// Bytes of a picture that are aimed at: between the 100 and 150 kB of a webcam at this size.
 const AIM: usize = 125_000;
@@ -46,11 +46,11 @@ struct Round {
 
 /// Measures and fills in the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
-    let pictures = pictures()?;
-    let sizes: Vec<f64> = pictures.iter().map(|picture| picture.len() as f64 / 1e3).collect();
-    let raw = decoded(&pictures)?;
+    let jpegs = jpegs()?;
+    let sizes: Vec<f64> = jpegs.iter().map(|jpeg| jpeg.len() as f64 / 1e3).collect();
+    let raw = decoded(&jpegs)?;
     let fake = Fake::new(&format!("format MJPG {WIDTH}x{HEIGHT}@{FPS}\n"))?.quiet()?;
-    let folder = fake.frames(&pictures)?;
+    let folder = fake.frames(&jpegs)?;
     fake.plug(&format!("format MJPG files={} {WIDTH}x{HEIGHT}@{FPS}\n", folder.display()))?;
     let config = CONFIG.replace("\"pattern\"", &format!("\"{DEVICE}\""));
     let porthole = Porthole::start_with(&config, &fake.environment()?)?;
@@ -97,24 +97,24 @@ fn rows(table: &mut Table, rounds: &[Round], sizes: &[f64]) {
 }
 
 /// The pictures as the program's encoder gets them.
-fn decoded(pictures: &[Vec<u8>]) -> Result<Vec<RawFrame>> {
+fn decoded(jpegs: &[Vec<u8>]) -> Result<Vec<RawFrame>> {
     let format =
         |pixel, stride| VideoFormat { pixel, width: WIDTH as u32, height: HEIGHT as u32, stride, fps: f64::from(FPS) };
     let mut converter = Converter::new();
-    let raw = |picture: &Vec<u8>| -> Result<RawFrame> {
-        let jpeg = RawFrame::new(Timestamp::default(), format(PixelFormat::Mjpeg, 0), picture.clone().into());
+    let raw = |jpeg: &Vec<u8>| -> Result<RawFrame> {
+        let jpeg = RawFrame::new(Timestamp::default(), format(PixelFormat::Mjpeg, 0), jpeg.clone().into());
         let planes = converter.i420(&jpeg)?;
         let data = Bytes::from([planes.y, planes.u, planes.v].concat());
         Ok(RawFrame::new(Timestamp::default(), format(PixelFormat::I420, WIDTH as u32), data))
     };
-    pictures.iter().map(raw).collect()
+    jpegs.iter().map(raw).collect()
 }
 
 /// The JPEGs of one round of the circle.
-fn pictures() -> Result<Vec<Vec<u8>>> {
+fn jpegs() -> Result<Vec<Vec<u8>>> {
     let scene = Scene::new();
     let mut random = StdRng::seed_from_u64(720);
-    let raw: Vec<Vec<u8>> = (0..PICTURES).map(|number| scene.seen(number, &mut random)).collect();
+    let raw: Vec<Vec<u8>> = (0..FRAMES).map(|number| scene.render(number, &mut random)).collect();
     // The best quality that is not above the aim.
     let quality = (1..=95).rev().find(|quality| jpeg(&raw[0], *quality).is_ok_and(|jpeg| jpeg.len() <= AIM));
     let quality = quality.context("no quality makes the picture small enough")?;
@@ -153,8 +153,8 @@ impl Scene {
     }
 
     /// What the sensor sees at a place of the circle, in 4:2:2.
-    fn seen(&self, number: usize, random: &mut StdRng) -> Vec<u8> {
-        let angle = std::f32::consts::TAU * number as f32 / PICTURES as f32;
+    fn render(&self, number: usize, random: &mut StdRng) -> Vec<u8> {
+        let angle = std::f32::consts::TAU * number as f32 / FRAMES as f32;
         let (left, top) = ((RADIUS + RADIUS * angle.cos()) as usize, (RADIUS + RADIUS * angle.sin()) as usize);
         let mut pixels = Vec::with_capacity(WIDTH * HEIGHT * 2);
         let mut plane = |values: &[f32], step: usize, noise: f32| {

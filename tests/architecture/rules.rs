@@ -82,7 +82,7 @@ pub fn layers(sources: &[Source]) -> Vec<String> {
         for path in source.paths.iter().filter(|path| !path.test) {
             let Some(target) = source.target(path) else { continue };
             if !Place::of(&target).is_some_and(|to| from.may_use(to)) {
-                wrong.push(told(
+                wrong.push(violation(
                     source,
                     path,
                     &format!("`{}` may not use `{}`", source.module.join("::"), target.join("::")),
@@ -102,7 +102,7 @@ pub fn devices(sources: &[Source]) -> Vec<String> {
             let Some(target) = source.target(path) else { continue };
             let [folder, other, ..] = target.as_slice() else { continue };
             if folder == "device" && other != own && !SHARED_DEVICES.contains(&other.as_str()) {
-                wrong.push(told(source, path, &format!("`{own}` may not use `{other}`")));
+                wrong.push(violation(source, path, &format!("`{own}` may not use `{other}`")));
             }
         }
     }
@@ -187,7 +187,11 @@ pub fn foreign_crates(sources: &[Source]) -> Vec<String> {
             let Some(name) = source.foreign(path) else { continue };
             for (_, places) in HIDDEN.iter().filter(|(crates, _)| crates.contains(&name)) {
                 if !is_in(&source.path, places) {
-                    wrong.push(told(source, path, &format!("the crate `{name}` belongs in {}", places.join(", "))));
+                    wrong.push(violation(
+                        source,
+                        path,
+                        &format!("the crate `{name}` belongs in {}", places.join(", ")),
+                    ));
                 }
             }
         }
@@ -201,7 +205,7 @@ pub fn promises(sources: &[Source]) -> Vec<String> {
     for source in sources.iter().filter(|source| !is_in(&source.path, &PROMISES)) {
         for path in source.paths.iter().filter(|path| !path.test) {
             if matches!(source.foreign(path), Some("serde" | "serde_json")) {
-                wrong.push(told(source, path, &format!("serde belongs in {}", PROMISES.join(", "))));
+                wrong.push(violation(source, path, &format!("serde belongs in {}", PROMISES.join(", "))));
             }
         }
     }
@@ -218,7 +222,7 @@ pub fn bounded_channels(sources: &[Source]) -> Vec<String> {
             let standard = matches!(segments.as_slice(), ["std", "sync", "mpsc", "channel" | "Sender" | "*"])
                 || (segments.ends_with(&["mpsc", "channel"]) && path.called_without_arguments);
             if named || standard {
-                wrong.push(told(source, path, "a channel needs a bound"));
+                wrong.push(violation(source, path, "a channel needs a bound"));
             }
         }
     }
@@ -232,10 +236,10 @@ pub fn unsafe_code(sources: &[Source]) -> Vec<String> {
         let lines: Vec<&str> = source.text.lines().collect();
         for place in &source.unsafes {
             if !is_in(&source.path, &DEVICES) {
-                wrong.push(told(source, place, &format!("`unsafe` belongs in {}", DEVICES.join(", "))));
+                wrong.push(violation(source, place, &format!("`unsafe` belongs in {}", DEVICES.join(", "))));
             }
             if !is_explained(&lines, place.line) {
-                wrong.push(told(source, place, "`unsafe` needs a comment `// SAFETY:` above it"));
+                wrong.push(violation(source, place, "`unsafe` needs a comment `// SAFETY:` above it"));
             }
         }
     }
@@ -261,7 +265,7 @@ pub fn printing(sources: &[Source]) -> Vec<String> {
         for name in source.macros.iter().filter(|name| !name.test) {
             let last = name.segments.last().map_or("", String::as_str);
             if matches!(last, "println" | "print" | "eprintln" | "eprint" | "dbg") {
-                wrong.push(told(source, name, &format!("`{last}!` belongs in {}", PRINTING.join(", "))));
+                wrong.push(violation(source, name, &format!("`{last}!` belongs in {}", PRINTING.join(", "))));
             }
         }
     }
@@ -290,12 +294,12 @@ fn is_in(path: &str, places: &[&str]) -> bool {
     places.iter().any(|place| if place.ends_with('/') { path.starts_with(place) } else { path == *place })
 }
 
-fn told(source: &Source, place: &Named, wrong: &str) -> String {
+fn violation(source: &Source, place: &Named, wrong: &str) -> String {
     format!("{}:{}: {}: {wrong}", source.path, place.line, place.segments.join("::"))
 }
 
 /// Whether a rule finds fault with a file, or finds none.
-macro_rules! judges {
+macro_rules! examples_for {
     ($rule:ident: $($path:literal $text:literal $verdict:ident),+ $(,)?) => {
         #[test]
         fn $rule() {
@@ -309,7 +313,7 @@ macro_rules! judges {
 
 /// Every rule finds what breaks it, and leaves in peace what does not.
 mod examples {
-    judges! { layers:
+    examples_for! { layers:
         "src/media/mod.rs" "use std::time::Duration;" right,
         "src/model/status.rs" "use crate::media::Timestamp;" right,
         "src/model/metrics.rs" "use super::status::Status;" right,
@@ -345,7 +349,7 @@ mod examples {
         "src/utils.rs" "" wrong,
     }
 
-    judges! { devices:
+    examples_for! { devices:
         "src/device/leds/mod.rs" "use crate::device::gpio;" right,
         "src/device/leds/led.rs" "use super::pattern::Pattern;" right,
         "src/device/leds/mod.rs" "#[cfg(test)] mod tests { use crate::device::v4l2; }" right,
@@ -377,7 +381,7 @@ mod examples {
         assert_eq!(tree(&three).len(), 3);
     }
 
-    judges! { foreign_crates:
+    examples_for! { foreign_crates:
         "src/device/v4l2/mod.rs" "use v4l::v4l_sys;" right,
         "src/capture/audio/mod.rs" "mod alsa; fn f() { alsa::open() }" right,
         "src/media/encoder/mod.rs" "mod openh264; use openh264::Encoder;" right,
@@ -409,7 +413,7 @@ mod examples {
         "src/model/status.rs" "prometheus_client::x();" wrong,
     }
 
-    judges! { promises:
+    examples_for! { promises:
         "src/model/status.rs" "#[derive(serde::Serialize)] struct S;" right,
         "src/server/rtc/session/control_channel.rs" "use serde_json::json;" right,
         "src/server/dispatch/mod.rs" "#[cfg(test)] mod tests { use serde_json::Value; }" right,
@@ -418,7 +422,7 @@ mod examples {
         "src/pipeline/video/mod.rs" "use serde::{Deserialize, Serialize};" wrong,
     }
 
-    judges! { bounded_channels:
+    examples_for! { bounded_channels:
         "src/pipeline/video/mod.rs" "use tokio::sync::mpsc; fn f() { mpsc::channel(8); }" right,
         "src/pipeline/video/mod.rs" "fn f() { tokio::sync::oneshot::channel(); std::sync::mpsc::sync_channel(1); }" right,
         "src/pipeline/video/mod.rs" "tokio::sync::mpsc::unbounded_channel();" wrong,
@@ -429,7 +433,7 @@ mod examples {
         "src/pipeline/video/mod.rs" "use std::sync::mpsc::*;" wrong,
     }
 
-    judges! { unsafe_code:
+    examples_for! { unsafe_code:
         "src/device/v4l2/mod.rs" "fn f() {\n    // SAFETY: the pointer is\n    // ours.\n    let x =\n        unsafe { g() };\n}" right,
         "src/device/v4l2/mod.rs" "/// # Safety\n/// The pointer must be good.\npub unsafe fn f() {}" right,
         "src/device/v4l2/mod.rs" "// SAFETY: plain data.\nunsafe impl Plain for u8 {}" right,
@@ -441,7 +445,7 @@ mod examples {
         "src/pipeline/video/mod.rs" "fn f() {\n    // SAFETY: sound.\n    unsafe { g() };\n}" wrong,
     }
 
-    judges! { printing:
+    examples_for! { printing:
         "src/cli/mod.rs" "fn f() { println!(); }" right,
         "src/main.rs" "fn f() { eprintln!(); }" right,
         "src/pipeline/video/mod.rs" "fn f() { writeln!(out); format!(\"print!()\"); }" right,

@@ -76,18 +76,18 @@ impl Board {
     /// How long a pin was high and low in turns, in hundredths of a second, for some seconds: levels with their lengths.
     pub fn record_pin(&self, line: u32, seconds: u32) -> Vec<(bool, u32)> {
         // Only what the shell has built in, which starts no process for each look.
-        let look = format!(
+        let script = format!(
             "end=$(($(cut -d. -f1 /proc/uptime) + {seconds})); while read now rest < /proc/uptime; read level < \
              {PINS}/sim_gpio{line}/value; echo $now $level; [ ${{now%.*}} -lt $end ]; do :; done"
         );
-        let text = self.sh(&look);
-        let looks = text.lines().map(|line| {
+        let text = self.sh(&script);
+        let samples = text.lines().map(|line| {
             let (now, level) = line.split_once(' ').expect("a time and a level");
             (now.replace('.', "").parse::<u32>().expect("a time"), level == "1")
         });
         let mut levels: Vec<(bool, u32)> = Vec::new();
         let mut since = None;
-        for (now, level) in looks {
+        for (now, level) in samples {
             match levels.last_mut() {
                 Some((last, lasted)) if *last == level => *lasted = now - since.unwrap_or(now),
                 _ => {

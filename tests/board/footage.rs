@@ -12,7 +12,7 @@ use crate::frame_content::BARS;
 pub const SIZE: (usize, usize) = (320, 180);
 
 /// Pictures in a stream that is played again and again: 2 s at the rate of the scenarios.
-const PICTURES: usize = 20;
+const FRAMES: usize = 20;
 
 /// From one key frame to the next, in pictures.
 const KEY_EVERY: usize = 10;
@@ -24,14 +24,14 @@ const RGB: [[u8; 3]; 8] =
 /// One JPEG a picture.
 pub fn jpeg() -> Vec<Vec<u8>> {
     let (width, height) = SIZE;
-    let picture = |number| {
+    let encode_frame = |number| {
         let point = |x: usize, y: usize| if in_square(number, x, y) { [255; 3] } else { RGB[8 * x / width] };
         let pixels: Vec<u8> = points(width, height).flat_map(|(x, y)| point(x, y)).collect();
         let image =
             Image { pixels: pixels.as_slice(), width, pitch: 3 * width, height, format: turbojpeg::PixelFormat::RGB };
         turbojpeg::compress(image, 90, Subsamp::Sub2x1).expect("bars should compress").to_vec()
     };
-    (0..PICTURES).map(picture).collect()
+    (0..FRAMES).map(encode_frame).collect()
 }
 
 /// One access unit a picture. As many cameras do, it tells its parameter sets once only, before the first key frame.
@@ -42,7 +42,7 @@ pub fn h264() -> Vec<Vec<u8>> {
         .skip_frames(false)
         .intra_frame_period(IntraFramePeriod::from_num_frames(KEY_EVERY as u32));
     let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), settings).expect("the codec should open");
-    let mut picture = |number| {
+    let mut encode_frame = |number| {
         let luma = |(x, y)| if in_square(number, x, y) { 235 } else { BARS[8 * x / width][0] as u8 };
         let chroma = |plane: usize| -> Vec<u8> {
             points(width / 2, height / 2).map(|(x, _)| BARS[16 * x / width][plane] as u8).collect()
@@ -61,7 +61,7 @@ pub fn h264() -> Vec<Vec<u8>> {
         }
         unit
     };
-    (0..PICTURES).map(&mut picture).collect()
+    (0..FRAMES).map(&mut encode_frame).collect()
 }
 
 fn points(width: usize, height: usize) -> impl Iterator<Item = (usize, usize)> {

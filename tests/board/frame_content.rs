@@ -1,7 +1,7 @@
 //! What a decoded picture shows: vivid's colour bars, the same without colour, or the placeholder. Pure; where the
 //! pictures come from is `observer`'s business.
 
-use crate::client::Picture;
+use crate::client::Image;
 
 /// The bars from left to right as Y, Cb, Cr: white, yellow, cyan, green, magenta, red, blue and black at 75 %, in BT.601
 /// with limited range, which is what vivid says that its default is.
@@ -57,14 +57,14 @@ pub enum Scene {
 
 impl Scene {
     /// Judges a picture.
-    pub fn of(picture: &Picture) -> Scene {
-        let means = means(picture);
-        let all_near = |bars: [[i32; 3]; 8]| means.iter().zip(&bars).all(|(seen, bar)| near(seen, bar));
+    pub fn of(image: &Image) -> Scene {
+        let means = means(image);
+        let all_near = |bars: [[i32; 3]; 8]| means.iter().zip(&bars).all(|(measured, bar)| near(measured, bar));
         if all_near(BARS) {
             Scene::Bars
         } else if all_near(GREY_BARS) {
             Scene::GreyBars
-        } else if flat_share(picture) >= FLAT_SHARE {
+        } else if flat_share(image) >= FLAT_SHARE {
             Scene::Placeholder
         } else {
             Scene::Other
@@ -73,15 +73,15 @@ impl Scene {
 }
 
 /// Whether anything moved between two pictures.
-pub fn moved(before: &Picture, after: &Picture) -> bool {
+pub fn moved(before: &Image, after: &Image) -> bool {
     before.y.iter().zip(&after.y).any(|(a, b)| a.abs_diff(*b) > MOVED)
 }
 
 /// The mean Y, Cb, Cr in the place of each bar.
 ///
 /// Only the lowest tenth counts: above it vivid writes its counters and controls across the bars.
-pub fn means(picture: &Picture) -> [[i32; 3]; 8] {
-    let (width, height) = (picture.width, picture.height);
+pub fn means(image: &Image) -> [[i32; 3]; 8] {
+    let (width, height) = (image.width, image.height);
     std::array::from_fn(|bar| {
         let mean = |plane: &[u8], width: usize, height: usize| {
             let (left, right) = ((4 * bar + 1) * width / 32, (4 * bar + 3) * width / 32);
@@ -89,26 +89,22 @@ pub fn means(picture: &Picture) -> [[i32; 3]; 8] {
             let points: Vec<i32> = lines.flat_map(|line| &line[left..right]).copied().map(i32::from).collect();
             points.iter().sum::<i32>() / points.len() as i32
         };
-        [
-            mean(&picture.y, width, height),
-            mean(&picture.u, width / 2, height / 2),
-            mean(&picture.v, width / 2, height / 2),
-        ]
+        [mean(&image.y, width, height), mean(&image.u, width / 2, height / 2), mean(&image.v, width / 2, height / 2)]
     })
 }
 
-fn near(seen: &[i32; 3], bar: &[i32; 3]) -> bool {
-    seen.iter().zip(bar).all(|(a, b)| (a - b).abs() <= BAR_TOLERANCE)
+fn near(measured: &[i32; 3], bar: &[i32; 3]) -> bool {
+    measured.iter().zip(bar).all(|(a, b)| (a - b).abs() <= BAR_TOLERANCE)
 }
 
 /// The share of the picture, in percent, that is as bright as its commonest point.
-fn flat_share(picture: &Picture) -> usize {
+fn flat_share(image: &Image) -> usize {
     let mut counts = [0usize; 256];
-    for luma in &picture.y {
+    for luma in &image.y {
         counts[usize::from(*luma)] += 1;
     }
     let commonest = (0..=u8::MAX).max_by_key(|luma| counts[usize::from(*luma)]).unwrap_or_default();
     let flat = commonest.saturating_sub(FLAT_TOLERANCE)..=commonest.saturating_add(FLAT_TOLERANCE);
     let points: usize = flat.map(|luma| counts[usize::from(luma)]).sum();
-    100 * points / picture.y.len().max(1)
+    100 * points / image.y.len().max(1)
 }

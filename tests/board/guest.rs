@@ -80,12 +80,12 @@ impl Guest {
     }
 
     /// Adds the driver v4l2loopback, which `Board::plug_loopback` loads, and the pictures that its camera gives.
-    pub fn footage(self, pictures: &[Vec<u8>]) -> Guest {
+    pub fn footage(self, frames: &[Vec<u8>]) -> Guest {
         self.driver(LOOPBACK, &drivers::v4l2loopback(&self.packages.release()));
         self.script("/bin/play-footage", include_str!("play-footage"));
         self.create_dir(Path::new("footage"));
-        for (number, picture) in pictures.iter().enumerate() {
-            self.file(&format!("/footage/{number:03}"), picture);
+        for (number, frame) in frames.iter().enumerate() {
+            self.file(&format!("/footage/{number:03}"), frame);
         }
         self
     }

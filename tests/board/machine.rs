@@ -113,10 +113,10 @@ impl Board {
     }
 
     /// Looks again and again until `look` finds something; `what` says what is waited for.
-    pub fn wait_until<T>(&self, what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    pub fn wait_until<T>(&self, what: &str, limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(found) = look() {
+            if let Some(found) = poll() {
                 return found;
             }
             assert!(Instant::now() < deadline, "not within {limit:?}: {what}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use crate::client::{Event, Options, Picture, Viewer};
+use crate::client::{Event, Image, Options, Viewer};
 use crate::frame_content::{Scene, means, moved};
 use crate::guest::TONE_HZ;
 
@@ -20,7 +20,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 const PACKETS: usize = 10;
 
 /// Pictures of a camera among which movement is looked for: a second and more.
-const PICTURES: usize = 20;
+const FRAMES: usize = 20;
 
 /// The share of the energy at the tone's pitch from which on sound is the tone: what the codec adds is a few percent.
 const TONE_SHARE: f64 = 0.9;
@@ -30,7 +30,7 @@ const SILENCE_PEAK: u16 = 80;
 
 /// What is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Noise {
+pub enum AudioContent {
     /// The tone that the board's sound card hears.
     Tone,
     /// Nothing.
@@ -39,77 +39,77 @@ pub enum Noise {
     Other,
 }
 
-impl Noise {
+impl AudioContent {
     /// Judges a packet of interleaved stereo at 48 kHz.
-    pub fn of(samples: &[i16]) -> Noise {
+    pub fn of(samples: &[i16]) -> AudioContent {
         if share_of_tone(samples, TONE_HZ.into()) > TONE_SHARE {
-            Noise::Tone
+            AudioContent::Tone
         } else if samples.iter().all(|sample| sample.unsigned_abs() <= SILENCE_PEAK) {
-            Noise::Silence
+            AudioContent::Silence
         } else {
-            Noise::Other
+            AudioContent::Other
         }
     }
 }
 
 /// A viewer in one session. The end of the session fails the test.
-pub struct Eyewitness {
+pub struct Observer {
     runtime: Runtime,
     viewer: Viewer,
     /// What has been seen and heard so far, for the message of a failure.
-    seen: BTreeMap<Scene, usize>,
-    heard: BTreeMap<Noise, usize>,
+    scenes: BTreeMap<Scene, usize>,
+    audio: BTreeMap<AudioContent, usize>,
     /// What the last picture had in the places of the bars.
     last: [[i32; 3]; 8],
 }
 
-impl Eyewitness {
+impl Observer {
     /// Watches the camera called `camera` on the page at `base`.
-    pub fn connect(base: &str, camera: &str) -> Eyewitness {
+    pub fn connect(base: &str, camera: &str) -> Observer {
         let runtime = Runtime::new().expect("a runtime should start");
         let options = Options { camera: Some(camera.to_owned()), ..Options::new(base) };
         let viewer = runtime.block_on(Viewer::connect(&options));
         let viewer = viewer.unwrap_or_else(|error| panic!("camera {camera}: the viewer should connect: {error:#}"));
-        Eyewitness { runtime, viewer, seen: BTreeMap::new(), heard: BTreeMap::new(), last: Default::default() }
+        Observer { runtime, viewer, scenes: BTreeMap::new(), audio: BTreeMap::new(), last: Default::default() }
     }
 
     /// Waits until it sees `scene`, and tells when that picture arrived.
-    pub fn sees(&mut self, scene: Scene) -> Instant {
-        self.picture(scene).1
+    pub fn expect_scene(&mut self, scene: Scene) -> Instant {
+        self.wait_for_scene(scene).1
     }
 
     /// Waits until it sees `scene` in this size.
-    pub fn sees_sized(&mut self, scene: Scene, size: (usize, usize)) {
-        let (picture, _) = self.picture(scene);
-        assert_eq!((picture.width, picture.height), size, "the picture's size");
+    pub fn expect_scene_of_size(&mut self, scene: Scene, size: (usize, usize)) {
+        let (image, _) = self.wait_for_scene(scene);
+        assert_eq!((image.width, image.height), size, "the picture's size");
     }
 
     /// Waits for so many pictures of `scene` as show a movement; most of them have to differ from the one before.
-    pub fn sees_movement(&mut self, scene: Scene) {
-        let pictures: Vec<Picture> = (0..PICTURES).map(|_| self.picture(scene).0).collect();
-        let changes = pictures.windows(2).filter(|pair| moved(&pair[0], &pair[1])).count();
-        assert!(changes >= pictures.len() / 2, "{changes} changes in {} pictures", pictures.len());
+    pub fn expect_motion(&mut self, scene: Scene) {
+        let frames: Vec<Image> = (0..FRAMES).map(|_| self.wait_for_scene(scene).0).collect();
+        let changes = frames.windows(2).filter(|pair| moved(&pair[0], &pair[1])).count();
+        assert!(changes >= frames.len() / 2, "{changes} changes in {} pictures", frames.len());
     }
 
     /// Waits for so many pictures as show a second and more; none of them may be anything else.
-    pub fn sees_nothing_but(&mut self, scene: Scene) {
-        for _ in 0..PICTURES {
-            self.wait(&format!("to see nothing but {scene:?}"), |witness, event| {
-                let seen = Scene::of(&witness.note(event)?.0);
-                assert_eq!(seen, scene, "in the places of the bars: {:?}", witness.last);
+    pub fn expect_only(&mut self, scene: Scene) {
+        for _ in 0..FRAMES {
+            self.wait(&format!("to see nothing but {scene:?}"), |observer, event| {
+                let shown = Scene::of(&observer.note(event)?.0);
+                assert_eq!(shown, scene, "in the places of the bars: {:?}", observer.last);
                 Some(())
             });
         }
     }
 
     /// Waits until it hears `noise` for a while.
-    pub fn hears(&mut self, noise: Noise) {
+    pub fn expect_audio(&mut self, content: AudioContent) {
         let mut in_a_row = 0;
-        self.wait(&format!("to hear {noise:?}"), |witness, event| {
-            let Event::Sound(sound) = event else { return None };
-            let heard = Noise::of(&sound.samples);
-            *witness.heard.entry(heard).or_default() += 1;
-            in_a_row = if heard == noise { in_a_row + 1 } else { 0 };
+        self.wait(&format!("to hear {content:?}"), |observer, event| {
+            let Event::Audio(audio) = event else { return None };
+            let received = AudioContent::of(&audio.samples);
+            *observer.audio.entry(received).or_default() += 1;
+            in_a_row = if received == content { in_a_row + 1 } else { 0 };
             (in_a_row == PACKETS).then_some(())
         });
     }
@@ -119,23 +119,23 @@ impl Eyewitness {
         self.runtime.block_on(self.viewer.leave()).expect("the viewer should leave");
     }
 
-    fn picture(&mut self, scene: Scene) -> (Picture, Instant) {
-        self.wait(&format!("to see {scene:?}"), |witness, event| {
-            witness.note(event).filter(|(picture, _)| Scene::of(picture) == scene)
+    fn wait_for_scene(&mut self, scene: Scene) -> (Image, Instant) {
+        self.wait(&format!("to see {scene:?}"), |observer, event| {
+            observer.note(event).filter(|(image, _)| Scene::of(image) == scene)
         })
     }
 
     /// Remembers what a picture shows; other events hold none.
-    fn note(&mut self, event: Event) -> Option<(Picture, Instant)> {
+    fn note(&mut self, event: Event) -> Option<(Image, Instant)> {
         let Event::Frame(frame) = event else { return None };
-        let picture = frame.picture?;
-        *self.seen.entry(Scene::of(&picture)).or_default() += 1;
-        self.last = means(&picture);
-        Some((picture, frame.arrived))
+        let image = frame.image?;
+        *self.scenes.entry(Scene::of(&image)).or_default() += 1;
+        self.last = means(&image);
+        Some((image, frame.arrived))
     }
 
     /// Looks at each event from now on until `look` finds something.
-    fn wait<T>(&mut self, what: &str, mut look: impl FnMut(&mut Eyewitness, Event) -> Option<T>) -> T {
+    fn wait<T>(&mut self, what: &str, mut check: impl FnMut(&mut Observer, Event) -> Option<T>) -> T {
         let deadline = Instant::now() + LIMIT;
         // What came in while nobody asked is the past.
         while let Ok(event) = self.viewer.events.try_recv() {
@@ -145,14 +145,14 @@ impl Eyewitness {
             let left = deadline.saturating_duration_since(Instant::now());
             let why = match self.runtime.block_on(self.viewer.event(left)) {
                 Ok(Event::Ended) => "the board ended the session".to_owned(),
-                Ok(event) => match look(self, event) {
+                Ok(event) => match check(self, event) {
                     Some(found) => return found,
                     None => continue,
                 },
                 Err(_) => format!("not within {LIMIT:?}"),
             };
-            let Eyewitness { seen, heard, last, .. } = self;
-            panic!("{what}: {why}; seen {seen:?}, heard {heard:?}, last in the places of the bars {last:?}");
+            let Observer { scenes, audio, last, .. } = self;
+            panic!("{what}: {why}; seen {scenes:?}, heard {audio:?}, last in the places of the bars {last:?}");
         }
     }
 }

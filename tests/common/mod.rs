@@ -104,7 +104,7 @@ impl Porthole {
     }
 
     /// Waits for a line on standard output that begins with a text; what stands behind it.
-    pub fn said(&self, begin: &str) -> Result<String> {
+    pub fn wait_for_output(&self, begin: &str) -> Result<String> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let lines = self.printed.lock().expect("nobody should panic here").clone();
@@ -312,8 +312,8 @@ pub async fn numbers(viewer: &mut Viewer, count: usize) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
         let frame = viewer.frame(LIMIT).await?;
-        let picture = frame.picture.context("a frame was not decoded")?;
-        numbers.push(picture.code.context("a picture has no readable code")?.frame);
+        let image = frame.image.context("a frame was not decoded")?;
+        numbers.push(image.code.context("a picture has no readable code")?.frame);
     }
     Ok(numbers)
 }

@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use super::common::{Event, LIMIT, Options, Viewer};
 
 /// A viewer with what it has seen and heard while it waited for something else.
-pub struct Asker {
+pub struct ControlClient {
     pub viewer: Viewer,
     /// The numbers of the decoded pictures.
     pub numbers: Vec<u32>,
     /// Packets that were lost.
     pub lost: usize,
-    asked: u32,
+    requests: u32,
     messages: VecDeque<Value>,
-    pieces: VecDeque<bytes::Bytes>,
+    chunks: VecDeque<bytes::Bytes>,
 }
 
 /// A picture that came in pieces.
-pub struct Picture {
+pub struct Snapshot {
     pub transfer: u32,
     pub content: Vec<u8>,
 }
@@ -32,20 +32,20 @@ pub fn code(answer: &Value) -> i64 {
     if answer.get("result").is_some() { 0 } else { answer["error"]["code"].as_i64().unwrap_or(i64::MIN) }
 }
 
-impl Asker {
+impl ControlClient {
     pub async fn connect(options: &Options) -> Result<Self> {
         let viewer = Viewer::connect(options).await?;
-        let (numbers, messages, pieces) = Default::default();
-        Ok(Self { viewer, numbers, lost: 0, asked: 0, messages, pieces })
+        let (numbers, messages, chunks) = Default::default();
+        Ok(Self { viewer, numbers, lost: 0, requests: 0, messages, chunks })
     }
 
     /// Takes the next event in.
-    pub async fn look(&mut self, limit: Duration) -> Result<()> {
+    pub async fn receive(&mut self, limit: Duration) -> Result<()> {
         match self.viewer.event(limit).await? {
             Event::Message(text) => self.messages.push_back(serde_json::from_str(&text).context(text)?),
-            Event::Binary(piece) => self.pieces.push_back(piece),
+            Event::Binary(chunk) => self.chunks.push_back(chunk),
             Event::Frame(frame) => {
-                self.numbers.extend(frame.picture.and_then(|picture| picture.code).map(|code| code.frame));
+                self.numbers.extend(frame.image.and_then(|image| image.code).map(|code| code.frame));
             }
             Event::Lost(count) => self.lost += count,
             Event::Ended => anyhow::bail!("the session has ended"),
@@ -61,7 +61,7 @@ impl Asker {
             if let Some(message) = self.messages.iter().position(&wanted).and_then(|at| self.messages.remove(at)) {
                 return Ok(message);
             }
-            let waited = self.look(deadline.saturating_duration_since(Instant::now())).await;
+            let waited = self.receive(deadline.saturating_duration_since(Instant::now())).await;
             waited.with_context(|| format!("messages so far: {:?}", self.messages))?;
         }
     }
@@ -73,8 +73,8 @@ impl Asker {
 
     /// Asks, and waits for the answer.
     pub async fn ask(&mut self, method: &str, params: Value) -> Result<Value> {
-        self.asked += 1;
-        let id = format!("asked {}", self.asked);
+        self.requests += 1;
+        let id = format!("asked {}", self.requests);
         self.viewer.send(&json!({ "id": id, "method": method, "params": params }).to_string()).await?;
         self.message(|message| message["id"] == id).await.context(method.to_owned())
     }
@@ -86,26 +86,26 @@ impl Asker {
     }
 
     /// Takes a picture, and holds it against what the board says of it.
-    pub async fn snapshot(&mut self) -> Result<Picture> {
+    pub async fn snapshot(&mut self) -> Result<Snapshot> {
         let answer = self.ask("snapshot", json!({})).await?;
         ensure!(code(&answer) == 0, "{answer}");
-        let told = &answer["result"];
-        let transfer = told["transfer"].as_u64().context("no transfer")? as u32;
+        let description = &answer["result"];
+        let transfer = description["transfer"].as_u64().context("no transfer")? as u32;
         let (mut content, mut index) = (Vec::new(), 0u16);
         let deadline = Instant::now() + LIMIT;
         loop {
-            let Some(piece) = self.pieces.pop_front() else {
-                let waited = self.look(deadline.saturating_duration_since(Instant::now())).await;
-                waited.with_context(|| format!("piece {index} of {told}"))?;
+            let Some(chunk) = self.chunks.pop_front() else {
+                let waited = self.receive(deadline.saturating_duration_since(Instant::now())).await;
+                waited.with_context(|| format!("piece {index} of {description}"))?;
                 continue;
             };
-            ensure!(piece.len() > 12 && piece.len() <= 16_384, "a message of {} bytes", piece.len());
-            let number = |at: usize| u16::from_be_bytes([piece[at], piece[at + 1]]);
-            let of = u32::from_be_bytes([piece[0], piece[1], piece[2], piece[3]]);
-            let data = 12 + usize::from(piece[9]);
-            ensure!(of == transfer && number(4) == index && piece[8] == 1 && number(10) == 0, "{:?}", &piece[..12]);
-            ensure!(&piece[12..data] == b"image/jpeg", "{:?}", &piece[12..data]);
-            content.extend_from_slice(&piece[data..]);
+            ensure!(chunk.len() > 12 && chunk.len() <= 16_384, "a message of {} bytes", chunk.len());
+            let number = |at: usize| u16::from_be_bytes([chunk[at], chunk[at + 1]]);
+            let of = u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+            let data = 12 + usize::from(chunk[9]);
+            ensure!(of == transfer && number(4) == index && chunk[8] == 1 && number(10) == 0, "{:?}", &chunk[..12]);
+            ensure!(&chunk[12..data] == b"image/jpeg", "{:?}", &chunk[12..data]);
+            content.extend_from_slice(&chunk[data..]);
             index += 1;
             if index == number(6) {
                 break;
@@ -114,15 +114,15 @@ impl Asker {
         let digest = ring::digest::digest(&ring::digest::SHA256, &content);
         let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         ensure!(
-            told["bytes"] == content.len() && told["sha256"] == digest,
-            "{} bytes, {digest}: {told}",
+            description["bytes"] == content.len() && description["sha256"] == digest,
+            "{} bytes, {digest}: {description}",
             content.len()
         );
         ensure!(
             jpeg_size(&content).map(|(width, height)| json!([width, height]))
-                == Some(json!([told["width"], told["height"]]))
+                == Some(json!([description["width"], description["height"]]))
         );
-        Ok(Picture { transfer, content })
+        Ok(Snapshot { transfer, content })
     }
 }
 

@@ -113,7 +113,7 @@ fn a_jpeg_without_huffman_tables_decodes_identically() {
         let whole = jpeg(96, 64, subsamp);
         let bare = without_huffman_tables(&whole);
         assert!(bare.len() + 200 < whole.len(), "{subsamp:?}: should have left out the tables");
-        assert_eq!(pictured(&mut Converter::new(), bare), pictured(&mut Converter::new(), whole), "{subsamp:?}");
+        assert_eq!(decode(&mut Converter::new(), bare), decode(&mut Converter::new(), whole), "{subsamp:?}");
     }
 }
 
@@ -126,7 +126,7 @@ fn a_progressive_jpeg_is_decoded_up_to_a_scan_limit() {
     let image = turbojpeg::Image { pixels: pixels.as_slice(), width: 96, pitch: 96 * 3, height: 64, format: rgb };
     let good = compressor.compress_to_vec(image).expect("should compress");
     let mut converter = Converter::new();
-    let flat = pictured(&mut converter, good.clone());
+    let flat = decode(&mut converter, good.clone());
     assert!(flat[..96 * 64].iter().all(|luma| luma.abs_diff(16 + 66) <= 1), "{}", flat[0]);
 
     let last = good.windows(2).rposition(|pair| pair == [0xff, 0xda]).expect("should have a scan");
@@ -134,11 +134,11 @@ fn a_progressive_jpeg_is_decoded_up_to_a_scan_limit() {
     let bomb = [&good[..last], &scan.repeat(1000), &[0xff, 0xd9]].concat();
     let error = converter.i420(&frame(PixelFormat::Mjpeg, 96, 64, 0, bomb)).map(drop).expect_err("should refuse");
     assert!(error.to_string().contains("scans"), "{error}");
-    assert_eq!(pictured(&mut converter, good), flat);
+    assert_eq!(decode(&mut converter, good), flat);
 }
 
 /// The planes of a JPEG of 96x64 pixels, one after another.
-fn pictured(converter: &mut Converter, data: Vec<u8>) -> Vec<u8> {
+fn decode(converter: &mut Converter, data: Vec<u8>) -> Vec<u8> {
     let frame = frame(PixelFormat::Mjpeg, 96, 64, 0, data);
     let planes = converter.i420(&frame).unwrap_or_else(|error| panic!("should convert: {error}"));
     [planes.y, planes.u, planes.v].concat()
@@ -169,7 +169,7 @@ proptest! {
         let mut converter = Converter::new();
         let error = converter.i420(&frame(PixelFormat::Mjpeg, 96, 64, 0, cut)).map(drop);
         prop_assert!(matches!(error, Err(Error::Jpeg(_) | Error::Truncated { .. })), "{:?}", error);
-        prop_assert_eq!(pictured(&mut converter, good.clone()), pictured(&mut Converter::new(), good));
+        prop_assert_eq!(decode(&mut converter, good.clone()), decode(&mut Converter::new(), good));
     }
 
     #[test]
@@ -187,6 +187,6 @@ proptest! {
         if let Ok(planes) = converter.i420(&frame(PixelFormat::Mjpeg, 96, 64, 0, flipped)) {
             reference::fits(&planes, (96, 64));
         }
-        prop_assert_eq!(pictured(&mut converter, good.clone()), pictured(&mut Converter::new(), good));
+        prop_assert_eq!(decode(&mut converter, good.clone()), decode(&mut Converter::new(), good));
     }
 }

@@ -11,7 +11,7 @@ use crate::reference::{self, RAW};
 pub const SIZES: [(usize, usize); 8] = [(2, 2), (3, 3), (16, 8), (65, 6), (130, 5), (161, 91), (320, 180), (642, 3)];
 
 /// Bytes without a pattern that a wrong stride could hide in (a linear congruential generator, Knuth's MMIX constants).
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub fn random_bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed;
     std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -52,7 +52,7 @@ impl Piece {
     }
 
     fn frame(&self, seed: u64) -> RawFrame {
-        frame(self.pixel, self.width, self.height, self.stride(), noise(self.len(), seed))
+        frame(self.pixel, self.width, self.height, self.stride(), random_bytes(self.len(), seed))
     }
 }
 
@@ -62,7 +62,7 @@ fn apart(piece: Piece, chroma_padding: usize, seed: u64) -> RawFrame {
     let plane = |plane: usize, padding: usize| {
         let Some((row, lines)) = shapes.get(plane) else { return Bytes::new() };
         let full = (row + padding) * lines;
-        noise(if piece.cut { full - padding } else { full }, seed + plane as u64).into()
+        random_bytes(if piece.cut { full - padding } else { full }, seed + plane as u64).into()
     };
     let data: Bytes = plane(0, piece.padding);
     let stride = (shapes[1].0 + chroma_padding) as u32;
@@ -99,8 +99,8 @@ fn rgb_cube_corners_match_bt601() {
     ];
     for (rgb, yuv) in corners {
         for (pixel, order) in [(PixelFormat::Rgb24, [0, 1, 2]), (PixelFormat::Bgr24, [2, 1, 0])] {
-            let picture = frame(pixel, 66, 4, 0, order.map(|at: usize| rgb[at]).repeat(66 * 4));
-            let planes = converter.i420(&picture).expect("should convert");
+            let raw_frame = frame(pixel, 66, 4, 0, order.map(|at: usize| rgb[at]).repeat(66 * 4));
+            let planes = converter.i420(&raw_frame).expect("should convert");
             for (plane, want) in [planes.y, planes.u, planes.v].into_iter().zip(yuv) {
                 assert!(plane.iter().all(|got| got.abs_diff(want) <= 1), "{pixel:?} {rgb:?}: {} {want}", plane[0]);
             }
@@ -142,9 +142,9 @@ fn an_invalid_format_is_an_error() {
     let mut converter = Converter::new();
     for pixel in PixelFormat::ALL.into_iter().filter(|pixel| *pixel != PixelFormat::H264) {
         for (width, height, stride) in [(0, 0, 0), (0, 4, 0), (1, 4, 0), (4, 1, 0), (usize::MAX, 4, 0)] {
-            let picture = frame(pixel, width, height, stride, vec![0; 64]);
-            assert!(matches!(converter.i420(&picture), Err(Error::Format { .. })), "{pixel:?} {width}x{height}");
-            assert_eq!(min_len(&picture.format), None);
+            let raw_frame = frame(pixel, width, height, stride, vec![0; 64]);
+            assert!(matches!(converter.i420(&raw_frame), Err(Error::Format { .. })), "{pixel:?} {width}x{height}");
+            assert_eq!(min_len(&raw_frame.format), None);
         }
         let wide = frame(pixel, 64, 4, u32::MAX as usize, vec![0; 4096]);
         assert!(matches!(converter.i420(&wide), Err(Error::Format { .. })), "{pixel:?}");
@@ -171,9 +171,9 @@ fn h264_is_not_converted() {
 
 #[test]
 fn chroma_planes_of_a_grey_format_are_ignored() {
-    let mut picture = Piece { pixel: PixelFormat::Yuyv, width: 8, height: 4, padding: 0, cut: false }.frame(1);
-    picture.chroma = Some(ChromaPlanes { second: Bytes::new(), third: Bytes::new(), stride: 7 });
-    reference::check(&picture, &Converter::new().i420(&picture).expect("should convert"));
+    let mut raw_frame = Piece { pixel: PixelFormat::Yuyv, width: 8, height: 4, padding: 0, cut: false }.frame(1);
+    raw_frame.chroma = Some(ChromaPlanes { second: Bytes::new(), third: Bytes::new(), stride: 7 });
+    reference::check(&raw_frame, &Converter::new().i420(&raw_frame).expect("should convert"));
 }
 
 fn has_chroma_planes(pixel: PixelFormat) -> bool {

@@ -102,8 +102,8 @@ impl Camera {
             return Err(libc::EBUSY);
         }
         // SAFETY: both variants begin with width, height and pixel format, and any bytes are valid integers.
-        let wish = unsafe { format.fmt.pix };
-        let current = self.nearest(wish.pixelformat, wish.width, wish.height)?;
+        let requested = unsafe { format.fmt.pix };
+        let current = self.nearest(requested.pixelformat, requested.width, requested.height)?;
         self.answer_format(format, &current);
         if keep {
             self.current = Some(current);
@@ -163,8 +163,8 @@ impl Camera {
     pub fn set_parameters(&mut self, parameters: &mut sys::v4l2_streamparm) -> Answered {
         self.check_type(parameters.type_)?;
         // SAFETY: any bytes are valid integers.
-        let wish = unsafe { parameters.parm.capture }.timeperframe;
-        let rate = wish.denominator / wish.numerator.max(1);
+        let requested = unsafe { parameters.parm.capture }.timeperframe;
+        let rate = requested.denominator / requested.numerator.max(1);
         let rates = self.current.as_ref().map(|current| {
             let sizes = self.sizes(u32::from_le_bytes(current.fourcc));
             sizes.iter().flat_map(|size| size.rates.iter().copied()).collect::<Vec<_>>()

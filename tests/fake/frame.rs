@@ -22,7 +22,7 @@ const QUALITY: i32 = 85;
 const PADDING: u8 = 0xee;
 
 /// A picture in I420 without padding; the chroma planes of odd sizes are rounded up.
-pub struct Picture {
+pub struct I420Image {
     pub width: usize,
     pub height: usize,
     pub y: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct Picture {
 }
 
 /// Paints the picture that says of itself what `code` says.
-pub fn paint(width: usize, height: usize, code: &Code) -> Picture {
+pub fn paint(width: usize, height: usize, code: &Code) -> I420Image {
     let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
     let mut y = Vec::with_capacity(width * height);
     for line in 0..height {
@@ -47,7 +47,7 @@ pub fn paint(width: usize, height: usize, code: &Code) -> Picture {
         };
         (0..half_height).flat_map(|line| (0..half_width).map(move |x| value(x, line))).collect()
     };
-    Picture { width, height, y, u: chroma(|pair| pair.0), v: chroma(|pair| pair.1) }
+    I420Image { width, height, y, u: chroma(|pair| pair.0), v: chroma(|pair| pair.1) }
 }
 
 /// Bytes of a line of the first plane without padding; zero for compressed formats, `None` for an unknown one.
@@ -72,15 +72,15 @@ pub fn strides(fourcc: &[u8; 4], stride: usize) -> Vec<usize> {
 }
 
 /// The picture's pieces of memory in a format, with lines of the first plane `stride` bytes apart.
-pub fn pack(fourcc: &[u8; 4], picture: &Picture, stride: usize) -> Option<Vec<Vec<u8>>> {
-    let luma = || pad(&picture.y, picture.width, stride);
-    let chroma = |plane: &[u8]| pad(plane, picture.width.div_ceil(2), stride / 2);
+pub fn pack(fourcc: &[u8; 4], image: &I420Image, stride: usize) -> Option<Vec<Vec<u8>>> {
+    let luma = || pad(&image.y, image.width, stride);
+    let chroma = |plane: &[u8]| pad(plane, image.width.div_ceil(2), stride / 2);
     let mixed = |first: &[u8], second: &[u8]| {
         let pairs: Vec<u8> = first.iter().zip(second).flat_map(|(a, b)| [*a, *b]).collect();
         // Of an odd width a line of pairs is a byte longer than one of luma.
-        pad(&pairs, picture.width.div_ceil(2) * 2, stride.max(picture.width.div_ceil(2) * 2))
+        pad(&pairs, image.width.div_ceil(2) * 2, stride.max(image.width.div_ceil(2) * 2))
     };
-    let Picture { u, v, .. } = picture;
+    let I420Image { u, v, .. } = image;
     Some(match fourcc {
         b"YU12" => vec![[luma(), chroma(u), chroma(v)].concat()],
         b"YV12" => vec![[luma(), chroma(v), chroma(u)].concat()],
@@ -91,11 +91,11 @@ pub fn pack(fourcc: &[u8; 4], picture: &Picture, stride: usize) -> Option<Vec<Ve
         b"NM12" => vec![luma(), mixed(u, v)],
         b"NM21" => vec![luma(), mixed(v, u)],
         b"GREY" => vec![luma()],
-        b"YUYV" => vec![packed(picture, stride, |y0, y1, u, v| [y0, u, y1, v])],
-        b"UYVY" => vec![packed(picture, stride, |y0, y1, u, v| [u, y0, v, y1])],
-        b"RGB3" => vec![rgb(picture, stride, |[r, g, b]| [r, g, b])],
-        b"BGR3" => vec![rgb(picture, stride, |[r, g, b]| [b, g, r])],
-        b"MJPG" | b"JPEG" => vec![jpeg(picture)],
+        b"YUYV" => vec![packed(image, stride, |y0, y1, u, v| [y0, u, y1, v])],
+        b"UYVY" => vec![packed(image, stride, |y0, y1, u, v| [u, y0, v, y1])],
+        b"RGB3" => vec![rgb(image, stride, |[r, g, b]| [r, g, b])],
+        b"BGR3" => vec![rgb(image, stride, |[r, g, b]| [b, g, r])],
+        b"MJPG" | b"JPEG" => vec![jpeg(image)],
         _ => return None,
     })
 }
@@ -109,8 +109,8 @@ fn padded(mut line: Vec<u8>, stride: usize) -> Vec<u8> {
     line
 }
 
-fn packed(picture: &Picture, stride: usize, order: fn(u8, u8, u8, u8) -> [u8; 4]) -> Vec<u8> {
-    let Picture { width, height, y, u, v } = picture;
+fn packed(image: &I420Image, stride: usize, order: fn(u8, u8, u8, u8) -> [u8; 4]) -> Vec<u8> {
+    let I420Image { width, height, y, u, v } = image;
     let half = width.div_ceil(2);
     let line = |at: usize| {
         let pixels = (0..half).flat_map(move |x| {
@@ -124,8 +124,8 @@ fn packed(picture: &Picture, stride: usize, order: fn(u8, u8, u8, u8) -> [u8; 4]
 }
 
 /// RGB by ITU-R BT.601 with limited range, as the program turns it back.
-fn rgb(picture: &Picture, stride: usize, order: fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
-    let Picture { width, height, y, u, v } = picture;
+fn rgb(image: &I420Image, stride: usize, order: fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
+    let I420Image { width, height, y, u, v } = image;
     let line = |at: usize| {
         let pixels = (0..*width).flat_map(move |x| {
             let chroma = at / 2 * width.div_ceil(2) + x / 2;
@@ -140,8 +140,8 @@ fn rgb(picture: &Picture, stride: usize, order: fn([u8; 3]) -> [u8; 3]) -> Vec<u
 }
 
 /// A JPEG in 4:2:2, which is what most cameras give.
-fn jpeg(picture: &Picture) -> Vec<u8> {
-    let Picture { width, height, y, u, v } = picture;
+fn jpeg(image: &I420Image) -> Vec<u8> {
+    let I420Image { width, height, y, u, v } = image;
     let half = width.div_ceil(2);
     let lines = |plane: &[u8]| -> Vec<u8> {
         (0..*height).flat_map(|line| plane[line / 2 * half..][..half].iter().copied()).collect()

@@ -249,8 +249,8 @@ impl Camera {
         let mut planes = if queue.files.is_empty() {
             // Its number is none of the driver's: it goes on over all streams.
             let code = Code::new(number as u32, Timestamp::from_monotonic(stamp), 0);
-            let picture = paint(current.width as usize, current.height as usize, &code);
-            pack(&current.fourcc, &picture, current.stride as usize).ok_or(libc::EINVAL)?
+            let image = paint(current.width as usize, current.height as usize, &code);
+            pack(&current.fourcc, &image, current.stride as usize).ok_or(libc::EINVAL)?
         } else {
             vec![queue.files[(queue.sequence as usize - 1) % queue.files.len()].clone()]
         };

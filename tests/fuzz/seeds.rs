@@ -64,8 +64,8 @@ fn annexb() -> Vec<Vec<u8>> {
 
 /// The three forms, told and to be found out, with rubbish before, between and after the pictures.
 fn stream() -> Vec<Vec<u8>> {
-    let pictures = [jpeg(16, 16, Subsamp::Sub2x2), without_huffman_tables(&jpeg(16, 8, Subsamp::Gray))];
-    let jpegs = [&pictures[0][..], &pictures[1], b"rubbish", &pictures[1], &pictures[0][..99], &pictures[0]].concat();
+    let images = [jpeg(16, 16, Subsamp::Sub2x2), without_huffman_tables(&jpeg(16, 8, Subsamp::Gray))];
+    let jpegs = [&images[0][..], &images[1], b"rubbish", &images[1], &images[0][..99], &images[0]].concat();
     let units = annexb().concat();
     let rubbish = [b"starting\n", &units[..]].concat();
     let forms: [(u8, &[u8]); 6] = [(0, &jpegs), (1, &jpegs), (0, &units), (2, &units), (2, &rubbish), (3, &units)];

@@ -143,35 +143,35 @@ pub fn stream(input: &[u8]) {
     let &[form, step, ref data @ ..] = input else { return };
     let form =
         [None, Some(PixelFormat::Mjpeg), Some(PixelFormat::H264), Some(PixelFormat::I420)][usize::from(form % 4)];
-    let pictures = cut(form, data.chunks(usize::from(step) + 1));
+    let frames = cut(form, data.chunks(usize::from(step) + 1));
     let mut rest = data;
-    for picture in &pictures {
-        let at = memchr::memmem::find(rest, picture).unwrap_or_else(|| panic!("{picture:?} should be in {rest:?}"));
-        rest = &rest[at + picture.len()..];
-        match form.unwrap_or(if picture[0] == 0xff { PixelFormat::Mjpeg } else { PixelFormat::H264 }) {
-            PixelFormat::I420 => assert_eq!(picture.len(), 12),
-            PixelFormat::Mjpeg => assert!(picture.starts_with(&[0xff, 0xd8, 0xff]) && picture.ends_with(&[0xff, 0xd9])),
-            _ => assert!(h264::nals(picture).count() > 0),
+    for frame in &frames {
+        let at = memchr::memmem::find(rest, frame).unwrap_or_else(|| panic!("{frame:?} should be in {rest:?}"));
+        rest = &rest[at + frame.len()..];
+        match form.unwrap_or(if frame[0] == 0xff { PixelFormat::Mjpeg } else { PixelFormat::H264 }) {
+            PixelFormat::I420 => assert_eq!(frame.len(), 12),
+            PixelFormat::Mjpeg => assert!(frame.starts_with(&[0xff, 0xd8, 0xff]) && frame.ends_with(&[0xff, 0xd9])),
+            _ => assert!(h264::nals(frame).count() > 0),
         }
     }
-    assert_eq!(pictures, cut(form, [data].into_iter()), "all at once it should be the same");
+    assert_eq!(frames, cut(form, [data].into_iter()), "all at once it should be the same");
 }
 
 /// The pictures of a stream that comes in these pieces, up to where it is given up.
 fn cut<'a>(form: Option<PixelFormat>, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
-    let wished = VideoFormat { pixel: PixelFormat::I420, width: 4, height: 2, stride: 4, fps: 30.0 };
-    let mut stream = Stream::new(form, wished);
-    let mut pictures = Vec::new();
+    let requested = VideoFormat { pixel: PixelFormat::I420, width: 4, height: 2, stride: 4, fps: 30.0 };
+    let mut stream = Stream::new(form, requested);
+    let mut frames = Vec::new();
     for piece in pieces {
         stream.buffer().extend_from_slice(piece);
         stream.mark_arrival(Timestamp::default());
         loop {
             match stream.next_frame() {
-                Ok(Some(picture)) => pictures.push(picture.data),
+                Ok(Some(frame)) => frames.push(frame.data),
                 Ok(None) => break,
-                Err(_) => return pictures,
+                Err(_) => return frames,
             }
         }
     }
-    pictures
+    frames
 }

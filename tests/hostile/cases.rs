@@ -6,7 +6,7 @@
 #[derive(Debug, Clone, Copy)]
 pub enum Expect {
     /// The right picture of this size, and nothing but it.
-    Picture(u32, u32),
+    Video(u32, u32),
     /// The right picture, and so many frames dropped at this place.
     Dropped(&'static str, u64),
     /// No picture; the status tells this, and goes on trying.
@@ -17,7 +17,7 @@ pub enum Expect {
     Recovers(&'static str),
 }
 
-use Expect::{Dropped, Fault, GoesOn, Picture, Recovers};
+use Expect::{Dropped, Fault, GoesOn, Recovers, Video};
 
 /// A driver: what is special about it, what its script says beyond the format, what is expected.
 pub struct Case {
@@ -39,7 +39,7 @@ const YUYV: &str = "YUYV 320x240@30";
 const MJPG: &str = "MJPG 320x240@30";
 
 /// The picture as it is asked for.
-const WHOLE: Expect = Picture(320, 240);
+const WHOLE: Expect = Video(320, 240);
 
 pub const CASES: &[Case] = &[
     // Formats.
@@ -65,8 +65,8 @@ pub const CASES: &[Case] = &[
     case("NV12 in two pieces with padding", "NM12 320x240@30", "kind multi\nanswer stride=384", WHOLE),
     case("YU12 in three pieces with padding", "YM12 320x240@30", "kind multi\nanswer stride=384", WHOLE),
     case("two pieces without strides", "NM12 320x240@30", "kind multi\nanswer stride=0", WHOLE),
-    case("two pieces of odd size", "NM12 323x243@30", "kind multi\nanswer stride=324", Picture(322, 242)),
-    case("three pieces of odd size", "YM12 323x243@30", "kind multi\nanswer stride=324", Picture(322, 242)),
+    case("two pieces of odd size", "NM12 323x243@30", "kind multi\nanswer stride=324", Video(322, 242)),
+    case("three pieces of odd size", "YM12 323x243@30", "kind multi\nanswer stride=324", Video(322, 242)),
     case("empty pieces", "NM12 320x240@30", "kind multi\nframe 5-14 used=0", Dropped("Damaged", 10)),
     case("short pieces", "NM12 320x240@30", "kind multi\nframe 5-14 used=1000", Dropped("Damaged", 10)),
     case("pieces without length", "NM12 320x240@30", "kind multi\nlength 0", Fault("zero bytes")),
@@ -79,14 +79,14 @@ pub const CASES: &[Case] = &[
     case("a stride that is not told", YUYV, "answer stride=0", WHOLE),
     case("a stride for MJPEG", MJPG, "answer stride=320", WHOLE),
     case("no size of the picture", YUYV, "answer size=0", WHOLE),
-    case("another size", YUYV, "answer width=352 height=288", Picture(352, 288)),
+    case("another size", YUYV, "answer width=352 height=288", Video(352, 288)),
     case("UYVY with padding", "UYVY 320x240@30", "answer stride=704", WHOLE),
     case("RGB24 with padding", "RGB3 320x240@30", "answer stride=1024", WHOLE),
-    case("RGB24 of odd size", "RGB3 323x243@30", "", Picture(322, 242)),
-    case("NV21 of odd size", "NV21 323x243@30", "answer stride=324", Picture(322, 242)),
-    case("YUYV of odd size", "YUYV 323x243@30", "", Picture(322, 242)),
-    case("NV12 of odd size", "NV12 323x243@30", "answer stride=324", Picture(322, 242)),
-    case("MJPEG of odd size", "MJPG 323x243@30", "", Picture(322, 242)),
+    case("RGB24 of odd size", "RGB3 323x243@30", "", Video(322, 242)),
+    case("NV21 of odd size", "NV21 323x243@30", "answer stride=324", Video(322, 242)),
+    case("YUYV of odd size", "YUYV 323x243@30", "", Video(322, 242)),
+    case("NV12 of odd size", "NV12 323x243@30", "answer stride=324", Video(322, 242)),
+    case("MJPEG of odd size", "MJPG 323x243@30", "", Video(322, 242)),
     case("a range of sizes", "YUYV 16x16-1920x1080@30", "", WHOLE),
     case("woven fields", YUYV, "answer field=4", WHOLE),
     case("half pictures", YUYV, "answer field=7", Fault("half pictures (field order 7); choose a progressive input")),

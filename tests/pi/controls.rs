@@ -12,10 +12,10 @@ use crate::client::{Event, Viewer};
 use crate::machine::Machine;
 use crate::monitor::Monitor;
 use crate::viewer::connect;
-use crate::{LIMIT, Story};
+use crate::{LIMIT, Progress};
 
 /// The lamp's pin.
-const LAMP: u32 = 17;
+const LED: u32 = 17;
 
 /// The flashes for a camera that is away.
 const AWAY: usize = 2;
@@ -30,14 +30,14 @@ const RESTS: usize = 4;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The lamp follows who watches and what is the matter, as its pin is seen from outside the board.
-pub fn lamp(board: &Machine, token: &str, story: &Story) {
+pub fn check_led(board: &Machine, token: &str, progress: &Progress) {
     let mut monitor = board.monitor();
     // The last viewer may be about to leave.
     wait_for(&mut monitor, false);
     let runtime = Runtime::new().expect("a runtime should start");
     let mut viewer = runtime.block_on(connect(board, Some(token)));
     wait_for(&mut monitor, true);
-    story.tell("the lamp is lit while somebody watches");
+    progress.report("the lamp is lit while somebody watches");
 
     board.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind");
     board.until("the fault is told", LIMIT, || {
@@ -45,7 +45,7 @@ pub fn lamp(board: &Machine, token: &str, story: &Story) {
         status.contains("camera: fault").then_some(())
     });
     assert_eq!(flashes(&mut monitor), AWAY);
-    story.tell("the lamp blinks the code of a camera that is away");
+    progress.report("the lamp blinks the code of a camera that is away");
     board.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind");
     board.until("the camera is back", LIMIT, || {
         let status = board.sh("systemctl show -p StatusText --value porthole");
@@ -53,20 +53,20 @@ pub fn lamp(board: &Machine, token: &str, story: &Story) {
     });
     wait_for(&mut monitor, true);
 
-    steer(board, &mut viewer, &runtime);
-    story.tell("a viewer has set a control of the camera");
-    cut(board, &mut viewer, &runtime);
-    story.tell("a command has cut the camera and brought it back");
+    set_control(board, &mut viewer, &runtime);
+    progress.report("a viewer has set a control of the camera");
+    toggle_privacy(board, &mut viewer, &runtime);
+    progress.report("a command has cut the camera and brought it back");
 
     board.sh("systemctl stop porthole");
-    assert!(!monitor.pin(LAMP), "the lamp should go out with the service");
+    assert!(!monitor.pin(LED), "the lamp should go out with the service");
     runtime.block_on(viewer.leave()).expect("the viewer should leave");
     board.sh("systemctl start porthole");
-    story.tell("the lamp is dark when the service has stopped");
+    progress.report("the lamp is dark when the service has stopped");
 }
 
 /// A command over the data channel changes the driver's control, as another program reads it.
-fn steer(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
+fn set_control(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
     let brightness = || board.sh("v4l2-ctl -d /dev/video0 -C brightness");
     assert_eq!(brightness(), "brightness: 128\n");
     let answer = ask(viewer, runtime, "controls.set", &json!({ "values": { "brightness": 77 } }));
@@ -75,7 +75,7 @@ fn steer(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
 }
 
 /// The privacy switch closes the camera's device, whoever watches.
-fn cut(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
+fn toggle_privacy(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
     let holders = || board.sh("ls -l /proc/$(pidof porthole)/fd | grep -c /dev/video || true");
     assert_eq!(holders(), "1\n");
     assert_eq!(ask(viewer, runtime, "privacy.set", &json!({ "on": true }))["result"]["on"], true);
@@ -104,7 +104,7 @@ fn ask(viewer: &mut Viewer, runtime: &Runtime, method: &str, params: &Value) -> 
 
 fn wait_for(monitor: &mut Monitor, level: bool) {
     let deadline = Instant::now() + LIMIT;
-    while monitor.pin(LAMP) != level {
+    while monitor.pin(LED) != level {
         assert!(Instant::now() < deadline, "the lamp's pin should be {level} within {LIMIT:?}");
         std::thread::sleep(POLL_INTERVAL);
     }
@@ -114,12 +114,12 @@ fn wait_for(monitor: &mut Monitor, level: bool) {
 /// groups count.
 fn flashes(monitor: &mut Monitor) -> usize {
     let deadline = Instant::now() + LIMIT;
-    let (mut lit, mut since) = (monitor.pin(LAMP), Instant::now());
+    let (mut lit, mut since) = (monitor.pin(LED), Instant::now());
     let (mut groups, mut counted) = (Vec::new(), 0);
     while groups.len() < RESTS {
         assert!(Instant::now() < deadline, "the lamp should blink; groups of flashes so far: {groups:?}");
         std::thread::sleep(POLL_INTERVAL);
-        let now = monitor.pin(LAMP);
+        let now = monitor.pin(LED);
         if now == lit {
             continue;
         }

@@ -114,10 +114,10 @@ impl Machine {
     }
 
     /// Looks again and again until `look` finds something.
-    pub fn until<T>(&self, what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    pub fn until<T>(&self, what: &str, limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(found) = look() {
+            if let Some(found) = poll() {
                 return found;
             }
             assert!(Instant::now() < deadline, "not within {limit:?}: {what}");

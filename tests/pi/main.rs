@@ -50,10 +50,10 @@ fn configuration(ports: &Ports) -> String {
 }
 
 /// Prints what comes to pass, and when.
-struct Story(Instant);
+struct Progress(Instant);
 
-impl Story {
-    fn tell(&self, what: &str) {
+impl Progress {
+    fn report(&self, what: &str) {
         println!("{:4} s: {what}", self.0.elapsed().as_secs());
     }
 }
@@ -61,32 +61,33 @@ impl Story {
 #[test]
 #[ignore = "takes minutes, and the package and the card of `make pi`"]
 fn the_package_installs_streams_recovers_upgrades_and_purges() {
-    let story = Story(Instant::now());
+    let progress = Progress(Instant::now());
     let (package, newer) = (made("PORTHOLE_PI3_DEB"), made("PORTHOLE_NEWER_DEB"));
     let carried = [(&package, "/root/porthole.deb"), (&newer, "/root/newer.deb")];
     let board = Machine::boot("raspi3b", &made("PORTHOLE_PI3"), &carried);
-    story.tell("the board is up");
+    progress.report("the board is up");
 
     install(&board, "Raspberry Pi 3");
-    story.tell("the package is installed and its service runs");
+    progress.report("the package is installed and its service runs");
     let token = configure(&board);
-    story.tell("it serves the camera and the microphone");
-    watch(&board, &token, &story);
-    controls::lamp(&board, &token, &story);
-    hurt(&board, &token, &story);
+    progress.report("it serves the camera and the microphone");
+    watch(&board, &token, &progress);
+    controls::check_led(&board, &token, &progress);
+    kill_service(&board, &token, &progress);
     upgrade(&board, &token);
-    story.tell("an upgrade kept configuration, password and token");
+    progress.report("an upgrade kept configuration, password and token");
     purge(&board);
-    story.tell("a purge left nothing");
+    progress.report("a purge left nothing");
 }
 
 /// Check 1: on the board of that name it is installed as anybody would, starts, tells how it is, and is its own user.
 fn install(board: &Machine, name: &str) {
     let model = board.sh("cat /proc/device-tree/model | tr -d '\\0'");
     assert!(model.starts_with(name), "{model}");
-    let told = board.sh("DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /root/porthole.deb");
-    assert!(told.contains("porthole serves its page at\n    http://10.0.2.15:8080/"), "{told}");
-    assert!(told.contains("sudo porthole password operator --state /var/lib/porthole"), "{told}");
+    let printed =
+        board.sh("DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /root/porthole.deb");
+    assert!(printed.contains("porthole serves its page at\n    http://10.0.2.15:8080/"), "{printed}");
+    assert!(printed.contains("sudo porthole password operator --state /var/lib/porthole"), "{printed}");
 
     assert_eq!(board.sh("systemctl is-active porthole"), "active\n");
     board.until("its status is told", LIMIT, || {
@@ -114,8 +115,8 @@ fn configure(board: &Machine) -> String {
     assert_eq!(board.sh("find /var/lib/porthole -not -user porthole"), "", "what root has set belongs to the service");
 
     board.write("/etc/porthole/porthole.toml", "[rtc]\nmax_viewers = 0\n");
-    let (told, status) = board.try_sh("systemctl reload porthole");
-    assert!(status != "0", "a wrong configuration makes the reload fail: {told}");
+    let (printed, status) = board.try_sh("systemctl reload porthole");
+    assert!(status != "0", "a wrong configuration makes the reload fail: {printed}");
     assert_eq!(board.sh("systemctl is-active porthole"), "active\n");
 
     board.write("/etc/porthole/porthole.toml", &configuration(board.ports()));
@@ -129,14 +130,14 @@ fn configure(board: &Machine) -> String {
 }
 
 /// Checks 2 and 7: a viewer outside sees pictures that go on, and hears the tone.
-fn watch(board: &Machine, token: &str, story: &Story) {
+fn watch(board: &Machine, token: &str, progress: &Progress) {
     let runtime = Runtime::new().expect("a runtime should start");
     runtime.block_on(async {
         let mut viewer = connect(board, Some(token)).await;
-        story.tell("a viewer has connected");
-        let loud = |sound: &[i16]| sound.iter().any(|sample| sample.unsigned_abs() > SILENCE);
-        let seen = viewer::look(&mut viewer, loud).await;
-        story.tell(&format!("{:.1} pictures a second of 320x180, and sound", seen.rate));
+        progress.report("a viewer has connected");
+        let loud = |audio: &[i16]| audio.iter().any(|sample| sample.unsigned_abs() > SILENCE);
+        let received = viewer::receive(&mut viewer, loud).await;
+        progress.report(&format!("{:.1} pictures a second of 320x180, and sound", received.rate));
         let status = board.sh("systemctl show -p StatusText --value porthole");
         assert!(status.contains("1 viewer; camera: live 320x180, watched by 1"), "{status}");
         viewer.leave().await.expect("the viewer should leave");
@@ -144,7 +145,7 @@ fn watch(board: &Machine, token: &str, story: &Story) {
 }
 
 /// Check 5: killed, and stopped so that nothing in it goes on, systemd has it back each time, and viewers find it again.
-fn hurt(board: &Machine, token: &str, story: &Story) {
+fn kill_service(board: &Machine, token: &str, progress: &Progress) {
     let runtime = Runtime::new().expect("a runtime should start");
     for (number, (signal, result)) in [("KILL", "signal"), ("STOP", "watchdog")].into_iter().enumerate() {
         let before = board.sh("systemctl show -p MainPID --value porthole");
@@ -158,13 +159,13 @@ fn hurt(board: &Machine, token: &str, story: &Story) {
         assert_eq!(restarts.trim(), (number + 1).to_string(), "after {signal}");
         let log = board.sh("journalctl -q -o cat -u porthole");
         assert!(log.contains(&format!("Failed with result '{result}'")), "{signal}: {log}");
-        let pictures = async {
+        let first_frame = async {
             let mut viewer = connect(board, Some(token)).await;
             while !matches!(viewer.event(LIMIT).await.expect("pictures should come"), Event::Frame(_)) {}
             viewer.leave().await
         };
-        runtime.block_on(pictures).expect("the viewer should leave");
-        story.tell(&format!("SIG{signal}: systemd has it back, and a viewer sees pictures"));
+        runtime.block_on(first_frame).expect("the viewer should leave");
+        progress.report(&format!("SIG{signal}: systemd has it back, and a viewer sees pictures"));
     }
 }
 

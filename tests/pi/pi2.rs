@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 
 use crate::machine::Machine;
-use crate::viewer::{self, Seen};
-use crate::{Story, install, made, tone};
+use crate::viewer::{self, Received};
+use crate::{Progress, install, made, tone};
 
 /// The share of the power that has to be at a tone's pitch. A square wave, as the board's player makes, has 0.81 there.
 const AT_PITCH: f64 = 0.7;
@@ -20,9 +20,9 @@ const PLAYED_HZ: f64 = 1000.0;
 const BUILT_IN_HZ: f64 = 440.0;
 
 /// What the emulated processor manages, the way to it from outside, everybody let in, and sound of that device.
-fn configuration(board: &Machine, sound: &str) -> String {
+fn configuration(board: &Machine, audio: &str) -> String {
     format!(
-        "[auth]\nmode = \"none\"\n[rtc]\nadvertise = [\"127.0.0.1:{}\"]\n[audio]\ndevice = \"{sound}\"\n\
+        "[auth]\nmode = \"none\"\n[rtc]\nadvertise = [\"127.0.0.1:{}\"]\n[audio]\ndevice = \"{audio}\"\n\
          [[camera]]\nwidth = 320\nheight = 180\nfps = 5\nbitrate = 200000\n",
         board.ports().media
     )
@@ -31,40 +31,40 @@ fn configuration(board: &Machine, sound: &str) -> String {
 #[test]
 #[ignore = "takes minutes, and the package and the card of `make pi`"]
 fn the_32_bit_package_serves_the_camera_and_the_pattern() {
-    let story = Story(Instant::now());
+    let progress = Progress(Instant::now());
     let board = Machine::boot("raspi2b", &made("PORTHOLE_PI2"), &[(&made("PORTHOLE_PI2_DEB"), "/root/porthole.deb")]);
-    story.tell("the board is up");
+    progress.report("the board is up");
     install(&board, "Raspberry Pi 2");
-    story.tell("the package is installed and its service runs");
+    progress.report("the package is installed and its service runs");
     assert_eq!(board.sh("uname -m"), "armv7l\n");
     let package = board.sh("dpkg-query -W -f '${Architecture} ${Version}' porthole");
     let version = package.strip_prefix("armhf ").expect("the package should be the 32-bit one");
     let (version, _) = version.rsplit_once('-').expect("a version should end with that of the package");
     assert_eq!(board.sh("porthole --version"), format!("porthole {version}\n"));
     devices(&board);
-    story.tell("it tells its version, and the board's devices");
+    progress.report("it tells its version, and the board's devices");
 
     board.write("/etc/porthole/porthole.toml", &configuration(&board, "hw:CARD=Loopback,DEV=1"));
     board.sh("systemctl restart porthole");
-    let seen = watch(&board, PLAYED_HZ, &story);
-    assert!(seen.codes.is_empty(), "the camera's pictures have no code");
-    story.tell(&format!("the service: {:.1} pictures a second of the camera, and the microphone", seen.rate));
+    let received = watch(&board, PLAYED_HZ, &progress);
+    assert!(received.codes.is_empty(), "the camera's pictures have no code");
+    progress.report(&format!("the service: {:.1} pictures a second of the camera, and the microphone", received.rate));
     board.sh("systemctl stop porthole");
 
     board.write("/root/pattern.toml", &configuration(&board, "tone"));
     board.sh("systemd-run -q --unit=pattern --property=StateDirectory=pattern \
          porthole run --camera pattern --config /root/pattern.toml");
-    let seen = watch(&board, BUILT_IN_HZ, &story);
-    assert_eq!(seen.codes.len(), seen.pictures, "each picture of the pattern has its code");
-    for pair in seen.codes.windows(2) {
-        assert!(pair[0].frame < pair[1].frame && pair[0].captured < pair[1].captured, "{:?}", seen.codes);
+    let received = watch(&board, BUILT_IN_HZ, &progress);
+    assert_eq!(received.codes.len(), received.frames, "each picture of the pattern has its code");
+    for pair in received.codes.windows(2) {
+        assert!(pair[0].frame < pair[1].frame && pair[0].captured < pair[1].captured, "{:?}", received.codes);
     }
-    story.tell(&format!("porthole run --camera pattern: {:.1} pictures a second, and the tone", seen.rate));
+    progress.report(&format!("porthole run --camera pattern: {:.1} pictures a second, and the tone", received.rate));
 }
 
 /// The kernel's camera, with what it offers, and its sound card are found, and what is taken when nothing is configured.
 fn devices(board: &Machine) {
-    let told = board.sh("porthole devices");
+    let printed = board.sh("porthole devices");
     for part in [
         "\n  /dev/video0  vivid (vivid, platform:vivid-000)\n",
         "\n      320x180 at 1, 2, 4, 5, 10, ",
@@ -74,18 +74,18 @@ fn devices(board: &Machine) {
         "\n  ACT\n",
         "\nauto takes\n  camera: /dev/video0\n",
     ] {
-        assert!(told.contains(part), "{part:?} is not in: {told}");
+        assert!(printed.contains(part), "{part:?} is not in: {printed}");
     }
 }
 
 /// A viewer comes, sees pictures that go on, hears a tone of so many hertz, and leaves.
-fn watch(board: &Machine, hertz: f64, story: &Story) -> Seen {
+fn watch(board: &Machine, hertz: f64, progress: &Progress) -> Received {
     let runtime = Runtime::new().expect("a runtime should start");
     runtime.block_on(async {
         let mut viewer = viewer::connect(board, None).await;
-        story.tell("a viewer has connected");
-        let seen = viewer::look(&mut viewer, |sound| tone::goertzel(sound, 48_000, hertz) > AT_PITCH).await;
+        progress.report("a viewer has connected");
+        let received = viewer::receive(&mut viewer, |audio| tone::goertzel(audio, 48_000, hertz) > AT_PITCH).await;
         viewer.leave().await.expect("the viewer should leave");
-        seen
+        received
     })
 }

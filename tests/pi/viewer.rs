@@ -9,14 +9,14 @@ use crate::client::{Event, Options, Viewer};
 use crate::machine::{Machine, POLL_INTERVAL};
 
 /// Pictures that show that the picture goes on.
-const PICTURES: usize = 20;
+const FRAMES: usize = 20;
 
 /// What was seen while [`look`] looked.
-pub struct Seen {
+pub struct Received {
     /// Pictures a second.
     pub rate: f64,
     /// How many pictures there were.
-    pub pictures: usize,
+    pub frames: usize,
     /// The test pattern's block codes of those that had one.
     pub codes: Vec<Code>,
 }
@@ -35,22 +35,22 @@ pub async fn connect(board: &Machine, token: Option<&str>) -> Viewer {
 }
 
 /// Watches until there were pictures that went on, and `heard` has found what it listens for in 20 ms of one channel.
-pub async fn look(viewer: &mut Viewer, heard: impl Fn(&[i16]) -> bool) -> Seen {
-    let (mut stamps, mut codes, mut sounded, mut first) = (Vec::new(), Vec::new(), false, None);
+pub async fn receive(viewer: &mut Viewer, is_wanted: impl Fn(&[i16]) -> bool) -> Received {
+    let (mut stamps, mut codes, mut heard_wanted, mut first) = (Vec::new(), Vec::new(), false, None);
     let deadline = Instant::now() + LIMIT;
-    while stamps.len() < PICTURES || !sounded {
-        let seen = stamps.len();
-        assert!(Instant::now() < deadline, "{seen} pictures, and the sound: {sounded}, within {LIMIT:?}");
+    while stamps.len() < FRAMES || !heard_wanted {
+        let count = stamps.len();
+        assert!(Instant::now() < deadline, "{count} pictures, and the sound: {heard_wanted}, within {LIMIT:?}");
         match viewer.event(LIMIT).await.expect("pictures and sound should come") {
             Event::Frame(frame) => {
-                let picture = frame.picture.expect("a picture should be decoded");
-                assert_eq!((picture.width, picture.height), (320, 180));
+                let image = frame.image.expect("a picture should be decoded");
+                assert_eq!((image.width, image.height), (320, 180));
                 first.get_or_insert_with(Instant::now);
                 stamps.push(frame.timestamp);
-                codes.extend(picture.code);
+                codes.extend(image.code);
             }
-            Event::Sound(sound) => {
-                sounded |= heard(&sound.samples.iter().copied().step_by(2).collect::<Vec<_>>());
+            Event::Audio(audio) => {
+                heard_wanted |= is_wanted(&audio.samples.iter().copied().step_by(2).collect::<Vec<_>>());
             }
             Event::Ended => panic!("the session ended"),
             _ => {}
@@ -59,5 +59,5 @@ pub async fn look(viewer: &mut Viewer, heard: impl Fn(&[i16]) -> bool) -> Seen {
     let took = first.map_or(Duration::ZERO, |first: Instant| first.elapsed());
     let moves = stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) < u32::MAX / 2 && pair[1] != pair[0]);
     assert!(moves, "the pictures' times should go on: {stamps:?}");
-    Seen { rate: (stamps.len() - 1) as f64 / took.as_secs_f64(), pictures: stamps.len(), codes }
+    Received { rate: (stamps.len() - 1) as f64 / took.as_secs_f64(), frames: stamps.len(), codes }
 }

@@ -8,43 +8,43 @@ use std::time::{Duration, Instant};
 const STEP: Duration = Duration::from_millis(2);
 
 /// What came later than this was held up by the machine.
-const HELD_UP: Duration = Duration::from_millis(10);
+const STALL_THRESHOLD: Duration = Duration::from_millis(10);
 
 /// A thread that wants next to nothing of the machine, and notes when it did not get even that.
-pub struct Standstill {
+pub struct StallMonitor {
     end: Sender<()>,
     watching: JoinHandle<Vec<(Instant, Instant)>>,
 }
 
-impl Standstill {
+impl StallMonitor {
     pub fn watch() -> Self {
         let (end, ended) = channel();
         Self { end, watching: spawn(move || watch(&ended)) }
     }
 
     /// The spans in which nothing ran.
-    pub fn end(self) -> Spans {
+    pub fn end(self) -> Stalls {
         drop(self.end);
-        Spans(self.watching.join().expect("it watched to the end"))
+        Stalls(self.watching.join().expect("it watched to the end"))
     }
 }
 
 fn watch(ended: &Receiver<()>) -> Vec<(Instant, Instant)> {
-    let mut spans = Vec::new();
+    let mut stalls = Vec::new();
     let mut last = Instant::now();
     while ended.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
         let now = Instant::now();
-        if now - last > HELD_UP {
-            spans.push((last + STEP, now));
+        if now - last > STALL_THRESHOLD {
+            stalls.push((last + STEP, now));
         }
         last = now;
     }
-    spans
+    stalls
 }
 
-pub struct Spans(Vec<(Instant, Instant)>);
+pub struct Stalls(Vec<(Instant, Instant)>);
 
-impl Spans {
+impl Stalls {
     /// How long it took from one moment to another while the machine ran.
     pub fn running(&self, from: Instant, to: Instant) -> Duration {
         let still: Duration =
@@ -57,8 +57,8 @@ impl Spans {
 fn a_stall_counts_only_where_it_overlaps() {
     let start = Instant::now();
     let [a, b, c, d] = [0, 100, 150, 200].map(|at| start + Duration::from_millis(at));
-    let spans = Spans(vec![(a, b), (c, d)]);
-    assert_eq!(spans.running(a, b), Duration::ZERO);
-    assert_eq!(spans.running(b, c), c - b);
-    assert_eq!(spans.running(a, d), c - b);
+    let stalls = Stalls(vec![(a, b), (c, d)]);
+    assert_eq!(stalls.running(a, b), Duration::ZERO);
+    assert_eq!(stalls.running(b, c), c - b);
+    assert_eq!(stalls.running(a, d), c - b);
 }

@@ -31,19 +31,19 @@ device = "tone"
 "#;
 
 /// The whole of the control channel's part of a test: requests by number, and what came in beside the answers.
-pub struct Steering {
+pub struct ControlClient {
     pub viewer: Viewer,
     requests: u64,
     /// Frames that came while an answer was waited for.
-    pub frames: Vec<Seen>,
+    pub frames: Vec<ReceivedFrame>,
     pub events: Vec<Value>,
     answers: HashMap<u64, Value>,
-    pub sounds: usize,
+    pub audio_packets: usize,
 }
 
 /// A picture as it came.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct ReceivedFrame {
     pub arrived: Instant,
     pub ssrc: u32,
     pub timestamp: u32,
@@ -53,28 +53,35 @@ pub struct Seen {
     pub delay: Vec<u8>,
 }
 
-impl Steering {
+impl ControlClient {
     pub async fn begin(porthole: &Porthole) -> Result<Self> {
         let viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-        Ok(Self { viewer, requests: 0, frames: Vec::new(), events: Vec::new(), answers: HashMap::new(), sounds: 0 })
+        Ok(Self {
+            viewer,
+            requests: 0,
+            frames: Vec::new(),
+            events: Vec::new(),
+            answers: HashMap::new(),
+            audio_packets: 0,
+        })
     }
 
     /// Takes in one thing that happens.
     pub async fn step(&mut self, limit: Duration) -> Result<()> {
         match self.viewer.event(limit).await? {
             Event::Frame(frame) => {
-                let picture = frame.picture.context("a picture that cannot be decoded")?;
-                self.frames.push(Seen {
+                let image = frame.image.context("a picture that cannot be decoded")?;
+                self.frames.push(ReceivedFrame {
                     arrived: frame.arrived,
                     ssrc: frame.ssrc,
                     timestamp: frame.timestamp,
                     key: frame.key,
-                    size: (picture.width, picture.height),
-                    camera: picture.code.context("a picture without a code")?.camera,
+                    size: (image.width, image.height),
+                    camera: image.code.context("a picture without a code")?.camera,
                     delay: frame.playout_delay.unwrap_or_default().to_vec(),
                 });
             }
-            Event::Sound(_) => self.sounds += 1,
+            Event::Audio(_) => self.audio_packets += 1,
             Event::Lost(packets) => bail!("{packets} packets lost"),
             Event::Ended => bail!("the session has ended"),
             Event::Message(text) => {
@@ -90,7 +97,7 @@ impl Steering {
     }
 
     /// The next picture.
-    pub async fn frame(&mut self) -> Result<Seen> {
+    pub async fn frame(&mut self) -> Result<ReceivedFrame> {
         let before = self.frames.len();
         let deadline = Instant::now() + LIMIT;
         while self.frames.len() == before {

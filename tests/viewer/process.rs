@@ -49,23 +49,23 @@ async fn watch(number: usize, mut viewer: Viewer, end: Instant) -> Result<()> {
         let line = match event {
             Event::Connected => json!({ "event": "connected" }),
             Event::Frame(frame) => {
-                let picture = frame.picture.as_ref();
+                let image = frame.image.as_ref();
                 json!({
                     "event": "frame",
                     "timestamp": frame.timestamp,
                     "key": frame.key,
-                    "size": picture.map(|picture| [picture.width, picture.height]),
-                    "number": picture.and_then(|picture| picture.code).map(|code| code.frame),
-                    "latency_ms": picture.and_then(|picture| {
-                        picture.code.map(|code| (picture.decoded as f64 - code.captured as f64) / 10.0)
+                    "size": image.map(|image| [image.width, image.height]),
+                    "number": image.and_then(|image| image.code).map(|code| code.frame),
+                    "latency_ms": image.and_then(|image| {
+                        image.code.map(|code| (image.decoded as f64 - code.captured as f64) / 10.0)
                     }),
                 })
             }
             Event::Lost(packets) => json!({ "event": "lost", "packets": packets }),
-            Event::Sound(sound) => json!({
+            Event::Audio(audio) => json!({
                 "event": "sound",
-                "timestamp": sound.timestamp,
-                "rms": rms(&sound.samples),
+                "timestamp": audio.timestamp,
+                "rms": rms(&audio.samples),
             }),
             Event::Binary(piece) => json!({ "event": "piece", "bytes": piece.len() }),
             Event::Message(text) => json!({ "event": "message", "text": text }),

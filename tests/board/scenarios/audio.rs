@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::observer::{Eyewitness, Noise};
+use crate::observer::{AudioContent, Observer};
 use crate::scenarios::{BACK_WITHIN, CONFIGURATION, median};
 
 #[test]
@@ -18,8 +18,8 @@ fn quick_a_sound_card_recovers_from_an_unplug() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.hears(Noise::Tone);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_audio(AudioContent::Tone);
         unplug(&board, &mut viewer);
         viewer.leave();
         assert!(!board.log().contains("panicked"), "nothing should panic");
@@ -32,8 +32,8 @@ fn a_sound_card_recovers_from_twenty_unplugs() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.hears(Noise::Tone);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_audio(AudioContent::Tone);
         // What the first round brings along may stay.
         unplug(&board, &mut viewer);
         let holdings = board.holdings();
@@ -48,11 +48,11 @@ fn a_sound_card_recovers_from_twenty_unplugs() {
 
 /// Unplugs the sound card until the viewer hears silence, plugs it in, and tells how long it takes until the tone is back:
 /// the player's start and a few packets of tone included.
-fn unplug(board: &Board, viewer: &mut Eyewitness) -> Duration {
+fn unplug(board: &Board, viewer: &mut Observer) -> Duration {
     board.unplug_sound_card();
-    viewer.hears(Noise::Silence);
+    viewer.expect_audio(AudioContent::Silence);
     let plugged = Instant::now();
     board.plug_sound_card();
-    viewer.hears(Noise::Tone);
+    viewer.expect_audio(AudioContent::Tone);
     plugged.elapsed()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::observer::Noise;
+use crate::observer::AudioContent;
 
 #[test]
 #[ignore = "boots an emulated board: `make board`"]
@@ -17,12 +17,13 @@ fn quick_the_board_has_a_camera_a_sound_card_and_a_network() {
         assert_eq!(board.sh("ls /dev/video*").trim(), "/dev/video0");
 
         // One second, in pieces of 20 ms; arecord tells of overruns on standard error.
-        let heard = board.sh(
+        let recording = board.sh(
             "arecord -q -D plughw:CARD=Loopback,DEV=1 -f S16_LE -r 48000 -c 2 -d 1 -t raw 2>/dev/null | od -An -v -t d2 -w2",
         );
-        let samples: Vec<i16> = heard.split_whitespace().map(|n| n.parse().expect("od should print numbers")).collect();
+        let samples: Vec<i16> =
+            recording.split_whitespace().map(|n| n.parse().expect("od should print numbers")).collect();
         assert_eq!(samples.len(), 2 * 48_000);
-        let tones = samples.chunks(2 * 960).filter(|piece| Noise::of(piece) == Noise::Tone).count();
+        let tones = samples.chunks(2 * 960).filter(|piece| AudioContent::of(piece) == AudioContent::Tone).count();
         assert!(tones >= 40, "{tones} of 50 pieces of sound hold the tone");
 
         board.sh("mkdir /tmp/www && echo hello > /tmp/www/index.html");

@@ -9,7 +9,7 @@ use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::observer::Eyewitness;
+use crate::observer::Observer;
 use crate::scenarios::CONFIGURATION;
 
 /// The flags that both programs know; the others say how a program should show a control, or when it tells.
@@ -52,8 +52,8 @@ fn quick_controls_are_listed_set_and_validated() {
             ("read_only_integer_32_bits=1", "read-only"),
             ("brightnes=1", "did you mean brightness?"),
         ] {
-            let told = board.sh(&format!("! porthole controls /dev/video0 {wrong}"));
-            assert!(told.contains(right), "{wrong}: {told}");
+            let printed = board.sh(&format!("! porthole controls /dev/video0 {wrong}"));
+            assert!(printed.contains(right), "{wrong}: {printed}");
         }
         assert_eq!(board.sh("v4l2-ctl -d /dev/video0 -C brightness").trim(), "brightness: 200");
     });
@@ -68,15 +68,15 @@ fn configured_controls_are_set_at_every_open() {
             &CONFIGURATION.replace("[audio]", "[camera.controls]\nvolume = 11\n\n[audio]"),
         ));
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
         assert_eq!(board.sh("v4l2-ctl -d /dev/video0 -C volume").trim(), "volume: 11");
 
         // A driver that begins anew has forgotten it.
         board.unplug_cameras();
-        viewer.sees(Scene::Placeholder);
+        viewer.expect_scene(Scene::Placeholder);
         board.plug_cameras();
-        viewer.sees(Scene::Bars);
+        viewer.expect_scene(Scene::Bars);
         assert_eq!(board.sh("v4l2-ctl -d /dev/video0 -C volume").trim(), "volume: 11");
     });
 }

@@ -10,7 +10,7 @@ use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::observer::{Eyewitness, LIMIT};
+use crate::observer::{LIMIT, Observer};
 use crate::scenarios::{BACK_WITHIN, CONFIGURATION, median};
 
 #[test]
@@ -19,8 +19,8 @@ fn quick_a_camera_recovers_from_a_long_unplug() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
         // By now the pauses between two attempts are longer than the time allowed.
         let times: Vec<Duration> = (0..3).map(|_| unplug(&board, &mut viewer, LONG)).collect();
         assert_in_time(&times);
@@ -35,8 +35,8 @@ fn a_camera_recovers_from_twenty_unplugs() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
         // What the first round brings along (a placeholder's encoder, a log line's buffer) may stay.
         unplug(&board, &mut viewer, 1);
         let holdings = board.holdings();
@@ -54,8 +54,8 @@ fn a_camera_recovers_from_twenty_driver_errors() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
 
         // The faults of an opening are armed before the one that makes it necessary.
         let faults: [&[&str]; 5] = [
@@ -72,12 +72,12 @@ fn a_camera_recovers_from_twenty_driver_errors() {
                 board.press("/dev/video0", control);
             }
             if controls.ends_with(&["disconnect"]) {
-                viewer.sees(Scene::Placeholder);
+                viewer.expect_scene(Scene::Placeholder);
             }
             board.wait_until("the camera to be back", LIMIT, || {
                 (board.log().matches(IS_BACK).count() > recoveries).then_some(())
             });
-            viewer.sees(Scene::Bars);
+            viewer.expect_scene(Scene::Bars);
             if round == 0 {
                 holdings = Some(board.holdings());
             }
@@ -95,14 +95,14 @@ fn damaged_and_missing_buffers_are_counted_as_drops() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(CONFIGURATION));
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
         for rounds in 1..=3 {
             board.press("/dev/video0", "inject_v4l2_buf_flag_error");
             board.wait_until("the damaged buffer to be counted", LIMIT, || {
                 (board.counter("porthole_frames_dropped_total{at=\"Damaged\"}") == rounds).then_some(())
             });
-            viewer.sees_nothing_but(Scene::Bars);
+            viewer.expect_only(Scene::Bars);
         }
 
         // The driver leaves gaps in its sequence numbers.
@@ -110,7 +110,7 @@ fn damaged_and_missing_buffers_are_counted_as_drops() {
         board.wait_until("missing buffers to be counted", LIMIT, || {
             (board.counter("porthole_frames_dropped_total{at=\"Driver\"}") >= 10).then_some(())
         });
-        viewer.sees_nothing_but(Scene::Bars);
+        viewer.expect_only(Scene::Bars);
         assert!(board.status()["cameras"][0]["fault"].is_null(), "{}", board.status());
         assert!(!board.log().contains("panicked"), "nothing should panic");
     });
@@ -124,14 +124,14 @@ const LONG: usize = 10;
 
 /// Unplugs the camera until the viewer has seen so many pictures of the placeholder, plugs it in, and tells how long it
 /// takes until the picture is back.
-fn unplug(board: &Board, viewer: &mut Eyewitness, placeholders: usize) -> Duration {
+fn unplug(board: &Board, viewer: &mut Observer, placeholders: usize) -> Duration {
     board.unplug_cameras();
     for _ in 0..placeholders {
-        viewer.sees(Scene::Placeholder);
+        viewer.expect_scene(Scene::Placeholder);
     }
     let plugged = Instant::now();
     board.plug_cameras();
-    viewer.sees(Scene::Bars).saturating_duration_since(plugged)
+    viewer.expect_scene(Scene::Bars).saturating_duration_since(plugged)
 }
 
 /// Judges the times until the picture was back.

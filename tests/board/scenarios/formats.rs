@@ -7,7 +7,7 @@ use crate::frame_content::Scene;
 use crate::guest::{Guest, Planes};
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::observer::{Eyewitness, Noise};
+use crate::observer::{AudioContent, Observer};
 
 /// A camera of vivid with single planes.
 const SINGLE: &str = "/dev/video0";
@@ -42,19 +42,19 @@ fn watch(cameras: &[(&str, &str)]) -> Board {
     board.start_porthole();
 
     for (number, camera) in cameras.iter().enumerate() {
-        let mut viewer = Eyewitness::connect(&board.url(), &name(*camera));
+        let mut viewer = Observer::connect(&board.url(), &name(*camera));
         // No camera knows what colour is in a picture without any.
         let scene = if camera.0 == "GREY" { Scene::GreyBars } else { Scene::Bars };
-        viewer.sees_sized(scene, footage::SIZE);
+        viewer.expect_scene_of_size(scene, footage::SIZE);
         if number == 0 {
-            viewer.sees_movement(scene);
-            viewer.hears(Noise::Tone);
+            viewer.expect_motion(scene);
+            viewer.expect_audio(AudioContent::Tone);
         }
         viewer.leave();
         let status = board.status();
-        let seen = &status["cameras"][number];
-        assert_eq!((&seen["format"], &seen["pattern"]), (&camera.0.into(), &false.into()), "{status}");
-        assert!(seen["fault"].is_null() && status["audio"]["fault"].is_null(), "{status}");
+        let reported = &status["cameras"][number];
+        assert_eq!((&reported["format"], &reported["pattern"]), (&camera.0.into(), &false.into()), "{status}");
+        assert!(reported["fault"].is_null() && status["audio"]["fault"].is_null(), "{status}");
     }
     assert!(!board.log().contains("panicked"), "nothing should panic");
     board

@@ -4,7 +4,7 @@ use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::observer::{Eyewitness, LIMIT, Noise};
+use crate::observer::{AudioContent, LIMIT, Observer};
 use crate::scenarios::CONFIGURATION;
 
 /// The pins.
@@ -65,27 +65,27 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         // The one that is lit is at a pin that is low then.
         assert_eq!([WATCHED, FAULT, READY].map(|line| board.pin(line)), [false, false, false]);
 
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
-        viewer.hears(Noise::Tone);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
+        viewer.expect_audio(AudioContent::Tone);
         board.wait_for_pin(WATCHED, true);
         assert_eq!(led("brightness"), "1");
 
         // A camera that is away: two flashes, and a rest.
         board.unplug_cameras();
-        viewer.sees(Scene::Placeholder);
+        viewer.expect_scene(Scene::Placeholder);
         board.wait_for_pin(FAULT, true);
         assert_eq!(flashes(&board.record_pin(FAULT, 8)), 2);
         board.plug_cameras();
-        viewer.sees(Scene::Bars);
+        viewer.expect_scene(Scene::Bars);
         let levels = board.record_pin(FAULT, 2);
         assert_eq!(levels.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [false], "all is well again");
 
         // The button, whose contacts bounce: cameras and microphone are closed, whoever watches.
         board.pull(BUTTON, true, 3);
-        viewer.sees(Scene::Placeholder);
-        viewer.hears(Noise::Silence);
-        viewer.sees_nothing_but(Scene::Placeholder);
+        viewer.expect_scene(Scene::Placeholder);
+        viewer.expect_audio(AudioContent::Silence);
+        viewer.expect_only(Scene::Placeholder);
         assert_eq!(board.status()["privacy"], true);
         assert!(!board.holds("/dev/video0"), "the camera should be closed");
         assert_eq!(board.sh("cat /proc/asound/Loopback/pcm1c/sub0/status").trim(), "closed");
@@ -97,13 +97,13 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         board.sh("kill -9 $(pidof porthole)");
         drop(viewer);
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Placeholder);
-        viewer.sees_nothing_but(Scene::Placeholder);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Placeholder);
+        viewer.expect_only(Scene::Placeholder);
         assert!(!board.holds("/dev/video0"), "the camera should be closed");
         board.pull(BUTTON, true, 3);
-        viewer.sees(Scene::Bars);
-        viewer.hears(Noise::Tone);
+        viewer.expect_scene(Scene::Bars);
+        viewer.expect_audio(AudioContent::Tone);
         assert_eq!(board.status()["privacy"], false);
 
         // Another one takes a photo, which stays on the board.
@@ -131,8 +131,8 @@ fn leds_are_reassigned_and_restored() {
         // Not on a terminal, whose end would be its own.
         board.start("porthole run --config /porthole.toml | cat");
         board.wait_until("the page", LIMIT, || board.http_get("/").ok());
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
         board.wait_for_pin(WATCHED, true);
 
         // Another pin, while somebody watches.
@@ -141,7 +141,7 @@ fn leds_are_reassigned_and_restored() {
         ));
         board.wait_for_pin(OTHER, true);
         board.wait_for_pin(WATCHED, false);
-        viewer.sees_nothing_but(Scene::Bars);
+        viewer.expect_only(Scene::Bars);
 
         board.stop_porthole();
         let trigger = board.sh(&format!("cat {LED}/trigger"));
@@ -168,12 +168,12 @@ release = 'privacy.set {"on": false}'
         let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{switch}")).gpio());
         board.plug_gpio();
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Bars);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Bars);
         board.pull(SWITCH, true, 0);
-        viewer.sees(Scene::Placeholder);
+        viewer.expect_scene(Scene::Placeholder);
         board.pull(SWITCH, false, 0);
-        viewer.sees(Scene::Bars);
+        viewer.expect_scene(Scene::Bars);
         viewer.leave();
 
         // Somebody throws it while the program is not there to see.

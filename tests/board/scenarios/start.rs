@@ -4,7 +4,7 @@ use crate::frame_content::Scene;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
-use crate::observer::{Eyewitness, LIMIT};
+use crate::observer::{LIMIT, Observer};
 use crate::scenarios::CONFIGURATION;
 
 #[test]
@@ -16,10 +16,10 @@ fn quick_a_camera_is_found_after_absent_busy_and_renumbered() {
         let board = Board::boot(guest);
         board.unplug_cameras();
         board.start_porthole();
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Placeholder);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Placeholder);
         board.plug_cameras();
-        viewer.sees(Scene::Bars);
+        viewer.expect_scene(Scene::Bars);
         viewer.leave();
 
         // Whoever streams first has the camera.
@@ -28,17 +28,17 @@ fn quick_a_camera_is_found_after_absent_busy_and_renumbered() {
         board.wait_until("the other program to stream", LIMIT, || {
             board.sh("cat /tmp/pictures").contains('<').then_some(())
         });
-        let mut viewer = Eyewitness::connect(&board.url(), "camera");
-        viewer.sees(Scene::Placeholder);
+        let mut viewer = Observer::connect(&board.url(), "camera");
+        viewer.expect_scene(Scene::Placeholder);
         board.sh("killall v4l2-ctl");
-        viewer.sees(Scene::Bars);
+        viewer.expect_scene(Scene::Bars);
 
         // As long as somebody holds the old node, its number is taken.
         board.sh("sleep 1000 </dev/video0 >/dev/null 2>&1 &");
         board.unplug_cameras();
-        viewer.sees(Scene::Placeholder);
+        viewer.expect_scene(Scene::Placeholder);
         board.plug_cameras();
-        viewer.sees(Scene::Bars);
+        viewer.expect_scene(Scene::Bars);
         assert_eq!(board.sh("ls /dev/video*").trim(), "/dev/video1");
         viewer.leave();
         assert!(!board.log().contains("panicked"), "nothing should panic");

@@ -26,14 +26,14 @@ pub fn offer(input: &[u8]) {
                 let stream = Profile::parse(profile).expect("a good profile should be read");
                 match offer.format_for(stream) {
                     Ok(format) => assert!(text.contains("H264") || text.contains("h264"), "{format} out of nothing"),
-                    Err(refused) => told(&refused.to_string()),
+                    Err(refused) => check_message(&refused.to_string()),
                 }
             }
             for candidate in &offer.candidates {
                 assert!(text.contains(&candidate.candidate), "{candidate:?} does not stand in the offer");
             }
         }
-        Err(refused) => told(&refused.to_string()),
+        Err(refused) => check_message(&refused.to_string()),
     }
 }
 
@@ -49,7 +49,7 @@ pub fn fragment(input: &[u8]) {
             let credentials = fragment.ufrag.is_some() && fragment.pwd.is_some();
             assert_eq!(fragment.into_restart().is_ok(), credentials);
         }
-        Err(malformed) => told(&malformed.to_string()),
+        Err(malformed) => check_message(&malformed.to_string()),
     }
 }
 
@@ -73,7 +73,7 @@ pub fn command(input: &[u8]) {
             (request.id, Ok(Reply::Done {}))
         }
         Err(ParseError { id, error }) => {
-            told(&error.message);
+            check_message(&error.message);
             assert!(error.message.chars().count() < 1000, "{}", error.message);
             let own = [Code::Parse, Code::Request, Code::Method, Code::Params];
             assert!(own.contains(&error.code) && (error.data.is_null() || error.data.is_object()), "{error:?}");
@@ -82,7 +82,7 @@ pub fn command(input: &[u8]) {
     };
     let Some(id) = id else { return };
     let answer = protocol::answer(&id, &outcome);
-    told(&answer);
+    check_message(&answer);
     let text = std::str::from_utf8(input).unwrap_or_default();
     assert!(answer.len() < 4 * text.len() + 4000, "{} bytes for {}", answer.len(), text.len());
 }
@@ -101,6 +101,6 @@ pub fn config(input: &[u8]) {
 }
 
 /// A reason is not empty and stands on one line.
-fn told(reason: &str) {
+fn check_message(reason: &str) {
     assert!(!reason.is_empty() && !reason.contains('\n'), "{reason:?}");
 }

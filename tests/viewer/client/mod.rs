@@ -83,7 +83,7 @@ pub enum Event {
     /// So many packets were given up as lost.
     Lost(usize),
     /// 20 ms of sound.
-    Sound(Sound),
+    Audio(Audio),
     /// A message on the control channel.
     Message(String),
     /// A binary message on the control channel.
@@ -108,12 +108,12 @@ pub struct Frame {
     /// The `playout-delay` of its first packet.
     pub playout_delay: Option<Bytes>,
     /// The decoded picture.
-    pub picture: Option<Picture>,
+    pub image: Option<Image>,
 }
 
 /// A decoded picture in I420 without padding.
 #[derive(Debug)]
-pub struct Picture {
+pub struct Image {
     pub width: usize,
     pub height: usize,
     pub y: Vec<u8>,
@@ -127,7 +127,7 @@ pub struct Picture {
 
 /// A decoded Opus packet.
 #[derive(Debug)]
-pub struct Sound {
+pub struct Audio {
     /// The stream it came in.
     pub ssrc: u32,
     /// Its RTP timestamp.

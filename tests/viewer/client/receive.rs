@@ -13,7 +13,7 @@ use rtc::rtp::packetizer::Depacketizer as _;
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
-use super::{Event, Frame, Picture, Sound};
+use super::{Audio, Event, Frame, Image};
 
 /// Packets that may arrive late before one is given up: 0.5 s of a 2 Mbit/s stream, enough for a retransmission.
 const REORDER: usize = 120;
@@ -89,7 +89,7 @@ impl Unit {
             return None;
         }
         let key = unit.data.windows(4).any(|window| window[..3] == [0, 0, 1] && window[3] & 0x1f == 5);
-        let picture = decoder.and_then(|decoder| picture(decoder, &unit.data));
+        let image = decoder.and_then(|decoder| decode_image(decoder, &unit.data));
         Some(Frame {
             ssrc: packet.header.ssrc,
             timestamp: packet.header.timestamp,
@@ -97,12 +97,12 @@ impl Unit {
             arrived,
             capture_ntp: unit.capture_ntp,
             playout_delay: unit.playout_delay,
-            picture,
+            image,
         })
     }
 }
 
-fn picture(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Picture> {
+fn decode_image(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Image> {
     let yuv = decoder.decode(access_unit).ok()??;
     let (width, height) = yuv.dimensions();
     let (y_stride, u_stride, v_stride) = yuv.strides();
@@ -111,7 +111,7 @@ fn picture(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Picture> {
     };
     let y = tight(yuv.y(), y_stride, width, height);
     let code = timecode::read(&y, width, height, width);
-    Some(Picture {
+    Some(Image {
         width,
         height,
         code,
@@ -138,6 +138,6 @@ pub async fn audio(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Ev
         let count = if decode { decoder.decode(&packet.payload, &mut samples, false).unwrap_or(0) } else { 0 };
         samples.truncate(count * 2);
         let _ =
-            events.send(Event::Sound(Sound { ssrc: packet.header.ssrc, timestamp: packet.header.timestamp, samples }));
+            events.send(Event::Audio(Audio { ssrc: packet.header.ssrc, timestamp: packet.header.timestamp, samples }));
     }
 }
