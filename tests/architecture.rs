@@ -1,7 +1,7 @@
-//! The order of the house, checked on the source text: who may use whom, what stands where, and that the shipped
-//! configuration is that of the program.
+//! Architecture rules, checked on the source text: layering, what is allowed where, and that the shipped configuration
+//! matches the program.
 //!
-//! What the program does is tested elsewhere.
+//! The program's behaviour is tested elsewhere.
 
 #[path = "architecture/rules.rs"]
 mod rules;
@@ -16,7 +16,7 @@ use std::path::Path;
 use porthole::config::{self, Config};
 use source::Source;
 
-/// Lines of code above which a file wants splitting along the data flow.
+/// Files with more lines of code than this should be split along the data flow.
 const LINES_HABIT: usize = 400;
 
 fn root() -> &'static Path {
@@ -96,7 +96,7 @@ fn long_files_are_listed() {
     for source in Source::all(root()) {
         let lines = rules::lines_of_code(&source.text);
         if lines > LINES_HABIT {
-            // Past the capture of the test's output: nobody looks at that of a test that passes.
+            // Bypass libtest's output capture: the output of a passing test is never shown.
             let warning = format!("warning: {}: {lines} lines of code; above {LINES_HABIT} split it\n", source.path);
             std::io::stderr().write_all(warning.as_bytes()).unwrap();
         }
@@ -115,13 +115,13 @@ fn the_shipped_configuration_names_every_key() {
     assert_eq!(keys_of(&text), config::keys());
 }
 
-/// A configuration with the sections that it has as examples: their lines begin with `#` and no blank behind it.
+/// The configuration with its example sections uncommented: their lines begin with `#` and no space after it.
 fn with_examples(text: &str) -> String {
     let example = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
     text.lines().map(example).collect::<Vec<_>>().join("\n")
 }
 
-/// The keys that a configuration names, as `section.key`.
+/// All keys in a configuration, as `section.key`.
 fn keys_of(text: &str) -> BTreeSet<String> {
     let mut section = "";
     let mut keys = BTreeSet::new();
@@ -129,7 +129,7 @@ fn keys_of(text: &str) -> BTreeSet<String> {
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
-            // A section below another is a key of that one; its own keys are the camera's and not the program's.
+            // A nested section counts as a key of its parent; its own keys belong to the camera, not to the program.
             if section.contains('.') {
                 keys.insert(section.into());
             }
@@ -142,7 +142,7 @@ fn keys_of(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_examples_in_the_shipped_configuration_are_valid() {
-    // The two kinds of a lamp exclude each other.
+    // The two kinds of LED are mutually exclusive.
     let text = with_examples(&read("systemd/porthole.toml")).replace("\nsysfs = \"ACT\"", "");
     let config = Config::parse(&text, "systemd/porthole.toml").unwrap_or_else(|errors| panic!("\n{errors}"));
     assert_eq!((config.leds.len(), config.buttons.len()), (1, 1));

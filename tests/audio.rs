@@ -1,8 +1,8 @@
-//! The microphone against the whole program: ALSA devices of ALSA's own making, which run on every machine, in rates and
-//! forms that are not ours; and microphones that are not there.
+//! Audio capture end to end: ALSA's software devices, which exist on every machine, at sample rates and formats other
+//! than ours; and missing microphones.
 
 mod common;
-// Of what it can measure the tone's pitch and level are asked here.
+// Only pitch and level are measured here.
 #[allow(dead_code)]
 #[path = "common/tone.rs"]
 mod tone;
@@ -16,10 +16,10 @@ use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer};
 /// The pitch of the test's tone in hertz.
 const PITCH: f64 = 1_000.0;
 
-/// How long the tone is, in seconds: longer than a viewer takes to connect and to hear.
+/// Length of the tone in seconds: longer than a viewer takes to connect and receive audio.
 const SECONDS: u32 = 40;
 
-/// What a device gives: a name, a rate, its form of samples for ALSA, channels, and how it writes a sample from -1 to 1.
+/// A device: name, sample rate, ALSA sample format, channels, and how to write a sample from -1 to 1.
 type Device = (&'static str, u32, &'static str, u16, fn(f64) -> Vec<u8>);
 
 const DEVICES: [Device; 4] = [
@@ -29,7 +29,7 @@ const DEVICES: [Device; 4] = [
     ("usb", 48_000, "S24_3LE", 2, |sample| ((sample * 8_388_607.0) as i32).to_le_bytes()[..3].to_vec()),
 ];
 
-/// Makes ALSA devices in `folder` that read a tone from files, and a configuration of ALSA that names them.
+/// Creates ALSA devices in `folder` that read a tone from files, and an ALSA configuration that names them.
 fn make(folder: &std::path::Path) -> Result<std::path::PathBuf> {
     let mut configuration = "</usr/share/alsa/alsa.conf>\n".to_owned();
     for (name, rate, form, channels, write) in DEVICES {
@@ -40,7 +40,7 @@ fn make(folder: &std::path::Path) -> Result<std::path::PathBuf> {
         }
         let file = folder.join(name);
         std::fs::write(&file, data)?;
-        // The file has no rate of its own; the layer around it holds it to this one, as hardware would.
+        // The file plugin has no rate of its own; the slave definition fixes it, as hardware would.
         writeln!(
             configuration,
             "pcm.{name} {{ type plug slave {{ rate {rate} format {form} channels {channels} pcm {{ \
@@ -68,7 +68,7 @@ async fn every_sample_rate_and_format_keeps_its_pitch() -> Result<()> {
                 samples.extend(audio.samples.chunks(2).map(|pair| pair[0]));
             }
         }
-        // Past the codec's start.
+        // Skips the codec's start-up.
         let (share, level) = (tone::goertzel(&samples[12_000..], 48_000, PITCH), tone::dbfs(&samples[12_000..]));
         let status = porthole.status().await?;
         ensure!(share > 0.9, "{name}: {share:.2} of the energy at {PITCH} Hz from {rate} Hz: {status:#}");

@@ -1,6 +1,6 @@
-//! Who is let in, against the program as it runs: passwords, sessions, tokens, and what is kept and said about them.
+//! Authentication against the running program: passwords, sessions, tokens, and what is stored and logged about them.
 //!
-//! Which address needs which role is in the table of `hardening`; the form of the page is tested in a browser.
+//! `hardening` has the table of routes and roles; the login form is tested in a browser.
 
 mod common;
 
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-/// A board on which people sign in, whose state outlives the program.
+/// A server with authentication whose state outlives the process.
 struct Board {
     state: TempDir,
 }
@@ -33,17 +33,17 @@ impl Board {
         Porthole::start_with(&config, &[("STATE_DIRECTORY", self.state.path().into())])
     }
 
-    /// The command line, with one line of input.
+    /// Runs the command line with one line of input.
     fn run(&self, arguments: &str, input: &str) -> Result<Output> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
         command.args(arguments.split_whitespace()).env("STATE_DIRECTORY", self.state.path());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        // What the program does not want, it does not read.
+        // The program need not read all of its input.
         let _ = child.stdin.take().context("no stdin")?.write_all(input.as_bytes());
         Ok(child.wait_with_output()?)
     }
 
-    /// What a command prints that has to succeed, without the end of its line.
+    /// The output of a command that must succeed, without the trailing newline.
     fn printed(&self, arguments: &str, input: &str) -> Result<String> {
         let output = self.run(arguments, input)?;
         ensure!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
@@ -55,7 +55,7 @@ impl Board {
     }
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -77,17 +77,17 @@ impl Answer {
         serde_json::from_str(&self.body).with_context(|| format!("{self:?}"))
     }
 
-    /// The `Cookie` header of a browser that got this answer.
+    /// The `Cookie` header that a browser sends after this response.
     fn cookie(&self) -> Result<String> {
         let set = self.header("set-cookie").with_context(|| format!("no cookie: {self:?}"))?;
         Ok(set.split(';').next().unwrap_or_default().to_owned())
     }
 }
 
-/// All of 127.0.0.0/8 is this machine, so one machine has many addresses.
+/// All of 127.0.0.0/8 is local, so one machine has many addresses.
 const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 
-/// Makes a request from an address, which no HTTP client of ours lets us choose.
+/// Sends a request from a given source address, which our HTTP client does not support.
 async fn ask(base: &str, from: Ipv4Addr, request: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
     let to: SocketAddr = base.trim_start_matches("http://").trim_end_matches('/').parse()?;
     let socket = tokio::net::TcpSocket::new_v4()?;
@@ -130,7 +130,7 @@ async fn role(porthole: &Porthole, cookie: &str) -> Result<Value> {
     Ok(answer.json()?["role"].clone())
 }
 
-/// The status of a request with a token.
+/// The response to a request with a token.
 async fn with_token(porthole: &Porthole, request: &str, token: &str) -> Result<Answer> {
     ask(&porthole.base, HERE, request, &[("Authorization", &format!("Bearer {token}"))], "").await
 }
@@ -188,7 +188,7 @@ async fn first_start_prints_passwords_that_log_in_until_logout() -> Result<()> {
     for secret in &secrets {
         assert!(!log.contains(secret.as_str()), "{secret} in {log}");
     }
-    // Nor does it stand in what is kept.
+    // Nor is it in the stored state.
     for file in fs::read_dir(board.state.path())? {
         let file = file?;
         assert_eq!(file.metadata()?.permissions().mode() & 0o777, 0o600, "{:?}", file.path());
@@ -208,7 +208,7 @@ async fn a_restart_keeps_passwords_and_sessions_until_they_expire() -> Result<()
 
     let porthole = board.start()?;
     assert_eq!(role(&porthole, &cookie).await?, "viewer");
-    // One password is set: whoever runs the board has seen to it, so none is made.
+    // With one password set, the operator has configured the board, so none is generated.
     porthole.wait_for_output("sign in: ")?;
     assert!(!fs::read_to_string(board.state.path().join("passwords.json"))?.contains("\"operator\": \"$"));
     drop(porthole);
@@ -252,14 +252,14 @@ async fn login_throttling_affects_only_the_guessing_address() -> Result<()> {
     }
     loop {
         let answer = with_password(&porthole, attacker, "one more guess").await?;
-        // On a machine so slow that ten seconds have passed, there is an attempt more.
+        // On a slow machine where ten seconds have passed, another attempt is allowed.
         if answer.status == 401 {
             continue;
         }
         assert_eq!((answer.status, answer.header("content-type")), (429, Some("application/problem+json")));
         let wait: u64 = answer.header("retry-after").context("no Retry-After")?.parse()?;
         assert!((1..=10).contains(&wait), "{wait}");
-        // Also the right password does not tell that it is right.
+        // The correct password is rejected in the same way.
         let started = Instant::now();
         let right = with_password(&porthole, attacker, "battery staple").await?;
         if started.elapsed() + Duration::from_secs(1) < Duration::from_secs(wait) {
@@ -286,7 +286,7 @@ async fn a_flood_of_logins_is_refused_within_bounded_memory() -> Result<()> {
     let (mut statuses, mut most) = (Vec::new(), 0);
     for round in 0..4 {
         let mut answers = JoinSet::new();
-        // Each from another address, so that nothing but the queue of passwords holds them up.
+        // Each comes from another address, so only the queue for password hashes limits them.
         for host in 1..=60 {
             let base = porthole.base.clone();
             let guess = json!({ "password": "guess" }).to_string();
@@ -300,7 +300,7 @@ async fn a_flood_of_logins_is_refused_within_bounded_memory() -> Result<()> {
     }
     assert!(statuses.iter().all(|status| matches!(status, 401 | 503)), "{statuses:?}");
     assert!(statuses.contains(&401) && statuses.contains(&503), "{statuses:?}");
-    // Two hashes of 19 MiB at a time, given back when they are done.
+    // At most two hashes of 19 MiB at a time, freed when done.
     assert!(most < before + (48 << 20), "{before} bytes became {most}");
     assert_eq!(with_password(&porthole, HERE, "battery staple").await?.status, 200);
     Ok(())
@@ -311,7 +311,7 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
     let board = Board::new()?;
     let viewer = board.printed("token add garage --role viewer", "")?;
     let porthole = board.start()?;
-    // Made while the program runs.
+    // Created while the program runs.
     let operator = board.printed("token add house --role operator", "")?;
     assert!(viewer.starts_with("pht_") && operator.starts_with("pht_"), "{viewer} {operator}");
 
@@ -350,7 +350,7 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
     assert_eq!(with_token(&porthole, "DELETE /api/tokens/door", &operator).await?.status, 404);
     assert_eq!(with_token(&porthole, "GET /api/status", &door).await?.status, 401);
 
-    // A viewer who watches with a token is shown out when that is revoked, without another request.
+    // Revoking a token ends the session of a viewer that uses it, without another request.
     let options = Options { decode: false, token: Some(viewer.clone()), ..Options::new(&porthole.base) };
     let mut watching = Viewer::connect(&options).await?;
     watching.frame(LIMIT).await?;
@@ -394,7 +394,7 @@ fn the_password_prompt_asks_twice_without_echo() -> Result<()> {
     ] {
         let board = Board::new()?;
         let line = format!("{} password viewer", env!("CARGO_BIN_EXE_porthole"));
-        // script(1) gives it a terminal of its own.
+        // script(1) gives it a terminal.
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         command.env("STATE_DIRECTORY", board.state.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -404,7 +404,7 @@ fn the_password_prompt_asks_twice_without_echo() -> Result<()> {
         let mut shown = Vec::new();
         let mut lines = typed.split_inclusive('\n');
         for question in ["new password of the viewer: ", "the same once more: "] {
-            // Who types before being asked is seen.
+            // Input typed before the prompt would be echoed.
             while !String::from_utf8_lossy(&shown).contains(question) {
                 let mut byte = [0];
                 screen.read_exact(&mut byte).with_context(|| String::from_utf8_lossy(&shown).into_owned())?;
@@ -426,7 +426,7 @@ fn passwords_are_never_printed_to_the_journal() -> Result<()> {
     let config = board.state.path().join("porthole.toml");
     fs::write(&config, format!("{SMALL}\n[rtc]\nudp_port = 0\n"))?;
     let (mut journal, stdout) = std::io::pipe()?;
-    // What systemd says of the journal's socket, and what the program finds to be its own standard output.
+    // How systemd describes the journal's socket, which the program compares with its stdout.
     let file = fs::metadata(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&stdout)))?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
     command.args(["run", "--config"]).arg(&config).env("STATE_DIRECTORY", board.state.path());

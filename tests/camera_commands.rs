@@ -1,5 +1,5 @@
-//! What a camera is asked while it streams, by way of `POST /api/command` and `/snapshot.jpg`: controls, another size, another
-//! bitrate, single pictures. The camera is a driver of the tests' own (tests/fake), whose calls tell what was done.
+//! Commands to a streaming camera through `POST /api/command` and `/snapshot.jpg`: controls, size, bitrate, snapshots.
+//! The camera is the fake V4L2 driver (tests/fake), whose call log shows what was done.
 
 mod common;
 
@@ -13,15 +13,15 @@ use porthole::media::convert::StillImage;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use serde_json::{Value, json};
 
-/// Two numbers that can be set.
+/// Two integer controls.
 const CONTROLS: &str = "control 9963776 1 0 255 1 128 0 Brightness\ncontrol 9963777 1 0 10 1 5 0 Contrast\n";
 
-/// The program with a camera that is asked for 320x240.
+/// Starts the program with a camera configured for 320x240.
 fn start(fake: &Fake) -> Result<Porthole> {
     start_with(fake, "")
 }
 
-/// As [`start`], with more in the configuration.
+/// As [`start`], with additional configuration.
 fn start_with(fake: &Fake, more: &str) -> Result<Porthole> {
     let config = format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n[[camera]]\ndevice = \"{DEVICE}\"\nwidth = {{ ideal = 320 }}\n\
@@ -37,13 +37,13 @@ async fn ask(porthole: &Porthole, method: &str, params: Value) -> Result<Value> 
     serde_json::from_str(&answer.body).with_context(|| answer.body.clone())
 }
 
-/// The values of the controls of an answer, or of a camera of the status, by name.
+/// The control values in a response, or in a camera's status, by name.
 fn values(of: &Value) -> Vec<(&str, i64)> {
     let controls = of["controls"].as_array().into_iter().flatten();
     controls.filter_map(|control| Some((control["name"].as_str()?, control["value"].as_i64()?))).collect()
 }
 
-/// Waits for a picture of a size; the stream that it came in.
+/// Waits for a frame of this size; returns its SSRC.
 async fn until_size(viewer: &mut Viewer, size: (usize, usize)) -> Result<u32> {
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
@@ -52,7 +52,7 @@ async fn until_size(viewer: &mut Viewer, size: (usize, usize)) -> Result<u32> {
             return Ok(frame.ssrc);
         }
     }
-    anyhow::bail!("no picture of {size:?} within {LIMIT:?}")
+    anyhow::bail!("no frame of {size:?} within {LIMIT:?}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn controls_set_while_streaming_survive_a_replug() -> Result<()> {
     ensure!(values(&now) == [("brightness", 200), ("contrast", 5)], "half of it was set: {now:#}");
     ensure!(fake.count("ioctl STREAMON = 0")? == streams, "the stream was interrupted");
 
-    // The driver forgets what was set when the camera is gone.
+    // The driver loses its settings when the camera is unplugged.
     fake.unplug()?;
     porthole.until_status("the camera is away", |status| status["cameras"][0]["state"] == "fault").await?;
     fake.plug(&script)?;
@@ -110,7 +110,7 @@ async fn size_and_bitrate_change_within_a_session() -> Result<()> {
     let camera = porthole.status().await?["cameras"][0].clone();
     ensure!((camera["width"].as_u64(), camera["fps"].as_f64()) == (Some(640), Some(15.0)), "{camera:#}");
 
-    // It stays so when the camera was closed.
+    // The setting survives closing the camera.
     viewer.leave().await?;
     porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
@@ -129,22 +129,22 @@ async fn a_snapshot_of_an_mjpeg_camera_is_its_original_jpeg() -> Result<()> {
     fake.plug(&format!("format MJPG 320x240@30 files={}\n", folder.display()))?;
     let photos = tempfile::tempdir()?;
     let porthole = start_with(&fake, &format!("[photos]\ndirectory = \"{}\"\n", photos.path().display()))?;
-    // Nobody watches.
+    // There are no viewers.
     let url = format!("{}snapshot.jpg", porthole.base);
     let taken = tokio::task::spawn_blocking(move || {
         let mut answer = ureq::get(url).call()?;
         anyhow::Ok(answer.body_mut().read_to_vec()?)
     });
-    ensure!(taken.await?? == own, "another picture than the camera's");
+    ensure!(taken.await?? == own, "not the camera's own JPEG");
     porthole.until_status("the camera is closed again", |status| status["cameras"][0]["state"] == "idle").await?;
-    // One that is kept on the board.
+    // A photo stored on the board.
     let photo = ask(&porthole, "photo.take", json!({})).await?["result"].clone();
     ensure!(fs::read(photo["file"].as_str().context("no file")?)? == own, "{photo}");
     ensure!(
         (&photo["width"], &photo["height"], &photo["bytes"]) == (&json!(320), &json!(240), &json!(own.len())),
         "{photo}"
     );
-    // Where there is no place for it, that is told.
+    // A directory that cannot be written is reported.
     fs::remove_dir_all(photos.path())?;
     fs::write(photos.path(), "")?;
     let refused = ask(&porthole, "photo.take", json!({})).await?["error"].clone();

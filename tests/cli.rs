@@ -1,4 +1,4 @@
-//! The command line as a person meets it: the program is run, its output and exit code are looked at.
+//! The command line: the program is run, its output and exit code are checked.
 //!
 //! Serving viewers is tested elsewhere.
 
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A folder with a file `porthole.toml`, in which the program is run.
+/// A working directory with a file `porthole.toml`.
 struct Folder(TempDir);
 
 impl Folder {
@@ -68,7 +68,7 @@ fn check_config_reports_all_errors_at_once() {
                     porthole.toml:3: camera[0].fps = 500: out of range; frames a second from 1 to 240\n\
                     porthole.toml:5: audio.channels = \"two\": not a whole number; channels from 1 to 2\n";
     assert_eq!(outcome(&folder.run("check-config porthole.toml")), (Some(1), "", expected));
-    // `run` refuses the file in the same words, with and without the command.
+    // `run` rejects the file with the same messages, with and without the subcommand.
     assert_eq!(outcome(&folder.run("run --config porthole.toml")), (Some(1), "", expected));
     assert_eq!(outcome(&folder.run("--config porthole.toml")), (Some(1), "", expected));
 }
@@ -131,7 +131,7 @@ fn devices_runs_on_every_machine() {
     assert_eq!((code, err), (Some(0), ""));
     let titles: Vec<&str> = out.lines().filter(|line| !line.starts_with(' ')).collect();
     assert_eq!(titles, ["cameras", "hardware encoders", "sound cards", "LEDs", "auto takes"], "{out}");
-    // Each part says that there is none, or what there is.
+    // Each section lists its devices or says that there are none.
     assert!(out.lines().count() >= 2 * titles.len() && !out.contains("\n\n"), "{out}");
 
     let output = run("devices --json");

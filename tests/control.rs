@@ -1,7 +1,7 @@
-//! The control protocol against the program as it runs: what each way in lets each role do, errors, events, pictures, a
-//! flood, and a client that shares nothing with the program.
+//! The control protocol against the running program: permissions on each transport, errors, events, snapshots, floods,
+//! and an independent client.
 //!
-//! The forms of messages are tested beside the code in `src/model/protocol`, what the page makes of them in `tests/page`.
+//! Message formats are tested beside the code in `src/model/protocol`, the page's use of them in `tests/page`.
 
 #[path = "control/client.rs"]
 mod client;
@@ -30,10 +30,10 @@ const TWO: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[[camera]]\nname = \"front\
                    bitrate = 300000\n[[camera]]\nname = \"back\"\ndevice = \"pattern\"\nwidth = 640\nheight = 360\n\
                    fps = 30\nbitrate = 300000\n";
 
-/// What the first of them is.
+/// The first camera's script.
 const FRONT: &str = "format YUYV 320x240@30\ncontrol 9963776 1 0 255 1 128 0 Brightness\n";
 
-/// Good params of a method, that change something where it changes anything.
+/// Valid params for a method, chosen so that they change something where possible.
 fn params(method: &str) -> Value {
     match method {
         "camera.select" => json!({ "camera": "back" }),
@@ -49,7 +49,7 @@ fn params(method: &str) -> Value {
     }
 }
 
-/// A board on which programs show tokens.
+/// A server where clients authenticate with tokens.
 struct Board {
     state: TempDir,
     porthole: Porthole,
@@ -66,7 +66,7 @@ impl Board {
         Ok(Self { state, porthole, _fake: fake })
     }
 
-    /// The command line of the same board: whether it succeeded, and what it printed, or said was wrong.
+    /// Runs the command line on the same state: whether it succeeded, and its stdout or stderr.
     fn run(&self, arguments: &[&str]) -> Result<(bool, String)> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
         command.args(arguments).env("STATE_DIRECTORY", self.state.path()).env_remove("RUNTIME_DIRECTORY");
@@ -86,7 +86,7 @@ impl Board {
         ControlClient::connect(&Options { token: Some(token.into()), ..Options::new(&self.porthole.base) }).await
     }
 
-    /// `POST /api/command`: the status and the body.
+    /// `POST /api/command`: status and body.
     async fn post(&self, token: Option<&str>, body: &Value) -> Result<(u16, Value)> {
         let authorization = token.map(|token| format!("Bearer {token}"));
         let mut headers = vec![("content-type", "application/json")];
@@ -95,12 +95,12 @@ impl Board {
         Ok((answer.status, serde_json::from_str(&answer.body)?))
     }
 
-    /// Where photos are kept.
+    /// The photo directory.
     fn photos(&self) -> PathBuf {
         self.state.path().join("photos")
     }
 
-    /// What a viewer could have changed.
+    /// The settings that a viewer might have changed.
     async fn settings(&self, token: &str) -> Result<Value> {
         let (_, answer) = self.post(Some(token), &json!({ "method": "status" })).await?;
         let cameras = answer["result"]["cameras"].as_array().context("no cameras")?;
@@ -115,13 +115,13 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
     let [viewer, operator] = [board.token("viewer")?, board.token("operator")?];
     let mut viewer_client = board.watch(&viewer).await?;
     let mut operator_client = board.watch(&operator).await?;
-    // From now on the camera's controls are known.
+    // The first frame means that the camera's controls are known.
     viewer_client.viewer.frame(LIMIT).await?;
     let before = board.settings(&viewer).await?;
     for method in METHODS {
         let (name, params) = (method.name, params(method.name));
         let request = json!({ "id": 1, "method": name, "params": params });
-        // A viewer, on its data channel and over HTTP.
+        // A viewer, on the data channel and over HTTP.
         let own = code(&viewer_client.ask(name, params.clone()).await?);
         let (status, posted) = board.post(Some(&viewer), &request).await?;
         if method.operator {
@@ -131,7 +131,7 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
         } else {
             ensure!((own, code(&posted), status) == (0, 0, 200), "{name}: {own} {status} {posted}");
         }
-        // Nobody.
+        // Without credentials.
         let (status, refused) = board.post(None, &request).await?;
         ensure!(status == 401, "{name}: {status} {refused}");
     }
@@ -147,14 +147,14 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
         let outside = if method.session { SESSION } else { expected };
         let (status, posted) = board.post(Some(&operator), &request).await?;
         ensure!(code(&posted) == outside, "{name}: {status} {posted}");
-        // The shell of the board.
+        // `porthole ctl` on the board.
         let (good, printed) = board.run(&["ctl", name, &params.to_string()])?;
         let reported = outside == 0 || printed.contains(&format!("({outside}"));
         ensure!(good == (outside == 0) && reported, "ctl {name}: {printed}");
     }
     let changed = board.settings(&operator).await?;
     ensure!(changed != after, "an operator has changed nothing: {changed}");
-    // One from each way in.
+    // One from each transport.
     ensure!(fs::read_dir(board.photos())?.count() == 3, "{:?}", fs::read_dir(board.photos())?.collect::<Vec<_>>());
     Ok(())
 }
@@ -199,7 +199,7 @@ async fn malformed_messages_get_errors_in_order() -> Result<()> {
     client.viewer.send_binary(b"{}").await?;
     let answer = client.answer().await?;
     ensure!(answer["error"]["code"] == -32700, "{answer}");
-    // Half of them cannot be read.
+    // Half of them are invalid.
     let methods = ["time.sync", "fly", "camera.list", "session.list", "x"];
     for id in 0..25 {
         client.viewer.send(&json!({ "id": id, "method": methods[id % 5] }).to_string()).await?;
@@ -208,7 +208,7 @@ async fn malformed_messages_get_errors_in_order() -> Result<()> {
         let answer = client.answer().await?;
         ensure!(answer["id"] == id, "{id}: {answer}");
     }
-    // What wants no answer has none.
+    // A notification gets no response.
     client.viewer.send(r#"{"method":"time.sync"}"#).await?;
     ensure!(code(&client.ask("time.sync", json!({})).await?) == 0);
     client.viewer.frame(LIMIT).await?;
@@ -278,12 +278,12 @@ async fn snapshots_arrive_intact_during_live_video() -> Result<()> {
     for number in 1..=20 {
         let snapshot = client.snapshot().await?;
         ensure!(snapshot.transfer == number, "transfer {} in place of {number}", snapshot.transfer);
-        ensure!(client::jpeg_size(&snapshot.content) == Some((1920, 1080)), "picture {number}");
+        ensure!(client::jpeg_size(&snapshot.content) == Some((1920, 1080)), "snapshot {number}");
     }
     let took = begun.elapsed();
-    ensure!(client.lost == 0, "{} packets of the live picture are lost", client.lost);
-    ensure!(client.numbers.len() > 5, "no live picture within {took:?}");
-    // One that is asked for while another is on its way.
+    ensure!(client.lost == 0, "{} packets of the live video are lost", client.lost);
+    ensure!(client.numbers.len() > 5, "no live video within {took:?}");
+    // A request while another transfer is running.
     client.viewer.send(r#"{"id":"a","method":"snapshot"}"#).await?;
     client.viewer.send(r#"{"id":"b","method":"snapshot"}"#).await?;
     let refused = client.answer().await?;
@@ -305,7 +305,7 @@ async fn a_flood_of_requests_does_not_disturb_other_viewers() -> Result<()> {
         let mut sent = 0u32;
         while sent < 30_000 {
             tick.tick().await;
-            // As many as are due, if the machine was too slow for the tick.
+            // Catches up when the machine was too slow for the tick.
             while sent < 30_000 && f64::from(sent) < begun.elapsed().as_secs_f64() * 10_000.0 {
                 flooding_client.viewer.send(r#"{"id":1,"method":"session.list"}"#).await?;
                 sent += 1;
@@ -322,9 +322,9 @@ async fn a_flood_of_requests_does_not_disturb_other_viewers() -> Result<()> {
     };
     tokio::try_join!(flood, watch)?;
     ensure!(viewer_client.lost == 0, "{} packets lost", viewer_client.lost);
-    ensure!(viewer_client.numbers.len() > 30, "only {} pictures in three seconds", viewer_client.numbers.len());
+    ensure!(viewer_client.numbers.len() > 30, "only {} frames in three seconds", viewer_client.numbers.len());
     missing(&viewer_client.numbers, &porthole).await?;
-    // Who floods is told, and watches on.
+    // The flooding client gets errors and keeps its video.
     let busy = loop {
         let answer = flooding_client.answer().await?;
         if code(&answer) == BUSY {

@@ -1,5 +1,5 @@
-//! Every conversion into I420, pixel by pixel, against the plainest reference; and whatever else a camera may give:
-//! too short, damaged, senseless. The bodies of the fuzz targets run here on arbitrary bytes and on their seeds.
+//! Every conversion to I420, compared pixel by pixel with a simple reference, and malformed input: too short, damaged,
+//! inconsistent. The fuzz targets also run here, on arbitrary bytes and on their seeds.
 
 #[path = "convert/jpeg.rs"]
 mod jpeg;
@@ -25,13 +25,13 @@ fn every_seed_of_the_fuzzers_passes() {
     }
 }
 
-/// The bytes of a seed, some of them changed, cut out or put in: what a fuzzer does first.
+/// A seed with some bytes changed, removed or inserted, as a fuzzer does first.
 fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..4));
     (prop::sample::select(seeds::of(target)), prop::collection::vec(change, 0..6)).prop_map(|(mut bytes, changes)| {
         for (from, to, by) in changes {
             let from = from.index(bytes.len() + 1);
-            // Mostly a short span: a long one leaves nothing to look at.
+            // Short spans only: a long one leaves nothing to parse.
             let to = (from + to.index(5)).min(bytes.len());
             bytes.splice(from..to, by);
         }

@@ -1,5 +1,5 @@
-//! Cameras that are programs: each form that ffmpeg writes is seen by a viewer, and whatever a program does wrong is told
-//! and survived.
+//! Cameras that are external programs: every output format of ffmpeg reaches a viewer, and program errors are reported
+//! and recovered from.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer, client::Image};
 
-/// Left half blue, right half red, at the pace of a camera.
+/// Left half blue, right half red, at a camera's frame rate.
 const FFMPEG: &str = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i \
     \"color=c=red:s=320x180:r=15[red];color=c=blue:s=160x180:r=15[blue];[red][blue]overlay\" ";
 
@@ -17,10 +17,10 @@ const FFMPEG: &str = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i \
 const BLUE: [i32; 3] = [41, 240, 110];
 const RED: [i32; 3] = [81, 90, 240];
 
-/// How far a half may be from its colour after two encodings.
+/// Tolerance of a half's colour after two encodings.
 const TOLERANCE: i32 = 12;
 
-/// A configuration with one program as the camera.
+/// A configuration whose camera is one program.
 fn camera(command: &str, more: &str) -> String {
     format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n[audio]\ndevice = \"off\"\n[[camera]]\ndevice = '''exec:{command}'''\n\
@@ -28,7 +28,7 @@ fn camera(command: &str, more: &str) -> String {
     )
 }
 
-/// The mean colour between two columns.
+/// Mean colour between two columns.
 fn colour(image: &Image, from: usize, to: usize) -> [i32; 3] {
     let mean = |plane: &[u8], width: usize, from: usize, to: usize| {
         let points: Vec<i32> = plane.chunks(width).flat_map(|line| &line[from..to]).copied().map(i32::from).collect();
@@ -49,7 +49,7 @@ fn is_blue_and_red(image: &Image) -> bool {
         && near(colour(image, 176, 304), RED)
 }
 
-/// Waits for a picture of what ffmpeg shows.
+/// Waits for a frame with ffmpeg's pattern.
 async fn until_seen(viewer: &mut Viewer) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     let mut last = None;
@@ -60,13 +60,13 @@ async fn until_seen(viewer: &mut Viewer) -> Result<()> {
         }
         last = Some((image.width, image.height, colour(&image, 16, 144), colour(&image, 176, 304)));
     }
-    anyhow::bail!("blue and red were not seen within {LIMIT:?}; the last picture was {last:?}")
+    anyhow::bail!("no blue and red frame within {LIMIT:?}; the last one was {last:?}")
 }
 
 /// Whether a process runs that has `word` among its arguments.
 fn runs(word: &str) -> Result<bool> {
     for entry in std::fs::read_dir("/proc")? {
-        // A process may end while it is looked at.
+        // A process may exit during the scan.
         let Ok(line) = std::fs::read(entry?.path().join("cmdline")) else { continue };
         if line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes()) {
             return Ok(true);
@@ -125,7 +125,7 @@ async fn a_killed_program_is_restarted_within_the_session() -> Result<()> {
 
 #[tokio::test]
 async fn the_process_group_is_killed_when_the_last_viewer_leaves() -> Result<()> {
-    // A number that no other process has: the name of those that were started.
+    // A unique number that identifies the processes started here.
     let number = format!("{}.77", 100_000 + std::process::id());
     let command = format!("sleep {number} & {}-c:v mjpeg -f mjpeg -", FFMPEG.trim_start_matches("exec "));
     let porthole = Porthole::start(&camera(&command, ""))?;

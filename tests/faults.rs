@@ -1,4 +1,4 @@
-//! Cameras in fault, with the whole program: viewers stay connected and see a placeholder that says what is the matter.
+//! Camera faults end to end: viewers stay connected and get a placeholder that names the fault.
 
 mod common;
 
@@ -8,17 +8,17 @@ use anyhow::{Context as _, Result, ensure};
 use common::client::Image;
 use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
 
-/// A camera that is not there.
+/// A camera that does not exist.
 fn absent() -> String {
     SMALL.replace("\"pattern\"", "\"/dev/video99\"")
 }
 
-/// The next decoded picture.
+/// The next decoded frame.
 async fn next_image(viewer: &mut Viewer) -> Result<Image> {
     viewer.frame(LIMIT).await?.image.context("a frame was not decoded")
 }
 
-/// Whether a picture is a placeholder: dark, with bright letters in its middle, and no test pattern.
+/// Whether a frame is the placeholder: dark, with bright text in the middle and no test pattern.
 fn is_placeholder(image: &Image) -> bool {
     let bright = image.y.iter().filter(|luma| **luma > 100).count();
     let dark = image.y.iter().filter(|luma| **luma < 60).count();
@@ -53,7 +53,7 @@ async fn viewers_of_an_absent_camera_get_a_low_rate_placeholder() -> Result<()> 
     for viewer in &mut viewers {
         let first = next_image(viewer).await?;
         ensure!((first.width, first.height) == (320, 180), "{}x{}", first.width, first.height);
-        ensure!(is_placeholder(&first), "the first picture is no placeholder");
+        ensure!(is_placeholder(&first), "the first frame is not the placeholder");
         let mut stamps = Vec::new();
         for _ in 0..4 {
             let frame = viewer.frame(LIMIT).await?;
@@ -64,7 +64,7 @@ async fn viewers_of_an_absent_camera_get_a_low_rate_placeholder() -> Result<()> 
     }
     let seconds = posted.elapsed().as_secs_f64();
     let encoded = porthole.metric("porthole_frames_encoded_total").await?;
-    // Two a second, and one at once for each new viewer and each retry.
+    // Two per second, plus one at once for each new viewer and each retry.
     ensure!(encoded <= seconds * 2.0 + 12.0, "{encoded} placeholders in {seconds:.1} s");
     let status = porthole.status().await?;
     ensure!(status["cameras"][0]["since"] == since && status["cameras"][0]["state"] == "fault", "{status:#}");
@@ -75,7 +75,7 @@ async fn viewers_of_an_absent_camera_get_a_low_rate_placeholder() -> Result<()> 
     for viewer in viewers {
         viewer.leave().await?;
     }
-    // The encoder goes with its viewers, not with the next attempt to open the camera, which may be 10 s away.
+    // The encoder is closed with its last viewer, not at the next attempt to open the camera, up to 10 s later.
     let left = Instant::now();
     porthole.until_status("nobody watches", |status| status["viewers"] == 0).await?;
     porthole.until_metric("porthole_encoders", |encoders| encoders == 0.0).await?;
@@ -108,7 +108,7 @@ async fn a_camera_that_starts_normally_shows_no_placeholder() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     for _ in 0..30 {
-        ensure!(next_image(&mut viewer).await?.code.is_some(), "a picture that is not the camera's");
+        ensure!(next_image(&mut viewer).await?.code.is_some(), "a frame that is not the camera's");
     }
     ensure!(porthole.status().await?["cameras"][0]["since"].is_null());
     Ok(())

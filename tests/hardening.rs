@@ -1,7 +1,7 @@
-//! What nobody should send, against the whole program: foreign names and pages, other spellings of paths, slow and
-//! oversized and malformed requests, and very many of them. Nothing of it disturbs who watches.
+//! Hostile HTTP requests against the running program: foreign hosts and origins, non-canonical paths, slow, oversized
+//! and malformed requests, and floods. None of them disturbs viewers.
 //!
-//! Signing in and roles are tested in `auth`, what WHEP demands in `whep`.
+//! Login and roles are tested in `auth`, WHEP itself in `whep`.
 
 mod common;
 
@@ -13,13 +13,13 @@ use common::{LIMIT, OFFER, Options, Porthole, SMALL, Viewer, missing, numbers};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Where an attacker lives: every address of 127.0.0.0/8 is this machine's.
+/// The attacker's address: every address of 127.0.0.0/8 is local.
 const ATTACKER: [u8; 4] = [127, 0, 0, 2];
 
-/// Where everybody else lives.
+/// Everyone else's address.
 const OTHER: [u8; 4] = [127, 0, 0, 1];
 
-/// The time that the program gives a request's header, and its body.
+/// The program's timeout for a request's header, and for its body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn address(porthole: &Porthole) -> Result<SocketAddr> {
@@ -27,36 +27,36 @@ fn address(porthole: &Porthole) -> Result<SocketAddr> {
     Ok(authority.parse()?)
 }
 
-/// A connection from an address of this machine.
+/// Connects from a given local address.
 async fn connect(porthole: &Porthole, from: [u8; 4]) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(IpAddr::from(from), 0))?;
     Ok(tokio::time::timeout(LIMIT, socket.connect(address(porthole)?)).await??)
 }
 
-/// Everything that the program says until it closes.
+/// Reads until the program closes the connection.
 async fn read_response(stream: &mut TcpStream) -> Result<String> {
     let mut received = Vec::new();
-    // It may close while there is something of ours that it has not read.
+    // It may close before it has read all that we sent.
     let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut received)).await.context("it does not close")?;
     ensure!(read.is_ok() || read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
     Ok(String::from_utf8_lossy(&received).into_owned())
 }
 
-/// Sends these bytes, and hears what is said to them.
+/// Sends raw bytes and returns the response.
 async fn raw(porthole: &Porthole, bytes: &[u8]) -> Result<String> {
     let mut stream = connect(porthole, OTHER).await?;
-    // Who is refused early need not have been read to the end.
+    // A request that is refused early need not be read to the end.
     let _ = stream.write_all(bytes).await;
     read_response(&mut stream).await
 }
 
-/// A request with these further headers, each with its line's end.
+/// A request with additional headers, each ending in CRLF.
 fn request(line: &str, headers: &str) -> String {
     format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")
 }
 
-/// The status of an answer; 0 when there is none.
+/// The status of a response; 0 if there is none.
 fn status(answer: &str) -> u16 {
     answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0)
 }
@@ -92,7 +92,7 @@ async fn cross_origin_requests_are_rejected() -> Result<()> {
         let answer = raw(&porthole, offer(&format!("{headers}Connection: close\r\n")).as_bytes()).await?;
         ensure!(status(&answer) == expected, "{headers}: {answer}");
     }
-    // What else there is, is not even for configured origins.
+    // Other routes are closed even to configured origins.
     for line in ["POST /api/session", "DELETE /api/session", "POST /api/tokens", "DELETE /api/tokens/a"] {
         let headers = "Host: localhost\r\nOrigin: https://example.org\r\nContent-Length: 0\r\n";
         let answer = raw(&porthole, request(line, headers).as_bytes()).await?;
@@ -141,7 +141,7 @@ async fn unknown_host_headers_are_rejected() -> Result<()> {
     let absolute =
         raw(&porthole, request("GET http://evil.example/api/status", "Host: localhost\r\n").as_bytes()).await?;
     ensure!(status(&absolute) == 421, "{absolute}");
-    // A monitor asks by whatever name it has.
+    // Health checks may use any hostname.
     let health = raw(&porthole, request("GET /healthz", "Host: backend\r\n").as_bytes()).await?;
     ensure!(status(&health) == 200, "{health}");
     Ok(())
@@ -163,7 +163,7 @@ async fn forwarded_headers_of_a_trusted_proxy_are_used() -> Result<()> {
     stream.write_all(request("GET /", forwarded).as_bytes()).await?;
     let answer = read_response(&mut stream).await?;
     ensure!(status(&answer) == 421, "believed somebody else: {answer}");
-    // Each client behind the proxy has its own limit.
+    // Each client behind the proxy is rate-limited separately.
     let mut many = connect(&porthole, OTHER).await?;
     let requests = "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
     many.write_all(requests.repeat(900).as_bytes()).await?;
@@ -257,15 +257,16 @@ async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
 async fn slow_connections_do_not_starve_others() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut slow = Vec::new();
-    // More than there is room for, from several addresses; some say nothing, some begin, some stop within the body.
+    // More than the connection limit, from several addresses; some send nothing, some part of a header, some part of a
+    // body.
     for number in 0..400_usize {
         let mut stream = connect(&porthole, [127, 0, 0, 2 + (number % 4) as u8]).await?;
-        let said: &[u8] = match number % 3 {
+        let bytes: &[u8] = match number % 3 {
             0 => b"",
             1 => b"GET / HTTP/1.1\r\nHost: loc",
             _ => b"POST /whep HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\nContent-Length: 500\r\n\r\nv",
         };
-        let _ = stream.write_all(said).await;
+        let _ = stream.write_all(bytes).await;
         slow.push(stream);
     }
     let started = Instant::now();
@@ -280,7 +281,7 @@ async fn slow_connections_do_not_starve_others() -> Result<()> {
         ensure!(status(&answer) == 200, "{answer}");
     }
     ensure!(started.elapsed() < REQUEST_TIMEOUT / 2, "answered after {:?}", started.elapsed());
-    // None of them stays.
+    // All of them are closed.
     for mut stream in slow {
         let answer = read_response(&mut stream).await?;
         ensure!(matches!(status(&answer), 0 | 408), "{answer}");
@@ -297,7 +298,7 @@ async fn a_slow_request_body_times_out_with_408() -> Result<()> {
             format!("POST /whep HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\n{encoding}\r\n\r\n");
         stream.write_all(head.as_bytes()).await?;
         let begun = Instant::now();
-        // A piece a second is never idle.
+        // One chunk per second, so the connection is never idle.
         let (mut reader, mut writer) = stream.split();
         let mut received = Vec::new();
         let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -371,7 +372,7 @@ async fn oversized_and_malformed_requests_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// Posts offers one after the other; how often each status was the answer.
+/// Posts offers one after another; counts each response status.
 async fn post(porthole: &Porthole, count: usize) -> Result<Vec<u16>> {
     let mut stream = connect(porthole, ATTACKER).await?;
     let offer = offer("");
@@ -379,7 +380,7 @@ async fn post(porthole: &Porthole, count: usize) -> Result<Vec<u16>> {
     let mut received = String::new();
     while statuses.len() < count {
         stream.write_all(offer.as_bytes()).await?;
-        // An answer is whole when its body is as long as its header says.
+        // A response is complete when its body has the announced length.
         loop {
             if let Some((head, body)) = received.split_once("\r\n\r\n") {
                 let length =
@@ -408,7 +409,7 @@ async fn a_flood_of_offers_does_not_disturb_viewers() -> Result<()> {
     };
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     viewer.frame(LIMIT).await?;
-    // What is set up once, such as the memory of the sessions that there may be, is there after the first ones.
+    // One-time allocations, such as session memory, exist after the first requests.
     burst(200).await?;
     let before = porthole.memory()?;
     let (frame_numbers, answered) = tokio::join!(numbers(&mut viewer, 150), burst(2_000));
@@ -417,17 +418,17 @@ async fn a_flood_of_offers_does_not_disturb_viewers() -> Result<()> {
     let count = |wanted: u16| answered.iter().filter(|status| **status == wanted).count();
     ensure!(answered.len() == 2_000 && count(429) > 1_000, "429 to {} of {}", count(429), answered.len());
     ensure!(answered.iter().all(|status| matches!(status, 201 | 429 | 503)), "{answered:?}");
-    // 8 MiB are what all connections together may hold in headers; the sessions were there before.
+    // All connections together may hold 8 MiB of headers; session memory existed before.
     let after = porthole.memory()?;
     ensure!(after <= before + 8 * 1024 * 1024, "memory grew from {before} to {after} bytes");
     ensure!(porthole.series("porthole_http_refused_total{reason=\"Rate\"}").await? >= count(429) as f64);
-    // Others are let in meanwhile.
+    // Other clients are served meanwhile.
     let health = raw(&porthole, request("GET /api/status", "Host: localhost\r\n").as_bytes()).await?;
     ensure!(status(&health) == 200, "{health}");
     viewer.leave().await
 }
 
-/// Runs as many at once, and waits for all of them.
+/// Runs this many concurrently and waits for all of them.
 async fn futures_of<T, F: Future<Output = Result<T>>>(count: usize, make: impl Fn() -> F) -> Result<Vec<T>> {
     let mut running: Vec<_> = (0..count).map(|_| Box::pin(make())).collect();
     let mut done = Vec::new();

@@ -1,11 +1,11 @@
-//! Drivers that answer strangely, wrongly or not at all: the program neither falls nor hangs, tells what is wrong, shows
-//! no picture that is not one, loses nothing and recovers. The driver is a library that is preloaded into the program
-//! (tests/fake); the table of what it does is in hostile/cases.rs.
+//! Misbehaving V4L2 drivers: the program neither crashes nor hangs, reports the fault, shows no broken frame, leaks
+//! nothing and recovers. The driver is a library preloaded into the program (tests/fake); hostile/cases.rs has the
+//! table of its behaviours.
 
 #[path = "hostile/cases.rs"]
 mod cases;
 mod common;
-// Its constants say what the fake camera shows.
+// Its constants define the image of the fake camera.
 #[allow(dead_code)]
 #[path = "fake/frame.rs"]
 mod frame;
@@ -24,19 +24,19 @@ use porthole::media::encoder;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use tokio::sync::Semaphore;
 
-/// Programs at once: most of a case is waiting.
+/// Programs in parallel: a case mostly waits.
 const AT_ONCE: usize = 4;
 
-/// Pictures that a viewer looks at after the first one: longer than any mischief of the table lasts.
+/// Frames checked after the first one: longer than any fault in the table lasts.
 const FRAMES: usize = 40;
 
-/// The size that the program asks for.
+/// The requested size.
 const SIZE: (u32, u32) = (320, 240);
 
-/// The most by which a colour differs after two conversions and the encoding.
+/// Tolerance of a colour after two conversions and the encoding.
 const TOLERANCE: f64 = 10.0;
 
-/// The wish for a size, which a camera may answer with another.
+/// An ideal size, which a camera may answer with another.
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -58,7 +58,7 @@ fn start(fake: &Fake) -> Result<Porthole> {
 async fn every_hostile_driver_in_the_table() -> Result<()> {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = tokio::task::JoinSet::new();
-    // One of them alone: PORTHOLE_CASE="half of an MJPEG" cargo test --test hostile table
+    // To run a single case: PORTHOLE_CASE="half of an MJPEG" cargo test --test hostile table
     let only = std::env::var("PORTHOLE_CASE").ok();
     for case in CASES.iter().filter(|case| only.as_ref().is_none_or(|only| only == case.name)) {
         let slots = slots.clone();
@@ -89,7 +89,7 @@ async fn run(case: &Case) -> Result<()> {
             watch(&mut viewer, SIZE, grey).await?;
             let series = format!("porthole_frames_dropped_total{{at=\"{place}\"}}");
             let dropped = porthole.series(&series).await?;
-            // A busy machine loses frames in the driver as well.
+            // A busy machine loses frames in the driver, too.
             let right = if place == "Driver" { dropped >= count as f64 } else { dropped == count as f64 };
             ensure!(right, "{dropped} frames dropped at {place}, not {count}");
             ensure!(fault(&porthole).await?.is_none(), "{}", fault(&porthole).await?.unwrap_or_default());
@@ -114,12 +114,12 @@ async fn run(case: &Case) -> Result<()> {
     end(porthole, &fake).await.map(drop)
 }
 
-/// Why there is no picture, as the status tells it.
+/// The camera's fault in the status.
 async fn fault(porthole: &Porthole) -> Result<Option<String>> {
     Ok(porthole.status().await?["cameras"][0]["fault"].as_str().map(str::to_owned))
 }
 
-/// Waits until the status tells of the camera and what is wrong with it.
+/// Waits until the status reports a fault of this camera that contains `text`.
 async fn wait_for_fault(porthole: &Porthole, text: &str) -> Result<()> {
     let has_fault = |status: &serde_json::Value| {
         let fault = status["cameras"][0]["fault"].as_str().unwrap_or_default();
@@ -128,28 +128,28 @@ async fn wait_for_fault(porthole: &Porthole, text: &str) -> Result<()> {
     porthole.until_status(&format!("a fault with `{text}`"), has_fault).await.map(drop)
 }
 
-/// Waits for the camera's first picture, and looks at those that follow: each is right, each comes after the one before.
+/// Waits for the camera's first frame and checks the following ones: each is correct and newer than the one before.
 async fn watch(viewer: &mut Viewer, size: (u32, u32), grey: bool) -> Result<()> {
     let mut checker = FrameChecker::default();
     let deadline = Instant::now() + LIMIT;
     while checker.frames < FRAMES {
-        ensure!(Instant::now() < deadline, "{} pictures of {FRAMES} in {LIMIT:?}", checker.frames);
+        ensure!(Instant::now() < deadline, "{} of {FRAMES} frames in {LIMIT:?}", checker.frames);
         let frame = viewer.frame(LIMIT).await?;
-        // Before the first picture of the camera there may be one that says that there is none yet.
+        // Before the first camera frame there may be placeholder frames.
         if !checker.check(&frame, size, grey)? {
-            ensure!(checker.frames == 0, "after {} good pictures one that is none", checker.frames);
+            ensure!(checker.frames == 0, "after {} good frames one that is not the camera's", checker.frames);
         }
     }
     Ok(())
 }
 
-/// Waits until a camera that gave no picture is seen again: after what came before the fault, and after the placeholder. A
-/// fault of half a second at the start may be over before anybody sees that.
+/// Waits until a failed camera is shown again: past the frames from before the fault, and past the placeholder. A fault
+/// of half a second at startup may be over before any viewer sees the placeholder.
 async fn recovered(viewer: &mut Viewer, require_placeholder: bool) -> Result<()> {
     let (mut checker, mut placeholder) = (FrameChecker::default(), !require_placeholder);
     let deadline = Instant::now() + LIMIT;
     while !placeholder || checker.frames < FRAMES {
-        ensure!(Instant::now() < deadline, "placeholder {placeholder}, then {} pictures in {LIMIT:?}", checker.frames);
+        ensure!(Instant::now() < deadline, "placeholder {placeholder}, then {} frames in {LIMIT:?}", checker.frames);
         if !checker.check(&viewer.frame(LIMIT).await?, SIZE, false)? {
             (checker, placeholder) = (FrameChecker::default(), true);
         }
@@ -157,7 +157,7 @@ async fn recovered(viewer: &mut Viewer, require_placeholder: bool) -> Result<()>
     Ok(())
 }
 
-/// The camera's pictures that were seen in a row.
+/// Checks consecutive camera frames.
 #[derive(Default)]
 struct FrameChecker {
     frames: usize,
@@ -166,7 +166,7 @@ struct FrameChecker {
 }
 
 impl FrameChecker {
-    /// Looks at a picture; `false` where it is none of the camera's.
+    /// Checks a frame; `false` if it is not from the camera.
     fn check(&mut self, frame: &Frame, size: (u32, u32), grey: bool) -> Result<bool> {
         let image = frame.image.as_ref().context("a frame was not decoded")?;
         let Some(code) = image.code else { return Ok(false) };
@@ -185,16 +185,16 @@ impl FrameChecker {
     }
 }
 
-/// What the picture tells of its capture time is near to now, whatever clock the driver has.
+/// The reported capture time is close to now, whatever clock the driver has.
 fn captured_now(frame: &Frame) -> Result<()> {
     let Some(ntp) = frame.capture_ntp else { return Ok(()) };
     let unix = (ntp >> 32) as f64 - 2_208_988_800.0 + (ntp & 0xffff_ffff) as f64 / 4_294_967_296.0;
     let age = common::client::unix_tenths() as f64 / 1e4 - unix;
-    ensure!((-0.1..LIMIT.as_secs_f64()).contains(&age), "a picture is {age} s old, by what it says");
+    ensure!((-0.1..LIMIT.as_secs_f64()).contains(&age), "by its timestamp, a frame is {age} s old");
     Ok(())
 }
 
-/// The two fields of the lower half have the colours that the fake camera painted; a grey picture has none.
+/// The two fields in the lower half have the colours that the fake camera painted; a grey image has none.
 fn colours(image: &Image, grey: bool) -> Result<()> {
     let (width, height) = (image.width / 2, image.height / 2);
     let mean = |plane: &[u8], side: usize| {
@@ -216,8 +216,7 @@ fn colours(image: &Image, grey: bool) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the camera was tried `tries` times more, and tells what the program holds: descriptors,
-/// threads, mapped buffers.
+/// Waits until the camera was tried `tries` more times; returns the program's descriptors, threads and mapped buffers.
 async fn settled(porthole: &Porthole, fake: &Fake, tries: usize) -> Result<(usize, usize, usize)> {
     let until = fake.count("open")? + tries;
     let deadline = Instant::now() + LIMIT;
@@ -228,7 +227,7 @@ async fn settled(porthole: &Porthole, fake: &Fake, tries: usize) -> Result<(usiz
     stable_usage(porthole, fake).await
 }
 
-/// Waits until the numbers repeat, because a try may be under way and the pool of threads breathes.
+/// Waits until the numbers are stable, because a retry may be running and the thread pool grows and shrinks.
 async fn stable_usage(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize, usize)> {
     let deadline = Instant::now() + LIMIT;
     let (mut last, mut same) = ((0, 0, 0), 0);
@@ -243,7 +242,7 @@ async fn stable_usage(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize,
     Ok(last)
 }
 
-/// Ends the program: in time, without a panic, and with everything given back. The answer is its log.
+/// Stops the program: in time, without a panic, with all resources released. Returns its log.
 async fn end(porthole: Porthole, fake: &Fake) -> Result<String> {
     porthole.until_metric("porthole_captures", |open| open == 0.0).await?;
     porthole.signal("TERM")?;
@@ -275,7 +274,7 @@ async fn reopening_a_camera_leaks_nothing() -> Result<()> {
         fake.plug(script)?;
         recovered(&mut viewer, true).await?;
         let now = stable_usage(&porthole, &fake).await?;
-        // After the first time everything that is made once has been made.
+        // After the first round all one-time allocations are done.
         let (descriptors, threads, mapped) = *before.get_or_insert(now);
         ensure!(now.0 <= descriptors && now.1 <= threads && now.2 <= mapped, "before {before:?}, now {now:?}");
     }
@@ -283,7 +282,7 @@ async fn reopening_a_camera_leaks_nothing() -> Result<()> {
     end(porthole, &fake).await.map(drop)
 }
 
-/// Passes over what is shown before the camera's picture of this number, or a later one.
+/// Skips frames up to the camera frame with this number or a later one.
 async fn until_code(viewer: &mut Viewer, number: u32) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
@@ -292,10 +291,10 @@ async fn until_code(viewer: &mut Viewer, number: u32) -> Result<()> {
             return Ok(());
         }
     }
-    bail!("no picture of the camera in {LIMIT:?}")
+    bail!("no frame of the camera in {LIMIT:?}")
 }
 
-/// A camera that encodes by itself: its stream is the files that the encoder makes here.
+/// A camera with its own encoder: its stream consists of files encoded here.
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_h264_passthrough_never_shows_a_broken_frame() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30\n")?;
@@ -316,7 +315,7 @@ async fn damaged_h264_passthrough_never_shows_a_broken_frame() -> Result<()> {
     Ok(())
 }
 
-/// So many access units of the fake camera's pictures, with a key frame every second.
+/// Encodes `count` access units of the fake camera's image, with a key frame every second.
 fn stream(count: u32) -> Result<Vec<Vec<u8>>> {
     let (width, height) = SIZE;
     let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 };
@@ -326,13 +325,13 @@ fn stream(count: u32) -> Result<Vec<Vec<u8>>> {
         let at = Timestamp::from_start(Duration::from_secs(1) / 30 * number);
         let image = frame::paint(width as usize, height as usize, &Code::new(number, at, 0));
         let frame = RawFrame::new(at, format, [image.y, image.u, image.v].concat().into());
-        let encoded = encoder.encode(&frame, number.is_multiple_of(30))?.context("the encoder gave no picture")?;
+        let encoded = encoder.encode(&frame, number.is_multiple_of(30))?.context("the encoder returned no frame")?;
         Ok(encoded.data.to_vec())
     };
     (0..count).map(unit).collect()
 }
 
-/// What libcamera's preloaded shim needs as well: every call on a camera is one of libc's functions.
+/// libcamera's preloaded shim needs this as well: every call on a camera goes through a libc function.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_goes_through_libc() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30\n")?;
@@ -374,7 +373,7 @@ async fn a_rejected_control_does_not_stop_video() -> Result<()> {
     let tried = fake.count("ioctl S_CTRL = EIO")? + fake.count("ioctl S_EXT_CTRLS = EIO")?;
     ensure!(tried > 0, "the control was not set: {}", fake.calls()?);
     let log = end(porthole, &fake).await?;
-    ensure!(log.contains("brightness = 200"), "the log does not tell of the control: {log}");
+    ensure!(log.contains("brightness = 200"), "the log does not mention the control: {log}");
     Ok(())
 }
 
@@ -407,7 +406,7 @@ fn odd_devices_are_listed() -> Result<()> {
     Ok(())
 }
 
-/// What `porthole devices` prints of the camera.
+/// The output of `porthole devices` for the camera.
 fn listed(fake: &Fake) -> Result<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
     let output = command.arg("devices").envs(fake.environment()?).output()?;

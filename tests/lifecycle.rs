@@ -1,4 +1,4 @@
-//! Coming and going: nothing is left behind, nothing runs while nobody watches, and the program ends cleanly.
+//! Lifecycle: sessions leak nothing, nothing runs without viewers, and the program shuts down cleanly.
 
 mod common;
 
@@ -31,8 +31,8 @@ async fn two_hundred_sessions_leak_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Tasks, descriptors, threads and memory when nobody watches and the camera is closed. The pool of threads for blocking
-/// calls breathes, so it is waited until the numbers repeat.
+/// Tasks, descriptors, threads and memory without viewers and with the camera closed. Waits until the numbers are
+/// stable, because the pool of blocking threads grows and shrinks.
 async fn settled(porthole: &Porthole) -> Result<(u64, usize, usize, u64)> {
     let idle = |status: &serde_json::Value| status["viewers"] == 0 && status["cameras"][0]["state"] == "idle";
     porthole.until_status("everything is idle", idle).await?;
@@ -42,7 +42,7 @@ async fn settled(porthole: &Porthole) -> Result<(u64, usize, usize, u64)> {
     while same < 20 {
         ensure!(Instant::now() < deadline, "tasks and descriptors do not settle: {last:?}");
         let tasks = porthole.metric("porthole_tasks").await? as u64;
-        // The connection of this question is to be gone, and the board limits how often one address may ask.
+        // Lets this request's own connection close, and stays below the rate limit.
         tokio::time::sleep(POLL_INTERVAL).await;
         let now = (tasks, porthole.descriptors()?, porthole.threads()?);
         same = if now == last { same + 1 } else { 0 };
@@ -73,7 +73,7 @@ async fn an_idle_camera_uses_almost_no_cpu() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_that_vanishes_frees_its_session_within_30_s() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
-    // The sockets of the address that viewers come in on are opened with the first one and stay.
+    // The sockets of the viewers' address are opened with the first viewer and stay open.
     let mut first = Viewer::connect(&Options::new(&porthole.base)).await?;
     first.frame(LIMIT).await?;
     first.leave().await?;

@@ -1,5 +1,5 @@
-//! What the network and people write, however damaged: offers, trickle fragments, cookies, commands, configuration files.
-//! The bodies of the fuzz targets run here on arbitrary text and on their seeds, from one fixed random seed.
+//! Parsers of untrusted text: offers, trickle fragments, cookies, commands, configuration files. The fuzz targets run
+//! here on arbitrary text and on their seeds, from a fixed random seed.
 
 #[path = "fuzz/parsers/seeds.rs"]
 mod seeds;
@@ -9,7 +9,7 @@ mod targets;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Inputs of each kind for each target.
+/// Inputs of each kind per target.
 const CASES: u32 = 1000;
 
 #[test]
@@ -37,7 +37,7 @@ fn damaged_seeds_pass() {
     }
 }
 
-/// Runs `body` on what `strategy` gives, always the same.
+/// Runs `body` on the values of `strategy`, deterministically.
 fn check<S: Strategy>(target: &str, strategy: S, body: impl Fn(S::Value))
 where
     S::Value: std::fmt::Debug,
@@ -51,7 +51,7 @@ where
     done.unwrap_or_else(|failure| panic!("{target}: {failure}"));
 }
 
-/// A seed of which pieces are cut out, repeated elsewhere, or replaced by a few characters.
+/// A seed with pieces removed, repeated, or replaced by a few characters.
 fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[ -~\r\n]{0,6}", any::<bool>());
     let changes = prop::collection::vec(change, 0..8);

@@ -1,4 +1,4 @@
-//! Cameras that encode H.264 by themselves, as ffmpeg's encoder: what they send reaches viewers unchanged, in a format that
+//! Cameras that encode H.264 themselves, played by ffmpeg: their stream reaches viewers unchanged, in a profile that
 //! the viewer offered.
 
 mod common;
@@ -9,13 +9,13 @@ use anyhow::{Context as _, Result, ensure};
 use common::client::Image;
 use common::{LIMIT, Options, Porthole, Viewer, signal};
 
-/// As Chromium offers H.264 where it has a decoder in hardware.
+/// Chromium's H.264 offer where it has a hardware decoder.
 const CHROMIUM: [&str; 4] = ["42001f", "42e01f", "4d001f", "64001f"];
 
-/// Luma of the grey that the camera shows.
+/// The camera's grey luma.
 const GREY: i32 = 128;
 
-/// The program with a camera that is ffmpeg with these options of its encoder.
+/// Starts the program with ffmpeg as the camera, with these encoder options.
 fn start(encoder: &str) -> Result<Porthole> {
     let source = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i color=c=gray:s=320x180:r=15 -c:v libx264";
     Porthole::start(&format!(
@@ -33,7 +33,7 @@ fn is_camera(image: &Image) -> bool {
     (image.width, image.height) == (320, 180) && image.y.iter().filter(near).count() == image.y.len()
 }
 
-/// Waits for a picture of the camera, or of something else.
+/// Waits for a frame from the camera, or for one that is not.
 async fn until(viewer: &mut Viewer, camera: bool) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
@@ -42,10 +42,10 @@ async fn until(viewer: &mut Viewer, camera: bool) -> Result<()> {
             return Ok(());
         }
     }
-    anyhow::bail!("the {} was not seen within {LIMIT:?}", if camera { "camera" } else { "placeholder" })
+    anyhow::bail!("the {} was not shown within {LIMIT:?}", if camera { "camera" } else { "placeholder" })
 }
 
-/// The formats that an answer names, as `profile-level-id`.
+/// The profiles in an answer, as `profile-level-id`.
 fn answered(viewer: &Viewer) -> Vec<&str> {
     let ids = viewer.answer.split("profile-level-id=").skip(1);
     ids.filter_map(|rest| rest.get(..6)).collect()
@@ -60,9 +60,9 @@ async fn camera_h264_is_passed_through_without_an_encoder() -> Result<()> {
     let camera = &status["cameras"][0];
     ensure!(camera["encoder"] == "camera" && camera["format"] == "H264", "{camera:#}");
     ensure!(porthole.metric("porthole_encoders").await? == 0.0);
-    // One who comes later begins at the next key frame.
+    // A later viewer starts at the next key frame.
     let mut late = Viewer::connect(&offering(&porthole, &CHROMIUM)).await?;
-    ensure!(late.frame(LIMIT).await?.key, "the first picture is no key frame");
+    ensure!(late.frame(LIMIT).await?.key, "the first frame is not a key frame");
     until(&mut late, true).await?;
     viewer.leave().await?;
     late.leave().await?;
@@ -103,7 +103,7 @@ async fn an_interrupted_h264_camera_resumes_within_the_session() -> Result<()> {
     viewer.leave().await
 }
 
-/// The program's child.
+/// The program's child process.
 fn ffmpeg(parent: u32) -> Result<u32> {
     let children = std::fs::read_dir(format!("/proc/{parent}/task"))?;
     for task in children {
@@ -122,6 +122,6 @@ async fn b_frames_are_reported_as_a_fault() -> Result<()> {
     let has_fault = |status: &serde_json::Value| {
         status["cameras"][0]["fault"].as_str().is_some_and(|fault| fault.contains("it sends B-frames"))
     };
-    porthole.until_status("the status tells of B-frames", has_fault).await?;
+    porthole.until_status("the status reports B-frames", has_fault).await?;
     viewer.leave().await
 }

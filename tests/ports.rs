@@ -1,4 +1,4 @@
-//! The ports that viewers use: one UDP port for all of them, and TCP where UDP is blocked.
+//! Media ports: one UDP port for all viewers, and TCP where UDP is blocked.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer};
 fn udp_sockets(porthole: &Porthole) -> Result<BTreeSet<String>> {
     let mut inodes = BTreeSet::new();
     for entry in std::fs::read_dir(format!("/proc/{}/fd", porthole.pid()))? {
-        // One that is closed meanwhile leads nowhere.
+        // A descriptor closed meanwhile is skipped.
         let Ok(target) = std::fs::read_link(entry?.path()) else { continue };
         let target = target.to_string_lossy().into_owned();
         inodes.extend(target.strip_prefix("socket:[").map(|inode| inode.trim_end_matches(']').to_owned()));
@@ -30,7 +30,7 @@ fn udp_sockets(porthole: &Porthole) -> Result<BTreeSet<String>> {
     Ok(sockets)
 }
 
-/// The port of the candidate on 127.0.0.1 for a transport.
+/// The port of the candidate on 127.0.0.1 for this transport.
 fn port(viewer: &Viewer, transport: &str) -> Result<u16> {
     let fields = viewer.answer.lines().filter(|line| line.starts_with("a=candidate:")).map(|line| line.split(' '));
     let found = fields.map(Vec::from_iter).find(|fields| fields[2] == transport && fields[4] == "127.0.0.1");
@@ -90,10 +90,10 @@ async fn a_port_in_use_is_reported() -> Result<()> {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
     let cases = [(udp.local_addr()?.port(), "UDP", "ss -lunp"), (tcp.local_addr()?.port(), "TCP", "ss -ltnp")];
     for (port, transport, program) in cases {
-        let (code, said) = Porthole::fail(&format!("{SMALL}\n[rtc]\nudp_port = {port}\n"))?;
+        let (code, stderr) = Porthole::fail(&format!("{SMALL}\n[rtc]\nudp_port = {port}\n"))?;
         let words =
             [format!("{transport} port {port}"), format!("{program} 'sport = :{port}'"), "[rtc] udp_port".into()];
-        ensure!(code == Some(1) && words.iter().all(|words| said.contains(words)), "{code:?} {said}");
+        ensure!(code == Some(1) && words.iter().all(|words| stderr.contains(words)), "{code:?} {stderr}");
     }
     Ok(())
 }

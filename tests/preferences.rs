@@ -1,5 +1,5 @@
-//! A viewer's own picture and sound, steered over the control channel: which camera, pauses, sound, and how long the browser holds
-//! pictures back. What is checked is what comes in by RTP; how soon a switch is done, `switch.rs` measures.
+//! Per-viewer preferences set over the control channel: camera, pause, mute and playout delay, checked by the RTP that
+//! arrives. `switch.rs` measures how long a switch takes.
 
 mod common;
 #[path = "switch/viewer.rs"]
@@ -42,7 +42,7 @@ async fn pause_and_mute_are_per_viewer() -> Result<()> {
         viewer.step(LIMIT).await?;
     }
     viewer.call("video.pause", json!({})).await?;
-    // Nobody watches any more, so the camera is closed; the sound goes on.
+    // Without viewers the camera is closed; audio continues.
     porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
     let audio_packets = viewer.audio_packets;
     while viewer.audio_packets < audio_packets + 20 {
@@ -52,7 +52,7 @@ async fn pause_and_mute_are_per_viewer() -> Result<()> {
     while viewer.audio_packets < audio_packets + 50 {
         viewer.step(LIMIT).await?;
     }
-    ensure!(viewer.frames.len() == paused, "pictures during a pause");
+    ensure!(viewer.frames.len() == paused, "frames during a pause");
     viewer.call("video.resume", json!({})).await?;
     let first = if viewer.frames.len() > paused { viewer.frames[paused].clone() } else { viewer.frame().await? };
     ensure!(first.key, "{first:?}");
@@ -63,14 +63,14 @@ async fn pause_and_mute_are_per_viewer() -> Result<()> {
     while viewer.frames.len() < frames + 60 {
         viewer.frame().await?;
     }
-    // What was under way has come by now.
+    // Packets in flight have arrived by now.
     let silent = viewer.audio_packets;
     while viewer.frames.len() < frames + 120 {
         viewer.frame().await?;
     }
     ensure!(
         viewer.audio_packets == silent,
-        "{} packets of sound while muted, {} before",
+        "{} audio packets while muted, {} before",
         viewer.audio_packets - silent,
         silent - audio_packets
     );
@@ -88,7 +88,7 @@ async fn playout_delay_and_key_frame_requests_take_effect() -> Result<()> {
     ensure!(viewer.frame().await?.delay == [0, 0, 0]);
     let smooth = viewer.call("latency.set", json!({ "mode": "smooth" })).await?;
     ensure!(smooth == json!({ "mode": "smooth", "min": 200, "max": 1000 }), "{smooth}");
-    // 20 and 100 times 10 ms, in 12 bits each.
+    // 20 and 100 units of 10 ms, in 12 bits each.
     while viewer.frame().await?.delay != [0x01, 0x40, 0x64] {}
     viewer.call("latency.set", json!({ "mode": "low" })).await?;
     while viewer.frame().await?.delay != [0, 0, 0] {}
@@ -111,7 +111,7 @@ async fn an_undecodable_camera_is_rejected_and_the_current_one_continues() -> Re
     let porthole = Porthole::start(&format!("{TWO}{own}"))?;
     let mut viewer = ControlClient::begin(&porthole).await?;
     viewer.frame().await?;
-    // At first it has not told what it encodes, then it has.
+    // The first time its format is unknown, the second time it is known.
     for _ in 0..2 {
         let id = viewer.ask("camera.select", json!({ "camera": "own" })).await?;
         let answer = viewer.answer(id).await?;

@@ -1,11 +1,11 @@
-//! The privacy switch of the running program, and lights and buttons that the machine does not have.
+//! The privacy switch in the running program, and configured LEDs and buttons that the machine does not have.
 
 mod common;
 
 use anyhow::{Context as _, Result};
 use common::{LIMIT, Options, Porthole, SMALL, Viewer};
 
-/// A camera that is open also while nobody watches, if nothing else keeps it closed.
+/// A camera that stays open without viewers unless privacy closes it.
 fn always_open() -> String {
     SMALL.replacen("bitrate = 300000", "bitrate = 300000\nkeep_open = true", 1)
 }
@@ -17,7 +17,7 @@ async fn privacy_at_startup_keeps_devices_closed() -> Result<()> {
     for _ in 0..5 {
         let image = viewer.frame(LIMIT).await?.image.context("a frame was not decoded")?;
         assert_eq!((image.width, image.height), (320, 180));
-        assert!(image.code.is_none(), "it should be no picture of the camera");
+        assert!(image.code.is_none(), "the frame should not be the camera's");
     }
     let status = porthole.status().await?;
     assert_eq!(status["privacy"], true);

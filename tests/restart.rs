@@ -1,4 +1,4 @@
-//! ICE restarts against the whole program: the picture goes on, and a bad restart changes nothing.
+//! ICE restarts end to end: video continues, and an invalid restart changes nothing.
 
 mod common;
 
@@ -9,15 +9,15 @@ fn value<'t>(text: &'t str, name: &str) -> Result<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name} in {text}"))
 }
 
-/// Waits for so many pictures, each later than the one before. What was lost while there was no path leaves frames that
-/// cannot be decoded, until the key frame that the viewer asks for.
+/// Waits for `count` decoded frames, each newer than the one before. Frames lost while there was no path leave
+/// undecodable ones until the key frame that the viewer requests.
 async fn receive_frames(viewer: &mut Viewer, count: usize) -> Result<()> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
         let image = viewer.frame(LIMIT).await?.image;
         numbers.extend(image.and_then(|image| image.code).map(|code| code.frame));
     }
-    ensure!(numbers.is_sorted(), "the pictures are not in order: {numbers:?}");
+    ensure!(numbers.is_sorted(), "the frames are not in order: {numbers:?}");
     Ok(())
 }
 
@@ -34,10 +34,10 @@ async fn video_continues_across_ice_restarts() -> Result<()> {
         let new = value(&answer.body, "a=ice-ufrag:")?;
         ensure!(new != ufrag, "the credentials are of the former ICE session");
         ensure!(answer.body.contains("a=mid:") && answer.body.contains("a=end-of-candidates"), "{answer:?}");
-        // Frames that came before the restart wait in the queue: what proves that it works is the new connection.
+        // Frames from before the restart may be queued; only the new connection proves that the restart worked.
         viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
         receive_frames(&mut viewer, 15).await?;
-        // The former ICE session is over.
+        // The previous ICE session is gone.
         let fragment = "a=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\n";
         ensure!(viewer.patch(&etag, fragment).await?.status == 412, "a stale ETag is refused");
         ensure!(viewer.patch(&viewer.etag, fragment).await?.status == 204);
@@ -64,7 +64,7 @@ async fn an_invalid_ice_restart_keeps_the_session() -> Result<()> {
         let answer = viewer.patch("*", &fragment).await?;
         ensure!(answer.status == 400 && answer.header("etag").is_none(), "{fragment:?}: {answer:?}");
     }
-    // Credentials that come with the ETag of the session ask for no restart.
+    // Credentials with the current ETag do not request a restart.
     ensure!(viewer.patch(&viewer.etag, &format!("a=ice-ufrag:abcd\r\n{pwd}\r\n")).await?.status == 204);
     let unknown = format!("{}whep/session/0", porthole.base);
     let headers = [("content-type", "application/trickle-ice-sdpfrag"), ("if-match", "*")];
@@ -95,13 +95,13 @@ async fn concurrent_ice_restarts_are_serialized() -> Result<()> {
     tags.sort_unstable();
     tags.dedup();
     ensure!(tags.len() == answers.len(), "each has its ETag: {tags:?}");
-    // One holds, and says so when it is asked again.
+    // Exactly one is current.
     let mut held = 0;
     for tag in tags {
         held += usize::from(viewer.patch(tag, "a=mid:0\r\n").await?.status == 204);
     }
     ensure!(held == 1, "{held} ICE sessions hold at once");
-    // All of them were no session of this viewer's own. It finds back by one that is.
+    // None of these restarts came from the viewer itself; its own restart reconnects it.
     viewer.restart().await?;
     viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
     receive_frames(&mut viewer, 15).await?;

@@ -1,5 +1,4 @@
-//! The unit and what the package puts around it: how open the service is to the system, the pauses between failed starts,
-//! man pages and completions.
+//! The systemd unit and packaging: sandboxing, the back-off between failed starts, man pages and completions.
 
 mod common;
 
@@ -7,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// How exposed the service may be, in tenths, as `systemd-analyze security` counts.
+/// The maximum exposure of the service, in tenths, as rated by `systemd-analyze security`.
 const EXPOSURE: &str = "20";
 
 fn file(name: &str) -> String {
@@ -27,7 +26,7 @@ fn the_service_is_sandboxed() {
     run(analyze.args(["security", "--offline=true", "--no-pager", &format!("--threshold={EXPOSURE}"), &unit]));
 }
 
-/// What `pause wait` would sleep, with a `sleep` of the test that tells it.
+/// How long `pause wait` sleeps, using a fake `sleep` that prints its argument.
 fn pause(folder: &Path) -> String {
     let sleep = folder.join("sleep");
     if !sleep.exists() {
@@ -55,10 +54,10 @@ fn restart_backoff_grows_and_resets() {
         ended(folder, "exit-code");
         assert_eq!(pause(folder), seconds);
     }
-    // It ended as it should.
+    // A clean exit.
     ended(folder, "success");
     assert_eq!(pause(folder), "");
-    // It has run for a while since the last failure.
+    // A long run since the last failure.
     (0..3).for_each(|_| ended(folder, "watchdog"));
     run(Command::new("touch").args(["-d", "11 minutes ago"]).arg(folder.join("failures")));
     ended(folder, "signal");
@@ -86,7 +85,7 @@ fn every_command_has_a_man_page_and_every_shell_completions() {
     }
 }
 
-/// The package's unit runs what the package installs, and its names agree.
+/// The unit's paths match the files that the package installs.
 #[test]
 fn the_package_installs_what_the_unit_runs() {
     let text = |name: &str| fs::read_to_string(file(name)).unwrap();

@@ -1,6 +1,6 @@
-//! A viewer's start against the whole program: what is served, what an answer leaves out, and the control channel.
+//! Session setup end to end: the page's assets, what an answer omits, and the control channel.
 //!
-//! What WHEP demands of requests and answers stands in `whep`, what nobody should send in `hardening`.
+//! WHEP itself is tested in `whep`, hostile requests in `hardening`.
 
 mod common;
 
@@ -21,8 +21,8 @@ async fn without_a_microphone_the_audio_section_is_inactive() -> Result<()> {
 async fn a_busy_http_port_is_reported() -> Result<()> {
     let holder = std::net::TcpListener::bind("127.0.0.1:0")?;
     let port = holder.local_addr()?.port();
-    let (code, said) = Porthole::fail(&SMALL.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")))?;
-    ensure!(code == Some(1) && said.contains(&format!("port {port} is in use")), "{code:?} {said}");
+    let (code, stderr) = Porthole::fail(&SMALL.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")))?;
+    ensure!(code == Some(1) && stderr.contains(&format!("port {port} is in use")), "{code:?} {stderr}");
     Ok(())
 }
 
@@ -54,7 +54,7 @@ async fn the_control_channel_survives_malformed_messages() -> Result<()> {
     while answers.len() < 3 {
         if let common::Event::Message(text) = viewer.event(LIMIT).await? {
             let message: serde_json::Value = serde_json::from_str(&text)?;
-            // The board tells how it is, too.
+            // The server also sends status events.
             answers.extend(message.get("id").is_some().then_some(message));
         }
     }
@@ -62,7 +62,7 @@ async fn the_control_channel_survives_malformed_messages() -> Result<()> {
     ensure!(answers[1]["id"] == 1 && answers[1]["error"]["code"] == -32601, "{answers:?}");
     let ours = common::client::unix_tenths() as f64 / 10.0;
     let theirs = answers[2]["result"]["sent"].as_f64().context("no time")?;
-    ensure!((ours - theirs).abs() < 5_000.0, "the board's clock says {theirs}, ours {ours}");
+    ensure!((ours - theirs).abs() < 5_000.0, "the server's clock reads {theirs}, ours {ours}");
     viewer.frame(LIMIT).await?;
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! The main job against the whole program: pictures and sound arrive whole, in step and at once, for one viewer and
-//! for ten.
+//! Streaming end to end: video and audio arrive complete, in sync and promptly, for one viewer and for ten.
 
 mod common;
 #[path = "common/tone.rs"]
@@ -22,7 +21,7 @@ async fn a_viewer_decodes_every_frame_from_the_first_key_frame() -> Result<()> {
     ensure!(first.playout_delay.as_deref() == Some(&[0, 0, 0]), "playout-delay: {:?}", first.playout_delay);
     let ntp = first.capture_ntp.context("no abs-capture-time")?;
     let unix = (ntp >> 32) as f64 - 2_208_988_800.0 + (ntp & 0xffff_ffff) as f64 / 4_294_967_296.0;
-    let code = image.code.context("no code in the first picture")?;
+    let code = image.code.context("no timecode in the first frame")?;
     ensure!((unix - code.captured as f64 / 1e4).abs() < 0.000_3, "abs-capture-time {unix}, code {}", code.captured);
     let mut frame_numbers = vec![code.frame];
     frame_numbers.extend(numbers(&mut viewer, 90).await?);
@@ -42,7 +41,7 @@ async fn rtp_timestamps_follow_the_capture_clock() -> Result<()> {
     for pair in pairs.windows(2) {
         let ticks = f64::from(pair[1].0.wrapping_sub(pair[0].0));
         let tenths = (pair[1].1 - pair[0].1) as f64;
-        // The code counts tenths of a millisecond: 9 ticks of 90 kHz.
+        // The timecode counts tenths of a millisecond: 9 ticks of 90 kHz.
         ensure!((ticks - tenths * 9.0).abs() <= 10.0, "{ticks} ticks in {tenths} tenths of a millisecond");
     }
     Ok(())
@@ -53,7 +52,7 @@ async fn audio_and_video_share_one_capture_clock() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let (mut frames, mut samples, mut first) = (Vec::new(), Vec::new(), None);
-    // Three seconds hold a tick whole, and reports of both streams, which come once a second.
+    // Three seconds contain a whole tick, and sender reports of both streams, which are sent once per second.
     while frames.len() < 90 {
         match viewer.event(LIMIT).await? {
             Event::Frame(frame) => {
@@ -68,17 +67,19 @@ async fn audio_and_video_share_one_capture_clock() -> Result<()> {
         }
     }
     for (ssrc, timestamp, captured) in frames {
-        let reported = viewer.reports.unix(ssrc, timestamp, 90_000.0).context("no report of the pictures")?;
-        ensure!((reported - captured).abs() < 0.002, "a picture of {captured:.4} is reported as {reported:.4}");
+        let reported = viewer.reports.unix(ssrc, timestamp, 90_000.0).context("no sender report for the video")?;
+        ensure!((reported - captured).abs() < 0.002, "a frame captured at {captured:.4} is reported as {reported:.4}");
     }
-    let (ssrc, timestamp) = first.context("no sound")?;
-    // The first second may begin inside a tick.
+    let (ssrc, timestamp) = first.context("no audio")?;
+    // The recording may start inside a tick.
     let skipped = 12_000;
     let onset = skipped + tone::onset(&samples[skipped..], 48_000).context("no tick")?;
-    let reported =
-        viewer.reports.unix(ssrc, timestamp.wrapping_add(onset as u32), 48_000.0).context("no report of the sound")?;
+    let reported = viewer
+        .reports
+        .unix(ssrc, timestamp.wrapping_add(onset as u32), 48_000.0)
+        .context("no sender report for the audio")?;
     let off = reported - reported.round();
-    // The tick begins at the full second; the encoder looks ahead by 6.5 ms.
+    // The tick starts at the full second; the encoder has a look-ahead of 6.5 ms.
     ensure!(off.abs() < 0.015, "the tick is {:.1} ms off the full second", off * 1e3);
     Ok(())
 }
@@ -88,7 +89,7 @@ async fn a_viewer_receives_the_test_tone() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     let (mut samples, mut last, deadline) = (Vec::new(), None, Instant::now() + LIMIT);
-    // A second and a half in a row, 20 ms each: where the machine stood still, sound is missing.
+    // One and a half seconds without a gap, in 20 ms packets: a stalled machine loses audio.
     while samples.len() < 75 * 960 {
         ensure!(Instant::now() < deadline, "only {} samples in a row within {LIMIT:?}", samples.len());
         if let Event::Audio(audio) = viewer.event(LIMIT).await? {
@@ -98,7 +99,7 @@ async fn a_viewer_receives_the_test_tone() -> Result<()> {
             samples.extend(audio.samples.chunks(2).map(|pair| pair[0]));
         }
     }
-    // A tenth of a second outside the tick, past the codec's start: the tone alone, at -30 dB of full scale.
+    // A tenth of a second outside the tick, after the codec's start-up: the tone alone, at -30 dBFS.
     let tick = tone::onset(&samples[12_000..], 48_000).context("no tick")? + 12_000;
     let quiet = if tick > 24_000 { &samples[tick - 6_000..tick - 1_200] } else { &samples[tick + 4_800..tick + 9_600] };
     let (share, level) = (tone::goertzel(quiet, 48_000, 440.0), tone::dbfs(quiet));
@@ -150,7 +151,7 @@ async fn lost_packets_are_retransmitted() -> Result<()> {
     let mut viewer = Viewer::connect(&options).await?;
     let frame_numbers = numbers(&mut viewer, 150).await?;
     missing(&frame_numbers, &porthole).await?;
-    ensure!(porthole.metric("porthole_nacked_packets_total").await? > 0.0, "no packet was asked for again");
+    ensure!(porthole.metric("porthole_nacked_packets_total").await? > 0.0, "no packet was NACKed");
     Ok(())
 }
 
@@ -164,7 +165,7 @@ async fn a_stalled_viewer_does_not_delay_others() -> Result<()> {
     while viewer.events.try_recv().is_ok() {}
     let mut latencies = [Vec::new(), Vec::new()];
     let mut frame_numbers = Vec::new();
-    // In turn, and the best of each kind, because the machine may be busy with something else at any time.
+    // Alternately, and the best of each kind, because the machine may be busy at any time.
     for round in 0..6 {
         let stop = round % 2;
         signal(stopped.id(), ["CONT", "STOP"][stop])?;
@@ -197,7 +198,7 @@ async fn key_frame_requests_are_limited_to_one_per_250_ms() -> Result<()> {
         viewer.frame(LIMIT).await?;
         viewers.push(viewer);
     }
-    // Each viewer asks at every frame it sees, for 90 frames: 3 s at 30 frames a second.
+    // Each viewer requests a key frame at every frame for 90 frames: 3 s at 30 fps.
     let requesting = viewers.into_iter().map(|mut viewer| {
         tokio::spawn(async move {
             let mut keys = Vec::new();

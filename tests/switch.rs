@@ -1,7 +1,7 @@
-//! From camera to camera in one track, over the control channel: what comes in by RTP, and how soon. It has the machine to itself,
-//! since each file of tests runs alone; what else a viewer wishes for its picture is in `preferences.rs`.
+//! Camera switches within one track over the control channel: the RTP that arrives, and how soon. This is a file of its
+//! own so that the measurement has the machine to itself; other preferences are in `preferences.rs`.
 
-// What was measured is shown with --nocapture.
+// --nocapture shows the measurements.
 #![allow(clippy::print_stdout)]
 
 mod common;
@@ -19,7 +19,7 @@ use serde_json::json;
 use stalls::StallMonitor;
 use viewer::{ControlClient, TWO};
 
-/// What the cameras' pictures are like.
+/// The frame size of each camera.
 const SIZES: [(&str, (usize, usize)); 2] = [("door", (320, 180)), ("yard", (640, 360))];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +27,7 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
     let porthole = Porthole::start(TWO)?;
     let mut viewer = ControlClient::begin(&porthole).await?;
     viewer.frame().await?;
-    // The channel is open, and both cameras were.
+    // Opens the channel and each camera once.
     for (name, _) in [SIZES[1], SIZES[0]] {
         viewer.call("camera.select", json!({ "camera": name })).await?;
         while viewer.frame().await?.camera != camera_hash(name) {}
@@ -50,7 +50,7 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
         ensure!(begins.key && begins.size == size, "{number}: {begins:?}");
         let answer = viewer.answer(id).await?;
         ensure!(answer["result"]["camera"] == *name, "{answer}");
-        // A few pictures of it, so that the next key frame is not asked for at once.
+        // A few frames, so that the next key frame request is not rate-limited.
         for _ in 0..4 {
             let frame = viewer.frame().await?;
             ensure!((frame.camera, frame.size, frame.key) == (camera_hash(name), size, false), "{number}: {frame:?}");
@@ -65,14 +65,14 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
     for pair in viewer.frames.windows(2) {
         ensure!(pair[0].ssrc == pair[1].ssrc, "another stream");
         let ticks = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
-        ensure!(ticks > 0 && ticks < 90_000 / 5, "{ticks} ticks between two pictures");
+        ensure!(ticks > 0 && ticks < 90_000 / 5, "{ticks} ticks between two frames");
         longest = longest.max(stalls.running(pair[0].arrived, pair[1].arrived));
     }
-    ensure!(longest < Duration::from_millis(200), "the picture stood still for {longest:?}");
-    println!("median {median:.1?}, slowest {slowest:.1?}, longest without a picture {longest:.1?}");
+    ensure!(longest < Duration::from_millis(200), "the video froze for {longest:?}");
+    println!("median {median:.1?}, slowest {slowest:.1?}, longest gap between frames {longest:.1?}");
     let selected = viewer.events.iter().filter(|event| event["params"]["selected"] == true).count();
-    ensure!(selected >= 49, "{selected} events of 50 that the other camera is seen");
-    // Whom nobody watches is closed.
+    ensure!(selected >= 49, "{selected} of 50 selection events");
+    // A camera without viewers is closed.
     porthole
         .until_status("the other camera is closed", |status| {
             status["cameras"][1]["state"] == "idle" && status["cameras"][0]["watched"] == 1

@@ -1,5 +1,5 @@
-//! What porthole tells systemd, and what systemd hands to it: the program as a process, with a socket of the test in
-//! systemd's place.
+//! The systemd protocol: notifications from porthole and sockets passed to it, with the test's socket in systemd's
+//! place.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use common::{LIMIT, Options, Porthole, SMALL, Viewer};
 
-/// The place where systemd listens for messages.
+/// Stands in for systemd's notification socket.
 struct Manager {
     socket: UnixDatagram,
     path: PathBuf,
@@ -32,7 +32,7 @@ impl Manager {
         vec![("NOTIFY_SOCKET", self.path.clone().into())]
     }
 
-    /// The next message that `wanted` takes something from; others are left out.
+    /// The next message for which `wanted` returns a value; others are discarded.
     fn until<T>(&self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + LIMIT;
         let (mut buffer, mut received) = ([0; 4096], Vec::new());
@@ -87,7 +87,7 @@ async fn the_watchdog_is_fed_unless_the_process_is_stopped() {
         manager.line("WATCHDOG=1");
     }
     porthole.signal("STOP").unwrap();
-    // What it had said before.
+    // Drops earlier messages.
     manager.socket.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
     let mut buffer = [0; 4096];
     while manager.socket.recv(&mut buffer).is_ok() {}
@@ -118,13 +118,13 @@ async fn a_reload_applies_changes_and_keeps_viewers() {
     let second =
         Viewer::connect(&Options::new(&porthole.base)).await.expect("there should be a place for a second viewer");
 
-    // A wrong file changes nothing.
+    // An invalid file changes nothing.
     std::fs::write(&file, "[rtc]\nmax_viewers = 0\n").unwrap();
     porthole.signal("HUP").unwrap();
     manager.line("READY=1");
     assert_eq!(porthole.status().await.unwrap()["max_viewers"], 2);
 
-    // The first one has not noticed.
+    // The first viewer is unaffected.
     viewer.frame(LIMIT).await.unwrap();
     drop(second);
     porthole.signal("TERM").unwrap();
@@ -142,12 +142,12 @@ fn a_systemd_socket_is_served() {
     std::fs::write(&file, format!("{SMALL}[auth]\nmode = \"none\"\n[rtc]\nudp_port = 0\n")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // The request waits in the queue until the program is there, as with a service that is started on demand.
+    // The request waits in the backlog until the program accepts it, as with socket activation.
     let mut client = TcpStream::connect(address).unwrap();
     client.set_read_timeout(Some(LIMIT)).unwrap();
     write!(client, "GET /healthz HTTP/1.0\r\n\r\n").unwrap();
 
-    // systemd gives it the number 3, and names the process that it is for.
+    // systemd passes it as descriptor 3 and names the target process.
     let mut child = Command::new("sh")
         .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" run --config \"$1\" 3<&0 </dev/null"])
         .arg(env!("CARGO_BIN_EXE_porthole"))

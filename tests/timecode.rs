@@ -1,4 +1,5 @@
-//! The test pattern's block code after a real encoder and decoder, at the size and rate at which it is hardest to read.
+//! The test pattern's timecode after a real encoder and decoder, at the size and bitrate at which it is hardest to
+//! read.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use porthole::capture::camera::timecode::Code;
 use porthole::capture::camera::{Config, Constraint};
 use porthole::media::{RawFrame, Timestamp};
 
-/// The first number is near the wrap of a byte, so that many cells change within the run.
+/// Starts near a byte wrap, so that many cells change during the run.
 const FIRST: u32 = 0x00ff_ff80;
 
 fn encoder(bitrate: u32) -> Encoder {
@@ -26,7 +27,7 @@ fn encoder(bitrate: u32) -> Encoder {
     Encoder::with_api_config(OpenH264API::from_source(), config).expect("an encoder")
 }
 
-/// What is read from each of `count` decoded frames, and the mean bitrate in bit/s.
+/// The timecode read from each of `count` decoded frames, and the mean bitrate in bit/s.
 fn through_h264(width: u32, height: u32, bitrate: u32, count: u32) -> (Vec<Option<Code>>, usize) {
     let pattern = Pattern::open(&Config {
         name: "yard".into(),

@@ -1,5 +1,5 @@
-//! Encrypted connections against the whole program, with rustls as the client: our own certificate, files that change,
-//! and plain connections to the same port.
+//! TLS end to end, with rustls as the client: the self-signed certificate, certificate reload, and plain HTTP on the
+//! same port.
 
 mod common;
 
@@ -18,7 +18,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// A configuration with more lines in `[http]`, and its state in `state`.
+/// A configuration with additional `[http]` lines and its state in `state`.
 fn config(lines: &str, state: &Path) -> String {
     let http = format!("listen = \"127.0.0.1:0\"\n{lines}");
     format!("{}\n[state]\ndirectory = \"{}\"\n", SMALL.replace("listen = \"127.0.0.1:0\"", &http), state.display())
@@ -29,13 +29,13 @@ fn address(porthole: &Porthole) -> Result<SocketAddr> {
     Ok(authority.parse()?)
 }
 
-/// An encrypted answer, and the certificate that the server showed.
+/// A response over TLS, and the server's certificate.
 struct Encrypted {
     answer: String,
     certificate: CertificateDer<'static>,
 }
 
-/// Makes a request as a client that trusts the certificate in the file `trusted` and wants it to be for `name`.
+/// Sends a request as a client that trusts the certificate in the file `trusted` and verifies `name`.
 async fn encrypted(porthole: &Porthole, trusted: &Path, name: &str, request: &str) -> Result<Encrypted> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted)?)?;
@@ -63,7 +63,7 @@ async fn plain(porthole: &Porthole, request: &str) -> Result<String> {
 async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> Result<String> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    // A server that closes without a TLS goodbye has said all the same what it had to say.
+    // A server that closes without close_notify has still sent its response.
     let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await?;
     ensure!(read.is_ok() || !answer.is_empty(), "{read:?}");
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -81,7 +81,7 @@ fn value<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, v)| v)
 }
 
-/// Writes a new pair for `localhost`.
+/// Writes a new certificate and key for `localhost`.
 fn write_pair(folder: &Path) -> Result<()> {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     std::fs::write(folder.join("key.new"), pair.signing_key.serialize_pem())?;
@@ -126,7 +126,9 @@ async fn the_self_signed_certificate_is_created_once_and_kept() -> Result<()> {
     }
     ensure!(shown.iter().all(|certificate| *certificate == shown[0]), "a new certificate after the restart");
     let fingerprint = |log: &String| {
-        log.lines().find_map(|line| Some(line.split_once("SHA-256 fingerprint is ")?.1.to_owned())).context("not told")
+        log.lines()
+            .find_map(|line| Some(line.split_once("SHA-256 fingerprint is ")?.1.to_owned()))
+            .context("not logged")
     };
     ensure!(fingerprint(&logs[0])? == fingerprint(&logs[1])?, "{logs:?}");
     for name in ["cert.pem", "key.pem"] {
@@ -173,7 +175,7 @@ async fn changed_certificates_are_reloaded_unless_broken() -> Result<()> {
     let porthole = Porthole::start(&config(&files(folder.path()), state.path()))?;
     let first = encrypted(&porthole, &cert, "localhost", &get("/healthz")).await?.certificate;
     write_pair(folder.path())?;
-    // Trusted is the new one, so no request succeeds before it is used.
+    // Only the new one is trusted, so no request succeeds before it is in use.
     let deadline = Instant::now() + LIMIT;
     let second = loop {
         match encrypted(&porthole, &cert, "localhost", &get("/healthz")).await {
@@ -187,7 +189,7 @@ async fn changed_certificates_are_reloaded_unless_broken() -> Result<()> {
     std::fs::copy(&cert, &trusted)?;
     std::fs::write(&cert, "nonsense")?;
     let changed = Instant::now();
-    // Looks are a second apart, and each needs a connection.
+    // The program polls once a second, on a new connection.
     while changed.elapsed().as_secs() < 3 {
         let page = encrypted(&porthole, &trusted, "localhost", &get("/healthz")).await?;
         ensure!(page.certificate == second);
@@ -205,8 +207,8 @@ async fn broken_certificate_files_are_named_at_startup() -> Result<()> {
     let state = tempfile::tempdir()?;
     let config = config(&files(folder.path()), state.path());
     let fails_with = |words: &str| -> Result<()> {
-        let (code, said) = Porthole::fail(&config)?;
-        ensure!(code == Some(1) && said.contains(words), "{code:?} {said}");
+        let (code, stderr) = Porthole::fail(&config)?;
+        ensure!(code == Some(1) && stderr.contains(words), "{code:?} {stderr}");
         Ok(())
     };
     fails_with("cert.pem: No such file or directory")?;

@@ -1,4 +1,4 @@
-//! The built-in tone after a real Opus encoder and decoder: its tick is found where it was, its pitch and level are kept.
+//! The built-in tone after a real Opus encoder and decoder: the tick keeps its position, the tone its pitch and level.
 
 #[path = "common/tone.rs"]
 mod tone;
@@ -9,7 +9,7 @@ use porthole::capture::audio::test_tone::Tone;
 use porthole::capture::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 use porthole::media::{PcmFrame, Timestamp};
 
-/// Two seconds of the tone in one channel, from 300 ms after a full second on.
+/// Two seconds of the mono tone, starting 300 ms after a full second.
 fn two_seconds() -> Vec<PcmFrame> {
     let begun = u64::from(Timestamp::default().unix().subsec_nanos());
     let mut now = Timestamp::from_start(Duration::from_nanos(3_000_000_000 - begun + 300_000_000));
@@ -24,7 +24,7 @@ fn two_seconds() -> Vec<PcmFrame> {
     frames
 }
 
-/// The samples from the first frame to the first full second of its capture clock.
+/// The number of samples from the first frame to the first full second of its capture clock.
 fn until_second(first: &PcmFrame) -> usize {
     let rest = 1_000_000_000 - u64::from(first.captured.unix().subsec_nanos());
     (rest * u64::from(SAMPLE_RATE) / 1_000_000_000) as usize
@@ -43,7 +43,7 @@ fn through_opus(frames: &[PcmFrame]) -> Vec<i16> {
         decoder.decode(&packet, &mut samples, false).expect("decodes");
         decoded.extend_from_slice(&samples);
     }
-    // The decoder gives every sample this much late (RFC 7845 section 4.2 calls it the pre-skip).
+    // The decoder delays every sample by this much (the pre-skip of RFC 7845 section 4.2).
     decoded.split_off(delay)
 }
 
@@ -64,7 +64,7 @@ fn opus_preserves_tick_pitch_and_level() {
     let onset = tone::onset(&decoded, SAMPLE_RATE).expect("a tick");
     assert!(onset.abs_diff(second) < 48, "the tick is {} samples from where it was", onset.abs_diff(second));
 
-    // From 100 to 500 ms after the tick there is the tone alone: whole periods of both pitches.
+    // From 100 to 500 ms after the tick there is only the tone: whole periods of both pitches.
     let alone = &decoded[second + 4800..][..19_200];
     let share = tone::goertzel(alone, SAMPLE_RATE, 440.0);
     assert!(share > 0.98, "440 Hz is {share} of the tone");
@@ -81,10 +81,10 @@ fn audio_without_a_tick_has_no_onset() {
     let second = until_second(&frames[0]);
     assert_eq!(tone::onset(&[], SAMPLE_RATE), None);
     assert_eq!(tone::onset(&[0; 48_000], SAMPLE_RATE), None);
-    // Silence, and then the tone alone.
+    // Silence, then the tone alone.
     let begin = [vec![0; 4800], raw[..second - 480].to_vec()].concat();
     assert_eq!(tone::onset(&begin, SAMPLE_RATE), None);
-    // A recording that begins inside a tick finds the next one.
+    // A recording that starts inside a tick finds the next one.
     assert_eq!(tone::onset(&raw[second + 480..], SAMPLE_RATE).map(|at| (at + 480) / 480), Some(100));
     assert!(tone::goertzel(&[0; 480], SAMPLE_RATE, 440.0) == 0.0);
 }

@@ -1,7 +1,7 @@
-//! What WHEP demands of the signalling endpoint (draft-ietf-wish-whep, RFC 9725, RFC 8840), against the whole program: a
-//! row for each demand.
+//! The requirements of WHEP on the signalling endpoint (draft-ietf-wish-whep, RFC 9725, RFC 8840), end to end: one row
+//! per requirement.
 //!
-//! Who is let in is `auth`'s business, what nobody should send `hardening`'s.
+//! Authentication is tested in `auth`, hostile requests in `hardening`.
 
 mod common;
 
@@ -9,40 +9,40 @@ use anyhow::{Context as _, Result, ensure};
 use common::client::Answer;
 use common::{LIMIT, OFFER, Options, Porthole, SMALL, Viewer, request};
 
-/// A late candidate.
+/// A trickled candidate.
 const FRAGMENT: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
     a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n";
 
-/// In which state the program is asked.
+/// The state of the program for a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Setup {
     /// Two cameras, STUN and TURN servers, one other origin, and a session `{session}` with the tag `{etag}`.
     Usual,
-    /// As many viewers as there may be.
+    /// At its limit of viewers.
     Full,
-    /// A camera that delivers pictures which cannot be encoded.
+    /// A camera whose frames cannot be encoded.
     Unencodable,
 }
 
-/// What an answer must have.
+/// A check on a response.
 #[derive(Debug, Clone, Copy)]
 enum Check {
-    /// A header of exactly this value.
+    /// A header with exactly this value.
     HeaderIs(&'static str, &'static str),
-    /// A header whose value holds this; several of the same name are one.
+    /// A header whose value contains this; repeated headers are joined.
     HeaderContains(&'static str, &'static str),
     /// No such header.
     NoHeader(&'static str),
-    /// A body that holds this.
+    /// A body that contains this.
     BodyContains(&'static str),
-    /// A body that does not hold this.
+    /// A body that does not contain this.
     BodyLacks(&'static str),
     /// No body.
     EmptyBody,
 }
 use Check::{BodyContains, BodyLacks, EmptyBody, HeaderContains, HeaderIs, NoHeader};
 
-/// A demand, the request that shows it, and its answer.
+/// A requirement, the request that tests it, and the expected response.
 struct Row {
     requirement: &'static str,
     setup: Setup,
@@ -142,7 +142,7 @@ fn rows() -> Vec<Row> {
         row("no H.264 in the offer", "POST whep", 406, &[BodyContains("no H.264")]).sending(SDP, &vp8),
         row("an offer to send", "POST whep", 406, &[BodyContains("recvonly")]).sending(SDP, &sendonly),
         row(
-            "no picture and no placeholder",
+            "neither frame nor placeholder",
             "POST whep",
             409,
             &[HeaderIs("retry-after", "5"), BodyContains("openh264")],
@@ -290,11 +290,10 @@ fn rows() -> Vec<Row> {
         .sending(RESTART, &FRAGMENT.replace("abcd", "efgh")),
         row("the tag of before the restart", "PATCH {session}", 412, &[]).sending(PATCH, FRAGMENT),
         row("a restart of an unknown session", "PATCH whep/session/0", 404, &[]).sending(RESTART, FRAGMENT),
-        row("DELETE, whatever If-Match says", "DELETE {session}", 200, &[EmptyBody])
-            .sending(&[("if-match", "\"other\"")], ""),
+        row("DELETE ignores If-Match", "DELETE {session}", 200, &[EmptyBody]).sending(&[("if-match", "\"other\"")], ""),
         row("candidates of an ended session", "PATCH {session}", 404, &[]).sending(PATCH, FRAGMENT),
         row("DELETE of an ended session", "DELETE {session}", 404, &[BodyContains("no such session")]),
-        // Elsewhere.
+        // Other paths.
         row("an unknown address", "GET nowhere", 404, &[BodyContains("nothing at this address")]),
         row("an unknown method there", "BREW nowhere", 404, &[]),
         row(
@@ -306,7 +305,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// The programs of a table, and what stands for `{session}` and `{etag}`.
+/// The running programs, and the values of `{session}` and `{etag}`.
 struct Setups {
     usual: Porthole,
     full: Porthole,
@@ -359,7 +358,7 @@ impl Setups {
     }
 }
 
-/// Whether an answer is what a row demands.
+/// Checks a response against a row.
 fn check_answer(row: &Row, answer: &Answer) -> Result<()> {
     ensure!(answer.status == row.status, "status {} instead of {}", answer.status, row.status);
     if answer.status >= 400 {
@@ -383,7 +382,7 @@ fn check_answer(row: &Row, answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-/// Whether it is a problem as RFC 9457 has it.
+/// Checks for a problem document (RFC 9457).
 fn problem(answer: &Answer) -> Result<()> {
     ensure!(answer.header("content-type") == Some("application/problem+json"), "no problem+json");
     let body: serde_json::Value = serde_json::from_str(&answer.body)?;
@@ -403,7 +402,7 @@ async fn each_requirement_is_met() -> Result<()> {
         if let Err(why) = check_answer(&row, &answer) {
             wrong.push(format!("{}: {} {}: {why}\n  {answer:?}", row.requirement, row.method, row.path));
         }
-        // No row leaves a session behind but the one that the next ones ask for.
+        // Deletes any session that a row created; only the shared one stays.
         if let Some(location) = answer.header("location") {
             let endpoint = format!("{}{}", setups.usual.base, row.path);
             let session = format!("{}{location}", &endpoint[..=endpoint.rfind('/').context("no slash")?]);

@@ -127,7 +127,7 @@ fn jpeg(original: &RawFrame, subsamp: Subsamp) -> Result<RawFrame> {
         height: planes.height,
         format: turbojpeg::PixelFormat::RGB,
     };
-    let data = compressor.compress_to_vec(image).context("compress a picture")?;
+    let data = compressor.compress_to_vec(image).context("compress a frame")?;
     Ok(frame(original, PixelFormat::Mjpeg, 0, data))
 }
 

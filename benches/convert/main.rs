@@ -35,14 +35,14 @@ struct Line {
 
 fn main() -> Result<()> {
     let facts = machine::describe();
-    eprintln!("drawing the pictures");
+    eprintln!("drawing the frames");
     let originals = frames::originals()?;
     let mut lines = Vec::new();
     for (name, frames) in frames::inputs(&originals)? {
         let bytes = frames.iter().map(|frame| frame.data.len()).sum::<usize>() / frames.len();
         lines.push(Line { name, bytes, frames, took: Vec::new() });
     }
-    let first = originals.first().context("there should be pictures")?;
+    let first = originals.first().context("there should be frames")?;
     let mut encoder = encoder::open(&encoder::Config { bitrate: 2_000_000, ..Default::default() }, &first.format)?;
     let mut encoding = Vec::new();
     let mut converter = Converter::new();

@@ -100,7 +100,7 @@ fn rows(table: &mut Table, reports: &[Report]) {
     table.row("d. Glass to glass in Chromium", figure(|frame| Some(frame.displayed.max(frame.callback))), "");
     table.row("d. Of it: captured to received", figure(|frame| frame.received), "");
     table.row("d. Of it: captured to handed on to be shown", figure(|frame| Some(frame.presented)), "");
-    table.row("d. Of it: captured to the page's script having the picture", figure(|frame| Some(frame.callback)), "");
+    table.row("d. Of it: captured to the page's frame callback", figure(|frame| Some(frame.callback)), "");
     table.row("d. As Chromium itself expects the display", figure(|frame| Some(frame.displayed)), "");
     let count = |of: fn(&Report) -> u32| -> u32 { reports.iter().map(of).sum() };
     let received: usize = reports.iter().map(|report| report.frames.len()).sum();
@@ -109,12 +109,12 @@ fn rows(table: &mut Table, reports: &[Report]) {
         gaps.map(|gap| gap.saturating_sub(1)).sum()
     });
     let unread = count(|report| report.unread);
-    table.row("d. Pictures", format!("{received} seen, {missed} missed, {unread} unread; {STARTS} starts"), "");
+    table.row("d. Frames", format!("{received} seen, {missed} missed, {unread} unread; {STARTS} starts"), "");
     let setup = |time: fn(&Setup) -> Option<f64>| -> Vec<f64> {
         reports.iter().filter_map(|report| time(&report.setup)).collect()
     };
     let figure = spread(&setup(|setup| setup.first_frame), 0, " ms");
-    table.row(format!("e. POST to first picture in Chromium, idle camera, {STARTS} joins"), figure, "");
+    table.row(format!("e. POST to first frame in Chromium, idle camera, {STARTS} joins"), figure, "");
     let [answered, connected] = [setup(|setup| setup.answered), setup(|setup| setup.connected)];
     let figure = format!("answered {}, connected {}", spread(&answered, 0, " ms"), spread(&connected, 0, " ms"));
     table.row("e. On the way", figure, "");

@@ -190,7 +190,7 @@ fn costs(table: &mut Table, rounds: &[Round], idle: f64) {
     let ratio = each(&|round| cpu(round, 0) / round.paced.cpu);
     table.row("a. The same, against encoding alone at the camera's pace", spread(&ratio, 3, ""), "");
     let ratio = each(&|round| (cpu(round, 0) - round.paced.drawing) / round.paced.cpu);
-    table.row("a. The same, without drawing the test picture", spread(&ratio, 3, ""), "");
+    table.row("a. The same, without drawing the test pattern", spread(&ratio, 3, ""), "");
     let core = each(&|round| round.live[0].core_percent);
     table.row("a. CPU with one viewer, % of one core", spread(&core, 1, ""), "");
     let names: Vec<&String> = rounds[0].live[0].threads.keys().collect();
@@ -236,7 +236,7 @@ fn latencies(table: &mut Table, rounds: &[Round]) -> Result<()> {
         table.row("c. Encoding's part of it", figure, if count == 1 { "rest: 2 ms" } else { "" });
     }
     let drawing: Vec<f64> = rounds.iter().map(|round| round.paced.drawing).collect();
-    table.row("c. Drawing the test picture, which is in the rest", spread(&drawing, 2, " ms"), "");
+    table.row("c. Drawing the test pattern, included in the rest", spread(&drawing, 2, " ms"), "");
     let dropped: f64 = rounds.iter().flat_map(|round| &round.live).map(|window| window.dropped).sum();
     table.row("c. Frames dropped in all these windows", format!("{dropped}"), "0");
     Ok(())

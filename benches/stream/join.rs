@@ -40,9 +40,9 @@ pub async fn measure(table: &mut Table) -> Result<()> {
         let part = |time: fn(&Join) -> f64| -> Vec<f64> { joins.iter().map(time).collect() };
         let figure = spread(&part(|join| join.decoded), 0, " ms");
         let [connected, arrived] = [part(|join| join.connected), part(|join| join.arrived)];
-        table.row(format!("e. POST to first decoded picture, {what}, {} joins", joins.len()), figure, aim);
+        table.row(format!("e. POST to first decoded frame, {what}, {} joins", joins.len()), figure, aim);
         let figure =
-            format!("connected {}, whole picture there {}", spread(&connected, 0, " ms"), spread(&arrived, 0, " ms"));
+            format!("connected {}, first frame complete {}", spread(&connected, 0, " ms"), spread(&arrived, 0, " ms"));
         table.row("e. On the way", figure, "");
     }
     table.raw("join", serde_json::json!({ "watched": watched, "idle": idle }))

@@ -90,7 +90,7 @@ fn rows(table: &mut Table, rounds: &[Round], sizes: &[f64]) {
         .collect();
     table.row("g. Its threads, % of one core", threads.join(", "), "");
     let milliseconds = each(&|round| round.paced.cpu);
-    table.row("g. Encoding these pictures alone, at the camera's pace, a frame", spread(&milliseconds, 2, " ms"), "");
+    table.row("g. Encoding these frames alone, at the camera's rate, per frame", spread(&milliseconds, 2, " ms"), "");
     table.row("g. Size of a JPEG", spread(sizes, 0, " kB"), "");
     let dropped: f64 = rounds.iter().map(|round| round.live.dropped).sum();
     table.row("g. Frames dropped in these windows", format!("{dropped}"), "0");
@@ -117,7 +117,7 @@ fn jpegs() -> Result<Vec<Vec<u8>>> {
     let raw: Vec<Vec<u8>> = (0..FRAMES).map(|number| scene.render(number, &mut random)).collect();
     // The best quality that is not above the aim.
     let quality = (1..=95).rev().find(|quality| jpeg(&raw[0], *quality).is_ok_and(|jpeg| jpeg.len() <= AIM));
-    let quality = quality.context("no quality makes the picture small enough")?;
+    let quality = quality.context("no quality makes the JPEG small enough")?;
     raw.iter().map(|raw| jpeg(raw, quality)).collect()
 }
 

@@ -110,7 +110,7 @@ pub async fn join(base: &str) -> Result<Join> {
             Event::Connected => connected = milliseconds(Instant::now()),
             Event::Frame(frame) => {
                 let decoded = milliseconds(Instant::now());
-                frame.image.context("the first picture was not decoded")?;
+                frame.image.context("the first frame was not decoded")?;
                 break Join { connected, arrived: milliseconds(frame.arrived), decoded };
             }
             _ => {}

@@ -1,25 +1,25 @@
-//! The rules of the house, each a function from sources to violations, with examples that break it.
+//! The architecture rules: each is a function from source files to violations, with examples that violate it.
 //!
-//! Applying them to the tree is `architecture`'s business, taking files apart `source`'s.
+//! `architecture` applies them to the tree, `source` parses the files.
 
 use std::collections::BTreeSet;
 
 use crate::source::{Named, Source};
 
-/// The folders and files at the top of `src`, in the order of the layers: each imports only from those before it.
+/// The top-level folders and files of `src` in layer order: each imports only from those before it.
 const ORDER: [&str; 12] =
     ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
-/// The order inside `server`, in the same way.
+/// The same order inside `server`.
 const SERVER_ORDER: [&str; 6] = ["auth", "photos", "sessions", "dispatch", "rtc", "http"];
 
-/// What the server is handed subscriptions and handles of, and does not know itself.
+/// The server only receives subscriptions and handles from these; it must not import them.
 const UNKNOWN_TO_SERVER: [&str; 2] = ["device", "capture"];
 
-/// Interfaces that several device modules stand on; otherwise these do not know each other.
+/// Device modules that other device modules may use; apart from these, device modules do not import each other.
 const SHARED_DEVICES: [&str; 2] = ["gpio", "sysfs"];
 
-/// Foreign crates that stand in one place only: the crates, and the files or folders that may name them.
+/// Foreign crates confined to one place: the crates, and the files or folders that may use them.
 const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["v4l", "v4l2_sys_mit"], &["src/device/v4l2/"]),
     (&["alsa"], &["src/capture/audio/alsa.rs", "src/capture/audio/alsa/"]),
@@ -36,7 +36,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/util/suggest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),
-    // The addresses that are printed, those of our own certificate, and those that viewers are offered.
+    // For the printed addresses, the hostnames in our own certificate, and the addresses offered to viewers.
     (&["if_addrs"], &["src/cli/address.rs", "src/server/http/hostnames.rs", "src/server/rtc/ice/"]),
     (&["socket2"], &["src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
@@ -46,7 +46,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["chrono"], &["src/capture/camera/placeholder.rs", "src/server/photos.rs"]),
 ];
 
-/// Where serde may stand: what it writes is a promise to the outside.
+/// Where serde may be used: its output is a public format.
 const PROMISES: [&str; 7] = [
     "src/server/auth/",
     "src/config/",
@@ -57,7 +57,7 @@ const PROMISES: [&str; 7] = [
     "src/server/rtc/",
 ];
 
-/// Where `unsafe` may stand: the files that talk to devices and to C libraries.
+/// Where `unsafe` is allowed: files that talk to devices and to C libraries.
 const DEVICES: [&str; 6] = [
     "src/device/v4l2/",
     "src/capture/camera/",
@@ -67,11 +67,11 @@ const DEVICES: [&str; 6] = [
     "src/util/malloc.rs",
 ];
 
-/// Where printing may stand: the program's own files.
+/// Where printing is allowed: the command line.
 const PRINTING: [&str; 2] = ["src/main.rs", "src/cli/"];
 
-/// A folder imports only from the folders before its own, and inside `server` a module only from the modules before it.
-/// Code for tests may use anything.
+/// A folder imports only from folders before it, and inside `server` a module only from modules before it. Test code
+/// may import anything.
 pub fn layers(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources.iter().filter(|source| !source.module.is_empty()) {
@@ -93,7 +93,7 @@ pub fn layers(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// Modules of `device` do not know each other, but for the interfaces that several of them stand on.
+/// Device modules do not import each other, except for shared interfaces.
 pub fn devices(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources {
@@ -109,13 +109,13 @@ pub fn devices(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// No circle of imports between files.
+/// No import cycles between files.
 ///
-/// A folder's `mod.rs` is its face: it names its parts, and they use what it defines. Such a pair counts as no circle.
+/// A folder's `mod.rs` names its submodules, and they use what it defines; such a pair is not a cycle.
 pub fn circles(sources: &[Source]) -> Vec<String> {
     let modules: Vec<&[String]> = sources.iter().map(|source| source.module.as_slice()).collect();
     let uses: Vec<BTreeSet<usize>> = sources.iter().map(|source| imported(source, &modules)).collect();
-    // What can be reached from each file.
+    // The files reachable from each file.
     let reachable = |from: usize| {
         let mut reached = BTreeSet::new();
         let mut next: Vec<usize> = uses[from].iter().copied().collect();
@@ -136,7 +136,7 @@ pub fn circles(sources: &[Source]) -> Vec<String> {
     wrong.into_iter().collect()
 }
 
-/// The files that a file imports from, neither above nor below it in the tree.
+/// The files that a file imports from, except its ancestors and descendants in the module tree.
 fn imported(source: &Source, modules: &[&[String]]) -> BTreeSet<usize> {
     let targets = source.paths.iter().filter(|path| !path.test).filter_map(|path| source.target(path));
     let file = |target: Vec<String>| {
@@ -149,16 +149,16 @@ fn imported(source: &Source, modules: &[&[String]]) -> BTreeSet<usize> {
         .collect()
 }
 
-/// A place in the order of the layers.
+/// A position in the layer order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place<'a> {
     folder: &'a str,
-    /// The module inside `server`; its own root counts as none.
+    /// The module inside `server`; `None` for `server` itself.
     inside: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
-    /// `None` for a module without a layer.
+    /// `None` for a module outside the layers.
     fn of(module: &'a [String]) -> Option<Self> {
         let folder = module.first().map(String::as_str).filter(|folder| ORDER.contains(folder))?;
         let inside = module.get(1).map(String::as_str).filter(|name| folder == "server" && SERVER_ORDER.contains(name));
@@ -179,7 +179,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Each foreign crate of the table is named in its own place only, in code for tests too.
+/// Each confined crate is used only in its own place, in test code too.
 pub fn foreign_crates(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources {
@@ -199,7 +199,7 @@ pub fn foreign_crates(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// serde stands only on what is a promise to the outside. Tests may read such promises anywhere.
+/// serde is used only for public formats. Tests may read them anywhere.
 pub fn promises(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources.iter().filter(|source| !is_in(&source.path, &PROMISES)) {
@@ -212,7 +212,7 @@ pub fn promises(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// No channel without a bound: neither tokio's nor the standard library's.
+/// No unbounded channels, neither tokio's nor the standard library's.
 pub fn bounded_channels(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources {
@@ -229,7 +229,7 @@ pub fn bounded_channels(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// `unsafe` stands in device files only, under a comment that says why it is sound.
+/// `unsafe` appears only in device files, below a comment that says why it is sound.
 pub fn unsafe_code(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources {
@@ -246,19 +246,19 @@ pub fn unsafe_code(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// Whether the comment above the statement on a line begins with SAFETY; of an `unsafe fn` the documentation has a
-/// section on safety.
+/// Whether the comment above the statement on a line begins with SAFETY; the docs of an `unsafe fn` need a section on
+/// safety.
 fn is_explained(lines: &[&str], line: usize) -> bool {
     let above = lines[..line - 1].iter().rev().map(|line| line.trim());
     let statement = above.take_while(|line| {
         let comment = line.starts_with("//");
-        // The statement may begin some lines above; before that another one ends.
+        // The statement may start on an earlier line, after the end of the previous one.
         comment || !(line.is_empty() || line.ends_with([';', '}', '{']))
     });
     statement.into_iter().any(|line| line.starts_with("// SAFETY:") || line.starts_with("/// # Safety"))
 }
 
-/// Printing belongs to the program's own files.
+/// Only the command line prints.
 pub fn printing(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources.iter().filter(|source| !is_in(&source.path, &PRINTING)) {
@@ -277,14 +277,14 @@ pub fn introduction(path: &str, text: &str) -> Vec<String> {
     let begin = if path.ends_with(".js") { "/**" } else { "//!" };
     let comment: String = text.lines().take_while(|line| line.trim_start().starts_with(['/', '*'])).collect();
     let says = comment.chars().filter(|c| c.is_alphabetic()).count();
-    // Shorter than that is a file name, not a purpose.
+    // Anything shorter is a file name, not a purpose.
     if text.starts_with(begin) && says >= 15 {
         return Vec::new();
     }
     vec![format!("{path}:1: the file should begin with `{begin}` and a sentence on what it is for")]
 }
 
-/// Lines of code before the file's tests; a file above 400 wants splitting.
+/// Lines of code before the file's tests.
 pub fn lines_of_code(text: &str) -> usize {
     let before_tests = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
     before_tests.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
@@ -298,7 +298,7 @@ fn violation(source: &Source, place: &Named, wrong: &str) -> String {
     format!("{}:{}: {}: {wrong}", source.path, place.line, place.segments.join("::"))
 }
 
-/// Whether a rule finds fault with a file, or finds none.
+/// Checks a rule against examples that pass and examples that violate it.
 macro_rules! examples_for {
     ($rule:ident: $($path:literal $text:literal $verdict:ident),+ $(,)?) => {
         #[test]
@@ -311,7 +311,7 @@ macro_rules! examples_for {
     };
 }
 
-/// Every rule finds what breaks it, and leaves in peace what does not.
+/// Every rule finds its violations and accepts everything else.
 mod examples {
     examples_for! { layers:
         "src/media/mod.rs" "use std::time::Duration;" right,

@@ -1,7 +1,7 @@
-//! A source file as the rules see it: its module, the paths it names, the macros it calls, its `unsafe`.
+//! A parsed source file: its module, the paths it names, the macros it calls, its `unsafe`.
 //!
-//! The text is taken apart into Rust's tokens, so comments, strings and formatting make no difference, and what stands
-//! inside the arguments of a macro counts. What is allowed does not belong here.
+//! The text is split into Rust tokens, so comments, strings and formatting make no difference, and code inside macro
+//! arguments counts. What is allowed does not belong here.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,15 +15,15 @@ pub struct Source {
     pub path: String,
     /// Its text.
     pub text: String,
-    /// Its place in the tree of modules: `["camera", "v4l2"]`; empty for `lib.rs`.
+    /// Its module path: `["camera", "v4l2"]`; empty for `lib.rs`.
     pub module: Vec<String>,
-    /// The paths it names, those of `use` one for each name.
+    /// The paths it names; a `use` gives one for each name.
     pub paths: Vec<Named>,
     /// The macros it calls.
     pub macros: Vec<Named>,
-    /// Where `unsafe` stands.
+    /// Where `unsafe` occurs.
     pub unsafes: Vec<Named>,
-    /// Names that stand for something of the crate itself, or were imported.
+    /// Names that refer to items of the crate itself or were imported.
     locals: HashSet<String>,
 }
 
@@ -34,18 +34,18 @@ pub struct Named {
     pub segments: Vec<String>,
     /// Its line, counted from 1.
     pub line: usize,
-    /// Whether it stands in code that is compiled for tests only.
+    /// Whether it is in code compiled only for tests.
     pub test: bool,
     /// Whether `()` follows.
     pub called_without_arguments: bool,
-    /// The module that it stands in, inline modules included.
+    /// The enclosing module, inline modules included.
     module: Vec<String>,
     /// Whether it begins with `::`.
     absolute: bool,
 }
 
 impl Source {
-    /// Takes a text apart. `path` tells the module.
+    /// Parses a file. `path` gives the module.
     pub fn new(path: &str, text: &str) -> Self {
         let inner = path.strip_prefix("src/").unwrap_or(path).trim_end_matches(".rs");
         let inner = inner.strip_suffix("/mod").unwrap_or(inner);
@@ -75,7 +75,7 @@ impl Source {
                 Self::new(&path.to_string_lossy(), &fs::read_to_string(file).expect("the sources should be readable"))
             })
             .collect();
-        // `use super::*` brings the names of the parent.
+        // `use super::*` imports the names of the parent.
         for index in 0..sources.len() {
             let source = &sources[index];
             let glob = source.paths.iter().any(|path| path.segments == ["super", "*"] && path.module == source.module);
@@ -87,8 +87,8 @@ impl Source {
         sources
     }
 
-    /// Where a path leads inside the crate: empty for the root itself, `None` when it leads outside or to a name of the
-    /// file.
+    /// The module that a path leads to inside the crate: empty for the root, `None` when it leads outside or to a name
+    /// of the file.
     pub fn target(&self, path: &Named) -> Option<Vec<String>> {
         match path.segments.first()?.as_str() {
             "crate" | "porthole" => Some(path.segments[1..].to_vec()),
@@ -158,7 +158,7 @@ impl Source {
         module
     }
 
-    /// Reads the path, macro call or keyword at `at`; gives where to go on.
+    /// Reads the path, macro call or keyword at `at`; returns the position after it.
     fn read_path(&mut self, tokens: &[TokenTree], at: usize, module: &[String], test: bool) -> usize {
         let line = tokens[at].span().start().line;
         let before = at.checked_sub(1).map(|before| &tokens[before]);
@@ -197,7 +197,7 @@ impl Source {
         end
     }
 
-    /// Reads what stands between `use` and `;`, or a part of it in braces.
+    /// Reads the tree between `use` and `;`, or a part of it in braces.
     fn read_use(&mut self, tokens: &[TokenTree], prefix: &[String], module: &[String], test: bool) {
         for tree in tokens.split(|token| is_punct(token, ',')) {
             let Some(first) = tree.first() else { continue };
@@ -219,10 +219,10 @@ impl Source {
                 }
             }
             if segments.len() > prefix.len() {
-                // A name that comes from elsewhere does not hide the crate of that name.
+                // An imported name does not hide the crate of that name.
                 let ours = ["crate", "super", "self", "porthole", "std"];
                 if ours.contains(&segments[0].as_str()) || self.locals.contains(&segments[0]) {
-                    // `use a::b::{self}` brings `b`.
+                    // `use a::b::{self}` imports `b`.
                     let brought = segments.iter().rev().find(|segment| *segment != "self").cloned();
                     self.locals.extend(alias.or(brought));
                 }
@@ -235,7 +235,7 @@ impl Source {
     }
 }
 
-/// Every file with the extension in a folder and those below it, in order.
+/// All files with the extension in a folder and below, sorted.
 pub fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -254,7 +254,7 @@ fn is_punct(token: &TokenTree, c: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == c)
 }
 
-/// Whether `::` stands at a place.
+/// Whether `::` is at a position.
 fn is_separator(tokens: &[TokenTree], at: usize) -> bool {
     matches!(tokens.get(at..at + 2), Some([a, b]) if is_punct(a, ':') && is_punct(b, ':'))
 }

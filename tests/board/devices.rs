@@ -1,21 +1,21 @@
-//! The board's devices in a scenario's hands: unplugging and plugging, vivid's built-in faults, the tone; and porthole
-//! itself, started and counted. What comes out of it is `observer`'s business.
+//! Controls the board's devices for a scenario: unplugging and plugging, vivid's fault injection, the tone; and starts
+//! and inspects porthole. What viewers receive is checked by `observer`.
 
 use std::time::Duration;
 
 use crate::guest::{GPIO, LOOPBACK};
 use crate::machine::Board;
 
-/// How long the board may take to do what it was told: far more than it takes on an idle machine.
+/// Limit for an action on the board: far more than it takes on an idle machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How long porthole may take to serve its page: a debug build on an emulated processor.
+/// Limit for porthole to serve its page: a debug build on an emulated processor.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// Where the GPIO chip shows its pins.
+/// The GPIO chip's pins in sysfs.
 const PINS: &str = "/sys/devices/platform/gpio-sim.0/gpiochip0";
 
-/// What a process holds of the kernel.
+/// Kernel resources of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
     /// Open file descriptors.
@@ -25,29 +25,29 @@ pub struct Holdings {
 }
 
 impl Board {
-    /// Starts porthole with the configuration of the guest, and returns when it serves its page.
+    /// Starts porthole with the guest's configuration and waits until it serves its page.
     pub fn start_porthole(&self) {
         self.start("porthole run --config /porthole.toml");
         let page = self.wait_until("the page", START_LIMIT, || self.http_get("/").ok());
         assert_eq!(page.status, 200, "{}", page.text());
     }
 
-    /// Pulls the plug of all cameras: they belong to one device of the driver.
+    /// Unplugs all cameras: they belong to one device of the driver.
     pub fn unplug_cameras(&self) {
         self.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind");
     }
 
-    /// Plugs the cameras in again.
+    /// Plugs the cameras back in.
     pub fn plug_cameras(&self) {
         self.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind");
     }
 
-    /// Plugs in a camera of v4l2loopback at `node`, which gives the guest's footage in the format `fourcc`.
+    /// Plugs in a v4l2loopback camera at `node` that plays the guest's footage in the format `fourcc`.
     pub fn plug_loopback(&self, node: &str, fourcc: &str) {
         let number = node.trim_start_matches("/dev/video");
         self.sh(&format!("insmod {LOOPBACK} video_nr={number} exclusive_caps=1"));
         self.start(&format!("play-footage {node} {fourcc}"));
-        self.wait_until("the camera to give pictures", LIMIT, || {
+        self.wait_until("the camera to deliver frames", LIMIT, || {
             self.try_sh(&format!("v4l2-ctl -d {node} --list-formats")).0.contains(fourcc).then_some(())
         });
     }
@@ -73,9 +73,9 @@ impl Board {
         });
     }
 
-    /// How long a pin was high and low in turns, in hundredths of a second, for some seconds: levels with their lengths.
+    /// The lengths of a pin's alternating levels over some seconds, in hundredths of a second.
     pub fn record_pin(&self, line: u32, seconds: u32) -> Vec<(bool, u32)> {
-        // Only what the shell has built in, which starts no process for each look.
+        // Shell built-ins only, so that no process is started per sample.
         let script = format!(
             "end=$(($(cut -d. -f1 /proc/uptime) + {seconds})); while read now rest < /proc/uptime; read level < \
              {PINS}/sim_gpio{line}/value; echo $now $level; [ ${{now%.*}} -lt $end ]; do :; done"
@@ -99,7 +99,7 @@ impl Board {
         levels
     }
 
-    /// Pulls a pin as a button does: to the low side, or back to the high one. It may bounce so many times before.
+    /// Drives a pin like a button: low, or back to high, after this many bounces.
     pub fn pull(&self, line: u32, low: bool, bounces: u32) {
         let (to, from) = if low { ("pull-down", "pull-up") } else { ("pull-up", "pull-down") };
         let pull = format!("{PINS}/sim_gpio{line}/pull");
@@ -113,52 +113,52 @@ impl Board {
         self.sh("ls -l /proc/$(pidof porthole)/fd").lines().any(|line| line.ends_with(&format!(" -> {device}")))
     }
 
-    /// Ends porthole as the service manager does, and waits for its end.
+    /// Stops porthole as the service manager does, and waits for it to exit.
     pub fn stop_porthole(&self) {
         self.sh("kill $(pidof porthole)");
         self.wait_until("porthole to end", LIMIT, || (self.try_sh("pidof porthole").1 != "0").then_some(()));
     }
 
-    /// Presses the button `control` of vivid at `node`, by the name that v4l2-ctl gives it.
+    /// Triggers vivid's button control `control` at `node`, by its v4l2-ctl name.
     pub fn press(&self, node: &str, control: &str) {
         self.sh(&format!("v4l2-ctl -d {node} -c {control}=1"));
     }
 
-    /// What porthole says of itself.
+    /// porthole's status.
     pub fn status(&self) -> serde_json::Value {
         let status = self.http_get("/api/status").expect("the status should be served").text();
         serde_json::from_str(&status).unwrap_or_else(|error| panic!("the status should be JSON: {error}: {status}"))
     }
 
-    /// One of porthole's counters, by its name and labels in `/metrics`; zero as long as it is not there.
+    /// A counter in `/metrics` by name and labels; zero if it does not exist yet.
     pub fn counter(&self, name: &str) -> u64 {
         let metrics = self.http_get("/metrics").expect("the metrics should be served").text();
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map_or(0, |value| value.parse().unwrap_or_else(|e| panic!("{name} should be a number: {value}: {e}")))
     }
 
-    /// Pulls the plug of the sound card. The driver waits until nobody holds the card any more.
+    /// Unplugs the sound card. The driver waits until no process has it open.
     pub fn unplug_sound_card(&self) {
         self.start("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind");
-        self.wait_until("the sound card to be let go by everyone", LIMIT, || {
-            // A listing during the unbind may fail at the link that vanishes.
+        self.wait_until("every process to close the sound card", LIMIT, || {
+            // A listing during the unbind may fail on a link that disappears.
             let (listing, _) = self.try_sh("ls /sys/bus/platform/drivers/snd_aloop");
             (!listing.is_empty() && !listing.contains("snd_aloop.0")).then_some(())
         });
     }
 
-    /// Plugs the sound card in again, and plays the tone into it.
+    /// Plugs the sound card back in and plays the tone into it.
     pub fn plug_sound_card(&self) {
         self.sh("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/bind");
         self.start("play-tone");
         self.wait_until("the tone to be played", LIMIT, || {
-            // The card's files come a moment after the bind.
+            // The card's files appear shortly after the bind.
             let (status, _) = self.try_sh("cat /proc/asound/Loopback/pcm0p/sub0/status");
             status.contains("RUNNING").then_some(())
         });
     }
 
-    /// What porthole holds.
+    /// porthole's kernel resources.
     pub fn holdings(&self) -> Holdings {
         let counts = self.sh("pid=$(pidof porthole) && ls /proc/$pid/fd | wc -l && ls /proc/$pid/task | wc -l");
         let mut counts = counts.split_whitespace().map(|n| n.parse().expect("wc should print a number"));
@@ -166,7 +166,7 @@ impl Board {
         Holdings { descriptors: next(), threads: next() }
     }
 
-    /// Waits until porthole holds no more than `before`; what was used a moment ago may be let go a moment later.
+    /// Waits until porthole uses no more than `before`; resources may be released with a delay.
     pub fn holds_no_more_than(&self, before: Holdings) {
         self.wait_until(&format!("porthole to hold no more than {before:?}"), LIMIT, || {
             let now = self.holdings();

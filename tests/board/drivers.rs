@@ -1,4 +1,4 @@
-//! Drivers that Debian has as source only, built for the board's kernel: once for each, below cargo's target directory.
+//! Drivers that Debian ships as source only, built for the board's kernel once, below cargo's target directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::packages::{make_once, newest, run, store};
 
-/// A camera that shows what a program writes into it, compressed pictures too.
+/// A camera that shows what a program writes into it, compressed video too.
 pub fn v4l2loopback(release: &str) -> PathBuf {
     build("v4l2loopback", release, |root| {
         run(Command::new("dpkg").arg("-x").arg(newest("v4l2loopback-dkms_", |_| true)).arg(root));
@@ -16,8 +16,8 @@ pub fn v4l2loopback(release: &str) -> PathBuf {
     })
 }
 
-/// A GPIO chip whose pins are read and pulled through sysfs (`Documentation/admin-guide/gpio/gpio-sim.rst`). It needs
-/// interrupts of its own, for which Debian's kernel lacks the simulation, too: both become one driver.
+/// A GPIO chip whose pins are read and driven through sysfs (`Documentation/admin-guide/gpio/gpio-sim.rst`). It needs
+/// simulated interrupts, which Debian's kernel lacks as well: both are built into one driver.
 pub fn gpio_sim(release: &str) -> PathBuf {
     build("gpio-sim", release, |root| {
         run(Command::new("dpkg").arg("-x").arg(newest("linux-source-", |_| true)).arg(root));
@@ -34,12 +34,12 @@ pub fn gpio_sim(release: &str) -> PathBuf {
             let file = Path::new(part).file_name().expect("a part should be a file");
             fs::rename(root.join(part), source.join(file)).expect("the source should be there");
         }
-        // Modules may not look up the kernel's descriptors; this does the same for an interrupt by its number.
+        // Modules cannot access interrupt descriptors; this does the same for an interrupt by its number.
         let simulation = source.join("irq_sim.c");
         let text = fs::read_to_string(&simulation).expect("the source should be readable");
         let ours = text.replace("handle_simple_irq(irq_to_desc(irqnum))", "generic_handle_irq(irqnum)");
         fs::write(&simulation, ours).expect("the source should be writable");
-        // The result may not be called as one of its parts.
+        // The module may not have the name of one of its parts.
         fs::rename(source.join("gpio-sim.c"), source.join("chip.c")).expect("the source should be there");
         fs::write(source.join("Makefile"), "obj-m := gpio-sim.o\ngpio-sim-y := chip.o irq_sim.o\n")
             .expect("the directory should be writable");
@@ -53,14 +53,14 @@ fn build(name: &str, release: &str, source: impl FnOnce(&Path) -> PathBuf) -> Pa
     let built = make_once(&store().join("built").join(format!("{name}-{release}")), |root| {
         let work = root.join("work");
         fs::create_dir(&work).expect("a new directory should be writable");
-        // The headers of this kernel, those that it shares with its flavours, and the build's own programs.
+        // This kernel's headers, those shared between flavours, and the build tools.
         for package in [&*format!("linux-headers-{release}_"), "linux-headers-", "linux-kbuild-"] {
             let archive = newest(package, |name| package != "linux-headers-" || name.contains("-common_"));
             run(Command::new("dpkg").arg("-x").arg(archive).arg(&work));
         }
         let sources = work.join("usr/src");
         let headers = sources.join(format!("linux-headers-{release}"));
-        // It names the shared headers by the place where they would be installed.
+        // It refers to the shared headers by their installed path.
         let makefile = headers.join("Makefile");
         let text = fs::read_to_string(&makefile).unwrap_or_else(|e| panic!("read {}: {e}", makefile.display()));
         fs::write(&makefile, text.replace("/usr/src", &sources.display().to_string()))

@@ -1,5 +1,5 @@
-//! What a camera that compresses by itself would give: vivid's colour bars as JPEG pictures and as an H.264 stream, with a
-//! square that jumps, for the driver v4l2loopback. Playing it is the scenario's business.
+//! Footage of a camera with its own encoder: vivid's colour bars as JPEGs and as an H.264 stream, with a moving square,
+//! for the driver v4l2loopback. Scenarios play it.
 
 use openh264::OpenH264API;
 use openh264::encoder::{Encoder, EncoderConfig, IntraFramePeriod, Profile};
@@ -8,20 +8,20 @@ use turbojpeg::{Image, Subsamp};
 
 use crate::frame_content::BARS;
 
-/// Size of the pictures: vivid's smallest.
+/// Frame size: vivid's smallest.
 pub const SIZE: (usize, usize) = (320, 180);
 
-/// Pictures in a stream that is played again and again: 2 s at the rate of the scenarios.
+/// Frames in the looped stream: 2 s at the scenarios' frame rate.
 const FRAMES: usize = 20;
 
-/// From one key frame to the next, in pictures.
+/// Key frame interval, in frames.
 const KEY_EVERY: usize = 10;
 
 /// The bars from left to right in RGB: at 75 %, as in `BARS`.
 const RGB: [[u8; 3]; 8] =
     [[191, 191, 191], [191, 191, 0], [0, 191, 191], [0, 191, 0], [191, 0, 191], [191, 0, 0], [0, 0, 191], [0, 0, 0]];
 
-/// One JPEG a picture.
+/// One JPEG per frame.
 pub fn jpeg() -> Vec<Vec<u8>> {
     let (width, height) = SIZE;
     let encode_frame = |number| {
@@ -34,7 +34,7 @@ pub fn jpeg() -> Vec<Vec<u8>> {
     (0..FRAMES).map(encode_frame).collect()
 }
 
-/// One access unit a picture. As many cameras do, it tells its parameter sets once only, before the first key frame.
+/// One access unit per frame. Like many cameras, it sends its parameter sets only once, before the first key frame.
 pub fn h264() -> Vec<Vec<u8>> {
     let (width, height) = SIZE;
     let settings = EncoderConfig::new()
@@ -68,7 +68,7 @@ fn points(width: usize, height: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..height).flat_map(move |y| (0..width).map(move |x| (x, y)))
 }
 
-/// Whether a point lies in the white square, which is somewhere else in each picture and never in the lowest half.
+/// Whether a point is in the white square, which moves with each frame and is never in the lower half.
 fn in_square(number: usize, x: usize, y: usize) -> bool {
     let left = 32 + 64 * (number % 4);
     (left..left + 32).contains(&x) && (32..64).contains(&y)

@@ -1,10 +1,10 @@
-//! What a decoded picture shows: vivid's colour bars, the same without colour, or the placeholder. Pure; where the
-//! pictures come from is `observer`'s business.
+//! Classifies a decoded frame: vivid's colour bars, the same without colour, or the placeholder. Pure; `observer`
+//! receives the frames.
 
 use crate::client::Image;
 
-/// The bars from left to right as Y, Cb, Cr: white, yellow, cyan, green, magenta, red, blue and black at 75 %, in BT.601
-/// with limited range, which is what vivid says that its default is.
+/// The bars from left to right as Y, Cb, Cr: white, yellow, cyan, green, magenta, red, blue and black at 75 %, in
+/// BT.601 limited range, vivid's documented default.
 pub const BARS: [[i32; 3]; 8] = [
     [180, 128, 128],
     [162, 44, 142],
@@ -16,7 +16,7 @@ pub const BARS: [[i32; 3]; 8] = [
     [16, 128, 128],
 ];
 
-/// The same without colour, as vivid's format GREY has them: the luma of Rec. 709, brought from full to limited range.
+/// The same without colour, as in vivid's format GREY: Rec. 709 luma, converted from full to limited range.
 const GREY_BARS: [[i32; 3]; 8] = [
     [180, 128, 128],
     [168, 128, 128],
@@ -28,35 +28,33 @@ const GREY_BARS: [[i32; 3]; 8] = [
     [16, 128, 128],
 ];
 
-/// How far a decoded bar may be from the real one: far above what encoding does to a flat area, far below what lies
-/// between two bars.
+/// Tolerance of a decoded bar: far above the encoding error in a flat area, far below the distance between two bars.
 const BAR_TOLERANCE: i32 = 12;
 
-/// How much a point's luma has to change to count as moved: the counters in the picture are white on black, and noise of
-/// the encoder is far below.
+/// The luma change that counts as motion: the counters in the image are white on black, and encoder noise is far below.
 const MOVED: u8 = 60;
 
-/// How far a point of a flat background may be from its commonest luma.
+/// Tolerance of a flat background around its most common luma.
 const FLAT_TOLERANCE: u8 = 8;
 
-/// The least share of a placeholder that is flat background, in percent; of the bars none covers more than an eighth.
+/// The minimum share of flat background in a placeholder, in percent; no bar covers more than an eighth.
 const FLAT_SHARE: usize = 70;
 
-/// What a picture shows.
+/// The content of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scene {
-    /// vivid's test image in its colours.
+    /// vivid's test image in colour.
     Bars,
     /// vivid's test image in shades of grey.
     GreyBars,
-    /// A text on an even background: the camera is away.
+    /// Text on a flat background: the camera is unavailable.
     Placeholder,
     /// Anything else.
     Other,
 }
 
 impl Scene {
-    /// Judges a picture.
+    /// Classifies an image.
     pub fn of(image: &Image) -> Scene {
         let means = means(image);
         let all_near = |bars: [[i32; 3]; 8]| means.iter().zip(&bars).all(|(measured, bar)| near(measured, bar));
@@ -72,14 +70,14 @@ impl Scene {
     }
 }
 
-/// Whether anything moved between two pictures.
+/// Whether two images differ.
 pub fn moved(before: &Image, after: &Image) -> bool {
     before.y.iter().zip(&after.y).any(|(a, b)| a.abs_diff(*b) > MOVED)
 }
 
-/// The mean Y, Cb, Cr in the place of each bar.
+/// The mean Y, Cb, Cr of each bar's area.
 ///
-/// Only the lowest tenth counts: above it vivid writes its counters and controls across the bars.
+/// Only the lowest tenth counts: above it vivid draws its counters and controls over the bars.
 pub fn means(image: &Image) -> [[i32; 3]; 8] {
     let (width, height) = (image.width, image.height);
     std::array::from_fn(|bar| {
@@ -97,7 +95,7 @@ fn near(measured: &[i32; 3], bar: &[i32; 3]) -> bool {
     measured.iter().zip(bar).all(|(a, b)| (a - b).abs() <= BAR_TOLERANCE)
 }
 
-/// The share of the picture, in percent, that is as bright as its commonest point.
+/// The share of the image, in percent, close to its most common luma.
 fn flat_share(image: &Image) -> usize {
     let mut counts = [0usize; 256];
     for luma in &image.y {

@@ -1,5 +1,5 @@
-//! The guest's file system: an initramfs of the unpacked packages, the programs under test with the libraries they need,
-//! and the files a scenario adds. Booting it is `machine`'s business.
+//! The guest's file system: an initramfs of unpacked packages, the programs under test with their libraries, and the
+//! files of a scenario. `machine` boots it.
 
 use std::collections::BTreeSet;
 use std::f64::consts::TAU;
@@ -11,45 +11,45 @@ use std::process::{Command, Stdio};
 use crate::drivers;
 use crate::packages::{Packages, run};
 
-/// The pitch of the tone that the sound card hears, in hertz: a whole number of periods in the second that is repeated,
-/// so that the repetition is not heard, and well inside every codec's band.
+/// The pitch of the tone played to the sound card, in hertz: a whole number of periods in the repeated second, so that
+/// the loop has no click, and well inside every codec's band.
 pub const TONE_HZ: u32 = 1_000;
 
-/// The tone's sample rate, in hertz: the one that the microphone is captured at, so that nothing converts.
+/// The tone's sample rate in hertz, equal to the microphone's, so that nothing is resampled.
 const TONE_RATE: u32 = 48_000;
 
-/// The tone's peak, of 32767: a quarter of full scale, loud but far from clipping.
+/// The tone's peak out of 32767: a quarter of full scale, loud but far from clipping.
 const TONE_PEAK: f64 = 8_000.0;
 
-/// Where the guest keeps the driver v4l2loopback.
+/// Path of the driver v4l2loopback in the guest.
 pub const LOOPBACK: &str = "/v4l2loopback.ko";
 
-/// Where the guest keeps the driver gpio-sim.
+/// Path of the driver gpio-sim in the guest.
 pub const GPIO: &str = "/gpio-sim.ko";
 
-/// Where Debian's package v4l-utils puts it.
+/// Path in Debian's package v4l-utils.
 const V4L2_CTL: &str = "/usr/bin/v4l2-ctl";
 
-/// How a camera hands out the planes of a picture.
+/// The memory layout of a camera's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planes {
-    /// All in one buffer, through the single-planar interface.
+    /// All planes in one buffer, through the single-planar interface.
     Single,
-    /// A buffer each, through the multi-planar interface.
+    /// One buffer per plane, through the multi-planar interface.
     Multi,
 }
 
-/// The drivers that `init` loads, and what those of scenarios need.
+/// The drivers that `init` and the scenarios load.
 const MODULES: [&str; 5] = ["vivid", "snd-aloop", "virtio_pci", "virtio_net", "configfs"];
 
-/// A root directory in the making.
+/// A root directory being built.
 pub struct Guest {
     packages: Packages,
     root: tempfile::TempDir,
 }
 
 impl Guest {
-    /// The bare board: busybox, drivers, `aplay`/`arecord`, the tone and `init`; one single-planar camera.
+    /// The minimal board: busybox, drivers, `aplay`/`arecord`, the tone and `init`; one single-planar camera.
     pub fn new() -> Guest {
         let store = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let root =
@@ -69,17 +69,17 @@ impl Guest {
         guest.cameras(&[Planes::Single])
     }
 
-    /// The board that porthole runs on, with its configuration and with v4l2-ctl as the second opinion on its cameras.
+    /// The board with porthole and its configuration, and v4l2-ctl to cross-check its cameras.
     pub fn with_porthole(configuration: &str) -> Guest {
         let guest = Guest::new();
         guest.program("porthole", Path::new(env!("CARGO_BIN_EXE_porthole")));
         guest.program("v4l2-ctl", Path::new(V4L2_CTL));
-        // The eyewitness signs in nowhere.
+        // The observer does not authenticate.
         guest.file("/porthole.toml", format!("{configuration}\n[auth]\nmode = \"none\"\n"));
         guest
     }
 
-    /// Adds the driver v4l2loopback, which `Board::plug_loopback` loads, and the pictures that its camera gives.
+    /// Adds the driver v4l2loopback, which `Board::plug_loopback` loads, and its footage.
     pub fn footage(self, frames: &[Vec<u8>]) -> Guest {
         self.driver(LOOPBACK, &drivers::v4l2loopback(&self.packages.release()));
         self.script("/bin/play-footage", include_str!("play-footage"));
@@ -100,8 +100,8 @@ impl Guest {
         self.file(path, fs::read(built).expect("a built driver should be readable"));
     }
 
-    /// Takes these cameras, /dev/video0 and upwards, instead of the one: webcam-like capture devices (input type 0), and
-    /// nothing else of what vivid can emulate.
+    /// Replaces the single camera with these, from /dev/video0 on: webcam-like capture devices (input type 0), and
+    /// nothing else that vivid can emulate.
     pub fn cameras(self, cameras: &[Planes]) -> Guest {
         let each = |value: fn(usize, &Planes) -> String| {
             cameras.iter().enumerate().map(|(n, planes)| value(n, planes)).collect::<Vec<_>>().join(",")
@@ -118,9 +118,9 @@ impl Guest {
         self
     }
 
-    /// Adds a program of the machine that runs the test as `/bin/name`, with the shared libraries it is linked to.
+    /// Adds a program of the host as `/bin/name`, with its shared libraries.
     ///
-    /// Its debug information stays behind: it would be most of the guest's memory, and nothing in there reads it.
+    /// Debug information is stripped: it would take most of the guest's memory, and nothing reads it there.
     pub fn program(&self, name: &str, program: &Path) {
         run(Command::new("strip").arg("--strip-debug").arg("-o").arg(self.path("bin").join(name)).arg(program));
         for library in libraries(program) {
@@ -128,7 +128,7 @@ impl Guest {
         }
     }
 
-    /// Adds a file; `path` is the guest's.
+    /// Adds a file at the guest's `path`.
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::write(&path, content).unwrap_or_else(|e| panic!("write {}: {e}", path.display()));
@@ -144,9 +144,9 @@ impl Guest {
         self.packages.kernel.join("boot").join(format!("vmlinuz-{}", self.packages.release()))
     }
 
-    /// Packs the root directory, and returns the archive; it lasts as long as this guest.
+    /// Packs the root directory and returns the archive, which lives as long as this guest.
     ///
-    /// It is not compressed: reading it from the emulator's memory is cheaper than unpacking it on an emulated processor.
+    /// It is not compressed: reading it from memory is cheaper than unpacking it on an emulated processor.
     pub fn initramfs(&self) -> PathBuf {
         let archive = self.root.path().with_extension("cpio");
         let out = File::create(&archive).unwrap_or_else(|e| panic!("create {}: {e}", archive.display()));
@@ -167,7 +167,7 @@ impl Guest {
         }
     }
 
-    /// Copies the drivers, the modules they need, and the lists that `modprobe` reads.
+    /// Copies the drivers, the modules they depend on, and `modprobe`'s lists.
     fn modules(&self) {
         let directory = Path::new("lib/modules").join(self.packages.release());
         let installed = self.packages.kernel.join(&directory);
@@ -194,7 +194,7 @@ impl Guest {
             .expect("the guest's root should be writable");
     }
 
-    /// ALSA's library finds its cards and its conversions by these files.
+    /// ALSA's library needs these files for its cards and conversions.
     fn alsa_configuration(&self) {
         let configuration = Path::new("/usr/share/alsa");
         for part in ["alsa.conf", "cards", "pcm"] {
@@ -211,7 +211,7 @@ impl Guest {
         }
     }
 
-    /// Copies a file of this machine to `target` in the guest, following links.
+    /// Copies a host file to `target` in the guest, following links.
     fn copy(&self, source: &Path, target: &Path) {
         self.create_dir(target.parent().expect("a file should lie in a directory"));
         fs::copy(source, self.path(target)).unwrap_or_else(|e| panic!("copy {}: {e}", source.display()));
@@ -222,7 +222,7 @@ impl Guest {
         fs::create_dir_all(&path).unwrap_or_else(|e| panic!("create {}: {e}", path.display()));
     }
 
-    /// A path of the guest, on this machine.
+    /// A guest path on the host.
     fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root.path().join(path.strip_prefix("/").unwrap_or(path))
@@ -231,12 +231,12 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // The directory removes itself; the archive lies beside it, and may never have been made.
+        // The directory removes itself; the archive is beside it and may not exist.
         let _ = fs::remove_file(self.root.path().with_extension("cpio"));
     }
 }
 
-/// The shared libraries of a program, the loader among them, by `ldd`: `libc.so.6 => /lib/.../libc.so.6 (0x7f..)` or
+/// A program's shared libraries, including the loader, from `ldd`: `libc.so.6 => /lib/.../libc.so.6 (0x7f..)` or
 /// `/lib64/ld-linux-x86-64.so.2 (0x7f..)`.
 fn libraries(program: &Path) -> Vec<PathBuf> {
     let output = run(Command::new("ldd").arg(program));

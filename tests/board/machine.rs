@@ -1,7 +1,7 @@
-//! The emulated board from outside: the emulator, its serial log, the network cable to it, and the ways to talk to it.
-//! What is inside is `guest`'s business, what is asked of it the scenarios'.
+//! The emulated board from outside: the emulator, its serial log, its network link, and ways to run commands and
+//! requests.
 
-// A failing scenario shows the board's log.
+// A failing scenario prints the board's log.
 #![allow(clippy::print_stderr)]
 
 use std::fmt::Write as _;
@@ -15,39 +15,39 @@ use std::time::{Duration, Instant};
 use crate::guest::Guest;
 use crate::packages::run;
 
-/// The board's address; `init` sets it.
+/// The board's address, set by `init`.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
-/// The address of this end of the cable, with the network's size.
+/// The host's address on the link, with prefix length.
 const OUR_ADDRESS: &str = "10.77.0.1/24";
 
-/// Where porthole serves its page, unless it is told otherwise.
+/// porthole's default port.
 const WEB_PORT: u16 = 8080;
 
-/// Where `init` serves shells.
+/// The port of `init`'s shell service.
 const COMMAND_PORT: u16 = 1023;
 
-/// How long a boot may take: ten times what it takes on an idle machine.
+/// Limit for a boot: ten times what it takes on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
 
-/// How long a whole scenario may take, whatever it waits for: the last resort against one that hangs.
+/// Limit for a whole scenario: the last resort against one that hangs.
 const SCENARIO_LIMIT: Duration = Duration::from_secs(300);
 
-/// How long one command or one answer may take: the emulated processor is some twenty times slower than a real one, and
-/// starting a program in a debug build is the longest of them.
+/// Limit for one command or response: the emulated processor is some twenty times slower than a real one, and starting
+/// a program in a debug build takes longest.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long to rest between two looks at something that the board does not announce.
+/// Interval for polling what the board does not announce.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A running board. It is switched off when dropped; where the drop is a failing test's, its log is shown.
+/// A running board. It is powered off when dropped; a failing test also prints its log.
 pub struct Board {
     emulator: Child,
     log: Arc<Log>,
     _guest: Guest,
 }
 
-/// An answer of the board's web server.
+/// A response of the board's web server.
 pub struct HttpAnswer {
     /// The status code.
     pub status: u16,
@@ -56,10 +56,10 @@ pub struct HttpAnswer {
 }
 
 impl Board {
-    /// Connects the cable, switches the board on and waits until its devices are there.
+    /// Creates the network link, powers the board on and waits for its devices.
     ///
-    /// To be called in a network namespace of its own (`namespace::isolated`), once. The cable needs /dev/net/tun to be
-    /// open to this user, as udev makes it.
+    /// Call once, in a network namespace of its own (`namespace::isolated`). The link needs /dev/net/tun to be
+    /// accessible to this user, as udev makes it.
     pub fn boot(guest: Guest) -> Board {
         for command in [
             "link set lo up".to_owned(),
@@ -78,7 +78,7 @@ impl Board {
             .arg(guest.kernel())
             .arg("-initrd")
             .arg(guest.initramfs())
-            // A panic ends the emulator at once, by `-no-reboot`.
+            // `-no-reboot` ends the emulator on a panic.
             .args(["-append", "console=ttyS0 quiet panic=-1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -100,7 +100,7 @@ impl Board {
         board
     }
 
-    /// The serial log so far: the kernel's messages, `init`'s, and those of the programs that were started.
+    /// The serial log so far: messages of the kernel, of `init` and of started programs.
     pub fn log(&self) -> String {
         self.log.lock().text.clone()
     }
@@ -112,7 +112,7 @@ impl Board {
         }
     }
 
-    /// Looks again and again until `look` finds something; `what` says what is waited for.
+    /// Polls until `poll` returns a value; `what` describes the condition.
     pub fn wait_until<T>(&self, what: &str, limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         loop {
@@ -125,14 +125,14 @@ impl Board {
         }
     }
 
-    /// Runs a shell command in the guest and returns what it printed; one that fails fails the test.
+    /// Runs a shell command in the guest and returns its output; a failing command fails the test.
     pub fn sh(&self, command: &str) -> String {
         let (text, status) = self.try_sh(command);
         assert!(status == "0", "{command:?} in the guest: exit status {status}: {text}");
         text
     }
 
-    /// What a shell command in the guest printed, and its exit status: for a look at what may not be there yet.
+    /// Output and exit status of a shell command in the guest that may fail.
     pub fn try_sh(&self, command: &str) -> (String, String) {
         let output = self.shell(command).unwrap_or_else(|e| panic!("run {command:?} in the guest: {e}"));
         let (text, status) = output
@@ -141,22 +141,22 @@ impl Board {
         (text.to_owned(), status.trim().to_owned())
     }
 
-    /// Starts a program in the guest that goes on; what it prints goes to the log, and so does its end.
+    /// Starts a background program in the guest; its output and its exit go to the log.
     pub fn start(&self, command: &str) {
         let quoted = format!("{command}; echo \"board: ended with status $?\"").replace('\'', r"'\''");
-        // A shell of its own, because a mere subshell would keep the command port's connection open.
+        // A separate shell, because a subshell would keep the command port's connection open.
         self.sh(&format!("sh -c '{quoted}' </dev/null >/dev/console 2>&1 &"));
     }
 
-    /// The page's address, with a slash at the end.
+    /// The page's URL, with a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{ADDRESS}:{WEB_PORT}/")
     }
 
-    /// Asks the web server at porthole's port for a page.
+    /// Sends an HTTP request to porthole's port.
     pub fn http_get(&self, path: &str) -> io::Result<HttpAnswer> {
         let mut stream = self.connect(WEB_PORT)?;
-        // An HTTP/1.0 answer ends with the connection, and is not chunked.
+        // An HTTP/1.0 response ends with the connection and is not chunked.
         write!(stream, "GET {path} HTTP/1.0\r\nHost: {ADDRESS}:{WEB_PORT}\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
@@ -164,7 +164,7 @@ impl Board {
             .ok_or_else(|| io::Error::other(format!("not an HTTP answer: {:?}", String::from_utf8_lossy(&answer))))
     }
 
-    /// Connects to a TCP port of the board; reads and writes have a limit.
+    /// Connects to a TCP port of the board, with read and write timeouts.
     pub fn connect(&self, port: u16) -> io::Result<TcpStream> {
         let stream = TcpStream::connect_timeout(&SocketAddr::from((ADDRESS, port)), ANSWER_LIMIT)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
@@ -184,7 +184,7 @@ impl Board {
 
 impl Drop for Board {
     fn drop(&mut self) {
-        // Both fail only where the emulator has ended already.
+        // Both fail only if the emulator has already exited.
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
         if thread::panicking() {
@@ -207,7 +207,7 @@ impl HttpAnswer {
     }
 }
 
-/// The serial log, filled by its own thread.
+/// The serial log, filled by a reader thread.
 #[derive(Default)]
 struct Log {
     state: Mutex<LogState>,
@@ -221,7 +221,7 @@ struct LogState {
 }
 
 impl Log {
-    /// Reads until the emulator ends. The emulated serial line brings NUL bytes along, which are no text.
+    /// Reads until the emulator exits. The emulated serial line adds NUL bytes.
     fn fill(&self, serial: impl Read) {
         let mut serial = BufReader::new(serial);
         let mut line = Vec::new();
@@ -246,7 +246,7 @@ impl Log {
         }
     }
 
-    /// Ends this process where the emulator still runs after `limit`; the namespaces end with it.
+    /// Exits this process if the emulator still runs after `limit`; the namespaces end with it.
     fn enforce(&self, limit: Duration) {
         let running = |state: &mut LogState| !state.ended;
         let waited = self.changed.wait_timeout_while(self.lock(), limit, running);

@@ -1,23 +1,23 @@
-//! Runs a scenario in network and process namespaces of its own, so that it needs no root, every scenario may use the
-//! same addresses, and nothing it started outlives it. What happens inside them is none of this file's business.
+//! Runs a scenario in its own network and process namespaces, so that it needs no root, all scenarios can use the same
+//! addresses, and nothing it started outlives it. What happens inside does not belong here.
 
-// What the inner run printed is shown as this run's own.
+// The inner run's output is shown as this run's.
 #![allow(clippy::print_stdout)]
 
 use std::any;
 use std::env;
 use std::process::Command;
 
-/// Set in the environment of the inner run.
+/// Environment variable of the inner run.
 const INSIDE: &str = "PORTHOLE_BOARD_INSIDE";
 
-/// Runs `scenario` in its own namespaces, by running this test binary once more, for the calling test alone, under
-/// `unshare`. The calling test is the function that `scenario` was written in, as its type tells; were it another one, the
-/// inner run would execute no test, which is a failure here.
+/// Runs `scenario` in its own namespaces by executing this test binary again, for the calling test alone, under
+/// `unshare`. The calling test is the function that contains the closure `scenario`, as its type name shows; otherwise
+/// the inner run would execute no test, which fails here.
 ///
-/// The scenario runs as process 1 of its namespace: when it ends, in whatever way, the kernel kills what it left behind.
-/// Who is not root gets the rights to set up the network inside from a user namespace; root needs none, and may be in a
-/// place (a container, a chroot) where there are none.
+/// The scenario runs as process 1 of its namespace: when it ends, the kernel kills whatever it left behind. A user
+/// without root gets the rights to set up the network from a user namespace; root needs none, and may be in a container
+/// or chroot without user namespaces.
 pub fn isolated<S: FnOnce()>(scenario: S) {
     if env::var_os(INSIDE).is_some() {
         return scenario();

@@ -1,6 +1,5 @@
-//! A viewer outside, who stays for the whole scenario and tells what it sees and hears from the moment that it is asked:
-//! which picture, whether it moves, tone or silence. How a viewer connects is `tests/viewer`'s business, how a picture is
-//! judged `frame_content`'s.
+//! A viewer outside the board that stays connected for a whole scenario and classifies what it receives from each call
+//! on: scene, motion, tone or silence. `tests/viewer` has the client, `frame_content` the classification of frames.
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -12,35 +11,34 @@ use crate::client::{Event, Image, Options, Viewer};
 use crate::frame_content::{Scene, means, moved};
 use crate::guest::TONE_HZ;
 
-/// How long the viewer waits for what it shall see or hear: as long as the emulated processor may take to negotiate, on a
-/// machine that is busy with other things.
+/// Limit for an expected scene or sound: as long as the emulated processor may take to negotiate on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Packets of sound in a row that make a judgement: 200 ms. What was heard once may be the edge of something else.
+/// Consecutive audio packets needed: 200 ms, because a single one may be a transition.
 const PACKETS: usize = 10;
 
-/// Pictures of a camera among which movement is looked for: a second and more.
+/// Frames checked for motion: more than a second.
 const FRAMES: usize = 20;
 
-/// The share of the energy at the tone's pitch from which on sound is the tone: what the codec adds is a few percent.
+/// The minimum share of energy at the tone's pitch; the codec adds a few percent elsewhere.
 const TONE_SHARE: f64 = 0.9;
 
-/// The amplitude up to which sound is silence: a hundredth of the tone's, and above the noise that the codec may leave.
+/// The maximum amplitude of silence: a hundredth of the tone's, and above codec noise.
 const SILENCE_PEAK: u16 = 80;
 
-/// What is heard.
+/// The content of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AudioContent {
-    /// The tone that the board's sound card hears.
+    /// The tone played to the board's sound card.
     Tone,
-    /// Nothing.
+    /// Silence.
     Silence,
     /// Anything else.
     Other,
 }
 
 impl AudioContent {
-    /// Judges a packet of interleaved stereo at 48 kHz.
+    /// Classifies a packet of interleaved stereo at 48 kHz.
     pub fn of(samples: &[i16]) -> AudioContent {
         if share_of_tone(samples, TONE_HZ.into()) > TONE_SHARE {
             AudioContent::Tone
@@ -52,19 +50,19 @@ impl AudioContent {
     }
 }
 
-/// A viewer in one session. The end of the session fails the test.
+/// A viewer in one session. If the session ends, the test fails.
 pub struct Observer {
     runtime: Runtime,
     viewer: Viewer,
-    /// What has been seen and heard so far, for the message of a failure.
+    /// What was received so far, for the message of a failure.
     scenes: BTreeMap<Scene, usize>,
     audio: BTreeMap<AudioContent, usize>,
-    /// What the last picture had in the places of the bars.
+    /// The bar colours of the last frame.
     last: [[i32; 3]; 8],
 }
 
 impl Observer {
-    /// Watches the camera called `camera` on the page at `base`.
+    /// Watches the camera `camera` on the page at `base`.
     pub fn connect(base: &str, camera: &str) -> Observer {
         let runtime = Runtime::new().expect("a runtime should start");
         let options = Options { camera: Some(camera.to_owned()), ..Options::new(base) };
@@ -73,36 +71,36 @@ impl Observer {
         Observer { runtime, viewer, scenes: BTreeMap::new(), audio: BTreeMap::new(), last: Default::default() }
     }
 
-    /// Waits until it sees `scene`, and tells when that picture arrived.
+    /// Waits for `scene`; returns the arrival time of that frame.
     pub fn expect_scene(&mut self, scene: Scene) -> Instant {
         self.wait_for_scene(scene).1
     }
 
-    /// Waits until it sees `scene` in this size.
+    /// Waits for `scene` at this size.
     pub fn expect_scene_of_size(&mut self, scene: Scene, size: (usize, usize)) {
         let (image, _) = self.wait_for_scene(scene);
-        assert_eq!((image.width, image.height), size, "the picture's size");
+        assert_eq!((image.width, image.height), size, "the frame's size");
     }
 
-    /// Waits for so many pictures of `scene` as show a movement; most of them have to differ from the one before.
+    /// Waits for enough frames of `scene` to show motion; most must differ from their predecessor.
     pub fn expect_motion(&mut self, scene: Scene) {
         let frames: Vec<Image> = (0..FRAMES).map(|_| self.wait_for_scene(scene).0).collect();
         let changes = frames.windows(2).filter(|pair| moved(&pair[0], &pair[1])).count();
-        assert!(changes >= frames.len() / 2, "{changes} changes in {} pictures", frames.len());
+        assert!(changes >= frames.len() / 2, "{changes} changes in {} frames", frames.len());
     }
 
-    /// Waits for so many pictures as show a second and more; none of them may be anything else.
+    /// Waits for more than a second of frames; all must show `scene`.
     pub fn expect_only(&mut self, scene: Scene) {
         for _ in 0..FRAMES {
             self.wait(&format!("to see nothing but {scene:?}"), |observer, event| {
                 let shown = Scene::of(&observer.note(event)?.0);
-                assert_eq!(shown, scene, "in the places of the bars: {:?}", observer.last);
+                assert_eq!(shown, scene, "bar colours: {:?}", observer.last);
                 Some(())
             });
         }
     }
 
-    /// Waits until it hears `noise` for a while.
+    /// Waits for several packets of `content` in a row.
     pub fn expect_audio(&mut self, content: AudioContent) {
         let mut in_a_row = 0;
         self.wait(&format!("to hear {content:?}"), |observer, event| {
@@ -114,7 +112,7 @@ impl Observer {
         });
     }
 
-    /// Leaves the page.
+    /// Disconnects.
     pub fn leave(self) {
         self.runtime.block_on(self.viewer.leave()).expect("the viewer should leave");
     }
@@ -125,7 +123,7 @@ impl Observer {
         })
     }
 
-    /// Remembers what a picture shows; other events hold none.
+    /// Records the content of a frame; other events have none.
     fn note(&mut self, event: Event) -> Option<(Image, Instant)> {
         let Event::Frame(frame) = event else { return None };
         let image = frame.image?;
@@ -134,10 +132,10 @@ impl Observer {
         Some((image, frame.arrived))
     }
 
-    /// Looks at each event from now on until `look` finds something.
+    /// Passes each event from now on to `check` until it returns a value.
     fn wait<T>(&mut self, what: &str, mut check: impl FnMut(&mut Observer, Event) -> Option<T>) -> T {
         let deadline = Instant::now() + LIMIT;
-        // What came in while nobody asked is the past.
+        // Drops events from before the call.
         while let Ok(event) = self.viewer.events.try_recv() {
             assert!(!matches!(event, Event::Ended), "{what}: the board had ended the session");
         }
@@ -152,12 +150,12 @@ impl Observer {
                 Err(_) => format!("not within {LIMIT:?}"),
             };
             let Observer { scenes, audio, last, .. } = self;
-            panic!("{what}: {why}; seen {scenes:?}, heard {audio:?}, last in the places of the bars {last:?}");
+            panic!("{what}: {why}; scenes {scenes:?}, audio {audio:?}, last bar colours {last:?}");
         }
     }
 }
 
-/// The share of a packet's energy that lies at `pitch`, in hertz; 1 is a pure tone, silence has 0.
+/// The share of a packet's energy at `pitch`, in hertz: 1 for a pure tone, 0 for silence.
 fn share_of_tone(samples: &[i16], pitch: f64) -> f64 {
     let left: Vec<f64> = samples.chunks(2).map(|pair| f64::from(pair[0])).collect();
     let energy: f64 = left.iter().map(|sample| sample * sample).sum();

@@ -1,11 +1,11 @@
-//! The Debian packages that a board is made of: unpacked below cargo's target directory, never installed. What the guest
-//! takes out of them is decided in `guest`; they are downloaded by `.ci/install test`, not here.
+//! The Debian packages of the board, unpacked below cargo's target directory and never installed. `guest` selects from
+//! them; `.ci/install test` downloads them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where each package is unpacked.
+/// The directories of the unpacked packages.
 pub struct Packages {
     /// The kernel's image and modules, with the modules' dependency list.
     pub kernel: PathBuf,
@@ -16,18 +16,18 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// Unpacks what is not unpacked yet.
+    /// Unpacks what is missing.
     pub fn unpack() -> Packages {
         let busybox = unpack("busybox-static_", |_| {});
         let alsa_utils = unpack("alsa-utils_", |_| {});
         let kernel = unpack("linux-image-", |root| {
-            // An uninstalled kernel has no list yet of which module needs which.
+            // A kernel that was never installed has no module dependency list.
             run(Command::new(busybox.join("bin/busybox")).arg("depmod").arg("-b").arg(root).arg(release(root)));
         });
         Packages { kernel, busybox, alsa_utils }
     }
 
-    /// A statically linked busybox: the guest's tools, and those that prepare the guest.
+    /// A statically linked busybox, for the guest and for preparing it.
     pub fn busybox(&self) -> PathBuf {
         self.busybox.join("bin/busybox")
     }
@@ -38,7 +38,7 @@ impl Packages {
     }
 }
 
-/// Runs a command that has to succeed, and returns what it printed.
+/// Runs a command that must succeed; returns its output.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("start {command:?}: {e}"));
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -46,12 +46,12 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap_or_else(|e| panic!("output of {command:?}: {e}"))
 }
 
-/// Where the packages are, and what is made of them.
+/// The download directory and the directory of unpacked packages.
 pub fn store() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("board")
 }
 
-/// Unpacks the archive whose name begins with `name`, lets `finish` complete it, and returns its root.
+/// Unpacks the archive with this name prefix, completes it with `finish`, and returns its root.
 fn unpack(name: &str, finish: impl FnOnce(&Path)) -> PathBuf {
     let archive = newest(name, |_| true);
     let root = store().join("unpacked").join(archive.file_stem().expect("an archive should have a name"));
@@ -61,10 +61,10 @@ fn unpack(name: &str, finish: impl FnOnce(&Path)) -> PathBuf {
     })
 }
 
-/// Lets `make` fill the directory `root`, where it is not there yet.
+/// Creates the directory `root` with `make` if it does not exist.
 ///
-/// It grows under another name and is renamed when complete, so that an interrupted run leaves no half of it and parallel
-/// runs do not meet.
+/// It is built under another name and renamed when complete, so that interrupted and parallel runs never leave a
+/// partial one.
 pub fn make_once(root: &Path, make: impl FnOnce(&Path)) -> PathBuf {
     if root.exists() {
         return root.to_owned();
@@ -76,12 +76,12 @@ pub fn make_once(root: &Path, make: impl FnOnce(&Path)) -> PathBuf {
     make(growing.path());
     match fs::rename(growing.path(), root) {
         Err(e) if !root.exists() => panic!("rename to {}: {e}", root.display()),
-        // Either this run or a parallel one has put the complete directory there.
+        // This run or a parallel one has created the directory.
         _ => root.to_owned(),
     }
 }
 
-/// The archive whose name begins with `name` and is `wanted`; the newest, where an older one is still there.
+/// The newest archive with this name prefix that is `wanted`.
 pub fn newest(name: &str, wanted: impl Fn(&str) -> bool) -> PathBuf {
     let directory = store().join("packages");
     let entries = fs::read_dir(&directory).into_iter().flatten().filter_map(Result::ok);

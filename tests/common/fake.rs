@@ -1,13 +1,13 @@
-//! A camera that behaves as a test says: the folder with its script, and the environment that lets the program see it.
+//! The fake camera of a test: the folder with its script, and the environment that shows it to the program.
 //!
-//! What a script can say stands in `tests/fake/script.rs`; what is expected of the program does not belong here.
+//! `tests/fake/script.rs` describes the script language; expectations on the program do not belong here.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The path under which the program sees the camera.
+/// The camera's path as the program sees it.
 pub const DEVICE: &str = "/dev/video90";
 
 /// A fake camera. It is unplugged when dropped.
@@ -16,7 +16,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// A camera with this script, whose calls are noted.
+    /// Creates a camera with this script and a call log.
     pub fn new(script: &str) -> Result<Self> {
         let fake = Self { folder: tempfile::tempdir()? };
         std::fs::create_dir(fake.folder.path().join("dev"))?;
@@ -25,36 +25,36 @@ impl Fake {
         Ok(fake)
     }
 
-    /// Lets the camera behave so from the next opening on; plugs it in where it was unplugged.
+    /// Replaces the script from the next open on; plugs the camera in if it was unplugged.
     pub fn plug(&self, script: &str) -> Result<()> {
-        // At once: the program may look at any moment, and an empty script is none.
+        // Atomically: the program may open it at any moment, and an empty script is invalid.
         let new = self.folder.path().join("new");
         std::fs::write(&new, script)?;
         std::fs::rename(new, self.node()).context("plug the camera in")
     }
 
-    /// Takes the camera away, from those who have it open also.
+    /// Unplugs the camera, even while it is open.
     pub fn unplug(&self) -> Result<()> {
         std::fs::remove_file(self.node()).context("unplug the camera")
     }
 
-    /// The calls so far, a line each.
+    /// The calls so far, one per line.
     pub fn calls(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.folder.path().join("calls"))?)
     }
 
-    /// How often a call was made so far: the lines of [`Self::calls`] that begin so.
+    /// The number of calls so far: lines of [`Self::calls`] with this prefix.
     pub fn count(&self, call: &str) -> Result<usize> {
         Ok(self.calls()?.lines().filter(|line| line.starts_with(call)).count())
     }
 
-    /// No calls are noted: for measurements.
+    /// Disables the call log, for measurements.
     pub fn quiet(self) -> Result<Self> {
         std::fs::remove_file(self.folder.path().join("calls"))?;
         Ok(self)
     }
 
-    /// A new folder for the frames of a script's `files=`.
+    /// Creates a folder for the frames of a script's `files=`.
     pub fn frames(&self, frames: &[Vec<u8>]) -> Result<PathBuf> {
         let folder = self.folder.path().join("frames");
         std::fs::create_dir(&folder)?;
@@ -64,7 +64,7 @@ impl Fake {
         Ok(folder)
     }
 
-    /// What the program's environment needs.
+    /// The environment variables for the program.
     pub fn environment(&self) -> Result<[(&'static str, OsString); 2]> {
         let library = super::example("libfake_camera.so")?;
         ensure!(

@@ -1,6 +1,6 @@
-//! What the integration tests share: the program as a process on a free port, and a viewer.
+//! Shared by the integration tests: the program as a process on a free port, and a viewer.
 
-// Each test program uses its part of it.
+// Each test binary uses a part of it.
 #![allow(dead_code, unused_imports)]
 
 #[path = "../viewer/client/mod.rs"]
@@ -18,14 +18,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 pub use client::{Event, Options, Viewer, request};
 
-/// Longer than anything that works takes, on a machine that is busy with other tests.
+/// A deadline for anything that works, on a machine busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Between two looks whether a condition holds: soon enough for any test, and rare enough that looking does not keep the
-/// program from getting there.
+/// Interval for polling a condition: short enough for any test, and long enough not to slow the program down.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A small test picture and a tone: what most tests need.
+/// A small test pattern and a tone: what most tests need.
 pub const SMALL: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -39,7 +38,7 @@ bitrate = 300000
 device = "tone"
 "#;
 
-/// An offer as a browser writes it, without what does not matter here.
+/// A browser's offer, reduced to what matters here.
 pub const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
     m=video 9 UDP/TLS/RTP/SAVPF 97\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
     a=fingerprint:sha-256 12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD\r\n\
@@ -52,24 +51,24 @@ pub const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=gr
 /// The running program; killed when dropped.
 pub struct Porthole {
     child: Child,
-    /// The page's address, with a slash at the end.
+    /// The page's URL, with a trailing slash.
     pub base: String,
     printed: Arc<Mutex<Vec<String>>>,
     log: std::thread::JoinHandle<String>,
 }
 
 impl Porthole {
-    /// Starts the program with a configuration and waits until it says where the page is.
+    /// Starts the program with a configuration and waits until it prints the page's URL.
     pub fn start(config: &str) -> Result<Self> {
         Self::start_with(config, &[])
     }
 
-    /// As [`Self::start`], with variables added to the environment.
+    /// As [`Self::start`], with additional environment variables.
     pub fn start_with(config: &str, environment: &[(&str, OsString)]) -> Result<Self> {
         Self::spawn(command(config)?.envs(environment.iter().cloned()))
     }
 
-    /// Starts the program with a configuration file of the test.
+    /// Starts the program with an existing configuration file.
     pub fn start_file(file: &Path, environment: &[(&str, OsString)]) -> Result<Self> {
         Self::spawn(command_for(file.into()).envs(environment.iter().cloned()))
     }
@@ -88,26 +87,26 @@ impl Porthole {
             bail!("porthole printed no address: {}", log.join().unwrap_or_default());
         };
         let base = line?.trim().to_owned();
-        // Whoever prints on must not be blocked by a full pipe.
+        // Keeps reading so that the program never blocks on a full pipe.
         let printed = Arc::new(Mutex::new(vec![base.clone()]));
         let print = printed.clone();
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| print.lock().expect("nobody should panic here").push(line))
+            lines.map_while(Result::ok).for_each(|line| print.lock().expect("no holder should panic").push(line))
         });
         Ok(Self { child, base, printed, log })
     }
 
-    /// Runs the program with a configuration with which it can't start; its exit code and what it said.
+    /// Runs the program with a configuration that prevents it from starting; returns exit code and stderr.
     pub fn fail(config: &str) -> Result<(Option<i32>, String)> {
         let output = command(config)?.output().context("run porthole")?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
-    /// Waits for a line on standard output that begins with a text; what stands behind it.
+    /// Waits for a line on stdout with this prefix; returns the rest of it.
     pub fn wait_for_output(&self, begin: &str) -> Result<String> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let lines = self.printed.lock().expect("nobody should panic here").clone();
+            let lines = self.printed.lock().expect("no holder should panic").clone();
             if let Some(rest) = lines.iter().find_map(|line| line.strip_prefix(begin)) {
                 return Ok(rest.to_owned());
             }
@@ -124,7 +123,7 @@ impl Porthole {
         Ok(serde_json::from_str(&answer.body)?)
     }
 
-    /// One series of a metric; zero while it is not there.
+    /// One series of a metric; zero if it does not exist yet.
     pub async fn series(&self, name: &str) -> Result<f64> {
         let answer = request("GET", &format!("{}metrics", self.base), &[], String::new()).await?;
         let value = answer.body.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
@@ -181,7 +180,7 @@ impl Porthole {
         }
     }
 
-    /// The process.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -191,7 +190,7 @@ impl Porthole {
         signal(self.pid(), name)
     }
 
-    /// Waits for the end: exit code, how long it took, and the log.
+    /// Waits for the process to exit: exit code, duration, and log.
     pub fn wait(mut self) -> Result<(Option<i32>, Duration, String)> {
         let started = Instant::now();
         let status = self.child.wait()?;
@@ -212,10 +211,10 @@ impl Porthole {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
     }
 
-    /// Open file descriptors that are no sockets: requests come and go, and with them sockets.
+    /// Open file descriptors other than sockets, which come and go with requests.
     pub fn files(&self) -> Result<usize> {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?;
-        // One that is closed meanwhile leads nowhere.
+        // A descriptor closed meanwhile is skipped.
         let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
         Ok(targets.filter(|target| !target.to_string_lossy().starts_with("socket:")).count())
     }
@@ -225,7 +224,7 @@ impl Porthole {
         Ok(std::fs::read_dir(format!("/proc/{}/task", self.pid()))?.count())
     }
 
-    /// CPU time used so far.
+    /// CPU time so far.
     pub fn cpu(&self) -> Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         let fields: Vec<&str> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
@@ -260,14 +259,14 @@ fn command(config: &str) -> Result<Command> {
 
 fn command_for(path: PathBuf) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
-    // What it keeps lies beside its configuration, and is its own.
+    // Its state directory is beside its configuration and not shared.
     command.env("STATE_DIRECTORY", path.with_extension("state"));
     command.args(["run", "--config"]).arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// A configuration with what programs that run side by side need, unless it says so itself: nobody signs in, and the UDP
-/// port is a free one.
+/// Completes a configuration for programs that run in parallel, unless it sets these itself: no authentication, and a
+/// free UDP port.
 fn complete(config: &str) -> String {
     let mut config = config.to_owned();
     for (section, key, line) in [("[auth]", "mode", "mode = \"none\""), ("[rtc]", "udp_port", "udp_port = 0")] {
@@ -282,21 +281,22 @@ fn complete(config: &str) -> String {
     config
 }
 
-/// Where cargo puts an example that it built for this test or benchmark.
+/// The path of an example that cargo built for this test or benchmark.
 pub fn example(file: &str) -> Result<PathBuf> {
     let deps = std::env::current_exe()?;
     let target = deps.parent().and_then(|deps| deps.parent()).context("no target directory")?;
     Ok(target.join("examples").join(file))
 }
 
-/// The tests' viewer as a process of its own.
+/// Starts the test viewer as a process.
 pub fn viewer_process(base: &str, arguments: &[&str]) -> Result<Child> {
     let program = example("viewer")?;
     let child = Command::new(&program).arg(base).args(arguments).stdout(Stdio::piped()).spawn();
     child.with_context(|| format!("start {}; build it with cargo build --example viewer", program.display()))
 }
 
-/// The frames missing in a row of numbers; more than this machine was too slow to take and encode is a fault.
+/// Checks for gaps in frame numbers; only frames that the program itself dropped, because the machine was too slow, may
+/// be missing.
 pub async fn missing(numbers: &[u32], porthole: &Porthole) -> Result<()> {
     let gaps: u32 = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]).wrapping_sub(1)).sum();
     let mut not_encoded = 0.0;
@@ -307,18 +307,18 @@ pub async fn missing(numbers: &[u32], porthole: &Porthole) -> Result<()> {
     Ok(())
 }
 
-/// The frame numbers of the next `count` pictures.
+/// The frame numbers of the next `count` frames.
 pub async fn numbers(viewer: &mut Viewer, count: usize) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
         let frame = viewer.frame(LIMIT).await?;
         let image = frame.image.context("a frame was not decoded")?;
-        numbers.push(image.code.context("a picture has no readable code")?.frame);
+        numbers.push(image.code.context("a frame has no readable timecode")?.frame);
     }
     Ok(numbers)
 }
 
-/// The middle of a list of durations.
+/// The median of a list of durations.
 pub fn median(mut values: Vec<Duration>) -> Duration {
     values.sort_unstable();
     values[values.len() / 2]

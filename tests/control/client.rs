@@ -1,4 +1,4 @@
-//! A viewer of the tests that asks: its requests and their answers, events and pictures.
+//! A test viewer that uses the control channel: requests and responses, events, snapshots.
 
 use std::collections::VecDeque;
 use std::io::Read as _;
@@ -9,25 +9,25 @@ use serde_json::{Value, json};
 
 use super::common::{Event, LIMIT, Options, Viewer};
 
-/// A viewer with what it has seen and heard while it waited for something else.
+/// A viewer that keeps what it received while waiting for something else.
 pub struct ControlClient {
     pub viewer: Viewer,
-    /// The numbers of the decoded pictures.
+    /// Frame numbers of the decoded frames.
     pub numbers: Vec<u32>,
-    /// Packets that were lost.
+    /// Lost packets.
     pub lost: usize,
     requests: u32,
     messages: VecDeque<Value>,
     chunks: VecDeque<bytes::Bytes>,
 }
 
-/// A picture that came in pieces.
+/// A snapshot received in chunks.
 pub struct Snapshot {
     pub transfer: u32,
     pub content: Vec<u8>,
 }
 
-/// The code of an answer's error; zero for a result.
+/// The error code of a response; zero for a result.
 pub fn code(answer: &Value) -> i64 {
     if answer.get("result").is_some() { 0 } else { answer["error"]["code"].as_i64().unwrap_or(i64::MIN) }
 }
@@ -39,7 +39,7 @@ impl ControlClient {
         Ok(Self { viewer, numbers, lost: 0, requests: 0, messages, chunks })
     }
 
-    /// Takes the next event in.
+    /// Receives the next event.
     pub async fn receive(&mut self, limit: Duration) -> Result<()> {
         match self.viewer.event(limit).await? {
             Event::Message(text) => self.messages.push_back(serde_json::from_str(&text).context(text)?),
@@ -54,7 +54,7 @@ impl ControlClient {
         Ok(())
     }
 
-    /// The next message that `wanted` accepts; others stay.
+    /// The next message that `wanted` accepts; others stay queued.
     async fn message(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -66,15 +66,15 @@ impl ControlClient {
         }
     }
 
-    /// The next answer.
+    /// The next response.
     pub async fn answer(&mut self) -> Result<Value> {
         self.message(|message| message.get("id").is_some()).await
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the response.
     pub async fn ask(&mut self, method: &str, params: Value) -> Result<Value> {
         self.requests += 1;
-        let id = format!("asked {}", self.requests);
+        let id = format!("request {}", self.requests);
         self.viewer.send(&json!({ "id": id, "method": method, "params": params }).to_string()).await?;
         self.message(|message| message["id"] == id).await.context(method.to_owned())
     }
@@ -85,7 +85,7 @@ impl ControlClient {
         Ok(message["params"].take())
     }
 
-    /// Takes a picture, and holds it against what the board says of it.
+    /// Takes a snapshot and checks it against its description.
     pub async fn snapshot(&mut self) -> Result<Snapshot> {
         let answer = self.ask("snapshot", json!({})).await?;
         ensure!(code(&answer) == 0, "{answer}");
@@ -139,7 +139,7 @@ pub fn jpeg_size(jpeg: &[u8]) -> Option<(u16, u16)> {
     }
 }
 
-/// The status, the media type and the body of what is at `url`.
+/// Status, media type and body of `url`.
 pub fn get(url: &str, authorization: &str) -> Result<(u16, String, Vec<u8>)> {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT)).build().into();

@@ -1,4 +1,4 @@
-//! Motion JPEG: every subsampling, what cameras leave out of it, and pictures that are damaged.
+//! Motion JPEG: every subsampling, what cameras leave out, and damaged frames.
 
 use porthole::media::PixelFormat;
 use porthole::media::convert::{Converter, Error, Planes};
@@ -9,7 +9,7 @@ use crate::raw::{SIZES, frame};
 use crate::reference;
 use crate::seeds::{SUBSAMPLINGS, jpeg, without_huffman_tables};
 
-/// Compares with a function that gives (y, u, v): luma at a pixel, chroma at a two by two block.
+/// Compares with a function that returns (y, u, v): luma at a pixel, chroma of a 2x2 block.
 fn check(
     planes: Planes<'_>,
     size: (usize, usize),
@@ -45,7 +45,7 @@ fn every_jpeg_subsampling_converts_to_limited_range_420() {
             let planes = converter.i420(&frame).expect("should convert");
             let luma = whole.y_width() * whole.y_height();
             let chroma = whole.uv_width() * whole.uv_height();
-            // The mean of the chroma samples that belong to a block of two by two pixels: first down, then across.
+            // The mean of the chroma samples of a 2x2 block: first vertically, then horizontally.
             let sample = |plane: usize, column: usize, line: usize| {
                 if subsamp == Subsamp::Gray {
                     return 128;
@@ -84,12 +84,12 @@ fn a_damaged_jpeg_does_not_affect_the_next() {
     for length in (0..good.len() - 2).step_by(7) {
         let cut = frame(PixelFormat::Mjpeg, 160, 120, 0, good[..length].to_vec());
         assert!(converter.i420(&cut).is_err(), "cut to {length}");
-        // Cut, but with an end: what a camera gives when the bus lost the middle.
+        // Cut in the middle with the end intact: what a camera sends when the bus dropped data.
         let mut ended = good[..length].to_vec();
         ended.extend([0xff, 0xd9]);
         assert!(converter.i420(&frame(PixelFormat::Mjpeg, 160, 120, 0, ended)).is_err(), "ended at {length}");
     }
-    // Bytes turned over anywhere: an error or a picture, never a panic.
+    // Flipped bytes anywhere give an error or a frame, never a panic.
     for at in 2..good.len() - 2 {
         let mut flipped = good.clone();
         flipped[at] ^= 0x5a;
@@ -137,7 +137,7 @@ fn a_progressive_jpeg_is_decoded_up_to_a_scan_limit() {
     assert_eq!(decode(&mut converter, good), flat);
 }
 
-/// The planes of a JPEG of 96x64 pixels, one after another.
+/// The planes of a 96x64 JPEG, concatenated.
 fn decode(converter: &mut Converter, data: Vec<u8>) -> Vec<u8> {
     let frame = frame(PixelFormat::Mjpeg, 96, 64, 0, data);
     let planes = converter.i420(&frame).unwrap_or_else(|error| panic!("should convert: {error}"));
@@ -162,7 +162,7 @@ proptest! {
         let mut cut = if bare { without_huffman_tables(&good) } else { good.clone() };
         cut.truncate(at.index(cut.len() - 2));
         if ended {
-            // What a camera gives when the bus lost the middle. Without a byte or two of the scan it may be whole.
+            // What a camera sends when the bus dropped data. A scan that lacks only a byte or two may still decode.
             cut.truncate(cut.len().saturating_sub(3));
             cut.extend([0xff, 0xd9]);
         }

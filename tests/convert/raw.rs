@@ -7,10 +7,11 @@ use proptest::prelude::*;
 
 use crate::reference::{self, RAW};
 
-/// Sizes that reach every path: smaller than a vector, between two, odd in each direction, a real one.
+/// Sizes that cover every path: smaller than a vector, between two, odd in each direction, realistic.
 pub const SIZES: [(usize, usize); 8] = [(2, 2), (3, 3), (16, 8), (65, 6), (130, 5), (161, 91), (320, 180), (642, 3)];
 
-/// Bytes without a pattern that a wrong stride could hide in (a linear congruential generator, Knuth's MMIX constants).
+/// Pseudo-random bytes, so that a wrong stride cannot go unnoticed (a linear congruential generator, Knuth's MMIX
+/// constants).
 pub fn random_bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed;
     std::iter::repeat_with(|| {
@@ -26,15 +27,15 @@ pub fn frame(pixel: PixelFormat, width: usize, height: usize, stride: usize, dat
     RawFrame::new(Timestamp::default(), format, Bytes::from(data))
 }
 
-/// A picture in one piece.
+/// A frame in contiguous memory.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     pixel: PixelFormat,
     width: usize,
     height: usize,
-    /// Bytes of padding after a line of the first plane.
+    /// Bytes of padding per line of the first plane.
     padding: usize,
-    /// Whether the padding after the last line of all is missing.
+    /// Whether the padding after the very last line is missing.
     cut: bool,
 }
 
@@ -56,7 +57,7 @@ impl Piece {
     }
 }
 
-/// The same with each plane in memory of its own.
+/// The same with each plane in its own memory.
 fn apart(piece: Piece, chroma_padding: usize, seed: u64) -> RawFrame {
     let shapes = reference::shape(piece.pixel, piece.width, piece.height);
     let plane = |plane: usize, padding: usize| {
@@ -193,7 +194,7 @@ proptest! {
     fn contiguous_frames_match_the_reference(
         pieces in prop::collection::vec((pieces(RAW.to_vec()), any::<u64>()), 1..4),
     ) {
-        // One converter for pictures of several formats and sizes: nothing of one may show in the next.
+        // One converter for frames of several formats and sizes: nothing may carry over from one to the next.
         let mut converter = Converter::new();
         for (piece, seed) in pieces {
             let frame = piece.frame(seed);

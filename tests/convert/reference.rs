@@ -1,5 +1,5 @@
-//! What the conversions into I420 should give, said in the plainest way: one sample at a time, by the definition of each
-//! format. Speed does not matter here, and nothing of the program's own code is used.
+//! The reference conversion to I420, written as plainly as possible: one sample at a time, by the definition of each
+//! format. Speed does not matter, and none of the program's code is used.
 
 use porthole::media::convert::Planes;
 use porthole::media::{PixelFormat, RawFrame};
@@ -17,8 +17,8 @@ pub const RAW: [PixelFormat; 9] = [
     PixelFormat::Bgr24,
 ];
 
-/// How far a sample may be from the exact value. The crate that converts RGB calculates in 13 bits or fewer, chroma from
-/// the mean of four pixels rounded to a whole number, and its rounding differs with the processor.
+/// The tolerance of a sample. The crate that converts RGB calculates in 13 bits or fewer, averages chroma over four
+/// pixels rounded to an integer, and its rounding differs between processors.
 fn tolerance(pixel: PixelFormat) -> f64 {
     match pixel {
         PixelFormat::Rgb24 | PixelFormat::Bgr24 => 1.5,
@@ -28,7 +28,7 @@ fn tolerance(pixel: PixelFormat) -> f64 {
     }
 }
 
-/// Bytes in a line without padding, and lines, of each plane.
+/// Bytes per line without padding, and lines, of each plane.
 pub fn shape(pixel: PixelFormat, width: usize, height: usize) -> Vec<(usize, usize)> {
     let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
     match pixel {
@@ -43,7 +43,7 @@ pub fn shape(pixel: PixelFormat, width: usize, height: usize) -> Vec<(usize, usi
     }
 }
 
-/// The stride of each plane of a picture in one piece whose first plane has `stride`.
+/// The stride of each plane of a contiguous frame whose first plane has `stride`.
 pub fn strides(pixel: PixelFormat, stride: usize) -> [usize; 3] {
     match pixel {
         PixelFormat::I420 | PixelFormat::Yv12 => [stride, stride.div_ceil(2), stride.div_ceil(2)],
@@ -54,7 +54,7 @@ pub fn strides(pixel: PixelFormat, stride: usize) -> [usize; 3] {
 /// A plane and its stride.
 type Source<'a> = (&'a [u8], usize);
 
-/// The planes of a whole picture, in the order of memory.
+/// The planes of a frame, in memory order.
 fn sources(frame: &RawFrame) -> Vec<Source<'_>> {
     let (width, height) = (frame.format.width as usize, frame.format.height as usize);
     let shapes = shape(frame.format.pixel, width, height);
@@ -77,11 +77,11 @@ fn sources(frame: &RawFrame) -> Vec<Source<'_>> {
     }
 }
 
-/// Checks every sample of a picture.
+/// Checks every sample of a frame.
 ///
 /// # Panics
 ///
-/// At the first sample that is wrong.
+/// At the first wrong sample.
 pub fn check(frame: &RawFrame, planes: &Planes<'_>) {
     let (width, height) = (frame.format.width as usize & !1, frame.format.height as usize & !1);
     fits(planes, (width, height));
@@ -104,7 +104,7 @@ pub fn check(frame: &RawFrame, planes: &Planes<'_>) {
     }
 }
 
-/// Checks that the planes are of a size and as long as the encoder wants them.
+/// Checks that the planes have the size and length that the encoder expects.
 pub fn fits(planes: &Planes<'_>, (width, height): (usize, usize)) {
     assert_eq!((planes.width, planes.height), (width & !1, height & !1));
     assert!(planes.y_stride >= planes.width && planes.uv_stride >= planes.width / 2);
@@ -130,13 +130,13 @@ fn luma(frame: &RawFrame, sources: &[Source<'_>], column: usize, line: usize) ->
     })
 }
 
-/// U and V of a block of two by two pixels.
+/// U and V of a 2x2 block.
 fn chroma(frame: &RawFrame, sources: &[Source<'_>], column: usize, line: usize) -> (f64, f64) {
     let sample = |plane: usize, at: usize| {
         let (data, stride) = sources[plane];
         f64::from(data[line * stride + at])
     };
-    // Of two lines the mean, halves rounded up.
+    // The mean of two lines, halves rounded up.
     let mean = |at: usize| {
         let (data, stride) = sources[0];
         let (upper, lower) = (data[line * 2 * stride + at], data[(line * 2 + 1) * stride + at]);

@@ -150,7 +150,7 @@ fn jpeg(image: &I420Image) -> Vec<u8> {
     let luma: Vec<u8> = y.chunks(*width).flat_map(|line| padded_with_last(line, half * 2)).collect();
     let pixels = [luma, lines(u), lines(v)].concat();
     let image = YuvImage { pixels: &pixels[..], width: *width, align: 1, height: *height, subsamp: Subsamp::Sub2x1 };
-    turbojpeg::compress_yuv(image, QUALITY).expect("the picture should be compressed").to_vec()
+    turbojpeg::compress_yuv(image, QUALITY).expect("the image should be compressed").to_vec()
 }
 
 fn padded_with_last(line: &[u8], length: usize) -> Vec<u8> {

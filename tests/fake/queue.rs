@@ -119,9 +119,9 @@ impl Camera {
     }
 
     pub fn query_buffer(&mut self, buffer: &mut sys::v4l2_buffer) -> Answered {
-        let (said, multi) = (self.script.length, self.script.multi);
+        let (fixed_length, multi) = (self.script.length, self.script.multi);
         let (queue, index) = self.buffer(buffer)?;
-        let length = |plane: usize| said.unwrap_or(queue.lengths[plane] as u32);
+        let length = |plane: usize| fixed_length.unwrap_or(queue.lengths[plane] as u32);
         if multi {
             for (at, plane) in planes(buffer, queue.lengths.len())?.iter_mut().enumerate() {
                 plane.length = length(at);

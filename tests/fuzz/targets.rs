@@ -90,8 +90,8 @@ pub fn mjpeg(input: &[u8]) {
         break;
     }
     let (good, luma) = &*GOOD;
-    let planes = converter.i420(good).unwrap_or_else(|error| panic!("the next picture: {error}"));
-    assert_eq!(planes.y, luma.as_slice(), "the next picture should be as ever");
+    let planes = converter.i420(good).unwrap_or_else(|error| panic!("the next frame: {error}"));
+    assert_eq!(planes.y, luma.as_slice(), "the next frame should be unaffected");
 }
 
 fn motion_jpeg(data: &[u8], (width, height): (usize, usize)) -> RawFrame {

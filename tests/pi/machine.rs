@@ -1,5 +1,5 @@
-//! The emulated board from outside: the emulator, its serial log, and the ways to talk to what runs on it. What it boots
-//! is made by `make-root`, what is asked of it stands in `main` and `pi2`.
+//! The emulated board from outside: the emulator, its serial log, and ways to run commands on it. `make-root` builds
+//! what it boots; `main` and `pi2` have the checks.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,30 +12,30 @@ use std::time::{Duration, Instant};
 
 use crate::monitor::Monitor;
 
-/// Between two looks at something that the board does not announce.
+/// Interval for polling what the board does not announce.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a boot may take: five times what it takes on an idle machine.
+/// Limit for a boot: five times what it takes on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(400);
 
-/// How long it may take to say whether the board is up.
+/// Limit for one check whether the board is up.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long one command may take: an installation is the longest.
+/// Limit for one command: an installation takes longest.
 const ANSWER_LIMIT: Duration = Duration::from_secs(300);
 
 /// The socket of the emulator's monitor, in the board's working directory.
 const MONITOR: &str = "monitor";
 
-/// The ports of this machine that lead to the board's.
+/// The host ports forwarded to the board.
 pub struct Ports {
     command: u16,
     page: u16,
-    /// Of viewers' pictures and sound, UDP.
+    /// Media over UDP.
     pub media: u16,
 }
 
-/// A running board; switched off when dropped. Where that is a failing test's, its serial log is shown.
+/// A running board; powered off when dropped. A failing test also prints its serial log.
 pub struct Machine {
     emulator: Child,
     ports: Ports,
@@ -44,14 +44,15 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Boots what `make-root` made at `files` on the emulator's `machine`, with `carried` files put on the card.
+    /// Boots the output of `make-root` at `files` on the emulated `machine`, with the `carried` files copied to the
+    /// card.
     pub fn boot(machine: &str, files: &Path, carried: &[(&PathBuf, &str)]) -> Machine {
         let work = tempfile::tempdir().expect("a directory should be made");
         let card = work.path().join("card");
         run(Command::new("cp").arg("--sparse=always").arg(files.join("card")).arg(&card));
         for (file, target) in carried {
             let request = format!("write {} {target}", file.display());
-            // Where mke2fs and its like are, for a user too.
+            // The directory of mke2fs and the like, also for ordinary users.
             let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
             run(Command::new("debugfs").env("PATH", path).args(["-w", "-R", &request]).arg(&card));
         }
@@ -61,7 +62,7 @@ impl Machine {
             "user,id=cable,hostfwd=tcp:127.0.0.1:{command}-:1023,hostfwd=tcp:127.0.0.1:{page}-:8080,\
              hostfwd=udp:127.0.0.1:{media}-:8189"
         );
-        // It runs the boards with a 32-bit processor too.
+        // This emulator also runs 32-bit boards.
         let mut emulator = Command::new("qemu-system-aarch64")
             .args(["-M", machine, "-m", "1G", "-accel", "tcg,thread=multi"])
             .args(["-display", "none", "-no-reboot", "-serial", "stdio", "-monitor"])
@@ -75,11 +76,11 @@ impl Machine {
             .arg("-drive")
             .arg(format!("if=sd,format=raw,file={}", card.display()))
             .args(["-netdev", &forwarded, "-device", "usb-net,netdev=cable"])
-            // The processor has no random numbers of its own, and keys are made at the start.
+            // The processor has no hardware random numbers, and keys are generated at startup.
             .args(["-append", "console=ttyAMA0,115200 iomem=relaxed panic=-1 random.trust_bootloader=on quiet"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // It complains of each connection that is tried before the board is up.
+            // It warns about each connection attempt before the board is up.
             .stderr(Stdio::null())
             .spawn()
             .expect("qemu-system-aarch64 should start: .ci/install pi installs it");
@@ -90,7 +91,7 @@ impl Machine {
             move || fill(serial, &log)
         });
         let board = Machine { emulator, ports, log, work };
-        // The emulator takes connections before anybody on the board does, and they lead nowhere then.
+        // The emulator accepts connections before the board listens; those fail.
         board.until("the board answers", BOOT_LIMIT, || {
             let up = board.shell_within("systemctl is-active multi-user.target", HELLO_LIMIT).ok()?;
             up.starts_with("active").then_some(())
@@ -98,7 +99,7 @@ impl Machine {
         board
     }
 
-    /// The ports that lead to it.
+    /// Its forwarded ports.
     pub fn ports(&self) -> &Ports {
         &self.ports
     }
@@ -108,12 +109,12 @@ impl Machine {
         Monitor::connect(&self.work.path().join(MONITOR))
     }
 
-    /// The page's address, with a slash at the end.
+    /// The page's URL, with a trailing slash.
     pub fn page(&self) -> String {
         format!("http://127.0.0.1:{}/", self.ports.page)
     }
 
-    /// Looks again and again until `look` finds something.
+    /// Polls until `poll` returns a value.
     pub fn until<T>(&self, what: &str, limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         loop {

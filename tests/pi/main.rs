@@ -1,8 +1,8 @@
 //! The package on an emulated Raspberry Pi: Debian for arm64 with systemd as its first process, under QEMU's raspi3b. `make
 //! pi` makes the package and the card and runs it; a plain `cargo test` lists it as ignored.
 //!
-//! How the card is made stands in `make-root`, how the board is run in `machine`; what is asked of it here, in one story,
-//! because each start of the board takes minutes. What is asked of the 32-bit package on a Raspberry Pi 2 stands in `pi2`.
+//! `make-root` builds the card, `machine` runs the board; the checks are here, in one story, because each boot takes
+//! minutes. The checks of the 32-bit package on a Raspberry Pi 2 are in `pi2`.
 
 // The steps and their times are shown as they pass.
 #![allow(clippy::print_stdout)]
@@ -27,18 +27,18 @@ use machine::{Machine, Ports};
 use tokio::runtime::Runtime;
 use viewer::connect;
 
-/// For what is done by one program on the emulated processor, which is some twenty times slower than a real one.
+/// Limit for an action of one program on the emulated processor, which is some twenty times slower than a real one.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// The loudest that silence may be, of 32767.
+/// The maximum amplitude of silence, out of 32767.
 const SILENCE: u16 = 200;
 
-/// A file that `make pi` made, by its variable.
+/// A file built by `make pi`, from its environment variable.
 fn made(variable: &str) -> PathBuf {
     std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set; run `make pi`")).into()
 }
 
-/// The configuration of the test: a size and rate that the emulated processor manages, and the way to it from outside.
+/// The test's configuration: a size and rate that the emulated processor can encode, and its address from outside.
 fn configuration(ports: &Ports) -> String {
     format!(
         "[[camera]]\nwidth = 320\nheight = 180\nfps = 5\nbitrate = 200000\n\
@@ -49,7 +49,7 @@ fn configuration(ports: &Ports) -> String {
     )
 }
 
-/// Prints what comes to pass, and when.
+/// Prints progress with elapsed time.
 struct Progress(Instant);
 
 impl Progress {
@@ -80,7 +80,7 @@ fn the_package_installs_streams_recovers_upgrades_and_purges() {
     progress.report("a purge left nothing");
 }
 
-/// Check 1: on the board of that name it is installed as anybody would, starts, tells how it is, and is its own user.
+/// Check 1: on this board model the package installs as usual, starts, reports its status, and runs as its own user.
 fn install(board: &Machine, name: &str) {
     let model = board.sh("cat /proc/device-tree/model | tr -d '\\0'");
     assert!(model.starts_with(name), "{model}");
@@ -90,7 +90,7 @@ fn install(board: &Machine, name: &str) {
     assert!(printed.contains("sudo porthole password operator --state /var/lib/porthole"), "{printed}");
 
     assert_eq!(board.sh("systemctl is-active porthole"), "active\n");
-    board.until("its status is told", LIMIT, || {
+    board.until("its status is reported", LIMIT, || {
         let status = board.sh("systemctl show -p StatusText --value porthole");
         status.contains("nobody watches; camera: closed").then_some(())
     });
@@ -101,11 +101,12 @@ fn install(board: &Machine, name: &str) {
         assert!(groups.split_whitespace().any(|word| word == group), "{groups}");
     }
     assert_eq!(board.sh("stat -c '%U %a' /var/lib/porthole"), "porthole 700\n");
-    // Somebody who is nobody may read the page of the manual, and complete the commands.
+    // An unprivileged user can read the man page and use shell completion.
     board.sh("test -e /usr/share/man/man1/porthole.1.gz && test -e /usr/share/bash-completion/completions/porthole");
 }
 
-/// Sets passwords and a token, and what the emulated processor manages. What opens no device holds without a restart.
+/// Sets passwords, a token, and a configuration that the emulated processor can handle. Settings that open no device
+/// apply without a restart.
 fn configure(board: &Machine) -> String {
     for role in ["viewer", "operator"] {
         board.sh(&format!("echo 'correct horse {role}' | porthole password {role} --state /var/lib/porthole"));
@@ -121,7 +122,7 @@ fn configure(board: &Machine) -> String {
 
     board.write("/etc/porthole/porthole.toml", &configuration(board.ports()));
     board.sh("systemctl reload porthole");
-    board.until("the reload is told", LIMIT, || {
+    board.until("the reload is logged", LIMIT, || {
         let log = board.sh("journalctl -q -o cat -u porthole");
         (log.contains("taken up: rtc.advertise") && log.contains("needs a new start")).then_some(())
     });
@@ -129,7 +130,7 @@ fn configure(board: &Machine) -> String {
     token
 }
 
-/// Checks 2 and 7: a viewer outside sees pictures that go on, and hears the tone.
+/// Checks 2 and 7: a viewer outside receives continuous video and the tone.
 fn watch(board: &Machine, token: &str, progress: &Progress) {
     let runtime = Runtime::new().expect("a runtime should start");
     runtime.block_on(async {
@@ -137,20 +138,20 @@ fn watch(board: &Machine, token: &str, progress: &Progress) {
         progress.report("a viewer has connected");
         let loud = |audio: &[i16]| audio.iter().any(|sample| sample.unsigned_abs() > SILENCE);
         let received = viewer::receive(&mut viewer, loud).await;
-        progress.report(&format!("{:.1} pictures a second of 320x180, and sound", received.rate));
+        progress.report(&format!("{:.1} frames per second at 320x180, and audio", received.rate));
         let status = board.sh("systemctl show -p StatusText --value porthole");
         assert!(status.contains("1 viewer; camera: live 320x180, watched by 1"), "{status}");
         viewer.leave().await.expect("the viewer should leave");
     });
 }
 
-/// Check 5: killed, and stopped so that nothing in it goes on, systemd has it back each time, and viewers find it again.
+/// Check 5: after being killed, and after being stopped, systemd restarts it each time, and viewers can reconnect.
 fn kill_service(board: &Machine, token: &str, progress: &Progress) {
     let runtime = Runtime::new().expect("a runtime should start");
     for (number, (signal, result)) in [("KILL", "signal"), ("STOP", "watchdog")].into_iter().enumerate() {
         let before = board.sh("systemctl show -p MainPID --value porthole");
         board.sh(&format!("systemctl kill --kill-who=main -s {signal} porthole"));
-        board.until("systemd has it back", LIMIT, || {
+        board.until("systemd has restarted it", LIMIT, || {
             let now = board.sh("systemctl show -p MainPID --value porthole");
             let active = board.try_sh("systemctl is-active porthole").0 == "active\n";
             (now != before && active).then_some(())
@@ -161,11 +162,11 @@ fn kill_service(board: &Machine, token: &str, progress: &Progress) {
         assert!(log.contains(&format!("Failed with result '{result}'")), "{signal}: {log}");
         let first_frame = async {
             let mut viewer = connect(board, Some(token)).await;
-            while !matches!(viewer.event(LIMIT).await.expect("pictures should come"), Event::Frame(_)) {}
+            while !matches!(viewer.event(LIMIT).await.expect("frames should arrive"), Event::Frame(_)) {}
             viewer.leave().await
         };
         runtime.block_on(first_frame).expect("the viewer should leave");
-        progress.report(&format!("SIG{signal}: systemd has it back, and a viewer sees pictures"));
+        progress.report(&format!("SIG{signal}: systemd has restarted it, and a viewer receives frames"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The emulator's monitor: looks at the board's registers from outside, where no program on it can tell a story.
+//! The emulator's monitor: reads the board's registers from outside, independently of the software on it.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,6 +1,6 @@
-//! The 32-bit package on an emulated Raspberry Pi 2: that it is installed and serves as on the 64-bit board, and what a
-//! processor with other sizes of numbers might do otherwise: the kernel's cameras and sound cards, encoding, sending. How
-//! the service is hurt, upgraded and purged does not depend on the processor, and is asked of the other board alone.
+//! The 32-bit package on an emulated Raspberry Pi 2: it installs and serves as on the 64-bit board, and whatever
+//! depends on integer sizes works: the kernel's cameras and sound cards, encoding, sending. Recovery, upgrade and purge
+//! do not depend on the processor and are tested on the other board only.
 
 use std::time::Instant;
 
@@ -42,24 +42,25 @@ fn the_32_bit_package_serves_the_camera_and_the_pattern() {
     let (version, _) = version.rsplit_once('-').expect("a version should end with that of the package");
     assert_eq!(board.sh("porthole --version"), format!("porthole {version}\n"));
     devices(&board);
-    progress.report("it tells its version, and the board's devices");
+    progress.report("it prints its version and the board's devices");
 
     board.write("/etc/porthole/porthole.toml", &configuration(&board, "hw:CARD=Loopback,DEV=1"));
     board.sh("systemctl restart porthole");
     let received = watch(&board, PLAYED_HZ, &progress);
-    assert!(received.codes.is_empty(), "the camera's pictures have no code");
-    progress.report(&format!("the service: {:.1} pictures a second of the camera, and the microphone", received.rate));
+    assert!(received.codes.is_empty(), "the camera's frames have no timecode");
+    progress
+        .report(&format!("the service: {:.1} frames per second from the camera, and the microphone", received.rate));
     board.sh("systemctl stop porthole");
 
     board.write("/root/pattern.toml", &configuration(&board, "tone"));
     board.sh("systemd-run -q --unit=pattern --property=StateDirectory=pattern \
          porthole run --camera pattern --config /root/pattern.toml");
     let received = watch(&board, BUILT_IN_HZ, &progress);
-    assert_eq!(received.codes.len(), received.frames, "each picture of the pattern has its code");
+    assert_eq!(received.codes.len(), received.frames, "each frame of the pattern has its timecode");
     for pair in received.codes.windows(2) {
         assert!(pair[0].frame < pair[1].frame && pair[0].captured < pair[1].captured, "{:?}", received.codes);
     }
-    progress.report(&format!("porthole run --camera pattern: {:.1} pictures a second, and the tone", received.rate));
+    progress.report(&format!("porthole run --camera pattern: {:.1} frames per second, and the tone", received.rate));
 }
 
 /// The kernel's camera, with what it offers, and its sound card are found, and what is taken when nothing is configured.

@@ -1,4 +1,4 @@
-//! What a viewer outside sees and hears of a board. What it has to be is said in each board's story.
+//! A viewer outside the board; the expectations are in each board's test.
 
 use std::time::{Duration, Instant};
 
@@ -8,20 +8,20 @@ use crate::LIMIT;
 use crate::client::{Event, Options, Viewer};
 use crate::machine::{Machine, POLL_INTERVAL};
 
-/// Pictures that show that the picture goes on.
+/// Frames that show that video is running.
 const FRAMES: usize = 20;
 
-/// What was seen while [`look`] looked.
+/// The result of [`receive`].
 pub struct Received {
-    /// Pictures a second.
+    /// Frames per second.
     pub rate: f64,
-    /// How many pictures there were.
+    /// Number of frames.
     pub frames: usize,
-    /// The test pattern's block codes of those that had one.
+    /// Timecodes of the frames that had one.
     pub codes: Vec<Code>,
 }
 
-/// A viewer of the board's first camera; the program may be starting still.
+/// Connects to the board's first camera; the program may still be starting.
 pub async fn connect(board: &Machine, token: Option<&str>) -> Viewer {
     let options = Options { token: token.map(str::to_owned), ..Options::new(&board.page()) };
     let deadline = Instant::now() + LIMIT;
@@ -34,16 +34,17 @@ pub async fn connect(board: &Machine, token: Option<&str>) -> Viewer {
     }
 }
 
-/// Watches until there were pictures that went on, and `heard` has found what it listens for in 20 ms of one channel.
+/// Receives until there were enough frames with increasing timestamps, and `is_wanted` has accepted 20 ms of one audio
+/// channel.
 pub async fn receive(viewer: &mut Viewer, is_wanted: impl Fn(&[i16]) -> bool) -> Received {
     let (mut stamps, mut codes, mut heard_wanted, mut first) = (Vec::new(), Vec::new(), false, None);
     let deadline = Instant::now() + LIMIT;
     while stamps.len() < FRAMES || !heard_wanted {
         let count = stamps.len();
-        assert!(Instant::now() < deadline, "{count} pictures, and the sound: {heard_wanted}, within {LIMIT:?}");
-        match viewer.event(LIMIT).await.expect("pictures and sound should come") {
+        assert!(Instant::now() < deadline, "{count} frames, audio heard: {heard_wanted}, within {LIMIT:?}");
+        match viewer.event(LIMIT).await.expect("video and audio should arrive") {
             Event::Frame(frame) => {
-                let image = frame.image.expect("a picture should be decoded");
+                let image = frame.image.expect("a frame should be decoded");
                 assert_eq!((image.width, image.height), (320, 180));
                 first.get_or_insert_with(Instant::now);
                 stamps.push(frame.timestamp);
@@ -58,6 +59,6 @@ pub async fn receive(viewer: &mut Viewer, is_wanted: impl Fn(&[i16]) -> bool) ->
     }
     let took = first.map_or(Duration::ZERO, |first: Instant| first.elapsed());
     let moves = stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) < u32::MAX / 2 && pair[1] != pair[0]);
-    assert!(moves, "the pictures' times should go on: {stamps:?}");
+    assert!(moves, "timestamps should increase: {stamps:?}");
     Received { rate: (stamps.len() - 1) as f64 / took.as_secs_f64(), frames: stamps.len(), codes }
 }

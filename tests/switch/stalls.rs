@@ -1,16 +1,17 @@
-//! The time that this machine stood still for, so that a limit on the program is not broken by whoever took the cores away.
+//! Measures how long the machine stalled, so that a time limit on the program is not exceeded because others took the
+//! CPU.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
-/// How often the watching thread looks at the clock.
+/// The sampling interval of the monitor thread.
 const STEP: Duration = Duration::from_millis(2);
 
-/// What came later than this was held up by the machine.
+/// A wake-up later than this counts as a stall.
 const STALL_THRESHOLD: Duration = Duration::from_millis(10);
 
-/// A thread that wants next to nothing of the machine, and notes when it did not get even that.
+/// A thread that needs almost no CPU time and records when it did not get even that.
 pub struct StallMonitor {
     end: Sender<()>,
     watching: JoinHandle<Vec<(Instant, Instant)>>,
@@ -22,10 +23,10 @@ impl StallMonitor {
         Self { end, watching: spawn(move || watch(&ended)) }
     }
 
-    /// The spans in which nothing ran.
+    /// The recorded stalls.
     pub fn end(self) -> Stalls {
         drop(self.end);
-        Stalls(self.watching.join().expect("it watched to the end"))
+        Stalls(self.watching.join().expect("the monitor thread should not panic"))
     }
 }
 
@@ -45,7 +46,7 @@ fn watch(ended: &Receiver<()>) -> Vec<(Instant, Instant)> {
 pub struct Stalls(Vec<(Instant, Instant)>);
 
 impl Stalls {
-    /// How long it took from one moment to another while the machine ran.
+    /// The time between two moments, without stalls.
     pub fn running(&self, from: Instant, to: Instant) -> Duration {
         let still: Duration =
             self.0.iter().map(|(begin, end)| (*end).min(to).saturating_duration_since((*begin).max(from))).sum();

@@ -1,4 +1,4 @@
-//! A viewer of two cameras that asks over the control channel and keeps what comes in meanwhile.
+//! A viewer of two cameras with a control channel; it keeps what arrives while waiting for responses.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Event, LIMIT, Options, Porthole, Viewer};
 
-/// Two cameras of different sizes and rates, and a tone.
+/// Two cameras of different sizes and frame rates, and a tone.
 pub const TWO: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -30,18 +30,18 @@ bitrate = 500000
 device = "tone"
 "#;
 
-/// The whole of the control channel's part of a test: requests by number, and what came in beside the answers.
+/// Sends numbered requests and collects frames, events and responses.
 pub struct ControlClient {
     pub viewer: Viewer,
     requests: u64,
-    /// Frames that came while an answer was waited for.
+    /// Frames received so far.
     pub frames: Vec<ReceivedFrame>,
     pub events: Vec<Value>,
     answers: HashMap<u64, Value>,
     pub audio_packets: usize,
 }
 
-/// A picture as it came.
+/// A received frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReceivedFrame {
     pub arrived: Instant,
@@ -66,18 +66,18 @@ impl ControlClient {
         })
     }
 
-    /// Takes in one thing that happens.
+    /// Handles the next event.
     pub async fn step(&mut self, limit: Duration) -> Result<()> {
         match self.viewer.event(limit).await? {
             Event::Frame(frame) => {
-                let image = frame.image.context("a picture that cannot be decoded")?;
+                let image = frame.image.context("a frame that cannot be decoded")?;
                 self.frames.push(ReceivedFrame {
                     arrived: frame.arrived,
                     ssrc: frame.ssrc,
                     timestamp: frame.timestamp,
                     key: frame.key,
                     size: (image.width, image.height),
-                    camera: image.code.context("a picture without a code")?.camera,
+                    camera: image.code.context("a frame without a timecode")?.camera,
                     delay: frame.playout_delay.unwrap_or_default().to_vec(),
                 });
             }
@@ -96,7 +96,7 @@ impl ControlClient {
         Ok(())
     }
 
-    /// The next picture.
+    /// The next frame.
     pub async fn frame(&mut self) -> Result<ReceivedFrame> {
         let before = self.frames.len();
         let deadline = Instant::now() + LIMIT;
@@ -106,7 +106,7 @@ impl ControlClient {
         Ok(self.frames[before].clone())
     }
 
-    /// Asks for something without waiting.
+    /// Sends a request without waiting.
     pub async fn ask(&mut self, method: &str, params: Value) -> Result<u64> {
         self.requests += 1;
         let id = self.requests;
@@ -124,7 +124,7 @@ impl ControlClient {
         }
     }
 
-    /// Asks for something, and takes the result.
+    /// Sends a request and returns its result.
     pub async fn call(&mut self, method: &str, params: Value) -> Result<Value> {
         let id = self.ask(method, params).await?;
         let answer = self.answer(id).await?;

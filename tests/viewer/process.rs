@@ -1,8 +1,8 @@
-//! The tests' viewer as a process: prints what it sees and hears as JSON, a line for each event.
+//! The test viewer as a process: prints the events it receives as JSON, one per line.
 //!
 //! `viewer URL [--camera NAME] [--seconds N] [--viewers N] [--no-decode]`
 
-// Printing is what it is for.
+// Printing is its purpose.
 #![allow(clippy::print_stdout)]
 
 mod client;

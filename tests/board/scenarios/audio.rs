@@ -1,7 +1,7 @@
-//! A sound card that is pulled out and plugged in: the viewer stays in its session, hears silence meanwhile, and then the
-//! sound again.
+//! Unplugging and replugging the sound card: the viewer keeps its session, receives silence meanwhile, and then audio
+//! again.
 
-// The times are for whoever asks for them (`--nocapture`).
+// --nocapture shows the times.
 #![allow(clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ fn a_sound_card_recovers_from_twenty_unplugs() {
         board.start_porthole();
         let mut viewer = Observer::connect(&board.url(), "camera");
         viewer.expect_audio(AudioContent::Tone);
-        // What the first round brings along may stay.
+        // Allocations of the first round may stay.
         unplug(&board, &mut viewer);
         let holdings = board.holdings();
         let times: Vec<Duration> = (0..20).map(|_| unplug(&board, &mut viewer)).collect();
@@ -46,8 +46,8 @@ fn a_sound_card_recovers_from_twenty_unplugs() {
     });
 }
 
-/// Unplugs the sound card until the viewer hears silence, plugs it in, and tells how long it takes until the tone is back:
-/// the player's start and a few packets of tone included.
+/// Unplugs the sound card until the viewer receives silence, plugs it in, and returns the time until the tone is back,
+/// including the player's start and a few packets of tone.
 fn unplug(board: &Board, viewer: &mut Observer) -> Duration {
     board.unplug_sound_card();
     viewer.expect_audio(AudioContent::Silence);

@@ -1,4 +1,4 @@
-//! The board itself, without porthole: that the scenarios stand on firm ground.
+//! The board itself without porthole: the assumptions of the scenarios.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn quick_the_board_has_a_camera_a_sound_card_and_a_network() {
         assert_eq!(board.sh("cat /sys/class/video4linux/video0/name").trim(), "vivid-000-vid-cap");
         assert_eq!(board.sh("ls /dev/video*").trim(), "/dev/video0");
 
-        // One second, in pieces of 20 ms; arecord tells of overruns on standard error.
+        // One second in chunks of 20 ms; arecord reports overruns on stderr.
         let recording = board.sh(
             "arecord -q -D plughw:CARD=Loopback,DEV=1 -f S16_LE -r 48000 -c 2 -d 1 -t raw 2>/dev/null | od -An -v -t d2 -w2",
         );
@@ -24,7 +24,7 @@ fn quick_the_board_has_a_camera_a_sound_card_and_a_network() {
             recording.split_whitespace().map(|n| n.parse().expect("od should print numbers")).collect();
         assert_eq!(samples.len(), 2 * 48_000);
         let tones = samples.chunks(2 * 960).filter(|piece| AudioContent::of(piece) == AudioContent::Tone).count();
-        assert!(tones >= 40, "{tones} of 50 pieces of sound hold the tone");
+        assert!(tones >= 40, "{tones} of 50 audio chunks contain the tone");
 
         board.sh("mkdir /tmp/www && echo hello > /tmp/www/index.html");
         board.start("httpd -f -p 8080 -h /tmp/www");
@@ -32,7 +32,7 @@ fn quick_the_board_has_a_camera_a_sound_card_and_a_network() {
             board.wait_until("a web server in the guest", Duration::from_secs(10), || board.http_get("/").ok());
         assert_eq!((answer.status, answer.text().as_str()), (200, "hello\n"));
 
-        // What a program prints is found in the log, and a driver that lets go of its device takes it away.
+        // Program output appears in the log, and unbinding the driver removes its device.
         board.start("echo unplugging; echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind");
         board.wait_for_log("unplugging", Duration::from_secs(10));
         board.wait_until("the camera to be gone", Duration::from_secs(10), || {

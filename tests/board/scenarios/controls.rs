@@ -1,5 +1,4 @@
-//! The controls of a camera: listed as `v4l2-ctl` lists them, set and read back, refused with what would be right, and set
-//! at every opening.
+//! Camera controls: listed as by `v4l2-ctl`, set and read back, validated with helpful errors, and set at every open.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +11,7 @@ use crate::namespace::isolated;
 use crate::observer::Observer;
 use crate::scenarios::CONFIGURATION;
 
-/// The flags that both programs know; the others say how a program should show a control, or when it tells.
+/// The flags that both programs report; the others concern display or notification.
 const FLAGS: [&str; 6] = ["disabled", "grabbed", "read-only", "inactive", "write-only", "volatile"];
 
 #[test]
@@ -63,7 +62,7 @@ fn quick_controls_are_listed_set_and_validated() {
 #[ignore = "boots an emulated board: `make board`"]
 fn configured_controls_are_set_at_every_open() {
     isolated(|| {
-        // The volume changes nothing in the picture.
+        // The volume does not change the image.
         let board = Board::boot(Guest::with_porthole(
             &CONFIGURATION.replace("[audio]", "[camera.controls]\nvolume = 11\n\n[audio]"),
         ));
@@ -72,7 +71,7 @@ fn configured_controls_are_set_at_every_open() {
         viewer.expect_scene(Scene::Bars);
         assert_eq!(board.sh("v4l2-ctl -d /dev/video0 -C volume").trim(), "volume: 11");
 
-        // A driver that begins anew has forgotten it.
+        // A rebound driver has lost it.
         board.unplug_cameras();
         viewer.expect_scene(Scene::Placeholder);
         board.plug_cameras();
@@ -81,7 +80,7 @@ fn configured_controls_are_set_at_every_open() {
     });
 }
 
-/// What `v4l2-ctl --list-ctrls-menus` says of each control, in the words of porthole's JSON:
+/// The output of `v4l2-ctl --list-ctrls-menus`, converted to porthole's JSON:
 ///
 /// ```text
 /// User Controls
@@ -100,7 +99,7 @@ fn listed(text: &str) -> Vec<Value> {
         };
         let head: Vec<&str> = head.split_whitespace().collect();
         if let [index] = head[..] {
-            // An entry of a menu of numbers comes in hexadecimal, too.
+            // An entry of an integer menu also has a hexadecimal value.
             let name = facts.trim().split(" (0x").next().unwrap_or_default();
             let index: i64 = index.parse().expect("an entry should have a number");
             let menu = controls.last_mut().and_then(|control| control["menu"].as_array_mut());
@@ -116,7 +115,7 @@ fn listed(text: &str) -> Vec<Value> {
         let value = |fact: &str| match kind {
             "bool" => json!(facts.get(fact) == Some(&"1")),
             "str" => json!(line.split('\'').nth(1)),
-            // It prints the bits as a signed number.
+            // Bitmasks are printed as signed numbers.
             "bitmask" => json!(number(fact).as_i64().map(|bits| bits as u32)),
             _ => number(fact),
         };
@@ -150,7 +149,7 @@ fn integer(text: &str) -> Value {
     }
 }
 
-/// A control of porthole's JSON, in the form of [`listed`].
+/// A control from porthole's JSON in the form of [`listed`].
 fn comparable(control: &Value) -> Value {
     let facts: &[&str] = match control["type"].as_str().expect("a type") {
         "integer" | "integer64" => &["min", "max", "step", "default", "value"],
@@ -161,7 +160,7 @@ fn comparable(control: &Value) -> Value {
         _ => &[],
     };
     let flags: BTreeSet<&str> = control["flags"].as_array().expect("flags").iter().filter_map(Value::as_str).collect();
-    // What changes by itself is another value by the time that the other program asks.
+    // Volatile values may change between the two programs.
     let facts = if flags.contains("volatile") { &[] } else { facts };
     let facts: Vec<&Value> = facts.iter().map(|fact| &control[*fact]).collect();
     json!({

@@ -1,7 +1,7 @@
-//! Cameras that are pulled out and plugged in, and drivers that fail: the viewer stays in its session, sees the placeholder
-//! meanwhile, and then the picture again.
+//! Unplugged cameras and failing drivers: the viewer keeps its session, gets the placeholder meanwhile, and then video
+//! again.
 
-// The times are for whoever asks for them (`--nocapture`).
+// --nocapture shows the times.
 #![allow(clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn quick_a_camera_recovers_from_a_long_unplug() {
         board.start_porthole();
         let mut viewer = Observer::connect(&board.url(), "camera");
         viewer.expect_scene(Scene::Bars);
-        // By now the pauses between two attempts are longer than the time allowed.
+        // By now the retry back-off is longer than the limit.
         let times: Vec<Duration> = (0..3).map(|_| unplug(&board, &mut viewer, LONG)).collect();
         assert_in_time(&times);
         viewer.leave();
@@ -37,7 +37,7 @@ fn a_camera_recovers_from_twenty_unplugs() {
         board.start_porthole();
         let mut viewer = Observer::connect(&board.url(), "camera");
         viewer.expect_scene(Scene::Bars);
-        // What the first round brings along (a placeholder's encoder, a log line's buffer) may stay.
+        // Allocations of the first round (a placeholder's encoder, a log buffer) may stay.
         unplug(&board, &mut viewer, 1);
         let holdings = board.holdings();
         let times: Vec<Duration> = (0..20).map(|_| unplug(&board, &mut viewer, 1)).collect();
@@ -57,7 +57,7 @@ fn a_camera_recovers_from_twenty_driver_errors() {
         let mut viewer = Observer::connect(&board.url(), "camera");
         viewer.expect_scene(Scene::Bars);
 
-        // The faults of an opening are armed before the one that makes it necessary.
+        // Faults at open are armed before the fault that causes the reopen.
         let faults: [&[&str]; 5] = [
             &["disconnect"],
             &["inject_fatal_streaming_error"],
@@ -105,7 +105,7 @@ fn damaged_and_missing_buffers_are_counted_as_drops() {
             viewer.expect_only(Scene::Bars);
         }
 
-        // The driver leaves gaps in its sequence numbers.
+        // The driver skips sequence numbers.
         board.sh("v4l2-ctl -d /dev/video0 -c percentage_of_dropped_buffers=50");
         board.wait_until("missing buffers to be counted", LIMIT, || {
             (board.counter("porthole_frames_dropped_total{at=\"Driver\"}") >= 10).then_some(())
@@ -116,14 +116,14 @@ fn damaged_and_missing_buffers_are_counted_as_drops() {
     });
 }
 
-/// What the log says of a camera that gives pictures again.
+/// The log message of a recovered camera.
 const IS_BACK: &str = "camera is back";
 
-/// Pictures of the placeholder that make a long absence, at two a second: 5 s.
+/// Placeholder frames of a long absence, at two per second: 5 s.
 const LONG: usize = 10;
 
-/// Unplugs the camera until the viewer has seen so many pictures of the placeholder, plugs it in, and tells how long it
-/// takes until the picture is back.
+/// Unplugs the camera until the viewer has received this many placeholder frames, plugs it in, and returns the time
+/// until video is back.
 fn unplug(board: &Board, viewer: &mut Observer, placeholders: usize) -> Duration {
     board.unplug_cameras();
     for _ in 0..placeholders {
@@ -134,8 +134,8 @@ fn unplug(board: &Board, viewer: &mut Observer, placeholders: usize) -> Duration
     viewer.expect_scene(Scene::Bars).saturating_duration_since(plugged)
 }
 
-/// Judges the times until the picture was back.
+/// Checks the recovery times.
 fn assert_in_time(times: &[Duration]) {
-    println!("the picture was back after {times:.1?}");
-    assert!(median(times) <= BACK_WITHIN, "times until the picture was back: {times:?}");
+    println!("video resumed after {times:.1?}");
+    assert!(median(times) <= BACK_WITHIN, "times until video resumed: {times:?}");
 }

@@ -1,4 +1,4 @@
-//! The formats that a camera gives, and the microphone: a viewer sees the test image as it is, and hears the tone.
+//! Camera formats and the microphone: a viewer receives the test image unchanged, and the tone.
 
 use std::fmt::Write as _;
 
@@ -9,24 +9,24 @@ use crate::machine::Board;
 use crate::namespace::isolated;
 use crate::observer::{AudioContent, Observer};
 
-/// A camera of vivid with single planes.
+/// A single-planar vivid camera.
 const SINGLE: &str = "/dev/video0";
 
-/// A camera of vivid with planes apart.
+/// A multi-planar vivid camera.
 const MULTI: &str = "/dev/video1";
 
-/// A camera that compresses by itself.
+/// A camera with its own encoder.
 const LOOPBACK: &str = "/dev/video9";
 
-/// Boots a board with all kinds of cameras, and watches each of `cameras`, a format at a node, in turn; the first also
-/// for its movement and for the tone.
+/// Boots a board with all kinds of cameras and watches each of `cameras`, a format and a node, in turn; the first is
+/// also checked for motion and the tone.
 fn watch(cameras: &[(&str, &str)]) -> Board {
     let name = |(format, node): (&str, &str)| format!("{format}-{}", node.trim_start_matches("/dev/"));
     let mut configuration = "[audio]\ndevice = \"plughw:CARD=Loopback,DEV=1\"\n".to_owned();
     for camera in cameras {
         let (name, (format, node)) = (name(*camera), camera);
         let _ = write!(configuration, "[[camera]]\nname = {name:?}\ndevice = {node:?}\nformat = {format:?}\n");
-        // The smallest picture that vivid has, at a rate that an emulated processor encodes.
+        // vivid's smallest size, at a frame rate that an emulated processor can encode.
         configuration += "width = 320\nheight = 180\nfps = 10\n";
     }
     let guest = Guest::with_porthole(&configuration).cameras(&[Planes::Single, Planes::Multi]);
@@ -43,7 +43,7 @@ fn watch(cameras: &[(&str, &str)]) -> Board {
 
     for (number, camera) in cameras.iter().enumerate() {
         let mut viewer = Observer::connect(&board.url(), &name(*camera));
-        // No camera knows what colour is in a picture without any.
+        // Without colour the bars are grey.
         let scene = if camera.0 == "GREY" { Scene::GreyBars } else { Scene::Bars };
         viewer.expect_scene_of_size(scene, footage::SIZE);
         if number == 0 {

@@ -1,4 +1,4 @@
-//! Lights and buttons at the pins of a GPIO chip, an LED of the kernel, and the privacy switch.
+//! LEDs and buttons on a GPIO chip, a kernel LED, and the privacy switch.
 
 use crate::frame_content::Scene;
 use crate::guest::Guest;
@@ -7,7 +7,7 @@ use crate::namespace::isolated;
 use crate::observer::{AudioContent, LIMIT, Observer};
 use crate::scenarios::CONFIGURATION;
 
-/// The pins.
+/// Pin numbers.
 const WATCHED: u32 = 17;
 const FAULT: u32 = 18;
 const READY: u32 = 19;
@@ -16,7 +16,7 @@ const BUTTON: u32 = 27;
 const PHOTO: u32 = 23;
 const SWITCH: u32 = 22;
 
-/// An LED that the board's keyboard has, and its trigger.
+/// The keyboard LED of the board, and its trigger.
 const LED: &str = "/sys/class/leds/input0::capslock";
 const TRIGGER: &str = "kbd-capslock";
 
@@ -60,9 +60,9 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         let led = |file: &str| board.sh(&format!("cat {LED}/{file}")).trim().to_owned();
         assert!(led("trigger").contains(&format!("[{TRIGGER}]")), "{}", led("trigger"));
         board.start_porthole();
-        board.wait_until("the lights", LIMIT, || led("trigger").contains("[none]").then_some(()));
+        board.wait_until("the LEDs", LIMIT, || led("trigger").contains("[none]").then_some(()));
         assert_eq!(led("brightness"), "0");
-        // The one that is lit is at a pin that is low then.
+        // The active LED's pin is low, since it is active-low.
         assert_eq!([WATCHED, FAULT, READY].map(|line| board.pin(line)), [false, false, false]);
 
         let mut viewer = Observer::connect(&board.url(), "camera");
@@ -71,7 +71,7 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         board.wait_for_pin(WATCHED, true);
         assert_eq!(led("brightness"), "1");
 
-        // A camera that is away: two flashes, and a rest.
+        // An unavailable camera: two flashes and a pause.
         board.unplug_cameras();
         viewer.expect_scene(Scene::Placeholder);
         board.wait_for_pin(FAULT, true);
@@ -81,7 +81,7 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         let levels = board.record_pin(FAULT, 2);
         assert_eq!(levels.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [false], "all is well again");
 
-        // The button, whose contacts bounce: cameras and microphone are closed, whoever watches.
+        // A bouncing button press closes cameras and microphone, whoever is watching.
         board.pull(BUTTON, true, 3);
         viewer.expect_scene(Scene::Placeholder);
         viewer.expect_audio(AudioContent::Silence);
@@ -90,10 +90,10 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         assert!(!board.holds("/dev/video0"), "the camera should be closed");
         assert_eq!(board.sh("cat /proc/asound/Loopback/pcm1c/sub0/status").trim(), "closed");
         let breath = board.record_pin(READY, 2);
-        assert!(breath.len() > 10, "the light should be dimmed by switching it: {breath:?}");
+        assert!(breath.len() > 10, "the LED should be dimmed by PWM: {breath:?}");
         board.pull(BUTTON, false, 3);
 
-        // Nothing but the button brings them back: not the end of the program, however it comes.
+        // Only the button reopens them, not a restart of the program, clean or not.
         board.sh("kill -9 $(pidof porthole)");
         drop(viewer);
         board.start_porthole();
@@ -106,7 +106,7 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         viewer.expect_audio(AudioContent::Tone);
         assert_eq!(board.status()["privacy"], false);
 
-        // Another one takes a photo, which stays on the board.
+        // A second button takes a photo, which is stored on the board.
         board.pull(PHOTO, true, 3);
         let photos = || board.sh("ls /tmp/state/photos 2>/dev/null || true");
         board.wait_until("a photo", LIMIT, || photos().contains(".jpg").then_some(()));
@@ -115,7 +115,7 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         board.wait_for_pin(WATCHED, false);
 
         board.stop_porthole();
-        // Whatever the button's contacts did, it was one.
+        // Despite the bouncing it is one photo.
         let photos = photos();
         assert!(photos.starts_with("camera-") && photos.lines().count() == 1, "{photos}");
         assert!(!board.log().contains("panicked"), "nothing should panic");
@@ -128,14 +128,14 @@ fn leds_are_reassigned_and_restored() {
     isolated(|| {
         let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
         board.plug_gpio();
-        // Not on a terminal, whose end would be its own.
+        // Not on a terminal, since closing that would end it.
         board.start("porthole run --config /porthole.toml | cat");
         board.wait_until("the page", LIMIT, || board.http_get("/").ok());
         let mut viewer = Observer::connect(&board.url(), "camera");
         viewer.expect_scene(Scene::Bars);
         board.wait_for_pin(WATCHED, true);
 
-        // Another pin, while somebody watches.
+        // A different pin while a viewer is connected.
         board.sh(&format!(
             "sed -i 's/^gpio = {WATCHED}$/gpio = {OTHER}/' /porthole.toml && kill -HUP $(pidof porthole)"
         ));
@@ -147,7 +147,7 @@ fn leds_are_reassigned_and_restored() {
         let trigger = board.sh(&format!("cat {LED}/trigger"));
         assert!(trigger.contains(&format!("[{TRIGGER}]")), "{trigger}");
         assert_eq!(board.sh(&format!("cat {LED}/brightness")).trim(), "0");
-        assert!(!board.pin(OTHER), "the light should be out");
+        assert!(!board.pin(OTHER), "the LED should be off");
         assert!(!board.log().contains("panicked"), "nothing should panic");
     });
 }
@@ -176,7 +176,7 @@ release = 'privacy.set {"on": false}'
         viewer.expect_scene(Scene::Bars);
         viewer.leave();
 
-        // Somebody throws it while the program is not there to see.
+        // The switch changes while the program is not running.
         board.stop_porthole();
         board.sh("echo on > /tmp/state/privacy");
         board.start_porthole();
@@ -186,10 +186,10 @@ release = 'privacy.set {"on": false}'
     });
 }
 
-/// The flashes between two rests. A board that is held up may miss one, and never makes one more, so the most of several
-/// groups count.
+/// The flashes between two pauses. A stalled board may miss one and never adds one, so the maximum of several groups
+/// counts.
 fn flashes(levels: &[(bool, u32)]) -> usize {
-    /// Longer than the gap between two flashes and shorter than a rest, in hundredths of a second.
+    /// Longer than the gap between two flashes and shorter than a pause, in hundredths of a second.
     const REST: u32 = 100;
     let groups = levels.split(|(level, lasted)| !level && *lasted > REST);
     let counts = groups.map(|group| group.iter().filter(|(level, _)| *level).count());

@@ -1,4 +1,4 @@
-//! The scenarios, by what they are about. A boot costs seconds, so one scenario asks several things of one board.
+//! The scenarios by topic. A boot takes seconds, so one scenario checks several things on one board.
 //!
 //! Those whose names begin with `quick_` are part of `make test`.
 
@@ -12,8 +12,8 @@ mod start;
 
 use std::time::Duration;
 
-/// The camera at /dev/video0 and the microphone. The picture is the smallest that vivid has, at a rate that an emulated
-/// processor encodes; the microphone is the end of the loopback that hears the tone.
+/// The camera at /dev/video0 and the microphone. The frame size is vivid's smallest, at a rate that an emulated
+/// processor can encode; the microphone is the end of the loopback that receives the tone.
 const CONFIGURATION: &str = r#"
 [[camera]]
 device = "/dev/video0"
@@ -26,11 +26,10 @@ fps = 10
 device = "plughw:CARD=Loopback,DEV=1"
 "#;
 
-/// How soon after its plug is in a device has to be back.
+/// Limit for recovery after a device is plugged in.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 
-/// The time that half of `times` do not exceed. The machine that emulates the board may have been busy now and then, so
-/// single ones say little.
+/// The median of `times`. The host may have been busy at times, so single values mean little.
 fn median(times: &[Duration]) -> Duration {
     let mut times = times.to_vec();
     times.sort();

@@ -1,4 +1,4 @@
-//! Cameras that are not there, not free, or not where they were, when somebody wants to watch.
+//! Cameras that are absent, busy, or renumbered when a viewer connects.
 
 use crate::frame_content::Scene;
 use crate::guest::Guest;
@@ -11,7 +11,7 @@ use crate::scenarios::CONFIGURATION;
 #[ignore = "boots an emulated board: `make board`"]
 fn quick_a_camera_is_found_after_absent_busy_and_renumbered() {
     isolated(|| {
-        // By the name that the driver gives the hardware, so that the node may be any.
+        // Selected by the hardware name from the driver, so any node will do.
         let guest = Guest::with_porthole(&CONFIGURATION.replace("/dev/video0", "vivid"));
         let board = Board::boot(guest);
         board.unplug_cameras();
@@ -22,7 +22,7 @@ fn quick_a_camera_is_found_after_absent_busy_and_renumbered() {
         viewer.expect_scene(Scene::Bars);
         viewer.leave();
 
-        // Whoever streams first has the camera.
+        // The first process to stream owns the camera.
         board.wait_until("the camera to be closed", LIMIT, || (board.counter("porthole_captures") == 0).then_some(()));
         board.start("v4l2-ctl -d /dev/video0 --set-fmt-video=width=320,height=180 --stream-mmap >/tmp/pictures 2>&1");
         board.wait_until("the other program to stream", LIMIT, || {
@@ -33,7 +33,7 @@ fn quick_a_camera_is_found_after_absent_busy_and_renumbered() {
         board.sh("killall v4l2-ctl");
         viewer.expect_scene(Scene::Bars);
 
-        // As long as somebody holds the old node, its number is taken.
+        // While a process has the old node open, its number stays in use.
         board.sh("sleep 1000 </dev/video0 >/dev/null 2>&1 &");
         board.unplug_cameras();
         viewer.expect_scene(Scene::Placeholder);

@@ -1,10 +1,10 @@
-//! Plain HTTP requests of the tests.
+//! Plain HTTP requests for tests.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -13,13 +13,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a header by its name in lower case.
+    /// The value of a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Makes an HTTP request; every status is an answer.
+/// Sends an HTTP request; any status is a response, not an error.
 pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<Answer> {
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! A network that loses packets: tokio's runtime with sockets that spoil every so many RTP packets on arrival.
+//! Simulated packet loss: tokio's runtime with sockets that corrupt every n-th RTP packet on arrival.
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -14,7 +14,7 @@ use webrtc::runtime::{
     Transmit,
 };
 
-/// Loses one RTP packet in `one_in`.
+/// Loses one in `one_in` RTP packets.
 #[derive(Debug)]
 pub struct LossyRuntime {
     pub one_in: usize,
@@ -45,7 +45,7 @@ impl AsyncUdpSocket for LossySocket {
         let polled = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = polled {
             for first in bufs.iter_mut().take(count).filter_map(|buf| buf.first_mut()) {
-                // Version 2 in the two highest bits is RTP or RTCP (RFC 7983 section 7); 255 is nothing at all.
+                // Version 2 in the top two bits is RTP or RTCP (RFC 7983 section 7); 255 matches no protocol.
                 if *first >> 6 == 2 && self.arrived.fetch_add(1, Ordering::Relaxed) % self.one_in == self.one_in - 1 {
                     *first = 255;
                 }

@@ -1,9 +1,9 @@
-//! A viewer for tests: negotiates by WHEP, receives, repairs and decodes what the program sends.
+//! The test viewer: negotiates over WHEP, receives, requests retransmissions and decodes.
 //!
-//! It shares the WebRTC stack with the program but none of the program's own code, except the reader of the test
-//! pattern's block code. The page in a real browser is tested in `tests/page`.
+//! It uses webrtc-rs like the program but none of the program's own code, except the timecode reader. The page in a
+//! real browser is tested in `tests/page`.
 
-// Each test program uses its part of it.
+// Each test binary uses a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod http;
@@ -36,24 +36,24 @@ pub use http::{Answer, request};
 pub use receive::unix_tenths;
 pub use reports::Reports;
 
-/// How a viewer behaves.
+/// Options of a viewer.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The page's address, with a slash at the end.
+    /// The page's URL, with a trailing slash.
     pub base: String,
-    /// The camera to watch; the first one when there is none.
+    /// The camera to watch; the first one if `None`.
     pub camera: Option<String>,
-    /// Whether pictures and sound are decoded.
+    /// Whether video and audio are decoded.
     pub decode: bool,
-    /// One RTP packet in so many is lost on arrival.
+    /// One RTP packet in this many is lost on arrival.
     pub lose_one_in: Option<usize>,
-    /// The H.264 profiles that it offers, as `profile-level-id`.
+    /// The offered H.264 profiles, as `profile-level-id`.
     pub profiles: Vec<String>,
-    /// Whether it reaches nothing but TCP ports.
+    /// Whether it uses TCP only.
     pub tcp: bool,
-    /// The token that it shows.
+    /// The bearer token.
     pub token: Option<String>,
-    /// Whether its control channel is one that needs no opening.
+    /// Whether its control channel is pre-negotiated.
     pub negotiated: bool,
 }
 
@@ -73,16 +73,16 @@ impl Options {
     }
 }
 
-/// What a viewer sees and hears.
+/// What a viewer receives.
 #[derive(Debug)]
 pub enum Event {
-    /// The connection stands.
+    /// The connection is established.
     Connected,
-    /// A whole access unit came in.
+    /// A complete access unit arrived.
     Frame(Frame),
-    /// So many packets were given up as lost.
+    /// This many packets were given up as lost.
     Lost(usize),
-    /// 20 ms of sound.
+    /// 20 ms of audio.
     Audio(Audio),
     /// A message on the control channel.
     Message(String),
@@ -95,23 +95,23 @@ pub enum Event {
 /// An access unit.
 #[derive(Debug)]
 pub struct Frame {
-    /// The stream it came in.
+    /// The stream's SSRC.
     pub ssrc: u32,
     /// Its RTP timestamp.
     pub timestamp: u32,
-    /// Whether it holds an IDR.
+    /// Whether it contains an IDR.
     pub key: bool,
-    /// When its last packet was there.
+    /// Arrival time of its last packet.
     pub arrived: Instant,
     /// The `abs-capture-time` of its first packet, as an NTP timestamp.
     pub capture_ntp: Option<u64>,
     /// The `playout-delay` of its first packet.
     pub playout_delay: Option<Bytes>,
-    /// The decoded picture.
+    /// The decoded image.
     pub image: Option<Image>,
 }
 
-/// A decoded picture in I420 without padding.
+/// A decoded I420 image without padding.
 #[derive(Debug)]
 pub struct Image {
     pub width: usize,
@@ -119,16 +119,16 @@ pub struct Image {
     pub y: Vec<u8>,
     pub u: Vec<u8>,
     pub v: Vec<u8>,
-    /// The test pattern's block code, if it holds one.
+    /// The test pattern's timecode, if readable.
     pub code: Option<Code>,
-    /// Tenths of a millisecond since the Unix epoch when it was decoded.
+    /// Time of decoding, in tenths of a millisecond since the Unix epoch.
     pub decoded: u64,
 }
 
 /// A decoded Opus packet.
 #[derive(Debug)]
 pub struct Audio {
-    /// The stream it came in.
+    /// The stream's SSRC.
     pub ssrc: u32,
     /// Its RTP timestamp.
     pub timestamp: u32,
@@ -138,17 +138,17 @@ pub struct Audio {
 
 /// A running viewer.
 pub struct Viewer {
-    /// What it sees and hears.
+    /// Received events.
     pub events: mpsc::UnboundedReceiver<Event>,
     /// When the offer was posted.
     pub posted: Instant,
-    /// The WHEP session.
+    /// The WHEP session URL.
     pub session: String,
-    /// The answer.
+    /// The SDP answer.
     pub answer: String,
     /// The answer's entity tag.
     pub etag: String,
-    /// The sender reports so far.
+    /// Sender reports received so far.
     pub reports: Reports,
     connection: Arc<dyn PeerConnection>,
     control: Arc<dyn DataChannel>,
@@ -192,7 +192,7 @@ impl PeerConnectionEventHandler for Handler {
 }
 
 impl Viewer {
-    /// Posts an offer and sets the answer; frames come when the connection stands.
+    /// Posts an offer and applies the answer; frames arrive once the connection is established.
     pub async fn connect(options: &Options) -> Result<Self> {
         let (events, incoming) = mpsc::unbounded_channel();
         let (gathered, mut done) = watch::channel(false);
@@ -231,7 +231,7 @@ impl Viewer {
         let wanted = |line: &&str| !options.tcp || !line.starts_with("a=candidate:");
         let answer: String = response.body.lines().filter(wanted).flat_map(|line| [line, "\r\n"]).collect();
         connection.set_remote_description(RTCSessionDescription::answer(answer)?).await?;
-        // The stack opens connections for candidates that come singly only.
+        // webrtc-rs opens TCP connections only for trickled candidates.
         for line in response.body.lines().filter(is_tcp).filter(|_| options.tcp) {
             let candidate = line.trim_start_matches("a=").to_owned();
             connection.add_ice_candidate(RTCIceCandidateInit { candidate, ..Default::default() }).await?;
@@ -256,7 +256,7 @@ impl Viewer {
         event.with_context(|| format!("no event within {limit:?}"))?.context("the viewer has ended")
     }
 
-    /// The next frame within `limit`; other events are passed over.
+    /// The next frame within `limit`; other events are discarded.
     pub async fn frame(&mut self, limit: Duration) -> Result<Frame> {
         let deadline = Instant::now() + limit;
         loop {
@@ -277,7 +277,7 @@ impl Viewer {
         }
     }
 
-    /// Asks for a key frame (PLI).
+    /// Requests a key frame (PLI).
     pub async fn request_key_frame(&self) -> Result<()> {
         let track = self.video.borrow().clone().context("no video track yet")?;
         let media_ssrc = *track.ssrcs().await.first().context("no ssrc")?;
@@ -285,7 +285,7 @@ impl Viewer {
         Ok(())
     }
 
-    /// Sends a message on the control channel, once that is open: pictures come earlier.
+    /// Sends a message once the control channel is open: frames may arrive earlier.
     pub async fn send(&self, message: &str) -> Result<()> {
         let mut opened = self.opened.clone();
         let open = tokio::time::timeout(Duration::from_secs(30), opened.wait_for(|open| *open)).await;
@@ -298,8 +298,8 @@ impl Viewer {
         Ok(self.control.send(message.into()).await?)
     }
 
-    /// Closes the control channel and the connection, as a browser does when its page is left. The stack may drop what
-    /// it has not sent yet when a connection is closed, so the channel's own close is awaited first.
+    /// Closes the control channel and the connection, as a browser does when the page is left. webrtc-rs may drop
+    /// unsent data when a connection closes, so this first waits for the channel to close.
     pub async fn leave(mut self) -> Result<()> {
         if self.control.close().await.is_ok() {
             let _ = self.until(Duration::from_secs(1), |event| matches!(event, Event::Ended)).await;
@@ -315,7 +315,7 @@ impl Viewer {
     }
 }
 
-/// The program's address decides which of ours it can reach.
+/// The local address from which the program's address is reachable.
 fn host_of(base: &str) -> Result<std::net::SocketAddr> {
     let authority = base.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;

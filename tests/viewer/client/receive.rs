@@ -1,4 +1,4 @@
-//! From RTP packets to pictures and sound: reordering, access units, decoding. No signalling.
+//! From RTP packets to video and audio: reordering, access units, decoding. No signalling.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::{Audio, Event, Frame, Image};
 
-/// Packets that may arrive late before one is given up: 0.5 s of a 2 Mbit/s stream, enough for a retransmission.
+/// How many later packets may arrive before one is given up: 0.5 s of a 2 Mbit/s stream, enough for a retransmission.
 const REORDER: usize = 120;
 
 pub async fn video(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
@@ -47,20 +47,20 @@ pub async fn video(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Ev
     }
 }
 
-/// The 64-bit form of a 16-bit sequence number nearest to `near`.
+/// Extends a 16-bit sequence number to the 64-bit value nearest to `near`.
 fn extend(sequence: u16, near: u64) -> u64 {
     let delta = sequence.wrapping_sub(near as u16) as i16;
     near.saturating_add_signed(delta.into())
 }
 
-/// An access unit under assembly.
+/// An access unit being assembled.
 #[derive(Default)]
 struct Unit {
     data: Vec<u8>,
     packets: H264Packet,
     capture_ntp: Option<u64>,
     playout_delay: Option<Bytes>,
-    /// Its beginning was lost.
+    /// Its start was lost.
     broken: bool,
 }
 
@@ -122,7 +122,7 @@ fn decode_image(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Image> {
     })
 }
 
-/// Tenths of a millisecond since the Unix epoch, as the block code counts.
+/// Tenths of a millisecond since the Unix epoch, as in the timecode.
 pub fn unix_tenths() -> u64 {
     (SystemTime::now().duration_since(UNIX_EPOCH).expect("clock").as_micros() / 100) as u64
 }

@@ -1,4 +1,4 @@
-//! The sender reports that come in: which moment of the board's clock an RTP timestamp stands for.
+//! Received sender reports: they map RTP timestamps to the server's clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use rtc::sansio::Protocol;
 pub struct Reports(Arc<Mutex<HashMap<u32, (u64, u32)>>>);
 
 impl Reports {
-    /// The moment of an RTP timestamp in seconds since the Unix epoch; `None` before the stream's first report.
+    /// The time of an RTP timestamp in seconds since the Unix epoch; `None` before the stream's first report.
     pub fn unix(&self, ssrc: u32, timestamp: u32, rate: f64) -> Option<f64> {
         let (ntp, rtp) = *self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc)?;
         let reported = (ntp >> 32) as f64 - 2_208_988_800.0 + (ntp & 0xffff_ffff) as f64 / 4_294_967_296.0;
@@ -21,7 +21,7 @@ impl Reports {
     }
 }
 
-/// Notes the reports that go by.
+/// Records incoming reports.
 pub struct Listener {
     pub reports: Reports,
     pub inbound: VecDeque<TaggedPacket>,

@@ -1,5 +1,5 @@
-//! ICE restarts of the viewer, as the page makes them: new credentials go out in a fragment, and the first answer with the
-//! credentials and candidates of the fragment that comes back is the next answer.
+//! ICE restarts by the viewer, as in the page: it sends new credentials in an SDP fragment, then applies the first
+//! answer with the credentials and candidates of the fragment it gets back.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use webrtc::peer_connection::RTCSessionDescription;
 use super::{Answer, Viewer, request};
 
 impl Viewer {
-    /// Restarts ICE; the program's answer.
+    /// Restarts ICE; returns the program's response.
     pub async fn restart(&mut self) -> Result<Answer> {
         self.connection.restart_ice().await?;
         let offer = self.connection.create_offer(None).await?;
         let value = |name: &str| offer.sdp.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
         let (ufrag, pwd) = (value("a=ice-ufrag:").context("no ufrag")?, value("a=ice-pwd:").context("no pwd")?);
-        // What it has gathered is in its description: its sockets are as they were.
+        // Its sockets are unchanged, so the gathered candidates are already in the description.
         let candidates: String =
             value("a=candidate:").map(|line| format!("a=candidate:{line}\r\n")).unwrap_or_default();
         self.connection.set_local_description(offer).await?;
@@ -29,14 +29,14 @@ impl Viewer {
         Ok(response)
     }
 
-    /// Sends a fragment for the ICE session of this entity tag.
+    /// Sends a fragment with this entity tag.
     pub async fn patch(&self, etag: &str, fragment: &str) -> Result<Answer> {
         let headers = [("content-type", "application/trickle-ice-sdpfrag"), ("if-match", etag)];
         request("PATCH", &self.session, &headers, fragment.into()).await
     }
 }
 
-/// The first answer with the credentials and candidates of a fragment.
+/// The original answer with the credentials and candidates of a fragment.
 fn restarted(answer: &str, fragment: &str) -> Result<String> {
     let value = |name: &str| fragment.lines().find(|line| line.starts_with(name)).with_context(|| format!("no {name}"));
     let (ufrag, pwd) = (value("a=ice-ufrag:")?, value("a=ice-pwd:")?);
@@ -50,7 +50,7 @@ fn restarted(answer: &str, fragment: &str) -> Result<String> {
             _ if line.starts_with("a=ice-ufrag:") => lines.push(ufrag),
             _ if line.starts_with("a=ice-pwd:") => {
                 lines.push(pwd);
-                // In the first section; the others share its transport.
+                // In the first section; the others are bundled with it.
                 lines.extend(candidates.by_ref());
             }
             _ => lines.push(line),
