@@ -1,8 +1,7 @@
-//! The pictures that are converted and encoded, in every format: the test pattern under a texture that moves and the grain
-//! of a sensor.
+//! The benchmark's frames, in every format: the test pattern under a moving texture and sensor noise.
 //!
-//! Of the pattern alone a JPEG would have two thirds of the bytes, and the encoder less than half of the work: less than of
-//! what a camera sees.
+//! With the plain pattern a JPEG would have two thirds of the size, and the encoder less than half of the work: less
+//! than with a real camera.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -13,16 +12,16 @@ use porthole::media::convert::{Converter, Planes};
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use turbojpeg::{Compressor, Image, Subsamp};
 
-/// Pictures of each format: more than fit the caches, as with a camera.
+/// Frames per format: more than fit the caches, as with a camera.
 const FRAMES: u32 = 12;
 
-/// Pixels by which the texture moves from picture to picture: a camera that is turned slowly.
+/// Movement of the texture in pixels per frame: a slow pan.
 const PAN: u32 = 3;
 
-/// The quality at which a 4:2:2 JPEG of these pictures has about as many bytes as a webcam's at 720p.
+/// JPEG quality at which these frames in 4:2:2 are about as large as a webcam's at 720p.
 const QUALITY: i32 = 80;
 
-/// The pattern's pictures in I420 without padding.
+/// The pattern's frames in I420 without padding.
 pub fn originals() -> Result<Vec<RawFrame>> {
     let pattern = Pattern::open(&camera::Config { device: camera::Device::Pattern, ..Default::default() });
     let mut converter = Converter::new();
@@ -55,14 +54,14 @@ fn texture(column: f64, line: f64) -> i8 {
     ((column / 37.0).sin() * 12.0 + (line / 23.0).cos() * 10.0 + ((column + line) / 7.0).sin() * 8.0) as i8
 }
 
-/// Noise of a sensor in good light: four steps in either direction (a linear congruential generator, Knuth's MMIX
+/// Sensor noise in good light: four steps in either direction (a linear congruential generator, Knuth's MMIX
 /// constants).
 fn grain(seed: &mut u64) -> i8 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*seed >> 61) as i8 - 4
 }
 
-/// The pictures in every format, with its name.
+/// The frames in every format, by name.
 pub fn inputs(originals: &[RawFrame]) -> Result<Vec<(String, Vec<RawFrame>)>> {
     let mut inputs = Vec::new();
     for pixel in PixelFormat::ALL.into_iter().filter(|pixel| !pixel.is_compressed()) {
@@ -145,7 +144,7 @@ fn rgb(planes: &Planes<'_>) -> Vec<u8> {
         let luma = (f64::from(*luma) - 16.0) * 255.0 / 219.0;
         let [blue, red] = [u, v].map(|plane| (f64::from(plane[chroma]) - 128.0) * 255.0 / 224.0);
         let green = luma - 0.344_136 * blue - 0.714_136 * red;
-        // A float that fits no byte becomes the nearest one that does.
+        // Float-to-integer casts saturate.
         data.extend([luma + 1.402 * red, green, luma + 1.772 * blue].map(|colour| colour.round() as u8));
     }
     data

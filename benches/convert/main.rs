@@ -1,12 +1,12 @@
-//! What decoding and converting a picture costs, for each format that a camera may have, as a share of what its encoding
-//! costs: a part of `make bench`. What a line of the table means stands in benches/README.md.
+//! The cost of decoding and converting a frame, for each camera format, relative to its encoding: a part of `make
+//! bench`. benches/README.md explains the table.
 //!
-//! Whether the conversions are right is a matter of the tests.
+//! Correctness is covered by the tests.
 
-// Printing is what it is for.
+// Printing is its purpose.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-// The other benchmark's, which asks it for more.
+// Shared with the other benchmark, which uses more of it.
 mod frames;
 #[allow(dead_code)]
 #[path = "../stream/machine.rs"]
@@ -22,10 +22,10 @@ use porthole::media::convert::Converter;
 use porthole::media::encoder;
 use porthole::media::{RawFrame, Timestamp};
 
-/// Rounds, of which each measures everything once: what else the machine does then spreads over all lines alike.
+/// Rounds that each measure everything once, so that background load affects all rows alike.
 const ROUNDS: usize = 15;
 
-/// What one format took in each round, in milliseconds of CPU time a frame.
+/// Times of one format per round, in milliseconds of CPU time per frame.
 struct Line {
     name: String,
     bytes: usize,
@@ -47,13 +47,13 @@ fn main() -> Result<()> {
     let mut encoding = Vec::new();
     let mut converter = Converter::new();
     let mut number = 0u32;
-    // The first round warms up: rate control settles, memory is taken, caches are filled.
+    // The first round warms up: rate control, memory, caches.
     for round in 0..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}");
         let mut times = Vec::new();
         let before = used();
         for at in 0..originals.len() {
-            // To and fro, so that nothing jumps.
+            // Forward and backward, so that nothing jumps.
             let original = &originals[if round % 2 == 0 { at } else { originals.len() - 1 - at }];
             number += 1;
             let captured = Timestamp::from_start(Duration::from_secs(1) / 30 * number);
@@ -87,7 +87,7 @@ fn markdown(encoding: &[f64], lines: &[Line], facts: &[(&str, String)]) -> Strin
         "| 1280x720 into I420 | Bytes a frame | CPU time a frame | Share of the encode |\n|---|---:|---:|---:|\n",
     );
     for Line { name, bytes, took, .. } in lines {
-        // Of each round its own: both were measured within a moment of each other.
+        // Ratios are taken per round, whose measurements are close in time.
         let shares: Vec<f64> = took.iter().zip(encoding).map(|(took, encoding)| took / encoding * 100.0).collect();
         let (least, middle, most) = spread(&shares);
         let (_, time, _) = spread(took);
@@ -103,7 +103,7 @@ fn markdown(encoding: &[f64], lines: &[Line], facts: &[(&str, String)]) -> Strin
     text
 }
 
-/// The least, the median and the most.
+/// Minimum, median and maximum.
 fn spread(values: &[f64]) -> (f64, f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -114,7 +114,7 @@ fn milliseconds(time: Duration, frames: usize) -> f64 {
     time.as_secs_f64() * 1e3 / frames as f64
 }
 
-/// CPU time of this whole process: the encoder may have threads of its own.
+/// CPU time of the whole process: the encoder may have its own threads.
 fn used() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)

@@ -1,4 +1,4 @@
-//! Glass to glass: from the capture time in the picture to the moment when Chromium shows that picture.
+//! Glass-to-glass latency: from the capture time in a frame to its display in Chromium.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,26 +11,26 @@ use crate::common::Porthole;
 use crate::join::closed;
 use crate::table::{Table, percentile, spread};
 
-/// Starts of the browser: in each, its screen refreshes at another distance from the camera's frames.
+/// Browser starts; each has another phase between the screen refresh and the camera's frames.
 const STARTS: usize = 8;
 
-/// Seconds that the page plays before it is measured: the browser's jitter buffer has settled.
+/// Seconds of playback before the measurement: the jitter buffer settles.
 const SETTLE: u32 = 4;
 
-/// Seconds that are measured of each start.
+/// Measured seconds per start.
 const SECONDS: u32 = 5;
 
-/// What glass.mjs prints.
+/// The output of glass.mjs.
 #[derive(Debug, Serialize, Deserialize)]
 struct Report {
     /// The browser's version.
     browser: String,
     frames: Vec<Frame>,
-    /// Pictures without a readable code.
+    /// Frames without a readable timecode.
     unread: u32,
-    /// Plus or minus so many milliseconds, because of the clocks.
+    /// Clock error in milliseconds.
     error: f64,
-    /// The page's own figures of the set-up, in milliseconds.
+    /// The page's own setup times, in milliseconds.
     setup: Setup,
 }
 
@@ -43,21 +43,21 @@ struct Setup {
     first_frame: Option<f64>,
 }
 
-/// One picture: milliseconds since it was captured.
+/// One frame: milliseconds since its capture.
 #[derive(Debug, Serialize, Deserialize)]
 struct Frame {
     number: u32,
-    /// Until its last packet had come in.
+    /// Until its last packet arrived.
     received: Option<f64>,
-    /// Until it was handed on to be shown.
+    /// Until it was submitted for composition.
     presented: f64,
-    /// Until the page's script had it.
+    /// Until the page's frame callback.
     callback: f64,
-    /// Until Chromium expects it on the screen.
+    /// Until its expected display.
     displayed: f64,
 }
 
-/// Measures and fills in the rows; without Node or Chromium there is one that says so.
+/// Measures and adds the rows; without Node or Chromium one row says so.
 pub async fn measure(table: &mut Table) -> Result<()> {
     let porthole = Porthole::start(CONFIG)?;
     let mut reports = Vec::new();
@@ -75,7 +75,7 @@ pub async fn measure(table: &mut Table) -> Result<()> {
     table.raw("browser", reports)
 }
 
-/// Plays the page in a fresh browser; the inner error is why that can't be done here.
+/// Plays the page in a fresh browser; the inner error says why that is impossible here.
 fn play(base: &str) -> Result<Result<Report, String>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/stream/glass.mjs");
     let mut command = Command::new("node");
@@ -96,7 +96,7 @@ fn rows(table: &mut Table, reports: &[Report]) {
         let [p50, p95] = [0.5, 0.95].map(|share| percentile(&times, share));
         format!("p50 **{p50:.1} ms**, p95 {p95:.1} ms")
     };
-    // Without a screen Chromium may name a time of display that is past already.
+    // Without a screen Chromium may report a display time in the past.
     table.row("d. Glass to glass in Chromium", figure(|frame| Some(frame.displayed.max(frame.callback))), "");
     table.row("d. Of it: captured to received", figure(|frame| frame.received), "");
     table.row("d. Of it: captured to handed on to be shown", figure(|frame| Some(frame.presented)), "");

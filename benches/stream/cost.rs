@@ -1,4 +1,4 @@
-//! CPU of the program with one and more viewers against the encoder alone, and the time from capture to socket.
+//! CPU time with one and more viewers relative to the encoder alone, and latency from capture to socket.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,52 +13,52 @@ use crate::table::{Table, percentile, spread};
 use crate::viewers::Viewers;
 use crate::{CONFIG, FPS, machine};
 
-/// Rounds of all measurements in turn: what the machine does meanwhile touches each of them alike.
+/// Rounds of all measurements in turn, so that background load affects them alike.
 const ROUNDS: usize = 5;
 
-/// How long a window is: the grain of what is read is below 0.1 % of it.
+/// Length of a window: its resolution is better than 0.1 %.
 const WINDOW: Duration = Duration::from_secs(8);
 
-/// Frames in a window.
+/// Frames per window.
 pub const FRAMES: u32 = WINDOW.as_secs() as u32 * FPS;
 
-/// Time between the last viewer's first frame and the window: the key frames of the joins are over.
+/// Pause between the last viewer's first frame and the window, to skip the key frames of the joins.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Other programs' work, in percent of one core, from which on it shows in the figures.
+/// Background load, in percent of one core, that affects the results.
 const DISTURBED: f64 = 10.0;
 
-/// Viewers at once.
+/// Numbers of viewers.
 const VIEWERS: [usize; 3] = [1, 5, 10];
 
-/// How long the program is watched while nobody watches: as the requirement says.
+/// Length of the idle measurement, as required.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// One live window.
 #[derive(Debug, Serialize)]
 pub struct Window {
     viewers: usize,
-    /// The number of the frame with which it begins.
+    /// Number of its first frame.
     first: u64,
     /// Frames encoded.
     frames: f64,
-    /// Frames and packets dropped, wherever.
+    /// Dropped frames and packets, of all kinds.
     pub dropped: f64,
-    /// CPU time of the program, in milliseconds a frame.
+    /// CPU time of the program, in milliseconds per frame.
     pub cpu_per_frame: f64,
     /// CPU time of the program, in percent of one core.
     pub core_percent: f64,
-    /// The same, by the threads' names.
+    /// The same by thread name.
     pub threads: BTreeMap<String, f64>,
-    /// CPU time of everybody but the program, its viewers and the benchmark, in percent of one core.
+    /// CPU time of all other processes, in percent of one core.
     others_percent: f64,
-    /// Bytes sent, sound and overhead included, per frame and viewer.
+    /// Bytes sent, audio and overhead included, per frame and viewer.
     bytes_per_frame: f64,
     #[serde(skip)]
     metrics: Scrape,
 }
 
-/// Everything of one round.
+/// All results of one round.
 #[derive(Debug, Serialize)]
 struct Round {
     at_once: Reference,
@@ -66,7 +66,7 @@ struct Round {
     live: Vec<Window>,
 }
 
-/// Measures and fills in the rows.
+/// Measures and adds the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
     let porthole = Porthole::start(CONFIG)?;
     let idle = idle(&porthole).await?;
@@ -98,7 +98,7 @@ async fn round(porthole: &Porthole) -> Result<Round> {
     let (mut at_once, mut paced) = (None, None);
     for viewers in VIEWERS {
         live.push(window(porthole, viewers).await?);
-        // The encoder alone comes between them, on the frames of the first window.
+        // The encoder alone runs in between, on the frames of the first window.
         let first = live[0].first;
         match viewers {
             1 => at_once = Some(reference::encode(first, FRAMES, Pace::AtOnce)?),
@@ -109,7 +109,7 @@ async fn round(porthole: &Porthole) -> Result<Round> {
     Ok(Round { at_once: at_once.context("no reference")?, paced: paced.context("no reference")?, live })
 }
 
-/// Watches the program with so many viewers for a while.
+/// Measures the program with this number of viewers.
 pub async fn window(porthole: &Porthole, count: usize) -> Result<Window> {
     let viewers = Viewers::start(&porthole.base, count)?;
     tokio::time::sleep(SETTLE).await;
@@ -141,7 +141,7 @@ pub async fn window(porthole: &Porthole, count: usize) -> Result<Window> {
     })
 }
 
-/// CPU seconds by the name of the thread.
+/// CPU seconds by thread name.
 struct Threads(BTreeMap<String, f64>);
 
 impl Threads {
@@ -149,7 +149,7 @@ impl Threads {
         self.0.values().sum()
     }
 
-    /// In percent of one core over `elapsed` seconds.
+    /// As a percentage of one core over `elapsed` seconds.
     fn since(&self, before: &Self, elapsed: f64) -> BTreeMap<String, f64> {
         let spent = |name: &String, now: &f64| now - before.0.get(name).unwrap_or(&0.0);
         self.0.iter().map(|(name, now)| (name.clone(), spent(name, now) / elapsed * 100.0)).collect()
@@ -166,7 +166,7 @@ impl std::iter::Sum for Threads {
     }
 }
 
-/// What the threads of a process have used (the first figure of `schedstat`, in nanoseconds: kernel,
+/// CPU time of a process's threads (the first field of `schedstat`, in nanoseconds: kernel,
 /// Documentation/scheduler/sched-stats.rst).
 fn threads(pid: u32) -> Result<Threads> {
     let folder = format!("/proc/{pid}/task");
@@ -178,7 +178,7 @@ fn threads(pid: u32) -> Result<Threads> {
         let nanoseconds: f64 = used.split(' ').next()?.parse().ok()?;
         Some(Threads(BTreeMap::from([(name, nanoseconds / 1e9)])))
     };
-    // A thread that ends while it is looked at is left out.
+    // A thread that exits meanwhile is skipped.
     Ok(tasks.filter_map(read).sum())
 }
 

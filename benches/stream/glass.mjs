@@ -1,6 +1,6 @@
 /**
- * Plays a page in headless Chromium, reads the capture time from every picture shown, and prints the delays as JSON. What
- * they mean stands in browser.rs.
+ * Plays a page in headless Chromium, reads the capture time from every frame shown, and prints the delays as JSON.
+ * browser.rs explains them.
  *
  *     node glass.mjs URL SETTLE SECONDS
  */
@@ -12,7 +12,7 @@ import { blockCode } from '../../tests/page/code.mjs';
 const tests = createRequire(new URL('../../tests/page/package.json', import.meta.url));
 const { chromium } = tests('playwright-core');
 
-/** For a page to load and play on a small board. */
+/** Limit for a page to load and play from a small board. */
 const SOON = { timeout: 60_000 };
 
 const [url, settle, seconds] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
@@ -32,11 +32,11 @@ try {
   await page.waitForFunction(() => globalThis.porthole?.state === 'live' && document.querySelector('video').videoWidth > 0,
     null, SOON);
   await page.waitForTimeout(settle * 1000);
-  const seen = await page.evaluate(watch, seconds * 1000);
+  const result = await page.evaluate(watch, seconds * 1000);
   const { clock, setup } = await page.evaluate(() => globalThis.porthole.stats());
-  // Both on the page's clock: the picture's time is the board's, which the page has measured against its own.
+  // On the page's clock: the capture time is by the server's clock, whose offset the page has measured.
   const since = (captured, time) => (time === undefined ? null : time + clock.offset - captured);
-  const frames = seen.frames.map(({ frame, captured, received, presented, callback, displayed }) => ({
+  const frames = result.frames.map(({ frame, captured, received, presented, callback, displayed }) => ({
     number: frame,
     received: since(captured, received),
     presented: since(captured, presented),
@@ -44,7 +44,7 @@ try {
     displayed: since(captured, displayed),
   }));
   const report = {
-    browser: `Chromium ${browser.version()}`, frames, unread: seen.unread, error: clock.roundTrip / 2, setup,
+    browser: `Chromium ${browser.version()}`, frames, unread: result.unread, error: clock.roundTrip / 2, setup,
   };
   process.stdout.write(JSON.stringify(report));
 } finally {
@@ -58,11 +58,11 @@ function watch(milliseconds) {
   const frames = [];
   let unread = 0;
   return new Promise((resolve) => {
-    const next = (_, picture) => {
-      // The callback's own argument is the beginning of the browser's frame, which may lie before the picture came.
+    const next = (_, metadata) => {
+      // The callback's first argument is the start of the browser's rendering frame, which may precede the video frame.
       const now = performance.now();
       const code = globalThis.blockCode.read(video);
-      const { receiveTime: received, presentationTime: presented, expectedDisplayTime: displayed } = picture;
+      const { receiveTime: received, presentationTime: presented, expectedDisplayTime: displayed } = metadata;
       if (code) frames.push({ ...code, received, presented, callback: now, displayed });
       else unread++;
       if (now >= end) resolve({ frames, unread });

@@ -1,4 +1,4 @@
-//! From the POST to the first decoded picture.
+//! Join time: from the POST to the first decoded frame.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use crate::common::{LIMIT, Porthole};
 use crate::table::{Table, spread};
 use crate::viewers::{Join, Viewers, join};
 
-/// Joins while another watches: the requirement's number.
+/// Joins to a running camera: the number in the requirement.
 const WATCHED: usize = 20;
 
-/// Joins to a camera that is closed.
+/// Joins to an idle camera.
 const IDLE: usize = 10;
 
-/// Between two looks whether the camera is closed: rare enough that looking costs the join nothing.
+/// Interval for polling whether the camera is closed: too long to slow down the join.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Measures and fills in the rows.
+/// Measures and adds the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
     let porthole = Porthole::start(CONFIG)?;
     let mut idle = Vec::new();
@@ -29,7 +29,7 @@ pub async fn measure(table: &mut Table) -> Result<()> {
     let other = Viewers::start(&porthole.base, 1)?;
     let mut watched = Vec::new();
     for _ in 0..WATCHED {
-        // At no fixed distance from the camera's frames, and past the pause after the key frame before.
+        // At a random phase to the camera's frames, and after the minimum key frame interval.
         tokio::time::sleep(Duration::from_millis(rand::random_range(400..500))).await;
         watched.push(join(&porthole.base).await?);
     }
@@ -48,7 +48,7 @@ pub async fn measure(table: &mut Table) -> Result<()> {
     table.raw("join", serde_json::json!({ "watched": watched, "idle": idle }))
 }
 
-/// Waits until nobody watches and the camera is closed.
+/// Waits until there are no viewers and the camera is closed.
 pub async fn closed(porthole: &Porthole) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while porthole.metric("porthole_viewers").await? + porthole.metric("porthole_captures").await? > 0.0 {

@@ -1,13 +1,13 @@
-//! The machine that the figures are of, and how busy it was with other things.
+//! The machine of the measurements and its background load.
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-/// Load average above which other programs' work shows in the figures.
+/// Load average above which other processes affect the results.
 const BUSY: f64 = 0.7;
 
-/// Names and values that describe the machine, the program and the moment. What can't be found out is told so.
+/// Properties of the machine, the program and the run. Unknown ones are marked.
 pub fn describe() -> Vec<(&'static str, String)> {
     let load = load();
     let busy = load.split(' ').next().and_then(|one| one.parse().ok()).is_some_and(|one: f64| one > BUSY);
@@ -30,12 +30,12 @@ pub fn describe() -> Vec<(&'static str, String)> {
     facts
 }
 
-/// The load average as it is now, which these measurements have a part in.
+/// The current load average, to which the measurements contribute.
 pub fn load_at_end() -> (&'static str, String) {
     ("Load average at the end, with the bench's own work", load())
 }
 
-/// Seconds that the machine's cores worked since it started, for whomever; what a hypervisor took away counts too.
+/// Busy CPU seconds since boot, including time stolen by a hypervisor.
 pub fn worked() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/stat").context("read /proc/stat")?;
     let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
@@ -43,7 +43,7 @@ pub fn worked() -> Result<f64> {
     let [user, nice, system, _idle, _wait, interrupts, softly, stolen, ..] = ticks[..] else {
         anyhow::bail!("/proc/stat has {} fields in its first line, not 8 or more", ticks.len());
     };
-    // The kernel counts them in USER_HZ, which is 100 on every Linux that Rust builds for.
+    // The unit is USER_HZ, which is 100 on every Linux that Rust builds for.
     Ok((user + nice + system + interrupts + softly + stolen) as f64 / 100.0)
 }
 

@@ -1,9 +1,9 @@
-//! The benchmarks of `make bench`: what a stream costs and how late it is, measured on the whole program from outside.
+//! The benchmarks of `make bench`: cost and latency of a stream, measured on the whole program from outside.
 //!
-//! Here stand the order of the measurements and where the table goes; each measurement has its own file. What a line of
-//! the table means stands in benches/README.md. Whether something works at all is a matter of the tests.
+//! This file has the order of the measurements and the output of the table; each measurement has its own file.
+//! benches/README.md explains the table. Correctness is covered by the tests.
 
-// Printing is what it is for.
+// Printing is its purpose.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "../../tests/common/mod.rs"]
@@ -25,7 +25,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use table::Table;
 
-/// What is measured: the size, rate and bitrate that the aims are set for, at the program's other defaults.
+/// The measured configuration: the size, rate and bitrate of the targets, with the program's other defaults.
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -39,10 +39,10 @@ bitrate = 2_000_000
 device = "tone"
 "#;
 
-/// Frames a second of [`CONFIG`].
+/// Frame rate of [`CONFIG`].
 const FPS: u32 = 30;
 
-/// The measurements, by the names under which they are chosen.
+/// The measurements by name.
 const MEASUREMENTS: [&str; 5] = ["cost", "browser", "join", "memory", "mjpeg"];
 
 fn main() -> Result<()> {
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     runtime.block_on(measure(&chosen))
 }
 
-/// Makes the chosen measurements, all when none is named, and writes the table.
+/// Runs the selected measurements, all by default, and writes the table.
 async fn measure(chosen: &[String]) -> Result<()> {
     let mut table = Table::new(machine::describe());
     for name in MEASUREMENTS.into_iter().filter(|name| chosen.is_empty() || chosen.iter().any(|other| other == name)) {

@@ -1,4 +1,4 @@
-//! Memory of the program before, with and after viewers.
+//! Memory of the program before, during and after viewing.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use crate::join::closed;
 use crate::table::Table;
 use crate::viewers::Viewers;
 
-/// How long a state lasts before it is looked at: allocations have settled.
+/// Time for allocations to settle before a reading.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// What the kernel says of a process, in MiB.
+/// A process's memory in MiB, as reported by the kernel.
 #[derive(Debug, Serialize)]
 struct Memory {
     when: String,
-    /// All pages that are there, those of shared libraries included.
+    /// All resident pages, shared libraries included.
     rss: f64,
-    /// The same, with shared pages divided by the number of their users.
+    /// The same, with shared pages divided by their number of users.
     pss: f64,
-    /// Pages of its own.
+    /// Private pages.
     private: f64,
 }
 
-/// Measures and fills in the rows.
+/// Measures and adds the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
     let porthole = Porthole::start(CONFIG)?;
     tokio::time::sleep(SETTLE).await;

@@ -1,7 +1,7 @@
-//! CPU of the whole program with a camera that gives Motion JPEG, which has to be decoded first, against the encoder alone.
+//! CPU time with a Motion JPEG camera, whose frames must be decoded first, relative to the encoder alone.
 //!
-//! The camera is the preloaded fake of `tests/fake`, so that the figure needs no hardware: it hands out pictures that were
-//! compressed before. What they look like is here, because it decides the figure: texture and noise as of a sensor.
+//! The camera is the preloaded fake of `tests/fake`, so no hardware is needed: it delivers precompressed frames. Their
+//! content is defined here because it decides the result: texture and noise as from a sensor.
 
 use std::time::Duration;
 
@@ -22,19 +22,19 @@ use crate::{CONFIG, FPS};
 const WIDTH: usize = 1280;
 const HEIGHT: usize = 720;
 
-/// Pictures, which come round and round: the hand that holds the camera has then drawn its circle.
+/// Frames in the loop: one full circle of the camera movement.
 const FRAMES: usize = 90;
 
-/// Bytes of a picture that are aimed at: between the 100 and 150 kB of a webcam at this size.
+/// Target size of a frame in bytes: between the 100 and 150 kB of a webcam at this size.
 const AIM: usize = 125_000;
 
-/// Radius of the circle in pixels: at three seconds a round, two or three pixels a frame.
+/// Radius of the movement in pixels: at three seconds per circle, two or three pixels per frame.
 const RADIUS: f32 = 36.0;
 
-/// Standard deviation of the sensor's noise in luma; half of it in chroma. Indoors in daylight.
+/// Standard deviation of sensor noise in luma, half of it in chroma: indoors in daylight.
 const NOISE: f32 = 2.0;
 
-/// Rounds of the live window and the encoder alone in turn.
+/// Rounds, alternating between the live window and the encoder alone.
 const ROUNDS: usize = 3;
 
 #[derive(serde::Serialize)]
@@ -44,7 +44,7 @@ struct Round {
     paced: Reference,
 }
 
-/// Measures and fills in the rows.
+/// Measures and adds the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
     let jpegs = jpegs()?;
     let sizes: Vec<f64> = jpegs.iter().map(|jpeg| jpeg.len() as f64 / 1e3).collect();
@@ -96,7 +96,7 @@ fn rows(table: &mut Table, rounds: &[Round], sizes: &[f64]) {
     table.row("g. Frames dropped in these windows", format!("{dropped}"), "0");
 }
 
-/// The pictures as the program's encoder gets them.
+/// The frames as the encoder receives them.
 fn decoded(jpegs: &[Vec<u8>]) -> Result<Vec<RawFrame>> {
     let format =
         |pixel, stride| VideoFormat { pixel, width: WIDTH as u32, height: HEIGHT as u32, stride, fps: f64::from(FPS) };
@@ -110,12 +110,12 @@ fn decoded(jpegs: &[Vec<u8>]) -> Result<Vec<RawFrame>> {
     jpegs.iter().map(raw).collect()
 }
 
-/// The JPEGs of one round of the circle.
+/// The JPEGs of one circle.
 fn jpegs() -> Result<Vec<Vec<u8>>> {
     let scene = Scene::new();
     let mut random = StdRng::seed_from_u64(720);
     let raw: Vec<Vec<u8>> = (0..FRAMES).map(|number| scene.render(number, &mut random)).collect();
-    // The best quality that is not above the aim.
+    // The best quality within the target size.
     let quality = (1..=95).rev().find(|quality| jpeg(&raw[0], *quality).is_ok_and(|jpeg| jpeg.len() <= AIM));
     let quality = quality.context("no quality makes the JPEG small enough")?;
     raw.iter().map(|raw| jpeg(raw, quality)).collect()
@@ -126,8 +126,8 @@ fn jpeg(pixels: &[u8], quality: i32) -> Result<Vec<u8>> {
     Ok(turbojpeg::compress_yuv(image, quality)?.to_vec())
 }
 
-/// Something to look at: a surface with texture at every scale, as walls, leaves and clothes have, larger than the
-/// picture, so that the camera can move over it.
+/// A textured surface with detail at every scale, like walls, leaves and clothes, larger than the frame, so that the
+/// camera can move over it.
 struct Scene {
     width: usize,
     luma: Vec<f32>,
@@ -140,7 +140,7 @@ impl Scene {
         let margin = 2 * (RADIUS as usize + 1);
         let (width, height) = (WIDTH + margin, HEIGHT + margin);
         let mut random = StdRng::seed_from_u64(1);
-        // Half the scale has about half the contrast in pictures of nature: a spectrum of 1/f.
+        // Half the scale has about half the contrast in natural images: a 1/f spectrum.
         let luma = texture(
             width,
             height,
@@ -152,7 +152,7 @@ impl Scene {
         Self { width, luma, blue, red }
     }
 
-    /// What the sensor sees at a place of the circle, in 4:2:2.
+    /// The sensor image at a position on the circle, in 4:2:2.
     fn render(&self, number: usize, random: &mut StdRng) -> Vec<u8> {
         let angle = std::f32::consts::TAU * number as f32 / FRAMES as f32;
         let (left, top) = ((RADIUS + RADIUS * angle.cos()) as usize, (RADIUS + RADIUS * angle.sin()) as usize);
@@ -170,7 +170,7 @@ impl Scene {
     }
 }
 
-/// Values around 128: a sum of random lattices with these distances and contrasts, each smooth in between.
+/// Values around 128: a sum of random lattices with these spacings and contrasts, interpolated smoothly.
 fn texture(width: usize, height: usize, octaves: &[(usize, f32)], random: &mut StdRng) -> Vec<f32> {
     let mut values = vec![128.0; width * height];
     for &(distance, contrast) in octaves {
@@ -195,7 +195,7 @@ fn texture(width: usize, height: usize, octaves: &[(usize, f32)], random: &mut S
     values
 }
 
-/// A random number of mean 0 and deviation 1: three even ones are near enough to the bell curve.
+/// A random number with mean 0 and deviation 1: the sum of three uniform ones is close enough to a normal distribution.
 fn bell(random: &mut StdRng) -> f32 {
     (0..3).map(|_| random.random_range(-1.0f32..1.0)).sum()
 }

@@ -1,5 +1,4 @@
-//! What the program is compared with: the encoder alone, on the frames that the program encoded, without camera, network
-//! and threads.
+//! The baseline: the encoder alone on the frames that the program encoded, without camera, network and threads.
 
 use std::time::{Duration, Instant};
 
@@ -11,30 +10,30 @@ use porthole::media::{RawFrame, Timestamp};
 
 use crate::FPS;
 
-/// Frames before the measured ones: rate control has settled by then.
+/// Warm-up frames, in which rate control settles.
 const SETTLE: u32 = 2 * FPS;
 
-/// How the frames come.
+/// Timing of the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// One right after the other, with everything still in the caches: the least that the encoding can cost.
+    /// Back to back with warm caches: the minimum cost of encoding.
     AtOnce,
-    /// As a camera gives them: the processor sleeps in between, and wakes up with other things in its caches.
+    /// At the camera's frame rate: the processor sleeps in between and wakes up with cold caches.
     Live,
 }
 
-/// What one frame took, on average.
+/// Averages per frame.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct Reference {
-    /// CPU time of the encoding, in milliseconds.
+    /// CPU time of encoding, in milliseconds.
     pub cpu: f64,
-    /// CPU time of drawing the picture before, in milliseconds: not part of the encoding.
+    /// CPU time of drawing the frame, in milliseconds: not part of encoding.
     pub drawing: f64,
-    /// Bytes of its access unit.
+    /// Size of its access unit in bytes.
     pub bytes: f64,
 }
 
-/// Encodes the `count` frames of the pattern from number `first` on, as the program does with the same configuration.
+/// Encodes `count` frames of the pattern from number `first` on, configured as in the program.
 pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
     let pattern = Pattern::open(&camera::Config {
         device: camera::Device::Pattern,
@@ -48,8 +47,7 @@ pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
     })
 }
 
-/// Encodes pictures that are made one by one, numbered from 0; the measured `count` follow those with which the encoder
-/// settles.
+/// Encodes generated frames, numbered from 0; the `count` measured ones follow the warm-up frames.
 pub fn encode_all(count: u32, pace: Pace, mut frame: impl FnMut(usize) -> RawFrame) -> Result<Reference> {
     let settings = encoder::Config { bitrate: 2_000_000, ..Default::default() };
     let mut encoder = encoder::open(&settings, &frame(0).format)?;
@@ -75,18 +73,18 @@ pub fn encode_all(count: u32, pace: Pace, mut frame: impl FnMut(usize) -> RawFra
     Ok(Reference { cpu: mean(cpu), drawing: mean(drawing), bytes: bytes as f64 / f64::from(count) })
 }
 
-/// The pattern's frame number at this moment.
+/// The pattern's current frame number.
 pub fn frame_now() -> u64 {
     (Timestamp::now().unix().as_nanos() * u128::from(FPS) / 1_000_000_000) as u64
 }
 
-/// When frame `number` begins.
+/// The start time of frame `number`.
 fn start(number: u64) -> Timestamp {
     let unix = Duration::from_nanos((u128::from(number) * 1_000_000_000).div_ceil(u128::from(FPS)) as u64);
     Timestamp::from_start(unix.saturating_sub(Timestamp::default().unix()))
 }
 
-/// CPU time of this whole process: the encoder may have threads of its own, and nothing else runs here meanwhile.
+/// CPU time of the whole process: the encoder may have its own threads, and nothing else runs meanwhile.
 fn used() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)

@@ -1,4 +1,4 @@
-//! What the program's `/metrics` tell, and the difference of two readings.
+//! Readings of the program's `/metrics`, and their differences.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::common::{Porthole, request};
 
-/// One reading: the value of every series under its name and labels as printed.
+/// One reading: the value of every series by its printed name and labels.
 #[derive(Debug, Clone, Default)]
 pub struct Scrape(BTreeMap<String, f64>);
 
@@ -23,7 +23,7 @@ impl Scrape {
         Ok(Self(series.collect()))
     }
 
-    /// What was added since `before`.
+    /// The increase since `before`.
     pub fn since(&self, before: &Self) -> Self {
         let difference = |(name, value): (&String, &f64)| (name.clone(), value - before.0.get(name).unwrap_or(&0.0));
         Self(self.0.iter().map(difference).collect())
@@ -37,7 +37,7 @@ impl Scrape {
         self
     }
 
-    /// The sum of all series of a metric; an error where there is none.
+    /// The sum of all series of a metric; an error if there is none.
     pub fn sum(&self, metric: &str) -> Result<f64> {
         let is_of = |name: &str| name.strip_prefix(metric).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
         let values: Vec<f64> = self.0.iter().filter(|(name, _)| is_of(name)).map(|(_, value)| *value).collect();
@@ -45,13 +45,12 @@ impl Scrape {
         Ok(values.iter().sum())
     }
 
-    /// As `sum`, and zero where the metric has no series yet.
+    /// As `sum`, but zero if the metric has no series yet.
     pub fn sum_or_zero(&self, metric: &str) -> f64 {
         self.sum(metric).unwrap_or(0.0)
     }
 
-    /// The value in milliseconds below which the share `share` of a histogram of seconds lies; within a bucket it is
-    /// taken as evenly spread.
+    /// A quantile of a histogram of seconds, in milliseconds; values are interpolated linearly within a bucket.
     pub fn quantile(&self, histogram: &str, share: f64) -> Result<f64> {
         let prefix = format!("{histogram}_bucket{{le=\"");
         let mut buckets: Vec<(f64, f64)> = self
@@ -69,7 +68,7 @@ impl Scrape {
         let (mut low, mut below) = (0.0, 0.0);
         for (bound, count) in buckets {
             if count >= wanted && count > below {
-                // Above the last bound nothing is known but that.
+                // Above the last bound there is only the bound.
                 let high = if bound.is_finite() { bound } else { low };
                 return Ok((low + (high - low) * (wanted - below) / (count - below)) * 1e3);
             }

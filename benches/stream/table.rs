@@ -1,4 +1,4 @@
-//! The table of figures as Markdown, for people, and as JSON with every single measurement, for whoever compares.
+//! The table of results as Markdown, and as JSON with every single measurement.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 
-/// Rows and what stands behind them.
+/// The rows and the raw measurements.
 pub struct Table {
     machine: Vec<(&'static str, String)>,
     rows: Vec<Row>,
@@ -20,30 +20,30 @@ struct Row {
 }
 
 impl Table {
-    /// A table without rows, of the machine described so.
+    /// An empty table for a described machine.
     pub fn new(machine: Vec<(&'static str, String)>) -> Self {
         Self { machine, rows: Vec::new(), raw: Map::new() }
     }
 
-    /// One more fact about the machine.
+    /// Adds a property of the machine.
     pub fn machine(&mut self, fact: (&'static str, String)) {
         self.machine.push(fact);
     }
 
-    /// A row; `aim` is empty where nothing is aimed at.
+    /// Adds a row; `aim` is empty if there is no target.
     pub fn row(&mut self, what: impl Into<String>, figure: impl Into<String>, aim: &str) {
         let row = Row { what: what.into(), figure: figure.into(), aim: aim.into() };
         eprintln!("  {}: {}", row.what, row.figure);
         self.rows.push(row);
     }
 
-    /// What the rows were made of.
+    /// Adds raw measurements.
     pub fn raw(&mut self, name: &str, value: impl serde::Serialize) -> Result<()> {
         self.raw.insert(name.into(), serde_json::to_value(value)?);
         Ok(())
     }
 
-    /// The text for people.
+    /// The table as Markdown.
     pub fn markdown(&self) -> String {
         let mut text = String::from("| 1280x720, 30 frames a second, 2 Mbit/s, pattern and tone | Figure | Aim |\n");
         text.push_str("|---|---|---|\n");
@@ -76,7 +76,7 @@ impl Table {
     }
 }
 
-/// The value below which the share `share` of the values lies; not a number when there are none.
+/// The quantile `share` of the values; NaN if there are none.
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -88,7 +88,7 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     }
 }
 
-/// The middle of the values and between which they lie, with `digits` digits and a unit.
+/// Median and range of the values, with `digits` digits and a unit.
 pub fn spread(values: &[f64], digits: usize, unit: &str) -> String {
     let [least, middle, most] = [0.0, 0.5, 1.0].map(|share| percentile(values, share));
     format!("**{middle:.digits$}{unit}** ({least:.digits$} to {most:.digits$})")

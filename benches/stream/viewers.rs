@@ -1,5 +1,5 @@
-//! Viewers that take everything and decode nothing, in a process of their own, so that their work is not the program's.
-//! The process is this same benchmark in another role.
+//! Viewers that receive without decoding, in a separate process, so that their CPU time is not the program's. The
+//! process is this benchmark in another role.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,21 +9,21 @@ use anyhow::{Context as _, Result};
 
 use crate::common::{LIMIT, Options, Viewer};
 
-/// The first argument that makes this program the viewers: `viewers URL COUNT`.
+/// The first argument that selects this role: `viewers URL COUNT`.
 pub const ROLE: &str = "viewers";
 
-/// What the process prints when every viewer has got a frame.
+/// Printed when every viewer has received a frame.
 const READY: &str = "ready";
 
 /// Running viewers.
 pub struct Viewers {
     child: Child,
-    /// Its end is the sign to leave.
+    /// Closing it tells the viewers to leave.
     _stdin: Option<ChildStdin>,
 }
 
 impl Viewers {
-    /// Starts viewers and waits until each of them gets frames.
+    /// Starts viewers and waits until each receives frames.
     pub fn start(base: &str, count: usize) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([ROLE, base, &count.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -36,12 +36,12 @@ impl Viewers {
         Ok(viewers)
     }
 
-    /// The process.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Lets them leave as browsers do, and waits for it.
+    /// Makes them leave as browsers do, and waits.
     pub fn leave(mut self) -> Result<()> {
         drop(self._stdin.take());
         let status = self.child.wait()?;
@@ -52,13 +52,13 @@ impl Viewers {
 
 impl Drop for Viewers {
     fn drop(&mut self) {
-        // Of no effect after `leave`.
+        // No effect after `leave`.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The other role.
+/// The viewers' role.
 pub async fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
     let base = arguments.next().context("usage: viewers URL COUNT")?;
     let count: usize = arguments.next().context("usage: viewers URL COUNT")?.parse()?;
@@ -87,18 +87,18 @@ pub async fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
     Ok(())
 }
 
-/// One join: how long it took from the POST, in milliseconds.
+/// The times of one join since the POST, in milliseconds.
 #[derive(Debug, serde::Serialize)]
 pub struct Join {
-    /// Until the connection stood.
+    /// Until the connection was established.
     pub connected: f64,
-    /// Until the first picture's last packet was there.
+    /// Until the first frame's last packet arrived.
     pub arrived: f64,
-    /// Until the first picture was decoded.
+    /// Until the first frame was decoded.
     pub decoded: f64,
 }
 
-/// Joins, waits for the first decoded picture, and leaves.
+/// Joins, waits for the first decoded frame, and leaves.
 pub async fn join(base: &str) -> Result<Join> {
     use crate::common::Event;
     let mut viewer = Viewer::connect(&Options::new(base)).await?;

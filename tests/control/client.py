@@ -1,9 +1,9 @@
-"""The whole control protocol (docs/protocol.md) from a client of its own: aiortc, Debian package python3-aiortc.
+"""An independent client of the whole control protocol (docs/protocol.md), with aiortc (Debian package python3-aiortc).
 
     python3 client.py http://192.168.1.10:8080/ [TOKEN]
 
-The board needs two cameras, for `camera.select`, the first of them with a brightness. Every method is asked for, and each
-result printed; the exit status is 0 when all came, each event where it was due, and the picture whole.
+The board needs two cameras, for `camera.select`, the first with a brightness control. It calls every method and prints each
+result; the exit status is 0 if all responses and events arrive in order and the snapshot is intact.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 
 class Control:
-    """Requests and their answers, events, and pictures, over the data channel of a session."""
+    """Requests and responses, events and snapshots over the data channel of a session."""
 
     def __init__(self, channel):
-        self.channel, self.answers, self.events, self.pieces = channel, {}, asyncio.Queue(), asyncio.Queue()
+        self.channel, self.answers, self.events, self.chunks = channel, {}, asyncio.Queue(), asyncio.Queue()
         channel.on("message", self.receive)
 
     def receive(self, message):
         if isinstance(message, bytes):
-            self.pieces.put_nowait(message)
+            self.chunks.put_nowait(message)
         elif "id" in (message := json.loads(message)):
             self.answers.pop(message["id"]).set_result(message)
         else:
@@ -47,14 +47,14 @@ class Control:
             pass
         return event["params"]
 
-    async def picture(self, told):
+    async def snapshot(self, description):
         content, count = b"", 1
         while count:
-            piece = await asyncio.wait_for(self.pieces.get(), 30)
-            transfer, index, of, version, length = struct.unpack(">IHHBB2x", piece[:12])
-            assert (transfer, version, piece[12 : 12 + length]) == (told["transfer"], 1, b"image/jpeg")
-            content, count = content + piece[12 + length :], of - 1 - index
-        assert hashlib.sha256(content).hexdigest() == told["sha256"] and len(content) == told["bytes"]
+            chunk = await asyncio.wait_for(self.chunks.get(), 30)
+            transfer, index, of, version, length = struct.unpack(">IHHBB2x", chunk[:12])
+            assert (transfer, version, chunk[12 : 12 + length]) == (description["transfer"], 1, b"image/jpeg")
+            content, count = content + chunk[12 + length :], of - 1 - index
+        assert hashlib.sha256(content).hexdigest() == description["sha256"] and len(content) == description["bytes"]
         return content
 
 
@@ -73,7 +73,7 @@ async def main(base, token=None):
         await control.event(event)
     first, second = (camera["name"] for camera in (await ask("camera.list"))["cameras"][:2])
     sent, times = time.time() * 1e3, await ask("time.sync")
-    # RFC 5905 section 8: the board's clock is so much ahead of ours.
+    # RFC 5905 section 8: how far the server's clock is ahead of ours.
     print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
     for method in "controls.list status devices.list session.list video.keyframe video.pause video.resume photo.take".split():
         await ask(method)
@@ -87,7 +87,7 @@ async def main(base, token=None):
     assert (await control.event("control.changed"))["controls"][0]["value"] == 10
     await ask("controls.reset", camera=first, names=["brightness"])
     await ask("video.set", bitrate=400_000)
-    assert (await control.picture(await ask("snapshot")))[:2] == b"\xff\xd8"
+    assert (await control.snapshot(await ask("snapshot")))[:2] == b"\xff\xd8"
     await ask("chat.send", text="hello", name="Python")
     assert (await control.event("chat"))["you"]
     await ask("session.kick", session=(await ask("status"))["you"]["session"])

@@ -1,7 +1,7 @@
-//! The cameras that are open: their descriptors, what each call on them is, and how often it was made.
+//! Open cameras: their descriptors, the dispatch of calls, and call counts.
 //!
-//! A camera's descriptor is a timer of the kernel that runs at the frame rate, so that the program's poll needs no
-//! interposing. What a single call answers is in `formats.rs`, `controls.rs` and `queue.rs`.
+//! A camera's descriptor is a kernel timer that runs at the frame rate, so that poll needs no interposing.
+//! `formats.rs`, `controls.rs` and `queue.rs` implement the calls.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{c_int, c_ulong, c_void};
@@ -18,39 +18,39 @@ use crate::queue::Queue;
 use crate::script::Script;
 use crate::{call_log, interpose, real};
 
-/// The answer to a call: nothing or an error number.
+/// The result of a call: success or an error number.
 pub type Answered = Result<(), c_int>;
 
-/// Descriptors from here on are not given to cameras; no test opens so many.
+/// Descriptors from this number on are never cameras; no test opens so many.
 const DESCRIPTORS: usize = 1024;
 
-/// Which descriptors are cameras; asked before any lock, also by a child between fork and exec.
+/// Which descriptors are cameras; read before taking any lock, also by a child between fork and exec.
 static OURS: [AtomicBool; DESCRIPTORS] = [const { AtomicBool::new(false) }; DESCRIPTORS];
 
 static OPEN: Mutex<BTreeMap<c_int, Camera>> = Mutex::new(BTreeMap::new());
 
-/// Calls so far, by camera and name: over the whole life of the process.
+/// Call counts by camera and name, over the life of the process.
 static COUNTS: Mutex<BTreeMap<(PathBuf, &'static str), u64>> = Mutex::new(BTreeMap::new());
 
-/// Addresses at which buffers are mapped, and how many, which is asked without the lock.
+/// Addresses of mapped buffers, and their number, which is read without the lock.
 static MAPPED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
 
-/// A camera as one opening of it sees it.
+/// State of one open camera.
 pub struct Camera {
     pub script: Script,
     pub path: PathBuf,
     pub fd: c_int,
     pub current: Option<Current>,
-    /// Frames a second.
+    /// Frames per second.
     pub rate: u32,
     pub queue: Option<Queue>,
     pub values: BTreeMap<u32, i64>,
-    /// Controls whose changes are told.
+    /// Controls with subscribed change events.
     pub subscribed: BTreeSet<u32>,
-    /// Controls that changed since.
+    /// Controls with pending change events.
     pub events: VecDeque<u32>,
-    /// Whether it was pulled out; it stays so for this opening.
+    /// Whether it was unplugged; permanent for this open.
     gone: bool,
 }
 
@@ -69,7 +69,7 @@ fn note(text: std::fmt::Arguments<'_>) {
     }
 }
 
-/// The number of this call, from 1.
+/// The count of this call, from 1.
 pub fn count(path: &Path, call: &'static str) -> u64 {
     let mut counts = lock(&COUNTS);
     let count = counts.entry((path.to_owned(), call)).or_default();
@@ -113,7 +113,7 @@ fn open_script(path: &Path) -> Result<c_int, c_int> {
     Ok(fd)
 }
 
-/// Forgets a camera; the descriptor itself is closed by the caller.
+/// Removes a camera; the caller closes the descriptor.
 pub fn close(fd: c_int) {
     if let Some(ours) = usize::try_from(fd).ok().and_then(|fd| OURS.get(fd)) {
         ours.store(false, Ordering::Release);
@@ -122,7 +122,7 @@ pub fn close(fd: c_int) {
     note(format_args!("close {fd}"));
 }
 
-/// Maps a buffer: the memory behind the cookie that QUERYBUF gave.
+/// Maps a buffer: the memory behind the offset from QUERYBUF.
 pub fn map(
     fd: c_int,
     at: *mut c_void,
@@ -152,7 +152,7 @@ pub fn map(
     mapped
 }
 
-/// Notes that a buffer is unmapped; the unmapping itself is the caller's.
+/// Records that a buffer is unmapped; the caller unmaps it.
 pub fn unmap(at: *mut c_void) {
     if MAPPINGS.load(Ordering::Acquire) > 0 && lock(&MAPPED).remove(&(at as usize)) {
         MAPPINGS.fetch_sub(1, Ordering::Release);
@@ -160,7 +160,7 @@ pub fn unmap(at: *mut c_void) {
     }
 }
 
-/// A call on a camera.
+/// Handles an ioctl on a camera.
 pub fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> Result<c_int, c_int> {
     let (name, answer) = match lock(&OPEN).get_mut(&fd) {
         // SAFETY: the caller of ioctl passes what the request wants.
@@ -176,12 +176,12 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> Result<c_int
 
 impl Camera {
     fn alive(&mut self) -> Answered {
-        // The script is the plug.
+        // Removing the script unplugs the camera.
         self.gone |= !self.path.exists();
         if self.gone { Err(libc::ENODEV) } else { Ok(()) }
     }
 
-    /// The error that the script wants for this call.
+    /// The error that the script sets for this call.
     pub fn fault(&mut self, call: &'static str) -> Answered {
         match self.script.fault(call, count(&self.path, call)) {
             Some(number) => {
@@ -205,7 +205,7 @@ impl Camera {
         self.queue.is_some()
     }
 
-    /// Answers a call.
+    /// Executes an ioctl.
     ///
     /// # Safety
     ///
@@ -260,13 +260,13 @@ impl Camera {
     }
 }
 
-/// A kernel struct, all zero.
+/// A zeroed kernel struct.
 pub fn zeroed<T: Copy>() -> T {
     // SAFETY: used for bindgen's mirrors of kernel structs alone, which consist of integers, arrays and unions.
     unsafe { std::mem::zeroed() }
 }
 
-/// Writes a name into a field of fixed size, which ends with NUL where there is room.
+/// Writes a name into a fixed-size field, NUL-terminated if there is room.
 pub fn copy(field: &mut [u8], name: &[u8]) {
     field.fill(0);
     let length = name.len().min(field.len());

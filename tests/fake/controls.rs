@@ -1,4 +1,4 @@
-//! The camera's controls, as many and as strange as the script has them, and the events that tell of their changes.
+//! The camera's controls as scripted, and their change events.
 
 use std::ffi::c_ulong;
 
@@ -16,13 +16,13 @@ impl Camera {
         self.script.controls.iter().find(|control| control.id == id).ok_or(libc::EINVAL)
     }
 
-    /// The control that is asked for, or the next after it.
+    /// The requested control, or the next one after it.
     pub fn query_control(&self, query: &mut sys::v4l2_query_ext_ctrl) -> Answered {
         let after = query.id & !(sys::V4L2_CTRL_FLAG_NEXT_CTRL | sys::V4L2_CTRL_FLAG_NEXT_COMPOUND);
         let control = if query.id == after {
             self.control(after)?
         } else if self.script.is_endless("controls") {
-            // The same one again and again, with a number that never ends.
+            // The same control again and again, with ever-growing IDs.
             let control = self.script.controls.first().ok_or(libc::EINVAL)?;
             &Control { id: after + 1, ..control.clone() }
         } else {
@@ -69,7 +69,7 @@ impl Camera {
         if control.flags & sys::V4L2_CTRL_FLAG_READ_ONLY != 0 {
             return Err(libc::EACCES);
         }
-        // The kernel takes the nearest value for most kinds, and refuses a wrong entry of a menu.
+        // The kernel clamps most types to the nearest value and rejects an invalid menu entry.
         let menu = control.kind == sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU;
         if menu && !(control.min..=control.max).contains(&value) {
             return Err(libc::ERANGE);
@@ -91,7 +91,7 @@ impl Camera {
         Ok(())
     }
 
-    /// The next event of a control that was set. The descriptor's poll does not tell of it.
+    /// The next change event of a control. The descriptor's poll does not signal it.
     pub fn dequeue_event(&mut self, event: &mut sys::v4l2_event) -> Answered {
         let endless = self.script.is_endless("events").then(|| self.subscribed.first().copied()).flatten();
         let id = endless.or_else(|| self.events.pop_front()).ok_or(libc::ENOENT)?;
@@ -115,11 +115,11 @@ impl Camera {
         self.get_control(control).or(Ok(()))
     }
 
-    /// Reads or writes the controls behind the list's pointer.
+    /// Reads or writes a list of controls.
     ///
     /// # Safety
     ///
-    /// The pointer leads to as many controls as the list says.
+    /// The pointer points to as many controls as the list says.
     pub unsafe fn controls(&mut self, list: &mut sys::v4l2_ext_controls, set: bool) -> Answered {
         if list.count == 0 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What the camera says it can do, and what it makes of a wish for a format and a rate.
+//! The camera's capabilities, and the negotiation of format and frame rate.
 
 use v4l::v4l_sys as sys;
 
@@ -6,17 +6,17 @@ use crate::camera::{Answered, Camera, copy, zeroed};
 use crate::frame::{row_bytes, strides};
 use crate::script::Size;
 
-/// The format in use.
+/// The current format.
 #[derive(Debug, Clone)]
 pub struct Current {
     pub fourcc: [u8; 4],
     pub width: u32,
     pub height: u32,
-    /// Bytes from line to line of the first plane.
+    /// Stride of the first plane in bytes.
     pub stride: u32,
-    /// Bytes of each piece of memory, and from line to line in it.
+    /// Size and stride of each memory plane, in bytes.
     pub planes: Vec<(u32, u32)>,
-    /// The folder whose files are the frames.
+    /// The folder with the frame files.
     pub files: Option<std::path::PathBuf>,
 }
 
@@ -78,7 +78,7 @@ impl Camera {
         Ok(())
     }
 
-    /// The format nearest to a wish: the fourcc or the first there is, the nearest size, what the script insists on.
+    /// The format nearest to a request: its fourcc or the first one, the nearest size, overridden by the script.
     fn nearest(&self, fourcc: u32, width: u32, height: u32) -> Result<Current, i32> {
         let formats = &self.script.formats;
         let named = formats.iter().find(|format| u32::from_le_bytes(format.fourcc) == fourcc);
@@ -90,7 +90,7 @@ impl Camera {
         let (fourcc, width, height) =
             (answer.fourcc.unwrap_or(format.fourcc), answer.width.unwrap_or(width), answer.height.unwrap_or(height));
         let row = row_bytes(&fourcc, width as usize).unwrap_or(0) as u32;
-        // A driver may say 0 and mean that there is no padding; what it says is not always what it does.
+        // A driver may report 0 for no padding, and the report may be wrong.
         let stride = answer.stride.unwrap_or(row).max(row);
         let planes = plane_sizes(&fourcc, stride, width, height);
         Ok(Current { fourcc, width, height, stride, planes, files: format.files.clone() })
@@ -159,7 +159,7 @@ impl Camera {
         Ok(())
     }
 
-    /// Takes the wished rate where the format in use has it, and the first there is where it has not.
+    /// Uses the requested frame rate if the current format has it, otherwise the first one.
     pub fn set_parameters(&mut self, parameters: &mut sys::v4l2_streamparm) -> Answered {
         self.check_type(parameters.type_)?;
         // SAFETY: any bytes are valid integers.
@@ -175,7 +175,7 @@ impl Camera {
     }
 }
 
-/// The bytes of each piece of memory, and from line to line in it.
+/// Size and stride of each memory plane.
 fn plane_sizes(fourcc: &[u8; 4], stride: u32, width: u32, height: u32) -> Vec<(u32, u32)> {
     let half = height.div_ceil(2);
     let each = strides(fourcc, stride as usize);

@@ -1,12 +1,12 @@
-//! What the fake camera shows, in every pixel format: a grey ramp with the block code above two coloured fields.
+//! The fake camera's image, in every pixel format: a grey ramp with the timecode above two coloured fields.
 //!
-//! When a picture is due, and what goes wrong with it, does not belong here.
+//! Timing and faults do not belong here.
 
 use porthole::capture::camera::timecode;
 use porthole::capture::camera::timecode::Code;
 use turbojpeg::{Subsamp, YuvImage};
 
-/// Luma of the coloured fields, in the lower half of the picture.
+/// Luma of the coloured fields in the lower half.
 pub const FIELD: u8 = 120;
 
 /// Blue and red difference of the left field: an orange, within the range of RGB.
@@ -15,13 +15,13 @@ pub const LEFT: (u8, u8) = (90, 170);
 /// Blue and red difference of the right field: a blue, within the range of RGB.
 pub const RIGHT: (u8, u8) = (170, 90);
 
-/// JPEG quality: what cameras give.
+/// JPEG quality typical of cameras.
 const QUALITY: i32 = 85;
 
-/// What stands between the end of a line and its stride: a converter that reads it shows it.
+/// Padding value: a converter that reads the padding shows it.
 const PADDING: u8 = 0xee;
 
-/// A picture in I420 without padding; the chroma planes of odd sizes are rounded up.
+/// An I420 image without padding; chroma planes of odd sizes are rounded up.
 pub struct I420Image {
     pub width: usize,
     pub height: usize,
@@ -30,7 +30,7 @@ pub struct I420Image {
     pub v: Vec<u8>,
 }
 
-/// Paints the picture that says of itself what `code` says.
+/// Paints an image with this timecode.
 pub fn paint(width: usize, height: usize, code: &Code) -> I420Image {
     let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
     let mut y = Vec::with_capacity(width * height);
@@ -50,7 +50,7 @@ pub fn paint(width: usize, height: usize, code: &Code) -> I420Image {
     I420Image { width, height, y, u: chroma(|pair| pair.0), v: chroma(|pair| pair.1) }
 }
 
-/// Bytes of a line of the first plane without padding; zero for compressed formats, `None` for an unknown one.
+/// Bytes per line of the first plane without padding; zero for compressed formats, `None` for unknown ones.
 pub fn row_bytes(fourcc: &[u8; 4], width: usize) -> Option<usize> {
     Some(match fourcc {
         b"YU12" | b"YV12" | b"NV12" | b"NV21" | b"GREY" | b"NM12" | b"NM21" | b"YM12" | b"YM21" => width,
@@ -61,8 +61,7 @@ pub fn row_bytes(fourcc: &[u8; 4], width: usize) -> Option<usize> {
     })
 }
 
-/// Bytes from line to line of each piece of memory that a picture takes: several only for the formats that need a
-/// multi-planar device.
+/// Stride of each memory plane of a frame: several only for multi-planar formats.
 pub fn strides(fourcc: &[u8; 4], stride: usize) -> Vec<usize> {
     match fourcc {
         b"NM12" | b"NM21" => vec![stride, stride],
@@ -71,13 +70,13 @@ pub fn strides(fourcc: &[u8; 4], stride: usize) -> Vec<usize> {
     }
 }
 
-/// The picture's pieces of memory in a format, with lines of the first plane `stride` bytes apart.
+/// The memory planes of an image in a format, with `stride` bytes per line of the first plane.
 pub fn pack(fourcc: &[u8; 4], image: &I420Image, stride: usize) -> Option<Vec<Vec<u8>>> {
     let luma = || pad(&image.y, image.width, stride);
     let chroma = |plane: &[u8]| pad(plane, image.width.div_ceil(2), stride / 2);
     let mixed = |first: &[u8], second: &[u8]| {
         let pairs: Vec<u8> = first.iter().zip(second).flat_map(|(a, b)| [*a, *b]).collect();
-        // Of an odd width a line of pairs is a byte longer than one of luma.
+        // At odd widths a line of chroma pairs is one byte longer than a line of luma.
         pad(&pairs, image.width.div_ceil(2) * 2, stride.max(image.width.div_ceil(2) * 2))
     };
     let I420Image { u, v, .. } = image;
@@ -123,7 +122,7 @@ fn packed(image: &I420Image, stride: usize, order: fn(u8, u8, u8, u8) -> [u8; 4]
     (0..*height).flat_map(line).collect()
 }
 
-/// RGB by ITU-R BT.601 with limited range, as the program turns it back.
+/// RGB by ITU-R BT.601 limited range, inverse to the program's conversion.
 fn rgb(image: &I420Image, stride: usize, order: fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
     let I420Image { width, height, y, u, v } = image;
     let line = |at: usize| {
@@ -139,14 +138,14 @@ fn rgb(image: &I420Image, stride: usize, order: fn([u8; 3]) -> [u8; 3]) -> Vec<u
     (0..*height).flat_map(line).collect()
 }
 
-/// A JPEG in 4:2:2, which is what most cameras give.
+/// A 4:2:2 JPEG, as most cameras send.
 fn jpeg(image: &I420Image) -> Vec<u8> {
     let I420Image { width, height, y, u, v } = image;
     let half = width.div_ceil(2);
     let lines = |plane: &[u8]| -> Vec<u8> {
         (0..*height).flat_map(|line| plane[line / 2 * half..][..half].iter().copied()).collect()
     };
-    // The library wants whole pairs of pixels.
+    // The library needs an even width.
     let luma: Vec<u8> = y.chunks(*width).flat_map(|line| padded_with_last(line, half * 2)).collect();
     let pixels = [luma, lines(u), lines(v)].concat();
     let image = YuvImage { pixels: &pixels[..], width: *width, align: 1, height: *height, subsamp: Subsamp::Sub2x1 };

@@ -1,6 +1,6 @@
-//! The functions that stand before libc's: which calls are about a camera, and which paths lead into the fake's folder.
+//! The interposed libc functions: which calls concern a camera, and which paths map into the fake's folder.
 //!
-//! What a camera answers does not belong here.
+//! Camera behaviour does not belong here.
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_ulong, c_void};
@@ -11,18 +11,18 @@ use std::sync::OnceLock;
 use crate::camera;
 use crate::real;
 
-/// The variable that names the folder of the fake.
+/// The environment variable for the fake's folder.
 const VARIABLE: &str = "PORTHOLE_FAKE";
 
-/// What is looked for in the folder instead of in the system; the folders `/dev` themselves only when they are listed.
+/// Path prefixes redirected into the folder; the folder `/dev` itself only when it is listed.
 const REDIRECTED: [&[u8]; 3] = [b"/dev/video", b"/dev/v4l", b"/sys/class/video4linux"];
 
 thread_local! {
-    /// Whether this thread is at work for the fake: its own calls go to libc, or they would wait for its own locks.
+    /// Whether this thread is inside the fake: its own calls go straight to libc, or they would deadlock.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` for the fake, unless the call comes from the fake itself.
+/// Runs `work` unless the call comes from the fake itself.
 fn outside<T>(work: impl FnOnce() -> T) -> Option<T> {
     struct Leave;
     impl Drop for Leave {
@@ -30,7 +30,7 @@ fn outside<T>(work: impl FnOnce() -> T) -> Option<T> {
             INSIDE.with(|inside| inside.set(false));
         }
     }
-    // A thread that ends has no such variable any more; libc serves it.
+    // An exiting thread has lost its thread-local; libc handles the call.
     let entered = INSIDE.try_with(|inside| !inside.replace(true)).unwrap_or(false);
     entered.then(|| {
         let _leave = Leave;
@@ -38,13 +38,13 @@ fn outside<T>(work: impl FnOnce() -> T) -> Option<T> {
     })
 }
 
-/// The folder of the fake.
+/// The fake's folder.
 pub fn folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     FOLDER.get_or_init(|| std::env::var_os(VARIABLE).map(PathBuf::from)).as_deref()
 }
 
-/// Where a path leads in the folder of the fake; `None` for paths that are none of its business.
+/// The redirected path in the fake's folder; `None` for all other paths.
 ///
 /// # Safety
 ///
@@ -59,7 +59,7 @@ unsafe fn redirected(path: *const c_char) -> Option<PathBuf> {
     Some(folder()?.join(OsStr::from_bytes(&path[1..])))
 }
 
-/// Calls libc with the path, or with what it leads to in the folder.
+/// Calls libc with the path or its redirection.
 ///
 /// # Safety
 ///
@@ -73,7 +73,7 @@ unsafe fn through<T>(path: *const c_char, call: impl FnOnce(*const c_char) -> T)
     }
 }
 
-/// Turns a path in the folder of the fake back into the one that the program knows, where it stands.
+/// Maps a path in the fake's folder back to the original, in place.
 ///
 /// # Safety
 ///
@@ -89,7 +89,7 @@ unsafe fn seen_from_outside(path: *mut c_char) {
     }
 }
 
-/// Opens a camera, or whatever else there is.
+/// Opens a camera or any other file.
 ///
 /// # Safety
 ///
@@ -108,8 +108,8 @@ unsafe fn open_any(path: *const c_char, call: impl FnOnce(*const c_char) -> c_in
     }
 }
 
-/// Maps a buffer of a camera, or whatever else. A function of its own: from here `mmap` may be that of another preloaded
-/// library, which calls ours.
+/// Maps a camera buffer or anything else. This is a function of its own: `mmap` called from here may be that of another
+/// preloaded library, which calls ours.
 ///
 /// # Safety
 ///
@@ -127,7 +127,7 @@ unsafe fn map(at: *mut c_void, length: usize, protection: c_int, flags: c_int, f
     unsafe { real::mmap(at, length, protection, flags, fd, offset) }
 }
 
-/// The answer as C wants it: -1 and `errno`.
+/// The result in C's convention: -1 and `errno`.
 fn returned(answer: Result<c_int, c_int>) -> c_int {
     answer.unwrap_or_else(|number| {
         // SAFETY: the place of this thread's errno is always valid.
@@ -136,8 +136,8 @@ fn returned(answer: Result<c_int, c_int>) -> c_int {
     })
 }
 
-/// A function before libc's: C's name for it, and what it does. The functions that C declares with `...` take integers
-/// and pointers in the same registers as others do, on every Linux that this is built for.
+/// Defines an interposed function: its C name and its body. Functions declared with `...` in C pass integers and
+/// pointers in the same registers as others, on every Linux that this is built for.
 macro_rules! before {
     ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty $body:block)*) => {
         $(
@@ -191,7 +191,7 @@ before! {
         real::munmap(at, length)
     }
     opendir(path: *const c_char) -> *mut libc::DIR {
-        // The list of the nodes: only those of the fake are seen.
+        // In a listing of device nodes only the fake ones appear.
         if !path.is_null()
             && matches!(CStr::from_ptr(path).to_bytes(), b"/dev" | b"/dev/")
             && let Some(folder) = outside(folder).flatten()

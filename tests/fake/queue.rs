@@ -1,4 +1,4 @@
-//! The camera's buffers: memory, the ring, the frames that come in at the timer's rate, and what is wrong with each.
+//! The camera's buffers: memory, the ring, frames arriving at the timer's rate, and their faults.
 
 use std::collections::VecDeque;
 use std::ffi::c_int;
@@ -15,30 +15,30 @@ use crate::camera::{Answered, Camera, count};
 use crate::frame::{pack, paint};
 use crate::script::{Mischief, Stamp, Stream};
 
-/// The unit in which memory is mapped.
+/// The page size of mappings.
 const PAGE: usize = 4096;
 
-/// The most frames that are made up for at once, when nobody asked for them for long: far above any ring.
+/// The maximum number of overdue frames delivered at once: far above any ring size.
 const OVERDUE: u64 = 64;
 
-/// Buffers, and the stream through them.
+/// Buffers and streaming state.
 pub struct Queue {
     memory: File,
     count: usize,
-    /// Bytes of each piece of a buffer's memory.
+    /// Size of each memory plane of a buffer.
     lengths: Vec<usize>,
     queued: VecDeque<usize>,
     done: VecDeque<Filled>,
     stream: Option<Stream>,
-    /// When the stream began.
+    /// Start of the stream.
     started: Duration,
-    /// Frames since then.
+    /// Frames since the start.
     sequence: u64,
-    /// What each frame is, where they come from files.
+    /// Frame contents, if read from files.
     files: Vec<Vec<u8>>,
 }
 
-/// A buffer with a frame in it.
+/// A filled buffer.
 struct Filled {
     index: usize,
     sequence: u32,
@@ -48,7 +48,7 @@ struct Filled {
 }
 
 impl Queue {
-    /// The memory's descriptor, where a buffer of this cookie can be mapped with this length.
+    /// The memory's descriptor, if a buffer with this offset can be mapped with this length.
     pub fn memory(&self, offset: i64, length: usize) -> Option<c_int> {
         let slot = self.slot();
         let at = usize::try_from(offset).ok()?;
@@ -56,7 +56,7 @@ impl Queue {
         (fits && length.next_multiple_of(PAGE) <= slot).then(|| self.memory.as_raw_fd())
     }
 
-    /// Distance of the buffers' pieces in the memory.
+    /// Spacing of memory planes.
     fn slot(&self) -> usize {
         self.lengths.iter().max().copied().unwrap_or(0).next_multiple_of(PAGE)
     }
@@ -81,7 +81,7 @@ impl Camera {
         if request.count == 0 {
             return Ok(());
         }
-        // The memory is what the driver says that it needs, even where the script says less or nothing.
+        // The memory has the full size even if the script reports less.
         let lengths: Vec<usize> = current.planes.iter().map(|plane| (plane.0 as usize).max(1)).collect();
         // SAFETY: the name ends with NUL; the descriptor is new.
         let memory = unsafe { libc::memfd_create(c"fake camera".as_ptr(), libc::MFD_CLOEXEC) };
@@ -107,7 +107,7 @@ impl Camera {
         Ok(())
     }
 
-    /// The place of a buffer, checked as the kernel does.
+    /// The index of a buffer, checked as in the kernel.
     fn buffer(&mut self, buffer: &sys::v4l2_buffer) -> Result<(&mut Queue, usize), c_int> {
         self.check_type(buffer.type_)?;
         let queue = self.queue.as_mut().ok_or(libc::EINVAL)?;
@@ -141,7 +141,7 @@ impl Camera {
         if multi {
             planes(buffer, queue.lengths.len())?;
         }
-        // Twice in the ring is a fault of the program.
+        // Queuing a buffer twice is a bug in the program.
         if queue.queued.contains(&index) || queue.done.iter().any(|filled| filled.index == index) {
             return Err(libc::EINVAL);
         }
@@ -176,7 +176,7 @@ impl Camera {
         self.check_type(buffer.type_)?;
         match self.queue.as_ref().ok_or(libc::EINVAL)?.stream.ok_or(libc::EINVAL)? {
             Stream::Good => self.capture()?,
-            // The timer is not read, so that poll goes on telling of a frame.
+            // The timer is not read, so poll keeps signalling a frame.
             Stream::Spurious => return Err(libc::EAGAIN),
             Stream::Silent | Stream::Fault => return Err(libc::EAGAIN),
         }
@@ -222,7 +222,7 @@ impl Camera {
         Ok(())
     }
 
-    /// Fills buffers with the frames that have come since the last look; frames without a buffer are lost.
+    /// Fills buffers with the frames that are due; frames without a buffer are lost.
     fn capture(&mut self) -> Answered {
         let mut expirations = [0; 8];
         // SAFETY: eight bytes, as a timer's descriptor wants.
@@ -247,7 +247,7 @@ impl Camera {
         queue.sequence += u64::from(mischief.skip);
         let stamp = monotonic().min(queue.started + period * queue.sequence as u32);
         let mut planes = if queue.files.is_empty() {
-            // Its number is none of the driver's: it goes on over all streams.
+            // The frame number is not the driver's: it continues over all streams.
             let code = Code::new(number as u32, Timestamp::from_monotonic(stamp), 0);
             let image = paint(current.width as usize, current.height as usize, &code);
             pack(&current.fourcc, &image, current.stride as usize).ok_or(libc::EINVAL)?
@@ -271,13 +271,13 @@ fn damage(plane: &mut Vec<u8>, mischief: Mischief) {
         plane.truncate(middle);
     }
     if mischief.spoilt {
-        // Not the ends: it shall look whole from outside.
+        // Not at the ends: the JPEG must look complete.
         let (first, last) = (plane.len() / 8, plane.len() - plane.len() / 8);
         plane[first..last].iter_mut().for_each(|byte| *byte = byte.wrapping_mul(7).wrapping_add(0x5b));
     }
 }
 
-/// The planes behind a buffer's pointer.
+/// The planes of a buffer.
 fn planes(buffer: &mut sys::v4l2_buffer, count: usize) -> Result<&mut [sys::v4l2_plane], c_int> {
     // SAFETY: any bytes are a valid pointer; it is looked at only where the struct says that planes are there.
     let planes = unsafe { buffer.m.planes };
@@ -300,7 +300,7 @@ fn monotonic() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
-/// Lets the descriptor get readable `rate` times a second; never at 0.
+/// Makes the descriptor readable `rate` times per second; never at 0.
 fn set_timer(fd: c_int, rate: u32) -> Answered {
     let period = Duration::from_secs(1).checked_div(rate).unwrap_or_default();
     let period = libc::timespec { tv_sec: period.as_secs() as _, tv_nsec: period.subsec_nanos() as _ };
@@ -311,7 +311,7 @@ fn set_timer(fd: c_int, rate: u32) -> Answered {
     Ok(())
 }
 
-/// Puts a pipe that nobody reads in the place of the timer: poll tells of an error and of nothing else.
+/// Replaces the timer by a broken pipe, so that poll reports only an error.
 fn break_poll(fd: c_int) -> Answered {
     let mut ends = [0; 2];
     // SAFETY: two descriptors are written where there is room for two, and both are closed here; the copy keeps the

@@ -1,4 +1,4 @@
-//! libc's own functions, behind those that this library puts before them.
+//! The real libc functions behind the interposed ones.
 
 use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};

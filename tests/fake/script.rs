@@ -1,7 +1,7 @@
-//! The text that tells a fake camera how to behave, taken apart. What follows from it is done by the other files.
+//! Parses the script of a fake camera. Other files implement it.
 //!
-//! A line is a word and what belongs to it; `#` begins a comment. RANGE is `3`, `3-5`, `3-` or `*`, counted from 1 and over
-//! the whole life of the process, so that what went wrong goes well later.
+//! A line is a keyword and its arguments; `#` starts a comment. RANGE is `3`, `3-5`, `3-` or `*`, counted from 1 over
+//! the whole life of the process, so that a failed step can succeed later.
 //!
 //! ```text
 //! card NAME                              its name; `driver NAME` and `bus NAME` likewise; `\xff` is a byte
@@ -27,7 +27,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The error numbers that a script can name.
+/// Error numbers that a script can name.
 pub const ERRNOS: [(&str, i32); 12] = [
     ("EBUSY", libc::EBUSY),
     ("EIO", libc::EIO),
@@ -46,7 +46,7 @@ pub const ERRNOS: [(&str, i32); 12] = [
 /// Counts from 1.
 pub type Range = RangeInclusive<u64>;
 
-/// A pixel format on offer.
+/// A supported pixel format.
 #[derive(Debug, Clone, Default)]
 pub struct Format {
     pub fourcc: [u8; 4],
@@ -54,16 +54,16 @@ pub struct Format {
     pub files: Option<PathBuf>,
 }
 
-/// A size on offer, or a range of them.
+/// A supported size, or a range of sizes.
 #[derive(Debug, Clone)]
 pub struct Size {
     pub min: (u32, u32),
     pub max: (u32, u32),
-    /// Frames a second.
+    /// Frames per second.
     pub rates: Vec<u32>,
 }
 
-/// What S_FMT answers instead of what follows from the wish.
+/// Overrides of the S_FMT result.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Answer {
     pub width: Option<u32>,
@@ -87,7 +87,7 @@ pub struct Control {
     pub name: Vec<u8>,
 }
 
-/// What is wrong with a whole stream.
+/// A fault of a whole stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     Good,
@@ -96,7 +96,7 @@ pub enum Stream {
     Fault,
 }
 
-/// What is wrong with a timestamp.
+/// A timestamp fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stamp {
     Unknown,
@@ -107,7 +107,7 @@ pub enum Stamp {
     Broken,
 }
 
-/// What is wrong with a frame.
+/// Frame faults.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mischief {
     pub error: bool,
@@ -119,7 +119,7 @@ pub struct Mischief {
     pub spoilt: bool,
 }
 
-/// All of it.
+/// The whole script.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     pub card: Vec<u8>,
@@ -139,11 +139,11 @@ pub struct Script {
 }
 
 impl Script {
-    /// Takes the text apart.
+    /// Parses the script.
     ///
     /// # Errors
     ///
-    /// The line that makes no sense.
+    /// The invalid line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut script =
             Self { card: b"Fake Camera".into(), driver: b"fake".into(), bus: b"usb-fake-1".into(), ..Self::default() };
@@ -198,22 +198,22 @@ impl Script {
         Some(())
     }
 
-    /// Whether an enumeration has no end.
+    /// Whether an enumeration is endless.
     pub fn is_endless(&self, what: &str) -> bool {
         self.endless.iter().any(|endless| endless == what)
     }
 
-    /// The error of the `count`-th call.
+    /// The error of call number `count`.
     pub fn fault(&self, call: &str, count: u64) -> Option<i32> {
         self.faults.iter().find(|(name, range, _)| name == call && range.contains(&count)).map(|fault| fault.2)
     }
 
-    /// What is wrong with the `count`-th stream.
+    /// The fault of stream number `count`.
     pub fn stream(&self, count: u64) -> Stream {
         self.streams.iter().find(|(range, _)| range.contains(&count)).map_or(Stream::Good, |stream| stream.1)
     }
 
-    /// What is wrong with the `count`-th frame.
+    /// The faults of frame number `count`.
     pub fn frame(&self, count: u64) -> Mischief {
         self.frames.iter().find(|(range, _)| range.contains(&count)).map_or_else(Mischief::default, |frame| frame.1)
     }
@@ -303,7 +303,7 @@ fn control<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Control> {
     Some(Control { id, kind, min, max, step, default, flags, name })
 }
 
-/// The bytes of a name in which `\xff` is one byte.
+/// The bytes of a name, with `\xff` as an escape for one byte.
 fn bytes(text: &str) -> Vec<u8> {
     let mut parts = text.split("\\x");
     let mut name = parts.next().unwrap_or_default().as_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! The part of the program's `camera::exec` that takes a stream apart, without what runs the program.
+//! The stream parsers of the program's `camera::exec`, without process handling.
 
 #[path = "../../src/capture/camera/exec/annexb.rs"]
 mod annexb;

@@ -1,9 +1,9 @@
-//! The part of the program's library that the fuzzers test, under its name, and the bodies of the targets, as the suite runs
-//! them. With so little the fuzzers are built in two minutes.
+//! The fuzzed part of the program's library, under the same paths, and the bodies of the targets, which the test suite
+//! also runs. Being so small, the fuzzers build in two minutes.
 
 extern crate self as porthole;
 
-/// Of the cameras only what reads the output of a program.
+/// Of the cameras, only the parsers of program output.
 pub mod capture {
     pub mod camera {
         pub use crate::exec;

@@ -1,4 +1,4 @@
-//! The program's `media` without its encoder.
+//! The program's `media` without the encoders.
 
 #[path = "../../src/media/convert/mod.rs"]
 pub mod convert;

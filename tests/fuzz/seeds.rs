@@ -1,12 +1,12 @@
-//! Where the fuzzers begin: real input for each target, made anew each time, so that no binaries lie in the repository.
+//! Seeds of the fuzzers: realistic input for each target, generated each time, so that the repository has no binaries.
 
 use turbojpeg::{Compressor, Image, Subsamp};
 
-/// Every subsampling that the JPEG library knows, and so every one that a picture can have.
+/// Every subsampling that the JPEG library supports.
 pub const SUBSAMPLINGS: [Subsamp; 7] =
     [Subsamp::Sub2x2, Subsamp::Sub2x1, Subsamp::None, Subsamp::Gray, Subsamp::Sub1x2, Subsamp::Sub4x1, Subsamp::Sub1x4];
 
-/// The seeds of the target of this name.
+/// The seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "raw" => raw(),
@@ -17,7 +17,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
     }
 }
 
-/// Writes the seeds of a target as files into the folder that `PORTHOLE_SEEDS` names, before the fuzzer reads it.
+/// Writes a target's seeds as files into the folder `PORTHOLE_SEEDS` before the fuzzer reads it.
 #[cfg(fuzzing)]
 pub fn write(target: &str) {
     let Some(folder) = std::env::var_os("PORTHOLE_SEEDS").map(std::path::PathBuf::from) else { return };
@@ -26,7 +26,7 @@ pub fn write(target: &str) {
     }
 }
 
-/// Each format, in one piece and apart, of an even and of an odd size, as `targets::raw` reads it.
+/// Each format, contiguous and with separate planes, at an even and an odd size, encoded for `targets::raw`.
 fn raw() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for format in 0..9u8 {
@@ -48,7 +48,7 @@ fn mjpeg() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// A stream with all that cameras put between the pictures: start codes of both lengths, padding, a delimiter.
+/// A stream with everything that cameras insert between frames: start codes of both lengths, padding, a delimiter.
 fn annexb() -> Vec<Vec<u8>> {
     let sps = [0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40];
     let pps = [0, 0, 1, 0x68, 0xce, 0x3c, 0x80];
@@ -62,7 +62,7 @@ fn annexb() -> Vec<Vec<u8>> {
     ]
 }
 
-/// The three forms, told and to be found out, with rubbish before, between and after the pictures.
+/// The three formats, declared and detected, with garbage before, between and after the frames.
 fn stream() -> Vec<Vec<u8>> {
     let images = [jpeg(16, 16, Subsamp::Sub2x2), without_huffman_tables(&jpeg(16, 8, Subsamp::Gray))];
     let jpegs = [&images[0][..], &images[1], b"rubbish", &images[1], &images[0][..99], &images[0]].concat();
@@ -76,7 +76,7 @@ fn stream() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A smooth coloured picture as JPEG.
+/// A smooth colour gradient as JPEG.
 pub fn jpeg(width: usize, height: usize, subsamp: Subsamp) -> Vec<u8> {
     let pixels: Vec<u8> = (0..height)
         .flat_map(|line| {
@@ -93,7 +93,7 @@ pub fn jpeg(width: usize, height: usize, subsamp: Subsamp) -> Vec<u8> {
     compressor.compress_to_vec(image).expect("should compress")
 }
 
-/// The JPEG as many cameras send it: the standard Huffman tables are left out (marker DHT, ITU-T T.81 section B.2.4.2).
+/// The JPEG without the standard Huffman tables, as many cameras send it (marker DHT, ITU-T T.81 section B.2.4.2).
 pub fn without_huffman_tables(jpeg: &[u8]) -> Vec<u8> {
     let mut left = jpeg[..2].to_vec();
     let mut rest = &jpeg[2..];
@@ -104,7 +104,7 @@ pub fn without_huffman_tables(jpeg: &[u8]) -> Vec<u8> {
         }
         rest = after;
         if marker == 0xda {
-            // The scan follows, to the end.
+            // The rest is the scan.
             break;
         }
     }

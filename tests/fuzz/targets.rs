@@ -1,4 +1,4 @@
-//! What the fuzzers run on arbitrary bytes, and what must hold whatever the bytes are. The suite runs the same bodies.
+//! The bodies of the fuzz targets: invariants on arbitrary bytes. The test suite runs them, too.
 
 use std::sync::LazyLock;
 
@@ -16,11 +16,11 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: [Target; 4] = [("raw", raw), ("mjpeg", mjpeg), ("annexb", annexb), ("stream", stream)];
 
-/// Pixels of the largest JPEG that is decoded: a larger one only takes longer.
+/// Size limit of decoded JPEGs, in pixels: larger ones only take longer.
 const MAX_PIXELS: usize = 1 << 20;
 
-/// Every converter of uncompressed pictures: six bytes tell the format, the size, the paddings and whether the planes lie
-/// apart, the rest is the picture. It is as the plain reference says, or too short.
+/// Converters of uncompressed frames: six bytes select format, size, padding and memory layout, the rest is the frame.
+/// The result equals the reference, or the frame is too short.
 pub fn raw(input: &[u8]) {
     let &[format, width, height, padding, apart, chroma_padding, ref data @ ..] = input else { return };
     let pixel = reference::RAW[usize::from(format) % reference::RAW.len()];
@@ -49,7 +49,8 @@ pub fn raw(input: &[u8]) {
         let ((row, lines), stride) = (shapes[plane], strides[plane]);
         if cut { stride * (lines - 1) + row } else { stride * lines }
     };
-    // Apart, the padding after the last line of each plane may be missing; in one piece, that of the last plane.
+    // With separate planes, the padding after each plane's last line may be missing; in contiguous memory, only that of
+    // the last plane.
     let whole = match &frame.chroma {
         Some(chroma) => [&frame.data, &chroma.second, &chroma.third]
             .iter()
@@ -66,18 +67,18 @@ pub fn raw(input: &[u8]) {
     }
 }
 
-/// A good JPEG, and the luma that a converter makes of it.
+/// A valid JPEG and its converted luma.
 static GOOD: LazyLock<(RawFrame, Vec<u8>)> = LazyLock::new(|| {
     let good = motion_jpeg(&seeds::jpeg(16, 16, turbojpeg::Subsamp::Sub2x1), (16, 16));
     let luma = Converter::new().i420(&good).expect("should convert").y.to_vec();
     (good, luma)
 });
 
-/// A picture of a camera that sends Motion JPEG: an error or a picture, and the converter is as good as before.
+/// A Motion JPEG frame: an error or an image, and the converter stays usable.
 pub fn mjpeg(input: &[u8]) {
     let mut converter = Converter::new();
     let mut size = (64, 48);
-    // What is not of the size that was set is refused; then as if that size had been set.
+    // A frame of another size is rejected; then it is tried as if that size had been set.
     for _ in 0..2 {
         match converter.i420(&motion_jpeg(input, size)) {
             Ok(planes) => reference::fits(&planes, size),
@@ -100,7 +101,7 @@ fn motion_jpeg(data: &[u8], (width, height): (usize, usize)) -> RawFrame {
     RawFrame::new(Timestamp::default(), format, Bytes::copy_from_slice(data))
 }
 
-/// A stream in Annex B form: its NAL units are those that a search byte by byte finds.
+/// An Annex B stream: its NAL units equal those of a byte-by-byte search.
 pub fn annexb(input: &[u8]) {
     let found: Vec<&[u8]> = h264::nals(input).collect();
     assert_eq!(found, nals(input));
@@ -113,7 +114,7 @@ pub fn annexb(input: &[u8]) {
     }
 }
 
-/// The NAL units as ITU-T H.264 section B.1.1 has them.
+/// The NAL units by the definition of ITU-T H.264 section B.1.1.
 fn nals(data: &[u8]) -> Vec<&[u8]> {
     let mut units = Vec::new();
     let mut start = None;
@@ -137,8 +138,8 @@ fn nals(data: &[u8]) -> Vec<&[u8]> {
     units
 }
 
-/// What a program writes to its standard output: two bytes tell as which form and in pieces of which length it is read. The
-/// pictures lie in it one after another, and are the same however the bytes come.
+/// Output of an external program: two bytes select the format and the chunk size. Frames appear in the input in order,
+/// and are the same for any chunking.
 pub fn stream(input: &[u8]) {
     let &[form, step, ref data @ ..] = input else { return };
     let form =
@@ -157,7 +158,7 @@ pub fn stream(input: &[u8]) {
     assert_eq!(frames, cut(form, [data].into_iter()), "all at once it should be the same");
 }
 
-/// The pictures of a stream that comes in these pieces, up to where it is given up.
+/// The frames of a stream read in chunks, up to the first error.
 fn cut<'a>(form: Option<PixelFormat>, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
     let requested = VideoFormat { pixel: PixelFormat::I420, width: 4, height: 2, stride: 4, fps: 30.0 };
     let mut stream = Stream::new(form, requested);

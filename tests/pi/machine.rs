@@ -126,14 +126,14 @@ impl Machine {
         }
     }
 
-    /// What a shell command on the board printed; one that fails fails the test.
+    /// Runs a shell command on the board and returns its output; a failing command fails the test.
     pub fn sh(&self, command: &str) -> String {
         let (text, status) = self.try_sh(command);
         assert!(status == "0", "{command:?} on the board: exit status {status}: {text}");
         text
     }
 
-    /// What a shell command on the board printed, and its exit status.
+    /// Output and exit status of a shell command on the board.
     pub fn try_sh(&self, command: &str) -> (String, String) {
         let output = self.shell(command).unwrap_or_else(|error| panic!("run {command:?} on the board: {error}"));
         let (text, status) =
@@ -157,13 +157,13 @@ impl Machine {
         stream.shutdown(Shutdown::Write)?;
         let mut output = String::new();
         stream.read_to_string(&mut output)?;
-        // apt has a terminal of its own for what packages say.
+        // apt uses its own terminal for maintainer scripts.
         Ok(output.replace('\r', ""))
     }
 }
 
 impl Ports {
-    /// Free ones, as long as nobody else takes them in this moment.
+    /// Free ports, as long as no other process takes them first.
     fn free() -> Ports {
         let tcp = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port should be free"));
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a port should be free");
@@ -175,7 +175,7 @@ impl Ports {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Both fail only where the emulator has ended already.
+        // Both fail only if the emulator has already exited.
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
         if thread::panicking() {
@@ -185,7 +185,7 @@ impl Drop for Machine {
     }
 }
 
-/// Reads the serial line, which brings NUL bytes along that are no text.
+/// Reads the serial line, which adds NUL bytes.
 fn fill(serial: impl Read, log: &Mutex<String>) {
     let mut serial = BufReader::new(serial);
     let mut line = Vec::new();

@@ -5,16 +5,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// What the monitor writes when it waits for the next command.
+/// The monitor's prompt.
 const PROMPT: &[u8] = b"(qemu) ";
 
-/// How long an answer may take: it is given between two instructions of the board.
+/// Limit for a response, which is given between two instructions of the board.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The levels of pins 0 to 31: GPLEV0 of the BCM2837, as the processor addresses it (BCM2835 ARM Peripherals, chapter 6).
 const PIN_LEVELS: u64 = 0x3f20_0034;
 
-/// A connection to it.
+/// A connection to the monitor.
 pub struct Monitor(UnixStream);
 
 impl Monitor {
@@ -35,13 +35,13 @@ impl Monitor {
     fn word(&mut self, address: u64) -> u32 {
         writeln!(self.0, "xp /1wx {address:#x}").expect("the monitor should listen");
         let answer = self.read_on();
-        // It repeats the command as it is typed, with what a terminal needs between.
+        // It echoes the command, with terminal control sequences in between.
         let line = answer.lines().find_map(|line| line.strip_prefix(&format!("{address:016x}: 0x")));
         let digits = line.unwrap_or_else(|| panic!("no word at {address:#x}: {answer:?}"));
         u32::from_str_radix(digits.trim(), 16).unwrap_or_else(|error| panic!("{digits:?}: {error}"))
     }
 
-    /// All until the next prompt.
+    /// Reads until the next prompt.
     fn read_on(&mut self) -> String {
         let (mut text, mut piece) = (Vec::new(), [0; 4096]);
         while !text.ends_with(PROMPT) {

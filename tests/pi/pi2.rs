@@ -10,16 +10,17 @@ use crate::machine::Machine;
 use crate::viewer::{self, Received};
 use crate::{Progress, install, made, tone};
 
-/// The share of the power that has to be at a tone's pitch. A square wave, as the board's player makes, has 0.81 there.
+/// The minimum share of power at a tone's pitch. A square wave, as the board's player produces, has 0.81.
 const AT_PITCH: f64 = 0.7;
 
-/// The pitch of what the board plays (root/play-tone), in hertz.
+/// The pitch played by the board (root/play-tone), in hertz.
 const PLAYED_HZ: f64 = 1000.0;
 
 /// The pitch of the program's built-in tone, in hertz.
 const BUILT_IN_HZ: f64 = 440.0;
 
-/// What the emulated processor manages, the way to it from outside, everybody let in, and sound of that device.
+/// The configuration: a size and rate that the emulated processor can encode, its address from outside, no
+/// authentication, and this audio device.
 fn configuration(board: &Machine, audio: &str) -> String {
     format!(
         "[auth]\nmode = \"none\"\n[rtc]\nadvertise = [\"127.0.0.1:{}\"]\n[audio]\ndevice = \"{audio}\"\n\
@@ -63,13 +64,13 @@ fn the_32_bit_package_serves_the_camera_and_the_pattern() {
     progress.report(&format!("porthole run --camera pattern: {:.1} frames per second, and the tone", received.rate));
 }
 
-/// The kernel's camera, with what it offers, and its sound card are found, and what is taken when nothing is configured.
+/// The kernel's camera with its formats, its sound card, and the default choices are listed.
 fn devices(board: &Machine) {
     let printed = board.sh("porthole devices");
     for part in [
         "\n  /dev/video0  vivid (vivid, platform:vivid-000)\n",
         "\n      320x180 at 1, 2, 4, 5, 10, ",
-        // Twice as wide as this processor's registers.
+        // Twice the width of this processor's registers.
         " integer64     -9223372036854775808 to 9223372036854775807 in steps of 1",
         "\n    plughw:CARD=Loopback,DEV=1  microphone",
         "\n  ACT\n",
@@ -79,7 +80,7 @@ fn devices(board: &Machine) {
     }
 }
 
-/// A viewer comes, sees pictures that go on, hears a tone of so many hertz, and leaves.
+/// Connects a viewer, checks for continuous video and a tone of this pitch, and disconnects.
 fn watch(board: &Machine, hertz: f64, progress: &Progress) -> Received {
     let runtime = Runtime::new().expect("a runtime should start");
     runtime.block_on(async {

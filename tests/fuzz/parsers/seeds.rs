@@ -1,6 +1,6 @@
-//! Where the fuzzers of the parsers begin: what browsers, players and people write, made anew each time.
+//! Seeds of the parser fuzzers: what browsers, players and people write, generated each time.
 
-/// The seeds of the target of this name.
+/// The seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "offer" => {
@@ -18,7 +18,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
     }
 }
 
-/// Writes the seeds of a target as files into the folder that `PORTHOLE_SEEDS` names, before the fuzzer reads it.
+/// Writes a target's seeds as files into the folder `PORTHOLE_SEEDS` before the fuzzer reads it.
 #[cfg(fuzzing)]
 pub fn write(target: &str) {
     let Some(folder) = std::env::var_os("PORTHOLE_SEEDS").map(std::path::PathBuf::from) else { return };
@@ -31,8 +31,8 @@ fn bytes(text: String) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// An offer of video, sound and a data channel as browsers write it, with H.264 under these payload types, each with
-/// another profile.
+/// A browser's offer of video, audio and a data channel, with H.264 under these payload types, each with a different
+/// profile.
 fn offer(payload_types: &[u8], direction: &str) -> String {
     let transport = "c=IN IP4 0.0.0.0\na=rtcp:9 IN IP4 0.0.0.0\na=ice-ufrag:x1Yz\na=ice-pwd:0123456789abcdefghijklmn\n\
                      a=ice-options:trickle\na=fingerprint:sha-256 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:\
@@ -70,7 +70,7 @@ const FRAGMENTS: [&str; 3] = [
     "m=audio RTP/AVP 0\na=mid:0\na=end-of-candidates\n",
 ];
 
-/// Ours alone, among others, in quotes, twice, nearly.
+/// Our cookie alone, among others, quoted, repeated, malformed.
 const COOKIES: [&str; 5] = [
     "porthole_session=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
     "a=b; porthole_session=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8; theme=dark",
@@ -79,7 +79,7 @@ const COOKIES: [&str; 5] = [
     "xporthole_session=a;porthole_session ;=;;",
 ];
 
-/// Requests with parameters of every form, and what is nearly one.
+/// Requests with all kinds of parameters, and malformed ones.
 const COMMANDS: [&str; 9] = [
     r#"{"id":1,"method":"time.sync","params":{}}"#,
     r#"{"jsonrpc":"2.0","id":"a","method":"controls.set","params":{"camera":"door","values":{"gain":-5,"auto":true,"m":"x"}}}"#,
@@ -92,7 +92,7 @@ const COMMANDS: [&str; 9] = [
     r#"[{"id":null,"method":[],"params":"x"}]"#,
 ];
 
-/// What the shipped configuration leaves out.
+/// Settings missing in the shipped configuration.
 const CONFIG: &str = "[[camera]]\nname = \"door\"\ndevice = \"usb:046d:082d:A1\"\nwidth = { min = 320, ideal = 640 }\n\
                       format = \"MJPEG\"\n[camera.controls]\nzoom = 0x10\n\"White Balance\" = false\n[audio]\ngain = \"-3.5 dB\"\n\
                       [http]\nlisten = \":80\"\nhosts = [\"cam.example.org\"]\norigins = [\"https://example.org:8443\"]\n\

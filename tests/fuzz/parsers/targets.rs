@@ -1,5 +1,4 @@
-//! What the fuzzers of the parsers run on arbitrary bytes, and what must hold whatever the bytes are. The suite runs the
-//! same bodies.
+//! The bodies of the parser fuzz targets: invariants on arbitrary bytes. The test suite runs them, too.
 
 use porthole::config::Config;
 use porthole::media::h264::Profile;
@@ -17,7 +16,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 5] =
     [("offer", offer), ("fragment", fragment), ("cookie", cookie), ("command", command), ("config", config)];
 
-/// An SDP offer: taken, with a format out of it or a reason why none fits, or refused with a reason on one line.
+/// An SDP offer: accepted, with a negotiated format or the reason why none fits, or rejected with a one-line reason.
 pub fn offer(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     match offer::parse(text) {
@@ -37,7 +36,7 @@ pub fn offer(input: &[u8]) {
     }
 }
 
-/// A trickle fragment: its candidates stand in it, and so do the credentials of a restart; or the line that is wrong.
+/// A trickle fragment: its candidates and restart credentials appear in the input; or the invalid line is named.
 pub fn fragment(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     match SdpFragment::parse(text) {
@@ -53,7 +52,7 @@ pub fn fragment(input: &[u8]) {
     }
 }
 
-/// A `Cookie` header: what is found is a piece of it, and no more than one for each pair.
+/// A `Cookie` header: values found are part of the input, at most one per pair.
 pub fn cookie(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let values: Vec<&str> = cookie::values(text).collect();
@@ -63,8 +62,8 @@ pub fn cookie(input: &[u8]) {
     }
 }
 
-/// A message on a control channel: a request with one of the methods there are, or an error of a bounded length; either
-/// way an answer on one line, with the id of the message.
+/// A control channel message: a request with a known method, or an error of bounded length; the response is one line
+/// with the message's id.
 pub fn command(input: &[u8]) {
     let (id, outcome) = match Request::parse(input) {
         Ok(request) => {
@@ -87,7 +86,8 @@ pub fn command(input: &[u8]) {
     assert!(answer.len() < 4 * text.len() + 4000, "{} bytes for {}", answer.len(), text.len());
 }
 
-/// A configuration file: taken, or refused with at least one message, each on one line that begins with the file's name.
+/// A configuration file: accepted, or rejected with at least one message, each on one line that starts with the file
+/// name.
 pub fn config(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     if let Err(errors) = Config::parse(text, "porthole.toml") {
@@ -100,7 +100,7 @@ pub fn config(input: &[u8]) {
     }
 }
 
-/// A reason is not empty and stands on one line.
+/// A message is one non-empty line.
 fn check_message(reason: &str) {
     assert!(!reason.is_empty() && !reason.contains('\n'), "{reason:?}");
 }
