@@ -88,7 +88,13 @@ impl Answer {
 const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 
 /// Sends a request from a given source address, which our HTTP client does not support.
-async fn ask(base: &str, from: Ipv4Addr, request: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+async fn send_request(
+    base: &str,
+    from: Ipv4Addr,
+    request: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer> {
     let to: SocketAddr = base.trim_start_matches("http://").trim_end_matches('/').parse()?;
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind((IpAddr::from(from), 0).into())?;
@@ -116,7 +122,7 @@ async fn ask(base: &str, from: Ipv4Addr, request: &str, headers: &[(&str, &str)]
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 async fn sign_in(porthole: &Porthole, from: Ipv4Addr, shown: &Value) -> Result<Answer> {
-    ask(&porthole.base, from, "POST /api/session", &[JSON], &shown.to_string()).await
+    send_request(&porthole.base, from, "POST /api/session", &[JSON], &shown.to_string()).await
 }
 
 async fn with_password(porthole: &Porthole, from: Ipv4Addr, password: &str) -> Result<Answer> {
@@ -125,14 +131,14 @@ async fn with_password(porthole: &Porthole, from: Ipv4Addr, password: &str) -> R
 
 /// The role that a cookie has.
 async fn role(porthole: &Porthole, cookie: &str) -> Result<Value> {
-    let answer = ask(&porthole.base, HERE, "GET /api/session", &[("Cookie", cookie)], "").await?;
+    let answer = send_request(&porthole.base, HERE, "GET /api/session", &[("Cookie", cookie)], "").await?;
     ensure!(answer.status == 200, "{answer:?}");
     Ok(answer.json()?["role"].clone())
 }
 
 /// The response to a request with a token.
 async fn with_token(porthole: &Porthole, request: &str, token: &str) -> Result<Answer> {
-    ask(&porthole.base, HERE, request, &[("Authorization", &format!("Bearer {token}"))], "").await
+    send_request(&porthole.base, HERE, request, &[("Authorization", &format!("Bearer {token}"))], "").await
 }
 
 #[tokio::test]
@@ -168,13 +174,13 @@ async fn first_start_prints_passwords_that_log_in_until_logout() -> Result<()> {
         (&[("Content-Type", "text/plain")], "{\"password\":\"not-the-password\"}", 415),
         (&[JSON], &"x".repeat(9_000), 413),
     ] {
-        let answer = ask(&porthole.base, HERE, "POST /api/session", headers, body).await?;
+        let answer = send_request(&porthole.base, HERE, "POST /api/session", headers, body).await?;
         assert_eq!(answer.status, status, "{answer:?}");
         assert!(!answer.body.contains("not-the-password"));
     }
 
     assert_eq!(role(&porthole, "porthole_session=x").await?, Value::Null);
-    let out = ask(&porthole.base, HERE, "DELETE /api/session", &[("Cookie", &cookies[0])], "").await?;
+    let out = send_request(&porthole.base, HERE, "DELETE /api/session", &[("Cookie", &cookies[0])], "").await?;
     assert_eq!((out.status, out.json()?["role"].clone()), (200, Value::Null));
     assert!(out.header("set-cookie").unwrap_or_default().starts_with("porthole_session=; Path=/; Max-Age=0;"));
     assert_eq!(role(&porthole, &cookies[0]).await?, Value::Null);
@@ -219,7 +225,7 @@ async fn a_restart_keeps_passwords_and_sessions_until_they_expire() -> Result<()
     fs::write(&file, sessions.to_string())?;
     let porthole = board.start()?;
     assert_eq!(role(&porthole, &cookie).await?, Value::Null);
-    let answer = ask(&porthole.base, HERE, "GET /api/status", &[("Cookie", &cookie)], "").await?;
+    let answer = send_request(&porthole.base, HERE, "GET /api/status", &[("Cookie", &cookie)], "").await?;
     assert_eq!(answer.status, 401, "{answer:?}");
     Ok(())
 }
@@ -269,7 +275,7 @@ async fn login_throttling_affects_only_the_guessing_address() -> Result<()> {
     }
     let answer = with_password(&porthole, owner, "battery staple").await?;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let metrics = ask(&porthole.base, owner, "GET /metrics", &[("Cookie", &answer.cookie()?)], "").await?;
+    let metrics = send_request(&porthole.base, owner, "GET /metrics", &[("Cookie", &answer.cookie()?)], "").await?;
     let refused =
         metrics.body.lines().find_map(|line| line.strip_prefix("porthole_sign_ins_total{outcome=\"TooOften\"} "));
     assert!(refused.is_some_and(|count| count.parse::<u32>().is_ok_and(|count| count >= 2)), "{}", metrics.body);
@@ -291,7 +297,7 @@ async fn a_flood_of_logins_is_refused_within_bounded_memory() -> Result<()> {
             let base = porthole.base.clone();
             let guess = json!({ "password": "guess" }).to_string();
             let from = Ipv4Addr::new(127, 1, round, host);
-            answers.spawn(async move { ask(&base, from, "POST /api/session", &[JSON], &guess).await });
+            answers.spawn(async move { send_request(&base, from, "POST /api/session", &[JSON], &guess).await });
         }
         while let Some(answer) = answers.join_next().await {
             statuses.push(answer??.status);
@@ -315,11 +321,11 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
     let operator = board.printed("token add house --role operator", "")?;
     assert!(viewer.starts_with("pht_") && operator.starts_with("pht_"), "{viewer} {operator}");
 
-    assert_eq!(ask(&porthole.base, HERE, "GET /api/status", &[], "").await?.status, 401);
+    assert_eq!(send_request(&porthole.base, HERE, "GET /api/status", &[], "").await?.status, 401);
     assert_eq!(with_token(&porthole, "GET /api/status", "pht_wrong").await?.status, 401);
     assert_eq!(with_token(&porthole, "GET /api/status", &viewer).await?.status, 200);
     for request in ["GET /api/tokens", "POST /api/tokens", "DELETE /api/tokens/house"] {
-        assert_eq!(ask(&porthole.base, HERE, request, &[], "").await?.status, 401, "{request}");
+        assert_eq!(send_request(&porthole.base, HERE, request, &[], "").await?.status, 401, "{request}");
         let answer = with_token(&porthole, request, &viewer).await?;
         assert_eq!(
             (answer.status, answer.header("content-type")),
@@ -335,7 +341,8 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
     let bearer = format!("Bearer {operator}");
     let headers = [("Authorization", bearer.as_str()), JSON];
     let made =
-        ask(&porthole.base, HERE, "POST /api/tokens", &headers, "{\"name\":\"door\",\"role\":\"viewer\"}").await?;
+        send_request(&porthole.base, HERE, "POST /api/tokens", &headers, "{\"name\":\"door\",\"role\":\"viewer\"}")
+            .await?;
     assert_eq!(made.status, 201, "{made:?}");
     let door = made.json()?["token"].as_str().context("no token")?.to_owned();
     assert_eq!(with_token(&porthole, "GET /api/status", &door).await?.status, 200);
@@ -344,7 +351,11 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
         ("{\"name\":\"../door\",\"role\":\"viewer\"}", 400),
         ("{\"name\":\"gate\",\"role\":\"admin\"}", 400),
     ] {
-        assert_eq!(ask(&porthole.base, HERE, "POST /api/tokens", &headers, body).await?.status, status, "{body}");
+        assert_eq!(
+            send_request(&porthole.base, HERE, "POST /api/tokens", &headers, body).await?.status,
+            status,
+            "{body}"
+        );
     }
     assert_eq!(with_token(&porthole, "DELETE /api/tokens/door", &operator).await?.status, 204);
     assert_eq!(with_token(&porthole, "DELETE /api/tokens/door", &operator).await?.status, 404);
@@ -453,9 +464,9 @@ fn passwords_are_never_printed_to_the_journal() -> Result<()> {
 #[tokio::test]
 async fn authentication_mode_none_grants_operator() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
-    let session = ask(&porthole.base, HERE, "GET /api/session", &[], "").await?;
+    let session = send_request(&porthole.base, HERE, "GET /api/session", &[], "").await?;
     assert_eq!(session.json()?, json!({ "role": "operator", "mode": "none" }));
-    assert_eq!(ask(&porthole.base, HERE, "GET /api/tokens", &[], "").await?.status, 404);
+    assert_eq!(send_request(&porthole.base, HERE, "GET /api/tokens", &[], "").await?.status, 404);
     porthole.signal("TERM")?;
     let (_, _, log) = porthole.wait()?;
     assert!(log.contains("[auth] mode = \"none\": whoever reaches http://127.0.0.1:"), "{log}");

@@ -30,7 +30,7 @@ fn start_with(fake: &Fake, more: &str) -> Result<Porthole> {
     Porthole::start_with(&config, &fake.environment()?)
 }
 
-async fn ask(porthole: &Porthole, method: &str, params: Value) -> Result<Value> {
+async fn call(porthole: &Porthole, method: &str, params: Value) -> Result<Value> {
     let body = json!({ "id": 1, "method": method, "params": params }).to_string();
     let headers = [("content-type", "application/json")];
     let answer = request("POST", &format!("{}api/command", porthole.base), &headers, body).await?;
@@ -65,10 +65,10 @@ async fn controls_set_while_streaming_survive_a_replug() -> Result<()> {
     let streams = fake.count("ioctl STREAMON = 0")?;
     ensure!(streams == 1, "{streams} streams");
 
-    let answer = ask(&porthole, "controls.set", json!({ "values": { "brightness": 200 } })).await?;
+    let answer = call(&porthole, "controls.set", json!({ "values": { "brightness": 200 } })).await?;
     ensure!(values(&answer["result"]) == [("brightness", 200)], "{answer}");
     ensure!(values(&porthole.status().await?["cameras"][0]) == [("brightness", 200), ("contrast", 5)]);
-    let wrong = ask(&porthole, "controls.set", json!({ "values": { "contrast": 1, "brightness": 256 } })).await?;
+    let wrong = call(&porthole, "controls.set", json!({ "values": { "contrast": 1, "brightness": 256 } })).await?;
     ensure!(wrong["error"]["code"] == -32602, "{wrong}");
     let now = porthole.status().await?["cameras"][0].clone();
     ensure!(values(&now) == [("brightness", 200), ("contrast", 5)], "half of it was set: {now:#}");
@@ -82,7 +82,7 @@ async fn controls_set_while_streaming_survive_a_replug() -> Result<()> {
     let status = porthole.until_status("the camera is back", back).await?;
     ensure!(values(&status["cameras"][0]) == [("brightness", 200), ("contrast", 5)], "{status:#}");
 
-    let answer = ask(&porthole, "controls.reset", json!({})).await?;
+    let answer = call(&porthole, "controls.reset", json!({})).await?;
     ensure!(values(&answer["result"]) == [("brightness", 128)], "those that stood otherwise: {answer}");
     Ok(())
 }
@@ -96,14 +96,14 @@ async fn size_and_bitrate_change_within_a_session() -> Result<()> {
     let streams = fake.count("ioctl STREAMON = 0")?;
     ensure!(streams == 1, "{streams} streams");
 
-    let answer = ask(&porthole, "video.set", json!({ "bitrate": 300_000 })).await?;
+    let answer = call(&porthole, "video.set", json!({ "bitrate": 300_000 })).await?;
     ensure!(answer["result"]["bitrate"] == 300_000 && answer["result"]["width"] == 320, "{answer}");
     for _ in 0..10 {
         ensure!(!viewer.frame(LIMIT).await?.key, "a new stream for another bitrate");
     }
     ensure!(fake.count("ioctl STREAMON = 0")? == streams, "the camera was opened anew");
 
-    let answer = ask(&porthole, "video.set", json!({ "width": 640, "height": 480, "fps": 15 })).await?;
+    let answer = call(&porthole, "video.set", json!({ "width": 640, "height": 480, "fps": 15 })).await?;
     ensure!(answer["result"]["width"] == 640 && answer["result"]["fps"] == 15, "{answer}");
     ensure!(until_size(&mut viewer, (640, 480)).await? == ssrc, "another stream");
     ensure!(fake.count("ioctl STREAMON = 0")? == streams + 1, "it is opened anew once");
@@ -138,7 +138,7 @@ async fn a_snapshot_of_an_mjpeg_camera_is_its_original_jpeg() -> Result<()> {
     ensure!(taken.await?? == own, "not the camera's own JPEG");
     porthole.until_status("the camera is closed again", |status| status["cameras"][0]["state"] == "idle").await?;
     // A photo stored on the board.
-    let photo = ask(&porthole, "photo.take", json!({})).await?["result"].clone();
+    let photo = call(&porthole, "photo.take", json!({})).await?["result"].clone();
     ensure!(fs::read(photo["file"].as_str().context("no file")?)? == own, "{photo}");
     ensure!(
         (&photo["width"], &photo["height"], &photo["bytes"]) == (&json!(320), &json!(240), &json!(own.len())),
@@ -147,7 +147,7 @@ async fn a_snapshot_of_an_mjpeg_camera_is_its_original_jpeg() -> Result<()> {
     // A directory that cannot be written is reported.
     fs::remove_dir_all(photos.path())?;
     fs::write(photos.path(), "")?;
-    let refused = ask(&porthole, "photo.take", json!({})).await?["error"].clone();
+    let refused = call(&porthole, "photo.take", json!({})).await?["error"].clone();
     let names_directory =
         refused["message"].as_str().is_some_and(|message| message.contains(&photos.path().display().to_string()));
     ensure!(refused["code"] == -32603 && names_directory, "{refused}");

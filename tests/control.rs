@@ -122,7 +122,7 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
         let (name, params) = (method.name, params(method.name));
         let request = json!({ "id": 1, "method": name, "params": params });
         // A viewer, on the data channel and over HTTP.
-        let own = code(&viewer_client.ask(name, params.clone()).await?);
+        let own = code(&viewer_client.call(name, params.clone()).await?);
         let (status, posted) = board.post(Some(&viewer), &request).await?;
         if method.operator {
             ensure!((own, code(&posted), status) == (FORBIDDEN, FORBIDDEN, 403), "{name}: {own} {status} {posted}");
@@ -142,7 +142,7 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
         let (name, params) = (method.name, params(method.name));
         let request = json!({ "id": 1, "method": name, "params": params });
         let expected = if name == "session.kick" { MISSING } else { 0 };
-        let own = code(&operator_client.ask(name, params.clone()).await?);
+        let own = code(&operator_client.call(name, params.clone()).await?);
         ensure!(own == expected, "{name}: {own}");
         let outside = if method.session { SESSION } else { expected };
         let (status, posted) = board.post(Some(&operator), &request).await?;
@@ -210,7 +210,7 @@ async fn malformed_messages_get_errors_in_order() -> Result<()> {
     }
     // A notification gets no response.
     client.viewer.send(r#"{"method":"time.sync"}"#).await?;
-    ensure!(code(&client.ask("time.sync", json!({})).await?) == 0);
+    ensure!(code(&client.call("time.sync", json!({})).await?) == 0);
     client.viewer.frame(LIMIT).await?;
     Ok(())
 }
@@ -219,7 +219,7 @@ async fn malformed_messages_get_errors_in_order() -> Result<()> {
 async fn a_pre_negotiated_data_channel_works() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut client = ControlClient::connect(&Options { negotiated: true, ..Options::new(&porthole.base) }).await?;
-    let answer = client.ask("time.sync", json!({})).await?;
+    let answer = client.call("time.sync", json!({})).await?;
     ensure!(answer["result"]["sent"].as_f64() >= answer["result"]["received"].as_f64(), "{answer}");
     client.event("status").await?;
     Ok(())
@@ -239,28 +239,28 @@ async fn events_reach_every_viewer() -> Result<()> {
     ensure!(first.event("viewers").await?["count"] == 2);
     second.event("talk").await?;
 
-    ensure!(code(&second.ask("chat.send", json!({ "text": " hi\nall ", "name": "Ada" })).await?) == 0);
+    ensure!(code(&second.call("chat.send", json!({ "text": " hi\nall ", "name": "Ada" })).await?) == 0);
     for (client, you) in [(&mut first, false), (&mut second, true)] {
         let chat = client.event("chat").await?;
         ensure!(chat["from"] == "Ada" && chat["text"] == "hi\nall" && chat["you"] == you, "{chat}");
     }
-    let taken = first.ask("chat.send", json!({ "text": "me too", "name": "Ada" })).await?;
+    let taken = first.call("chat.send", json!({ "text": "me too", "name": "Ada" })).await?;
     ensure!(taken["error"]["data"]["param"] == "name", "{taken}");
     let mut last = json!(null);
     for _ in 0..6 {
-        last = second.ask("chat.send", json!({ "text": "again" })).await?;
+        last = second.call("chat.send", json!({ "text": "again" })).await?;
     }
     ensure!(code(&last) == BUSY && last["error"]["data"]["retry"].as_u64() > Some(0), "{last}");
 
-    let set = second.ask("controls.set", json!({ "values": { "brightness": 5 } })).await?;
+    let set = second.call("controls.set", json!({ "values": { "brightness": 5 } })).await?;
     ensure!(code(&set) == 0, "{set}");
     let changed = first.event("control.changed").await?;
     ensure!(changed["controls"][0]["name"] == "brightness" && changed["controls"][0]["value"] == 5, "{changed}");
 
-    let you = second.ask("status", json!({})).await?;
+    let you = second.call("status", json!({})).await?;
     ensure!(you["result"]["you"]["name"] == "Ada" && you["result"]["you"]["role"] == "operator", "{you}");
     let id = you["result"]["you"]["session"].clone();
-    ensure!(code(&first.ask("session.kick", json!({ "session": id })).await?) == 0);
+    ensure!(code(&first.call("session.kick", json!({ "session": id })).await?) == 0);
     let end = second.event("session.end").await?;
     ensure!(end["code"] == "kicked", "{end}");
     second.viewer.until(LIMIT, |event| matches!(event, Event::Ended)).await?;
@@ -333,7 +333,7 @@ async fn a_flood_of_requests_does_not_disturb_other_viewers() -> Result<()> {
     };
     ensure!(busy["error"]["data"]["retry"].as_u64() > Some(0), "{busy}");
     flooding_client.viewer.frame(LIMIT).await?;
-    ensure!(code(&viewer_client.ask("time.sync", json!({})).await?) == 0);
+    ensure!(code(&viewer_client.call("time.sync", json!({})).await?) == 0);
     Ok(())
 }
 

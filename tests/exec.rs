@@ -50,7 +50,7 @@ fn is_blue_and_red(image: &Image) -> bool {
 }
 
 /// Waits for a frame with ffmpeg's pattern.
-async fn until_seen(viewer: &mut Viewer) -> Result<()> {
+async fn wait_for_pattern(viewer: &mut Viewer) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     let mut last = None;
     while Instant::now() < deadline {
@@ -84,10 +84,10 @@ async fn until_runs(word: &str, expected: bool) -> Result<()> {
     Ok(())
 }
 
-async fn is_seen(output: &str, more: &str, form: &str) -> Result<()> {
+async fn check_shown(output: &str, more: &str, form: &str) -> Result<()> {
     let porthole = Porthole::start(&camera(&format!("{FFMPEG}{output} -"), more))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-    until_seen(&mut viewer).await?;
+    wait_for_pattern(&mut viewer).await?;
     let status = porthole.status().await?;
     ensure!(status["cameras"][0]["format"] == form, "{status:#}");
     viewer.leave().await?;
@@ -97,12 +97,12 @@ async fn is_seen(output: &str, more: &str, form: &str) -> Result<()> {
 
 #[tokio::test]
 async fn mjpeg_from_ffmpeg_is_shown() -> Result<()> {
-    is_seen("-c:v mjpeg -q:v 3 -f mjpeg", "", "MJPEG").await
+    check_shown("-c:v mjpeg -q:v 3 -f mjpeg", "", "MJPEG").await
 }
 
 #[tokio::test]
 async fn raw_frames_from_ffmpeg_are_shown() -> Result<()> {
-    is_seen("-pix_fmt yuv420p -f rawvideo", "format = \"YU12\"", "YU12").await
+    check_shown("-pix_fmt yuv420p -f rawvideo", "format = \"YU12\"", "YU12").await
 }
 
 #[tokio::test]
@@ -111,14 +111,14 @@ async fn a_killed_program_is_restarted_within_the_session() -> Result<()> {
     let command = format!("echo $$ > {}; {FFMPEG}-c:v mjpeg -f mjpeg -", pid.display());
     let porthole = Porthole::start(&camera(&command, ""))?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-    until_seen(&mut viewer).await?;
+    wait_for_pattern(&mut viewer).await?;
     let first = std::fs::read_to_string(&pid)?;
     common::signal(first.trim().parse()?, "KILL")?;
     let status = porthole.until_status("a fault", |status| status["cameras"][0]["state"] == "fault").await?;
     let fault = status["cameras"][0]["fault"].as_str().context("no fault")?;
     ensure!(fault.contains("was ended by signal 9"), "{fault}");
     porthole.until_status("live", |status| status["cameras"][0]["state"] == "live").await?;
-    until_seen(&mut viewer).await?;
+    wait_for_pattern(&mut viewer).await?;
     ensure!(std::fs::read_to_string(&pid)? != first, "it should be another process");
     viewer.leave().await
 }
@@ -131,7 +131,7 @@ async fn the_process_group_is_killed_when_the_last_viewer_leaves() -> Result<()>
     let porthole = Porthole::start(&camera(&command, ""))?;
     ensure!(!runs(&number)?, "nothing should run before anybody watches");
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-    until_seen(&mut viewer).await?;
+    wait_for_pattern(&mut viewer).await?;
     until_runs(&number, true).await?;
     viewer.leave().await?;
     until_runs(&number, false).await

@@ -103,7 +103,7 @@ async fn run(case: &Case) -> Result<()> {
                 "descriptors, threads and mappings grow with each try: {before:?}, {after:?}"
             );
         }
-        Expect::GoesOn => until_code(&mut viewer, FRAMES as u32).await?,
+        Expect::Continues => until_code(&mut viewer, FRAMES as u32).await?,
         Expect::Recovers(text) => {
             wait_for_fault(&porthole, text).await?;
             recovered(&mut viewer, false).await?;
@@ -300,15 +300,15 @@ async fn damaged_h264_passthrough_never_shows_a_broken_frame() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30\n")?;
     let folder = fake.frames(&stream(300)?)?;
     let format = format!("format H264 files={} 320x240@30\n", folder.display());
-    for (mischief, damaged) in [("", 0.0), ("frame 20-22 error\n", 3.0), ("frame 20-22 used=0\n", 3.0)] {
-        fake.plug(&format!("{format}{mischief}"))?;
+    for (fault_script, damaged) in [("", 0.0), ("frame 20-22 error\n", 3.0), ("frame 20-22 used=0\n", 3.0)] {
+        fake.plug(&format!("{format}{fault_script}"))?;
         let porthole = Porthole::start_with(CONFIG, &fake.environment()?)?;
         let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
         watch(&mut viewer, SIZE, false).await?;
         let camera = &porthole.status().await?["cameras"][0];
         ensure!(camera["format"] == "H264" && camera["encoder"] != "openh264", "{camera}");
         let dropped = porthole.series("porthole_frames_dropped_total{at=\"Damaged\"}").await?;
-        ensure!(dropped == damaged, "{dropped} frames damaged, not {damaged}: {mischief}");
+        ensure!(dropped == damaged, "{dropped} frames damaged, not {damaged}: {fault_script}");
         viewer.leave().await?;
         end(porthole, &fake).await?;
     }

@@ -27,7 +27,7 @@ async fn camera_selection_is_per_viewer() -> Result<()> {
         let frame = other.frame().await?;
         ensure!(frame.camera == camera_hash("door"), "{frame:?}");
     }
-    let id = one.ask("camera.select", json!({ "camera": "cellar" })).await?;
+    let id = one.send_request("camera.select", json!({ "camera": "cellar" })).await?;
     let answer = one.answer(id).await?;
     ensure!(answer["error"]["code"] == -32001, "{answer}");
     Ok(())
@@ -113,7 +113,7 @@ async fn an_undecodable_camera_is_rejected_and_the_current_one_continues() -> Re
     viewer.frame().await?;
     // The first time its format is unknown, the second time it is known.
     for _ in 0..2 {
-        let id = viewer.ask("camera.select", json!({ "camera": "own" })).await?;
+        let id = viewer.send_request("camera.select", json!({ "camera": "own" })).await?;
         let answer = viewer.answer(id).await?;
         let words = answer["error"]["message"].as_str().unwrap_or_default();
         ensure!(answer["error"]["code"] == -32003 && words.contains("as high ("), "{answer}");

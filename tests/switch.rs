@@ -39,7 +39,7 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
     for number in 1..=50 {
         let (name, size) = SIZES[number % 2];
         let requested = Instant::now();
-        let id = viewer.ask("camera.select", json!({ "camera": name })).await?;
+        let id = viewer.send_request("camera.select", json!({ "camera": name })).await?;
         let begins = loop {
             let frame = viewer.frame().await?;
             if frame.camera == camera_hash(name) {

@@ -51,16 +51,16 @@ async fn encrypted(porthole: &Porthole, trusted: &Path, name: &str, request: &st
     ensure!(session.alpn_protocol() == Some(b"http/1.1"), "{:?}", session.alpn_protocol());
     let certificate = session.peer_certificates().and_then(|chain| chain.first()).context("no certificate")?;
     let certificate = certificate.clone().into_owned();
-    let answer = ask(&mut stream, request).await?;
+    let answer = send_request(&mut stream, request).await?;
     Ok(Encrypted { answer, certificate })
 }
 
 async fn plain(porthole: &Porthole, request: &str) -> Result<String> {
-    ask(&mut TcpStream::connect(address(porthole)?).await?, request).await
+    send_request(&mut TcpStream::connect(address(porthole)?).await?, request).await
 }
 
 /// Sends a request and reads until the server closes.
-async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> Result<String> {
+async fn send_request(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> Result<String> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     // A server that closes without close_notify has still sent its response.

@@ -345,7 +345,7 @@ impl Setups {
         Ok(Self { usual, full, unencodable, session, etag, _viewers: viewers })
     }
 
-    async fn ask(&self, row: &Row) -> Result<Answer> {
+    async fn send(&self, row: &Row) -> Result<Answer> {
         let porthole = match row.setup {
             Setup::Usual => &self.usual,
             Setup::Full => &self.full,
@@ -398,7 +398,7 @@ async fn each_requirement_is_met() -> Result<()> {
     let setups = Setups::build().await?;
     let mut wrong = Vec::new();
     for row in rows() {
-        let answer = setups.ask(&row).await.with_context(|| row.requirement)?;
+        let answer = setups.send(&row).await.with_context(|| row.requirement)?;
         if let Err(why) = check_answer(&row, &answer) {
             wrong.push(format!("{}: {} {}: {why}\n  {answer:?}", row.requirement, row.method, row.path));
         }

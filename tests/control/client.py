@@ -32,7 +32,7 @@ class Control:
         else:
             self.events.put_nowait(message)
 
-    async def ask(self, method, **params):
+    async def call(self, method, **params):
         number, answer = id(params), asyncio.get_running_loop().create_future()
         self.answers[number] = answer
         self.channel.send(json.dumps({"id": number, "method": method, "params": params}))
@@ -63,7 +63,7 @@ async def main(base, token=None):
     peer.addTransceiver("video", direction="recvonly")
     channel = peer.createDataChannel("control")
     control, opened = Control(channel), asyncio.Event()
-    ask, _ = control.ask, channel.on("open", opened.set)
+    call, _ = control.call, channel.on("open", opened.set)
     await peer.setLocalDescription(await peer.createOffer())
     headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
     offer = urllib.request.Request(f"{base}whep", peer.localDescription.sdp.encode(), headers)
@@ -71,26 +71,26 @@ async def main(base, token=None):
     await asyncio.wait_for(opened.wait(), 30)
     for event in "status", "viewers", "talk":
         await control.event(event)
-    first, second = (camera["name"] for camera in (await ask("camera.list"))["cameras"][:2])
-    sent, times = time.time() * 1e3, await ask("time.sync")
+    first, second = (camera["name"] for camera in (await call("camera.list"))["cameras"][:2])
+    sent, times = time.time() * 1e3, await call("time.sync")
     # RFC 5905 section 8: how far the server's clock is ahead of ours.
     print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
     for method in "controls.list status devices.list session.list video.keyframe video.pause video.resume photo.take".split():
-        await ask(method)
-    await ask("camera.select", camera=second)
+        await call(method)
+    await call("camera.select", camera=second)
     assert (await control.event("camera.changed"))["camera"] in (first, second)
-    await ask("audio.mute", muted=True)
-    await ask("latency.set", mode="smooth")
-    assert (await ask("privacy.toggle")) != (await ask("privacy.set", on=False))
-    await ask("controls.get", camera=first, name="brightness")
-    await ask("controls.set", camera=first, values={"brightness": 10})
+    await call("audio.mute", muted=True)
+    await call("latency.set", mode="smooth")
+    assert (await call("privacy.toggle")) != (await call("privacy.set", on=False))
+    await call("controls.get", camera=first, name="brightness")
+    await call("controls.set", camera=first, values={"brightness": 10})
     assert (await control.event("control.changed"))["controls"][0]["value"] == 10
-    await ask("controls.reset", camera=first, names=["brightness"])
-    await ask("video.set", bitrate=400_000)
-    assert (await control.snapshot(await ask("snapshot")))[:2] == b"\xff\xd8"
-    await ask("chat.send", text="hello", name="Python")
+    await call("controls.reset", camera=first, names=["brightness"])
+    await call("video.set", bitrate=400_000)
+    assert (await control.snapshot(await call("snapshot")))[:2] == b"\xff\xd8"
+    await call("chat.send", text="hello", name="Python")
     assert (await control.event("chat"))["you"]
-    await ask("session.kick", session=(await ask("status"))["you"]["session"])
+    await call("session.kick", session=(await call("status"))["you"]["session"])
     assert (await control.event("session.end"))["code"] == "kicked"
     await peer.close()
 

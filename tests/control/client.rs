@@ -72,7 +72,7 @@ impl ControlClient {
     }
 
     /// Sends a request and waits for the response.
-    pub async fn ask(&mut self, method: &str, params: Value) -> Result<Value> {
+    pub async fn call(&mut self, method: &str, params: Value) -> Result<Value> {
         self.requests += 1;
         let id = format!("request {}", self.requests);
         self.viewer.send(&json!({ "id": id, "method": method, "params": params }).to_string()).await?;
@@ -87,7 +87,7 @@ impl ControlClient {
 
     /// Takes a snapshot and checks it against its description.
     pub async fn snapshot(&mut self) -> Result<Snapshot> {
-        let answer = self.ask("snapshot", json!({})).await?;
+        let answer = self.call("snapshot", json!({})).await?;
         ensure!(code(&answer) == 0, "{answer}");
         let description = &answer["result"];
         let transfer = description["transfer"].as_u64().context("no transfer")? as u32;

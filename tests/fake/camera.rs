@@ -215,7 +215,7 @@ impl Camera {
         ///
         /// # Safety
         ///
-        /// There is such a struct, and nobody else looks at it.
+        /// There is such a struct, and nothing else accesses it.
         unsafe fn at<'a, T>(argument: *mut c_void) -> &'a mut T {
             // SAFETY: the caller's promise.
             unsafe { &mut *argument.cast() }

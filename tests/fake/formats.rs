@@ -125,7 +125,7 @@ impl Camera {
         let answer = &self.script.answer;
         let field = answer.field.unwrap_or(sys::v4l2_field_V4L2_FIELD_NONE);
         let pixelformat = u32::from_le_bytes(current.fourcc);
-        let said_stride = answer.stride.unwrap_or(current.stride);
+        let reported_stride = answer.stride.unwrap_or(current.stride);
         let colorspace = sys::v4l2_colorspace_V4L2_COLORSPACE_SRGB;
         if self.script.multi {
             let mut pix: sys::v4l2_pix_format_mplane = zeroed();
@@ -143,7 +143,7 @@ impl Camera {
         } else {
             let mut pix: sys::v4l2_pix_format = zeroed();
             (pix.width, pix.height, pix.pixelformat) = (current.width, current.height, pixelformat);
-            (pix.field, pix.colorspace, pix.bytesperline) = (field, colorspace, said_stride);
+            (pix.field, pix.colorspace, pix.bytesperline) = (field, colorspace, reported_stride);
             pix.sizeimage = answer.size.unwrap_or(current.planes[0].0);
             format.fmt.pix = pix;
         }

@@ -78,7 +78,7 @@ unsafe fn through<T>(path: *const c_char, call: impl FnOnce(*const c_char) -> T)
 /// # Safety
 ///
 /// `path` is null or leads to text that ends with NUL and may be written.
-unsafe fn seen_from_outside(path: *mut c_char) {
+unsafe fn restore_path(path: *mut c_char) {
     let folder = folder().and_then(|folder| std::fs::canonicalize(folder).ok());
     let Some(folder) = folder.filter(|_| !path.is_null()) else { return };
     // SAFETY: the caller's promise.
@@ -206,7 +206,7 @@ before! {
     }
     realpath(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
         let answer = through(path, |path| real::realpath(path, resolved));
-        outside(|| seen_from_outside(answer));
+        outside(|| restore_path(answer));
         answer
     }
     readlink(path: *const c_char, target: *mut c_char, length: usize) -> isize {

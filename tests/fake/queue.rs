@@ -13,7 +13,7 @@ use v4l::v4l_sys as sys;
 
 use crate::camera::{Answered, Camera, count};
 use crate::frame::{pack, paint};
-use crate::script::{Mischief, Stamp, Stream};
+use crate::script::{FrameFaults, Stamp, Stream};
 
 /// The page size of mappings.
 const PAGE: usize = 4096;
@@ -44,7 +44,7 @@ struct Filled {
     sequence: u32,
     used: Vec<u32>,
     stamp: Duration,
-    mischief: Mischief,
+    faults: FrameFaults,
 }
 
 impl Queue {
@@ -88,7 +88,7 @@ impl Camera {
         if memory < 0 {
             return Err(libc::ENOMEM);
         }
-        // SAFETY: the descriptor is new and nobody else's.
+        // SAFETY: the descriptor is new and owned only here.
         let memory = unsafe { File::from_raw_fd(memory) };
         let files = current.files.as_deref().map(read_all).unwrap_or_default();
         let queue = Queue {
@@ -187,8 +187,8 @@ impl Camera {
         let multi = self.script.multi;
         let queue = self.queue.as_mut().ok_or(libc::EINVAL)?;
         let filled = queue.done.pop_front().ok_or(libc::EAGAIN)?;
-        let mischief = filled.mischief;
-        let used = |plane: usize| mischief.used.unwrap_or(filled.used[plane]);
+        let faults = filled.faults;
+        let used = |plane: usize| faults.used.unwrap_or(filled.used[plane]);
         if multi {
             for (at, plane) in planes(buffer, queue.lengths.len())?.iter_mut().enumerate() {
                 plane.bytesused = used(at);
@@ -200,10 +200,10 @@ impl Camera {
             buffer.bytesused = used(0);
             buffer.length = queue.lengths[0] as u32;
         }
-        buffer.index = mischief.index.unwrap_or(filled.index as u32);
+        buffer.index = faults.index.unwrap_or(filled.index as u32);
         buffer.sequence = filled.sequence;
         buffer.field = sys::v4l2_field_V4L2_FIELD_NONE;
-        let (stamp, clock) = match mischief.stamp {
+        let (stamp, clock) = match faults.stamp {
             None => (filled.stamp, sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC),
             Some(Stamp::Unknown) => (filled.stamp, sys::V4L2_BUF_FLAG_TIMESTAMP_UNKNOWN),
             Some(Stamp::Zero) => (Duration::ZERO, sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC),
@@ -214,9 +214,9 @@ impl Camera {
             }
         };
         buffer.timestamp.tv_sec = stamp.as_secs() as _;
-        buffer.timestamp.tv_usec = if mischief.stamp == Some(Stamp::Broken) { -5 } else { stamp.subsec_micros() as _ };
+        buffer.timestamp.tv_usec = if faults.stamp == Some(Stamp::Broken) { -5 } else { stamp.subsec_micros() as _ };
         buffer.flags = clock | sys::V4L2_BUF_FLAG_MAPPED | sys::V4L2_BUF_FLAG_DONE;
-        if mischief.error {
+        if faults.error {
             buffer.flags |= sys::V4L2_BUF_FLAG_ERROR;
         }
         Ok(())
@@ -243,8 +243,8 @@ impl Camera {
         queue.sequence += 1;
         let Some(index) = queue.queued.pop_front() else { return Ok(()) };
         let number = count(&self.path, "frame");
-        let mischief = self.script.frame(number);
-        queue.sequence += u64::from(mischief.skip);
+        let faults = self.script.frame(number);
+        queue.sequence += u64::from(faults.skip);
         let stamp = monotonic().min(queue.started + period * queue.sequence as u32);
         let mut planes = if queue.files.is_empty() {
             // The frame number is not the driver's: it continues over all streams.
@@ -256,21 +256,21 @@ impl Camera {
         };
         for (at, plane) in planes.iter_mut().enumerate() {
             plane.truncate(queue.lengths[at]);
-            damage(plane, mischief);
+            damage(plane, faults);
             queue.memory.write_all_at(plane, queue.offset(index, at) as u64).map_err(|_| libc::ENOMEM)?;
         }
         let used = planes.iter().map(|plane| plane.len() as u32).collect();
-        queue.done.push_back(Filled { index, sequence: queue.sequence as u32, used, stamp, mischief });
+        queue.done.push_back(Filled { index, sequence: queue.sequence as u32, used, stamp, faults });
         Ok(())
     }
 }
 
-fn damage(plane: &mut Vec<u8>, mischief: Mischief) {
+fn damage(plane: &mut Vec<u8>, faults: FrameFaults) {
     let middle = plane.len() / 2;
-    if mischief.cut {
+    if faults.cut {
         plane.truncate(middle);
     }
-    if mischief.spoilt {
+    if faults.spoilt {
         // Not at the ends: the JPEG must look complete.
         let (first, last) = (plane.len() / 8, plane.len() - plane.len() / 8);
         plane[first..last].iter_mut().for_each(|byte| *byte = byte.wrapping_mul(7).wrapping_add(0x5b));

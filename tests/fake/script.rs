@@ -16,8 +16,8 @@
 //! control ID TYPE MIN MAX STEP DEFAULT FLAGS NAME     numbers as the kernel has them, FLAGS in hex
 //! on DQBUF 30 ENODEV                     a call's answer: `open`, `mmap` or an ioctl without VIDIOC_; DQBUF is counted
 //!                                        only where it has a frame. After ENODEV the opened camera is gone.
-//! stream 1 silent                        the stream gives no frame; `spurious`: poll tells of one that is not there;
-//!                                        `fault`: poll tells of a fault
+//! stream 1 silent                        the stream gives no frame; `spurious`: poll signals one that is missing;
+//!                                        `fault`: poll reports an error
 //! frame 5-9 error                        what is wrong with a frame: `error` (flag), `used=N` bytes, `index=N`, `skip=N`
 //!                                        sequence numbers, `stamp=unknown|zero|future|past|still|broken`, `cut` (half
 //!                                        of it came), `spoilt` (bytes in the middle are wrong)
@@ -109,7 +109,7 @@ pub enum Stamp {
 
 /// Frame faults.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Mischief {
+pub struct FrameFaults {
     pub error: bool,
     pub used: Option<u32>,
     pub index: Option<u32>,
@@ -135,7 +135,7 @@ pub struct Script {
     pub controls: Vec<Control>,
     faults: Vec<(String, Range, i32)>,
     streams: Vec<(Range, Stream)>,
-    frames: Vec<(Range, Mischief)>,
+    frames: Vec<(Range, FrameFaults)>,
 }
 
 impl Script {
@@ -189,9 +189,9 @@ impl Script {
             }
             "frame" => {
                 let counted = range(words.next()?)?;
-                let mut mischief = Mischief::default();
-                words.try_for_each(|word| mischief.set(word))?;
-                self.frames.push((counted, mischief));
+                let mut faults = FrameFaults::default();
+                words.try_for_each(|word| faults.set(word))?;
+                self.frames.push((counted, faults));
             }
             _ => return None,
         }
@@ -214,8 +214,8 @@ impl Script {
     }
 
     /// The faults of frame number `count`.
-    pub fn frame(&self, count: u64) -> Mischief {
-        self.frames.iter().find(|(range, _)| range.contains(&count)).map_or_else(Mischief::default, |frame| frame.1)
+    pub fn frame(&self, count: u64) -> FrameFaults {
+        self.frames.iter().find(|(range, _)| range.contains(&count)).map_or_else(FrameFaults::default, |frame| frame.1)
     }
 }
 
@@ -235,7 +235,7 @@ impl Answer {
     }
 }
 
-impl Mischief {
+impl FrameFaults {
     fn set(&mut self, word: &str) -> Option<()> {
         match word.split_once('=').unwrap_or((word, "")) {
             ("error", _) => self.error = true,

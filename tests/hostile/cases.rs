@@ -12,12 +12,12 @@ pub enum Expect {
     /// No video; the status reports this fault, and retries continue.
     Fault(&'static str),
     /// Whatever is shown during the fault, camera frames follow it.
-    GoesOn,
+    Continues,
     /// The status reports this fault, and then correct frames follow.
     Recovers(&'static str),
 }
 
-use Expect::{Dropped, Fault, GoesOn, Recovers, Video};
+use Expect::{Continues, Dropped, Fault, Recovers, Video};
 
 /// A driver: its name, its format, the rest of its script, and the expected outcome.
 pub struct Case {
@@ -114,7 +114,7 @@ pub const CASES: &[Case] = &[
     case("controls that fail", YUYV, "on QUERY_EXT_CTRL * EIO", WHOLE),
     case("a control that cannot be read", YUYV, "on G_CTRL * EIO\non G_EXT_CTRLS * EIO", WHOLE),
     // Open and start.
-    case("busy at the start", YUYV, "on open 1-7 EBUSY", Recovers("another program holds the camera")),
+    case("busy at startup", YUYV, "on open 1-7 EBUSY", Recovers("another program holds the camera")),
     case("permission denied", YUYV, "on open * EACCES", Fault("add the user to the group")),
     case("busy when its format is set", YUYV, "on S_FMT 1 EBUSY", Recovers("another program holds the camera")),
     case("a format that fails", YUYV, "on S_FMT * EIO", Fault("VIDIOC_S_FMT: Input/output error")),
@@ -139,7 +139,7 @@ pub const CASES: &[Case] = &[
     case("frames that are signalled and missing", YUYV, "stream 1 spurious", Recovers("no picture for 5 s")),
     case("an error that only poll reports", YUYV, "stream 1 fault", Recovers("poll: Input/output error")),
     case("a buffer that does not exist", YUYV, "frame 10 index=99", Recovers("the driver gave buffer 99 of 4")),
-    case("the same buffer again and again", YUYV, "frame 10-14 index=0", GoesOn),
+    case("the same buffer again and again", YUYV, "frame 10-14 index=0", Continues),
     case("a buffer that does not go back", YUYV, "on QBUF 9 EINVAL", Recovers("the driver did not requeue a buffer")),
     // Bad frames.
     case("the flag of an error", YUYV, "frame 5-14 error", Dropped("Damaged", 10)),

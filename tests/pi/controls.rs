@@ -18,7 +18,7 @@ use crate::{LIMIT, Progress};
 const LED: u32 = 17;
 
 /// Flashes for an unavailable camera.
-const AWAY: usize = 2;
+const UNAVAILABLE_FLASHES: usize = 2;
 
 /// A pause in a blink code: longer than the gap between two flashes, shorter than the pause after the last.
 const REST: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ pub fn check_led(board: &Machine, token: &str, progress: &Progress) {
         let status = board.sh("systemctl show -p StatusText --value porthole");
         status.contains("camera: fault").then_some(())
     });
-    assert_eq!(flashes(&mut monitor), AWAY);
+    assert_eq!(flashes(&mut monitor), UNAVAILABLE_FLASHES);
     progress.report("the LED blinks the code of an absent camera");
     board.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind");
     board.until("the camera is back", LIMIT, || {
@@ -69,7 +69,7 @@ pub fn check_led(board: &Machine, token: &str, progress: &Progress) {
 fn set_control(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
     let brightness = || board.sh("v4l2-ctl -d /dev/video0 -C brightness");
     assert_eq!(brightness(), "brightness: 128\n");
-    let answer = ask(viewer, runtime, "controls.set", &json!({ "values": { "brightness": 77 } }));
+    let answer = call(viewer, runtime, "controls.set", &json!({ "values": { "brightness": 77 } }));
     assert_eq!(answer["result"]["controls"][0]["value"], 77, "{answer}");
     assert_eq!(brightness(), "brightness: 77\n");
 }
@@ -78,7 +78,7 @@ fn set_control(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
 fn toggle_privacy(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
     let holders = || board.sh("ls -l /proc/$(pidof porthole)/fd | grep -c /dev/video || true");
     assert_eq!(holders(), "1\n");
-    assert_eq!(ask(viewer, runtime, "privacy.set", &json!({ "on": true }))["result"]["on"], true);
+    assert_eq!(call(viewer, runtime, "privacy.set", &json!({ "on": true }))["result"]["on"], true);
     board.until("the camera is closed", LIMIT, || (holders() == "0\n").then_some(()));
     // From a root shell on the board, which has the operator role.
     let toggled: Value = serde_json::from_str(&board.sh("porthole ctl privacy.toggle")).expect("it should print JSON");
@@ -87,7 +87,7 @@ fn toggle_privacy(board: &Machine, viewer: &mut Viewer, runtime: &Runtime) {
 }
 
 /// Sends a request over the data channel.
-fn ask(viewer: &mut Viewer, runtime: &Runtime, method: &str, params: &Value) -> Value {
+fn call(viewer: &mut Viewer, runtime: &Runtime, method: &str, params: &Value) -> Value {
     let request = json!({ "id": method, "method": method, "params": params });
     let mut answer = Value::Null;
     runtime.block_on(async {

@@ -19,7 +19,7 @@ pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const BOOT_LIMIT: Duration = Duration::from_secs(400);
 
 /// Limit for one check whether the board is up.
-const HELLO_LIMIT: Duration = Duration::from_secs(10);
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Limit for one command: an installation takes longest.
 const ANSWER_LIMIT: Duration = Duration::from_secs(300);
@@ -93,7 +93,7 @@ impl Machine {
         let board = Machine { emulator, ports, log, work };
         // The emulator accepts connections before the board listens; those fail.
         board.until("the board answers", BOOT_LIMIT, || {
-            let up = board.shell_within("systemctl is-active multi-user.target", HELLO_LIMIT).ok()?;
+            let up = board.shell_within("systemctl is-active multi-user.target", PROBE_LIMIT).ok()?;
             up.starts_with("active").then_some(())
         });
         board

@@ -107,7 +107,7 @@ impl ControlClient {
     }
 
     /// Sends a request without waiting.
-    pub async fn ask(&mut self, method: &str, params: Value) -> Result<u64> {
+    pub async fn send_request(&mut self, method: &str, params: Value) -> Result<u64> {
         self.requests += 1;
         let id = self.requests;
         self.viewer.send(&json!({ "id": id, "method": method, "params": params }).to_string()).await?;
@@ -126,7 +126,7 @@ impl ControlClient {
 
     /// Sends a request and returns its result.
     pub async fn call(&mut self, method: &str, params: Value) -> Result<Value> {
-        let id = self.ask(method, params).await?;
+        let id = self.send_request(method, params).await?;
         let answer = self.answer(id).await?;
         answer.get("result").cloned().with_context(|| format!("{method}: {answer}"))
     }

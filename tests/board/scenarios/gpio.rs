@@ -20,7 +20,7 @@ const SWITCH: u32 = 22;
 const LED: &str = "/sys/class/leds/input0::capslock";
 const TRIGGER: &str = "kbd-capslock";
 
-const LIGHTS: &str = r#"
+const LEDS: &str = r#"
 [state]
 directory = "/tmp/state"
 
@@ -55,7 +55,7 @@ press = 'photo.take {"camera": "camera"}'
 #[ignore = "boots an emulated board: `make board`"]
 fn quick_leds_follow_state_and_a_button_toggles_privacy() {
     isolated(|| {
-        let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
+        let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LEDS}")).gpio());
         board.plug_gpio();
         let led = |file: &str| board.sh(&format!("cat {LED}/{file}")).trim().to_owned();
         assert!(led("trigger").contains(&format!("[{TRIGGER}]")), "{}", led("trigger"));
@@ -126,7 +126,7 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
 #[ignore = "boots an emulated board: `make board`"]
 fn leds_are_reassigned_and_restored() {
     isolated(|| {
-        let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LIGHTS}")).gpio());
+        let board = Board::boot(Guest::with_porthole(&format!("{CONFIGURATION}{LEDS}")).gpio());
         board.plug_gpio();
         // Not on a terminal, since closing that would end it.
         board.start("porthole run --config /porthole.toml | cat");
