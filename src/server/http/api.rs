@@ -4,11 +4,14 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::response::{HttpResponse, problem, response};
-use super::{Context, whep};
+use super::{Context, read, whep};
 use crate::model::protocol::{Code, Error};
+use crate::server::auth::Principal;
 use crate::server::dispatch::{Caller, Snapshot};
 
 const JSON: &str = "application/json";
@@ -20,8 +23,29 @@ struct SnapshotQuery {
     camera: Option<String>,
 }
 
+/// `POST /api/command` and `GET /snapshot.jpg`.
+pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
+    let with = warp::any().map(move || context.clone());
+    let body = warp::body::bytes();
+    // The middleware rejects requests without one.
+    let caller = warp::ext::get::<Principal>().map(|principal: Principal| Caller::principal(&principal));
+    let headers = warp::header::headers_cloned();
+    let command =
+        warp::path!("api" / "command").and(warp::post()).and(headers).and(body).and(caller).and(with.clone()).then(
+            |headers: HeaderMap, body: Bytes, caller: Caller, context: Context| async move {
+                context.command(&headers, &body, &caller).await
+            },
+        );
+    let snapshot = warp::path!("snapshot.jpg").and(read()).and(warp::query()).and(caller).and(with).then(
+        |SnapshotQuery { camera }: SnapshotQuery, caller: Caller, context: Context| async move {
+            context.snapshot(camera.as_deref(), &caller).await
+        },
+    );
+    command.or(snapshot).unify().boxed()
+}
+
 impl Context {
-    pub(super) async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> HttpResponse {
+    async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> HttpResponse {
         // The media type keeps out HTML forms of other sites, which can only send text.
         if whep::media_type(headers) != JSON {
             let detail = "send the request with Content-Type: application/json";
@@ -36,11 +60,8 @@ impl Context {
         }
     }
 
-    pub(super) async fn snapshot(&self, query: &str, caller: &Caller) -> HttpResponse {
-        let Ok(SnapshotQuery { camera }) = serde_urlencoded::from_str(query) else {
-            return problem(StatusCode::BAD_REQUEST, "the query could not be read; use ?camera=NAME");
-        };
-        match self.0.dispatcher.snapshot(caller, camera.as_deref()).await {
+    async fn snapshot(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
+        match self.0.dispatcher.snapshot(caller, camera).await {
             Ok(Snapshot { data, .. }) => response(StatusCode::OK, Snapshot::MEDIA_TYPE, data),
             Err(error) => with_retry_after(problem(status(&error), &error.message), &error),
         }

@@ -7,23 +7,24 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use warp::http::{Response, StatusCode};
+use warp::http::StatusCode;
+use warp::reply::{Reply as _, Response};
 
 use super::connection_limit::ConnectionPermit;
 use super::forwarded::ConnInfo;
-use super::response::retryable_problem;
-use super::{Context, Encryption, Middleware, body, tls};
+use super::response::{ErrorResponse, retryable_problem};
+use super::{Encryption, LocalAddr, Middleware, Routes, body, tls};
 
 /// Timeout for receiving a request's header, and for the start of the next request; a slower client occupies a
 /// connection for nothing.
@@ -48,8 +49,8 @@ const MAX_HEADERS: usize = 100;
 pub struct ServerContext {
     /// Decides which requests are allowed.
     pub middleware: Middleware,
-    /// Handles requests.
-    pub handlers: Context,
+    /// The routes.
+    pub routes: Routes,
     /// TLS, if configured.
     pub encryption: Option<Encryption>,
 }
@@ -123,23 +124,26 @@ async fn serve_http1(
 }
 
 impl ServerContext {
-    async fn respond(&self, request: Request<Incoming>, conn: ConnInfo) -> Response<Full<Bytes>> {
-        let (head, body) = request.into_parts();
-        let (response_headers, checked) = self.middleware.check(&head, conn);
+    async fn respond(&self, request: Request<Incoming>, conn: ConnInfo) -> Response {
+        let (mut head, body) = request.into_parts();
+        let (response_headers, checked) = self.middleware.check(&mut head, conn);
+        head.extensions.insert(LocalAddr(conn.local));
         let outcome = async {
-            let allowed = checked?;
+            checked?;
             let body = body::read(body).await?;
-            self.handlers.handle(allowed, conn.local, &head, &body).await
+            let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
+            let routed = routes.call(Request::from_parts(head, Full::new(body))).await;
+            Ok(routed.unwrap_or_else(|never| match never {}))
         };
         let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {
-            Ok(outcome) => outcome.unwrap_or_else(|error| *error),
+            Ok(outcome) => outcome.unwrap_or_else(|error: ErrorResponse| error.into_response()),
             Err(_) => {
                 let detail = format!("the request timed out after {} s", REQUEST_TIMEOUT.as_secs());
                 tracing::warn!("{detail}");
-                retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail)
+                retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail).into_response()
             }
         };
         response_headers.apply(response.headers_mut());
-        response.map(Full::new)
+        response
     }
 }

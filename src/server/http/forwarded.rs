@@ -19,7 +19,7 @@ pub struct ConnInfo {
     pub encrypted: bool,
 }
 
-/// Who sent a request.
+/// Who sent a request; the middleware attaches it to the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     /// The client's address, as far as trusted proxies know it.

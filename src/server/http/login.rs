@@ -1,14 +1,17 @@
-//! Signing browsers in and out, and the tokens of programs.
+//! Routes for signing browsers in and out, and for the tokens of programs.
 //!
 //! Credentials are checked in `auth`; which request needs which role is decided in `middleware`.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::Context;
-use super::forwarded::Client;
-use super::response::{ErrorResponse, HttpResponse, problem, response, text};
+use super::response::{HttpResponse, problem, response, text};
+use super::{Client, Context, read};
 use crate::model::metrics::{SignIn, SignInOutcome};
 use crate::server::auth::{AddError, Credential, Mode, Principal, Role, SignInError, SignedIn, Token};
 
@@ -64,6 +67,60 @@ impl<'a> From<&'a Token> for TokenInfo<'a> {
     }
 }
 
+/// `GET`, `POST` and `DELETE /api/session`, `GET` and `POST /api/tokens`, `DELETE /api/tokens/{name}`.
+pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
+    let with = warp::any().map(move || context.clone());
+    let body = warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
+    let headers = warp::header::headers_cloned();
+    let client = warp::ext::optional::<Client>().map(|client: Option<Client>| {
+        // Requests without a known address share one rate limit.
+        client.unwrap_or(Client { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), secure: false })
+    });
+    let principal = warp::ext::optional::<Principal>();
+    let session = warp::path!("api" / "session").boxed();
+    let tokens = warp::path!("api" / "tokens").boxed();
+
+    let session_info =
+        session.clone().and(read()).and(headers).and(with.clone()).map(|headers: HeaderMap, context: Context| {
+            let role = context.0.auth.identify(bearer(&headers), cookie(&headers)).map(|principal| principal.role);
+            context.session(StatusCode::OK, role)
+        });
+    let sign_in = session.clone().and(warp::post()).and(headers).and(body).and(client).and(with.clone()).then(
+        |headers: HeaderMap, body: Bytes, client: Client, context: Context| async move {
+            context.sign_in(&headers, &body, client).await
+        },
+    );
+    let sign_out = session.and(warp::delete()).and(headers).and(client).and(with.clone()).then(
+        |headers: HeaderMap, client: Client, context: Context| async move {
+            let cleared = context.0.auth.sign_out(cookie(&headers), client.secure).await;
+            set_cookie(context.session(StatusCode::OK, None), &cleared)
+        },
+    );
+    let list = tokens.clone().and(read()).and(principal).and(with.clone()).map(
+        |principal: Option<Principal>, context: Context| match require_operator(principal) {
+            Ok(_) => context.tokens(),
+            Err(rejection) => *rejection,
+        },
+    );
+    let add = tokens.and(warp::post()).and(principal).and(headers).and(body).and(with.clone()).then(
+        |principal: Option<Principal>, headers: HeaderMap, body: Bytes, context: Context| async move {
+            match require_operator(principal) {
+                Ok(principal) => context.add_token(&principal, &headers, &body).await,
+                Err(rejection) => *rejection,
+            }
+        },
+    );
+    let revoke = warp::path!("api" / "tokens" / String).and(warp::delete()).and(principal).and(with).then(
+        |name: String, principal: Option<Principal>, context: Context| async move {
+            match require_operator(principal) {
+                Ok(principal) => context.revoke_token(&principal, &name).await,
+                Err(rejection) => *rejection,
+            }
+        },
+    );
+    session_info.or(sign_in).unify().or(sign_out).unify().or(list).unify().or(add).unify().or(revoke).unify().boxed()
+}
+
 /// The token of an `Authorization` header (RFC 6750 section 2.1). Another scheme yields an empty token, which is never
 /// valid.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -79,7 +136,7 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
 
 /// Requires the operator role. The middleware has already checked it; this second check keeps the tokens safe from a
 /// mistake in the route table.
-pub fn require_operator(principal: Option<Principal>) -> Result<Principal, ErrorResponse> {
+fn require_operator(principal: Option<Principal>) -> Result<Principal, Box<HttpResponse>> {
     match principal {
         Some(principal) if principal.role == Role::Operator => Ok(principal),
         Some(_) => Err(Box::new(problem(StatusCode::FORBIDDEN, "only the operator may do this"))),
@@ -87,33 +144,12 @@ pub fn require_operator(principal: Option<Principal>) -> Result<Principal, Error
     }
 }
 
-/// Checks the length of a body, which has to be declared.
-pub fn check_length(headers: &HeaderMap) -> Result<(), ErrorResponse> {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match length {
-        None => Err(problem(StatusCode::LENGTH_REQUIRED, "send the body with a Content-Length").into()),
-        Some(length) if length > MAX_BODY => Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long").into()),
-        Some(_) => Ok(()),
-    }
-}
-
 impl Context {
-    /// Who is signed in.
-    pub(super) fn session_info(&self, headers: &HeaderMap) -> HttpResponse {
-        let role = self.0.auth.identify(bearer(headers), cookie(headers)).map(|principal| principal.role);
-        self.session(StatusCode::OK, role)
-    }
-
-    pub(super) async fn sign_out(&self, headers: &HeaderMap, client: Client) -> HttpResponse {
-        let cleared = self.0.auth.sign_out(cookie(headers), client.secure).await;
-        set_cookie(self.session(StatusCode::OK, None), &cleared)
-    }
-
     fn session(&self, status: StatusCode, role: Option<Role>) -> HttpResponse {
         json(status, &SessionInfo { role, mode: self.0.auth.mode() })
     }
 
-    pub(super) async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> HttpResponse {
+    async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> HttpResponse {
         let credential = match parse(headers, body) {
             Ok(LoginRequest::Password(password)) => Credential::Password(password),
             Ok(LoginRequest::Link(link)) => Credential::Link(link),
@@ -149,14 +185,14 @@ impl Context {
         }
     }
 
-    pub(super) fn tokens(&self) -> HttpResponse {
+    fn tokens(&self) -> HttpResponse {
         match self.0.auth.tokens() {
             Some(tokens) => json(StatusCode::OK, &tokens.iter().map(TokenInfo::from).collect::<Vec<_>>()),
             None => tokens_disabled(),
         }
     }
 
-    pub(super) async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> HttpResponse {
+    async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> HttpResponse {
         let TokenRequest { name, role } = match parse(headers, body) {
             Ok(request) => request,
             Err(rejection) => return rejection(r#"{ "name": "...", "role": "viewer" } or "operator""#),
@@ -178,7 +214,7 @@ impl Context {
         }
     }
 
-    pub(super) async fn revoke_token(&self, by: &Principal, name: &str) -> HttpResponse {
+    async fn revoke_token(&self, by: &Principal, name: &str) -> HttpResponse {
         match self.0.auth.revoke_token(name).await {
             Some(Ok(true)) => {
                 tracing::info!("the token {name} was revoked by {}", by.id);
@@ -222,7 +258,7 @@ fn set_cookie(mut response: HttpResponse, cookie: &str) -> HttpResponse {
     response
 }
 
-pub fn unauthorized(detail: &str) -> HttpResponse {
+fn unauthorized(detail: &str) -> HttpResponse {
     let mut response = problem(StatusCode::UNAUTHORIZED, detail);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response

@@ -18,7 +18,8 @@ use super::forwarded::{Client, ConnInfo};
 use super::origin::Origin;
 use super::rate_limit::PerAddressRateLimiter;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, retryable_problem, text};
-use super::route_table::{Access, Route};
+use super::route_table;
+use super::route_table::{Access, RouteSpec};
 use super::security_headers;
 use super::security_headers::ResponseHeaders;
 use super::{Config, Tls, hostnames, login, whep};
@@ -95,61 +96,66 @@ impl Middleware {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Checks a request that arrived on `conn`. Returns the error response if the request is rejected. Either way the
-    /// response headers have to be applied to the response.
-    pub fn check(&self, request: &Parts, conn: ConnInfo) -> (ResponseHeaders, Result<AllowedRequest, ErrorResponse>) {
+    /// Checks a request that arrived on `conn`, and attaches to it who sent it. Returns the error response if the
+    /// request is rejected. Either way the response headers have to be applied to the response.
+    pub fn check(&self, request: &mut Parts, conn: ConnInfo) -> (ResponseHeaders, Result<(), ErrorResponse>) {
         let settings = self.settings();
         let (client, host) = forwarded::of(conn, request, &settings.trusted);
-        let route = Route::find(request.uri.path());
+        let route = route_table::find(request.uri.path());
         // Pages of other origins may use the signalling endpoint and the page's own files, and nothing else.
-        let origins: &[String] = if route.as_ref().is_some_and(Route::is_shared) { &settings.origins } else { &[] };
+        let origins: &[String] = if route.is_some_and(RouteSpec::is_shared) { &settings.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
         let response_headers =
             ResponseHeaders { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
+        request.extensions.insert(client);
         let context = RequestContext { client, host, route, origin };
-        let checked = self.authorize_request(&settings, context, request);
+        let checked = self.authorize_request(&settings, &context, request).map(|principal| {
+            if let Some(principal) = principal {
+                request.extensions.insert(principal);
+            }
+        });
         (response_headers, checked)
     }
 
+    /// The principal that sent the request, if known, when the request is allowed.
     fn authorize_request(
         &self,
         settings: &Settings,
-        context: RequestContext,
+        context: &RequestContext,
         request: &Parts,
-    ) -> Result<AllowedRequest, ErrorResponse> {
-        let RequestContext { client, host, route, origin } = context;
-        self.check_rate(&self.requests, client.address)?;
-        if !route.as_ref().is_some_and(Route::is_health) {
-            let host = self.check_host(settings, host.as_ref())?;
-            if settings.redirect && self.encrypted && !client.secure {
+    ) -> Result<Option<Principal>, ErrorResponse> {
+        self.check_rate(&self.requests, context.client.address)?;
+        if !context.route.is_some_and(RouteSpec::is_health) {
+            let host = self.check_host(settings, context.host.as_ref())?;
+            if settings.redirect && self.encrypted && !context.client.secure {
                 return Err(redirect_to_https(host, request).into());
             }
         }
-        let Some(route) = route else {
+        let Some(route) = context.route else {
             let detail = "nothing at this path; the page is at /, signalling at /whep";
             return Err(problem(StatusCode::NOT_FOUND, detail).into());
         };
         if request.method == Method::OPTIONS {
-            return Err(options_response(&route, &origin).into());
+            return Err(options_response(route, &context.origin).into());
         }
         let Some(access) = route.access(request.method.as_str()) else {
-            return Err(method_not_allowed(&route, &request.method).into());
+            return Err(method_not_allowed(route, &request.method).into());
         };
         let reads = matches!(request.method, Method::GET | Method::HEAD);
-        if !reads && origin == Origin::Foreign {
+        if !reads && context.origin == Origin::Foreign {
             self.count_rejection(RejectReason::Origin);
             let detail = "pages of other sites may not do this; list its origin in [http] origins to let it watch, and \
                           behind a proxy pass on the Host that the browser asked for";
             return Err(problem(StatusCode::FORBIDDEN, detail).into());
         }
-        let principal = self.identify(&origin, &request.headers);
+        let principal = self.identify(context, &request.headers);
         if let Access::Role(role) = access {
             self.authorize(principal.as_ref(), role)?;
         }
-        if request.method == Method::POST && matches!(route, Route::Endpoint(_)) {
-            self.check_rate(&self.offers, client.address)?;
+        if request.method == Method::POST && route.is_endpoint() {
+            self.check_rate(&self.offers, context.client.address)?;
         }
-        Ok(AllowedRequest { route, client, principal })
+        Ok(principal)
     }
 
     fn check_rate(&self, limit: &PerAddressRateLimiter, address: IpAddr) -> Result<(), ErrorResponse> {
@@ -179,8 +185,8 @@ impl Middleware {
     }
 
     /// Cookies are accepted from our own page only; pages of other origins have to send a token.
-    fn identify(&self, origin: &Origin, headers: &HeaderMap) -> Option<Principal> {
-        let own = matches!(origin, Origin::None | Origin::Own);
+    fn identify(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Principal> {
+        let own = matches!(context.origin, Origin::None | Origin::Own);
         self.auth.identify(login::bearer(headers), login::cookie(headers).filter(|_| own))
     }
 
@@ -208,21 +214,11 @@ impl Middleware {
     }
 }
 
-/// A request that passed all checks, and who sent it.
-pub struct AllowedRequest {
-    /// The route of its path, which supports its method.
-    pub route: Route,
-    /// The client that sent it.
-    pub client: Client,
-    /// The principal that sent it, if known.
-    pub principal: Option<Principal>,
-}
-
 /// What the checks need to know of a request.
 struct RequestContext {
     client: Client,
     host: Option<Authority>,
-    route: Option<Route>,
+    route: Option<&'static RouteSpec>,
     origin: Origin,
 }
 
@@ -235,24 +231,20 @@ fn redirect_to_https(host: &Authority, request: &Parts) -> HttpResponse {
 }
 
 /// The response to `OPTIONS`, including CORS preflight requests.
-fn options_response(route: &Route, origin: &Origin) -> HttpResponse {
+fn options_response(route: &RouteSpec, origin: &Origin) -> HttpResponse {
     let mut response = no_content();
     let headers = response.headers_mut();
     set(headers, header::ALLOW, &route.allow());
-    match route {
-        Route::Endpoint(_) => {
-            headers.insert(security_headers::ACCEPT_POST, HeaderValue::from_static(whep::SDP));
-        }
-        Route::Session(_) => {
-            headers.insert(security_headers::ACCEPT_PATCH, HeaderValue::from_static(whep::FRAGMENT));
-        }
-        _ => {}
+    if route.is_endpoint() {
+        headers.insert(security_headers::ACCEPT_POST, HeaderValue::from_static(whep::SDP));
+    } else if route.is_signalling() {
+        headers.insert(security_headers::ACCEPT_PATCH, HeaderValue::from_static(whep::FRAGMENT));
     }
     origin.allow_preflight(headers);
     response
 }
 
-fn method_not_allowed(route: &Route, method: &Method) -> HttpResponse {
+fn method_not_allowed(route: &RouteSpec, method: &Method) -> HttpResponse {
     let allow = route.allow();
     let detail = format!("this path supports {allow}, not {method}");
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, &detail);

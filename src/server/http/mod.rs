@@ -1,8 +1,8 @@
 //! The HTTP server: the viewer page, WHEP signalling, status and metrics, on one listener.
 //!
-//! A request arrives in `server` and `connection`, is decoded and checked by `middleware` with the table in `route_table`,
-//! and is handed to its handler by one match here: WHEP is in `whep`, the embedded files are in `assets`, signing in and
-//! tokens in `login`, commands and snapshots in `api`.
+//! A request arrives in `server` and `connection`, is checked by `middleware` against the table in `route_table`, and
+//! then reaches the routes, which are combined here: WHEP is in `whep`, the embedded files are in `assets`, signing in
+//! and tokens in `login`, commands and snapshots in `api`.
 
 mod api;
 mod assets;
@@ -29,13 +29,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use forwarded::Client;
 use ipnet::IpNet;
-use middleware::AllowedRequest;
-use response::{ErrorResponse, HttpResponse, problem, response, text};
-use route_table::Route;
-use warp::http::request::Parts;
-use warp::http::{Method, StatusCode};
+use response::{HttpResponse, response, text};
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
 
 pub use middleware::Middleware;
 pub use server::{Server, adopt, bind};
@@ -43,8 +42,8 @@ pub use tls::Encryption;
 
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::server::auth::{Auth, Principal, Role};
-use crate::server::dispatch::{Caller, Dispatcher};
+use crate::server::auth::Auth;
+use crate::server::dispatch::Dispatcher;
 use crate::server::rtc::{CameraStream, SessionManager};
 
 /// Configuration of the HTTP server.
@@ -120,74 +119,50 @@ impl Context {
     }
 }
 
-impl Context {
-    /// Handles a request that the middleware has allowed.
-    async fn handle(
-        &self,
-        allowed: AllowedRequest,
-        local: IpAddr,
-        request: &Parts,
-        body: &Bytes,
-    ) -> Result<HttpResponse, ErrorResponse> {
-        let AllowedRequest { route, client, principal } = allowed;
-        let headers = &request.headers;
-        let method = if request.method == Method::HEAD { "GET" } else { request.method.as_str() };
-        let response = match (route, method) {
-            (Route::Asset(asset), "GET") => assets::file(asset),
-            (Route::Health, "GET") => text(StatusCode::OK, "ok\n"),
-            (Route::Status, "GET") => self.status(),
-            (Route::Metrics, "GET") => self.metrics(),
-            (Route::Login, "GET") => self.session_info(headers),
-            (Route::Login, "POST") => {
-                login::check_length(headers)?;
-                self.sign_in(headers, body, client).await
-            }
-            (Route::Login, "DELETE") => self.sign_out(headers, client).await,
-            (Route::Tokens, "GET") => {
-                login::require_operator(principal)?;
-                self.tokens()
-            }
-            (Route::Tokens, "POST") => {
-                login::check_length(headers)?;
-                self.add_token(&login::require_operator(principal)?, headers, body).await
-            }
-            (Route::Token(name), "DELETE") => self.revoke_token(&login::require_operator(principal)?, &name).await,
-            (Route::Command, "POST") => self.command(headers, body, &caller(principal)?).await,
-            (Route::Snapshot, "GET") => {
-                self.snapshot(request.uri.query().unwrap_or_default(), &caller(principal)?).await
-            }
-            (Route::Endpoint(camera), "GET") => self.head_endpoint(camera.as_deref())?,
-            (Route::Endpoint(camera), "POST") => {
-                self.offer(camera.as_deref(), headers, body, local, &owner(principal)).await?
-            }
-            (Route::Session(id), "GET") => self.head_session(&id),
-            (Route::Session(id), "PATCH") => self.patch(&id, headers, body, local).await?,
-            (Route::Session(id), "DELETE") => self.delete(&id),
-            // The middleware has rejected methods that the route does not support.
-            _ => problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not support the method"),
-        };
-        Ok(response)
-    }
+/// The local address of the connection that a request arrived on; attached to every request as an extension.
+#[derive(Debug, Clone, Copy)]
+struct LocalAddr(IpAddr);
 
+type Routes = BoxedFilter<(HttpResponse,)>;
+
+/// All routes of the server.
+fn routes(context: Context) -> Routes {
+    let with = {
+        let context = context.clone();
+        warp::any().map(move || context.clone())
+    };
+    let status = warp::path!("api" / "status").and(read()).and(with.clone()).map(|context: Context| context.status());
+    let metrics = warp::path("metrics").and(warp::path::end()).and(read()).and(with).map(|context: Context| {
+        let text = context.0.metrics.text();
+        response(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
+    });
+    let health = warp::path("healthz").and(warp::path::end()).and(read()).map(|| text(StatusCode::OK, "ok\n"));
+    assets::routes()
+        .or(whep::routes(context.clone()))
+        .unify()
+        .or(login::routes(context.clone()))
+        .unify()
+        .or(api::routes(context))
+        .unify()
+        .or(status)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(health)
+        .unify()
+        .recover(response::rejected)
+        .unify()
+        .boxed()
+}
+
+/// Matches `GET` and `HEAD`.
+fn read() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
+}
+
+impl Context {
     fn status(&self) -> HttpResponse {
         let body = serde_json::to_vec_pretty(&self.0.status.report()).expect("the status should be printable as JSON");
         response(StatusCode::OK, "application/json", body.into())
     }
-
-    fn metrics(&self) -> HttpResponse {
-        let text = self.0.metrics.text();
-        response(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
-    }
-}
-
-/// Who gives a command. The middleware rejects requests without a principal.
-fn caller(principal: Option<Principal>) -> Result<Caller, ErrorResponse> {
-    let principal = principal.ok_or_else(|| login::unauthorized("sign in first"))?;
-    Ok(Caller::principal(&principal))
-}
-
-/// Who owns a session. The middleware rejects requests without a principal; a session without an owner ends by itself,
-/// and has the lowest role.
-fn owner(principal: Option<Principal>) -> Principal {
-    principal.unwrap_or(Principal { role: Role::Viewer, id: String::new() })
 }

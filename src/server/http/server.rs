@@ -1,5 +1,6 @@
 //! The listener: a limit on connections, and a shutdown that does not wait for idle ones.
 //!
+//! Warp serves the requests, but its accept loop has no limits and does not survive running out of file descriptors.
 //! What happens on a connection is in `connection`.
 
 use std::io;
@@ -88,7 +89,8 @@ impl Server {
         encryption: Option<Encryption>,
     ) -> Self {
         let stop = CancellationToken::new();
-        let context = Arc::new(ServerContext { middleware, handlers: context, encryption });
+        let routes = super::routes(context);
+        let context = Arc::new(ServerContext { middleware, routes, encryption });
         let task = tokio::spawn(accept(listener, context.clone(), stop.clone()));
         Self { context, task, stop }
     }

@@ -2,16 +2,16 @@
 //!
 //! Peer connections and their resources belong to `rtc`.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::if_match::Precondition;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, response, retryable_problem, text};
-use super::{Context, link_header};
+use super::{Context, LocalAddr, link_header, read};
 use crate::model::status::PipelineState;
-use crate::server::auth::Principal;
+use crate::server::auth::{Principal, Role};
 use crate::server::rtc::{
     AcceptError, CameraStream, OfferError, RemoteIce, RestartError, Restarted, SdpFragment, TrickleError,
 };
@@ -25,23 +25,54 @@ pub const SDP: &str = "application/sdp";
 /// The media type of late candidates (RFC 8840 section 10.1).
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
+/// `/whep`, `/whep/{camera}` and `/whep/session/{id}`.
+pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
+    let with = warp::any().map(move || context.clone());
+    let body = warp::body::bytes();
+    let local = warp::ext::get::<LocalAddr>();
+    let headers = warp::header::headers_cloned();
+    let first = warp::path("whep").and(warp::path::end()).map(|| None).boxed();
+    let named = warp::path!("whep" / String).map(Some).boxed();
+    let endpoint = first.or(named).unify().boxed();
+    let session = warp::path!("whep" / "session" / String).boxed();
+    let owner = warp::ext::optional::<Principal>().map(|principal: Option<Principal>| {
+        // The middleware rejects requests without a principal. A session without an owner ends by itself, and has the
+        // lowest role.
+        principal.unwrap_or(Principal { role: Role::Viewer, id: String::new() })
+    });
+    let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(local).and(owner).and(with.clone()).then(
+        |camera: Option<String>,
+         headers: HeaderMap,
+         body: Bytes,
+         local: LocalAddr,
+         owner: Principal,
+         context: Context| async move {
+            context.offer(camera.as_deref(), &headers, &body, local, &owner).await.unwrap_or_else(|error| *error)
+        },
+    );
+    let patch = session.clone().and(warp::patch()).and(headers).and(body).and(local).and(with.clone()).then(
+        |id: String, headers: HeaderMap, body: Bytes, local: LocalAddr, context: Context| async move {
+            context.patch(&id, &headers, &body, local).await.unwrap_or_else(|error| *error)
+        },
+    );
+    let delete =
+        session.clone().and(warp::delete()).and(with.clone()).map(|id: String, context: Context| context.delete(&id));
+    let head_endpoint = endpoint.and(read()).and(with.clone()).map(|camera: Option<String>, context: Context| {
+        context.stream(camera.as_deref()).map_or_else(|error| *error, |_| no_content())
+    });
+    let head_session = session.and(read()).and(with).map(|id: String, context: Context| {
+        if context.0.sessions.contains(&id) { no_content() } else { trickle_problem(&TrickleError::Unknown) }
+    });
+    offer.or(patch).unify().or(delete).unify().or(head_endpoint).unify().or(head_session).unify().boxed()
+}
+
 impl Context {
-    /// Whether there is such a camera.
-    pub(super) fn head_endpoint(&self, camera: Option<&str>) -> Result<HttpResponse, ErrorResponse> {
-        self.stream(camera).map(|_| no_content())
-    }
-
-    /// Whether there is such a session.
-    pub(super) fn head_session(&self, id: &str) -> HttpResponse {
-        if self.0.sessions.contains(id) { no_content() } else { trickle_problem(&TrickleError::Unknown) }
-    }
-
-    pub(super) async fn offer(
+    async fn offer(
         &self,
         camera: Option<&str>,
         headers: &HeaderMap,
         body: &Bytes,
-        local: IpAddr,
+        local: LocalAddr,
         owner: &Principal,
     ) -> Result<HttpResponse, ErrorResponse> {
         let stream = self.stream(camera)?;
@@ -102,12 +133,12 @@ impl Context {
         }
     }
 
-    pub(super) async fn patch(
+    async fn patch(
         &self,
         id: &str,
         headers: &HeaderMap,
         body: &Bytes,
-        local: IpAddr,
+        local: LocalAddr,
     ) -> Result<HttpResponse, ErrorResponse> {
         let sessions = &self.0.sessions;
         if !sessions.contains(id) {
@@ -145,8 +176,8 @@ impl Context {
     }
 
     /// Restarts ICE: takes the viewer's new credentials and returns ours.
-    async fn restart(&self, id: &str, remote: RemoteIce, local: IpAddr) -> Result<HttpResponse, ErrorResponse> {
-        let Restarted { etag, fragment } = self.0.sessions.restart(id, remote, local).await.map_err(|error| {
+    async fn restart(&self, id: &str, remote: RemoteIce, local: LocalAddr) -> Result<HttpResponse, ErrorResponse> {
+        let Restarted { etag, fragment } = self.0.sessions.restart(id, remote, local.0).await.map_err(|error| {
             let status = match error {
                 RestartError::Unknown => StatusCode::NOT_FOUND,
                 RestartError::Credentials(..) => StatusCode::BAD_REQUEST,
@@ -162,7 +193,7 @@ impl Context {
         Ok(response)
     }
 
-    pub(super) fn delete(&self, id: &str) -> HttpResponse {
+    fn delete(&self, id: &str) -> HttpResponse {
         if self.0.sessions.end(id) { text(StatusCode::OK, "") } else { trickle_problem(&TrickleError::Unknown) }
     }
 }
