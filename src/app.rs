@@ -33,18 +33,18 @@ pub struct App {
     address: SocketAddr,
     auth: Auth,
     board: StatusPublisher,
-    control: Dispatcher,
+    dispatcher: Dispatcher,
     buttons: Option<buttons::Guard>,
     server: http::Server,
-    service: SessionManager,
+    session_manager: SessionManager,
     socket: Option<unix_socket::Guard>,
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
     microphone: Option<pipeline::audio::Guard>,
-    manager: Notifier,
+    notifier: Notifier,
     /// Ends what tells systemd that this lives.
-    life: DropGuard,
+    watchdog: DropGuard,
 }
 
 impl App {
@@ -54,7 +54,7 @@ impl App {
     ///
     /// When the address can't be listened on, what is kept can't be read, or the kernel gives no thread.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let manager = Notifier::default();
+        let notifier = Notifier::default();
         let metrics = Metrics::new();
         let store = Store::open(config.state_directory.as_deref());
         let auth = Auth::open(&config.auth, &store)?;
@@ -62,28 +62,28 @@ impl App {
         let registry = camera::Registry::default();
         let selectors = registry.selectors(config.cameras.iter().map(|camera| &camera.camera));
         let patterns: Vec<bool> = selectors.iter().map(camera::CameraSelector::is_pattern).collect();
-        let microphone = find_microphone(&config, &patterns, &registry);
-        let mut status = first_status(&config, &patterns, microphone.source());
+        let microphone = open_microphone(&config, &patterns, &registry);
+        let mut status = initial_status(&config, &patterns, microphone.source());
         status.privacy = privacy::at_start(&config.privacy, &store);
         if status.privacy {
             tracing::info!("privacy switch on: cameras and microphone stay closed");
         }
         let board = StatusPublisher::new(status);
-        let listener = match manager.listener()? {
+        let listener = match notifier.listener()? {
             Some(listener) => http::adopt(listener, config.http.listen)?,
             None => http::bind(config.http.listen).await?,
         };
         let address = listener.local_addr().context("read the listener's address")?;
 
-        let gate = http::Middleware::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
-        let (sound, microphone) = if microphone.is_off() {
+        let middleware = http::Middleware::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
+        let (audio, microphone) = if microphone.is_off() {
             (None, None)
         } else {
-            let (sound, guard) =
+            let (audio, guard) =
                 pipeline::audio::start(microphone, &metrics, &board).context("start the microphone")?;
-            (Some(sound), Some(guard))
+            (Some(audio), Some(guard))
         };
-        let mut feeds = Vec::new();
+        let mut streams = Vec::new();
         let (mut cameras, mut handles) = (Vec::new(), Vec::new());
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
@@ -91,61 +91,68 @@ impl App {
                 video::start(camera, selector, index, &metrics, &board)
                     .with_context(|| format!("start the camera {name}"))?;
             handles.push(CameraHandle { name: name.clone(), video: handle });
-            feeds.push(CameraStream { name, index, video: frames, profile, audio: sound.clone() });
+            streams.push(CameraStream { name, index, video: frames, profile, audio: audio.clone() });
             cameras.push(guard);
         }
-        let viewers = SessionRegistry::new(metrics.clone(), board.clone());
-        let videos = feeds.iter().map(|feed| feed.video.demand().clone());
-        let sources: Vec<Demand> = videos.chain(sound.iter().map(|sound| sound.demand().clone())).collect();
-        let control = Dispatcher::new(DispatcherDeps {
+        let sessions = SessionRegistry::new(metrics.clone(), board.clone());
+        let videos = streams.iter().map(|stream| stream.video.demand().clone());
+        let sources: Vec<Demand> = videos.chain(audio.iter().map(|audio| audio.demand().clone())).collect();
+        let dispatcher = Dispatcher::new(DispatcherDeps {
             cameras: handles,
-            sessions: viewers.clone(),
+            sessions: sessions.clone(),
             status: board.clone(),
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
             privacy: PrivacySwitch::new(board.clone(), sources.clone(), store.clone()),
             photos: Photos::open(&config.photos, &store),
         });
-        let socket = open_socket(&store, &control);
-        let dispatcher = control.clone();
+        let socket = open_socket(&store, &dispatcher);
+        let changes = dispatcher.clone();
         let hotplug = hotplug::start(move || {
             registry.notify_hotplug();
-            sources.iter().for_each(Demand::nudge);
-            dispatcher.notify_device_change();
+            sources.iter().for_each(Demand::wake);
+            changes.notify_device_change();
         });
-        let service =
-            SessionManager::new(config.rtc.clone(), feeds.clone(), viewers, metrics.clone(), control.clone())?;
-        let sessions = service.clone();
+        let session_manager =
+            SessionManager::new(config.rtc.clone(), streams.clone(), sessions, metrics.clone(), dispatcher.clone())?;
+        let sessions = session_manager.clone();
         auth.on_revoked(move |id| sessions.end_sessions_of(id));
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
         }
-        let life = CancellationToken::new();
-        let pictures = feeds.iter().map(|feed| watched_stream(feed, &metrics)).collect();
-        let keeping = manager.run(board.watch(), pictures, life.clone());
-        let context = http::Context::new(service.clone(), feeds, board.clone(), metrics, auth.clone(), control.clone());
-        let server = http::Server::start(listener, context, gate, encryption);
+        let watchdog = CancellationToken::new();
+        let watched = streams.iter().map(|stream| stream_health(stream, &metrics)).collect();
+        let watchdog_task = notifier.run(board.watch(), watched, watchdog.clone());
+        let context = http::Context::new(
+            session_manager.clone(),
+            streams,
+            board.clone(),
+            metrics,
+            auth.clone(),
+            dispatcher.clone(),
+        );
+        let server = http::Server::start(listener, context, middleware, encryption);
         // From here on the page can be reached.
         let leds = start_leds(&config, &board);
-        let buttons = start_buttons(&config, &control);
-        tokio::spawn(keeping);
-        manager.ready();
+        let buttons = start_buttons(&config, &dispatcher);
+        tokio::spawn(watchdog_task);
+        notifier.ready();
         Ok(Self {
             config,
             address,
             auth,
             board,
-            control,
+            dispatcher,
             buttons,
             server,
-            service,
+            session_manager,
             socket,
             leds,
             hotplug,
             cameras,
             microphone,
-            manager,
-            life: life.drop_guard(),
+            notifier,
+            watchdog: watchdog.drop_guard(),
         })
     }
 
@@ -154,7 +161,7 @@ impl App {
     pub fn reload(&mut self, new: &Config) {
         let running = self.config.adopting(new);
         self.server.reconfigure(&running.http, &running.rtc.advertise);
-        self.service.reconfigure(&running.rtc);
+        self.session_manager.reconfigure(&running.rtc);
         self.board.max_viewers(running.rtc.max_viewers);
         self.auth.set_session_days(running.auth.session_days);
         if running.leds != self.config.leds {
@@ -164,24 +171,24 @@ impl App {
         }
         if running.buttons != self.config.buttons {
             self.buttons = None;
-            self.buttons = start_buttons(&running, &self.control);
+            self.buttons = start_buttons(&running, &self.dispatcher);
         }
         match self.config.differing(&running).join(", ") {
-            none if none.is_empty() => {
+            keys if keys.is_empty() => {
                 tracing::info!("the configuration was read again; nothing new of it can be taken up")
             }
-            taken => tracing::info!("the configuration was read again; taken up: {taken}"),
+            keys => tracing::info!("the configuration was read again; taken up: {keys}"),
         }
         match running.differing(new).join(", ") {
-            none if none.is_empty() => {}
-            rest => tracing::warn!("needs a new start (systemctl restart porthole): {rest}"),
+            keys if keys.is_empty() => {}
+            keys => tracing::warn!("needs a new start (systemctl restart porthole): {keys}"),
         }
         self.config = running;
     }
 
     /// The line to systemd.
-    pub fn manager(&self) -> Notifier {
-        self.manager
+    pub fn notifier(&self) -> Notifier {
+        self.notifier
     }
 
     /// Where the page is served.
@@ -196,10 +203,22 @@ impl App {
 
     /// Stops accepting, says goodbye to the viewers, and joins the media threads.
     pub async fn stop(self) {
-        let Self { buttons, server, service, socket, leds, hotplug, cameras, microphone, manager, life, .. } = self;
-        manager.stopping();
-        drop((life, socket));
-        let (served, ()) = tokio::join!(server.stop(), service.stop());
+        let Self {
+            buttons,
+            server,
+            session_manager,
+            socket,
+            leds,
+            hotplug,
+            cameras,
+            microphone,
+            notifier,
+            watchdog,
+            ..
+        } = self;
+        notifier.stopping();
+        drop((watchdog, socket));
+        let (served, ()) = tokio::join!(server.stop(), session_manager.stop());
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
         }
@@ -217,11 +236,11 @@ impl App {
 }
 
 /// The socket for the shell of the board. Without it the rest works.
-fn open_socket(store: &Store, control: &Dispatcher) -> Option<unix_socket::Guard> {
+fn open_socket(store: &Store, dispatcher: &Dispatcher) -> Option<unix_socket::Guard> {
     // In the runtime directory, where there is one, the state directory is not needed.
     let state = store.create().inspect_err(|error| tracing::debug!("{error:#}")).ok();
     let path = unix_socket::path(state)?;
-    let opened = unix_socket::open(path, control.clone());
+    let opened = unix_socket::open(path, dispatcher.clone());
     opened.inspect_err(|error| tracing::warn!("`porthole ctl` will not reach this program: {error:#}")).ok()
 }
 
@@ -231,17 +250,17 @@ fn start_leds(config: &Config, board: &StatusPublisher) -> Option<leds::Guard> {
 }
 
 /// The buttons, whose commands are carried out in the order in which they are sent; a board that has none goes on.
-fn start_buttons(config: &Config, control: &Dispatcher) -> Option<buttons::Guard> {
-    let (runtime, control) = (tokio::runtime::Handle::current(), control.clone());
+fn start_buttons(config: &Config, dispatcher: &Dispatcher) -> Option<buttons::Guard> {
+    let (runtime, dispatcher) = (tokio::runtime::Handle::current(), dispatcher.clone());
     // A button's thread may wait: nothing but the next press waits for it.
-    let press = move |request: &str| runtime.block_on(control.run_button_command(request));
+    let press = move |request: &str| runtime.block_on(dispatcher.run_button_command(request));
     buttons::start(config.buttons.clone(), press)
         .inspect_err(|error| tracing::error!("start the buttons: {error}"))
         .ok()
 }
 
 /// The microphone, which may be meant by way of the first camera.
-fn find_microphone(config: &Config, patterns: &[bool], registry: &camera::Registry) -> Microphone {
+fn open_microphone(config: &Config, patterns: &[bool], registry: &camera::Registry) -> Microphone {
     let (device, registry) = (config.cameras.first().map(|camera| camera.camera.device.clone()), registry.clone());
     let context = DeviceContext {
         pattern: patterns.first() == Some(&true),
@@ -251,17 +270,17 @@ fn find_microphone(config: &Config, patterns: &[bool], registry: &camera::Regist
 }
 
 /// Whether pictures flow from a camera, for systemd's watchdog.
-fn watched_stream(feed: &CameraStream, metrics: &Metrics) -> WatchedStream {
+fn stream_health(stream: &CameraStream, metrics: &Metrics) -> WatchedStream {
     let (video, metrics, label) =
-        (feed.video.clone(), metrics.clone(), metrics::CameraLabel { camera: feed.name.clone() });
+        (stream.video.clone(), metrics.clone(), metrics::CameraLabel { camera: stream.name.clone() });
     let health = move || StreamHealth {
         watched: video.subscribers() > 0,
         published: metrics.encoded.get_or_create(&label).get(),
     };
-    WatchedStream { name: feed.name.clone(), health: Box::new(health) }
+    WatchedStream { name: stream.name.clone(), health: Box::new(health) }
 }
 
-fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> Status {
+fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) -> Status {
     let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::CameraStatus {
         name: camera.camera.name.clone(),
         device: camera.camera.device.to_string(),
@@ -272,8 +291,8 @@ fn first_status(config: &Config, patterns: &[bool], sound: Option<String>) -> St
         cameras: cameras.collect(),
         audio: status::Audio {
             device: config.audio.device.clone(),
-            state: if sound.is_some() { PipelineState::Idle } else { PipelineState::Off },
-            source: sound,
+            state: if source.is_some() { PipelineState::Idle } else { PipelineState::Off },
+            source,
             fault: None,
         },
         max_viewers: config.rtc.max_viewers,

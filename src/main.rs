@@ -26,10 +26,10 @@ fn main() -> ExitCode {
         Command::Run(run) => serve(run),
         Command::Devices { json } => list_devices(json),
         Command::Controls(arguments) => show_controls(&arguments.into_request()),
-        Command::Password { role, random, place } => set_password(role, random, place),
-        Command::Token { action, place } => tokens(&action, place),
-        Command::Ctl { method, params, place } => send(&method, params.as_deref(), place),
-        Command::Address { config } => tell_address(config),
+        Command::Password { role, random, state_dir } => set_password(role, random, state_dir),
+        Command::Token { action, state_dir } => manage_tokens(&action, state_dir),
+        Command::Ctl { method, params, state_dir } => send_command(&method, params.as_deref(), state_dir),
+        Command::Address { config } => print_addresses(config),
         Command::CheckConfig { file } => check_config(&file),
     };
     match done {
@@ -54,19 +54,19 @@ fn serve(run: Run) -> anyhow::Result<()> {
 
 async fn start_and_stop(config: Config, run: &Run, levels: &Levels) -> anyhow::Result<()> {
     // Before the start, so that a signal during it ends in a graceful stop too.
-    let mut stop = first_signal().context("listen for signals")?;
+    let mut stop = stop_signal().context("listen for signals")?;
     let mut reload = reload_signal(run).context("listen for signals")?;
     let encrypted = config.http.tls != Tls::Off;
     let mut app = App::start(config).await?;
     let urls = address::urls(app.address(), encrypted);
-    let entry = entry(app.auth().clone(), &urls).await?;
-    printed(|out| address::print(out, &urls, &entry, io::stdout().is_terminal()))?;
+    let hint = sign_in_hint(app.auth().clone(), &urls).await?;
+    print_to_stdout(|out| address::print(out, &urls, &hint, io::stdout().is_terminal()))?;
     loop {
         tokio::select! {
             biased;
             // The sender lives until it has sent.
             _ = &mut stop => break,
-            () = received(&mut reload) => read_again(&mut app, run, levels),
+            () = next_reload(&mut reload) => reload_config(&mut app, run, levels),
         }
     }
     tracing::info!("stopping; a second signal ends at once");
@@ -81,7 +81,7 @@ fn reload_signal(run: &Run) -> io::Result<Option<Signal>> {
     wanted.then(|| signal(SignalKind::hangup())).transpose()
 }
 
-async fn received(signal: &mut Option<Signal>) {
+async fn next_reload(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => signal.recv().await.unwrap_or_default(),
         None => std::future::pending().await,
@@ -89,8 +89,8 @@ async fn received(signal: &mut Option<Signal>) {
 }
 
 /// Reads the configuration again. A file that is wrong changes nothing.
-fn read_again(app: &mut App, run: &Run, levels: &Levels) {
-    app.manager().reloading();
+fn reload_config(app: &mut App, run: &Run, levels: &Levels) {
+    app.notifier().reloading();
     match run.clone().configuration() {
         Ok(config) => {
             if let Err(error) = levels.set(config.log_level) {
@@ -100,11 +100,11 @@ fn read_again(app: &mut App, run: &Run, levels: &Levels) {
         }
         Err(errors) => tracing::error!("everything stays as it is, for the configuration is wrong:\n{errors}"),
     }
-    app.manager().ready();
+    app.notifier().ready();
 }
 
 /// How to sign in, as far as that may be printed: others than the owner read the journal.
-async fn entry(auth: Auth, urls: &[String]) -> anyhow::Result<address::SignInHint> {
+async fn sign_in_hint(auth: Auth, urls: &[String]) -> anyhow::Result<address::SignInHint> {
     if auth.mode() == Mode::None {
         let page = urls.first().map_or("the page", String::as_str);
         tracing::warn!("[auth] mode = \"none\": whoever reaches {page} can watch and control");
@@ -127,20 +127,20 @@ async fn entry(auth: Auth, urls: &[String]) -> anyhow::Result<address::SignInHin
 
 /// Resolves at the first SIGTERM or SIGINT; the second one ends the process. It has a task of its own, so that nothing
 /// that blocks the others can keep it from doing so.
-fn first_signal() -> io::Result<oneshot::Receiver<()>> {
+fn stop_signal() -> io::Result<oneshot::Receiver<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (first, stop) = oneshot::channel();
     tokio::spawn(async move {
-        next_code(&mut terminate, &mut interrupt).await;
+        next_exit_code(&mut terminate, &mut interrupt).await;
         let _ = first.send(());
-        std::process::exit(next_code(&mut terminate, &mut interrupt).await);
+        std::process::exit(next_exit_code(&mut terminate, &mut interrupt).await);
     });
     Ok(stop)
 }
 
 /// Waits for a signal; gives the exit code of a process that it ended, 128 and its number.
-async fn next_code(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
+async fn next_exit_code(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
     let kind = tokio::select! {
         _ = terminate.recv() => SignalKind::terminate(),
         _ = interrupt.recv() => SignalKind::interrupt(),
@@ -150,43 +150,43 @@ async fn next_code(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
 
 fn list_devices(json: bool) -> anyhow::Result<()> {
     let inventory = devices::inventory();
-    printed(|out| devices::print(out, &inventory, json))
+    print_to_stdout(|out| devices::print(out, &inventory, json))
 }
 
 fn show_controls(request: &controls::Request) -> anyhow::Result<()> {
     let controls::Outcome { controls, refused } = controls::answer(request)?;
     if !controls.is_empty() || refused.is_empty() {
-        printed(|out| controls::print(out, &controls, request.json))?;
+        print_to_stdout(|out| controls::print(out, &controls, request.json))?;
     }
     if refused.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("{}", refused.join("\n"))) }
 }
 
-fn set_password(role: Role, random: bool, place: StateDirArg) -> anyhow::Result<()> {
-    password::set(&mut io::stdout(), &mut io::stderr(), &place.store()?, role, random)
+fn set_password(role: Role, random: bool, state_dir: StateDirArg) -> anyhow::Result<()> {
+    password::set(&mut io::stdout(), &mut io::stderr(), &state_dir.store()?, role, random)
 }
 
-fn tokens(action: &token::Action, place: StateDirArg) -> anyhow::Result<()> {
-    token::run(&mut io::stdout(), &mut io::stderr(), &place.store()?, action)
+fn manage_tokens(action: &token::Action, state_dir: StateDirArg) -> anyhow::Result<()> {
+    token::run(&mut io::stdout(), &mut io::stderr(), &state_dir.store()?, action)
 }
 
-fn send(method: &str, params: Option<&str>, place: StateDirArg) -> anyhow::Result<()> {
-    let store = place.store()?;
+fn send_command(method: &str, params: Option<&str>, state_dir: StateDirArg) -> anyhow::Result<()> {
+    let store = state_dir.store()?;
     ctl::run(&mut io::stdout(), store.directory().ok(), method, params)
 }
 
-fn tell_address(file: Option<PathBuf>) -> anyhow::Result<()> {
+fn print_addresses(file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = Run { config: file, ..Run::default() }.configuration()?;
     let urls = address::urls(config.http.listen, config.http.tls != Tls::Off);
-    printed(|out| address::print(out, &urls, &address::SignInHint::default(), false))
+    print_to_stdout(|out| address::print(out, &urls, &address::SignInHint::default(), false))
 }
 
 fn check_config(file: &Path) -> anyhow::Result<()> {
     let config = Config::load(file)?;
-    printed(|out| check::print(out, file, &config))
+    print_to_stdout(|out| check::print(out, file, &config))
 }
 
 /// Prints to standard output. A reader that goes away early, such as `head`, has what it wants.
-fn printed(print: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> anyhow::Result<()> {
+fn print_to_stdout(print: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> anyhow::Result<()> {
     match print(&mut io::stdout().lock()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("write to standard output"),

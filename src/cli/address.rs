@@ -91,28 +91,28 @@ pub struct SignInHint {
 /// # Errors
 ///
 /// When nothing can be written.
-pub fn print(out: &mut impl Write, urls: &[String], entry: &SignInHint, terminal: bool) -> io::Result<()> {
+pub fn print(out: &mut impl Write, urls: &[String], hint: &SignInHint, terminal: bool) -> io::Result<()> {
     for url in urls {
         writeln!(out, "{url}")?;
     }
-    for (role, password) in &entry.passwords {
+    for (role, password) in &hint.passwords {
         writeln!(out, "password of the {role}: {password}")?;
     }
-    if !entry.passwords.is_empty() {
+    if !hint.passwords.is_empty() {
         writeln!(
             out,
             "they are not shown again; `porthole password viewer` and `porthole password operator` set others"
         )?;
     }
     // What stands behind # stays in the browser: no server and no log of a proxy sees it.
-    let link = |url: &String| entry.link.as_ref().map(|secret| format!("{url}#sign-in={secret}"));
+    let link = |url: &String| hint.link.as_ref().map(|secret| format!("{url}#sign-in={secret}"));
     if let Some(link) = urls.first().and_then(link) {
         writeln!(out, "sign in: {link}")?;
     }
     if terminal {
-        let shown = urls.first().map(|url| link(url).unwrap_or_else(|| url.clone()));
+        let url = urls.first().map(|url| link(url).unwrap_or_else(|| url.clone()));
         // A URL is far below what a code can hold.
-        let code = shown.and_then(|url| QrCode::new(url).ok());
+        let code = url.and_then(|url| QrCode::new(url).ok());
         if let Some(code) = code {
             for line in code.render::<Dense1x2>().build().lines() {
                 writeln!(out, "{BLACK_ON_WHITE}{line}{RESET}")?;
@@ -196,9 +196,9 @@ mod tests {
     fn how_to_sign_in_stands_below_the_addresses() {
         let urls = ["http://192.168.1.20:8080/".to_owned(), "http://10.0.0.2:8080/".to_owned()];
         let passwords = vec![(Role::Viewer, "aaaa".into()), (Role::Operator, "bbbb".into())];
-        let entry = SignInHint { passwords, link: Some("secret".into()) };
+        let hint = SignInHint { passwords, link: Some("secret".into()) };
         let mut out = Vec::new();
-        print(&mut out, &urls, &entry, false).unwrap();
+        print(&mut out, &urls, &hint, false).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert_eq!(
             out.lines().collect::<Vec<_>>(),
@@ -212,9 +212,9 @@ mod tests {
             ]
         );
         // The code carries the link, which takes more modules than the address.
-        let lines = |entry: &SignInHint| {
+        let lines = |hint: &SignInHint| {
             let mut out = Vec::new();
-            print(&mut out, &urls, entry, true).unwrap();
+            print(&mut out, &urls, hint, true).unwrap();
             String::from_utf8(out).unwrap().lines().filter(|line| line.starts_with(BLACK_ON_WHITE)).count()
         };
         let secret = "x".repeat(43);

@@ -13,7 +13,7 @@ use crate::model::protocol::shell;
 use crate::server::dispatch::unix_socket;
 
 /// Where the service has its socket, also for a shell that does not know the service's directories.
-const SERVICE: &str = "/run/porthole";
+const SERVICE_DIR: &str = "/run/porthole";
 
 /// How long an answer may take: a camera that is opened anew takes some seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,25 +38,25 @@ pub fn run(out: &mut impl Write, state: Option<&Path>, method: &str, params: Opt
 
 /// Opens the first socket that somebody answers on.
 fn connect(state: Option<&Path>) -> anyhow::Result<UnixStream> {
-    let service = Path::new(SERVICE).join(unix_socket::NAME);
-    let places: Vec<PathBuf> = unix_socket::path(state).into_iter().chain([service]).collect();
-    let mut wrong = None;
-    for place in &places {
-        match UnixStream::connect(place) {
+    let service = Path::new(SERVICE_DIR).join(unix_socket::NAME);
+    let paths: Vec<PathBuf> = unix_socket::path(state).into_iter().chain([service]).collect();
+    let mut failed = None;
+    for path in &paths {
+        match UnixStream::connect(path) {
             Ok(stream) => return Ok(stream),
             // One that may not be opened says more than one that is not there.
-            Err(error) if wrong.is_none() || error.kind() == io::ErrorKind::PermissionDenied => {
-                wrong = Some((place, error));
+            Err(error) if failed.is_none() || error.kind() == io::ErrorKind::PermissionDenied => {
+                failed = Some((path, error));
             }
             Err(_) => {}
         }
     }
-    Err(match wrong {
-        Some((place, error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-            anyhow!("{}: {error}; be its owner or root (sudo)", place.display())
+    Err(match failed {
+        Some((path, error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            anyhow!("{}: {error}; be its owner or root (sudo)", path.display())
         }
-        Some((place, error)) => {
-            anyhow!("{}: {error}; is porthole running, and is this its [state] directory (--state)?", place.display())
+        Some((path, error)) => {
+            anyhow!("{}: {error}; is porthole running, and is this its [state] directory (--state)?", path.display())
         }
         None => anyhow!("no socket: neither HOME nor RUNTIME_DIRECTORY is set; name the state directory with --state"),
     })

@@ -46,17 +46,17 @@ pub fn print(out: &mut impl Write, inventory: &Inventory, json: bool) -> io::Res
     if json {
         return writeln!(out, "{}", inventory::json(inventory));
     }
-    print_part(out, "cameras", &inventory.cameras)?;
-    print_part(out, "hardware encoders", &inventory.encoders)?;
-    print_part(out, "sound cards", &inventory.sound_cards)?;
-    print_part(out, "LEDs", &inventory.leds)?;
+    print_section(out, "cameras", &inventory.cameras)?;
+    print_section(out, "hardware encoders", &inventory.encoders)?;
+    print_section(out, "sound cards", &inventory.sound_cards)?;
+    print_section(out, "LEDs", &inventory.leds)?;
     let AutoInfo { camera, microphone } = &inventory.auto;
-    print_part(out, "auto takes", &[format!("camera: {camera}"), format!("microphone: {microphone}")])?;
-    if inventory.problems.is_empty() { Ok(()) } else { print_part(out, "not listed", &inventory.problems) }
+    print_section(out, "auto takes", &[format!("camera: {camera}"), format!("microphone: {microphone}")])?;
+    if inventory.problems.is_empty() { Ok(()) } else { print_section(out, "not listed", &inventory.problems) }
 }
 
 /// A title, and below it each device, whose own text may have several lines.
-fn print_part(out: &mut impl Write, title: &str, devices: &[impl Display]) -> io::Result<()> {
+fn print_section(out: &mut impl Write, title: &str, devices: &[impl Display]) -> io::Result<()> {
     writeln!(out, "{title}")?;
     if devices.is_empty() {
         writeln!(out, "  none")?;
@@ -71,14 +71,14 @@ fn print_part(out: &mut impl Write, title: &str, devices: &[impl Display]) -> io
 
 /// The names of the LEDs, in order. A kernel without LED support has no folder for them.
 fn leds(folder: &Path) -> Result<Vec<String>, String> {
-    let told = |error: io::Error| format!("LEDs: {}: {error}", folder.display());
+    let describe = |error: io::Error| format!("LEDs: {}: {error}", folder.display());
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(told)?,
+        entries => entries.map_err(describe)?,
     };
     let mut names = Vec::new();
     for entry in entries {
-        names.push(entry.map_err(told)?.file_name().to_string_lossy().into_owned());
+        names.push(entry.map_err(describe)?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
     Ok(names)

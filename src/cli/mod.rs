@@ -60,14 +60,14 @@ pub enum Command {
         #[arg(long)]
         random: bool,
         #[command(flatten)]
-        place: StateDirArg,
+        state_dir: StateDirArg,
     },
     /// Make, list and revoke the tokens with which programs sign in
     Token {
         #[command(subcommand)]
         action: token::Action,
         #[command(flatten)]
-        place: StateDirArg,
+        state_dir: StateDirArg,
     },
     /// Send one command to the porthole that runs on this board, and print its answer as JSON
     Ctl {
@@ -76,7 +76,7 @@ pub enum Command {
         /// Its params, such as '{ "values": { "brightness": 10 } }'
         params: Option<String>,
         #[command(flatten)]
-        place: StateDirArg,
+        state_dir: StateDirArg,
     },
     /// Print the addresses of the page, without starting anything
     Address {
@@ -140,8 +140,8 @@ pub struct ControlsArgs {
     #[arg(long)]
     json: bool,
     /// The camera, as the configuration names it; without it the one that `auto` takes
-    #[arg(value_name = "DEVICE", value_parser = Word::parse)]
-    first: Option<Word>,
+    #[arg(value_name = "DEVICE", value_parser = FirstArg::parse)]
+    first: Option<FirstArg>,
     /// What a control shall be; the list has the names, and what each may be. A menu takes the number or the name of an entry
     #[arg(value_name = "NAME=VALUE", value_parser = read_setting)]
     settings: Vec<Setting>,
@@ -152,8 +152,8 @@ impl ControlsArgs {
     pub fn into_request(self) -> controls::Request {
         let Self { json, first, mut settings } = self;
         let device = match first {
-            Some(Word::Device(device)) => device,
-            Some(Word::Setting(setting)) => {
+            Some(FirstArg::Device(device)) => device,
+            Some(FirstArg::Setting(setting)) => {
                 settings.insert(0, setting);
                 Device::Auto
             }
@@ -165,12 +165,12 @@ impl ControlsArgs {
 
 /// The first word after `controls`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Word {
+enum FirstArg {
     Device(Device),
     Setting(Setting),
 }
 
-impl Word {
+impl FirstArg {
     /// A path may have `=` in it; no other name of a V4L2 camera has.
     fn parse(text: &str) -> Result<Self, String> {
         match Setting::parse(text).filter(|_| !text.starts_with('/')) {
@@ -268,12 +268,12 @@ mod tests {
 
     #[test]
     fn passwords_and_tokens_have_a_role_and_a_place() {
-        let place = StateDirArg { state: Some("/s".into()), config: None };
-        assert_eq!(place.clone().store().unwrap().directory().unwrap(), std::path::Path::new("/s"));
-        let password = Command::Password { role: Role::Viewer, random: true, place: place.clone() };
+        let state_dir = StateDirArg { state: Some("/s".into()), config: None };
+        assert_eq!(state_dir.clone().store().unwrap().directory().unwrap(), std::path::Path::new("/s"));
+        let password = Command::Password { role: Role::Viewer, random: true, state_dir: state_dir.clone() };
         assert_eq!(parse("porthole password viewer --random --state /s").unwrap(), password);
         let action = token::Action::Add { name: "a".into(), role: Role::Operator };
-        let add = Command::Token { action, place };
+        let add = Command::Token { action, state_dir };
         assert_eq!(parse("porthole token add a --role operator --state /s").unwrap(), add);
         assert_eq!(parse("porthole token --state /s add a --role operator").unwrap(), add);
         let text = parse("porthole password admin").unwrap_err().to_string();
@@ -282,8 +282,10 @@ mod tests {
 
     #[test]
     fn a_command_has_a_method_and_may_have_params() {
-        let Command::Ctl { method, params, place } = parse("porthole ctl status --state /s").unwrap() else { panic!() };
-        assert_eq!((method.as_str(), params, place.state), ("status", None, Some("/s".into())));
+        let Command::Ctl { method, params, state_dir } = parse("porthole ctl status --state /s").unwrap() else {
+            panic!()
+        };
+        assert_eq!((method.as_str(), params, state_dir.state), ("status", None, Some("/s".into())));
         let Command::Ctl { params, .. } = parse("porthole ctl audio.mute {\"muted\":true}").unwrap() else { panic!() };
         assert_eq!(params.as_deref(), Some("{\"muted\":true}"));
     }

@@ -43,14 +43,14 @@ pub fn set(
 
 /// Asks on a terminal, twice.
 fn ask(terminal: &mut (impl BufRead + AsFd), prompt: &mut impl Write, role: Role) -> anyhow::Result<String> {
-    let silence = Silence::on(terminal)?;
+    let echo_off = EchoOff::on(terminal)?;
     write!(prompt, "new password of the {role}: ")?;
     prompt.flush()?;
     let password = line(terminal)?;
     write!(prompt, "the same once more: ")?;
     prompt.flush()?;
     let again = line(terminal)?;
-    drop(silence);
+    drop(echo_off);
     if password != again {
         bail!("the two are not the same; nothing was changed");
     }
@@ -65,14 +65,14 @@ fn line(from: &mut impl BufRead) -> anyhow::Result<String> {
 }
 
 /// A terminal that does not show what is typed, but its line ends, as long as this lives.
-struct Silence {
+struct EchoOff {
     terminal: std::os::fd::OwnedFd,
     before: Termios,
 }
 
-impl Silence {
+impl EchoOff {
     fn on(terminal: &impl AsFd) -> anyhow::Result<Self> {
-        let silence = || {
+        let echo_off = || {
             let terminal = terminal.as_fd().try_clone_to_owned()?;
             let before = termios::tcgetattr(&terminal)?;
             let mut silent = before.clone();
@@ -82,11 +82,11 @@ impl Silence {
             termios::tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
             io::Result::Ok(Self { terminal, before })
         };
-        silence().context("make the terminal silent")
+        echo_off().context("make the terminal silent")
     }
 }
 
-impl Drop for Silence {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         let _ = termios::tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
     }

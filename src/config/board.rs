@@ -15,7 +15,7 @@ use crate::device::{buttons, gpio};
 use crate::model::protocol::Request;
 
 /// No GPIO chip has more pins; a larger number is a slip.
-const LINES: i64 = 1023;
+const MAX_LINE: i64 = 1023;
 
 /// How long the contacts of a button bounce: twice what bad ones do.
 const DEBOUNCE_MS: u64 = 30;
@@ -102,7 +102,7 @@ struct PinSpec {
 impl PinSpec {
     fn read(&mut self, section: &mut Section<'_, '_>) {
         let mut line = u32::MAX;
-        section.number("gpio", &mut line, 0..=LINES, 1, "the pin's number");
+        section.number("gpio", &mut line, 0..=MAX_LINE, 1, "the pin's number");
         self.line = (line != u32::MAX).then_some(line);
         section.text("chip", &mut self.chip, &value::GPIO_CHIP);
         section.flag("active_low", &mut self.active_low);

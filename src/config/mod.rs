@@ -194,9 +194,9 @@ fn read_camera(section: &mut Section<'_, '_>) -> video::Config {
     section.text("name", &mut camera.name, &value::CAMERA_NAME);
     section.text("device", &mut camera.device, &value::CAMERA_DEVICE);
     // 8K is the largest picture of H.264 level 6; the 4:2:0 chroma planes need even sides, and a macroblock has 16.
-    section.wish("width", &mut camera.width, 16..=7680, 2, "pixels");
-    section.wish("height", &mut camera.height, 16..=4320, 2, "pixels");
-    section.wish("fps", &mut camera.fps, 1..=240, 1, "frames a second");
+    section.constraint("width", &mut camera.width, 16..=7680, 2, "pixels");
+    section.constraint("height", &mut camera.height, 16..=4320, 2, "pixels");
+    section.constraint("fps", &mut camera.fps, 1..=240, 1, "frames a second");
     section.text("format", &mut camera.format, &value::PIXEL_FORMAT);
     section.flag("keep_open", &mut config.keep_open);
     section.settings("controls", &mut camera.controls);

@@ -14,7 +14,7 @@ use super::errors::Errors;
 use super::value::ValueParser;
 use crate::capture::camera::Constraint;
 use crate::model::inventory::{Setting, Value};
-use crate::util::suggest::nearest;
+use crate::util::suggest::did_you_mean;
 
 /// The longest piece of the text that a message repeats, in characters: enough to recognise the value in the file.
 const VALUE_LIMIT: usize = 40;
@@ -26,7 +26,7 @@ pub(super) struct Reader<'t> {
     /// Whether the syntax is so damaged that what stands where cannot be told: then other errors would mislead.
     damaged: bool,
     errors: RefCell<Errors>,
-    asked: RefCell<BTreeSet<String>>,
+    known_keys: RefCell<BTreeSet<String>>,
 }
 
 impl<'t> Reader<'t> {
@@ -42,13 +42,13 @@ impl<'t> Reader<'t> {
             damaged |= content.starts_with('[');
             errors.add(line, error.message().replace('\n', " "));
         }
-        let asked = RefCell::default();
-        Self { text, root: root.into_inner(), damaged, errors: RefCell::new(errors), asked }
+        let known_keys = RefCell::default();
+        Self { text, root: root.into_inner(), damaged, errors: RefCell::new(errors), known_keys }
     }
 
     /// Reads the section `[name]`.
     pub(super) fn section(&self, name: &'static str, read: impl FnOnce(&mut Section<'_, 't>)) {
-        self.asked.borrow_mut().insert(name.into());
+        self.known_keys.borrow_mut().insert(name.into());
         let found = self.root.get_key_value(name);
         let values = match found {
             Some((_, value)) => match value.get_ref() {
@@ -67,7 +67,7 @@ impl<'t> Reader<'t> {
 
     /// Reads every section `[[name]]`, in the order of the file. The index counts from 0.
     pub(super) fn list(&self, name: &'static str, mut read: impl FnMut(&mut Section<'_, 't>)) {
-        self.asked.borrow_mut().insert(name.into());
+        self.known_keys.borrow_mut().insert(name.into());
         let Some(value) = self.root.get(name) else { return };
         let DeValue::Array(items) = value.get_ref() else {
             let line = line_of(self.text, value.span().start);
@@ -89,14 +89,14 @@ impl<'t> Reader<'t> {
 
     /// Every key that was asked for, as `section.key`, and what was found wrong.
     pub(super) fn finish(self) -> (BTreeSet<String>, Errors) {
-        let asked = self.asked.take();
-        let sections: Vec<&str> = asked.iter().filter(|path| !path.contains('.')).map(String::as_str).collect();
+        let known_keys = self.known_keys.take();
+        let sections: Vec<&str> = known_keys.iter().filter(|path| !path.contains('.')).map(String::as_str).collect();
         for (key, value) in &self.root {
             if !sections.contains(&key.get_ref().as_ref()) {
                 self.report_unknown("", key, value, &sections);
             }
         }
-        let keys = asked.iter().filter(|path| path.contains('.')).cloned().collect();
+        let keys = known_keys.iter().filter(|path| path.contains('.')).cloned().collect();
         (keys, self.errors.into_inner())
     }
 
@@ -109,12 +109,12 @@ impl<'t> Reader<'t> {
     ) {
         let line = values.as_ref().map_or(1, |(_, span)| line_of(self.text, span.start));
         let table = values.map(|(table, _)| table);
-        let mut section = Section { reader: self, name, path, line, table, asked: Vec::new() };
+        let mut section = Section { reader: self, name, path, line, table, known_keys: Vec::new() };
         read(&mut section);
-        let Section { path, asked, .. } = section;
+        let Section { path, known_keys, .. } = section;
         for (key, value) in table.into_iter().flatten() {
-            if !asked.contains(&key.get_ref().as_ref()) {
-                self.report_unknown(&format!("{path}."), key, value, &asked);
+            if !known_keys.contains(&key.get_ref().as_ref()) {
+                self.report_unknown(&format!("{path}."), key, value, &known_keys);
             }
         }
     }
@@ -130,7 +130,7 @@ impl<'t> Reader<'t> {
     fn report_unknown(&self, path: &str, key: &Spanned<DeString<'t>>, value: &Spanned<DeValue<'t>>, known: &[&str]) {
         let line = line_of(self.text, key.span().start);
         let name = shorten(key.get_ref());
-        let right = match nearest(key.get_ref(), known) {
+        let right = match did_you_mean(key.get_ref(), known) {
             Some(near) => format!("did you mean {near}?"),
             None => format!("known here: {}", known.join(", ")),
         };
@@ -164,7 +164,7 @@ pub(super) struct Section<'r, 't> {
     /// The line of its header.
     line: usize,
     table: Option<&'r DeTable<'t>>,
-    asked: Vec<&'static str>,
+    known_keys: Vec<&'static str>,
 }
 
 impl Section<'_, '_> {
@@ -182,7 +182,7 @@ impl Section<'_, '_> {
 
     /// Reads a number that a device has its own say in: the number itself, which is exact, or a table of `min`, `ideal`
     /// and `max`.
-    pub(super) fn wish(
+    pub(super) fn constraint(
         &mut self,
         key: &'static str,
         field: &mut Constraint,
@@ -190,7 +190,7 @@ impl Section<'_, '_> {
         step: i64,
         unit: &str,
     ) {
-        self.read(key, field, |value| Number { range, step, unit }.wish(value));
+        self.read(key, field, |value| Number { range, step, unit }.constraint(value));
     }
 
     /// Reads a text in quotes.
@@ -231,8 +231,8 @@ impl Section<'_, '_> {
 
     /// Reads a section of its own below this one, whose keys are the names of controls.
     pub(super) fn settings(&mut self, key: &'static str, field: &mut Vec<Setting>) {
-        self.asked.push(key);
-        self.reader.asked.borrow_mut().insert(format!("{}.{key}", self.name));
+        self.known_keys.push(key);
+        self.reader.known_keys.borrow_mut().insert(format!("{}.{key}", self.name));
         let Some(found) = self.table.and_then(|table| table.get(key)) else { return };
         let DeValue::Table(table) = found.get_ref() else {
             let wrong =
@@ -277,8 +277,8 @@ impl Section<'_, '_> {
     }
 
     fn read<T>(&mut self, key: &'static str, field: &mut T, convert: impl FnOnce(&DeValue<'_>) -> Result<T, String>) {
-        self.asked.push(key);
-        self.reader.asked.borrow_mut().insert(format!("{}.{key}", self.name));
+        self.known_keys.push(key);
+        self.reader.known_keys.borrow_mut().insert(format!("{}.{key}", self.name));
         let Some(value) = self.table.and_then(|table| table.get(key)) else { return };
         match convert(value.get_ref()) {
             Ok(value) => *field = value,
@@ -313,7 +313,7 @@ impl Number<'_> {
         T::try_from(number).map_err(|_| format!("out of range; {}", self.right()))
     }
 
-    fn wish(&self, value: &DeValue<'_>) -> Result<Constraint, String> {
+    fn constraint(&self, value: &DeValue<'_>) -> Result<Constraint, String> {
         let DeValue::Table(table) = value else {
             if value.as_integer().is_none() {
                 let right = self.right();
@@ -331,12 +331,12 @@ impl Number<'_> {
             };
             *part = Some(self.read::<u32>(value.get_ref()).map_err(|wrong| format!("{}: {wrong}", key.get_ref()))?);
         }
-        let wish = Constraint { min: min.unwrap_or(0), ideal, max: max.unwrap_or(u32::MAX) };
+        let constraint = Constraint { min: min.unwrap_or(0), ideal, max: max.unwrap_or(u32::MAX) };
         match ideal {
             _ if min.or(ideal).or(max).is_none() => Err(format!("names none of min, ideal and max; {}", self.right())),
-            _ if wish.min > wish.max => Err("min is above max".into()),
-            Some(ideal) if !wish.allows(ideal) => Err("ideal is not between min and max".into()),
-            _ => Ok(wish),
+            _ if constraint.min > constraint.max => Err("min is above max".into()),
+            Some(ideal) if !constraint.allows(ideal) => Err("ideal is not between min and max".into()),
+            _ => Ok(constraint),
         }
     }
 }

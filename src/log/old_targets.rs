@@ -37,6 +37,7 @@ const MOVED: &[(&str, &str)] = &[
     ("rtc::ice::remote", "server::rtc::ice::remote_candidate"),
     ("rtc::ice::watch", "server::rtc::ice::netlink"),
     ("rtc::mux::addresses", "server::rtc::mux::sockets"),
+    ("rtc::pictures", "server::rtc::session::switcher"),
     ("rtc::restart", "server::rtc::ice::restart"),
     ("systemd", "device::systemd"),
     ("thread", "util::thread"),

@@ -250,24 +250,24 @@ impl Metrics {
     }
 
     /// Counts `count` drops at a place.
-    pub fn drop_at(&self, at: DropPoint, count: u64) {
+    pub fn count_drop(&self, at: DropPoint, count: u64) {
         if count > 0 {
             self.dropped.get_or_create(&DropLabels { at }).inc_by(count);
         }
     }
 
     /// Counts something that came in and was given to no viewer.
-    pub fn ignored(&self, why: IgnoreReason) {
+    pub fn count_ignored(&self, why: IgnoreReason) {
         self.ignored.get_or_create(&IgnoreLabels { why }).inc();
     }
 
     /// Counts an HTTP connection or request that is not let in.
-    pub fn refuse(&self, reason: RejectReason) {
+    pub fn count_rejected(&self, reason: RejectReason) {
         self.http_refused.get_or_create(&RejectLabels { reason }).inc();
     }
 
     /// Counts what is not carried out or not told of a control channel.
-    pub fn leave_out(&self, what: ControlDrop, count: u64) {
+    pub fn count_control_drop(&self, what: ControlDrop, count: u64) {
         self.untold.get_or_create(&ControlDropLabels { what }).inc_by(count);
     }
 
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn the_text_names_the_place_of_a_drop() {
         let metrics = Metrics::new();
-        metrics.drop_at(DropPoint::ViewerLag, 3);
+        metrics.count_drop(DropPoint::ViewerLag, 3);
         assert!(metrics.text().contains("porthole_frames_dropped_total{at=\"ViewerLag\"} 3"), "{}", metrics.text());
     }
 

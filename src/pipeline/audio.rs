@@ -43,13 +43,13 @@ const RESCAN_INTERVAL: Duration = Duration::from_secs(10);
 /// Ends the thread when dropped.
 #[derive(Debug)]
 pub struct Guard {
-    sound: Broadcast<AudioPacket>,
+    audio: Broadcast<AudioPacket>,
     _thread: MediaThread,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.sound.demand().stop();
+        self.audio.demand().stop();
     }
 }
 
@@ -63,19 +63,20 @@ pub fn start(
     metrics: &Metrics,
     board: &status::StatusPublisher,
 ) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
-    let sound = Broadcast::new(RING);
+    let audio = Broadcast::new(RING);
     // Before anybody is interested.
-    sound.demand().bar(board.snapshot().privacy);
-    let line = AudioPacketizer::new(microphone.config(), sound.clone(), metrics.clone())?;
-    let pipeline = Pipeline { microphone, line, sound: sound.clone(), board: board.clone(), retry: Retry::default() };
+    audio.demand().set_blocked(board.snapshot().privacy);
+    let packetizer = AudioPacketizer::new(microphone.config(), audio.clone(), metrics.clone())?;
+    let pipeline =
+        Pipeline { microphone, packetizer, audio: audio.clone(), board: board.clone(), retry: Retry::default() };
     let thread = MediaThread::spawn("microphone".into(), move || pipeline.run())?;
-    Ok((sound.clone(), Guard { sound, _thread: thread }))
+    Ok((audio.clone(), Guard { audio, _thread: thread }))
 }
 
 struct Pipeline {
     microphone: Microphone,
-    line: AudioPacketizer,
-    sound: Broadcast<AudioPacket>,
+    packetizer: AudioPacketizer,
+    audio: Broadcast<AudioPacket>,
     board: status::StatusPublisher,
     retry: Retry,
 }
@@ -84,7 +85,7 @@ struct Pipeline {
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// Nobody listens any more.
-    Unheard,
+    NoListeners,
     /// There is no microphone, and none is asked for by name.
     NoMicrophone,
 }
@@ -92,30 +93,30 @@ enum End {
 impl Pipeline {
     /// The retry loop of the microphone.
     fn run(mut self) {
-        let mut begins = true;
-        let mut told = false;
-        while self.sound.demand().wait() {
-            if self.sound.demand().barred().is_some() {
-                self.barred();
-                begins = true;
+        let mut rescan = true;
+        let mut logged = false;
+        while self.audio.demand().wait() {
+            if self.audio.demand().blocked_since().is_some() {
+                self.silence_while_blocked();
+                rescan = true;
                 continue;
             }
-            if std::mem::take(&mut begins) {
+            if std::mem::take(&mut rescan) {
                 self.microphone.forget_if_unplugged();
             }
             match self.run_once() {
-                Ok(End::Unheard) => {
+                Ok(End::NoListeners) => {
                     self.board.audio(|audio| audio.state = PipelineState::Idle);
-                    begins = true;
+                    rescan = true;
                     continue;
                 }
                 Ok(End::NoMicrophone) => {
-                    if !std::mem::replace(&mut told, true) {
+                    if !std::mem::replace(&mut logged, true) {
                         tracing::info!("no microphone; one that is plugged in will be heard");
                     }
                     self.board
                         .audio(|audio| (audio.state, audio.source, audio.fault) = (PipelineState::Off, None, None));
-                    self.away(RESCAN_INTERVAL);
+                    self.silence_for(RESCAN_INTERVAL);
                 }
                 Err(error) => {
                     let (pause, log) = self.retry.failed(Instant::now());
@@ -126,47 +127,47 @@ impl Pipeline {
                         audio.state = PipelineState::Fault;
                         audio.fault = Some(format!("{error:#}"));
                     });
-                    self.away(pause);
+                    self.silence_for(pause);
                 }
             }
-            begins = self.sound.demand().interested() == 0;
+            rescan = self.audio.demand().guards() == 0;
         }
     }
 
     /// Opens the microphone and captures until nobody listens any more.
     fn run_once(&mut self) -> anyhow::Result<End> {
         let Some(mut source) = self.microphone.open()? else { return Ok(End::NoMicrophone) };
-        let demand = self.sound.demand().clone();
-        let mut heard = Instant::now();
+        let demand = self.audio.demand().clone();
+        let mut last_frame_at = Instant::now();
         let mut live = false;
-        let mut linger = Linger::new(&demand, LINGER, heard);
+        let mut linger = Linger::new(&demand, LINGER, last_frame_at);
         while !linger.is_over(Instant::now()) {
             let Some(frame) = source.next(POLL_INTERVAL)? else {
-                let silent = heard.elapsed();
+                let silent = last_frame_at.elapsed();
                 anyhow::ensure!(
                     silent < STALL_TIMEOUT,
                     "{}: no sound for {} s",
                     source.label(),
                     STALL_TIMEOUT.as_secs()
                 );
-                self.line.silence(Timestamp::now().saturating_sub(LATE_AFTER));
+                self.packetizer.fill_silence(Timestamp::now().saturating_sub(LATE_AFTER));
                 continue;
             };
-            heard = Instant::now();
-            if demand.barred().is_some() {
+            last_frame_at = Instant::now();
+            if demand.blocked_since().is_some() {
                 // Taken after the privacy switch was thrown.
                 break;
             }
             if !live {
                 live = true;
-                self.tell_live(source.as_ref());
+                self.report_live(source.as_ref());
             }
-            self.line.sound(frame);
+            self.packetizer.push(frame);
         }
-        Ok(End::Unheard)
+        Ok(End::NoListeners)
     }
 
-    fn tell_live(&mut self, source: &dyn CaptureSource) {
+    fn report_live(&mut self, source: &dyn CaptureSource) {
         let is = if self.retry.recovered() { "is back" } else { "is open" };
         tracing::info!("microphone {is}: {}, channels {}", source.label(), source.channels());
         self.board.audio(|audio| {
@@ -177,21 +178,21 @@ impl Pipeline {
     }
 
     /// Publishes silence while the privacy switch is on and somebody listens.
-    fn barred(&mut self) {
-        while self.sound.demand().wait_while_barred(Some(SILENCE_DELAY)) {
-            self.line.silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
+    fn silence_while_blocked(&mut self) {
+        while self.audio.demand().wait_while_blocked(Some(SILENCE_DELAY)) {
+            self.packetizer.fill_silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
         }
     }
 
     /// Publishes silence for `pause`, or until something is plugged in, somebody new listens, nobody does, or the thread
     /// shall end.
-    fn away(&mut self, pause: Duration) {
+    fn silence_for(&mut self, pause: Duration) {
         let end = Instant::now() + pause;
-        while Instant::now() < end && self.sound.demand().interested() > 0 {
-            self.line.silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
+        while Instant::now() < end && self.audio.demand().guards() > 0 {
+            self.packetizer.fill_silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
             let begin = Instant::now();
-            if self.sound.demand().pause(SILENCE_DELAY) {
-                return self.retry.begin_anew();
+            if self.audio.demand().pause(SILENCE_DELAY) {
+                return self.retry.reset();
             }
             // Cut short: somebody came, or the thread shall end.
             if begin.elapsed() < SILENCE_DELAY {
@@ -212,8 +213,8 @@ mod tests {
         let board = status::StatusPublisher::new(status::Status::default());
         let config = Config { device: device.into(), ..Default::default() };
         let context = DeviceContext { pattern: false, camera: Box::new(|| None) };
-        let (sound, guard) = start(Microphone::new(config, context), &Metrics::new(), &board).expect("should start");
-        (sound.subscribe(), guard, board)
+        let (audio, guard) = start(Microphone::new(config, context), &Metrics::new(), &board).expect("should start");
+        (audio.subscribe(), guard, board)
     }
 
     /// The capture times of the next packets, and whether the last of them is silent.
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_barred_microphone_is_closed_and_silent_and_heard_again_when_the_bar_is_gone() {
+    async fn a_blocked_microphone_is_closed_and_silent_until_it_is_unblocked() {
         let (mut listener, guard, board) = started("tone");
         let state = async |wanted| {
             let mut watch = board.watch();
@@ -272,13 +273,13 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(30), found).await.expect("in time").expect("board");
         };
         state(PipelineState::Live).await;
-        guard.sound.demand().bar(true);
+        guard.audio.demand().set_blocked(true);
         state(PipelineState::Idle).await;
         // What was on its way, and the codec's echo of it.
         listen(&mut listener, 10).await;
         let (captured, silent) = listen(&mut listener, 1).await;
         assert!(silent && captured.len() == 1);
-        guard.sound.demand().bar(false);
+        guard.audio.demand().set_blocked(false);
         state(PipelineState::Live).await;
         assert!(!listen(&mut listener, 20).await.1);
     }

@@ -21,10 +21,10 @@ pub struct Config {
 
 /// Whether the switch is on at the start.
 pub fn at_start(config: &Config, store: &Store) -> bool {
-    config.on || left_on(store)
+    config.on || was_left_on(store)
 }
 
-fn left_on(store: &Store) -> bool {
+fn was_left_on(store: &Store) -> bool {
     if store.directory().is_err() {
         // Nowhere to keep it, so it was never kept.
         return false;
@@ -58,13 +58,13 @@ struct Inner {
     sources: Vec<Demand>,
     store: Store,
     /// Held while the switch is thrown, so that all of them know the same in the end.
-    throwing: Mutex<()>,
+    lock: Mutex<()>,
 }
 
 impl PrivacySwitch {
     /// A switch for these sources, which stands as the status says.
     pub fn new(board: StatusPublisher, sources: Vec<Demand>, store: Store) -> Self {
-        Self(Arc::new(Inner { board, sources, store, throwing: Mutex::new(()) }))
+        Self(Arc::new(Inner { board, sources, store, lock: Mutex::new(()) }))
     }
 
     /// Whether cameras and microphone are cut.
@@ -74,15 +74,15 @@ impl PrivacySwitch {
 
     /// Throws the switch, to its other side where no side is named; `by` says who did, for the log. It is thrown at once, and
     /// remembered, which may block for a moment.
-    pub fn throw(&self, on: Option<bool>, by: &str) -> PrivacyChange {
-        let Inner { board, sources, store, throwing } = &*self.0;
-        let _throwing = throwing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn set(&self, on: Option<bool>, by: &str) -> PrivacyChange {
+        let Inner { board, sources, store, lock } = &*self.0;
+        let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let was = self.is_on();
         let on = on.unwrap_or(!was);
         if on == was {
             return PrivacyChange { on, changed: false };
         }
-        sources.iter().for_each(|source| source.bar(on));
+        sources.iter().for_each(|source| source.set_blocked(on));
         board.privacy(on);
         tracing::info!("privacy switch {} by {by}", if on { "on" } else { "off" });
         if let Err(error) = store.write(FILE, if on { b"on\n" } else { b"off\n" }) {
@@ -111,14 +111,14 @@ mod tests {
         assert!(!switch.is_on() && !at_start(&Config::default(), &store));
         let _interests: Vec<_> = sources.iter().map(Demand::register).collect();
 
-        assert_eq!(switch.throw(Some(true), "a test"), PrivacyChange { on: true, changed: true });
+        assert_eq!(switch.set(Some(true), "a test"), PrivacyChange { on: true, changed: true });
         assert!(switch.is_on() && board.snapshot().privacy && at_start(&Config::default(), &store));
-        assert!(sources.iter().all(|source| source.barred().is_some() && !source.is_wanted()));
-        assert_eq!(switch.throw(Some(true), "a test"), PrivacyChange { on: true, changed: false });
+        assert!(sources.iter().all(|source| source.blocked_since().is_some() && !source.is_needed()));
+        assert_eq!(switch.set(Some(true), "a test"), PrivacyChange { on: true, changed: false });
 
-        assert_eq!(switch.throw(None, "a test"), PrivacyChange { on: false, changed: true });
+        assert_eq!(switch.set(None, "a test"), PrivacyChange { on: false, changed: true });
         assert!(!board.snapshot().privacy && !at_start(&Config::default(), &store));
-        assert!(sources.iter().all(Demand::is_wanted));
+        assert!(sources.iter().all(Demand::is_needed));
         assert!(at_start(&Config { on: true }, &store), "whatever it was");
     }
 
@@ -127,11 +127,11 @@ mod tests {
         let (folder, store) = temporary();
         for (text, on) in [("off", false), ("on\n", true), ("", true), ("\0\0", true)] {
             store.write(FILE, text.as_bytes()).unwrap();
-            assert_eq!(left_on(&store), on, "{text:?}");
+            assert_eq!(was_left_on(&store), on, "{text:?}");
         }
         std::fs::remove_file(folder.path().join(FILE)).unwrap();
         std::fs::create_dir(folder.path().join(FILE)).unwrap();
-        assert!(left_on(&store), "what cannot be read");
+        assert!(was_left_on(&store), "what cannot be read");
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         std::fs::write(folder.path().join("file"), "").unwrap();
         let store = Store::open(Some(&folder.path().join("file/below")));
         let switch = PrivacySwitch::new(StatusPublisher::new(Status::default()), vec![Demand::default()], store);
-        switch.throw(Some(true), "a test");
+        switch.set(Some(true), "a test");
         assert!(switch.is_on());
     }
 }

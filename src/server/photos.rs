@@ -50,7 +50,7 @@ impl Photos {
     /// Opens the configured directory, or the one inside `state`. The directory is created with the first photo.
     pub fn open(config: &Config, state: &Store) -> Self {
         let directory = config.directory.clone().or_else(|| state.path(DEFAULT_DIRECTORY).ok());
-        let there = |directory: PathBuf| Store::elsewhere(&directory, "directory of photos", "[photos] directory");
+        let there = |directory: PathBuf| Store::at(&directory, "directory of photos", "[photos] directory");
         // Without a state directory, writing reports the error.
         let store = directory.map_or_else(|| state.clone(), there);
         Self { store, keep: config.keep, adding: Arc::default() }
@@ -66,7 +66,7 @@ impl Photos {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Local::now();
         let named = |taken: DateTime<Local>| format!("{camera}-{}.{EXTENSION}", taken.format(TIME_FORMAT));
-        while self.store.stamp(&named(taken)).is_some() {
+        while self.store.fingerprint(&named(taken)).is_some() {
             taken += TimeDelta::milliseconds(1);
         }
         let name = named(taken);

@@ -37,7 +37,7 @@ impl Retry {
 
     /// Something was plugged in, which may be the device: the pauses begin anew, because it may need some tries until its
     /// permissions are set. The log stays as quiet as it was.
-    pub fn begin_anew(&mut self) {
+    pub fn reset(&mut self) {
         self.pause = FIRST;
     }
 
@@ -73,7 +73,7 @@ mod tests {
         for _ in 0..7 {
             retry.failed(start);
         }
-        retry.begin_anew();
+        retry.reset();
         assert_eq!(retry.failed(start), (FIRST, false));
         assert_eq!(retry.failed(start), (FIRST * 2, false));
         assert!(retry.recovered(), "it was failing all the time");

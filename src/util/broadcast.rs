@@ -110,15 +110,15 @@ struct DemandInner {
 
 #[derive(Debug, Default)]
 struct DemandState {
-    interested: usize,
+    guards: usize,
     /// Counts registrations, so that a retry loop sees that somebody new came.
-    arrivals: u64,
+    generation: u64,
     /// Counts the nudges.
-    nudges: u64,
+    wakeups: u64,
     /// The nudges that came before the producer's last attempt began, which has made use of them.
-    heeded: u64,
+    wakeups_seen: u64,
     /// Since when the producer is to keep its device closed, whoever is interested.
-    barred: Option<Instant>,
+    blocked_since: Option<Instant>,
     stopped: bool,
 }
 
@@ -126,16 +126,16 @@ impl Demand {
     /// Registers an interest, before a subscription or instead of one, so that the producer can warm up.
     pub fn register(&self) -> DemandGuard {
         let mut state = self.lock();
-        state.interested += 1;
-        state.arrivals += 1;
+        state.guards += 1;
+        state.generation += 1;
         drop(state);
         self.0.changed.notify_all();
         DemandGuard(self.clone())
     }
 
     /// How many interests are alive.
-    pub fn interested(&self) -> usize {
-        self.lock().interested
+    pub fn guards(&self) -> usize {
+        self.lock().guards
     }
 
     /// Ends the producer: each wait returns at once from now on.
@@ -145,24 +145,24 @@ impl Demand {
     }
 
     /// Bars the producer from its device, whoever is interested, or lets it go on.
-    pub fn bar(&self, barred: bool) {
+    pub fn set_blocked(&self, blocked: bool) {
         let mut state = self.lock();
-        state.barred = barred.then(|| state.barred.unwrap_or_else(Instant::now));
+        state.blocked_since = blocked.then(|| state.blocked_since.unwrap_or_else(Instant::now));
         drop(state);
         self.0.changed.notify_all();
     }
 
     /// Since when the producer is barred; `None` when it is not.
-    pub fn barred(&self) -> Option<Instant> {
-        self.lock().barred
+    pub fn blocked_since(&self) -> Option<Instant> {
+        self.lock().blocked_since
     }
 
     /// Blocks while the producer is barred, somebody is interested and it shall not end; for `limit` at most: `true` when that
     /// is still so then.
-    pub fn wait_while_barred(&self, limit: Option<Duration>) -> bool {
+    pub fn wait_while_blocked(&self, limit: Option<Duration>) -> bool {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut state = self.lock();
-        while state.barred.is_some() && state.interested > 0 && !state.stopped {
+        while state.blocked_since.is_some() && state.guards > 0 && !state.stopped {
             let Some(deadline) = deadline else {
                 state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -178,27 +178,27 @@ impl Demand {
 
     /// Tells the producer that a device was plugged in: a pause ends at once, and so does the next one where the producer
     /// is not pausing yet, because the attempt that it makes now may have come too early.
-    pub fn nudge(&self) {
-        self.lock().nudges += 1;
+    pub fn wake(&self) {
+        self.lock().wakeups += 1;
         self.0.changed.notify_all();
     }
 
     /// Whether somebody is interested, and the producer is not barred and shall go on. An attempt follows, which makes use of
     /// all nudges until now.
-    pub fn is_wanted(&self) -> bool {
+    pub fn is_needed(&self) -> bool {
         let mut state = self.lock();
-        state.heeded = state.nudges;
-        state.interested > 0 && state.barred.is_none() && !state.stopped
+        state.wakeups_seen = state.wakeups;
+        state.guards > 0 && state.blocked_since.is_none() && !state.stopped
     }
 
     /// Blocks until somebody is interested (`true`), barred or not, or the producer shall end (`false`). An attempt follows, which makes
     /// use of all nudges until now.
     pub fn wait(&self) -> bool {
         let mut state = self.lock();
-        while state.interested == 0 && !state.stopped {
+        while state.guards == 0 && !state.stopped {
             state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.heeded = state.nudges;
+        state.wakeups_seen = state.wakeups;
         !state.stopped
     }
 
@@ -207,14 +207,18 @@ impl Demand {
     pub fn pause(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
         let mut state = self.lock();
-        let arrivals = state.arrivals;
-        while state.nudges == state.heeded && state.arrivals == arrivals && state.barred.is_none() && !state.stopped {
+        let generation = state.generation;
+        while state.wakeups == state.wakeups_seen
+            && state.generation == generation
+            && state.blocked_since.is_none()
+            && !state.stopped
+        {
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 return false;
             };
             state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.nudges != state.heeded
+        state.wakeups != state.wakeups_seen
     }
 
     fn lock(&self) -> MutexGuard<'_, DemandState> {
@@ -240,10 +244,10 @@ impl<'a> Linger<'a> {
     /// Whether the device shall be closed.
     pub fn is_over(&mut self, now: Instant) -> bool {
         let state = self.demand.lock();
-        if state.interested > 0 {
+        if state.guards > 0 {
             self.wanted = now;
         }
-        state.stopped || state.barred.is_some() || now.saturating_duration_since(self.wanted) >= self.span
+        state.stopped || state.blocked_since.is_some() || now.saturating_duration_since(self.wanted) >= self.span
     }
 }
 
@@ -254,7 +258,7 @@ pub struct DemandGuard(Demand);
 impl Drop for DemandGuard {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.interested = state.interested.saturating_sub(1);
+        state.guards = state.guards.saturating_sub(1);
         drop(state);
         self.0.0.changed.notify_all();
     }
@@ -280,9 +284,9 @@ mod tests {
         let fan_out = Broadcast::<u8>::new(4);
         let early = fan_out.demand().register();
         let subscriber = fan_out.subscribe();
-        assert_eq!((fan_out.demand().interested(), fan_out.subscribers()), (2, 1));
+        assert_eq!((fan_out.demand().guards(), fan_out.subscribers()), (2, 1));
         drop((early, subscriber));
-        assert_eq!((fan_out.demand().interested(), fan_out.subscribers()), (0, 0));
+        assert_eq!((fan_out.demand().guards(), fan_out.subscribers()), (0, 0));
     }
 
     #[test]
@@ -299,36 +303,36 @@ mod tests {
     }
 
     #[test]
-    fn a_barred_producer_is_not_wanted_whoever_is_interested() {
+    fn a_blocked_producer_is_not_needed_whatever_the_demand() {
         let (demand, hour) = (Demand::default(), Duration::from_secs(3600));
         let interest = demand.register();
         let mut linger = Linger::new(&demand, hour, Instant::now());
-        assert!(demand.wait() && demand.is_wanted() && demand.barred().is_none());
+        assert!(demand.wait() && demand.is_needed() && demand.blocked_since().is_none());
         // In the middle of a pause, too.
         let producer = std::thread::spawn({
             let demand = demand.clone();
             move || demand.pause(hour)
         });
-        demand.bar(true);
+        demand.set_blocked(true);
         assert!(!producer.join().expect("producer should not panic"));
-        let since = demand.barred();
-        demand.bar(true);
-        assert_eq!(demand.barred(), since, "it is barred since the first time");
-        assert!(since.is_some() && !demand.is_wanted() && linger.is_over(Instant::now()));
+        let since = demand.blocked_since();
+        demand.set_blocked(true);
+        assert_eq!(demand.blocked_since(), since, "it is barred since the first time");
+        assert!(since.is_some() && !demand.is_needed() && linger.is_over(Instant::now()));
         assert!(demand.wait(), "somebody is interested in what takes its place");
-        assert!(demand.wait_while_barred(Some(Duration::from_millis(1))));
+        assert!(demand.wait_while_blocked(Some(Duration::from_millis(1))));
 
         let waiting = || {
             let demand = demand.clone();
-            std::thread::spawn(move || demand.wait_while_barred(None))
+            std::thread::spawn(move || demand.wait_while_blocked(None))
         };
         let ended = |producer: std::thread::JoinHandle<bool>| {
             assert!(!producer.join().expect("producer should not panic"));
         };
         let producer = waiting();
-        demand.bar(false);
+        demand.set_blocked(false);
         ended(producer);
-        demand.bar(true);
+        demand.set_blocked(true);
         let producer = waiting();
         drop(interest);
         ended(producer);
@@ -339,15 +343,15 @@ mod tests {
     }
 
     #[test]
-    fn a_nudge_ends_the_pause_that_it_comes_before_or_in() {
+    fn a_wakeup_ends_the_pause_that_it_comes_before_or_in() {
         let (demand, hour) = (Demand::default(), Duration::from_secs(3600));
         let _interest = demand.register();
-        demand.nudge();
+        demand.wake();
         assert!(demand.wait());
         assert!(!demand.pause(Duration::from_millis(1)), "the attempt after a nudge has made use of it");
 
         // Between the attempt's beginning and the pause.
-        demand.nudge();
+        demand.wake();
         assert!(demand.pause(hour));
 
         assert!(demand.wait());
@@ -355,7 +359,7 @@ mod tests {
             let demand = demand.clone();
             move || demand.pause(hour)
         });
-        demand.nudge();
+        demand.wake();
         assert!(producer.join().expect("producer should not panic"));
     }
 

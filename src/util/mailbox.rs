@@ -21,13 +21,13 @@ struct MailboxState<T> {
     closed: bool,
 }
 
-/// What [`Mailbox::take`] found.
+/// What [`Mailbox::pop`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pop<T> {
     /// The oldest value that waits.
     Value(T),
     /// None came in time.
-    Nothing,
+    TimedOut,
     /// The place is closed; none will come.
     Closed,
 }
@@ -41,7 +41,7 @@ impl<T> Default for Mailbox<T> {
 impl<T> Mailbox<T> {
     /// Puts a value in the place of all that wait, never waiting; what nobody had taken comes back.
     #[must_use = "a replaced frame is a dropped one, and wants counting"]
-    pub fn put(&self, value: T) -> VecDeque<T> {
+    pub fn replace(&self, value: T) -> VecDeque<T> {
         let replaced = std::mem::replace(&mut self.lock().waiting, VecDeque::from([value]));
         self.changed.notify_one();
         // A replaced frame gives its buffer back to the driver when it drops: at the caller, outside the lock.
@@ -49,7 +49,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Puts a value behind those that wait, never waiting; it comes back when `limit` wait already.
-    pub fn append(&self, value: T, limit: usize) -> Option<T> {
+    pub fn push_bounded(&self, value: T, limit: usize) -> Option<T> {
         let mut state = self.lock();
         if state.waiting.len() >= limit {
             return Some(value);
@@ -61,7 +61,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Takes the value that waits longest, waiting until there is one; at most for `wait` where that is given.
-    pub fn take(&self, wait: Option<Duration>) -> Pop<T> {
+    pub fn pop(&self, wait: Option<Duration>) -> Pop<T> {
         let deadline = wait.map(|wait| Instant::now() + wait);
         let mut state = self.lock();
         loop {
@@ -77,7 +77,7 @@ impl<T> Mailbox<T> {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Pop::Nothing;
+                return Pop::TimedOut;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -102,32 +102,32 @@ mod tests {
 
     #[test]
     fn the_newest_value_wins_and_the_replaced_one_comes_back() {
-        let place = Mailbox::default();
-        assert!(place.put(1).is_empty());
-        assert_eq!(place.put(2), [1]);
-        assert_eq!(place.take(None), Pop::Value(2));
-        assert_eq!(place.take(Some(Duration::ZERO)), Pop::Nothing);
-        assert!(place.put(3).is_empty());
+        let mailbox = Mailbox::default();
+        assert!(mailbox.replace(1).is_empty());
+        assert_eq!(mailbox.replace(2), [1]);
+        assert_eq!(mailbox.pop(None), Pop::Value(2));
+        assert_eq!(mailbox.pop(Some(Duration::ZERO)), Pop::TimedOut);
+        assert!(mailbox.replace(3).is_empty());
     }
 
     #[test]
     fn values_in_order_wait_up_to_the_limit_and_the_newest_replaces_them_all() {
-        let place = Mailbox::default();
-        assert_eq!([1, 2, 3].map(|value| place.append(value, 2)), [None, None, Some(3)]);
-        assert_eq!(place.take(None), Pop::Value(1));
-        assert_eq!(place.append(4, 2), None);
-        assert_eq!(place.put(5), [2, 4]);
-        assert_eq!(place.take(None), Pop::Value(5));
+        let mailbox = Mailbox::default();
+        assert_eq!([1, 2, 3].map(|value| mailbox.push_bounded(value, 2)), [None, None, Some(3)]);
+        assert_eq!(mailbox.pop(None), Pop::Value(1));
+        assert_eq!(mailbox.push_bounded(4, 2), None);
+        assert_eq!(mailbox.replace(5), [2, 4]);
+        assert_eq!(mailbox.pop(None), Pop::Value(5));
     }
 
     #[test]
     fn closing_ends_a_wait() {
-        let place = Arc::new(Mailbox::<u8>::default());
+        let mailbox = Arc::new(Mailbox::<u8>::default());
         let waiter = std::thread::spawn({
-            let place = place.clone();
-            move || place.take(None)
+            let mailbox = mailbox.clone();
+            move || mailbox.pop(None)
         });
-        place.close();
+        mailbox.close();
         assert_eq!(waiter.join().expect("waiter should not panic"), Pop::Closed);
     }
 }

@@ -25,7 +25,7 @@ pub fn share_one_arena() {
 
 /// Gives the allocator's free pages back to the kernel: a board that nobody watches needs them for something else. It
 /// takes milliseconds, so call it where nothing waits.
-pub fn give_back() {
+pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim only releases memory that is free (malloc_trim(3)), and is safe from any thread.
     unsafe {

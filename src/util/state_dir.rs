@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// Another directory; `called` and `setting` are for messages.
-    pub fn elsewhere(directory: &Path, called: &'static str, setting: &'static str) -> Self {
+    pub fn at(directory: &Path, called: &'static str, setting: &'static str) -> Self {
         Self { directory: Some(directory.into()), called, setting }
     }
 
@@ -125,7 +125,7 @@ impl Store {
         let path = self.create()?.join(LOCK);
         let locked = || {
             let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path)?;
-            give(&file, path.parent())?;
+            chown_to_directory_owner(&file, path.parent())?;
             rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
             io::Result::Ok(Lock(file))
         };
@@ -135,9 +135,9 @@ impl Store {
     }
 
     /// Tells one content of a file from the next without reading it; `None` when the file is not there.
-    pub fn stamp(&self, name: &str) -> Option<Stamp> {
+    pub fn fingerprint(&self, name: &str) -> Option<Fingerprint> {
         let file = fs::metadata(self.path(name).ok()?).ok()?;
-        Some(Stamp { inode: file.ino(), size: file.size(), changed: (file.mtime(), file.mtime_nsec()) })
+        Some(Fingerprint { inode: file.ino(), size: file.size(), changed: (file.mtime(), file.mtime_nsec()) })
     }
 }
 
@@ -145,9 +145,9 @@ impl Store {
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
 
-/// What differs from one content of a file to the next; see [`Store::stamp`].
+/// What differs from one content of a file to the next; see [`Store::fingerprint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct Fingerprint {
     inode: u64,
     size: u64,
     changed: (i64, i64),
@@ -171,7 +171,7 @@ fn directory(configured: Option<&Path>, variable: impl Fn(&str) -> Option<OsStri
 
 fn replace(directory: &Path, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
-    give(&file, Some(directory))?;
+    chown_to_directory_owner(&file, Some(directory))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(temporary, path)?;
@@ -180,7 +180,7 @@ fn replace(directory: &Path, temporary: &Path, path: &Path, bytes: &[u8]) -> io:
 }
 
 /// Gives what root makes to the owner of the directory, so that the service can still read what root set for it.
-fn give(file: &File, directory: Option<&Path>) -> io::Result<()> {
+fn chown_to_directory_owner(file: &File, directory: Option<&Path>) -> io::Result<()> {
     let Some(directory) = directory.filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
     let owner = fs::metadata(directory)?;
     std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
@@ -232,12 +232,12 @@ mod tests {
     fn what_was_written_is_read_and_is_for_the_owner_only() {
         let (_folder, store) = temporary();
         assert_eq!(store.read("a.json").unwrap(), None);
-        assert_eq!(store.stamp("a.json"), None);
+        assert_eq!(store.fingerprint("a.json"), None);
         store.write("a.json", b"one").unwrap();
-        let first = store.stamp("a.json");
+        let first = store.fingerprint("a.json");
         store.write("a.json", b"two").unwrap();
         assert_eq!(store.read("a.json").unwrap().unwrap(), b"two");
-        assert_ne!(store.stamp("a.json"), first);
+        assert_ne!(store.fingerprint("a.json"), first);
         drop(store.lock().unwrap());
         let directory = store.directory().unwrap();
         assert_eq!(mode(directory), 0o700);

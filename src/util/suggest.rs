@@ -3,7 +3,7 @@
 //! What is said about it does not belong here.
 
 /// The known name that is nearest to `name`, if one is near enough: a slip or two, more in long names.
-pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn did_you_mean<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let near = known.iter().map(|known| (strsim::osa_distance(name, known), *known)).min()?;
     (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
 }
@@ -15,9 +15,9 @@ mod tests {
     #[test]
     fn a_slip_is_understood_and_a_stranger_is_not() {
         let known = ["width", "height", "power_line_frequency"];
-        assert_eq!(nearest("wdth", &known), Some("width"));
-        assert_eq!(nearest("powerline_freqency", &known), Some("power_line_frequency"));
-        assert_eq!(nearest("colour", &known), None);
-        assert_eq!(nearest("", &[]), None);
+        assert_eq!(did_you_mean("wdth", &known), Some("width"));
+        assert_eq!(did_you_mean("powerline_freqency", &known), Some("power_line_frequency"));
+        assert_eq!(did_you_mean("colour", &known), None);
+        assert_eq!(did_you_mean("", &[]), None);
     }
 }

@@ -36,7 +36,7 @@ impl Bucket {
     /// # Errors
     ///
     /// After which time there is a next one, when this one is too much.
-    pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+    pub fn try_acquire(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         self.tokens = self.tokens(rate, now);
         self.filled = now;
         if self.tokens >= 1.0 {
@@ -67,12 +67,12 @@ mod tests {
         let start = Instant::now();
         let mut bucket = Bucket::new(rate, start);
         assert!(bucket.is_full(rate, start));
-        assert!((0..3).all(|_| bucket.take(rate, start).is_ok()));
-        assert_eq!(bucket.take(rate, start), Err(Duration::from_millis(500)));
+        assert!((0..3).all(|_| bucket.try_acquire(rate, start).is_ok()));
+        assert_eq!(bucket.try_acquire(rate, start), Err(Duration::from_millis(500)));
         let later = start + Duration::from_millis(500);
-        assert!(bucket.take(rate, later).is_ok() && bucket.take(rate, later).is_err());
+        assert!(bucket.try_acquire(rate, later).is_ok() && bucket.try_acquire(rate, later).is_err());
         let rested = start + Duration::from_secs(60);
         assert!(bucket.is_full(rate, rested));
-        assert_eq!((0..10).filter(|_| bucket.take(rate, rested).is_ok()).count(), 3);
+        assert_eq!((0..10).filter(|_| bucket.try_acquire(rate, rested).is_ok()).count(), 3);
     }
 }

@@ -138,7 +138,7 @@ async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<
         for ((pattern, sent), (_, input)) in patterns.into_iter().zip(&mut sent).zip(&outputs) {
             if sent.replace(pattern) != Some(pattern) {
                 // One that no thread has taken yet is out of date.
-                drop(input.put(pattern));
+                drop(input.replace(pattern));
             }
         }
         if status.changed().await.is_err() {
@@ -162,9 +162,9 @@ fn drive(mut led: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
             return;
         }
         let hold = light.hold.into_iter().chain(drive.hold).min();
-        match input.take(hold) {
+        match input.pop(hold) {
             Pop::Value(next) => (pattern, began) = (next, Instant::now()),
-            Pop::Nothing => {}
+            Pop::TimedOut => {}
             Pop::Closed => return,
         }
     }

@@ -124,7 +124,7 @@ pub enum Flag {
 }
 
 impl Flag {
-    const fn words(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
             Self::Grabbed => "grabbed",
@@ -159,7 +159,7 @@ impl Control {
     }
 
     /// What it may be, for people.
-    pub fn right(&self) -> String {
+    pub fn allowed(&self) -> String {
         let Self { min, max, step, .. } = self;
         match self.kind {
             ControlKind::Integer | ControlKind::Integer64 => format!("{min} to {max} in steps of {}", (*step).max(1)),
@@ -200,11 +200,11 @@ impl fmt::Display for Control {
         let menu = matches!(self.kind, ControlKind::Menu | ControlKind::IntegerMenu);
         let mut facts = Vec::new();
         if !menu {
-            facts.push(self.right());
+            facts.push(self.allowed());
         }
         facts.extend(self.default.iter().map(|default| format!("default {}", self.shown(default))));
         facts.extend(self.value.iter().map(|value| format!("now {}", self.shown(value))));
-        facts.extend(self.flags.iter().map(|flag| flag.words().to_owned()));
+        facts.extend(self.flags.iter().map(|flag| flag.name().to_owned()));
         write!(f, "  {}", facts.join(", "))?;
         for item in &self.menu {
             write!(f, "\n    {}: {}", item.index, item.name)?;

@@ -3,7 +3,7 @@
 //! Setting it does not belong here.
 
 use super::control::{Control, ControlKind, Flag, Value};
-use crate::util::suggest::nearest;
+use crate::util::suggest::did_you_mean;
 
 /// The longest list of names that a message repeats, in names: most webcams have fewer controls.
 const NAMES_LIMIT: usize = 24;
@@ -45,7 +45,7 @@ fn right(controls: &[Control], name: &str) -> String {
     if names.is_empty() {
         return "the camera has none".into();
     }
-    if let Some(near) = nearest(name, &names) {
+    if let Some(near) = did_you_mean(name, &names) {
         return format!("did you mean {near}?");
     }
     let more = names.len() > NAMES_LIMIT;
@@ -59,12 +59,12 @@ impl Control {
     /// # Errors
     ///
     /// What is wrong with it and what would be right; also where the control cannot be set at all.
-    pub fn accept(&self, wish: &Value) -> Result<Value, String> {
-        self.locked().and_then(|()| self.read(wish)).map_err(|wrong| {
-            let shown = match wish {
+    pub fn accept(&self, value: &Value) -> Result<Value, String> {
+        self.locked().and_then(|()| self.read(value)).map_err(|wrong| {
+            let shown = match value {
                 // A number of the command line comes as a text.
                 Value::Text(text) if number(text).is_some() => text.clone(),
-                wish => wish.to_string(),
+                value => value.to_string(),
             };
             format!("{} = {shown}: {wrong}", self.name)
         })
@@ -83,11 +83,11 @@ impl Control {
         Ok(())
     }
 
-    fn read(&self, wish: &Value) -> Result<Value, String> {
-        let wrong = |what: &str| format!("{what}; {}", self.right());
+    fn read(&self, value: &Value) -> Result<Value, String> {
+        let wrong = |what: &str| format!("{what}; {}", self.allowed());
         match self.kind {
             ControlKind::Integer | ControlKind::Integer64 => {
-                let number = as_number(wish).ok_or_else(|| wrong("not a whole number"))?;
+                let number = as_number(value).ok_or_else(|| wrong("not a whole number"))?;
                 if !(self.min..=self.max).contains(&number) {
                     return Err(wrong("out of range"));
                 }
@@ -96,42 +96,42 @@ impl Control {
                 }
                 Ok(Value::Number(number))
             }
-            ControlKind::Boolean => as_switch(wish).map(Value::Switch).ok_or_else(|| wrong("neither true nor false")),
-            ControlKind::Button => match as_switch(wish) {
+            ControlKind::Boolean => as_switch(value).map(Value::Switch).ok_or_else(|| wrong("neither true nor false")),
+            ControlKind::Button => match as_switch(value) {
                 Some(true) => Ok(Value::Switch(true)),
                 _ => Err(wrong("an action")),
             },
             ControlKind::Menu | ControlKind::IntegerMenu => {
-                let index = self.entry(wish).ok_or_else(|| wrong("no such entry"))?;
+                let index = self.entry(value).ok_or_else(|| wrong("no such entry"))?;
                 Ok(Value::Number(index))
             }
             ControlKind::Bitmask => {
-                let bits = as_number(wish).ok_or_else(|| wrong("not a whole number"))?;
+                let bits = as_number(value).ok_or_else(|| wrong("not a whole number"))?;
                 if bits & !self.max != 0 { Err(wrong("other bits")) } else { Ok(Value::Number(bits)) }
             }
             ControlKind::String => {
-                let Value::Text(text) = wish else { return Err(wrong("not text in quotes")) };
+                let Value::Text(text) = value else { return Err(wrong("not text in quotes")) };
                 if text.contains('\0') {
                     return Err(wrong("a zero byte in it"));
                 }
                 // A length that is too great for the type is too great for the control as well.
                 let len = i64::try_from(text.len()).unwrap_or(i64::MAX);
                 let fits = (self.min..=self.max).contains(&len) && len.abs_diff(self.min) % self.step.max(1) == 0;
-                if fits { Ok(wish.clone()) } else { Err(wrong(&format!("{len} bytes long"))) }
+                if fits { Ok(value.clone()) } else { Err(wrong(&format!("{len} bytes long"))) }
             }
-            ControlKind::Compound => Err(self.right()),
+            ControlKind::Compound => Err(self.allowed()),
         }
     }
 
     /// The number of the entry that is meant: by its number, or a menu of names by name.
-    fn entry(&self, wish: &Value) -> Option<i64> {
-        let named = match wish {
+    fn entry(&self, value: &Value) -> Option<i64> {
+        let named = match value {
             Value::Text(text) if self.kind == ControlKind::Menu => {
                 self.menu.iter().find(|item| item.name.eq_ignore_ascii_case(text))
             }
             _ => None,
         };
-        let index = || as_number(wish);
+        let index = || as_number(value);
         named.or_else(|| self.menu.iter().find(|item| Some(item.index) == index())).map(|item| item.index)
     }
 }

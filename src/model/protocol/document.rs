@@ -66,8 +66,8 @@ fn role(method: &Method) -> &'static str {
 }
 
 fn parameters(method: &Method) -> String {
-    let mark = |needed| if needed { "" } else { "?" };
-    let params = method.params.iter().map(|param| format!("`{}`{}", param.name, mark(param.needed)));
+    let mark = |required| if required { "" } else { "?" };
+    let params = method.params.iter().map(|param| format!("`{}`{}", param.name, mark(param.required)));
     params.collect::<Vec<_>>().join(", ")
 }
 
@@ -77,7 +77,7 @@ fn every_parameter_stands_in_the_document_with_its_form() {
         table("### Parameters").iter().map(|row| (code(row[0]), code(row[1]), row[2].to_owned())).collect();
     let known = METHODS
         .iter()
-        .flat_map(|method| method.params.iter().map(|param| (method.name, param.name, param.form.to_string())));
+        .flat_map(|method| method.params.iter().map(|param| (method.name, param.name, param.kind.to_string())));
     assert_eq!(written, known.collect::<Vec<_>>());
 }
 
@@ -103,7 +103,7 @@ fn every_parameter_of_the_table_is_read() {
         let request = json!({ "method": method.name, "params": params }).to_string();
         let read = Request::parse(request.as_bytes()).unwrap_or_else(|invalid| panic!("{request}: {invalid:?}"));
         // Each of them makes a difference.
-        for param in method.params.iter().filter(|param| !param.needed && param.name != "height") {
+        for param in method.params.iter().filter(|param| !param.required && param.name != "height") {
             let mut fewer = params.clone();
             fewer.remove(param.name);
             if param.name == "width" {
@@ -251,9 +251,9 @@ fn every_event_stands_in_the_document() {
 fn every_bound_stands_in_the_document() {
     let text = DOCUMENT.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        format!("at most {} bytes when sent to porthole", limits::MESSAGE),
-        format!("burst of {} requests and {} a second after that", limits::REQUESTS.0, limits::REQUESTS.1),
-        format!("up to {} may be queued", limits::WAITING),
+        format!("at most {} bytes when sent to porthole", limits::MAX_MESSAGE_LEN),
+        format!("burst of {} requests and {} a second after that", limits::REQUEST_RATE.0, limits::REQUEST_RATE.1),
+        format!("up to {} may be queued", limits::MAX_QUEUED),
         format!("fewer than {} bytes are unacknowledged", limits::MAX_BUFFERED_AMOUNT),
         format!("header of {} bytes", transfer::HEADER),
         format!("at most {} bytes. | bytes", transfer::MAX_MESSAGE),

@@ -24,40 +24,40 @@ pub struct Method {
 /// A camera's name; those of the configuration are shorter.
 const CAMERA: Param = optional("camera", ParamType::Line(64));
 
-const fn optional(name: &'static str, form: ParamType) -> Param {
-    Param { name, needed: false, form }
+const fn optional(name: &'static str, kind: ParamType) -> Param {
+    Param { name, required: false, kind }
 }
 
-const fn needed(name: &'static str, form: ParamType) -> Param {
-    Param { name, needed: true, form }
+const fn required(name: &'static str, kind: ParamType) -> Param {
+    Param { name, required: true, kind }
 }
 
 /// Pixels; no camera has more than 8K.
 const SIDE: ParamType = ParamType::Number { min: 16, max: 8192, unit: "pixels" };
 
-const fn watching(name: &'static str, params: &'static [Param]) -> Method {
+const fn viewer_method(name: &'static str, params: &'static [Param]) -> Method {
     Method { name, operator: false, session: false, params }
 }
 
-const fn own(name: &'static str, params: &'static [Param]) -> Method {
+const fn session_method(name: &'static str, params: &'static [Param]) -> Method {
     Method { name, operator: false, session: true, params }
 }
 
-const fn steering(name: &'static str, params: &'static [Param]) -> Method {
+const fn operator_method(name: &'static str, params: &'static [Param]) -> Method {
     Method { name, operator: true, session: false, params }
 }
 
 /// Every method.
 pub const METHODS: &[Method] = &[
-    watching("status", &[]),
-    steering("devices.list", &[]),
-    watching("camera.list", &[]),
-    own("camera.select", &[needed("camera", CAMERA.form)]),
-    watching("controls.list", &[CAMERA]),
-    watching("controls.get", &[CAMERA, needed("name", ParamType::Line(256))]),
-    steering("controls.set", &[CAMERA, needed("values", ParamType::Values)]),
-    steering("controls.reset", &[CAMERA, optional("names", ParamType::Names)]),
-    steering(
+    viewer_method("status", &[]),
+    operator_method("devices.list", &[]),
+    viewer_method("camera.list", &[]),
+    session_method("camera.select", &[required("camera", CAMERA.kind)]),
+    viewer_method("controls.list", &[CAMERA]),
+    viewer_method("controls.get", &[CAMERA, required("name", ParamType::Line(256))]),
+    operator_method("controls.set", &[CAMERA, required("values", ParamType::Values)]),
+    operator_method("controls.reset", &[CAMERA, optional("names", ParamType::Names)]),
+    operator_method(
         "video.set",
         &[
             CAMERA,
@@ -67,19 +67,19 @@ pub const METHODS: &[Method] = &[
             optional("bitrate", ParamType::Number { min: 50_000, max: 50_000_000, unit: "bits a second" }),
         ],
     ),
-    own("video.keyframe", &[]),
-    own("video.pause", &[]),
-    own("video.resume", &[]),
-    own("audio.mute", &[needed("muted", ParamType::Switch)]),
-    own("latency.set", &[needed("mode", ParamType::Choice(&["low", "smooth"]))]),
-    own("snapshot", &[CAMERA]),
-    steering("photo.take", &[CAMERA]),
-    steering("privacy.toggle", &[]),
-    steering("privacy.set", &[needed("on", ParamType::Switch)]),
-    steering("session.list", &[]),
-    steering("session.kick", &[needed("session", ParamType::Line(64))]),
-    watching("chat.send", &[needed("text", ParamType::Lines(500)), optional("name", ParamType::Line(40))]),
-    watching("time.sync", &[]),
+    session_method("video.keyframe", &[]),
+    session_method("video.pause", &[]),
+    session_method("video.resume", &[]),
+    session_method("audio.mute", &[required("muted", ParamType::Switch)]),
+    session_method("latency.set", &[required("mode", ParamType::Choice(&["low", "smooth"]))]),
+    session_method("snapshot", &[CAMERA]),
+    operator_method("photo.take", &[CAMERA]),
+    operator_method("privacy.toggle", &[]),
+    operator_method("privacy.set", &[required("on", ParamType::Switch)]),
+    operator_method("session.list", &[]),
+    operator_method("session.kick", &[required("session", ParamType::Line(64))]),
+    viewer_method("chat.send", &[required("text", ParamType::Lines(500)), optional("name", ParamType::Line(40))]),
+    viewer_method("time.sync", &[]),
 ];
 
 impl Method {

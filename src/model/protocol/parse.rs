@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::limits::MESSAGE;
+use super::limits::MAX_MESSAGE_LEN;
 use super::method::{Command, METHODS, Method};
 use super::{Code, Error, Reply};
-use crate::util::suggest::nearest;
+use crate::util::suggest::did_you_mean;
 
 /// The most of a stranger's word that a message repeats, in characters.
 const REPEATED: usize = 40;
@@ -39,8 +39,8 @@ impl Request {
     pub fn parse(message: &[u8]) -> Result<Self, ParseError> {
         // What is no request gets an answer all the same, as JSON-RPC wants it.
         let nobody = |code, words| ParseError { id: Some(Value::Null), error: Error::new(code, words) };
-        if message.len() > MESSAGE {
-            let words = format!("a message of {} bytes; at most {MESSAGE} are read", message.len());
+        if message.len() > MAX_MESSAGE_LEN {
+            let words = format!("a message of {} bytes; at most {MAX_MESSAGE_LEN} are read", message.len());
             return Err(nobody(Code::Request, words));
         }
         let value =
@@ -73,23 +73,23 @@ impl Request {
         };
         // Libraries for JSON-RPC 2.0 send its version.
         if let Some(member) = members.keys().find(|member| *member != "jsonrpc") {
-            let words = format!("unknown member {}; a request has id, method and params", shown(member));
+            let words = format!("unknown member {}; a request has id, method and params", quote(member));
             return Err(Error::new(Code::Request, words));
         }
         let method = Method::find(&name).ok_or_else(|| no_method(&name))?;
         check(method, &params)?;
         let command = serde_json::from_value(json!({ "method": name, "params": params }))
             .map_err(|error| Error::new(Code::Params, format!("{method}: {error}")))?;
-        whole(&command)?;
+        check_combination(&command)?;
         Ok((method, command))
     }
 }
 
 fn no_method(name: &str) -> Error {
     let names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
-    let near = nearest(&name.chars().take(REPEATED).collect::<String>(), &names);
+    let near = did_you_mean(&name.chars().take(REPEATED).collect::<String>(), &names);
     let right = near.map_or_else(|| format!("there are {}", names.join(", ")), |near| format!("did you mean {near}?"));
-    let message = format!("no method is called {}; {right}", shown(name));
+    let message = format!("no method is called {}; {right}", quote(name));
     Error { data: json!({ "methods": names }), ..Error::new(Code::Method, message) }
 }
 
@@ -99,17 +99,17 @@ fn check(method: &Method, params: &Map<String, Value>) -> Result<(), Error> {
         let Some(param) = method.params.iter().find(|param| param.name == name) else {
             let names: Vec<&str> = method.params.iter().map(|param| param.name).collect();
             let right = if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) };
-            let message = format!("{method} has no parameter {}; {right}", shown(name));
+            let message = format!("{method} has no parameter {}; {right}", quote(name));
             return Err(Error::param(&name.chars().take(REPEATED).collect::<String>(), message));
         };
         param
-            .form
+            .kind
             .check(value)
             .map_err(|wrong| Error::param(param.name, format!("{method}: {}: {wrong}", param.name)))?;
     }
-    match method.params.iter().find(|param| param.needed && !params.contains_key(param.name)) {
+    match method.params.iter().find(|param| param.required && !params.contains_key(param.name)) {
         Some(missing) => {
-            let message = format!("{method} needs the parameter {}: {}", missing.name, missing.form);
+            let message = format!("{method} needs the parameter {}: {}", missing.name, missing.kind);
             Err(Error::param(missing.name, message))
         }
         None => Ok(()),
@@ -117,7 +117,7 @@ fn check(method: &Method, params: &Map<String, Value>) -> Result<(), Error> {
 }
 
 /// Judges what parameters are together.
-fn whole(command: &Command) -> Result<(), Error> {
+fn check_combination(command: &Command) -> Result<(), Error> {
     match command {
         Command::VideoSet { width: Some(_), height: None, .. } => {
             Err(Error::param("height", "video.set: a width needs a height"))
@@ -133,7 +133,7 @@ fn whole(command: &Command) -> Result<(), Error> {
 }
 
 /// A stranger's word, in quotes and not too much of it.
-fn shown(word: &str) -> String {
+fn quote(word: &str) -> String {
     if word.chars().count() <= REPEATED {
         return format!("{word:?}");
     }
@@ -211,9 +211,9 @@ mod tests {
             let (found, number, _) = refused(message);
             assert_eq!((found, number), (id, code), "{message}");
         }
-        assert_eq!(refused(&" ".repeat(MESSAGE + 1)).1, -32600);
+        assert_eq!(refused(&" ".repeat(MAX_MESSAGE_LEN + 1)).1, -32600);
         assert_eq!(Request::parse(&[0xff, 0xfe]).unwrap_err().error.code, Code::Parse);
-        assert_eq!(refused(&"[".repeat(MESSAGE)).1, -32700);
+        assert_eq!(refused(&"[".repeat(MAX_MESSAGE_LEN)).1, -32700);
     }
 
     #[test]

@@ -10,9 +10,9 @@ pub struct Param {
     /// Its name.
     pub name: &'static str,
     /// Whether the method cannot do without it.
-    pub needed: bool,
+    pub required: bool,
     /// What it may be.
-    pub form: ParamType,
+    pub kind: ParamType,
 }
 
 /// What a parameter may be.
@@ -108,7 +108,7 @@ mod tests {
     fn each_form_has_its_bounds() {
         let number = ParamType::Number { min: 2, max: 9, unit: "pixels" };
         let long = "ä".repeat(5);
-        for (form, value, right) in [
+        for (kind, value, right) in [
             (ParamType::Line(5), json!(long), true),
             (ParamType::Line(5), json!(" a b "), true),
             (ParamType::Line(4), json!(long), false),
@@ -139,7 +139,7 @@ mod tests {
             (ParamType::Names, json!([]), false),
             (ParamType::Names, json!(["a", 1]), false),
         ] {
-            assert_eq!(form.check(&value).is_ok(), right, "{form:?} {value}");
+            assert_eq!(kind.check(&value).is_ok(), right, "{kind:?} {value}");
         }
         assert_eq!(number.check(&json!(1)).unwrap_err(), "not a whole number of pixels, 2 to 9");
     }

@@ -26,18 +26,18 @@ const COMPLEXITY: i32 = 5;
 
 /// Slots that silence makes up for at most, when the thread was held up (by a device that opens slowly): 200 ms, about
 /// what a browser's jitter buffer holds. Older ones are of no use to anybody.
-const BACKLOG: u64 = 10;
+const MAX_BACKLOG: u64 = 10;
 
 /// Encodes and publishes.
 pub(super) struct AudioPacketizer {
-    sound: Broadcast<AudioPacket>,
+    audio: Broadcast<AudioPacket>,
     metrics: Metrics,
     encoder: opus::Encoder,
     channels: u16,
     muted: bool,
-    grid: FrameClock,
+    clock: FrameClock,
     /// The first slot of the grid that has had no packet; `None` when nobody listened.
-    free: Option<u64>,
+    next_slot: Option<u64>,
     /// Whether the last packet was silence for want of sound.
     silent: bool,
     log: DropLog,
@@ -49,30 +49,30 @@ impl AudioPacketizer {
     /// # Errors
     ///
     /// When libopus refuses.
-    pub(super) fn new(config: &audio::Config, sound: Broadcast<AudioPacket>, metrics: Metrics) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &audio::Config, audio: Broadcast<AudioPacket>, metrics: Metrics) -> anyhow::Result<Self> {
         let channels = config.channels.clamp(1, 2);
         Ok(Self {
-            sound,
+            audio,
             metrics,
             encoder: encoder(channels, config.bitrate)?,
             channels,
             muted: config.mute,
-            grid: FrameClock::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
-            free: None,
+            clock: FrameClock::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
+            next_slot: None,
             silent: false,
             log: DropLog::every(Duration::from_secs(1)),
         })
     }
 
     /// Publishes a frame, which must lie on the grid. One that comes when its slot has had silence already is left out.
-    pub(super) fn sound(&mut self, frame: PcmFrame) {
+    pub(super) fn push(&mut self, frame: PcmFrame) {
         let PcmFrame { captured, gap, mut samples } = frame;
-        let slot = self.grid.slot(captured);
-        if self.sound.subscribers() == 0 {
-            self.free = None;
+        let slot = self.clock.slot(captured);
+        if self.audio.subscribers() == 0 {
+            self.next_slot = None;
             return;
         }
-        if self.free.is_some_and(|free| slot < free) {
+        if self.next_slot.is_some_and(|next_slot| slot < next_slot) {
             return;
         }
         if self.muted {
@@ -81,36 +81,36 @@ impl AudioPacketizer {
         }
         if self.silent {
             // Opening the device took its time.
-            self.silence(captured);
+            self.fill_silence(captured);
         }
-        let gap = gap || self.silent || self.free.is_some_and(|free| slot > free);
+        let gap = gap || self.silent || self.next_slot.is_some_and(|next_slot| slot > next_slot);
         self.silent = false;
         self.publish(slot, gap, &samples);
     }
 
     /// Publishes silence for the slots without sound that have passed at `now`.
-    pub(super) fn silence(&mut self, now: Timestamp) {
-        let current = self.grid.slot(now);
-        if self.sound.subscribers() == 0 {
-            self.free = None;
+    pub(super) fn fill_silence(&mut self, now: Timestamp) {
+        let current = self.clock.slot(now);
+        if self.audio.subscribers() == 0 {
+            self.next_slot = None;
             return;
         }
-        let first = self.free.unwrap_or(current).max(current.saturating_sub(BACKLOG));
+        let first = self.next_slot.unwrap_or(current).max(current.saturating_sub(MAX_BACKLOG));
         let samples = vec![0; FRAME_SAMPLES * usize::from(self.channels)];
         for slot in first..current {
-            let gap = !self.silent || self.free.is_some_and(|free| slot > free);
+            let gap = !self.silent || self.next_slot.is_some_and(|next_slot| slot > next_slot);
             self.silent = true;
             self.publish(slot, gap, &samples);
         }
-        self.free = Some(first.max(current));
+        self.next_slot = Some(first.max(current));
     }
 
     fn publish(&mut self, slot: u64, gap: bool, samples: &[i16]) {
-        self.free = Some(slot + 1);
+        self.next_slot = Some(slot + 1);
         match self.encoder.encode_vec(samples, MAX_PACKET) {
             Ok(packet) => {
                 self.metrics.audio_packets.inc();
-                self.sound.publish(AudioPacket { captured: self.grid.start(slot), gap, data: Bytes::from(packet) });
+                self.audio.publish(AudioPacket { captured: self.clock.start(slot), gap, data: Bytes::from(packet) });
             }
             Err(error) => {
                 if let Some(count) = self.log.note(1, Instant::now()) {
@@ -139,25 +139,25 @@ mod tests {
 
     /// The begin of slot number `slot` of the test.
     fn at(slot: u64) -> Timestamp {
-        let grid = FrameClock::new(50);
-        grid.start(grid.slot(Timestamp::from_start(Duration::from_secs(9))) + slot)
+        let clock = FrameClock::new(50);
+        clock.start(clock.slot(Timestamp::from_start(Duration::from_secs(9))) + slot)
     }
 
     fn frame(slot: u64) -> PcmFrame {
         PcmFrame { captured: at(slot), gap: false, samples: (0..960).map(|n| (n % 48) * 400 - 9_600).collect() }
     }
 
-    fn line(config: &audio::Config) -> (AudioPacketizer, Subscriber<AudioPacket>) {
-        let sound = Broadcast::new(64);
-        let listener = sound.subscribe();
-        (AudioPacketizer::new(config, sound, Metrics::new()).expect("should open the encoder"), listener)
+    fn packetizer(config: &audio::Config) -> (AudioPacketizer, Subscriber<AudioPacket>) {
+        let audio = Broadcast::new(64);
+        let listener = audio.subscribe();
+        (AudioPacketizer::new(config, audio, Metrics::new()).expect("should open the encoder"), listener)
     }
 
     /// What was published: the slot, whether a gap is before it, and whether it is loud.
-    fn heard(listener: &mut Subscriber<AudioPacket>, decoder: &mut opus::Decoder) -> Vec<(u64, bool, bool)> {
+    fn received(listener: &mut Subscriber<AudioPacket>, decoder: &mut opus::Decoder) -> Vec<(u64, bool, bool)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("should build");
         runtime.block_on(async {
-            let mut heard = Vec::new();
+            let mut packets = Vec::new();
             // Everything is in the ring already.
             while let Ok(Ok(packet)) = tokio::time::timeout(Duration::ZERO, listener.recv()).await {
                 let mut samples = vec![0i16; 960];
@@ -165,9 +165,9 @@ mod tests {
                 assert_eq!(count, 960);
                 let slot = packet.captured.saturating_since(at(0)).as_millis() as u64 / 20;
                 assert_eq!(packet.captured, at(slot), "on the grid");
-                heard.push((slot, packet.gap, samples.iter().any(|sample| sample.abs() > 1000)));
+                packets.push((slot, packet.gap, samples.iter().any(|sample| sample.abs() > 1000)));
             }
-            heard
+            packets
         })
     }
 
@@ -177,25 +177,25 @@ mod tests {
 
     #[test]
     fn silence_takes_over_on_the_same_grid_and_sound_comes_back() {
-        let (mut line, mut listener) = line(&audio::Config::default());
+        let (mut packetizer, mut listener) = packetizer(&audio::Config::default());
         let decoder = &mut decoder();
-        (0..4).for_each(|slot| line.sound(frame(slot)));
-        let sound: Vec<_> = heard(&mut listener, decoder).into_iter().map(|(slot, gap, _)| (slot, gap)).collect();
+        (0..4).for_each(|slot| packetizer.push(frame(slot)));
+        let sound: Vec<_> = received(&mut listener, decoder).into_iter().map(|(slot, gap, _)| (slot, gap)).collect();
         assert_eq!(sound, [(0, false), (1, false), (2, false), (3, false)]);
 
         // The device is gone; time passes in steps that are no multiple of the grid.
-        line.silence(at(5).saturating_add(Duration::from_millis(3)));
-        line.silence(at(6).saturating_add(Duration::from_millis(19)));
-        line.silence(at(6).saturating_add(Duration::from_millis(19)));
-        line.silence(at(8));
-        let quiet = heard(&mut listener, decoder);
+        packetizer.fill_silence(at(5).saturating_add(Duration::from_millis(3)));
+        packetizer.fill_silence(at(6).saturating_add(Duration::from_millis(19)));
+        packetizer.fill_silence(at(6).saturating_add(Duration::from_millis(19)));
+        packetizer.fill_silence(at(8));
+        let quiet = received(&mut listener, decoder);
         assert_eq!(quiet.iter().map(|(slot, ..)| *slot).collect::<Vec<_>>(), [4, 5, 6, 7]);
         assert_eq!(quiet.iter().map(|(_, gap, _)| *gap).collect::<Vec<_>>(), [true, false, false, false]);
         assert!(!quiet[3].2, "the last of it is silent");
 
         // It is back; its first frame is of a slot that has been given away.
-        (7..11).for_each(|slot| line.sound(frame(slot)));
-        let back = heard(&mut listener, decoder);
+        (7..11).for_each(|slot| packetizer.push(frame(slot)));
+        let back = received(&mut listener, decoder);
         assert_eq!(
             back.iter().map(|(slot, gap, _)| (*slot, *gap)).collect::<Vec<_>>(),
             [(8, true), (9, false), (10, false)]
@@ -203,19 +203,19 @@ mod tests {
         assert!(back[2].2, "it is heard");
 
         // It is away again, and opening it takes time, which is silence too.
-        line.silence(at(12));
-        line.sound(frame(15));
-        let slots: Vec<u64> = heard(&mut listener, decoder).iter().map(|(slot, ..)| *slot).collect();
+        packetizer.fill_silence(at(12));
+        packetizer.push(frame(15));
+        let slots: Vec<u64> = received(&mut listener, decoder).iter().map(|(slot, ..)| *slot).collect();
         assert_eq!(slots, [11, 12, 13, 14, 15]);
     }
 
     #[test]
     fn a_thread_that_was_held_up_makes_up_for_a_little_and_marks_the_rest() {
-        let (mut line, mut listener) = line(&audio::Config::default());
-        line.silence(at(0));
-        line.silence(at(2));
-        line.silence(at(50));
-        let quiet = heard(&mut listener, &mut decoder());
+        let (mut packetizer, mut listener) = packetizer(&audio::Config::default());
+        packetizer.fill_silence(at(0));
+        packetizer.fill_silence(at(2));
+        packetizer.fill_silence(at(50));
+        let quiet = received(&mut listener, &mut decoder());
         let slots: Vec<u64> = quiet.iter().map(|(slot, ..)| *slot).collect();
         assert_eq!(slots, [0, 1, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49]);
         let gaps: Vec<u64> = quiet.iter().filter(|(_, gap, _)| *gap).map(|(slot, ..)| *slot).collect();
@@ -223,23 +223,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_muted_is_not_heard() {
-        let (mut line, mut listener) = line(&audio::Config { mute: true, ..Default::default() });
-        (0..5).for_each(|slot| line.sound(frame(slot)));
-        let muted = heard(&mut listener, &mut decoder());
+    fn muted_audio_is_silent() {
+        let (mut packetizer, mut listener) = packetizer(&audio::Config { mute: true, ..Default::default() });
+        (0..5).for_each(|slot| packetizer.push(frame(slot)));
+        let muted = received(&mut listener, &mut decoder());
         assert_eq!(muted.len(), 5);
         assert!(muted.iter().all(|(_, _, loud)| !loud));
     }
 
     #[test]
-    fn nobody_is_owed_anything_from_before_they_listened() {
-        let (mut line, listener) = line(&audio::Config::default());
-        line.sound(frame(0));
+    fn a_new_listener_gets_nothing_from_before_it_subscribed() {
+        let (mut packetizer, listener) = packetizer(&audio::Config::default());
+        packetizer.push(frame(0));
         drop(listener);
-        line.silence(at(3));
-        let mut listener = line.sound.subscribe();
-        line.silence(at(6));
-        line.silence(at(7));
-        assert_eq!(heard(&mut listener, &mut decoder()).len(), 1);
+        packetizer.fill_silence(at(3));
+        let mut listener = packetizer.audio.subscribe();
+        packetizer.fill_silence(at(6));
+        packetizer.fill_silence(at(7));
+        assert_eq!(received(&mut listener, &mut decoder()).len(), 1);
     }
 }

@@ -44,7 +44,7 @@ const KEYFRAME_WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// The retry loop of one camera; nothing above it retries.
 pub(super) struct Capture<F> {
-    part: PipelineContext,
+    ctx: PipelineContext,
     demand: Demand,
     config: camera::Config,
     open: F,
@@ -54,17 +54,17 @@ pub(super) struct Capture<F> {
     /// The shape of the placeholder: as the camera's pictures were, or shall be.
     shape: VideoFormat,
     /// Whether the camera encodes by itself; `None` until that is known.
-    own: Option<bool>,
+    camera_encodes: Option<bool>,
     /// What others ask of the camera.
-    service: CaptureRequests,
+    requests: CaptureRequests,
 }
 
 /// How an opening ended without an error.
 enum End {
     /// Nobody is interested any more.
-    Unwanted,
+    NoDemand,
     /// Something is wished for that the camera must be opened anew for.
-    Wishes,
+    Reconfigured,
 }
 
 /// Why a camera gives no picture, and since when.
@@ -74,18 +74,18 @@ struct Fault {
 }
 
 impl<F: Open> Capture<F> {
-    pub(super) fn new(part: PipelineContext, config: camera::Config, open: F) -> Self {
+    pub(super) fn new(ctx: PipelineContext, config: camera::Config, open: F) -> Self {
         let shape = placeholder::format(config.width.target(), config.height.target());
-        let demand = part.frames.demand().clone();
-        let own = config.format.map(|format| format == PixelFormat::H264);
-        let service = CaptureRequests::new(part.questions.clone());
+        let demand = ctx.frames.demand().clone();
+        let camera_encodes = config.format.map(|format| format == PixelFormat::H264);
+        let requests = CaptureRequests::new(ctx.requests.clone());
         let retry = Retry::default();
-        let mut capture = Self { part, demand, config, open, retry, fault: None, shape, own, service };
+        let mut capture = Self { ctx, demand, config, open, retry, fault: None, shape, camera_encodes, requests };
         if let Err(error) = capture.open.probe() {
             // Told now, and not once more when somebody watches; the first pause is still to come.
             let (_, log) = capture.retry.failed(Instant::now());
-            capture.retry.begin_anew();
-            capture.failed(&error, log);
+            capture.retry.reset();
+            capture.note_failure(&error, log);
         }
         capture
     }
@@ -93,31 +93,31 @@ impl<F: Open> Capture<F> {
     pub(super) fn run(&mut self) {
         while self.demand.wait() {
             // A camera that was away when the last viewer left may be back.
-            self.show_fault(PLACEHOLDER_DELAY);
-            while self.demand.is_wanted() {
-                self.attempt();
+            self.show_fault_placeholder(PLACEHOLDER_DELAY);
+            while self.demand.is_needed() {
+                self.retry_once();
             }
-            if let Some(since) = self.demand.barred() {
-                self.show_away(placeholder::PlaceholderText::privacy(), since, Duration::ZERO);
-                self.service.away(super::handle::PRIVACY_MESSAGE);
-                self.demand.wait_while_barred(None);
-                if self.demand.is_wanted() {
+            if let Some(since) = self.demand.blocked_since() {
+                self.show_placeholder(placeholder::PlaceholderText::privacy(), since, Duration::ZERO);
+                self.requests.fail_pending(super::handle::PRIVACY_MESSAGE);
+                self.demand.wait_while_blocked(None);
+                if self.demand.is_needed() {
                     // Until the first picture is there, viewers see what they saw.
                     continue;
                 }
             }
             // The last viewer has left: the encoder goes too.
-            self.put(EncodeInput::Idle);
-            malloc::give_back();
+            self.send_to_encoder(EncodeInput::Idle);
+            malloc::trim();
         }
     }
 
-    fn attempt(&mut self) {
-        let mut live = None;
-        let error = match self.once(&mut live) {
-            Ok(End::Wishes) => return,
-            Ok(End::Unwanted) => {
-                self.part.status(|camera| {
+    fn retry_once(&mut self) {
+        let mut first_frame_at = None;
+        let error = match self.capture_once(&mut first_frame_at) {
+            Ok(End::Reconfigured) => return,
+            Ok(End::NoDemand) => {
+                self.ctx.status(|camera| {
                     // One that was left before it gave a picture is in fault still.
                     if camera.state != PipelineState::Fault {
                         camera.state = PipelineState::Idle;
@@ -130,28 +130,28 @@ impl<F: Open> Capture<F> {
             Err(error) => error,
         };
         let (pause, log) = self.retry.failed(Instant::now());
-        self.failed(&error, log);
-        self.service.away(&error.to_string());
+        self.note_failure(&error, log);
+        self.requests.fail_pending(&error.to_string());
         let may_heal =
             matches!(error, camera::Error::Io { .. } | camera::Error::Busy { .. } | camera::Error::Ended { .. });
-        if may_heal && live.is_some_and(|since: Instant| since.elapsed() >= STABLE_AFTER) {
-            self.show_fault(PLACEHOLDER_DELAY);
+        if may_heal && first_frame_at.is_some_and(|since: Instant| since.elapsed() >= STABLE_AFTER) {
+            self.show_fault_placeholder(PLACEHOLDER_DELAY);
         } else {
-            self.show_fault(Duration::ZERO);
+            self.show_fault_placeholder(Duration::ZERO);
             if self.demand.pause(pause) {
-                self.retry.begin_anew();
+                self.retry.reset();
             }
         }
     }
 
     /// Notes a fault, and tells of it.
-    fn failed(&mut self, error: &camera::Error, log: bool) {
+    fn note_failure(&mut self, error: &camera::Error, log: bool) {
         if log {
-            tracing::warn!(camera = self.part.label.camera, "no picture: {error}");
+            tracing::warn!(camera = self.ctx.label.camera, "no picture: {error}");
         }
         let since = self.fault.as_ref().map_or_else(Instant::now, |fault| fault.since);
         self.fault = Some(Fault { reason: placeholder::PlaceholderText::of(error), since });
-        self.part.status(|camera| {
+        self.ctx.status(|camera| {
             camera.state = PipelineState::Fault;
             camera.fault = Some(error.to_string());
             camera.trouble = Some(error.fault_kind());
@@ -159,63 +159,63 @@ impl<F: Open> Capture<F> {
         });
     }
 
-    /// Lets the placeholder begin after `grace`, if the camera is in fault.
-    fn show_fault(&self, grace: Duration) {
+    /// Lets the placeholder begin after `delay`, if the camera is in fault.
+    fn show_fault_placeholder(&self, delay: Duration) {
         if let Some(Fault { reason, since }) = &self.fault {
-            self.show_away(reason.clone(), *since, grace);
+            self.show_placeholder(reason.clone(), *since, delay);
         }
     }
 
-    /// Lets the placeholder begin after `grace`.
-    fn show_away(&self, reason: placeholder::PlaceholderText, since: Instant, grace: Duration) {
-        self.put(EncodeInput::Away(CameraUnavailable {
+    /// Lets the placeholder begin after `delay`.
+    fn show_placeholder(&self, reason: placeholder::PlaceholderText, since: Instant, delay: Duration) {
+        self.send_to_encoder(EncodeInput::Away(CameraUnavailable {
             reason,
             since,
-            from: Instant::now() + grace,
+            from: Instant::now() + delay,
             format: self.shape,
         }));
     }
 
-    /// Opens the camera and captures until nobody is interested any more. `live` becomes the moment of the first picture.
-    fn once(&mut self, live: &mut Option<Instant>) -> Result<End, camera::Error> {
-        if self.service.heed(&mut self.config) {
+    /// Opens the camera and captures until nobody is interested any more. `first_frame_at` becomes the moment of the first picture.
+    fn capture_once(&mut self, first_frame_at: &mut Option<Instant>) -> Result<End, camera::Error> {
+        if self.requests.apply_target(&mut self.config) {
             self.shape = placeholder::format(self.config.width.target(), self.config.height.target());
         }
         // Controls that were set are set again.
         self.open.reconfigure(&self.config);
-        self.part.status(|camera| {
+        self.ctx.status(|camera| {
             // A camera in fault stays so until it works: a page that looks now shall see the reason.
             if camera.state != PipelineState::Fault {
                 camera.state = PipelineState::Starting;
             }
         });
         let mut source = self.open.open()?;
-        self.part.status(|camera| camera.identity = self.open.identity());
-        let _open = GaugeGuard::new(&self.part.metrics.captures);
+        self.ctx.status(|camera| camera.identity = self.open.identity());
+        let _open = GaugeGuard::new(&self.ctx.metrics.captures);
         self.expect_profile(source.format().pixel);
-        let captured = self.part.metrics.captured.get_or_create(&self.part.label).clone();
+        let captured = self.ctx.metrics.captured.get_or_create(&self.ctx.label).clone();
         let mut dropped = camera::Dropped::default();
-        let mut heard = Instant::now();
+        let mut last_frame_at = Instant::now();
         let mut stall = Stall::new(Timestamp::now());
         let mut keys = KeyRequests::default();
         // The first picture follows none.
         let mut gap = true;
         let demand = self.demand.clone();
-        let mut linger = Linger::new(&demand, LINGER, heard);
+        let mut linger = Linger::new(&demand, LINGER, last_frame_at);
         while !linger.is_over(Instant::now()) {
-            if self.service.must_reopen(source.as_mut(), &mut self.config) {
-                return Ok(End::Wishes);
+            if self.requests.needs_reopen(source.as_mut(), &mut self.config) {
+                return Ok(End::Reconfigured);
             }
-            if live.is_some() {
-                self.service.answer(source.as_mut(), &self.part, &mut self.config);
+            if first_frame_at.is_some() {
+                self.requests.serve_pending(source.as_mut(), &self.ctx, &mut self.config);
             }
-            keys.pass_on(&self.part, source.as_mut(), Instant::now());
+            keys.forward(&self.ctx, source.as_mut(), Instant::now());
             let next = source.next(POLL_INTERVAL);
-            self.part.board.controls(self.part.index, source.changed_controls());
+            self.ctx.board.controls(self.ctx.index, source.changed_controls());
             self.count_drops(source.dropped(), &mut dropped);
             let Some(frame) = next? else {
-                stall.looked(Timestamp::now());
-                if heard.elapsed() >= STALL_TIMEOUT {
+                stall.polled(Timestamp::now());
+                if last_frame_at.elapsed() >= STALL_TIMEOUT {
                     return Err(camera::Error::Silent {
                         device: source.label().into(),
                         seconds: STALL_TIMEOUT.as_secs(),
@@ -223,63 +223,63 @@ impl<F: Open> Capture<F> {
                 }
                 continue;
             };
-            heard = Instant::now();
-            if demand.barred().is_some() {
+            last_frame_at = Instant::now();
+            if demand.blocked_since().is_some() {
                 // Taken after the privacy switch was thrown.
                 break;
             }
-            if stall.is_old(&frame, Timestamp::now()) {
-                self.part.metrics.drop_at(DropPoint::Stale, 1);
+            if stall.is_stale(&frame, Timestamp::now()) {
+                self.ctx.metrics.count_drop(DropPoint::Stale, 1);
                 continue;
             }
-            if live.is_none() {
-                *live = Some(heard);
-                self.announce(source.as_ref());
+            if first_frame_at.is_none() {
+                *first_frame_at = Some(last_frame_at);
+                self.report_live(source.as_ref());
                 let controls = source.controls();
-                self.part.status(|camera| camera.controls = controls);
+                self.ctx.status(|camera| camera.controls = controls);
             }
             captured.inc();
-            self.service.show(&frame);
-            self.hand_over(frame, &mut gap);
+            self.requests.offer_frame(&frame);
+            self.forward_frame(frame, &mut gap);
         }
-        Ok(End::Unwanted)
+        Ok(End::NoDemand)
     }
 
-    fn hand_over(&self, mut frame: RawFrame, gap: &mut bool) {
+    fn forward_frame(&self, mut frame: RawFrame, gap: &mut bool) {
         if frame.format.pixel == PixelFormat::H264 {
             frame.gap |= std::mem::take(gap);
-            if self.part.input.append(EncodeInput::Frame(frame), PASSTHROUGH_QUEUE).is_some() {
+            if self.ctx.input.push_bounded(EncodeInput::Frame(frame), PASSTHROUGH_QUEUE).is_some() {
                 *gap = true;
-                self.part.metrics.drop_at(DropPoint::Replaced, 1);
+                self.ctx.metrics.count_drop(DropPoint::Replaced, 1);
             }
         } else {
-            self.put(EncodeInput::Frame(frame));
+            self.send_to_encoder(EncodeInput::Frame(frame));
         }
     }
 
-    fn put(&self, input: EncodeInput) {
-        let replaced = self.part.input.put(input);
+    fn send_to_encoder(&self, input: EncodeInput) {
+        let replaced = self.ctx.input.replace(input);
         let pictures = replaced.iter().filter(|input| matches!(input, EncodeInput::Frame(_))).count();
-        self.part.metrics.drop_at(DropPoint::Replaced, pictures as u64);
+        self.ctx.metrics.count_drop(DropPoint::Replaced, pictures as u64);
     }
 
     /// Tells what is known of the stream at the opening, before the first picture.
     fn expect_profile(&self, pixel: PixelFormat) {
-        let own = match self.config.device {
+        let camera_encodes = match self.config.device {
             _ if pixel == PixelFormat::H264 => Some(true),
             // What a program writes is known once it has written something.
-            camera::Device::Exec(_) | camera::Device::Libcamera => self.own,
+            camera::Device::Exec(_) | camera::Device::Libcamera => self.camera_encodes,
             _ => Some(false),
         };
-        if own == Some(false) {
-            self.part.set_profile(Some(Profile::CONSTRAINED_BASELINE));
-        } else if *self.part.profile.borrow() == Some(Profile::CONSTRAINED_BASELINE) {
+        if camera_encodes == Some(false) {
+            self.ctx.set_profile(Some(Profile::CONSTRAINED_BASELINE));
+        } else if *self.ctx.profile.borrow() == Some(Profile::CONSTRAINED_BASELINE) {
             // It may be that of the placeholder. Another one is what this camera gave before.
-            self.part.set_profile(None);
+            self.ctx.set_profile(None);
         }
     }
 
-    fn announce(&mut self, source: &dyn VideoSource) {
+    fn report_live(&mut self, source: &dyn VideoSource) {
         let (name, label, format) = (&self.config.name, source.label(), source.format());
         let VideoFormat { width, height, fps, .. } = format;
         let pixel = format.pixel.name();
@@ -290,11 +290,11 @@ impl<F: Open> Capture<F> {
         }
         self.fault = None;
         self.shape = placeholder::format(width, height);
-        self.own = Some(format.pixel == PixelFormat::H264);
+        self.camera_encodes = Some(format.pixel == PixelFormat::H264);
         if format.pixel != PixelFormat::H264 {
-            self.part.set_profile(Some(Profile::CONSTRAINED_BASELINE));
+            self.ctx.set_profile(Some(Profile::CONSTRAINED_BASELINE));
         }
-        self.part.status(|camera| {
+        self.ctx.status(|camera| {
             camera.source = Some(label.into());
             camera.pattern = source.is_pattern();
             camera.state = PipelineState::Live;
@@ -308,10 +308,10 @@ impl<F: Open> Capture<F> {
     }
 
     fn count_drops(&self, now: camera::Dropped, before: &mut camera::Dropped) {
-        let metrics = &self.part.metrics;
-        metrics.drop_at(DropPoint::Driver, now.driver.saturating_sub(before.driver));
-        metrics.drop_at(DropPoint::Stale, now.stale.saturating_sub(before.stale));
-        metrics.drop_at(DropPoint::Damaged, now.damaged.saturating_sub(before.damaged));
+        let metrics = &self.ctx.metrics;
+        metrics.count_drop(DropPoint::Driver, now.driver.saturating_sub(before.driver));
+        metrics.count_drop(DropPoint::Stale, now.stale.saturating_sub(before.stale));
+        metrics.count_drop(DropPoint::Damaged, now.damaged.saturating_sub(before.damaged));
         *before = now;
     }
 }
@@ -319,32 +319,32 @@ impl<F: Open> Capture<F> {
 /// Passes viewers' requests for a key frame on to a camera that encodes by itself.
 #[derive(Default)]
 struct KeyRequests {
-    asked: Option<Instant>,
-    waiting: Option<Instant>,
-    told: bool,
+    last_request: Option<Instant>,
+    waiting_since: Option<Instant>,
+    warned: bool,
 }
 
 impl KeyRequests {
-    fn pass_on(&mut self, part: &PipelineContext, source: &mut dyn VideoSource, now: Instant) {
+    fn forward(&mut self, ctx: &PipelineContext, source: &mut dyn VideoSource, now: Instant) {
         let wanted = source.format().pixel == PixelFormat::H264
-            && part.frames.subscribers() > 0
-            && part.frames.refresh_requested();
+            && ctx.frames.subscribers() > 0
+            && ctx.frames.refresh_requested();
         if !wanted {
             // The encode thread has seen one go by, or nobody waits.
-            self.waiting = None;
+            self.waiting_since = None;
             return;
         }
-        let waits = now.saturating_duration_since(*self.waiting.get_or_insert(now));
-        if waits >= KEYFRAME_WARN_AFTER && !std::mem::replace(&mut self.told, true) {
+        let waits = now.saturating_duration_since(*self.waiting_since.get_or_insert(now));
+        if waits >= KEYFRAME_WARN_AFTER && !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(
-                camera = part.label.camera,
+                camera = ctx.label.camera,
                 "the camera gave no key frame for {} s although it was asked; new viewers wait that long: shorten its key \
                  frame interval, or choose another format (format = \"MJPEG\")",
                 waits.as_secs()
             );
         }
-        if self.asked.is_none_or(|last| now.saturating_duration_since(last) >= keyframe::MIN_DISTANCE) {
-            self.asked = Some(now);
+        if self.last_request.is_none_or(|last| now.saturating_duration_since(last) >= keyframe::MIN_DISTANCE) {
+            self.last_request = Some(now);
             source.request_keyframe();
         }
     }
@@ -354,40 +354,40 @@ impl KeyRequests {
 /// ring is full of old pictures, while the new ones found no place. They are not shown: what moved meanwhile would jump
 /// back.
 struct Stall {
-    looked: Timestamp,
+    polled: Timestamp,
     /// Pictures that may still be old.
     suspects: u32,
 }
 
 impl Stall {
     /// Between two looks is a picture's time or [`POLL_INTERVAL`]; this much more is a stall.
-    const LONG: Duration = Duration::from_secs(1);
+    const THRESHOLD: Duration = Duration::from_secs(1);
 
     /// A source's ring holds no more. A camera whose clock is wrong loses no more pictures than these.
     const RING: u32 = 8;
 
     const fn new(now: Timestamp) -> Self {
-        Self { looked: now, suspects: 0 }
+        Self { polled: now, suspects: 0 }
     }
 
-    fn looked(&mut self, now: Timestamp) {
-        if now.saturating_since(self.looked) >= Self::LONG + POLL_INTERVAL {
+    fn polled(&mut self, now: Timestamp) {
+        if now.saturating_since(self.polled) >= Self::THRESHOLD + POLL_INTERVAL {
             self.suspects = Self::RING;
         }
-        self.looked = now;
+        self.polled = now;
     }
 
     /// Whether a picture that comes in `now` is one of those from before a stall.
-    fn is_old(&mut self, frame: &RawFrame, now: Timestamp) -> bool {
-        self.looked(now);
+    fn is_stale(&mut self, frame: &RawFrame, now: Timestamp) -> bool {
+        self.polled(now);
         self.suspects = self.suspects.saturating_sub(1);
         // Where a picture needs those before it, leaving one out would cost all up to the next key frame.
         let alone = frame.format.pixel != PixelFormat::H264;
-        let old = alone && self.suspects > 0 && now.saturating_since(frame.captured) >= Self::LONG;
-        if !old {
+        let stale = alone && self.suspects > 0 && now.saturating_since(frame.captured) >= Self::THRESHOLD;
+        if !stale {
             self.suspects = 0;
         }
-        old
+        stale
     }
 }
 
@@ -408,12 +408,12 @@ mod tests {
         };
         let raw = |captured| frame(captured, PixelFormat::I420);
         let mut stall = Stall::new(at(100));
-        assert!(!stall.is_old(&raw(at(80)), at(101)), "a late picture without a stall");
-        assert!(stall.is_old(&raw(at(102)), at(130)));
-        assert!(!stall.is_old(&raw(at(130)), at(131)));
-        assert!(!stall.is_old(&raw(at(110)), at(132)), "the stall is over");
-        assert!(!stall.is_old(&frame(at(133), PixelFormat::H264), at(160)));
-        let wrong_clock = (0..100).filter(|n| stall.is_old(&raw(at(1)), at(200 + n))).count();
+        assert!(!stall.is_stale(&raw(at(80)), at(101)), "a late picture without a stall");
+        assert!(stall.is_stale(&raw(at(102)), at(130)));
+        assert!(!stall.is_stale(&raw(at(130)), at(131)));
+        assert!(!stall.is_stale(&raw(at(110)), at(132)), "the stall is over");
+        assert!(!stall.is_stale(&frame(at(133), PixelFormat::H264), at(160)));
+        let wrong_clock = (0..100).filter(|n| stall.is_stale(&raw(at(1)), at(200 + n))).count();
         assert_eq!(wrong_clock, 7);
     }
 }

@@ -32,9 +32,9 @@ const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
 /// The thread's work.
 pub(super) struct EncodeThread {
-    part: PipelineContext,
+    ctx: PipelineContext,
     config: Config,
-    encoding: Option<ActiveEncoder>,
+    active: Option<ActiveEncoder>,
     placeholder: Option<Placeholder>,
     faults: Faults,
     /// The time of the last picture published.
@@ -42,110 +42,110 @@ pub(super) struct EncodeThread {
 }
 
 impl EncodeThread {
-    pub(super) fn new(part: PipelineContext, config: Config) -> Self {
-        let faults = Faults { log: metrics::DropLog::every(Duration::from_secs(1)), shown: false };
-        Self { part, config, encoding: None, placeholder: None, faults, last: Timestamp::default() }
+    pub(super) fn new(ctx: PipelineContext, config: Config) -> Self {
+        let faults = Faults { log: metrics::DropLog::every(Duration::from_secs(1)), reported: false };
+        Self { ctx, config, active: None, placeholder: None, faults, last: Timestamp::default() }
     }
 
     pub(super) fn run(&mut self) {
-        let input = self.part.input.clone();
+        let input = self.ctx.input.clone();
         loop {
             let due = self.placeholder.as_ref().map(|shown| shown.due.saturating_duration_since(Instant::now()));
-            match input.take(due) {
+            match input.pop(due) {
                 Pop::Closed => return,
                 Pop::Value(EncodeInput::Frame(frame)) => {
                     self.placeholder = None;
-                    self.picture(&frame);
+                    self.handle_frame(&frame);
                 }
                 Pop::Value(EncodeInput::Away(away)) => {
                     self.placeholder = Some(Placeholder { due: away.from, away, drawn: None });
                 }
-                Pop::Value(EncodeInput::Idle) => self.rest(),
-                Pop::Nothing => self.show_placeholder(),
+                Pop::Value(EncodeInput::Idle) => self.idle(),
+                Pop::TimedOut => self.show_placeholder(),
             }
         }
     }
 
-    fn rest(&mut self) {
-        self.encoding = None;
+    fn idle(&mut self) {
+        self.active = None;
         if self.placeholder.take().is_some() {
             // The camera may be another one when it comes back.
-            self.part.set_profile(first_profile(&self.config.camera));
+            self.ctx.set_profile(first_profile(&self.config.camera));
         }
     }
 
     fn show_placeholder(&mut self) {
         let Some(mut shown) = self.placeholder.take() else { return };
         // Also while nobody sees it: who is about to watch is told what the first picture will be.
-        self.part.set_profile(Some(Profile::CONSTRAINED_BASELINE));
-        if self.part.frames.subscribers() > 0 {
+        self.ctx.set_profile(Some(Profile::CONSTRAINED_BASELINE));
+        if self.ctx.frames.subscribers() > 0 {
             let now = Timestamp::now().saturating_sub(PLACEHOLDER_TIMESTAMP_OFFSET);
             let frame = shown.draw(&self.config.camera.name, now);
             self.encode(&frame);
         } else {
-            self.encoding = None;
+            self.active = None;
         }
         shown.due = Instant::now() + PLACEHOLDER_INTERVAL;
         self.placeholder = Some(shown);
     }
 
     /// A picture of the camera.
-    fn picture(&mut self, frame: &RawFrame) {
-        let watched = self.part.frames.subscribers() > 0 || self.config.keep_open;
+    fn handle_frame(&mut self, frame: &RawFrame) {
+        let watched = self.ctx.frames.subscribers() > 0 || self.config.keep_open;
         if watched {
             self.encode(frame);
             return;
         }
-        self.part.metrics.drop_at(DropPoint::Unwatched, 1);
+        self.ctx.metrics.count_drop(DropPoint::Unwatched, 1);
         if frame.format.pixel == PixelFormat::H264 {
             // Seen all the same: the parameter sets tell those who are about to watch what they need, and come seldom.
-            let _ = self.with_encoding(frame, |encoding, part| encoding.pass(part, frame));
+            let _ = self.with_encoder(frame, |active, ctx| active.passthrough(ctx, frame));
         } else {
             // The encoder is kept only as long as it is used: it holds tens of megabytes.
-            self.encoding = None;
+            self.active = None;
         }
     }
 
     /// Encodes and publishes a picture.
     fn encode(&mut self, frame: &RawFrame) {
-        match self.with_encoding(frame, |encoding, part| encoding.encode(part, frame)) {
+        match self.with_encoder(frame, |active, ctx| active.encode(ctx, frame)) {
             Ok(encoded) => {
-                self.faults.over(&self.part);
+                self.faults.clear(&self.ctx);
                 if let Some(encoded) = encoded {
                     self.publish(encoded);
                 }
             }
-            Err(encoder::Error::AwaitingKey) => self.part.metrics.drop_at(DropPoint::AwaitingKey, 1),
-            Err(error) => self.faults.note(&self.part, &error),
+            Err(encoder::Error::AwaitingKey) => self.ctx.metrics.count_drop(DropPoint::AwaitingKey, 1),
+            Err(error) => self.faults.report(&self.ctx, &error),
         }
     }
 
     /// Lets the encoder for `frame` work, opening it where there is none.
-    fn with_encoding<T>(
+    fn with_encoder<T>(
         &mut self,
         frame: &RawFrame,
         work: impl FnOnce(&mut ActiveEncoder, &PipelineContext) -> Result<T, encoder::Error>,
     ) -> Result<T, encoder::Error> {
-        let bitrate = self.part.questions.wished().bitrate;
+        let bitrate = self.ctx.requests.settings().bitrate;
         if std::mem::replace(&mut self.config.encoder.bitrate, bitrate) != bitrate
-            && let Some(encoding) = &mut self.encoding
-            && let Err(error) = encoding.encoder.set_bitrate(bitrate)
+            && let Some(active) = &mut self.active
+            && let Err(error) = active.encoder.set_bitrate(bitrate)
         {
             tracing::debug!("{error}; a new encoder is opened for it");
-            self.encoding = None;
+            self.active = None;
         }
-        let usable = self.encoding.take().filter(|encoding| encoding.takes(&frame.format));
-        let mut encoding = match usable {
+        let usable = self.active.take().filter(|active| active.accepts(&frame.format));
+        let mut active = match usable {
             Some(usable) => usable,
-            None => ActiveEncoder::open(&self.part, &self.config, frame)?,
+            None => ActiveEncoder::open(&self.ctx, &self.config, frame)?,
         };
-        let done = work(&mut encoding, &self.part);
-        if let Some(profile) = encoding.encoder.profile() {
-            self.part.set_profile(Some(profile));
+        let done = work(&mut active, &self.ctx);
+        if let Some(profile) = active.encoder.profile() {
+            self.ctx.set_profile(Some(profile));
         }
         // A damaged picture says nothing of the codec; one that the codec refused may leave it in any state.
         if !matches!(done, Err(encoder::Error::Codec { .. })) {
-            self.encoding = Some(encoding);
+            self.active = Some(active);
         }
         done
     }
@@ -154,11 +154,11 @@ impl EncodeThread {
         // Only where a placeholder and a picture meet, or a driver's clock is wrong, does time not go on by itself.
         encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
         self.last = encoded.captured;
-        self.part.metrics.encoded.get_or_create(&self.part.label).inc();
+        self.ctx.metrics.encoded.get_or_create(&self.ctx.label).inc();
         if encoded.key {
-            self.part.metrics.key_frames.get_or_create(&self.part.label).inc();
+            self.ctx.metrics.key_frames.get_or_create(&self.ctx.label).inc();
         }
-        self.part.frames.publish(encoded);
+        self.ctx.frames.publish(encoded);
     }
 }
 
@@ -194,30 +194,30 @@ impl Placeholder {
 struct Faults {
     log: metrics::DropLog,
     /// Whether the status tells that the codec refuses.
-    shown: bool,
+    reported: bool,
 }
 
 impl Faults {
-    fn note(&mut self, part: &PipelineContext, error: &encoder::Error) {
-        part.metrics.encode_errors.get_or_create(&part.label).inc();
+    fn report(&mut self, ctx: &PipelineContext, error: &encoder::Error) {
+        ctx.metrics.encode_errors.get_or_create(&ctx.label).inc();
         // A stream that cannot be shown gives one such picture after another; the first says it all.
-        let again = self.shown && matches!(error, encoder::Error::Stream { .. });
+        let again = self.reported && matches!(error, encoder::Error::Stream { .. });
         if let Some(count) = self.log.note(1, Instant::now()).filter(|_| !again) {
-            tracing::warn!(camera = part.label.camera, count, "picture not encoded: {error}");
+            tracing::warn!(camera = ctx.label.camera, count, "picture not encoded: {error}");
         }
         if matches!(error, encoder::Error::Picture(_)) {
-            part.metrics.drop_at(DropPoint::Damaged, 1);
-        } else if !self.shown {
-            self.shown = true;
-            part.status(|camera| {
+            ctx.metrics.count_drop(DropPoint::Damaged, 1);
+        } else if !self.reported {
+            self.reported = true;
+            ctx.status(|camera| {
                 (camera.fault, camera.trouble) = (Some(error.to_string()), Some(FaultKind::Encoder));
             });
         }
     }
 
-    fn over(&mut self, part: &PipelineContext) {
-        if std::mem::take(&mut self.shown) {
-            part.status(|camera| {
+    fn clear(&mut self, ctx: &PipelineContext) {
+        if std::mem::take(&mut self.reported) {
+            ctx.status(|camera| {
                 // The words of a camera that is away are its own.
                 if camera.state != PipelineState::Fault {
                     (camera.fault, camera.trouble) = (None, None);
@@ -237,48 +237,48 @@ struct ActiveEncoder {
 }
 
 impl ActiveEncoder {
-    fn open(part: &PipelineContext, config: &Config, frame: &RawFrame) -> Result<Self, encoder::Error> {
+    fn open(ctx: &PipelineContext, config: &Config, frame: &RawFrame) -> Result<Self, encoder::Error> {
         let encoder = encoder::open(&config.encoder, &frame.format)?;
         let name = encoder.name();
-        part.status(|camera| camera.encoder = Some(name));
-        let ours = frame.format.pixel != PixelFormat::H264;
+        ctx.status(|camera| camera.encoder = Some(name));
+        let we_encode = frame.format.pixel != PixelFormat::H264;
         let longest = Duration::from_secs(config.encoder.keyframe_interval.into());
         Ok(Self {
             encoder,
-            keys: ours.then(|| KeyframeScheduler::new(longest)),
+            keys: we_encode.then(|| KeyframeScheduler::new(longest)),
             format: frame.format,
-            _alive: ours.then(|| GaugeGuard::new(&part.metrics.encoders)),
+            _alive: we_encode.then(|| GaugeGuard::new(&ctx.metrics.encoders)),
         })
     }
 
-    fn takes(&self, format: &VideoFormat) -> bool {
+    fn accepts(&self, format: &VideoFormat) -> bool {
         // A camera that encodes by itself says within the stream what changes.
         self.format == *format || (self.keys.is_none() && format.pixel == PixelFormat::H264)
     }
 
     /// Encodes one picture.
-    fn encode(&mut self, part: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
-        let Some(keys) = &mut self.keys else { return self.pass(part, frame) };
+    fn encode(&mut self, ctx: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
+        let Some(keys) = &mut self.keys else { return self.passthrough(ctx, frame) };
         let started = Instant::now();
-        let key = keys.should_force(frame.captured, part.frames.refresh_requested());
+        let key = keys.should_force(frame.captured, ctx.frames.refresh_requested());
         if key {
             // Taken before the encoding: a request that comes in meanwhile is for the next key frame.
-            part.frames.take_refresh_request();
+            ctx.frames.take_refresh_request();
         }
         let encoded = self.encoder.encode(frame, key).inspect_err(|_| {
             if key {
-                part.frames.request_refresh();
+                ctx.frames.request_refresh();
             }
         })?;
-        part.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
+        ctx.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
         Ok(encoded)
     }
 
     /// Passes on what the camera encoded.
-    fn pass(&mut self, part: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
+    fn passthrough(&mut self, ctx: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
         let encoded = self.encoder.encode(frame, false)?;
         if encoded.as_ref().is_some_and(|encoded| encoded.key) {
-            part.frames.take_refresh_request();
+            ctx.frames.take_refresh_request();
         }
         Ok(encoded)
     }

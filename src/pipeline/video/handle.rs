@@ -22,7 +22,7 @@ use crate::util::broadcast::{Broadcast, RecvError};
 
 /// Questions that wait for the capture thread, which looks after every picture: a handful of viewers at once. Whoever finds
 /// the queue full is told so.
-const WAITING: usize = 8;
+const MAX_QUEUED: usize = 8;
 
 /// How long a question waits for its answer: the slowest cameras take 5 s from the opening to the first picture.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,25 +90,25 @@ pub enum Error {
 pub struct Handle {
     name: Arc<str>,
     frames: Broadcast<EncodedFrame>,
-    questions: RequestQueue,
+    requests: RequestQueue,
     /// Where the camera's status is told, and its place there.
     board: status::StatusPublisher,
     index: usize,
     /// One picture at a time is taken out of the camera's memory, of which it has only as much as it needs.
-    pictures: Arc<Semaphore>,
+    snapshot_permit: Arc<Semaphore>,
 }
 
 impl Handle {
-    pub(super) fn new(part: &PipelineContext) -> Self {
+    pub(super) fn new(ctx: &PipelineContext) -> Self {
         let handle = Self {
-            name: part.label.camera.as_str().into(),
-            frames: part.frames.clone(),
-            questions: part.questions.clone(),
-            board: part.board.clone(),
-            index: part.index,
-            pictures: Arc::new(Semaphore::new(1)),
+            name: ctx.label.camera.as_str().into(),
+            frames: ctx.frames.clone(),
+            requests: ctx.requests.clone(),
+            board: ctx.board.clone(),
+            index: ctx.index,
+            snapshot_permit: Arc::new(Semaphore::new(1)),
         };
-        handle.tell(handle.wished());
+        handle.publish_settings(handle.settings());
         handle
     }
 
@@ -119,16 +119,16 @@ impl Handle {
     ///
     /// [`Error::Refused`] of a picture that cannot be made a JPEG of, [`Error::Away`] and [`Error::Busy`].
     pub async fn snapshot(&self) -> Result<Jpeg, Error> {
-        let one = self.pictures.clone().acquire_owned();
+        let one = self.snapshot_permit.clone().acquire_owned();
         let one = timeout(REQUEST_TIMEOUT, one).await.ok().and_then(Result::ok).ok_or_else(|| self.busy())?;
         // Kept from the question to the key frame, so that the camera is not closed in between.
         let _interest = self.frames.demand().register();
-        let picture = match self.ask(Request::Frame).await? {
+        let frame = match self.request(Request::Frame).await? {
             Captured::Raw(frame) => CapturedFrame::Raw(frame),
             Captured::Encoded => CapturedFrame::Encoded(self.key_frame().await?),
         };
         let jpeg = tokio::task::spawn_blocking(move || {
-            let still = picture.still()?;
+            let still = frame.into_snapshot()?;
             // From here on the camera has its memory back.
             drop(one);
             still.into_jpeg().map_err(encoder::Error::from)
@@ -154,7 +154,7 @@ impl Handle {
                 }
             }
         };
-        timeout(REQUEST_TIMEOUT, key).await.unwrap_or_else(|_| Err(self.silent("key frame")))
+        timeout(REQUEST_TIMEOUT, key).await.unwrap_or_else(|_| Err(self.timed_out("key frame")))
     }
 
     /// The camera's controls as they stand; the camera is opened for it where nobody watches.
@@ -163,7 +163,7 @@ impl Handle {
     ///
     /// [`Error::Away`] and [`Error::Busy`].
     pub async fn controls(&self) -> Result<Vec<Control>, Error> {
-        self.ask(Request::Controls).await
+        self.request(Request::Controls).await
     }
 
     /// Sets controls, and keeps them so when the camera is opened anew. The answer has those that were named and those that
@@ -173,7 +173,7 @@ impl Handle {
     ///
     /// As [`Error`] says; [`Error::Refused`] tells what could not be set of several.
     pub async fn set_controls(&self, settings: Vec<Setting>) -> Result<Vec<Control>, Error> {
-        self.ask(|answer| Request::Set(settings, answer)).await
+        self.request(|reply| Request::Set(settings, reply)).await
     }
 
     /// Sets the named controls, or all, to what the driver calls their defaults.
@@ -182,7 +182,7 @@ impl Handle {
     ///
     /// As for [`set_controls`](Self::set_controls).
     pub async fn reset_controls(&self, names: Option<Vec<String>>) -> Result<Vec<Control>, Error> {
-        self.ask(|answer| Request::Reset(names, answer)).await
+        self.request(|reply| Request::Reset(names, reply)).await
     }
 
     /// Has the pictures be otherwise, until the program ends. The bitrate changes within the stream; for another size or rate
@@ -191,48 +191,48 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::Away`] when the program stops.
-    pub async fn set(&self, wish: VideoSettingsPatch) -> Result<VideoSettings, Error> {
-        let wished = self.questions.wish(wish).ok_or_else(|| self.stopping())?;
-        self.tell(wished);
+    pub async fn set(&self, patch: VideoSettingsPatch) -> Result<VideoSettings, Error> {
+        let settings = self.requests.update(patch).ok_or_else(|| self.stopping())?;
+        self.publish_settings(settings);
         // A camera that could not be opened as it should have been may be now.
-        self.frames.demand().nudge();
-        Ok(wished)
+        self.frames.demand().wake();
+        Ok(settings)
     }
 
     /// What the pictures shall be by now.
-    pub fn wished(&self) -> VideoSettings {
-        self.questions.wished()
+    pub fn settings(&self) -> VideoSettings {
+        self.requests.settings()
     }
 
     /// Tells what no camera answers to; size and rate are told as they are.
-    fn tell(&self, wished: VideoSettings) {
-        self.board.camera(self.index, |camera| camera.bitrate = Some(wished.bitrate));
+    fn publish_settings(&self, settings: VideoSettings) {
+        self.board.camera(self.index, |camera| camera.bitrate = Some(settings.bitrate));
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(ReplySender<T>) -> Request) -> Result<T, Error> {
-        if self.frames.demand().barred().is_some() {
+    async fn request<T>(&self, request: impl FnOnce(ReplySender<T>) -> Request) -> Result<T, Error> {
+        if self.frames.demand().blocked_since().is_some() {
             return Err(Error::Away(format!("{}: {PRIVACY_MESSAGE}", self.name)));
         }
-        let (answer, answered) = oneshot::channel();
+        let (reply, replied) = oneshot::channel();
         // First, so that the thread finds somebody interested.
         let _interest = self.frames.demand().register();
-        match self.questions.put(question(answer)) {
+        match self.requests.enqueue(request(reply)) {
             EnqueueError::Waits => {}
             EnqueueError::Full => return Err(self.busy()),
             EnqueueError::Closed => return Err(self.stopping()),
         }
-        match timeout(REQUEST_TIMEOUT, answered).await {
-            Ok(Ok(answer)) => answer,
+        match timeout(REQUEST_TIMEOUT, replied).await {
+            Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(self.stopping()),
-            Err(_) => Err(self.silent("picture")),
+            Err(_) => Err(self.timed_out("picture")),
         }
     }
 
     fn busy(&self) -> Error {
-        Error::Busy(format!("{}: {WAITING} questions wait for this camera already; try again in a moment", self.name))
+        Error::Busy(format!("{}: {MAX_QUEUED} requests wait for this camera already; try again in a moment", self.name))
     }
 
-    fn silent(&self, what: &str) -> Error {
+    fn timed_out(&self, what: &str) -> Error {
         Error::Away(format!("{}: no {what} within {} s", self.name, REQUEST_TIMEOUT.as_secs()))
     }
 
@@ -262,7 +262,7 @@ enum CapturedFrame {
 
 impl CapturedFrame {
     /// Takes it out of the camera's memory.
-    fn still(self) -> Result<StillImage, encoder::Error> {
+    fn into_snapshot(self) -> Result<StillImage, encoder::Error> {
         let frame = match self {
             Self::Raw(frame) => frame,
             Self::Encoded(frame) => encoder::decode(&frame)?,
@@ -289,19 +289,19 @@ pub(super) enum Request {
 
 impl Request {
     /// Answers that it cannot be done.
-    pub(super) fn refuse(self, error: Error) {
+    pub(super) fn fail(self, error: Error) {
         // Who does not wait any more needs no answer.
         match self {
-            Self::Frame(answer) => drop(answer.send(Err(error))),
-            Self::Controls(answer) | Self::Set(_, answer) | Self::Reset(_, answer) => drop(answer.send(Err(error))),
+            Self::Frame(reply) => drop(reply.send(Err(error))),
+            Self::Controls(reply) | Self::Set(_, reply) | Self::Reset(_, reply) => drop(reply.send(Err(error))),
         }
     }
 
     /// Whether nobody waits for the answer any more.
-    pub(super) fn is_stale(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         match self {
-            Self::Frame(answer) => answer.is_closed(),
-            Self::Controls(answer) | Self::Set(_, answer) | Self::Reset(_, answer) => answer.is_closed(),
+            Self::Frame(reply) => reply.is_closed(),
+            Self::Controls(reply) | Self::Set(_, reply) | Self::Reset(_, reply) => reply.is_closed(),
         }
     }
 }
@@ -313,7 +313,7 @@ pub(super) struct RequestQueue(Arc<Mutex<QueueState>>);
 #[derive(Debug)]
 struct QueueState {
     waiting: VecDeque<Request>,
-    wished: VideoSettings,
+    settings: VideoSettings,
     closed: bool,
 }
 
@@ -329,18 +329,18 @@ impl RequestQueue {
     pub fn new(config: &Config) -> Self {
         let camera = &config.camera;
         let size = (camera.width.target(), camera.height.target());
-        let wished = VideoSettings { size, fps: camera.fps.target(), bitrate: config.encoder.bitrate };
-        Self(Arc::new(Mutex::new(QueueState { waiting: VecDeque::new(), wished, closed: false })))
+        let settings = VideoSettings { size, fps: camera.fps.target(), bitrate: config.encoder.bitrate };
+        Self(Arc::new(Mutex::new(QueueState { waiting: VecDeque::new(), settings, closed: false })))
     }
 
     /// The one that waits longest.
-    pub fn take(&self) -> Option<Request> {
+    pub fn pop(&self) -> Option<Request> {
         self.lock().waiting.pop_front()
     }
 
     /// What the pictures shall be.
-    pub fn wished(&self) -> VideoSettings {
-        self.lock().wished
+    pub fn settings(&self) -> VideoSettings {
+        self.lock().settings
     }
 
     /// Nobody answers any more.
@@ -353,27 +353,27 @@ impl RequestQueue {
         drop(waiting);
     }
 
-    fn put(&self, question: Request) -> EnqueueError {
+    fn enqueue(&self, request: Request) -> EnqueueError {
         let mut state = self.lock();
         if state.closed {
             return EnqueueError::Closed;
         }
-        state.waiting.retain(|waiting| !waiting.is_stale());
-        if state.waiting.len() >= WAITING {
+        state.waiting.retain(|waiting| !waiting.is_abandoned());
+        if state.waiting.len() >= MAX_QUEUED {
             return EnqueueError::Full;
         }
-        state.waiting.push_back(question);
+        state.waiting.push_back(request);
         EnqueueError::Waits
     }
 
-    fn wish(&self, wish: VideoSettingsPatch) -> Option<VideoSettings> {
+    fn update(&self, patch: VideoSettingsPatch) -> Option<VideoSettings> {
         let mut state = self.lock();
-        let wished = &mut state.wished;
-        wished.size = wish.size.unwrap_or(wished.size);
-        wished.fps = wish.fps.unwrap_or(wished.fps);
-        wished.bitrate = wish.bitrate.unwrap_or(wished.bitrate);
-        let wished = *wished;
-        (!state.closed).then_some(wished)
+        let settings = &mut state.settings;
+        settings.size = patch.size.unwrap_or(settings.size);
+        settings.fps = patch.fps.unwrap_or(settings.fps);
+        settings.bitrate = patch.bitrate.unwrap_or(settings.bitrate);
+        let settings = *settings;
+        (!state.closed).then_some(settings)
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {

@@ -7,6 +7,7 @@
 mod capture;
 mod encode;
 mod handle;
+mod requests;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -127,10 +128,10 @@ fn start_with(
 ) -> std::io::Result<(Output, Guard)> {
     let frames = Broadcast::new(RING);
     // Before anybody is interested.
-    frames.demand().bar(board.snapshot().privacy);
+    frames.demand().set_blocked(board.snapshot().privacy);
     let input = Arc::new(Mailbox::default());
     let keep_open = config.keep_open.then(|| frames.demand().register());
-    let part = PipelineContext {
+    let ctx = PipelineContext {
         index,
         label: metrics::CameraLabel { camera: config.camera.name.clone() },
         metrics: metrics.clone(),
@@ -138,16 +139,16 @@ fn start_with(
         frames: frames.clone(),
         input: input.clone(),
         profile: watch::Sender::new(first_profile(&config.camera)),
-        questions: RequestQueue::new(&config),
+        requests: RequestQueue::new(&config),
     };
-    let handle = Handle::new(&part);
-    let output = Output { frames: frames.clone(), profile: part.profile.subscribe(), handle };
+    let handle = Handle::new(&ctx);
+    let output = Output { frames: frames.clone(), profile: ctx.profile.subscribe(), handle };
     let capture = MediaThread::spawn(format!("cap-{}", config.camera.name), {
-        let mut capture = capture::Capture::new(part.clone(), config.camera.clone(), open);
+        let mut capture = capture::Capture::new(ctx.clone(), config.camera.clone(), open);
         move || capture.run()
     })?;
     let encode = MediaThread::spawn(format!("enc-{}", config.camera.name), {
-        let mut encode = encode::EncodeThread::new(part, config);
+        let mut encode = encode::EncodeThread::new(ctx, config);
         move || encode.run()
     })?;
     Ok((output, Guard { frames, input, _keep_open: keep_open, _threads: [capture, encode] }))
@@ -194,7 +195,7 @@ struct PipelineContext {
     frames: Broadcast<EncodedFrame>,
     input: Arc<Mailbox<EncodeInput>>,
     profile: watch::Sender<Option<Profile>>,
-    questions: RequestQueue,
+    requests: RequestQueue,
 }
 
 impl PipelineContext {
@@ -209,6 +210,5 @@ impl PipelineContext {
     }
 }
 
-mod requests;
 #[cfg(test)]
 mod tests;

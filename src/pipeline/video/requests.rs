@@ -11,111 +11,111 @@ use crate::model::inventory::{Control, ControlKind, Flag, Setting, find};
 
 /// What the capture thread owes to those who asked.
 pub(super) struct CaptureRequests {
-    questions: RequestQueue,
+    requests: RequestQueue,
     /// Who waits for the next picture.
-    pictures: Vec<ReplySender<Captured>>,
+    pending_frames: Vec<ReplySender<Captured>>,
     /// What the camera was opened with.
-    heeded: VideoSettings,
+    applied: VideoSettings,
 }
 
 impl CaptureRequests {
-    pub fn new(questions: RequestQueue) -> Self {
-        let heeded = questions.wished();
-        Self { questions, pictures: Vec::new(), heeded }
+    pub fn new(requests: RequestQueue) -> Self {
+        let applied = requests.settings();
+        Self { requests, pending_frames: Vec::new(), applied }
     }
 
-    /// Brings the wishes into the configuration that the camera is opened with; `true` when there are new ones.
-    pub fn heed(&mut self, config: &mut camera::Config) -> bool {
-        let wished = self.questions.wished();
-        if wished == self.heeded {
+    /// Brings the settings into the configuration that the camera is opened with; `true` when there are new ones.
+    pub fn apply_target(&mut self, config: &mut camera::Config) -> bool {
+        let target = self.requests.settings();
+        if target == self.applied {
             return false;
         }
         // What is wished for later is taken as near as it can be had; the configuration may insist.
-        if wished.size != self.heeded.size {
-            (config.width, config.height) = (Constraint::ideal(wished.size.0), Constraint::ideal(wished.size.1));
+        if target.size != self.applied.size {
+            (config.width, config.height) = (Constraint::ideal(target.size.0), Constraint::ideal(target.size.1));
         }
-        if wished.fps != self.heeded.fps {
-            config.fps = Constraint::ideal(wished.fps);
+        if target.fps != self.applied.fps {
+            config.fps = Constraint::ideal(target.fps);
         }
-        config.bitrate = wished.bitrate;
-        self.heeded = wished;
+        config.bitrate = target.bitrate;
+        self.applied = target;
         true
     }
 
     /// Whether an open camera must be opened anew for what is wished by now; what can be had without that is set.
-    pub fn must_reopen(&mut self, source: &mut dyn VideoSource, config: &mut camera::Config) -> bool {
-        let wished = self.questions.wished();
-        if wished.size != self.heeded.size || wished.fps != self.heeded.fps {
+    pub fn needs_reopen(&mut self, source: &mut dyn VideoSource, config: &mut camera::Config) -> bool {
+        let target = self.requests.settings();
+        if target.size != self.applied.size || target.fps != self.applied.fps {
             return true;
         }
-        if wished.bitrate != self.heeded.bitrate {
-            if !source.set_bitrate(wished.bitrate) {
+        if target.bitrate != self.applied.bitrate {
+            if !source.set_bitrate(target.bitrate) {
                 return true;
             }
-            config.bitrate = wished.bitrate;
-            self.heeded.bitrate = wished.bitrate;
+            config.bitrate = target.bitrate;
+            self.applied.bitrate = target.bitrate;
         }
         false
     }
 
     /// Answers what can be answered between two pictures of a camera that works. Controls that are set stand in `config` from
     /// then on, so that they are set again at the next opening.
-    pub fn answer(&mut self, source: &mut dyn VideoSource, part: &PipelineContext, config: &mut camera::Config) {
-        while let Some(question) = self.questions.take() {
-            if question.is_stale() {
+    pub fn serve_pending(&mut self, source: &mut dyn VideoSource, ctx: &PipelineContext, config: &mut camera::Config) {
+        while let Some(request) = self.requests.pop() {
+            if request.is_abandoned() {
                 continue;
             }
-            match question {
+            match request {
                 Request::Frame(answer) if source.format().pixel == PixelFormat::H264 => {
                     let _ = answer.send(Ok(Captured::Encoded));
                 }
-                Request::Frame(answer) => self.pictures.push(answer),
+                Request::Frame(answer) => self.pending_frames.push(answer),
                 Request::Controls(answer) => {
                     let controls = source.controls();
-                    part.status(|camera| camera.controls.clone_from(&controls));
+                    ctx.status(|camera| camera.controls.clone_from(&controls));
                     let _ = answer.send(Ok(controls));
                 }
                 Request::Set(settings, answer) => {
-                    let _ = answer.send(set(source, part, config, &settings));
+                    let _ = answer.send(set(source, ctx, config, &settings));
                 }
                 Request::Reset(names, answer) => {
-                    let _ = answer.send(reset(source, part, config, names.as_deref()));
+                    let _ = answer.send(reset(source, ctx, config, names.as_deref()));
                 }
             }
         }
     }
 
     /// Gives a picture to those who wait for one.
-    pub fn show(&mut self, frame: &RawFrame) {
-        for answer in self.pictures.drain(..) {
+    pub fn offer_frame(&mut self, frame: &RawFrame) {
+        for answer in self.pending_frames.drain(..) {
             let _ = answer.send(Ok(Captured::Raw(frame.clone())));
         }
     }
 
     /// Tells those who wait that the camera is away.
-    pub fn away(&mut self, words: &str) {
-        let pictures = self.pictures.drain(..).map(Request::Frame);
-        let waiting = std::iter::from_fn(|| self.questions.take());
-        pictures.chain(waiting).for_each(|question| question.refuse(Error::Away(words.into())));
+    pub fn fail_pending(&mut self, reason: &str) {
+        let frames = self.pending_frames.drain(..).map(Request::Frame);
+        let waiting = std::iter::from_fn(|| self.requests.pop());
+        frames.chain(waiting).for_each(|request| request.fail(Error::Away(reason.into())));
     }
 }
 
 impl Drop for CaptureRequests {
     fn drop(&mut self) {
-        self.questions.close();
+        self.requests.close();
     }
 }
 
 /// Sets controls, all or, where one is wrong by itself, none.
 fn set(
     source: &mut dyn VideoSource,
-    part: &PipelineContext,
+    ctx: &PipelineContext,
     config: &mut camera::Config,
     settings: &[Setting],
 ) -> Result<Vec<Control>, Error> {
-    let known = known(source, part);
-    let settings = judged(&known, settings)?;
-    let answer = apply(source, part, &[&settings]);
+    let known = current_controls(source, ctx);
+    let settings = validate(&known, settings)?;
+    let answer = apply(source, ctx, &[&settings]);
     for setting in settings {
         let Some(now) = answer.controls.iter().find(|now| now.name == setting.control) else { continue };
         // An action is done once, and what was refused shall not be tried again and again.
@@ -124,18 +124,18 @@ fn set(
             config.controls.push(setting);
         }
     }
-    told(answer)
+    into_result(answer)
 }
 
 /// Sets the named controls, or all that can be set, to their defaults.
 fn reset(
     source: &mut dyn VideoSource,
-    part: &PipelineContext,
+    ctx: &PipelineContext,
     config: &mut camera::Config,
     names: Option<&[String]>,
 ) -> Result<Vec<Control>, Error> {
-    let known = known(source, part);
-    let wishes = match names {
+    let known = current_controls(source, ctx);
+    let settings = match names {
         Some(names) => {
             let default = |name: &String| {
                 let control = find(&known, name).map_err(Error::NoControl)?;
@@ -144,7 +144,7 @@ fn reset(
                     control.default.clone().ok_or_else(|| Error::Value { control: name.clone(), words: words() })?;
                 Ok(Setting { control: control.name.clone(), value })
             };
-            judged(&known, &names.iter().map(default).collect::<Result<Vec<_>, _>>()?)?
+            validate(&known, &names.iter().map(default).collect::<Result<Vec<_>, _>>()?)?
         }
         None => {
             let settable = known.iter().filter_map(|control| {
@@ -157,14 +157,14 @@ fn reset(
     };
     // An automatic mode takes numbers in hand, so these go first.
     let (modes, numbers): (Vec<_>, Vec<_>) =
-        wishes.iter().cloned().partition(|setting| find(&known, &setting.control).is_ok_and(is_mode));
-    let answer = apply(source, part, &[&numbers, &modes]);
+        settings.iter().cloned().partition(|setting| find(&known, &setting.control).is_ok_and(is_mode));
+    let answer = apply(source, ctx, &[&numbers, &modes]);
     // What the configuration wants it to be is not set at the next opening either.
     config.controls.retain(|kept| {
         let name = Control::name_of(&kept.control);
-        names.is_some() && !wishes.iter().any(|wish| wish.control == name)
+        names.is_some() && !settings.iter().any(|setting| setting.control == name)
     });
-    told(answer)
+    into_result(answer)
 }
 
 fn is_mode(control: &Control) -> bool {
@@ -172,13 +172,13 @@ fn is_mode(control: &Control) -> bool {
 }
 
 /// The controls as the status has them, which is as they stand while the camera is open.
-fn known(source: &mut dyn VideoSource, part: &PipelineContext) -> Vec<Control> {
-    let known = part.board.snapshot().cameras.get(part.index).map(|camera| camera.controls.clone()).unwrap_or_default();
+fn current_controls(source: &mut dyn VideoSource, ctx: &PipelineContext) -> Vec<Control> {
+    let known = ctx.board.snapshot().cameras.get(ctx.index).map(|camera| camera.controls.clone()).unwrap_or_default();
     if known.is_empty() { source.controls() } else { known }
 }
 
 /// The settings by their controls' names, with values that are right by themselves.
-fn judged(known: &[Control], settings: &[Setting]) -> Result<Vec<Setting>, Error> {
+fn validate(known: &[Control], settings: &[Setting]) -> Result<Vec<Setting>, Error> {
     let judged = settings.iter().map(|Setting { control: name, value }| {
         let control = find(known, name).map_err(Error::NoControl)?;
         let wrong = |words| Error::Value { control: name.clone(), words };
@@ -188,7 +188,7 @@ fn judged(known: &[Control], settings: &[Setting]) -> Result<Vec<Setting>, Error
 }
 
 /// Sets one row of settings after the other, and tells the status.
-fn apply(source: &mut dyn VideoSource, part: &PipelineContext, rows: &[&[Setting]]) -> ControlsOutcome {
+fn apply(source: &mut dyn VideoSource, ctx: &PipelineContext, rows: &[&[Setting]]) -> ControlsOutcome {
     let mut all = ControlsOutcome::default();
     for settings in rows.iter().filter(|settings| !settings.is_empty()) {
         let ControlsOutcome { controls, refused } = source.set_controls(settings);
@@ -196,10 +196,10 @@ fn apply(source: &mut dyn VideoSource, part: &PipelineContext, rows: &[&[Setting
         all.controls.extend(controls);
         all.refused.extend(refused);
     }
-    part.board.controls(part.index, all.controls.clone());
+    ctx.board.controls(ctx.index, all.controls.clone());
     all
 }
 
-fn told(ControlsOutcome { controls, refused }: ControlsOutcome) -> Result<Vec<Control>, Error> {
+fn into_result(ControlsOutcome { controls, refused }: ControlsOutcome) -> Result<Vec<Control>, Error> {
     if refused.is_empty() { Ok(controls) } else { Err(Error::Refused(refused.join("; "))) }
 }

@@ -1,6 +1,6 @@
 //! The pipeline with cameras of the tests' own, which are plugged in and out, fall silent, and encode by themselves.
 
-mod asked;
+mod requests;
 mod rig;
 
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ async fn a_viewer_stays_through_unplug_and_replug_and_each_change_begins_with_a_
     assert!(fault.since.is_some() && fault.fault.is_some(), "{fault:?}");
 
     let camera = rig.port.plug(LARGE);
-    rig.nudge();
+    rig.wake();
     camera.send(raw(LARGE)).expect("camera");
     rig.until("live again", |camera| camera.state == PipelineState::Live && camera.width == Some(640)).await;
     // A placeholder may have been under way still.
@@ -63,7 +63,7 @@ async fn the_placeholder_and_its_encoder_go_with_the_last_viewer() {
     rig.until_encoders(1).await;
     // Many attempts make the pause before the next one long.
     for _ in 0..6 {
-        rig.nudge();
+        rig.wake();
         next(&mut viewer).await;
     }
     drop(viewer);
@@ -93,7 +93,7 @@ async fn a_silent_camera_is_told_from_one_that_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_barred_camera_is_closed_whoever_watches_and_opened_when_the_bar_is_gone() {
+async fn a_blocked_camera_is_closed_whoever_watches_and_reopened_afterwards() {
     let rig = Rig::new();
     let demand = rig.output.frames.demand().clone();
     let camera = rig.port.plug(LARGE);
@@ -102,14 +102,14 @@ async fn a_barred_camera_is_closed_whoever_watches_and_opened_when_the_bar_is_go
     assert!(next(&mut viewer).await.key);
     rig.until("live", |camera| camera.state == PipelineState::Live).await;
 
-    demand.bar(true);
+    demand.set_blocked(true);
     let closed = rig.until("closed", |camera| camera.state == PipelineState::Idle).await;
     assert_eq!((closed.fault, rig.metrics.captures.get()), (None, 0));
     camera.send(raw(LARGE)).expect_err("nobody should hold the camera any more");
     // Another one that is plugged in, and a viewer who comes, change nothing.
     let camera = rig.port.plug(SMALL);
     let mut late = rig.output.frames.subscribe();
-    demand.nudge();
+    demand.wake();
     for _ in 0..3 {
         next(&mut viewer).await;
     }
@@ -117,15 +117,15 @@ async fn a_barred_camera_is_closed_whoever_watches_and_opened_when_the_bar_is_go
     assert!(next(&mut late).await.captured > Timestamp::default(), "who comes late sees the placeholder too");
     assert_eq!((rig.port.plugged.lock().expect("port").len(), rig.metrics.captures.get()), (1, 0));
 
-    demand.bar(false);
+    demand.set_blocked(false);
     camera.send(raw(SMALL)).expect("camera");
     rig.until("live", |camera| camera.state == PipelineState::Live && camera.width == Some(SMALL.width)).await;
 
     // While nobody watches, there is nothing to show and nothing to open.
-    demand.bar(true);
+    demand.set_blocked(true);
     drop((viewer, late));
     rig.until_encoders(0).await;
-    demand.bar(false);
+    demand.set_blocked(false);
     rig.until("closed", |camera| camera.state == PipelineState::Idle).await;
     assert_eq!(rig.metrics.captures.get(), 0);
 }
@@ -181,7 +181,7 @@ async fn a_camera_that_encodes_by_itself_goes_and_comes_back_as_another() {
     rig.until_encoders(1).await;
 
     let camera = rig.port.plug(OWN);
-    rig.nudge();
+    rig.wake();
     let main = Profile { idc: 77, ..HIGH };
     // Broken off in the middle of something: of no use before the first IDR.
     camera.send(own(None)).expect("camera");

@@ -54,7 +54,7 @@ impl PasswordVerifier {
             let _ = rustix::process::nice(NICE);
             let role = passwords.role_of(&password);
             // The allocator would otherwise keep the hash's memory.
-            malloc::give_back();
+            malloc::trim();
             release(queued, running);
             let _ = sender.send(role);
         };

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::util::state_dir::{Stamp, Store};
+use crate::util::state_dir::{Fingerprint, Store};
 
 /// A value and its file.
 pub struct Persisted<T> {
@@ -17,7 +17,7 @@ pub struct Persisted<T> {
 }
 
 struct Cached<T> {
-    stamp: Option<Stamp>,
+    fingerprint: Option<Fingerprint>,
     value: Arc<T>,
 }
 
@@ -36,13 +36,13 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     /// are atomic, so somebody's editor wrote it.
     pub fn get(&self) -> Arc<T> {
         let mut cached = self.lock();
-        let stamp = self.store.stamp(self.name);
-        if stamp != cached.stamp {
+        let fingerprint = self.store.fingerprint(self.name);
+        if fingerprint != cached.fingerprint {
             match read(&self.store, self.name) {
                 Ok(read) => *cached = read,
                 Err(error) => {
                     tracing::error!("{error:#}; the previous content stays in effect");
-                    cached.stamp = stamp;
+                    cached.fingerprint = fingerprint;
                 }
             }
         }
@@ -69,7 +69,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
         let mut json = serde_json::to_vec_pretty(&value).expect("persisted values should serialise to JSON");
         json.push(b'\n');
         let written = locked.and_then(|_lock| self.store.write(self.name, &json));
-        *self.lock() = Cached { stamp: self.store.stamp(self.name), value: Arc::new(value) };
+        *self.lock() = Cached { fingerprint: self.store.fingerprint(self.name), value: Arc::new(value) };
         written.map(|()| result)
     }
 
@@ -80,7 +80,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
 
 fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Result<Cached<T>> {
     // Before the content: if that changes in between, it is read again.
-    let stamp = store.stamp(name);
+    let fingerprint = store.fingerprint(name);
     let value = match store.read(name)? {
         None => T::default(),
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| anyhow!("{error}")).with_context(|| {
@@ -88,7 +88,7 @@ fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Res
             format!("{} cannot be understood; mend it or delete it", path.display())
         })?,
     };
-    Ok(Cached { stamp, value: Arc::new(value) })
+    Ok(Cached { fingerprint, value: Arc::new(value) })
 }
 
 #[cfg(test)]
@@ -111,9 +111,9 @@ mod tests {
             assert_eq!(*looks.get(), (0..=number).collect::<Vec<u32>>());
         }
         assert_eq!(open(&store).unwrap().get().len(), 20);
-        let stamp = store.stamp("numbers.json");
+        let fingerprint = store.fingerprint("numbers.json");
         one.change(|numbers| numbers.sort_unstable()).unwrap();
-        assert_eq!(store.stamp("numbers.json"), stamp, "what stays the same should not be written");
+        assert_eq!(store.fingerprint("numbers.json"), fingerprint, "what stays the same should not be written");
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl EventStream {
                 biased;
                 message = self.messages.recv() => match message {
                     Ok(message) => return self.message_event(message),
-                    Err(RecvError::Lagged(count)) => self.metrics.leave_out(ControlDrop::Said, count),
+                    Err(RecvError::Lagged(count)) => self.metrics.count_control_drop(ControlDrop::Said, count),
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
                 Ok(()) = changed(&mut self.selection) => self.queue_selection(),

@@ -196,7 +196,7 @@ impl Dispatcher {
         let (switch, by) = (self.0.deps.privacy.clone(), self.name(caller));
         // Blocking, because the switch is stored in a file.
         let name = by.clone();
-        let change = tokio::task::spawn_blocking(move || switch.throw(on, &name));
+        let change = tokio::task::spawn_blocking(move || switch.set(on, &name));
         let PrivacyChange { on, changed } = change.await.map_err(|error| internal("set the privacy switch", &error))?;
         if changed {
             let now = if on { "off" } else { "on again" };
@@ -288,7 +288,7 @@ impl Dispatcher {
         }
         let bucket = chat_buckets.entry(caller.rate_limit_key.clone()).or_insert_with(|| Bucket::new(CHAT_RATE, now));
         bucket
-            .take(CHAT_RATE, now)
+            .try_acquire(CHAT_RATE, now)
             .map_err(|wait| Error::busy(wait.as_millis() as u64 + 1, "too many messages; slow down"))
     }
 

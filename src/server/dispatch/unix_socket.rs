@@ -114,7 +114,7 @@ async fn serve(stream: UnixStream, dispatcher: &Dispatcher) -> io::Result<()> {
     loop {
         let mut line = Vec::new();
         // One byte above the limit, so that an overlong line is detected.
-        let mut limited = (&mut read).take(limits::MESSAGE as u64 + 2);
+        let mut limited = (&mut read).take(limits::MAX_MESSAGE_LEN as u64 + 2);
         if timeout(IDLE_TIMEOUT, limited.read_until(b'\n', &mut line)).await?? == 0 {
             return Ok(());
         }

@@ -210,7 +210,7 @@ impl Middleware {
 
     /// Counts a rejected request or connection.
     pub fn count_rejection(&self, reason: RejectReason) {
-        self.metrics.refuse(reason);
+        self.metrics.count_rejected(reason);
     }
 }
 

@@ -38,7 +38,7 @@ impl PerAddressRateLimiter {
         }
         let full = buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address);
         let bucket = buckets.entry(if full { OTHERS } else { address }).or_insert(Bucket::new(self.rate, now));
-        bucket.take(self.rate, now)
+        bucket.try_acquire(self.rate, now)
     }
 }
 

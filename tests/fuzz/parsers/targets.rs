@@ -67,7 +67,7 @@ pub fn cookie(input: &[u8]) {
 pub fn command(input: &[u8]) {
     let (id, outcome) = match Request::parse(input) {
         Ok(request) => {
-            assert!(input.len() <= limits::MESSAGE, "{} bytes are read", input.len());
+            assert!(input.len() <= limits::MAX_MESSAGE_LEN, "{} bytes are read", input.len());
             assert!(METHODS.contains(request.method), "{:?}", request.method);
             (request.id, Ok(Reply::Done {}))
         }

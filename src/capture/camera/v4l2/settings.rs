@@ -86,7 +86,7 @@ fn retry(camera: &impl ControlIo, ValidatedSetting { control, value }: &Validate
             Err(format!("{what}: busy; the stream or another program holds it"))
         }
         Err(_) if inactive => Err(format!("{what}: inactive; switch off the automatic mode that overrides it")),
-        Err(error) => Err(format!("{what}: the camera refuses it: {error}; {}", control.right())),
+        Err(error) => Err(format!("{what}: the camera refuses it: {error}; {}", control.allowed())),
     }
 }
 

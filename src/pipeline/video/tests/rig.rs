@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::super::*;
-use super::asked;
+use super::requests;
 use crate::media::h264;
 use crate::media::{RawFrame, Timestamp};
 use crate::model::inventory::{Control, Setting};
@@ -117,7 +117,7 @@ impl VideoSource for Plugged {
     }
 
     fn set_controls(&mut self, settings: &[Setting]) -> camera::ControlsOutcome {
-        asked::set(&mut self.port.controls.lock().expect("port"), settings)
+        requests::set(&mut self.port.controls.lock().expect("port"), settings)
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> bool {
@@ -186,7 +186,7 @@ impl Rig {
     }
 
     /// Lets the retry loop try now, as a new viewer does.
-    pub(super) fn nudge(&self) {
+    pub(super) fn wake(&self) {
         drop(self.output.frames.demand().register());
     }
 

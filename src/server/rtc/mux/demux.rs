@@ -75,7 +75,7 @@ impl Demux {
 
     /// Counts a datagram that is dropped.
     pub(super) fn ignore(&self, reason: IgnoreReason) {
-        self.metrics.ignored(reason);
+        self.metrics.count_ignored(reason);
     }
 
     /// Adds an address that a session sends to first, unless it belongs to another session.

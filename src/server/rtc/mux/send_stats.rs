@@ -25,7 +25,7 @@ impl SendStats {
 
     /// Counts a datagram that was dropped.
     pub fn dropped(&self) {
-        self.metrics.drop_at(DropPoint::Socket, 1);
+        self.metrics.count_drop(DropPoint::Socket, 1);
     }
 }
 

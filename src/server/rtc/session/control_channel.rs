@@ -29,7 +29,7 @@ use crate::util::token_bucket::{Bucket, Rate};
 pub const LABEL: &str = "control";
 
 /// The rate limit of requests.
-const REQUEST_RATE: Rate = Rate::new(limits::REQUESTS.0, limits::REQUESTS.1);
+const REQUEST_RATE: Rate = Rate::new(limits::REQUEST_RATE.0, limits::REQUEST_RATE.1);
 
 /// How long the channel is not read after a request over the limit: a flood is answered some hundred times a second,
 /// and is held back by the channel's own flow control for the rest.
@@ -122,7 +122,7 @@ struct ControlChannel {
     /// `None` until the viewer is known to have the channel.
     events: Option<EventStream>,
     requests: Bucket,
-    /// At most [`limits::WAITING`].
+    /// At most [`limits::MAX_QUEUED`].
     queue: VecDeque<QueuedRequest>,
     pending_reply: Option<PendingReply<Reply>>,
     pending_snapshot: Option<PendingReply<SnapshotWithDigest>>,
@@ -207,7 +207,7 @@ impl ControlChannel {
         let received = Timestamp::now();
         self.events.get_or_insert_with(|| self.context.subscribe_events());
         let queued = parse_request(message, received);
-        if let Err(wait) = self.requests.take(REQUEST_RATE, Instant::now()) {
+        if let Err(wait) = self.requests.try_acquire(REQUEST_RATE, Instant::now()) {
             self.read_at = tokio::time::Instant::now() + READ_PAUSE;
             let retry = wait.as_millis() as u64 + 1;
             return self.busy(queued.id, retry, "too many requests at once").await;
@@ -221,7 +221,7 @@ impl ControlChannel {
                 self.pending_snapshot = Some(Box::pin(take_snapshot(self.context.clone(), queued.id, camera.clone())));
                 Ok(())
             }
-            _ if self.queue.len() >= limits::WAITING => {
+            _ if self.queue.len() >= limits::MAX_QUEUED => {
                 self.busy(queued.id, SNAPSHOT_RETRY_MS, "too many requests are queued").await
             }
             _ => {
@@ -248,7 +248,7 @@ impl ControlChannel {
     }
 
     async fn busy(&mut self, id: Option<Value>, retry: u64, message: &str) -> Result<(), Closed> {
-        self.context.metrics.leave_out(ControlDrop::Busy, 1);
+        self.context.metrics.count_control_drop(ControlDrop::Busy, 1);
         self.reply(id, &Err(Error::busy(retry, message))).await
     }
 
@@ -257,7 +257,7 @@ impl ControlChannel {
         let Some(id) = id else { return Ok(()) };
         let mut answer = protocol::answer(&id, outcome);
         if answer.len() > MAX_REPLY {
-            self.context.metrics.leave_out(ControlDrop::Message, 1);
+            self.context.metrics.count_control_drop(ControlDrop::Message, 1);
             let message = format!("the reply of {} bytes is too long for a data channel; use HTTP", answer.len());
             answer = protocol::answer(&id, &Err(Error::new(Code::Internal, message)));
         }

@@ -268,13 +268,13 @@ impl KeyframeReader {
     async fn next(&mut self, metrics: &Metrics) -> Option<EncodedFrame> {
         loop {
             match self.frames.recv().await {
-                Ok(frame) if self.awaiting_keyframe && !frame.key => metrics.drop_at(DropPoint::AwaitingKey, 1),
+                Ok(frame) if self.awaiting_keyframe && !frame.key => metrics.count_drop(DropPoint::AwaitingKey, 1),
                 Ok(frame) => {
                     self.awaiting_keyframe = false;
                     return Some(frame);
                 }
                 Err(RecvError::Lagged(count)) => {
-                    metrics.drop_at(DropPoint::ViewerLag, count);
+                    metrics.count_drop(DropPoint::ViewerLag, count);
                     self.awaiting_keyframe = true;
                     self.video.request_refresh();
                 }

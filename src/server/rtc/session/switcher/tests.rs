@@ -134,7 +134,7 @@ async fn a_pause_lets_the_camera_go_and_ends_at_a_key_frame() {
     fixture.publish(0, true, 10);
     fixture.frame().await;
     assert!(!fixture.switcher.pause());
-    assert_eq!(fixture.cameras[0].video.demand().interested(), 0);
+    assert_eq!(fixture.cameras[0].video.demand().guards(), 0);
     assert!(fixture.is_idle());
     fixture.switcher.resume();
     assert!(fixture.cameras[0].video.refresh_requested());
@@ -148,7 +148,7 @@ async fn a_pause_lets_the_camera_go_and_ends_at_a_key_frame() {
     assert!(fixture.switcher.pause(), "the choice was not answered");
     assert_eq!(fixture.switcher.request_switch(0), SwitchStart::Accepted);
     assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted);
-    assert_eq!(fixture.cameras[1].video.demand().interested(), 0);
+    assert_eq!(fixture.cameras[1].video.demand().guards(), 0);
     fixture.switcher.resume();
     fixture.publish(1, true, 40);
     assert_eq!(fixture.frame().await, (1, 40, true));

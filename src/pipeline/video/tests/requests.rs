@@ -73,8 +73,8 @@ async fn a_snapshot_opens_the_camera_and_has_its_size() {
     let handle = rig.output.handle.clone();
     let jpeg = filming(&camera, LARGE, handle.snapshot()).await.expect("a picture");
     assert_eq!((jpeg.width, jpeg.height), (640, 360));
-    assert!(crate::media::convert::is_complete_jpeg(&jpeg.data));
-    assert_eq!((rig.encoded(), rig.output.frames.demand().interested()), (0, 0), "nobody watches");
+    assert!(crate::media::convert::is_whole_jpeg(&jpeg.data));
+    assert_eq!((rig.encoded(), rig.output.frames.demand().guards()), (0, 0), "nobody watches");
     let again = filming(&camera, LARGE, async { tokio::join!(handle.snapshot(), handle.snapshot()) }).await;
     assert!(matches!(&again, (Ok(one), Ok(other)) if one.data == jpeg.data && other.data == jpeg.data));
 }
@@ -125,12 +125,12 @@ async fn a_snapshot_of_a_camera_that_encodes_is_its_next_key_frame() {
         never = film => never,
     };
     assert_eq!((jpeg.width, jpeg.height), (320, 180));
-    assert!(crate::media::convert::is_complete_jpeg(&jpeg.data));
-    assert_eq!((rig.metrics.encoders.get(), rig.output.frames.demand().interested()), (0, 0));
+    assert!(crate::media::convert::is_whole_jpeg(&jpeg.data));
+    assert_eq!((rig.metrics.encoders.get(), rig.output.frames.demand().guards()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_questions_than_wait_are_told_so() {
+async fn requests_beyond_the_queue_are_refused_as_busy() {
     let rig = Rig::new();
     // It is open, and gives no picture.
     let camera = rig.port.plug(SMALL);
@@ -172,7 +172,7 @@ async fn another_size_opens_the_camera_anew_and_another_bitrate_does_not() {
     let larger = rig.port.plug(LARGE);
     let wished =
         handle.set(VideoSettingsPatch { size: Some((640, 360)), fps: Some(15), bitrate: None }).await.expect("running");
-    assert_eq!((wished, handle.wished()), (VideoSettings { size: (640, 360), fps: 15, bitrate: 300_000 }, wished));
+    assert_eq!((wished, handle.settings()), (VideoSettings { size: (640, 360), fps: 15, bitrate: 300_000 }, wished));
     larger.send(raw(LARGE)).expect("camera");
     assert!(next(&mut viewer).await.key, "the other size begins");
     rig.until("larger", |camera| camera.width == Some(640)).await;
@@ -217,7 +217,7 @@ async fn controls_are_judged_together_then_set_and_kept() {
     drop(camera);
     rig.until("away", |camera| camera.state == PipelineState::Fault).await;
     let other = rig.port.plug(SMALL);
-    rig.nudge();
+    rig.wake();
     other.send(raw(SMALL)).expect("camera");
     rig.until("live again", |camera| camera.state == PipelineState::Live).await;
     let kept = rig.port.opened.lock().expect("port").last().expect("opened").controls.clone();
