@@ -244,7 +244,7 @@ async fn stable_usage(porthole: &Porthole, fake: &Fake) -> Result<(usize, usize,
 
 /// Stops the program: in time, without a panic, with all resources released. Returns its log.
 async fn end(porthole: Porthole, fake: &Fake) -> Result<String> {
-    porthole.until_metric("porthole_captures", |open| open == 0.0).await?;
+    porthole.until_metric("porthole_cameras_open", |open| open == 0.0).await?;
     porthole.signal("TERM")?;
     let (code, took, log) = tokio::task::spawn_blocking(|| porthole.wait()).await??;
     ensure!(code == Some(0) && took < Duration::from_secs(5), "ended with {code:?} after {took:?}: {log}");

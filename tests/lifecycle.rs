@@ -58,7 +58,7 @@ async fn an_idle_camera_uses_almost_no_cpu() -> Result<()> {
     viewer.frame(LIMIT).await?;
     viewer.leave().await?;
     porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
-    porthole.until_metric("porthole_captures", |open| open == 0.0).await?;
+    porthole.until_metric("porthole_cameras_open", |open| open == 0.0).await?;
     let captured = porthole.metric("porthole_frames_captured_total").await?;
     let before = porthole.cpu()?;
     let measuring = tokio::time::Instant::now() + Duration::from_secs(10);

@@ -67,7 +67,7 @@ async fn camera_h264_is_passed_through_without_an_encoder() -> Result<()> {
     viewer.leave().await?;
     late.leave().await?;
     porthole.until_status("idle", |status| status["cameras"][0]["state"] == "idle").await?;
-    ensure!(porthole.metric("porthole_captures").await? == 0.0);
+    ensure!(porthole.metric("porthole_cameras_open").await? == 0.0);
     Ok(())
 }
 

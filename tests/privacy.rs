@@ -22,7 +22,7 @@ async fn privacy_at_startup_keeps_devices_closed() -> Result<()> {
     let status = porthole.status().await?;
     assert_eq!(status["privacy"], true);
     assert_eq!((&status["cameras"][0]["state"], &status["audio"]["state"]), (&"idle".into(), &"idle".into()));
-    assert_eq!(porthole.metric("porthole_captures").await?, 0.0);
+    assert_eq!(porthole.metric("porthole_cameras_open").await?, 0.0);
     viewer.leave().await?;
     porthole.signal("TERM")?;
     let (code, _, log) = porthole.wait()?;

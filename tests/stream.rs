@@ -137,7 +137,7 @@ async fn ten_viewers_share_one_encoder_and_get_every_frame() -> Result<()> {
     let watching: Vec<_> = watching.collect();
     porthole.until_metric("porthole_viewers", |viewers| viewers == 10.0).await?;
     ensure!(porthole.until_metric("porthole_encoders", |encoders| encoders > 0.0).await? == 1.0);
-    ensure!(porthole.metric("porthole_captures").await? == 1.0);
+    ensure!(porthole.metric("porthole_cameras_open").await? == 1.0);
     for viewer in watching {
         missing(&viewer.await??, &porthole).await?;
     }

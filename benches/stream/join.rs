@@ -51,7 +51,7 @@ pub async fn measure(table: &mut Table) -> Result<()> {
 /// Waits until there are no viewers and the camera is closed.
 pub async fn closed(porthole: &Porthole) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
-    while porthole.metric("porthole_viewers").await? + porthole.metric("porthole_captures").await? > 0.0 {
+    while porthole.metric("porthole_viewers").await? + porthole.metric("porthole_cameras_open").await? > 0.0 {
         anyhow::ensure!(Instant::now() < deadline, "the camera did not close within {LIMIT:?}");
         tokio::time::sleep(POLL_INTERVAL).await;
     }

@@ -160,7 +160,7 @@ pub const LED: ValueParser<String> = ValueParser {
 /// What a lamp shows.
 pub const SHOW: ValueParser<Indicator> = ValueParser {
     name: "what a lamp can show",
-    right: "ready, watched, recording, talk, fault, camera or privacy",
+    right: "ready, watched, fault, camera or privacy",
     parse: |text| Indicator::ALL.into_iter().find(|show| show.name() == text),
 };
 

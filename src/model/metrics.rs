@@ -136,7 +136,7 @@ pub enum ControlDrop {
     Message,
 }
 
-/// The label of [`Counters::untold`].
+/// The label of [`Counters::control_dropped`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ControlDropLabels {
     /// What it was.
@@ -162,7 +162,7 @@ pub struct Counters {
     /// Frames (at `Socket`: packets) dropped, by place.
     pub dropped: Family<DropLabels, Counter>,
     /// Cameras open now.
-    pub captures: Gauge,
+    pub cameras_open: Gauge,
     /// Encoders alive now.
     pub encoders: Gauge,
     /// Time from a raw picture to its encoded form, conversion included.
@@ -186,7 +186,7 @@ pub struct Counters {
     /// Requests carried out for viewers, scripts and the shell of the board.
     pub commands: Counter,
     /// What was not carried out, or not told, of control channels.
-    pub untold: Family<ControlDropLabels, Counter>,
+    pub control_dropped: Family<ControlDropLabels, Counter>,
     /// Pictures sent to viewers, to scripts and to the page as they were taken.
     pub snapshots: Counter,
     /// Packets handed to the sockets.
@@ -225,7 +225,7 @@ impl Metrics {
             key_frames: Family::default(),
             encode_errors: Family::default(),
             dropped: Family::default(),
-            captures: Gauge::default(),
+            cameras_open: Gauge::default(),
             encoders: Gauge::default(),
             encode_seconds: Histogram::new(LATENCY_BUCKETS),
             socket_seconds: Histogram::new(LATENCY_BUCKETS),
@@ -237,7 +237,7 @@ impl Metrics {
             sign_ins: Family::default(),
             http_refused: Family::default(),
             commands: Counter::default(),
-            untold: Family::default(),
+            control_dropped: Family::default(),
             snapshots: Counter::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
@@ -268,7 +268,7 @@ impl Metrics {
 
     /// Counts what is not carried out or not told of a control channel.
     pub fn count_control_drop(&self, what: ControlDrop, count: u64) {
-        self.untold.get_or_create(&ControlDropLabels { what }).inc_by(count);
+        self.control_dropped.get_or_create(&ControlDropLabels { what }).inc_by(count);
     }
 
     /// The OpenMetrics text of all counters.
@@ -293,7 +293,7 @@ impl Counters {
         registry.register("key_frames", "Key frames encoded", self.key_frames.clone());
         registry.register("encode_errors", "Pictures the encoder or converter refused", self.encode_errors.clone());
         registry.register("frames_dropped", "Frames (at Socket: packets) dropped, by place", self.dropped.clone());
-        registry.register("captures", "Cameras open now", self.captures.clone());
+        registry.register("cameras_open", "Cameras open now", self.cameras_open.clone());
         registry.register("encoders", "Encoders alive now", self.encoders.clone());
         registry.register_with_unit(
             "encode",
@@ -315,7 +315,11 @@ impl Counters {
         registry.register("sign_ins", "Attempts to sign in, by outcome", self.sign_ins.clone());
         registry.register("http_refused", "HTTP connections and requests not let in", self.http_refused.clone());
         registry.register("commands", "Requests carried out", self.commands.clone());
-        registry.register("untold", "What control channels had no room for, by kind", self.untold.clone());
+        registry.register(
+            "control_dropped",
+            "What control channels had no room for, by kind",
+            self.control_dropped.clone(),
+        );
         registry.register("snapshots", "Single pictures sent", self.snapshots.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());

@@ -102,10 +102,6 @@ pub struct Status {
     pub audio: Audio,
     /// Whether the privacy switch is on: cameras and microphone are closed, whoever watches.
     pub privacy: bool,
-    /// Whether a recording is being written.
-    pub recording: bool,
-    /// Whether a viewer talks through the board's speaker.
-    pub talking: bool,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.

@@ -69,7 +69,7 @@ async def main(base, token=None):
     offer = urllib.request.Request(f"{base}whep", peer.localDescription.sdp.encode(), headers)
     await peer.setRemoteDescription(RTCSessionDescription(urllib.request.urlopen(offer).read().decode(), "answer"))
     await asyncio.wait_for(opened.wait(), 30)
-    for event in "status", "viewers", "talk":
+    for event in "status", "viewers":
         await control.event(event)
     first, second = (camera["name"] for camera in (await call("camera.list"))["cameras"][:2])
     sent, times = time.time() * 1e3, await call("time.sync")

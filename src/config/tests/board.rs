@@ -85,7 +85,15 @@ fn wrong_lamps_and_buttons_are_told() {
         ),
         (
             "[[led]]\ngpio = 1\nshow = \"all\"",
-            ":3: led[0].show = \"all\": not what a lamp can show; ready, watched, recording, talk, fault, camera or privacy",
+            ":3: led[0].show = \"all\": not what a lamp can show; ready, watched, fault, camera or privacy",
+        ),
+        (
+            "[[led]]\ngpio = 1\nshow = \"recording\"",
+            ":3: led[0].show = \"recording\": not what a lamp can show; ready, watched, fault, camera or privacy",
+        ),
+        (
+            "[[led]]\ngpio = 1\nshow = \"talk\"",
+            ":3: led[0].show = \"talk\": not what a lamp can show; ready, watched, fault, camera or privacy",
         ),
         ("[[button]]\npress = \"privacy.toggle\"", ":1: button[0].gpio: missing; it tells at which pin the button is"),
         (

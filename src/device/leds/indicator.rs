@@ -12,10 +12,6 @@ pub enum Indicator {
     Ready,
     /// That somebody watches: lit; a fault meanwhile: its code.
     Watched,
-    /// That a recording is written: lit.
-    Recording,
-    /// That a viewer talks: lit.
-    Talk,
     /// A fault: its code, otherwise dark.
     Fault,
     /// That a camera is open: lit; one that is being opened: breathes.
@@ -26,16 +22,13 @@ pub enum Indicator {
 
 impl Indicator {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Ready, Self::Watched, Self::Recording, Self::Talk, Self::Fault, Self::Camera, Self::Privacy];
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Watched, Self::Fault, Self::Camera, Self::Privacy];
 
     /// As it is called in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Watched => "watched",
-            Self::Recording => "recording",
-            Self::Talk => "talk",
             Self::Fault => "fault",
             Self::Camera => "camera",
             Self::Privacy => "privacy",
@@ -111,9 +104,9 @@ mod tests {
 
     prop_compose! {
         fn statuses()(
-            cameras in cameras(), sound_fault: bool, viewers in 0..3usize, privacy: bool, recording: bool, talking: bool,
+            cameras in cameras(), sound_fault: bool, viewers in 0..3usize, privacy: bool,
         ) -> Status {
-            let mut status = Status { cameras, viewers, privacy, recording, talking, ..Status::default() };
+            let mut status = Status { cameras, viewers, privacy, ..Status::default() };
             status.audio.state = if sound_fault { PipelineState::Fault } else { PipelineState::Live };
             status
         }
@@ -124,8 +117,6 @@ mod tests {
         fn each_light_shows_its_own_and_nothing_else(status in statuses()) {
             let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
             prop_assert_eq!(Indicator::Watched.pattern(&status) == Pattern::Off, status.viewers == 0);
-            prop_assert_eq!(Indicator::Recording.pattern(&status), lit(status.recording));
-            prop_assert_eq!(Indicator::Talk.pattern(&status), lit(status.talking));
             prop_assert_eq!(Indicator::Privacy.pattern(&status), lit(status.privacy));
             let live = status.cameras.iter().any(|camera| camera.state == PipelineState::Live);
             prop_assert_eq!(Indicator::Camera.pattern(&status) == Pattern::On, live);

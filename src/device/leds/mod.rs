@@ -11,8 +11,6 @@
 //! | `watched`   | nobody watches | somebody watches         |                          | somebody watches, and there is a fault |
 //! | `camera`    | closed         | a camera is open         | one is being opened      |        |
 //! | `privacy`   |                | the privacy switch is on |                          |        |
-//! | `recording` |                | a recording is written   |                          |        |
-//! | `talk`      |                | a viewer talks           |                          |        |
 //! | `fault`     | all is well    |                          |                          | a fault |
 //!
 //! | flashes | fault |

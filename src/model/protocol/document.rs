@@ -231,7 +231,6 @@ fn every_event_stands_in_the_document() {
         Event::DevicesChanged {},
         Event::Viewers { count: 0, operators: 0, names: Vec::new() },
         Event::Chat(Chat { from: "a".into(), text: "b".into(), time: 0, you: true }),
-        Event::Talk { session: None, name: None },
         Event::Notice { level: Level::Info, text: "a".into() },
         Event::SessionEnd { reason: "a".into(), code: "closed" },
     ];

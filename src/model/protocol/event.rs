@@ -40,14 +40,6 @@ pub enum Event {
     /// Somebody says something.
     #[serde(rename = "chat")]
     Chat(Chat),
-    /// Who may talk through the board.
-    #[serde(rename = "talk")]
-    Talk {
-        /// The session; `null` for nobody.
-        session: Option<String>,
-        /// What the viewer is called.
-        name: Option<String>,
-    },
     /// Something that everybody should know.
     #[serde(rename = "notice")]
     Notice {

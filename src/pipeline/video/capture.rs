@@ -191,7 +191,7 @@ impl<F: Open> Capture<F> {
         });
         let mut source = self.open.open()?;
         self.ctx.status(|camera| camera.identity = self.open.identity());
-        let _open = GaugeGuard::new(&self.ctx.metrics.captures);
+        let _open = GaugeGuard::new(&self.ctx.metrics.cameras_open);
         self.expect_profile(source.format().pixel);
         let captured = self.ctx.metrics.captured.get_or_create(&self.ctx.label).clone();
         let mut dropped = camera::Dropped::default();

@@ -104,7 +104,7 @@ async fn a_blocked_camera_is_closed_whoever_watches_and_reopened_afterwards() {
 
     demand.set_blocked(true);
     let closed = rig.until("closed", |camera| camera.state == PipelineState::Idle).await;
-    assert_eq!((closed.fault, rig.metrics.captures.get()), (None, 0));
+    assert_eq!((closed.fault, rig.metrics.cameras_open.get()), (None, 0));
     camera.send(raw(LARGE)).expect_err("nobody should hold the camera any more");
     // Another one that is plugged in, and a viewer who comes, change nothing.
     let camera = rig.port.plug(SMALL);
@@ -115,7 +115,7 @@ async fn a_blocked_camera_is_closed_whoever_watches_and_reopened_afterwards() {
     }
     rig.output.frames.request_refresh();
     assert!(next(&mut late).await.captured > Timestamp::default(), "who comes late sees the placeholder too");
-    assert_eq!((rig.port.plugged.lock().expect("port").len(), rig.metrics.captures.get()), (1, 0));
+    assert_eq!((rig.port.plugged.lock().expect("port").len(), rig.metrics.cameras_open.get()), (1, 0));
 
     demand.set_blocked(false);
     camera.send(raw(SMALL)).expect("camera");
@@ -127,7 +127,7 @@ async fn a_blocked_camera_is_closed_whoever_watches_and_reopened_afterwards() {
     rig.until_encoders(0).await;
     demand.set_blocked(false);
     rig.until("closed", |camera| camera.state == PipelineState::Idle).await;
-    assert_eq!(rig.metrics.captures.get(), 0);
+    assert_eq!(rig.metrics.cameras_open.get(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
