@@ -1,57 +1,57 @@
 //! porthole: a camera that any browser can watch live.
 //!
-//! # The picture
+//! # Data flow
 //!
 //! ```text
-//! V4L2 / program / test pattern            ALSA / test tone
-//!       | capture thread (one a camera)          | microphone thread
+//! V4L2 / exec / libcamera / pattern        ALSA / test tone
+//!       | capture thread (one per camera)        | audio thread
 //!       v                                        v
-//! Mailbox  newest picture wins              Opus encode
+//! Mailbox<EncodeInput>  newest frame wins   PcmFrame -> Opus
 //!       |                                        |
-//!       v encode thread (one a camera)           v
-//! convert -> Encoder -> EncodedFrame       AudioPacket
+//!       v encode thread (one per camera)         |
+//! convert -> Encoder -> EncodedFrame        AudioPacket
 //!       |                                        |
 //!       v                                        v
 //! Broadcast<EncodedFrame> ............ Broadcast<AudioPacket>
 //!       |                                        |
 //!       v                                        v
-//! rtc session (one task a viewer, one peer connection)  <->  browser
+//! session (one task and one peer connection per viewer)  <->  browser
 //! ```
 //!
-//! The tree is the data flow. Frames go one way; what viewers want (interest, key frames) goes back up on the same
-//! handles; nothing goes round in a circle. A picture is encoded once for all viewers of a camera, and nothing ever waits
-//! for a viewer. While nobody watches, every thread sleeps and the camera is closed. While a camera is away, the encode
-//! thread shows a placeholder to those who watch, and their sessions go on.
+//! Frames go down; demand, key frame requests and control requests go back up on the same handles. A frame is encoded
+//! once for all viewers of a camera, and nothing ever waits for a viewer. With no viewers the threads sleep and the
+//! camera is closed. When a camera fails, the encode thread sends a placeholder and the sessions stay up.
 //!
-//! # Modules, in reading order
+//! # Layers
 //!
-//! - [`media`], `nearest`, [`inventory`], [`status`], [`metrics`], [`command`]: plain values.
-//! - [`broadcast`], `latest`, `grid`, `retry`, `bucket`, `thread`, [`memory`], [`h264`]: movement of data; no devices, no network.
-//! - [`store`]: the state directory; [`photos`]: those that are kept on the board; [`auth`]: who is let in, and as what.
-//! - `v4l2`, [`sysfs`], [`gpio`], `hotplug`, [`camera`], [`convert`], [`encoder`], [`audio`], [`leds`], [`buttons`], [`systemd`]: devices and
-//!   the system; each hides one crate or one kernel interface.
-//! - [`privacy`], [`video`], [`microphone`]: the switch that closes them all, and the pipelines, which own the media threads.
-//! - [`viewers`], [`rtc`], `control`, [`http`]: the network. They are handed subscriptions, and know neither cameras nor encoders.
-//! - [`config`], [`app`], [`cli`], [`log`]: the program around it.
+//! A folder imports only from those before it; `tests/architecture.rs` checks this and the other house rules.
 //!
-//! A module imports only what stands before it in this list, and a foreign crate is named in one module alone;
-//! `tests/architecture.rs` holds both, and the rest of the house rules.
+//! 1. [`util`]: broadcast, mailbox, token bucket, backoff, threads, the state directory. Knows nothing of frames.
+//! 2. [`media`]: what a frame is, and what turns one into another: conversion, encoder, H.264 parsing, frame pacing.
+//! 3. [`model`]: promises to the outside as plain values: status, metrics, inventory, the control protocol.
+//! 4. [`device`]: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
+//! 5. [`capture`]: sources of frames and audio: cameras, external programs, the test pattern, ALSA, the test tone.
+//! 6. [`pipeline`]: the threads from a source to its broadcast, and the privacy switch.
+//! 7. [`server`]: `auth`, `photos`, `sessions`, `dispatch`, `rtc` and `http`, in this order. It is handed subscriptions and
+//!    handles, and imports neither `device` nor `capture`.
+//! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.
 //!
 //! # Ways to a viewer
 //!
-//! All viewers share one UDP port and the TCP port of the same number. `server::rtc::mux` owns a socket for each local address, and
-//! tells whose a datagram is by the user name of the connectivity checks, then by the address it comes from; a viewer's
-//! stack has a line to it and no socket of its own, so that it does not notice when the board's addresses change.
-//! `server::rtc::ice` follows these addresses and writes the candidates that viewers are offered.
+//! All sessions share one UDP port and the TCP port of the same number. `server::rtc::mux` owns a socket for each local
+//! address and demultiplexes: by the ICE user name of a STUN check, otherwise by the remote address. Each peer connection
+//! has a virtual socket, so it does not notice when local addresses change. `server::rtc::ice` follows those addresses,
+//! asks STUN servers for the public ones and gathers the candidates that are offered.
 //!
-//! A request passes `server::http::middleware` before any route: limits by address, Host, Origin, who asks, and one table of paths and
-//! methods with the role that each needs. A session belongs to whoever began it, and ends when that right is revoked.
+//! Every HTTP request passes `server::http::middleware` before it reaches a route: rate limit, Host, Origin, credentials,
+//! and the role that the route needs. A control request, from a data channel, `POST /api/command` or the Unix socket, goes
+//! through `server::dispatch`. A session belongs to the login or token that created it and ends when that is revoked.
 //!
 //! # Where a frame may be dropped
 //!
-//! Each place has its label in [`model::metrics::DropPoint`]: the driver's ring is full; a stale or damaged buffer; replaced before
-//! the encoder took it (the main valve); a camera's own H.264 lost a frame and its next key frame is not there yet; nobody
-//! watches; the viewer's task lags, or waits for a key frame; the socket is full. A dropped frame is counted and never waited for.
+//! Each place has a label in [`model::metrics::DropPoint`]: the driver's ring is full; the buffer is stale or damaged; a
+//! newer frame replaced it in the mailbox (the main valve, before any work is done); nobody watches; the viewer's task
+//! lags; a key frame is awaited; the socket is full. A drop is counted and never waited for.
 
 pub mod app;
 pub mod capture;
