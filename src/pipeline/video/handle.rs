@@ -216,11 +216,10 @@ impl Handle {
         let (reply, replied) = oneshot::channel();
         // First, so that the thread finds somebody interested.
         let _interest = self.frames.demand().register();
-        match self.requests.enqueue(request(reply)) {
-            EnqueueError::Waits => {}
-            EnqueueError::Full => return Err(self.busy()),
-            EnqueueError::Closed => return Err(self.stopping()),
-        }
+        self.requests.enqueue(request(reply)).map_err(|error| match error {
+            EnqueueError::Full => self.busy(),
+            EnqueueError::Closed => self.stopping(),
+        })?;
         match timeout(REQUEST_TIMEOUT, replied).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(self.stopping()),
@@ -317,10 +316,11 @@ struct QueueState {
     closed: bool,
 }
 
-/// What became of a question.
+/// Why a request is not queued.
 enum EnqueueError {
-    Waits,
+    /// [`MAX_QUEUED`] requests are pending.
     Full,
+    /// The capture thread has ended.
     Closed,
 }
 
@@ -353,17 +353,17 @@ impl RequestQueue {
         drop(waiting);
     }
 
-    fn enqueue(&self, request: Request) -> EnqueueError {
+    fn enqueue(&self, request: Request) -> Result<(), EnqueueError> {
         let mut state = self.lock();
         if state.closed {
-            return EnqueueError::Closed;
+            return Err(EnqueueError::Closed);
         }
         state.waiting.retain(|waiting| !waiting.is_abandoned());
         if state.waiting.len() >= MAX_QUEUED {
-            return EnqueueError::Full;
+            return Err(EnqueueError::Full);
         }
         state.waiting.push_back(request);
-        EnqueueError::Waits
+        Ok(())
     }
 
     fn update(&self, patch: VideoSettingsPatch) -> Option<VideoSettings> {
