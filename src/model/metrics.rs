@@ -1,7 +1,6 @@
-//! Counters of what the program did, and their Prometheus text.
+//! The Prometheus metrics and their text form.
 //!
-//! Every place where a frame may be dropped has its label here. What is true at this moment, for people, stands in
-//! `status`.
+//! Every place where a frame may be dropped has its label here. The current state, for people, is in `status`.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,19 +14,19 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Upper bounds of the latency histograms in seconds: fine below a frame's time at 60 fps, where the aims lie, coarse
-/// above.
+/// Upper bounds of the latency histograms in seconds: fine below one frame interval at 60 fps, where the targets are,
+/// coarse above.
 const LATENCY_BUCKETS: [f64; 26] = [
     0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003, 0.0035, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.012, 0.014,
     0.017, 0.020, 0.025, 0.033, 0.050, 0.075, 0.100, 0.200, 0.500, 1.0,
 ];
 
-/// Where a frame was dropped, in the order of its life.
+/// Where a frame was dropped, in the order of the data flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum DropPoint {
     /// A: the driver had no free buffer.
     Driver,
-    /// B: a newer buffer was there already.
+    /// B: a newer buffer was available already.
     Stale,
     /// B: damaged or truncated.
     Damaged,
@@ -37,33 +36,33 @@ pub enum DropPoint {
     Unwatched,
     /// E: the viewer's task was too far behind.
     ViewerLag,
-    /// F: the viewer, or all of them, wait for a key frame.
+    /// F: one viewer, or all of them, wait for a key frame.
     AwaitingKey,
-    /// G: a packet that no socket took in time.
+    /// G: a packet that the socket did not accept in time.
     Socket,
 }
 
 /// The label of [`Counters::dropped`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DropLabels {
-    /// The place.
+    /// The place of the drop.
     pub at: DropPoint,
 }
 
-/// Why what came in on the viewers' port was given to nobody.
+/// Why an incoming datagram or connection on the media port was ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum IgnoreReason {
-    /// Of no viewer.
+    /// It belongs to no session.
     Unknown,
-    /// A connectivity check that is not signed with the viewer's password.
+    /// A STUN check with a wrong message integrity.
     Forged,
-    /// From an address that another viewer lives at.
+    /// From an address that belongs to another session.
     Taken,
-    /// Longer than any datagram of a viewer.
+    /// Longer than any valid datagram.
     Oversized,
-    /// The viewer's queue was full.
+    /// The session's queue was full.
     Full,
-    /// A TCP connection too many.
+    /// Too many TCP connections.
     Connection,
 }
 
@@ -74,27 +73,27 @@ pub struct IgnoreLabels {
     pub why: IgnoreReason,
 }
 
-/// The label of what each camera counts.
+/// The label of the metrics per camera.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CameraLabel {
     /// The camera's name.
     pub camera: String,
 }
 
-/// Why an HTTP connection or request was refused before anybody looked at what it asks for.
+/// Why an HTTP connection or request was rejected before it reached a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum RejectReason {
-    /// Too many connections, and nobody who holds more.
+    /// Too many connections.
     Connections,
-    /// Too many requests of one address.
+    /// Too many requests from one address.
     Rate,
-    /// It asks for a name that is not ours.
+    /// The Host is not one of ours.
     Host,
-    /// It comes from another site's page.
+    /// The Origin is another site.
     Origin,
-    /// Nobody has signed in.
+    /// Not signed in.
     Nobody,
-    /// Who has signed in may not do this.
+    /// The role is not sufficient.
     Role,
 }
 
@@ -105,34 +104,34 @@ pub struct RejectLabels {
     pub reason: RejectReason,
 }
 
-/// What became of an attempt to sign in.
+/// The outcome of a sign-in attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum SignInOutcome {
-    /// Somebody is in.
+    /// Signed in.
     Ok,
-    /// It was the wrong password or link.
+    /// Wrong password or link.
     Wrong,
-    /// The address has tried too often.
+    /// Too many attempts from this address.
     TooOften,
-    /// Too many attempts waited already.
+    /// Too many attempts were pending.
     Busy,
 }
 
 /// The label of [`Counters::sign_ins`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SignIn {
-    /// What became of it.
+    /// The outcome.
     pub outcome: SignInOutcome,
 }
 
-/// What was not carried out, or not told, of a viewer's control channel.
+/// What was dropped on a viewer's control channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum ControlDrop {
-    /// A request that was one too many, and was answered so.
+    /// A request above the limit, answered with `busy`.
     Busy,
-    /// Something that was said, which a viewer that lags has missed.
+    /// A broadcast message that a lagging viewer missed.
     Said,
-    /// A message that the channel had no more room or time for.
+    /// A message that the channel could not send in time.
     Message,
 }
 
@@ -151,13 +150,13 @@ pub struct Metrics(Arc<Counters>);
 #[derive(Debug)]
 pub struct Counters {
     registry: Registry,
-    /// Pictures taken.
+    /// Frames captured.
     pub captured: Family<CameraLabel, Counter>,
-    /// Pictures encoded, or passed on as the camera encoded them; placeholders are among them.
+    /// Frames encoded, or passed through as the camera encoded them; placeholders included.
     pub encoded: Family<CameraLabel, Counter>,
     /// Key frames among them.
     pub key_frames: Family<CameraLabel, Counter>,
-    /// Pictures that the encoder or converter refused.
+    /// Frames that the encoder or converter rejected.
     pub encode_errors: Family<CameraLabel, Counter>,
     /// Frames (at `Socket`: packets) dropped, by place.
     pub dropped: Family<DropLabels, Counter>,
@@ -165,35 +164,35 @@ pub struct Counters {
     pub cameras_open: Gauge,
     /// Encoders alive now.
     pub encoders: Gauge,
-    /// Time from a raw picture to its encoded form, conversion included.
+    /// Time from a raw frame to its encoded form, conversion included.
     pub encode_seconds: Histogram,
-    /// Time from a picture's capture to its last packet in the socket.
+    /// Time from a frame's capture to its last packet in the socket.
     pub socket_seconds: Histogram,
-    /// Key frames asked for by viewers (PLI, FIR).
+    /// Key frames requested by viewers (PLI, FIR).
     pub key_requests: Counter,
-    /// Retransmissions asked for by viewers, in packets (NACK).
+    /// Packets that viewers requested again (NACK).
     pub nacked_packets: Counter,
-    /// Sound packets encoded.
+    /// Audio packets encoded.
     pub audio_packets: Counter,
     /// Viewers connected or connecting.
     pub viewers: Gauge,
     /// Viewers accepted since the start.
     pub viewers_accepted: Counter,
-    /// Attempts to sign in, by what became of them.
+    /// Sign-in attempts, by outcome.
     pub sign_ins: Family<SignIn, Counter>,
-    /// HTTP connections and requests that were not let in.
+    /// HTTP connections and requests rejected, by reason.
     pub http_refused: Family<RejectLabels, Counter>,
-    /// Requests carried out for viewers, scripts and the shell of the board.
+    /// Control requests carried out, from viewers, scripts and `porthole ctl`.
     pub commands: Counter,
-    /// What was not carried out, or not told, of control channels.
+    /// Messages dropped on control channels, by kind.
     pub control_dropped: Family<ControlDropLabels, Counter>,
-    /// Pictures sent to viewers, to scripts and to the page as they were taken.
+    /// Snapshots sent to viewers, scripts and the page.
     pub snapshots: Counter,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
     pub bytes_sent: Counter,
-    /// Datagrams and connections that were given to no viewer.
+    /// Datagrams and connections ignored, by reason.
     pub ignored: Family<IgnoreLabels, Counter>,
     /// Asynchronous tasks alive.
     pub tasks: Gauge,
@@ -249,24 +248,24 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// Counts `count` drops at a place.
+    /// Counts `count` dropped frames at a place.
     pub fn count_drop(&self, at: DropPoint, count: u64) {
         if count > 0 {
             self.dropped.get_or_create(&DropLabels { at }).inc_by(count);
         }
     }
 
-    /// Counts something that came in and was given to no viewer.
+    /// Counts a datagram or connection that was ignored.
     pub fn count_ignored(&self, why: IgnoreReason) {
         self.ignored.get_or_create(&IgnoreLabels { why }).inc();
     }
 
-    /// Counts an HTTP connection or request that is not let in.
+    /// Counts a rejected HTTP connection or request.
     pub fn count_rejected(&self, reason: RejectReason) {
         self.http_refused.get_or_create(&RejectLabels { reason }).inc();
     }
 
-    /// Counts what is not carried out or not told of a control channel.
+    /// Counts messages dropped on a control channel.
     pub fn count_control_drop(&self, what: ControlDrop, count: u64) {
         self.control_dropped.get_or_create(&ControlDropLabels { what }).inc_by(count);
     }
@@ -288,53 +287,57 @@ impl Metrics {
 impl Counters {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("frames_captured", "Pictures taken", self.captured.clone());
-        registry.register("frames_encoded", "Pictures encoded", self.encoded.clone());
+        registry.register("frames_captured", "Frames captured", self.captured.clone());
+        registry.register("frames_encoded", "Frames encoded", self.encoded.clone());
         registry.register("key_frames", "Key frames encoded", self.key_frames.clone());
-        registry.register("encode_errors", "Pictures the encoder or converter refused", self.encode_errors.clone());
+        registry.register("encode_errors", "Frames the encoder or converter rejected", self.encode_errors.clone());
         registry.register("frames_dropped", "Frames (at Socket: packets) dropped, by place", self.dropped.clone());
         registry.register("cameras_open", "Cameras open now", self.cameras_open.clone());
         registry.register("encoders", "Encoders alive now", self.encoders.clone());
         registry.register_with_unit(
             "encode",
-            "Time from a raw picture to its encoded form",
+            "Time from a raw frame to its encoded form",
             Unit::Seconds,
             self.encode_seconds.clone(),
         );
         registry.register_with_unit(
             "capture_to_socket",
-            "Time from a picture's capture to its last packet in the socket",
+            "Time from a frame's capture to its last packet in the socket",
             Unit::Seconds,
             self.socket_seconds.clone(),
         );
-        registry.register("key_frame_requests", "Key frames viewers asked for", self.key_requests.clone());
-        registry.register("nacked_packets", "Packets viewers asked for again", self.nacked_packets.clone());
-        registry.register("audio_packets", "Sound packets encoded", self.audio_packets.clone());
+        registry.register("key_frame_requests", "Key frames requested by viewers", self.key_requests.clone());
+        registry.register("nacked_packets", "Packets requested again by viewers", self.nacked_packets.clone());
+        registry.register("audio_packets", "Audio packets encoded", self.audio_packets.clone());
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
-        registry.register("sign_ins", "Attempts to sign in, by outcome", self.sign_ins.clone());
-        registry.register("http_refused", "HTTP connections and requests not let in", self.http_refused.clone());
-        registry.register("commands", "Requests carried out", self.commands.clone());
+        registry.register("sign_ins", "Sign-in attempts, by outcome", self.sign_ins.clone());
+        registry.register(
+            "http_refused",
+            "HTTP connections and requests rejected, by reason",
+            self.http_refused.clone(),
+        );
+        registry.register("commands", "Control requests carried out", self.commands.clone());
         registry.register(
             "control_dropped",
-            "What control channels had no room for, by kind",
+            "Messages dropped on control channels, by kind",
             self.control_dropped.clone(),
         );
-        registry.register("snapshots", "Single pictures sent", self.snapshots.clone());
+        registry.register("snapshots", "Snapshots sent", self.snapshots.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
-        registry.register("ignored", "Datagrams and connections given to no viewer", self.ignored.clone());
+        registry.register("ignored", "Datagrams and connections ignored, by reason", self.ignored.clone());
         registry.register("tasks", "Asynchronous tasks alive", self.tasks.clone());
         registry.register_with_unit("cpu", "CPU time of the process", Unit::Seconds, self.cpu_seconds.clone());
     }
 }
 
-/// One more in a gauge as long as it lives.
+/// Keeps a gauge incremented for as long as it lives.
 #[derive(Debug)]
 pub struct GaugeGuard(Gauge);
 
 impl GaugeGuard {
-    /// Counts one more in `gauge`.
+    /// Increments `gauge`.
     pub fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
@@ -347,8 +350,7 @@ impl std::ops::Drop for GaugeGuard {
     }
 }
 
-/// Says when a line about a repeated fault may be logged: at most one in an interval, with the count of what was
-/// swallowed.
+/// Rate limit for log lines about a repeated fault: at most one per interval, with the number of faults since the last.
 #[derive(Debug)]
 pub struct DropLog {
     interval: Duration,
@@ -356,12 +358,12 @@ pub struct DropLog {
 }
 
 impl DropLog {
-    /// At most one line in `interval`.
+    /// At most one line per `interval`.
     pub const fn every(interval: Duration) -> Self {
         Self { interval, state: Mutex::new((None, 0)) }
     }
 
-    /// Counts `count` faults at `now`; the number of faults since the last line when a line is due.
+    /// Counts `count` faults at `now`; returns the number since the last line when a line is due.
     pub fn note(&self, count: u64, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.1 += count;
@@ -385,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_is_due_once_in_an_interval_and_tells_what_was_swallowed() {
+    fn a_log_line_is_due_once_per_interval_with_the_number_of_faults() {
         let log = DropLog::every(Duration::from_secs(1));
         let start = Instant::now();
         assert_eq!(log.note(1, start), Some(1));

@@ -1,6 +1,6 @@
-//! What is true now, for people: the page, `/api/status`, the log, LEDs and the service manager.
+//! The current state, for people: the page, `/api/status`, the log, LEDs and the service manager.
 //!
-//! Counters of what happened stand in `metrics`.
+//! Counters are in `metrics`.
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -21,23 +21,23 @@ pub enum PipelineState {
     Starting,
     /// Delivering.
     Live,
-    /// Not to be had; `fault` says why.
+    /// Unavailable; `fault` says why.
     Fault,
 }
 
-/// What kind of fault a camera has, for those who can't read its words: programs, and lights that blink.
+/// The kind of a camera's fault, for programs and for LEDs that blink a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FaultKind {
-    /// It is not there.
+    /// Not present.
     Away,
-    /// Somebody else has it: another program, or another camera of the configuration.
+    /// In use by another program, or by another camera of the configuration.
     Busy,
-    /// It is there and gives no picture: it failed, fell silent, or its program has ended.
+    /// Present, but delivers no frames: it failed, fell silent, or its program has ended.
     Broken,
-    /// It can't be what the configuration asks for.
+    /// It cannot satisfy the configuration.
     Settings,
-    /// It gives pictures, and they can't be encoded.
+    /// Its frames cannot be encoded.
     Encoder,
 }
 
@@ -50,31 +50,31 @@ pub struct CameraStatus {
     pub device: String,
     /// The source in use or last used.
     pub source: Option<String>,
-    /// What that camera is followed by, whatever its path: a name that the configuration takes.
+    /// The camera's identity, independent of its path: a name that the configuration accepts.
     pub identity: Option<String>,
-    /// Whether that is the built-in test pattern.
+    /// Whether the source is the built-in test pattern.
     pub pattern: bool,
-    /// What it does.
+    /// Its state.
     pub state: PipelineState,
     /// Width in pixels, as negotiated.
     pub width: Option<u32>,
     /// Height in pixels, as negotiated.
     pub height: Option<u32>,
-    /// Frames a second, as negotiated.
+    /// Frames per second, as negotiated.
     pub fps: Option<f64>,
     /// Pixel format, as negotiated.
     pub format: Option<&'static str>,
     /// The encoder in use.
     pub encoder: Option<&'static str>,
-    /// The bitrate that its pictures shall have, in bit/s.
+    /// The target bitrate in bit/s.
     pub bitrate: Option<u32>,
-    /// Its controls: as they stand while it is open, as they stood when it is closed.
+    /// Its controls: current while it is open, the last known values when it is closed.
     pub controls: Vec<Control>,
     /// Viewers of this camera.
     pub watched: usize,
-    /// Why there is no picture.
+    /// Why there is no video.
     pub fault: Option<String>,
-    /// What kind of fault that is.
+    /// The kind of the fault.
     pub trouble: Option<FaultKind>,
     /// Since when the camera is in fault, in seconds since the Unix epoch.
     pub since: Option<u64>,
@@ -87,13 +87,13 @@ pub struct Audio {
     pub device: String,
     /// The source in use or last used.
     pub source: Option<String>,
-    /// What it does.
+    /// Its state.
     pub state: PipelineState,
-    /// Why there is no sound.
+    /// Why there is no audio.
     pub fault: Option<String>,
 }
 
-/// Everything.
+/// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Status {
     /// The cameras in the order of the configuration.
@@ -108,14 +108,14 @@ pub struct Status {
     pub max_viewers: usize,
 }
 
-/// The status with what it is the status of, as `/api/status` and the command `status` tell it.
+/// The status with version and uptime, as `/api/status` and the method `status` return it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The program's version.
     pub version: &'static str,
-    /// For how long the program runs, in seconds.
+    /// The uptime in seconds.
     pub uptime_seconds: f64,
-    /// What is true now.
+    /// The status.
     #[serde(flatten)]
     pub status: Status,
 }
@@ -132,7 +132,7 @@ impl From<Status> for Report {
 pub struct StatusPublisher(watch::Sender<Status>);
 
 impl StatusPublisher {
-    /// Begins with `status`.
+    /// Starts with `status`.
     pub fn new(status: Status) -> Self {
         Self(watch::Sender::new(status))
     }
@@ -147,7 +147,7 @@ impl StatusPublisher {
         self.snapshot().into()
     }
 
-    /// Follows the status.
+    /// Subscribes to the status.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.0.subscribe()
     }
@@ -161,7 +161,7 @@ impl StatusPublisher {
         });
     }
 
-    /// Puts the controls of the camera at `index` that changed in their places.
+    /// Updates those controls of the camera at `index` that changed.
     pub fn controls(&self, index: usize, changed: Vec<Control>) {
         if changed.is_empty() {
             return;
@@ -180,17 +180,17 @@ impl StatusPublisher {
         self.0.send_modify(|status| change(&mut status.audio));
     }
 
-    /// Tells whether the privacy switch is on.
+    /// Sets whether the privacy switch is on.
     pub fn privacy(&self, on: bool) {
         self.0.send_modify(|status| status.privacy = on);
     }
 
-    /// Changes how many viewers are allowed at once.
+    /// Sets how many viewers are allowed at once.
     pub fn max_viewers(&self, count: usize) {
         self.0.send_modify(|status| status.max_viewers = count);
     }
 
-    /// Changes the number of viewers; `watched` names the camera's place for each.
+    /// Sets the number of viewers; `watched` has the camera's index for each of them.
     pub fn viewers(&self, count: usize, watched: &[usize]) {
         self.0.send_modify(|status| {
             status.viewers = count;

@@ -1,7 +1,7 @@
-//! The pipeline of the microphone: one thread captures, encodes to Opus and publishes, while somebody listens. While the
-//! microphone is away it publishes silence, and looks for it.
+//! The audio pipeline: one thread captures, encodes to Opus and publishes while there are subscribers. While the
+//! microphone is unavailable it publishes silence and keeps trying to open it.
 //!
-//! Sending belongs to `rtc`.
+//! Sending belongs to `server::rtc`.
 
 mod packetizer;
 
@@ -18,29 +18,29 @@ use crate::util::thread::MediaThread;
 
 use packetizer::AudioPacketizer;
 
-/// Packets kept for a viewer's task that lags: about a second of 20 ms packets.
+/// Packets kept for a session that lags: about a second of 20 ms packets.
 const RING: usize = 64;
 
-/// How long the microphone stays open when the last listener has left.
+/// How long the microphone stays open after the last subscriber has left.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The longest wait for sound before the thread looks whether it shall end; bounds the time of a stop.
+/// The longest wait for audio before the thread checks whether it should stop; bounds the time of a shutdown.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A microphone that gives no sound for this long is reopened.
+/// A microphone that delivers no audio for this long is reopened.
 const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much later than its begin a frame may come from an open device before its place is taken by silence: a device
-/// that counts in periods of 200 ms still makes it.
+/// How late after its start a frame of an open device may arrive before silence takes its slot: enough for a device with
+/// periods of 200 ms.
 const LATE_AFTER: Duration = Duration::from_millis(300);
 
-/// How much later than its begin silence is published while there is no device: as a frame of sound would come.
+/// How late after its start a slot of silence is published while there is no device: when an audio frame would arrive.
 const SILENCE_DELAY: Duration = Duration::from_millis(20);
 
-/// How long to wait when `auto` finds no microphone; one that is plugged in ends the wait.
+/// How long to wait when `auto` finds no microphone; plugging one in ends the wait.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Ends the thread when dropped.
+/// Stops the thread when dropped.
 #[derive(Debug)]
 pub struct Guard {
     audio: Broadcast<AudioPacket>,
@@ -57,14 +57,14 @@ impl Drop for Guard {
 ///
 /// # Errors
 ///
-/// When the kernel gives no thread, or libopus no encoder.
+/// When the thread or the Opus encoder cannot be created.
 pub fn start(
     microphone: Microphone,
     metrics: &Metrics,
     board: &status::StatusPublisher,
 ) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
     let audio = Broadcast::new(RING);
-    // Before anybody is interested.
+    // Before there can be demand.
     audio.demand().set_blocked(board.snapshot().privacy);
     let packetizer = AudioPacketizer::new(microphone.config(), audio.clone(), metrics.clone())?;
     let pipeline =
@@ -81,12 +81,12 @@ struct Pipeline {
     retry: Retry,
 }
 
-/// How an opening ended without an error.
+/// Why capturing ended without an error.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// Nobody listens any more.
+    /// There are no subscribers any more.
     NoListeners,
-    /// There is no microphone, and none is asked for by name.
+    /// There is no microphone, and the configuration names none.
     NoMicrophone,
 }
 
@@ -112,7 +112,7 @@ impl Pipeline {
                 }
                 Ok(End::NoMicrophone) => {
                     if !std::mem::replace(&mut logged, true) {
-                        tracing::info!("no microphone; one that is plugged in will be heard");
+                        tracing::info!("no microphone found; one that is plugged in will be used");
                     }
                     self.board
                         .audio(|audio| (audio.state, audio.source, audio.fault) = (PipelineState::Off, None, None));
@@ -121,7 +121,7 @@ impl Pipeline {
                 Err(error) => {
                     let (pause, log) = self.retry.failed(Instant::now());
                     if log {
-                        tracing::warn!("no sound: {error:#}");
+                        tracing::warn!("no audio: {error:#}");
                     }
                     self.board.audio(|audio| {
                         audio.state = PipelineState::Fault;
@@ -134,7 +134,7 @@ impl Pipeline {
         }
     }
 
-    /// Opens the microphone and captures until nobody listens any more.
+    /// Opens the microphone and captures until there are no subscribers any more.
     fn run_once(&mut self) -> anyhow::Result<End> {
         let Some(mut source) = self.microphone.open()? else { return Ok(End::NoMicrophone) };
         let demand = self.audio.demand().clone();
@@ -155,7 +155,7 @@ impl Pipeline {
             };
             last_frame_at = Instant::now();
             if demand.blocked_since().is_some() {
-                // Taken after the privacy switch was thrown.
+                // Captured after the privacy switch was turned on.
                 break;
             }
             if !live {
@@ -177,15 +177,15 @@ impl Pipeline {
         });
     }
 
-    /// Publishes silence while the privacy switch is on and somebody listens.
+    /// Publishes silence while the privacy switch is on and there are subscribers.
     fn silence_while_blocked(&mut self) {
         while self.audio.demand().wait_while_blocked(Some(SILENCE_DELAY)) {
             self.packetizer.fill_silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
         }
     }
 
-    /// Publishes silence for `pause`, or until something is plugged in, somebody new listens, nobody does, or the thread
-    /// shall end.
+    /// Publishes silence for `pause`, or until a device is plugged in, a subscriber comes, the last one goes, or the thread
+    /// has to stop.
     fn silence_for(&mut self, pause: Duration) {
         let end = Instant::now() + pause;
         while Instant::now() < end && self.audio.demand().guards() > 0 {
@@ -194,7 +194,7 @@ impl Pipeline {
             if self.audio.demand().pause(SILENCE_DELAY) {
                 return self.retry.reset();
             }
-            // Cut short: somebody came, or the thread shall end.
+            // Cut short: there is new demand, or the thread has to stop.
             if begin.elapsed() < SILENCE_DELAY {
                 return;
             }
@@ -232,12 +232,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_microphone_that_is_away_is_silence_on_the_grid_and_a_fault_in_the_status() {
+    async fn an_unavailable_microphone_is_silence_on_the_grid_and_a_fault_in_the_status() {
         let (mut listener, _guard, board) = started("hw:CARD=NotThere");
         let (captured, silent) = listen(&mut listener, 100).await;
         assert!(silent);
         let steps = captured.windows(2).map(|pair| pair[1].saturating_since(pair[0]));
-        // A machine that is busy for long may leave some out; none comes twice, and none off the grid.
+        // A busy machine may skip slots; none comes twice, and none is off the grid.
         assert!(steps.clone().all(|step| !step.is_zero() && step.as_micros() % 20_000 == 0), "{captured:?}");
         assert!(steps.filter(|step| step.as_millis() == 20).count() > 80, "{captured:?}");
         let status = board.snapshot().audio;
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_microphone_that_is_there_is_heard() {
+    async fn an_available_microphone_is_captured() {
         let (mut listener, _guard, board) = started("tone");
         assert!(!listen(&mut listener, 20).await.1);
         let status = board.snapshot().audio;
@@ -275,7 +275,7 @@ mod tests {
         state(PipelineState::Live).await;
         guard.audio.demand().set_blocked(true);
         state(PipelineState::Idle).await;
-        // What was on its way, and the codec's echo of it.
+        // Packets in flight, and the tail that the codec makes of them.
         listen(&mut listener, 10).await;
         let (captured, silent) = listen(&mut listener, 1).await;
         assert!(silent && captured.len() == 1);

@@ -1,6 +1,6 @@
 //! The threads from a source to its broadcast, for video and for audio, and the privacy switch that blocks both.
 //!
-//! Who is subscribed does not matter here.
+//! Who subscribes does not matter here.
 
 pub mod audio;
 pub mod privacy;

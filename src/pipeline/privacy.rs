@@ -1,7 +1,7 @@
-//! The privacy switch: cuts cameras and microphone at the source, whoever watches, until somebody who may brings them back.
-//! It is kept across restarts, so that a power cut brings nothing back.
+//! The privacy switch: blocks cameras and microphone at the source, whoever watches, until it is turned off. It persists
+//! across restarts, so that a power cut does not turn the cameras on.
 //!
-//! Who may throw it is judged where the command comes in. What viewers see and hear meanwhile is the pipelines' business.
+//! Permissions are checked by `server::dispatch`. What viewers see and hear meanwhile belongs to the pipelines.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,10 +12,10 @@ use crate::util::state_dir::Store;
 /// The file in the state directory: `on` or `off`.
 const FILE: &str = "privacy";
 
-/// How the switch stands at the start.
+/// The state of the switch at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// Whether it is on at every start; otherwise it stands as it was left.
+    /// Whether it is on at every start; otherwise it is as it was left.
     pub on: bool,
 }
 
@@ -26,25 +26,25 @@ pub fn at_start(config: &Config, store: &Store) -> bool {
 
 fn was_left_on(store: &Store) -> bool {
     if store.directory().is_err() {
-        // Nowhere to keep it, so it was never kept.
+        // Without a state directory nothing was stored.
         return false;
     }
     match store.read(FILE) {
         Ok(None) => false,
         Ok(Some(text)) => text.trim_ascii() != b"off",
         Err(error) => {
-            tracing::warn!("how the privacy switch was left is not known, so it is on: {error:#}");
+            tracing::warn!("cannot read the state of the privacy switch, so it is on: {error:#}");
             true
         }
     }
 }
 
-/// How the switch stands after it was thrown.
+/// The result of setting the switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrivacyChange {
-    /// Whether cameras and microphone are cut.
+    /// Whether cameras and microphone are blocked now.
     pub on: bool,
-    /// Whether they were not, or were, before.
+    /// Whether that is a change.
     pub changed: bool,
 }
 
@@ -57,23 +57,23 @@ struct Inner {
     board: StatusPublisher,
     sources: Vec<Demand>,
     store: Store,
-    /// Held while the switch is thrown, so that all of them know the same in the end.
+    /// Serialises changes, so that status, sources and file agree.
     lock: Mutex<()>,
 }
 
 impl PrivacySwitch {
-    /// A switch for these sources, which stands as the status says.
+    /// A switch for these sources, in the state that the status has.
     pub fn new(board: StatusPublisher, sources: Vec<Demand>, store: Store) -> Self {
         Self(Arc::new(Inner { board, sources, store, lock: Mutex::new(()) }))
     }
 
-    /// Whether cameras and microphone are cut.
+    /// Whether cameras and microphone are blocked.
     pub fn is_on(&self) -> bool {
         self.0.board.snapshot().privacy
     }
 
-    /// Throws the switch, to its other side where no side is named; `by` says who did, for the log. It is thrown at once, and
-    /// remembered, which may block for a moment.
+    /// Sets the switch, or toggles it when `on` is `None`; `by` names who did, for the log. Takes effect at once, then stores
+    /// the state, which may block for a moment.
     pub fn set(&self, on: Option<bool>, by: &str) -> PrivacyChange {
         let Inner { board, sources, store, lock } = &*self.0;
         let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +86,7 @@ impl PrivacySwitch {
         board.privacy(on);
         tracing::info!("privacy switch {} by {by}", if on { "on" } else { "off" });
         if let Err(error) = store.write(FILE, if on { b"on\n" } else { b"off\n" }) {
-            tracing::warn!("the privacy switch holds until porthole ends, and is not remembered: {error:#}");
+            tracing::warn!("the privacy switch is set until porthole stops, but could not be stored: {error:#}");
         }
         PrivacyChange { on, changed: true }
     }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn it_cuts_every_source_and_tells_the_status_and_is_kept() {
+    fn it_blocks_every_source_updates_the_status_and_persists() {
         let (_folder, store) = temporary();
         let (board, sources) = (StatusPublisher::new(Status::default()), vec![Demand::default(), Demand::default()]);
         let switch = PrivacySwitch::new(board.clone(), sources.clone(), store.clone());
@@ -119,11 +119,11 @@ mod tests {
         assert_eq!(switch.set(None, "a test"), PrivacyChange { on: false, changed: true });
         assert!(!board.snapshot().privacy && !at_start(&Config::default(), &store));
         assert!(sources.iter().all(Demand::is_needed));
-        assert!(at_start(&Config { on: true }, &store), "whatever it was");
+        assert!(at_start(&Config { on: true }, &store), "whatever was stored");
     }
 
     #[test]
-    fn what_is_kept_and_not_understood_is_on() {
+    fn an_unreadable_state_counts_as_on() {
         let (folder, store) = temporary();
         for (text, on) in [("off", false), ("on\n", true), ("", true), ("\0\0", true)] {
             store.write(FILE, text.as_bytes()).unwrap();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_place_to_keep_it_it_holds_all_the_same() {
+    fn without_a_state_directory_it_works_until_the_end() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
         let store = Store::open(Some(&folder.path().join("file/below")));

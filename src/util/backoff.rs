@@ -1,5 +1,5 @@
-//! The pauses of a device's retry loop: 0.5 s doubling to 10 s, and when a failure is worth a line in the log. Pure;
-//! time is an argument.
+//! Exponential backoff of a device's retry loop, from 0.5 s to 10 s, and when a failure is worth a log line. Pure: time
+//! is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(500);
 /// The longest pause: long enough that a missing camera costs nothing.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Between the first failure and the recovery there is at most one line in this time.
+/// While a device keeps failing, at most one log line in this interval.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// The state of one device's retry loop.
@@ -35,13 +35,13 @@ impl Retry {
         (pause, log)
     }
 
-    /// Something was plugged in, which may be the device: the pauses begin anew, because it may need some tries until its
-    /// permissions are set. The log stays as quiet as it was.
+    /// Starts over with the shortest pause: something was plugged in, and if it is this device, it may take a few attempts
+    /// until its permissions are set. Log lines stay rate limited.
     pub fn reset(&mut self) {
         self.pause = FIRST;
     }
 
-    /// The device works; `true` when it did not before.
+    /// The device works; `true` when it was failing before.
     pub fn recovered(&mut self) -> bool {
         let was_failing = self.logged.is_some();
         *self = Self::default();
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_to_ten_seconds_and_the_log_stays_quiet() {
+    fn pauses_double_to_ten_seconds_and_log_lines_are_limited() {
         let mut retry = Retry::default();
         let start = Instant::now();
         let pauses: Vec<u64> = (0..7).map(|_| retry.failed(start).0.as_millis() as u64).collect();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn after_something_was_plugged_in_the_pauses_are_short_again_and_the_log_as_quiet() {
+    fn a_reset_shortens_the_pauses_and_keeps_the_log_limit() {
         let mut retry = Retry::default();
         let start = Instant::now();
         for _ in 0..7 {
@@ -76,6 +76,6 @@ mod tests {
         retry.reset();
         assert_eq!(retry.failed(start), (FIRST, false));
         assert_eq!(retry.failed(start), (FIRST * 2, false));
-        assert!(retry.recovered(), "it was failing all the time");
+        assert!(retry.recovered(), "it was failing all along");
     }
 }

@@ -1,8 +1,8 @@
-//! A fan-out from one media thread to many viewers that never waits for any of them.
+//! A broadcast channel from one media thread to many subscribers that never waits for any of them.
 //!
-//! Frames go down through [`Broadcast::publish`] to each [`Subscriber`]; what viewers want goes back up on the same
-//! handle: whether anybody is interested ([`Demand`]), and whether somebody needs a frame that decoding can begin with
-//! ([`Broadcast::request_refresh`]). What the values mean does not belong here.
+//! Values go down through [`Broadcast::publish`] to each [`Subscriber`]. Two things go back up on the same handle: whether
+//! there is any demand ([`Demand`]), and whether a subscriber needs a value that decoding can start with
+//! ([`Broadcast::request_refresh`]; for video a key frame). What the values mean does not belong here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
-/// One end of the fan-out; a cheap handle for both sides.
+/// The channel; a cheap handle for the producer and for those who subscribe.
 #[derive(Debug)]
 pub struct Broadcast<T> {
     ring: broadcast::Sender<T>,
@@ -25,43 +25,43 @@ impl<T> Clone for Broadcast<T> {
 }
 
 impl<T: Clone> Broadcast<T> {
-    /// A fan-out that keeps `depth` values (rounded up to a power of two) for a subscriber that lags.
+    /// A channel that keeps `depth` values (rounded up to a power of two) for a subscriber that lags.
     pub fn new(depth: usize) -> Self {
         Self { ring: broadcast::Sender::new(depth), demand: Demand::default(), refresh: Arc::default() }
     }
 
-    /// Hands a value to every subscriber; returns at once.
+    /// Sends a value to every subscriber; never blocks.
     pub fn publish(&self, value: T) {
-        // An error says only that nobody listens.
+        // An error only means that there are no subscribers.
         let _ = self.ring.send(value);
     }
 
-    /// All values from now on. A subscriber is interested as long as it lives.
+    /// Receives all values from now on. A subscriber is demand for as long as it lives.
     pub fn subscribe(&self) -> Subscriber<T> {
         Subscriber { ring: self.ring.subscribe(), _interest: self.demand.register() }
     }
 
-    /// How many subscribers there are.
+    /// The number of subscribers.
     pub fn subscribers(&self) -> usize {
         self.ring.receiver_count()
     }
 
-    /// Who is interested, subscribers included.
+    /// The demand, subscribers included.
     pub fn demand(&self) -> &Demand {
         &self.demand
     }
 
-    /// Asks the producer for a value that a new reader can begin with (a key frame). Many requests become one.
+    /// Asks the producer for a value that a new subscriber can start with (a key frame). Concurrent requests are merged.
     pub fn request_refresh(&self) {
         self.refresh.store(true, Ordering::Release);
     }
 
-    /// Whether such a value was asked for; the producer calls it when it honours the request.
+    /// Clears a pending request and returns whether there was one; the producer calls it when it serves the request.
     pub fn take_refresh_request(&self) -> bool {
         self.refresh.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether such a value is asked for.
+    /// Whether a request is pending.
     pub fn refresh_requested(&self) -> bool {
         self.refresh.load(Ordering::Acquire)
     }
@@ -74,21 +74,21 @@ pub struct Subscriber<T> {
     _interest: DemandGuard,
 }
 
-/// Why [`Subscriber::recv`] has no value.
+/// Why [`Subscriber::recv`] returned no value.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RecvError {
-    /// The subscriber was too slow; so many values are gone for it.
+    /// The subscriber was too slow and missed this many values.
     Lagged(u64),
     /// The producer is gone.
     Closed,
 }
 
 impl<T: Clone> Subscriber<T> {
-    /// Waits for the next value. Cancelling loses nothing.
+    /// Waits for the next value. Cancel safe.
     ///
     /// # Errors
     ///
-    /// [`RecvError::Lagged`] once after falling behind, then the oldest value still kept.
+    /// [`RecvError::Lagged`] once after falling behind; the next call returns the oldest value still kept.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         self.ring.recv().await.map_err(|error| match error {
             broadcast::error::RecvError::Lagged(count) => RecvError::Lagged(count),
@@ -97,8 +97,8 @@ impl<T: Clone> Subscriber<T> {
     }
 }
 
-/// How many are interested in a producer's output, and whether the producer shall end. The producer's thread waits on
-/// it while nobody is.
+/// How much demand there is for a producer's output, and whether the producer should stop. The producer's thread waits
+/// here while there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Demand(Arc<DemandInner>);
 
@@ -111,19 +111,19 @@ struct DemandInner {
 #[derive(Debug, Default)]
 struct DemandState {
     guards: usize,
-    /// Counts registrations, so that a retry loop sees that somebody new came.
+    /// Incremented by each registration, so that a retry loop notices a new one.
     generation: u64,
-    /// Counts the nudges.
+    /// Number of [`Demand::wake`] calls.
     wakeups: u64,
-    /// The nudges that came before the producer's last attempt began, which has made use of them.
+    /// The value of `wakeups` when the producer's last attempt began: that attempt has served them.
     wakeups_seen: u64,
-    /// Since when the producer is to keep its device closed, whoever is interested.
+    /// Since when the producer has to keep its device closed, whatever the demand.
     blocked_since: Option<Instant>,
     stopped: bool,
 }
 
 impl Demand {
-    /// Registers an interest, before a subscription or instead of one, so that the producer can warm up.
+    /// Adds demand ahead of a subscription, or without one, so that the producer can warm up.
     pub fn register(&self) -> DemandGuard {
         let mut state = self.lock();
         state.guards += 1;
@@ -133,18 +133,18 @@ impl Demand {
         DemandGuard(self.clone())
     }
 
-    /// How many interests are alive.
+    /// The number of guards alive.
     pub fn guards(&self) -> usize {
         self.lock().guards
     }
 
-    /// Ends the producer: each wait returns at once from now on.
+    /// Stops the producer: from now on every wait returns at once.
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.0.changed.notify_all();
     }
 
-    /// Bars the producer from its device, whoever is interested, or lets it go on.
+    /// Makes the producer close its device whatever the demand, or lets it go on.
     pub fn set_blocked(&self, blocked: bool) {
         let mut state = self.lock();
         state.blocked_since = blocked.then(|| state.blocked_since.unwrap_or_else(Instant::now));
@@ -152,13 +152,13 @@ impl Demand {
         self.0.changed.notify_all();
     }
 
-    /// Since when the producer is barred; `None` when it is not.
+    /// Since when the producer is blocked; `None` when it is not.
     pub fn blocked_since(&self) -> Option<Instant> {
         self.lock().blocked_since
     }
 
-    /// Blocks while the producer is barred, somebody is interested and it shall not end; for `limit` at most: `true` when that
-    /// is still so then.
+    /// Waits while the producer is blocked, there is demand and it is not stopped, for `limit` at most. Returns `true` when
+    /// `limit` has passed.
     pub fn wait_while_blocked(&self, limit: Option<Duration>) -> bool {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut state = self.lock();
@@ -176,23 +176,23 @@ impl Demand {
         false
     }
 
-    /// Tells the producer that a device was plugged in: a pause ends at once, and so does the next one where the producer
-    /// is not pausing yet, because the attempt that it makes now may have come too early.
+    /// Wakes the producer because a device was plugged in. A pause ends at once. If the producer is in the middle of an
+    /// attempt, which may have come too early, its next pause ends at once.
     pub fn wake(&self) {
         self.lock().wakeups += 1;
         self.0.changed.notify_all();
     }
 
-    /// Whether somebody is interested, and the producer is not barred and shall go on. An attempt follows, which makes use of
-    /// all nudges until now.
+    /// Whether there is demand, and the producer is neither blocked nor stopped. The caller makes an attempt next, which
+    /// serves all wakeups so far.
     pub fn is_needed(&self) -> bool {
         let mut state = self.lock();
         state.wakeups_seen = state.wakeups;
         state.guards > 0 && state.blocked_since.is_none() && !state.stopped
     }
 
-    /// Blocks until somebody is interested (`true`), barred or not, or the producer shall end (`false`). An attempt follows, which makes
-    /// use of all nudges until now.
+    /// Waits until there is demand (`true`), blocked or not, or the producer is stopped (`false`). The caller makes an attempt
+    /// next, which serves all wakeups so far.
     pub fn wait(&self) -> bool {
         let mut state = self.lock();
         while state.guards == 0 && !state.stopped {
@@ -202,8 +202,8 @@ impl Demand {
         !state.stopped
     }
 
-    /// Blocks for `pause`, or until somebody new is interested, or the producer is barred or shall end; or for no longer than to a nudge
-    /// since the last [`wait`](Self::wait), which is `true`.
+    /// Waits for `pause`, or until there is new demand or the producer is blocked, stopped or woken. Returns `true` when it was
+    /// woken since the last [`wait`](Self::wait).
     pub fn pause(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
         let mut state = self.lock();
@@ -226,8 +226,8 @@ impl Demand {
     }
 }
 
-/// Tells a producer when to close its device: some time after the last interest is gone, so that a page that reloads
-/// finds it warm, and at once when the producer is barred or shall end. Pure; time is an argument.
+/// Decides when a producer closes its device: some time after the demand is gone, so that a page that reloads finds it
+/// open, and at once when the producer is blocked or stopped. Pure: time is an argument.
 #[derive(Debug)]
 pub struct Linger<'a> {
     demand: &'a Demand,
@@ -241,7 +241,7 @@ impl<'a> Linger<'a> {
         Self { demand, span, wanted: now }
     }
 
-    /// Whether the device shall be closed.
+    /// Whether the device should be closed.
     pub fn is_over(&mut self, now: Instant) -> bool {
         let state = self.demand.lock();
         if state.guards > 0 {
@@ -251,7 +251,7 @@ impl<'a> Linger<'a> {
     }
 }
 
-/// Somebody's interest; dropping it takes it back.
+/// One unit of demand; dropping it ends it.
 #[derive(Debug)]
 pub struct DemandGuard(Demand);
 
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_subscriber_is_told_what_it_missed_and_the_producer_never_waits() {
+    async fn a_slow_subscriber_learns_how_much_it_missed_and_the_producer_never_waits() {
         let fan_out = Broadcast::new(4);
         let mut slow = fan_out.subscribe();
         for value in 0..10 {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn interest_is_counted_and_taken_back() {
+    fn demand_is_counted_until_its_guards_are_dropped() {
         let fan_out = Broadcast::<u8>::new(4);
         let early = fan_out.demand().register();
         let subscriber = fan_out.subscribe();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_producer_wakes_for_interest_and_for_the_end() {
+    fn a_waiting_producer_wakes_for_demand_and_for_a_stop() {
         let demand = Demand::default();
         let producer = std::thread::spawn({
             let demand = demand.clone();
@@ -317,9 +317,9 @@ mod tests {
         assert!(!producer.join().expect("producer should not panic"));
         let since = demand.blocked_since();
         demand.set_blocked(true);
-        assert_eq!(demand.blocked_since(), since, "it is barred since the first time");
+        assert_eq!(demand.blocked_since(), since, "it is blocked since the first call");
         assert!(since.is_some() && !demand.is_needed() && linger.is_over(Instant::now()));
-        assert!(demand.wait(), "somebody is interested in what takes its place");
+        assert!(demand.wait(), "there is demand for the placeholder");
         assert!(demand.wait_while_blocked(Some(Duration::from_millis(1))));
 
         let waiting = || {
@@ -348,7 +348,7 @@ mod tests {
         let _interest = demand.register();
         demand.wake();
         assert!(demand.wait());
-        assert!(!demand.pause(Duration::from_millis(1)), "the attempt after a nudge has made use of it");
+        assert!(!demand.pause(Duration::from_millis(1)), "the attempt after a wakeup has served it");
 
         // Between the attempt's beginning and the pause.
         demand.wake();
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_stays_open_for_a_while_after_the_last_interest() {
+    fn a_device_stays_open_for_a_while_after_the_demand_is_gone() {
         let demand = Demand::default();
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut linger = Linger::new(&demand, second, start);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_a_refresh_become_one() {
+    fn refresh_requests_are_merged() {
         let fan_out = Broadcast::<u8>::new(4);
         fan_out.request_refresh();
         fan_out.request_refresh();

@@ -1,14 +1,13 @@
-//! The place between a producer and a consumer thread that must not wait for each other.
+//! A mailbox between a producer and a consumer thread that must not block each other.
 //!
-//! Normally it holds one value and the newest wins: the encoder wants no picture but the newest. Values that need those
-//! before them are put in order instead, up to a bound. Who refuses or replaces what counts it; counting does not belong
-//! here.
+//! Normally it holds one value and the newest wins: the encoder wants no frame but the latest. Values that depend on those
+//! before them are queued instead, up to a bound. Counting what is replaced or rejected is up to the caller.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A place for values; share it by reference or `Arc`.
+/// The mailbox; share it by reference or `Arc`.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     state: Mutex<MailboxState<T>>,
@@ -21,14 +20,14 @@ struct MailboxState<T> {
     closed: bool,
 }
 
-/// What [`Mailbox::pop`] found.
+/// What [`Mailbox::pop`] returns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pop<T> {
-    /// The oldest value that waits.
+    /// The oldest value in the mailbox.
     Value(T),
-    /// None came in time.
+    /// No value arrived in time.
     TimedOut,
-    /// The place is closed; none will come.
+    /// The mailbox is closed; no value will arrive.
     Closed,
 }
 
@@ -39,8 +38,8 @@ impl<T> Default for Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// Puts a value in the place of all that wait, never waiting; what nobody had taken comes back.
-    #[must_use = "a replaced frame is a dropped one, and wants counting"]
+    /// Replaces the content with `value` and returns what was not consumed; never blocks.
+    #[must_use = "a replaced frame is a dropped frame, which has to be counted"]
     pub fn replace(&self, value: T) -> VecDeque<T> {
         let replaced = std::mem::replace(&mut self.lock().waiting, VecDeque::from([value]));
         self.changed.notify_one();
@@ -48,7 +47,7 @@ impl<T> Mailbox<T> {
         replaced
     }
 
-    /// Puts a value behind those that wait, never waiting; it comes back when `limit` wait already.
+    /// Appends a value, or returns it when the mailbox holds `limit` values already; never blocks.
     pub fn push_bounded(&self, value: T, limit: usize) -> Option<T> {
         let mut state = self.lock();
         if state.waiting.len() >= limit {
@@ -60,7 +59,7 @@ impl<T> Mailbox<T> {
         None
     }
 
-    /// Takes the value that waits longest, waiting until there is one; at most for `wait` where that is given.
+    /// Removes the oldest value, waiting until there is one, for `wait` at most if given.
     pub fn pop(&self, wait: Option<Duration>) -> Pop<T> {
         let deadline = wait.map(|wait| Instant::now() + wait);
         let mut state = self.lock();
@@ -83,7 +82,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Ends all waiting, now and later.
+    /// Closes the mailbox: every wait returns at once from now on.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_value_wins_and_the_replaced_one_comes_back() {
+    fn the_newest_value_wins_and_the_replaced_one_is_returned() {
         let mailbox = Mailbox::default();
         assert!(mailbox.replace(1).is_empty());
         assert_eq!(mailbox.replace(2), [1]);
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn values_in_order_wait_up_to_the_limit_and_the_newest_replaces_them_all() {
+    fn queued_values_are_bounded_and_a_replacement_drops_them_all() {
         let mailbox = Mailbox::default();
         assert_eq!([1, 2, 3].map(|value| mailbox.push_bounded(value, 2)), [None, None, Some(3)]);
         assert_eq!(mailbox.pop(None), Pop::Value(1));

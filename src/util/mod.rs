@@ -1,6 +1,6 @@
-//! Movement of data and small tools: channels between threads, retry pauses, rate buckets, the state directory.
+//! Movement of data and small tools: channels between threads, backoff, rate limits, the state directory.
 //!
-//! Nothing in here knows of frames, devices or the network.
+//! Nothing here knows about frames, devices or the network.
 
 pub mod backoff;
 pub mod broadcast;

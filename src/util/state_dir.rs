@@ -1,7 +1,7 @@
-//! The state directory: the small files that porthole keeps from one start to the next, such as passwords and
-//! certificates. They are read and written whole, and nobody but their owner may read them.
+//! The state directory: small files that persist across restarts, such as passwords and certificates. They are read and
+//! written as a whole, and only their owner may read them.
 //!
-//! What stands in the files is the business of those who keep them.
+//! The content of the files belongs to the modules that keep them.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,36 +16,36 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, anyhow};
 use rustix::fs::FlockOperation;
 
-/// The file whose lock is held while another one is changed.
+/// The file that is locked while another one is changed.
 const LOCK: &str = "lock";
 
-/// The state directory, or another one whose files are kept in the same way; a cheap handle.
+/// The state directory, or another directory whose files are handled in the same way; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Store {
     directory: Option<Arc<Path>>,
-    /// What it is called in messages, and what in the configuration names another place.
+    /// Its name in messages, and the configuration key that changes it.
     called: &'static str,
     setting: &'static str,
 }
 
 impl Store {
     /// The configured directory; without one the service's own (`$STATE_DIRECTORY`, systemd.exec(5)), and without that
-    /// the user's (`$XDG_STATE_HOME/porthole` or `~/.local/state/porthole`). It is made when something is first written.
+    /// the user's (`$XDG_STATE_HOME/porthole` or `~/.local/state/porthole`). It is created by the first write.
     pub fn open(configured: Option<&Path>) -> Self {
         let directory = directory(configured, |name| env::var_os(name)).map(Arc::from);
         Self { directory, called: "state directory", setting: "[state] directory" }
     }
 
-    /// Another directory; `called` and `setting` are for messages.
+    /// Another directory; `called` and `setting` are used in messages.
     pub fn at(directory: &Path, called: &'static str, setting: &'static str) -> Self {
         Self { directory: Some(directory.into()), called, setting }
     }
 
-    /// Where the files lie.
+    /// The directory's path.
     ///
     /// # Errors
     ///
-    /// When no place is known.
+    /// When no directory is known.
     pub fn directory(&self) -> anyhow::Result<&Path> {
         self.directory.as_deref().ok_or_else(|| {
             anyhow!("no state directory: neither HOME nor STATE_DIRECTORY is set; set [state] directory in the configuration")
@@ -56,16 +56,16 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When no place is known.
+    /// When no directory is known.
     pub fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
         Ok(self.directory()?.join(name))
     }
 
-    /// Makes the directory, for nobody but its owner, where it is missing.
+    /// Creates the directory, accessible only to its owner, if it is missing.
     ///
     /// # Errors
     ///
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn create(&self) -> anyhow::Result<&Path> {
         let directory = self.directory()?;
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
@@ -79,11 +79,11 @@ impl Store {
         Ok(directory)
     }
 
-    /// The content of a file; `None` when it is not there.
+    /// The content of a file; `None` when it does not exist.
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read.
+    /// When it exists and cannot be read.
     pub fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.path(name)?;
         match fs::read(&path) {
@@ -95,8 +95,8 @@ impl Store {
         }
     }
 
-    /// Puts a file in the place of the one of that name, in one step: a reader, and a board whose power fails, has the
-    /// old one or the new one. Nobody but the owner may read it; where root writes, that is the directory's owner.
+    /// Replaces a file atomically: a reader, and a machine that loses power, sees either the old content or the new one.
+    /// Only the owner may read it; for files written by root that is the directory's owner.
     ///
     /// # Errors
     ///
@@ -115,12 +115,12 @@ impl Store {
         })
     }
 
-    /// Waits until no other process and no other thread holds the lock; holds it until the result is dropped. Who
-    /// changes a file on the ground of what stands in it reads and writes it under the lock.
+    /// Locks the directory against other processes and threads until the result is dropped; blocks until the lock is free.
+    /// A read-modify-write of a file has to hold it.
     ///
     /// # Errors
     ///
-    /// When there can be no lock.
+    /// When the lock file cannot be opened or locked.
     pub fn lock(&self) -> anyhow::Result<Lock> {
         let path = self.create()?.join(LOCK);
         let locked = || {
@@ -134,18 +134,18 @@ impl Store {
         })
     }
 
-    /// Tells one content of a file from the next without reading it; `None` when the file is not there.
+    /// Detects a change of a file without reading it; `None` when the file does not exist.
     pub fn fingerprint(&self, name: &str) -> Option<Fingerprint> {
         let file = fs::metadata(self.path(name).ok()?).ok()?;
         Some(Fingerprint { inode: file.ino(), size: file.size(), changed: (file.mtime(), file.mtime_nsec()) })
     }
 }
 
-/// Keeps others from changing the files; see [`Store::lock`].
+/// The held lock; see [`Store::lock`].
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
+pub struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
 
-/// What differs from one content of a file to the next; see [`Store::fingerprint`].
+/// What changes with a file's content; see [`Store::fingerprint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     inode: u64,
@@ -154,9 +154,9 @@ pub struct Fingerprint {
 }
 
 fn directory(configured: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // A relative path would name another place for each folder that the program is started in.
+    // A relative path would depend on the working directory.
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    // systemd names all directories of the service, with colons between them.
+    // systemd separates the service's directories by colons.
     let service = || {
         let all = variable("STATE_DIRECTORY")?;
         let first = all.as_bytes().split(|byte| *byte == b':').next().filter(|first| !first.is_empty())?;
@@ -175,11 +175,11 @@ fn replace(directory: &Path, temporary: &Path, path: &Path, bytes: &[u8]) -> io:
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(temporary, path)?;
-    // The name is in the directory, which is written by itself.
+    // The file's name is part of the directory, which is synced separately.
     File::open(directory)?.sync_all()
 }
 
-/// Gives what root makes to the owner of the directory, so that the service can still read what root set for it.
+/// Makes the directory's owner the owner of a file that root creates, so that the service can read it.
 fn chown_to_directory_owner(file: &File, directory: Option<&Path>) -> io::Result<()> {
     let Some(directory) = directory.filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
     let owner = fs::metadata(directory)?;

@@ -1,8 +1,8 @@
-//! The known name that was probably meant: for "did you mean" about a slip of the fingers.
+//! Suggestions for mistyped names: "did you mean ...?".
 //!
-//! What is said about it does not belong here.
+//! The wording of the message does not belong here.
 
-/// The known name that is nearest to `name`, if one is near enough: a slip or two, more in long names.
+/// The known name closest to `name`, if one is close enough: a typo or two, more in long names.
 pub fn did_you_mean<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let near = known.iter().map(|known| (strsim::osa_distance(name, known), *known)).min()?;
     (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_understood_and_a_stranger_is_not() {
+    fn a_typo_is_recognised_and_an_unrelated_name_is_not() {
         let known = ["width", "height", "power_line_frequency"];
         assert_eq!(did_you_mean("wdth", &known), Some("width"));
         assert_eq!(did_you_mean("powerline_freqency", &known), Some("power_line_frequency"));

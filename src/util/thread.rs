@@ -1,17 +1,17 @@
-//! Threads of the media pipelines: named, joined when their owner goes, and fatal when they panic.
+//! Threads of the media pipelines: named, joined when their owner is dropped, and fatal when they panic.
 
 use std::thread::JoinHandle;
 
-/// A running media thread; dropping it joins the thread, which its owner must have told to end.
+/// A running media thread. Dropping it joins the thread, which its owner must have stopped before.
 #[derive(Debug)]
 pub struct MediaThread(Option<JoinHandle<()>>);
 
 impl MediaThread {
-    /// Runs `work` on a thread called `name` (15 bytes are seen in `top -H`).
+    /// Runs `work` on a thread called `name` (`top -H` shows 15 bytes of it).
     ///
     /// # Errors
     ///
-    /// When the kernel gives no thread.
+    /// When the thread cannot be created.
     pub fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let handle = std::thread::Builder::new().name(name).spawn(move || {
             let _fatal = ExitOnPanic;
@@ -31,7 +31,7 @@ impl Drop for MediaThread {
 }
 
 /// A panic is a bug. Without its thread the camera would stay dark for good while the process looks healthy, so the
-/// process ends and the service manager starts it afresh.
+/// process exits and the service manager restarts it.
 struct ExitOnPanic;
 
 impl Drop for ExitOnPanic {

@@ -1,10 +1,10 @@
-//! How often something may happen: a token bucket. Time is an argument.
+//! A token bucket for rate limits. Pure: time is an argument.
 //!
-//! Whose bucket it is, and what becomes of what is too much, does not belong here.
+//! What is limited, and what happens above the limit, does not belong here.
 
 use std::time::{Duration, Instant};
 
-/// So many at once, and then so many a second.
+/// A burst, and a sustained rate per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     burst: f64,
@@ -12,13 +12,13 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many at once, and then so many a second.
+    /// At most `burst` at once, refilled by `per_second`.
     pub const fn new(burst: u32, per_second: u32) -> Self {
         Self { burst: burst as f64, per_second: per_second as f64 }
     }
 }
 
-/// What is left of a [`Rate`].
+/// The tokens left of a [`Rate`].
 #[derive(Debug, Clone)]
 pub struct Bucket {
     tokens: f64,
@@ -26,16 +26,16 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// As good as new at `now`.
+    /// A full bucket at `now`.
     pub const fn new(rate: Rate, now: Instant) -> Self {
         Self { tokens: rate.burst, filled: now }
     }
 
-    /// Counts one at `now`.
+    /// Takes one token at `now`.
     ///
     /// # Errors
     ///
-    /// After which time there is a next one, when this one is too much.
+    /// The time until the next token, when the bucket is empty.
     pub fn try_acquire(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         self.tokens = self.tokens(rate, now);
         self.filled = now;
@@ -46,7 +46,7 @@ impl Bucket {
         Err(Duration::from_secs_f64((1.0 - self.tokens) / rate.per_second))
     }
 
-    /// Whether it is as good as new at `now`.
+    /// Whether the bucket is full at `now`.
     pub fn is_full(&self, rate: Rate, now: Instant) -> bool {
         self.tokens(rate, now) >= rate.burst
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_and_then_so_many_a_second() {
+    fn a_burst_and_then_the_sustained_rate() {
         let rate = Rate::new(3, 2);
         let start = Instant::now();
         let mut bucket = Bucket::new(rate, start);

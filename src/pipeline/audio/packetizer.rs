@@ -1,7 +1,7 @@
-//! The line to the listeners: frames of sound into Opus packets on one grid of 20 ms, and silence where there is no sound,
-//! so that sessions stay alive and a browser's track neither stalls nor mutes.
+//! Turns audio frames into Opus packets on a grid of 20 ms, and fills slots without audio with silence, so that a browser's
+//! track neither stalls nor mutes.
 //!
-//! When there is silence is decided by the pipeline. Sending belongs to `rtc`.
+//! The pipeline decides when there is silence. Sending belongs to `server::rtc`.
 
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,14 @@ use crate::util::broadcast::Broadcast;
 /// The largest Opus packet worth sending: it must fit one RTP packet.
 const MAX_PACKET: usize = 1_200;
 
-/// The loss in percent that in-band FEC is dimensioned for: Wi-Fi at the edge of its range.
+/// The packet loss in percent that in-band FEC is tuned for: Wi-Fi at the edge of its range.
 const EXPECTED_LOSS: i32 = 10;
 
-/// How hard the encoder tries, of 10: above this it takes twice the CPU for what is inaudible at these bitrates.
+/// The encoder's complexity, of 10: higher values take twice the CPU with no audible gain at these bitrates.
 const COMPLEXITY: i32 = 5;
 
-/// Slots that silence makes up for at most, when the thread was held up (by a device that opens slowly): 200 ms, about
-/// what a browser's jitter buffer holds. Older ones are of no use to anybody.
+/// The most slots that are filled with silence after the thread was delayed (by a device that opens slowly): 200 ms, about
+/// what a browser's jitter buffer holds. Older slots are of no use to anybody.
 const MAX_BACKLOG: u64 = 10;
 
 /// Encodes and publishes.
@@ -36,19 +36,19 @@ pub(super) struct AudioPacketizer {
     channels: u16,
     muted: bool,
     clock: FrameClock,
-    /// The first slot of the grid that has had no packet; `None` when nobody listened.
+    /// The first slot without a packet; `None` when there were no subscribers.
     next_slot: Option<u64>,
-    /// Whether the last packet was silence for want of sound.
+    /// Whether the last packet filled a gap with silence.
     silent: bool,
     log: DropLog,
 }
 
 impl AudioPacketizer {
-    /// A line for what `config` says, on which nothing has been said yet.
+    /// A packetizer for this configuration.
     ///
     /// # Errors
     ///
-    /// When libopus refuses.
+    /// When libopus rejects the settings.
     pub(super) fn new(config: &audio::Config, audio: Broadcast<AudioPacket>, metrics: Metrics) -> anyhow::Result<Self> {
         let channels = config.channels.clamp(1, 2);
         Ok(Self {
@@ -64,7 +64,7 @@ impl AudioPacketizer {
         })
     }
 
-    /// Publishes a frame, which must lie on the grid. One that comes when its slot has had silence already is left out.
+    /// Publishes a frame, which must be on the grid. A frame whose slot was filled with silence already is dropped.
     pub(super) fn push(&mut self, frame: PcmFrame) {
         let PcmFrame { captured, gap, mut samples } = frame;
         let slot = self.clock.slot(captured);
@@ -76,11 +76,11 @@ impl AudioPacketizer {
             return;
         }
         if self.muted {
-            // Also where the card has a switch: what is muted must not be heard, whatever a driver makes of it.
+            // Also where the card has a mute switch: muted audio must not be sent, whatever the driver does.
             samples.fill(0);
         }
         if self.silent {
-            // Opening the device took its time.
+            // Fills the time that opening the device took.
             self.fill_silence(captured);
         }
         let gap = gap || self.silent || self.next_slot.is_some_and(|next_slot| slot > next_slot);
@@ -88,7 +88,7 @@ impl AudioPacketizer {
         self.publish(slot, gap, &samples);
     }
 
-    /// Publishes silence for the slots without sound that have passed at `now`.
+    /// Publishes silence for the slots without audio that have passed at `now`.
     pub(super) fn fill_silence(&mut self, now: Timestamp) {
         let current = self.clock.slot(now);
         if self.audio.subscribers() == 0 {
@@ -114,7 +114,7 @@ impl AudioPacketizer {
             }
             Err(error) => {
                 if let Some(count) = self.log.note(1, Instant::now()) {
-                    tracing::warn!(count, "sound not encoded: {error}");
+                    tracing::warn!(count, "audio frame not encoded: {error}");
                 }
             }
         }
@@ -123,10 +123,10 @@ impl AudioPacketizer {
 
 fn encoder(channels: u16, bitrate: u32) -> anyhow::Result<opus::Encoder> {
     let layout = if channels == 2 { opus::Channels::Stereo } else { opus::Channels::Mono };
-    // In-band FEC lives in the speech layer, which the low-delay mode does without.
+    // In-band FEC is part of the speech layer, which the low-delay mode does not have.
     let mut encoder = opus::Encoder::new(SAMPLE_RATE, layout, opus::Application::Audio).context("open opus encoder")?;
     encoder.set_bitrate(opus::Bitrate::Bits(bitrate as i32)).with_context(|| format!("set opus bitrate {bitrate}"))?;
-    encoder.set_inband_fec(true).context("switch opus FEC on")?;
+    encoder.set_inband_fec(true).context("enable opus FEC")?;
     encoder.set_packet_loss_perc(EXPECTED_LOSS).context("set opus expected loss")?;
     encoder.set_complexity(COMPLEXITY).context("set opus complexity")?;
     Ok(encoder)
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::util::broadcast::Subscriber;
 
-    /// The begin of slot number `slot` of the test.
+    /// The start of slot number `slot` of the test.
     fn at(slot: u64) -> Timestamp {
         let clock = FrameClock::new(50);
         clock.start(clock.slot(Timestamp::from_start(Duration::from_secs(9))) + slot)
@@ -153,12 +153,12 @@ mod tests {
         (AudioPacketizer::new(config, audio, Metrics::new()).expect("should open the encoder"), listener)
     }
 
-    /// What was published: the slot, whether a gap is before it, and whether it is loud.
+    /// The published packets: the slot, whether there is a gap before it, and whether it is loud.
     fn received(listener: &mut Subscriber<AudioPacket>, decoder: &mut opus::Decoder) -> Vec<(u64, bool, bool)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("should build");
         runtime.block_on(async {
             let mut packets = Vec::new();
-            // Everything is in the ring already.
+            // All packets are in the ring already.
             while let Ok(Ok(packet)) = tokio::time::timeout(Duration::ZERO, listener.recv()).await {
                 let mut samples = vec![0i16; 960];
                 let count = decoder.decode(&packet.data, &mut samples, false).expect("should decode");
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn silence_takes_over_on_the_same_grid_and_sound_comes_back() {
+    fn silence_takes_over_on_the_same_grid_and_audio_resumes() {
         let (mut packetizer, mut listener) = packetizer(&audio::Config::default());
         let decoder = &mut decoder();
         (0..4).for_each(|slot| packetizer.push(frame(slot)));
         let sound: Vec<_> = received(&mut listener, decoder).into_iter().map(|(slot, gap, _)| (slot, gap)).collect();
         assert_eq!(sound, [(0, false), (1, false), (2, false), (3, false)]);
 
-        // The device is gone; time passes in steps that are no multiple of the grid.
+        // The device is gone; time passes in steps that are not multiples of the grid.
         packetizer.fill_silence(at(5).saturating_add(Duration::from_millis(3)));
         packetizer.fill_silence(at(6).saturating_add(Duration::from_millis(19)));
         packetizer.fill_silence(at(6).saturating_add(Duration::from_millis(19)));
@@ -193,16 +193,16 @@ mod tests {
         assert_eq!(quiet.iter().map(|(_, gap, _)| *gap).collect::<Vec<_>>(), [true, false, false, false]);
         assert!(!quiet[3].2, "the last of it is silent");
 
-        // It is back; its first frame is of a slot that has been given away.
+        // It is back; its first frame belongs to a slot that was filled already.
         (7..11).for_each(|slot| packetizer.push(frame(slot)));
         let back = received(&mut listener, decoder);
         assert_eq!(
             back.iter().map(|(slot, gap, _)| (*slot, *gap)).collect::<Vec<_>>(),
             [(8, true), (9, false), (10, false)]
         );
-        assert!(back[2].2, "it is heard");
+        assert!(back[2].2, "it is audible");
 
-        // It is away again, and opening it takes time, which is silence too.
+        // It is gone again, and the time that opening takes is silence too.
         packetizer.fill_silence(at(12));
         packetizer.push(frame(15));
         let slots: Vec<u64> = received(&mut listener, decoder).iter().map(|(slot, ..)| *slot).collect();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_was_held_up_makes_up_for_a_little_and_marks_the_rest() {
+    fn a_delayed_thread_fills_a_bounded_backlog_and_marks_the_gap() {
         let (mut packetizer, mut listener) = packetizer(&audio::Config::default());
         packetizer.fill_silence(at(0));
         packetizer.fill_silence(at(2));

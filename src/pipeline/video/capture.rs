@@ -1,7 +1,6 @@
-//! The capture thread of a camera: opens it while somebody is interested, hands its pictures on, and tries again after a
-//! fault.
+//! The capture thread of a camera: keeps it open while there is demand, passes its frames on, and retries after a fault.
 //!
-//! Encoding, and drawing what viewers see meanwhile, belong to `encode`.
+//! Encoding frames and drawing the placeholder belong to `encode`.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,28 +17,28 @@ use crate::util::backoff::Retry;
 use crate::util::broadcast::{Demand, Linger};
 use crate::util::malloc;
 
-/// How long the camera stays open when the last viewer has left: a page that reloads finds it warm.
+/// How long the camera stays open after the last viewer has left: a page that reloads finds it open.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The longest wait for a picture before the thread looks whether it shall end; bounds the time of a stop.
+/// The longest wait for a frame before the thread checks whether it should stop; bounds the time of a shutdown.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A camera that gives no picture for this long is reopened. Drivers that lost their device without a word do this.
+/// A camera that delivers no frame for this long is reopened. Some drivers lose their device without an error.
 const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A camera that has worked for this long and fails is opened again at once: most faults of a driver are over with that.
-/// One that fails sooner would be opened without end.
+/// A camera that has worked for this long and fails is reopened at once, which clears most driver faults. For one that
+/// fails sooner that would be a busy loop.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// How long a camera that may work again may take to its first picture before the placeholder takes its place: longer than
-/// the opening of a USB camera, so that a short fault is a still picture and no flash of another one.
+/// How long a camera that may recover may take to its first frame before the placeholder is shown: longer than opening a
+/// USB camera takes, so that a short fault freezes the video and does not flash the placeholder.
 const PLACEHOLDER_DELAY: Duration = Duration::from_secs(1);
 
-/// Pictures that wait in order for the encode thread, which only passes them through: a second of them, as viewers' tasks
-/// are kept.
+/// H.264 frames of the camera that are queued for the encode thread, which only passes them through: a second of them, as
+/// for a session that lags.
 const PASSTHROUGH_QUEUE: usize = super::RING;
 
-/// New viewers wait for a key frame; longer than this is worth telling.
+/// New viewers wait for a key frame; a longer wait than this is worth a warning.
 const KEYFRAME_WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// The retry loop of one camera; nothing above it retries.
@@ -49,25 +48,25 @@ pub(super) struct Capture<F> {
     config: camera::Config,
     open: F,
     retry: Retry,
-    /// Why the camera gives no picture; `None` when it works, or was not tried yet.
+    /// Why the camera delivers no frames; `None` when it works, or was not tried yet.
     fault: Option<Fault>,
-    /// The shape of the placeholder: as the camera's pictures were, or shall be.
+    /// The format of the placeholder: that of the camera's last frames, or the configured one.
     shape: VideoFormat,
-    /// Whether the camera encodes by itself; `None` until that is known.
+    /// Whether the camera delivers H.264 itself; `None` until that is known.
     camera_encodes: Option<bool>,
-    /// What others ask of the camera.
+    /// Requests from the handles.
     requests: CaptureRequests,
 }
 
-/// How an opening ended without an error.
+/// Why capturing ended without an error.
 enum End {
-    /// Nobody is interested any more.
+    /// There is no demand any more.
     NoDemand,
-    /// Something is wished for that the camera must be opened anew for.
+    /// The settings changed in a way that needs the camera to be reopened.
     Reconfigured,
 }
 
-/// Why a camera gives no picture, and since when.
+/// Why a camera delivers no frames, and since when.
 struct Fault {
     reason: placeholder::PlaceholderText,
     since: Instant,
@@ -82,7 +81,7 @@ impl<F: Open> Capture<F> {
         let retry = Retry::default();
         let mut capture = Self { ctx, demand, config, open, retry, fault: None, shape, camera_encodes, requests };
         if let Err(error) = capture.open.probe() {
-            // Told now, and not once more when somebody watches; the first pause is still to come.
+            // Logged now, and not again when somebody watches; the backoff starts with the first attempt.
             let (_, log) = capture.retry.failed(Instant::now());
             capture.retry.reset();
             capture.note_failure(&error, log);
@@ -92,7 +91,7 @@ impl<F: Open> Capture<F> {
 
     pub(super) fn run(&mut self) {
         while self.demand.wait() {
-            // A camera that was away when the last viewer left may be back.
+            // A camera that was unavailable when the last viewer left may be back.
             self.show_fault_placeholder(PLACEHOLDER_DELAY);
             while self.demand.is_needed() {
                 self.retry_once();
@@ -102,11 +101,11 @@ impl<F: Open> Capture<F> {
                 self.requests.fail_pending(super::handle::PRIVACY_MESSAGE);
                 self.demand.wait_while_blocked(None);
                 if self.demand.is_needed() {
-                    // Until the first picture is there, viewers see what they saw.
+                    // Viewers keep the last frame until the first new one.
                     continue;
                 }
             }
-            // The last viewer has left: the encoder goes too.
+            // The last viewer has left: release the encoder too.
             self.send_to_encoder(EncodeInput::Idle);
             malloc::trim();
         }
@@ -118,14 +117,14 @@ impl<F: Open> Capture<F> {
             Ok(End::Reconfigured) => return,
             Ok(End::NoDemand) => {
                 self.ctx.status(|camera| {
-                    // One that was left before it gave a picture is in fault still.
+                    // A camera without a frame so far is still in fault.
                     if camera.state != PipelineState::Fault {
                         camera.state = PipelineState::Idle;
                     }
                 });
                 return;
             }
-            // The test pattern ends where a camera can be opened instead.
+            // The test pattern ends when a camera can be opened instead.
             Err(camera::Error::Replaced) => return,
             Err(error) => error,
         };
@@ -144,10 +143,10 @@ impl<F: Open> Capture<F> {
         }
     }
 
-    /// Notes a fault, and tells of it.
+    /// Records a fault in the log and the status.
     fn note_failure(&mut self, error: &camera::Error, log: bool) {
         if log {
-            tracing::warn!(camera = self.ctx.label.camera, "no picture: {error}");
+            tracing::warn!(camera = self.ctx.label.camera, "no video: {error}");
         }
         let since = self.fault.as_ref().map_or_else(Instant::now, |fault| fault.since);
         self.fault = Some(Fault { reason: placeholder::PlaceholderText::of(error), since });
@@ -159,14 +158,14 @@ impl<F: Open> Capture<F> {
         });
     }
 
-    /// Lets the placeholder begin after `delay`, if the camera is in fault.
+    /// Shows the placeholder after `delay`, if the camera is in fault.
     fn show_fault_placeholder(&self, delay: Duration) {
         if let Some(Fault { reason, since }) = &self.fault {
             self.show_placeholder(reason.clone(), *since, delay);
         }
     }
 
-    /// Lets the placeholder begin after `delay`.
+    /// Shows the placeholder after `delay`.
     fn show_placeholder(&self, reason: placeholder::PlaceholderText, since: Instant, delay: Duration) {
         self.send_to_encoder(EncodeInput::Away(CameraUnavailable {
             reason,
@@ -176,15 +175,15 @@ impl<F: Open> Capture<F> {
         }));
     }
 
-    /// Opens the camera and captures until nobody is interested any more. `first_frame_at` becomes the moment of the first picture.
+    /// Opens the camera and captures until there is no demand any more. Sets `first_frame_at` at the first frame.
     fn capture_once(&mut self, first_frame_at: &mut Option<Instant>) -> Result<End, camera::Error> {
         if self.requests.apply_target(&mut self.config) {
             self.shape = placeholder::format(self.config.width.target(), self.config.height.target());
         }
-        // Controls that were set are set again.
-        self.open.reconfigure(&self.config);
+        // Controls that were set before are set again.
+        self.open.wish(&self.config);
         self.ctx.status(|camera| {
-            // A camera in fault stays so until it works: a page that looks now shall see the reason.
+            // A camera in fault stays so until it works, so that the page shows the reason meanwhile.
             if camera.state != PipelineState::Fault {
                 camera.state = PipelineState::Starting;
             }
@@ -198,7 +197,7 @@ impl<F: Open> Capture<F> {
         let mut last_frame_at = Instant::now();
         let mut stall = Stall::new(Timestamp::now());
         let mut keys = KeyRequests::default();
-        // The first picture follows none.
+        // No frame precedes the first one.
         let mut gap = true;
         let demand = self.demand.clone();
         let mut linger = Linger::new(&demand, LINGER, last_frame_at);
@@ -225,7 +224,7 @@ impl<F: Open> Capture<F> {
             };
             last_frame_at = Instant::now();
             if demand.blocked_since().is_some() {
-                // Taken after the privacy switch was thrown.
+                // Captured after the privacy switch was turned on.
                 break;
             }
             if stall.is_stale(&frame, Timestamp::now()) {
@@ -263,18 +262,18 @@ impl<F: Open> Capture<F> {
         self.ctx.metrics.count_drop(DropPoint::Replaced, pictures as u64);
     }
 
-    /// Tells what is known of the stream at the opening, before the first picture.
+    /// Publishes the profile as far as it is known when the camera is opened, before the first frame.
     fn expect_profile(&self, pixel: PixelFormat) {
         let camera_encodes = match self.config.device {
             _ if pixel == PixelFormat::H264 => Some(true),
-            // What a program writes is known once it has written something.
+            // The output of a program is unknown until it has written something.
             camera::Device::Exec(_) | camera::Device::Libcamera => self.camera_encodes,
             _ => Some(false),
         };
         if camera_encodes == Some(false) {
             self.ctx.set_profile(Some(Profile::CONSTRAINED_BASELINE));
         } else if *self.ctx.profile.borrow() == Some(Profile::CONSTRAINED_BASELINE) {
-            // It may be that of the placeholder. Another one is what this camera gave before.
+            // It may be the placeholder's. Any other profile is the one that this camera had before.
             self.ctx.set_profile(None);
         }
     }
@@ -316,7 +315,7 @@ impl<F: Open> Capture<F> {
     }
 }
 
-/// Passes viewers' requests for a key frame on to a camera that encodes by itself.
+/// Forwards viewers' key frame requests to a camera that encodes by itself.
 #[derive(Default)]
 struct KeyRequests {
     last_request: Option<Instant>,
@@ -330,7 +329,7 @@ impl KeyRequests {
             && ctx.frames.subscribers() > 0
             && ctx.frames.refresh_requested();
         if !wanted {
-            // The encode thread has seen one go by, or nobody waits.
+            // The encode thread has seen a key frame, or nobody waits for one.
             self.waiting_since = None;
             return;
         }
@@ -350,20 +349,19 @@ impl KeyRequests {
     }
 }
 
-/// After the thread was kept from looking (a stopped process, a machine that was busy with something else), the driver's
-/// ring is full of old pictures, while the new ones found no place. They are not shown: what moved meanwhile would jump
-/// back.
+/// Detects frames from before a stall. When the thread could not run (a stopped process, a busy machine), the driver's ring
+/// is full of old frames and new ones were dropped. The old ones are discarded: showing them would make motion jump back.
 struct Stall {
     polled: Timestamp,
-    /// Pictures that may still be old.
+    /// Frames that may still be from before the stall.
     suspects: u32,
 }
 
 impl Stall {
-    /// Between two looks is a picture's time or [`POLL_INTERVAL`]; this much more is a stall.
+    /// Two polls are a frame interval or [`POLL_INTERVAL`] apart; this much more is a stall.
     const THRESHOLD: Duration = Duration::from_secs(1);
 
-    /// A source's ring holds no more. A camera whose clock is wrong loses no more pictures than these.
+    /// The most buffers in a source's ring. A camera with a wrong clock loses no more frames than these.
     const RING: u32 = 8;
 
     const fn new(now: Timestamp) -> Self {
@@ -377,11 +375,11 @@ impl Stall {
         self.polled = now;
     }
 
-    /// Whether a picture that comes in `now` is one of those from before a stall.
+    /// Whether a frame that arrives `now` is from before a stall.
     fn is_stale(&mut self, frame: &RawFrame, now: Timestamp) -> bool {
         self.polled(now);
         self.suspects = self.suspects.saturating_sub(1);
-        // Where a picture needs those before it, leaving one out would cost all up to the next key frame.
+        // Dropping an H.264 frame would cost all frames up to the next key frame.
         let alone = frame.format.pixel != PixelFormat::H264;
         let stale = alone && self.suspects > 0 && now.saturating_since(frame.captured) >= Self::THRESHOLD;
         if !stale {
@@ -400,7 +398,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_a_stall_old_pictures_are_left_out_and_no_more_than_a_ring_of_them() {
+    fn after_a_stall_old_frames_are_dropped_and_no_more_than_a_ring_of_them() {
         let at = |tenths: u64| Timestamp::from_start(Duration::from_millis(tenths * 100));
         let frame = |captured, pixel| {
             let format = VideoFormat { pixel, width: 2, height: 2, stride: 2, fps: 10.0 };
@@ -408,7 +406,7 @@ mod tests {
         };
         let raw = |captured| frame(captured, PixelFormat::I420);
         let mut stall = Stall::new(at(100));
-        assert!(!stall.is_stale(&raw(at(80)), at(101)), "a late picture without a stall");
+        assert!(!stall.is_stale(&raw(at(80)), at(101)), "a late frame without a stall");
         assert!(stall.is_stale(&raw(at(102)), at(130)));
         assert!(!stall.is_stale(&raw(at(130)), at(131)));
         assert!(!stall.is_stale(&raw(at(110)), at(132)), "the stall is over");

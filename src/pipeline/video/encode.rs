@@ -1,8 +1,8 @@
-//! The encode thread of a camera: takes the newest picture, encodes it while somebody subscribes, and publishes it. While
-//! the camera is away it draws and encodes the placeholder instead. It is the only one that publishes, so a viewer's
-//! decoder never sees two streams mixed.
+//! The encode thread of a camera: takes the newest frame, encodes it while there are subscribers, and publishes it. While
+//! the camera is unavailable it draws and encodes the placeholder instead. It is the only publisher, so a viewer's decoder
+//! never gets two streams mixed.
 //!
-//! When a camera is away belongs to `capture`, what the placeholder looks like to `camera::placeholder`.
+//! `capture` decides when a camera is unavailable, `capture::camera::placeholder` what the placeholder looks like.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,24 +20,25 @@ use crate::model::metrics::{DropPoint, GaugeGuard};
 use crate::model::status::{FaultKind, PipelineState};
 use crate::util::mailbox::Pop;
 
-/// From one placeholder to the next.
+/// The frame interval of the placeholder.
 const PLACEHOLDER_INTERVAL: Duration = Duration::from_millis(1000 / placeholder::FPS as u64);
 
-/// How far back a placeholder is dated. A picture is dated when it was taken, and reaches this thread later; the first one
-/// of a camera that is back must not be older than the last placeholder, for players drop what goes back in time.
+/// How far a placeholder's timestamp lies in the past. A frame carries its capture time and arrives here later; the first
+/// frame of a camera that recovers must not be older than the last placeholder, because players drop frames whose
+/// timestamps go backwards.
 const PLACEHOLDER_TIMESTAMP_OFFSET: Duration = Duration::from_millis(250);
 
-/// The least distance of two pictures' times.
+/// The smallest step between the timestamps of two frames.
 const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
-/// The thread's work.
+/// The thread's state.
 pub(super) struct EncodeThread {
     ctx: PipelineContext,
     config: Config,
     active: Option<ActiveEncoder>,
     placeholder: Option<Placeholder>,
     faults: Faults,
-    /// The time of the last picture published.
+    /// The timestamp of the last published frame.
     last: Timestamp,
 }
 
@@ -69,14 +70,14 @@ impl EncodeThread {
     fn idle(&mut self) {
         self.active = None;
         if self.placeholder.take().is_some() {
-            // The camera may be another one when it comes back.
+            // It may be a different camera when it is back.
             self.ctx.set_profile(first_profile(&self.config.camera));
         }
     }
 
     fn show_placeholder(&mut self) {
         let Some(mut shown) = self.placeholder.take() else { return };
-        // Also while nobody sees it: who is about to watch is told what the first picture will be.
+        // Also without subscribers: a session that is being set up needs the profile of its first frame.
         self.ctx.set_profile(Some(Profile::CONSTRAINED_BASELINE));
         if self.ctx.frames.subscribers() > 0 {
             let now = Timestamp::now().saturating_sub(PLACEHOLDER_TIMESTAMP_OFFSET);
@@ -89,7 +90,7 @@ impl EncodeThread {
         self.placeholder = Some(shown);
     }
 
-    /// A picture of the camera.
+    /// Handles a frame of the camera.
     fn handle_frame(&mut self, frame: &RawFrame) {
         let watched = self.ctx.frames.subscribers() > 0 || self.config.keep_open;
         if watched {
@@ -98,15 +99,15 @@ impl EncodeThread {
         }
         self.ctx.metrics.count_drop(DropPoint::Unwatched, 1);
         if frame.format.pixel == PixelFormat::H264 {
-            // Seen all the same: the parameter sets tell those who are about to watch what they need, and come seldom.
+            // Parsed all the same: parameter sets are rare, and sessions that are being set up need the profile in them.
             let _ = self.with_encoder(frame, |active, ctx| active.passthrough(ctx, frame));
         } else {
-            // The encoder is kept only as long as it is used: it holds tens of megabytes.
+            // An encoder holds tens of megabytes, so it is kept only while it is used.
             self.active = None;
         }
     }
 
-    /// Encodes and publishes a picture.
+    /// Encodes and publishes a frame.
     fn encode(&mut self, frame: &RawFrame) {
         match self.with_encoder(frame, |active, ctx| active.encode(ctx, frame)) {
             Ok(encoded) => {
@@ -120,7 +121,7 @@ impl EncodeThread {
         }
     }
 
-    /// Lets the encoder for `frame` work, opening it where there is none.
+    /// Runs `work` with the encoder for `frame`, opening one if there is none.
     fn with_encoder<T>(
         &mut self,
         frame: &RawFrame,
@@ -131,7 +132,7 @@ impl EncodeThread {
             && let Some(active) = &mut self.active
             && let Err(error) = active.encoder.set_bitrate(bitrate)
         {
-            tracing::debug!("{error}; a new encoder is opened for it");
+            tracing::debug!("{error}; opening a new encoder instead");
             self.active = None;
         }
         let usable = self.active.take().filter(|active| active.accepts(&frame.format));
@@ -143,7 +144,7 @@ impl EncodeThread {
         if let Some(profile) = active.encoder.profile() {
             self.ctx.set_profile(Some(profile));
         }
-        // A damaged picture says nothing of the codec; one that the codec refused may leave it in any state.
+        // A damaged frame does not affect the codec; one that the codec rejected may leave it in any state.
         if !matches!(done, Err(encoder::Error::Codec { .. })) {
             self.active = Some(active);
         }
@@ -151,7 +152,7 @@ impl EncodeThread {
     }
 
     fn publish(&mut self, mut encoded: EncodedFrame) {
-        // Only where a placeholder and a picture meet, or a driver's clock is wrong, does time not go on by itself.
+        // Timestamps fail to increase only between a placeholder and a frame, or when a driver's clock is wrong.
         encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
         self.last = encoded.captured;
         self.ctx.metrics.encoded.get_or_create(&self.ctx.label).inc();
@@ -162,18 +163,18 @@ impl EncodeThread {
     }
 }
 
-/// What is shown while the camera is away.
+/// What is shown while the camera is unavailable.
 struct Placeholder {
     away: CameraUnavailable,
     due: Instant,
-    /// The picture, and the lines that it shows: drawn anew only when they change.
+    /// The image with its lines of text; redrawn only when these change.
     drawn: Option<([String; 2], Bytes)>,
 }
 
 impl Placeholder {
     fn draw(&mut self, name: &str, at: Timestamp) -> RawFrame {
-        // From the time that has passed, because a board without a clock of its own gets the right time long after the
-        // start, and a camera that was away from then on would be away since 1970.
+        // Computed from the elapsed time: a device without a real-time clock gets the time long after the start, and a fault
+        // from before that would date from 1970.
         let now = SystemTime::now();
         let since = now.checked_sub(self.away.since.elapsed()).unwrap_or(now);
         let lines = self.away.reason.lines(since, now);
@@ -190,20 +191,20 @@ impl Placeholder {
     }
 }
 
-/// What is told of pictures that were not encoded.
+/// Reports frames that could not be encoded.
 struct Faults {
     log: metrics::DropLog,
-    /// Whether the status tells that the codec refuses.
+    /// Whether the status shows the codec's error.
     reported: bool,
 }
 
 impl Faults {
     fn report(&mut self, ctx: &PipelineContext, error: &encoder::Error) {
         ctx.metrics.encode_errors.get_or_create(&ctx.label).inc();
-        // A stream that cannot be shown gives one such picture after another; the first says it all.
+        // Every frame of an unsupported stream fails in the same way; one report is enough.
         let again = self.reported && matches!(error, encoder::Error::Stream { .. });
         if let Some(count) = self.log.note(1, Instant::now()).filter(|_| !again) {
-            tracing::warn!(camera = ctx.label.camera, count, "picture not encoded: {error}");
+            tracing::warn!(camera = ctx.label.camera, count, "frame not encoded: {error}");
         }
         if matches!(error, encoder::Error::Picture(_)) {
             ctx.metrics.count_drop(DropPoint::Damaged, 1);
@@ -218,7 +219,7 @@ impl Faults {
     fn clear(&mut self, ctx: &PipelineContext) {
         if std::mem::take(&mut self.reported) {
             ctx.status(|camera| {
-                // The words of a camera that is away are its own.
+                // The error of a camera in fault is not the encoder's to clear.
                 if camera.state != PipelineState::Fault {
                     (camera.fault, camera.trouble) = (None, None);
                 }
@@ -227,10 +228,10 @@ impl Faults {
     }
 }
 
-/// An encoder for pictures of one shape.
+/// An encoder for frames of one format.
 struct ActiveEncoder {
     encoder: Box<dyn Encoder>,
-    /// `None` where the camera encodes, and makes key frames as it likes.
+    /// `None` when the camera encodes and decides on key frames itself.
     keys: Option<KeyframeScheduler>,
     format: VideoFormat,
     _alive: Option<GaugeGuard>,
@@ -252,17 +253,17 @@ impl ActiveEncoder {
     }
 
     fn accepts(&self, format: &VideoFormat) -> bool {
-        // A camera that encodes by itself says within the stream what changes.
+        // An H.264 stream signals changes of format in band.
         self.format == *format || (self.keys.is_none() && format.pixel == PixelFormat::H264)
     }
 
-    /// Encodes one picture.
+    /// Encodes one frame.
     fn encode(&mut self, ctx: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
         let Some(keys) = &mut self.keys else { return self.passthrough(ctx, frame) };
         let started = Instant::now();
         let key = keys.should_force(frame.captured, ctx.frames.refresh_requested());
         if key {
-            // Taken before the encoding: a request that comes in meanwhile is for the next key frame.
+            // Cleared before encoding: a request that arrives meanwhile is for the next key frame.
             ctx.frames.take_refresh_request();
         }
         let encoded = self.encoder.encode(frame, key).inspect_err(|_| {
@@ -274,7 +275,7 @@ impl ActiveEncoder {
         Ok(encoded)
     }
 
-    /// Passes on what the camera encoded.
+    /// Passes a frame through that the camera encoded.
     fn passthrough(&mut self, ctx: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
         let encoded = self.encoder.encode(frame, false)?;
         if encoded.as_ref().is_some_and(|encoded| encoded.key) {

@@ -1,7 +1,7 @@
-//! What others may ask of a running pipeline: its newest picture, other controls, another size, rate or bitrate.
+//! Requests to a running pipeline: a snapshot, the controls, another size, frame rate or bitrate.
 //!
-//! A question goes to the capture thread through a short queue and is answered there (`service`); nothing here waits for
-//! more than the camera. Who may ask belongs to `control`.
+//! A request goes through a short queue to the capture thread, which answers it (`requests`). Permissions belong to
+//! `server::dispatch`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,36 +20,36 @@ use crate::model::inventory::{Control, Setting};
 use crate::model::status;
 use crate::util::broadcast::{Broadcast, RecvError};
 
-/// Questions that wait for the capture thread, which looks after every picture: a handful of viewers at once. Whoever finds
-/// the queue full is told so.
+/// Requests that may be queued for the capture thread, which serves them after every frame: enough for a handful of viewers
+/// at once. Above that a request fails as busy.
 const MAX_QUEUED: usize = 8;
 
-/// How long a question waits for its answer: the slowest cameras take 5 s from the opening to the first picture.
+/// How long a request waits for its reply: the slowest cameras take 5 s from opening to the first frame.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the pictures shall be.
+/// A change of the video settings; `None` leaves a setting as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VideoSettingsPatch {
-    /// Width and height in pixels; the camera gives what is nearest.
+    /// Width and height in pixels; the camera delivers the closest it has.
     pub size: Option<(u32, u32)>,
-    /// Frames a second; the camera gives what is nearest.
+    /// Frames per second; the camera delivers the closest it has.
     pub fps: Option<u32>,
     /// Bitrate in bit/s.
     pub bitrate: Option<u32>,
 }
 
-/// What the pictures shall be by now.
+/// The requested video settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VideoSettings {
     /// Width and height in pixels.
     pub size: (u32, u32),
-    /// Frames a second.
+    /// Frames per second.
     pub fps: u32,
     /// Bitrate in bit/s.
     pub bitrate: u32,
 }
 
-/// A picture as a JPEG.
+/// A JPEG image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jpeg {
     /// The file.
@@ -60,41 +60,41 @@ pub struct Jpeg {
     pub height: u32,
 }
 
-/// Why a camera does not do what was asked.
+/// Why a request fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It has no such control.
+    /// The camera has no such control.
     #[error("{0}")]
     NoControl(String),
-    /// The control cannot be that; nothing was set.
+    /// The value is invalid for the control; nothing was set.
     #[error("{words}")]
     Value {
-        /// The control as it was named.
+        /// The control's name as given.
         control: String,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what would be valid.
         words: String,
     },
-    /// The device refuses.
+    /// The device rejected it.
     #[error("{0}")]
     Refused(String),
-    /// It gives no picture at this time.
+    /// The camera delivers no frames at the moment.
     #[error("{0}")]
     Away(String),
-    /// It is asked by too many at once.
+    /// Too many requests at once.
     #[error("{0}")]
     Busy(String),
 }
 
-/// Asks things of a camera; a cheap handle.
+/// Sends requests to a camera; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Handle {
     name: Arc<str>,
     frames: Broadcast<EncodedFrame>,
     requests: RequestQueue,
-    /// Where the camera's status is told, and its place there.
+    /// The status, and the camera's index in it.
     board: status::StatusPublisher,
     index: usize,
-    /// One picture at a time is taken out of the camera's memory, of which it has only as much as it needs.
+    /// One snapshot at a time: a frame holds one of the camera's few buffers until it is copied.
     snapshot_permit: Arc<Semaphore>,
 }
 
@@ -112,16 +112,16 @@ impl Handle {
         handle
     }
 
-    /// The newest picture in the camera's full size; the camera is opened for it where nobody watches. A camera that gives
-    /// JPEGs is taken at its word; of one that encodes H.264 by itself it is the next key frame, decoded.
+    /// The newest frame in the camera's full size, as a JPEG; the camera is opened if nobody watches. An MJPEG camera's own
+    /// JPEG is used as it is; from an H.264 camera it is the next key frame, decoded.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] of a picture that cannot be made a JPEG of, [`Error::Away`] and [`Error::Busy`].
+    /// [`Error::Refused`] when the frame cannot be converted, [`Error::Away`] and [`Error::Busy`].
     pub async fn snapshot(&self) -> Result<Jpeg, Error> {
         let one = self.snapshot_permit.clone().acquire_owned();
         let one = timeout(REQUEST_TIMEOUT, one).await.ok().and_then(Result::ok).ok_or_else(|| self.busy())?;
-        // Kept from the question to the key frame, so that the camera is not closed in between.
+        // Held from the request to the key frame, so that the camera is not closed in between.
         let _interest = self.frames.demand().register();
         let frame = match self.request(Request::Frame).await? {
             Captured::Raw(frame) => CapturedFrame::Raw(frame),
@@ -129,7 +129,7 @@ impl Handle {
         };
         let jpeg = tokio::task::spawn_blocking(move || {
             let still = frame.into_snapshot()?;
-            // From here on the camera has its memory back.
+            // The camera's buffer is released here.
             drop(one);
             still.into_jpeg().map_err(encoder::Error::from)
         });
@@ -148,7 +148,7 @@ impl Handle {
             loop {
                 match frames.recv().await {
                     Ok(frame) if frame.key => return Ok(frame),
-                    // Whoever waits for a key frame misses nothing before it.
+                    // Frames before the key frame do not matter.
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return Err(self.stopping()),
                 }
@@ -157,7 +157,7 @@ impl Handle {
         timeout(REQUEST_TIMEOUT, key).await.unwrap_or_else(|_| Err(self.timed_out("key frame")))
     }
 
-    /// The camera's controls as they stand; the camera is opened for it where nobody watches.
+    /// The camera's controls with their current values; the camera is opened if nobody watches.
     ///
     /// # Errors
     ///
@@ -199,12 +199,12 @@ impl Handle {
         Ok(settings)
     }
 
-    /// What the pictures shall be by now.
+    /// The requested settings.
     pub fn settings(&self) -> VideoSettings {
         self.requests.settings()
     }
 
-    /// Tells what no camera answers to; size and rate are told as they are.
+    /// Publishes the bitrate, which no camera reports; size and rate are published as negotiated.
     fn publish_settings(&self, settings: VideoSettings) {
         self.board.camera(self.index, |camera| camera.bitrate = Some(settings.bitrate));
     }
@@ -214,7 +214,7 @@ impl Handle {
             return Err(Error::Away(format!("{}: {PRIVACY_MESSAGE}", self.name)));
         }
         let (reply, replied) = oneshot::channel();
-        // First, so that the thread finds somebody interested.
+        // First, so that the thread sees demand.
         let _interest = self.frames.demand().register();
         self.requests.enqueue(request(reply)).map_err(|error| match error {
             EnqueueError::Full => self.busy(),
@@ -240,27 +240,27 @@ impl Handle {
     }
 }
 
-/// Why a camera that the privacy switch keeps closed answers nothing.
+/// Why a camera that the privacy switch keeps closed serves no requests.
 pub(super) const PRIVACY_MESSAGE: &str =
     "cut by the privacy switch; the command privacy.set, or a button on the board, brings it back";
 
-/// What there is of a single picture.
+/// The reply to a request for a frame.
 #[derive(Debug)]
 pub(super) enum Captured {
-    /// The picture, in the camera's memory.
+    /// The frame, in one of the camera's buffers.
     Raw(RawFrame),
-    /// The camera works, and gives a stream that pictures must be taken out of.
+    /// The camera works, and delivers H.264 that has to be decoded.
     Encoded,
 }
 
-/// A picture on its way.
+/// A captured frame, raw or encoded.
 enum CapturedFrame {
     Raw(RawFrame),
     Encoded(EncodedFrame),
 }
 
 impl CapturedFrame {
-    /// Takes it out of the camera's memory.
+    /// Copies it out of the camera's buffer.
     fn into_snapshot(self) -> Result<StillImage, encoder::Error> {
         let frame = match self {
             Self::Raw(frame) => frame,
@@ -270,33 +270,33 @@ impl CapturedFrame {
     }
 }
 
-/// Where an answer goes.
+/// Where a reply goes.
 pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Error>>;
 
-/// What the capture thread is asked.
+/// A request to the capture thread.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// The next picture.
+    /// The next frame.
     Frame(ReplySender<Captured>),
     /// The controls.
     Controls(ReplySender<Vec<Control>>),
-    /// To set these.
+    /// Set these controls.
     Set(Vec<Setting>, ReplySender<Vec<Control>>),
-    /// To set these, or all, to their defaults.
+    /// Reset these controls, or all, to their defaults.
     Reset(Option<Vec<String>>, ReplySender<Vec<Control>>),
 }
 
 impl Request {
-    /// Answers that it cannot be done.
+    /// Replies with an error.
     pub(super) fn fail(self, error: Error) {
-        // Who does not wait any more needs no answer.
+        // A requester that is gone needs no reply.
         match self {
             Self::Frame(reply) => drop(reply.send(Err(error))),
             Self::Controls(reply) | Self::Set(_, reply) | Self::Reset(_, reply) => drop(reply.send(Err(error))),
         }
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether nobody waits for the reply any more.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Frame(reply) => reply.is_closed(),
@@ -305,7 +305,7 @@ impl Request {
     }
 }
 
-/// What is asked and wished; shared by the handles and the threads.
+/// The queued requests and the requested settings; shared by the handles and the threads.
 #[derive(Debug, Clone)]
 pub(super) struct RequestQueue(Arc<Mutex<QueueState>>);
 
@@ -325,7 +325,7 @@ enum EnqueueError {
 }
 
 impl RequestQueue {
-    /// None yet, and the wishes of the configuration.
+    /// An empty queue, and the settings of the configuration.
     pub fn new(config: &Config) -> Self {
         let camera = &config.camera;
         let size = (camera.width.target(), camera.height.target());
@@ -333,23 +333,23 @@ impl RequestQueue {
         Self(Arc::new(Mutex::new(QueueState { waiting: VecDeque::new(), settings, closed: false })))
     }
 
-    /// The one that waits longest.
+    /// The oldest request.
     pub fn pop(&self) -> Option<Request> {
         self.lock().waiting.pop_front()
     }
 
-    /// What the pictures shall be.
+    /// The requested settings.
     pub fn settings(&self) -> VideoSettings {
         self.lock().settings
     }
 
-    /// Nobody answers any more.
+    /// Rejects all requests, pending and future: the capture thread has ended.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        // Those who wait are woken outside the lock.
+        // Dropped outside the lock, because that wakes the requesters.
         drop(waiting);
     }
 

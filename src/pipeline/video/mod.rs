@@ -1,8 +1,8 @@
-//! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the fan-out to viewers.
+//! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the broadcast to sessions.
 //!
-//! Both threads sleep while nobody is interested: an [`DemandGuard`] opens the camera, a
-//! subscription starts the encoder. While the camera is away and somebody watches, the encode thread shows a placeholder in
-//! its place, so that sessions outlive the fault. Sending belongs to `rtc`.
+//! Both threads sleep while there is no demand: a [`DemandGuard`] opens the camera, a subscription starts the encoder. While
+//! the camera is unavailable and somebody watches, the encode thread sends a placeholder, so that sessions survive the
+//! fault. Sending belongs to `server::rtc`.
 
 mod capture;
 mod encode;
@@ -29,14 +29,13 @@ use crate::util::thread::MediaThread;
 use handle::RequestQueue;
 pub use handle::{Error, Handle, Jpeg, VideoSettings, VideoSettingsPatch};
 
-/// Frames kept for a viewer's task that lags: about a second. Further behind, the picture is better resumed at a key
-/// frame than caught up with.
+/// Frames kept for a session that lags: about a second. One that is further behind does better to resume at a key frame.
 const RING: usize = 32;
 
 /// One camera with its encoder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
-    /// The source of the pictures.
+    /// The source of the frames.
     pub camera: camera::Config,
     /// How they are encoded.
     pub encoder: encoder::Config,
@@ -44,18 +43,18 @@ pub struct Config {
     pub keep_open: bool,
 }
 
-/// What a camera gives to its viewers; a cheap handle.
+/// What a camera offers to its viewers; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// The encoded pictures: subscribe, ask for a key frame, show interest.
+    /// The encoded frames: subscribe, request a key frame, register demand.
     pub frames: Broadcast<EncodedFrame>,
-    /// What the pictures demand of a decoder; `None` until the camera was opened and that is known.
+    /// The H.264 profile that a decoder needs; `None` until it is known, which may take opening the camera.
     pub profile: watch::Receiver<Option<Profile>>,
-    /// What may be asked of the camera.
+    /// Requests to the camera: snapshots, controls, settings.
     pub handle: Handle,
 }
 
-/// Ends the threads when dropped.
+/// Stops the threads when dropped.
 #[derive(Debug)]
 pub struct Guard {
     frames: Broadcast<EncodedFrame>,
@@ -75,7 +74,7 @@ impl Drop for Guard {
 ///
 /// # Errors
 ///
-/// When the kernel gives no thread.
+/// When a thread cannot be created.
 pub fn start(
     config: Config,
     finder: camera::CameraSelector,
@@ -86,18 +85,18 @@ pub fn start(
     start_with(config, index, metrics, board, finder)
 }
 
-/// Opens the camera, again and again; in tests it is one of theirs.
+/// Opens the camera each time it is needed; the tests have a fake of it.
 trait Open: Send + 'static {
-    /// Whether the camera was there at the start; asked once.
+    /// Whether the camera is available at the start; called once.
     fn probe(&mut self) -> Result<(), camera::Error>;
 
-    /// What it shall be and give from the next opening on.
-    fn reconfigure(&mut self, config: &camera::Config);
+    /// The configuration for the next opening.
+    fn wish(&mut self, config: &camera::Config);
 
     /// Opens it.
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error>;
 
-    /// Which camera was opened last.
+    /// The identity of the camera that was opened last.
     fn identity(&self) -> Option<String>;
 }
 
@@ -127,7 +126,7 @@ fn start_with(
     open: impl Open,
 ) -> std::io::Result<(Output, Guard)> {
     let frames = Broadcast::new(RING);
-    // Before anybody is interested.
+    // Before there can be demand.
     frames.demand().set_blocked(board.snapshot().privacy);
     let input = Arc::new(Mailbox::default());
     let keep_open = config.keep_open.then(|| frames.demand().register());
@@ -154,8 +153,8 @@ fn start_with(
     Ok((output, Guard { frames, input, _keep_open: keep_open, _threads: [capture, encode] }))
 }
 
-/// What is known of the stream before the camera was ever opened: that we encode it ourselves, where the camera cannot
-/// give H.264 or is not asked for it.
+/// The profile as far as it is known before the camera is opened: that of our own encoder, unless the camera may deliver
+/// H.264.
 fn first_profile(config: &camera::Config) -> Option<Profile> {
     let ours = match (&config.device, config.format) {
         (camera::Device::Pattern, _) => true,
@@ -164,23 +163,23 @@ fn first_profile(config: &camera::Config) -> Option<Profile> {
     ours.then_some(Profile::CONSTRAINED_BASELINE)
 }
 
-/// What the capture thread tells the encode thread.
+/// What the capture thread sends to the encode thread.
 #[derive(Debug)]
 enum EncodeInput {
-    /// The camera has given a picture.
+    /// A captured frame.
     Frame(RawFrame),
-    /// The camera gives none; while somebody watches, a placeholder is shown.
+    /// The camera delivers no frames; viewers get a placeholder.
     Away(CameraUnavailable),
-    /// Nobody is interested, and nothing needs to be kept.
+    /// There is no demand; release the encoder.
     Idle,
 }
 
-/// Why there is no picture, and since when.
+/// Why the camera is unavailable, and since when.
 #[derive(Debug, Clone)]
 struct CameraUnavailable {
     reason: placeholder::PlaceholderText,
     since: Instant,
-    /// When the placeholder begins: not before it is clear that the camera is not back in a moment.
+    /// When the placeholder begins: once it is clear that the camera will not be back in a moment.
     from: Instant,
     format: VideoFormat,
 }
@@ -199,7 +198,7 @@ struct PipelineContext {
 }
 
 impl PipelineContext {
-    /// Tells what the pictures demand of a decoder from now on.
+    /// Publishes the H.264 profile of the stream from now on.
     fn set_profile(&self, profile: Option<Profile>) {
         self.profile.send_if_modified(|known| std::mem::replace(known, profile) != profile);
     }

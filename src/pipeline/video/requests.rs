@@ -1,6 +1,6 @@
-//! The capture thread's answers to what its camera is asked (`handle`), between two pictures.
+//! The capture thread's side of the requests to its camera (`handle`): they are served between two frames.
 //!
-//! Opening the camera anew belongs to `capture`.
+//! Reopening the camera belongs to `capture`.
 
 use super::PipelineContext;
 use super::handle::{Captured, Error, ReplySender, Request, RequestQueue, VideoSettings};
@@ -9,12 +9,12 @@ use crate::capture::camera::{Constraint, ControlsOutcome, VideoSource};
 use crate::media::{PixelFormat, RawFrame};
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, find};
 
-/// What the capture thread owes to those who asked.
+/// The requests that the capture thread serves.
 pub(super) struct CaptureRequests {
     requests: RequestQueue,
-    /// Who waits for the next picture.
+    /// Requests for the next frame.
     pending_frames: Vec<ReplySender<Captured>>,
-    /// What the camera was opened with.
+    /// The settings that the camera was opened with.
     applied: VideoSettings,
 }
 
@@ -24,13 +24,13 @@ impl CaptureRequests {
         Self { requests, pending_frames: Vec::new(), applied }
     }
 
-    /// Brings the settings into the configuration that the camera is opened with; `true` when there are new ones.
+    /// Copies the requested settings into the configuration for the next opening; `true` when they have changed.
     pub fn apply_target(&mut self, config: &mut camera::Config) -> bool {
         let target = self.requests.settings();
         if target == self.applied {
             return false;
         }
-        // What is wished for later is taken as near as it can be had; the configuration may insist.
+        // Settings that are changed at run time are ideals; only the configuration can demand exact values.
         if target.size != self.applied.size {
             (config.width, config.height) = (Constraint::ideal(target.size.0), Constraint::ideal(target.size.1));
         }
@@ -42,7 +42,7 @@ impl CaptureRequests {
         true
     }
 
-    /// Whether an open camera must be opened anew for what is wished by now; what can be had without that is set.
+    /// Whether an open camera has to be reopened for the requested settings; what can be changed without that is set.
     pub fn needs_reopen(&mut self, source: &mut dyn VideoSource, config: &mut camera::Config) -> bool {
         let target = self.requests.settings();
         if target.size != self.applied.size || target.fps != self.applied.fps {
@@ -58,8 +58,8 @@ impl CaptureRequests {
         false
     }
 
-    /// Answers what can be answered between two pictures of a camera that works. Controls that are set stand in `config` from
-    /// then on, so that they are set again at the next opening.
+    /// Serves the pending requests between two frames of a working camera. Controls that were set are kept in `config`, so that
+    /// the next opening sets them again.
     pub fn serve_pending(&mut self, source: &mut dyn VideoSource, ctx: &PipelineContext, config: &mut camera::Config) {
         while let Some(request) = self.requests.pop() {
             if request.is_abandoned() {
@@ -85,14 +85,14 @@ impl CaptureRequests {
         }
     }
 
-    /// Gives a picture to those who wait for one.
+    /// Hands a frame to the requests that wait for one.
     pub fn offer_frame(&mut self, frame: &RawFrame) {
         for answer in self.pending_frames.drain(..) {
             let _ = answer.send(Ok(Captured::Raw(frame.clone())));
         }
     }
 
-    /// Tells those who wait that the camera is away.
+    /// Fails all pending requests: the camera is unavailable.
     pub fn fail_pending(&mut self, reason: &str) {
         let frames = self.pending_frames.drain(..).map(Request::Frame);
         let waiting = std::iter::from_fn(|| self.requests.pop());
@@ -106,7 +106,7 @@ impl Drop for CaptureRequests {
     }
 }
 
-/// Sets controls, all or, where one is wrong by itself, none.
+/// Sets controls; none of them if one has an invalid value.
 fn set(
     source: &mut dyn VideoSource,
     ctx: &PipelineContext,
@@ -118,7 +118,7 @@ fn set(
     let answer = apply(source, ctx, &[&settings]);
     for setting in settings {
         let Some(now) = answer.controls.iter().find(|now| now.name == setting.control) else { continue };
-        // An action is done once, and what was refused shall not be tried again and again.
+        // A button is pressed once, and a rejected value is not tried again at each opening.
         if now.kind != ControlKind::Button && now.value.as_ref() == Some(&setting.value) {
             config.controls.retain(|kept| Control::name_of(&kept.control) != setting.control);
             config.controls.push(setting);
@@ -127,7 +127,7 @@ fn set(
     into_result(answer)
 }
 
-/// Sets the named controls, or all that can be set, to their defaults.
+/// Resets the named controls, or all that can be set, to their defaults.
 fn reset(
     source: &mut dyn VideoSource,
     ctx: &PipelineContext,
@@ -155,11 +155,11 @@ fn reset(
             settable.collect()
         }
     };
-    // An automatic mode takes numbers in hand, so these go first.
+    // An automatic mode takes over the numbers it controls, so these go first.
     let (modes, numbers): (Vec<_>, Vec<_>) =
         settings.iter().cloned().partition(|setting| find(&known, &setting.control).is_ok_and(is_mode));
     let answer = apply(source, ctx, &[&numbers, &modes]);
-    // What the configuration wants it to be is not set at the next opening either.
+    // The next opening does not set the configured values again.
     config.controls.retain(|kept| {
         let name = Control::name_of(&kept.control);
         names.is_some() && !settings.iter().any(|setting| setting.control == name)
@@ -171,13 +171,13 @@ fn is_mode(control: &Control) -> bool {
     matches!(control.kind, ControlKind::Boolean | ControlKind::Menu | ControlKind::IntegerMenu)
 }
 
-/// The controls as the status has them, which is as they stand while the camera is open.
+/// The controls from the status, which is current while the camera is open.
 fn current_controls(source: &mut dyn VideoSource, ctx: &PipelineContext) -> Vec<Control> {
     let known = ctx.board.snapshot().cameras.get(ctx.index).map(|camera| camera.controls.clone()).unwrap_or_default();
     if known.is_empty() { source.controls() } else { known }
 }
 
-/// The settings by their controls' names, with values that are right by themselves.
+/// The settings with normalised control names and valid values.
 fn validate(known: &[Control], settings: &[Setting]) -> Result<Vec<Setting>, Error> {
     let judged = settings.iter().map(|Setting { control: name, value }| {
         let control = find(known, name).map_err(Error::NoControl)?;
@@ -187,7 +187,7 @@ fn validate(known: &[Control], settings: &[Setting]) -> Result<Vec<Setting>, Err
     judged.collect()
 }
 
-/// Sets one row of settings after the other, and tells the status.
+/// Sets one group of settings after the other, and updates the status.
 fn apply(source: &mut dyn VideoSource, ctx: &PipelineContext, rows: &[&[Setting]]) -> ControlsOutcome {
     let mut all = ControlsOutcome::default();
     for settings in rows.iter().filter(|settings| !settings.is_empty()) {

@@ -1,4 +1,4 @@
-//! The pipeline with cameras of the tests' own, which are plugged in and out, fall silent, and encode by themselves.
+//! The pipeline with fake cameras that are plugged in and out, fall silent, and encode by themselves.
 
 mod requests;
 mod rig;
@@ -77,7 +77,7 @@ async fn the_placeholder_and_its_encoder_go_with_the_last_viewer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_camera_is_told_from_one_that_starts() {
+async fn a_silent_camera_is_distinguished_from_one_that_starts() {
     let rig = Rig::new();
     let camera = rig.port.plug(SMALL);
     let mut viewer = rig.output.frames.subscribe();
@@ -167,7 +167,7 @@ async fn h264_of_the_camera_passes_in_order_and_requests_reach_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_encodes_by_itself_goes_and_comes_back_as_another() {
+async fn a_camera_that_encodes_by_itself_goes_and_returns_as_another() {
     let rig = Rig::new();
     let camera = rig.port.plug(OWN);
     let mut viewer = rig.output.frames.subscribe();

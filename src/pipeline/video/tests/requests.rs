@@ -1,4 +1,4 @@
-//! What a running pipeline is asked: pictures, controls, and to be otherwise.
+//! Requests to a running pipeline: snapshots, controls and settings.
 
 use std::sync::mpsc::SyncSender;
 
@@ -26,7 +26,7 @@ fn controls() -> Vec<Control> {
     ]
 }
 
-/// Sets controls as a driver does.
+/// Sets controls like a driver.
 pub fn set(controls: &mut [Control], settings: &[Setting]) -> ControlsOutcome {
     let before = controls.to_vec();
     let mut refused = Vec::new();

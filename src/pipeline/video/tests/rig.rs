@@ -1,4 +1,4 @@
-//! What the tests of the pipeline stand on: cameras that are plugged in and fed by hand, and a running pipeline of them.
+//! Test fixtures: fake cameras that are plugged in and fed by hand, and a running pipeline for them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
