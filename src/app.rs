@@ -1,4 +1,4 @@
-//! Builds every part in the right order and stops them in reverse; owns nothing else.
+//! Starts all parts in the right order and stops them in reverse. What the parts do does not belong here.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ use crate::util::state_dir::Store;
 
 /// The running program.
 pub struct App {
-    /// What it runs by.
+    /// The configuration in effect.
     config: Config,
     address: SocketAddr,
     auth: Auth,
@@ -43,16 +43,16 @@ pub struct App {
     cameras: Vec<video::Guard>,
     microphone: Option<pipeline::audio::Guard>,
     notifier: Notifier,
-    /// Ends what tells systemd that this lives.
+    /// Stops the watchdog task when dropped.
     watchdog: DropGuard,
 }
 
 impl App {
-    /// Starts everything. When it returns, the page can be reached; whether the camera works is told by the status.
+    /// Starts everything. When it returns, the page can be reached; whether the cameras work is in the status.
     ///
     /// # Errors
     ///
-    /// When the address can't be listened on, what is kept can't be read, or the kernel gives no thread.
+    /// When the address cannot be bound, the state directory cannot be read, or a thread cannot be created.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let notifier = Notifier::default();
         let metrics = Metrics::new();
@@ -118,7 +118,7 @@ impl App {
         let sessions = session_manager.clone();
         auth.on_revoked(move |id| sessions.end_sessions_of(id));
         if let Err(error) = auth.watch() {
-            tracing::warn!("changed passwords and revoked tokens hold with the next request only: {error}");
+            tracing::warn!("changed passwords and revoked tokens take effect only at the next request: {error}");
         }
         let watchdog = CancellationToken::new();
         let watched = streams.iter().map(|stream| stream_health(stream, &metrics)).collect();
@@ -132,7 +132,7 @@ impl App {
             dispatcher.clone(),
         );
         let server = http::Server::start(listener, context, middleware, encryption);
-        // From here on the page can be reached.
+        // The page can be reached from here on.
         let leds = start_leds(&config, &board);
         let buttons = start_buttons(&config, &dispatcher);
         tokio::spawn(watchdog_task);
@@ -156,8 +156,8 @@ impl App {
         })
     }
 
-    /// Takes up what can be taken up of another configuration while viewers watch, and tells in the log what that is, and
-    /// what needs a new start.
+    /// Applies those settings of a new configuration that can change at run time, and logs which those are and which need a
+    /// restart.
     pub fn reload(&mut self, new: &Config) {
         let running = self.config.adopting(new);
         self.server.reconfigure(&running.http, &running.rtc.advertise);
@@ -165,7 +165,7 @@ impl App {
         self.board.max_viewers(running.rtc.max_viewers);
         self.auth.set_session_days(running.auth.session_days);
         if running.leds != self.config.leds {
-            // Their pins have to be free before they are taken again.
+            // Their pins have to be released before they are requested again.
             self.leds = None;
             self.leds = start_leds(&running, &self.board);
         }
@@ -175,33 +175,33 @@ impl App {
         }
         match self.config.differing(&running).join(", ") {
             keys if keys.is_empty() => {
-                tracing::info!("the configuration was read again; nothing new of it can be taken up")
+                tracing::info!("configuration reloaded; nothing to apply")
             }
-            keys => tracing::info!("the configuration was read again; taken up: {keys}"),
+            keys => tracing::info!("configuration reloaded; applied: {keys}"),
         }
         match running.differing(new).join(", ") {
             keys if keys.is_empty() => {}
-            keys => tracing::warn!("needs a new start (systemctl restart porthole): {keys}"),
+            keys => tracing::warn!("these settings need a restart (systemctl restart porthole): {keys}"),
         }
         self.config = running;
     }
 
-    /// The line to systemd.
+    /// Notifications to systemd.
     pub fn notifier(&self) -> Notifier {
         self.notifier
     }
 
-    /// Where the page is served.
+    /// The address that the page is served on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Who is let in.
+    /// Authentication.
     pub fn auth(&self) -> &Auth {
         &self.auth
     }
 
-    /// Stops accepting, says goodbye to the viewers, and joins the media threads.
+    /// Stops accepting connections, closes the sessions, and joins the media threads.
     pub async fn stop(self) {
         let Self {
             buttons,
@@ -222,10 +222,10 @@ impl App {
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
         }
-        // The threads look up five times a second; joining them blocks.
+        // The threads check for a stop five times a second; joining them blocks.
         let joined = tokio::task::spawn_blocking(move || {
             drop((buttons, hotplug, cameras, microphone));
-            // They show that porthole runs until it ends.
+            // Last, because they show that porthole is running.
             drop(leds);
         })
         .await;
@@ -235,31 +235,31 @@ impl App {
     }
 }
 
-/// The socket for the shell of the board. Without it the rest works.
+/// Opens the Unix socket of `porthole ctl`. The rest works without it.
 fn open_socket(store: &Store, dispatcher: &Dispatcher) -> Option<unix_socket::Guard> {
-    // In the runtime directory, where there is one, the state directory is not needed.
+    // Without a state directory it may still be in the runtime directory.
     let state = store.create().inspect_err(|error| tracing::debug!("{error:#}")).ok();
     let path = unix_socket::path(state)?;
     let opened = unix_socket::open(path, dispatcher.clone());
-    opened.inspect_err(|error| tracing::warn!("`porthole ctl` will not reach this program: {error:#}")).ok()
+    opened.inspect_err(|error| tracing::warn!("`porthole ctl` will not work: {error:#}")).ok()
 }
 
-/// The lights; a board that has none goes on.
+/// Starts the status LEDs. The rest works without them.
 fn start_leds(config: &Config, board: &StatusPublisher) -> Option<leds::Guard> {
-    leds::start(&config.leds, board).inspect_err(|error| tracing::error!("start the lights: {error}")).ok()
+    leds::start(&config.leds, board).inspect_err(|error| tracing::error!("start the LEDs: {error}")).ok()
 }
 
-/// The buttons, whose commands are carried out in the order in which they are sent; a board that has none goes on.
+/// Starts the buttons, whose commands are carried out in order. The rest works without them.
 fn start_buttons(config: &Config, dispatcher: &Dispatcher) -> Option<buttons::Guard> {
     let (runtime, dispatcher) = (tokio::runtime::Handle::current(), dispatcher.clone());
-    // A button's thread may wait: nothing but the next press waits for it.
+    // A button's thread may block: only its next press waits.
     let press = move |request: &str| runtime.block_on(dispatcher.run_button_command(request));
     buttons::start(config.buttons.clone(), press)
         .inspect_err(|error| tracing::error!("start the buttons: {error}"))
         .ok()
 }
 
-/// The microphone, which may be meant by way of the first camera.
+/// The microphone, which may be the one of the first camera's USB device.
 fn open_microphone(config: &Config, patterns: &[bool], registry: &camera::Registry) -> Microphone {
     let (device, registry) = (config.cameras.first().map(|camera| camera.camera.device.clone()), registry.clone());
     let context = DeviceContext {
@@ -269,7 +269,7 @@ fn open_microphone(config: &Config, patterns: &[bool], registry: &camera::Regist
     Microphone::new(config.audio.clone(), context)
 }
 
-/// Whether pictures flow from a camera, for systemd's watchdog.
+/// Whether a camera's frames are flowing, for systemd's watchdog.
 fn stream_health(stream: &CameraStream, metrics: &Metrics) -> WatchedStream {
     let (video, metrics, label) =
         (stream.video.clone(), metrics.clone(), metrics::CameraLabel { camera: stream.name.clone() });

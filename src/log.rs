@@ -1,5 +1,5 @@
-//! Where log messages go and how they look: for a person on a terminal, for the journal under systemd, for a file
-//! otherwise. What is worth a message is decided where it is written, not here.
+//! Where log messages go and how they are formatted: for a terminal, for systemd's journal, or for a file. What is worth a
+//! message is decided where it is logged, not here.
 
 mod old_targets;
 
@@ -25,20 +25,20 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 /// The environment variable that overrides the configured level.
 const VARIABLE: &str = "PORTHOLE_LOG";
 
-/// The time in which one message of each noisy target is let through. The WebRTC stack reports every packet that it
-/// cannot send, hundreds in a second for one viewer who is out of reach; one a second shows that it happens.
+/// The interval in which one message of each noisy target is let through. webrtc-rs reports every packet that it cannot
+/// send, hundreds per second for one unreachable viewer; one per second is enough.
 const THROTTLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Parts of the WebRTC stack that warn once for every viewer about what is as it should be (no server name over DTLS, no
-/// candidates yet, a word of SCTP after the goodbye); a warning is for what somebody should look at.
+/// Parts of webrtc-rs that warn for every viewer about normal conditions (no server name over DTLS, no candidates yet, an
+/// SCTP packet after the close). A warning should mean that somebody has to look.
 const LIBRARY_FILTER: &str = "rtc_dtls=error,rtc_ice=error,rtc_sctp=error,rtc::peer_connection::handler=error";
 
-/// Starts writing log messages to standard error: those of porthole from `level` on, those of libraries from warnings
-/// on. `PORTHOLE_LOG` overrides both; messages of libraries that use the `log` crate are among them.
+/// Starts logging to standard error: porthole's messages from `level` on, those of libraries from `warn` on, including those
+/// that use the `log` crate. `PORTHOLE_LOG` overrides both.
 ///
 /// # Errors
 ///
-/// When `PORTHOLE_LOG` is not a filter, or messages are written already.
+/// When `PORTHOLE_LOG` is not a valid filter, or logging was started before.
 pub fn init(level: Level) -> anyhow::Result<Levels> {
     let (filter, handle) = reload::Layer::new(filter(level, env::var(VARIABLE).ok().as_deref())?);
     let style = Style::of_stderr();
@@ -49,15 +49,15 @@ pub fn init(level: Level) -> anyhow::Result<Levels> {
     Ok(Levels(handle))
 }
 
-/// Which messages are written.
+/// The log filter, which can be changed.
 pub struct Levels(reload::Handle<EnvFilter, Registry>);
 
 impl Levels {
-    /// Writes messages of porthole from another level on. `PORTHOLE_LOG` overrides it still.
+    /// Changes the level of porthole's messages. `PORTHOLE_LOG` still overrides it.
     ///
     /// # Errors
     ///
-    /// When messages are written no more.
+    /// When logging has ended.
     pub fn set(&self, level: Level) -> anyhow::Result<()> {
         let filter = filter(level, env::var(VARIABLE).ok().as_deref())?;
         self.0.reload(filter).context("change the level of the log")
@@ -76,12 +76,12 @@ fn filter(level: Level, variable: Option<&str>) -> anyhow::Result<EnvFilter> {
     })
 }
 
-/// For whom messages are written.
+/// The format of the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// A person: colours and time.
+    /// A terminal: colours and time.
     Terminal,
-    /// systemd's journal: it knows the time, and takes the severity from a prefix (sd-daemon(3)).
+    /// systemd's journal: no time, and the priority as a prefix (sd-daemon(3)).
     Journal,
     /// A file or another program: time, no colours.
     Plain,
@@ -99,14 +99,14 @@ impl Style {
     }
 }
 
-/// Whether a stream goes to systemd's journal, where others than the program's owner read it.
+/// Whether a stream goes to systemd's journal, which others than the owner can read.
 pub fn is_journal(stream: &impl AsFd) -> bool {
-    // What an ancestor was connected to may have been left in the environment, so systemd.exec(5) asks to compare.
+    // The variable may be inherited from an ancestor with another stream, so systemd.exec(5) asks to compare.
     let file = rustix::fs::fstat(stream).map(|file| format!("{}:{}", file.st_dev, file.st_ino));
     file.is_ok_and(|file| env::var("JOURNAL_STREAM") == Ok(file))
 }
 
-/// Writes an event as one line.
+/// Formats an event as one line.
 struct LineFormat {
     style: Style,
     throttle: Throttle,
@@ -139,7 +139,7 @@ where
             }
             Style::Terminal | Style::Plain => format.format_event(ctx, buffer, event)?,
         }
-        // A line break inside a message would make a second message of its end, without prefix.
+        // A line break inside a message would start a second message without prefix.
         out.write_str(&line.trim_end().replace('\n', "\\n"))?;
         if dropped > 0 {
             write!(out, " ({dropped} messages of {target} before this one were left out)")?;
@@ -148,7 +148,7 @@ where
     }
 }
 
-/// Whether a target belongs to the WebRTC stack.
+/// Whether a target belongs to webrtc-rs.
 fn is_noisy(target: &str) -> bool {
     let krate = target.split("::").next().unwrap_or(target);
     krate == "webrtc" || krate == "rtc" || krate.starts_with("rtc_")
@@ -164,7 +164,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// Lets one message of each target through in [`THROTTLE_INTERVAL`]. Targets are names in the program's code, so there are few.
+/// Lets one message of each target through per [`THROTTLE_INTERVAL`]. Targets are names in the code, so there are few.
 #[derive(Default)]
 struct Throttle {
     targets: Mutex<HashMap<String, Window>>,
@@ -176,7 +176,7 @@ struct Window {
 }
 
 impl Throttle {
-    /// Whether a message of the target may be written at the moment `now`: then how many were left out before it.
+    /// The number of messages suppressed before this one, if a message of the target may be written `now`; `None` if not.
     fn admit(&self, target: &str, now: Instant) -> Option<u64> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         match targets.entry(target.to_owned()) {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_heard_from_warnings_on() {
+    fn libraries_are_logged_from_warnings_on() {
         let text = logged(Style::Journal, Level::DEBUG, || {
             tracing::debug!(target: "porthole::server::rtc", "ours");
             tracing::info!(target: "rtc_ice::agent", "unseen");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_throttle_opens_after_a_second_and_tells_what_it_left_out() {
+    fn the_throttle_opens_after_a_second_and_reports_what_it_suppressed() {
         let throttle = Throttle::default();
         let start = Instant::now();
         assert_eq!(throttle.admit("rtc", start), Some(0));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_variable_is_told() {
+    fn an_invalid_variable_is_an_error() {
         let error = filter(Level::INFO, Some("porthole=loud")).unwrap_err().to_string();
         assert!(error.starts_with("PORTHOLE_LOG = porthole=loud: "), "{error}");
         assert!(filter(Level::INFO, Some("debug,porthole::server::rtc=trace")).is_ok());

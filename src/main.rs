@@ -1,6 +1,6 @@
-//! The program: reads the arguments, starts porthole, waits for a signal and stops it again.
+//! The program: parses the arguments, starts porthole, waits for a signal and stops it again.
 //!
-//! What is started, and in which order, is `app`'s business.
+//! What is started, and in which order, belongs to `app`.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
     porthole::util::malloc::share_one_arena();
-    // The stream's clock begins with the process, so that no driver's time stamp lies before it.
+    // The media clock starts with the process, so that no driver's timestamp lies before it.
     let _ = Timestamp::now();
     let done = match Cli::parse().into_command() {
         Command::Run(run) => serve(run),
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // When nobody reads it, there is nobody to tell.
+            // A closed standard error is not worth a second error.
             let _ = writeln!(io::stderr(), "{error:#}");
             ExitCode::FAILURE
         }
@@ -47,13 +47,13 @@ fn serve(run: Run) -> anyhow::Result<()> {
     let levels = log::init(config.log_level)?;
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     let done = runtime.block_on(start_and_stop(config, &run, &levels));
-    // The app has stopped its parts by now; what is still blocked somewhere shall not hold up the exit.
+    // The app has stopped its parts by now; a task that is still blocked must not delay the exit.
     runtime.shutdown_background();
     done
 }
 
 async fn start_and_stop(config: Config, run: &Run, levels: &Levels) -> anyhow::Result<()> {
-    // Before the start, so that a signal during it ends in a graceful stop too.
+    // Before the start, so that a signal during it leads to a graceful stop too.
     let mut stop = stop_signal().context("listen for signals")?;
     let mut reload = reload_signal(run).context("listen for signals")?;
     let encrypted = config.http.tls != Tls::Off;
@@ -64,18 +64,18 @@ async fn start_and_stop(config: Config, run: &Run, levels: &Levels) -> anyhow::R
     loop {
         tokio::select! {
             biased;
-            // The sender lives until it has sent.
+            // The sender is not dropped before it has sent.
             _ = &mut stop => break,
             () = next_reload(&mut reload) => reload_config(&mut app, run, levels),
         }
     }
-    tracing::info!("stopping; a second signal ends at once");
+    tracing::info!("stopping; a second signal exits at once");
     app.stop().await;
     Ok(())
 }
 
-/// The signal that asks for the configuration to be read again. It has another meaning on a terminal, which ends its
-/// programs with it, and none without a file.
+/// SIGHUP, which reloads the configuration. Without a file it does nothing, and on a terminal it keeps its default: the
+/// terminal was closed.
 fn reload_signal(run: &Run) -> io::Result<Option<Signal>> {
     let wanted = run.config.is_some() && !io::stdout().is_terminal();
     wanted.then(|| signal(SignalKind::hangup())).transpose()
@@ -88,7 +88,7 @@ async fn next_reload(signal: &mut Option<Signal>) {
     }
 }
 
-/// Reads the configuration again. A file that is wrong changes nothing.
+/// Reloads the configuration. A file with errors changes nothing.
 fn reload_config(app: &mut App, run: &Run, levels: &Levels) {
     app.notifier().reloading();
     match run.clone().configuration() {
@@ -98,16 +98,16 @@ fn reload_config(app: &mut App, run: &Run, levels: &Levels) {
             }
             app.reload(&config);
         }
-        Err(errors) => tracing::error!("everything stays as it is, for the configuration is wrong:\n{errors}"),
+        Err(errors) => tracing::error!("configuration not reloaded, because it has errors:\n{errors}"),
     }
     app.notifier().ready();
 }
 
-/// How to sign in, as far as that may be printed: others than the owner read the journal.
+/// How to sign in. Not printed to the journal, which others than the owner can read.
 async fn sign_in_hint(auth: Auth, urls: &[String]) -> anyhow::Result<address::SignInHint> {
     if auth.mode() == Mode::None {
         let page = urls.first().map_or("the page", String::as_str);
-        tracing::warn!("[auth] mode = \"none\": whoever reaches {page} can watch and control");
+        tracing::warn!("[auth] mode = \"none\": anybody who reaches {page} can watch and control");
         return Ok(address::SignInHint::default());
     }
     if log::is_journal(&io::stdout()) {
@@ -125,8 +125,8 @@ async fn sign_in_hint(auth: Auth, urls: &[String]) -> anyhow::Result<address::Si
     Ok(address::SignInHint { passwords, link })
 }
 
-/// Resolves at the first SIGTERM or SIGINT; the second one ends the process. It has a task of its own, so that nothing
-/// that blocks the others can keep it from doing so.
+/// Resolves at the first SIGTERM or SIGINT; the second one exits the process. It runs in its own task, so that no other
+/// task can keep it from doing so.
 fn stop_signal() -> io::Result<oneshot::Receiver<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -139,7 +139,7 @@ fn stop_signal() -> io::Result<oneshot::Receiver<()>> {
     Ok(stop)
 }
 
-/// Waits for a signal; gives the exit code of a process that it ended, 128 and its number.
+/// Waits for a signal and returns its exit code: 128 plus its number.
 async fn next_exit_code(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
     let kind = tokio::select! {
         _ = terminate.recv() => SignalKind::terminate(),
@@ -185,7 +185,7 @@ fn check_config(file: &Path) -> anyhow::Result<()> {
     print_to_stdout(|out| check::print(out, file, &config))
 }
 
-/// Prints to standard output. A reader that goes away early, such as `head`, has what it wants.
+/// Prints to standard output. A reader that closes the pipe early, such as `head`, is no error.
 fn print_to_stdout(print: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> anyhow::Result<()> {
     match print(&mut io::stdout().lock()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

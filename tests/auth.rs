@@ -401,7 +401,7 @@ fn the_command_line_rejects_invalid_passwords() -> Result<()> {
 fn the_password_prompt_asks_twice_without_echo() -> Result<()> {
     for (typed, expected) in [
         ("correct horse\ncorrect horse\n", "the viewer's password is set in "),
-        ("correct horse\ncorrect house\n", "the two are not the same; nothing was changed"),
+        ("correct horse\ncorrect house\n", "the passwords do not match; nothing was changed"),
     ] {
         let board = Board::new()?;
         let line = format!("{} password viewer", env!("CARGO_BIN_EXE_porthole"));
@@ -414,7 +414,7 @@ fn the_password_prompt_asks_twice_without_echo() -> Result<()> {
             (child.stdin.take().context("no stdin")?, child.stdout.take().context("no stdout")?);
         let mut shown = Vec::new();
         let mut lines = typed.split_inclusive('\n');
-        for question in ["new password of the viewer: ", "the same once more: "] {
+        for question in ["new password of the viewer: ", "repeat it: "] {
             // Input typed before the prompt would be echoed.
             while !String::from_utf8_lossy(&shown).contains(question) {
                 let mut byte = [0];
@@ -469,6 +469,6 @@ async fn authentication_mode_none_grants_operator() -> Result<()> {
     assert_eq!(send_request(&porthole.base, HERE, "GET /api/tokens", &[], "").await?.status, 404);
     porthole.signal("TERM")?;
     let (_, _, log) = porthole.wait()?;
-    assert!(log.contains("[auth] mode = \"none\": whoever reaches http://127.0.0.1:"), "{log}");
+    assert!(log.contains("[auth] mode = \"none\": anybody who reaches http://127.0.0.1:"), "{log}");
     Ok(())
 }

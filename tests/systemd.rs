@@ -130,8 +130,8 @@ async fn a_reload_applies_changes_and_keeps_viewers() {
     porthole.signal("TERM").unwrap();
     let (code, _, log) = porthole.wait().unwrap();
     assert_eq!(code, Some(0));
-    assert!(log.contains("taken up: rtc.max_viewers"), "{log}");
-    assert!(log.contains("needs a new start (systemctl restart porthole): camera[0].fps"), "{log}");
+    assert!(log.contains("applied: rtc.max_viewers"), "{log}");
+    assert!(log.contains("these settings need a restart (systemctl restart porthole): camera[0].fps"), "{log}");
     assert!(log.contains("rtc.max_viewers = 0: out of range"), "{log}");
 }
 

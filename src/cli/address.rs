@@ -1,7 +1,6 @@
-//! What is printed at the start: the addresses under which the page can be opened, how to sign in there, and both as a
-//! code for a phone.
+//! What is printed at the start: the page's URLs, how to sign in, and both as a QR code.
 //!
-//! Listening does not belong here, nor who may sign in.
+//! Binding addresses and authentication do not belong here.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -12,18 +11,18 @@ use qrcode::render::unicode::Dense1x2;
 use crate::server::auth::Role;
 use crate::server::rtc;
 
-/// Black on white whatever the terminal's colours are: not every phone reads an inverted code.
+/// Black on white, whatever the terminal's colours: not every phone reads an inverted code.
 const BLACK_ON_WHITE: &str = "\x1b[30;107m";
 
-/// Back to the terminal's colours.
+/// Resets the terminal's colours.
 const RESET: &str = "\x1b[0m";
 
-/// The URLs of the page for a server that is bound to `bound` and may take encrypted connections, the most useful first;
-/// never empty. For a server on every address these are the machine's IPv4 addresses, where it has none its IPv6
-/// addresses, and the loopback address only where there is nothing else.
+/// The URLs of the page for a server bound to `bound`, the most useful first; never empty. For a server on all addresses
+/// these are the machine's IPv4 addresses, or its IPv6 addresses if it has none; the loopback address only if there is
+/// nothing else.
 pub fn urls(bound: SocketAddr, encrypted: bool) -> Vec<String> {
     let scheme = if encrypted { "https" } else { "http" };
-    // Without the list of interfaces, the machine itself can still look.
+    // Without the list of interfaces, the loopback address is still right on this machine.
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let addresses: Vec<_> = interfaces.into_iter().map(|interface| (interface.ip(), interface.name)).collect();
     reachable(bound, &addresses)
@@ -37,7 +36,7 @@ fn reachable(bound: SocketAddr, interfaces: &[(IpAddr, String)]) -> Vec<IpAddr> 
     if !bound_ip.is_unspecified() {
         return vec![bound_ip];
     }
-    // `[::]` takes IPv4 too, `0.0.0.0` takes nothing else.
+    // `[::]` accepts IPv4 too, `0.0.0.0` accepts nothing else.
     let both = bound_ip.is_ipv6();
     let mut found: Vec<(u8, IpAddr)> = interfaces
         .iter()
@@ -59,11 +58,11 @@ fn reachable(bound: SocketAddr, interfaces: &[(IpAddr, String)]) -> Vec<IpAddr> 
     found.into_iter().map(|(_, ip)| ip).collect()
 }
 
-/// How likely a viewer reaches the address, the lower the likelier; `None` when no other machine can.
+/// The rank of an address by how likely a viewer can reach it, lowest first; `None` when no other machine can.
 fn rank(ip: IpAddr, interface: &str) -> Option<u8> {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
-        // Browsers take no zone, and without one a link-local IPv6 address is nowhere.
+        // Browsers accept no zone, and a link-local IPv6 address is ambiguous without one.
         IpAddr::V6(ip) if ip.is_unicast_link_local() => return None,
         IpAddr::V6(_) => false,
     };
@@ -79,14 +78,14 @@ fn rank(ip: IpAddr, interface: &str) -> Option<u8> {
 /// How to sign in for the first time, or again.
 #[derive(Default)]
 pub struct SignInHint {
-    /// Passwords that were made just now, and are shown this once.
+    /// Passwords that were just generated, and are shown once.
     pub passwords: Vec<(Role, String)>,
-    /// The secret of a link that signs the operator in for some time; none where nobody has to sign in.
+    /// The secret of a link that signs the operator in for some time; `None` when authentication is off.
     pub link: Option<String>,
 }
 
-/// Prints the addresses, one a line, and how to sign in; for a person on a terminal the first address, or the link that
-/// signs in there, also as a QR code.
+/// Prints the URLs, one per line, and how to sign in; on a terminal also the sign-in link, or else the first URL, as a QR
+/// code.
 ///
 /// # Errors
 ///
@@ -104,14 +103,14 @@ pub fn print(out: &mut impl Write, urls: &[String], hint: &SignInHint, terminal:
             "they are not shown again; `porthole password viewer` and `porthole password operator` set others"
         )?;
     }
-    // What stands behind # stays in the browser: no server and no log of a proxy sees it.
+    // The fragment stays in the browser: no server and no proxy's log sees it.
     let link = |url: &String| hint.link.as_ref().map(|secret| format!("{url}#sign-in={secret}"));
     if let Some(link) = urls.first().and_then(link) {
         writeln!(out, "sign in: {link}")?;
     }
     if terminal {
         let url = urls.first().map(|url| link(url).unwrap_or_else(|| url.clone()));
-        // A URL is far below what a code can hold.
+        // A URL is far below the capacity of a QR code.
         let code = url.and_then(|url| QrCode::new(url).ok());
         if let Some(code) = code {
             for line in code.render::<Dense1x2>().build().lines() {

@@ -1,4 +1,4 @@
-//! What `check-config` prints about a file without errors: what porthole would do with it.
+//! What `check-config` prints about a valid file: what porthole would do with it.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::server::http::Tls;
 use crate::server::rtc;
 use crate::server::rtc::Advertised;
 
-/// Prints that the file is right, and what it sets.
+/// Prints that the file is valid, and its settings.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
     network(out, &config.rtc)
 }
 
-/// What is on the board.
+/// Privacy switch, LEDs and buttons.
 fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
     if config.privacy.on {
         writeln!(out, "  privacy cameras and microphone are cut at every start")?;
@@ -90,7 +90,7 @@ fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the page is, and whom it takes for whom.
+/// The HTTP server.
 fn page(out: &mut impl Write, config: &http::Config) -> io::Result<()> {
     let tls = match &config.tls {
         Tls::Off => "not encrypted".into(),
@@ -108,7 +108,7 @@ fn page(out: &mut impl Write, config: &http::Config) -> io::Result<()> {
     list(out, "behind", &config.trusted_proxies)
 }
 
-/// How viewers are reached.
+/// The network settings of WebRTC.
 fn network(out: &mut impl Write, config: &rtc::Config) -> io::Result<()> {
     let port = if config.udp_port == 0 { "free ports".into() } else { format!("port {}", config.udp_port) };
     let tcp = if config.tcp { "UDP and TCP" } else { "UDP" };
@@ -122,7 +122,7 @@ fn network(out: &mut impl Write, config: &rtc::Config) -> io::Result<()> {
     });
     list(out, "also at", &advertised.collect::<Vec<_>>())?;
     for server in &config.ice_servers {
-        // The credentials are for nobody's eyes.
+        // Credentials are never printed.
         let with = match (&server.username, &server.secret) {
             (Some(username), _) => format!(" as {username}"),
             (None, Some(_)) => " with a shared secret".into(),
@@ -133,7 +133,7 @@ fn network(out: &mut impl Write, config: &rtc::Config) -> io::Result<()> {
     Ok(())
 }
 
-/// A line with a list, where there is anything in it.
+/// A line with a list, unless it is empty.
 fn list(out: &mut impl Write, title: &str, items: &[impl Display]) -> io::Result<()> {
     if items.is_empty() {
         return Ok(());

@@ -1,6 +1,6 @@
-//! What `controls` prints: the controls of a camera, or those that were set, as they are afterwards.
+//! The command `controls`: prints the controls of a camera, or those that were set with their new values.
 //!
-//! Judging and setting them is the camera's business, wording them `inventory`'s.
+//! Validating and setting them belongs to `capture::camera`, their text to `model::inventory`.
 
 use std::io::{self, Write};
 
@@ -9,23 +9,23 @@ use crate::capture::camera::{ControlsOutcome, Device};
 use crate::model::inventory;
 use crate::model::inventory::{Control, Controls, Setting};
 
-/// What is asked of which camera.
+/// A request to list or set controls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The camera.
     pub device: Device,
-    /// What to set; nothing lists all.
+    /// What to set; empty to list all.
     pub settings: Vec<Setting>,
-    /// Whether a program reads the answer.
+    /// Whether to print JSON.
     pub json: bool,
 }
 
-/// What to print, and what was refused.
+/// What to print, and what was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The controls to print.
     pub controls: Vec<Control>,
-    /// Words for each setting that could not be had.
+    /// An error message for each setting that was rejected.
     pub refused: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct Outcome {
 ///
 /// # Errors
 ///
-/// When the camera cannot be asked.
+/// When the camera cannot be opened.
 pub fn answer(request: &Request) -> Result<Outcome, camera::Error> {
     if request.settings.is_empty() {
         let controls = camera::controls(&request.device)?;

@@ -1,6 +1,6 @@
-//! What `ctl` does: sends one request to the program that runs on this board, and prints its answer.
+//! The command `ctl`: sends one control request to the running porthole, and prints the result.
 //!
-//! The forms of both are the business of `command`.
+//! The messages belong to `model::protocol`.
 
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -12,17 +12,17 @@ use anyhow::{Context as _, anyhow};
 use crate::model::protocol::shell;
 use crate::server::dispatch::unix_socket;
 
-/// Where the service has its socket, also for a shell that does not know the service's directories.
+/// The runtime directory of the service, for a shell without the service's environment.
 const SERVICE_DIR: &str = "/run/porthole";
 
-/// How long an answer may take: a camera that is opened anew takes some seconds.
+/// How long a reply may take: reopening a camera takes some seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends a request for `method` and prints its result.
 ///
 /// # Errors
 ///
-/// When the program is not there, or does not carry it out.
+/// When porthole is not running, or the request fails.
 pub fn run(out: &mut impl Write, state: Option<&Path>, method: &str, params: Option<&str>) -> anyhow::Result<()> {
     let line = shell::line(method, params).map_err(|error| anyhow!(error))?;
     let stream = connect(state)?;
@@ -36,7 +36,7 @@ pub fn run(out: &mut impl Write, state: Option<&Path>, method: &str, params: Opt
     }
 }
 
-/// Opens the first socket that somebody answers on.
+/// Connects to the first socket that accepts.
 fn connect(state: Option<&Path>) -> anyhow::Result<UnixStream> {
     let service = Path::new(SERVICE_DIR).join(unix_socket::NAME);
     let paths: Vec<PathBuf> = unix_socket::path(state).into_iter().chain([service]).collect();
@@ -44,7 +44,7 @@ fn connect(state: Option<&Path>) -> anyhow::Result<UnixStream> {
     for path in &paths {
         match UnixStream::connect(path) {
             Ok(stream) => return Ok(stream),
-            // One that may not be opened says more than one that is not there.
+            // "Permission denied" says more than "not found".
             Err(error) if failed.is_none() || error.kind() == io::ErrorKind::PermissionDenied => {
                 failed = Some((path, error));
             }

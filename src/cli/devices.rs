@@ -1,6 +1,7 @@
-//! What `devices` prints: what this machine has that porthole can use, under the names that the configuration takes.
+//! The command `devices`: prints the devices of this machine that porthole can use, with the names that the configuration
+//! accepts.
 //!
-//! Finding cameras and sound cards is the business of their modules, wording what they offer that of `inventory`.
+//! Finding cameras and sound cards belongs to `capture`, their text to `model::inventory`.
 
 use std::fmt::Display;
 use std::fs;
@@ -15,7 +16,7 @@ use crate::model::inventory::{AutoInfo, Inventory};
 /// Where the kernel lists its LEDs.
 const LEDS: &str = "/sys/class/leds";
 
-/// Everything that this machine has.
+/// The devices of this machine.
 pub fn inventory() -> Inventory {
     let auto = camera::auto();
     let context = DeviceContext { pattern: auto.is_none(), camera: Box::new(|| None) };
@@ -37,7 +38,7 @@ pub fn inventory() -> Inventory {
     }
 }
 
-/// Prints an inventory, for people or as JSON.
+/// Prints an inventory, as text or as JSON.
 ///
 /// # Errors
 ///
@@ -55,7 +56,7 @@ pub fn print(out: &mut impl Write, inventory: &Inventory, json: bool) -> io::Res
     if inventory.problems.is_empty() { Ok(()) } else { print_section(out, "not listed", &inventory.problems) }
 }
 
-/// A title, and below it each device, whose own text may have several lines.
+/// A title, and below it each device, whose text may have several lines.
 fn print_section(out: &mut impl Write, title: &str, devices: &[impl Display]) -> io::Result<()> {
     writeln!(out, "{title}")?;
     if devices.is_empty() {

@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the program, and the answers that are printed.
+//! The command line: its commands and flags, and what they print.
 //!
 //! Running the camera does not belong here.
 
@@ -32,13 +32,13 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What is asked for; `run` when nothing else is.
+    /// The command; `run` when none is given.
     pub fn into_command(self) -> Command {
         self.command.unwrap_or(Command::Run(self.run))
     }
 }
 
-/// What can be asked of the program.
+/// The commands.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve the camera until stopped; this is what porthole does without a command
@@ -105,7 +105,7 @@ pub struct Run {
     pub listen: Option<SocketAddr>,
 }
 
-/// Where passwords and tokens are kept.
+/// The state directory, where passwords and tokens are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct StateDirArg {
     /// Configuration file, whose state directory is used
@@ -121,7 +121,7 @@ impl StateDirArg {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the configuration file.
+    /// All errors in the configuration file.
     pub fn store(self) -> Result<Store, Errors> {
         let configured = match (self.state, self.config) {
             (Some(directory), _) => Some(directory),
@@ -132,7 +132,7 @@ impl StateDirArg {
     }
 }
 
-/// Whose controls, and what they shall be.
+/// A camera, and the controls to set.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(override_usage = "porthole controls [--json] [DEVICE] [NAME=VALUE]...")]
 pub struct ControlsArgs {
@@ -148,7 +148,7 @@ pub struct ControlsArgs {
 }
 
 impl ControlsArgs {
-    /// What is asked of which camera.
+    /// The request and its camera.
     pub fn into_request(self) -> controls::Request {
         let Self { json, first, mut settings } = self;
         let device = match first {
@@ -163,7 +163,7 @@ impl ControlsArgs {
     }
 }
 
-/// The first word after `controls`.
+/// The first argument of `controls`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum FirstArg {
     Device(Device),
@@ -171,7 +171,7 @@ enum FirstArg {
 }
 
 impl FirstArg {
-    /// A path may have `=` in it; no other name of a V4L2 camera has.
+    /// A path may contain `=`; no other name of a camera does.
     fn parse(text: &str) -> Result<Self, String> {
         match Setting::parse(text).filter(|_| !text.starts_with('/')) {
             Some(setting) => Ok(Self::Setting(setting)),
@@ -185,11 +185,11 @@ fn read_setting(text: &str) -> Result<Setting, String> {
 }
 
 impl Run {
-    /// The configuration: the file, or the defaults, with the flags put over it.
+    /// The configuration: the file, or the defaults, overridden by the flags.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the file.
+    /// All errors in the file.
     pub fn configuration(self) -> Result<Config, Errors> {
         let mut config = match &self.config {
             Some(file) => Config::load(file)?,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn clap_finds_no_fault_with_the_definition() {
+    fn the_definition_passes_claps_checks() {
         Cli::command().debug_assert();
     }
 
@@ -260,7 +260,7 @@ mod tests {
             if let Err(error) = parse(line) {
                 assert!(error.to_string().contains(words), "{line}: {error}");
             } else {
-                // A word that is no path may be the name of a card.
+                // An argument that is not a path may be a card's name.
                 assert_eq!(request(line).device, Device::Card("hue".into()));
             }
         }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_of_flags_are_told_as_in_the_file() {
+    fn invalid_flags_have_the_messages_of_the_file() {
         let error = parse("porthole --listen 8080").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ValueValidation);
         let text = error.to_string();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_over_the_file() {
+    fn flags_override_the_file() {
         let path = std::env::temp_dir().join(format!("porthole-flags-{}.toml", std::process::id()));
         std::fs::write(&path, "[[camera]]\nname = \"a\"\nfps = 15\n[[camera]]\nname = \"b\"\n[rtc]\nmax_viewers = 3\n")
             .unwrap();

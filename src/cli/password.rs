@@ -1,6 +1,6 @@
-//! What `password` does: asks for a new password of a role, twice and unseen, or takes one from standard input.
+//! The command `password`: asks for a role's new password twice without echo, or reads it from standard input.
 //!
-//! What a password has to be is decided in `auth`.
+//! The rules for passwords belong to `server::auth`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -11,12 +11,12 @@ use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use crate::server::auth::{Passwords, Role, random_password};
 use crate::util::state_dir::Store;
 
-/// Sets the password of a role and says where it is kept; with `random` makes one and prints it. What a script wants goes
-/// to `out`, the rest to `notes`.
+/// Sets the password of a role and prints where it is stored; with `random` generates one and prints it. The password goes
+/// to `out`, everything else to `notes`.
 ///
 /// # Errors
 ///
-/// When it is unfit, cannot be read, or cannot be kept.
+/// When it is not acceptable, cannot be read, or cannot be stored.
 pub fn set(
     out: &mut impl Write,
     notes: &mut impl Write,
@@ -47,12 +47,12 @@ fn ask(terminal: &mut (impl BufRead + AsFd), prompt: &mut impl Write, role: Role
     write!(prompt, "new password of the {role}: ")?;
     prompt.flush()?;
     let password = line(terminal)?;
-    write!(prompt, "the same once more: ")?;
+    write!(prompt, "repeat it: ")?;
     prompt.flush()?;
     let again = line(terminal)?;
     drop(echo_off);
     if password != again {
-        bail!("the two are not the same; nothing was changed");
+        bail!("the passwords do not match; nothing was changed");
     }
     Ok(password)
 }
@@ -64,7 +64,7 @@ fn line(from: &mut impl BufRead) -> anyhow::Result<String> {
     Ok(line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).to_owned())
 }
 
-/// A terminal that does not show what is typed, but its line ends, as long as this lives.
+/// Turns a terminal's echo off, except for line ends, for as long as it lives.
 struct EchoOff {
     terminal: std::os::fd::OwnedFd,
     before: Termios,
@@ -78,11 +78,11 @@ impl EchoOff {
             let mut silent = before.clone();
             silent.local_modes.remove(LocalModes::ECHO);
             silent.local_modes.insert(LocalModes::ECHONL);
-            // What was typed before the question is no answer to it.
+            // Discards what was typed before the prompt.
             termios::tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
             io::Result::Ok(Self { terminal, before })
         };
-        echo_off().context("make the terminal silent")
+        echo_off().context("turn the terminal's echo off")
     }
 }
 

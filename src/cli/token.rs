@@ -1,4 +1,4 @@
-//! What `token` does: makes, lists and revokes the tokens with which programs sign in.
+//! The command `token`: creates, lists and revokes the tokens that programs sign in with.
 
 use std::io::{self, Write};
 
@@ -28,11 +28,11 @@ pub enum Action {
     },
 }
 
-/// Does it. What a script wants goes to `out`, the rest to `notes`.
+/// Runs the command. What a script needs goes to `out`, everything else to `notes`.
 ///
 /// # Errors
 ///
-/// When the name is wrong, or the tokens cannot be read or kept.
+/// When the name is invalid, or the tokens cannot be read or stored.
 pub fn run(out: &mut impl Write, notes: &mut impl Write, store: &Store, action: &Action) -> anyhow::Result<()> {
     let tokens = Tokens::open(store.clone())?;
     match action {
@@ -63,7 +63,7 @@ fn list(out: &mut impl Write, tokens: &[Token], now: UnixTime) -> io::Result<()>
     Ok(())
 }
 
-/// How long ago a time was, in its largest unit. The last use is known to the hour.
+/// How long ago a time was, in the largest unit. The last use is stored to the hour.
 fn ago(then: UnixTime, now: UnixTime) -> String {
     let seconds = now.saturating_sub(then);
     let (count, unit) = match seconds {
@@ -116,7 +116,7 @@ mod tests {
         ] {
             assert_eq!(ago(1_000_000, 1_000_000 + seconds), expected);
         }
-        // The clock of a board may be set back.
+        // The clock may be set back.
         assert_eq!(ago(10, 0), "within the last hour");
     }
 }

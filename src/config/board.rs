@@ -1,6 +1,6 @@
-//! Lamps and buttons on the board: the sections `[[led]]` and `[[button]]`.
+//! LEDs and buttons: the sections `[[led]]` and `[[button]]`.
 //!
-//! Single values stand in `value`.
+//! Parsers of single values are in `value`.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::device::leds::{Indicator, LedTarget};
 use crate::device::{buttons, gpio};
 use crate::model::protocol::Request;
 
-/// No GPIO chip has more pins; a larger number is a slip.
+/// No GPIO chip has more lines; a larger number is a typo.
 const MAX_LINE: i64 = 1023;
 
-/// How long the contacts of a button bounce: twice what bad ones do.
+/// The default debounce time of a button: twice that of bad contacts.
 const DEBOUNCE_MS: u64 = 30;
 
-/// A lamp; `None` where the section does not say which one.
+/// An LED; `None` when the section does not say which one.
 pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
     let (mut pin, mut name) = (PinSpec { active_low: false, ..PinSpec::default() }, String::new());
     let (mut show, mut brightness) = (Indicator::Ready, 100);
@@ -41,7 +41,7 @@ pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
             LedTarget::Sysfs(name)
         }
         (None, true) => {
-            // What is wrong with the one that is named has been told.
+            // Errors in a given key were reported already.
             if !section.has("gpio") && !section.has("sysfs") {
                 section.missing("gpio", ", as is sysfs; one of the two tells which lamp is meant");
             }
@@ -51,9 +51,9 @@ pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
     Some(leds::Config { target: lamp, show, brightness })
 }
 
-/// A button; `None` where the section does not say which one.
+/// A button; `None` when the section does not say which one.
 pub(super) fn button(section: &mut Section<'_, '_>) -> Option<buttons::Config> {
-    // From the pin to ground is how a button needs no other part.
+    // A button from the pin to ground needs no other part.
     let mut pin = PinSpec { active_low: true, ..PinSpec::default() };
     let (mut debounce, mut press, mut release) = (DEBOUNCE_MS, None, None);
     pin.read(section);

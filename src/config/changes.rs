@@ -1,6 +1,6 @@
-//! What differs from one configuration to the next, and what of it a running program can take up.
+//! The differences between two configurations, and which of them can be applied at run time.
 //!
-//! Taking it up is `app`'s business.
+//! Applying them belongs to `app`.
 
 use super::Config;
 use crate::capture::{audio, camera};
@@ -12,8 +12,8 @@ use crate::server::photos;
 use crate::server::rtc;
 
 impl Config {
-    /// This configuration with what a running program can take up of `new`, without anybody who watches noticing. The rest
-    /// needs a new start: it opens ports or devices.
+    /// This configuration with those settings of `new` that can be applied at run time without interrupting viewers. The
+    /// others open ports or devices and need a restart.
     pub fn adopting(&self, new: &Config) -> Config {
         Config {
             log_level: new.log_level,
@@ -23,7 +23,7 @@ impl Config {
             cameras: self.cameras.clone(),
             audio: self.audio.clone(),
             rtc: rtc::Config { udp_port: self.rtc.udp_port, tcp: self.rtc.tcp, ..new.rtc.clone() },
-            // What stands there is of the start, and there is nothing to do about it before.
+            // It only matters at the start, so there is nothing to apply.
             privacy: new.privacy.clone(),
             photos: self.photos.clone(),
             leds: new.leds.clone(),
@@ -31,10 +31,10 @@ impl Config {
         }
     }
 
-    /// The keys whose values differ, as messages about the file name them.
+    /// The keys whose values differ, spelled as in error messages about the file.
     pub fn differing(&self, other: &Config) -> Vec<String> {
         let mut keys = Vec::new();
-        // Taken apart, so that a field that is added is not forgotten here.
+        // Destructured, so that a new field cannot be forgotten here.
         let Config { log_level, state_directory, http, auth, cameras, audio, rtc, privacy, photos, leds, buttons } =
             self;
         note(&mut keys, "log", &[("level", *log_level != other.log_level)]);
@@ -202,7 +202,7 @@ mod tests {
         press = "privacy.toggle"
     "#;
 
-    /// What takes effect without a new start.
+    /// What takes effect without a restart.
     const LIVE: [&str; 17] = [
         "log.level",
         "http.redirect",
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(old.differing(&old), [""; 0]);
         let named: BTreeSet<String> =
             old.differing(&new).into_iter().map(|key| key.replace("camera[0]", "camera")).collect();
-        // Lights and buttons are taken up as they stand, all of them.
+        // LEDs and buttons are compared as whole lists.
         let whole = |key: String| match key.split_once('.') {
             Some((section @ ("led" | "button"), _)) => format!("[[{section}]]"),
             _ => key,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_running_program_takes_up_is_told_from_the_rest() {
+    fn settings_that_need_a_restart_are_distinguished() {
         let (old, new) = (Config::default(), Config::parse(OTHER, "").unwrap());
         let running = old.adopting(&new);
         assert_eq!(old.differing(&running), LIVE);
@@ -248,7 +248,7 @@ mod tests {
         let all: BTreeSet<String> = old.differing(&new).into_iter().collect();
         let live: BTreeSet<String> = LIVE.map(String::from).into();
         assert_eq!(rest, all.difference(&live).cloned().collect());
-        // What was not taken up is told again the next time.
+        // What was not applied is reported again the next time.
         assert_eq!(running.adopting(&new), running);
     }
 }

@@ -20,13 +20,13 @@ struct Problem {
 }
 
 impl Errors {
-    /// No errors yet. `file` is the name that each message begins with.
+    /// No errors yet. `file` is the name that each message starts with.
     pub(super) fn new(file: &str) -> Self {
         Self { file: file.into(), found: Vec::new() }
     }
 
-    /// Adds an error; `line` counts from 1 and is `None` when the file as a whole is meant. Whatever the message repeats of
-    /// the file, it stands on one line and moves no terminal's cursor.
+    /// Adds an error; `line` counts from 1 and is `None` when the file as a whole is meant. Control characters are escaped, so
+    /// that text from the file cannot add lines or move a terminal's cursor.
     pub(super) fn add(&mut self, line: Option<usize>, message: String) {
         self.found.push(Problem { line, message: escape(&message) });
     }
@@ -36,7 +36,7 @@ impl Errors {
         self.found.iter().any(|found| found.line == Some(line))
     }
 
-    /// `value` when nothing is wrong, otherwise the errors in the order of the file.
+    /// `value` if there are no errors, otherwise the errors in the order of the file.
     pub(super) fn or_ok<T>(mut self, value: T) -> Result<T, Self> {
         if self.found.is_empty() {
             return Ok(value);
@@ -46,7 +46,7 @@ impl Errors {
     }
 }
 
-/// Control characters as Rust writes them.
+/// Escapes control characters as Rust does.
 fn escape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     text.chars().for_each(|c| if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) });

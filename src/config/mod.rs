@@ -1,6 +1,6 @@
-//! The configuration: everything that can be set, the TOML file it comes from, and the limits of each value.
+//! The configuration: all settings, the TOML file they are read from, and the range of each value.
 //!
-//! It is composed of each module's own `Config`; what a value does is documented there, and for people in
+//! It is composed of each module's own `Config`, where the effect of a setting is documented; for users it is documented in
 //! `systemd/porthole.toml`. Acting on the configuration does not belong here.
 
 mod board;
@@ -24,16 +24,16 @@ use crate::server::http;
 use crate::server::photos;
 use crate::server::rtc;
 
-/// Everything that can be configured.
+/// All settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The least severe log level that is written.
     pub log_level: tracing::Level,
-    /// Where passwords, tokens and a certificate of our own are kept; `None` for the user's or the service's own place.
+    /// The directory for passwords, tokens and our own certificate; `None` for the user's or the service's default.
     pub state_directory: Option<PathBuf>,
     /// The HTTP server.
     pub http: http::Config,
-    /// Who is let in.
+    /// Authentication.
     pub auth: auth::Config,
     /// The cameras; never empty.
     pub cameras: Vec<video::Config>,
@@ -41,11 +41,11 @@ pub struct Config {
     pub audio: audio::Config,
     /// WebRTC.
     pub rtc: rtc::Config,
-    /// How the privacy switch stands at the start.
+    /// The privacy switch at the start.
     pub privacy: privacy::Config,
-    /// Photos that are kept on the board.
+    /// Photos that are kept on this machine.
     pub photos: photos::Config,
-    /// Status lights.
+    /// Status LEDs.
     pub leds: Vec<leds::Config>,
     /// Buttons.
     pub buttons: Vec<buttons::Config>,
@@ -70,11 +70,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a configuration file. What it leaves out is as in [`Config::default`].
+    /// Reads a configuration file. Missing keys have the values of [`Config::default`].
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the file, at once, or why it cannot be read.
+    /// All errors in the file at once, or why it cannot be read.
     pub fn load(path: &Path) -> Result<Self, Errors> {
         let file = path.display().to_string();
         let unreadable = |why: String| {
@@ -92,20 +92,20 @@ impl Config {
         Self::parse(&text, &file)
     }
 
-    /// Reads a configuration from TOML. `file` is the name that messages begin with.
+    /// Parses a configuration from TOML. `file` is the name that error messages start with.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the text, at once.
+    /// All errors in the text at once.
     pub fn parse(text: &str, file: &str) -> Result<Self, Errors> {
         let (config, _, errors) = read(text, file);
         errors.or_ok(config)
     }
 }
 
-/// Every key that the file may have, as `section.key`.
+/// All valid keys, as `section.key`.
 pub fn keys() -> BTreeSet<String> {
-    // One of each of which there may be several, so that its keys are asked for.
+    // One section of each list, so that its keys are read.
     read("[[camera]]\n[[led]]\n[[button]]", "").1
 }
 
@@ -126,7 +126,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     });
     reader.section("auth", |auth| {
         auth.text("mode", &mut config.auth.mode, &value::AUTH_MODE);
-        // Ten years are for ever.
+        // Ten years are forever.
         auth.number("session_days", &mut config.auth.session_days, 1..=3650, 1, "days");
     });
 
@@ -155,7 +155,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     });
     reader.section("rtc", |rtc| {
         let config = &mut config.rtc;
-        // A thousand viewers are beyond any board; a larger number is a slip.
+        // A thousand viewers are beyond any small board; a larger number is a typo.
         rtc.number("max_viewers", &mut config.max_viewers, 1..=1000, 1, "viewers");
         // The header extension has 12 bits for each delay, in steps of 10 ms.
         let (min, max) = &mut config.playout_delay;
@@ -178,7 +178,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     reader.section("photos", |photos| {
         let config = &mut config.photos;
         photos.text("directory", &mut config.directory, &value::DIRECTORY);
-        // A directory of more is slow to list.
+        // A larger directory is slow to list.
         photos.number("keep", &mut config.keep, 1..=100_000, 1, "photos");
     });
     reader.list("led", |led| config.leds.extend(board::led(led)));
@@ -193,7 +193,7 @@ fn read_camera(section: &mut Section<'_, '_>) -> video::Config {
     let camera = &mut config.camera;
     section.text("name", &mut camera.name, &value::CAMERA_NAME);
     section.text("device", &mut camera.device, &value::CAMERA_DEVICE);
-    // 8K is the largest picture of H.264 level 6; the 4:2:0 chroma planes need even sides, and a macroblock has 16.
+    // 8K is the largest frame of H.264 level 6; the 4:2:0 chroma planes need even sides, and a macroblock has 16.
     section.constraint("width", &mut camera.width, 16..=7680, 2, "pixels");
     section.constraint("height", &mut camera.height, 16..=4320, 2, "pixels");
     section.constraint("fps", &mut camera.fps, 1..=240, 1, "frames a second");
@@ -204,9 +204,9 @@ fn read_camera(section: &mut Section<'_, '_>) -> video::Config {
     let encoder = &mut config.encoder;
     section.number("bitrate", &mut encoder.bitrate, 50_000..=50_000_000, 1, "bit/s");
     camera.bitrate = encoder.bitrate;
-    // A viewer asks for a key frame when it needs one, so an hour without does no harm.
+    // A viewer requests a key frame when it needs one, so an hour without does no harm.
     section.number("keyframe_interval", &mut encoder.keyframe_interval, 1..=3600, 1, "seconds");
-    // More threads than any board has cores; a larger number is a slip.
+    // More threads than any board has cores; a larger number is a typo.
     section.number("encoder_threads", &mut encoder.threads, 0..=64, 1, "threads");
     config
 }

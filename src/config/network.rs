@@ -1,6 +1,6 @@
-//! Values of the network that have a form of their own: a certificate, STUN and TURN servers.
+//! Network settings with a syntax of their own: the TLS certificate, STUN and TURN servers.
 //!
-//! Values that are written as one text stand in `value`.
+//! Values that are written as text are in `value`.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ use toml::de::{DeTable, DeValue};
 use crate::server::http::Tls;
 use crate::server::rtc::IceServer;
 
-/// What `tls` may be.
+/// The valid values of `tls`.
 const TLS: &str = "\"off\", \"self-signed\", or { cert = \"FILE\", key = \"FILE\" } with PEM files";
 
-/// What a STUN or TURN server is.
+/// The syntax of a STUN or TURN server.
 const ICE_SERVER: &str = "{ urls = [\"stun:HOST:PORT\"] }, or { urls = [\"turn:HOST:PORT?transport=udp\"], ... } with either \
                           username and credential, or secret";
 
-/// Whether and with which certificate connections may be encrypted.
+/// The TLS mode and certificate.
 pub(super) fn tls(value: &DeValue<'_>) -> Result<Tls, String> {
     match value {
         DeValue::String(text) if text == "off" => Ok(Tls::Off),
@@ -69,7 +69,7 @@ fn is_scheme(scheme: &str) -> bool {
     matches!(scheme, "stun" | "stuns" | "turn" | "turns")
 }
 
-/// What stands behind the scheme goes into a header as it is.
+/// The part after the scheme, which goes into a header unescaped.
 fn is_place(rest: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b',' | b';'))
 }

@@ -1,7 +1,7 @@
-//! A TOML text, read key by key into fields that hold their defaults already.
+//! Reads a TOML text key by key into fields that already hold their defaults.
 //!
-//! The reader collects every error instead of stopping at the first, knows the line of each, and knows which keys it
-//! was asked for: every other key of the text is an error too. Which keys there are does not belong here.
+//! The reader collects all errors with their lines instead of stopping at the first, and keeps track of the keys that were
+//! read: every other key of the text is an error too. Which keys exist does not belong here.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,21 +16,21 @@ use crate::capture::camera::Constraint;
 use crate::model::inventory::{Setting, Value};
 use crate::util::suggest::did_you_mean;
 
-/// The longest piece of the text that a message repeats, in characters: enough to recognise the value in the file.
+/// The longest excerpt of the text in an error message, in characters: enough to recognise the value in the file.
 const VALUE_LIMIT: usize = 40;
 
-/// A parsed text and what was found wrong with it so far.
+/// A parsed text and the errors found so far.
 pub(super) struct Reader<'t> {
     text: &'t str,
     root: DeTable<'t>,
-    /// Whether the syntax is so damaged that what stands where cannot be told: then other errors would mislead.
+    /// Whether the syntax is so broken that the sections are unknown: other errors would be misleading then.
     damaged: bool,
     errors: RefCell<Errors>,
     known_keys: RefCell<BTreeSet<String>>,
 }
 
 impl<'t> Reader<'t> {
-    /// Parses the text. Syntax errors are kept for [`finish`](Self::finish); what can be made out is read all the same.
+    /// Parses the text. Syntax errors are kept for [`finish`](Self::finish); what could be parsed is read all the same.
     pub(super) fn new(text: &'t str, file: &str) -> Self {
         let (root, syntax) = DeTable::parse_recoverable(text);
         let mut errors = Errors::new(file);
@@ -87,7 +87,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Every key that was asked for, as `section.key`, and what was found wrong.
+    /// All keys that were read, as `section.key`, and all errors.
     pub(super) fn finish(self) -> (BTreeSet<String>, Errors) {
         let known_keys = self.known_keys.take();
         let sections: Vec<&str> = known_keys.iter().filter(|path| !path.contains('.')).map(String::as_str).collect();
@@ -121,7 +121,7 @@ impl<'t> Reader<'t> {
 
     fn report(&self, line: usize, message: String) {
         let mut errors = self.errors.borrow_mut();
-        // Where the syntax is wrong already, the value is a guess of the parser.
+        // After a syntax error on the line, the value is a guess of the parser.
         if !self.damaged && !errors.is_on(line) {
             errors.add(Some(line), message);
         }
@@ -149,17 +149,17 @@ impl<'t> Reader<'t> {
         );
     }
 
-    /// A value as it stands in the text, on one line.
+    /// A value as written in the text, on one line.
     fn source(&self, span: Range<usize>) -> String {
         shorten(self.text.get(span).unwrap_or_default())
     }
 }
 
-/// One section of the text. A key that is missing leaves its field as it is.
+/// One section of the text. A missing key leaves its field as it is.
 pub(super) struct Section<'r, 't> {
     reader: &'r Reader<'t>,
     name: &'static str,
-    /// As messages name it: `http`, `camera[1]`.
+    /// Its name in messages: `http`, `camera[1]`.
     path: String,
     /// The line of its header.
     line: usize,
@@ -180,8 +180,7 @@ impl Section<'_, '_> {
         self.read(key, field, |value| Number { range, step, unit }.read(value));
     }
 
-    /// Reads a number that a device has its own say in: the number itself, which is exact, or a table of `min`, `ideal`
-    /// and `max`.
+    /// Reads a constraint for a device: a number, which is exact, or a table of `min`, `ideal` and `max`.
     pub(super) fn constraint(
         &mut self,
         key: &'static str,
@@ -214,7 +213,7 @@ impl Section<'_, '_> {
         });
     }
 
-    /// Reads a value of a form of its own.
+    /// Reads a value with a syntax of its own.
     pub(super) fn value<T>(
         &mut self,
         key: &'static str,
@@ -229,7 +228,7 @@ impl Section<'_, '_> {
         self.read(key, field, |value| value.as_bool().ok_or_else(|| "not true or false".into()));
     }
 
-    /// Reads a section of its own below this one, whose keys are the names of controls.
+    /// Reads a subsection whose keys are the names of controls.
     pub(super) fn settings(&mut self, key: &'static str, field: &mut Vec<Setting>) {
         self.known_keys.push(key);
         self.reader.known_keys.borrow_mut().insert(format!("{}.{key}", self.name));
@@ -240,7 +239,7 @@ impl Section<'_, '_> {
             return self.reject(key, "", &wrong);
         };
         let mut entries: Vec<_> = table.iter().collect();
-        // The order of the file, which a table does not keep, is the order in which controls are set.
+        // Controls are set in the order of the file, which a table does not keep.
         entries.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in entries {
             match setting_value(value.get_ref()) {
@@ -255,13 +254,13 @@ impl Section<'_, '_> {
         }
     }
 
-    /// Whether the section names a key.
+    /// Whether the section has a key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
-    /// Reports that the value of a key, right by itself, does not go together with others. `value` is the one in force,
-    /// for a file that does not name the key.
+    /// Reports a value that is valid by itself but conflicts with others. `value` is the one in effect, for a file without the
+    /// key.
     pub(super) fn reject(&self, key: &'static str, value: &str, wrong: &str) {
         let found = self.table.and_then(|table| table.get(key));
         let (line, value) = match found {
@@ -271,7 +270,7 @@ impl Section<'_, '_> {
         self.reader.report(line, format!("{}.{key} = {value}: {wrong}", self.path));
     }
 
-    /// Reports that a key that the section cannot do without is missing.
+    /// Reports that a required key is missing.
     pub(super) fn missing(&self, key: &'static str, wrong: &str) {
         self.reader.report(self.line, format!("{}.{key}: missing{wrong}", self.path));
     }
@@ -287,7 +286,7 @@ impl Section<'_, '_> {
     }
 }
 
-/// What a whole number may be.
+/// The valid values of a whole number.
 struct Number<'u> {
     range: RangeInclusive<i64>,
     step: i64,
@@ -302,7 +301,7 @@ impl Number<'_> {
 
     fn read<T: TryFrom<i64>>(&self, value: &DeValue<'_>) -> Result<T, String> {
         let Some(integer) = value.as_integer() else { return Err(format!("not a whole number; {}", self.right())) };
-        // What is too long for 64 bits is out of every range here.
+        // A number beyond 64 bits is out of every range here.
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let Some(number) = number.filter(|number| self.range.contains(number)) else {
             return Err(format!("out of range; {}", self.right()));
@@ -341,7 +340,7 @@ impl Number<'_> {
     }
 }
 
-/// What a control shall be. Whether it can be that is known when the camera is open.
+/// The value of a control. Whether it is valid is known when the camera is open.
 fn setting_value(value: &DeValue<'_>) -> Result<Value, String> {
     match value {
         DeValue::Boolean(on) => Ok(Value::Switch(*on)),
@@ -353,12 +352,12 @@ fn setting_value(value: &DeValue<'_>) -> Result<Value, String> {
     }
 }
 
-/// The line of a place in the text, counted from 1.
+/// The line of an offset in the text, counted from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
-/// A piece of the file for a message: on one line, not too long, without control characters.
+/// An excerpt of the file for a message: on one line, not too long, without control characters.
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(VALUE_LIMIT) {
         Some((end, _)) => format!("{}…", &text[..end]),

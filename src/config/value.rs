@@ -1,6 +1,6 @@
-//! Values that are written as text: addresses, devices, names, formats. The file and the command line read them alike.
+//! Values that are written as text: addresses, devices, names, formats. Shared by the file and the command line.
 //!
-//! Where a value stands in the file, and which flag it belongs to, does not belong here.
+//! Keys and flags do not belong here.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,35 +15,34 @@ use crate::media::PixelFormat;
 use crate::server::auth::Mode;
 use crate::server::rtc::Advertised;
 
-/// The longest name of a camera, in characters: it stands in URLs and on small screens.
+/// The longest name of a camera, in characters: it is part of URLs and shown on small screens.
 const NAME_LIMIT: usize = 32;
 
-/// The longest name of a sound device, in characters. ALSA's own names, arguments included, are far shorter; a whole
-/// file pasted by mistake is not.
+/// The longest name of an audio device, in characters. ALSA's names, arguments included, are far shorter; a whole file
+/// pasted by mistake is not.
 const SOUND_DEVICE_LIMIT: usize = 128;
 
-/// The largest gain and the largest attenuation, in decibels: more than between a whisper's and full scale's voltage, and no
-/// sound card has it.
+/// The largest gain and attenuation, in decibels: more than any sound card has.
 const GAIN_LIMIT: f32 = 100.0;
 
 /// The longest name of an LED or a GPIO chip, in characters: the kernel's limits are 64 and 32.
 const KERNEL_NAME_LIMIT: usize = 64;
 
-/// A kind of value that is written as text.
+/// A parser for one kind of value.
 pub struct ValueParser<T> {
-    /// What the value is, for `not {name}`.
+    /// The kind of value, for the message `not {name}`.
     name: &'static str,
-    /// What would be right.
+    /// The valid values, for messages.
     pub(super) right: &'static str,
     parse: fn(&str) -> Option<T>,
 }
 
 impl<T> ValueParser<T> {
-    /// Reads a value.
+    /// Parses a value.
     ///
     /// # Errors
     ///
-    /// What is wrong and what would be right. The caller names the key or the flag, and the value.
+    /// What is wrong and what would be valid. The caller adds the key or flag, and the value.
     pub fn read(&self, text: &str) -> Result<T, String> {
         (self.parse)(text).ok_or_else(|| format!("not {}; {}", self.name, self.right))
     }
@@ -53,14 +52,14 @@ impl<T> ValueParser<T> {
 pub const LEVEL: ValueParser<Level> =
     ValueParser { name: "a log level", right: "error, warn, info, debug or trace", parse: parse_level };
 
-/// An address to listen on; without an IP (`:8080`) every address of the machine is meant.
+/// An address to listen on; without an IP (`:8080`) all addresses of the machine.
 pub const LISTEN: ValueParser<SocketAddr> = ValueParser {
     name: "an address",
     right: "IP and port from 0 to 65535, such as 192.168.1.20:8080 or [::1]:8080, or :8080 for every address",
     parse: parse_listen,
 };
 
-/// The name of a camera, fit to stand in a URL as it is.
+/// The name of a camera, which can be part of a URL unescaped.
 pub const CAMERA_NAME: ValueParser<String> =
     ValueParser { name: "a name", right: "1 to 32 letters a to z, digits, - and _", parse: parse_camera_name };
 
@@ -80,7 +79,7 @@ pub const PIXEL_FORMAT: ValueParser<Option<PixelFormat>> = ValueParser {
 };
 
 /// The device of the microphone: `auto`, `camera`, `default`, `tone`, `off`, a card's id or the name of an ALSA device.
-/// Which names ALSA knows is its own configuration's business, so any printable text is taken.
+/// ALSA's own configuration defines the names, so any printable text is accepted.
 pub const SOUND_DEVICE: ValueParser<String> = ValueParser {
     name: "a sound device",
     right: "auto, camera, default, tone, off, the id of a sound card or an ALSA name, such as hw:1,0 (`porthole devices` \
@@ -95,7 +94,7 @@ pub const GAIN: ValueParser<Gain> = ValueParser {
     parse: parse_gain,
 };
 
-/// A directory; empty for the place that the program chooses.
+/// A directory; empty for the default.
 pub const DIRECTORY: ValueParser<Option<PathBuf>> = ValueParser {
     name: "a directory",
     right: "an absolute path, such as \"/var/lib/porthole\", or \"\" for the usual place",
@@ -123,7 +122,7 @@ pub const NETWORK: ValueParser<IpNet> = ValueParser {
     parse: |text| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)),
 };
 
-/// Who is let in.
+/// The authentication mode.
 pub const AUTH_MODE: ValueParser<Mode> = ValueParser {
     name: "a mode",
     right: "password or none",
@@ -134,14 +133,14 @@ pub const AUTH_MODE: ValueParser<Mode> = ValueParser {
     },
 };
 
-/// The name of a network interface, or a pattern of such names.
+/// The name of a network interface, or a pattern.
 pub const INTERFACE: ValueParser<String> = ValueParser {
     name: "an interface",
     right: "a name as `ip link` shows it, with * for any letters, such as eth0 or wlan*",
     parse: parse_interface,
 };
 
-/// An address that leads here from outside.
+/// A public address of this machine.
 pub const ADVERTISED: ValueParser<Advertised> = ValueParser {
     name: "an address",
     right: "an IP address or a host name, with a port where another one is forwarded, such as 203.0.113.5, \
@@ -149,22 +148,22 @@ pub const ADVERTISED: ValueParser<Advertised> = ValueParser {
     parse: parse_advertised,
 };
 
-/// The name of an LED of the kernel.
+/// The name of a kernel LED.
 pub const LED: ValueParser<String> = ValueParser {
     name: "an LED",
     right: "a name in /sys/class/leds, such as ACT",
-    // It is a part of a path.
+    // It becomes part of a path.
     parse: |text| (is_short(text) && !text.contains('/') && !text.starts_with('.')).then(|| text.into()),
 };
 
-/// What a lamp shows.
+/// What an LED indicates.
 pub const SHOW: ValueParser<Indicator> = ValueParser {
     name: "what a lamp can show",
     right: "ready, watched, fault, camera or privacy",
     parse: |text| Indicator::ALL.into_iter().find(|show| show.name() == text),
 };
 
-/// A GPIO chip; empty for the usual one.
+/// A GPIO chip; empty for the default one.
 pub const GPIO_CHIP: ValueParser<Option<String>> = ValueParser {
     name: "a GPIO chip",
     right: "its device, such as gpiochip1, or its label (gpiodetect lists them), or \"\" for the usual one",
@@ -232,7 +231,7 @@ fn parse_directory(text: &str) -> Option<Option<PathBuf>> {
     (path.is_absolute() && !text.contains('\0')).then_some(Some(path))
 }
 
-/// Whether it is made of labels as RFC 1123 section 2.1 has them.
+/// Whether it consists of labels according to RFC 1123 section 2.1.
 fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -275,12 +274,12 @@ fn parse_advertised(text: &str) -> Option<Advertised> {
         Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0)?)),
         None => (text, None),
     };
-    // What consists of digits and dots alone is an address with a slip in it.
+    // Digits and dots alone are a mistyped address.
     let name = is_host_name(host) && !host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     name.then(|| Advertised { host: host.to_ascii_lowercase(), port })
 }
 
-/// Whether it may be a name that the kernel gives: printable, and no longer than a line.
+/// Whether it may be a kernel name: printable and short.
 fn is_short(text: &str) -> bool {
     (1..=KERNEL_NAME_LIMIT).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }

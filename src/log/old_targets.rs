@@ -1,9 +1,9 @@
-//! The names that log targets had before the modules lay in folders: `PORTHOLE_LOG=porthole::rtc=debug` stands in many
-//! a drop-in file, and goes on working.
+//! Aliases for the log targets from before the modules moved into folders: `PORTHOLE_LOG=porthole::rtc=debug` is used in
+//! drop-in files and keeps working.
 //!
 //! New names do not belong here.
 
-/// Old and new module paths below `porthole`. Of several that fit, the longest counts.
+/// Old and new module paths below `porthole`. The longest match wins.
 const MOVED: &[(&str, &str)] = &[
     ("audio", "capture::audio"),
     ("auth", "server::auth"),
@@ -45,7 +45,7 @@ const MOVED: &[(&str, &str)] = &[
     ("video", "pipeline::video"),
 ];
 
-/// A filter in which old targets are spelled anew, such as `porthole::server::rtc=debug` for `porthole::rtc=debug`.
+/// A filter with old targets replaced by new ones, such as `porthole::server::rtc=debug` for `porthole::rtc=debug`.
 /// Everything else stays as it is.
 pub fn respell(filter: &str) -> String {
     filter.split(',').map(directive).collect::<Vec<_>>().join(",")

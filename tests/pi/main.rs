@@ -124,7 +124,7 @@ fn configure(board: &Machine) -> String {
     board.sh("systemctl reload porthole");
     board.until("the reload is logged", LIMIT, || {
         let log = board.sh("journalctl -q -o cat -u porthole");
-        (log.contains("taken up: rtc.advertise") && log.contains("needs a new start")).then_some(())
+        (log.contains("applied: rtc.advertise") && log.contains("these settings need a restart")).then_some(())
     });
     board.sh("systemctl restart porthole");
     token

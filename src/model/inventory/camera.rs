@@ -1,4 +1,4 @@
-//! A camera: what it is called, what it offers, and what would be chosen of it.
+//! A camera: its names, its formats, and the mode that would be selected.
 //!
 //! Its controls are in `control.rs`.
 
@@ -9,41 +9,41 @@ use serde::{Serialize, Serializer};
 use super::control::{Control, Controls};
 use crate::media::PixelFormat;
 
-/// A V4L2 node that gives pictures.
+/// A V4L2 capture node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct CameraInfo {
     /// Its path.
     pub path: String,
-    /// What it is followed by, whatever its path: a name that the configuration takes. Empty where it cannot be asked.
+    /// Its identity, independent of its path: a name that the configuration accepts. Empty when it cannot be queried.
     pub identity: String,
     /// The name of the hardware.
     pub card: String,
     /// The kernel driver.
     pub driver: String,
-    /// Where it is attached.
+    /// The bus that it is attached to.
     pub bus: String,
     /// The pixel formats it offers, in the driver's order.
     pub formats: Vec<FormatInfo>,
     /// Its controls, in the driver's order.
     pub controls: Vec<Control>,
-    /// What would be taken of it where the configuration wishes nothing of its own; `null` when it cannot be used.
+    /// The mode that is selected without constraints in the configuration; `null` when it cannot be used.
     pub choice: Option<ChoiceInfo>,
     /// Why it cannot be used; `null` when it can.
     pub problem: Option<String>,
 }
 
-/// What would be taken of a camera, and why.
+/// The mode that would be selected, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ChoiceInfo {
-    /// The name of the pixel format that the configuration takes.
+    /// The name of the pixel format in the configuration.
     pub format: &'static str,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Frames a second; `null` where the driver does not tell.
+    /// Frames per second; `null` when the driver does not report it.
     pub fps: Option<f64>,
-    /// Why this, for people.
+    /// The reason, for people.
     pub reason: String,
 }
 
@@ -56,7 +56,7 @@ pub struct EncoderInfo {
     pub card: String,
     /// The kernel driver.
     pub driver: String,
-    /// Where it is attached.
+    /// The bus that it is attached to.
     pub bus: String,
 }
 
@@ -76,39 +76,39 @@ impl fmt::Display for ChoiceInfo {
     }
 }
 
-/// A pixel format on offer.
+/// A pixel format of a camera.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FormatInfo {
-    /// The kernel's name of it, four characters.
+    /// The kernel's four-character code.
     pub fourcc: String,
-    /// The driver's words for it.
+    /// The driver's description.
     pub description: String,
-    /// The name that the configuration takes for it; `null` when it cannot be converted.
+    /// Its name in the configuration; `null` when it cannot be converted.
     #[serde(serialize_with = "pixel_format")]
     pub usable: Option<PixelFormat>,
-    /// The sizes in it; empty where the driver does not tell.
+    /// Its sizes; empty when the driver does not report them.
     pub sizes: Vec<SizeInfo>,
 }
 
-/// A size, or a range of sizes, on offer.
+/// A size, or a range of sizes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SizeInfo {
     /// In pixels.
     pub width: Span,
     /// In pixels.
     pub height: Span,
-    /// The frames a second at that size (of a range: at the largest); empty where the driver does not tell.
+    /// The frame rates at that size (of a range: at the largest); empty when the driver does not report them.
     pub rates: Vec<RateInfo>,
 }
 
-/// Numbers from the smallest to the largest; both are the same where there is no choice.
+/// A range of numbers; smallest and largest are the same if there is only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// The smallest.
     pub min: u32,
     /// The largest.
     pub max: u32,
-    /// From one to the next, at least 1.
+    /// The step, at least 1.
     pub step: u32,
 }
 
@@ -119,7 +119,7 @@ impl Span {
     }
 }
 
-/// Frames a second, from the slowest to the fastest; both are the same where there is no choice.
+/// A range of frame rates per second; both are the same if there is only one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RateInfo {
     /// The slowest.
@@ -180,14 +180,14 @@ impl fmt::Display for SizeInfo {
     }
 }
 
-/// With no more digits than it needs.
+/// With as few digits as necessary.
 impl fmt::Display for RateInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |rate: f64| {
             if (rate - rate.round()).abs() < 0.005 { format!("{rate:.0}") } else { format!("{rate:.2}") }
         };
         write!(f, "{}", shown(self.min))?;
-        // Both are the same number where there is no choice, not just near each other.
+        // A single rate has exactly equal bounds, not just close ones.
         if self.min < self.max { write!(f, " to {}", shown(self.max)) } else { Ok(()) }
     }
 }

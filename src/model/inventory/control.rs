@@ -1,42 +1,42 @@
-//! A control of a camera (brightness, exposure, focus...): what it may be and how it stands.
+//! A control of a camera (brightness, exposure, focus...): its range and its current value.
 //!
-//! What it shall be is in `setting.rs`.
+//! Values to set are in `setting.rs`.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// A control as it stands.
+/// A control with its current value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Control {
-    /// The kernel's number of it (`V4L2_CID_*`).
+    /// The kernel's number (`V4L2_CID_*`).
     pub id: u32,
-    /// The name that the configuration and the command line take, such as `white_balance_automatic`: that of `v4l2-ctl`.
+    /// The name in the configuration and on the command line, such as `white_balance_automatic`: that of `v4l2-ctl`.
     pub name: String,
-    /// The driver's name of it, such as `White Balance, Automatic`.
+    /// The driver's name, such as `White Balance, Automatic`.
     pub title: String,
-    /// The heading that it stands under, such as `User Controls`.
+    /// The heading of its class, such as `User Controls`.
     pub class: String,
     /// The type of its value.
     #[serde(rename = "type")]
     pub kind: ControlKind,
-    /// The smallest value; of a text, the fewest bytes.
+    /// The smallest value; of a text, the shortest length in bytes.
     pub min: i64,
-    /// The largest value; of a text, the most bytes; of a set of bits, those that there are.
+    /// The largest value; of a text, the longest length in bytes; of a bitmask, the valid bits.
     pub max: i64,
-    /// The step from value to value, of a text from length to length.
+    /// The step between values; of a text, between lengths.
     pub step: u64,
-    /// The value after a reset; `null` for a kind that has none.
+    /// The default; `null` for a kind without one.
     pub default: Option<Value>,
-    /// The value now; `null` where it cannot be read.
+    /// The current value; `null` when it cannot be read.
     pub value: Option<Value>,
-    /// What else is to be known of it.
+    /// Its flags.
     pub flags: Vec<Flag>,
     /// The entries of a menu; empty for other kinds.
     pub menu: Vec<MenuItem>,
 }
 
-/// The type of a control's value. In JSON the words of [`ControlKind::name`].
+/// The type of a control's value. In JSON the text of [`ControlKind::name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlKind {
     /// A number.
@@ -47,7 +47,7 @@ pub enum ControlKind {
     Menu,
     /// One of several numbers; the value is the entry's number, not the number itself.
     IntegerMenu,
-    /// An action.
+    /// An action without a value.
     Button,
     /// A number of 64 bits.
     Integer64,
@@ -55,7 +55,7 @@ pub enum ControlKind {
     String,
     /// A set of bits.
     Bitmask,
-    /// Several values at once, or a type that is not known here: listed, but neither read nor set.
+    /// Several values at once, or an unknown type: listed, but neither read nor set.
     Compound,
 }
 
@@ -94,7 +94,7 @@ pub enum Value {
     Text(String),
 }
 
-/// As the configuration takes it.
+/// As written in the configuration.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,21 +105,21 @@ impl fmt::Display for Value {
     }
 }
 
-/// What else is to be known of a control (`V4L2_CTRL_FLAG_*`).
+/// A flag of a control (`V4L2_CTRL_FLAG_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Flag {
-    /// Switched off for good.
+    /// Permanently disabled.
     Disabled,
-    /// Cannot be changed for now: another program holds it, or the stream does.
+    /// Temporarily locked by another program, or by the stream.
     Grabbed,
     /// Cannot be set.
     ReadOnly,
-    /// Has no effect as other controls stand (exposure time while exposure is automatic).
+    /// Has no effect because of another control (exposure time while exposure is automatic).
     Inactive,
     /// Cannot be read.
     WriteOnly,
-    /// Changes by itself, and does not tell.
+    /// Changes by itself, without an event.
     Volatile,
 }
 
@@ -139,15 +139,15 @@ impl Flag {
 /// One entry of a menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MenuItem {
-    /// The value that chooses it.
+    /// The value that selects it.
     pub index: i64,
-    /// What it is called; for a menu of numbers, the number.
+    /// Its name; for a menu of numbers, the number.
     pub name: String,
 }
 
 impl Control {
-    /// The name that the configuration and the command line take for a control that its driver calls `title`: letters
-    /// and digits in lower case, and one underscore for whatever stands between them. That is the rule of `v4l2-ctl`.
+    /// The name for a control with the driver's name `title`: letters and digits in lower case, and one underscore for any
+    /// other characters between them. That is the rule of `v4l2-ctl`.
     pub fn name_of(title: &str) -> String {
         let words = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_")
@@ -158,7 +158,7 @@ impl Control {
         self.flags.contains(&flag)
     }
 
-    /// What it may be, for people.
+    /// The valid values, for people.
     pub fn allowed(&self) -> String {
         let Self { min, max, step, .. } = self;
         match self.kind {
@@ -178,7 +178,7 @@ impl Control {
         }
     }
 
-    /// A value of this control for people: the entry of a menu with its name.
+    /// A value of this control for people: a menu's entry with its name.
     pub fn shown(&self, value: &Value) -> String {
         match (self.kind, value) {
             (ControlKind::Bitmask, Value::Number(bits)) => format!("{bits:#x}"),
@@ -194,7 +194,7 @@ impl Control {
 /// One line for people; each entry of a menu is on a line below it, without a newline at the end.
 impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The width is that of the column of names, which whoever prints several of them chooses.
+        // The caller chooses the width of the column of names.
         let width = f.width().unwrap_or(0);
         write!(f, "{:width$}  {:#010x}  {:<12}", self.name, self.id, self.kind.name())?;
         let menu = matches!(self.kind, ControlKind::Menu | ControlKind::IntegerMenu);

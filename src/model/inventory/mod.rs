@@ -1,9 +1,10 @@
-//! What a machine has, as `porthole devices` and `porthole controls` tell it: for people by `Display`, for programs as JSON.
+//! The devices of a machine, as `porthole devices` and `porthole controls` print them: `Display` for people, JSON for
+//! programs.
 //!
 //! The JSON is a promise to the outside. `porthole devices --json` prints one object, [`Inventory`]; `porthole controls --json`
 //! an array of [`Control`]. The fields are those of the structs here, under the same names unless a field says otherwise,
-//! and are documented there alone: `cargo doc --open` shows them. A field may be added; none changes its name or
-//! meaning. Asking the kernel does not belong here.
+//! and are documented there: `cargo doc --open` shows them. Fields may be added; none changes its name or meaning. Querying
+//! the kernel does not belong here.
 
 mod camera;
 mod control;
@@ -17,10 +18,10 @@ pub use control::{Control, ControlKind, Controls, Flag, MenuItem, Value};
 pub use setting::{Setting, find};
 pub use sound::{InputControl, SoundCardInfo, SoundDeviceInfo};
 
-/// Everything that a machine has and porthole can use.
+/// The devices that porthole can use.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Inventory {
-    /// The V4L2 nodes that give pictures, by number.
+    /// The V4L2 capture nodes, by number.
     pub cameras: Vec<CameraInfo>,
     /// The V4L2 nodes that encode H.264, by number.
     pub encoders: Vec<EncoderInfo>,
@@ -28,9 +29,9 @@ pub struct Inventory {
     pub sound_cards: Vec<SoundCardInfo>,
     /// The names of the LEDs, in order.
     pub leds: Vec<String>,
-    /// What the configuration's `auto` takes.
+    /// What `auto` selects in the configuration.
     pub auto: AutoInfo,
-    /// Words for each kind of device that could not be listed.
+    /// An error message for each kind of device that could not be listed.
     pub problems: Vec<String>,
 }
 
@@ -39,7 +40,7 @@ pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("plain values should be printable as JSON")
 }
 
-/// What `device = "auto"` takes.
+/// What `device = "auto"` selects.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct AutoInfo {
     /// The path of a camera, or `pattern`, the test pattern.

@@ -1,25 +1,24 @@
-//! What a control shall be: found by its name, and judged before the kernel is asked.
+//! A value to set on a control: the control is found by name, and the value is validated before the kernel is called.
 //!
 //! Setting it does not belong here.
 
 use super::control::{Control, ControlKind, Flag, Value};
 use crate::util::suggest::did_you_mean;
 
-/// The longest list of names that a message repeats, in names: most webcams have fewer controls.
+/// The longest list of names in a message: most webcams have fewer controls.
 const NAMES_LIMIT: usize = 24;
 
-/// A control and what it shall be.
+/// A control and its new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name, as [`Control::name_of`] makes it, or the kernel's number of it (`0x00980900`).
+    /// Its name, as made by [`Control::name_of`], or the kernel's number (`0x00980900`).
     pub control: String,
-    /// What it shall be.
+    /// The value.
     pub value: Value,
 }
 
 impl Setting {
-    /// From `NAME=VALUE`; `None` where it is no such thing. The value is a text, of which [`accept`](Control::accept)
-    /// makes what the control is.
+    /// Parses `NAME=VALUE`. The value is a text, which [`accept`](Control::accept) converts to the control's type.
     pub fn parse(text: &str) -> Option<Self> {
         let (control, value) = text.split_once('=')?;
         (!control.is_empty()).then(|| Self { control: control.into(), value: Value::Text(value.into()) })
@@ -30,7 +29,7 @@ impl Setting {
 ///
 /// # Errors
 ///
-/// That there is none, and which there are.
+/// When there is none; the message suggests others.
 pub fn find<'c>(controls: &'c [Control], name: &str) -> Result<&'c Control, String> {
     let number = number(name);
     let plain = Control::name_of(name);
@@ -54,15 +53,15 @@ fn right(controls: &[Control], name: &str) -> String {
 }
 
 impl Control {
-    /// What to set so that the control is `wish`: of a text, what it means for this kind of control.
+    /// Validates a value and converts it to the control's type.
     ///
     /// # Errors
     ///
-    /// What is wrong with it and what would be right; also where the control cannot be set at all.
+    /// What is wrong and what would be valid; also when the control cannot be set at all.
     pub fn accept(&self, value: &Value) -> Result<Value, String> {
         self.locked().and_then(|()| self.read(value)).map_err(|wrong| {
             let shown = match value {
-                // A number of the command line comes as a text.
+                // A number from the command line is a text.
                 Value::Text(text) if number(text).is_some() => text.clone(),
                 value => value.to_string(),
             };
@@ -114,7 +113,7 @@ impl Control {
                 if text.contains('\0') {
                     return Err(wrong("a zero byte in it"));
                 }
-                // A length that is too great for the type is too great for the control as well.
+                // A length beyond the type's range is too long for the control as well.
                 let len = i64::try_from(text.len()).unwrap_or(i64::MAX);
                 let fits = (self.min..=self.max).contains(&len) && len.abs_diff(self.min) % self.step.max(1) == 0;
                 if fits { Ok(value.clone()) } else { Err(wrong(&format!("{len} bytes long"))) }
@@ -123,7 +122,7 @@ impl Control {
         }
     }
 
-    /// The number of the entry that is meant: by its number, or a menu of names by name.
+    /// The number of an entry, given by number or, for a menu of names, by name.
     fn entry(&self, value: &Value) -> Option<i64> {
         let named = match value {
             Value::Text(text) if self.kind == ControlKind::Menu => {
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_set_is_told_first() {
+    fn a_control_that_cannot_be_set_is_reported_first() {
         let mut one = control("gain", ControlKind::Integer, (0, 9, 1));
         one.flags = vec![Flag::Inactive, Flag::Volatile, Flag::WriteOnly];
         assert_eq!(one.accept(&Value::Number(5)), Ok(Value::Number(5)), "it may become active");

@@ -1,6 +1,6 @@
 //! A sound card and its devices.
 //!
-//! Asking the cards does not belong here.
+//! Querying the cards does not belong here.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use serde::Serialize;
 /// A sound card.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SoundCardInfo {
-    /// Its number, which may be another after the next start.
+    /// Its number, which may change with the next boot.
     pub index: i32,
-    /// Its short name, which stays.
+    /// Its id, which is stable.
     pub id: String,
     /// The name of the hardware.
     pub name: String,
-    /// Its devices for sound samples.
+    /// Its PCM devices.
     pub devices: Vec<SoundDeviceInfo>,
     /// The inputs of its mixer.
     pub inputs: Vec<InputControl>,
@@ -24,9 +24,9 @@ pub struct SoundCardInfo {
 /// A device of a sound card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SoundDeviceInfo {
-    /// What to write into the configuration.
+    /// Its name in the configuration.
     pub name: String,
-    /// The driver's words for it.
+    /// The driver's description.
     pub title: String,
     /// Whether it is a microphone or another input.
     pub captures: bool,
@@ -34,16 +34,16 @@ pub struct SoundDeviceInfo {
     pub plays: bool,
 }
 
-/// What a mixer can do with one input of the card.
+/// The mixer controls of one input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InputControl {
-    /// The driver's name for it.
+    /// The driver's name.
     pub name: String,
-    /// The least and the most gain in decibels, where the card tells it.
+    /// The lowest and highest gain in decibels, if the card reports it.
     pub decibels: Option<(f32, f32)>,
-    /// The first and the last step of its gain, where that can be set.
+    /// The first and last step of the gain, if it can be set.
     pub steps: Option<(i64, i64)>,
-    /// Whether it can be switched off and on.
+    /// Whether it can be muted.
     pub switch: bool,
 }
 

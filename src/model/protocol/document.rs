@@ -1,4 +1,4 @@
-//! Holds `docs/protocol.md` and the code together: what stands in the one stands in the other.
+//! Tests that `docs/protocol.md` and the code agree.
 
 use std::collections::BTreeSet;
 

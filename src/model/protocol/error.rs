@@ -1,8 +1,8 @@
-//! Why a request is not carried out.
+//! Errors of the control protocol.
 
 use serde_json::{Value, json};
 
-/// The kind of an error: a number that programs branch on. Those of JSON-RPC 2.0, and ours from -32000 down.
+/// The error code that programs branch on. Those of JSON-RPC 2.0, and our own from -32000 down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
     /// Not JSON, or not text.
@@ -13,19 +13,19 @@ pub enum Code {
     Method,
     /// A parameter is missing, unknown, of the wrong type or out of range.
     Params,
-    /// The board failed.
+    /// An internal error.
     Internal,
-    /// The role does not suffice.
+    /// The role is not sufficient.
     Forbidden,
     /// There is no such camera, control or session.
     NotFound,
-    /// Too much at once.
+    /// Too many requests at once.
     Busy,
-    /// The device refuses.
+    /// The device rejected it.
     Refused,
-    /// The camera gives no picture.
+    /// The camera is unavailable.
     Unavailable,
-    /// It has a meaning for the viewer of a session only.
+    /// Only the viewer of a session can call the method.
     SessionRequired,
 }
 
@@ -45,7 +45,7 @@ impl Code {
         Self::SessionRequired,
     ];
 
-    /// The number of it in an answer.
+    /// Its number in a response.
     pub const fn number(self) -> i32 {
         match self {
             Self::Parse => -32700,
@@ -62,7 +62,7 @@ impl Code {
         }
     }
 
-    /// The word for it in the document.
+    /// Its name in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Parse => "parse",
@@ -80,54 +80,54 @@ impl Code {
     }
 }
 
-/// Why a request is not carried out.
+/// Why a request fails.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     /// What programs branch on.
     pub code: Code,
-    /// What people read: one line, without a full stop.
+    /// For people: one line, without a full stop.
     pub message: String,
-    /// What programs want to know beside the code; `null` for nothing.
+    /// More for programs; `null` for nothing.
     pub data: Value,
 }
 
 impl Error {
-    /// An error that says nothing more to programs.
+    /// An error without data.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        // What a device or a library says may have lines; the message of an answer has one.
+        // Messages of devices and libraries may have several lines; a response has one.
         let message: String = message.into();
         let message = message.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>();
         Self { code, message: message.join("; "), data: Value::Null }
     }
 
-    /// A parameter is not as it should be.
+    /// A parameter is invalid.
     pub fn param(name: &str, message: impl Into<String>) -> Self {
         Self { data: json!({ "param": name }), ..Self::new(Code::Params, message) }
     }
 
-    /// A control cannot be what it shall be.
+    /// A value is invalid for a control.
     pub fn control(name: &str, message: impl Into<String>) -> Self {
         Self { data: json!({ "param": "values", "control": name }), ..Self::new(Code::Params, message) }
     }
 
-    /// Too much at once; it may be tried again after so many milliseconds.
+    /// Too many requests; `retry` is the time to wait in milliseconds.
     pub fn busy(retry: u64, message: impl Into<String>) -> Self {
         Self { data: json!({ "retry": retry }), ..Self::new(Code::Busy, message) }
     }
 
-    /// After how many milliseconds it may be tried again, where that helps.
+    /// The milliseconds after which a retry makes sense, if one does.
     pub fn retry(&self) -> Option<u64> {
         self.data.get("retry")?.as_u64()
     }
 
-    /// The method is for operators.
+    /// The method requires the role operator.
     pub fn forbidden(method: &str) -> Self {
         let message = format!("{method} is for the role operator; sign in as operator, or show the token of one");
         Self { data: json!({ "role": "operator" }), ..Self::new(Code::Forbidden, message) }
     }
 
-    /// The method has a meaning in a viewer's own session only.
+    /// The method requires a session.
     pub fn session(method: &str) -> Self {
         let other = "; without one GET /snapshot.jpg gives a picture, and photo.take keeps one on the board";
         let instead = if method == "snapshot" { other } else { "" };
@@ -135,7 +135,7 @@ impl Error {
         Self::new(Code::SessionRequired, message)
     }
 
-    /// The value of `error` in an answer.
+    /// The value of `error` in a response.
     pub(super) fn json(&self) -> Value {
         let mut error = json!({ "code": self.code.number(), "message": self.message });
         if !self.data.is_null() {

@@ -1,4 +1,4 @@
-//! What the board says without being asked.
+//! Events: messages that the server sends without a request.
 
 use serde::Serialize;
 use serde_json::json;
@@ -10,18 +10,18 @@ use crate::model::status::{PipelineState, Report};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "method", content = "params")]
 pub enum Event {
-    /// What is true now, without the controls of cameras.
+    /// The status, without the controls of cameras.
     #[serde(rename = "status")]
     Status(Box<Report>),
-    /// A camera's state or picture is another.
+    /// A camera's state or format has changed.
     #[serde(rename = "camera.changed")]
     CameraChanged(CameraState),
-    /// Controls stand otherwise.
+    /// Controls have changed.
     #[serde(rename = "control.changed")]
     ControlChanged {
         /// The camera's name.
         camera: String,
-        /// Those that stand otherwise.
+        /// Those that have changed.
         controls: Vec<Control>,
     },
     /// A device came or went.
@@ -32,23 +32,23 @@ pub enum Event {
     Viewers {
         /// How many.
         count: usize,
-        /// How many of them may steer.
+        /// How many of them are operators.
         operators: usize,
-        /// What they are called, in the order in which they came.
+        /// Their names, in the order in which they joined.
         names: Vec<String>,
     },
-    /// Somebody says something.
+    /// A chat message.
     #[serde(rename = "chat")]
     Chat(Chat),
     /// Something that everybody should know.
     #[serde(rename = "notice")]
     Notice {
-        /// How bad it is.
+        /// The severity.
         level: Level,
-        /// What it is.
+        /// The message.
         text: String,
     },
-    /// The board ends this session.
+    /// The server ends this session.
     #[serde(rename = "session.end")]
     SessionEnd {
         /// Why, for people.
@@ -58,45 +58,45 @@ pub enum Event {
     },
 }
 
-/// A camera, as far as it is seen by its viewers.
+/// The part of a camera's status that viewers see.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CameraState {
     /// Its name.
     pub camera: String,
-    /// What it does.
+    /// Its state.
     pub state: PipelineState,
     /// Pixels, as negotiated.
     pub width: Option<u32>,
     /// Pixels, as negotiated.
     pub height: Option<u32>,
-    /// Frames a second, as negotiated.
+    /// Frames per second, as negotiated.
     pub fps: Option<f64>,
     /// Whether it is the built-in test pattern.
     pub pattern: bool,
-    /// Why it gives no picture.
+    /// Why there is no video.
     pub fault: Option<String>,
-    /// Whether this viewer's picture comes from it from now on, because the viewer chose it.
+    /// Whether this viewer selected it and receives its video from now on.
     pub selected: bool,
 }
 
-/// What somebody says.
+/// A chat message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Chat {
-    /// Who.
+    /// The sender's name.
     pub from: String,
-    /// What.
+    /// The text.
     pub text: String,
-    /// When, in milliseconds since the Unix epoch.
+    /// The time, in milliseconds since the Unix epoch.
     pub time: u64,
-    /// Whether it is told to the one who said it.
+    /// Whether the receiver is the sender.
     pub you: bool,
 }
 
-/// How bad something is that everybody should know.
+/// The severity of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Not at all.
+    /// Information.
     Info,
     /// Somebody should look.
     Warning,

@@ -1,4 +1,4 @@
-//! Every method: who may ask for it, with which parameters. One table, and beside it the same as types.
+//! The methods: who may call them, with which parameters. One table, and the same as types.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use serde_json::Map;
 use super::schema::{Param, ParamType};
 use crate::model::inventory::{Setting, Value};
 
-/// What can be asked.
+/// A method.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Method {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is for operators; otherwise for viewers too.
+    /// Whether only operators may call it.
     pub operator: bool,
-    /// Whether it has a meaning for the viewer of a session only.
+    /// Whether only the viewer of a session can call it.
     pub session: bool,
-    /// What it may be given.
+    /// Its parameters.
     pub params: &'static [Param],
 }
 
-/// A camera's name; those of the configuration are shorter.
+/// A camera's name; configured names are shorter.
 const CAMERA: Param = optional("camera", ParamType::Line(64));
 
 const fn optional(name: &'static str, kind: ParamType) -> Param {
@@ -95,21 +95,21 @@ impl fmt::Display for Method {
     }
 }
 
-/// How long pictures are held back before they are shown.
+/// How long a browser buffers frames before it shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Latency {
-    /// As the configuration says: as short as can be, unless it says otherwise.
+    /// The configured delay, by default as short as possible.
     #[default]
     Low,
-    /// Long enough for a network that comes and goes.
+    /// Long enough for an unstable network.
     Smooth,
 }
 
 /// A method with its parameters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "method", content = "params", deny_unknown_fields)]
-#[expect(missing_docs, reason = "what they mean stands in docs/protocol.md, which a test holds to be whole")]
+#[expect(missing_docs, reason = "documented in docs/protocol.md, which a test keeps complete")]
 pub enum Command {
     #[serde(rename = "status")]
     Status {},
@@ -157,13 +157,13 @@ pub enum Command {
     TimeSync {},
 }
 
-/// What controls shall be.
+/// Values for controls.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "Map<String, serde_json::Value>")]
 pub struct Settings(pub Vec<Setting>);
 
 impl From<Map<String, serde_json::Value>> for Settings {
-    /// Passes over what can be no value of a control; whoever checks the form has refused it.
+    /// Skips values of a wrong type, which the schema has rejected before.
     fn from(values: Map<String, serde_json::Value>) -> Self {
         let value = |value| match value {
             serde_json::Value::Bool(on) => Some(Value::Switch(on)),

@@ -1,8 +1,8 @@
-//! What viewers, scripts and the shell of the board may ask, what they are answered and what they are told: the control
-//! protocol as plain values. Requests are read and answers printed here; carrying them out is the business of `control`.
+//! The control protocol as plain values: requests, responses and events, for viewers, scripts and `porthole ctl`. Requests
+//! are parsed and responses serialised here; carrying requests out belongs to `server::dispatch`.
 //!
-//! The protocol is a promise to the outside. It stands in `docs/protocol.md`, and a test holds that text and this code
-//! together: every method, role, parameter, range, error, event and field.
+//! The protocol is a promise to the outside. It is documented in `docs/protocol.md`, and a test keeps text and code in
+//! agreement: every method, role, parameter, range, error, event and field.
 
 mod error;
 mod event;

@@ -1,4 +1,4 @@
-//! A message becomes a request, or an error that says what is wrong with it; and a request is answered.
+//! Parses requests, with errors that say what is wrong, and serialises responses.
 
 use serde_json::{Map, Value, json};
 
@@ -7,37 +7,37 @@ use super::method::{Command, METHODS, Method};
 use super::{Code, Error, Reply};
 use crate::util::suggest::did_you_mean;
 
-/// The most of a stranger's word that a message repeats, in characters.
+/// The longest excerpt of a client's input in an error message, in characters.
 const REPEATED: usize = 40;
 
-/// What was asked.
+/// A parsed request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// What the answer repeats; `None` where no answer is wanted.
+    /// The id of the response; `None` when no response is wanted.
     pub id: Option<Value>,
-    /// What is asked, and who may.
+    /// The method.
     pub method: &'static Method,
-    /// The same with its parameters.
+    /// The method with its parameters.
     pub command: Command,
 }
 
-/// Why a message is no request.
+/// Why a message is not a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParseError {
-    /// What the answer repeats; `None` where no answer is wanted.
+    /// The id of the response; `None` when no response is wanted.
     pub id: Option<Value>,
     /// What is wrong.
     pub error: Error,
 }
 
 impl Request {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
     ///
-    /// When it is too long, not JSON, not a request, asks for an unknown method, or has wrong parameters.
+    /// When it is too long, not JSON, not a request, names an unknown method, or has invalid parameters.
     pub fn parse(message: &[u8]) -> Result<Self, ParseError> {
-        // What is no request gets an answer all the same, as JSON-RPC wants it.
+        // An invalid request gets a response with a null id, as in JSON-RPC.
         let nobody = |code, words| ParseError { id: Some(Value::Null), error: Error::new(code, words) };
         if message.len() > MAX_MESSAGE_LEN {
             let words = format!("a message of {} bytes; at most {MAX_MESSAGE_LEN} are read", message.len());
@@ -54,7 +54,7 @@ impl Request {
             Some(_) => return Err(nobody(Code::Request, "the id is neither a number nor a text".into())),
         };
         Self::read(&mut members).map(|(method, command)| Self { id: id.clone(), method, command }).map_err(|error| {
-            // Whoever sends what is no request is told, even where nobody waits for an answer.
+            // An invalid request gets a response even without an id.
             let id = if error.code == Code::Request { id.or(Some(Value::Null)) } else { id };
             ParseError { id, error }
         })
@@ -71,7 +71,7 @@ impl Request {
             None => Map::new(),
             Some(_) => return Err(Error::param("params", "the params are not an object of names and values")),
         };
-        // Libraries for JSON-RPC 2.0 send its version.
+        // JSON-RPC 2.0 libraries send the version.
         if let Some(member) = members.keys().find(|member| *member != "jsonrpc") {
             let words = format!("unknown member {}; a request has id, method and params", quote(member));
             return Err(Error::new(Code::Request, words));
@@ -93,7 +93,7 @@ fn no_method(name: &str) -> Error {
     Error { data: json!({ "methods": names }), ..Error::new(Code::Method, message) }
 }
 
-/// Judges each parameter by itself.
+/// Checks each parameter by itself.
 fn check(method: &Method, params: &Map<String, Value>) -> Result<(), Error> {
     for (name, value) in params {
         let Some(param) = method.params.iter().find(|param| param.name == name) else {
@@ -116,7 +116,7 @@ fn check(method: &Method, params: &Map<String, Value>) -> Result<(), Error> {
     }
 }
 
-/// Judges what parameters are together.
+/// Checks combinations of parameters.
 fn check_combination(command: &Command) -> Result<(), Error> {
     match command {
         Command::VideoSet { width: Some(_), height: None, .. } => {
@@ -132,7 +132,7 @@ fn check_combination(command: &Command) -> Result<(), Error> {
     }
 }
 
-/// A stranger's word, in quotes and not too much of it.
+/// An excerpt of a client's input, in quotes.
 fn quote(word: &str) -> String {
     if word.chars().count() <= REPEATED {
         return format!("{word:?}");
@@ -140,7 +140,7 @@ fn quote(word: &str) -> String {
     format!("{:?}...", word.chars().take(REPEATED).collect::<String>())
 }
 
-/// The answer to a request with this id.
+/// The response to a request with this id.
 pub fn answer(id: &Value, outcome: &Result<Reply, Error>) -> String {
     let answer = match outcome {
         Ok(reply) => json!({ "id": id, "result": reply }),
@@ -149,7 +149,7 @@ pub fn answer(id: &Value, outcome: &Result<Reply, Error>) -> String {
     answer.to_string()
 }
 
-/// An error as a program reads it that has sent no request of its own: the value of `error` in an answer.
+/// The value of `error` in a response, for programs that sent no control request.
 pub fn describe(error: &Error) -> Value {
     error.json()
 }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_told_to_whoever_sent_it() {
+    fn an_invalid_request_gets_an_error_response() {
         let null = Some(Value::Null);
         for (message, id, code) in [
             ("", null.clone(), -32700),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_is_not_there_is_answered_with_those_that_are() {
+    fn an_unknown_method_is_answered_with_the_known_ones() {
         let (_, _, data) = refused(r#"{"id":1,"method":"control.list"}"#);
         assert!(data["methods"].as_array().unwrap().contains(&json!("controls.list")));
         let ParseError { error, .. } = Request::parse(br#"{"id":1,"method":"control.list"}"#).unwrap_err();

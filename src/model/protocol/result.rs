@@ -1,4 +1,4 @@
-//! What requests are answered with when they are carried out: the form of each `result`.
+//! The results of requests: the value of `result` in a response.
 
 use serde::Serialize;
 
@@ -6,35 +6,35 @@ use super::method::Latency;
 use crate::model::inventory::{CameraInfo, Control, SoundCardInfo};
 use crate::model::status::{PipelineState, Report};
 
-/// The result of a request; which method has which stands in `docs/protocol.md`.
+/// The result of a request; `docs/protocol.md` lists the method of each.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Reply {
-    /// It is done, and there is nothing more to be said.
+    /// Done, without a result.
     Done {},
-    /// What is true now, and who asks.
+    /// The status, and the caller.
     Status {
-        /// As `GET /api/status` has it.
+        /// As in `GET /api/status`.
         #[serde(flatten)]
         report: Box<Report>,
-        /// Who asks.
+        /// The caller.
         you: CallerInfo,
     },
-    /// What the machine has.
+    /// The devices of the machine.
     Devices {
         /// Its cameras.
         cameras: Vec<CameraInfo>,
         /// Its sound cards.
         sounds: Vec<SoundCardInfo>,
     },
-    /// What can be watched.
+    /// The cameras.
     Cameras {
         /// In the order of the configuration.
         cameras: Vec<CameraSummary>,
-        /// Which of them is watched in this session; `null` outside one.
+        /// The one that this session watches; `null` outside one.
         selected: Option<String>,
     },
-    /// What is watched from now on.
+    /// The newly selected camera.
     Selected {
         /// The camera's name.
         camera: String,
@@ -43,21 +43,21 @@ pub enum Reply {
         /// Its height in pixels, as far as it is known.
         height: Option<u32>,
     },
-    /// Controls as they stand.
+    /// Controls with their current values.
     Controls {
         /// The camera's name.
         camera: String,
-        /// Its controls, or those of them that were asked for.
+        /// Its controls, or the requested ones.
         controls: Vec<Control>,
     },
-    /// One control as it stands.
+    /// One control with its current value.
     Control {
         /// The camera's name.
         camera: String,
         /// The control.
         control: Box<Control>,
     },
-    /// What a camera and its encoder are asked for from now on.
+    /// The requested video settings.
     Video {
         /// The camera's name.
         camera: String,
@@ -70,27 +70,27 @@ pub enum Reply {
         /// Bits a second.
         bitrate: u32,
     },
-    /// Whether this viewer is sent sound.
+    /// Whether this viewer is sent audio.
     Muted {
         /// True: none.
         muted: bool,
     },
-    /// How long this viewer's browser shall hold pictures back.
+    /// The playout delay of this viewer.
     Latency {
-        /// As it was asked for.
+        /// The requested mode.
         mode: Latency,
         /// The least, in milliseconds.
         min: u16,
         /// The most, in milliseconds.
         max: u16,
     },
-    /// A picture that is sent as a transfer.
+    /// A snapshot that is sent as a transfer.
     Snapshot(SnapshotInfo),
-    /// A picture that is kept on the board.
+    /// A photo that was stored on this machine.
     Photo {
         /// The camera's name.
         camera: String,
-        /// The path of its file on the board.
+        /// The path of its file on this machine.
         file: String,
         /// Its size.
         bytes: usize,
@@ -99,42 +99,42 @@ pub enum Reply {
         /// Pixels.
         height: u32,
     },
-    /// How the privacy switch stands now.
+    /// The state of the privacy switch.
     Privacy {
-        /// True: cameras and microphone are cut.
+        /// True: cameras and microphone are blocked.
         on: bool,
     },
     /// Who watches.
     Sessions {
-        /// In the order in which they came.
+        /// In the order in which they joined.
         sessions: Vec<SessionSummary>,
     },
-    /// When the request came and when this answer goes, in milliseconds since the Unix epoch by the stream's clock.
+    /// When the request was received and this response is sent, in milliseconds since the Unix epoch by the media clock.
     Times {
-        /// It came.
+        /// Received.
         received: f64,
-        /// It goes.
+        /// Sent.
         sent: f64,
     },
 }
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallerInfo {
     /// The session; `null` outside one.
     pub session: Option<String>,
-    /// What they may do.
+    /// The role.
     pub role: String,
-    /// What they are called.
+    /// The name.
     pub name: String,
 }
 
-/// A camera that can be watched.
+/// A camera.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CameraSummary {
     /// Its name.
     pub name: String,
-    /// What it does.
+    /// Its state.
     pub state: PipelineState,
     /// Whether it is the built-in test pattern.
     pub pattern: bool,
@@ -144,18 +144,18 @@ pub struct CameraSummary {
     pub height: Option<u32>,
     /// Frames a second, as negotiated.
     pub fps: Option<f64>,
-    /// Bits a second, as wished.
+    /// The target bitrate in bit/s.
     pub bitrate: Option<u32>,
     /// Its viewers.
     pub watched: usize,
-    /// Why it gives no picture.
+    /// Why there is no video.
     pub fault: Option<String>,
 }
 
-/// A picture that follows in pieces.
+/// A snapshot that follows in binary messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnapshotInfo {
-    /// The number in the header of its pieces.
+    /// The number in the header of its messages.
     pub transfer: u32,
     /// Its size.
     pub bytes: usize,
@@ -170,19 +170,19 @@ pub struct SnapshotInfo {
     pub sha256: String,
 }
 
-/// Somebody who watches.
+/// A session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SessionSummary {
     /// The session's name.
     pub session: String,
-    /// What the viewer is called.
+    /// The viewer's name.
     pub name: String,
-    /// What the viewer may do.
+    /// The viewer's role.
     pub role: String,
-    /// What the viewer watches.
+    /// The selected camera.
     pub camera: String,
-    /// Since when, in seconds since the Unix epoch.
+    /// When it was created, in seconds since the Unix epoch.
     pub since: u64,
-    /// Whether it is the session that asks.
+    /// Whether it is the caller's session.
     pub you: bool,
 }

@@ -1,4 +1,4 @@
-//! What a parameter may be: its type, its unit and its range, judged before anything is done with it.
+//! The schema of parameters: type, unit and range, checked before a request is carried out.
 
 use std::fmt;
 
@@ -9,19 +9,18 @@ use serde_json::Value;
 pub struct Param {
     /// Its name.
     pub name: &'static str,
-    /// Whether the method cannot do without it.
+    /// Whether it is required.
     pub required: bool,
-    /// What it may be.
+    /// Its type.
     pub kind: ParamType,
 }
 
-/// What a parameter may be.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParamType {
-    /// Letters of any kind on one line, of which there are at least one and at most so many, blanks at the ends not
-    /// counted.
+    /// Text on one line, of 1 to this many characters, not counting surrounding white space.
     Line(usize),
-    /// As [`Self::Line`], on as many lines as wanted.
+    /// As [`Self::Line`], on any number of lines.
     Lines(usize),
     /// True or false.
     Switch,
@@ -31,7 +30,7 @@ pub enum ParamType {
         min: u64,
         /// The most.
         max: u64,
-        /// What is counted.
+        /// The unit.
         unit: &'static str,
     },
     /// One of these words.
@@ -42,7 +41,7 @@ pub enum ParamType {
     Names,
 }
 
-/// As the document describes it, and as a message says what would be right.
+/// As in the documentation and in error messages.
 impl fmt::Display for ParamType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,11 +62,11 @@ impl fmt::Display for ParamType {
 }
 
 impl ParamType {
-    /// Judges a value.
+    /// Checks a value.
     ///
     /// # Errors
     ///
-    /// What would be right.
+    /// What would be valid.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let right = match self {
             Self::Line(most) => value.as_str().is_some_and(|text| is_text(text, *most) && is_line(text)),
@@ -87,8 +86,7 @@ impl ParamType {
     }
 }
 
-/// Whether there is something to read in a text, and not too much. Of the characters that are no letters, only the ends
-/// of lines are taken.
+/// Whether a text is neither empty nor too long. Line ends are the only control characters allowed.
 fn is_text(text: &str, most: usize) -> bool {
     let text = text.trim();
     !text.is_empty() && text.chars().count() <= most && !text.chars().any(|c| c.is_control() && c != '\n')
@@ -105,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_has_its_bounds() {
+    fn each_type_has_its_bounds() {
         let number = ParamType::Number { min: 2, max: 9, unit: "pixels" };
         let long = "ä".repeat(5);
         for (kind, value, right) in [

@@ -1,4 +1,4 @@
-//! One request and its answer, as `porthole ctl` sends and prints them.
+//! One request and its response, as `porthole ctl` sends and prints them.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 ///
-/// When that is no JSON.
+/// When `params` is not JSON.
 pub fn line(method: &str, params: Option<&str>) -> Result<String, String> {
     let params = match params {
         Some(text) => serde_json::from_str(text).map_err(|error| format!("the params are not JSON: {error}"))?,
@@ -15,11 +15,11 @@ pub fn line(method: &str, params: Option<&str>) -> Result<String, String> {
     Ok(format!("{}\n", json!({ "id": 1, "method": method, "params": params })))
 }
 
-/// What the answer says: its result as JSON over several lines, or the error in words and, where it has data, as JSON.
+/// The outcome in a response: its result as pretty-printed JSON, or the error's message, code and data.
 ///
 /// # Errors
 ///
-/// When it is no answer.
+/// When it is not a response.
 pub fn outcome(answer: &str) -> Result<Result<String, String>, String> {
     let answer: Value = serde_json::from_str(answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
     let pretty = |value: &Value| serde_json::to_string_pretty(value).map_err(|error| error.to_string());

@@ -1,8 +1,8 @@
-//! Pictures as binary messages: a header, the media type and a piece of the content.
+//! Snapshots as binary messages: a header, the media type and a chunk of the content.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-/// The longest message: what data channels carry between all stacks (RFC 8831 section 6.6).
+/// The longest message: what data channels carry between all implementations (RFC 8831 section 6.6).
 pub const MAX_MESSAGE: usize = 16 * 1024;
 
 /// The header's length.
@@ -11,26 +11,26 @@ pub const HEADER: usize = 12;
 /// The header's version.
 const VERSION: u8 = 1;
 
-/// A picture on its way: gives one message after the other.
+/// A content split into messages; an iterator over them.
 #[derive(Debug, Clone)]
 pub struct Transfer {
     id: u32,
     media_type: &'static str,
     content: Bytes,
-    /// The piece that is next.
+    /// The index of the next chunk.
     next: u16,
     count: u16,
 }
 
 impl Transfer {
-    /// Begins to take a content apart; `None` when it is too long for the header, at about a gigabyte.
+    /// Splits a content; `None` when it is too long for the header, at about a gigabyte.
     pub fn new(id: u32, media_type: &'static str, content: Bytes) -> Option<Self> {
-        // Also a content of no length has a message, by which its end is known.
+        // Empty content still has one message, which marks its end.
         let count = content.len().div_ceil(room(media_type)).max(1);
         Some(Self { id, media_type, content, next: 0, count: u16::try_from(count).ok()? })
     }
 
-    /// Whether the last message was given.
+    /// Whether the last message was returned.
     pub fn is_done(&self) -> bool {
         self.next == self.count
     }
@@ -58,7 +58,7 @@ impl Iterator for Transfer {
     }
 }
 
-/// The bytes of the content that a message has room for.
+/// The bytes of content per message.
 fn room(media_type: &str) -> usize {
     MAX_MESSAGE - HEADER - media_type.len()
 }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pieces_together_are_the_content() {
+    fn the_chunks_together_are_the_content() {
         for (length, count) in [(0, 1), (1, 1), (16_362, 1), (16_363, 2), (500_000, 31)] {
             let messages = messages(length);
             assert_eq!(messages.len(), count, "{length}");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_that_the_header_has_no_room_for_is_refused() {
+    fn content_beyond_the_headers_range_is_rejected() {
         let most = room("a") * usize::from(u16::MAX);
         let content = Bytes::from(vec![0; most + 1]);
         assert!(Transfer::new(1, "a", content.slice(..most)).is_some());

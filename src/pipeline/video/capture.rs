@@ -181,7 +181,7 @@ impl<F: Open> Capture<F> {
             self.shape = placeholder::format(self.config.width.target(), self.config.height.target());
         }
         // Controls that were set before are set again.
-        self.open.wish(&self.config);
+        self.open.reconfigure(&self.config);
         self.ctx.status(|camera| {
             // A camera in fault stays so until it works, so that the page shows the reason meanwhile.
             if camera.state != PipelineState::Fault {
