@@ -43,8 +43,6 @@ impl Indicator {
             Self::Ready if status.privacy => Pattern::Breathe,
             Self::Watched if status.viewers == 0 => Pattern::Off,
             Self::Watched | Self::Ready => fault_code(status).map_or(Pattern::On, Pattern::Code),
-            Self::Recording => lit(status.recording),
-            Self::Talk => lit(status.talking),
             Self::Fault => fault_code(status).map_or(Pattern::Off, Pattern::Code),
             Self::Camera => {
                 let any = |state: PipelineState| status.cameras.iter().any(|camera| camera.state == state);
