@@ -91,7 +91,7 @@ trait Open: Send + 'static {
     fn probe(&mut self) -> Result<(), camera::Error>;
 
     /// The configuration for the next opening.
-    fn wish(&mut self, config: &camera::Config);
+    fn reconfigure(&mut self, config: &camera::Config);
 
     /// Opens it.
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error>;
