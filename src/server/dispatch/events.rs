@@ -89,7 +89,7 @@ impl EventStream {
         self.last_sent.selected = self.selection.as_mut().map(|selection| selection.borrow_and_update().camera);
         let viewers = self.viewers_event();
         let status = Event::Status(Box::new(without_controls(&self.last_sent.status).into()));
-        self.last_sent.ready.extend([status, viewers, Event::Talk { session: None, name: None }]);
+        self.last_sent.ready.extend([status, viewers]);
     }
 
     /// Queues events for everything that changed since the last sample.

@@ -83,7 +83,7 @@ impl Context {
         let accepted = self
             .0
             .sessions
-            .create_session(stream, sdp, local, owner)
+            .create_session(stream, sdp, local.0, owner)
             .await
             .map_err(|refusal| Box::new(accept_problem(&refusal)))?;
         let mut response = response(StatusCode::CREATED, SDP, accepted.answer.into());

@@ -73,7 +73,7 @@ async fn a_snapshot_opens_the_camera_and_has_its_size() {
     let handle = rig.output.handle.clone();
     let jpeg = filming(&camera, LARGE, handle.snapshot()).await.expect("a picture");
     assert_eq!((jpeg.width, jpeg.height), (640, 360));
-    assert!(crate::media::convert::is_whole_jpeg(&jpeg.data));
+    assert!(crate::media::convert::is_complete_jpeg(&jpeg.data));
     assert_eq!((rig.encoded(), rig.output.frames.demand().guards()), (0, 0), "nobody watches");
     let again = filming(&camera, LARGE, async { tokio::join!(handle.snapshot(), handle.snapshot()) }).await;
     assert!(matches!(&again, (Ok(one), Ok(other)) if one.data == jpeg.data && other.data == jpeg.data));
@@ -125,7 +125,7 @@ async fn a_snapshot_of_a_camera_that_encodes_is_its_next_key_frame() {
         never = film => never,
     };
     assert_eq!((jpeg.width, jpeg.height), (320, 180));
-    assert!(crate::media::convert::is_whole_jpeg(&jpeg.data));
+    assert!(crate::media::convert::is_complete_jpeg(&jpeg.data));
     assert_eq!((rig.metrics.encoders.get(), rig.output.frames.demand().guards()), (0, 0));
 }
 
