@@ -29,9 +29,9 @@
 //! 1. [`util`]: broadcast, mailbox, token bucket, backoff, threads, the state directory. Knows nothing of frames.
 //! 2. [`media`]: what a frame is, and what turns one into another: conversion, encoder, H.264 parsing, frame pacing.
 //! 3. [`model`]: promises to the outside as plain values: status, metrics, inventory, the control protocol.
-//! 4. [`device`]: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
+//! 4. `device`: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
 //! 5. [`capture`]: sources of frames and audio: cameras, external programs, the test pattern, ALSA, the test tone.
-//! 6. [`pipeline`]: the threads from a source to its broadcast, and the privacy switch.
+//! 6. `pipeline`: the threads from a source to its broadcast, and the privacy switch.
 //! 7. [`server`]: `auth`, `photos`, `sessions`, `dispatch`, `rtc` and `http`, in this order. It is handed subscriptions and
 //!    handles, and imports neither `device` nor `capture`.
 //! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.
@@ -57,10 +57,10 @@ pub mod app;
 pub mod capture;
 pub mod cli;
 pub mod config;
-pub mod device;
+mod device;
 pub mod log;
 pub mod media;
 pub mod model;
-pub mod pipeline;
+mod pipeline;
 pub mod server;
 pub mod util;

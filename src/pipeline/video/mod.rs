@@ -27,7 +27,7 @@ use crate::util::mailbox::Mailbox;
 use crate::util::thread::MediaThread;
 
 use handle::RequestQueue;
-pub use handle::{Error, Handle, Jpeg, VideoSettings, VideoSettingsPatch};
+pub use handle::{Error, Handle, Jpeg, VideoSettingsPatch};
 
 /// Frames kept for a session that lags: about a second. One that is further behind does better to resume at a key frame.
 const RING: usize = 32;

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
+use super::handle::VideoSettings;
 use super::*;
 use crate::capture::camera::ControlsOutcome;
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value};
