@@ -26,7 +26,7 @@
 //!
 //! A folder imports only from those before it; `tests/architecture.rs` checks this and the other house rules.
 //!
-//! 1. [`util`]: broadcast, mailbox, token bucket, backoff, threads, the state directory. Knows nothing of frames.
+//! 1. [`util`]: locks, broadcast, mailbox, token bucket, backoff, threads, the state directory. Knows nothing of frames.
 //! 2. [`media`]: what a frame is, and what turns one into another: conversion, encoder, H.264 parsing, frame pacing.
 //! 3. [`model`]: promises to the outside as plain values: status, metrics, inventory, the control protocol.
 //! 4. `device`: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.

@@ -9,7 +9,6 @@ use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -21,6 +20,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use crate::util::lock::Mutex;
 
 /// The environment variable that overrides the configured level.
 const VARIABLE: &str = "PORTHOLE_LOG";
@@ -178,7 +179,7 @@ struct Window {
 impl Throttle {
     /// The number of messages suppressed before this one, if a message of the target may be written `now`; `None` if not.
     fn admit(&self, target: &str, now: Instant) -> Option<u64> {
-        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut targets = self.targets.lock();
         match targets.entry(target.to_owned()) {
             Entry::Vacant(entry) => {
                 entry.insert(Window { opened: now, dropped: 0 });
@@ -215,7 +216,7 @@ mod tests {
         let layer = tracing_subscriber::fmt::layer().event_format(lines).with_ansi(false).with_writer(sink);
         let subscriber = tracing_subscriber::registry().with(filter(level, None).unwrap()).with(layer);
         tracing::subscriber::with_default(subscriber, act);
-        let bytes = written.lock().unwrap().clone();
+        let bytes = written.lock().clone();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -223,7 +224,7 @@ mod tests {
 
     impl Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {

@@ -2,8 +2,8 @@
 //!
 //! Every place where a frame may be dropped has its label here. The current state, for people, is in `status`.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::text::encode;
@@ -13,6 +13,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::util::lock::Mutex;
 
 /// Upper bounds of the latency histograms in seconds: fine below one frame interval at 60 fps, where the targets are,
 /// coarse above.
@@ -365,7 +367,7 @@ impl DropLog {
 
     /// Counts `count` faults at `now`; returns the number since the last line when a line is due.
     pub fn note(&self, count: u64, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.1 += count;
         if state.0.is_some_and(|last| now.saturating_duration_since(last) < self.interval) {
             return None;

@@ -3,10 +3,11 @@
 //!
 //! Permissions are checked by `server::dispatch`. What viewers see and hear meanwhile belongs to the pipelines.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::model::status::StatusPublisher;
 use crate::util::broadcast::Demand;
+use crate::util::lock::Mutex;
 use crate::util::state_dir::Store;
 
 /// The file in the state directory: `on` or `off`.
@@ -76,7 +77,7 @@ impl PrivacySwitch {
     /// the state, which may block for a moment.
     pub fn set(&self, on: Option<bool>, by: &str) -> PrivacyChange {
         let Inner { board, sources, store, lock } = &*self.0;
-        let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = lock.lock();
         let was = self.is_on();
         let on = on.unwrap_or(!was);
         if on == was {

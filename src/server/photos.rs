@@ -5,11 +5,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Local, NaiveDateTime, TimeDelta};
 
+use crate::util::lock::Mutex;
 use crate::util::state_dir::Store;
 
 /// Subdirectory of the state directory.
@@ -63,7 +64,7 @@ impl Photos {
     ///
     /// When the file cannot be written.
     pub fn add(&self, camera: &str, jpeg: &[u8]) -> anyhow::Result<PathBuf> {
-        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let _adding = self.adding.lock();
         let mut taken = Local::now();
         let named = |taken: DateTime<Local>| format!("{camera}-{}.{EXTENSION}", taken.format(TIME_FORMAT));
         while self.store.fingerprint(&named(taken)).is_some() {

@@ -4,11 +4,13 @@
 //! there is any demand ([`Demand`]), and whether a subscriber needs a value that decoding can start with
 //! ([`Broadcast::request_refresh`]; for video a key frame). What the values mean does not belong here.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
+
+use crate::util::lock::{Condvar, Mutex, MutexGuard};
 
 /// The channel; a cheap handle for the producer and for those who subscribe.
 #[derive(Debug)]
@@ -164,14 +166,14 @@ impl Demand {
         let mut state = self.lock();
         while state.blocked_since.is_some() && state.guards > 0 && !state.stopped {
             let Some(deadline) = deadline else {
-                state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.0.changed.wait(state);
                 continue;
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
             }
-            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.0.changed.wait_timeout(state, left);
         }
         false
     }
@@ -196,7 +198,7 @@ impl Demand {
     pub fn wait(&self) -> bool {
         let mut state = self.lock();
         while state.guards == 0 && !state.stopped {
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.0.changed.wait(state);
         }
         state.wakeups_seen = state.wakeups;
         !state.stopped
@@ -216,13 +218,13 @@ impl Demand {
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 return false;
             };
-            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.0.changed.wait_timeout(state, left);
         }
         state.wakeups != state.wakeups_seen
     }
 
     fn lock(&self) -> MutexGuard<'_, DemandState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

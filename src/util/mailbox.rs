@@ -4,8 +4,9 @@
 //! before them are queued instead, up to a bound. Counting what is replaced or rejected is up to the caller.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::util::lock::{Condvar, Mutex, MutexGuard};
 
 /// The mailbox; share it by reference or `Arc`.
 #[derive(Debug)]
@@ -71,14 +72,14 @@ impl<T> Mailbox<T> {
                 return Pop::Value(value);
             }
             let Some(deadline) = deadline else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.changed.wait(state);
                 continue;
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Pop::TimedOut;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, left);
         }
     }
 
@@ -89,7 +90,7 @@ impl<T> Mailbox<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, MailboxState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,9 +1,10 @@
-//! Movement of data and small tools: channels between threads, backoff, rate limits, the state directory.
+//! Movement of data and small tools: locks, channels between threads, backoff, rate limits, the state directory.
 //!
 //! Nothing here knows about frames, devices or the network.
 
 pub mod backoff;
 pub mod broadcast;
+pub mod lock;
 pub mod mailbox;
 pub mod malloc;
 pub mod state_dir;

@@ -87,7 +87,8 @@ impl Watchdog {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use crate::util::lock::Mutex;
+    use std::sync::Arc;
 
     use super::*;
 
@@ -95,7 +96,7 @@ mod tests {
 
     fn source(name: &str, health: &Arc<Mutex<StreamHealth>>) -> WatchedStream {
         let health = health.clone();
-        WatchedStream { name: name.into(), health: Box::new(move || *health.lock().unwrap()) }
+        WatchedStream { name: name.into(), health: Box::new(move || *health.lock()) }
     }
 
     #[test]
@@ -106,13 +107,13 @@ mod tests {
         // Nobody watches: it need not give anything.
         assert_eq!(watchdog.check(start + 100 * SECOND), Ok(()));
 
-        yard.lock().unwrap().watched = true;
+        yard.lock().watched = true;
         assert_eq!(watchdog.check(start + 114 * SECOND), Ok(()));
         let stalled = Err(Stalled { name: "yard".into(), stalled_for: 15 * SECOND });
         assert_eq!(watchdog.check(start + 115 * SECOND), stalled);
 
         // One frame is life.
-        yard.lock().unwrap().published = 1;
+        yard.lock().published = 1;
         assert_eq!(watchdog.check(start + 116 * SECOND), Ok(()));
         assert_eq!(watchdog.check(start + 130 * SECOND), Ok(()));
         let Err(stalled) = watchdog.check(start + 131 * SECOND) else { panic!("it gives nothing again") };
@@ -122,9 +123,9 @@ mod tests {
         );
 
         // The other one does not help it, and its viewer's leaving does.
-        *door.lock().unwrap() = StreamHealth { watched: true, published: 7 };
+        *door.lock() = StreamHealth { watched: true, published: 7 };
         assert!(watchdog.check(start + 132 * SECOND).is_err());
-        yard.lock().unwrap().watched = false;
+        yard.lock().watched = false;
         assert_eq!(watchdog.check(start + 133 * SECOND), Ok(()));
     }
 

@@ -9,8 +9,8 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use bytes::Bytes;
 use super::buffer::{self, Filled};
 use super::device::{BufferType, Device};
 use super::mapping::Mapping;
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// The maximum number of buffers that are mapped, whatever the driver allocates: the kernel's own limit
 /// (`VIDEO_MAX_FRAME`).
@@ -151,7 +152,7 @@ impl Ring {
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Device>>> {
         // The lock is held for single calls only; its content is valid even after a panic elsewhere.
-        self.streaming.lock().unwrap_or_else(PoisonError::into_inner)
+        self.streaming.lock()
     }
 }
 

@@ -4,7 +4,7 @@
 //! `server::dispatch`.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::media::{EncodedFrame, RawFrame};
 use crate::model::inventory::{Control, Setting};
 use crate::model::status;
 use crate::util::broadcast::{Broadcast, RecvError};
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// Requests that may be queued for the capture thread, which serves them after every frame: enough for a handful of viewers
 /// at once. Above that a request fails as busy.
@@ -377,6 +378,6 @@ impl RequestQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

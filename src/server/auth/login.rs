@@ -2,7 +2,6 @@
 //! afterwards.
 
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use super::login_throttle::Attempts;
 use super::passwords::{self, SetError};
 use super::secret::{self, Digest};
 use super::{Auth, AuthState, Mode, Role, cookie, now};
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// Lifetime of the sign-in link that is printed at startup: long enough to find a phone, and short enough that old
 /// terminal output is not a key.
@@ -208,12 +208,12 @@ impl AuthState {
 }
 
 impl LoginState {
-    fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
-        self.attempts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock()
     }
 
-    fn link(&self) -> std::sync::MutexGuard<'_, Option<(Digest, Instant)>> {
-        self.link.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn link(&self) -> MutexGuard<'_, Option<(Digest, Instant)>> {
+        self.link.lock()
     }
 
     fn is_link(&self, secret: &str, now: Instant) -> bool {

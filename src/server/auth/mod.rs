@@ -19,7 +19,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ pub use passwords::{Passwords, SetError, random as random_password};
 use sessions::{LoginSession, LoginSessions};
 pub use tokens::{AddError, Token, Tokens};
 
+use crate::util::lock::Mutex;
 use crate::util::state_dir::Store;
 
 /// Configuration of authentication.
@@ -247,8 +248,7 @@ impl AuthState {
 
     fn refresh(&self) {
         let valid_ids = self.valid_ids();
-        let before =
-            std::mem::replace(&mut *self.valid_ids.lock().unwrap_or_else(PoisonError::into_inner), valid_ids.clone());
+        let before = std::mem::replace(&mut *self.valid_ids.lock(), valid_ids.clone());
         for id in before.difference(&valid_ids) {
             tracing::info!("the access of {id} was revoked");
             if let Some(on_revoked) = self.on_revoked.get() {

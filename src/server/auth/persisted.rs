@@ -1,12 +1,13 @@
 //! A value stored in a JSON file of the state directory, which other processes may change: the command line sets
 //! passwords and tokens while the program runs.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::util::lock::{Mutex, MutexGuard};
 use crate::util::state_dir::{Fingerprint, Store};
 
 /// A value and its file.
@@ -74,7 +75,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Cached<T>> {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cached.lock()
     }
 }
 

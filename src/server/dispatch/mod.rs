@@ -11,7 +11,7 @@ mod session_commands;
 pub mod unix_socket;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, watch};
@@ -31,6 +31,7 @@ use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
 use crate::server::auth::Role;
 use crate::server::photos::Photos;
 use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
+use crate::util::lock::Mutex;
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// Rate limit of chat messages per caller: a fast typist sends a line every two seconds.
@@ -279,7 +280,7 @@ impl Dispatcher {
     }
 
     fn check_chat_rate(&self, caller: &Caller, now: Instant) -> Result<(), Error> {
-        let mut chat_buckets = self.0.chat_buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chat_buckets = self.0.chat_buckets.lock();
         if chat_buckets.len() >= MAX_CHAT_BUCKETS {
             chat_buckets.retain(|_, bucket| !bucket.is_full(CHAT_RATE, now));
         }

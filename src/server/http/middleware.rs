@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -27,6 +27,7 @@ use crate::model::metrics::{Metrics, RejectReason};
 use crate::server::auth;
 use crate::server::auth::{Auth, Principal, Role};
 use crate::server::rtc::Advertised;
+use crate::util::lock::RwLock;
 
 /// Rate limit of requests per address: burst, and then per second. A page load takes about 20, so 20 browsers behind
 /// one router can load it at the same moment; a hundred a second cost a slow device a twentieth of one core.
@@ -89,11 +90,11 @@ impl Middleware {
 
     /// Applies another configuration from the next request on. TLS stays as it is.
     pub fn reconfigure(&self, config: &Config, advertised: &[Advertised]) {
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Settings::new(config, advertised);
+        *self.settings.write() = Settings::new(config, advertised);
     }
 
     fn settings(&self) -> Arc<Settings> {
-        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.settings.read().clone()
     }
 
     /// Checks a request that arrived on `conn`, and attaches to it who sent it. Returns the error response if the

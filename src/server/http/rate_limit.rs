@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::util::lock::Mutex;
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// Maximum number of buckets, at about 60 bytes each. When all are in use, further addresses share one: somebody is
@@ -32,7 +32,7 @@ impl PerAddressRateLimiter {
     ///
     /// When the limit is exceeded; the time until the next request is allowed.
     pub fn try_acquire(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         if buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&address) {
             buckets.retain(|_, bucket| !bucket.is_full(self.rate, now));
         }
@@ -69,11 +69,11 @@ mod tests {
         let start = Instant::now();
         let let_in = (1..=10_000).filter(|number| limit.try_acquire(ip(*number), start).is_ok()).count();
         assert_eq!(let_in, MAX_ADDRESSES + 2);
-        assert!(limit.buckets.lock().unwrap().len() <= MAX_ADDRESSES + 1);
+        assert!(limit.buckets.lock().len() <= MAX_ADDRESSES + 1);
         // Known addresses are not affected by the many.
         assert!(limit.try_acquire(ip(1), start).is_ok());
         let rested = start + Duration::from_secs(10);
         assert!(limit.try_acquire(ip(20_000), rested).is_ok());
-        assert_eq!(limit.buckets.lock().unwrap().len(), 1);
+        assert_eq!(limit.buckets.lock().len(), 1);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::certificate::{self, Files};
 use super::{Tls, hostnames};
+use crate::util::lock::Mutex;
 use crate::util::state_dir::Store;
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1). No HTTP method begins with it.
@@ -73,7 +74,7 @@ impl Encryption {
 
     /// The TLS configuration for a new connection at `now`.
     fn config(&self, now: Instant) -> Arc<ServerConfig> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         if now.saturating_duration_since(current.checked_at) >= POLL_INTERVAL {
             current.checked_at = now;
             let file_state = FileState::of(&self.files);

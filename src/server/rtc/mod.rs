@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -42,6 +42,7 @@ use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{EndReason, Limits, NewSession, SessionRegistry};
+use crate::util::lock::{Mutex, MutexGuard, RwLock};
 
 /// How long viewers may take to acknowledge the end of their sessions when the program stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -94,7 +95,7 @@ impl SessionManager {
     /// Applies another configuration to new sessions; those that are connected stay. The port does not change.
     pub fn reconfigure(&self, config: &Config) {
         let inner = &self.0;
-        *inner.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        *inner.config.write() = config.clone();
         inner.ice.reconfigure(config);
     }
 
@@ -230,11 +231,11 @@ impl SessionManager {
 
 impl Inner {
     fn config(&self) -> Config {
-        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.config.read().clone()
     }
 
     fn ice_sessions(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<IceSession>>>> {
-        self.ice_sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ice_sessions.lock()
     }
 }
 

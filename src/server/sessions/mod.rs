@@ -4,7 +4,7 @@
 //! to `rtc`, permissions to `dispatch`. Nothing here waits for a viewer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::model::status;
 use crate::server::auth;
 use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
+use crate::util::lock::{Mutex, MutexGuard};
 
 pub use entry::{EndReason, SessionGuard, SessionHandle};
 pub use preferences::{Preferences, SelectError, Selection};
@@ -325,7 +326,7 @@ impl SessionRegistry {
     }
 
     fn lock(&self) -> MutexGuard<'_, SessionTable> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock()
     }
 
     /// Publishes who is watching.

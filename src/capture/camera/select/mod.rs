@@ -7,13 +7,14 @@ mod source;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pattern::Pattern;
 use super::v4l2::Capture;
 use super::v4l2::identity::{Identity, V4l2Sysfs, VideoNode};
 use super::{Config, Device, Error, VideoSource};
+use crate::util::lock::{Mutex, MutexGuard};
 
 use matching::{CameraMatch, Target};
 use source::{OpenedSource, Watch};
@@ -108,7 +109,7 @@ impl Registry {
     }
 
     fn pipelines(&self) -> MutexGuard<'_, Vec<Pipeline>> {
-        self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.pipelines.lock()
     }
 
     /// Updates a pipeline's record.

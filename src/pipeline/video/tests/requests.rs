@@ -177,7 +177,7 @@ async fn another_size_opens_the_camera_anew_and_another_bitrate_does_not() {
     larger.send(raw(LARGE)).expect("camera");
     assert!(next(&mut viewer).await.key, "the other size begins");
     rig.until("larger", |camera| camera.width == Some(640)).await;
-    let opened = rig.port.opened.lock().expect("port").clone();
+    let opened = rig.port.opened.lock().clone();
     let sizes: Vec<_> =
         opened.iter().map(|config| (config.width.target(), config.fps.target(), config.bitrate)).collect();
     assert_eq!(sizes, [(1280, 30, 2_000_000), (640, 15, 300_000)]);
@@ -186,7 +186,7 @@ async fn another_size_opens_the_camera_anew_and_another_bitrate_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn controls_are_judged_together_then_set_and_kept() {
     let rig = Rig::new();
-    *rig.port.controls.lock().expect("port") = controls();
+    *rig.port.controls.lock() = controls();
     let camera = rig.port.plug(SMALL);
     let handle = &rig.output.handle;
     let _interest = rig.output.frames.demand().register();
@@ -199,7 +199,7 @@ async fn controls_are_judged_together_then_set_and_kept() {
         handle.set_controls(vec![setting("brightness", Value::Number(1)), setting("focus", Value::Number(101))]);
     let Err(Error::Value { control, words }) = wrong.await else { panic!("it should be judged") };
     assert_eq!((control.as_str(), words.as_str()), ("focus", "focus = 101: out of range; 0 to 100 in steps of 1"));
-    assert_eq!(*rig.port.controls.lock().expect("port"), controls(), "nothing was set");
+    assert_eq!(*rig.port.controls.lock(), controls(), "nothing was set");
 
     let set = vec![setting("Exposure Auto", Value::Text("off".into())), setting("brightness", Value::Text("7".into()))];
     let changed = handle.set_controls(set).await.expect("set");
@@ -210,7 +210,7 @@ async fn controls_are_judged_together_then_set_and_kept() {
         ("brightness", Some(Value::Number(7))),
     ];
     assert_eq!(told, expected, "one changed with another");
-    assert_eq!(rig.camera().controls, *rig.port.controls.lock().expect("port"), "the status tells");
+    assert_eq!(rig.camera().controls, *rig.port.controls.lock(), "the status tells");
     let refused = handle.set_controls(vec![setting("focus", Value::Number(5))]).await;
     assert_eq!(refused, Err(Error::Refused("focus: the motor is stuck".into())));
 
@@ -221,7 +221,7 @@ async fn controls_are_judged_together_then_set_and_kept() {
     rig.wake();
     other.send(raw(SMALL)).expect("camera");
     rig.until("live again", |camera| camera.state == PipelineState::Live).await;
-    let kept = rig.port.opened.lock().expect("port").last().expect("opened").controls.clone();
+    let kept = rig.port.opened.lock().last().expect("opened").controls.clone();
     assert_eq!(kept, [setting("exposure_auto", Value::Switch(false)), setting("brightness", Value::Number(7))]);
     assert_eq!(handle.controls().await.expect("open").len(), 4);
 }
@@ -229,7 +229,7 @@ async fn controls_are_judged_together_then_set_and_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_sets_defaults_where_that_can_be() {
     let rig = Rig::new();
-    *rig.port.controls.lock().expect("port") = controls();
+    *rig.port.controls.lock() = controls();
     let camera = rig.port.plug(SMALL);
     let handle = &rig.output.handle;
     let _interest = rig.output.frames.demand().register();
@@ -245,6 +245,6 @@ async fn a_reset_sets_defaults_where_that_can_be() {
     let changed = handle.reset_controls(None).await.expect("all");
     let names: Vec<_> = changed.iter().map(|control| control.name.as_str()).collect();
     assert_eq!(names, ["exposure_time", "exposure_auto"], "those that stood otherwise");
-    assert_eq!(*rig.port.controls.lock().expect("port"), controls());
+    assert_eq!(*rig.port.controls.lock(), controls());
     assert!(matches!(handle.reset_controls(Some(vec!["zoom".into()])).await, Err(Error::NoControl(_))));
 }

@@ -1,7 +1,6 @@
 //! Test fixtures: fake cameras that are plugged in and fed by hand, and a running pipeline for them.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use crate::media::{RawFrame, Timestamp};
 use crate::model::inventory::{Control, Setting};
 use crate::model::status::Status;
 use crate::util::broadcast::Subscriber;
+use crate::util::lock::Mutex;
 
 /// Longer than anything that works takes on a busy machine.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
@@ -53,14 +53,14 @@ impl Port {
     /// Plugs a camera in; its pictures and its end are sent to it.
     pub(super) fn plug(self: &Arc<Self>, format: VideoFormat) -> SyncSender<CameraStep> {
         let (send, steps) = sync_channel(64);
-        self.plugged.lock().expect("port").push_back(Plugged { format, steps, port: self.clone() });
+        self.plugged.lock().push_back(Plugged { format, steps, port: self.clone() });
         send
     }
 
     fn first(&self) -> Result<Box<dyn VideoSource>, camera::Error> {
-        match self.plugged.lock().expect("port").pop_front() {
+        match self.plugged.lock().pop_front() {
             Some(camera) => {
-                self.opened.lock().expect("port").push(self.wish.lock().expect("port").clone());
+                self.opened.lock().push(self.wish.lock().clone());
                 Ok(Box::new(camera))
             }
             None => Err(camera::Error::NotFound { device: "/dev/video0".into() }),
@@ -74,7 +74,7 @@ impl Open for Arc<Port> {
     }
 
     fn reconfigure(&mut self, config: &camera::Config) {
-        *self.wish.lock().expect("port") = config.clone();
+        *self.wish.lock() = config.clone();
     }
 
     fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
@@ -113,11 +113,11 @@ impl VideoSource for Plugged {
     }
 
     fn controls(&mut self) -> Vec<Control> {
-        self.port.controls.lock().expect("port").clone()
+        self.port.controls.lock().clone()
     }
 
     fn set_controls(&mut self, settings: &[Setting]) -> camera::ControlsOutcome {
-        requests::set(&mut self.port.controls.lock().expect("port"), settings)
+        requests::set(&mut self.port.controls.lock(), settings)
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> bool {

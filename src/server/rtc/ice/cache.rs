@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::util::lock::Mutex;
 
 /// Values by key. There are as many keys as the configuration has names and servers, times the addresses of this host.
 /// Expired values are removed when the next one is fetched.
@@ -43,7 +44,7 @@ impl<K: Eq + Hash + Clone, V: Clone + Send + Sync + 'static> SingleFlightCache<K
         F: Future<Output = (V, Duration)> + Send + 'static,
     {
         let now = Instant::now();
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.0.lock();
         entries.retain(|_, entry| match &*entry.borrow() {
             Some((_, until)) => now < *until,
             None => entry.has_changed().is_ok(),

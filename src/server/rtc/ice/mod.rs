@@ -5,7 +5,7 @@
 //! `restart`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use local_candidate::{Candidate, CandidateType, Protocol};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::rtc::config::{Advertised, Config, IceServer};
 use crate::server::rtc::mux::{LocalEndpoint, Mux};
+use crate::util::lock::{Mutex, MutexGuard, RwLock};
 
 /// Gathers candidates, and follows the addresses of this host; a cheap handle.
 #[derive(Clone)]
@@ -55,12 +56,12 @@ impl Ice {
     /// Applies another configuration to new viewers. The port does not change.
     pub fn reconfigure(&self, config: &Config) {
         let Inner { setup, mux, resolver, .. } = self.0.as_ref();
-        *setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(config, resolver, mux);
+        *setup.write() = Setup::new(config, resolver, mux);
         self.refresh();
     }
 
     fn setup(&self) -> Arc<Setup> {
-        self.0.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.setup.read().clone()
     }
 
     /// Refreshes the addresses whenever one was added, removed or changed, until `end`.
@@ -127,7 +128,7 @@ impl Ice {
     }
 
     fn offered(&self) -> MutexGuard<'_, Vec<IpAddr>> {
-        self.0.offered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.offered.lock()
     }
 }
 

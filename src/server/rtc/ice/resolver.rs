@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::SingleFlightCache;
+use crate::util::lock::Mutex;
 
 /// The longest that a viewer waits for a name. An unknown name takes a resolver about 100 ms.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ impl Resolver {
         let (unresolved, name) = (self.unresolved.clone(), key.clone());
         let addresses = self.cache.get(&key, || async move {
             let addresses = lookup(&name).await;
-            let mut unresolved = unresolved.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unresolved = unresolved.lock();
             let addresses = match addresses {
                 Ok(addresses) => {
                     if unresolved.remove(&name) {
@@ -91,6 +92,6 @@ mod tests {
         let resolver = Resolver::default();
         // RFC 6761 section 6.4: this name never has an address, and no resolver needs to ask for it.
         assert_eq!(resolver.resolve("cam.invalid").await, [] as [IpAddr; 0]);
-        assert_eq!(resolver.unresolved.lock().expect("should not be poisoned").len(), 1);
+        assert_eq!(resolver.unresolved.lock().len(), 1);
     }
 }

@@ -5,7 +5,7 @@
 //! credentials. Which candidates we offer is decided in `ice`.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::Semaphore;
@@ -19,6 +19,7 @@ use crate::server::rtc::sdp::trickle::{self, RemoteIce, TrickledCandidate};
 use crate::server::rtc::sdp::{candidates, sections};
 use crate::server::rtc::session::peer_connection;
 use crate::server::rtc::session_id::random_id;
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +169,7 @@ impl IceSession {
     }
 
     fn state(&self) -> MutexGuard<'_, IceSessionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use super::path::Path;
 use super::peer_set::MuxPeerSet;
 use super::stun::{self, Check, Credentials, StunClass, TransactionId};
 use crate::model::metrics::{IgnoreReason, Metrics};
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// Our own requests in flight: one for each local address and STUN server, with some to spare.
 const MAX_REQUESTS: usize = 64;
@@ -102,7 +103,7 @@ impl Demux {
 
     /// Registers a request of ours whose response is awaited; `None` if too many are in flight.
     pub(super) fn expect_response(&self, id: TransactionId, to: SocketAddr) -> Option<PendingResponse<'_>> {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.requests.lock();
         if requests.len() >= MAX_REQUESTS {
             return None;
         }
@@ -178,7 +179,7 @@ impl Demux {
 
     /// Completes a request of ours; `false` if this is not its response.
     fn complete_request(&self, id: TransactionId, from: SocketAddr, datagram: &[u8]) -> bool {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.requests.lock();
         if requests.get(&id).is_none_or(|(to, _)| *to != from) {
             return false;
         }
@@ -189,7 +190,7 @@ impl Demux {
     }
 
     fn lock(&self) -> MutexGuard<'_, RoutingTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 
@@ -213,6 +214,6 @@ pub struct PendingResponse<'t> {
 
 impl Drop for PendingResponse<'_> {
     fn drop(&mut self) {
-        self.demux.requests.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.demux.requests.lock().remove(&self.id);
     }
 }

@@ -23,7 +23,7 @@ mod virtual_socket;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -40,6 +40,7 @@ use stun::StunClass;
 pub use virtual_socket::VirtualSocket;
 
 use crate::model::metrics::Metrics;
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// The longest datagram that is accepted, the size of the library's buffers; no path has a larger MTU than Ethernet.
 const MAX_DATAGRAM: usize = 2_000;
@@ -205,7 +206,7 @@ impl Inner {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// Checks that the port is free on every address.

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use super::path::Path;
 use super::send_stats::SendStats;
 use super::stun::{self, StunClass, TransactionId};
 use crate::model::metrics::IgnoreReason;
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// Received datagrams that the library has not read yet, for each IP version: it reads up to 64 at a time, and a viewer
 /// that sends audio sends 50 a second plus RTCP.
@@ -148,7 +148,7 @@ impl MuxPeerSet {
     /// The next datagram of one IP version; pending forever once the session is closed.
     pub(super) fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
         let (_, inbox) = &self.inboxes[usize::from(ipv6)];
-        match ready!(inbox.lock().unwrap_or_else(PoisonError::into_inner).poll_recv(cx)) {
+        match ready!(inbox.lock().poll_recv(cx)) {
             Some(received) => Poll::Ready(received),
             None => Poll::Pending,
         }
@@ -186,6 +186,6 @@ impl MuxPeerSet {
     }
 
     fn lock(&self) -> MutexGuard<'_, Peers> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock()
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -25,6 +25,7 @@ use super::peer_set::MuxPeerSet;
 use super::send_stats::SendStats;
 use super::stun::{self, StunClass};
 use crate::model::metrics::IgnoreReason;
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// Connections at once. A browser opens one from each of its interfaces to each of our addresses and keeps the best, so
 /// this is enough for 20 viewers, and few enough for a process that may have 1,024 descriptors.
@@ -101,7 +102,7 @@ impl ConnectionCounts {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

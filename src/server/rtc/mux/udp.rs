@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use super::demux::Demux;
 use super::path::{Path, Transport};
 use super::send_stats::SendStats;
 use crate::model::metrics::{DropLog, IgnoreReason};
+use crate::util::lock::{Mutex, MutexGuard};
 
 /// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six
 /// viewers at once, which take a tenth of a second at 100 Mbit/s. The usual default holds 90 packets.
@@ -219,7 +220,7 @@ impl LocalUdpSocket {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<QueuedDatagram>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 
