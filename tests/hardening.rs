@@ -96,7 +96,7 @@ async fn cross_origin_requests_are_rejected() -> Result<()> {
     for line in ["POST /api/session", "DELETE /api/session", "POST /api/tokens", "DELETE /api/tokens/a"] {
         let headers = "Host: localhost\r\nOrigin: https://example.org\r\nContent-Length: 0\r\n";
         let answer = raw(&porthole, request(line, headers).as_bytes()).await?;
-        ensure!(status(&answer) == 403 && answer.contains("another site's page"), "{line}: {answer}");
+        ensure!(status(&answer) == 403 && answer.contains("pages of other sites"), "{line}: {answer}");
     }
     ensure!(porthole.series("porthole_http_refused_total{reason=\"Origin\"}").await? == 11.0);
     Ok(())

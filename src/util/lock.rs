@@ -94,6 +94,8 @@ mod tests {
             panic!("in the middle of something");
         }));
         assert!(panicked.is_err());
-        assert_eq!((*mutex.lock(), *shared.read(), *shared.write()), (1, 1, 1));
+        assert_eq!(*mutex.lock(), 1);
+        assert_eq!(*shared.read(), 1);
+        assert_eq!(*shared.write(), 1);
     }
 }
