@@ -294,7 +294,7 @@ fn rows() -> Vec<Row> {
         row("candidates of an ended session", "PATCH {session}", 404, &[]).sending(PATCH, FRAGMENT),
         row("DELETE of an ended session", "DELETE {session}", 404, &[BodyContains("no such session")]),
         // Other paths.
-        row("an unknown address", "GET nowhere", 404, &[BodyContains("nothing at this address")]),
+        row("an unknown address", "GET nowhere", 404, &[BodyContains("nothing at this path")]),
         row("an unknown method there", "BREW nowhere", 404, &[]),
         row(
             "an unknown method",
