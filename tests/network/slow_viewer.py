@@ -54,7 +54,7 @@ async def main(base):
             before = longest(arrivals[BEFORE // 2 :])
             begun, at, size = time.monotonic(), len(arrivals) - 1, 0
             for _ in range(SNAPSHOTS):
-                size += len(await control.picture(await control.ask("snapshot")))
+                size += len(await control.snapshot(await control.call("snapshot")))
             took = time.monotonic() - begun
         print(json.dumps({"before": before, "meanwhile": longest(arrivals[at:]), "took": took, "bytes": size}))
     finally:
