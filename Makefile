@@ -7,6 +7,9 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export PORTHOLE_BIN := $(target_dir)/debug/porthole
 
+# Clippy compiles what is tested (.ci/rustc), so that what is linted and what is run are one build.
+build unit doc page network board board-quick test: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/.ci/rustc
+
 # What npm writes last when it installs.
 browser_driver := tests/page/node_modules/.package-lock.json
 
@@ -28,7 +31,7 @@ run: setup-run ## builds and starts porthole, and prints its address: make run A
 	@cargo build --release --locked
 	@exec cargo run --release --locked --quiet -- run $(ARGS)
 
-test: setup-test fmt-check lint unit doc page network board-quick ## every check but the long scenarios; stops at the first that fails
+test: setup-test fmt-check build unit doc page network board-quick ## every check but the long scenarios; stops at the first that fails
 
 bench: setup-test $(browser_driver) ## the benchmarks; takes ten minutes of a machine that does nothing else
 	cargo build --release --locked --example fake_camera
@@ -62,14 +65,14 @@ fmt: setup-test ## formats the sources
 fmt-check:
 	$(step) "format" cargo fmt --check
 
-lint: setup-test ## clippy, warnings are errors
+lint: setup-test ## clippy alone, warnings are errors; quicker than a build, of which it is a part
 	$(step) "clippy" cargo clippy --locked --all-targets -- -D warnings
 
 unit: build ## unit and integration tests
 	$(step) "tests" cargo test --locked
 
-doc: setup-test ## the documentation, warnings are errors
-	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+doc: build ## the documentation, warnings are errors
+	$(step) "documentation" env RUSTDOC=$(CURDIR)/.ci/rustdoc cargo test --locked --doc
 
 page: build $(browser_driver) ## the viewer page in a real browser
 	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=1'
@@ -80,9 +83,10 @@ network: build $(browser_driver) ## the page across networks, with network names
 $(browser_driver): tests/page/package-lock.json | setup-test
 	cd tests/page && npm ci --no-audit --no-fund
 
-# All that the tests run, with the features that the tests' own dependencies switch on: another set would build them again.
+# All that the tests run and clippy looks at, with the features that the tests' own dependencies switch on: another set would
+# build them again.
 build: setup-test
-	$(step) "build" cargo test --locked --no-run
+	$(step) "clippy and build" cargo test --locked --all-targets --no-run
 
 setup-run: ## installs what building and running needs
 	@.ci/install run
