@@ -75,7 +75,7 @@ doc: build ## the documentation, warnings are errors
 	$(step) "documentation" env RUSTDOC=$(CURDIR)/.ci/rustdoc cargo test --locked --doc
 
 page: build $(browser_driver) ## the viewer page in a real browser
-	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=1'
+	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=2'
 
 network: build $(browser_driver) ## the page across networks, with network namespaces for hosts
 	$(step) "network" sh -c 'cd tests/network && ./isolated node --test --test-concurrency=1'
