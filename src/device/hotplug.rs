@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_came_matters_to_the_kernel_and_to_udev() {
+    fn added_node_is_reported_by_kernel_and_udev_events() {
         assert!(is_relevant(NODE));
         assert!(is_relevant(&udevs(after_first_line(NODE))));
         assert!(is_relevant(b"bind@/devices/pci/usb1/1-2\0ACTION=bind\0SUBSYSTEM=usb\0DEVTYPE=usb_device\0"));
@@ -205,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_and_what_is_something_else_does_not_matter() {
+    fn removals_and_other_subsystems_are_ignored() {
         assert!(!is_relevant(b"remove@/devices/x/video0\0ACTION=remove\0SUBSYSTEM=video4linux\0"));
         assert!(!is_relevant(b"add@/devices/x/sda\0ACTION=add\0SUBSYSTEM=block\0"));
         assert!(!is_relevant(b"add@/devices/x\0ACTION=add\0SUBSYSTEM=video4linux-not\0"));
     }
 
     #[test]
-    fn a_broken_message_does_no_harm() {
+    fn malformed_message_is_ignored() {
         let whole = udevs(after_first_line(NODE));
         for length in 0..whole.len() {
             is_relevant(&whole[..length]);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_one_wake_and_what_comes_after_it_another() {
+    fn burst_of_events_is_coalesced_into_one_notification() {
         let (kernel, socket) = UnixDatagram::pair().expect("should make a pair");
         socket.set_nonblocking(true).expect("should not block");
         // All of them are there before anybody reads.
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn root_is_heard_and_nobody_else() {
+    fn only_messages_from_root_are_accepted() {
         let socket = open(UDEV).expect("should open the messages");
         // In no group: nothing comes but what is sent to it alone.
         let other = open(0).expect("should open the messages");

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_a_usb_device_have_its_numbers() {
+    fn usb_interfaces_resolve_to_their_device() {
         let root = tempfile::tempdir().expect("should make a directory");
         let device = root.path().join("devices/usb1/1-2");
         for part in ["1-2:1.0/video4linux/video0", "1-2:1.2/sound/card1"] {

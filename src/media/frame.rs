@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn ntp_and_unix_tell_the_same_moment() {
+    fn ntp_and_unix_times_agree() {
         let moment = Timestamp::from_start(Duration::from_millis(1500));
         let unix = moment.unix();
         assert_eq!(moment.ntp() >> 32, unix.as_secs() + NTP_TO_UNIX_SECONDS);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_monotonic_reading_from_before_the_start_is_zero() {
+    fn monotonic_reading_before_the_start_is_zero() {
         assert_eq!(Timestamp::from_monotonic(Duration::ZERO), Timestamp::default());
         assert!(Timestamp::now() <= Timestamp::now());
     }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_taken_apart_whatever_its_start_codes() {
+    fn stream_is_split_for_any_start_codes() {
         let stream = [9, 0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0, 0, 1, 0x68, 1, 0, 0, 0, 0, 1, 0x65, 0, 0, 3, 7, 0];
         let units: Vec<&[u8]> = nals(&stream).collect();
         assert_eq!(units, [&[0x67, 0x42, 0xc0, 0x1f][..], &[0x68, 1], &[0x65, 0, 0, 3, 7]]);

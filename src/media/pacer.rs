@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_holds_its_own_start_and_each_second_has_rate_slots() {
+    fn every_tick_contains_its_start_and_each_second_has_rate_ticks() {
         for rate in [1, 7, 25, 30, 50, 60] {
             let clock = FrameClock::new(rate);
             let second = after_second(0);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patient_consumer_misses_nothing() {
+    fn punctual_consumer_misses_nothing() {
         let (clock, mut now) = (FrameClock::new(30), after_second(5));
         let mut pace = Pacer::new(clock, 0);
         let mut slots = Vec::new();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_consumer_gets_the_current_slot_once() {
+    fn late_consumer_gets_the_current_tick_once() {
         let mut pace = Pacer::new(FrameClock::new(10), 0);
         assert_eq!(pace.poll(after_second(0)), PaceStep::Wait(Duration::from_millis(100)));
         let PaceStep::Due { slot, missed: 0, .. } = pace.poll(after_second(100_000_000)) else { panic!("not due") };
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn held_slots_are_given_late_and_older_ones_are_missed() {
+    fn backlog_is_delivered_late_and_older_ticks_are_missed() {
         let mut pace = Pacer::new(FrameClock::new(10), 2);
         let PaceStep::Wait(_) = pace.poll(after_second(0)) else { panic!("nothing is due yet") };
         let late = after_second(510_000_000);

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_overrun_the_next_frame_says_that_sound_was_lost() {
+    fn overrun_marks_a_gap_on_the_next_frame() {
         let mut capture = open(1);
         let before = next(&mut capture);
         assert!(!before.gap);

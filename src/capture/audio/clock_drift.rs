@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_found_through_the_jitter_of_a_whole_period() {
+    fn rate_is_measured_despite_jitter_of_a_whole_period() {
         for ppm in [-200.0, 0.0, 200.0] {
             let drift = observed(ppm, 70.0, |number| f64::from(number.wrapping_mul(2_654_435_761) % 1000) * 20e-6);
             assert!((drift.deviation_ppm() - ppm).abs() < 10.0, "{ppm}: {}", drift.deviation_ppm());
@@ -245,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn a_short_time_makes_no_rate() {
+    fn no_rate_from_too_short_a_measurement() {
         let drift = observed(0.0, 3.0, |number| if number < 50 { 0.01 } else { 0.0 });
         assert!(drift.deviation_ppm().abs() < 300.0, "{}", drift.deviation_ppm());
     }
 
     #[test]
-    fn a_second_in_which_nothing_ran_is_forgiven_and_lost_samples_are_not() {
+    fn one_second_stall_is_tolerated_and_lost_samples_are_not() {
         let mut drift = observed(0.0, 20.0, |_| 0.0);
         let mut run = |from: u32, to: u32, late: f64| {
             (from..to).map(|number| f64::from(number) * 0.02).find_map(|time| {
@@ -267,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn more_sound_than_time_is_told() {
+    fn more_samples_than_elapsed_time_is_reported() {
         let mut drift = observed(0.0, 5.0, |_| 0.0);
         let DriftEstimate::Early(early) = drift.observe(5 * 48_000 + 4_800, at(5.0)) else { panic!("should be early") };
         assert!(early.abs_diff(Duration::from_millis(100)) < Duration::from_millis(1), "{early:?}");
     }
 
     #[test]
-    fn the_ratio_glides_and_has_limits() {
+    fn ratio_changes_gradually_within_limits() {
         let mut drift = observed(200.0, 70.0, |_| 0.0);
         let mut last = 1.0;
         for _ in 0..1000 {

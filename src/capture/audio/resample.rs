@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn tones_keep_their_pitch_and_bring_no_noise_with_them() {
+    fn resampled_tones_keep_their_pitch_without_added_noise() {
         for (rate, hertz, least) in [
             (48_000, 1_000.0, 120.0),
             (48_000, 10_000.0, 100.0),
@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_the_new_rates_reach_does_not_fold_back() {
+    fn content_above_nyquist_is_not_aliased() {
         let output = resampled(96_000, 30_000.0, 1.0);
         let loudest = output.iter().fold(0.0f64, |loudest, sample| loudest.max(sample.abs()));
         assert!(loudest < 0.5e-4, "80 dB below the tone, but {loudest}");
     }
 
     #[test]
-    fn the_output_lags_by_the_delay_that_is_told() {
+    fn output_lags_by_the_reported_delay() {
         for rate in [16_000u32, 44_100, 48_000] {
             let mut resampler = Resampler::new(rate, 2);
             // An impulse on the right channel, a fifth of a frame after the begin.

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_bit_comes_through_unchanged() {
+    fn sixteen_bit_samples_are_unchanged() {
         let all: Vec<i16> = (i16::MIN..=i16::MAX).collect();
         let data: Vec<u8> = all.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         assert_eq!(read(&data, Encoding::S16, 1, 1), all);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_encoding_has_the_same_scale() {
+    fn all_encodings_have_the_same_scale() {
         for value in [i16::MIN, -12_345, -1, 0, 1, 300, i16::MAX] {
             let [low, high] = value.to_le_bytes();
             let float = (f32::from(value) / 32_768.0).to_le_bytes();
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_silence_and_what_is_too_loud_is_cut() {
+    fn nan_becomes_silence_and_overdriven_samples_are_clipped() {
         let floats = [f32::NAN, f32::INFINITY, 2.0, -2.0, 0.5];
         let data: Vec<u8> = floats.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         assert_eq!(read(&data, Encoding::F32, 1, 1), [0, 0, i16::MAX, i16::MIN, 16_384]);
     }
 
     #[test]
-    fn channels_are_averaged_doubled_and_left_out() {
+    fn channels_are_downmixed_duplicated_or_dropped() {
         let data: Vec<u8> = [100i16, 300, -100, -500].iter().flat_map(|sample| sample.to_le_bytes()).collect();
         assert_eq!(read(&data, Encoding::S16, 2, 1), [200, -300]);
         assert_eq!(read(&data, Encoding::S16, 1, 2), [100, 100, 300, 300, -100, -100, -500, -500]);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_frame_is_left_out() {
+    fn incomplete_frame_is_dropped() {
         assert_eq!(read(&[1, 0, 2], Encoding::S16, 1, 1), [1]);
         assert_eq!(read(&[1, 0, 2, 0, 3, 0], Encoding::S16, 2, 2), [1, 2]);
         assert_eq!(read(&[], Encoding::S32, 2, 1), [0i16; 0]);

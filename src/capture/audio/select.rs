@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_is_decided_at_each_opening() {
+    fn auto_is_resolved_at_each_open() {
         let selector = AudioSelector::new("auto");
         let mut speaker = card(0, "HDMI", None);
         speaker.captures = None;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_microphone_is_the_same_one_under_another_number_and_id() {
+    fn microphone_is_recognised_under_a_new_card_number_and_id() {
         let before = [card(0, "Loopback", None), card(1, "C920", Some(("/usb/1", "A")))];
         let after = [
             card(0, "Loopback", None),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_stays_with_the_microphone_that_it_chose() {
+    fn auto_keeps_the_selected_microphone() {
         let usb = card(1, "C920", Some(("/usb/1", "")));
         let (first, second) = (vec![usb.clone()], vec![card(0, "Late", None), usb.clone()]);
         assert_eq!(twice("auto", &first, &second).1, Ok(device("plughw:CARD=C920,DEV=0")));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_of_a_kind_the_one_with_the_same_id_is_meant() {
+    fn identical_cards_are_told_apart_by_card_id() {
         let before = [card(0, "C920", Some(("/usb/1", ""))), card(1, "C920_1", Some(("/usb/2", "")))];
         let mut after = before.clone();
         after.reverse();
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cameras_microphone_is_on_the_same_usb_device() {
+    fn camera_microphone_is_on_the_same_usb_device() {
         let cards =
             [card(0, "Loopback", None), card(1, "Other", Some(("/usb/2", ""))), card(2, "C920", Some(("/usb/1", "")))];
         let at = |path: &'static str| DeviceContext {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_alsas_own_business() {
+    fn other_names_are_passed_to_alsa() {
         let cards = [card(0, "C920", None)];
         for name in ["default", "null", "plug:'hw:0'", "pulse", "file:x,raw", "hw", "hw:", "hw:DEV=0", "c920"] {
             assert_eq!(twice(name, &cards, &cards), (device(name), Ok(device(name))));

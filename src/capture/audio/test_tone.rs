@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tick_begins_with_the_full_second_of_the_capture_clock() {
+    fn tick_starts_at_full_second_of_capture_clock() {
         let frames = frames(&mut Tone::open(1), after_second(500), 100);
         for frame in &frames {
             assert_eq!(frame.samples.len(), FRAME_SAMPLES);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_follow_one_another_without_a_step() {
+    fn consecutive_frames_are_continuous() {
         let frames = frames(&mut Tone::open(1), after_second(0), 120);
         for pair in frames.windows(2) {
             assert_eq!(pair[1].captured.saturating_since(pair[0].captured), Duration::from_millis(20));
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_comes_when_its_last_sample_is_taken() {
+    fn frame_is_due_at_its_last_sample() {
         let mut tone = Tone::open(1);
         assert_eq!(tone.poll(after_second(5)).expect_err("not yet"), Duration::from_millis(15));
         assert_eq!(tone.poll(after_second(20)).expect("due").captured, after_second(0));
     }
 
     #[test]
-    fn a_late_consumer_loses_the_oldest_and_is_told_once() {
+    fn late_consumer_loses_oldest_frames_and_sees_one_gap() {
         let mut tone = Tone::open(1);
         tone.poll(after_second(0)).expect_err("nothing is due yet");
         let late: Vec<PcmFrame> = std::iter::from_fn(|| tone.poll(after_second(300)).ok()).collect();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn two_channels_carry_the_same() {
+    fn stereo_channels_are_identical() {
         let (mono, stereo) = (&mut Tone::open(1), &mut Tone::open(2));
         let (mono, stereo) = (frames(mono, after_second(3), 3), frames(stereo, after_second(3), 3));
         let doubled: Vec<i16> = mono[2].samples.iter().flat_map(|s| [*s, *s]).collect();

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_is_shown_as_it_is_written() {
+    fn constraint_is_displayed_as_configured() {
         assert_eq!(Constraint::exact(640).to_string(), "640");
         assert_eq!(Constraint::ideal(1280).to_string(), "{ ideal = 1280 }");
         let range = Constraint { min: 10, ideal: None, max: 30 };

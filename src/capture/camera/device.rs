@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_comes_back_as_it_was_written() {
+    fn parsed_name_is_displayed_as_written() {
         for name in [
             "auto",
             "pattern",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_only_be_a_slip_is_no_name() {
+    fn obvious_typo_is_rejected_as_a_name() {
         let long = "x".repeat(33);
         for wrong in [
             "",

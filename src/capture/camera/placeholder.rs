@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_tell_what_is_the_matter_since_when_and_what_to_do() {
+    fn text_says_what_is_wrong_since_when_and_what_to_do() {
         for error in errors() {
             let [title, hint] = lines(&error);
             let time = title.rsplit_once(" since ").map(|(_, time)| time.to_owned()).unwrap_or_default();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_there_in_every_size_and_stays_inside() {
+    fn text_is_drawn_inside_every_size() {
         for (width, height) in
             [(160, 120), (320, 180), (641, 481), (1280, 720), (720, 1280), (3840, 2160), (1920, 1080)]
         {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_text_fits_in_is_dark_and_of_a_size_that_an_encoder_takes() {
+    fn frame_too_small_for_text_is_dark_and_encodable() {
         for (width, height) in [(0, 0), (1, 1), (16, 16), (48, 8), (100_000, 1)] {
             let format = format(width, height);
             assert!(format.width >= 16 && format.height >= 16 && format.width.max(format.height) <= 1920);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn text_breaks_between_words_only() {
+    fn text_wraps_only_between_words() {
         assert_eq!(wrap("camera is away since 12:31", 12), Some(vec!["camera is", "away since", "12:31"]));
         assert_eq!(wrap("camera is", 9), Some(vec!["camera is"]));
         assert_eq!(wrap("a camera", 3), None);

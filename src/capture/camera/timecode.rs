@@ -190,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cells_have_the_documented_sizes() {
+    fn cell_sizes_are_as_documented() {
         let sizes = SIZES.map(|(width, height)| cell(width, height));
         assert_eq!(sizes, [8, 8, 8, 8, 16, 24, 48].map(Some));
     }
 
     #[test]
-    fn what_was_drawn_is_read_at_every_size_and_stride() {
+    fn timecode_round_trips_at_every_size_and_stride() {
         for (width, height) in SIZES {
             for stride in [width, width + 64] {
                 assert_eq!(read(&drawn(width, height, stride), width, height, stride), Some(CODE), "{width}x{height}");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn strong_noise_does_not_hurt() {
+    fn timecode_survives_strong_noise() {
         let mut random = StdRng::seed_from_u64(2);
         for (width, height) in SIZES {
             let mut luma = drawn(width, height, width);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_cell_is_noticed() {
+    fn one_wrong_cell_is_detected() {
         let mut luma = drawn(320, 180, 320);
         // Row 3, column 20: inside the frame number's row.
         for y in (2 + 3) * 8..(2 + 4) * 8 {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_the_documented_one() {
+    fn layout_is_as_documented() {
         // The bytes of the code and where their cells stand, worked out by hand from the text above.
         let luma = drawn(320, 180, 320);
         let cell_at = |row: usize, column: usize| luma[((2 + row) * 8 + 4) * 320 + (2 + column) * 8 + 4];
@@ -243,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_without_a_code_gives_none() {
+    fn frame_without_a_timecode_gives_none() {
         for level in [0, 16, 128, 255] {
             assert_eq!(read(&vec![level; 320 * 180], 320, 180, 320), None);
         }
     }
 
     #[test]
-    fn pictures_too_small_hold_no_code_and_do_no_harm() {
+    fn frames_too_small_for_a_timecode_are_left_unchanged() {
         for (width, height) in [(0, 0), (1, 1), (248, 180), (320, 63), (160, 120)] {
             let mut luma = vec![7; width * height];
             draw(&mut luma, width, height, width, &CODE);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_capture_time_is_the_timestamps_unix_time() {
+    fn capture_time_is_the_unix_time_of_the_timestamp() {
         let at = Timestamp::from_start(std::time::Duration::from_micros(1_234_567));
         assert_eq!(u128::from(Code::new(1, at, 0).captured), at.unix().as_micros() / 100);
     }

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_and_a_link_to_it_are_of_one_usb_device() {
+    fn node_and_symlink_resolve_to_the_same_usb_device() {
         let root = tempfile::tempdir().expect("should make a directory");
         let (usb, nodes) = (root.path().join("devices/1-1"), root.path().join("class"));
         let video = usb.join("interface/video4linux/video0");

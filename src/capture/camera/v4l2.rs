@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_no_camera_is_told_so() {
+    fn path_that_is_not_a_camera_is_an_error() {
         let missing = Capture::open(&config(), "/dev/video-that-is-not-there").expect_err("should refuse");
         assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
         let null = Capture::open(&config(), "/dev/null").expect_err("should refuse");
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_taken_after_the_one_before_and_not_later_than_it_is_fetched() {
+    fn capture_time_is_after_the_previous_frame_and_before_the_dequeue() {
         let at = |seconds| Timestamp::from_start(Duration::from_secs(seconds));
         for (stamp, taken) in [(None, 9), (Some(7), 7), (Some(9), 9), (Some(12), 9), (Some(5), 9), (Some(0), 9)] {
             assert_eq!(capture_timestamp(stamp.map(at), at(5), at(9)), at(taken), "{stamp:?}");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_numbers_become_errors_that_a_caller_can_branch_on() {
+    fn errno_maps_to_error_variants() {
         let error = |number| io::Error::from_raw_os_error(number);
         assert!(matches!(open_error("/dev/video0", error(libc::ENODEV)), Error::NotFound { .. }));
         assert!(matches!(open_error("/dev/video0", error(libc::EBUSY)), Error::Busy { .. }));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_is_described_without_needless_digits() {
+    fn mode_is_described_without_needless_digits() {
         let format = VideoFormat { pixel: PixelFormat::Nv12, width: 640, height: 480, stride: 640, fps: 30.0 };
         assert_eq!(describe(&format), "NV12 640x480 at 30 frames/s");
     }

@@ -112,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_light_shows_its_own_and_nothing_else(status in statuses()) {
+        fn each_indicator_shows_only_its_own_state(status in statuses()) {
             let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
             prop_assert_eq!(Indicator::Watched.pattern(&status) == Pattern::Off, status.viewers == 0);
             prop_assert_eq!(Indicator::Privacy.pattern(&status), lit(status.privacy));
@@ -121,7 +121,7 @@ mod tests {
         }
 
         #[test]
-        fn a_fault_is_never_overlooked_and_never_invented(status in statuses()) {
+        fn fault_is_shown_exactly_when_there_is_one(status in statuses()) {
             let faulty = status.cameras.iter().any(|camera| camera.trouble.is_some()) || status.audio.state == PipelineState::Fault;
             let code = Indicator::Fault.pattern(&status);
             prop_assert_eq!(matches!(code, Pattern::Code(2..=7)), faulty && !status.privacy);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_has_a_code_of_its_own_and_the_one_that_weighs_most_is_shown() {
+    fn each_fault_has_its_own_code_and_the_most_severe_is_shown() {
         let camera =
             |trouble| CameraStatus { trouble: Some(trouble), state: PipelineState::Fault, ..CameraStatus::default() };
         let mut status = Status::default();

@@ -127,13 +127,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_switched_lamp_is_lit_for_the_share_that_looks_as_bright(level in 0.0..=1.0f32, brightness in 0.01..=1.0f32) {
+        fn switched_led_has_the_duty_cycle_of_the_perceived_brightness(level in 0.0..=1.0f32, brightness in 0.01..=1.0f32) {
             let wanted = (level * brightness).powi(2);
             prop_assert!((lit(level, brightness) - wanted).abs() <= MIN_DUTY + 0.001);
         }
 
         #[test]
-        fn brighter_is_never_dimmer(max in 1..=255u32, one in 0.0..=1.0f32, other in 0.0..=1.0f32) {
+        fn brightness_is_monotonic(max in 1..=255u32, one in 0.0..=1.0f32, other in 0.0..=1.0f32) {
             let (dim, bright) = if one < other { (one, other) } else { (other, one) };
             for dimming in [Dimming::Steps(max), Dimming::None] {
                 let [dim, bright] = [dim, bright].map(|level| dimming.drive(level, 1.0, Duration::ZERO));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn dark_and_lit_need_no_switching() {
+    fn fully_off_and_on_need_no_switching() {
         for dimming in [Dimming::Steps(255), Dimming::Switching, Dimming::None] {
             let max = if let Dimming::Steps(max) = dimming { max } else { 1 };
             assert_eq!(dimming.drive(0.0, 1.0, Duration::ZERO), DriveStep { step: 0, hold: None });

@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_light_is_between_dark_and_lit_and_stays_as_it_is_for_as_long_as_it_says(
+        fn level_is_between_0_and_1_and_constant_for_the_hold_time(
             pattern in patterns(), since in times(), part in 0.0..1.0f64,
         ) {
             let light = pattern.at(since);
@@ -118,7 +118,7 @@ mod tests {
         }
 
         #[test]
-        fn a_code_has_as_many_flashes_as_it_says(flashes in 1..=9u8, rounds in 0..1000u32) {
+        fn fault_code_has_the_given_number_of_flashes(flashes in 1..=9u8, rounds in 0..1000u32) {
             let pattern = Pattern::Code(flashes);
             let period = BEAT * u32::from(flashes) + CODE_PAUSE;
             let (mut since, end) = (period * rounds, period * (rounds + 1));
@@ -136,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn a_breath_changes_little_by_little_and_comes_round(since in times()) {
+        fn breathing_is_smooth_and_periodic(since in times()) {
             let [now, next, round] = [0, 1, 100].map(|n| Pattern::Breathe.at(since + STEP * n).level);
             prop_assert!((now - next).abs() < 0.04);
             prop_assert_eq!(now, round);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_breath_goes_from_embers_to_bright() {
+    fn breathing_goes_from_dim_to_bright() {
         assert_eq!(Pattern::Breathe.at(Duration::ZERO).level, MIN_BREATH_LEVEL);
         assert_eq!(Pattern::Breathe.at(BREATH / 2).level, 1.0);
     }

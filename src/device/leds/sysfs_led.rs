@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trigger_is_switched_off_and_put_back() {
+    fn trigger_is_disabled_and_restored() {
         let tree = tree("255\n", Some("none usb-host [mmc0] timer\n"));
         let mut led = Sysfs::open(tree.path(), "ACT").unwrap();
         assert_eq!((read(&tree, "trigger").as_str(), read(&tree, "brightness").as_str()), ("none", "0"));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn one_without_a_trigger_gets_its_brightness_back() {
+    fn brightness_is_restored_without_a_trigger() {
         for trigger in [None, Some("[none] mmc0\n")] {
             let tree = tree("1\n", trigger);
             let mut led = Sysfs::open(tree.path(), "ACT").unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_named_with_what_there_is() {
+    fn missing_led_error_lists_the_available_ones() {
         let tree = tree("1\n", None);
         let error = |name: &str, tree: &Path| Sysfs::open(tree, name).err().unwrap().to_string();
         assert!(error("PWR", tree.path()).ends_with("; there are ACT"));

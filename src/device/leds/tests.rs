@@ -45,7 +45,7 @@ fn next(led: &Receiver<Option<u32>>) -> Option<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_light_follows_the_status_and_ends_with_its_guard() {
+async fn led_follows_the_status_until_its_guard_is_dropped() {
     let publisher = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
     let (watched, seen) = led();
     let guard = start_with([(&config(Indicator::Watched), watched)], &publisher).unwrap();
@@ -60,7 +60,7 @@ async fn a_light_follows_the_status_and_ends_with_its_guard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fault_blinks_again_and_again() {
+async fn fault_code_is_repeated() {
     let publisher = StatusPublisher::new(Status { cameras: vec![CameraStatus::default()], ..Status::default() });
     let (fault, seen) = led();
     let guard = start_with([(&config(Indicator::Fault), fault)], &publisher).unwrap();
@@ -74,7 +74,7 @@ async fn a_fault_blinks_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lamp_that_goes_takes_nothing_along() {
+async fn failing_led_does_not_affect_the_others() {
     let publisher = StatusPublisher::new(Status::default());
     let ((broken, gone), (whole, seen)) = (led(), led());
     drop(gone);
@@ -86,7 +86,7 @@ async fn a_lamp_that_goes_takes_nothing_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_kernels_led_is_found_driven_and_put_back_and_a_missing_one_is_passed_over() {
+async fn sysfs_led_is_driven_and_restored_and_a_missing_one_is_skipped() {
     let tree = tempfile::tempdir().unwrap();
     let led = tree.path().join("ACT");
     fs::create_dir(&led).unwrap();
@@ -113,7 +113,7 @@ async fn the_kernels_led_is_found_driven_and_put_back_and_a_missing_one_is_passe
 }
 
 #[test]
-fn a_pin_that_the_machine_does_not_have_is_passed_over() {
+fn missing_gpio_pin_is_skipped() {
     let pin = gpio::GpioPin { chip: Some("nochip".into()), line: 17, active_low: false };
     assert!(open(&Config { target: LedTarget::Gpio(pin), ..config(Indicator::Ready) }, Path::new("/")).is_none());
 }

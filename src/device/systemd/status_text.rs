@@ -64,7 +64,7 @@ mod tests {
     use crate::model::status::Audio;
 
     #[test]
-    fn it_names_viewers_cameras_and_faults() {
+    fn status_line_lists_viewers_cameras_and_faults() {
         assert_eq!(line(&Status::default()), "nobody watches");
         let live = CameraStatus {
             name: "door".into(),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_one_message() {
+    fn status_line_is_bounded_and_on_one_line() {
         let camera =
             CameraStatus { name: "a".into(), fault: Some("x\nWATCHDOG=trigger".repeat(99)), ..CameraStatus::default() };
         let line = line(&Status { cameras: vec![camera], viewers: 1, ..Status::default() });

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_watched_and_gives_nothing_stops_the_pulse() {
+    fn watched_camera_without_frames_stops_the_watchdog() {
         let [door, yard] = [0; 2].map(|_| Arc::new(Mutex::new(StreamHealth { watched: false, published: 0 })));
         let start = Instant::now();
         let mut watchdog = Watchdog::new(vec![source("door", &door), source("yard", &yard)], 15 * SECOND, start);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn without_cameras_there_is_life() {
+    fn watchdog_is_fed_without_cameras() {
         let start = Instant::now();
         assert_eq!(Watchdog::new(Vec::new(), SECOND, start).check(start + 100 * SECOND), Ok(()));
     }

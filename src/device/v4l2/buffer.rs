@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_monotonic_clock_counts() {
+    fn only_monotonic_timestamps_are_used() {
         let mut buffer = Call::new(BufferType::VideoCapture, 0).buffer;
         buffer.timestamp.tv_sec = 5;
         buffer.timestamp.tv_usec = 250_000;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_used_are_told_for_the_buffer_or_for_each_plane() {
+    fn bytes_used_are_read_per_buffer_or_per_plane() {
         let mut one = Call::new(BufferType::VideoCapture, 3);
         one.buffer.bytesused = 100;
         one.planes[0].bytesused = 7;

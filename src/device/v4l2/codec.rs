@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_without_controls_says_so() {
+    fn device_without_controls_returns_enotty() {
         let null = Device::open("/dev/null").expect("should open");
         assert_eq!(null.set_number(1, 1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
         assert!(null.force_key_frame().is_err() && null.set_h264_bitrate(1_000_000).is_err());

@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_single_value_is_compound() {
+    fn non_scalar_control_is_compound() {
         let mut query: sys::v4l2_query_ext_ctrl = zeroed();
         (query.type_, query.elems) = (sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER, 1);
         assert_eq!(kind(&query), ControlKind::Integer);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_and_headings() {
+    fn flags_are_parsed_and_control_classes_are_skipped() {
         assert_eq!(flags(0x0004 | 0x0010 | 0x0100), [Flag::ReadOnly, Flag::Inactive]);
         assert_eq!(heading_of(0x009a_0000), "Camera Controls");
         assert_eq!(heading_of(0x00f0_0000), "Controls of class 0x00f00000");

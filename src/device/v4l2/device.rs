@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_streaming_capture_node_captures() {
+    fn only_streaming_capture_nodes_are_cameras() {
         let streaming = sys::V4L2_CAP_STREAMING;
         assert!(with(sys::V4L2_CAP_VIDEO_CAPTURE | streaming).captures());
         assert!(!with(sys::V4L2_CAP_VIDEO_CAPTURE).captures(), "read() alone is not enough");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_asked_in_the_way_that_it_has() {
+    fn buffer_type_follows_the_capabilities() {
         let (one, many) = (sys::V4L2_CAP_VIDEO_CAPTURE, sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE);
         let streaming = sys::V4L2_CAP_STREAMING;
         assert_eq!(with(one | streaming).capture_kind(), Some(BufferType::VideoCapture));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_judged_by_its_own_flags_and_not_by_its_siblings() {
+    fn device_caps_are_used_instead_of_the_whole_devices() {
         // A UVC camera's metadata node: the device captures, this node does not.
         let device = sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_META_CAPTURE | sys::V4L2_CAP_DEVICE_CAPS;
         assert_eq!(Capability::effective_flags(device, sys::V4L2_CAP_META_CAPTURE), sys::V4L2_CAP_META_CAPTURE);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_no_device_is_an_error_with_the_kernels_number() {
+    fn path_that_is_not_a_device_is_an_error_with_errno() {
         let missing = Device::open("/dev/video-that-is-not-there").expect_err("should not open");
         assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
         assert_eq!(Device::open("/dev/vi\0deo0").expect_err("should not open").raw_os_error(), Some(libc::ENOENT));

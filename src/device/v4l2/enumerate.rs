@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_of_sizes_gives_the_nearest_step() {
+    fn nearest_step_of_a_size_range_is_found() {
         let range = FrameSize::Stepwise { width: (16, 1920, 2), height: (16, 1080, 8) };
         assert_eq!(range.nearest(1280, 720), (1280, 720));
         assert_eq!(range.nearest(641, 485), (642, 488));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_senseless_range_does_no_harm() {
+    fn invalid_range_is_tolerated() {
         let zero = FrameSize::Stepwise { width: (0, 0, 0), height: (100, 50, 0) };
         assert_eq!(zero.nearest(1280, 720), (0, 100));
         let huge = FrameSize::Stepwise { width: (1, u32::MAX, u32::MAX), height: (0, u32::MAX, 1) };

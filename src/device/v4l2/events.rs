@@ -62,13 +62,13 @@ mod tests {
 
     #[test]
     #[cfg(target_pointer_width = "64")]
-    fn the_requests_have_the_kernels_numbers() {
+    fn request_codes_match_the_kernel() {
         // As `linux/videodev2.h` expands them for the sizes 136 and 32.
         assert_eq!((VIDIOC_DQEVENT, VIDIOC_SUBSCRIBE_EVENT), (0x8088_5659, 0x4020_565a));
     }
 
     #[test]
-    fn a_file_that_tells_no_events_has_no_changes() {
+    fn file_without_events_has_no_changes() {
         let null = Device::open("/dev/null").expect("should open");
         assert_eq!(null.subscribe_to_control(1).expect_err("should refuse").raw_os_error(), Some(libc::ENOTTY));
         assert!(null.changed_controls().is_empty());

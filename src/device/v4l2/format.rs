@@ -189,14 +189,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fourcc_is_shown_whatever_it_holds() {
+    fn any_fourcc_is_displayable() {
         assert_eq!(FourCc::new(b"YUYV").to_string(), "YUYV");
         assert_eq!(FourCc(u32::from_le_bytes(*b"Y16 ") | 0x8000_0000).to_string(), "Y16 -BE");
         assert_eq!(FourCc(0x0102_00ff).to_string(), "????");
     }
 
     #[test]
-    fn the_planes_are_those_that_the_driver_counts() {
+    fn plane_count_is_taken_from_the_driver_and_bounded() {
         let mut format = zeroed::<sys::v4l2_format>();
         let plane = |bytesperline, sizeimage| sys::v4l2_plane_pix_format { sizeimage, bytesperline, reserved: [0; 6] };
         // SAFETY: the struct was zeroed, and zero is valid for each of its integers.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_in_a_fraction_is_no_rate() {
+    fn fraction_with_a_zero_has_no_rate() {
         assert_eq!(Fraction { numerator: 1, denominator: 30 }.rate(), Some(30.0));
         assert_eq!(Fraction { numerator: 0, denominator: 30 }.rate(), None);
         assert_eq!(Fraction { numerator: 1, denominator: 0 }.rate(), None);

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_driver_is_read_whatever_it_is() {
+    fn driver_text_is_decoded_even_if_invalid() {
         assert_eq!(text(b"HD Webcam\0garbage"), "HD Webcam");
         assert_eq!(text(b"no end"), "no end");
         assert_eq!(text(b"bad \xff\xfe\0"), "bad \u{fffd}\u{fffd}");

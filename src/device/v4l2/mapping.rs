@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_impossible_buffer_is_an_error() {
+    fn impossible_mapping_is_an_error() {
         let file = File::open("/dev/null").expect("should open");
         assert!(Mapping::new(file.as_fd(), 0, 0).is_err());
         assert!(Mapping::new(file.as_fd(), 0, 4096).is_err());

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_outlives_the_stream_and_frees_the_ring() {
+    fn lease_outlives_the_stream_and_frees_the_queue() {
         let ring = ring(&[b"picture"]);
         let lease = ring.lend(filled(0, &[(0, 7)])).expect("should lend").lease;
         let weak = Arc::downgrade(&ring);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_goes_back_with_the_last_of_its_planes() {
+    fn buffer_is_requeued_with_its_last_plane() {
         let ring = ring(&[b"luma", b"....chroma"]);
         let lease = ring.lend(filled(0, &[(0, 4), (4, 10)])).expect("should lend").lease;
         let mut planes = lease.into_planes();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_driver_cannot_lend_more_than_there_is() {
+    fn used_bytes_are_limited_to_the_mapping() {
         let ring = ring(&[b"luma", b"chroma"]);
         let too_long = ring.lend(filled(0, &[(0, 4), (0, usize::MAX)])).expect("should lend");
         assert!(too_long.damaged);

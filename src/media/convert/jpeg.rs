@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jpeg_is_whole_with_padding_and_not_without_its_end() {
+    fn jpeg_is_complete_with_padding_but_not_without_eoi() {
         assert!(is_complete_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9]));
         assert!(is_complete_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 0, 0, 0]));
         assert!(is_complete_jpeg(&[0xff, 0xd8, 1, 2, 0xff, 0xd9, 7, 7]));

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_range_becomes_that_of_video() {
+    fn full_range_becomes_limited_range() {
         let all: Vec<u8> = (0..=255).collect();
         let mut luma = [0; 256];
         to_limited_range(&all, &mut luma, LUMA);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_range_of_video_becomes_full() {
+    fn limited_range_becomes_full_range() {
         let all: Vec<u8> = (0..=255).collect();
         let (mut luma, mut chroma) = (Vec::new(), Vec::new());
         to_full_range(&all, &mut luma, FULL_LUMA);

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_picture_becomes_a_jpeg_of_full_range() {
+    fn raw_frame_becomes_a_full_range_jpeg() {
         let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
         assert_eq!((jpeg.width, jpeg.height), (64, 48));
         // Through the camera's way back it is the same frame.
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_makes_jpegs_is_taken_at_its_word() {
+    fn jpeg_of_the_camera_is_kept_byte_for_byte() {
         let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
         let again = StillImage::of(&mjpeg(jpeg.data.clone())).expect("still").into_jpeg().expect("jpeg");
         assert_eq!(again, jpeg);
     }
 
     #[test]
-    fn tables_that_a_camera_leaves_out_are_added() {
+    fn missing_huffman_tables_are_added() {
         let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
         let bare = without_tables(&jpeg.data);
         assert!(bare.len() < jpeg.data.len() && !has_huffman_tables(&bare));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused() {
+    fn invalid_frames_are_rejected() {
         assert!(matches!(StillImage::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xda])), Err(Error::Jpeg(_))));
         assert!(StillImage::of(&mjpeg(vec![0xff, 0xd8, 0xff, 0xd9])).is_err());
         let own = RawFrame::new(Timestamp::default(), format(PixelFormat::H264), vec![0, 0, 0, 1].into());

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn without_requests_the_longest_distance_rules() {
+    fn key_frame_interval_is_bounded_without_requests() {
         let mut keys = KeyframeScheduler::new(Duration::from_secs(2));
         let granted: Vec<u64> = (0..50u64)
             .filter(|tenth| keys.should_force(Timestamp::from_start(Duration::from_millis(tenth * 100)), false))

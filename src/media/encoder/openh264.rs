@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_frame_carries_sps_and_pps_and_only_asked_frames_are_keys() {
+    fn every_key_frame_has_sps_and_pps_and_only_requested_frames_are_key_frames() {
         for threads in [1, 2] {
             let config = Config { bitrate: 300_000, threads, ..Config::default() };
             let mut encoder = OpenH264::open(&config, &frame(0).format).expect("open");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bitrate_changes_within_the_stream() {
+    fn bitrate_changes_within_the_stream() {
         let config = Config { bitrate: 2_000_000, threads: 1, ..Config::default() };
         let mut encoder = OpenH264::open(&config, &frame(0).format).expect("open");
         encoder.encode(&frame(0), true).expect("encode");

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn parameter_sets_stand_before_each_idr_however_the_camera_sends_them() {
+    fn parameter_sets_precede_every_idr() {
         let stream = stream(25);
         let first: Vec<&[u8]> = nals(&stream[0].data).collect();
         let mut camera = Passthrough::default();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_gap_nothing_is_shown_before_the_next_idr() {
+    fn no_frame_is_passed_between_a_gap_and_the_next_idr() {
         let mut camera = Passthrough::default();
         let mut passed = Vec::new();
         for (number, mut raw) in stream(30).into_iter().enumerate() {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_sequence_begins_with_its_idr() {
+    fn new_sequence_starts_with_an_idr() {
         let mut camera = Passthrough::default();
         let old: &[&[u8]] = &[&[0x67, 66, 0xc0, 30, 1], &[0x68, 1], &[0x65, 0x88]];
         let new: &[u8] = &[0x67, 100, 0, 40, 1];
@@ -245,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn an_idr_without_parameter_sets_cannot_be_begun_with() {
+    fn stream_cannot_start_at_an_idr_without_parameter_sets() {
         let mut camera = Passthrough::default();
         assert!(matches!(camera.encode(&frame(0, &[&[0x65, 0x88]]), false), Err(Error::AwaitingKey)));
         assert!(camera.encode(&frame(0, &[]), false).expect("nothing").is_none());
     }
 
     #[test]
-    fn b_frames_are_refused_with_the_way_out_until_the_stream_is_another() {
+    fn b_frames_are_rejected_with_a_remedy_until_the_stream_changes() {
         let mut camera = Passthrough::default();
         let start: &[&[u8]] = &[&[0x67, 77, 0, 30, 1], &[0x68, 1], &[0x65, 0x88]];
         // first_mb_in_slice 0 ("1"), then slice_type 1 ("010"), 6 ("00111"), 5 ("00110").
@@ -280,7 +280,7 @@ mod tests {
         /// Whatever becomes of a stream, what is passed on begins with a key frame, and key frames with their parameter
         /// sets.
         #[test]
-        fn damage_is_survived(damages in vec(damage(), 0..20), noise in vec(any::<u8>(), 0..200)) {
+        fn damaged_input_does_not_panic(damages in vec(damage(), 0..20), noise in vec(any::<u8>(), 0..200)) {
             static STREAM: LazyLock<Vec<RawFrame>> = LazyLock::new(|| stream(12));
             let mut frames = vec![RawFrame::new(Timestamp::default(), FORMAT, noise.into())];
             for (number, flips, cut, gap) in damages {

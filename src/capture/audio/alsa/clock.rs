@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_stamp_is_none() {
+    fn zero_timestamp_is_none() {
         assert_eq!(monotonic(libc::timespec { tv_sec: 0, tv_nsec: 0 }), None);
         assert_eq!(monotonic(libc::timespec { tv_sec: -1, tv_nsec: 0 }), None);
         assert_eq!(monotonic(libc::timespec { tv_sec: 1, tv_nsec: 2 }), Some(Duration::new(1, 2)));

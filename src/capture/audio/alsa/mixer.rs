@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_input_itself_is_preferred() {
+    fn capture_gain_of_the_input_itself_is_preferred() {
         let gain = |controls: &[InputControl]| select_input(controls.iter(), |control| control.steps.is_some());
         let steps = Some((0, 31));
         let codec = [control("Mic Boost", steps, false), control("Line", steps, true), control("Capture", steps, true)];
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_card_has_not_is_refused_with_its_range() {
+    fn unsupported_mixer_value_is_rejected_with_the_range() {
         let mut mic = control("Mic", Some((0, 28)), true);
         let error = gain_error("hw:1", Gain::Decibel(30.0), &check_decibels(30.0, &mic).expect_err("has no scale"));
         assert_eq!(error.to_string(), "hw:1: gain 30 dB is not supported; Mic has no scale in dB; write 0 % to 100 %");
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_cover_the_whole_range() {
+    fn percent_covers_the_whole_range() {
         assert_eq!([0, 50, 100].map(|percent| step(percent, (-4, 28))), [-4, 12, 28]);
     }
 }

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_is_not_there_is_told_so() {
+    fn missing_device_is_reported_as_not_found() {
         for device in ["hw:CARD=NotThere", "plughw:31,7", "dsnoop:31", "no-such-name", "na\0me"] {
             let error = open(device, 1).err().expect("should refuse");
             assert!(matches!(error, Error::NotFound { .. }), "{device}: {error}");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_device_has_of_our_wishes_is_taken() {
+    fn device_opens_with_what_it_supports_of_the_request() {
         // ALSA's own null device has everything, on every machine.
         for channels in [1, 2] {
             let opened = open("null", channels).expect("should open");
@@ -179,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn the_converting_layer_of_each_kind_of_name() {
+    fn plug_layer_is_chosen_by_kind_of_name() {
         assert_eq!(plug_name("hw:CARD=U0x46d,DEV=0"), "plughw:CARD=U0x46d,DEV=0");
         assert_eq!(plug_name("hw:1,0"), "plughw:1,0");
         assert_eq!(plug_name("dsnoop:1"), "plug:'dsnoop:1'");
     }
 
     #[test]
-    fn the_kernels_numbers_become_errors_that_a_caller_can_branch_on() {
+    fn errno_maps_to_error_variants() {
         let error = |number| alsa::Error::new("snd_pcm_readi", number);
         assert!(matches!(call_error("hw:0", error(libc::ENODEV)), Error::Unplugged { .. }));
         assert!(matches!(call_error("hw:0", error(-libc::ENODEV)), Error::Unplugged { .. }));

@@ -142,7 +142,7 @@ fn run(hours: f64, card: &mut Card) -> (f64, f64) {
 }
 
 #[test]
-fn sound_stays_with_the_picture_for_hours_on_a_card_that_is_fast_or_slow() {
+fn audio_stays_in_sync_for_hours_on_a_fast_or_slow_card() {
     for (ppm, rate) in [(200.0, 48_000.0), (-200.0, 44_100.0), (500.0, 16_000.0)] {
         let worst = run(2.0, &mut Card::new(rate, &|_| ppm, &|number| chance(number) * 0.002));
         assert!(worst.0 < 5.0 && worst.1 < 1.0, "{ppm} ppm at {rate} Hz: {worst:?} ms");
@@ -150,7 +150,7 @@ fn sound_stays_with_the_picture_for_hours_on_a_card_that_is_fast_or_slow() {
 }
 
 #[test]
-fn jitter_of_a_whole_period_does_not_reach_the_sound() {
+fn jitter_of_a_whole_period_does_not_affect_the_audio() {
     for ppm in [0.0, -200.0] {
         let worst = run(1.0, &mut Card::new(48_000.0, &|_| ppm, &|number| chance(number) * PERIOD));
         assert!(worst.0 < 25.0 && worst.1 < 5.0, "{ppm} ppm: {worst:?} ms");
@@ -158,7 +158,7 @@ fn jitter_of_a_whole_period_does_not_reach_the_sound() {
 }
 
 #[test]
-fn a_clock_that_drifts_with_the_temperature_is_followed() {
+fn temperature_drift_of_the_clock_is_tracked() {
     // 40 ppm up and down again every 20 minutes: faster than a case warms up.
     let ppm = |time: f64| 50.0 + 20.0 * (TAU * time / 1200.0).sin();
     let worst = run(2.0, &mut Card::new(48_000.0, &ppm, &|number| chance(number) * 0.005));
@@ -172,7 +172,7 @@ fn surprise(samples: &[f64], step: f64) -> f64 {
 }
 
 #[test]
-fn no_sample_is_dropped_or_repeated_and_each_bears_its_time() {
+fn no_sample_is_dropped_or_repeated_and_timestamps_are_right() {
     for (ppm, rate) in [(200.0, 48_000.0), (-200.0, 44_100.0), (0.0, 16_000.0)] {
         let (constant, late) = (|_| ppm, |number| chance(number) * PERIOD);
         let mut card = Card::new(rate, &constant, &late);
@@ -211,7 +211,7 @@ fn no_sample_is_dropped_or_repeated_and_each_bears_its_time() {
 }
 
 #[test]
-fn after_a_loss_it_begins_anew_at_the_right_time_and_says_so() {
+fn framer_restarts_at_the_right_time_after_a_loss_and_marks_a_gap() {
     let ppm = |_: f64| 0.0;
     let mut framer = Framer::with(48_000, 1, Counter::new(48_000.0));
     let mut frames = Vec::new();

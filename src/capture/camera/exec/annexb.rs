@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn units_end_where_the_next_begins_however_the_bytes_come() {
+    fn access_units_are_split_for_any_chunking() {
         let units = [[SPS, PPS, IDR, IDR_REST].concat(), [AUD, P, P_REST].concat(), P.to_vec(), P.to_vec()];
         let stream = units.concat();
         for step in 1..=stream.len() {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_before_the_first_start_code_are_rubbish() {
+    fn bytes_before_the_first_start_code_are_garbage() {
         let stream = [b"starting\n".as_slice(), SPS, PPS, IDR, P, P].concat();
         for step in 1..=stream.len() {
             let (units, garbage) = split(&stream, step);

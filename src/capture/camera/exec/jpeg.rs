@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_told_apart_however_the_bytes_come() {
+    fn frames_are_split_for_any_chunking() {
         let pictures = [jpeg(5), jpeg(6)];
         let stream = pictures.concat();
         for step in 1..=stream.len() {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scans_header_may_come_in_pieces() {
+    fn scan_header_may_be_split_across_chunks() {
         let whole = jpeg(5);
         let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).expect("should have a scan");
         // Not that a header would have such bytes: but what has no scan yet must not be read as one.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_no_picture_is_rubbish() {
+    fn truncated_or_invalid_jpeg_is_garbage() {
         let whole = jpeg(5);
         // Cut inside a segment's length, the next 64 KiB may be taken for the segment; what comes after them may not.
         let lost = 1 + 65_536 / whole.len();

@@ -72,7 +72,7 @@ mod tests {
     use crate::capture::camera::Constraint;
 
     #[test]
-    fn the_line_has_what_the_configuration_asks_for() {
+    fn command_line_follows_the_configuration() {
         let root = tempfile::tempdir().expect("should make a directory");
         let (bin, video) = (root.path().join("bin"), root.path().join("video4linux"));
         fs::create_dir_all(&bin).expect("should make a directory");

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_pictures_are_counted_off_and_timed_by_their_first_byte() {
+    fn raw_frames_are_split_by_size_and_timed_by_their_first_byte() {
         let mut stream = Stream::new(Some(PixelFormat::I420), requested(4, 2));
         let raw: Vec<u8> = (0..36).collect();
         let mut frames = Vec::new();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_recognised_by_its_first_bytes() {
+    fn format_is_detected_from_the_first_bytes() {
         let format = |data: &[u8]| detect_format(data).map(|format| format.map(|format| format.pixel()));
         assert_eq!(format(&[0xff, 0xd8, 0xff]), Ok(Some(PixelFormat::Mjpeg)));
         assert_eq!(format(&[0, 0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_stays_rubbish_is_given_up() {
+    fn stream_of_garbage_is_given_up() {
         for format in [PixelFormat::Mjpeg, PixelFormat::H264] {
             let mut stream = Stream::new(Some(format), requested(4, 2));
             let garbage: Vec<u8> = (0..1 << 20).map(|byte| (byte % 251) as u8 | 2).collect();

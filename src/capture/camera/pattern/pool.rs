@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_comes_back_with_its_last_clone() {
+    fn buffer_returns_with_its_last_clone() {
         let pool = Pool::new();
         let lent = pool.lend(pool.acquire(&[1, 2, 3]));
         let (address, clone) = (lent.as_ptr(), lent.clone());
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_bound_are_kept_and_frames_outlive_the_pool() {
+    fn pool_size_is_bounded_and_frames_outlive_the_pool() {
         let pool = Pool::new();
         let lent: Vec<Bytes> = (0..2 * MAX_POOLED).map(|_| pool.lend(pool.acquire(&[7]))).collect();
         let last = lent[0].clone();

@@ -32,7 +32,7 @@ fn level(frame: &RawFrame, area: Rect) -> usize {
 }
 
 #[test]
-fn every_size_gives_a_whole_picture_and_small_ones_leave_parts_out() {
+fn every_size_gives_a_complete_frame_and_small_ones_omit_parts() {
     for (width, height) in [
         (16, 16),
         (16, 1080),
@@ -57,13 +57,13 @@ fn every_size_gives_a_whole_picture_and_small_ones_leave_parts_out() {
 }
 
 #[test]
-fn wishes_out_of_range_are_moved_to_the_nearest() {
+fn constraints_out_of_range_are_clamped() {
     let pattern = Pattern::open(&Config { fps: Constraint::exact(0), ..config(0, 3) });
     assert_eq!((pattern.format().width, pattern.format().height, pattern.format().fps), (16, 16, 1.0));
 }
 
 #[test]
-fn the_code_names_the_frame_its_slot_and_its_camera() {
+fn timecode_holds_frame_number_capture_time_and_camera() {
     let mut pattern = Pattern::open(&config(320, 180));
     let mut now = after_second(1);
     let mut codes = Vec::new();
@@ -84,7 +84,7 @@ fn the_code_names_the_frame_its_slot_and_its_camera() {
 }
 
 #[test]
-fn a_late_consumer_loses_frames_by_number_and_count() {
+fn late_consumer_skips_frame_numbers_and_drops_are_counted() {
     let mut pattern = Pattern::open(&config(320, 180));
     pattern.poll(after_second(0)).expect_err("nothing is due before the next slot");
     let first = pattern.poll(after_second(34)).expect("due");
@@ -96,7 +96,7 @@ fn a_late_consumer_loses_frames_by_number_and_count() {
 }
 
 #[test]
-fn the_lamp_is_lit_for_the_first_tenth_of_every_second() {
+fn lamp_is_lit_for_the_first_tenth_of_every_second() {
     for (width, height) in [(320, 180), (1280, 720)] {
         let (pattern, lamp) = (Pattern::open(&config(width, height)), lamp(width, height).expect("room for the lamp"));
         for (millis, lit) in [(0, true), (66, true), (99, true), (100, false), (500, false), (999, false), (1000, true)]
@@ -108,7 +108,7 @@ fn the_lamp_is_lit_for_the_first_tenth_of_every_second() {
 }
 
 #[test]
-fn a_frame_drawn_over_another_is_the_same_as_a_fresh_one() {
+fn frame_drawn_over_another_equals_a_fresh_one() {
     let (used, fresh) = (Pattern::open(&config(640, 360)), Pattern::open(&config(640, 360)));
     let first = used.render(1, after_second(20));
     let address = first.data.as_ptr();
@@ -119,7 +119,7 @@ fn a_frame_drawn_over_another_is_the_same_as_a_fresh_one() {
 }
 
 #[test]
-fn frames_that_are_held_are_not_drawn_over() {
+fn frames_in_use_are_not_overwritten() {
     let pattern = Pattern::open(&config(320, 180));
     let held: Vec<RawFrame> = (0..8).map(|n| pattern.render(n, after_second(u64::from(n) * 33))).collect();
     for (number, frame) in held.iter().enumerate() {

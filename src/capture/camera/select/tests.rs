@@ -126,7 +126,7 @@ const C920: [&str; 3] = ["046d", "082d", "5AF2"];
 const TWIN: [&str; 3] = ["1bcf", "2284", ""];
 
 #[test]
-fn a_name_means_the_camera_that_has_it() {
+fn name_selects_the_matching_camera() {
     let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
     board.plug("1-2", 1, C920, "HD Pro Webcam C920");
@@ -155,7 +155,7 @@ fn a_name_means_the_camera_that_has_it() {
 }
 
 #[test]
-fn a_path_may_be_a_link() {
+fn path_may_be_a_symlink() {
     let board = FakeHost::new();
     board.plug("1-2", 4, C920, "C920");
     symlink(board.dev("video4"), board.dev("front")).expect("should link");
@@ -166,7 +166,7 @@ fn a_path_may_be_a_link() {
 }
 
 #[test]
-fn a_name_that_nobody_or_several_have_is_an_error_with_a_list() {
+fn unknown_or_ambiguous_name_is_an_error_with_a_list() {
     let board = FakeHost::new();
     assert_eq!(error(&board.named("C920")), "no camera is called C920; there is none");
     board.attach(0, "platform:vivid-000", "vivid");
@@ -193,7 +193,7 @@ fn a_name_that_nobody_or_several_have_is_an_error_with_a_list() {
 }
 
 #[test]
-fn a_camera_is_the_same_in_another_port_and_under_another_number() {
+fn usb_camera_is_recognised_in_another_port_and_under_another_number() {
     let board = FakeHost::new();
     board.plug("1-2", 0, C920, "C920");
     board.attach(2, "platform:vivid-000", "vivid");
@@ -213,7 +213,7 @@ fn a_camera_is_the_same_in_another_port_and_under_another_number() {
 }
 
 #[test]
-fn a_camera_on_the_board_is_the_same_under_another_number() {
+fn built_in_camera_is_recognised_under_another_number() {
     let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
     let [selector] = board.pipelines([Device::Path(board.dev("video0"))]);
@@ -228,7 +228,7 @@ fn a_camera_on_the_board_is_the_same_under_another_number() {
 }
 
 #[test]
-fn another_camera_under_the_same_number_is_not_taken_for_it() {
+fn another_camera_under_the_same_number_is_not_selected() {
     let board = FakeHost::new();
     board.plug("1-2", 0, C920, "C920");
     let [number_only] = board.pipelines([Device::Path(board.dev("video0"))]);
@@ -257,7 +257,7 @@ fn another_camera_under_the_same_number_is_not_taken_for_it() {
 }
 
 #[test]
-fn the_right_one_of_a_cameras_nodes_is_followed() {
+fn right_node_of_a_multi_node_camera_is_selected_again() {
     let board = FakeHost::new();
     board.plug("1-2", 0, C920, "Depth");
     board.node("sys/devices/usb1/1-2/1-2:1.0", 2, 2, "Depth\nusb-0000:00:14.0-1-2\n");
@@ -271,7 +271,7 @@ fn the_right_one_of_a_cameras_nodes_is_followed() {
 }
 
 #[test]
-fn twins_stay_with_their_ports_and_nobody_takes_the_others() {
+fn identical_cameras_keep_their_ports() {
     let board = FakeHost::new();
     board.plug("1-1", 0, TWIN, "Cam");
     board.plug("1-2", 2, TWIN, "Cam");
@@ -297,7 +297,7 @@ fn twins_stay_with_their_ports_and_nobody_takes_the_others() {
 }
 
 #[test]
-fn each_auto_has_a_camera_of_its_own_in_the_order_of_the_configuration() {
+fn each_auto_gets_its_own_camera_in_configuration_order() {
     let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
     board.plug("1-2", 1, C920, "C920");
@@ -313,7 +313,7 @@ fn each_auto_has_a_camera_of_its_own_in_the_order_of_the_configuration() {
 }
 
 #[test]
-fn auto_waits_for_a_camera_once_it_had_one_and_takes_any() {
+fn auto_waits_for_any_camera_once_it_had_one() {
     let board = FakeHost::new();
     let [auto] = board.pipelines([Device::Auto]);
     assert!(auto.is_pattern());
@@ -334,7 +334,7 @@ fn auto_waits_for_a_camera_once_it_had_one_and_takes_any() {
 }
 
 #[test]
-fn the_pattern_ends_where_a_camera_is_plugged_in() {
+fn test_pattern_ends_when_a_camera_is_plugged_in() {
     let board = FakeHost::new();
     let [mut auto, _named] = board.pipelines([Device::Auto, Device::Card("vivid".into())]);
     let mut pattern = auto.open().expect("should be the pattern");
@@ -354,7 +354,7 @@ fn the_pattern_ends_where_a_camera_is_plugged_in() {
 }
 
 #[test]
-fn the_pattern_looks_by_itself_where_nobody_tells_of_hot_plug() {
+fn test_pattern_polls_for_cameras_without_hotplug_events() {
     let board = FakeHost::new();
     let [auto] = board.pipelines([Device::Auto]);
     let mut watch = Watch::new(&auto.registry, auto.index, auto.registry.generation());

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_is_no_camera_is_told_so() {
+    fn path_that_is_not_a_camera_is_an_error() {
         let missing = list("/dev/video-that-is-not-there").expect_err("should refuse");
         assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
         let null = set("/dev/null", &[]).expect_err("should refuse");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_controls_has_none_and_they_do_not_change() {
+    fn node_without_controls_lists_none_and_reports_no_changes() {
         let null = Arc::new(Device::open("/dev/null").expect("should open"));
         let mut watcher = ControlWatcher::new(Arc::clone(&null));
         assert_eq!((watcher.read_all(), watcher.changed_controls()), (Vec::new(), Vec::new()));

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_in_the_count_of_the_driver_are_losses() {
+    fn sequence_gaps_count_as_drops() {
         let mut drops = DropTracker::default();
         let mut gaps = Vec::new();
         for sequence in [7, 8, 11, 11, 0, 1] {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_was_lost_shows_before_the_next_picture() {
+    fn any_drop_marks_a_gap_on_the_next_frame() {
         let mut drops = DropTracker::default();
         drops.observe_sequence(0, false);
         drops.observe_sequence(1, true);

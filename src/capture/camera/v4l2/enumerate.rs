@@ -107,7 +107,7 @@ mod tests {
     use crate::device::v4l2::Fraction;
 
     #[test]
-    fn times_between_frames_become_rates() {
+    fn frame_intervals_become_rates() {
         let fraction = |numerator, denominator| Fraction { numerator, denominator };
         let intervals = [
             FrameInterval::Discrete(fraction(2, 15)),

@@ -168,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn every_pixel_format_has_a_name_with_the_kernel() {
+    fn every_pixel_format_has_a_fourcc() {
         for pixel in PixelFormat::ALL {
             assert!(KNOWN.iter().any(|known| known.pixel == pixel && known.planes == 1), "{pixel:?}");
         }
     }
 
     #[test]
-    fn what_the_driver_answers_is_taken() {
+    fn format_set_by_the_driver_is_accepted() {
         let taken = layout(b"YUYV", &[0]).format;
         assert_eq!((taken.pixel, taken.width, taken.stride), (PixelFormat::Yuyv, 641, 642 * 2));
         assert_eq!(layout(b"NV12", &[704]).format.stride, 704);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn planes_in_memory_of_their_own_have_strides_and_lengths_of_their_own() {
+    fn separate_planes_have_their_own_strides_and_lengths() {
         let two = layout(b"NM12", &[704, 0]);
         assert_eq!((two.format.stride, two.chroma_stride), (704, Some(642)));
         assert_eq!(two.min_lens, [704 * 480 + 642, 642 * 240 + 642]);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_picture_is_refused_with_the_reason() {
+    fn unusable_buffer_layout_is_rejected_with_the_reason() {
         let refused = |reply: &PictureFormat, requested| BufferLayout::of(reply, requested).expect_err("should refuse");
         let yuyv = reply(b"YUYV", &[0]);
         assert_eq!(refused(&reply(b"BA81", &[0]), None), "the driver insists on BA81");

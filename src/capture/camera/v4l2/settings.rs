@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn switches_come_before_the_numbers_they_free_and_actions_last() {
+    fn mode_switches_are_set_before_dependent_values_and_buttons_last() {
         let (calls, invalid, failed) = applied(&[
             ("focus_now", Value::Switch(true)),
             ("exposure_time", Value::Number(20)),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_inactive_is_told_after_a_second_try() {
+    fn inactive_control_is_reported_after_a_second_try() {
         let (calls, _, failed) = applied(&[("exposure_time", Value::Number(20)), ("focus_now", Value::Switch(true))]);
         assert_eq!(calls, ["focus_now = true", "exposure_time = 20"]);
         assert_eq!(failed.len(), 1, "{failed:?}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_camera_lacks_or_refuses_is_told_and_the_rest_is_set() {
+    fn failed_settings_are_reported_and_the_rest_is_set() {
         let (calls, invalid, failed) = applied(&[
             ("broken", Value::Number(1)),
             ("broken", Value::Number(101)),

@@ -46,7 +46,7 @@ mod tests {
     use crate::media::encoder::{Config, Encoder as _};
 
     #[test]
-    fn a_key_frame_is_the_picture_that_was_encoded() {
+    fn decoded_key_frame_equals_the_encoded_frame() {
         let format = VideoFormat { pixel: PixelFormat::I420, width: 320, height: 180, stride: 320, fps: 30.0 };
         let luma = (0..320 * 180).map(|at| 40 + (at % 320 / 2) as u8);
         let data: Vec<u8> = luma.chain(std::iter::repeat_n(120, 320 * 180 / 2)).collect();
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_frame_is_refused() {
+    fn non_key_frame_is_rejected() {
         for data in [&[][..], &[0, 0, 0, 1, 0x41, 0x98], &[0, 0, 0, 1, 0x67, 1, 2, 3], &[7; 40]] {
             let frame = EncodedFrame { captured: Timestamp::default(), key: true, data: Bytes::copy_from_slice(data) };
             assert!(matches!(decode(&frame), Err(Error::Codec { .. })), "{data:?}");

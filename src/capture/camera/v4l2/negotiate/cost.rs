@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cost_is_that_of_all_pixels_of_a_second() {
+    fn cost_is_per_second_of_all_pixels() {
         let jpeg = share(PixelFormat::Mjpeg, (1280, 720), 30.0);
         assert!((jpeg - 0.152).abs() < 0.001, "{jpeg}");
         assert!((share(PixelFormat::Mjpeg, (640, 360), 60.0) - jpeg / 2.0).abs() < 1e-9);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_a_range_is_taken_that_will_do() {
+    fn step_within_the_constraint_is_selected() {
         let steps = (16, 1920, 16);
         for (wish, taken) in [
             (Constraint::exact(1280), Some(1280)),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_senseless_range_does_no_harm() {
+    fn invalid_range_is_tolerated() {
         assert_eq!(step(&Constraint::ideal(720), (0, 0, 0)), Some(0));
         assert_eq!(step(&Constraint::ideal(720), (100, 50, 0)), Some(100));
         assert_eq!(step(&Constraint::ideal(u32::MAX), (1, u32::MAX, u32::MAX)), Some(1));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_within_two_percent_is_the_rate() {
+    fn rate_within_two_percent_matches() {
         let thirty = Constraint::exact(30);
         for (fps, will_do) in [(30.0, true), (29.97, true), (30.3, true), (29.3, false), (31.0, false), (60.0, false)] {
             assert_eq!(allows(&thirty, fps), will_do, "{fps}");
@@ -179,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_shown_without_needless_digits() {
+    fn rate_is_displayed_without_needless_digits() {
         let shown = [30.0, 29.97, 12.5, 7.501, 0.0, 100.0].map(short);
         assert_eq!(shown, ["30", "29.97", "12.5", "7.5", "0", "100"]);
     }
 
     #[test]
-    fn of_a_range_of_rates_the_nearest_is_taken() {
+    fn nearest_rate_of_a_range_is_selected() {
         let fraction = |fps| Fraction { numerator: 1, denominator: fps };
         let offered = [FrameInterval::Range { min: fraction(60), max: fraction(5) }];
         let taken = |wish: Constraint| rates(&offered, &wish).first().map(|rate| rate.interval.denominator);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_tells_no_rate_is_asked_for_the_wish() {
+    fn constraint_is_requested_from_a_driver_without_rates() {
         let zero = Fraction { numerator: 0, denominator: 0 };
         for nonsense in
             [vec![], vec![FrameInterval::Discrete(zero)], vec![FrameInterval::Range { min: zero, max: zero }]]

@@ -202,7 +202,7 @@ const CHOICES: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn the_best_of_what_a_camera_offers_is_chosen() {
+fn best_offered_mode_is_selected() {
     for (camera, table) in CHOICES {
         let offers = parse(camera);
         let lines: Vec<&str> = table.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -215,7 +215,7 @@ fn the_best_of_what_a_camera_offers_is_chosen() {
 }
 
 #[test]
-fn what_cannot_be_had_is_refused_with_what_can() {
+fn unsupported_request_is_rejected_with_the_available_modes() {
     for (camera, wishes, wish, offers) in [
         (VIVID, "1280 x 720 at 30", "width 1280, height 720, fps 30", VIVID_OFFERS),
         (
@@ -247,7 +247,7 @@ fn what_cannot_be_had_is_refused_with_what_can() {
 }
 
 #[test]
-fn a_long_list_is_cut() {
+fn long_list_is_truncated() {
     let sizes: Vec<String> = (0..200).map(|n| format!("{}x{} 1/{}", 16 + n, 16 + n, 1 + n % 7)).collect();
     let many = refused(&parse(&format!("YUYV\n{}\nNV12\n8x8 1/1", sizes.join("\n"))), "999 x 999 at 1");
     assert!(many.contains("it offers YUYV in 16x16 at 1, 17x17 at 2, "), "{many}");
@@ -257,14 +257,14 @@ fn a_long_list_is_cut() {
 }
 
 #[test]
-fn a_camera_without_a_usable_format_is_told_which_ones_are() {
+fn error_lists_the_usable_formats() {
     let none = refused(&[], "~640 x ~480 at ~30");
     assert!(none.contains("none of the formats that can be used: YU12, YV12, NV12"), "{none}");
     assert!(none.ends_with("H264; `porthole devices` shows what it offers"), "{none}");
 }
 
 #[test]
-fn a_driver_that_tells_nothing_is_asked_for_the_wish() {
+fn constraint_is_requested_from_a_driver_that_enumerates_nothing() {
     let silent = CaptureMode { size: None, intervals: Vec::new(), ..parse(INFRARED).remove(1) };
     let choice = choose(std::slice::from_ref(&silent), &config("640 x 480 at 25")).expect("should choose");
     assert_eq!(choice.interval, parse_fraction("1/25"));
@@ -277,7 +277,7 @@ fn a_driver_that_tells_nothing_is_asked_for_the_wish() {
 }
 
 #[test]
-fn of_equals_the_first_of_the_known_formats_is_taken_whatever_the_order() {
+fn ties_are_decided_by_format_preference_in_any_order() {
     let chosen = |formats: &str| {
         let choice = choose(&parse(&format!("{formats}\n640x480 1/30")), &config("640 x 480 at 30"));
         choice.expect("should choose").fourcc.to_string()
@@ -290,7 +290,7 @@ fn of_equals_the_first_of_the_known_formats_is_taken_whatever_the_order() {
 }
 
 #[test]
-fn the_drivers_answer_is_judged_by_the_wishes() {
+fn mode_set_by_the_driver_is_checked_against_the_constraints() {
     let judged = |wishes: &str, width, height, fps| is_acceptable(width, height, fps, &config(wishes));
     assert!(judged("640 x 480 at 30", 640, 480, Some(29.97)));
     assert!(judged("640 x 480 at 30", 640, 480, None), "a rate that is not told may be right");
