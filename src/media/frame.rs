@@ -1,6 +1,6 @@
-//! The data that flows through the program: timestamps, raw and encoded frames, and audio packets.
+//! The media types of the program: capture timestamps, pixel formats, raw and encoded frames, audio packets.
 //!
-//! Plain values. No device, no thread and no network belongs here.
+//! Plain values. Devices, threads and the network do not belong here.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,8 +10,8 @@ use bytes::Bytes;
 /// Seconds between the NTP epoch (1900) and the Unix epoch (1970), RFC 5905 appendix A.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
 
-/// The process's zero on both clocks, read once. The wall clock is deliberately not read again: a board without a
-/// battery-backed clock jumps by years when NTP first answers, and the stream's clock must not jump with it.
+/// The start of the process on both clocks, read once. The wall clock is deliberately not read again: on a device without
+/// a battery-backed clock it jumps by years at the first NTP response, and stream timestamps must not jump with it.
 static START: LazyLock<Start> = LazyLock::new(|| Start {
     monotonic: monotonic_now(),
     unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
@@ -22,17 +22,17 @@ struct Start {
     unix: Duration,
 }
 
-/// A moment on the monotonic clock, counted from the start of the process.
+/// A time on the monotonic clock, relative to the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(Duration);
 
 impl Timestamp {
-    /// This moment.
+    /// The current time.
     pub fn now() -> Self {
         Self::from_monotonic(monotonic_now())
     }
 
-    /// From a reading of `CLOCK_MONOTONIC`, as V4L2 and ALSA give it. A reading from before the process started
+    /// From a reading of `CLOCK_MONOTONIC`, as V4L2 and ALSA report it. A reading from before the start of the process
     /// becomes zero.
     pub fn from_monotonic(reading: Duration) -> Self {
         Self(reading.saturating_sub(START.monotonic))
@@ -48,22 +48,22 @@ impl Timestamp {
         self.0
     }
 
-    /// The time from `earlier` to this; zero when `earlier` is later.
+    /// The time since `earlier`, or zero if `earlier` is later.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// This moment plus `span`; the far end of time on overflow.
+    /// This time plus `span`, saturating on overflow.
     pub fn saturating_add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
     }
 
-    /// This moment minus `span`; the start of the process when that lies before it.
+    /// This time minus `span`, but not before the start of the process.
     pub fn saturating_sub(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(span))
     }
 
-    /// The time since the Unix epoch, by the wall clock as it stood when the process started.
+    /// The time since the Unix epoch, by the wall clock as it was read when the process started.
     pub fn unix(self) -> Duration {
         START.unix.saturating_add(self.0)
     }
@@ -96,11 +96,11 @@ pub enum PixelFormat {
     I420,
     /// Planar 4:2:0: Y, then V, then U (V4L2 `YV12`).
     Yv12,
-    /// Semi-planar 4:2:0: Y, then U and V in turn (V4L2 `NV12`).
+    /// Semi-planar 4:2:0: Y, then interleaved U and V (V4L2 `NV12`).
     Nv12,
-    /// Semi-planar 4:2:0: Y, then V and U in turn (V4L2 `NV21`).
+    /// Semi-planar 4:2:0: Y, then interleaved V and U (V4L2 `NV21`).
     Nv21,
-    /// Luma alone, 8 bit (V4L2 `GREY`).
+    /// Luma only, 8 bits (V4L2 `GREY`).
     Grey,
     /// Packed 4:2:2: Y0 U Y1 V (V4L2 `YUYV`).
     Yuyv,
@@ -110,15 +110,15 @@ pub enum PixelFormat {
     Rgb24,
     /// Packed blue, green, red (V4L2 `BGR3`).
     Bgr24,
-    /// One JPEG picture a frame (V4L2 `MJPG`).
+    /// One JPEG per frame (V4L2 `MJPG`).
     Mjpeg,
-    /// One H.264 access unit in Annex B form a frame (V4L2 `H264`): encoded by the camera, and each frame needs those
-    /// before it.
+    /// One H.264 access unit in Annex B format per frame (V4L2 `H264`), encoded by the camera. Frames depend on earlier
+    /// ones.
     H264,
 }
 
 impl PixelFormat {
-    /// Every format.
+    /// All formats.
     pub const ALL: [Self; 11] = [
         Self::I420,
         Self::Yv12,
@@ -150,13 +150,13 @@ impl PixelFormat {
         }
     }
 
-    /// Whether a frame has as many bytes as its encoder made of it, and no lines.
+    /// Whether frames are compressed: of variable size, and without rows.
     pub const fn is_compressed(self) -> bool {
         matches!(self, Self::Mjpeg | Self::H264)
     }
 }
 
-/// The shape of a source's raw frames.
+/// Pixel format, size and rate of a source's raw frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VideoFormat {
     /// Layout of the bytes.
@@ -165,54 +165,54 @@ pub struct VideoFormat {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Bytes from one line of the first plane to the next; the chroma planes of I420 and YV12 have half of it, unless
-    /// they lie in memory of their own. Zero for compressed frames.
+    /// Bytes per row of the first plane. The chroma planes of I420 and YV12 have half of it, unless they are in separate
+    /// buffers. Zero for compressed frames.
     pub stride: u32,
     /// Frames per second.
     pub fps: f64,
 }
 
-/// One captured frame. The bytes are shared, never copied; dropping the last clone gives the buffer back to its source.
+/// One captured frame. The bytes are shared, never copied; dropping the last clone returns the buffer to its source.
 #[derive(Debug, Clone)]
 pub struct RawFrame {
     /// When the frame was captured.
     pub captured: Timestamp,
-    /// Its shape.
+    /// Its format.
     pub format: VideoFormat,
-    /// Whether frames were lost between the one before and this one. Matters only where a frame needs those before it
+    /// Whether frames were lost between the previous one and this one. Matters only where frames depend on earlier ones
     /// (H.264).
     pub gap: bool,
-    /// Its bytes, laid out as `format` says.
+    /// Its bytes, laid out as in `format`.
     pub data: Bytes,
-    /// The planes after the first, where the driver keeps each plane in memory of its own (V4L2 `NM12`, `NM21`, `YM12`,
-    /// `YM21`); `data` then holds the first plane alone.
+    /// The chroma planes, if the driver keeps each plane in a separate buffer (V4L2 `NM12`, `NM21`, `YM12`, `YM21`);
+    /// `data` is then the first plane only.
     pub chroma: Option<ChromaPlanes>,
 }
 
-/// Chroma planes in memory of their own, in the order that the pixel format names them.
+/// Chroma planes in separate buffers, in the order of the pixel format.
 #[derive(Debug, Clone)]
 pub struct ChromaPlanes {
-    /// The second plane (U and V in turn, U, or V).
+    /// The second plane (interleaved U and V, U, or V).
     pub second: Bytes,
     /// The third plane; empty if the format has two.
     pub third: Bytes,
-    /// Bytes from one line of these planes to the next.
+    /// Bytes per row of these planes.
     pub stride: u32,
 }
 
 impl RawFrame {
-    /// A frame in one piece that follows the one before it.
+    /// A frame in one buffer, without a gap before it.
     pub const fn new(captured: Timestamp, format: VideoFormat, data: Bytes) -> Self {
         Self { captured, format, gap: false, data, chroma: None }
     }
 }
 
-/// One encoded frame: an H.264 access unit in Annex B form, with SPS and PPS inside every key frame.
+/// One encoded frame: an H.264 access unit in Annex B format, with SPS and PPS in every key frame.
 #[derive(Debug, Clone)]
 pub struct EncodedFrame {
     /// When the frame was captured.
     pub captured: Timestamp,
-    /// Whether decoding can begin here (IDR).
+    /// Whether it is a key frame (IDR), at which decoding can start.
     pub key: bool,
     /// The access unit.
     pub data: Bytes,
@@ -223,9 +223,9 @@ pub struct EncodedFrame {
 pub struct PcmFrame {
     /// When the first sample was captured.
     pub captured: Timestamp,
-    /// Whether audio was lost between the frame before and this one.
+    /// Whether audio was lost between the previous frame and this one.
     pub gap: bool,
-    /// Interleaved samples at 48 kHz: 960 for each channel.
+    /// Interleaved samples at 48 kHz: 960 per channel.
     pub samples: Vec<i16>,
 }
 
@@ -234,9 +234,9 @@ pub struct PcmFrame {
 pub struct AudioPacket {
     /// When its first sample was captured.
     pub captured: Timestamp,
-    /// Whether audio was lost between the packet before and this one.
+    /// Whether audio was lost between the previous packet and this one.
     pub gap: bool,
-    /// The packet.
+    /// The Opus packet.
     pub data: Bytes,
 }
 

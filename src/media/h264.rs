@@ -1,5 +1,5 @@
-//! Parsing of H.264 in Annex B format (ITU-T H.264 annex B), as far as it needs no decoder: the NAL units, and what
-//! their headers and parameter sets say. Pure functions on bytes; decoding and encoding do not belong here.
+//! Parses H.264 in Annex B format (ITU-T H.264 annex B): splits it into NAL units, and reads profile, level, size and
+//! frame rate from the SPS. Pure functions on bytes; decoding and encoding do not belong here.
 
 use std::fmt;
 
@@ -15,30 +15,29 @@ pub const PPS: u8 = 8;
 /// `nal_unit_type` of an access unit delimiter.
 pub const AUD: u8 = 9;
 
-/// The NAL units of `data`, without their start codes and trailing zeros. Bytes before the first start code are
-/// skipped.
+/// Splits `data` into NAL units, without start codes and trailing zeros. Bytes before the first start code are skipped.
 pub fn nals(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut starts = memchr::memmem::find_iter(data, &[0, 0, 1]).map(|at| at + 3).peekable();
     std::iter::from_fn(move || {
         let start = starts.next()?;
         let end = starts.peek().map_or(data.len(), |next| next - 3);
         let nal = &data[start..end.max(start)];
-        // The zero of a four-byte start code, and padding, belong to no NAL unit: the last byte of one is never zero.
+        // The last byte of a NAL unit is never zero: trailing zeros are padding, or part of a four-byte start code.
         let length = nal.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         Some(&nal[..length])
     })
     .filter(|nal| !nal.is_empty())
 }
 
-/// The type of a NAL unit.
+/// The `nal_unit_type` of a NAL unit.
 pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
 }
 
-/// What a stream demands of its decoder: the three bytes of `profile-level-id` (RFC 6184 section 8.1).
+/// Profile and level of a stream: the three bytes of `profile-level-id` (RFC 6184 section 8.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
-    /// `profile_idc`: 66 baseline, 77 main, 100 high.
+    /// `profile_idc`: 66 is baseline, 77 main, 100 high.
     pub idc: u8,
     /// `constraint_set0_flag` in the highest bit, and so on.
     pub constraints: u8,
@@ -47,17 +46,17 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Constrained baseline at level 3.1: what every browser decodes, and our own encoder gives.
+    /// Constrained baseline, level 3.1: every browser decodes it, and our own encoder produces it.
     pub const CONSTRAINED_BASELINE: Self = Self { idc: 66, constraints: 0xe0, level: 31 };
 
-    /// From six hexadecimal digits, as `profile-level-id` has them.
+    /// Parses the six hexadecimal digits of `profile-level-id`.
     pub fn parse(text: &str) -> Option<Self> {
         let value = Some(text).filter(|text| text.len() == 6 && text.bytes().all(|b| b.is_ascii_hexdigit()))?;
         let [_, idc, constraints, level] = u32::from_str_radix(value, 16).ok()?.to_be_bytes();
         Some(Self { idc, constraints, level })
     }
 
-    /// From a sequence parameter set; `None` for another NAL unit or a cut one.
+    /// From a sequence parameter set; `None` for any other NAL unit or a truncated one.
     pub fn of_sps(nal: &[u8]) -> Option<Self> {
         match *nal {
             [header, idc, constraints, level, ..] if header & 0x1f == SPS => Some(Self { idc, constraints, level }),
@@ -66,19 +65,19 @@ impl Profile {
     }
 }
 
-/// What a sequence parameter set tells of the frames.
+/// Frame size and rate from a sequence parameter set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StreamShape {
-    /// Width in pixels, cropping applied.
+    /// Width in pixels, after cropping.
     pub width: u32,
-    /// Height in pixels, cropping applied.
+    /// Height in pixels, after cropping.
     pub height: u32,
-    /// Frames per second, where the stream says so.
+    /// Frames per second, if the stream specifies it.
     pub fps: Option<f64>,
 }
 
 impl StreamShape {
-    /// From a sequence parameter set; `None` for another NAL unit or a damaged one.
+    /// From a sequence parameter set; `None` for any other NAL unit or a damaged one.
     pub fn of_sps(nal: &[u8]) -> Option<Self> {
         if nal_type(nal) != SPS {
             return None;
@@ -91,7 +90,7 @@ impl StreamShape {
     }
 }
 
-/// Six hexadecimal digits, as `profile-level-id` has them.
+/// The six hexadecimal digits of `profile-level-id`.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}{:02x}{:02x}", self.idc, self.constraints, self.level)

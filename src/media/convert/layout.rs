@@ -1,4 +1,4 @@
-//! Where the rows and planes of an uncompressed frame are.
+//! Locates the rows and planes of an uncompressed frame in its bytes, and checks that none is missing.
 //!
 //! Processing the bytes does not belong here.
 

@@ -1,23 +1,23 @@
-//! Packed 4:2:2 frames: YUYV and UYVY.
+//! Converts packed 4:2:2 frames (YUYV, UYVY) to I420.
 //!
-//! They have chroma in every row; that of two rows is averaged. The `yuv` crate's own conversion to 4:2:0 takes the
-//! chroma of either the upper or the lower row, depending on the column and the processor. Its conversion to 4:2:2 is
-//! exact, and with the averaging after it takes a third of the time of a plain loop.
+//! These formats have chroma in every row, so the chroma of each pair of rows is averaged. The `yuv` crate's own
+//! conversion to 4:2:0 uses the chroma of either the upper or the lower row, depending on the column and the CPU. Its
+//! conversion to 4:2:2 is exact, and together with the averaging takes a third of the time of a plain loop.
 
 use yuv::{BufferStoreMut, YuvError, YuvPackedImage, YuvPlanarImageMut};
 
 use super::layout::{Layout, YuvPlane};
 use super::{Error, PlaneBuffers, Planes, average};
 
-/// Takes lines apart into Y, U and V at full height.
+/// Splits packed rows into Y, U and V planes, with chroma for every row.
 type Unpack = fn(&mut YuvPlanarImageMut<'_, u8>, &YuvPackedImage<'_, u8>) -> Result<(), YuvError>;
 
-/// Y0 U Y1 V.
+/// Converts YUYV (bytes in the order Y0 U Y1 V).
 pub(super) fn yuyv<'m>(from: YuvPlane<'_>, layout: &Layout, memory: &'m mut PlaneBuffers) -> Result<Planes<'m>, Error> {
     convert(from, layout, memory, yuv::yuyv422_to_yuv422)
 }
 
-/// U Y0 V Y1.
+/// Converts UYVY (bytes in the order U Y0 V Y1).
 pub(super) fn uyvy<'m>(from: YuvPlane<'_>, layout: &Layout, memory: &'m mut PlaneBuffers) -> Result<Planes<'m>, Error> {
     convert(from, layout, memory, yuv::uyvy422_to_yuv422)
 }
@@ -29,7 +29,7 @@ fn convert<'m>(
     unpack: Unpack,
 ) -> Result<Planes<'m>, Error> {
     let (width, height) = layout.even();
-    // Four lines of chroma, between unpacking and averaging.
+    // U and V of two rows, unpacked and not yet averaged.
     let mut scratch = std::mem::take(&mut memory.scratch);
     scratch.resize(width * 2, 0);
     let (upper_chroma, lower_chroma) = scratch.split_at_mut(width);
@@ -50,7 +50,7 @@ fn convert<'m>(
     Ok(memory.planes(width, height))
 }
 
-/// Line by line, because the crate leaves out a last line whose padding is missing.
+/// Unpacks one row. The crate would skip the last row of a frame that ends without padding.
 fn unpack_line(packed: &[u8], y: &mut [u8], chroma: &mut [u8], unpack: Unpack) -> Result<(), YuvError> {
     let width = y.len() as u32;
     let (u, v) = chroma.split_at_mut(y.len() / 2);

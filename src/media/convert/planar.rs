@@ -1,19 +1,19 @@
-//! Frames whose luma is a plane of its own: I420, YV12, NV12, NV21 and GREY.
+//! Converts planar and semi-planar frames (I420, YV12, NV12, NV21, GREY) to I420.
 //!
-//! Planes that are already laid out as the encoder takes them are borrowed, not copied.
+//! Planes that already have the layout the encoder expects are borrowed, not copied.
 
 use super::layout::{Layout, YuvPlane};
 use super::{PlaneBuffers, Planes, range};
 
-/// The value of chroma without colour.
+/// The chroma value of grey.
 const NEUTRAL: u8 = 128;
 
-/// I420 and YV12: the planes as Y, U, V, in whichever order they lie in memory.
+/// Converts I420 or YV12. The planes are passed as Y, U, V, whatever their order in memory.
 pub(super) fn three<'a>([y, u, v]: [YuvPlane<'a>; 3], layout: &Layout, memory: &'a mut PlaneBuffers) -> Planes<'a> {
     let (width, height) = layout.even();
     let (y, y_stride) = lend(y, width, height, &mut memory.y);
     let len = u.stride * (height / 2);
-    // Both or none, for they have one stride.
+    // Borrow both or copy both, because they share one stride.
     let (u, v, uv_stride) = match (u.data.get(..len), v.data.get(..len)) {
         (Some(whole_u), Some(whole_v)) => (whole_u, whole_v, u.stride),
         _ => {
@@ -25,7 +25,7 @@ pub(super) fn three<'a>([y, u, v]: [YuvPlane<'a>; 3], layout: &Layout, memory: &
     Planes { width, height, y, u, v, y_stride, uv_stride }
 }
 
-/// NV12, or NV21 with `v_first`.
+/// Converts NV12, or NV21 with `v_first`.
 pub(super) fn two<'a>(
     [y, chroma]: [YuvPlane<'a>; 2],
     layout: &Layout,
@@ -39,7 +39,7 @@ pub(super) fn two<'a>(
     let (first, second) = if v_first { (&mut *v, &mut *u) } else { (&mut *u, &mut *v) };
     let targets = first.chunks_exact_mut(width / 2).zip(second.chunks_exact_mut(width / 2));
     for (line, (first, second)) in chroma.data.chunks(chroma.stride).zip(targets) {
-        // In this form, without an index, the compiler makes vector code of it.
+        // Written without indexing so that the compiler vectorises it.
         for ((pair, first), second) in line[..width].chunks_exact(2).zip(first).zip(second) {
             (*first, *second) = (pair[0], pair[1]);
         }
@@ -48,7 +48,7 @@ pub(super) fn two<'a>(
     Planes { width, height, y, u, v, y_stride, uv_stride: width / 2 }
 }
 
-/// Luma alone: that of a sensor, or of an infrared camera, which has the full range.
+/// Converts GREY: luma only, in full range, as infrared cameras and bare sensors send it.
 pub(super) fn grey<'a>(y: YuvPlane<'_>, layout: &Layout, memory: &'a mut PlaneBuffers) -> Planes<'a> {
     let (width, height) = layout.even();
     memory.y.resize(width * height, 0);
@@ -60,7 +60,7 @@ pub(super) fn grey<'a>(y: YuvPlane<'_>, layout: &Layout, memory: &'a mut PlaneBu
     Planes { width, height, y: &memory.y, u: &memory.u, v: &memory.u, y_stride: width, uv_stride: width / 2 }
 }
 
-/// The plane where it lies, or a copy in `own` where the padding after its last line is missing; and its stride.
+/// Borrows a plane, or copies it to `own` if the padding after its last row is missing. Returns it with its stride.
 fn lend<'a>(plane: YuvPlane<'a>, width: usize, height: usize, own: &'a mut Vec<u8>) -> (&'a [u8], usize) {
     match plane.data.get(..plane.stride * height) {
         Some(whole) => (whole, plane.stride),
@@ -68,7 +68,7 @@ fn lend<'a>(plane: YuvPlane<'a>, width: usize, height: usize, own: &'a mut Vec<u
     }
 }
 
-/// The plane without padding, in `own`.
+/// Copies a plane to `own`, without padding.
 fn copy<'a>(plane: YuvPlane<'_>, width: usize, height: usize, own: &'a mut Vec<u8>) -> &'a [u8] {
     own.resize(width * height, 0);
     for (line, target) in plane.data.chunks(plane.stride).zip(own.chunks_exact_mut(width)) {

@@ -1,19 +1,19 @@
-//! Converts full-range values, which JPEG and grey cameras have, to the limited range of video, and back.
+//! Converts sample values between full range (JPEG, grey cameras) and limited range (video).
 
-/// From full to limited range (ITU-R BT.601 section 2.5.3) in 16 bits: the factor in 256ths and what is added, the half
-/// for rounding included. Luma goes from 0..=255 to 16..=235, chroma to 16..=240 with 128 staying where it is.
+/// Full to limited range (ITU-R BT.601 section 2.5.3) in 16-bit arithmetic: a factor in 256ths and an offset, which
+/// includes one half for rounding. Luma is mapped from 0..=255 to 16..=235, chroma to 16..=240 around 128.
 pub(super) type Range = (u16, u16);
 pub(super) const LUMA: Range = (220, 16 * 256 + 128);
 pub(super) const CHROMA: Range = (225, (128 * 256 - 128 * 225) + 128);
 
-/// Brings a line to limited range.
+/// Converts a row to limited range.
 pub(super) fn to_limited_range(from: &[u8], to: &mut [u8], (factor, offset): Range) {
     for (from, to) in from.iter().zip(to) {
         *to = ((u16::from(*from) * factor + offset) >> 8) as u8;
     }
 }
 
-/// Brings chroma to limited range where it lies.
+/// Converts chroma samples to limited range in place.
 pub(super) fn to_limited_range_in_place(samples: &mut [u8]) {
     let (factor, offset) = CHROMA;
     for sample in samples {
@@ -21,17 +21,17 @@ pub(super) fn to_limited_range_in_place(samples: &mut [u8]) {
     }
 }
 
-/// From limited to full range (ITU-T T.871 section 7): what is taken away, how many steps become 255, and what is
-/// added.
+/// Limited to full range (ITU-T T.871 section 7): the value to subtract, the number of steps that are scaled to 255, and
+/// the value to add.
 pub(super) type FullRange = (i32, i32, i32);
 pub(super) const FULL_LUMA: FullRange = (16, 219, 0);
 pub(super) const FULL_CHROMA: FullRange = (128, 224, 128);
 
-/// Brings a line to full range, behind what is there.
+/// Converts a row to full range and appends it to `to`.
 pub(super) fn to_full_range(from: &[u8], to: &mut Vec<u8>, (zero, steps, centre): FullRange) {
     to.extend(from.iter().map(|sample| {
         let distance = i32::from(*sample) - zero;
-        // Halves are rounded away from zero.
+        // Rounds halves away from zero.
         let half = if distance < 0 { -steps } else { steps } / 2;
         ((distance * 255 + half) / steps + centre).clamp(0, 255) as u8
     }));

@@ -1,11 +1,11 @@
-//! Packed RGB frames: RGB24 and BGR24.
+//! Converts packed RGB frames (RGB24, BGR24) to I420.
 //!
-//! They are assumed to be full range, which is the kernel's default for RGB (`V4L2_QUANTIZATION_DEFAULT`), and are
-//! converted to YCbCr with the matrix of ITU-R BT.601 in limited range: the kernel's default for a camera's YUV formats
-//! (`V4L2_COLORSPACE_SRGB`), and that of all streams here.
+//! The input is assumed to be full range, the kernel's default for RGB (`V4L2_QUANTIZATION_DEFAULT`). The output is
+//! YCbCr with the matrix of ITU-R BT.601 in limited range, the kernel's default for a camera's YUV formats
+//! (`V4L2_COLORSPACE_SRGB`), like all streams here.
 //!
-//! The `yuv` crate does it: a plain loop over three interleaved bytes takes twenty times as long. It is exact to within
-//! one step, and not bit-identical on every processor.
+//! The `yuv` crate does the work: a plain loop over three interleaved bytes takes twenty times as long. The result is
+//! exact to within one step, but not bit-identical on every CPU.
 
 use yuv::{BufferStoreMut, YuvConversionMode, YuvError, YuvPlanarImageMut, YuvRange, YuvStandardMatrix};
 
@@ -21,7 +21,7 @@ type Convert = fn(
     YuvConversionMode,
 ) -> Result<(), YuvError>;
 
-/// Red, green, blue.
+/// Converts RGB24 (bytes in the order red, green, blue).
 pub(super) fn rgb24<'m>(
     from: YuvPlane<'_>,
     layout: &Layout,
@@ -30,7 +30,7 @@ pub(super) fn rgb24<'m>(
     convert(from, layout, memory, yuv::rgb_to_yuv420)
 }
 
-/// Blue, green, red.
+/// Converts BGR24 (bytes in the order blue, green, red).
 pub(super) fn bgr24<'m>(
     from: YuvPlane<'_>,
     layout: &Layout,
@@ -49,7 +49,7 @@ fn convert<'m>(
     let row = width * 3;
     let mut scratch = std::mem::take(&mut memory.scratch);
     let (y, u, v) = memory.resize(width, height);
-    // The crate leaves out the last two lines when the padding after them is missing; they are copied then.
+    // The crate skips the last two rows if the padding after them is missing, so those are copied first.
     let whole = (from.data.len() / from.stride).min(height) & !1;
     let (y, last_y) = y.split_at_mut(width * whole);
     let (u, last_u) = u.split_at_mut(width / 2 * (whole / 2));
@@ -66,7 +66,7 @@ fn convert<'m>(
     Ok(memory.planes(width, height))
 }
 
-/// Converts whole lines; none is fine.
+/// Converts a strip of complete rows, which may be empty.
 fn strip(
     lines: &[u8],
     stride: usize,

@@ -1,4 +1,4 @@
-//! Encodes one frame as a JPEG, at the quality the camera delivered.
+//! Encodes one frame as a JPEG for a snapshot or photo; a camera's own JPEG is kept as it is.
 //!
 //! Getting the frame from a camera does not belong here.
 
@@ -8,10 +8,10 @@ use super::range::{FULL_CHROMA, FULL_LUMA, to_full_range};
 use super::{Converter, Error, is_complete_jpeg};
 use crate::media::{PixelFormat, RawFrame};
 
-/// The quality of a JPEG made here, of 100: above it files grow fast, and nobody sees a difference.
+/// The JPEG quality of encoded snapshots, 1 to 100. Above this files grow quickly without a visible difference.
 const QUALITY: i32 = 95;
 
-/// A frame that has left its camera's memory, and is not a JPEG yet.
+/// A frame copied out of its camera's buffer, not yet encoded as a JPEG.
 #[derive(Debug)]
 pub struct StillImage {
     width: usize,
@@ -21,25 +21,25 @@ pub struct StillImage {
 
 #[derive(Debug)]
 enum Content {
-    /// As the camera made it.
+    /// The camera's own JPEG.
     Jpeg(Vec<u8>),
-    /// I420 of full range: the planes one after another without padding.
+    /// Full-range I420: the planes one after another, without padding.
     Planes(Vec<u8>),
 }
 
-/// A frame as a JPEG.
+/// A frame encoded as a JPEG.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedJpeg {
-    /// Its width in pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Its height in pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// The file.
+    /// The JPEG file.
     pub data: Vec<u8>,
 }
 
 impl StillImage {
-    /// Copies a frame out of its camera's memory, which can be given back after this.
+    /// Copies a frame out of its camera's buffer, which can be released after this.
     ///
     /// # Errors
     ///
@@ -66,12 +66,12 @@ impl StillImage {
         Ok(Self { width, height, content: Content::Planes(content) })
     }
 
-    /// The JPEG: the camera's own bytes where it makes JPEGs. Where these lack the tables that every viewer of files
-    /// asks for, and motion JPEG does without, they are added, and no sample changes.
+    /// Encodes the frame, or returns the camera's own JPEG. Huffman tables, which MJPEG cameras may omit but image
+    /// viewers require, are added without changing a sample.
     ///
     /// # Errors
     ///
-    /// [`Error::Jpeg`] where the library refuses.
+    /// [`Error::Jpeg`] if the library rejects the data.
     pub fn into_jpeg(self) -> Result<EncodedJpeg, Error> {
         let Self { width, height, content } = self;
         let data = match content {
@@ -93,11 +93,11 @@ impl StillImage {
 /// Whether a JPEG defines Huffman tables before its first scan (ITU-T T.81 section B.2).
 fn has_huffman_tables(data: &[u8]) -> bool {
     let mut rest = data.get(2..).unwrap_or_default();
-    // Each segment is a marker, a length that counts itself, and the content.
+    // Each segment is a marker, a length that includes itself, and the content.
     while let [0xff, marker, high, low, ..] = *rest {
         match marker {
             0xc4 => return true,
-            // The scan begins.
+            // Start of the scan.
             0xda => return false,
             // Fill bytes before a marker.
             0xff => rest = &rest[1..],
@@ -120,7 +120,7 @@ mod tests {
         VideoFormat { pixel, width: 64, height: 48, stride: 64, fps: 30.0 }
     }
 
-    /// A grey wedge in I420 of limited range.
+    /// A horizontal grey ramp in limited-range I420.
     fn wedge() -> RawFrame {
         let luma = (0..64 * 48).map(|at| 16 + (at % 64) as u8 * 3);
         let data: Vec<u8> = luma.chain(std::iter::repeat_n(128, 64 * 48 / 2)).collect();
@@ -135,7 +135,7 @@ mod tests {
     fn raw_frame_becomes_a_full_range_jpeg() {
         let jpeg = StillImage::of(&wedge()).expect("still").into_jpeg().expect("jpeg");
         assert_eq!((jpeg.width, jpeg.height), (64, 48));
-        // Through the camera's way back it is the same frame.
+        // Decoded like a camera's JPEG, it is the same frame again.
         let frame = mjpeg(jpeg.data);
         let mut converter = Converter::new();
         let planes = converter.i420(&frame).expect("decodes");
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(planes(&whole.data), planes(&jpeg.data));
     }
 
-    /// Cuts the segments with Huffman tables out, as cameras that give motion JPEG do.
+    /// Removes the segments with Huffman tables, which MJPEG cameras may omit.
     fn without_tables(jpeg: &[u8]) -> Vec<u8> {
         let (mut bare, mut rest) = (jpeg[..2].to_vec(), &jpeg[2..]);
         while rest[1] != 0xda {
