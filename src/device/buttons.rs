@@ -46,7 +46,7 @@ pub fn start(configs: Vec<Config>, send: impl Fn(&str) + Send + Sync + 'static) 
         let button = match gpio::Input::open(&config.pin, config.debounce) {
             Ok(button) => button,
             Err(error) => {
-                tracing::warn!("no button: {error:#}; going on without it");
+                tracing::warn!("no button: {error:#}; continuing without it");
                 continue;
             }
         };

@@ -1,7 +1,7 @@
-//! Single GPIO pins: outputs that drive an LED, inputs for a button. On a Raspberry Pi they use the registers; on other
-//! hosts, or if the registers are unavailable, the kernel's character devices.
+//! GPIO pins: outputs for LEDs and inputs for buttons. Outputs of a Raspberry Pi's header use its registers; all other
+//! pins, and these if the registers are unavailable, use the kernel's GPIO character devices.
 //!
-//! What an LED shows and what a button does does not belong here.
+//! What an LED shows and what a button does are defined elsewhere.
 
 mod chardev;
 mod registers;
@@ -12,15 +12,15 @@ use anyhow::Context as _;
 
 pub use chardev::Input;
 
-/// A pin.
+/// Which GPIO pin is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpioPin {
-    /// The chip: its device (`gpiochip1`, `/dev/gpiochip1`) or its label; `None` for that of a Raspberry Pi's header,
-    /// and on other boards for the first.
+    /// The chip's device (`gpiochip1`, `/dev/gpiochip1`) or label; `None` for the header of a Raspberry Pi, or for the
+    /// first chip of another board.
     pub chip: Option<String>,
-    /// The pin's number on the chip; on a Raspberry Pi the GPIO number.
+    /// The line offset on the chip; on a Raspberry Pi the GPIO number.
     pub line: u32,
-    /// Whether the pin is low when the LED is lit or the button pressed.
+    /// Whether the pin is low while the LED is lit or the button is pressed.
     pub active_low: bool,
 }
 
@@ -31,30 +31,30 @@ impl fmt::Display for GpioPin {
     }
 }
 
-/// A pin that drives something.
+/// A pin configured as an output.
 pub trait Output: Send {
-    /// Switches it.
+    /// Switches it on or off.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// If the kernel reports an error.
     fn set(&mut self, on: bool) -> anyhow::Result<()>;
 
-    /// What the pin is driven through, for people.
+    /// The interface used to drive the pin, for log messages.
     fn label(&self) -> &str;
 }
 
-/// Takes a pin to drive something, which is off at first.
+/// Opens a pin as an output that is off at first.
 ///
 /// # Errors
 ///
-/// When there is no such pin on this host, somebody else has it, or this user may not have it.
+/// If this host has no such pin, another program uses it, or this user lacks the permission.
 pub fn output(pin: &GpioPin) -> anyhow::Result<Box<dyn Output>> {
     if let (None, Ok(line)) = (&pin.chip, u8::try_from(pin.line)) {
         match registers::Header::open(line, pin.active_low) {
             Ok(Some(header)) => return Ok(Box::new(header)),
             Ok(None) => {}
-            Err(error) => tracing::debug!("{pin}: {error:#}; asking the kernel for it instead"),
+            Err(error) => tracing::debug!("{pin}: {error:#}; using the kernel's character device instead"),
         }
     }
     let line = chardev::GpioOutput::open(pin).with_context(|| pin.to_string())?;

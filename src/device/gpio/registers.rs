@@ -1,18 +1,18 @@
-//! The pins of a Raspberry Pi's header through its registers, which requires `/dev/gpiomem`.
+//! Drives the GPIO pins of a Raspberry Pi's header through its registers, which requires `/dev/gpiomem`.
 
 use anyhow::{Context as _, anyhow};
 use rppal::gpio::{Error, Gpio, OutputPin};
 
 use super::Output;
 
-/// A pin of the header. It is an input again, which drives nothing, when this is dropped.
+/// An output pin of the header. It becomes an input again, which drives nothing, when dropped.
 pub(super) struct Header {
     pin: OutputPin,
     active_low: bool,
 }
 
 impl Header {
-    /// Takes a pin by its GPIO number; `None` if this is no Raspberry Pi.
+    /// Opens a pin by its GPIO number; `None` if this is not a Raspberry Pi.
     pub(super) fn open(line: u8, active_low: bool) -> anyhow::Result<Option<Self>> {
         let gpio = match Gpio::new() {
             Ok(gpio) => gpio,

@@ -1,28 +1,28 @@
-//! Status lights: lamps at pins and the kernel's own LEDs that show how the board is. One thread drives each.
+//! Status LEDs: shows the state of cameras, viewers and faults on LEDs at GPIO pins and on the kernel's own LEDs. One
+//! thread drives each LED.
 //!
-//! What is true stands in `status`. A lamp that the machine does not have, or no longer, is told in the log, once, and
-//! nothing else depends on it.
+//! The state itself is in `status`. An LED that is missing or fails is logged once; nothing else is affected.
 //!
-//! # What the lights show
+//! # LED states
 //!
-//! | `show`      | dark           | lit                      | breathes                 | blinks |
+//! | `show`      | off            | on                       | breathing                | blinking |
 //! |-------------|----------------|--------------------------|--------------------------|--------|
-//! | `ready`     | not running    | the page can be reached  | the privacy switch is on | a fault |
-//! | `watched`   | nobody watches | somebody watches         |                          | somebody watches, and there is a fault |
-//! | `camera`    | closed         | a camera is open         | one is being opened      |        |
-//! | `privacy`   |                | the privacy switch is on |                          |        |
-//! | `fault`     | all is well    |                          |                          | a fault |
+//! | `ready`     | not running    | the page is reachable    | the privacy switch is on | a fault |
+//! | `watched`   | no viewers     | viewers                  |                          | viewers, and a fault |
+//! | `camera`    | closed         | a camera is open         | a camera is being opened |        |
+//! | `privacy`   | switch is off  | the privacy switch is on |                          |        |
+//! | `fault`     | no fault       |                          |                          | a fault |
 //!
 //! | flashes | fault |
 //! |---------|-------|
-//! | 2       | a camera is away: not plugged in, or nothing goes by its name |
+//! | 2       | a camera is missing: not plugged in, or none has the configured name |
 //! | 3       | a camera is in use by another program, or by another section of the configuration |
-//! | 4       | a camera is there and gives no picture: it failed, is silent, or its program has ended |
-//! | 5       | a camera can't be what the configuration asks for |
-//! | 6       | a camera's pictures can't be encoded |
-//! | 7       | the microphone is away or has failed |
+//! | 4       | a camera sends no video: it failed, stopped sending frames, or its program ended |
+//! | 5       | a camera does not support what the configuration asks for |
+//! | 6       | a camera's video cannot be encoded |
+//! | 7       | the microphone is missing or has failed |
 //!
-//! A code is repeated after a rest of 1.5 s; of several faults the one with the fewest flashes is shown.
+//! A code is repeated after 1.5 s off; of several faults, the one with the fewest flashes is shown.
 
 mod pattern;
 
@@ -48,20 +48,20 @@ pub struct Config {
     pub target: LedTarget,
     /// What it shows.
     pub show: Indicator,
-    /// How bright it is when lit, in percent of what the eye sees.
+    /// Perceived brightness when lit, in percent.
     pub brightness: u8,
 }
 
 /// Which LED is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedTarget {
-    /// One at a pin.
+    /// An LED at a GPIO pin.
     Gpio(gpio::GpioPin),
-    /// An LED of the kernel, by its name in `/sys/class/leds`.
+    /// A kernel LED, by its name in `/sys/class/leds`.
     Sysfs(String),
 }
 
-/// Stops the LEDs when dropped: they go out, or back to what they did before.
+/// Stops the LEDs when dropped: they are switched off or restored to their former state.
 #[derive(Debug)]
 pub struct Guard {
     _watching: DropGuard,
@@ -75,7 +75,7 @@ impl Drop for Guard {
     }
 }
 
-/// Starts to show the status on the LEDs.
+/// Starts showing the status on the LEDs.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
             Some(led)
         }
         Err(error) => {
-            tracing::warn!("no LED for {show}: {error:#}; going on without it");
+            tracing::warn!("no LED for {show}: {error:#}; continuing without it");
             None
         }
     }
@@ -135,7 +135,7 @@ async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<
         };
         for ((pattern, sent), (_, input)) in patterns.into_iter().zip(&mut sent).zip(&outputs) {
             if sent.replace(pattern) != Some(pattern) {
-                // One that no thread has taken yet is out of date.
+                // Discards a pattern that the LED's thread has not started yet.
                 drop(input.replace(pattern));
             }
         }
@@ -156,7 +156,7 @@ fn drive(mut led: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
         let drive = dimming.drive(light.level, brightness, since);
         let changes = step.replace(drive.step) != Some(drive.step);
         if let Some(error) = changes.then(|| led.set(drive.step)).and_then(Result::err) {
-            tracing::warn!("LED {}: {error:#}; it is left alone from now on", led.label());
+            tracing::warn!("LED {}: {error:#}; it is not used any more", led.label());
             return;
         }
         let hold = light.hold.into_iter().chain(drive.hold).min();

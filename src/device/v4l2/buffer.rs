@@ -1,7 +1,7 @@
-//! The buffer ioctls (`VIDIOC_REQBUFS`, `QUERYBUF`, `QBUF`, `DQBUF`, `STREAMON`, `STREAMOFF`), for single- and
-//! multi-planar queues alike.
+//! The V4L2 buffer ioctls (`VIDIOC_REQBUFS`, `QUERYBUF`, `QBUF`, `DQBUF`, `STREAMON`, `STREAMOFF`), for single- and
+//! multi-planar queues.
 //!
-//! Who owns which buffer is up to `queue.rs`.
+//! Which buffer is owned by whom is tracked in `queue.rs`.
 
 use std::io;
 use std::ops::Range;
@@ -14,28 +14,28 @@ use v4l::v4l2::vidioc;
 use super::device::BufferType;
 use super::ioctl::{ioctl, zeroed};
 
-/// The maximum number of planes of memory that a buffer has, by the kernel's interface.
+/// The maximum number of memory planes of a buffer, defined by the kernel.
 const MAX_PLANES: usize = sys::VIDEO_MAX_PLANES as usize;
 
-/// The memory kind of all buffers here: the driver's own, mapped.
+/// The memory type of all buffers: allocated by the driver and mapped.
 const MEMORY: u32 = sys::v4l2_memory_V4L2_MEMORY_MMAP;
 
-/// A buffer that the driver filled.
+/// A buffer filled by the driver.
 #[derive(Debug)]
 pub struct Filled {
-    /// Which one.
+    /// Its index.
     pub index: usize,
-    /// The driver's count of frames.
+    /// The driver's frame counter.
     pub sequence: u32,
     /// When the frame was captured, on `CLOCK_MONOTONIC`.
     pub monotonic: Option<Duration>,
-    /// Whether the driver says that the data is damaged.
+    /// Whether the driver marked the data as damaged.
     pub damaged: bool,
-    /// Where the data lies in each plane of memory, as the driver says: it may say more than there is.
+    /// The range of the data in each memory plane, as reported by the driver: it may exceed the plane.
     pub used: [Range<usize>; MAX_PLANES],
 }
 
-/// Asks for buffers; the driver may give more or fewer. Zero frees them.
+/// Requests buffers and returns how many the driver allocated, which may be more or fewer. Zero frees them.
 ///
 /// # Errors
 ///
@@ -50,7 +50,7 @@ pub fn request(fd: BorrowedFd<'_>, kind: BufferType, count: u32) -> io::Result<u
     Ok(request.count)
 }
 
-/// Where each plane of a buffer can be mapped, and how long it is.
+/// The offset at which each plane of a buffer is mapped, and its length.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub fn query(fd: BorrowedFd<'_>, kind: BufferType, index: u32) -> io::Result<Vec
     call.execute(fd, vidioc::VIDIOC_QUERYBUF)?;
     if kind.is_multi_planar() {
         let planes = call.planes.iter().take(call.buffer.length as usize);
-        // SAFETY: the memory kind is mmap, so that this is the variant the driver filled in; any bytes are valid.
+        // SAFETY: the memory type is mmap, so this is the variant that the driver filled in; any bytes are valid.
         Ok(planes.map(|plane| (unsafe { plane.m.mem_offset }, plane.length)).collect())
     } else {
         // SAFETY: as above.
@@ -77,11 +77,11 @@ pub fn enqueue(fd: BorrowedFd<'_>, kind: BufferType, index: usize) -> io::Result
     Call::new(kind, u32::try_from(index).map_err(io::Error::other)?).execute(fd, vidioc::VIDIOC_QBUF)
 }
 
-/// Takes the next filled buffer; `None` when there is none yet.
+/// Dequeues the next filled buffer; `None` if there is none yet.
 ///
 /// # Errors
 ///
-/// The kernel's errno: `ENODEV` when the device is gone, `EIO` when the stream broke down.
+/// The kernel's errno: `ENODEV` if the device was unplugged, `EIO` if streaming failed.
 pub fn dequeue(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<Option<Filled>> {
     let mut call = Call::new(kind, 0);
     match call.execute(fd, vidioc::VIDIOC_DQBUF) {
@@ -91,16 +91,16 @@ pub fn dequeue(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<Option<Filled
     }
 }
 
-/// Starts the stream.
+/// Starts streaming.
 ///
 /// # Errors
 ///
-/// The kernel's errno; `ENOSPC` if the USB bus has no bandwidth left.
+/// The kernel's errno; `ENOSPC` if the USB bus has not enough bandwidth left.
 pub fn start(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<()> {
     stream(fd, kind, vidioc::VIDIOC_STREAMON)
 }
 
-/// Stops the stream; the driver forgets the buffers that it was given.
+/// Stops streaming; all queued buffers are removed from the driver's queue.
 ///
 /// # Errors
 ///
@@ -111,11 +111,11 @@ pub fn stop(fd: BorrowedFd<'_>, kind: BufferType) -> io::Result<()> {
 
 fn stream(fd: BorrowedFd<'_>, kind: BufferType, request: vidioc::_IOC_TYPE) -> io::Result<()> {
     let mut kind = libc::c_int::try_from(kind.raw()).map_err(io::Error::other)?;
-    // SAFETY: both requests are made for an int.
+    // SAFETY: both requests take an int.
     unsafe { ioctl(fd, request, &mut kind) }
 }
 
-/// A buffer as the calls take it, and the planes that it points to while a call is made.
+/// A buffer for the ioctls, and the planes that it points to during a call.
 struct Call {
     kind: BufferType,
     buffer: sys::v4l2_buffer,
@@ -131,20 +131,20 @@ impl Call {
         Self { kind, buffer, planes: [zeroed(); MAX_PLANES] }
     }
 
-    /// Makes a call whose request is for a `v4l2_buffer`.
+    /// Makes an ioctl that takes a `v4l2_buffer`.
     fn execute(&mut self, fd: BorrowedFd<'_>, request: vidioc::_IOC_TYPE) -> io::Result<()> {
         if self.kind.is_multi_planar() {
             self.buffer.m.planes = self.planes.as_mut_ptr();
             self.buffer.length = sys::VIDEO_MAX_PLANES;
         }
-        // SAFETY: the callers' requests are made for this struct. It holds a pointer only where the queue is
-        // multi-planar, and that leads to as many planes as `length` says, which live as long as `self`.
+        // SAFETY: the callers' requests take this struct. It holds a pointer only if the queue is multi-planar; that
+        // points to `length` planes, which live as long as `self`.
         unsafe { ioctl(fd, request, &mut self.buffer) }
     }
 
     fn filled(&self) -> Filled {
         let used = if self.kind.is_multi_planar() {
-            // What comes before the offset is a header of the driver, and part of the bytes used.
+            // The bytes before the offset are a header of the driver, and are included in the bytes used.
             self.planes.map(|plane| plane.data_offset as usize..plane.bytesused as usize)
         } else {
             let mut used = [const { 0..0 }; MAX_PLANES];
@@ -161,7 +161,7 @@ impl Call {
     }
 }
 
-/// The driver's timestamp, where it is one of `CLOCK_MONOTONIC`.
+/// The driver's timestamp, if it is from `CLOCK_MONOTONIC`.
 fn monotonic(buffer: &sys::v4l2_buffer) -> Option<Duration> {
     if buffer.flags & sys::V4L2_BUF_FLAG_TIMESTAMP_MASK != sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
         return None;
@@ -169,7 +169,7 @@ fn monotonic(buffer: &sys::v4l2_buffer) -> Option<Duration> {
     let seconds = u64::try_from(buffer.timestamp.tv_sec).ok()?;
     let microseconds = u32::try_from(buffer.timestamp.tv_usec).ok().filter(|&part| part < 1_000_000)?;
     let stamp = Duration::new(seconds, microseconds * 1000);
-    // Some drivers promise a clock and leave the field empty.
+    // Some drivers declare a clock but leave the timestamp zero.
     (!stamp.is_zero()).then_some(stamp)
 }
 

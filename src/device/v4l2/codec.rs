@@ -1,4 +1,4 @@
-//! The controls of a camera that encodes H.264 in hardware: the settings a stream needs whose viewers come and go.
+//! The codec controls of a camera with a hardware H.264 encoder: key frame request and interval, bitrate, profile.
 //!
 //! Controls that users set belong in `controls.rs`.
 
@@ -8,34 +8,35 @@ use v4l::v4l_sys as sys;
 
 use super::device::Device;
 
-/// The profiles to ask for, best first: what every browser decodes, and then the one that it is a part of.
+/// The profiles to request, best first: constrained baseline, which every browser decodes, then baseline.
 const PROFILES: [u32; 2] = [
     sys::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE,
     sys::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE,
 ];
 
 impl Device {
-    /// Asks for a key frame as soon as possible.
+    /// Requests a key frame as soon as possible.
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `EINVAL` or `ENOTTY` if the driver cannot be asked.
+    /// The kernel's errno; `EINVAL` or `ENOTTY` if the driver does not support this.
     pub fn force_key_frame(&self) -> io::Result<()> {
         self.set_number(sys::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1)
     }
 
-    /// Sets the bitrate in bit/s, also while it streams.
+    /// Sets the bitrate in bit/s, also while streaming.
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `EINVAL` or `ENOTTY` if there is nothing to set, `EBUSY` if the stream must end first.
+    /// The kernel's errno; `EINVAL` or `ENOTTY` if the driver has no such control, `EBUSY` if streaming must be stopped
+    /// first.
     pub fn set_h264_bitrate(&self, bitrate: u32) -> io::Result<()> {
         self.set_number(sys::V4L2_CID_MPEG_VIDEO_BITRATE, i32::try_from(bitrate).unwrap_or(i32::MAX))
     }
 
-    /// Asks for a stream that can be joined: parameter sets before every key frame, a key frame each `period` frames at
-    /// least, the profile that every browser decodes, and `bitrate` in bit/s. What the driver does not have stays as it
-    /// is: few have all.
+    /// Configures the encoder for viewers that join at any time: parameter sets before every key frame, a key frame at
+    /// least every `period` frames, a profile that every browser decodes, and `bitrate` in bit/s. Controls that the
+    /// driver lacks are skipped, as few drivers have all of them.
     pub fn configure_h264_encoder(&self, period: u32, bitrate: u32) {
         let controls = [
             (sys::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1),

@@ -1,5 +1,5 @@
-//! What a node offers: pixel formats, sizes and rates (`VIDIOC_ENUM_FMT`, `VIDIOC_ENUM_FRAMESIZES`,
-//! `VIDIOC_ENUM_FRAMEINTERVALS`).
+//! Lists the pixel formats, sizes and frame rates that a V4L2 node supports (`VIDIOC_ENUM_FMT`,
+//! `VIDIOC_ENUM_FRAMESIZES`, `VIDIOC_ENUM_FRAMEINTERVALS`).
 //!
 //! Choosing among them does not belong here.
 
@@ -12,22 +12,22 @@ use super::device::{BufferType, Device};
 use super::format::{FourCc, Fraction};
 use super::ioctl::{Plain, ioctl, text, zeroed};
 
-/// The maximum number of entries that an enumeration is followed to: several times what any driver has, and an end for
-/// a driver that never says that there are no more.
+/// The maximum number of entries read from an enumeration: several times what any driver has, and a limit for drivers
+/// that never report its end.
 const ENUMERATION_LIMIT: u32 = 512;
 
-/// A pixel format on offer.
+/// A supported pixel format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatDescription {
     /// Layout of the bytes.
     pub fourcc: FourCc,
-    /// The driver's words for it.
+    /// The driver's description.
     pub description: String,
-    /// Whether libv4l makes it out of another format, in software.
+    /// Whether libv4l converts it from another format in software.
     pub emulated: bool,
 }
 
-/// A size on offer, or a range of them, in pixels.
+/// A supported frame size or range of sizes, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameSize {
     /// One size.
@@ -47,7 +47,7 @@ pub enum FrameSize {
 }
 
 impl FrameSize {
-    /// The size on offer that is nearest to the one asked for; for a single size, that size.
+    /// The supported size that is nearest to the given one.
     pub fn nearest(self, width: u32, height: u32) -> (u32, u32) {
         match self {
             Self::Discrete { width, height } => (width, height),
@@ -56,17 +56,17 @@ impl FrameSize {
     }
 }
 
-/// The nearest step to `wish`, at most the largest. Tolerates a range that is upside down.
-fn snap(wish: u32, (min, max, step): (u32, u32, u32)) -> u32 {
+/// Rounds to the nearest step within the range. Tolerates a range whose minimum exceeds its maximum.
+fn snap(value: u32, (min, max, step): (u32, u32, u32)) -> u32 {
     let range = max.saturating_sub(min);
     let step = step.max(1);
-    let above = wish.saturating_sub(min).min(range);
+    let above = value.saturating_sub(min).min(range);
     let down = above - above % step;
     let up = down.saturating_add(step);
     min + if up <= range && up - above <= above - down { up } else { down }
 }
 
-/// A time between frames on offer, or a range of them.
+/// A supported frame interval or range of intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameInterval {
     /// One interval.
@@ -81,7 +81,7 @@ pub enum FrameInterval {
 }
 
 impl Device {
-    /// The pixel formats on offer.
+    /// Lists the supported pixel formats.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Device {
         Ok(formats)
     }
 
-    /// The sizes on offer for a pixel format; empty if the driver cannot tell.
+    /// Lists the supported sizes of a pixel format; empty if the driver does not enumerate them.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Device {
             }
             let discrete = entry.type_ == sys::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE;
             let size = if discrete {
-                // SAFETY: both variants are made of integers, so that any bytes are valid; the type tells which it is.
+                // SAFETY: both variants consist of integers, so any bytes are valid; the type field says which it is.
                 let size = unsafe { entry.__bindgen_anon_1.discrete };
                 FrameSize::Discrete { width: size.width, height: size.height }
             } else {
@@ -132,20 +132,20 @@ impl Device {
                     height: (size.min_height, size.max_height, size.step_height.max(1)),
                 }
             };
-            // A driver that says the same again says it forever.
+            // A driver that repeats an entry repeats it forever.
             if sizes.last() == Some(&size) {
                 break;
             }
             sizes.push(size);
             if !discrete {
-                // A range is the whole answer.
+                // A range is the only entry.
                 break;
             }
         }
         Ok(sizes)
     }
 
-    /// The times between frames on offer for a pixel format and size; empty if the driver cannot tell.
+    /// Lists the supported frame intervals of a pixel format and size; empty if the driver does not enumerate them.
     ///
     /// # Errors
     ///
@@ -163,14 +163,14 @@ impl Device {
             }
             let discrete = entry.type_ == sys::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE;
             let interval = if discrete {
-                // SAFETY: both variants are made of integers, so that any bytes are valid; the type tells which it is.
+                // SAFETY: both variants consist of integers, so any bytes are valid; the type field says which it is.
                 FrameInterval::Discrete(Fraction::from_sys(unsafe { entry.__bindgen_anon_1.discrete }))
             } else {
                 // SAFETY: as above.
                 let range = unsafe { entry.__bindgen_anon_1.stepwise };
                 FrameInterval::Range { min: Fraction::from_sys(range.min), max: Fraction::from_sys(range.max) }
             };
-            // As with the sizes.
+            // As for the sizes.
             if intervals.last() == Some(&interval) {
                 break;
             }
@@ -188,7 +188,7 @@ impl Device {
     }
 }
 
-/// Whether an enumeration goes on: `EINVAL` ends it, and a driver without the call (`ENOTTY`) has nothing to tell.
+/// Whether an enumeration continues: `EINVAL` is its end, and `ENOTTY` means that the driver does not support it.
 pub(super) fn more(answer: io::Result<()>) -> io::Result<bool> {
     match answer {
         Ok(()) => Ok(true),

@@ -1,7 +1,7 @@
-//! The pixel format, size and frame rate of a node: get and set them (`VIDIOC_S_FMT`, `VIDIOC_G_PARM`,
+//! Gets and sets the pixel format, size and frame rate of a V4L2 node (`VIDIOC_S_FMT`, `VIDIOC_G_PARM`,
 //! `VIDIOC_S_PARM`), single- and multi-planar.
 //!
-//! What a node offers is in `enumerate.rs`.
+//! What a node supports is in `enumerate.rs`.
 
 use std::fmt;
 use std::io;
@@ -12,12 +12,12 @@ use v4l::v4l2::vidioc;
 use super::device::{BufferType, Device};
 use super::ioctl::{ioctl, zeroed};
 
-/// A pixel format's four characters, as V4L2 packs them.
+/// A pixel format as a four-character code, packed as V4L2 does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FourCc(pub u32);
 
 impl FourCc {
-    /// From the four characters of the kernel's documentation.
+    /// From the four characters given in the kernel's documentation.
     pub const fn new(characters: &[u8; 4]) -> Self {
         Self(u32::from_le_bytes(*characters))
     }
@@ -34,17 +34,17 @@ impl fmt::Display for FourCc {
     }
 }
 
-/// A fraction as V4L2 gives it: seconds for each frame. The denominator may be zero.
+/// A frame interval as V4L2 reports it: a fraction of seconds per frame. The denominator may be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fraction {
-    /// Above the line.
+    /// The numerator.
     pub numerator: u32,
-    /// Below the line.
+    /// The denominator.
     pub denominator: u32,
 }
 
 impl Fraction {
-    /// Frames per second; `None` if the driver gave a zero.
+    /// Frames per second; `None` if the driver reported a zero.
     pub fn rate(self) -> Option<f64> {
         (self.numerator != 0 && self.denominator != 0).then(|| f64::from(self.denominator) / f64::from(self.numerator))
     }
@@ -54,21 +54,21 @@ impl Fraction {
     }
 }
 
-/// How the lines of a frame came about in time (`enum v4l2_field`).
+/// Whether a frame is progressive or consists of fields (`enum v4l2_field`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldOrder {
-    /// All lines of one moment, in order.
+    /// All rows captured at the same time, in order.
     Progressive,
-    /// Two half frames, woven line by line: a whole frame that shows combs in motion.
+    /// Two interleaved fields: a complete frame that shows combing in motion.
     Interlaced,
-    /// Half frames one after another or one on top of the other: no whole frame.
+    /// Separate fields, alternating or stacked: not a complete frame.
     Split(u32),
 }
 
 impl FieldOrder {
     fn from_sys(field: u32) -> Self {
         match field {
-            // `ANY` is not allowed as an answer, but some drivers forget to fill it in and mean progressive.
+            // Drivers must not return `ANY`, but some leave the field unset and mean progressive.
             sys::v4l2_field_V4L2_FIELD_NONE | sys::v4l2_field_V4L2_FIELD_ANY => Self::Progressive,
             sys::v4l2_field_V4L2_FIELD_INTERLACED
             | sys::v4l2_field_V4L2_FIELD_INTERLACED_TB
@@ -78,7 +78,7 @@ impl FieldOrder {
     }
 }
 
-/// A frame format as the driver answered it.
+/// A frame format as set by the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFormat {
     /// Layout of the bytes.
@@ -87,15 +87,14 @@ pub struct PictureFormat {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// How the lines came about in time.
+    /// Progressive, or which kind of fields.
     pub field: FieldOrder,
-    /// Bytes from one line to the next in each plane of memory, of which there is one unless each plane of the frame
-    /// has its own; zero for compressed formats.
+    /// Bytes per row of each memory plane: one for all planes of the frame, or one each. Zero for compressed formats.
     pub strides: Vec<u32>,
 }
 
 impl Device {
-    /// Asks for a format; the answer is what the driver made of it, which may differ in everything.
+    /// Requests a format and returns the one that the driver set, which may differ in every field.
     ///
     /// # Errors
     ///
@@ -118,11 +117,11 @@ impl Device {
         Ok(picture(kind, &format))
     }
 
-    /// The time between frames that the node is set to; `None` if the driver knows no rate.
+    /// The current frame interval of the node; `None` if the driver reports none.
     ///
     /// # Errors
     ///
-    /// The kernel's errno; `ENOTTY` if the driver has no rate to tell.
+    /// The kernel's errno; `ENOTTY` if the driver does not support the call.
     pub fn frame_interval(&self, kind: BufferType) -> io::Result<Option<Fraction>> {
         let mut parameters: sys::v4l2_streamparm = zeroed();
         parameters.type_ = kind.raw();
@@ -131,7 +130,7 @@ impl Device {
         Ok(interval(&parameters))
     }
 
-    /// Asks for a time between frames; the answer is the nearest that the driver has.
+    /// Requests a frame interval and returns the nearest supported one, which the driver set.
     ///
     /// # Errors
     ///
@@ -152,10 +151,10 @@ impl Device {
 
 fn picture(kind: BufferType, format: &sys::v4l2_format) -> PictureFormat {
     if kind.is_multi_planar() {
-        // SAFETY: every variant of the union is made of integers, so that any bytes are valid; the type field says that
-        // this is the one that the driver filled in.
+        // SAFETY: every variant of the union consists of integers, so any bytes are valid; by the type field, this is
+        // the variant that the driver filled in.
         let pix = unsafe { format.fmt.pix_mp };
-        // The struct is packed: its fields are copied out, never borrowed.
+        // The struct is packed, so its fields are copied, never borrowed.
         let planes = pix.plane_fmt;
         PictureFormat {
             fourcc: FourCc(pix.pixelformat),
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(answer.strides, [704, 704]);
         pix.num_planes = 255;
         format.fmt.pix_mp = pix;
-        assert_eq!(picture(BufferType::VideoCaptureMplane, &format).strides.len(), 8, "no more than there is room for");
+        assert_eq!(picture(BufferType::VideoCaptureMplane, &format).strides.len(), 8, "bounded by the array");
         assert_eq!(picture(BufferType::VideoCapture, &format).strides.len(), 1);
     }
 
