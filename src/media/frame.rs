@@ -10,8 +10,8 @@ use bytes::Bytes;
 /// Seconds between the NTP epoch (1900) and the Unix epoch (1970), RFC 5905 appendix A.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
 
-/// The start of the process on both clocks, read once. The wall clock is deliberately not read again: on a device without
-/// a battery-backed clock it jumps by years at the first NTP response, and stream timestamps must not jump with it.
+/// The start of the process on both clocks, read once. The wall clock is deliberately not read again: on a device
+/// without a battery-backed clock it jumps by years at the first NTP response, and stream timestamps must not jump.
 static START: LazyLock<Start> = LazyLock::new(|| Start {
     monotonic: monotonic_now(),
     unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
@@ -165,8 +165,8 @@ pub struct VideoFormat {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Bytes per row of the first plane. The chroma planes of I420 and YV12 have half of it, unless they are in separate
-    /// buffers. Zero for compressed frames.
+    /// Bytes per row of the first plane. The chroma planes of I420 and YV12 have half of it, unless they are in
+    /// separate buffers. Zero for compressed frames.
     pub stride: u32,
     /// Frames per second.
     pub fps: f64,

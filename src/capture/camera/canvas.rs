@@ -1,8 +1,8 @@
-//! Drawing into I420 frames: colours, shapes and antialiased text. What is drawn where does not belong here.
+//! Draws colours, shapes and antialiased text into I420 frames. What is drawn where does not belong here.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
 
-/// A colour in the video range of ITU-R BT.601.
+/// A YCbCr colour in the limited range of ITU-R BT.601.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Colour {
     y: f32,
@@ -13,7 +13,7 @@ pub struct Colour {
 impl Colour {
     /// From red, green and blue, 0 to 255 each.
     pub fn rgb(red: f32, green: f32, blue: f32) -> Self {
-        // The matrix of ITU-R BT.601, scaled to the video range.
+        // The matrix of ITU-R BT.601, scaled to limited range.
         Self {
             y: 16.0 + 0.2568 * red + 0.5041 * green + 0.0979 * blue,
             u: 128.0 - 0.1482 * red - 0.2910 * green + 0.4392 * blue,
@@ -21,7 +21,7 @@ impl Colour {
         }
     }
 
-    /// The colour `share` (0 to 1) of the way to `other`.
+    /// Interpolates between this colour (`share` 0) and `other` (1).
     pub fn mix(self, other: Self, share: f32) -> Self {
         let mix = |a: f32, b: f32| a + (b - a) * share;
         Self { y: mix(self.y, other.y), u: mix(self.u, other.u), v: mix(self.v, other.v) }
@@ -33,32 +33,32 @@ impl Colour {
     }
 }
 
-/// A part of a frame in pixels. All four numbers are even, so that it covers whole chroma samples.
+/// A rectangle in pixels. All four numbers are even, so that it covers whole chroma samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rect {
     /// The left edge.
     pub x: usize,
     /// The top edge.
     pub y: usize,
-    /// Pixels across.
+    /// The width.
     pub width: usize,
-    /// Pixels down.
+    /// The height.
     pub height: usize,
 }
 
 impl Rect {
-    /// The area with these edges, each rounded down to an even number.
+    /// A rectangle of these numbers, each rounded down to an even one.
     pub fn new(x: usize, y: usize, width: usize, height: usize) -> Self {
         Self { x: x & !1, y: y & !1, width: width & !1, height: height & !1 }
     }
 
-    /// The middle.
+    /// The centre.
     pub fn centre(self) -> (f32, f32) {
         ((self.x + self.width / 2) as f32, (self.y + self.height / 2) as f32)
     }
 }
 
-/// A plane of an I420 frame and how many pixels one of its samples covers in each direction.
+/// A plane of an I420 frame; each sample covers `step` pixels in each direction.
 struct CanvasPlane<'a> {
     samples: &'a mut [u8],
     stride: usize,
@@ -72,12 +72,12 @@ fn planes(data: &mut [u8], width: usize, height: usize) -> [CanvasPlane<'_>; 3] 
     [(y, 1), (u, 2), (v, 2)].map(|(samples, step)| CanvasPlane { samples, stride: width / step, step })
 }
 
-/// Bytes of an I420 frame of `width` x `height` pixels, both even.
+/// The size in bytes of an I420 frame of `width` x `height` pixels, both even.
 pub fn bytes(width: usize, height: usize) -> usize {
     width * height * 3 / 2
 }
 
-/// An I420 frame without padding that can be painted on.
+/// Draws on an I420 frame without padding.
 pub struct Canvas<'a> {
     planes: [CanvasPlane<'a>; 3],
     width: usize,
@@ -85,7 +85,7 @@ pub struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    /// Over `data`, which holds [`bytes`] of a frame of `width` x `height` pixels, both even.
+    /// Draws on `data`, a frame of `width` x `height` pixels, both even; see [`bytes`] for its length.
     pub fn new(data: &'a mut [u8], width: usize, height: usize) -> Self {
         Self { planes: planes(data, width, height), width, height }
     }
@@ -95,13 +95,13 @@ impl<'a> Canvas<'a> {
         self.planes[0].samples
     }
 
-    /// Paints every sample of `area` in the colour that `colour` says for the pixel position at its middle.
+    /// Fills `area`; `colour` maps the pixel position of a sample's centre to its colour.
     pub fn shade(&mut self, area: Rect, colour: impl Fn(f32, f32) -> Colour) {
         self.blend(area, |x, y| (colour(x, y), 1.0));
     }
 
-    /// Lays over every sample of `area` the colour and the coverage (0 to 1) that `paint` says for the pixel position
-    /// at its middle. What lies outside of the frame is left out.
+    /// Blends over `area`; `paint` maps the pixel position of a sample's centre to a colour and its opacity (0 to 1).
+    /// Clips at the edges of the frame.
     pub fn blend(&mut self, area: Rect, paint: impl Fn(f32, f32) -> (Colour, f32)) {
         let (right, bottom) = ((area.x + area.width).min(self.width), (area.y + area.height).min(self.height));
         for (channel, plane) in self.planes.iter_mut().enumerate() {
@@ -120,7 +120,7 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// A disc around `centre`; `strength` (0 to 1) is how opaque it is.
+    /// Draws a disc around `centre`; `strength` is its opacity (0 to 1).
     pub fn disc(&mut self, centre: (f32, f32), radius: f32, colour: Colour, strength: f32) {
         let (left, top) = ((centre.0 - radius - 1.0).max(0.0) as usize, (centre.1 - radius - 1.0).max(0.0) as usize);
         let side = 2 * radius as usize + 6;
@@ -130,7 +130,7 @@ impl<'a> Canvas<'a> {
         });
     }
 
-    /// Paints `text` at pixel (`x`, `y`) of its top left corner.
+    /// Draws `text` with its top left corner at pixel (`x`, `y`).
     pub fn text(&mut self, text: &str, x: usize, y: usize, size: usize, colour: Colour) {
         for (index, letter) in text.chars().enumerate() {
             let glyph = Glyph::new(letter, size);
@@ -140,8 +140,8 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Copies the frame `from`, of the size of `area`, into `area`, moved left by `shift` pixels (even) and wrapped
-    /// round.
+    /// Copies the frame `from`, which has the size of `area`, into `area`, shifted left by `shift` pixels (even) with
+    /// wrap-around.
     pub fn paste(&mut self, area: Rect, from: &[u8], shift: usize) {
         let mut rest = from;
         for plane in &mut self.planes {
@@ -158,7 +158,7 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// A copy of what `area` holds, for [`paste`](Self::paste).
+    /// Copies the content of `area`, for [`paste`](Self::paste).
     pub fn copy(&self, area: Rect) -> Vec<u8> {
         let mut copy = Vec::with_capacity(bytes(area.width, area.height));
         for plane in &self.planes {
@@ -171,21 +171,21 @@ impl<'a> Canvas<'a> {
     }
 }
 
-/// How far from its middle an enlarged letter is sampled, in pixels of the font's raster: less leaves steps, more fills
-/// the letters' corners.
+/// The distance of the sampling points from a pixel's centre in an enlarged glyph, in pixels of the font's raster: less
+/// leaves jagged edges, more fills the corners.
 const SMOOTH: f32 = 0.45;
 
-/// One letter at one size, as coverage 0 to 255.
+/// A glyph at one size, as coverage 0 to 255.
 pub struct Glyph {
-    /// Pixels from this letter to the next; all letters of a size have the same.
+    /// The advance width in pixels, equal for all glyphs of a size.
     pub width: usize,
-    /// Pixels from the top of the line to its bottom.
+    /// The line height in pixels.
     pub height: usize,
     coverage: Vec<u8>,
 }
 
 impl Glyph {
-    /// `letter` in a line of `size` pixels; a letter that the font lacks becomes a question mark.
+    /// The glyph of `letter` with a line height of `size` pixels; a question mark if the font lacks it.
     pub fn new(letter: char, size: usize) -> Self {
         let raster_height = if size <= 16 { RasterHeight::Size16 } else { RasterHeight::Size32 };
         let raster = get_raster(letter, FontWeight::Bold, raster_height)
@@ -194,8 +194,8 @@ impl Glyph {
         let scale = size as f32 / raster_height.val() as f32;
         let width = letter_width(size);
         let source = |x: f32, y: f32| bilinear(&raster, x, y);
-        // Small, four points a pixel keep thin strokes whole. Enlarged, four points half a raster pixel apart smooth
-        // its steps, and the soft edge is then steepened back to one pixel.
+        // Reduced: four samples per pixel preserve thin strokes. Enlarged: four samples about a raster pixel apart
+        // smooth the jagged edges, and the soft edge is then sharpened to one pixel.
         let reach = (scale * SMOOTH).max(0.25);
         let pixel = |x: usize, y: usize| {
             let at =
@@ -207,7 +207,7 @@ impl Glyph {
         Self { width, height: size, coverage }
     }
 
-    /// The luma of the letter in `ink` on `paper`, line by line.
+    /// The luma of the glyph in the colour `ink` on `paper`, row by row.
     pub fn luma(&self, ink: Colour, paper: Colour) -> Vec<u8> {
         self.coverage.iter().map(|share| paper.mix(ink, f32::from(*share) / 255.0).luma()).collect()
     }
@@ -220,13 +220,13 @@ impl Glyph {
     }
 }
 
-/// Pixels from one letter to the next in a line of `size` pixels.
+/// The advance width in pixels for a line height of `size` pixels.
 pub fn letter_width(size: usize) -> usize {
     let (raster, across) = if size <= 16 { (RasterHeight::Size16, 16) } else { (RasterHeight::Size32, 32) };
     (get_raster_width(FontWeight::Bold, raster) * size).div_ceil(across)
 }
 
-/// The raster at (`x`, `y`) counted from the middle of its first pixel, 0 to 1; outside of it 0.
+/// The raster interpolated at (`x`, `y`), 0 to 1; the origin is the centre of its first pixel. 0 outside of it.
 fn bilinear(raster: &RasterizedChar, x: f32, y: f32) -> f32 {
     let at = |x: f32, y: f32| {
         let share = (x >= 0.0 && y >= 0.0).then(|| raster.pixel(x as usize, y as usize)).flatten();

@@ -1,85 +1,86 @@
-//! The block code: a frame's number and capture time as black and white cells inside the picture, so that a test or a
-//! benchmark reads latency and loss from decoded pictures. The reader in JavaScript (`tests/page/code.mjs`) follows
-//! this text. What else the pattern shows, and when a frame is due, does not belong here.
+//! The timecode: draws and reads a frame's number and capture time as black and white cells in the image, so that tests
+//! and benchmarks can measure latency and loss on decoded frames. The JavaScript reader (`tests/page/code.mjs`)
+//! implements this description. The rest of the test pattern, and frame timing, do not belong here.
 //!
 //! # Layout
 //!
 //! - Cell: a square of `c` pixels, `c = 8 * max(1, min(width / 640, height / 360))` with integer divisions: 8 at
-//!   320x180 and 640x360, 16 at 1280x720, 24 at 1920x1080. Multiples of 8 keep the edges on the transform blocks of
+//!   320x180 and 640x360, 16 at 1280x720, 24 at 1920x1080. Multiples of 8 align the edges with the transform blocks of
 //!   H.264.
-//! - Place: the code has 4 rows of 28 cells. Its top left corner is at pixel (2c, 2c); one cell of black surrounds it.
-//!   A picture that is smaller than 32c x 8c (256x64) holds no code.
-//! - Levels: white is luma 235, black is luma 16; the chroma under the code is neutral (128). In RGB both are greys, so a
-//!   reader may take any one channel for the luma.
+//! - Position: 4 rows of 28 cells. The top left corner is at pixel (2c, 2c), with a border of one black cell. A frame
+//!   smaller than 32c x 8c (256x64) has no timecode.
+//! - Levels: white is luma 235, black is luma 16, with neutral chroma (128). In RGB both are greys, so a reader may use
+//!   any one channel as the luma.
 //! - Columns 0 and 1 of every row are the reference: column 0 is white, column 1 is black.
-//! - Columns 2 to 27 hold 104 bits, 26 a row, row by row from the left; a white cell is 1. The bits are 13 bytes, most
-//!   significant bit first, every number big-endian:
+//! - Columns 2 to 27 hold 104 bits, 26 per row, row by row from the left; a white cell is 1. The bits are 13 bytes,
+//!   most significant bit first, all numbers big-endian:
 //!
 //!   | bytes | content |
 //!   |---|---|
 //!   | 0 | camera: see [`camera_hash`] |
 //!   | 1 to 6 | capture time since the Unix epoch in tenths of a millisecond, 48 bits |
 //!   | 7 to 10 | frame number, 32 bits, wraps |
-//!   | 11, 12 | CRC-16/IBM-3740 (polynomial 0x1021, start 0xffff, not reflected, no final xor) of bytes 0 to 10 |
+//!   | 11, 12 | CRC-16/IBM-3740 (polynomial 0x1021, initial 0xffff, not reflected, no final xor) of bytes 0 to 10 |
 //!
-//!   The bits that change with every frame stand together at the end, so that most of the code is skipped blocks.
+//!   The bits that change with every frame are at the end, so that most macroblocks of the timecode are skipped.
 //!
 //! # Reading
 //!
-//! A cell's value is the mean of the square of `c/2` pixels in its middle (from `c/4`), which coding noise at the edges
-//! does not reach. The threshold is halfway between the mean of the four white and the mean of the four black
-//! references; when those are less than 64 apart there is no code. A value above the threshold is 1. The CRC decides.
+//! A cell's value is the mean of the square of `c/2` pixels at its centre (starting at `c/4`), which is clear of coding
+//! noise at the edges. The threshold is halfway between the mean of the four white and the mean of the four black
+//! reference cells; if these are less than 64 apart, there is no timecode. A value above the threshold is 1. The result
+//! is valid if the CRC matches.
 
 use crc::{CRC_16_IBM_3740, Crc};
 
 use crate::media::Timestamp;
 
-/// Luma of a white cell: the top of the video range (ITU-R BT.601).
+/// Luma of a white cell: the top of the limited range (ITU-R BT.601).
 pub const WHITE: u8 = 235;
 
-/// Luma of a black cell: the bottom of the video range (ITU-R BT.601).
+/// Luma of a black cell: the bottom of the limited range (ITU-R BT.601).
 pub const BLACK: u8 = 16;
 
-/// Rows of cells.
+/// The number of rows of cells.
 const ROWS: usize = 4;
 
-/// Columns of cells: two of reference and 26 of the 104 bits.
+/// The number of columns of cells: two of the reference and 26 of data.
 const COLUMNS: usize = REFERENCE + DATA_COLUMNS;
 
-/// Columns of reference: one white, one black.
+/// The number of reference columns: one white, one black.
 const REFERENCE: usize = 2;
 
-/// Columns of data: a quarter of the 104 bits.
+/// The number of data columns: a quarter of the 104 bits.
 const DATA_COLUMNS: usize = 26;
 
-/// Bytes under the CRC: camera, capture time, frame number.
+/// The number of bytes covered by the CRC: camera, capture time, frame number.
 const PAYLOAD: usize = 11;
 
-/// Bytes of the code: the payload and its CRC.
+/// The number of bytes of the timecode: the payload and its CRC.
 const BYTES: usize = PAYLOAD + 2;
 
-/// Bits of the capture time: 891 years in tenths of a millisecond.
+/// The number of bits of the capture time: 891 years in tenths of a millisecond.
 const CAPTURED_BITS: u32 = 48;
 
-/// Smallest distance of white from black in luma: under a third of the 219 that are drawn, which leaves room for coding
-/// and for a dimmed screen, while two columns of a frame without a code seldom are so far apart.
+/// The minimum difference between white and black luma: less than a third of the 219 drawn, as a margin for coding
+/// losses and dimmed screens. In frames without a timecode, two columns rarely differ as much.
 const CONTRAST: u32 = 64;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);
 
-/// What a frame says about itself.
+/// The timecode of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code {
-    /// The frame's number; a gap between two frames is as many lost frames. Wraps at 2^32.
+    /// The frame number, which increases by one per frame and wraps at 2^32; missing numbers are lost frames.
     pub frame: u32,
-    /// When it was captured: tenths of a millisecond since the Unix epoch; 48 bits are kept.
+    /// The capture time in tenths of a millisecond since the Unix epoch, modulo 2^48.
     pub captured: u64,
-    /// Which camera it is from: [`camera_hash`] of its name.
+    /// The camera: [`camera_hash`] of its name.
     pub camera: u8,
 }
 
 impl Code {
-    /// The code of frame number `frame` of camera `camera`, captured at `at`.
+    /// The timecode of frame number `frame` of camera `camera`, captured at `at`.
     pub fn new(frame: u32, at: Timestamp, camera: u8) -> Self {
         let tenths = (at.unix().as_micros() / 100) as u64;
         Self { frame, captured: tenths & ((1 << CAPTURED_BITS) - 1), camera }
@@ -105,20 +106,19 @@ impl Code {
     }
 }
 
-/// The number by which the code tells one camera from another: the low byte of the CRC-16/IBM-3740 of its name in
-/// UTF-8.
+/// The number that identifies a camera in the timecode: the low byte of the CRC-16/IBM-3740 of its name in UTF-8.
 pub fn camera_hash(name: &str) -> u8 {
     CRC.checksum(name.as_bytes()) as u8
 }
 
-/// The side of a cell in pixels, or `None` when a frame of this size holds no code.
+/// The side of a cell in pixels, or `None` if a frame of this size is too small for a timecode.
 pub fn cell(width: usize, height: usize) -> Option<usize> {
     let cell = 8 * (width / 640).min(height / 360).max(1);
     (width >= (COLUMNS + 4) * cell && height >= (ROWS + 4) * cell).then_some(cell)
 }
 
-/// Draws `code` into the luma plane of a frame of `width` x `height` pixels with lines `stride` bytes apart. Leaves the
-/// plane as it is when the frame is too small for the code or the plane for the frame.
+/// Draws `code` into the luma plane of a frame of `width` x `height` pixels with `stride` bytes per row. Does nothing
+/// if the frame is too small for a timecode, or the plane too short for the frame.
 pub fn draw(luma: &mut [u8], width: usize, height: usize, stride: usize, code: &Code) {
     let Some(cell) = cell(width, height).filter(|_| holds(luma.len(), width, height, stride)) else {
         return;
@@ -142,7 +142,7 @@ pub fn draw(luma: &mut [u8], width: usize, height: usize, stride: usize, code: &
     lines.take(cell).for_each(|line| line.fill(BLACK));
 }
 
-/// Reads the code from the luma plane of a decoded frame; `None` when it holds none or a damaged one.
+/// Reads the timecode from the luma plane of a decoded frame; `None` if there is none or it is damaged.
 pub fn read(luma: &[u8], width: usize, height: usize, stride: usize) -> Option<Code> {
     let cell = cell(width, height).filter(|_| holds(luma.len(), width, height, stride))?;
     let value = |row: usize, column: usize| {
@@ -169,7 +169,7 @@ fn bit(bytes: &[u8; BYTES], index: usize) -> bool {
     bytes[index / 8] >> (7 - index % 8) & 1 == 1
 }
 
-/// Whether a plane of `len` bytes holds a frame of this shape.
+/// Whether a plane of `len` bytes is long enough for a frame of this size.
 fn holds(len: usize, width: usize, height: usize, stride: usize) -> bool {
     stride >= width && stride.checked_mul(height - 1).and_then(|n| n.checked_add(width)).is_some_and(|n| n <= len)
 }
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn one_wrong_cell_is_detected() {
         let mut luma = drawn(320, 180, 320);
-        // Row 3, column 20: inside the frame number's row.
+        // Row 3, column 20 belongs to the frame number.
         for y in (2 + 3) * 8..(2 + 4) * 8 {
             luma[y * 320 + (2 + 20) * 8..][..8].iter_mut().for_each(|p| *p = WHITE + BLACK - *p);
         }
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn layout_is_as_documented() {
-        // The bytes of the code and where their cells stand, worked out by hand from the text above.
+        // The bytes of the timecode and the positions of their cells, derived by hand from the description above.
         let luma = drawn(320, 180, 320);
         let cell_at = |row: usize, column: usize| luma[((2 + row) * 8 + 4) * 320 + (2 + column) * 8 + 4];
         let rows: Vec<String> = (0..4)
@@ -257,7 +257,7 @@ mod tests {
             assert!(luma.iter().all(|p| *p == 7), "{width}x{height}");
             assert_eq!(read(&luma, width, height, width), None);
         }
-        // A plane shorter than its frame, and a stride shorter than a line.
+        // A plane shorter than its frame, and a stride shorter than a row.
         let mut short = vec![7; 320 * 179];
         draw(&mut short, 320, 180, 320, &CODE);
         assert!(short.iter().all(|p| *p == 7));

@@ -21,7 +21,7 @@ pub(super) struct Layout {
     pub stride: usize,
 }
 
-/// A plane where it lies: it begins with its first line, and the padding after the last line may be missing.
+/// A plane inside a frame's bytes, starting at its first row. The padding after the last row may be missing.
 #[derive(Clone, Copy)]
 pub(super) struct YuvPlane<'a> {
     pub data: &'a [u8],
@@ -29,7 +29,7 @@ pub(super) struct YuvPlane<'a> {
     pub stride: usize,
 }
 
-/// What a plane consists of: bytes in a line without padding, and lines. Both are zero for a plane that there is not.
+/// The size of a plane: bytes per row without padding, and rows. Both are zero if the format has no such plane.
 #[derive(Clone, Copy)]
 struct PlaneShape {
     row: usize,
@@ -39,7 +39,7 @@ struct PlaneShape {
 impl PlaneShape {
     const NONE: Self = Self { row: 0, lines: 0 };
 
-    /// The bytes of a plane without the padding after its last line.
+    /// The length of a plane in bytes, without the padding after its last row.
     const fn min_len(self, stride: usize) -> usize {
         if self.lines == 0 { 0 } else { stride * (self.lines - 1) + self.row }
     }
@@ -93,7 +93,7 @@ impl Layout {
     /// The minimum length of a contiguous frame: the padding after the last row may be missing.
     pub fn min_len(&self) -> usize {
         if self.pixel.is_compressed() {
-            // A beginning and an end.
+            // A start and an end marker.
             return 4;
         }
         let shapes = self.shapes();
@@ -102,7 +102,7 @@ impl Layout {
         before + shapes[last].min_len(self.stride_in_one_piece(last))
     }
 
-    /// Stride in bytes of a plane of a frame in one piece (the kernel's rule for `bytesperline`).
+    /// Stride in bytes of a plane of a contiguous frame (the kernel's rule for `bytesperline`).
     const fn stride_in_one_piece(&self, plane: usize) -> usize {
         match self.pixel {
             PixelFormat::I420 | PixelFormat::Yv12 if plane > 0 => self.stride.div_ceil(2),
@@ -110,7 +110,7 @@ impl Layout {
         }
     }
 
-    /// Stride in bytes of chroma planes in memory of their own, of which the driver says `stride`.
+    /// Stride in bytes of chroma planes in separate buffers, for which the driver reports `stride`.
     fn own_chroma_stride(&self, stride: u32) -> Result<usize, Error> {
         let row = self.shapes()[1].row;
         if (stride != 0 && (stride as usize) < row) || stride > MAX_STRIDE {

@@ -1,26 +1,26 @@
-//! The clock of the test pattern: `HH:MM:SS.mmm` in UTC on a plain ground, so that a character is drawn by copying its
-//! rows.
+//! The clock of the test pattern: draws `HH:MM:SS.mmm` in UTC. The background is a single colour, so that a character
+//! is drawn by copying its rows.
 
 use crate::capture::camera::canvas::{Canvas, Colour, Glyph, Rect, letter_width};
 use crate::media::Timestamp;
 
-/// The letters that the clock needs, in the order in which they are kept.
+/// The characters of the clock, in the order in which their glyphs are stored.
 const LETTERS: &str = "0123456789:.";
 
-/// Where `:` and `.` stand among [`LETTERS`].
+/// Indices of `:` and `.` in [`LETTERS`].
 const COLON: usize = 10;
 const POINT: usize = 11;
 
-/// Letters of `HH:MM:SS.mmm`.
+/// The number of characters in `HH:MM:SS.mmm`.
 const LENGTH: usize = 12;
 
-/// Position of the first letter of the fraction, which has a colour of its own.
+/// The index of the first character of the fraction, which has a different colour.
 const FRACTION: usize = 8;
 
-/// The smallest line in pixels that can be read.
+/// The smallest legible text height in pixels.
 const LEGIBLE: usize = 12;
 
-/// The clock in one place and size.
+/// The clock, prepared for one position and size.
 pub struct Clock {
     x: usize,
     y: usize,
@@ -31,8 +31,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock in the middle of `area`, which is as wide as the frame, as large as fits; `None` when it could not be
-    /// read. Leaves its ground on the canvas.
+    /// The largest clock that fits into `area`, centred; `None` if it would not be legible. `area` is as wide as the
+    /// frame. Draws the clock's background on the canvas.
     pub fn new(canvas: &mut Canvas<'_>, area: Rect) -> Option<Self> {
         let fits = |size: &usize| letter_width(*size) * (LENGTH + 1) <= area.width * 15 / 16;
         let size = (LEGIBLE..=area.height).rev().find(fits)?;
@@ -68,7 +68,7 @@ impl Clock {
     }
 }
 
-/// The time of day at `at` as places in [`LETTERS`].
+/// The time of day at `at`, as indices in [`LETTERS`].
 fn letters(at: Timestamp) -> [usize; LENGTH] {
     let unix = at.unix();
     let (day, millis) = ((unix.as_secs() % 86_400) as usize, unix.subsec_millis() as usize);

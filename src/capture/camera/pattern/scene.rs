@@ -1,8 +1,8 @@
-//! The layout of the test pattern: where each part is, the static parts, drawn once, and the moving parts, drawn over
-//! them for each frame. Pure: time is an argument. When a frame is due does not belong here.
+//! The layout of the test pattern. The static parts are drawn once, the moving parts over them for each frame. Pure:
+//! time is an argument. Frame timing does not belong here.
 //!
-//! From the top: the timecode (`camera::timecode`) and the dial, the clock, a line of text, colour bars and the water.
-//! Parts that do not fit into the frame are left out.
+//! From the top: the timecode (`camera::timecode`) and the second hand, the clock, a line of text, colour bars and
+//! moving water. Parts that do not fit into the frame are left out.
 
 use super::background::Waves;
 use super::clock::Clock;
@@ -12,13 +12,13 @@ use crate::capture::camera::timecode;
 use crate::capture::camera::timecode::Code;
 use crate::media::Timestamp;
 
-/// Heights of the parts, in hundredths of what is below the code and the dial; air is between them.
+/// Top and bottom of the parts, in percent of the height below the timecode and the second hand.
 const CLOCK: (usize, usize) = (3, 35);
 const TEXT: (usize, usize) = (38, 48);
 const BARS: (usize, usize) = (53, 64);
 const SEA: (usize, usize) = (64, 100);
 
-/// The smallest line of text in pixels that can be read.
+/// The smallest legible text height in pixels.
 const LEGIBLE: usize = 11;
 
 /// The colour bars of ITU-R BT.471 at 75 %, in red, green and blue.
@@ -64,12 +64,12 @@ impl Scene {
         Self { width, height, camera: timecode::camera_hash(name), background, second_hand, clock, waves }
     }
 
-    /// A frame in which only what moves is missing. A frame that was drawn into it may be drawn over by another.
+    /// A frame with the static parts only. The moving parts can be drawn over it again for each frame.
     pub fn background(&self) -> &[u8] {
         &self.background
     }
 
-    /// Draws what moves, as it stands at `at`, and the code of frame number `frame`, into `data`: a copy of the
+    /// Draws the moving parts at time `at` and the timecode of frame number `frame` into `data`, which is a copy of the
     /// [`background`](Self::background) or an earlier frame.
     pub fn draw(&self, data: &mut [u8], frame: u32, at: Timestamp) {
         let mut canvas = Canvas::new(data, self.width, self.height);
@@ -84,16 +84,16 @@ impl Scene {
     }
 }
 
-/// Where the dial stands: in the top right corner, beside the code; `None` when that is too little room.
+/// The area of the second hand: the top right corner, next to the timecode; `None` if there is not enough space.
 pub fn second_hand_area(width: usize, height: usize) -> Option<Rect> {
-    // The code and its black edge end 31 cells from the left.
+    // The timecode and its black border end 31 cells from the left.
     let (edge, margin) = timecode::cell(width, height).map_or((0, 8), |cell| (31 * cell, cell));
-    // Multiples of 8 keep the lamp on the transform blocks of H.264, as the code is.
+    // Multiples of 8 align the flashing disc with the transform blocks of H.264, like the timecode.
     let side = (height * 3 / 10).min(width.saturating_sub(edge + 2 * margin)) / 8 * 8;
     (side >= 24).then(|| Rect::new(width - margin - side, margin, side, side))
 }
 
-/// The part of the frame below the code and the dial that `share`, in hundredths from its top, says.
+/// A part of the frame below the timecode and the second hand; `share` is its top and bottom in percent.
 fn part(width: usize, height: usize, share: (usize, usize)) -> Rect {
     let code = timecode::cell(width, height).map_or(0, |cell| 7 * cell);
     let second_hand = second_hand_area(width, height).map_or(0, |second_hand| second_hand.y + second_hand.height);
@@ -102,13 +102,13 @@ fn part(width: usize, height: usize, share: (usize, usize)) -> Rect {
     Rect::new(0, line(share.0), width, line(share.1) - line(share.0))
 }
 
-/// The colour of the background: a night blue, lighter where the clock stands.
+/// The colour of the background: night blue, lighter around the clock.
 fn night(x: f32, y: f32) -> Colour {
     let distance = (x - 0.5).hypot((y - 0.45) * 0.8);
     Colour::rgb(24.0, 48.0, 84.0).mix(Colour::rgb(7.0, 14.0, 30.0), (distance * 1.7).min(1.0))
 }
 
-/// Takes the colour from under the code: its cells are luma only.
+/// Sets neutral chroma below the timecode, whose cells are drawn in luma only.
 fn neutral_code(canvas: &mut Canvas<'_>, width: usize, height: usize) {
     if let Some(cell) = timecode::cell(width, height) {
         let black = Colour::rgb(0.0, 0.0, 0.0);
@@ -116,7 +116,7 @@ fn neutral_code(canvas: &mut Canvas<'_>, width: usize, height: usize) {
     }
 }
 
-/// What this is, between the code and the dial.
+/// Draws the title between the timecode and the second hand.
 fn title(canvas: &mut Canvas<'_>, width: usize, height: usize) {
     let (Some(cell), Some(second_hand)) = (timecode::cell(width, height), second_hand_area(width, height)) else {
         return;
@@ -131,12 +131,12 @@ fn title(canvas: &mut Canvas<'_>, width: usize, height: usize) {
     }
 }
 
-/// The camera's name on the left and `right` on the right.
+/// Draws the camera's name on the left and `right` on the right.
 fn caption(canvas: &mut Canvas<'_>, area: Rect, name: &str, right: &str) {
     let margin = area.width / 16;
     let room = area.width - 2 * margin;
     let letters = right.chars().count() + 2;
-    // Both must fit; a long name is cut.
+    // Both must fit; a long name is truncated.
     let fits = |size: &usize| letter_width(*size) * letters <= room;
     let Some(size) = (LEGIBLE..=area.height.max(LEGIBLE)).rev().find(fits) else { return };
     if size > area.height {

@@ -1,5 +1,5 @@
-//! The dial of the test pattern: twelve marks, a ball that goes round once a second and is at the top when the second
-//! begins, and a lamp in the middle that is lit for the first tenth of every second.
+//! The second hand of the test pattern: a dial with twelve marks, a ball that goes round once a second and is at the
+//! top at each full second, and a disc in the middle that flashes white for the first tenth of every second.
 
 use std::f32::consts::TAU;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use std::time::Duration;
 use crate::capture::camera::canvas::{Canvas, Colour, Rect};
 use crate::media::Timestamp;
 
-/// How long the lamp is lit at the start of every second: three frames at 30 a second, so that one is seen even when
-/// a frame is lost.
+/// The duration of the flash at the start of every second: three frames at 30 frames/s, so that it is visible even if a
+/// frame is lost.
 pub const FLASH: Duration = Duration::from_millis(100);
 
-/// Spots of the ball and its tail: they reach back a sixth of a turn, which shows the way it goes.
+/// The discs that form the ball and its tail, which is a sixth of a turn long and shows the direction.
 const SPOTS: usize = 7;
 
-/// Marks on the rim.
+/// The number of marks on the rim.
 const MARKS: usize = 12;
 
-/// The dial in one place and size.
+/// The dial, prepared for one position and size.
 pub struct SecondHand {
     area: Rect,
     dark: Vec<u8>,
@@ -25,7 +25,7 @@ pub struct SecondHand {
 }
 
 impl SecondHand {
-    /// A dial that fills `area`. Leaves it on the canvas, dark.
+    /// A dial that fills `area`. Draws it on the canvas without the flash.
     pub fn new(canvas: &mut Canvas<'_>, area: Rect) -> Self {
         let (centre, radius) = (area.centre(), area.width as f32 / 2.0);
         let glass = Colour::rgb(10.0, 24.0, 44.0);
@@ -46,7 +46,7 @@ impl SecondHand {
         Self { area, dark, lit }
     }
 
-    /// Draws the dial as it stands at `at`.
+    /// Draws the dial at time `at`.
     pub fn draw(&self, canvas: &mut Canvas<'_>, at: Timestamp) {
         let nanos = at.unix().subsec_nanos();
         let lit = nanos < FLASH.subsec_nanos();
@@ -66,13 +66,13 @@ impl SecondHand {
     }
 }
 
-/// The part of the lamp of a dial in `area` that is evenly lit: a square of a sixth of the dial in its middle.
+/// The part of a dial in `area` that is evenly white during the flash: a square in its middle, a sixth as wide.
 pub fn lamp(area: Rect) -> Rect {
     let side = area.width / 6;
     Rect::new(area.x + (area.width - side) / 2, area.y + (area.height - side) / 2, side, side)
 }
 
-/// The point `turn` turns clockwise from the top on the circle of `radius` around `centre`.
+/// The point at `turn` turns clockwise from the top, on the circle of `radius` around `centre`.
 fn on_rim(centre: (f32, f32), radius: f32, turn: f32) -> (f32, f32) {
     let (sine, cosine) = (turn * TAU).sin_cos();
     (centre.0 + radius * sine, centre.1 - radius * cosine)
