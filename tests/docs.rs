@@ -37,7 +37,7 @@ fn read(path: &str) -> String {
 
 /// The documents, by their paths from the root of the repository.
 fn documents() -> Vec<String> {
-    let mut documents: Vec<String> = [".", "docs", "benches"]
+    let mut documents: Vec<String> = [".", "docs", "benches", "examples"]
         .into_iter()
         .flat_map(|folder| {
             let files = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));

@@ -37,6 +37,18 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         "needs a Raspberry Pi",
         &["scp target/debian/porthole_*_arm64.deb pi@raspberrypi.local:", "sudo apt install rpicam-apps"],
     ),
+    (
+        "builds an example or needs packages of its own; tests/examples.rs runs the same viewers with these arguments",
+        &[
+            "cargo run --example watch -- http://porthole.local:8080/whep --token \"$TOKEN\" --output camera.h264",
+            "sudo apt install python3-aiortc",
+            "/usr/bin/python3 examples/watch.py http://porthole.local:8080/whep --token \"$TOKEN\" --output camera.mp4",
+        ],
+    ),
+    (
+        "serves until it is stopped; tests/page/examples.test.mjs serves and opens the same page",
+        &["python3 -m http.server --directory examples 8000"],
+    ),
     ("changes a user of this machine", &["sudo usermod -aG video $USER"]),
     ("opens a browser; `make test` builds the same documentation", &["cargo doc --open"]),
     (
