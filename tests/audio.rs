@@ -99,6 +99,6 @@ async fn a_missing_microphone_sends_silence() -> Result<()> {
     }
     let status = porthole.until_status("the fault", |status| status["audio"]["state"] == "fault").await?;
     let fault = status["audio"]["fault"].as_str().context("no fault")?;
-    ensure!(fault.contains("hw:CARD=Gone: no such sound device"), "{fault}");
+    ensure!(fault.contains("hw:CARD=Gone: no such audio device"), "{fault}");
     Ok(())
 }

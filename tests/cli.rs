@@ -52,7 +52,7 @@ fn check_config_prints_the_settings_of_a_valid_file() {
     assert_eq!(out.lines().next(), Some("porthole.toml: ok"));
     assert!(out.contains("door: device auto, width { ideal = 1280 }, height { ideal = 720 }, 15 frames"), "{out}");
     for line in [
-        "  privacy cameras and microphone are cut at every start",
+        "  privacy on at every start: cameras and microphone stay closed",
         "  led     GPIO 17 shows watched at 100 %",
         "  led     ACT shows ready at 100 %",
         r#"  button  GPIO 27, pressed: {"method":"privacy.toggle","params":{}}"#,

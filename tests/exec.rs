@@ -144,7 +144,7 @@ async fn program_errors_are_reported() -> Result<()> {
         ("yes", "format = \"MJPEG\"", "reading what it writes as MJPEG is not supported"),
         ("no-such-program-here", "", "ended with exit status 127 (command not found)"),
         ("echo out of luck >&2; exit 3", "", "ended with exit status 3; it said: out of luck; run the line in a shell"),
-        ("sleep 1000", "", "no picture for 5 s"),
+        ("sleep 1000", "", "no frames for 5 s"),
         ("true", "format = \"NV12\"", "a program may write MJPEG, H264 or YU12"),
     ] {
         let porthole = Porthole::start(&camera(command, &format!("{more}\nkeep_open = true")))?;

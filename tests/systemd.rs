@@ -64,11 +64,11 @@ async fn ready_status_and_stopping_are_sent() {
     let manager = Manager::new();
     let porthole = Porthole::start_with(SMALL, &manager.environment()).unwrap();
     manager.line("READY=1");
-    manager.status("nobody watches; camera: closed, test pattern");
+    manager.status("no viewers; camera: closed, test pattern");
     let viewer = Viewer::connect(&Options::new(&porthole.base)).await.unwrap();
     manager.status("1 viewer; camera: live 320x180, test pattern, watched by 1");
     viewer.leave().await.unwrap();
-    manager.status("nobody watches");
+    manager.status("no viewers");
     porthole.signal("TERM").unwrap();
     manager.line("STOPPING=1");
     assert_eq!(porthole.wait().unwrap().0, Some(0));

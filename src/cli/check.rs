@@ -24,24 +24,24 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
     let state = config
         .state_directory
         .as_ref()
-        .map_or("the service's or the user's own".into(), |path| path.display().to_string());
+        .map_or("the default of the service or the user".into(), |path| path.display().to_string());
     writeln!(out, "  state   {state}")?;
     page(out, &config.http)?;
     match config.auth.mode {
-        Mode::Password => writeln!(out, "  people  sign in, for {} days", config.auth.session_days)?,
-        Mode::None => writeln!(out, "  people  need not sign in: whoever reaches the page watches and controls")?,
+        Mode::Password => writeln!(out, "  auth    password; login sessions last {} days", config.auth.session_days)?,
+        Mode::None => writeln!(out, "  auth    none: anyone who can reach the page can watch and control")?,
     }
     for video in &config.cameras {
         let (camera, encoder) = (&video.camera, &video.encoder);
         let format = camera.format.map_or("auto", |format| format.name());
-        let open = if video.keep_open { "always open" } else { "open while somebody watches" };
+        let open = if video.keep_open { "always open" } else { "open while there are viewers" };
         let threads = match encoder.threads {
             0 => "half of the cores".into(),
             threads => format!("{threads} threads"),
         };
         writeln!(
             out,
-            "  camera  {}: device {}, width {}, height {}, {} frames a second, format {format}, {open}",
+            "  camera  {}: device {}, width {}, height {}, {} frames/s, format {format}, {open}",
             camera.name, camera.device, camera.width, camera.height, camera.fps
         )?;
         writeln!(
@@ -57,12 +57,12 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
     }
     let audio = &config.audio;
     if audio.device == "off" {
-        writeln!(out, "  sound   off")?;
+        writeln!(out, "  audio   off")?;
     } else {
         let channels = if audio.channels == 2 { "stereo" } else { "mono" };
         let gain = if audio.gain == Gain::Keep { String::new() } else { format!(", gain {}", audio.gain) };
         let muted = if audio.mute { ", muted" } else { "" };
-        writeln!(out, "  sound   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
+        writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
     board(out, config)?;
     let (min, max) = config.rtc.playout_delay;
@@ -73,7 +73,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
 /// Privacy switch, LEDs and buttons.
 fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
     if config.privacy.on {
-        writeln!(out, "  privacy cameras and microphone are cut at every start")?;
+        writeln!(out, "  privacy on at every start: cameras and microphone stay closed")?;
     }
     for led in &config.leds {
         let lamp = match &led.target {
@@ -83,7 +83,7 @@ fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
         writeln!(out, "  led     {lamp} shows {} at {} %", led.show.name(), led.brightness)?;
     }
     for button in &config.buttons {
-        let orders = [("pressed", &button.press), ("let go", &button.release)];
+        let orders = [("pressed", &button.press), ("released", &button.release)];
         let orders = orders.map(|(when, request)| request.as_ref().map(|request| format!("{when}: {request}")));
         writeln!(out, "  button  {}, {}", button.pin, orders.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
     }
@@ -93,34 +93,34 @@ fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
 /// The HTTP server.
 fn page(out: &mut impl Write, config: &http::Config) -> io::Result<()> {
     let tls = match &config.tls {
-        Tls::Off => "not encrypted".into(),
-        Tls::SelfSigned => "encrypted with a certificate of its own".into(),
-        Tls::Files { cert, key } => format!("encrypted with {} and {}", cert.display(), key.display()),
+        Tls::Off => "plain HTTP".into(),
+        Tls::SelfSigned => "HTTPS with a self-signed certificate".into(),
+        Tls::Files { cert, key } => format!("HTTPS with {} and {}", cert.display(), key.display()),
     };
     let plain = match (&config.tls, config.redirect) {
         (_, true) => "",
         (Tls::Off, false) => "; no redirect",
-        (_, false) => "; plain HTTP is served too",
+        (_, false) => "; plain HTTP is also served",
     };
     writeln!(out, "  page    {}, {tls}{plain}", config.listen)?;
-    list(out, "other names", &config.hosts)?;
-    list(out, "pages of", &config.origins)?;
-    list(out, "behind", &config.trusted_proxies)
+    list(out, "hosts", &config.hosts)?;
+    list(out, "origins", &config.origins)?;
+    list(out, "trusted proxies", &config.trusted_proxies)
 }
 
 /// The network settings of WebRTC.
 fn network(out: &mut impl Write, config: &rtc::Config) -> io::Result<()> {
-    let port = if config.udp_port == 0 { "free ports".into() } else { format!("port {}", config.udp_port) };
+    let port = if config.udp_port == 0 { "random ports".into() } else { format!("port {}", config.udp_port) };
     let tcp = if config.tcp { "UDP and TCP" } else { "UDP" };
     writeln!(out, "          {tcp} on {port}")?;
     list(out, "interfaces", &config.interfaces)?;
-    list(out, "not", &config.exclude_interfaces)?;
+    list(out, "excluded interfaces", &config.exclude_interfaces)?;
     list(out, "networks", &config.networks)?;
     let advertised = config.advertise.iter().map(|Advertised { host, port }| match port {
         Some(port) => format!("{host} with port {port}"),
         None => host.clone(),
     });
-    list(out, "also at", &advertised.collect::<Vec<_>>())?;
+    list(out, "advertised", &advertised.collect::<Vec<_>>())?;
     for server in &config.ice_servers {
         // Credentials are never printed.
         let with = match (&server.username, &server.secret) {
@@ -128,7 +128,7 @@ fn network(out: &mut impl Write, config: &rtc::Config) -> io::Result<()> {
             (None, Some(_)) => " with a shared secret".into(),
             (None, None) => String::new(),
         };
-        writeln!(out, "          server {}{with}", server.urls.join(", "))?;
+        writeln!(out, "          ICE server {}{with}", server.urls.join(", "))?;
     }
     Ok(())
 }

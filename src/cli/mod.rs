@@ -69,7 +69,7 @@ pub enum Command {
         #[command(flatten)]
         state_dir: StateDirArg,
     },
-    /// Send one command to the porthole that runs on this board, and print its answer as JSON
+    /// Send one command to the porthole that runs on this device, and print the result as JSON
     Ctl {
         /// The method, such as status, camera.list or controls.set
         method: String,
@@ -84,7 +84,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Tell everything that is wrong with a configuration file, or what it sets
+    /// Check a configuration file: print all its errors, or the settings
     CheckConfig {
         /// The file
         file: PathBuf,

@@ -30,20 +30,20 @@ pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
     section.number("brightness", &mut brightness, 1..=100, 1, "percent");
     let lamp = match (pin.line, name.is_empty()) {
         (Some(_), false) => {
-            section.reject("sysfs", "", "beside gpio; a section has one lamp, so write another [[led]] for the other");
+            section.reject("sysfs", "", "not allowed together with gpio; add another [[led]] section for a second LED");
             return None;
         }
         (Some(line), true) => LedTarget::Gpio(pin.at(line)),
         (None, false) => {
             for key in ["chip", "active_low"].into_iter().filter(|key| section.has(key)) {
-                section.reject(key, "", "of a pin, and this lamp is an LED of the kernel; take it out");
+                section.reject(key, "", "only valid with gpio, but this is a kernel LED; remove the key");
             }
             LedTarget::Sysfs(name)
         }
         (None, true) => {
             // Errors in a given key were reported already.
             if !section.has("gpio") && !section.has("sysfs") {
-                section.missing("gpio", ", as is sysfs; one of the two tells which lamp is meant");
+                section.missing("gpio", ", and so is sysfs; set one of them to select the LED");
             }
             return None;
         }
@@ -61,11 +61,11 @@ pub(super) fn button(section: &mut Section<'_, '_>) -> Option<buttons::Config> {
     section.value("press", &mut press, command);
     section.value("release", &mut release, command);
     if press.is_none() && release.is_none() && !section.has("press") && !section.has("release") {
-        section.missing("press", ", as is release; one of the two tells what the button does");
+        section.missing("press", ", and so is release; set one of them to the button's command");
     }
     let Some(line) = pin.line else {
         if !section.has("gpio") {
-            section.missing("gpio", "; it tells at which pin the button is");
+            section.missing("gpio", "; the number of the button's pin");
         }
         return None;
     };
@@ -74,8 +74,7 @@ pub(super) fn button(section: &mut Section<'_, '_>) -> Option<buttons::Config> {
 
 /// A command as `METHOD` or `METHOD {...}`, as `porthole ctl` takes it; empty for none. It becomes a request.
 fn command(value: &DeValue<'_>) -> Result<Option<String>, String> {
-    let right =
-        "a method, and its parameters where it has any, such as 'privacy.toggle' or 'privacy.set {\"on\": true}'";
+    let right = "a method with its parameters, if any, such as 'privacy.toggle' or 'privacy.set {\"on\": true}'";
     let text = value.as_str().ok_or_else(|| format!("not text in quotes; {right}"))?.trim();
     if text.is_empty() {
         return Ok(None);
@@ -86,8 +85,8 @@ fn command(value: &DeValue<'_>) -> Result<Option<String>, String> {
     let request = json!({ "method": method, "params": params }).to_string();
     let Request { method, .. } = Request::parse(request.as_bytes()).map_err(|invalid| invalid.error.message)?;
     if method.session {
-        let instead = if method.name == "snapshot" { "; photo.take keeps a picture on the board" } else { "" };
-        return Err(format!("{method} is of the session of a viewer, and a button has none{instead}"));
+        let instead = if method.name == "snapshot" { "; photo.take stores a photo on the device" } else { "" };
+        return Err(format!("{method} needs a viewer's session, which a button does not have{instead}"));
     }
     Ok(Some(request))
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, written for the person who has to mend it.
+//! Configuration errors: file, line, key and value, and what would be valid instead.
 //!
 //! Finding the errors does not belong here.
 

@@ -1,4 +1,4 @@
-//! Tests of the configuration as a person meets it: text in, values or messages out.
+//! Tests of the configuration from the user's point of view: TOML text in, values or error messages out.
 
 mod board;
 mod network;

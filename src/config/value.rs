@@ -81,7 +81,7 @@ pub const PIXEL_FORMAT: ValueParser<Option<PixelFormat>> = ValueParser {
 /// The device of the microphone: `auto`, `camera`, `default`, `tone`, `off`, a card's id or the name of an ALSA device.
 /// ALSA's own configuration defines the names, so any printable text is accepted.
 pub const SOUND_DEVICE: ValueParser<String> = ValueParser {
-    name: "a sound device",
+    name: "an audio device",
     right: "auto, camera, default, tone, off, the id of a sound card or an ALSA name, such as hw:1,0 (`porthole devices` \
             lists them)",
     parse: parse_sound_device,
@@ -97,7 +97,7 @@ pub const GAIN: ValueParser<Gain> = ValueParser {
 /// A directory; empty for the default.
 pub const DIRECTORY: ValueParser<Option<PathBuf>> = ValueParser {
     name: "a directory",
-    right: "an absolute path, such as \"/var/lib/porthole\", or \"\" for the usual place",
+    right: "an absolute path, such as \"/var/lib/porthole\", or \"\" for the default",
     parse: parse_directory,
 };
 
@@ -111,7 +111,7 @@ pub const HOST: ValueParser<String> = ValueParser {
 /// The origin of a page (RFC 6454), or `*` for any.
 pub const ORIGIN: ValueParser<String> = ValueParser {
     name: "an origin",
-    right: "scheme, host and port where it is not the usual one, such as https://example.org, or \"*\" for every page",
+    right: "scheme, host and port (if not the default), such as https://example.org, or \"*\" for every page",
     parse: parse_origin,
 };
 
@@ -158,7 +158,7 @@ pub const LED: ValueParser<String> = ValueParser {
 
 /// What an LED indicates.
 pub const SHOW: ValueParser<Indicator> = ValueParser {
-    name: "what a lamp can show",
+    name: "an LED indicator",
     right: "ready, watched, fault, camera or privacy",
     parse: |text| Indicator::ALL.into_iter().find(|show| show.name() == text),
 };
@@ -166,7 +166,7 @@ pub const SHOW: ValueParser<Indicator> = ValueParser {
 /// A GPIO chip; empty for the default one.
 pub const GPIO_CHIP: ValueParser<Option<String>> = ValueParser {
     name: "a GPIO chip",
-    right: "its device, such as gpiochip1, or its label (gpiodetect lists them), or \"\" for the usual one",
+    right: "its device, such as gpiochip1, or its label (gpiodetect lists them), or \"\" for the default",
     parse: |text| {
         (text.is_empty() || is_short(text)).then(|| Some(text.into()).filter(|name: &String| !name.is_empty()))
     },

@@ -237,7 +237,8 @@ mod tests {
             kernel.send(NODE).expect("should send");
         }
         let (woken, wakes) = sync_channel(8);
-        let guard = listen_on(socket.into(), move || woken.send(()).expect("should be told")).expect("should start");
+        let guard =
+            listen_on(socket.into(), move || woken.send(()).expect("should be notified")).expect("should start");
         let wake = || wakes.recv_timeout(Duration::from_secs(30));
         assert_eq!(wake(), Ok(()));
         kernel.send(b"remove@/x\0ACTION=remove\0SUBSYSTEM=sound\0").expect("should send");
@@ -258,7 +259,8 @@ mod tests {
         match sendto(&sender, NODE, SendFlags::empty(), &SocketAddrNetlink::new(0, UDEV)) {
             Ok(_) => {
                 let (woken, wakes) = sync_channel(8);
-                let guard = listen_on(socket, move || woken.send(()).expect("should be told")).expect("should start");
+                let guard =
+                    listen_on(socket, move || woken.send(()).expect("should be notified")).expect("should start");
                 assert_eq!(wakes.recv_timeout(Duration::from_secs(30)), Ok(()));
                 drop(guard);
                 sendto(&sender, NODE, SendFlags::empty(), &address).expect("should send");

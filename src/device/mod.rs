@@ -1,7 +1,7 @@
-//! One kernel or system interface each: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
+//! Kernel and system interfaces, one per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
 //!
-//! Cameras and sessions do not belong here. These modules do not know each other, except for GPIO and sysfs, which
-//! several of them build on.
+//! Cameras and sessions do not belong here. The modules are independent of each other, except for GPIO and sysfs, which
+//! others use.
 
 pub mod buttons;
 pub mod gpio;

@@ -1,6 +1,6 @@
-//! Promises to the outside as plain values: status, metrics, inventory, and the control protocol.
+//! The public data formats as plain values: status, metrics, device inventory and the control protocol.
 //!
-//! No device, no thread and no network belongs here.
+//! Devices, threads and the network do not belong here.
 
 pub mod inventory;
 pub mod metrics;

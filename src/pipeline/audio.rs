@@ -146,7 +146,7 @@ impl Pipeline {
                 let silent = last_frame_at.elapsed();
                 anyhow::ensure!(
                     silent < STALL_TIMEOUT,
-                    "{}: no sound for {} s",
+                    "{}: no audio for {} s",
                     source.label(),
                     STALL_TIMEOUT.as_secs()
                 );
@@ -242,7 +242,7 @@ mod tests {
         assert!(steps.filter(|step| step.as_millis() == 20).count() > 80, "{captured:?}");
         let status = board.snapshot().audio;
         assert_eq!(status.state, PipelineState::Fault);
-        assert!(status.fault.is_some_and(|fault| fault.contains("no such sound device")));
+        assert!(status.fault.is_some_and(|fault| fault.contains("no such audio device")));
     }
 
     #[tokio::test]

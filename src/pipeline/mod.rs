@@ -1,4 +1,4 @@
-//! The threads from a source to its broadcast, for video and for audio, and the privacy switch that blocks both.
+//! The video and audio pipelines: threads that capture, encode and broadcast, and the privacy switch that blocks both.
 //!
 //! Who subscribes does not matter here.
 

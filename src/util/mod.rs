@@ -1,4 +1,4 @@
-//! Movement of data and small tools: locks, channels between threads, backoff, rate limits, the state directory.
+//! General utilities: locks, channels between threads, backoff, rate limits, the state directory.
 //!
 //! Nothing here knows about frames, devices or the network.
 

@@ -458,7 +458,7 @@ mod examples {
     #[test]
     fn introduction() {
         let right = [
-            ("a.rs", "//! Raw pictures of every layout into I420.\n\nuse std;"),
+            ("a.rs", "//! Converts raw frames of every layout to I420.\n\nuse std;"),
             ("a.js", "/**\n * A session with a camera.\n */"),
         ];
         for (path, text) in right {
@@ -466,8 +466,8 @@ mod examples {
         }
         let wrong = [
             ("a.rs", ""),
-            ("a.rs", "use std;\n//! Raw pictures of every layout into I420."),
-            ("a.rs", "// Raw pictures of every layout into I420."),
+            ("a.rs", "use std;\n//! Converts raw frames of every layout to I420."),
+            ("a.rs", "// Converts raw frames of every layout to I420."),
             ("a.rs", "//! a.rs\n\nuse very::long::text;"),
             ("a.js", "// A session with a camera."),
             ("a.js", "/** */ const session = 'with a camera';".split_once(" const").unwrap().0),

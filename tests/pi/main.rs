@@ -92,7 +92,7 @@ fn install(board: &Machine, name: &str) {
     assert_eq!(board.sh("systemctl is-active porthole"), "active\n");
     board.until("its status is reported", LIMIT, || {
         let status = board.sh("systemctl show -p StatusText --value porthole");
-        status.contains("nobody watches; camera: closed").then_some(())
+        status.contains("no viewers; camera: closed").then_some(())
     });
     assert_eq!(board.sh("systemd-analyze verify --man=no porthole.service porthole.socket porthole-camera.target"), "");
     assert_eq!(board.sh("ps -o user= -C porthole"), "porthole\n");

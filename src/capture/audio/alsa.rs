@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn next(capture: &mut Capture) -> PcmFrame {
-        capture.next(Duration::from_secs(30)).expect("should read").expect("should have sound")
+        capture.next(Duration::from_secs(30)).expect("should read").expect("should have audio")
     }
 
     #[test]

@@ -35,7 +35,7 @@ const MAX_STEP: f64 = 0.015;
 const SETTLE: f64 = 10.0;
 
 /// The maximum correction on top of the card's measured rate: 500 ppm, less than a hundredth of a semitone. The ear can
-/// tell a twentieth.
+/// report a twentieth.
 const CORRECTION: f64 = 500e-6;
 
 /// The maximum deviation that is followed: ten times that of a bad crystal, and still inaudible.

@@ -78,7 +78,7 @@ impl fmt::Display for Gain {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such device.
-    #[error("open {device}: no such sound device; `porthole devices` lists the sound cards there are")]
+    #[error("open {device}: no such audio device; `porthole devices` lists the sound cards there are")]
     NotFound {
         /// The device's name.
         device: String,
@@ -89,7 +89,7 @@ pub enum Error {
         /// The device's name.
         device: String,
     },
-    /// The device went away while it was in use.
+    /// The device was unplugged while in use.
     #[error("{device}: unplugged; plug the microphone in again")]
     Unplugged {
         /// The device's name.
@@ -106,19 +106,19 @@ pub enum Error {
     Gain {
         /// The device's name.
         device: String,
-        /// What was asked for.
+        /// What was requested.
         wish: String,
-        /// What the card can do instead.
+        /// What the card supports instead.
         offer: String,
     },
-    /// ALSA answered a call with an error.
+    /// An ALSA call failed.
     #[error("{device}: {call}: {source}")]
     Io {
         /// The device's name.
         device: String,
         /// The call that failed.
         call: &'static str,
-        /// ALSA's answer.
+        /// ALSA's error.
         source: std::io::Error,
     },
 }

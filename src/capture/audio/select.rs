@@ -170,7 +170,7 @@ impl AudioSelector {
 
 /// The first capture device of the sound card that is the same USB device as the camera.
 fn camera_microphone(cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error> {
-    let camera = camera.ok_or_else(|| Error::Camera { what: "is away, or not on USB".into() })?;
+    let camera = camera.ok_or_else(|| Error::Camera { what: "is not connected, or not on USB".into() })?;
     let cards = cards.iter().filter(|card| card.usb.as_ref().is_some_and(|usb| usb.path == camera.path));
     cards
         .into_iter()
@@ -294,8 +294,8 @@ mod tests {
         assert_eq!(selector.find(&cards, &at("/usb/1")).expect("should find"), device("plughw:CARD=C920,DEV=0"));
         let deaf = selector.find(&cards, &at("/usb/3")).expect_err("has none").to_string();
         assert!(deaf.starts_with("the camera (USB 046d:082d) has no microphone; "), "{deaf}");
-        let away = selector.find(&cards, &alone()).expect_err("is away").to_string();
-        assert!(away.starts_with("the camera is away, or not on USB; "), "{away}");
+        let away = selector.find(&cards, &alone()).expect_err("is not connected").to_string();
+        assert!(away.starts_with("the camera is not connected, or not on USB; "), "{away}");
     }
 
     #[test]

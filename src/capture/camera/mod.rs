@@ -88,7 +88,7 @@ pub enum Error {
         matches: String,
     },
     /// The camera that was open before is disconnected.
-    #[error("{device}: the camera {camera} is away; {there}")]
+    #[error("{device}: the camera {camera} is not connected; {there}")]
     Away {
         /// The device as configured.
         device: String,
@@ -129,7 +129,7 @@ pub enum Error {
         how: String,
     },
     /// The device is there but delivers no frames.
-    #[error("{device}: no picture for {seconds} s; plug the camera out and in again if this stays")]
+    #[error("{device}: no frames for {seconds} s; if this persists, unplug the camera and plug it in again")]
     Silent {
         /// The device's name.
         device: String,

@@ -51,16 +51,18 @@ impl PlaceholderText {
             | Error::Absent { .. }
             | Error::Away { .. }
             | Error::Unplugged { .. }
-            | Error::Replaced => ("camera is away", "plug it in; the picture comes by itself".into()),
+            | Error::Replaced => ("camera is disconnected", "plug it in; the video then starts by itself".into()),
             Error::Busy { .. } => {
-                ("camera is in use by another program", "end that program; the picture comes by itself".into())
+                ("camera is in use by another program", "end that program; the video then starts by itself".into())
             }
-            Error::Ambiguous { device, .. } => ("camera is not clear", format!("several are called {device}")),
-            Error::Taken { camera, .. } => ("camera is in use", format!("the camera {camera} of porthole has it")),
+            Error::Ambiguous { device, .. } => ("camera is ambiguous", format!("several cameras are called {device}")),
+            Error::Taken { camera, .. } => ("camera is in use", format!("porthole's camera {camera} uses it")),
             Error::Ended { how, .. } => ("camera program has ended", how.clone()),
-            Error::Silent { .. } => ("camera sends no picture", "plug it out and in again if this stays".into()),
+            Error::Silent { .. } => {
+                ("camera sends no video", "if this persists, unplug it and plug it in again".into())
+            }
             Error::Unsupported { wish, .. } => {
-                ("camera cannot do what was asked", format!("{wish}: porthole devices lists what it can do"))
+                ("camera lacks the configured mode", format!("{wish}: porthole devices lists what it supports"))
             }
             Error::Io { call, source, .. } => ("camera reports a fault", format!("{call}: {source}")),
         };
@@ -69,7 +71,7 @@ impl PlaceholderText {
 
     /// The text for a camera that is closed by the privacy switch.
     pub fn privacy() -> Self {
-        let hint = "an operator, or the button on the board, switches them on".into();
+        let hint = "an operator, or the button on the device, can switch them on".into();
         Self { title: "camera and microphone are switched off", hint }
     }
 
@@ -216,7 +218,9 @@ mod tests {
         let [title, _] = PlaceholderText::of(&errors()[0]).lines(now - 3 * DAY, now);
         assert!(title.contains(|c: char| c.is_ascii_uppercase()), "no month: {title}");
         // A clock that was set back meanwhile.
-        assert!(PlaceholderText::of(&errors()[0]).lines(now + DAY, now)[0].starts_with("camera is away since "));
+        assert!(
+            PlaceholderText::of(&errors()[0]).lines(now + DAY, now)[0].starts_with("camera is disconnected since ")
+        );
     }
 
     #[test]
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn text_wraps_only_between_words() {
-        assert_eq!(wrap("camera is away since 12:31", 12), Some(vec!["camera is", "away since", "12:31"]));
+        assert_eq!(wrap("camera is busy since 12:31", 12), Some(vec!["camera is", "busy since", "12:31"]));
         assert_eq!(wrap("camera is", 9), Some(vec!["camera is"]));
         assert_eq!(wrap("a camera", 3), None);
         assert_eq!(wrap("", 3), Some(vec![""]));

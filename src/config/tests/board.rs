@@ -1,4 +1,4 @@
-//! Tests of the sections of lamps and buttons.
+//! Tests of the sections of LEDs and buttons.
 
 use super::*;
 use crate::device::gpio;
@@ -69,15 +69,15 @@ fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {
 #[test]
 fn wrong_lamps_and_buttons_are_told() {
     for (text, wrong) in [
-        ("[[led]]", ":1: led[0].gpio: missing, as is sysfs; one of the two tells which lamp is meant"),
+        ("[[led]]", ":1: led[0].gpio: missing, and so is sysfs; set one of them to select the LED"),
         ("[[led]]\ngpio = 2000", ":2: led[0].gpio = 2000: out of range; the pin's number from 0 to 1023"),
         (
             "[[led]]\ngpio = 1\nsysfs = \"ACT\"",
-            ":3: led[0].sysfs = \"ACT\": beside gpio; a section has one lamp, so write another [[led]] for the other",
+            ":3: led[0].sysfs = \"ACT\": not allowed together with gpio; add another [[led]] section for a second LED",
         ),
         (
             "[[led]]\nsysfs = \"ACT\"\nchip = \"gpiochip0\"",
-            ":3: led[0].chip = \"gpiochip0\": of a pin, and this lamp is an LED of the kernel; take it out",
+            ":3: led[0].chip = \"gpiochip0\": only valid with gpio, but this is a kernel LED; remove the key",
         ),
         (
             "[[led]]\nsysfs = \"../x\"",
@@ -85,25 +85,25 @@ fn wrong_lamps_and_buttons_are_told() {
         ),
         (
             "[[led]]\ngpio = 1\nshow = \"all\"",
-            ":3: led[0].show = \"all\": not what a lamp can show; ready, watched, fault, camera or privacy",
+            ":3: led[0].show = \"all\": not an LED indicator; ready, watched, fault, camera or privacy",
         ),
         (
             "[[led]]\ngpio = 1\nshow = \"recording\"",
-            ":3: led[0].show = \"recording\": not what a lamp can show; ready, watched, fault, camera or privacy",
+            ":3: led[0].show = \"recording\": not an LED indicator; ready, watched, fault, camera or privacy",
         ),
         (
             "[[led]]\ngpio = 1\nshow = \"talk\"",
-            ":3: led[0].show = \"talk\": not what a lamp can show; ready, watched, fault, camera or privacy",
+            ":3: led[0].show = \"talk\": not an LED indicator; ready, watched, fault, camera or privacy",
         ),
-        ("[[button]]\npress = \"privacy.toggle\"", ":1: button[0].gpio: missing; it tells at which pin the button is"),
+        ("[[button]]\npress = \"privacy.toggle\"", ":1: button[0].gpio: missing; the number of the button's pin"),
         (
             "[[button]]\ngpio = 1",
-            ":1: button[0].press: missing, as is release; one of the two tells what the button does",
+            ":1: button[0].press: missing, and so is release; set one of them to the button's command",
         ),
         (
             "[[button]]\ngpio = 1\npress = \"privacy.set on\"",
-            ":3: button[0].press = \"privacy.set on\": not a command: expected value at line 1 column 1; a method, and its \
-             parameters where it has any, such as 'privacy.toggle' or 'privacy.set {\"on\": true}'",
+            ":3: button[0].press = \"privacy.set on\": not a command: expected value at line 1 column 1; a method with its \
+             parameters, if any, such as 'privacy.toggle' or 'privacy.set {\"on\": true}'",
         ),
         (
             "[[button]]\ngpio = 1\npress = \"privacy.togle\"",
@@ -115,8 +115,8 @@ fn wrong_lamps_and_buttons_are_told() {
         ),
         (
             "[[button]]\ngpio = 1\npress = \"snapshot\"",
-            ":3: button[0].press = \"snapshot\": snapshot is of the session of a viewer, and a button has none; photo.take \
-             keeps a picture on the board",
+            ":3: button[0].press = \"snapshot\": snapshot needs a viewer's session, which a button does not have; photo.take \
+             stores a photo on the device",
         ),
     ] {
         assert_eq!(errors(text), [format!("porthole.toml{wrong}")]);

@@ -1,4 +1,4 @@
-//! Tests of the keys of the network.
+//! Tests of the network settings.
 
 use super::*;
 use crate::server::rtc;

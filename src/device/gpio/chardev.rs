@@ -179,7 +179,7 @@ fn describe_error(error: &Error, what: &str) -> anyhow::Error {
     };
     let hint = match answer.as_ref().map(io::Error::kind) {
         Some(ErrorKind::PermissionDenied) => "; the user that runs porthole has to be in the group gpio",
-        Some(ErrorKind::ResourceBusy) => "; a driver or another program has it (gpioinfo tells which)",
+        Some(ErrorKind::ResourceBusy) => "; a driver or another program has it (gpioinfo shows which)",
         _ => "",
     };
     match answer {

@@ -8,7 +8,7 @@ use super::led::Dimming;
 use super::*;
 use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
-/// An LED that tells what it is set to, and when it goes.
+/// An LED that reports what it is set to, and when it is dropped.
 struct Told(SyncSender<Option<u32>>);
 
 impl Led for Told {
@@ -17,11 +17,11 @@ impl Led for Told {
     }
 
     fn set(&mut self, step: u32) -> anyhow::Result<()> {
-        self.0.try_send(Some(step)).map_err(|_| anyhow::anyhow!("the lamp is gone"))
+        self.0.try_send(Some(step)).map_err(|_| anyhow::anyhow!("the LED is gone"))
     }
 
     fn label(&self) -> &str {
-        "lamp"
+        "fake LED"
     }
 }
 
@@ -41,7 +41,7 @@ fn led() -> (Box<dyn Led>, Receiver<Option<u32>>) {
 }
 
 fn next(led: &Receiver<Option<u32>>) -> Option<u32> {
-    led.recv_timeout(Duration::from_secs(30)).expect("the lamp should be set")
+    led.recv_timeout(Duration::from_secs(30)).expect("the LED should be set")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,12 +12,12 @@ const MAX_LINE: usize = 400;
 /// The status in one line.
 pub(super) fn line(status: &Status) -> String {
     let mut line = match status.viewers {
-        0 => "nobody watches".to_owned(),
+        0 => "no viewers".to_owned(),
         1 => "1 viewer".to_owned(),
         viewers => format!("{viewers} viewers"),
     };
     if status.privacy {
-        line.push_str("; cut by the privacy switch");
+        line.push_str("; blocked by the privacy switch");
     }
     for camera in &status.cameras {
         line.push_str("; ");
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn status_line_lists_viewers_cameras_and_faults() {
-        assert_eq!(line(&Status::default()), "nobody watches");
+        assert_eq!(line(&Status::default()), "no viewers");
         let live = CameraStatus {
             name: "door".into(),
             state: PipelineState::Live,
@@ -84,7 +84,7 @@ mod tests {
         let closed = CameraStatus { name: "shed".into(), pattern: true, ..CameraStatus::default() };
         let audio = Audio { fault: Some("hw:1: busy".into()), ..Audio::default() };
         let cut = Status { privacy: true, cameras: vec![closed.clone()], ..Status::default() };
-        assert_eq!(line(&cut), "nobody watches; cut by the privacy switch; shed: closed, test pattern");
+        assert_eq!(line(&cut), "no viewers; blocked by the privacy switch; shed: closed, test pattern");
         let status = Status { cameras: vec![live, away, closed], audio, viewers: 3, ..Status::default() };
         assert_eq!(
             line(&status),

@@ -48,8 +48,8 @@ impl fmt::Display for Stalled {
         let Self { name, stalled_for } = self;
         write!(
             f,
-            "the camera {name} is watched, and for {} s there was neither a picture nor a placeholder; systemd gets no sign of \
-             life any more and will start porthole again",
+            "the camera {name} has viewers, but neither a frame nor the placeholder was sent for {} s; the watchdog is not \
+             fed any more, so systemd will restart porthole",
             stalled_for.as_secs()
         )
     }

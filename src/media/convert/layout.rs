@@ -72,13 +72,13 @@ impl Layout {
                     longer(data, shape.min_len(stride), what).map(|()| YuvPlane { data, stride })
                 };
                 Ok([
-                    whole(&frame.data, self.stride, shapes[0], "the picture's first plane")?,
-                    whole(&chroma.second, stride, shapes[1], "the picture's second plane")?,
-                    whole(&chroma.third, stride, shapes[2], "the picture's third plane")?,
+                    whole(&frame.data, self.stride, shapes[0], "the frame's first plane")?,
+                    whole(&chroma.second, stride, shapes[1], "the frame's second plane")?,
+                    whole(&chroma.third, stride, shapes[2], "the frame's third plane")?,
                 ])
             }
             _ => {
-                longer(&frame.data, self.min_len(), "the picture")?;
+                longer(&frame.data, self.min_len(), "the frame")?;
                 let mut rest: &[u8] = &frame.data;
                 Ok([0, 1, 2].map(|plane| {
                     let stride = self.stride_in_one_piece(plane);

@@ -27,7 +27,7 @@ use layout::Layout;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The format is invalid: a size below 2x2 or beyond any camera, or a row that is longer than its stride.
-    #[error("{width}x{height} {} with {stride} bytes a line is no picture that can be converted", pixel.name())]
+    #[error("cannot convert {width}x{height} {} with {stride} bytes per row", pixel.name())]
     Format {
         /// Layout of the bytes.
         pixel: PixelFormat,
@@ -35,20 +35,20 @@ pub enum Error {
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// Bytes a line.
+        /// Bytes per row.
         stride: u32,
     },
     /// The camera has encoded the frame already.
-    #[error("H264 needs no conversion; hand it on as it is")]
+    #[error("H264 needs no conversion; pass it on unchanged")]
     Encoded,
     /// The frame is truncated.
     #[error("{what} has {have} bytes and needs {need}")]
     Truncated {
         /// The frame, or which plane of it.
         what: &'static str,
-        /// Bytes there are.
+        /// Its length in bytes.
         have: usize,
-        /// Bytes that the format needs.
+        /// The length that the format requires.
         need: usize,
     },
     /// The conversion library failed.
@@ -70,9 +70,9 @@ pub enum Error {
         jpeg_width: usize,
         /// Height of the JPEG in pixels.
         jpeg_height: usize,
-        /// Width asked for in pixels.
+        /// Configured width in pixels.
         width: u32,
-        /// Height asked for in pixels.
+        /// Configured height in pixels.
         height: u32,
     },
     /// The JPEG is damaged, or of a kind that no camera produces.

@@ -42,17 +42,17 @@ pub enum Error {
     /// The camera's own stream cannot be played, and will not recover by itself.
     #[error("{encoder}: {reason}")]
     Stream {
-        /// Who encodes it.
+        /// The encoder of the stream.
         encoder: &'static str,
         /// What is wrong with it, and what to do.
         reason: String,
     },
-    /// The codec refused; a new encoder may help.
+    /// The codec failed; a new encoder may help.
     #[error("{encoder}: {reason}")]
     Codec {
         /// Which encoder.
         encoder: &'static str,
-        /// What it said.
+        /// Its error.
         reason: String,
     },
 }

@@ -83,7 +83,7 @@ fn threads(configured: u16) -> u16 {
 fn suppress_codec_log(codec: &mut Codec) {
     let mut level: std::ffi::c_int = WELS_LOG_QUIET;
     // SAFETY: the option takes a pointer to an int that is read during the call, and may be set before the first
-    // picture. An error would mean only that the codec keeps talking.
+    // frame. On an error, the codec only continues to log.
     unsafe {
         codec.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, (&raw mut level).cast());
     }
@@ -109,7 +109,10 @@ impl super::Encoder for OpenH264 {
         let mut data = Vec::with_capacity(self.last_len * 2);
         stream.write_vec(&mut data);
         if data.is_empty() {
-            return Err(Error::Codec { encoder: NAME, reason: "gave no picture; lower the size or the rate".into() });
+            return Err(Error::Codec {
+                encoder: NAME,
+                reason: "returned no frame; reduce the size or the frame rate".into(),
+            });
         }
         self.last_len = data.len();
         let key = stream.frame_type() == FrameType::IDR;

@@ -129,7 +129,7 @@ impl Error {
 
     /// The method requires a session.
     pub fn session(method: &str) -> Self {
-        let other = "; without one GET /snapshot.jpg gives a picture, and photo.take keeps one on the board";
+        let other = "; without one, use GET /snapshot.jpg, or photo.take to store a photo on the device";
         let instead = if method == "snapshot" { other } else { "" };
         let message = format!("{method} is for the viewer of a session, over its data channel{instead}");
         Self::new(Code::SessionRequired, message)

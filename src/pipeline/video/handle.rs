@@ -136,8 +136,8 @@ impl Handle {
         });
         match jpeg.await {
             Ok(Ok(convert::EncodedJpeg { width, height, data })) => Ok(Jpeg { data: data.into(), width, height }),
-            Ok(Err(error)) => Err(Error::Refused(format!("{}: no picture: {error}", self.name))),
-            Err(stopped) => Err(Error::Away(format!("{}: no picture: {stopped}", self.name))),
+            Ok(Err(error)) => Err(Error::Refused(format!("{}: no snapshot: {error}", self.name))),
+            Err(stopped) => Err(Error::Away(format!("{}: no snapshot: {stopped}", self.name))),
         }
     }
 
@@ -186,8 +186,8 @@ impl Handle {
         self.request(|reply| Request::Reset(names, reply)).await
     }
 
-    /// Has the pictures be otherwise, until the program ends. The bitrate changes within the stream; for another size or rate
-    /// an open camera is opened anew.
+    /// Changes the video settings until the program ends. The bitrate changes within the stream; for another size or
+    /// rate, an open camera is reopened.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ impl Handle {
         match timeout(REQUEST_TIMEOUT, replied).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(self.stopping()),
-            Err(_) => Err(self.timed_out("picture")),
+            Err(_) => Err(self.timed_out("frame")),
         }
     }
 
@@ -243,7 +243,7 @@ impl Handle {
 
 /// Why a camera that the privacy switch keeps closed serves no requests.
 pub(super) const PRIVACY_MESSAGE: &str =
-    "cut by the privacy switch; the command privacy.set, or a button on the board, brings it back";
+    "blocked by the privacy switch; the command privacy.set or a button on the device turns it off";
 
 /// The reply to a request for a frame.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The pipeline with fake cameras that are plugged in and out, fall silent, and encode by themselves.
+//! Tests of the video pipeline, with fake cameras that are unplugged, stall, or encode H.264 themselves.
 
 mod requests;
 mod rig;
@@ -88,7 +88,7 @@ async fn a_silent_camera_is_distinguished_from_one_that_starts() {
     camera.send(raw(SMALL)).expect("camera");
     assert!(next(&mut viewer).await.key);
     let fault = rig.until("silent", |camera| camera.state == PipelineState::Fault).await;
-    assert!(fault.fault.is_some_and(|words| words.contains("no picture for 5 s")));
+    assert!(fault.fault.is_some_and(|words| words.contains("no frames for 5 s")));
     assert!(next(&mut viewer).await.key, "the placeholder");
 }
 

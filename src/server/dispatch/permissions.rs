@@ -31,7 +31,7 @@ impl Caller {
 
     /// A process that can open the control socket.
     pub fn shell() -> Self {
-        Self { role: Role::Operator, session: None, name: "the board".into(), rate_limit_key: "shell".into() }
+        Self { role: Role::Operator, session: None, name: "the device".into(), rate_limit_key: "shell".into() }
     }
 
     /// A button on the device: whoever can press it could also pull the plug.

@@ -1,6 +1,6 @@
-//! Names of sessions that nobody can guess.
+//! Random session ids, which cannot be guessed.
 
-/// 128 random bits in hexadecimal: nobody can guess a session's id and end it.
+/// 128 random bits in hexadecimal, so that nobody can guess a session's id and end it.
 pub fn random_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }

@@ -1,4 +1,4 @@
-//! What viewers of one camera are sent, and which H.264 profile it needs.
+//! The streams of one camera that sessions subscribe to: video, audio and their formats, and the H.264 profile.
 
 use std::time::Duration;
 

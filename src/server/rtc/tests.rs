@@ -1,4 +1,4 @@
-//! The table of viewers: who is let in, and whose sessions end.
+//! Tests of the session manager: which offers are accepted, and whose sessions are ended.
 
 use super::*;
 use tokio::sync::watch;

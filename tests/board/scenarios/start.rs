@@ -26,9 +26,9 @@ fn quick_a_camera_is_found_after_absent_busy_and_renumbered() {
         board.wait_until("the camera to be closed", LIMIT, || {
             (board.counter("porthole_cameras_open") == 0).then_some(())
         });
-        board.start("v4l2-ctl -d /dev/video0 --set-fmt-video=width=320,height=180 --stream-mmap >/tmp/pictures 2>&1");
+        board.start("v4l2-ctl -d /dev/video0 --set-fmt-video=width=320,height=180 --stream-mmap >/tmp/frames 2>&1");
         board.wait_until("the other program to stream", LIMIT, || {
-            board.sh("cat /tmp/pictures").contains('<').then_some(())
+            board.sh("cat /tmp/frames").contains('<').then_some(())
         });
         let mut viewer = Observer::connect(&board.url(), "camera");
         viewer.expect_scene(Scene::Placeholder);

@@ -34,7 +34,7 @@ pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String
         None if aligned => PixelFormat::I420,
         None => PixelFormat::Mjpeg,
         Some(PixelFormat::I420) if !aligned => {
-            let offer = "raw pictures are a multiple of 64 wide; choose such a width, or the format MJPEG";
+            let offer = "the width of raw frames must be a multiple of 64; choose such a width, or the format MJPEG";
             return Err(unsupported(format!("YU12 {width} pixels wide"), offer));
         }
         Some(format @ (PixelFormat::H264 | PixelFormat::I420 | PixelFormat::Mjpeg)) => format,

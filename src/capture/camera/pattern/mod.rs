@@ -100,7 +100,7 @@ impl VideoSource for Pattern {
     }
 }
 
-/// Where the lamp of a pattern of `width` x `height` pixels is evenly white for the first [`FLASH`] of every second of
+/// The part of a pattern of `width` x `height` pixels that is evenly white for the first [`FLASH`] of every second of
 /// the capture clock, and dark for the rest; `None` in a frame too small for it.
 pub fn lamp(width: u32, height: u32) -> Option<Rect> {
     scene::second_hand_area(width as usize & !1, height as usize & !1).map(second_hand::lamp)

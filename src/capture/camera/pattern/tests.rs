@@ -96,9 +96,9 @@ fn late_consumer_skips_frame_numbers_and_drops_are_counted() {
 }
 
 #[test]
-fn lamp_is_lit_for_the_first_tenth_of_every_second() {
+fn flash_is_on_for_the_first_tenth_of_every_second() {
     for (width, height) in [(320, 180), (1280, 720)] {
-        let (pattern, lamp) = (Pattern::open(&config(width, height)), lamp(width, height).expect("room for the lamp"));
+        let (pattern, lamp) = (Pattern::open(&config(width, height)), lamp(width, height).expect("room for the flash"));
         for (millis, lit) in [(0, true), (66, true), (99, true), (100, false), (500, false), (999, false), (1000, true)]
         {
             let level = level(&pattern.render(0, after_second(millis)), lamp);

@@ -1,4 +1,5 @@
-//! Which of the available cameras is meant: by the identity of the one that was open before, then by name. Pure.
+//! Finds the configured camera among the available ones: by the identity of the one that was open before, then by path,
+//! USB id (`usb:VVVV:PPPP`) or card name. Pure.
 //!
 //! Which cameras are in use does not belong here; see `select`.
 

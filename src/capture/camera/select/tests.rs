@@ -221,7 +221,7 @@ fn built_in_camera_is_recognised_under_another_number() {
     board.unplug([0]);
     assert_eq!(
         error(&selector),
-        format!("{}: the camera platform:vivid-000 is away; there is none", board.dev("video0"))
+        format!("{}: the camera platform:vivid-000 is not connected; there is none", board.dev("video0"))
     );
     board.attach(1, "platform:vivid-000", "vivid");
     assert_eq!(number(&selector), 1);
@@ -245,12 +245,12 @@ fn another_camera_under_the_same_number_is_not_selected() {
     assert_eq!(
         why,
         format!(
-            "{}: the camera usb:046d:082d:5AF2 is away; another camera is there now: {other}; restart porthole to take that one",
+            "{}: the camera usb:046d:082d:5AF2 is not connected; another camera is there now: {other}; restart porthole to take that one",
             board.dev("video0")
         )
     );
     let name = "usb:046d:082d:5AF2";
-    assert_eq!(error(&exact), format!("{name}: the camera {name} is away; there are: {other}"));
+    assert_eq!(error(&exact), format!("{name}: the camera {name} is not connected; there are: {other}"));
     // A link says which camera is meant, here the one in that port.
     assert_eq!(number(&link), 0);
     assert_eq!(link.identity().as_deref(), Some("usb:046d:082d:OTHER"));
@@ -286,7 +286,7 @@ fn identical_cameras_keep_their_ports() {
     board.plug("1-1", 2, TWIN, "Cam");
     assert_eq!((number(&front), number(&back)), (2, 0));
 
-    // One is away, the other is idle, and still the other's.
+    // One is disconnected; the other is idle, but still assigned to the other section.
     board.unplug([2, 3]);
     assert_eq!(
         error(&front),
@@ -328,7 +328,7 @@ fn auto_waits_for_any_camera_once_it_had_one() {
     assert!(!auto.is_pattern());
 
     board.unplug([0, 1]);
-    assert_eq!(error(&auto), "auto: the camera usb:046d:082d:5AF2 is away; there is none");
+    assert_eq!(error(&auto), "auto: the camera usb:046d:082d:5AF2 is not connected; there is none");
     board.attach(3, "platform:vivid-000", "vivid");
     assert_eq!(number(&auto), 3);
 }
@@ -348,7 +348,7 @@ fn test_pattern_ends_when_a_camera_is_plugged_in() {
     assert!(pattern.next(wait).expect("should go on").is_some());
 
     board.plug("1-2", 1, C920, "C920");
-    assert!(pattern.next(wait).expect("should go on").is_some(), "nobody has told it");
+    assert!(pattern.next(wait).expect("should go on").is_some(), "no hot-plug event was received");
     auto.registry.notify_hotplug();
     assert!(matches!(pattern.next(wait), Err(Error::Replaced)));
 }

@@ -84,7 +84,9 @@ impl BufferLayout {
             .filter(|known| requested.is_none_or(|requested| requested == known.pixel))
             .ok_or_else(|| format!("the driver insists on {fourcc}"))?;
         if let FieldOrder::Split(order) = field {
-            return Err(format!("the driver gives half pictures (field order {order}); choose a progressive input"));
+            return Err(format!(
+                "the driver delivers separate fields (field order {order}); choose a progressive input"
+            ));
         }
         if width == 0 || height == 0 {
             return Err(format!("the driver answered {width}x{height}; is the input connected?"));
@@ -209,7 +211,7 @@ mod tests {
             "the driver answered 641x0; is the input connected?"
         );
         let halves = PictureFormat { field: FieldOrder::Split(7), ..yuyv.clone() };
-        assert!(refused(&halves, None).contains("half pictures (field order 7)"));
+        assert!(refused(&halves, None).contains("separate fields (field order 7)"));
         let planes = "the driver answered NM12 with 1 planes of memory instead of 2";
         assert_eq!(refused(&reply(b"NM12", &[0]), None), planes);
         assert!(refused(&reply(b"YUYV", &[]), None).contains("0 planes"));

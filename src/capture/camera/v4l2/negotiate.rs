@@ -173,9 +173,9 @@ impl<'a> ModeCandidate<'a> {
 fn reason(best: &ModeCandidate<'_>, candidates: &[ModeCandidate<'_>], config: &Config) -> String {
     let wish = format!("{}x{} at {} frames/s", config.width.target(), config.height.target(), config.fps.target());
     if best.offer.size.is_none() {
-        return format!("the driver does not tell its sizes; {wish} is wished for");
+        return format!("the driver does not list its sizes; requesting {wish}");
     }
-    let reached = if best.distance.ideal > 0.0 { format!("the nearest to {wish}") } else { "as wished for".to_owned() };
+    let reached = if best.distance.ideal > 0.0 { format!("the nearest to {wish}") } else { "as requested".to_owned() };
     let as_near = |candidate: &&ModeCandidate<'_>| {
         candidate.distance.ideal <= best.distance.ideal && candidate.distance.range <= best.distance.range
     };
@@ -187,15 +187,19 @@ fn reason(best: &ModeCandidate<'_>, candidates: &[ModeCandidate<'_>], config: &C
     names.retain(|name| ![PixelFormat::H264, PixelFormat::Grey].map(PixelFormat::name).contains(name));
     match best.offer.pixel {
         _ if config.format.is_some() => format!("{reached}, in the configured format"),
-        PixelFormat::H264 => format!("{reached}, which it has in H264 alone; passed through as the camera encodes it"),
-        PixelFormat::Grey => format!("{reached}, which it has in grey alone"),
+        PixelFormat::H264 => format!("{reached}, available only in H264; passed through as the camera encodes it"),
+        PixelFormat::Grey => format!("{reached}, available only in grey"),
         _ => {
             let among = if names.len() > 1 {
                 format!("the least CPU of {}", names.join(", "))
             } else {
-                format!("in {} alone", names.join(""))
+                format!("only in {}", names.join(""))
             };
-            let by_name = if encodes { "; H264, whose key frames are the camera's own, is taken by name" } else { "" };
+            let by_name = if encodes {
+                "; H264 is used only if configured, because key frames then depend on the camera"
+            } else {
+                ""
+            };
             format!("{reached}, {among}{by_name}")
         }
     }

@@ -16,11 +16,11 @@ use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 /// [`Error::Codec`] where the library cannot, as with fields and with more than 8 bits a sample.
 pub fn decode(frame: &EncodedFrame) -> Result<RawFrame, Error> {
     let refused = |reason: String| Error::Codec { encoder: NAME, reason };
-    let failed = |error: openh264::Error| refused(format!("decode a picture: {error}"));
+    let failed = |error: openh264::Error| refused(format!("decode a key frame: {error}"));
     let mut decoder = Decoder::new().map_err(failed)?;
     let decoded = decoder.decode(&frame.data).map_err(failed)?;
     let Some(picture) = decoded else {
-        return Err(refused("decode a picture: there is none in this one".into()));
+        return Err(refused("decode a key frame: it contains none".into()));
     };
     let (width, height) = picture.dimensions();
     let (y_stride, u_stride, v_stride) = picture.strides();

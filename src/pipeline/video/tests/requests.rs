@@ -1,4 +1,4 @@
-//! Requests to a running pipeline: snapshots, controls and settings.
+//! Tests of requests to a running pipeline: snapshots, controls and settings.
 
 use std::sync::mpsc::SyncSender;
 
@@ -100,7 +100,7 @@ async fn a_camera_that_cannot_give_a_picture_says_why() {
         answer = rig.output.handle.snapshot() => answer.expect_err("nothing to be seen"),
         never = broken => never,
     };
-    assert!(matches!(&refused, Error::Refused(words) if words.contains("decode a picture")), "{refused}");
+    assert!(matches!(&refused, Error::Refused(words) if words.contains("decode a key frame")), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The answer to an accepted offer.
+//! The result of an accepted WHEP offer: the SDP answer, the session's id and ETag, and the ICE servers.
 
 use crate::server::rtc::config::IceServer;
 

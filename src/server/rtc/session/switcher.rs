@@ -156,7 +156,7 @@ impl CameraSwitcher {
                 Some(PendingSwitch { overlaps: true, profile_deadline, ..PendingSwitch::immediate(stream.clone()) });
             return SwitchStart::when(profile.is_some());
         }
-        // Nothing is shown yet, so its first frame may tell the profile. While paused, not even that is waited for.
+        // Nothing is shown yet, so the first frame may decide the profile; while paused, do not even wait for that.
         self.camera = camera;
         if self.pending.is_some() {
             self.pending = Some(PendingSwitch::immediate(stream.clone()));

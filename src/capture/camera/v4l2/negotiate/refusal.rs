@@ -77,7 +77,7 @@ fn sizes(offers: &[CaptureMode]) -> String {
 
 fn size(offer: &CaptureMode) -> String {
     match offer.size {
-        None => "sizes that the driver does not tell".to_owned(),
+        None => "sizes that the driver does not list".to_owned(),
         Some(FrameSize::Discrete { width, height }) => format!("{width}x{height}"),
         Some(FrameSize::Stepwise { width, height }) => {
             format!("{}x{} to {}x{}", width.0, height.0, width.1, height.1)

@@ -1,9 +1,9 @@
-//! Wishes against what real cameras offer, with the exact choice or the exact error.
+//! Tests of the negotiation: constraints and the modes of real cameras, with the exact selection or error.
 
 use super::*;
 use crate::capture::camera::Constraint;
 
-/// The webcam input of the test driver vivid with `multiplanar=2`, as Linux 6.1 tells it, in the formats that can be
+/// The webcam input of the test driver vivid with `multiplanar=2`, as Linux 6.1 reports it, in the formats that can be
 /// used: pixel formats, then sizes, each with its times between frames.
 const VIVID: &str = "
     YUYV UYVY YU12 YV12 NV12 NV21 GREY RGB3 BGR3 YM12 YM21 NM12 NM21
@@ -151,54 +151,54 @@ const CHOICES: [(&str, &str); 4] = [
         ~1280 x ~720 at ~30
             YM12 2/25 YU12 1280x720 at 12.5 frames/s: the nearest to 1280x720 at 30 frames/s, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12
         640 x 360 at 30
-            YM12 1/30 YU12 640x360 at 30 frames/s: as wished for, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12
+            YM12 1/30 YU12 640x360 at 30 frames/s: as requested, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12
         NV12 640 x 360 at 30
-            NM12 1/30 NV12 640x360 at 30 frames/s: as wished for, in the configured format
+            NM12 1/30 NV12 640x360 at 30 frames/s: as requested, in the configured format
         RGB24 640 x 480 at 25
-            RGB3 1/25 RGB24 640x480 at 25 frames/s: as wished for, in the configured format
+            RGB3 1/25 RGB24 640x480 at 25 frames/s: as requested, in the configured format
         ~1000 x ~700 at 30
             YM12 1/30 YU12 640x360 at 30 frames/s: the nearest to 1000x700 at 30 frames/s, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12
         ..800 x ..480 at 25
-            YM12 1/25 YU12 640x480 at 25 frames/s: as wished for, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12
+            YM12 1/25 YU12 640x480 at 25 frames/s: as requested, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12
         ~1920 x ~1080 at 10..
             YM12 1/10 YU12 1280x720 at 10 frames/s: the nearest to 1920x1080 at 10 frames/s, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12
         GREY ~1280 x ~720 at ~12
             GREY 2/25 GREY 1280x720 at 12.5 frames/s: the nearest to 1280x720 at 12 frames/s, in the configured format
         1920.. x 1080.. at 1..
-            YM12 1/1 YU12 1920x1080 at 1 frames/s: as wished for, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12"),
+            YM12 1/1 YU12 1920x1080 at 1 frames/s: as requested, the least CPU of BGR24, NV12, NV21, RGB24, UYVY, YU12, YUYV, YV12"),
     (WEBCAM, "
         ~1280 x ~720 at ~30
-            MJPG 1/30 MJPEG 1280x720 at 30 frames/s: as wished for, in MJPEG alone; H264, whose key frames are the camera's own, is taken by name
+            MJPG 1/30 MJPEG 1280x720 at 30 frames/s: as requested, only in MJPEG; H264 is used only if configured, because key frames then depend on the camera
         1280 x 720 at 10
-            YUYV 1/10 YUYV 1280x720 at 10 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, whose key frames are the camera's own, is taken by name
+            YUYV 1/10 YUYV 1280x720 at 10 frames/s: as requested, the least CPU of MJPEG, YUYV; H264 is used only if configured, because key frames then depend on the camera
         640 x 480 at ~30
-            YUYV 1/30 YUYV 640x480 at 30 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, whose key frames are the camera's own, is taken by name
+            YUYV 1/30 YUYV 640x480 at 30 frames/s: as requested, the least CPU of MJPEG, YUYV; H264 is used only if configured, because key frames then depend on the camera
         H264 1920 x 1080 at 30
-            H264 1/30 H264 1920x1080 at 30 frames/s: as wished for, in the configured format
+            H264 1/30 H264 1920x1080 at 30 frames/s: as requested, in the configured format
         2304 x ~1536 at ~30
             YUYV 1/2 YUYV 2304x1536 at 2 frames/s: the nearest to 2304x1536 at 30 frames/s, in YUYV alone
         ..1300 x ~700 at 20..
-            MJPG 1/20 MJPEG 1280x720 at 20 frames/s: the nearest to 1300x700 at 20 frames/s, in MJPEG alone; H264, whose key frames are the camera's own, is taken by name
+            MJPG 1/20 MJPEG 1280x720 at 20 frames/s: the nearest to 1300x700 at 20 frames/s, only in MJPEG; H264 is used only if configured, because key frames then depend on the camera
         700..1000 x ~600 at 25..30
-            MJPG 1/30 MJPEG 800x600 at 30 frames/s: as wished for, in MJPEG alone; H264, whose key frames are the camera's own, is taken by name
+            MJPG 1/30 MJPEG 800x600 at 30 frames/s: as requested, only in MJPEG; H264 is used only if configured, because key frames then depend on the camera
         ~1920 x ~1080 at 5
-            YUYV 1/5 YUYV 1920x1080 at 5 frames/s: as wished for, the least CPU of MJPEG, YUYV; H264, whose key frames are the camera's own, is taken by name"),
+            YUYV 1/5 YUYV 1920x1080 at 5 frames/s: as requested, the least CPU of MJPEG, YUYV; H264 is used only if configured, because key frames then depend on the camera"),
     (CARD, "
         1280 x 720 at 30
-            NV12 1001/30000 NV12 1280x720 at 29.97 frames/s: as wished for, in NV12 alone
+            NV12 1001/30000 NV12 1280x720 at 29.97 frames/s: as requested, only in NV12
         ~1290 x ~717 at ~25
-            NV12 1/25 NV12 1296x716 at 25 frames/s: the nearest to 1290x717 at 25 frames/s, in NV12 alone
+            NV12 1/25 NV12 1296x716 at 25 frames/s: the nearest to 1290x717 at 25 frames/s, only in NV12
         1000..1400..1500 x ~717 at 5..60
-            NV12 1001/30000 NV12 1392x716 at 29.97 frames/s: the nearest to 1400x717 at 60 frames/s, in NV12 alone
+            NV12 1001/30000 NV12 1392x716 at 29.97 frames/s: the nearest to 1400x717 at 60 frames/s, only in NV12
         1920 x 1080 at 60
-            H264 1001/60000 H264 1920x1080 at 59.94 frames/s: as wished for, which it has in H264 alone; passed through as the camera encodes it
+            H264 1001/60000 H264 1920x1080 at 59.94 frames/s: as requested, available only in H264; passed through as the camera encodes it
         ~1920 x ~1080 at ~60
-            H264 1001/60000 H264 1920x1080 at 59.94 frames/s: as wished for, which it has in H264 alone; passed through as the camera encodes it"),
+            H264 1001/60000 H264 1920x1080 at 59.94 frames/s: as requested, available only in H264; passed through as the camera encodes it"),
     (INFRARED, "
         640 x 480 at ~30
-            GREY 1/30 GREY 640x480 at 30 frames/s: as wished for, which it has in grey alone
+            GREY 1/30 GREY 640x480 at 30 frames/s: as requested, available only in grey
         ~640 x ~480 at ~30
-            YUYV 1/15 YUYV 320x240 at 15 frames/s: the nearest to 640x480 at 30 frames/s, in YUYV alone"),
+            YUYV 1/15 YUYV 320x240 at 15 frames/s: the nearest to 640x480 at 30 frames/s, only in YUYV"),
 ];
 
 #[test]
@@ -268,10 +268,10 @@ fn constraint_is_requested_from_a_driver_that_enumerates_nothing() {
     let silent = CaptureMode { size: None, intervals: Vec::new(), ..parse(INFRARED).remove(1) };
     let choice = choose(std::slice::from_ref(&silent), &config("640 x 480 at 25")).expect("should choose");
     assert_eq!(choice.interval, parse_fraction("1/25"));
-    let shown = "YUYV 640x480 at 25 frames/s: the driver does not tell its sizes; 640x480 at 25 frames/s is wished for";
+    let shown = "YUYV 640x480 at 25 frames/s: the driver does not list its sizes; requesting 640x480 at 25 frames/s";
     assert_eq!(choice.to_string(), shown);
     assert!(
-        refused(&[silent], "NV12 640 x 480 at 25").ends_with("it offers YUYV in sizes that the driver does not tell")
+        refused(&[silent], "NV12 640 x 480 at 25").ends_with("it offers YUYV in sizes that the driver does not list")
     );
     assert!(choose(&parse("YUYV\n0x0 1/30"), &config("~640 x ~480 at ~30")).is_err(), "nothing is connected to it");
 }
@@ -293,7 +293,7 @@ fn ties_are_decided_by_format_preference_in_any_order() {
 fn mode_set_by_the_driver_is_checked_against_the_constraints() {
     let judged = |wishes: &str, width, height, fps| is_acceptable(width, height, fps, &config(wishes));
     assert!(judged("640 x 480 at 30", 640, 480, Some(29.97)));
-    assert!(judged("640 x 480 at 30", 640, 480, None), "a rate that is not told may be right");
+    assert!(judged("640 x 480 at 30", 640, 480, None), "an unknown rate may be right");
     assert!(!judged("640 x 480 at 30", 640, 480, Some(25.0)));
     assert!(!judged("640 x 480 at 30", 640, 482, Some(30.0)));
     assert!(judged("~640 x ~480 at ~30", 320, 240, Some(7.5)));
