@@ -74,7 +74,7 @@ fn every_key_reaches_its_field() {
 }
 
 #[test]
-fn all_errors_are_told_at_once_in_the_order_of_the_file() {
+fn all_errors_are_reported_in_file_order() {
     let text = "[http]\n\
                 listen = \"localhost\"\n\
                 [[camera]]\n\
@@ -105,7 +105,7 @@ fn all_errors_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn a_wish_is_a_number_or_a_range() {
+fn constraint_is_a_number_or_a_range() {
     let width =
         |text: &str| Config::parse(&format!("[[camera]]\nwidth = {text}"), "").map(|c| c.cameras[0].camera.width);
     assert_eq!(width("640").unwrap(), Constraint::exact(640));
@@ -218,7 +218,7 @@ fn controls_are_a_section_below_their_camera() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused() {
+fn conflicting_settings_are_rejected() {
     assert_eq!(
         errors("[[camera]]\n\n[[camera]]\ndevice = \"pattern\""),
         [
@@ -252,7 +252,7 @@ fn an_unknown_key_far_from_all_known_ones_lists_them() {
 }
 
 #[test]
-fn syntax_errors_are_told_with_the_other_errors() {
+fn syntax_errors_are_reported_with_the_other_errors() {
     let found = errors("[http]\nlisten = 8x\n[[camera]]\nfps = 500\nname = \"a\nwidth =\n");
     assert_eq!(found.len(), 4, "{found:#?}");
     for (line, found) in [2, 4, 5, 6].into_iter().zip(&found) {
@@ -262,14 +262,14 @@ fn syntax_errors_are_told_with_the_other_errors() {
 }
 
 #[test]
-fn a_broken_header_does_not_blame_the_keys_below_it() {
+fn keys_below_a_broken_section_header_are_not_reported() {
     let found = errors("[[camera\nwidth = 3\n[rtc]\nx = 1");
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].starts_with("porthole.toml:1: unclosed array table"), "{found:?}");
 }
 
 #[test]
-fn a_long_value_is_cut_and_stays_on_one_line() {
+fn long_value_is_truncated_to_one_line() {
     let found = errors(&format!("[log]\nlevel = \"\"\"\n{}\"\"\"", "x\n".repeat(100)));
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].starts_with("porthole.toml:2: log.level = \"\"\"\\nx\\nx"), "{found:?}");
@@ -341,17 +341,17 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parser_panic(text in any::<String>()) {
-        told_or_taken(&text);
+        rejected_or_accepted(&text);
     }
 
     #[test]
     fn no_sequence_of_pieces_makes_the_parser_panic(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)) {
-        told_or_taken(&pieces.concat());
+        rejected_or_accepted(&pieces.concat());
     }
 }
 
 /// Whatever the text is: a configuration with a camera, or errors of which each names a line of the text.
-fn told_or_taken(text: &str) {
+fn rejected_or_accepted(text: &str) {
     match Config::parse(text, "f") {
         Ok(config) => assert!(!config.cameras.is_empty()),
         Err(errors) => {

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn names_can_stand_in_a_url() {
+    fn camera_names_are_valid_in_a_url() {
         assert_eq!(CAMERA_NAME.read("Front-door_2").unwrap(), "Front-door_2");
         assert!(CAMERA_NAME.read(&"x".repeat(32)).is_ok());
         for wrong in ["", "front door", "a/b", "küche", &"x".repeat(33)] {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn lamps_chips_and_commands() {
+    fn leds_chips_and_commands() {
         assert_eq!(LED.read("led0:green").unwrap(), "led0:green");
         for wrong in ["", "a/b", "..", ".", "a b", &"x".repeat(65)] {
             assert!(LED.read(wrong).is_err(), "{wrong}");
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn each_format_is_read_by_its_own_name() {
+    fn each_format_is_parsed_by_its_own_name() {
         for format in PixelFormat::ALL {
             assert_eq!(PIXEL_FORMAT.read(format.name()).unwrap(), Some(format));
         }

@@ -5,7 +5,7 @@ use crate::device::gpio;
 use crate::device::leds::{Indicator, LedTarget};
 
 #[test]
-fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {
+fn leds_and_buttons_are_at_gpio_pins_or_in_sysfs() {
     let text = r#"
         [privacy]
         on = true
@@ -67,7 +67,7 @@ fn lamps_and_buttons_are_at_pins_or_of_the_kernel() {
 }
 
 #[test]
-fn wrong_lamps_and_buttons_are_told() {
+fn invalid_leds_and_buttons_are_reported() {
     for (text, wrong) in [
         ("[[led]]", ":1: led[0].gpio: missing, and so is sysfs; set one of them to select the LED"),
         ("[[led]]\ngpio = 2000", ":2: led[0].gpio = 2000: out of range; the pin's number from 0 to 1023"),

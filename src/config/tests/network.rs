@@ -4,7 +4,7 @@ use super::*;
 use crate::server::rtc;
 
 #[test]
-fn the_keys_of_the_network_reach_their_fields() {
+fn network_keys_reach_their_fields() {
     let text = r#"
         [state]
         directory = "/var/lib/p"
@@ -62,7 +62,7 @@ fn the_keys_of_the_network_reach_their_fields() {
 }
 
 #[test]
-fn wrong_values_of_the_network_are_told() {
+fn invalid_network_values_are_reported() {
     for (text, wrong) in [
         ("http.tls = \"on\"", "unknown; \"off\", \"self-signed\""),
         ("http.tls = { cert = \"a\" }", "key is missing"),

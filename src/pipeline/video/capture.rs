@@ -398,7 +398,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_a_stall_old_frames_are_dropped_and_no_more_than_a_ring_of_them() {
+    fn stale_frames_after_a_stall_are_dropped_up_to_the_queue_size() {
         let at = |tenths: u64| Timestamp::from_start(Duration::from_millis(tenths * 100));
         let frame = |captured, pixel| {
             let format = VideoFormat { pixel, width: 2, height: 2, stride: 2, fps: 10.0 };

@@ -12,7 +12,7 @@ use crate::model::status::PipelineState;
 use rig::{CameraStep, HIGH, LARGE, LIMIT, OWN, Rig, SMALL, has_idr, next, own, raw, unplugged};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_stays_through_unplug_and_replug_and_each_change_begins_with_a_key_frame() {
+async fn viewer_survives_unplug_and_replug_and_each_change_starts_with_a_key_frame() {
     let rig = Rig::new();
     let camera = rig.port.plug(SMALL);
     let mut viewer = rig.output.frames.subscribe();
@@ -54,7 +54,7 @@ async fn a_viewer_stays_through_unplug_and_replug_and_each_change_begins_with_a_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_placeholder_and_its_encoder_go_with_the_last_viewer() {
+async fn placeholder_and_encoder_end_with_the_last_viewer() {
     let rig = Rig::new();
     let mut viewer = rig.output.frames.subscribe();
     let first = next(&mut viewer).await;
@@ -77,7 +77,7 @@ async fn the_placeholder_and_its_encoder_go_with_the_last_viewer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_camera_is_distinguished_from_one_that_starts() {
+async fn stalled_camera_is_distinguished_from_a_starting_one() {
     let rig = Rig::new();
     let camera = rig.port.plug(SMALL);
     let mut viewer = rig.output.frames.subscribe();
@@ -93,7 +93,7 @@ async fn a_silent_camera_is_distinguished_from_one_that_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_camera_is_closed_whoever_watches_and_reopened_afterwards() {
+async fn blocked_camera_is_closed_despite_viewers_and_reopened_afterwards() {
     let rig = Rig::new();
     let demand = rig.output.frames.demand().clone();
     let camera = rig.port.plug(LARGE);
@@ -131,7 +131,7 @@ async fn a_blocked_camera_is_closed_whoever_watches_and_reopened_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h264_of_the_camera_passes_in_order_and_requests_reach_it() {
+async fn camera_h264_is_passed_through_in_order_and_requests_reach_the_camera() {
     let rig = Rig::new();
     let camera = rig.port.plug(OWN);
     let interest = rig.output.frames.demand().register();
@@ -167,7 +167,7 @@ async fn h264_of_the_camera_passes_in_order_and_requests_reach_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_encodes_by_itself_goes_and_returns_as_another() {
+async fn h264_camera_is_unplugged_and_replaced_by_another() {
     let rig = Rig::new();
     let camera = rig.port.plug(OWN);
     let mut viewer = rig.output.frames.subscribe();

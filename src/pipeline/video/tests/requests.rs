@@ -81,7 +81,7 @@ async fn a_snapshot_opens_the_camera_and_has_its_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_cannot_give_a_picture_says_why() {
+async fn snapshot_error_says_why_there_is_none() {
     let rig = Rig::new();
     let away = rig.output.handle.snapshot().await.expect_err("no camera");
     assert!(matches!(&away, Error::Away(words) if words.contains("/dev/video0")), "{away}");
@@ -104,7 +104,7 @@ async fn a_camera_that_cannot_give_a_picture_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_of_a_camera_that_encodes_is_its_next_key_frame() {
+async fn snapshot_of_an_h264_camera_is_its_next_key_frame() {
     let mut encoder = encoder::open(&encoder::Config { threads: 1, ..Default::default() }, &SMALL).expect("encoder");
     let mut unit = |key| {
         let CameraStep::Frame(frame) = raw(SMALL) else { panic!("it should be a picture") };
@@ -151,7 +151,7 @@ async fn requests_beyond_the_queue_are_refused_as_busy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_size_opens_the_camera_anew_and_another_bitrate_does_not() {
+async fn size_change_reopens_the_camera_and_bitrate_change_does_not() {
     let rig = Rig::new();
     let camera = rig.port.plug(SMALL);
     let mut viewer = rig.output.frames.subscribe();
@@ -184,7 +184,7 @@ async fn another_size_opens_the_camera_anew_and_another_bitrate_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn controls_are_judged_together_then_set_and_kept() {
+async fn controls_are_validated_together_then_set_and_kept() {
     let rig = Rig::new();
     *rig.port.controls.lock() = controls();
     let camera = rig.port.plug(SMALL);
@@ -227,7 +227,7 @@ async fn controls_are_judged_together_then_set_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_sets_defaults_where_that_can_be() {
+async fn reset_sets_defaults_where_possible() {
     let rig = Rig::new();
     *rig.port.controls.lock() = controls();
     let camera = rig.port.plug(SMALL);
