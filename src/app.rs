@@ -87,7 +87,7 @@ impl App {
         let (mut cameras, mut handles) = (Vec::new(), Vec::new());
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
-            let (video::Output { frames, profile, handle }, guard) =
+            let (video::PipelineHandles { frames, profile, handle }, guard) =
                 video::start(camera, selector, index, &metrics, &board)
                     .with_context(|| format!("start the camera {name}"))?;
             handles.push(CameraHandle { name: name.clone(), video: handle });

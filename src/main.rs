@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use porthole::app::App;
-use porthole::cli::{Cli, Command, Run, StateDirArg, address, check, controls, ctl, devices, password, token};
+use porthole::cli::{Cli, Run, StateDirArg, Subcommand, address, check, controls, ctl, devices, password, token};
 use porthole::config::Config;
 use porthole::log::{self, Levels};
 use porthole::media::Timestamp;
@@ -23,14 +23,14 @@ fn main() -> ExitCode {
     // The media clock starts with the process, so that no driver's timestamp lies before it.
     let _ = Timestamp::now();
     let done = match Cli::parse().into_command() {
-        Command::Run(run) => serve(run),
-        Command::Devices { json } => list_devices(json),
-        Command::Controls(arguments) => show_controls(&arguments.into_request()),
-        Command::Password { role, random, state_dir } => set_password(role, random, state_dir),
-        Command::Token { action, state_dir } => manage_tokens(&action, state_dir),
-        Command::Ctl { method, params, state_dir } => send_command(&method, params.as_deref(), state_dir),
-        Command::Address { config } => print_addresses(config),
-        Command::CheckConfig { file } => check_config(&file),
+        Subcommand::Run(run) => serve(run),
+        Subcommand::Devices { json } => list_devices(json),
+        Subcommand::Controls(arguments) => show_controls(&arguments.into_request()),
+        Subcommand::Password { role, random, state_dir } => set_password(role, random, state_dir),
+        Subcommand::Token { action, state_dir } => manage_tokens(&action, state_dir),
+        Subcommand::Ctl { method, params, state_dir } => send_command(&method, params.as_deref(), state_dir),
+        Subcommand::Address { config } => print_addresses(config),
+        Subcommand::CheckConfig { file } => check_config(&file),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -153,7 +153,7 @@ fn list_devices(json: bool) -> anyhow::Result<()> {
     print_to_stdout(|out| devices::print(out, &inventory, json))
 }
 
-fn show_controls(request: &controls::Request) -> anyhow::Result<()> {
+fn show_controls(request: &controls::ControlsRequest) -> anyhow::Result<()> {
     let controls::Outcome { controls, refused } = controls::answer(request)?;
     if !controls.is_empty() || refused.is_empty() {
         print_to_stdout(|out| controls::print(out, &controls, request.json))?;

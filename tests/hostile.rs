@@ -19,7 +19,7 @@ use cases::{CASES, CONTROL, Case, Expect};
 use common::client::{Frame, Image};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer};
-use porthole::capture::camera::timecode::Code;
+use porthole::capture::camera::timecode::Timecode;
 use porthole::media::encoder;
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use tokio::sync::Semaphore;
@@ -323,7 +323,7 @@ fn stream(count: u32) -> Result<Vec<Vec<u8>>> {
     let mut encoder = encoder::open(&settings, &format)?;
     let unit = |number: u32| -> Result<Vec<u8>> {
         let at = Timestamp::from_start(Duration::from_secs(1) / 30 * number);
-        let image = frame::paint(width as usize, height as usize, &Code::new(number, at, 0));
+        let image = frame::paint(width as usize, height as usize, &Timecode::new(number, at, 0));
         let frame = RawFrame::new(at, format, [image.y, image.u, image.v].concat().into());
         let encoded = encoder.encode(&frame, number.is_multiple_of(30))?.context("the encoder returned no frame")?;
         Ok(encoded.data.to_vec())

@@ -7,9 +7,9 @@ use openh264::OpenH264API;
 use openh264::decoder::Decoder;
 use openh264::encoder::{BitRate, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, RateControlMode};
 use openh264::formats::{YUVSlices, YUVSource};
-use porthole::capture::camera::pattern::Pattern;
+use porthole::capture::camera::pattern::TestPattern;
 use porthole::capture::camera::timecode;
-use porthole::capture::camera::timecode::Code;
+use porthole::capture::camera::timecode::Timecode;
 use porthole::capture::camera::{Config, Constraint};
 use porthole::media::{RawFrame, Timestamp};
 
@@ -28,8 +28,8 @@ fn encoder(bitrate: u32) -> Encoder {
 }
 
 /// The timecode read from each of `count` decoded frames, and the mean bitrate in bit/s.
-fn through_h264(width: u32, height: u32, bitrate: u32, count: u32) -> (Vec<Option<Code>>, usize) {
-    let pattern = Pattern::open(&Config {
+fn through_h264(width: u32, height: u32, bitrate: u32, count: u32) -> (Vec<Option<Timecode>>, usize) {
+    let pattern = TestPattern::open(&Config {
         name: "yard".into(),
         width: Constraint::exact(width),
         height: Constraint::exact(height),
@@ -66,7 +66,7 @@ fn assert_every_frame_is_read(width: u32, height: u32, bitrate: u32, count: u32)
     let (read, rate) = through_h264(width, height, bitrate, count);
     assert_eq!(read.len(), count as usize, "decoded frames");
     for (number, code) in (0..).zip(read) {
-        let expected = Code::new(FIRST + number, at(number), timecode::camera_hash("yard"));
+        let expected = Timecode::new(FIRST + number, at(number), timecode::camera_hash("yard"));
         assert_eq!(code, Some(expected), "frame {number} at {width}x{height} and {rate} bit/s");
     }
     assert!(rate < bitrate as usize * 2, "the encoder did not hold the rate: {rate} bit/s");

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use porthole::capture::camera;
 use porthole::capture::camera::VideoSource as _;
-use porthole::capture::camera::pattern::Pattern;
+use porthole::capture::camera::pattern::TestPattern;
 use porthole::media::convert::{Converter, Planes};
 use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use turbojpeg::{Compressor, Image, Subsamp};
@@ -23,7 +23,7 @@ const QUALITY: i32 = 80;
 
 /// The pattern's frames in I420 without padding.
 pub fn originals() -> Result<Vec<RawFrame>> {
-    let pattern = Pattern::open(&camera::Config { device: camera::Device::Pattern, ..Default::default() });
+    let pattern = TestPattern::open(&camera::Config { device: camera::DeviceSelector::Pattern, ..Default::default() });
     let mut converter = Converter::new();
     let mut seed = 1u64;
     (0..FRAMES)

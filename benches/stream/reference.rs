@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use porthole::capture::camera;
-use porthole::capture::camera::pattern::Pattern;
+use porthole::capture::camera::pattern::TestPattern;
 use porthole::media::encoder;
 use porthole::media::{RawFrame, Timestamp};
 
@@ -35,8 +35,8 @@ pub struct Reference {
 
 /// Encodes `count` frames of the pattern from number `first` on, configured as in the program.
 pub fn encode(first: u64, count: u32, pace: Pace) -> Result<Reference> {
-    let pattern = Pattern::open(&camera::Config {
-        device: camera::Device::Pattern,
+    let pattern = TestPattern::open(&camera::Config {
+        device: camera::DeviceSelector::Pattern,
         fps: camera::Constraint::exact(FPS),
         ..Default::default()
     });

@@ -5,15 +5,15 @@
 use std::io::{self, Write};
 
 use crate::capture::camera;
-use crate::capture::camera::{ControlsOutcome, Device};
+use crate::capture::camera::{ControlsOutcome, DeviceSelector};
 use crate::model::inventory;
 use crate::model::inventory::{Control, Controls, Setting};
 
 /// A request to list or set controls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct ControlsRequest {
     /// The camera.
-    pub device: Device,
+    pub device: DeviceSelector,
     /// What to set; empty to list all.
     pub settings: Vec<Setting>,
     /// Whether to print JSON.
@@ -34,7 +34,7 @@ pub struct Outcome {
 /// # Errors
 ///
 /// When the camera cannot be opened.
-pub fn answer(request: &Request) -> Result<Outcome, camera::Error> {
+pub fn answer(request: &ControlsRequest) -> Result<Outcome, camera::Error> {
     if request.settings.is_empty() {
         let controls = camera::controls(&request.device)?;
         return Ok(Outcome { controls, refused: Vec::new() });

@@ -13,9 +13,9 @@ pub mod token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 
-use crate::capture::camera::Device;
+use crate::capture::camera::DeviceSelector;
 use crate::config::{Config, Errors, value};
 use crate::model::inventory::Setting;
 use crate::server::auth::Role;
@@ -26,21 +26,21 @@ use crate::util::state_dir::Store;
 #[command(name = "porthole", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommand>,
     #[command(flatten)]
     run: Run,
 }
 
 impl Cli {
     /// The command; `run` when none is given.
-    pub fn into_command(self) -> Command {
-        self.command.unwrap_or(Command::Run(self.run))
+    pub fn into_command(self) -> Subcommand {
+        self.command.unwrap_or(Subcommand::Run(self.run))
     }
 }
 
 /// The commands.
-#[derive(Debug, PartialEq, Eq, Subcommand)]
-pub enum Command {
+#[derive(Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum Subcommand {
     /// Serve the camera until stopped; this is what porthole does without a command
     Run(Run),
     /// List the cameras, encoders, sound cards and LEDs of this machine, and what `auto` takes of them
@@ -99,7 +99,7 @@ pub struct Run {
     pub config: Option<PathBuf>,
     /// The one camera to serve, instead of those in the file: auto, pattern, a path such as /dev/video0, or another name that the configuration takes
     #[arg(long, value_name = "DEVICE", value_parser = |text: &str| value::CAMERA_DEVICE.read(text))]
-    pub camera: Option<Device>,
+    pub camera: Option<DeviceSelector>,
     /// Address of the viewer page, instead of the one in the file: IP and port, or :8080 for every address
     #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::LISTEN.read(text))]
     pub listen: Option<SocketAddr>,
@@ -149,24 +149,24 @@ pub struct ControlsArgs {
 
 impl ControlsArgs {
     /// The request and its camera.
-    pub fn into_request(self) -> controls::Request {
+    pub fn into_request(self) -> controls::ControlsRequest {
         let Self { json, first, mut settings } = self;
         let device = match first {
             Some(FirstArg::Device(device)) => device,
             Some(FirstArg::Setting(setting)) => {
                 settings.insert(0, setting);
-                Device::Auto
+                DeviceSelector::Auto
             }
-            None => Device::Auto,
+            None => DeviceSelector::Auto,
         };
-        controls::Request { device, settings, json }
+        controls::ControlsRequest { device, settings, json }
     }
 }
 
 /// The first argument of `controls`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum FirstArg {
-    Device(Device),
+    Device(DeviceSelector),
     Setting(Setting),
 }
 
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::capture::camera::Constraint;
 
-    fn parse(line: &str) -> Result<Command, clap::Error> {
+    fn parse(line: &str) -> Result<Subcommand, clap::Error> {
         Cli::try_parse_from(line.split_whitespace()).map(Cli::into_command)
     }
 
@@ -227,30 +227,33 @@ mod tests {
 
     #[test]
     fn run_and_its_flags_need_no_command() {
-        assert_eq!(parse("porthole").unwrap(), Command::Run(Run::default()));
+        assert_eq!(parse("porthole").unwrap(), Subcommand::Run(Run::default()));
         let flags = "--config a.toml --camera /dev/video2 --listen :80";
         let with = parse(&format!("porthole run {flags}")).unwrap();
         assert_eq!(with, parse(&format!("porthole {flags}")).unwrap());
-        let Command::Run(run) = with else { panic!("{with:?}") };
+        let Subcommand::Run(run) = with else { panic!("{with:?}") };
         assert_eq!(run.config, Some("a.toml".into()));
-        assert_eq!(run.camera, Device::parse("/dev/video2"));
+        assert_eq!(run.camera, DeviceSelector::parse("/dev/video2"));
         assert_eq!(run.listen, Some(SocketAddr::from(([0; 8], 80))));
     }
 
     #[test]
     fn controls_of_a_camera_are_listed_or_set() {
         let request = |line: &str| match parse(line).unwrap() {
-            Command::Controls(arguments) => arguments.into_request(),
+            Subcommand::Controls(arguments) => arguments.into_request(),
             other => panic!("{other:?}"),
         };
-        let all = controls::Request { device: Device::Auto, settings: Vec::new(), json: false };
+        let all = controls::ControlsRequest { device: DeviceSelector::Auto, settings: Vec::new(), json: false };
         assert_eq!(request("porthole controls"), all);
-        let device = Device::parse("/dev/v4l/by-path/a=b").unwrap();
-        let named = controls::Request { device: device.clone(), json: true, ..all.clone() };
+        let device = DeviceSelector::parse("/dev/v4l/by-path/a=b").unwrap();
+        let named = controls::ControlsRequest { device: device.clone(), json: true, ..all.clone() };
         assert_eq!(request("porthole controls /dev/v4l/by-path/a=b --json"), named);
         let settings = vec![Setting::parse("hue=-5").unwrap(), Setting::parse("zoom=2").unwrap()];
-        assert_eq!(request("porthole controls hue=-5 zoom=2"), controls::Request { settings: settings.clone(), ..all });
-        let set = controls::Request { settings, json: false, device };
+        assert_eq!(
+            request("porthole controls hue=-5 zoom=2"),
+            controls::ControlsRequest { settings: settings.clone(), ..all }
+        );
+        let set = controls::ControlsRequest { settings, json: false, device };
         assert_eq!(request("porthole controls /dev/v4l/by-path/a=b hue=-5 zoom=2"), set);
         for (line, words) in [
             ("porthole controls hue", "not NAME=VALUE"),
@@ -261,7 +264,7 @@ mod tests {
                 assert!(error.to_string().contains(words), "{line}: {error}");
             } else {
                 // An argument that is not a path may be a card's name.
-                assert_eq!(request(line).device, Device::Card("hue".into()));
+                assert_eq!(request(line).device, DeviceSelector::Card("hue".into()));
             }
         }
     }
@@ -270,10 +273,10 @@ mod tests {
     fn passwords_and_tokens_have_a_role_and_a_place() {
         let state_dir = StateDirArg { state: Some("/s".into()), config: None };
         assert_eq!(state_dir.clone().store().unwrap().directory().unwrap(), std::path::Path::new("/s"));
-        let password = Command::Password { role: Role::Viewer, random: true, state_dir: state_dir.clone() };
+        let password = Subcommand::Password { role: Role::Viewer, random: true, state_dir: state_dir.clone() };
         assert_eq!(parse("porthole password viewer --random --state /s").unwrap(), password);
         let action = token::Action::Add { name: "a".into(), role: Role::Operator };
-        let add = Command::Token { action, state_dir };
+        let add = Subcommand::Token { action, state_dir };
         assert_eq!(parse("porthole token add a --role operator --state /s").unwrap(), add);
         assert_eq!(parse("porthole token --state /s add a --role operator").unwrap(), add);
         let text = parse("porthole password admin").unwrap_err().to_string();
@@ -282,11 +285,13 @@ mod tests {
 
     #[test]
     fn a_command_has_a_method_and_may_have_params() {
-        let Command::Ctl { method, params, state_dir } = parse("porthole ctl status --state /s").unwrap() else {
+        let Subcommand::Ctl { method, params, state_dir } = parse("porthole ctl status --state /s").unwrap() else {
             panic!()
         };
         assert_eq!((method.as_str(), params, state_dir.state), ("status", None, Some("/s".into())));
-        let Command::Ctl { params, .. } = parse("porthole ctl audio.mute {\"muted\":true}").unwrap() else { panic!() };
+        let Subcommand::Ctl { params, .. } = parse("porthole ctl audio.mute {\"muted\":true}").unwrap() else {
+            panic!()
+        };
         assert_eq!(params.as_deref(), Some("{\"muted\":true}"));
     }
 
@@ -307,7 +312,7 @@ mod tests {
             .unwrap();
         let run = Run {
             config: Some(path.clone()),
-            camera: Some(Device::Pattern),
+            camera: Some(DeviceSelector::Pattern),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         };
         let config = run.configuration();
@@ -316,7 +321,7 @@ mod tests {
         let [camera] = &config.cameras[..] else { panic!("{config:?}") };
         assert_eq!(
             (camera.camera.name.as_str(), &camera.camera.device, camera.camera.fps),
-            ("a", &Device::Pattern, Constraint::exact(15))
+            ("a", &DeviceSelector::Pattern, Constraint::exact(15))
         );
         assert_eq!(config.http.listen, SocketAddr::from(([127, 0, 0, 1], 0)));
         assert_eq!(config.rtc.max_viewers, 3);

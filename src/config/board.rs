@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use toml::de::DeValue;
 
-use super::reader::Section;
+use super::reader::ConfigSection;
 use super::value;
 use crate::device::leds;
 use crate::device::leds::{Indicator, LedTarget};
@@ -21,7 +21,7 @@ const MAX_LINE: i64 = 1023;
 const DEBOUNCE_MS: u64 = 30;
 
 /// An LED; `None` when the section does not say which one.
-pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
+pub(super) fn led(section: &mut ConfigSection<'_, '_>) -> Option<leds::Config> {
     let (mut pin, mut name) = (PinSpec { active_low: false, ..PinSpec::default() }, String::new());
     let (mut show, mut brightness) = (Indicator::Ready, 100);
     pin.read(section);
@@ -52,7 +52,7 @@ pub(super) fn led(section: &mut Section<'_, '_>) -> Option<leds::Config> {
 }
 
 /// A button; `None` when the section does not say which one.
-pub(super) fn button(section: &mut Section<'_, '_>) -> Option<buttons::Config> {
+pub(super) fn button(section: &mut ConfigSection<'_, '_>) -> Option<buttons::Config> {
     // A button from the pin to ground needs no other part.
     let mut pin = PinSpec { active_low: true, ..PinSpec::default() };
     let (mut debounce, mut press, mut release) = (DEBOUNCE_MS, None, None);
@@ -99,7 +99,7 @@ struct PinSpec {
 }
 
 impl PinSpec {
-    fn read(&mut self, section: &mut Section<'_, '_>) {
+    fn read(&mut self, section: &mut ConfigSection<'_, '_>) {
         let mut line = u32::MAX;
         section.number("gpio", &mut line, 0..=MAX_LINE, 1, "the pin's number");
         self.line = (line != u32::MAX).then_some(line);

@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 pub use errors::Errors;
-use reader::{Reader, Section};
+use reader::{ConfigSection, Reader};
 
 use crate::capture::audio;
 use crate::device::{buttons, leds};
@@ -188,7 +188,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     (config, keys, errors)
 }
 
-fn read_camera(section: &mut Section<'_, '_>) -> video::Config {
+fn read_camera(section: &mut ConfigSection<'_, '_>) -> video::Config {
     let mut config = video::Config::default();
     let camera = &mut config.camera;
     section.text("name", &mut camera.name, &value::CAMERA_NAME);

@@ -47,7 +47,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads the section `[name]`.
-    pub(super) fn section(&self, name: &'static str, read: impl FnOnce(&mut Section<'_, 't>)) {
+    pub(super) fn section(&self, name: &'static str, read: impl FnOnce(&mut ConfigSection<'_, 't>)) {
         self.known_keys.borrow_mut().insert(name.into());
         let found = self.root.get_key_value(name);
         let values = match found {
@@ -66,7 +66,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads every section `[[name]]`, in the order of the file. The index counts from 0.
-    pub(super) fn list(&self, name: &'static str, mut read: impl FnMut(&mut Section<'_, 't>)) {
+    pub(super) fn list(&self, name: &'static str, mut read: impl FnMut(&mut ConfigSection<'_, 't>)) {
         self.known_keys.borrow_mut().insert(name.into());
         let Some(value) = self.root.get(name) else { return };
         let DeValue::Array(items) = value.get_ref() else {
@@ -105,13 +105,13 @@ impl<'t> Reader<'t> {
         name: &'static str,
         path: String,
         values: Option<(&DeTable<'t>, Range<usize>)>,
-        read: impl FnOnce(&mut Section<'_, 't>),
+        read: impl FnOnce(&mut ConfigSection<'_, 't>),
     ) {
         let line = values.as_ref().map_or(1, |(_, span)| line_of(self.text, span.start));
         let table = values.map(|(table, _)| table);
-        let mut section = Section { reader: self, name, path, line, table, known_keys: Vec::new() };
+        let mut section = ConfigSection { reader: self, name, path, line, table, known_keys: Vec::new() };
         read(&mut section);
-        let Section { path, known_keys, .. } = section;
+        let ConfigSection { path, known_keys, .. } = section;
         for (key, value) in table.into_iter().flatten() {
             if !known_keys.contains(&key.get_ref().as_ref()) {
                 self.report_unknown(&format!("{path}."), key, value, &known_keys);
@@ -156,7 +156,7 @@ impl<'t> Reader<'t> {
 }
 
 /// One section of the text. A missing key leaves its field as it is.
-pub(super) struct Section<'r, 't> {
+pub(super) struct ConfigSection<'r, 't> {
     reader: &'r Reader<'t>,
     name: &'static str,
     /// Its name in messages: `http`, `camera[1]`.
@@ -167,7 +167,7 @@ pub(super) struct Section<'r, 't> {
     known_keys: Vec<&'static str>,
 }
 
-impl Section<'_, '_> {
+impl ConfigSection<'_, '_> {
     /// Reads a whole number of `unit`s in `range`, in steps of `step`.
     pub(super) fn number<T: TryFrom<i64>>(
         &mut self,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::capture::audio::Gain;
-use crate::capture::camera::{Constraint, Device};
+use crate::capture::camera::{Constraint, DeviceSelector};
 use crate::media::PixelFormat;
 
 fn errors(text: &str) -> Vec<String> {
@@ -66,7 +66,7 @@ fn every_key_reaches_its_field() {
     assert_eq!(door.camera.format, Some(PixelFormat::Mjpeg));
     assert!(door.keep_open);
     assert_eq!((door.encoder.bitrate, door.encoder.keyframe_interval, door.encoder.threads), (1_000_000, 10, 2));
-    assert_eq!((yard.camera.name.as_str(), &yard.camera.device), ("yard", &Device::Pattern));
+    assert_eq!((yard.camera.name.as_str(), &yard.camera.device), ("yard", &DeviceSelector::Pattern));
     assert_eq!((yard.camera.width, yard.encoder.bitrate), (Constraint::ideal(1280), 2_000_000));
     assert_eq!((config.audio.device.as_str(), config.audio.channels, config.audio.bitrate), ("hw:1,0", 2, 128_000));
     assert_eq!((config.audio.gain, config.audio.mute), (Gain::Decibel(-3.0), true));

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use tracing::Level;
 
 use crate::capture::audio::Gain;
-use crate::capture::camera::Device;
+use crate::capture::camera::DeviceSelector;
 use crate::device::leds::Indicator;
 use crate::media::PixelFormat;
 use crate::server::auth::Mode;
@@ -64,11 +64,11 @@ pub const CAMERA_NAME: ValueParser<String> =
     ValueParser { name: "a name", right: "1 to 32 letters a to z, digits, - and _", parse: parse_camera_name };
 
 /// The device of a camera.
-pub const CAMERA_DEVICE: ValueParser<Device> = ValueParser {
+pub const CAMERA_DEVICE: ValueParser<DeviceSelector> = ValueParser {
     name: "a camera",
     right: "auto, pattern, libcamera, exec: and a command, or a camera by its path, such as /dev/video0, as usb:VVVV:PPPP, or \
             by its card name (`porthole devices` lists them)",
-    parse: Device::parse,
+    parse: DeviceSelector::parse,
 };
 
 /// A pixel format; `auto` is `None`.

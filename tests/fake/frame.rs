@@ -3,7 +3,7 @@
 //! Timing and faults do not belong here.
 
 use porthole::capture::camera::timecode;
-use porthole::capture::camera::timecode::Code;
+use porthole::capture::camera::timecode::Timecode;
 use turbojpeg::{Subsamp, YuvImage};
 
 /// Luma of the coloured fields in the lower half.
@@ -31,7 +31,7 @@ pub struct I420Image {
 }
 
 /// Paints an image with this timecode.
-pub fn paint(width: usize, height: usize, code: &Code) -> I420Image {
+pub fn paint(width: usize, height: usize, code: &Timecode) -> I420Image {
     let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
     let mut y = Vec::with_capacity(width * height);
     for line in 0..height {

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
-use porthole::capture::camera::timecode::Code;
+use porthole::capture::camera::timecode::Timecode;
 use porthole::media::Timestamp;
 use v4l::v4l_sys as sys;
 
@@ -248,7 +248,7 @@ impl Camera {
         let stamp = monotonic().min(queue.started + period * queue.sequence as u32);
         let mut planes = if queue.files.is_empty() {
             // The frame number is not the driver's: it continues over all streams.
-            let code = Code::new(number as u32, Timestamp::from_monotonic(stamp), 0);
+            let code = Timecode::new(number as u32, Timestamp::from_monotonic(stamp), 0);
             let image = paint(current.width as usize, current.height as usize, &code);
             pack(&current.fourcc, &image, current.stride as usize).ok_or(libc::EINVAL)?
         } else {

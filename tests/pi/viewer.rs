@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use porthole::capture::camera::timecode::Code;
+use porthole::capture::camera::timecode::Timecode;
 
 use crate::LIMIT;
 use crate::client::{Event, Options, Viewer};
@@ -18,7 +18,7 @@ pub struct Received {
     /// Number of frames.
     pub frames: usize,
     /// Timecodes of the frames that had one.
-    pub codes: Vec<Code>,
+    pub codes: Vec<Timecode>,
 }
 
 /// Connects to the board's first camera; the program may still be starting.

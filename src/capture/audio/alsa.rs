@@ -33,7 +33,7 @@ const CLOCK_LOG_INTERVAL: u32 = 60 * FRAMES;
 const MAX_PACING_WAIT: Duration = Duration::from_millis(40);
 
 /// An open microphone.
-pub struct Capture {
+pub struct AlsaCapture {
     /// The name with which it was opened, for messages.
     device: String,
     label: String,
@@ -55,7 +55,7 @@ pub struct Capture {
     frames: u32,
 }
 
-impl Capture {
+impl AlsaCapture {
     /// Opens the capture device `device`, any name that ALSA knows, sets its mixer and starts it.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ impl Capture {
     }
 }
 
-impl CaptureSource for Capture {
+impl CaptureSource for AlsaCapture {
     fn label(&self) -> &str {
         &self.label
     }
@@ -208,12 +208,12 @@ fn card_of(pcm: &PCM) -> Option<i32> {
 mod tests {
     use super::*;
 
-    fn open(channels: u16) -> Capture {
+    fn open(channels: u16) -> AlsaCapture {
         // ALSA's own null device: it is there on every machine, gives silence, and is not paced.
-        Capture::open("null", &Config { channels, ..Config::default() }).expect("should open")
+        AlsaCapture::open("null", &Config { channels, ..Config::default() }).expect("should open")
     }
 
-    fn next(capture: &mut Capture) -> PcmFrame {
+    fn next(capture: &mut AlsaCapture) -> PcmFrame {
         capture.next(Duration::from_secs(30)).expect("should read").expect("should have audio")
     }
 

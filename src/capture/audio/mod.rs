@@ -162,7 +162,7 @@ impl Microphone {
         let source: Box<dyn CaptureSource> = match &found {
             AudioTarget::Nothing => return Ok(None),
             AudioTarget::Tone => Box::new(test_tone::Tone::open(self.config.channels)),
-            AudioTarget::Device(name) => Box::new(alsa::Capture::open(name, &self.config)?),
+            AudioTarget::Device(name) => Box::new(alsa::AlsaCapture::open(name, &self.config)?),
         };
         self.selector.opened(&found, &cards);
         Ok(Some(source))

@@ -8,13 +8,13 @@ use std::fmt;
 /// mistake.
 const CARD_LIMIT: usize = 32;
 
-/// The maximum length of the command of [`Device::Exec`], in bytes: longer than any line a person writes, shorter than
-/// a file pasted by mistake.
+/// The maximum length of the command of [`DeviceSelector::Exec`], in bytes: longer than any line a person writes,
+/// shorter than a file pasted by mistake.
 const COMMAND_LIMIT: usize = 4096;
 
 /// A camera as named in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Device {
+pub enum DeviceSelector {
     /// The first camera of the host that no other section uses; the test pattern if there has never been one.
     Auto,
     /// The test pattern.
@@ -40,7 +40,7 @@ pub enum Device {
     Card(String),
 }
 
-impl Device {
+impl DeviceSelector {
     /// Parses a name; `None` if it is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let printable = !text.is_empty() && !text.contains(char::is_control);
@@ -65,7 +65,7 @@ impl Device {
     }
 }
 
-fn parse_usb(name: &str) -> Option<Device> {
+fn parse_usb(name: &str) -> Option<DeviceSelector> {
     let mut parts = name.splitn(3, ':');
     let mut number = || {
         let part = parts.next().filter(|part| part.len() == 4 && part.bytes().all(|b| b.is_ascii_hexdigit()))?;
@@ -73,19 +73,19 @@ fn parse_usb(name: &str) -> Option<Device> {
     };
     let (vendor, product) = (number()?, number()?);
     let serial = parts.next();
-    (serial != Some("")).then(|| Device::Usb { vendor, product, serial: serial.map(Into::into) })
+    (serial != Some("")).then(|| DeviceSelector::Usb { vendor, product, serial: serial.map(Into::into) })
 }
 
 /// A card name may be anything. Obvious mistakes are rejected, because porthole would wait forever for such a camera.
-fn parse_card(text: &str) -> Option<Device> {
+fn parse_card(text: &str) -> Option<DeviceSelector> {
     let keyword = ["auto", "pattern", "libcamera"].iter().any(|word| text.trim().eq_ignore_ascii_case(word));
     let node = text.strip_prefix("video").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     let fits = text.chars().count() <= CARD_LIMIT && text.trim() == text;
-    (fits && !keyword && !node).then(|| Device::Card(text.into()))
+    (fits && !keyword && !node).then(|| DeviceSelector::Card(text.into()))
 }
 
 /// As it is written in the configuration.
-impl fmt::Display for Device {
+impl fmt::Display for DeviceSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
@@ -120,7 +120,7 @@ mod tests {
             "HD Pro Webcam C920",
             "vivid",
         ] {
-            assert_eq!(Device::parse(name).expect(name).to_string(), name);
+            assert_eq!(DeviceSelector::parse(name).expect(name).to_string(), name);
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
             "name ",
             &long,
         ] {
-            assert_eq!(Device::parse(wrong), None, "{wrong:?}");
+            assert_eq!(DeviceSelector::parse(wrong), None, "{wrong:?}");
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::model::inventory::{CameraInfo, Control, EncoderInfo, Setting};
 use crate::model::status::FaultKind;
 
 pub use constraint::Constraint;
-pub use device::Device;
+pub use device::DeviceSelector;
 pub use select::{CameraSelector, Registry};
 pub use usb::usb_device;
 pub use v4l2::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
@@ -32,7 +32,7 @@ pub struct Config {
     /// The camera's name in URLs, on the page and in the log.
     pub name: String,
     /// Which camera.
-    pub device: Device,
+    pub device: DeviceSelector,
     /// Width in pixels.
     pub width: Constraint,
     /// Height in pixels.
@@ -51,7 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             name: "camera".into(),
-            device: Device::Auto,
+            device: DeviceSelector::Auto,
             width: Constraint::ideal(1280),
             height: Constraint::ideal(720),
             fps: Constraint::ideal(30),
@@ -250,9 +250,9 @@ impl ControlsOutcome {
 /// Opens a source that is not a V4L2 camera; V4L2 cameras are found by a [`CameraSelector`].
 fn open(config: &Config) -> Result<Box<dyn VideoSource>, Error> {
     match &config.device {
-        Device::Pattern => Ok(Box::new(pattern::Pattern::open(config))),
-        Device::Exec(command) => Ok(Box::new(exec::Program::start(config, command)?)),
-        Device::Libcamera => Ok(Box::new(exec::Program::libcamera(config)?)),
+        DeviceSelector::Pattern => Ok(Box::new(pattern::TestPattern::open(config))),
+        DeviceSelector::Exec(command) => Ok(Box::new(exec::Program::start(config, command)?)),
+        DeviceSelector::Libcamera => Ok(Box::new(exec::Program::libcamera(config)?)),
         other => Err(Error::NotFound { device: other.to_string() }),
     }
 }
@@ -267,9 +267,9 @@ pub fn encoders() -> Vec<EncoderInfo> {
     v4l2::encoders()
 }
 
-/// What [`Device::Auto`] stands for now: the path of a camera, or `None` for the test pattern.
+/// What [`DeviceSelector::Auto`] stands for now: the path of a camera, or `None` for the test pattern.
 pub fn auto() -> Option<String> {
-    node(&Device::Auto).ok()
+    node(&DeviceSelector::Auto).ok()
 }
 
 /// The controls of a camera, even while another program streams from it.
@@ -277,7 +277,7 @@ pub fn auto() -> Option<String> {
 /// # Errors
 ///
 /// See [`Error`].
-pub fn controls(device: &Device) -> Result<Vec<Control>, Error> {
+pub fn controls(device: &DeviceSelector) -> Result<Vec<Control>, Error> {
     v4l2::controls::list(&node(device)?)
 }
 
@@ -287,13 +287,13 @@ pub fn controls(device: &Device) -> Result<Vec<Control>, Error> {
 /// # Errors
 ///
 /// See [`Error`]. Rejected settings are reported in the outcome instead.
-pub fn set_controls(device: &Device, settings: &[Setting]) -> Result<ControlsOutcome, Error> {
+pub fn set_controls(device: &DeviceSelector, settings: &[Setting]) -> Result<ControlsOutcome, Error> {
     v4l2::controls::set(&node(device)?, settings)
 }
 
 /// The path of the V4L2 node that a name refers to.
-fn node(device: &Device) -> Result<String, Error> {
-    if matches!(device, Device::Pattern | Device::Libcamera | Device::Exec(_)) {
+fn node(device: &DeviceSelector) -> Result<String, Error> {
+    if matches!(device, DeviceSelector::Pattern | DeviceSelector::Libcamera | DeviceSelector::Exec(_)) {
         let (wish, offer) = ("a control".into(), "only V4L2 cameras have controls".into());
         return Err(Error::Unsupported { device: device.to_string(), wish, offer });
     }

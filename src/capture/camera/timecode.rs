@@ -70,7 +70,7 @@ const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);
 
 /// The timecode of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Code {
+pub struct Timecode {
     /// The frame number, which increases by one per frame and wraps at 2^32; missing numbers are lost frames.
     pub frame: u32,
     /// The capture time in tenths of a millisecond since the Unix epoch, modulo 2^48.
@@ -79,7 +79,7 @@ pub struct Code {
     pub camera: u8,
 }
 
-impl Code {
+impl Timecode {
     /// The timecode of frame number `frame` of camera `camera`, captured at `at`.
     pub fn new(frame: u32, at: Timestamp, camera: u8) -> Self {
         let tenths = (at.unix().as_micros() / 100) as u64;
@@ -119,7 +119,7 @@ pub fn cell(width: usize, height: usize) -> Option<usize> {
 
 /// Draws `code` into the luma plane of a frame of `width` x `height` pixels with `stride` bytes per row. Does nothing
 /// if the frame is too small for a timecode, or the plane too short for the frame.
-pub fn draw(luma: &mut [u8], width: usize, height: usize, stride: usize, code: &Code) {
+pub fn draw(luma: &mut [u8], width: usize, height: usize, stride: usize, code: &Timecode) {
     let Some(cell) = cell(width, height).filter(|_| holds(luma.len(), width, height, stride)) else {
         return;
     };
@@ -143,7 +143,7 @@ pub fn draw(luma: &mut [u8], width: usize, height: usize, stride: usize, code: &
 }
 
 /// Reads the timecode from the luma plane of a decoded frame; `None` if there is none or it is damaged.
-pub fn read(luma: &[u8], width: usize, height: usize, stride: usize) -> Option<Code> {
+pub fn read(luma: &[u8], width: usize, height: usize, stride: usize) -> Option<Timecode> {
     let cell = cell(width, height).filter(|_| holds(luma.len(), width, height, stride))?;
     let value = |row: usize, column: usize| {
         let (top, left) = ((2 + row) * cell + cell / 4, (2 + column) * cell + cell / 4);
@@ -162,7 +162,7 @@ pub fn read(luma: &[u8], width: usize, height: usize, stride: usize) -> Option<C
         let one = value(index / DATA_COLUMNS, REFERENCE + index % DATA_COLUMNS) > threshold;
         bytes[index / 8] |= u8::from(one) << (7 - index % 8);
     }
-    Code::from_bytes(&bytes)
+    Timecode::from_bytes(&bytes)
 }
 
 fn bit(bytes: &[u8; BYTES], index: usize) -> bool {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
-    const CODE: Code = Code { frame: 0xdead_beef, captured: 0xa5a5_1234_5678, camera: 0x5c };
+    const CODE: Timecode = Timecode { frame: 0xdead_beef, captured: 0xa5a5_1234_5678, camera: 0x5c };
     const SIZES: [(usize, usize); 7] =
         [(256, 64), (320, 180), (640, 360), (640, 480), (1280, 720), (1920, 1080), (3840, 2160)];
 
@@ -268,6 +268,6 @@ mod tests {
     #[test]
     fn capture_time_is_the_unix_time_of_the_timestamp() {
         let at = Timestamp::from_start(std::time::Duration::from_micros(1_234_567));
-        assert_eq!(u128::from(Code::new(1, at, 0).captured), at.unix().as_micros() / 100);
+        assert_eq!(u128::from(Timecode::new(1, at, 0).captured), at.unix().as_micros() / 100);
     }
 }

@@ -5,13 +5,13 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Device, Registry};
+use super::{DeviceSelector, Registry};
 use crate::device::sysfs;
 use crate::device::sysfs::UsbDevice;
 
 /// The USB device of the first camera, which is configured as `device`: of the node that is open, otherwise of the one
 /// that the name refers to now. `None` if it is disconnected, or not on USB.
-pub fn usb_device(registry: &Registry, device: &Device) -> Option<UsbDevice> {
+pub fn usb_device(registry: &Registry, device: &DeviceSelector) -> Option<UsbDevice> {
     let node = registry.open_node(0).or_else(|| Registry::default().locate(device).ok())?;
     of_node(&node, Path::new(sysfs::VIDEO_NODES))
 }
@@ -54,6 +54,6 @@ mod tests {
 
     #[test]
     fn what_is_no_v4l2_camera_has_none() {
-        assert_eq!(usb_device(&Registry::default(), &Device::Pattern), None);
+        assert_eq!(usb_device(&Registry::default(), &DeviceSelector::Pattern), None);
     }
 }

@@ -52,7 +52,7 @@ enum DequeueResult {
 
 /// A streaming camera.
 #[derive(Debug)]
-pub struct Capture {
+pub struct V4l2Capture {
     path: String,
     label: String,
     /// The chosen mode, and why.
@@ -68,7 +68,7 @@ pub struct Capture {
     can_force_key_frame: bool,
 }
 
-impl Capture {
+impl V4l2Capture {
     /// Opens the node at `path`, sets the mode that best meets the constraints of `config`, and starts the stream.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ impl Capture {
     }
 }
 
-impl VideoSource for Capture {
+impl VideoSource for V4l2Capture {
     fn format(&self) -> VideoFormat {
         self.layout.format
     }
@@ -322,9 +322,9 @@ mod tests {
 
     #[test]
     fn path_that_is_not_a_camera_is_an_error() {
-        let missing = Capture::open(&config(), "/dev/video-that-is-not-there").expect_err("should refuse");
+        let missing = V4l2Capture::open(&config(), "/dev/video-that-is-not-there").expect_err("should refuse");
         assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
-        let null = Capture::open(&config(), "/dev/null").expect_err("should refuse");
+        let null = V4l2Capture::open(&config(), "/dev/null").expect_err("should refuse");
         assert_eq!(null.to_string(), "/dev/null: capture is not supported; it is no V4L2 device");
     }
 

@@ -12,7 +12,7 @@ use gpiocdev::chip::{Chip, chips};
 use gpiocdev::line::{Bias, EdgeDetection, EdgeKind, Value};
 use gpiocdev::request::{Builder, Request};
 
-use super::{GpioPin, Output};
+use super::{DigitalOutput, GpioPin};
 
 /// The consumer name of the pin, in lists such as `gpioinfo`'s.
 const CONSUMER: &str = "porthole";
@@ -40,7 +40,7 @@ impl GpioOutput {
     }
 }
 
-impl Output for GpioOutput {
+impl DigitalOutput for GpioOutput {
     fn set(&mut self, on: bool) -> anyhow::Result<()> {
         let value = if on { Value::Active } else { Value::Inactive };
         self.request.set_lone_value(value).map(drop).map_err(|error| describe_error(&error, "switch"))

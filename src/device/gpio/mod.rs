@@ -32,7 +32,7 @@ impl fmt::Display for GpioPin {
 }
 
 /// A pin configured as an output.
-pub trait Output: Send {
+pub trait DigitalOutput: Send {
     /// Switches it on or off.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ pub trait Output: Send {
 /// # Errors
 ///
 /// If this host has no such pin, another program uses it, or this user lacks the permission.
-pub fn output(pin: &GpioPin) -> anyhow::Result<Box<dyn Output>> {
+pub fn output(pin: &GpioPin) -> anyhow::Result<Box<dyn DigitalOutput>> {
     if let (None, Ok(line)) = (&pin.chip, u8::try_from(pin.line)) {
         match registers::Header::open(line, pin.active_low) {
             Ok(Some(header)) => return Ok(Box::new(header)),

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow};
 use rppal::gpio::{Error, Gpio, OutputPin};
 
-use super::Output;
+use super::DigitalOutput;
 
 /// An output pin of the header. It becomes an input again, which drives nothing, when dropped.
 pub(super) struct Header {
@@ -25,7 +25,7 @@ impl Header {
     }
 }
 
-impl Output for Header {
+impl DigitalOutput for Header {
     fn set(&mut self, on: bool) -> anyhow::Result<()> {
         self.pin.write((on != self.active_low).into());
         Ok(())

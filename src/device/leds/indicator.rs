@@ -2,7 +2,7 @@
 //!
 //! What a pattern looks like belongs to `pattern`.
 
-use super::pattern::Pattern;
+use super::pattern::LedPattern;
 use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
 /// What an LED indicates.
@@ -36,20 +36,20 @@ impl Indicator {
     }
 
     /// The pattern for a status.
-    pub fn pattern(self, status: &Status) -> Pattern {
-        let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
+    pub fn pattern(self, status: &Status) -> LedPattern {
+        let lit = |on: bool| if on { LedPattern::On } else { LedPattern::Off };
         match self {
             // What somebody did on purpose takes precedence over faults.
-            Self::Ready if status.privacy => Pattern::Breathe,
-            Self::Watched if status.viewers == 0 => Pattern::Off,
-            Self::Watched | Self::Ready => fault_code(status).map_or(Pattern::On, Pattern::Code),
-            Self::Fault => fault_code(status).map_or(Pattern::Off, Pattern::Code),
+            Self::Ready if status.privacy => LedPattern::Breathe,
+            Self::Watched if status.viewers == 0 => LedPattern::Off,
+            Self::Watched | Self::Ready => fault_code(status).map_or(LedPattern::On, LedPattern::Code),
+            Self::Fault => fault_code(status).map_or(LedPattern::Off, LedPattern::Code),
             Self::Camera => {
                 let any = |state: PipelineState| status.cameras.iter().any(|camera| camera.state == state);
                 match (any(PipelineState::Live), any(PipelineState::Starting)) {
-                    (true, _) => Pattern::On,
-                    (false, true) => Pattern::Breathe,
-                    (false, false) => Pattern::Off,
+                    (true, _) => LedPattern::On,
+                    (false, true) => LedPattern::Breathe,
+                    (false, false) => LedPattern::Off,
                 }
             }
             Self::Privacy => lit(status.privacy),
@@ -113,26 +113,26 @@ mod tests {
     proptest! {
         #[test]
         fn each_indicator_shows_only_its_own_state(status in statuses()) {
-            let lit = |on: bool| if on { Pattern::On } else { Pattern::Off };
-            prop_assert_eq!(Indicator::Watched.pattern(&status) == Pattern::Off, status.viewers == 0);
+            let lit = |on: bool| if on { LedPattern::On } else { LedPattern::Off };
+            prop_assert_eq!(Indicator::Watched.pattern(&status) == LedPattern::Off, status.viewers == 0);
             prop_assert_eq!(Indicator::Privacy.pattern(&status), lit(status.privacy));
             let live = status.cameras.iter().any(|camera| camera.state == PipelineState::Live);
-            prop_assert_eq!(Indicator::Camera.pattern(&status) == Pattern::On, live);
+            prop_assert_eq!(Indicator::Camera.pattern(&status) == LedPattern::On, live);
         }
 
         #[test]
         fn fault_is_shown_exactly_when_there_is_one(status in statuses()) {
             let faulty = status.cameras.iter().any(|camera| camera.trouble.is_some()) || status.audio.state == PipelineState::Fault;
             let code = Indicator::Fault.pattern(&status);
-            prop_assert_eq!(matches!(code, Pattern::Code(2..=7)), faulty && !status.privacy);
-            prop_assert!(matches!(code, Pattern::Code(_) | Pattern::Off));
+            prop_assert_eq!(matches!(code, LedPattern::Code(2..=7)), faulty && !status.privacy);
+            prop_assert!(matches!(code, LedPattern::Code(_) | LedPattern::Off));
             let ready = Indicator::Ready.pattern(&status);
-            prop_assert!(ready != Pattern::Off, "the program runs");
-            prop_assert_eq!(ready == Pattern::Breathe, status.privacy);
-            prop_assert!(status.privacy || code == Pattern::Off || ready == code);
+            prop_assert!(ready != LedPattern::Off, "the program runs");
+            prop_assert_eq!(ready == LedPattern::Breathe, status.privacy);
+            prop_assert!(status.privacy || code == LedPattern::Off || ready == code);
             let watched = Indicator::Watched.pattern(&status);
-            let lit = if code == Pattern::Off { Pattern::On } else { code };
-            prop_assert!(watched == Pattern::Off || watched == lit);
+            let lit = if code == LedPattern::Off { LedPattern::On } else { code };
+            prop_assert!(watched == LedPattern::Off || watched == lit);
         }
     }
 
@@ -142,10 +142,10 @@ mod tests {
             |trouble| CameraStatus { trouble: Some(trouble), state: PipelineState::Fault, ..CameraStatus::default() };
         let mut status = Status::default();
         status.audio.state = PipelineState::Fault;
-        assert_eq!(Indicator::Fault.pattern(&status), Pattern::Code(7));
+        assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(7));
         for (code, trouble) in (2..=6).rev().zip(TROUBLES.into_iter().rev()) {
             status.cameras.push(camera(trouble));
-            assert_eq!(Indicator::Fault.pattern(&status), Pattern::Code(code));
+            assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(code));
         }
     }
 }

@@ -75,7 +75,7 @@ impl Dimming {
 }
 
 /// An LED on a GPIO pin.
-pub(super) struct GpioLed(Box<dyn gpio::Output>);
+pub(super) struct GpioLed(Box<dyn gpio::DigitalOutput>);
 
 impl GpioLed {
     pub(super) fn open(pin: &gpio::GpioPin) -> anyhow::Result<Self> {

@@ -39,7 +39,7 @@ use crate::util::thread::MediaThread;
 
 pub use indicator::Indicator;
 use led::Led;
-use pattern::Pattern;
+use pattern::LedPattern;
 
 /// A status LED.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub enum LedTarget {
 #[derive(Debug)]
 pub struct Guard {
     _watching: DropGuard,
-    inputs: Vec<Arc<Mailbox<Pattern>>>,
+    inputs: Vec<Arc<Mailbox<LedPattern>>>,
     _threads: Vec<MediaThread>,
 }
 
@@ -125,11 +125,11 @@ fn open(config: &Config, leds: &Path) -> Option<Box<dyn Led>> {
 }
 
 /// Sends the LEDs their patterns, now and whenever the status changes.
-async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<Pattern>>)>) {
+async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<LedPattern>>)>) {
     let mut status = publisher.watch();
-    let mut sent: Vec<Option<Pattern>> = vec![None; outputs.len()];
+    let mut sent: Vec<Option<LedPattern>> = vec![None; outputs.len()];
     loop {
-        let patterns: Vec<Pattern> = {
+        let patterns: Vec<LedPattern> = {
             let status = status.borrow_and_update();
             outputs.iter().map(|(show, _)| show.pattern(&status)).collect()
         };
@@ -146,8 +146,8 @@ async fn watch(publisher: StatusPublisher, outputs: Vec<(Indicator, Arc<Mailbox<
 }
 
 /// Drives one LED until the mailbox of its patterns is closed.
-fn drive(mut led: Box<dyn Led>, brightness: f32, input: &Mailbox<Pattern>) {
-    let (mut pattern, mut began) = (Pattern::Off, Instant::now());
+fn drive(mut led: Box<dyn Led>, brightness: f32, input: &Mailbox<LedPattern>) {
+    let (mut pattern, mut began) = (LedPattern::Off, Instant::now());
     let dimming = led.dimming();
     let mut step = None;
     loop {

@@ -24,7 +24,7 @@ const MIN_BREATH_LEVEL: f32 = 0.05;
 
 /// What an LED does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pattern {
+pub enum LedPattern {
     /// Dark.
     Off,
     /// Lit.
@@ -44,7 +44,7 @@ pub struct LedOutput {
     pub hold: Option<Duration>,
 }
 
-impl Pattern {
+impl LedPattern {
     /// The output at the time `since` the pattern began.
     pub fn at(self, since: Duration) -> LedOutput {
         match self {
@@ -92,8 +92,13 @@ mod tests {
 
     use super::*;
 
-    fn patterns() -> impl Strategy<Value = Pattern> {
-        prop_oneof![Just(Pattern::Off), Just(Pattern::On), Just(Pattern::Breathe), (0..=9u8).prop_map(Pattern::Code)]
+    fn patterns() -> impl Strategy<Value = LedPattern> {
+        prop_oneof![
+            Just(LedPattern::Off),
+            Just(LedPattern::On),
+            Just(LedPattern::Breathe),
+            (0..=9u8).prop_map(LedPattern::Code)
+        ]
     }
 
     /// Times up to a year.
@@ -119,7 +124,7 @@ mod tests {
 
         #[test]
         fn fault_code_has_the_given_number_of_flashes(flashes in 1..=9u8, rounds in 0..1000u32) {
-            let pattern = Pattern::Code(flashes);
+            let pattern = LedPattern::Code(flashes);
             let period = BEAT * u32::from(flashes) + CODE_PAUSE;
             let (mut since, end) = (period * rounds, period * (rounds + 1));
             let mut counted = 0;
@@ -137,7 +142,7 @@ mod tests {
 
         #[test]
         fn breathing_is_smooth_and_periodic(since in times()) {
-            let [now, next, round] = [0, 1, 100].map(|n| Pattern::Breathe.at(since + STEP * n).level);
+            let [now, next, round] = [0, 1, 100].map(|n| LedPattern::Breathe.at(since + STEP * n).level);
             prop_assert!((now - next).abs() < 0.04);
             prop_assert_eq!(now, round);
         }
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn breathing_goes_from_dim_to_bright() {
-        assert_eq!(Pattern::Breathe.at(Duration::ZERO).level, MIN_BREATH_LEVEL);
-        assert_eq!(Pattern::Breathe.at(BREATH / 2).level, 1.0);
+        assert_eq!(LedPattern::Breathe.at(Duration::ZERO).level, MIN_BREATH_LEVEL);
+        assert_eq!(LedPattern::Breathe.at(BREATH / 2).level, 1.0);
     }
 }

@@ -42,7 +42,7 @@ const PASSTHROUGH_QUEUE: usize = super::RING;
 const KEYFRAME_WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// The retry loop of one camera; nothing above it retries.
-pub(super) struct Capture<F> {
+pub(super) struct CaptureThread<F> {
     ctx: PipelineContext,
     demand: Demand,
     config: camera::Config,
@@ -72,7 +72,7 @@ struct Fault {
     since: Instant,
 }
 
-impl<F: Open> Capture<F> {
+impl<F: Open> CaptureThread<F> {
     pub(super) fn new(ctx: PipelineContext, config: camera::Config, open: F) -> Self {
         let shape = placeholder::format(config.width.target(), config.height.target());
         let demand = ctx.frames.demand().clone();
@@ -267,7 +267,7 @@ impl<F: Open> Capture<F> {
         let camera_encodes = match self.config.device {
             _ if pixel == PixelFormat::H264 => Some(true),
             // The output of a program is unknown until it has written something.
-            camera::Device::Exec(_) | camera::Device::Libcamera => self.camera_encodes,
+            camera::DeviceSelector::Exec(_) | camera::DeviceSelector::Libcamera => self.camera_encodes,
             _ => Some(false),
         };
         if camera_encodes == Some(false) {
@@ -284,7 +284,7 @@ impl<F: Open> Capture<F> {
         let pixel = format.pixel.name();
         let is = if self.retry.recovered() { "is back" } else { "is open" };
         tracing::info!(camera = name, "camera {is}: {label}, {pixel} {width}x{height} at {fps} frames a second");
-        if source.is_pattern() && self.config.device == camera::Device::Auto {
+        if source.is_pattern() && self.config.device == camera::DeviceSelector::Auto {
             tracing::warn!(camera = name, "no camera found; showing the built-in test pattern");
         }
         self.fault = None;

@@ -124,7 +124,7 @@ impl Handle {
         let one = timeout(REQUEST_TIMEOUT, one).await.ok().and_then(Result::ok).ok_or_else(|| self.busy())?;
         // Held from the request to the key frame, so that the camera is not closed in between.
         let _interest = self.frames.demand().register();
-        let frame = match self.request(Request::Frame).await? {
+        let frame = match self.request(CaptureRequest::Frame).await? {
             Captured::Raw(frame) => CapturedFrame::Raw(frame),
             Captured::Encoded => CapturedFrame::Encoded(self.key_frame().await?),
         };
@@ -164,7 +164,7 @@ impl Handle {
     ///
     /// [`Error::Away`] and [`Error::Busy`].
     pub async fn controls(&self) -> Result<Vec<Control>, Error> {
-        self.request(Request::Controls).await
+        self.request(CaptureRequest::Controls).await
     }
 
     /// Sets controls, and keeps them so when the camera is opened anew. The answer has those that were named and those that
@@ -174,7 +174,7 @@ impl Handle {
     ///
     /// As [`Error`] says; [`Error::Refused`] tells what could not be set of several.
     pub async fn set_controls(&self, settings: Vec<Setting>) -> Result<Vec<Control>, Error> {
-        self.request(|reply| Request::Set(settings, reply)).await
+        self.request(|reply| CaptureRequest::Set(settings, reply)).await
     }
 
     /// Sets the named controls, or all, to what the driver calls their defaults.
@@ -183,7 +183,7 @@ impl Handle {
     ///
     /// As for [`set_controls`](Self::set_controls).
     pub async fn reset_controls(&self, names: Option<Vec<String>>) -> Result<Vec<Control>, Error> {
-        self.request(|reply| Request::Reset(names, reply)).await
+        self.request(|reply| CaptureRequest::Reset(names, reply)).await
     }
 
     /// Changes the video settings until the program ends. The bitrate changes within the stream; for another size or
@@ -210,7 +210,7 @@ impl Handle {
         self.board.camera(self.index, |camera| camera.bitrate = Some(settings.bitrate));
     }
 
-    async fn request<T>(&self, request: impl FnOnce(ReplySender<T>) -> Request) -> Result<T, Error> {
+    async fn request<T>(&self, request: impl FnOnce(ReplySender<T>) -> CaptureRequest) -> Result<T, Error> {
         if self.frames.demand().blocked_since().is_some() {
             return Err(Error::Away(format!("{}: {PRIVACY_MESSAGE}", self.name)));
         }
@@ -276,7 +276,7 @@ pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Error>>;
 
 /// A request to the capture thread.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(super) enum CaptureRequest {
     /// The next frame.
     Frame(ReplySender<Captured>),
     /// The controls.
@@ -287,7 +287,7 @@ pub(super) enum Request {
     Reset(Option<Vec<String>>, ReplySender<Vec<Control>>),
 }
 
-impl Request {
+impl CaptureRequest {
     /// Replies with an error.
     pub(super) fn fail(self, error: Error) {
         // A requester that is gone needs no reply.
@@ -312,7 +312,7 @@ pub(super) struct RequestQueue(Arc<Mutex<QueueState>>);
 
 #[derive(Debug)]
 struct QueueState {
-    waiting: VecDeque<Request>,
+    waiting: VecDeque<CaptureRequest>,
     settings: VideoSettings,
     closed: bool,
 }
@@ -335,7 +335,7 @@ impl RequestQueue {
     }
 
     /// The oldest request.
-    pub fn pop(&self) -> Option<Request> {
+    pub fn pop(&self) -> Option<CaptureRequest> {
         self.lock().waiting.pop_front()
     }
 
@@ -354,7 +354,7 @@ impl RequestQueue {
         drop(waiting);
     }
 
-    fn enqueue(&self, request: Request) -> Result<(), EnqueueError> {
+    fn enqueue(&self, request: CaptureRequest) -> Result<(), EnqueueError> {
         let mut state = self.lock();
         if state.closed {
             return Err(EnqueueError::Closed);

@@ -43,9 +43,9 @@ pub struct Config {
     pub keep_open: bool,
 }
 
-/// What a camera offers to its viewers; a cheap handle.
+/// What a pipeline offers to its viewers; cheap handles.
 #[derive(Debug, Clone)]
-pub struct Output {
+pub struct PipelineHandles {
     /// The encoded frames: subscribe, request a key frame, register demand.
     pub frames: Broadcast<EncodedFrame>,
     /// The H.264 profile that a decoder needs; `None` until it is known, which may take opening the camera.
@@ -81,7 +81,7 @@ pub fn start(
     index: usize,
     metrics: &Metrics,
     board: &status::StatusPublisher,
-) -> std::io::Result<(Output, Guard)> {
+) -> std::io::Result<(PipelineHandles, Guard)> {
     start_with(config, index, metrics, board, finder)
 }
 
@@ -124,7 +124,7 @@ fn start_with(
     metrics: &Metrics,
     board: &status::StatusPublisher,
     open: impl Open,
-) -> std::io::Result<(Output, Guard)> {
+) -> std::io::Result<(PipelineHandles, Guard)> {
     let frames = Broadcast::new(RING);
     // Before there can be demand.
     frames.demand().set_blocked(board.snapshot().privacy);
@@ -141,9 +141,9 @@ fn start_with(
         requests: RequestQueue::new(&config),
     };
     let handle = Handle::new(&ctx);
-    let output = Output { frames: frames.clone(), profile: ctx.profile.subscribe(), handle };
+    let output = PipelineHandles { frames: frames.clone(), profile: ctx.profile.subscribe(), handle };
     let capture = MediaThread::spawn(format!("cap-{}", config.camera.name), {
-        let mut capture = capture::Capture::new(ctx.clone(), config.camera.clone(), open);
+        let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), open);
         move || capture.run()
     })?;
     let encode = MediaThread::spawn(format!("enc-{}", config.camera.name), {
@@ -157,7 +157,7 @@ fn start_with(
 /// H.264.
 fn first_profile(config: &camera::Config) -> Option<Profile> {
     let ours = match (&config.device, config.format) {
-        (camera::Device::Pattern, _) => true,
+        (camera::DeviceSelector::Pattern, _) => true,
         (_, format) => format.is_some_and(|format| format != PixelFormat::H264),
     };
     ours.then_some(Profile::CONSTRAINED_BASELINE)

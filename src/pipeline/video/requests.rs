@@ -3,7 +3,7 @@
 //! Reopening the camera belongs to `capture`.
 
 use super::PipelineContext;
-use super::handle::{Captured, Error, ReplySender, Request, RequestQueue, VideoSettings};
+use super::handle::{CaptureRequest, Captured, Error, ReplySender, RequestQueue, VideoSettings};
 use crate::capture::camera;
 use crate::capture::camera::{Constraint, ControlsOutcome, VideoSource};
 use crate::media::{PixelFormat, RawFrame};
@@ -66,19 +66,19 @@ impl CaptureRequests {
                 continue;
             }
             match request {
-                Request::Frame(answer) if source.format().pixel == PixelFormat::H264 => {
+                CaptureRequest::Frame(answer) if source.format().pixel == PixelFormat::H264 => {
                     let _ = answer.send(Ok(Captured::Encoded));
                 }
-                Request::Frame(answer) => self.pending_frames.push(answer),
-                Request::Controls(answer) => {
+                CaptureRequest::Frame(answer) => self.pending_frames.push(answer),
+                CaptureRequest::Controls(answer) => {
                     let controls = source.controls();
                     ctx.status(|camera| camera.controls.clone_from(&controls));
                     let _ = answer.send(Ok(controls));
                 }
-                Request::Set(settings, answer) => {
+                CaptureRequest::Set(settings, answer) => {
                     let _ = answer.send(set(source, ctx, config, &settings));
                 }
-                Request::Reset(names, answer) => {
+                CaptureRequest::Reset(names, answer) => {
                     let _ = answer.send(reset(source, ctx, config, names.as_deref()));
                 }
             }
@@ -94,7 +94,7 @@ impl CaptureRequests {
 
     /// Fails all pending requests: the camera is unavailable.
     pub fn fail_pending(&mut self, reason: &str) {
-        let frames = self.pending_frames.drain(..).map(Request::Frame);
+        let frames = self.pending_frames.drain(..).map(CaptureRequest::Frame);
         let waiting = std::iter::from_fn(|| self.requests.pop());
         frames.chain(waiting).for_each(|request| request.fail(Error::Away(reason.into())));
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use porthole::capture::camera::timecode::Code;
+use porthole::capture::camera::timecode::Timecode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
@@ -120,7 +120,7 @@ pub struct Image {
     pub u: Vec<u8>,
     pub v: Vec<u8>,
     /// The test pattern's timecode, if readable.
-    pub code: Option<Code>,
+    pub code: Option<Timecode>,
     /// Time of decoding, in tenths of a millisecond since the Unix epoch.
     pub decoded: u64,
 }

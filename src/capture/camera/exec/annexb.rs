@@ -19,7 +19,7 @@ pub struct AccessUnits {
 
 /// What [`AccessUnits::next`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Parse {
+pub enum AnnexBParse {
     /// A complete access unit of this length; the caller removes it.
     Unit(usize),
     /// This many bytes belong to no access unit; the caller removes them.
@@ -31,28 +31,28 @@ pub enum Parse {
 impl AccessUnits {
     /// Looks for the end of the access unit at the start of `data`, which has grown since the last call, or had the
     /// last result removed.
-    pub fn next(&mut self, data: &[u8]) -> Parse {
+    pub fn next(&mut self, data: &[u8]) -> AnnexBParse {
         loop {
             let Some(found) = memchr::memmem::find(&data[self.at.min(data.len())..], &[0, 0, 1]) else {
                 // A start code may be cut off at the very end.
                 self.at = data.len().saturating_sub(2).max(self.at);
-                return Parse::Nothing;
+                return AnnexBParse::Nothing;
             };
             let code = self.at + found;
             // The header, and the first byte of a slice's own.
             let Some(unit) = data.get(code + 3..).filter(|unit| unit.len() >= 2) else {
                 self.at = code;
-                return Parse::Nothing;
+                return AnnexBParse::Nothing;
             };
             // A start code may have another zero.
             let begin = if code > 0 && data[code - 1] == 0 { code - 1 } else { code };
             if !self.coded && begin > 0 && !data.starts_with(&[0, 0]) {
                 self.at = 0;
-                return Parse::Garbage(begin);
+                return AnnexBParse::Garbage(begin);
             }
             if self.coded && begins_access_unit(unit) {
                 *self = Self::default();
-                return Parse::Unit(begin);
+                return AnnexBParse::Unit(begin);
             }
             self.coded |= is_slice(unit);
             self.at = code + 3;
@@ -95,9 +95,9 @@ mod tests {
             buffer.extend_from_slice(piece);
             loop {
                 match follow.next(&buffer) {
-                    Parse::Unit(length) => units.push(buffer.drain(..length).collect()),
-                    Parse::Garbage(length) => garbage += buffer.drain(..length).count(),
-                    Parse::Nothing => break,
+                    AnnexBParse::Unit(length) => units.push(buffer.drain(..length).collect()),
+                    AnnexBParse::Garbage(length) => garbage += buffer.drain(..length).count(),
+                    AnnexBParse::Nothing => break,
                 }
             }
         }

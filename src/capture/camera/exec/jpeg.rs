@@ -18,7 +18,7 @@ pub struct JpegSplitter {
 
 /// What [`JpegSplitter::next`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Parse {
+pub enum JpegParse {
     /// A complete frame of this length; the caller removes it.
     Frame {
         /// Its length in bytes.
@@ -38,14 +38,14 @@ const BEGIN: [u8; 3] = [0xff, 0xd8, 0xff];
 impl JpegSplitter {
     /// Looks for the end of the frame at the start of `data`, which has grown since the last call, or had the last
     /// result removed.
-    pub fn next(&mut self, data: &[u8]) -> Parse {
+    pub fn next(&mut self, data: &[u8]) -> JpegParse {
         if self.at == 0 {
             let head = &data[..data.len().min(BEGIN.len())];
             if !BEGIN.starts_with(head) {
                 return self.garbage(data, 1);
             }
             if head.len() < BEGIN.len() {
-                return Parse::Nothing;
+                return JpegParse::Nothing;
             }
             self.at = 2;
         }
@@ -54,11 +54,11 @@ impl JpegSplitter {
                 let Some(found) = data.get(self.at..).and_then(|rest| memchr(0xff, rest)) else {
                     // Further if the scan header is not complete.
                     self.at = self.at.max(data.len());
-                    return Parse::Nothing;
+                    return JpegParse::Nothing;
                 };
                 self.at += found;
                 match data.get(self.at + 1) {
-                    None => return Parse::Nothing,
+                    None => return JpegParse::Nothing,
                     // A stuffed byte, a restart marker, a fill byte.
                     Some(0 | 0xd0..=0xd7) => self.at += 2,
                     Some(0xff) => self.at += 1,
@@ -67,7 +67,7 @@ impl JpegSplitter {
                 continue;
             }
             let (Some(&begin), Some(&marker)) = (data.get(self.at), data.get(self.at + 1)) else {
-                return Parse::Nothing;
+                return JpegParse::Nothing;
             };
             match (begin, marker) {
                 (0xff, 0xff) => self.at += 1,
@@ -76,7 +76,7 @@ impl JpegSplitter {
                     let length = self.at + 2;
                     let Some(size) = self.size else { return self.garbage(data, length) };
                     *self = Self::default();
-                    return Parse::Frame { length, size };
+                    return JpegParse::Frame { length, size };
                 }
                 // The frame was cut off and the next one has begun.
                 (0xff, 0xd8) => return self.garbage(data, self.at),
@@ -85,7 +85,7 @@ impl JpegSplitter {
                         self.at += 2 + length;
                         self.in_scan = marker == 0xda;
                     }
-                    Segment::Cut => return Parse::Nothing,
+                    Segment::Cut => return JpegParse::Nothing,
                     Segment::Wrong => return self.garbage(data, self.at),
                 },
                 _ => return self.garbage(data, self.at),
@@ -113,12 +113,12 @@ impl JpegSplitter {
     }
 
     /// Everything before the next start of a frame at or after `from` is garbage.
-    fn garbage(&mut self, data: &[u8], from: usize) -> Parse {
+    fn garbage(&mut self, data: &[u8], from: usize) -> JpegParse {
         *self = Self::default();
         let from = from.min(data.len());
         let next = memchr::memmem::find(&data[from..], &BEGIN).map(|found| from + found);
         // A start marker may be cut off at the very end.
-        Parse::Garbage(next.unwrap_or_else(|| (data.len().saturating_sub(BEGIN.len() - 1)).max(from)))
+        JpegParse::Garbage(next.unwrap_or_else(|| (data.len().saturating_sub(BEGIN.len() - 1)).max(from)))
     }
 }
 
@@ -158,13 +158,13 @@ mod tests {
             buffer.extend_from_slice(piece);
             loop {
                 match follow.next(&buffer) {
-                    Parse::Frame { length, size } => {
+                    JpegParse::Frame { length, size } => {
                         let picture: Vec<u8> = buffer.drain(..length).collect();
                         assert!(size == (64, 48) || !is_picture(&picture), "{size:?}");
                         pictures.push(picture);
                     }
-                    Parse::Garbage(0) | Parse::Nothing => break,
-                    Parse::Garbage(length) => garbage += buffer.drain(..length).count(),
+                    JpegParse::Garbage(0) | JpegParse::Nothing => break,
+                    JpegParse::Garbage(length) => garbage += buffer.drain(..length).count(),
                 }
             }
         }

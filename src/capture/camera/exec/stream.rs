@@ -81,22 +81,22 @@ impl StreamFormat {
                 if bytes.len() < length { ReadStep::Wait } else { ReadStep::Take(length, *requested) }
             }
             Self::Jpeg(splitter) => match splitter.next(bytes) {
-                jpeg::Parse::Frame { length, size: (width, height) } => {
+                jpeg::JpegParse::Frame { length, size: (width, height) } => {
                     ReadStep::Take(length, VideoFormat { width, height, ..encoded })
                 }
-                jpeg::Parse::Garbage(length) => ReadStep::Skip(length),
-                jpeg::Parse::Nothing => ReadStep::Wait,
+                jpeg::JpegParse::Garbage(length) => ReadStep::Skip(length),
+                jpeg::JpegParse::Nothing => ReadStep::Wait,
             },
             Self::AnnexB(units, shape) => match units.next(bytes) {
-                annexb::Parse::Unit(length) => {
+                annexb::AnnexBParse::Unit(length) => {
                     *shape = h264::nals(&bytes[..length]).find_map(StreamShape::of_sps).or(*shape);
                     // Without its parameter sets no decoder can use it.
                     let Some(StreamShape { width, height, fps }) = *shape else { return ReadStep::Skip(length) };
                     let fps = fps.unwrap_or(requested.fps);
                     ReadStep::Take(length, VideoFormat { width, height, fps, ..encoded })
                 }
-                annexb::Parse::Garbage(length) => ReadStep::Skip(length),
-                annexb::Parse::Nothing => ReadStep::Wait,
+                annexb::AnnexBParse::Garbage(length) => ReadStep::Skip(length),
+                annexb::AnnexBParse::Nothing => ReadStep::Wait,
             },
         }
     }

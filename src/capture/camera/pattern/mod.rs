@@ -25,8 +25,8 @@ const SIZES: std::ops::RangeInclusive<u32> = 16..=8192;
 /// The supported frame rates per second; others are clamped. 240 is beyond any display.
 const RATES: std::ops::RangeInclusive<u32> = 1..=240;
 
-/// The built-in camera.
-pub struct Pattern {
+/// The built-in test pattern, which stands in for a camera.
+pub struct TestPattern {
     format: VideoFormat,
     scene: scene::Scene,
     pool: pool::Pool,
@@ -34,7 +34,7 @@ pub struct Pattern {
     dropped: Dropped,
 }
 
-impl Pattern {
+impl TestPattern {
     /// Opens the pattern with the configured size and frame rate. Odd dimensions are rounded down to even ones.
     pub fn open(config: &Config) -> Self {
         let side = |pixels: u32| pixels.clamp(*SIZES.start(), *SIZES.end()) & !1;
@@ -74,7 +74,7 @@ impl Pattern {
     }
 }
 
-impl VideoSource for Pattern {
+impl VideoSource for TestPattern {
     fn format(&self) -> VideoFormat {
         self.format
     }

@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::second_hand::SecondHand;
 use crate::capture::camera::canvas::{Canvas, Colour, Rect, bytes, letter_width};
 use crate::capture::camera::timecode;
-use crate::capture::camera::timecode::Code;
+use crate::capture::camera::timecode::Timecode;
 use crate::media::Timestamp;
 
 /// Top and bottom of the parts, in percent of the height below the timecode and the second hand.
@@ -80,7 +80,7 @@ impl Scene {
         if let Some(second_hand) = &self.second_hand {
             second_hand.draw(&mut canvas, at);
         }
-        timecode::draw(canvas.luma(), self.width, self.height, self.width, &Code::new(frame, at, self.camera));
+        timecode::draw(canvas.luma(), self.width, self.height, self.width, &Timecode::new(frame, at, self.camera));
     }
 }
 

@@ -45,7 +45,7 @@ fn every_size_gives_a_complete_frame_and_small_ones_omit_parts() {
         (640, 480),
         (1920, 1080),
     ] {
-        let pattern = Pattern::open(&config(width, height));
+        let pattern = TestPattern::open(&config(width, height));
         let format = pattern.format();
         assert_eq!((format.width, format.height, format.stride), (width & !1, height & !1, width & !1));
         let frame = pattern.render(77, after_second(40));
@@ -58,13 +58,13 @@ fn every_size_gives_a_complete_frame_and_small_ones_omit_parts() {
 
 #[test]
 fn constraints_out_of_range_are_clamped() {
-    let pattern = Pattern::open(&Config { fps: Constraint::exact(0), ..config(0, 3) });
+    let pattern = TestPattern::open(&Config { fps: Constraint::exact(0), ..config(0, 3) });
     assert_eq!((pattern.format().width, pattern.format().height, pattern.format().fps), (16, 16, 1.0));
 }
 
 #[test]
 fn timecode_holds_frame_number_capture_time_and_camera() {
-    let mut pattern = Pattern::open(&config(320, 180));
+    let mut pattern = TestPattern::open(&config(320, 180));
     let mut now = after_second(1);
     let mut codes = Vec::new();
     while codes.len() < 60 {
@@ -85,7 +85,7 @@ fn timecode_holds_frame_number_capture_time_and_camera() {
 
 #[test]
 fn late_consumer_skips_frame_numbers_and_drops_are_counted() {
-    let mut pattern = Pattern::open(&config(320, 180));
+    let mut pattern = TestPattern::open(&config(320, 180));
     pattern.poll(after_second(0)).expect_err("nothing is due before the next slot");
     let first = pattern.poll(after_second(34)).expect("due");
     let late = pattern.poll(after_second(170)).expect("due");
@@ -98,7 +98,8 @@ fn late_consumer_skips_frame_numbers_and_drops_are_counted() {
 #[test]
 fn flash_is_on_for_the_first_tenth_of_every_second() {
     for (width, height) in [(320, 180), (1280, 720)] {
-        let (pattern, lamp) = (Pattern::open(&config(width, height)), lamp(width, height).expect("room for the flash"));
+        let (pattern, lamp) =
+            (TestPattern::open(&config(width, height)), lamp(width, height).expect("room for the flash"));
         for (millis, lit) in [(0, true), (66, true), (99, true), (100, false), (500, false), (999, false), (1000, true)]
         {
             let level = level(&pattern.render(0, after_second(millis)), lamp);
@@ -109,7 +110,7 @@ fn flash_is_on_for_the_first_tenth_of_every_second() {
 
 #[test]
 fn frame_drawn_over_another_equals_a_fresh_one() {
-    let (used, fresh) = (Pattern::open(&config(640, 360)), Pattern::open(&config(640, 360)));
+    let (used, fresh) = (TestPattern::open(&config(640, 360)), TestPattern::open(&config(640, 360)));
     let first = used.render(1, after_second(20));
     let address = first.data.as_ptr();
     drop(first);
@@ -120,7 +121,7 @@ fn frame_drawn_over_another_equals_a_fresh_one() {
 
 #[test]
 fn frames_in_use_are_not_overwritten() {
-    let pattern = Pattern::open(&config(320, 180));
+    let pattern = TestPattern::open(&config(320, 180));
     let held: Vec<RawFrame> = (0..8).map(|n| pattern.render(n, after_second(u64::from(n) * 33))).collect();
     for (number, frame) in held.iter().enumerate() {
         assert_eq!(timecode::read(luma(frame), 320, 180, 320).map(|code| code.frame), Some(number as u32));

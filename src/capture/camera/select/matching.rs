@@ -4,7 +4,7 @@
 //! Which cameras are in use does not belong here; see `select`.
 
 use super::super::v4l2::identity::{HardwareId, Identity, VideoNode};
-use super::super::{Device, Error};
+use super::super::{DeviceSelector, Error};
 
 /// A camera that matches.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,17 +42,17 @@ pub fn by_identity<'a>(previous: &Identity, nodes: &'a [VideoNode]) -> Vec<Camer
 ///
 /// [`Error::Absent`] and [`Error::Ambiguous`].
 pub fn by_name<'a>(
-    device: &Device,
+    device: &DeviceSelector,
     target: Option<&Target>,
     nodes: &'a [VideoNode],
 ) -> Result<Vec<CameraMatch<'a>>, Error> {
-    let exact = !matches!(device, Device::Auto | Device::Usb { serial: None, .. });
+    let exact = !matches!(device, DeviceSelector::Auto | DeviceSelector::Usb { serial: None, .. });
     let mut matches: Vec<&VideoNode> = match device {
-        Device::Auto => nodes.iter().filter(|node| node.usable).collect(),
-        Device::Card(name) => by_card(name, nodes)?,
+        DeviceSelector::Auto => nodes.iter().filter(|node| node.usable).collect(),
+        DeviceSelector::Card(name) => by_card(name, nodes)?,
         _ => nodes.iter().filter(|node| is_meant(device, target, node)).collect(),
     };
-    if matches.is_empty() && *device != Device::Auto {
+    if matches.is_empty() && *device != DeviceSelector::Auto {
         return Err(Error::Absent { device: device.to_string(), there: describe_available(nodes) });
     }
     // A camera may have other nodes for metadata, depth or other formats.
@@ -61,18 +61,18 @@ pub fn by_name<'a>(
 }
 
 /// Whether a name may refer to this camera; `auto` refers to none in particular.
-pub fn is_meant(device: &Device, target: Option<&Target>, node: &VideoNode) -> bool {
+pub fn is_meant(device: &DeviceSelector, target: Option<&Target>, node: &VideoNode) -> bool {
     match device {
-        Device::Path(_) => target.is_some_and(|target| target.path == node.path),
-        Device::Usb { vendor, product, serial } => match &node.identity.hardware {
+        DeviceSelector::Path(_) => target.is_some_and(|target| target.path == node.path),
+        DeviceSelector::Usb { vendor, product, serial } => match &node.identity.hardware {
             HardwareId::Usb { vendor: v, product: p, serial: s } => {
                 let equal = |text: &str, number: u16| u16::from_str_radix(text, 16) == Ok(number);
                 equal(v, *vendor) && equal(p, *product) && (serial.is_none() || serial == s)
             }
             HardwareId::Other { .. } => false,
         },
-        Device::Card(name) => CARD_RULES.iter().any(|rule| rule(node, name)),
-        Device::Auto | Device::Pattern | Device::Libcamera | Device::Exec(_) => false,
+        DeviceSelector::Card(name) => CARD_RULES.iter().any(|rule| rule(node, name)),
+        DeviceSelector::Auto | DeviceSelector::Pattern | DeviceSelector::Libcamera | DeviceSelector::Exec(_) => false,
     }
 }
 

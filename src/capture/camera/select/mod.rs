@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::pattern::Pattern;
-use super::v4l2::Capture;
+use super::pattern::TestPattern;
+use super::v4l2::V4l2Capture;
 use super::v4l2::identity::{Identity, V4l2Sysfs, VideoNode};
-use super::{Config, Device, Error, VideoSource};
+use super::{Config, DeviceSelector, Error, VideoSource};
 use crate::util::lock::{Mutex, MutexGuard};
 
 use matching::{CameraMatch, Target};
@@ -36,7 +36,7 @@ struct Inner {
 #[derive(Debug)]
 struct Pipeline {
     name: String,
-    device: Device,
+    device: DeviceSelector,
     /// The camera that the name referred to at the start; others leave it alone.
     planned: Option<Identity>,
     /// The camera that was opened last.
@@ -76,7 +76,7 @@ impl Registry {
         let (autos, named): (Vec<_>, Vec<_>) = selectors
             .iter_mut()
             .filter(|selector| is_v4l2(&selector.config.device))
-            .partition(|selector| selector.config.device == Device::Auto);
+            .partition(|selector| selector.config.device == DeviceSelector::Auto);
         for selector in named.into_iter().chain(autos) {
             selector.missing = selector.resolve_at_start().err();
         }
@@ -93,7 +93,7 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::Absent`] and [`Error::Ambiguous`].
-    pub fn locate(&self, device: &Device) -> Result<String, Error> {
+    pub fn locate(&self, device: &DeviceSelector) -> Result<String, Error> {
         let found = if is_v4l2(device) { self.resolve(usize::MAX, device)? } else { None };
         let absent = || Error::Absent { device: device.to_string(), there: matching::describe_available(&[]) };
         found.map(|(node, _claim)| node.path).ok_or_else(absent)
@@ -121,21 +121,21 @@ impl Registry {
 
     /// The camera that the pipeline should use now, and the claim to its node; `None` if `auto` finds none and never
     /// did.
-    fn resolve(&self, index: usize, device: &Device) -> Result<Option<(VideoNode, Claim)>, Error> {
+    fn resolve(&self, index: usize, device: &DeviceSelector) -> Result<Option<(VideoNode, Claim)>, Error> {
         let (opened, planned) = self
             .pipelines()
             .get(index)
             .map(|pipeline| (pipeline.opened.clone(), pipeline.planned.clone()))
             .unwrap_or_default();
         // A name may refer to a different camera than at the start; `auto` keeps the one that was reserved for it.
-        let previous = opened.as_ref().or(planned.as_ref().filter(|_| *device == Device::Auto));
+        let previous = opened.as_ref().or(planned.as_ref().filter(|_| *device == DeviceSelector::Auto));
         let target = target(device);
         let path = target.as_ref().map(|target| target.path.as_str());
         // Usually the camera is where it was, or sysfs identifies it.
         let likely = |node: &VideoNode| match &opened {
             Some(opened) => node.identity.is_same(opened),
             // The name in sysfs is not always the card's name.
-            None if matches!(device, Device::Card(_)) => false,
+            None if matches!(device, DeviceSelector::Card(_)) => false,
             None => matching::is_meant(device, target.as_ref(), node),
         };
         let nodes = self.0.sysfs.cameras(path, likely);
@@ -155,7 +155,7 @@ impl Registry {
     fn choose(
         &self,
         index: usize,
-        device: &Device,
+        device: &DeviceSelector,
         previous: Option<&Identity>,
         target: Option<&Target>,
         nodes: &[VideoNode],
@@ -166,14 +166,16 @@ impl Registry {
         let known = previous.map(|previous| matching::by_identity(previous, nodes)).unwrap_or_default();
         let mut found = first_free(&pipelines, index, known, &mut taken_by);
         // A node number does not identify a camera: it stands for the one that had it at the first opening.
-        let number = matches!(device, Device::Path(_)) && target.is_some_and(|target| !target.link);
+        let number = matches!(device, DeviceSelector::Path(_)) && target.is_some_and(|target| !target.link);
         let opened = pipelines.get(index).is_some_and(|pipeline| pipeline.opened.is_some());
         if found.is_none() && !(number && opened) {
             found = first_free(&pipelines, index, matching::by_name(device, target, nodes)?, &mut taken_by);
         }
         let Some(CameraMatch { node, .. }) = found else {
             return match taken_by.into_iter().next() {
-                Some(camera) if *device != Device::Auto => Err(Error::Taken { device: device.to_string(), camera }),
+                Some(camera) if *device != DeviceSelector::Auto => {
+                    Err(Error::Taken { device: device.to_string(), camera })
+                }
                 _ => Ok(None),
             };
         };
@@ -202,7 +204,7 @@ fn first_free<'a>(
 fn other_user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &CameraMatch<'_>) -> Option<&'a str> {
     let CameraMatch { node, exact } = candidate;
     // A caller that only locates a camera takes it from nobody.
-    let auto = pipelines.get(index)?.device == Device::Auto;
+    let auto = pipelines.get(index)?.device == DeviceSelector::Auto;
     let keeps = |other: &Pipeline| match other.opened.as_ref().or(other.planned.as_ref()) {
         Some(identity) => identity.is_same(&node.identity) && identity.port == node.identity.port,
         // It waits for a camera of that name. Two that wait for the same name do not block each other.
@@ -214,8 +216,8 @@ fn other_user<'a>(pipelines: &'a [Pipeline], index: usize, candidate: &CameraMat
 }
 
 /// The target of a path.
-fn target(device: &Device) -> Option<Target> {
-    let Device::Path(path) = device else { return None };
+fn target(device: &DeviceSelector) -> Option<Target> {
+    let DeviceSelector::Path(path) = device else { return None };
     // A path that does not exist in the file system may exist for a preloaded driver.
     let real = fs::canonicalize(path).ok().and_then(|real| real.to_str().map(ToOwned::to_owned));
     let link = fs::symlink_metadata(path).is_ok_and(|data| data.is_symlink());
@@ -223,7 +225,7 @@ fn target(device: &Device) -> Option<Target> {
 }
 
 /// The error for a camera that was open before and cannot be opened now.
-fn away_error(device: &Device, opened: &Identity, target: Option<&Target>, nodes: &[VideoNode]) -> Error {
+fn away_error(device: &DeviceSelector, opened: &Identity, target: Option<&Target>, nodes: &[VideoNode]) -> Error {
     let other = target.and_then(|target| nodes.iter().find(|node| node.path == target.path && node.usable));
     let there = match other {
         Some(other) => format!("another camera is there now: {other}; restart porthole to take that one"),
@@ -265,7 +267,7 @@ impl CameraSelector {
             self.registry.update(self.index, |pipeline| pipeline.planned = Some(node.identity));
         }
         match &self.config.device {
-            Device::Path(path) if !Path::new(path).exists() => Err(Error::NotFound { device: path.clone() }),
+            DeviceSelector::Path(path) if !Path::new(path).exists() => Err(Error::NotFound { device: path.clone() }),
             _ => Ok(()),
         }
     }
@@ -284,8 +286,10 @@ impl CameraSelector {
         let pipelines = self.registry.pipelines();
         let pipeline = pipelines.get(self.index);
         match self.config.device {
-            Device::Pattern => true,
-            Device::Auto => pipeline.is_none_or(|pipeline| pipeline.opened.is_none() && pipeline.planned.is_none()),
+            DeviceSelector::Pattern => true,
+            DeviceSelector::Auto => {
+                pipeline.is_none_or(|pipeline| pipeline.opened.is_none() && pipeline.planned.is_none())
+            }
             _ => false,
         }
     }
@@ -314,9 +318,9 @@ impl CameraSelector {
         let generation = self.registry.generation();
         let Some((node, claim)) = self.registry.resolve(self.index, &self.config.device)? else {
             let watch = Watch::new(&self.registry, self.index, generation);
-            return Ok(Box::new(OpenedSource::pattern(Box::new(Pattern::open(&self.config)), watch)));
+            return Ok(Box::new(OpenedSource::pattern(Box::new(TestPattern::open(&self.config)), watch)));
         };
-        let source = Capture::open(&self.config, &node.path)?;
+        let source = V4l2Capture::open(&self.config, &node.path)?;
         if self.logged_mode != source.mode_description() {
             source.mode_description().clone_into(&mut self.logged_mode);
             tracing::info!(camera = self.config.name, "{}", self.logged_mode);
@@ -332,8 +336,11 @@ impl CameraSelector {
 }
 
 /// Whether a name refers to a V4L2 node.
-const fn is_v4l2(device: &Device) -> bool {
-    matches!(device, Device::Auto | Device::Path(_) | Device::Usb { .. } | Device::Card(_))
+const fn is_v4l2(device: &DeviceSelector) -> bool {
+    matches!(
+        device,
+        DeviceSelector::Auto | DeviceSelector::Path(_) | DeviceSelector::Usb { .. } | DeviceSelector::Card(_)
+    )
 }
 
 mod matching;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Claim, Device, Registry};
+use super::{Claim, DeviceSelector, Registry};
 use crate::capture::camera::{ControlsOutcome, Dropped, Error, VideoSource};
 use crate::media::{RawFrame, VideoFormat};
 use crate::model::inventory::{Control, Setting};
@@ -110,6 +110,6 @@ impl Watch {
             self.nodes = nodes;
         }
         self.generation = generation;
-        matches!(self.registry.resolve(self.index, &Device::Auto), Ok(Some(_)))
+        matches!(self.registry.resolve(self.index, &DeviceSelector::Auto), Ok(Some(_)))
     }
 }

@@ -83,7 +83,7 @@ impl FakeHost {
         }
     }
 
-    fn pipelines<const N: usize>(&self, devices: [Device; N]) -> [CameraSelector; N] {
+    fn pipelines<const N: usize>(&self, devices: [DeviceSelector; N]) -> [CameraSelector; N] {
         let sysfs = V4l2Sysfs::new(self.path("sys"), self.path("dev"), probe);
         let registry = Registry(Arc::new(Inner { sysfs, ..Inner::default() }));
         let names = ["front", "back", "side"];
@@ -96,7 +96,7 @@ impl FakeHost {
     }
 
     fn named(&self, name: &str) -> CameraSelector {
-        let [selector] = self.pipelines([Device::parse(name).expect("should be a name")]);
+        let [selector] = self.pipelines([DeviceSelector::parse(name).expect("should be a name")]);
         selector
     }
 }
@@ -148,7 +148,7 @@ fn name_selects_the_matching_camera() {
         let found = selector.registry.locate(&selector.config.device).expect("should find it");
         assert_eq!(found, board.dev(&format!("video{expected}")), "{name}");
     }
-    assert!(board.named("auto").registry.locate(&Device::Pattern).is_err());
+    assert!(board.named("auto").registry.locate(&DeviceSelector::Pattern).is_err());
     let selector = board.named("c920");
     number(&selector);
     assert_eq!(selector.identity().as_deref(), Some("usb:046d:082d:5AF2"));
@@ -160,7 +160,7 @@ fn path_may_be_a_symlink() {
     board.plug("1-2", 4, C920, "C920");
     symlink(board.dev("video4"), board.dev("front")).expect("should link");
     for name in ["video4", "front"] {
-        let [selector] = board.pipelines([Device::Path(board.dev(name))]);
+        let [selector] = board.pipelines([DeviceSelector::Path(board.dev(name))]);
         assert_eq!(number(&selector), 4, "{name}");
     }
 }
@@ -199,7 +199,8 @@ fn usb_camera_is_recognised_in_another_port_and_under_another_number() {
     board.attach(2, "platform:vivid-000", "vivid");
     let link = board.dev("link");
     symlink(board.dev("video0"), &link).expect("should link");
-    let selectors = [Device::Path(board.dev("video0")), Device::Path(link)].map(|device| board.pipelines([device]));
+    let selectors =
+        [DeviceSelector::Path(board.dev("video0")), DeviceSelector::Path(link)].map(|device| board.pipelines([device]));
     let by_name = [["usb:046d:082d"], ["C920"], ["auto"]].map(|[name]| [board.named(name)]);
     for [selector] in selectors.iter().chain(&by_name) {
         assert_eq!(number(selector), 0);
@@ -216,7 +217,7 @@ fn usb_camera_is_recognised_in_another_port_and_under_another_number() {
 fn built_in_camera_is_recognised_under_another_number() {
     let board = FakeHost::new();
     board.attach(0, "platform:vivid-000", "vivid");
-    let [selector] = board.pipelines([Device::Path(board.dev("video0"))]);
+    let [selector] = board.pipelines([DeviceSelector::Path(board.dev("video0"))]);
     assert_eq!(number(&selector), 0);
     board.unplug([0]);
     assert_eq!(
@@ -231,8 +232,8 @@ fn built_in_camera_is_recognised_under_another_number() {
 fn another_camera_under_the_same_number_is_not_selected() {
     let board = FakeHost::new();
     board.plug("1-2", 0, C920, "C920");
-    let [number_only] = board.pipelines([Device::Path(board.dev("video0"))]);
-    let [link] = board.pipelines([Device::Path(board.dev("by-path"))]);
+    let [number_only] = board.pipelines([DeviceSelector::Path(board.dev("video0"))]);
+    let [link] = board.pipelines([DeviceSelector::Path(board.dev("by-path"))]);
     symlink(board.dev("video0"), board.dev("by-path")).expect("should link");
     let exact = board.named("usb:046d:082d:5AF2");
     for selector in [&number_only, &link, &exact] {
@@ -261,7 +262,7 @@ fn right_node_of_a_multi_node_camera_is_selected_again() {
     let board = FakeHost::new();
     board.plug("1-2", 0, C920, "Depth");
     board.node("sys/devices/usb1/1-2/1-2:1.0", 2, 2, "Depth\nusb-0000:00:14.0-1-2\n");
-    let [selector] = board.pipelines([Device::Path(board.dev("video2"))]);
+    let [selector] = board.pipelines([DeviceSelector::Path(board.dev("video2"))]);
     assert_eq!(number(&selector), 2);
     board.unplug([0, 1, 2]);
     board.plug("1-3", 5, C920, "Depth");
@@ -275,7 +276,7 @@ fn identical_cameras_keep_their_ports() {
     let board = FakeHost::new();
     board.plug("1-1", 0, TWIN, "Cam");
     board.plug("1-2", 2, TWIN, "Cam");
-    let twin = || Device::parse("usb:1bcf:2284").expect("should be a name");
+    let twin = || DeviceSelector::parse("usb:1bcf:2284").expect("should be a name");
     let [front, back] = board.pipelines([twin(), twin()]);
     // The second is watched first: the first one's is kept for it all the same.
     assert_eq!((number(&back), number(&front)), (2, 0));
@@ -302,10 +303,12 @@ fn each_auto_gets_its_own_camera_in_configuration_order() {
     board.attach(0, "platform:vivid-000", "vivid");
     board.plug("1-2", 1, C920, "C920");
     board.plug("1-3", 3, TWIN, "Cam");
-    let [front, back, side] = board.pipelines([Device::Auto, Device::Auto, Device::Card("vivid".into())]);
+    let [front, back, side] =
+        board.pipelines([DeviceSelector::Auto, DeviceSelector::Auto, DeviceSelector::Card("vivid".into())]);
     assert_eq!((number(&back), number(&side), number(&front)), (3, 0, 1));
 
-    let [front, back] = board.pipelines([Device::Path(board.dev("video1")), Device::Path(board.dev("video1"))]);
+    let [front, back] =
+        board.pipelines([DeviceSelector::Path(board.dev("video1")), DeviceSelector::Path(board.dev("video1"))]);
     let taken = open(&front).expect("should find it");
     assert!(error(&back).contains("the camera `front` of the configuration uses it"));
     drop(taken);
@@ -315,7 +318,7 @@ fn each_auto_gets_its_own_camera_in_configuration_order() {
 #[test]
 fn auto_waits_for_any_camera_once_it_had_one() {
     let board = FakeHost::new();
-    let [auto] = board.pipelines([Device::Auto]);
+    let [auto] = board.pipelines([DeviceSelector::Auto]);
     assert!(auto.is_pattern());
     assert!(open(&auto).expect("should be the pattern").is_none());
 
@@ -336,7 +339,7 @@ fn auto_waits_for_any_camera_once_it_had_one() {
 #[test]
 fn test_pattern_ends_when_a_camera_is_plugged_in() {
     let board = FakeHost::new();
-    let [mut auto, _named] = board.pipelines([Device::Auto, Device::Card("vivid".into())]);
+    let [mut auto, _named] = board.pipelines([DeviceSelector::Auto, DeviceSelector::Card("vivid".into())]);
     let mut pattern = auto.open().expect("should be the pattern");
     let wait = std::time::Duration::from_secs(5);
     assert!(pattern.is_pattern());
@@ -356,7 +359,7 @@ fn test_pattern_ends_when_a_camera_is_plugged_in() {
 #[test]
 fn test_pattern_polls_for_cameras_without_hotplug_events() {
     let board = FakeHost::new();
-    let [auto] = board.pipelines([Device::Auto]);
+    let [auto] = board.pipelines([DeviceSelector::Auto]);
     let mut watch = Watch::new(&auto.registry, auto.index, auto.registry.generation());
     let start = std::time::Instant::now();
     board.plug("1-2", 0, C920, "C920");

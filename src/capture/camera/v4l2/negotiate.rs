@@ -29,7 +29,7 @@ use super::layout::{Known, preference};
 use crate::device::v4l2::{BufferType, Device, FourCc, Fraction, FrameInterval, FrameSize};
 use crate::media::PixelFormat;
 pub use distance::short;
-use distance::{Distance, Rate};
+use distance::{Distance, FrameRate};
 
 /// One mode that a camera offers.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,7 +135,7 @@ pub fn is_acceptable(width: u32, height: u32, fps: Option<f64>, config: &Config)
 struct ModeCandidate<'a> {
     offer: &'a CaptureMode,
     size: (u32, u32),
-    rate: Rate,
+    rate: FrameRate,
     distance: Distance,
     /// Share of a processor; see `cost.rs`.
     cost: f64,
@@ -149,7 +149,7 @@ impl<'a> ModeCandidate<'a> {
             Some(size) => distance::size(size, config),
         };
         let Some(size) = size else { return Vec::new() };
-        let candidate = |rate: Rate| {
+        let candidate = |rate: FrameRate| {
             let distance = Distance::of(size, rate, config);
             // 29.97 frames per second are not cheaper than 30: both are the requested rate.
             let fps = if distance::is_close(distance.rate) { config.fps.target().into() } else { rate.fps };

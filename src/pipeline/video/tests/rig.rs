@@ -137,7 +137,7 @@ pub(super) fn unplugged() -> camera::Error {
 /// A running pipeline of a camera that is named by its number, so that it is never looked for before it is wanted.
 pub(super) struct Rig {
     pub(super) port: Arc<Port>,
-    pub(super) output: Output,
+    pub(super) output: PipelineHandles,
     pub(super) metrics: Metrics,
     pub(super) board: status::StatusPublisher,
     _guard: Guard,
@@ -147,7 +147,7 @@ impl Rig {
     pub(super) fn new() -> Self {
         let port = Arc::new(Port::default());
         let camera = camera::Config {
-            device: camera::Device::Usb { vendor: 1, product: 1, serial: None },
+            device: camera::DeviceSelector::Usb { vendor: 1, product: 1, serial: None },
             ..camera::Config::default()
         };
         let metrics = Metrics::new();

@@ -11,14 +11,14 @@ const RATE_TOLERANCE: f64 = 0.02;
 
 /// A frame rate of a mode.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub struct FrameRate {
     /// Time between frames.
     pub interval: Fraction,
     /// Frames per second.
     pub fps: f64,
 }
 
-impl Rate {
+impl FrameRate {
     fn of(interval: Fraction) -> Option<Self> {
         interval.rate().map(|fps| Self { interval, fps })
     }
@@ -64,25 +64,25 @@ fn step(wish: &Constraint, (min, max, step): (u32, u32, u32)) -> Option<u32> {
 
 /// The acceptable rates of a mode. If the driver reports none, or only invalid ones, it is the requested rate, which
 /// the driver may well support.
-pub fn rates(intervals: &[FrameInterval], wish: &Constraint) -> Vec<Rate> {
+pub fn rates(intervals: &[FrameInterval], wish: &Constraint) -> Vec<FrameRate> {
     let mut message = false;
     let mut rates = Vec::new();
     for interval in intervals {
         let rate = match *interval {
-            FrameInterval::Discrete(interval) => Rate::of(interval),
-            FrameInterval::Range { min, max } => Rate::of(min).map(|fastest| within(fastest, max, wish)),
+            FrameInterval::Discrete(interval) => FrameRate::of(interval),
+            FrameInterval::Range { min, max } => FrameRate::of(min).map(|fastest| within(fastest, max, wish)),
         };
         message |= rate.is_some();
         rates.extend(rate.filter(|rate| allows(wish, rate.fps)));
     }
-    if message { rates } else { vec![Rate::whole(wish.target())] }
+    if message { rates } else { vec![FrameRate::whole(wish.target())] }
 }
 
 /// The rate of a range that is nearest to the target. A driver that has steps rounds to one by itself, and its reply is
 /// checked.
-fn within(fastest: Rate, longest: Fraction, wish: &Constraint) -> Rate {
-    let target = Rate::whole(wish.target());
-    match Rate::of(longest) {
+fn within(fastest: FrameRate, longest: Fraction, wish: &Constraint) -> FrameRate {
+    let target = FrameRate::whole(wish.target());
+    match FrameRate::of(longest) {
         _ if target.fps > fastest.fps => fastest,
         Some(slowest) if target.fps < slowest.fps => slowest,
         _ => target,
@@ -102,7 +102,7 @@ pub struct Distance {
 
 impl Distance {
     /// The distance of an acceptable size and rate.
-    pub fn of((width, height): (u32, u32), rate: Rate, config: &Config) -> Self {
+    pub fn of((width, height): (u32, u32), rate: FrameRate, config: &Config) -> Self {
         let sides = [(&config.width, width), (&config.height, height)];
         let mut distance = Self { ideal: 0.0, range: 0.0, rate: fitness(rate.fps, config.fps.target()) };
         let off_rate = if is_close(distance.rate) { 0.0 } else { distance.rate };
@@ -173,7 +173,7 @@ mod tests {
             assert_eq!(allows(&thirty, fps), will_do, "{fps}");
         }
         let ntsc = Fraction { numerator: 1001, denominator: 30_000 };
-        let distance = Distance::of((1280, 720), Rate::of(ntsc).expect("should be a rate"), &Config::default());
+        let distance = Distance::of((1280, 720), FrameRate::of(ntsc).expect("should be a rate"), &Config::default());
         assert_eq!((distance.ideal, distance.range), (0.0, 0.0));
         assert!(distance.rate > 0.0);
     }
@@ -200,8 +200,8 @@ mod tests {
         for nonsense in
             [vec![], vec![FrameInterval::Discrete(zero)], vec![FrameInterval::Range { min: zero, max: zero }]]
         {
-            assert_eq!(rates(&nonsense, &Constraint::exact(25)), [Rate::whole(25)]);
+            assert_eq!(rates(&nonsense, &Constraint::exact(25)), [FrameRate::whole(25)]);
         }
-        assert_eq!(rates(&[], &Constraint::ideal(0)), [Rate::whole(1)]);
+        assert_eq!(rates(&[], &Constraint::ideal(0)), [FrameRate::whole(1)]);
     }
 }
