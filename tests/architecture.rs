@@ -60,6 +60,11 @@ fn each_foreign_crate_is_used_in_one_module() {
 }
 
 #[test]
+fn no_two_public_types_share_a_name() {
+    holds(rules::type_names);
+}
+
+#[test]
 fn serde_is_used_only_for_public_formats() {
     holds(rules::promises);
 }

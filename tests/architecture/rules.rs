@@ -2,7 +2,7 @@
 //!
 //! `architecture` applies them to the tree, `source` parses the files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Named, Source};
 
@@ -69,6 +69,13 @@ const DEVICES: [&str; 6] = [
 
 /// Where printing is allowed: the command line.
 const PRINTING: [&str; 2] = ["src/main.rs", "src/cli/"];
+
+/// Names that several public types may have, and why. They are written with their module.
+const SHARED_NAMES: &[(&str, &str)] = &[
+    ("Config", "the settings of one module: `camera::Config`, `rtc::Config`"),
+    ("Error", "why one module's operations fail: `camera::Error`, `encoder::Error`"),
+    ("Guard", "ends what one module's `start` has begun: `leds::Guard`, `hotplug::Guard`"),
+];
 
 /// A folder imports only from folders before it, and inside `server` a module only from modules before it. Test code
 /// may import anything.
@@ -199,6 +206,28 @@ pub fn foreign_crates(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
+/// No two public types or traits share a name, so that a name means the same thing in every file.
+pub fn type_names(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut defined: BTreeMap<&str, Vec<(&Source, &Named)>> = BTreeMap::new();
+    for source in sources {
+        for name in source.public_types.iter().filter(|name| !name.test) {
+            defined.entry(&name.segments[0]).or_default().push((source, name));
+        }
+    }
+    for (name, places) in defined {
+        if places.len() < 2 || SHARED_NAMES.iter().any(|(shared, _)| *shared == name) {
+            continue;
+        }
+        for (source, place) in &places {
+            let others = places.iter().map(|(other, _)| other.path.as_str()).filter(|other| *other != source.path);
+            let others = others.collect::<Vec<_>>().join(", ");
+            wrong.push(violation(source, place, &format!("this name is also defined in {others}")));
+        }
+    }
+    wrong
+}
+
 /// serde is used only for public formats. Tests may read them anywhere.
 pub fn promises(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -318,7 +347,7 @@ mod examples {
         "src/model/status.rs" "use crate::media::Timestamp;" right,
         "src/model/metrics.rs" "use super::status::Status;" right,
         "src/capture/camera/mod.rs" "use crate::{device::v4l2, media::RawFrame};" right,
-        "src/capture/camera/mod.rs" "mod v4l2; use self::v4l2::Capture; use super::camera::Error;" right,
+        "src/capture/camera/mod.rs" "mod v4l2; use self::v4l2::V4l2Capture; use super::camera::Error;" right,
         "src/capture/camera/mod.rs" "#[cfg(test)] mod tests { use crate::pipeline; }" right,
         "src/server/http/mod.rs" "use crate::server::rtc;" right,
         "src/server/http/mod.rs" "use super::rtc;" right,
@@ -351,7 +380,7 @@ mod examples {
 
     examples_for! { devices:
         "src/device/leds/mod.rs" "use crate::device::gpio;" right,
-        "src/device/leds/led.rs" "use super::pattern::Pattern;" right,
+        "src/device/leds/led.rs" "use super::pattern::LedPattern;" right,
         "src/device/leds/mod.rs" "#[cfg(test)] mod tests { use crate::device::v4l2; }" right,
         "src/capture/camera/mod.rs" "use crate::device::{hotplug, v4l2};" right,
         "src/device/leds/mod.rs" "use crate::device::v4l2;" wrong,
@@ -379,6 +408,30 @@ mod examples {
             ("src/e.rs", "use crate::d::D;"),
         ];
         assert_eq!(tree(&three).len(), 3);
+    }
+
+    #[test]
+    fn type_names() {
+        let tree = |texts: &[(&str, &str)]| {
+            let sources: Vec<_> = texts.iter().map(|(path, text)| crate::source::Source::new(path, text)).collect();
+            super::type_names(&sources)
+        };
+        let right = [
+            ("src/a.rs", "pub struct A; pub struct Config; struct Inner; impl T for A { type Output = A; }"),
+            ("src/b.rs", "pub struct B; pub struct Config; struct Inner; struct A; pub use super::a::A as C;"),
+            ("src/c.rs", "pub fn a() {} #[cfg(test)] mod tests { pub struct B; } // pub struct A;"),
+        ];
+        assert_eq!(tree(&right), [""; 0]);
+        for other in [
+            "pub enum A {}",
+            "pub(super) struct A<T>(T);",
+            "pub(in crate::b) trait A {}",
+            "pub unsafe trait A {}",
+            "#[derive(Debug)] pub type A = u8;",
+            "mod inner { pub(crate) union A {} }",
+        ] {
+            assert_eq!(tree(&[("src/a.rs", "pub struct A;"), ("src/b.rs", other)]).len(), 2, "{other}");
+        }
     }
 
     examples_for! { foreign_crates:

@@ -1,4 +1,4 @@
-//! A parsed source file: its module, the paths it names, the macros it calls, its `unsafe`.
+//! A parsed source file: its module, its public types, the paths it names, the macros it calls, its `unsafe`.
 //!
 //! The text is split into Rust tokens, so comments, strings and formatting make no difference, and code inside macro
 //! arguments counts. What is allowed does not belong here.
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
 /// One file below `src`.
 pub struct Source {
@@ -19,6 +19,8 @@ pub struct Source {
     pub module: Vec<String>,
     /// The paths it names; a `use` gives one for each name.
     pub paths: Vec<Named>,
+    /// The types and traits it defines with any `pub`; each is one segment.
+    pub public_types: Vec<Named>,
     /// The macros it calls.
     pub macros: Vec<Named>,
     /// Where `unsafe` occurs.
@@ -55,6 +57,7 @@ impl Source {
             text: text.into(),
             module: module.clone(),
             paths: Vec::new(),
+            public_types: Vec::new(),
             macros: Vec::new(),
             unsafes: Vec::new(),
             locals: HashSet::new(),
@@ -139,6 +142,17 @@ impl Source {
                     let end = tokens[at..].iter().position(|t| is_punct(t, ';')).map_or(tokens.len(), |end| at + end);
                     self.read_use(&tokens[at + 1..end], &[], module, testing);
                     at = end;
+                }
+                TokenTree::Ident(keyword) if defines_type(keyword) && is_public(&tokens[..at]) => {
+                    self.public_types.extend(tokens.get(at + 1).map(|name| Named {
+                        segments: vec![name.to_string()],
+                        line: name.span().start().line,
+                        test: testing,
+                        called_without_arguments: false,
+                        module: module.to_vec(),
+                        absolute: false,
+                    }));
+                    at += 1;
                 }
                 TokenTree::Ident(_) => at = self.read_path(&tokens, at, module, testing),
                 TokenTree::Literal(_) => at += 1,
@@ -248,6 +262,20 @@ pub fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Whether a keyword begins the definition of a type or a trait.
+fn defines_type(keyword: &Ident) -> bool {
+    ["struct", "enum", "union", "trait", "type"].iter().any(|known| keyword == known)
+}
+
+/// Whether the tokens before a definition end in `pub` or `pub(...)`.
+fn is_public(before: &[TokenTree]) -> bool {
+    let is = |token: &TokenTree, name: &str| matches!(token, TokenTree::Ident(ident) if ident == name);
+    let restriction =
+        |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis);
+    let mut tokens = before.iter().rev().skip_while(|token| is(token, "unsafe")).skip_while(|token| restriction(token));
+    tokens.next().is_some_and(|token| is(token, "pub"))
 }
 
 fn is_punct(token: &TokenTree, c: char) -> bool {
