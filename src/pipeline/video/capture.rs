@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::requests::CaptureRequests;
-use super::{CameraUnavailable, EncodeInput, Open, PipelineContext};
+use super::{CameraUnavailable, EncodeInput, OpenCamera, OpenedCamera, PipelineContext};
 use crate::capture::camera;
 use crate::capture::camera::{VideoSource, placeholder};
 use crate::media::encoder::keyframe;
@@ -42,11 +42,11 @@ const PASSTHROUGH_QUEUE: usize = super::RING;
 const KEYFRAME_WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// The retry loop of one camera; nothing above it retries.
-pub(super) struct CaptureThread<F> {
+pub(super) struct CaptureThread {
     ctx: PipelineContext,
     demand: Demand,
     config: camera::Config,
-    open: F,
+    open: OpenCamera,
     retry: Retry,
     /// Why the camera delivers no frames; `None` when it works, or was not tried yet.
     fault: Option<Fault>,
@@ -72,15 +72,21 @@ struct Fault {
     since: Instant,
 }
 
-impl<F: Open> CaptureThread<F> {
-    pub(super) fn new(ctx: PipelineContext, config: camera::Config, open: F) -> Self {
+impl CaptureThread {
+    /// `missing` says why the camera is unavailable at the start.
+    pub(super) fn new(
+        ctx: PipelineContext,
+        config: camera::Config,
+        missing: Option<camera::Error>,
+        open: OpenCamera,
+    ) -> Self {
         let shape = placeholder::format(config.width.target(), config.height.target());
         let demand = ctx.frames.demand().clone();
         let camera_encodes = config.format.map(|format| format == PixelFormat::H264);
         let requests = CaptureRequests::new(ctx.requests.clone());
         let retry = Retry::default();
         let mut capture = Self { ctx, demand, config, open, retry, fault: None, shape, camera_encodes, requests };
-        if let Err(error) = capture.open.probe() {
+        if let Some(error) = missing {
             // Logged now, and not again when somebody watches; the backoff starts with the first attempt.
             let (_, log) = capture.retry.failed(Instant::now());
             capture.retry.reset();
@@ -180,16 +186,15 @@ impl<F: Open> CaptureThread<F> {
         if self.requests.apply_target(&mut self.config) {
             self.shape = placeholder::format(self.config.width.target(), self.config.height.target());
         }
-        // Controls that were set before are set again.
-        self.open.reconfigure(&self.config);
         self.ctx.status(|camera| {
             // A camera in fault stays so until it works, so that the page shows the reason meanwhile.
             if camera.state != PipelineState::Fault {
                 camera.state = PipelineState::Starting;
             }
         });
-        let mut source = self.open.open()?;
-        self.ctx.status(|camera| camera.identity = self.open.identity());
+        // The configuration has the controls that were set since, so they are set again.
+        let OpenedCamera { mut source, identity } = (self.open)(&self.config)?;
+        self.ctx.status(|camera| camera.identity = identity);
         let _open = GaugeGuard::new(&self.ctx.metrics.cameras_open);
         self.expect_profile(source.format().pixel);
         let captured = self.ctx.metrics.captured.get_or_create(&self.ctx.label).clone();

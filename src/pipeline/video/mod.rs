@@ -15,7 +15,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::capture::camera;
-use crate::capture::camera::{VideoSource, placeholder};
+use crate::capture::camera::{CameraSelector, VideoSource, placeholder};
 use crate::media::encoder;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
@@ -70,52 +70,34 @@ impl Drop for Guard {
     }
 }
 
-/// Starts the pipeline of the camera at `index` of the status, which `finder` opens.
+/// An open camera.
+struct OpenedCamera {
+    source: Box<dyn VideoSource>,
+    /// As [`CameraSelector::identity`] gives it.
+    identity: Option<String>,
+}
+
+/// Opens the camera with a configuration, each time it is needed. The tests open a fake.
+type OpenCamera = Box<dyn FnMut(&camera::Config) -> Result<OpenedCamera, camera::Error> + Send>;
+
+/// Starts the pipeline of the camera at `index` of the status, which `selector` opens.
 ///
 /// # Errors
 ///
 /// When a thread cannot be created.
 pub fn start(
     config: Config,
-    finder: camera::CameraSelector,
+    mut selector: CameraSelector,
     index: usize,
     metrics: &Metrics,
     board: &status::StatusPublisher,
 ) -> std::io::Result<(PipelineHandles, Guard)> {
-    start_with(config, index, metrics, board, finder)
-}
-
-/// Opens the camera each time it is needed; the tests have a fake of it.
-trait Open: Send + 'static {
-    /// Whether the camera is available at the start; called once.
-    fn probe(&mut self) -> Result<(), camera::Error>;
-
-    /// The configuration for the next opening.
-    fn reconfigure(&mut self, config: &camera::Config);
-
-    /// Opens it.
-    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error>;
-
-    /// The identity of the camera that was opened last.
-    fn identity(&self) -> Option<String>;
-}
-
-impl Open for camera::CameraSelector {
-    fn probe(&mut self) -> Result<(), camera::Error> {
-        Self::probe(self)
-    }
-
-    fn reconfigure(&mut self, config: &camera::Config) {
-        Self::reconfigure(self, config);
-    }
-
-    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
-        Self::open(self)
-    }
-
-    fn identity(&self) -> Option<String> {
-        Self::identity(self)
-    }
+    let missing = selector.take_missing();
+    let open = move |config: &camera::Config| {
+        let source = selector.open(config)?;
+        Ok(OpenedCamera { source, identity: selector.identity() })
+    };
+    start_with(config, index, metrics, board, missing, Box::new(open))
 }
 
 fn start_with(
@@ -123,7 +105,8 @@ fn start_with(
     index: usize,
     metrics: &Metrics,
     board: &status::StatusPublisher,
-    open: impl Open,
+    missing: Option<camera::Error>,
+    open: OpenCamera,
 ) -> std::io::Result<(PipelineHandles, Guard)> {
     let frames = Broadcast::new(RING);
     // Before there can be demand.
@@ -143,7 +126,7 @@ fn start_with(
     let handle = Handle::new(&ctx);
     let output = PipelineHandles { frames: frames.clone(), profile: ctx.profile.subscribe(), handle };
     let capture = MediaThread::spawn(format!("cap-{}", config.camera.name), {
-        let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), open);
+        let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), missing, open);
         move || capture.run()
     })?;
     let encode = MediaThread::spawn(format!("enc-{}", config.camera.name), {

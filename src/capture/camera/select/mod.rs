@@ -272,13 +272,9 @@ impl CameraSelector {
         }
     }
 
-    /// Whether the device was present at the start.
-    ///
-    /// # Errors
-    ///
-    /// Why not; returned once.
-    pub fn probe(&mut self) -> Result<(), Error> {
-        self.missing.take().map_or(Ok(()), Err)
+    /// Why the device was missing at the start; returned once.
+    pub fn take_missing(&mut self) -> Option<Error> {
+        self.missing.take()
     }
 
     /// Whether the source would be the test pattern, as far as known from the last scan.
@@ -299,18 +295,15 @@ impl CameraSelector {
         self.registry.pipelines().get(self.index)?.opened.as_ref().map(Identity::to_string)
     }
 
-    /// Sets the configuration for the next opening. The camera stays the same.
-    pub fn reconfigure(&mut self, config: &Config) {
-        self.config = Config { device: self.config.device.clone(), ..config.clone() };
-    }
-
-    /// Opens the camera that the name refers to; after the first time, the same camera wherever it is. `auto` takes
-    /// another one if that one is disconnected and, as long as there never was one, the test pattern.
+    /// Opens the camera that the name refers to, with the settings of `config`; after the first time, the same camera
+    /// wherever it is, whatever the device in `config`. `auto` takes another one if that one is disconnected and, as
+    /// long as there never was one, the test pattern.
     ///
     /// # Errors
     ///
     /// See [`Error`]; the next call may succeed, since devices come and go.
-    pub fn open(&mut self) -> Result<Box<dyn VideoSource>, Error> {
+    pub fn open(&mut self, config: &Config) -> Result<Box<dyn VideoSource>, Error> {
+        self.config = Config { device: self.config.device.clone(), ..config.clone() };
         if !is_v4l2(&self.config.device) {
             return super::open(&self.config);
         }

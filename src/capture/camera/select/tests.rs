@@ -187,9 +187,9 @@ fn unknown_or_ambiguous_name_is_an_error_with_a_list() {
         error(&board.named("vivid")),
         format!("several cameras are called vivid; name one by its path or its identity: {list}")
     );
-    let absent = board.named("usb:046d:082d:0000").probe();
-    assert!(absent.expect_err("should be missing").to_string().starts_with("no camera is called usb:046d:082d:0000;"));
-    assert!(board.named("usb:046d:082d").probe().is_ok());
+    let absent = board.named("usb:046d:082d:0000").take_missing();
+    assert!(absent.expect("should be missing").to_string().starts_with("no camera is called usb:046d:082d:0000;"));
+    assert!(board.named("usb:046d:082d").take_missing().is_none());
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn auto_waits_for_any_camera_once_it_had_one() {
 fn test_pattern_ends_when_a_camera_is_plugged_in() {
     let board = FakeHost::new();
     let [mut auto, _named] = board.pipelines([DeviceSelector::Auto, DeviceSelector::Card("vivid".into())]);
-    let mut pattern = auto.open().expect("should be the pattern");
+    let mut pattern = auto.open(&Config::default()).expect("should be the pattern");
     let wait = std::time::Duration::from_secs(5);
     assert!(pattern.is_pattern());
     assert!(pattern.next(wait).expect("should go on").is_some());

@@ -35,8 +35,6 @@ pub(super) struct Port {
     pub(super) key_requests: AtomicUsize,
     /// What each camera was opened with.
     pub(super) opened: Mutex<Vec<camera::Config>>,
-    /// What the next one shall be.
-    pub(super) wish: Mutex<camera::Config>,
     /// The controls of each of them.
     pub(super) controls: Mutex<Vec<Control>>,
     /// The bitrate of one that encodes by itself.
@@ -57,32 +55,14 @@ impl Port {
         send
     }
 
-    fn first(&self) -> Result<Box<dyn VideoSource>, camera::Error> {
+    fn open(&self, config: &camera::Config) -> Result<OpenedCamera, camera::Error> {
         match self.plugged.lock().pop_front() {
             Some(camera) => {
-                self.opened.lock().push(self.wish.lock().clone());
-                Ok(Box::new(camera))
+                self.opened.lock().push(config.clone());
+                Ok(OpenedCamera { source: Box::new(camera), identity: None })
             }
             None => Err(camera::Error::NotFound { device: "/dev/video0".into() }),
         }
-    }
-}
-
-impl Open for Arc<Port> {
-    fn probe(&mut self) -> Result<(), camera::Error> {
-        Ok(())
-    }
-
-    fn reconfigure(&mut self, config: &camera::Config) {
-        *self.wish.lock() = config.clone();
-    }
-
-    fn open(&mut self) -> Result<Box<dyn VideoSource>, camera::Error> {
-        self.first()
-    }
-
-    fn identity(&self) -> Option<String> {
-        None
     }
 }
 
@@ -157,7 +137,9 @@ impl Rig {
         });
         let config =
             Config { camera, encoder: encoder::Config { bitrate: 500_000, ..Default::default() }, keep_open: false };
-        let (output, guard) = start_with(config, 0, &metrics, &board, port.clone()).expect("start");
+        let usb = port.clone();
+        let open = Box::new(move |config: &camera::Config| usb.open(config));
+        let (output, guard) = start_with(config, 0, &metrics, &board, None, open).expect("start");
         Self { port, output, metrics, board, _guard: guard }
     }
 
