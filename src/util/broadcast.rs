@@ -99,8 +99,8 @@ impl<T: Clone> Subscriber<T> {
     }
 }
 
-/// How much demand there is for a producer's output, and whether the producer should stop. The producer's thread waits
-/// here while there is none.
+/// How much demand there is for a producer's output, and whether the producer may run. The producer's thread, one for
+/// each, waits here while there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Demand(Arc<DemandInner>);
 
@@ -112,26 +112,52 @@ struct DemandInner {
 
 #[derive(Debug, Default)]
 struct DemandState {
+    /// The number of guards alive.
     guards: usize,
-    /// Incremented by each registration, so that a retry loop notices a new one.
-    generation: u64,
-    /// Number of [`Demand::wake`] calls.
-    wakeups: u64,
-    /// The value of `wakeups` when the producer's last attempt began: that attempt has served them.
-    wakeups_seen: u64,
-    /// Since when the producer has to keep its device closed, whatever the demand.
-    blocked_since: Option<Instant>,
-    stopped: bool,
+    permission: Permission,
+    /// Somebody registered since the producer's last pause began.
+    registered: bool,
+    /// A device was plugged in since the producer's last attempt began.
+    woken: bool,
+}
+
+/// Whether the producer may have its device open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Permission {
+    /// It may while there is demand.
+    #[default]
+    Granted,
+    /// It may not for now, whatever the demand.
+    BlockedSince(Instant),
+    /// It may not any more; final.
+    Stopped,
+}
+
+impl DemandState {
+    /// Whether the producer should have its device open.
+    fn is_needed(&self) -> bool {
+        self.guards > 0 && self.permission == Permission::Granted
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.permission == Permission::Stopped
+    }
+
+    fn blocked_since(&self) -> Option<Instant> {
+        match self.permission {
+            Permission::BlockedSince(since) => Some(since),
+            Permission::Granted | Permission::Stopped => None,
+        }
+    }
 }
 
 impl Demand {
     /// Adds demand ahead of a subscription, or without one, so that the producer can warm up.
     pub fn register(&self) -> DemandGuard {
-        let mut state = self.lock();
-        state.guards += 1;
-        state.generation += 1;
-        drop(state);
-        self.0.changed.notify_all();
+        self.change(|state| {
+            state.guards += 1;
+            state.registered = true;
+        });
         DemandGuard(self.clone())
     }
 
@@ -142,89 +168,82 @@ impl Demand {
 
     /// Stops the producer: from now on every wait returns at once.
     pub fn stop(&self) {
-        self.lock().stopped = true;
-        self.0.changed.notify_all();
+        self.change(|state| state.permission = Permission::Stopped);
     }
 
-    /// Makes the producer close its device whatever the demand, or lets it go on.
+    /// Makes the producer close its device whatever the demand, or lets it go on. A producer that was stopped stays so.
     pub fn set_blocked(&self, blocked: bool) {
-        let mut state = self.lock();
-        state.blocked_since = blocked.then(|| state.blocked_since.unwrap_or_else(Instant::now));
-        drop(state);
-        self.0.changed.notify_all();
+        self.change(|state| {
+            state.permission = match (blocked, state.permission) {
+                (_, Permission::Stopped) => Permission::Stopped,
+                (true, Permission::Granted) => Permission::BlockedSince(Instant::now()),
+                (true, since @ Permission::BlockedSince(_)) => since,
+                (false, _) => Permission::Granted,
+            };
+        });
     }
 
     /// Since when the producer is blocked; `None` when it is not.
     pub fn blocked_since(&self) -> Option<Instant> {
-        self.lock().blocked_since
+        self.lock().blocked_since()
     }
 
     /// Waits while the producer is blocked, there is demand and it is not stopped, for `limit` at most. Returns `true` when
     /// `limit` has passed.
     pub fn wait_while_blocked(&self, limit: Option<Duration>) -> bool {
-        let deadline = limit.map(|limit| Instant::now() + limit);
-        let mut state = self.lock();
-        while state.blocked_since.is_some() && state.guards > 0 && !state.stopped {
-            let Some(deadline) = deadline else {
-                state = self.0.changed.wait(state);
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            state = self.0.changed.wait_timeout(state, left);
-        }
-        false
+        let over = |state: &DemandState| state.blocked_since().is_none() || state.guards == 0;
+        !over(&self.wait_until(self.lock(), limit, over))
     }
 
     /// Wakes the producer because a device was plugged in. A pause ends at once. If the producer is in the middle of an
     /// attempt, which may have come too early, its next pause ends at once.
     pub fn wake(&self) {
-        self.lock().wakeups += 1;
-        self.0.changed.notify_all();
+        self.change(|state| state.woken = true);
     }
 
     /// Whether there is demand, and the producer is neither blocked nor stopped. The caller makes an attempt next, which
     /// serves all wakeups so far.
     pub fn is_needed(&self) -> bool {
         let mut state = self.lock();
-        state.wakeups_seen = state.wakeups;
-        state.guards > 0 && state.blocked_since.is_none() && !state.stopped
+        state.woken = false;
+        state.is_needed()
     }
 
     /// Waits until there is demand (`true`), blocked or not, or the producer is stopped (`false`). The caller makes an attempt
     /// next, which serves all wakeups so far.
     pub fn wait(&self) -> bool {
-        let mut state = self.lock();
-        while state.guards == 0 && !state.stopped {
-            state = self.0.changed.wait(state);
-        }
-        state.wakeups_seen = state.wakeups;
-        !state.stopped
+        let mut state = self.wait_until(self.lock(), None, |state| state.guards > 0 || state.is_stopped());
+        state.woken = false;
+        !state.is_stopped()
     }
 
     /// Waits for `pause`, or until there is new demand or the producer is blocked, stopped or woken. Returns `true` when it was
     /// woken since the last [`wait`](Self::wait).
     pub fn pause(&self, pause: Duration) -> bool {
-        let deadline = Instant::now() + pause;
         let mut state = self.lock();
-        let generation = state.generation;
-        while state.wakeups == state.wakeups_seen
-            && state.generation == generation
-            && state.blocked_since.is_none()
-            && !state.stopped
-        {
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
-                return false;
-            };
-            state = self.0.changed.wait_timeout(state, left);
-        }
-        state.wakeups != state.wakeups_seen
+        state.registered = false;
+        let over = |state: &DemandState| state.woken || state.registered || state.permission != Permission::Granted;
+        self.wait_until(state, Some(pause), over).woken
     }
 
     fn lock(&self) -> MutexGuard<'_, DemandState> {
         self.0.state.lock()
+    }
+
+    /// Changes the state and has the producer's waits check it.
+    fn change(&self, change: impl FnOnce(&mut DemandState)) {
+        change(&mut self.lock());
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until the state meets a condition, for `limit` at most if given.
+    fn wait_until<'a>(
+        &'a self,
+        state: MutexGuard<'a, DemandState>,
+        limit: Option<Duration>,
+        met: impl Fn(&DemandState) -> bool,
+    ) -> MutexGuard<'a, DemandState> {
+        self.0.changed.wait_until(state, limit, met)
     }
 }
 
@@ -249,7 +268,7 @@ impl<'a> Linger<'a> {
         if state.guards > 0 {
             self.wanted = now;
         }
-        state.stopped || state.blocked_since.is_some() || now.saturating_duration_since(self.wanted) >= self.span
+        state.permission != Permission::Granted || now.saturating_duration_since(self.wanted) >= self.span
     }
 }
 
@@ -259,10 +278,7 @@ pub struct DemandGuard(Demand);
 
 impl Drop for DemandGuard {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.guards = state.guards.saturating_sub(1);
-        drop(state);
-        self.0.0.changed.notify_all();
+        self.0.change(|state| state.guards = state.guards.saturating_sub(1));
     }
 }
 

@@ -59,14 +59,21 @@ impl Condvar {
         Self(std::sync::Condvar::new())
     }
 
-    /// Releases the lock, waits for a notification, and locks again. May wake up spuriously.
-    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// As [`wait`](Self::wait), for `limit` at most.
-    pub fn wait_timeout<'a, T>(&self, guard: MutexGuard<'a, T>, limit: Duration) -> MutexGuard<'a, T> {
-        self.0.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner).0
+    /// Releases the lock until the guarded value meets a condition, for `limit` at most if given, and locks again. Each
+    /// notification has the condition checked. Whether it is met is up to the caller to see after a limit.
+    pub fn wait_until<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        limit: Option<Duration>,
+        met: impl Fn(&T) -> bool,
+    ) -> MutexGuard<'a, T> {
+        match limit {
+            None => self.0.wait_while(guard, |value| !met(value)).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.0.wait_timeout_while(guard, limit, |value| !met(value));
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        }
     }
 
     /// Wakes one waiting thread.

@@ -4,7 +4,7 @@
 //! before them are queued instead, up to a bound. Counting what is replaced or rejected is up to the caller.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::util::lock::{Condvar, Mutex, MutexGuard};
 
@@ -62,25 +62,12 @@ impl<T> Mailbox<T> {
 
     /// Removes the oldest value, waiting until there is one, for `wait` at most if given.
     pub fn pop(&self, wait: Option<Duration>) -> Pop<T> {
-        let deadline = wait.map(|wait| Instant::now() + wait);
-        let mut state = self.lock();
-        loop {
-            if state.closed {
-                return Pop::Closed;
-            }
-            if let Some(value) = state.waiting.pop_front() {
-                return Pop::Value(value);
-            }
-            let Some(deadline) = deadline else {
-                state = self.changed.wait(state);
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Pop::TimedOut;
-            }
-            state = self.changed.wait_timeout(state, left);
+        let ready = |state: &MailboxState<T>| state.closed || !state.waiting.is_empty();
+        let mut state = self.changed.wait_until(self.lock(), wait, ready);
+        if state.closed {
+            return Pop::Closed;
         }
+        state.waiting.pop_front().map_or(Pop::TimedOut, Pop::Value)
     }
 
     /// Closes the mailbox: every wait returns at once from now on.
