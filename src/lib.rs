@@ -24,7 +24,8 @@
 //!
 //! # Layers
 //!
-//! A folder imports only from those before it; `tests/architecture.rs` checks this and the other house rules.
+//! A folder imports only from those before it; `tests/architecture.rs` checks this and the other house rules. Only what the
+//! program itself, its tests, benchmarks and examples use is public, so that the compiler finds what nothing uses.
 //!
 //! 1. [`util`]: locks, broadcast, mailbox, token bucket, backoff, threads, the state directory. Knows nothing of frames.
 //! 2. [`media`]: what a frame is, and what turns one into another: conversion, encoder, H.264 parsing, frame pacing.
@@ -49,7 +50,7 @@
 //!
 //! # Where a frame may be dropped
 //!
-//! Each place has a label in [`model::metrics::DropPoint`]: the driver's ring is full; the buffer is stale or damaged; a
+//! Each place has a label in `model::metrics::DropPoint`: the driver's ring is full; the buffer is stale or damaged; a
 //! newer frame replaced it in the mailbox (the main valve, before any work is done); nobody watches; the viewer's task
 //! lags; a key frame is awaited; the socket is full. A drop is counted and never waited for.
 

@@ -8,7 +8,7 @@ mod changes;
 mod errors;
 mod network;
 mod reader;
-pub mod value;
+pub(crate) mod value;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};

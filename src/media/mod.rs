@@ -6,6 +6,6 @@ pub mod convert;
 pub mod encoder;
 mod frame;
 pub mod h264;
-pub mod pacer;
+pub(crate) mod pacer;
 
 pub use frame::{AudioPacket, ChromaPlanes, EncodedFrame, PcmFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};

@@ -2,7 +2,7 @@
 //!
 //! Devices, threads and the network do not belong here.
 
-pub mod inventory;
-pub mod metrics;
+pub(crate) mod inventory;
+pub(crate) mod metrics;
 pub mod protocol;
-pub mod status;
+pub(crate) mod status;

@@ -2,12 +2,12 @@
 //!
 //! Nothing here knows about frames, devices or the network.
 
-pub mod backoff;
-pub mod broadcast;
-pub mod lock;
-pub mod mailbox;
+pub(crate) mod backoff;
+pub(crate) mod broadcast;
+pub(crate) mod lock;
+pub(crate) mod mailbox;
 pub mod malloc;
-pub mod state_dir;
-pub mod suggest;
-pub mod thread;
-pub mod token_bucket;
+pub(crate) mod state_dir;
+pub(crate) mod suggest;
+pub(crate) mod thread;
+pub(crate) mod token_bucket;

@@ -4,11 +4,11 @@
 //! A source lives on its own thread and blocks there. Retries, encoding and sessions do not belong here.
 
 mod canvas;
-pub mod constraint;
-pub mod device;
+mod constraint;
+mod device;
 pub mod exec;
 pub mod pattern;
-pub mod placeholder;
+pub(crate) mod placeholder;
 mod select;
 pub mod timecode;
 mod usb;
@@ -24,7 +24,6 @@ pub use constraint::Constraint;
 pub use device::DeviceSelector;
 pub use select::{CameraSelector, Registry};
 pub use usb::usb_device;
-pub use v4l2::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
 
 /// The configuration of a camera.
 #[derive(Debug, Clone, PartialEq)]
@@ -204,7 +203,7 @@ pub trait VideoSource: Send {
         Vec::new()
     }
 
-    /// Sets controls, in an order that works. The values must come from [`Control::accept`]; a control that is not
+    /// Sets controls, in an order that works. The values must come from `Control::accept`; a control that is not
     /// among [`controls`](Self::controls) is rejected.
     fn set_controls(&mut self, settings: &[Setting]) -> ControlsOutcome {
         ControlsOutcome::none(settings)

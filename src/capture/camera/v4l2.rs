@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use enumerate::{encoders, list};
-pub use negotiate::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
+use negotiate::{CaptureMode, NegotiationError, SelectedMode, choose, offers};
 
 use self::controls::{ControlWatcher, set_at_opening};
 use self::layout::{BufferLayout, Known};

@@ -14,7 +14,7 @@ mod range;
 mod rgb;
 mod snapshot;
 
-use crate::media::{PixelFormat, RawFrame, VideoFormat};
+use crate::media::{PixelFormat, RawFrame};
 
 pub use jpeg::is_complete_jpeg;
 pub use layout::{min_len, min_lens, row_bytes};
@@ -174,9 +174,4 @@ fn average(one: &[u8], other: &[u8], to: &mut [u8]) {
     for ((one, other), to) in one.iter().zip(other).zip(to) {
         *to = (u16::from(*one) + u16::from(*other)).div_ceil(2) as u8;
     }
-}
-
-/// The format of what [`Converter::i420`] returns for frames of `format`.
-pub const fn converted_size(format: &VideoFormat) -> (u32, u32) {
-    (format.width & !1, format.height & !1)
 }

@@ -3,7 +3,7 @@
 //! An encoder lives on its camera's encode thread. What a camera has encoded itself goes through the `passthrough`
 //! encoder. Viewers do not belong here.
 
-pub mod keyframe;
+pub(crate) mod keyframe;
 mod openh264;
 mod passthrough;
 

@@ -31,7 +31,8 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 11] = [
         Self::Parse,
         Self::Request,
         Self::Method,
@@ -63,7 +64,8 @@ impl Code {
     }
 
     /// Its name in the documentation.
-    pub const fn name(self) -> &'static str {
+    #[cfg(test)]
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Parse => "parse",
             Self::Request => "request",

@@ -9,16 +9,16 @@ mod event;
 pub mod limits;
 mod method;
 mod parse;
-pub mod shell;
-pub mod transfer;
+pub(crate) mod shell;
+pub(crate) mod transfer;
 
 #[cfg(test)]
 mod document;
-pub mod result;
+pub(crate) mod result;
 mod schema;
 
 pub use error::{Code, Error};
 pub use event::{CameraState, Chat, Event, Level};
 pub use method::{Command, Latency, METHODS, Method};
-pub use parse::{ParseError, Request, answer, describe};
+pub use parse::{ParseError, Request, answer};
 pub use result::Reply;

@@ -149,11 +149,6 @@ pub fn answer(id: &Value, outcome: &Result<Reply, Error>) -> String {
     answer.to_string()
 }
 
-/// The value of `error` in a response, for programs that sent no control request.
-pub fn describe(error: &Error) -> Value {
-    error.json()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,6 @@ use crate::media::pacer::{FrameClock, PaceStep, Pacer};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 pub use super::canvas::Rect;
-pub use second_hand::FLASH;
 
 /// The supported sizes in pixels; others are clamped. 8192 is the maximum of H.264 (level 6).
 const SIZES: std::ops::RangeInclusive<u32> = 16..=8192;
@@ -102,7 +101,8 @@ impl VideoSource for TestPattern {
 
 /// The part of a pattern of `width` x `height` pixels that is evenly white for the first [`FLASH`] of every second of
 /// the capture clock, and dark for the rest; `None` in a frame too small for it.
-pub fn lamp(width: u32, height: u32) -> Option<Rect> {
+#[cfg(test)]
+fn lamp(width: u32, height: u32) -> Option<Rect> {
     scene::second_hand_area(width as usize & !1, height as usize & !1).map(second_hand::lamp)
 }
 

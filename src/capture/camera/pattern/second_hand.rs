@@ -67,6 +67,7 @@ impl SecondHand {
 }
 
 /// The part of a dial in `area` that is evenly white during the flash: a square in its middle, a sixth as wide.
+#[cfg(test)]
 pub fn lamp(area: Rect) -> Rect {
     let side = area.width / 6;
     Rect::new(area.x + (area.width - side) / 2, area.y + (area.height - side) / 2, side, side)
