@@ -24,7 +24,7 @@ use crate::server::photos::Photos;
 use crate::server::rtc::{CameraStream, SessionManager};
 use crate::server::sessions::SessionRegistry;
 use crate::util::broadcast::Demand;
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// The running program.
 pub struct App {
@@ -56,7 +56,7 @@ impl App {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let notifier = Notifier::default();
         let metrics = Metrics::new();
-        let store = Store::open(config.state_directory.as_deref());
+        let store = StateDir::open(config.state_directory.as_deref());
         let auth = Auth::open(&config.auth, &store)?;
         let encryption = http::Encryption::open(&config.http.tls, &store)?;
         let registry = camera::Registry::default();
@@ -236,7 +236,7 @@ impl App {
 }
 
 /// Opens the Unix socket of `porthole ctl`. The rest works without it.
-fn open_socket(store: &Store, dispatcher: &Dispatcher) -> Option<unix_socket::Guard> {
+fn open_socket(store: &StateDir, dispatcher: &Dispatcher) -> Option<unix_socket::Guard> {
     // Without a state directory it may still be in the runtime directory.
     let state = store.create().inspect_err(|error| tracing::debug!("{error:#}")).ok();
     let path = unix_socket::path(state)?;

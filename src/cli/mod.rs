@@ -19,7 +19,7 @@ use crate::capture::camera::DeviceSelector;
 use crate::config::{Config, Errors, value};
 use crate::model::inventory::Setting;
 use crate::server::auth::Role;
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// Turns this machine's camera into one that any browser can watch live.
 #[derive(Debug, Parser)]
@@ -122,13 +122,13 @@ impl StateDirArg {
     /// # Errors
     ///
     /// All errors in the configuration file.
-    pub fn store(self) -> Result<Store, Errors> {
+    pub fn store(self) -> Result<StateDir, Errors> {
         let configured = match (self.state, self.config) {
             (Some(directory), _) => Some(directory),
             (None, Some(file)) => Config::load(&file)?.state_directory,
             (None, None) => None,
         };
-        Ok(Store::open(configured.as_deref()))
+        Ok(StateDir::open(configured.as_deref()))
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use crate::server::auth::{Passwords, Role, random_password};
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// Sets the password of a role and prints where it is stored; with `random` generates one and prints it. The password goes
 /// to `out`, everything else to `notes`.
@@ -20,7 +20,7 @@ use crate::util::state_dir::Store;
 pub fn set(
     out: &mut impl Write,
     notes: &mut impl Write,
-    store: &Store,
+    store: &StateDir,
     role: Role,
     random: bool,
 ) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use crate::server::auth::{Role, Token, Tokens, UnixTime, now};
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// What can be done with tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -33,7 +33,7 @@ pub enum Action {
 /// # Errors
 ///
 /// When the name is invalid, or the tokens cannot be read or stored.
-pub fn run(out: &mut impl Write, notes: &mut impl Write, store: &Store, action: &Action) -> anyhow::Result<()> {
+pub fn run(out: &mut impl Write, notes: &mut impl Write, store: &StateDir, action: &Action) -> anyhow::Result<()> {
     let tokens = Tokens::open(store.clone())?;
     match action {
         Action::Add { name, role } => {
@@ -78,7 +78,7 @@ fn ago(then: UnixTime, now: UnixTime) -> String {
 mod tests {
     use super::*;
 
-    fn printed(store: &Store, action: Action) -> anyhow::Result<String> {
+    fn printed(store: &StateDir, action: Action) -> anyhow::Result<String> {
         let mut out = Vec::new();
         run(&mut out, &mut io::sink(), store, &action)?;
         Ok(String::from_utf8(out)?)
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn tokens_are_made_listed_and_revoked() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path()));
+        let store = StateDir::open(Some(folder.path()));
         assert_eq!(printed(&store, Action::List).unwrap(), "no tokens\n");
         let add = |name: &str, role| printed(&store, Action::Add { name: name.into(), role });
         let token = add("garage", Role::Viewer).unwrap();

@@ -124,8 +124,8 @@ fn constraint_is_a_number_or_a_range() {
         ("{ ideal = \"x\" }", "ideal: not a whole number; pixels from 16 to 7680 in steps of 2"),
         ("[640]", "neither a whole number nor { min, ideal, max }; pixels from 16 to 7680 in steps of 2"),
     ] {
-        let told = width(text).unwrap_err().to_string();
-        assert!(told.ends_with(wrong), "{text}: {told}");
+        let message = width(text).unwrap_err().to_string();
+        assert!(message.ends_with(wrong), "{text}: {message}");
     }
 }
 

@@ -10,34 +10,34 @@ use crate::media::Timestamp;
 /// Nanoseconds in a second.
 const SECOND: u128 = 1_000_000_000;
 
-/// Slots of `1 / rate` of a second, aligned with the full seconds of [`Timestamp::unix`].
+/// Ticks of `1 / rate` of a second, aligned with the full seconds of [`Timestamp::unix`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameClock {
     rate: u32,
 }
 
 impl FrameClock {
-    /// A clock with `rate` slots per second, at least one.
+    /// A clock with `rate` ticks per second, at least one.
     pub fn new(rate: u32) -> Self {
         Self { rate: rate.max(1) }
     }
 
-    /// The number of the slot that contains `at`, counted from the Unix epoch.
-    pub fn slot(self, at: Timestamp) -> u64 {
+    /// The number of the tick that contains `at`, counted from the Unix epoch.
+    pub fn tick(self, at: Timestamp) -> u64 {
         (at.unix().as_nanos() * u128::from(self.rate) / SECOND) as u64
     }
 
-    /// The start of slot number `slot`; the start of the process if that is later.
-    pub fn start(self, slot: u64) -> Timestamp {
-        // Rounded up: rounded down, the start would be in the previous slot.
-        let unix = (u128::from(slot) * SECOND).div_ceil(u128::from(self.rate));
+    /// The start of tick number `tick`; the start of the process if that is later.
+    pub fn start(self, tick: u64) -> Timestamp {
+        // Rounded up: rounded down, the start would be in the previous tick.
+        let unix = (u128::from(tick) * SECOND).div_ceil(u128::from(self.rate));
         let zero = Timestamp::default().unix().as_nanos();
         let elapsed = unix.saturating_sub(zero);
         Timestamp::from_start(Duration::new((elapsed / SECOND) as u64, (elapsed % SECOND) as u32))
     }
 }
 
-/// Paces a source by a clock. A late caller gets the slots of the backlog, and the number of missed ones.
+/// Paces a source by a clock. A late caller gets the ticks of the backlog, and the number of missed ones.
 #[derive(Debug)]
 pub struct Pacer {
     clock: FrameClock,
@@ -48,13 +48,13 @@ pub struct Pacer {
 /// The result of [`Pacer::poll`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaceStep {
-    /// This slot is due, after `missed` slots.
+    /// This tick is due, after `missed` ticks.
     Due {
-        /// The number of the slot.
-        slot: u64,
+        /// The number of the tick.
+        tick: u64,
         /// When it began.
         start: Timestamp,
-        /// Slots between the previous one returned and this one.
+        /// Ticks between the previous one returned and this one.
         missed: u64,
     },
     /// Nothing is due for this long.
@@ -62,7 +62,7 @@ pub enum PaceStep {
 }
 
 impl Pacer {
-    /// Starts with the first slot after the first call. Besides the current slot, `backlog` earlier ones are kept for a
+    /// Starts with the first tick after the first call. Besides the current tick, `backlog` earlier ones are kept for a
     /// late consumer, like in a device's ring of buffers.
     pub fn new(clock: FrameClock, backlog: u64) -> Self {
         Self { clock, backlog, last: None }
@@ -70,14 +70,14 @@ impl Pacer {
 
     /// What is due at `now`.
     pub fn poll(&mut self, now: Timestamp) -> PaceStep {
-        let current = self.clock.slot(now);
+        let current = self.clock.tick(now);
         let last = *self.last.get_or_insert(current);
         if current <= last {
             return PaceStep::Wait(self.clock.start(last.saturating_add(1)).saturating_since(now));
         }
-        let slot = current.saturating_sub(self.backlog).max(last + 1);
-        self.last = Some(slot);
-        PaceStep::Due { slot, start: self.clock.start(slot), missed: slot - last - 1 }
+        let tick = current.saturating_sub(self.backlog).max(last + 1);
+        self.last = Some(tick);
+        PaceStep::Due { tick, start: self.clock.start(tick), missed: tick - last - 1 }
     }
 }
 
@@ -110,13 +110,13 @@ mod tests {
         for rate in [1, 7, 25, 30, 50, 60] {
             let clock = FrameClock::new(rate);
             let second = after_second(0);
-            let first = clock.slot(second);
-            assert_eq!(clock.start(first), second, "slot 0 of {rate} begins with the second");
-            assert_eq!(clock.slot(second.saturating_sub(Duration::from_nanos(1))), first - 1);
-            for slot in first..first + 200 {
-                assert_eq!(clock.slot(clock.start(slot)), slot, "rate {rate}");
+            let first = clock.tick(second);
+            assert_eq!(clock.start(first), second, "tick 0 of {rate} begins with the second");
+            assert_eq!(clock.tick(second.saturating_sub(Duration::from_nanos(1))), first - 1);
+            for tick in first..first + 200 {
+                assert_eq!(clock.tick(clock.start(tick)), tick, "rate {rate}");
             }
-            assert_eq!(clock.slot(after_second(1_000_000_000)), first + u64::from(rate));
+            assert_eq!(clock.tick(after_second(1_000_000_000)), first + u64::from(rate));
         }
     }
 
@@ -124,27 +124,27 @@ mod tests {
     fn punctual_consumer_misses_nothing() {
         let (clock, mut now) = (FrameClock::new(30), after_second(5));
         let mut pace = Pacer::new(clock, 0);
-        let mut slots = Vec::new();
-        while slots.len() < 90 {
+        let mut ticks = Vec::new();
+        while ticks.len() < 90 {
             match pace.poll(now) {
                 PaceStep::Wait(wait) => now = now.saturating_add(wait),
-                PaceStep::Due { slot, start, missed } => {
+                PaceStep::Due { tick, start, missed } => {
                     assert_eq!((missed, start), (0, now));
-                    slots.push(slot);
+                    ticks.push(tick);
                 }
             }
         }
-        assert_eq!(slots[0], clock.slot(after_second(5)) + 1);
-        assert!(slots.windows(2).all(|pair| pair[1] == pair[0] + 1));
+        assert_eq!(ticks[0], clock.tick(after_second(5)) + 1);
+        assert!(ticks.windows(2).all(|pair| pair[1] == pair[0] + 1));
     }
 
     #[test]
     fn late_consumer_gets_the_current_tick_once() {
         let mut pace = Pacer::new(FrameClock::new(10), 0);
         assert_eq!(pace.poll(after_second(0)), PaceStep::Wait(Duration::from_millis(100)));
-        let PaceStep::Due { slot, missed: 0, .. } = pace.poll(after_second(100_000_000)) else { panic!("not due") };
+        let PaceStep::Due { tick, missed: 0, .. } = pace.poll(after_second(100_000_000)) else { panic!("not due") };
         let late = after_second(450_000_000);
-        let expected = PaceStep::Due { slot: slot + 3, start: after_second(400_000_000), missed: 2 };
+        let expected = PaceStep::Due { tick: tick + 3, start: after_second(400_000_000), missed: 2 };
         assert_eq!(pace.poll(late), expected);
         assert_eq!(pace.poll(late), PaceStep::Wait(Duration::from_millis(50)));
     }

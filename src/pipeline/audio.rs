@@ -12,7 +12,7 @@ use crate::media::{AudioPacket, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::model::status::PipelineState;
-use crate::util::backoff::Retry;
+use crate::util::backoff::Backoff;
 use crate::util::broadcast::{Broadcast, Linger};
 use crate::util::thread::MediaThread;
 
@@ -68,7 +68,7 @@ pub fn start(
     audio.demand().set_blocked(board.snapshot().privacy);
     let packetizer = AudioPacketizer::new(microphone.config(), audio.clone(), metrics.clone())?;
     let pipeline =
-        Pipeline { microphone, packetizer, audio: audio.clone(), board: board.clone(), retry: Retry::default() };
+        Pipeline { microphone, packetizer, audio: audio.clone(), board: board.clone(), backoff: Backoff::default() };
     let thread = MediaThread::spawn("microphone".into(), move || pipeline.run())?;
     Ok((audio.clone(), Guard { audio, _thread: thread }))
 }
@@ -78,7 +78,7 @@ struct Pipeline {
     packetizer: AudioPacketizer,
     audio: Broadcast<AudioPacket>,
     board: status::StatusPublisher,
-    retry: Retry,
+    backoff: Backoff,
 }
 
 /// Why capturing ended without an error.
@@ -119,7 +119,7 @@ impl Pipeline {
                     self.silence_for(RESCAN_INTERVAL);
                 }
                 Err(error) => {
-                    let (pause, log) = self.retry.failed(Instant::now());
+                    let (pause, log) = self.backoff.failed(Instant::now());
                     if log {
                         tracing::warn!("no audio: {error:#}");
                     }
@@ -168,7 +168,7 @@ impl Pipeline {
     }
 
     fn report_live(&mut self, source: &dyn CaptureSource) {
-        let is = if self.retry.recovered() { "is back" } else { "is open" };
+        let is = if self.backoff.recovered() { "is back" } else { "is open" };
         tracing::info!("microphone {is}: {}, channels {}", source.label(), source.channels());
         self.board.audio(|audio| {
             audio.source = Some(source.label().into());
@@ -192,7 +192,7 @@ impl Pipeline {
             self.packetizer.fill_silence(Timestamp::now().saturating_sub(SILENCE_DELAY));
             let begin = Instant::now();
             if self.audio.demand().pause(SILENCE_DELAY) {
-                return self.retry.reset();
+                return self.backoff.reset();
             }
             // Cut short: there is new demand, or the thread has to stop.
             if begin.elapsed() < SILENCE_DELAY {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::model::status::StatusPublisher;
 use crate::util::broadcast::Demand;
 use crate::util::lock::Mutex;
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// The file in the state directory: `on` or `off`.
 const FILE: &str = "privacy";
@@ -21,11 +21,11 @@ pub struct Config {
 }
 
 /// Whether the switch is on at the start.
-pub fn at_start(config: &Config, store: &Store) -> bool {
+pub fn at_start(config: &Config, store: &StateDir) -> bool {
     config.on || was_left_on(store)
 }
 
-fn was_left_on(store: &Store) -> bool {
+fn was_left_on(store: &StateDir) -> bool {
     if store.directory().is_err() {
         // Without a state directory nothing was stored.
         return false;
@@ -57,14 +57,14 @@ pub struct PrivacySwitch(Arc<Inner>);
 struct Inner {
     board: StatusPublisher,
     sources: Vec<Demand>,
-    store: Store,
+    store: StateDir,
     /// Serialises changes, so that status, sources and file agree.
     lock: Mutex<()>,
 }
 
 impl PrivacySwitch {
     /// A switch for these sources, in the state that the status has.
-    pub fn new(board: StatusPublisher, sources: Vec<Demand>, store: Store) -> Self {
+    pub fn new(board: StatusPublisher, sources: Vec<Demand>, store: StateDir) -> Self {
         Self(Arc::new(Inner { board, sources, store, lock: Mutex::new(()) }))
     }
 
@@ -98,9 +98,9 @@ mod tests {
     use super::*;
     use crate::model::status::Status;
 
-    fn temporary() -> (tempfile::TempDir, Store) {
+    fn temporary() -> (tempfile::TempDir, StateDir) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path()));
+        let store = StateDir::open(Some(folder.path()));
         (folder, store)
     }
 
@@ -139,7 +139,7 @@ mod tests {
     fn without_a_state_directory_it_works_until_the_end() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let store = Store::open(Some(&folder.path().join("file/below")));
+        let store = StateDir::open(Some(&folder.path().join("file/below")));
         let switch = PrivacySwitch::new(StatusPublisher::new(Status::default()), vec![Demand::default()], store);
         switch.set(Some(true), "a test");
         assert!(switch.is_on());

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Local, NaiveDateTime, TimeDelta};
 
 use crate::util::lock::Mutex;
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// Subdirectory of the state directory.
 const DEFAULT_DIRECTORY: &str = "photos";
@@ -41,7 +41,7 @@ impl Default for Config {
 /// The stored photos; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Photos {
-    store: Store,
+    store: StateDir,
     keep: usize,
     /// Photos are added one at a time, so that each gets a unique name.
     adding: Arc<Mutex<()>>,
@@ -49,9 +49,9 @@ pub struct Photos {
 
 impl Photos {
     /// Opens the configured directory, or the one inside `state`. The directory is created with the first photo.
-    pub fn open(config: &Config, state: &Store) -> Self {
+    pub fn open(config: &Config, state: &StateDir) -> Self {
         let directory = config.directory.clone().or_else(|| state.path(DEFAULT_DIRECTORY).ok());
-        let there = |directory: PathBuf| Store::at(&directory, "directory of photos", "[photos] directory");
+        let there = |directory: PathBuf| StateDir::at(&directory, "directory of photos", "[photos] directory");
         // Without a state directory, writing reports the error.
         let store = directory.map_or_else(|| state.clone(), there);
         Self { store, keep: config.keep, adding: Arc::default() }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn photos_have_unique_names_and_the_newest_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let photos = Photos::open(&Config { keep: 3, ..Config::default() }, &Store::open(Some(folder.path())));
+        let photos = Photos::open(&Config { keep: 3, ..Config::default() }, &StateDir::open(Some(folder.path())));
         let directory = folder.path().join("photos");
         fs::create_dir(&directory).unwrap();
         // Files that people put there are not ours to delete.
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_configured_directory_is_created_and_failure_is_reported() {
         let folder = tempfile::tempdir().unwrap();
-        let nowhere = Store::open(Some("/dev/null/porthole".as_ref()));
+        let nowhere = StateDir::open(Some("/dev/null/porthole".as_ref()));
         let config = Config { directory: Some(folder.path().join("a/b")), ..Config::default() };
         let photo = Photos::open(&config, &nowhere).add("door", b"jpeg").unwrap();
         assert_eq!(photo.parent(), config.directory.as_deref());

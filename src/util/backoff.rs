@@ -12,18 +12,18 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// The state of one device's retry loop.
 #[derive(Debug)]
-pub struct Retry {
+pub struct Backoff {
     pause: Duration,
     logged: Option<Instant>,
 }
 
-impl Default for Retry {
+impl Default for Backoff {
     fn default() -> Self {
         Self { pause: FIRST, logged: None }
     }
 }
 
-impl Retry {
+impl Backoff {
     /// A failure at `now`: how long to pause, and whether to log it.
     pub fn failed(&mut self, now: Instant) -> (Duration, bool) {
         let pause = self.pause;
@@ -55,27 +55,27 @@ mod tests {
 
     #[test]
     fn pauses_double_to_ten_seconds_and_log_lines_are_limited() {
-        let mut retry = Retry::default();
+        let mut backoff = Backoff::default();
         let start = Instant::now();
-        let pauses: Vec<u64> = (0..7).map(|_| retry.failed(start).0.as_millis() as u64).collect();
+        let pauses: Vec<u64> = (0..7).map(|_| backoff.failed(start).0.as_millis() as u64).collect();
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
-        assert!(!retry.failed(start + Duration::from_secs(59)).1);
-        assert!(retry.failed(start + Duration::from_secs(60)).1);
-        assert!(retry.recovered());
-        assert!(!retry.recovered());
-        assert_eq!(retry.failed(start), (FIRST, true));
+        assert!(!backoff.failed(start + Duration::from_secs(59)).1);
+        assert!(backoff.failed(start + Duration::from_secs(60)).1);
+        assert!(backoff.recovered());
+        assert!(!backoff.recovered());
+        assert_eq!(backoff.failed(start), (FIRST, true));
     }
 
     #[test]
     fn a_reset_shortens_the_pauses_and_keeps_the_log_limit() {
-        let mut retry = Retry::default();
+        let mut backoff = Backoff::default();
         let start = Instant::now();
         for _ in 0..7 {
-            retry.failed(start);
+            backoff.failed(start);
         }
-        retry.reset();
-        assert_eq!(retry.failed(start), (FIRST, false));
-        assert_eq!(retry.failed(start), (FIRST * 2, false));
-        assert!(retry.recovered(), "it was failing all along");
+        backoff.reset();
+        assert_eq!(backoff.failed(start), (FIRST, false));
+        assert_eq!(backoff.failed(start), (FIRST * 2, false));
+        assert!(backoff.recovered(), "it was failing all along");
     }
 }

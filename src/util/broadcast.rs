@@ -253,22 +253,22 @@ impl Demand {
 pub struct Linger<'a> {
     demand: &'a Demand,
     span: Duration,
-    wanted: Instant,
+    last_needed: Instant,
 }
 
 impl<'a> Linger<'a> {
     /// Begins at `now`.
     pub fn new(demand: &'a Demand, span: Duration, now: Instant) -> Self {
-        Self { demand, span, wanted: now }
+        Self { demand, span, last_needed: now }
     }
 
     /// Whether the device should be closed.
     pub fn is_over(&mut self, now: Instant) -> bool {
         let state = self.demand.lock();
         if state.guards > 0 {
-            self.wanted = now;
+            self.last_needed = now;
         }
-        state.permission != Permission::Granted || now.saturating_duration_since(self.wanted) >= self.span
+        state.permission != Permission::Granted || now.saturating_duration_since(self.last_needed) >= self.span
     }
 }
 

@@ -21,14 +21,14 @@ const LOCK: &str = "lock";
 
 /// The state directory, or another directory whose files are handled in the same way; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct StateDir {
     directory: Option<Arc<Path>>,
     /// Its name in messages, and the configuration key that changes it.
     called: &'static str,
     setting: &'static str,
 }
 
-impl Store {
+impl StateDir {
     /// The configured directory; without one the service's own (`$STATE_DIRECTORY`, systemd.exec(5)), and without that
     /// the user's (`$XDG_STATE_HOME/porthole` or `~/.local/state/porthole`). It is created by the first write.
     pub fn open(configured: Option<&Path>) -> Self {
@@ -141,11 +141,11 @@ impl Store {
     }
 }
 
-/// The held lock; see [`Store::lock`].
+/// The held lock; see [`StateDir::lock`].
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
 
-/// What changes with a file's content; see [`Store::fingerprint`].
+/// What changes with a file's content; see [`StateDir::fingerprint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     inode: u64,
@@ -192,9 +192,9 @@ mod tests {
 
     use super::*;
 
-    fn temporary() -> (tempfile::TempDir, Store) {
+    fn temporary() -> (tempfile::TempDir, StateDir) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(&folder.path().join("a/state")));
+        let store = StateDir::open(Some(&folder.path().join("a/state")));
         (folder, store)
     }
 
@@ -224,8 +224,8 @@ mod tests {
         ] {
             assert_eq!(found(configured, variables), expected.map(PathBuf::from), "{configured:?} {variables:?}");
         }
-        let told = Store { directory: None, ..Store::open(None) }.create().unwrap_err().to_string();
-        assert!(told.contains("set [state] directory"), "{told}");
+        let message = StateDir { directory: None, ..StateDir::open(None) }.create().unwrap_err().to_string();
+        assert!(message.contains("set [state] directory"), "{message}");
     }
 
     #[test]
@@ -252,13 +252,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_told_with_its_path() {
-        let store = Store::open(Some(Path::new("/proc/self/porthole")));
-        let told = format!("{:#}", store.write("a.json", b"").unwrap_err());
-        assert!(told.starts_with("make the state directory /proc/self/porthole: "), "{told}");
+        let store = StateDir::open(Some(Path::new("/proc/self/porthole")));
+        let message = format!("{:#}", store.write("a.json", b"").unwrap_err());
+        assert!(message.starts_with("make the state directory /proc/self/porthole: "), "{message}");
         let (_folder, store) = temporary();
         fs::create_dir_all(store.path("a.json").unwrap()).unwrap();
-        for told in [store.write("a.json", b"").unwrap_err(), store.read("a.json").unwrap_err()] {
-            assert!(format!("{told:#}").contains("/a/state/a.json"), "{told:#}");
+        for message in [store.write("a.json", b"").unwrap_err(), store.read("a.json").unwrap_err()] {
+            assert!(format!("{message:#}").contains("/a/state/a.json"), "{message:#}");
         }
         assert_eq!(fs::read_dir(store.directory().unwrap()).unwrap().count(), 1);
     }

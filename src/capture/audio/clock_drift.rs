@@ -62,7 +62,7 @@ pub(super) struct ClockDrift {
 /// A reading: how much audio the card had counted, in nominal seconds, and how much later than that the reading was.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
-    sound: f64,
+    nominal: f64,
     late: f64,
 }
 
@@ -73,17 +73,17 @@ struct Accumulator {
     earliest: Sample,
 }
 
-/// The fitted line: `late` at `sound`, increasing by `slope` per second of audio.
+/// The fitted line: `late` at `nominal`, increasing by `slope` per second of audio.
 #[derive(Debug, Clone, Copy, Default)]
 struct LinearFit {
-    sound: f64,
+    nominal: f64,
     late: f64,
     slope: f64,
 }
 
 impl LinearFit {
-    fn late(&self, sound: f64) -> f64 {
-        self.late + self.slope * (sound - self.sound)
+    fn late(&self, nominal: f64) -> f64 {
+        self.late + self.slope * (nominal - self.nominal)
     }
 }
 
@@ -116,24 +116,24 @@ impl ClockDrift {
     /// Records that the card's counter was at `count` at the time `at`.
     pub(super) fn observe(&mut self, count: u64, at: Timestamp) -> DriftEstimate {
         let time = seconds(*self.origin.get_or_insert(at), at);
-        let sound = count as f64 / self.rate;
-        let point = Sample { sound, late: time - sound };
+        let nominal = count as f64 / self.rate;
+        let point = Sample { nominal, late: time - nominal };
         let Some(accumulator) = &mut self.accumulator else {
-            self.fit = LinearFit { sound, late: point.late, slope: 0.0 };
+            self.fit = LinearFit { nominal, late: point.late, slope: 0.0 };
             self.accumulator = Some(Accumulator { until: time + ACCUMULATE, earliest: point });
             return DriftEstimate::Steady;
         };
-        let off = point.late - self.fit.late(sound);
+        let off = point.late - self.fit.late(nominal);
         if off < -MAX_STEP {
             return DriftEstimate::Early(Duration::from_secs_f64(-off));
         }
         let earliest = accumulator.earliest;
-        if off < earliest.late - self.fit.late(earliest.sound) {
+        if off < earliest.late - self.fit.late(earliest.nominal) {
             accumulator.earliest = point;
         }
         if self.points.is_empty() && off < 0.0 {
             // There is no line yet; the earliest reading is the best guess.
-            self.fit = LinearFit { sound, late: point.late, slope: 0.0 };
+            self.fit = LinearFit { nominal, late: point.late, slope: 0.0 };
         }
         if time < accumulator.until {
             return DriftEstimate::Steady;
@@ -144,7 +144,7 @@ impl ClockDrift {
     }
 
     fn add(&mut self, point: Sample) -> DriftEstimate {
-        if point.late - self.fit.late(point.sound) > MAX_STEP {
+        if point.late - self.fit.late(point.nominal) > MAX_STEP {
             // One outlier may be a second in which this process did not run.
             self.outliers += 1;
             return if self.outliers > 1 { DriftEstimate::Lost } else { DriftEstimate::Steady };
@@ -156,14 +156,14 @@ impl ClockDrift {
         self.points.push_back(point);
         let count = self.points.len() as f64;
         let mean = |value: fn(&Sample) -> f64| self.points.iter().map(value).sum::<f64>() / count;
-        let (sound, late) = (mean(|point| point.sound), mean(|point| point.late));
+        let (nominal, late) = (mean(|point| point.nominal), mean(|point| point.late));
         let (mut square, mut product) = (PRIOR, 0.0);
         for point in &self.points {
-            let from_mean = point.sound - sound;
+            let from_mean = point.nominal - nominal;
             square += from_mean * from_mean;
             product += from_mean * (point.late - late);
         }
-        self.fit = LinearFit { sound, late, slope: product / square };
+        self.fit = LinearFit { nominal, late, slope: product / square };
         DriftEstimate::Steady
     }
 
@@ -183,8 +183,8 @@ impl ClockDrift {
     }
 
     fn since_origin(&self, index: f64) -> f64 {
-        let sound = index / self.rate;
-        sound + self.fit.late(sound)
+        let nominal = index / self.rate;
+        nominal + self.fit.late(nominal)
     }
 
     /// The number of samples that the card counts in `span` seconds.

@@ -29,10 +29,10 @@ pub(super) struct Framer<R = Resampler> {
     first_pending: u64,
     /// Samples per channel to skip, so that the next frame begins on the grid.
     skip: u64,
-    /// The slot of the next frame, once the card's clock is known.
-    slot: Option<u64>,
-    /// The first slot without a frame.
-    next_slot: u64,
+    /// The tick of the next frame, once the card's clock is known.
+    tick: Option<u64>,
+    /// The first tick without a frame.
+    next_tick: u64,
     /// Whether audio was lost since the last frame.
     gap: bool,
 }
@@ -55,8 +55,8 @@ impl<R: Resample> Framer<R> {
             input: Vec::new(),
             first_pending: 0,
             skip: 0,
-            slot: None,
-            next_slot: 0,
+            tick: None,
+            next_tick: 0,
             gap: false,
         }
     }
@@ -79,8 +79,8 @@ impl<R: Resample> Framer<R> {
 
     /// The next frame, if there is enough audio. The card must have been observed before.
     pub(super) fn frame(&mut self) -> Option<PcmFrame> {
-        let slot = match self.slot {
-            Some(slot) => slot,
+        let tick = match self.tick {
+            Some(tick) => tick,
             None => self.begin()?,
         };
         self.skip_leading();
@@ -90,10 +90,10 @@ impl<R: Resample> Framer<R> {
         }
         let samples = self.resampler.frame(&self.input).iter().map(|sample| to_i16(*sample)).collect();
         self.drop_input(needs);
-        self.slot = Some(slot + 1);
-        self.next_slot = slot + 1;
-        let frame = PcmFrame { captured: self.clock.start(slot), gap: std::mem::take(&mut self.gap), samples };
-        let lag = self.lag(slot + 1)?;
+        self.tick = Some(tick + 1);
+        self.next_tick = tick + 1;
+        let frame = PcmFrame { captured: self.clock.start(tick), gap: std::mem::take(&mut self.gap), samples };
+        let lag = self.lag(tick + 1)?;
         if lag.abs() > MAX_OFFSET {
             self.restart();
         } else {
@@ -107,7 +107,7 @@ impl<R: Resample> Framer<R> {
         self.drift = ClockDrift::new(self.rate);
         self.resampler.reset();
         self.input.clear();
-        (self.first_pending, self.skip, self.slot, self.gap) = (0, 0, None, true);
+        (self.first_pending, self.skip, self.tick, self.gap) = (0, 0, None, true);
     }
 
     /// The deviation of the card's clock from the system clock in ppm, as far as known.
@@ -115,13 +115,13 @@ impl<R: Resample> Framer<R> {
         self.drift.deviation_ppm()
     }
 
-    /// Chooses the first slot that begins after the card did and has had no frame, and how many samples come before it.
+    /// Chooses the first tick that begins after the card did and has had no frame, and how many samples come before it.
     fn begin(&mut self) -> Option<u64> {
         let begun = self.drift.time(-(R::DELAY as f64))?;
-        let slot = self.next_slot.max(self.clock.slot(begun) + 1);
-        self.skip = self.drift.samples(self.lag(slot)?).round() as u64;
-        self.slot = Some(slot);
-        Some(slot)
+        let tick = self.next_tick.max(self.clock.tick(begun) + 1);
+        self.skip = self.drift.samples(self.lag(tick)?).round() as u64;
+        self.tick = Some(tick);
+        Some(tick)
     }
 
     /// Skips the samples before the first frame.
@@ -143,9 +143,9 @@ impl<R: Resample> Framer<R> {
         self.first_pending + (self.input.len() / self.channels) as u64
     }
 
-    /// How much older than the start of `slot` the next audio is, in seconds.
-    fn lag(&self, slot: u64) -> Option<f64> {
-        self.drift.lag(self.first_pending as f64 - R::DELAY as f64, self.clock.start(slot))
+    /// How much older than the start of `tick` the next audio is, in seconds.
+    fn lag(&self, tick: u64) -> Option<f64> {
+        self.drift.lag(self.first_pending as f64 - R::DELAY as f64, self.clock.start(tick))
     }
 }
 

@@ -102,14 +102,14 @@ pub enum Error {
         what: String,
     },
     /// The sound card does not support the configured gain.
-    #[error("{device}: gain {wish} is not supported; {offer}")]
+    #[error("{device}: gain {requested} is not supported; {supported}")]
     Gain {
         /// The device's name.
         device: String,
         /// What was requested.
-        wish: String,
+        requested: String,
         /// What the card supports instead.
-        offer: String,
+        supported: String,
     },
     /// An ALSA call failed.
     #[error("{device}: {call}: {source}")]

@@ -53,8 +53,8 @@ impl Tone {
         let length = Duration::from_secs(1) / FRAMES;
         match self.pacer.poll(now.saturating_sub(length)) {
             PaceStep::Wait(wait) => Err(wait),
-            PaceStep::Due { slot, start, missed } => {
-                let first = (slot % u64::from(FRAMES)) as usize * FRAME_SAMPLES;
+            PaceStep::Due { tick: number, start, missed } => {
+                let first = (number % u64::from(FRAMES)) as usize * FRAME_SAMPLES;
                 let mono = self.second[first..first + FRAME_SAMPLES].iter();
                 let samples = mono.flat_map(|s| std::iter::repeat_n(*s, usize::from(self.channels))).collect();
                 Ok(PcmFrame { captured: start, gap: missed > 0, samples })

@@ -71,12 +71,12 @@ pub enum Error {
         device: String,
     },
     /// No camera has the name.
-    #[error("no camera is called {device}; {there}")]
+    #[error("no camera is called {device}; {available}")]
     Absent {
         /// The name.
         device: String,
         /// The cameras there are.
-        there: String,
+        available: String,
     },
     /// Several cameras have the name.
     #[error("several cameras are called {device}; name one by its path or its identity: {matches}")]
@@ -87,14 +87,14 @@ pub enum Error {
         matches: String,
     },
     /// The camera that was open before is disconnected.
-    #[error("{device}: the camera {camera} is not connected; {there}")]
+    #[error("{device}: the camera {camera} is not connected; {available}")]
     Away {
         /// The device as configured.
         device: String,
         /// The camera's identity.
         camera: String,
         /// What there is instead.
-        there: String,
+        available: String,
     },
     /// Another pipeline uses the camera.
     #[error("{device}: the camera `{camera}` of the configuration uses it; name another one in one of the two")]
@@ -136,14 +136,14 @@ pub enum Error {
         seconds: u64,
     },
     /// The device does not support what was requested.
-    #[error("{device}: {wish} is not supported; {offer}")]
+    #[error("{device}: {requested} is not supported; {supported}")]
     Unsupported {
         /// The device's path.
         device: String,
         /// What was requested.
-        wish: String,
+        requested: String,
         /// What the device supports instead, or where to look.
-        offer: String,
+        supported: String,
     },
     /// A system call failed.
     #[error("{device}: {call}: {source}")]
@@ -293,8 +293,8 @@ pub fn set_controls(device: &DeviceSelector, settings: &[Setting]) -> Result<Con
 /// The path of the V4L2 node that a name refers to.
 fn node(device: &DeviceSelector) -> Result<String, Error> {
     if matches!(device, DeviceSelector::Pattern | DeviceSelector::Libcamera | DeviceSelector::Exec(_)) {
-        let (wish, offer) = ("a control".into(), "only V4L2 cameras have controls".into());
-        return Err(Error::Unsupported { device: device.to_string(), wish, offer });
+        let (requested, supported) = ("a control".into(), "only V4L2 cameras have controls".into());
+        return Err(Error::Unsupported { device: device.to_string(), requested, supported });
     }
     Registry::default().locate(device)
 }

@@ -61,8 +61,8 @@ impl PlaceholderText {
             Error::Silent { .. } => {
                 ("camera sends no video", "if this persists, unplug it and plug it in again".into())
             }
-            Error::Unsupported { wish, .. } => {
-                ("camera lacks the configured mode", format!("{wish}: porthole devices lists what it supports"))
+            Error::Unsupported { requested, .. } => {
+                ("camera lacks the configured mode", format!("{requested}: porthole devices lists what it supports"))
             }
             Error::Io { call, source, .. } => ("camera reports a fault", format!("{call}: {source}")),
         };
@@ -188,13 +188,17 @@ mod tests {
             Error::NotFound { device: device() },
             Error::Busy { device: device() },
             Error::Unplugged { device: device() },
-            Error::Absent { device: device(), there: "there is none".into() },
-            Error::Away { device: device(), camera: "usb:046d:082d".into(), there: "there is none".into() },
+            Error::Absent { device: device(), available: "there is none".into() },
+            Error::Away { device: device(), camera: "usb:046d:082d".into(), available: "there is none".into() },
             Error::Ambiguous { device: device(), matches: "/dev/video0, /dev/video2".into() },
             Error::Taken { device: device(), camera: "door".into() },
             Error::Ended { device: device(), how: "ended with exit status 1".into() },
             Error::Silent { device: device(), seconds: 5 },
-            Error::Unsupported { device: device(), wish: "1920x1080 at 240 frames/s".into(), offer: "MJPEG".into() },
+            Error::Unsupported {
+                device: device(),
+                requested: "1920x1080 at 240 frames/s".into(),
+                supported: "MJPEG".into(),
+            },
             Error::Io { device: device(), call: "VIDIOC_S_FMT", source: std::io::Error::from_raw_os_error(5) },
         ]
     }

@@ -78,12 +78,12 @@ impl V4l2Capture {
         let (device, capability) = open_node(path, "capture")?;
         let Capability { card, .. } = &capability;
         let Some(kind) = capability.capture_kind() else {
-            let offer = format!("{card} is {}; `porthole devices` lists the cameras", capability.kind());
-            return Err(unsupported(path, "capture", &offer));
+            let supported = format!("{card} is {}; `porthole devices` lists the cameras", capability.kind());
+            return Err(unsupported(path, "capture", &supported));
         };
         let offers = offers(&device, kind, config).map_err(|error| call_error(path, "VIDIOC_ENUM_FMT", error))?;
-        let choice =
-            choose(&offers, config).map_err(|NegotiationError { wish, offer }| unsupported(path, &wish, &offer))?;
+        let choice = choose(&offers, config)
+            .map_err(|NegotiationError { requested, supported }| unsupported(path, &requested, &supported))?;
         let layout = set_format(&device, kind, path, config, &choice, &offers)?;
         if layout.format.pixel == PixelFormat::H264 {
             device.configure_h264_encoder((layout.format.fps * KEY_FRAME_PERIOD).ceil() as u32, config.bitrate);
@@ -257,16 +257,17 @@ fn set_format(
     let answer = device
         .set_format(kind, choice.fourcc, choice.width, choice.height)
         .map_err(|error| call_error(path, "VIDIOC_S_FMT", error))?;
-    let mut layout = BufferLayout::of(&answer, config.format)
-        .map_err(|offer| unsupported(path, &format!("{} {}x{}", choice.fourcc, choice.width, choice.height), &offer))?;
+    let mut layout = BufferLayout::of(&answer, config.format).map_err(|supported| {
+        unsupported(path, &format!("{} {}x{}", choice.fourcc, choice.width, choice.height), &supported)
+    })?;
     // A driver that cannot set or report a rate can stream nevertheless.
     let interval = device.set_frame_interval(kind, choice.interval).or_else(|_| device.frame_interval(kind));
     let fps = interval.ok().flatten().and_then(|interval| interval.rate());
     layout.format.fps = fps.unwrap_or_else(|| f64::from(config.fps.target().max(1)));
     let format = &layout.format;
     negotiate::is_acceptable(format.width, format.height, fps, config).then_some(()).ok_or_else(|| {
-        let NegotiationError { wish, offer } = NegotiationError::new(offers, config);
-        unsupported(path, &wish, &format!("the driver insists on {}; {offer}", describe(format)))
+        let NegotiationError { requested, supported } = NegotiationError::new(offers, config);
+        unsupported(path, &requested, &format!("the driver insists on {}; {supported}", describe(format)))
     })?;
     Ok(layout)
 }
@@ -276,8 +277,8 @@ fn describe(format: &VideoFormat) -> String {
     format!("{} {width}x{height} at {} frames/s", pixel.name(), negotiate::short(*fps))
 }
 
-fn unsupported(device: &str, wish: &str, offer: &str) -> Error {
-    Error::Unsupported { device: device.into(), wish: wish.into(), offer: offer.into() }
+fn unsupported(device: &str, requested: &str, supported: &str) -> Error {
+    Error::Unsupported { device: device.into(), requested: requested.into(), supported: supported.into() }
 }
 
 /// Opens a node for `what`, and queries its capabilities.

@@ -81,7 +81,7 @@ fn invalid_network_values_are_reported() {
             "TURN wants either",
         ),
     ] {
-        let told = errors(text).join("\n");
-        assert!(told.contains(wrong), "{text}: {told}");
+        let message = errors(text).join("\n");
+        assert!(message.contains(wrong), "{text}: {message}");
     }
 }

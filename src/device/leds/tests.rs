@@ -9,9 +9,9 @@ use super::*;
 use crate::model::status::{CameraStatus, FaultKind, PipelineState, Status};
 
 /// An LED that reports what it is set to, and when it is dropped.
-struct Told(SyncSender<Option<u32>>);
+struct FakeLed(SyncSender<Option<u32>>);
 
-impl Led for Told {
+impl Led for FakeLed {
     fn dimming(&self) -> Dimming {
         Dimming::Steps(255)
     }
@@ -25,7 +25,7 @@ impl Led for Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for FakeLed {
     fn drop(&mut self) {
         let _ = self.0.try_send(None);
     }
@@ -37,7 +37,7 @@ fn config(show: Indicator) -> Config {
 
 fn led() -> (Box<dyn Led>, Receiver<Option<u32>>) {
     let (sender, receiver) = sync_channel(1024);
-    (Box::new(Told(sender)), receiver)
+    (Box::new(FakeLed(sender)), receiver)
 }
 
 fn next(led: &Receiver<Option<u32>>) -> Option<u32> {

@@ -80,7 +80,7 @@ impl FieldOrder {
 
 /// A frame format as set by the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PictureFormat {
+pub struct NegotiatedFormat {
     /// Layout of the bytes.
     pub fourcc: FourCc,
     /// Width in pixels.
@@ -99,7 +99,13 @@ impl Device {
     /// # Errors
     ///
     /// The kernel's errno; `EBUSY` while another program streams.
-    pub fn set_format(&self, kind: BufferType, fourcc: FourCc, width: u32, height: u32) -> io::Result<PictureFormat> {
+    pub fn set_format(
+        &self,
+        kind: BufferType,
+        fourcc: FourCc,
+        width: u32,
+        height: u32,
+    ) -> io::Result<NegotiatedFormat> {
         let mut format = zeroed::<sys::v4l2_format>();
         format.type_ = kind.raw();
         let field = sys::v4l2_field_V4L2_FIELD_NONE;
@@ -114,7 +120,7 @@ impl Device {
         }
         // SAFETY: the request is made for this struct; the capture variants hold no pointers.
         unsafe { ioctl(self.fd(), vidioc::VIDIOC_S_FMT, &mut format) }?;
-        Ok(picture(kind, &format))
+        Ok(negotiated(kind, &format))
     }
 
     /// The current frame interval of the node; `None` if the driver reports none.
@@ -135,11 +141,11 @@ impl Device {
     /// # Errors
     ///
     /// The kernel's errno; `ENOTTY` if the driver cannot change its rate.
-    pub fn set_frame_interval(&self, kind: BufferType, wish: Fraction) -> io::Result<Option<Fraction>> {
+    pub fn set_frame_interval(&self, kind: BufferType, requested: Fraction) -> io::Result<Option<Fraction>> {
         let mut parameters: sys::v4l2_streamparm = zeroed();
         parameters.type_ = kind.raw();
         parameters.parm.capture = sys::v4l2_captureparm {
-            timeperframe: sys::v4l2_fract { numerator: wish.numerator, denominator: wish.denominator },
+            timeperframe: sys::v4l2_fract { numerator: requested.numerator, denominator: requested.denominator },
             // SAFETY: the struct was zeroed, and zero is valid for each of its integers.
             ..unsafe { parameters.parm.capture }
         };
@@ -149,14 +155,14 @@ impl Device {
     }
 }
 
-fn picture(kind: BufferType, format: &sys::v4l2_format) -> PictureFormat {
+fn negotiated(kind: BufferType, format: &sys::v4l2_format) -> NegotiatedFormat {
     if kind.is_multi_planar() {
         // SAFETY: every variant of the union consists of integers, so any bytes are valid; by the type field, this is
         // the variant that the driver filled in.
         let pix = unsafe { format.fmt.pix_mp };
         // The struct is packed, so its fields are copied, never borrowed.
         let planes = pix.plane_fmt;
-        PictureFormat {
+        NegotiatedFormat {
             fourcc: FourCc(pix.pixelformat),
             width: pix.width,
             height: pix.height,
@@ -166,7 +172,7 @@ fn picture(kind: BufferType, format: &sys::v4l2_format) -> PictureFormat {
     } else {
         // SAFETY: as above.
         let pix = unsafe { format.fmt.pix };
-        PictureFormat {
+        NegotiatedFormat {
             fourcc: FourCc(pix.pixelformat),
             width: pix.width,
             height: pix.height,
@@ -203,13 +209,13 @@ mod tests {
         (pix.width, pix.height, pix.num_planes) = (640, 480, 2);
         pix.plane_fmt = [plane(704, 704 * 480); 8];
         format.fmt.pix_mp = pix;
-        let answer = picture(BufferType::VideoCaptureMplane, &format);
+        let answer = negotiated(BufferType::VideoCaptureMplane, &format);
         assert_eq!((answer.width, answer.height), (640, 480));
         assert_eq!(answer.strides, [704, 704]);
         pix.num_planes = 255;
         format.fmt.pix_mp = pix;
-        assert_eq!(picture(BufferType::VideoCaptureMplane, &format).strides.len(), 8, "bounded by the array");
-        assert_eq!(picture(BufferType::VideoCapture, &format).strides.len(), 1);
+        assert_eq!(negotiated(BufferType::VideoCaptureMplane, &format).strides.len(), 8, "bounded by the array");
+        assert_eq!(negotiated(BufferType::VideoCapture, &format).strides.len(), 1);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Default for Config {
 pub enum Error {
     /// The frame is damaged or in a format that can't be converted; the next one may be better.
     #[error(transparent)]
-    Picture(#[from] convert::Error),
+    Convert(#[from] convert::Error),
     /// The camera's stream is broken up to its next key frame.
     #[error("waiting for the camera's next key frame")]
     AwaitingKey,

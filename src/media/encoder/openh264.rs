@@ -121,9 +121,9 @@ impl super::Encoder for OpenH264 {
 
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {
         let bitrate = std::ffi::c_int::try_from(bitrate).unwrap_or(std::ffi::c_int::MAX);
-        let mut wish = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: bitrate };
+        let mut info = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: bitrate };
         // SAFETY: the option takes a pointer to this structure, which is read and written during the call only.
-        let answer = unsafe { self.codec.raw_api().set_option(ENCODER_OPTION_BITRATE, (&raw mut wish).cast()) };
+        let answer = unsafe { self.codec.raw_api().set_option(ENCODER_OPTION_BITRATE, (&raw mut info).cast()) };
         if answer == 0 {
             return Ok(());
         }

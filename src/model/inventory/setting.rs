@@ -173,8 +173,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(control: &Control, wish: Value, words: &str) {
-        assert_eq!(control.accept(&wish).unwrap_err(), words);
+    fn refused(control: &Control, requested: Value, words: &str) {
+        assert_eq!(control.accept(&requested).unwrap_err(), words);
     }
 
     #[test]
@@ -183,9 +183,9 @@ mod tests {
         for name in ["power_line_frequency", "Power Line Frequency", "0x00980918", "9963800"] {
             assert_eq!(find(&controls, name).expect(name).name, "power_line_frequency");
         }
-        let told = |name: &str| find(&controls, name).unwrap_err();
-        assert_eq!(told("britness"), "britness: no such control; did you mean brightness?");
-        assert_eq!(told("0x1"), "0x1: no such control; there are brightness, power_line_frequency");
+        let message = |name: &str| find(&controls, name).unwrap_err();
+        assert_eq!(message("britness"), "britness: no such control; did you mean brightness?");
+        assert_eq!(message("0x1"), "0x1: no such control; there are brightness, power_line_frequency");
         assert_eq!(find(&[], "x").unwrap_err(), "x: no such control; the camera has none");
         let many: Vec<Control> = (0..99).map(|_| frequency()).collect();
         assert!(find(&many, "x").unwrap_err().ends_with(", power_line_frequency and more (`porthole controls`)"));
@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn numbers_have_a_range_and_steps() {
         let brightness = control("brightness", ControlKind::Integer, (-64, 64, 1));
-        for (wish, number) in [(Value::Number(-64), -64), (text("64"), 64), (text("0x10"), 16), (text("-1"), -1)] {
-            assert_eq!(brightness.accept(&wish), Ok(Value::Number(number)));
+        for (requested, number) in [(Value::Number(-64), -64), (text("64"), 64), (text("0x10"), 16), (text("-1"), -1)] {
+            assert_eq!(brightness.accept(&requested), Ok(Value::Number(number)));
         }
         refused(&brightness, Value::Number(300), "brightness = 300: out of range; -64 to 64 in steps of 1");
         refused(&brightness, text("0x41"), "brightness = 0x41: out of range; -64 to 64 in steps of 1");
@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn entries_by_number_and_name() {
-        for wish in [Value::Number(1), text("1"), text("50 Hz"), text("50 hz")] {
-            assert_eq!(frequency().accept(&wish), Ok(Value::Number(1)));
+        for requested in [Value::Number(1), text("1"), text("50 Hz"), text("50 hz")] {
+            assert_eq!(frequency().accept(&requested), Ok(Value::Number(1)));
         }
         let right = "no such entry; 0: Disabled, 1: 50 Hz, 2: 60 Hz";
         refused(&frequency(), Value::Number(3), &format!("power_line_frequency = 3: {right}"));

@@ -1,4 +1,4 @@
-//! Turns audio frames into Opus packets on a grid of 20 ms, and fills slots without audio with silence, so that a browser's
+//! Turns audio frames into Opus packets on a grid of 20 ms, and fills ticks without audio with silence, so that a browser's
 //! track neither stalls nor mutes.
 //!
 //! The pipeline decides when there is silence. Sending belongs to `server::rtc`.
@@ -24,8 +24,8 @@ const EXPECTED_LOSS: i32 = 10;
 /// The encoder's complexity, of 10: higher values take twice the CPU with no audible gain at these bitrates.
 const COMPLEXITY: i32 = 5;
 
-/// The most slots that are filled with silence after the thread was delayed (by a device that opens slowly): 200 ms, about
-/// what a browser's jitter buffer holds. Older slots are of no use to anybody.
+/// The most ticks that are filled with silence after the thread was delayed (by a device that opens slowly): 200 ms, about
+/// what a browser's jitter buffer holds. Older ticks are of no use to anybody.
 const MAX_BACKLOG: u64 = 10;
 
 /// Encodes and publishes.
@@ -36,8 +36,8 @@ pub(super) struct AudioPacketizer {
     channels: u16,
     muted: bool,
     clock: FrameClock,
-    /// The first slot without a packet; `None` when there were no subscribers.
-    next_slot: Option<u64>,
+    /// The first tick without a packet; `None` when there were no subscribers.
+    next_tick: Option<u64>,
     /// Whether the last packet filled a gap with silence.
     silent: bool,
     log: DropLog,
@@ -58,21 +58,21 @@ impl AudioPacketizer {
             channels,
             muted: config.mute,
             clock: FrameClock::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
-            next_slot: None,
+            next_tick: None,
             silent: false,
             log: DropLog::every(Duration::from_secs(1)),
         })
     }
 
-    /// Publishes a frame, which must be on the grid. A frame whose slot was filled with silence already is dropped.
+    /// Publishes a frame, which must be on the grid. A frame whose tick was filled with silence already is dropped.
     pub(super) fn push(&mut self, frame: PcmFrame) {
         let PcmFrame { captured, gap, mut samples } = frame;
-        let slot = self.clock.slot(captured);
+        let tick = self.clock.tick(captured);
         if self.audio.subscribers() == 0 {
-            self.next_slot = None;
+            self.next_tick = None;
             return;
         }
-        if self.next_slot.is_some_and(|next_slot| slot < next_slot) {
+        if self.next_tick.is_some_and(|next_tick| tick < next_tick) {
             return;
         }
         if self.muted {
@@ -83,34 +83,34 @@ impl AudioPacketizer {
             // Fills the time that opening the device took.
             self.fill_silence(captured);
         }
-        let gap = gap || self.silent || self.next_slot.is_some_and(|next_slot| slot > next_slot);
+        let gap = gap || self.silent || self.next_tick.is_some_and(|next_tick| tick > next_tick);
         self.silent = false;
-        self.publish(slot, gap, &samples);
+        self.publish(tick, gap, &samples);
     }
 
-    /// Publishes silence for the slots without audio that have passed at `now`.
+    /// Publishes silence for the ticks without audio that have passed at `now`.
     pub(super) fn fill_silence(&mut self, now: Timestamp) {
-        let current = self.clock.slot(now);
+        let current = self.clock.tick(now);
         if self.audio.subscribers() == 0 {
-            self.next_slot = None;
+            self.next_tick = None;
             return;
         }
-        let first = self.next_slot.unwrap_or(current).max(current.saturating_sub(MAX_BACKLOG));
+        let first = self.next_tick.unwrap_or(current).max(current.saturating_sub(MAX_BACKLOG));
         let samples = vec![0; FRAME_SAMPLES * usize::from(self.channels)];
-        for slot in first..current {
-            let gap = !self.silent || self.next_slot.is_some_and(|next_slot| slot > next_slot);
+        for tick in first..current {
+            let gap = !self.silent || self.next_tick.is_some_and(|next_tick| tick > next_tick);
             self.silent = true;
-            self.publish(slot, gap, &samples);
+            self.publish(tick, gap, &samples);
         }
-        self.next_slot = Some(first.max(current));
+        self.next_tick = Some(first.max(current));
     }
 
-    fn publish(&mut self, slot: u64, gap: bool, samples: &[i16]) {
-        self.next_slot = Some(slot + 1);
+    fn publish(&mut self, tick: u64, gap: bool, samples: &[i16]) {
+        self.next_tick = Some(tick + 1);
         match self.encoder.encode_vec(samples, MAX_PACKET) {
             Ok(packet) => {
                 self.metrics.audio_packets.inc();
-                self.audio.publish(AudioPacket { captured: self.clock.start(slot), gap, data: Bytes::from(packet) });
+                self.audio.publish(AudioPacket { captured: self.clock.start(tick), gap, data: Bytes::from(packet) });
             }
             Err(error) => {
                 if let Some(count) = self.log.note(1, Instant::now()) {
@@ -137,14 +137,14 @@ mod tests {
     use super::*;
     use crate::util::broadcast::Subscriber;
 
-    /// The start of slot number `slot` of the test.
-    fn at(slot: u64) -> Timestamp {
+    /// The start of tick number `tick` of the test.
+    fn at(tick: u64) -> Timestamp {
         let clock = FrameClock::new(50);
-        clock.start(clock.slot(Timestamp::from_start(Duration::from_secs(9))) + slot)
+        clock.start(clock.tick(Timestamp::from_start(Duration::from_secs(9))) + tick)
     }
 
-    fn frame(slot: u64) -> PcmFrame {
-        PcmFrame { captured: at(slot), gap: false, samples: (0..960).map(|n| (n % 48) * 400 - 9_600).collect() }
+    fn frame(tick: u64) -> PcmFrame {
+        PcmFrame { captured: at(tick), gap: false, samples: (0..960).map(|n| (n % 48) * 400 - 9_600).collect() }
     }
 
     fn packetizer(config: &audio::Config) -> (AudioPacketizer, Subscriber<AudioPacket>) {
@@ -153,7 +153,7 @@ mod tests {
         (AudioPacketizer::new(config, audio, Metrics::new()).expect("should open the encoder"), listener)
     }
 
-    /// The published packets: the slot, whether there is a gap before it, and whether it is loud.
+    /// The published packets: the tick, whether there is a gap before it, and whether it is loud.
     fn received(listener: &mut Subscriber<AudioPacket>, decoder: &mut opus::Decoder) -> Vec<(u64, bool, bool)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("should build");
         runtime.block_on(async {
@@ -163,9 +163,9 @@ mod tests {
                 let mut samples = vec![0i16; 960];
                 let count = decoder.decode(&packet.data, &mut samples, false).expect("should decode");
                 assert_eq!(count, 960);
-                let slot = packet.captured.saturating_since(at(0)).as_millis() as u64 / 20;
-                assert_eq!(packet.captured, at(slot), "on the grid");
-                packets.push((slot, packet.gap, samples.iter().any(|sample| sample.abs() > 1000)));
+                let tick = packet.captured.saturating_since(at(0)).as_millis() as u64 / 20;
+                assert_eq!(packet.captured, at(tick), "on the grid");
+                packets.push((tick, packet.gap, samples.iter().any(|sample| sample.abs() > 1000)));
             }
             packets
         })
@@ -179,8 +179,8 @@ mod tests {
     fn silence_takes_over_on_the_same_grid_and_audio_resumes() {
         let (mut packetizer, mut listener) = packetizer(&audio::Config::default());
         let decoder = &mut decoder();
-        (0..4).for_each(|slot| packetizer.push(frame(slot)));
-        let sound: Vec<_> = received(&mut listener, decoder).into_iter().map(|(slot, gap, _)| (slot, gap)).collect();
+        (0..4).for_each(|tick| packetizer.push(frame(tick)));
+        let sound: Vec<_> = received(&mut listener, decoder).into_iter().map(|(tick, gap, _)| (tick, gap)).collect();
         assert_eq!(sound, [(0, false), (1, false), (2, false), (3, false)]);
 
         // The device is gone; time passes in steps that are not multiples of the grid.
@@ -189,15 +189,15 @@ mod tests {
         packetizer.fill_silence(at(6).saturating_add(Duration::from_millis(19)));
         packetizer.fill_silence(at(8));
         let quiet = received(&mut listener, decoder);
-        assert_eq!(quiet.iter().map(|(slot, ..)| *slot).collect::<Vec<_>>(), [4, 5, 6, 7]);
+        assert_eq!(quiet.iter().map(|(tick, ..)| *tick).collect::<Vec<_>>(), [4, 5, 6, 7]);
         assert_eq!(quiet.iter().map(|(_, gap, _)| *gap).collect::<Vec<_>>(), [true, false, false, false]);
         assert!(!quiet[3].2, "the last of it is silent");
 
-        // It is back; its first frame belongs to a slot that was filled already.
-        (7..11).for_each(|slot| packetizer.push(frame(slot)));
+        // It is back; its first frame belongs to a tick that was filled already.
+        (7..11).for_each(|tick| packetizer.push(frame(tick)));
         let back = received(&mut listener, decoder);
         assert_eq!(
-            back.iter().map(|(slot, gap, _)| (*slot, *gap)).collect::<Vec<_>>(),
+            back.iter().map(|(tick, gap, _)| (*tick, *gap)).collect::<Vec<_>>(),
             [(8, true), (9, false), (10, false)]
         );
         assert!(back[2].2, "it is audible");
@@ -205,8 +205,8 @@ mod tests {
         // It is gone again, and the time that opening takes is silence too.
         packetizer.fill_silence(at(12));
         packetizer.push(frame(15));
-        let slots: Vec<u64> = received(&mut listener, decoder).iter().map(|(slot, ..)| *slot).collect();
-        assert_eq!(slots, [11, 12, 13, 14, 15]);
+        let ticks: Vec<u64> = received(&mut listener, decoder).iter().map(|(tick, ..)| *tick).collect();
+        assert_eq!(ticks, [11, 12, 13, 14, 15]);
     }
 
     #[test]
@@ -216,16 +216,16 @@ mod tests {
         packetizer.fill_silence(at(2));
         packetizer.fill_silence(at(50));
         let quiet = received(&mut listener, &mut decoder());
-        let slots: Vec<u64> = quiet.iter().map(|(slot, ..)| *slot).collect();
-        assert_eq!(slots, [0, 1, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49]);
-        let gaps: Vec<u64> = quiet.iter().filter(|(_, gap, _)| *gap).map(|(slot, ..)| *slot).collect();
+        let ticks: Vec<u64> = quiet.iter().map(|(tick, ..)| *tick).collect();
+        assert_eq!(ticks, [0, 1, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49]);
+        let gaps: Vec<u64> = quiet.iter().filter(|(_, gap, _)| *gap).map(|(tick, ..)| *tick).collect();
         assert_eq!(gaps, [0, 40]);
     }
 
     #[test]
     fn muted_audio_is_silent() {
         let (mut packetizer, mut listener) = packetizer(&audio::Config { mute: true, ..Default::default() });
-        (0..5).for_each(|slot| packetizer.push(frame(slot)));
+        (0..5).for_each(|tick| packetizer.push(frame(tick)));
         let muted = received(&mut listener, &mut decoder());
         assert_eq!(muted.len(), 5);
         assert!(muted.iter().all(|(_, _, loud)| !loud));

@@ -13,7 +13,7 @@ use crate::media::h264::Profile;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::metrics::{DropPoint, GaugeGuard};
 use crate::model::status::PipelineState;
-use crate::util::backoff::Retry;
+use crate::util::backoff::Backoff;
 use crate::util::broadcast::{Demand, Linger};
 use crate::util::malloc;
 
@@ -47,7 +47,7 @@ pub(super) struct CaptureThread {
     demand: Demand,
     config: camera::Config,
     open: OpenCamera,
-    retry: Retry,
+    backoff: Backoff,
     /// Why the camera delivers no frames; `None` when it works, or was not tried yet.
     fault: Option<Fault>,
     /// The format of the placeholder: that of the camera's last frames, or the configured one.
@@ -84,12 +84,12 @@ impl CaptureThread {
         let demand = ctx.frames.demand().clone();
         let camera_encodes = config.format.map(|format| format == PixelFormat::H264);
         let requests = CaptureRequests::new(ctx.requests.clone());
-        let retry = Retry::default();
-        let mut capture = Self { ctx, demand, config, open, retry, fault: None, shape, camera_encodes, requests };
+        let backoff = Backoff::default();
+        let mut capture = Self { ctx, demand, config, open, backoff, fault: None, shape, camera_encodes, requests };
         if let Some(error) = missing {
             // Logged now, and not again when somebody watches; the backoff starts with the first attempt.
-            let (_, log) = capture.retry.failed(Instant::now());
-            capture.retry.reset();
+            let (_, log) = capture.backoff.failed(Instant::now());
+            capture.backoff.reset();
             capture.note_failure(&error, log);
         }
         capture
@@ -134,7 +134,7 @@ impl CaptureThread {
             Err(camera::Error::Replaced) => return,
             Err(error) => error,
         };
-        let (pause, log) = self.retry.failed(Instant::now());
+        let (pause, log) = self.backoff.failed(Instant::now());
         self.note_failure(&error, log);
         self.requests.fail_pending(&error.to_string());
         let may_heal =
@@ -144,7 +144,7 @@ impl CaptureThread {
         } else {
             self.show_fault_placeholder(Duration::ZERO);
             if self.demand.pause(pause) {
-                self.retry.reset();
+                self.backoff.reset();
             }
         }
     }
@@ -173,7 +173,7 @@ impl CaptureThread {
 
     /// Shows the placeholder after `delay`.
     fn show_placeholder(&self, reason: placeholder::PlaceholderText, since: Instant, delay: Duration) {
-        self.send_to_encoder(EncodeInput::Away(CameraUnavailable {
+        self.send_to_encoder(EncodeInput::Unavailable(CameraUnavailable {
             reason,
             since,
             from: Instant::now() + delay,
@@ -287,7 +287,7 @@ impl CaptureThread {
         let (name, label, format) = (&self.config.name, source.label(), source.format());
         let VideoFormat { width, height, fps, .. } = format;
         let pixel = format.pixel.name();
-        let is = if self.retry.recovered() { "is back" } else { "is open" };
+        let is = if self.backoff.recovered() { "is back" } else { "is open" };
         tracing::info!(camera = name, "camera {is}: {label}, {pixel} {width}x{height} at {fps} frames a second");
         if source.is_pattern() && self.config.device == camera::DeviceSelector::Auto {
             tracing::warn!(camera = name, "no camera found; showing the built-in test pattern");

@@ -58,7 +58,7 @@ impl EncodeThread {
                     self.placeholder = None;
                     self.handle_frame(&frame);
                 }
-                Pop::Value(EncodeInput::Away(away)) => {
+                Pop::Value(EncodeInput::Unavailable(away)) => {
                     self.placeholder = Some(Placeholder { due: away.from, away, drawn: None });
                 }
                 Pop::Value(EncodeInput::Idle) => self.idle(),
@@ -206,7 +206,7 @@ impl Faults {
         if let Some(count) = self.log.note(1, Instant::now()).filter(|_| !again) {
             tracing::warn!(camera = ctx.label.camera, count, "frame not encoded: {error}");
         }
-        if matches!(error, encoder::Error::Picture(_)) {
+        if matches!(error, encoder::Error::Convert(_)) {
             ctx.metrics.count_drop(DropPoint::Damaged, 1);
         } else if !self.reported {
             self.reported = true;

@@ -68,19 +68,19 @@ pub enum Error {
     #[error("{0}")]
     NoControl(String),
     /// The value is invalid for the control; nothing was set.
-    #[error("{words}")]
+    #[error("{message}")]
     Value {
         /// The control's name as given.
         control: String,
         /// What is wrong, and what would be valid.
-        words: String,
+        message: String,
     },
     /// The device rejected it.
     #[error("{0}")]
     Refused(String),
     /// The camera delivers no frames at the moment.
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
     /// Too many requests at once.
     #[error("{0}")]
     Busy(String),
@@ -118,7 +118,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] when the frame cannot be converted, [`Error::Away`] and [`Error::Busy`].
+    /// [`Error::Refused`] when the frame cannot be converted, [`Error::Unavailable`] and [`Error::Busy`].
     pub async fn snapshot(&self) -> Result<Jpeg, Error> {
         let one = self.snapshot_permit.clone().acquire_owned();
         let one = timeout(REQUEST_TIMEOUT, one).await.ok().and_then(Result::ok).ok_or_else(|| self.busy())?;
@@ -137,7 +137,7 @@ impl Handle {
         match jpeg.await {
             Ok(Ok(convert::EncodedJpeg { width, height, data })) => Ok(Jpeg { data: data.into(), width, height }),
             Ok(Err(error)) => Err(Error::Refused(format!("{}: no snapshot: {error}", self.name))),
-            Err(stopped) => Err(Error::Away(format!("{}: no snapshot: {stopped}", self.name))),
+            Err(stopped) => Err(Error::Unavailable(format!("{}: no snapshot: {stopped}", self.name))),
         }
     }
 
@@ -162,7 +162,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::Away`] and [`Error::Busy`].
+    /// [`Error::Unavailable`] and [`Error::Busy`].
     pub async fn controls(&self) -> Result<Vec<Control>, Error> {
         self.request(CaptureRequest::Controls).await
     }
@@ -191,7 +191,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::Away`] when the program stops.
+    /// [`Error::Unavailable`] when the program stops.
     pub async fn set(&self, patch: VideoSettingsPatch) -> Result<VideoSettings, Error> {
         let settings = self.requests.update(patch).ok_or_else(|| self.stopping())?;
         self.publish_settings(settings);
@@ -212,7 +212,7 @@ impl Handle {
 
     async fn request<T>(&self, request: impl FnOnce(ReplySender<T>) -> CaptureRequest) -> Result<T, Error> {
         if self.frames.demand().blocked_since().is_some() {
-            return Err(Error::Away(format!("{}: {PRIVACY_MESSAGE}", self.name)));
+            return Err(Error::Unavailable(format!("{}: {PRIVACY_MESSAGE}", self.name)));
         }
         let (reply, replied) = oneshot::channel();
         // First, so that the thread sees demand.
@@ -233,11 +233,11 @@ impl Handle {
     }
 
     fn timed_out(&self, what: &str) -> Error {
-        Error::Away(format!("{}: no {what} within {} s", self.name, REQUEST_TIMEOUT.as_secs()))
+        Error::Unavailable(format!("{}: no {what} within {} s", self.name, REQUEST_TIMEOUT.as_secs()))
     }
 
     fn stopping(&self) -> Error {
-        Error::Away(format!("{}: porthole is stopping", self.name))
+        Error::Unavailable(format!("{}: porthole is stopping", self.name))
     }
 }
 

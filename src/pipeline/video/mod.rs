@@ -152,7 +152,7 @@ enum EncodeInput {
     /// A captured frame.
     Frame(RawFrame),
     /// The camera delivers no frames; viewers get a placeholder.
-    Away(CameraUnavailable),
+    Unavailable(CameraUnavailable),
     /// There is no demand; release the encoder.
     Idle,
 }

@@ -96,7 +96,7 @@ impl CaptureRequests {
     pub fn fail_pending(&mut self, reason: &str) {
         let frames = self.pending_frames.drain(..).map(CaptureRequest::Frame);
         let waiting = std::iter::from_fn(|| self.requests.pop());
-        frames.chain(waiting).for_each(|request| request.fail(Error::Away(reason.into())));
+        frames.chain(waiting).for_each(|request| request.fail(Error::Unavailable(reason.into())));
     }
 }
 
@@ -139,9 +139,11 @@ fn reset(
         Some(names) => {
             let default = |name: &String| {
                 let control = find(&known, name).map_err(Error::NoControl)?;
-                let words = || format!("{name}: has no default");
-                let value =
-                    control.default.clone().ok_or_else(|| Error::Value { control: name.clone(), words: words() })?;
+                let message = || format!("{name}: has no default");
+                let value = control
+                    .default
+                    .clone()
+                    .ok_or_else(|| Error::Value { control: name.clone(), message: message() })?;
                 Ok(Setting { control: control.name.clone(), value })
             };
             validate(&known, &names.iter().map(default).collect::<Result<Vec<_>, _>>()?)?
@@ -181,7 +183,7 @@ fn current_controls(source: &mut dyn VideoSource, ctx: &PipelineContext) -> Vec<
 fn validate(known: &[Control], settings: &[Setting]) -> Result<Vec<Setting>, Error> {
     let judged = settings.iter().map(|Setting { control: name, value }| {
         let control = find(known, name).map_err(Error::NoControl)?;
-        let wrong = |words| Error::Value { control: name.clone(), words };
+        let wrong = |message| Error::Value { control: name.clone(), message };
         Ok(Setting { control: control.name.clone(), value: control.accept(value).map_err(wrong)? })
     });
     judged.collect()

@@ -88,7 +88,7 @@ async fn stalled_camera_is_distinguished_from_a_starting_one() {
     camera.send(raw(SMALL)).expect("camera");
     assert!(next(&mut viewer).await.key);
     let fault = rig.until("silent", |camera| camera.state == PipelineState::Fault).await;
-    assert!(fault.fault.is_some_and(|words| words.contains("no frames for 5 s")));
+    assert!(fault.fault.is_some_and(|message| message.contains("no frames for 5 s")));
     assert!(next(&mut viewer).await.key, "the placeholder");
 }
 

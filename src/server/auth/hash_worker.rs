@@ -74,12 +74,12 @@ fn release(queued: OwnedSemaphorePermit, running: OwnedSemaphorePermit) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::util::state_dir::Store;
+    use crate::util::state_dir::StateDir;
 
     #[tokio::test]
     async fn a_flood_is_rejected_and_the_next_attempt_is_served() {
         let folder = tempfile::tempdir().unwrap();
-        let passwords = Passwords::open(Store::open(Some(folder.path()))).unwrap();
+        let passwords = Passwords::open(StateDir::open(Some(folder.path()))).unwrap();
         passwords.set(Role::Operator, "correct horse").unwrap();
         let (passwords, verifier) = (Arc::new(passwords), PasswordVerifier::default());
         let attempts: Vec<_> = (0..100)
@@ -100,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn a_cancelled_attempt_releases_its_permit() {
         let folder = tempfile::tempdir().unwrap();
-        let passwords = Arc::new(Passwords::open(Store::open(Some(folder.path()))).unwrap());
+        let passwords = Arc::new(Passwords::open(StateDir::open(Some(folder.path()))).unwrap());
         let verifier = PasswordVerifier::default();
         for _ in 0..3 * (MAX_CONCURRENT + MAX_QUEUED) {
             let attempt = tokio::spawn({

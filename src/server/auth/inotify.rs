@@ -69,12 +69,12 @@ mod tests {
 
     use super::*;
     use crate::server::auth::{Config, Passwords, Role, Tokens};
-    use crate::util::state_dir::Store;
+    use crate::util::state_dir::StateDir;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn revocation_by_another_process_is_reported_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path()));
+        let store = StateDir::open(Some(folder.path()));
         let tokens = Tokens::open(store.clone()).unwrap();
         let token = tokens.add("a", Role::Viewer, 0).unwrap();
         let auth = Auth::open(&Config::default(), &store).unwrap();

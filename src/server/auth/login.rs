@@ -226,11 +226,11 @@ impl LoginState {
 mod tests {
     use super::*;
     use crate::server::auth::Config;
-    use crate::util::state_dir::Store;
+    use crate::util::state_dir::StateDir;
 
     fn auth() -> (tempfile::TempDir, Auth) {
         let folder = tempfile::tempdir().unwrap();
-        let auth = Auth::open(&Config::default(), &Store::open(Some(folder.path()))).unwrap();
+        let auth = Auth::open(&Config::default(), &StateDir::open(Some(folder.path()))).unwrap();
         (folder, auth)
     }
 
@@ -312,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn without_authentication_everybody_is_an_operator() {
         let config = Config { mode: Mode::None, ..Config::default() };
-        let auth = Auth::open(&config, &Store::open(Some(std::path::Path::new("/proc/self/porthole")))).unwrap();
+        let auth = Auth::open(&config, &StateDir::open(Some(std::path::Path::new("/proc/self/porthole")))).unwrap();
         assert_eq!(auth.identify(None, None).unwrap().role, Role::Operator);
         assert_eq!(with(&auth, HERE, "").await, Ok(SignedIn { role: Role::Operator, cookie: None }));
         assert_eq!((auth.link(), auth.lacks_passwords()), (None, false));

@@ -33,7 +33,7 @@ use sessions::{LoginSession, LoginSessions};
 pub use tokens::{AddError, Token, Tokens};
 
 use crate::util::lock::Mutex;
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// Configuration of authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Auth {
     /// # Errors
     ///
     /// When the state directory cannot be created, or a file in it cannot be read or parsed.
-    pub fn open(config: &Config, store: &Store) -> anyhow::Result<Self> {
+    pub fn open(config: &Config, store: &StateDir) -> anyhow::Result<Self> {
         if config.mode == Mode::None {
             return Ok(Self(None));
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Role;
 use super::persisted::Persisted;
 use super::secret::Digest;
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// The cost of one hash: 19 MiB of memory, two passes, one lane. It is the minimum of OWASP's password storage cheat
 /// sheet; a Raspberry Pi Zero with 512 MB has memory for two at a time, and takes about a second for each. A higher
@@ -71,7 +71,7 @@ impl Passwords {
     /// # Errors
     ///
     /// When the file cannot be read or parsed.
-    pub fn open(store: Store) -> anyhow::Result<Self> {
+    pub fn open(store: StateDir) -> anyhow::Result<Self> {
         Persisted::open(store, "passwords.json").map(Self)
     }
 
@@ -158,7 +158,7 @@ mod tests {
 
     fn passwords() -> (tempfile::TempDir, Passwords) {
         let folder = tempfile::tempdir().unwrap();
-        let passwords = Passwords::open(Store::open(Some(folder.path()))).unwrap();
+        let passwords = Passwords::open(StateDir::open(Some(folder.path()))).unwrap();
         (folder, passwords)
     }
 

@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::util::lock::{Mutex, MutexGuard};
-use crate::util::state_dir::{Fingerprint, Store};
+use crate::util::state_dir::{Fingerprint, StateDir};
 
 /// A value and its file.
 pub struct Persisted<T> {
-    store: Store,
+    store: StateDir,
     name: &'static str,
     cached: Mutex<Cached<T>>,
 }
@@ -28,7 +28,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     /// # Errors
     ///
     /// When the file cannot be read or parsed.
-    pub fn open(store: Store, name: &'static str) -> anyhow::Result<Self> {
+    pub fn open(store: StateDir, name: &'static str) -> anyhow::Result<Self> {
         let cached = read(&store, name)?;
         Ok(Self { store, name, cached: Mutex::new(cached) })
     }
@@ -79,7 +79,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     }
 }
 
-fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Result<Cached<T>> {
+fn read<T: Default + DeserializeOwned>(store: &StateDir, name: &str) -> anyhow::Result<Cached<T>> {
     // Before the content: if that changes in between, it is read again.
     let fingerprint = store.fingerprint(name);
     let value = match store.read(name)? {
@@ -96,14 +96,14 @@ fn read<T: Default + DeserializeOwned>(store: &Store, name: &str) -> anyhow::Res
 mod tests {
     use super::*;
 
-    fn open(store: &Store) -> anyhow::Result<Persisted<Vec<u32>>> {
+    fn open(store: &StateDir) -> anyhow::Result<Persisted<Vec<u32>>> {
         Persisted::open(store.clone(), "numbers.json")
     }
 
     #[test]
     fn a_change_is_seen_by_others_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path()));
+        let store = StateDir::open(Some(folder.path()));
         let (one, other) = (open(&store).unwrap(), open(&store).unwrap());
         assert!(one.get().is_empty());
         for number in 0..20 {
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn an_unreadable_file_fails_at_start_and_is_ignored_later() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path()));
+        let store = StateDir::open(Some(folder.path()));
         let persisted = open(&store).unwrap();
         persisted.change(|numbers| numbers.push(1)).unwrap();
         store.write("numbers.json", b"{").unwrap();
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn an_unwritable_change_applies_in_this_process() {
-        let store = Store::open(Some(std::path::Path::new("/proc/self/porthole")));
+        let store = StateDir::open(Some(std::path::Path::new("/proc/self/porthole")));
         let persisted = open(&store).unwrap();
         persisted.change(|numbers| numbers.push(1)).unwrap_err();
         assert_eq!(*persisted.get(), [1]);

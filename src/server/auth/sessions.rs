@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::persisted::Persisted;
 use super::secret::{self, Digest};
 use super::{Principal, Role, UnixTime};
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// Maximum number of sessions per role: more than the browsers of any household or company that watches one device, and
 /// few enough to search for each request. The oldest one of the role is removed; those of the other role stay, so that
@@ -48,7 +48,7 @@ impl LoginSessions {
     /// # Errors
     ///
     /// When the file cannot be read or parsed.
-    pub fn open(store: Store) -> anyhow::Result<Self> {
+    pub fn open(store: StateDir) -> anyhow::Result<Self> {
         Persisted::open(store, "sessions.json").map(Self)
     }
 
@@ -105,7 +105,7 @@ mod tests {
 
     fn sessions() -> (tempfile::TempDir, LoginSessions) {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = LoginSessions::open(Store::open(Some(folder.path()))).unwrap();
+        let sessions = LoginSessions::open(StateDir::open(Some(folder.path()))).unwrap();
         (folder, sessions)
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let (folder, sessions) = sessions();
         let (secret, written) = sessions.add(Role::Viewer, Some("p".into()), 1_000, DAY);
         written.unwrap();
-        let again = LoginSessions::open(Store::open(Some(folder.path()))).unwrap();
+        let again = LoginSessions::open(StateDir::open(Some(folder.path()))).unwrap();
         for sessions in [&sessions, &again] {
             assert_eq!(sessions.find(&secret, 1_000 + 86_399).unwrap().principal().role, Role::Viewer);
             assert_eq!(sessions.find(&secret, 1_000 + 86_400), None);

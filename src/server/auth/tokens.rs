@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::persisted::Persisted;
 use super::secret::{self, Digest};
 use super::{Auth, Principal, Role, UnixTime, now};
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// The prefix of every token, so that one left in a program's source is recognised.
 const PREFIX: &str = "pht_";
@@ -77,7 +77,7 @@ impl Tokens {
     /// # Errors
     ///
     /// When the file cannot be read or parsed.
-    pub fn open(store: Store) -> anyhow::Result<Self> {
+    pub fn open(store: StateDir) -> anyhow::Result<Self> {
         Persisted::open(store, "tokens.json").map(Self)
     }
 
@@ -188,7 +188,7 @@ mod tests {
 
     fn tokens() -> (tempfile::TempDir, Tokens) {
         let folder = tempfile::tempdir().unwrap();
-        let tokens = Tokens::open(Store::open(Some(folder.path()))).unwrap();
+        let tokens = Tokens::open(StateDir::open(Some(folder.path()))).unwrap();
         (folder, tokens)
     }
 
@@ -199,7 +199,7 @@ mod tests {
         assert!(secret.starts_with("pht_") && secret.len() == 47, "{secret}");
         let file = std::fs::read_to_string(folder.path().join("tokens.json")).unwrap();
         assert!(!file.contains(&secret[4..]), "only the digest should be stored");
-        let other = Tokens::open(Store::open(Some(folder.path()))).unwrap();
+        let other = Tokens::open(StateDir::open(Some(folder.path()))).unwrap();
         let found = other.find(&secret).unwrap();
         assert_eq!((found.name.as_str(), found.role, found.created, found.used), ("garage", Role::Viewer, 7, None));
         assert_eq!(other.find("pht_"), None);
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_token_that_cannot_be_stored_is_not_created() {
-        let tokens = Tokens::open(Store::open(Some(std::path::Path::new("/proc/self/porthole")))).unwrap();
+        let tokens = Tokens::open(StateDir::open(Some(std::path::Path::new("/proc/self/porthole")))).unwrap();
         assert!(matches!(tokens.add("a", Role::Viewer, 0), Err(AddError::Store(_))));
         assert!(tokens.all().is_empty());
     }

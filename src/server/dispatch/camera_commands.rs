@@ -223,7 +223,7 @@ fn camera_error(camera: &CameraHandle, error: video::Error) -> Error {
         video::Error::NoControl(_) => Error::new(Code::NotFound, message),
         video::Error::Value { control, .. } => Error::control(&control, message),
         video::Error::Refused(_) => Error::new(Code::Refused, message),
-        video::Error::Away(_) => Error::new(Code::Unavailable, message),
+        video::Error::Unavailable(_) => Error::new(Code::Unavailable, message),
         video::Error::Busy(_) => Error::busy(RETRY_AFTER_MS, message),
     }
 }

@@ -92,7 +92,7 @@ impl Dispatcher {
     pub fn for_tests(sessions: SessionRegistry, status: status::StatusPublisher, metrics: Metrics) -> Self {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
         // Nothing can be written there, so nothing is stored.
-        let nowhere = crate::util::state_dir::Store::open(Some("/dev/null/porthole".as_ref()));
+        let nowhere = crate::util::state_dir::StateDir::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
         let privacy = PrivacySwitch::new(status.clone(), Vec::new(), nowhere);
         Self::new(DispatcherDeps { cameras: Vec::new(), sessions, status, metrics, devices, privacy, photos })

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig, crypto};
 
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// File names of the generated certificate in the state directory.
 const CERTIFICATE: &str = "cert.pem";
@@ -42,7 +42,7 @@ pub struct Files {
 /// # Errors
 ///
 /// When it can neither be read nor generated.
-pub fn load_or_generate(store: &Store, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
+pub fn load_or_generate(store: &StateDir, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
     let files = Files { cert: store.path(CERTIFICATE)?, key: store.path(KEY)? };
     if store.read(CERTIFICATE)?.is_none() || store.read(KEY)?.is_none() {
         let (cert, key) = generate(names, addresses).context("generate a certificate")?;
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn self_signed_certificate_is_generated_once() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path()));
+        let store = StateDir::open(Some(folder.path()));
         let names = ["porthole-board", "localhost", "größe"].map(String::from);
         let addresses = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
         let files = load_or_generate(&store, &names, &addresses).unwrap();

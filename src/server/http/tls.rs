@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::certificate::{self, Files};
 use super::{Tls, hostnames};
 use crate::util::lock::Mutex;
-use crate::util::state_dir::Store;
+use crate::util::state_dir::StateDir;
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1). No HTTP method begins with it.
 const HANDSHAKE: u8 = 0x16;
@@ -46,7 +46,7 @@ impl Encryption {
     /// # Errors
     ///
     /// When the certificate cannot be read or generated.
-    pub fn open(config: &Tls, store: &Store) -> anyhow::Result<Option<Self>> {
+    pub fn open(config: &Tls, store: &StateDir) -> anyhow::Result<Option<Self>> {
         let files = match config {
             Tls::Off => return Ok(None),
             Tls::SelfSigned => {

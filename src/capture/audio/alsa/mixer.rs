@@ -90,7 +90,7 @@ fn set_gain(element: &Selem<'_>, control: &InputControl, gain: Gain, device: &st
     let set = match (gain, control.steps) {
         (Gain::Keep, _) | (_, None) => Ok(()),
         (Gain::Decibel(decibel), Some(_)) => {
-            let decibel = check_decibels(decibel, control).map_err(|offer| gain_error(device, gain, &offer))?;
+            let decibel = check_decibels(decibel, control).map_err(|supported| gain_error(device, gain, &supported))?;
             element.set_capture_db_all(MilliBel::from_db(decibel), Round::Floor)
         }
         (Gain::Percent(percent), Some(steps)) => element.set_capture_volume_all(step(percent, steps)),
@@ -98,8 +98,8 @@ fn set_gain(element: &Selem<'_>, control: &InputControl, gain: Gain, device: &st
     set.map_err(|error| gain_error(device, gain, &format!("{} refused it: {error}", control.name)))
 }
 
-fn gain_error(device: &str, gain: Gain, offer: &str) -> Error {
-    Error::Gain { device: device.into(), wish: gain.to_string(), offer: offer.into() }
+fn gain_error(device: &str, gain: Gain, supported: &str) -> Error {
+    Error::Gain { device: device.into(), requested: gain.to_string(), supported: supported.into() }
 }
 
 /// The gain, if the card supports it; otherwise what it supports.

@@ -237,7 +237,7 @@ fn framer_restarts_at_the_right_time_after_a_loss_and_marks_a_gap() {
     assert!((0.0..0.021).contains(&begin), "{begin} s after the filter began");
     let apart = after[0].captured.saturating_since(before[0].captured).as_nanos();
     assert_eq!(apart % 20_000_000, 0, "both lie on one grid");
-    // A card that was closed and opened at once gives no slot twice.
+    // A card that was closed and opened at once gives no tick twice.
     framer.restart();
     let again = feed(&mut framer, 5.0, 1.0);
     assert!(again[0].captured > after[after.len() - 1].captured);

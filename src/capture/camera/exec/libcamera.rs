@@ -20,8 +20,11 @@ const RAW_ALIGNMENT: u32 = 64;
 pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String, PixelFormat), Error> {
     let program =
         PROGRAMS.into_iter().find(|program| path.split(':').any(|dir| Path::new(dir).join(program).is_file()));
-    let unsupported =
-        |wish: String, offer: &str| Error::Unsupported { device: "libcamera".into(), wish, offer: offer.into() };
+    let unsupported = |requested: String, supported: &str| Error::Unsupported {
+        device: "libcamera".into(),
+        requested,
+        supported: supported.into(),
+    };
     let program = program.ok_or_else(|| {
         unsupported("a CSI camera".into(), "rpicam-vid is not installed; install the package rpicam-apps")
     })?;
@@ -34,8 +37,9 @@ pub fn command_line(config: &Config, path: &str, video: &Path) -> Result<(String
         None if aligned => PixelFormat::I420,
         None => PixelFormat::Mjpeg,
         Some(PixelFormat::I420) if !aligned => {
-            let offer = "the width of raw frames must be a multiple of 64; choose such a width, or the format MJPEG";
-            return Err(unsupported(format!("YU12 {width} pixels wide"), offer));
+            let supported =
+                "the width of raw frames must be a multiple of 64; choose such a width, or the format MJPEG";
+            return Err(unsupported(format!("YU12 {width} pixels wide"), supported));
         }
         Some(format @ (PixelFormat::H264 | PixelFormat::I420 | PixelFormat::Mjpeg)) => format,
         Some(format) => {
@@ -78,8 +82,8 @@ mod tests {
         fs::create_dir_all(&bin).expect("should make a directory");
         let path = format!("/nowhere:{}", bin.display());
         let config = Config { bitrate: 1_500_000, fps: Constraint::exact(25), ..Config::default() };
-        let told = command_line(&config, &path, &video).expect_err("should miss the program").to_string();
-        assert!(told.contains("install the package rpicam-apps"), "{told}");
+        let message = command_line(&config, &path, &video).expect_err("should miss the program").to_string();
+        assert!(message.contains("install the package rpicam-apps"), "{message}");
 
         fs::write(bin.join("libcamera-vid"), "").expect("should write");
         let (old, format) = command_line(&config, &path, &video).expect("should have a line");

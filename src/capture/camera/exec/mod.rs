@@ -47,8 +47,8 @@ impl Program {
             Some(other) => {
                 return Err(Error::Unsupported {
                     device: label(command),
-                    wish: format!("format {}", other.name()),
-                    offer: "a program may write MJPEG, H264 or YU12".into(),
+                    requested: format!("format {}", other.name()),
+                    supported: "a program may write MJPEG, H264 or YU12".into(),
                 });
             }
         };
@@ -190,7 +190,7 @@ fn label(command: &str) -> String {
 }
 
 fn unreadable_error(label: &str, error: &Unreadable) -> Error {
-    let (wish, offer) = match error {
+    let (requested, supported) = match error {
         Unreadable::Unknown => (
             "what it writes".to_owned(),
             "it is neither MJPEG nor H.264 in Annex B form; for raw I420 set format = \"YU12\" and the exact width and height",
@@ -200,5 +200,5 @@ fn unreadable_error(label: &str, error: &Unreadable) -> Error {
             "it is something else; set format = \"auto\" or what it really is",
         ),
     };
-    Error::Unsupported { device: label.into(), wish, offer: offer.into() }
+    Error::Unsupported { device: label.into(), requested, supported: supported.into() }
 }

@@ -58,9 +58,9 @@ impl TestPattern {
     pub fn poll(&mut self, now: Timestamp) -> Result<RawFrame, Duration> {
         match self.pacer.poll(now) {
             PaceStep::Wait(wait) => Err(wait),
-            PaceStep::Due { slot, start, missed } => {
+            PaceStep::Due { tick, start, missed } => {
                 self.dropped.driver += missed;
-                Ok(self.render(slot as u32, start))
+                Ok(self.render(tick as u32, start))
             }
         }
     }

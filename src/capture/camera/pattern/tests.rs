@@ -86,12 +86,12 @@ fn timecode_holds_frame_number_capture_time_and_camera() {
 #[test]
 fn late_consumer_skips_frame_numbers_and_drops_are_counted() {
     let mut pattern = TestPattern::open(&config(320, 180));
-    pattern.poll(after_second(0)).expect_err("nothing is due before the next slot");
+    pattern.poll(after_second(0)).expect_err("nothing is due before the next tick");
     let first = pattern.poll(after_second(34)).expect("due");
     let late = pattern.poll(after_second(170)).expect("due");
     let number = |frame| timecode::read(luma(frame), 320, 180, 320).expect("a code").frame;
     assert_eq!(number(&late), number(&first) + 4);
-    assert_eq!(late.captured.saturating_since(after_second(166)).as_micros(), 666, "slot 5 of 30");
+    assert_eq!(late.captured.saturating_since(after_second(166)).as_micros(), 666, "tick 5 of 30");
     assert_eq!(pattern.dropped(), Dropped { driver: 3, ..Dropped::default() });
 }
 

@@ -53,7 +53,7 @@ pub fn by_name<'a>(
         _ => nodes.iter().filter(|node| is_meant(device, target, node)).collect(),
     };
     if matches.is_empty() && *device != DeviceSelector::Auto {
-        return Err(Error::Absent { device: device.to_string(), there: describe_available(nodes) });
+        return Err(Error::Absent { device: device.to_string(), available: describe_available(nodes) });
     }
     // A camera may have other nodes for metadata, depth or other formats.
     matches.sort_by_key(|node| !node.usable);

@@ -95,7 +95,7 @@ impl Registry {
     /// [`Error::Absent`] and [`Error::Ambiguous`].
     pub fn locate(&self, device: &DeviceSelector) -> Result<String, Error> {
         let found = if is_v4l2(device) { self.resolve(usize::MAX, device)? } else { None };
-        let absent = || Error::Absent { device: device.to_string(), there: matching::describe_available(&[]) };
+        let absent = || Error::Absent { device: device.to_string(), available: matching::describe_available(&[]) };
         found.map(|(node, _claim)| node.path).ok_or_else(absent)
     }
 
@@ -227,11 +227,11 @@ fn target(device: &DeviceSelector) -> Option<Target> {
 /// The error for a camera that was open before and cannot be opened now.
 fn away_error(device: &DeviceSelector, opened: &Identity, target: Option<&Target>, nodes: &[VideoNode]) -> Error {
     let other = target.and_then(|target| nodes.iter().find(|node| node.path == target.path && node.usable));
-    let there = match other {
+    let available = match other {
         Some(other) => format!("another camera is there now: {other}; restart porthole to take that one"),
         None => matching::describe_available(nodes),
     };
-    Error::Away { device: device.to_string(), camera: opened.to_string(), there }
+    Error::Away { device: device.to_string(), camera: opened.to_string(), available }
 }
 
 /// Reserves a node; dropping it releases the node.

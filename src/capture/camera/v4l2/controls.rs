@@ -133,8 +133,8 @@ mod tests {
         let null = Arc::new(Device::open("/dev/null").expect("should open"));
         let mut watcher = ControlWatcher::new(Arc::clone(&null));
         assert_eq!((watcher.read_all(), watcher.changed_controls()), (Vec::new(), Vec::new()));
-        let wish = Setting::parse("brightness=5").expect("should be one");
-        assert_eq!(set_at_opening(&null, &[wish]), ["brightness: no such control; the camera has none"]);
+        let setting = Setting::parse("brightness=5").expect("should be one");
+        assert_eq!(set_at_opening(&null, &[setting]), ["brightness: no such control; the camera has none"]);
         assert!(set_at_opening(&null, &[]).is_empty());
         let answer = watcher.set(&[Setting::parse("brightness=5").expect("should be one")]);
         assert_eq!(answer.refused, ["brightness: no such control; the camera has none"]);

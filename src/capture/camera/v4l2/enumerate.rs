@@ -64,10 +64,10 @@ fn describe(sysfs: &V4l2Sysfs, path: &str) -> io::Result<Option<CameraInfo>> {
 
 /// The mode that would be chosen with the default configuration; otherwise why there is none.
 fn choice(device: &Device, kind: BufferType) -> Result<ChoiceInfo, String> {
-    let wish = Config::default();
-    let offers = offers(device, kind, &wish).map_err(|error| error.to_string())?;
-    let SelectedMode { pixel, width, height, interval, reason, .. } =
-        choose(&offers, &wish).map_err(|NegotiationError { wish, offer }| format!("{wish}: {offer}"))?;
+    let config = Config::default();
+    let offers = offers(device, kind, &config).map_err(|error| error.to_string())?;
+    let SelectedMode { pixel, width, height, interval, reason, .. } = choose(&offers, &config)
+        .map_err(|NegotiationError { requested, supported }| format!("{requested}: {supported}"))?;
     Ok(ChoiceInfo { format: pixel.name(), width, height, fps: interval.rate(), reason })
 }
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::device::v4l2::{FieldOrder, FourCc, Lease, PictureFormat};
+use crate::device::v4l2::{FieldOrder, FourCc, Lease, NegotiatedFormat};
 use crate::media::convert::{is_complete_jpeg, min_len, min_lens, row_bytes};
 use crate::media::h264;
 use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
@@ -78,8 +78,8 @@ impl BufferLayout {
     /// # Errors
     ///
     /// What is wrong with the reply.
-    pub fn of(reply: &PictureFormat, requested: Option<PixelFormat>) -> Result<Self, String> {
-        let &PictureFormat { fourcc, width, height, field, .. } = reply;
+    pub fn of(reply: &NegotiatedFormat, requested: Option<PixelFormat>) -> Result<Self, String> {
+        let &NegotiatedFormat { fourcc, width, height, field, .. } = reply;
         let known = Known::of(fourcc)
             .filter(|known| requested.is_none_or(|requested| requested == known.pixel))
             .ok_or_else(|| format!("the driver insists on {fourcc}"))?;
@@ -155,8 +155,8 @@ impl BufferLayout {
 mod tests {
     use super::*;
 
-    fn reply(fourcc: &[u8; 4], strides: &[u32]) -> PictureFormat {
-        PictureFormat {
+    fn reply(fourcc: &[u8; 4], strides: &[u32]) -> NegotiatedFormat {
+        NegotiatedFormat {
             fourcc: FourCc::new(fourcc),
             width: 641,
             height: 481,
@@ -202,15 +202,16 @@ mod tests {
 
     #[test]
     fn unusable_buffer_layout_is_rejected_with_the_reason() {
-        let refused = |reply: &PictureFormat, requested| BufferLayout::of(reply, requested).expect_err("should refuse");
+        let refused =
+            |reply: &NegotiatedFormat, requested| BufferLayout::of(reply, requested).expect_err("should refuse");
         let yuyv = reply(b"YUYV", &[0]);
         assert_eq!(refused(&reply(b"BA81", &[0]), None), "the driver insists on BA81");
         assert_eq!(refused(&yuyv, Some(PixelFormat::Mjpeg)), "the driver insists on YUYV");
         assert_eq!(
-            refused(&PictureFormat { height: 0, ..yuyv.clone() }, None),
+            refused(&NegotiatedFormat { height: 0, ..yuyv.clone() }, None),
             "the driver answered 641x0; is the input connected?"
         );
-        let halves = PictureFormat { field: FieldOrder::Split(7), ..yuyv.clone() };
+        let halves = NegotiatedFormat { field: FieldOrder::Split(7), ..yuyv.clone() };
         assert!(refused(&halves, None).contains("separate fields (field order 7)"));
         let planes = "the driver answered NM12 with 1 planes of memory instead of 2";
         assert_eq!(refused(&reply(b"NM12", &[0]), None), planes);
@@ -218,7 +219,7 @@ mod tests {
         assert!(refused(&reply(b"YM12", &[0, 384, 512]), None).contains("different strides"));
         for (width, height) in [(u32::MAX, u32::MAX), (1, 1)] {
             for (fourcc, planes) in [(b"YUYV", 1), (b"NM12", 2), (b"MJPG", 1)] {
-                let senseless = PictureFormat { width, height, ..reply(fourcc, &vec![u32::MAX; planes]) };
+                let senseless = NegotiatedFormat { width, height, ..reply(fourcc, &vec![u32::MAX; planes]) };
                 assert!(refused(&senseless, None).contains("the driver answered"), "{senseless:?}");
             }
         }

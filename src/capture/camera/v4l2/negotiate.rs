@@ -86,7 +86,7 @@ pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<
         // Formats that libv4l emulates in software do not exist for the kernel.
         let Some(known) = Known::of(format.fourcc).filter(|_| !format.emulated) else { continue };
         let Known { fourcc, pixel, .. } = known;
-        if offers.iter().any(|offer| offer.fourcc == fourcc) {
+        if offers.iter().any(|mode| mode.fourcc == fourcc) {
             continue;
         }
         let sizes = device.frame_sizes(fourcc)?;
@@ -111,16 +111,16 @@ pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<
 pub fn choose(offers: &[CaptureMode], config: &Config) -> Result<SelectedMode, NegotiationError> {
     let candidates: Vec<ModeCandidate> = offers
         .iter()
-        .filter(|offer| config.format.is_none_or(|format| format == offer.pixel))
-        .flat_map(|offer| ModeCandidate::all(offer, config))
+        .filter(|mode| config.format.is_none_or(|format| format == mode.pixel))
+        .flat_map(|mode| ModeCandidate::all(mode, config))
         .collect();
     let best = candidates
         .iter()
         .min_by(|one, other| one.compare(other))
         .ok_or_else(|| NegotiationError::new(offers, config))?;
     let reason = reason(best, &candidates, config);
-    let ModeCandidate { offer, size: (width, height), rate, .. } = *best;
-    Ok(SelectedMode { fourcc: offer.fourcc, pixel: offer.pixel, width, height, interval: rate.interval, reason })
+    let ModeCandidate { mode, size: (width, height), rate, .. } = *best;
+    Ok(SelectedMode { fourcc: mode.fourcc, pixel: mode.pixel, width, height, interval: rate.interval, reason })
 }
 
 /// Whether the mode that the driver set is acceptable. A rate that it does not report is assumed to be.
@@ -133,7 +133,7 @@ pub fn is_acceptable(width: u32, height: u32, fps: Option<f64>, config: &Config)
 /// One acceptable size and rate of a mode.
 #[derive(Debug)]
 struct ModeCandidate<'a> {
-    offer: &'a CaptureMode,
+    mode: &'a CaptureMode,
     size: (u32, u32),
     rate: FrameRate,
     distance: Distance,
@@ -142,8 +142,8 @@ struct ModeCandidate<'a> {
 }
 
 impl<'a> ModeCandidate<'a> {
-    fn all(offer: &'a CaptureMode, config: &Config) -> Vec<Self> {
-        let size = match offer.size {
+    fn all(mode: &'a CaptureMode, config: &Config) -> Vec<Self> {
+        let size = match mode.size {
             // The requested size is set, and the driver's reply is checked.
             None => Some((config.width.target(), config.height.target())),
             Some(size) => distance::size(size, config),
@@ -153,39 +153,39 @@ impl<'a> ModeCandidate<'a> {
             let distance = Distance::of(size, rate, config);
             // 29.97 frames per second are not cheaper than 30: both are the requested rate.
             let fps = if distance::is_close(distance.rate) { config.fps.target().into() } else { rate.fps };
-            Self { offer, size, rate, distance, cost: cost::share(offer.pixel, size, fps) }
+            Self { mode, size, rate, distance, cost: cost::share(mode.pixel, size, fps) }
         };
-        distance::rates(&offer.intervals, &config.fps).into_iter().map(candidate).collect()
+        distance::rates(&mode.intervals, &config.fps).into_iter().map(candidate).collect()
     }
 
     fn compare(&self, other: &Self) -> Ordering {
-        let is = |pixel| (self.offer.pixel == pixel).cmp(&(other.offer.pixel == pixel));
+        let is = |pixel| (self.mode.pixel == pixel).cmp(&(other.mode.pixel == pixel));
         is(PixelFormat::Grey)
             .then_with(|| self.distance.ideal.total_cmp(&other.distance.ideal))
             .then_with(|| is(PixelFormat::H264))
             .then_with(|| self.distance.range.total_cmp(&other.distance.range))
             .then_with(|| self.cost.total_cmp(&other.cost))
             .then_with(|| self.distance.rate.total_cmp(&other.distance.rate))
-            .then_with(|| preference(self.offer.fourcc).cmp(&preference(other.offer.fourcc)))
+            .then_with(|| preference(self.mode.fourcc).cmp(&preference(other.mode.fourcc)))
     }
 }
 
 fn reason(best: &ModeCandidate<'_>, candidates: &[ModeCandidate<'_>], config: &Config) -> String {
-    let wish = format!("{}x{} at {} frames/s", config.width.target(), config.height.target(), config.fps.target());
-    if best.offer.size.is_none() {
-        return format!("the driver does not list its sizes; requesting {wish}");
+    let requested = format!("{}x{} at {} frames/s", config.width.target(), config.height.target(), config.fps.target());
+    if best.mode.size.is_none() {
+        return format!("the driver does not list its sizes; requesting {requested}");
     }
-    let reached = if best.distance.ideal > 0.0 { format!("the nearest to {wish}") } else { "as requested".to_owned() };
+    let reached =
+        if best.distance.ideal > 0.0 { format!("the nearest to {requested}") } else { "as requested".to_owned() };
     let as_near = |candidate: &&ModeCandidate<'_>| {
         candidate.distance.ideal <= best.distance.ideal && candidate.distance.range <= best.distance.range
     };
-    let mut names: Vec<&str> =
-        candidates.iter().filter(as_near).map(|candidate| candidate.offer.pixel.name()).collect();
+    let mut names: Vec<&str> = candidates.iter().filter(as_near).map(|candidate| candidate.mode.pixel.name()).collect();
     names.sort_unstable();
     names.dedup();
     let encodes = names.contains(&PixelFormat::H264.name());
     names.retain(|name| ![PixelFormat::H264, PixelFormat::Grey].map(PixelFormat::name).contains(name));
-    match best.offer.pixel {
+    match best.mode.pixel {
         _ if config.format.is_some() => format!("{reached}, in the configured format"),
         PixelFormat::H264 => format!("{reached}, available only in H264; passed through as the camera encodes it"),
         PixelFormat::Grey => format!("{reached}, available only in grey"),

@@ -84,8 +84,8 @@ async fn a_snapshot_opens_the_camera_and_has_its_size() {
 async fn snapshot_error_says_why_there_is_none() {
     let rig = Rig::new();
     let away = rig.output.handle.snapshot().await.expect_err("no camera");
-    assert!(matches!(&away, Error::Away(words) if words.contains("/dev/video0")), "{away}");
-    assert!(matches!(rig.output.handle.controls().await, Err(Error::Away(_))));
+    assert!(matches!(&away, Error::Unavailable(message) if message.contains("/dev/video0")), "{away}");
+    assert!(matches!(rig.output.handle.controls().await, Err(Error::Unavailable(_))));
 
     // What it sends as H.264 is nothing that can be decoded.
     let rig = Rig::new();
@@ -100,7 +100,7 @@ async fn snapshot_error_says_why_there_is_none() {
         answer = rig.output.handle.snapshot() => answer.expect_err("nothing to be seen"),
         never = broken => never,
     };
-    assert!(matches!(&refused, Error::Refused(words) if words.contains("decode a key frame")), "{refused}");
+    assert!(matches!(&refused, Error::Refused(message) if message.contains("decode a key frame")), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,11 +158,11 @@ async fn size_change_reopens_the_camera_and_bitrate_change_does_not() {
     camera.send(raw(SMALL)).expect("camera");
     assert!(next(&mut viewer).await.key);
     let (handle, before) = (&rig.output.handle, rig.camera());
-    let wished = handle
+    let requested = handle
         .set(VideoSettingsPatch { bitrate: Some(300_000), ..VideoSettingsPatch::default() })
         .await
         .expect("running");
-    assert_eq!(wished, VideoSettings { size: (1280, 720), fps: 30, bitrate: 300_000 });
+    assert_eq!(requested, VideoSettings { size: (1280, 720), fps: 30, bitrate: 300_000 });
     assert_eq!((before.bitrate, rig.camera().bitrate), (Some(500_000), Some(300_000)));
     camera.send(raw(SMALL)).expect("camera");
     assert!(!next(&mut viewer).await.key, "the stream goes on");
@@ -171,9 +171,12 @@ async fn size_change_reopens_the_camera_and_bitrate_change_does_not() {
     assert!(told.is_ok(), "the camera was not told");
 
     let larger = rig.port.plug(LARGE);
-    let wished =
+    let requested =
         handle.set(VideoSettingsPatch { size: Some((640, 360)), fps: Some(15), bitrate: None }).await.expect("running");
-    assert_eq!((wished, handle.settings()), (VideoSettings { size: (640, 360), fps: 15, bitrate: 300_000 }, wished));
+    assert_eq!(
+        (requested, handle.settings()),
+        (VideoSettings { size: (640, 360), fps: 15, bitrate: 300_000 }, requested)
+    );
     larger.send(raw(LARGE)).expect("camera");
     assert!(next(&mut viewer).await.key, "the other size begins");
     rig.until("larger", |camera| camera.width == Some(640)).await;
@@ -194,11 +197,11 @@ async fn controls_are_validated_together_then_set_and_kept() {
     rig.until("live", |camera| camera.state == PipelineState::Live && !camera.controls.is_empty()).await;
 
     let wrong = handle.set_controls(vec![setting("brightness", Value::Number(1)), setting("zoom", Value::Number(1))]);
-    assert!(matches!(wrong.await, Err(Error::NoControl(words)) if words.starts_with("zoom: no such control")));
+    assert!(matches!(wrong.await, Err(Error::NoControl(message)) if message.starts_with("zoom: no such control")));
     let wrong =
         handle.set_controls(vec![setting("brightness", Value::Number(1)), setting("focus", Value::Number(101))]);
-    let Err(Error::Value { control, words }) = wrong.await else { panic!("it should be judged") };
-    assert_eq!((control.as_str(), words.as_str()), ("focus", "focus = 101: out of range; 0 to 100 in steps of 1"));
+    let Err(Error::Value { control, message }) = wrong.await else { panic!("it should be judged") };
+    assert_eq!((control.as_str(), message.as_str()), ("focus", "focus = 101: out of range; 0 to 100 in steps of 1"));
     assert_eq!(*rig.port.controls.lock(), controls(), "nothing was set");
 
     let set = vec![setting("Exposure Auto", Value::Text("off".into())), setting("brightness", Value::Text("7".into()))];

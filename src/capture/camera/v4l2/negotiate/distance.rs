@@ -30,8 +30,9 @@ impl FrameRate {
 }
 
 /// Whether a rate is acceptable.
-pub fn allows(wish: &Constraint, fps: f64) -> bool {
-    fps >= f64::from(wish.min) * (1.0 - RATE_TOLERANCE) && fps <= f64::from(wish.max) * (1.0 + RATE_TOLERANCE)
+pub fn allows(constraint: &Constraint, fps: f64) -> bool {
+    fps >= f64::from(constraint.min) * (1.0 - RATE_TOLERANCE)
+        && fps <= f64::from(constraint.max) * (1.0 + RATE_TOLERANCE)
 }
 
 /// Whether a rate with this deviation counts as the requested one.
@@ -51,37 +52,37 @@ pub fn size(size: FrameSize, config: &Config) -> Option<(u32, u32)> {
 }
 
 /// The acceptable step of a range that is nearest to the target. An inverted range has only its first step.
-fn step(wish: &Constraint, (min, max, step): (u32, u32, u32)) -> Option<u32> {
+fn step(constraint: &Constraint, (min, max, step): (u32, u32, u32)) -> Option<u32> {
     let (step, range) = (step.max(1), max.saturating_sub(min));
     let last = range / step;
     // In numbers of steps, so that nothing overflows.
-    let first = wish.min.saturating_sub(min).div_ceil(step);
-    let last = wish.max.checked_sub(min)?.checked_div(step)?.min(last);
-    let above = wish.target().saturating_sub(min);
+    let first = constraint.min.saturating_sub(min).div_ceil(step);
+    let last = constraint.max.checked_sub(min)?.checked_div(step)?.min(last);
+    let above = constraint.target().saturating_sub(min);
     let nearest = above / step + u32::from(above % step > step / 2);
     (first <= last).then(|| min + nearest.clamp(first, last) * step)
 }
 
 /// The acceptable rates of a mode. If the driver reports none, or only invalid ones, it is the requested rate, which
 /// the driver may well support.
-pub fn rates(intervals: &[FrameInterval], wish: &Constraint) -> Vec<FrameRate> {
+pub fn rates(intervals: &[FrameInterval], constraint: &Constraint) -> Vec<FrameRate> {
     let mut message = false;
     let mut rates = Vec::new();
     for interval in intervals {
         let rate = match *interval {
             FrameInterval::Discrete(interval) => FrameRate::of(interval),
-            FrameInterval::Range { min, max } => FrameRate::of(min).map(|fastest| within(fastest, max, wish)),
+            FrameInterval::Range { min, max } => FrameRate::of(min).map(|fastest| within(fastest, max, constraint)),
         };
         message |= rate.is_some();
-        rates.extend(rate.filter(|rate| allows(wish, rate.fps)));
+        rates.extend(rate.filter(|rate| allows(constraint, rate.fps)));
     }
-    if message { rates } else { vec![FrameRate::whole(wish.target())] }
+    if message { rates } else { vec![FrameRate::whole(constraint.target())] }
 }
 
 /// The rate of a range that is nearest to the target. A driver that has steps rounds to one by itself, and its reply is
 /// checked.
-fn within(fastest: FrameRate, longest: Fraction, wish: &Constraint) -> FrameRate {
-    let target = FrameRate::whole(wish.target());
+fn within(fastest: FrameRate, longest: Fraction, constraint: &Constraint) -> FrameRate {
+    let target = FrameRate::whole(constraint.target());
     match FrameRate::of(longest) {
         _ if target.fps > fastest.fps => fastest,
         Some(slowest) if target.fps < slowest.fps => slowest,
@@ -106,9 +107,9 @@ impl Distance {
         let sides = [(&config.width, width), (&config.height, height)];
         let mut distance = Self { ideal: 0.0, range: 0.0, rate: fitness(rate.fps, config.fps.target()) };
         let off_rate = if is_close(distance.rate) { 0.0 } else { distance.rate };
-        let parts = sides.map(|(wish, have)| (wish, fitness(f64::from(have), wish.target())));
-        for (wish, off) in parts.into_iter().chain([(&config.fps, off_rate)]) {
-            *(if wish.ideal.is_some() { &mut distance.ideal } else { &mut distance.range }) += off;
+        let parts = sides.map(|(constraint, have)| (constraint, fitness(f64::from(have), constraint.target())));
+        for (constraint, off) in parts.into_iter().chain([(&config.fps, off_rate)]) {
+            *(if constraint.ideal.is_some() { &mut distance.ideal } else { &mut distance.range }) += off;
         }
         distance
     }
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn step_within_the_constraint_is_selected() {
         let steps = (16, 1920, 16);
-        for (wish, taken) in [
+        for (constraint, taken) in [
             (Constraint::exact(1280), Some(1280)),
             (Constraint::exact(1281), None),
             (Constraint::exact(8), None),
@@ -152,7 +153,7 @@ mod tests {
             (Constraint { min: 1281, ideal: Some(1282), max: 1400 }, Some(1296)),
             (Constraint { min: 0, ideal: Some(1295), max: 1295 }, Some(1280)),
         ] {
-            assert_eq!(step(&wish, steps), taken, "{wish}");
+            assert_eq!(step(&constraint, steps), taken, "{constraint}");
         }
     }
 
@@ -188,7 +189,7 @@ mod tests {
     fn nearest_rate_of_a_range_is_selected() {
         let fraction = |fps| Fraction { numerator: 1, denominator: fps };
         let offered = [FrameInterval::Range { min: fraction(60), max: fraction(5) }];
-        let taken = |wish: Constraint| rates(&offered, &wish).first().map(|rate| rate.interval.denominator);
+        let taken = |constraint: Constraint| rates(&offered, &constraint).first().map(|rate| rate.interval.denominator);
         assert_eq!([25, 90, 1].map(|fps| taken(Constraint::ideal(fps))), [Some(25), Some(60), Some(5)]);
         assert_eq!([25, 90, 1].map(|fps| taken(Constraint::exact(fps))), [Some(25), None, None]);
         assert_eq!(taken(range(10, 20)), Some(20));

@@ -15,19 +15,19 @@ const RATE_LIMIT: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegotiationError {
     /// The constraints, as written in the configuration.
-    pub wish: String,
+    pub requested: String,
     /// What is available instead.
-    pub offer: String,
+    pub supported: String,
 }
 
 impl NegotiationError {
     /// The error for a camera with these modes.
     pub fn new(offers: &[CaptureMode], config: &Config) -> Self {
-        Self { wish: wish(config), offer: offered(offers) }
+        Self { requested: requested(config), supported: offered(offers) }
     }
 }
 
-fn wish(config: &Config) -> String {
+fn requested(config: &Config) -> String {
     let Config { width, height, fps, format, .. } = config;
     let format = format.map_or_else(String::new, |format| format!("format {}, ", format.name()));
     format!("{format}width {width}, height {height}, fps {fps}")
@@ -75,8 +75,8 @@ fn sizes(offers: &[CaptureMode]) -> String {
     groups.map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn size(offer: &CaptureMode) -> String {
-    match offer.size {
+fn size(mode: &CaptureMode) -> String {
+    match mode.size {
         None => "sizes that the driver does not list".to_owned(),
         Some(FrameSize::Discrete { width, height }) => format!("{width}x{height}"),
         Some(FrameSize::Stepwise { width, height }) => {

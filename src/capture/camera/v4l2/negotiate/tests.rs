@@ -100,7 +100,7 @@ fn parse(text: &str) -> Vec<CaptureMode> {
     offers
 }
 
-fn wish(text: &str) -> Constraint {
+fn constraint(text: &str) -> Constraint {
     let number = |text: &str| text.parse().expect("should be a number");
     match text.split_once("..") {
         // As in a table of `min`, `ideal` and `max`: 640..800, or 640..720..800 with an ideal in between.
@@ -124,7 +124,13 @@ fn config(text: &str) -> Config {
     let (format, words) = if words.len() == 6 { (Some(words[0]), &words[1..]) } else { (None, &words[..]) };
     let format =
         format.map(|name| *PixelFormat::ALL.iter().find(|pixel| pixel.name() == name).expect("should be known"));
-    Config { width: wish(words[0]), height: wish(words[2]), fps: wish(words[4]), format, ..Config::default() }
+    Config {
+        width: constraint(words[0]),
+        height: constraint(words[2]),
+        fps: constraint(words[4]),
+        format,
+        ..Config::default()
+    }
 }
 
 /// What vivid is said to offer.
@@ -141,8 +147,8 @@ const CARD_OFFERS: &str = "it offers NV12 in 32x32 to 1920x1080 at 5 to 29.97; H
 
 fn refused(offers: &[CaptureMode], wishes: &str) -> String {
     let refusal = choose(offers, &config(wishes)).expect_err(wishes);
-    assert!(refusal.offer.len() < 700, "{} bytes are too long for a page", refusal.offer.len());
-    format!("{} is not supported; {}", refusal.wish, refusal.offer)
+    assert!(refusal.supported.len() < 700, "{} bytes are too long for a page", refusal.supported.len());
+    format!("{} is not supported; {}", refusal.requested, refusal.supported)
 }
 
 /// The request, and below it the choice: pixel format, frame interval, and the reason.
@@ -216,7 +222,7 @@ fn best_offered_mode_is_selected() {
 
 #[test]
 fn unsupported_request_is_rejected_with_the_available_modes() {
-    for (camera, wishes, wish, offers) in [
+    for (camera, config, requested, supported) in [
         (VIVID, "1280 x 720 at 30", "width 1280, height 720, fps 30", VIVID_OFFERS),
         (
             VIVID,
@@ -242,7 +248,7 @@ fn unsupported_request_is_rejected_with_the_available_modes() {
             "it offers GREY in 640x480 at 15/30; YUYV in 320x240 at 15",
         ),
     ] {
-        assert_eq!(refused(&parse(camera), wishes), format!("{wish} is not supported; {offers}"), "{wishes}");
+        assert_eq!(refused(&parse(camera), config), format!("{requested} is not supported; {supported}"), "{config}");
     }
 }
 
