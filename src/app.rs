@@ -32,7 +32,7 @@ pub struct App {
     config: Config,
     address: SocketAddr,
     auth: Auth,
-    board: StatusPublisher,
+    publisher: StatusPublisher,
     dispatcher: Dispatcher,
     buttons: Option<buttons::Guard>,
     server: http::Server,
@@ -68,7 +68,7 @@ impl App {
         if status.privacy {
             tracing::info!("privacy switch on: cameras and microphone stay closed");
         }
-        let board = StatusPublisher::new(status);
+        let publisher = StatusPublisher::new(status);
         let listener = match notifier.listener()? {
             Some(listener) => http::adopt(listener, config.http.listen)?,
             None => http::bind(config.http.listen).await?,
@@ -80,7 +80,7 @@ impl App {
             (None, None)
         } else {
             let (audio, guard) =
-                pipeline::audio::start(microphone, &metrics, &board).context("start the microphone")?;
+                pipeline::audio::start(microphone, &metrics, &publisher).context("start the microphone")?;
             (Some(audio), Some(guard))
         };
         let mut streams = Vec::new();
@@ -88,22 +88,22 @@ impl App {
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
             let (video::PipelineHandles { frames, profile, handle }, guard) =
-                video::start(camera, selector, index, &metrics, &board)
+                video::start(camera, selector, index, &metrics, &publisher)
                     .with_context(|| format!("start the camera {name}"))?;
             handles.push(CameraHandle { name: name.clone(), video: handle });
             streams.push(CameraStream { name, index, video: frames, profile, audio: audio.clone() });
             cameras.push(guard);
         }
-        let sessions = SessionRegistry::new(metrics.clone(), board.clone());
+        let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
         let sources: Vec<Demand> = videos.chain(audio.iter().map(|audio| audio.demand().clone())).collect();
         let dispatcher = Dispatcher::new(DispatcherDeps {
             cameras: handles,
             sessions: sessions.clone(),
-            status: board.clone(),
+            status: publisher.clone(),
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
-            privacy: PrivacySwitch::new(board.clone(), sources.clone(), store.clone()),
+            privacy: PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone()),
             photos: Photos::open(&config.photos, &store),
         });
         let socket = open_socket(&store, &dispatcher);
@@ -122,18 +122,18 @@ impl App {
         }
         let watchdog = CancellationToken::new();
         let watched = streams.iter().map(|stream| stream_health(stream, &metrics)).collect();
-        let watchdog_task = notifier.run(board.watch(), watched, watchdog.clone());
+        let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
         let context = http::Context::new(
             session_manager.clone(),
             streams,
-            board.clone(),
+            publisher.clone(),
             metrics,
             auth.clone(),
             dispatcher.clone(),
         );
         let server = http::Server::start(listener, context, middleware, encryption);
         // The page can be reached from here on.
-        let leds = start_leds(&config, &board);
+        let leds = start_leds(&config, &publisher);
         let buttons = start_buttons(&config, &dispatcher);
         tokio::spawn(watchdog_task);
         notifier.ready();
@@ -141,7 +141,7 @@ impl App {
             config,
             address,
             auth,
-            board,
+            publisher,
             dispatcher,
             buttons,
             server,
@@ -162,12 +162,12 @@ impl App {
         let running = self.config.adopting(new);
         self.server.reconfigure(&running.http, &running.rtc.advertise);
         self.session_manager.reconfigure(&running.rtc);
-        self.board.max_viewers(running.rtc.max_viewers);
+        self.publisher.max_viewers(running.rtc.max_viewers);
         self.auth.set_session_days(running.auth.session_days);
         if running.leds != self.config.leds {
             // Their pins have to be released before they are requested again.
             self.leds = None;
-            self.leds = start_leds(&running, &self.board);
+            self.leds = start_leds(&running, &self.publisher);
         }
         if running.buttons != self.config.buttons {
             self.buttons = None;
@@ -245,8 +245,8 @@ fn open_socket(store: &StateDir, dispatcher: &Dispatcher) -> Option<unix_socket:
 }
 
 /// Starts the status LEDs. The rest works without them.
-fn start_leds(config: &Config, board: &StatusPublisher) -> Option<leds::Guard> {
-    leds::start(&config.leds, board).inspect_err(|error| tracing::error!("start the LEDs: {error}")).ok()
+fn start_leds(config: &Config, publisher: &StatusPublisher) -> Option<leds::Guard> {
+    leds::start(&config.leds, publisher).inspect_err(|error| tracing::error!("start the LEDs: {error}")).ok()
 }
 
 /// Starts the buttons, whose commands are carried out in order. The rest works without them.

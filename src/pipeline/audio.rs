@@ -61,14 +61,19 @@ impl Drop for Guard {
 pub fn start(
     microphone: Microphone,
     metrics: &Metrics,
-    board: &status::StatusPublisher,
+    publisher: &status::StatusPublisher,
 ) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
     let audio = Broadcast::new(RING);
     // Before there can be demand.
-    audio.demand().set_blocked(board.snapshot().privacy);
+    audio.demand().set_blocked(publisher.snapshot().privacy);
     let packetizer = AudioPacketizer::new(microphone.config(), audio.clone(), metrics.clone())?;
-    let pipeline =
-        Pipeline { microphone, packetizer, audio: audio.clone(), board: board.clone(), backoff: Backoff::default() };
+    let pipeline = Pipeline {
+        microphone,
+        packetizer,
+        audio: audio.clone(),
+        publisher: publisher.clone(),
+        backoff: Backoff::default(),
+    };
     let thread = MediaThread::spawn("microphone".into(), move || pipeline.run())?;
     Ok((audio.clone(), Guard { audio, _thread: thread }))
 }
@@ -77,7 +82,7 @@ struct Pipeline {
     microphone: Microphone,
     packetizer: AudioPacketizer,
     audio: Broadcast<AudioPacket>,
-    board: status::StatusPublisher,
+    publisher: status::StatusPublisher,
     backoff: Backoff,
 }
 
@@ -106,7 +111,7 @@ impl Pipeline {
             }
             match self.run_once() {
                 Ok(End::NoListeners) => {
-                    self.board.audio(|audio| audio.state = PipelineState::Idle);
+                    self.publisher.audio(|audio| audio.state = PipelineState::Idle);
                     rescan = true;
                     continue;
                 }
@@ -114,7 +119,7 @@ impl Pipeline {
                     if !std::mem::replace(&mut logged, true) {
                         tracing::info!("no microphone found; one that is plugged in will be used");
                     }
-                    self.board
+                    self.publisher
                         .audio(|audio| (audio.state, audio.source, audio.fault) = (PipelineState::Off, None, None));
                     self.silence_for(RESCAN_INTERVAL);
                 }
@@ -123,7 +128,7 @@ impl Pipeline {
                     if log {
                         tracing::warn!("no audio: {error:#}");
                     }
-                    self.board.audio(|audio| {
+                    self.publisher.audio(|audio| {
                         audio.state = PipelineState::Fault;
                         audio.fault = Some(format!("{error:#}"));
                     });
@@ -170,7 +175,7 @@ impl Pipeline {
     fn report_live(&mut self, source: &dyn CaptureSource) {
         let is = if self.backoff.recovered() { "is back" } else { "is open" };
         tracing::info!("microphone {is}: {}, channels {}", source.label(), source.channels());
-        self.board.audio(|audio| {
+        self.publisher.audio(|audio| {
             audio.source = Some(source.label().into());
             audio.state = PipelineState::Live;
             audio.fault = None;
@@ -210,11 +215,12 @@ mod tests {
     use crate::util::broadcast::Subscriber;
 
     fn started(device: &str) -> (Subscriber<AudioPacket>, Guard, status::StatusPublisher) {
-        let board = status::StatusPublisher::new(status::Status::default());
+        let publisher = status::StatusPublisher::new(status::Status::default());
         let config = Config { device: device.into(), ..Default::default() };
         let context = DeviceContext { pattern: false, camera: Box::new(|| None) };
-        let (audio, guard) = start(Microphone::new(config, context), &Metrics::new(), &board).expect("should start");
-        (audio.subscribe(), guard, board)
+        let (audio, guard) =
+            start(Microphone::new(config, context), &Metrics::new(), &publisher).expect("should start");
+        (audio.subscribe(), guard, publisher)
     }
 
     /// The capture times of the next packets, and whether the last of them is silent.
@@ -233,14 +239,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_unavailable_microphone_is_silence_on_the_grid_and_a_fault_in_the_status() {
-        let (mut listener, _guard, board) = started("hw:CARD=NotThere");
+        let (mut listener, _guard, publisher) = started("hw:CARD=NotThere");
         let (captured, silent) = listen(&mut listener, 100).await;
         assert!(silent);
         let steps = captured.windows(2).map(|pair| pair[1].saturating_since(pair[0]));
         // A busy machine may skip slots; none comes twice, and none is off the grid.
         assert!(steps.clone().all(|step| !step.is_zero() && step.as_micros() % 20_000 == 0), "{captured:?}");
         assert!(steps.filter(|step| step.as_millis() == 20).count() > 80, "{captured:?}");
-        let status = board.snapshot().audio;
+        let status = publisher.snapshot().audio;
         assert_eq!(status.state, PipelineState::Fault);
         assert!(status.fault.is_some_and(|fault| fault.contains("no such audio device")));
     }
@@ -250,25 +256,25 @@ mod tests {
         if !audio::list().is_empty() {
             return;
         }
-        let (mut listener, _guard, board) = started("auto");
+        let (mut listener, _guard, publisher) = started("auto");
         assert!(listen(&mut listener, 20).await.1);
-        let status = board.snapshot().audio;
+        let status = publisher.snapshot().audio;
         assert_eq!((status.state, status.fault, status.source), (PipelineState::Off, None, None));
     }
 
     #[tokio::test]
     async fn an_available_microphone_is_captured() {
-        let (mut listener, _guard, board) = started("tone");
+        let (mut listener, _guard, publisher) = started("tone");
         assert!(!listen(&mut listener, 20).await.1);
-        let status = board.snapshot().audio;
+        let status = publisher.snapshot().audio;
         assert_eq!((status.state, status.source.as_deref()), (PipelineState::Live, Some("test tone")));
     }
 
     #[tokio::test]
     async fn a_blocked_microphone_is_closed_and_silent_until_it_is_unblocked() {
-        let (mut listener, guard, board) = started("tone");
+        let (mut listener, guard, publisher) = started("tone");
         let state = async |wanted| {
-            let mut watch = board.watch();
+            let mut watch = publisher.watch();
             let found = watch.wait_for(|status| status.audio.state == wanted);
             tokio::time::timeout(Duration::from_secs(30), found).await.expect("in time").expect("board");
         };

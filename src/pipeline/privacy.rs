@@ -55,7 +55,7 @@ pub struct PrivacySwitch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    board: StatusPublisher,
+    publisher: StatusPublisher,
     sources: Vec<Demand>,
     store: StateDir,
     /// Serialises changes, so that status, sources and file agree.
@@ -64,19 +64,19 @@ struct Inner {
 
 impl PrivacySwitch {
     /// A switch for these sources, in the state that the status has.
-    pub fn new(board: StatusPublisher, sources: Vec<Demand>, store: StateDir) -> Self {
-        Self(Arc::new(Inner { board, sources, store, lock: Mutex::new(()) }))
+    pub fn new(publisher: StatusPublisher, sources: Vec<Demand>, store: StateDir) -> Self {
+        Self(Arc::new(Inner { publisher, sources, store, lock: Mutex::new(()) }))
     }
 
     /// Whether cameras and microphone are blocked.
     pub fn is_on(&self) -> bool {
-        self.0.board.snapshot().privacy
+        self.0.publisher.snapshot().privacy
     }
 
     /// Sets the switch, or toggles it when `on` is `None`; `by` names who did, for the log. Takes effect at once, then stores
     /// the state, which may block for a moment.
     pub fn set(&self, on: Option<bool>, by: &str) -> PrivacyChange {
-        let Inner { board, sources, store, lock } = &*self.0;
+        let Inner { publisher, sources, store, lock } = &*self.0;
         let _guard = lock.lock();
         let was = self.is_on();
         let on = on.unwrap_or(!was);
@@ -84,7 +84,7 @@ impl PrivacySwitch {
             return PrivacyChange { on, changed: false };
         }
         sources.iter().for_each(|source| source.set_blocked(on));
-        board.privacy(on);
+        publisher.privacy(on);
         tracing::info!("privacy switch {} by {by}", if on { "on" } else { "off" });
         if let Err(error) = store.write(FILE, if on { b"on\n" } else { b"off\n" }) {
             tracing::warn!("the privacy switch is set until porthole stops, but could not be stored: {error:#}");
@@ -107,18 +107,19 @@ mod tests {
     #[test]
     fn it_blocks_every_source_updates_the_status_and_persists() {
         let (_folder, store) = temporary();
-        let (board, sources) = (StatusPublisher::new(Status::default()), vec![Demand::default(), Demand::default()]);
-        let switch = PrivacySwitch::new(board.clone(), sources.clone(), store.clone());
+        let (publisher, sources) =
+            (StatusPublisher::new(Status::default()), vec![Demand::default(), Demand::default()]);
+        let switch = PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone());
         assert!(!switch.is_on() && !at_start(&Config::default(), &store));
         let _interests: Vec<_> = sources.iter().map(Demand::register).collect();
 
         assert_eq!(switch.set(Some(true), "a test"), PrivacyChange { on: true, changed: true });
-        assert!(switch.is_on() && board.snapshot().privacy && at_start(&Config::default(), &store));
+        assert!(switch.is_on() && publisher.snapshot().privacy && at_start(&Config::default(), &store));
         assert!(sources.iter().all(|source| source.blocked_since().is_some() && !source.is_needed()));
         assert_eq!(switch.set(Some(true), "a test"), PrivacyChange { on: true, changed: false });
 
         assert_eq!(switch.set(None, "a test"), PrivacyChange { on: false, changed: true });
-        assert!(!board.snapshot().privacy && !at_start(&Config::default(), &store));
+        assert!(!publisher.snapshot().privacy && !at_start(&Config::default(), &store));
         assert!(sources.iter().all(Demand::is_needed));
         assert!(at_start(&Config { on: true }, &store), "whatever was stored");
     }

@@ -215,7 +215,7 @@ impl CaptureThread {
             }
             keys.forward(&self.ctx, source.as_mut(), Instant::now());
             let next = source.next(POLL_INTERVAL);
-            self.ctx.board.controls(self.ctx.index, source.changed_controls());
+            self.ctx.publisher.controls(self.ctx.index, source.changed_controls());
             self.count_drops(source.dropped(), &mut dropped);
             let Some(frame) = next? else {
                 stall.polled(Timestamp::now());

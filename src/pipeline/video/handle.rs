@@ -93,7 +93,7 @@ pub struct Handle {
     frames: Broadcast<EncodedFrame>,
     requests: RequestQueue,
     /// The status, and the camera's index in it.
-    board: status::StatusPublisher,
+    publisher: status::StatusPublisher,
     index: usize,
     /// One snapshot at a time: a frame holds one of the camera's few buffers until it is copied.
     snapshot_permit: Arc<Semaphore>,
@@ -105,7 +105,7 @@ impl Handle {
             name: ctx.label.camera.as_str().into(),
             frames: ctx.frames.clone(),
             requests: ctx.requests.clone(),
-            board: ctx.board.clone(),
+            publisher: ctx.publisher.clone(),
             index: ctx.index,
             snapshot_permit: Arc::new(Semaphore::new(1)),
         };
@@ -207,7 +207,7 @@ impl Handle {
 
     /// Publishes the bitrate, which no camera reports; size and rate are published as negotiated.
     fn publish_settings(&self, settings: VideoSettings) {
-        self.board.camera(self.index, |camera| camera.bitrate = Some(settings.bitrate));
+        self.publisher.camera(self.index, |camera| camera.bitrate = Some(settings.bitrate));
     }
 
     async fn request<T>(&self, request: impl FnOnce(ReplySender<T>) -> CaptureRequest) -> Result<T, Error> {

@@ -90,34 +90,34 @@ pub fn start(
     mut selector: CameraSelector,
     index: usize,
     metrics: &Metrics,
-    board: &status::StatusPublisher,
+    publisher: &status::StatusPublisher,
 ) -> std::io::Result<(PipelineHandles, Guard)> {
     let missing = selector.take_missing();
     let open = move |config: &camera::Config| {
         let source = selector.open(config)?;
         Ok(OpenedCamera { source, identity: selector.identity() })
     };
-    start_with(config, index, metrics, board, missing, Box::new(open))
+    start_with(config, index, metrics, publisher, missing, Box::new(open))
 }
 
 fn start_with(
     config: Config,
     index: usize,
     metrics: &Metrics,
-    board: &status::StatusPublisher,
+    publisher: &status::StatusPublisher,
     missing: Option<camera::Error>,
     open: OpenCamera,
 ) -> std::io::Result<(PipelineHandles, Guard)> {
     let frames = Broadcast::new(RING);
     // Before there can be demand.
-    frames.demand().set_blocked(board.snapshot().privacy);
+    frames.demand().set_blocked(publisher.snapshot().privacy);
     let input = Arc::new(Mailbox::default());
     let keep_open = config.keep_open.then(|| frames.demand().register());
     let ctx = PipelineContext {
         index,
         label: metrics::CameraLabel { camera: config.camera.name.clone() },
         metrics: metrics.clone(),
-        board: board.clone(),
+        publisher: publisher.clone(),
         frames: frames.clone(),
         input: input.clone(),
         profile: watch::Sender::new(first_profile(&config.camera)),
@@ -173,7 +173,7 @@ struct PipelineContext {
     index: usize,
     label: metrics::CameraLabel,
     metrics: Metrics,
-    board: status::StatusPublisher,
+    publisher: status::StatusPublisher,
     frames: Broadcast<EncodedFrame>,
     input: Arc<Mailbox<EncodeInput>>,
     profile: watch::Sender<Option<Profile>>,
@@ -188,7 +188,7 @@ impl PipelineContext {
 
     /// Changes this camera's status.
     fn status(&self, change: impl FnOnce(&mut status::CameraStatus)) {
-        self.board.camera(self.index, change);
+        self.publisher.camera(self.index, change);
     }
 }
 

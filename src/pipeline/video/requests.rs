@@ -175,7 +175,8 @@ fn is_mode(control: &Control) -> bool {
 
 /// The controls from the status, which is current while the camera is open.
 fn current_controls(source: &mut dyn VideoSource, ctx: &PipelineContext) -> Vec<Control> {
-    let known = ctx.board.snapshot().cameras.get(ctx.index).map(|camera| camera.controls.clone()).unwrap_or_default();
+    let known =
+        ctx.publisher.snapshot().cameras.get(ctx.index).map(|camera| camera.controls.clone()).unwrap_or_default();
     if known.is_empty() { source.controls() } else { known }
 }
 
@@ -198,7 +199,7 @@ fn apply(source: &mut dyn VideoSource, ctx: &PipelineContext, rows: &[&[Setting]
         all.controls.extend(controls);
         all.refused.extend(refused);
     }
-    ctx.board.controls(ctx.index, all.controls.clone());
+    ctx.publisher.controls(ctx.index, all.controls.clone());
     all
 }
 

@@ -30,11 +30,11 @@ fn probe(path: &str) -> io::Result<Option<NodeInfo>> {
 
 impl FakeHost {
     fn new() -> Self {
-        let board = Self(tempfile::tempdir().expect("should make a directory"));
+        let host = Self(tempfile::tempdir().expect("should make a directory"));
         for directory in ["dev", "sys/class/video4linux"] {
-            fs::create_dir_all(board.path(directory)).expect("should make directories");
+            fs::create_dir_all(host.path(directory)).expect("should make directories");
         }
-        board
+        host
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -127,10 +127,10 @@ const TWIN: [&str; 3] = ["1bcf", "2284", ""];
 
 #[test]
 fn name_selects_the_matching_camera() {
-    let board = FakeHost::new();
-    board.attach(0, "platform:vivid-000", "vivid");
-    board.plug("1-2", 1, C920, "HD Pro Webcam C920");
-    board.plug("1-3", 3, TWIN, "USB Camera");
+    let host = FakeHost::new();
+    host.attach(0, "platform:vivid-000", "vivid");
+    host.plug("1-2", 1, C920, "HD Pro Webcam C920");
+    host.plug("1-3", 3, TWIN, "USB Camera");
     for (name, expected) in [
         ("vivid", 0),
         ("platform:vivid-000", 0),
@@ -143,70 +143,70 @@ fn name_selects_the_matching_camera() {
         ("USB Camera", 3),
         ("auto", 0),
     ] {
-        let selector = board.named(name);
+        let selector = host.named(name);
         assert_eq!(number(&selector), expected, "{name}");
         let found = selector.registry.locate(&selector.config.device).expect("should find it");
-        assert_eq!(found, board.dev(&format!("video{expected}")), "{name}");
+        assert_eq!(found, host.dev(&format!("video{expected}")), "{name}");
     }
-    assert!(board.named("auto").registry.locate(&DeviceSelector::Pattern).is_err());
-    let selector = board.named("c920");
+    assert!(host.named("auto").registry.locate(&DeviceSelector::Pattern).is_err());
+    let selector = host.named("c920");
     number(&selector);
     assert_eq!(selector.identity().as_deref(), Some("usb:046d:082d:5AF2"));
 }
 
 #[test]
 fn path_may_be_a_symlink() {
-    let board = FakeHost::new();
-    board.plug("1-2", 4, C920, "C920");
-    symlink(board.dev("video4"), board.dev("front")).expect("should link");
+    let host = FakeHost::new();
+    host.plug("1-2", 4, C920, "C920");
+    symlink(host.dev("video4"), host.dev("front")).expect("should link");
     for name in ["video4", "front"] {
-        let [selector] = board.pipelines([DeviceSelector::Path(board.dev(name))]);
+        let [selector] = host.pipelines([DeviceSelector::Path(host.dev(name))]);
         assert_eq!(number(&selector), 4, "{name}");
     }
 }
 
 #[test]
 fn unknown_or_ambiguous_name_is_an_error_with_a_list() {
-    let board = FakeHost::new();
-    assert_eq!(error(&board.named("C920")), "no camera is called C920; there is none");
-    board.attach(0, "platform:vivid-000", "vivid");
-    board.attach(1, "platform:vivid-001", "vivid");
-    board.plug("1-2", 2, C920, "C920");
+    let host = FakeHost::new();
+    assert_eq!(error(&host.named("C920")), "no camera is called C920; there is none");
+    host.attach(0, "platform:vivid-000", "vivid");
+    host.attach(1, "platform:vivid-001", "vivid");
+    host.plug("1-2", 2, C920, "C920");
     let list = format!(
         "{} (vivid, platform:vivid-000), {} (vivid, platform:vivid-001)",
-        board.dev("video0"),
-        board.dev("video1")
+        host.dev("video0"),
+        host.dev("video1")
     );
-    let c920 = format!("{} (C920, usb:046d:082d:5AF2)", board.dev("video2"));
+    let c920 = format!("{} (C920, usb:046d:082d:5AF2)", host.dev("video2"));
     assert_eq!(
-        error(&board.named("Brio")),
+        error(&host.named("Brio")),
         format!("no camera is called Brio; there are: {list}, {c920}"),
         "without the node for metadata"
     );
     assert_eq!(
-        error(&board.named("vivid")),
+        error(&host.named("vivid")),
         format!("several cameras are called vivid; name one by its path or its identity: {list}")
     );
-    let absent = board.named("usb:046d:082d:0000").take_missing();
+    let absent = host.named("usb:046d:082d:0000").take_missing();
     assert!(absent.expect("should be missing").to_string().starts_with("no camera is called usb:046d:082d:0000;"));
-    assert!(board.named("usb:046d:082d").take_missing().is_none());
+    assert!(host.named("usb:046d:082d").take_missing().is_none());
 }
 
 #[test]
 fn usb_camera_is_recognised_in_another_port_and_under_another_number() {
-    let board = FakeHost::new();
-    board.plug("1-2", 0, C920, "C920");
-    board.attach(2, "platform:vivid-000", "vivid");
-    let link = board.dev("link");
-    symlink(board.dev("video0"), &link).expect("should link");
+    let host = FakeHost::new();
+    host.plug("1-2", 0, C920, "C920");
+    host.attach(2, "platform:vivid-000", "vivid");
+    let link = host.dev("link");
+    symlink(host.dev("video0"), &link).expect("should link");
     let selectors =
-        [DeviceSelector::Path(board.dev("video0")), DeviceSelector::Path(link)].map(|device| board.pipelines([device]));
-    let by_name = [["usb:046d:082d"], ["C920"], ["auto"]].map(|[name]| [board.named(name)]);
+        [DeviceSelector::Path(host.dev("video0")), DeviceSelector::Path(link)].map(|device| host.pipelines([device]));
+    let by_name = [["usb:046d:082d"], ["C920"], ["auto"]].map(|[name]| [host.named(name)]);
     for [selector] in selectors.iter().chain(&by_name) {
         assert_eq!(number(selector), 0);
     }
-    board.unplug([0, 1]);
-    board.plug("1-4.1", 7, C920, "C920");
+    host.unplug([0, 1]);
+    host.plug("1-4.1", 7, C920, "C920");
     for [selector] in selectors.iter().chain(&by_name) {
         assert_eq!(number(selector), 7, "{}", selector.config.device);
         assert_eq!(selector.identity().as_deref(), Some("usb:046d:082d:5AF2"));
@@ -215,39 +215,39 @@ fn usb_camera_is_recognised_in_another_port_and_under_another_number() {
 
 #[test]
 fn built_in_camera_is_recognised_under_another_number() {
-    let board = FakeHost::new();
-    board.attach(0, "platform:vivid-000", "vivid");
-    let [selector] = board.pipelines([DeviceSelector::Path(board.dev("video0"))]);
+    let host = FakeHost::new();
+    host.attach(0, "platform:vivid-000", "vivid");
+    let [selector] = host.pipelines([DeviceSelector::Path(host.dev("video0"))]);
     assert_eq!(number(&selector), 0);
-    board.unplug([0]);
+    host.unplug([0]);
     assert_eq!(
         error(&selector),
-        format!("{}: the camera platform:vivid-000 is not connected; there is none", board.dev("video0"))
+        format!("{}: the camera platform:vivid-000 is not connected; there is none", host.dev("video0"))
     );
-    board.attach(1, "platform:vivid-000", "vivid");
+    host.attach(1, "platform:vivid-000", "vivid");
     assert_eq!(number(&selector), 1);
 }
 
 #[test]
 fn another_camera_under_the_same_number_is_not_selected() {
-    let board = FakeHost::new();
-    board.plug("1-2", 0, C920, "C920");
-    let [number_only] = board.pipelines([DeviceSelector::Path(board.dev("video0"))]);
-    let [link] = board.pipelines([DeviceSelector::Path(board.dev("by-path"))]);
-    symlink(board.dev("video0"), board.dev("by-path")).expect("should link");
-    let exact = board.named("usb:046d:082d:5AF2");
+    let host = FakeHost::new();
+    host.plug("1-2", 0, C920, "C920");
+    let [number_only] = host.pipelines([DeviceSelector::Path(host.dev("video0"))]);
+    let [link] = host.pipelines([DeviceSelector::Path(host.dev("by-path"))]);
+    symlink(host.dev("video0"), host.dev("by-path")).expect("should link");
+    let exact = host.named("usb:046d:082d:5AF2");
     for selector in [&number_only, &link, &exact] {
         assert_eq!(number(selector), 0);
     }
-    board.unplug([0, 1]);
-    board.plug("1-2", 0, ["046d", "082d", "OTHER"], "C920");
+    host.unplug([0, 1]);
+    host.plug("1-2", 0, ["046d", "082d", "OTHER"], "C920");
     let why = error(&number_only);
-    let other = format!("{} (C920, usb:046d:082d:OTHER)", board.dev("video0"));
+    let other = format!("{} (C920, usb:046d:082d:OTHER)", host.dev("video0"));
     assert_eq!(
         why,
         format!(
             "{}: the camera usb:046d:082d:5AF2 is not connected; another camera is there now: {other}; restart porthole to take that one",
-            board.dev("video0")
+            host.dev("video0")
         )
     );
     let name = "usb:046d:082d:5AF2";
@@ -259,56 +259,56 @@ fn another_camera_under_the_same_number_is_not_selected() {
 
 #[test]
 fn right_node_of_a_multi_node_camera_is_selected_again() {
-    let board = FakeHost::new();
-    board.plug("1-2", 0, C920, "Depth");
-    board.node("sys/devices/usb1/1-2/1-2:1.0", 2, 2, "Depth\nusb-0000:00:14.0-1-2\n");
-    let [selector] = board.pipelines([DeviceSelector::Path(board.dev("video2"))]);
+    let host = FakeHost::new();
+    host.plug("1-2", 0, C920, "Depth");
+    host.node("sys/devices/usb1/1-2/1-2:1.0", 2, 2, "Depth\nusb-0000:00:14.0-1-2\n");
+    let [selector] = host.pipelines([DeviceSelector::Path(host.dev("video2"))]);
     assert_eq!(number(&selector), 2);
-    board.unplug([0, 1, 2]);
-    board.plug("1-3", 5, C920, "Depth");
-    board.node("sys/devices/usb1/1-3/1-3:1.0", 4, 2, "Depth\nusb-0000:00:14.0-1-3\n");
+    host.unplug([0, 1, 2]);
+    host.plug("1-3", 5, C920, "Depth");
+    host.node("sys/devices/usb1/1-3/1-3:1.0", 4, 2, "Depth\nusb-0000:00:14.0-1-3\n");
     assert_eq!(number(&selector), 4);
-    assert_eq!(number(&board.named("Depth")), 4, "several nodes of one camera are no several cameras");
+    assert_eq!(number(&host.named("Depth")), 4, "several nodes of one camera are no several cameras");
 }
 
 #[test]
 fn identical_cameras_keep_their_ports() {
-    let board = FakeHost::new();
-    board.plug("1-1", 0, TWIN, "Cam");
-    board.plug("1-2", 2, TWIN, "Cam");
+    let host = FakeHost::new();
+    host.plug("1-1", 0, TWIN, "Cam");
+    host.plug("1-2", 2, TWIN, "Cam");
     let twin = || DeviceSelector::parse("usb:1bcf:2284").expect("should be a name");
-    let [front, back] = board.pipelines([twin(), twin()]);
+    let [front, back] = host.pipelines([twin(), twin()]);
     // The second is watched first: the first one's is kept for it all the same.
     assert_eq!((number(&back), number(&front)), (2, 0));
 
     // Numbers change places, ports don't.
-    board.unplug(0..4);
-    board.plug("1-2", 0, TWIN, "Cam");
-    board.plug("1-1", 2, TWIN, "Cam");
+    host.unplug(0..4);
+    host.plug("1-2", 0, TWIN, "Cam");
+    host.plug("1-1", 2, TWIN, "Cam");
     assert_eq!((number(&front), number(&back)), (2, 0));
 
     // One is disconnected; the other is idle, but still assigned to the other section.
-    board.unplug([2, 3]);
+    host.unplug([2, 3]);
     assert_eq!(
         error(&front),
         "usb:1bcf:2284: the camera `back` of the configuration uses it; name another one in one of the two"
     );
-    board.plug("1-7", 4, TWIN, "Cam");
+    host.plug("1-7", 4, TWIN, "Cam");
     assert_eq!((number(&front), number(&back)), (4, 0));
 }
 
 #[test]
 fn each_auto_gets_its_own_camera_in_configuration_order() {
-    let board = FakeHost::new();
-    board.attach(0, "platform:vivid-000", "vivid");
-    board.plug("1-2", 1, C920, "C920");
-    board.plug("1-3", 3, TWIN, "Cam");
+    let host = FakeHost::new();
+    host.attach(0, "platform:vivid-000", "vivid");
+    host.plug("1-2", 1, C920, "C920");
+    host.plug("1-3", 3, TWIN, "Cam");
     let [front, back, side] =
-        board.pipelines([DeviceSelector::Auto, DeviceSelector::Auto, DeviceSelector::Card("vivid".into())]);
+        host.pipelines([DeviceSelector::Auto, DeviceSelector::Auto, DeviceSelector::Card("vivid".into())]);
     assert_eq!((number(&back), number(&side), number(&front)), (3, 0, 1));
 
     let [front, back] =
-        board.pipelines([DeviceSelector::Path(board.dev("video1")), DeviceSelector::Path(board.dev("video1"))]);
+        host.pipelines([DeviceSelector::Path(host.dev("video1")), DeviceSelector::Path(host.dev("video1"))]);
     let taken = open(&front).expect("should find it");
     assert!(error(&back).contains("the camera `front` of the configuration uses it"));
     drop(taken);
@@ -317,40 +317,40 @@ fn each_auto_gets_its_own_camera_in_configuration_order() {
 
 #[test]
 fn auto_waits_for_any_camera_once_it_had_one() {
-    let board = FakeHost::new();
-    let [auto] = board.pipelines([DeviceSelector::Auto]);
+    let host = FakeHost::new();
+    let [auto] = host.pipelines([DeviceSelector::Auto]);
     assert!(auto.is_pattern());
     assert!(open(&auto).expect("should be the pattern").is_none());
 
     // A node whose permissions come later is left alone until then.
-    board.attach(0, "platform:vivid-000", "denied");
+    host.attach(0, "platform:vivid-000", "denied");
     assert!(open(&auto).expect("should be the pattern").is_none());
-    board.unplug([0]);
-    board.plug("1-2", 0, C920, "C920");
+    host.unplug([0]);
+    host.plug("1-2", 0, C920, "C920");
     assert_eq!(number(&auto), 0);
     assert!(!auto.is_pattern());
 
-    board.unplug([0, 1]);
+    host.unplug([0, 1]);
     assert_eq!(error(&auto), "auto: the camera usb:046d:082d:5AF2 is not connected; there is none");
-    board.attach(3, "platform:vivid-000", "vivid");
+    host.attach(3, "platform:vivid-000", "vivid");
     assert_eq!(number(&auto), 3);
 }
 
 #[test]
 fn test_pattern_ends_when_a_camera_is_plugged_in() {
-    let board = FakeHost::new();
-    let [mut auto, _named] = board.pipelines([DeviceSelector::Auto, DeviceSelector::Card("vivid".into())]);
+    let host = FakeHost::new();
+    let [mut auto, _named] = host.pipelines([DeviceSelector::Auto, DeviceSelector::Card("vivid".into())]);
     let mut pattern = auto.open(&Config::default()).expect("should be the pattern");
     let wait = std::time::Duration::from_secs(5);
     assert!(pattern.is_pattern());
     assert!(pattern.next(wait).expect("should go on").is_some());
 
     // Something else, and a camera that another pipeline waits for.
-    board.attach(0, "platform:vivid-000", "vivid");
+    host.attach(0, "platform:vivid-000", "vivid");
     auto.registry.notify_hotplug();
     assert!(pattern.next(wait).expect("should go on").is_some());
 
-    board.plug("1-2", 1, C920, "C920");
+    host.plug("1-2", 1, C920, "C920");
     assert!(pattern.next(wait).expect("should go on").is_some(), "no hot-plug event was received");
     auto.registry.notify_hotplug();
     assert!(matches!(pattern.next(wait), Err(Error::Replaced)));
@@ -358,11 +358,11 @@ fn test_pattern_ends_when_a_camera_is_plugged_in() {
 
 #[test]
 fn test_pattern_polls_for_cameras_without_hotplug_events() {
-    let board = FakeHost::new();
-    let [auto] = board.pipelines([DeviceSelector::Auto]);
+    let host = FakeHost::new();
+    let [auto] = host.pipelines([DeviceSelector::Auto]);
     let mut watch = Watch::new(&auto.registry, auto.index, auto.registry.generation());
     let start = std::time::Instant::now();
-    board.plug("1-2", 0, C920, "C920");
+    host.plug("1-2", 0, C920, "C920");
     assert!(!watch.camera_available(start));
     assert!(watch.camera_available(start + std::time::Duration::from_secs(60)));
 }

@@ -119,7 +119,7 @@ pub(super) struct Rig {
     pub(super) port: Arc<Port>,
     pub(super) output: PipelineHandles,
     pub(super) metrics: Metrics,
-    pub(super) board: status::StatusPublisher,
+    pub(super) publisher: status::StatusPublisher,
     _guard: Guard,
 }
 
@@ -131,7 +131,7 @@ impl Rig {
             ..camera::Config::default()
         };
         let metrics = Metrics::new();
-        let board = status::StatusPublisher::new(Status {
+        let publisher = status::StatusPublisher::new(Status {
             cameras: vec![status::CameraStatus::default()],
             ..Status::default()
         });
@@ -139,16 +139,16 @@ impl Rig {
             Config { camera, encoder: encoder::Config { bitrate: 500_000, ..Default::default() }, keep_open: false };
         let usb = port.clone();
         let open = Box::new(move |config: &camera::Config| usb.open(config));
-        let (output, guard) = start_with(config, 0, &metrics, &board, None, open).expect("start");
-        Self { port, output, metrics, board, _guard: guard }
+        let (output, guard) = start_with(config, 0, &metrics, &publisher, None, open).expect("start");
+        Self { port, output, metrics, publisher, _guard: guard }
     }
 
     pub(super) fn camera(&self) -> status::CameraStatus {
-        self.board.snapshot().cameras.remove(0)
+        self.publisher.snapshot().cameras.remove(0)
     }
 
     pub(super) async fn until(&self, what: &str, met: impl Fn(&status::CameraStatus) -> bool) -> status::CameraStatus {
-        let mut watch = self.board.watch();
+        let mut watch = self.publisher.watch();
         let found = tokio::time::timeout(LIMIT, watch.wait_for(|status| met(&status.cameras[0]))).await;
         found.unwrap_or_else(|_| panic!("not {what}: {:?}", self.camera())).expect("board").cameras[0].clone()
     }
