@@ -64,14 +64,14 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         let muted = if audio.mute { ", muted" } else { "" };
         writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
-    board(out, config)?;
+    privacy_leds_and_buttons(out, config)?;
     let (min, max) = config.rtc.playout_delay;
     writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)?;
     network(out, &config.rtc)
 }
 
 /// Privacy switch, LEDs and buttons.
-fn board(out: &mut impl Write, config: &Config) -> io::Result<()> {
+fn privacy_leds_and_buttons(out: &mut impl Write, config: &Config) -> io::Result<()> {
     if config.privacy.on {
         writeln!(out, "  privacy on at every start: cameras and microphone stay closed")?;
     }

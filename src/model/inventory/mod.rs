@@ -9,14 +9,14 @@
 mod camera;
 mod control;
 mod setting;
-mod sound;
+mod sound_card;
 
 use serde::Serialize;
 
 pub use camera::{CameraInfo, ChoiceInfo, EncoderInfo, FormatInfo, RateInfo, SizeInfo, Span};
 pub use control::{Control, ControlKind, Controls, Flag, MenuItem, Value};
 pub use setting::{Setting, find};
-pub use sound::{InputControl, SoundCardInfo, SoundDeviceInfo};
+pub use sound_card::{InputControl, SoundCardInfo, SoundDeviceInfo};
 
 /// The devices that porthole can use.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -69,7 +69,7 @@ mod tests {
                 driver: "bcm2835-codec".into(),
                 bus: "platform:bcm2835-codec".into(),
             }],
-            sound_cards: vec![sound::tests::card()],
+            sound_cards: vec![sound_card::tests::card()],
             leds: vec!["ACT".into()],
             auto: AutoInfo { camera: "/dev/video0".into(), microphone: "plughw:CARD=C920,DEV=0".into() },
             problems: vec!["LEDs: permission denied".into()],

@@ -26,7 +26,7 @@ impl Transfer {
     /// Splits a content; `None` when it is too long for the header, at about a gigabyte.
     pub fn new(id: u32, media_type: &'static str, content: Bytes) -> Option<Self> {
         // Empty content still has one message, which marks its end.
-        let count = content.len().div_ceil(room(media_type)).max(1);
+        let count = content.len().div_ceil(chunk_len(media_type)).max(1);
         Some(Self { id, media_type, content, next: 0, count: u16::try_from(count).ok()? })
     }
 
@@ -43,7 +43,7 @@ impl Iterator for Transfer {
         if self.is_done() {
             return None;
         }
-        let piece = self.content.split_to(self.content.len().min(room(self.media_type)));
+        let piece = self.content.split_to(self.content.len().min(chunk_len(self.media_type)));
         let mut message = BytesMut::with_capacity(HEADER + self.media_type.len() + piece.len());
         message.put_u32(self.id);
         message.put_u16(self.next);
@@ -59,7 +59,7 @@ impl Iterator for Transfer {
 }
 
 /// The bytes of content per message.
-fn room(media_type: &str) -> usize {
+fn chunk_len(media_type: &str) -> usize {
     MAX_MESSAGE - HEADER - media_type.len()
 }
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn content_beyond_the_headers_range_is_rejected() {
-        let most = room("a") * usize::from(u16::MAX);
+        let most = chunk_len("a") * usize::from(u16::MAX);
         let content = Bytes::from(vec![0; most + 1]);
         assert!(Transfer::new(1, "a", content.slice(..most)).is_some());
         assert!(Transfer::new(1, "a", content).is_none());

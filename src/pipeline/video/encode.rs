@@ -58,8 +58,8 @@ impl EncodeThread {
                     self.placeholder = None;
                     self.handle_frame(&frame);
                 }
-                Pop::Value(EncodeInput::Unavailable(away)) => {
-                    self.placeholder = Some(Placeholder { due: away.from, away, drawn: None });
+                Pop::Value(EncodeInput::Unavailable(unavailable)) => {
+                    self.placeholder = Some(Placeholder { due: unavailable.from, unavailable, drawn: None });
                 }
                 Pop::Value(EncodeInput::Idle) => self.idle(),
                 Pop::TimedOut => self.show_placeholder(),
@@ -165,7 +165,7 @@ impl EncodeThread {
 
 /// What is shown while the camera is unavailable.
 struct Placeholder {
-    away: CameraUnavailable,
+    unavailable: CameraUnavailable,
     due: Instant,
     /// The image with its lines of text; redrawn only when these change.
     drawn: Option<([String; 2], Bytes)>,
@@ -176,9 +176,9 @@ impl Placeholder {
         // Computed from the elapsed time: a device without a real-time clock gets the time long after the start, and a fault
         // from before that would date from 1970.
         let now = SystemTime::now();
-        let since = now.checked_sub(self.away.since.elapsed()).unwrap_or(now);
-        let lines = self.away.reason.lines(since, now);
-        let format = self.away.format;
+        let since = now.checked_sub(self.unavailable.since.elapsed()).unwrap_or(now);
+        let lines = self.unavailable.reason.lines(since, now);
+        let format = self.unavailable.format;
         let data = match &self.drawn {
             Some((shown, data)) if *shown == lines => data.clone(),
             _ => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::media::Timestamp;
 use crate::model::status::PipelineState;
-use rig::{CameraStep, HIGH, LARGE, LIMIT, OWN, Rig, SMALL, has_idr, next, own, raw, unplugged};
+use rig::{CameraStep, HIGH, LARGE, LIMIT, OWN, Rig, SMALL, access_unit, has_idr, next, raw, unplugged};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewer_survives_unplug_and_replug_and_each_change_starts_with_a_key_frame() {
@@ -135,7 +135,7 @@ async fn camera_h264_is_passed_through_in_order_and_requests_reach_the_camera() 
     let rig = Rig::new();
     let camera = rig.port.plug(OWN);
     let interest = rig.output.frames.demand().register();
-    camera.send(own(Some(HIGH))).expect("camera");
+    camera.send(access_unit(Some(HIGH))).expect("camera");
     // Nobody watches yet, but who is about to is told.
     rig.until_profile(Some(HIGH)).await;
     assert_eq!((rig.encoded(), rig.dropped(metrics::DropPoint::Unwatched)), (0, 1));
@@ -149,9 +149,9 @@ async fn camera_h264_is_passed_through_in_order_and_requests_reach_the_camera() 
         tokio::task::yield_now().await;
     }
     assert!(started.elapsed() >= Duration::from_millis(500), "asked 3 times in {:?}", started.elapsed());
-    camera.send(own(Some(HIGH))).expect("camera");
+    camera.send(access_unit(Some(HIGH))).expect("camera");
     for _ in 0..20 {
-        camera.send(own(None)).expect("camera");
+        camera.send(access_unit(None)).expect("camera");
     }
     let mut keys = Vec::new();
     let mut last = Timestamp::default();
@@ -171,7 +171,7 @@ async fn h264_camera_is_unplugged_and_replaced_by_another() {
     let rig = Rig::new();
     let camera = rig.port.plug(OWN);
     let mut viewer = rig.output.frames.subscribe();
-    camera.send(own(Some(HIGH))).expect("camera");
+    camera.send(access_unit(Some(HIGH))).expect("camera");
     assert!(next(&mut viewer).await.key);
     rig.until_profile(Some(HIGH)).await;
     drop(camera);
@@ -184,8 +184,8 @@ async fn h264_camera_is_unplugged_and_replaced_by_another() {
     rig.wake();
     let main = Profile { idc: 77, ..HIGH };
     // Broken off in the middle of something: of no use before the first IDR.
-    camera.send(own(None)).expect("camera");
-    camera.send(own(Some(main))).expect("camera");
+    camera.send(access_unit(None)).expect("camera");
+    camera.send(access_unit(Some(main))).expect("camera");
     rig.until_profile(Some(main)).await;
     let key = loop {
         let frame = next(&mut viewer).await;

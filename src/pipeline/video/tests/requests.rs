@@ -92,7 +92,7 @@ async fn snapshot_error_says_why_there_is_none() {
     let camera = rig.port.plug(OWN);
     let broken = async {
         loop {
-            let _ = camera.try_send(own(Some(HIGH)));
+            let _ = camera.try_send(access_unit(Some(HIGH)));
             tokio::task::yield_now().await;
         }
     };

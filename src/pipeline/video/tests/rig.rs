@@ -191,7 +191,7 @@ pub(super) fn raw(format: VideoFormat) -> CameraStep {
 }
 
 /// A camera's own access unit: parameter sets of a profile and an IDR, or a P slice.
-pub(super) fn own(profile: Option<Profile>) -> CameraStep {
+pub(super) fn access_unit(profile: Option<Profile>) -> CameraStep {
     let mut units: Vec<Vec<u8>> = Vec::new();
     match profile {
         Some(Profile { idc, constraints, level }) => {
