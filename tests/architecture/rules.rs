@@ -32,7 +32,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["sd_notify", "listenfd"], &["src/device/systemd/"]),
     (&["prometheus_client"], &["src/model/metrics.rs"]),
     (&["webrtc", "rtc"], &["src/server/rtc/"]),
-    (&["warp", "hyper", "hyper_util", "http_body_util"], &["src/server/http/"]),
+    (&["warp", "hyper", "hyper_util", "futures_util"], &["src/server/http/"]),
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/util/suggest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),

@@ -1,51 +1,32 @@
-//! Commands and snapshots for scripts: `POST /api/command` and `GET /snapshot.jpg`.
+//! Commands, snapshots, status and metrics for scripts.
 //!
 //! Commands are executed and permitted in `dispatch`; their format is defined in `crate::model::protocol`.
 
 use bytes::Bytes;
-use serde::Deserialize;
-use warp::Filter as _;
-use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::response::{HttpResponse, problem, response};
-use super::{Context, read, whep};
+use super::{Context, whep};
 use crate::model::protocol::{Code, Error};
-use crate::server::auth::Principal;
 use crate::server::dispatch::{Caller, Snapshot};
 
 const JSON: &str = "application/json";
 
-/// Query parameters of a snapshot.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SnapshotQuery {
-    camera: Option<String>,
-}
-
-/// `POST /api/command` and `GET /snapshot.jpg`.
-pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
-    let with = warp::any().map(move || context.clone());
-    let body = warp::body::bytes();
-    // The middleware rejects requests without one.
-    let caller = warp::ext::get::<Principal>().map(|principal: Principal| Caller::principal(&principal));
-    let headers = warp::header::headers_cloned();
-    let command =
-        warp::path!("api" / "command").and(warp::post()).and(headers).and(body).and(caller).and(with.clone()).then(
-            |headers: HeaderMap, body: Bytes, caller: Caller, context: Context| async move {
-                context.command(&headers, &body, &caller).await
-            },
-        );
-    let snapshot = warp::path!("snapshot.jpg").and(read()).and(warp::query()).and(caller).and(with).then(
-        |SnapshotQuery { camera }: SnapshotQuery, caller: Caller, context: Context| async move {
-            context.snapshot(camera.as_deref(), &caller).await
-        },
-    );
-    command.or(snapshot).unify().boxed()
-}
-
 impl Context {
-    async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> HttpResponse {
+    /// `GET /api/status`.
+    pub(super) fn status(&self) -> HttpResponse {
+        let body = serde_json::to_vec_pretty(&self.0.status.report()).expect("the status should be printable as JSON");
+        response(StatusCode::OK, JSON, body.into())
+    }
+
+    /// `GET /metrics`.
+    pub(super) fn metrics(&self) -> HttpResponse {
+        let text = self.0.metrics.text();
+        response(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
+    }
+
+    /// `POST /api/command`.
+    pub(super) async fn command(&self, headers: &HeaderMap, body: &Bytes, caller: &Caller) -> HttpResponse {
         // The media type keeps out HTML forms of other sites, which can only send text.
         if whep::media_type(headers) != JSON {
             let detail = "send the request with Content-Type: application/json";
@@ -60,7 +41,13 @@ impl Context {
         }
     }
 
-    async fn snapshot(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
+    /// `GET /snapshot.jpg`.
+    pub(super) async fn snapshot(&self, query: &[(String, String)], caller: &Caller) -> HttpResponse {
+        let camera = match query {
+            [] => None,
+            [(name, camera)] if name == "camera" => Some(camera.as_str()),
+            _ => return problem(StatusCode::BAD_REQUEST, "the only query parameter is ?camera=NAME"),
+        };
         match self.0.dispatcher.snapshot(caller, camera).await {
             Ok(Snapshot { data, .. }) => response(StatusCode::OK, Snapshot::MEDIA_TYPE, data),
             Err(error) => with_retry_after(problem(status(&error), &error.message), &error),

@@ -1,15 +1,12 @@
 //! The files of `web/`, embedded in the binary, so that the page works without any other server.
 
 use bytes::Bytes;
-use warp::Filter as _;
-use warp::filters::BoxedFilter;
 use warp::http::{HeaderValue, StatusCode, header};
 
-use super::read;
 use super::response::{HttpResponse, response};
 
 /// A file: its path below `/`, its media type and its content.
-type Asset = (&'static str, &'static str, &'static [u8]);
+pub type Asset = (&'static str, &'static str, &'static [u8]);
 
 /// Every file of the page, listed by the build script; index.html has the empty path.
 const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -17,29 +14,14 @@ const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 /// The page loads nothing from elsewhere and may not be framed by another site.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
-/// Whether the path is that of an embedded file.
-pub fn has(path: &str) -> bool {
-    path.strip_prefix('/').is_some_and(|path| ASSETS.iter().any(|asset| asset.0 == path))
+/// The embedded file at a path.
+pub fn find(path: &str) -> Option<&'static Asset> {
+    let path = path.strip_prefix('/')?;
+    ASSETS.iter().find(|asset| asset.0 == path)
 }
 
-/// The page and its files.
-pub fn routes() -> BoxedFilter<(HttpResponse,)> {
-    let mut routes: Option<BoxedFilter<(HttpResponse,)>> = None;
-    for asset in ASSETS {
-        let mut at = warp::any().boxed();
-        for segment in asset.0.split('/').filter(|segment| !segment.is_empty()) {
-            at = at.and(warp::path(segment)).boxed();
-        }
-        let route = at.and(warp::path::end()).and(read()).map(|| file(asset)).boxed();
-        routes = Some(match routes {
-            Some(routes) => routes.or(route).unify().boxed(),
-            None => route,
-        });
-    }
-    routes.expect("the page should have files")
-}
-
-fn file((_, media_type, content): &'static Asset) -> HttpResponse {
+/// The response with an embedded file.
+pub fn file((_, media_type, content): &'static Asset) -> HttpResponse {
     let mut response = response(StatusCode::OK, media_type, Bytes::from_static(content));
     let headers = response.headers_mut();
     // After an update of the device, browsers must not use the old page.
@@ -68,11 +50,11 @@ mod tests {
                     folders.push(format!("{path}/"));
                 } else if !path.starts_with("screenshots/") {
                     let path = if path == "index.html" { "/".to_owned() } else { format!("/{path}") };
-                    assert!(has(&path), "{path} is not served");
+                    assert!(find(&path).is_some(), "{path} is not served");
                 }
             }
         }
-        assert!(!has("/screenshots/phone.png"));
+        assert!(find("/screenshots/phone.png").is_none());
     }
 
     #[test]

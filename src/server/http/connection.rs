@@ -2,12 +2,10 @@
 //!
 //! Whether a request is allowed is decided in `middleware`, how many connections there may be in `connection_limit`.
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,22 +15,15 @@ use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use warp::http::StatusCode;
-use warp::reply::{Reply as _, Response};
 
 use super::connection_limit::ConnectionPermit;
-use super::forwarded::ConnInfo;
-use super::response::{ErrorResponse, retryable_problem};
-use super::{Encryption, LocalAddr, Middleware, Routes, body, tls};
+use super::forwarded::{Arrival, ConnInfo};
+use super::router::Router;
+use super::{Encryption, Middleware, tls};
 
 /// Timeout for receiving a request's header, and for the start of the next request; a slower client occupies a
 /// connection for nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Timeout for handling a request after its header: 10 s for the body, another 2 s for an offer until the video format
-/// is known, and some for the peer connection on a slow device.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`); after that the peer is gone, or is stalling on
 /// purpose.
@@ -48,9 +39,9 @@ const MAX_HEADERS: usize = 100;
 /// What all connections share.
 pub struct ServerContext {
     /// Decides which requests are allowed.
-    pub middleware: Middleware,
-    /// The routes.
-    pub routes: Routes,
+    pub middleware: Arc<Middleware>,
+    /// Answers requests.
+    pub router: Router,
     /// TLS, if configured.
     pub encryption: Option<Encryption>,
 }
@@ -105,13 +96,16 @@ async fn serve_http1(
     permit: Arc<ConnectionPermit>,
     watcher: Watcher,
 ) -> Result<(), hyper::Error> {
-    let service = service_fn(move |request| {
-        let (context, permit) = (context.clone(), permit.clone());
+    let router = TowerToHyperService::new(warp::service(context.router.clone()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let arrival = Arrival { conn, authority: request.uri().authority().cloned() };
+        request.extensions_mut().insert(arrival);
+        let (response, permit) = (router.call(request), permit.clone());
         async move {
             permit.set_busy(true);
-            let response = context.respond(request, conn).await;
+            let response = response.await;
             permit.set_busy(false);
-            Ok::<_, Infallible>(response)
+            response
         }
     });
     let connection = http1::Builder::new()
@@ -121,29 +115,4 @@ async fn serve_http1(
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection).await
-}
-
-impl ServerContext {
-    async fn respond(&self, request: Request<Incoming>, conn: ConnInfo) -> Response {
-        let (mut head, body) = request.into_parts();
-        let (response_headers, checked) = self.middleware.check(&mut head, conn);
-        head.extensions.insert(LocalAddr(conn.local));
-        let outcome = async {
-            checked?;
-            let body = body::read(body).await?;
-            let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
-            let routed = routes.call(Request::from_parts(head, Full::new(body))).await;
-            Ok(routed.unwrap_or_else(|never| match never {}))
-        };
-        let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {
-            Ok(outcome) => outcome.unwrap_or_else(|error: ErrorResponse| error.into_response()),
-            Err(_) => {
-                let detail = format!("the request timed out after {} s", REQUEST_TIMEOUT.as_secs());
-                tracing::warn!("{detail}");
-                retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail).into_response()
-            }
-        };
-        response_headers.apply(response.headers_mut());
-        response
-    }
 }

@@ -4,7 +4,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use warp::http::request::Parts;
 use warp::http::uri::Authority;
 use warp::http::{HeaderMap, header};
 
@@ -19,7 +18,16 @@ pub struct ConnInfo {
     pub encrypted: bool,
 }
 
-/// Who sent a request; the middleware attaches it to the request.
+/// How a request arrived, as far as its method, path and headers do not say it.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The connection that it arrived on.
+    pub conn: ConnInfo,
+    /// The authority of an absolute-form URI.
+    pub authority: Option<Authority>,
+}
+
+/// Who sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     /// The client's address, as far as trusted proxies know it.
@@ -28,13 +36,13 @@ pub struct Client {
     pub secure: bool,
 }
 
-/// The client of a request that arrived on `conn`, and the requested host; `None` if that cannot be parsed.
-pub fn of(conn: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option<Authority>) {
-    let headers = &request.headers;
+/// The client of a request, and the requested host; `None` if that cannot be parsed.
+pub fn of(arrival: &Arrival, headers: &HeaderMap, trusted: &[IpNet]) -> (Client, Option<Authority>) {
+    let conn = arrival.conn;
     let peer = conn.peer.to_canonical();
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     if !is_trusted(&peer) {
-        return (Client { address: peer, secure: conn.encrypted }, host(request));
+        return (Client { address: peer, secure: conn.encrypted }, host(arrival, headers));
     }
     let mut address = peer;
     // The nearest proxy appended the last address. Whatever precedes the first untrusted one may be forged.
@@ -49,7 +57,7 @@ pub fn of(conn: ConnInfo, request: &Parts, trusted: &[IpNet]) -> (Client, Option
     let secure = scheme.map_or(conn.encrypted, |scheme| scheme.eq_ignore_ascii_case("https"));
     let host = match members(headers, "x-forwarded-host").next_back() {
         Some(value) => value.and_then(|value| value.parse().ok()),
-        None => host(request),
+        None => host(arrival, headers),
     };
     (Client { address, secure }, host)
 }
@@ -74,13 +82,13 @@ fn read_address(text: &str) -> Option<IpAddr> {
 }
 
 /// The host of an absolute-form URI, which takes precedence (RFC 9112 section 3.2.2), or of the single `Host` header.
-fn host(request: &Parts) -> Option<Authority> {
-    let mut named = request.headers.get_all(header::HOST).iter();
+fn host(arrival: &Arrival, headers: &HeaderMap) -> Option<Authority> {
+    let mut named = headers.get_all(header::HOST).iter();
     let (first, second) = (named.next(), named.next());
     if second.is_some() {
         return None;
     }
-    match request.uri.authority() {
+    match &arrival.authority {
         Some(authority) => Some(authority.clone()),
         None => first?.to_str().ok()?.parse().ok(),
     }
@@ -99,7 +107,9 @@ mod tests {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let conn = ConnInfo { peer: peer.parse().unwrap(), local: peer.parse().unwrap(), encrypted: false };
-        let (client, host) = of(conn, &parts, &["127.0.0.0/8", "10.0.0.0/24"].map(|net| net.parse().unwrap()));
+        let arrival = Arrival { conn, authority: parts.uri.authority().cloned() };
+        let (client, host) =
+            of(&arrival, &parts.headers, &["127.0.0.0/8", "10.0.0.0/24"].map(|net| net.parse().unwrap()));
         (client.address.to_string(), client.secure, host.map(|host| host.to_string()))
     }
 

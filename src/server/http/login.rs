@@ -1,22 +1,16 @@
-//! Routes for signing browsers in and out, and for the tokens of programs.
+//! Signing browsers in and out, and the tokens of programs.
 //!
 //! Credentials are checked in `auth`; which request needs which role is decided in `middleware`.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use warp::Filter as _;
-use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::response::{HttpResponse, problem, response, text};
-use super::{Client, Context, read};
+use super::Context;
+use super::forwarded::Client;
+use super::response::{ErrorResponse, HttpResponse, no_content, problem, response};
 use crate::model::metrics::{SignIn, SignInOutcome};
 use crate::server::auth::{AddError, Credential, Mode, Principal, Role, SignInError, SignedIn, Token};
-
-/// Maximum size of a body: the longest password with every byte escaped has 6 KiB.
-const MAX_BODY: u64 = 8 * 1024;
 
 const JSON: &str = "application/json";
 
@@ -67,60 +61,6 @@ impl<'a> From<&'a Token> for TokenInfo<'a> {
     }
 }
 
-/// `GET`, `POST` and `DELETE /api/session`, `GET` and `POST /api/tokens`, `DELETE /api/tokens/{name}`.
-pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
-    let with = warp::any().map(move || context.clone());
-    let body = warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
-    let headers = warp::header::headers_cloned();
-    let client = warp::ext::optional::<Client>().map(|client: Option<Client>| {
-        // Requests without a known address share one rate limit.
-        client.unwrap_or(Client { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), secure: false })
-    });
-    let principal = warp::ext::optional::<Principal>();
-    let session = warp::path!("api" / "session").boxed();
-    let tokens = warp::path!("api" / "tokens").boxed();
-
-    let session_info =
-        session.clone().and(read()).and(headers).and(with.clone()).map(|headers: HeaderMap, context: Context| {
-            let role = context.0.auth.identify(bearer(&headers), cookie(&headers)).map(|principal| principal.role);
-            context.session(StatusCode::OK, role)
-        });
-    let sign_in = session.clone().and(warp::post()).and(headers).and(body).and(client).and(with.clone()).then(
-        |headers: HeaderMap, body: Bytes, client: Client, context: Context| async move {
-            context.sign_in(&headers, &body, client).await
-        },
-    );
-    let sign_out = session.and(warp::delete()).and(headers).and(client).and(with.clone()).then(
-        |headers: HeaderMap, client: Client, context: Context| async move {
-            let cleared = context.0.auth.sign_out(cookie(&headers), client.secure).await;
-            set_cookie(context.session(StatusCode::OK, None), &cleared)
-        },
-    );
-    let list = tokens.clone().and(read()).and(principal).and(with.clone()).map(
-        |principal: Option<Principal>, context: Context| match require_operator(principal) {
-            Ok(_) => context.tokens(),
-            Err(rejection) => *rejection,
-        },
-    );
-    let add = tokens.and(warp::post()).and(principal).and(headers).and(body).and(with.clone()).then(
-        |principal: Option<Principal>, headers: HeaderMap, body: Bytes, context: Context| async move {
-            match require_operator(principal) {
-                Ok(principal) => context.add_token(&principal, &headers, &body).await,
-                Err(rejection) => *rejection,
-            }
-        },
-    );
-    let revoke = warp::path!("api" / "tokens" / String).and(warp::delete()).and(principal).and(with).then(
-        |name: String, principal: Option<Principal>, context: Context| async move {
-            match require_operator(principal) {
-                Ok(principal) => context.revoke_token(&principal, &name).await,
-                Err(rejection) => *rejection,
-            }
-        },
-    );
-    session_info.or(sign_in).unify().or(sign_out).unify().or(list).unify().or(add).unify().or(revoke).unify().boxed()
-}
-
 /// The token of an `Authorization` header (RFC 6750 section 2.1). Another scheme yields an empty token, which is never
 /// valid.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -134,22 +74,35 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::COOKIE)?.to_str().ok()
 }
 
-/// Requires the operator role. The middleware has already checked it; this second check keeps the tokens safe from a
-/// mistake in the route table.
-fn require_operator(principal: Option<Principal>) -> Result<Principal, Box<HttpResponse>> {
+/// Requires a role. The middleware has already checked it; this second check keeps handlers safe from a mistake in the
+/// roles of routes.
+pub fn require(principal: Option<Principal>, role: Role) -> Result<Principal, ErrorResponse> {
     match principal {
-        Some(principal) if principal.role == Role::Operator => Ok(principal),
-        Some(_) => Err(Box::new(problem(StatusCode::FORBIDDEN, "only the operator may do this"))),
-        None => Err(Box::new(unauthorized("sign in first"))),
+        Some(principal) if principal.role >= role => Ok(principal),
+        Some(_) => Err(problem(StatusCode::FORBIDDEN, &format!("this requires the role {role}")).into()),
+        None => Err(unauthorized("sign in first").into()),
     }
 }
 
 impl Context {
-    fn session(&self, status: StatusCode, role: Option<Role>) -> HttpResponse {
-        json(status, &SessionInfo { role, mode: self.0.auth.mode() })
+    /// `GET /api/session`.
+    pub(super) fn login_status(&self, headers: &HeaderMap) -> HttpResponse {
+        let principal = self.0.auth.identify(bearer(headers), cookie(headers));
+        self.signed_in_as(principal.map(|principal| principal.role))
     }
 
-    async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> HttpResponse {
+    fn signed_in_as(&self, role: Option<Role>) -> HttpResponse {
+        json(StatusCode::OK, &SessionInfo { role, mode: self.0.auth.mode() })
+    }
+
+    /// `DELETE /api/session`.
+    pub(super) async fn sign_out(&self, headers: &HeaderMap, client: Client) -> HttpResponse {
+        let cleared = self.0.auth.sign_out(cookie(headers), client.secure).await;
+        set_cookie(self.signed_in_as(None), &cleared)
+    }
+
+    /// `POST /api/session`.
+    pub(super) async fn sign_in(&self, headers: &HeaderMap, body: &Bytes, client: Client) -> HttpResponse {
         let credential = match parse(headers, body) {
             Ok(LoginRequest::Password(password)) => Credential::Password(password),
             Ok(LoginRequest::Link(link)) => Credential::Link(link),
@@ -165,7 +118,7 @@ impl Context {
         self.0.metrics.sign_ins.get_or_create(&SignIn { outcome }).inc();
         match signed_in {
             Ok(SignedIn { role, cookie }) => {
-                let response = self.session(StatusCode::OK, Some(role));
+                let response = self.signed_in_as(Some(role));
                 cookie.iter().fold(response, |response, cookie| set_cookie(response, cookie))
             }
             Err(error) => {
@@ -185,14 +138,16 @@ impl Context {
         }
     }
 
-    fn tokens(&self) -> HttpResponse {
+    /// `GET /api/tokens`.
+    pub(super) fn tokens(&self) -> HttpResponse {
         match self.0.auth.tokens() {
             Some(tokens) => json(StatusCode::OK, &tokens.iter().map(TokenInfo::from).collect::<Vec<_>>()),
             None => tokens_disabled(),
         }
     }
 
-    async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> HttpResponse {
+    /// `POST /api/tokens`.
+    pub(super) async fn add_token(&self, by: &Principal, headers: &HeaderMap, body: &Bytes) -> HttpResponse {
         let TokenRequest { name, role } = match parse(headers, body) {
             Ok(request) => request,
             Err(rejection) => return rejection(r#"{ "name": "...", "role": "viewer" } or "operator""#),
@@ -214,13 +169,12 @@ impl Context {
         }
     }
 
-    async fn revoke_token(&self, by: &Principal, name: &str) -> HttpResponse {
+    /// `DELETE /api/tokens/{name}`.
+    pub(super) async fn revoke_token(&self, by: &Principal, name: &str) -> HttpResponse {
         match self.0.auth.revoke_token(name).await {
             Some(Ok(true)) => {
                 tracing::info!("the token {name} was revoked by {}", by.id);
-                let mut response = text(StatusCode::NO_CONTENT, "");
-                response.headers_mut().remove(header::CONTENT_TYPE);
-                response
+                no_content()
             }
             Some(Ok(false)) => problem(StatusCode::NOT_FOUND, "no token of this name; GET /api/tokens lists them"),
             Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),

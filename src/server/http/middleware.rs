@@ -1,7 +1,7 @@
-//! Checks every request before it reaches a route: rate limit, `Host`, `Origin`, authentication and role.
+//! Checks every request before it is handled: rate limit, `Host`, `Origin`, authentication and role.
 //!
-//! Paths and required roles are in `route_table`, headers added to every response in `security_headers`. Handling
-//! requests belongs to the routes.
+//! Paths and required roles are in `route`, headers added to every response in `security_headers`. Requests are
+//! handled in `router`.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use warp::http::request::Parts;
 use warp::http::uri::Authority;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::forwarded;
-use super::forwarded::{Client, ConnInfo};
+use super::forwarded::Client;
 use super::origin::Origin;
 use super::rate_limit::PerAddressRateLimiter;
+use super::request::RequestHead;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, retryable_problem, text};
-use super::route_table;
-use super::route_table::{Access, RouteSpec};
+use super::route::{Access, PathRoutes, Route};
 use super::security_headers;
 use super::security_headers::ResponseHeaders;
 use super::{Config, Tls, hostnames, login, whep};
@@ -97,66 +96,60 @@ impl Middleware {
         self.settings.read().clone()
     }
 
-    /// Checks a request that arrived on `conn`, and attaches to it who sent it. Returns the error response if the
-    /// request is rejected. Either way the response headers have to be applied to the response.
-    pub fn check(&self, request: &mut Parts, conn: ConnInfo) -> (ResponseHeaders, Result<(), ErrorResponse>) {
+    /// Checks a request. Returns the error response if it is rejected. Either way the response headers have to be
+    /// applied to the response.
+    pub fn check(&self, request: &RequestHead) -> (ResponseHeaders, Result<AllowedRequest, ErrorResponse>) {
         let settings = self.settings();
-        let (client, host) = forwarded::of(conn, request, &settings.trusted);
-        let route = route_table::find(request.uri.path());
+        let (client, host) = forwarded::of(&request.arrival, &request.headers, &settings.trusted);
         // Pages of other origins may use the signalling endpoint and the page's own files, and nothing else.
-        let origins: &[String] = if route.is_some_and(RouteSpec::is_shared) { &settings.origins } else { &[] };
+        let shared = request.routes.as_ref().is_some_and(PathRoutes::is_shared);
+        let origins: &[String] = if shared { &settings.origins } else { &[] };
         let origin = Origin::of(&request.headers, host.as_ref(), origins);
         let response_headers =
             ResponseHeaders { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
-        request.extensions.insert(client);
-        let context = RequestContext { client, host, route, origin };
-        let checked = self.authorize_request(&settings, &context, request).map(|principal| {
-            if let Some(principal) = principal {
-                request.extensions.insert(principal);
-            }
-        });
-        (response_headers, checked)
+        let sender = Sender { client, host, origin };
+        (response_headers, self.authorize_request(&settings, &sender, request))
     }
 
-    /// The principal that sent the request, if known, when the request is allowed.
     fn authorize_request(
         &self,
         settings: &Settings,
-        context: &RequestContext,
-        request: &Parts,
-    ) -> Result<Option<Principal>, ErrorResponse> {
-        self.check_rate(&self.requests, context.client.address)?;
-        if !context.route.is_some_and(RouteSpec::is_health) {
-            let host = self.check_host(settings, context.host.as_ref())?;
-            if settings.redirect && self.encrypted && !context.client.secure {
+        sender: &Sender,
+        request: &RequestHead,
+    ) -> Result<AllowedRequest, ErrorResponse> {
+        let Sender { client, host, origin } = sender;
+        self.check_rate(&self.requests, client.address)?;
+        if !request.routes.as_ref().is_some_and(PathRoutes::is_health) {
+            let host = self.check_host(settings, host.as_ref())?;
+            if settings.redirect && self.encrypted && !client.secure {
                 return Err(redirect_to_https(host, request).into());
             }
         }
-        let Some(route) = context.route else {
+        let Some(routes) = &request.routes else {
             let detail = "nothing at this path; the page is at /, signalling at /whep";
             return Err(problem(StatusCode::NOT_FOUND, detail).into());
         };
         if request.method == Method::OPTIONS {
-            return Err(options_response(route, &context.origin).into());
+            return Err(options_response(routes, origin).into());
         }
-        let Some(access) = route.access(request.method.as_str()) else {
-            return Err(method_not_allowed(route, &request.method).into());
+        let Some(route) = routes.of(&request.method) else {
+            return Err(method_not_allowed(routes, &request.method).into());
         };
         let reads = matches!(request.method, Method::GET | Method::HEAD);
-        if !reads && context.origin == Origin::Foreign {
+        if !reads && *origin == Origin::Foreign {
             self.count_rejection(RejectReason::Origin);
             let detail = "pages of other sites may not do this; list its origin in [http] origins to let it watch, and \
                           behind a proxy pass on the Host that the browser asked for";
             return Err(problem(StatusCode::FORBIDDEN, detail).into());
         }
-        let principal = self.identify(context, &request.headers);
-        if let Access::Role(role) = access {
+        let principal = self.identify(origin, &request.headers);
+        if let Access::Role(role) = route.access() {
             self.authorize(principal.as_ref(), role)?;
         }
-        if request.method == Method::POST && route.is_endpoint() {
-            self.check_rate(&self.offers, context.client.address)?;
+        if route.is_offer() {
+            self.check_rate(&self.offers, client.address)?;
         }
-        Ok(principal)
+        Ok(AllowedRequest { route: route.clone(), client: *client, principal })
     }
 
     fn check_rate(&self, limit: &PerAddressRateLimiter, address: IpAddr) -> Result<(), ErrorResponse> {
@@ -186,8 +179,8 @@ impl Middleware {
     }
 
     /// Cookies are accepted from our own page only; pages of other origins have to send a token.
-    fn identify(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Principal> {
-        let own = matches!(context.origin, Origin::None | Origin::Own);
+    fn identify(&self, origin: &Origin, headers: &HeaderMap) -> Option<Principal> {
+        let own = matches!(origin, Origin::None | Origin::Own);
         self.auth.identify(login::bearer(headers), login::cookie(headers).filter(|_| own))
     }
 
@@ -215,38 +208,47 @@ impl Middleware {
     }
 }
 
-/// What the checks need to know of a request.
-struct RequestContext {
+/// A request that passed all checks, and who sent it.
+pub struct AllowedRequest {
+    /// The route of its path and method.
+    pub route: Route,
+    /// The client that sent it.
+    pub client: Client,
+    /// The principal that sent it, if known.
+    pub principal: Option<Principal>,
+}
+
+/// Where a request comes from, and the host that it names.
+struct Sender {
     client: Client,
     host: Option<Authority>,
-    route: Option<&'static RouteSpec>,
     origin: Origin,
 }
 
 /// Redirects to HTTPS on the same port.
-fn redirect_to_https(host: &Authority, request: &Parts) -> HttpResponse {
-    let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
+fn redirect_to_https(host: &Authority, request: &RequestHead) -> HttpResponse {
+    let query = request.query.as_ref().map_or_else(String::new, |query| format!("?{query}"));
     let mut response = text(StatusCode::PERMANENT_REDIRECT, "this page is served over https only\n");
-    set(response.headers_mut(), header::LOCATION, &format!("https://{host}{path}"));
+    set(response.headers_mut(), header::LOCATION, &format!("https://{host}{}{query}", request.path));
     response
 }
 
 /// The response to `OPTIONS`, including CORS preflight requests.
-fn options_response(route: &RouteSpec, origin: &Origin) -> HttpResponse {
+fn options_response(routes: &PathRoutes, origin: &Origin) -> HttpResponse {
     let mut response = no_content();
     let headers = response.headers_mut();
-    set(headers, header::ALLOW, &route.allow());
-    if route.is_endpoint() {
+    set(headers, header::ALLOW, &routes.allow());
+    if routes.takes_offers() {
         headers.insert(security_headers::ACCEPT_POST, HeaderValue::from_static(whep::SDP));
-    } else if route.is_signalling() {
+    } else if routes.takes_candidates() {
         headers.insert(security_headers::ACCEPT_PATCH, HeaderValue::from_static(whep::FRAGMENT));
     }
     origin.allow_preflight(headers);
     response
 }
 
-fn method_not_allowed(route: &RouteSpec, method: &Method) -> HttpResponse {
-    let allow = route.allow();
+fn method_not_allowed(routes: &PathRoutes, method: &Method) -> HttpResponse {
+    let allow = routes.allow();
     let detail = format!("this path supports {allow}, not {method}");
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, &detail);
     set(response.headers_mut(), header::ALLOW, &allow);

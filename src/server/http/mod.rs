@@ -1,8 +1,8 @@
 //! The HTTP server: the viewer page, WHEP signalling, status and metrics, on one listener.
 //!
-//! A request arrives in `server` and `connection`, is checked by `middleware` against the table in `route_table`, and
-//! then reaches the routes, which are combined here: WHEP is in `whep`, the embedded files are in `assets`, signing in
-//! and tokens in `login`, commands and snapshots in `api`.
+//! A request arrives in `server` and `connection`. `request` decodes its route, which `route` lists; `router` has
+//! `middleware` check it, and calls the handler: WHEP is in `whep`, the embedded files are in `assets`, signing in and
+//! tokens in `login`, commands, snapshots and status in `api`.
 
 mod api;
 mod assets;
@@ -18,23 +18,20 @@ mod login;
 mod middleware;
 mod origin;
 mod rate_limit;
+mod request;
 mod response;
-mod route_table;
+mod route;
+mod router;
 mod security_headers;
 mod server;
 mod tls;
 mod whep;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use forwarded::Client;
 use ipnet::IpNet;
-use response::{HttpResponse, response, text};
-use warp::Filter as _;
-use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
 
 pub use middleware::Middleware;
 pub use server::{Server, adopt, bind};
@@ -92,7 +89,7 @@ impl Default for Config {
     }
 }
 
-/// The handles that the routes use.
+/// The handles that the handlers of requests use.
 #[derive(Clone)]
 pub struct Context(Arc<Inner>);
 
@@ -116,53 +113,5 @@ impl Context {
         dispatcher: Dispatcher,
     ) -> Self {
         Self(Arc::new(Inner { sessions, streams, status, metrics, auth, dispatcher }))
-    }
-}
-
-/// The local address of the connection that a request arrived on; attached to every request as an extension.
-#[derive(Debug, Clone, Copy)]
-struct LocalAddr(IpAddr);
-
-type Routes = BoxedFilter<(HttpResponse,)>;
-
-/// All routes of the server.
-fn routes(context: Context) -> Routes {
-    let with = {
-        let context = context.clone();
-        warp::any().map(move || context.clone())
-    };
-    let status = warp::path!("api" / "status").and(read()).and(with.clone()).map(|context: Context| context.status());
-    let metrics = warp::path("metrics").and(warp::path::end()).and(read()).and(with).map(|context: Context| {
-        let text = context.0.metrics.text();
-        response(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
-    });
-    let health = warp::path("healthz").and(warp::path::end()).and(read()).map(|| text(StatusCode::OK, "ok\n"));
-    assets::routes()
-        .or(whep::routes(context.clone()))
-        .unify()
-        .or(login::routes(context.clone()))
-        .unify()
-        .or(api::routes(context))
-        .unify()
-        .or(status)
-        .unify()
-        .or(metrics)
-        .unify()
-        .or(health)
-        .unify()
-        .recover(response::rejected)
-        .unify()
-        .boxed()
-}
-
-/// Matches `GET` and `HEAD`.
-fn read() -> BoxedFilter<()> {
-    warp::get().or(warp::head()).unify().boxed()
-}
-
-impl Context {
-    fn status(&self) -> HttpResponse {
-        let body = serde_json::to_vec_pretty(&self.0.status.report()).expect("the status should be printable as JSON");
-        response(StatusCode::OK, "application/json", body.into())
     }
 }

@@ -1,9 +1,6 @@
 //! Builds responses: text, JSON, empty, and errors as problem details (RFC 9457).
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
-use warp::Rejection;
 use warp::http::{HeaderValue, Response, StatusCode, header};
 
 /// A response with a complete body.
@@ -48,20 +45,4 @@ pub fn retryable_problem(status: StatusCode, seconds: u64, detail: &str) -> Http
     let mut response = problem(status, detail);
     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
-}
-
-/// The response when no route matched, although the route table knows path and method.
-pub async fn rejected(rejection: Rejection) -> Result<HttpResponse, Infallible> {
-    use warp::reject::{LengthRequired, PayloadTooLarge};
-    let response = if rejection.is_not_found() {
-        problem(StatusCode::NOT_FOUND, "nothing at this path; the page is at /, signalling at /whep")
-    } else if rejection.find::<PayloadTooLarge>().is_some() {
-        problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long")
-    } else if rejection.find::<LengthRequired>().is_some() {
-        problem(StatusCode::LENGTH_REQUIRED, "send the body with a Content-Length")
-    } else {
-        tracing::debug!("request rejected by every route: {rejection:?}");
-        problem(StatusCode::BAD_REQUEST, "the request could not be read")
-    };
-    Ok(response)
 }

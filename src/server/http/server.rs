@@ -1,6 +1,6 @@
 //! The listener: a limit on connections, and a shutdown that does not wait for idle ones.
 //!
-//! Warp serves the requests, but its accept loop has no limits and does not survive running out of file descriptors.
+//! Warp answers the requests, but its accept loop has no limits and does not survive running out of file descriptors.
 //! What happens on a connection is in `connection`.
 
 use std::io;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, ServerContext};
 use super::connection_limit::ConnectionLimiter;
+use super::router::router;
 use super::{Config, Context, Encryption, Middleware};
 use crate::model::metrics::RejectReason;
 use crate::server::auth;
@@ -89,8 +90,9 @@ impl Server {
         encryption: Option<Encryption>,
     ) -> Self {
         let stop = CancellationToken::new();
-        let routes = super::routes(context);
-        let context = Arc::new(ServerContext { middleware, routes, encryption });
+        let middleware = Arc::new(middleware);
+        let router = router(middleware.clone(), context);
+        let context = Arc::new(ServerContext { middleware, router, encryption });
         let task = tokio::spawn(accept(listener, context.clone(), stop.clone()));
         Self { context, task, stop }
     }

@@ -2,16 +2,16 @@
 //!
 //! Peer connections and their resources belong to `rtc`.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
-use warp::Filter as _;
-use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::if_match::Precondition;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, response, retryable_problem, text};
-use super::{Context, LocalAddr, link_header, read};
+use super::{Context, link_header};
 use crate::model::status::PipelineState;
-use crate::server::auth::{Principal, Role};
+use crate::server::auth::Principal;
 use crate::server::rtc::{
     AcceptError, CameraStream, OfferError, RemoteIce, RestartError, Restarted, SdpFragment, TrickleError,
 };
@@ -25,54 +25,24 @@ pub const SDP: &str = "application/sdp";
 /// The media type of late candidates (RFC 8840 section 10.1).
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// `/whep`, `/whep/{camera}` and `/whep/session/{id}`.
-pub fn routes(context: Context) -> BoxedFilter<(HttpResponse,)> {
-    let with = warp::any().map(move || context.clone());
-    let body = warp::body::bytes();
-    let local = warp::ext::get::<LocalAddr>();
-    let headers = warp::header::headers_cloned();
-    let first = warp::path("whep").and(warp::path::end()).map(|| None).boxed();
-    let named = warp::path!("whep" / String).map(Some).boxed();
-    let endpoint = first.or(named).unify().boxed();
-    let session = warp::path!("whep" / "session" / String).boxed();
-    let owner = warp::ext::optional::<Principal>().map(|principal: Option<Principal>| {
-        // The middleware rejects requests without a principal. A session without an owner ends by itself, and has the
-        // lowest role.
-        principal.unwrap_or(Principal { role: Role::Viewer, id: String::new() })
-    });
-    let offer = endpoint.clone().and(warp::post()).and(headers).and(body).and(local).and(owner).and(with.clone()).then(
-        |camera: Option<String>,
-         headers: HeaderMap,
-         body: Bytes,
-         local: LocalAddr,
-         owner: Principal,
-         context: Context| async move {
-            context.offer(camera.as_deref(), &headers, &body, local, &owner).await.unwrap_or_else(|error| *error)
-        },
-    );
-    let patch = session.clone().and(warp::patch()).and(headers).and(body).and(local).and(with.clone()).then(
-        |id: String, headers: HeaderMap, body: Bytes, local: LocalAddr, context: Context| async move {
-            context.patch(&id, &headers, &body, local).await.unwrap_or_else(|error| *error)
-        },
-    );
-    let delete =
-        session.clone().and(warp::delete()).and(with.clone()).map(|id: String, context: Context| context.delete(&id));
-    let head_endpoint = endpoint.and(read()).and(with.clone()).map(|camera: Option<String>, context: Context| {
-        context.stream(camera.as_deref()).map_or_else(|error| *error, |_| no_content())
-    });
-    let head_session = session.and(read()).and(with).map(|id: String, context: Context| {
-        if context.0.sessions.contains(&id) { no_content() } else { trickle_problem(&TrickleError::Unknown) }
-    });
-    offer.or(patch).unify().or(delete).unify().or(head_endpoint).unify().or(head_session).unify().boxed()
-}
-
 impl Context {
-    async fn offer(
+    /// `GET /whep` and `/whep/{camera}`: whether there is such a camera.
+    pub(super) fn probe_camera(&self, camera: Option<&str>) -> Result<HttpResponse, ErrorResponse> {
+        self.stream(camera).map(|_| no_content())
+    }
+
+    /// `GET /whep/session/{id}`: whether there is such a session.
+    pub(super) fn probe_session(&self, id: &str) -> HttpResponse {
+        if self.0.sessions.contains(id) { no_content() } else { trickle_problem(&TrickleError::Unknown) }
+    }
+
+    /// `POST /whep` and `/whep/{camera}`.
+    pub(super) async fn offer(
         &self,
         camera: Option<&str>,
         headers: &HeaderMap,
         body: &Bytes,
-        local: LocalAddr,
+        local: IpAddr,
         owner: &Principal,
     ) -> Result<HttpResponse, ErrorResponse> {
         let stream = self.stream(camera)?;
@@ -83,7 +53,7 @@ impl Context {
         let accepted = self
             .0
             .sessions
-            .create_session(stream, sdp, local.0, owner)
+            .create_session(stream, sdp, local, owner)
             .await
             .map_err(|refusal| Box::new(accept_problem(&refusal)))?;
         let mut response = response(StatusCode::CREATED, SDP, accepted.answer.into());
@@ -133,12 +103,13 @@ impl Context {
         }
     }
 
-    async fn patch(
+    /// `PATCH /whep/session/{id}`: candidates, or an ICE restart.
+    pub(super) async fn patch(
         &self,
         id: &str,
         headers: &HeaderMap,
         body: &Bytes,
-        local: LocalAddr,
+        local: IpAddr,
     ) -> Result<HttpResponse, ErrorResponse> {
         let sessions = &self.0.sessions;
         if !sessions.contains(id) {
@@ -176,8 +147,8 @@ impl Context {
     }
 
     /// Restarts ICE: takes the viewer's new credentials and returns ours.
-    async fn restart(&self, id: &str, remote: RemoteIce, local: LocalAddr) -> Result<HttpResponse, ErrorResponse> {
-        let Restarted { etag, fragment } = self.0.sessions.restart(id, remote, local.0).await.map_err(|error| {
+    async fn restart(&self, id: &str, remote: RemoteIce, local: IpAddr) -> Result<HttpResponse, ErrorResponse> {
+        let Restarted { etag, fragment } = self.0.sessions.restart(id, remote, local).await.map_err(|error| {
             let status = match error {
                 RestartError::Unknown => StatusCode::NOT_FOUND,
                 RestartError::Credentials(..) => StatusCode::BAD_REQUEST,
@@ -193,7 +164,8 @@ impl Context {
         Ok(response)
     }
 
-    fn delete(&self, id: &str) -> HttpResponse {
+    /// `DELETE /whep/session/{id}`.
+    pub(super) fn delete(&self, id: &str) -> HttpResponse {
         if self.0.sessions.end(id) { text(StatusCode::OK, "") } else { trickle_problem(&TrickleError::Unknown) }
     }
 }

@@ -1,0 +1,42 @@
+//! The head of a request, as warp's filters extract it, with what its path was decoded to.
+
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderMap, Method};
+use warp::path::FullPath;
+
+use super::forwarded::Arrival;
+use super::route::PathRoutes;
+
+/// A request without its body.
+pub struct RequestHead {
+    /// How it arrived.
+    pub arrival: Arrival,
+    pub method: Method,
+    /// The path, spelled as in the request.
+    pub path: String,
+    /// What is at the path, if anything.
+    pub routes: Option<PathRoutes>,
+    /// The query, spelled as in the request.
+    pub query: Option<String>,
+    /// The names and values in the query.
+    pub parameters: Vec<(String, String)>,
+    pub headers: HeaderMap,
+}
+
+/// Extracts a request's head and decodes its route.
+pub fn head() -> BoxedFilter<(RequestHead,)> {
+    let query = warp::query::raw().map(Some).or(warp::any().map(|| None)).unify();
+    warp::ext::get::<Arrival>()
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::query())
+        .and(warp::header::headers_cloned())
+        .map(|arrival, method, path: FullPath, query, parameters, headers| {
+            // CONNECT names a host instead of a path.
+            let routes = if method == Method::CONNECT { None } else { PathRoutes::decode(path.as_str()) };
+            RequestHead { arrival, method, path: path.as_str().into(), routes, query, parameters, headers }
+        })
+        .boxed()
+}

@@ -1,0 +1,307 @@
+//! Every route of the server: its path and method, who may use it, and its limits.
+//!
+//! A path is decoded here, once, and byte for byte: no route can be reached by another spelling of its path, under
+//! another rule or none. `router` calls the handlers.
+
+use warp::http::Method;
+
+use super::assets;
+use super::assets::Asset;
+use crate::server::auth::Role;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Anybody with this role or a higher one.
+    Role(Role),
+}
+
+/// What the body of a request has to observe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimit {
+    /// Its maximum size in bytes.
+    pub max: usize,
+    /// Whether its length has to be declared in `Content-Length`.
+    pub length_required: bool,
+}
+
+/// A method of a path, with the parameters in the path. HEAD is handled as GET.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// `GET` a file of the page.
+    Asset(&'static Asset),
+    /// `GET /healthz`.
+    Health,
+    /// `GET /api/session`: who is signed in.
+    LoginStatus,
+    /// `POST /api/session`.
+    SignIn,
+    /// `DELETE /api/session`.
+    SignOut,
+    /// `GET /api/tokens`.
+    ListTokens,
+    /// `POST /api/tokens`.
+    AddToken,
+    /// `DELETE /api/tokens/{name}`.
+    RevokeToken(String),
+    /// `GET /api/status`.
+    Status,
+    /// `POST /api/command`.
+    Command,
+    /// `GET /snapshot.jpg`.
+    Snapshot,
+    /// `GET /metrics`.
+    Metrics,
+    /// `GET /whep` or `/whep/{camera}`: whether there is such a camera.
+    ProbeCamera(Option<String>),
+    /// `POST /whep` or `/whep/{camera}`.
+    Offer(Option<String>),
+    /// `GET /whep/session/{id}`: whether there is such a session.
+    ProbeSession(String),
+    /// `PATCH /whep/session/{id}`: candidates, or an ICE restart.
+    PatchSession(String),
+    /// `DELETE /whep/session/{id}`.
+    EndSession(String),
+}
+
+impl Route {
+    /// Who may use it.
+    pub fn access(&self) -> Access {
+        match self {
+            Self::Asset(_) | Self::Health | Self::LoginStatus | Self::SignIn | Self::SignOut => Access::Public,
+            Self::Status
+            | Self::Snapshot
+            | Self::Metrics
+            // Each command has its own required role.
+            | Self::Command
+            | Self::ProbeCamera(_)
+            | Self::Offer(_)
+            | Self::ProbeSession(_)
+            | Self::PatchSession(_)
+            | Self::EndSession(_) => Access::Role(Role::Viewer),
+            Self::ListTokens | Self::AddToken | Self::RevokeToken(_) => Access::Role(Role::Operator),
+        }
+    }
+
+    /// The limit on its body. A browser's offer has 6 KiB, and so has the longest password with every byte escaped.
+    pub fn body_limit(&self) -> BodyLimit {
+        match self {
+            Self::SignIn | Self::AddToken => BodyLimit { max: 8 * 1024, length_required: true },
+            _ => BodyLimit { max: 64 * 1024, length_required: false },
+        }
+    }
+
+    /// Whether the rate limit of offers applies, besides that of requests.
+    pub fn is_offer(&self) -> bool {
+        matches!(self, Self::Offer(_))
+    }
+
+    /// Whether pages of configured other origins may use it: what they need to watch, including the modules of the
+    /// page.
+    fn is_shared(&self) -> bool {
+        matches!(
+            self,
+            Self::Asset(_)
+                | Self::ProbeCamera(_)
+                | Self::Offer(_)
+                | Self::ProbeSession(_)
+                | Self::PatchSession(_)
+                | Self::EndSession(_)
+        )
+    }
+}
+
+/// The routes of one path, each with its method.
+#[derive(Debug, Clone)]
+pub struct PathRoutes(Vec<(Method, Route)>);
+
+impl PathRoutes {
+    /// Decodes a path, spelled exactly as in the request; `None` if there is nothing at it.
+    pub fn decode(path: &str) -> Option<Self> {
+        const GET: Method = Method::GET;
+        const POST: Method = Method::POST;
+        const PATCH: Method = Method::PATCH;
+        const DELETE: Method = Method::DELETE;
+        if let Some(asset) = assets::find(path) {
+            return Some(Self(vec![(GET, Route::Asset(asset))]));
+        }
+        let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        let routes = match segments[..] {
+            ["healthz"] => vec![(GET, Route::Health)],
+            ["api", "session"] => {
+                vec![(GET, Route::LoginStatus), (POST, Route::SignIn), (DELETE, Route::SignOut)]
+            }
+            ["api", "tokens"] => vec![(GET, Route::ListTokens), (POST, Route::AddToken)],
+            ["api", "tokens", name] => vec![(DELETE, Route::RevokeToken(parameter(name)?))],
+            ["api", "status"] => vec![(GET, Route::Status)],
+            ["api", "command"] => vec![(POST, Route::Command)],
+            ["snapshot.jpg"] => vec![(GET, Route::Snapshot)],
+            ["metrics"] => vec![(GET, Route::Metrics)],
+            ["whep"] => vec![(GET, Route::ProbeCamera(None)), (POST, Route::Offer(None))],
+            ["whep", camera] => {
+                let camera = Some(parameter(camera)?);
+                vec![(GET, Route::ProbeCamera(camera.clone())), (POST, Route::Offer(camera))]
+            }
+            ["whep", "session", id] => {
+                let id = parameter(id)?;
+                vec![
+                    (GET, Route::ProbeSession(id.clone())),
+                    (PATCH, Route::PatchSession(id.clone())),
+                    (DELETE, Route::EndSession(id)),
+                ]
+            }
+            _ => return None,
+        };
+        Some(Self(routes))
+    }
+
+    /// The route of a method; `None` if the path does not support it.
+    pub fn of(&self, method: &Method) -> Option<&Route> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.0.iter().find(|(known, _)| known == method).map(|(_, route)| route)
+    }
+
+    /// The value of the `Allow` header.
+    pub fn allow(&self) -> String {
+        let mut allow = String::from("OPTIONS");
+        for (method, _) in &self.0 {
+            allow.push_str(", ");
+            allow.push_str(method.as_str());
+            if method == Method::GET {
+                allow.push_str(", HEAD");
+            }
+        }
+        allow
+    }
+
+    /// Whether pages of configured other origins may use the path.
+    pub fn is_shared(&self) -> bool {
+        self.0.iter().any(|(_, route)| route.is_shared())
+    }
+
+    /// Whether it is the health check, which monitors call without knowing our host names or our certificate.
+    pub fn is_health(&self) -> bool {
+        self.0.iter().any(|(_, route)| matches!(route, Route::Health))
+    }
+
+    /// Whether offers are posted to it.
+    pub fn takes_offers(&self) -> bool {
+        self.0.iter().any(|(_, route)| route.is_offer())
+    }
+
+    /// Whether it is a session, which candidates are sent to.
+    pub fn takes_candidates(&self) -> bool {
+        self.0.iter().any(|(_, route)| matches!(route, Route::PatchSession(_)))
+    }
+}
+
+/// A name in a path: letters, digits, `-`, `_` and, except at its start, `.`.
+fn parameter(segment: &str) -> Option<String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let valid = !segment.is_empty() && !segment.starts_with('.') && segment.bytes().all(allowed);
+    valid.then(|| segment.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_origins_may_use_only_what_they_need_to_watch() {
+        for path in ["/whep", "/whep/door", "/whep/session/0af", "/whep.js", "/control.js"] {
+            assert!(PathRoutes::decode(path).is_some_and(|routes| routes.is_shared()), "{path}");
+        }
+        for path in ["/healthz", "/api/session", "/api/tokens", "/api/status", "/metrics"] {
+            assert!(PathRoutes::decode(path).is_some_and(|routes| !routes.is_shared()), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_match_byte_for_byte() {
+        for path in [
+            "/",
+            "/viewer.js",
+            "/healthz",
+            "/whep",
+            "/whep/front_door-2",
+            "/whep/session/0af",
+            "/api/tokens/door.1",
+            "/api/status",
+        ] {
+            assert!(PathRoutes::decode(path).is_some(), "{path}");
+        }
+        for path in [
+            "",
+            "*",
+            "//",
+            "/.",
+            "/..",
+            "/./",
+            "//whep",
+            "/whep/",
+            "/whep//",
+            "/whep/./session",
+            "/whep/..",
+            "/whep/%61",
+            "/whep/session/",
+            "/whep/session/a/b",
+            "/WHEP",
+            "/api",
+            "/api/",
+            "/api/status/",
+            "/api//status",
+            "/api/./status",
+            "/api%2fstatus",
+            "/api/%73tatus",
+            "/%61pi/status",
+            "/api/tokens/",
+            "/api/tokens/a/b",
+            "/api/tokens/..",
+            "/api/tokens/.a",
+            "/x/../api/status",
+            "/viewer.js/",
+            "//viewer.js",
+            "/viewer%2ejs",
+            "/metrics/",
+            "/metrics;x",
+            "/index.html",
+        ] {
+            assert!(PathRoutes::decode(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn each_method_has_its_role() {
+        const VIEWER: Access = Access::Role(Role::Viewer);
+        const OPERATOR: Access = Access::Role(Role::Operator);
+        let access = |path: &str, method: &str| {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            PathRoutes::decode(path).unwrap().of(&method).map(Route::access)
+        };
+        assert_eq!(access("/", "HEAD"), Some(Access::Public));
+        assert_eq!(access("/", "POST"), None);
+        assert_eq!(access("/healthz", "GET"), Some(Access::Public));
+        assert_eq!(access("/api/status", "GET"), Some(VIEWER));
+        assert_eq!(access("/metrics", "HEAD"), Some(VIEWER));
+        assert_eq!(access("/whep/front", "POST"), Some(VIEWER));
+        assert_eq!(access("/whep/session/1", "PATCH"), Some(VIEWER));
+        assert_eq!(access("/whep/session/1", "POST"), None);
+        assert_eq!(access("/api/tokens", "POST"), Some(OPERATOR));
+        assert_eq!(access("/api/tokens/door", "DELETE"), Some(OPERATOR));
+        let allow = |path: &str| PathRoutes::decode(path).unwrap().allow();
+        assert_eq!(allow("/whep"), "OPTIONS, GET, HEAD, POST");
+        assert_eq!(allow("/whep/session/1"), "OPTIONS, GET, HEAD, PATCH, DELETE");
+        assert_eq!(allow("/api/tokens/door"), "OPTIONS, DELETE");
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_path() {
+        let route = |path: &str, method: &Method| PathRoutes::decode(path).unwrap().of(method).cloned().unwrap();
+        assert!(matches!(route("/whep", &Method::POST), Route::Offer(None)));
+        assert!(matches!(route("/whep/door", &Method::POST), Route::Offer(Some(camera)) if camera == "door"));
+        assert!(matches!(route("/whep/session/0af", &Method::DELETE), Route::EndSession(id) if id == "0af"));
+        assert!(matches!(route("/api/tokens/a.1", &Method::DELETE), Route::RevokeToken(name) if name == "a.1"));
+    }
+}

@@ -1,0 +1,107 @@
+//! The one filter of all requests: `request` extracts a request and decodes its route, the middleware checks it, and
+//! the route's handler answers it.
+//!
+//! Routes and their limits are in `route`; what handlers do is in `whep`, `login`, `api` and `assets`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+use tokio::time::timeout;
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
+
+use super::middleware::AllowedRequest;
+use super::request::RequestHead;
+use super::response::{ErrorResponse, HttpResponse, retryable_problem, text};
+use super::route::Route;
+use super::{Context, Middleware, assets, body, login, request};
+use crate::server::auth::Role;
+use crate::server::dispatch::Caller;
+
+/// Timeout for handling a request after its header: 10 s for the body, another 2 s for an offer until the video format
+/// is known, and some for the peer connection on a slow device.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Answers every request; the response has its security headers.
+pub type Router = BoxedFilter<(HttpResponse,)>;
+
+/// The filter that answers every request.
+pub fn router(middleware: Arc<Middleware>, context: Context) -> Router {
+    request::head()
+        .and(warp::body::stream())
+        .then(move |head, body| {
+            let (middleware, context) = (middleware.clone(), context.clone());
+            async move { respond(&middleware, &context, &head, body).await }
+        })
+        .boxed()
+}
+
+async fn respond(
+    middleware: &Middleware,
+    context: &Context,
+    head: &RequestHead,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> HttpResponse {
+    let (response_headers, checked) = middleware.check(head);
+    let outcome = async {
+        let allowed = checked?;
+        let body = body::read(&head.headers, body, allowed.route.body_limit()).await?;
+        handle(context, allowed, head, &body).await
+    };
+    let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {
+        Ok(outcome) => outcome.unwrap_or_else(|error| *error),
+        Err(_) => {
+            let detail = format!("the request timed out after {} s", REQUEST_TIMEOUT.as_secs());
+            tracing::warn!("{detail}");
+            retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail)
+        }
+    };
+    response_headers.apply(response.headers_mut());
+    response
+}
+
+/// Calls the handler of a request that the middleware has allowed.
+async fn handle(
+    context: &Context,
+    AllowedRequest { route, client, principal }: AllowedRequest,
+    head: &RequestHead,
+    body: &Bytes,
+) -> Result<HttpResponse, ErrorResponse> {
+    let (headers, local) = (&head.headers, head.arrival.conn.local);
+    let principal = |role| login::require(principal, role);
+    let response = match route {
+        Route::Asset(asset) => assets::file(asset),
+        Route::Health => text(StatusCode::OK, "ok\n"),
+        Route::LoginStatus => context.login_status(headers),
+        Route::SignIn => context.sign_in(headers, body, client).await,
+        Route::SignOut => context.sign_out(headers, client).await,
+        Route::ListTokens => {
+            principal(Role::Operator)?;
+            context.tokens()
+        }
+        Route::AddToken => context.add_token(&principal(Role::Operator)?, headers, body).await,
+        Route::RevokeToken(name) => context.revoke_token(&principal(Role::Operator)?, &name).await,
+        Route::Status => context.status(),
+        Route::Metrics => context.metrics(),
+        Route::Command => {
+            let caller = Caller::principal(&principal(Role::Viewer)?);
+            context.command(headers, body, &caller).await
+        }
+        Route::Snapshot => {
+            let caller = Caller::principal(&principal(Role::Viewer)?);
+            context.snapshot(&head.parameters, &caller).await
+        }
+        Route::ProbeCamera(camera) => context.probe_camera(camera.as_deref())?,
+        Route::Offer(camera) => {
+            let owner = principal(Role::Viewer)?;
+            context.offer(camera.as_deref(), headers, body, local, &owner).await?
+        }
+        Route::ProbeSession(id) => context.probe_session(&id),
+        Route::PatchSession(id) => context.patch(&id, headers, body, local).await?,
+        Route::EndSession(id) => context.delete(&id),
+    };
+    Ok(response)
+}
