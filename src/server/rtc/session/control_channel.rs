@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use ring::digest;
 use serde_json::Value;
 use tokio::time::sleep_until;
@@ -177,12 +176,12 @@ impl ControlChannel {
         };
         tokio::select! {
             biased;
-            (id, outcome) = next_reply(&mut self.pending_reply) => {
+            (id, outcome) = or_pending(self.pending_reply.as_mut()) => {
                 self.pending_reply = None;
                 self.reply(id, &outcome).await?;
                 self.start_next().await
             }
-            (id, snapshot) = next_reply(&mut self.pending_snapshot) => {
+            (id, snapshot) = or_pending(self.pending_snapshot.as_mut()) => {
                 self.pending_snapshot = None;
                 self.start_transfer(id, snapshot).await
             }
@@ -191,14 +190,14 @@ impl ControlChannel {
                 Some(DataChannelEvent::OnClose) | None => Err(Closed::ByViewer),
                 Some(_) => Ok(()),
             },
-            chunk = next_chunk(&mut self.transfer, channel.as_ref()) => {
+            chunk = or_pending(self.transfer.as_mut().map(|transfer| transfer.next_chunk(channel.as_ref()))) => {
                 let (chunk, last) = chunk?;
                 if last {
                     self.transfer = None;
                 }
                 Ok(channel.send(chunk).await?)
             }
-            event = next_event(&mut self.events) => Ok(channel.send_text(&event.message()).await?),
+            event = or_pending(self.events.as_mut().map(|events| events.next())) => Ok(channel.send_text(&event.message()).await?),
         }
     }
 
@@ -322,28 +321,10 @@ async fn take_snapshot(
     (id, hashed.await.map_err(|error| Error::new(Code::Internal, format!("hash the snapshot: {error}"))))
 }
 
-/// Waits for the request in progress; pending forever if there is none.
-async fn next_reply<T>(pending_reply: &mut Option<PendingReply<T>>) -> (Option<Value>, Result<T, Error>) {
-    match pending_reply {
-        Some(reply) => reply.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until the next chunk may be sent; pending forever if there is no transfer.
-async fn next_chunk(
-    sending: &mut Option<PacedTransfer>,
-    channel: &dyn DataChannel,
-) -> Result<(BytesMut, bool), webrtc::error::Error> {
-    match sending {
-        Some(sending) => sending.next_chunk(channel).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_event(events: &mut Option<EventStream>) -> Event {
-    match events {
-        Some(events) => events.next().await,
+/// Waits for the future; pending forever if there is none.
+async fn or_pending<F: Future>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }
