@@ -65,7 +65,8 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
     privacy_leds_and_buttons(out, config)?;
-    let (min, max) = config.rtc.playout_delay;
+    let delay = config.rtc.playout_delay;
+    let (min, max) = (delay.min_ms, delay.max_ms);
     writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)?;
     network(out, &config.rtc)
 }

@@ -110,7 +110,7 @@ fn audio_keys(keys: &mut Vec<String>, config: &audio::Config, other: &audio::Con
 fn rtc_keys(keys: &mut Vec<String>, config: &rtc::Config, other: &rtc::Config) {
     let rtc::Config {
         max_viewers,
-        playout_delay: (min, max),
+        playout_delay,
         udp_port,
         tcp,
         interfaces,
@@ -121,8 +121,8 @@ fn rtc_keys(keys: &mut Vec<String>, config: &rtc::Config, other: &rtc::Config) {
     } = config;
     let differs = [
         ("max_viewers", *max_viewers != other.max_viewers),
-        ("playout_delay_min", *min != other.playout_delay.0),
-        ("playout_delay_max", *max != other.playout_delay.1),
+        ("playout_delay_min", playout_delay.min_ms != other.playout_delay.min_ms),
+        ("playout_delay_max", playout_delay.max_ms != other.playout_delay.max_ms),
         ("udp_port", *udp_port != other.udp_port),
         ("tcp", *tcp != other.tcp),
         ("interfaces", *interfaces != other.interfaces),

@@ -23,6 +23,7 @@ use crate::server::auth;
 use crate::server::http;
 use crate::server::photos;
 use crate::server::rtc;
+use crate::server::sessions::PlayoutDelay;
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,7 +159,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         // A thousand viewers are beyond any small board; a larger number is a typo.
         rtc.number("max_viewers", &mut config.max_viewers, 1..=1000, 1, "viewers");
         // The header extension has 12 bits for each delay, in steps of 10 ms.
-        let (min, max) = &mut config.playout_delay;
+        let PlayoutDelay { min_ms: min, max_ms: max } = &mut config.playout_delay;
         rtc.number("playout_delay_min", min, 0..=40_950, 10, "milliseconds");
         rtc.number("playout_delay_max", max, 0..=40_950, 10, "milliseconds");
         if min > max {

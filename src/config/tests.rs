@@ -70,7 +70,8 @@ fn every_key_reaches_its_field() {
     assert_eq!((yard.camera.width, yard.encoder.bitrate), (Constraint::ideal(1280), 2_000_000));
     assert_eq!((config.audio.device.as_str(), config.audio.channels, config.audio.bitrate), ("hw:1,0", 2, 128_000));
     assert_eq!((config.audio.gain, config.audio.mute), (Gain::Decibel(-3.0), true));
-    assert_eq!((config.rtc.max_viewers, config.rtc.playout_delay), (5, (100, 400)));
+    let delay = PlayoutDelay { min_ms: 100, max_ms: 400 };
+    assert_eq!((config.rtc.max_viewers, config.rtc.playout_delay), (5, delay));
 }
 
 #[test]

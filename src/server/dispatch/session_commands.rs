@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::Dispatcher;
 use crate::model::protocol::{Code, Command, Error, Reply};
-use crate::server::sessions::{Preferences, SelectError};
+use crate::server::sessions::{PlayoutDelay, Preferences, SelectError};
 
 /// Timeout for switching cameras; the other camera may have to be opened first to learn its format.
 const SELECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,12 +23,12 @@ impl Dispatcher {
                 self.update(session, |preferences| preferences.muted = muted).map(|_| Reply::Muted { muted })
             }
             Command::LatencySet { mode } => {
-                let (mut min, mut max) = (0, 0);
+                let mut delay = PlayoutDelay::default();
                 self.update(session, |preferences| {
                     preferences.latency = mode;
-                    (min, max) = preferences.playout_delay();
+                    delay = preferences.playout_delay();
                 })?;
-                Ok(Reply::Latency { mode, min, max })
+                Ok(Reply::Latency { mode, min: delay.min_ms, max: delay.max_ms })
             }
             _ => Err(Error::new(Code::Internal, "not a session command")),
         }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use crate::server::sessions::PlayoutDelay;
+
 /// Interfaces to containers and virtual machines on this host, not to the network where the viewers are.
 pub const VIRTUAL_INTERFACES: [&str; 9] =
     ["docker*", "br-*", "veth*", "virbr*", "lxc*", "lxd*", "cni*", "podman*", "flannel*"];
@@ -14,9 +16,8 @@ pub const VIRTUAL_INTERFACES: [&str; 9] =
 pub struct Config {
     /// Sessions at once; the next one is refused.
     pub max_viewers: usize,
-    /// The minimum and maximum time in milliseconds that a browser shall buffer before playout, in steps of 10
-    /// (`playout-delay` header extension).
-    pub playout_delay: (u16, u16),
+    /// How long a browser shall buffer before playout, in steps of 10 ms (`playout-delay` header extension).
+    pub playout_delay: PlayoutDelay,
     /// The one UDP port for all viewers, on every address that they are offered; 0 picks free ones.
     pub udp_port: u16,
     /// Whether viewers whose network blocks UDP may use TCP on the same port number.
@@ -66,7 +67,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_viewers: 20,
-            playout_delay: (0, 0),
+            playout_delay: PlayoutDelay::default(),
             udp_port: 8189,
             tcp: true,
             interfaces: Vec::new(),

@@ -18,7 +18,7 @@ use crate::util::broadcast::{Broadcast, Subscriber};
 use crate::util::lock::{Mutex, MutexGuard};
 
 pub use entry::{EndReason, SessionGuard, SessionHandle};
-pub use preferences::{Preferences, SelectError, Selection};
+pub use preferences::{PlayoutDelay, Preferences, SelectError, Selection};
 
 /// Messages buffered for a subscriber that lags: more than people type in the second it takes to catch up.
 const MESSAGE_BACKLOG: usize = 64;
@@ -52,8 +52,8 @@ pub struct NewSession {
     pub role: Role,
     /// The initial camera, by its index in the status.
     pub camera: usize,
-    /// The default playout delay, minimum and maximum in milliseconds.
-    pub playout_delay: (u16, u16),
+    /// The default playout delay.
+    pub playout_delay: PlayoutDelay,
     /// Cancelled to end the session.
     pub end: CancellationToken,
 }

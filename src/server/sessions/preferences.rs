@@ -2,9 +2,18 @@
 
 use crate::model::protocol::Latency;
 
-/// Minimum and maximum playout delay of [`Latency::Smooth`] in milliseconds: from three frames at 15 frames per second
-/// up to what somebody who moves a camera's controls still accepts.
-const SMOOTH: (u16, u16) = (200, 1_000);
+/// The playout delay of [`Latency::Smooth`]: from three frames at 15 frames per second up to what somebody who moves a
+/// camera's controls still accepts.
+const SMOOTH: PlayoutDelay = PlayoutDelay { min_ms: 200, max_ms: 1_000 };
+
+/// How long a browser shall buffer video before playout, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlayoutDelay {
+    /// At least this long.
+    pub min_ms: u16,
+    /// At most this long.
+    pub max_ms: u16,
+}
 
 /// What a viewer wants to be sent; its session applies changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +30,8 @@ pub struct Preferences {
     pub latency: Latency,
     /// Counts requested key frames.
     pub keyframe: u64,
-    /// The playout delay of [`Latency::Low`] in this session: minimum and maximum in milliseconds.
-    pub(super) low_latency: (u16, u16),
+    /// The playout delay of [`Latency::Low`] in this session.
+    pub(super) low_latency: PlayoutDelay,
 }
 
 impl Preferences {
@@ -31,8 +40,8 @@ impl Preferences {
         self.selection_seq != before.selection_seq
     }
 
-    /// The playout delay to ask of the browser: minimum and maximum in milliseconds.
-    pub fn playout_delay(&self) -> (u16, u16) {
+    /// The playout delay to ask of the browser.
+    pub fn playout_delay(&self) -> PlayoutDelay {
         match self.latency {
             Latency::Low => self.low_latency,
             Latency::Smooth => SMOOTH,

@@ -17,7 +17,7 @@ fn new_session(id: &str, owner: &str, role: Role) -> NewSession {
         owner: owner.into(),
         role,
         camera: 0,
-        playout_delay: (0, 0),
+        playout_delay: PlayoutDelay::default(),
         end: CancellationToken::new(),
     }
 }

@@ -19,6 +19,7 @@ use webrtc::rtp_transceiver::RtpSender;
 use super::peer_connection::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
 use crate::media::Timestamp;
 use crate::server::rtc::rtp_clock::RtpClock;
+use crate::server::sessions::PlayoutDelay;
 
 /// The maximum RTP payload in bytes: with RTP header, extensions and SRTP tag a packet stays below 1200 bytes, which
 /// passes every path that IPv6 (RFC 8200 section 5) and common tunnels allow.
@@ -148,8 +149,8 @@ impl RtpStream {
 
 /// The value of the `playout-delay` header extension: 12 bits each for the minimum and the maximum delay, in units of
 /// 10 ms.
-pub fn playout_delay((least, most): (u16, u16)) -> Bytes {
-    let value = (u32::from(least / 10) << 12) | u32::from(most / 10) & 0xfff;
+pub fn playout_delay(PlayoutDelay { min_ms, max_ms }: PlayoutDelay) -> Bytes {
+    let value = (u32::from(min_ms / 10) << 12) | u32::from(max_ms / 10) & 0xfff;
     Bytes::copy_from_slice(&value.to_be_bytes()[1..])
 }
 
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_playout_delay_is_two_times_twelve_bits() {
-        assert_eq!(playout_delay((0, 0))[..], [0, 0, 0]);
-        assert_eq!(playout_delay((100, 40_950))[..], [0x00, 0xaf, 0xff]);
+        assert_eq!(playout_delay(PlayoutDelay { min_ms: 0, max_ms: 0 })[..], [0, 0, 0]);
+        assert_eq!(playout_delay(PlayoutDelay { min_ms: 100, max_ms: 40_950 })[..], [0x00, 0xaf, 0xff]);
     }
 }
