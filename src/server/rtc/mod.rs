@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod ice;
 mod mux;
+mod negotiation;
 mod rtp_clock;
 pub mod sdp;
 mod session;

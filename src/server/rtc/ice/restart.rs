@@ -15,9 +15,9 @@ use super::Ice;
 use super::remote_candidate::RemoteCandidates;
 use crate::server::rtc::error::RestartError;
 use crate::server::rtc::mux::{Credentials, VirtualSocket};
+use crate::server::rtc::negotiation;
 use crate::server::rtc::sdp::trickle::{self, RemoteIce, TrickledCandidate};
 use crate::server::rtc::sdp::{candidates, sections};
-use crate::server::rtc::session::peer_connection;
 use crate::server::rtc::session_id::random_id;
 use crate::util::lock::{Mutex, MutexGuard};
 
@@ -147,9 +147,7 @@ impl IceSession {
         };
         let offer = RTCSessionDescription::offer(renew_offer(&self.offer, &theirs, restarts))?;
         self.connection.set_remote_description(offer).await?;
-        peer_connection::deactivate_trackless_transceivers(self.connection.as_ref()).await?;
-        let answer = self.connection.create_answer(None).await?;
-        self.connection.set_local_description(answer).await?;
+        negotiation::answer(self.connection.as_ref()).await?;
         let local = self.connection.local_description().await.context("the connection has no local description")?;
         let ours = Credentials::of(&local.sdp).context("the local description has no ICE credentials")?;
         anyhow::ensure!(ours.ufrag != former.ufrag, "webrtc-rs has kept its ICE session");

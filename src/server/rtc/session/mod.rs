@@ -27,6 +27,7 @@ use super::CameraStream;
 use super::ice::Ice;
 use super::ice::restart::IceSession;
 use super::mux::{Mux, SendStats, VirtualSocket};
+use super::negotiation;
 use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::sdp::candidates;
 use super::sdp::offer::Offer;
@@ -223,14 +224,12 @@ impl Session {
             )),
             _ => None,
         };
-        peer_connection::deactivate_trackless_transceivers(connection).await?;
         // Channels with even ids belong to the DTLS client (RFC 8832 section 6).
         let control = match self.offer.wants_data && !self.offer.offerer_is_dtls_client {
             true => Some(peer_connection::open_control_channel(connection).await?),
             false => None,
         };
-        let answer = connection.create_answer(None).await?;
-        connection.set_local_description(answer).await?;
+        negotiation::answer(connection).await?;
         let gathered = events.gathered.wait_for(|gathered| *gathered);
         // STUN servers and host names are queried meanwhile.
         let gathered = async { timeout(GATHERING_TIMEOUT, gathered).await.is_ok() };

@@ -6,7 +6,6 @@ use std::time::Duration;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
 use rtc::peer_connection::transport::RTCDtlsRole;
-use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
@@ -142,18 +141,4 @@ pub async fn open_control_channel(
 ) -> Result<Arc<dyn DataChannel>, webrtc::error::Error> {
     let init = RTCDataChannelInit { negotiated: Some(0), ..RTCDataChannelInit::default() };
     connection.create_data_channel(control_channel::LABEL, Some(init)).await
-}
-
-/// Makes transceivers without a track of ours inactive, so that the answer does not promise to send on them.
-///
-/// # Errors
-///
-/// If the connection is closed.
-pub async fn deactivate_trackless_transceivers(connection: &dyn PeerConnection) -> Result<(), webrtc::error::Error> {
-    for transceiver in connection.get_transceivers().await {
-        if transceiver.sender().await?.is_none() {
-            transceiver.set_direction(RTCRtpTransceiverDirection::Inactive).await?;
-        }
-    }
-    Ok(())
 }
