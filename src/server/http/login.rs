@@ -24,7 +24,7 @@ enum LoginRequest {
 
 /// Who is signed in, for the page.
 #[derive(Serialize)]
-struct SessionInfo {
+struct LoginStatus {
     role: Option<Role>,
     mode: Mode,
 }
@@ -92,7 +92,7 @@ impl Context {
     }
 
     fn signed_in_as(&self, role: Option<Role>) -> HttpResponse {
-        json(StatusCode::OK, &SessionInfo { role, mode: self.0.auth.mode() })
+        json(StatusCode::OK, &LoginStatus { role, mode: self.0.auth.mode() })
     }
 
     /// `DELETE /api/session`.

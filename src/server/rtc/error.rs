@@ -38,7 +38,7 @@ impl From<CapacityError> for AcceptError {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TrickleError {
     /// There is no such session.
-    #[error("no such session; it has ended, or never was")]
+    #[error("no such session: it has ended or never existed")]
     Unknown,
     /// The ETag names another ICE session.
     #[error("the entity tag is not that of the current ICE session")]
@@ -49,7 +49,7 @@ pub enum TrickleError {
 #[derive(Debug, thiserror::Error)]
 pub enum RestartError {
     /// There is no such session.
-    #[error("no such session; it has ended, or never was")]
+    #[error("no such session: it has ended or never existed")]
     Unknown,
     /// The viewer's credentials are malformed.
     #[error("{0} is not what RFC 8839 section 5.4 asks for: {1} letters, digits, + or /")]

@@ -70,7 +70,7 @@ impl Selection {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
     /// There is no such session.
-    #[error("no such session; it has ended, or never was")]
+    #[error("no such session: it has ended or never existed")]
     Unknown,
     /// What the session negotiated does not allow it.
     #[error("{0}")]
