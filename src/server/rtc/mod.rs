@@ -16,7 +16,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +42,7 @@ use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{EndReason, Limits, NewSession, SessionRegistry};
-use crate::util::lock::{Mutex, MutexGuard, RwLock};
+use crate::util::lock::RwLock;
 
 /// How long viewers may take to acknowledge the end of their sessions when the program stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -52,7 +51,8 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// kept for 20 s. A few that never connect must not shut others out.
 const MAX_NEGOTIATING: usize = 16;
 
-/// Creates and ends sessions; a cheap handle. Who is watching is in [`SessionRegistry`].
+/// Creates and ends sessions; a cheap handle. The table of sessions, with the ICE session of each, is the
+/// [`SessionRegistry`].
 #[derive(Clone)]
 pub struct SessionManager(Arc<Inner>);
 
@@ -64,8 +64,6 @@ struct Inner {
     dispatcher: Dispatcher,
     mux: Mux,
     ice: Ice,
-    /// The ICE session of each session; `None` until its offer is answered.
-    ice_sessions: Mutex<HashMap<String, Option<Arc<IceSession>>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -88,8 +86,8 @@ impl SessionManager {
         let ice = Ice::new(&config, mux.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(ice.clone().watch(stop.clone()));
-        let (config, cameras, ice_sessions) = (RwLock::new(config), cameras.into(), Mutex::default());
-        let inner = Inner { config, cameras, sessions, metrics, dispatcher, mux, ice, ice_sessions, tasks, stop };
+        let (config, cameras) = (RwLock::new(config), cameras.into());
+        let inner = Inner { config, cameras, sessions, metrics, dispatcher, mux, ice, tasks, stop };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -133,7 +131,6 @@ impl SessionManager {
         // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
         let format = offer.format_for(camera.profile(&end).await)?;
-        let slot = TransportSlot::reserve(inner, &id);
         let session = session::Session {
             cameras: inner.cameras.clone(),
             camera: camera.clone(),
@@ -149,19 +146,9 @@ impl SessionManager {
         };
         let (answer, answered) = oneshot::channel();
         let span = tracing::info_span!("viewer", id = &id[..8], camera = camera.name);
-        inner.tasks.spawn(
-            async move {
-                session.run(answer).await;
-                drop(slot);
-            }
-            .instrument(span),
-        );
+        inner.tasks.spawn(session.run(answer).instrument(span));
         let answered = answered.await.map_err(|_| AcceptError::Stopping)?.map_err(AcceptError::Failed)?;
-        let etag = answered.ice_session.etag();
-        if let Some(ice_session) = inner.ice_sessions().get_mut(&id) {
-            *ice_session = Some(answered.ice_session);
-        }
-        Ok(WhepAnswer { id, etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
+        Ok(WhepAnswer { id, etag: answered.etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
 
     /// Adds a viewer's trickled candidates to the ICE session with this `etag`. One that can't be used is skipped
@@ -194,7 +181,7 @@ impl SessionManager {
 
     /// The ICE session of a session that has been answered.
     fn ice_session(&self, id: &str) -> Option<Arc<IceSession>> {
-        if self.contains(id) { self.0.ice_sessions().get(id)?.clone() } else { None }
+        self.0.sessions.attachment(id)
     }
 
     /// The STUN and TURN servers, with credentials for one viewer.
@@ -233,30 +220,5 @@ impl SessionManager {
 impl Inner {
     fn config(&self) -> Config {
         self.config.read().clone()
-    }
-
-    fn ice_sessions(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<IceSession>>>> {
-        self.ice_sessions.lock()
-    }
-}
-
-/// A session's entry in the table of ICE sessions; removed when the session's task ends, also by a panic.
-struct TransportSlot {
-    inner: Arc<Inner>,
-    id: String,
-}
-
-impl TransportSlot {
-    fn reserve(inner: &Arc<Inner>, id: &str) -> Self {
-        inner.ice_sessions().insert(id.into(), None);
-        Self { inner: inner.clone(), id: id.into() }
-    }
-}
-
-impl Drop for TransportSlot {
-    fn drop(&mut self) {
-        // In a statement of its own, so that the ICE session is dropped outside the lock.
-        let ice_session = self.inner.ice_sessions().remove(&self.id);
-        drop(ice_session);
     }
 }

@@ -1,6 +1,7 @@
 //! A session's entry in the registry: the guard that its own task holds, and the handle for everything else that serves
 //! the viewer.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
@@ -85,6 +86,11 @@ impl SessionGuard {
     /// Marks the session as connected.
     pub fn set_connected(&self) {
         self.update(|record| record.connected = true);
+    }
+
+    /// Keeps a value in the session's record, for [`SessionRegistry::attachment`]. It is dropped with the record.
+    pub fn attach(&self, attachment: Arc<impl Any + Send + Sync>) {
+        self.update(|record| record.attachment = Some(attachment));
     }
 
     /// Acknowledges the selection in `preferences`: the session switches at the camera's next key frame.

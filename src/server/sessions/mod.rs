@@ -1,8 +1,10 @@
 //! The registry of viewer sessions: who is watching, each viewer's preferences, and messages to all viewers.
 //!
-//! A session registers here and follows its [`Preferences`]; commands look a session up by its ID. Connections belong
-//! to `rtc`, permissions to `dispatch`. Nothing here waits for a viewer.
+//! A session registers here and follows its [`Preferences`]; commands look a session up by its ID. Connections
+//! belong to `rtc`, which attaches to a session's record what it has to look up itself; permissions belong to
+//! `dispatch`. Nothing here waits for a viewer.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -136,7 +138,11 @@ struct SessionRecord {
     selection: watch::Sender<Selection>,
     end: CancellationToken,
     reason: Arc<OnceLock<EndReason>>,
+    attachment: Option<Attachment>,
 }
+
+/// What the session's task attached to its record; its type is known only there.
+type Attachment = Arc<dyn Any + Send + Sync>;
 
 impl SessionTable {
     fn find(&mut self, id: &str) -> Option<&mut SessionRecord> {
@@ -199,7 +205,15 @@ impl SessionRegistry {
         table.arrivals += 1;
         let arrival = table.arrivals;
         let info = SessionInfo { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
-        let record = SessionRecord { info, connected: false, preferences, selection, end, reason: Arc::clone(&reason) };
+        let record = SessionRecord {
+            info,
+            connected: false,
+            preferences,
+            selection,
+            end,
+            reason: Arc::clone(&reason),
+            attachment: None,
+        };
         table.records.insert(arrival, record);
         drop(table);
         self.0.metrics.viewers_accepted.inc();
@@ -216,6 +230,13 @@ impl SessionRegistry {
     /// One session.
     pub fn get(&self, id: &str) -> Option<SessionInfo> {
         self.lock().find(id).map(|record| record.info.clone())
+    }
+
+    /// What a session's task has attached to its record with [`SessionGuard::attach`]; `None` if there is no such
+    /// session, or nothing of this type attached yet.
+    pub fn attachment<T: Any + Send + Sync>(&self, id: &str) -> Option<Arc<T>> {
+        let attachment = self.lock().find(id)?.attachment.clone();
+        attachment?.downcast().ok()
     }
 
     /// A session's preferences.
@@ -290,8 +311,10 @@ impl SessionRegistry {
             return false;
         };
         record.end(reason);
-        table.records.remove(&arrival);
+        let record = table.records.remove(&arrival);
         drop(table);
+        // Outside the lock: it wakes subscribers, and drops the attachment.
+        drop(record);
         self.publish();
         true
     }

@@ -29,6 +29,24 @@ fn register(sessions: &SessionRegistry, id: &str, role: Role) -> (SessionGuard, 
 }
 
 #[test]
+fn an_attachment_lives_as_long_as_its_record() {
+    let sessions = registry();
+    let (entry, _preferences) = register(&sessions, "1", Role::Viewer);
+    assert_eq!(sessions.attachment::<u32>("1"), None);
+    let attachment = Arc::new(7_u32);
+    entry.attach(attachment.clone());
+    assert_eq!(sessions.attachment::<u32>("1").as_deref(), Some(&7));
+    assert_eq!(sessions.attachment::<u64>("1"), None);
+    assert_eq!(sessions.attachment::<u32>("2"), None);
+    assert!(sessions.end("1", EndReason::Closed));
+    assert_eq!(sessions.attachment::<u32>("1"), None);
+    assert_eq!(Arc::strong_count(&attachment), 1);
+    // The session's task has not ended yet.
+    entry.attach(attachment.clone());
+    assert_eq!(Arc::strong_count(&attachment), 1);
+}
+
+#[test]
 fn limits_apply_until_a_session_ends() {
     let sessions = registry();
     let one = sessions.register(new_session("1", "a", Role::Viewer), LIMITS).expect("room");

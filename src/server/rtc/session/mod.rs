@@ -78,8 +78,8 @@ pub struct Session {
 pub struct Negotiated {
     /// The answer with all candidates.
     pub sdp: String,
-    /// For trickled candidates and ICE restarts.
-    pub ice_session: Arc<IceSession>,
+    /// The ETag of the first ICE session.
+    pub etag: String,
 }
 
 /// Passes the connection's events to the session's task. It runs on the connection's own task and must never block.
@@ -243,6 +243,9 @@ impl Session {
         let (offer, ice) = (self.offer.description.sdp.clone(), self.ice.clone());
         let ice_session = IceSession::new(shared.clone(), socket.clone(), ice, offer, sdp.clone(), self.local_addr)?;
         ice_session.add_candidates(&self.offer.candidates).await;
-        Ok((Negotiated { sdp, ice_session: Arc::new(ice_session) }, Tracks { video, audio, control }))
+        let etag = ice_session.etag();
+        // For trickled candidates and ICE restarts.
+        self.entry.attach(Arc::new(ice_session));
+        Ok((Negotiated { sdp, etag }, Tracks { video, audio, control }))
     }
 }
