@@ -3,8 +3,8 @@
 //! It receives subscriptions and handles from the pipeline, and knows neither devices nor capture.
 
 pub mod auth;
-pub mod dispatch;
+pub(crate) mod dispatch;
 pub mod http;
-pub mod photos;
+pub(crate) mod photos;
 pub mod rtc;
-pub mod sessions;
+pub(crate) mod sessions;

@@ -52,7 +52,7 @@ impl PasswordVerifier {
         let work = move || {
             // If the kernel refuses, the thread keeps the normal priority.
             let _ = rustix::process::nice(NICE);
-            let role = passwords.role_of(&password);
+            let role = passwords.verify(&password);
             // The allocator would otherwise keep the hash's memory.
             malloc::trim();
             release(queued, running);

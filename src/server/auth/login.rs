@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::hash_worker::{Busy, PasswordVerifier};
-use super::login_throttle::Attempts;
+use super::login_throttle::LoginThrottle;
 use super::passwords::{self, SetError};
 use super::secret::{self, Digest};
 use super::{Auth, AuthState, Mode, Role, cookie, now};
@@ -77,7 +77,7 @@ fn seconds(time: Duration) -> u64 {
 /// State of signing in.
 #[derive(Default)]
 pub struct LoginState {
-    attempts: Mutex<Attempts>,
+    attempts: Mutex<LoginThrottle>,
     verifier: PasswordVerifier,
     /// The digest of the link's secret, and when it expires.
     link: Mutex<Option<(Digest, Instant)>>,
@@ -208,7 +208,7 @@ impl AuthState {
 }
 
 impl LoginState {
-    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+    fn attempts(&self) -> MutexGuard<'_, LoginThrottle> {
         self.attempts.lock()
     }
 

@@ -17,12 +17,12 @@ const MAX_ADDRESSES: usize = 1024;
 
 /// The recent attempts of each address.
 #[derive(Debug, Default)]
-pub struct Attempts {
+pub struct LoginThrottle {
     /// When an address will have all its attempts again.
     full_at: HashMap<IpAddr, Instant>,
 }
 
-impl Attempts {
+impl LoginThrottle {
     /// Uses up one attempt of an address.
     ///
     /// # Errors
@@ -85,13 +85,13 @@ mod tests {
     }
 
     /// How many attempts are left.
-    fn left(attempts: &mut Attempts, from: &str, now: Instant) -> u32 {
+    fn left(attempts: &mut LoginThrottle, from: &str, now: Instant) -> u32 {
         (0..100).take_while(|_| attempts.try_acquire(address(from), now).is_ok()).count() as u32
     }
 
     #[test]
     fn allows_a_burst_and_then_one_per_interval() {
-        let (mut attempts, start) = (Attempts::default(), Instant::now());
+        let (mut attempts, start) = (LoginThrottle::default(), Instant::now());
         assert_eq!(left(&mut attempts, "192.0.2.1", start), BURST);
         assert_eq!(attempts.try_acquire(address("192.0.2.1"), start + SECOND), Err(9 * SECOND));
         assert_eq!(left(&mut attempts, "192.0.2.1", start + REFILL_INTERVAL), 1);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn limits_are_per_ipv4_address_and_ipv6_network() {
-        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        let (mut attempts, now) = (LoginThrottle::default(), Instant::now());
         assert_eq!(left(&mut attempts, "192.0.2.1", now), BURST);
         assert_eq!(left(&mut attempts, "::ffff:192.0.2.1", now), 0);
         assert_eq!(left(&mut attempts, "192.0.2.2", now), BURST);
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn attempts_are_refunded() {
-        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        let (mut attempts, now) = (LoginThrottle::default(), Instant::now());
         left(&mut attempts, "192.0.2.1", now);
         attempts.refund(address("192.0.2.1"));
         assert_eq!(left(&mut attempts, "192.0.2.1", now), 1);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_evicts_the_fewest_attempts() {
-        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        let (mut attempts, now) = (LoginThrottle::default(), Instant::now());
         left(&mut attempts, "192.0.2.1", now);
         for number in 0..3 * MAX_ADDRESSES as u32 {
             attempts.try_acquire(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), now).unwrap();

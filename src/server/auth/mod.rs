@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 use login::LoginState;
 pub use login::{Credential, SignInError, SignedIn};
 pub use login_throttle::rate_limit_prefix;
-pub use passwords::{Passwords, SetError, random as random_password};
+pub use passwords::{Passwords, random as random_password};
 use sessions::{LoginSession, LoginSessions};
 pub use tokens::{AddError, Token, Tokens};
 

@@ -106,7 +106,7 @@ impl Passwords {
 
     /// The role that the password belongs to. Both are always verified, so that timing reveals neither whether it was
     /// right, nor which role it is, nor whether that role has a password. Takes one to two seconds on a small device.
-    pub fn role_of(&self, password: &str) -> Option<Role> {
+    pub fn verify(&self, password: &str) -> Option<Role> {
         let hashes = self.0.get();
         let tried = [Role::Operator, Role::Viewer].map(|role| {
             let hash = hashes.of(role);
@@ -165,13 +165,13 @@ mod tests {
     #[test]
     fn a_password_determines_the_role() {
         let (folder, passwords) = passwords();
-        assert_eq!(passwords.role_of("correct horse"), None);
+        assert_eq!(passwords.verify("correct horse"), None);
         passwords.set(Role::Viewer, "correct horse").unwrap();
         passwords.set(Role::Operator, "battery staple").unwrap();
-        assert_eq!(passwords.role_of("correct horse"), Some(Role::Viewer));
-        assert_eq!(passwords.role_of("battery staple"), Some(Role::Operator));
+        assert_eq!(passwords.verify("correct horse"), Some(Role::Viewer));
+        assert_eq!(passwords.verify("battery staple"), Some(Role::Operator));
         for wrong in ["", "correct hors", "correct horse ", "Correct horse"] {
-            assert_eq!(passwords.role_of(wrong), None, "{wrong}");
+            assert_eq!(passwords.verify(wrong), None, "{wrong}");
         }
         let file = std::fs::read_to_string(folder.path().join("passwords.json")).unwrap();
         assert_eq!(file.matches("\"$argon2id$v=19$m=19456,t=2,p=1$").count(), 2, "{file}");

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-pub use config::{Advertised, Config, IceServer, VIRTUAL_INTERFACES};
+pub use config::{Advertised, Config, IceServer};
 pub use error::{AcceptError, RestartError, TrickleError};
 use ice::Ice;
 pub use ice::interfaces::is_virtual;
@@ -33,7 +33,7 @@ use ice::restart::IceSession;
 pub use ice::restart::Restarted;
 use mux::Mux;
 pub use sdp::offer::OfferError;
-pub use sdp::trickle::{RemoteIce, SdpFragment, SdpFragmentError, TrickledCandidate};
+pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
 pub use session::answer::WhepAnswer;
 use session_id::random_id;
 pub use source::CameraStream;
@@ -182,11 +182,6 @@ impl SessionManager {
     /// The ICE session of a session that has been answered.
     fn ice_session(&self, id: &str) -> Option<Arc<IceSession>> {
         self.0.sessions.attachment(id)
-    }
-
-    /// The STUN and TURN servers, with credentials for one viewer.
-    pub fn ice_servers(&self) -> Vec<IceServer> {
-        self.0.ice.servers()
     }
 
     /// Whether the session exists.

@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn board() -> Vec<Interface> {
+    fn typical_host() -> Vec<Interface> {
         let interface = |name: &str, address: &str, up| Interface {
             name: name.into(),
             address: address.parse().expect("should be an address"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn offered(config: &Config) -> Vec<String> {
-        offered_addresses(&board(), config).iter().map(ToString::to_string).collect()
+        offered_addresses(&typical_host(), config).iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl StunGatherer {
         let mut requests = JoinSet::new();
         for server in &self.servers {
             for base in locals {
-                requests.spawn(self.ask(*base, server.clone()));
+                requests.spawn(self.server_reflexive_address(*base, server.clone()));
             }
         }
         let mut found = Vec::new();
@@ -76,7 +76,7 @@ impl StunGatherer {
     }
 
     /// The address of `base` as one server sees it, unless it is the same.
-    fn ask(
+    fn server_reflexive_address(
         &self,
         base: SocketAddr,
         (host, port): (String, u16),

@@ -15,7 +15,7 @@ use super::{tcp, udp};
 /// Addresses that requests were received on and that are not listed, such as 127.0.0.1: each holds two sockets.
 const MAX_REQUEST_ADDRESSES: usize = 16;
 
-/// Attempts to find a free UDP port whose TCP port is free too.
+/// LoginThrottle to find a free UDP port whose TCP port is free too.
 const PORT_ATTEMPTS: usize = 16;
 
 /// A bound address.
