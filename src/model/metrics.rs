@@ -174,6 +174,8 @@ pub struct Counters {
     pub key_requests: Counter,
     /// Packets that viewers requested again (NACK).
     pub nacked_packets: Counter,
+    /// Packets among them that were not sent again: too soon after the last time, too old, or beyond the share of resends.
+    pub resends_refused: Counter,
     /// Audio packets encoded.
     pub audio_packets: Counter,
     /// Viewers connected or connecting.
@@ -232,6 +234,7 @@ impl Metrics {
             socket_seconds: Histogram::new(LATENCY_BUCKETS),
             key_requests: Counter::default(),
             nacked_packets: Counter::default(),
+            resends_refused: Counter::default(),
             audio_packets: Counter::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
@@ -310,6 +313,11 @@ impl Counters {
         );
         registry.register("key_frame_requests", "Key frames requested by viewers", self.key_requests.clone());
         registry.register("nacked_packets", "Packets requested again by viewers", self.nacked_packets.clone());
+        registry.register(
+            "resends_refused",
+            "Packets requested again and not sent again, to keep resends within their share",
+            self.resends_refused.clone(),
+        );
         registry.register("audio_packets", "Audio packets encoded", self.audio_packets.clone());
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());

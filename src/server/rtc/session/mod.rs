@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod control_channel;
 pub mod peer_connection;
+pub mod retransmission;
 pub mod rtcp;
 pub mod rtp_sender;
 pub mod send_loop;

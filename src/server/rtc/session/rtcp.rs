@@ -1,19 +1,23 @@
-//! Handles RTCP: viewers' key frame requests and NACK counts, and sender reports on the capture clock.
+//! Handles RTCP: viewers' key frame requests, what is resent for their NACKs, and sender reports on the capture clock.
 //!
-//! webrtc-rs consumes inbound RTCP before the application sees it, and its sender reports use the time of sending as
-//! the capture time. An interceptor next to the wire fixes both.
+//! webrtc-rs consumes inbound RTCP before the application sees it, resends whatever a NACK names, and its sender reports
+//! use the time of sending as the capture time. An interceptor next to the wire fixes all three.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 use rtc::sansio::Protocol;
+use rtc::shared::marshal::MarshalSize;
 use tokio::sync::watch;
 
+use super::retransmission::RetransmissionLimit;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::server::rtc::rtp_clock::RtpClock;
@@ -26,26 +30,64 @@ pub const SLOT: usize = 500;
 pub struct RtcpInterceptor {
     video: watch::Receiver<Broadcast<EncodedFrame>>,
     clocks: [RtpClock; 2],
+    /// Of the first clock's stream, the video. Audio is never resent.
+    retransmission: RetransmissionLimit,
     metrics: Metrics,
     inbound: VecDeque<TaggedPacket>,
     outbound: VecDeque<TaggedPacket>,
 }
 
 impl RtcpInterceptor {
-    /// Passes key frame requests to the current value of `video`, and rewrites sender reports by `clocks`.
+    /// Passes key frame requests to the current value of `video`, and rewrites sender reports by `clocks`: that of the
+    /// video, then that of the audio.
     pub fn new(video: watch::Receiver<Broadcast<EncodedFrame>>, clocks: [RtpClock; 2], metrics: Metrics) -> Self {
-        Self { video, clocks, metrics, inbound: VecDeque::new(), outbound: VecDeque::new() }
+        let retransmission = RetransmissionLimit::new();
+        Self { video, clocks, retransmission, metrics, inbound: VecDeque::new(), outbound: VecDeque::new() }
     }
 
-    fn on_rtcp(&self, packet: &dyn rtc::rtcp::Packet) {
-        let packet = packet.as_any();
-        if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
+    /// Handles one RTCP packet; returns whether webrtc-rs is to see it.
+    fn on_rtcp(&mut self, packet: &mut Box<dyn rtc::rtcp::Packet>, now: Instant) -> bool {
+        let any = packet.as_any();
+        if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
             self.metrics.key_requests.inc();
             self.video.borrow().request_refresh();
-        } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
-            // A NACK pair names one packet and a bit mask of the 16 after it (RFC 4585 section 6.2.1).
-            let packets: u32 = nack.nacks.iter().map(|pair| 1 + pair.lost_packets.count_ones()).sum();
-            self.metrics.nacked_packets.inc_by(packets.into());
+        } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
+            self.on_reports(&report.reports);
+        } else if let Some(report) = any.downcast_ref::<SenderReport>() {
+            self.on_reports(&report.reports);
+        } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
+            let admitted = self.on_nack(nack, now);
+            let pass = !admitted.nacks.is_empty();
+            *packet = Box::new(admitted);
+            return pass;
+        }
+        true
+    }
+
+    /// The part of a NACK that may be served.
+    fn on_nack(&mut self, nack: &TransportLayerNack, now: Instant) -> TransportLayerNack {
+        // A NACK pair names one packet and a bit mask of the 16 after it (RFC 4585 section 6.2.1).
+        let requested = nack.nacks.iter().flat_map(|pair| pair.packet_list());
+        let (mut admitted, mut refused) = (Vec::new(), 0);
+        for number in requested {
+            self.metrics.nacked_packets.inc();
+            if nack.media_ssrc == self.clocks[0].ssrc && self.retransmission.admit(number, now) {
+                admitted.push(NackPair { packet_id: number, lost_packets: 0 });
+            } else {
+                refused += 1;
+            }
+        }
+        self.metrics.resends_refused.inc_by(refused);
+        TransportLayerNack { nacks: admitted, ..nack.clone() }
+    }
+
+    /// Takes the round trip time from the reports on the video.
+    fn on_reports(&mut self, reports: &[ReceptionReport]) {
+        let now = Timestamp::now();
+        let rtt =
+            reports.iter().filter(|report| report.ssrc == self.clocks[0].ssrc).find_map(|report| rtt(report, now));
+        if let Some(rtt) = rtt {
+            self.retransmission.note_rtt(rtt);
         }
     }
 
@@ -59,6 +101,17 @@ impl RtcpInterceptor {
     }
 }
 
+/// The round trip time that a reception report shows (RFC 3550 section 6.4.1): since the sender report that it names,
+/// less the time that the receiver held it. `None` if it names none, or one from the future.
+fn rtt(report: &ReceptionReport, now: Timestamp) -> Option<Duration> {
+    if report.last_sender_report == 0 {
+        return None;
+    }
+    let now = (now.ntp() >> 16) as u32;
+    let units = now.wrapping_sub(report.last_sender_report).wrapping_sub(report.delay);
+    (units < u32::MAX / 2).then(|| Duration::from_secs_f64(f64::from(units) / 65_536.0))
+}
+
 impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpInterceptor {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
@@ -66,10 +119,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpInterceptor {
     type Error = rtc::shared::error::Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Self::Error> {
-        if let Packet::Rtcp(compound) = &packet.message.packet {
-            for part in compound {
-                self.on_rtcp(part.as_ref());
+    fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Self::Error> {
+        if let Packet::Rtcp(compound) = &mut packet.message.packet {
+            compound.retain_mut(|part| self.on_rtcp(part, packet.now));
+            if compound.is_empty() {
+                return Ok(());
             }
         }
         self.inbound.push_back(packet);
@@ -81,14 +135,20 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpInterceptor {
     }
 
     fn handle_write(&mut self, mut packet: TaggedPacket) -> Result<(), Self::Error> {
-        if let Packet::Rtcp(compound) = &mut packet.message.packet {
-            for part in compound {
-                if let Some(report) = part.as_any().downcast_ref::<SenderReport>() {
-                    let mut report = report.clone();
-                    self.rewrite_sender_report(&mut report, Timestamp::now());
-                    *part = Box::new(report);
+        match &mut packet.message.packet {
+            Packet::Rtcp(compound) => {
+                for part in compound {
+                    if let Some(report) = part.as_any().downcast_ref::<SenderReport>() {
+                        let mut report = report.clone();
+                        self.rewrite_sender_report(&mut report, Timestamp::now());
+                        *part = Box::new(report);
+                    }
                 }
             }
+            Packet::Rtp(sent) if sent.header.ssrc == self.clocks[0].ssrc => {
+                self.retransmission.note_sent(sent.header.sequence_number, sent.marshal_size());
+            }
+            _ => {}
         }
         self.outbound.push_back(packet);
         Ok(())
@@ -128,16 +188,63 @@ mod tests {
         }
     }
 
+    /// The packets that a NACK passed to webrtc-rs names.
+    fn passed_on(interceptor: &mut RtcpInterceptor) -> Vec<u16> {
+        let Some(TaggedPacket { message, .. }) = interceptor.poll_read() else { return vec![] };
+        let Packet::Rtcp(compound) = &message.packet else { panic!("RTCP should stay RTCP") };
+        let nacks = compound.iter().filter_map(|part| part.as_any().downcast_ref::<TransportLayerNack>());
+        nacks.flat_map(|nack| &nack.nacks).flat_map(|pair| pair.packet_list()).collect()
+    }
+
     #[test]
     fn a_pli_asks_for_a_key_frame_and_a_nack_is_counted() {
         let mut interceptor = interceptor();
         interceptor.handle_read(rtcp(PictureLossIndication::default())).expect("pli");
+        assert!(interceptor.poll_read().is_some(), "a PLI should be passed on");
         assert!(interceptor.video.borrow().take_refresh_request());
         let pair = NackPair { packet_id: 7, lost_packets: 0b101 };
         interceptor.handle_read(rtcp(TransportLayerNack { nacks: vec![pair], ..Default::default() })).expect("nack");
         assert!(!interceptor.video.borrow().refresh_requested());
         assert_eq!((interceptor.metrics.key_requests.get(), interceptor.metrics.nacked_packets.get()), (1, 3));
-        assert!(interceptor.poll_read().is_some() && interceptor.poll_read().is_some(), "both should be passed on");
+    }
+
+    #[test]
+    fn only_what_may_be_resent_reaches_the_library() {
+        let mut interceptor = interceptor();
+        let ssrc = interceptor.clocks[0].ssrc;
+        let packet = |sequence_number| {
+            let header = rtc::rtp::header::Header { ssrc, sequence_number, ..Default::default() };
+            Packet::Rtp(rtc::rtp::Packet { header, payload: vec![0; 1_000].into() })
+        };
+        for number in [65_535, 0, 1] {
+            let message = AttributedPacket::new(packet(number));
+            let sent = TaggedPacket { now: Instant::now(), transport: Default::default(), message };
+            interceptor.handle_write(sent).expect("write");
+        }
+        let nack = |media_ssrc| {
+            // 65,535, 0, 1 and 2, of which the last was never sent.
+            let pair = NackPair { packet_id: 65_535, lost_packets: 0b111 };
+            rtcp(TransportLayerNack { media_ssrc, nacks: vec![pair], ..Default::default() })
+        };
+        interceptor.handle_read(nack(ssrc.wrapping_add(1))).expect("nack of another stream");
+        assert!(passed_on(&mut interceptor).is_empty());
+        interceptor.handle_read(nack(ssrc)).expect("nack");
+        assert_eq!(passed_on(&mut interceptor), [65_535, 0, 1]);
+        interceptor.handle_read(nack(ssrc)).expect("the same at once");
+        assert!(passed_on(&mut interceptor).is_empty());
+        assert_eq!((interceptor.metrics.nacked_packets.get(), interceptor.metrics.resends_refused.get()), (12, 9));
+    }
+
+    #[test]
+    fn the_round_trip_time_is_that_of_the_report_less_the_receivers_delay() {
+        let now = Timestamp::from_start(Duration::from_secs(10));
+        let sent = (Timestamp::from_start(Duration::from_secs(9)).ntp() >> 16) as u32;
+        let report =
+            |last_sender_report, delay| rtt(&ReceptionReport { last_sender_report, delay, ..Default::default() }, now);
+        let shown = report(sent, 49_152).expect("should have a round trip time");
+        assert!(shown.abs_diff(Duration::from_millis(250)) < Duration::from_millis(1), "{shown:?}");
+        assert_eq!(report(0, 0), None, "no sender report was received yet");
+        assert_eq!(report(sent, 131_072), None, "the delay is longer than the time since the report");
     }
 
     #[test]
