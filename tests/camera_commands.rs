@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, Options, Porthole, Viewer, request};
 use porthole::media::convert::StillImage;
-use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use porthole::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use serde_json::{Value, json};
 
 /// Two integer controls.
@@ -122,7 +122,14 @@ async fn size_and_bitrate_change_within_a_session() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_an_mjpeg_camera_is_its_original_jpeg() -> Result<()> {
     let fake = Fake::new("format YUYV 320x240@30\n")?;
-    let format = VideoFormat { pixel: PixelFormat::I420, width: 320, height: 240, stride: 320, fps: 30.0 };
+    let format = VideoFormat {
+        pixel: PixelFormat::I420,
+        width: 320,
+        height: 240,
+        stride: 320,
+        fps: 30.0,
+        color: Colorimetry::SRGB,
+    };
     let grey = RawFrame::new(Timestamp::default(), format, vec![100; 320 * 240 * 3 / 2].into());
     let own = StillImage::of(&grey)?.into_jpeg()?.data;
     let folder = fake.frames(std::slice::from_ref(&own))?;

@@ -21,7 +21,7 @@ use common::fake::{DEVICE, Fake};
 use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer};
 use porthole::capture::camera::timecode::Timecode;
 use porthole::media::encoder;
-use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use porthole::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use tokio::sync::Semaphore;
 
 /// Programs in parallel: a case mostly waits.
@@ -318,7 +318,8 @@ async fn damaged_h264_passthrough_never_shows_a_broken_frame() -> Result<()> {
 /// Encodes `count` access units of the fake camera's image, with a key frame every second.
 fn stream(count: u32) -> Result<Vec<Vec<u8>>> {
     let (width, height) = SIZE;
-    let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 };
+    let format =
+        VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0, color: Colorimetry::SRGB };
     let settings = encoder::Config { bitrate: 1_000_000, ..encoder::Config::default() };
     let mut encoder = encoder::open(&settings, &format)?;
     let unit = |number: u32| -> Result<Vec<u8>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use porthole::media::convert::Converter;
-use porthole::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use porthole::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use turbojpeg::{Subsamp, YuvImage};
 
@@ -98,8 +98,14 @@ fn rows(table: &mut Table, rounds: &[Round], sizes: &[f64]) {
 
 /// The frames as the encoder receives them.
 fn decoded(jpegs: &[Vec<u8>]) -> Result<Vec<RawFrame>> {
-    let format =
-        |pixel, stride| VideoFormat { pixel, width: WIDTH as u32, height: HEIGHT as u32, stride, fps: f64::from(FPS) };
+    let format = |pixel, stride| VideoFormat {
+        pixel,
+        width: WIDTH as u32,
+        height: HEIGHT as u32,
+        stride,
+        fps: f64::from(FPS),
+        color: Colorimetry::SRGB,
+    };
     let mut converter = Converter::new();
     let raw = |jpeg: &Vec<u8>| -> Result<RawFrame> {
         let jpeg = RawFrame::new(Timestamp::default(), format(PixelFormat::Mjpeg, 0), jpeg.clone().into());

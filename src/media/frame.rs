@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use super::Colorimetry;
+
 /// Seconds between the NTP epoch (1900) and the Unix epoch (1970), RFC 5905 appendix A.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
 
@@ -170,6 +172,9 @@ pub struct VideoFormat {
     pub stride: u32,
     /// Frames per second.
     pub fps: f64,
+    /// What its sample values mean: of YUV formats, and of an H.264 stream that does not say so itself. JPEG and RGB have
+    /// the colours of sRGB.
+    pub color: Colorimetry,
 }
 
 /// One captured frame. The bytes are shared, never copied; dropping the last clone returns the buffer to its source.

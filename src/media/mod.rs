@@ -2,10 +2,12 @@
 //!
 //! No device, no thread and no network belongs here.
 
+mod color;
 pub mod convert;
 pub mod encoder;
 mod frame;
 pub mod h264;
 pub(crate) mod pacer;
 
+pub use color::Colorimetry;
 pub use frame::{AudioPacket, ChromaPlanes, EncodedFrame, PcmFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use porthole::media::convert::{Converter, Error, min_len, min_lens, row_bytes};
-use porthole::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
+use porthole::media::{ChromaPlanes, Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use proptest::prelude::*;
 
 use crate::reference::{self, RAW};
@@ -23,7 +23,14 @@ pub fn random_bytes(length: usize, seed: u64) -> Vec<u8> {
 }
 
 pub fn frame(pixel: PixelFormat, width: usize, height: usize, stride: usize, data: Vec<u8>) -> RawFrame {
-    let format = VideoFormat { pixel, width: width as u32, height: height as u32, stride: stride as u32, fps: 30.0 };
+    let format = VideoFormat {
+        pixel,
+        width: width as u32,
+        height: height as u32,
+        stride: stride as u32,
+        fps: 30.0,
+        color: Colorimetry::SRGB,
+    };
     RawFrame::new(Timestamp::default(), format, Bytes::from(data))
 }
 

@@ -126,11 +126,13 @@ impl Camera {
         let field = answer.field.unwrap_or(sys::v4l2_field_V4L2_FIELD_NONE);
         let pixelformat = u32::from_le_bytes(current.fourcc);
         let reported_stride = answer.stride.unwrap_or(current.stride);
-        let colorspace = sys::v4l2_colorspace_V4L2_COLORSPACE_SRGB;
+        let colorspace = answer.colorspace.unwrap_or(sys::v4l2_colorspace_V4L2_COLORSPACE_SRGB);
         if self.script.multi {
             let mut pix: sys::v4l2_pix_format_mplane = zeroed();
             (pix.width, pix.height, pix.pixelformat) = (current.width, current.height, pixelformat);
             (pix.field, pix.colorspace, pix.num_planes) = (field, colorspace, current.planes.len() as u8);
+            pix.__bindgen_anon_1.ycbcr_enc = answer.encoding as u8;
+            (pix.quantization, pix.xfer_func) = (answer.quantization as u8, answer.transfer as u8);
             let mut planes = pix.plane_fmt;
             for (plane, (size, stride)) in planes.iter_mut().zip(&current.planes) {
                 (plane.sizeimage, plane.bytesperline) = (answer.size.unwrap_or(*size), *stride);
@@ -144,6 +146,10 @@ impl Camera {
             let mut pix: sys::v4l2_pix_format = zeroed();
             (pix.width, pix.height, pix.pixelformat) = (current.width, current.height, pixelformat);
             (pix.field, pix.colorspace, pix.bytesperline) = (field, colorspace, reported_stride);
+            // Without the magic number the fields after it hold nothing (`struct v4l2_pix_format`).
+            pix.priv_ = sys::V4L2_PIX_FMT_PRIV_MAGIC;
+            pix.__bindgen_anon_1.ycbcr_enc = answer.encoding;
+            (pix.quantization, pix.xfer_func) = (answer.quantization, answer.transfer);
             pix.sizeimage = answer.size.unwrap_or(current.planes[0].0);
             format.fmt.pix = pix;
         }

@@ -10,7 +10,8 @@
 //! format YUYV 640x480@30,15 320x240@30   a pixel format with its sizes and rates; `files=FOLDER` among them shows the
 //!                                        files of a folder, one a frame, by name; a range of sizes is 16x16-1920x1080
 //! endless formats                        also `sizes`, `intervals`, `controls`, `events`: there is always one more
-//! answer stride=704 width=648            what S_FMT answers, whatever was asked: width, height, stride, size, field, fourcc
+//! answer stride=704 width=648            what S_FMT answers, whatever was asked: width, height, stride, size, field, fourcc,
+//!                                        colorspace, encoding, quantization, transfer (as the kernel numbers them)
 //! buffers 1000                           what REQBUFS gives
 //! length 0                               what QUERYBUF says of a buffer's length
 //! control ID TYPE MIN MAX STEP DEFAULT FLAGS NAME     numbers as the kernel has them, FLAGS in hex
@@ -72,6 +73,11 @@ pub struct Answer {
     pub size: Option<u32>,
     pub field: Option<u32>,
     pub fourcc: Option<[u8; 4]>,
+    pub colorspace: Option<u32>,
+    /// `ycbcr_enc`, `quantization` and `xfer_func`.
+    pub encoding: u32,
+    pub quantization: u32,
+    pub transfer: u32,
 }
 
 /// A control.
@@ -228,6 +234,10 @@ impl Answer {
             "stride" => self.stride = Some(number(value)?),
             "size" => self.size = Some(number(value)?),
             "field" => self.field = Some(number(value)?),
+            "colorspace" => self.colorspace = Some(number(value)?),
+            "encoding" => self.encoding = number(value)?,
+            "quantization" => self.quantization = number(value)?,
+            "transfer" => self.transfer = number(value)?,
             "fourcc" => self.fourcc = Some(value.as_bytes().try_into().ok()?),
             _ => return None,
         }

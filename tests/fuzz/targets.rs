@@ -6,7 +6,7 @@ use bytes::Bytes;
 use porthole::capture::camera::exec::stream::Stream;
 use porthole::media::convert::{Converter, Error};
 use porthole::media::h264;
-use porthole::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
+use porthole::media::{ChromaPlanes, Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 use crate::{reference, seeds};
 
@@ -26,7 +26,14 @@ pub fn raw(input: &[u8]) {
     let pixel = reference::RAW[usize::from(format) % reference::RAW.len()];
     let shapes = reference::shape(pixel, width.into(), height.into());
     let stride = shapes[0].0 + usize::from(padding);
-    let video = VideoFormat { pixel, width: width.into(), height: height.into(), stride: stride as u32, fps: 30.0 };
+    let video = VideoFormat {
+        pixel,
+        width: width.into(),
+        height: height.into(),
+        stride: stride as u32,
+        fps: 30.0,
+        color: Colorimetry::SRGB,
+    };
     let mut frame = RawFrame::new(Timestamp::default(), video, Bytes::copy_from_slice(data));
     let mut strides = reference::strides(pixel, stride);
     let apart = apart & 1 == 1 && shapes.len() > 1;
@@ -97,7 +104,8 @@ pub fn mjpeg(input: &[u8]) {
 
 fn motion_jpeg(data: &[u8], (width, height): (usize, usize)) -> RawFrame {
     let (width, height) = (width as u32, height as u32);
-    let format = VideoFormat { pixel: PixelFormat::Mjpeg, width, height, stride: 0, fps: 30.0 };
+    let format =
+        VideoFormat { pixel: PixelFormat::Mjpeg, width, height, stride: 0, fps: 30.0, color: Colorimetry::SRGB };
     RawFrame::new(Timestamp::default(), format, Bytes::copy_from_slice(data))
 }
 
@@ -160,7 +168,8 @@ pub fn stream(input: &[u8]) {
 
 /// The frames of a stream read in chunks, up to the first error.
 fn cut<'a>(form: Option<PixelFormat>, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
-    let requested = VideoFormat { pixel: PixelFormat::I420, width: 4, height: 2, stride: 4, fps: 30.0 };
+    let requested =
+        VideoFormat { pixel: PixelFormat::I420, width: 4, height: 2, stride: 4, fps: 30.0, color: Colorimetry::SRGB };
     let mut stream = Stream::new(form, requested);
     let mut frames = Vec::new();
     for piece in pieces {

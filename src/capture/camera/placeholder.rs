@@ -9,7 +9,7 @@ use chrono::{DateTime, Local};
 
 use super::Error;
 use super::canvas::{Canvas, Colour, Rect, bytes, letter_width};
-use crate::media::{PixelFormat, VideoFormat};
+use crate::media::{Colorimetry, PixelFormat, VideoFormat};
 
 /// The frame rate: high enough that a new viewer sees a frame at once and a player does not consider the stream dead;
 /// low enough to cost nothing.
@@ -94,7 +94,14 @@ pub fn format(width: u32, height: u32) -> VideoFormat {
     }
     let side = |pixels: u32| pixels.max(SMALLEST) & !1;
     let (width, height) = (side(width), side(height));
-    VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: f64::from(FPS) }
+    VideoFormat {
+        pixel: PixelFormat::I420,
+        width,
+        height,
+        stride: width,
+        fps: f64::from(FPS),
+        color: Colorimetry::SRGB,
+    }
 }
 
 /// Draws the placeholder of the camera `name` in the format from [`format()`]: the name, and `lines` below it, as large

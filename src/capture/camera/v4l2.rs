@@ -4,6 +4,7 @@
 //! The ioctls are in `crate::device::v4l2`, the choice of the mode in `negotiate`, the layout of the buffers in
 //! `layout`. Retrying after an error does not belong here.
 
+mod color;
 pub mod controls;
 pub mod discover;
 mod drops;
@@ -316,6 +317,7 @@ fn call_error(path: &str, call: &'static str, source: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Colorimetry;
 
     fn config() -> Config {
         Config::default()
@@ -350,7 +352,14 @@ mod tests {
 
     #[test]
     fn mode_is_described_without_needless_digits() {
-        let format = VideoFormat { pixel: PixelFormat::Nv12, width: 640, height: 480, stride: 640, fps: 30.0 };
+        let format = VideoFormat {
+            pixel: PixelFormat::Nv12,
+            width: 640,
+            height: 480,
+            stride: 640,
+            fps: 30.0,
+            color: Colorimetry::SRGB,
+        };
         assert_eq!(describe(&format), "NV12 640x480 at 30 frames/s");
     }
 }

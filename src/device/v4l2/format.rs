@@ -78,6 +78,20 @@ impl FieldOrder {
     }
 }
 
+/// The fields of a format that say what its sample values mean, as the driver filled them in: `enum v4l2_colorspace`,
+/// `v4l2_ycbcr_encoding`, `v4l2_quantization` and `v4l2_xfer_func`. Zero leaves the choice to the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ColorFields {
+    /// The primaries, and defaults of the others.
+    pub colorspace: u32,
+    /// From red, green and blue to luma and chroma.
+    pub ycbcr_encoding: u32,
+    /// Full or limited range.
+    pub quantization: u32,
+    /// From signal to light.
+    pub transfer: u32,
+}
+
 /// A frame format as set by the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegotiatedFormat {
@@ -91,6 +105,8 @@ pub struct NegotiatedFormat {
     pub field: FieldOrder,
     /// Bytes per row of each memory plane: one for all planes of the frame, or one each. Zero for compressed formats.
     pub strides: Vec<u32>,
+    /// What the sample values mean.
+    pub color: ColorFields,
 }
 
 impl Device {
@@ -168,6 +184,13 @@ fn negotiated(kind: BufferType, format: &sys::v4l2_format) -> NegotiatedFormat {
             height: pix.height,
             field: FieldOrder::from_sys(pix.field),
             strides: planes.into_iter().take(pix.num_planes.into()).map(|plane| plane.bytesperline).collect(),
+            color: ColorFields {
+                colorspace: pix.colorspace,
+                // SAFETY: both names of the union are one byte.
+                ycbcr_encoding: unsafe { pix.__bindgen_anon_1.ycbcr_enc }.into(),
+                quantization: pix.quantization.into(),
+                transfer: pix.xfer_func.into(),
+            },
         }
     } else {
         // SAFETY: as above.
@@ -178,7 +201,22 @@ fn negotiated(kind: BufferType, format: &sys::v4l2_format) -> NegotiatedFormat {
             height: pix.height,
             field: FieldOrder::from_sys(pix.field),
             strides: vec![pix.bytesperline],
+            color: single_planar_color(&pix),
         }
+    }
+}
+
+/// The fields after `priv` hold something only where it has the magic number (`struct v4l2_pix_format`).
+fn single_planar_color(pix: &sys::v4l2_pix_format) -> ColorFields {
+    if pix.priv_ != sys::V4L2_PIX_FMT_PRIV_MAGIC {
+        return ColorFields { colorspace: pix.colorspace, ..ColorFields::default() };
+    }
+    ColorFields {
+        colorspace: pix.colorspace,
+        // SAFETY: both names of the union are one integer of 32 bits.
+        ycbcr_encoding: unsafe { pix.__bindgen_anon_1.ycbcr_enc },
+        quantization: pix.quantization,
+        transfer: pix.xfer_func,
     }
 }
 

@@ -22,5 +22,5 @@ mod queue;
 
 pub use device::{BufferType, Capability, Device, Readiness};
 pub use enumerate::{FormatDescription, FrameInterval, FrameSize};
-pub use format::{FieldOrder, FourCc, Fraction, NegotiatedFormat};
+pub use format::{ColorFields, FieldOrder, FourCc, Fraction, NegotiatedFormat};
 pub use queue::{Dequeued, Lease, Queue};

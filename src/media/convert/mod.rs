@@ -3,18 +3,19 @@
 //!
 //! The result has even dimensions, because 4:2:0 has one chroma sample for two by two pixels and encoders require it:
 //! the last column or row of an odd size is cropped. The values are of limited range (16 to 235 for luma), which is
-//! what a player assumes for a stream that does not say; JPEG has full range and is converted. Scaling does not belong
-//! here.
+//! what video usually has; JPEG has full range and is converted. YUV formats keep the colours and the range that their
+//! camera declares, which [`converted_color`] tells. Scaling does not belong here.
 
 mod jpeg;
 mod layout;
+mod matrix;
 mod packed;
 mod planar;
 mod range;
 mod rgb;
 mod snapshot;
 
-use crate::media::{PixelFormat, RawFrame};
+use crate::media::{Colorimetry, PixelFormat, RawFrame, VideoFormat};
 
 pub use jpeg::is_complete_jpeg;
 pub use layout::{min_len, min_lens, row_bytes};
@@ -173,5 +174,14 @@ impl PlaneBuffers {
 fn average(one: &[u8], other: &[u8], to: &mut [u8]) {
     for ((one, other), to) in one.iter().zip(other).zip(to) {
         *to = (u16::from(*one) + u16::from(*other)).div_ceil(2) as u8;
+    }
+}
+
+/// What the values mean that [`Converter::i420`] returns for frames of `format`.
+pub const fn converted_color(format: &VideoFormat) -> Colorimetry {
+    match format.pixel {
+        // Grey is brought to limited range.
+        PixelFormat::Mjpeg | PixelFormat::Rgb24 | PixelFormat::Bgr24 | PixelFormat::Grey => Colorimetry::SRGB,
+        _ => format.color,
     }
 }

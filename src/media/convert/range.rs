@@ -24,6 +24,7 @@ pub(super) fn to_limited_range_in_place(samples: &mut [u8]) {
 /// Limited to full range (ITU-T T.871 section 7): the value to subtract, the number of steps that are scaled to 255,
 /// and the value to add.
 pub(super) type FullRange = (i32, i32, i32);
+pub(super) const AS_IS: FullRange = (0, 255, 0);
 pub(super) const FULL_LUMA: FullRange = (16, 219, 0);
 pub(super) const FULL_CHROMA: FullRange = (128, 224, 128);
 

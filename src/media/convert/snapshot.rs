@@ -4,8 +4,8 @@
 
 use turbojpeg::{Compressor, Subsamp, Transform, YuvImage};
 
-use super::range::{FULL_CHROMA, FULL_LUMA, to_full_range};
-use super::{Converter, Error, is_complete_jpeg};
+use super::range::{AS_IS, FULL_CHROMA, FULL_LUMA, to_full_range};
+use super::{Converter, Error, converted_color, is_complete_jpeg, matrix};
 use crate::media::{PixelFormat, RawFrame};
 
 /// The JPEG quality of encoded snapshots, 1 to 100. Above this files grow quickly without a visible difference.
@@ -60,9 +60,12 @@ impl StillImage {
             plane.chunks(stride).take(height).for_each(|line| to_full_range(&line[..width], content, range));
         };
         let (width, height) = (planes.width, planes.height);
-        of_plane(planes.y, planes.y_stride, width, height, FULL_LUMA, &mut content);
-        of_plane(planes.u, planes.uv_stride, width / 2, height / 2, FULL_CHROMA, &mut content);
-        of_plane(planes.v, planes.uv_stride, width / 2, height / 2, FULL_CHROMA, &mut content);
+        let color = converted_color(&frame.format);
+        let (luma, chroma) = if color.full_range { (AS_IS, AS_IS) } else { (FULL_LUMA, FULL_CHROMA) };
+        of_plane(planes.y, planes.y_stride, width, height, luma, &mut content);
+        of_plane(planes.u, planes.uv_stride, width / 2, height / 2, chroma, &mut content);
+        of_plane(planes.v, planes.uv_stride, width / 2, height / 2, chroma, &mut content);
+        matrix::to_bt601(&mut content, width, height, color);
         Ok(Self { width, height, content: Content::Planes(content) })
     }
 
@@ -114,10 +117,10 @@ fn library(error: turbojpeg::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Timestamp, VideoFormat};
+    use crate::media::{Colorimetry, Timestamp, VideoFormat};
 
     fn format(pixel: PixelFormat) -> VideoFormat {
-        VideoFormat { pixel, width: 64, height: 48, stride: 64, fps: 30.0 }
+        VideoFormat { pixel, width: 64, height: 48, stride: 64, fps: 30.0, color: Colorimetry::SRGB }
     }
 
     /// A horizontal grey ramp in limited-range I420.
@@ -142,6 +145,26 @@ mod tests {
         let original = wedge();
         let worst = planes.y.iter().zip(&original.data[..64 * 48]).map(|(got, sent)| got.abs_diff(*sent)).max();
         assert!(worst <= Some(3), "{worst:?}");
+    }
+
+    #[test]
+    fn full_range_and_bt709_keep_their_colours() {
+        // Pure green and a grey (ITU-T H.273 equations 38 to 43, rounded).
+        let full = |matrix| Colorimetry { matrix, full_range: true, ..Colorimetry::SRGB };
+        for (color, green) in [
+            (Colorimetry::SRGB, [145, 54, 34]),
+            (Colorimetry::BT709, [173, 42, 26]),
+            (full(Colorimetry::MATRIX_BT601), [150, 44, 21]),
+            (full(1), [182, 30, 12]),
+        ] {
+            let planes = [vec![green[0]; 64 * 48], vec![green[1]; 32 * 24], vec![green[2]; 32 * 24]].concat();
+            let format = VideoFormat { color, ..format(PixelFormat::I420) };
+            let frame = RawFrame::new(Timestamp::default(), format, planes.into());
+            let jpeg = StillImage::of(&frame).expect("still").into_jpeg().expect("jpeg");
+            let image = turbojpeg::decompress(&jpeg.data, turbojpeg::PixelFormat::RGB).expect("decode");
+            let rgb = &image.pixels[..3];
+            assert!(rgb[0] <= 3 && rgb[1] >= 252 && rgb[2] <= 3, "{color:?}: {rgb:?}");
+        }
     }
 
     #[test]

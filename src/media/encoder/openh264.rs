@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use openh264::OpenH264API;
 use openh264::encoder::{
-    BitRate, Complexity, Encoder as Codec, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, Profile,
-    RateControlMode, UsageType,
+    BitRate, ColorPrimaries, Complexity, Encoder as Codec, EncoderConfig, FrameRate, FrameType, IntraFramePeriod,
+    MatrixCoefficients, Profile, RateControlMode, TransferCharacteristics, UsageType, VuiConfig,
 };
 use openh264::formats::YUVSlices;
 use openh264_sys2::{
@@ -16,9 +16,9 @@ use openh264_sys2::{
 };
 
 use super::{Config, Error};
-use crate::media::convert::Converter;
+use crate::media::convert::{Converter, converted_color};
 use crate::media::h264;
-use crate::media::{EncodedFrame, RawFrame, VideoFormat};
+use crate::media::{Colorimetry, EncodedFrame, RawFrame, VideoFormat};
 
 pub use decode_keyframe::decode;
 
@@ -55,7 +55,8 @@ impl OpenH264 {
             .skip_frames(false)
             .scene_change_detect(false)
             // Key frames are requested one by one; the codec itself never inserts one.
-            .intra_frame_period(IntraFramePeriod::from_num_frames(0));
+            .intra_frame_period(IntraFramePeriod::from_num_frames(0))
+            .vui(vui(converted_color(format)));
         let threads = threads(config.threads);
         if threads > 1 {
             settings = settings.num_threads(threads).max_slice_len(SLICE_BYTES);
@@ -75,6 +76,42 @@ fn threads(configured: u16) -> u16 {
         0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 4) as u16),
         threads => threads,
     }
+}
+
+/// The colours of the stream in the codec's names. What it has no name for is left unspecified, and players choose.
+fn vui(color: Colorimetry) -> VuiConfig {
+    let primaries = match color.primaries {
+        1 => ColorPrimaries::Bt709,
+        4 => ColorPrimaries::Bt470M,
+        5 => ColorPrimaries::Bt470BG,
+        6 => ColorPrimaries::Smpte170M,
+        7 => ColorPrimaries::Smpte240M,
+        9 => ColorPrimaries::Bt2020,
+        _ => ColorPrimaries::Unspecified,
+    };
+    let transfer = match color.transfer {
+        1 => TransferCharacteristics::Bt709,
+        4 => TransferCharacteristics::Bt470M,
+        6 => TransferCharacteristics::Smpte170M,
+        7 => TransferCharacteristics::Smpte240M,
+        8 => TransferCharacteristics::Linear,
+        13 => TransferCharacteristics::Srgb,
+        16 => TransferCharacteristics::Smpte2084,
+        _ => TransferCharacteristics::Unspecified,
+    };
+    let matrix = match color.matrix {
+        1 => MatrixCoefficients::Bt709,
+        Colorimetry::MATRIX_BT601 => MatrixCoefficients::Smpte170M,
+        7 => MatrixCoefficients::Smpte240M,
+        9 => MatrixCoefficients::Bt2020Ncl,
+        10 => MatrixCoefficients::Bt2020Cl,
+        _ => MatrixCoefficients::Unspecified,
+    };
+    VuiConfig::new()
+        .color_primaries(primaries)
+        .transfer_characteristics(transfer)
+        .matrix_coefficients(matrix)
+        .full_range(color.full_range)
 }
 
 /// The codec prints to standard error by itself, for example a warning that the rate is hard to meet without skipping
@@ -155,7 +192,8 @@ mod tests {
         for (at, luma) in data[..(width * height) as usize].iter_mut().enumerate() {
             *luma = (at as u64 * 7 + number * 5) as u8;
         }
-        let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 };
+        let format =
+            VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0, color: Colorimetry::SRGB };
         RawFrame::new(Timestamp::from_start(Duration::from_millis(number * 33)), format, data.into())
     }
 
@@ -184,6 +222,19 @@ mod tests {
                     assert!(types.iter().all(|nal| *nal == 1), "frame {number}: {types:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_stream_says_what_its_colours_are() {
+        let full = Colorimetry { full_range: true, ..Colorimetry::SRGB };
+        let colors = [Colorimetry::SRGB, Colorimetry::BT709, full];
+        for (color, threads) in colors.into_iter().flat_map(|color| [(color, 1), (color, 2)]) {
+            let format = VideoFormat { color, ..frame(0).format };
+            let mut encoder = OpenH264::open(&Config { threads, ..Config::default() }, &format).expect("open");
+            let encoded = encoder.encode(&RawFrame { format, ..frame(0) }, true).expect("encode").expect("picture");
+            let sps = h264::nals(&encoded.data).next().expect("sps");
+            assert_eq!(h264::color::read(sps), Some(color));
         }
     }
 

@@ -5,8 +5,8 @@
 use bytes::Bytes;
 
 use super::{Encoder, Error};
-use crate::media::h264::{IDR, PPS, Profile, SPS, nal_type, nals};
-use crate::media::{EncodedFrame, RawFrame};
+use crate::media::h264::{IDR, PPS, Profile, SPS, color, nal_type, nals};
+use crate::media::{Colorimetry, EncodedFrame, RawFrame};
 
 /// The name in the status and in errors.
 const NAME: &str = "camera";
@@ -27,7 +27,7 @@ const START_CODE: [u8; 4] = [0, 0, 0, 1];
 /// of no use to a browser.
 #[derive(Debug, Default)]
 pub struct Passthrough {
-    sps: Option<Vec<u8>>,
+    sps: Option<Sps>,
     pps: Option<Vec<u8>>,
     /// Whether the frames so far can be decoded.
     in_sync: bool,
@@ -35,14 +35,24 @@ pub struct Passthrough {
     has_b_frames: bool,
 }
 
+/// A sequence parameter set.
+#[derive(Debug)]
+struct Sps {
+    /// As the camera sends it.
+    received: Vec<u8>,
+    /// As it is passed on: with the colours that the camera's driver declares, where the stream has none.
+    sent: Vec<u8>,
+}
+
 impl Passthrough {
-    /// Stores the parameter sets of an access unit; returns whether it has slices too.
-    fn store_parameter_sets(&mut self, data: &[u8]) -> bool {
+    /// Stores the parameter sets of an access unit of a stream in `colors`; returns whether it has slices too.
+    fn store_parameter_sets(&mut self, data: &[u8], colors: Colorimetry) -> bool {
         let mut pictures = false;
         for nal in nals(data) {
             match nal_type(nal) {
-                SPS if self.sps.as_deref() != Some(nal) => {
-                    self.sps = Some(nal.to_vec());
+                SPS if self.sps.as_ref().is_none_or(|sps| sps.received != nal) => {
+                    let sent = color::complete(nal, colors).into_owned();
+                    self.sps = Some(Sps { received: nal.to_vec(), sent });
                     self.has_b_frames = false;
                     // The next frame is an IDR of the new sequence (section 7.4.1.2.1), or useless.
                     self.in_sync = false;
@@ -71,7 +81,7 @@ impl Encoder for Passthrough {
                 "its slices are partitioned, which no browser decodes; choose format = \"MJPEG\"",
             ));
         }
-        if !self.store_parameter_sets(data) {
+        if !self.store_parameter_sets(data, frame.format.color) {
             return Ok(None);
         }
         // The baseline profile, and WebRTC's players, show frames in the order in which they arrive. The slice type
@@ -91,7 +101,7 @@ impl Encoder for Passthrough {
         };
         if key {
             let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else { return Err(Error::AwaitingKey) };
-            add(sps);
+            add(&sps.sent);
             add(pps);
             self.in_sync = true;
         } else if !self.in_sync {
@@ -106,7 +116,7 @@ impl Encoder for Passthrough {
     }
 
     fn profile(&self) -> Option<Profile> {
-        Profile::of_sps(self.sps.as_deref()?)
+        Profile::of_sps(&self.sps.as_ref()?.received)
     }
 
     fn name(&self) -> &'static str {
@@ -169,7 +179,14 @@ mod tests {
     use crate::media::encoder::{Config, open};
     use crate::media::{PixelFormat, Timestamp, VideoFormat};
 
-    const FORMAT: VideoFormat = VideoFormat { pixel: PixelFormat::H264, width: 320, height: 180, stride: 0, fps: 30.0 };
+    const FORMAT: VideoFormat = VideoFormat {
+        pixel: PixelFormat::H264,
+        width: 320,
+        height: 180,
+        stride: 0,
+        fps: 30.0,
+        color: Colorimetry::SRGB,
+    };
 
     fn frame(number: u64, units: &[&[u8]]) -> RawFrame {
         let data: Vec<u8> = units.iter().flat_map(|nal| [&[0, 0, 1][..], nal].concat()).collect();
@@ -242,6 +259,22 @@ mod tests {
         let key = camera.encode(&frame(4, &old[2..]), false).expect("pass").expect("picture");
         assert_eq!(nals(&key.data).next(), Some(new));
         assert!(camera.encode(&frame(5, &[slice]), false).expect("pass").is_some());
+    }
+
+    #[test]
+    fn a_stream_without_colours_gets_those_that_the_driver_declares() {
+        // Baseline 3.1 of 1280x720 without VUI.
+        let bare: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x28, 0x02, 0xdc, 0x80];
+        let units: &[&[u8]] = &[bare, &[0x68, 1], &[0x65, 0x88]];
+        let mut camera = Passthrough::default();
+        let mut raw = frame(0, units);
+        raw.format.color = Colorimetry::BT709;
+        let passed = camera.encode(&raw, false).expect("pass").expect("picture");
+        let sps = nals(&passed.data).next().expect("sps");
+        assert_eq!(color::read(sps), Some(Colorimetry::BT709));
+        assert_eq!(camera.profile().map(|profile| profile.to_string()), Some("42c01f".into()));
+        // The same set again is no new sequence.
+        assert!(camera.encode(&frame(1, &[bare, &[0x68, 1], &[0x41, 0xe0]]), false).expect("pass").is_some());
     }
 
     #[test]

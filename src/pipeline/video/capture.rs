@@ -401,12 +401,13 @@ fn unix_now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Colorimetry;
 
     #[test]
     fn stale_frames_after_a_stall_are_dropped_up_to_the_queue_size() {
         let at = |tenths: u64| Timestamp::from_start(Duration::from_millis(tenths * 100));
         let frame = |captured, pixel| {
-            let format = VideoFormat { pixel, width: 2, height: 2, stride: 2, fps: 10.0 };
+            let format = VideoFormat { pixel, width: 2, height: 2, stride: 2, fps: 10.0, color: Colorimetry::SRGB };
             RawFrame::new(captured, format, bytes::Bytes::new())
         };
         let raw = |captured| frame(captured, PixelFormat::I420);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::{Config, Dropped, Error, VideoSource};
 use crate::device::sysfs::VIDEO_NODES;
-use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use crate::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use process::{Process, Read};
 use stream::{Stream, Unreadable};
 
@@ -75,7 +75,14 @@ impl Program {
         tracing::info!("{label}: started");
         let (width, height) = (config.width.target(), config.height.target());
         let pixel = configured.unwrap_or(PixelFormat::I420);
-        let format = VideoFormat { pixel, width, height, stride: width, fps: f64::from(config.fps.target()) };
+        let format = VideoFormat {
+            pixel,
+            width,
+            height,
+            stride: width,
+            fps: f64::from(config.fps.target()),
+            color: Colorimetry::SRGB,
+        };
         let stderr = StderrLog {
             label: label.clone(),
             last: String::new(),

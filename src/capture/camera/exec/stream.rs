@@ -208,9 +208,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::media::Colorimetry;
 
     fn requested(width: u32, height: u32) -> VideoFormat {
-        VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0 }
+        VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0, color: Colorimetry::SRGB }
     }
 
     fn at(milliseconds: u64) -> Timestamp {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::{Config, Dropped, Error, VideoSource};
 use crate::media::pacer;
 use crate::media::pacer::{FrameClock, PaceStep, Pacer};
-use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
+use crate::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 
 pub use super::canvas::Rect;
 
@@ -40,7 +40,14 @@ impl TestPattern {
         let (width, height) = (side(config.width.target()), side(config.height.target()));
         let fps = config.fps.target().clamp(*RATES.start(), *RATES.end());
         Self {
-            format: VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: f64::from(fps) },
+            format: VideoFormat {
+                pixel: PixelFormat::I420,
+                width,
+                height,
+                stride: width,
+                fps: f64::from(fps),
+                color: Colorimetry::SRGB,
+            },
             scene: scene::Scene::new(&config.name, width as usize, height as usize, fps),
             pool: pool::Pool::new(),
             // Like a real source whose only reader wants the newest frame, it keeps no old one.

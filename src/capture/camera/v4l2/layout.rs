@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::color;
 use crate::device::v4l2::{FieldOrder, FourCc, Lease, NegotiatedFormat};
 use crate::media::convert::{is_complete_jpeg, min_len, min_lens, row_bytes};
 use crate::media::h264;
@@ -108,6 +109,7 @@ impl BufferLayout {
             height,
             stride: if pixel.is_compressed() { 0 } else { stride(0, row) },
             fps: 0.0,
+            color: color::of_driver(reply.color),
         };
         let len = min_len(&format).ok_or_else(|| format!("the driver answered {reply:?}"))?;
         if known.planes == 1 {
@@ -162,6 +164,7 @@ mod tests {
             height: 481,
             field: FieldOrder::Progressive,
             strides: strides.to_vec(),
+            color: Default::default(),
         }
     }
 

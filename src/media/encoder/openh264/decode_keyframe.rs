@@ -7,7 +7,8 @@ use openh264::decoder::Decoder;
 use openh264::formats::YUVSource as _;
 
 use super::{Error, NAME};
-use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
+use crate::media::h264;
+use crate::media::{Colorimetry, EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 
 /// Decodes a key frame.
 ///
@@ -33,8 +34,9 @@ pub fn decode(frame: &EncodedFrame) -> Result<RawFrame, Error> {
         plane.chunks(stride).take(height).for_each(|line| data.extend_from_slice(&line[..width.min(line.len())]));
     }
     let (width, height) = (width as u32, height as u32);
+    let color = h264::nals(&frame.data).find_map(h264::color::read).unwrap_or(Colorimetry::SRGB);
     // The rate does not matter for one frame.
-    let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 0.0 };
+    let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 0.0, color };
     Ok(RawFrame::new(frame.captured, format, Bytes::from(data)))
 }
 
@@ -47,7 +49,14 @@ mod tests {
 
     #[test]
     fn decoded_key_frame_equals_the_encoded_frame() {
-        let format = VideoFormat { pixel: PixelFormat::I420, width: 320, height: 180, stride: 320, fps: 30.0 };
+        let format = VideoFormat {
+            pixel: PixelFormat::I420,
+            width: 320,
+            height: 180,
+            stride: 320,
+            fps: 30.0,
+            color: Colorimetry::SRGB,
+        };
         let luma = (0..320 * 180).map(|at| 40 + (at % 320 / 2) as u8);
         let data: Vec<u8> = luma.chain(std::iter::repeat_n(120, 320 * 180 / 2)).collect();
         let frame = RawFrame::new(Timestamp::default(), format, data.into());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::*;
 use super::requests;
 use crate::media::h264;
-use crate::media::{RawFrame, Timestamp};
+use crate::media::{Colorimetry, RawFrame, Timestamp};
 use crate::model::inventory::{Control, Setting};
 use crate::model::status::Status;
 use crate::util::broadcast::Subscriber;
@@ -18,7 +18,7 @@ use crate::util::lock::Mutex;
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) const SMALL: VideoFormat =
-    VideoFormat { pixel: PixelFormat::I420, width: 320, height: 180, stride: 320, fps: 30.0 };
+    VideoFormat { pixel: PixelFormat::I420, width: 320, height: 180, stride: 320, fps: 30.0, color: Colorimetry::SRGB };
 pub(super) const LARGE: VideoFormat = VideoFormat { width: 640, height: 360, stride: 640, ..SMALL };
 pub(super) const OWN: VideoFormat = VideoFormat { pixel: PixelFormat::H264, stride: 0, ..SMALL };
 
