@@ -26,7 +26,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/capture/audio/resample.rs"]),
     (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/"]),
-    (&["h264_reader"], &["src/media/h264.rs"]),
+    (&["h264_reader"], &["src/media/h264.rs", "src/media/h264/"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/device/gpio/"]),
     (&["sd_notify", "listenfd"], &["src/device/systemd/"]),

@@ -182,7 +182,7 @@ const CHOICES: [(&str, &str); 4] = [
         H264 1920 x 1080 at 30
             H264 1/30 H264 1920x1080 at 30 frames/s: as requested, in the configured format
         2304 x ~1536 at ~30
-            YUYV 1/2 YUYV 2304x1536 at 2 frames/s: the nearest to 2304x1536 at 30 frames/s, in YUYV alone
+            YUYV 1/2 YUYV 2304x1536 at 2 frames/s: the nearest to 2304x1536 at 30 frames/s, only in YUYV
         ..1300 x ~700 at 20..
             MJPG 1/20 MJPEG 1280x720 at 20 frames/s: the nearest to 1300x700 at 20 frames/s, only in MJPEG; H264 is used only if configured, because key frames then depend on the camera
         700..1000 x ~600 at 25..30
