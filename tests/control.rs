@@ -167,12 +167,21 @@ async fn a_snapshot_over_http_needs_a_role_and_a_camera() -> Result<()> {
         let (url, token) = (format!("{}snapshot.jpg{query}", board.porthole.base), token.to_owned());
         tokio::task::spawn_blocking(move || client::get(&url, &token))
     };
-    for (query, size) in [("", (320, 240)), ("?camera=back", (640, 360))] {
+    // Other names in the query, such as OctoPrint's number against caches, are ignored.
+    for (query, size) in [
+        ("", (320, 240)),
+        ("?camera=back", (640, 360)),
+        ("?1620136984425", (320, 240)),
+        ("?size=1&&%zz=%ff", (320, 240)),
+        ("?t=1&camera=back&t=2", (640, 360)),
+    ] {
         let (status, kind, body) = get_snapshot(query, &token).await??;
         ensure!((status, kind.as_str()) == (200, "image/jpeg"), "{query}: {status} {kind}");
         ensure!(client::jpeg_size(&body) == Some(size), "{query}: {:?}", client::jpeg_size(&body));
     }
-    for (query, token, status) in [("", "", 401), ("?camera=x", token.as_str(), 404), ("?size=1", &token, 400)] {
+    for (query, token, status) in
+        [("", "", 401), ("?t", "", 401), ("?camera=x&t", &token, 404), ("?camera", &token, 404)]
+    {
         let (found, ..) = get_snapshot(query, token).await??;
         ensure!(found == status, "{query}: {found}");
     }

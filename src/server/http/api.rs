@@ -42,12 +42,7 @@ impl Context {
     }
 
     /// `GET /snapshot.jpg`.
-    pub(super) async fn snapshot(&self, query: &[(String, String)], caller: &Caller) -> HttpResponse {
-        let camera = match query {
-            [] => None,
-            [(name, camera)] if name == "camera" => Some(camera.as_str()),
-            _ => return problem(StatusCode::BAD_REQUEST, "the only query parameter is ?camera=NAME"),
-        };
+    pub(super) async fn snapshot(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
         match self.0.dispatcher.snapshot(caller, camera).await {
             Ok(Snapshot { data, .. }) => response(StatusCode::OK, Snapshot::MEDIA_TYPE, data),
             Err(error) => with_retry_after(problem(status(&error), &error.message), &error),

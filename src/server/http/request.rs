@@ -40,3 +40,11 @@ pub fn head() -> BoxedFilter<(RequestHead,)> {
         })
         .boxed()
 }
+
+impl RequestHead {
+    /// The first value of a name in the query. A route ignores other names: clients and proxies add their own, such as a
+    /// number that keeps a response out of caches.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}

@@ -92,7 +92,7 @@ async fn handle(
         }
         Route::Snapshot => {
             let caller = Caller::principal(&principal(Role::Viewer)?);
-            context.snapshot(&head.parameters, &caller).await
+            context.snapshot(head.parameter("camera"), &caller).await
         }
         Route::ProbeCamera(camera) => context.probe_camera(camera.as_deref())?,
         Route::Offer(camera) => {
