@@ -96,9 +96,14 @@ export class Connection extends EventTarget {
     this.start();
   }
 
-  /** The network has changed: a session looks for a better path, a pending attempt starts at once. */
-  onNetworkChange() {
-    this.session?.restart();
+  /**
+   * The network has changed or is back: a pending attempt starts at once.
+   * @param {boolean} moved Whether this device is on another network, so that a session needs another path. Otherwise its path is
+   *   only checked: a restart that is not needed costs packets.
+   */
+  onNetworkChange(moved) {
+    if (moved) this.session?.restart();
+    else this.session?.checkPath();
     this.retryNow();
   }
 

@@ -6,10 +6,19 @@
 /** @import { RemoteCandidate } from './sdp.js' */
 
 /**
- * How often the statistics are sampled. Three samples without traffic mean an interrupted connection: frames arrive 30 times and
- * audio packets 50 times a second, and browsers take about 5 s to notice by themselves.
+ * How often the statistics are sampled. Frames arrive 30 times and audio packets 50 times a second, and browsers take about 5 s to
+ * notice by themselves that they don't.
  */
 const SAMPLE_INTERVAL_MS = 500;
+
+/** After this many samples without traffic the connection counts as interrupted. */
+const INTERRUPTED_AFTER_SAMPLES = 3;
+
+/** The same while the path is suspected: if the board is asked for a sign of life, it is one sample late at most. */
+const SUSPECT_AFTER_SAMPLES = 2;
+
+/** How long the path stays suspected. */
+const SUSPECT_MS = 3_000;
 
 /**
  * @typedef {object} IceEndpoint One side of a candidate pair.
@@ -45,6 +54,8 @@ export class IceMonitor {
   /** How many samples in a row saw nothing arrive. */
   silentSamples = 0;
   #lastReceived = -1;
+  /** In `performance.now()` time. */
+  #suspectUntil = 0;
   /** Pairs by id: browsers drop failed ones. @type {Map<string, Pair>} */
   #pairs = new Map();
   /** @type {Map<string, IceEndpoint>} */
@@ -74,6 +85,17 @@ export class IceMonitor {
       this.onSample();
       if (!this.#stopped) this.start();
     }, SAMPLE_INTERVAL_MS);
+  }
+
+  /** Something hints at a change of network: silence counts sooner for a while. */
+  suspect() {
+    this.#suspectUntil = performance.now() + SUSPECT_MS;
+  }
+
+  /** Whether nothing has arrived for too long. */
+  get isInterrupted() {
+    const suspected = performance.now() < this.#suspectUntil;
+    return this.silentSamples >= (suspected ? SUSPECT_AFTER_SAMPLES : INTERRUPTED_AFTER_SAMPLES);
   }
 
   stop() {

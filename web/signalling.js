@@ -11,10 +11,13 @@ import { iceServers } from './link-header.js';
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /**
- * How long an ICE restart may take. It is one round trip; if the path has changed, the browser's kept-alive connection is
- * dead, and a new one is made only after this request is aborted.
+ * After this long an ICE restart is sent again. It is one round trip; if the path has changed, the browser's kept-alive connection
+ * is dead, and a second request goes over a new one. The first may still be answered: a slow path needs longer than this.
  */
-const RESTART_TIMEOUT_MS = 1_500;
+const RESTART_REPEAT_MS = 1_500;
+
+/** How often an ICE restart is sent before its failure is reported. Browsers open at most six connections to a host. */
+const RESTART_ATTEMPTS = 4;
 
 const FRAGMENT = 'application/trickle-ice-sdpfrag';
 
@@ -62,6 +65,8 @@ export class Signalling {
   #location = null;
   /** The ETag of the current ICE session: it changes with each restart. */
   #etag = '';
+  /** Ends what is still asked when the session ends. */
+  #ended = new AbortController();
 
   /**
    * @param {URL} endpoint
@@ -102,7 +107,7 @@ export class Signalling {
   async trickle(fragment) {
     if (!this.#location) return false;
     try {
-      const { response } = await this.#patch(this.#location, fragment, this.#etag, ANSWER_TIMEOUT_MS);
+      const { response } = await this.#patch(this.#location, fragment, this.#etag, this.#ended.signal);
       return response.ok;
     } catch {
       return false;
@@ -110,27 +115,51 @@ export class Signalling {
   }
 
   /**
-   * Exchanges ICE credentials; if that fails the session continues with the old ones.
-   * @param {string} fragment This browser's new credentials.
+   * Exchanges ICE credentials; if that fails the session continues with the old ones. The fragment is sent several times until it
+   * is answered. The board repeats its answer to the same credentials, so it does not matter which request it answers.
+   * @param {string} fragment This browser's new credentials; after a failure, the same ones have to be used again.
    * @returns {Promise<string>} The board's fragment; rejects with a WhepError.
    */
   async restart(fragment) {
-    if (!this.#location) throw new WhepError('gone', 'the board sent no Location for the session');
-    const { response, text } = await this.#patch(this.#location, fragment, '*', RESTART_TIMEOUT_MS);
-    if (response.status !== 200) throw httpError(response, text);
-    this.#etag = response.headers.get('ETag') ?? '';
-    return text;
+    const location = this.#location;
+    if (!location) throw new WhepError('gone', 'the board sent no Location for the session');
+    const done = new AbortController();
+    const { signal } = done;
+    const stop = () => done.abort();
+    this.#ended.signal.addEventListener('abort', stop);
+    /** @type {Promise<{response: Response, text: string}>[]} */
+    const requests = [];
+    try {
+      /** @type {{response: Response, text: string} | null} */
+      let answer = null;
+      while (!answer && requests.length < RESTART_ATTEMPTS && !signal.aborted) {
+        requests.push(this.#patch(location, fragment, '*', signal));
+        const pause = delay(RESTART_REPEAT_MS, signal);
+        answer = await Promise.race([Promise.any(requests).catch(() => pause), pause]);
+      }
+      answer ??= await Promise.any(requests).catch(() => null);
+      if (!answer) throw new WhepError('unreachable', `the board did not answer ${requests.length} requests for an ICE restart`);
+      const { response, text } = answer;
+      if (response.status !== 200) throw httpError(response, text);
+      this.#etag = response.headers.get('ETag') ?? '';
+      return text;
+    } finally {
+      this.#ended.signal.removeEventListener('abort', stop);
+      done.abort();
+    }
   }
 
   /** The board has ended the session: no DELETE is needed. */
   forget() {
     this.#location = null;
+    this.#ended.abort();
   }
 
   /** @returns {Promise<void>} Resolves when the board has been notified, or could not be. */
   async end() {
     const location = this.#location;
     this.#location = null;
+    this.#ended.abort();
     if (!location) return;
     try {
       // keepalive: the request outlives the page.
@@ -144,11 +173,11 @@ export class Signalling {
    * @param {URL} location
    * @param {string} fragment
    * @param {string} etag
-   * @param {number} timeout
+   * @param {AbortSignal} signal Gives the request up.
    */
-  #patch(location, fragment, etag, timeout) {
+  #patch(location, fragment, etag, signal) {
     const headers = { 'Content-Type': FRAGMENT, 'If-Match': etag };
-    return this.#request(location, 'PATCH', timeout, { headers, body: fragment });
+    return this.#request(location, 'PATCH', ANSWER_TIMEOUT_MS, { headers, body: fragment }, signal);
   }
 
   /**
@@ -156,22 +185,43 @@ export class Signalling {
    * @param {string} method
    * @param {number} timeout In milliseconds.
    * @param {{headers: Record<string, string>, body: string}} content
+   * @param {AbortSignal} [signal] Gives the request up.
    * @returns {Promise<{response: Response, text: string}>}
    */
-  async #request(url, method, timeout, { headers, body }) {
+  async #request(url, method, timeout, { headers, body }, signal) {
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), timeout);
+    const giveUp = () => abort.abort();
+    const timer = setTimeout(giveUp, timeout);
+    signal?.addEventListener('abort', giveUp);
     try {
       const init = { method, headers: { ...this.headers, ...headers }, body, signal: abort.signal };
       const response = await fetch(url, init);
       return { response, text: await response.text() };
     } catch (cause) {
+      if (signal?.aborted) throw new WhepError('closed', 'the request is no longer needed');
       if (abort.signal.aborted) throw new WhepError('timeout', `no answer within ${timeout / 1000} s`);
       throw new WhepError('unreachable', `${method} ${url}: ${cause instanceof Error ? cause.message : cause}`);
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
     }
   }
+}
+
+/**
+ * Resolves to null after a while, or as soon as it is given up.
+ * @param {number} milliseconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<null>}
+ */
+function delay(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve(null);
+    }, { once: true });
+  });
 }
 
 /**

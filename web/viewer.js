@@ -8,6 +8,7 @@ import { element, write } from './elements.js';
 import { Display } from './fullscreen.js';
 import { i18n, languages, setLocale, t, translate } from './i18n.js';
 import { sentence } from './messages.js';
+import { watchNetwork } from './network.js';
 import { Overlay } from './overlay.js';
 import { PageState } from './page-state.js';
 import { Panel } from './panel.js';
@@ -338,10 +339,7 @@ client.addEventListener('message', () => {
   if (last && !last.you && panel.open !== panes.people) toasts.show(t().people.chatLine(last.from || t().people.unnamed, last.text));
   render();
 });
-addEventListener('online', () => connection.onNetworkChange());
-/** Chromium also reports a change from one network to another, where `online` does not fire. */
-const network = /** @type {Navigator & {connection?: EventTarget}} */ (navigator).connection;
-network?.addEventListener('change', () => connection.onNetworkChange());
+watchNetwork((moved) => connection.onNetworkChange(moved));
 addEventListener('hashchange', () => {
   state.signInToken = takeSignInToken();
   if (state.signInToken === null) return;

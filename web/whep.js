@@ -11,6 +11,7 @@
  */
 
 import { IceMonitor } from './ice-diagnostics.js';
+import { addServers } from './ice-servers.js';
 import { setJitterBufferTarget, enableHeaderExtensions, addHeaderExtensions } from './receiver-hints.js';
 import { applyIceRestart, remoteCandidates, sdpFragment } from './sdp.js';
 import { Signalling, WhepError } from './signalling.js';
@@ -23,9 +24,6 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** After this many samples (0.5 s each) without traffic the board is probed: neither audio nor video need be flowing. */
 const PROBE_AFTER_SAMPLES = 1;
-
-/** After this many samples without traffic the connection counts as interrupted, and ICE is restarted. */
-const INTERRUPTED_AFTER_SAMPLES = 3;
 
 /**
  * How long an interrupted connection may take to recover, by itself or through ICE restarts. The board drops a silent viewer after
@@ -98,6 +96,10 @@ export class WhepSession extends EventTarget {
   #timing = { posted: null, answered: null, connected: null };
   /** The ICE restart in progress. @type {Promise<void> | null} */
   #restarting = null;
+  /** The offer of an ICE restart that the board has not answered yet. @type {RTCSessionDescriptionInit | null} */
+  #restartOffer = null;
+  /** Whether ICE is being restarted until something arrives again. */
+  #healing = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {{resolve: () => void, reject: (error: WhepError) => void} | null} */
@@ -171,7 +173,17 @@ export class WhepSession extends EventTarget {
   }
 
   /**
-   * Looks for another path to the board through an ICE restart, for when the network has changed. Media continues meanwhile.
+   * Checks the path to the board, for when the network may have changed. If nothing arrives ICE is restarted, sooner than it would
+   * be without a hint; a path that works is left alone.
+   */
+  checkPath() {
+    if (this.#state !== 'connected') return;
+    this.#monitor?.suspect();
+    this.#probe();
+  }
+
+  /**
+   * Looks for another path to the board through an ICE restart, for when the network has changed for certain: some packets are lost.
    * @returns {Promise<void>} Resolves when the board has answered, or was not reached.
    */
   async restart() {
@@ -279,9 +291,13 @@ export class WhepSession extends EventTarget {
       clearTimeout(this.#timer);
       this.#setState('connected');
     } else if (this.#state === 'connected') {
-      if (silentSamples >= INTERRUPTED_AFTER_SAMPLES) this.#interrupt();
-      else if (silentSamples >= PROBE_AFTER_SAMPLES && this.#channel?.readyState === 'open') this.#channel.send(PROBE);
+      if (this.#monitor?.isInterrupted) this.#interrupt();
+      else if (silentSamples >= PROBE_AFTER_SAMPLES) this.#probe();
     }
+  }
+
+  #probe() {
+    if (this.#channel?.readyState === 'open') this.#channel.send(PROBE);
   }
 
   /** Nothing arrives any more: restarts ICE until something does, or time is up. */
@@ -289,23 +305,29 @@ export class WhepSession extends EventTarget {
     if (this.#state !== 'connected') return;
     this.#setState('interrupted');
     this.#timer = setTimeout(() => this.#end(new WhepError('lost', 'the connection was lost')), HEAL_TIMEOUT_MS);
-    while (this.state === 'interrupted') {
-      try {
+    // A session that flaps is interrupted again while the loop of the last interruption still pauses; that one goes on.
+    if (this.#healing) return;
+    this.#healing = true;
+    try {
+      while (this.state === 'interrupted') {
         this.#restarting ??= this.#restart().finally(() => (this.#restarting = null));
-        await this.#restarting;
-      } catch (error) {
-        const status = error instanceof WhepError ? error.status : 0;
-        if (NO_RESTART_STATUS.includes(status)) return;
+        await this.#restarting.catch((error) => {
+          if (error instanceof WhepError && NO_RESTART_STATUS.includes(error.status)) throw error;
+        });
+        await new Promise((resolve) => setTimeout(resolve, RESTART_PAUSE_MS));
       }
-      await new Promise((resolve) => setTimeout(resolve, RESTART_PAUSE_MS));
+    } catch {
+      // The board does not support it: the old path recovers, or time is up.
     }
+    this.#healing = false;
   }
 
   /** Exchanges credentials. Nothing changes here until the board has agreed: the old path may still work. */
   async #restart() {
     const peer = this.#peer;
     if (!peer) return;
-    const offer = addHeaderExtensions(await peer.createOffer({ iceRestart: true }));
+    // The board may have taken credentials whose answer was lost; others would make it start over, and drop the path again.
+    const offer = (this.#restartOffer ??= addHeaderExtensions(await peer.createOffer({ iceRestart: true })));
     let fragment;
     try {
       fragment = await this.#signalling.restart(sdpFragment(offer.sdp ?? ''));
@@ -315,6 +337,7 @@ export class WhepSession extends EventTarget {
       else if (error.status === 401) this.#end(error);
       throw error;
     }
+    this.#restartOffer = null;
     const answer = applyIceRestart(this.#answer, fragment);
     if (answer === null) throw new WhepError('browser', 'the board answered the ICE restart without credentials');
     if (!this.#closed) await this.#applyDescriptions(peer, offer, answer);
@@ -355,24 +378,6 @@ export class WhepSession extends EventTarget {
     this.#state = state;
     this.dispatchEvent(new Event('state'));
   }
-}
-
-/**
- * Adds STUN and TURN servers, skipping those that the browser rejects so that they do not cost the others.
- * @param {RTCPeerConnection} peer
- * @param {RTCIceServer[]} servers
- */
-function addServers(peer, servers) {
-  const configuration = peer.getConfiguration();
-  const accepted = servers.filter((server) => {
-    try {
-      new RTCPeerConnection({ iceServers: [server] }).close();
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  peer.setConfiguration({ ...configuration, iceServers: [...(configuration.iceServers ?? []), ...accepted] });
 }
 
 /**

@@ -160,17 +160,105 @@ test('a session that the board no longer knows is replaced at once', async (t) =
   assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 2);
 });
 
-test('a network change triggers an ICE restart before anything breaks', async (t) => {
+/** Replaces `navigator.connection`, whose type and events the test decides. */
+async function fakeNetwork(page, type) {
+  await page.addInitScript((type) => {
+    const connection = Object.assign(new EventTarget(), { type });
+    Object.defineProperty(navigator, 'connection', { value: connection });
+    globalThis.changeNetwork = (type) => {
+      connection.type = type;
+      connection.dispatchEvent(new Event('change'));
+    };
+  }, type);
+}
+
+/** Waits for this many more frames. */
+async function framesFollow(page, count) {
+  const frame = await page.evaluate(() => blockCode.read(document.querySelector('video'))?.frame ?? 0);
+  await page.waitForFunction((until) => blockCode.read(document.querySelector('video'))?.frame > until, frame + count, SOON);
+}
+
+test('a change to another kind of network triggers an ICE restart before anything breaks', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
   const { restarts } = await forwardMedia(t, page);
+  await fakeNetwork(page, 'wifi');
   await page.goto(program.url);
   await playing(page);
-  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await page.evaluate(() => globalThis.changeNetwork('cellular'));
   // The new path is in use once the answer has arrived and frames follow it.
   await eventually(() => restarts.length, (asked) => asked > 0, 'an ICE restart');
   assert.deepEqual(restarts.map(({ status }) => status), [200]);
-  const frame = await page.evaluate(() => blockCode.read(document.querySelector('video'))?.frame ?? 0);
-  await page.waitForFunction((frame) => blockCode.read(document.querySelector('video'))?.frame > frame + 30, frame, SOON);
+  await framesFollow(page, 30);
   assert.equal(await page.evaluate(() => globalThis.porthole.state), 'live');
+});
+
+test('new estimates of the network’s speed and its return leave a working path alone', async (t) => {
+  const program = await start(t);
+  for (const type of ['wifi', undefined]) {
+    const page = await open(t, 'about:blank');
+    const { restarts } = await forwardMedia(t, page);
+    await fakeNetwork(page, type);
+    await page.goto(program.url);
+    await playing(page);
+    await page.evaluate((type) => {
+      for (let times = 0; times < 5; times++) globalThis.changeNetwork(type);
+      dispatchEvent(new Event('online'));
+    }, type);
+    // Longer than the path stays suspected: three seconds at 30 frames a second.
+    await framesFollow(page, 120);
+    assert.deepEqual(restarts, []);
+    assert.equal(await page.evaluate(() => globalThis.porthole.stats().video.packetsLost), 0);
+    await page.close();
+  }
+});
+
+test('an ICE restart that is answered late is sent again as it was, and either answer counts', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  const { forwarders } = await forwardMedia(t, page);
+  await page.goto(program.url);
+  await playing(page);
+  const fragments = [];
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  await page.route('**/whep/session/*', async (route) => {
+    if (route.request().method() !== 'PATCH') return route.continue();
+    fragments.push(route.request().postData());
+    if (fragments.length === 2) release();
+    await released;
+    await (fragments.length > 2 ? route.abort('connectionfailed') : route.fallback()).catch(() => {});
+  });
+  forwarders[0].cut = true;
+  await announced(page, /Interrupted/);
+  await eventually(() => fragments.length, (asked) => asked > 1, 'a second request');
+  assert.equal(fragments[0], fragments[1]);
+  assert.match(fragments[0], /a=ice-ufrag:\S+/);
+  await playing(page, LATER);
+  assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'another session was needed');
+});
+
+test('a session that flaps restarts ICE no more often than one that is silent', async (t) => {
+  const program = await start(t);
+  const page = await open(t, 'about:blank');
+  const { forwarders } = await forwardMedia(t, page);
+  await page.goto(program.url);
+  await playing(page);
+  const asked = [];
+  await page.route('**/whep/session/*', (route) => {
+    if (route.request().method() === 'PATCH') asked.push(performance.now());
+    return route.fulfill({ status: 503 });
+  });
+  for (let times = 0; times < 3; times++) {
+    forwarders[0].cut = true;
+    await announced(page, /Interrupted/);
+    forwarders[0].cut = false;
+    await announced(page, /^Live/);
+  }
+  const before = asked.length;
+  forwarders[0].cut = true;
+  await eventually(() => asked.length, (count) => count >= before + 4, 'four more restarts', LATER);
+  const gaps = asked.slice(1).map((at, index) => Math.round(at - asked[index]));
+  // The pause between two restarts is 2 s.
+  assert.ok(gaps.every((gap) => gap > 1_500), `${gaps}`);
 });
