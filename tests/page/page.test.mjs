@@ -108,13 +108,15 @@ test('video that arrives before the page is loaded loses nothing', async (t) => 
   const page = await open(t, 'about:blank');
   let ready;
   const held = new Promise((resolve) => (ready = resolve));
-  await page.route('**/viewer.js', async (route) => {
+  await page.route(/\/viewer\.\w+\.js$/, async (route) => {
     await held;
     await route.continue();
   });
   await page.goto(program.url, { waitUntil: 'commit' });
   await page.waitForFunction(async () => {
-    const { connection, client } = await import(`${location.origin}/bootstrap.js`);
+    const script = document.querySelector('script[src^="bootstrap."]');
+    if (!script) return false;
+    const { connection, client } = await import(script.src);
     return connection.state === 'live' && client.viewers !== null && client.status !== null;
   }, null, SOON);
   ready();

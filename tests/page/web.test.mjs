@@ -1,4 +1,4 @@
-/** The page's files as a whole: every module is preloaded, texts exist in each language, and no other host is named. */
+/** The page's files as a whole: every module is used, texts exist in each language, and no other host is named. */
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -16,12 +16,27 @@ const { default: english } = await module('locales/en.js');
 const { default: korean } = await module('locales/ko.js');
 const { lookUp } = await module('i18n.js');
 
-test('the served page preloads every module and links every style sheet', async (t) => {
+test('the page uses every module and every style sheet, joined into files that never change', async (t) => {
   const { url } = await start(t);
+  const used = (text, pattern) => [...text.matchAll(pattern)].map(([, name]) => name);
+  const reached = new Set(used(html, /<script[^>]* src="([^"]+)"/g));
+  for (const name of reached) {
+    for (const other of used(read(name), /^(?:import|export) .* from '([^']+)'/gm)) {
+      reached.add(new URL(other, new URL(name, 'https://board.example/')).pathname.slice(1));
+    }
+  }
+  const sheets = used(html, /<link rel="stylesheet" href="([^"]+)"/g);
+  assert.deepEqual([...reached, ...sheets].sort(), files.filter((name) => name !== 'index.html').sort());
+
   const served = await (await fetch(url)).text();
-  const loaded = [...served.matchAll(/(?:href|src)="([^"#]+\.(?:js|css))"/g)].map(([, name]) => name);
-  assert.deepEqual(loaded.sort(), files.filter((name) => name !== 'index.html').sort());
-  for (const name of loaded) assert.equal((await fetch(new URL(name, url))).status, 200, name);
+  const loaded = used(served, /(?:href|src)="([^"#]+\.(?:js|css))"/g);
+  assert.equal(loaded.length, 3, `${loaded}`);
+  for (const name of loaded) {
+    const { status, headers } = await fetch(new URL(name, url));
+    assert.equal(status, 200, name);
+    assert.match(headers.get('cache-control'), /immutable/, name);
+    assert.equal(headers.get('content-encoding'), 'gzip', name);
+  }
 });
 
 test('no file has more than 400 lines', () => {

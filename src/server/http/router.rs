@@ -73,7 +73,7 @@ async fn handle(
     let (headers, local) = (&head.headers, head.arrival.conn.local);
     let principal = |role| login::require(principal, role);
     let response = match route {
-        Route::Asset(asset) => assets::file(asset),
+        Route::Asset(asset) => assets::file(asset, headers),
         Route::Health => text(StatusCode::OK, "ok\n"),
         Route::LoginStatus => context.login_status(headers),
         Route::SignIn => context.sign_in(headers, body, client).await,
