@@ -133,8 +133,9 @@ export class ControlForm extends EventTarget {
     const reset = make('button', { type: 'button', class: 'reset', 'aria-label': t().settings.resetOf(name), title: t().settings.reset });
     reset.innerHTML = '<svg aria-hidden="true"><use href="#icon-reset"/></svg>';
     reset.addEventListener('click', () => this.#reset(control.name));
-    const row = make('div', { class: `camera-control ${control.type}`, 'data-control': control.name },
-      make('label', { for: id }, name), make('output', { for: id }), input, reset);
+    const kind = input instanceof HTMLInputElement && input.type === 'range' ? 'slider' : control.type;
+    const row = make('div', { class: `camera-control ${kind}`, 'data-control': control.name },
+      make('label', { for: id }, name), reset, make('output', { for: id }), input);
     this.#rows.set(control.name, { row, input });
     return row;
   }

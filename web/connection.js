@@ -42,6 +42,8 @@ export class Connection extends EventTarget {
   endedByBoard = false;
   /** When the next attempt starts, in `performance.now()` time; only while `waiting`. */
   retryAt = 0;
+  /** When `state` changed last, in `performance.now()` time. */
+  since = 0;
   /** @type {WhepSession | null} */
   session = null;
 
@@ -154,6 +156,7 @@ export class Connection extends EventTarget {
 
   /** @param {ConnectionState} state */
   #setState(state) {
+    if (state !== this.state) this.since = performance.now();
     this.state = state;
     this.dispatchEvent(new Event('change'));
   }

@@ -18,9 +18,20 @@ import { t } from './i18n.js';
 /**
  * @param {Evidence} evidence
  * @param {string} host The board's name and port in the page's address.
+ * @param {boolean} [isOperator] Whether to say what to change on the board.
  * @returns {Diagnosis}
  */
-export function diagnose(evidence, host) {
+export function diagnose(evidence, host, isOperator = true) {
+  const { steps, viewerSteps = [], ...found } = explain(evidence, host);
+  return { ...found, steps: isOperator ? steps : [...viewerSteps, ...t().diagnosis.viewerSteps] };
+}
+
+/**
+ * @param {Evidence} evidence
+ * @param {string} host
+ * @returns {Diagnosis & {viewerSteps?: string[]}} `viewerSteps`: those of the steps that change nothing on the board.
+ */
+function explain(evidence, host) {
   const texts = t().diagnosis;
   const { offered, locals, pairs, servers } = evidence;
   const relays = servers.filter((url) => /^turns?:/i.test(url));
@@ -42,7 +53,7 @@ export function diagnose(evidence, host) {
   const enableTcp = tcp ? texts.forwardTcp(ports) : texts.enableTcp;
   if (!locals.some(({ protocol, type }) => protocol === 'udp' && type !== 'relay') && udp.length === 0) {
     const { title, text, step } = texts.noUdp;
-    return { title, text: text + (tcp ? texts.noTcpEither : texts.end), steps: [step, enableTcp, ...relay], tried };
+    return { title, text: text + (tcp ? texts.noTcpEither : texts.end), steps: [step, enableTcp, ...relay], viewerSteps: [step], tried };
   }
   if (udp.some(({ sent }) => sent > 0)) {
     const { title, text, step, between } = texts.blocked;
@@ -54,7 +65,7 @@ export function diagnose(evidence, host) {
     };
   }
   const { title, text: noPair, step } = texts.noPair;
-  return { title, text: noPair(addresses(offered)), steps: [step, ...relay], tried };
+  return { title, text: noPair(addresses(offered)), steps: [step, ...relay], viewerSteps: [step], tried };
 }
 
 /**

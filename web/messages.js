@@ -17,6 +17,8 @@ import { locale, t } from './i18n.js';
  * @property {string | null} requestedCamera The requested camera's name; null for the first.
  * @property {Camera | null} camera
  * @property {Status | null} status
+ * @property {boolean} isOperator Whether the board's devices and configuration are this user's business.
+ * @property {number} interruptedFor How long nothing has arrived while `interrupted`, in milliseconds.
  *
  * @typedef {object} Message
  * @property {string} title
@@ -24,6 +26,17 @@ import { locale, t } from './i18n.js';
  * @property {string[]} [steps] What the user can do about it, mostly on the board.
  * @property {string[]} [tried] What was tried, one line each.
  */
+
+/** After this long an interruption is no longer a hiccup: the last frame gives way to what is the matter. */
+const HICCUP_MS = 4_000;
+
+/**
+ * Whether nothing has arrived for so long that the user should know.
+ * @param {Situation} situation
+ */
+export function isLost({ state, online, interruptedFor }) {
+  return state === 'interrupted' && (!online || interruptedFor > HICCUP_MS);
+}
 
 /**
  * Whether the session is live but the camera is not: the board sends its placeholder.
@@ -52,7 +65,8 @@ export function message(situation) {
     case 'live':
     case 'interrupted':
       if (isPrivacyOn(situation)) return notices.privacy;
-      return isCameraDown(situation) ? cameraDown(situation.camera?.fault ?? '') : null;
+      if (isLost(situation)) return situation.online ? notices.interrupted : notices.offline;
+      return isCameraDown(situation) ? cameraDown(situation.camera?.fault ?? '', situation.isOperator) : null;
     case 'stopped':
       return notices.stopped;
     case 'connecting':
@@ -69,7 +83,7 @@ export function message(situation) {
  * @returns {Message}
  */
 function failure(situation, error) {
-  const { host, online, endedByBoard } = situation;
+  const { host, online, endedByBoard, isOperator } = situation;
   const { notices } = t();
   switch (error.failure) {
     case 'ended':
@@ -84,10 +98,12 @@ function failure(situation, error) {
     case 'gone':
       return notices.gone;
     case 'no-path':
-      if (error.evidence) return diagnose(error.evidence, host);
+      if (error.evidence) return diagnose(error.evidence, host, isOperator);
       return { title: notices.noPath, text: '' };
     case 'browser':
-      return { title: notices.browser, text: sentence(error.message) };
+      if (error.reason === 'no-webrtc') return { title: notices.browser, ...notices.noWebRtc };
+      // The browser's own words are for who looks for the cause.
+      return { title: notices.browser, text: notices.otherBrowser, tried: [error.message] };
     default:
       return refusal(situation, error);
   }
@@ -106,7 +122,7 @@ function forHost(texts, host) {
  * @param {WhepError} error
  * @returns {Message}
  */
-function refusal({ status, camera, requestedCamera, endedByBoard, host }, error) {
+function refusal({ status, camera, requestedCamera, endedByBoard, host, isOperator }, error) {
   const { notices } = t();
   const detail = sentence(error.detail);
   const names = status?.cameras.map(({ name }) => name) ?? [];
@@ -125,25 +141,28 @@ function refusal({ status, camera, requestedCamera, endedByBoard, host }, error)
     case 415:
       return { title: notices.offer, text: detail };
     case 409:
-      return cameraDown(camera?.fault || error.detail);
+      return cameraDown(camera?.fault || error.detail, isOperator);
     case 421: {
       const name = host.replace(/:\d+$/, '');
-      return { title: notices.hostname.title(name), text: detail, steps: [notices.hostname.step(name)] };
+      return { title: notices.hostname.title(name), text: detail, steps: isOperator ? [notices.hostname.step(name)] : [] };
     }
     case 429:
       return { title: notices.tooMany.title, text: detail || notices.tooMany.text };
     case 503:
       if (endedByBoard) return { title: notices.ended.title, text: detail };
-      return { title: notices.full.title, text: full(status) || detail, steps: [notices.full.step] };
+      return { title: notices.full.title, text: full(status) || detail, steps: [isOperator ? notices.full.step : notices.full.viewerStep] };
     default:
       return { title: notices.error, text: detail || sentence(error.message) };
   }
 }
 
-/** @param {string} fault As reported by the board. */
-function cameraDown(fault) {
-  const { title, steps } = t().notices.noCameraVideo;
-  return { title, text: sentence(fault), steps };
+/**
+ * @param {string} fault As reported by the board, with its devices.
+ * @param {boolean} isOperator
+ */
+function cameraDown(fault, isOperator) {
+  const { title, steps, viewerText } = t().notices.noCameraVideo;
+  return isOperator ? { title, text: sentence(fault), steps } : { title, text: viewerText };
 }
 
 /** @param {Status | null} status */
@@ -159,13 +178,13 @@ function full(status) {
  * @param {Date | null} stalledSince When the last frame arrived if the video has stalled, otherwise null.
  * @returns {string[]}
  */
-export function warnings({ state, camera, status }, stalledSince) {
+export function warnings({ state, camera, status, isOperator }, stalledSince) {
   const texts = t().warnings;
   const active = [];
   if (state === 'interrupted') active.push(texts.interrupted);
-  if (camera?.fault && camera.state !== 'fault') active.push(texts.camera(camera.fault));
+  if (camera?.fault && camera.state !== 'fault') active.push(isOperator ? texts.camera(camera.fault) : texts.cameraFault);
   else if (stalledSince && state === 'live') active.push(texts.stalled(stalledSince.toLocaleTimeString(locale())));
-  if (status?.audio?.fault) active.push(texts.audio(status.audio.fault));
+  if (status?.audio?.fault) active.push(isOperator ? texts.audio(status.audio.fault) : texts.audioFault);
   return active;
 }
 
@@ -179,11 +198,25 @@ export function patternLabel(camera) {
   return camera.device === 'pattern' ? pattern : noneFound;
 }
 
-/** @param {Audio | null | undefined} audio */
-export function audioLabel(audio) {
+/**
+ * @param {Audio | null | undefined} audio
+ * @param {boolean} isOperator
+ */
+export function audioLabel(audio, isOperator) {
   if (!audio) return null;
-  if (audio.fault) return audio.fault;
-  return audio.state === 'off' ? t().details.off : (audio.source ?? audio.device);
+  if (audio.state === 'off') return t().details.off;
+  if (!isOperator) return audio.fault ? t().warnings.audioFault : t().settings.microphone;
+  return audio.fault ?? audio.source ?? audio.device;
+}
+
+/**
+ * A notice of the board in the page's language; in the board's words if this page does not know it.
+ * @param {{text: string, code?: string, values?: Record<string, string>}} notice
+ */
+export function boardNotice({ text, code = '', values = {} }) {
+  const { by, name, camera } = values;
+  const known = /** @type {Record<string, ((by: string, what: string) => string) | undefined>} */ (t().boardNotices)[code];
+  return known?.(by, name ?? camera) ?? sentence(text);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { element, show, write } from './elements.js';
 import { t } from './i18n.js';
-import { isCameraDown, isPrivacyOn, message, patternLabel, warnings } from './messages.js';
+import { isCameraDown, isLost, isPrivacyOn, message, patternLabel, warnings } from './messages.js';
 import { Notice } from './notice.js';
 
 /** @import { Connection } from './connection.js' */
@@ -38,7 +38,7 @@ export class Overlay {
     const { camera } = situation;
     const shown = signInRequired ? null : message(situation);
     const active = signInRequired ? [] : warnings(situation, stalledSince);
-    const name = signInRequired ? 'signed-out' : isPrivacyOn(situation) ? 'privacy' : isCameraDown(situation) ? 'no-camera' : connection.state;
+    const name = signInRequired ? 'signed-out' : stateName(situation);
     const connected = connection.state === 'live' || connection.state === 'interrupted';
 
     document.body.dataset.state = name;
@@ -66,7 +66,7 @@ export class Overlay {
     const progress = state === 'connecting' && error ? t().states.connecting : '';
     this.notice.show(shown, state === 'waiting' ? t().actions.next(seconds) : progress);
     if (!shown) return;
-    const automatic = state === 'connecting' || state === 'live';
+    const automatic = state === 'connecting' || state === 'live' || state === 'interrupted';
     if (automatic && document.activeElement === this.action) element('hang-up', HTMLButtonElement).focus();
     this.action.classList.toggle('invisible', automatic);
     const { start, tryNow, tryAgain } = t().actions;
@@ -83,4 +83,14 @@ export class Overlay {
     document.title = shown ? `${shown} – porthole` : 'porthole';
     this.video.setAttribute('aria-label', shown ? t().page.videoFrom(shown) : t().page.video);
   }
+}
+
+/**
+ * The key of the state's name.
+ * @param {Situation} situation
+ */
+function stateName(situation) {
+  if (isPrivacyOn(situation)) return 'privacy';
+  if (isCameraDown(situation)) return 'no-camera';
+  return isLost(situation) ? 'waiting' : situation.state;
 }

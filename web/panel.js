@@ -42,6 +42,7 @@ export class Panel extends EventTarget {
     const hadFocus = this.root.contains(document.activeElement);
     this.open = pane;
     this.root.hidden = pane === null;
+    document.body.classList.toggle('panel-open', pane !== null);
     for (const { button, root } of this.panes) {
       root.hidden = root !== pane?.root;
       button.setAttribute('aria-expanded', String(root === pane?.root));

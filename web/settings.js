@@ -60,7 +60,7 @@ export class Settings extends EventTarget {
    */
   show(status, camera, name, audioOn) {
     const { client } = this;
-    this.source.show(status, name, audioOn);
+    this.source.show(status, name, audioOn, client.you?.role !== 'viewer');
     this.viewerNote.hidden = client.you === null || client.isOperator;
     for (const choice of this.latency) {
       choice.checked = choice.value === client.preferences.latency;

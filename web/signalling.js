@@ -54,7 +54,7 @@ export class WhepError extends Error {
     this.retryAfter = more.retryAfter ?? 0;
     /** What was tried to establish the media connection. @type {Evidence | null} */
     this.evidence = more.evidence ?? null;
-    /** Why the board ended the session, as a code of the control protocol (`kicked`, `stopping`); may be empty. */
+    /** Why the board ended the session, as a code of the control protocol (`kicked`, `stopping`), or `no-webrtc`; may be empty. */
     this.reason = more.reason ?? '';
   }
 }

@@ -23,8 +23,9 @@ export class SourceMenus extends EventTarget {
    * @param {Status | null} status Null keeps what is shown.
    * @param {string | null} camera The current one; null for the first.
    * @param {boolean} audioOn Whether audio is on.
+   * @param {boolean} isOperator Whether to name devices.
    */
-  show(status, camera, audioOn) {
+  show(status, camera, audioOn, isOperator) {
     if (!status) return;
     const names = status.cameras.map(({ name }) => name);
     const entries = names.map((name) => ({ value: name, text: name }));
@@ -32,8 +33,9 @@ export class SourceMenus extends EventTarget {
     for (const menu of this.cameras) choices(menu, entries, camera ?? names[0] ?? '');
     const { audio } = status;
     const available = audio !== null && audio.state !== 'off';
-    const none = { value: '', text: t().settings.noAudio };
-    const source = audio?.source ?? audio?.device ?? '';
+    const none = { value: '', text: available ? t().settings.muted : t().settings.noAudio };
+    // To viewers, names of devices say nothing.
+    const source = isOperator ? (audio?.source ?? audio?.device ?? '') : t().settings.microphone;
     choices(this.microphone, available ? [{ value: source, text: source }, none] : [none], available && audioOn ? source : '');
     this.microphone.disabled = !available;
   }

@@ -31,6 +31,7 @@ const [GRAPH_WIDTH, GRAPH_HEIGHT] = [120, 24];
  * @property {Camera | null} camera
  * @property {Status | null} status
  * @property {TimeSeries | null} timeSeries
+ * @property {boolean} isOperator Whether to name the board's devices.
  */
 
 /** @type {Record<string, ((data: PanelData) => string | null) | undefined>} */
@@ -49,7 +50,7 @@ const ROWS = {
   'video-codec': ({ stats, camera }) => list(codec(stats?.video?.codec), camera?.encoder),
   'audio-bitrate': ({ stats }) => bitrate(stats?.audio?.bitrate),
   'audio-codec': ({ stats }) => codec(stats?.audio?.codec),
-  'audio-source': ({ status }) => audioLabel(status?.audio),
+  'audio-source': ({ status, isOperator }) => audioLabel(status?.audio, isOperator),
   'round-trip': ({ stats, controlRoundTrip }) => milliseconds(stats?.roundTrip ?? controlRoundTrip, 1),
   loss: ({ stats }) =>
     stats?.video?.lossPercent == null
@@ -59,7 +60,7 @@ const ROWS = {
     list(milliseconds(stats?.video?.jitterBuffer), stats?.audio && t().details.audioDelay(milliseconds(stats.audio.jitterBuffer) ?? NONE)),
   path: ({ stats }) => stats?.path ?? null,
   local: ({ stats }) => stats?.local ?? null,
-  camera: ({ camera }) => camera && (camera.source ?? camera.device),
+  camera: ({ camera, isOperator }) => camera && (isOperator ? (camera.source ?? camera.device) : camera.name),
   capture: ({ camera }) =>
     camera?.width ? list(`${camera.width} × ${camera.height}`, camera.fps && `${round(camera.fps)} fps`, camera.format) : null,
   viewers: ({ status }) =>

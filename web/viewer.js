@@ -7,7 +7,7 @@ import { Captures } from './captures.js';
 import { element, write } from './elements.js';
 import { Display } from './fullscreen.js';
 import { i18n, languages, setLocale, t, translate } from './i18n.js';
-import { sentence } from './messages.js';
+import { boardNotice, sentence } from './messages.js';
 import { watchNetwork } from './network.js';
 import { Overlay } from './overlay.js';
 import { PageState } from './page-state.js';
@@ -149,6 +149,9 @@ function currentCamera() {
   return board.camera(client.selected ?? state.requestedCamera);
 }
 
+/** Whether to show what only the board's operators can use: its devices and its configuration. */
+const isOperator = () => (client.you?.role ?? auth.role) !== 'viewer';
+
 function render() {
   const camera = currentCamera();
   const situation = {
@@ -160,6 +163,8 @@ function render() {
     requestedCamera: state.requestedCamera,
     camera,
     status: board.value,
+    isOperator: isOperator(),
+    interruptedFor: performance.now() - connection.since,
   };
   const { signInRequired } = auth;
   overlay.show({ situation, connection, signInRequired, stalledSince: state.stalledSince, scale: zoom.scale });
@@ -195,6 +200,7 @@ function panelData() {
     controlRoundTrip: stats?.clock.roundTrip ?? null,
     camera: currentCamera(),
     status: board.value,
+    isOperator: isOperator(),
     timeSeries: stats?.timeSeries ?? null,
   };
 }
@@ -331,8 +337,8 @@ client.addEventListener('camera.changed', (event) => {
   render();
 });
 client.addEventListener('notice', (event) => {
-  const { level, text } = /** @type {BoardEvent} */ (event).params;
-  toasts.show(text, level === 'warning');
+  const notice = /** @type {BoardEvent} */ (event).params;
+  toasts.show(boardNotice(notice), notice.level === 'warning');
 });
 client.addEventListener('message', () => {
   const last = client.messages.at(-1);
@@ -371,7 +377,7 @@ Object.defineProperty(window, 'porthole', {
       return auth.signInRequired ? 'signed-out' : connection.state;
     },
     stats() {
-      const { live, status, camera, stats, timeSeries, ...rest } = panelData();
+      const { live, status, camera, stats, timeSeries, isOperator, ...rest } = panelData();
       return structuredClone({ state: connection.state, clock: state.sessionStats?.clock.best ?? null, ...rest, ...stats });
     },
   }),

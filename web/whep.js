@@ -250,6 +250,9 @@ export class WhepSession extends EventTarget {
 
   /** @returns {RTCPeerConnection} */
   #createPeer() {
+    if (typeof RTCPeerConnection === 'undefined') {
+      throw new WhepError('browser', 'this browser has no WebRTC, or a setting or an extension has turned it off', { reason: 'no-webrtc' });
+    }
     const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers ?? [] });
     this.#peer = peer;
     this.#monitor = new IceMonitor(peer, () => this.#onSample());

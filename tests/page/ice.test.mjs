@@ -138,6 +138,10 @@ test('a path that recovers is used again, and failed restarts did no harm', asyn
   forwarders[0].cut = true;
   await asked;
   await announced(page, /Interrupted/);
+  // What lasts longer than a hiccup is said in words.
+  await announced(page, /^The connection is interrupted\. Nothing arrives from the board/);
+  assert.equal(await page.textContent('#state'), 'Reconnecting');
+  assert.equal(await page.isVisible('#notice-action'), false, 'there is nothing to do');
   forwarders[0].cut = false;
   await playing(page, LATER);
   assert.equal(forwarders.length, 1);

@@ -65,7 +65,7 @@ test('audio that nobody hears is not sent', async (t) => {
   await stats(page, audible);
   await page.selectOption('#microphone', { index: 0 });
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
-  await page.selectOption('#microphone', { label: 'No audio' });
+  await page.selectOption('#microphone', { label: 'Muted' });
   await stats(page, silent);
   assert.equal(await page.textContent('#mute span'), 'Unmute');
   await page.click('#mute');

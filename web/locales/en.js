@@ -50,6 +50,7 @@ const english = {
     source: 'Source',
     microphone: 'Microphone',
     noAudio: 'No audio',
+    muted: 'Muted',
     quality: 'Quality for everyone',
     size: 'Resolution',
     rate: 'Frame rate',
@@ -138,10 +139,16 @@ const english = {
       text: (/** @type {string} */ host) => `Nothing answers at ${host}. The board may be off, starting up or on another network.`,
     },
     timeout: { title: 'The board is not responding', text: (/** @type {string} */ host) => `${host} accepted the request but did not answer in time.` },
+    interrupted: { title: 'The connection is interrupted', text: 'Nothing arrives from the board. The page is looking for another way to it.' },
     lost: { title: 'Connection lost', text: 'The board can no longer be reached over the media connection.' },
     gone: { title: 'The board has restarted', text: 'The session no longer exists. A new one is being started.' },
     noPath: 'The board answers, but no video arrives',
     browser: 'This browser can’t play the stream',
+    noWebRtc: {
+      text: 'It does not support WebRTC, or WebRTC is turned off.',
+      steps: ['Allow WebRTC in the browser’s settings and extensions', 'Open this page in a current Firefox, Chrome, Edge or Safari'],
+    },
+    otherBrowser: 'It did not accept the connection. Reloading the page or another browser may help.',
     signedOut: 'Signed out',
     forbidden: 'The board denied access',
     noCamera: 'The board has no camera',
@@ -157,6 +164,7 @@ const english = {
     full: {
       title: 'The board has reached its viewer limit',
       step: 'Close the page where nobody is watching, or raise max_viewers in the [rtc] section of the board’s configuration',
+      viewerStep: 'Close the page where nobody is watching',
       only: 'It allows one viewer at a time.',
       all: (/** @type {number} */ max) => `It allows ${max} viewers at a time.`,
     },
@@ -167,6 +175,7 @@ const english = {
     },
     noCameraVideo: {
       title: 'No video from the camera',
+      viewerText: 'The camera may be unplugged. The video resumes on its own.',
       steps: [
         'Check that the camera is plugged in; the video resumes on its own',
         'Run porthole devices on the board to list the cameras you can set as device in the [[camera]] section',
@@ -177,6 +186,8 @@ const english = {
   warnings: {
     interrupted: 'Nothing is arriving from the board. Trying to reconnect',
     camera: (/** @type {string} */ fault) => `Camera: ${fault}`,
+    cameraFault: 'The camera reports a problem',
+    audioFault: 'The microphone reports a problem',
     stalled: (/** @type {string} */ time) => `No new frames since ${time}`,
     audio: (/** @type {string} */ fault) => `Audio: ${fault}`,
     pattern: 'Test pattern',
@@ -186,6 +197,8 @@ const english = {
   },
 
   diagnosis: {
+    /** For those who cannot change anything on the board. */
+    viewerSteps: ['Try another network', 'Send what was tried, below, to the person who runs the board'],
     noAddress: 'no address',
     and: (/** @type {string} */ head, /** @type {string} */ last) => `${head} and ${last}`,
     unnamed: 'a hidden address',
@@ -245,6 +258,15 @@ const english = {
       responded: 'responded',
       noResponse: 'no response',
     },
+  },
+
+  /** The board's notices by their code in the control protocol. */
+  boardNotices: {
+    'privacy.on': (/** @type {string} */ by) => `${by} has turned off camera and microphone.`,
+    'privacy.off': (/** @type {string} */ by) => `${by} has turned camera and microphone back on.`,
+    'session.kicked': (/** @type {string} */ by, /** @type {string} */ name) => `${by} has ended the session of ${name}.`,
+    'photo.taken': (/** @type {string} */ by, /** @type {string} */ camera) => `${by} has taken a photo with ${camera}; it is stored on the board.`,
+    'video.changed': (/** @type {string} */ by, /** @type {string} */ camera) => `${by} has changed the video settings of ${camera}.`,
   },
 
   /** Names of camera controls by their configuration key; English uses the driver's title. @type {Record<string, string>} */

@@ -43,6 +43,7 @@ const korean = {
     source: '입력',
     microphone: '마이크',
     noAudio: '소리 없음',
+    muted: '음소거됨',
     quality: '모두에게 적용되는 화질',
     size: '해상도',
     rate: '프레임 속도',
@@ -129,10 +130,16 @@ const korean = {
       text: (host) => `${host}에서 응답이 없습니다. 보드가 꺼져 있거나, 시작하는 중이거나, 다른 네트워크에 있을 수 있습니다.`,
     },
     timeout: { title: '보드가 응답하지 않습니다', text: (host) => `${host}에서 요청을 받았지만 제때 응답하지 않았습니다.` },
+    interrupted: { title: '연결이 일시적으로 끊겼습니다', text: '보드에서 데이터가 오지 않습니다. 다른 경로를 찾는 중입니다.' },
     lost: { title: '연결이 끊어졌습니다', text: '미디어 연결로 더 이상 보드에 닿을 수 없습니다.' },
     gone: { title: '보드가 다시 시작되었습니다', text: '이전 세션이 없어져 새 세션을 시작합니다.' },
     noPath: '보드는 응답하지만 영상이 오지 않습니다',
     browser: '이 브라우저에서는 영상을 재생할 수 없습니다',
+    noWebRtc: {
+      text: 'WebRTC를 지원하지 않거나 WebRTC가 꺼져 있습니다.',
+      steps: ['브라우저 설정과 확장 프로그램에서 WebRTC를 허용하세요', '최신 버전의 Firefox, Chrome, Edge 또는 Safari에서 이 페이지를 여세요'],
+    },
+    otherBrowser: '브라우저가 연결을 받아들이지 않았습니다. 페이지를 새로 고치거나 다른 브라우저를 써 보세요.',
     signedOut: '로그아웃됨',
     forbidden: '보드가 접근을 거부했습니다',
     noCamera: '보드에 카메라가 없습니다',
@@ -147,6 +154,7 @@ const korean = {
     full: {
       title: '보드의 시청자 수 제한에 도달했습니다',
       step: '아무도 보지 않는 페이지를 닫거나, 보드 설정 [rtc] 항목의 max_viewers 값을 올리세요',
+      viewerStep: '아무도 보지 않는 페이지를 닫으세요',
       only: '한 번에 한 명만 볼 수 있습니다.',
       all: (max) => `한 번에 ${max}명까지 볼 수 있습니다.`,
     },
@@ -157,6 +165,7 @@ const korean = {
     },
     noCameraVideo: {
       title: '카메라 영상이 없습니다',
+      viewerText: '카메라가 분리되었을 수 있습니다. 영상은 자동으로 다시 나옵니다.',
       steps: [
         '카메라가 연결되어 있는지 확인하세요. 연결되면 영상이 자동으로 다시 나옵니다',
         '보드에서 porthole devices 명령을 실행하면 [[camera]] 항목의 device에 쓸 수 있는 카메라가 나옵니다',
@@ -167,6 +176,8 @@ const korean = {
   warnings: {
     interrupted: '보드에서 데이터가 오지 않습니다. 다시 연결하는 중입니다',
     camera: (fault) => `카메라: ${fault}`,
+    cameraFault: '카메라에 문제가 있습니다',
+    audioFault: '마이크에 문제가 있습니다',
     stalled: (time) => `${time}부터 새 프레임이 없습니다`,
     audio: (fault) => `소리: ${fault}`,
     pattern: '테스트 패턴',
@@ -176,6 +187,7 @@ const korean = {
   },
 
   diagnosis: {
+    viewerSteps: ['다른 네트워크에서 시도해 보세요', '아래의 시도한 경로를 보드 관리자에게 보내세요'],
     noAddress: '주소 없음',
     and: (head, last) => `${head}, ${last}`,
     unnamed: '숨겨진 주소',
@@ -233,6 +245,14 @@ const korean = {
       responded: '응답함',
       noResponse: '응답 없음',
     },
+  },
+
+  boardNotices: {
+    'privacy.on': (by) => `${by} 님이 카메라와 마이크를 껐습니다.`,
+    'privacy.off': (by) => `${by} 님이 카메라와 마이크를 다시 켰습니다.`,
+    'session.kicked': (by, name) => `${by} 님이 ${name} 님의 연결을 종료했습니다.`,
+    'photo.taken': (by, camera) => `${by} 님이 ${camera} 카메라로 사진을 찍었습니다. 사진은 보드에 저장되었습니다.`,
+    'video.changed': (by, camera) => `${by} 님이 ${camera} 카메라의 영상 설정을 바꿨습니다.`,
   },
 
   controlNames: {

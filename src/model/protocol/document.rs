@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::event::{CameraState, Chat, Event, Level};
+use super::event::{CameraState, Chat, Event, Level, NoticeValues};
 use super::result::{CallerInfo, CameraSummary, Reply, SessionSummary, SnapshotInfo};
 use super::{Code, Latency, METHODS, Method, Request, limits, transfer};
 use crate::model::inventory::{Control, ControlKind};
@@ -231,7 +231,7 @@ fn every_event_stands_in_the_document() {
         Event::DevicesChanged {},
         Event::Viewers { count: 0, operators: 0, names: Vec::new() },
         Event::Chat(Chat { from: "a".into(), text: "b".into(), time: 0, you: true }),
-        Event::Notice { level: Level::Info, text: "a".into() },
+        Event::Notice { level: Level::Info, text: "a".into(), code: "photo.taken", values: NoticeValues::default() },
         Event::SessionEnd { reason: "a".into(), code: "closed" },
     ];
     let rows = table("## Events");

@@ -45,8 +45,12 @@ pub enum Event {
     Notice {
         /// The severity.
         level: Level,
-        /// The message.
+        /// The message, in English.
         text: String,
+        /// What the message is about, for programs that have their own words for it.
+        code: &'static str,
+        /// The names in it.
+        values: NoticeValues,
     },
     /// The server ends this session.
     #[serde(rename = "session.end")]
@@ -90,6 +94,19 @@ pub struct Chat {
     pub time: u64,
     /// Whether the receiver is the sender.
     pub you: bool,
+}
+
+/// The names in a notice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NoticeValues {
+    /// Who did it: a viewer, a token, or a button.
+    pub by: String,
+    /// Whom it concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The camera that it concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
 }
 
 /// The severity of a notice.

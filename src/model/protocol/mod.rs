@@ -18,7 +18,7 @@ pub(crate) mod result;
 mod schema;
 
 pub use error::{Code, Error};
-pub use event::{CameraState, Chat, Event, Level};
+pub use event::{CameraState, Chat, Event, Level, NoticeValues};
 pub use method::{Command, Latency, METHODS, Method};
 pub use parse::{ParseError, Request, answer};
 pub use result::Reply;

@@ -9,7 +9,7 @@ use super::{Caller, Dispatcher, internal};
 use crate::model::inventory;
 use crate::model::inventory::Setting;
 use crate::model::protocol::result::CameraSummary;
-use crate::model::protocol::{Code, Error, Method, Reply};
+use crate::model::protocol::{Code, Error, Method, NoticeValues, Reply};
 use crate::pipeline::video;
 
 /// Snapshots encoded at the same time. One takes a core of a slow device for a tenth of a second, and live video needs
@@ -107,7 +107,8 @@ impl Dispatcher {
         let file = added.map_err(|error| internal("store a photo", &format_args!("{error:#}")))?.display().to_string();
         let by = self.name(caller);
         tracing::info!("{by} took a photo of {camera}: {file}");
-        self.broadcast_notice(format!("{by} took a photo of {camera}; it is stored on the device"));
+        let text = format!("{by} took a photo of {camera}; it is stored on the device");
+        self.broadcast_notice("photo.taken", text, NoticeValues { by, name: None, camera: Some(camera.clone()) });
         Ok(Reply::Photo { camera, file, bytes, width, height })
     }
 
@@ -208,7 +209,9 @@ impl Dispatcher {
             .set(video::VideoSettingsPatch { size, fps, bitrate })
             .await
             .map_err(|error| camera_error(camera, error))?;
-        self.broadcast_notice(format!("{} changed the video settings of {}", self.name(caller), camera.name));
+        let (by, name) = (self.name(caller), camera.name.clone());
+        let text = format!("{by} changed the video settings of {name}");
+        self.broadcast_notice("video.changed", text, NoticeValues { by, name: None, camera: Some(name) });
         let (name, (width, height)) = (camera.name.clone(), settings.size);
         Ok(Reply::Video { camera: name, width, height, fps: settings.fps, bitrate: settings.bitrate })
     }

@@ -135,8 +135,8 @@ impl EventStream {
                 let you = session.as_ref() == Some(&self.session);
                 Event::Chat(Chat { from, text, time, you })
             }
-            ServerMessage::Notice { warning, text } => {
-                Event::Notice { level: if warning { Level::Warning } else { Level::Info }, text }
+            ServerMessage::Notice { warning, code, values, text } => {
+                Event::Notice { level: if warning { Level::Warning } else { Level::Info }, text, code, values }
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::model::inventory::{CameraInfo, SoundCardInfo};
 use crate::model::metrics::Metrics;
 use crate::model::protocol;
 use crate::model::protocol::result::{CallerInfo, SessionSummary};
-use crate::model::protocol::{Code, Command, Error, ParseError, Reply, Request};
+use crate::model::protocol::{Code, Command, Error, NoticeValues, ParseError, Reply, Request};
 use crate::model::status;
 use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
 use crate::server::auth::Role;
@@ -200,8 +200,9 @@ impl Dispatcher {
         let change = tokio::task::spawn_blocking(move || switch.set(on, &name));
         let PrivacyChange { on, changed } = change.await.map_err(|error| internal("set the privacy switch", &error))?;
         if changed {
-            let now = if on { "off" } else { "on again" };
-            self.broadcast_notice(format!("{by} has switched cameras and microphone {now}"));
+            let (code, now) = if on { ("privacy.on", "off") } else { ("privacy.off", "on again") };
+            let text = format!("{by} has switched cameras and microphone {now}");
+            self.broadcast_notice(code, text, NoticeValues { by, ..NoticeValues::default() });
         }
         Ok(Reply::Privacy { on })
     }
@@ -251,7 +252,8 @@ impl Dispatcher {
         };
         let by = self.name(caller);
         tracing::info!("{by} ended the session of {name}");
-        self.broadcast_notice(format!("{by} ended the session of {name}"));
+        let text = format!("{by} ended the session of {name}");
+        self.broadcast_notice("session.kicked", text, NoticeValues { by, name: Some(name), camera: None });
         Ok(Reply::Done {})
     }
 
@@ -294,8 +296,8 @@ impl Dispatcher {
     }
 
     /// Sends a notice to all viewers.
-    fn broadcast_notice(&self, text: String) {
-        self.0.deps.sessions.broadcast(ServerMessage::Notice { warning: false, text });
+    fn broadcast_notice(&self, code: &'static str, text: String, values: NoticeValues) {
+        self.0.deps.sessions.broadcast(ServerMessage::Notice { warning: false, code, values, text });
     }
 }
 
@@ -326,14 +328,14 @@ mod tests {
             dispatcher.run_button_command(request).await;
             assert_eq!(status.snapshot().privacy, on, "{request}");
         }
-        for words in [
-            "a button has switched cameras and microphone off",
-            "a button has switched cameras and microphone on again",
+        for (expected, words) in [
+            ("privacy.on", "a button has switched cameras and microphone off"),
+            ("privacy.off", "a button has switched cameras and microphone on again"),
         ] {
-            let Ok(ServerMessage::Notice { text, .. }) = messages.recv().await else {
+            let Ok(ServerMessage::Notice { text, code, values, .. }) = messages.recv().await else {
                 panic!("viewers should be notified: {words}")
             };
-            assert_eq!(text, words);
+            assert_eq!((text.as_str(), code, values.by.as_str()), (words, expected, "a button"));
         }
     }
 }

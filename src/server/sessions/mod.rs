@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::metrics::Metrics;
-use crate::model::protocol::Latency;
+use crate::model::protocol::{Latency, NoticeValues};
 use crate::model::status;
 use crate::server::auth;
 use crate::server::auth::{Role, UnixTime};
@@ -104,6 +104,10 @@ pub enum ServerMessage {
     Notice {
         /// Whether it is a warning.
         warning: bool,
+        /// What it is about, for programs that have their own words for it.
+        code: &'static str,
+        /// The names in it.
+        values: NoticeValues,
         /// The words.
         text: String,
     },

@@ -159,7 +159,9 @@ fn ending_an_owners_sessions_leaves_the_others() {
 async fn messages_reach_all_subscribers() {
     let sessions = registry();
     let (mut one, mut two) = (sessions.subscribe(), sessions.subscribe());
-    let message = ServerMessage::Notice { warning: false, text: "the camera moves".into() };
+    let values = NoticeValues::default();
+    let message =
+        ServerMessage::Notice { warning: false, code: "photo.taken", values, text: "the camera moves".into() };
     sessions.broadcast(message.clone());
     assert_eq!((one.recv().await, two.recv().await), (Ok(message.clone()), Ok(message)));
 }
