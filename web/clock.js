@@ -18,6 +18,10 @@ const MAX_SAMPLES = 20;
  * @typedef {object} Sample
  * @property {number} offset Board's clock (milliseconds since the Unix epoch) minus `performance.now()`.
  * @property {number} roundTrip Milliseconds; the error of the offset is at most half of it.
+ *
+ * @typedef {object} CaptureReference A capture time with its RTP timestamp.
+ * @property {number} capture Milliseconds since the Unix epoch, on the board's clock.
+ * @property {number} rtp
  */
 
 /** Keeps the offset up to date while the control channel is open, until `stop()`. */
@@ -25,6 +29,8 @@ export class BoardClock {
   /** @type {Sample[]} */
   #samples = [];
   #stopped = false;
+  /** For video, from the latest sample; null if the board does not report it. @type {CaptureReference | null} */
+  video = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -66,7 +72,8 @@ export class BoardClock {
 
   async #measure() {
     const requestSent = performance.now();
-    const { received, sent } = await this.control.request('time.sync');
+    const { received, sent, video } = await this.control.request('time.sync');
+    if (typeof video === 'number') this.video = { capture: sent, rtp: video };
     return sampleFrom(requestSent, received, sent, performance.now());
   }
 }

@@ -2,8 +2,8 @@
  * Glass-to-glass latency: the time from the capture of a frame on the board to its display here, measured on the frames themselves.
  *
  * It takes two values: the capture time (the `abs-capture-time` header extension, in the board's stream clock, as reported by
- * the receiver's synchronization source) and the display time (`requestVideoFrameCallback`). A browser that lacks either gets
- * no value rather than a wrong one.
+ * the receiver's synchronization source; in browsers without it, as the board reports it for an RTP timestamp) and the display
+ * time (`requestVideoFrameCallback`). Without either there is no value rather than a wrong one.
  */
 
 /** @import { BoardClock } from './clock.js' */
@@ -39,7 +39,7 @@ export class LatencyMeter {
   #latencies = [];
   #measuredAt = -Infinity;
   #readAt = -Infinity;
-  /** @type {{capture: number, rtp: number} | null} */
+  /** @type {import('./clock.js').CaptureReference | null} */
   #reference = null;
   #stopped = false;
 
@@ -83,7 +83,7 @@ export class LatencyMeter {
     if (frame.rtpTimestamp === undefined) return;
     if (now - this.#readAt >= READ_EVERY_MS) {
       this.#readAt = now;
-      this.#reference = captureTime(this.receiver.getSynchronizationSources()[0]);
+      this.#reference = captureTime(this.receiver.getSynchronizationSources()[0]) ?? this.clock.video;
     }
     const clock = this.clock.best;
     if (!clock || !this.#reference) return;

@@ -24,6 +24,9 @@ struct Start {
     unix: Duration,
 }
 
+/// Ticks a second of the RTP timestamps of H.264 (RFC 6184 section 8.2.1).
+pub const VIDEO_RTP_RATE: u32 = 90_000;
+
 /// A time on the monotonic clock, relative to the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(Duration);

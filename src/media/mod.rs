@@ -10,4 +10,6 @@ pub mod h264;
 pub(crate) mod pacer;
 
 pub use color::Colorimetry;
-pub use frame::{AudioPacket, ChromaPlanes, EncodedFrame, PcmFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
+pub use frame::{
+    AudioPacket, ChromaPlanes, EncodedFrame, PcmFrame, PixelFormat, RawFrame, Timestamp, VIDEO_RTP_RATE, VideoFormat,
+};

@@ -115,6 +115,8 @@ pub enum Reply {
         received: f64,
         /// Sent.
         sent: f64,
+        /// The RTP timestamp of a frame captured when this response is sent, in the caller's session; `null` outside one.
+        video: Option<u32>,
     },
 }
 

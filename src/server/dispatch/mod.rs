@@ -20,7 +20,7 @@ pub use camera_commands::{CameraHandle, Snapshot};
 pub use events::EventStream;
 pub use permissions::Caller;
 
-use crate::media::Timestamp;
+use crate::media::{Timestamp, VIDEO_RTP_RATE};
 use crate::model::inventory::{CameraInfo, SoundCardInfo};
 use crate::model::metrics::Metrics;
 use crate::model::protocol;
@@ -162,7 +162,10 @@ impl Dispatcher {
             Command::ChatSend { text, name } => self.send_chat(caller, text.trim(), name.as_deref().map(str::trim)),
             Command::TimeSync {} => {
                 let milliseconds = |time: Timestamp| time.unix().as_secs_f64() * 1e3;
-                Ok(Reply::Times { received: milliseconds(received), sent: milliseconds(Timestamp::now()) })
+                let epoch = caller.session.as_deref().and_then(|session| self.0.deps.sessions.video_epoch(session));
+                let sent = Timestamp::now();
+                let video = epoch.map(|epoch| sent.rtp(VIDEO_RTP_RATE).wrapping_add(epoch));
+                Ok(Reply::Times { received: milliseconds(received), sent: milliseconds(sent), video })
             }
             // Session commands are handled above.
             Command::CameraSelect { .. }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::media::Timestamp;
+use crate::media::{Timestamp, VIDEO_RTP_RATE};
 
-/// The clock of H.264 over RTP in hertz (RFC 6184 section 8.2.1).
-pub const VIDEO_RATE: u32 = 90_000;
+/// The clock of H.264 over RTP in hertz.
+pub const VIDEO_RATE: u32 = VIDEO_RTP_RATE;
 
 /// The clock of Opus over RTP in hertz (RFC 7587 section 4.1).
 pub const AUDIO_RATE: u32 = 48_000;
@@ -29,6 +29,11 @@ impl RtpClock {
     /// The RTP timestamp of a capture time.
     pub fn timestamp(&self, captured: Timestamp) -> u32 {
         captured.rtp(self.rate).wrapping_add(self.offset)
+    }
+
+    /// The RTP timestamp of [`Timestamp::default`].
+    pub fn epoch(&self) -> u32 {
+        self.offset
     }
 
     /// How long before `now` the time with this RTP timestamp was; at most half the clock's period (6 h at 90 kHz).

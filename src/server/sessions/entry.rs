@@ -88,6 +88,11 @@ impl SessionGuard {
         self.update(|record| record.connected = true);
     }
 
+    /// Publishes the RTP timestamp of [`Timestamp::default`](crate::media::Timestamp) in the session's video.
+    pub fn set_video_epoch(&self, epoch: u32) {
+        self.update(|record| record.video_epoch = Some(epoch));
+    }
+
     /// Keeps a value in the session's record, for [`SessionRegistry::attachment`]. It is dropped with the record.
     pub fn attach(&self, attachment: Arc<impl Any + Send + Sync>) {
         self.update(|record| record.attachment = Some(attachment));

@@ -138,6 +138,7 @@ struct SessionTable {
 struct SessionRecord {
     info: SessionInfo,
     connected: bool,
+    video_epoch: Option<u32>,
     preferences: watch::Sender<Preferences>,
     selection: watch::Sender<Selection>,
     end: CancellationToken,
@@ -212,6 +213,7 @@ impl SessionRegistry {
         let record = SessionRecord {
             info,
             connected: false,
+            video_epoch: None,
             preferences,
             selection,
             end,
@@ -234,6 +236,12 @@ impl SessionRegistry {
     /// One session.
     pub fn get(&self, id: &str) -> Option<SessionInfo> {
         self.lock().find(id).map(|record| record.info.clone())
+    }
+
+    /// The RTP timestamp of [`Timestamp::default`](crate::media::Timestamp) in a session's video, from which those of its
+    /// frames follow; `None` if there is no such session, or it has no video yet.
+    pub fn video_epoch(&self, id: &str) -> Option<u32> {
+        self.lock().find(id)?.video_epoch
     }
 
     /// What a session's task has attached to its record with [`SessionGuard::attach`]; `None` if there is no such

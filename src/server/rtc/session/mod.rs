@@ -134,6 +134,7 @@ impl Session {
         let audio_demand = self.camera.audio.as_ref().map(|audio| audio.demand().register());
         let demand = (self.camera.video.demand().register(), audio_demand);
         let clocks = [RtpClock::random(VIDEO_RATE), RtpClock::random(AUDIO_RATE)];
+        self.entry.set_video_epoch(clocks[0].epoch());
         let (gathered, state, (channels, incoming)) =
             (watch::Sender::new(false), watch::Sender::new(RTCPeerConnectionState::New), mpsc::channel(CHANNEL_QUEUE));
         let events =
