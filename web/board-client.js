@@ -33,6 +33,7 @@ const FORWARDED = ['status', 'camera.changed', 'control.changed', 'devices.chang
  * @typedef {object} Preferences This viewer's own preferences, for this session and the next.
  * @property {boolean} muted
  * @property {'low' | 'smooth'} latency
+ * @property {boolean} paused Whether no video is wanted at the moment.
  */
 
 /** Events: `change` when one of the fields changed, `message` when a chat message arrived, and those of the board (BoardEvent). */
@@ -50,7 +51,7 @@ export class BoardClient extends EventTarget {
   /** @type {Message[]} */
   messages = [];
   /** @type {Readonly<Preferences>} */
-  preferences = { muted: false, latency: 'low' };
+  preferences = { muted: false, latency: 'low', paused: false };
   /** The jitter buffer delay that the board asks for, in milliseconds; null without a session. @type {number | null} */
   jitterBufferTarget = null;
 
@@ -134,7 +135,8 @@ export class BoardClient extends EventTarget {
    * @param {Control} control
    * @param {Partial<Preferences>} preferences
    */
-  async #sendPreferences(control, { muted, latency }) {
+  async #sendPreferences(control, { muted, latency, paused }) {
+    if (paused !== undefined) await control.request(paused ? 'video.pause' : 'video.resume');
     if (muted !== undefined) await control.request('audio.mute', { muted });
     if (latency === undefined) return;
     const { min } = await control.request('latency.set', { mode: latency });
@@ -151,9 +153,10 @@ export class BoardClient extends EventTarget {
       this.selected = selected;
       this.#forward(control, new BoardEvent('status', status));
       this.#notify(control);
-      const { muted, latency } = this.preferences;
+      const { muted, latency, paused } = this.preferences;
       // Defaults of a session need not be sent.
-      await this.#sendPreferences(control, { muted: muted || undefined, latency: latency === 'low' ? undefined : latency });
+      const changed = { muted: muted || undefined, latency: latency === 'low' ? undefined : latency, paused: paused || undefined };
+      await this.#sendPreferences(control, changed);
     } catch {
       // A board without these methods still sends video; what it does not support is not offered.
     }

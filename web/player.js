@@ -20,7 +20,11 @@ export class Player extends EventTarget {
     video.addEventListener('volumechange', () => this.dispatchEvent(new Event('change')));
     // Phones pause videos on their own (a call, another tab); resume when the page is visible again.
     video.addEventListener('pause', () => this.play());
-    document.addEventListener('visibilitychange', () => this.play());
+    document.addEventListener('visibilitychange', () => {
+      // No frames were sent for a hidden page.
+      this.#lastFrameAt = performance.now();
+      this.play();
+    });
   }
 
   get muted() {

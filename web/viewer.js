@@ -222,14 +222,17 @@ function toggleMute() {
   if (toolbar.mute.disabled) return;
   player.toggleMute();
   state.muteChosen = true;
-  updateAudio();
+  updateMedia();
 }
 
-/** Asks the board to stop sending audio that is neither heard nor recorded. */
-function updateAudio() {
-  const muted = state.muteChosen && player.muted && !captures.recorder.running;
+/** Asks the board to stop sending what is neither seen nor heard nor recorded. */
+function updateMedia() {
+  const recording = captures.recorder.running;
+  const muted = state.muteChosen && player.muted && !recording;
+  const paused = document.hidden && !recording && !display.inPictureInPicture;
   // If this session does not accept it, the next one is asked again.
   if (client.preferences.muted !== muted) client.setPreferences({ muted }).catch(() => {});
+  if (client.preferences.paused !== paused) client.setPreferences({ paused }).catch(() => {});
 }
 
 function takePhoto() {
@@ -316,13 +319,16 @@ connection.addEventListener('change', () => {
 });
 player.addEventListener('change', render);
 player.addEventListener('firstframe', render);
-display.addEventListener('change', render);
+display.addEventListener('change', () => {
+  updateMedia();
+  render();
+});
 zoom.addEventListener('change', render);
 board.addEventListener('change', render);
 board.addEventListener('unauthorized', () => auth.signedOut());
 auth.addEventListener('change', onAuthChange);
 captures.addEventListener('change', () => {
-  updateAudio();
+  updateMedia();
   render();
 });
 client.addEventListener('change', () => {
@@ -353,6 +359,7 @@ addEventListener('hashchange', () => {
   authenticate();
 });
 document.addEventListener('visibilitychange', () => {
+  updateMedia();
   if (document.hidden) return;
   if (auth.signInRequired) {
     // The user may have signed in on another page of this browser.
@@ -387,4 +394,5 @@ onSession();
 if (client.status) board.push(client.status);
 authenticate();
 autoHide.poke();
+updateMedia();
 readStats();
