@@ -15,6 +15,7 @@ use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use warp::http::Uri;
 
 use super::connection_limit::ConnectionPermit;
 use super::forwarded::{Arrival, ConnInfo};
@@ -100,6 +101,10 @@ async fn serve_http1(
     let service = service_fn(move |mut request: Request<Incoming>| {
         let arrival = Arrival { conn, authority: request.uri().authority().cloned() };
         request.extensions_mut().insert(arrival);
+        // A target that is only a host, as of CONNECT, has no path, on which warp panics. Nothing is at `*`.
+        if request.uri().path_and_query().is_none() {
+            *request.uri_mut() = Uri::from_static("*");
+        }
         let (response, permit) = (router.call(request), permit.clone());
         async move {
             permit.set_busy(true);
