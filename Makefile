@@ -36,6 +36,7 @@ test: setup-test fmt-check build unit doc page network board-quick ## all checks
 bench: setup-test $(browser_driver) ## runs the benchmarks: ten minutes on an otherwise idle machine
 	cargo build --release --locked --example fake_camera
 	cargo bench --locked --bench convert
+	cargo bench --locked --bench rate
 	cargo bench --locked --bench stream
 
 # The run time of each fuzzer.

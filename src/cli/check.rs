@@ -36,7 +36,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         let format = camera.format.map_or("auto", |format| format.name());
         let open = if video.keep_open { "always open" } else { "open while there are viewers" };
         let threads = match encoder.threads {
-            0 => "half of the cores".into(),
+            0 => "as many threads as needed".into(),
             threads => format!("{threads} threads"),
         };
         writeln!(

@@ -3,9 +3,12 @@
 //! An encoder lives on its camera's encode thread. What a camera has encoded itself goes through the `passthrough`
 //! encoder. Viewers do not belong here.
 
+mod complexity;
 pub(crate) mod keyframe;
 mod openh264;
 mod passthrough;
+mod rate;
+mod threads;
 
 pub use openh264::decode;
 
@@ -20,7 +23,7 @@ pub struct Config {
     pub bitrate: u32,
     /// The interval between key frames without requests, in seconds.
     pub keyframe_interval: u32,
-    /// Threads of the software encoder; 0 uses half of the cores.
+    /// Threads of the software encoder; with 0 it uses one, and more only while one is too slow.
     pub threads: u16,
 }
 
@@ -80,6 +83,6 @@ pub trait Encoder: Send {
 pub fn open(config: &Config, format: &VideoFormat) -> Result<Box<dyn Encoder>, Error> {
     match format.pixel {
         PixelFormat::H264 => Ok(Box::new(passthrough::Passthrough::default())),
-        _ => Ok(Box::new(openh264::OpenH264::open(config, format)?)),
+        _ => Ok(Box::new(openh264::OpenH264::open(config, format))),
     }
 }

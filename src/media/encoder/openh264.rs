@@ -1,170 +1,100 @@
 //! The software encoder: Cisco's OpenH264, linked statically.
 
+mod codec;
 mod decode_keyframe;
+#[cfg(test)]
+mod frame_sizes;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use openh264::OpenH264API;
-use openh264::encoder::{
-    BitRate, ColorPrimaries, Complexity, Encoder as Codec, EncoderConfig, FrameRate, FrameType, IntraFramePeriod,
-    MatrixCoefficients, Profile, RateControlMode, TransferCharacteristics, UsageType, VuiConfig,
-};
-use openh264::formats::YUVSlices;
-use openh264_sys2::{
-    ENCODER_OPTION_BITRATE, ENCODER_OPTION_TRACE_LEVEL, SBitrateInfo, SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
-};
 
+use super::complexity::ComplexityMeter;
+use super::rate::{Coded, QP_MAX, RateControl};
+use super::threads::ThreadPolicy;
 use super::{Config, Error};
-use crate::media::convert::{Converter, converted_color};
+use crate::media::convert::{Converter, Planes};
 use crate::media::h264;
-use crate::media::{Colorimetry, EncodedFrame, RawFrame, VideoFormat};
+use crate::media::{EncodedFrame, RawFrame, Timestamp, VideoFormat};
+use codec::Codec;
 
 pub use decode_keyframe::decode;
 
 /// The name in the status and in errors.
 const NAME: &str = "openh264";
 
-/// The maximum slice size in bytes if several threads encode: each slice then fits into a packet, and the codec splits
-/// its work by slices, so that a single one would leave all threads but one idle.
-const SLICE_BYTES: u32 = 1_100;
-
-/// An OpenH264 encoder for frames of one size.
+/// An OpenH264 encoder. The size of its pictures may change.
 pub struct OpenH264 {
-    codec: Codec,
+    /// The library and the size of its pictures; `None` before the first one, and when it has to be opened anew.
+    codec: Option<((usize, usize), Codec)>,
     converter: Converter,
-    /// The length of the last access unit, to size the next allocation.
-    last_len: usize,
+    meter: ComplexityMeter,
+    rate: RateControl,
+    threads: ThreadPolicy,
+    bitrate: u32,
+    /// What the source declares.
+    format: VideoFormat,
+    /// When the last frame was captured.
+    last: Option<Timestamp>,
 }
 
 impl OpenH264 {
     /// An encoder for frames of `format`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Codec`] when the library refuses.
-    pub fn open(config: &Config, format: &VideoFormat) -> Result<Self, Error> {
-        let mut settings = EncoderConfig::new()
-            .usage_type(UsageType::CameraVideoRealTime)
-            .profile(Profile::Baseline)
-            .rate_control_mode(RateControlMode::Bitrate)
-            .bitrate(BitRate::from_bps(config.bitrate))
-            .max_frame_rate(FrameRate::from_hz(format.fps as f32))
-            .complexity(Complexity::Low)
-            // A skipped frame freezes the video; an IDR at each scene change costs more than it gains.
-            .skip_frames(false)
-            .scene_change_detect(false)
-            // Key frames are requested one by one; the codec itself never inserts one.
-            .intra_frame_period(IntraFramePeriod::from_num_frames(0))
-            .vui(vui(converted_color(format)));
-        let threads = threads(config.threads);
-        if threads > 1 {
-            settings = settings.num_threads(threads).max_slice_len(SLICE_BYTES);
-        } else {
-            settings = settings.num_threads(1);
+    pub fn open(config: &Config, format: &VideoFormat) -> Self {
+        let pixels = format.width as usize * format.height as usize;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            codec: None,
+            converter: Converter::new(),
+            meter: ComplexityMeter::default(),
+            rate: RateControl::new(config.bitrate, pixels, interval(format.fps)),
+            threads: ThreadPolicy::new(config.threads, cores),
+            bitrate: config.bitrate,
+            format: *format,
+            last: None,
         }
-        let mut codec = Codec::with_api_config(OpenH264API::from_source(), settings).map_err(codec_error)?;
-        suppress_codec_log(&mut codec);
-        Ok(Self { codec, converter: Converter::new(), last_len: 4096 })
     }
-}
-
-/// Half of the cores leaves the other half to capture, network and everything else; more than four threads no longer
-/// speed up a 720p frame.
-fn threads(configured: u16) -> u16 {
-    match configured {
-        0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 4) as u16),
-        threads => threads,
-    }
-}
-
-/// The colours of the stream in the codec's names. What it has no name for is left unspecified, and players choose.
-fn vui(color: Colorimetry) -> VuiConfig {
-    let primaries = match color.primaries {
-        1 => ColorPrimaries::Bt709,
-        4 => ColorPrimaries::Bt470M,
-        5 => ColorPrimaries::Bt470BG,
-        6 => ColorPrimaries::Smpte170M,
-        7 => ColorPrimaries::Smpte240M,
-        9 => ColorPrimaries::Bt2020,
-        _ => ColorPrimaries::Unspecified,
-    };
-    let transfer = match color.transfer {
-        1 => TransferCharacteristics::Bt709,
-        4 => TransferCharacteristics::Bt470M,
-        6 => TransferCharacteristics::Smpte170M,
-        7 => TransferCharacteristics::Smpte240M,
-        8 => TransferCharacteristics::Linear,
-        13 => TransferCharacteristics::Srgb,
-        16 => TransferCharacteristics::Smpte2084,
-        _ => TransferCharacteristics::Unspecified,
-    };
-    let matrix = match color.matrix {
-        1 => MatrixCoefficients::Bt709,
-        Colorimetry::MATRIX_BT601 => MatrixCoefficients::Smpte170M,
-        7 => MatrixCoefficients::Smpte240M,
-        9 => MatrixCoefficients::Bt2020Ncl,
-        10 => MatrixCoefficients::Bt2020Cl,
-        _ => MatrixCoefficients::Unspecified,
-    };
-    VuiConfig::new()
-        .color_primaries(primaries)
-        .transfer_characteristics(transfer)
-        .matrix_coefficients(matrix)
-        .full_range(color.full_range)
-}
-
-/// The codec prints to standard error by itself, for example a warning that the rate is hard to meet without skipping
-/// frames, which it meets all the same. The wrapper's option takes effect too late for what the first frame makes it
-/// print.
-fn suppress_codec_log(codec: &mut Codec) {
-    let mut level: std::ffi::c_int = WELS_LOG_QUIET;
-    // SAFETY: the option takes a pointer to an int that is read during the call, and may be set before the first
-    // frame. On an error, the codec only continues to log.
-    unsafe {
-        codec.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, (&raw mut level).cast());
-    }
-}
-
-fn codec_error(error: openh264::Error) -> Error {
-    Error::Codec { encoder: NAME, reason: error.to_string() }
 }
 
 impl super::Encoder for OpenH264 {
     fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error> {
+        let elapsed =
+            self.last.replace(frame.captured).map_or(Duration::ZERO, |last| frame.captured.saturating_since(last));
         let planes = self.converter.i420(frame)?;
-        if key {
-            self.codec.force_intra_frame();
+        let size = (planes.width, planes.height);
+        let fresh = self.codec.as_ref().is_none_or(|(opened, _)| *opened != size);
+        let key = key || fresh;
+        let picture = self.meter.measure(planes.y, planes.width, planes.y_stride);
+        let qp = self.rate.choose(elapsed, key, picture);
+        let open = || Codec::open(size, self.bitrate, &self.format, self.threads.count());
+        let mut codec = match self.codec.take() {
+            Some((_, codec)) if !fresh => codec,
+            _ => open()?,
+        };
+        let started = Instant::now();
+        let at = frame.captured.since_start();
+        let (mut data, mut coded) = match encode(&mut codec, &planes, at, key, qp) {
+            Err(error) if qp < QP_MAX => {
+                // A sudden storm of noise exceeds the buffers of the library, which is of no use afterwards.
+                tracing::debug!("{error}; encoding the frame with the coarsest quantiser instead");
+                codec = open()?;
+                encode(&mut codec, &planes, at, true, QP_MAX)?
+            }
+            other => other?,
+        };
+        while let Some(qp) = self.rate.coded(coded, picture) {
+            (data, coded) = encode(&mut codec, &planes, at, true, qp)?;
         }
-        let source = YUVSlices::new(
-            (planes.y, planes.u, planes.v),
-            (planes.width, planes.height),
-            (planes.y_stride, planes.uv_stride, planes.uv_stride),
-        );
-        let at = openh264::Timestamp::from_millis(milliseconds(frame.captured.since_start()));
-        let stream = self.codec.encode_at(&source, at).map_err(codec_error)?;
-        let mut data = Vec::with_capacity(self.last_len * 2);
-        stream.write_vec(&mut data);
-        if data.is_empty() {
-            return Err(Error::Codec {
-                encoder: NAME,
-                reason: "returned no frame; reduce the size or the frame rate".into(),
-            });
+        if !self.threads.note(started.elapsed(), elapsed) {
+            self.codec = Some((size, codec));
         }
-        self.last_len = data.len();
-        let key = stream.frame_type() == FrameType::IDR;
-        Ok(Some(EncodedFrame { captured: frame.captured, key, data: Bytes::from(data) }))
+        Ok(Some(EncodedFrame { captured: frame.captured, key: coded.key, data: Bytes::from(data) }))
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {
-        let bitrate = std::ffi::c_int::try_from(bitrate).unwrap_or(std::ffi::c_int::MAX);
-        let mut info = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: bitrate };
-        // SAFETY: the option takes a pointer to this structure, which is read and written during the call only.
-        let answer = unsafe { self.codec.raw_api().set_option(ENCODER_OPTION_BITRATE, (&raw mut info).cast()) };
-        if answer == 0 {
-            return Ok(());
-        }
-        Err(Error::Codec { encoder: NAME, reason: format!("refuses {bitrate} bit/s ({answer})") })
+        self.bitrate = bitrate;
+        self.rate.set_bitrate(bitrate);
+        Ok(())
     }
 
     fn profile(&self) -> Option<h264::Profile> {
@@ -176,15 +106,29 @@ impl super::Encoder for OpenH264 {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
-    time.as_millis() as u64
+/// Encodes a picture once.
+fn encode(codec: &mut Codec, planes: &Planes<'_>, at: Duration, key: bool, qp: u8) -> Result<(Vec<u8>, Coded), Error> {
+    let (data, key) = codec.encode(planes, at.as_millis() as u64, (key, qp))?;
+    if data.is_empty() {
+        return Err(Error::Codec {
+            encoder: NAME,
+            reason: "returned no frame; reduce the size or the frame rate".into(),
+        });
+    }
+    let bytes = data.len();
+    Ok((data, Coded { key, qp, bytes }))
+}
+
+/// The interval between frames at a rate, which a source may declare as anything.
+fn interval(fps: f64) -> Duration {
+    Duration::from_secs_f64(1.0 / fps.clamp(1.0, 240.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::media::encoder::Encoder as _;
-    use crate::media::{PixelFormat, Timestamp};
+    use crate::media::{Colorimetry, PixelFormat};
 
     fn frame(number: u64) -> RawFrame {
         let (width, height) = (320u32, 180u32);
@@ -206,7 +150,7 @@ mod tests {
     fn every_key_frame_has_sps_and_pps_and_only_requested_frames_are_key_frames() {
         for threads in [1, 2] {
             let config = Config { bitrate: 300_000, threads, ..Config::default() };
-            let mut encoder = OpenH264::open(&config, &frame(0).format).expect("open");
+            let mut encoder = OpenH264::open(&config, &frame(0).format);
             for number in 0..40 {
                 let asked = number == 0 || number == 25;
                 let encoded = encoder.encode(&frame(number), asked).expect("encode").expect("picture");
@@ -231,7 +175,7 @@ mod tests {
         let colors = [Colorimetry::SRGB, Colorimetry::BT709, full];
         for (color, threads) in colors.into_iter().flat_map(|color| [(color, 1), (color, 2)]) {
             let format = VideoFormat { color, ..frame(0).format };
-            let mut encoder = OpenH264::open(&Config { threads, ..Config::default() }, &format).expect("open");
+            let mut encoder = OpenH264::open(&Config { threads, ..Config::default() }, &format);
             let encoded = encoder.encode(&RawFrame { format, ..frame(0) }, true).expect("encode").expect("picture");
             let sps = h264::nals(&encoded.data).next().expect("sps");
             assert_eq!(h264::color::read(sps), Some(color));
@@ -239,9 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn another_size_begins_with_a_key_frame() {
+        let mut encoder = OpenH264::open(&Config::default(), &frame(0).format);
+        let mut encode = |frame: &RawFrame| encoder.encode(frame, false).expect("encode").expect("picture");
+        let mut small = frame(2);
+        (small.format.width, small.format.stride, small.format.height) = (160, 160, 90);
+        small.data = small.data.slice(..160 * 90 * 3 / 2);
+        let keys = [&frame(0), &frame(1), &small, &small, &frame(3)].map(|frame| encode(frame).key);
+        assert_eq!(keys, [true, false, true, false, true]);
+    }
+
+    #[test]
     fn bitrate_changes_within_the_stream() {
         let config = Config { bitrate: 2_000_000, threads: 1, ..Config::default() };
-        let mut encoder = OpenH264::open(&config, &frame(0).format).expect("open");
+        let mut encoder = OpenH264::open(&config, &frame(0).format);
         encoder.encode(&frame(0), true).expect("encode");
         let second = |encoder: &mut OpenH264, from: u64| {
             let bytes = (from..from + 30).map(|number| {

@@ -272,6 +272,10 @@ impl ActiveEncoder {
             }
         })?;
         ctx.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
+        if !key && encoded.as_ref().is_some_and(|encoded| encoded.key) {
+            // The encoder inserts key frames of its own, when its number of threads changes or a frame grows too large.
+            ctx.frames.take_refresh_request();
+        }
         Ok(encoded)
     }
 

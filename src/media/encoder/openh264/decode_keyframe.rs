@@ -60,7 +60,7 @@ mod tests {
         let luma = (0..320 * 180).map(|at| 40 + (at % 320 / 2) as u8);
         let data: Vec<u8> = luma.chain(std::iter::repeat_n(120, 320 * 180 / 2)).collect();
         let frame = RawFrame::new(Timestamp::default(), format, data.into());
-        let mut encoder = OpenH264::open(&Config { threads: 1, ..Config::default() }, &format).expect("open");
+        let mut encoder = OpenH264::open(&Config { threads: 1, ..Config::default() }, &format);
         let key = encoder.encode(&frame, true).expect("encode").expect("picture");
         let decoded = decode(&key).expect("decode");
         assert_eq!((decoded.format.width, decoded.format.height, decoded.data.len()), (320, 180, frame.data.len()));

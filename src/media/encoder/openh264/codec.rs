@@ -1,0 +1,175 @@
+//! The library with a quantiser for each frame and a slice for each thread, which the wrapper does not offer.
+//!
+//! Which quantiser and how many threads is decided elsewhere.
+
+use std::ffi::{c_int, c_void};
+
+use openh264::OpenH264API;
+use openh264::encoder::{
+    BitRate, ColorPrimaries, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod,
+    MatrixCoefficients, Profile, RateControlMode, TransferCharacteristics, UsageType, VuiConfig,
+};
+use openh264::formats::YUVSlices;
+use openh264_sys2::{
+    ENCODER_OPTION, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, ENCODER_OPTION_TRACE_LEVEL, SEncParamExt,
+    SM_FIXEDSLCNUM_SLICE, WELS_LOG_QUIET,
+};
+
+use super::NAME;
+use crate::media::convert::{Planes, converted_color};
+use crate::media::encoder::Error;
+use crate::media::{Colorimetry, VideoFormat};
+
+/// An encoder for pictures of one size.
+pub(super) struct Codec {
+    encoder: Encoder,
+    parameters: Box<SEncParamExt>,
+}
+
+impl Codec {
+    /// Opens the library for pictures of `size` with so many threads, each of which encodes a slice. The first frame will
+    /// be a key frame. The SPS gets its level from the bitrate and the frame rate of `format`, and its colours.
+    pub(super) fn open(size: (usize, usize), bitrate: u32, format: &VideoFormat, threads: u16) -> Result<Self, Error> {
+        let settings = EncoderConfig::new()
+            .usage_type(UsageType::CameraVideoRealTime)
+            .profile(Profile::Baseline)
+            // The caller gives the quantiser of each frame. The library's own control adjusts it within a frame only if
+            // that has a single slice; with several its frames vary by a factor of fifty.
+            .rate_control_mode(RateControlMode::Off)
+            .bitrate(BitRate::from_bps(bitrate))
+            .max_frame_rate(FrameRate::from_hz(format.fps as f32))
+            .complexity(Complexity::Low)
+            // A skipped frame freezes the video; an IDR at each scene change costs more than it gains.
+            .skip_frames(false)
+            .scene_change_detect(false)
+            .num_threads(threads)
+            // Key frames are requested one by one; the codec itself never inserts one.
+            .intra_frame_period(IntraFramePeriod::from_num_frames(0))
+            .vui(vui(converted_color(format)));
+        let encoder = Encoder::with_api_config(OpenH264API::from_source(), settings).map_err(codec_error)?;
+        let mut codec = Self { encoder, parameters: Box::default() };
+        codec.suppress_log();
+        codec.initialise(size, threads)?;
+        Ok(codec)
+    }
+
+    /// The codec prints to standard error by itself. The wrapper's option takes effect too late for what the first frame
+    /// makes it print.
+    fn suppress_log(&mut self) {
+        let mut level: c_int = WELS_LOG_QUIET;
+        // SAFETY: the option takes a pointer to an int that is read during the call, and may be set before the first
+        // picture. An error would mean only that the codec keeps talking.
+        unsafe {
+            self.encoder.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, (&raw mut level).cast());
+        }
+    }
+
+    /// The wrapper initialises the library when it gets the first picture, and with a single slice: so it gets a grey one
+    /// before the slices can be set.
+    fn initialise(&mut self, (width, height): (usize, usize), threads: u16) -> Result<(), Error> {
+        let grey = vec![128u8; width * height];
+        let half = &grey[..(width / 2) * (height / 2)];
+        let planes = Planes { width, height, y: &grey, u: half, v: half, y_stride: width, uv_stride: width / 2 };
+        self.run(&planes, 0)?;
+        self.option(true)?;
+        if threads > 1 {
+            let slices = &mut self.parameters.sSpatialLayers[0].sSliceArgument;
+            slices.uiSliceMode = SM_FIXEDSLCNUM_SLICE;
+            slices.uiSliceNum = threads.into();
+            // With slices of varying height two runs would give different streams.
+            self.parameters.bUseLoadBalancing = false;
+            self.option(false)?;
+        }
+        self.encoder.force_intra_frame();
+        Ok(())
+    }
+
+    /// Encodes a picture with the given quantiser, as a key frame if `key`. Returns the access unit and whether it is a key
+    /// frame.
+    pub(super) fn encode(
+        &mut self,
+        planes: &Planes<'_>,
+        milliseconds: u64,
+        (key, qp): (bool, u8),
+    ) -> Result<(Vec<u8>, bool), Error> {
+        let layer = &mut self.parameters.sSpatialLayers[0];
+        if layer.iDLayerQp != c_int::from(qp) {
+            layer.iDLayerQp = qp.into();
+            self.option(false)?;
+        }
+        if key {
+            self.encoder.force_intra_frame();
+        }
+        self.run(planes, milliseconds)
+    }
+
+    fn run(&mut self, planes: &Planes<'_>, milliseconds: u64) -> Result<(Vec<u8>, bool), Error> {
+        let source = YUVSlices::new(
+            (planes.y, planes.u, planes.v),
+            (planes.width, planes.height),
+            (planes.y_stride, planes.uv_stride, planes.uv_stride),
+        );
+        let at = openh264::Timestamp::from_millis(milliseconds);
+        let stream = self.encoder.encode_at(&source, at).map_err(codec_error)?;
+        let mut data = Vec::new();
+        stream.write_vec(&mut data);
+        Ok((data, stream.frame_type() == FrameType::IDR))
+    }
+
+    /// Reads the library's parameters, or hands them to it.
+    fn option(&mut self, read: bool) -> Result<(), Error> {
+        const OPTION: ENCODER_OPTION = ENCODER_OPTION_SVC_ENCODE_PARAM_EXT;
+        let parameters: *mut c_void = (&raw mut *self.parameters).cast();
+        // SAFETY: the option takes a pointer to a structure of this type, which is read or written during the call only.
+        // The library is initialised, and what is set are its own parameters but for slices and quantiser, neither of
+        // which the wrapper relies on.
+        let answer = unsafe {
+            let api = self.encoder.raw_api();
+            if read { api.get_option(OPTION, parameters) } else { api.set_option(OPTION, parameters) }
+        };
+        if answer == 0 {
+            return Ok(());
+        }
+        Err(Error::Codec { encoder: NAME, reason: format!("refuses its parameters ({answer})") })
+    }
+}
+
+/// The colours of the stream in the codec's names. What it has no name for is left unspecified, and players choose.
+fn vui(color: Colorimetry) -> VuiConfig {
+    let primaries = match color.primaries {
+        1 => ColorPrimaries::Bt709,
+        4 => ColorPrimaries::Bt470M,
+        5 => ColorPrimaries::Bt470BG,
+        6 => ColorPrimaries::Smpte170M,
+        7 => ColorPrimaries::Smpte240M,
+        9 => ColorPrimaries::Bt2020,
+        _ => ColorPrimaries::Unspecified,
+    };
+    let transfer = match color.transfer {
+        1 => TransferCharacteristics::Bt709,
+        4 => TransferCharacteristics::Bt470M,
+        6 => TransferCharacteristics::Smpte170M,
+        7 => TransferCharacteristics::Smpte240M,
+        8 => TransferCharacteristics::Linear,
+        13 => TransferCharacteristics::Srgb,
+        16 => TransferCharacteristics::Smpte2084,
+        _ => TransferCharacteristics::Unspecified,
+    };
+    let matrix = match color.matrix {
+        1 => MatrixCoefficients::Bt709,
+        Colorimetry::MATRIX_BT601 => MatrixCoefficients::Smpte170M,
+        7 => MatrixCoefficients::Smpte240M,
+        9 => MatrixCoefficients::Bt2020Ncl,
+        10 => MatrixCoefficients::Bt2020Cl,
+        _ => MatrixCoefficients::Unspecified,
+    };
+    VuiConfig::new()
+        .color_primaries(primaries)
+        .transfer_characteristics(transfer)
+        .matrix_coefficients(matrix)
+        .full_range(color.full_range)
+}
+
+fn codec_error(error: openh264::Error) -> Error {
+    Error::Codec { encoder: NAME, reason: error.to_string() }
+}

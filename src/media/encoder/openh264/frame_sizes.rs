@@ -1,0 +1,78 @@
+//! Tests of the sizes of frames with several threads, on the scenes of `benches/rate` in a small size.
+
+// The benchmark uses more of it.
+#[allow(dead_code)]
+#[path = "../../../../benches/rate/scenes.rs"]
+mod scenes;
+
+use std::time::Duration;
+
+use super::*;
+use crate::media::encoder::Encoder as _;
+use crate::media::{Colorimetry, PixelFormat};
+use scenes::{Painter, Scene};
+
+const WIDTH: usize = 320;
+const HEIGHT: usize = 192;
+const BITRATE: u32 = 400_000;
+
+/// Encodes a scene and returns the bytes of each frame, and whether it is a key frame. A key frame is requested at the start
+/// and after half of the time.
+fn encode(
+    painter: &Painter,
+    scene: Scene,
+    threads: u16,
+    (fps, seconds): (usize, usize),
+    declared: f64,
+) -> Vec<(usize, bool)> {
+    let (width, height) = (WIDTH as u32, HEIGHT as u32);
+    let format =
+        VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: declared, color: Colorimetry::SRGB };
+    let config = Config { bitrate: BITRATE, threads, ..Config::default() };
+    let mut encoder = OpenH264::open(&config, &format);
+    let encode = |number| {
+        let captured = Timestamp::from_start(Duration::from_secs(number as u64) / fps as u32);
+        let frame = RawFrame::new(captured, format, painter.frame(scene, number, fps).into());
+        let key = number == 0 || number == fps * seconds / 2;
+        let encoded = encoder.encode(&frame, key).expect("encode").expect("picture");
+        assert!(encoded.key || !key, "frame {number}");
+        (encoded.data.len(), encoded.key)
+    };
+    (0..fps * seconds).map(encode).collect()
+}
+
+/// The median, the 95th percentile and the maximum.
+fn quantiles(mut sizes: Vec<usize>) -> [usize; 3] {
+    sizes.sort_unstable();
+    let last = sizes.len() - 1;
+    [sizes[last / 2], sizes[last * 95 / 100], sizes[last]]
+}
+
+#[test]
+fn frames_are_alike_with_any_number_of_threads() {
+    let painter = Painter::new(WIDTH, HEIGHT);
+    for scene in [Scene::Pan, Scene::Dark, Scene::Cut] {
+        for threads in [1, 2, 4] {
+            let sizes = encode(&painter, scene, threads, (15, 8), 15.0);
+            let [median, high, largest] = quantiles(sizes.iter().map(|(bytes, _)| *bytes).collect());
+            let words = format!("{}, {threads} threads: {median}, {high}, {largest} bytes", scene.name());
+            println!("{words}");
+            assert!(high <= median * 2 && largest <= median * 4, "{words}");
+            let rate = sizes.iter().map(|(bytes, _)| bytes * 8).sum::<usize>() / 8;
+            assert!((BITRATE as usize * 7 / 10..=BITRATE as usize * 21 / 20).contains(&rate), "{words}, {rate} bit/s");
+        }
+    }
+}
+
+#[test]
+fn no_frame_exceeds_three_frame_intervals() {
+    let painter = Painter::new(WIDTH, HEIGHT);
+    let interval = BITRATE as usize / 8 / 15;
+    for scene in [Scene::Static, Scene::Light, Scene::StopAndGo] {
+        for threads in [1, 2, 4] {
+            let sizes = encode(&painter, scene, threads, (15, 8), 15.0);
+            let [_, _, largest] = quantiles(sizes.iter().map(|(bytes, _)| *bytes).collect());
+            assert!(largest <= interval * 3, "{}, {threads} threads: {largest} bytes", scene.name());
+        }
+    }
+}

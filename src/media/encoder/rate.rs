@@ -1,0 +1,379 @@
+//! Rate control: chooses the quantiser of each frame, so that the stream keeps its bitrate and no frame is much larger
+//! than the others. Pure: it gets sizes and a measure of the picture, and knows no codec.
+//!
+//! The codec's own control needs a single slice (with several it stops adjusting the quantiser within a frame and
+//! oscillates between frames), and at a change of scene it overshoots tenfold even then. This one works with any number
+//! of slices. It predicts the size of the next frame from the sizes of the last ones, limits the prediction at a change
+//! of scene by what an intra frame would take, and replaces a frame that exceeds [`RateControl::limit`] by a key frame
+//! with a coarser quantiser.
+
+use std::time::Duration;
+
+use super::complexity::Complexity;
+
+/// The finest quantiser. Below it the codec spends its bits on the sensor's noise, and a noisy frame may exceed the
+/// buffers that it allocated.
+pub const QP_MIN: u8 = 16;
+
+/// The coarsest quantiser of H.264.
+pub const QP_MAX: u8 = 51;
+
+/// The target size of a key frame, in frame intervals and in seconds, whichever is more: at 15 fps twice the size of the
+/// other frames, at 30 fps 2.7 times. The link is then busy for at most 0.13 s at 15 fps and above.
+const KEY_INTERVALS: f64 = 2.0;
+const KEY_SECONDS: f64 = 0.09;
+
+/// The limit of any frame, as a multiple of a key frame's target: 2.9 frame intervals at 15 fps, 3.9 at 30. Predictions of
+/// key frames are off by a quarter; a limit closer to the target would encode many of them twice.
+const LIMIT: f64 = 1.45;
+
+/// The frame interval that sizes are derived from ends here: slower sources than 5 fps would otherwise get frames of
+/// more than half a second of the link.
+const LONGEST_INTERVAL: f64 = 0.2;
+
+/// In which time a backlog is worked off, in seconds.
+const CATCH_UP: f64 = 0.5;
+
+/// How the size of an intra frame depends on the quantiser, in log2 of bytes for each step: measured between 0.17 and
+/// 0.28 for quantisers of 20 to 45.
+const INTRA_SLOPE: f64 = 0.2;
+
+/// The quantiser that [`RateControl::intra`] is for.
+const INTRA_QP: f64 = 30.0;
+
+/// Bits per pixel of an intra frame at [`INTRA_QP`], for each unit of detail, until the first one is measured. Rather
+/// high: the first frame is encoded again if it becomes too large.
+const INTRA_BITS: f64 = 0.05;
+
+/// The decay of the largest slope with each frame. Without this memory the quantiser at which the noise vanishes is tried
+/// again and again, each time with a frame of twice the size.
+const STEEPEST_DECAY: f64 = 0.995;
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Coded {
+    /// Whether it is a key frame.
+    pub key: bool,
+    /// The quantiser that it was encoded with.
+    pub qp: u8,
+    /// Its size in bytes.
+    pub bytes: usize,
+}
+
+/// The control of one stream.
+#[derive(Debug)]
+pub struct RateControl {
+    /// Bits per second.
+    bitrate: f64,
+    /// Seconds from one frame to the next.
+    interval: f64,
+    /// Bits sent beyond the bitrate; negative if there is some left.
+    backlog: f64,
+    /// The quantiser of the last frame.
+    qp: f64,
+    /// Log2 of the bits that another predicted frame would take at `qp`.
+    level: f64,
+    /// How the size of predicted frames depends on the quantiser, in log2 of bits for each step. It varies between 0.1 and
+    /// 2: at some quantiser the sensor's noise vanishes.
+    slope: f64,
+    /// The largest slope of the last ten seconds or so.
+    steepest: f64,
+    /// The last predicted frame, if the one before was another: its quantiser and log2 of its bits.
+    last: Option<(f64, f64)>,
+    /// The smoothed difference between pictures.
+    diff: f64,
+    /// Log2 of the bits of an intra frame at [`INTRA_QP`] for one unit of detail.
+    intra: f64,
+    /// Key frames and replaced frames: none yet means that nothing is known.
+    keys: u32,
+    /// How often the current picture was encoded already.
+    attempts: u32,
+}
+
+impl RateControl {
+    /// A control for `bitrate` bit/s, pictures of `pixels` pixels and a declared frame interval.
+    pub fn new(bitrate: u32, pixels: usize, interval: Duration) -> Self {
+        Self {
+            bitrate: f64::from(bitrate.max(1)),
+            interval: interval.as_secs_f64().clamp(1.0 / 240.0, LONGEST_INTERVAL),
+            backlog: 0.0,
+            qp: INTRA_QP,
+            level: 0.0,
+            slope: 0.3,
+            steepest: 0.3,
+            last: None,
+            diff: 0.0,
+            intra: (pixels as f64 * INTRA_BITS).log2(),
+            keys: 0,
+            attempts: 0,
+        }
+    }
+
+    /// Sets the bitrate of the frames from now on, in bit/s.
+    pub fn set_bitrate(&mut self, bitrate: u32) {
+        let bitrate = f64::from(bitrate.max(1));
+        // What is waiting takes longer on a slower link, but the viewers' queues were filled at the old rate.
+        self.backlog *= bitrate / self.bitrate;
+        self.bitrate = bitrate;
+    }
+
+    /// Chooses the quantiser of the next frame, which is a key frame if `key`, captured `elapsed` after the previous one.
+    pub fn choose(&mut self, elapsed: Duration, key: bool, picture: Complexity) -> u8 {
+        self.attempts = 0;
+        // A source whose timestamps stand still gets its declared rate.
+        let elapsed = if elapsed.is_zero() { self.interval } else { elapsed.as_secs_f64() };
+        self.backlog = (self.backlog - self.bitrate * elapsed).max(-self.frame());
+        clamp(if key || self.keys == 0 { self.key_qp(picture) } else { self.predicted_qp(picture) })
+    }
+
+    /// Learns from an encoded frame. `Some` if it is too large to be sent: its picture is to be encoded as a key frame
+    /// with this quantiser instead. The third attempt has the coarsest one, so that no frame exceeds the limit unless
+    /// the codec can make it no smaller.
+    pub fn coded(&mut self, coded: Coded, picture: Complexity) -> Option<u8> {
+        let bits = coded.bytes as f64 * 8.0;
+        self.learn(coded, bits.max(64.0).log2(), picture);
+        if bits <= self.limit() || coded.qp >= QP_MAX {
+            self.backlog += bits;
+            return None;
+        }
+        self.attempts += 1;
+        if self.attempts > 1 {
+            return Some(QP_MAX);
+        }
+        let excess = (bits / self.key_target()).log2();
+        Some(clamp(f64::from(coded.qp) + (excess / INTRA_SLOPE).ceil() + 1.0))
+    }
+
+    /// The largest frame that is sent, in bits.
+    pub fn limit(&self) -> f64 {
+        self.bitrate * (KEY_INTERVALS * self.interval).max(KEY_SECONDS) * LIMIT
+    }
+
+    /// The bits of one frame interval.
+    fn frame(&self) -> f64 {
+        self.bitrate * self.interval
+    }
+
+    /// The size of a key frame in bits: somewhat smaller while there is a backlog, so that several in a row do not add up.
+    fn key_target(&self) -> f64 {
+        let target = self.bitrate * (KEY_INTERVALS * self.interval).max(KEY_SECONDS);
+        (target - self.backlog.max(0.0) * 0.2).max(target * 0.5)
+    }
+
+    /// The size of a predicted frame in bits.
+    fn target(&self) -> f64 {
+        let frame = self.frame();
+        (frame - self.backlog * self.interval / CATCH_UP).clamp(frame * 0.6, frame * 1.1)
+    }
+
+    /// Log2 of the bits of `picture` as an intra frame with quantiser `qp`.
+    fn intra_level(&self, picture: Complexity, qp: f64) -> f64 {
+        self.intra + picture.detail.log2() - INTRA_SLOPE * (qp - INTRA_QP)
+    }
+
+    fn key_qp(&self, picture: Complexity) -> f64 {
+        (INTRA_QP + (self.intra_level(picture, INTRA_QP) - self.key_target().log2()) / INTRA_SLOPE).ceil()
+    }
+
+    /// Log2 of the bits of `picture` as a predicted frame with the quantiser of the last one.
+    fn expected(&self, picture: Complexity) -> f64 {
+        // More movement than before makes larger frames, though never larger ones than without prediction. With the square of
+        // the growth, a scene that was still for long is not underestimated: its frames were nearly empty.
+        let growth = if self.diff > 0.0 && picture.diff > self.diff * 1.25 {
+            (picture.diff / self.diff).log2() * 2.0
+        } else {
+            0.0
+        };
+        (self.level + growth).min(self.intra_level(picture, self.qp).max(self.level))
+    }
+
+    fn predicted_qp(&self, picture: Complexity) -> f64 {
+        let expected = self.expected(picture);
+        // A change of scene costs what a key frame costs.
+        let changed = expected > self.level + 1.0;
+        let excess = expected - if changed { self.key_target() } else { self.target() }.log2();
+        // Coarser at once, by the smaller of the likely slopes; finer in small steps, by the largest.
+        let step = if excess > 0.15 {
+            let slope = if changed { INTRA_SLOPE } else { self.slope.clamp(0.15, 0.7) };
+            (excess / slope).ceil()
+        } else if excess < -4.0 {
+            -3.0
+        } else if excess < -2.0 {
+            -2.0
+        } else if excess < 0.2 - self.steepest.max(0.3) {
+            -1.0
+        } else {
+            0.0
+        };
+        self.qp + step
+    }
+
+    fn learn(&mut self, coded: Coded, bits: f64, picture: Complexity) {
+        let qp = f64::from(coded.qp);
+        // The prediction for this quantiser.
+        let level = self.level - self.slope * (qp - self.qp);
+        if coded.key {
+            let seen = bits - picture.detail.log2() + INTRA_SLOPE * (qp - INTRA_QP);
+            self.intra += (seen - self.intra) * if self.keys == 0 { 1.0 } else { 0.7 };
+            // What follows a key frame refines it: at its own quantiser half of what is allowed, if nothing is known.
+            let frame = self.frame().log2();
+            self.level = if self.keys == 0 { frame - 1.0 } else { level.max(frame - 3.0) };
+            self.keys = self.keys.saturating_add(1);
+            self.last = None;
+        } else {
+            self.steepest *= STEEPEST_DECAY;
+            if let Some((last_qp, last_bits)) = self.last
+                && last_qp != qp
+                && picture.diff <= self.diff * 1.25
+            {
+                let seen = ((last_bits - bits) / (qp - last_qp)).min(1.5);
+                if seen > 0.0 {
+                    self.slope += 0.3 * (seen - self.slope);
+                    self.steepest = self.steepest.max(seen);
+                }
+            }
+            let weight = match bits - level {
+                // Another scene.
+                excess if excess > 1.0 => 1.0,
+                excess if excess > 0.0 => 0.7,
+                _ => 0.5,
+            };
+            self.level = level + (bits - level) * weight;
+            self.last = Some((qp, bits));
+        }
+        self.qp = qp;
+        let jumped = picture.diff > self.diff * 4.0;
+        self.diff = if jumped { picture.diff } else { (self.diff + picture.diff) / 2.0 };
+    }
+}
+
+fn clamp(qp: f64) -> u8 {
+    qp.clamp(f64::from(QP_MIN), f64::from(QP_MAX)) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FPS: u32 = 15;
+    const BITRATE: u32 = 2_000_000;
+    const INTERVAL: f64 = BITRATE as f64 / FPS as f64;
+
+    /// A codec whose sizes follow a formula.
+    struct Model {
+        rate: RateControl,
+        /// Bits of a predicted frame at quantiser 30, and log2 of the factor for each step.
+        predicted: (f64, f64),
+        /// Bits of an intra frame at quantiser 30.
+        intra: f64,
+        picture: Complexity,
+        /// The time from one frame to the next.
+        interval: Duration,
+        /// The sizes of the frames that were sent, in frame intervals of 15 fps.
+        sent: Vec<f64>,
+        replaced: usize,
+    }
+
+    impl Model {
+        fn new(predicted: f64, slope: f64, intra: f64) -> Self {
+            let interval = Duration::from_secs(1) / FPS;
+            let rate = RateControl::new(BITRATE, 1280 * 720, interval);
+            let picture = Complexity { diff: 4.0, detail: 3.0 };
+            Self { rate, predicted: (predicted, slope), intra, picture, interval, sent: Vec::new(), replaced: 0 }
+        }
+
+        fn bytes(&self, key: bool, qp: u8) -> usize {
+            let steps = f64::from(qp) - 30.0;
+            let bits = if key {
+                self.intra * (-0.2 * steps).exp2()
+            } else {
+                (self.predicted.0 * (-self.predicted.1 * steps).exp2()).min(self.intra * (-0.2 * steps).exp2())
+            };
+            (bits / 8.0) as usize
+        }
+
+        fn encode(&mut self, key: bool) {
+            let mut coded = Coded { key, qp: self.rate.choose(self.interval, key, self.picture), bytes: 0 };
+            coded.bytes = self.bytes(key, coded.qp);
+            while let Some(qp) = self.rate.coded(coded, self.picture) {
+                self.replaced += 1;
+                coded = Coded { key: true, qp, bytes: self.bytes(true, qp) };
+            }
+            self.sent.push(coded.bytes as f64 * 8.0 / INTERVAL);
+        }
+
+        fn run(&mut self, frames: usize) -> &[f64] {
+            let from = self.sent.len();
+            (0..frames).for_each(|_| self.encode(false));
+            &self.sent[from..]
+        }
+    }
+
+    #[test]
+    fn frames_settle_whatever_their_slope_and_do_not_oscillate() {
+        for slope in [0.08, 0.15, 0.3, 0.6, 0.9] {
+            let mut model = Model::new(INTERVAL * 0.7, slope, INTERVAL * 8.0);
+            model.encode(true);
+            model.run(60);
+            model.replaced = 0;
+            let settled = model.run(60).to_vec();
+            let (least, most) =
+                (settled.iter().copied().fold(9.0, f64::min), settled.iter().copied().fold(0.0, f64::max));
+            assert!(most / least < 2.0 && most < 1.6 && least > 0.4, "slope {slope}: {least} to {most}");
+            let mean = settled.iter().sum::<f64>() / 60.0;
+            assert!((0.6..1.03).contains(&mean), "slope {slope}: {mean}");
+            assert_eq!(model.replaced, 0, "slope {slope}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_scene_is_predicted_or_replaced_and_never_exceeds_the_limit() {
+        for growth in [1.5, 4.0, 20.0, 100.0] {
+            for noticed in [true, false] {
+                let mut model = Model::new(INTERVAL * 0.5, 0.3, INTERVAL * 6.0);
+                model.encode(true);
+                model.run(60);
+                model.predicted.0 *= growth;
+                model.intra *= 1.3;
+                model.picture.diff *= if noticed { growth } else { 1.0 };
+                let largest = model.run(60).iter().copied().fold(0.0, f64::max);
+                assert!(largest <= KEY_INTERVALS * LIMIT, "{growth} times, noticed: {noticed}: {largest}");
+                let settled = model.run(60).iter().sum::<f64>() / 60.0;
+                assert!((0.5..1.03).contains(&settled), "{growth} times, noticed: {noticed}: {settled}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_made_small_gets_the_coarsest_quantiser() {
+        let mut model = Model::new(INTERVAL * 3000.0, 0.1, INTERVAL * 3000.0);
+        model.encode(true);
+        model.run(10);
+        assert_eq!(model.rate.qp, f64::from(QP_MAX));
+        assert!(model.replaced <= 4, "{} encoded again", model.replaced);
+    }
+
+    #[test]
+    fn key_frames_in_a_row_become_smaller() {
+        let mut model = Model::new(INTERVAL * 0.5, 0.3, INTERVAL * 6.0);
+        (0..8).for_each(|_| model.encode(true));
+        // With the second one the control knows what a key frame takes.
+        assert!(model.sent[2..].windows(2).all(|pair| pair[1] <= pair[0]), "{:?}", model.sent);
+        assert!(model.sent[7] < model.sent[1] * 0.75, "{:?}", model.sent);
+        model.run(30);
+        assert!(model.rate.backlog < INTERVAL * 2.0, "{} bits", model.rate.backlog);
+    }
+
+    #[test]
+    fn frames_follow_a_change_of_the_bitrate() {
+        let mut model = Model::new(INTERVAL * 0.5, 0.3, INTERVAL * 6.0);
+        model.encode(true);
+        model.run(60);
+        model.rate.set_bitrate(BITRATE / 10);
+        let size = model.run(60)[30..].iter().sum::<f64>() / 30.0;
+        assert!((0.06..0.103).contains(&size), "{size}");
+        model.rate.set_bitrate(BITRATE);
+        let size = model.run(60)[30..].iter().sum::<f64>() / 30.0;
+        assert!((0.6..1.03).contains(&size), "{size}");
+    }
+}
