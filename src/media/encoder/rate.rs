@@ -31,6 +31,16 @@ const LIMIT: f64 = 1.45;
 /// more than half a second of the link.
 const LONGEST_INTERVAL: f64 = 0.2;
 
+/// And here: the timestamps of no camera are closer.
+const SHORTEST_INTERVAL: f64 = 1.0 / 240.0;
+
+/// The weight of a new interval in the smoothed one: the budget of a frame follows another frame rate within a second or
+/// two, and a missed frame hardly changes it.
+const INTERVAL_WEIGHT: f64 = 0.1;
+
+/// A longer time between two frames is a pause.
+const PAUSE: f64 = 1.0;
+
 /// In which time a backlog is worked off, in seconds.
 const CATCH_UP: f64 = 0.5;
 
@@ -65,7 +75,7 @@ pub struct Coded {
 pub struct RateControl {
     /// Bits per second.
     bitrate: f64,
-    /// Seconds from one frame to the next.
+    /// Seconds from one frame to the next, smoothed. A source often declares another rate: webcams halve theirs in the dark.
     interval: f64,
     /// Bits sent beyond the bitrate; negative if there is some left.
     backlog: f64,
@@ -95,7 +105,7 @@ impl RateControl {
     pub fn new(bitrate: u32, pixels: usize, interval: Duration) -> Self {
         Self {
             bitrate: f64::from(bitrate.max(1)),
-            interval: interval.as_secs_f64().clamp(1.0 / 240.0, LONGEST_INTERVAL),
+            interval: interval.as_secs_f64().clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL),
             backlog: 0.0,
             qp: INTRA_QP,
             level: 0.0,
@@ -122,6 +132,7 @@ impl RateControl {
         self.attempts = 0;
         // A source whose timestamps stand still gets its declared rate.
         let elapsed = if elapsed.is_zero() { self.interval } else { elapsed.as_secs_f64() };
+        self.follow(elapsed);
         self.backlog = (self.backlog - self.bitrate * elapsed).max(-self.frame());
         clamp(if key || self.keys == 0 { self.key_qp(picture) } else { self.predicted_qp(picture) })
     }
@@ -142,6 +153,14 @@ impl RateControl {
         }
         let excess = (bits / self.key_target()).log2();
         Some(clamp(f64::from(coded.qp) + (excess / INTRA_SLOPE).ceil() + 1.0))
+    }
+
+    /// Follows the measured frame rate.
+    fn follow(&mut self, elapsed: f64) {
+        if elapsed < PAUSE {
+            let elapsed = elapsed.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+            self.interval += (elapsed - self.interval) * INTERVAL_WEIGHT;
+        }
     }
 
     /// The largest frame that is sent, in bits.
@@ -375,5 +394,36 @@ mod tests {
         model.rate.set_bitrate(BITRATE);
         let size = model.run(60)[30..].iter().sum::<f64>() / 30.0;
         assert!((0.6..1.03).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn the_bitrate_is_that_of_the_measured_frame_rate() {
+        for (declared, fps) in [(30, 60), (30, 15), (30, 7), (15, 30), (60, 30)] {
+            let mut model = Model::new(INTERVAL * 0.5, 0.15, INTERVAL * 6.0);
+            model.rate = RateControl::new(BITRATE, 1280 * 720, Duration::from_secs(1) / declared);
+            model.interval = Duration::from_secs(1) / fps;
+            model.encode(true);
+            model.run(100);
+            let intervals = model.run(10 * fps as usize).iter().sum::<f64>();
+            let bitrate = intervals * INTERVAL / 10.0;
+            assert!(
+                (0.85..1.03).contains(&(bitrate / f64::from(BITRATE))),
+                "{fps} fps declared as {declared}: {bitrate}"
+            );
+        }
+    }
+
+    #[test]
+    fn missed_frames_and_pauses_do_not_change_the_frame_rate() {
+        let mut model = Model::new(INTERVAL * 0.5, 0.3, INTERVAL * 6.0);
+        model.encode(true);
+        model.run(60);
+        for missed in [Duration::from_millis(133), Duration::from_secs(20), Duration::ZERO] {
+            model.interval = missed;
+            model.encode(false);
+            model.interval = Duration::from_secs(1) / FPS;
+            assert!((model.rate.interval * f64::from(FPS) - 1.0).abs() < 0.11, "{missed:?}: {}", model.rate.interval);
+            model.run(60);
+        }
     }
 }

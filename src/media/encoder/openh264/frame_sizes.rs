@@ -76,3 +76,14 @@ fn no_frame_exceeds_three_frame_intervals() {
         }
     }
 }
+
+#[test]
+fn the_bitrate_is_used_at_other_frame_rates_than_the_declared_one() {
+    let painter = Painter::new(WIDTH, HEIGHT);
+    for fps in [7, 15, 60] {
+        let sizes = encode(&painter, Scene::Dark, 1, (fps, 8), 30.0);
+        // Without the first two seconds, in which it settles.
+        let rate = sizes[fps * 2..].iter().map(|(bytes, _)| bytes * 8).sum::<usize>() / 6;
+        assert!((BITRATE as usize * 8 / 10..=BITRATE as usize * 21 / 20).contains(&rate), "{fps} fps: {rate} bit/s");
+    }
+}
