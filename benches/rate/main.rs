@@ -35,8 +35,8 @@ const SCENES: [Scene; 7] =
 
 /// One encoder's frames.
 struct Run {
-    /// Bytes of each frame, and whether it is a key frame.
-    sizes: Vec<(usize, bool)>,
+    /// Bytes of each frame, and whether it is a key frame; `None` if it was dropped.
+    sizes: Vec<Option<(usize, bool)>>,
     took: Duration,
 }
 
@@ -44,8 +44,8 @@ fn main() -> Result<()> {
     let painter = Painter::new(WIDTH, HEIGHT);
     let mut text = String::from(
         "| 1280x720, 15 fps, 2 Mbit/s | Threads | kbit/s | Median | p95 | Largest | Largest in frame intervals | Without key \
-         frames and first second: median | p95 | Largest | Key frames | Worst backlog | Wall-clock time a frame |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         frames and first second: median | p95 | Largest | Key frames | Dropped | Worst backlog | Wall-clock time a frame |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for scene in SCENES {
         for threads in THREADS {
@@ -79,9 +79,15 @@ fn run(painter: &Painter, scene: Scene, threads: u16) -> Result<Run> {
         let frame = RawFrame::new(captured, format, painter.frame(scene, number, FPS).into());
         let key = number == 0 || number == FPS * SECONDS / 2;
         let started = Instant::now();
-        let encoded = encoder.encode(&frame, key)?.context("there should be a frame")?;
+        let encoded = encoder.encode(&frame, key);
         run.took += started.elapsed();
-        run.sizes.push((encoded.data.len(), encoded.key));
+        run.sizes.push(match encoded {
+            Err(encoder::Error::Backlog) => None,
+            encoded => {
+                let encoded = encoded?.context("there should be a frame")?;
+                Some((encoded.data.len(), encoded.key))
+            }
+        });
     }
     Ok(run)
 }
@@ -89,14 +95,15 @@ fn run(painter: &Painter, scene: Scene, threads: u16) -> Result<Run> {
 fn line(text: &mut String, scene: Scene, threads: u16, run: &Run) -> Result<()> {
     let interval = BITRATE as usize / 8 / FPS;
     let (mut backlog, mut worst) = (0, 0);
-    for (bytes, _) in &run.sizes {
-        backlog = usize::saturating_sub(backlog, interval) + bytes;
+    for frame in &run.sizes {
+        backlog = usize::saturating_sub(backlog, interval) + frame.map_or(0, |(bytes, _)| bytes);
         worst = worst.max(backlog);
     }
-    let all: Vec<usize> = run.sizes.iter().map(|(bytes, _)| *bytes).collect();
-    let settled = run.sizes.iter().skip(FPS).filter(|(_, key)| !key).map(|(bytes, _)| *bytes);
+    let all: Vec<usize> = run.sizes.iter().flatten().map(|(bytes, _)| *bytes).collect();
+    let settled = run.sizes.iter().skip(FPS).flatten().filter(|(_, key)| !key).map(|(bytes, _)| *bytes);
     let settled: Vec<usize> = settled.collect();
-    let keys = run.sizes.iter().filter(|(_, key)| *key).count();
+    let keys = run.sizes.iter().flatten().filter(|(_, key)| *key).count();
+    let dropped = run.sizes.iter().filter(|frame| frame.is_none()).count();
     let rate = all.iter().sum::<usize>() * 8 / SECONDS / 1000;
     let threads = if threads == 0 { "default".to_owned() } else { threads.to_string() };
     let [median, high, largest] = quantiles(all);
@@ -111,7 +118,7 @@ fn line(text: &mut String, scene: Scene, threads: u16, run: &Run) -> Result<()> 
     let [median, high, largest] = quantiles(settled);
     writeln!(
         text,
-        " {median} | {high} ({:.2}) | {largest} ({:.2}) | {keys} | {} ms | {:.1} ms |",
+        " {median} | {high} ({:.2}) | {largest} ({:.2}) | {keys} | {dropped} | {} ms | {:.1} ms |",
         high as f64 / median as f64,
         largest as f64 / median as f64,
         worst * 8 * 1000 / BITRATE as usize,

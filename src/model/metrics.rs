@@ -36,6 +36,8 @@ pub enum DropPoint {
     Replaced,
     /// D: nobody watched.
     Unwatched,
+    /// D: the stream was a second behind its bitrate, because its frames cannot be made small enough.
+    Backlog,
     /// E: the viewer's task was too far behind.
     ViewerLag,
     /// F: one viewer, or all of them, wait for a key frame.

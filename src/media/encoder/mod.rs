@@ -42,6 +42,9 @@ pub enum Error {
     /// The camera's stream is broken up to its next key frame.
     #[error("waiting for the camera's next key frame")]
     AwaitingKey,
+    /// The frame was dropped, because the stream would be more than a second behind its bitrate.
+    #[error("the stream is a second behind its bitrate")]
+    Backlog,
     /// The camera's own stream cannot be played, and will not recover by itself.
     #[error("{encoder}: {reason}")]
     Stream {

@@ -65,7 +65,7 @@ impl super::Encoder for OpenH264 {
         let fresh = self.codec.as_ref().is_none_or(|(opened, _)| *opened != size);
         let key = key || fresh;
         let picture = self.meter.measure(planes.y, planes.width, planes.y_stride);
-        let qp = self.rate.choose(elapsed, key, picture);
+        let qp = self.rate.choose(elapsed, key, picture).ok_or(Error::Backlog)?;
         let open = || Codec::open(size, self.bitrate, &self.format, self.threads.count());
         let mut codec = match self.codec.take() {
             Some((_, codec)) if !fresh => codec,

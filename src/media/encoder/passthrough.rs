@@ -200,7 +200,7 @@ mod tests {
     /// A stream of the software encoder: an IDR at every tenth frame.
     fn stream(pictures: u64) -> Vec<RawFrame> {
         let raw = VideoFormat { pixel: PixelFormat::I420, stride: 320, ..FORMAT };
-        let mut encoder = open(&Config { bitrate: 300_000, ..Config::default() }, &raw).expect("open");
+        let mut encoder = open(&Config { bitrate: 2_000_000, ..Config::default() }, &raw).expect("open");
         let picture = |number: u64| {
             let data: Vec<u8> = (0..320 * 270).map(|at: u64| (at * 7 + number * 5) as u8).collect();
             RawFrame::new(Timestamp::from_start(Duration::from_millis(number * 33)), raw, data.into())

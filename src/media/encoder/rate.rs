@@ -55,6 +55,13 @@ const INTRA_QP: f64 = 30.0;
 /// high: the first frame is encoded again if it becomes too large.
 const INTRA_BITS: f64 = 0.05;
 
+/// The longest backlog, in seconds of the bitrate: a frame that would exceed it is dropped. Only what cannot be made small
+/// enough gets there, such as white noise.
+const LONGEST_BACKLOG: f64 = 1.0;
+
+/// How much larger than predicted a frame may be without exceeding the longest backlog.
+const DROP_MARGIN: f64 = 1.25;
+
 /// The decay of the largest slope with each frame. Without this memory the quantiser at which the noise vanishes is tried
 /// again and again, each time with a frame of twice the size.
 const STEEPEST_DECAY: f64 = 0.995;
@@ -128,13 +135,25 @@ impl RateControl {
     }
 
     /// Chooses the quantiser of the next frame, which is a key frame if `key`, captured `elapsed` after the previous one.
-    pub fn choose(&mut self, elapsed: Duration, key: bool, picture: Complexity) -> u8 {
+    /// `None` to drop it, because the stream would be more than a second behind its bitrate. Without a backlog no frame is
+    /// dropped, however large it is.
+    pub fn choose(&mut self, elapsed: Duration, key: bool, picture: Complexity) -> Option<u8> {
         self.attempts = 0;
         // A source whose timestamps stand still gets its declared rate.
         let elapsed = if elapsed.is_zero() { self.interval } else { elapsed.as_secs_f64() };
         self.follow(elapsed);
         self.backlog = (self.backlog - self.bitrate * elapsed).max(-self.frame());
-        clamp(if key || self.keys == 0 { self.key_qp(picture) } else { self.predicted_qp(picture) })
+        let key = key || self.keys == 0;
+        let qp = clamp(if key { self.key_qp(picture) } else { self.predicted_qp(picture) });
+        // Of the frame that follows a key frame nothing is certain but that it is no larger.
+        let level = if key || self.last.is_none() {
+            self.intra_level(picture, qp.into())
+        } else {
+            self.expected(picture) - self.slope.min(INTRA_SLOPE) * (f64::from(qp) - self.qp)
+        };
+        let expected = level.exp2() * DROP_MARGIN;
+        let late = self.backlog > 0.0 && self.backlog + expected > self.bitrate * LONGEST_BACKLOG;
+        (!late).then_some(qp)
     }
 
     /// Learns from an encoded frame. `Some` if it is too large to be sent: its picture is to be encoded as a key frame
@@ -291,6 +310,7 @@ mod tests {
         /// The sizes of the frames that were sent, in frame intervals of 15 fps.
         sent: Vec<f64>,
         replaced: usize,
+        dropped: usize,
     }
 
     impl Model {
@@ -298,7 +318,16 @@ mod tests {
             let interval = Duration::from_secs(1) / FPS;
             let rate = RateControl::new(BITRATE, 1280 * 720, interval);
             let picture = Complexity { diff: 4.0, detail: 3.0 };
-            Self { rate, predicted: (predicted, slope), intra, picture, interval, sent: Vec::new(), replaced: 0 }
+            Self {
+                rate,
+                predicted: (predicted, slope),
+                intra,
+                picture,
+                interval,
+                sent: Vec::new(),
+                replaced: 0,
+                dropped: 0,
+            }
         }
 
         fn bytes(&self, key: bool, qp: u8) -> usize {
@@ -312,7 +341,11 @@ mod tests {
         }
 
         fn encode(&mut self, key: bool) {
-            let mut coded = Coded { key, qp: self.rate.choose(self.interval, key, self.picture), bytes: 0 };
+            let Some(qp) = self.rate.choose(self.interval, key, self.picture) else {
+                self.dropped += 1;
+                return;
+            };
+            let mut coded = Coded { key, qp, bytes: 0 };
             coded.bytes = self.bytes(key, coded.qp);
             while let Some(qp) = self.rate.coded(coded, self.picture) {
                 self.replaced += 1;
@@ -364,12 +397,33 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_small_gets_the_coarsest_quantiser() {
-        let mut model = Model::new(INTERVAL * 3000.0, 0.1, INTERVAL * 3000.0);
+    fn what_cannot_be_made_small_is_dropped_before_the_backlog_exceeds_a_second() {
+        for coarsest in [2.0, 5.0, 12.0] {
+            // At the coarsest quantiser, 2.1 steps of a factor of two away.
+            let bits = INTERVAL * coarsest * (0.1f64 * 21.0).exp2();
+            let mut model = Model::new(bits, 0.1, bits * 4.0);
+            model.encode(true);
+            let mut worst = 0f64;
+            for _ in 0..600 {
+                model.encode(false);
+                worst = worst.max(model.rate.backlog / f64::from(BITRATE));
+            }
+            assert_eq!(model.rate.qp, f64::from(QP_MAX));
+            assert!(worst <= 1.01, "{coarsest} intervals: {worst} s");
+            let rate = model.sent.iter().sum::<f64>() / 600.0;
+            assert!((0.95..1.05).contains(&rate), "{coarsest} intervals: {rate}");
+            assert!(model.dropped > 200, "{coarsest} intervals: {} dropped", model.dropped);
+            assert!(model.replaced <= 4, "{coarsest} intervals: {} encoded again", model.replaced);
+        }
+    }
+
+    #[test]
+    fn a_frame_of_more_than_a_second_is_sent_when_nothing_is_behind() {
+        let bits = INTERVAL * 40.0 * (0.1f64 * 21.0).exp2();
+        let mut model = Model::new(bits, 0.1, bits);
         model.encode(true);
-        model.run(10);
-        assert_eq!(model.rate.qp, f64::from(QP_MAX));
-        assert!(model.replaced <= 4, "{} encoded again", model.replaced);
+        (0..600).for_each(|_| model.encode(false));
+        assert!(model.sent.len() >= 10, "{:?}", model.sent);
     }
 
     #[test]
@@ -380,6 +434,7 @@ mod tests {
         assert!(model.sent[2..].windows(2).all(|pair| pair[1] <= pair[0]), "{:?}", model.sent);
         assert!(model.sent[7] < model.sent[1] * 0.75, "{:?}", model.sent);
         model.run(30);
+        assert_eq!(model.dropped, 0);
         assert!(model.rate.backlog < INTERVAL * 2.0, "{} bits", model.rate.backlog);
     }
 

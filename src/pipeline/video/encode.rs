@@ -116,6 +116,7 @@ impl EncodeThread {
                     self.publish(encoded);
                 }
             }
+            Err(encoder::Error::Backlog) => self.ctx.metrics.count_drop(DropPoint::Backlog, 1),
             Err(encoder::Error::AwaitingKey) => self.ctx.metrics.count_drop(DropPoint::AwaitingKey, 1),
             Err(error) => self.faults.report(&self.ctx, &error),
         }

@@ -87,3 +87,32 @@ fn the_bitrate_is_used_at_other_frame_rates_than_the_declared_one() {
         assert!((BITRATE as usize * 8 / 10..=BITRATE as usize * 21 / 20).contains(&rate), "{fps} fps: {rate} bit/s");
     }
 }
+
+#[test]
+fn white_noise_drops_frames_and_is_never_more_than_a_second_behind() {
+    let painter = Painter::new(WIDTH, HEIGHT);
+    let (width, height) = (WIDTH as u32, HEIGHT as u32);
+    let format =
+        VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0, color: Colorimetry::SRGB };
+    let config = Config { bitrate: BITRATE, threads: 1, ..Config::default() };
+    let mut encoder = OpenH264::open(&config, &format);
+    let (mut backlog, mut worst, mut sent, mut dropped) = (0f64, 0f64, 0, 0);
+    for number in 0..300 {
+        let captured = Timestamp::from_start(Duration::from_secs(number as u64) / 30);
+        let scene = if number < 30 { Scene::Static } else { Scene::WhiteNoise };
+        let frame = RawFrame::new(captured, format, painter.frame(scene, number, 30).into());
+        backlog = (backlog - f64::from(BITRATE) / 30.0).max(0.0);
+        match encoder.encode(&frame, false) {
+            Ok(encoded) => {
+                backlog += encoded.expect("picture").data.len() as f64 * 8.0;
+                sent += 1;
+            }
+            Err(Error::Backlog) => dropped += 1,
+            Err(error) => panic!("frame {number}: {error}"),
+        }
+        worst = worst.max(backlog / f64::from(BITRATE));
+    }
+    println!("{sent} sent, {dropped} dropped, {worst} s behind");
+    assert!(worst <= 1.0, "{worst} s behind, {dropped} dropped");
+    assert!(sent > 30 && dropped > 30, "{sent} sent, {dropped} dropped");
+}
