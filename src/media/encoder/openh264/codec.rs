@@ -42,6 +42,9 @@ impl Codec {
             // A skipped frame freezes the video; an IDR at each scene change costs more than it gains.
             .skip_frames(false)
             .scene_change_detect(false)
+            // Without it the sensor's noise is encoded: a static scene with noise of 2.5 steps of luma took 1.92 instead of
+            // 0.11 Mbit/s and 2.6 times the CPU time for 0.9 dB, most of it noise. A pan is the same with and without it.
+            .background_detection(true)
             .num_threads(threads)
             // Key frames are requested one by one; the codec itself never inserts one.
             .intra_frame_period(IntraFramePeriod::from_num_frames(0))
