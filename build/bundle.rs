@@ -4,7 +4,7 @@
 //! name, one import a line, and not in a circle; anything else fails the build. No minifier belongs here: only comments
 //! are left out, which are a third of the files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The scripts of a page, one after another; a later one imports the modules that an earlier one contains.
 pub struct Bundles<Source> {
@@ -73,10 +73,10 @@ impl<Source: Fn(&str) -> Result<String, String>> Bundles<Source> {
         let source = strip_comments(&(self.source)(path)?);
         let mut text = String::new();
         for line in source.lines() {
-            if line.starts_with("import ") {
+            if let Some(import) = line.strip_prefix("import ") {
                 let unreadable =
                     || format!("web/{path}: {line}: write imports as `import {{ name }} from './module.js';`");
-                let (what, from) = line["import ".len()..].split_once(" from '").ok_or_else(unreadable)?;
+                let (what, from) = import.split_once(" from '").ok_or_else(unreadable)?;
                 let import = from.strip_suffix("';").ok_or_else(unreadable)?;
                 let number = self.add(&resolve(path, import), body)?;
                 let what =
@@ -144,7 +144,7 @@ pub fn strip_comments(source: &str) -> String {
 
 /// The path below `web/` of a module that another one imports as `./name.js` or `../name.js`.
 fn resolve(importer: &str, import: &str) -> String {
-    let mut path = Path::new(importer).parent().map(Path::to_path_buf).unwrap_or_else(PathBuf::new);
+    let mut path = Path::new(importer).parent().map(Path::to_path_buf).unwrap_or_default();
     for part in import.split('/') {
         match part {
             "." => {}

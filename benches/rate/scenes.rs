@@ -72,12 +72,12 @@ impl Painter {
                 self.draw(shot % 4, shot as f32 * 37.0 + (time % 2.0) * 75.0, 1.0, 2.5, number)
             }
             Scene::Light => {
-                let on = (time / 1.5) as usize % 2 == 0;
+                let on = ((time / 1.5) as usize).is_multiple_of(2);
                 self.draw(0, 80.0, if on { 1.0 } else { 0.35 }, 2.5, number)
             }
             Scene::StopAndGo => {
                 let second = time as usize;
-                let moving = second.div_ceil(2) as f32 + if second % 2 == 0 { time.fract() } else { 0.0 };
+                let moving = second.div_ceil(2) as f32 + if second.is_multiple_of(2) { time.fract() } else { 0.0 };
                 self.draw(1, moving * 300.0, 1.0, 2.5, number)
             }
             Scene::WhiteNoise => {

@@ -56,7 +56,6 @@ fn frames_are_alike_with_any_number_of_threads() {
             let sizes = encode(&painter, scene, threads, (15, 8), 15.0);
             let [median, high, largest] = quantiles(sizes.iter().map(|(bytes, _)| *bytes).collect());
             let words = format!("{}, {threads} threads: {median}, {high}, {largest} bytes", scene.name());
-            println!("{words}");
             assert!(high <= median * 2 && largest <= median * 4, "{words}");
             let rate = sizes.iter().map(|(bytes, _)| bytes * 8).sum::<usize>() / 8;
             assert!((BITRATE as usize * 7 / 10..=BITRATE as usize * 21 / 20).contains(&rate), "{words}, {rate} bit/s");
@@ -112,7 +111,6 @@ fn white_noise_drops_frames_and_is_never_more_than_a_second_behind() {
         }
         worst = worst.max(backlog / f64::from(BITRATE));
     }
-    println!("{sent} sent, {dropped} dropped, {worst} s behind");
     assert!(worst <= 1.0, "{worst} s behind, {dropped} dropped");
     assert!(sent > 30 && dropped > 30, "{sent} sent, {dropped} dropped");
 }
