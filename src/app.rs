@@ -8,9 +8,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::capture::audio::{DeviceContext, Microphone};
 use crate::capture::{audio, camera};
 use crate::config::Config;
-use crate::device::systemd::{Notifier, StreamHealth, WatchedStream};
+use crate::device::systemd::{Notifier, ThreadHealth, WatchedThread};
 use crate::device::{buttons, hotplug, leds};
-use crate::model::metrics;
+use crate::media::EncodedFrame;
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::model::status::{PipelineState, Status, StatusPublisher};
@@ -23,7 +23,7 @@ use crate::server::http;
 use crate::server::photos::Photos;
 use crate::server::rtc::{CameraStream, SessionManager};
 use crate::server::sessions::SessionRegistry;
-use crate::util::broadcast::Demand;
+use crate::util::broadcast::{Broadcast, Demand};
 use crate::util::state_dir::StateDir;
 
 /// The running program.
@@ -83,13 +83,14 @@ impl App {
                 pipeline::audio::start(microphone, &metrics, &publisher).context("start the microphone")?;
             (Some(audio), Some(guard))
         };
-        let mut streams = Vec::new();
+        let (mut streams, mut watched) = (Vec::new(), Vec::new());
         let (mut cameras, mut handles) = (Vec::new(), Vec::new());
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
-            let (video::PipelineHandles { frames, profile, handle }, guard) =
+            let (video::PipelineHandles { frames, profile, handle, threads }, guard) =
                 video::start(camera, selector, index, &metrics, &publisher)
                     .with_context(|| format!("start the camera {name}"))?;
+            watched.extend(threads.into_iter().map(|thread| watched_thread(thread, &frames)));
             handles.push(CameraHandle { name: name.clone(), video: handle });
             streams.push(CameraStream { name, index, video: frames, profile, audio: audio.clone() });
             cameras.push(guard);
@@ -121,7 +122,6 @@ impl App {
             tracing::warn!("changed passwords and revoked tokens take effect only at the next request: {error}");
         }
         let watchdog = CancellationToken::new();
-        let watched = streams.iter().map(|stream| stream_health(stream, &metrics)).collect();
         let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
         let context = http::Context::new(
             session_manager.clone(),
@@ -269,15 +269,13 @@ fn open_microphone(config: &Config, patterns: &[bool], registry: &camera::Regist
     Microphone::new(config.audio.clone(), context)
 }
 
-/// Whether a camera's frames are flowing, for systemd's watchdog.
-fn stream_health(stream: &CameraStream, metrics: &Metrics) -> WatchedStream {
-    let (video, metrics, label) =
-        (stream.video.clone(), metrics.clone(), metrics::CameraLabel { camera: stream.name.clone() });
-    let health = move || StreamHealth {
-        watched: video.subscribers() > 0,
-        published: metrics.encoded.get_or_create(&label).get(),
-    };
-    WatchedStream { name: stream.name.clone(), health: Box::new(health) }
+/// A camera's thread, whose loop has to turn while somebody watches the camera.
+fn watched_thread(thread: video::PipelineThread, frames: &Broadcast<EncodedFrame>) -> WatchedThread {
+    let video::PipelineThread { name, heartbeat } = thread;
+    let frames = frames.clone();
+    let health =
+        move || ThreadHealth { busy: frames.subscribers() > 0 && !heartbeat.is_waiting(), turns: heartbeat.turns() };
+    WatchedThread { name, health: Box::new(health) }
 }
 
 fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) -> Status {

@@ -141,14 +141,8 @@ fn rows() -> Vec<Row> {
         row("half an SDP", "POST whep", 400, &[BodyContains("not an SDP offer")]).sending(SDP, "v=0\r\nnonsense"),
         row("no H.264 in the offer", "POST whep", 406, &[BodyContains("no H.264")]).sending(SDP, &vp8),
         row("an offer to send", "POST whep", 406, &[BodyContains("recvonly")]).sending(SDP, &sendonly),
-        row(
-            "neither frame nor placeholder",
-            "POST whep",
-            409,
-            &[HeaderIs("retry-after", "5"), BodyContains("openh264")],
-        )
-        .sending(SDP, OFFER)
-        .at(Setup::Unencodable),
+        // Its viewers see the placeholder.
+        row("a camera whose frames cannot be encoded", "POST whep", 201, &[]).sending(SDP, OFFER).at(Setup::Unencodable),
         row("too many viewers", "POST whep", 503, &[HeaderIs("retry-after", "5"), BodyContains("limit")])
             .sending(SDP, OFFER)
             .at(Setup::Full),
@@ -335,7 +329,7 @@ impl Setups {
         viewers.push(Viewer::connect(&Options::new(&unencodable.base)).await?);
         let refuses = |status: &serde_json::Value| {
             let camera = &status["cameras"][0];
-            camera["state"] == "live" && camera["fault"].as_str().is_some_and(|fault| fault.contains("openh264"))
+            camera["state"] == "fault" && camera["fault"].as_str().is_some_and(|fault| fault.contains("openh264"))
         };
         unencodable.until_status("the encoder refuses", refuses).await?;
         ensure!(unencodable.metric("porthole_encode_errors_total").await? > 0.0);
@@ -345,12 +339,16 @@ impl Setups {
         Ok(Self { usual, full, unencodable, session, etag, _viewers: viewers })
     }
 
-    async fn send(&self, row: &Row) -> Result<Answer> {
-        let porthole = match row.setup {
+    fn porthole(&self, row: &Row) -> &Porthole {
+        match row.setup {
             Setup::Usual => &self.usual,
             Setup::Full => &self.full,
             Setup::Unencodable => &self.unencodable,
-        };
+        }
+    }
+
+    async fn send(&self, row: &Row) -> Result<Answer> {
+        let porthole = self.porthole(row);
         let filled = |text: &str| text.replace("{session}", &self.session).replace("{etag}", &self.etag);
         let headers: Vec<(&str, String)> = row.headers.iter().map(|(name, value)| (*name, filled(value))).collect();
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -404,7 +402,7 @@ async fn each_requirement_is_met() -> Result<()> {
         }
         // Deletes any session that a row created; only the shared one stays.
         if let Some(location) = answer.header("location") {
-            let endpoint = format!("{}{}", setups.usual.base, row.path);
+            let endpoint = format!("{}{}", setups.porthole(&row).base, row.path);
             let session = format!("{}{location}", &endpoint[..=endpoint.rfind('/').context("no slash")?]);
             let gone = request("DELETE", &session, &[], String::new()).await?;
             ensure!(gone.status == 200, "{}: {location} leads nowhere: {gone:?}", row.requirement);

@@ -4,6 +4,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod broadcast;
+pub(crate) mod heartbeat;
 pub(crate) mod lock;
 pub(crate) mod mailbox;
 pub mod malloc;

@@ -69,6 +69,11 @@ impl PlaceholderText {
         Self { title, hint }
     }
 
+    /// The text for a camera whose frames cannot be shown.
+    pub fn of_stream(reason: &str) -> Self {
+        Self { title: "camera sends video that cannot be shown", hint: reason.into() }
+    }
+
     /// The text for a camera that is closed by the privacy switch.
     pub fn privacy() -> Self {
         let hint = "an operator, or the button on the device, can switch them on".into();

@@ -18,7 +18,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use watchdog::Watchdog;
-pub use watchdog::{StreamHealth, WatchedStream};
+pub use watchdog::{ThreadHealth, WatchedThread};
 
 use crate::model::status::Status;
 
@@ -62,11 +62,11 @@ impl Notifier {
             .context("take the socket of systemd; ListenStream= in porthole.socket has to be a TCP port")
     }
 
-    /// Publishes the status and, if systemd requires it (`WatchdogSec=`), feeds the watchdog as long as every watched
-    /// source is healthy; until `end`.
-    pub async fn run(self, mut status: watch::Receiver<Status>, sources: Vec<WatchedStream>, end: CancellationToken) {
+    /// Publishes the status and, if systemd requires it (`WatchdogSec=`), feeds the watchdog as long as every thread is
+    /// healthy; until `end`.
+    pub async fn run(self, mut status: watch::Receiver<Status>, threads: Vec<WatchedThread>, end: CancellationToken) {
         let timeout = sd_notify::watchdog_enabled();
-        let mut watchdog = timeout.map(|timeout| Watchdog::new(sources, timeout / 2, Instant::now()));
+        let mut watchdog = timeout.map(|timeout| Watchdog::new(threads, timeout / 2, Instant::now()));
         // Four in the timeout: one that is late does no harm.
         let mut watchdog_timer = every(timeout.map_or(STATUS_INTERVAL, |timeout| timeout / 4));
         let mut status_timer = every(STATUS_INTERVAL);

@@ -1,42 +1,44 @@
-//! Decides whether to feed systemd's watchdog: only as long as every camera that is being watched publishes frames. A
-//! timer alone would report a live process even if the encode thread had been stuck in a driver for an hour.
+//! Decides whether to feed systemd's watchdog: only as long as the threads of every camera that is being watched loop. A
+//! timer alone would report a live process even if the encode thread had been stuck in a driver for an hour. Whether a
+//! camera delivers frames that can be shown does not matter here: that is the camera's fault, and a restart would
+//! interrupt all others.
 //!
 //! Notifying systemd does not belong here. Time is an argument.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The health of a camera's stream at one moment.
+/// The health of a thread at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StreamHealth {
-    /// Whether anybody is watching it.
-    pub watched: bool,
-    /// The number of frames published since the start, including placeholders.
-    pub published: u64,
+pub struct ThreadHealth {
+    /// Whether its loop has to turn: it has something to do that somebody waits for.
+    pub busy: bool,
+    /// The turns of its loop since the start.
+    pub turns: u64,
 }
 
-/// A camera stream under supervision.
-pub struct WatchedStream {
-    /// The camera's name.
+/// A thread under supervision.
+pub struct WatchedThread {
+    /// Its name.
     pub name: String,
     /// Returns its current health.
-    pub health: Box<dyn Fn() -> StreamHealth + Send>,
+    pub health: Box<dyn Fn() -> ThreadHealth + Send>,
 }
 
-/// Checks that frames are published.
+/// Checks that threads loop.
 pub(super) struct Watchdog {
-    sources: Vec<Watched>,
+    threads: Vec<Watched>,
     limit: Duration,
 }
 
 struct Watched {
-    source: WatchedStream,
-    published: u64,
-    /// When a frame was last published, or nobody was watching.
+    thread: WatchedThread,
+    turns: u64,
+    /// When its loop last turned, or had no need to.
     last_progress: Instant,
 }
 
-/// A camera that is being watched and publishes nothing.
+/// A thread whose loop does not turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stalled {
     name: String,
@@ -48,37 +50,37 @@ impl fmt::Display for Stalled {
         let Self { name, stalled_for } = self;
         write!(
             f,
-            "the camera {name} has viewers, but neither a frame nor the placeholder was sent for {} s; the watchdog is not \
-             fed any more, so systemd will restart porthole",
+            "the thread {name} has been stuck for {} s, probably in a driver; the watchdog is not fed any more, so systemd \
+             will restart porthole",
             stalled_for.as_secs()
         )
     }
 }
 
 impl Watchdog {
-    /// A source that is watched from `now` on has to publish a frame at least every `limit`.
-    pub(super) fn new(sources: Vec<WatchedStream>, limit: Duration, now: Instant) -> Self {
-        let watched = |source| Watched { source, published: 0, last_progress: now };
-        Self { sources: sources.into_iter().map(watched).collect(), limit }
+    /// A thread that is busy from `now` on has to turn its loop at least every `limit`.
+    pub(super) fn new(threads: Vec<WatchedThread>, limit: Duration, now: Instant) -> Self {
+        let watched = |thread| Watched { thread, turns: 0, last_progress: now };
+        Self { threads: threads.into_iter().map(watched).collect(), limit }
     }
 
-    /// Whether all streams are healthy at `now`.
+    /// Whether all threads are healthy at `now`.
     ///
     /// # Errors
     ///
-    /// The source that has been stalled the longest.
+    /// The thread that has been stalled the longest.
     pub(super) fn check(&mut self, now: Instant) -> Result<(), Stalled> {
-        for watched in &mut self.sources {
-            let health = (watched.source.health)();
-            if !health.watched || health.published != watched.published {
+        for watched in &mut self.threads {
+            let health = (watched.thread.health)();
+            if !health.busy || health.turns != watched.turns {
                 watched.last_progress = now;
             }
-            watched.published = health.published;
+            watched.turns = health.turns;
         }
         let stalled_for = |watched: &Watched| now.saturating_duration_since(watched.last_progress);
-        match self.sources.iter().max_by_key(|watched| stalled_for(watched)) {
+        match self.threads.iter().max_by_key(|watched| stalled_for(watched)) {
             Some(worst) if stalled_for(worst) >= self.limit => {
-                Err(Stalled { name: worst.source.name.clone(), stalled_for: stalled_for(worst) })
+                Err(Stalled { name: worst.thread.name.clone(), stalled_for: stalled_for(worst) })
             }
             _ => Ok(()),
         }
@@ -94,38 +96,36 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn source(name: &str, health: &Arc<Mutex<StreamHealth>>) -> WatchedStream {
+    fn thread(name: &str, health: &Arc<Mutex<ThreadHealth>>) -> WatchedThread {
         let health = health.clone();
-        WatchedStream { name: name.into(), health: Box::new(move || *health.lock()) }
+        WatchedThread { name: name.into(), health: Box::new(move || *health.lock()) }
     }
 
     #[test]
-    fn watched_camera_without_frames_stops_the_watchdog() {
-        let [door, yard] = [0; 2].map(|_| Arc::new(Mutex::new(StreamHealth { watched: false, published: 0 })));
+    fn busy_thread_that_does_not_loop_stops_the_watchdog() {
+        let [door, yard] = [0; 2].map(|_| Arc::new(Mutex::new(ThreadHealth { busy: false, turns: 0 })));
         let start = Instant::now();
-        let mut watchdog = Watchdog::new(vec![source("door", &door), source("yard", &yard)], 15 * SECOND, start);
-        // Nobody watches: it need not give anything.
+        let threads = vec![thread("cap-door", &door), thread("cap-yard", &yard)];
+        let mut watchdog = Watchdog::new(threads, 15 * SECOND, start);
+        // They have nothing to do.
         assert_eq!(watchdog.check(start + 100 * SECOND), Ok(()));
 
-        yard.lock().watched = true;
+        yard.lock().busy = true;
         assert_eq!(watchdog.check(start + 114 * SECOND), Ok(()));
-        let stalled = Err(Stalled { name: "yard".into(), stalled_for: 15 * SECOND });
+        let stalled = Err(Stalled { name: "cap-yard".into(), stalled_for: 15 * SECOND });
         assert_eq!(watchdog.check(start + 115 * SECOND), stalled);
 
-        // One frame is life.
-        yard.lock().published = 1;
+        // One turn is life.
+        yard.lock().turns = 1;
         assert_eq!(watchdog.check(start + 116 * SECOND), Ok(()));
         assert_eq!(watchdog.check(start + 130 * SECOND), Ok(()));
-        let Err(stalled) = watchdog.check(start + 131 * SECOND) else { panic!("it gives nothing again") };
-        assert!(
-            stalled.to_string().starts_with("the camera yard is watched, and for 15 s there was neither"),
-            "{stalled}"
-        );
+        let Err(stalled) = watchdog.check(start + 131 * SECOND) else { panic!("it does not turn again") };
+        assert!(stalled.to_string().starts_with("the thread cap-yard has been stuck for 15 s"), "{stalled}");
 
-        // The other one does not help it, and its viewer's leaving does.
-        *door.lock() = StreamHealth { watched: true, published: 7 };
+        // The other one does not help it; having nothing to do does.
+        *door.lock() = ThreadHealth { busy: true, turns: 7 };
         assert!(watchdog.check(start + 132 * SECOND).is_err());
-        yard.lock().watched = false;
+        yard.lock().busy = false;
         assert_eq!(watchdog.check(start + 133 * SECOND), Ok(()));
     }
 

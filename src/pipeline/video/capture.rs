@@ -2,9 +2,10 @@
 //!
 //! Encoding frames and drawing the placeholder belong to `encode`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::requests::CaptureRequests;
+use super::stream_fault::unix_now;
 use super::{CameraUnavailable, EncodeInput, OpenCamera, OpenedCamera, PipelineContext};
 use crate::capture::camera;
 use crate::capture::camera::{VideoSource, placeholder};
@@ -12,9 +13,10 @@ use crate::media::encoder::keyframe;
 use crate::media::h264::Profile;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::metrics::{DropPoint, GaugeGuard};
-use crate::model::status::PipelineState;
+use crate::model::status::{FaultKind, PipelineState};
 use crate::util::backoff::Backoff;
 use crate::util::broadcast::{Demand, Linger};
+use crate::util::heartbeat::Heartbeat;
 use crate::util::malloc;
 
 /// How long the camera stays open after the last viewer has left: a page that reloads finds it open.
@@ -56,6 +58,7 @@ pub(super) struct CaptureThread {
     camera_encodes: Option<bool>,
     /// Requests from the handles.
     requests: CaptureRequests,
+    heartbeat: Heartbeat,
 }
 
 /// Why capturing ended without an error.
@@ -79,13 +82,16 @@ impl CaptureThread {
         config: camera::Config,
         missing: Option<camera::Error>,
         open: OpenCamera,
+        heartbeat: Heartbeat,
     ) -> Self {
         let shape = placeholder::format(config.width.target(), config.height.target());
         let demand = ctx.frames.demand().clone();
         let camera_encodes = config.format.map(|format| format == PixelFormat::H264);
         let requests = CaptureRequests::new(ctx.requests.clone());
         let backoff = Backoff::default();
-        let mut capture = Self { ctx, demand, config, open, backoff, fault: None, shape, camera_encodes, requests };
+        let fault = None;
+        let mut capture =
+            Self { ctx, demand, config, open, backoff, fault, shape, camera_encodes, requests, heartbeat };
         if let Some(error) = missing {
             // Logged now, and not again when somebody watches; the backoff starts with the first attempt.
             let (_, log) = capture.backoff.failed(Instant::now());
@@ -96,16 +102,17 @@ impl CaptureThread {
     }
 
     pub(super) fn run(&mut self) {
-        while self.demand.wait() {
+        while self.heartbeat.wait(|| self.demand.wait()) {
             // A camera that was unavailable when the last viewer left may be back.
             self.show_fault_placeholder(PLACEHOLDER_DELAY);
             while self.demand.is_needed() {
+                self.heartbeat.beat();
                 self.retry_once();
             }
             if let Some(since) = self.demand.blocked_since() {
                 self.show_placeholder(placeholder::PlaceholderText::privacy(), since, Duration::ZERO);
                 self.requests.fail_pending(super::handle::PRIVACY_MESSAGE);
-                self.demand.wait_while_blocked(None);
+                self.heartbeat.wait(|| self.demand.wait_while_blocked(None));
                 if self.demand.is_needed() {
                     // Viewers keep the last frame until the first new one.
                     continue;
@@ -143,7 +150,7 @@ impl CaptureThread {
             self.show_fault_placeholder(PLACEHOLDER_DELAY);
         } else {
             self.show_fault_placeholder(Duration::ZERO);
-            if self.demand.pause(pause) {
+            if self.heartbeat.wait(|| self.demand.pause(pause)) {
                 self.backoff.reset();
             }
         }
@@ -207,6 +214,7 @@ impl CaptureThread {
         let demand = self.demand.clone();
         let mut linger = Linger::new(&demand, LINGER, last_frame_at);
         while !linger.is_over(Instant::now()) {
+            self.heartbeat.beat();
             if self.requests.needs_reopen(source.as_mut(), &mut self.config) {
                 return Ok(End::Reconfigured);
             }
@@ -238,7 +246,7 @@ impl CaptureThread {
             }
             if first_frame_at.is_none() {
                 *first_frame_at = Some(last_frame_at);
-                self.report_live(source.as_ref());
+                self.report_live(source.as_ref(), frame.format);
                 let controls = source.controls();
                 self.ctx.status(|camera| camera.controls = controls);
             }
@@ -283,8 +291,9 @@ impl CaptureThread {
         }
     }
 
-    fn report_live(&mut self, source: &dyn VideoSource) {
-        let (name, label, format) = (&self.config.name, source.label(), source.format());
+    /// Publishes that the camera delivers frames, the first of them in `format`.
+    fn report_live(&mut self, source: &dyn VideoSource, format: VideoFormat) {
+        let (name, label) = (&self.config.name, source.label());
         let VideoFormat { width, height, fps, .. } = format;
         let pixel = format.pixel.name();
         let is = if self.backoff.recovered() { "is back" } else { "is open" };
@@ -301,13 +310,15 @@ impl CaptureThread {
         self.ctx.status(|camera| {
             camera.source = Some(label.into());
             camera.pattern = source.is_pattern();
-            camera.state = PipelineState::Live;
             camera.width = Some(width);
             camera.height = Some(height);
             camera.fps = Some(fps);
             camera.format = Some(pixel);
-            (camera.fault, camera.trouble) = (None, None);
-            camera.since = None;
+            // Whether its frames can be shown is seen later.
+            if camera.trouble != Some(FaultKind::Encoder) {
+                camera.state = PipelineState::Live;
+                (camera.fault, camera.trouble, camera.since) = (None, None, None);
+            }
         });
     }
 
@@ -392,10 +403,6 @@ impl Stall {
         }
         stale
     }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -1,32 +1,24 @@
 //! The encode thread of a camera: takes the newest frame, encodes it while there are subscribers, and publishes it. While
-//! the camera is unavailable it draws and encodes the placeholder instead. It is the only publisher, so a viewer's decoder
-//! never gets two streams mixed.
+//! the camera is unavailable, or its frames cannot be shown, it encodes the placeholder instead. It is the only publisher,
+//! so a viewer's decoder never gets two streams mixed.
 //!
-//! `capture` decides when a camera is unavailable, `capture::camera::placeholder` what the placeholder looks like.
+//! `capture` decides when a camera is unavailable, `stream_fault` when its frames cannot be shown.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
+use super::placeholder::{Cause, Placeholder};
+use super::stream_fault::StreamFault;
 use super::{CameraUnavailable, Config, EncodeInput, PipelineContext, first_profile};
 use crate::capture::camera::placeholder;
+use crate::capture::camera::placeholder::PlaceholderText;
 use crate::media::encoder;
 use crate::media::encoder::Encoder;
 use crate::media::encoder::keyframe::KeyframeScheduler;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
-use crate::model::metrics;
 use crate::model::metrics::{DropPoint, GaugeGuard};
-use crate::model::status::{FaultKind, PipelineState};
+use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Pop;
-
-/// The frame interval of the placeholder.
-const PLACEHOLDER_INTERVAL: Duration = Duration::from_millis(1000 / placeholder::FPS as u64);
-
-/// How far a placeholder's timestamp lies in the past. A frame carries its capture time and arrives here later; the first
-/// frame of a camera that recovers must not be older than the last placeholder, because players drop frames whose
-/// timestamps go backwards.
-const PLACEHOLDER_TIMESTAMP_OFFSET: Duration = Duration::from_millis(250);
 
 /// The smallest step between the timestamps of two frames.
 const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
@@ -35,40 +27,66 @@ const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 pub(super) struct EncodeThread {
     ctx: PipelineContext,
     config: Config,
+    heartbeat: Heartbeat,
     active: Option<ActiveEncoder>,
     placeholder: Option<Placeholder>,
-    faults: Faults,
+    /// The placeholder's own, so that the camera's encoder keeps what it knows of the stream.
+    placeholder_encoder: Option<ActiveEncoder>,
+    /// Whether viewers saw the placeholder last, so that the camera's stream has to start with a key frame.
+    after_placeholder: bool,
+    fault: StreamFault,
     /// The timestamp of the last published frame.
     last: Timestamp,
 }
 
 impl EncodeThread {
-    pub(super) fn new(ctx: PipelineContext, config: Config) -> Self {
-        let faults = Faults { log: metrics::DropLog::every(Duration::from_secs(1)), reported: false };
-        Self { ctx, config, active: None, placeholder: None, faults, last: Timestamp::default() }
+    pub(super) fn new(ctx: PipelineContext, config: Config, heartbeat: Heartbeat) -> Self {
+        Self {
+            ctx,
+            config,
+            heartbeat,
+            active: None,
+            placeholder: None,
+            placeholder_encoder: None,
+            after_placeholder: false,
+            fault: StreamFault::new(),
+            last: Timestamp::default(),
+        }
     }
 
     pub(super) fn run(&mut self) {
         let input = self.ctx.input.clone();
         loop {
-            let due = self.placeholder.as_ref().map(|shown| shown.due.saturating_duration_since(Instant::now()));
-            match input.pop(due) {
+            self.heartbeat.beat();
+            let next = match &self.placeholder {
+                Some(shown) => input.pop(Some(shown.due_in(Instant::now()))),
+                None => self.heartbeat.wait(|| input.pop(None)),
+            };
+            match next {
                 Pop::Closed => return,
                 Pop::Value(EncodeInput::Frame(frame)) => {
-                    self.placeholder = None;
+                    if self.placeholder.take_if(|shown| shown.cause == Cause::NoFrames).is_some() {
+                        self.placeholder_encoder = None;
+                    }
                     self.handle_frame(&frame);
                 }
                 Pop::Value(EncodeInput::Unavailable(unavailable)) => {
-                    self.placeholder = Some(Placeholder { due: unavailable.from, unavailable, drawn: None });
+                    self.fault.superseded();
+                    self.placeholder = Some(Placeholder::new(Cause::NoFrames, unavailable));
                 }
                 Pop::Value(EncodeInput::Idle) => self.idle(),
-                Pop::TimedOut => self.show_placeholder(),
+                Pop::TimedOut => {}
+            }
+            // Frames that cannot be shown may arrive all the time.
+            if self.placeholder.as_ref().is_some_and(|shown| shown.due_in(Instant::now()).is_zero()) {
+                self.show_placeholder();
             }
         }
     }
 
     fn idle(&mut self) {
-        self.active = None;
+        (self.active, self.placeholder_encoder) = (None, None);
+        self.after_placeholder = false;
         if self.placeholder.take().is_some() {
             // It may be a different camera when it is back.
             self.ctx.set_profile(first_profile(&self.config.camera));
@@ -79,15 +97,36 @@ impl EncodeThread {
         let Some(mut shown) = self.placeholder.take() else { return };
         // Also without subscribers: a session that is being set up needs the profile of its first frame.
         self.ctx.set_profile(Some(Profile::CONSTRAINED_BASELINE));
-        if self.ctx.frames.subscribers() > 0 {
-            let now = Timestamp::now().saturating_sub(PLACEHOLDER_TIMESTAMP_OFFSET);
-            let frame = shown.draw(&self.config.camera.name, now);
-            self.encode(&frame);
-        } else {
+        if shown.cause == Cause::NoFrames {
             self.active = None;
         }
-        shown.due = Instant::now() + PLACEHOLDER_INTERVAL;
+        if self.ctx.frames.subscribers() > 0 {
+            match self.encode_placeholder(&mut shown) {
+                Ok(Some(encoded)) => {
+                    self.after_placeholder = true;
+                    self.publish(encoded);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.fault.failed(&self.ctx, &error, Instant::now());
+                }
+            }
+        } else {
+            self.placeholder_encoder = None;
+        }
+        shown.reschedule(Instant::now());
         self.placeholder = Some(shown);
+    }
+
+    fn encode_placeholder(&mut self, shown: &mut Placeholder) -> Result<Option<EncodedFrame>, encoder::Error> {
+        let frame = shown.draw(&self.config.camera.name);
+        let mut encoder = match self.placeholder_encoder.take().filter(|encoder| encoder.accepts(&frame.format)) {
+            Some(encoder) => encoder,
+            None => ActiveEncoder::open(&self.ctx, &self.config, &frame)?,
+        };
+        let encoded = encoder.encode(&self.ctx, &frame)?;
+        self.placeholder_encoder = Some(encoder);
+        Ok(encoded)
     }
 
     /// Handles a frame of the camera.
@@ -109,16 +148,30 @@ impl EncodeThread {
 
     /// Encodes and publishes a frame.
     fn encode(&mut self, frame: &RawFrame) {
-        match self.with_encoder(frame, |active, ctx| active.encode(ctx, frame)) {
-            Ok(encoded) => {
-                self.faults.clear(&self.ctx);
-                if let Some(encoded) = encoded {
-                    self.publish(encoded);
-                }
+        let error = match self.with_encoder(frame, |active, ctx| active.encode(ctx, frame)) {
+            Ok(Some(encoded)) if encoded.key || !self.after_placeholder => {
+                (self.placeholder, self.placeholder_encoder, self.after_placeholder) = (None, None, false);
+                self.fault.cleared(&self.ctx);
+                return self.publish(encoded);
             }
-            Err(encoder::Error::Backlog) => self.ctx.metrics.count_drop(DropPoint::Backlog, 1),
-            Err(encoder::Error::AwaitingKey) => self.ctx.metrics.count_drop(DropPoint::AwaitingKey, 1),
-            Err(error) => self.faults.report(&self.ctx, &error),
+            Ok(Some(_)) => {
+                self.ctx.frames.request_refresh();
+                encoder::Error::AwaitingKey
+            }
+            // Parameter sets without a frame.
+            Ok(None) => return,
+            Err(encoder::Error::Backlog) => return self.ctx.metrics.count_drop(DropPoint::Backlog, 1),
+            Err(error) => error,
+        };
+        let Some(since) = self.fault.failed(&self.ctx, &error, Instant::now()) else { return };
+        if self.placeholder.is_none() {
+            let unavailable = CameraUnavailable {
+                reason: PlaceholderText::of_stream(&error.to_string()),
+                since,
+                from: Instant::now(),
+                format: placeholder::format(frame.format.width, frame.format.height),
+            };
+            self.placeholder = Some(Placeholder::new(Cause::Stream, unavailable));
         }
     }
 
@@ -142,7 +195,10 @@ impl EncodeThread {
             None => ActiveEncoder::open(&self.ctx, &self.config, frame)?,
         };
         let done = work(&mut active, &self.ctx);
-        if let Some(profile) = active.encoder.profile() {
+        // While viewers see the placeholder, its profile counts.
+        if self.placeholder.is_none()
+            && let Some(profile) = active.encoder.profile()
+        {
             self.ctx.set_profile(Some(profile));
         }
         // A damaged frame does not affect the codec; one that the codec rejected may leave it in any state.
@@ -161,71 +217,6 @@ impl EncodeThread {
             self.ctx.metrics.key_frames.get_or_create(&self.ctx.label).inc();
         }
         self.ctx.frames.publish(encoded);
-    }
-}
-
-/// What is shown while the camera is unavailable.
-struct Placeholder {
-    unavailable: CameraUnavailable,
-    due: Instant,
-    /// The image with its lines of text; redrawn only when these change.
-    drawn: Option<([String; 2], Bytes)>,
-}
-
-impl Placeholder {
-    fn draw(&mut self, name: &str, at: Timestamp) -> RawFrame {
-        // Computed from the elapsed time: a device without a real-time clock gets the time long after the start, and a fault
-        // from before that would date from 1970.
-        let now = SystemTime::now();
-        let since = now.checked_sub(self.unavailable.since.elapsed()).unwrap_or(now);
-        let lines = self.unavailable.reason.lines(since, now);
-        let format = self.unavailable.format;
-        let data = match &self.drawn {
-            Some((shown, data)) if *shown == lines => data.clone(),
-            _ => {
-                let data = Bytes::from(placeholder::draw(&format, name, &lines));
-                self.drawn = Some((lines, data.clone()));
-                data
-            }
-        };
-        RawFrame::new(at, format, data)
-    }
-}
-
-/// Reports frames that could not be encoded.
-struct Faults {
-    log: metrics::DropLog,
-    /// Whether the status shows the codec's error.
-    reported: bool,
-}
-
-impl Faults {
-    fn report(&mut self, ctx: &PipelineContext, error: &encoder::Error) {
-        ctx.metrics.encode_errors.get_or_create(&ctx.label).inc();
-        // Every frame of an unsupported stream fails in the same way; one report is enough.
-        let again = self.reported && matches!(error, encoder::Error::Stream { .. });
-        if let Some(count) = self.log.note(1, Instant::now()).filter(|_| !again) {
-            tracing::warn!(camera = ctx.label.camera, count, "frame not encoded: {error}");
-        }
-        if matches!(error, encoder::Error::Convert(_)) {
-            ctx.metrics.count_drop(DropPoint::Damaged, 1);
-        } else if !self.reported {
-            self.reported = true;
-            ctx.status(|camera| {
-                (camera.fault, camera.trouble) = (Some(error.to_string()), Some(FaultKind::Encoder));
-            });
-        }
-    }
-
-    fn clear(&mut self, ctx: &PipelineContext) {
-        if std::mem::take(&mut self.reported) {
-            ctx.status(|camera| {
-                // The error of a camera in fault is not the encoder's to clear.
-                if camera.state != PipelineState::Fault {
-                    (camera.fault, camera.trouble) = (None, None);
-                }
-            });
-        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the broadcast to sessions.
 //!
 //! Both threads sleep while there is no demand: a [`DemandGuard`] opens the camera, a subscription starts the encoder. While
-//! the camera is unavailable and somebody watches, the encode thread sends a placeholder, so that sessions survive the
-//! fault. Sending belongs to `server::rtc`.
+//! the camera is unavailable, or its frames cannot be shown, and somebody watches, the encode thread sends a placeholder, so
+//! that sessions survive the fault. Sending belongs to `server::rtc`.
 
 mod capture;
 mod encode;
 mod handle;
+mod placeholder;
 mod requests;
+mod stream_fault;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +17,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::capture::camera;
-use crate::capture::camera::{CameraSelector, VideoSource, placeholder};
+use crate::capture::camera::placeholder::PlaceholderText;
+use crate::capture::camera::{CameraSelector, VideoSource};
 use crate::media::encoder;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
@@ -23,6 +26,7 @@ use crate::model::metrics;
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::util::broadcast::{Broadcast, DemandGuard};
+use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Mailbox;
 use crate::util::thread::MediaThread;
 
@@ -52,6 +56,17 @@ pub struct PipelineHandles {
     pub profile: watch::Receiver<Option<Profile>>,
     /// Requests to the camera: snapshots, controls, settings.
     pub handle: Handle,
+    /// Its threads, for the watchdog.
+    pub threads: [PipelineThread; 2],
+}
+
+/// A thread of the pipeline, for the watchdog.
+#[derive(Debug, Clone)]
+pub struct PipelineThread {
+    /// The thread's name.
+    pub name: String,
+    /// Whether its loop turns.
+    pub heartbeat: Heartbeat,
 }
 
 /// Stops the threads when dropped.
@@ -123,16 +138,23 @@ fn start_with(
         profile: watch::Sender::new(first_profile(&config.camera)),
         requests: RequestQueue::new(&config),
     };
-    let handle = Handle::new(&ctx);
-    let output = PipelineHandles { frames: frames.clone(), profile: ctx.profile.subscribe(), handle };
-    let capture = MediaThread::spawn(format!("cap-{}", config.camera.name), {
-        let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), missing, open);
+    let (handle, profile) = (Handle::new(&ctx), ctx.profile.subscribe());
+    let threads = ["cap", "enc"].map(|thread| PipelineThread {
+        name: format!("{thread}-{}", config.camera.name),
+        heartbeat: Heartbeat::default(),
+    });
+    let [capture, encode] = &threads;
+    let capture = MediaThread::spawn(capture.name.clone(), {
+        let heartbeat = capture.heartbeat.clone();
+        let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), missing, open, heartbeat);
         move || capture.run()
     })?;
-    let encode = MediaThread::spawn(format!("enc-{}", config.camera.name), {
-        let mut encode = encode::EncodeThread::new(ctx, config);
+    let encode = MediaThread::spawn(encode.name.clone(), {
+        let heartbeat = encode.heartbeat.clone();
+        let mut encode = encode::EncodeThread::new(ctx, config, heartbeat);
         move || encode.run()
     })?;
+    let output = PipelineHandles { frames: frames.clone(), profile, handle, threads };
     Ok((output, Guard { frames, input, _keep_open: keep_open, _threads: [capture, encode] }))
 }
 
@@ -160,7 +182,7 @@ enum EncodeInput {
 /// Why the camera is unavailable, and since when.
 #[derive(Debug, Clone)]
 struct CameraUnavailable {
-    reason: placeholder::PlaceholderText,
+    reason: PlaceholderText,
     since: Instant,
     /// When the placeholder begins: once it is clear that the camera will not be back in a moment.
     from: Instant,

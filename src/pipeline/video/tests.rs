@@ -2,6 +2,7 @@
 
 mod requests;
 mod rig;
+mod stream_fault;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

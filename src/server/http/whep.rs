@@ -10,7 +10,6 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::if_match::Precondition;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, response, retryable_problem, text};
 use super::{Context, link_header};
-use crate::model::status::PipelineState;
 use crate::server::auth::Principal;
 use crate::server::rtc::{
     AcceptError, CameraStream, OfferError, RemoteIce, RestartError, Restarted, SdpFragment, TrickleError,
@@ -49,7 +48,6 @@ impl Context {
         expect_media_type(headers, SDP, "the offer")?;
         let sdp = std::str::from_utf8(body)
             .map_err(|_| error_response(StatusCode::BAD_REQUEST, "the body is not an SDP offer: it is not UTF-8"))?;
-        self.can_show(stream)?;
         let accepted = self
             .0
             .sessions
@@ -87,20 +85,6 @@ impl Context {
                 &format!("no camera is called {named:?}; there are: {}", names.join(", ")),
             )
         })
-    }
-
-    /// Rejects viewers of a camera whose format cannot be encoded. While a camera is away there is a placeholder, but
-    /// here there is nothing to show.
-    fn can_show(&self, stream: &CameraStream) -> Result<(), ErrorResponse> {
-        let status = self.0.status.snapshot();
-        let camera = status.cameras.get(stream.index).filter(|camera| camera.state == PipelineState::Live);
-        match camera.and_then(|camera| camera.fault.as_ref()) {
-            None => Ok(()),
-            Some(fault) => {
-                let detail = format!("the camera {} delivers no video that can be shown: {fault}", stream.name);
-                Err(retryable_problem(StatusCode::CONFLICT, RETRY_AFTER, &detail).into())
-            }
-        }
     }
 
     /// `PATCH /whep/session/{id}`: candidates, or an ICE restart.
