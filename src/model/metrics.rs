@@ -162,6 +162,8 @@ pub struct Counters {
     pub key_frames: Family<CameraLabel, Counter>,
     /// Frames that the encoder or converter rejected.
     pub encode_errors: Family<CameraLabel, Counter>,
+    /// Damaged frames shown all the same, because the camera delivers no others.
+    pub damaged_shown: Family<CameraLabel, Counter>,
     /// Frames (at `Socket`: packets) dropped, by place.
     pub dropped: Family<DropLabels, Counter>,
     /// Cameras open now.
@@ -229,6 +231,7 @@ impl Metrics {
             encoded: Family::default(),
             key_frames: Family::default(),
             encode_errors: Family::default(),
+            damaged_shown: Family::default(),
             dropped: Family::default(),
             cameras_open: Gauge::default(),
             encoders: Gauge::default(),
@@ -298,6 +301,7 @@ impl Counters {
         registry.register("frames_encoded", "Frames encoded", self.encoded.clone());
         registry.register("key_frames", "Key frames encoded", self.key_frames.clone());
         registry.register("encode_errors", "Frames the encoder or converter rejected", self.encode_errors.clone());
+        registry.register("frames_damaged_shown", "Damaged frames shown all the same", self.damaged_shown.clone());
         registry.register("frames_dropped", "Frames (at Socket: packets) dropped, by place", self.dropped.clone());
         registry.register("cameras_open", "Cameras open now", self.cameras_open.clone());
         registry.register("encoders", "Encoders alive now", self.encoders.clone());

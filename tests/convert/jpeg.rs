@@ -1,7 +1,9 @@
 //! Motion JPEG: every subsampling, what cameras leave out, and damaged frames.
 
-use porthole::media::PixelFormat;
+use std::time::Duration;
+
 use porthole::media::convert::{Converter, Error, Planes};
+use porthole::media::{PixelFormat, RawFrame, Timestamp};
 use proptest::prelude::*;
 use turbojpeg::{Subsamp, YuvImage};
 
@@ -100,11 +102,75 @@ fn a_damaged_jpeg_does_not_affect_the_next() {
 }
 
 #[test]
-fn a_jpeg_of_another_size_is_an_error() {
+fn a_jpeg_smaller_than_the_frame_is_an_error() {
     let mut converter = Converter::new();
     let other = frame(PixelFormat::Mjpeg, 320, 240, 0, jpeg(160, 120, Subsamp::Sub2x1));
     let error = converter.i420(&other).expect_err("should refuse");
-    assert_eq!(error.to_string(), "the JPEG is 160x120, the camera was set to 320x240");
+    assert_eq!(error.to_string(), "the JPEG is 160x120, smaller than the frame of 320x240");
+}
+
+#[test]
+fn a_jpeg_larger_than_the_frame_is_cropped() {
+    for subsamp in SUBSAMPLINGS {
+        let data = jpeg(96, 72, subsamp);
+        let whole = frame(PixelFormat::Mjpeg, 96, 72, 0, data.clone());
+        let mut converter = Converter::new();
+        let planes = converter.i420(&whole).expect("should convert");
+        let expected = [&planes.y[..96 * 64], &planes.u[..48 * 32], &planes.v[..48 * 32]].concat();
+        assert_eq!(decode(&mut Converter::new(), data), expected, "{subsamp:?}");
+    }
+}
+
+#[test]
+fn jpegs_in_rgb_and_cmyk_have_their_colours() {
+    use turbojpeg::{Colorspace, Compressor, Image, PixelFormat::CMYK, PixelFormat::RGB};
+    // A green; four inks are stored inverted, as by Adobe.
+    let (rgb, cmyk) = (&[40, 200, 90][..], &[40, 200, 90, 255][..]);
+    for (pixel, format, colorspace) in
+        [(rgb, RGB, Colorspace::RGB), (cmyk, CMYK, Colorspace::CMYK), (cmyk, CMYK, Colorspace::YCCK)]
+    {
+        let mut compressor = Compressor::new().expect("should start");
+        compressor.set_colorspace(colorspace).expect("should set");
+        compressor.set_subsamp(Subsamp::None).expect("should set");
+        let pixels = pixel.repeat(96 * 64);
+        let image = Image { pixels: pixels.as_slice(), width: 96, pitch: 96 * pixel.len(), height: 64, format };
+        let planes = decode(&mut Converter::new(), compressor.compress_to_vec(image).expect("should compress"));
+        // ITU-R BT.601 in limited range.
+        for (at, expected) in [(0, 136u8), (96 * 64, 103), (96 * 64 * 5 / 4, 66)] {
+            assert!(planes[at].abs_diff(expected) <= 3, "{colorspace:?}: {} is not {expected}", planes[at]);
+        }
+    }
+}
+
+#[test]
+fn damaged_jpegs_are_converted_when_there_are_no_others() {
+    let whole = jpeg(96, 64, Subsamp::Sub2x1);
+    let scan = whole.windows(2).rposition(|pair| pair == [0xff, 0xda]).expect("should have a scan");
+    let mut stray = whole.clone();
+    // What a camera's encoder writes by mistake before a marker.
+    let middle = scan + (whole.len() - scan) / 2;
+    stray.splice(middle..middle, [0xff, 0xd3]);
+    let endless = whole[..whole.len() - 2].to_vec();
+    let half = whole[..middle].to_vec();
+    for damaged in [stray, endless, half] {
+        let mut converter = Converter::new();
+        let at = |milliseconds, data: &[u8]| RawFrame {
+            captured: Timestamp::from_start(Duration::from_millis(milliseconds)),
+            ..frame(PixelFormat::Mjpeg, 96, 64, 0, data.to_vec())
+        };
+        for (time, data, converted) in [
+            (0, &damaged, false),
+            (400, &damaged, false),
+            (500, &damaged, true),
+            (533, &whole, true),
+            (566, &damaged, false),
+            (1033, &damaged, true),
+        ] {
+            let frame = at(time, data);
+            assert_eq!(converter.i420(&frame).is_ok(), converted, "at {time} ms");
+        }
+        assert_eq!(converter.damaged_shown(), 2);
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use super::{Config, ControlsOutcome, Dropped, Error, VideoSource};
 use crate::device::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::inventory::{Control, Setting};
-use drops::DropTracker;
+use drops::{CutFrames, DropTracker};
 
 /// Buffers in the driver's ring: one is being filled, one waits to be dequeued, one waits for the encoder and one is
 /// being encoded.
@@ -62,6 +62,7 @@ pub struct V4l2Capture {
     queue: Queue,
     device: Arc<Device>,
     drops: DropTracker,
+    cut_frames: CutFrames,
     controls: ControlWatcher,
     /// The capture time of the newest frame so far, at first the start of the stream.
     last_captured: Timestamp,
@@ -120,6 +121,7 @@ impl V4l2Capture {
             queue,
             device,
             drops,
+            cut_frames: CutFrames::default(),
             controls,
             last_captured,
             can_force_key_frame: true,
@@ -142,8 +144,13 @@ impl V4l2Capture {
             let Some(buffer) = dequeued else { break };
             result = DequeueResult::Damaged;
             let intact = !buffer.damaged && self.layout.is_complete(&buffer.lease);
-            self.drops.observe_sequence(buffer.sequence, intact);
-            if !intact {
+            let usable =
+                intact || !buffer.damaged && self.cut_frames.is_usable(&self.layout, &buffer.lease, Instant::now());
+            if intact {
+                self.cut_frames = CutFrames::default();
+            }
+            self.drops.observe_sequence(buffer.sequence, usable);
+            if !usable {
                 continue;
             }
             if newest.replace(buffer).is_some() {

@@ -17,7 +17,7 @@ mod snapshot;
 
 use crate::media::{Colorimetry, PixelFormat, RawFrame, VideoFormat};
 
-pub use jpeg::is_complete_jpeg;
+pub use jpeg::{is_complete_jpeg, jpeg_size};
 pub use layout::{min_len, min_lens, row_bytes};
 pub use snapshot::{EncodedJpeg, StillImage};
 
@@ -64,16 +64,16 @@ pub enum Error {
         /// Its message.
         reason: String,
     },
-    /// The JPEG is of another size than the camera was set to.
-    #[error("the JPEG is {jpeg_width}x{jpeg_height}, the camera was set to {width}x{height}")]
+    /// The JPEG is smaller than the frame.
+    #[error("the JPEG is {jpeg_width}x{jpeg_height}, smaller than the frame of {width}x{height}")]
     JpegSize {
         /// Width of the JPEG in pixels.
         jpeg_width: usize,
         /// Height of the JPEG in pixels.
         jpeg_height: usize,
-        /// Configured width in pixels.
+        /// The frame's width in pixels.
         width: u32,
-        /// Configured height in pixels.
+        /// The frame's height in pixels.
         height: u32,
     },
     /// The JPEG is damaged, or of a kind that no camera produces.
@@ -120,6 +120,11 @@ impl Converter {
         Self::default()
     }
 
+    /// Damaged JPEGs that were converted nevertheless, since the start.
+    pub fn damaged_shown(&self) -> u64 {
+        self.jpeg.damaged_shown()
+    }
+
     /// The frame in I420. Planes that are already laid out that way are borrowed without a copy.
     ///
     /// # Errors
@@ -139,7 +144,7 @@ impl Converter {
             PixelFormat::Uyvy => packed::uyvy(first, &layout, memory),
             PixelFormat::Rgb24 => rgb::rgb24(first, &layout, memory),
             PixelFormat::Bgr24 => rgb::bgr24(first, &layout, memory),
-            PixelFormat::Mjpeg => self.jpeg.decode(&frame.data, &layout, memory),
+            PixelFormat::Mjpeg => self.jpeg.decode(frame, &layout, memory),
             PixelFormat::H264 => Err(Error::Encoded),
         }
     }

@@ -4,8 +4,9 @@
 
 use turbojpeg::{Compressor, Subsamp, Transform, YuvImage};
 
+use super::jpeg::{EOI, is_complete_jpeg, is_jpeg, segments};
 use super::range::{AS_IS, FULL_CHROMA, FULL_LUMA, to_full_range};
-use super::{Converter, Error, converted_color, is_complete_jpeg, matrix};
+use super::{Converter, Error, converted_color, matrix};
 use crate::media::{PixelFormat, RawFrame};
 
 /// The JPEG quality of encoded snapshots, 1 to 100. Above this files grow quickly without a visible difference.
@@ -46,11 +47,16 @@ impl StillImage {
     /// See [`Error`]; [`Error::Encoded`] for H.264.
     pub fn of(frame: &RawFrame) -> Result<Self, Error> {
         if frame.format.pixel == PixelFormat::Mjpeg {
-            if !is_complete_jpeg(&frame.data) {
-                return Err(Error::Jpeg("it has no beginning or no end".into()));
+            if !is_jpeg(&frame.data) {
+                return Err(Error::Jpeg("it has no beginning".into()));
             }
             let header = turbojpeg::read_header(&frame.data).map_err(library)?;
-            let content = Content::Jpeg(frame.data.to_vec());
+            let mut data = frame.data.to_vec();
+            if !is_complete_jpeg(&data) {
+                // Some cameras leave the end out; not every image viewer accepts that.
+                data.extend_from_slice(EOI);
+            }
+            let content = Content::Jpeg(data);
             return Ok(Self { width: header.width, height: header.height, content });
         }
         let mut converter = Converter::new();
@@ -95,19 +101,7 @@ impl StillImage {
 
 /// Whether a JPEG defines Huffman tables before its first scan (ITU-T T.81 section B.2).
 fn has_huffman_tables(data: &[u8]) -> bool {
-    let mut rest = data.get(2..).unwrap_or_default();
-    // Each segment is a marker, a length that includes itself, and the content.
-    while let [0xff, marker, high, low, ..] = *rest {
-        match marker {
-            0xc4 => return true,
-            // Start of the scan.
-            0xda => return false,
-            // Fill bytes before a marker.
-            0xff => rest = &rest[1..],
-            _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..).unwrap_or_default(),
-        }
-    }
-    false
+    segments(data).any(|(marker, _)| marker == 0xc4)
 }
 
 fn library(error: turbojpeg::Error) -> Error {

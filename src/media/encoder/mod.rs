@@ -74,6 +74,11 @@ pub trait Encoder: Send {
     /// The profile and level that its stream requires of a decoder; `None` until known.
     fn profile(&self) -> Option<Profile>;
 
+    /// Damaged frames that it took all the same, since it was opened.
+    fn damaged_shown(&self) -> u64 {
+        0
+    }
+
     /// The encoder's name in the status and the log.
     fn name(&self) -> &'static str;
 }

@@ -101,6 +101,10 @@ impl super::Encoder for OpenH264 {
         Some(h264::Profile::CONSTRAINED_BASELINE)
     }
 
+    fn damaged_shown(&self) -> u64 {
+        self.converter.damaged_shown()
+    }
+
     fn name(&self) -> &'static str {
         NAME
     }

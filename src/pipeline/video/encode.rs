@@ -258,6 +258,7 @@ impl ActiveEncoder {
             // Cleared before encoding: a request that arrives meanwhile is for the next key frame.
             ctx.frames.take_refresh_request();
         }
+        let damaged_before = self.encoder.damaged_shown();
         let encoded = self.encoder.encode(frame, key).inspect_err(|_| {
             if key {
                 ctx.frames.request_refresh();
@@ -267,6 +268,9 @@ impl ActiveEncoder {
         if !key && encoded.as_ref().is_some_and(|encoded| encoded.key) {
             // The encoder inserts key frames of its own, when its number of threads changes or a frame grows too large.
             ctx.frames.take_refresh_request();
+        }
+        if self.encoder.damaged_shown() > damaged_before {
+            ctx.metrics.damaged_shown.get_or_create(&ctx.label).inc();
         }
         Ok(encoded)
     }

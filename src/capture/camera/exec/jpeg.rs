@@ -12,6 +12,8 @@ pub struct JpegSplitter {
     at: usize,
     /// Whether that is inside entropy-coded data, which has no length.
     in_scan: bool,
+    /// Whether there has been any.
+    scanned: bool,
     /// Width and height, once the frame header was parsed.
     size: Option<(u32, u32)>,
 }
@@ -19,7 +21,7 @@ pub struct JpegSplitter {
 /// What [`JpegSplitter::next`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JpegParse {
-    /// A complete frame of this length; the caller removes it.
+    /// A frame of this length, which may lack its end; the caller removes it.
     Frame {
         /// Its length in bytes.
         length: usize,
@@ -78,12 +80,20 @@ impl JpegSplitter {
                     *self = Self::default();
                     return JpegParse::Frame { length, size };
                 }
-                // The frame was cut off and the next one has begun.
-                (0xff, 0xd8) => return self.garbage(data, self.at),
+                // The frame was cut off, or its end was left out, and the next one has begun. What was scanned is a picture.
+                (0xff, 0xd8) => match (self.scanned, self.size) {
+                    (true, Some(size)) => {
+                        let length = self.at;
+                        *self = Self::default();
+                        return JpegParse::Frame { length, size };
+                    }
+                    _ => return self.garbage(data, self.at),
+                },
                 (0xff, 0xc0..=0xfe) => match self.segment(data, marker) {
                     Segment::Whole(length) => {
                         self.at += 2 + length;
                         self.in_scan = marker == 0xda;
+                        self.scanned |= self.in_scan;
                     }
                     Segment::Cut => return JpegParse::Nothing,
                     Segment::Wrong => return self.garbage(data, self.at),
@@ -193,11 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn frame_without_end_ends_where_the_next_begins() {
+        let [whole, other] = [jpeg(5), jpeg(6)];
+        for cut in 2..5 {
+            let cut = &whole[..whole.len() - cut];
+            let stream = [cut, cut, &other].concat();
+            for step in 1..=stream.len() {
+                let expected = vec![cut.to_vec(), cut.to_vec(), other.clone()];
+                assert_eq!(split(&stream, step), (expected, 0), "{cut:?} in pieces of {step}");
+            }
+        }
+    }
+
+    #[test]
     fn truncated_or_invalid_jpeg_is_garbage() {
         let whole = jpeg(5);
         // Cut inside a segment's length, the next 64 KiB may be taken for the segment; what comes after them may not.
         let lost = 1 + 65_536 / whole.len();
-        for cut in 3..whole.len() - 2 {
+        let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).expect("should have a scan");
+        for cut in 3..scan {
             let stream = [b"hello".as_slice(), &whole[..cut], &whole.repeat(lost + 3)].concat();
             for step in [7, stream.len()] {
                 let (pictures, garbage) = split(&stream, step);

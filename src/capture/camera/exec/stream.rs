@@ -19,6 +19,10 @@ const FRAME_LIMIT: usize = 64 << 20;
 /// writes something else altogether is an error.
 const GARBAGE_LIMIT: u64 = 1 << 20;
 
+/// The maximum number of zero bytes before the first start code of an H.264 stream. Encoders that align their output write
+/// a few; a program that writes nothing but zeros delivers raw frames, and they are black.
+const ZEROS_LIMIT: usize = 4096;
+
 /// A frame extracted from the stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
@@ -189,11 +193,13 @@ enum ReadStep {
 
 /// The format of a stream that starts like this; `None` while it is ambiguous.
 fn detect_format(data: &[u8]) -> Result<Option<StreamFormat>, Unreadable> {
-    let may_begin = |with: &[u8]| data.starts_with(with) || with.starts_with(data);
+    let zeros = data.iter().take_while(|byte| **byte == 0).count();
     Ok(match data {
         [0xff, 0xd8, 0xff, ..] => Some(StreamFormat::Jpeg(JpegSplitter::default())),
-        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Some(StreamFormat::AnnexB(AccessUnits::default(), None)),
-        _ if may_begin(&[0xff, 0xd8, 0xff]) || may_begin(&[0, 0, 1]) || may_begin(&[0, 0, 0, 1]) => None,
+        [] | [0xff] | [0xff, 0xd8] => None,
+        // Any number of zeros may precede the first start code (ITU-T H.264 section B.1.1).
+        _ if zeros == data.len() && zeros <= ZEROS_LIMIT => None,
+        _ if zeros >= 2 && data.get(zeros) == Some(&1) => Some(StreamFormat::AnnexB(AccessUnits::default(), None)),
         _ => return Err(Unreadable::Unknown),
     })
 }
@@ -241,10 +247,11 @@ mod tests {
         assert_eq!(format(&[0xff, 0xd8, 0xff]), Ok(Some(PixelFormat::Mjpeg)));
         assert_eq!(format(&[0, 0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
         assert_eq!(format(&[0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
-        for early in [&[][..], &[0], &[0, 0], &[0, 0, 0], &[0xff], &[0xff, 0xd8]] {
+        assert_eq!(format(&[0, 0, 0, 0, 0, 0, 1, 9]), Ok(Some(PixelFormat::H264)));
+        for early in [&[][..], &[0], &[0, 0], &[0; 3], &[0; 9], &[0xff], &[0xff, 0xd8]] {
             assert_eq!(format(early), Ok(None), "{early:?}");
         }
-        for wrong in [&b"hello"[..], &[0, 1], &[0, 0, 0, 0], &[0xff, 0xff]] {
+        for wrong in [&b"hello"[..], &[0, 1], &[0, 0, 0, 7], &[0; ZEROS_LIMIT + 1], &[0xff, 0xff]] {
             assert_eq!(format(wrong), Err(Unreadable::Unknown), "{wrong:?}");
         }
     }

@@ -1,6 +1,31 @@
 //! Counts dropped frames, and reports whether the next frame follows the previous one without a gap.
 
+use std::time::{Duration, Instant};
+
 use super::Dropped;
+use super::layout::BufferLayout;
+use crate::device::v4l2::Lease;
+
+/// A camera whose JPEGs have all lacked their end for this long never writes one. Before that, the bus has cut some off.
+const CUT_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Decides about JPEGs without an end.
+#[derive(Debug, Default)]
+pub struct CutFrames {
+    /// Since when there has been no JPEG with an end.
+    since: Option<Instant>,
+}
+
+impl CutFrames {
+    /// Whether a frame that is not complete is to be delivered all the same. A complete one resets this.
+    pub fn is_usable(&mut self, layout: &BufferLayout, lease: &Lease, now: Instant) -> bool {
+        layout.is_jpeg(lease) && self.has_lasted(now)
+    }
+
+    fn has_lasted(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(*self.since.get_or_insert(now)) >= CUT_PATIENCE
+    }
+}
 
 /// Counts drops since the camera was opened.
 #[derive(Debug, Default)]
@@ -52,6 +77,16 @@ impl DropTracker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cut_frames_are_delivered_once_there_are_no_others() {
+        let mut cut = CutFrames::default();
+        let start = Instant::now();
+        assert!(!cut.has_lasted(start) && !cut.has_lasted(start + CUT_PATIENCE / 2));
+        assert!(cut.has_lasted(start + CUT_PATIENCE));
+        cut = CutFrames::default();
+        assert!(!cut.has_lasted(start + 2 * CUT_PATIENCE));
+    }
 
     #[test]
     fn sequence_gaps_count_as_drops() {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::color;
 use crate::device::v4l2::{FieldOrder, FourCc, Lease, NegotiatedFormat};
-use crate::media::convert::{is_complete_jpeg, min_len, min_lens, row_bytes};
+use crate::media::convert::{is_complete_jpeg, jpeg_size, min_len, min_lens, row_bytes};
 use crate::media::h264;
 use crate::media::{ChromaPlanes, PixelFormat, RawFrame, Timestamp, VideoFormat};
 
@@ -54,6 +54,9 @@ const KNOWN: [Known; 16] = [
     Known::new(b"JPEG", PixelFormat::Mjpeg, 1),
     Known::new(b"H264", PixelFormat::H264, 1),
 ];
+
+/// The side of the largest block that a JPEG is made of, in pixels.
+const JPEG_BLOCK: u32 = 16;
 
 /// The rank of a format among those for the same pixels.
 pub fn preference(fourcc: FourCc) -> usize {
@@ -136,6 +139,11 @@ impl BufferLayout {
             }
     }
 
+    /// Whether a buffer begins with a JPEG, if that is the format.
+    pub fn is_jpeg(&self, lease: &Lease) -> bool {
+        self.format.pixel == PixelFormat::Mjpeg && jpeg_size(lease.plane(0)).is_some()
+    }
+
     /// The frame in a buffer: without a copy, unless the camera encoded it. Encoded frames are kept by the dozen for
     /// viewers that lag; they are small, and the driver's few buffers must not wait for viewers.
     pub fn frame(&self, lease: Lease, captured: Timestamp, gap: bool) -> RawFrame {
@@ -145,12 +153,27 @@ impl BufferLayout {
         }
         let mut planes = lease.into_planes().into_iter();
         let mut plane = || planes.next().unwrap_or_default();
-        let frame = RawFrame { gap, ..RawFrame::new(captured, self.format, plane()) };
+        let data = plane();
+        let format = jpeg_format(self.format, &data);
+        let frame = RawFrame { gap, ..RawFrame::new(captured, format, data) };
         let Some(stride) = self.chroma_stride else { return frame };
         let second = plane();
         let third = if self.min_lens.len() > 2 { plane() } else { Bytes::new() };
         RawFrame { chroma: Some(ChromaPlanes { second, third, stride }), ..frame }
     }
+}
+
+/// The format of a frame from a stream in `format`. A JPEG's own header counts, whatever the driver promised; but encoders
+/// work in blocks, and some cameras write the size of all blocks into the header, so that a few columns or lines more than
+/// promised are to be cropped.
+fn jpeg_format(format: VideoFormat, data: &[u8]) -> VideoFormat {
+    let size = (format.pixel == PixelFormat::Mjpeg).then(|| jpeg_size(data)).flatten();
+    let Some((width, height)) = size else { return format };
+    let padded = |jpeg: u32, promised: u32| (promised..promised.saturating_add(JPEG_BLOCK)).contains(&jpeg);
+    if padded(width, format.width) && padded(height, format.height) {
+        return format;
+    }
+    VideoFormat { width, height, ..format }
 }
 
 #[cfg(test)]
@@ -226,5 +249,25 @@ mod tests {
                 assert!(refused(&senseless, None).contains("the driver answered"), "{senseless:?}");
             }
         }
+    }
+
+    #[test]
+    fn size_in_the_header_of_a_jpeg_counts_unless_it_is_padding() {
+        let promised = VideoFormat { width: 1920, height: 1080, ..layout(b"MJPG", &[0]).format };
+        let jpeg = |width: u16, height: u16| {
+            let [w, h] = [width, height].map(u16::to_be_bytes);
+            [&[0xff, 0xd8, 0xff, 0xc0, 0, 8, 8][..], &h, &w, &[3]].concat()
+        };
+        for (width, height, taken) in [
+            (1920, 1080, (1920, 1080)),
+            (1920, 1088, (1920, 1080)),
+            (1920, 1096, (1920, 1096)),
+            (1280, 720, (1280, 720)),
+            (1920, 1072, (1920, 1072)),
+        ] {
+            let format = jpeg_format(promised, &jpeg(width, height));
+            assert_eq!((format.width, format.height), taken, "{width}x{height}");
+        }
+        assert_eq!(jpeg_format(promised, &[0xff, 0xd8]), promised);
     }
 }
