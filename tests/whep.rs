@@ -142,7 +142,9 @@ fn rows() -> Vec<Row> {
         row("no H.264 in the offer", "POST whep", 406, &[BodyContains("no H.264")]).sending(SDP, &vp8),
         row("an offer to send", "POST whep", 406, &[BodyContains("recvonly")]).sending(SDP, &sendonly),
         // Its viewers see the placeholder.
-        row("a camera whose frames cannot be encoded", "POST whep", 201, &[]).sending(SDP, OFFER).at(Setup::Unencodable),
+        row("a camera whose frames cannot be encoded", "POST whep", 201, &[])
+            .sending(SDP, OFFER)
+            .at(Setup::Unencodable),
         row("too many viewers", "POST whep", 503, &[HeaderIs("retry-after", "5"), BodyContains("limit")])
             .sending(SDP, OFFER)
             .at(Setup::Full),

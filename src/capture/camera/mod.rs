@@ -25,6 +25,9 @@ pub use device::DeviceSelector;
 pub use select::{CameraSelector, Registry};
 pub use usb::usb_device;
 
+/// The longest that a working camera takes to its next frame.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The configuration of a camera.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -128,7 +131,7 @@ pub enum Error {
         how: String,
     },
     /// The device is there but delivers no frames.
-    #[error("{device}: no frames for {seconds} s; if this persists, unplug the camera and plug it in again")]
+    #[error("{device}: no frames for {seconds} s; {}", silence_advice(device))]
     Silent {
         /// The device's name.
         device: String,
@@ -173,6 +176,15 @@ impl Error {
     }
 }
 
+/// What to do about a camera that delivers no frames: a program cannot be unplugged.
+fn silence_advice(device: &str) -> &'static str {
+    if device.starts_with("exec:") || device == "libcamera" {
+        "run its command in a shell to see what it writes"
+    } else {
+        "if this persists, unplug the camera and plug it in again"
+    }
+}
+
 /// An open camera. Dropping it stops the capture and closes the device.
 pub trait VideoSource: Send {
     /// The format of the frames, as negotiated when it was opened.
@@ -187,6 +199,11 @@ pub trait VideoSource: Send {
     /// Waits for the newest frame, `wait` at most; `None` on timeout. Frames that depend on earlier ones (H.264) are
     /// returned in order instead, and `gap` marks the first one after a loss.
     fn next(&mut self, wait: Duration) -> Result<Option<RawFrame>, Error>;
+
+    /// How long the first frame may take.
+    fn start_timeout(&self) -> Duration {
+        STALL_TIMEOUT
+    }
 
     /// Requests a key frame from a source that encodes in hardware; a no-op for all others, and for those that do not
     /// support it.

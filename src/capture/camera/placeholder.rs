@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Local};
 
-use super::Error;
 use super::canvas::{Canvas, Colour, Rect, bytes, letter_width};
+use super::{Error, silence_advice};
 use crate::media::{Colorimetry, PixelFormat, VideoFormat};
 
 /// The frame rate: high enough that a new viewer sees a frame at once and a player does not consider the stream dead;
@@ -58,15 +58,18 @@ impl PlaceholderText {
             Error::Ambiguous { device, .. } => ("camera is ambiguous", format!("several cameras are called {device}")),
             Error::Taken { camera, .. } => ("camera is in use", format!("porthole's camera {camera} uses it")),
             Error::Ended { how, .. } => ("camera program has ended", how.clone()),
-            Error::Silent { .. } => {
-                ("camera sends no video", "if this persists, unplug it and plug it in again".into())
-            }
+            Error::Silent { device, .. } => ("camera sends no video", silence_advice(device).into()),
             Error::Unsupported { requested, .. } => {
                 ("camera lacks the configured mode", format!("{requested}: porthole devices lists what it supports"))
             }
             Error::Io { call, source, .. } => ("camera reports a fault", format!("{call}: {source}")),
         };
         Self { title, hint }
+    }
+
+    /// The text for a camera that takes its time for the first frame.
+    pub fn starting() -> Self {
+        Self { title: "waiting for the camera's first frame", hint: "it is starting".into() }
     }
 
     /// The text for a camera whose frames cannot be shown.

@@ -8,6 +8,7 @@ use super::requests::CaptureRequests;
 use super::stream_fault::unix_now;
 use super::{CameraUnavailable, EncodeInput, OpenCamera, OpenedCamera, PipelineContext};
 use crate::capture::camera;
+use crate::capture::camera::placeholder::PlaceholderText;
 use crate::capture::camera::{VideoSource, placeholder};
 use crate::media::encoder::keyframe;
 use crate::media::h264::Profile;
@@ -25,8 +26,12 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The longest wait for a frame before the thread checks whether it should stop; bounds the time of a shutdown.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A camera that delivers no frame for this long is reopened. Some drivers lose their device without an error.
-const STALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A camera that delivers no frame for this long is reopened. Some drivers lose their device without an error. Only the
+/// first frame may take longer, if its source says so.
+const STALL_TIMEOUT: Duration = camera::STALL_TIMEOUT;
+
+/// A camera whose first frame takes longer than this is worth a placeholder that says so: most cameras are faster.
+const SLOW_START: Duration = Duration::from_secs(3);
 
 /// A camera that has worked for this long and fails is reopened at once, which clears most driver faults. For one that
 /// fails sooner that would be a busy loop.
@@ -71,7 +76,7 @@ enum End {
 
 /// Why a camera delivers no frames, and since when.
 struct Fault {
-    reason: placeholder::PlaceholderText,
+    reason: PlaceholderText,
     since: Instant,
 }
 
@@ -110,7 +115,7 @@ impl CaptureThread {
                 self.retry_once();
             }
             if let Some(since) = self.demand.blocked_since() {
-                self.show_placeholder(placeholder::PlaceholderText::privacy(), since, Duration::ZERO);
+                self.show_placeholder(PlaceholderText::privacy(), since, Duration::ZERO);
                 self.requests.fail_pending(super::handle::PRIVACY_MESSAGE);
                 self.heartbeat.wait(|| self.demand.wait_while_blocked(None));
                 if self.demand.is_needed() {
@@ -162,7 +167,7 @@ impl CaptureThread {
             tracing::warn!(camera = self.ctx.label.camera, "no video: {error}");
         }
         let since = self.fault.as_ref().map_or_else(Instant::now, |fault| fault.since);
-        self.fault = Some(Fault { reason: placeholder::PlaceholderText::of(error), since });
+        self.fault = Some(Fault { reason: PlaceholderText::of(error), since });
         self.ctx.status(|camera| {
             camera.state = PipelineState::Fault;
             camera.fault = Some(error.to_string());
@@ -179,7 +184,7 @@ impl CaptureThread {
     }
 
     /// Shows the placeholder after `delay`.
-    fn show_placeholder(&self, reason: placeholder::PlaceholderText, since: Instant, delay: Duration) {
+    fn show_placeholder(&self, reason: PlaceholderText, since: Instant, delay: Duration) {
         self.send_to_encoder(EncodeInput::Unavailable(CameraUnavailable {
             reason,
             since,
@@ -209,6 +214,8 @@ impl CaptureThread {
         let mut last_frame_at = Instant::now();
         let mut stall = Stall::new(Timestamp::now());
         let mut keys = KeyRequests::default();
+        // The placeholder of a fault says more.
+        let mut announced = self.fault.is_some();
         // No frame precedes the first one.
         let mut gap = true;
         let demand = self.demand.clone();
@@ -227,11 +234,13 @@ impl CaptureThread {
             self.count_drops(source.dropped(), &mut dropped);
             let Some(frame) = next? else {
                 stall.polled(Timestamp::now());
-                if last_frame_at.elapsed() >= STALL_TIMEOUT {
-                    return Err(camera::Error::Silent {
-                        device: source.label().into(),
-                        seconds: STALL_TIMEOUT.as_secs(),
-                    });
+                let silent = last_frame_at.elapsed();
+                let limit = if first_frame_at.is_some() { STALL_TIMEOUT } else { source.start_timeout() };
+                if silent >= limit {
+                    return Err(camera::Error::Silent { device: source.label().into(), seconds: limit.as_secs() });
+                }
+                if first_frame_at.is_none() && silent >= SLOW_START && !std::mem::replace(&mut announced, true) {
+                    self.show_placeholder(PlaceholderText::starting(), last_frame_at, Duration::ZERO);
                 }
                 continue;
             };

@@ -94,6 +94,23 @@ async fn stalled_camera_is_distinguished_from_a_starting_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_first_frame_is_awaited_behind_a_placeholder() {
+    let rig = Rig::new();
+    *rig.port.start_timeout.lock() = Some(camera::STALL_TIMEOUT * 6);
+    let camera = rig.port.plug(SMALL);
+    let mut viewer = rig.output.frames.subscribe();
+    let first = next(&mut viewer).await;
+    assert!(first.key, "the placeholder that says so");
+    let long_after = first.captured.saturating_add(camera::STALL_TIMEOUT);
+    while next(&mut viewer).await.captured < long_after {
+        assert_eq!(rig.camera().state, PipelineState::Starting);
+    }
+    camera.send(raw(SMALL)).expect("the camera is still open");
+    let live = rig.until("live", |camera| camera.state == PipelineState::Live).await;
+    assert_eq!((live.fault, rig.port.opened.lock().len()), (None, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn blocked_camera_is_closed_despite_viewers_and_reopened_afterwards() {
     let rig = Rig::new();
     let demand = rig.output.frames.demand().clone();

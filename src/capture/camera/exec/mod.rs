@@ -21,6 +21,10 @@ use stream::{Stream, Unreadable};
 /// The length to which a command is truncated in messages and in the status, in characters.
 const LABEL_LIMIT: usize = 60;
 
+/// How long a program may take to its first frame: it may connect to a camera in the network, and wait for its next key
+/// frame. One that is killed sooner, and started again, would never get there.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Lines of standard error that are logged per second; the rest are counted.
 const MAX_LINES_PER_SECOND: u32 = 10;
 
@@ -148,6 +152,10 @@ impl VideoSource for Program {
                 }
             }
         }
+    }
+
+    fn start_timeout(&self) -> Duration {
+        START_TIMEOUT
     }
 
     fn set_bitrate(&mut self, _bitrate: u32) -> bool {

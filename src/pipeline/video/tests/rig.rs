@@ -37,6 +37,8 @@ pub(super) struct Port {
     pub(super) opened: Mutex<Vec<camera::Config>>,
     /// The controls of each of them.
     pub(super) controls: Mutex<Vec<Control>>,
+    /// How long their first frame may take.
+    pub(super) start_timeout: Mutex<Option<Duration>>,
     /// The bitrate of one that encodes by itself.
     pub(super) bitrate: watch::Sender<u32>,
 }
@@ -86,6 +88,10 @@ impl VideoSource for Plugged {
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(unplugged()),
         }
+    }
+
+    fn start_timeout(&self) -> Duration {
+        self.port.start_timeout.lock().unwrap_or(camera::STALL_TIMEOUT)
     }
 
     fn request_keyframe(&mut self) {
