@@ -222,6 +222,8 @@ pub struct EncodedFrame {
     pub captured: Timestamp,
     /// Whether it is a key frame (IDR), at which decoding can start.
     pub key: bool,
+    /// Whether it belongs to the placeholder, and not to the video of the camera.
+    pub placeholder: bool,
     /// The access unit.
     pub data: Bytes,
 }

@@ -4,6 +4,7 @@
 //! there is any demand ([`Demand`]), and whether a subscriber needs a value that decoding can start with
 //! ([`Broadcast::request_refresh`]; for video a key frame). What the values mean does not belong here.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,29 +19,61 @@ pub struct Broadcast<T> {
     ring: broadcast::Sender<T>,
     demand: Demand,
     refresh: Arc<AtomicBool>,
+    /// The values that a late subscriber starts with.
+    kept: Arc<Mutex<VecDeque<T>>>,
 }
 
 impl<T> Clone for Broadcast<T> {
     fn clone(&self) -> Self {
-        Self { ring: self.ring.clone(), demand: self.demand.clone(), refresh: self.refresh.clone() }
+        let (demand, refresh, kept) = (self.demand.clone(), self.refresh.clone(), self.kept.clone());
+        Self { ring: self.ring.clone(), demand, refresh, kept }
     }
 }
 
 impl<T: Clone> Broadcast<T> {
     /// A channel that keeps `depth` values (rounded up to a power of two) for a subscriber that lags.
     pub fn new(depth: usize) -> Self {
-        Self { ring: broadcast::Sender::new(depth), demand: Demand::default(), refresh: Arc::default() }
+        let ring = broadcast::Sender::new(depth);
+        Self { ring, demand: Demand::default(), refresh: Arc::default(), kept: Arc::default() }
     }
 
     /// Sends a value to every subscriber; never blocks.
     pub fn publish(&self, value: T) {
+        self.send(value, Keep::Nothing);
+    }
+
+    /// Sends a value to every subscriber, and keeps it or not for those to come; never blocks.
+    pub fn send(&self, value: T, keep: Keep) {
+        // Held while sending: a new subscriber gets each value once, from here or from there.
+        let mut kept = self.kept.lock();
+        match keep {
+            Keep::Nothing => kept.clear(),
+            Keep::From => {
+                kept.clear();
+                kept.push_back(value.clone());
+            }
+            // Without its beginning it is of no use.
+            Keep::Too if !kept.is_empty() => kept.push_back(value.clone()),
+            Keep::Too => {}
+        }
         // An error only means that there are no subscribers.
         let _ = self.ring.send(value);
     }
 
+    /// Forgets what is kept for subscribers to come.
+    pub fn forget(&self) {
+        self.kept.lock().clear();
+    }
+
     /// Receives all values from now on. A subscriber is demand for as long as it lives.
     pub fn subscribe(&self) -> Subscriber<T> {
-        Subscriber { ring: self.ring.subscribe(), _interest: self.demand.register() }
+        Subscriber { backlog: VecDeque::new(), ring: self.ring.subscribe(), _interest: self.demand.register() }
+    }
+
+    /// As [`subscribe`](Self::subscribe), but the values kept come first.
+    pub fn subscribe_with_backlog(&self) -> Subscriber<T> {
+        let kept = self.kept.lock();
+        Subscriber { backlog: kept.clone(), ..self.subscribe() }
     }
 
     /// The number of subscribers.
@@ -69,9 +102,21 @@ impl<T: Clone> Broadcast<T> {
     }
 }
 
+/// Whether a [`Broadcast`] keeps a value for subscribers to come. The producer bounds how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Neither this value nor those before it.
+    Nothing,
+    /// This value and not those before it: a subscriber can start with it.
+    From,
+    /// This value too, if those are kept that it depends on.
+    Too,
+}
+
 /// The reading end of a [`Broadcast`].
 #[derive(Debug)]
 pub struct Subscriber<T> {
+    backlog: VecDeque<T>,
     ring: broadcast::Receiver<T>,
     _interest: DemandGuard,
 }
@@ -86,12 +131,20 @@ pub enum RecvError {
 }
 
 impl<T: Clone> Subscriber<T> {
+    /// Whether values come first that were kept.
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     /// Waits for the next value. Cancel safe.
     ///
     /// # Errors
     ///
     /// [`RecvError::Lagged`] once after falling behind; the next call returns the oldest value still kept.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
+        if let Some(value) = self.backlog.pop_front() {
+            return Ok(value);
+        }
         self.ring.recv().await.map_err(|error| match error {
             broadcast::error::RecvError::Lagged(count) => RecvError::Lagged(count),
             broadcast::error::RecvError::Closed => RecvError::Closed,
@@ -295,6 +348,24 @@ mod tests {
         }
         assert_eq!(slow.recv().await, Err(RecvError::Lagged(6)));
         assert_eq!(slow.recv().await, Ok(6));
+    }
+
+    #[tokio::test]
+    async fn a_late_subscriber_gets_what_is_kept_first_and_each_value_once() {
+        let fan_out = Broadcast::new(8);
+        fan_out.send(0, Keep::Too);
+        assert!(!fan_out.subscribe_with_backlog().has_backlog(), "it does not begin with a value to start with");
+        for (value, keep) in [(1, Keep::From), (2, Keep::Too), (3, Keep::From), (4, Keep::Too)] {
+            fan_out.send(value, keep);
+        }
+        let (mut late, mut live) = (fan_out.subscribe_with_backlog(), fan_out.subscribe());
+        fan_out.send(5, Keep::Too);
+        for value in 3..=5 {
+            assert_eq!(late.recv().await, Ok(value));
+        }
+        assert_eq!(live.recv().await, Ok(5));
+        fan_out.publish(6);
+        assert!(!fan_out.subscribe_with_backlog().has_backlog());
     }
 
     #[test]

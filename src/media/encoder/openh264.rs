@@ -88,7 +88,8 @@ impl super::Encoder for OpenH264 {
         if !self.threads.note(started.elapsed(), elapsed) {
             self.codec = Some((size, codec));
         }
-        Ok(Some(EncodedFrame { captured: frame.captured, key: coded.key, data: Bytes::from(data) }))
+        let (captured, key) = (frame.captured, coded.key);
+        Ok(Some(EncodedFrame { captured, key, placeholder: false, data: Bytes::from(data) }))
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {

@@ -17,11 +17,17 @@ use crate::media::encoder::keyframe::KeyframeScheduler;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::metrics::{DropPoint, GaugeGuard};
+use crate::util::broadcast::Keep;
 use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Pop;
 
 /// The smallest step between the timestamps of two frames.
 const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
+
+/// The limits of what is kept of a camera's own stream for a viewer who joins, who gets it all at once: two seconds at 30
+/// frames a second and the default bitrate. Beyond that the viewer had better wait for the next key frame.
+const KEPT_FRAMES: usize = 60;
+const KEPT_BYTES: usize = 1 << 19;
 
 /// The thread's state.
 pub(super) struct EncodeThread {
@@ -37,6 +43,7 @@ pub(super) struct EncodeThread {
     fault: StreamFault,
     /// The timestamp of the last published frame.
     last: Timestamp,
+    history: History,
 }
 
 impl EncodeThread {
@@ -51,6 +58,7 @@ impl EncodeThread {
             after_placeholder: false,
             fault: StreamFault::new(),
             last: Timestamp::default(),
+            history: History::default(),
         }
     }
 
@@ -87,6 +95,7 @@ impl EncodeThread {
     fn idle(&mut self) {
         (self.active, self.placeholder_encoder) = (None, None);
         self.after_placeholder = false;
+        self.ctx.frames.forget();
         if self.placeholder.take().is_some() {
             // It may be a different camera when it is back.
             self.ctx.set_profile(first_profile(&self.config.camera));
@@ -104,7 +113,7 @@ impl EncodeThread {
             match self.encode_placeholder(&mut shown) {
                 Ok(Some(encoded)) => {
                     self.after_placeholder = true;
-                    self.publish(encoded);
+                    self.publish(EncodedFrame { placeholder: true, ..encoded });
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -138,8 +147,14 @@ impl EncodeThread {
         }
         self.ctx.metrics.count_drop(DropPoint::Unwatched, 1);
         if frame.format.pixel == PixelFormat::H264 {
-            // Parsed all the same: parameter sets are rare, and sessions that are being set up need the profile in them.
-            let _ = self.with_encoder(frame, |active, ctx| active.passthrough(ctx, frame));
+            // Parsed all the same: parameter sets are rare, and sessions that are being set up need the profile in them. The
+            // viewer who started the camera is about to subscribe, and its next key frame may be seconds away.
+            if let Ok(Some(encoded)) = self.with_encoder(frame, |active, ctx| active.passthrough(ctx, frame)) {
+                self.after_placeholder &= !encoded.key;
+                if !self.after_placeholder {
+                    self.send(encoded);
+                }
+            }
         } else {
             // An encoder holds tens of megabytes, so it is kept only while it is used.
             self.active = None;
@@ -208,15 +223,44 @@ impl EncodeThread {
         done
     }
 
-    fn publish(&mut self, mut encoded: EncodedFrame) {
-        // Timestamps fail to increase only between a placeholder and a frame, or when a driver's clock is wrong.
-        encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
-        self.last = encoded.captured;
+    fn publish(&mut self, encoded: EncodedFrame) {
         self.ctx.metrics.encoded.get_or_create(&self.ctx.label).inc();
         if encoded.key {
             self.ctx.metrics.key_frames.get_or_create(&self.ctx.label).inc();
         }
-        self.ctx.frames.publish(encoded);
+        self.send(encoded);
+    }
+
+    fn send(&mut self, mut encoded: EncodedFrame) {
+        // Timestamps fail to increase only between a placeholder and a frame, or when a driver's clock is wrong.
+        encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
+        self.last = encoded.captured;
+        // Our own encoder gives a new viewer a key frame at once.
+        let from_camera = !encoded.placeholder && self.active.as_ref().is_some_and(|active| active.keys.is_none());
+        let keep = self.history.keep(from_camera, &encoded);
+        self.ctx.frames.send(encoded, keep);
+    }
+}
+
+/// The size of what is kept for a viewer who joins.
+#[derive(Default)]
+struct History {
+    frames: usize,
+    bytes: usize,
+}
+
+impl History {
+    fn keep(&mut self, from_camera: bool, frame: &EncodedFrame) -> Keep {
+        if frame.key {
+            *self = Self::default();
+        }
+        self.frames += 1;
+        self.bytes += frame.data.len();
+        match frame.key {
+            _ if !from_camera || self.frames > KEPT_FRAMES || self.bytes > KEPT_BYTES => Keep::Nothing,
+            true => Keep::From,
+            false => Keep::Too,
+        }
     }
 }
 

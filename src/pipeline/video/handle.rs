@@ -148,6 +148,7 @@ impl Handle {
         let key = async {
             loop {
                 match frames.recv().await {
+                    Ok(frame) if frame.placeholder => return Err(self.without_video()),
                     Ok(frame) if frame.key => return Ok(frame),
                     // Frames before the key frame do not matter.
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
@@ -226,6 +227,13 @@ impl Handle {
             Ok(Err(_)) => Err(self.stopping()),
             Err(_) => Err(self.timed_out("frame")),
         }
+    }
+
+    /// Viewers see the placeholder.
+    fn without_video(&self) -> Error {
+        let fault = self.publisher.snapshot().cameras.get(self.index).and_then(|camera| camera.fault.clone());
+        let reason = fault.unwrap_or_else(|| "the camera delivers no video".into());
+        Error::Unavailable(format!("{}: no snapshot: {reason}", self.name))
     }
 
     fn busy(&self) -> Error {

@@ -157,8 +157,17 @@ async fn camera_h264_is_passed_through_in_order_and_requests_reach_the_camera() 
     // Nobody watches yet, but who is about to is told.
     rig.until_profile(Some(HIGH)).await;
     assert_eq!((rig.encoded(), rig.dropped(metrics::DropPoint::Unwatched)), (0, 1));
+    // The viewer who started the camera gets its first key frame, and what followed it, at once.
+    let mut joined = rig.output.frames.subscribe_with_backlog();
+    let deadline = Instant::now() + LIMIT;
+    while !joined.has_backlog() {
+        assert!(Instant::now() < deadline, "the frame was not kept");
+        tokio::task::yield_now().await;
+        joined = rig.output.frames.subscribe_with_backlog();
+    }
+    assert!(next(&mut joined).await.key);
     let mut viewer = rig.output.frames.subscribe();
-    drop(interest);
+    drop((interest, joined));
     let started = Instant::now();
     rig.output.frames.request_refresh();
     while rig.port.key_requests.load(Ordering::Relaxed) < 3 {
@@ -182,6 +191,13 @@ async fn camera_h264_is_passed_through_in_order_and_requests_reach_the_camera() 
     assert_eq!(keys, [vec![true], vec![false; 20]].concat());
     assert!(!rig.output.frames.refresh_requested(), "the request was met");
     assert_eq!((rig.metrics.encoders.get(), rig.camera().encoder), (0, Some("camera")));
+    let mut late = rig.output.frames.subscribe_with_backlog();
+    let mut kept = 0;
+    while late.has_backlog() {
+        assert_eq!(next(&mut late).await.key, kept == 0);
+        kept += 1;
+    }
+    assert_eq!(kept, 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]

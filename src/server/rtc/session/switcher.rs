@@ -259,8 +259,10 @@ struct KeyframeReader {
 
 impl KeyframeReader {
     fn new(video: &Broadcast<EncodedFrame>) -> Self {
-        let frames = video.subscribe();
-        video.request_refresh();
+        let frames = video.subscribe_with_backlog();
+        if !frames.has_backlog() {
+            video.request_refresh();
+        }
         Self { video: video.clone(), frames, awaiting_keyframe: true }
     }
 

@@ -35,7 +35,7 @@ impl Fixture {
     fn publish(&self, camera: usize, key: bool, millisecond: u64) {
         let captured = Timestamp::from_start(Duration::from_millis(millisecond));
         let data = Bytes::from(vec![camera as u8]);
-        self.cameras[camera].video.publish(EncodedFrame { captured, key, data });
+        self.cameras[camera].video.publish(EncodedFrame { captured, key, placeholder: false, data });
     }
 
     /// The next frame: its camera, its time, and whether it is the first of its camera.
