@@ -2,6 +2,8 @@
 //!
 //! Only headers are parsed. Requesting a key frame from the camera belongs to the pipeline.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{Encoder, Error};
@@ -16,19 +18,24 @@ const SLICE: u8 = 1;
 /// `nal_unit_type` of the first of the three parts of a partitioned slice, which the extended profile alone has.
 const PARTITION: u8 = 2;
 
+/// The largest ids of parameter sets (sections 7.4.2.1.1 and 7.4.2.2).
+const MAX_SPS_ID: u32 = 31;
+const MAX_PPS_ID: u32 = 255;
+
 /// The start code before each NAL unit (annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// The state of a camera's stream.
 ///
-/// Parameter sets are stored, even if they come in a buffer of their own, and are inserted before each IDR of the
-/// output. Only the newest of each kind is kept: cameras have one, and the packets of the RTP payload format carry one
-/// pair. Only slices and parameter sets are passed on: delimiters, filler, SEI and the layers of scalable streams are
+/// Parameter sets are stored by their ids, even if they come in a buffer of their own, and are inserted before each IDR of
+/// the output: any slice up to the next one may refer to any of them. Only slices and parameter sets are passed on: delimiters, filler, SEI and the layers of scalable streams are
 /// of no use to a browser.
 #[derive(Debug, Default)]
 pub struct Passthrough {
-    sps: Option<Sps>,
-    pps: Option<Vec<u8>>,
+    sps: BTreeMap<u32, Sps>,
+    pps: BTreeMap<u32, Vec<u8>>,
+    /// The profile of the newest sequence parameter set.
+    profile: Option<Profile>,
     /// Whether the frames so far can be decoded.
     in_sync: bool,
     /// Whether the stream has B-frames, or had them until its last SPS.
@@ -50,19 +57,32 @@ impl Passthrough {
         let mut pictures = false;
         for nal in nals(data) {
             match nal_type(nal) {
-                SPS if self.sps.as_ref().is_none_or(|sps| sps.received != nal) => {
-                    let sent = color::complete(nal, colors).into_owned();
-                    self.sps = Some(Sps { received: nal.to_vec(), sent });
-                    self.has_b_frames = false;
-                    // The next frame is an IDR of the new sequence (section 7.4.1.2.1), or useless.
-                    self.in_sync = false;
+                SPS => self.store_sps(nal, colors),
+                PPS => {
+                    let id = set_id(nal, 1);
+                    if id <= MAX_PPS_ID && self.pps.get(&id).is_none_or(|pps| pps != nal) {
+                        self.pps.insert(id, nal.to_vec());
+                    }
                 }
-                PPS if self.pps.as_deref() != Some(nal) => self.pps = Some(nal.to_vec()),
                 SLICE | IDR => pictures = true,
                 _ => {}
             }
         }
         pictures
+    }
+
+    fn store_sps(&mut self, nal: &[u8], colors: Colorimetry) {
+        // Three bytes of profile and level precede the id.
+        let id = set_id(nal, 4);
+        if id > MAX_SPS_ID || self.sps.get(&id).is_some_and(|sps| sps.received == nal) {
+            return;
+        }
+        let sent = color::complete(nal, colors).into_owned();
+        self.sps.insert(id, Sps { received: nal.to_vec(), sent });
+        self.profile = Profile::of_sps(nal);
+        self.has_b_frames = false;
+        // The next frame is an IDR of the new sequence (section 7.4.1.2.1), or useless.
+        self.in_sync = false;
     }
 
     fn stream_error(reason: &str) -> Error {
@@ -100,9 +120,11 @@ impl Encoder for Passthrough {
             out.extend_from_slice(nal);
         };
         if key {
-            let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else { return Err(Error::AwaitingKey) };
-            add(&sps.sent);
-            add(pps);
+            if self.sps.is_empty() || self.pps.is_empty() {
+                return Err(Error::AwaitingKey);
+            }
+            self.sps.values().for_each(|sps| add(&sps.sent));
+            self.pps.values().for_each(|pps| add(pps));
             self.in_sync = true;
         } else if !self.in_sync {
             return Err(Error::AwaitingKey);
@@ -116,12 +138,17 @@ impl Encoder for Passthrough {
     }
 
     fn profile(&self) -> Option<Profile> {
-        Profile::of_sps(&self.sps.as_ref()?.received)
+        self.profile
     }
 
     fn name(&self) -> &'static str {
         NAME
     }
+}
+
+/// The id of a parameter set, which is its first number after `at` bytes; that of a damaged one is taken for 0.
+fn set_id(nal: &[u8], at: usize) -> u32 {
+    Bits { data: nal.get(at..).unwrap_or_default(), at: 0 }.exp_golomb().unwrap_or(0)
 }
 
 /// Whether a NAL unit is a slice of a B-picture (section 7.4.3, table 7-6).
@@ -259,6 +286,25 @@ mod tests {
         let key = camera.encode(&frame(4, &old[2..]), false).expect("pass").expect("picture");
         assert_eq!(nals(&key.data).next(), Some(new));
         assert!(camera.encode(&frame(5, &[slice]), false).expect("pass").is_some());
+    }
+
+    #[test]
+    fn parameter_sets_are_kept_by_their_ids() {
+        // Ids 0, 1 and 0: "1", "010", "1".
+        let sps: &[u8] = &[0x67, 66, 0xc0, 30, 0b1000_0000, 1];
+        let (one, other, newer) =
+            (&[0x68, 0b1110_0000, 1][..], &[0x68, 0b0101_0000, 2][..], &[0x68, 0b1111_0000, 3][..]);
+        let idr: &[u8] = &[0x65, 0x88];
+        let mut camera = Passthrough::default();
+        let mut passed = |number, units: &[&[u8]]| {
+            let passed = camera.encode(&frame(number, units), false).expect("pass").expect("picture");
+            nals(&passed.data).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        assert_eq!(passed(0, &[sps, one, other, idr]), [sps, one, other, idr]);
+        assert_eq!(passed(1, &[newer, &[0x41, 0xe0]]), [[0x41, 0xe0]]);
+        assert_eq!(passed(2, &[idr]), [sps, newer, other, idr]);
+        // An id beyond any stream's is damage.
+        assert_eq!(passed(3, &[&[0x68, 0, 0b1100_0000, 7], idr]), [sps, newer, other, idr]);
     }
 
     #[test]

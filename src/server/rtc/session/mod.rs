@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod control_channel;
+mod payload;
 pub mod peer_connection;
 pub mod retransmission;
 pub mod rtcp;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::transport::RTCDtlsTransportState;
-use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::header::Header;
-use rtc::rtp::packetizer::Payloader as _;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
 };
@@ -16,6 +14,7 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::PeerConnection;
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::payload::payloads;
 use super::peer_connection::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
 use crate::media::Timestamp;
 use crate::server::rtc::rtp_clock::RtpClock;
@@ -81,7 +80,7 @@ impl RtpStream {
         access_unit: &Bytes,
         playout_delay: &Bytes,
     ) -> Result<(), webrtc::error::Error> {
-        let payloads = H264Payloader::default().payload(MAX_PAYLOAD, access_unit)?;
+        let payloads = payloads(access_unit, MAX_PAYLOAD)?;
         let last = payloads.len().saturating_sub(1);
         for (at, payload) in payloads.into_iter().enumerate() {
             let delay = (at == 0).then_some(playout_delay);
