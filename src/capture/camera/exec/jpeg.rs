@@ -103,6 +103,12 @@ impl JpegSplitter {
         }
     }
 
+    /// Nothing more comes: the size of the frame at the start of the buffer, if there is something to see of it.
+    pub fn finish(&mut self) -> Option<(u32, u32)> {
+        let Self { scanned, size, .. } = std::mem::take(self);
+        size.filter(|_| scanned)
+    }
+
     /// Parses the segment at `self.at`; the size in a frame header is remembered.
     fn segment(&mut self, data: &[u8], marker: u8) -> Segment {
         let Some(&[high, low]) = data.get(self.at + 2..self.at + 4).and_then(|bytes| bytes.first_chunk()) else {

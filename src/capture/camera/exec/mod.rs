@@ -109,10 +109,12 @@ impl Program {
                 break;
             }
         }
-        Ok(newest.map(|stream::Frame { captured, format, data }| {
-            self.format = format;
-            RawFrame::new(captured, format, data)
-        }))
+        Ok(newest.map(|frame| self.raw(frame)))
+    }
+
+    fn raw(&mut self, stream::Frame { captured, gap, format, data }: stream::Frame) -> RawFrame {
+        self.format = format;
+        RawFrame { gap, ..RawFrame::new(captured, format, data) }
     }
 }
 
@@ -136,13 +138,27 @@ impl VideoSource for Program {
                 return Ok(Some(frame));
             }
             let left = deadline.saturating_duration_since(Instant::now());
+            let quiet = self.stream.quiet_in(Timestamp::now());
+            let wait = quiet.map_or(left, |quiet| left.min(quiet));
             let stderr = &mut self.stderr;
-            let read = self.process.read(self.stream.buffer(), left, |line| stderr.log(line));
+            let read = self.process.read(self.stream.buffer(), wait, |line| stderr.log(line));
             match read.map_err(|source| Error::Io { device: self.label.clone(), call: "read", source })? {
                 Read::Some => self.stream.mark_arrival(Timestamp::now()),
-                Read::Nothing if left.is_zero() => return Ok(None),
-                Read::Nothing => {}
+                Read::Nothing => {
+                    if quiet.is_some_and(|quiet| quiet.is_zero())
+                        && let Some(frame) = self.stream.finish()
+                    {
+                        return Ok(Some(self.raw(frame)));
+                    }
+                    if left.is_zero() {
+                        return Ok(None);
+                    }
+                }
                 Read::End => {
+                    // The next call reports the end.
+                    if let Some(frame) = self.stream.finish() {
+                        return Ok(Some(self.raw(frame)));
+                    }
                     let status = self.process.wait_exit(|line| stderr.log(line));
                     let mut how = process::describe(status);
                     if !self.stderr.last.is_empty() {

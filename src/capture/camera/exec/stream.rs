@@ -2,6 +2,7 @@
 //! time is an argument. Running the program does not belong here.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -28,6 +29,8 @@ const ZEROS_LIMIT: usize = 4096;
 pub struct Frame {
     /// When its first byte arrived.
     pub captured: Timestamp,
+    /// Whether something of the frame before it is missing.
+    pub gap: bool,
     /// Its format.
     pub format: VideoFormat,
     /// Its bytes.
@@ -57,6 +60,10 @@ pub struct Stream {
     garbage: u64,
     /// Sections that were not a complete frame.
     damaged: u64,
+    /// Whether a part of the last frame is missing.
+    gap: bool,
+    /// How long nothing has to arrive before an H.264 frame counts as complete.
+    quiet: Duration,
 }
 
 /// The three supported formats.
@@ -92,18 +99,21 @@ impl StreamFormat {
                 jpeg::JpegParse::Nothing => ReadStep::Wait,
             },
             Self::AnnexB(units, shape) => match units.next(bytes) {
-                annexb::AnnexBParse::Unit(length) => {
-                    *shape = h264::nals(&bytes[..length]).find_map(StreamShape::of_sps).or(*shape);
-                    // Without its parameter sets no decoder can use it.
-                    let Some(StreamShape { width, height, fps }) = *shape else { return ReadStep::Skip(length) };
-                    let fps = fps.unwrap_or(requested.fps);
-                    ReadStep::Take(length, VideoFormat { width, height, fps, ..encoded })
-                }
+                annexb::AnnexBParse::Unit(length) => unit(shape, &bytes[..length], encoded),
                 annexb::AnnexBParse::Garbage(length) => ReadStep::Skip(length),
+                annexb::AnnexBParse::Late(length) => ReadStep::Late(length),
                 annexb::AnnexBParse::Nothing => ReadStep::Wait,
             },
         }
     }
+}
+
+/// An access unit, whose parameter sets update the shape of the stream.
+fn unit(shape: &mut Option<StreamShape>, data: &[u8], encoded: VideoFormat) -> ReadStep {
+    *shape = h264::nals(data).find_map(StreamShape::of_sps).or(*shape);
+    // Without its parameter sets no decoder can use it.
+    let Some(StreamShape { width, height, fps }) = *shape else { return ReadStep::Skip(data.len()) };
+    ReadStep::Take(data.len(), VideoFormat { width, height, fps: fps.unwrap_or(encoded.fps), ..encoded })
 }
 
 impl Stream {
@@ -117,7 +127,8 @@ impl Stream {
             _ => None,
         };
         let arrivals = VecDeque::new();
-        Self { format, requested, bytes: BytesMut::new(), consumed: 0, arrivals, garbage: 0, damaged: 0 }
+        let (bytes, quiet) = (BytesMut::new(), QUIET);
+        Self { format, requested, bytes, consumed: 0, arrivals, garbage: 0, damaged: 0, gap: false, quiet }
     }
 
     /// The buffer to which output is appended; call [`mark_arrival`](Self::mark_arrival) afterwards.
@@ -133,6 +144,41 @@ impl Stream {
     /// Sections that were not a complete frame.
     pub fn damaged(&self) -> u64 {
         self.damaged
+    }
+
+    /// How long from `now` nothing has to arrive for [`finish`](Self::finish) to be called; `None` if more has to.
+    pub fn quiet_in(&self, now: Timestamp) -> Option<Duration> {
+        let Some(StreamFormat::AnnexB(units, Some(_))) = &self.format else { return None };
+        let (_, arrived) = self.arrivals.back().filter(|_| units.looks_complete())?;
+        Some(self.quiet.saturating_sub(now.saturating_since(*arrived)))
+    }
+
+    /// What has arrived as a frame, because nothing more comes; `None` if it is not even a part of one.
+    pub fn finish(&mut self) -> Option<Frame> {
+        let length = self.bytes.len();
+        let (pixel, requested) = (self.format.as_ref()?.pixel(), self.requested);
+        let encoded = VideoFormat { pixel, stride: 0, ..requested };
+        let step = match self.format.as_mut()? {
+            StreamFormat::AnnexB(units, shape) if units.has_slices() => {
+                units.release();
+                unit(shape, &self.bytes, encoded)
+            }
+            StreamFormat::Jpeg(splitter) => {
+                let (width, height) = splitter.finish()?;
+                ReadStep::Take(length, VideoFormat { width, height, ..encoded })
+            }
+            _ => return None,
+        };
+        let ReadStep::Take(length, format) = step else { return None };
+        Some(self.take(length, format))
+    }
+
+    fn take(&mut self, length: usize, format: VideoFormat) -> Frame {
+        self.garbage = 0;
+        let captured = arrival_time(&mut self.arrivals, self.consumed);
+        let data = self.bytes.split_to(length).freeze();
+        self.consumed += length as u64;
+        Frame { captured, gap: std::mem::take(&mut self.gap), format, data }
     }
 
     /// The next complete frame; `None` if more bytes are needed.
@@ -151,14 +197,12 @@ impl Stream {
         let pixel = format.pixel();
         loop {
             match format.next(&self.bytes, &self.requested) {
-                ReadStep::Take(length, format) => {
-                    self.garbage = 0;
-                    let captured = arrival_time(&mut self.arrivals, self.consumed);
-                    let data = self.bytes.split_to(length).freeze();
-                    self.consumed += length as u64;
-                    return Ok(Some(Frame { captured, format, data }));
-                }
-                ReadStep::Skip(length) => {
+                ReadStep::Take(length, format) => return Ok(Some(self.take(length, format))),
+                step @ (ReadStep::Skip(length) | ReadStep::Late(length)) => {
+                    if matches!(step, ReadStep::Late(_)) {
+                        self.gap = true;
+                        self.quiet = (self.quiet * 2).min(MAX_QUIET);
+                    }
                     self.bytes.advance(length);
                     self.consumed += length as u64;
                     self.garbage += length as u64;
@@ -174,6 +218,14 @@ impl Stream {
     }
 }
 
+/// How long nothing has to arrive before the bytes so far count as a whole H.264 frame: longer than a program pauses between
+/// two writes of one frame, far shorter than a frame interval.
+const QUIET: Duration = Duration::from_millis(5);
+
+/// The limit to which [`QUIET`] grows with each frame that was not complete: as long as the next frame takes at 12 frames a
+/// second.
+const MAX_QUIET: Duration = Duration::from_millis(80);
+
 /// The arrival time of the first byte after `consumed` bytes.
 fn arrival_time(arrivals: &mut VecDeque<(u64, Timestamp)>, consumed: u64) -> Timestamp {
     while arrivals.len() > 1 && arrivals.front().is_some_and(|(end, _)| *end <= consumed) {
@@ -187,6 +239,8 @@ enum ReadStep {
     Take(usize, VideoFormat),
     /// This many bytes are garbage.
     Skip(usize),
+    /// This many bytes belong to the last frame, which was taken without them.
+    Late(usize),
     /// More bytes are needed.
     Wait,
 }
@@ -211,8 +265,6 @@ fn i420_bytes(format: &VideoFormat) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::media::Colorimetry;
 
@@ -254,6 +306,34 @@ mod tests {
         for wrong in [&b"hello"[..], &[0, 1], &[0, 0, 0, 7], &[0; ZEROS_LIMIT + 1], &[0xff, 0xff]] {
             assert_eq!(format(wrong), Err(Unreadable::Unknown), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn h264_frame_is_complete_when_nothing_more_arrives_and_at_the_end() {
+        // Baseline 3.1 of 1280x720.
+        let sps = [0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x28, 0x02, 0xdc, 0x80];
+        let (idr, p) = ([0, 0, 1, 0x65, 0x88, 7], [0, 0, 1, 0x41, 0x9a, 9]);
+        let mut stream = Stream::new(Some(PixelFormat::H264), requested(4, 2));
+        let feed = |stream: &mut Stream, data: &[u8], now| {
+            stream.buffer().extend_from_slice(data);
+            stream.mark_arrival(at(now));
+            std::iter::from_fn(|| stream.next_frame().expect("should read")).collect::<Vec<_>>()
+        };
+        assert_eq!(feed(&mut stream, &[&sps[..], &idr].concat(), 0).len(), 0);
+        assert_eq!(stream.quiet_in(at(900)), None, "how many slices a frame has is not known");
+        assert_eq!(feed(&mut stream, &p, 33).len(), 1);
+        assert_eq!(feed(&mut stream, &p, 66).len(), 1);
+        assert_eq!(stream.quiet_in(at(67)), Some(QUIET - Duration::from_millis(1)));
+        assert_eq!(stream.quiet_in(at(80)), Some(Duration::ZERO));
+        let frame = stream.finish().expect("a frame");
+        assert_eq!((frame.captured, frame.gap, &frame.data[..]), (at(66), false, &p[..]));
+        assert_eq!((stream.quiet_in(at(90)), stream.finish()), (None, None));
+
+        // It was not: the next frame follows a gap, and the pause has to be longer from now on.
+        assert_eq!(feed(&mut stream, &[1, 2], 99).len(), 0);
+        assert!(feed(&mut stream, &[&p[..], &p].concat(), 132)[0].gap);
+        assert_eq!(stream.quiet_in(at(132)), Some(QUIET * 2));
+        assert!(stream.finish().is_some_and(|frame| !frame.gap));
     }
 
     #[test]
