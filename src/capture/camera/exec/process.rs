@@ -24,6 +24,13 @@ const TERM_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the kernel may take to end a killed program: longer only if it hangs in a driver, and then it is abandoned.
 const KILL_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// How much of standard error is read between two looks at the output: a program that floods it must not delay the frames.
+/// Four pages of short lines take a millisecond or two.
+const STDERR_SHARE: usize = 16 << 10;
+
+/// How much of standard error is read at the end: what a pipe holds, and then some. A child that lives on may still write.
+const STDERR_REST: usize = 1 << 20;
+
 /// The maximum length of a line of standard error; the rest is dropped.
 const LINE_LIMIT: usize = 500;
 
@@ -109,7 +116,7 @@ impl Process {
         };
         let ready = [0, 1].map(|index| ends.get(index).is_some_and(|end| !end.revents().is_empty()));
         if ready[1] {
-            self.read_stderr(on_line);
+            self.read_stderr(STDERR_SHARE, on_line);
         }
         if !ready[0] {
             return Ok(Read::Nothing);
@@ -133,7 +140,7 @@ impl Process {
         if self.wait(TERM_TIMEOUT) {
             self.reap();
         }
-        self.read_stderr(on_line);
+        self.read_stderr(STDERR_REST, on_line);
         self.status
     }
 
@@ -143,9 +150,11 @@ impl Process {
         self.status = self.child.wait().ok();
     }
 
-    fn read_stderr(&mut self, mut on_line: impl FnMut(&str)) {
+    /// Reads what there is of standard error, but about `limit` bytes at most.
+    fn read_stderr(&mut self, limit: usize, mut on_line: impl FnMut(&str)) {
         let Some(err) = &mut self.err else { return };
         let mut chunk = [0; 4096];
+        let mut left = limit;
         loop {
             match err.read(&mut chunk) {
                 Ok(0) => {
@@ -166,7 +175,8 @@ impl Process {
                         }
                     }
                     // If it writes faster than this reads, the rest waits in the pipe.
-                    if count < chunk.len() {
+                    left = left.saturating_sub(count);
+                    if count < chunk.len() || left == 0 {
                         return;
                     }
                 }
@@ -216,5 +226,32 @@ pub fn describe(status: Option<ExitStatus>) -> String {
         Some((Some(code), _)) => format!("ended with exit status {code}"),
         Some((_, Some(signal))) => format!("was ended by signal {signal}"),
         _ => "closed its output".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn flood_on_standard_error_does_not_delay_the_output() {
+        let mut process = Process::start("yes >&2 & yes >&2 & echo begun; exec cat /dev/zero").expect("start");
+        let mut buffer = BytesMut::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut lines = 0;
+        for _ in 0..100 {
+            let mut now = 0;
+            process.read(&mut buffer, Duration::from_secs(1), |_| now += 1).expect("read");
+            assert!(now <= STDERR_SHARE / 2, "{now} lines before the output");
+            lines += now;
+        }
+        while lines == 0 {
+            assert!(Instant::now() < deadline, "no line of standard error");
+            process.read(&mut buffer, Duration::from_secs(1), |_| lines += 1).expect("read");
+            buffer.clear();
+        }
+        assert!(buffer.is_empty() || buffer.starts_with(b"begun"));
     }
 }
