@@ -103,6 +103,8 @@ pub const CASES: &[Case] = &[
     case("endless rates", YUYV, "endless intervals", WHOLE),
     case("no formats", YUYV, "on ENUM_FMT * EINVAL", Fault("`porthole devices` shows what it offers")),
     case("no sizes", YUYV, "on ENUM_FRAMESIZES * ENOTTY", WHOLE),
+    case("sizes that fail for one format", YUYV, "format MJPG 320x240@30\non ENUM_FRAMESIZES 1 EIO", WHOLE),
+    case("rates that fail", YUYV, "on ENUM_FRAMEINTERVALS * EIO", WHOLE),
     case("no rates", YUYV, "on ENUM_FRAMEINTERVALS * EINVAL", WHOLE),
     case("a rate that cannot be set", YUYV, "on S_PARM * ENOTTY", WHOLE),
     case("no rate at all", YUYV, "on S_PARM * EINVAL\non G_PARM * EINVAL", WHOLE),

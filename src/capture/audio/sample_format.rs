@@ -59,16 +59,22 @@ impl Encoding {
 }
 
 /// Appends interleaved samples of `from` channels to `samples` as `to` channels, 1 or 2: mono is the mean of the first
-/// two channels, stereo from mono has it twice. Of a card with more than two (an array of microphones) the first two
+/// two channels, or the one of them that is not all zeros (a single I2S microphone occupies one of two channels); stereo
+/// from mono has it twice. Of a card with more than two (an array of microphones) the first two
 /// are heard. An incomplete last frame is left out.
 pub(super) fn append(samples: &mut Vec<f32>, data: &[u8], encoding: Encoding, from: usize, to: usize) {
     let bytes = encoding.bytes();
-    for frame in data.chunks_exact(bytes * from.max(1)) {
-        let channel = |index: usize| encoding.read(&frame[bytes * index..bytes * (index + 1)]);
+    let frames = || data.chunks_exact(bytes * from.max(1));
+    let read = |frame: &[u8], index: usize| encoding.read(&frame[bytes * index..bytes * (index + 1)]);
+    let is_empty = |index: usize| frames().all(|frame| read(frame, index) == 0.0);
+    // Decided anew for each period: a channel that is not connected is zero in all of them.
+    let share = if from > 1 && to == 1 && (is_empty(0) || is_empty(1)) { 1.0 } else { 0.5 };
+    for frame in frames() {
+        let channel = |index: usize| read(frame, index);
         match (from, to) {
             (0 | 1, 1) => samples.push(channel(0)),
             (0 | 1, _) => samples.extend([channel(0); 2]),
-            (_, 1) => samples.push((channel(0) + channel(1)) * 0.5),
+            (_, 1) => samples.push((channel(0) + channel(1)) * share),
             (_, _) => samples.extend([channel(0), channel(1)]),
         }
     }
@@ -125,6 +131,15 @@ mod tests {
         assert_eq!(read(&data, Encoding::S16, 1, 2), [100, 100, 300, 300, -100, -100, -500, -500]);
         assert_eq!(read(&data, Encoding::S16, 4, 2), [100, 300]);
         assert_eq!(read(&data, Encoding::S16, 4, 1), [200]);
+    }
+
+    #[test]
+    fn microphone_on_one_of_two_channels_keeps_its_level() {
+        for samples in [[100i16, 0, -500, 0], [0, 100, 0, -500]] {
+            let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+            assert_eq!(read(&data, Encoding::S16, 2, 1), [100, -500], "{samples:?}");
+            assert_eq!(read(&data, Encoding::S16, 2, 2), samples);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The ioctls are in `crate::device::v4l2`, the choice of the mode in `negotiate`, the layout of the buffers in
 //! `layout`. Retrying after an error does not belong here.
 
+mod clock;
 mod color;
 pub mod controls;
 pub mod discover;
@@ -27,6 +28,7 @@ use super::{Config, ControlsOutcome, Dropped, Error, VideoSource};
 use crate::device::v4l2::{BufferType, Capability, Dequeued, Device, FourCc, Queue, Readiness};
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::inventory::{Control, Setting};
+use clock::DriverClock;
 use drops::{CutFrames, DropTracker};
 
 /// Buffers in the driver's ring: one is being filled, one waits to be dequeued, one waits for the encoder and one is
@@ -64,8 +66,7 @@ pub struct V4l2Capture {
     drops: DropTracker,
     cut_frames: CutFrames,
     controls: ControlWatcher,
-    /// The capture time of the newest frame so far, at first the start of the stream.
-    last_captured: Timestamp,
+    clock: DriverClock,
     /// Whether the camera supports forcing a key frame, as far as known.
     can_force_key_frame: bool,
 }
@@ -97,7 +98,7 @@ impl V4l2Capture {
         }
         let label = format!("{card} ({path})");
         let device = Arc::new(device);
-        let last_captured = Timestamp::now();
+        let clock = DriverClock::started(Timestamp::now());
         let queue =
             Queue::start(Arc::clone(&device), kind, BUFFERS).map_err(|(call, error)| match error.raw_os_error() {
                 // The USB bus has no bandwidth left for this much.
@@ -123,7 +124,7 @@ impl V4l2Capture {
             drops,
             cut_frames: CutFrames::default(),
             controls,
-            last_captured,
+            clock,
             can_force_key_frame: true,
         })
     }
@@ -165,8 +166,7 @@ impl V4l2Capture {
 
     fn frame(&mut self, buffer: Dequeued) -> RawFrame {
         let stamp = buffer.monotonic.map(Timestamp::from_monotonic);
-        let captured = capture_timestamp(stamp, self.last_captured, Timestamp::now());
-        self.last_captured = captured;
+        let captured = self.clock.capture_timestamp(stamp, Timestamp::now());
         self.layout.frame(buffer.lease, captured, self.drops.take_gap())
     }
 }
@@ -244,13 +244,6 @@ impl VideoSource for V4l2Capture {
 /// Our pixel format for one of the kernel's.
 pub fn pixel_format(fourcc: FourCc) -> Option<PixelFormat> {
     Known::of(fourcc).map(|known| known.pixel)
-}
-
-/// The capture time of a frame that is dequeued at `now`: the driver's timestamp, if plausible. A timestamp in the
-/// future comes from a driver that predicts the end of the frame, and would make the latency negative. One that is not
-/// after the previous frame, or after the start of the stream, is from another clock or missing.
-fn capture_timestamp(stamp: Option<Timestamp>, before: Timestamp, now: Timestamp) -> Timestamp {
-    stamp.filter(|&stamp| stamp > before).map_or(now, |stamp| stamp.min(now))
 }
 
 /// Sets format and rate, and checks what the driver made of them.
@@ -336,14 +329,6 @@ mod tests {
         assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
         let null = V4l2Capture::open(&config(), "/dev/null").expect_err("should refuse");
         assert_eq!(null.to_string(), "/dev/null: capture is not supported; it is no V4L2 device");
-    }
-
-    #[test]
-    fn capture_time_is_after_the_previous_frame_and_before_the_dequeue() {
-        let at = |seconds| Timestamp::from_start(Duration::from_secs(seconds));
-        for (stamp, taken) in [(None, 9), (Some(7), 7), (Some(9), 9), (Some(12), 9), (Some(5), 9), (Some(0), 9)] {
-            assert_eq!(capture_timestamp(stamp.map(at), at(5), at(9)), at(taken), "{stamp:?}");
-        }
     }
 
     #[test]

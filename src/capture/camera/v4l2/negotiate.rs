@@ -82,25 +82,51 @@ impl fmt::Display for SelectedMode {
 /// The kernel's errno.
 pub fn offers(device: &Device, kind: BufferType, config: &Config) -> io::Result<Vec<CaptureMode>> {
     let mut offers: Vec<CaptureMode> = Vec::new();
+    let mut failure = None;
     for format in device.formats(kind)? {
         // Formats that libv4l emulates in software do not exist for the kernel.
         let Some(known) = Known::of(format.fourcc).filter(|_| !format.emulated) else { continue };
-        let Known { fourcc, pixel, .. } = known;
-        if offers.iter().any(|mode| mode.fourcc == fourcc) {
+        if offers.iter().any(|mode| mode.fourcc == known.fourcc) {
             continue;
         }
-        let sizes = device.frame_sizes(fourcc)?;
-        if sizes.is_empty() {
-            offers.push(CaptureMode { fourcc, pixel, size: None, intervals: Vec::new() });
-        }
-        for size in sizes {
-            let (width, height) = distance::size(size, config)
-                .unwrap_or_else(|| size.nearest(config.width.target(), config.height.target()));
-            let intervals = device.frame_intervals(fourcc, width, height)?;
-            offers.push(CaptureMode { fourcc, pixel, size: Some(size), intervals });
+        match offers_of(device, known, config) {
+            Ok(modes) => offers.extend(modes),
+            Err(error) if is_unplugged(&error) => return Err(error),
+            // The driver does not know its way about this one; the others may do.
+            Err(error) => {
+                tracing::debug!("sizes and rates of {}: {error}; the format is left out", known.fourcc);
+                failure = Some(error);
+            }
         }
     }
-    Ok(offers)
+    match failure {
+        Some(error) if offers.is_empty() => Err(error),
+        _ => Ok(offers),
+    }
+}
+
+/// The modes of one format.
+fn offers_of(device: &Device, known: Known, config: &Config) -> io::Result<Vec<CaptureMode>> {
+    let Known { fourcc, pixel, .. } = known;
+    let sizes = device.frame_sizes(fourcc)?;
+    if sizes.is_empty() {
+        return Ok(vec![CaptureMode { fourcc, pixel, size: None, intervals: Vec::new() }]);
+    }
+    let mode = |size: FrameSize| {
+        let (width, height) =
+            distance::size(size, config).unwrap_or_else(|| size.nearest(config.width.target(), config.height.target()));
+        let intervals = match device.frame_intervals(fourcc, width, height) {
+            Err(error) if is_unplugged(&error) => return Err(error),
+            // As for a driver that reports none.
+            intervals => intervals.unwrap_or_default(),
+        };
+        Ok(CaptureMode { fourcc, pixel, size: Some(size), intervals })
+    };
+    sizes.into_iter().map(mode).collect()
+}
+
+fn is_unplugged(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
 }
 
 /// The best of a camera's modes; see the text of this module.
