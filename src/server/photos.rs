@@ -1,14 +1,17 @@
-//! Photos stored on the device: JPEG files in one directory, of which the newest are kept.
+//! Photos stored on the device: JPEG files in one directory, of which the newest are kept. Each has the next number, which
+//! orders them: the clock of a board may be behind until it has been set.
 //!
 //! Taking the photo and checking permissions belong to `server::dispatch`.
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Local, NaiveDateTime, TimeDelta};
+use chrono::{Local, NaiveDateTime};
 
 use crate::util::lock::Mutex;
 use crate::util::state_dir::StateDir;
@@ -18,6 +21,9 @@ const DEFAULT_DIRECTORY: &str = "photos";
 
 /// Time format of the file names: when the photo was taken, in the device's time zone.
 const TIME_FORMAT: &str = "%Y-%m-%d-%H-%M-%S-%3f";
+
+/// Digits of the number in a file name, so that names of one day sort as they were taken; more photos have more digits.
+const NUMBER_WIDTH: usize = 6;
 
 /// File name extension of a photo.
 const EXTENSION: &str = "jpg";
@@ -43,7 +49,7 @@ impl Default for Config {
 pub struct Photos {
     store: StateDir,
     keep: usize,
-    /// Photos are added one at a time, so that each gets a unique name.
+    /// Photos are added one at a time, so that each gets a number of its own.
     adding: Arc<Mutex<()>>,
 }
 
@@ -65,43 +71,73 @@ impl Photos {
     /// When the file cannot be written.
     pub fn add(&self, camera: &str, jpeg: &[u8]) -> anyhow::Result<PathBuf> {
         let _adding = self.adding.lock();
-        let mut taken = Local::now();
-        let named = |taken: DateTime<Local>| format!("{camera}-{}.{EXTENSION}", taken.format(TIME_FORMAT));
-        while self.store.fingerprint(&named(taken)).is_some() {
-            taken += TimeDelta::milliseconds(1);
-        }
-        let name = named(taken);
+        let listed = self.list().inspect_err(|error| tracing::warn!("old photos are not removed: {error:#}"));
+        let listed = listed.unwrap_or_default();
+        let number = listed.iter().filter_map(|photo| photo.number).max().map_or(1, |newest| newest.saturating_add(1));
+        let name = format!("{camera}-{}-{number:0NUMBER_WIDTH$}.{EXTENSION}", Local::now().format(TIME_FORMAT));
         self.store.write(&name, jpeg)?;
-        if let Err(error) = self.prune() {
+        // The new photo is one of those that are kept.
+        if let Err(error) = remove_oldest(listed, self.keep.saturating_sub(1)) {
             tracing::warn!("old photos were not removed: {error:#}");
         }
         self.store.path(&name)
     }
 
-    /// Removes the oldest photos above the limit.
-    fn prune(&self) -> anyhow::Result<()> {
+    /// All photos in the directory; none if it does not exist yet.
+    fn list(&self) -> anyhow::Result<Vec<Photo>> {
         let directory = self.store.directory()?;
-        let listed = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-        let paths = listed().with_context(|| format!("list {}", directory.display()))?;
-        // Photos written within one tick of the file system's clock are ordered by name, which contains the time.
-        let aged = |path: PathBuf| Some((fs::metadata(&path).ok()?.modified().ok()?, path));
-        let mut photos: Vec<_> = paths.into_iter().filter(|path| is_photo(path)).filter_map(aged).collect();
-        photos.sort();
-        let many = photos.len().saturating_sub(self.keep);
-        for (_, path) in &photos[..many] {
-            fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
+        let listed = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+        match listed() {
+            Ok(paths) => Ok(paths.into_iter().filter_map(Photo::at).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error).with_context(|| format!("list {}", directory.display())),
         }
-        Ok(())
     }
 }
 
-/// Whether the file name is that of a photo.
-fn is_photo(path: &Path) -> bool {
-    /// Length of a formatted [`TIME_FORMAT`].
+/// Removes all but the newest `keep` photos.
+fn remove_oldest(mut photos: Vec<Photo>, keep: usize) -> anyhow::Result<()> {
+    photos.sort();
+    let many = photos.len().saturating_sub(keep);
+    for Photo { path, .. } in &photos[..many] {
+        fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A stored photo. The fields are in the order by which photos are sorted, the oldest first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Photo {
+    /// Counts the photos of the directory; `None`, the oldest, in names of earlier versions.
+    number: Option<u64>,
+    modified: SystemTime,
+    path: PathBuf,
+}
+
+impl Photo {
+    /// The photo at a path; `None` for other files.
+    fn at(path: PathBuf) -> Option<Self> {
+        let number = parse_name(&path)?;
+        Some(Self { number, modified: fs::metadata(&path).ok()?.modified().ok()?, path })
+    }
+}
+
+/// The number in the file name of a photo, if it has one; `None` when the name is not that of a photo.
+fn parse_name(path: &Path) -> Option<Option<u64>> {
+    let stem = path.file_stem()?.to_str().filter(|_| path.extension() == Some(OsStr::new(EXTENSION)))?;
+    if ends_with_time(stem) {
+        return Some(None);
+    }
+    let (rest, number) = stem.rsplit_once('-')?;
+    let number = number.parse().ok().filter(|_| number.len() >= NUMBER_WIDTH && ends_with_time(rest))?;
+    Some(Some(number))
+}
+
+/// Whether the text ends with a formatted [`TIME_FORMAT`].
+fn ends_with_time(text: &str) -> bool {
     const LENGTH: usize = "2026-11-21-20-15-00-123".len();
-    let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-    let time = stem.len().checked_sub(LENGTH).and_then(|at| stem.get(at..)).unwrap_or_default();
-    path.extension() == Some(OsStr::new(EXTENSION)) && NaiveDateTime::parse_from_str(time, TIME_FORMAT).is_ok()
+    let time = text.len().checked_sub(LENGTH).and_then(|at| text.get(at..)).unwrap_or_default();
+    NaiveDateTime::parse_from_str(time, TIME_FORMAT).is_ok()
 }
 
 #[cfg(test)]
@@ -122,13 +158,56 @@ mod tests {
         let added: Vec<_> = (0..5u8).map(|number| photos.add("door", &[number]).unwrap()).collect();
         let names = added.iter().collect::<std::collections::BTreeSet<_>>();
         assert_eq!(names.len(), added.len());
-        assert!(added.iter().all(|path| is_photo(path) && path.starts_with(&directory)), "{added:?}");
+        assert!(added.iter().all(|path| parse_name(path).is_some() && path.starts_with(&directory)), "{added:?}");
         let there = |path: &PathBuf| fs::read(path).ok();
         assert_eq!(
             added.iter().map(there).collect::<Vec<_>>(),
             [None, None, Some(vec![2]), Some(vec![3]), Some(vec![4])]
         );
         assert!(others.iter().all(|other| directory.join(other).exists()));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_loses_no_photo() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = Photos::open(&Config { keep: 2, ..Config::default() }, &StateDir::open(Some(folder.path())));
+        let directory = folder.path().join("photos");
+        fs::create_dir(&directory).unwrap();
+        // Photos of an earlier version, and then the clock is behind them, since the board has just lost power.
+        let names = ["door-2098-01-01-00-00-00-000.jpg", "door-2099-01-01-00-00-00-000.jpg"];
+        let [older, newer] = names.map(|name| directory.join(name));
+        let tomorrow = SystemTime::now() + std::time::Duration::from_secs(86_400);
+        for path in [&older, &newer] {
+            fs::write(path, "old").unwrap();
+            fs::File::options().write(true).open(path).unwrap().set_modified(tomorrow).unwrap();
+        }
+        let first = photos.add("door", b"first").unwrap();
+        assert!(first.exists() && newer.exists() && !older.exists());
+        // The clock is behind the first photo's time as well.
+        fs::File::options().write(true).open(&first).unwrap().set_modified(tomorrow).unwrap();
+        let second = photos.add("yard", b"second").unwrap();
+        assert!(second.exists() && first.exists() && !newer.exists());
+        // Also after a restart, and when only the newest one is kept.
+        let photos = Photos::open(&Config { keep: 1, ..Config::default() }, &StateDir::open(Some(folder.path())));
+        let third = photos.add("attic", b"third").unwrap();
+        assert!(third.exists() && !second.exists() && !first.exists());
+        assert_eq!([&first, &second, &third].map(|path| parse_name(path)), [1, 2, 3].map(|n| Some(Some(n))));
+    }
+
+    #[test]
+    fn names_of_photos_are_distinguished_from_others() {
+        for (name, number) in [
+            ("door-2026-11-21-20-15-00-123-000042.jpg", Some(Some(42))),
+            ("2026-11-21-20-15-00-123-1000000.jpg", Some(Some(1_000_000))),
+            ("door-2026-11-21-20-15-00-123.jpg", Some(None)),
+            ("door-2026-11-21-20-15-00-123-000042.png", None),
+            ("door-2026-11-21-20-15-00-123-42.jpg", None),
+            ("door-2026-11-21-20-15-00-123-heron.jpg", None),
+            ("door-2026-13-21-20-15-00-123-000042.jpg", None),
+            ("000042.jpg", None),
+        ] {
+            assert_eq!(parse_name(Path::new(name)), number, "{name}");
+        }
     }
 
     #[test]
