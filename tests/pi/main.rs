@@ -76,6 +76,8 @@ fn the_package_installs_streams_recovers_upgrades_and_purges() {
     kill_service(&board, &token, &progress);
     upgrade(&board, &token);
     progress.report("an upgrade kept configuration, password and token");
+    remove_and_install(&board);
+    progress.report("after a removal it installs again");
     purge(&board);
     progress.report("a purge left nothing");
 }
@@ -182,6 +184,20 @@ fn upgrade(board: &Machine, token: &str) {
     let runtime = Runtime::new().expect("a runtime should start");
     let viewer = runtime.block_on(connect(board, Some(token)));
     runtime.block_on(viewer.leave()).expect("the viewer should leave");
+}
+
+/// A removal keeps configuration and credentials; another installation can use every unit again.
+fn remove_and_install(board: &Machine) {
+    let before = board.sh("md5sum /etc/porthole/porthole.toml /var/lib/porthole/passwords.json");
+    board.sh("DEBIAN_FRONTEND=noninteractive apt-get remove -y porthole");
+    assert_eq!(board.try_sh("systemctl is-active porthole").0, "inactive\n");
+    board.sh("DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /root/newer.deb");
+    assert_eq!(board.sh("md5sum /etc/porthole/porthole.toml /var/lib/porthole/passwords.json"), before);
+    for (unit, state) in [("service", "enabled\n"), ("socket", "disabled\n")] {
+        assert_eq!(board.try_sh(&format!("systemctl is-enabled porthole.{unit}")).0, state, "{unit}");
+    }
+    board.sh("systemctl stop porthole && systemctl start porthole.socket && systemctl stop porthole.socket");
+    board.sh("systemctl start porthole");
 }
 
 /// Check 6, the second half.
