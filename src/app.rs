@@ -57,6 +57,9 @@ impl App {
         let notifier = Notifier::default();
         let metrics = Metrics::new();
         let store = StateDir::open(config.state_directory.as_deref());
+        let photos = Photos::open(&config.photos, &store);
+        store.remove_leftovers();
+        photos.remove_leftovers();
         let auth = Auth::open(&config.auth, &store)?;
         let encryption = http::Encryption::open(&config.http.tls, &store)?;
         let registry = camera::Registry::default();
@@ -105,7 +108,7 @@ impl App {
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
             privacy: PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone()),
-            photos: Photos::open(&config.photos, &store),
+            photos,
         });
         let socket = open_socket(&store, &dispatcher);
         let changes = dispatcher.clone();

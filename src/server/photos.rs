@@ -83,6 +83,20 @@ impl Photos {
         self.store.path(&name)
     }
 
+    /// Removes what interrupted writes have left in the directory.
+    pub fn remove_leftovers(&self) {
+        self.store.remove_leftovers();
+    }
+
+    /// Checks that photos could be stored; nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check_writable(&self) -> anyhow::Result<()> {
+        self.store.check_writable()
+    }
+
     /// All photos in the directory; none if it does not exist yet.
     fn list(&self) -> anyhow::Result<Vec<Photo>> {
         let directory = self.store.directory()?;

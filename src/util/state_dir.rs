@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
 
 /// The file that is locked while another one is changed.
 const LOCK: &str = "lock";
@@ -79,6 +79,30 @@ impl StateDir {
         Ok(directory)
     }
 
+    /// Checks that files could be written, also if the directory still has to be created; nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check_writable(&self) -> anyhow::Result<()> {
+        let directory = self.directory()?;
+        // The nearest one that exists is where the others would be created.
+        let found = directory.ancestors().find(|path| path.exists()).unwrap_or(directory);
+        let wrong = if found.is_dir() {
+            let access = Access::WRITE_OK | Access::EXEC_OK;
+            rustix::fs::access(found, access).err().map(|error| io::Error::from(error).to_string())
+        } else {
+            Some(format!("{} is no directory", found.display()))
+        };
+        wrong.map_or(Ok(()), |wrong| {
+            let (called, setting) = (self.called, self.setting);
+            Err(anyhow!(
+                "write to the {called} {}: {wrong}; set {setting} to a place where the user that runs porthole may write",
+                directory.display()
+            ))
+        })
+    }
+
     /// The content of a file; `None` when it does not exist.
     ///
     /// # Errors
@@ -105,7 +129,7 @@ impl StateDir {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let directory = self.create()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let temporary = directory.join(format!(".{name}.{}-{number}", std::process::id()));
+        let temporary = directory.join(temporary_name(name, number));
         let written = replace(directory, &temporary, &directory.join(name), bytes);
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -113,6 +137,25 @@ impl StateDir {
         written.with_context(|| {
             format!("write {}; is there space, and may this user write there", directory.join(name).display())
         })
+    }
+
+    /// Removes the temporary files of writes that a power cut or a kill has interrupted. Those of writes in progress, also
+    /// of other processes, are locked and stay.
+    pub fn remove_leftovers(&self) {
+        // Without the directory nothing was ever written.
+        let Some(entries) = self.directory.as_deref().and_then(|directory| fs::read_dir(directory).ok()) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if !entry.file_name().to_str().is_some_and(is_temporary_name) {
+                continue;
+            }
+            match remove_unlocked(&entry.path()) {
+                Ok(true) => tracing::info!("removed {}, which an interrupted write had left", entry.path().display()),
+                Ok(false) => {}
+                Err(error) => tracing::warn!("remove {}: {error}", entry.path().display()),
+            }
+        }
     }
 
     /// Locks the directory against other processes and threads until the result is dropped; blocks until the lock is free.
@@ -169,8 +212,46 @@ fn directory(configured: Option<&Path>, variable: impl Fn(&str) -> Option<OsStri
         .or_else(|| Some(absolute("HOME")?.join(".local/state/porthole")))
 }
 
+/// The temporary name of a file while it is written, unique in this process.
+fn temporary_name(name: &str, number: u32) -> String {
+    format!(".{name}.{}-{number}", std::process::id())
+}
+
+/// Whether it is a [`temporary_name`] of any process.
+fn is_temporary_name(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let written = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    written.is_some_and(|(name, suffix)| {
+        !name.is_empty() && suffix.split_once('-').is_some_and(|(process, number)| digits(process) && digits(number))
+    })
+}
+
+/// Removes a file unless it is locked; whether it did.
+fn remove_unlocked(path: &Path) -> io::Result<bool> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => fs::remove_file(path).map(|()| true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Creates a temporary file and locks it, so that it is not taken for a leftover.
+fn create_locked(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
+        // Another process may have removed it before it was locked.
+        match fs::metadata(path) {
+            Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+}
+
 fn replace(directory: &Path, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    let mut file = create_locked(temporary)?;
     chown_to_directory_owner(&file, Some(directory))?;
     file.write_all(bytes)?;
     file.sync_all()?;
@@ -248,6 +329,28 @@ mod tests {
         for file in files {
             assert_eq!(mode(&directory.join(file)), 0o600);
         }
+    }
+
+    #[test]
+    fn leftovers_of_interrupted_writes_are_removed_and_nothing_else() {
+        let (_folder, store) = temporary();
+        store.remove_leftovers();
+        let directory = store.create().unwrap().to_path_buf();
+        let kept = ["passwords.json", ".1-2", "..1-2", ".a.1", ".a.x-2", ".a.1-2.old", "a.1-2", ".a.1-"];
+        let own = temporary_name("privacy", 0);
+        let left = [".passwords.json.4194304-0", ".door-2026-11-21-20-15-00-123-000042.jpg.1-7", own.as_str()];
+        for name in kept.iter().chain(&left) {
+            fs::write(directory.join(name), "").unwrap();
+        }
+        // A write in progress.
+        let writing = directory.join(temporary_name("tokens.json", 1));
+        let _open = create_locked(&writing).unwrap();
+        store.remove_leftovers();
+        assert!(kept.iter().all(|name| directory.join(name).exists()));
+        assert_eq!(left.map(|name| directory.join(name).exists()), [false; 3]);
+        assert!(writing.exists());
+        store.write("passwords.json", b"new").unwrap();
+        assert_eq!(store.read("passwords.json").unwrap().unwrap(), b"new");
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub fn open(path: PathBuf, dispatcher: Dispatcher) -> anyhow::Result<Guard> {
     if Blocking::connect(&path).is_ok() {
         anyhow::bail!("{shown}: another porthole answers there; give this one its own [state] directory");
     }
+    remove_leftovers(&path);
     // Bound under a temporary name until its permissions are set, then renamed; this also replaces a stale socket.
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let bound = || {
@@ -83,6 +84,23 @@ pub fn open(path: PathBuf, dispatcher: Dispatcher) -> anyhow::Result<Guard> {
     let listener = listener.with_context(|| format!("open the socket {shown}"))?;
     let task = tokio::spawn(accept(listener, dispatcher));
     Ok(Guard { path, task })
+}
+
+/// Removes sockets that a start has left under their temporary names when it was interrupted.
+fn remove_leftovers(path: &Path) {
+    let Some(entries) = path.parent().and_then(|directory| fs::read_dir(directory).ok()) else { return };
+    let temporary = |other: &Path| {
+        let process = other.with_extension("");
+        process.extension().and_then(OsStr::to_str).is_some_and(|process| process.parse::<u32>().is_ok())
+            && other.extension() == Some(OsStr::new("new"))
+            && process.file_stem() == path.file_stem()
+    };
+    for other in entries.flatten().map(|entry| entry.path()).filter(|other| temporary(other)) {
+        // One that answers is that of a start in progress.
+        if Blocking::connect(&other).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            let _ = fs::remove_file(&other);
+        }
+    }
 }
 
 async fn accept(listener: UnixListener, dispatcher: Dispatcher) {
@@ -126,5 +144,26 @@ async fn serve(stream: UnixStream, dispatcher: &Dispatcher) -> io::Result<()> {
             // The rest of an overlong line follows.
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener as Blocking;
+
+    use super::*;
+
+    #[test]
+    fn sockets_of_interrupted_starts_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = |name: &str| folder.path().join(name);
+        for name in ["control.4194304.new", "control.1.new", "control.x.new", "other.1.new"] {
+            drop(Blocking::bind(there(name)).unwrap());
+        }
+        let _starting = Blocking::bind(there("control.2.new")).unwrap();
+        fs::write(there("control.3.new"), "").unwrap();
+        remove_leftovers(&there(NAME));
+        assert!(!there("control.4194304.new").exists() && !there("control.1.new").exists());
+        assert!(["control.2.new", "control.x.new", "other.1.new"].iter().all(|name| there(name).exists()));
     }
 }
