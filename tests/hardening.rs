@@ -73,6 +73,28 @@ fn with_http(lines: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_its_side_gets_the_whole_response() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    // An image takes a while, so that the end of the client's side arrives before it.
+    for path in ["/snapshot.jpg", "/api/status", "/"] {
+        let mut stream = connect(&porthole, OTHER).await?;
+        // Ranges are ignored.
+        let get = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-9\r\n\r\n");
+        stream.write_all(get.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut received = Vec::new();
+        tokio::time::timeout(LIMIT, stream.read_to_end(&mut received)).await.context("it does not close")??;
+        let end = received.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        let end = end.with_context(|| format!("{path}: no response but {} bytes", received.len()))?;
+        let head = String::from_utf8_lossy(&received[..end]).to_ascii_lowercase();
+        let length = format!("content-length: {}", received.len() - end - 4);
+        ensure!(head.starts_with("http/1.1 200 ") && head.contains(&length), "{path}: {head}");
+        ensure!(path != "/snapshot.jpg" || head.contains("accept-ranges: none"), "{path}: {head}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cross_origin_requests_are_rejected() -> Result<()> {
     let porthole = Porthole::start(&with_http("origins = [\"https://example.org\"]"))?;
     let cases = [

@@ -44,7 +44,13 @@ impl Context {
     /// `GET /snapshot.jpg`.
     pub(super) async fn snapshot(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
         match self.0.dispatcher.snapshot(caller, camera).await {
-            Ok(Snapshot { data, .. }) => response(StatusCode::OK, Snapshot::MEDIA_TYPE, data),
+            Ok(Snapshot { data, .. }) => {
+                let mut response = response(StatusCode::OK, Snapshot::MEDIA_TYPE, data);
+                // Each request gets another image, of which parts do not fit together; so a range is ignored (RFC 9110
+                // section 14.3), and clients are asked to send none.
+                response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
+                response
+            }
             Err(error) => with_retry_after(problem(status(&error), &error.message), &error),
         }
     }

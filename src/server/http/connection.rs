@@ -118,6 +118,8 @@ async fn serve_http1(
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS)
+        // A client may close its side after the request, as `nc -N` does, and still wants the response.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection).await
 }
