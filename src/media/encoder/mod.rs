@@ -16,6 +16,9 @@ use crate::media::convert;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 
+/// The least width and height that the software encoder takes, that of a macroblock; its own error is only a number.
+const MIN_SIDE: u32 = 16;
+
 /// The configuration of an encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -89,8 +92,39 @@ pub trait Encoder: Send {
 ///
 /// [`Error::Codec`] when no encoder takes the format.
 pub fn open(config: &Config, format: &VideoFormat) -> Result<Box<dyn Encoder>, Error> {
+    if format.pixel != PixelFormat::H264 && (format.width < MIN_SIDE || format.height < MIN_SIDE) {
+        let reason = format!(
+            "{}x{} is too small; let the camera deliver {MIN_SIDE}x{MIN_SIDE} pixels or more",
+            format.width, format.height
+        );
+        return Err(Error::Codec { encoder: openh264::NAME, reason });
+    }
     match format.pixel {
         PixelFormat::H264 => Ok(Box::new(passthrough::Passthrough::default())),
         _ => Ok(Box::new(openh264::OpenH264::open(config, format))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Colorimetry;
+
+    #[test]
+    fn a_size_below_a_macroblock_is_named() {
+        let format = |width, height| VideoFormat {
+            pixel: PixelFormat::I420,
+            width,
+            height,
+            stride: width,
+            fps: 30.0,
+            color: Colorimetry::SRGB,
+        };
+        let error =
+            |width, height| open(&Config::default(), &format(width, height)).err().map(|error| error.to_string());
+        let expected = "openh264: 8x8 is too small; let the camera deliver 16x16 pixels or more";
+        assert_eq!(error(8, 8).as_deref(), Some(expected));
+        assert!(error(640, 8).is_some() && error(8, 480).is_some());
+        assert_eq!(error(16, 16), None);
     }
 }

@@ -21,7 +21,7 @@ use codec::Codec;
 pub use decode_keyframe::decode;
 
 /// The name in the status and in errors.
-const NAME: &str = "openh264";
+pub(super) const NAME: &str = "openh264";
 
 /// An OpenH264 encoder. The size of its pictures may change.
 pub struct OpenH264 {
