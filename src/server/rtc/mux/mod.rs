@@ -55,6 +55,9 @@ const SOURCE_ADDR_TTL: Duration = Duration::from_secs(1);
 /// Peers in that cache.
 const MAX_CACHED_PEERS: usize = 256;
 
+/// The address whose port an instance holds from its start: loopback, but not the address that programs on this host use.
+const RESERVATION: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 254);
+
 /// The first retransmission timeout, which doubles each time (RFC 8489 section 6.2.1).
 const INITIAL_RTO: Duration = Duration::from_millis(500);
 
@@ -69,6 +72,8 @@ struct Inner {
     retrying: Mutex<bool>,
     /// The local address from which the kernel would send to a peer.
     source_addr_cache: Mutex<HashMap<IpAddr, (Instant, Option<IpAddr>)>>,
+    /// Keeps the port from other instances; see [`reserve`].
+    _reservation: Option<UdpSocket>,
 }
 
 impl Drop for Inner {
@@ -85,14 +90,12 @@ impl Mux {
     ///
     /// If the port is in use.
     pub fn start(port: u16, tcp: bool, metrics: Metrics) -> anyhow::Result<Self> {
-        if port != 0 {
-            probe(port, tcp)?;
-        }
+        let reservation = if port == 0 { None } else { reserve(port, tcp)? };
         let crypto = rtc::crypto::default_provider().map_err(|error| anyhow::anyhow!("find cryptography: {error}"))?;
         let demux = Arc::new(Demux::new(crypto, metrics));
         let config = SocketConfig { port, tcp, demux, counts: Arc::default(), stop: CancellationToken::new() };
         let (sockets, retrying, source_addr_cache) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { config, sockets, retrying, source_addr_cache })))
+        Ok(Self(Arc::new(Inner { config, sockets, retrying, source_addr_cache, _reservation: reservation })))
     }
 
     /// Opens sockets for new addresses, closes those of addresses that are gone, and keeps the others. Addresses that
@@ -209,6 +212,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
+/// Checks that the port is free on every address, and binds it on one that nobody uses: sockets for viewers are bound
+/// only when an address is listed or requested, and until then a second instance would find the port free, start, and
+/// serve nobody. `None` on a host without loopback.
+fn reserve(port: u16, tcp: bool) -> anyhow::Result<Option<UdpSocket>> {
+    probe(port, tcp)?;
+    match UdpSocket::bind((RESERVATION, port)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(udp_taken(port, error)),
+        bound => Ok(bound.ok()),
+    }
+}
+
+/// The error if the UDP port cannot be bound.
+fn udp_taken(port: u16, error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!(
+        "bind UDP port {port}, which viewers are to use; stop the program that holds it (ss -lunp 'sport = :{port}') or set \
+         [rtc] udp_port to another one"
+    ))
+}
+
 /// Checks that the port is free on every address.
 fn probe(port: u16, tcp: bool) -> anyhow::Result<()> {
     let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
@@ -216,12 +238,7 @@ fn probe(port: u16, tcp: bool) -> anyhow::Result<()> {
         if let Err(error) = UdpSocket::bind((ip, port)) {
             // Without IPv6 in the kernel, binding fails, but the port is not in use.
             if taken(&error) || ip.is_ipv4() {
-                return Err(error).with_context(|| {
-                    format!(
-                        "bind UDP port {port}, which viewers are to use; stop the program that holds it \
-                         (ss -lunp 'sport = :{port}') or set [rtc] udp_port to another one"
-                    )
-                });
+                return Err(udp_taken(port, error));
             }
         }
         if tcp

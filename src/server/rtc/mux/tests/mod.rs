@@ -320,11 +320,25 @@ async fn an_address_that_cannot_be_bound_yet_is_retried() {
     let demux = Arc::new(Demux::new(stun::tests::crypto(), Metrics::new()));
     let config = SocketConfig { port, tcp: false, demux, counts: Arc::default(), stop: CancellationToken::new() };
     let (sockets, retrying, source_addr_cache) = (Mutex::default(), Mutex::default(), Mutex::default());
-    let mux = Mux(Arc::new(Inner { config, sockets, retrying, source_addr_cache }));
+    let mux = Mux(Arc::new(Inner { config, sockets, retrying, source_addr_cache, _reservation: None }));
     mux.set_addresses(vec![ip(9)]);
     assert_eq!(mux.locals(), []);
     drop(holder);
     until("it is bound", || mux.locals().len() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_instance_on_the_port_does_not_start() {
+    // Neither has an address for viewers, as with `interfaces = ["lo"]` or before the network is up.
+    let free = UdpSocket::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
+    let first = Mux::start(free, false, Metrics::new()).expect("start");
+    let error = Mux::start(free, false, Metrics::new()).err().expect("the port is in use");
+    let error = format!("{error:#}");
+    assert!(error.starts_with(&format!("bind UDP port {free}, which viewers are to use; stop")), "{error}");
+    // Its own sockets are not in the way.
+    assert!(first.ensure(ip(1)));
+    drop(first);
+    until("the port is free", || Mux::start(free, false, Metrics::new()).is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
