@@ -98,7 +98,12 @@ fn reload_config(app: &mut App, run: &Run, levels: &Levels) {
             }
             app.reload(&config);
         }
-        Err(errors) => tracing::error!("configuration not reloaded, because it has errors:\n{errors}"),
+        Err(errors) => {
+            // A line each, since the log escapes line breaks.
+            for error in errors.to_string().lines() {
+                tracing::error!("configuration not reloaded: {error}");
+            }
+        }
     }
     app.notifier().ready();
 }

@@ -119,7 +119,7 @@ async fn a_reload_applies_changes_and_keeps_viewers() {
         Viewer::connect(&Options::new(&porthole.base)).await.expect("there should be a place for a second viewer");
 
     // An invalid file changes nothing.
-    std::fs::write(&file, "[rtc]\nmax_viewers = 0\n").unwrap();
+    std::fs::write(&file, "[rtc]\nmax_viewers = 0\ntcp = 1\n").unwrap();
     porthole.signal("HUP").unwrap();
     manager.line("READY=1");
     assert_eq!(porthole.status().await.unwrap()["max_viewers"], 2);
@@ -132,7 +132,12 @@ async fn a_reload_applies_changes_and_keeps_viewers() {
     assert_eq!(code, Some(0));
     assert!(log.contains("applied: rtc.max_viewers"), "{log}");
     assert!(log.contains("these settings need a restart (systemctl restart porthole): camera[0].fps"), "{log}");
-    assert!(log.contains("rtc.max_viewers = 0: out of range"), "{log}");
+    // Each error is on a line of its own.
+    let line = |words: &str| {
+        log.lines().filter(|line| line.contains("configuration not reloaded: ") && line.contains(words)).count()
+    };
+    assert_eq!((line("rtc.max_viewers = 0: out of range"), line("rtc.tcp = 1: not true or false")), (1, 1), "{log}");
+    assert!(!log.contains("\\n"), "{log}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Parsers of single values are in `value`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -20,8 +21,36 @@ const MAX_LINE: i64 = 1023;
 /// The default debounce time of a button: twice that of bad contacts.
 const DEBOUNCE_MS: u64 = 30;
 
+/// The pins and kernel LEDs of the sections that were read, each with the section that uses it. Only one can: the others
+/// would find it busy.
+#[derive(Default)]
+pub(super) struct Claims {
+    pins: HashMap<(Option<String>, u32), String>,
+    leds: HashMap<String, String>,
+}
+
+impl Claims {
+    /// Claims a pin for a section; reports an error if another section has it.
+    fn pin(&mut self, section: &ConfigSection<'_, '_>, pin: &gpio::GpioPin) {
+        let chip = pin.chip.as_deref().map(|chip| chip.trim_start_matches("/dev/").to_owned());
+        let user = self.pins.entry((chip, pin.line)).or_insert_with(|| section.path().into());
+        if user != section.path() {
+            let wrong = format!("{user} uses this pin already; give each LED and each button a pin of its own");
+            section.reject("gpio", "", &wrong);
+        }
+    }
+
+    /// Claims a kernel LED for a section; reports an error if another section has it.
+    fn led(&mut self, section: &ConfigSection<'_, '_>, name: &str) {
+        let user = self.leds.entry(name.into()).or_insert_with(|| section.path().into());
+        if user != section.path() {
+            section.reject("sysfs", "", &format!("{user} uses this LED already; an LED shows one thing"));
+        }
+    }
+}
+
 /// An LED; `None` when the section does not say which one.
-pub(super) fn led(section: &mut ConfigSection<'_, '_>) -> Option<leds::Config> {
+pub(super) fn led(section: &mut ConfigSection<'_, '_>, claims: &mut Claims) -> Option<leds::Config> {
     let (mut pin, mut name) = (PinSpec { active_low: false, ..PinSpec::default() }, String::new());
     let (mut show, mut brightness) = (Indicator::Ready, 100);
     pin.read(section);
@@ -33,11 +62,16 @@ pub(super) fn led(section: &mut ConfigSection<'_, '_>) -> Option<leds::Config> {
             section.reject("sysfs", "", "not allowed together with gpio; add another [[led]] section for a second LED");
             return None;
         }
-        (Some(line), true) => LedTarget::Gpio(pin.at(line)),
+        (Some(line), true) => {
+            let pin = pin.at(line);
+            claims.pin(section, &pin);
+            LedTarget::Gpio(pin)
+        }
         (None, false) => {
             for key in ["chip", "active_low"].into_iter().filter(|key| section.has(key)) {
                 section.reject(key, "", "only valid with gpio, but this is a kernel LED; remove the key");
             }
+            claims.led(section, &name);
             LedTarget::Sysfs(name)
         }
         (None, true) => {
@@ -52,7 +86,7 @@ pub(super) fn led(section: &mut ConfigSection<'_, '_>) -> Option<leds::Config> {
 }
 
 /// A button; `None` when the section does not say which one.
-pub(super) fn button(section: &mut ConfigSection<'_, '_>) -> Option<buttons::Config> {
+pub(super) fn button(section: &mut ConfigSection<'_, '_>, claims: &mut Claims) -> Option<buttons::Config> {
     // A button from the pin to ground needs no other part.
     let mut pin = PinSpec { active_low: true, ..PinSpec::default() };
     let (mut debounce, mut press, mut release) = (DEBOUNCE_MS, None, None);
@@ -69,7 +103,9 @@ pub(super) fn button(section: &mut ConfigSection<'_, '_>) -> Option<buttons::Con
         }
         return None;
     };
-    Some(buttons::Config { pin: pin.at(line), debounce: Duration::from_millis(debounce), press, release })
+    let pin = pin.at(line);
+    claims.pin(section, &pin);
+    Some(buttons::Config { pin, debounce: Duration::from_millis(debounce), press, release })
 }
 
 /// A command as `METHOD` or `METHOD {...}`, as `porthole ctl` takes it; empty for none. It becomes a request.

@@ -6,6 +6,7 @@
 mod board;
 mod changes;
 mod errors;
+mod hints;
 mod network;
 mod reader;
 pub(crate) mod value;
@@ -99,6 +100,15 @@ impl Config {
     ///
     /// All errors in the text at once.
     pub fn parse(text: &str, file: &str) -> Result<Self, Errors> {
+        // What follows would be misunderstood, and the message would not say why.
+        if let Some(at) = text.find('\0') {
+            let mut errors = Errors::new(file);
+            let line = 1 + text[..at].matches('\n').count();
+            let wrong = "a NUL byte: the file is damaged, as after a power cut, or saved as UTF-16; restore it, or save it as \
+                         UTF-8";
+            errors.add(Some(line), wrong.into());
+            return errors.or_ok(Self::default());
+        }
         let (config, _, errors) = read(text, file);
         errors.or_ok(config)
     }
@@ -182,8 +192,9 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         // A larger directory is slow to list.
         photos.number("keep", &mut config.keep, 1..=100_000, 1, "photos");
     });
-    reader.list("led", |led| config.leds.extend(board::led(led)));
-    reader.list("button", |button| config.buttons.extend(board::button(button)));
+    let mut claims = board::Claims::default();
+    reader.list("led", |led| config.leds.extend(board::led(led, &mut claims)));
+    reader.list("button", |button| config.buttons.extend(board::button(button, &mut claims)));
 
     let (keys, errors) = reader.finish();
     (config, keys, errors)

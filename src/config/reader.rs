@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::errors::Errors;
+use super::hints::hint;
 use super::value::ValueParser;
 use crate::capture::camera::Constraint;
 use crate::model::inventory::{Setting, Value};
@@ -93,7 +94,7 @@ impl<'t> Reader<'t> {
         let sections: Vec<&str> = known_keys.iter().filter(|path| !path.contains('.')).map(String::as_str).collect();
         for (key, value) in &self.root {
             if !sections.contains(&key.get_ref().as_ref()) {
-                self.report_unknown("", key, value, &sections);
+                self.report_unknown("", "", key, value, &sections);
             }
         }
         let keys = known_keys.iter().filter(|path| path.contains('.')).cloned().collect();
@@ -114,7 +115,7 @@ impl<'t> Reader<'t> {
         let ConfigSection { path, known_keys, .. } = section;
         for (key, value) in table.into_iter().flatten() {
             if !known_keys.contains(&key.get_ref().as_ref()) {
-                self.report_unknown(&format!("{path}."), key, value, &known_keys);
+                self.report_unknown(name, &format!("{path}."), key, value, &known_keys);
             }
         }
     }
@@ -127,12 +128,20 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn report_unknown(&self, path: &str, key: &Spanned<DeString<'t>>, value: &Spanned<DeValue<'t>>, known: &[&str]) {
+    fn report_unknown(
+        &self,
+        section: &str,
+        path: &str,
+        key: &Spanned<DeString<'t>>,
+        value: &Spanned<DeValue<'t>>,
+        known: &[&str],
+    ) {
         let line = line_of(self.text, key.span().start);
         let name = shorten(key.get_ref());
-        let right = match did_you_mean(key.get_ref(), known) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("known here: {}", known.join(", ")),
+        let right = match (hint(section, key.get_ref()), did_you_mean(key.get_ref(), known)) {
+            (Some(hint), _) => hint.to_owned(),
+            (None, Some(near)) => format!("did you mean {near}?"),
+            (None, None) => format!("known here: {}", known.join(", ")),
         };
         let is_section = match value.get_ref() {
             DeValue::Table(_) => true,
@@ -252,6 +261,11 @@ impl ConfigSection<'_, '_> {
                 }
             }
         }
+    }
+
+    /// Its name in messages: `http`, `camera[1]`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Whether the section has a key.

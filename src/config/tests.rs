@@ -253,6 +253,40 @@ fn an_unknown_key_far_from_all_known_ones_lists_them() {
 }
 
 #[test]
+fn keys_that_people_expect_are_pointed_to_what_is_meant() {
+    assert_eq!(
+        errors(
+            "[auth]\npassword = \"secret\"\n[[camera]]\nresolution = \"1280x720\"\nFramerate = 30\n[http]\nport = 80\n"
+        ),
+        [
+            "porthole.toml:2: auth.password = \"secret\": unknown key; passwords are not in this file; `porthole password \
+             operator` and `porthole password viewer` set them",
+            "porthole.toml:4: camera[0].resolution = \"1280x720\": unknown key; write two keys: width = 1280 and \
+             height = 720",
+            "porthole.toml:5: camera[0].Framerate = 30: unknown key; the frame rate is fps, such as fps = 30",
+            "porthole.toml:7: http.port = 80: unknown key; address and port are listen, such as listen = \":8080\"",
+        ]
+    );
+}
+
+#[test]
+fn a_nul_byte_is_called_what_it_is() {
+    let expected = |line| {
+        format!(
+            "porthole.toml:{line}: a NUL byte: the file is damaged, as after a power cut, or saved as UTF-16; restore it, or \
+             save it as UTF-8"
+        )
+    };
+    // In a value, in a comment, as the whole file, and in UTF-16.
+    let utf16: String = "[http]\n".chars().flat_map(|c| [c, '\0']).collect();
+    for (text, line) in
+        [("[http]\nlisten = \":80\0\"\nfps = 1\n", 2), ("# a\0\n", 1), ("\0\0\0\0", 1), (utf16.as_str(), 1)]
+    {
+        assert_eq!(errors(text), [expected(line)], "{text:?}");
+    }
+}
+
+#[test]
 fn syntax_errors_are_reported_with_the_other_errors() {
     let found = errors("[http]\nlisten = 8x\n[[camera]]\nfps = 500\nname = \"a\nwidth =\n");
     assert_eq!(found.len(), 4, "{found:#?}");

@@ -64,6 +64,14 @@ impl Default for Config {
     }
 }
 
+/// What is wrong if no camera has the name; `auto` is not one.
+fn describe_absent(device: &str, available: &str) -> String {
+    if device == DeviceSelector::Auto.to_string() {
+        return "there is no camera on this machine; plug one in (`porthole devices` lists what there is)".into();
+    }
+    format!("no camera is called {device}; {available}")
+}
+
 /// Why a camera delivers no frames. The retry loop, the page and the status branch on it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,7 +82,7 @@ pub enum Error {
         device: String,
     },
     /// No camera has the name.
-    #[error("no camera is called {device}; {available}")]
+    #[error("{}", describe_absent(device, available))]
     Absent {
         /// The name.
         device: String,

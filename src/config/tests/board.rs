@@ -122,3 +122,43 @@ fn invalid_leds_and_buttons_are_reported() {
         assert_eq!(errors(text), [format!("porthole.toml{wrong}")]);
     }
 }
+
+#[test]
+fn a_pin_or_an_led_in_two_sections_is_reported() {
+    let text = r#"
+        [[led]]
+        gpio = 17
+        [[led]]
+        gpio = 17
+        show = "fault"
+        [[led]]
+        gpio = 17
+        chip = "gpiochip1"
+        [[led]]
+        sysfs = "ACT"
+        [[led]]
+        sysfs = "ACT"
+        [[button]]
+        gpio = 17
+        press = "privacy.toggle"
+        [[button]]
+        gpio = 17
+        chip = "/dev/gpiochip1"
+        press = "privacy.toggle"
+        [[button]]
+        gpio = 18
+        press = "privacy.toggle"
+    "#;
+    let pin = |section: &str, user: &str| {
+        format!("{section}.gpio = 17: {user} uses this pin already; give each LED and each button a pin of its own")
+    };
+    assert_eq!(
+        errors(text),
+        [
+            format!("porthole.toml:5: {}", pin("led[1]", "led[0]")),
+            "porthole.toml:13: led[4].sysfs = \"ACT\": led[3] uses this LED already; an LED shows one thing".into(),
+            format!("porthole.toml:15: {}", pin("button[0]", "led[0]")),
+            format!("porthole.toml:18: {}", pin("button[1]", "led[2]")),
+        ]
+    );
+}

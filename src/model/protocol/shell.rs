@@ -27,7 +27,9 @@ pub fn outcome(answer: &str) -> Result<Result<String, String>, String> {
         (Some(result), None) => Ok(Ok(pretty(result)?)),
         (None, Some(error)) => {
             let message = error["message"].as_str().ok_or("the answer is an error without a message")?;
-            let data = error.get("data").map(|data| format!(" {data}")).unwrap_or_default();
+            // The list of all methods is for programs: the message suggests one, or has the list itself.
+            let data = error.get("data").filter(|data| data.get("methods").is_none());
+            let data = data.map(|data| format!(" {data}")).unwrap_or_default();
             Ok(Err(format!("{message} ({}{data})", error["code"])))
         }
         _ => Err("the answer has neither a result nor an error".into()),
@@ -49,6 +51,11 @@ mod tests {
         assert_eq!(outcome(r#"{"id":1,"result":{"a":1}}"#), Ok(Ok("{\n  \"a\": 1\n}".into())));
         let busy = r#"{"id":1,"error":{"code":-32002,"message":"too much","data":{"retry":5}}}"#;
         assert_eq!(outcome(busy), Ok(Err("too much (-32002 {\"retry\":5})".into())));
+        let unknown = super::super::Request::parse(br#"{"id":1,"method":"fly"}"#).unwrap_err();
+        let answer = super::super::answer(&json!(1), &Err(unknown.error));
+        let message = outcome(&answer).unwrap().unwrap_err();
+        assert!(message.starts_with("no method is called \"fly\"; there are "), "{message}");
+        assert_eq!(message.matches("audio.mute").count(), 1, "{message}");
         assert!(outcome("{}").is_err() && outcome("x").is_err());
     }
 }

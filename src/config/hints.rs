@@ -1,0 +1,31 @@
+//! Hints for keys that do not exist but that people write: under which names, or where, their settings are.
+//!
+//! Mistyped names of keys are recognised by `util::suggest`.
+
+/// Where controls are set.
+const CONTROLS: &str = "controls are in a section of their own below the camera: [camera.controls]";
+
+/// What to write in place of an unknown key of a section; `None` if it is not one of those that people expect.
+pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
+    let hint = match (section, key.to_ascii_lowercase().as_str()) {
+        ("camera", "resolution" | "size" | "video_size" | "mode") => "write two keys: width = 1280 and height = 720",
+        ("camera", "framerate" | "frame_rate" | "rate") => "the frame rate is fps, such as fps = 30",
+        ("camera", "path" | "source" | "input" | "url") => "the camera is device, such as device = \"/dev/video0\"",
+        ("camera", "brightness" | "contrast" | "saturation" | "exposure" | "focus" | "zoom" | "gain") => CONTROLS,
+        ("auth", "password" | "passwords" | "user" | "users" | "username" | "viewer" | "operator") => {
+            "passwords are not in this file; `porthole password operator` and `porthole password viewer` set them"
+        }
+        ("auth", "token" | "tokens") => {
+            "tokens are not in this file; `porthole token add NAME --role viewer` makes one and prints it"
+        }
+        ("http", "port" | "address" | "bind") => "address and port are listen, such as listen = \":8080\"",
+        ("http", "cert" | "certificate" | "key" | "https") => {
+            "certificate and key are tls = { cert = \"FILE\", key = \"FILE\" }"
+        }
+        ("audio", "enabled" | "enable" | "on") => "audio is on unless device = \"off\"",
+        ("audio", "volume" | "level") => "the volume is gain, such as gain = \"12 dB\"",
+        ("log", "file" | "path" | "output") => "the log goes to standard error; the journal keeps that of the service",
+        _ => return None,
+    };
+    Some(hint)
+}
