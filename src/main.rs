@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use porthole::app::App;
-use porthole::cli::{Cli, Run, StateDirArg, Subcommand, address, check, controls, ctl, devices, password, token};
+use porthole::cli::{
+    Cli, Run, StateDirArg, Subcommand, address, check, controls, ctl, devices, password, startup_check, token,
+};
 use porthole::config::Config;
 use porthole::log::{self, Levels};
 use porthole::media::Timestamp;
@@ -187,7 +189,14 @@ fn print_addresses(file: Option<PathBuf>) -> anyhow::Result<()> {
 
 fn check_config(file: &Path) -> anyhow::Result<()> {
     let config = Config::load(file)?;
-    print_to_stdout(|out| check::print(out, file, &config))
+    // systemd has this run by a service that is to reload.
+    let listens = std::env::var_os("INVOCATION_ID").is_none();
+    let problems = startup_check::problems(&config, listens);
+    if problems.is_empty() {
+        return print_to_stdout(|out| check::print(out, file, &config));
+    }
+    let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
+    Err(anyhow::anyhow!("{}", problems.join("\n")))
 }
 
 /// Prints to standard output. A reader that closes the pipe early, such as `head`, is no error.

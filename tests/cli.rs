@@ -74,6 +74,29 @@ fn check_config_reports_all_errors_at_once() {
 }
 
 #[test]
+fn check_config_reports_what_would_keep_run_from_starting() {
+    let folder = Folder::new("");
+    let path = folder.0.path().join("porthole.toml");
+    let missing = folder.0.path().join("cert.pem");
+    let state = folder.0.path().join("state");
+    let text = format!(
+        "[state]\ndirectory = {state:?}\n[http]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert = {missing:?}, key = {missing:?} }}\n"
+    );
+    fs::write(&path, text).expect("write");
+    let wrong = format!(
+        "read {}: No such file or directory (os error 2); check the path and who may read it",
+        missing.display()
+    );
+    let expected = format!("porthole.toml: http.tls: {wrong}\n");
+    assert_eq!(outcome(&folder.run("check-config porthole.toml")), (Some(1), "", expected.as_str()));
+    assert!(!state.exists(), "it should only be checked");
+    let output = folder.run("run --config porthole.toml --camera pattern");
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, out), (Some(1), ""));
+    assert!(err.ends_with(&format!("{wrong}\n")), "{err}");
+}
+
+#[test]
 fn a_missing_configuration_file_is_reported() {
     let output = run("check-config nowhere.toml");
     let (code, out, err) = outcome(&output);

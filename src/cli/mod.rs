@@ -8,6 +8,7 @@ pub mod controls;
 pub mod ctl;
 pub mod devices;
 pub mod password;
+pub mod startup_check;
 pub mod token;
 
 use std::net::SocketAddr;
@@ -84,7 +85,7 @@ pub enum Subcommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Check a configuration file: print all its errors, or the settings
+    /// Check a configuration file: print all its errors and whatever else would keep porthole from starting with it, or the settings
     CheckConfig {
         /// The file
         file: PathBuf,

@@ -50,6 +50,10 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         &["python3 -m http.server --directory examples 8000"],
     ),
     ("changes a user of this machine", &["sudo usermod -aG video $USER"]),
+    (
+        "needs the package's user and its configuration",
+        &["sudo -u porthole porthole check-config /etc/porthole/porthole.toml"],
+    ),
     ("opens a browser; `make test` builds the same documentation", &["cargo doc --open"]),
     (
         "is a check or a tool of the developers, run by `make test`, by CI or by hand",

@@ -37,20 +37,31 @@ pub struct Files {
     pub key: PathBuf,
 }
 
+/// The stored self-signed certificate, if there is one.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn stored(store: &StateDir) -> anyhow::Result<Option<Files>> {
+    let files = Files { cert: store.path(CERTIFICATE)?, key: store.path(KEY)? };
+    let complete = store.read(CERTIFICATE)?.is_some() && store.read(KEY)?.is_some();
+    Ok(complete.then_some(files))
+}
+
 /// The stored self-signed certificate; generated for these names and addresses if there is none.
 ///
 /// # Errors
 ///
 /// When it can neither be read nor generated.
 pub fn load_or_generate(store: &StateDir, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
-    let files = Files { cert: store.path(CERTIFICATE)?, key: store.path(KEY)? };
-    if store.read(CERTIFICATE)?.is_none() || store.read(KEY)?.is_none() {
-        let (cert, key) = generate(names, addresses).context("generate a certificate")?;
-        store.write(KEY, key.as_bytes())?;
-        store.write(CERTIFICATE, cert.as_bytes())?;
-        tracing::info!("generated a certificate for {}", names.join(", "));
+    if let Some(files) = stored(store)? {
+        return Ok(files);
     }
-    Ok(files)
+    let (cert, key) = generate(names, addresses).context("generate a certificate")?;
+    store.write(KEY, key.as_bytes())?;
+    store.write(CERTIFICATE, cert.as_bytes())?;
+    tracing::info!("generated a certificate for {}", names.join(", "));
+    Ok(Files { cert: store.path(CERTIFICATE)?, key: store.path(KEY)? })
 }
 
 /// Generates a self-signed certificate and its key in PEM.

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use middleware::Middleware;
-pub use server::{Server, adopt, bind};
+pub use server::{Server, adopt, bind, check_listen};
 pub use tls::Encryption;
 
 use crate::model::metrics::Metrics;

@@ -39,24 +39,44 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// When the address is in use or not one of this device; the message says what to do.
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = match TcpListener::bind(listen).await {
-        // A kernel without IPv6 cannot bind [::]; every address is then every IPv4 address.
-        Err(error) if listen.ip().is_unspecified() && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, listen.port())).await
-        }
+        Err(error) if lacks_ipv6(listen, &error) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, listen.port())).await,
         bound => bound,
     };
+    bound.map_err(|error| bind_error(listen, &error))
+}
+
+/// Checks that the listener could be opened, except that its port may be in use: porthole itself may be running.
+///
+/// # Errors
+///
+/// When the address is not one of this device, or its port is reserved; the message says what to do.
+pub fn check_listen(listen: SocketAddr) -> anyhow::Result<()> {
+    match std::net::TcpListener::bind(listen) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse || lacks_ipv6(listen, &error) => Ok(()),
+        bound => bound.map(drop).map_err(|error| bind_error(listen, &error)),
+    }
+}
+
+/// Whether the kernel has no IPv6 and so cannot bind `[::]`; every address is then every IPv4 address.
+fn lacks_ipv6(listen: SocketAddr, error: &io::Error) -> bool {
+    listen.ip().is_unspecified() && error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+fn bind_error(listen: SocketAddr, error: &io::Error) -> anyhow::Error {
     let port = listen.port();
-    bound.map_err(|error| {
-        let next = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                format!("port {port} is in use; stop the other program (ss -ltnp 'sport = :{port}') or choose another with --listen")
-            }
-            io::ErrorKind::AddrNotAvailable => format!("{} is not an address of this device; see `ip address`", listen.ip()),
-            io::ErrorKind::PermissionDenied => format!("port {port} is reserved for root; choose one above 1023"),
-            _ => error.to_string(),
-        };
-        anyhow::anyhow!("listen on {listen}: {next}")
-    })
+    let next = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "port {port} is in use; stop the other program (ss -ltnp 'sport = :{port}') or choose another with --listen"
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{} is not an address of this device; see `ip address`", listen.ip())
+        }
+        io::ErrorKind::PermissionDenied => format!("port {port} is reserved for root; choose one above 1023"),
+        _ => error.to_string(),
+    };
+    anyhow::anyhow!("listen on {listen}: {next}")
 }
 
 /// Adopts a listening socket that the service manager has opened for us.

@@ -62,6 +62,20 @@ impl Encryption {
         Ok(Some(Self { files, current: Mutex::new(current) }))
     }
 
+    /// Checks that the configured certificate can be loaded, or could be generated; nothing is stored.
+    ///
+    /// # Errors
+    ///
+    /// When the certificate cannot be read.
+    pub fn check(config: &Tls, store: &StateDir) -> anyhow::Result<()> {
+        let files = match config {
+            Tls::Off => None,
+            Tls::SelfSigned => certificate::stored(store)?,
+            Tls::Files { cert, key } => Some(Files { cert: cert.clone(), key: key.clone() }),
+        };
+        files.map_or(Ok(()), |files| certificate::load(&files).map(drop))
+    }
+
     /// Performs the TLS handshake.
     ///
     /// # Errors

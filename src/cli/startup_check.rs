@@ -1,0 +1,126 @@
+//! What `check-config` tries about a file without errors: whatever would keep `run` from starting with it on this machine,
+//! short of opening devices. Nothing is created or changed.
+//!
+//! Errors in the file itself are found by `config`.
+
+use crate::config::Config;
+use crate::server::auth::Mode;
+use crate::server::http;
+use crate::server::http::{Encryption, Tls};
+use crate::server::photos::Photos;
+use crate::util::state_dir::StateDir;
+
+/// Everything that would keep porthole from starting, or from storing what it is asked to store, each with its key.
+/// `listens` is whether the address would be opened: a service that is asked to reload has opened it already, or systemd
+/// has.
+pub fn problems(config: &Config, listens: bool) -> Vec<String> {
+    let store = StateDir::open(config.state_directory.as_deref());
+    let mut problems = Vec::new();
+    let mut note = |key: &str, tried: anyhow::Result<()>| {
+        problems.extend(tried.err().map(|error| format!("{key}: {error:#}")));
+    };
+    let stores =
+        config.state_directory.is_some() || config.auth.mode == Mode::Password || config.http.tls == Tls::SelfSigned;
+    let state = if stores { store.check_writable() } else { Ok(()) };
+    let stored = state.is_ok();
+    note("state.directory", state);
+    if listens {
+        note("http.listen", http::check_listen(config.http.listen));
+    }
+    // Our own certificate is in the state directory.
+    if stored || config.http.tls != Tls::SelfSigned {
+        note("http.tls", Encryption::check(&config.http.tls, &store));
+    }
+    if config.photos.directory.is_some() {
+        note("photos.directory", Photos::open(&config.photos, &store).check_writable());
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn checked(text: &str) -> Vec<String> {
+        problems(&Config::parse(text, "").unwrap(), true)
+    }
+
+    /// The names of all files below a directory.
+    fn files(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_configuration_that_starts_has_no_problems_and_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        for text in [
+            format!("state.directory = \"{path}\"\nhttp.listen = \"127.0.0.1:0\""),
+            format!("state.directory = \"{path}/a/b\"\nphotos.directory = \"{path}/c/d\""),
+            format!("state.directory = \"{path}/a\"\nhttp.tls = \"self-signed\""),
+        ] {
+            assert_eq!(checked(&text), [""; 0], "{text}");
+        }
+        assert_eq!(files(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_start_is_named_all_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let text = format!(
+            "state.directory = \"{path}/file/state\"\n\
+             http = {{ listen = \"192.0.2.1:8080\", tls = {{ cert = \"{path}/cert.pem\", key = \"{path}/key.pem\" }} }}\n\
+             photos.directory = \"{path}/file\""
+        );
+        let found = checked(&text);
+        let expected = [
+            format!(
+                "state.directory: write to the state directory {path}/file/state: {path}/file is no directory; set [state] \
+                 directory to a place where the user that runs porthole may write"
+            ),
+            "http.listen: listen on 192.0.2.1:8080: 192.0.2.1 is not an address of this device; see `ip address`"
+                .into(),
+            format!(
+                "http.tls: read {path}/cert.pem: No such file or directory (os error 2); check the path and who may read it"
+            ),
+            format!(
+                "photos.directory: write to the directory of photos {path}/file: {path}/file is no directory; set [photos] \
+                 directory to a place where the user that runs porthole may write"
+            ),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_address_that_is_in_use_may_be_that_of_the_running_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let running = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (path, address) = (folder.path().display(), running.local_addr().unwrap());
+        assert_eq!(checked(&format!("state.directory = \"{path}\"\nhttp.listen = \"{address}\"")), [""; 0]);
+        let elsewhere = format!("state.directory = \"{path}\"\nhttp.listen = \"192.0.2.1:8080\"");
+        assert_eq!(problems(&Config::parse(&elsewhere, "").unwrap(), false), [""; 0]);
+    }
+
+    #[test]
+    fn a_stored_certificate_that_is_damaged_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let text = format!("state.directory = \"{path}\"\nhttp.tls = \"self-signed\"");
+        for name in ["cert.pem", "key.pem"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = checked(&text);
+        let expected = format!("http.tls: {path}/cert.pem: no certificate in it; ");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
+    }
+}
