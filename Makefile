@@ -27,9 +27,12 @@ endif
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-run: setup-run ## builds and starts porthole and prints its address: make run ARGS="--camera pattern"
-	@cargo build --release --locked
-	@exec cargo run --release --locked --quiet -- run $(ARGS)
+# How `make run` builds: release, or quick, which skips optimisation across crates (see Cargo.toml).
+PROFILE ?= release
+
+run: setup-run ## builds and starts porthole and prints its address: make run PROFILE=quick ARGS="--camera pattern"
+	@cargo build --profile $(PROFILE) --locked
+	@exec cargo run --profile $(PROFILE) --locked --quiet -- run $(ARGS)
 
 test: setup-test fmt-check build unit doc page network board-quick ## all checks except the long scenarios; stops at the first failure
 
