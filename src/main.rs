@@ -127,8 +127,9 @@ async fn sign_in_hint(auth: Auth, urls: &[String]) -> anyhow::Result<address::Si
         }
         return Ok(address::SignInHint::default());
     }
-    let link = auth.link();
-    let passwords = tokio::task::spawn_blocking(move || auth.first_passwords()).await.context("make passwords")??;
+    // In this order, because a new password ends the link.
+    let making = tokio::task::spawn_blocking(move || anyhow::Ok((auth.first_passwords()?, auth.link())));
+    let (passwords, link) = making.await.context("make passwords")??;
     Ok(address::SignInHint { passwords, link })
 }
 

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer};
+use common::{Event, LIMIT, OFFER, Options, Porthole, SMALL, Viewer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -375,6 +375,42 @@ async fn a_token_has_its_role_until_it_is_revoked() -> Result<()> {
     let (_, _, log) = porthole.wait()?;
     for secret in [viewer, operator, door] {
         assert!(!log.contains(&secret[4..]), "{secret} in {log}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn access_revoked_while_a_body_is_sent_is_denied() -> Result<()> {
+    let board = Board::new()?;
+    let porthole = board.start()?;
+    for (number, (request, media_type, body)) in [
+        ("POST /api/command", "application/json", "{\"method\":\"chat.send\",\"params\":{\"text\":\"still here\"}}"),
+        ("POST /whep", "application/sdp", OFFER),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("program{number}");
+        let token = board.printed(&format!("token add {name} --role viewer"), "")?;
+        let to: SocketAddr = porthole.base.trim_start_matches("http://").trim_end_matches('/').parse()?;
+        let mut stream = std::net::TcpStream::connect(to)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\
+             Authorization: Bearer {token}\r\nExpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        // The server asks for the body once it has checked the head.
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim)?;
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        board.printed(&format!("token revoke {name}"), "")?;
+        assert_eq!(with_token(&porthole, "GET /api/status", &token).await?.status, 401);
+        stream.write_all(body.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{request}: {answer}");
     }
     Ok(())
 }

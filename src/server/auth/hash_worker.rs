@@ -5,8 +5,7 @@ use std::thread;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::Role;
-use super::passwords::Passwords;
+use super::passwords::{Passwords, Verified};
 use crate::util::malloc;
 
 /// How many passwords are verified at the same time; each takes 19 MiB of memory.
@@ -40,23 +39,23 @@ impl Default for PasswordVerifier {
 }
 
 impl PasswordVerifier {
-    /// The role that the password belongs to; `None` if it is wrong.
+    /// Whose password it is; `None` if it is wrong.
     ///
     /// # Errors
     ///
     /// When the queue is full.
-    pub async fn verify(&self, passwords: Arc<Passwords>, password: String) -> Result<Option<Role>, Busy> {
+    pub async fn verify(&self, passwords: Arc<Passwords>, password: String) -> Result<Option<Verified>, Busy> {
         let queued = self.queue.clone().try_acquire_owned().map_err(|_| Busy)?;
         let running = self.running.clone().acquire_owned().await.expect("the semaphore should stay open");
         let (sender, receiver) = oneshot::channel();
         let work = move || {
             // If the kernel refuses, the thread keeps the normal priority.
             let _ = rustix::process::nice(NICE);
-            let role = passwords.verify(&password);
+            let verified = passwords.verify(&password);
             // The allocator would otherwise keep the hash's memory.
             malloc::trim();
             release(queued, running);
-            let _ = sender.send(role);
+            let _ = sender.send(verified);
         };
         thread::Builder::new().name("password".into()).spawn(work).map_err(|error| {
             tracing::warn!("start a thread to verify a password: {error}");
@@ -74,6 +73,7 @@ fn release(queued: OwnedSemaphorePermit, running: OwnedSemaphorePermit) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::auth::Role;
     use crate::util::state_dir::StateDir;
 
     #[tokio::test]
@@ -94,7 +94,8 @@ mod tests {
         }
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok(None)).count(), MAX_CONCURRENT + MAX_QUEUED);
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(Busy)).count(), 100 - MAX_CONCURRENT - MAX_QUEUED);
-        assert_eq!(verifier.verify(passwords, "correct horse".into()).await, Ok(Some(Role::Operator)));
+        let right = verifier.verify(passwords, "correct horse".into()).await.unwrap();
+        assert_eq!(right.map(|verified| verified.role), Some(Role::Operator));
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::hash_worker::{Busy, PasswordVerifier};
 use super::login_throttle::LoginThrottle;
-use super::passwords::{self, SetError};
+use super::passwords::{self, SetError, Verified};
 use super::secret::{self, Digest};
 use super::{Auth, AuthState, Mode, Role, cookie, now};
 use crate::util::lock::{Mutex, MutexGuard};
@@ -44,7 +44,7 @@ pub enum SignInError {
     /// No password has been set.
     #[error("no password is set; set one on the device with `porthole password operator`")]
     NoPassword,
-    /// The link is wrong or has expired.
+    /// The link is wrong or has expired, or the operator's password was changed since.
     #[error("this link is wrong or has expired; porthole prints a new one when it starts")]
     WrongLink,
     /// Too many attempts from this address; how long to wait.
@@ -79,8 +79,15 @@ fn seconds(time: Duration) -> u64 {
 pub struct LoginState {
     attempts: Mutex<LoginThrottle>,
     verifier: PasswordVerifier,
-    /// The digest of the link's secret, and when it expires.
-    link: Mutex<Option<(Digest, Instant)>>,
+    link: Mutex<Option<SignInLink>>,
+}
+
+/// The link that was printed at startup.
+struct SignInLink {
+    secret: Digest,
+    expires: Instant,
+    /// The version of the operator's password when it was created. A new password ends the link as it ends sessions.
+    password: Option<String>,
 }
 
 impl Auth {
@@ -104,28 +111,34 @@ impl Auth {
     ) -> Result<SignedIn, SignInError> {
         let Some(state) = &self.0 else { return Ok(SignedIn { role: Role::Operator, cookie: None }) };
         state.login.attempts().try_acquire(from, now).map_err(SignInError::TooOften)?;
-        let role = match credential {
+        let (role, version) = match credential {
             Credential::Password(password) => {
                 match state.login.verifier.verify(state.passwords.clone(), password).await {
-                    Ok(role) => role.ok_or_else(|| state.wrong_password())?,
+                    Ok(Some(Verified { role, version })) => (role, Some(version)),
+                    Ok(None) => return Err(state.wrong_password()),
                     Err(Busy) => {
                         state.login.attempts().refund(from);
                         return Err(SignInError::Busy);
                     }
                 }
             }
-            Credential::Link(secret) if state.login.is_link(&secret, now) => Role::Operator,
-            Credential::Link(_) => return Err(SignInError::WrongLink),
+            Credential::Link(secret) => {
+                let version = state.passwords.version(Role::Operator);
+                if !state.login.is_link(&secret, version.as_deref(), now) {
+                    return Err(SignInError::WrongLink);
+                }
+                (Role::Operator, version)
+            }
         };
+        let entering = state.clone();
+        let opened = tokio::task::spawn_blocking(move || entering.open_session(role, version)).await;
+        let (secret, age) = opened.expect("opening a session should not panic")?;
         match role {
             Role::Operator => state.login.attempts().reset(from),
             // Otherwise the viewer's password could be used to guess the operator's without limit.
             Role::Viewer => state.login.attempts().refund(from),
         }
         tracing::info!("the {role} signed in from {}", from.to_canonical());
-        let state = state.clone();
-        let opened = tokio::task::spawn_blocking(move || state.open_session(role)).await;
-        let (secret, age) = opened.expect("opening a session should not panic");
         Ok(SignedIn { role, cookie: Some(cookie::set(&secret, age, secure)) })
     }
 
@@ -150,11 +163,15 @@ impl Auth {
     }
 
     /// Creates the secret of a link that signs the operator in, valid for an hour; `None` when signing in is not
-    /// required. The previous link is no longer valid.
+    /// required. The previous link is no longer valid, and this one until the operator's password is changed.
     pub fn link(&self) -> Option<String> {
         let state = self.0.as_ref()?;
         let text = secret::random();
-        *state.login.link() = Some((Digest::of(&text), Instant::now() + LINK_LIFETIME));
+        *state.login.link() = Some(SignInLink {
+            secret: Digest::of(&text),
+            expires: Instant::now() + LINK_LIFETIME,
+            password: state.passwords.version(Role::Operator),
+        });
         Some(text)
     }
 
@@ -195,15 +212,20 @@ impl AuthState {
         if self.has_password() { SignInError::WrongPassword } else { SignInError::NoPassword }
     }
 
-    /// Creates a session; returns its secret and lifetime.
-    fn open_session(&self, role: Role) -> (String, Duration) {
+    /// Creates a session for whoever had the password of this version; returns its secret and lifetime. Between comparing
+    /// a password and entering the session, the password may be changed, and then the session must not be valid.
+    fn open_session(&self, role: Role, version: Option<String>) -> Result<(String, Duration), SignInError> {
+        if self.passwords.version(role) != version {
+            return Err(self.wrong_password());
+        }
         let age = Duration::from_secs(u64::from(self.session_days.load(Ordering::Relaxed)) * 24 * 3_600);
-        let (secret, written) = self.sessions.add(role, self.passwords.version(role), now(), age);
+        // A change after the check makes it a session with an old version, which `identify` rejects.
+        let (secret, written) = self.sessions.add(role, version, now(), age);
         if let Err(error) = written {
             tracing::warn!("{error:#}; whoever signs in now has to sign in again after the next start");
         }
         self.refresh();
-        (secret, age)
+        Ok((secret, age))
     }
 }
 
@@ -212,13 +234,17 @@ impl LoginState {
         self.attempts.lock()
     }
 
-    fn link(&self) -> MutexGuard<'_, Option<(Digest, Instant)>> {
+    fn link(&self) -> MutexGuard<'_, Option<SignInLink>> {
         self.link.lock()
     }
 
-    fn is_link(&self, secret: &str, now: Instant) -> bool {
+    /// Whether this is the link's secret, while the operator's password has this version.
+    fn is_link(&self, secret: &str, version: Option<&str>, now: Instant) -> bool {
         let digest = Digest::of(secret);
-        self.link().as_ref().is_some_and(|(link, until)| *link == digest && now < *until)
+        let valid = |link: &SignInLink| {
+            link.secret == digest && link.password.as_deref() == version && now < link.expires
+        };
+        self.link().as_ref().is_some_and(valid)
     }
 }
 
@@ -303,10 +329,47 @@ mod tests {
         assert_eq!(signed_in.role, Role::Operator);
         assert!(signed_in.cookie.unwrap().ends_with("; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"));
         let login = &auth.0.as_ref().unwrap().login;
-        assert!(login.is_link(&link, Instant::now() + LINK_LIFETIME - Duration::from_secs(60)));
-        assert!(!login.is_link(&link, Instant::now() + LINK_LIFETIME));
-        auth.link().unwrap();
-        assert!(!login.is_link(&link, Instant::now()));
+        assert!(login.is_link(&link, None, Instant::now() + LINK_LIFETIME - Duration::from_secs(60)));
+        assert!(!login.is_link(&link, None, Instant::now() + LINK_LIFETIME));
+        let newer = auth.link().unwrap();
+        assert!(!login.is_link(&link, None, Instant::now()));
+        // Whoever sets a password keeps out those who have seen the terminal, too.
+        auth.0.as_ref().unwrap().passwords.set(Role::Operator, "battery staple").unwrap();
+        assert_eq!(auth.sign_in(HERE, false, credential(&newer)).await, Err(SignInError::WrongLink));
+    }
+
+    #[tokio::test]
+    async fn a_password_changed_while_it_is_compared_opens_no_session() {
+        let (_folder, auth) = auth();
+        let state = auth.0.as_ref().unwrap();
+        state.passwords.set(Role::Viewer, "correct horse").unwrap();
+        let Verified { role, version } = state.passwords.verify("correct horse").unwrap();
+        state.passwords.set(Role::Viewer, "another horse").unwrap();
+        assert_eq!(state.open_session(role, Some(version)), Err(SignInError::WrongPassword));
+        assert!(state.sessions.all().is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_sign_ins_during_a_change_none_stays_valid() {
+        let (_folder, auth) = auth();
+        let set = |password: &str| auth.0.as_ref().unwrap().passwords.set(Role::Viewer, password).unwrap();
+        for round in 0..3 {
+            set("correct horse");
+            // As many as wait in the queue, each from its own address.
+            let attempts: Vec<_> = (0..10)
+                .map(|host| {
+                    let (auth, from) = (auth.clone(), IpAddr::from([192, 0, round, host]));
+                    tokio::spawn(async move { with(&auth, from, "correct horse").await })
+                })
+                .collect();
+            let password = format!("another horse {round}");
+            tokio::task::block_in_place(|| set(&password));
+            for attempt in attempts {
+                let answer = attempt.await.unwrap();
+                let cookie = answer.as_ref().ok().map(sent);
+                assert_eq!(auth.identify(None, cookie.as_deref()), None, "round {round}: {answer:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -192,6 +192,12 @@ impl Auth {
         }
     }
 
+    /// Whether a principal, named by [`Principal::id`], has access now. Whoever starts something that lasts asks once more
+    /// when it has begun: the access may have been revoked since the request was identified.
+    pub fn has_access(&self, id: &str) -> bool {
+        self.0.as_ref().is_none_or(|state| state.valid_ids().contains(id))
+    }
+
     /// Sets a callback for principals, named by [`Principal::id`], whose access was revoked: their token was revoked,
     /// they signed out, or the password was changed. Only the first call counts.
     pub fn on_revoked(&self, on_revoked: impl Fn(&str) + Send + Sync + 'static) {
@@ -247,8 +253,12 @@ impl AuthState {
     }
 
     fn refresh(&self) {
-        let valid_ids = self.valid_ids();
-        let before = std::mem::replace(&mut *self.valid_ids.lock(), valid_ids.clone());
+        let (before, valid_ids) = {
+            // Locked before the files are read: a slower refresh must not take a session for revoked that it did not see.
+            let mut known = self.valid_ids.lock();
+            let valid_ids = self.valid_ids();
+            (std::mem::replace(&mut *known, valid_ids.clone()), valid_ids)
+        };
         for id in before.difference(&valid_ids) {
             tracing::info!("the access of {id} was revoked");
             if let Some(on_revoked) = self.on_revoked.get() {

@@ -62,6 +62,16 @@ pub enum SetError {
     Store(anyhow::Error),
 }
 
+/// A password that was right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The role that it belongs to.
+    pub role: Role,
+    /// The version of the hash that it was compared with; see [`Passwords::version`]. The password may have been changed
+    /// while it was being compared.
+    pub version: String,
+}
+
 /// The passwords of both roles.
 pub struct Passwords(Persisted<Hashes>);
 
@@ -82,7 +92,7 @@ impl Passwords {
 
     /// Identifies the role's current password: it changes whenever the password is set, and reveals nothing about it.
     pub fn version(&self, role: Role) -> Option<String> {
-        self.0.get().of(role).map(|hash| Digest::of(hash).name())
+        self.0.get().of(role).map(version)
     }
 
     /// Sets the role's password.
@@ -104,16 +114,17 @@ impl Passwords {
         set.map_err(SetError::Store)
     }
 
-    /// The role that the password belongs to. Both are always verified, so that timing reveals neither whether it was
+    /// The role that the password belongs to, if it is right. Both are always verified, so that timing reveals neither whether it was
     /// right, nor which role it is, nor whether that role has a password. Takes one to two seconds on a small device.
-    pub fn verify(&self, password: &str) -> Option<Role> {
+    pub fn verify(&self, password: &str) -> Option<Verified> {
         let hashes = self.0.get();
         let tried = [Role::Operator, Role::Viewer].map(|role| {
             let hash = hashes.of(role);
             // `hash.is_some()` is required as well: no password may match the dummy hash.
-            (role, verify_hash(password, hash.unwrap_or(DUMMY_HASH)) & hash.is_some())
+            let right = verify_hash(password, hash.unwrap_or(DUMMY_HASH)) & hash.is_some();
+            hash.filter(|_| right).map(|hash| Verified { role, version: version(hash) })
         });
-        tried.into_iter().find(|(_, right)| *right).map(|(role, _)| role)
+        tried.into_iter().flatten().next()
     }
 }
 
@@ -122,6 +133,11 @@ pub fn random() -> String {
     let mut random = rand::rng();
     let mut group = || (0..4).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect::<String>();
     [group(), group(), group(), group()].join("-")
+}
+
+/// Identifies a hash without revealing anything about it.
+fn version(hash: &str) -> String {
+    Digest::of(hash).name()
 }
 
 fn validate(password: &str) -> Result<(), String> {
@@ -168,8 +184,10 @@ mod tests {
         assert_eq!(passwords.verify("correct horse"), None);
         passwords.set(Role::Viewer, "correct horse").unwrap();
         passwords.set(Role::Operator, "battery staple").unwrap();
-        assert_eq!(passwords.verify("correct horse"), Some(Role::Viewer));
-        assert_eq!(passwords.verify("battery staple"), Some(Role::Operator));
+        for (role, password) in [(Role::Viewer, "correct horse"), (Role::Operator, "battery staple")] {
+            let version = passwords.version(role).unwrap();
+            assert_eq!(passwords.verify(password), Some(Verified { role, version }));
+        }
         for wrong in ["", "correct hors", "correct horse ", "Correct horse"] {
             assert_eq!(passwords.verify(wrong), None, "{wrong}");
         }

@@ -85,6 +85,17 @@ pub fn require(principal: Option<Principal>, role: Role) -> Result<Principal, Er
 }
 
 impl Context {
+    /// Whether the sender of a request that has taken a while still has access: it may have been revoked since the head of
+    /// the request was checked.
+    pub(super) fn check_access(&self, principal: Option<&Principal>) -> Result<(), ErrorResponse> {
+        match principal {
+            Some(principal) if !self.0.auth.has_access(&principal.id) => {
+                Err(unauthorized("your access was revoked; sign in again").into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// `GET /api/session`.
     pub(super) fn login_status(&self, headers: &HeaderMap) -> HttpResponse {
         let principal = self.0.auth.identify(bearer(headers), cookie(headers));

@@ -16,7 +16,7 @@ use warp::http::StatusCode;
 use super::middleware::AllowedRequest;
 use super::request::RequestHead;
 use super::response::{ErrorResponse, HttpResponse, retryable_problem, text};
-use super::route::Route;
+use super::route::{Access, Route};
 use super::{Context, Middleware, assets, body, login, request};
 use crate::server::auth::Role;
 use crate::server::dispatch::Caller;
@@ -49,6 +49,10 @@ async fn respond(
     let outcome = async {
         let allowed = checked?;
         let body = body::read(&head.headers, body, allowed.route.body_limit()).await?;
+        if !body.is_empty() && matches!(allowed.route.access(), Access::Role(_)) {
+            // A body may take its time, and access may be revoked meanwhile.
+            context.check_access(allowed.principal.as_ref())?;
+        }
         handle(context, allowed, head, &body).await
     };
     let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {

@@ -54,6 +54,8 @@ impl Context {
             .create_session(stream, sdp, local, owner)
             .await
             .map_err(|refusal| Box::new(accept_problem(&refusal)))?;
+        // Access that was revoked before the session existed has ended no session.
+        self.check_access(Some(owner)).inspect_err(|_| self.0.sessions.end_sessions_of(&owner.id))?;
         let mut response = response(StatusCode::CREATED, SDP, accepted.answer.into());
         // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
         let location = match camera {
