@@ -117,6 +117,8 @@ impl App {
             sources.iter().for_each(Demand::wake);
             changes.notify_device_change();
         });
+        let watching = sessions.clone();
+        auth.set_watching(move || watching.owners());
         let session_manager =
             SessionManager::new(config.rtc.clone(), streams.clone(), sessions, metrics.clone(), dispatcher.clone())?;
         let sessions = session_manager.clone();

@@ -11,6 +11,7 @@ use super::hash_worker::{Busy, PasswordVerifier};
 use super::login_throttle::LoginThrottle;
 use super::passwords::{self, SetError, Verified};
 use super::secret::{self, Digest};
+use super::sessions::{AllInUse, Entry};
 use super::{Auth, AuthState, Mode, Role, cookie, now};
 use crate::util::lock::{Mutex, MutexGuard};
 
@@ -50,7 +51,7 @@ pub enum SignInError {
     /// Too many attempts from this address; how long to wait.
     #[error("too many attempts; try again in {} s", seconds(*.0))]
     TooOften(Duration),
-    /// Too many attempts are queued.
+    /// Too many attempts are queued, or as many browsers are watching as may be signed in.
     #[error("too many people are signing in; try again in {} s", seconds(BUSY_RETRY_AFTER))]
     Busy,
 }
@@ -131,7 +132,8 @@ impl Auth {
             }
         };
         let entering = state.clone();
-        let opened = tokio::task::spawn_blocking(move || entering.open_session(role, version)).await;
+        let entry = Entry { role, password: version, from };
+        let opened = tokio::task::spawn_blocking(move || entering.open_session(entry)).await;
         let (secret, age) = opened.expect("opening a session should not panic")?;
         match role {
             Role::Operator => state.login.attempts().reset(from),
@@ -214,13 +216,14 @@ impl AuthState {
 
     /// Creates a session for whoever had the password of this version; returns its secret and lifetime. Between comparing
     /// a password and entering the session, the password may be changed, and then the session must not be valid.
-    fn open_session(&self, role: Role, version: Option<String>) -> Result<(String, Duration), SignInError> {
-        if self.passwords.version(role) != version {
+    fn open_session(&self, entry: Entry) -> Result<(String, Duration), SignInError> {
+        if self.passwords.version(entry.role) != entry.password {
             return Err(self.wrong_password());
         }
         let age = Duration::from_secs(u64::from(self.session_days.load(Ordering::Relaxed)) * 24 * 3_600);
         // A change after the check makes it a session with an old version, which `identify` rejects.
-        let (secret, written) = self.sessions.add(role, version, now(), age);
+        let added = self.sessions.add(entry, now(), age, &self.watching());
+        let (secret, written) = added.map_err(|AllInUse| SignInError::Busy)?;
         if let Err(error) = written {
             tracing::warn!("{error:#}; whoever signs in now has to sign in again after the next start");
         }
@@ -345,7 +348,8 @@ mod tests {
         state.passwords.set(Role::Viewer, "correct horse").unwrap();
         let Verified { role, version } = state.passwords.verify("correct horse").unwrap();
         state.passwords.set(Role::Viewer, "another horse").unwrap();
-        assert_eq!(state.open_session(role, Some(version)), Err(SignInError::WrongPassword));
+        let entry = Entry { role, password: Some(version), from: HERE };
+        assert_eq!(state.open_session(entry), Err(SignInError::WrongPassword));
         assert!(state.sessions.all().is_empty());
     }
 

@@ -127,6 +127,9 @@ pub struct Auth(Option<Arc<AuthState>>);
 /// Called with the ID of a principal whose access was revoked.
 type OnRevoked = dyn Fn(&str) + Send + Sync;
 
+/// Returns the IDs of the principals that are being sent a stream.
+type Watching = dyn Fn() -> BTreeSet<String> + Send + Sync;
+
 struct AuthState {
     directory: PathBuf,
     session_days: AtomicU32,
@@ -139,6 +142,7 @@ struct AuthState {
     /// IDs of all principals with access, as of the last refresh.
     valid_ids: Mutex<BTreeSet<String>>,
     on_revoked: OnceLock<Box<OnRevoked>>,
+    watching: OnceLock<Box<Watching>>,
 }
 
 impl Auth {
@@ -161,6 +165,7 @@ impl Auth {
             recording_use: AtomicBool::new(false),
             valid_ids: Mutex::default(),
             on_revoked: OnceLock::new(),
+            watching: OnceLock::new(),
         };
         state.refresh();
         Ok(Self(Some(Arc::new(state))))
@@ -203,6 +208,14 @@ impl Auth {
     pub fn on_revoked(&self, on_revoked: impl Fn(&str) + Send + Sync + 'static) {
         if let Some(state) = &self.0 {
             let _ = state.on_revoked.set(Box::new(on_revoked));
+        }
+    }
+
+    /// Sets what returns the IDs of the principals that are being sent a stream: their sessions do not give way to others.
+    /// Only the first call counts.
+    pub fn set_watching(&self, watching: impl Fn() -> BTreeSet<String> + Send + Sync + 'static) {
+        if let Some(state) = &self.0 {
+            let _ = state.watching.set(Box::new(watching));
         }
     }
 
@@ -250,6 +263,10 @@ impl AuthState {
         let version = |role| if role == Role::Viewer { viewer.clone() } else { operator.clone() };
         let sessions = sessions.iter().filter(|session| session.matches_password(version)).map(LoginSession::principal);
         tokens.iter().map(Token::principal).chain(sessions).map(|principal| principal.id).collect()
+    }
+
+    fn watching(&self) -> BTreeSet<String> {
+        self.watching.get().map(|watching| watching()).unwrap_or_default()
     }
 
     fn refresh(&self) {

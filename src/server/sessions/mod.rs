@@ -5,7 +5,7 @@
 //! `dispatch`. Nothing here waits for a viewer.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
@@ -231,6 +231,11 @@ impl SessionRegistry {
     /// All sessions, in order of arrival.
     pub fn list(&self) -> Vec<SessionInfo> {
         self.lock().records.values().map(|record| record.info.clone()).collect()
+    }
+
+    /// Who is watching, as [`auth::Principal`] names them.
+    pub fn owners(&self) -> BTreeSet<String> {
+        self.lock().records.values().map(|record| record.info.owner.clone()).collect()
     }
 
     /// One session.
