@@ -15,13 +15,15 @@ use super::{Auth, AuthState};
 const BUFFER: usize = 4096;
 
 impl Auth {
-    /// Watches the files as long as this handle or a clone of it exists. Has to be called within a tokio runtime.
+    /// Watches the files, and the clock for sessions that expire, as long as this handle or a clone of it exists. Has to be
+    /// called within a tokio runtime.
     ///
     /// # Errors
     ///
     /// When inotify is not available; changes then take effect with the next request.
     pub fn watch(&self) -> io::Result<()> {
         let Some(state) = &self.0 else { return Ok(()) };
+        tokio::spawn(super::expiry::end_expired(Arc::downgrade(state)));
         let changes = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         // We replace files; an editor may write into one, and a person may delete one.
         let kinds = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE | WatchFlags::ONLYDIR;

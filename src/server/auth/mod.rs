@@ -4,6 +4,7 @@
 //! request needs which role is decided in `http`.
 
 pub mod cookie;
+mod expiry;
 mod hash_worker;
 mod inotify;
 mod login;
@@ -124,7 +125,7 @@ pub struct Principal {
 #[derive(Clone)]
 pub struct Auth(Option<Arc<AuthState>>);
 
-/// Called with the ID of a principal whose access was revoked.
+/// Called with the ID of a principal whose access has ended.
 type OnRevoked = dyn Fn(&str) + Send + Sync;
 
 /// Returns the IDs of the principals that are being sent a stream.
@@ -203,8 +204,8 @@ impl Auth {
         self.0.as_ref().is_none_or(|state| state.valid_ids().contains(id))
     }
 
-    /// Sets a callback for principals, named by [`Principal::id`], whose access was revoked: their token was revoked,
-    /// they signed out, or the password was changed. Only the first call counts.
+    /// Sets a callback for principals, named by [`Principal::id`], whose access has ended: their token was revoked,
+    /// they signed out, their session expired, or the password was changed. Only the first call counts.
     pub fn on_revoked(&self, on_revoked: impl Fn(&str) + Send + Sync + 'static) {
         if let Some(state) = &self.0 {
             let _ = state.on_revoked.set(Box::new(on_revoked));
@@ -255,13 +256,13 @@ impl AuthState {
         });
     }
 
-    /// IDs of all principals with access, expired sessions included.
+    /// IDs of all principals with access.
     fn valid_ids(&self) -> BTreeSet<String> {
-        let tokens = self.tokens.all();
-        let sessions = self.sessions.all();
+        let (tokens, sessions, now) = (self.tokens.all(), self.sessions.all(), now());
         let [viewer, operator] = [Role::Viewer, Role::Operator].map(|role| self.passwords.version(role));
         let version = |role| if role == Role::Viewer { viewer.clone() } else { operator.clone() };
-        let sessions = sessions.iter().filter(|session| session.matches_password(version)).map(LoginSession::principal);
+        let valid = |session: &&LoginSession| now < session.expires() && session.matches_password(version);
+        let sessions = sessions.iter().filter(valid).map(LoginSession::principal);
         tokens.iter().map(Token::principal).chain(sessions).map(|principal| principal.id).collect()
     }
 
@@ -277,7 +278,7 @@ impl AuthState {
             (std::mem::replace(&mut *known, valid_ids.clone()), valid_ids)
         };
         for id in before.difference(&valid_ids) {
-            tracing::info!("the access of {id} was revoked");
+            tracing::info!("the access of {id} has ended");
             if let Some(on_revoked) = self.on_revoked.get() {
                 on_revoked(id);
             }

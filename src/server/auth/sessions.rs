@@ -40,6 +40,11 @@ impl LoginSession {
         Principal { role: self.role, id: format!("session/{}", self.secret.name()) }
     }
 
+    /// When it expires.
+    pub fn expires(&self) -> UnixTime {
+        self.expires
+    }
+
     /// Whether it was created with the current password of its role; `password` gives the current version for each
     /// role.
     pub fn matches_password(&self, password: impl Fn(Role) -> Option<String>) -> bool {
