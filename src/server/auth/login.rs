@@ -141,13 +141,19 @@ impl Auth {
             Role::Viewer => state.login.attempts().refund(from),
         }
         tracing::info!("the {role} signed in from {}", from.to_canonical());
-        Ok(SignedIn { role, cookie: Some(cookie::set(&secret, age, secure)) })
+        Ok(SignedIn { role, cookie: Some(state.cookie.set(&secret, age, secure)) })
     }
 
-    /// Ends the session of a `Cookie` header and returns the `Set-Cookie` header that deletes the cookie.
-    pub async fn sign_out(&self, cookie: Option<&str>, secure: bool) -> String {
-        if let (Some(state), Some(header)) = (&self.0, cookie) {
-            let secrets: Vec<String> = cookie::values(header).take(cookie::MAX_VALUES).map(Into::into).collect();
+    /// Ends the session of a `Cookie` header and returns the `Set-Cookie` headers that delete its cookies.
+    pub async fn sign_out(&self, cookie: Option<&str>, secure: bool) -> Vec<String> {
+        let Some(state) = &self.0 else { return Vec::new() };
+        let mut cleared = vec![state.cookie.clear(secure)];
+        if let Some(header) = cookie {
+            // A cookie of that name may belong to another program on the host.
+            if cookie::earlier(header).is_some_and(|secret| state.sessions.find(secret, now()).is_some()) {
+                cleared.push(cookie::clear_earlier(secure));
+            }
+            let secrets: Vec<String> = state.cookie.values(header).take(cookie::MAX_VALUES).map(Into::into).collect();
             let state = state.clone();
             let ended = tokio::task::spawn_blocking(move || {
                 for secret in secrets {
@@ -161,7 +167,7 @@ impl Auth {
             });
             ended.await.expect("ending a session should not panic");
         }
-        cookie::clear(secure)
+        cleared
     }
 
     /// Creates the secret of a link that signs the operator in, valid for an hour; `None` when signing in is not
@@ -293,9 +299,39 @@ mod tests {
         }
         assert_eq!(auth.identify(None, None), None);
         assert_eq!(auth.identify(Some("pht_x"), Some(&headers[1])), None, "a wrong token should not be passed over");
-        assert!(auth.sign_out(Some(&headers[1]), true).await.contains("Max-Age=0"));
+        let cleared = auth.sign_out(Some(&headers[1]), true).await;
+        assert!(matches!(&cleared[..], [cookie] if cookie.contains("=; Path=/; Max-Age=0;")), "{cleared:?}");
         assert_eq!(auth.identify(None, Some(&headers[1])), None);
         assert!(auth.identify(None, Some(&headers[0])).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_cookie_of_an_earlier_version_is_valid_and_cleared() {
+        let (_folder, auth) = auth();
+        let link = auth.link().unwrap();
+        let signed_in = auth.sign_in(HERE, true, Credential::Link(link)).await.unwrap();
+        let header = sent(&signed_in);
+        let (_, secret) = header.split_once('=').unwrap();
+        let earlier = format!("porthole_session={secret}");
+        assert!(auth.identify(None, Some(&earlier)).is_some());
+        assert_eq!(auth.sign_out(Some("porthole_session=of-another-program"), true).await.len(), 1);
+        let cleared = auth.sign_out(Some(&earlier), true).await;
+        assert!(cleared.iter().any(|cookie| cookie.starts_with("porthole_session=;")), "{cleared:?}");
+        assert_eq!(auth.identify(None, Some(&earlier)), None);
+    }
+
+    #[tokio::test]
+    async fn two_programs_on_one_host_do_not_sign_each_other_out() {
+        let ((_folder, one), (_another, other)) = (auth(), auth());
+        let mut jar = std::collections::BTreeMap::new();
+        for auth in [&one, &other] {
+            let link = auth.link().unwrap();
+            let header = sent(&auth.sign_in(HERE, false, Credential::Link(link)).await.unwrap());
+            let (name, value) = header.split_once('=').unwrap();
+            jar.insert(name.to_owned(), value.to_owned());
+        }
+        let header = jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        assert!([&one, &other].iter().all(|auth| auth.identify(None, Some(&header)).is_some()), "{header}");
     }
 
     #[tokio::test]

@@ -138,6 +138,7 @@ struct AuthState {
     sessions: LoginSessions,
     tokens: Tokens,
     login: LoginState,
+    cookie: cookie::Name,
     /// Whether the last use of a token is being written right now.
     recording_use: AtomicBool,
     /// IDs of all principals with access, as of the last refresh.
@@ -163,6 +164,7 @@ impl Auth {
             sessions: LoginSessions::open(store.clone())?,
             tokens: Tokens::open(store.clone())?,
             login: LoginState::default(),
+            cookie: cookie::Name::load(store),
             recording_use: AtomicBool::new(false),
             valid_ids: Mutex::default(),
             on_revoked: OnceLock::new(),
@@ -235,7 +237,7 @@ impl AuthState {
             self.record_token_use(&token, now);
             return Some(token.principal());
         }
-        let secrets = cookie::values(cookie?).take(cookie::MAX_VALUES);
+        let secrets = self.cookie.values(cookie?).take(cookie::MAX_VALUES);
         let sessions = secrets.filter_map(|secret| self.sessions.find(secret, now));
         let mut valid = sessions.filter(|session| session.matches_password(|role| self.passwords.version(role)));
         valid.next().map(|session| session.principal())

@@ -109,7 +109,7 @@ impl Context {
     /// `DELETE /api/session`.
     pub(super) async fn sign_out(&self, headers: &HeaderMap, client: Client) -> HttpResponse {
         let cleared = self.0.auth.sign_out(cookie(headers), client.secure).await;
-        set_cookie(self.signed_in_as(None), &cleared)
+        cleared.iter().fold(self.signed_in_as(None), |response, cookie| set_cookie(response, cookie))
     }
 
     /// `POST /api/session`.

@@ -72,10 +72,10 @@ const FRAGMENTS: [&str; 3] = [
 
 /// Our cookie alone, among others, quoted, repeated, malformed.
 const COOKIES: [&str; 5] = [
-    "porthole_session=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+    "porthole_session_0123abcd=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
     "a=b; porthole_session=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8; theme=dark",
     "porthole_session=\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",
-    "porthole_session=a; porthole_session=b",
+    "porthole_session=a; porthole_session_0123abcd=b",
     "xporthole_session=a;porthole_session ;=;;",
 ];
 

@@ -55,8 +55,9 @@ pub fn fragment(input: &[u8]) {
 /// A `Cookie` header: values found are part of the input, at most one per pair.
 pub fn cookie(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let values: Vec<&str> = cookie::values(text).collect();
-    assert!(values.len() <= text.matches(cookie::NAME).count());
+    let name = cookie::Name::with_id("0123abcd");
+    let values: Vec<&str> = name.values(text).collect();
+    assert!(values.len() <= text.matches(cookie::PREFIX).count());
     for value in values {
         assert!(text.contains(value) && !value.contains(';'), "{value:?}");
     }
