@@ -183,7 +183,10 @@ async fn first_start_prints_passwords_that_log_in_until_logout() -> Result<()> {
     let out = send_request(&porthole.base, HERE, "DELETE /api/session", &[("Cookie", &cookies[0])], "").await?;
     assert_eq!((out.status, out.json()?["role"].clone()), (200, Value::Null));
     let (name, _) = cookies[0].split_once('=').context("no value")?;
-    assert!(out.header("set-cookie").unwrap_or_default().starts_with(&format!("{name}=; Path=/; Max-Age=0;")), "{out:?}");
+    assert!(
+        out.header("set-cookie").unwrap_or_default().starts_with(&format!("{name}=; Path=/; Max-Age=0;")),
+        "{out:?}"
+    );
     assert_eq!(role(&porthole, &cookies[0]).await?, Value::Null);
     assert_eq!(role(&porthole, &cookies[1]).await?, "operator");
 

@@ -116,15 +116,9 @@ mod tests {
     #[test]
     fn what_is_set_is_found_again() {
         let set = name().set("abc", Duration::from_secs(86_400), true);
-        assert_eq!(
-            set,
-            "porthole_session_0123abcd=abc; Path=/; Max-Age=86400; HttpOnly; SameSite=Strict; Secure"
-        );
+        assert_eq!(set, "porthole_session_0123abcd=abc; Path=/; Max-Age=86400; HttpOnly; SameSite=Strict; Secure");
         assert_eq!(all(set.split(';').next().unwrap()), ["abc"]);
-        assert_eq!(
-            name().clear(false),
-            "porthole_session_0123abcd=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
-        );
+        assert_eq!(name().clear(false), "porthole_session_0123abcd=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub async fn end_expired(state: Weak<AuthState>) {
 /// How long until the next session expires, within limits. A second at least, because times are in whole seconds.
 fn pause(state: &AuthState) -> Duration {
     let now = now();
-    let next = state.sessions.all().iter().map(|session| session.expires().saturating_sub(now)).filter(|left| *left > 0).min();
+    let next =
+        state.sessions.all().iter().map(|session| session.expires().saturating_sub(now)).filter(|left| *left > 0).min();
     next.map_or(LONGEST_PAUSE, Duration::from_secs).min(LONGEST_PAUSE).max(Duration::from_secs(1))
 }
 
@@ -50,7 +51,8 @@ mod tests {
         auth.on_revoked(move |id| sender.send(id.to_owned()).unwrap());
         let state = auth.0.as_ref().unwrap();
         let entry = |from: [u8; 4]| Entry { role: Role::Viewer, password: None, from: from.into() };
-        let add = |from, age| state.sessions.add(entry(from), now(), Duration::from_secs(age), &BTreeSet::new()).unwrap();
+        let add =
+            |from, age| state.sessions.add(entry(from), now(), Duration::from_secs(age), &BTreeSet::new()).unwrap();
         let (short, _) = add([192, 0, 2, 1], 3);
         let (long, _) = add([192, 0, 2, 2], 86_400);
         let stored = state.sessions.all();

@@ -5,11 +5,9 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
 use super::hash_worker::{Busy, PasswordVerifier};
 use super::login_throttle::LoginThrottle;
-use super::passwords::{self, SetError, Verified};
+use super::passwords::Verified;
 use super::secret::{self, Digest};
 use super::sessions::{AllInUse, Entry};
 use super::{Auth, AuthState, Mode, Role, cookie, now};
@@ -194,15 +192,7 @@ impl Auth {
             return Ok(Vec::new());
         }
         let Some(state) = &self.0 else { return Ok(Vec::new()) };
-        [Role::Viewer, Role::Operator]
-            .into_iter()
-            .map(|role| {
-                let password = passwords::random();
-                let set: Result<(), SetError> = state.passwords.set(role, &password);
-                set.with_context(|| format!("store the first password of the {role}"))?;
-                Ok((role, password))
-            })
-            .collect()
+        state.passwords.set_first()
     }
 
     /// Whether signing in is required but no password is set.
@@ -250,9 +240,8 @@ impl LoginState {
     /// Whether this is the link's secret, while the operator's password has this version.
     fn is_link(&self, secret: &str, version: Option<&str>, now: Instant) -> bool {
         let digest = Digest::of(secret);
-        let valid = |link: &SignInLink| {
-            link.secret == digest && link.password.as_deref() == version && now < link.expires
-        };
+        let valid =
+            |link: &SignInLink| link.secret == digest && link.password.as_deref() == version && now < link.expires;
         self.link().as_ref().is_some_and(valid)
     }
 }
@@ -260,7 +249,7 @@ impl LoginState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::auth::Config;
+    use crate::server::auth::{Config, Passwords};
     use crate::util::state_dir::StateDir;
 
     fn auth() -> (tempfile::TempDir, Auth) {
@@ -332,6 +321,19 @@ mod tests {
         }
         let header = jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         assert!([&one, &other].iter().all(|auth| auth.identify(None, Some(&header)).is_some()), "{header}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_password_set_during_the_first_start_stays() {
+        let (folder, auth) = auth();
+        let starting = tokio::task::spawn_blocking({
+            let auth = auth.clone();
+            move || auth.first_passwords().unwrap()
+        });
+        let other = Passwords::open(StateDir::open(Some(folder.path()))).unwrap();
+        tokio::task::block_in_place(|| other.set(Role::Operator, "battery staple")).unwrap();
+        starting.await.unwrap();
+        assert_eq!(with(&auth, HERE, "battery staple").await.unwrap().role, Role::Operator);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The passwords of the two roles, stored as argon2id hashes (RFC 9106). Rate limits are in `login`.
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{self, PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
@@ -102,16 +102,39 @@ impl Passwords {
     /// As [`SetError`] says.
     pub fn set(&self, role: Role, password: &str) -> Result<(), SetError> {
         validate(password).map_err(SetError::Invalid)?;
-        let other = role.other();
-        if self.0.get().of(other).is_some_and(|hash| verify_hash(password, hash)) {
-            return Err(SetError::Taken(other));
-        }
-        let hash = hash(password).map_err(|error| SetError::Store(anyhow!("hash the password: {error}")))?;
-        let set = self.0.change(|hashes| match role {
-            Role::Viewer => hashes.viewer = Some(hash),
-            Role::Operator => hashes.operator = Some(hash),
+        let hash = hash(password).map_err(SetError::Store)?;
+        let set = self.0.change(|hashes| {
+            // Compared under the lock: both roles may be given a password at the same time.
+            let other = role.other();
+            if hashes.of(other).is_some_and(|hash| verify_hash(password, hash)) {
+                return Err(SetError::Taken(other));
+            }
+            match role {
+                Role::Viewer => hashes.viewer = Some(hash),
+                Role::Operator => hashes.operator = Some(hash),
+            }
+            Ok(())
         });
-        set.map_err(SetError::Store)
+        set.map_err(SetError::Store)?
+    }
+
+    /// Sets a random password for both roles, unless one of them has a password by then, and returns the new passwords.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be stored.
+    pub fn set_first(&self) -> anyhow::Result<Vec<(Role, String)>> {
+        let (viewer, operator) = (random(), random());
+        let new = Hashes { viewer: Some(hash(&viewer)?), operator: Some(hash(&operator)?) };
+        let set = self.0.change(|hashes| {
+            let none = *hashes == Hashes::default();
+            if none {
+                *hashes = new;
+            }
+            none
+        });
+        let passwords = vec![(Role::Viewer, viewer), (Role::Operator, operator)];
+        Ok(if set.context("store the first passwords")? { passwords } else { Vec::new() })
     }
 
     /// The role that the password belongs to, if it is right. Both are always verified, so that timing reveals neither whether it was
@@ -157,10 +180,13 @@ fn validate(password: &str) -> Result<(), String> {
     }
 }
 
-fn hash(password: &str) -> password_hash::Result<String> {
-    let params = Params::new(MEMORY_KIB, ITERATIONS, LANES, None)?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    Ok(argon2.hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))?.to_string())
+fn hash(password: &str) -> anyhow::Result<String> {
+    let hashed = || {
+        let params = Params::new(MEMORY_KIB, ITERATIONS, LANES, None)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        Ok(argon2.hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))?.to_string())
+    };
+    hashed().map_err(|error: password_hash::Error| anyhow!("hash the password: {error}"))
 }
 
 fn verify_hash(password: &str, hash: &str) -> bool {
@@ -222,6 +248,17 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         }
         assert!(!passwords.is_set(Role::Viewer));
+    }
+
+    #[test]
+    fn first_passwords_replace_none_that_was_set() {
+        let (folder, passwords) = passwords();
+        // Set by another process, after this one has seen that there is none.
+        let other = Passwords::open(StateDir::open(Some(folder.path()))).unwrap();
+        other.set(Role::Operator, "battery staple").unwrap();
+        assert_eq!(passwords.set_first().unwrap(), []);
+        assert!(!passwords.is_set(Role::Viewer));
+        assert_eq!(passwords.verify("battery staple").map(|verified| verified.role), Some(Role::Operator));
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl LoginSessions {
     /// The session of a secret, unless it has expired at `now`, when it is used.
     pub fn find(&self, secret: &str, now: UnixTime) -> Option<LoginSession> {
         let sessions = self.stored.get();
-        let found = secret::find(&sessions, secret, |session| session.secret).filter(|session| now < session.expires)?;
+        let found =
+            secret::find(&sessions, secret, |session| session.secret).filter(|session| now < session.expires)?;
         self.used.lock().insert(found.principal().id, now);
         Some(found.clone())
     }
