@@ -11,6 +11,7 @@ mod lossy;
 mod receive;
 mod reports;
 mod restart;
+pub mod tamper;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ pub struct Options {
     pub token: Option<String>,
     /// Whether its control channel is pre-negotiated.
     pub negotiated: bool,
+    /// How it breaks the rules of SCTP.
+    pub tamper: Option<tamper::Tamper>,
 }
 
 impl Options {
@@ -69,6 +72,7 @@ impl Options {
             tcp: false,
             token: None,
             negotiated: false,
+            tamper: None,
         }
     }
 }
@@ -364,10 +368,13 @@ async fn open(
     }
     let interceptors = register_default_interceptors(Registry::new(), &mut media)?
         .with(Slot::from(500), reports::Listener::new(reports));
-    let settings = SettingEngineBuilder::new()
+    let mut settings = SettingEngineBuilder::new()
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
-        .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(600))
-        .build();
+        .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(600));
+    if let Some(tamper) = &options.tamper {
+        settings = settings.with_crypto_provider(tamper.crypto()?);
+    }
+    let settings = settings.build();
     let mut builder = PeerConnectionBuilder::new();
     if let Some(one_in) = options.lose_one_in {
         builder = builder.with_runtime(Arc::new(lossy::LossyRuntime { one_in }));

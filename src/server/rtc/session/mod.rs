@@ -4,11 +4,13 @@
 
 pub mod answer;
 pub mod control_channel;
+pub mod guarded_crypto;
 mod payload;
 pub mod peer_connection;
 pub mod retransmission;
 pub mod rtcp;
 pub mod rtp_sender;
+pub mod sctp_guard;
 pub mod send_loop;
 pub mod switcher;
 pub mod transfer_pacer;
@@ -150,6 +152,7 @@ impl Session {
             self.format,
             self.offer.offerer_is_dtls_client,
             handler,
+            self.entry.handle().end().clone(),
         )
         .await
         {

@@ -9,6 +9,7 @@ use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
+use tokio_util::sync::CancellationToken;
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, Registry, SettingEngineBuilder,
@@ -16,8 +17,10 @@ use webrtc::peer_connection::{
 };
 
 use super::control_channel;
+use super::guarded_crypto::GuardedCrypto;
 use super::rtcp;
 use super::rtcp::RtcpInterceptor;
+use super::sctp_guard;
 use crate::media::h264::Profile;
 use crate::model::protocol::limits::MAX_BUFFERED_AMOUNT;
 use crate::server::rtc::mux::VirtualSocket;
@@ -85,7 +88,8 @@ fn rtx() -> RTCRtpCodec {
 }
 
 /// A connection on `socket` that sends H.264 as `format`. The viewer is the DTLS client if it asks for it
-/// (`offerer_is_dtls_client`); otherwise we are, as we know both sides first.
+/// (`offerer_is_dtls_client`); otherwise we are, as we know both sides first. `end` is cancelled when the viewer abuses
+/// its data channels.
 ///
 /// # Errors
 ///
@@ -96,6 +100,7 @@ pub async fn connect(
     format: Profile,
     offerer_is_dtls_client: bool,
     handler: Arc<dyn PeerConnectionEventHandler>,
+    end: CancellationToken,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = MediaEngine::default();
     let codec = |rtp_codec, payload_type| RTCRtpCodecParameters { rtp_codec, payload_type };
@@ -111,7 +116,10 @@ pub async fn connect(
     }
     let interceptors =
         register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(rtcp::SLOT), interceptor);
+    let crypto = GuardedCrypto::new(end).map_err(|error| webrtc::error::Error::Other(error.to_string()))?;
     let settings = SettingEngineBuilder::new()
+        .with_crypto_provider(crypto)
+        .with_sctp_max_receive_buffer_size(sctp_guard::WINDOW)
         // Resolving browsers' .local names costs a socket for each viewer; the browser reaches our candidates anyway.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_answering_dtls_role(if offerer_is_dtls_client { RTCDtlsRole::Server } else { RTCDtlsRole::Client })
