@@ -68,8 +68,8 @@ impl Demux {
         let routed = match stun::classify(datagram) {
             StunClass::Request(id) => self.route_check(datagram, from, id, path),
             StunClass::Response(id) if self.complete_request(id, from, datagram) => return None,
-            StunClass::Response(_) => self.route_by_addr(datagram, from, path, false),
-            StunClass::Other => self.route_by_addr(datagram, from, path, true),
+            StunClass::Response(id) => self.route_by_addr(datagram, from, path, Some(id)),
+            StunClass::Other => self.route_by_addr(datagram, from, path, None),
         };
         routed.inspect_err(|reason| self.ignore(*reason)).ok()
     }
@@ -136,16 +136,19 @@ impl Demux {
         Ok(peers)
     }
 
-    /// Routes anything else by its source address.
+    /// Routes anything else by its source address. Only the response to a request of the session says anything about the
+    /// path: the rest may be forged by whoever knows the viewer's address.
     fn route_by_addr(
         &self,
         datagram: &[u8],
         from: SocketAddr,
         path: &Path,
-        selects_path: bool,
+        response_to: Option<TransactionId>,
     ) -> Result<Arc<MuxPeerSet>, IgnoreReason> {
         let peers = self.lock().peers.get(&from).and_then(Weak::upgrade).ok_or(IgnoreReason::Unknown)?;
-        peers.note_received(from, path, selects_path, Instant::now());
+        if response_to.is_some_and(|id| peers.complete_request(id)) {
+            peers.note_received(from, path, false, Instant::now());
+        }
         peers.deliver(datagram, from)?;
         Ok(peers)
     }

@@ -2,7 +2,7 @@
 //! virtual socket for each session, on which the WebRTC library sends and receives as if it had its own.
 //!
 //! Incoming datagrams are routed by the username of connectivity checks, then by source address. Outgoing ones leave by
-//! the socket on which the peer was last received, so the library need not know the addresses of this host and does not
+//! the socket that the peer has chosen in its checks, so the library need not know the addresses of this host and does not
 //! notice when they change.
 //!
 //! Which addresses there are, and which a viewer is offered, is decided in `ice`.

@@ -29,7 +29,10 @@ pub const MAX_PEERS: usize = 64;
 /// Connectivity checks that are not answered yet; the library answers at once.
 const MAX_PENDING_CHECKS: usize = 64;
 
-/// A path without received datagrams for this long may be replaced by another. Both sides check each pair every 2.5 s
+/// Requests of ours that are not answered yet: the library sends up to 50 a second while a viewer connects.
+const MAX_PENDING_REQUESTS: usize = 256;
+
+/// A path without authentic datagrams for this long may be replaced by another. Both sides check each pair every 2.5 s
 /// or so (RFC 7675).
 pub const PATH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,9 +41,9 @@ pub const PATH_TIMEOUT: Duration = Duration::from_secs(5);
 struct Peer {
     /// The path for sending to it.
     path: Path,
-    /// When a datagram was last received on that path.
+    /// When an authentic check or response was last received on that path.
     last_on_path: Instant,
-    /// When a datagram was last received at all; `None` if we have only sent.
+    /// When one was last received at all; `None` if we have only sent.
     last_received: Option<Instant>,
 }
 
@@ -48,6 +51,8 @@ struct Peer {
 struct Peers {
     known: HashMap<SocketAddr, Peer>,
     pending_checks: VecDeque<(TransactionId, Path)>,
+    /// Our own requests, whose responses are authentic: nobody else knows their transaction IDs.
+    pending_requests: VecDeque<TransactionId>,
 }
 
 type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, SocketAddr)>>);
@@ -71,9 +76,8 @@ impl MuxPeerSet {
         Self { inboxes: [inbox(), inbox()], peers: Mutex::default(), stats, closed: CancellationToken::new() }
     }
 
-    /// Notes that a datagram of `peer` was received on `path`. A peer may use several paths at once, as it checks each
-    /// of our addresses; it selects one by sending anything but checks on it, or by nominating it in a check
-    /// (`selects_path`).
+    /// Notes that an authentic datagram of `peer` was received on `path`. A peer may use several paths at once, as it
+    /// checks each of our addresses; it selects one by nominating it in a check (`selects_path`).
     pub(super) fn note_received(&self, peer: SocketAddr, path: &Path, selects_path: bool, now: Instant) {
         let mut peers = self.lock();
         let Some(known) = peers.known.get_mut(&peer) else { return };
@@ -120,6 +124,7 @@ impl MuxPeerSet {
     pub(super) fn clear(&self) -> Vec<SocketAddr> {
         let mut peers = self.lock();
         peers.pending_checks.clear();
+        peers.pending_requests.clear();
         peers.known.drain().map(|(peer, _)| peer).collect()
     }
 
@@ -128,6 +133,13 @@ impl MuxPeerSet {
         let last_received = self.lock().known.get(&peer).and_then(|peer| peer.last_received);
         !self.closed.is_cancelled()
             && last_received.is_some_and(|last_received| now.saturating_duration_since(last_received) <= PATH_TIMEOUT)
+    }
+
+    /// Whether a response is that to a pending request of ours, which is no longer pending then.
+    pub(super) fn complete_request(&self, id: TransactionId) -> bool {
+        let mut peers = self.lock();
+        let at = peers.pending_requests.iter().position(|pending| *pending == id);
+        at.and_then(|at| peers.pending_requests.remove(at)).is_some()
     }
 
     /// Remembers the path of a check, so that the response takes the same one.
@@ -160,7 +172,14 @@ impl MuxPeerSet {
             let mut peers = self.lock();
             let answered = match stun::classify(datagram) {
                 StunClass::Response(id) => peers.pending_checks.iter().position(|(pending, _)| *pending == id),
-                StunClass::Request(_) | StunClass::Other => None,
+                StunClass::Request(id) => {
+                    if peers.pending_requests.len() >= MAX_PENDING_REQUESTS {
+                        peers.pending_requests.pop_front();
+                    }
+                    peers.pending_requests.push_back(id);
+                    None
+                }
+                StunClass::Other => None,
             };
             let path = answered.and_then(|at| peers.pending_checks.remove(at)).map(|(_, path)| path);
             path.or_else(|| peers.known.get(&to).map(|peer| peer.path.clone()))

@@ -170,12 +170,19 @@ async fn a_response_takes_the_path_of_its_request_and_the_rest_the_selected_path
     next(&socket).await;
     socket.send(address, MEDIA);
     assert_eq!(received(&peer).1, host.udp(2), "chosen by a check");
-    peer.send_to(MEDIA, host.udp(1)).expect("send");
+    // Anybody can send these from a forged address.
+    for forged in [MEDIA, &response(&first), &[0]] {
+        peer.send_to(forged, host.udp(1)).expect("send");
+        next(&socket).await;
+    }
+    socket.send(address, MEDIA);
+    assert_eq!(received(&peer).1, host.udp(2), "not changed without a check");
+    peer.send_to(&check("ours", "secret", true), host.udp(1)).expect("send");
     next(&socket).await;
     socket.send(address, MEDIA);
-    assert_eq!(received(&peer).1, host.udp(1), "chosen by speaking");
+    assert_eq!(received(&peer).1, host.udp(1), "chosen by another check");
     let sent = host.metrics.packets_sent.get();
-    assert_eq!((sent, host.metrics.bytes_sent.get() > 0, host.dropped()), (5, true, 0));
+    assert_eq!((sent, host.metrics.bytes_sent.get() > 0, host.dropped()), (6, true, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
