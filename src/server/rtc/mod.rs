@@ -130,12 +130,11 @@ impl SessionManager {
         let (entry, preferences) = inner.sessions.register(new_session, limits)?;
         // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
-        let format = offer.format_for(camera.profile(&end).await)?;
+        let offer = offer.accept(camera.profile(&end).await)?;
         let session = session::Session {
             cameras: inner.cameras.clone(),
             camera: camera.clone(),
             offer,
-            format,
             local_addr,
             mux: inner.mux.clone(),
             ice: inner.ice.clone(),

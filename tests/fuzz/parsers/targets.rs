@@ -6,6 +6,7 @@ use porthole::model::protocol;
 use porthole::model::protocol::{Code, Error, METHODS, ParseError, Reply, Request, limits};
 use porthole::server::auth::cookie;
 use porthole::server::rtc::SdpFragment;
+use porthole::server::rtc::sdp::accepted::AcceptedOffer;
 use porthole::server::rtc::sdp::offer;
 
 /// A target's name and body.
@@ -23,17 +24,27 @@ pub fn offer(input: &[u8]) {
         Ok(offer) => {
             for profile in ["42e01f", "4d0028", "640033"] {
                 let stream = Profile::parse(profile).expect("a good profile should be read");
-                match offer.format_for(stream) {
-                    Ok(format) => assert!(text.contains("H264") || text.contains("h264"), "{format} out of nothing"),
+                match offer.accept(stream) {
+                    Ok(accepted) => check_accepted(text, &accepted),
                     Err(refused) => check_message(&refused.to_string()),
                 }
-            }
-            for candidate in &offer.candidates {
-                assert!(text.contains(&candidate.candidate), "{candidate:?} does not stand in the offer");
             }
         }
         Err(refused) => check_message(&refused.to_string()),
     }
+}
+
+/// An accepted offer: the format and the candidates stand in the text, and the answer has as many sections.
+fn check_accepted(text: &str, accepted: &AcceptedOffer) {
+    assert!(text.to_ascii_lowercase().contains("h264"), "{} out of nothing", accepted.format);
+    for candidate in &accepted.candidates {
+        let value = candidate.candidate.trim_start_matches("candidate:");
+        assert!(text.contains(value), "{candidate:?} does not stand in the offer");
+    }
+    let sections = |sdp: &str| sdp.lines().filter(|line| line.starts_with("m=")).count();
+    let offered = sections(text.trim_start());
+    assert_eq!(sections(&accepted.answer(&accepted.library_offer)), offered, "{text:?}");
+    assert!(sections(&accepted.library_offer) <= 3, "{}", accepted.library_offer);
 }
 
 /// A trickle fragment: its candidates and restart credentials appear in the input; or the invalid line is named.

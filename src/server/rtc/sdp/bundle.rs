@@ -1,81 +1,85 @@
-//! Rewrites offers whose bundled sections each describe a transport of their own. Pure.
+//! Which sections of an offer are sent on one transport (BUNDLE, RFC 9143), and what becomes of each. Pure.
 //!
-//! An offerer does so for answerers that cannot bundle ("balanced" and "max-compat" of RFC 8829 section 4.1.1). We can,
-//! and use the transport of the tagged section (RFC 9143 section 7.3.2). webrtc-rs expects it in every section, and
-//! rejects offers with several.
+//! A session has one transport: that of its video. Sections that the offerer does not bundle with it are rejected, as
+//! an answer may not bundle what the offer did not.
 
-use super::sections::{Section, bundle_group, mid, sections};
+use super::description::{Description, MediaSection};
+use super::formats;
 
-/// The attributes that describe a transport.
-const TRANSPORT_ATTRIBUTES: [&str; 6] =
-    ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:", "a=candidate:", "a=end-of-candidates"];
-
-/// Those that every section needs.
-const REQUIRED_ATTRIBUTES: [&str; 4] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"];
-
-/// Puts the transport of the BUNDLE tag section into all bundled sections; an offer without BUNDLE stays as it is.
-pub fn apply_bundle_transport(sdp: &str) -> String {
-    let mut sections = sections(sdp);
-    let mut group = bundle_group(&sections);
-    let tag = group.next();
-    let tagged = sections.iter().find(|section| tag.is_some() && mid(section) == tag);
-    let transport: Section<'_> =
-        tagged.into_iter().flatten().copied().filter(|line| starts_with_any(line, &REQUIRED_ATTRIBUTES)).collect();
-    for other_mid in group.take_while(|_| !transport.is_empty()) {
-        for section in sections.iter_mut().filter(|section| mid(section) == Some(other_mid)) {
-            section.retain(|line| !starts_with_any(line, &TRANSPORT_ATTRIBUTES));
-            section.extend(&transport);
-        }
-    }
-    sections.concat().into_iter().flat_map(|line| [line, "\r\n"]).collect()
+/// What becomes of an offered section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It carries the video.
+    Video,
+    /// It carries the audio.
+    Audio,
+    /// It carries the data channels.
+    Data,
+    /// It shares the transport, and nothing is sent on it. Its transport can be that of all others, so rejecting it
+    /// would change that.
+    Inactive,
+    /// It is rejected (RFC 3264 section 6).
+    Rejected,
 }
 
-fn starts_with_any(line: &str, prefixes: &[&str]) -> bool {
-    prefixes.iter().any(|prefix| line.starts_with(prefix))
+/// The sections of an offer that are answered together with one video section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// What becomes of each section, in the offer's order.
+    pub roles: Vec<Role>,
+    /// The indices of the sections that are not rejected, in the order of their BUNDLE group. The transport of the first
+    /// is that of all (RFC 9143 section 7.3).
+    pub members: Vec<usize>,
+    /// Whether the offer has a BUNDLE group for them.
+    pub is_grouped: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn section(mid: &str, ufrag: &str) -> String {
-        format!(
-            "m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:{mid}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:of-{ufrag}\r\n\
-             a=fingerprint:sha-256 {ufrag}\r\na=setup:actpass\r\na=candidate:{ufrag}\r\n"
-        )
-    }
-
-    fn unified(sdp: &str) -> String {
-        apply_bundle_transport(sdp)
-    }
-
-    #[test]
-    fn the_first_section_of_the_group_has_the_transport_of_all() {
-        let session = "v=0\r\na=group:BUNDLE 1 0\r\n";
-        let sdp = unified(&format!("{session}{}{}{}", section("0", "aa"), section("1", "bb"), section("2", "cc")));
-        assert!(!sdp.contains("aa"), "{sdp}");
-        assert_eq!(sdp.matches("a=ice-ufrag:bb\r\n").count(), 2);
-        assert_eq!(sdp.matches("a=ice-pwd:of-bb\r\n").count(), 2);
-        assert_eq!(sdp.matches("a=fingerprint:sha-256 bb\r\n").count(), 2);
-        assert_eq!(sdp.matches("a=setup:actpass\r\n").count(), 3);
-        assert_eq!(sdp.matches("a=candidate:bb\r\n").count(), 1);
-        assert!(sdp.ends_with(&section("2", "cc")), "the third is not in the group: {sdp}");
-    }
-
-    #[test]
-    fn what_is_not_bundled_stays_as_it_is() {
-        for session in
-            ["v=0\r\n", "v=0\r\na=group:BUNDLE\r\n", "v=0\r\na=group:BUNDLE 0\r\n", "v=0\r\na=group:LS 0 1\r\n"]
-        {
-            let sdp = format!("{session}{}{}", section("0", "aa"), section("1", "bb"));
-            assert_eq!(unified(&sdp), sdp);
+impl Bundle {
+    /// The sections that are answered together with the video section `video`.
+    pub fn of(description: &Description, video: usize) -> Self {
+        let video_mid = description.media.get(video).and_then(MediaSection::mid);
+        let mut groups = description.session.values("group").filter_map(|group| group.strip_prefix("BUNDLE "));
+        let group = groups.find(|group| video_mid.is_some_and(|video| group.split(' ').any(|mid| mid == video)));
+        let mids = group.unwrap_or_default().split_ascii_whitespace();
+        let mut group: Vec<usize> = Vec::new();
+        for section in mids.filter_map(|mid| description.find(mid)) {
+            if !group.contains(&section) {
+                group.push(section);
+            }
         }
+        let is_grouped = !group.is_empty();
+        if !is_grouped {
+            group.push(video);
+        }
+        let mut roles = vec![Role::Rejected; description.media.len()];
+        let (mut audio, mut data) = (false, false);
+        for (index, section) in description.media.iter().enumerate() {
+            if !group.contains(&index) || section.is_rejected() {
+                continue;
+            }
+            roles[index] = if index == video {
+                Role::Video
+            } else if section.is_data() && !std::mem::replace(&mut data, true) {
+                Role::Data
+            } else if carries_audio(description, section) && !std::mem::replace(&mut audio, true) {
+                Role::Audio
+            } else if section.is_rtp() && matches!(section.medium.as_str(), "audio" | "video") {
+                Role::Inactive
+            } else {
+                Role::Rejected
+            };
+        }
+        let members = group.into_iter().filter(|index| roles[*index] != Role::Rejected).collect();
+        Self { roles, members, is_grouped }
     }
 
-    #[test]
-    fn a_group_of_sections_that_are_not_there_does_no_harm() {
-        let sdp = format!("v=0\r\na=group:BUNDLE 7 8 8 0\r\n{}", section("0", "aa"));
-        assert_eq!(unified(&sdp), sdp);
-        assert_eq!(unified(""), "");
+    /// Whether a section has this role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
     }
+}
+
+/// Whether the offerer wants to receive audio on this section, and takes Opus.
+fn carries_audio(description: &Description, section: &MediaSection) -> bool {
+    section.medium == "audio" && section.is_rtp() && description.receives(section) && formats::opus(section).is_some()
 }

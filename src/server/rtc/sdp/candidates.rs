@@ -54,8 +54,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_bundle_ours_go_into_the_first_section() {
+    fn without_a_bundle_ours_go_into_the_first_section_that_is_answered() {
         let answer = with_candidates(&ANSWER.replace("a=group:BUNDLE 1 2\r\n", ""), &["candidate:7".into()]);
-        assert!(answer.contains("a=mid:0\r\na=candidate:7\r\na=end-of-candidates\r\nm=video"), "{answer}");
+        assert!(answer.contains("a=sendonly\r\na=candidate:7\r\na=end-of-candidates\r\nm=application"), "{answer}");
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! Pure: text in, values out. Connections are in `session`, sockets in `mux`.
 
+pub mod accepted;
 pub mod bundle;
 pub mod candidates;
+pub mod description;
+pub mod formats;
 pub mod h264;
 pub mod offer;
-pub mod sctpmap;
 pub mod sections;
+pub mod transport;
 pub mod trickle;

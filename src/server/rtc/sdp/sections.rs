@@ -30,10 +30,14 @@ pub fn bundle_group<'a>(sections: &[Section<'a>]) -> impl Iterator<Item = &'a st
 }
 
 /// The index of the section whose transport the others share: the one that the BUNDLE group names first (RFC 9143
-/// section 7.1), or the first media section if there is no group.
+/// section 7.1), or the first media section that is not rejected if there is no group.
 pub fn bundle_tag_section(sections: &[Section<'_>]) -> usize {
-    let Some(tag) = bundle_group(sections).next() else { return 1 };
-    sections.iter().position(|section| mid(section) == Some(tag)).unwrap_or(1)
+    let is_answered = |section: &Section<'_>| {
+        section.first().is_some_and(|line| line.starts_with("m=") && line.split(' ').nth(1) != Some("0"))
+    };
+    let tag = bundle_group(sections).next();
+    let tagged = sections.iter().position(|section| tag.is_some() && mid(section) == tag);
+    tagged.or_else(|| sections.iter().position(is_answered)).unwrap_or(1)
 }
 
 /// Whether there is a section with this mid that shares the transport of another one.
@@ -59,9 +63,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_group_the_first_media_section_is_the_tag() {
+    fn without_a_group_the_first_section_that_is_answered_is_the_tag() {
         assert_eq!(bundle_tag_section(&sections(ANSWER)), 2);
-        assert_eq!(bundle_tag_section(&sections(&ANSWER.replace("BUNDLE", "LS"))), 1);
+        assert_eq!(bundle_tag_section(&sections(&ANSWER.replace("BUNDLE", "LS"))), 2, "the audio is rejected");
         assert_eq!(bundle_group(&sections(ANSWER)).collect::<Vec<_>>(), ["1", "2"]);
     }
 }

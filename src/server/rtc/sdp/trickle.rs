@@ -7,7 +7,7 @@ use super::sections::{bundle_tag_section, sections};
 
 /// Candidates of one fragment that are parsed: more than a browser with many networks has, each with UDP, TCP and
 /// relayed ones. The rest is skipped silently, like unusable ones.
-const MAX_CANDIDATES: usize = 64;
+pub const MAX_CANDIDATES: usize = 64;
 
 /// A candidate in a fragment of the viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]

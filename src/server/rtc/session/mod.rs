@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
+    PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState, RTCSessionDescription,
 };
 
 use super::CameraStream;
@@ -33,10 +33,9 @@ use super::ice::restart::IceSession;
 use super::mux::{Mux, SendStats, VirtualSocket};
 use super::negotiation;
 use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
+use super::sdp::accepted::AcceptedOffer;
 use super::sdp::candidates;
-use super::sdp::offer::Offer;
 use crate::media::AudioPacket;
-use crate::media::h264::Profile;
 use crate::model::metrics::Metrics;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{Preferences, SessionGuard};
@@ -61,9 +60,7 @@ pub struct Session {
     pub(super) cameras: Arc<[CameraStream]>,
     /// The one that it starts with.
     pub(super) camera: CameraStream,
-    pub(super) offer: Offer,
-    /// The H.264 format of the offer that the video is sent as.
-    pub(super) format: Profile,
+    pub(super) offer: AcceptedOffer,
     /// The local address on which the offer was received.
     pub(super) local_addr: IpAddr,
     /// The sockets of all sessions.
@@ -149,7 +146,7 @@ impl Session {
         let connection = match peer_connection::connect(
             socket.clone(),
             interceptor,
-            self.format,
+            self.offer.format,
             self.offer.offerer_is_dtls_client,
             handler,
             self.entry.handle().end().clone(),
@@ -169,7 +166,7 @@ impl Session {
             let switcher = CameraSwitcher::new(
                 &self.cameras,
                 self.camera.clone(),
-                self.format,
+                self.offer.format,
                 current_video,
                 self.metrics.clone(),
             );
@@ -221,8 +218,10 @@ impl Session {
         events: &mut PeerEventReceivers,
     ) -> anyhow::Result<(Negotiated, Tracks)> {
         let connection = shared.as_ref();
-        connection.set_remote_description(self.offer.description.clone()).await?;
-        let video = RtpStream::add(connection, RtpCodecKind::Video, peer_connection::h264(self.format), video).await?;
+        let library_offer = RTCSessionDescription::offer(self.offer.library_offer.clone())?;
+        connection.set_remote_description(library_offer).await?;
+        let video =
+            RtpStream::add(connection, RtpCodecKind::Video, peer_connection::h264(self.offer.format), video).await?;
         let audio = match &self.camera.audio {
             Some(packets) if self.offer.wants_audio => Some((
                 RtpStream::add(connection, RtpCodecKind::Audio, peer_connection::opus(), audio).await?,
@@ -245,8 +244,8 @@ impl Session {
         }
         let local = connection.local_description().await;
         let sdp = local.ok_or_else(|| anyhow::anyhow!("the connection has no local description"))?.sdp;
-        let sdp = candidates::with_candidates(&sdp, &candidates);
-        let (offer, ice) = (self.offer.description.sdp.clone(), self.ice.clone());
+        let sdp = candidates::with_candidates(&self.offer.answer(&sdp), &candidates);
+        let (offer, ice) = (self.offer.library_offer.clone(), self.ice.clone());
         let ice_session = IceSession::new(shared.clone(), socket.clone(), ice, offer, sdp.clone(), self.local_addr)?;
         ice_session.add_candidates(&self.offer.candidates).await;
         let etag = ice_session.etag();

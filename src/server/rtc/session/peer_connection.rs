@@ -27,12 +27,8 @@ use crate::server::rtc::mux::VirtualSocket;
 use crate::server::rtc::mux::runtime;
 use crate::server::rtc::mux::runtime::MuxRuntime;
 use crate::server::rtc::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
-
-/// Header extension with the capture time of a frame or audio packet (webrtc.org, abs-capture-time).
-pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
-
-/// Header extension with the limits of the receiver's playout delay (webrtc.org, playout-delay).
-pub const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+use crate::server::rtc::sdp::formats;
+use crate::server::rtc::sdp::formats::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
 
 /// Without consent (RFC 7675) for this long a viewer counts as disconnected.
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
@@ -52,8 +48,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// checks, delayed by trickled candidates, go out.
 const MAX_CHECKS: u16 = 600;
 
-/// H.264 as the offer is answered: the format of the offer that fits the stream, packetization mode 1 (RFC 6184 section
-/// 8.1). Firefox accepts exactly these parameters only. Decoders go by the SPS in the stream, which may be less
+/// H.264 as the offer is answered: the format of the offer that fits the stream. Decoders go by the SPS in the stream, which may be less
 /// demanding (the placeholder of an unavailable camera is always constrained baseline) or have another level.
 pub fn h264(format: Profile) -> RTCRtpCodec {
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
@@ -61,7 +56,7 @@ pub fn h264(format: Profile) -> RTCRtpCodec {
         mime_type: MIME_TYPE_H264.into(),
         clock_rate: VIDEO_RATE,
         channels: 0,
-        sdp_fmtp_line: format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={format}"),
+        sdp_fmtp_line: formats::h264_parameters(format),
         rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
     }
 }

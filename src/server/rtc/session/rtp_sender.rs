@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::transport::RTCDtlsTransportState;
-use rtc::rtp::header::Header;
+use rtc::rtp::header::{EXTENSION_PROFILE_TWO_BYTE, Header};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
 };
@@ -15,9 +15,9 @@ use webrtc::peer_connection::PeerConnection;
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::payload::payloads;
-use super::peer_connection::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
 use crate::media::Timestamp;
 use crate::server::rtc::rtp_clock::RtpClock;
+use crate::server::rtc::sdp::formats::{ABS_CAPTURE_TIME, MAX_ONE_BYTE_ID, PLAYOUT_DELAY};
 use crate::server::sessions::PlayoutDelay;
 
 /// The maximum RTP payload in bytes: with RTP header, extensions and SRTP tag a packet stays below 1200 bytes, which
@@ -121,12 +121,10 @@ impl RtpStream {
             marker,
             ..Default::default()
         };
-        if let Some(id) = negotiated.capture_time_id.filter(|_| first) {
-            header.set_extension(id, Bytes::copy_from_slice(&captured.ntp().to_be_bytes()))?;
-        }
-        if let (Some(id), Some(delay)) = (negotiated.playout_delay_id, playout_delay) {
-            header.set_extension(id, delay.clone())?;
-        }
+        let capture_time = first.then(|| Bytes::copy_from_slice(&captured.ntp().to_be_bytes()));
+        let extensions =
+            [negotiated.capture_time_id.zip(capture_time), negotiated.playout_delay_id.zip(playout_delay.cloned())];
+        set_extensions(&mut header, extensions.into_iter().flatten().collect())?;
         self.track.write_rtp(rtc::rtp::Packet { header, payload }).await
     }
 
@@ -146,6 +144,19 @@ impl RtpStream {
     }
 }
 
+/// Puts extensions into a header: in the two-byte form if the one-byte form cannot carry an id (RFC 8285 section 4.2),
+/// which is negotiated only where the two may be mixed.
+fn set_extensions(header: &mut Header, extensions: Vec<(u8, Bytes)>) -> Result<(), webrtc::error::Error> {
+    if extensions.iter().any(|(id, _)| *id > MAX_ONE_BYTE_ID) {
+        header.extension = true;
+        header.extension_profile = EXTENSION_PROFILE_TWO_BYTE;
+    }
+    for (id, value) in extensions {
+        header.set_extension(id, value)?;
+    }
+    Ok(())
+}
+
 /// The value of the `playout-delay` header extension: 12 bits each for the minimum and the maximum delay, in units of
 /// 10 ms.
 pub fn playout_delay(PlayoutDelay { min_ms, max_ms }: PlayoutDelay) -> Bytes {
@@ -155,7 +166,24 @@ pub fn playout_delay(PlayoutDelay { min_ms, max_ms }: PlayoutDelay) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use rtc::shared::marshal::{Marshal as _, Unmarshal as _};
+
     use super::*;
+
+    #[test]
+    fn extensions_with_any_id_are_read_back() {
+        for (capture_time, delay) in [(1, 14), (14, 16), (255, 3), (20, 21)] {
+            let mut header = Header { version: 2, ..Header::default() };
+            let values = [(capture_time, Bytes::from_static(b"12345678")), (delay, Bytes::from_static(b"abc"))];
+            set_extensions(&mut header, values.to_vec()).expect("every id can be carried");
+            let bytes = header.marshal().expect("should be written");
+            assert_eq!(bytes.len() % 4, 0, "the header is padded");
+            let read = Header::unmarshal(&mut &bytes[..]).expect("should be read");
+            for (id, value) in values {
+                assert_eq!(read.get_extension(id), Some(value), "{id}");
+            }
+        }
+    }
 
     #[test]
     fn the_playout_delay_is_two_times_twelve_bits() {

@@ -1,5 +1,7 @@
 //! Tests of the session manager: which offers are accepted, and whose sessions are ended.
 
+mod offers;
+
 use super::*;
 use tokio::sync::watch;
 

@@ -1,0 +1,104 @@
+//! Tests of what is read of an offer. How whole offers are answered is in the session manager's tests.
+
+use super::*;
+
+/// A browser-like offer of one video section, with some lines replaced.
+fn offer(direction: &str, codec: &str, mode: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+         m=video 9 UDP/TLS/RTP/SAVPF 97 98\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+         a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 00\r\na=setup:actpass\r\na=mid:0\r\n\
+         a={direction}\r\na=rtcp-mux\r\na=rtpmap:97 {codec}/90000\r\n\
+         a=fmtp:97 profile-level-id=42e01f;{mode};level-asymmetry-allowed=1\r\n"
+    )
+}
+
+fn accept(sdp: &str) -> AcceptedOffer {
+    parse(sdp).and_then(|offer| offer.accept(Profile::CONSTRAINED_BASELINE)).expect("offer")
+}
+
+#[test]
+fn a_browsers_offer_is_accepted() {
+    let accepted = accept(&offer("recvonly", "H264", "packetization-mode=1"));
+    assert!(!accepted.wants_audio && !accepted.wants_data && !accepted.offerer_is_dtls_client);
+    assert_eq!(accepted.format, Profile::CONSTRAINED_BASELINE);
+}
+
+#[test]
+fn data_channels_and_the_dtls_role_are_parsed() {
+    let data =
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sctp-port:5000\r\n";
+    let sdp = offer("recvonly", "H264", "packetization-mode=1").replace("BUNDLE 0", "BUNDLE 0 1") + data;
+    let read = |sdp: &str| {
+        let accepted = accept(sdp);
+        (accepted.wants_data, accepted.offerer_is_dtls_client)
+    };
+    assert_eq!(read(&sdp), (true, false));
+    assert_eq!(read(&sdp.replace("actpass", "active")), (true, true));
+    let old = sdp.replace("UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000");
+    assert_eq!(read(&old), (true, true), "their SCTP waits for ours otherwise");
+}
+
+#[test]
+fn candidates_are_those_of_the_transport_that_is_used() {
+    let candidate = |address: &str| format!("a=candidate:1 1 udp 1 {address} 5000 typ host\r\n");
+    let video = offer("recvonly", "H264", "packetization-mode=1") + &candidate("192.0.2.1");
+    let audio = |ufrag: &str, address: &str| {
+        format!(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\na=ice-ufrag:{ufrag}\r\na=rtcp-mux\r\n{}",
+            candidate(address)
+        )
+    };
+    let read = |sdp: &str| {
+        let accepted = accept(sdp);
+        assert!(!accepted.library_offer.contains("a=candidate"), "{}", accepted.library_offer);
+        accepted.candidates.into_iter().map(|candidate| candidate.candidate).collect::<Vec<_>>()
+    };
+    let [first, second] = ["192.0.2.1", "192.0.2.2"].map(|address| candidate(address).trim()[2..].to_owned());
+    assert_eq!(read(&(video.clone() + &audio("efgh", "192.0.2.2"))), [first.clone()], "it is not bundled");
+    let video = video.replace("BUNDLE 0", "BUNDLE 0 1");
+    assert_eq!(read(&(video.clone() + &audio("efgh", "192.0.2.2"))), [first.clone()], "it is another transport");
+    assert_eq!(read(&(video.clone() + &audio("abcd", "192.0.2.2"))), [first.clone(), second]);
+    assert_eq!(read(&(video + &audio("abcd", "192.0.2.1"))), [first], "it is the same candidate");
+}
+
+#[test]
+fn the_first_section_of_the_group_has_the_transport_of_all() {
+    let video = offer("recvonly", "H264", "packetization-mode=1");
+    let audio = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\na=ice-ufrag:efgh\r\na=ice-pwd:of-efgh\r\n\
+                 a=fingerprint:sha-256 11\r\na=setup:active\r\na=rtcp-mux\r\n";
+    let accepted = accept(&(video.clone().replace("BUNDLE 0", "BUNDLE 1 0") + audio));
+    for line in ["a=ice-ufrag:efgh", "a=ice-pwd:of-efgh", "a=fingerprint:sha-256 11", "a=setup:active"] {
+        assert_eq!(accepted.library_offer.matches(line).count(), 1, "{line} in {}", accepted.library_offer);
+    }
+    // The group's first section is rejected, so the next one has it (RFC 9143 section 7.3.2).
+    let accepted = accept(&(video.replace("BUNDLE 0", "BUNDLE 1 0") + &audio.replace("m=audio 9", "m=audio 0")));
+    assert!(accepted.library_offer.contains("a=ice-ufrag:abcd"), "{}", accepted.library_offer);
+}
+
+#[test]
+fn a_stream_takes_the_first_section_that_can_carry_it() {
+    let second = "m=video 9 UDP/TLS/RTP/SAVPF 100\r\na=mid:1\r\na=rtcp-mux\r\na=rtpmap:100 H264/90000\r\n\
+                  a=fmtp:100 profile-level-id=64001f;packetization-mode=1\r\n";
+    let sdp = offer("recvonly", "H264", "packetization-mode=1").replace("BUNDLE 0", "BUNDLE 0 1") + second;
+    let offer = parse(&sdp).expect("offer");
+    let chosen = |stream: &str| {
+        let accepted = offer.accept(Profile::parse(stream).expect("profile"));
+        accepted.map(|accepted| accepted.format.to_string()).map_err(|error| error.to_string())
+    };
+    assert_eq!(chosen("42e01f").as_deref(), Ok("42e01f"));
+    assert_eq!(chosen("640028").as_deref(), Ok("64001f"));
+    let refusal = chosen("f40028").expect_err("nobody decodes it");
+    assert!(refusal.contains("42e01f") && refusal.contains("64001f"), "{refusal}");
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_with_the_reason() {
+    let reason = |sdp: &str| parse(sdp).expect_err("should be refused").to_string();
+    assert!(reason("hello").contains("does not begin with v=0"));
+    assert!(reason("v=0\r\nnonsense").contains("not an SDP offer"));
+    assert!(reason("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n").contains("no video section"));
+    assert!(reason(&offer("sendonly", "H264", "packetization-mode=1")).contains("recvonly"));
+    assert!(reason(&offer("recvonly", "VP8", "packetization-mode=1")).contains("no H.264"));
+    assert!(reason(&offer("recvonly", "H264", "packetization-mode=0")).contains("no H.264"));
+}
