@@ -41,7 +41,7 @@ impl GuardedCrypto {
     /// # Errors
     ///
     /// If the library is built without cryptography.
-    pub fn new(end: CancellationToken) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError> {
+    pub fn provider(end: CancellationToken) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError> {
         let guard = Arc::new(SessionGuardState { sctp: Mutex::default(), end });
         Ok(Arc::new(Self { inner: default_provider()?, guard }))
     }

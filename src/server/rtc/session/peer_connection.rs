@@ -111,7 +111,7 @@ pub async fn connect(
     }
     let interceptors =
         register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(rtcp::SLOT), interceptor);
-    let crypto = GuardedCrypto::new(end).map_err(|error| webrtc::error::Error::Other(error.to_string()))?;
+    let crypto = GuardedCrypto::provider(end).map_err(|error| webrtc::error::Error::Other(error.to_string()))?;
     let settings = SettingEngineBuilder::new()
         .with_crypto_provider(crypto)
         .with_sctp_max_receive_buffer_size(sctp_guard::WINDOW)
