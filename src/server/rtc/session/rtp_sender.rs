@@ -62,7 +62,7 @@ impl RtpStream {
         let track = MediaStreamTrack::new(STREAM_ID.into(), id.into(), id.into(), kind, vec![coding]);
         let track = Arc::new(TrackLocalStaticRTP::new(track));
         let sender = connection.add_track(track.clone()).await?;
-        Ok(Self { track, sender, clock, sequence: rand::random(), negotiated: None })
+        Ok(Self { track, sender, clock, sequence: initial_sequence(), negotiated: None })
     }
 
     /// Whether the viewer has closed the transport (DTLS close_notify). The library has no event for it.
@@ -144,6 +144,13 @@ impl RtpStream {
     }
 }
 
+/// The number before that of the first packet: random, as RFC 3550 section 5.1 asks, and below 2^15. Receivers start to
+/// count the wraps of the sequence number with the first packet that arrives. If the first ones are lost, and the number
+/// wraps meanwhile, they and we would differ in the SRTP index for good (RFC 3711 section 3.3.1).
+fn initial_sequence() -> u16 {
+    rand::random::<u16>() % ((1 << 15) - 1)
+}
+
 /// Puts extensions into a header: in the two-byte form if the one-byte form cannot carry an id (RFC 8285 section 4.2),
 /// which is negotiated only where the two may be mixed.
 fn set_extensions(header: &mut Header, extensions: Vec<(u8, Bytes)>) -> Result<(), webrtc::error::Error> {
@@ -183,6 +190,11 @@ mod tests {
                 assert_eq!(read.get_extension(id), Some(value), "{id}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_packets_do_not_wrap_the_sequence_number() {
+        assert!((0..1_000).all(|_| (1..1 << 15).contains(&(initial_sequence() + 1))));
     }
 
     #[test]
