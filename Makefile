@@ -89,7 +89,7 @@ $(browser_driver): tests/page/package-lock.json | setup-test
 
 # Builds and lints everything that the tests run, with one set of features: another set would build the dependencies again.
 build: setup-test
-	$(step) "clippy and build" cargo test --locked --all-targets --no-run
+	$(step) "clippy and build" sh -c 'cargo test --locked --no-run && cargo test --locked --benches --no-run'
 
 setup-run: ## installs the requirements for building and running
 	@.ci/install run

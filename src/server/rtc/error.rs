@@ -2,7 +2,7 @@
 //!
 //! Errors in the text of an offer or a fragment are in `sdp`.
 
-use super::sdp::offer::OfferError;
+use super::sdp::offer_error::OfferError;
 use crate::server::sessions::CapacityError;
 
 /// Why a session is not created.

@@ -32,7 +32,7 @@ pub use ice::interfaces::is_virtual;
 use ice::restart::IceSession;
 pub use ice::restart::Restarted;
 use mux::Mux;
-pub use sdp::offer::OfferError;
+pub use sdp::offer_error::OfferError;
 pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
 pub use session::answer::WhepAnswer;
 use session_id::random_id;

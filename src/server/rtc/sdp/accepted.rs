@@ -5,12 +5,12 @@
 //! format, at most one each of audio and data channels, on one transport. Its answer's sections are then put in the places
 //! of the viewer's (RFC 3264 section 6: as many, in the same order), and what was not offered is left out.
 
-use super::bundle::{Bundle, Role};
+use super::bundle::{Bundle, SectionRole};
 use super::description::{Description, MediaSection};
 use super::formats;
 use super::formats::{EXTENSIONS, H264Format, TWO_BYTE_EXTENSIONS};
 use super::sections::sections;
-use super::transport::{Setup, Transport};
+use super::transport::{SectionTransport, Setup};
 use super::trickle::{MAX_CANDIDATES, TrickledCandidate};
 use crate::media::h264::Profile;
 
@@ -35,8 +35,8 @@ pub struct AcceptedOffer {
 
 impl AcceptedOffer {
     /// The offer with the video sent as `format` on one section, together with the others of its `bundle`.
-    pub fn new(description: &Description, format: H264Format, bundle: &Bundle, transport: &Transport) -> Self {
-        let data = bundle.roles.iter().zip(&description.media).find(|(role, _)| **role == Role::Data);
+    pub fn new(description: &Description, format: H264Format, bundle: &Bundle, transport: &SectionTransport) -> Self {
+        let data = bundle.roles.iter().zip(&description.media).find(|(role, _)| **role == SectionRole::Data);
         // The libraries that use the old form of data channel sections (aiortc) start SCTP themselves and ignore our
         // INIT, and webrtc-rs ignores theirs if it is the DTLS client. So the viewer is made the client of both.
         let old_data = data.is_some_and(|(_, section)| section.old_sctp_port().is_some());
@@ -49,8 +49,8 @@ impl AcceptedOffer {
             library_offer: library_offer(description, format, bundle, transport, offerer_is_dtls_client),
             candidates: candidates(description, bundle, transport),
             format: format.profile,
-            wants_audio: bundle.has(Role::Audio),
-            wants_data: bundle.has(Role::Data),
+            wants_audio: bundle.has(SectionRole::Audio),
+            wants_data: bundle.has(SectionRole::Data),
             offerer_is_dtls_client,
             description: description.clone(),
             bundle: bundle.clone(),
@@ -75,12 +75,12 @@ impl AcceptedOffer {
         let transport = library.get(1).map_or(&[][..], Vec::as_slice);
         for (offered, role) in self.description.media.iter().zip(&self.bundle.roles) {
             match role {
-                Role::Video | Role::Audio | Role::Data => {
+                SectionRole::Video | SectionRole::Audio | SectionRole::Data => {
                     let section = negotiated.next().map_or(&[][..], Vec::as_slice);
                     lines.extend(answered(offered, section));
                 }
-                Role::Inactive => lines.extend(inactive(offered, transport)),
-                Role::Rejected => lines.extend(rejected(offered)),
+                SectionRole::Inactive => lines.extend(inactive(offered, transport)),
+                SectionRole::Rejected => lines.extend(rejected(offered)),
             }
         }
         lines.iter().flat_map(|line| [line, "\r\n"]).collect()
@@ -89,7 +89,7 @@ impl AcceptedOffer {
 
 /// The candidates of the viewer for the transport that is used: those of the sections with its username fragment, or
 /// with none of their own.
-fn candidates(description: &Description, bundle: &Bundle, transport: &Transport) -> Vec<TrickledCandidate> {
+fn candidates(description: &Description, bundle: &Bundle, transport: &SectionTransport) -> Vec<TrickledCandidate> {
     let sections = bundle.members.iter().map(|member| &description.media[*member]);
     let sections = sections.filter(|section| {
         let ufrag = section.attributes.value("ice-ufrag");
@@ -110,7 +110,7 @@ fn library_offer(
     description: &Description,
     format: H264Format,
     bundle: &Bundle,
-    transport: &Transport,
+    transport: &SectionTransport,
     offerer_is_dtls_client: bool,
 ) -> String {
     let setup = match transport.setup {
@@ -129,10 +129,10 @@ fn library_offer(
     let mut count = 0;
     for (section, role) in description.media.iter().zip(&bundle.roles) {
         let lines = match role {
-            Role::Video => video(description, section, format),
-            Role::Audio => audio(description, section),
-            Role::Data => data(section),
-            Role::Inactive | Role::Rejected => continue,
+            SectionRole::Video => video(description, section, format),
+            SectionRole::Audio => audio(description, section),
+            SectionRole::Data => data(section),
+            SectionRole::Inactive | SectionRole::Rejected => continue,
         };
         let mut lines = lines.into_iter();
         media.extend(lines.next());

@@ -8,7 +8,7 @@ use super::formats;
 
 /// What becomes of an offered section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum SectionRole {
     /// It carries the video.
     Video,
     /// It carries the audio.
@@ -26,7 +26,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     /// What becomes of each section, in the offer's order.
-    pub roles: Vec<Role>,
+    pub roles: Vec<SectionRole>,
     /// The indices of the sections that are not rejected, in the order of their BUNDLE group. The transport of the first
     /// is that of all (RFC 9143 section 7.3).
     pub members: Vec<usize>,
@@ -51,30 +51,30 @@ impl Bundle {
         if !is_grouped {
             group.push(video);
         }
-        let mut roles = vec![Role::Rejected; description.media.len()];
+        let mut roles = vec![SectionRole::Rejected; description.media.len()];
         let (mut audio, mut data) = (false, false);
         for (index, section) in description.media.iter().enumerate() {
             if !group.contains(&index) || section.is_rejected() {
                 continue;
             }
             roles[index] = if index == video {
-                Role::Video
+                SectionRole::Video
             } else if section.is_data() && !std::mem::replace(&mut data, true) {
-                Role::Data
+                SectionRole::Data
             } else if carries_audio(description, section) && !std::mem::replace(&mut audio, true) {
-                Role::Audio
+                SectionRole::Audio
             } else if section.is_rtp() && matches!(section.medium.as_str(), "audio" | "video") {
-                Role::Inactive
+                SectionRole::Inactive
             } else {
-                Role::Rejected
+                SectionRole::Rejected
             };
         }
-        let members = group.into_iter().filter(|index| roles[*index] != Role::Rejected).collect();
+        let members = group.into_iter().filter(|index| roles[*index] != SectionRole::Rejected).collect();
         Self { roles, members, is_grouped }
     }
 
     /// Whether a section has this role.
-    pub fn has(&self, role: Role) -> bool {
+    pub fn has(&self, role: SectionRole) -> bool {
         self.roles.contains(&role)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! webrtc-rs never parses a viewer's text. What is used of an offer is read here, and written anew in `library_offer`.
 
-use super::offer::OfferError;
+use super::offer_error::OfferError;
 
 /// A session description: the attributes of the session, and its media sections.
 #[derive(Debug, Clone, PartialEq, Eq)]

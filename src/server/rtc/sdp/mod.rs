@@ -9,6 +9,7 @@ pub mod description;
 pub mod formats;
 pub mod h264;
 pub mod offer;
+pub mod offer_error;
 pub mod sections;
 pub mod transport;
 pub mod trickle;

@@ -1,25 +1,13 @@
 //! Parses a viewer's SDP offer: what it asks for, and whether it can be answered. Pure.
 
-use std::borrow::Cow;
-
 use super::accepted::AcceptedOffer;
 use super::bundle::Bundle;
 use super::description::{Description, MediaSection};
 use super::formats::H264Format;
-use super::transport::Transport;
+use super::offer_error::OfferError;
+use super::transport::SectionTransport;
 use super::{formats, h264};
 use crate::media::h264::Profile;
-
-/// Why an offer cannot be answered.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-pub enum OfferError {
-    /// It is not SDP.
-    #[error("the body is not an SDP offer ({0}); send what RTCPeerConnection.createOffer() returns")]
-    Malformed(String),
-    /// It is SDP that porthole cannot serve.
-    #[error("{0}")]
-    NotAcceptable(Cow<'static, str>),
-}
 
 /// A parsed offer with at least one section that video could be sent on.
 #[derive(Debug)]
@@ -35,7 +23,7 @@ struct VideoSection {
     formats: Vec<H264Format>,
     /// The sections that share its transport.
     bundle: Bundle,
-    transport: Transport,
+    transport: SectionTransport,
 }
 
 impl Offer {
@@ -114,8 +102,9 @@ impl VideoSection {
 
 /// The transport of a bundle: that of its first section, or of the first that has one, as `bundle-only` sections need
 /// none.
-fn transport(description: &Description, bundle: &Bundle) -> Result<Transport, OfferError> {
-    let mut transports = bundle.members.iter().map(|member| Transport::of(description, &description.media[*member]));
+fn transport(description: &Description, bundle: &Bundle) -> Result<SectionTransport, OfferError> {
+    let mut transports =
+        bundle.members.iter().map(|member| SectionTransport::of(description, &description.media[*member]));
     let first = transports.next().unwrap_or_else(|| Err(unacceptable("the offer has no video section")));
     first.or_else(|error| transports.find_map(Result::ok).ok_or(error))
 }

@@ -1,11 +1,11 @@
 //! The transport of an offered section: ICE credentials, DTLS fingerprint and role. Pure.
 
 use super::description::{Description, MediaSection};
-use super::offer::OfferError;
+use super::offer_error::OfferError;
 
 /// The transport that an offerer describes for a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transport {
+pub struct SectionTransport {
     /// The ICE username fragment.
     pub ufrag: String,
     /// The ICE password.
@@ -27,7 +27,7 @@ pub enum Setup {
     Any,
 }
 
-impl Transport {
+impl SectionTransport {
     /// That of a section; what it does not say is said for the whole session.
     ///
     /// # Errors
