@@ -99,7 +99,7 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// As [`SetError`] says.
+    /// As `SetError` says.
     pub fn set(&self, role: Role, password: &str) -> Result<(), SetError> {
         validate(password).map_err(SetError::Invalid)?;
         let hash = hash(password).map_err(SetError::Store)?;

@@ -52,7 +52,7 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
 const MAX_NEGOTIATING: usize = 16;
 
 /// Creates and ends sessions; a cheap handle. The table of sessions, with the ICE session of each, is the
-/// [`SessionRegistry`].
+/// `SessionRegistry`.
 #[derive(Clone)]
 pub struct SessionManager(Arc<Inner>);
 
