@@ -57,22 +57,19 @@ const measure = (page) => page.evaluate(() => {
   };
 });
 
-test('the page loads over 1 Mbit/s with 100 ms within 1.5 s, and the second time from the cache', async (t) => {
+/** What 1 Mbit/s carries in 1.5 s less four round trips: two of the connection and the page, two of what it loads. */
+const MOST_BYTES = (1_500 - 4 * ROUND_TRIP_MS) * BYTES_PER_MS;
+
+test('the page is small enough to load over 1 Mbit/s with 100 ms in 1.5 s, and comes from the cache the second time', async (t) => {
   const program = await start(t);
   const url = `http://127.0.0.1:${await slowLink(t, program.port)}/`;
-  // The fastest of three: the time that the machine spends on other tests is no property of the page.
-  const loads = [];
-  let page;
-  for (let times = 0; times < 3; times++) {
-    page = await open(t, 'about:blank');
-    await page.goto(url);
-    await playing(page);
-    loads.push(await measure(page));
-    if (times < 2) await page.close();
-  }
-  t.diagnostic(loads.map(({ loaded, offered }) => `loaded after ${loaded} ms, offer after ${offered} ms`).join('; '));
-  const first = loads.reduce((best, load) => (load.loaded < best.loaded ? load : best));
-  assert.ok(first.loaded < 1_500, JSON.stringify(first));
+  const page = await open(t, url);
+  await playing(page);
+  const first = await measure(page);
+  // The time itself depends on what else the machine does.
+  t.diagnostic(`loaded after ${first.loaded} ms, offer after ${first.offered} ms`);
+  const bytes = Object.values(first.files).reduce((sum, size) => sum + size, first.page);
+  assert.ok(bytes > 10_000 && bytes < MOST_BYTES, `${bytes} bytes: ${JSON.stringify(first)}`);
 
   await page.reload();
   await playing(page);
