@@ -79,7 +79,7 @@ doc: build ## builds the documentation; warnings are errors
 	$(step) "documentation" env RUSTDOC=$(CURDIR)/.ci/rustdoc cargo test --locked --doc
 
 page: build $(browser_driver) ## tests the viewer page in a real browser
-	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=2'
+	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=1'
 
 network: build $(browser_driver) ## tests the page across networks, with network namespaces as hosts
 	$(step) "network" sh -c 'cd tests/network && ./isolated node --test --test-concurrency=1'
