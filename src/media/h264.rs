@@ -1,6 +1,7 @@
 //! Parses H.264 in Annex B format (ITU-T H.264 annex B): splits it into NAL units, and reads profile, level, size and
 //! frame rate from the SPS. Pure functions on bytes; decoding and encoding do not belong here.
 
+pub mod bits;
 pub mod color;
 
 use std::fmt;

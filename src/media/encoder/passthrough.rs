@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{Encoder, Error};
+use crate::media::h264::bits::Bits;
 use crate::media::h264::{IDR, PPS, Profile, SPS, color, nal_type, nals};
 use crate::media::{Colorimetry, EncodedFrame, RawFrame};
 
@@ -21,6 +22,8 @@ const PARTITION: u8 = 2;
 /// The largest ids of parameter sets (sections 7.4.2.1.1 and 7.4.2.2).
 const MAX_SPS_ID: u32 = 31;
 const MAX_PPS_ID: u32 = 255;
+/// No id was written like this: it would have more than 20 leading zeros.
+const DAMAGED_ID: u32 = (1 << 21) - 1;
 
 /// The start code before each NAL unit (annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -28,8 +31,8 @@ const START_CODE: [u8; 4] = [0, 0, 0, 1];
 /// The state of a camera's stream.
 ///
 /// Parameter sets are stored by their ids, even if they come in a buffer of their own, and are inserted before each IDR of
-/// the output: any slice up to the next one may refer to any of them. Only slices and parameter sets are passed on: delimiters, filler, SEI and the layers of scalable streams are
-/// of no use to a browser.
+/// the output: any slice up to the next one may refer to any of them. Only slices and parameter sets are passed on:
+/// delimiters, filler, SEI and the layers of scalable streams are of no use to a browser.
 #[derive(Debug, Default)]
 pub struct Passthrough {
     sps: BTreeMap<u32, Sps>,
@@ -148,50 +151,19 @@ impl Encoder for Passthrough {
 
 /// The id of a parameter set, which is its first number after `at` bytes; that of a damaged one is taken for 0.
 fn set_id(nal: &[u8], at: usize) -> u32 {
-    Bits { data: nal.get(at..).unwrap_or_default(), at: 0 }.exp_golomb().unwrap_or(0)
+    let mut bits = Bits { data: nal.get(at..).unwrap_or_default(), at: 0 };
+    bits.golomb().filter(|id| *id < DAMAGED_ID).unwrap_or(0)
 }
 
-/// Whether a NAL unit is a slice of a B-picture (section 7.4.3, table 7-6).
+/// Whether a NAL unit is a slice of a B-picture (section 7.4.3, table 7-6). Emulation prevention cannot occur in the
+/// numbers read: it needs two zero bytes, more than the number of a macroblock begins with.
 fn is_b_slice(nal: &[u8]) -> bool {
     if nal_type(nal) != SLICE {
         return false;
     }
     let mut bits = Bits { data: &nal[1..], at: 0 };
-    let _first_macroblock = bits.exp_golomb();
-    matches!(bits.exp_golomb(), Some(1 | 6))
-}
-
-/// Reads the first numbers of a slice header. Emulation prevention cannot occur in them: it needs two zero bytes, more
-/// than the number of a macroblock begins with.
-struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn bit(&mut self) -> Option<u32> {
-        let byte = self.data.get(self.at / 8)?;
-        let bit = u32::from(byte >> (7 - self.at % 8)) & 1;
-        self.at += 1;
-        Some(bit)
-    }
-
-    /// An unsigned Exp-Golomb number, `ue(v)` (section 9.1); `None` at the end, or when it is longer than any that
-    /// stands here.
-    fn exp_golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while self.bit()? == 0 {
-            zeros += 1;
-            if zeros > 20 {
-                return None;
-            }
-        }
-        let mut value = 1u32;
-        for _ in 0..zeros {
-            value = value << 1 | self.bit()?;
-        }
-        Some(value - 1)
-    }
+    let _first_macroblock = bits.golomb();
+    matches!(bits.golomb(), Some(1 | 6))
 }
 
 #[cfg(test)]

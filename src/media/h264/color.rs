@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::bits::Bits;
 use crate::media::Colorimetry;
 
 /// `video_format` where the stream does not say: unspecified (table E-2).
@@ -211,47 +212,6 @@ fn skip_scaling_list(bits: &mut Bits, size: usize) -> Option<()> {
         }
     }
     Some(())
-}
-
-/// Reads bits; `None` at the end.
-struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn flag(&mut self) -> Option<bool> {
-        let byte = self.data.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(bit == 1)
-    }
-
-    fn bits(&mut self, count: u32) -> Option<u32> {
-        (0..count).try_fold(0u32, |value, _| Some(value << 1 | u32::from(self.flag()?)))
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.bits(8).map(|value| value as u8)
-    }
-
-    /// An unsigned Exp-Golomb number (section 9.1).
-    fn golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        Some((1u32 << zeros) - 1 + self.bits(zeros)?)
-    }
-
-    /// A signed one (section 9.1.1).
-    fn signed_golomb(&mut self) -> Option<i64> {
-        let value = i64::from(self.golomb()?);
-        Some(if value % 2 == 0 { -value / 2 } else { (value + 1) / 2 })
-    }
 }
 
 /// Writes bits.
