@@ -159,7 +159,13 @@ pub fn stream(input: &[u8]) {
         rest = &rest[at + frame.len()..];
         match form.unwrap_or(if frame[0] == 0xff { PixelFormat::Mjpeg } else { PixelFormat::H264 }) {
             PixelFormat::I420 => assert_eq!(frame.len(), 12),
-            PixelFormat::Mjpeg => assert!(frame.starts_with(&[0xff, 0xd8, 0xff]) && frame.ends_with(&[0xff, 0xd9])),
+            PixelFormat::Mjpeg => {
+                assert!(frame.starts_with(&[0xff, 0xd8, 0xff]));
+                // A frame that lacks its end has a scan at least, and is cut off by the start of the next.
+                let contains = |data, marker: [u8; 2]| memchr::memmem::find(data, &marker).is_some();
+                let cut_off = contains(frame, [0xff, 0xda]) && contains(rest, [0xff, 0xd8]);
+                assert!(frame.ends_with(&[0xff, 0xd9]) || cut_off, "{frame:?}");
+            }
             _ => assert!(h264::nals(frame).count() > 0),
         }
     }
