@@ -101,13 +101,14 @@ impl App {
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
         let sources: Vec<Demand> = videos.chain(audio.iter().map(|audio| audio.demand().clone())).collect();
+        let privacy_switch = PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone());
         let dispatcher = Dispatcher::new(DispatcherDeps {
             cameras: handles,
             sessions: sessions.clone(),
             status: publisher.clone(),
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
-            privacy: PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone()),
+            privacy: privacy_switch.clone(),
             photos,
         });
         let socket = open_socket(&store, &dispatcher);
@@ -128,6 +129,7 @@ impl App {
         }
         let watchdog = CancellationToken::new();
         let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
+        tokio::spawn(watchdog.clone().run_until_cancelled_owned(privacy_switch.retry_writes()));
         let context = http::Context::new(
             session_manager.clone(),
             streams,

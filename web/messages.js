@@ -64,7 +64,7 @@ export function message(situation) {
   switch (situation.state) {
     case 'live':
     case 'interrupted':
-      if (isPrivacyOn(situation)) return notices.privacy;
+      if (isPrivacyOn(situation)) return privacy(situation.status?.privacy_kept === false);
       if (isLost(situation)) return situation.online ? notices.interrupted : notices.offline;
       return isCameraDown(situation) ? cameraDown(situation.camera?.fault ?? '', situation.isOperator) : null;
     case 'stopped':
@@ -75,6 +75,12 @@ export function message(situation) {
     default:
       return situation.error && failure(situation, situation.error);
   }
+}
+
+/** @param {boolean} unkept Whether a restart of the board may turn the camera on. */
+function privacy(unkept) {
+  const { title, text, unkept: warning } = t().notices.privacy;
+  return { title, text: unkept ? `${warning} ${text}` : text };
 }
 
 /**

@@ -32,6 +32,8 @@ export class Settings extends EventTarget {
     this.latency = root.querySelectorAll('[name=latency]');
     /** @type {HTMLInputElement} */
     this.privacy = find('#privacy');
+    /** @type {HTMLElement} */
+    this.privacyNote = find('#privacy-note');
     for (const kind of ['camera', 'microphone']) {
       this.source.addEventListener(kind, (event) => this.dispatchEvent(new SelectionEvent(kind, /** @type {SelectionEvent} */ (event).value)));
     }
@@ -68,6 +70,7 @@ export class Settings extends EventTarget {
     }
     this.privacy.disabled = !client.isOperator;
     if (!this.#settingPrivacy) this.privacy.checked = status?.privacy === true;
+    this.privacyNote.hidden = status?.privacy_kept !== false;
     this.encoder.show(camera);
     // Loaded only while the pane is open.
     if (this.#open || !client.connected) this.controls.show(client.connected && client.you ? (camera?.name ?? null) : null);
@@ -77,9 +80,9 @@ export class Settings extends EventTarget {
   async #setPrivacy(on) {
     this.#settingPrivacy = true;
     try {
-      await this.client.request('privacy.set', { on });
+      const { kept } = await this.client.request('privacy.set', { on });
       // The board's event arrives a moment later; until then the switch must not flip back.
-      this.client.mergeStatus({ privacy: on });
+      this.client.mergeStatus({ privacy: on, privacy_kept: kept });
     } finally {
       this.#settingPrivacy = false;
     }

@@ -42,6 +42,7 @@ const TIMEOUT_MS = 4_000;
  * @property {Camera[]} cameras
  * @property {Audio | null} audio
  * @property {boolean} [privacy] Whether the privacy switch keeps cameras and microphone closed.
+ * @property {boolean} [privacy_kept] Whether the state of the privacy switch is stored, so that a restart does not change it.
  * @property {number | null} viewers
  * @property {number | null} max_viewers
  */

@@ -94,7 +94,7 @@ pub struct Audio {
 }
 
 /// The whole status.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// The cameras in the order of the configuration.
     pub cameras: Vec<CameraStatus>,
@@ -102,10 +102,25 @@ pub struct Status {
     pub audio: Audio,
     /// Whether the privacy switch is on: cameras and microphone are closed, whoever watches.
     pub privacy: bool,
+    /// Whether the state of the privacy switch is stored, so that a restart does not change it.
+    pub privacy_kept: bool,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.
     pub max_viewers: usize,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            cameras: Vec::new(),
+            audio: Audio::default(),
+            privacy: false,
+            privacy_kept: true,
+            viewers: 0,
+            max_viewers: 0,
+        }
+    }
 }
 
 /// The status with version and uptime, as `/api/status` and the method `status` return it.
@@ -183,6 +198,11 @@ impl StatusPublisher {
     /// Sets whether the privacy switch is on.
     pub fn privacy(&self, on: bool) {
         self.0.send_modify(|status| status.privacy = on);
+    }
+
+    /// Sets whether the state of the privacy switch is stored.
+    pub fn privacy_kept(&self, kept: bool) {
+        self.0.send_if_modified(|status| std::mem::replace(&mut status.privacy_kept, kept) != kept);
     }
 
     /// Sets how many viewers are allowed at once.

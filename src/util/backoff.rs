@@ -1,4 +1,4 @@
-//! Exponential backoff of a device's retry loop, from 0.5 s to 10 s, and when a failure is worth a log line. Pure: time
+//! Exponential backoff of a retry loop, such as a device's, from 0.5 s to 10 s, and when a failure is worth a log line. Pure: time
 //! is an argument.
 
 use std::time::{Duration, Instant};

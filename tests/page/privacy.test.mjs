@@ -1,6 +1,9 @@
 /** The privacy switch in a real browser: who may set it, and what viewers see and hear. */
 
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import { CONFIG, DESKTOP, PHONE, SOON, announced, click, open, playing, start, stats } from './page.mjs';
@@ -47,6 +50,29 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, desktop: DESKTOP }
     assert.deepEqual([...page.errors, ...other.errors, ...late.errors], []);
   });
 }
+
+test('a privacy switch that the board cannot store is shown as not saved until it is', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'porthole-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const obstacle = path.join(folder, 'a');
+  const program = await start(t, { config: `${CONFIG}\n[state]\ndirectory = "${obstacle}/state"\n` });
+  const page = await open(t, program.url, DESKTOP);
+  await playing(page);
+  await click(page, '#settings');
+  await page.waitForSelector('#privacy:enabled', SOON);
+  assert.equal(await page.isVisible('#privacy-note'), false);
+  // A file in the place of the directory: nothing can be written.
+  await rm(obstacle, { recursive: true, force: true });
+  await writeFile(obstacle, '');
+  await page.check('#privacy');
+  await announced(page, /^Camera and microphone are turned off\. But the board could not store this/);
+  await page.waitForSelector('#privacy-note', { ...SOON, state: 'visible' });
+  assert.match(await page.textContent('#privacy-note'), /^Not saved/);
+  await rm(obstacle);
+  await announced(page, /^Camera and microphone are turned off\. An operator/);
+  await page.waitForSelector('#privacy-note', { ...SOON, state: 'hidden' });
+  assert.deepEqual(page.errors, []);
+});
 
 test('a viewer sees the privacy switch but cannot set it', async (t) => {
   const password = 'six old boats drift';

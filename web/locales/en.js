@@ -67,6 +67,7 @@ const english = {
     operatorsOnly: 'Only operators can change settings that affect everyone. You are signed in as a viewer.',
     privacy: 'Privacy',
     privacySwitch: 'Turn off camera and microphone for everyone',
+    privacyUnkept: 'Not saved: the board could not store this, so a restart may undo it. It keeps trying.',
     page: 'This page',
   },
 
@@ -172,6 +173,7 @@ const english = {
     privacy: {
       title: 'Camera and microphone are turned off',
       text: 'An operator, or the button on the board, can turn them back on.',
+      unkept: 'But the board could not store this, so they may be back on after it restarts. It keeps trying.',
     },
     noCameraVideo: {
       title: 'No video from the camera',

@@ -16,7 +16,7 @@ pub enum Indicator {
     Fault,
     /// That a camera is open: lit; one that is being opened: breathes.
     Camera,
-    /// That the privacy switch is on: lit.
+    /// That the privacy switch is on: lit; that this is not stored: its code.
     Privacy,
 }
 
@@ -40,7 +40,7 @@ impl Indicator {
         let lit = |on: bool| if on { LedPattern::On } else { LedPattern::Off };
         match self {
             // What somebody did on purpose takes precedence over faults.
-            Self::Ready if status.privacy => LedPattern::Breathe,
+            Self::Ready if status.privacy && status.privacy_kept => LedPattern::Breathe,
             Self::Watched if status.viewers == 0 => LedPattern::Off,
             Self::Watched | Self::Ready => fault_code(status).map_or(LedPattern::On, LedPattern::Code),
             Self::Fault => fault_code(status).map_or(LedPattern::Off, LedPattern::Code),
@@ -52,20 +52,26 @@ impl Indicator {
                     (false, false) => LedPattern::Off,
                 }
             }
+            // Dark means that cameras may be open, so only what is on can blink.
+            Self::Privacy if status.privacy && !status.privacy_kept => LedPattern::Code(UNKEPT),
             Self::Privacy => lit(status.privacy),
         }
     }
 }
 
+/// The number of flashes of a privacy switch whose state could not be stored: a restart may open the cameras.
+const UNKEPT: u8 = 8;
+
 /// The number of flashes of the most important fault. A single flash would look like a heartbeat.
 fn fault_code(status: &Status) -> Option<u8> {
+    let unkept = (!status.privacy_kept).then_some(UNKEPT);
     // While cameras are closed on purpose, their faults are history.
     if status.privacy {
-        return None;
+        return unkept;
     }
     let cameras = status.cameras.iter().filter_map(camera_code);
     let microphone = (status.audio.state == PipelineState::Fault).then_some(7);
-    cameras.chain(microphone).min()
+    cameras.chain(microphone).chain(unkept).min()
 }
 
 fn camera_code(camera: &CameraStatus) -> Option<u8> {
@@ -102,9 +108,9 @@ mod tests {
 
     prop_compose! {
         fn statuses()(
-            cameras in cameras(), sound_fault: bool, viewers in 0..3usize, privacy: bool,
+            cameras in cameras(), sound_fault: bool, viewers in 0..3usize, privacy: bool, privacy_kept: bool,
         ) -> Status {
-            let mut status = Status { cameras, viewers, privacy, ..Status::default() };
+            let mut status = Status { cameras, viewers, privacy, privacy_kept, ..Status::default() };
             status.audio.state = if sound_fault { PipelineState::Fault } else { PipelineState::Live };
             status
         }
@@ -115,7 +121,9 @@ mod tests {
         fn each_indicator_shows_only_its_own_state(status in statuses()) {
             let lit = |on: bool| if on { LedPattern::On } else { LedPattern::Off };
             prop_assert_eq!(Indicator::Watched.pattern(&status) == LedPattern::Off, status.viewers == 0);
-            prop_assert_eq!(Indicator::Privacy.pattern(&status), lit(status.privacy));
+            let unkept = status.privacy && !status.privacy_kept;
+            let expected = if unkept { LedPattern::Code(8) } else { lit(status.privacy) };
+            prop_assert_eq!(Indicator::Privacy.pattern(&status), expected);
             let live = status.cameras.iter().any(|camera| camera.state == PipelineState::Live);
             prop_assert_eq!(Indicator::Camera.pattern(&status) == LedPattern::On, live);
         }
@@ -125,11 +133,14 @@ mod tests {
             let faulty = status.cameras.iter().any(|camera| camera.trouble.is_some()) || status.audio.state == PipelineState::Fault;
             let code = Indicator::Fault.pattern(&status);
             prop_assert_eq!(matches!(code, LedPattern::Code(2..=7)), faulty && !status.privacy);
+            let unkept = !status.privacy_kept && (status.privacy || !faulty);
+            prop_assert_eq!(code == LedPattern::Code(8), unkept);
             prop_assert!(matches!(code, LedPattern::Code(_) | LedPattern::Off));
             let ready = Indicator::Ready.pattern(&status);
             prop_assert!(ready != LedPattern::Off, "the program runs");
-            prop_assert_eq!(ready == LedPattern::Breathe, status.privacy);
-            prop_assert!(status.privacy || code == LedPattern::Off || ready == code);
+            let breathes = status.privacy && status.privacy_kept;
+            prop_assert_eq!(ready == LedPattern::Breathe, breathes);
+            prop_assert!(breathes || code == LedPattern::Off || ready == code);
             let watched = Indicator::Watched.pattern(&status);
             let lit = if code == LedPattern::Off { LedPattern::On } else { code };
             prop_assert!(watched == LedPattern::Off || watched == lit);

@@ -10,7 +10,7 @@
 //! | `ready`     | not running    | the page is reachable    | the privacy switch is on | a fault |
 //! | `watched`   | no viewers     | viewers                  |                          | viewers, and a fault |
 //! | `camera`    | closed         | a camera is open         | a camera is being opened |        |
-//! | `privacy`   | switch is off  | the privacy switch is on |                          |        |
+//! | `privacy`   | switch is off  | the privacy switch is on |                          | it is on, but not stored |
 //! | `fault`     | no fault       |                          |                          | a fault |
 //!
 //! | flashes | fault |
@@ -21,6 +21,7 @@
 //! | 5       | a camera does not support what the configuration asks for |
 //! | 6       | a camera's video cannot be encoded |
 //! | 7       | the microphone is missing or has failed |
+//! | 8       | the state of the privacy switch cannot be stored |
 //!
 //! A code is repeated after 1.5 s off; of several faults, the one with the fewest flashes is shown.
 

@@ -19,6 +19,9 @@ pub(super) fn line(status: &Status) -> String {
     if status.privacy {
         line.push_str("; blocked by the privacy switch");
     }
+    if !status.privacy_kept {
+        line.push_str("; the privacy switch cannot be stored");
+    }
     for camera in &status.cameras {
         line.push_str("; ");
         line.push_str(&camera_text(camera));
@@ -85,6 +88,8 @@ mod tests {
         let audio = Audio { fault: Some("hw:1: busy".into()), ..Audio::default() };
         let cut = Status { privacy: true, cameras: vec![closed.clone()], ..Status::default() };
         assert_eq!(line(&cut), "no viewers; blocked by the privacy switch; shed: closed, test pattern");
+        let unkept = Status { privacy: true, privacy_kept: false, ..Status::default() };
+        assert_eq!(line(&unkept), "no viewers; blocked by the privacy switch; the privacy switch cannot be stored");
         let status = Status { cameras: vec![live, away, closed], audio, viewers: 3, ..Status::default() };
         assert_eq!(
             line(&status),

@@ -185,7 +185,7 @@ fn reply(method: &str) -> Reply {
                 you: true,
             }],
         },
-        "privacy.set" | "privacy.toggle" => Reply::Privacy { on: true },
+        "privacy.set" | "privacy.toggle" => Reply::Privacy { on: true, kept: true },
         "time.sync" => Reply::Times { received: 0.0, sent: 0.0, video: None },
         "video.keyframe" | "video.pause" | "video.resume" | "session.kick" | "chat.send" => Reply::Done {},
         _ => panic!("{method} should have a result here"),

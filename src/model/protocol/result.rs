@@ -103,6 +103,8 @@ pub enum Reply {
     Privacy {
         /// True: cameras and microphone are blocked.
         on: bool,
+        /// Whether it is stored, so that a restart does not change it.
+        kept: bool,
     },
     /// Who watches.
     Sessions {

@@ -201,13 +201,15 @@ impl Dispatcher {
         // Blocking, because the switch is stored in a file.
         let name = by.clone();
         let change = tokio::task::spawn_blocking(move || switch.set(on, &name));
-        let PrivacyChange { on, changed } = change.await.map_err(|error| internal("set the privacy switch", &error))?;
+        let PrivacyChange { on, changed, kept } = change.await.map_err(|error| internal("set the privacy switch", &error))?;
         if changed {
             let (code, now) = if on { ("privacy.on", "off") } else { ("privacy.off", "on again") };
-            let text = format!("{by} has switched cameras and microphone {now}");
-            self.broadcast_notice(code, text, NoticeValues { by, ..NoticeValues::default() });
+            let unkept = if kept { "" } else { ", but a restart may undo this: it could not be stored" };
+            let text = format!("{by} has switched cameras and microphone {now}{unkept}");
+            let values = NoticeValues { by, ..NoticeValues::default() };
+            self.0.deps.sessions.broadcast(ServerMessage::Notice { warning: !kept, code, values, text });
         }
-        Ok(Reply::Privacy { on })
+        Ok(Reply::Privacy { on, kept })
     }
 
     /// The caller's display name.
@@ -332,8 +334,14 @@ mod tests {
             assert_eq!(status.snapshot().privacy, on, "{request}");
         }
         for (expected, words) in [
-            ("privacy.on", "a button has switched cameras and microphone off"),
-            ("privacy.off", "a button has switched cameras and microphone on again"),
+            (
+                "privacy.on",
+                "a button has switched cameras and microphone off, but a restart may undo this: it could not be stored",
+            ),
+            (
+                "privacy.off",
+                "a button has switched cameras and microphone on again, but a restart may undo this: it could not be stored",
+            ),
         ] {
             let Ok(ServerMessage::Notice { text, code, values, .. }) = messages.recv().await else {
                 panic!("viewers should be notified: {words}")
