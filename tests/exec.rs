@@ -150,6 +150,29 @@ async fn the_process_group_is_killed_when_the_last_viewer_leaves() -> Result<()>
 }
 
 #[tokio::test]
+async fn credentials_of_a_command_are_shown_to_nobody() -> Result<()> {
+    let command =
+        "echo rtsp://admin:hunter2@camera/1: 401 >&2; exit 3; ffmpeg -i rtsp://admin:hunter2@camera/1 --token hunter2";
+    let porthole = Porthole::start(&camera(command, "keep_open = true"))?;
+    let viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let status = porthole.until_status("a fault", |status| !status["cameras"][0]["fault"].is_null()).await?;
+    let camera = &status["cameras"][0];
+    let fault = camera["fault"].as_str().context("no fault")?;
+    ensure!(fault.contains("it said: rtsp://***@camera/1: 401"), "{fault}");
+    let device = camera["device"].as_str().context("no device")?;
+    ensure!(device.ends_with("ffmpeg -i rtsp://***@camera/1 --token ***"), "{device}");
+    let metrics = common::request("GET", &format!("{}metrics", porthole.base), &[], String::new()).await?;
+    viewer.leave().await?;
+    porthole.signal("TERM")?;
+    let (_, _, log) = porthole.wait()?;
+    ensure!(log.contains("rtsp://***@camera/1: 401"), "{log}");
+    for text in [&status.to_string(), &metrics.body, &log] {
+        ensure!(!text.contains("hunter2"), "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn program_errors_are_reported() -> Result<()> {
     for (command, more, expected) in [
         ("echo hello; sleep 1000", "", "it is neither MJPEG nor H.264 in Annex B form"),

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::util::redact::redact_urls;
+
 /// Everything that is wrong with one configuration file. Displays one error a line, in the order of the file:
 /// `porthole.toml:12: camera[0].fps = 500: out of range; frames a second from 1 to 240`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +28,9 @@ impl Errors {
     }
 
     /// Adds an error; `line` counts from 1 and is `None` when the file as a whole is meant. Control characters are escaped, so
-    /// that text from the file cannot add lines or move a terminal's cursor.
+    /// that text from the file cannot add lines or move a terminal's cursor, and credentials in URLs are removed.
     pub(super) fn add(&mut self, line: Option<usize>, message: String) {
-        self.found.push(Problem { line, message: escape(&message) });
+        self.found.push(Problem { line, message: escape(&redact_urls(&message)) });
     }
 
     /// Whether there is an error on the line.

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::util::redact::redact;
+
 /// The maximum length of a card name, in characters: V4L2 keeps 32 bytes. A longer one is probably a line pasted by
 /// mistake.
 const CARD_LIMIT: usize = 32;
@@ -85,19 +87,21 @@ fn parse_card(text: &str) -> Option<DeviceSelector> {
 }
 
 /// As it is written in the configuration.
+/// As written in the configuration, without credentials: viewers and readers of the log see it.
 impl fmt::Display for DeviceSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Pattern => f.write_str("pattern"),
             Self::Libcamera => f.write_str("libcamera"),
-            Self::Exec(command) => write!(f, "exec:{command}"),
+            Self::Exec(command) => write!(f, "exec:{}", redact(command)),
             Self::Path(path) => f.write_str(path),
             Self::Usb { vendor, product, serial } => {
                 write!(f, "usb:{vendor:04x}:{product:04x}")?;
                 serial.as_ref().map_or(Ok(()), |serial| write!(f, ":{serial}"))
             }
-            Self::Card(name) => f.write_str(name),
+            // A URL by mistake.
+            Self::Card(name) => f.write_str(&redact(name)),
         }
     }
 }

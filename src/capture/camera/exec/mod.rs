@@ -15,11 +15,15 @@ use std::time::{Duration, Instant};
 use super::{Config, Dropped, Error, VideoSource};
 use crate::device::sysfs::VIDEO_NODES;
 use crate::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
+use crate::util::redact::redact;
 use process::{Process, Read};
 use stream::{Stream, Unreadable};
 
 /// The length to which a command is truncated in messages and in the status, in characters.
 const LABEL_LIMIT: usize = 60;
+
+/// The length to which a line of standard error is truncated, in characters.
+const LINE_LIMIT: usize = 500;
 
 /// How long a program may take to its first frame: it may connect to a camera in the network, and wait for its next key
 /// frame. One that is killed sooner, and started again, would never get there.
@@ -183,7 +187,7 @@ impl VideoSource for Program {
     }
 }
 
-/// Logs the program's standard error.
+/// Logs the program's standard error, without credentials.
 struct StderrLog {
     label: String,
     /// The last line, for the error when it exits.
@@ -196,7 +200,8 @@ struct StderrLog {
 
 impl StderrLog {
     fn log(&mut self, line: &str) {
-        line.clone_into(&mut self.last);
+        let line = shown(line);
+        self.last.clone_from(&line);
         if self.window_start.elapsed() >= Duration::from_secs(1) {
             if self.suppressed > 0 {
                 tracing::info!("{}: {} more lines", self.label, self.suppressed);
@@ -212,7 +217,15 @@ impl StderrLog {
     }
 }
 
+/// A line of standard error as others may read it.
+fn shown(line: &str) -> String {
+    redact(line).chars().take(LINE_LIMIT).collect()
+}
+
+/// The command as others may read it.
 fn label(command: &str) -> String {
+    // Before it is truncated, which could separate a password from the host that follows it.
+    let command = redact(command);
     let mut label: String = command.chars().take(LABEL_LIMIT).collect();
     if label.len() < command.len() {
         label.push('…');

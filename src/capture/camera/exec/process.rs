@@ -31,8 +31,9 @@ const STDERR_SHARE: usize = 16 << 10;
 /// How much of standard error is read at the end: what a pipe holds, and then some. A child that lives on may still write.
 const STDERR_REST: usize = 1 << 20;
 
-/// The maximum length of a line of standard error; the rest is dropped.
-const LINE_LIMIT: usize = 500;
+/// The maximum length of a line of standard error; the rest is dropped. More than is logged, so that a URL with a password
+/// is hardly ever cut before its host.
+const LINE_LIMIT: usize = 4096;
 
 /// A running program; terminated when dropped.
 #[derive(Debug)]
