@@ -68,6 +68,7 @@ impl App {
         let microphone = open_microphone(&config, &patterns, &registry);
         let mut status = initial_status(&config, &patterns, microphone.source());
         status.privacy = privacy::at_start(&config.privacy, &store);
+        status.damaged_files = store.set_aside_files();
         if status.privacy {
             tracing::info!("privacy switch on: cameras and microphone stay closed");
         }

@@ -209,6 +209,78 @@ async fn first_start_prints_passwords_that_log_in_until_logout() -> Result<()> {
 }
 
 #[tokio::test]
+async fn damaged_files_are_set_aside_and_give_nobody_access() -> Result<()> {
+    const FILES: [&str; 3] = ["passwords.json", "sessions.json", "tokens.json"];
+    let board = Board::new()?;
+    // Signed in with the link while the operator has no password: once there is none again, this must not be valid.
+    board.set_password("viewer", "correct horse")?;
+    let porthole = board.start()?;
+    let link = porthole.wait_for_output(&format!("sign in: {}#sign-in=", porthole.base))?;
+    let early = sign_in(&porthole, HERE, &json!({ "link": link })).await?.cookie()?;
+    assert_eq!(role(&porthole, &early).await?, "operator");
+    board.set_password("operator", "battery staple")?;
+    let cookie = with_password(&porthole, HERE, "battery staple").await?.cookie()?;
+    let token = board.printed("token add door --role operator", "")?;
+    assert_eq!(with_token(&porthole, "GET /api/status", &token).await?.status, 200);
+    porthole.signal("TERM")?;
+    porthole.wait()?;
+    for damaged in [&FILES[..1], &FILES[1..], &FILES] {
+        for name in damaged {
+            fs::write(board.state.path().join(name), "[{\"secret\": 1")?;
+        }
+        let porthole = board.start()?;
+        assert_eq!(role(&porthole, &early).await?, Value::Null, "{damaged:?}");
+        assert_eq!(role(&porthole, &cookie).await?, Value::Null, "{damaged:?}");
+        let wrong = with_password(&porthole, HERE, "battery staple").await?;
+        assert_eq!(wrong.status, 401, "{damaged:?} {wrong:?}");
+        let known = with_token(&porthole, "GET /api/status", &token).await?.status;
+        assert_eq!(known, if damaged.contains(&"tokens.json") { 401 } else { 200 }, "{damaged:?}");
+        let new = board.printed(&format!("token add new-{} --role viewer", damaged.len()), "")?;
+        let status = with_token(&porthole, "GET /api/status", &new).await?.json()?;
+        let listed: Vec<&str> =
+            status["damaged_files"].as_array().context("no list")?.iter().flat_map(Value::as_str).collect();
+        for name in damaged {
+            assert!(listed.iter().any(|file| file.starts_with(&format!("{name}.damaged-"))), "{listed:?}");
+        }
+        porthole.signal("TERM")?;
+        let (code, _, log) = porthole.wait()?;
+        assert_eq!(code, Some(0), "{log}");
+        for name in damaged {
+            assert_eq!(log.matches(&format!("{name} was damaged and is now called ")).count(), 1, "{log}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sign_out_that_cannot_be_stored_is_stored_later() -> Result<()> {
+    let board = Board::new()?;
+    board.set_password("operator", "battery staple")?;
+    let porthole = board.start()?;
+    let cookie = with_password(&porthole, HERE, "battery staple").await?.cookie()?;
+    let file = board.state.path().join("sessions.json");
+    let before = fs::read_to_string(&file)?;
+    // A directory in the place of the lock: nothing can be written, by root neither.
+    let lock = board.state.path().join("lock");
+    fs::remove_file(&lock)?;
+    fs::create_dir(&lock)?;
+    let out = send_request(&porthole.base, HERE, "DELETE /api/session", &[("Cookie", &cookie)], "").await?;
+    assert_eq!(out.status, 200);
+    assert_eq!(role(&porthole, &cookie).await?, Value::Null);
+    assert_eq!(fs::read_to_string(&file)?, before);
+    fs::remove_dir(&lock)?;
+    let deadline = Instant::now() + LIMIT;
+    while fs::read_to_string(&file)? == before {
+        ensure!(Instant::now() < deadline, "the sign-out is not stored");
+        tokio::time::sleep(common::POLL_INTERVAL).await;
+    }
+    porthole.signal("KILL")?;
+    porthole.wait()?;
+    assert_eq!(role(&board.start()?, &cookie).await?, Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_restart_keeps_passwords_and_sessions_until_they_expire() -> Result<()> {
     let board = Board::new()?;
     board.set_password("viewer", "correct horse")?;

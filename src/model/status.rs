@@ -104,6 +104,8 @@ pub struct Status {
     pub privacy: bool,
     /// Whether the state of the privacy switch is stored, so that a restart does not change it.
     pub privacy_kept: bool,
+    /// Files of the state directory that were damaged, by the names under which they were set aside.
+    pub damaged_files: Vec<String>,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.
@@ -117,6 +119,7 @@ impl Default for Status {
             audio: Audio::default(),
             privacy: false,
             privacy_kept: true,
+            damaged_files: Vec::new(),
             viewers: 0,
             max_viewers: 0,
         }

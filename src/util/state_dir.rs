@@ -3,10 +3,12 @@
 //!
 //! The content of the files belongs to the modules that keep them.
 
+mod damaged;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,32 @@ use rustix::fs::{Access, FlockOperation};
 
 /// The file that is locked while another one is changed.
 const LOCK: &str = "lock";
+
+/// The largest file that is read: far larger than any that is written here, and small enough for the memory of any board.
+const MAX_FILE: u64 = 8 << 20;
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no state directory.
+    #[error("{0:#}")]
+    NoDirectory(anyhow::Error),
+    /// The system refuses it.
+    #[error("read {}: {error}; the file has to belong to the user that runs porthole", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+}
+
+impl ReadError {
+    /// Whether the file itself is at fault, and not who may read it.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Failed { error, .. } if error.kind() != io::ErrorKind::PermissionDenied)
+    }
+}
 
 /// The state directory, or another directory whose files are handled in the same way; a cheap handle.
 #[derive(Debug, Clone)]
@@ -108,14 +136,12 @@ impl StateDir {
     /// # Errors
     ///
     /// When it exists and cannot be read.
-    pub fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let path = self.path(name)?;
-        match fs::read(&path) {
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let path = self.path(name).map_err(ReadError::NoDirectory)?;
+        match read_bounded(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                Err(anyhow!("read {}: {error}; the file has to belong to the user that runs porthole", path.display()))
-            }
+            Err(error) => Err(ReadError::Failed { path, error }),
         }
     }
 
@@ -194,6 +220,15 @@ pub struct Fingerprint {
     inode: u64,
     size: u64,
     changed: (i64, i64),
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    Ok(bytes)
 }
 
 fn directory(configured: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -360,7 +395,7 @@ mod tests {
         assert!(message.starts_with("make the state directory /proc/self/porthole: "), "{message}");
         let (_folder, store) = temporary();
         fs::create_dir_all(store.path("a.json").unwrap()).unwrap();
-        for message in [store.write("a.json", b"").unwrap_err(), store.read("a.json").unwrap_err()] {
+        for message in [store.write("a.json", b"").unwrap_err(), store.read("a.json").unwrap_err().into()] {
             assert!(format!("{message:#}").contains("/a/state/a.json"), "{message:#}");
         }
         assert_eq!(fs::read_dir(store.directory().unwrap()).unwrap().count(), 1);

@@ -10,6 +10,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
 use super::{Auth, AuthState};
+use crate::util::retry;
 
 /// Room for at least one event with the longest file name, as inotify(7) requires.
 const BUFFER: usize = 4096;
@@ -24,6 +25,7 @@ impl Auth {
     pub fn watch(&self) -> io::Result<()> {
         let Some(state) = &self.0 else { return Ok(()) };
         tokio::spawn(super::expiry::end_expired(Arc::downgrade(state)));
+        write_unwritten(state);
         let changes = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         // We replace files; an editor may write into one, and a person may delete one.
         let kinds = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
@@ -37,6 +39,15 @@ impl Auth {
         tokio::spawn(watch_changes(changes, Arc::downgrade(state)));
         Ok(())
     }
+}
+
+/// Repeats writes that have failed: who signed out, or whose token was revoked, must not have access after a restart.
+fn write_unwritten(state: &Arc<AuthState>) {
+    let (sessions, tokens) = (Arc::downgrade(state), Arc::downgrade(state));
+    let sessions = move || sessions.upgrade().is_none_or(|state| state.sessions.stored().write_again());
+    let tokens = move || tokens.upgrade().is_none_or(|state| state.tokens.stored().write_again());
+    tokio::spawn(retry::until_written(state.sessions.stored().unwritten(), sessions));
+    tokio::spawn(retry::until_written(state.tokens.stored().unwritten(), tokens));
 }
 
 async fn watch_changes(changes: AsyncFd<OwnedFd>, state: Weak<AuthState>) {

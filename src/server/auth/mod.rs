@@ -148,21 +148,29 @@ struct AuthState {
 }
 
 impl Auth {
-    /// Reads the stored credentials, if signing in is required.
+    /// Reads the stored credentials, if signing in is required. Damaged files are set aside: nobody has access by what was in
+    /// them.
     ///
     /// # Errors
     ///
-    /// When the state directory cannot be created, or a file in it cannot be read or parsed.
+    /// When the state directory cannot be created, or a file in it may not be read.
     pub fn open(config: &Config, store: &StateDir) -> anyhow::Result<Self> {
         if config.mode == Mode::None {
             return Ok(Self(None));
         }
+        let directory = store.create()?.to_path_buf();
+        let (passwords, damaged) = Passwords::open_or_set_aside(store.clone())?;
+        let sessions = LoginSessions::open(store.clone())?;
+        if damaged && let Err(error) = sessions.clear() {
+            // Those from before there was a password would be valid again.
+            tracing::warn!("end the login sessions: {error:#}");
+        }
         let state = AuthState {
-            directory: store.create()?.to_path_buf(),
+            directory,
             session_days: config.session_days.into(),
-            passwords: Arc::new(Passwords::open(store.clone())?),
-            sessions: LoginSessions::open(store.clone())?,
-            tokens: Tokens::open(store.clone())?,
+            passwords: Arc::new(passwords),
+            sessions,
+            tokens: Tokens::open_or_set_aside(store.clone())?,
             login: LoginState::default(),
             cookie: cookie::Name::load(store),
             recording_use: AtomicBool::new(false),

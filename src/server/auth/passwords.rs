@@ -12,6 +12,9 @@ use super::persisted::Persisted;
 use super::secret::Digest;
 use crate::util::state_dir::StateDir;
 
+/// The file in the state directory.
+const FILE: &str = "passwords.json";
+
 /// The cost of one hash: 19 MiB of memory, two passes, one lane. It is the minimum of OWASP's password storage cheat
 /// sheet; a Raspberry Pi Zero with 512 MB has memory for two at a time, and takes about a second for each. A higher
 /// cost would slow the owner down as much as a thief.
@@ -82,7 +85,16 @@ impl Passwords {
     ///
     /// When the file cannot be read or parsed.
     pub fn open(store: StateDir) -> anyhow::Result<Self> {
-        Persisted::open(store, "passwords.json").map(Self)
+        Persisted::open(store, FILE).map(Self)
+    }
+
+    /// As [`open`](Self::open), but a damaged file is set aside, and then no password is right; whether that was so.
+    ///
+    /// # Errors
+    ///
+    /// When the file may not be read.
+    pub fn open_or_set_aside(store: StateDir) -> anyhow::Result<(Self, bool)> {
+        Persisted::open_or_set_aside(store, FILE).map(|(stored, damaged)| (Self(stored), damaged))
     }
 
     /// Whether the role has a password.

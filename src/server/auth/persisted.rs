@@ -3,23 +3,37 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::util::lock::{Mutex, MutexGuard};
-use crate::util::state_dir::{Fingerprint, StateDir};
+use crate::util::state_dir::{Fingerprint, ReadError, StateDir};
 
 /// A value and its file.
 pub struct Persisted<T> {
     store: StateDir,
     name: &'static str,
     cached: Mutex<Cached<T>>,
+    /// Whether the last write failed, so that the value is only in memory.
+    unwritten: watch::Sender<bool>,
 }
 
 struct Cached<T> {
     fingerprint: Option<Fingerprint>,
     value: Arc<T>,
+    /// Whether the file cannot be understood, and the value is what it was before.
+    damaged: bool,
+}
+
+/// Why the content of a file is not known.
+#[derive(Debug, thiserror::Error)]
+enum Unknown {
+    #[error("{0}")]
+    Unreadable(#[from] ReadError),
+    #[error("{path} cannot be understood; mend it or delete it: {error}")]
+    Nonsense { path: String, error: serde_json::Error },
 }
 
 impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
@@ -30,7 +44,40 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     /// When the file cannot be read or parsed.
     pub fn open(store: StateDir, name: &'static str) -> anyhow::Result<Self> {
         let cached = read(&store, name)?;
-        Ok(Self { store, name, cached: Mutex::new(cached) })
+        Ok(Self::with(store, name, cached))
+    }
+
+    /// As [`open`](Self::open), but a damaged file is set aside, and the value is the default; whether that was so. If it
+    /// cannot be set aside, it is when it is written the next time.
+    ///
+    /// # Errors
+    ///
+    /// When the file may not be read.
+    pub fn open_or_set_aside(store: StateDir, name: &'static str) -> anyhow::Result<(Self, bool)> {
+        match read(&store, name) {
+            Ok(cached) => return Ok((Self::with(store, name, cached), false)),
+            Err(Unknown::Unreadable(error)) if !error.is_damage() => return Err(error.into()),
+            Err(_) => {}
+        }
+        // Where the lock cannot be taken, nothing can be renamed either.
+        let lock = store.lock();
+        // Another process may have replaced it meanwhile.
+        let (cached, damaged) = match read(&store, name) {
+            Ok(cached) => (cached, false),
+            Err(error) => {
+                let aside = set_aside(&store, name, &error.into());
+                if let Err(error) = &aside {
+                    tracing::error!("{name} is damaged; porthole goes on as if there were none: {error:#}");
+                }
+                (Cached { fingerprint: store.fingerprint(name), value: Arc::default(), damaged: aside.is_err() }, true)
+            }
+        };
+        drop(lock);
+        Ok((Self::with(store, name, cached), damaged))
+    }
+
+    fn with(store: StateDir, name: &'static str, cached: Cached<T>) -> Self {
+        Self { store, name, cached: Mutex::new(cached), unwritten: watch::Sender::new(false) }
     }
 
     /// The value, read again if the file has changed. If the file cannot be parsed the old value stays: our own writes
@@ -40,18 +87,22 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
         let fingerprint = self.store.fingerprint(self.name);
         if fingerprint != cached.fingerprint {
             match read(&self.store, self.name) {
-                Ok(read) => *cached = read,
+                Ok(read) => {
+                    *cached = read;
+                    // Another process has written it, and what could not be written here is void.
+                    self.unwritten.send_if_modified(std::mem::take);
+                }
                 Err(error) => {
-                    tracing::error!("{error:#}; the previous content stays in effect");
-                    cached.fingerprint = fingerprint;
+                    tracing::error!("{error}; the previous content stays in effect");
+                    (cached.fingerprint, cached.damaged) = (fingerprint, true);
                 }
             }
         }
         cached.value.clone()
     }
 
-    /// Changes the value and writes it, unless it stayed the same. Holds a lock against other processes meanwhile.
-    /// Blocks while writing.
+    /// Changes the value and writes it, unless it stayed the same and was written before. Holds a lock against other
+    /// processes meanwhile. Blocks while writing.
     ///
     /// # Errors
     ///
@@ -64,14 +115,55 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
         let before = self.get();
         let mut value = T::clone(&before);
         let result = change(&mut value);
-        if value == *before {
+        if value == *before && !self.is_unwritten() {
             return Ok(result);
         }
-        let mut json = serde_json::to_vec_pretty(&value).expect("persisted values should serialise to JSON");
-        json.push(b'\n');
-        let written = locked.and_then(|_lock| self.store.write(self.name, &json));
-        *self.lock() = Cached { fingerprint: self.store.fingerprint(self.name), value: Arc::new(value) };
+        let written = locked.and_then(|_lock| self.write(&value));
+        if written.is_err() {
+            let mut cached = self.lock();
+            (cached.fingerprint, cached.value) = (self.store.fingerprint(self.name), Arc::new(value));
+            drop(cached);
+            self.unwritten.send_replace(true);
+        }
         written.map(|()| result)
+    }
+
+    /// Whether the value is only in memory, because it could not be written; [`write_again`](Self::write_again) is to be
+    /// called then.
+    pub fn unwritten(&self) -> watch::Receiver<bool> {
+        self.unwritten.subscribe()
+    }
+
+    /// Writes what could not be written before; whether nothing is unwritten now. Blocks.
+    pub fn write_again(&self) -> bool {
+        let Ok(_lock) = self.store.lock() else { return false };
+        let value = self.get();
+        if !self.is_unwritten() {
+            return true;
+        }
+        let written = self.write(&value);
+        if written.is_ok() {
+            tracing::info!("{} is written now", self.name);
+        }
+        written.is_ok()
+    }
+
+    fn is_unwritten(&self) -> bool {
+        *self.unwritten.borrow()
+    }
+
+    /// Writes a new value. A damaged file is set aside first. The caller holds the lock of the directory.
+    fn write(&self, value: &T) -> anyhow::Result<()> {
+        if self.lock().damaged && self.store.fingerprint(self.name).is_some() {
+            set_aside(&self.store, self.name, &anyhow!("it is replaced"))?;
+        }
+        let mut json = serde_json::to_vec_pretty(value).expect("persisted values should serialise to JSON");
+        json.push(b'\n');
+        self.store.write(self.name, &json)?;
+        let fingerprint = self.store.fingerprint(self.name);
+        *self.lock() = Cached { fingerprint, value: Arc::new(value.clone()), damaged: false };
+        self.unwritten.send_if_modified(std::mem::take);
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Cached<T>> {
@@ -79,17 +171,26 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> Persisted<T> {
     }
 }
 
-fn read<T: Default + DeserializeOwned>(store: &StateDir, name: &str) -> anyhow::Result<Cached<T>> {
+/// Sets a damaged file aside and logs that.
+fn set_aside(store: &StateDir, name: &str, error: &anyhow::Error) -> anyhow::Result<()> {
+    let aside = store.set_aside(name)?;
+    tracing::error!(
+        "{name} was damaged and is now called {aside}; porthole goes on as if there had been none: {error:#}"
+    );
+    Ok(())
+}
+
+fn read<T: Default + DeserializeOwned>(store: &StateDir, name: &str) -> Result<Cached<T>, Unknown> {
     // Before the content: if that changes in between, it is read again.
     let fingerprint = store.fingerprint(name);
     let value = match store.read(name)? {
         None => T::default(),
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| anyhow!("{error}")).with_context(|| {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
             let path = store.path(name).unwrap_or_default();
-            format!("{} cannot be understood; mend it or delete it", path.display())
+            Unknown::Nonsense { path: path.display().to_string(), error }
         })?,
     };
-    Ok(Cached { fingerprint, value: Arc::new(value) })
+    Ok(Cached { fingerprint, value: Arc::new(value), damaged: false })
 }
 
 #[cfg(test)]
@@ -129,6 +230,52 @@ mod tests {
         assert!(error.contains("numbers.json cannot be understood; mend it or delete it: "), "{error}");
         store.write("numbers.json", b"[2]").unwrap();
         assert_eq!(*persisted.get(), [2]);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = StateDir::open(Some(folder.path()));
+        let recover = || Persisted::<Vec<u32>>::open_or_set_aside(store.clone(), "numbers.json").unwrap();
+        assert!(!recover().1 && !folder.path().join("numbers.json").exists());
+        store.write("numbers.json", b"[1").unwrap();
+        let (persisted, damaged) = recover();
+        assert!(damaged && persisted.get().is_empty());
+        assert_eq!(store.read("numbers.json.damaged-1").unwrap().unwrap(), b"[1");
+        persisted.change(|numbers| numbers.push(2)).unwrap();
+        // What somebody spoiled meanwhile is not lost either.
+        store.write("numbers.json", b"[2, 3").unwrap();
+        persisted.change(|numbers| numbers.push(4)).unwrap();
+        assert_eq!(*persisted.get(), [2, 4]);
+        assert_eq!(store.read("numbers.json.damaged-2").unwrap().unwrap(), b"[2, 3");
+        assert!(!recover().1);
+        // Something else in its place.
+        std::fs::remove_file(folder.path().join("numbers.json")).unwrap();
+        std::fs::create_dir(folder.path().join("numbers.json")).unwrap();
+        assert!(recover().1);
+        assert!(folder.path().join("numbers.json.damaged-3").is_dir());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let obstacle = folder.path().join("file");
+        let store = StateDir::open(Some(&obstacle.join("below")));
+        let persisted = open(&store).unwrap();
+        let unwritten = persisted.unwritten();
+        std::fs::write(&obstacle, "").unwrap();
+        persisted.change(|numbers| numbers.push(1)).unwrap_err();
+        assert!(*unwritten.borrow() && !persisted.write_again());
+        std::fs::remove_file(&obstacle).unwrap();
+        assert!(persisted.write_again() && !*unwritten.borrow());
+        assert_eq!(*open(&store).unwrap().get(), [1]);
+        // A change that changes nothing tries it as well.
+        std::fs::remove_dir_all(&obstacle).unwrap();
+        std::fs::write(&obstacle, "").unwrap();
+        persisted.change(|numbers| numbers.push(2)).unwrap_err();
+        std::fs::remove_file(&obstacle).unwrap();
+        persisted.change(|_| ()).unwrap();
+        assert!(!*unwritten.borrow());
     }
 
     #[test]

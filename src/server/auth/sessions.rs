@@ -76,13 +76,28 @@ pub struct LoginSessions {
 }
 
 impl LoginSessions {
-    /// Reads `sessions.json`.
+    /// Reads `sessions.json`. A damaged file is set aside, and then nobody is signed in.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or parsed.
+    /// When the file may not be read.
     pub fn open(store: StateDir) -> anyhow::Result<Self> {
-        Ok(Self { stored: Persisted::open(store, "sessions.json")?, used: Mutex::default() })
+        let (stored, _) = Persisted::open_or_set_aside(store, "sessions.json")?;
+        Ok(Self { stored, used: Mutex::default() })
+    }
+
+    /// Ends all sessions.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written; in this process they have ended all the same.
+    pub fn clear(&self) -> anyhow::Result<()> {
+        self.stored.change(Vec::clear)
+    }
+
+    /// Their file.
+    pub fn stored(&self) -> &Persisted<Vec<LoginSession>> {
+        &self.stored
     }
 
     /// All stored sessions, expired ones included.

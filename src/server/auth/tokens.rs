@@ -10,6 +10,9 @@ use super::secret::{self, Digest};
 use super::{Auth, Principal, Role, UnixTime, now};
 use crate::util::state_dir::StateDir;
 
+/// The file in the state directory.
+const FILE: &str = "tokens.json";
+
 /// The prefix of every token, so that one left in a program's source is recognised.
 const PREFIX: &str = "pht_";
 
@@ -78,7 +81,21 @@ impl Tokens {
     ///
     /// When the file cannot be read or parsed.
     pub fn open(store: StateDir) -> anyhow::Result<Self> {
-        Persisted::open(store, "tokens.json").map(Self)
+        Persisted::open(store, FILE).map(Self)
+    }
+
+    /// As [`open`](Self::open), but a damaged file is set aside, and then no token is valid.
+    ///
+    /// # Errors
+    ///
+    /// When the file may not be read.
+    pub fn open_or_set_aside(store: StateDir) -> anyhow::Result<Self> {
+        Persisted::open_or_set_aside(store, FILE).map(|(stored, _)| Self(stored))
+    }
+
+    /// Their file.
+    pub fn stored(&self) -> &Persisted<Vec<Token>> {
+        &self.0
     }
 
     /// All stored tokens, in order of creation.

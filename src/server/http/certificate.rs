@@ -48,14 +48,20 @@ pub fn stored(store: &StateDir) -> anyhow::Result<Option<Files>> {
     Ok(complete.then_some(files))
 }
 
-/// The stored self-signed certificate; generated for these names and addresses if there is none.
+/// The stored self-signed certificate; generated for these names and addresses if there is none, or a damaged one.
 ///
 /// # Errors
 ///
 /// When it can neither be read nor generated.
 pub fn load_or_generate(store: &StateDir, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Files> {
     if let Some(files) = stored(store)? {
-        return Ok(files);
+        let Err(error) = load(&files) else { return Ok(files) };
+        let _lock = store.lock()?;
+        let (cert, key) = (store.set_aside(CERTIFICATE)?, store.set_aside(KEY)?);
+        tracing::error!(
+            "the self-signed certificate was damaged; it is now called {cert} and {key}, and browsers have to accept another \
+             one: {error:#}"
+        );
     }
     let (cert, key) = generate(names, addresses).context("generate a certificate")?;
     store.write(KEY, key.as_bytes())?;
@@ -173,6 +179,10 @@ mod tests {
         let first = load(&files).unwrap().fingerprint;
         assert_eq!(first.len(), 32 * 3 - 1);
         assert_eq!(load(&load_or_generate(&store, &[], &[]).unwrap()).unwrap().fingerprint, first);
+        std::fs::write(&files.key, "damaged").unwrap();
+        let second = load(&load_or_generate(&store, &names, &addresses).unwrap()).unwrap().fingerprint;
+        assert_ne!(second, first);
+        assert_eq!(store.set_aside_files(), ["cert.pem.damaged-1", "key.pem.damaged-1"]);
         std::fs::remove_file(&files.key).unwrap();
         assert_ne!(load(&load_or_generate(&store, &names, &addresses).unwrap()).unwrap().fingerprint, first);
     }

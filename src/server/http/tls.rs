@@ -70,7 +70,8 @@ impl Encryption {
     pub fn check(config: &Tls, store: &StateDir) -> anyhow::Result<()> {
         let files = match config {
             Tls::Off => None,
-            Tls::SelfSigned => certificate::stored(store)?,
+            // A damaged one would be replaced.
+            Tls::SelfSigned => certificate::stored(store).map(|_| None)?,
             Tls::Files { cert, key } => Some(Files { cert: cert.clone(), key: key.clone() }),
         };
         files.map_or(Ok(()), |files| certificate::load(&files).map(drop))
