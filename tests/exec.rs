@@ -150,6 +150,18 @@ async fn the_process_group_is_killed_when_the_last_viewer_leaves() -> Result<()>
 }
 
 #[tokio::test]
+async fn processes_in_other_sessions_end_when_the_last_viewer_leaves() -> Result<()> {
+    let number = format!("{}.78", 100_000 + std::process::id());
+    let command = format!("setsid sleep {number} & {}-c:v mjpeg -f mjpeg -", FFMPEG.trim_start_matches("exec "));
+    let porthole = Porthole::start(&camera(&command, ""))?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    wait_for_pattern(&mut viewer).await?;
+    until_runs(&number, true).await?;
+    viewer.leave().await?;
+    until_runs(&number, false).await
+}
+
+#[tokio::test]
 async fn credentials_of_a_command_are_shown_to_nobody() -> Result<()> {
     let command =
         "echo rtsp://admin:hunter2@camera/1: 401 >&2; exit 3; ffmpeg -i rtsp://admin:hunter2@camera/1 --token hunter2";

@@ -1,9 +1,10 @@
 //! A camera that is an external program: it writes MJPEG, H.264 in Annex B format or raw I420 to its standard output.
 //!
-//! The program runs while somebody is watching, and is terminated together with its child processes. Restarting it
+//! The program runs while somebody is watching, and is terminated together with all processes that it has started. Restarting it
 //! after it exits does not belong here: the pipeline's retry loop does that.
 
 mod annexb;
+mod descendants;
 mod jpeg;
 mod libcamera;
 mod process;

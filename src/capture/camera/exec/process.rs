@@ -1,15 +1,17 @@
 //! The lifecycle of a program whose output is read: started in its own process group, read without blocking, and
-//! terminated together with its child processes. The format of its output does not belong here.
+//! terminated together with the processes that it has started. The format of its output does not belong here.
 
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::descendants::{self, Descendants};
 
 /// The size of the pipe, if the kernel allows it: several compressed frames, or most of a raw one, so that the program
 /// does not block in the middle of each. It is the limit for unprivileged users.
@@ -40,6 +42,7 @@ const LINE_LIMIT: usize = 4096;
 pub struct Process {
     child: Child,
     group: Pid,
+    descendants: Descendants,
     /// Readable once the program has exited.
     exit: OwnedFd,
     out: ChildStdout,
@@ -68,14 +71,10 @@ impl Process {
     ///
     /// The kernel's errno.
     pub fn start(line: &str) -> io::Result<Self> {
-        let mut child = Command::new("/bin/sh")
-            .arg("-c")
-            .arg(line)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let descendants = Descendants::mark(&mut command);
+        let mut child = command.process_group(0).spawn()?;
         let group = Pid::from_child(&child);
         let (Some(out), err) = (child.stdout.take(), child.stderr.take()) else {
             return Err(io::Error::other("the program has no standard output"));
@@ -89,7 +88,7 @@ impl Process {
             Ok(exit) => {
                 // A smaller pipe only makes the program wait.
                 let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
-                Ok(Self { child, group, exit, out, err, status: None, line: Vec::new() })
+                Ok(Self { child, group, descendants, exit, out, err, status: None, line: Vec::new() })
             }
             Err(error) => {
                 let _ = kill_process_group(group, Signal::KILL);
@@ -145,9 +144,10 @@ impl Process {
         self.status
     }
 
-    /// Kills the rest of the process group, and reaps the program, which has exited.
+    /// Kills the rest of the process group and those that have left it, and reaps the program, which has exited.
     fn reap(&mut self) {
         let _ = kill_process_group(self.group, Signal::KILL);
+        self.descendants.kill(self.group, KILL_TIMEOUT);
         self.status = self.child.wait().ok();
     }
 
@@ -211,9 +211,16 @@ impl Drop for Process {
         if self.status.is_some() {
             return;
         }
+        let deadline = Instant::now() + TERM_TIMEOUT;
+        let others = self.descendants.find(self.group);
         let _ = kill_process_group(self.group, Signal::TERM);
+        descendants::signal(&others, Signal::TERM);
         self.wait(TERM_TIMEOUT);
+        if !descendants::wait(&others, deadline.saturating_duration_since(Instant::now())) {
+            descendants::signal(&others, Signal::KILL);
+        }
         let _ = kill_process_group(self.group, Signal::KILL);
+        self.descendants.kill(self.group, KILL_TIMEOUT);
         if self.wait(KILL_TIMEOUT) {
             self.reap();
         }
@@ -232,9 +239,55 @@ pub fn describe(status: Option<ExitStatus>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
+
+    /// Whether a process runs that has this argument.
+    fn runs(argument: &str) -> bool {
+        let processes = std::fs::read_dir("/proc").expect("list the processes").flatten();
+        let mut lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        lines.any(|line| line.split(|byte| *byte == 0).any(|found| found == argument.as_bytes()))
+    }
+
+    #[test]
+    fn processes_in_other_sessions_end_with_the_program() {
+        for (index, line) in [
+            "setsid sleep N & exec cat /dev/zero",
+            "(setsid sleep N >/dev/null 2>&1 &); exec cat /dev/zero",
+            // The program itself exits at once, and the other process keeps its output open.
+            "setsid sleep N",
+            "setsid sh -c 'trap \"\" TERM; sleep N; sleep N' & exec cat /dev/zero",
+            "setsid sh -c 'setsid setsid sleep N' & exec cat /dev/zero",
+            "env -i setsid sleep N & exec cat /dev/zero",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // A number that no other process has.
+            let number = format!("{}.{index}71", 100_000 + std::process::id());
+            let process = Process::start(&line.replace('N', &number)).expect("start");
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !runs(&number) {
+                assert!(Instant::now() < deadline, "{line} does not start");
+                std::thread::yield_now();
+            }
+            drop(process);
+            assert!(!runs(&number), "{line}");
+        }
+    }
+
+    #[test]
+    fn processes_in_other_sessions_end_when_the_program_exits() {
+        let number = format!("{}.771", 100_000 + std::process::id());
+        let line = format!("setsid sleep {number} >/dev/null 2>&1 & sleep 0.05; exit 3");
+        let mut process = Process::start(&line).expect("start");
+        let mut buffer = BytesMut::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while process.read(&mut buffer, Duration::from_secs(1), |_| {}).expect("read") != Read::End {
+            assert!(Instant::now() < deadline, "the program does not end");
+        }
+        assert_eq!(describe(process.wait_exit(|_| {})), "ended with exit status 3");
+        assert!(!runs(&number));
+    }
 
     #[test]
     fn flood_on_standard_error_does_not_delay_the_output() {
