@@ -222,7 +222,15 @@ export function audioLabel(audio, isOperator) {
 export function boardNotice({ text, code = '', values = {} }) {
   const { by, name, camera } = values;
   const known = /** @type {Record<string, ((by: string, what: string) => string) | undefined>} */ (t().boardNotices)[code];
-  return known?.(by, name ?? camera) ?? sentence(text);
+  return known?.(isolate(by), isolate(name ?? camera)) ?? sentence(text);
+}
+
+/**
+ * A name for use within a sentence: letters that run from right to left do not change the order of the words around it.
+ * @param {string} [name]
+ */
+export function isolate(name = '') {
+  return /[\u0590-\u08ff\ufb1d-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name;
 }
 
 /**

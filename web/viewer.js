@@ -7,7 +7,7 @@ import { Captures } from './captures.js';
 import { element, write } from './elements.js';
 import { Display } from './fullscreen.js';
 import { i18n, languages, setLocale, t, translate } from './i18n.js';
-import { boardNotice, sentence } from './messages.js';
+import { boardNotice, isolate, sentence } from './messages.js';
 import { watchNetwork } from './network.js';
 import { Overlay } from './overlay.js';
 import { PageState } from './page-state.js';
@@ -348,7 +348,7 @@ client.addEventListener('notice', (event) => {
 });
 client.addEventListener('message', () => {
   const last = client.messages.at(-1);
-  if (last && !last.you && panel.open !== panes.people) toasts.show(t().people.chatLine(last.from || t().people.unnamed, last.text));
+  if (last && !last.you && panel.open !== panes.people) toasts.show(t().people.chatLine(isolate(last.from) || t().people.unnamed, last.text));
   render();
 });
 watchNetwork((moved) => connection.onNetworkChange(moved));

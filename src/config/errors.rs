@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::util::redact::redact_urls;
+use crate::util::text;
 
 /// Everything that is wrong with one configuration file. Displays one error a line, in the order of the file:
 /// `porthole.toml:12: camera[0].fps = 500: out of range; frames a second from 1 to 240`.
@@ -48,10 +49,10 @@ impl Errors {
     }
 }
 
-/// Escapes control characters as Rust does.
-fn escape(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    text.chars().for_each(|c| if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) });
+/// Escapes control characters, and others that cannot be seen, as Rust does.
+fn escape(message: &str) -> String {
+    let mut plain = String::with_capacity(message.len());
+    message.chars().for_each(|c| if text::is_invisible(c) { plain.extend(c.escape_default()) } else { plain.push(c) });
     plain
 }
 

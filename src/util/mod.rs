@@ -12,5 +12,6 @@ pub(crate) mod redact;
 pub(crate) mod retry;
 pub(crate) mod state_dir;
 pub(crate) mod suggest;
+pub(crate) mod text;
 pub(crate) mod thread;
 pub(crate) mod token_bucket;

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc::_IOC_TYPE;
 
+use crate::util::text::is_invisible;
+
 /// A kernel struct for which all zero bytes are a valid value, and any bytes that the kernel writes as well.
 ///
 /// # Safety
@@ -77,10 +79,12 @@ pub unsafe fn ioctl<T: Plain>(fd: BorrowedFd<'_>, request: _IOC_TYPE, argument: 
     }
 }
 
-/// Text of a fixed-size field: up to the first NUL, with anything that is not UTF-8 replaced.
+/// Text of a fixed-size field: up to the first NUL, with anything that is not UTF-8 replaced. A
+/// device's name is shown to others, so it has nothing that cannot be seen.
 pub fn text(field: &[u8]) -> String {
     let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
-    String::from_utf8_lossy(&field[..end]).trim().to_owned()
+    let text = String::from_utf8_lossy(&field[..end]);
+    text.trim().chars().filter(|c| !is_invisible(*c)).collect()
 }
 
 #[cfg(test)]

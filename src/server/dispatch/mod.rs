@@ -32,6 +32,7 @@ use crate::server::auth::Role;
 use crate::server::photos::Photos;
 use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
 use crate::util::lock::Mutex;
+use crate::util::text;
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// Rate limit of chat messages per caller: a fast typist sends a line every two seconds.
@@ -159,7 +160,7 @@ impl Dispatcher {
             Command::PrivacyToggle {} => self.privacy(caller, None).await,
             Command::SessionList {} => Ok(self.sessions(caller)),
             Command::SessionKick { session } => self.kick(caller, &session),
-            Command::ChatSend { text, name } => self.send_chat(caller, text.trim(), name.as_deref().map(str::trim)),
+            Command::ChatSend { text, name } => self.send_chat(caller, &text, name.as_deref()),
             Command::TimeSync {} => {
                 let milliseconds = |time: Timestamp| time.unix().as_secs_f64() * 1e3;
                 let epoch = caller.session.as_deref().and_then(|session| self.0.deps.sessions.video_epoch(session));
@@ -201,7 +202,8 @@ impl Dispatcher {
         // Blocking, because the switch is stored in a file.
         let name = by.clone();
         let change = tokio::task::spawn_blocking(move || switch.set(on, &name));
-        let PrivacyChange { on, changed, kept } = change.await.map_err(|error| internal("set the privacy switch", &error))?;
+        let PrivacyChange { on, changed, kept } =
+            change.await.map_err(|error| internal("set the privacy switch", &error))?;
         if changed {
             let (code, now) = if on { ("privacy.on", "off") } else { ("privacy.off", "on again") };
             let unkept = if kept { "" } else { ", but a restart may undo this: it could not be stored" };
@@ -264,8 +266,16 @@ impl Dispatcher {
 
     fn send_chat(&self, caller: &Caller, text: &str, name: Option<&str>) -> Result<Reply, Error> {
         self.check_chat_rate(caller, Instant::now())?;
+        let text = text::lines(text);
+        if text.is_empty() {
+            return Err(Error::param("text", "it has nothing that can be seen"));
+        }
+        let name = name.map(text::name);
+        if name.as_deref() == Some("") {
+            return Err(Error::param("name", "it has nothing that can be seen; choose another"));
+        }
         let sessions = &self.0.deps.sessions;
-        let from = match (name, &caller.session) {
+        let from = match (name.as_deref(), &caller.session) {
             (Some(name), session) => {
                 let other = |viewer: &crate::server::sessions::SessionInfo| {
                     viewer.name == name && Some(&viewer.id) != session.as_ref()
@@ -282,7 +292,7 @@ impl Dispatcher {
         };
         // The wall clock, because people compare it with their own.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
-        sessions.broadcast(ServerMessage::Chat { session: caller.session.clone(), from, text: text.into(), time });
+        sessions.broadcast(ServerMessage::Chat { session: caller.session.clone(), from, text, time });
         Ok(Reply::Done {})
     }
 
@@ -347,6 +357,30 @@ mod tests {
                 panic!("viewers should be notified: {words}")
             };
             assert_eq!((text.as_str(), code, values.by.as_str()), (words, expected, "a button"));
+        }
+    }
+
+    #[tokio::test]
+    async fn names_and_messages_have_nothing_that_cannot_be_seen() {
+        let (metrics, status) = (Metrics::new(), status::StatusPublisher::new(status::Status::default()));
+        let sessions = SessionRegistry::new(metrics.clone(), status.clone());
+        let mut messages = sessions.subscribe();
+        let dispatcher = Dispatcher::for_tests(sessions, status, metrics);
+        let send = async |params: serde_json::Value| {
+            let request = serde_json::json!({ "method": "chat.send", "params": params }).to_string();
+            dispatcher.handle_message(&Caller::shell(), request.as_bytes()).await.1
+        };
+        send(serde_json::json!({ "text": "a\n\u{202e}b\u{200b}", "name": "\u{202e}An\u{200b}n\u{2069}e\u{301}" }))
+            .await
+            .unwrap();
+        let Ok(ServerMessage::Chat { from, text, .. }) = messages.recv().await else { panic!("no message") };
+        assert_eq!((from.as_str(), text.as_str()), ("Ann\u{e9}", "a\nb"));
+        for (params, wrong) in [
+            (serde_json::json!({ "text": "\u{202e}\u{200b}" }), "text"),
+            (serde_json::json!({ "text": "a", "name": "\u{2066} \u{2069}" }), "name"),
+        ] {
+            let error = send(params).await.unwrap_err();
+            assert_eq!((error.code, &error.data["param"]), (Code::Params, &serde_json::json!(wrong)));
         }
     }
 }

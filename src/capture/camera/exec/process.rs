@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::descendants::{self, Descendants};
+use crate::util::text;
 
 /// The size of the pipe, if the kernel allows it: several compressed frames, or most of a raw one, so that the program
 /// does not block in the middle of each. It is the limit for unprivileged users.
@@ -200,9 +201,9 @@ impl Process {
 fn emit_line(line: &[u8], on_line: &mut impl FnMut(&str)) {
     let text = String::from_utf8_lossy(line);
     // Colours and other terminal escapes do not belong in a log.
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
-    if !text.trim().is_empty() {
-        on_line(text.trim());
+    let text = text::name(&text);
+    if !text.is_empty() {
+        on_line(&text);
     }
 }
 
