@@ -86,7 +86,6 @@ fn parse_card(text: &str) -> Option<DeviceSelector> {
     (fits && !keyword && !node).then(|| DeviceSelector::Card(text.into()))
 }
 
-/// As it is written in the configuration.
 /// As written in the configuration, without credentials: viewers and readers of the log see it.
 impl fmt::Display for DeviceSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

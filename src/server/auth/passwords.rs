@@ -1,5 +1,7 @@
 //! The passwords of the two roles, stored as argon2id hashes (RFC 9106). Rate limits are in `login`.
 
+use std::borrow::Cow;
+
 use anyhow::{Context as _, anyhow};
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{self, PasswordHash, SaltString};
@@ -11,6 +13,7 @@ use super::Role;
 use super::persisted::Persisted;
 use super::secret::Digest;
 use crate::util::state_dir::StateDir;
+use crate::util::text;
 
 /// The file in the state directory.
 const FILE: &str = "passwords.json";
@@ -114,11 +117,12 @@ impl Passwords {
     /// As `SetError` says.
     pub fn set(&self, role: Role, password: &str) -> Result<(), SetError> {
         validate(password).map_err(SetError::Invalid)?;
-        let hash = hash(password).map_err(SetError::Store)?;
+        let forms = Forms::of(password);
+        let hash = hash(&forms.normalised).map_err(SetError::Store)?;
         let set = self.0.change(|hashes| {
             // Compared under the lock: both roles may be given a password at the same time.
             let other = role.other();
-            if hashes.of(other).is_some_and(|hash| verify_hash(password, hash)) {
+            if hashes.of(other).is_some_and(|hash| forms.match_hash(hash)) {
                 return Err(SetError::Taken(other));
             }
             match role {
@@ -150,13 +154,14 @@ impl Passwords {
     }
 
     /// The role that the password belongs to, if it is right. Both are always verified, so that timing reveals neither whether it was
-    /// right, nor which role it is, nor whether that role has a password. Takes one to two seconds on a small device.
+    /// right, nor which role it is, nor whether that role has a password. Takes one to two seconds on a small device, and twice
+    /// that for a password that is not in Normalization Form C.
     pub fn verify(&self, password: &str) -> Option<Verified> {
-        let hashes = self.0.get();
+        let (hashes, forms) = (self.0.get(), Forms::of(password));
         let tried = [Role::Operator, Role::Viewer].map(|role| {
             let hash = hashes.of(role);
             // `hash.is_some()` is required as well: no password may match the dummy hash.
-            let right = verify_hash(password, hash.unwrap_or(DUMMY_HASH)) & hash.is_some();
+            let right = forms.match_hash(hash.unwrap_or(DUMMY_HASH)) & hash.is_some();
             hash.filter(|_| right).map(|hash| Verified { role, version: version(hash) })
         });
         tried.into_iter().flatten().next()
@@ -189,6 +194,27 @@ fn validate(password: &str) -> Result<(), String> {
             Err("the password has control characters; choose one that can be typed".into())
         }
         _ => Ok(()),
+    }
+}
+
+/// The forms of a password whose hash may be stored. Systems write "é" as one character or as two, so it is hashed in
+/// Normalization Form C; earlier versions hashed it as it was typed.
+struct Forms<'p> {
+    normalised: Cow<'p, str>,
+    /// As it was typed, if that is something else.
+    typed: Option<&'p str>,
+}
+
+impl<'p> Forms<'p> {
+    fn of(password: &'p str) -> Self {
+        let normalised = text::nfc(password);
+        let typed = (normalised != password).then_some(password);
+        Self { normalised, typed }
+    }
+
+    /// Whether it is the hash of one of them. All are tried, so that the time tells nothing about the hash.
+    fn match_hash(&self, hash: &str) -> bool {
+        verify_hash(&self.normalised, hash) | self.typed.is_some_and(|typed| verify_hash(typed, hash))
     }
 }
 
@@ -232,6 +258,27 @@ mod tests {
         let file = std::fs::read_to_string(folder.path().join("passwords.json")).unwrap();
         assert_eq!(file.matches("\"$argon2id$v=19$m=19456,t=2,p=1$").count(), 2, "{file}");
         assert!(!file.contains("horse"));
+    }
+
+    #[test]
+    fn each_normal_form_of_a_password_is_right() {
+        let (_folder, passwords) = passwords();
+        let (composed, decomposed) = (
+            "caf\u{e9} \u{d55c}\u{ae00} \u{c5}",
+            "cafe\u{301} \u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af} A\u{30a}",
+        );
+        let role = |password: &str| passwords.verify(password).map(|verified| verified.role);
+        for (set, other) in [(composed, decomposed), (decomposed, composed)] {
+            passwords.set(Role::Viewer, set).unwrap();
+            assert_eq!([role(composed), role(decomposed)], [Some(Role::Viewer); 2]);
+            let taken = passwords.set(Role::Operator, other).unwrap_err();
+            assert!(matches!(taken, SetError::Taken(Role::Viewer)), "{taken}");
+        }
+        // Hashed by an earlier version as it was typed.
+        let old = hash(decomposed).unwrap();
+        passwords.0.change(|hashes| hashes.viewer = Some(old)).unwrap();
+        assert_eq!(role(decomposed), Some(Role::Viewer));
+        assert_eq!(role(composed), None);
     }
 
     #[test]
