@@ -2,8 +2,11 @@
 //!
 //! Nothing here knows about frames, devices or the network.
 
+pub(crate) mod address_rate;
 pub(crate) mod backoff;
 pub(crate) mod broadcast;
+pub(crate) mod connection_limit;
+pub(crate) mod fair_share;
 pub(crate) mod heartbeat;
 pub(crate) mod lock;
 pub(crate) mod mailbox;

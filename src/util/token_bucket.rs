@@ -16,6 +16,16 @@ impl Rate {
     pub const fn new(burst: u32, per_second: u32) -> Self {
         Self { burst: burst as f64, per_second: per_second as f64 }
     }
+
+    /// At most `burst` at once, and then one in each `interval`.
+    pub const fn every(burst: u32, interval: Duration) -> Self {
+        Self { burst: burst as f64, per_second: 1.0 / interval.as_secs_f64() }
+    }
+
+    /// So many times this rate.
+    pub const fn times(self, factor: u32) -> Self {
+        Self { burst: self.burst * factor as f64, per_second: self.per_second * factor as f64 }
+    }
 }
 
 /// The tokens left of a [`Rate`].
@@ -46,12 +56,18 @@ impl Bucket {
         Err(Duration::from_secs_f64((1.0 - self.tokens) / rate.per_second))
     }
 
+    /// Puts back one token.
+    pub fn refund(&mut self, rate: Rate) {
+        self.tokens = (self.tokens + 1.0).min(rate.burst);
+    }
+
     /// Whether the bucket is full at `now`.
     pub fn is_full(&self, rate: Rate, now: Instant) -> bool {
         self.tokens(rate, now) >= rate.burst
     }
 
-    fn tokens(&self, rate: Rate, now: Instant) -> f64 {
+    /// The tokens left at `now`.
+    pub fn tokens(&self, rate: Rate, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         (self.tokens + passed * rate.per_second).min(rate.burst)
     }

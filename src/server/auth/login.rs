@@ -6,12 +6,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::hash_worker::{Busy, PasswordVerifier};
-use super::login_throttle::LoginThrottle;
 use super::passwords::Verified;
 use super::secret::{self, Digest};
 use super::sessions::{AllInUse, Entry};
 use super::{Auth, AuthState, Mode, Role, cookie, now};
+use crate::util::address_rate::AddressRateLimit;
 use crate::util::lock::{Mutex, MutexGuard};
+use crate::util::token_bucket::Rate;
+
+/// Attempts to sign in from one address: at once, as somebody who mistypes a password on a phone gets it right by then, and
+/// after that the interval between two, 8,640 a day. At that rate a list of the ten thousand most common passwords takes
+/// more than a day and a random password forever; nobody who forgot theirs types much faster.
+const ATTEMPT_RATE: Rate = Rate::every(5, Duration::from_secs(10));
 
 /// Lifetime of the sign-in link that is printed at startup: long enough to find a phone, and short enough that old
 /// terminal output is not a key.
@@ -74,11 +80,17 @@ fn seconds(time: Duration) -> u64 {
 }
 
 /// State of signing in.
-#[derive(Default)]
 pub struct LoginState {
-    attempts: Mutex<LoginThrottle>,
+    attempts: Mutex<AddressRateLimit>,
     verifier: PasswordVerifier,
     link: Mutex<Option<SignInLink>>,
+}
+
+impl Default for LoginState {
+    fn default() -> Self {
+        let attempts = Mutex::new(AddressRateLimit::new(ATTEMPT_RATE));
+        Self { attempts, verifier: PasswordVerifier::default(), link: Mutex::default() }
+    }
 }
 
 /// The link that was printed at startup.
@@ -229,7 +241,7 @@ impl AuthState {
 }
 
 impl LoginState {
-    fn attempts(&self) -> MutexGuard<'_, LoginThrottle> {
+    fn attempts(&self) -> MutexGuard<'_, AddressRateLimit> {
         self.attempts.lock()
     }
 

@@ -8,7 +8,6 @@ mod expiry;
 mod hash_worker;
 mod inotify;
 mod login;
-mod login_throttle;
 mod passwords;
 mod persisted;
 mod secret;
@@ -28,7 +27,6 @@ use tokio::runtime::Handle;
 
 use login::LoginState;
 pub use login::{Credential, SignInError, SignedIn};
-pub use login_throttle::rate_limit_prefix;
 pub use passwords::{Passwords, random as random_password};
 use sessions::{LoginSession, LoginSessions};
 pub use tokens::{AddError, Token, Tokens};

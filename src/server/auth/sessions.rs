@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::persisted::Persisted;
 use super::secret::{self, Digest};
-use super::{Principal, Role, UnixTime, rate_limit_prefix};
+use super::{Principal, Role, UnixTime};
+use crate::util::fair_share::Shares;
 use crate::util::lock::Mutex;
 use crate::util::state_dir::StateDir;
 
@@ -164,9 +165,9 @@ impl LoginSessions {
     }
 }
 
-/// The session of this role that gives way to a new one: of the network that has the most, and in it of the address that
-/// has the most, the one that has not been used for longest. So whoever signs in again and again displaces only their
-/// own sessions, as long as others have fewer. Never one that is watching; `None` if all are.
+/// The session of this role that gives way to a new one: of the address that has the largest share, the one that has not
+/// been used for longest. So whoever signs in again and again displaces only their own sessions, as long as others have
+/// fewer. Never one that is watching; `None` if all are.
 fn giving_way(
     sessions: &[LoginSession],
     role: Role,
@@ -174,18 +175,13 @@ fn giving_way(
     watching: &BTreeSet<String>,
 ) -> Option<usize> {
     let of_role = || sessions.iter().enumerate().filter(|(_, session)| session.role == role);
-    let (mut networks, mut addresses) = (HashMap::new(), HashMap::new());
-    for address in of_role().filter_map(|(_, session)| session.from) {
-        *networks.entry(rate_limit_prefix(address)).or_insert(0_usize) += 1;
-        *addresses.entry(address).or_insert(0_usize) += 1;
-    }
+    let shares = Shares::of(of_role().filter_map(|(_, session)| session.from));
     let idle = of_role().filter(|(_, session)| !watching.contains(&session.principal().id));
     let first = idle.min_by_key(|(_, session)| {
         // One of an unknown address counts as the only one of its address.
-        let network = session.from.map_or(1, |address| networks[&rate_limit_prefix(address)]);
-        let address = session.from.map_or(1, |address| addresses[&address]);
+        let held = session.from.map_or((1, 1), |address| (shares.share(address), shares.own(address)));
         let last_used = used.get(&session.principal().id).copied().unwrap_or(session.created);
-        (Reverse(network), Reverse(address), last_used)
+        (Reverse(held), last_used)
     });
     first.map(|(index, _)| index)
 }

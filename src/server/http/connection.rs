@@ -1,6 +1,6 @@
 //! One connection: TLS or plain, its requests one after another, and the limits on time and memory.
 //!
-//! Whether a request is allowed is decided in `middleware`, how many connections there may be in `connection_limit`.
+//! Whether a request is allowed is decided in `middleware`, how many connections there may be in `util::connection_limit`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use warp::http::Uri;
 
-use super::connection_limit::ConnectionPermit;
 use super::forwarded::{Arrival, ConnInfo};
 use super::router::Router;
 use super::{Encryption, Middleware, tls};
+use crate::util::connection_limit::ConnectionPermit;
 
 /// Timeout for receiving a request's header, and for the start of the next request; a slower client occupies a
 /// connection for nothing.

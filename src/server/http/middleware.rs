@@ -15,7 +15,6 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use super::forwarded;
 use super::forwarded::Client;
 use super::origin::Origin;
-use super::rate_limit::PerAddressRateLimiter;
 use super::request::RequestHead;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, retryable_problem, text};
 use super::route::{Access, PathRoutes, Route};
@@ -23,27 +22,28 @@ use super::security_headers;
 use super::security_headers::ResponseHeaders;
 use super::{Config, Tls, hostnames, login, whep};
 use crate::model::metrics::{Metrics, RejectReason};
-use crate::server::auth;
 use crate::server::auth::{Auth, Principal, Role};
 use crate::server::rtc::Advertised;
-use crate::util::lock::RwLock;
+use crate::util::address_rate::AddressRateLimit;
+use crate::util::lock::{Mutex, RwLock};
+use crate::util::token_bucket::Rate;
 
 /// Rate limit of requests per address: burst, and then per second. A page load takes about 20, so 20 browsers behind
 /// one router can load it at the same moment; a hundred a second cost a slow device a twentieth of one core.
-const REQUEST_RATE: (u32, u32) = (400, 100);
+const REQUEST_RATE: Rate = Rate::new(400, 100);
 
 /// Rate limit of offers per address: burst, and then per second. Each costs a slow device about 20 ms for keys and
 /// sockets. As many viewers behind one router may lose their connection at once and reconnect; after that, whoever
 /// keeps asking uses at most a fifth of one core.
-const OFFER_RATE: (u32, u32) = (100, 10);
+const OFFER_RATE: Rate = Rate::new(100, 10);
 
 /// Decides which requests are allowed.
 pub struct Middleware {
     settings: RwLock<Arc<Settings>>,
     /// Whether HTTPS is enabled.
     encrypted: bool,
-    requests: PerAddressRateLimiter,
-    offers: PerAddressRateLimiter,
+    requests: Mutex<AddressRateLimit>,
+    offers: Mutex<AddressRateLimit>,
     auth: Auth,
     metrics: Metrics,
 }
@@ -76,7 +76,7 @@ impl Settings {
 impl Middleware {
     /// Middleware for this configuration. The names in `advertised` are accepted as host names as well.
     pub fn new(config: &Config, advertised: &[Advertised], auth: Auth, metrics: Metrics) -> Self {
-        let limit = |(burst, per_second)| PerAddressRateLimiter::new(burst, per_second);
+        let limit = |rate| Mutex::new(AddressRateLimit::new(rate));
         Self {
             settings: RwLock::new(Settings::new(config, advertised)),
             encrypted: config.tls != Tls::Off,
@@ -152,8 +152,8 @@ impl Middleware {
         Ok(AllowedRequest { route: route.clone(), client: *client, principal })
     }
 
-    fn check_rate(&self, limit: &PerAddressRateLimiter, address: IpAddr) -> Result<(), ErrorResponse> {
-        limit.try_acquire(auth::rate_limit_prefix(address), Instant::now()).map_err(|wait| {
+    fn check_rate(&self, limit: &Mutex<AddressRateLimit>, address: IpAddr) -> Result<(), ErrorResponse> {
+        limit.lock().try_acquire(address, Instant::now()).map_err(|wait| {
             self.count_rejection(RejectReason::Rate);
             let seconds = seconds(wait);
             let detail = format!("too many requests from {address}; try again in {seconds} s");

@@ -101,7 +101,7 @@ async fn handle(
         Route::ProbeCamera(camera) => context.probe_camera(camera.as_deref())?,
         Route::Offer(camera) => {
             let owner = principal(Role::Viewer)?;
-            context.offer(camera.as_deref(), headers, body, local, &owner).await?
+            context.offer(camera.as_deref(), headers, body, local, client.address, &owner).await?
         }
         Route::ProbeSession(id) => context.probe_session(&id),
         Route::PatchSession(id) => context.patch(&id, headers, body, local).await?,

@@ -15,12 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, ServerContext};
-use super::connection_limit::ConnectionLimiter;
 use super::router::router;
 use super::{Config, Context, Encryption, Middleware};
 use crate::model::metrics::RejectReason;
-use crate::server::auth;
 use crate::server::rtc::Advertised;
+use crate::util::connection_limit::ConnectionLimiter;
 
 /// Maximum number of connections: enough for every viewer's browser, which opens up to six, and a monitor; few enough
 /// for a small device's memory and file descriptors.
@@ -145,7 +144,7 @@ async fn accept(listener: TcpListener, context: Arc<ServerContext>, stop: Cancel
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(permit) = limiter.try_acquire(auth::rate_limit_prefix(peer.ip())) else {
+                let Some(permit) = limiter.try_acquire(peer.ip()) else {
                     context.middleware.count_rejection(RejectReason::Connections);
                     continue;
                 };

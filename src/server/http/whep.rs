@@ -42,6 +42,7 @@ impl Context {
         headers: &HeaderMap,
         body: &Bytes,
         local: IpAddr,
+        client: IpAddr,
         owner: &Principal,
     ) -> Result<HttpResponse, ErrorResponse> {
         let stream = self.stream(camera)?;
@@ -51,7 +52,7 @@ impl Context {
         let accepted = self
             .0
             .sessions
-            .create_session(stream, sdp, local, owner)
+            .create_session(stream, sdp, local, client, owner)
             .await
             .map_err(|refusal| Box::new(accept_problem(&refusal)))?;
         // Access that was revoked before the session existed has ended no session.

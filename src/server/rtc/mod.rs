@@ -18,7 +18,7 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ use crate::util::lock::RwLock;
 const STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// Sessions at once that are answered but not connected: a browser connects within a second, and one that does not is
-/// kept for 20 s. A few that never connect must not shut others out.
+/// kept for 20 s. The address with the most of them gives way to others, see `sessions`.
 const MAX_NEGOTIATING: usize = 16;
 
 /// Creates and ends sessions; a cheap handle. The table of sessions, with the ICE session of each, is the
@@ -98,7 +98,8 @@ impl SessionManager {
         inner.ice.reconfigure(config);
     }
 
-    /// Answers an offer of `principal` that was received on `local_addr`. If the caller gives up, the session ends.
+    /// Answers an offer of `principal` at the address `client` that was received on `local_addr`. If the caller gives
+    /// up, the session ends.
     ///
     /// # Errors
     ///
@@ -108,6 +109,7 @@ impl SessionManager {
         camera: &CameraStream,
         offer: &str,
         local_addr: IpAddr,
+        client: IpAddr,
         principal: &Principal,
     ) -> Result<WhepAnswer, AcceptError> {
         let offer = sdp::offer::parse(offer)?;
@@ -122,6 +124,8 @@ impl SessionManager {
             id: id.clone(),
             owner: principal.id.clone(),
             role: principal.role,
+            client,
+            arrived: Instant::now(),
             camera: camera.index,
             playout_delay: config.playout_delay,
             end: end.clone(),

@@ -6,7 +6,9 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,7 @@ use crate::model::status;
 use crate::server::auth;
 use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
+use crate::util::fair_share;
 use crate::util::lock::{Mutex, MutexGuard};
 
 pub use entry::{EndReason, SessionGuard, SessionHandle};
@@ -24,6 +27,10 @@ pub use preferences::{PlayoutDelay, Preferences, SelectError, Selection};
 
 /// Messages buffered for a subscriber that lags: more than people type in the second it takes to catch up.
 const MESSAGE_BACKLOG: usize = 64;
+
+/// When places are short, a session that has not connected for this long gives way to any other: a browser connects
+/// within a second, and through a relay within three.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Limits on the number of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +59,10 @@ pub struct NewSession {
     pub owner: String,
     /// The role of whoever is watching.
     pub role: Role,
+    /// The viewer's address, as far as trusted proxies know it.
+    pub client: IpAddr,
+    /// When the viewer asked for it.
+    pub arrived: Instant,
     /// The initial camera, by its index in the status.
     pub camera: usize,
     /// The default playout delay.
@@ -137,6 +148,9 @@ struct SessionTable {
 #[derive(Debug)]
 struct SessionRecord {
     info: SessionInfo,
+    /// The viewer's address.
+    client: IpAddr,
+    arrived: Instant,
     connected: bool,
     video_epoch: Option<u32>,
     preferences: watch::Sender<Preferences>,
@@ -152,6 +166,33 @@ type Attachment = Arc<dyn Any + Send + Sync>;
 impl SessionTable {
     fn find(&mut self, id: &str) -> Option<&mut SessionRecord> {
         self.records.values_mut().find(|record| record.info.id == id)
+    }
+
+    /// Makes room for a session of `client` at `now`. Returns the one that gave way for it.
+    fn make_room(
+        &mut self,
+        client: IpAddr,
+        now: Instant,
+        limits: Limits,
+    ) -> Result<Option<SessionRecord>, CapacityError> {
+        let all = self.records.len();
+        let waiting = || self.records.iter().filter(|(_, record)| !record.connected);
+        let clients: Vec<IpAddr> = waiting().map(|(_, record)| record.client).collect();
+        let negotiating = clients.len();
+        if all < limits.viewers && negotiating < limits.negotiating {
+            return Ok(None);
+        }
+        let holder = fair_share::gives_way(&clients, client);
+        let of_holder = waiting().find(|(_, record)| Some(record.client) == holder);
+        let overdue = || waiting().find(|(_, record)| now.saturating_duration_since(record.arrived) > PATIENCE);
+        let oldest = of_holder.or_else(overdue).map(|(arrival, _)| *arrival);
+        let displaced = oldest.and_then(|oldest| self.records.remove(&oldest));
+        match &displaced {
+            Some(record) => record.end(EndReason::Closed),
+            None if all >= limits.viewers => return Err(CapacityError::Full(all)),
+            None => return Err(CapacityError::Negotiating(negotiating)),
+        }
+        Ok(displaced)
     }
 
     /// The first of the names `viewer 1`, `viewer 2` and so on that is free.
@@ -177,7 +218,8 @@ impl SessionRegistry {
         Self(Arc::new(Inner { table, presence, messages, metrics, status }))
     }
 
-    /// Registers a session; it is removed when the guard drops.
+    /// Registers a session; it is removed when the guard drops. When a limit is reached, a session that has not
+    /// connected gives way if its address has more of those than the newcomer's, or if it is unlikely to connect any more.
     ///
     /// # Errors
     ///
@@ -187,7 +229,8 @@ impl SessionRegistry {
         session: NewSession,
         limits: Limits,
     ) -> Result<(SessionGuard, watch::Receiver<Preferences>), CapacityError> {
-        let NewSession { id, owner, role, camera, playout_delay, end } = session;
+        let NewSession { id, owner, role, client, arrived, camera, playout_delay, end } = session;
+        let client = client.to_canonical();
         let preferences = Preferences {
             camera,
             selection_seq: 0,
@@ -200,18 +243,14 @@ impl SessionRegistry {
         let (preferences, selection) = (watch::Sender::new(preferences), watch::Sender::new(Selection::of(camera)));
         let (followed, reason, handle_end) = (preferences.subscribe(), Arc::default(), end.clone());
         let mut table = self.lock();
-        if table.records.len() >= limits.viewers {
-            return Err(CapacityError::Full(table.records.len()));
-        }
-        let negotiating = table.records.values().filter(|record| !record.connected).count();
-        if negotiating >= limits.negotiating {
-            return Err(CapacityError::Negotiating(negotiating));
-        }
+        let displaced = table.make_room(client, arrived, limits)?;
         table.arrivals += 1;
         let arrival = table.arrivals;
         let info = SessionInfo { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
         let record = SessionRecord {
             info,
+            client,
+            arrived,
             connected: false,
             video_epoch: None,
             preferences,
@@ -222,6 +261,8 @@ impl SessionRegistry {
         };
         table.records.insert(arrival, record);
         drop(table);
+        // Outside the lock: it wakes subscribers, and drops the attachment.
+        drop(displaced);
         self.0.metrics.viewers_accepted.inc();
         self.publish();
         let handle = SessionHandle { id, end: handle_end, reason };

@@ -16,6 +16,8 @@ fn new_session(id: &str, owner: &str, role: Role) -> NewSession {
         id: id.into(),
         owner: owner.into(),
         role,
+        client: [192, 0, 2, 1].into(),
+        arrived: Instant::now(),
         camera: 0,
         playout_delay: PlayoutDelay::default(),
         end: CancellationToken::new(),
@@ -59,6 +61,40 @@ fn limits_apply_until_a_session_ends() {
     drop(one);
     assert_eq!(sessions.list().iter().map(|viewer| viewer.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
     assert_eq!(sessions.0.status.snapshot().viewers, 2);
+}
+
+#[test]
+fn an_address_that_holds_all_places_gives_one_to_another() {
+    let sessions = registry();
+    let from = |id: &str, last| NewSession { client: [192, 0, 2, last].into(), ..new_session(id, "a", Role::Viewer) };
+    for limits in [LIMITS, Limits { viewers: 2, negotiating: 2 }] {
+        let one = sessions.register(from("1", 1), limits).expect("room");
+        let _two = sessions.register(from("2", 1), limits).expect("room");
+        assert!(sessions.register(from("3", 1), limits).is_err(), "the same address");
+        let _other = sessions.register(from("4", 2), limits).expect("room for another address");
+        assert!(one.0.handle().end().is_cancelled() && sessions.get("1").is_none() && sessions.get("2").is_some());
+        assert!(sessions.register(from("5", 3), limits).is_err(), "one each");
+    }
+}
+
+/// Each holds its place for 20 s.
+#[test]
+fn offers_that_never_connect_do_not_keep_out_whoever_shares_their_address() {
+    let limits = Limits { viewers: 100, negotiating: 16 };
+    let (sessions, start) = (registry(), Instant::now());
+    let at = |id: String, seconds: f64| {
+        let arrived = start + Duration::from_secs_f64(seconds);
+        sessions.register(NewSession { arrived, ..new_session(&id, "a", Role::Viewer) }, limits)
+    };
+    let mut half_open = Vec::new();
+    for number in 0..200 {
+        // Faster than they time out.
+        let seconds = f64::from(number) / 0.8;
+        half_open.push(at(format!("half-open {number}"), seconds).expect("the oldest gives way"));
+        let viewer = at(format!("viewer {number}"), seconds + 0.5).expect("the oldest gives way");
+        assert!(!viewer.0.handle().end().is_cancelled());
+        assert!(sessions.list().len() <= 16);
+    }
 }
 
 #[test]

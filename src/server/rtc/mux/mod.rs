@@ -93,7 +93,13 @@ impl Mux {
         let reservation = if port == 0 { None } else { reserve(port, tcp)? };
         let crypto = rtc::crypto::default_provider().map_err(|error| anyhow::anyhow!("find cryptography: {error}"))?;
         let demux = Arc::new(Demux::new(crypto, metrics));
-        let config = SocketConfig { port, tcp, demux, counts: Arc::default(), stop: CancellationToken::new() };
+        let config = SocketConfig {
+            port,
+            tcp,
+            demux,
+            connections: tcp::TcpConnections::default(),
+            stop: CancellationToken::new(),
+        };
         let (sockets, retrying, source_addr_cache) = (Mutex::default(), Mutex::default(), Mutex::default());
         Ok(Self(Arc::new(Inner { config, sockets, retrying, source_addr_cache, _reservation: reservation })))
     }

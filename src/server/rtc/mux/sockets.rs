@@ -34,7 +34,7 @@ pub struct SocketConfig {
     /// Whether there is TCP.
     pub tcp: bool,
     pub demux: Arc<Demux>,
-    pub counts: Arc<tcp::ConnectionCounts>,
+    pub connections: tcp::TcpConnections,
     /// Closes all sockets.
     pub stop: CancellationToken,
 }
@@ -162,7 +162,7 @@ fn bind(address: IpAddr, config: &SocketConfig) -> io::Result<BoundAddress> {
         if !config.tcp {
             return Ok(BoundAddress { udp, tcp: None, _close: close });
         }
-        match tcp::open(udp.address(), closed, config.demux.clone(), config.counts.clone()) {
+        match tcp::open(udp.address(), closed, config.demux.clone(), config.connections.clone()) {
             Ok(()) => return Ok(BoundAddress { tcp: Some(udp.address().port()), udp, _close: close }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < attempts => {}
             Err(error) => return Err(error),

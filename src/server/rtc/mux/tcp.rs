@@ -4,9 +4,8 @@
 //! To the WebRTC library a connection looks like datagrams from the peer's address; which session they belong to is
 //! decided in `demux`.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,14 +24,15 @@ use super::peer_set::MuxPeerSet;
 use super::send_stats::SendStats;
 use super::stun::{self, StunClass};
 use crate::model::metrics::IgnoreReason;
-use crate::util::lock::{Mutex, MutexGuard};
+use crate::util::connection_limit::{ConnectionLimiter, ConnectionPermit};
 
-/// Connections at once. A browser opens one from each of its interfaces to each of our addresses and keeps the best, so
-/// this is enough for 20 viewers, and few enough for a process that may have 1,024 descriptors.
-const MAX_CONNECTIONS: usize = 256;
+/// Connections of viewers at once. A browser opens one from each of its interfaces to each of our addresses and keeps the
+/// best, so this is enough for 16 viewers, and few enough for a process that may have 1,024 descriptors.
+const MAX_CONNECTIONS: usize = 192;
 
-/// Connections from one address at once: several viewers behind one NAT, but not all of [`MAX_CONNECTIONS`].
-const MAX_PER_ADDRESS: usize = 64;
+/// Connections at once that have not sent a check yet; a browser's do so within a round trip. They have places of their
+/// own, so that whoever is no viewer cannot take a viewer's.
+const MAX_UNCHECKED: usize = 64;
 
 /// From the connection to its first check. A browser sends that at once.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -84,42 +84,16 @@ impl Transport for TcpTransport {
     }
 }
 
-/// The number of connections, by address.
-#[derive(Debug, Default)]
-pub struct ConnectionCounts(Mutex<HashMap<IpAddr, usize>>);
-
-impl ConnectionCounts {
-    /// A permit for one more connection from `ip`; `None` if a limit is reached.
-    fn acquire(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionPermit> {
-        let mut counts = self.lock();
-        if counts.values().sum::<usize>() >= MAX_CONNECTIONS
-            || counts.get(&ip).is_some_and(|count| *count >= MAX_PER_ADDRESS)
-        {
-            return None;
-        }
-        *counts.entry(ip).or_default() += 1;
-        Some(ConnectionPermit { counts: self.clone(), ip })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock()
-    }
+/// The connections to all listeners; a cheap handle.
+#[derive(Clone)]
+pub struct TcpConnections {
+    unchecked: ConnectionLimiter,
+    viewers: ConnectionLimiter,
 }
 
-struct ConnectionPermit {
-    counts: Arc<ConnectionCounts>,
-    ip: IpAddr,
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        let mut counts = self.counts.lock();
-        if let Some(count) = counts.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.ip);
-            }
-        }
+impl Default for TcpConnections {
+    fn default() -> Self {
+        Self { unchecked: ConnectionLimiter::new(MAX_UNCHECKED), viewers: ConnectionLimiter::new(MAX_CONNECTIONS) }
     }
 }
 
@@ -128,7 +102,7 @@ pub fn open(
     address: SocketAddr,
     closed: CancellationToken,
     demux: Arc<Demux>,
-    counts: Arc<ConnectionCounts>,
+    connections: TcpConnections,
 ) -> io::Result<()> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -137,18 +111,13 @@ pub fn open(
         tokio::select! {
             biased;
             () = closed.cancelled() => {}
-            () = accept(&listener, &closed, &demux, &counts) => {}
+            () = accept(&listener, &closed, &demux, &connections) => {}
         }
     });
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    closed: &CancellationToken,
-    demux: &Arc<Demux>,
-    counts: &Arc<ConnectionCounts>,
-) {
+async fn accept(listener: &TcpListener, closed: &CancellationToken, demux: &Arc<Demux>, connections: &TcpConnections) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -158,17 +127,16 @@ async fn accept(
                 continue;
             }
         };
-        let Some(permit) = counts.acquire(peer.ip()) else {
+        let Some(unchecked) = connections.unchecked.try_acquire(peer.ip()) else {
             demux.ignore(IgnoreReason::Connection);
             continue;
         };
-        let (closed, demux) = (closed.clone(), demux.clone());
+        let (closed, demux, viewers) = (closed.clone(), demux.clone(), connections.viewers.clone());
         tokio::spawn(async move {
-            let _permit = permit;
             tokio::select! {
                 biased;
                 () = closed.cancelled() => {}
-                ended = serve(stream, peer, &demux) => if let Err(error) = ended {
+                ended = serve(stream, peer, &demux, unchecked, &viewers) => if let Err(error) = ended {
                     tracing::debug!("ICE-TCP from {peer}: {error}");
                 },
             }
@@ -176,30 +144,51 @@ async fn accept(
     }
 }
 
-/// Serves a connection until its session is closed or it breaks.
-async fn serve(stream: TcpStream, peer: SocketAddr, demux: &Demux) -> io::Result<()> {
+/// Serves a connection until its session is closed, it breaks, or it gives way to another.
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    demux: &Demux,
+    unchecked: ConnectionPermit,
+    viewers: &ConnectionLimiter,
+) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     let (mut read, write) = stream.into_split();
-    let (queue, frames) = mpsc::channel(QUEUE_CAPACITY);
-    let path = Path::new(TcpTransport(queue));
-    let first =
-        timeout(FIRST_FRAME_TIMEOUT, read_frame(&mut read)).await.map_err(|_| timed_out(FIRST_FRAME_TIMEOUT))??;
+    let first = tokio::select! {
+        biased;
+        () = unchecked.evicted() => return Err(gave_way()),
+        first = timeout(FIRST_FRAME_TIMEOUT, read_frame(&mut read)) => {
+            first.map_err(|_| timed_out(FIRST_FRAME_TIMEOUT))??
+        }
+    };
     if !matches!(stun::classify(&first), StunClass::Request(_)) {
         demux.ignore(IgnoreReason::Unknown);
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the first frame is not a connectivity check"));
     }
+    let (queue, frames) = mpsc::channel(QUEUE_CAPACITY);
+    let path = Path::new(TcpTransport(queue));
     let Some(peers) = demux.route(&first, peer, &path) else {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the first frame is not a check of any session"));
     };
     let _guard = RouteGuard { demux, peers: peers.clone(), peer, path: path.clone() };
+    drop(unchecked);
+    let Some(permit) = viewers.try_acquire(peer.ip()) else {
+        demux.ignore(IgnoreReason::Connection);
+        return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "no place for another connection of this address"));
+    };
     tokio::select! {
         biased;
         () = peers.closed.cancelled() => Ok(()),
+        () = permit.evicted() => Err(gave_way()),
         read = receive(read, peer, demux, &path) => read,
         written = write_frames(write, frames) => written,
     }
+}
+
+fn gave_way() -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, "it gave way to a connection of another address")
 }
 
 /// Removes the path of a connection, however that ends.

@@ -43,7 +43,7 @@ async fn the_sessions_of_one_owner_end_alone() {
     let (manager, camera) = (manager(), camera());
     let mut ids = Vec::new();
     for owner in ["one", "other", "one"] {
-        ids.push(manager.create_session(&camera, OFFER, VIA, &principal(owner)).await.expect("accepted").id);
+        ids.push(manager.create_session(&camera, OFFER, VIA, VIA, &principal(owner)).await.expect("accepted").id);
     }
     manager.end_sessions_of("nobody");
     assert!(ids.iter().all(|id| manager.contains(id)));
@@ -57,11 +57,11 @@ async fn few_may_negotiate_at_once() {
     let (manager, camera) = (manager(), camera());
     let mut ids = Vec::new();
     for _ in 0..MAX_NEGOTIATING {
-        ids.push(manager.create_session(&camera, OFFER, VIA, &principal("")).await.expect("accepted").id);
+        ids.push(manager.create_session(&camera, OFFER, VIA, VIA, &principal("")).await.expect("accepted").id);
     }
-    let error = manager.create_session(&camera, OFFER, VIA, &principal("")).await.expect_err("one too many");
+    let error = manager.create_session(&camera, OFFER, VIA, VIA, &principal("")).await.expect_err("one too many");
     assert!(matches!(error, AcceptError::Negotiating(MAX_NEGOTIATING)), "{error}");
     assert!(manager.end(&ids[0]));
-    manager.create_session(&camera, OFFER, VIA, &principal("")).await.expect("there is room again");
+    manager.create_session(&camera, OFFER, VIA, VIA, &principal("")).await.expect("there is room again");
     manager.stop().await;
 }

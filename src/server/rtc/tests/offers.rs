@@ -308,7 +308,7 @@ async fn each_offer_is_answered_as_it_allows() {
     let (manager, camera) = with_audio();
     let mut wrong = Vec::new();
     for (name, offer, expected) in rows {
-        let found = match manager.create_session(&camera, &offer, VIA, &principal("")).await {
+        let found = match manager.create_session(&camera, &offer, VIA, VIA, &principal("")).await {
             Ok(answer) => {
                 assert!(manager.end(&answer.id), "{name}");
                 let broken = answer_rules::violations(&offer, &answer.answer);

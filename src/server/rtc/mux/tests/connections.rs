@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::task::Context;
 
+use socket2::{Domain, Socket, Type};
+
 use super::*;
 
 fn framed(datagram: &[u8]) -> Vec<u8> {
@@ -128,4 +130,45 @@ async fn connections_from_one_address_are_limited() {
         std::task::Poll::is_ready(&socket.poll_receive(false, &mut Context::from_waker(std::task::Waker::noop())))
     })
     .await;
+}
+
+/// A connection from another address of this host, given by its last byte.
+fn tcp_from(host: &TestHost, last: u8) -> TcpStream {
+    let local = host.local(1);
+    let to = SocketAddr::new(local.udp.ip(), local.tcp.expect("a TCP port"));
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+    socket.bind(&SocketAddr::new(ip(last), 0).into()).expect("bind");
+    socket.connect(&to.into()).expect("connect");
+    socket.set_read_timeout(Some(LIMIT)).expect("limit");
+    socket.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_addresses_cannot_hold_all_places() {
+    let host = TestHost::new(&[1]);
+    let busy = ["a", "b", "c", "d", "e"].map(|ufrag| host.socket(ufrag));
+    let mut held = Vec::new();
+    // With checks of real sessions, and without any.
+    for (checks, count) in [(true, 260_usize), (false, 80)] {
+        for number in 0..count {
+            let of = number % 5;
+            let mut stream = tcp_from(&host, 11 + of as u8);
+            if checks {
+                // One that was displaced, or had no place, is closed already.
+                let _ = stream.write_all(&framed(&check(["a", "b", "c", "d", "e"][of], "secret", false)));
+                let _ = tokio::time::timeout(LIMIT, std::future::poll_fn(|cx| busy[of].poll_receive(false, cx))).await;
+            }
+            held.push(stream);
+        }
+        let socket = host.socket("ours");
+        let mut stream = host.tcp(1);
+        let request = check("ours", "secret", true);
+        stream.write_all(&framed(&request)).expect("write");
+        let (datagram, address) = next(&socket).await;
+        assert_eq!(datagram, request);
+        socket.send(address, MEDIA);
+        let read = tokio::task::block_in_place(|| read_frame(&mut stream)).expect("its connection should stay open");
+        assert_eq!(read, MEDIA);
+        socket.close();
+    }
 }

@@ -325,7 +325,13 @@ async fn an_address_that_cannot_be_bound_yet_is_retried() {
     let holder = UdpSocket::bind("127.0.0.9:0").expect("bind");
     let port = holder.local_addr().expect("address").port();
     let demux = Arc::new(Demux::new(stun::tests::crypto(), Metrics::new()));
-    let config = SocketConfig { port, tcp: false, demux, counts: Arc::default(), stop: CancellationToken::new() };
+    let config = SocketConfig {
+        port,
+        tcp: false,
+        demux,
+        connections: tcp::TcpConnections::default(),
+        stop: CancellationToken::new(),
+    };
     let (sockets, retrying, source_addr_cache) = (Mutex::default(), Mutex::default(), Mutex::default());
     let mux = Mux(Arc::new(Inner { config, sockets, retrying, source_addr_cache, _reservation: None }));
     mux.set_addresses(vec![ip(9)]);

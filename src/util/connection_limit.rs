@@ -1,13 +1,13 @@
 //! Limits the number of connections. When the limit is reached, a new connection replaces one of the address that holds
 //! the most, so that nobody can lock others out by holding idle connections.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::util::fair_share;
 use crate::util::lock::{Mutex, MutexGuard};
 
 /// The limiter; a cheap handle.
@@ -41,14 +41,11 @@ impl ConnectionLimiter {
 
     /// Acquires a permit for a connection of `owner`; `None` if no other address holds more than `owner` would.
     pub fn try_acquire(&self, owner: IpAddr) -> Option<ConnectionPermit> {
+        let owner = owner.to_canonical();
         let mut slots = self.lock();
         if slots.len() >= self.0.capacity {
-            let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-            slots.iter().for_each(|one| *counts.entry(one.owner).or_default() += 1);
-            let own = counts.get(&owner).copied().unwrap_or(0);
-            let most = counts.values().copied().max().filter(|most| *most > own + 1)?;
-            // If several hold as many, the one with the oldest connection.
-            let most = slots.iter().map(|one| one.owner).find(|one| counts.get(one) == Some(&most))?;
+            let owners: Vec<IpAddr> = slots.iter().map(|one| one.owner).collect();
+            let most = fair_share::gives_way(&owners, owner)?;
             let of_most = |one: &Arc<Slot>| one.owner == most;
             let idle = |one: &Arc<Slot>| of_most(one) && !one.busy.load(Ordering::Relaxed);
             let at = slots.iter().position(idle).or_else(|| slots.iter().position(of_most))?;
@@ -122,5 +119,24 @@ mod tests {
         drop(limiter.try_acquire(ip(1)).unwrap());
         let permit = limiter.try_acquire(ip(2));
         assert!(permit.is_some() && limiter.try_acquire(ip(3)).is_none());
+    }
+
+    #[test]
+    fn a_few_addresses_of_one_network_do_not_hold_all_places() {
+        for addresses in [1, 5, 192] {
+            let limiter = ConnectionLimiter::new(192);
+            let host = |number: usize| IpAddr::from((0x2001_0db8_u128 << 96 | number as u128).to_be_bytes());
+            let held: Vec<ConnectionPermit> =
+                (0..192).map(|number| limiter.try_acquire(host(number % addresses)).unwrap()).collect();
+            // Of another network, and of the same one, unless each has but one.
+            let mut newcomers: Vec<IpAddr> = (1..=20).map(ip).collect();
+            if addresses < 192 {
+                newcomers.extend((1_000..1_020).map(host));
+            }
+            let permits: Vec<ConnectionPermit> =
+                newcomers.iter().map(|newcomer| limiter.try_acquire(*newcomer).expect("a place")).collect();
+            assert!(permits.iter().all(|permit| !permit.slot.end.is_cancelled()), "{addresses}");
+            assert_eq!(held.iter().filter(|permit| permit.slot.end.is_cancelled()).count(), newcomers.len());
+        }
     }
 }
