@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod control_channel;
 pub mod guarded_crypto;
+pub mod keyframe_budget;
 mod payload;
 pub mod peer_connection;
 pub mod retransmission;
@@ -17,7 +18,7 @@ pub mod transfer_pacer;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,6 +41,7 @@ use crate::model::metrics::Metrics;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{Preferences, SessionGuard};
 use crate::util::broadcast::Broadcast;
+use keyframe_budget::KeyframeBudget;
 use rtcp::RtcpInterceptor;
 use rtp_sender::RtpStream;
 use switcher::CameraSwitcher;
@@ -140,7 +142,9 @@ impl Session {
         let events =
             PeerEventReceivers { gathered: gathered.subscribe(), state: state.subscribe(), channels: incoming };
         let current_video = watch::Sender::new(self.camera.video.clone());
-        let interceptor = RtcpInterceptor::new(current_video.subscribe(), clocks, self.metrics.clone());
+        let keyframes = Arc::new(KeyframeBudget::new(Instant::now()));
+        let interceptor =
+            RtcpInterceptor::new(current_video.subscribe(), keyframes.clone(), clocks, self.metrics.clone());
         let handler = Arc::new(PeerEvents { gathered, state, channels });
         let socket = self.mux.virtual_socket(SendStats { video: clocks[0], metrics: self.metrics.clone() });
         let connection = match peer_connection::connect(
@@ -168,6 +172,7 @@ impl Session {
                 self.camera.clone(),
                 self.offer.format,
                 current_video,
+                keyframes,
                 self.metrics.clone(),
             );
             let audio = tracks.audio.as_ref().map(|(_, packets)| packets.subscribe());

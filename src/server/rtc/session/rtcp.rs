@@ -4,6 +4,7 @@
 //! use the time of sending as the capture time. An interceptor next to the wire fixes all three.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -17,6 +18,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::marshal::MarshalSize;
 use tokio::sync::watch;
 
+use super::keyframe_budget::KeyframeBudget;
 use super::retransmission::RetransmissionLimit;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::Metrics;
@@ -29,6 +31,7 @@ pub const SLOT: usize = 500;
 /// One session's interceptor.
 pub struct RtcpInterceptor {
     video: watch::Receiver<Broadcast<EncodedFrame>>,
+    keyframes: Arc<KeyframeBudget>,
     clocks: [RtpClock; 2],
     /// Of the first clock's stream, the video. Audio is never resent.
     retransmission: RetransmissionLimit,
@@ -38,11 +41,16 @@ pub struct RtcpInterceptor {
 }
 
 impl RtcpInterceptor {
-    /// Passes key frame requests to the current value of `video`, and rewrites sender reports by `clocks`: that of the
-    /// video, then that of the audio.
-    pub fn new(video: watch::Receiver<Broadcast<EncodedFrame>>, clocks: [RtpClock; 2], metrics: Metrics) -> Self {
-        let retransmission = RetransmissionLimit::new();
-        Self { video, clocks, retransmission, metrics, inbound: VecDeque::new(), outbound: VecDeque::new() }
+    /// Passes key frame requests to the current value of `video`, as far as the budget allows, and rewrites sender reports
+    /// by `clocks`: that of the video, then that of the audio.
+    pub fn new(
+        video: watch::Receiver<Broadcast<EncodedFrame>>,
+        keyframes: Arc<KeyframeBudget>,
+        clocks: [RtpClock; 2],
+        metrics: Metrics,
+    ) -> Self {
+        let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
+        Self { video, keyframes, clocks, retransmission: RetransmissionLimit::new(), metrics, inbound, outbound }
     }
 
     /// Handles one RTCP packet; returns whether webrtc-rs is to see it.
@@ -50,7 +58,7 @@ impl RtcpInterceptor {
         let any = packet.as_any();
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
             self.metrics.key_requests.inc();
-            self.video.borrow().request_refresh();
+            self.keyframes.request(&self.video.borrow(), now);
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             self.on_reports(&report.reports);
         } else if let Some(report) = any.downcast_ref::<SenderReport>() {
@@ -177,12 +185,21 @@ mod tests {
 
     fn interceptor() -> RtcpInterceptor {
         let clocks = [RtpClock::random(90_000), RtpClock::random(48_000)];
-        RtcpInterceptor::new(watch::Sender::new(Broadcast::new(4)).subscribe(), clocks, Metrics::new())
+        watching(Broadcast::new(4), clocks, Instant::now())
+    }
+
+    fn watching(video: Broadcast<EncodedFrame>, clocks: [RtpClock; 2], now: Instant) -> RtcpInterceptor {
+        let keyframes = Arc::new(KeyframeBudget::new(now));
+        RtcpInterceptor::new(watch::Sender::new(video).subscribe(), keyframes, clocks, Metrics::new())
     }
 
     fn rtcp(packet: impl rtc::rtcp::Packet + 'static) -> TaggedPacket {
+        rtcp_at(Instant::now(), packet)
+    }
+
+    fn rtcp_at(now: Instant, packet: impl rtc::rtcp::Packet + 'static) -> TaggedPacket {
         TaggedPacket {
-            now: Instant::now(),
+            now,
             transport: Default::default(),
             message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(packet)])),
         }
@@ -206,6 +223,29 @@ mod tests {
         interceptor.handle_read(rtcp(TransportLayerNack { nacks: vec![pair], ..Default::default() })).expect("nack");
         assert!(!interceptor.video.borrow().refresh_requested());
         assert_eq!((interceptor.metrics.key_requests.get(), interceptor.metrics.nacked_packets.get()), (1, 3));
+    }
+
+    /// Each is a key frame for all viewers of the camera.
+    #[test]
+    fn one_viewers_requests_cause_few_key_frames() {
+        let (start, video) = (Instant::now(), Broadcast::new(4));
+        let clocks = [RtpClock::random(90_000), RtpClock::random(48_000)];
+        let [mut flooding, mut other] = [(); 2].map(|()| watching(video.clone(), clocks, start));
+        let mut caused = 0;
+        // For half a minute, each kind eight times a second, and an encoder that makes at most four key frames a second.
+        for tick in 0..240 {
+            let now = start + Duration::from_millis(125) * tick;
+            flooding.handle_read(rtcp_at(now, PictureLossIndication::default())).expect("pli");
+            flooding.handle_read(rtcp_at(now, FullIntraRequest::default())).expect("fir");
+            caused += u32::from(tick % 2 == 0 && video.take_refresh_request());
+        }
+        assert!((10..=20).contains(&caused), "{caused} key frames in 30 s");
+        video.take_refresh_request();
+        for lost in 0..3 {
+            let now = start + Duration::from_secs(30) + Duration::from_millis(250) * lost;
+            other.handle_read(rtcp_at(now, PictureLossIndication::default())).expect("pli");
+            assert!(video.take_refresh_request(), "one that lost a key frame gets it at once");
+        }
     }
 
     #[test]

@@ -23,8 +23,8 @@ use crate::media::AudioPacket;
 use crate::server::sessions::Preferences;
 use crate::util::broadcast::{RecvError, Subscriber};
 
-/// How often a session checks whether the viewer has closed the transport: for players without a control channel this is
-/// the only sign that they leave.
+/// How often a session checks whether the viewer has closed the transport, which for players without a control channel is
+/// the only sign that they leave, and whether a key frame that it asked for may be requested by now.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the viewer may take to acknowledge the session's end.
@@ -105,7 +105,10 @@ impl<'s> SendLoop<'s> {
                     changed?;
                     check_state(*events.state.borrow())?
                 }
-                _ = poll.tick() => self.check_transport().await,
+                tick = poll.tick() => {
+                    self.switcher.pass_on_due_request(tick.into_std());
+                    self.check_transport().await
+                }
                 Some(channel) = events.channels.recv() => {
                     self.spawn_control_channel(channel);
                     Flow::Continue(())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::keyframe_budget::KeyframeBudget;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::{DropPoint, Metrics};
@@ -78,6 +79,7 @@ pub struct CameraSwitcher {
     metrics: Metrics,
     /// Where the viewer's key frame requests go.
     current_video: watch::Sender<Broadcast<EncodedFrame>>,
+    keyframes: Arc<KeyframeBudget>,
     /// The camera that is shown, or will be after a pause.
     camera: usize,
     /// `None` while paused, or before the first frame.
@@ -98,17 +100,18 @@ struct PendingSwitch {
 
 impl CameraSwitcher {
     /// Starts with a camera, for which the session was negotiated as `format`. `current_video` follows the current
-    /// camera.
+    /// camera. Key frames are requested as far as the budget allows.
     pub fn new(
         cameras: &Arc<[CameraStream]>,
         stream: CameraStream,
         format: Profile,
         current_video: watch::Sender<Broadcast<EncodedFrame>>,
+        keyframes: Arc<KeyframeBudget>,
         metrics: Metrics,
     ) -> Self {
         let (cameras, camera, last_timestamp) = (cameras.clone(), stream.index, Timestamp::default());
-        let pending = Some(PendingSwitch::immediate(stream));
-        Self { cameras, format, metrics, current_video, camera, current: None, pending, last_timestamp }
+        let pending = Some(PendingSwitch::immediate(stream, &keyframes));
+        Self { cameras, format, metrics, current_video, keyframes, camera, current: None, pending, last_timestamp }
     }
 
     /// Waits for the next event. Cancel safe.
@@ -124,7 +127,13 @@ impl CameraSwitcher {
                 other => other,
             },
             frame = current_frame(&mut self.current, &self.metrics) => match frame {
-                Some(frame) => SwitchEvent::Frame { frame: self.monotonic(frame), first_of: None },
+                Some(frame) => {
+                    // A switch waits for a key frame of another camera.
+                    if frame.key && self.pending.is_none() {
+                        self.keyframes.note_sent();
+                    }
+                    SwitchEvent::Frame { frame: self.monotonic(frame), first_of: None }
+                }
                 None => SwitchEvent::Closed,
             },
         }
@@ -152,14 +161,13 @@ impl CameraSwitcher {
         }
         if self.current.is_some() {
             let profile_deadline = profile.is_none().then(|| Instant::now() + PROFILE_WAIT);
-            self.pending =
-                Some(PendingSwitch { overlaps: true, profile_deadline, ..PendingSwitch::immediate(stream.clone()) });
+            self.pending = Some(PendingSwitch { overlaps: true, profile_deadline, ..self.immediate(stream) });
             return SwitchStart::when(profile.is_some());
         }
         // Nothing is shown yet, so the first frame may decide the profile; while paused, do not even wait for that.
         self.camera = camera;
         if self.pending.is_some() {
-            self.pending = Some(PendingSwitch::immediate(stream.clone()));
+            self.pending = Some(self.immediate(stream));
         }
         SwitchStart::Accepted
     }
@@ -178,17 +186,31 @@ impl CameraSwitcher {
             && self.pending.is_none()
             && let Some(stream) = self.cameras.iter().find(|stream| stream.index == self.camera)
         {
-            self.pending = Some(PendingSwitch::immediate(stream.clone()));
+            self.pending = Some(self.immediate(stream));
         }
     }
 
     /// Requests a key frame.
     pub fn request_keyframe(&self) {
-        self.current_video.borrow().request_refresh();
+        self.keyframes.request(&self.current_video.borrow(), now());
+    }
+
+    /// Passes a request for a key frame on that the budget did not allow before, if it does at `now`.
+    pub fn pass_on_due_request(&self, now: std::time::Instant) {
+        let readers = || self.current.iter().chain(self.pending.as_ref().map(|pending| &pending.reader));
+        if readers().next().is_some() && self.keyframes.take_due(now) {
+            readers().for_each(|reader| reader.video.request_refresh());
+        }
+    }
+
+    /// A switch to a camera without an old one to show meanwhile.
+    fn immediate(&self, stream: &CameraStream) -> PendingSwitch {
+        PendingSwitch::immediate(stream.clone(), &self.keyframes)
     }
 
     /// The new camera's first frame is there.
     fn complete_switch(&mut self, frame: EncodedFrame, first_of: Option<usize>) -> SwitchEvent {
+        self.keyframes.note_sent();
         if let Some(PendingSwitch { stream, reader, .. }) = self.pending.take() {
             self.camera = stream.index;
             self.current = Some(reader);
@@ -205,9 +227,8 @@ impl CameraSwitcher {
 }
 
 impl PendingSwitch {
-    /// A switch without an old camera to show meanwhile.
-    fn immediate(stream: CameraStream) -> Self {
-        let reader = KeyframeReader::new(&stream.video);
+    fn immediate(stream: CameraStream, keyframes: &Arc<KeyframeBudget>) -> Self {
+        let reader = KeyframeReader::new(&stream.video, keyframes.clone());
         Self { stream, reader, overlaps: false, profile_deadline: None }
     }
 
@@ -250,20 +271,25 @@ async fn current_frame(current: &mut Option<KeyframeReader>, metrics: &Metrics) 
     }
 }
 
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
 /// Reads one camera's frames, starting at a key frame.
 struct KeyframeReader {
     video: Broadcast<EncodedFrame>,
     frames: Subscriber<EncodedFrame>,
+    keyframes: Arc<KeyframeBudget>,
     awaiting_keyframe: bool,
 }
 
 impl KeyframeReader {
-    fn new(video: &Broadcast<EncodedFrame>) -> Self {
+    fn new(video: &Broadcast<EncodedFrame>, keyframes: Arc<KeyframeBudget>) -> Self {
         let frames = video.subscribe_with_backlog();
         if !frames.has_backlog() {
-            video.request_refresh();
+            keyframes.request(video, now());
         }
-        Self { video: video.clone(), frames, awaiting_keyframe: true }
+        Self { video: video.clone(), frames, keyframes, awaiting_keyframe: true }
     }
 
     /// The next frame that can be decoded; `None` if no more will come. Cancel safe.
@@ -278,7 +304,7 @@ impl KeyframeReader {
                 Err(RecvError::Lagged(count)) => {
                     metrics.count_drop(DropPoint::ViewerLag, count);
                     self.awaiting_keyframe = true;
-                    self.video.request_refresh();
+                    self.keyframes.request(&self.video, now());
                 }
                 Err(RecvError::Closed) => return None,
             }

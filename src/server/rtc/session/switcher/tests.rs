@@ -28,7 +28,9 @@ impl Fixture {
         let current_video = watch::Sender::new(cameras[0].video.clone());
         let follow = current_video.subscribe();
         let format = Profile::CONSTRAINED_BASELINE;
-        let switcher = CameraSwitcher::new(&cameras, cameras[0].clone(), format, current_video, Metrics::new());
+        let keyframes = Arc::new(KeyframeBudget::new(now()));
+        let switcher =
+            CameraSwitcher::new(&cameras, cameras[0].clone(), format, current_video, keyframes, Metrics::new());
         Self { cameras, profiles, current_video: follow, switcher }
     }
 
@@ -165,4 +167,52 @@ async fn a_viewer_that_lags_goes_on_at_a_key_frame() {
     }
     assert_eq!(fixture.frame().await, (0, 35, false));
     assert!(fixture.cameras[0].video.refresh_requested());
+}
+
+/// How many of 100 times something makes the first camera encode a key frame.
+fn keyframes_caused(fixture: &mut Fixture, mut cause: impl FnMut(&mut Fixture)) -> usize {
+    let video = fixture.cameras[0].video.clone();
+    video.take_refresh_request();
+    (0..100)
+        .filter(|_| {
+            cause(fixture);
+            video.take_refresh_request()
+        })
+        .count()
+}
+
+#[tokio::test]
+async fn whatever_a_viewer_does_causes_few_key_frames() {
+    let causes: [fn(&mut Fixture); 3] = [
+        |fixture| fixture.switcher.request_keyframe(),
+        |fixture| {
+            fixture.switcher.pause();
+            fixture.switcher.resume();
+        },
+        |fixture| {
+            // It lags.
+            (0..40).for_each(|number| fixture.publish(0, false, 100 + number));
+            assert!(fixture.is_idle());
+        },
+    ];
+    for cause in causes {
+        let mut fixture = Fixture::new([OURS, OURS]);
+        fixture.publish(0, true, 10);
+        fixture.frame().await;
+        let start = now();
+        let caused = keyframes_caused(&mut fixture, cause);
+        assert!((1..=4).contains(&caused), "{caused}");
+        let video = fixture.cameras[0].video.clone();
+        fixture.switcher.pass_on_due_request(start);
+        assert!(!video.refresh_requested());
+        // It is not forgotten, and needs no other request.
+        fixture.switcher.pass_on_due_request(now() + Duration::from_secs(2));
+        assert!(video.take_refresh_request());
+        // A key frame that comes meanwhile is enough.
+        cause(&mut fixture);
+        fixture.publish(0, true, 1_000);
+        while !fixture.is_idle() {}
+        fixture.switcher.pass_on_due_request(now() + Duration::from_secs(60));
+        assert!(!video.refresh_requested());
+    }
 }
