@@ -5,7 +5,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::{Event, LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, viewer_process};
+use common::{Event, LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, request, viewer_process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_sessions_leak_nothing() -> Result<()> {
@@ -92,6 +92,24 @@ async fn a_viewer_that_vanishes_frees_its_session_within_30_s() -> Result<()> {
     let (_, left, ..) = settled(&porthole).await?;
     ensure!(left <= descriptors + 1, "{left} descriptors left, of {descriptors} before");
     Ok(())
+}
+
+/// Not only after the 20 s that a viewer may take to connect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_whose_dtls_handshake_fails_frees_its_place_at_once() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let rewrite_offer = |offer: String| {
+        let wrong = format!("a=fingerprint:sha-256 {}", ["00"; 32].join(":"));
+        let line = |line: &str| if line.starts_with("a=fingerprint:") { wrong.clone() } else { line.into() };
+        offer.lines().map(|text| line(text) + "\r\n").collect()
+    };
+    let viewer = Viewer::connect(&Options { rewrite_offer, ..Options::new(&porthole.base) }).await?;
+    let deadline = viewer.posted + Duration::from_secs(10);
+    while request("GET", &viewer.session, &[], String::new()).await?.status != 404 {
+        ensure!(Instant::now() < deadline, "the session of another certificate goes on");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    porthole.until_status("nobody watches", |status| status["viewers"] == 0).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,8 @@ pub enum IgnoreReason {
     Oversized,
     /// The session's queue was full.
     Full,
+    /// More than a DTLS handshake takes.
+    Handshake,
     /// Too many TCP connections.
     Connection,
 }

@@ -58,6 +58,8 @@ pub struct Options {
     pub negotiated: bool,
     /// How it breaks the rules of SCTP.
     pub tamper: Option<tamper::Tamper>,
+    /// What becomes of its offer before it is posted.
+    pub rewrite_offer: fn(String) -> String,
 }
 
 impl Options {
@@ -73,6 +75,7 @@ impl Options {
             token: None,
             negotiated: false,
             tamper: None,
+            rewrite_offer: |offer| offer,
         }
     }
 }
@@ -217,6 +220,7 @@ impl Viewer {
         connection.set_local_description(offer).await?;
         tokio::time::timeout(Duration::from_secs(5), done.wait_for(|done| *done)).await.context("gather")??;
         let offer = connection.local_description().await.context("no local description")?.sdp;
+        let offer = (options.rewrite_offer)(offer);
 
         let path = options.camera.as_ref().map_or("whep".into(), |camera| format!("whep/{camera}"));
         let url = format!("{}{path}", options.base);

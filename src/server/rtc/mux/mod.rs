@@ -8,6 +8,7 @@
 //! Which addresses there are, and which a viewer is offered, is decided in `ice`.
 
 mod demux;
+mod dtls_guard;
 mod path;
 mod peer_set;
 pub mod runtime;

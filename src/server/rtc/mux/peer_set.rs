@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::dtls_guard::{self, DtlsGuard, Verdict};
 use super::path::Path;
 use super::send_stats::SendStats;
 use super::stun::{self, StunClass, TransactionId};
@@ -62,6 +63,9 @@ type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, So
 pub struct MuxPeerSet {
     inboxes: [Inbox; 2],
     peers: Mutex<Peers>,
+    dtls: Mutex<DtlsGuard>,
+    /// Cancelled when the DTLS handshake cannot succeed any more.
+    pub(super) handshake_failed: CancellationToken,
     stats: SendStats,
     /// Cancelled when the session is closed.
     pub(super) closed: CancellationToken,
@@ -73,7 +77,14 @@ impl MuxPeerSet {
             let (sender, receiver) = mpsc::channel(INBOX_CAPACITY);
             (sender, Mutex::new(receiver))
         };
-        Self { inboxes: [inbox(), inbox()], peers: Mutex::default(), stats, closed: CancellationToken::new() }
+        Self {
+            inboxes: [inbox(), inbox()],
+            peers: Mutex::default(),
+            dtls: Mutex::default(),
+            handshake_failed: CancellationToken::new(),
+            stats,
+            closed: CancellationToken::new(),
+        }
     }
 
     /// Notes that an authentic datagram of `peer` was received on `path`. A peer may use several paths at once, as it
@@ -151,8 +162,20 @@ impl MuxPeerSet {
         peers.pending_checks.push_back((id, path.clone()));
     }
 
+    /// Notes that the DTLS handshake is complete.
+    pub(super) fn note_connected(&self) {
+        self.dtls.lock().note_connected();
+    }
+
     /// Queues a datagram for the library.
     pub(super) fn deliver(&self, datagram: &[u8], from: SocketAddr) -> Result<(), IgnoreReason> {
+        if dtls_guard::is_dtls(datagram) {
+            let verdict = self.dtls.lock().check_received(datagram);
+            self.note_verdict(verdict);
+            if verdict == Verdict::Exceeded {
+                return Err(IgnoreReason::Handshake);
+            }
+        }
         let (inbox, _) = &self.inboxes[usize::from(from.is_ipv6())];
         inbox.try_send((Bytes::copy_from_slice(datagram), from)).map_err(|_| IgnoreReason::Full)
     }
@@ -166,8 +189,17 @@ impl MuxPeerSet {
         }
     }
 
+    fn note_verdict(&self, verdict: Verdict) {
+        if verdict != Verdict::Pass {
+            self.handshake_failed.cancel();
+        }
+    }
+
     /// Sends on the peer's path, or a response on the path of its request; `false` if there is none.
     pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
+        if dtls_guard::is_dtls(datagram) {
+            self.note_verdict(self.dtls.lock().check_sent(datagram));
+        }
         let path = {
             let mut peers = self.lock();
             let answered = match stun::classify(datagram) {

@@ -60,6 +60,16 @@ impl VirtualSocket {
         self.0.peers.poll_receive(ipv6, cx)
     }
 
+    /// Resolves when the DTLS handshake cannot succeed any more, which the library does not report.
+    pub async fn handshake_failed(&self) {
+        self.0.peers.handshake_failed.cancelled().await;
+    }
+
+    /// Notes that the DTLS handshake is complete.
+    pub fn note_connected(&self) {
+        self.0.peers.note_connected();
+    }
+
     /// Closes the socket: its datagrams are no longer routed, and its TCP connections are closed.
     pub fn close(&self) {
         self.0.close();

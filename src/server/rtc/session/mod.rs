@@ -202,15 +202,30 @@ impl Session {
             }
         };
         answer.send(Ok(answered)).ok()?;
-        let connected = events.state.wait_for(|state| *state == RTCPeerConnectionState::Connected);
+        let settled = events.state.wait_for(|state| {
+            use RTCPeerConnectionState::{Closed, Connected, Failed};
+            matches!(state, Connected | Failed | Closed)
+        });
         tokio::select! {
             biased;
             () = self.entry.handle().end().cancelled() => return None,
-            result = timeout(CONNECT_TIMEOUT, connected) => if result.is_err() {
-                tracing::info!("viewer did not connect within {} s", CONNECT_TIMEOUT.as_secs());
-                return None;
+            settled = timeout(CONNECT_TIMEOUT, settled) => match settled {
+                Ok(Ok(state)) if *state == RTCPeerConnectionState::Connected => {}
+                Ok(_) => {
+                    tracing::info!("viewer could not connect: no candidate pair works");
+                    return None;
+                }
+                Err(_) => {
+                    tracing::info!("viewer did not connect within {} s", CONNECT_TIMEOUT.as_secs());
+                    return None;
+                }
             },
+            () = socket.handshake_failed() => {
+                tracing::info!("viewer could not connect: the DTLS handshake failed");
+                return None;
+            }
         }
+        socket.note_connected();
         Some((tracks, events))
     }
 
