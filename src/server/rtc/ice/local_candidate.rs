@@ -45,14 +45,18 @@ pub struct Candidate {
     pub kind: CandidateType,
     /// Its index among our candidates; the best is 0.
     pub index: u16,
+    /// Whether it is worse than any other, whatever its type.
+    pub last_resort: bool,
 }
 
 impl Candidate {
-    /// Its priority (RFC 8445 section 5.1.2.1): UDP before TCP, host before server-reflexive, and within a type by
-    /// index.
+    /// Its priority (RFC 8445 section 5.1.2.1): the last resort after all others, UDP before TCP, host before
+    /// server-reflexive, and within a type by index.
     pub fn priority(&self) -> u32 {
         // RFC 8445 section 5.1.2.2 has 126 and 100. UDP wins over TCP where both work (RFC 6544 section 4.2), so TCP is below any UDP.
         let kind = match (self.protocol, self.kind) {
+            (Protocol::Udp, _) if self.last_resort => 2,
+            (Protocol::Tcp, _) if self.last_resort => 1,
             (Protocol::Udp, CandidateType::Host) => 126,
             (Protocol::Udp, CandidateType::Reflexive { .. }) => 100,
             (Protocol::Tcp, CandidateType::Host) => 90,
@@ -110,7 +114,8 @@ mod tests {
     use super::*;
 
     fn candidate(protocol: Protocol, address: &str, kind: CandidateType, index: u16) -> Candidate {
-        Candidate { protocol, address: address.parse().expect("should be an address"), kind, index }
+        let address = address.parse().expect("should be an address");
+        Candidate { protocol, address, kind, index, last_resort: false }
     }
 
     fn behind_nat() -> CandidateType {
@@ -145,7 +150,9 @@ mod tests {
             candidate(Protocol::Udp, "192.0.2.1:1", behind_nat(), 0),
             candidate(Protocol::Tcp, "192.0.2.1:1", CandidateType::Host, 0),
             candidate(Protocol::Tcp, "192.0.2.1:1", CandidateType::Host, 1),
-            candidate(Protocol::Tcp, "192.0.2.1:1", behind_nat(), 0),
+            candidate(Protocol::Tcp, "192.0.2.1:1", behind_nat(), u16::MAX),
+            Candidate { last_resort: true, ..candidate(Protocol::Udp, "127.0.0.1:1", CandidateType::Host, 0) },
+            Candidate { last_resort: true, ..candidate(Protocol::Tcp, "127.0.0.1:1", CandidateType::Host, 0) },
         ];
         assert!(order.is_sorted_by(|better, worse| better.priority() > worse.priority()), "{order:#?}");
     }
@@ -163,10 +170,11 @@ mod tests {
     proptest! {
         /// The stack reads what we write, and reads the same.
         #[test]
-        fn every_line_is_understood(ip: std::net::IpAddr, port: u16, base: SocketAddr, index: u16, tcp: bool, host: bool) {
+        fn every_line_is_understood(ip: std::net::IpAddr, port: u16, base: SocketAddr, index: u16, flags: (bool, bool, bool)) {
+            let (tcp, host, last_resort) = flags;
             let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
             let kind = if host { CandidateType::Host } else { CandidateType::Reflexive { base } };
-            let ours = Candidate { protocol, address: SocketAddr::new(ip, port), kind, index };
+            let ours = Candidate { protocol, address: SocketAddr::new(ip, port), kind, index, last_resort };
             let value = ours.to_string();
             let read = unmarshal_candidate(value.strip_prefix("candidate:").expect("should have its name"));
             let read = read.expect("should be understood");

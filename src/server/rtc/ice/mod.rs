@@ -145,37 +145,44 @@ async fn advertised(config: &Config, resolver: &Arc<Resolver>) -> Vec<(IpAddr, O
     found.into_iter().flat_map(|(_, ips, port)| ips.into_iter().map(move |ip| (ip, port))).collect()
 }
 
-/// Candidates for the bound addresses, the external ones, and those mapped by NATs, the best first.
+/// Candidates for the bound addresses, the external ones, and those mapped by NATs, the best first. Loopback comes last,
+/// unless it is configured as an external address: a reverse proxy on this host passes on the requests of viewers
+/// elsewhere, and they are received there.
 fn build_candidates(
     locals: &[LocalEndpoint],
     advertised: &[(IpAddr, Option<u16>)],
     mapped: &[(SocketAddr, SocketAddr)],
 ) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
-    let mut push = |protocol, kind, address: SocketAddr| {
-        let index = u16::try_from(candidates.len()).unwrap_or(u16::MAX);
+    let mut push = |protocol, kind, address: SocketAddr, last_resort| {
         if address.port() != 0 && !candidates.iter().any(|other| (other.protocol, other.address) == (protocol, address))
         {
-            candidates.push(Candidate { protocol, address, kind, index });
+            candidates.push(Candidate { protocol, address, kind, index: u16::MAX, last_resort });
         }
     };
     for LocalEndpoint { udp, tcp } in locals {
-        push(Protocol::Udp, CandidateType::Host, *udp);
+        push(Protocol::Udp, CandidateType::Host, *udp, udp.ip().is_loopback());
         if let Some(port) = tcp {
-            push(Protocol::Tcp, CandidateType::Host, SocketAddr::new(udp.ip(), *port));
+            push(Protocol::Tcp, CandidateType::Host, SocketAddr::new(udp.ip(), *port), udp.ip().is_loopback());
         }
     }
     for (ip, port) in advertised {
         // All have the same port, unless the configuration asks for free ones.
         let like = locals.iter().find(|local| local.udp.is_ipv4() == ip.is_ipv4()).or(locals.first());
         let Some(LocalEndpoint { udp, tcp }) = like else { continue };
-        push(Protocol::Udp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())));
+        push(Protocol::Udp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(udp.port())), false);
         if let Some(tcp) = tcp {
-            push(Protocol::Tcp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(*tcp)));
+            push(Protocol::Tcp, CandidateType::Host, SocketAddr::new(*ip, port.unwrap_or(*tcp)), false);
         }
     }
     for (base, mapped) in mapped {
-        push(Protocol::Udp, CandidateType::Reflexive { base: *base }, *mapped);
+        push(Protocol::Udp, CandidateType::Reflexive { base: *base }, *mapped, false);
+    }
+    candidates.sort_by_key(|candidate| candidate.last_resort);
+    let none_better = candidates.iter().all(|candidate| candidate.last_resort);
+    for (index, candidate) in (0..=u16::MAX).zip(&mut candidates) {
+        candidate.index = index;
+        candidate.last_resort &= !none_better;
     }
     candidates
 }

@@ -57,6 +57,23 @@ fn sockets_then_forwarded_addresses_then_those_of_nats() {
 }
 
 #[test]
+fn loopback_comes_last_unless_there_is_nothing_else() {
+    // As the request arrived: from a reverse proxy on the board, or from a browser there.
+    let loopback = LocalEndpoint { udp: address("127.0.0.1:8189"), tcp: Some(8189) };
+    let lan = LocalEndpoint { udp: address("192.168.1.20:8189"), tcp: Some(8189) };
+    let mapped = [(address("192.168.1.20:8189"), address("203.0.113.5:40000"))];
+    let candidates = build_candidates(&[loopback, lan], &[], &mapped);
+    let ips: Vec<String> = candidates.iter().map(|candidate| candidate.address.ip().to_string()).collect();
+    assert_eq!(ips, ["192.168.1.20", "192.168.1.20", "203.0.113.5", "127.0.0.1", "127.0.0.1"]);
+    let loopback_best = candidates[3..].iter().map(Candidate::priority).max();
+    assert!(candidates[..3].iter().all(|candidate| Some(candidate.priority()) > loopback_best), "{candidates:#?}");
+
+    let alone = build_candidates(&[loopback], &[], &[]);
+    assert_eq!(lines(&alone), ["udp 127.0.0.1 8189 typ host", "tcp 127.0.0.1 8189 typ host tcptype passive"]);
+    assert_eq!(alone[0].priority(), 2_130_706_431);
+}
+
+#[test]
 fn without_sockets_there_is_nothing_to_offer() {
     assert_eq!(build_candidates(&[], &[("203.0.113.5".parse().expect("should be an address"), None)], &[]), []);
 }
@@ -76,11 +93,11 @@ async fn the_address_of_the_request_is_offered_whatever_the_filters_say() {
     let ice = Ice::new(&config, mux.clone());
     let local_addr: IpAddr = "::ffff:127.0.0.1".parse().expect("should be an address");
     let offered = ice.candidates(local_addr).await;
-    let [first, tcp, forwarded, ..] = offered.as_slice() else { panic!("{offered:?}") };
+    let [forwarded, .., last, tcp] = offered.as_slice() else { panic!("{offered:?}") };
     let port = mux.locals().first().expect("should listen").udp.port();
-    assert!(first.contains(&format!(" udp 2130706431 127.0.0.1 {port} typ host")), "{offered:?}");
+    assert!(last.contains(" udp ") && last.contains(&format!(" 127.0.0.1 {port} typ host")), "{offered:?}");
     assert!(tcp.contains(" tcp ") && tcp.contains(" 127.0.0.1 "), "{offered:?}");
-    assert!(forwarded.contains(" 203.0.113.5 9000 "), "{offered:?}");
+    assert!(forwarded.contains(" udp 2130706431 203.0.113.5 9000 "), "{offered:?}");
     assert!(offered.iter().any(|line| line.contains(" 127.0.0.1 9001 ") || line.contains(" ::1 9001 ")), "{offered:?}");
     // What one viewer came in on, another one that came in elsewhere is not offered.
     mux.ensure("127.0.0.2".parse().expect("should be an address"));
