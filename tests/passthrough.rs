@@ -125,3 +125,23 @@ async fn b_frames_are_reported_as_a_fault() -> Result<()> {
     porthole.until_status("the status reports B-frames", has_fault).await?;
     viewer.leave().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packetization_mode_0_is_served_if_the_cameras_nal_units_fit() -> Result<()> {
+    let noise = "-vf noise=alls=60:allf=t -profile:v baseline -tune zerolatency";
+    let mode_0 = |porthole: &Porthole| Options { packetization_mode: 0, ..offering(porthole, &["42e01f"]) };
+    let porthole = start(noise)?;
+    let refusal = Viewer::connect(&mode_0(&porthole)).await.err().context("was accepted")?.to_string();
+    for words in [" 406 ", "encodes H.264 itself, with NAL units of", "packetization-mode=1"] {
+        ensure!(refusal.contains(words), "no {words:?} in {refusal}");
+    }
+    drop(porthole);
+    let porthole = start(&format!("{noise} -x264-params slice-max-size=1000"))?;
+    let mut viewer = Viewer::connect(&mode_0(&porthole)).await?;
+    ensure!(viewer.answer.contains("packetization-mode=0"), "{}", viewer.answer);
+    for _ in 0..15 {
+        let frame = viewer.frame(LIMIT).await?;
+        ensure!(frame.single_nal_units && frame.image.is_some(), "{frame:?}");
+    }
+    viewer.leave().await
+}

@@ -29,6 +29,26 @@ async fn a_viewer_decodes_every_frame_from_the_first_key_frame() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_of_packetization_mode_0_gets_each_nal_unit_as_a_packet() -> Result<()> {
+    // At this bitrate frames and parameter sets take more than a packet.
+    let porthole = Porthole::start(&SMALL.replace("bitrate = 300000", "bitrate = 2000000"))?;
+    let mut usual = Viewer::connect(&Options::new(&porthole.base)).await?;
+    ensure!(!usual.frame(LIMIT).await?.single_nal_units, "nothing shares a packet");
+    let options = Options { packetization_mode: 0, ..Options::new(&porthole.base) };
+    let mut viewer = Viewer::connect(&options).await?;
+    ensure!(viewer.answer.contains("packetization-mode=0"), "{}", viewer.answer);
+    let mut frame_numbers = Vec::new();
+    while frame_numbers.len() < 60 {
+        let frame = viewer.frame(LIMIT).await?;
+        ensure!(frame.single_nal_units, "NAL units were cut or aggregated in frame {}", frame_numbers.len());
+        frame_numbers.push(frame.image.and_then(|image| image.code).context("it was not decoded")?.frame);
+    }
+    missing(&frame_numbers, &porthole).await?;
+    viewer.leave().await?;
+    usual.leave().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rtp_timestamps_follow_the_capture_clock() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;

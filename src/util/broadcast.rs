@@ -1,8 +1,9 @@
 //! A broadcast channel from one media thread to many subscribers that never waits for any of them.
 //!
-//! Values go down through [`Broadcast::publish`] to each [`Subscriber`]. Two things go back up on the same handle: whether
-//! there is any demand ([`Demand`]), and whether a subscriber needs a value that decoding can start with
-//! ([`Broadcast::request_refresh`]; for video a key frame). What the values mean does not belong here.
+//! Values go down through [`Broadcast::publish`] to each [`Subscriber`]. Three things go back up on the same handle: whether
+//! there is any demand ([`Demand`]), whether a subscriber needs a value that decoding can start with
+//! ([`Broadcast::request_refresh`]; for video a key frame), and whether one can use only values made of small parts
+//! ([`Broadcast::small_parts`]; for video NAL units). What the values mean does not belong here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::util::lock::{Condvar, Mutex, MutexGuard};
 pub struct Broadcast<T> {
     ring: broadcast::Sender<T>,
     demand: Demand,
+    small_parts: Demand,
     refresh: Arc<AtomicBool>,
     /// The values that a late subscriber starts with.
     kept: Arc<Mutex<VecDeque<T>>>,
@@ -25,8 +27,9 @@ pub struct Broadcast<T> {
 
 impl<T> Clone for Broadcast<T> {
     fn clone(&self) -> Self {
-        let (demand, refresh, kept) = (self.demand.clone(), self.refresh.clone(), self.kept.clone());
-        Self { ring: self.ring.clone(), demand, refresh, kept }
+        let (demand, small_parts) = (self.demand.clone(), self.small_parts.clone());
+        let (refresh, kept) = (self.refresh.clone(), self.kept.clone());
+        Self { ring: self.ring.clone(), demand, small_parts, refresh, kept }
     }
 }
 
@@ -34,7 +37,8 @@ impl<T: Clone> Broadcast<T> {
     /// A channel that keeps `depth` values (rounded up to a power of two) for a subscriber that lags.
     pub fn new(depth: usize) -> Self {
         let ring = broadcast::Sender::new(depth);
-        Self { ring, demand: Demand::default(), refresh: Arc::default(), kept: Arc::default() }
+        let (demand, small_parts) = (Demand::default(), Demand::default());
+        Self { ring, demand, small_parts, refresh: Arc::default(), kept: Arc::default() }
     }
 
     /// Sends a value to every subscriber; never blocks.
@@ -84,6 +88,11 @@ impl<T: Clone> Broadcast<T> {
     /// The demand, subscribers included.
     pub fn demand(&self) -> &Demand {
         &self.demand
+    }
+
+    /// The demand for values made of small parts, which the producer serves if it can. It does not keep the producer running.
+    pub fn small_parts(&self) -> &Demand {
+        &self.small_parts
     }
 
     /// Asks the producer for a value that a new subscriber can start with (a key frame). Concurrent requests are merged.

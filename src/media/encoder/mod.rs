@@ -19,6 +19,9 @@ use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 /// The least width and height that the software encoder takes, that of a macroblock; its own error is only a number.
 const MIN_SIDE: u32 = 16;
 
+/// The largest NAL unit of a stream with small ones: what an RTP packet carries besides its headers.
+pub const SMALL_NAL: usize = 1_140;
+
 /// The configuration of an encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -73,6 +76,10 @@ pub trait Encoder: Send {
 
     /// Sets the bitrate of the frames from now on to `bitrate` bit/s. If the camera encodes, it is set there instead.
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error>;
+
+    /// Whether the NAL units of the frames from now on shall have [`SMALL_NAL`] bytes at most. What a camera encoded stays
+    /// as it is, and so may a macroblock that takes more.
+    fn set_small_nals(&mut self, _small: bool) {}
 
     /// The profile and level that its stream requires of a decoder; `None` until known.
     fn profile(&self) -> Option<Profile>;

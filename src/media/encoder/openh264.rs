@@ -16,7 +16,7 @@ use super::{Config, Error};
 use crate::media::convert::{Converter, Planes};
 use crate::media::h264;
 use crate::media::{EncodedFrame, RawFrame, Timestamp, VideoFormat};
-use codec::Codec;
+use codec::{Codec, Slices};
 
 pub use decode_keyframe::decode;
 
@@ -31,6 +31,8 @@ pub struct OpenH264 {
     meter: ComplexityMeter,
     rate: RateControl,
     threads: ThreadPolicy,
+    /// Whether NAL units have to be small.
+    small_nals: bool,
     bitrate: u32,
     /// What the source declares.
     format: VideoFormat,
@@ -49,6 +51,7 @@ impl OpenH264 {
             meter: ComplexityMeter::default(),
             rate: RateControl::new(config.bitrate, pixels, interval(format.fps)),
             threads: ThreadPolicy::new(config.threads, cores),
+            small_nals: false,
             bitrate: config.bitrate,
             format: *format,
             last: None,
@@ -66,7 +69,8 @@ impl super::Encoder for OpenH264 {
         let key = key || fresh;
         let picture = self.meter.measure(planes.y, planes.width, planes.y_stride);
         let qp = self.rate.choose(elapsed, key, picture).ok_or(Error::Backlog)?;
-        let open = || Codec::open(size, self.bitrate, &self.format, self.threads.count());
+        let slices = if self.small_nals { Slices::Small } else { Slices::PerThread };
+        let open = || Codec::open(size, self.bitrate, &self.format, (self.threads.count(), slices));
         let mut codec = match self.codec.take() {
             Some((_, codec)) if !fresh => codec,
             _ => open()?,
@@ -96,6 +100,13 @@ impl super::Encoder for OpenH264 {
         self.bitrate = bitrate;
         self.rate.set_bitrate(bitrate);
         Ok(())
+    }
+
+    fn set_small_nals(&mut self, small: bool) {
+        if std::mem::replace(&mut self.small_nals, small) != small {
+            // The next frame is a key frame, which the viewer that asked for it needs.
+            self.codec = None;
+        }
     }
 
     fn profile(&self) -> Option<h264::Profile> {

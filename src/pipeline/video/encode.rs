@@ -296,6 +296,7 @@ impl ActiveEncoder {
     /// Encodes one frame.
     fn encode(&mut self, ctx: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
         let Some(keys) = &mut self.keys else { return self.passthrough(ctx, frame) };
+        self.encoder.set_small_nals(ctx.frames.small_parts().guards() > 0);
         let started = Instant::now();
         let key = keys.should_force(frame.captured, ctx.frames.refresh_requested());
         if key {
@@ -310,7 +311,7 @@ impl ActiveEncoder {
         })?;
         ctx.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
         if !key && encoded.as_ref().is_some_and(|encoded| encoded.key) {
-            // The encoder inserts key frames of its own, when its number of threads changes or a frame grows too large.
+            // The encoder inserts key frames of its own, when its threads or slices change or a frame grows too large.
             ctx.frames.take_refresh_request();
         }
         if self.encoder.damaged_shown() > damaged_before {

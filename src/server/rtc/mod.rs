@@ -32,11 +32,13 @@ pub use ice::interfaces::is_virtual;
 use ice::restart::IceSession;
 pub use ice::restart::Restarted;
 use mux::Mux;
+use sdp::formats::PacketizationMode;
 pub use sdp::offer_error::OfferError;
 pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
 pub use session::answer::WhepAnswer;
 use session_id::random_id;
 pub use source::CameraStream;
+use source::PROFILE_WAIT;
 
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
@@ -135,6 +137,10 @@ impl SessionManager {
         // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
         let offer = offer.accept(camera.profile(&end).await)?;
+        let small_nals = match offer.format.mode {
+            PacketizationMode::SingleNalUnit => Some(camera.small_nals(&end, PROFILE_WAIT).await?),
+            PacketizationMode::NonInterleaved => None,
+        };
         let session = session::Session {
             cameras: inner.cameras.clone(),
             camera: camera.clone(),
@@ -146,6 +152,7 @@ impl SessionManager {
             dispatcher: inner.dispatcher.clone(),
             entry,
             preferences,
+            small_nals,
         };
         let (answer, answered) = oneshot::channel();
         let span = tracing::info_span!("viewer", id = &id[..8], camera = camera.name);

@@ -5,9 +5,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::sdp::offer_error::OfferError;
+use super::session::nal_limit::{NalTooLarge, oversized_nal};
 use crate::media::h264::Profile;
 use crate::media::{AudioPacket, EncodedFrame};
-use crate::util::broadcast::Broadcast;
+use crate::util::broadcast::{Broadcast, DemandGuard, RecvError};
 
 /// How long the answer to an offer waits until the H.264 profile is known: most cameras deliver their first frame
 /// within this time.
@@ -42,5 +44,94 @@ impl CameraStream {
                 Ok(Err(_)) | Err(_) => Profile::CONSTRAINED_BASELINE,
             },
         }
+    }
+
+    /// Has the NAL units of the stream each fit a packet for as long as the guard lives, as packetization-mode 0 asks. Our own
+    /// encoder cuts its frames so; what a camera encodes is as it is.
+    ///
+    /// # Errors
+    ///
+    /// If frames came within `wait`, but no key frame that fits. A session may begin without having seen a frame.
+    pub(super) async fn small_nals(&self, end: &CancellationToken, wait: Duration) -> Result<DemandGuard, OfferError> {
+        let guard = self.video.small_parts().register();
+        let mut too_large = None;
+        tokio::select! {
+            biased;
+            () = end.cancelled() => {}
+            fits = tokio::time::timeout(wait, self.small_key_frame(&mut too_large)) => {
+                if fits.is_err() && let Some(bytes) = too_large {
+                    return Err(OfferError::NotAcceptable(NalTooLarge { bytes }.to_string().into()));
+                }
+            }
+        }
+        Ok(guard)
+    }
+
+    /// Waits for a key frame whose NAL units are all small; notes the size of those that are not.
+    async fn small_key_frame(&self, too_large: &mut Option<usize>) {
+        let mut frames = self.video.subscribe_with_backlog();
+        if !frames.has_backlog() {
+            self.video.request_refresh();
+        }
+        loop {
+            match frames.recv().await {
+                Ok(frame) => match oversized_nal(&frame.data) {
+                    None if frame.key => return,
+                    None => {}
+                    Some(bytes) => *too_large = Some(bytes.max(too_large.unwrap_or(0))),
+                },
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::Timestamp;
+    use crate::util::broadcast::Keep;
+
+    fn camera() -> CameraStream {
+        let profile = watch::Sender::new(Some(Profile::CONSTRAINED_BASELINE)).subscribe();
+        CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(8), profile, audio: None }
+    }
+
+    fn publish(camera: &CameraStream, key: bool, nal_bytes: usize) {
+        let data = Bytes::from([vec![0, 0, 1], vec![0x65; nal_bytes]].concat());
+        let frame = EncodedFrame { captured: Timestamp::default(), key, placeholder: false, data };
+        camera.video.send(frame, if key { Keep::From } else { Keep::Too });
+    }
+
+    #[tokio::test]
+    async fn small_nal_units_are_asked_for_and_waited_for() {
+        let (camera, end) = (camera(), CancellationToken::new());
+        publish(&camera, true, 2_000);
+        let mut small = Box::pin(camera.small_nals(&end, PROFILE_WAIT));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(small.as_mut().poll(&mut context).is_pending());
+        assert_eq!(camera.video.small_parts().guards(), 1);
+        publish(&camera, false, 1_140);
+        assert!(small.as_mut().poll(&mut context).is_pending(), "it is no key frame");
+        publish(&camera, true, 1_140);
+        let Poll::Ready(Ok(guard)) = small.as_mut().poll(&mut context) else { panic!("it fits") };
+        drop(guard);
+        assert_eq!(camera.video.small_parts().guards(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_camera_whose_nal_units_stay_large_is_refused_with_the_way_out() {
+        let (camera, end) = (camera(), CancellationToken::new());
+        assert!(camera.small_nals(&end, Duration::ZERO).await.is_ok(), "it has sent nothing so far");
+        publish(&camera, true, 3_000);
+        publish(&camera, false, 1_500);
+        let refusal = camera.small_nals(&end, Duration::ZERO).await.expect_err("it does not fit").to_string();
+        assert!(refusal.contains("NAL units of 3000 bytes") && refusal.contains("format = \"MJPEG\""), "{refusal}");
+        assert_eq!(camera.video.small_parts().guards(), 0);
     }
 }

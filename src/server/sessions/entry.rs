@@ -17,6 +17,8 @@ pub enum EndReason {
     Kicked,
     /// The viewer's access was revoked.
     Revoked,
+    /// The video no longer fits the format that the viewer offered.
+    Format,
     /// The program is stopping.
     Stopping,
 }
@@ -28,6 +30,7 @@ impl EndReason {
             Self::Closed => "closed by the server",
             Self::Kicked => "an operator ended this session",
             Self::Revoked => "access was revoked; sign in again",
+            Self::Format => "the video no longer fits the format that this player offered; connect anew",
             Self::Stopping => "the server is stopping",
         }
     }
@@ -38,6 +41,7 @@ impl EndReason {
             Self::Closed => "closed",
             Self::Kicked => "kicked",
             Self::Revoked => "revoked",
+            Self::Format => "format",
             Self::Stopping => "stopping",
         }
     }
@@ -81,6 +85,13 @@ impl SessionGuard {
     /// The handle for the session's other tasks.
     pub fn handle(&self) -> &SessionHandle {
         &self.handle
+    }
+
+    /// Ends the session from within.
+    pub fn end(&self, reason: EndReason) {
+        // The first reason wins.
+        let _ = self.handle.reason.set(reason);
+        self.handle.end.cancel();
     }
 
     /// Marks the session as connected.

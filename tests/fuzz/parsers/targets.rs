@@ -36,7 +36,7 @@ pub fn offer(input: &[u8]) {
 
 /// An accepted offer: the format and the candidates stand in the text, and the answer has as many sections.
 fn check_accepted(text: &str, accepted: &AcceptedOffer) {
-    assert!(text.to_ascii_lowercase().contains("h264"), "{} out of nothing", accepted.format);
+    assert!(text.to_ascii_lowercase().contains("h264"), "{:?} out of nothing", accepted.format);
     for candidate in &accepted.candidates {
         let value = candidate.candidate.trim_start_matches("candidate:");
         assert!(text.contains(value), "{candidate:?} does not stand in the offer");

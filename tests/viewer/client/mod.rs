@@ -50,6 +50,8 @@ pub struct Options {
     pub lose_one_in: Option<usize>,
     /// The offered H.264 profiles, as `profile-level-id`.
     pub profiles: Vec<String>,
+    /// The `packetization-mode` of the offered formats.
+    pub packetization_mode: u8,
     /// Whether it uses TCP only.
     pub tcp: bool,
     /// The bearer token.
@@ -71,6 +73,7 @@ impl Options {
             decode: true,
             lose_one_in: None,
             profiles: vec!["42e01f".into()],
+            packetization_mode: 1,
             tcp: false,
             token: None,
             negotiated: false,
@@ -114,6 +117,8 @@ pub struct Frame {
     pub capture_ntp: Option<u64>,
     /// The `playout-delay` of its first packet.
     pub playout_delay: Option<Bytes>,
+    /// Whether each of its packets was a NAL unit.
+    pub single_nal_units: bool,
     /// The decoded image.
     pub image: Option<Image>,
 }
@@ -343,7 +348,10 @@ async fn open(
         mime_type: "video/H264".into(),
         clock_rate: 90_000,
         channels: 0,
-        sdp_fmtp_line: format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"),
+        sdp_fmtp_line: format!(
+            "level-asymmetry-allowed=1;packetization-mode={};profile-level-id={profile}",
+            options.packetization_mode
+        ),
         rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
     };
     let opus = RTCRtpCodec {

@@ -62,6 +62,8 @@ struct Unit {
     playout_delay: Option<Bytes>,
     /// Its start was lost.
     broken: bool,
+    /// NAL units were cut, or shared a packet.
+    packed: bool,
 }
 
 impl Unit {
@@ -76,6 +78,8 @@ impl Unit {
                 _ => {}
             }
         }
+        // Types above 23 are those of aggregates and fragments (RFC 6184 table 1).
+        self.packed |= packet.payload.first().is_some_and(|header| header & 0x1f > 23);
         match self.packets.depacketize(&packet.payload) {
             Ok(part) => self.data.extend_from_slice(&part),
             Err(_) => self.broken = true,
@@ -97,6 +101,7 @@ impl Unit {
             arrived,
             capture_ntp: unit.capture_ntp,
             playout_delay: unit.playout_delay,
+            single_nal_units: !unit.packed,
             image,
         })
     }

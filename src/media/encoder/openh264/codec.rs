@@ -12,13 +12,26 @@ use openh264::encoder::{
 use openh264::formats::YUVSlices;
 use openh264_sys2::{
     ENCODER_OPTION, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, ENCODER_OPTION_TRACE_LEVEL, SEncParamExt,
-    SM_FIXEDSLCNUM_SLICE, WELS_LOG_QUIET,
+    SM_FIXEDSLCNUM_SLICE, SM_SINGLE_SLICE, SM_SIZELIMITED_SLICE, WELS_LOG_QUIET,
 };
 
 use super::NAME;
 use crate::media::convert::{Planes, converted_color};
-use crate::media::encoder::Error;
+use crate::media::encoder::{Error, SMALL_NAL};
 use crate::media::{Colorimetry, VideoFormat};
+
+/// The size of a slice that the library is asked for where they have to be small: [`SMALL_NAL`] without what it may add.
+/// It ends a slice 150 bytes earlier, but the last macroblock of a picture may exceed that.
+const SLICE_BYTES: u32 = SMALL_NAL as u32 - 100;
+
+/// How a picture is cut into slices, each of which is a NAL unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slices {
+    /// One for each thread.
+    PerThread,
+    /// As many as it takes for each to have [`SMALL_NAL`] bytes at most.
+    Small,
+}
 
 /// An encoder for pictures of one size.
 pub(super) struct Codec {
@@ -27,9 +40,14 @@ pub(super) struct Codec {
 }
 
 impl Codec {
-    /// Opens the library for pictures of `size` with so many threads, each of which encodes a slice. The first frame will
-    /// be a key frame. The SPS gets its level from the bitrate and the frame rate of `format`, and its colours.
-    pub(super) fn open(size: (usize, usize), bitrate: u32, format: &VideoFormat, threads: u16) -> Result<Self, Error> {
+    /// Opens the library for pictures of `size` with so many threads, and slices for them. The first frame will be a key
+    /// frame. The SPS gets its level from the bitrate and the frame rate of `format`, and its colours.
+    pub(super) fn open(
+        size: (usize, usize),
+        bitrate: u32,
+        format: &VideoFormat,
+        (threads, slices): (u16, Slices),
+    ) -> Result<Self, Error> {
         let settings = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .profile(Profile::Baseline)
@@ -52,7 +70,7 @@ impl Codec {
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), settings).map_err(codec_error)?;
         let mut codec = Self { encoder, parameters: Box::default() };
         codec.suppress_log();
-        codec.initialise(size, threads)?;
+        codec.initialise(size, threads, slices)?;
         Ok(codec)
     }
 
@@ -69,16 +87,25 @@ impl Codec {
 
     /// The wrapper initialises the library when it gets the first picture, and with a single slice: so it gets a grey one
     /// before the slices can be set.
-    fn initialise(&mut self, (width, height): (usize, usize), threads: u16) -> Result<(), Error> {
+    fn initialise(&mut self, (width, height): (usize, usize), threads: u16, slices: Slices) -> Result<(), Error> {
         let grey = vec![128u8; width * height];
         let half = &grey[..(width / 2) * (height / 2)];
         let planes = Planes { width, height, y: &grey, u: half, v: half, y_stride: width, uv_stride: width / 2 };
         self.run(&planes, 0)?;
         self.option(true)?;
-        if threads > 1 {
-            let slices = &mut self.parameters.sSpatialLayers[0].sSliceArgument;
-            slices.uiSliceMode = SM_FIXEDSLCNUM_SLICE;
-            slices.uiSliceNum = threads.into();
+        let argument = &mut self.parameters.sSpatialLayers[0].sSliceArgument;
+        match slices {
+            Slices::Small => {
+                argument.uiSliceMode = SM_SIZELIMITED_SLICE;
+                argument.uiSliceSizeConstraint = SLICE_BYTES;
+            }
+            Slices::PerThread if threads > 1 => {
+                argument.uiSliceMode = SM_FIXEDSLCNUM_SLICE;
+                argument.uiSliceNum = threads.into();
+            }
+            Slices::PerThread => {}
+        }
+        if argument.uiSliceMode != SM_SINGLE_SLICE {
             // With slices of varying height two runs would give different streams.
             self.parameters.bUseLoadBalancing = false;
             self.option(false)?;

@@ -8,7 +8,7 @@ mod scenes;
 use std::time::Duration;
 
 use super::*;
-use crate::media::encoder::Encoder as _;
+use crate::media::encoder::{Encoder as _, SMALL_NAL};
 use crate::media::{Colorimetry, PixelFormat};
 use scenes::{Painter, Scene};
 
@@ -73,6 +73,40 @@ fn no_frame_exceeds_three_frame_intervals() {
             let [_, _, largest] = quantiles(sizes.iter().map(|(bytes, _)| *bytes).collect());
             assert!(largest <= interval * 3, "{}, {threads} threads: {largest} bytes", scene.name());
         }
+    }
+}
+
+#[test]
+fn small_nal_units_fit_a_packet_and_keep_the_bitrate() {
+    let painter = Painter::new(WIDTH, HEIGHT);
+    let (width, height) = (WIDTH as u32, HEIGHT as u32);
+    let format =
+        VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 15.0, color: Colorimetry::SRGB };
+    for (scene, threads) in [(Scene::Pan, 1), (Scene::Pan, 2), (Scene::Cut, 1), (Scene::WhiteNoise, 1)] {
+        // Ten times of it makes large frames, and macroblocks of many bytes.
+        let bitrate = BITRATE * 10;
+        let mut encoder = OpenH264::open(&Config { bitrate, threads, ..Config::default() }, &format);
+        let mut encode = |number: usize, small: bool| {
+            encoder.set_small_nals(small);
+            let captured = Timestamp::from_start(Duration::from_secs(number as u64) / 15);
+            let frame = RawFrame::new(captured, format, painter.frame(scene, number, 15).into());
+            let encoded = encoder.encode(&frame, false).expect("encode").expect("picture");
+            let largest = h264::nals(&encoded.data).map(<[u8]>::len).max().expect("slice");
+            (encoded.key, largest, encoded.data.len())
+        };
+        let words = format!("{}, {threads} threads", scene.name());
+        let (key, largest, _) = encode(0, false);
+        assert!(key && largest > SMALL_NAL, "{words}: {largest} bytes");
+        let mut sum = 0;
+        for number in 1..=60 {
+            let (key, largest, bytes) = encode(number, true);
+            assert!(key || number > 1, "{words}: a viewer has to begin with it");
+            assert!(largest <= SMALL_NAL, "{words}: {largest} bytes in frame {number}");
+            sum += bytes;
+        }
+        assert!(sum * 8 / 4 <= bitrate as usize * 21 / 20, "{words}: {} bit/s", sum * 8 / 4);
+        let (key, largest, _) = encode(61, false);
+        assert!(key && largest > SMALL_NAL, "{words}: {largest} bytes");
     }
 }
 

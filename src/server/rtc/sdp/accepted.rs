@@ -12,7 +12,6 @@ use super::formats::{EXTENSIONS, H264Format, TWO_BYTE_EXTENSIONS};
 use super::sections::sections;
 use super::transport::{SectionTransport, Setup};
 use super::trickle::{MAX_CANDIDATES, TrickledCandidate};
-use crate::media::h264::Profile;
 
 /// An offer, and how it is answered.
 #[derive(Debug, Clone)]
@@ -21,8 +20,8 @@ pub struct AcceptedOffer {
     pub library_offer: String,
     /// The viewer's candidates for the transport that is used.
     pub candidates: Vec<TrickledCandidate>,
-    /// The H.264 profile that the video is sent as.
-    pub format: Profile,
+    /// The H.264 format that the video is sent as.
+    pub format: H264Format,
     /// Whether the viewer wants audio.
     pub wants_audio: bool,
     /// Whether the viewer has data channels.
@@ -48,7 +47,7 @@ impl AcceptedOffer {
         Self {
             library_offer: library_offer(description, format, bundle, transport, offerer_is_dtls_client),
             candidates: candidates(description, bundle, transport),
-            format: format.profile,
+            format,
             wants_audio: bundle.has(SectionRole::Audio),
             wants_data: bundle.has(SectionRole::Data),
             offerer_is_dtls_client,
@@ -153,14 +152,14 @@ fn library_offer(
 
 /// The video section with the chosen format and its retransmissions.
 fn video(description: &Description, section: &MediaSection, format: H264Format) -> Vec<String> {
-    let H264Format { payload_type, profile } = format;
+    let payload_type = format.payload_type;
     let rtx = formats::rtx(section, payload_type);
     let mut lines = vec![format!("m=video 9 UDP/TLS/RTP/SAVPF {payload_type}")];
     if let (Some(rtx), Some(line)) = (rtx, lines.first_mut()) {
         line.push_str(&format!(" {rtx}"));
     }
     lines.push(format!("a=rtpmap:{payload_type} H264/90000"));
-    lines.push(format!("a=fmtp:{payload_type} {}", formats::h264_parameters(profile)));
+    lines.push(format!("a=fmtp:{payload_type} {}", format.parameters()));
     lines.extend(
         formats::feedback(section, payload_type)
             .into_iter()

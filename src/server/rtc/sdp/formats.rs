@@ -24,19 +24,35 @@ const DEFAULT_PROFILE: Profile = Profile { idc: 66, constraints: 0, level: 10 };
 /// The largest id of a header extension in the one-byte form; 15 is reserved (RFC 8285 section 4.2).
 pub const MAX_ONE_BYTE_ID: u8 = 14;
 
-/// An H.264 format that we can send: one with packetization-mode 1.
+/// How NAL units become packets (RFC 6184 section 5.4). The interleaved mode, 2, is not sent, and no player asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PacketizationMode {
+    /// 0: each NAL unit is one packet.
+    SingleNalUnit,
+    /// 1: large NAL units are cut, and small ones may share a packet.
+    NonInterleaved,
+}
+
+/// An H.264 format that we can send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct H264Format {
     /// Its payload type.
     pub payload_type: u8,
     /// Its profile.
     pub profile: Profile,
+    /// Its packetization mode.
+    pub mode: PacketizationMode,
 }
 
-/// The format parameters of an answer for a profile: packetization mode 1 (RFC 6184 section 8.1). Firefox accepts exactly
-/// these parameters only.
-pub fn h264_parameters(profile: Profile) -> String {
-    format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}")
+impl H264Format {
+    /// The format parameters of an answer (RFC 6184 section 8.1). Firefox accepts exactly these parameters only.
+    pub fn parameters(self) -> String {
+        let mode = match self.mode {
+            PacketizationMode::SingleNalUnit => 0,
+            PacketizationMode::NonInterleaved => 1,
+        };
+        format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={}", self.profile)
+    }
 }
 
 /// The payload types of a section that have an `a=rtpmap` with this encoding name and clock rate, in the offerer's
@@ -65,10 +81,14 @@ pub fn h264(section: &MediaSection) -> Vec<H264Format> {
     let format = |payload_type| {
         let parameters = parameters(section, payload_type);
         let named = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let sendable = named("packetization-mode") == Some("1");
+        let mode = match named("packetization-mode") {
+            None | Some("0") => PacketizationMode::SingleNalUnit,
+            Some("1") => PacketizationMode::NonInterleaved,
+            Some(_) => return None,
+        };
         // A format with an unreadable profile is of no use.
         let profile = named("profile-level-id").map_or(Some(DEFAULT_PROFILE), Profile::parse)?;
-        sendable.then_some(H264Format { payload_type, profile })
+        Some(H264Format { payload_type, profile, mode })
     };
     payload_types(section, "H264/90000").filter_map(format).collect()
 }
@@ -125,20 +145,34 @@ mod tests {
     use super::*;
 
     fn description(attributes: &str) -> Description {
-        Description::parse(&format!("v=0\nm=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 100 111\n{attributes}")).expect("SDP")
+        Description::parse(&format!("v=0\nm=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 100 102 103 111\n{attributes}"))
+            .expect("SDP")
     }
 
     #[test]
-    fn formats_are_those_with_a_known_profile_and_mode_1() {
+    fn formats_are_those_with_a_known_profile_and_mode() {
         let sdp = description(
             "a=rtpmap:96 VP8/90000\na=rtpmap:97 h264/90000\na=fmtp:97 PROFILE-LEVEL-ID=42E01F; packetization-mode=1\n\
              a=rtpmap:98 H264/90000\na=fmtp:98 packetization-mode=1\na=rtpmap:99 H264/90000\n\
              a=fmtp:99 packetization-mode=1;profile-level-id=high\na=rtpmap:100 H264/90000\n\
-             a=rtpmap:101 H264/90000\na=fmtp:101 packetization-mode=1\n",
+             a=rtpmap:101 H264/90000\na=fmtp:101 packetization-mode=1\n\
+             a=rtpmap:102 H264/90000\na=fmtp:102 packetization-mode=0;profile-level-id=42e01f\n\
+             a=rtpmap:103 H264/90000\na=fmtp:103 packetization-mode=2\n",
         );
-        let found: Vec<String> =
-            h264(&sdp.media[0]).iter().map(|found| format!("{} {}", found.payload_type, found.profile)).collect();
-        assert_eq!(found, ["97 42e01f", "98 42000a"], "101 is not among the formats");
+        let found: Vec<String> = h264(&sdp.media[0])
+            .iter()
+            .map(|found| format!("{} {} {:?}", found.payload_type, found.profile, found.mode))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "97 42e01f NonInterleaved",
+                "98 42000a NonInterleaved",
+                "100 42000a SingleNalUnit",
+                "102 42e01f SingleNalUnit"
+            ],
+            "101 is not among the formats"
+        );
     }
 
     #[test]

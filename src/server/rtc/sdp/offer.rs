@@ -3,7 +3,7 @@
 use super::accepted::AcceptedOffer;
 use super::bundle::Bundle;
 use super::description::{Description, MediaSection};
-use super::formats::H264Format;
+use super::formats::{H264Format, PacketizationMode};
 use super::offer_error::OfferError;
 use super::transport::SectionTransport;
 use super::{formats, h264};
@@ -28,7 +28,7 @@ struct VideoSection {
 
 impl Offer {
     /// The offer as it is answered with a stream of profile `stream`: on the first video section with an H.264 format
-    /// for it.
+    /// for it in which NAL units may be cut, or else on the first one with any.
     ///
     /// # Errors
     ///
@@ -37,13 +37,21 @@ impl Offer {
         let choose = |formats: &[H264Format]| {
             h264::choose(stream, &formats.iter().map(|format| format.profile).collect::<Vec<_>>())
         };
-        for VideoSection { formats, bundle, transport } in &self.candidates {
-            let Ok(profile) = choose(formats) else { continue };
-            if let Some(format) = formats.iter().find(|format| format.profile == profile) {
-                return Ok(AcceptedOffer::new(&self.description, *format, bundle, transport));
+        for mode in [PacketizationMode::NonInterleaved, PacketizationMode::SingleNalUnit] {
+            for VideoSection { formats, bundle, transport } in &self.candidates {
+                let formats: Vec<H264Format> = formats.iter().copied().filter(|format| format.mode == mode).collect();
+                let Ok(profile) = choose(&formats) else { continue };
+                if let Some(format) = formats.iter().find(|format| format.profile == profile) {
+                    return Ok(AcceptedOffer::new(&self.description, *format, bundle, transport));
+                }
             }
         }
-        let all: Vec<H264Format> = self.candidates.iter().flat_map(|section| section.formats.clone()).collect();
+        let mut all: Vec<H264Format> = Vec::new();
+        for format in self.candidates.iter().flat_map(|section| &section.formats) {
+            if all.iter().all(|known| known.profile != format.profile) {
+                all.push(*format);
+            }
+        }
         let refusal = choose(&all).err().unwrap_or_default();
         Err(OfferError::NotAcceptable(refusal.into()))
     }
@@ -86,7 +94,7 @@ impl VideoSection {
         let formats = formats::h264(section);
         if formats.is_empty() {
             return Err(unacceptable(
-                "the offer has no H.264 with packetization-mode=1; use a browser that decodes H.264",
+                "the offer has no H.264 with packetization-mode 0 or 1; use a player that decodes H.264",
             ));
         }
         let bundle = Bundle::of(description, index);

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod control_channel;
 pub mod guarded_crypto;
 pub mod keyframe_budget;
+pub mod nal_limit;
 mod payload;
 pub mod peer_connection;
 pub mod retransmission;
@@ -40,7 +41,7 @@ use crate::media::AudioPacket;
 use crate::model::metrics::Metrics;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{Preferences, SessionGuard};
-use crate::util::broadcast::Broadcast;
+use crate::util::broadcast::{Broadcast, DemandGuard};
 use keyframe_budget::KeyframeBudget;
 use rtcp::RtcpInterceptor;
 use rtp_sender::RtpStream;
@@ -75,6 +76,8 @@ pub struct Session {
     pub(super) entry: SessionGuard,
     /// The viewer's preferences.
     pub(super) preferences: watch::Receiver<Preferences>,
+    /// Keeps NAL units small until the session takes frames, if the viewer needs that.
+    pub(super) small_nals: Option<DemandGuard>,
 }
 
 /// A session that is ready to be answered.
@@ -131,10 +134,10 @@ pub(super) struct Tracks {
 impl Session {
     /// Runs until the viewer is gone. The answer, or the error, goes to `answer`; if its receiver is dropped, the
     /// caller has given up.
-    pub async fn run(self, answer: oneshot::Sender<anyhow::Result<Negotiated>>) {
+    pub async fn run(mut self, answer: oneshot::Sender<anyhow::Result<Negotiated>>) {
         // This opens the camera, so that it warms up while the connection is set up.
         let audio_demand = self.camera.audio.as_ref().map(|audio| audio.demand().register());
-        let demand = (self.camera.video.demand().register(), audio_demand);
+        let demand = (self.camera.video.demand().register(), audio_demand, self.small_nals.take());
         let clocks = [RtpClock::random(VIDEO_RATE), RtpClock::random(AUDIO_RATE)];
         self.entry.set_video_epoch(clocks[0].epoch());
         let (gathered, state, (channels, incoming)) =

@@ -1,10 +1,11 @@
-//! Cuts H.264 access units into RTP payloads (RFC 6184). Sending them does not belong here.
+//! H.264 access units as RTP payloads (RFC 6184). Sending them does not belong here.
 
 use bytes::Bytes;
 use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::packetizer::Payloader as _;
 
 use crate::media::h264::{PPS, SPS, nal_type, nals};
+use crate::server::rtc::sdp::formats::PacketizationMode;
 
 /// The header of an aggregation packet (STAP-A, section 5.7.1) with the priority of a parameter set.
 const STAP_A: u8 = 0x78;
@@ -12,9 +13,21 @@ const STAP_A: u8 = 0x78;
 /// The shortest start code, which stands before each NAL unit.
 const START_CODE: usize = 3;
 
-/// The payloads of an access unit in Annex B format, of `limit` bytes at most. The parameter sets at its beginning are
+/// The payloads of an access unit in Annex B format in this mode. Where NAL units can be cut, they have `limit` bytes at most.
+pub fn payloads(
+    access_unit: &Bytes,
+    mode: PacketizationMode,
+    limit: usize,
+) -> Result<Vec<Bytes>, webrtc::error::Error> {
+    match mode {
+        PacketizationMode::SingleNalUnit => Ok(nals(access_unit).map(|nal| access_unit.slice_ref(nal)).collect()),
+        PacketizationMode::NonInterleaved => non_interleaved(access_unit, limit),
+    }
+}
+
+/// The payloads of an access unit, of `limit` bytes at most. The parameter sets at its beginning are
 /// aggregated here, however many there are: the library sends one of each kind and forgets the others.
-pub fn payloads(access_unit: &Bytes, limit: usize) -> Result<Vec<Bytes>, webrtc::error::Error> {
+fn non_interleaved(access_unit: &Bytes, limit: usize) -> Result<Vec<Bytes>, webrtc::error::Error> {
     let mut payloads = Vec::new();
     let mut aggregate = vec![STAP_A];
     let mut rest = access_unit.len();
@@ -43,9 +56,19 @@ pub fn payloads(access_unit: &Bytes, limit: usize) -> Result<Vec<Bytes>, webrtc:
 mod tests {
     use super::*;
 
-    fn cut(units: &[&[u8]], limit: usize) -> Vec<Vec<u8>> {
+    fn payloads_in(mode: PacketizationMode, units: &[&[u8]], limit: usize) -> Vec<Vec<u8>> {
         let data: Vec<u8> = units.iter().flat_map(|nal| [&[0, 0, 0, 1][..], nal].concat()).collect();
-        payloads(&data.into(), limit).expect("cut").iter().map(|payload| payload.to_vec()).collect()
+        payloads(&data.into(), mode, limit).expect("cut").iter().map(|payload| payload.to_vec()).collect()
+    }
+
+    fn cut(units: &[&[u8]], limit: usize) -> Vec<Vec<u8>> {
+        payloads_in(PacketizationMode::NonInterleaved, units, limit)
+    }
+
+    #[test]
+    fn single_nal_units_are_neither_aggregated_nor_cut() {
+        let units = [&[0x67, 66, 0xc0, 31][..], &[0x68, 0xce], &[0x65, 0x88, 7], &[0x65, 0x89]];
+        assert_eq!(payloads_in(PacketizationMode::SingleNalUnit, &units, 3), units);
     }
 
     #[test]

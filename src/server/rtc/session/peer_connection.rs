@@ -21,14 +21,12 @@ use super::guarded_crypto::GuardedCrypto;
 use super::rtcp;
 use super::rtcp::RtcpInterceptor;
 use super::sctp_guard;
-use crate::media::h264::Profile;
 use crate::model::protocol::limits::MAX_BUFFERED_AMOUNT;
 use crate::server::rtc::mux::VirtualSocket;
 use crate::server::rtc::mux::runtime;
 use crate::server::rtc::mux::runtime::MuxRuntime;
 use crate::server::rtc::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
-use crate::server::rtc::sdp::formats;
-use crate::server::rtc::sdp::formats::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
+use crate::server::rtc::sdp::formats::{ABS_CAPTURE_TIME, H264Format, PLAYOUT_DELAY};
 
 /// Without consent (RFC 7675) for this long a viewer counts as disconnected.
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
@@ -50,13 +48,13 @@ const MAX_CHECKS: u16 = 600;
 
 /// H.264 as the offer is answered: the format of the offer that fits the stream. Decoders go by the SPS in the stream, which may be less
 /// demanding (the placeholder of an unavailable camera is always constrained baseline) or have another level.
-pub fn h264(format: Profile) -> RTCRtpCodec {
+pub fn h264(format: H264Format) -> RTCRtpCodec {
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
     RTCRtpCodec {
         mime_type: MIME_TYPE_H264.into(),
         clock_rate: VIDEO_RATE,
         channels: 0,
-        sdp_fmtp_line: formats::h264_parameters(format),
+        sdp_fmtp_line: format.parameters(),
         rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
     }
 }
@@ -92,7 +90,7 @@ fn rtx() -> RTCRtpCodec {
 pub async fn connect(
     socket: VirtualSocket,
     interceptor: RtcpInterceptor,
-    format: Profile,
+    format: H264Format,
     offerer_is_dtls_client: bool,
     handler: Arc<dyn PeerConnectionEventHandler>,
     end: CancellationToken,

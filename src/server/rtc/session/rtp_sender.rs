@@ -16,13 +16,17 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use super::payload::payloads;
 use crate::media::Timestamp;
+use crate::media::encoder::SMALL_NAL;
 use crate::server::rtc::rtp_clock::RtpClock;
-use crate::server::rtc::sdp::formats::{ABS_CAPTURE_TIME, MAX_ONE_BYTE_ID, PLAYOUT_DELAY};
+use crate::server::rtc::sdp::formats::{ABS_CAPTURE_TIME, MAX_ONE_BYTE_ID, PLAYOUT_DELAY, PacketizationMode};
 use crate::server::sessions::PlayoutDelay;
 
 /// The maximum RTP payload in bytes: with RTP header, extensions and SRTP tag a packet stays below 1200 bytes, which
 /// passes every path that IPv6 (RFC 8200 section 5) and common tunnels allow.
 const MAX_PAYLOAD: usize = 1_140;
+
+// With packetization-mode 0 a NAL unit is a payload.
+const _: () = assert!(SMALL_NAL <= MAX_PAYLOAD);
 
 /// The id of the media stream, as in `a=msid`.
 const STREAM_ID: &str = "porthole";
@@ -73,14 +77,15 @@ impl RtpStream {
         }
     }
 
-    /// Sends an H.264 access unit in Annex B format. `playout_delay` is the value of the header extension.
+    /// Sends an H.264 access unit in Annex B format, its NAL units in packets as `mode` has them. `playout_delay` is the value of the header extension.
     pub async fn send_video(
         &mut self,
         captured: Timestamp,
         access_unit: &Bytes,
+        mode: PacketizationMode,
         playout_delay: &Bytes,
     ) -> Result<(), webrtc::error::Error> {
-        let payloads = payloads(access_unit, MAX_PAYLOAD)?;
+        let payloads = payloads(access_unit, mode, MAX_PAYLOAD)?;
         let last = payloads.len().saturating_sub(1);
         for (at, payload) in payloads.into_iter().enumerate() {
             let delay = (at == 0).then_some(playout_delay);

@@ -20,7 +20,7 @@ use super::rtp_sender;
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
 use super::{PeerEventReceivers, Session, Tracks};
 use crate::media::AudioPacket;
-use crate::server::sessions::Preferences;
+use crate::server::sessions::{EndReason, Preferences};
 use crate::util::broadcast::{RecvError, Subscriber};
 
 /// How often a session checks whether the viewer has closed the transport, which for players without a control channel is
@@ -156,9 +156,15 @@ impl<'s> SendLoop<'s> {
                 if let Some(camera) = first_of {
                     self.session.entry.set_camera(camera);
                 }
-                self.tracks.video.send_video(frame.captured, &frame.data, &self.playout_delay).await?;
+                let mode = self.session.offer.format.mode;
+                self.tracks.video.send_video(frame.captured, &frame.data, mode, &self.playout_delay).await?;
             }
             SwitchEvent::Resolved(result) => self.report_selection(&self.applied, result),
+            SwitchEvent::NalTooLarge(error) => {
+                tracing::warn!("session ended: {error}");
+                self.session.entry.end(EndReason::Format);
+                return Ok(Flow::Break(()));
+            }
             SwitchEvent::Closed => return Ok(Flow::Break(())),
         }
         Ok(Flow::Continue(()))

@@ -10,10 +10,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::keyframe_budget::KeyframeBudget;
+use super::nal_limit::{NalLimit, NalTooLarge};
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::{DropPoint, Metrics};
 use crate::server::rtc::CameraStream;
+use crate::server::rtc::sdp::formats::{H264Format, PacketizationMode};
 use crate::server::rtc::sdp::h264;
 use crate::server::rtc::source::PROFILE_WAIT;
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
@@ -34,6 +36,8 @@ pub enum SwitchEvent {
     },
     /// The outcome of a pending switch.
     Resolved(Result<(), SwitchError>),
+    /// The camera's NAL units do not fit this session's packets.
+    NalTooLarge(NalTooLarge),
     /// No more frames will come.
     Closed,
 }
@@ -75,7 +79,7 @@ pub enum SwitchError {
 pub struct CameraSwitcher {
     cameras: Arc<[CameraStream]>,
     /// The H.264 format that was negotiated.
-    format: Profile,
+    format: H264Format,
     metrics: Metrics,
     /// Where the viewer's key frame requests go.
     current_video: watch::Sender<Broadcast<EncodedFrame>>,
@@ -104,13 +108,13 @@ impl CameraSwitcher {
     pub fn new(
         cameras: &Arc<[CameraStream]>,
         stream: CameraStream,
-        format: Profile,
+        format: H264Format,
         current_video: watch::Sender<Broadcast<EncodedFrame>>,
         keyframes: Arc<KeyframeBudget>,
         metrics: Metrics,
     ) -> Self {
         let (cameras, camera, last_timestamp) = (cameras.clone(), stream.index, Timestamp::default());
-        let pending = Some(PendingSwitch::immediate(stream, &keyframes));
+        let pending = Some(PendingSwitch::immediate(stream, format.mode, &keyframes));
         Self { cameras, format, metrics, current_video, keyframes, camera, current: None, pending, last_timestamp }
     }
 
@@ -127,14 +131,15 @@ impl CameraSwitcher {
                 other => other,
             },
             frame = current_frame(&mut self.current, &self.metrics) => match frame {
-                Some(frame) => {
+                Ok(frame) => {
                     // A switch waits for a key frame of another camera.
                     if frame.key && self.pending.is_none() {
                         self.keyframes.note_sent();
                     }
                     SwitchEvent::Frame { frame: self.monotonic(frame), first_of: None }
                 }
-                None => SwitchEvent::Closed,
+                Err(ReadError::NalTooLarge(error)) => SwitchEvent::NalTooLarge(error),
+                Err(ReadError::Closed) => SwitchEvent::Closed,
             },
         }
     }
@@ -156,7 +161,7 @@ impl CameraSwitcher {
             return SwitchStart::Rejected(SwitchError::NoSuchCamera { camera, count: self.cameras.len() });
         };
         let profile = *stream.profile.borrow();
-        if let Err(error) = check_profile(profile, self.format) {
+        if let Err(error) = check_profile(profile, self.format.profile) {
             return SwitchStart::Rejected(error);
         }
         if self.current.is_some() {
@@ -205,7 +210,7 @@ impl CameraSwitcher {
 
     /// A switch to a camera without an old one to show meanwhile.
     fn immediate(&self, stream: &CameraStream) -> PendingSwitch {
-        PendingSwitch::immediate(stream.clone(), &self.keyframes)
+        PendingSwitch::immediate(stream.clone(), self.format.mode, &self.keyframes)
     }
 
     /// The new camera's first frame is there.
@@ -227,8 +232,8 @@ impl CameraSwitcher {
 }
 
 impl PendingSwitch {
-    fn immediate(stream: CameraStream, keyframes: &Arc<KeyframeBudget>) -> Self {
-        let reader = KeyframeReader::new(&stream.video, keyframes.clone());
+    fn immediate(stream: CameraStream, mode: PacketizationMode, keyframes: &Arc<KeyframeBudget>) -> Self {
+        let reader = KeyframeReader::new(&stream.video, mode, keyframes.clone());
         Self { stream, reader, overlaps: false, profile_deadline: None }
     }
 
@@ -241,18 +246,25 @@ impl PendingSwitch {
 }
 
 /// The next event of the pending switch; pending forever if there is none.
-async fn pending_event(pending: &mut Option<PendingSwitch>, format: Profile, metrics: &Metrics) -> SwitchEvent {
+async fn pending_event(pending: &mut Option<PendingSwitch>, format: H264Format, metrics: &Metrics) -> SwitchEvent {
     let Some(pending) = pending else { return std::future::pending().await };
     if pending.profile_deadline.is_some() {
         let profile = pending.profile().await;
         pending.profile_deadline = None;
-        return SwitchEvent::Resolved(check_profile(profile, format));
+        return SwitchEvent::Resolved(check_profile(profile, format.profile));
     }
-    let Some(frame) = pending.reader.next(metrics).await else { return SwitchEvent::Closed };
+    let frame = match pending.reader.next(metrics).await {
+        Ok(frame) => frame,
+        Err(ReadError::NalTooLarge(error)) if pending.overlaps => {
+            return SwitchEvent::Resolved(Err(SwitchError::Incompatible(error.to_string())));
+        }
+        Err(ReadError::NalTooLarge(error)) => return SwitchEvent::NalTooLarge(error),
+        Err(ReadError::Closed) => return SwitchEvent::Closed,
+    };
     // The profile may have changed since it was checked. If there is no old camera to show, it is worth a try: decoders
     // often take more than they offer.
     let profile = pending.overlaps.then(|| *pending.stream.profile.borrow()).flatten();
-    match check_profile(profile, format) {
+    match check_profile(profile, format.profile) {
         Ok(()) => SwitchEvent::Frame { frame, first_of: Some(pending.stream.index) },
         Err(error) => SwitchEvent::Resolved(Err(error)),
     }
@@ -264,7 +276,7 @@ fn check_profile(profile: Option<Profile>, format: Profile) -> Result<(), Switch
 }
 
 /// The next frame of the current camera; pending forever if there is none.
-async fn current_frame(current: &mut Option<KeyframeReader>, metrics: &Metrics) -> Option<EncodedFrame> {
+async fn current_frame(current: &mut Option<KeyframeReader>, metrics: &Metrics) -> Result<EncodedFrame, ReadError> {
     match current {
         Some(reader) => reader.next(metrics).await,
         None => std::future::pending().await,
@@ -281,34 +293,58 @@ struct KeyframeReader {
     frames: Subscriber<EncodedFrame>,
     keyframes: Arc<KeyframeBudget>,
     awaiting_keyframe: bool,
+    /// In packetization-mode 0.
+    limit: Option<NalLimit>,
+}
+
+/// Why there is no next frame.
+#[derive(Debug)]
+enum ReadError {
+    /// The frames do not fit the session's packets.
+    NalTooLarge(NalTooLarge),
+    /// No more will come.
+    Closed,
 }
 
 impl KeyframeReader {
-    fn new(video: &Broadcast<EncodedFrame>, keyframes: Arc<KeyframeBudget>) -> Self {
+    fn new(video: &Broadcast<EncodedFrame>, mode: PacketizationMode, keyframes: Arc<KeyframeBudget>) -> Self {
+        let limit = (mode == PacketizationMode::SingleNalUnit).then(|| NalLimit::new(video));
         let frames = video.subscribe_with_backlog();
         if !frames.has_backlog() {
             keyframes.request(video, now());
         }
-        Self { video: video.clone(), frames, keyframes, awaiting_keyframe: true }
+        Self { video: video.clone(), frames, keyframes, awaiting_keyframe: true, limit }
     }
 
-    /// The next frame that can be decoded; `None` if no more will come. Cancel safe.
-    async fn next(&mut self, metrics: &Metrics) -> Option<EncodedFrame> {
+    /// The next frame that can be decoded. Cancel safe.
+    async fn next(&mut self, metrics: &Metrics) -> Result<EncodedFrame, ReadError> {
         loop {
             match self.frames.recv().await {
+                Ok(frame) if !self.fits(&frame)? => {
+                    metrics.count_drop(DropPoint::AwaitingKey, 1);
+                    self.awaiting_keyframe = true;
+                    self.keyframes.request(&self.video, now());
+                }
                 Ok(frame) if self.awaiting_keyframe && !frame.key => metrics.count_drop(DropPoint::AwaitingKey, 1),
                 Ok(frame) => {
                     self.awaiting_keyframe = false;
-                    return Some(frame);
+                    self.limit.iter_mut().for_each(NalLimit::note_sent);
+                    return Ok(frame);
                 }
                 Err(RecvError::Lagged(count)) => {
                     metrics.count_drop(DropPoint::ViewerLag, count);
                     self.awaiting_keyframe = true;
                     self.keyframes.request(&self.video, now());
                 }
-                Err(RecvError::Closed) => return None,
+                Err(RecvError::Closed) => return Err(ReadError::Closed),
             }
         }
+    }
+
+    /// Whether the session's packets can carry a frame.
+    fn fits(&mut self, frame: &EncodedFrame) -> Result<bool, ReadError> {
+        let Some(limit) = &mut self.limit else { return Ok(true) };
+        limit.fits(frame, Instant::now().into_std()).map_err(ReadError::NalTooLarge)
     }
 }
 

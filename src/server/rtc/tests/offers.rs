@@ -4,6 +4,8 @@
 mod answer_rules;
 
 use super::*;
+use crate::media::{EncodedFrame, Timestamp};
+use crate::util::broadcast::Keep;
 
 const CHROMIUM: &str = include_str!("offers/chromium.sdp");
 const FIREFOX: &str = include_str!("offers/firefox.sdp");
@@ -265,6 +267,21 @@ fn attributes() -> Vec<Row> {
         row("static payload types without rtpmap", without(CHROMIUM, &["a=rtpmap:0 ", "a=rtpmap:8 "]), all),
         row("a dynamic payload type without rtpmap", without(CHROMIUM, &["a=rtpmap:45 "]), all),
         refused("no H.264", CHROMIUM.replace("H264", "VP8"), "no H.264"),
+        row("packetization-mode 0 alone", CHROMIUM.replace("packetization-mode=1", "packetization-mode=0"), all),
+        row("no packetization-mode", CHROMIUM.replace("packetization-mode=1;", ""), all),
+        row("no packetization-mode, without fmtp", without(GSTREAMER, &["a=fmtp:96"]), "video 96, audio x"),
+        row(
+            "packetization-mode 1 after 0 of the same profile",
+            CHROMIUM.replace("mode=0;profile-level-id=42001f", "mode=0;profile-level-id=42e01f"),
+            all,
+        ),
+        refused(
+            "packetization-mode 2",
+            CHROMIUM
+                .replace("packetization-mode=1", "packetization-mode=2")
+                .replace("packetization-mode=0", "packetization-mode=2"),
+            "no H.264",
+        ),
         refused("no video", pick(CHROMIUM, &[2, 3]), "no video section"),
         refused("video rejected", CHROMIUM.replace("m=video 9", "m=video 0"), "port 0"),
         refused("no rtcp-mux", without(CHROMIUM, &["a=rtcp-mux"]), "a=rtcp-mux"),
@@ -296,9 +313,13 @@ fn attributes() -> Vec<Row> {
     ]
 }
 
-/// A manager, and a camera with audio.
+/// A manager, and a camera with audio and a key frame whose NAL units fit packets.
 fn with_audio() -> (SessionManager, CameraStream) {
-    (manager(), CameraStream { audio: Some(Broadcast::new(4)), ..camera() })
+    let camera = CameraStream { audio: Some(Broadcast::new(4)), ..camera() };
+    let data = bytes::Bytes::from_static(&[0, 0, 1, 0x65, 0x88]);
+    let frame = EncodedFrame { captured: Timestamp::default(), key: true, placeholder: false, data };
+    camera.video.send(frame, Keep::From);
+    (manager(), camera)
 }
 
 #[tokio::test]

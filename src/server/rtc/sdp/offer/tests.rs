@@ -21,7 +21,7 @@ fn accept(sdp: &str) -> AcceptedOffer {
 fn a_browsers_offer_is_accepted() {
     let accepted = accept(&offer("recvonly", "H264", "packetization-mode=1"));
     assert!(!accepted.wants_audio && !accepted.wants_data && !accepted.offerer_is_dtls_client);
-    assert_eq!(accepted.format, Profile::CONSTRAINED_BASELINE);
+    assert_eq!(accepted.format.profile, Profile::CONSTRAINED_BASELINE);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_stream_takes_the_first_section_that_can_carry_it() {
     let offer = parse(&sdp).expect("offer");
     let chosen = |stream: &str| {
         let accepted = offer.accept(Profile::parse(stream).expect("profile"));
-        accepted.map(|accepted| accepted.format.to_string()).map_err(|error| error.to_string())
+        accepted.map(|accepted| accepted.format.profile.to_string()).map_err(|error| error.to_string())
     };
     assert_eq!(chosen("42e01f").as_deref(), Ok("42e01f"));
     assert_eq!(chosen("640028").as_deref(), Ok("64001f"));
@@ -104,5 +104,33 @@ fn what_cannot_be_answered_is_refused_with_the_reason() {
     assert!(reason("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n").contains("no video section"));
     assert!(reason(&offer("sendonly", "H264", "packetization-mode=1")).contains("recvonly"));
     assert!(reason(&offer("recvonly", "VP8", "packetization-mode=1")).contains("no H.264"));
-    assert!(reason(&offer("recvonly", "H264", "packetization-mode=0")).contains("no H.264"));
+    assert!(reason(&offer("recvonly", "H264", "packetization-mode=2")).contains("no H.264"));
+}
+
+#[test]
+fn a_format_in_which_nal_units_are_cut_is_preferred() {
+    use PacketizationMode::{NonInterleaved, SingleNalUnit};
+    let section = |number: u8, profile: &str, mode: &str| {
+        format!(
+            "m=video 9 UDP/TLS/RTP/SAVPF {number}\r\na=mid:{number}\r\na=rtcp-mux\r\na=rtpmap:{number} H264/90000\r\n\
+             a=fmtp:{number} profile-level-id={profile}{mode}\r\n"
+        )
+    };
+    let session = "v=0\r\na=group:BUNDLE 100 101\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+                   a=fingerprint:sha-256 00\r\n";
+    for ([first, second], expected) in [
+        ([("42e01f", ";packetization-mode=0"), ("42e01f", ";packetization-mode=1")], (101, NonInterleaved)),
+        ([("42e01f", ""), ("64001f", ";packetization-mode=1")], (101, NonInterleaved)),
+        ([("42e01f", ""), ("f4001f", ";packetization-mode=2")], (100, SingleNalUnit)),
+        ([("640c1f", ";packetization-mode=0"), ("42e01f", ";packetization-mode=0")], (100, SingleNalUnit)),
+    ] {
+        let sdp = session.to_owned() + &section(100, first.0, first.1) + &section(101, second.0, second.1);
+        let format = accept(&sdp).format;
+        assert_eq!((format.payload_type, format.mode), expected, "{sdp}");
+    }
+    let both = section(100, "640c1f", ";packetization-mode=0") + &section(101, "640c1f", ";packetization-mode=1");
+    let refusal =
+        parse(&(session.to_owned() + &both)).and_then(|offer| offer.accept(Profile::parse("f40028").expect("profile")));
+    let refusal = refusal.expect_err("nobody decodes it").to_string();
+    assert_eq!(refusal.matches("640c1f").count(), 1, "{refusal}");
 }

@@ -16,6 +16,10 @@ struct Fixture {
 
 impl Fixture {
     fn new(profiles: [Option<Profile>; 2]) -> Self {
+        Self::with_mode(profiles, PacketizationMode::NonInterleaved)
+    }
+
+    fn with_mode(profiles: [Option<Profile>; 2], mode: PacketizationMode) -> Self {
         let profiles: Vec<_> = profiles.map(watch::Sender::new).into();
         let stream = |(index, profile): (usize, &watch::Sender<_>)| CameraStream {
             name: format!("camera {index}"),
@@ -27,7 +31,8 @@ impl Fixture {
         let cameras: Arc<[CameraStream]> = profiles.iter().enumerate().map(stream).collect();
         let current_video = watch::Sender::new(cameras[0].video.clone());
         let follow = current_video.subscribe();
-        let format = Profile::CONSTRAINED_BASELINE;
+        let profile = Profile::CONSTRAINED_BASELINE;
+        let format = H264Format { payload_type: 97, profile, mode };
         let keyframes = Arc::new(KeyframeBudget::new(now()));
         let switcher =
             CameraSwitcher::new(&cameras, cameras[0].clone(), format, current_video, keyframes, Metrics::new());
@@ -35,8 +40,13 @@ impl Fixture {
     }
 
     fn publish(&self, camera: usize, key: bool, millisecond: u64) {
+        self.publish_with_nal(camera, key, millisecond, 4);
+    }
+
+    /// The frame begins with the camera's number and has one NAL unit of this size.
+    fn publish_with_nal(&self, camera: usize, key: bool, millisecond: u64, bytes: usize) {
         let captured = Timestamp::from_start(Duration::from_millis(millisecond));
-        let data = Bytes::from(vec![camera as u8]);
+        let data = Bytes::from([vec![camera as u8, 0, 0, 1], vec![0x65; bytes]].concat());
         self.cameras[camera].video.publish(EncodedFrame { captured, key, placeholder: false, data });
     }
 
@@ -50,6 +60,15 @@ impl Fixture {
             }
             other => panic!("no frame but {other:?}"),
         }
+    }
+
+    /// Lets the next frame of `camera` that does not fit be one too many.
+    fn give_up(&mut self, camera: usize) {
+        let pending = self.switcher.pending.as_mut().map(|pending| (pending.stream.index, &mut pending.reader));
+        let current = self.switcher.current.as_mut().map(|reader| (self.switcher.camera, reader));
+        let mut readers = [pending, current].into_iter().flatten();
+        let reader = readers.find(|(index, _)| *index == camera).expect("should be read").1;
+        reader.limit.as_mut().expect("should be limited").patience = Duration::ZERO;
     }
 
     /// Whether nothing is ready.
@@ -215,4 +234,40 @@ async fn whatever_a_viewer_does_causes_few_key_frames() {
         fixture.switcher.pass_on_due_request(now() + Duration::from_secs(60));
         assert!(!video.refresh_requested());
     }
+}
+
+#[tokio::test]
+async fn single_nal_units_that_do_not_fit_are_skipped_and_end_the_session_in_the_long_run() {
+    let mut fixture = Fixture::with_mode([OURS, OURS], PacketizationMode::SingleNalUnit);
+    let large = 1_141;
+    assert_eq!(fixture.cameras[0].video.small_parts().guards(), 1, "the encoder is asked for small ones");
+    fixture.publish_with_nal(0, true, 10, large);
+    assert!(fixture.is_idle());
+    assert!(fixture.cameras[0].video.refresh_requested());
+    fixture.publish(0, false, 20);
+    fixture.publish(0, true, 30);
+    assert_eq!(fixture.frame().await, (0, 30, true), "20 cannot be decoded");
+    fixture.publish_with_nal(0, false, 40, large);
+    fixture.publish(0, false, 50);
+    fixture.publish(0, true, 60);
+    assert_eq!(fixture.frame().await, (0, 60, false), "50 cannot be decoded");
+
+    // A camera whose frames never fit is not switched to, and the old one goes on.
+    assert_eq!(fixture.switcher.request_switch(1), SwitchStart::Accepted);
+    assert_eq!(fixture.cameras[1].video.small_parts().guards(), 1);
+    fixture.publish_with_nal(1, true, 70, large);
+    assert!(fixture.is_idle());
+    fixture.give_up(1);
+    fixture.publish_with_nal(1, true, 80, large);
+    assert!(matches!(fixture.switcher.next().await, SwitchEvent::Resolved(Err(SwitchError::Incompatible(_)))));
+    assert_eq!(fixture.cameras[1].video.small_parts().guards(), 0);
+    fixture.publish(0, false, 90);
+    assert_eq!(fixture.frame().await, (0, 90, false));
+
+    fixture.publish_with_nal(0, false, 100, large);
+    assert!(fixture.is_idle());
+    fixture.give_up(0);
+    fixture.publish_with_nal(0, true, 110, large);
+    let SwitchEvent::NalTooLarge(error) = fixture.switcher.next().await else { panic!("it does not fit") };
+    assert_eq!(error.bytes, large);
 }

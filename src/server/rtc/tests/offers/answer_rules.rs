@@ -13,6 +13,13 @@ fn has(section: &Section<'_>, attribute: &str) -> bool {
     section.iter().any(|line| line.strip_prefix("a=") == Some(attribute))
 }
 
+/// The `packetization-mode` of a payload type of H.264.
+fn packetization_mode<'a>(section: &'a Section<'_>, payload_type: &str) -> &'a str {
+    let line = values(section, "fmtp").find(|fmtp| fmtp.split(' ').next() == Some(payload_type)).unwrap_or_default();
+    let words = line.split([' ', ';']).map(str::trim);
+    words.filter_map(|word| word.strip_prefix("packetization-mode=")).next().unwrap_or("0")
+}
+
 /// The words of the `m=` line.
 fn media<'a>(section: &Section<'a>) -> Vec<&'a str> {
     section.first().map(|line| line.trim_end().split(' ').collect()).unwrap_or_default()
@@ -103,6 +110,8 @@ pub fn violations(offer: &str, answer: &str) -> Vec<String> {
                 our_media[0] != "m=video" || values(ours, "fmtp").any(|fmtp| fmtp.contains("profile-level-id=")),
                 "no fmtp".into(),
             );
+            let modes = [ours, theirs].map(|section| packetization_mode(section, our_media[3]));
+            check(our_media[0] != "m=video" || modes[0] == modes[1], format!("packetization-modes {modes:?}"));
         }
     }
     broken
