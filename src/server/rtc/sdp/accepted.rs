@@ -79,7 +79,7 @@ impl AcceptedOffer {
                     lines.extend(answered(offered, section));
                 }
                 SectionRole::Inactive => lines.extend(inactive(offered, transport)),
-                SectionRole::Rejected => lines.extend(rejected(offered)),
+                SectionRole::Rejected => lines.extend(rejected(offered, transport)),
             }
         }
         lines.iter().flat_map(|line| [line, "\r\n"]).collect()
@@ -251,9 +251,7 @@ fn inactive(offered: &MediaSection, transport: &[&str]) -> Vec<String> {
     ];
     lines.extend(offered.mid().map(|mid| format!("a=mid:{mid}")));
     lines.extend(Some("a=rtcp-mux".to_owned()).filter(|_| offered.attributes.has("rtcp-mux")));
-    let is_transport =
-        |line: &&&str| ["a=ice-ufrag:", "a=ice-pwd:", "a=setup:"].iter().any(|name| line.starts_with(name));
-    lines.extend(transport.iter().filter(is_transport).map(|line| (*line).to_owned()));
+    lines.extend(transport_attributes(transport));
     for name in ["rtpmap", "fmtp"] {
         let values = offered.attributes.values(name);
         let of = values.filter(|value| value.split(' ').next() == Some(format));
@@ -262,11 +260,22 @@ fn inactive(offered: &MediaSection, transport: &[&str]) -> Vec<String> {
     lines
 }
 
-/// The answer to a section that is rejected (RFC 3264 section 6).
-fn rejected(offered: &MediaSection) -> Vec<String> {
+/// The attributes of a section's transport.
+fn transport_attributes<'a>(section: &'a [&str]) -> impl Iterator<Item = String> + use<'a> {
+    let names = ["a=ice-ufrag:", "a=ice-pwd:", "a=setup:"];
+    let lines = section.iter().filter(move |line| names.iter().any(|name| line.starts_with(name)));
+    lines.map(|line| (*line).to_owned())
+}
+
+/// The answer to a section that is rejected (RFC 3264 section 6). GStreamer's webrtcbin rejects an answer in which one of them
+/// has no ICE credentials, so those of the `transport` in use stand there too if the offer had some; they mean nothing.
+fn rejected(offered: &MediaSection, transport: &[&str]) -> Vec<String> {
     let formats = offered.formats.join(" ");
     let mut lines = vec![format!("m={} 0 {} {formats}", offered.medium, offered.protocol), "c=IN IP4 0.0.0.0".into()];
     lines.extend(offered.mid().map(|mid| format!("a=mid:{mid}")));
     lines.extend(Some("a=inactive".to_owned()).filter(|_| offered.is_rtp()));
+    if offered.attributes.value("ice-ufrag").is_some() {
+        lines.extend(transport_attributes(transport));
+    }
     lines
 }

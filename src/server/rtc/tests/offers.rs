@@ -9,6 +9,8 @@ use crate::util::broadcast::Keep;
 
 const CHROMIUM: &str = include_str!("offers/chromium.sdp");
 const FIREFOX: &str = include_str!("offers/firefox.sdp");
+/// As Firefox ESR 153 wrote it in `make players`, without the candidates.
+const FIREFOX_ESR: &str = include_str!("offers/firefox_esr153.sdp");
 const SAFARI_17: &str = include_str!("offers/safari17.sdp");
 const SAFARI_18: &str = include_str!("offers/safari18.sdp");
 const AIORTC: &str = include_str!("offers/aiortc.sdp");
@@ -73,12 +75,17 @@ fn clients() -> Vec<Row> {
             FIREFOX.replace("m=audio 9", "m=audio 0").replace("a=mid:1", "a=mid:1\na=bundle-only"),
             "video 126+127, audio 109, application",
         ),
+        row("Firefox ESR 153", FIREFOX_ESR, "video 126+127, audio 109"),
+        row(
+            "Firefox ESR 153, packetization-mode 0 alone",
+            without(FIREFOX_ESR, &["a=fmtp:126 ", "a=rtpmap:126 ", "a=fmtp:105 ", "a=rtpmap:105 "]),
+            "video 97+98, audio 109",
+        ),
         row("Safari 17", SAFARI_17, "video 98+99, audio 111, application"),
         row("Safari 18", SAFARI_18, "video 98+99, audio 111, application"),
         row("aiortc", AIORTC, "audio 96, video 101+102, application"),
         row("aiortc, video and data", pick(AIORTC, &[2, 3]), "video 101+102, application"),
-        row("GStreamer with bundle-policy none", GSTREAMER, "video 96, audio x"),
-        row("GStreamer with balanced", gstreamer(false, false), "video 96, audio 97"),
+        row("GStreamer with bundle-policy none or balanced", GSTREAMER, "video 96, audio x"),
         row("GStreamer with max-compat", gstreamer(false, false), "video 96, audio 97"),
         row("GStreamer with max-bundle", gstreamer(true, true), "video 96, audio 97"),
         row("GStreamer without a BUNDLE group and audio", pick(GSTREAMER, &[1]), "video 96"),

@@ -69,10 +69,13 @@ pub fn violations(offer: &str, answer: &str) -> Vec<String> {
         check(!in_group || is_live, "a rejected section is in the group".into());
         check(group.is_empty() || in_group || !is_live, "a live section is not in the group".into());
         check(!is_live || their_media[1] != "0" || has(theirs, "bundle-only"), "it was not offered".into());
+        let transport = ["ice-ufrag", "ice-pwd", "setup"];
         if !is_live {
+            // As webrtcbin wants it.
+            let offered = values(theirs, "ice-ufrag").next().is_some();
+            check(!offered || transport.iter().all(|name| values(ours, name).count() == 1), "no transport".into());
             continue;
         }
-        let transport = ["ice-ufrag", "ice-pwd", "setup"];
         check(transport.iter().all(|name| values(ours, name).count() == 1), "no or two transports".into());
         let setup = values(ours, "setup").next().unwrap_or_default();
         let their_setup = values(theirs, "setup").chain(values(&offer[0], "setup")).next().map(str::trim_end);
