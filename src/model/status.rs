@@ -72,6 +72,8 @@ pub struct CameraStatus {
     pub controls: Vec<Control>,
     /// Viewers of this camera.
     pub watched: usize,
+    /// Those of them whose players decode nothing of what they receive.
+    pub undecoded: usize,
     /// Why there is no video.
     pub fault: Option<String>,
     /// The kind of the fault.
@@ -213,12 +215,14 @@ impl StatusPublisher {
         self.0.send_modify(|status| status.max_viewers = count);
     }
 
-    /// Sets the number of viewers; `watched` has the camera's index for each of them.
-    pub fn viewers(&self, count: usize, watched: &[usize]) {
+    /// Sets the number of viewers; `watched` has the camera's index for each of them, `undecoded` for each whose player decodes
+    /// nothing.
+    pub fn viewers(&self, watched: &[usize], undecoded: &[usize]) {
         self.0.send_modify(|status| {
-            status.viewers = count;
+            status.viewers = watched.len();
             for (index, camera) in status.cameras.iter_mut().enumerate() {
-                camera.watched = watched.iter().filter(|place| **place == index).count();
+                let count = |of: &[usize]| of.iter().filter(|place| **place == index).count();
+                (camera.watched, camera.undecoded) = (count(watched), count(undecoded));
             }
         });
     }

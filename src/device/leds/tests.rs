@@ -50,10 +50,10 @@ async fn led_follows_the_status_until_its_guard_is_dropped() {
     let (watched, seen) = led();
     let guard = start_with([(&config(Indicator::Watched), watched)], &publisher).unwrap();
     assert_eq!(next(&seen), Some(0));
-    publisher.viewers(1, &[0]);
+    publisher.viewers(&[0], &[]);
     assert_eq!(next(&seen), Some(255));
-    publisher.viewers(2, &[0, 0]);
-    publisher.viewers(0, &[]);
+    publisher.viewers(&[0, 0], &[]);
+    publisher.viewers(&[], &[]);
     assert_eq!(next(&seen), Some(0), "what changes nothing is not written");
     drop(guard);
     assert_eq!(next(&seen), None);

@@ -183,6 +183,7 @@ fn reply(method: &str) -> Reply {
                 camera,
                 since: 0,
                 you: true,
+                undecoded: false,
             }],
         },
         "privacy.set" | "privacy.toggle" => Reply::Privacy { on: true, kept: true },

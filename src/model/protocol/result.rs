@@ -189,4 +189,6 @@ pub struct SessionSummary {
     pub since: u64,
     /// Whether it is the caller's session.
     pub you: bool,
+    /// Whether the viewer's player decodes nothing of what it receives.
+    pub undecoded: bool,
 }

@@ -247,6 +247,7 @@ impl Dispatcher {
             role: viewer.role.to_string(),
             camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
             since: viewer.since,
+            undecoded: viewer.undecoded,
         };
         Reply::Sessions { sessions: self.0.deps.sessions.list().into_iter().map(summary).collect() }
     }

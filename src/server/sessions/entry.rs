@@ -99,6 +99,12 @@ impl SessionGuard {
         self.update(|record| record.connected = true);
     }
 
+    /// Publishes whether the viewer's player decodes nothing.
+    pub fn set_undecoded(&self, undecoded: bool) {
+        self.update(|record| record.info.undecoded = undecoded);
+        self.registry.publish();
+    }
+
     /// Publishes the RTP timestamp of [`Timestamp::default`](crate::media::Timestamp) in the session's video.
     pub fn set_video_epoch(&self, epoch: u32) {
         self.update(|record| record.video_epoch = Some(epoch));

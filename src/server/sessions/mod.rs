@@ -86,6 +86,8 @@ pub struct SessionInfo {
     pub camera: usize,
     /// When the session started.
     pub since: UnixTime,
+    /// Whether the viewer's player decodes nothing.
+    pub undecoded: bool,
 }
 
 /// Who is watching, without anything private.
@@ -246,7 +248,8 @@ impl SessionRegistry {
         let displaced = table.make_room(client, arrived, limits)?;
         table.arrivals += 1;
         let arrival = table.arrivals;
-        let info = SessionInfo { id: id.clone(), name: table.free_name(), owner, role, camera, since: auth::now() };
+        let (name, since) = (table.free_name(), auth::now());
+        let info = SessionInfo { id: id.clone(), name, owner, role, camera, since, undecoded: false };
         let record = SessionRecord {
             info,
             client,
@@ -417,8 +420,9 @@ impl SessionRegistry {
         let table = self.lock();
         let viewers = || table.records.values().map(|record| &record.info);
         let cameras: Vec<usize> = viewers().map(|viewer| viewer.camera).collect();
+        let undecoded: Vec<usize> = viewers().filter(|viewer| viewer.undecoded).map(|viewer| viewer.camera).collect();
         inner.metrics.viewers.set(cameras.len() as i64);
-        inner.status.viewers(cameras.len(), &cameras);
+        inner.status.viewers(&cameras, &undecoded);
         let names = viewers().map(|viewer| viewer.name.clone()).collect();
         let operators = viewers().filter(|viewer| viewer.role == Role::Operator).count();
         let presence = Presence { names, operators };

@@ -127,6 +127,22 @@ fn preferences_reach_only_their_own_session() {
     assert!(sessions.preferences("1").is_some_and(|preferences| preferences.paused));
 }
 
+#[test]
+fn a_viewer_whose_player_decodes_nothing_stands_in_the_status_of_its_camera() {
+    let sessions = registry();
+    let (entry, _preferences) = register(&sessions, "1", Role::Viewer);
+    let (_other, _) = register(&sessions, "2", Role::Viewer);
+    let shown = || (sessions.list()[0].undecoded, sessions.0.status.snapshot().cameras[0].undecoded);
+    assert_eq!(shown(), (false, 0));
+    entry.set_undecoded(true);
+    assert_eq!(shown(), (true, 1));
+    entry.set_undecoded(false);
+    assert_eq!(shown(), (false, 0));
+    entry.set_undecoded(true);
+    drop(entry);
+    assert_eq!(shown(), (false, 0), "it has left");
+}
+
 #[tokio::test]
 async fn a_selection_is_acknowledged_by_the_session() {
     let sessions = registry();

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod control_channel;
+pub mod decode_watch;
 pub mod guarded_crypto;
 pub mod keyframe_budget;
 pub mod nal_limit;
@@ -120,6 +121,8 @@ pub(super) struct PeerEventReceivers {
     gathered: watch::Receiver<bool>,
     pub(super) state: watch::Receiver<RTCPeerConnectionState>,
     pub(super) channels: mpsc::Receiver<Arc<dyn DataChannel>>,
+    /// Whether the viewer decodes nothing.
+    pub(super) undecoded: watch::Receiver<bool>,
 }
 
 /// The tracks of the connection.
@@ -142,12 +145,17 @@ impl Session {
         self.entry.set_video_epoch(clocks[0].epoch());
         let (gathered, state, (channels, incoming)) =
             (watch::Sender::new(false), watch::Sender::new(RTCPeerConnectionState::New), mpsc::channel(CHANNEL_QUEUE));
-        let events =
-            PeerEventReceivers { gathered: gathered.subscribe(), state: state.subscribe(), channels: incoming };
+        let undecoded = watch::Sender::new(false);
+        let events = PeerEventReceivers {
+            gathered: gathered.subscribe(),
+            state: state.subscribe(),
+            channels: incoming,
+            undecoded: undecoded.subscribe(),
+        };
         let current_video = watch::Sender::new(self.camera.video.clone());
         let keyframes = Arc::new(KeyframeBudget::new(Instant::now()));
         let interceptor =
-            RtcpInterceptor::new(current_video.subscribe(), keyframes.clone(), clocks, self.metrics.clone());
+            RtcpInterceptor::new(current_video.subscribe(), keyframes.clone(), clocks, undecoded, self.metrics.clone());
         let handler = Arc::new(PeerEvents { gathered, state, channels });
         let socket = self.mux.virtual_socket(SendStats { video: clocks[0], metrics: self.metrics.clone() });
         let connection = match peer_connection::connect(

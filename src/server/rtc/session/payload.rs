@@ -52,6 +52,14 @@ fn non_interleaved(access_unit: &Bytes, limit: usize) -> Result<Vec<Bytes>, webr
     Ok(payloads)
 }
 
+/// Whether a payload begins with a sequence parameter set, as every key frame does.
+pub fn begins_key_frame(payload: &[u8]) -> bool {
+    match payload {
+        [STAP_A, _, _, first, ..] | [first, ..] => first & 0x1f == SPS,
+        [] => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +88,8 @@ mod tests {
         assert_eq!(cut(&[sps, one, two, idr], 100), [[&pair[..], &[0, 2], two].concat(), idr.to_vec()]);
         let next = [&[STAP_A, 0, 2][..], two].concat();
         assert_eq!(cut(&[sps, one, two, idr], pair.len()), [pair, next, idr.to_vec()]);
+        assert!(begins_key_frame(&cut(&[sps, one, idr], 100)[0]) && begins_key_frame(sps));
+        assert!(!begins_key_frame(slice) && !begins_key_frame(&[]) && !begins_key_frame(&[STAP_A, 0]));
         assert_eq!(cut(&[slice], 100), [slice]);
         assert_eq!(cut(&[], 100), Vec::<Vec<u8>>::new());
     }

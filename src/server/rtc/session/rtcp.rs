@@ -1,4 +1,5 @@
-//! Handles RTCP: viewers' key frame requests, what is resent for their NACKs, and sender reports on the capture clock.
+//! Handles RTCP: viewers' key frame requests and what they show of the decoder, what is resent for their NACKs, and sender
+//! reports on the capture clock.
 //!
 //! webrtc-rs consumes inbound RTCP before the application sees it, resends whatever a NACK names, and its sender reports
 //! use the time of sending as the capture time. An interceptor next to the wire fixes all three.
@@ -18,7 +19,9 @@ use rtc::sansio::Protocol;
 use rtc::shared::marshal::MarshalSize;
 use tokio::sync::watch;
 
+use super::decode_watch::DecodeWatch;
 use super::keyframe_budget::KeyframeBudget;
+use super::payload;
 use super::retransmission::RetransmissionLimit;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::Metrics;
@@ -35,6 +38,9 @@ pub struct RtcpInterceptor {
     clocks: [RtpClock; 2],
     /// Of the first clock's stream, the video. Audio is never resent.
     retransmission: RetransmissionLimit,
+    decoder: DecodeWatch,
+    /// Whether the viewer decodes nothing.
+    undecoded: watch::Sender<bool>,
     metrics: Metrics,
     inbound: VecDeque<TaggedPacket>,
     outbound: VecDeque<TaggedPacket>,
@@ -42,15 +48,18 @@ pub struct RtcpInterceptor {
 
 impl RtcpInterceptor {
     /// Passes key frame requests to the current value of `video`, as far as the budget allows, and rewrites sender reports
-    /// by `clocks`: that of the video, then that of the audio.
+    /// by `clocks`: that of the video, then that of the audio. `undecoded` is told when the viewer decodes nothing, and
+    /// when it does again.
     pub fn new(
         video: watch::Receiver<Broadcast<EncodedFrame>>,
         keyframes: Arc<KeyframeBudget>,
         clocks: [RtpClock; 2],
+        undecoded: watch::Sender<bool>,
         metrics: Metrics,
     ) -> Self {
+        let (retransmission, decoder) = (RetransmissionLimit::new(), DecodeWatch::default());
         let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
-        Self { video, keyframes, clocks, retransmission: RetransmissionLimit::new(), metrics, inbound, outbound }
+        Self { video, keyframes, clocks, retransmission, decoder, undecoded, metrics, inbound, outbound }
     }
 
     /// Handles one RTCP packet; returns whether webrtc-rs is to see it.
@@ -59,10 +68,12 @@ impl RtcpInterceptor {
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
             self.metrics.key_requests.inc();
             self.keyframes.request(&self.video.borrow(), now);
+            self.decoder.note_request(now);
+            self.publish_undecoded();
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
-            self.on_reports(&report.reports);
+            self.on_reports(&report.reports, now);
         } else if let Some(report) = any.downcast_ref::<SenderReport>() {
-            self.on_reports(&report.reports);
+            self.on_reports(&report.reports, now);
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             let admitted = self.on_nack(nack, now);
             let pass = !admitted.nacks.is_empty();
@@ -89,14 +100,21 @@ impl RtcpInterceptor {
         TransportLayerNack { nacks: admitted, ..nack.clone() }
     }
 
-    /// Takes the round trip time from the reports on the video.
-    fn on_reports(&mut self, reports: &[ReceptionReport]) {
-        let now = Timestamp::now();
-        let rtt =
-            reports.iter().filter(|report| report.ssrc == self.clocks[0].ssrc).find_map(|report| rtt(report, now));
-        if let Some(rtt) = rtt {
-            self.retransmission.note_rtt(rtt);
+    /// Takes the round trip time and the loss from the reports on the video.
+    fn on_reports(&mut self, reports: &[ReceptionReport], now: Instant) {
+        let captured_now = Timestamp::now();
+        for report in reports.iter().filter(|report| report.ssrc == self.clocks[0].ssrc) {
+            if let Some(rtt) = rtt(report, captured_now) {
+                self.retransmission.note_rtt(rtt);
+            }
+            self.decoder.note_report(report.fraction_lost, now);
+            self.publish_undecoded();
         }
+    }
+
+    fn publish_undecoded(&self) {
+        let undecoded = self.decoder.is_undecoded();
+        self.undecoded.send_if_modified(|known| std::mem::replace(known, undecoded) != undecoded);
     }
 
     /// Makes a sender report give the RTP timestamp that a frame captured now would have. Audio and video then share
@@ -155,6 +173,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpInterceptor {
             }
             Packet::Rtp(sent) if sent.header.ssrc == self.clocks[0].ssrc => {
                 self.retransmission.note_sent(sent.header.sequence_number, sent.marshal_size());
+                if payload::begins_key_frame(&sent.payload) {
+                    self.decoder.note_key_frame();
+                }
             }
             _ => {}
         }
@@ -190,7 +211,8 @@ mod tests {
 
     fn watching(video: Broadcast<EncodedFrame>, clocks: [RtpClock; 2], now: Instant) -> RtcpInterceptor {
         let keyframes = Arc::new(KeyframeBudget::new(now));
-        RtcpInterceptor::new(watch::Sender::new(video).subscribe(), keyframes, clocks, Metrics::new())
+        let (video, undecoded) = (watch::Sender::new(video).subscribe(), watch::Sender::new(false));
+        RtcpInterceptor::new(video, keyframes, clocks, undecoded, Metrics::new())
     }
 
     fn rtcp(packet: impl rtc::rtcp::Packet + 'static) -> TaggedPacket {
@@ -246,6 +268,30 @@ mod tests {
             other.handle_read(rtcp_at(now, PictureLossIndication::default())).expect("pli");
             assert!(video.take_refresh_request(), "one that lost a key frame gets it at once");
         }
+    }
+
+    #[test]
+    fn a_viewer_that_decodes_nothing_is_published() {
+        let mut interceptor = interceptor();
+        let (ssrc, start) = (interceptor.clocks[0].ssrc, Instant::now());
+        let at =
+            |second: u64, packet: TaggedPacket| TaggedPacket { now: start + Duration::from_secs(second), ..packet };
+        let report = || {
+            let reports = vec![ReceptionReport { ssrc, ..Default::default() }];
+            rtcp(ReceiverReport { reports, ..Default::default() })
+        };
+        for second in 0..=10 {
+            assert!(!*interceptor.undecoded.borrow(), "after {second} s");
+            interceptor.handle_read(at(second, rtcp(PictureLossIndication::default()))).expect("pli");
+            let header = rtc::rtp::header::Header { ssrc, ..Default::default() };
+            let key_frame = rtc::rtp::Packet { header, payload: vec![0x78, 0, 4, 0x67, 66, 0xc0, 31].into() };
+            let message = AttributedPacket::new(Packet::Rtp(key_frame));
+            interceptor.handle_write(TaggedPacket { message, ..report() }).expect("write");
+            interceptor.handle_read(at(second, report())).expect("report");
+        }
+        assert!(*interceptor.undecoded.borrow());
+        interceptor.handle_read(at(16, report())).expect("report");
+        assert!(!*interceptor.undecoded.borrow());
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl<'s> SendLoop<'s> {
                     changed?;
                     check_state(*events.state.borrow())?
                 }
+                Ok(()) = events.undecoded.changed() => self.report_undecoded(*events.undecoded.borrow_and_update()),
                 tick = poll.tick() => {
                     self.switcher.pass_on_due_request(tick.into_std());
                     self.check_transport().await
@@ -125,6 +126,21 @@ impl<'s> SendLoop<'s> {
                 return Ok(());
             }
         }
+    }
+
+    /// Reports that the viewer decodes nothing, or does again.
+    fn report_undecoded(&self, undecoded: bool) -> Flow {
+        if undecoded {
+            let format = self.session.offer.format.profile;
+            tracing::warn!(
+                "the viewer's player decodes nothing (negotiated as H.264 {format}): it asks for key frames without end and \
+                 loses no packets; try another player, or format = \"MJPEG\" if the camera encodes"
+            );
+        } else {
+            tracing::info!("the viewer's player asks for no more key frames");
+        }
+        self.session.entry.set_undecoded(undecoded);
+        Flow::Continue(())
     }
 
     /// Whether the viewer has closed the transport.
