@@ -8,7 +8,7 @@ target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export PORTHOLE_BIN := $(target_dir)/debug/porthole
 
 # Clippy is the compiler of the tests (.ci/rustc), so that linting and testing share one build.
-build unit doc page network board board-quick test: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/.ci/rustc
+build unit doc page network players board board-quick test: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/.ci/rustc
 
 # The last file that npm writes during an installation.
 browser_driver := tests/page/node_modules/.package-lock.json
@@ -21,7 +21,7 @@ else
 scenarios := @echo "==> emulated board: SKIPPED: it runs amd64 programs, which are built only on an amd64 machine"; :
 endif
 
-.PHONY: help run test bench fuzz cross deb pi board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
+.PHONY: help run test bench fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## shows this list
@@ -62,6 +62,10 @@ deb: setup-run ## builds the Debian package: make deb TARGET=armv7-unknown-linux
 
 pi: setup-test ## tests the packages on emulated Raspberry Pis, at first for twenty minutes; 32-bit only: make pi ARGS=pi2
 	$(step) "emulated Raspberry Pis" .ci/pi $(ARGS)
+
+players: setup-test build ## plays in GStreamer, Pion and Firefox
+	@.ci/install players
+	$(step) "players" cargo test --locked --test players -- --ignored --test-threads=1
 
 fmt: setup-test ## formats the sources
 	cargo fmt

@@ -57,7 +57,17 @@ const NOT_RUN: &[(&str, &[&str])] = &[
     ("opens a browser; `make test` builds the same documentation", &["cargo doc --open"]),
     (
         "is a check or a tool of the developers, run by `make test`, by CI or by hand",
-        &["make fmt", "make lint", "make page", "make network", "make board", "make pi", "make fuzz", "make bench"],
+        &[
+            "make fmt",
+            "make lint",
+            "make page",
+            "make network",
+            "make board",
+            "make players",
+            "make pi",
+            "make fuzz",
+            "make bench",
+        ],
     ),
 ];
 
