@@ -87,8 +87,11 @@ const JOINED: usize = 140;
 /// How many of these datagrams there are.
 const JOINED_DATAGRAMS: usize = 300;
 
-/// A datagram for each number. None belongs to a handshake that could succeed.
-const HANDSHAKES: &[(&str, fn(u32) -> Vec<u8>)] = &[
+/// What a flood consists of: its name, and a datagram for each number.
+type Flood = (&'static str, fn(u32) -> Vec<u8>);
+
+/// None belongs to a handshake that could succeed.
+const HANDSHAKES: &[Flood] = &[
     ("records for keys that do not exist yet", |number| record(23, 1, number, &[0; 1_900])),
     ("fragments of messages whose beginning is missing", |number| {
         record(22, 0, number, &fragment(number as u16, 4_000, 1_000, &[0; 1_900]))
