@@ -125,6 +125,37 @@ async fn cross_origin_requests_are_rejected() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_pages_of_configured_origins_embed_images() -> Result<()> {
+    let porthole = Porthole::start(&with_http("origins = [\"http://printer\"]"))?;
+    for path in ["/snapshot.jpg", "/stream.mjpg", "/?action=stream", "/?action=snapshot"] {
+        for (headers, readers) in [
+            ("", "same-origin"),
+            ("Referer: http://localhost/\r\n", "same-origin"),
+            ("Referer: http://evil.example/\r\n", "same-origin"),
+            ("Referer: http://printer.evil.example/\r\n", "same-origin"),
+            ("Referer: http://evil.example/?http://printer/\r\n", "same-origin"),
+            ("Referer: http://printer/\r\nOrigin: http://evil.example\r\n", "same-origin"),
+            ("Referer: http://printer/\r\n", "cross-origin"),
+            ("Referer: http://printer/webcam\r\nSec-Fetch-Site: cross-site\r\n", "cross-origin"),
+            ("Origin: http://printer\r\n", "cross-origin"),
+        ] {
+            let headers = format!("Host: localhost\r\n{headers}");
+            let answer = raw(&porthole, request(&format!("HEAD {path}"), &headers).as_bytes()).await?;
+            let policy = format!("cross-origin-resource-policy: {readers}\r\n");
+            ensure!(status(&answer) == 200 && answer.contains(&policy), "{path} {headers}: {answer}");
+        }
+        // Other names for this device are no way in.
+        let answer = raw(&porthole, request(&format!("GET {path}"), "Host: evil.example\r\n").as_bytes()).await?;
+        ensure!(status(&answer) == 421, "{path}: {answer}");
+    }
+    // Nothing but images.
+    let headers = "Host: localhost\r\nReferer: http://printer/\r\n";
+    let answer = raw(&porthole, request("GET /api/status", headers).as_bytes()).await?;
+    ensure!(answer.contains("cross-origin-resource-policy: same-origin"), "{answer}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_host_headers_are_rejected() -> Result<()> {
     let config =
         format!("{}\n[rtc]\nadvertise = [\"cam.example.net:4000\"]\n", with_http("hosts = [\"cam.example.org\"]"));
@@ -207,6 +238,12 @@ async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
         "GET /api/status",
         "GET /metrics",
         "HEAD /metrics",
+        "GET /snapshot.jpg",
+        "GET /stream.mjpg",
+        "HEAD /stream.mjpg",
+        "GET /?action=stream",
+        "GET /?action=snapshot",
+        "HEAD /?action=stream_0",
         "POST /whep",
         "GET /whep",
         "POST /whep/camera",
@@ -230,6 +267,9 @@ async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
         ("OPTIONS /whep/session/0", 204),
         ("OPTIONS /api/status", 204),
         ("PUT /api/status", 405),
+        ("POST /?action=stream", 405),
+        ("GET /?action=streams", 200),
+        ("GET /?actio=stream", 200),
     ] {
         let answer = get(line).await?;
         ensure!(status(&answer) == expected, "{line}: {answer}");
@@ -251,6 +291,11 @@ async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
         "/API/status",
         "/api\\status",
         "/metrics/",
+        "/stream.mjpg/",
+        "//stream.mjpg",
+        "/stream%2emjpg",
+        "//?action=stream",
+        "/x?action=stream",
         "//metrics",
         "/;/metrics",
         "/metrics;a",

@@ -8,6 +8,7 @@ pub mod encoder;
 mod frame;
 pub mod h264;
 pub(crate) mod pacer;
+pub(crate) mod scale;
 
 pub use color::Colorimetry;
 pub use frame::{

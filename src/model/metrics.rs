@@ -40,6 +40,8 @@ pub enum DropPoint {
     Backlog,
     /// E: the viewer's task was too far behind.
     ViewerLag,
+    /// H: a frame that an MJPEG reader missed, because it was slow or the JPEG thread was busy.
+    Mjpeg,
     /// F: one viewer, or all of them, wait for a key frame.
     AwaitingKey,
     /// G: a packet that the socket did not accept in time.
@@ -101,6 +103,8 @@ pub enum RejectReason {
     Nobody,
     /// The role is not sufficient.
     Role,
+    /// Too many MJPEG streams to one address.
+    Readers,
 }
 
 /// The label of [`Counters::http_refused`].
@@ -198,6 +202,14 @@ pub struct Counters {
     pub control_dropped: Family<ControlDropLabels, Counter>,
     /// Snapshots sent to viewers, scripts and the page.
     pub snapshots: Counter,
+    /// MJPEG readers connected.
+    pub mjpeg_readers: Gauge,
+    /// JPEGs encoded for MJPEG readers: one for all readers of the same size and quality.
+    pub mjpeg_encoded: Family<CameraLabel, Counter>,
+    /// JPEGs of a camera that were passed on to MJPEG readers as they are.
+    pub mjpeg_passed: Family<CameraLabel, Counter>,
+    /// JPEGs sent to MJPEG readers.
+    pub mjpeg_sent: Family<CameraLabel, Counter>,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -250,6 +262,10 @@ impl Metrics {
             commands: Counter::default(),
             control_dropped: Family::default(),
             snapshots: Counter::default(),
+            mjpeg_readers: Gauge::default(),
+            mjpeg_encoded: Family::default(),
+            mjpeg_passed: Family::default(),
+            mjpeg_sent: Family::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),
@@ -342,6 +358,10 @@ impl Counters {
             self.control_dropped.clone(),
         );
         registry.register("snapshots", "Snapshots sent", self.snapshots.clone());
+        registry.register("mjpeg_readers", "MJPEG readers connected", self.mjpeg_readers.clone());
+        registry.register("mjpeg_frames_encoded", "JPEGs encoded for MJPEG readers", self.mjpeg_encoded.clone());
+        registry.register("mjpeg_frames_passed", "A camera's JPEGs passed on as they are", self.mjpeg_passed.clone());
+        registry.register("mjpeg_frames_sent", "JPEGs sent to MJPEG readers", self.mjpeg_sent.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
         registry.register("ignored", "Datagrams and connections ignored, by reason", self.ignored.clone());

@@ -3,5 +3,6 @@
 //! Who subscribes does not matter here.
 
 pub mod audio;
+pub mod mjpeg;
 pub mod privacy;
 pub mod video;

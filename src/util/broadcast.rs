@@ -159,6 +159,23 @@ impl<T: Clone> Subscriber<T> {
             broadcast::error::RecvError::Closed => RecvError::Closed,
         })
     }
+
+    /// The next value if there is one already, for threads; never waits.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<Option<T>, RecvError> {
+        if let Some(value) = self.backlog.pop_front() {
+            return Ok(Some(value));
+        }
+        match self.ring.try_recv() {
+            Ok(value) => Ok(Some(value)),
+            Err(broadcast::error::TryRecvError::Empty) => Ok(None),
+            Err(broadcast::error::TryRecvError::Lagged(count)) => Err(RecvError::Lagged(count)),
+            Err(broadcast::error::TryRecvError::Closed) => Err(RecvError::Closed),
+        }
+    }
 }
 
 /// How much demand there is for a producer's output, and whether the producer may run. The producer's thread, one for

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +22,8 @@ struct Inner {
 
 struct Slot {
     owner: IpAddr,
-    /// Whether a request is in progress.
-    busy: AtomicBool,
+    /// Requests in progress: one, or a stream that goes on when its request has been answered.
+    busy: AtomicUsize,
     end: CancellationToken,
 }
 
@@ -31,6 +31,15 @@ struct Slot {
 pub struct ConnectionPermit {
     limiter: ConnectionLimiter,
     slot: Arc<Slot>,
+}
+
+/// A request in progress, or a stream.
+pub struct BusyGuard(Arc<Slot>);
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ConnectionLimiter {
@@ -47,11 +56,11 @@ impl ConnectionLimiter {
             let owners: Vec<IpAddr> = slots.iter().map(|one| one.owner).collect();
             let most = fair_share::gives_way(&owners, owner)?;
             let of_most = |one: &Arc<Slot>| one.owner == most;
-            let idle = |one: &Arc<Slot>| of_most(one) && !one.busy.load(Ordering::Relaxed);
+            let idle = |one: &Arc<Slot>| of_most(one) && one.busy.load(Ordering::Relaxed) == 0;
             let at = slots.iter().position(idle).or_else(|| slots.iter().position(of_most))?;
             slots.remove(at).end.cancel();
         }
-        let one = Arc::new(Slot { owner, busy: AtomicBool::new(false), end: CancellationToken::new() });
+        let one = Arc::new(Slot { owner, busy: AtomicUsize::new(0), end: CancellationToken::new() });
         slots.push(one.clone());
         Some(ConnectionPermit { limiter: self.clone(), slot: one })
     }
@@ -67,9 +76,15 @@ impl ConnectionPermit {
         self.slot.end.cancelled().await;
     }
 
-    /// Sets whether a request is in progress.
-    pub fn set_busy(&self, busy: bool) {
-        self.slot.busy.store(busy, Ordering::Relaxed);
+    /// Closes the connection.
+    pub fn close(&self) {
+        self.slot.end.cancel();
+    }
+
+    /// A request is in progress for as long as the guard lives.
+    pub fn busy(&self) -> BusyGuard {
+        self.slot.busy.fetch_add(1, Ordering::Relaxed);
+        BusyGuard(self.slot.clone())
     }
 }
 
@@ -91,7 +106,7 @@ mod tests {
     fn the_largest_holder_loses_a_connection() {
         let limiter = ConnectionLimiter::new(4);
         let many: Vec<ConnectionPermit> = (0..4).map(|_| limiter.try_acquire(ip(1)).unwrap()).collect();
-        many[0].set_busy(true);
+        let _busy = many[0].busy();
         assert!(limiter.try_acquire(ip(1)).is_none());
         let first = limiter.try_acquire(ip(2)).unwrap();
         let evicted: Vec<bool> = many.iter().map(|permit| permit.slot.end.is_cancelled()).collect();
@@ -108,7 +123,7 @@ mod tests {
     fn busy_connections_are_evicted_last() {
         let limiter = ConnectionLimiter::new(2);
         let many: Vec<ConnectionPermit> = (0..2).map(|_| limiter.try_acquire(ip(1)).unwrap()).collect();
-        many.iter().for_each(|permit| permit.set_busy(true));
+        let _busy: Vec<BusyGuard> = many.iter().map(ConnectionPermit::busy).collect();
         assert!(limiter.try_acquire(ip(2)).is_some());
         assert!(many[0].slot.end.is_cancelled() && !many[1].slot.end.is_cancelled());
     }

@@ -28,6 +28,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/"]),
     (&["h264_reader"], &["src/media/h264.rs", "src/media/h264/"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/"]),
+    (&["fast_image_resize"], &["src/media/scale.rs"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/device/gpio/"]),
     (&["sd_notify", "listenfd"], &["src/device/systemd/"]),
     (&["prometheus_client"], &["src/model/metrics.rs"]),
@@ -38,7 +39,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),
     // For the printed addresses, the hostnames in our own certificate, and the addresses offered to viewers.
     (&["if_addrs"], &["src/cli/address.rs", "src/server/http/hostnames.rs", "src/server/rtc/ice/"]),
-    (&["socket2"], &["src/server/rtc/mux/"]),
+    (&["socket2"], &["src/server/http/connection.rs", "src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
     (&["tokio_rustls", "rcgen"], &["src/server/http/"]),
     (&["ring"], &["src/server/auth/", "src/server/http/", "src/server/rtc/"]),

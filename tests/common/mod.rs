@@ -6,6 +6,7 @@
 #[path = "../viewer/client/mod.rs"]
 pub mod client;
 pub mod fake;
+pub mod mjpeg;
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -4,9 +4,11 @@
 //! The result has even dimensions, because 4:2:0 has one chroma sample for two by two pixels and encoders require it:
 //! the last column or row of an odd size is cropped. The values are of limited range (16 to 235 for luma), which is
 //! what video usually has; JPEG has full range and is converted. YUV formats keep the colours and the range that their
-//! camera declares, which [`converted_color`] tells. Scaling does not belong here.
+//! camera declares, which [`converted_color`] tells. Scaling is in `media::scale`.
 
+mod camera_jpeg;
 mod jpeg;
+mod jpeg_encoder;
 mod layout;
 mod matrix;
 mod packed;
@@ -18,6 +20,7 @@ mod snapshot;
 use crate::media::{Colorimetry, PixelFormat, RawFrame, VideoFormat};
 
 pub use jpeg::{is_complete_jpeg, jpeg_size};
+pub use jpeg_encoder::{JpegEncoder, JpegPlanes};
 pub use layout::{min_len, min_lens, row_bytes};
 pub use snapshot::{EncodedJpeg, StillImage};
 

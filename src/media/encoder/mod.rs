@@ -1,4 +1,4 @@
-//! H.264 encoders: the trait that each implements, the key frame scheduler, and the decoding of a single key frame.
+//! H.264 encoders: the trait that each implements, the key frame scheduler, and the decoding of frames for images.
 //!
 //! An encoder lives on its camera's encode thread. What a camera has encoded itself goes through the `passthrough`
 //! encoder. Viewers do not belong here.
@@ -10,7 +10,7 @@ mod passthrough;
 mod rate;
 mod threads;
 
-pub use openh264::decode;
+pub use openh264::{StreamDecoder, decode};
 
 use crate::media::convert;
 use crate::media::h264::Profile;

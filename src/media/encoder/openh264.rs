@@ -1,7 +1,7 @@
 //! The software encoder: Cisco's OpenH264, linked statically.
 
 mod codec;
-mod decode_keyframe;
+mod decode;
 #[cfg(test)]
 mod frame_sizes;
 
@@ -18,7 +18,7 @@ use crate::media::h264;
 use crate::media::{EncodedFrame, RawFrame, Timestamp, VideoFormat};
 use codec::{Codec, Slices};
 
-pub use decode_keyframe::decode;
+pub use decode::{StreamDecoder, decode};
 
 /// The name in the status and in errors.
 pub(super) const NAME: &str = "openh264";

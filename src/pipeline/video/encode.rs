@@ -36,6 +36,8 @@ pub(super) struct EncodeThread {
     heartbeat: Heartbeat,
     active: Option<ActiveEncoder>,
     placeholder: Option<Placeholder>,
+    /// Whether the camera's last frame was H.264.
+    camera_encodes: bool,
     /// The placeholder's own, so that the camera's encoder keeps what it knows of the stream.
     placeholder_encoder: Option<ActiveEncoder>,
     /// Whether viewers saw the placeholder last, so that the camera's stream has to start with a key frame.
@@ -54,6 +56,7 @@ impl EncodeThread {
             heartbeat,
             active: None,
             placeholder: None,
+            camera_encodes: false,
             placeholder_encoder: None,
             after_placeholder: false,
             fault: StreamFault::new(),
@@ -109,6 +112,10 @@ impl EncodeThread {
         if shown.cause == Cause::NoFrames {
             self.active = None;
         }
+        // Frames that cannot be encoded may still be images.
+        if (shown.cause == Cause::NoFrames || self.camera_encodes) && self.ctx.mjpeg.has_readers() {
+            self.ctx.mjpeg.offer(&shown.draw(&self.config.camera.name), true);
+        }
         if self.ctx.frames.subscribers() > 0 {
             match self.encode_placeholder(&mut shown) {
                 Ok(Some(encoded)) => {
@@ -140,12 +147,25 @@ impl EncodeThread {
 
     /// Handles a frame of the camera.
     fn handle_frame(&mut self, frame: &RawFrame) {
+        self.camera_encodes = frame.format.pixel == PixelFormat::H264;
+        // First, so that JPEGs are made meanwhile.
+        let read = if self.camera_encodes { self.ctx.mjpeg.has_readers() } else { self.ctx.mjpeg.offer(frame, false) };
         let watched = self.ctx.frames.subscribers() > 0 || self.config.keep_open;
         if watched {
             self.encode(frame);
-            return;
+        } else {
+            self.drop_unwatched(frame, read);
         }
-        self.ctx.metrics.count_drop(DropPoint::Unwatched, 1);
+        if self.camera_encodes {
+            self.ctx.mjpeg.announce_encoded();
+        }
+    }
+
+    /// Handles a frame that no viewer is sent; an MJPEG reader may be.
+    fn drop_unwatched(&mut self, frame: &RawFrame, read: bool) {
+        if !read {
+            self.ctx.metrics.count_drop(DropPoint::Unwatched, 1);
+        }
         if frame.format.pixel == PixelFormat::H264 {
             // Parsed all the same: parameter sets are rare, and sessions that are being set up need the profile in them. The
             // viewer who started the camera is about to subscribe, and its next key frame may be seconds away.

@@ -18,6 +18,7 @@ use crate::media::encoder;
 use crate::media::{EncodedFrame, RawFrame};
 use crate::model::inventory::{Control, Setting};
 use crate::model::status;
+use crate::pipeline::mjpeg::{MjpegOutput, MjpegReader, MjpegVariant, Source};
 use crate::util::broadcast::{Broadcast, RecvError};
 use crate::util::lock::{Mutex, MutexGuard};
 
@@ -97,6 +98,8 @@ pub struct Handle {
     index: usize,
     /// One snapshot at a time: a frame holds one of the camera's few buffers until it is copied.
     snapshot_permit: Arc<Semaphore>,
+    mjpeg: MjpegOutput,
+    source: Source,
 }
 
 impl Handle {
@@ -108,9 +111,21 @@ impl Handle {
             publisher: ctx.publisher.clone(),
             index: ctx.index,
             snapshot_permit: Arc::new(Semaphore::new(1)),
+            mjpeg: ctx.mjpeg.clone(),
+            source: ctx.source(),
         };
         handle.publish_settings(handle.settings());
         handle
+    }
+
+    /// Reads the camera's frames as JPEGs, `fps` a second at most; the camera is opened if nobody watches.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when too many other sizes and qualities are being read.
+    pub fn mjpeg(&self, variant: MjpegVariant, fps: Option<f64>) -> Result<MjpegReader, Error> {
+        let reader = self.mjpeg.read(&self.source, variant, fps);
+        reader.map_err(|error| Error::Busy(format!("{}: {error}", self.name)))
     }
 
     /// The newest frame in the camera's full size, as a JPEG; the camera is opened if nobody watches. An MJPEG camera's own

@@ -1,6 +1,7 @@
-//! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the broadcast to sessions.
+//! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the broadcast to sessions. A
+//! third thread makes JPEGs for MJPEG readers (`pipeline::mjpeg`).
 //!
-//! Both threads sleep while there is no demand: a [`DemandGuard`] opens the camera, a subscription starts the encoder. While
+//! All threads sleep while there is no demand: a [`DemandGuard`] opens the camera, a subscription starts the encoder. While
 //! the camera is unavailable, or its frames cannot be shown, and somebody watches, the encode thread sends a placeholder, so
 //! that sessions survive the fault. Sending belongs to `server::rtc`.
 
@@ -25,6 +26,8 @@ use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 use crate::model::metrics;
 use crate::model::metrics::Metrics;
 use crate::model::status;
+use crate::pipeline::mjpeg;
+use crate::pipeline::mjpeg::{MjpegOutput, MjpegThread};
 use crate::util::broadcast::{Broadcast, DemandGuard};
 use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Mailbox;
@@ -57,7 +60,7 @@ pub struct PipelineHandles {
     /// Requests to the camera: snapshots, controls, settings.
     pub handle: Handle,
     /// Its threads, for the watchdog.
-    pub threads: [PipelineThread; 2],
+    pub threads: [PipelineThread; 3],
 }
 
 /// A thread of the pipeline, for the watchdog.
@@ -75,13 +78,15 @@ pub struct Guard {
     frames: Broadcast<EncodedFrame>,
     input: Arc<Mailbox<EncodeInput>>,
     _keep_open: Option<DemandGuard>,
-    _threads: [MediaThread; 2],
+    mjpeg: MjpegOutput,
+    _threads: [MediaThread; 3],
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.frames.demand().stop();
         self.input.close();
+        self.mjpeg.close();
     }
 }
 
@@ -137,13 +142,14 @@ fn start_with(
         input: input.clone(),
         profile: watch::Sender::new(first_profile(&config.camera)),
         requests: RequestQueue::new(&config),
+        mjpeg: MjpegOutput::default(),
     };
     let (handle, profile) = (Handle::new(&ctx), ctx.profile.subscribe());
-    let threads = ["cap", "enc"].map(|thread| PipelineThread {
+    let threads = ["cap", "enc", "jpg"].map(|thread| PipelineThread {
         name: format!("{thread}-{}", config.camera.name),
         heartbeat: Heartbeat::default(),
     });
-    let [capture, encode] = &threads;
+    let [capture, encode, jpeg] = &threads;
     let capture = MediaThread::spawn(capture.name.clone(), {
         let heartbeat = capture.heartbeat.clone();
         let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), missing, open, heartbeat);
@@ -151,11 +157,16 @@ fn start_with(
     })?;
     let encode = MediaThread::spawn(encode.name.clone(), {
         let heartbeat = encode.heartbeat.clone();
-        let mut encode = encode::EncodeThread::new(ctx, config, heartbeat);
+        let mut encode = encode::EncodeThread::new(ctx.clone(), config, heartbeat);
         move || encode.run()
     })?;
+    let jpeg = MediaThread::spawn(jpeg.name.clone(), {
+        let mut jpeg = MjpegThread::new(ctx.mjpeg.clone(), ctx.source(), jpeg.heartbeat.clone());
+        move || jpeg.run()
+    })?;
     let output = PipelineHandles { frames: frames.clone(), profile, handle, threads };
-    Ok((output, Guard { frames, input, _keep_open: keep_open, _threads: [capture, encode] }))
+    let threads = [capture, encode, jpeg];
+    Ok((output, Guard { frames, input, _keep_open: keep_open, mjpeg: ctx.mjpeg, _threads: threads }))
 }
 
 /// The profile as far as it is known before the camera is opened: that of our own encoder, unless the camera may deliver
@@ -200,12 +211,18 @@ struct PipelineContext {
     input: Arc<Mailbox<EncodeInput>>,
     profile: watch::Sender<Option<Profile>>,
     requests: RequestQueue,
+    mjpeg: MjpegOutput,
 }
 
 impl PipelineContext {
     /// Publishes the H.264 profile of the stream from now on.
     fn set_profile(&self, profile: Option<Profile>) {
         self.profile.send_if_modified(|known| std::mem::replace(known, profile) != profile);
+    }
+
+    /// What MJPEG readers are told of the camera.
+    fn source(&self) -> mjpeg::Source {
+        mjpeg::Source { frames: self.frames.clone(), metrics: self.metrics.clone(), label: self.label.clone() }
     }
 
     /// Changes this camera's status.

@@ -128,7 +128,7 @@ impl Dispatcher {
     }
 
     /// The camera of that name; without a name the one that the caller is watching, or the first.
-    fn camera(&self, caller: &Caller, name: Option<&str>) -> Result<&CameraHandle, Error> {
+    pub(super) fn camera(&self, caller: &Caller, name: Option<&str>) -> Result<&CameraHandle, Error> {
         let index = match name {
             Some(name) => self.index(name)?,
             None => self.selected(caller).unwrap_or(0),
@@ -218,7 +218,7 @@ impl Dispatcher {
 }
 
 /// Converts an error of a camera's pipeline to a protocol error.
-fn camera_error(camera: &CameraHandle, error: video::Error) -> Error {
+pub(super) fn camera_error(camera: &CameraHandle, error: video::Error) -> Error {
     let words = error.to_string();
     let named = words.starts_with(&format!("{}: ", camera.name));
     let message = if named { words } else { format!("{}: {words}", camera.name) };

@@ -6,6 +6,7 @@
 
 mod camera_commands;
 mod events;
+mod mjpeg;
 mod permissions;
 mod session_commands;
 pub mod unix_socket;
@@ -18,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use camera_commands::{CameraHandle, Snapshot};
 pub use events::EventStream;
+pub use mjpeg::MjpegStream;
 pub use permissions::Caller;
 
 use crate::media::{Timestamp, VIDEO_RTP_RATE};

@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::response::{HttpResponse, problem, response};
+use super::request::RequestHead;
+use super::response::{ErrorResponse, HttpResponse, problem, response};
 use super::{Context, whep};
 use crate::model::protocol::{Code, Error};
 use crate::server::dispatch::{Caller, Snapshot};
@@ -41,6 +42,19 @@ impl Context {
         }
     }
 
+    /// The camera that a request for an image names, by its number in the action or by its name; `None` for the first.
+    pub(super) fn camera<'a>(
+        &'a self,
+        number: Option<usize>,
+        head: &'a RequestHead,
+    ) -> Result<Option<&'a str>, ErrorResponse> {
+        let Some(number) = number else { return Ok(head.parameter("camera")) };
+        let streams = &self.0.streams;
+        let detail = || format!("there is no camera number {number}; there are {}, counted from 0", streams.len());
+        let stream = streams.get(number).ok_or_else(|| problem(StatusCode::NOT_FOUND, &detail()))?;
+        Ok(Some(&stream.name))
+    }
+
     /// `GET /snapshot.jpg`.
     pub(super) async fn snapshot(&self, camera: Option<&str>, caller: &Caller) -> HttpResponse {
         match self.0.dispatcher.snapshot(caller, camera).await {
@@ -51,9 +65,14 @@ impl Context {
                 response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
                 response
             }
-            Err(error) => with_retry_after(problem(status(&error), &error.message), &error),
+            Err(error) => protocol_problem(&error),
         }
     }
+}
+
+/// A protocol error as a response.
+pub fn protocol_problem(error: &Error) -> HttpResponse {
+    with_retry_after(problem(status(error), &error.message), error)
 }
 
 /// The HTTP status of a protocol error.

@@ -13,10 +13,13 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use warp::http::Uri;
 
+use super::connection_handle::ConnectionHandle;
 use super::forwarded::{Arrival, ConnInfo};
 use super::router::Router;
 use super::{Encryption, Middleware, tls};
@@ -37,6 +40,10 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Maximum number of headers; a browser sends about 20, and a proxy adds a few.
 const MAX_HEADERS: usize = 100;
 
+/// Data that the kernel may keep unsent (`TCP_NOTSENT_LOWAT`). With more, a slow client would get frames of an MJPEG stream
+/// that have long been replaced by newer ones; with less, the kernel would wake us for every packet.
+const MAX_UNSENT: u32 = 16 * 1024;
+
 /// What all connections share.
 pub struct ServerContext {
     /// Decides which requests are allowed.
@@ -45,6 +52,8 @@ pub struct ServerContext {
     pub router: Router,
     /// TLS, if configured.
     pub encryption: Option<Encryption>,
+    /// Cancelled when the program stops.
+    pub stop: CancellationToken,
 }
 
 /// Serves the requests of one connection until it closes or is evicted.
@@ -62,6 +71,7 @@ pub async fn serve(
     // A response is written in one piece; waiting for more data would only delay the first frame.
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKED_TIMEOUT.as_millis() as u32);
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
     let permit = Arc::new(permit);
     let eviction = permit.clone();
     tokio::select! {
@@ -97,19 +107,20 @@ async fn serve_http1(
     permit: Arc<ConnectionPermit>,
     watcher: Watcher,
 ) -> Result<(), hyper::Error> {
+    let handle = ConnectionHandle::new(permit, context.stop.clone());
     let router = TowerToHyperService::new(warp::service(context.router.clone()));
     let service = service_fn(move |mut request: Request<Incoming>| {
         let arrival = Arrival { conn, authority: request.uri().authority().cloned() };
         request.extensions_mut().insert(arrival);
+        request.extensions_mut().insert(handle.clone());
         // A target that is only a host, as of CONNECT, has no path, on which warp panics. Nothing is at `*`.
         if request.uri().path_and_query().is_none() {
             *request.uri_mut() = Uri::from_static("*");
         }
-        let (response, permit) = (router.call(request), permit.clone());
+        let (response, busy) = (router.call(request), handle.busy());
         async move {
-            permit.set_busy(true);
             let response = response.await;
-            permit.set_busy(false);
+            drop(busy);
             response
         }
     });

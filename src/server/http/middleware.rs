@@ -104,7 +104,9 @@ impl Middleware {
         // Pages of other origins may use the signalling endpoint and the page's own files, and nothing else.
         let shared = request.routes.as_ref().is_some_and(PathRoutes::is_shared);
         let origins: &[String] = if shared { &settings.origins } else { &[] };
-        let origin = Origin::of(&request.headers, host.as_ref(), origins);
+        let image = request.routes.as_ref().is_some_and(PathRoutes::is_image);
+        let origin_of = if image { Origin::of_image } else { Origin::of };
+        let origin = origin_of(&request.headers, host.as_ref(), origins);
         let response_headers =
             ResponseHeaders { origin: origin.clone(), open: !origins.is_empty(), secure: client.secure };
         let sender = Sender { client, host, origin };

@@ -2,20 +2,23 @@
 //!
 //! A request arrives in `server` and `connection`. `request` decodes its route, which `route` lists; `router` has
 //! `middleware` check it, and calls the handler: WHEP is in `whep`, the embedded files are in `assets`, signing in and
-//! tokens in `login`, commands, snapshots and status in `api`.
+//! tokens in `login`, commands, snapshots and status in `api`, MJPEG streams in `mjpeg`.
 
 mod api;
 mod assets;
 mod body;
 mod certificate;
 mod connection;
+mod connection_handle;
 mod forwarded;
 mod hostnames;
 mod if_match;
 mod link_header;
 mod login;
 mod middleware;
+mod mjpeg;
 mod origin;
+mod reader_limit;
 mod request;
 mod response;
 mod route;
@@ -34,6 +37,8 @@ use ipnet::IpNet;
 pub use middleware::Middleware;
 pub use server::{Server, adopt, bind, check_listen};
 pub use tls::Encryption;
+
+use reader_limit::ReaderLimiter;
 
 use crate::model::metrics::Metrics;
 use crate::model::status;
@@ -98,6 +103,7 @@ struct Inner {
     metrics: Metrics,
     auth: Auth,
     dispatcher: Dispatcher,
+    readers: ReaderLimiter,
 }
 
 impl Context {
@@ -110,6 +116,7 @@ impl Context {
         auth: Auth,
         dispatcher: Dispatcher,
     ) -> Self {
-        Self(Arc::new(Inner { sessions, streams, status, metrics, auth, dispatcher }))
+        let readers = ReaderLimiter::default();
+        Self(Arc::new(Inner { sessions, streams, status, metrics, auth, dispatcher, readers }))
     }
 }

@@ -51,6 +51,21 @@ impl Origin {
         }
     }
 
+    /// The origin of a request for an image. Browsers name none in it; they do in `Referer`, if the page lets them.
+    pub fn of_image(headers: &HeaderMap, host: Option<&Authority>, configured: &[String]) -> Self {
+        let origin = Self::of(headers, host, configured);
+        if headers.contains_key(header::ORIGIN) || !matches!(origin, Self::None | Self::Foreign) {
+            return origin;
+        }
+        let page = headers.get(header::REFERER).and_then(|referer| page_origin(referer.to_str().ok()?));
+        let Some(page) = page.filter(|page| !host.is_some_and(|host| is_of(page, host))) else { return origin };
+        let known = configured.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(&page));
+        match HeaderValue::from_str(&page) {
+            Ok(page) if known => Self::Configured(page),
+            _ => origin,
+        }
+    }
+
     /// Adds the CORS headers that let a page of another origin read the response.
     pub fn allow(&self, headers: &mut HeaderMap) {
         if let Self::Configured(origin) = self {
@@ -67,6 +82,13 @@ impl Origin {
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         }
     }
+}
+
+/// The origin of a page's URL.
+fn page_origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    (!authority.is_empty() && !authority.contains('@')).then(|| format!("{scheme}://{authority}"))
 }
 
 /// Whether `origin` is that of pages on `host`. The scheme is not compared, because a proxy may terminate TLS.
@@ -142,6 +164,37 @@ mod tests {
     fn programs_and_navigations_have_no_origin() {
         assert_eq!(of("cam", &[], &["*"]), Origin::None);
         assert_eq!(of("cam", &[("sec-fetch-site", "none")], &[]), Origin::None);
+    }
+
+    #[test]
+    fn page_of_an_image_is_known_by_its_referer() {
+        let of_image = |headers: &[(&'static str, &str)], configured: &[&str]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+            let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
+            Origin::of_image(&map, Some(&"cam:8080".parse().unwrap()), &configured)
+        };
+        let printer = Origin::Configured(HeaderValue::from_static("http://printer"));
+        let page = ("referer", "http://printer/webcam?x#y");
+        for headers in
+            [&[page][..], &[page, ("sec-fetch-site", "same-site")], &[page, ("sec-fetch-site", "cross-site")]]
+        {
+            assert_eq!(of_image(headers, &["http://printer"]), printer, "{headers:?}");
+            assert_eq!(of_image(headers, &["*"]), printer, "{headers:?}");
+        }
+        assert_eq!(of_image(&[page], &[]), Origin::None);
+        assert_eq!(of_image(&[page], &["http://printer:81"]), Origin::None);
+        assert_eq!(of_image(&[page, ("sec-fetch-site", "cross-site")], &["http://other"]), Origin::Foreign);
+        // Our own page, and what cannot be a page.
+        assert_eq!(of_image(&[("referer", "http://cam:8080/")], &["*"]), Origin::None);
+        for referer in ["", "printer", "http://", "http://x@printer/", "/webcam"] {
+            assert_eq!(of_image(&[("referer", referer)], &["*"]), Origin::None, "{referer}");
+        }
+        // An origin that is named counts more.
+        let both = [page, ("origin", "http://evil")];
+        assert_eq!(of_image(&both, &["http://printer"]), Origin::Foreign);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method};
 use warp::path::FullPath;
 
+use super::connection_handle::ConnectionHandle;
 use super::forwarded::Arrival;
 use super::route::PathRoutes;
 
@@ -22,21 +23,26 @@ pub struct RequestHead {
     /// The names and values in the query.
     pub parameters: Vec<(String, String)>,
     pub headers: HeaderMap,
+    /// The connection, for responses that last.
+    pub connection: ConnectionHandle,
 }
 
 /// Extracts a request's head and decodes its route.
 pub fn head() -> BoxedFilter<(RequestHead,)> {
     let query = warp::query::raw().map(Some).or(warp::any().map(|| None)).unify();
     warp::ext::get::<Arrival>()
+        .and(warp::ext::get::<ConnectionHandle>())
         .and(warp::method())
         .and(warp::path::full())
         .and(query)
         .and(warp::query())
         .and(warp::header::headers_cloned())
-        .map(|arrival, method, path: FullPath, query, parameters, headers| {
+        .map(|arrival, connection, method, path: FullPath, query, parameters: Vec<_>, headers| {
             // CONNECT names a host instead of a path.
-            let routes = if method == Method::CONNECT { None } else { PathRoutes::decode(path.as_str()) };
-            RequestHead { arrival, method, path: path.as_str().into(), routes, query, parameters, headers }
+            let known = if method == Method::CONNECT { None } else { PathRoutes::decode(path.as_str()) };
+            let action = first(&parameters, "action").filter(|_| path.as_str() == "/");
+            let routes = action.and_then(PathRoutes::of_action).or(known);
+            RequestHead { arrival, method, path: path.as_str().into(), routes, query, parameters, headers, connection }
         })
         .boxed()
 }
@@ -45,6 +51,10 @@ impl RequestHead {
     /// The first value of a name in the query. A route ignores other names: clients and proxies add their own, such as a
     /// number that keeps a response out of caches.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        first(&self.parameters, name)
     }
+}
+
+fn first<'p>(parameters: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }

@@ -50,8 +50,10 @@ pub enum Route {
     Status,
     /// `POST /api/command`.
     Command,
-    /// `GET /snapshot.jpg`.
-    Snapshot,
+    /// `GET /snapshot.jpg` of the camera in the query, or `/?action=snapshot`, which may number the camera.
+    Snapshot(Option<usize>),
+    /// `GET /stream.mjpg` of the camera in the query, or `/?action=stream`, which may number the camera.
+    Mjpeg(Option<usize>),
     /// `GET /metrics`.
     Metrics,
     /// `GET /whep` or `/whep/{camera}`: whether there is such a camera.
@@ -72,7 +74,8 @@ impl Route {
         match self {
             Self::Asset(_) | Self::Health | Self::LoginStatus | Self::SignIn | Self::SignOut => Access::Public,
             Self::Status
-            | Self::Snapshot
+            | Self::Snapshot(_)
+            | Self::Mjpeg(_)
             | Self::Metrics
             // Each command has its own required role.
             | Self::Command
@@ -98,12 +101,19 @@ impl Route {
         matches!(self, Self::Offer(_))
     }
 
+    /// Whether it is an image, which pages embed without telling their origin in `Origin`.
+    fn is_image(&self) -> bool {
+        matches!(self, Self::Snapshot(_) | Self::Mjpeg(_))
+    }
+
     /// Whether pages of configured other origins may use it: what they need to watch, including the modules of the
     /// page.
     fn is_shared(&self) -> bool {
         matches!(
             self,
             Self::Asset(_)
+                | Self::Snapshot(_)
+                | Self::Mjpeg(_)
                 | Self::ProbeCamera(_)
                 | Self::Offer(_)
                 | Self::ProbeSession(_)
@@ -137,7 +147,8 @@ impl PathRoutes {
             ["api", "tokens", name] => vec![(DELETE, Route::RevokeToken(parameter(name)?))],
             ["api", "status"] => vec![(GET, Route::Status)],
             ["api", "command"] => vec![(POST, Route::Command)],
-            ["snapshot.jpg"] => vec![(GET, Route::Snapshot)],
+            ["snapshot.jpg"] => vec![(GET, Route::Snapshot(None))],
+            ["stream.mjpg"] => vec![(GET, Route::Mjpeg(None))],
             ["metrics"] => vec![(GET, Route::Metrics)],
             ["whep"] => vec![(GET, Route::ProbeCamera(None)), (POST, Route::Offer(None))],
             ["whep", camera] => {
@@ -155,6 +166,21 @@ impl PathRoutes {
             _ => return None,
         };
         Some(Self(routes))
+    }
+
+    /// What an action in the query of `/` asks for, by the names of mjpg-streamer: `stream` and `snapshot`, with the number
+    /// of a camera as in `stream_1`. `None` for any other action.
+    pub fn of_action(action: &str) -> Option<Self> {
+        let (name, number) = match action.split_once('_') {
+            Some((name, number)) => (name, Some(number.parse().ok()?)),
+            None => (action, None),
+        };
+        let route = match name {
+            "stream" => Route::Mjpeg(number),
+            "snapshot" => Route::Snapshot(number),
+            _ => return None,
+        };
+        Some(Self(vec![(Method::GET, route)]))
     }
 
     /// The route of a method; `None` if the path does not support it.
@@ -179,6 +205,11 @@ impl PathRoutes {
     /// Whether pages of configured other origins may use the path.
     pub fn is_shared(&self) -> bool {
         self.0.iter().any(|(_, route)| route.is_shared())
+    }
+
+    /// Whether it is an image.
+    pub fn is_image(&self) -> bool {
+        self.0.iter().any(|(_, route)| route.is_image())
     }
 
     /// Whether it is the health check, which monitors call without knowing our host names or our certificate.
@@ -210,7 +241,9 @@ mod tests {
 
     #[test]
     fn other_origins_may_use_only_what_they_need_to_watch() {
-        for path in ["/whep", "/whep/door", "/whep/session/0af", "/whep.js", "/control.js"] {
+        for path in
+            ["/whep", "/whep/door", "/whep/session/0af", "/whep.js", "/control.js", "/snapshot.jpg", "/stream.mjpg"]
+        {
             assert!(PathRoutes::decode(path).is_some_and(|routes| routes.is_shared()), "{path}");
         }
         for path in ["/healthz", "/api/session", "/api/tokens", "/api/status", "/metrics"] {
@@ -294,6 +327,21 @@ mod tests {
         assert_eq!(allow("/whep"), "OPTIONS, GET, HEAD, POST");
         assert_eq!(allow("/whep/session/1"), "OPTIONS, GET, HEAD, PATCH, DELETE");
         assert_eq!(allow("/api/tokens/door"), "OPTIONS, DELETE");
+    }
+
+    #[test]
+    fn actions_are_those_of_mjpg_streamer() {
+        let route =
+            |action: &str| PathRoutes::of_action(action).map(|routes| routes.of(&Method::GET).cloned().unwrap());
+        assert!(matches!(route("stream"), Some(Route::Mjpeg(None))));
+        assert!(matches!(route("stream_1"), Some(Route::Mjpeg(Some(1)))));
+        assert!(matches!(route("snapshot"), Some(Route::Snapshot(None))));
+        assert!(matches!(route("snapshot_0"), Some(Route::Snapshot(Some(0)))));
+        for action in ["", "command", "stream_", "stream_x", "stream_-1", "stream_1_1", "Stream"] {
+            assert!(route(action).is_none(), "{action}");
+        }
+        assert_eq!(PathRoutes::of_action("stream").unwrap().of(&Method::POST).map(Route::access), None);
+        assert_eq!(route("stream").map(|route| route.access()), Some(Access::Role(Role::Viewer)));
     }
 
     #[test]

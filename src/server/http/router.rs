@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use tokio::time::timeout;
-use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
+use warp::reply::Response;
+use warp::{Filter as _, Reply as _};
 
 use super::middleware::AllowedRequest;
 use super::request::RequestHead;
-use super::response::{ErrorResponse, HttpResponse, retryable_problem, text};
+use super::response::{ErrorResponse, retryable_problem, text};
 use super::route::{Access, Route};
 use super::{Context, Middleware, assets, body, login, request};
 use crate::server::auth::Role;
@@ -26,7 +27,7 @@ use crate::server::dispatch::Caller;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Answers every request; the response has its security headers.
-pub type Router = BoxedFilter<(HttpResponse,)>;
+pub type Router = BoxedFilter<(Response,)>;
 
 /// The filter that answers every request.
 pub fn router(middleware: Arc<Middleware>, context: Context) -> Router {
@@ -44,7 +45,7 @@ async fn respond(
     context: &Context,
     head: &RequestHead,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
-) -> HttpResponse {
+) -> Response {
     let (response_headers, checked) = middleware.check(head);
     let outcome = async {
         let allowed = checked?;
@@ -56,11 +57,11 @@ async fn respond(
         handle(context, allowed, head, &body).await
     };
     let mut response = match timeout(REQUEST_TIMEOUT, outcome).await {
-        Ok(outcome) => outcome.unwrap_or_else(|error| *error),
+        Ok(outcome) => outcome.unwrap_or_else(|error| (*error).into_response()),
         Err(_) => {
             let detail = format!("the request timed out after {} s", REQUEST_TIMEOUT.as_secs());
             tracing::warn!("{detail}");
-            retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail)
+            retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail).into_response()
         }
     };
     response_headers.apply(response.headers_mut());
@@ -73,7 +74,7 @@ async fn handle(
     AllowedRequest { route, client, principal }: AllowedRequest,
     head: &RequestHead,
     body: &Bytes,
-) -> Result<HttpResponse, ErrorResponse> {
+) -> Result<Response, ErrorResponse> {
     let (headers, local) = (&head.headers, head.arrival.conn.local);
     let principal = |role| login::require(principal, role);
     let response = match route {
@@ -94,9 +95,13 @@ async fn handle(
             let caller = Caller::principal(&principal(Role::Viewer)?);
             context.command(headers, body, &caller).await
         }
-        Route::Snapshot => {
+        Route::Snapshot(number) => {
             let caller = Caller::principal(&principal(Role::Viewer)?);
-            context.snapshot(head.parameter("camera"), &caller).await
+            context.snapshot(context.camera(number, head)?, &caller).await
+        }
+        Route::Mjpeg(number) => {
+            let camera = context.camera(number, head)?;
+            return context.mjpeg(head, camera, client.address, &principal(Role::Viewer)?);
         }
         Route::ProbeCamera(camera) => context.probe_camera(camera.as_deref())?,
         Route::Offer(camera) => {
@@ -107,5 +112,5 @@ async fn handle(
         Route::PatchSession(id) => context.patch(&id, headers, body, local).await?,
         Route::EndSession(id) => context.delete(&id),
     };
-    Ok(response)
+    Ok(response.into_response())
 }

@@ -111,7 +111,7 @@ impl Server {
         let stop = CancellationToken::new();
         let middleware = Arc::new(middleware);
         let router = router(middleware.clone(), context);
-        let context = Arc::new(ServerContext { middleware, router, encryption });
+        let context = Arc::new(ServerContext { middleware, router, encryption, stop: stop.clone() });
         let task = tokio::spawn(accept(listener, context.clone(), stop.clone()));
         Self { context, task, stop }
     }

@@ -11,7 +11,6 @@ mod negotiation;
 mod rtp_clock;
 pub mod sdp;
 mod session;
-mod session_id;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -36,14 +35,13 @@ use sdp::formats::PacketizationMode;
 pub use sdp::offer_error::OfferError;
 pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
 pub use session::answer::WhepAnswer;
-use session_id::random_id;
 pub use source::CameraStream;
 use source::PROFILE_WAIT;
 
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
 use crate::server::dispatch::Dispatcher;
-use crate::server::sessions::{EndReason, Limits, NewSession, SessionRegistry};
+use crate::server::sessions::{EndReason, Limits, NewSession, SessionRegistry, random_id};
 use crate::util::lock::RwLock;
 
 /// How long viewers may take to acknowledge the end of their sessions when the program stops.

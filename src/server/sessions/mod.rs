@@ -24,6 +24,7 @@ use crate::util::lock::{Mutex, MutexGuard};
 
 pub use entry::{EndReason, SessionGuard, SessionHandle};
 pub use preferences::{PlayoutDelay, Preferences, SelectError, Selection};
+pub use session_id::random_id;
 
 /// Messages buffered for a subscriber that lags: more than people type in the second it takes to catch up.
 const MESSAGE_BACKLOG: usize = 64;
@@ -436,5 +437,6 @@ impl SessionRegistry {
 
 mod entry;
 mod preferences;
+mod session_id;
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use crate::server::rtc::mux::{Credentials, VirtualSocket};
 use crate::server::rtc::negotiation;
 use crate::server::rtc::sdp::trickle::{self, RemoteIce, TrickledCandidate};
 use crate::server::rtc::sdp::{candidates, sections};
-use crate::server::rtc::session_id::random_id;
+use crate::server::sessions::random_id;
 use crate::util::lock::{Mutex, MutexGuard};
 
 /// A restarted ICE session.
