@@ -6,8 +6,8 @@ use crate::server::rtc::IceServer;
 
 /// One header for each URL. A server whose credentials contain control characters, which no header can carry, is left
 /// out.
-pub fn headers(servers: &[IceServer]) -> Vec<HeaderValue> {
-    let urls = servers.iter().flat_map(|server| server.urls.iter().map(move |url| (server, url)));
+pub fn headers<'s>(servers: impl Iterator<Item = &'s IceServer>) -> Vec<HeaderValue> {
+    let urls = servers.flat_map(|server| server.urls.iter().map(move |url| (server, url)));
     urls.filter_map(|(server, url)| header(server, url)).collect()
 }
 
@@ -51,7 +51,7 @@ mod tests {
     }
 
     fn texts(servers: &[IceServer]) -> Vec<String> {
-        headers(servers).iter().map(|value| String::from_utf8(value.as_bytes().to_vec()).unwrap()).collect()
+        headers(servers.iter()).iter().map(|value| String::from_utf8(value.as_bytes().to_vec()).unwrap()).collect()
     }
 
     #[test]

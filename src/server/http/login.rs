@@ -2,6 +2,10 @@
 //!
 //! Credentials are checked in `auth`; which request needs which role is decided in `middleware`.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -61,12 +65,23 @@ impl<'a> From<&'a Token> for TokenInfo<'a> {
     }
 }
 
-/// The token of an `Authorization` header (RFC 6750 section 2.1). Another scheme yields an empty token, which is never
-/// valid.
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token of an `Authorization` header: as a bearer token (RFC 6750 section 2.1), or as the password of Basic
+/// authentication (RFC 7617), whatever the user's name. Anything else yields an empty token, which is never valid.
+pub fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
+    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+    Some(match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => rest.trim().into(),
+        "basic" => basic_password(rest.trim()).unwrap_or_default().into(),
+        _ => "".into(),
+    })
+}
+
+/// The password in the credentials of Basic authentication; the user's name if there is none, as in `http://TOKEN@board/`.
+fn basic_password(credentials: &str) -> Option<String> {
+    let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some(if password.is_empty() { user } else { password }.to_owned())
 }
 
 /// The `Cookie` header.
@@ -98,7 +113,7 @@ impl Context {
 
     /// `GET /api/session`.
     pub(super) fn login_status(&self, headers: &HeaderMap) -> HttpResponse {
-        let principal = self.0.auth.identify(bearer(headers), cookie(headers));
+        let principal = self.0.auth.identify(token(headers).as_deref(), cookie(headers));
         self.signed_in_as(principal.map(|principal| principal.role))
     }
 
@@ -238,18 +253,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_bearer_scheme_carries_a_token() {
+    fn token_is_a_bearer_token_or_the_password_of_basic_authentication() {
         for (value, expected) in [
             ("Bearer pht_abc", "pht_abc"),
             ("bearer  pht_abc ", "pht_abc"),
-            ("Basic YTpi", ""),
+            // a:b, a:pht_abc, :pht_abc, pht_abc: and pht_abc.
+            ("Basic YTpi", "b"),
+            ("basic  YTpwaHRfYWJj ", "pht_abc"),
+            ("Basic OnBodF9hYmM=", "pht_abc"),
+            ("Basic cGh0X2FiYzo=", "pht_abc"),
+            ("Basic cGh0X2FiYw==", ""),
+            ("Basic pht_abc", ""),
+            ("Basic", ""),
+            ("Digest username=a", ""),
             ("pht_abc", ""),
             ("", ""),
         ] {
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
-            assert_eq!(bearer(&headers), Some(expected), "{value}");
+            assert_eq!(token(&headers).as_deref(), Some(expected), "{value}");
         }
-        assert_eq!(bearer(&HeaderMap::new()), None);
+        assert_eq!(token(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Paths and required roles are in `route`, headers added to every response in `security_headers`. Requests are
 //! handled in `router`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +37,9 @@ const REQUEST_RATE: Rate = Rate::new(400, 100);
 /// sockets. As many viewers behind one router may lose their connection at once and reconnect; after that, whoever
 /// keeps asking uses at most a fifth of one core.
 const OFFER_RATE: Rate = Rate::new(100, 10);
+
+/// The challenge of Basic authentication (RFC 7617 section 2).
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"porthole\", charset=\"UTF-8\"");
 
 /// Decides which requests are allowed.
 pub struct Middleware {
@@ -144,9 +148,9 @@ impl Middleware {
                           behind a proxy pass on the Host that the browser asked for";
             return Err(problem(StatusCode::FORBIDDEN, detail).into());
         }
-        let principal = self.identify(origin, &request.headers);
+        let principal = self.identify(origin, request);
         if let Access::Role(role) = route.access() {
-            self.authorize(principal.as_ref(), role)?;
+            self.authorize(principal.as_ref(), role, request)?;
         }
         if route.is_offer() {
             self.check_rate(&self.offers, client.address)?;
@@ -180,13 +184,23 @@ impl Middleware {
         Err(problem(StatusCode::MISDIRECTED_REQUEST, &detail).into())
     }
 
-    /// Cookies are accepted from our own page only; pages of other origins have to send a token.
-    fn identify(&self, origin: &Origin, headers: &HeaderMap) -> Option<Principal> {
+    /// Cookies are accepted from our own page only; pages of other origins have to send a token. Where programs can set no
+    /// header, the token may be in the query.
+    fn identify(&self, origin: &Origin, request: &RequestHead) -> Option<Principal> {
         let own = matches!(origin, Origin::None | Origin::Own);
-        self.auth.identify(login::bearer(headers), login::cookie(headers).filter(|_| own))
+        let headers = &request.headers;
+        let token = login::token(headers).or_else(|| request.query_token().map(Cow::from));
+        self.auth.identify(token.as_deref(), login::cookie(headers).filter(|_| own))
     }
 
-    fn authorize(&self, principal: Option<&Principal>, role: Role) -> Result<(), ErrorResponse> {
+    /// Who asks for the STUN and TURN servers, if known.
+    pub fn principal(&self, request: &RequestHead) -> Option<Principal> {
+        let settings = self.settings();
+        let (_, host) = forwarded::of(&request.arrival, &request.headers, &settings.trusted);
+        self.identify(&Origin::of(&request.headers, host.as_ref(), &settings.origins), request)
+    }
+
+    fn authorize(&self, principal: Option<&Principal>, role: Role, request: &RequestHead) -> Result<(), ErrorResponse> {
         match principal {
             Some(principal) if principal.role >= role => Ok(()),
             Some(principal) => {
@@ -198,7 +212,11 @@ impl Middleware {
                 self.count_rejection(RejectReason::Nobody);
                 let detail = "sign in on the page, or send a token as Authorization: Bearer";
                 let mut response = problem(StatusCode::UNAUTHORIZED, detail);
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                let headers = response.headers_mut();
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                if request.may_be_asked_for_a_password() {
+                    headers.append(header::WWW_AUTHENTICATE, BASIC);
+                }
                 Err(response.into())
             }
         }

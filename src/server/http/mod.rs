@@ -7,6 +7,7 @@
 mod api;
 mod assets;
 mod body;
+mod camera_streamer;
 mod certificate;
 mod connection;
 mod connection_handle;

@@ -2,7 +2,7 @@
 
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
-use warp::http::{HeaderMap, Method};
+use warp::http::{HeaderMap, HeaderValue, Method, header};
 use warp::path::FullPath;
 
 use super::connection_handle::ConnectionHandle;
@@ -48,6 +48,20 @@ pub fn head() -> BoxedFilter<(RequestHead,)> {
 }
 
 impl RequestHead {
+    /// The token in the query, on routes where it may be there. It must not be logged.
+    pub fn query_token(&self) -> Option<&str> {
+        let allowed = self.routes.as_ref().is_some_and(PathRoutes::is_for_players);
+        self.parameter("token").filter(|_| allowed)
+    }
+
+    /// Whether to ask for a user name and a password, which programs such as VLC and ffmpeg send only then. Browsers would ask
+    /// their users, who sign in on the page instead.
+    pub fn may_be_asked_for_a_password(&self) -> bool {
+        let agent = self.headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+        let is_browser = agent.starts_with(b"Mozilla/") || self.headers.contains_key(header::ORIGIN);
+        !is_browser && self.routes.as_ref().is_some_and(PathRoutes::is_for_players)
+    }
+
     /// The first value of a name in the query. A route ignores other names: clients and proxies add their own, such as a
     /// number that keeps a response out of caches.
     pub fn parameter(&self, name: &str) -> Option<&str> {

@@ -60,6 +60,8 @@ pub enum Route {
     ProbeCamera(Option<String>),
     /// `POST /whep` or `/whep/{camera}`.
     Offer(Option<String>),
+    /// `POST /webrtc`, camera-streamer's signalling.
+    CameraStreamer,
     /// `GET /whep/session/{id}`: whether there is such a session.
     ProbeSession(String),
     /// `PATCH /whep/session/{id}`: candidates, or an ICE restart.
@@ -81,6 +83,7 @@ impl Route {
             | Self::Command
             | Self::ProbeCamera(_)
             | Self::Offer(_)
+            | Self::CameraStreamer
             | Self::ProbeSession(_)
             | Self::PatchSession(_)
             | Self::EndSession(_) => Access::Role(Role::Viewer),
@@ -98,7 +101,7 @@ impl Route {
 
     /// Whether the rate limit of offers applies, besides that of requests.
     pub fn is_offer(&self) -> bool {
-        matches!(self, Self::Offer(_))
+        matches!(self, Self::Offer(_) | Self::CameraStreamer)
     }
 
     /// Whether it is an image, which pages embed without telling their origin in `Origin`.
@@ -116,6 +119,7 @@ impl Route {
                 | Self::Mjpeg(_)
                 | Self::ProbeCamera(_)
                 | Self::Offer(_)
+                | Self::CameraStreamer
                 | Self::ProbeSession(_)
                 | Self::PatchSession(_)
                 | Self::EndSession(_)
@@ -132,12 +136,15 @@ impl PathRoutes {
     pub fn decode(path: &str) -> Option<Self> {
         const GET: Method = Method::GET;
         const POST: Method = Method::POST;
-        const PATCH: Method = Method::PATCH;
         const DELETE: Method = Method::DELETE;
         if let Some(asset) = assets::find(path) {
             return Some(Self(vec![(GET, Route::Asset(asset))]));
         }
-        let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        let mut segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        // Some players end the endpoint in a slash.
+        if segments.len() > 1 && matches!(segments[0], "whep" | "webrtc") && segments.last() == Some(&"") {
+            segments.pop();
+        }
         let routes = match segments[..] {
             ["healthz"] => vec![(GET, Route::Health)],
             ["api", "session"] => {
@@ -150,18 +157,15 @@ impl PathRoutes {
             ["snapshot.jpg"] => vec![(GET, Route::Snapshot(None))],
             ["stream.mjpg"] => vec![(GET, Route::Mjpeg(None))],
             ["metrics"] => vec![(GET, Route::Metrics)],
+            ["webrtc"] => vec![(POST, Route::CameraStreamer)],
             ["whep"] => vec![(GET, Route::ProbeCamera(None)), (POST, Route::Offer(None))],
+            ["whep", "session", id] => session(parameter(id)?),
+            // Some players look for the session below the endpoint, whatever `Location` says.
+            ["whep", id] if is_session_id(id) => session(id.to_owned()),
+            ["whep", camera, id] if parameter(camera).is_some() && is_session_id(id) => session(id.to_owned()),
             ["whep", camera] => {
                 let camera = Some(parameter(camera)?);
                 vec![(GET, Route::ProbeCamera(camera.clone())), (POST, Route::Offer(camera))]
-            }
-            ["whep", "session", id] => {
-                let id = parameter(id)?;
-                vec![
-                    (GET, Route::ProbeSession(id.clone())),
-                    (PATCH, Route::PatchSession(id.clone())),
-                    (DELETE, Route::EndSession(id)),
-                ]
             }
             _ => return None,
         };
@@ -207,6 +211,11 @@ impl PathRoutes {
         self.0.iter().any(|(_, route)| route.is_shared())
     }
 
+    /// Whether players use it that can set no header: images, and the signalling.
+    pub fn is_for_players(&self) -> bool {
+        self.is_image() || self.takes_candidates() || self.0.iter().any(|(_, route)| route.is_offer())
+    }
+
     /// Whether it is an image.
     pub fn is_image(&self) -> bool {
         self.0.iter().any(|(_, route)| route.is_image())
@@ -219,13 +228,27 @@ impl PathRoutes {
 
     /// Whether offers are posted to it.
     pub fn takes_offers(&self) -> bool {
-        self.0.iter().any(|(_, route)| route.is_offer())
+        self.0.iter().any(|(_, route)| matches!(route, Route::Offer(_)))
     }
 
     /// Whether it is a session, which candidates are sent to.
     pub fn takes_candidates(&self) -> bool {
         self.0.iter().any(|(_, route)| matches!(route, Route::PatchSession(_)))
     }
+}
+
+/// The routes of a session.
+fn session(id: String) -> Vec<(Method, Route)> {
+    vec![
+        (Method::GET, Route::ProbeSession(id.clone())),
+        (Method::PATCH, Route::PatchSession(id.clone())),
+        (Method::DELETE, Route::EndSession(id)),
+    ]
+}
+
+/// Whether it has the form of a session's ID, which no camera is called.
+fn is_session_id(segment: &str) -> bool {
+    segment.len() == 32 && segment.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 /// A name in a path: letters, digits, `-`, `_` and, except at its start, `.`.
@@ -260,6 +283,9 @@ mod tests {
             "/whep",
             "/whep/front_door-2",
             "/whep/session/0af",
+            "/whep/",
+            "/whep/door/",
+            "/whep/session/0af/",
             "/api/tokens/door.1",
             "/api/status",
         ] {
@@ -273,13 +299,14 @@ mod tests {
             "/..",
             "/./",
             "//whep",
-            "/whep/",
             "/whep//",
+            "/whep/door//",
             "/whep/./session",
             "/whep/..",
             "/whep/%61",
-            "/whep/session/",
+            "/whep/session//",
             "/whep/session/a/b",
+            "/whep/door/0af",
             "/WHEP",
             "/api",
             "/api/",
@@ -350,6 +377,13 @@ mod tests {
         assert!(matches!(route("/whep", &Method::POST), Route::Offer(None)));
         assert!(matches!(route("/whep/door", &Method::POST), Route::Offer(Some(camera)) if camera == "door"));
         assert!(matches!(route("/whep/session/0af", &Method::DELETE), Route::EndSession(id) if id == "0af"));
+        let id = "0123456789abcdef0123456789abcdef";
+        for path in [format!("/whep/{id}"), format!("/whep/door/{id}"), format!("/whep/session/{id}/")] {
+            assert!(matches!(route(&path, &Method::PATCH), Route::PatchSession(found) if found == id), "{path}");
+            assert!(matches!(route(&path, &Method::DELETE), Route::EndSession(found) if found == id), "{path}");
+        }
+        assert!(matches!(route("/whep/", &Method::POST), Route::Offer(None)));
+        assert!(matches!(route("/whep/door/", &Method::POST), Route::Offer(Some(camera)) if camera == "door"));
         assert!(matches!(route("/api/tokens/a.1", &Method::DELETE), Route::RevokeToken(name) if name == "a.1"));
     }
 }

@@ -10,14 +10,14 @@ use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use tokio::time::timeout;
 use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
+use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 use warp::{Filter as _, Reply as _};
 
 use super::middleware::AllowedRequest;
 use super::request::RequestHead;
 use super::response::{ErrorResponse, retryable_problem, text};
-use super::route::{Access, Route};
+use super::route::{Access, PathRoutes, Route};
 use super::{Context, Middleware, assets, body, login, request};
 use crate::server::auth::Role;
 use crate::server::dispatch::Caller;
@@ -64,6 +64,10 @@ async fn respond(
             retryable_problem(StatusCode::SERVICE_UNAVAILABLE, 5, &detail).into_response()
         }
     };
+    if head.method == Method::OPTIONS && head.routes.as_ref().is_some_and(PathRoutes::takes_offers) {
+        let may_watch = middleware.principal(head).is_some();
+        context.add_ice_servers(response.headers_mut(), may_watch);
+    }
     response_headers.apply(response.headers_mut());
     response
 }
@@ -106,7 +110,11 @@ async fn handle(
         Route::ProbeCamera(camera) => context.probe_camera(camera.as_deref())?,
         Route::Offer(camera) => {
             let owner = principal(Role::Viewer)?;
-            context.offer(camera.as_deref(), headers, body, local, client.address, &owner).await?
+            context.offer(camera.as_deref(), head, body, local, client.address, &owner).await?
+        }
+        Route::CameraStreamer => {
+            let owner = principal(Role::Viewer)?;
+            context.camera_streamer(head, body, local, client.address, &owner).await?
         }
         Route::ProbeSession(id) => context.probe_session(&id),
         Route::PatchSession(id) => context.patch(&id, headers, body, local).await?,

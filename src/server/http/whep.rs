@@ -8,6 +8,7 @@ use bytes::Bytes;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::if_match::Precondition;
+use super::request::RequestHead;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, response, retryable_problem, text};
 use super::{Context, link_header};
 use crate::server::auth::Principal;
@@ -39,12 +40,13 @@ impl Context {
     pub(super) async fn offer(
         &self,
         camera: Option<&str>,
-        headers: &HeaderMap,
+        head: &RequestHead,
         body: &Bytes,
         local: IpAddr,
         client: IpAddr,
         owner: &Principal,
     ) -> Result<HttpResponse, ErrorResponse> {
+        let headers = &head.headers;
         let stream = self.stream(camera)?;
         expect_media_type(headers, SDP, "the offer")?;
         let sdp = std::str::from_utf8(body)
@@ -58,23 +60,19 @@ impl Context {
         // Access that was revoked before the session existed has ended no session.
         self.check_access(Some(owner)).inspect_err(|_| self.0.sessions.end_sessions_of(&owner.id))?;
         let mut response = response(StatusCode::CREATED, SDP, accepted.answer.into());
-        // Relative to the endpoint, so that it stays right behind a proxy that adds a path prefix.
-        let location = match camera {
-            None => format!("whep/session/{}", accepted.id),
-            Some(_) => format!("session/{}", accepted.id),
-        };
+        let location = location(head, camera.is_some(), &accepted.id);
         let headers = response.headers_mut();
         set(headers, header::LOCATION, &location);
         set(headers, header::ETAG, &format!("\"{}\"", accepted.etag));
         headers.insert("accept-patch", HeaderValue::from_static(FRAGMENT));
-        for link in link_header::headers(&accepted.ice_servers) {
+        for link in link_header::headers(accepted.ice_servers.iter()) {
             headers.append(header::LINK, link);
         }
         Ok(response)
     }
 
     /// The stream of the camera of that name, or of the first one.
-    fn stream(&self, camera: Option<&str>) -> Result<&CameraStream, ErrorResponse> {
+    pub(super) fn stream(&self, camera: Option<&str>) -> Result<&CameraStream, ErrorResponse> {
         let streams = &self.0.streams;
         let found = match camera {
             None => streams.first(),
@@ -111,7 +109,11 @@ impl Context {
         let fragment = SdpFragment::parse(&String::from_utf8_lossy(body))
             .map_err(|malformed| error_response(StatusCode::BAD_REQUEST, &malformed.to_string()))?;
         let (tags, candidates) = match (precondition, fragment.into_restart()) {
-            (Precondition::Any, Ok(remote)) => return self.restart(id, remote, local).await,
+            (Precondition::Any, Ok(remote)) => match sessions.etag_of_offer(id, &remote) {
+                // Many players trickle the candidates of their offer so.
+                Some(etag) => (vec![etag], remote.candidates),
+                None => return self.restart(id, remote, local).await,
+            },
             (Precondition::Any, Err(_)) => {
                 let detail = "If-Match: * asks for an ICE restart; send a new ice-ufrag and ice-pwd with it";
                 return Err(error_response(StatusCode::BAD_REQUEST, detail));
@@ -157,7 +159,24 @@ impl Context {
     }
 }
 
-fn accept_problem(refusal: &AcceptError) -> HttpResponse {
+/// The URL of a session, relative to the endpoint, so that it stays right behind a proxy that adds a path prefix. A token in
+/// the query of the endpoint is one in that of the session.
+fn location(head: &RequestHead, camera: bool, id: &str) -> String {
+    let to_session = match (camera, head.path.ends_with('/')) {
+        (false, false) => "whep/session",
+        (false, true) | (true, false) => "session",
+        (true, true) => "../session",
+    };
+    match head.query_token() {
+        // A token consists of letters, digits and underscores; what is none has authorized nothing.
+        Some(token) if token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') => {
+            format!("{to_session}/{id}?token={token}")
+        }
+        _ => format!("{to_session}/{id}"),
+    }
+}
+
+pub fn accept_problem(refusal: &AcceptError) -> HttpResponse {
     let status = match refusal {
         AcceptError::Offer(OfferError::Malformed(_)) => StatusCode::BAD_REQUEST,
         AcceptError::Offer(OfferError::NotAcceptable(_)) => StatusCode::NOT_ACCEPTABLE,
@@ -199,6 +218,17 @@ fn expect_media_type(headers: &HeaderMap, wanted: &str, what: &str) -> Result<()
         return Ok(());
     }
     Err(error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("send {what} with Content-Type: {wanted}")))
+}
+
+impl Context {
+    /// Adds the STUN and TURN servers to the response to `OPTIONS` at an endpoint, where some players look for them. Those with
+    /// a password are for whoever may watch.
+    pub(super) fn add_ice_servers(&self, headers: &mut HeaderMap, may_watch: bool) {
+        let servers = self.0.sessions.ice_servers();
+        for link in link_header::headers(servers.iter().filter(|server| may_watch || server.credential.is_none())) {
+            headers.append(header::LINK, link);
+        }
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

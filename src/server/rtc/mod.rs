@@ -8,6 +8,7 @@ mod error;
 mod ice;
 mod mux;
 mod negotiation;
+mod pending;
 mod rtp_clock;
 pub mod sdp;
 mod session;
@@ -31,10 +32,12 @@ pub use ice::interfaces::is_virtual;
 use ice::restart::IceSession;
 pub use ice::restart::Restarted;
 use mux::Mux;
+use pending::{OfferedIdentity, PendingOffer, PendingOffers};
 use sdp::formats::PacketizationMode;
 pub use sdp::offer_error::OfferError;
+use sdp::our_offer::OurOffer;
 pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
-pub use session::answer::WhepAnswer;
+pub use session::answer::{WhepAnswer, WhepOffer};
 pub use source::CameraStream;
 use source::PROFILE_WAIT;
 
@@ -64,6 +67,8 @@ struct Inner {
     dispatcher: Dispatcher,
     mux: Mux,
     ice: Ice,
+    /// Our own offers.
+    pending: PendingOffers,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -87,7 +92,18 @@ impl SessionManager {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(ice.clone().watch(stop.clone()));
         let (config, cameras) = (RwLock::new(config), cameras.into());
-        let inner = Inner { config, cameras, sessions, metrics, dispatcher, mux, ice, tasks, stop };
+        let inner = Inner {
+            config,
+            cameras,
+            sessions,
+            metrics,
+            dispatcher,
+            mux,
+            ice,
+            pending: PendingOffers::default(),
+            tasks,
+            stop,
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -112,12 +128,25 @@ impl SessionManager {
         client: IpAddr,
         principal: &Principal,
     ) -> Result<WhepAnswer, AcceptError> {
+        self.start_session(camera, offer, local_addr, client, principal, None).await
+    }
+
+    /// Answers an offer with a session that has the id and the identity that were promised before, if any.
+    async fn start_session(
+        &self,
+        camera: &CameraStream,
+        offer: &str,
+        local_addr: IpAddr,
+        client: IpAddr,
+        principal: &Principal,
+        promised: Option<(String, OfferedIdentity)>,
+    ) -> Result<WhepAnswer, AcceptError> {
         let offer = sdp::offer::parse(offer)?;
+        let (id, identity) = promised.map_or_else(|| (random_id(), None), |(id, identity)| (id, Some(identity)));
         let inner = &self.0;
         if inner.stop.is_cancelled() {
             return Err(AcceptError::Stopping);
         }
-        let id = random_id();
         let end = inner.stop.child_token();
         let config = inner.config();
         let new_session = NewSession {
@@ -143,6 +172,7 @@ impl SessionManager {
             cameras: inner.cameras.clone(),
             camera: camera.clone(),
             offer,
+            identity,
             local_addr,
             mux: inner.mux.clone(),
             ice: inner.ice.clone(),
@@ -159,6 +189,71 @@ impl SessionManager {
         Ok(WhepAnswer { id, etag: answered.etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
 
+    /// Offers a camera to `principal` at the address `client`, whose request was received on `local_addr`, for players that answer instead of offering.
+    ///
+    /// # Errors
+    ///
+    /// See [`AcceptError`].
+    pub async fn offer(
+        &self,
+        camera: &CameraStream,
+        local_addr: IpAddr,
+        client: IpAddr,
+        principal: &Principal,
+    ) -> Result<WhepOffer, AcceptError> {
+        let inner = &self.0;
+        // This opens the camera, so that it warms up until the answer comes.
+        let _demand = camera.video.demand().register();
+        let identity = OfferedIdentity::random().map_err(AcceptError::Failed)?;
+        let (profile, candidates) = tokio::join!(camera.profile(&inner.stop), inner.ice.candidates(local_addr));
+        let sdp = OurOffer {
+            ufrag: &identity.credentials.ufrag,
+            password: &identity.credentials.password,
+            fingerprint: &identity.fingerprint,
+            profile,
+            audio: camera.audio.is_some(),
+            candidates: &candidates,
+        }
+        .text();
+        let (id, now) = (random_id(), Instant::now());
+        let (owner, camera) = (principal.id.clone(), camera.index);
+        let offer = PendingOffer { id: id.clone(), owner, client, camera, identity, local_addr, made: now };
+        if !inner.pending.add(offer, now) {
+            return Err(AcceptError::Negotiating(inner.pending.count()));
+        }
+        Ok(WhepOffer { id, sdp, ice_servers: inner.ice.servers() })
+    }
+
+    /// Starts the session of an [`offer`](Self::offer) that `principal` answers; `None` if none of theirs waits under this ID.
+    ///
+    /// # Errors
+    ///
+    /// See [`AcceptError`].
+    pub async fn accept_answer(
+        &self,
+        id: &str,
+        answer: &str,
+        client: IpAddr,
+        principal: &Principal,
+    ) -> Result<Option<()>, AcceptError> {
+        let Some(offer) = self.0.pending.take(id, &principal.id, Instant::now()) else { return Ok(None) };
+        let PendingOffer { id, camera, identity, local_addr, .. } = offer;
+        let Some(camera) = self.0.cameras.iter().find(|known| known.index == camera) else { return Ok(None) };
+        // It says of the viewer what an offer would: where it can be reached, and what it takes of what we send.
+        self.start_session(camera, answer, local_addr, client, principal, Some((id, identity))).await?;
+        Ok(Some(()))
+    }
+
+    /// Adds candidates to the current ICE session of a session.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such session.
+    pub async fn add_candidates(&self, id: &str, candidates: &[TrickledCandidate]) -> Result<(), TrickleError> {
+        self.ice_session(id).ok_or(TrickleError::Unknown)?.add_candidates(candidates).await;
+        Ok(())
+    }
+
     /// Adds a viewer's trickled candidates to the ICE session with this `etag`. One that can't be used is skipped
     /// silently, as the draft asks.
     ///
@@ -172,6 +267,17 @@ impl SessionManager {
         }
         ice_session.add_candidates(&candidates).await;
         Ok(())
+    }
+
+    /// The ETag of a session whose ICE session is still that of its offer, if these are the offer's credentials: a fragment with
+    /// them asks for no restart.
+    pub fn etag_of_offer(&self, id: &str, remote: &RemoteIce) -> Option<String> {
+        self.ice_session(id)?.etag_of_offer(remote)
+    }
+
+    /// The STUN and TURN servers, with credentials for one viewer.
+    pub fn ice_servers(&self) -> Vec<IceServer> {
+        self.0.ice.servers()
     }
 
     /// Restarts ICE for a viewer whose request was received on `local_addr`. The restart completes even if the caller

@@ -156,6 +156,8 @@ pub struct Viewer {
     pub posted: Instant,
     /// The WHEP session URL.
     pub session: String,
+    /// The SDP offer.
+    pub offer: String,
     /// The SDP answer.
     pub answer: String,
     /// The answer's entity tag.
@@ -233,7 +235,7 @@ impl Viewer {
         let authorization = format!("Bearer {}", options.token.as_deref().unwrap_or_default());
         let mut headers = vec![("content-type", "application/sdp")];
         headers.extend(options.token.is_some().then_some(("authorization", authorization.as_str())));
-        let response = request("POST", &url, &headers, offer).await?;
+        let response = request("POST", &url, &headers, offer.clone()).await?;
         if response.status != 201 {
             bail!("POST {url}: {} {}", response.status, response.body);
         }
@@ -254,6 +256,7 @@ impl Viewer {
             posted,
             session,
             etag: response.header("etag").unwrap_or_default().to_owned(),
+            offer,
             answer: response.body,
             reports,
             connection,

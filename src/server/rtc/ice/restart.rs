@@ -91,6 +91,14 @@ impl IceSession {
         self.state().etag.clone()
     }
 
+    /// The ETag, if ICE was never restarted and these are the offer's credentials.
+    pub fn etag_of_offer(&self, remote: &RemoteIce) -> Option<String> {
+        let state = self.state();
+        let theirs = &state.theirs;
+        let same = state.restarts == 0 && theirs.ufrag == remote.ufrag && theirs.password == remote.pwd;
+        same.then(|| state.etag.clone())
+    }
+
     /// Adds candidates of the viewer. Those that can't be used are skipped silently.
     pub async fn add_candidates(&self, candidates: &[TrickledCandidate]) {
         for candidate in self.accept(candidates) {

@@ -10,6 +10,7 @@ pub mod formats;
 pub mod h264;
 pub mod offer;
 pub mod offer_error;
+pub mod our_offer;
 pub mod sections;
 pub mod transport;
 pub mod trickle;

@@ -14,3 +14,14 @@ pub struct WhepAnswer {
     /// The STUN and TURN servers, with credentials for this viewer.
     pub ice_servers: Vec<IceServer>,
 }
+
+/// An offer of our own, for players that answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhepOffer {
+    /// The unguessable id of the session that an answer starts.
+    pub id: String,
+    /// The SDP offer with all candidates.
+    pub sdp: String,
+    /// The STUN and TURN servers, with credentials for this viewer.
+    pub ice_servers: Vec<IceServer>,
+}

@@ -35,6 +35,7 @@ use super::ice::Ice;
 use super::ice::restart::IceSession;
 use super::mux::{Mux, SendStats, VirtualSocket};
 use super::negotiation;
+use super::pending::OfferedIdentity;
 use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::sdp::accepted::AcceptedOffer;
 use super::sdp::candidates;
@@ -65,6 +66,8 @@ pub struct Session {
     /// The one that it starts with.
     pub(super) camera: CameraStream,
     pub(super) offer: AcceptedOffer,
+    /// What the viewer was told of us before.
+    pub(super) identity: Option<OfferedIdentity>,
     /// The local address on which the offer was received.
     pub(super) local_addr: IpAddr,
     /// The sockets of all sessions.
@@ -163,6 +166,7 @@ impl Session {
             interceptor,
             self.offer.format,
             self.offer.offerer_is_dtls_client,
+            self.identity.clone(),
             handler,
             self.entry.handle().end().clone(),
         )

@@ -12,8 +12,8 @@ use rtc::rtp_transceiver::rtp_sender::{
 use tokio_util::sync::CancellationToken;
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, Registry, SettingEngineBuilder,
-    Slot, register_default_interceptors,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder, Registry,
+    SettingEngineBuilder, Slot, register_default_interceptors,
 };
 
 use super::control_channel;
@@ -25,6 +25,7 @@ use crate::model::protocol::limits::MAX_BUFFERED_AMOUNT;
 use crate::server::rtc::mux::VirtualSocket;
 use crate::server::rtc::mux::runtime;
 use crate::server::rtc::mux::runtime::MuxRuntime;
+use crate::server::rtc::pending::OfferedIdentity;
 use crate::server::rtc::rtp_clock::{AUDIO_RATE, VIDEO_RATE};
 use crate::server::rtc::sdp::formats::{ABS_CAPTURE_TIME, H264Format, PLAYOUT_DELAY};
 
@@ -81,7 +82,8 @@ fn rtx() -> RTCRtpCodec {
 }
 
 /// A connection on `socket` that sends H.264 as `format`. The viewer is the DTLS client if it asks for it
-/// (`offerer_is_dtls_client`); otherwise we are, as we know both sides first. `end` is cancelled when the viewer abuses
+/// (`offerer_is_dtls_client`); otherwise we are, as we know both sides first. Without an `identity`, credentials and
+/// certificate are new. `end` is cancelled when the viewer abuses
 /// its data channels.
 ///
 /// # Errors
@@ -92,6 +94,7 @@ pub async fn connect(
     interceptor: RtcpInterceptor,
     format: H264Format,
     offerer_is_dtls_client: bool,
+    identity: Option<OfferedIdentity>,
     handler: Arc<dyn PeerConnectionEventHandler>,
     end: CancellationToken,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
@@ -110,19 +113,24 @@ pub async fn connect(
     let interceptors =
         register_default_interceptors(Registry::new(), &mut media)?.with(Slot::from(rtcp::SLOT), interceptor);
     let crypto = GuardedCrypto::provider(end).map_err(|error| webrtc::error::Error::Other(error.to_string()))?;
-    let settings = SettingEngineBuilder::new()
+    let mut settings = SettingEngineBuilder::new()
         .with_crypto_provider(crypto)
         .with_sctp_max_receive_buffer_size(sctp_guard::WINDOW)
         // Resolving browsers' .local names costs a socket for each viewer; the browser reaches our candidates anyway.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_answering_dtls_role(if offerer_is_dtls_client { RTCDtlsRole::Server } else { RTCDtlsRole::Client })
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEP_ALIVE))
-        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
-        .build();
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS));
+    let mut configuration = RTCConfigurationBuilder::new();
+    if let Some(OfferedIdentity { credentials, certificate, .. }) = identity {
+        settings = settings.with_ice_credentials(credentials.ufrag, credentials.password);
+        configuration = configuration.with_certificates(vec![certificate]);
+    }
     let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration.build())
         .with_media_engine(media)
         .with_interceptor_registry(interceptors)
-        .with_setting_engine(settings)
+        .with_setting_engine(settings.build())
         .with_handler(handler)
         .with_data_channel_send_buffer_limit(MAX_BUFFERED_AMOUNT)
         .with_runtime(Arc::new(MuxRuntime(socket)))

@@ -1,0 +1,92 @@
+//! Our own offer, for players that answer instead of offering. Their answer has all that an offer of theirs would have, and
+//! is taken as one. Pure.
+
+use super::formats::{EXTENSIONS, H264Format, PacketizationMode};
+use crate::media::h264::Profile;
+
+/// What the offer says.
+#[derive(Debug, Clone)]
+pub struct OurOffer<'a> {
+    /// Our ICE credentials: username fragment and password.
+    pub ufrag: &'a str,
+    pub password: &'a str,
+    /// The SHA-256 fingerprint of our certificate.
+    pub fingerprint: &'a str,
+    /// The H.264 profile of the camera's stream.
+    pub profile: Profile,
+    /// Whether there is audio.
+    pub audio: bool,
+    /// Values of `a=candidate`.
+    pub candidates: &'a [String],
+}
+
+impl OurOffer<'_> {
+    /// The session description.
+    pub fn text(&self) -> String {
+        let transport = [
+            "c=IN IP4 0.0.0.0".to_owned(),
+            format!("a=ice-ufrag:{}", self.ufrag),
+            format!("a=ice-pwd:{}", self.password),
+            format!("a=fingerprint:sha-256 {}", self.fingerprint),
+            "a=setup:actpass".into(),
+            "a=rtcp-mux".into(),
+            "a=sendonly".into(),
+        ];
+        let group = if self.audio { "a=group:BUNDLE 0 1" } else { "a=group:BUNDLE 0" };
+        let mut lines: Vec<String> = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", group].map(String::from).into();
+        // The offerer controls ICE unless it is lite. We take the role of a lite agent, as in all other sessions.
+        lines.push("a=ice-lite".into());
+        lines.push("m=video 9 UDP/TLS/RTP/SAVPF 102 103".into());
+        lines.extend(transport.iter().cloned());
+        lines.extend(["a=mid:0", "a=msid:porthole video", "a=rtpmap:102 H264/90000"].map(String::from));
+        let h264 = H264Format { payload_type: 102, profile: self.profile, mode: PacketizationMode::NonInterleaved };
+        lines.push(format!("a=fmtp:102 {}", h264.parameters()));
+        let feedback = ["nack", "nack pli", "ccm fir", "transport-cc"];
+        lines.extend(feedback.map(|message| format!("a=rtcp-fb:102 {message}")));
+        lines.extend(["a=rtpmap:103 rtx/90000", "a=fmtp:103 apt=102"].map(String::from));
+        lines.extend(EXTENSIONS.iter().zip(1..).map(|(uri, id)| format!("a=extmap:{id} {uri}")));
+        lines.extend(self.candidates.iter().map(|candidate| format!("a={candidate}")));
+        lines.push("a=end-of-candidates".into());
+        if self.audio {
+            lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 111".into());
+            lines.extend(transport);
+            lines.extend(
+                [
+                    "a=mid:1",
+                    "a=msid:porthole audio",
+                    "a=rtpmap:111 opus/48000/2",
+                    "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1",
+                ]
+                .map(String::from),
+            );
+        }
+        lines.iter().flat_map(|line| [line, "\r\n"]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offer_with_its_directions_turned_round_could_be_a_viewers() {
+        let candidates = ["candidate:1 1 udp 2130706431 192.0.2.1 8189 typ host".to_owned()];
+        for audio in [false, true] {
+            let offer = OurOffer {
+                ufrag: "abcd",
+                password: "abcdefghijklmnopqrstuvwx",
+                fingerprint: "12:34",
+                profile: Profile::CONSTRAINED_BASELINE,
+                audio,
+                candidates: &candidates,
+            };
+            let text = offer.text();
+            assert_eq!(text.matches("\r\nm=").count(), 1 + usize::from(audio), "{text}");
+            let turned = text.replace("a=sendonly", "a=recvonly").replace("a=setup:actpass", "a=setup:active");
+            let parsed = super::super::offer::parse(&turned).expect("should be an offer");
+            let accepted = parsed.accept(Profile::CONSTRAINED_BASELINE).expect("should be acceptable");
+            assert_eq!((accepted.wants_audio, accepted.offerer_is_dtls_client), (audio, true));
+            assert_eq!(accepted.candidates.len(), 1);
+        }
+    }
+}

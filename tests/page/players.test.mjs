@@ -1,0 +1,108 @@
+/**
+ * Players of other projects, replayed in a real browser: what Mainsail, Fluidd and mediamtx's reader send, as their sources have
+ * it, and camera-streamer's signalling. That the answers are the right ones is tested in `tests/whep_clients.rs`.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { CONFIG, DESKTOP, SOON, open, start, viewers } from './page.mjs';
+
+/** A page at the address of the board that has nothing but a video, for a player. */
+async function blank(t, program) {
+  const page = await open(t, 'about:blank', DESKTOP);
+  await page.route('**/player', (route) => route.fulfill({ contentType: 'text/html', body: '<video muted autoplay playsinline></video>' }));
+  await page.goto(`${program.url}player`);
+  return page;
+}
+
+/** Waits until the video shows the board's pattern. */
+async function shown(page) {
+  await page.waitForFunction(() => blockCode.read(document.querySelector('video')) !== null, null, SOON);
+  const first = await page.evaluate(() => blockCode.read(document.querySelector('video')).frame);
+  await page.waitForFunction((first) => blockCode.read(document.querySelector('video'))?.frame > first + 10, first, SOON);
+}
+
+/** Mainsail's player for mediamtx: the ICE servers come from OPTIONS, the session is below the endpoint. */
+async function whep({ star, sendrecv }) {
+  const status = [];
+  const call = async (url, options) => {
+    const response = await fetch(url, options);
+    status.push(`${options.method} ${response.status}`);
+    return response;
+  };
+  const url = `${location.origin}/whep`;
+  const links = (await call(url, { method: 'OPTIONS' })).headers.get('Link');
+  const urls = links === null ? [] : links.split(', ').map((link) => /^<(.+?)>; rel="ice-server"/i.exec(link)[1]);
+  const peer = (globalThis.peer = new RTCPeerConnection({ iceServers: urls.map((url) => ({ urls: [url] })) }));
+  for (const kind of ['video', 'audio']) peer.addTransceiver(kind, { direction: sendrecv ? 'sendrecv' : 'recvonly' });
+  peer.addEventListener('track', ({ streams }) => (document.querySelector('video').srcObject = streams[0]));
+  const queued = [];
+  let send = ({ candidate }) => candidate && queued.push(candidate);
+  peer.addEventListener('icecandidate', (event) => send(event));
+  const offer = await peer.createOffer();
+  const response = await call(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: offer.sdp });
+  await peer.setLocalDescription(offer);
+  const session = `${url}/${response.headers.get('Location').split('/').at(-1)}`;
+  const etag = star ? '*' : response.headers.get('ETag');
+  const line = (name) => offer.sdp.split('\r\n').find((line) => line.startsWith(name));
+  const media = offer.sdp.split('\r\n').filter((line) => line.startsWith('m='));
+  send = async ({ candidate }) => {
+    if (!candidate) return;
+    const body = [line('a=ice-ufrag:'), line('a=ice-pwd:'), media[candidate.sdpMLineIndex], `a=mid:${candidate.sdpMLineIndex}`, `a=${candidate.candidate}`, ''];
+    const headers = { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': etag };
+    await call(session, { method: 'PATCH', headers, body: body.join('\r\n') });
+  };
+  await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });
+  await Promise.all(queued.map((candidate) => send({ candidate })));
+  globalThis.leave = async () => {
+    peer.close();
+    await call(session, { method: 'DELETE' });
+    return status;
+  };
+}
+
+for (const [name, how] of [
+  ['mediamtx’s reader and Fluidd', { star: true, sendrecv: false }],
+  ['Mainsail', { star: false, sendrecv: true }],
+]) {
+  test(`${name} play and leave nothing`, async (t) => {
+    const program = await start(t);
+    const page = await blank(t, program);
+    await page.evaluate(whep, how);
+    await shown(page);
+    const status = await page.evaluate(() => globalThis.leave());
+    assert.deepEqual([...new Set(status)].sort(), ['DELETE 200', 'OPTIONS 204', 'PATCH 204', 'POST 201']);
+    await viewers(page, program, 0);
+  });
+}
+
+/** A player for camera-streamer: it asks for an offer, answers it, and posts its candidates. */
+async function cameraStreamer() {
+  const post = async (message, headers = { 'Content-Type': 'application/json' }) => {
+    const response = await fetch('/webrtc', { method: 'POST', headers, body: JSON.stringify(message) });
+    if (response.status !== 200) throw new Error(`${message.type}: ${response.status} ${await response.text()}`);
+    return response.json();
+  };
+  // The first message goes out as text.
+  const offer = await post({ type: 'request', iceServers: null }, {});
+  const peer = (globalThis.peer = new RTCPeerConnection({ iceServers: offer.iceServers }));
+  peer.addTransceiver('video', { direction: 'recvonly' });
+  peer.addEventListener('track', ({ track, streams }) => track.kind === 'video' && (document.querySelector('video').srcObject = streams[0]));
+  const sent = [];
+  peer.addEventListener('icecandidate', ({ candidate }) => candidate && sent.push(candidate));
+  await peer.setRemoteDescription(offer);
+  await peer.setLocalDescription(await peer.createAnswer());
+  await post({ type: peer.localDescription.type, id: offer.id, sdp: peer.localDescription.sdp });
+  for (const candidate of sent) await post({ type: 'remote_candidate', id: offer.id, candidates: [candidate] });
+}
+
+test('players for camera-streamer play and leave nothing', async (t) => {
+  const program = await start(t, { config: CONFIG });
+  const page = await blank(t, program);
+  await page.evaluate(cameraStreamer);
+  await shown(page);
+  await viewers(page, program, 1);
+  await page.evaluate(() => globalThis.peer.close());
+  await viewers(page, program, 0, { timeout: 40_000 });
+});
