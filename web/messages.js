@@ -18,6 +18,7 @@ import { locale, t } from './i18n.js';
  * @property {Camera | null} camera
  * @property {Status | null} status
  * @property {boolean} isOperator Whether the board's devices and configuration are this user's business.
+ * @property {boolean} fallback Whether MJPEG is shown, because WebRTC does not work for the reason in `error`.
  * @property {number} interruptedFor How long nothing has arrived while `interrupted`, in milliseconds.
  *
  * @typedef {object} Message
@@ -142,8 +143,10 @@ function refusal({ status, camera, requestedCamera, endedByBoard, host, isOperat
         title: requestedCamera === null ? notices.noCamera : notices.noSuchCamera(requestedCamera),
         text: names.length > 0 ? notices.availableCameras(list(names)) : detail,
       };
-    case 400:
     case 406:
+      if (/no H\.264/.test(error.detail)) return notices.noH264;
+      return { title: notices.offer, text: detail };
+    case 400:
     case 415:
       return { title: notices.offer, text: detail };
     case 409:

@@ -21,6 +21,7 @@ export class Overlay {
   constructor() {
     const part = (/** @type {string} */ id) => element(id, HTMLElement);
     this.video = part('video');
+    this.image = element('mjpeg', HTMLImageElement);
     this.name = part('camera-name');
     this.cameraMenu = part('camera-menu');
     this.state = part('state');
@@ -28,6 +29,9 @@ export class Overlay {
     this.warning = part('warning');
     this.noticeRoot = part('notice');
     this.notice = new Notice(this.noticeRoot);
+    this.mjpegNote = part('notice-mjpeg');
+    this.expand = element('notice-expand', HTMLButtonElement);
+    this.expand.addEventListener('click', () => this.#setExpanded(!this.noticeRoot.classList.contains('expanded')));
     this.action = element('notice-action', HTMLButtonElement);
     this.resetZoom = element('reset-zoom', HTMLButtonElement);
     this.announcement = part('announcement');
@@ -39,7 +43,7 @@ export class Overlay {
     const shown = signInRequired ? null : message(situation);
     const active = signInRequired ? [] : warnings(situation, stalledSince);
     const name = signInRequired ? 'signed-out' : stateName(situation);
-    const connected = connection.state === 'live' || connection.state === 'interrupted';
+    const connected = connection.state === 'live' || connection.state === 'interrupted' || situation.fallback;
 
     document.body.dataset.state = name;
     write(this.state, t().states[name]);
@@ -47,11 +51,13 @@ export class Overlay {
     show(this.pattern, connected && !isPrivacyOn(situation) ? patternLabel(camera) : '');
     show(this.warning, shown ? '' : active.join('. '));
     this.#showNotice(shown, connection);
+    this.#showCompact(shown !== null && situation.fallback);
     this.resetZoom.hidden = scale === 1;
     const zoomed = t().page.zoomed(scale.toFixed(1));
     write(this.resetZoom.querySelector('span'), zoomed);
     this.resetZoom.setAttribute('aria-label', t().page.zoomedLabel(zoomed));
-    const announcement = shown ? `${shown.title}. ${shown.text}` : [t().states[name], this.pattern.textContent, ...active].filter(Boolean).join('. ');
+    const mjpeg = situation.fallback ? ` ${t().page.mjpeg}` : '';
+    const announcement = shown ? `${shown.title}. ${shown.text}${mjpeg}` : [t().states[name], this.pattern.textContent, ...active].filter(Boolean).join('. ');
     // Read by screen readers, once for each change.
     write(this.announcement, announcement);
   }
@@ -73,6 +79,22 @@ export class Overlay {
     write(this.action, state === 'stopped' ? start : state === 'waiting' ? tryNow : tryAgain);
   }
 
+  /**
+   * Over MJPEG the notice says in brief what is missing.
+   * @param {boolean} compact
+   */
+  #showCompact(compact) {
+    this.noticeRoot.classList.toggle('compact', compact);
+    this.mjpegNote.hidden = this.expand.hidden = !compact;
+    if (!compact) this.#setExpanded(false);
+  }
+
+  /** @param {boolean} expanded */
+  #setExpanded(expanded) {
+    this.noticeRoot.classList.toggle('expanded', expanded);
+    this.expand.setAttribute('aria-expanded', String(expanded));
+  }
+
   /** @param {Situation} situation */
   #showName({ status, camera, requestedCamera }) {
     // The camera names are still known while the board is away.
@@ -81,7 +103,9 @@ export class Overlay {
     write(this.name, shown);
     this.name.hidden = !this.cameraMenu.hidden;
     document.title = shown ? `${shown} – porthole` : 'porthole';
-    this.video.setAttribute('aria-label', shown ? t().page.videoFrom(shown) : t().page.video);
+    const label = shown ? t().page.videoFrom(shown) : t().page.video;
+    this.video.setAttribute('aria-label', label);
+    this.image.alt = label;
   }
 }
 
@@ -90,6 +114,7 @@ export class Overlay {
  * @param {Situation} situation
  */
 function stateName(situation) {
+  if (situation.fallback) return 'fallback';
   if (isPrivacyOn(situation)) return 'privacy';
   if (isCameraDown(situation)) return 'no-camera';
   return isLost(situation) ? 'waiting' : situation.state;

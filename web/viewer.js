@@ -5,6 +5,7 @@ import { AutoHide } from './auto-hide.js';
 import { client, connection, endpoint, requestedCamera, signInToken } from './bootstrap.js';
 import { Captures } from './captures.js';
 import { element, write } from './elements.js';
+import { Fallback } from './fallback.js';
 import { Display } from './fullscreen.js';
 import { i18n, languages, setLocale, t, translate } from './i18n.js';
 import { boardNotice, isolate, sentence } from './messages.js';
@@ -50,7 +51,8 @@ const player = new Player(video);
 const captures = new Captures(client, toasts, () => currentCamera()?.name ?? state.requestedCamera ?? '');
 const display = new Display(video);
 const overlay = new Overlay();
-const zoom = new Zoom(part('player'), video);
+const fallback = new Fallback(element('mjpeg', HTMLImageElement));
+const zoom = new Zoom(part('player'), [video, fallback.image]);
 const toolbar = new Toolbar();
 const statsPanel = new StatsPanel(part('details-pane'));
 const viewersPanel = new ViewersPanel(part('people-pane'), client);
@@ -154,9 +156,11 @@ const isOperator = () => (client.you?.role ?? auth.role) !== 'viewer';
 
 function render() {
   const camera = currentCamera();
+  fallback.update(connection, state.requestedCamera, !auth.signInRequired && !document.hidden);
   const situation = {
     state: connection.state,
-    error: connection.error,
+    error: fallback.showing ? fallback.reason : connection.error,
+    fallback: fallback.showing,
     endedByBoard: connection.endedByBoard,
     online: navigator.onLine,
     host: location.host,
@@ -180,7 +184,7 @@ function render() {
 function renderToolbar() {
   toolbar.show({
     connected: isConnected(),
-    running: connection.state !== 'stopped' && connection.state !== 'failed',
+    running: isRunning(),
     boardReachable: client.connected && client.you !== null,
     noAudio: board.value?.audio?.state === 'off' || state.sessionStats?.session.stream.getAudioTracks().length === 0,
     muted: player.muted,
@@ -207,10 +211,8 @@ function panelData() {
 
 // What the user does.
 
-function toggleRunning() {
-  if (connection.state === 'stopped' || connection.state === 'failed') connection.start();
-  else hangUp();
-}
+/** Whether there is something to hang up: MJPEG goes on where WebRTC has failed for good. */
+const isRunning = () => fallback.showing || (connection.state !== 'stopped' && connection.state !== 'failed');
 
 function hangUp() {
   zoom.reset();
@@ -264,7 +266,7 @@ async function selectCamera(name) {
 toolbar.mute.addEventListener('click', toggleMute);
 toolbar.photo.addEventListener('click', takePhoto);
 toolbar.record.addEventListener('click', toggleRecording);
-toolbar.hangUp.addEventListener('click', toggleRunning);
+toolbar.hangUp.addEventListener('click', () => (isRunning() ? hangUp() : connection.start()));
 toolbar.pip.addEventListener('click', () => display.togglePictureInPicture());
 toolbar.fullScreen.addEventListener('click', () => display.toggleFullscreen());
 overlay.action.addEventListener('click', () => connection.start());
@@ -317,14 +319,12 @@ connection.addEventListener('change', () => {
   if (connection.state === 'stopped') endSession();
   render();
 });
-player.addEventListener('change', render);
+for (const source of [fallback, player, zoom, board]) source.addEventListener('change', render);
 player.addEventListener('firstframe', render);
 display.addEventListener('change', () => {
   updateMedia();
   render();
 });
-zoom.addEventListener('change', render);
-board.addEventListener('change', render);
 board.addEventListener('unauthorized', () => auth.signedOut());
 auth.addEventListener('change', onAuthChange);
 captures.addEventListener('change', () => {
@@ -360,6 +360,7 @@ addEventListener('hashchange', () => {
 });
 document.addEventListener('visibilitychange', () => {
   updateMedia();
+  render();
   if (document.hidden) return;
   if (auth.signInRequired) {
     // The user may have signed in on another page of this browser.

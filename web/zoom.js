@@ -36,13 +36,13 @@ export class Zoom extends EventTarget {
 
   /**
    * @param {HTMLElement} container The element that receives the gestures.
-   * @param {HTMLElement} video The element that is transformed; it fills the container.
+   * @param {HTMLElement[]} pictures The elements that are transformed; they fill the container.
    */
-  constructor(container, video) {
+  constructor(container, pictures) {
     super();
     this.container = container;
-    this.video = video;
-    video.style.transformOrigin = '0 0';
+    this.pictures = pictures;
+    for (const { style } of pictures) style.transformOrigin = '0 0';
     container.addEventListener('pointerdown', (event) => this.#onPointerDown(event));
     container.addEventListener('pointermove', (event) => this.#onPointerMove(event));
     container.addEventListener('pointerup', (event) => this.#onPointerUp(event));
@@ -143,7 +143,8 @@ export class Zoom extends EventTarget {
     // The video always covers the container.
     this.#x = Math.min(0, Math.max(clientWidth * (1 - this.scale), this.#x));
     this.#y = Math.min(0, Math.max(clientHeight * (1 - this.scale), this.#y));
-    this.video.style.transform = this.scale === 1 ? '' : `translate(${this.#x}px, ${this.#y}px) scale(${this.scale})`;
+    const transform = this.scale === 1 ? '' : `translate(${this.#x}px, ${this.#y}px) scale(${this.scale})`;
+    for (const { style } of this.pictures) style.transform = transform;
   }
 
   /** @param {MouseEvent} event */

@@ -61,12 +61,12 @@ export function decode(width, height, luma) {
 }
 
 /**
- * The code of the frame that a video currently shows.
- * @param {HTMLVideoElement} video
+ * The code of the frame that a video or an image currently shows.
+ * @param {HTMLVideoElement | HTMLImageElement} video
  * @returns {Code | null}
  */
 function read(video) {
-  const { videoWidth: width, videoHeight: height } = video;
+  const [width, height] = 'videoWidth' in video ? [video.videoWidth, video.videoHeight] : [video.naturalWidth, video.naturalHeight];
   const cell = cellOf(width, height);
   if (cell === 0) return null;
   // Only the corner that holds the code is drawn and read back.

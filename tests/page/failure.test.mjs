@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 
 import { launch } from './browser.mjs';
-import { CONFIG, LATER, PHONE, announced, click, open, playing, start } from './page.mjs';
+import { CONFIG, LATER, PHONE, announced, click, expand, open, playing, start } from './page.mjs';
 
 /** The port of a UDP socket that never replies. */
 async function silentPort(t) {
@@ -35,8 +35,9 @@ async function candidates(page, keep, more) {
   });
 }
 
-/** The texts of the notice. */
+/** The texts of the notice, which is brief while MJPEG is shown. */
 async function panel(page) {
+  await expand(page);
   const texts = async (selector) => (await page.locator(selector).allTextContents()).map((text) => text.trim());
   return {
     title: await page.textContent('#notice-title'),

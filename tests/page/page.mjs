@@ -83,6 +83,14 @@ export async function announced(page, pattern, deadline = SOON) {
     (source) => new RegExp(source, 'i').test(document.querySelector('[role=status]').textContent), pattern.source, deadline);
 }
 
+/** Waits until MJPEG is shown, and unfolds what the notice says about it. */
+export async function expand(page) {
+  const folded = page.locator('#notice-expand[aria-expanded=false]');
+  await page.waitForFunction(
+    () => !['failed', 'waiting'].includes(globalThis.porthole.state) || document.querySelector('#notice.compact'), null, SOON);
+  if (await folded.isVisible()) await folded.click();
+}
+
 /**
  * The page's statistics once a condition holds.
  * @param {() => object | false} condition Runs inside the page.

@@ -99,3 +99,18 @@ test('screenshots without video and while signed out', async (t) => {
   await announced(page, /Signed out/);
   await page.screenshot({ path: `${SCREENSHOTS}phone-signed-out.png` });
 });
+
+test('screenshots of MJPEG', async (t) => {
+  const program = await start(t, { config: CONFIG.replace(DEVICE, 'pattern') });
+  for (const [name, viewport, locale] of [['phone', PHONE, 'ko-KR'], ['landscape', LANDSCAPE, 'en-GB'], ['desktop', DESKTOP, 'en-GB']]) {
+    const page = await open(t, 'about:blank', viewport, { locale });
+    await page.addInitScript(() => delete globalThis.RTCPeerConnection);
+    await page.goto(program.url);
+    await page.waitForSelector('#mjpeg', SOON);
+    await movePointer(page);
+    await page.screenshot({ path: `${SCREENSHOTS}${name}-mjpeg.png` });
+    await click(page, '#notice-expand');
+    await page.screenshot({ path: `${SCREENSHOTS}${name}-mjpeg-why.png` });
+    await page.close();
+  }
+});

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CONFIG, DESKTOP, PHONE, SOON, announced, click, open, playing, start } from './page.mjs';
+import { CONFIG, DESKTOP, PHONE, SOON, announced, click, expand, open, playing, start } from './page.mjs';
 
 const PASSWORD = 'six old boats drift';
 
@@ -52,6 +52,7 @@ test('a browser without WebRTC is told so in words for people', async (t) => {
   await page.goto(program.url);
   await announced(page, /^This browser can’t play the stream\. It does not support WebRTC, or WebRTC is turned off/);
   assert.doesNotMatch(await words(page), /RTCPeerConnection/);
+  await expand(page);
   assert.ok((await page.locator('#notice-advice li:visible').count()) > 0);
 });
 
