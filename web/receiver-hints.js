@@ -1,5 +1,5 @@
 /**
- * What a receiver requests beyond the browser's defaults: capture times of frames, and no delay before display.
+ * What a receiver requests beyond the browser's defaults: capture times of frames, stereo, and no delay before display.
  */
 
 /** RTP header extensions that browsers do not offer by default: capture time and playout delay. */
@@ -45,6 +45,19 @@ export function addHeaderExtensions(offer) {
     lines.push(`a=extmap:${id} ${uri}\r\n`);
   }
   return { type: offer.type, sdp: sdp.replace(/^(m=video [^]*?)(?=a=recvonly)/m, `$1${lines.join('')}`) };
+}
+
+/**
+ * Asks for stereo audio. Without it Chromium and Safari play both channels as one (RFC 7587 section 6.1); a microphone with one
+ * channel is not affected.
+ * @param {RTCSessionDescriptionInit} offer
+ * @returns {RTCSessionDescriptionInit}
+ */
+export function askForStereo({ type, sdp = '' }) {
+  const opus = [...sdp.matchAll(/^a=rtpmap:(\d+) opus\/48000\/2/gim)].map(([, id]) => id);
+  const asked = sdp.replace(/^a=fmtp:(\d+) (.*)$/gm, (line, id, parameters) =>
+    opus.includes(id) && !/(^|;) *stereo=/.test(parameters) ? `a=fmtp:${id} ${parameters.trimEnd()};stereo=1${line.endsWith('\r') ? '\r' : ''}` : line);
+  return { type, sdp: asked };
 }
 
 /**

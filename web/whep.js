@@ -12,7 +12,7 @@
 
 import { IceMonitor } from './ice-diagnostics.js';
 import { addServers } from './ice-servers.js';
-import { setJitterBufferTarget, enableHeaderExtensions, addHeaderExtensions } from './receiver-hints.js';
+import { setJitterBufferTarget, enableHeaderExtensions, addHeaderExtensions, askForStereo } from './receiver-hints.js';
 import { applyIceRestart, remoteCandidates, sdpFragment } from './sdp.js';
 import { Signalling, WhepError } from './signalling.js';
 import { CandidateSender } from './trickle.js';
@@ -213,7 +213,7 @@ export class WhepSession extends EventTarget {
    */
   async #signal() {
     const peer = this.#createPeer();
-    const offer = addHeaderExtensions(await peer.createOffer());
+    const offer = askForStereo(addHeaderExtensions(await peer.createOffer()));
     if (this.#closed) return;
     this.#timing.posted = performance.now();
     const { answer, iceServers } = await this.#signalling.offer(offer.sdp ?? '');
@@ -330,7 +330,7 @@ export class WhepSession extends EventTarget {
     const peer = this.#peer;
     if (!peer) return;
     // The board may have taken credentials whose answer was lost; others would make it start over, and drop the path again.
-    const offer = (this.#restartOffer ??= addHeaderExtensions(await peer.createOffer({ iceRestart: true })));
+    const offer = (this.#restartOffer ??= askForStereo(addHeaderExtensions(await peer.createOffer({ iceRestart: true }))));
     let fragment;
     try {
       fragment = await this.#signalling.restart(sdpFragment(offer.sdp ?? ''));

@@ -7,6 +7,7 @@ import { module } from './web.mjs';
 
 const { iceServers, parseLinks } = await module('link-header.js');
 const { applyIceRestart, remoteCandidates, sdpFragment } = await module('sdp.js');
+const { askForStereo } = await module('receiver-hints.js');
 
 test('STUN and TURN servers are read from one Link header or many', () => {
   const header = '<stun:stun.example.net>; rel="ice-server", ' +
@@ -68,4 +69,16 @@ test('candidates are read from an answer and written into a fragment', () => {
     sdpFragment(ANSWER, ['candidate:9 1 udp 1 192.0.2.9 9 typ host'], true),
     'a=ice-ufrag:old1\r\na=ice-pwd:oldoldoldoldoldoldoldold\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n' +
       'a=candidate:9 1 udp 1 192.0.2.9 9 typ host\r\na=end-of-candidates\r\n');
+});
+
+test('stereo is asked for once, of Opus alone', () => {
+  const sdp = (fmtp) => `m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 ${fmtp}\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n`;
+  for (const [offered, asked] of [
+    ['minptime=10;useinbandfec=1', 'minptime=10;useinbandfec=1;stereo=1'],
+    ['maxplaybackrate=48000;stereo=1;useinbandfec=1', 'maxplaybackrate=48000;stereo=1;useinbandfec=1'],
+    ['stereo=0', 'stereo=0'],
+    ['sprop-stereo=0', 'sprop-stereo=0;stereo=1'],
+  ]) {
+    assert.deepEqual(askForStereo({ type: 'offer', sdp: sdp(offered) }), { type: 'offer', sdp: sdp(asked) });
+  }
 });
