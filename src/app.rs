@@ -123,14 +123,6 @@ impl App {
         auth.set_watching(move || watching.owners());
         let session_manager =
             SessionManager::new(config.rtc.clone(), streams.clone(), sessions, metrics.clone(), dispatcher.clone())?;
-        let sessions = session_manager.clone();
-        auth.on_revoked(move |id| sessions.end_sessions_of(id));
-        if let Err(error) = auth.watch() {
-            tracing::warn!("changed passwords and revoked tokens take effect only at the next request: {error}");
-        }
-        let watchdog = CancellationToken::new();
-        let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
-        tokio::spawn(watchdog.clone().run_until_cancelled_owned(privacy_switch.retry_writes()));
         let context = http::Context::new(
             session_manager.clone(),
             streams,
@@ -139,6 +131,17 @@ impl App {
             auth.clone(),
             dispatcher.clone(),
         );
+        let (sessions, responses) = (session_manager.clone(), context.clone());
+        auth.on_revoked(move |id| {
+            sessions.end_sessions_of(id);
+            responses.end_responses_to(id);
+        });
+        if let Err(error) = auth.watch() {
+            tracing::warn!("changed passwords and revoked tokens take effect only at the next request: {error}");
+        }
+        let watchdog = CancellationToken::new();
+        let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
+        tokio::spawn(watchdog.clone().run_until_cancelled_owned(privacy_switch.retry_writes()));
         let server = http::Server::start(listener, context, middleware, encryption);
         // The page can be reached from here on.
         let leds = start_leds(&config, &publisher);

@@ -240,6 +240,7 @@ async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
         "HEAD /metrics",
         "GET /snapshot.jpg",
         "GET /stream.mjpg",
+        "GET /api/events",
         "HEAD /stream.mjpg",
         "GET /?action=stream",
         "GET /?action=snapshot",

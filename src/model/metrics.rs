@@ -103,7 +103,7 @@ pub enum RejectReason {
     Nobody,
     /// The role is not sufficient.
     Role,
-    /// Too many MJPEG streams to one address.
+    /// Too many streams, of MJPEG or events, to one address.
     Readers,
 }
 

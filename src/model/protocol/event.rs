@@ -124,4 +124,10 @@ impl Event {
     pub fn message(&self) -> String {
         json!(self).to_string()
     }
+
+    /// The name and the parameters of the message, each on one line.
+    pub fn parts(&self) -> (String, String) {
+        let message = json!(self);
+        (message["method"].as_str().unwrap_or_default().to_owned(), message["params"].to_string())
+    }
 }

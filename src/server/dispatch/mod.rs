@@ -128,6 +128,11 @@ impl Dispatcher {
         }
     }
 
+    /// Subscribes to the events for a program that watches nothing.
+    pub fn events_for_program(&self) -> EventStream {
+        self.events("")
+    }
+
     /// Executes a request that arrived at `received`. For snapshots use [`snapshot`](Self::snapshot).
     ///
     /// # Errors

@@ -9,27 +9,21 @@ use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
-use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream;
-use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use warp::Reply as _;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use warp::reply::Response;
 
 use super::Context;
 use super::api::protocol_problem;
-use super::connection_handle::ConnectionHandle;
-use super::reader_limit::{MAX_READERS, ReaderPermit};
+use super::lasting::{Lasting, too_many};
 use super::request::RequestHead;
-use super::response::{ErrorResponse, no_content, problem, retryable_problem};
-use crate::model::metrics::RejectReason;
+use super::response::{ErrorResponse, no_content, problem};
 use crate::pipeline::mjpeg::{MjpegFrame, MjpegVariant};
 use crate::server::auth::Principal;
 use crate::server::dispatch::MjpegStream;
-use crate::util::connection_limit::BusyGuard;
 
 /// The media type with the boundary between the parts.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("multipart/x-mixed-replace; boundary=porthole-frame");
@@ -45,12 +39,6 @@ const QUALITIES: RangeInclusive<u8> = 1..=100;
 
 /// Frame rates: from one in a minute to that of the fastest cameras.
 const RATES: RangeInclusive<f64> = 1.0 / 60.0..=240.0;
-
-/// How long a stream that has ended may take to send what is under way; a client that has stopped reading never would.
-const END_GRACE: Duration = Duration::from_secs(1);
-
-/// After how many seconds a client may ask again that has too many streams.
-const RETRY_AFTER: u64 = 5;
 
 impl Context {
     /// `GET /stream.mjpg` and `/?action=stream`.
@@ -74,18 +62,16 @@ impl Context {
             set_headers(response.headers_mut());
             return Ok(response);
         }
-        let Some(permit) = self.0.readers.try_acquire(client) else {
-            self.0.metrics.count_rejected(RejectReason::Readers);
-            let detail = format!("{client} reads {MAX_READERS} streams already; close one of them");
-            return Err(retryable_problem(StatusCode::TOO_MANY_REQUESTS, RETRY_AFTER, &detail).into());
-        };
         let end = head.connection.stop().child_token();
+        let permit = self.0.streams_read.try_acquire(client, &principal.id, end.clone());
+        let permit = permit.map_err(|max| too_many(&self.0.metrics, client, max))?;
         let stream = dispatcher
             .mjpeg(principal, client, camera, variant, fps, end.clone())
             .map_err(|error| Box::new(protocol_problem(&error)))?;
         // Access that was revoked before the session existed has ended no session.
         self.check_access(Some(principal))?;
-        let body = Body::new(stream, &head.connection, permit, end);
+        let lasting = Lasting::new(&head.connection, permit, end);
+        let body = Body { stream, begun: false, _lasting: lasting };
         let mut response = warp::reply::stream(stream::unfold(body, Body::next)).into_response();
         set_headers(response.headers_mut());
         Ok(response)
@@ -121,34 +107,15 @@ fn number<T: FromStr + PartialOrd + Display>(
 struct Body {
     stream: MjpegStream,
     begun: bool,
-    _busy: BusyGuard,
-    _permit: ReaderPermit,
-    _done: DropGuard,
+    _lasting: Lasting,
 }
 
 impl Body {
-    fn new(stream: MjpegStream, connection: &ConnectionHandle, permit: ReaderPermit, end: CancellationToken) -> Self {
-        let done = CancellationToken::new();
-        tokio::spawn(close_when_ended(connection.clone(), end, done.clone()));
-        Self { stream, begun: false, _busy: connection.busy(), _permit: permit, _done: done.drop_guard() }
-    }
-
     /// The next part, when the connection has room for it.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         let frame = self.stream.next().await?;
         let first = !std::mem::replace(&mut self.begun, true);
         Some((Ok(part(&frame, first)), self))
-    }
-}
-
-/// Closes the connection of a stream that has ended and is still sending.
-async fn close_when_ended(connection: ConnectionHandle, end: CancellationToken, done: CancellationToken) {
-    tokio::select! {
-        () = done.cancelled() => return,
-        () = end.cancelled() => {}
-    }
-    if timeout(END_GRACE, done.cancelled()).await.is_err() {
-        connection.close();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A request arrives in `server` and `connection`. `request` decodes its route, which `route` lists; `router` has
 //! `middleware` check it, and calls the handler: WHEP is in `whep`, the embedded files are in `assets`, signing in and
-//! tokens in `login`, commands, snapshots and status in `api`, MJPEG streams in `mjpeg`.
+//! tokens in `login`, commands, snapshots and status in `api`, MJPEG streams in `mjpeg`, events in `events`.
 
 mod api;
 mod assets;
@@ -11,9 +11,11 @@ mod camera_streamer;
 mod certificate;
 mod connection;
 mod connection_handle;
+mod events;
 mod forwarded;
 mod hostnames;
 mod if_match;
+mod lasting;
 mod link_header;
 mod login;
 mod middleware;
@@ -58,7 +60,7 @@ pub struct Config {
     pub redirect: bool,
     /// Host names that are accepted in `Host`, besides this device's own names and addresses.
     pub hosts: Vec<String>,
-    /// Origins of other pages that may use the signalling endpoint (CORS).
+    /// Origins of other pages that may use the signalling endpoint (CORS) and show images.
     pub origins: Vec<String>,
     /// Reverse proxies whose `X-Forwarded-*` headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
@@ -104,8 +106,16 @@ struct Inner {
     metrics: Metrics,
     auth: Auth,
     dispatcher: Dispatcher,
-    readers: ReaderLimiter,
+    streams_read: ReaderLimiter,
+    events_read: ReaderLimiter,
 }
+
+/// MJPEG streams to one address: the cameras of a household's wall display, or a few browsers behind one router, and fewer than
+/// there may be viewers.
+const MAX_STREAMS: usize = 12;
+
+/// Readers of events at one address: each program needs one.
+const MAX_EVENT_READERS: usize = 12;
 
 impl Context {
     /// A context with these handles. `streams` are in the order of the configuration.
@@ -117,7 +127,13 @@ impl Context {
         auth: Auth,
         dispatcher: Dispatcher,
     ) -> Self {
-        let readers = ReaderLimiter::default();
-        Self(Arc::new(Inner { sessions, streams, status, metrics, auth, dispatcher, readers }))
+        let (streams_read, events_read) = (ReaderLimiter::new(MAX_STREAMS), ReaderLimiter::new(MAX_EVENT_READERS));
+        Self(Arc::new(Inner { sessions, streams, status, metrics, auth, dispatcher, streams_read, events_read }))
+    }
+
+    /// Ends what is being sent to a principal who may no longer read, besides the sessions.
+    pub fn end_responses_to(&self, principal: &str) {
+        self.0.events_read.end_all_of(principal);
+        self.0.streams_read.end_all_of(principal);
     }
 }

@@ -48,6 +48,8 @@ pub enum Route {
     RevokeToken(String),
     /// `GET /api/status`.
     Status,
+    /// `GET /api/events`.
+    Events,
     /// `POST /api/command`.
     Command,
     /// `GET /snapshot.jpg` of the camera in the query, or `/?action=snapshot`, which may number the camera.
@@ -76,6 +78,7 @@ impl Route {
         match self {
             Self::Asset(_) | Self::Health | Self::LoginStatus | Self::SignIn | Self::SignOut => Access::Public,
             Self::Status
+            | Self::Events
             | Self::Snapshot(_)
             | Self::Mjpeg(_)
             | Self::Metrics
@@ -153,6 +156,7 @@ impl PathRoutes {
             ["api", "tokens"] => vec![(GET, Route::ListTokens), (POST, Route::AddToken)],
             ["api", "tokens", name] => vec![(DELETE, Route::RevokeToken(parameter(name)?))],
             ["api", "status"] => vec![(GET, Route::Status)],
+            ["api", "events"] => vec![(GET, Route::Events)],
             ["api", "command"] => vec![(POST, Route::Command)],
             ["snapshot.jpg"] => vec![(GET, Route::Snapshot(None))],
             ["stream.mjpg"] => vec![(GET, Route::Mjpeg(None))],

@@ -103,6 +103,7 @@ async fn handle(
             let caller = Caller::principal(&principal(Role::Viewer)?);
             context.snapshot(context.camera(number, head)?, &caller).await
         }
+        Route::Events => return context.events(head, client.address, &principal(Role::Viewer)?),
         Route::Mjpeg(number) => {
             let camera = context.camera(number, head)?;
             return context.mjpeg(head, camera, client.address, &principal(Role::Viewer)?);
