@@ -32,18 +32,18 @@ test('what is on the left stays on the left', async (t) => {
   const page = await open(t, program.url);
   await playing(page);
   await click(page, '#mute');
-  const [left, right] = await (await page.waitForFunction(async () => {
-    globalThis.meters ??= await (async () => {
-      const context = new AudioContext();
-      await context.resume();
-      const splitter = context.createChannelSplitter(2);
-      context.createMediaStreamSource(document.querySelector('video').srcObject).connect(splitter);
-      return [0, 1].map((channel) => {
-        const meter = context.createAnalyser();
-        splitter.connect(meter, channel);
-        return meter;
-      });
-    })();
+  await page.evaluate(async () => {
+    const context = new AudioContext();
+    await context.resume();
+    const splitter = context.createChannelSplitter(2);
+    context.createMediaStreamSource(document.querySelector('video').srcObject).connect(splitter);
+    globalThis.meters = [0, 1].map((channel) => {
+      const meter = context.createAnalyser();
+      splitter.connect(meter, channel);
+      return meter;
+    });
+  });
+  const [left, right] = await (await page.waitForFunction(() => {
     const levels = globalThis.meters.map((meter) => {
       const samples = new Float32Array(meter.fftSize);
       meter.getFloatTimeDomainData(samples);
