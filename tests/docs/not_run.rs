@@ -49,6 +49,10 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         "serves until it is stopped; tests/page/examples.test.mjs serves and opens the same page",
         &["python3 -m http.server --directory examples 8000"],
     ),
+    (
+        "reads until it is stopped; tests/events.rs reads the same",
+        &["curl -N -H \"Authorization: Bearer $TOKEN\" http://192.168.1.20:8080/api/events"],
+    ),
     ("changes a user of this machine", &["sudo usermod -aG video $USER"]),
     (
         "needs the package's user and its configuration",

@@ -197,7 +197,7 @@ fn is_harmless(command: &str) -> bool {
         let mut words = words.iter().map(String::as_str).skip_while(|word| *word == "sudo" || word.contains('='));
         match words.next() {
             Some("make") => words.eq(["help"]),
-            program => matches!(program, Some("porthole" | "curl" | "cp" | "install")),
+            program => matches!(program, Some("porthole" | "curl" | "ffmpeg" | "cp" | "install")),
         }
     })
 }
