@@ -220,10 +220,13 @@ test('an unknown camera is reported with the available ones, which can be select
 test('HTTP errors are explained, and only temporary ones are retried', async (t) => {
   const program = await start(t);
   const page = await open(t, 'about:blank');
+  // Without the fallback, whose notice is brief.
+  await page.route('**/stream.mjpg*', (route) => route.abort('connectionrefused'));
   const cases = [
     { status: 503, detail: 'all 3 places are taken', retry: '40', state: 'waiting', words: /viewer limit\. All 3 places/ },
     { status: 409, detail: 'camera door: busy', retry: '40', state: 'waiting', words: /No video from the camera\. Camera door: busy\./ },
-    { status: 406, detail: 'the offer has no H.264', state: 'failed', words: /rejected the connection.*has no H\.264/ },
+    { status: 406, detail: 'the camera sends High Profile', state: 'failed', words: /rejected the connection.*High Profile/ },
+    { status: 406, detail: 'the offer has no H.264', state: 'failed', words: /no H\.264 video/ },
     { status: 403, detail: 'a token is needed', state: 'failed', words: /denied access\. A token is needed/ },
     { status: 500, detail: 'out of threads', state: 'waiting', words: /reported an error\. Out of threads/ },
   ];
