@@ -26,7 +26,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/capture/audio/resample.rs"]),
     (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/"]),
-    (&["h264_reader"], &["src/media/h264.rs", "src/media/h264/"]),
+    (&["h264_reader"], &["src/media/h264/"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/"]),
     (&["fast_image_resize"], &["src/media/scale.rs"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/device/gpio/"]),
