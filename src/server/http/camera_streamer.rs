@@ -88,8 +88,7 @@ impl Context {
                 let started =
                     sessions.accept_answer(&id, &sdp, client, owner).await.map_err(|error| accept_problem(&error))?;
                 started.ok_or_else(gone)?;
-                // Access that was revoked before the session existed has ended no session.
-                self.check_access(Some(owner)).inspect_err(|_| sessions.end_sessions_of(&owner.id))?;
+                self.check_session_access(owner)?;
             }
             Message::RemoteCandidate { id, candidates } => {
                 let candidates: Vec<TrickledCandidate> =

@@ -111,6 +111,12 @@ impl Context {
         }
     }
 
+    /// As [`check_access`](Self::check_access), for the owner of a session that has just been made: access that was revoked
+    /// before the session existed has ended no session.
+    pub(super) fn check_session_access(&self, owner: &Principal) -> Result<(), ErrorResponse> {
+        self.check_access(Some(owner)).inspect_err(|_| self.0.sessions.end_sessions_of(&owner.id))
+    }
+
     /// `GET /api/session`.
     pub(super) fn login_status(&self, headers: &HeaderMap) -> HttpResponse {
         let principal = self.0.auth.identify(token(headers).as_deref(), cookie(headers));

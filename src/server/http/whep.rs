@@ -57,8 +57,7 @@ impl Context {
             .create_session(stream, sdp, local, client, owner)
             .await
             .map_err(|refusal| Box::new(accept_problem(&refusal)))?;
-        // Access that was revoked before the session existed has ended no session.
-        self.check_access(Some(owner)).inspect_err(|_| self.0.sessions.end_sessions_of(&owner.id))?;
+        self.check_session_access(owner)?;
         let mut response = response(StatusCode::CREATED, SDP, accepted.answer.into());
         let location = location(head, camera.is_some(), &accepted.id);
         let headers = response.headers_mut();

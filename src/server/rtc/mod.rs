@@ -189,7 +189,8 @@ impl SessionManager {
         Ok(WhepAnswer { id, etag: answered.etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }
 
-    /// Offers a camera to `principal` at the address `client`, whose request was received on `local_addr`, for players that answer instead of offering.
+    /// Offers a camera to `principal` at the address `client`, whose request was received on `local_addr`, for players
+    /// that answer instead of offering.
     ///
     /// # Errors
     ///
