@@ -3,7 +3,7 @@
 mod common;
 
 use anyhow::{Context as _, Result, ensure};
-use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
+use common::{LIMIT, Options, Porthole, SMALL, Viewer, request, token};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -112,13 +112,8 @@ async fn readers_are_limited_and_end_with_their_access_and_the_program() -> Resu
     let state = tempfile::tempdir()?;
     let config = format!("{SMALL}\n[auth]\nmode = \"password\"\n");
     let porthole = Porthole::start_with(&config, &[("STATE_DIRECTORY", state.path().into())])?;
-    let run = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_porthole"));
-        command.arg("token").args(arguments).env("STATE_DIRECTORY", state.path()).output()
-    };
     let header = |name: &str| {
-        let printed = String::from_utf8(run(&["add", name, "--role", "viewer"])?.stdout)?;
-        let secret = printed.split_whitespace().find(|word| word.starts_with("pht_")).context("no token")?;
+        let secret = token(state.path(), &["add", name, "--role", "viewer"])?;
         anyhow::Ok(format!("Authorization: Bearer {secret}\r\n"))
     };
     let (one, other) = (header("one")?, header("other")?);
@@ -130,7 +125,7 @@ async fn readers_are_limited_and_end_with_their_access_and_the_program() -> Resu
     let mut survivor = Reader::open(&porthole, &other).await?;
     let refused = Reader::open(&porthole, &one).await?;
     ensure!(refused.status() == 429 && refused.head.contains("retry-after: 5"), "{}", refused.head);
-    ensure!(run(&["revoke", "one"])?.status.success());
+    token(state.path(), &["revoke", "one"])?;
     for reader in readers {
         reader.finish().await?;
     }

@@ -32,11 +32,7 @@ impl Server {
         let state = tempfile::tempdir()?;
         let environment = [("STATE_DIRECTORY", state.path().into())];
         let porthole = Porthole::start_with(&format!("{SMALL}\n[auth]\nmode = \"password\"\n"), &environment)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_porthole"));
-        command.args(["token", "add", "example", "--role", "viewer"]).env("STATE_DIRECTORY", state.path());
-        let output = command.stdin(Stdio::null()).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let token = String::from_utf8(output.stdout)?.trim().to_owned();
+        let token = common::token(state.path(), &["add", "example", "--role", "viewer"])?;
         Ok(Self { porthole, token, state })
     }
 

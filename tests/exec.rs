@@ -137,23 +137,21 @@ async fn a_killed_program_is_restarted_within_the_session() -> Result<()> {
 
 #[tokio::test]
 async fn the_process_group_is_killed_when_the_last_viewer_leaves() -> Result<()> {
-    // A unique number that identifies the processes started here.
-    let number = format!("{}.77", 100_000 + std::process::id());
-    let command = format!("sleep {number} & {}-c:v mjpeg -f mjpeg -", FFMPEG.trim_start_matches("exec "));
-    let porthole = Porthole::start(&camera(&command, ""))?;
-    ensure!(!runs(&number)?, "nothing should run before anybody watches");
-    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
-    wait_for_pattern(&mut viewer).await?;
-    until_runs(&number, true).await?;
-    viewer.leave().await?;
-    until_runs(&number, false).await
+    check_ends_with_the_last_viewer("sleep", 77).await
 }
 
 #[tokio::test]
 async fn processes_in_other_sessions_end_when_the_last_viewer_leaves() -> Result<()> {
-    let number = format!("{}.78", 100_000 + std::process::id());
-    let command = format!("setsid sleep {number} & {}-c:v mjpeg -f mjpeg -", FFMPEG.trim_start_matches("exec "));
+    check_ends_with_the_last_viewer("setsid sleep", 78).await
+}
+
+/// Checks that a process that a program has started in the background, by this command, ends when nobody watches any more.
+async fn check_ends_with_the_last_viewer(background: &str, suffix: u32) -> Result<()> {
+    // A unique number that identifies the processes started here.
+    let number = format!("{}.{suffix}", 100_000 + std::process::id());
+    let command = format!("{background} {number} & {}-c:v mjpeg -f mjpeg -", FFMPEG.trim_start_matches("exec "));
     let porthole = Porthole::start(&camera(&command, ""))?;
+    ensure!(!runs(&number)?, "nothing should run before anybody watches");
     let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
     wait_for_pattern(&mut viewer).await?;
     until_runs(&number, true).await?;

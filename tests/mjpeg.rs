@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use common::fake::{DEVICE, Fake};
 use common::mjpeg::{Part, Reader, open, open_from, size};
-use common::{LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, missing, numbers, request};
+use common::{LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, missing, numbers, request, token};
 use porthole::media::convert::StillImage;
 use porthole::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
 use serde_json::{Value, json};
@@ -266,19 +266,13 @@ async fn revoked_token_ends_its_streams() -> Result<()> {
     let state = tempfile::tempdir()?;
     let config = format!("{SMALL}\n[auth]\nmode = \"password\"\n");
     let porthole = Porthole::start_with(&config, &[("STATE_DIRECTORY", state.path().into())])?;
-    let token = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_porthole"));
-        command.arg("token").args(arguments).env("STATE_DIRECTORY", state.path()).output()
-    };
-    let secret = String::from_utf8(token(&["add", "printer", "--role", "viewer"])?.stdout)?;
-    let secret = secret.split_whitespace().find(|word| word.starts_with("pht_")).context("no token")?;
+    let secret = token(state.path(), &["add", "printer", "--role", "viewer"])?;
     let header = format!("Authorization: Bearer {secret}\r\n");
     let mut reader = open_from(&porthole, [127, 0, 0, 1], "/stream.mjpg", &header).await?;
     reader.part().await?;
     let refused = open_from(&porthole, [127, 0, 0, 1], "/stream.mjpg", "").await?;
     ensure!(refused.status() == 401, "{}", refused.head);
-    let revoked = token(&["revoke", "printer"])?;
-    ensure!(revoked.status.success(), "{revoked:?}");
+    token(state.path(), &["revoke", "printer"])?;
     reader.finish().await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ mod common;
 use anyhow::{Context as _, Result, ensure};
 use common::client::Answer;
 use common::mjpeg::open_from;
-use common::{LIMIT, OFFER, Options, Porthole, SMALL, Viewer, request};
+use common::{LIMIT, OFFER, Options, Porthole, SMALL, Viewer, request, token};
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");
@@ -116,7 +116,7 @@ async fn options_name_the_ice_servers() -> Result<()> {
     let state = tempfile::tempdir()?;
     let config = format!("{SMALL}\n[auth]\nmode = \"password\"\n[rtc]\n{servers}\n");
     let porthole = Porthole::start_with(&config, &[("STATE_DIRECTORY", state.path().into())])?;
-    let token = token(state.path())?;
+    let token = token(state.path(), &["add", "player", "--role", "viewer"])?;
     let links = async |path: &str, headers: &[(&str, &str)]| {
         let answer = request("OPTIONS", &format!("{}{path}", porthole.base), headers, String::new()).await?;
         ensure!(answer.status == 204, "{answer:?}");
@@ -133,14 +133,6 @@ async fn options_name_the_ice_servers() -> Result<()> {
     ensure!(links(&format!("whep/?token={token}"), &[]).await? == [stun, turn]);
     ensure!(links("api/status", &[("authorization", &bearer)]).await?.is_empty());
     Ok(())
-}
-
-/// Makes a token for a viewer.
-fn token(state: &std::path::Path) -> Result<String> {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_porthole"));
-    let made = command.args(["token", "add", "player", "--role", "viewer"]).env("STATE_DIRECTORY", state).output()?;
-    let printed = String::from_utf8(made.stdout)?;
-    Ok(printed.split_whitespace().find(|word| word.starts_with("pht_")).context("no token")?.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +156,7 @@ async fn token_may_be_a_password_or_in_the_query_and_is_never_logged() -> Result
     let config = format!("{SMALL}\n[auth]\nmode = \"password\"\n");
     let environment = [("STATE_DIRECTORY", state.path().into()), ("RUST_LOG", "trace".into())];
     let porthole = Porthole::start_with(&config, &environment)?;
-    let secret = token(state.path())?;
+    let secret = token(state.path(), &["add", "player", "--role", "viewer"])?;
     let get = async |path: &str, headers: &[(&str, &str)]| {
         anyhow::Ok(request("HEAD", &format!("{}{path}", porthole.base), headers, String::new()).await?.status)
     };
