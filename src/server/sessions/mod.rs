@@ -7,8 +7,8 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,37 +19,16 @@ use crate::model::status;
 use crate::server::auth;
 use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
-use crate::util::fair_share;
 use crate::util::lock::{Mutex, MutexGuard};
 
 pub use entry::{EndReason, SessionGuard, SessionHandle};
 pub use preferences::{PlayoutDelay, Preferences, SelectError, Selection};
 pub use session_id::random_id;
+pub use table::{CapacityError, Limits};
+use table::{SessionRecord, SessionTable};
 
 /// Messages buffered for a subscriber that lags: more than people type in the second it takes to catch up.
 const MESSAGE_BACKLOG: usize = 64;
-
-/// When places are short, a session that has not connected for this long gives way to any other: a browser connects
-/// within a second, and through a relay within three.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Limits on the number of sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// All sessions.
-    pub viewers: usize,
-    /// Sessions that have not connected yet.
-    pub negotiating: usize,
-}
-
-/// Why another session is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CapacityError {
-    /// The limit on sessions is reached; how many there are.
-    Full(usize),
-    /// The limit on negotiating sessions is reached; how many there are.
-    Negotiating(usize),
-}
 
 /// A session to register.
 #[derive(Debug)]
@@ -138,80 +117,6 @@ struct Inner {
     messages: Broadcast<ServerMessage>,
     metrics: Metrics,
     status: status::StatusPublisher,
-}
-
-#[derive(Debug, Default)]
-struct SessionTable {
-    /// Counts registrations; the number gives the order of arrival.
-    arrivals: u64,
-    /// By order of arrival.
-    records: BTreeMap<u64, SessionRecord>,
-}
-
-#[derive(Debug)]
-struct SessionRecord {
-    info: SessionInfo,
-    /// The viewer's address.
-    client: IpAddr,
-    arrived: Instant,
-    connected: bool,
-    video_epoch: Option<u32>,
-    preferences: watch::Sender<Preferences>,
-    selection: watch::Sender<Selection>,
-    end: CancellationToken,
-    reason: Arc<OnceLock<EndReason>>,
-    attachment: Option<Attachment>,
-}
-
-/// What the session's task attached to its record; its type is known only there.
-type Attachment = Arc<dyn Any + Send + Sync>;
-
-impl SessionTable {
-    fn find(&mut self, id: &str) -> Option<&mut SessionRecord> {
-        self.records.values_mut().find(|record| record.info.id == id)
-    }
-
-    /// Makes room for a session of `client` at `now`. Returns the one that gave way for it.
-    fn make_room(
-        &mut self,
-        client: IpAddr,
-        now: Instant,
-        limits: Limits,
-    ) -> Result<Option<SessionRecord>, CapacityError> {
-        let all = self.records.len();
-        let waiting = || self.records.iter().filter(|(_, record)| !record.connected);
-        let clients: Vec<IpAddr> = waiting().map(|(_, record)| record.client).collect();
-        let negotiating = clients.len();
-        if all < limits.viewers && negotiating < limits.negotiating {
-            return Ok(None);
-        }
-        let holder = fair_share::gives_way(&clients, client);
-        let of_holder = waiting().find(|(_, record)| Some(record.client) == holder);
-        let overdue = || waiting().find(|(_, record)| now.saturating_duration_since(record.arrived) > PATIENCE);
-        let oldest = of_holder.or_else(overdue).map(|(arrival, _)| *arrival);
-        let displaced = oldest.and_then(|oldest| self.records.remove(&oldest));
-        match &displaced {
-            Some(record) => record.end(EndReason::Closed),
-            None if all >= limits.viewers => return Err(CapacityError::Full(all)),
-            None => return Err(CapacityError::Negotiating(negotiating)),
-        }
-        Ok(displaced)
-    }
-
-    /// The first of the names `viewer 1`, `viewer 2` and so on that is free.
-    fn free_name(&self) -> String {
-        let taken = |name: &str| self.records.values().any(|record| record.info.name == name);
-        let mut names = (1..).map(|number| format!("viewer {number}"));
-        names.find(|name| !taken(name)).unwrap_or_default()
-    }
-}
-
-impl SessionRecord {
-    fn end(&self, reason: EndReason) {
-        // The first reason wins.
-        let _ = self.reason.set(reason);
-        self.end.cancel();
-    }
 }
 
 impl SessionRegistry {
@@ -438,5 +343,6 @@ impl SessionRegistry {
 mod entry;
 mod preferences;
 mod session_id;
+mod table;
 #[cfg(test)]
 mod tests;

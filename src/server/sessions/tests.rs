@@ -1,5 +1,7 @@
 //! Tests of the session registry.
 
+use std::time::Duration;
+
 use super::*;
 use crate::model::status::Status;
 
