@@ -9,6 +9,7 @@ mod capture;
 mod encode;
 mod handle;
 mod placeholder;
+mod request_queue;
 mod requests;
 mod stream_fault;
 
@@ -33,8 +34,9 @@ use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Mailbox;
 use crate::util::thread::MediaThread;
 
-use handle::RequestQueue;
-pub use handle::{Error, Handle, Jpeg, VideoSettingsPatch};
+pub use handle::{Handle, Jpeg};
+use request_queue::RequestQueue;
+pub use request_queue::{Error, VideoSettingsPatch};
 
 /// Frames kept for a session that lags: about a second. One that is further behind does better to resume at a key frame.
 const RING: usize = 32;

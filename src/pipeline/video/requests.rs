@@ -3,7 +3,7 @@
 //! Reopening the camera belongs to `capture`.
 
 use super::PipelineContext;
-use super::handle::{CaptureRequest, Captured, Error, ReplySender, RequestQueue, VideoSettings};
+use super::request_queue::{CaptureRequest, Captured, Error, ReplySender, RequestQueue, VideoSettings};
 use crate::capture::camera;
 use crate::capture::camera::{Constraint, ControlsOutcome, VideoSource};
 use crate::media::{PixelFormat, RawFrame};

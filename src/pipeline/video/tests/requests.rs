@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use super::handle::VideoSettings;
+use super::request_queue::VideoSettings;
 use super::*;
 use crate::capture::camera::ControlsOutcome;
 use crate::model::inventory::{Control, ControlKind, Flag, Setting, Value};
