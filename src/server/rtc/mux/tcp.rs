@@ -167,11 +167,12 @@ async fn serve(
         demux.ignore(IgnoreReason::Unknown);
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the first frame is not a connectivity check"));
     }
-    let (queue, frames) = mpsc::channel(QUEUE_CAPACITY);
+    let (queue, mut frames) = mpsc::channel(QUEUE_CAPACITY);
     let path = Path::new(TcpTransport(queue));
     let Some(peers) = demux.route(&first, peer, &path) else {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the first frame is not a check of any session"));
     };
+    // Dropped before the queue: once nothing can be sent any more, nothing is routed from there either.
     let _guard = RouteGuard { demux, peers: peers.clone(), peer, path: path.clone() };
     drop(unchecked);
     let Some(permit) = viewers.try_acquire(peer.ip()) else {
@@ -183,7 +184,7 @@ async fn serve(
         () = peers.closed.cancelled() => Ok(()),
         () = permit.evicted() => Err(gave_way()),
         read = receive(read, peer, demux, &path) => read,
-        written = write_frames(write, frames) => written,
+        written = write_frames(write, &mut frames) => written,
     }
 }
 
@@ -228,7 +229,7 @@ async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> 
     Ok(frame)
 }
 
-async fn write_frames(mut to: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Frame>) -> io::Result<()> {
+async fn write_frames(mut to: impl AsyncWrite + Unpin, frames: &mut mpsc::Receiver<Frame>) -> io::Result<()> {
     while let Some(frame) = frames.recv().await {
         if frame.queued_at.elapsed() > MAX_QUEUE_AGE {
             frame.stats.dropped();

@@ -84,8 +84,12 @@ async fn a_closed_connection_ends_its_path() {
     let bystander = UdpSocket::bind(address).expect("bind");
     bystander.set_nonblocking(true).expect("non-blocking");
     socket.send(address, MEDIA);
-    bystander.send_to(MEDIA, host.udp(1)).expect("send");
-    until("the bystander is nobody", || host.ignored(IgnoreReason::Unknown) == 1).await;
+    // A machine that stands still may drop a frame as too old before it sees the end of the connection.
+    until("the bystander is nobody", || {
+        bystander.send_to(MEDIA, host.udp(1)).expect("send");
+        host.ignored(IgnoreReason::Unknown) > 0
+    })
+    .await;
     assert!(bystander.recv_from(&mut [0; 100]).is_err());
 }
 
