@@ -40,9 +40,12 @@
 //! # Ways to a viewer
 //!
 //! All sessions share one UDP port and the TCP port of the same number. `server::rtc::mux` owns a socket for each local
-//! address and demultiplexes: by the ICE user name of a STUN check, otherwise by the remote address. Each peer connection
-//! has a virtual socket, so it does not notice when local addresses change. `server::rtc::ice` follows those addresses,
-//! asks STUN servers for the public ones and gathers the candidates that are offered.
+//! address and demultiplexes: by the ICE user name of a STUN check, otherwise by the remote address. Each session has a
+//! virtual socket, so it does not notice when local addresses change. `server::rtc::ice` follows those addresses, asks STUN
+//! servers for the public ones and gathers the candidates that are offered.
+//!
+//! A session is one task. It drives the protocols of its connection, which are in `server::rtc::peer` and do no I/O, and
+//! sends the packets of a frame in one batch.
 //!
 //! Every HTTP request passes `server::http::middleware` before it reaches a route: rate limit, Host, Origin, credentials,
 //! and the role that the route needs. A control request, from a data channel, `POST /api/command` or the Unix socket, goes

@@ -8,7 +8,9 @@ use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer, median, missing, numbers, signal, viewer_process};
+use common::{
+    Event, LIMIT, Network, Options, Porthole, SMALL, Viewer, median, missing, numbers, signal, viewer_process,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_decodes_every_frame_from_the_first_key_frame() -> Result<()> {
@@ -167,7 +169,7 @@ async fn ten_viewers_share_one_encoder_and_get_every_frame() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_packets_are_retransmitted() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;
-    let options = Options { lose_one_in: Some(20), ..Options::new(&porthole.base) };
+    let options = Options { network: Some(Network::lossy(20)), ..Options::new(&porthole.base) };
     let mut viewer = Viewer::connect(&options).await?;
     let frame_numbers = numbers(&mut viewer, 150).await?;
     missing(&frame_numbers, &porthole).await?;

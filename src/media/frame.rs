@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::Colorimetry;
+use super::h264::payload::SharedPayloads;
 
 /// Seconds between the NTP epoch (1900) and the Unix epoch (1970), RFC 5905 appendix A.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
@@ -226,6 +227,8 @@ pub struct EncodedFrame {
     pub placeholder: bool,
     /// The access unit.
     pub data: Bytes,
+    /// Its RTP payloads.
+    pub payloads: SharedPayloads,
 }
 
 /// 20 ms of audio from a source, before encoding.

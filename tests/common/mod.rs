@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-pub use client::{Event, Options, Viewer, request};
+pub use client::{Event, Network, Options, Viewer, request};
 
 /// A deadline for anything that works, on a machine busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(30);

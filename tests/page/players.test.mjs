@@ -72,7 +72,10 @@ for (const [name, how] of [
     await page.evaluate(whep, how);
     await shown(page);
     const status = await page.evaluate(() => globalThis.leave());
-    assert.deepEqual([...new Set(status)].sort(), ['DELETE 200', 'OPTIONS 204', 'PATCH 204', 'POST 201']);
+    const [last, ...before] = [...new Set(status)].sort();
+    // The end of the connection may arrive first, and ends the session.
+    assert.ok(last === 'DELETE 200' || last === 'DELETE 404', last);
+    assert.deepEqual(before, ['OPTIONS 204', 'PATCH 204', 'POST 201']);
     await viewers(page, program, 0);
   });
 }

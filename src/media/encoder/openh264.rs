@@ -93,7 +93,13 @@ impl super::Encoder for OpenH264 {
             self.codec = Some((size, codec));
         }
         let (captured, key) = (frame.captured, coded.key);
-        Ok(Some(EncodedFrame { captured, key, placeholder: false, data: Bytes::from(data) }))
+        Ok(Some(EncodedFrame {
+            captured,
+            key,
+            placeholder: false,
+            data: Bytes::from(data),
+            payloads: Default::default(),
+        }))
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {

@@ -133,7 +133,13 @@ impl Encoder for Passthrough {
             return Err(Error::AwaitingKey);
         }
         nals(data).filter(|nal| matches!(nal_type(nal), SLICE | IDR)).for_each(add);
-        Ok(Some(EncodedFrame { captured: frame.captured, key, placeholder: false, data: Bytes::from(out) }))
+        Ok(Some(EncodedFrame {
+            captured: frame.captured,
+            key,
+            placeholder: false,
+            data: Bytes::from(out),
+            payloads: Default::default(),
+        }))
     }
 
     fn set_bitrate(&mut self, _bitrate: u32) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 
 pub mod bits;
 pub mod color;
+pub mod payload;
 
 use std::fmt;
 

@@ -7,7 +7,7 @@ mod config;
 mod error;
 mod ice;
 mod mux;
-mod negotiation;
+mod peer;
 mod pending;
 mod rtp_clock;
 pub mod sdp;
@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,8 +32,9 @@ use ice::Ice;
 pub use ice::interfaces::is_virtual;
 use ice::restart::IceSession;
 pub use ice::restart::Restarted;
-use mux::Mux;
-use pending::{OfferedIdentity, PendingOffer, PendingOffers};
+use mux::{Credentials, Mux};
+use peer::DtlsIdentity;
+use pending::{PendingOffer, PendingOffers};
 use sdp::formats::PacketizationMode;
 pub use sdp::offer_error::OfferError;
 use sdp::our_offer::OurOffer;
@@ -67,6 +69,8 @@ struct Inner {
     dispatcher: Dispatcher,
     mux: Mux,
     ice: Ice,
+    /// Our certificate, for all sessions.
+    identity: DtlsIdentity,
     /// Our own offers.
     pending: PendingOffers,
     tasks: TaskTracker,
@@ -89,21 +93,12 @@ impl SessionManager {
     ) -> anyhow::Result<Self> {
         let mux = Mux::start(config.udp_port, config.tcp, metrics.clone())?;
         let ice = Ice::new(&config, mux.clone());
+        let identity = DtlsIdentity::generate(mux.crypto()).context("make a certificate for DTLS")?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(ice.clone().watch(stop.clone()));
         let (config, cameras) = (RwLock::new(config), cameras.into());
-        let inner = Inner {
-            config,
-            cameras,
-            sessions,
-            metrics,
-            dispatcher,
-            mux,
-            ice,
-            pending: PendingOffers::default(),
-            tasks,
-            stop,
-        };
+        let pending = PendingOffers::default();
+        let inner = Inner { config, cameras, sessions, metrics, dispatcher, mux, ice, identity, pending, tasks, stop };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -131,7 +126,7 @@ impl SessionManager {
         self.start_session(camera, offer, local_addr, client, principal, None).await
     }
 
-    /// Answers an offer with a session that has the id and the identity that were promised before, if any.
+    /// Answers an offer with a session that has the id and the ICE credentials that were promised before, if any.
     async fn start_session(
         &self,
         camera: &CameraStream,
@@ -139,10 +134,10 @@ impl SessionManager {
         local_addr: IpAddr,
         client: IpAddr,
         principal: &Principal,
-        promised: Option<(String, OfferedIdentity)>,
+        promised: Option<(String, Credentials)>,
     ) -> Result<WhepAnswer, AcceptError> {
         let offer = sdp::offer::parse(offer)?;
-        let (id, identity) = promised.map_or_else(|| (random_id(), None), |(id, identity)| (id, Some(identity)));
+        let (id, ours) = promised.unwrap_or_else(|| (random_id(), Credentials::random()));
         let inner = &self.0;
         if inner.stop.is_cancelled() {
             return Err(AcceptError::Stopping);
@@ -172,10 +167,11 @@ impl SessionManager {
             cameras: inner.cameras.clone(),
             camera: camera.clone(),
             offer,
-            identity,
+            ours,
             local_addr,
             mux: inner.mux.clone(),
             ice: inner.ice.clone(),
+            identity: inner.identity.clone(),
             metrics: inner.metrics.clone(),
             dispatcher: inner.dispatcher.clone(),
             entry,
@@ -205,12 +201,12 @@ impl SessionManager {
         let inner = &self.0;
         // This opens the camera, so that it warms up until the answer comes.
         let _demand = camera.video.demand().register();
-        let identity = OfferedIdentity::random().map_err(AcceptError::Failed)?;
+        let ours = Credentials::random();
         let (profile, candidates) = tokio::join!(camera.profile(&inner.stop), inner.ice.candidates(local_addr));
         let sdp = OurOffer {
-            ufrag: &identity.credentials.ufrag,
-            password: &identity.credentials.password,
-            fingerprint: &identity.fingerprint,
+            ufrag: &ours.ufrag,
+            password: &ours.password,
+            fingerprint: &inner.identity.fingerprint,
             profile,
             audio: camera.audio.is_some(),
             candidates: &candidates,
@@ -218,7 +214,7 @@ impl SessionManager {
         .text();
         let (id, now) = (random_id(), Instant::now());
         let (owner, camera) = (principal.id.clone(), camera.index);
-        let offer = PendingOffer { id: id.clone(), owner, client, camera, identity, local_addr, made: now };
+        let offer = PendingOffer { id: id.clone(), owner, client, camera, ours, local_addr, made: now };
         if !inner.pending.add(offer, now) {
             return Err(AcceptError::Negotiating(inner.pending.count()));
         }
@@ -238,10 +234,10 @@ impl SessionManager {
         principal: &Principal,
     ) -> Result<Option<()>, AcceptError> {
         let Some(offer) = self.0.pending.take(id, &principal.id, Instant::now()) else { return Ok(None) };
-        let PendingOffer { id, camera, identity, local_addr, .. } = offer;
+        let PendingOffer { id, camera, ours, local_addr, .. } = offer;
         let Some(camera) = self.0.cameras.iter().find(|known| known.index == camera) else { return Ok(None) };
         // It says of the viewer what an offer would: where it can be reached, and what it takes of what we send.
-        self.start_session(camera, answer, local_addr, client, principal, Some((id, identity))).await?;
+        self.start_session(camera, answer, local_addr, client, principal, Some((id, ours))).await?;
         Ok(Some(()))
     }
 

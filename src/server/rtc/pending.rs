@@ -1,10 +1,7 @@
-//! Offers of our own that wait for an answer, with the identity that each of them promised.
+//! Offers of our own that wait for an answer, with the ICE credentials that each of them promised.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
-
-use rtc::crypto::{SignatureScheme, default_provider};
-use rtc::peer_connection::certificate::RTCCertificate;
 
 use super::mux::Credentials;
 use crate::util::fair_share;
@@ -15,44 +12,6 @@ const MAX_PENDING: usize = 16;
 
 /// How long an offer waits: as long as a session that does not connect.
 const LIFETIME: Duration = Duration::from_secs(20);
-
-/// Characters of ICE credentials, of six random bits each; RFC 8445 section 5.3 asks for 24 and 128 bits.
-const UFRAG_LENGTH: usize = 8;
-const PASSWORD_LENGTH: usize = 24;
-
-/// What an offer says of us before there is a connection.
-#[derive(Debug, Clone)]
-pub struct OfferedIdentity {
-    /// Our ICE credentials.
-    pub credentials: Credentials,
-    /// Our certificate.
-    pub certificate: RTCCertificate,
-    /// Its SHA-256 fingerprint.
-    pub fingerprint: String,
-}
-
-impl OfferedIdentity {
-    /// New credentials and a new certificate.
-    ///
-    /// # Errors
-    ///
-    /// When the library fails.
-    pub fn random() -> anyhow::Result<Self> {
-        let provider = default_provider().map_err(|error| anyhow::anyhow!("open the cryptography: {error}"))?;
-        let parameters = rcgen::CertificateParams::new(vec!["porthole".to_owned()])?;
-        let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, parameters)?;
-        let fingerprints = certificate.get_fingerprints(provider.crypto())?;
-        let fingerprint = fingerprints.into_iter().next().map(|print| print.value.to_uppercase()).unwrap_or_default();
-        let credentials = Credentials { ufrag: ice_chars(UFRAG_LENGTH), password: ice_chars(PASSWORD_LENGTH) };
-        Ok(Self { credentials, certificate, fingerprint })
-    }
-}
-
-/// Random characters that ICE allows.
-fn ice_chars(count: usize) -> String {
-    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    (0..count).map(|_| char::from(CHARS[usize::from(rand::random::<u8>()) % CHARS.len()])).collect()
-}
 
 /// An offer that waits for its answer.
 #[derive(Debug)]
@@ -65,8 +24,8 @@ pub struct PendingOffer {
     pub client: IpAddr,
     /// The camera's index.
     pub camera: usize,
-    /// What it says of us.
-    pub identity: OfferedIdentity,
+    /// Our ICE credentials in it.
+    pub ours: Credentials,
     /// The address that the request for it was received on.
     pub local_addr: IpAddr,
     /// When it was made.
@@ -114,16 +73,13 @@ mod tests {
 
     #[test]
     fn offers_are_bounded_expire_and_are_answered_once_by_their_owner() {
-        let identity = OfferedIdentity::random().expect("identity");
-        assert_eq!(identity.fingerprint.len(), 32 * 3 - 1, "{}", identity.fingerprint);
-        assert_ne!(identity.credentials.password, OfferedIdentity::random().expect("identity").credentials.password);
         let (offers, start) = (PendingOffers::default(), Instant::now());
         let offer = |number: usize| PendingOffer {
             id: number.to_string(),
             owner: "one".into(),
             client: Ipv4Addr::LOCALHOST.into(),
             camera: 0,
-            identity: identity.clone(),
+            ours: Credentials::random(),
             local_addr: Ipv4Addr::LOCALHOST.into(),
             made: start,
         };

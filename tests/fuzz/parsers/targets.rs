@@ -7,6 +7,7 @@ use porthole::model::protocol::{Code, Error, METHODS, ParseError, Reply, Request
 use porthole::server::auth::cookie;
 use porthole::server::rtc::SdpFragment;
 use porthole::server::rtc::sdp::accepted::AcceptedOffer;
+use porthole::server::rtc::sdp::answer::LocalDescription;
 use porthole::server::rtc::sdp::offer;
 
 /// A target's name and body.
@@ -43,8 +44,25 @@ fn check_accepted(text: &str, accepted: &AcceptedOffer) {
     }
     let sections = |sdp: &str| sdp.lines().filter(|line| line.starts_with("m=")).count();
     let offered = sections(text.trim_start());
-    assert_eq!(sections(&accepted.answer(&accepted.library_offer)), offered, "{text:?}");
-    assert!(sections(&accepted.library_offer) <= 3, "{}", accepted.library_offer);
+    for audio_ssrc in [None, Some(3)] {
+        let answer = accepted.answer(&local_description(audio_ssrc));
+        assert_eq!(sections(&answer), offered, "{text:?}");
+        assert!(answer.lines().all(|line| line.as_bytes().get(1) == Some(&b'=')), "{answer:?}");
+    }
+}
+
+fn local_description(audio_ssrc: Option<u32>) -> LocalDescription<'static> {
+    LocalDescription {
+        session: 9,
+        ufrag: "ours",
+        password: "a password of ours that is long",
+        fingerprint: "00:11",
+        video_ssrc: 1,
+        rtx_ssrc: 2,
+        audio_ssrc,
+        sctp_port: 5_000,
+        max_message_size: 65_536,
+    }
 }
 
 /// A trickle fragment: its candidates and restart credentials appear in the input; or the invalid line is named.

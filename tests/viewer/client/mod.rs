@@ -7,7 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod http;
-mod lossy;
+mod network;
 mod receive;
 mod reports;
 mod restart;
@@ -34,6 +34,7 @@ use webrtc::peer_connection::{
 };
 
 pub use http::{Answer, request};
+pub use network::Network;
 pub use receive::unix_tenths;
 pub use reports::Reports;
 
@@ -46,8 +47,8 @@ pub struct Options {
     pub camera: Option<String>,
     /// Whether video and audio are decoded.
     pub decode: bool,
-    /// One RTP packet in this many is lost on arrival.
-    pub lose_one_in: Option<usize>,
+    /// Its simulated network, if it is not the real one.
+    pub network: Option<Network>,
     /// The offered H.264 profiles, as `profile-level-id`.
     pub profiles: Vec<String>,
     /// The `packetization-mode` of the offered formats.
@@ -71,7 +72,7 @@ impl Options {
             base: base.into(),
             camera: None,
             decode: true,
-            lose_one_in: None,
+            network: None,
             profiles: vec!["42e01f".into()],
             packetization_mode: 1,
             tcp: false,
@@ -391,8 +392,8 @@ async fn open(
     }
     let settings = settings.build();
     let mut builder = PeerConnectionBuilder::new();
-    if let Some(one_in) = options.lose_one_in {
-        builder = builder.with_runtime(Arc::new(lossy::LossyRuntime { one_in }));
+    if let Some(network) = &options.network {
+        builder = builder.with_runtime(Arc::new(network.clone()));
     }
     builder = if options.tcp { builder.with_tcp_addrs(vec![*local]) } else { builder.with_udp_addrs(vec![*local]) };
     let connection = builder

@@ -130,6 +130,7 @@ mod tests {
                 key: true,
                 placeholder: false,
                 data: Bytes::copy_from_slice(data),
+                payloads: Default::default(),
             };
             assert!(matches!(decode(&frame), Err(Error::Codec { .. })), "{data:?}");
         }

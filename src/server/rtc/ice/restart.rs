@@ -1,25 +1,37 @@
-//! The ICE sessions of one peer connection: trickled candidates, and restarts, by which the viewer comes back on
-//! another network path (RFC 8445 section 2.4, RFC 9725 section 4.3.3).
+//! The ICE sessions of one session: trickled candidates, and restarts, by which the viewer comes back on another network
+//! path (RFC 8445 section 2.4, RFC 9725 section 4.3.3).
 //!
-//! webrtc-rs restarts ICE when it is given another offer on the same connection: the original one, with other
-//! credentials. Which candidates we offer is decided in `ice`.
+//! The session's task owns the connection; it is told by [`IceCommand`]. Which candidates we offer is decided in `ice`.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 
-use anyhow::Context as _;
-use tokio::sync::Semaphore;
-use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::Ice;
 use super::remote_candidate::RemoteCandidates;
 use crate::server::rtc::error::RestartError;
 use crate::server::rtc::mux::{Credentials, VirtualSocket};
-use crate::server::rtc::negotiation;
+use crate::server::rtc::sdp::sections;
 use crate::server::rtc::sdp::trickle::{self, RemoteIce, TrickledCandidate};
-use crate::server::rtc::sdp::{candidates, sections};
 use crate::server::sessions::random_id;
 use crate::util::lock::{Mutex, MutexGuard};
+
+/// Commands to a session that it has not handled yet: the candidates of one fragment, and a restart.
+pub const COMMAND_QUEUE: usize = super::remote_candidate::MAX_CANDIDATES + 1;
+
+/// What the session's task is to do.
+#[derive(Debug)]
+pub enum IceCommand {
+    /// Check an address of the viewer.
+    Candidate(SocketAddr),
+    /// Restart ICE.
+    Restart {
+        /// Our new credentials.
+        ours: Credentials,
+        /// The viewer's.
+        theirs: Credentials,
+    },
+}
 
 /// A restarted ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +42,12 @@ pub struct Restarted {
     pub fragment: String,
 }
 
-/// The current ICE session of a peer connection.
+/// The current ICE session of a session.
 pub struct IceSession {
-    connection: Arc<dyn PeerConnection>,
+    commands: mpsc::Sender<IceCommand>,
     socket: VirtualSocket,
     ice: Ice,
-    /// The viewer's offer.
-    offer: String,
-    /// Our answer to it.
+    /// Our answer to the viewer's offer.
     answer: String,
     state: Mutex<IceSessionState>,
     /// Serialises restarts.
@@ -49,41 +59,32 @@ struct IceSessionState {
     etag: String,
     /// The local address that its request was received on.
     local_addr: IpAddr,
-    /// The number of restarts.
-    restarts: u64,
     theirs: Credentials,
     ours: Credentials,
     accepted: RemoteCandidates,
+    is_first: bool,
+}
+
+impl IceSessionState {
+    fn new(ours: Credentials, theirs: Credentials, local_addr: IpAddr, is_first: bool) -> Self {
+        Self { etag: random_id(), local_addr, theirs, ours, accepted: RemoteCandidates::default(), is_first }
+    }
 }
 
 impl IceSession {
-    /// The first ICE session, of an `offer` that was received on `local_addr` and its `answer`. Its checks are routed
-    /// to `socket`.
-    ///
-    /// # Errors
-    ///
-    /// If one of them has no ICE credentials.
+    /// The first ICE session, of an offer that was received on `local_addr` and its `answer`. Its checks are routed to
+    /// `socket`, and its commands go to `commands`.
     pub fn new(
-        connection: Arc<dyn PeerConnection>,
+        commands: mpsc::Sender<IceCommand>,
         socket: VirtualSocket,
         ice: Ice,
-        offer: String,
         answer: String,
+        [ours, theirs]: [Credentials; 2],
         local_addr: IpAddr,
-    ) -> anyhow::Result<Self> {
-        let theirs = Credentials::of(&offer).context("the offer has no ICE credentials")?;
-        let ours = Credentials::of(&answer).context("the answer has no ICE credentials")?;
+    ) -> Self {
         socket.register_ufrag(ours.clone());
-        let state = IceSessionState {
-            etag: random_id(),
-            local_addr,
-            restarts: 0,
-            theirs,
-            ours,
-            accepted: RemoteCandidates::default(),
-        };
-        let state = Mutex::new(state);
-        Ok(Self { connection, socket, ice, offer, answer, state, restart_lock: Semaphore::new(1) })
+        let state = Mutex::new(IceSessionState::new(ours, theirs, local_addr, true));
+        Self { commands, socket, ice, answer, state, restart_lock: Semaphore::new(1) }
     }
 
     /// The ETag of the current ICE session, for `If-Match`.
@@ -95,22 +96,20 @@ impl IceSession {
     pub fn etag_of_offer(&self, remote: &RemoteIce) -> Option<String> {
         let state = self.state();
         let theirs = &state.theirs;
-        let same = state.restarts == 0 && theirs.ufrag == remote.ufrag && theirs.password == remote.pwd;
+        let same = state.is_first && theirs.ufrag == remote.ufrag && theirs.password == remote.pwd;
         same.then(|| state.etag.clone())
     }
 
     /// Adds candidates of the viewer. Those that can't be used are skipped silently.
     pub async fn add_candidates(&self, candidates: &[TrickledCandidate]) {
         for candidate in self.accept(candidates) {
-            let candidate = RTCIceCandidateInit { candidate, ..Default::default() };
-            if let Err(error) = self.connection.add_ice_candidate(candidate).await {
-                tracing::debug!("candidate not used: {error}");
-            }
+            // An error means that the session is ending.
+            let _ = self.commands.send(IceCommand::Candidate(candidate)).await;
         }
     }
 
-    /// The candidates that are accepted, in the form that the library parses.
-    fn accept(&self, candidates: &[TrickledCandidate]) -> Vec<String> {
+    /// The candidates that are accepted.
+    fn accept(&self, candidates: &[TrickledCandidate]) -> Vec<SocketAddr> {
         let ours = self.ice.locals();
         let mut state = self.state();
         let local_addr = state.local_addr;
@@ -120,7 +119,7 @@ impl IceSession {
             None => true,
         });
         used.filter_map(|candidate| state.accepted.accept(&candidate.candidate, local_addr, &ours))
-            .map(|remote| remote.to_string())
+            .map(|remote| remote.address)
             .collect()
     }
 
@@ -132,46 +131,23 @@ impl IceSession {
     /// See [`RestartError`].
     pub async fn restart(&self, remote: &RemoteIce, local_addr: IpAddr) -> Result<Restarted, RestartError> {
         let theirs = credentials(remote)?;
-        let gone = |_| RestartError::Failed(anyhow::anyhow!("the session is ending"));
-        let _permit = self.restart_lock.acquire().await.map_err(gone)?;
-        // Gathered before the library gives up its current path.
+        let ending = || RestartError::Failed(anyhow::anyhow!("the session is ending"));
+        let _permit = self.restart_lock.acquire().await.map_err(|_| ending())?;
         let candidates = self.ice.candidates(local_addr).await;
         if self.state().theirs != theirs {
-            self.negotiate(theirs, local_addr).await.map_err(RestartError::Failed)?;
+            let ours = Credentials::random();
+            let command = IceCommand::Restart { ours: ours.clone(), theirs: theirs.clone() };
+            self.commands.send(command).await.map_err(|_| ending())?;
+            // Checks of the previous ICE session are routed until the viewer has given it up; older ones are not.
+            let former =
+                std::mem::replace(&mut *self.state(), IceSessionState::new(ours.clone(), theirs, local_addr, false));
+            self.socket.retain_ufrag(&former.ours.ufrag);
+            self.socket.register_ufrag(ours);
         }
         self.add_candidates(&remote.candidates).await;
         let state = self.state();
         let fragment = trickle::write_fragment(&self.answer, &state.ours.ufrag, &state.ours.password, &candidates);
         Ok(Restarted { etag: state.etag.clone(), fragment })
-    }
-
-    /// Makes the library restart ICE.
-    async fn negotiate(&self, theirs: Credentials, local_addr: IpAddr) -> anyhow::Result<()> {
-        let (restarts, former) = {
-            let mut state = self.state();
-            // A version is never reused, even if the library rejects the offer.
-            state.restarts += 1;
-            (state.restarts, state.ours.clone())
-        };
-        let offer = RTCSessionDescription::offer(renew_offer(&self.offer, &theirs, restarts))?;
-        self.connection.set_remote_description(offer).await?;
-        negotiation::answer(self.connection.as_ref()).await?;
-        let local = self.connection.local_description().await.context("the connection has no local description")?;
-        let ours = Credentials::of(&local.sdp).context("the local description has no ICE credentials")?;
-        anyhow::ensure!(ours.ufrag != former.ufrag, "webrtc-rs has kept its ICE session");
-        // Checks of the previous ICE session are routed until the viewer has given it up; older ones are not.
-        self.socket.retain_ufrag(&former.ufrag);
-        self.socket.register_ufrag(ours.clone());
-        let mut state = self.state();
-        *state = IceSessionState {
-            etag: random_id(),
-            local_addr,
-            restarts,
-            theirs,
-            ours,
-            accepted: RemoteCandidates::default(),
-        };
-        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, IceSessionState> {
@@ -192,50 +168,9 @@ fn credentials(remote: &RemoteIce) -> Result<Credentials, RestartError> {
     Ok(Credentials { ufrag: remote.ufrag.clone(), password: remote.pwd.clone() })
 }
 
-/// The offer with other credentials, without candidates, and with its version increased by `restarts` (RFC 3264 section
-/// 8).
-fn renew_offer(offer: &str, theirs: &Credentials, restarts: u64) -> String {
-    let lines = offer.lines().map(|line| {
-        let line = line.trim_end();
-        if line.starts_with("a=ice-ufrag:") {
-            format!("a=ice-ufrag:{}\r\n", theirs.ufrag)
-        } else if line.starts_with("a=ice-pwd:") {
-            format!("a=ice-pwd:{}\r\n", theirs.password)
-        } else if let Some(origin) = line.strip_prefix("o=") {
-            // o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address> (RFC 8866 section 5.2)
-            let raise_version = |(place, word): (usize, &str)| match word.parse::<u64>() {
-                Ok(version) if place == 2 => version.wrapping_add(restarts).to_string(),
-                _ => word.to_owned(),
-            };
-            let words: Vec<String> = origin.split(' ').enumerate().map(raise_version).collect();
-            format!("o={}\r\n", words.join(" "))
-        } else {
-            format!("{line}\r\n")
-        }
-    });
-    candidates::replace_candidates(&lines.collect::<String>(), &[])
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn an_offer_is_renewed_with_other_credentials_and_no_candidates() {
-        let offer = "v=0\r\no=- 46117314 18446744073709551615 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
-                     m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\na=mid:0\r\n\
-                     a=ice-ufrag:old\r\na=ice-pwd:old\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\n\
-                     a=ice-ufrag:old\r\na=ice-pwd:old\r\na=end-of-candidates\r\n";
-        let theirs = Credentials { ufrag: "new+".into(), password: "word".into() };
-        assert_eq!(
-            renew_offer(offer, &theirs, 2),
-            "v=0\r\no=- 46117314 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
-             m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:0\r\na=ice-ufrag:new+\r\na=ice-pwd:word\r\n\
-             m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\na=ice-ufrag:new+\r\na=ice-pwd:word\r\n"
-        );
-    }
 
     #[test]
     fn credentials_have_their_length_and_letters() {
@@ -256,14 +191,6 @@ mod tests {
         ] {
             let error = read(ufrag, pwd).expect_err("should be refused");
             assert!(error.starts_with(words), "{error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_offer_panics(offer in "((o=|m=|a=ice-pwd:|a=ice-ufrag:|a=candidate:|\\PC)\\PC{0,20}(\r\n|\n)?){0,12}", restarts: u64) {
-            let renewed = renew_offer(&offer, &Credentials { ufrag: "abcd".into(), password: "word".into() }, restarts);
-            prop_assert!(!renewed.contains("a=candidate:") || offer.contains("ca=candidate:") || !renewed.lines().any(|line| line.starts_with("a=candidate:")));
         }
     }
 }

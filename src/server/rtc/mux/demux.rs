@@ -21,6 +21,9 @@ use crate::util::lock::{Mutex, MutexGuard};
 /// Our own requests in flight: one for each local address and STUN server, with some to spare.
 const MAX_REQUESTS: usize = 64;
 
+/// Sources up to this one are no random numbers: Chromium sends as source 1.
+const FIRST_RANDOM_SOURCE: u32 = 1 << 16;
+
 /// Routes datagrams to all sessions.
 pub struct Demux {
     table: Mutex<RoutingTable>,
@@ -33,11 +36,17 @@ pub struct Demux {
 struct RoutingTable {
     ufrags: HashMap<String, (Weak<MuxPeerSet>, String)>,
     peers: HashMap<SocketAddr, Weak<MuxPeerSet>>,
+    /// The viewers' sources of RTCP.
+    sources: HashMap<u32, Weak<MuxPeerSet>>,
 }
 
 impl Demux {
     pub(super) fn new(crypto: Arc<dyn RTCCryptoProvider>, metrics: Metrics) -> Self {
         Self { table: Mutex::default(), requests: Mutex::default(), crypto, metrics }
+    }
+
+    pub(super) fn crypto(&self) -> Arc<dyn RTCCryptoProvider> {
+        self.crypto.clone()
     }
 
     /// Routes checks with these credentials to a session.
@@ -56,6 +65,7 @@ impl Demux {
         let mut table = self.lock();
         let this = Arc::downgrade(peers);
         table.ufrags.retain(|_, (owner, _)| !owner.ptr_eq(&this));
+        table.sources.retain(|_, owner| !owner.ptr_eq(&this));
         for peer in peers.clear() {
             if table.peers.get(&peer).is_some_and(|owner| owner.ptr_eq(&this)) {
                 table.peers.remove(&peer);
@@ -69,9 +79,24 @@ impl Demux {
             StunClass::Request(id) => self.route_check(datagram, from, id, path),
             StunClass::Response(id) if self.complete_request(id, from, datagram) => return None,
             StunClass::Response(id) => self.route_by_addr(datagram, from, path, Some(id)),
-            StunClass::Other => self.route_by_addr(datagram, from, path, None),
+            StunClass::Other => match self.route_by_addr(datagram, from, path, None) {
+                Err(IgnoreReason::Unknown) => self.route_by_source(datagram, from),
+                routed => routed,
+            },
         };
         routed.inspect_err(|reason| self.ignore(*reason)).ok()
+    }
+
+    /// Routes RTCP of this source to a session, whatever address it comes from; one source for each session. The source
+    /// must be authentic, and what is routed by it is not.
+    pub(super) fn learn_source(&self, peers: &Arc<MuxPeerSet>, source: u32) {
+        let mut table = self.lock();
+        let this = Arc::downgrade(peers);
+        let taken = table.sources.get(&source).is_some_and(|owner| owner.strong_count() > 0);
+        if source >= FIRST_RANDOM_SOURCE && !taken && !peers.closed.is_cancelled() {
+            table.sources.retain(|_, owner| !owner.ptr_eq(&this));
+            table.sources.insert(source, this);
+        }
     }
 
     /// Counts a datagram that is dropped.
@@ -149,6 +174,17 @@ impl Demux {
         if response_to.is_some_and(|id| peers.complete_request(id)) {
             peers.note_received(from, path, false, Instant::now());
         }
+        peers.deliver(datagram, from)?;
+        Ok(peers)
+    }
+
+    /// Routes RTCP by its source: the viewer's NAT may have begun to map another port.
+    fn route_by_source(&self, datagram: &[u8], from: SocketAddr) -> Result<Arc<MuxPeerSet>, IgnoreReason> {
+        let Some([128..=191, 192..=223, _, _, source @ ..]) = datagram.first_chunk::<8>() else {
+            return Err(IgnoreReason::Unknown);
+        };
+        let peers = self.lock().sources.get(&u32::from_be_bytes(*source)).and_then(Weak::upgrade);
+        let peers = peers.ok_or(IgnoreReason::Unknown)?;
         peers.deliver(datagram, from)?;
         Ok(peers)
     }

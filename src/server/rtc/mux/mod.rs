@@ -1,17 +1,18 @@
 //! One UDP port, and the TCP port with the same number, for all sessions: a socket for each local address, and a
-//! virtual socket for each session, on which the WebRTC library sends and receives as if it had its own.
+//! virtual socket for each session, on which it sends and receives as if it had its own.
 //!
 //! Incoming datagrams are routed by the username of connectivity checks, then by source address. Outgoing ones leave by
-//! the socket that the peer has chosen in its checks, so the library need not know the addresses of this host and does not
+//! the socket that the peer has chosen in its checks, so a session need not know the addresses of this host and does not
 //! notice when they change.
 //!
 //! Which addresses there are, and which a viewer is offered, is decided in `ice`.
 
+mod datagrams;
 mod demux;
 mod dtls_guard;
 mod path;
 mod peer_set;
-pub mod runtime;
+mod send_queue;
 mod send_stats;
 mod sockets;
 mod stun;
@@ -29,8 +30,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use rtc::crypto::RTCCryptoProvider;
 use tokio_util::sync::CancellationToken;
 
+pub use datagrams::Datagrams;
 use demux::Demux;
 use path::Path;
 pub use send_stats::SendStats;
@@ -43,7 +46,7 @@ pub use virtual_socket::VirtualSocket;
 use crate::model::metrics::Metrics;
 use crate::util::lock::{Mutex, MutexGuard};
 
-/// The longest datagram that is accepted, the size of the library's buffers; no path has a larger MTU than Ethernet.
+/// The longest datagram that is accepted; no path has a larger MTU than Ethernet.
 const MAX_DATAGRAM: usize = 2_000;
 
 /// How soon binding an address is retried: duplicate address detection takes a second or two (RFC 4862).
@@ -182,6 +185,11 @@ impl Mux {
         // The kernel may choose an address that viewers are not offered.
         let local = sockets.get(from).or_else(|| sockets.any_like(from))?;
         Some(local.path())
+    }
+
+    /// The cryptography that messages are checked with.
+    pub fn crypto(&self) -> Arc<dyn RTCCryptoProvider> {
+        self.demux().crypto()
     }
 
     fn demux(&self) -> &Demux {

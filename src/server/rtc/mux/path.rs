@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::datagrams::Datagrams;
 use super::send_stats::SendStats;
 
 /// What a path sends through.
@@ -13,9 +14,9 @@ pub trait Transport: Debug + Send + Sync {
     /// Whether it still sends.
     fn is_open(&self) -> bool;
 
-    /// Sends a datagram, or drops it and counts the drop. Returns `false` if nothing was sent or counted, because another
+    /// Sends datagrams, or drops them and counts the drops. Returns `false` if nothing was sent or counted, because another
     /// path may lead to the peer.
-    fn send(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats) -> bool;
+    fn send(&self, to: SocketAddr, datagrams: Datagrams<'_>, stats: &SendStats) -> bool;
 }
 
 /// A path to a peer; a cheap handle.
@@ -38,8 +39,8 @@ impl Path {
         self.0.is_open()
     }
 
-    /// Sends a datagram; see [`Transport::send`].
-    pub fn send(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats) -> bool {
-        self.0.send(to, datagram, stats)
+    /// Sends datagrams; see [`Transport::send`].
+    pub fn send(&self, to: SocketAddr, datagrams: Datagrams<'_>, stats: &SendStats) -> bool {
+        self.0.send(to, datagrams, stats)
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::datagrams::Datagrams;
 use super::dtls_guard::{self, DtlsGuard, Verdict};
 use super::path::Path;
 use super::send_stats::SendStats;
@@ -19,8 +20,7 @@ use super::stun::{self, StunClass, TransactionId};
 use crate::model::metrics::IgnoreReason;
 use crate::util::lock::{Mutex, MutexGuard};
 
-/// Received datagrams that the library has not read yet, for each IP version: it reads up to 64 at a time, and a viewer
-/// that sends audio sends 50 a second plus RTCP.
+/// Received datagrams that the session has not read yet. A viewer sends some 20 a second, and 50 more if it sends audio.
 const INBOX_CAPACITY: usize = 256;
 
 /// Addresses of one session. A browser has a few interfaces, each with UDP, TCP and the addresses its NAT maps; the TCP
@@ -61,7 +61,7 @@ type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, So
 /// One session's peers.
 #[derive(Debug)]
 pub struct MuxPeerSet {
-    inboxes: [Inbox; 2],
+    inbox: Inbox,
     peers: Mutex<Peers>,
     dtls: Mutex<DtlsGuard>,
     /// Cancelled when the DTLS handshake cannot succeed any more.
@@ -73,12 +73,9 @@ pub struct MuxPeerSet {
 
 impl MuxPeerSet {
     pub(super) fn new(stats: SendStats) -> Self {
-        let inbox = || {
-            let (sender, receiver) = mpsc::channel(INBOX_CAPACITY);
-            (sender, Mutex::new(receiver))
-        };
+        let (sender, receiver) = mpsc::channel(INBOX_CAPACITY);
         Self {
-            inboxes: [inbox(), inbox()],
+            inbox: (sender, Mutex::new(receiver)),
             peers: Mutex::default(),
             dtls: Mutex::default(),
             handshake_failed: CancellationToken::new(),
@@ -167,7 +164,7 @@ impl MuxPeerSet {
         self.dtls.lock().note_connected();
     }
 
-    /// Queues a datagram for the library.
+    /// Queues a datagram for the session.
     pub(super) fn deliver(&self, datagram: &[u8], from: SocketAddr) -> Result<(), IgnoreReason> {
         if dtls_guard::is_dtls(datagram) {
             let verdict = self.dtls.lock().check_received(datagram);
@@ -176,17 +173,20 @@ impl MuxPeerSet {
                 return Err(IgnoreReason::Handshake);
             }
         }
-        let (inbox, _) = &self.inboxes[usize::from(from.is_ipv6())];
-        inbox.try_send((Bytes::copy_from_slice(datagram), from)).map_err(|_| IgnoreReason::Full)
+        self.inbox.0.try_send((Bytes::copy_from_slice(datagram), from)).map_err(|_| IgnoreReason::Full)
     }
 
-    /// The next datagram of one IP version; pending forever once the session is closed.
-    pub(super) fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
-        let (_, inbox) = &self.inboxes[usize::from(ipv6)];
-        match ready!(inbox.lock().poll_recv(cx)) {
+    /// The next datagram; pending forever once the session is closed.
+    pub(super) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
+        match ready!(self.inbox.1.lock().poll_recv(cx)) {
             Some(received) => Poll::Ready(received),
             None => Poll::Pending,
         }
+    }
+
+    /// The next datagram, if there is one.
+    pub(super) fn try_receive(&self) -> Option<(Bytes, SocketAddr)> {
+        self.inbox.1.lock().try_recv().ok()
     }
 
     fn note_verdict(&self, verdict: Verdict) {
@@ -196,13 +196,14 @@ impl MuxPeerSet {
     }
 
     /// Sends on the peer's path, or a response on the path of its request; `false` if there is none.
-    pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
-        if dtls_guard::is_dtls(datagram) {
-            self.note_verdict(self.dtls.lock().check_sent(datagram));
+    pub(super) fn send(&self, to: SocketAddr, datagrams: Datagrams<'_>) -> bool {
+        let first = datagrams.each().next().unwrap_or_default();
+        if dtls_guard::is_dtls(first) {
+            self.note_verdict(self.dtls.lock().check_sent(first));
         }
         let path = {
             let mut peers = self.lock();
-            let answered = match stun::classify(datagram) {
+            let answered = match stun::classify(first) {
                 StunClass::Response(id) => peers.pending_checks.iter().position(|(pending, _)| *pending == id),
                 StunClass::Request(id) => {
                     if peers.pending_requests.len() >= MAX_PENDING_REQUESTS {
@@ -216,24 +217,24 @@ impl MuxPeerSet {
             let path = answered.and_then(|at| peers.pending_checks.remove(at)).map(|(_, path)| path);
             path.or_else(|| peers.known.get(&to).map(|peer| peer.path.clone()))
         };
-        path.is_some_and(|path| path.send(to, datagram, &self.stats))
+        path.is_some_and(|path| path.send(to, datagrams, &self.stats))
     }
 
     /// Sends on a path found for a new peer, or for one whose own path is closed.
-    pub(super) fn send_on(&self, path: &Path, to: SocketAddr, datagram: &[u8]) {
+    pub(super) fn send_on(&self, path: &Path, to: SocketAddr, datagrams: Datagrams<'_>) {
         let mut peers = self.lock();
         if let Some(known) = peers.known.get_mut(&to).filter(|known| !known.path.is_open()) {
             known.path = path.clone();
         }
         drop(peers);
-        if !path.send(to, datagram, &self.stats) {
-            self.stats.dropped();
+        if !path.send(to, datagrams, &self.stats) {
+            self.stats.dropped(datagrams.count());
         }
     }
 
-    /// Counts a datagram without a path.
-    pub(super) fn count_dropped(&self) {
-        self.stats.dropped();
+    /// Counts datagrams without a path.
+    pub(super) fn count_dropped(&self, datagrams: usize) {
+        self.stats.dropped(datagrams);
     }
 
     fn lock(&self) -> MutexGuard<'_, Peers> {

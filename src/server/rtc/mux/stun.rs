@@ -59,11 +59,23 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// The letters of our credentials: `ice-char` of RFC 8839 section 5.4 without `+` and `/`.
+const ICE_CHARS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Letters in a username fragment: unique among all sessions, 47 bits.
+const UFRAG_LEN: usize = 8;
+
+/// Letters in a password: 142 bits, where RFC 8445 section 5.3 asks for 128.
+const PASSWORD_LEN: usize = 24;
+
 impl Credentials {
-    /// Reads them from a session description (RFC 8839 section 5.4); `None` if it has none.
-    pub fn of(sdp: &str) -> Option<Self> {
-        let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().into());
-        Some(Self { ufrag: value("a=ice-ufrag:")?, password: value("a=ice-pwd:")? })
+    /// New ones of ours.
+    pub fn random() -> Self {
+        let text = |len| -> String {
+            let letter = |_| char::from(ICE_CHARS[rand::random_range(0..ICE_CHARS.len())]);
+            (0..len).map(letter).collect()
+        };
+        Self { ufrag: text(UFRAG_LEN), password: text(PASSWORD_LEN) }
     }
 }
 
@@ -186,11 +198,11 @@ pub mod tests {
     }
 
     #[test]
-    fn credentials_are_read_from_a_session_description() {
-        let sdp = "v=0\r\na=ice-ufrag:abcd\r\nm=video 9 X 1\r\na=ice-pwd:secret\r\na=ice-ufrag:other\r\n";
-        let credentials = Credentials::of(sdp).expect("credentials");
-        assert_eq!((credentials.ufrag.as_str(), credentials.password.as_str()), ("abcd", "secret"));
-        assert!(!format!("{credentials:?}").contains("secret"));
-        assert_eq!(Credentials::of("v=0\r\na=ice-ufrag:abcd\r\n"), None);
+    fn our_credentials_are_valid_and_never_the_same() {
+        let (one, other) = (Credentials::random(), Credentials::random());
+        assert_ne!(one, other);
+        assert_eq!((one.ufrag.len(), one.password.len()), (UFRAG_LEN, PASSWORD_LEN));
+        assert!((one.ufrag + &one.password).bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert!(!format!("{other:?}").contains(&other.password));
     }
 }

@@ -1,7 +1,7 @@
 //! ICE over TCP (RFC 6544) for viewers whose network blocks UDP: a listener for each local address, and connections that
 //! carry one datagram in each frame (RFC 4571).
 //!
-//! To the WebRTC library a connection looks like datagrams from the peer's address; which session they belong to is
+//! To a session a connection looks like datagrams from the peer's address; which session they belong to is
 //! decided in `demux`.
 
 use std::io;
@@ -18,11 +18,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
+use super::datagrams::Datagrams;
 use super::demux::Demux;
 use super::path::{Path, Transport};
 use super::peer_set::MuxPeerSet;
 use super::send_stats::SendStats;
 use super::stun::{self, StunClass};
+use crate::media::Timestamp;
 use crate::model::metrics::IgnoreReason;
 use crate::util::connection_limit::{ConnectionLimiter, ConnectionPermit};
 
@@ -61,6 +63,8 @@ struct TcpTransport(mpsc::Sender<Frame>);
 struct Frame {
     /// The length and the datagram.
     framed: Bytes,
+    /// The capture time of the video frame that ends with it.
+    last_of: Option<Timestamp>,
     queued_at: Instant,
     stats: SendStats,
 }
@@ -71,15 +75,20 @@ impl Transport for TcpTransport {
     }
 
     /// Always `true`: no other path leads to the peer of a closed connection. It will open a new one, from another port.
-    fn send(&self, _to: SocketAddr, datagram: &[u8], stats: &SendStats) -> bool {
-        let (Ok(length), Ok(slot)) = (u16::try_from(datagram.len()), self.0.try_reserve()) else {
-            stats.dropped();
-            return true;
-        };
-        let mut framed = BytesMut::with_capacity(2 + datagram.len());
-        framed.put_u16(length);
-        framed.put_slice(datagram);
-        slot.send(Frame { framed: framed.freeze(), queued_at: Instant::now(), stats: stats.clone() });
+    fn send(&self, _to: SocketAddr, datagrams: Datagrams<'_>, stats: &SendStats) -> bool {
+        let mut left = datagrams.count();
+        for datagram in datagrams.each() {
+            left -= 1;
+            let (Ok(length), Ok(slot)) = (u16::try_from(datagram.len()), self.0.try_reserve()) else {
+                stats.dropped(1);
+                continue;
+            };
+            let mut framed = BytesMut::with_capacity(2 + datagram.len());
+            framed.put_u16(length);
+            framed.put_slice(datagram);
+            let last_of = datagrams.frame.filter(|_| left == 0);
+            slot.send(Frame { framed: framed.freeze(), last_of, queued_at: Instant::now(), stats: stats.clone() });
+        }
         true
     }
 }
@@ -232,11 +241,14 @@ async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> 
 async fn write_frames(mut to: impl AsyncWrite + Unpin, frames: &mut mpsc::Receiver<Frame>) -> io::Result<()> {
     while let Some(frame) = frames.recv().await {
         if frame.queued_at.elapsed() > MAX_QUEUE_AGE {
-            frame.stats.dropped();
+            frame.stats.dropped(1);
             continue;
         }
         to.write_all(&frame.framed).await?;
-        frame.stats.sent(&frame.framed[2..]);
+        frame.stats.sent(1, frame.framed.len() - 2);
+        if let Some(captured) = frame.last_of {
+            frame.stats.frame_sent(captured);
+        }
     }
     Ok(())
 }

@@ -2,35 +2,35 @@
 //!
 //! Which session a received datagram belongs to is decided in `demux`.
 
-use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_DATAGRAM;
+use super::datagrams::{DatagramRun, Datagrams};
 use super::demux::Demux;
 use super::path::{Path, Transport};
+use super::send_queue::{QueuedRun, SendQueue};
 use super::send_stats::SendStats;
+use crate::media::Timestamp;
 use crate::model::metrics::{DropLog, IgnoreReason};
-use crate::util::lock::{Mutex, MutexGuard};
 
 /// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six
 /// viewers at once, which take a tenth of a second at 100 Mbit/s. The usual default holds 90 packets.
 const KERNEL_BUFFER: usize = 1 << 20;
 
-/// Datagrams queued while the kernel's buffer is full: a key frame of 100 packets for each of 20 viewers.
-const QUEUE_CAPACITY: usize = 2_048;
+/// The most that the kernel puts together of one peer's datagrams (GRO).
+const RECEIVE_BUFFER: usize = 65_535;
 
-/// A datagram queued for longer is too late for any viewer, which will NACK what it still needs.
-const MAX_QUEUE_AGE: Duration = Duration::from_millis(200);
+/// Buffers that are filled with one system call.
+const RECEIVE_BATCH: usize = 8;
 
 /// Pause after a receive error, which concerns the interface and not one datagram.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -42,13 +42,12 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct LocalUdpSocket {
     socket: UdpSocket,
+    /// What the kernel can do: segmentation (GSO), and receiving many datagrams at once (GRO).
+    state: UdpSocketState,
     address: SocketAddr,
     /// The one path through this socket.
     path: Path,
-    queue: Mutex<VecDeque<QueuedDatagram>>,
-    /// Whether datagrams are queued; later ones queue behind them, to keep the order.
-    has_queued: AtomicBool,
-    queued: Notify,
+    queue: SendQueue,
     closed: CancellationToken,
     send_errors: DropLog,
 }
@@ -62,19 +61,11 @@ impl Transport for UdpTransport {
         self.0.upgrade().is_some_and(|local| local.is_open())
     }
 
-    fn send(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats) -> bool {
+    fn send(&self, to: SocketAddr, datagrams: Datagrams<'_>, stats: &SendStats) -> bool {
         let Some(local) = self.0.upgrade().filter(|local| local.is_open()) else { return false };
-        local.send(to, datagram, stats);
+        local.send(to, datagrams, stats);
         true
     }
-}
-
-#[derive(Debug)]
-struct QueuedDatagram {
-    to: SocketAddr,
-    datagram: Bytes,
-    queued_at: Instant,
-    stats: SendStats,
 }
 
 impl LocalUdpSocket {
@@ -85,15 +76,15 @@ impl LocalUdpSocket {
         let options = SockRef::from(&socket);
         options.set_send_buffer_size(KERNEL_BUFFER)?;
         options.set_recv_buffer_size(KERNEL_BUFFER)?;
+        let state = UdpSocketState::new((&socket).into())?;
         let socket = UdpSocket::from_std(socket)?;
         let address = socket.local_addr()?;
         let local = Arc::new_cyclic(|local: &Weak<Self>| Self {
             address,
             path: Path::new(UdpTransport(local.clone())),
             socket,
-            queue: Mutex::default(),
-            has_queued: AtomicBool::new(false),
-            queued: Notify::new(),
+            state,
+            queue: SendQueue::default(),
             closed,
             send_errors: DropLog::every(LOG_INTERVAL),
         });
@@ -124,17 +115,43 @@ impl LocalUdpSocket {
         !self.closed.is_cancelled()
     }
 
-    /// Sends a datagram, or drops it and counts that.
-    pub fn send(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats) {
-        if self.has_queued.load(Ordering::Acquire) && self.enqueue(to, datagram, stats, true) {
+    /// Sends datagrams, or drops them and counts that.
+    pub fn send(&self, to: SocketAddr, datagrams: Datagrams<'_>, stats: &SendStats) {
+        let mut left = datagrams.count();
+        for run in datagrams.runs(self.state.max_gso_segments()) {
+            left -= run.count;
+            self.send_run(to, run, datagrams.frame.filter(|_| left == 0), stats);
+        }
+    }
+
+    fn send_run(&self, to: SocketAddr, run: DatagramRun<'_>, last_of: Option<Timestamp>, stats: &SendStats) {
+        let queued = || QueuedRun::new(to, run, last_of, stats);
+        if self.queue.has_queued() && self.queue.push_behind_others(queued()).is_none() {
             return;
         }
-        match self.socket.try_send_to(datagram, to) {
-            Ok(_) => stats.sent(datagram),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.enqueue(to, datagram, stats, false);
+        match self.try_send(to, run) {
+            Ok(()) => sent(run, last_of, stats),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.queue.push(queued()),
+            Err(error) => self.note_send_error(&error, to, run.count, stats),
+        }
+    }
+
+    /// Sends a run with one system call, or with one for each datagram where the kernel or the network card refuses.
+    fn try_send(&self, to: SocketAddr, run: DatagramRun<'_>) -> io::Result<()> {
+        let send = |contents, segment_size| {
+            let transmit = Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None };
+            let send = || self.state.try_send((&self.socket).into(), &transmit);
+            self.socket.try_io(Interest::WRITABLE, send)
+        };
+        if run.count == 1 {
+            return send(run.contents, None);
+        }
+        match send(run.contents, Some(run.length)) {
+            // The state has noted that there is no segmentation.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock && self.state.max_gso_segments() == 1 => {
+                run.each().try_for_each(|datagram| send(datagram, None))
             }
-            Err(error) => self.note_send_error(&error, to, stats),
+            result => result,
         }
     }
 
@@ -147,54 +164,30 @@ impl LocalUdpSocket {
         self.socket.send_to(datagram, to).await
     }
 
-    /// Queues a datagram, or drops it if the queue is full. `false` if it was to queue behind others that have been
-    /// sent meanwhile.
-    fn enqueue(&self, to: SocketAddr, datagram: &[u8], stats: &SendStats, behind_others: bool) -> bool {
-        let mut queue = self.lock();
-        if behind_others && !self.has_queued.load(Ordering::Acquire) {
-            return false;
-        }
-        if queue.len() >= QUEUE_CAPACITY {
-            stats.dropped();
-            return true;
-        }
-        let (datagram, stats) = (Bytes::copy_from_slice(datagram), stats.clone());
-        queue.push_back(QueuedDatagram { to, datagram, queued_at: Instant::now(), stats });
-        self.has_queued.store(true, Ordering::Release);
-        drop(queue);
-        self.queued.notify_one();
-        true
-    }
-
     /// Sends queued datagrams when the socket is writable.
     async fn drain(&self) {
         loop {
-            self.queued.notified().await;
-            while let Some(next) = self.next() {
-                if next.queued_at.elapsed() > MAX_QUEUE_AGE {
-                    next.stats.dropped();
-                    continue;
-                }
-                match self.socket.send_to(&next.datagram, next.to).await {
-                    Ok(_) => next.stats.sent(&next.datagram),
-                    Err(error) => self.note_send_error(&error, next.to, &next.stats),
-                }
+            let next = self.queue.next().await;
+            match self.send_queued(&next).await {
+                Ok(()) => sent(next.run(), next.last_of, &next.stats),
+                Err(error) => self.note_send_error(&error, next.to, next.run().count, &next.stats),
             }
         }
     }
 
-    fn next(&self) -> Option<QueuedDatagram> {
-        let mut queue = self.lock();
-        let next = queue.pop_front();
-        if next.is_none() {
-            self.has_queued.store(false, Ordering::Release);
+    async fn send_queued(&self, queued: &QueuedRun) -> io::Result<()> {
+        loop {
+            self.socket.writable().await?;
+            match self.try_send(queued.to, queued.run()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
         }
-        next
     }
 
-    fn note_send_error(&self, error: &io::Error, to: SocketAddr, stats: &SendStats) {
-        stats.dropped();
-        if let Some(count) = self.send_errors.note(1, Instant::now()) {
+    fn note_send_error(&self, error: &io::Error, to: SocketAddr, datagrams: usize, stats: &SendStats) {
+        stats.dropped(datagrams);
+        if let Some(count) = self.send_errors.note(datagrams as u64, Instant::now()) {
             tracing::debug!(
                 "send from {} to {to}: {error}; {count} datagrams dropped since the last message",
                 self.address
@@ -203,13 +196,20 @@ impl LocalUdpSocket {
     }
 
     async fn receive(&self, demux: &Demux) {
-        // One byte more than is accepted: a datagram that fills it was longer.
-        let mut buffer = vec![0; MAX_DATAGRAM + 1];
+        // Only the pages that are used take memory.
+        let mut buffers: Vec<Vec<u8>> = (0..RECEIVE_BATCH).map(|_| vec![0; RECEIVE_BUFFER]).collect();
+        let mut meta = [RecvMeta::default(); RECEIVE_BATCH];
         loop {
-            match self.socket.recv_from(&mut buffer).await {
-                Ok((length, _)) if length > MAX_DATAGRAM => demux.ignore(IgnoreReason::Oversized),
-                Ok((length, from)) => {
-                    demux.route(&buffer[..length], from, &self.path);
+            let received = {
+                let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect::<Vec<_>>();
+                let receive = || self.state.recv((&self.socket).into(), &mut slices, &mut meta);
+                self.socket.async_io(Interest::READABLE, receive).await
+            };
+            match received {
+                Ok(count) => {
+                    for (buffer, meta) in buffers.iter().zip(&meta).take(count) {
+                        self.route(&buffer[..meta.len.min(RECEIVE_BUFFER)], meta, demux);
+                    }
                 }
                 Err(error) => {
                     tracing::debug!("receive on {}: {error}", self.address);
@@ -219,8 +219,22 @@ impl LocalUdpSocket {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<QueuedDatagram>> {
-        self.queue.lock()
+    /// Routes the datagrams of one peer that the kernel has put together.
+    fn route(&self, received: &[u8], meta: &RecvMeta, demux: &Demux) {
+        for datagram in received.chunks(meta.stride.max(1)) {
+            if datagram.len() > MAX_DATAGRAM {
+                demux.ignore(IgnoreReason::Oversized);
+            } else {
+                demux.route(datagram, meta.addr, &self.path);
+            }
+        }
+    }
+}
+
+fn sent(run: DatagramRun<'_>, last_of: Option<Timestamp>, stats: &SendStats) {
+    stats.sent(run.count, run.contents.len());
+    if let Some(captured) = last_of {
+        stats.frame_sent(captured);
     }
 }
 
@@ -228,7 +242,6 @@ impl LocalUdpSocket {
 mod tests {
     use super::*;
     use crate::model::metrics::{DropLabels, DropPoint, Metrics};
-    use crate::server::rtc::rtp_clock::{RtpClock, VIDEO_RATE};
 
     fn local() -> (Arc<LocalUdpSocket>, SendStats, CancellationToken) {
         let metrics = Metrics::new();
@@ -236,7 +249,15 @@ mod tests {
         let closed = CancellationToken::new();
         let local =
             LocalUdpSocket::open("127.0.0.1".parse().expect("address"), 0, closed.clone(), demux).expect("open");
-        (local, SendStats { video: RtpClock::random(VIDEO_RATE), metrics }, closed)
+        (local, SendStats { metrics }, closed)
+    }
+
+    fn one(datagram: &[u8]) -> DatagramRun<'_> {
+        DatagramRun { contents: datagram, length: datagram.len(), count: 1 }
+    }
+
+    fn send(local: &LocalUdpSocket, to: SocketAddr, datagram: &[u8], stats: &SendStats) {
+        local.send(to, Datagrams::new(datagram, &[datagram.len() as u16], None), stats);
     }
 
     fn dropped(stats: &SendStats) -> u64 {
@@ -250,45 +271,45 @@ mod tests {
         let peer = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
         let to = peer.local_addr().expect("address");
         local.socket.writable().await.expect("room");
-        local.enqueue(to, &[1], &stats, false);
-        local.send(to, &[2], &stats);
+        local.queue.push(QueuedRun::new(to, one(&[1]), None, &stats));
+        send(&local, to, &[2], &stats);
         assert_eq!(stats.metrics.packets_sent.get(), 0);
         for number in [1, 2] {
             let mut byte = [0];
             peer.recv_from(&mut byte).await.expect("a datagram");
             assert_eq!(byte, [number]);
         }
-        while local.has_queued.load(Ordering::Acquire) {
+        while local.queue.has_queued() {
             tokio::task::yield_now().await;
         }
-        local.send(to, &[3], &stats);
+        send(&local, to, &[3], &stats);
         assert_eq!(stats.metrics.packets_sent.get(), 3, "nothing waits, so it is sent at once");
         assert_eq!(dropped(&stats), 0);
     }
 
     #[tokio::test]
-    async fn the_queue_is_bounded_in_length_and_age() {
+    async fn datagrams_of_any_lengths_arrive_one_by_one() {
         let (local, stats, _closed) = local();
         let peer = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
-        let to = peer.local_addr().expect("address");
-        let queued_at = Instant::now().checked_sub(2 * MAX_QUEUE_AGE).expect("the machine should run for longer");
-        let stale = QueuedDatagram { to, datagram: Bytes::from_static(&[1]), queued_at, stats: stats.clone() };
-        local.lock().push_back(stale);
-        for _ in 0..QUEUE_CAPACITY {
-            local.enqueue(to, &[2], &stats, false);
+        local.socket.writable().await.expect("room");
+        let lengths = [30, 100, 100, 100, 40, 7];
+        let contents: Vec<u8> = lengths.iter().flat_map(|length| vec![*length as u8; usize::from(*length)]).collect();
+        let datagrams = Datagrams::new(&contents, &lengths, Some(Timestamp::now()));
+        local.send(peer.local_addr().expect("address"), datagrams, &stats);
+        for length in lengths {
+            let mut buffer = [0; 200];
+            let (received, _) = peer.recv_from(&mut buffer).await.expect("a datagram");
+            assert_eq!((received, buffer[0]), (usize::from(length), length as u8));
         }
-        assert_eq!((local.lock().len(), dropped(&stats)), (QUEUE_CAPACITY, 1));
-        let mut byte = [0];
-        peer.recv_from(&mut byte).await.expect("a datagram");
-        assert_eq!(byte, [2], "the stale one should be gone");
-        assert_eq!(dropped(&stats), 2);
+        assert_eq!((stats.metrics.packets_sent.get(), stats.metrics.bytes_sent.get()), (6, 377));
+        assert_eq!(dropped(&stats), 0);
     }
 
     #[tokio::test]
     async fn what_cannot_be_sent_is_dropped_and_counted() {
         let (local, stats, closed) = local();
         local.socket.writable().await.expect("room");
-        local.send("192.0.2.1:9".parse().expect("address"), &[1], &stats);
+        send(&local, "192.0.2.1:9".parse().expect("address"), &[1], &stats);
         assert_eq!((dropped(&stats), stats.metrics.packets_sent.get()), (1, 0), "loopback leads nowhere");
         closed.cancel();
         assert!(!local.is_open());

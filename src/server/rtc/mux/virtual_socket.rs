@@ -1,14 +1,14 @@
-//! The socket that the WebRTC library of one session sends and receives on, as if it had one of its own.
+//! The socket of one session, on which it sends and receives as if it had one of its own.
 //!
 //! Who its peers are and by which path each is reached is in `peer_set`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use super::Mux;
+use super::datagrams::Datagrams;
 use super::demux::Demux;
 use super::peer_set::MuxPeerSet;
 use super::send_stats::SendStats;
@@ -44,20 +44,36 @@ impl VirtualSocket {
         self.demux().retain_ufrag(&self.0.peers, ufrag);
     }
 
-    /// Sends a datagram. It never blocks: what cannot be sent is dropped and counted.
-    pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        let Inner { mux, peers } = self.0.as_ref();
-        if peers.send(to, datagram) {
-            return;
-        }
-        let Some(path) = mux.path_to(to.ip()) else { return peers.count_dropped() };
-        self.demux().learn_peer(peers, to, &path);
-        peers.send_on(&path, to, datagram);
+    /// Routes RTCP of this source of the viewer to this session, whatever address it comes from.
+    pub fn learn_source(&self, source: u32) {
+        self.demux().learn_source(&self.0.peers, source);
     }
 
-    /// The next datagram of one IP version.
-    pub fn poll_receive(&self, ipv6: bool, cx: &mut Context<'_>) -> Poll<(Bytes, SocketAddr)> {
-        self.0.peers.poll_receive(ipv6, cx)
+    /// Sends a datagram. It never blocks: what cannot be sent is dropped and counted.
+    pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
+        let Ok(length) = u16::try_from(datagram.len()) else { return self.0.peers.count_dropped(1) };
+        self.send_all(to, Datagrams::new(datagram, &[length], None));
+    }
+
+    /// Sends datagrams together, as [`Self::send`] does.
+    pub fn send_all(&self, to: SocketAddr, datagrams: Datagrams<'_>) {
+        let Inner { mux, peers } = self.0.as_ref();
+        if datagrams.count() == 0 || peers.send(to, datagrams) {
+            return;
+        }
+        let Some(path) = mux.path_to(to.ip()) else { return peers.count_dropped(datagrams.count()) };
+        self.demux().learn_peer(peers, to, &path);
+        peers.send_on(&path, to, datagrams);
+    }
+
+    /// The next datagram. Cancel safe.
+    pub async fn receive(&self) -> (Bytes, SocketAddr) {
+        std::future::poll_fn(|cx| self.0.peers.poll_receive(cx)).await
+    }
+
+    /// The next datagram, if one has been received.
+    pub fn try_receive(&self) -> Option<(Bytes, SocketAddr)> {
+        self.0.peers.try_receive()
     }
 
     /// Resolves when the DTLS handshake cannot succeed any more, which the library does not report.

@@ -1,6 +1,6 @@
 //! A viewer's session description, line by line: its sections, their attributes and directions. Pure.
 //!
-//! webrtc-rs never parses a viewer's text. What is used of an offer is read here, and written anew in `library_offer`.
+//! No library parses a viewer's text. What is used of an offer is read here.
 
 use super::offer_error::OfferError;
 

@@ -3,6 +3,7 @@
 //! Pure: text in, values out. Connections are in `session`, sockets in `mux`.
 
 pub mod accepted;
+pub mod answer;
 pub mod bundle;
 pub mod candidates;
 pub mod description;

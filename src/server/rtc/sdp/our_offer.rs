@@ -1,7 +1,7 @@
 //! Our own offer, for players that answer instead of offering. Their answer has all that an offer of theirs would have, and
 //! is taken as one. Pure.
 
-use super::formats::{EXTENSIONS, H264Format, PacketizationMode};
+use super::formats::{ABS_CAPTURE_TIME, H264Format, PLAYOUT_DELAY, PacketizationMode, VIDEO_FEEDBACK};
 use crate::media::h264::Profile;
 
 /// What the offer says.
@@ -39,12 +39,11 @@ impl OurOffer<'_> {
         lines.push("m=video 9 UDP/TLS/RTP/SAVPF 102 103".into());
         lines.extend(transport.iter().cloned());
         lines.extend(["a=mid:0", "a=msid:porthole video", "a=rtpmap:102 H264/90000"].map(String::from));
-        let h264 = H264Format { payload_type: 102, profile: self.profile, mode: PacketizationMode::NonInterleaved };
-        lines.push(format!("a=fmtp:102 {}", h264.parameters()));
-        let feedback = ["nack", "nack pli", "ccm fir", "transport-cc"];
-        lines.extend(feedback.map(|message| format!("a=rtcp-fb:102 {message}")));
+        let (profile, mode) = (self.profile, PacketizationMode::NonInterleaved);
+        lines.push(format!("a=fmtp:102 {}", H264Format { payload_type: 102, profile, mode }.parameters()));
+        lines.extend(VIDEO_FEEDBACK.map(|message| format!("a=rtcp-fb:102 {message}")));
         lines.extend(["a=rtpmap:103 rtx/90000", "a=fmtp:103 apt=102"].map(String::from));
-        lines.extend(EXTENSIONS.iter().zip(1..).map(|(uri, id)| format!("a=extmap:{id} {uri}")));
+        lines.extend([PLAYOUT_DELAY, ABS_CAPTURE_TIME].iter().zip(1..).map(|(uri, id)| format!("a=extmap:{id} {uri}")));
         lines.extend(self.candidates.iter().map(|candidate| format!("a={candidate}")));
         lines.push("a=end-of-candidates".into());
         if self.audio {
@@ -85,7 +84,7 @@ mod tests {
             let turned = text.replace("a=sendonly", "a=recvonly").replace("a=setup:actpass", "a=setup:active");
             let parsed = super::super::offer::parse(&turned).expect("should be an offer");
             let accepted = parsed.accept(Profile::CONSTRAINED_BASELINE).expect("should be acceptable");
-            assert_eq!((accepted.wants_audio, accepted.offerer_is_dtls_client), (audio, true));
+            assert_eq!((accepted.audio.is_some(), accepted.offerer_is_dtls_client), (audio, true));
             assert_eq!(accepted.candidates.len(), 1);
         }
     }

@@ -52,7 +52,7 @@ impl SectionTransport {
 }
 
 /// The SHA-256 fingerprint among those of one certificate (RFC 8122 section 5 allows several), which is the only hash
-/// that webrtc-rs computes, and the one that every WebRTC endpoint has (RFC 8827 section 6.5).
+/// that we compare, and the one that every WebRTC endpoint has (RFC 8827 section 6.5).
 fn sha_256(fingerprints: &[&str]) -> Result<String, OfferError> {
     let pairs = fingerprints.iter().filter_map(|line| line.split_once(' '));
     let mut digests = pairs.filter(|(hash, _)| hash.eq_ignore_ascii_case("sha-256")).map(|(_, digest)| digest.trim());

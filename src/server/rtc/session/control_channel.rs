@@ -4,6 +4,7 @@
 //! is room on the channel. What requests mean and who may send them is decided in `dispatch`.
 
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 use ring::digest;
 use serde_json::Value;
 use tokio::time::sleep_until;
-use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
+use super::data_channel::DataChannel;
 use super::transfer_pacer::PacedTransfer;
 use crate::media::Timestamp;
 use crate::model::metrics::{ControlDrop, Metrics};
@@ -21,6 +22,7 @@ use crate::model::protocol::result::SnapshotInfo;
 use crate::model::protocol::transfer::Transfer;
 use crate::model::protocol::{Code, Command, Error, Event, ParseError, Reply, Request, limits};
 use crate::server::dispatch::{Caller, Dispatcher, EventStream, Snapshot};
+use crate::server::rtc::peer::Message;
 use crate::server::sessions::{EndReason, SessionHandle};
 use crate::util::token_bucket::{Bucket, Rate};
 
@@ -34,8 +36,8 @@ const REQUEST_RATE: Rate = Rate::new(limits::REQUEST_RATE.0, limits::REQUEST_RAT
 /// and is held back by the channel's own flow control for the rest.
 const READ_PAUSE: Duration = Duration::from_millis(2);
 
-/// The longest reply in bytes: what a client accepts that does not state its maximum (RFC 8841 section 6).
-const MAX_REPLY: usize = 64 * 1024;
+/// The longest message in bytes: what a client accepts that does not state its maximum (RFC 8841 section 6).
+const MAX_MESSAGE: usize = 64 * 1024;
 
 /// After how many milliseconds a client may retry while a snapshot is in flight or the queue is full.
 const SNAPSHOT_RETRY_MS: u64 = 250;
@@ -62,17 +64,14 @@ impl ChannelContext {
 
 /// Serves the channel until it closes. Its closing is the one immediate sign that a browser's user has left, so it ends
 /// the session; if the session ends first, the viewer is notified.
-pub async fn serve(channel: Arc<dyn DataChannel>, context: ChannelContext) {
-    match channel.label().await {
-        Ok(label) if label == LABEL => {}
-        label => {
-            tracing::debug!("data channel {label:?} ignored");
-            return;
-        }
+pub async fn serve(channel: Arc<DataChannel>, context: ChannelContext) {
+    if channel.label != LABEL {
+        tracing::debug!("data channel {:?} ignored", channel.label);
+        return;
     }
     let session = context.session.clone();
     // Our end of a pre-negotiated channel exists whether or not the viewer has the other end.
-    let peer_known = !channel.negotiated().await.unwrap_or(false);
+    let peer_known = !channel.is_negotiated;
     let mut control = ControlChannel::new(channel.clone(), context, peer_known);
     tokio::select! {
         biased;
@@ -90,13 +89,13 @@ pub async fn serve(channel: Arc<dyn DataChannel>, context: ChannelContext) {
 
 /// Sends the event that the session has ended, and waits until it is acknowledged: closing the connection would
 /// overtake it.
-async fn send_session_end(channel: &dyn DataChannel, reason: EndReason) {
+async fn send_session_end(channel: &DataChannel, reason: EndReason) {
     let event = Event::SessionEnd { reason: reason.text().into(), code: reason.code() };
     if channel.send_text(&event.message()).await.is_err() {
         return;
     }
     let mut poll = tokio::time::interval(Duration::from_millis(5));
-    while channel.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
+    while channel.outstanding().is_ok_and(|bytes| bytes > 0) {
         poll.tick().await;
     }
 }
@@ -116,7 +115,7 @@ type SnapshotWithDigest = (Snapshot, String);
 
 /// Serves one channel.
 struct ControlChannel {
-    channel: Arc<dyn DataChannel>,
+    channel: Arc<DataChannel>,
     context: ChannelContext,
     /// `None` until the viewer is known to have the channel.
     events: Option<EventStream>,
@@ -138,11 +137,11 @@ enum Closed {
     #[error("closed by the viewer")]
     ByViewer,
     #[error("{0}")]
-    Broken(#[from] webrtc::error::Error),
+    Broken(#[from] io::Error),
 }
 
 impl ControlChannel {
-    fn new(channel: Arc<dyn DataChannel>, context: ChannelContext, peer_known: bool) -> Self {
+    fn new(channel: Arc<DataChannel>, context: ChannelContext, peer_known: bool) -> Self {
         let events = peer_known.then(|| context.subscribe_events());
         Self {
             channel,
@@ -172,7 +171,7 @@ impl ControlChannel {
         let read_at = self.read_at;
         let message = async {
             sleep_until(read_at).await;
-            channel.poll().await
+            channel.receive().await
         };
         tokio::select! {
             biased;
@@ -186,23 +185,33 @@ impl ControlChannel {
                 self.start_transfer(id, snapshot).await
             }
             message = message => match message {
-                Some(DataChannelEvent::OnMessage(message)) => self.handle_message(&message).await,
-                Some(DataChannelEvent::OnClose) | None => Err(Closed::ByViewer),
-                Some(_) => Ok(()),
+                Some(message) => self.handle_message(&message).await,
+                None => Err(Closed::ByViewer),
             },
             chunk = or_pending(self.transfer.as_mut().map(|transfer| transfer.next_chunk(channel.as_ref()))) => {
                 let (chunk, last) = chunk?;
                 if last {
                     self.transfer = None;
                 }
-                Ok(channel.send(chunk).await?)
+                Ok(channel.send(Message { is_text: false, data: chunk.freeze() }).await?)
             }
-            event = or_pending(self.events.as_mut().map(|events| events.next())) => Ok(channel.send_text(&event.message()).await?),
+            event = or_pending(self.events.as_mut().map(|events| events.next())) => self.send_event(&event).await,
         }
     }
 
+    /// Sends an event; one that is too long is dropped, as for a camera with hundreds of controls.
+    async fn send_event(&mut self, event: &Event) -> Result<(), Closed> {
+        let message = event.message();
+        if message.len() > MAX_MESSAGE {
+            self.context.metrics.count_control_drop(ControlDrop::Message, 1);
+            tracing::debug!("an event of {} bytes is too long for a data channel; dropped", message.len());
+            return Ok(());
+        }
+        Ok(self.channel.send_text(&message).await?)
+    }
+
     /// Handles a message: replies at once, or queues the request.
-    async fn handle_message(&mut self, message: &RTCDataChannelMessage) -> Result<(), Closed> {
+    async fn handle_message(&mut self, message: &Message) -> Result<(), Closed> {
         let received = Timestamp::now();
         self.events.get_or_insert_with(|| self.context.subscribe_events());
         let queued = parse_request(message, received);
@@ -255,7 +264,7 @@ impl ControlChannel {
     async fn reply(&mut self, id: Option<Value>, outcome: &Result<Reply, Error>) -> Result<(), Closed> {
         let Some(id) = id else { return Ok(()) };
         let mut answer = protocol::answer(&id, outcome);
-        if answer.len() > MAX_REPLY {
+        if answer.len() > MAX_MESSAGE {
             self.context.metrics.count_control_drop(ControlDrop::Message, 1);
             let message = format!("the reply of {} bytes is too long for a data channel; use HTTP", answer.len());
             answer = protocol::answer(&id, &Err(Error::new(Code::Internal, message)));
@@ -292,8 +301,8 @@ impl ControlChannel {
 }
 
 /// Parses a message as a request.
-fn parse_request(message: &RTCDataChannelMessage, received: Timestamp) -> QueuedRequest {
-    if !message.is_string {
+fn parse_request(message: &Message, received: Timestamp) -> QueuedRequest {
+    if !message.is_text {
         let error = Error::new(Code::Parse, "a binary message; requests are text");
         return QueuedRequest { id: Some(Value::Null), request: Err(error), received };
     }

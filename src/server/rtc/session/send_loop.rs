@@ -5,27 +5,33 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use webrtc::data_channel::DataChannel;
-use webrtc::peer_connection::RTCPeerConnectionState;
 
+use super::Session;
+use super::connection::{Connection, ConnectionEvent};
 use super::control_channel;
 use super::control_channel::ChannelContext;
-use super::rtp_sender;
+use super::data_channel::DataChannel;
+use super::decode_watch::DecodeWatch;
+use super::packets::Packets;
+use super::rtcp;
+use super::rtcp::Feedback;
+use super::rtp_sender::{AudioSender, VideoSender};
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
-use super::{PeerEventReceivers, Session, Tracks};
-use crate::media::AudioPacket;
+use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::server::sessions::{EndReason, Preferences};
-use crate::util::broadcast::{RecvError, Subscriber};
+use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
-/// How often a session checks whether the viewer has closed the transport, which for players without a control channel is
-/// the only sign that they leave, and whether a key frame that it asked for may be requested by now.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a session checks whether a key frame that the viewer asked for may be requested by now.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Between two sender reports of a stream: libwebrtc's interval. Browsers need them to synchronise audio and video.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the viewer may take to acknowledge the session's end.
 const SESSION_END_TIMEOUT: Duration = Duration::from_millis(300);
@@ -35,31 +41,49 @@ const MAX_CHANNELS: usize = 2;
 
 impl Session {
     /// Sends until the viewer leaves or its connection breaks, then announces the session's end.
-    pub(in crate::server::rtc) async fn run_connected(
+    pub(super) async fn run_connected(
         &self,
-        tracks: &mut Tracks,
-        events: &mut PeerEventReceivers,
+        connection: &mut Connection,
+        senders: Senders,
         switcher: CameraSwitcher,
-        audio: Option<Subscriber<AudioPacket>>,
+        channels: Vec<DataChannel>,
+        demand: impl Send,
     ) {
-        let mut send_loop = SendLoop::new(self, tracks, switcher, audio);
-        if let Err(error) = send_loop.run(events).await {
+        let mut send_loop = SendLoop::new(self, connection, senders, switcher, channels);
+        // Its own subscriptions keep the camera open from now on.
+        drop(demand);
+        if let Err(error) = send_loop.run().await {
             tracing::info!("viewer ended: {error}");
         } else {
             tracing::debug!("viewer left");
         }
         // The control channels send the last message.
         self.entry.handle().end().cancel();
-        if timeout(SESSION_END_TIMEOUT, send_loop.channels.join_all()).await.is_err() {
+        let SendLoop { channels, connection, .. } = send_loop;
+        let goodbye = async {
+            tokio::select! {
+                _ = channels.join_all() => {}
+                () = connection.drive() => {}
+            }
+        };
+        if timeout(SESSION_END_TIMEOUT, goodbye).await.is_err() {
             tracing::debug!("the viewer did not acknowledge the session's end");
         }
     }
 }
 
+/// The streams of the session.
+pub(super) struct Senders {
+    pub(super) video: VideoSender,
+    /// With the source of its packets.
+    pub(super) audio: Option<(AudioSender, Broadcast<AudioPacket>)>,
+}
+
 /// The sending side of a connected session.
 struct SendLoop<'s> {
     session: &'s Session,
-    tracks: &'s mut Tracks,
+    connection: &'s mut Connection,
+    senders: Senders,
     switcher: CameraSwitcher,
     audio: AudioReceiver,
     /// The control channels that are served.
@@ -67,8 +91,11 @@ struct SendLoop<'s> {
     preferences: watch::Receiver<Preferences>,
     /// The preferences that are in effect.
     applied: Preferences,
-    /// The playout delay that goes with each frame.
-    playout_delay: Bytes,
+    /// When the next sender reports are due.
+    next_report: Instant,
+    decoder: DecodeWatch,
+    /// Whether the viewer was reported to decode nothing.
+    undecoded: bool,
 }
 
 /// Whether the session goes on.
@@ -77,41 +104,44 @@ type Flow = ControlFlow<()>;
 impl<'s> SendLoop<'s> {
     fn new(
         session: &'s Session,
-        tracks: &'s mut Tracks,
+        connection: &'s mut Connection,
+        senders: Senders,
         switcher: CameraSwitcher,
-        audio: Option<Subscriber<AudioPacket>>,
+        channels: Vec<DataChannel>,
     ) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let playout_delay = rtp_sender::playout_delay(applied.playout_delay());
-        let audio = AudioReceiver { packets: audio, gap: false };
-        let (control, channels) = (tracks.control.take(), JoinSet::new());
-        let mut this = Self { session, tracks, switcher, audio, channels, preferences, applied, playout_delay };
-        if let Some(control) = control {
-            this.spawn_control_channel(control);
-        }
+        let packets = senders.audio.as_ref().map(|(_, packets)| packets.subscribe());
+        let audio = AudioReceiver { packets, gap: false };
+        let (served, next_report) = (JoinSet::new(), Instant::now());
+        let mut this = Self {
+            session,
+            connection,
+            senders,
+            switcher,
+            audio,
+            channels: served,
+            preferences,
+            applied,
+            next_report,
+            decoder: DecodeWatch::default(),
+            undecoded: false,
+        };
+        channels.into_iter().for_each(|channel| this.spawn_control_channel(channel));
         this
     }
 
     /// Sends until the viewer leaves (`Ok`) or its connection breaks.
-    async fn run(&mut self, events: &mut PeerEventReceivers) -> anyhow::Result<()> {
+    async fn run(&mut self) -> anyhow::Result<()> {
         let end = self.session.entry.handle().end();
-        let mut poll = tokio::time::interval(POLL_INTERVAL);
+        let mut keyframes = tokio::time::interval(KEYFRAME_INTERVAL);
         loop {
             let flow = tokio::select! {
                 biased;
                 () = end.cancelled() => Flow::Break(()),
-                changed = events.state.changed() => {
-                    changed?;
-                    check_state(*events.state.borrow())?
-                }
-                Ok(()) = events.undecoded.changed() => self.report_undecoded(*events.undecoded.borrow_and_update()),
-                tick = poll.tick() => {
+                event = self.connection.next() => self.handle_event(event)?,
+                tick = keyframes.tick() => {
                     self.switcher.pass_on_due_request(tick.into_std());
-                    self.check_transport().await
-                }
-                Some(channel) = events.channels.recv() => {
-                    self.spawn_control_channel(channel);
                     Flow::Continue(())
                 }
                 changed = self.preferences.changed() => match changed {
@@ -119,8 +149,8 @@ impl<'s> SendLoop<'s> {
                     // The session's record is gone, and the session with it.
                     Err(_) => Flow::Break(()),
                 },
-                packet = self.audio.next() => self.send_audio(packet).await?,
-                event = self.switcher.next() => self.handle_switch_event(event).await?,
+                packet = self.audio.next() => self.send_audio(packet)?,
+                event = self.switcher.next() => self.handle_switch_event(event)?,
             };
             if flow.is_break() {
                 return Ok(());
@@ -128,8 +158,55 @@ impl<'s> SendLoop<'s> {
         }
     }
 
+    fn handle_event(&mut self, event: ConnectionEvent) -> anyhow::Result<Flow> {
+        match event {
+            ConnectionEvent::Connected => {}
+            ConnectionEvent::Closed => return Ok(Flow::Break(())),
+            ConnectionEvent::Failed => {
+                anyhow::bail!("the connection failed: no packets from the viewer any more");
+            }
+            ConnectionEvent::Violation(violation) => {
+                tracing::warn!("{violation}; ending the session");
+                return Ok(Flow::Break(()));
+            }
+            ConnectionEvent::Channel(channel) => self.spawn_control_channel(channel),
+            ConnectionEvent::Rtcp(compound) => self.handle_rtcp(&compound)?,
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Does what the viewer's RTCP asks for.
+    fn handle_rtcp(&mut self, compound: &Bytes) -> anyhow::Result<()> {
+        let metrics = &self.session.metrics;
+        let video = &mut self.senders.video;
+        let ssrc = video.stream().clock().ssrc;
+        let Feedback { keyframe, lost, rtt, fraction_lost } = Feedback::read(compound, ssrc, Timestamp::now(), metrics);
+        let now = Instant::now();
+        if let Some(rtt) = rtt {
+            video.history().note_rtt(rtt);
+        }
+        if keyframe {
+            self.decoder.note_request(now);
+            self.switcher.request_keyframe();
+        }
+        if let Some(fraction_lost) = fraction_lost {
+            self.decoder.note_report(fraction_lost, now);
+        }
+        if let Some(srtp) = self.connection.srtp().filter(|_| !lost.is_empty()) {
+            let packets = video.resend(&lost, now, srtp)?;
+            metrics.resends_refused.inc_by((lost.len() - packets.datagrams().count()) as u64);
+            self.connection.send(&packets);
+        }
+        self.report_undecoded();
+        Ok(())
+    }
+
     /// Reports that the viewer decodes nothing, or does again.
-    fn report_undecoded(&self, undecoded: bool) -> Flow {
+    fn report_undecoded(&mut self) {
+        let undecoded = self.decoder.is_undecoded();
+        if std::mem::replace(&mut self.undecoded, undecoded) == undecoded {
+            return;
+        }
         if undecoded {
             let format = self.session.offer.format.profile;
             tracing::warn!(
@@ -140,47 +217,71 @@ impl<'s> SendLoop<'s> {
             tracing::info!("the viewer's player asks for no more key frames");
         }
         self.session.entry.set_undecoded(undecoded);
-        Flow::Continue(())
-    }
-
-    /// Whether the viewer has closed the transport.
-    async fn check_transport(&mut self) -> Flow {
-        if self.tracks.video.is_closed().await { Flow::Break(()) } else { Flow::Continue(()) }
     }
 
     /// Serves a data channel, unless the viewer has enough of them.
-    fn spawn_control_channel(&mut self, channel: Arc<dyn DataChannel>) {
+    fn spawn_control_channel(&mut self, channel: DataChannel) {
         // Channels with another label have ended already.
         while self.channels.try_join_next().is_some() {}
         if self.channels.len() < MAX_CHANNELS {
             let Session { dispatcher, entry, metrics, .. } = self.session;
             let context = ChannelContext::new(dispatcher.clone(), entry.handle().clone(), metrics.clone());
-            self.channels.spawn(control_channel::serve(channel, context));
+            self.channels.spawn(control_channel::serve(Arc::new(channel), context));
         }
     }
 
-    async fn send_audio(&mut self, packet: Option<AudioPacket>) -> anyhow::Result<Flow> {
-        if let (Some(packet), Some((stream, _))) = (packet, self.tracks.audio.as_mut()) {
-            stream.send_audio(packet.captured, packet.data, packet.gap).await?;
-        }
+    fn send_audio(&mut self, packet: Option<AudioPacket>) -> anyhow::Result<Flow> {
+        self.send_reports()?;
+        let (Some(packet), Some((sender, _)), Some(srtp)) =
+            (packet, self.senders.audio.as_mut(), self.connection.srtp())
+        else {
+            return Ok(Flow::Continue(()));
+        };
+        let packets = sender.packet(&packet, srtp)?;
+        self.connection.send(&packets);
         Ok(Flow::Continue(()))
     }
 
-    async fn handle_switch_event(&mut self, event: SwitchEvent) -> anyhow::Result<Flow> {
+    fn send_video(&mut self, frame: &EncodedFrame) -> anyhow::Result<()> {
+        self.send_reports()?;
+        let Some(srtp) = self.connection.srtp() else { return Ok(()) };
+        let mode = self.session.offer.format.mode;
+        let packets = self.senders.video.frame(frame, mode, self.applied.playout_delay(), srtp)?;
+        if frame.key {
+            self.decoder.note_key_frame();
+        }
+        self.connection.send(&packets);
+        Ok(())
+    }
+
+    /// Sends the sender reports, if they are due.
+    fn send_reports(&mut self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let Some(srtp) = self.connection.srtp().filter(|_| self.next_report <= now) else { return Ok(()) };
+        self.next_report = now + REPORT_INTERVAL;
+        let audio = self.senders.audio.as_ref().map(|(sender, _)| &sender.0);
+        let mut packets = Packets::default();
+        for stream in [Some(self.senders.video.stream()), audio].into_iter().flatten() {
+            packets.push(&srtp.seal_rtcp(&rtcp::sender_report(stream, Timestamp::now())?)?);
+        }
+        self.connection.send(&packets);
+        Ok(())
+    }
+
+    fn handle_switch_event(&mut self, event: SwitchEvent) -> anyhow::Result<Flow> {
         match event {
             SwitchEvent::Frame { frame, first_of } => {
                 if let Some(camera) = first_of {
                     self.session.entry.set_camera(camera);
                 }
-                let mode = self.session.offer.format.mode;
-                self.tracks.video.send_video(frame.captured, &frame.data, mode, &self.playout_delay).await?;
+                self.send_video(&frame)?;
             }
-            SwitchEvent::Resolved(result) => self.report_selection(&self.applied, result),
             SwitchEvent::NalTooLarge(error) => {
                 tracing::warn!("session ended: {error}");
                 self.session.entry.end(EndReason::Format);
                 return Ok(Flow::Break(()));
             }
+            SwitchEvent::Resolved(result) => self.report_selection(&self.applied, result),
             SwitchEvent::Closed => return Ok(Flow::Break(())),
         }
         Ok(Flow::Continue(()))
@@ -207,10 +308,9 @@ impl<'s> SendLoop<'s> {
         if now.keyframe != before.keyframe {
             self.switcher.request_keyframe();
         }
-        if let Some((_, packets)) = self.tracks.audio.as_ref().filter(|_| now.muted != before.muted) {
+        if let Some((_, packets)) = self.senders.audio.as_ref().filter(|_| now.muted != before.muted) {
             self.audio = AudioReceiver { packets: (!now.muted).then(|| packets.subscribe()), gap: true };
         }
-        self.playout_delay = rtp_sender::playout_delay(now.playout_delay());
         Flow::Continue(())
     }
 
@@ -223,15 +323,6 @@ impl<'s> SendLoop<'s> {
                 self.session.entry.reject_selection(preferences, error.to_string());
             }
         }
-    }
-}
-
-/// Whether a connection in this state goes on.
-fn check_state(state: RTCPeerConnectionState) -> anyhow::Result<Flow> {
-    match state {
-        RTCPeerConnectionState::Closed => Ok(Flow::Break(())),
-        RTCPeerConnectionState::Failed => anyhow::bail!("the connection failed: no packets from the viewer any more"),
-        _ => Ok(Flow::Continue(())),
     }
 }
 

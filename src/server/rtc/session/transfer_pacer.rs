@@ -1,11 +1,12 @@
 //! Paces the transfer of a snapshot over the data channel, so that it does not delay the live video.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::time::{Instant, Interval, interval};
-use webrtc::data_channel::DataChannel;
 
+use super::data_channel::DataChannel;
 use crate::model::protocol::limits::MAX_BUFFERED_AMOUNT;
 use crate::model::protocol::transfer::{MAX_MESSAGE, Transfer};
 
@@ -36,10 +37,10 @@ impl PacedTransfer {
     }
 
     /// The next chunk, once it may be sent, and whether it is the last one. Cancel safe.
-    pub async fn next_chunk(&mut self, channel: &dyn DataChannel) -> Result<(BytesMut, bool), webrtc::error::Error> {
+    pub async fn next_chunk(&mut self, channel: &DataChannel) -> io::Result<(BytesMut, bool)> {
         loop {
             self.poll.tick().await;
-            let in_flight = channel.outstanding_bytes().await?;
+            let in_flight = channel.outstanding()?;
             let acknowledged = self.sent.saturating_sub(in_flight);
             if in_flight <= window(acknowledged, self.started.elapsed()) {
                 break;

@@ -1,5 +1,5 @@
 //! Offers in the style of the usual clients, and variants of them with everything that RFC 8829 and its kin allow: each
-//! is answered by webrtc-rs, and the answer is checked against the offer (RFC 3264, RFC 9143, RFC 8285).
+//! is answered, and the answer is checked against the offer (RFC 3264, RFC 9143, RFC 8285).
 
 mod answer_rules;
 
@@ -324,7 +324,13 @@ fn attributes() -> Vec<Row> {
 fn with_audio() -> (SessionManager, CameraStream) {
     let camera = CameraStream { audio: Some(Broadcast::new(4)), ..camera() };
     let data = bytes::Bytes::from_static(&[0, 0, 1, 0x65, 0x88]);
-    let frame = EncodedFrame { captured: Timestamp::default(), key: true, placeholder: false, data };
+    let frame = EncodedFrame {
+        captured: Timestamp::default(),
+        key: true,
+        placeholder: false,
+        data,
+        payloads: Default::default(),
+    };
     camera.video.send(frame, Keep::From);
     (manager(), camera)
 }

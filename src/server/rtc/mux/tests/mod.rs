@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::stun::tests::{check, response};
 use super::*;
 use crate::model::metrics::{DropPoint, IgnoreLabels, IgnoreReason};
-use crate::server::rtc::rtp_clock::{RtpClock, VIDEO_RATE};
 
 /// Longer than anything that works takes.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -39,8 +38,7 @@ impl TestHost {
 
     /// The line of a viewer whose credentials are `ufrag` and `secret`.
     fn socket(&self, ufrag: &str) -> VirtualSocket {
-        let socket =
-            self.mux.virtual_socket(SendStats { video: RtpClock::random(VIDEO_RATE), metrics: self.metrics.clone() });
+        let socket = self.mux.virtual_socket(SendStats { metrics: self.metrics.clone() });
         socket.register_ufrag(Credentials { ufrag: ufrag.into(), password: "secret".into() });
         socket
     }
@@ -86,8 +84,7 @@ fn received(peer: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 
 /// What comes in on a line next.
 async fn next(socket: &VirtualSocket) -> (Bytes, SocketAddr) {
-    let next = std::future::poll_fn(|cx| socket.poll_receive(false, cx));
-    tokio::time::timeout(LIMIT, next).await.expect("a datagram in time")
+    tokio::time::timeout(LIMIT, socket.receive()).await.expect("a datagram in time")
 }
 
 /// Waits until something holds.
@@ -132,6 +129,29 @@ async fn datagrams_of_no_session_are_counted_and_dropped() {
     let friend = peer();
     friend.send_to(&check("ours", "secret", false), host.udp(1)).expect("send");
     assert_eq!(next(&socket).await.1, friend.local_addr().expect("address"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtcp_of_a_known_source_is_routed_from_any_address() {
+    let host = TestHost::new(&[1]);
+    let (one, other) = (host.socket("one"), host.socket("other"));
+    let report = |source: u32| [&[0x81, 201, 0, 7][..], &source.to_be_bytes(), &[7; 24]].concat();
+    one.learn_source(70_000);
+    other.learn_source(70_000);
+    other.learn_source(1);
+    let moved = peer();
+    // The source of every Chromium, media of a known source, and a source that nobody has.
+    for datagram in [report(1), [&[0x80, 96, 0, 7][..], &70_000u32.to_be_bytes()].concat(), report(70_001)] {
+        moved.send_to(&datagram, host.udp(1)).expect("send");
+    }
+    moved.send_to(&report(70_000), host.udp(1)).expect("send");
+    assert_eq!(next(&one).await, (report(70_000).into(), moved.local_addr().expect("address")));
+    assert_eq!(host.ignored(IgnoreReason::Unknown), 3);
+    // A session has one source.
+    one.learn_source(80_000);
+    moved.send_to(&report(70_000), host.udp(1)).expect("send");
+    until("it is nobody's", || host.ignored(IgnoreReason::Unknown) == 4).await;
+    assert!(other.try_receive().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

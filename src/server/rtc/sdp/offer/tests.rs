@@ -1,6 +1,7 @@
 //! Tests of what is read of an offer. How whole offers are answered is in the session manager's tests.
 
 use super::*;
+use crate::server::rtc::sdp::transport::Setup;
 
 /// A browser-like offer of one video section, with some lines replaced.
 fn offer(direction: &str, codec: &str, mode: &str) -> String {
@@ -20,7 +21,7 @@ fn accept(sdp: &str) -> AcceptedOffer {
 #[test]
 fn a_browsers_offer_is_accepted() {
     let accepted = accept(&offer("recvonly", "H264", "packetization-mode=1"));
-    assert!(!accepted.wants_audio && !accepted.wants_data && !accepted.offerer_is_dtls_client);
+    assert!(accepted.audio.is_none() && accepted.data.is_none() && !accepted.offerer_is_dtls_client);
     assert_eq!(accepted.format.profile, Profile::CONSTRAINED_BASELINE);
 }
 
@@ -31,7 +32,7 @@ fn data_channels_and_the_dtls_role_are_parsed() {
     let sdp = offer("recvonly", "H264", "packetization-mode=1").replace("BUNDLE 0", "BUNDLE 0 1") + data;
     let read = |sdp: &str| {
         let accepted = accept(sdp);
-        (accepted.wants_data, accepted.offerer_is_dtls_client)
+        (accepted.data.is_some(), accepted.offerer_is_dtls_client)
     };
     assert_eq!(read(&sdp), (true, false));
     assert_eq!(read(&sdp.replace("actpass", "active")), (true, true));
@@ -51,7 +52,6 @@ fn candidates_are_those_of_the_transport_that_is_used() {
     };
     let read = |sdp: &str| {
         let accepted = accept(sdp);
-        assert!(!accepted.library_offer.contains("a=candidate"), "{}", accepted.library_offer);
         accepted.candidates.into_iter().map(|candidate| candidate.candidate).collect::<Vec<_>>()
     };
     let [first, second] = ["192.0.2.1", "192.0.2.2"].map(|address| candidate(address).trim()[2..].to_owned());
@@ -72,12 +72,11 @@ fn the_first_section_of_the_group_has_the_transport_of_all() {
     let audio = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\na=ice-ufrag:efgh\r\na=ice-pwd:of-efgh\r\n\
                  a=fingerprint:sha-256 11\r\na=setup:active\r\na=rtcp-mux\r\n";
     let accepted = accept(&(video.clone().replace("BUNDLE 0", "BUNDLE 1 0") + audio));
-    for line in ["a=ice-ufrag:efgh", "a=ice-pwd:of-efgh", "a=fingerprint:sha-256 11", "a=setup:active"] {
-        assert_eq!(accepted.library_offer.matches(line).count(), 1, "{line} in {}", accepted.library_offer);
-    }
+    let SectionTransport { ufrag, password, fingerprint, setup } = accepted.transport;
+    assert_eq!((&*ufrag, &*password, &*fingerprint, setup), ("efgh", "of-efgh", "11", Setup::Active));
     // The group's first section is rejected, so the next one has it (RFC 9143 section 7.3.2).
     let accepted = accept(&(video.replace("BUNDLE 0", "BUNDLE 1 0") + &audio.replace("m=audio 9", "m=audio 0")));
-    assert!(accepted.library_offer.contains("a=ice-ufrag:abcd"), "{}", accepted.library_offer);
+    assert_eq!(accepted.transport.ufrag, "abcd");
 }
 
 #[test]

@@ -47,7 +47,8 @@ impl Fixture {
     fn publish_with_nal(&self, camera: usize, key: bool, millisecond: u64, bytes: usize) {
         let captured = Timestamp::from_start(Duration::from_millis(millisecond));
         let data = Bytes::from([vec![camera as u8, 0, 0, 1], vec![0x65; bytes]].concat());
-        self.cameras[camera].video.publish(EncodedFrame { captured, key, placeholder: false, data });
+        let payloads = Default::default();
+        self.cameras[camera].video.publish(EncodedFrame { captured, key, placeholder: false, data, payloads });
     }
 
     /// The next frame: its camera, its time, and whether it is the first of its camera.

@@ -2,7 +2,8 @@
 //! each packet before the library sees it. Pure: time is an argument.
 //!
 //! The library keeps every chunk until its message is complete, and accepts chunks beyond its own window while no
-//! message is complete (rtc-sctp 0.21.1, `Association::handle_data`). Packets come here through `guarded_crypto`.
+//! message is complete (rtc-sctp 0.21.1, `Association::handle_data`). Packets come here as soon as DTLS has decrypted
+//! them.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

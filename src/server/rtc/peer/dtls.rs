@@ -1,0 +1,202 @@
+//! DTLS with one viewer: the handshake, the keys of SRTP that come of it, and the records that carry SCTP. Pure: time is
+//! an argument.
+//!
+//! To the library the viewer has one address, whatever path is used.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use rtc::crypto::{HashAlgorithm, RTCCryptoProvider};
+use rtc::dtls::cipher_suite::CipherSuiteId;
+use rtc::dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
+use rtc::dtls::crypto::Certificate;
+use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc::shared::TransportProtocol;
+use rtc::shared::error::Error;
+
+use super::srtp::{PROFILES, Srtp};
+
+/// The viewer's address as the library knows it.
+const VIEWER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+/// Letters of the subject of our certificate, which nobody reads.
+const SUBJECT: &str = "porthole";
+
+/// How many records back a replay is recognised, as in RFC 6347 section 4.1.2.6.
+const REPLAY_WINDOW: usize = 64;
+
+/// The certificate of this program, which each session uses. Its fingerprint is in each answer.
+#[derive(Clone)]
+pub struct DtlsIdentity {
+    crypto: Arc<dyn RTCCryptoProvider>,
+    certificate: Certificate,
+    /// The SHA-256 fingerprint, as in `a=fingerprint`.
+    pub fingerprint: Arc<str>,
+}
+
+impl DtlsIdentity {
+    /// A new self-signed certificate.
+    ///
+    /// # Errors
+    ///
+    /// If the library is built without cryptography.
+    pub fn generate(crypto: Arc<dyn RTCCryptoProvider>) -> Result<Self, Error> {
+        let certificate = Certificate::generate_self_signed(vec![SUBJECT.to_owned()], crypto.crypto())?;
+        let der = certificate.certificate.first().ok_or(Error::ErrNonCertificate)?;
+        let fingerprint = fingerprint(der, crypto.as_ref())?.into();
+        Ok(Self { crypto, certificate, fingerprint })
+    }
+
+    /// The cryptography of all sessions.
+    pub fn crypto(&self) -> &Arc<dyn RTCCryptoProvider> {
+        &self.crypto
+    }
+}
+
+/// The SHA-256 fingerprint of a certificate (RFC 8122 section 5).
+fn fingerprint(der: &[u8], crypto: &dyn RTCCryptoProvider) -> Result<String, Error> {
+    let hash = crypto.crypto().hash(HashAlgorithm::Sha256, der).map_err(|error| Error::Crypto(error.to_string()))?;
+    Ok(hash.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"))
+}
+
+/// What happened on the connection.
+pub enum DtlsEvent {
+    /// The handshake is complete.
+    Connected(Box<Srtp>),
+    /// A record with application data.
+    Data(BytesMut),
+    /// The viewer has closed the connection (close_notify).
+    Closed,
+}
+
+/// The DTLS connection of one session.
+pub struct Dtls {
+    endpoint: Endpoint,
+    /// Until the handshake is started, if we are the client.
+    client: Option<Arc<HandshakeConfig>>,
+    crypto: Arc<dyn RTCCryptoProvider>,
+    is_closed: bool,
+}
+
+impl Dtls {
+    /// A connection with the viewer whose certificate has this SHA-256 `fingerprint`.
+    ///
+    /// # Errors
+    ///
+    /// If the library rejects a setting.
+    pub fn new(identity: &DtlsIdentity, viewer_fingerprint: &str, is_client: bool) -> Result<Self, Error> {
+        let (crypto, expected) = (identity.crypto.clone(), viewer_fingerprint.to_owned());
+        let verify = {
+            let crypto = crypto.clone();
+            move |chain: &[Vec<u8>], _: &[_]| {
+                let certificate = chain.first().ok_or(Error::ErrNonCertificate)?;
+                let matches = fingerprint(certificate, crypto.as_ref())?.eq_ignore_ascii_case(&expected);
+                if matches { Ok(()) } else { Err(Error::ErrNoMatchingCertificateFingerprint) }
+            }
+        };
+        let config = ConfigBuilder::default()
+            .with_crypto_provider(crypto.clone())
+            .with_certificates(vec![identity.certificate.clone()])
+            .with_srtp_protection_profiles(PROFILES.to_vec())
+            // The library's default without CBC, which no browser needs.
+            .with_cipher_suites(vec![
+                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+                CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
+                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
+            ])
+            .with_client_auth(ClientAuthType::RequireAnyClientCert)
+            // Certificates are self-signed; the fingerprint in the offer is what counts.
+            .with_insecure_skip_verify(true)
+            .with_verify_peer_certificate(Some(Arc::new(verify)))
+            .with_extended_master_secret(ExtendedMasterSecretType::Require)
+            .with_replay_protection_window(REPLAY_WINDOW)
+            .build(is_client, None)?;
+        let config = Arc::new(config);
+        let (client, server) = if is_client { (Some(config), None) } else { (None, Some(config)) };
+        Ok(Self { endpoint: Endpoint::new(VIEWER, TransportProtocol::UDP, server), client, crypto, is_closed: false })
+    }
+
+    /// Starts the handshake, if we are the client and it has not been started.
+    pub fn start(&mut self, now: Instant) {
+        if let Some(config) = self.client.take()
+            && let Err(error) = self.endpoint.connect(now, VIEWER, config, None)
+        {
+            tracing::debug!("start DTLS: {error}");
+        }
+    }
+
+    /// Handles a datagram of the viewer.
+    pub fn handle(&mut self, datagram: BytesMut, now: Instant) -> Vec<DtlsEvent> {
+        // A late datagram must not begin another handshake.
+        if self.is_closed || self.client.is_some() {
+            return Vec::new();
+        }
+        let events = match self.endpoint.read(now, VIEWER, None, datagram) {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::debug!("DTLS record ignored: {error}");
+                return Vec::new();
+            }
+        };
+        let mut handled = Vec::new();
+        for event in events {
+            match event {
+                EndpointEvent::HandshakeComplete => match self.keys() {
+                    Ok(srtp) => handled.push(DtlsEvent::Connected(Box::new(srtp))),
+                    Err(error) => tracing::info!("no keys for SRTP: {error}"),
+                },
+                EndpointEvent::ApplicationData(data) => handled.push(DtlsEvent::Data(data)),
+                EndpointEvent::PeerClosed => {
+                    self.is_closed = true;
+                    handled.push(DtlsEvent::Closed);
+                }
+                _ => {}
+            }
+        }
+        handled
+    }
+
+    /// Sends application data.
+    pub fn write(&mut self, data: &[u8], now: Instant) {
+        if self.is_closed {
+            return;
+        }
+        if let Err(error) = self.endpoint.write(now, VIEWER, data) {
+            tracing::debug!("send over DTLS: {error}");
+        }
+    }
+
+    /// Closes the connection, and tells the viewer.
+    pub fn close(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_closed, true)
+            && let Err(error) = self.endpoint.close(now)
+        {
+            tracing::debug!("close DTLS: {error}");
+        }
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<BytesMut> {
+        self.endpoint.poll_transmit().map(|transmit| transmit.message)
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.endpoint.poll_timeout(&VIEWER)
+    }
+
+    /// Repeats what is not acknowledged.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let is_due = self.poll_timeout().is_some_and(|due| due <= now);
+        if is_due && let Err(error) = self.endpoint.handle_timeout(VIEWER, now) {
+            tracing::debug!("DTLS handshake: {error}");
+        }
+    }
+
+    fn keys(&self) -> Result<Srtp, Error> {
+        let state = self.endpoint.get_connection_state(VIEWER).ok_or(Error::ErrNoRemoteCertificate)?;
+        Srtp::new(state, &self.crypto)
+    }
+}
