@@ -2,19 +2,22 @@
 //!
 //! Every place where a frame may be dropped has its label here. The current state, for people, is in `status`.
 
+mod labels;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::util::lock::Mutex;
+pub use labels::{
+    CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, RejectLabels,
+    RejectReason, SignIn, SignInOutcome,
+};
 
 /// Upper bounds of the latency histograms in seconds: fine below one frame interval at 60 fps, where the targets are,
 /// coarse above.
@@ -22,135 +25,6 @@ const LATENCY_BUCKETS: [f64; 26] = [
     0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003, 0.0035, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.012, 0.014,
     0.017, 0.020, 0.025, 0.033, 0.050, 0.075, 0.100, 0.200, 0.500, 1.0,
 ];
-
-/// Where a frame was dropped, in the order of the data flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum DropPoint {
-    /// A: the driver had no free buffer.
-    Driver,
-    /// B: a newer buffer was available already.
-    Stale,
-    /// B: damaged or truncated.
-    Damaged,
-    /// C: replaced by a newer one before the encoder took it.
-    Replaced,
-    /// D: nobody watched.
-    Unwatched,
-    /// D: the stream was a second behind its bitrate, because its frames cannot be made small enough.
-    Backlog,
-    /// E: the viewer's task was too far behind.
-    ViewerLag,
-    /// H: a frame that an MJPEG reader missed, because it was slow or the JPEG thread was busy.
-    Mjpeg,
-    /// F: one viewer, or all of them, wait for a key frame.
-    AwaitingKey,
-    /// G: a packet that the socket did not accept in time.
-    Socket,
-}
-
-/// The label of [`Counters::dropped`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DropLabels {
-    /// The place of the drop.
-    pub at: DropPoint,
-}
-
-/// Why an incoming datagram or connection on the media port was ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum IgnoreReason {
-    /// It belongs to no session.
-    Unknown,
-    /// A STUN check with a wrong message integrity.
-    Forged,
-    /// From an address that belongs to another session.
-    Taken,
-    /// Longer than any valid datagram.
-    Oversized,
-    /// The session's queue was full.
-    Full,
-    /// More than a DTLS handshake takes.
-    Handshake,
-    /// Too many TCP connections.
-    Connection,
-}
-
-/// The label of [`Counters::ignored`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct IgnoreLabels {
-    /// The reason.
-    pub why: IgnoreReason,
-}
-
-/// The label of the metrics per camera.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CameraLabel {
-    /// The camera's name.
-    pub camera: String,
-}
-
-/// Why an HTTP connection or request was rejected before it reached a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum RejectReason {
-    /// Too many connections.
-    Connections,
-    /// Too many requests from one address.
-    Rate,
-    /// The Host is not one of ours.
-    Host,
-    /// The Origin is another site.
-    Origin,
-    /// Not signed in.
-    Nobody,
-    /// The role is not sufficient.
-    Role,
-    /// Too many streams, of MJPEG or events, to one address.
-    Readers,
-}
-
-/// The label of [`Counters::http_refused`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RejectLabels {
-    /// The reason.
-    pub reason: RejectReason,
-}
-
-/// The outcome of a sign-in attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum SignInOutcome {
-    /// Signed in.
-    Ok,
-    /// Wrong password or link.
-    Wrong,
-    /// Too many attempts from this address.
-    TooOften,
-    /// Too many attempts were pending.
-    Busy,
-}
-
-/// The label of [`Counters::sign_ins`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct SignIn {
-    /// The outcome.
-    pub outcome: SignInOutcome,
-}
-
-/// What was dropped on a viewer's control channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum ControlDrop {
-    /// A request above the limit, answered with `busy`.
-    Busy,
-    /// A broadcast message that a lagging viewer missed.
-    Said,
-    /// A message that the channel could not send in time.
-    Message,
-}
-
-/// The label of [`Counters::control_dropped`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ControlDropLabels {
-    /// What it was.
-    pub what: ControlDrop,
-}
 
 /// All counters; a cheap handle.
 #[derive(Debug, Clone)]
@@ -322,6 +196,7 @@ impl Counters {
         registry.register("frames_damaged_shown", "Damaged frames shown all the same", self.damaged_shown.clone());
         registry.register("frames_dropped", "Frames (at Socket: packets) dropped, by place", self.dropped.clone());
         registry.register("cameras_open", "Cameras open now", self.cameras_open.clone());
+        registry.register("captures", "Former name of porthole_cameras_open", self.cameras_open.clone());
         registry.register("encoders", "Encoders alive now", self.encoders.clone());
         registry.register_with_unit(
             "encode",
@@ -357,6 +232,7 @@ impl Counters {
             "Messages dropped on control channels, by kind",
             self.control_dropped.clone(),
         );
+        registry.register("untold", "Former name of porthole_control_dropped_total", self.control_dropped.clone());
         registry.register("snapshots", "Snapshots sent", self.snapshots.clone());
         registry.register("mjpeg_readers", "MJPEG readers connected", self.mjpeg_readers.clone());
         registry.register("mjpeg_frames_encoded", "JPEGs encoded for MJPEG readers", self.mjpeg_encoded.clone());
@@ -388,31 +264,6 @@ impl std::ops::Drop for GaugeGuard {
     }
 }
 
-/// Rate limit for log lines about a repeated fault: at most one per interval, with the number of faults since the last.
-#[derive(Debug)]
-pub struct DropLog {
-    interval: Duration,
-    state: Mutex<(Option<Instant>, u64)>,
-}
-
-impl DropLog {
-    /// At most one line per `interval`.
-    pub const fn every(interval: Duration) -> Self {
-        Self { interval, state: Mutex::new((None, 0)) }
-    }
-
-    /// Counts `count` faults at `now`; returns the number since the last line when a line is due.
-    pub fn note(&self, count: u64, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock();
-        state.1 += count;
-        if state.0.is_some_and(|last| now.saturating_duration_since(last) < self.interval) {
-            return None;
-        }
-        state.0 = Some(now);
-        Some(std::mem::take(&mut state.1))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,11 +276,18 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_is_due_once_per_interval_with_the_number_of_faults() {
-        let log = DropLog::every(Duration::from_secs(1));
-        let start = Instant::now();
-        assert_eq!(log.note(1, start), Some(1));
-        assert_eq!(log.note(2, start + Duration::from_millis(500)), None);
-        assert_eq!(log.note(3, start + Duration::from_millis(1000)), Some(5));
+    fn renamed_metrics_keep_their_former_names() {
+        let metrics = Metrics::new();
+        metrics.cameras_open.inc();
+        metrics.count_control_drop(ControlDrop::Busy, 2);
+        let text = metrics.text();
+        for line in [
+            "porthole_cameras_open 1",
+            "porthole_captures 1",
+            "porthole_control_dropped_total{what=\"Busy\"} 2",
+            "porthole_untold_total{what=\"Busy\"} 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+        }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod address_rate;
 pub(crate) mod backoff;
 pub(crate) mod broadcast;
 pub(crate) mod connection_limit;
+pub(crate) mod drop_log;
 pub(crate) mod fair_share;
 pub(crate) mod heartbeat;
 pub(crate) mod lock;

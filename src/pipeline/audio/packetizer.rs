@@ -12,8 +12,9 @@ use crate::capture::audio;
 use crate::capture::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 use crate::media::pacer::FrameClock;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
-use crate::model::metrics::{DropLog, Metrics};
+use crate::model::metrics::Metrics;
 use crate::util::broadcast::Broadcast;
+use crate::util::drop_log::DropLog;
 
 /// The largest Opus packet worth sending: it must fit one RTP packet.
 const MAX_PACKET: usize = 1_200;

@@ -2,7 +2,13 @@
 //!
 //! Encoding frames and drawing the placeholder belong to `encode`.
 
+mod key_requests;
+mod stall;
+
 use std::time::{Duration, Instant};
+
+use key_requests::KeyRequests;
+use stall::Stall;
 
 use super::requests::CaptureRequests;
 use super::stream_fault::unix_now;
@@ -10,7 +16,6 @@ use super::{CameraUnavailable, EncodeInput, OpenCamera, OpenedCamera, PipelineCo
 use crate::capture::camera;
 use crate::capture::camera::placeholder::PlaceholderText;
 use crate::capture::camera::{VideoSource, placeholder};
-use crate::media::encoder::keyframe;
 use crate::media::h264::Profile;
 use crate::media::{PixelFormat, RawFrame, Timestamp, VideoFormat};
 use crate::model::metrics::{DropPoint, GaugeGuard};
@@ -44,9 +49,6 @@ const PLACEHOLDER_DELAY: Duration = Duration::from_secs(1);
 /// H.264 frames of the camera that are queued for the encode thread, which only passes them through: a second of them, as
 /// for a session that lags.
 const PASSTHROUGH_QUEUE: usize = super::RING;
-
-/// New viewers wait for a key frame; a longer wait than this is worth a warning.
-const KEYFRAME_WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// The retry loop of one camera; nothing above it retries.
 pub(super) struct CaptureThread {
@@ -337,103 +339,5 @@ impl CaptureThread {
         metrics.count_drop(DropPoint::Stale, now.stale.saturating_sub(before.stale));
         metrics.count_drop(DropPoint::Damaged, now.damaged.saturating_sub(before.damaged));
         *before = now;
-    }
-}
-
-/// Forwards viewers' key frame requests to a camera that encodes by itself.
-#[derive(Default)]
-struct KeyRequests {
-    last_request: Option<Instant>,
-    waiting_since: Option<Instant>,
-    warned: bool,
-}
-
-impl KeyRequests {
-    fn forward(&mut self, ctx: &PipelineContext, source: &mut dyn VideoSource, now: Instant) {
-        let wanted = source.format().pixel == PixelFormat::H264
-            && ctx.frames.subscribers() > 0
-            && ctx.frames.refresh_requested();
-        if !wanted {
-            // The encode thread has seen a key frame, or nobody waits for one.
-            self.waiting_since = None;
-            return;
-        }
-        let waits = now.saturating_duration_since(*self.waiting_since.get_or_insert(now));
-        if waits >= KEYFRAME_WARN_AFTER && !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(
-                camera = ctx.label.camera,
-                "the camera gave no key frame for {} s although it was asked; new viewers wait that long: shorten its key \
-                 frame interval, or choose another format (format = \"MJPEG\")",
-                waits.as_secs()
-            );
-        }
-        if self.last_request.is_none_or(|last| now.saturating_duration_since(last) >= keyframe::MIN_DISTANCE) {
-            self.last_request = Some(now);
-            source.request_keyframe();
-        }
-    }
-}
-
-/// Detects frames from before a stall. When the thread could not run (a stopped process, a busy machine), the driver's ring
-/// is full of old frames and new ones were dropped. The old ones are discarded: showing them would make motion jump back.
-struct Stall {
-    polled: Timestamp,
-    /// Frames that may still be from before the stall.
-    suspects: u32,
-}
-
-impl Stall {
-    /// Two polls are a frame interval or [`POLL_INTERVAL`] apart; this much more is a stall.
-    const THRESHOLD: Duration = Duration::from_secs(1);
-
-    /// The most buffers in a source's ring. A camera with a wrong clock loses no more frames than these.
-    const RING: u32 = 8;
-
-    const fn new(now: Timestamp) -> Self {
-        Self { polled: now, suspects: 0 }
-    }
-
-    fn polled(&mut self, now: Timestamp) {
-        if now.saturating_since(self.polled) >= Self::THRESHOLD + POLL_INTERVAL {
-            self.suspects = Self::RING;
-        }
-        self.polled = now;
-    }
-
-    /// Whether a frame that arrives `now` is from before a stall.
-    fn is_stale(&mut self, frame: &RawFrame, now: Timestamp) -> bool {
-        self.polled(now);
-        self.suspects = self.suspects.saturating_sub(1);
-        // Dropping an H.264 frame would cost all frames up to the next key frame.
-        let alone = frame.format.pixel != PixelFormat::H264;
-        let stale = alone && self.suspects > 0 && now.saturating_since(frame.captured) >= Self::THRESHOLD;
-        if !stale {
-            self.suspects = 0;
-        }
-        stale
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::media::Colorimetry;
-
-    #[test]
-    fn stale_frames_after_a_stall_are_dropped_up_to_the_queue_size() {
-        let at = |tenths: u64| Timestamp::from_start(Duration::from_millis(tenths * 100));
-        let frame = |captured, pixel| {
-            let format = VideoFormat { pixel, width: 2, height: 2, stride: 2, fps: 10.0, color: Colorimetry::SRGB };
-            RawFrame::new(captured, format, bytes::Bytes::new())
-        };
-        let raw = |captured| frame(captured, PixelFormat::I420);
-        let mut stall = Stall::new(at(100));
-        assert!(!stall.is_stale(&raw(at(80)), at(101)), "a late frame without a stall");
-        assert!(stall.is_stale(&raw(at(102)), at(130)));
-        assert!(!stall.is_stale(&raw(at(130)), at(131)));
-        assert!(!stall.is_stale(&raw(at(110)), at(132)), "the stall is over");
-        assert!(!stall.is_stale(&frame(at(133), PixelFormat::H264), at(160)));
-        let wrong_clock = (0..100).filter(|n| stall.is_stale(&raw(at(1)), at(200 + n))).count();
-        assert_eq!(wrong_clock, 7);
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::PipelineContext;
 use crate::media::encoder;
-use crate::model::metrics::{DropLog, DropPoint};
+use crate::model::metrics::DropPoint;
 use crate::model::status::{FaultKind, PipelineState};
+use crate::util::drop_log::DropLog;
 
 /// How long frames may arrive and none be shown before viewers see the reason: damaged frames come one at a time, and a
 /// frozen frame for this long is not noticed as a fault.

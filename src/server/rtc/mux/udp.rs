@@ -20,7 +20,8 @@ use super::path::{Path, Transport};
 use super::send_queue::{QueuedRun, SendQueue};
 use super::send_stats::SendStats;
 use crate::media::Timestamp;
-use crate::model::metrics::{DropLog, IgnoreReason};
+use crate::model::metrics::IgnoreReason;
+use crate::util::drop_log::DropLog;
 
 /// The kernel's buffers in bytes, as far as `net.core.wmem_max` and `rmem_max` allow: key frames of 150 kB for six
 /// viewers at once, which take a tenth of a second at 100 Mbit/s. The usual default holds 90 packets.

@@ -1,0 +1,132 @@
+//! The labels of the metrics: places, reasons and outcomes.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+
+/// Where a frame was dropped, in the order of the data flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum DropPoint {
+    /// A: the driver had no free buffer.
+    Driver,
+    /// B: a newer buffer was available already.
+    Stale,
+    /// B: damaged or truncated.
+    Damaged,
+    /// C: replaced by a newer one before the encoder took it.
+    Replaced,
+    /// D: nobody watched.
+    Unwatched,
+    /// D: the stream was a second behind its bitrate, because its frames cannot be made small enough.
+    Backlog,
+    /// E: the viewer's task was too far behind.
+    ViewerLag,
+    /// H: a frame that an MJPEG reader missed, because it was slow or the JPEG thread was busy.
+    Mjpeg,
+    /// F: one viewer, or all of them, wait for a key frame.
+    AwaitingKey,
+    /// G: a packet that the socket did not accept in time.
+    Socket,
+}
+
+/// The label of [`super::Counters::dropped`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DropLabels {
+    /// The place of the drop.
+    pub at: DropPoint,
+}
+
+/// Why an incoming datagram or connection on the media port was ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum IgnoreReason {
+    /// It belongs to no session.
+    Unknown,
+    /// A STUN check with a wrong message integrity.
+    Forged,
+    /// From an address that belongs to another session.
+    Taken,
+    /// Longer than any valid datagram.
+    Oversized,
+    /// The session's queue was full.
+    Full,
+    /// More than a DTLS handshake takes.
+    Handshake,
+    /// Too many TCP connections.
+    Connection,
+}
+
+/// The label of [`super::Counters::ignored`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IgnoreLabels {
+    /// The reason.
+    pub why: IgnoreReason,
+}
+
+/// The label of the metrics per camera.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CameraLabel {
+    /// The camera's name.
+    pub camera: String,
+}
+
+/// Why an HTTP connection or request was rejected before it reached a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum RejectReason {
+    /// Too many connections.
+    Connections,
+    /// Too many requests from one address.
+    Rate,
+    /// The Host is not one of ours.
+    Host,
+    /// The Origin is another site.
+    Origin,
+    /// Not signed in.
+    Nobody,
+    /// The role is not sufficient.
+    Role,
+    /// Too many streams, of MJPEG or events, to one address.
+    Readers,
+}
+
+/// The label of [`super::Counters::http_refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RejectLabels {
+    /// The reason.
+    pub reason: RejectReason,
+}
+
+/// The outcome of a sign-in attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum SignInOutcome {
+    /// Signed in.
+    Ok,
+    /// Wrong password or link.
+    Wrong,
+    /// Too many attempts from this address.
+    TooOften,
+    /// Too many attempts were pending.
+    Busy,
+}
+
+/// The label of [`super::Counters::sign_ins`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SignIn {
+    /// The outcome.
+    pub outcome: SignInOutcome,
+}
+
+/// What was dropped on a viewer's control channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum ControlDrop {
+    /// A request above the limit, answered with `busy`.
+    Busy,
+    /// A broadcast message that a lagging viewer missed.
+    Said,
+    /// A message that the channel could not send in time.
+    Message,
+}
+
+/// The label of [`super::Counters::control_dropped`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ControlDropLabels {
+    /// What it was.
+    pub what: ControlDrop,
+}
