@@ -4,7 +4,6 @@
 //! closes, until they are read here.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +18,7 @@ use rtc::shared::TransportProtocol;
 use rtc::shared::error::Error;
 use rtc::shared::marshal::{Marshal as _, Unmarshal as _};
 
+use super::VIEWER;
 use super::sctp_guard::{self, SctpGuard, SctpViolation};
 
 /// The longest message that we accept, as the answer says: what all implementations send (RFC 8841 section 6.1).
@@ -26,9 +26,6 @@ pub const MAX_MESSAGE_SIZE: u32 = 64 * 1024;
 
 /// The SCTP port of both sides; it has no meaning over DTLS (RFC 8261 section 4.4).
 pub const SCTP_PORT: u16 = 5_000;
-
-/// The viewer's address as the library knows it.
-const VIEWER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// A message of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

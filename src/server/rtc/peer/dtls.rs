@@ -3,7 +3,6 @@
 //!
 //! To the library the viewer has one address, whatever path is used.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,10 +15,8 @@ use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc::shared::TransportProtocol;
 use rtc::shared::error::Error;
 
+use super::VIEWER;
 use super::srtp::{PROFILES, Srtp};
-
-/// The viewer's address as the library knows it.
-const VIEWER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// Letters of the subject of our certificate, which nobody reads.
 const SUBJECT: &str = "porthole";

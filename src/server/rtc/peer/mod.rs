@@ -13,7 +13,7 @@ mod sctp_guard;
 mod srtp;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -27,6 +27,9 @@ use dtls::{Dtls, DtlsEvent};
 use ice_agent::IceAgent;
 pub use sctp_guard::SctpViolation;
 pub use srtp::Srtp;
+
+/// The viewer's address as the library's DTLS and SCTP know it, whatever path is used.
+const VIEWER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// What the offer and the answer say about the connection.
 pub struct PeerDescription {

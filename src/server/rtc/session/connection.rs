@@ -27,7 +27,7 @@ const OUTGOING_QUEUE: usize = 2;
 const MAX_AT_ONCE: usize = 16;
 
 /// The pre-negotiated control channel.
-const CONTROL_CHANNEL: u16 = 0;
+pub const CONTROL_CHANNEL: u16 = 0;
 
 /// Channels of one viewer; one is used.
 const MAX_CHANNELS: usize = 4;

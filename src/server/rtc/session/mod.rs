@@ -37,7 +37,7 @@ use crate::model::metrics::Metrics;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{Preferences, SessionGuard};
 use crate::util::broadcast::DemandGuard;
-use connection::{Connection, ConnectionEvent};
+use connection::{CONTROL_CHANNEL, Connection, ConnectionEvent};
 use data_channel::DataChannel;
 use keyframe_budget::KeyframeBudget;
 use rtp_sender::{AudioSender, RtpStream, VideoSender};
@@ -47,9 +47,6 @@ use switcher::CameraSwitcher;
 /// From the answer to the connection. A browser gives up on ICE after about 15 s; this is longer, so that the browser
 /// decides.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The pre-negotiated control channel.
-const CONTROL_CHANNEL: u16 = 0;
 
 /// Everything that one session needs.
 pub struct Session {
