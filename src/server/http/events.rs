@@ -16,7 +16,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use warp::reply::Response;
 
 use super::Context;
-use super::lasting::{Lasting, too_many};
+use super::long_lived::{LongLived, too_many};
 use super::request::RequestHead;
 use super::response::{ErrorResponse, no_content};
 use crate::server::auth::Principal;
@@ -42,8 +42,8 @@ impl Context {
             let permit = permit.map_err(|max| too_many(&self.0.metrics, client, max))?;
             // Access that was revoked before the permit existed has ended nothing.
             self.check_access(Some(principal))?;
-            let lasting = Lasting::new(&head.connection, permit, end.clone());
-            let body = Body { events: self.0.dispatcher.events_for_program(), end, _lasting: lasting };
+            let long_lived = LongLived::new(&head.connection, permit, end.clone());
+            let body = Body { events: self.0.dispatcher.events_for_program(), end, _long_lived: long_lived };
             warp::reply::stream(stream::unfold(body, Body::next)).into_response()
         };
         *response.status_mut() = StatusCode::OK;
@@ -63,7 +63,7 @@ fn set_headers(headers: &mut HeaderMap) {
 struct Body {
     events: EventStream,
     end: CancellationToken,
-    _lasting: Lasting,
+    _long_lived: LongLived,
 }
 
 impl Body {

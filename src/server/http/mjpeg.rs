@@ -18,7 +18,7 @@ use warp::reply::Response;
 
 use super::Context;
 use super::api::protocol_problem;
-use super::lasting::{Lasting, too_many};
+use super::long_lived::{LongLived, too_many};
 use super::request::RequestHead;
 use super::response::{ErrorResponse, no_content, problem};
 use crate::pipeline::mjpeg::{MjpegFrame, MjpegVariant};
@@ -70,8 +70,8 @@ impl Context {
             .map_err(|error| Box::new(protocol_problem(&error)))?;
         // Access that was revoked before the session existed has ended no session.
         self.check_access(Some(principal))?;
-        let lasting = Lasting::new(&head.connection, permit, end);
-        let body = Body { stream, begun: false, _lasting: lasting };
+        let long_lived = LongLived::new(&head.connection, permit, end);
+        let body = Body { stream, begun: false, _long_lived: long_lived };
         let mut response = warp::reply::stream(stream::unfold(body, Body::next)).into_response();
         set_headers(response.headers_mut());
         Ok(response)
@@ -107,7 +107,7 @@ fn number<T: FromStr + PartialOrd + Display>(
 struct Body {
     stream: MjpegStream,
     begun: bool,
-    _lasting: Lasting,
+    _long_lived: LongLived,
 }
 
 impl Body {

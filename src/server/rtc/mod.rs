@@ -1,7 +1,7 @@
 //! WebRTC sessions: answers offers, runs one task for each session, and ends it.
 //!
-//! It is handed subscriptions, the table of sessions and a dispatcher. It knows neither cameras nor encoders; HTTP is
-//! in `http`.
+//! It is handed subscriptions, the table of sessions (`server::sessions`) and a dispatcher. It knows neither cameras nor
+//! encoders; HTTP is in `http`.
 
 mod config;
 mod error;
@@ -39,7 +39,7 @@ use sdp::formats::PacketizationMode;
 pub use sdp::offer_error::OfferError;
 use sdp::our_offer::OurOffer;
 pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
-pub use session::answer::{WhepAnswer, WhepOffer};
+pub use session::whep_answer::{WhepAnswer, WhepOffer};
 pub use source::CameraStream;
 use source::PROFILE_WAIT;
 

@@ -1,7 +1,7 @@
 //! What the demultiplexer reads in STUN messages (RFC 8489): their class, the session, and whether they are authentic.
 //! Pure.
 //!
-//! What a message means for a connection is up to the WebRTC library.
+//! What a message means for a connection is up to its ICE agent, in `peer`.
 
 use rtc::crypto::RTCCrypto;
 use rtc::stun::attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME};

@@ -1,4 +1,4 @@
-//! Which sections of an offer are sent on one transport (BUNDLE, RFC 9143), and what becomes of each. Pure.
+//! Decides which offered sections are accepted on the session's transport (BUNDLE, RFC 9143). Pure.
 //!
 //! A session has one transport: that of its video. Sections that the offerer does not bundle with it are rejected, as
 //! an answer may not bundle what the offer did not.

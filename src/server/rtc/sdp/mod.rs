@@ -1,6 +1,6 @@
 //! All SDP: offers, answers, candidates, trickle fragments and H.264 profiles.
 //!
-//! Pure: text in, values out. Connections are in `session`, sockets in `mux`.
+//! Pure: text in, values out. Connections are in `peer`, sockets in `mux`.
 
 pub mod accepted;
 pub mod answer;

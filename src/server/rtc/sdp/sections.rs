@@ -1,4 +1,4 @@
-//! The sections of a session description, and which of them share a transport (BUNDLE, RFC 9143). Pure.
+//! Splits a session description into its sections, and reads its BUNDLE groups (RFC 9143). Pure.
 
 /// The lines of one section, without their ends.
 pub type Section<'a> = Vec<&'a str>;

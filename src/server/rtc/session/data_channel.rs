@@ -1,4 +1,4 @@
-//! A data channel as those who use it have it: the session's task owns the channel itself and is told what to send.
+//! The user's end of a data channel: the session's task owns the channel itself and is told what to send.
 //!
 //! Nothing waits for a viewer here but whoever sends to it, and what was received is read no faster than it is used.
 

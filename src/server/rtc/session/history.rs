@@ -1,5 +1,5 @@
-//! What was sent of a session's video, and what of it is sent again when the viewer reports it lost (NACK). Pure: time is
-//! an argument.
+//! What was sent of a session's video, and which packets may be resent when the viewer reports them lost (NACK). Pure: time
+//! is an argument.
 //!
 //! On a link slower than the stream, each resent packet is lost or late too and is asked for again, until resends are
 //! most of the traffic. So each packet is resent now and then only, and all together are bounded. Payloads are not

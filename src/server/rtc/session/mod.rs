@@ -1,8 +1,7 @@
 //! The task of one session, from the offer to its end: it negotiates, sends video and audio, and cleans up.
 //!
-//! What is sent while the viewer is connected is in `send_loop`; the table of all sessions is in `sessions`.
+//! What is sent while the viewer is connected is in `send_loop`; the table of all sessions is in `server::sessions`.
 
-pub mod answer;
 mod connection;
 pub mod control_channel;
 mod data_channel;
@@ -16,6 +15,7 @@ pub mod rtp_sender;
 pub mod send_loop;
 pub mod switcher;
 pub mod transfer_pacer;
+pub mod whep_answer;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The RTP streams of a session: packets with capture timestamps and header extensions, and what is sent again of them.
+//! The RTP streams of a session: packets with capture timestamps and header extensions, and retransmissions (NACK, RTX).
 //!
 //! Pure: packets go into [`Packets`], encrypted. The payloads are shared with all other sessions.
 

@@ -1,4 +1,4 @@
-//! Tests of the session manager: which offers are accepted, and whose sessions are ended.
+//! Tests of whole sessions: which offers are accepted, and whose sessions are ended.
 
 mod offers;
 

@@ -1,4 +1,4 @@
-//! Tests of what is read of an offer. How whole offers are answered is in the session manager's tests.
+//! Tests of what is read from an offer. How whole offers are answered is in `rtc/tests`.
 
 use super::*;
 use crate::server::rtc::sdp::transport::Setup;

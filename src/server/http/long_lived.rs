@@ -1,4 +1,4 @@
-//! What responses that last have in common: they keep their connection from being evicted as idle, and when they end the
+//! What long-lived responses have in common: they keep their connection from being evicted as idle, and when they end the
 //! connection ends with them, also if the client has stopped reading.
 
 use std::net::IpAddr;
@@ -21,13 +21,13 @@ const END_GRACE: Duration = Duration::from_secs(1);
 const RETRY_AFTER: u64 = 5;
 
 /// Lives as long as the response's body.
-pub struct Lasting {
+pub struct LongLived {
     _busy: BusyGuard,
     _permit: ReaderPermit,
     _done: DropGuard,
 }
 
-impl Lasting {
+impl LongLived {
     /// A response on `connection` that is over when `end` is cancelled.
     pub fn new(connection: &ConnectionHandle, permit: ReaderPermit, end: CancellationToken) -> Self {
         let done = CancellationToken::new();
