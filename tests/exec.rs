@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer, client::Image};
+use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer};
+use test_viewer::Image;
 
 /// Left half blue, right half red, at a camera's frame rate.
 const FFMPEG: &str = "exec ffmpeg -nostdin -loglevel error -re -f lavfi -i \

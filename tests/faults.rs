@@ -5,8 +5,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::client::Image;
 use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
+use test_viewer::Image;
 
 /// A camera that does not exist.
 fn absent() -> String {

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cases::{CASES, CONTROL, Case, Expect};
-use common::client::{Frame, Image};
 use common::fake::{DEVICE, Fake};
 use common::{LIMIT, Options, POLL_INTERVAL, Porthole, Viewer};
 use porthole::capture::camera::timecode::Timecode;
 use porthole::media::encoder;
 use porthole::media::{Colorimetry, PixelFormat, RawFrame, Timestamp, VideoFormat};
+use test_viewer::{Frame, Image};
 use tokio::sync::Semaphore;
 
 /// Programs in parallel: a case mostly waits.
@@ -189,7 +189,7 @@ impl FrameChecker {
 fn captured_now(frame: &Frame) -> Result<()> {
     let Some(ntp) = frame.capture_ntp else { return Ok(()) };
     let unix = (ntp >> 32) as f64 - 2_208_988_800.0 + (ntp & 0xffff_ffff) as f64 / 4_294_967_296.0;
-    let age = common::client::unix_tenths() as f64 / 1e4 - unix;
+    let age = test_viewer::unix_tenths() as f64 / 1e4 - unix;
     ensure!((-0.1..LIMIT.as_secs_f64()).contains(&age), "by its timestamp, a frame is {age} s old");
     Ok(())
 }

@@ -7,9 +7,9 @@ mod raw_peer;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use common::client::tamper::{BEGINS, DataChunk, Tamper, UNORDERED};
 use common::{LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, request};
 use raw_peer::RawPeer;
+use test_viewer::tamper::{BEGINS, DataChunk, Tamper, UNORDERED};
 
 /// What the program may grow by while one viewer attacks it: many times the data that one session may leave unread.
 const GROWTH: u64 = 12 << 20;

@@ -6,8 +6,8 @@ mod common;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use common::client::Image;
 use common::{LIMIT, Options, Porthole, Viewer, signal};
+use test_viewer::Image;
 
 /// Chromium's H.264 offer where it has a hardware decoder.
 const CHROMIUM: [&str; 4] = ["42001f", "42e01f", "4d001f", "64001f"];

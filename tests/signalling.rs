@@ -60,7 +60,7 @@ async fn the_control_channel_survives_malformed_messages() -> Result<()> {
     }
     ensure!(answers[0]["error"]["code"] == -32700, "{answers:?}");
     ensure!(answers[1]["id"] == 1 && answers[1]["error"]["code"] == -32601, "{answers:?}");
-    let ours = common::client::unix_tenths() as f64 / 10.0;
+    let ours = test_viewer::unix_tenths() as f64 / 10.0;
     let theirs = answers[2]["result"]["sent"].as_f64().context("no time")?;
     ensure!((ours - theirs).abs() < 5_000.0, "the server's clock reads {theirs}, ours {ours}");
     viewer.frame(LIMIT).await?;

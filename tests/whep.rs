@@ -6,8 +6,8 @@
 mod common;
 
 use anyhow::{Context as _, Result, ensure};
-use common::client::Answer;
 use common::{LIMIT, OFFER, Options, Porthole, SMALL, Viewer, request};
+use test_viewer::Answer;
 
 /// A trickled candidate.
 const FRAGMENT: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\

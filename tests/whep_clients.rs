@@ -4,9 +4,9 @@
 mod common;
 
 use anyhow::{Context as _, Result, ensure};
-use common::client::Answer;
 use common::mjpeg::open_from;
 use common::{LIMIT, OFFER, Options, Porthole, SMALL, Viewer, request, token};
+use test_viewer::Answer;
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");

@@ -1,7 +1,7 @@
 //! Classifies a decoded frame: vivid's colour bars, the same without colour, or the placeholder. Pure; `observer`
 //! receives the frames.
 
-use crate::client::Image;
+use test_viewer::Image;
 
 /// The bars from left to right as Y, Cb, Cr: white, yellow, cyan, green, magenta, red, blue and black at 75 %, in
 /// BT.601 limited range, vivid's documented default.

@@ -6,8 +6,6 @@
 //! The board itself is built elsewhere: `packages` -> `guest` -> `machine`, inside `namespace`. `devices` acts on it,
 //! `observer` and `frame_content` are the viewer, `scenarios` has the tests.
 
-#[path = "../viewer/client/mod.rs"]
-mod client;
 mod devices;
 mod drivers;
 mod footage;

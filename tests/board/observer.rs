@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use crate::client::{Event, Image, Options, Viewer};
 use crate::frame_content::{Scene, means, moved};
 use crate::guest::TONE_HZ;
+use test_viewer::{Event, Image, Options, Viewer};
 
 /// Limit for an expected scene or sound: as long as the emulated processor may take to negotiate on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);

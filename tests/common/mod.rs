@@ -3,8 +3,6 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports)]
 
-#[path = "../viewer/client/mod.rs"]
-pub mod client;
 pub mod fake;
 pub mod mjpeg;
 
@@ -17,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-pub use client::{Event, Network, Options, Viewer, request};
+pub use test_viewer::{Event, Network, Options, Viewer, request};
 
 /// A deadline for anything that works, on a machine busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(30);

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::client::{Event, Viewer};
 use crate::machine::Machine;
 use crate::monitor::Monitor;
 use crate::viewer::connect;
 use crate::{LIMIT, Progress};
+use test_viewer::{Event, Viewer};
 
 /// The LED's pin.
 const LED: u32 = 17;

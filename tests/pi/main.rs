@@ -7,8 +7,6 @@
 // The steps and their times are shown as they pass.
 #![allow(clippy::print_stdout)]
 
-#[path = "../viewer/client/mod.rs"]
-mod client;
 mod controls;
 mod machine;
 mod monitor;
@@ -22,8 +20,8 @@ mod viewer;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use client::Event;
 use machine::{Machine, Ports};
+use test_viewer::Event;
 use tokio::runtime::Runtime;
 use viewer::connect;
 

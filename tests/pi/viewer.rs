@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use porthole::capture::camera::timecode::Timecode;
 
 use crate::LIMIT;
-use crate::client::{Event, Options, Viewer};
 use crate::machine::{Machine, POLL_INTERVAL};
+use test_viewer::{Event, Options, Viewer};
 
 /// Frames that show that video is running.
 const FRAMES: usize = 20;

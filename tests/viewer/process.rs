@@ -5,13 +5,11 @@
 // Printing is its purpose.
 #![allow(clippy::print_stdout)]
 
-mod client;
-
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use client::{Event, Options, Viewer};
 use serde_json::json;
+use test_viewer::{Event, Options, Viewer};
 
 #[tokio::main]
 async fn main() -> Result<()> {

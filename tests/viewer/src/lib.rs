@@ -3,9 +3,6 @@
 //! It uses webrtc-rs like the program but none of the program's own code, except the timecode reader. The page in a
 //! real browser is tested in `tests/page`.
 
-// Each test binary uses a part of it.
-#![allow(dead_code, unused_imports)]
-
 mod http;
 mod network;
 mod receive;
@@ -13,6 +10,7 @@ mod reports;
 mod restart;
 pub mod tamper;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +35,9 @@ pub use http::{Answer, request};
 pub use network::Network;
 pub use receive::unix_tenths;
 pub use reports::Reports;
+
+/// What the methods return: boxed, so that they are compiled here instead of in each test that awaits them.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Options of a viewer.
 #[derive(Debug, Clone)]
@@ -208,79 +209,86 @@ impl PeerConnectionEventHandler for Handler {
 
 impl Viewer {
     /// Posts an offer and applies the answer; frames arrive once the connection is established.
-    pub async fn connect(options: &Options) -> Result<Self> {
-        let (events, incoming) = mpsc::unbounded_channel();
-        let (gathered, mut done) = watch::channel(false);
-        let (video, video_track) = watch::channel(None);
-        let handler = Handler { events: events.clone(), gathered, video, decode: options.decode };
-        let host = host_of(&options.base)?;
-        let reports = Reports::default();
-        let connection = open(&host, handler, reports.clone(), options).await?;
-        for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
-            let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
-            connection.add_transceiver_from_kind(kind, Some(init)).await?;
-        }
-        let init = RTCDataChannelInit { negotiated: options.negotiated.then_some(0), ..Default::default() };
-        let control = connection.create_data_channel("control", Some(init)).await?;
-        let (open, opened) = watch::channel(false);
-        tokio::spawn(receive_messages(control.clone(), events, open));
-        let offer = connection.create_offer(None).await?;
-        connection.set_local_description(offer).await?;
-        tokio::time::timeout(Duration::from_secs(5), done.wait_for(|done| *done)).await.context("gather")??;
-        let offer = connection.local_description().await.context("no local description")?.sdp;
-        let offer = (options.rewrite_offer)(offer);
+    pub fn connect(options: &Options) -> Boxed<'_, Self> {
+        Box::pin(async move {
+            let (events, incoming) = mpsc::unbounded_channel();
+            let (gathered, mut done) = watch::channel(false);
+            let (video, video_track) = watch::channel(None);
+            let handler = Handler { events: events.clone(), gathered, video, decode: options.decode };
+            let host = host_of(&options.base)?;
+            let reports = Reports::default();
+            let connection = open(&host, handler, reports.clone(), options).await?;
+            for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
+                let init =
+                    RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
+                connection.add_transceiver_from_kind(kind, Some(init)).await?;
+            }
+            let init = RTCDataChannelInit { negotiated: options.negotiated.then_some(0), ..Default::default() };
+            let control = connection.create_data_channel("control", Some(init)).await?;
+            let (open, opened) = watch::channel(false);
+            tokio::spawn(receive_messages(control.clone(), events, open));
+            let offer = connection.create_offer(None).await?;
+            connection.set_local_description(offer).await?;
+            tokio::time::timeout(Duration::from_secs(5), done.wait_for(|done| *done)).await.context("gather")??;
+            let offer = connection.local_description().await.context("no local description")?.sdp;
+            let offer = (options.rewrite_offer)(offer);
 
-        let path = options.camera.as_ref().map_or("whep".into(), |camera| format!("whep/{camera}"));
-        let url = format!("{}{path}", options.base);
-        let posted = Instant::now();
-        let authorization = format!("Bearer {}", options.token.as_deref().unwrap_or_default());
-        let mut headers = vec![("content-type", "application/sdp")];
-        headers.extend(options.token.is_some().then_some(("authorization", authorization.as_str())));
-        let response = request("POST", &url, &headers, offer.clone()).await?;
-        if response.status != 201 {
-            bail!("POST {url}: {} {}", response.status, response.body);
-        }
-        let location = response.header("location").context("no Location")?;
-        let base = url.rsplit_once('/').context("no path")?.0;
-        let session = format!("{base}/{location}");
-        let is_tcp = |line: &&str| line.starts_with("a=candidate:") && line.contains(" tcp ");
-        let wanted = |line: &&str| !options.tcp || !line.starts_with("a=candidate:");
-        let answer: String = response.body.lines().filter(wanted).flat_map(|line| [line, "\r\n"]).collect();
-        connection.set_remote_description(RTCSessionDescription::answer(answer)?).await?;
-        // webrtc-rs opens TCP connections only for trickled candidates.
-        for line in response.body.lines().filter(is_tcp).filter(|_| options.tcp) {
-            let candidate = line.trim_start_matches("a=").to_owned();
-            connection.add_ice_candidate(RTCIceCandidateInit { candidate, ..Default::default() }).await?;
-        }
-        Ok(Self {
-            events: incoming,
-            posted,
-            session,
-            etag: response.header("etag").unwrap_or_default().to_owned(),
-            offer,
-            answer: response.body,
-            reports,
-            connection,
-            control,
-            opened,
-            video: video_track,
+            let path = options.camera.as_ref().map_or("whep".into(), |camera| format!("whep/{camera}"));
+            let url = format!("{}{path}", options.base);
+            let posted = Instant::now();
+            let authorization = format!("Bearer {}", options.token.as_deref().unwrap_or_default());
+            let mut headers = vec![("content-type", "application/sdp")];
+            headers.extend(options.token.is_some().then_some(("authorization", authorization.as_str())));
+            let response = request("POST", &url, &headers, offer.clone()).await?;
+            if response.status != 201 {
+                bail!("POST {url}: {} {}", response.status, response.body);
+            }
+            let location = response.header("location").context("no Location")?;
+            let base = url.rsplit_once('/').context("no path")?.0;
+            let session = format!("{base}/{location}");
+            let is_tcp = |line: &&str| line.starts_with("a=candidate:") && line.contains(" tcp ");
+            let wanted = |line: &&str| !options.tcp || !line.starts_with("a=candidate:");
+            let answer: String = response.body.lines().filter(wanted).flat_map(|line| [line, "\r\n"]).collect();
+            connection.set_remote_description(RTCSessionDescription::answer(answer)?).await?;
+            // webrtc-rs opens TCP connections only for trickled candidates.
+            for line in response.body.lines().filter(is_tcp).filter(|_| options.tcp) {
+                let candidate = line.trim_start_matches("a=").to_owned();
+                connection.add_ice_candidate(RTCIceCandidateInit { candidate, ..Default::default() }).await?;
+            }
+            Ok(Self {
+                events: incoming,
+                posted,
+                session,
+                etag: response.header("etag").unwrap_or_default().to_owned(),
+                offer,
+                answer: response.body,
+                reports,
+                connection,
+                control,
+                opened,
+                video: video_track,
+            })
         })
     }
 
     /// The next event within `limit`.
-    pub async fn event(&mut self, limit: Duration) -> Result<Event> {
-        let event = tokio::time::timeout(limit, self.events.recv()).await;
-        event.with_context(|| format!("no event within {limit:?}"))?.context("the viewer has ended")
+    pub fn event(&mut self, limit: Duration) -> Boxed<'_, Event> {
+        Box::pin(async move {
+            let event = tokio::time::timeout(limit, self.events.recv()).await;
+            event.with_context(|| format!("no event within {limit:?}"))?.context("the viewer has ended")
+        })
     }
 
     /// The next frame within `limit`; other events are discarded.
-    pub async fn frame(&mut self, limit: Duration) -> Result<Frame> {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Event::Frame(frame) = self.event(deadline.saturating_duration_since(Instant::now())).await? {
-                return Ok(frame);
+    pub fn frame(&mut self, limit: Duration) -> Boxed<'_, Frame> {
+        Box::pin(async move {
+            let deadline = Instant::now() + limit;
+            loop {
+                if let Event::Frame(frame) = self.event(deadline.saturating_duration_since(Instant::now())).await? {
+                    return Ok(frame);
+                }
             }
-        }
+        })
     }
 
     /// Waits for an event that `wanted` accepts.
@@ -295,40 +303,48 @@ impl Viewer {
     }
 
     /// Requests a key frame (PLI).
-    pub async fn request_key_frame(&self) -> Result<()> {
-        let track = self.video.borrow().clone().context("no video track yet")?;
-        let media_ssrc = *track.ssrcs().await.first().context("no ssrc")?;
-        track.write_rtcp(vec![Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc })]).await?;
-        Ok(())
+    pub fn request_key_frame(&self) -> Boxed<'_, ()> {
+        Box::pin(async move {
+            let track = self.video.borrow().clone().context("no video track yet")?;
+            let media_ssrc = *track.ssrcs().await.first().context("no ssrc")?;
+            track.write_rtcp(vec![Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc })]).await?;
+            Ok(())
+        })
     }
 
     /// Sends a message once the control channel is open: frames may arrive earlier.
-    pub async fn send(&self, message: &str) -> Result<()> {
-        let mut opened = self.opened.clone();
-        let open = tokio::time::timeout(Duration::from_secs(30), opened.wait_for(|open| *open)).await;
-        open.context("the control channel did not open within 30 s")?.context("the control channel has closed")?;
-        Ok(self.control.send_text(message).await?)
+    pub fn send<'a>(&'a self, message: &'a str) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            let mut opened = self.opened.clone();
+            let open = tokio::time::timeout(Duration::from_secs(30), opened.wait_for(|open| *open)).await;
+            open.context("the control channel did not open within 30 s")?.context("the control channel has closed")?;
+            Ok(self.control.send_text(message).await?)
+        })
     }
 
     /// Sends a binary message on the control channel.
-    pub async fn send_binary(&self, message: &[u8]) -> Result<()> {
-        Ok(self.control.send(message.into()).await?)
+    pub fn send_binary<'a>(&'a self, message: &'a [u8]) -> Boxed<'a, ()> {
+        Box::pin(async move { Ok(self.control.send(message.into()).await?) })
     }
 
     /// Closes the control channel and the connection, as a browser does when the page is left. webrtc-rs may drop
     /// unsent data when a connection closes, so this first waits for the channel to close.
-    pub async fn leave(mut self) -> Result<()> {
-        if self.control.close().await.is_ok() {
-            let _ = self.until(Duration::from_secs(1), |event| matches!(event, Event::Ended)).await;
-        }
-        Ok(self.connection.close().await?)
+    pub fn leave(mut self) -> Boxed<'static, ()> {
+        Box::pin(async move {
+            if self.control.close().await.is_ok() {
+                let _ = self.until(Duration::from_secs(1), |event| matches!(event, Event::Ended)).await;
+            }
+            Ok(self.connection.close().await?)
+        })
     }
 
     /// Ends the session over HTTP, then closes the connection.
-    pub async fn delete(self) -> Result<u16> {
-        let response = request("DELETE", &self.session, &[], String::new()).await?;
-        self.connection.close().await?;
-        Ok(response.status)
+    pub fn delete(self) -> Boxed<'static, u16> {
+        Box::pin(async move {
+            let response = request("DELETE", &self.session, &[], String::new()).await?;
+            self.connection.close().await?;
+            Ok(response.status)
+        })
     }
 }
 
