@@ -10,6 +10,9 @@ export PORTHOLE_BIN := $(target_dir)/debug/porthole
 # Clippy is the compiler of the tests (.ci/rustc), so that linting and testing share one build.
 build unit doc page network players board board-quick test: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/.ci/rustc
 
+# Tests at once: they mostly wait.
+tests_at_once := $(shell expr 2 \* $$(nproc))
+
 # The last file that npm writes during an installation.
 browser_driver := tests/page/node_modules/.package-lock.json
 
@@ -77,13 +80,13 @@ lint: setup-test ## runs clippy only (also part of build); warnings are errors
 	$(step) "clippy" cargo clippy --locked --all-targets -- -D warnings
 
 unit: build ## runs the unit and integration tests
-	$(step) "tests" cargo test --locked
+	$(step) "tests" env RUST_TEST_THREADS=$(tests_at_once) cargo test --locked
 
 doc: build ## builds the documentation; warnings are errors
 	$(step) "documentation" env RUSTDOC=$(CURDIR)/.ci/rustdoc cargo test --locked --doc
 
 page: build $(browser_driver) ## tests the viewer page in a real browser
-	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=1'
+	$(step) "page" sh -c 'cd tests/page && node --test --test-concurrency=2'
 
 network: build $(browser_driver) ## tests the page across networks, with network namespaces as hosts
 	$(step) "network" sh -c 'cd tests/network && ./isolated node --test --test-concurrency=1'
