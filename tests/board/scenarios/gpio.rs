@@ -89,8 +89,9 @@ fn quick_leds_follow_state_and_a_button_toggles_privacy() {
         assert_eq!(board.status()["privacy"], true);
         assert!(!board.holds("/dev/video0"), "the camera should be closed");
         assert_eq!(board.sh("cat /proc/asound/Loopback/pcm1c/sub0/status").trim(), "closed");
-        let breath = board.record_pin(READY, 2);
-        assert!(breath.len() > 10, "the LED should be dimmed by PWM: {breath:?}");
+        // At its brightest the LED is hardly ever off, and a busy machine reads the pin seldom.
+        let dimmed = || (board.record_pin(READY, 2).len() > 10).then_some(());
+        board.wait_until("the LED to be dimmed by PWM", LIMIT, dimmed);
         board.pull(BUTTON, false, 3);
 
         // Only the button reopens them, not a restart of the program, clean or not.
