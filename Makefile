@@ -24,7 +24,7 @@ else
 scenarios := @echo "==> emulated board: SKIPPED: it runs amd64 programs, which are built only on an amd64 machine"; :
 endif
 
-.PHONY: help run test bench fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
+.PHONY: help run test bench soak fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## shows this list
@@ -44,6 +44,15 @@ bench: setup-test $(browser_driver) ## runs the benchmarks: ten minutes on an ot
 	cargo bench --locked --bench convert
 	cargo bench --locked --bench rate
 	cargo bench --locked --bench stream
+
+# How long the soak takes; below a quarter of an hour it is a try that judges no growth.
+HOURS ?= 8
+
+soak: setup-test ## runs porthole under changing viewers, loss and faults, fails if anything grows: make soak HOURS=8
+	cargo build --release --locked --bin porthole --example viewer --example fake_camera
+	benches/soak/run --hours $(HOURS) --porthole $(target_dir)/release/porthole \
+		--viewer $(target_dir)/release/examples/viewer --fake $(target_dir)/release/examples/libfake_camera.so \
+		--output $(target_dir)/soak
 
 # The run time of each fuzzer.
 SECONDS ?= 60
