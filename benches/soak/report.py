@@ -80,10 +80,9 @@ class Report:
             Panel("memory in MiB", lines(RSS="rss_mib", PSS="pss_mib")),
             Panel("descriptors and threads", lines(open_descriptors="descriptors", threads="threads")),
             Panel("sessions", lines(sessions="viewers")),
-            Panel(
-                "delay from capture in ms",
-                lines(picture_decoded="picture_ms", picture_95th_percentile="picture_p95_ms", sound_arrived="sound_ms"),
-            ),
+            Panel("delay from capture in ms, medians", lines(picture_decoded="picture_ms", sound_arrived="sound_ms")),
+            # After a loss of network a player waits for what it has missed, for seconds.
+            Panel("delay of the picture in ms, 95th percentile", lines(picture_decoded="picture_p95_ms")),
             Panel(
                 "error of the streams' clocks in ms",
                 lines(picture="picture_clock_ms", sound="sound_clock_ms"), from_zero=False,
