@@ -24,7 +24,7 @@ else
 scenarios := @echo "==> emulated board: SKIPPED: it runs amd64 programs, which are built only on an amd64 machine"; :
 endif
 
-.PHONY: help run test bench soak fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
+.PHONY: help run test bench bench-peers soak fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## shows this list
@@ -44,6 +44,11 @@ bench: setup-test $(browser_driver) ## runs the benchmarks: ten minutes on an ot
 	cargo bench --locked --bench convert
 	cargo bench --locked --bench rate
 	cargo bench --locked --bench stream
+
+bench-peers: setup-test ## measures other servers beside porthole, where they are installed: half an hour on an idle machine
+	cargo build --release --locked --bin porthole --example fake_camera
+	PORTHOLE=$(target_dir)/release/porthole benches/peers/run --output $(target_dir)/bench \
+		--fake $(target_dir)/release/examples/libfake_camera.so $(ARGS)
 
 # How long the soak takes; below a quarter of an hour it is a try that judges no growth.
 HOURS ?= 8

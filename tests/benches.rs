@@ -1,7 +1,7 @@
 //! The parts of benchmarks and soak that are Python and judge or compute, on made-up measurements: the soak's judgement of
-//! growth, and its report.
+//! growth, its report, and the table of other servers.
 //!
-//! The measurements themselves take minutes or hours: `make soak`.
+//! The measurements themselves take minutes or hours: `make soak`, `make bench-peers`.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,4 +19,9 @@ fn passes(folder: &str, tests: u32) {
 #[test]
 fn the_soak_finds_growth_and_does_not_take_noise_for_it() {
     passes("soak", 12);
+}
+
+#[test]
+fn the_table_of_other_servers_is_right_about_made_up_measurements() {
+    passes("peers", 9);
 }

@@ -71,6 +71,7 @@ const NOT_RUN: &[(&str, &[&str])] = &[
             "make pi",
             "make fuzz",
             "make bench",
+            "make bench-peers",
             "make soak HOURS=8",
         ],
     ),
