@@ -1,5 +1,6 @@
 """porthole as a process, and what the kernel and its metrics say about it."""
 
+import http.client
 import os
 import re
 import subprocess
@@ -70,7 +71,7 @@ class Program:
         try:
             with urllib.request.urlopen(f"{self.base}metrics", timeout=HTTP_LIMIT) as response:
                 text = response.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return None
         sums = {}
         for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.M):

@@ -74,7 +74,7 @@ class Viewers:
                 joined = asyncio.create_task(self._read_join(process))
                 if vanishes:
                     await asyncio.wait([joined], timeout=stay)
-                    process.kill()
+                    _kill(process)
                     self.counts.vanished += 1
                 if not await joined:
                     wrong = "saw nothing"
@@ -83,7 +83,7 @@ class Viewers:
             wrong = "neither ended nor failed"
         finally:
             if process.returncode is None:
-                process.kill()
+                _kill(process)
                 await process.wait()
         if wrong and not was_away and not self.network_is_away():
             self.counts.fail(f"a viewer of {camera} {wrong}: {await _last_words(errors)}")
@@ -92,10 +92,9 @@ class Viewers:
         """Reads until the viewer ends; whether it had a frame."""
         has_frame = False
         while not has_frame:
-            line = await process.stdout.readline()
-            if not line:
+            event = read_event(await process.stdout.readline())
+            if not event:
                 return False
-            event = json.loads(line)
             if event["event"] == "frame":
                 has_frame = True
                 self.counts.join_ms.append(event["ms"])
@@ -137,12 +136,11 @@ class Viewers:
         while True:
             try:
                 async with asyncio.timeout_at(asyncio.get_running_loop().time() + SILENCE - (time.monotonic() - seen)):
-                    line = await process.stdout.readline()
+                    event = read_event(await process.stdout.readline())
             except TimeoutError:
                 return
-            if not line:
+            if not event:
                 return
-            event = json.loads(line)
             if event["event"] == "frame":
                 seen = time.monotonic()
             elif time.monotonic() - seen > SILENCE:
@@ -174,8 +172,21 @@ class Viewers:
                     pass
                 await process.wait()
         except TimeoutError:
-            process.kill()
+            _kill(process)
             await process.wait()
+
+
+def read_event(line):
+    """The event in a line of output; `None` at its end, which a killed viewer may reach in the middle of a line."""
+    return json.loads(line) if line.endswith(b"\n") else None
+
+
+def _kill(process):
+    try:
+        process.kill()
+    except ProcessLookupError:
+        # It has just ended by itself.
+        pass
 
 
 async def _last_words(errors):
