@@ -242,6 +242,8 @@ impl Camera {
             "TRY_FMT" VIDIOC_TRY_FMT => self.set_format(at(argument), false),
             "G_PARM" VIDIOC_G_PARM => self.get_parameters(at(argument)),
             "S_PARM" VIDIOC_S_PARM => self.set_parameters(at(argument)),
+            // It has one.
+            "S_INPUT" VIDIOC_S_INPUT => if *at::<c_int>(argument) == 0 { Ok(()) } else { Err(libc::EINVAL) },
             "REQBUFS" VIDIOC_REQBUFS => self.request_buffers(at(argument)),
             "QUERYBUF" VIDIOC_QUERYBUF => self.query_buffer(at(argument)),
             "QBUF" VIDIOC_QBUF => self.queue_buffer(at(argument)),

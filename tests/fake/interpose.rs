@@ -17,6 +17,9 @@ const VARIABLE: &str = "PORTHOLE_FAKE";
 /// Path prefixes redirected into the folder; the folder `/dev` itself only when it is listed.
 const REDIRECTED: [&[u8]; 3] = [b"/dev/video", b"/dev/v4l", b"/sys/class/video4linux"];
 
+/// The bits of an ioctl's number that the kernel reads. A program that keeps it in an `int` extends its sign.
+const COMMAND: c_ulong = 0xffff_ffff;
+
 thread_local! {
     /// Whether this thread is inside the fake: its own calls go straight to libc, or they would deadlock.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
@@ -174,7 +177,7 @@ before! {
     }
     ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
         if camera::is_ours(fd)
-            && let Some(answer) = outside(|| camera::ioctl(fd, request, argument))
+            && let Some(answer) = outside(|| camera::ioctl(fd, request & COMMAND, argument))
         {
             return returned(answer);
         }
