@@ -353,7 +353,9 @@ async fn an_independent_client_speaks_the_whole_protocol() -> Result<()> {
     let lines = std::fs::read_to_string(client)?.lines().count();
     ensure!(lines < 100, "the example has {lines} lines");
     let base = porthole.base.clone();
-    let run = tokio::task::spawn_blocking(move || Command::new("/usr/bin/python3").arg(client).arg(base).output());
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "120", "/usr/bin/python3", client, &base]);
+    let run = tokio::task::spawn_blocking(move || command.output());
     let output = run.await?.context("run python3; the Debian package python3-aiortc has what the client needs")?;
     let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     ensure!(output.status.success(), "{printed}");

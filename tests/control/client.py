@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 import urllib.request
+from contextlib import AsyncExitStack
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
@@ -42,8 +43,8 @@ class Control:
             raise RuntimeError(answer["error"])
         return answer["result"]
 
-    async def event(self, method):
-        while (event := await asyncio.wait_for(self.events.get(), 30))["method"] != method:
+    async def event(self, method, wanted=lambda params: True):
+        while (event := await asyncio.wait_for(self.events.get(), 30))["method"] != method or not wanted(event["params"]):
             pass
         return event["params"]
 
@@ -59,40 +60,39 @@ class Control:
 
 
 async def main(base, token=None):
-    peer = RTCPeerConnection()
-    peer.addTransceiver("video", direction="recvonly")
-    channel = peer.createDataChannel("control")
-    control, opened = Control(channel), asyncio.Event()
-    call, _ = control.call, channel.on("open", opened.set)
-    await peer.setLocalDescription(await peer.createOffer())
-    headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    offer = urllib.request.Request(f"{base}whep", peer.localDescription.sdp.encode(), headers)
-    await peer.setRemoteDescription(RTCSessionDescription(urllib.request.urlopen(offer).read().decode(), "answer"))
-    await asyncio.wait_for(opened.wait(), 30)
-    for event in "status", "viewers":
-        await control.event(event)
-    first, second = (camera["name"] for camera in (await call("camera.list"))["cameras"][:2])
-    sent, times = time.time() * 1e3, await call("time.sync")
-    # RFC 5905 section 8: how far the server's clock is ahead of ours.
-    print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
-    for method in "controls.list status devices.list session.list video.keyframe video.pause video.resume photo.take".split():
-        await call(method)
-    await call("camera.select", camera=second)
-    assert (await control.event("camera.changed"))["camera"] in (first, second)
-    await call("audio.mute", muted=True)
-    await call("latency.set", mode="smooth")
-    assert (await call("privacy.toggle")) != (await call("privacy.set", on=False))
-    await call("controls.get", camera=first, name="brightness")
-    await call("controls.set", camera=first, values={"brightness": 10})
-    assert (await control.event("control.changed"))["controls"][0]["value"] == 10
-    await call("controls.reset", camera=first, names=["brightness"])
-    await call("video.set", bitrate=400_000)
-    assert (await control.snapshot(await call("snapshot")))[:2] == b"\xff\xd8"
-    await call("chat.send", text="hello", name="Python")
-    assert (await control.event("chat"))["you"]
-    await call("session.kick", session=(await call("status"))["you"]["session"])
-    assert (await control.event("session.end"))["code"] == "kicked"
-    await peer.close()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback((peer := RTCPeerConnection()).close)  # else its threads outlive an error
+        peer.addTransceiver("video", direction="recvonly")
+        channel = peer.createDataChannel("control")
+        control, opened = Control(channel), asyncio.Event()
+        call, _ = control.call, channel.on("open", opened.set)
+        await peer.setLocalDescription(await peer.createOffer())
+        headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        offer = urllib.request.Request(f"{base}whep", peer.localDescription.sdp.encode(), headers)
+        await peer.setRemoteDescription(RTCSessionDescription(urllib.request.urlopen(offer).read().decode(), "answer"))
+        await asyncio.wait_for(opened.wait(), 30)
+        await control.event("status"), await control.event("viewers")
+        first, second = (camera["name"] for camera in (await call("camera.list"))["cameras"][:2])
+        sent, times = time.time() * 1e3, await call("time.sync")
+        # RFC 5905 section 8: how far the server's clock is ahead of ours.
+        print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
+        for method in "controls.list status devices.list session.list video.keyframe video.pause video.resume photo.take".split():
+            await call(method)
+        await call("camera.select", camera=second)
+        assert (await control.event("camera.changed"))["camera"] in (first, second)
+        await call("audio.mute", muted=True)
+        await call("latency.set", mode="smooth")
+        assert (await call("privacy.toggle")) != (await call("privacy.set", on=False))
+        await call("controls.get", camera=first, name="brightness")
+        await call("controls.set", camera=first, values={"brightness": 10})
+        await control.event("control.changed", lambda params: params["controls"][0]["value"] == 10)
+        await call("controls.reset", camera=first, names=["brightness"])
+        await call("video.set", bitrate=400_000)
+        assert (await control.snapshot(await call("snapshot")))[:2] == b"\xff\xd8"
+        await call("chat.send", text="hello", name="Python")
+        assert (await control.event("chat"))["you"]
+        await call("session.kick", session=(await call("status"))["you"]["session"])
+        assert (await control.event("session.end"))["code"] == "kicked"
 
 
 if __name__ == "__main__":
