@@ -303,6 +303,7 @@ fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) ->
             state: if source.is_some() { PipelineState::Idle } else { PipelineState::Off },
             source,
             fault: None,
+            encoding: false,
         },
         max_viewers: config.rtc.max_viewers,
         ..Default::default()

@@ -93,6 +93,8 @@ pub struct Audio {
     pub state: PipelineState,
     /// Why there is no audio.
     pub fault: Option<String>,
+    /// Whether Opus is encoded, which it is while somebody hears it.
+    pub encoding: bool,
 }
 
 /// The whole status.

@@ -13,7 +13,7 @@ use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::model::status::PipelineState;
 use crate::util::backoff::Backoff;
-use crate::util::broadcast::{Broadcast, Linger};
+use crate::util::broadcast::{Broadcast, Linger, Wake};
 use crate::util::thread::MediaThread;
 
 use packetizer::AudioPacketizer;
@@ -66,7 +66,7 @@ pub fn start(
     let audio = Broadcast::new(RING);
     // Before there can be demand.
     audio.demand().set_blocked(publisher.snapshot().privacy);
-    let packetizer = AudioPacketizer::new(microphone.config(), audio.clone(), metrics.clone())?;
+    let packetizer = AudioPacketizer::new(microphone.config(), audio.clone(), metrics.clone(), publisher.clone())?;
     let pipeline = Pipeline {
         microphone,
         packetizer,
@@ -100,7 +100,7 @@ impl Pipeline {
     fn run(mut self) {
         let mut rescan = true;
         let mut logged = false;
-        while self.audio.demand().wait() {
+        while self.wait() {
             if self.audio.demand().blocked_since().is_some() {
                 self.silence_while_blocked();
                 rescan = true;
@@ -136,6 +136,30 @@ impl Pipeline {
                 }
             }
             rescan = self.audio.demand().guards() == 0;
+        }
+    }
+
+    /// Waits, at rest, until somebody listens (`true`) or the thread has to stop (`false`).
+    fn wait(&mut self) -> bool {
+        loop {
+            // Whoever was heard may have left while there was nothing to encode.
+            self.packetizer.is_heard();
+            match self.audio.demand().wait_or_wake() {
+                Wake::Demand => return true,
+                Wake::Device => self.note_new_device(),
+                Wake::Stopped => return false,
+            }
+        }
+    }
+
+    /// A device was plugged in while nobody listens. If it is the first microphone, viewers have to know: they cannot unmute
+    /// what is off.
+    fn note_new_device(&mut self) {
+        if self.publisher.snapshot().audio.state != PipelineState::Off {
+            return;
+        }
+        if let Some(source) = self.microphone.source() {
+            self.publisher.audio(|audio| (audio.state, audio.source) = (PipelineState::Idle, Some(source)));
         }
     }
 
@@ -270,23 +294,38 @@ mod tests {
         assert_eq!((status.state, status.source.as_deref()), (PipelineState::Live, Some("test tone")));
     }
 
+    /// Waits for a state in the status.
+    async fn state(publisher: &status::StatusPublisher, wanted: PipelineState) {
+        let mut watch = publisher.watch();
+        let found = watch.wait_for(|status| status.audio.state == wanted);
+        tokio::time::timeout(Duration::from_secs(30), found).await.expect("in time").expect("board");
+    }
+
+    #[tokio::test]
+    async fn a_microphone_that_is_plugged_in_while_nobody_listens_is_no_longer_off() {
+        let (listener, guard, publisher) = started("tone");
+        state(&publisher, PipelineState::Live).await;
+        drop(listener);
+        state(&publisher, PipelineState::Idle).await;
+        // As if none had been found.
+        publisher.audio(|audio| (audio.state, audio.source) = (PipelineState::Off, None));
+        guard.audio.demand().wake();
+        state(&publisher, PipelineState::Idle).await;
+        assert_eq!(publisher.snapshot().audio.source.as_deref(), Some("tone"));
+    }
+
     #[tokio::test]
     async fn a_blocked_microphone_is_closed_and_silent_until_it_is_unblocked() {
         let (mut listener, guard, publisher) = started("tone");
-        let state = async |wanted| {
-            let mut watch = publisher.watch();
-            let found = watch.wait_for(|status| status.audio.state == wanted);
-            tokio::time::timeout(Duration::from_secs(30), found).await.expect("in time").expect("board");
-        };
-        state(PipelineState::Live).await;
+        state(&publisher, PipelineState::Live).await;
         guard.audio.demand().set_blocked(true);
-        state(PipelineState::Idle).await;
+        state(&publisher, PipelineState::Idle).await;
         // Packets in flight, and the tail that the codec makes of them.
         listen(&mut listener, 10).await;
         let (captured, silent) = listen(&mut listener, 1).await;
         assert!(silent && captured.len() == 1);
         guard.audio.demand().set_blocked(false);
-        state(PipelineState::Live).await;
+        state(&publisher, PipelineState::Live).await;
         assert!(!listen(&mut listener, 20).await.1);
     }
 }

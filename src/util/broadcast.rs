@@ -212,6 +212,17 @@ enum Permission {
     Stopped,
 }
 
+/// Why [`Demand::wait_or_wake`] returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// There is demand, blocked or not. The caller makes an attempt next, which serves all wakeups so far.
+    Demand,
+    /// A device was plugged in, and there is no demand.
+    Device,
+    /// The producer is stopped.
+    Stopped,
+}
+
 impl DemandState {
     /// Whether the producer should have its device open.
     fn is_needed(&self) -> bool {
@@ -294,6 +305,18 @@ impl Demand {
         let mut state = self.wait_until(self.lock(), None, |state| state.guards > 0 || state.is_stopped());
         state.woken = false;
         !state.is_stopped()
+    }
+
+    /// As [`wait`](Self::wait), but also returns when the producer is woken.
+    pub fn wait_or_wake(&self) -> Wake {
+        let over = |state: &DemandState| state.guards > 0 || state.woken || state.is_stopped();
+        let mut state = self.wait_until(self.lock(), None, over);
+        state.woken = false;
+        match state.is_stopped() {
+            true => Wake::Stopped,
+            false if state.guards > 0 => Wake::Demand,
+            false => Wake::Device,
+        }
     }
 
     /// Waits for `pause`, or until there is new demand or the producer is blocked, stopped or woken. Returns `true` when it was

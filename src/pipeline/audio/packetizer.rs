@@ -13,6 +13,7 @@ use crate::capture::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 use crate::media::pacer::FrameClock;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
 use crate::model::metrics::Metrics;
+use crate::model::status;
 use crate::util::broadcast::Broadcast;
 use crate::util::drop_log::DropLog;
 
@@ -37,6 +38,9 @@ pub(super) struct AudioPacketizer {
     channels: u16,
     muted: bool,
     clock: FrameClock,
+    publisher: status::StatusPublisher,
+    /// Whether there were subscribers when this was checked last.
+    heard: bool,
     /// The first tick without a packet; `None` when there were no subscribers.
     next_tick: Option<u64>,
     /// Whether the last packet filled a gap with silence.
@@ -50,7 +54,12 @@ impl AudioPacketizer {
     /// # Errors
     ///
     /// When libopus rejects the settings.
-    pub(super) fn new(config: &audio::Config, audio: Broadcast<AudioPacket>, metrics: Metrics) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        config: &audio::Config,
+        audio: Broadcast<AudioPacket>,
+        metrics: Metrics,
+        publisher: status::StatusPublisher,
+    ) -> anyhow::Result<Self> {
         let channels = config.channels.clamp(1, 2);
         Ok(Self {
             audio,
@@ -59,6 +68,8 @@ impl AudioPacketizer {
             channels,
             muted: config.mute,
             clock: FrameClock::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
+            publisher,
+            heard: false,
             next_tick: None,
             silent: false,
             log: DropLog::every(Duration::from_secs(1)),
@@ -69,8 +80,7 @@ impl AudioPacketizer {
     pub(super) fn push(&mut self, frame: PcmFrame) {
         let PcmFrame { captured, gap, mut samples } = frame;
         let tick = self.clock.tick(captured);
-        if self.audio.subscribers() == 0 {
-            self.next_tick = None;
+        if !self.is_heard() {
             return;
         }
         if self.next_tick.is_some_and(|next_tick| tick < next_tick) {
@@ -92,8 +102,7 @@ impl AudioPacketizer {
     /// Publishes silence for the ticks without audio that have passed at `now`.
     pub(super) fn fill_silence(&mut self, now: Timestamp) {
         let current = self.clock.tick(now);
-        if self.audio.subscribers() == 0 {
-            self.next_tick = None;
+        if !self.is_heard() {
             return;
         }
         let first = self.next_tick.unwrap_or(current).max(current.saturating_sub(MAX_BACKLOG));
@@ -104,6 +113,22 @@ impl AudioPacketizer {
             self.publish(tick, gap, &samples);
         }
         self.next_tick = Some(first.max(current));
+    }
+
+    /// Whether there are subscribers. When the first one comes, encoding starts as if nothing had been encoded before: the
+    /// encoder would predict from audio that is long gone, and that the subscriber's decoder does not have.
+    pub(super) fn is_heard(&mut self) -> bool {
+        let heard = self.audio.subscribers() > 0;
+        if heard == std::mem::replace(&mut self.heard, heard) {
+            return heard;
+        }
+        self.publisher.audio(|audio| audio.encoding = heard);
+        if heard {
+            self.encoder.reset_state().unwrap_or_else(|error| tracing::warn!("opus encoder not reset: {error}"));
+        } else {
+            (self.next_tick, self.silent) = (None, false);
+        }
+        heard
     }
 
     fn publish(&mut self, tick: u64, gap: bool, samples: &[i16]) {
@@ -151,7 +176,9 @@ mod tests {
     fn packetizer(config: &audio::Config) -> (AudioPacketizer, Subscriber<AudioPacket>) {
         let audio = Broadcast::new(64);
         let listener = audio.subscribe();
-        (AudioPacketizer::new(config, audio, Metrics::new()).expect("should open the encoder"), listener)
+        let publisher = status::StatusPublisher::new(status::Status::default());
+        let packetizer = AudioPacketizer::new(config, audio, Metrics::new(), publisher);
+        (packetizer.expect("should open the encoder"), listener)
     }
 
     /// The published packets: the tick, whether there is a gap before it, and whether it is loud.
@@ -242,5 +269,29 @@ mod tests {
         packetizer.fill_silence(at(6));
         packetizer.fill_silence(at(7));
         assert_eq!(received(&mut listener, &mut decoder()).len(), 1);
+    }
+
+    /// The contents of the packets that are in the ring.
+    fn contents(listener: &mut Subscriber<AudioPacket>) -> Vec<Bytes> {
+        std::iter::from_fn(|| listener.try_recv().expect("none should be missed")).map(|packet| packet.data).collect()
+    }
+
+    #[test]
+    fn nothing_is_encoded_for_nobody_and_then_as_by_a_new_encoder() {
+        let (mut packetizer, listener) = packetizer(&audio::Config::default());
+        let encoding = |packetizer: &AudioPacketizer| packetizer.publisher.snapshot().audio.encoding;
+        (0..5).for_each(|tick| packetizer.push(frame(tick)));
+        assert!(encoding(&packetizer));
+        drop(listener);
+        (5..500).for_each(|tick| packetizer.push(frame(tick)));
+        assert_eq!((packetizer.metrics.audio_packets.get(), encoding(&packetizer)), (5, false));
+        let mut listener = packetizer.audio.subscribe();
+        (500..510).for_each(|tick| packetizer.push(frame(tick)));
+        assert!(encoding(&packetizer));
+        let (mut new, mut first) = self::packetizer(&audio::Config::default());
+        (0..10).for_each(|tick| new.push(frame(tick)));
+        let (resumed, fresh) = (contents(&mut listener), contents(&mut first));
+        assert_eq!(resumed.len(), 10);
+        assert!(resumed == fresh, "the encoder remembers what came before the pause");
     }
 }

@@ -116,6 +116,26 @@ fn a_wakeup_ends_the_pause_that_it_comes_before_or_in() {
 }
 
 #[test]
+fn a_producer_without_demand_is_told_of_a_device_and_demand_comes_first() {
+    let demand = Demand::default();
+    let woken_by = |change: &dyn Fn()| {
+        let producer = std::thread::spawn({
+            let demand = demand.clone();
+            move || demand.wait_or_wake()
+        });
+        change();
+        producer.join().expect("producer should not panic")
+    };
+    assert_eq!(woken_by(&|| demand.wake()), Wake::Device);
+    let interest = std::cell::Cell::new(None);
+    assert_eq!(woken_by(&|| interest.set(Some(demand.register()))), Wake::Demand);
+    demand.wake();
+    assert_eq!(demand.wait_or_wake(), Wake::Demand);
+    interest.take();
+    assert_eq!(woken_by(&|| demand.stop()), Wake::Stopped);
+}
+
+#[test]
 fn a_device_stays_open_for_a_while_after_the_demand_is_gone() {
     let demand = Demand::default();
     let (start, second) = (Instant::now(), Duration::from_secs(1));

@@ -111,7 +111,7 @@ impl<'s> SendLoop<'s> {
     ) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let packets = senders.audio.as_ref().map(|(_, packets)| packets.subscribe());
+        let packets = senders.audio.as_ref().filter(|_| !applied.muted).map(|(_, packets)| packets.subscribe());
         let audio = AudioReceiver { packets, gap: false };
         let (served, next_report) = (JoinSet::new(), Instant::now());
         let mut this = Self {
