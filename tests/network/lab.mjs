@@ -17,6 +17,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+/** How long a service may take to start: Python alone takes seconds to load a WebRTC stack, and more on a busy machine. */
+const START_MS = 60_000;
+
 /** Runs a command to completion. Its output goes into the error rather than between the test results. */
 function run(command, args, input = '') {
   try {
@@ -164,7 +167,7 @@ export class Lab {
     this.#services.push(service);
     await new Promise((resolve, reject) => {
       const fail = (why) => reject(new Error(`${service.name}: ${why}\n${service.log}`));
-      const timer = setTimeout(() => fail(`did not write ${ready} within 20 s`), 20_000);
+      const timer = setTimeout(() => fail(`did not write ${ready} within ${START_MS / 1000} s`), START_MS);
       child.on('error', (error) => fail(error.message));
       child.on('exit', (code, signal) => fail(`ended with ${signal ?? code}`));
       for (const stream of [child.stdout, child.stderr]) {

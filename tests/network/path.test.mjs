@@ -1,0 +1,74 @@
+/**
+ * The path between viewer and board changes while somebody watches: the pictures go on within a second. Each scenario prints how
+ * long they stood still.
+ */
+
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { HTTP, scenario } from './scenario.mjs';
+
+/** Debian's Python, for which Debian's packages are built. */
+const MOVING_VIEWER = fileURLToPath(new URL('moving_viewer.py', import.meta.url));
+
+/** How long pictures may stand still, in milliseconds. */
+const MAX_GAP_MS = 1_000;
+
+/** For a viewer on a busy machine, in milliseconds. */
+const DEADLINE_MS = 30_000;
+
+/** A home router: each mapping gets a port at random, and all are forgotten when its address goes. */
+const NAT = `
+table ip nat {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    oifname eth1 masquerade fully-random
+  }
+}`;
+
+/** Now, in milliseconds since the Unix epoch. */
+const now = () => performance.timeOrigin + performance.now();
+
+/** When a moving viewer did something, by its output. */
+const times = ({ log }, what) => [...log.matchAll(new RegExp(`^${what} (\\d+)$`, 'gm'))].map(([, at]) => Number(at));
+
+/** Waits for this many pictures after a time; returns when they came. */
+async function pictures(viewer, count, since = 0) {
+  const deadline = now() + DEADLINE_MS;
+  for (;;) {
+    const seen = times(viewer, 'picture').filter((at) => at > since);
+    if (seen.length >= count) return seen;
+    assert.ok(now() < deadline, `${seen.length} pictures of ${count}`);
+    await pause(50);
+  }
+}
+
+/** The longest time between two neighbours. */
+const longest = (times) => Math.max(...times.slice(1).map((at, index) => at - times[index]));
+
+scenario('another WebRTC stack, whose NAT maps another port and then another address', async (lab) => {
+  const [inside, outside] = [lab.network(), lab.network()];
+  const board = lab.host('board').plug(outside, '203.0.113.10/24');
+  const router = lab.host('router').plug(inside, '192.168.1.1/24').plug(outside, '203.0.113.5/24').forward(NAT);
+  const home = lab.host('home').plug(inside, '192.168.1.20/24').route('192.168.1.1');
+  await lab.board(board);
+  const viewer = await lab.service(home, ['/usr/bin/python3', MOVING_VIEWER, `http://203.0.113.10:${HTTP}/`], /^picture/m);
+  let address = '203.0.113.5/24';
+  for (const [what, next] of [['port', address], ['address', '203.0.113.6/24']]) {
+    await pictures(viewer, 60, now());
+    router.readdress('eth1', address, next);
+    address = next;
+    const changed = now();
+    await pictures(viewer, 60, changed);
+    const seen = times(viewer, 'picture');
+    const before = seen.findLast((at) => at <= changed);
+    const gap = longest(seen.filter((at) => at >= before));
+    // aiortc reports what it receives every 0.5 to 1.5 s. The board hears of the new mapping no earlier.
+    const resumed = seen.find((at, index) => at > changed && at - seen[index - 1] === gap);
+    const told = times(viewer, 'sent').find((at) => at > changed);
+    console.log(`another ${what}: the pictures stood still for ${gap} ms, ${resumed - told} ms of them after the viewer had sent something`);
+    assert.ok(gap > 100, 'the path was not cut');
+    assert.ok(resumed - told < MAX_GAP_MS, `the pictures went on ${resumed - told} ms after the viewer had sent something`);
+  }
+});
