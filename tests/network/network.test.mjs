@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 
-import { HTTP, MEDIA, scenario } from './scenario.mjs';
+import { HTTP, MEDIA, NO_UDP, scenario } from './scenario.mjs';
 import { NAME as TURN, SECRET, turnServer } from './turn.mjs';
 
 /** Debian's Python, for which Debian's packages are built. */
@@ -22,15 +22,6 @@ table ip nat {
   chain postrouting {
     type nat hook postrouting priority srcnat;
     ip saddr ${board} snat to ${outside}
-  }
-}`;
-
-/** A firewall that drops all UDP. */
-const NO_UDP = `
-table ip firewall {
-  chain forward {
-    type filter hook forward priority filter;
-    meta l4proto udp drop
   }
 }`;
 

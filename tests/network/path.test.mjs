@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { HTTP, scenario } from './scenario.mjs';
+import { HTTP, MEDIA, NO_UDP, scenario } from './scenario.mjs';
 
 /** Debian's Python, for which Debian's packages are built. */
 const MOVING_VIEWER = fileURLToPath(new URL('moving_viewer.py', import.meta.url));
@@ -71,4 +71,61 @@ scenario('another WebRTC stack, whose NAT maps another port and then another add
     assert.ok(gap > 100, 'the path was not cut');
     assert.ok(resumed - told < MAX_GAP_MS, `the pictures went on ${resumed - told} ms after the viewer had sent something`);
   }
+});
+
+scenario('a browser whose interface goes, and another one takes over', async (lab) => {
+  const [near, far] = [lab.network(), lab.network()];
+  const board = lab.host('board').plug(near, '192.168.1.10/24').route('192.168.1.1');
+  lab.host('router').plug(near, '192.168.1.1/24').plug(far, '192.168.2.1/24').forward('');
+  // As a laptop that is unplugged, with Wi-Fi.
+  const home = lab.host('home').plug(near, '192.168.1.20/24').plug(far, '192.168.2.20/24');
+  home.run('ip', 'route', 'add', 'default', 'via', '192.168.1.1', 'metric', '100');
+  home.run('ip', 'route', 'add', 'default', 'via', '192.168.2.1', 'metric', '600');
+  await lab.board(board);
+  const viewer = await lab.viewer(home, `http://192.168.1.10:${HTTP}/`);
+  await viewer.watches();
+  const freeze = await viewer.longestFreeze(() => home.run('ip', 'link', 'set', 'eth0', 'down'));
+  console.log(`another interface: the video stood still for ${freeze} ms`);
+  assert.ok(freeze < MAX_GAP_MS, `${freeze} ms`);
+  assert.equal(await viewer.sessions(), 1, 'the page started another session');
+});
+
+scenario('a session over TCP that finds UDP', async (lab) => {
+  const [near, far] = [lab.network(), lab.network()];
+  const board = lab.host('board').plug(near, '192.168.1.10/24').route('192.168.1.1');
+  const router = lab.host('router').plug(near, '192.168.1.1/24').plug(far, '192.168.2.1/24').forward(NO_UDP);
+  const office = lab.host('office').plug(far, '192.168.2.20/24').route('192.168.2.1');
+  await lab.board(board);
+  const viewer = await lab.viewer(office, `http://192.168.1.10:${HTTP}/`);
+  await viewer.watches();
+  assert.equal((await viewer.pair()).remote.protocol, 'tcp');
+  const freeze = await viewer.longestFreeze(async () => {
+    router.run('nft', 'flush', 'ruleset');
+    await viewer.restart();
+    const { remote } = await viewer.pairs(({ remote }) => remote.protocol === 'udp');
+    assert.deepEqual([remote.address, remote.port], ['192.168.1.10', MEDIA]);
+  });
+  console.log(`from TCP to UDP: the video stood still for ${freeze} ms`);
+  assert.ok(freeze < MAX_GAP_MS, `${freeze} ms`);
+  assert.equal(await viewer.sessions(), 1, 'the page started another session');
+});
+
+scenario('an ICE restart on the same path', async (lab) => {
+  const lan = lab.network();
+  const board = lab.host('board').plug(lan, '192.168.1.10/24').route('192.168.1.1');
+  const home = lab.host('home').plug(lan, '192.168.1.20/24').route('192.168.1.1');
+  await lab.board(board);
+  const viewer = await lab.viewer(home, `http://192.168.1.10:${HTTP}/`);
+  await viewer.watches();
+  const [{ id }, before] = [await viewer.pair(), await viewer.packets()];
+  const freeze = await viewer.longestFreeze(async () => {
+    await viewer.restart();
+    await viewer.pairs((pair) => pair.id !== id);
+  });
+  const after = await viewer.packets();
+  console.log(`a restart: the video stood still for ${freeze} ms; of ${after.received - before.received} packets ` +
+    `${after.lost - before.lost} were lost and ${after.requested - before.requested} requests made for any`);
+  assert.deepEqual([after.lost - before.lost, after.requested - before.requested], [0, 0]);
+  assert.ok(freeze < MAX_GAP_MS, `${freeze} ms`);
+  assert.equal(await viewer.sessions(), 1, 'the page started another session');
 });

@@ -16,6 +16,15 @@ export const HTTP = 8080;
 /** The media port on every board. */
 export const MEDIA = 8189;
 
+/** A firewall that drops all UDP. */
+export const NO_UDP = `
+table ip firewall {
+  chain forward {
+    type filter hook forward priority filter;
+    meta l4proto udp drop
+  }
+}`;
+
 const FORWARDER = fileURLToPath(new URL('forwarder.mjs', import.meta.url));
 
 class Scenario extends Lab {

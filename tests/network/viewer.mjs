@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { launch } from '../page/browser.mjs';
 import { blockCode } from '../page/code.mjs';
@@ -34,7 +35,12 @@ const peers = () => {
       const stats = await entries();
       const transport = [...stats.values()].find(({ type }) => type === 'transport');
       const pair = stats.get(transport?.selectedCandidatePairId);
-      return pair && { local: candidate(stats.get(pair.localCandidateId)), remote: candidate(stats.get(pair.remoteCandidateId)) };
+      return pair && { id: pair.id, local: candidate(stats.get(pair.localCandidateId)), remote: candidate(stats.get(pair.remoteCandidateId)) };
+    },
+    async packets() {
+      const inbound = [...(await entries()).values()].filter(({ type }) => type === 'inbound-rtp');
+      const sum = (key) => inbound.reduce((sum, stream) => sum + (stream[key] ?? 0), 0);
+      return { received: sum('packetsReceived'), lost: sum('packetsLost'), requested: sum('nackCount') };
     },
     async report() {
       const stats = await entries();
@@ -93,6 +99,55 @@ export class Viewer {
     const pair = await this.page.evaluate(() => globalThis.peers.pair());
     assert.ok(pair, 'no pair of candidates is selected');
     return pair;
+  }
+
+  /**
+   * Makes a change while the video plays, and waits until it has played for some time after it.
+   * @param {() => Promise<void> | void} change
+   * @param {number} [span] From the first frame to the last, in milliseconds.
+   * @returns {Promise<number>} The longest time for which it stood still, in milliseconds.
+   */
+  async longestFreeze(change, span = 6_000) {
+    const collected = this.page.evaluate((span) => blockCode.collect(document.querySelector('video'), span), span);
+    collected.catch(() => {});
+    // The change comes while it plays.
+    await this.page.evaluate(() => new Promise((resolve) => {
+      const video = document.querySelector('video');
+      let left = 30;
+      const next = () => (left-- > 0 ? video.requestVideoFrameCallback(next) : resolve());
+      next();
+    }));
+    await change();
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`the video did not go on within ${DEADLINE.timeout} ms`)), DEADLINE.timeout);
+    });
+    const { frames } = await Promise.race([collected, late]).finally(() => clearTimeout(timer));
+    return Math.round(Math.max(...frames.slice(1).map(({ shown }, at) => shown - frames[at].shown)));
+  }
+
+  /** Has the page restart ICE, as it does when the device has moved to another network. */
+  async restart() {
+    await this.page.evaluate(async () => {
+      const { connection } = await import(document.querySelector('script[src^="bootstrap."]').src);
+      await connection.session.restart();
+    });
+  }
+
+  /** Waits for the candidate pair that carries the media to meet a condition. */
+  async pairs(condition) {
+    const deadline = performance.now() + DEADLINE.timeout;
+    for (;;) {
+      const pair = await this.pair();
+      if (condition(pair)) return pair;
+      assert.ok(performance.now() < deadline, `the pair is still ${JSON.stringify(pair)}`);
+      await pause(DEADLINE.polling);
+    }
+  }
+
+  /** Packets received, lost and requested again so far. */
+  packets() {
+    return this.page.evaluate(() => globalThis.peers.packets());
   }
 
   /** How many sessions the page has started. */
