@@ -10,8 +10,10 @@ mod tone;
 use std::f64::consts::TAU;
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer};
+use serde_json::{Value, json};
+use test_viewer::Audio;
 
 /// The pitch of the test's tone in hertz.
 const PITCH: f64 = 1_000.0;
@@ -82,6 +84,90 @@ async fn every_sample_rate_and_format_keeps_its_pitch() -> Result<()> {
         let (_, _, log) = porthole.wait()?;
         ensure!(log.contains(&format!(" {name}: {rate} Hz")), "{log}");
     }
+    Ok(())
+}
+
+/// Asks for a viewer's audio to be muted or not.
+async fn mute(viewer: &Viewer, muted: bool) -> Result<()> {
+    viewer.send(&json!({ "id": 1, "method": "audio.mute", "params": { "muted": muted } }).to_string()).await
+}
+
+/// The next audio packet of a viewer.
+async fn packet(viewer: &mut Viewer) -> Result<Audio> {
+    match viewer.until(LIMIT, |event| matches!(event, Event::Audio(_))).await? {
+        Event::Audio(audio) => Ok(audio),
+        event => bail!("{event:?}"),
+    }
+}
+
+/// How often the thread of the microphone has slept.
+fn sleeps(porthole: &Porthole) -> Result<u64> {
+    for thread in std::fs::read_dir(format!("/proc/{}/task", porthole.pid()))? {
+        let folder = thread?.path();
+        if std::fs::read_to_string(folder.join("comm"))?.trim() == "microphone" {
+            let status = std::fs::read_to_string(folder.join("status"))?;
+            let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            return Ok(sleeps.context("no context switches")?.trim().parse()?);
+        }
+    }
+    bail!("no thread called microphone")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opus_runs_only_while_somebody_hears_it() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    ensure!(porthole.status().await?["audio"]["encoding"] == false, "nobody is there");
+    let mut muted = Viewer::connect(&Options::new(&porthole.base)).await?;
+    let mut hearing = Viewer::connect(&Options::new(&porthole.base)).await?;
+    packet(&mut hearing).await?;
+    // It counts whether anybody hears it.
+    mute(&muted, true).await?;
+    muted.until(LIMIT, |event| matches!(event, Event::Message(text) if text.contains("muted"))).await?;
+    let mut before = packet(&mut hearing).await?;
+    for _ in 0..10 {
+        before = packet(&mut hearing).await?;
+    }
+    // What was on its way.
+    while muted.events.try_recv().is_ok() {}
+    ensure!(porthole.status().await?["audio"]["encoding"] == true, "one of two hears it");
+
+    mute(&hearing, true).await?;
+    let resting = |status: &Value| status["audio"]["encoding"] == false && status["audio"]["state"] == "idle";
+    porthole.until_status("nobody hears it", resting).await?;
+    let encoded = porthole.metric("porthole_audio_packets_total").await?;
+    while let Ok(event) = hearing.events.try_recv() {
+        if let Event::Audio(audio) = event {
+            before = audio;
+        }
+    }
+    let before_rest = sleeps(&porthole)?;
+    // Two seconds of the camera's time.
+    for _ in 0..60 {
+        hearing.frame(LIMIT).await?;
+    }
+    // At work it wakes up 50 times a second. It may have been about to fall asleep.
+    let woken = sleeps(&porthole)? - before_rest;
+    ensure!(woken < 3, "the thread woke up {woken} times for nobody");
+    ensure!(porthole.metric("porthole_audio_packets_total").await? == encoded, "Opus runs for nobody");
+    while let Ok(event) = muted.events.try_recv() {
+        ensure!(!matches!(event, Event::Audio(_)), "audio for a muted viewer");
+    }
+
+    mute(&hearing, false).await?;
+    let first = packet(&mut hearing).await?;
+    ensure!(first.marker, "the first packet after the gap is not marked");
+    // The clock went on: the gap in timestamps is that in time, within the time that packets take.
+    let (gap, silence) = (
+        f64::from(first.timestamp.wrapping_sub(before.timestamp)) / 48_000.0,
+        (first.arrived - before.arrived).as_secs_f64(),
+    );
+    ensure!(silence > 1.5 && (gap - silence).abs() < 0.5, "timestamps advanced by {gap:.3} s in {silence:.3} s");
+    let second = packet(&mut hearing).await?;
+    ensure!(second.sequence_number.wrapping_sub(first.sequence_number) == 1 && !second.marker, "{first:?} {second:?}");
+    porthole.until_status("it is heard", |status| status["audio"]["encoding"] == true).await?;
+    muted.leave().await?;
+    hearing.leave().await?;
+    porthole.until_status("everybody has left", resting).await?;
     Ok(())
 }
 

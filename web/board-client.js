@@ -31,7 +31,7 @@ const FORWARDED = ['status', 'camera.changed', 'control.changed', 'devices.chang
  * @property {boolean} you
  *
  * @typedef {object} Preferences This viewer's own preferences, for this session and the next.
- * @property {boolean} muted
+ * @property {boolean} muted Whether no audio is wanted: a page begins muted.
  * @property {'low' | 'smooth'} latency
  * @property {boolean} paused Whether no video is wanted at the moment.
  */
@@ -51,7 +51,7 @@ export class BoardClient extends EventTarget {
   /** @type {Message[]} */
   messages = [];
   /** @type {Readonly<Preferences>} */
-  preferences = { muted: false, latency: 'low', paused: false };
+  preferences = { muted: true, latency: 'low', paused: false };
   /** The jitter buffer delay that the board asks for, in milliseconds; null without a session. @type {number | null} */
   jitterBufferTarget = null;
 
@@ -136,16 +136,23 @@ export class BoardClient extends EventTarget {
    * @param {Partial<Preferences>} preferences
    */
   async #sendPreferences(control, { muted, latency, paused }) {
-    if (paused !== undefined) await control.request(paused ? 'video.pause' : 'video.resume');
-    if (muted !== undefined) await control.request('audio.mute', { muted });
-    if (latency === undefined) return;
-    const { min } = await control.request('latency.set', { mode: latency });
-    if (control === this.control) this.jitterBufferTarget = latency === 'low' ? 0 : min;
+    const [delay] = await Promise.all([
+      latency === undefined ? null : control.request('latency.set', { mode: latency }),
+      muted === undefined ? null : control.request('audio.mute', { muted }),
+      paused === undefined ? null : control.request(paused ? 'video.pause' : 'video.resume'),
+    ]);
+    if (delay === null) return;
+    if (control === this.control) this.jitterBufferTarget = latency === 'low' ? 0 : delay.min;
     this.#notify(control);
   }
 
   /** @param {Control} control */
   async #load(control) {
+    const { muted, latency, paused } = this.preferences;
+    // Defaults of a session need not be sent. The others go first: until then the board encodes audio for a muted page.
+    const changed = { muted: muted || undefined, latency: latency === 'low' ? undefined : latency, paused: paused || undefined };
+    // A board without these methods still sends video; what it does not support is not offered.
+    this.#sendPreferences(control, changed).catch(() => {});
     try {
       const [{ you, ...status }, { selected }] = await Promise.all([control.request('status'), control.request('camera.list')]);
       if (control !== this.control) return;
@@ -153,12 +160,8 @@ export class BoardClient extends EventTarget {
       this.selected = selected;
       this.#forward(control, new BoardEvent('status', status));
       this.#notify(control);
-      const { muted, latency, paused } = this.preferences;
-      // Defaults of a session need not be sent.
-      const changed = { muted: muted || undefined, latency: latency === 'low' ? undefined : latency, paused: paused || undefined };
-      await this.#sendPreferences(control, changed);
     } catch {
-      // A board without these methods still sends video; what it does not support is not offered.
+      // The same.
     }
   }
 

@@ -9,8 +9,6 @@ export class PageState {
   signInToken;
   /** Whether the page waits for somebody to sign in. */
   waitingForSignIn;
-  /** Whether the viewer has chosen to mute or unmute. Until then audio is received muted, so that the first tap is heard at once. */
-  muteChosen = false;
   /** Statistics of the current session. @type {SessionStats | null} */
   sessionStats = null;
   /** When the last new frame came, if the video has stalled. @type {Date | null} */

@@ -28,6 +28,7 @@ const [GRAPH_WIDTH, GRAPH_HEIGHT] = [120, 24];
  * @property {Stats | null} stats
  * @property {Latency | null} latency
  * @property {number | null} controlRoundTrip Milliseconds over the data channel.
+ * @property {boolean} muted Whether no audio is wanted.
  * @property {Camera | null} camera
  * @property {Status | null} status
  * @property {TimeSeries | null} timeSeries
@@ -48,7 +49,7 @@ const ROWS = {
   fps: ({ stats }) => (stats?.video?.fps == null ? null : `${round(stats.video.fps)} fps`),
   'video-bitrate': ({ stats }) => bitrate(stats?.video?.bitrate),
   'video-codec': ({ stats, camera }) => list(codec(stats?.video?.codec), camera?.encoder),
-  'audio-bitrate': ({ stats }) => bitrate(stats?.audio?.bitrate),
+  'audio-bitrate': ({ stats, muted }) => (muted ? t().settings.muted : bitrate(stats?.audio?.bitrate)),
   'audio-codec': ({ stats }) => codec(stats?.audio?.codec),
   'audio-source': ({ status, isOperator }) => audioLabel(status?.audio, isOperator),
   'round-trip': ({ stats, controlRoundTrip }) => milliseconds(stats?.roundTrip ?? controlRoundTrip, 1),

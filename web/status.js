@@ -35,6 +35,7 @@ const TIMEOUT_MS = 4_000;
  * @property {string | null} source
  * @property {'off' | 'idle' | 'starting' | 'live' | 'fault'} state
  * @property {string | null} fault
+ * @property {boolean} [encoding] Whether somebody hears it.
  *
  * @typedef {object} Status
  * @property {string} version

@@ -202,6 +202,7 @@ function panelData() {
     stats: stats?.stats ?? null,
     latency: stats?.latency?.read() ?? null,
     controlRoundTrip: stats?.clock.roundTrip ?? null,
+    muted: client.preferences.muted,
     camera: currentCamera(),
     status: board.value,
     isOperator: isOperator(),
@@ -223,14 +224,14 @@ function hangUp() {
 function toggleMute() {
   if (toolbar.mute.disabled) return;
   player.toggleMute();
-  state.muteChosen = true;
+  // At once: the video element's event comes later.
   updateMedia();
 }
 
 /** Asks the board to stop sending what is neither seen nor heard nor recorded. */
 function updateMedia() {
   const recording = captures.recorder.running;
-  const muted = state.muteChosen && player.muted && !recording;
+  const muted = player.muted && !recording;
   const paused = document.hidden && !recording && !display.inPictureInPicture;
   // If this session does not accept it, the next one is asked again.
   if (client.preferences.muted !== muted) client.setPreferences({ muted }).catch(() => {});
@@ -319,7 +320,12 @@ connection.addEventListener('change', () => {
   if (connection.state === 'stopped') endSession();
   render();
 });
-for (const source of [fallback, player, zoom, board]) source.addEventListener('change', render);
+for (const source of [fallback, zoom, board]) source.addEventListener('change', render);
+// A browser's own controls, such as those of picture in picture, unmute too.
+player.addEventListener('change', () => {
+  updateMedia();
+  render();
+});
 player.addEventListener('firstframe', render);
 display.addEventListener('change', () => {
   updateMedia();

@@ -9,6 +9,7 @@ test('a hidden page is sent no video unless it records, and has it back at once 
   const program = await start(t);
   const page = await open(t, program.url);
   await playing(page);
+  await click(page, '#mute');
   const hide = (hidden) => page.evaluate((hidden) => {
     Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
     Object.defineProperty(document, 'visibilityState', { configurable: true, value: hidden ? 'hidden' : 'visible' });

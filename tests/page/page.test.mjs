@@ -47,6 +47,8 @@ test('the details pane shows plausible statistics', async (t) => {
   await playing(page);
   await click(page, '#details');
   assert.equal(await page.getAttribute('#details', 'aria-expanded'), 'true');
+  await page.waitForFunction(() => document.querySelector('[data-stat=audio-bitrate]').textContent === 'Muted', null, SOON);
+  await click(page, '#mute');
 
   const seen = await stats(page, () => {
     const current = globalThis.porthole.stats();

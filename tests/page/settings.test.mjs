@@ -24,6 +24,14 @@ const silent = () => {
   return audio === null || (audio?.bitrate ?? Infinity) < 1_000;
 };
 
+const audible = () => globalThis.porthole.stats().audio?.bitrate > 10_000;
+
+/** How many audio packets the board has encoded. */
+async function encoded(program) {
+  const text = await (await fetch(new URL('metrics', program.url))).text();
+  return Number(/^porthole_audio_packets_total (\d+)$/m.exec(text)[1]);
+}
+
 /** Waits until the board's status meets a condition. @param {(status: any, argument: any) => boolean} condition Runs inside the page. */
 function board(page, condition, argument) {
   const source = `async (argument) => (${condition})(await (await fetch('api/status')).json(), argument)`;
@@ -56,13 +64,56 @@ for (const [name, viewport] of Object.entries(sizes)) {
   });
 }
 
-test('audio that nobody hears is not sent', async (t) => {
+test('audio that nobody hears is neither encoded nor sent, and a tap is heard at once', async (t) => {
+  const program = await start(t, { config: TWO });
+  const page = await open(t, 'about:blank', PHONE);
+  await page.addInitScript(() => {
+    globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+      constructor(...configuration) {
+        super(...configuration);
+        globalThis.peer = this;
+      }
+    };
+    globalThis.heard = async () => [...(await globalThis.peer.getStats()).values()].find(({ kind, type }) => type === 'inbound-rtp' && kind === 'audio');
+  });
+  await page.goto(program.url);
+  await settings(page);
+  await board(page, ({ audio }) => !audio.encoding && audio.state === 'idle');
+  const [packets, received] = [await encoded(program), await page.evaluate(async () => (await heard())?.packetsReceived ?? 0)];
+  // Two seconds of the camera's time.
+  await page.evaluate(() => blockCode.collect(document.querySelector('video'), 2_000));
+  assert.equal(await encoded(program), packets, 'encoded for nobody');
+  assert.equal(await page.evaluate(async () => (await heard())?.packetsReceived ?? 0), received, 'sent to a muted page');
+  assert.equal(await page.evaluate(() => document.querySelector('video').muted), true);
+
+  await page.evaluate(() => {
+    document.querySelector('#mute').addEventListener('click', async () => {
+      const tapped = performance.now();
+      const { packetsReceived, totalAudioEnergy } = (await heard()) ?? { packetsReceived: 0, totalAudioEnergy: 0 };
+      const passed = { packet: null, heard: null };
+      while (passed.heard === null) {
+        const now = (await heard()) ?? { packetsReceived: 0, totalAudioEnergy: 0 };
+        if (now.packetsReceived > packetsReceived) passed.packet ??= Math.round(performance.now() - tapped);
+        if (now.totalAudioEnergy > totalAudioEnergy) passed.heard = Math.round(performance.now() - tapped);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      globalThis.tap = passed;
+    }, { once: true });
+  });
+  await page.click('#mute');
+  const tap = await (await page.waitForFunction(() => globalThis.tap, null, SOON)).jsonValue();
+  t.diagnostic(`after the tap the first packet came in ${tap.packet} ms and was heard in ${tap.heard} ms`);
+  await board(page, ({ audio }) => audio.encoding && audio.state === 'live');
+  await page.click('#mute');
+  await stats(page, silent);
+  await board(page, ({ audio }) => !audio.encoding);
+  assert.deepEqual(page.errors, []);
+});
+
+test('the microphone is chosen in the settings, and by the browser’s own controls', async (t) => {
   const program = await start(t, { config: TWO });
   const page = await open(t, program.url, PHONE);
   await settings(page);
-  const audible = () => globalThis.porthole.stats().audio?.bitrate > 10_000;
-  // Audio is sent until the viewer first mutes or unmutes, so that the first tap is heard at once.
-  await stats(page, audible);
   await page.selectOption('#microphone', { index: 0 });
   assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
   await page.selectOption('#microphone', { label: 'Muted' });
@@ -72,6 +123,8 @@ test('audio that nobody hears is not sent', async (t) => {
   await stats(page, audible);
   await page.click('#mute');
   await stats(page, silent);
+  await page.evaluate(() => (document.querySelector('video').muted = false));
+  await stats(page, audible);
 });
 
 for (const [name, viewport] of Object.entries(sizes)) {
@@ -119,15 +172,21 @@ test('preferences apply to the next session too', async (t) => {
   await page.selectOption('#source-camera', 'garden');
   await page.check('[name=latency][value=smooth]');
   await page.click('#mute');
-  await page.click('#mute');
   await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer > 150);
-  await page.click('#hang-up');
-  await announced(page, /^Stopped/);
-  await page.click('#notice-action');
-  await playing(page);
+  const again = async () => {
+    await page.click('#hang-up');
+    await announced(page, /^Stopped/);
+    await page.click('#notice-action');
+    await playing(page);
+  };
+  await again();
   await board(page, ({ cameras }) => cameras[1].watched === 1);
   await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer > 150);
+  await stats(page, audible);
+  await page.click('#mute');
+  await again();
   await stats(page, silent);
+  await board(page, ({ audio }) => !audio.encoding);
 });
 
 // Numbers as in the kernel: the control, its type (1 integer, 2 boolean, 3 menu, 4 button), its range and flags.

@@ -146,6 +146,12 @@ pub struct Audio {
     pub ssrc: u32,
     /// Its RTP timestamp.
     pub timestamp: u32,
+    /// Its RTP sequence number.
+    pub sequence_number: u16,
+    /// Whether its marker is set.
+    pub marker: bool,
+    /// Its arrival time.
+    pub arrived: Instant,
     /// Interleaved stereo at 48 kHz.
     pub samples: Vec<i16>,
 }

@@ -9,6 +9,7 @@ use openh264::decoder::Decoder;
 use openh264::formats::YUVSource as _;
 use porthole::capture::camera::timecode;
 use rtc::rtp::codec::h264::H264Packet;
+use rtc::rtp::header::Header;
 use rtc::rtp::packetizer::Depacketizer as _;
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
@@ -139,10 +140,11 @@ pub async fn audio(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Ev
         if packet.payload.is_empty() {
             continue;
         }
+        let arrived = Instant::now();
         let mut samples = vec![0i16; 5_760 * 2];
         let count = if decode { decoder.decode(&packet.payload, &mut samples, false).unwrap_or(0) } else { 0 };
         samples.truncate(count * 2);
-        let _ =
-            events.send(Event::Audio(Audio { ssrc: packet.header.ssrc, timestamp: packet.header.timestamp, samples }));
+        let Header { ssrc, timestamp, sequence_number, marker, .. } = packet.header;
+        let _ = events.send(Event::Audio(Audio { ssrc, timestamp, sequence_number, marker, arrived, samples }));
     }
 }
