@@ -322,21 +322,15 @@ connection.addEventListener('change', () => {
 });
 for (const source of [fallback, zoom, board]) source.addEventListener('change', render);
 // A browser's own controls, such as those of picture in picture, unmute too.
-player.addEventListener('change', () => {
-  updateMedia();
-  render();
-});
+for (const source of [player, display, captures]) {
+  source.addEventListener('change', () => {
+    updateMedia();
+    render();
+  });
+}
 player.addEventListener('firstframe', render);
-display.addEventListener('change', () => {
-  updateMedia();
-  render();
-});
 board.addEventListener('unauthorized', () => auth.signedOut());
 auth.addEventListener('change', onAuthChange);
-captures.addEventListener('change', () => {
-  updateMedia();
-  render();
-});
 client.addEventListener('change', () => {
   if (!client.control) board.resumePolling();
   if (client.jitterBufferTarget !== null) state.sessionStats?.session.setJitterBufferTarget(client.jitterBufferTarget);
