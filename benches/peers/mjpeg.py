@@ -2,7 +2,7 @@
 
 import subprocess
 
-from servers import MAX_VIEWERS, Porthole, Server, free_port, udp_port
+from servers import Porthole, Server, free_port
 
 DEVICE = "/dev/video90"
 
@@ -33,16 +33,8 @@ class PortholeMJPEG(Porthole):
     load_arguments = ["-mjpeg"]
 
     def start(self, environment):
-        port = free_port()
-        config = self.folder / "mjpeg.toml"
-        config.write_text(
-            f'[http]\nlisten = "127.0.0.1:{port}"\n[auth]\nmode = "none"\n[audio]\ndevice = "off"\n'
-            f'[rtc]\nudp_port = {udp_port()}\nmax_viewers = {MAX_VIEWERS}\n'
-            f'[[camera]]\ndevice = "{DEVICE}"\nformat = "MJPEG"\nwidth = 1280\nheight = 720\nfps = 30\n'
-        )
-        self._run([self.path, "run", "--config", config], {"STATE_DIRECTORY": str(self.folder / "state"), **environment})
-        self._wait_for(f"http://127.0.0.1:{port}/")
-        return f"http://127.0.0.1:{port}/stream.mjpg"
+        camera = f'device = "{DEVICE}"\nformat = "MJPEG"\nwidth = 1280\nheight = 720\nfps = 30'
+        return self._serve(camera, environment) + "stream.mjpg"
 
 
 class UStreamer(Server):

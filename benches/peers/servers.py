@@ -95,16 +95,20 @@ class Porthole(Server):
     name, program, variable = "porthole", "porthole", "PORTHOLE"
 
     def start(self, source):
-        port = free_port()
+        return self._serve(f"name = \"camera\"\ndevice = '''exec:exec {source} -f h264 -'''") + "whep/camera"
+
+    def _serve(self, camera, environment=None):
+        """Starts with one camera, configured by these lines; returns the address of its page."""
+        base = f"http://127.0.0.1:{(port := free_port())}/"
         config = self.folder / "porthole.toml"
         config.write_text(
             f'[http]\nlisten = "127.0.0.1:{port}"\n[auth]\nmode = "none"\n[audio]\ndevice = "off"\n'
-            f'[rtc]\nudp_port = {udp_port()}\nmax_viewers = {MAX_VIEWERS}\n'
-            f"[[camera]]\nname = \"camera\"\ndevice = '''exec:exec {source} -f h264 -'''\n"
+            f'[rtc]\nudp_port = {udp_port()}\nmax_viewers = {MAX_VIEWERS}\n[[camera]]\n{camera}\n'
         )
-        self._run([self.path, "run", "--config", config], {"STATE_DIRECTORY": str(self.folder / "state")})
-        self._wait_for(f"http://127.0.0.1:{port}/")
-        return f"http://127.0.0.1:{port}/whep/camera"
+        state = {"STATE_DIRECTORY": str(self.folder / "state")}
+        self._run([self.path, "run", "--config", config], state | (environment or {}))
+        self._wait_for(base)
+        return base
 
 
 class MediaMTX(Server):
