@@ -38,8 +38,6 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=web");
-    // Cargo does not see programs come and go; the search path is the closest it can watch.
-    println!("cargo::rerun-if-env-changed=PATH");
     if let Err(message) = embed_page() {
         println!("cargo::error={message}");
         exit(1);
@@ -179,8 +177,15 @@ fn require_nasm() {
     if !matches!(arch.as_str(), "x86" | "x86_64") {
         return;
     }
-    let nasm = Command::new("nasm").arg("-v").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if nasm.is_ok_and(|status| status.success()) {
+    let search = env::var_os("PATH").unwrap_or_default();
+    let runs = |nasm: &PathBuf| {
+        let status =
+            Command::new(nasm).arg("-v").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if let Some(nasm) = env::split_paths(&search).map(|folder| folder.join("nasm")).find(runs) {
+        // Watch the file, not PATH, which differs between a shell and make and would cost a build each time.
+        println!("cargo::rerun-if-changed={}", nasm.display());
         return;
     }
     for line in [
