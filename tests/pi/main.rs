@@ -62,7 +62,7 @@ fn the_package_installs_streams_recovers_upgrades_and_purges() {
     let progress = Progress(Instant::now());
     let (package, newer) = (made("PORTHOLE_PI3_DEB"), made("PORTHOLE_NEWER_DEB"));
     let carried = [(&package, "/root/porthole.deb"), (&newer, "/root/newer.deb")];
-    let board = Machine::boot("raspi3b", &made("PORTHOLE_PI3"), &carried);
+    let board = Machine::boot(&machine::PI3, &made("PORTHOLE_PI3"), &carried);
     progress.report("the board is up");
 
     install(&board, "Raspberry Pi 3");

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::runtime::Runtime;
 
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::viewer::{self, Received};
 use crate::{Progress, install, made, tone};
 
@@ -33,7 +33,8 @@ fn configuration(board: &Machine, audio: &str) -> String {
 #[ignore = "takes minutes, and the package and the card of `make pi`"]
 fn the_32_bit_package_serves_the_camera_and_the_pattern() {
     let progress = Progress(Instant::now());
-    let board = Machine::boot("raspi2b", &made("PORTHOLE_PI2"), &[(&made("PORTHOLE_PI2_DEB"), "/root/porthole.deb")]);
+    let board =
+        Machine::boot(&machine::PI2, &made("PORTHOLE_PI2"), &[(&made("PORTHOLE_PI2_DEB"), "/root/porthole.deb")]);
     progress.report("the board is up");
     install(&board, "Raspberry Pi 2");
     progress.report("the package is installed and its service runs");
