@@ -34,19 +34,16 @@ const MONITOR: &str = "monitor";
 pub struct Model {
     /// The emulator's name for it.
     machine: &'static str,
-    /// Whether its processors share one thread of the host ("single") or have one each ("multi").
-    threads: &'static str,
     /// Parameters that only its kernel needs.
     kernel: &'static str,
 }
 
-/// The 64-bit board. It is as fast with one thread, for half the CPU time.
-pub const PI3: Model = Model { machine: "raspi3b", threads: "single", kernel: "" };
+/// The 64-bit board.
+pub const PI3: Model = Model { machine: "raspi3b", kernel: "" };
 
-/// The 32-bit board. Its processors wait for each other in loops, which need threads of their own to end soon. Where the
-/// memory of modules is protected, its kernel flushes the TLB page by page over hundreds of megabytes at each module,
-/// which takes the emulator up to twenty seconds, and the SD card's driver does not survive that.
-pub const PI2: Model = Model { machine: "raspi2b", threads: "multi", kernel: " rodata=off" };
+/// The 32-bit board. Where the memory of modules is protected, its kernel flushes the TLB page by page over hundreds of
+/// megabytes at each module, which takes the emulator up to twenty seconds, and the SD card's driver does not survive that.
+pub const PI2: Model = Model { machine: "raspi2b", kernel: " rodata=off" };
 
 /// The host ports forwarded to the board.
 pub struct Ports {
@@ -85,7 +82,7 @@ impl Machine {
         );
         // This emulator also runs 32-bit boards.
         let mut emulator = Command::new("qemu-system-aarch64")
-            .args(["-M", model.machine, "-m", "1G", "-accel", &format!("tcg,thread={}", model.threads)])
+            .args(["-M", model.machine, "-m", "1G", "-accel", "tcg,thread=multi"])
             .args(["-display", "none", "-no-reboot", "-serial", "stdio", "-monitor"])
             .arg(format!("unix:{},server,nowait", work.path().join(MONITOR).display()))
             .arg("-kernel")
