@@ -183,7 +183,9 @@ fn require_nasm() {
             Command::new(nasm).arg("-v").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     };
-    if let Some(nasm) = env::split_paths(&search).map(|folder| folder.join("nasm")).find(runs) {
+    // An empty entry would have the script watch a file that is not there, and run each time.
+    let mut found = env::split_paths(&search).filter(|folder| folder.is_absolute()).map(|folder| folder.join("nasm"));
+    if let Some(nasm) = found.find(runs) {
         // Watch the file, not PATH, which differs between a shell and make and would cost a build each time.
         println!("cargo::rerun-if-changed={}", nasm.display());
         return;
