@@ -99,7 +99,8 @@ class Porthole(Server):
 
     def _serve(self, camera, environment=None):
         """Starts with one camera, configured by these lines; returns the address of its page."""
-        base = f"http://127.0.0.1:{(port := free_port())}/"
+        port = free_port()
+        base = f"http://127.0.0.1:{port}/"
         config = self.folder / "porthole.toml"
         config.write_text(
             f'[http]\nlisten = "127.0.0.1:{port}"\n[auth]\nmode = "none"\n[audio]\ndevice = "off"\n'
