@@ -13,6 +13,9 @@ const ORDER: [&str; 12] =
 /// The same order inside `server`.
 const SERVER_ORDER: [&str; 6] = ["auth", "photos", "sessions", "dispatch", "rtc", "http"];
 
+/// The same order inside `server::rtc`. What is beside these folders may use all of them and be used by all.
+const RTC_ORDER: [&str; 5] = ["sdp", "mux", "ice", "rate", "session"];
+
 /// The server only receives subscriptions and handles from these; it must not import them.
 const UNKNOWN_TO_SERVER: [&str; 2] = ["device", "capture"];
 
@@ -165,6 +168,8 @@ struct Place<'a> {
     folder: &'a str,
     /// The module inside `server`; `None` for `server` itself.
     inside: Option<&'a str>,
+    /// The folder inside `server::rtc`.
+    part: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
@@ -172,7 +177,8 @@ impl<'a> Place<'a> {
     fn of(module: &'a [String]) -> Option<Self> {
         let folder = module.first().map(String::as_str).filter(|folder| ORDER.contains(folder))?;
         let inside = module.get(1).map(String::as_str).filter(|name| folder == "server" && SERVER_ORDER.contains(name));
-        Some(Self { folder, inside })
+        let part = module.get(2).map(String::as_str).filter(|name| inside == Some("rtc") && RTC_ORDER.contains(name));
+        Some(Self { folder, inside, part })
     }
 
     fn may_use(self, other: Place<'_>) -> bool {
@@ -181,6 +187,10 @@ impl<'a> Place<'a> {
         if self.folder != other.folder {
             let hidden = self.folder == "server" && UNKNOWN_TO_SERVER.contains(&other.folder);
             return !hidden && place(other.folder) < place(self.folder);
+        }
+        let inside_rtc = |name: &str| RTC_ORDER.iter().position(|known| *known == name);
+        if let (Some(from), Some(to)) = (self.part, other.part) {
+            return inside_rtc(to) <= inside_rtc(from);
         }
         match (self.inside, other.inside) {
             (Some(from), Some(to)) => within(to) <= within(from),
@@ -356,6 +366,10 @@ mod examples {
         "src/server/http/mod.rs" "use super::rtc;" right,
         "src/server/dispatch/mod.rs" "use crate::pipeline::video::Handle;" right,
         "src/config/mod.rs" "use crate::{capture, server::{http, rtc}};" right,
+        "src/server/rtc/session/mod.rs" "use crate::server::rtc::{config, ice, rate};" right,
+        "src/server/rtc/ice/mod.rs" "use super::error::AcceptError;" right,
+        "src/server/rtc/ice/mod.rs" "use crate::server::rtc::rate::pacer;" wrong,
+        "src/server/rtc/rate/mod.rs" "use super::session::answer;" wrong,
         "src/main.rs" "use porthole::app::App;" right,
         "src/util/mailbox.rs" "use crate::media::RawFrame;" wrong,
         "src/media/mod.rs" "use crate::model::status::Status;" wrong,

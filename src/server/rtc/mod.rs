@@ -9,6 +9,7 @@ mod ice;
 mod mux;
 mod peer;
 mod pending;
+pub mod rate;
 mod rtp_clock;
 pub mod sdp;
 mod session;

@@ -1,0 +1,12 @@
+//! Rate control: what each viewer's network carries, when each packet is sent, what is sent again, and which bitrate the
+//! encoder gets.
+//!
+//! All of it is pure: time is an argument, and nothing here knows sockets, RTCP types of a library, or encoders. The
+//! session feeds it and carries out what it decides; `tests/rate` replays it against simulated links.
+
+pub mod allocation;
+pub mod estimator;
+pub mod feedback;
+pub mod history;
+pub mod pacer;
+pub mod repair;
