@@ -24,11 +24,11 @@ else
 scenarios := @echo "==> emulated board: SKIPPED: it runs amd64 programs, which are built only on an amd64 machine"; :
 endif
 
-.PHONY: help run test bench bench-peers soak fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
+.PHONY: help run test bench bench-peers bench-network soak fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## shows this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 # How `make run` builds: release, or quick, which skips optimisation across crates (see Cargo.toml).
 PROFILE ?= release
@@ -58,6 +58,12 @@ soak: setup-test ## runs porthole under changing viewers, loss and faults, fails
 	benches/soak/run --hours $(HOURS) --porthole $(target_dir)/release/porthole \
 		--viewer $(target_dir)/release/examples/viewer --fake $(target_dir)/release/examples/libfake_camera.so \
 		--output $(target_dir)/soak
+
+bench-network: setup-test $(browser_driver) ## measures video over slow links, beside Chromium as the sender, on an idle machine
+	cargo build --release --locked
+	cargo build --release --locked --example link
+	cd tests/network && PORTHOLE_BIN=$(target_dir)/release/porthole LINK_BIN=$(target_dir)/release/examples/link \
+		./isolated node bench.mjs $(ARGS)
 
 # The run time of each fuzzer.
 SECONDS ?= 60

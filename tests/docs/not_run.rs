@@ -73,6 +73,7 @@ const NOT_RUN: &[(&str, &[&str])] = &[
             "make bench",
             "make bench-peers",
             "make soak HOURS=8",
+            "make bench-network",
         ],
     ),
 ];

@@ -79,6 +79,16 @@ export class Host {
     return this;
   }
 
+  /** Takes an interface that a program in the lab has created, as its only one (eth0), with these addresses. */
+  adopt(device, ...addresses) {
+    run('ip', ['link', 'set', device, 'netns', this.name, 'name', 'eth0']);
+    for (const address of addresses) this.run('ip', 'address', 'add', address, 'dev', 'eth0');
+    this.run('ip', 'link', 'set', 'eth0', 'up');
+    // As in `route`: browsers need a default route.
+    this.run('ip', 'route', 'add', 'default', 'dev', 'eth0');
+    return this;
+  }
+
   /**
    * Sets the default route. A host needs one even if the router does not exist: browsers use it to choose which of their
    * addresses to offer.
