@@ -21,7 +21,7 @@ use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
 use crate::server::http;
 use crate::server::photos::Photos;
-use crate::server::rtc::{CameraStream, SessionManager};
+use crate::server::rtc::{CameraRate, CameraStream, SessionManager};
 use crate::server::sessions::SessionRegistry;
 use crate::util::broadcast::{Broadcast, Demand};
 use crate::util::state_dir::StateDir;
@@ -91,12 +91,13 @@ impl App {
         let (mut cameras, mut handles) = (Vec::new(), Vec::new());
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
-            let (video::PipelineHandles { frames, profile, handle, threads }, guard) =
+            let (video::PipelineHandles { frames, profile, bitrate, handle, threads }, guard) =
                 video::start(camera, selector, index, &metrics, &publisher)
                     .with_context(|| format!("start the camera {name}"))?;
             watched.extend(threads.into_iter().map(|thread| watched_thread(thread, &frames)));
             handles.push(CameraHandle { name: name.clone(), video: handle });
-            streams.push(CameraStream { name, index, video: frames, profile, audio: audio.clone() });
+            let rate = CameraRate::new(bitrate);
+            streams.push(CameraStream { name, index, video: frames, profile, rate, audio: audio.clone() });
             cameras.push(guard);
         }
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use labels::{
     CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, RejectLabels,
-    RejectReason, SignIn, SignInOutcome,
+    RejectReason, SignIn, SignInOutcome, ViewerLabel,
 };
 
 /// Upper bounds of the latency histograms in seconds: fine below one frame interval at 60 fps, where the targets are,
@@ -66,6 +66,12 @@ pub struct Counters {
     pub viewers: Gauge,
     /// Viewers accepted since the start.
     pub viewers_accepted: Counter,
+    /// What each viewer's network carries, in bit/s.
+    pub viewer_estimate: Family<ViewerLabel, Gauge>,
+    /// Each viewer's round trip time in seconds.
+    pub viewer_rtt: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
+    /// The share of packets that each viewer lost lately.
+    pub viewer_loss: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
     /// Sign-in attempts, by outcome.
     pub sign_ins: Family<SignIn, Counter>,
     /// HTTP connections and requests rejected, by reason.
@@ -131,6 +137,9 @@ impl Metrics {
             audio_packets: Counter::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
+            viewer_estimate: Family::default(),
+            viewer_rtt: Family::default(),
+            viewer_loss: Family::default(),
             sign_ins: Family::default(),
             http_refused: Family::default(),
             commands: Counter::default(),
@@ -155,6 +164,13 @@ impl Metrics {
         if count > 0 {
             self.dropped.get_or_create(&DropLabels { at }).inc_by(count);
         }
+    }
+
+    /// Drops the metrics of a viewer that has left.
+    pub fn forget_viewer(&self, label: &ViewerLabel) {
+        self.viewer_estimate.remove(label);
+        self.viewer_rtt.remove(label);
+        self.viewer_loss.remove(label);
     }
 
     /// Counts a datagram or connection that was ignored.
@@ -220,6 +236,22 @@ impl Counters {
         registry.register("audio_packets", "Audio packets encoded", self.audio_packets.clone());
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
+        registry.register(
+            "viewer_estimate_bits_per_second",
+            "What each viewer's network carries, by its feedback",
+            self.viewer_estimate.clone(),
+        );
+        registry.register_with_unit(
+            "viewer_rtt",
+            "Each viewer's round trip time",
+            Unit::Seconds,
+            self.viewer_rtt.clone(),
+        );
+        registry.register(
+            "viewer_loss_ratio",
+            "The share of packets that each viewer lost lately",
+            self.viewer_loss.clone(),
+        );
         registry.register("sign_ins", "Sign-in attempts, by outcome", self.sign_ins.clone());
         registry.register(
             "http_refused",

@@ -140,12 +140,30 @@ pub struct Report {
     /// The status.
     #[serde(flatten)]
     pub status: Status,
+    /// The viewers, for operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<Vec<ViewerStatus>>,
+}
+
+/// What is known of a viewer's network; `null` where nothing is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ViewerStatus {
+    /// The viewer's name.
+    pub name: String,
+    /// The camera that it is sent.
+    pub camera: String,
+    /// What its network carries, in bit/s.
+    pub estimate: Option<u32>,
+    /// Its round trip time in milliseconds.
+    pub rtt: Option<f64>,
+    /// The share of packets that it lost lately.
+    pub loss: Option<f64>,
 }
 
 impl From<Status> for Report {
     fn from(status: Status) -> Self {
         let uptime_seconds = Timestamp::now().since_start().as_secs_f64();
-        Self { version: env!("CARGO_PKG_VERSION"), uptime_seconds, status }
+        Self { version: env!("CARGO_PKG_VERSION"), uptime_seconds, status, sessions: None }
     }
 }
 

@@ -8,9 +8,11 @@ pub(crate) mod keyframe;
 mod openh264;
 mod passthrough;
 mod rate;
+mod target;
 mod threads;
 
 pub use openh264::{StreamDecoder, decode};
+pub use target::BitrateTarget;
 
 use crate::media::convert;
 use crate::media::h264::Profile;

@@ -33,7 +33,8 @@ pub struct OpenH264 {
     threads: ThreadPolicy,
     /// Whether NAL units have to be small.
     small_nals: bool,
-    bitrate: u32,
+    /// The highest bitrate so far, which the level of the stream has to allow.
+    highest: u32,
     /// What the source declares.
     format: VideoFormat,
     /// When the last frame was captured.
@@ -52,7 +53,7 @@ impl OpenH264 {
             rate: RateControl::new(config.bitrate, pixels, interval(format.fps)),
             threads: ThreadPolicy::new(config.threads, cores),
             small_nals: false,
-            bitrate: config.bitrate,
+            highest: config.bitrate,
             format: *format,
             last: None,
         }
@@ -70,7 +71,7 @@ impl super::Encoder for OpenH264 {
         let picture = self.meter.measure(planes.y, planes.width, planes.y_stride);
         let qp = self.rate.choose(elapsed, key, picture).ok_or(Error::Backlog)?;
         let slices = if self.small_nals { Slices::Small } else { Slices::PerThread };
-        let open = || Codec::open(size, self.bitrate, &self.format, (self.threads.count(), slices));
+        let open = || Codec::open(size, self.highest, &self.format, (self.threads.count(), slices));
         let mut codec = match self.codec.take() {
             Some((_, codec)) if !fresh => codec,
             _ => open()?,
@@ -103,7 +104,7 @@ impl super::Encoder for OpenH264 {
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {
-        self.bitrate = bitrate;
+        self.highest = self.highest.max(bitrate);
         self.rate.set_bitrate(bitrate);
         Ok(())
     }

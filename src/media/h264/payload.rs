@@ -10,9 +10,9 @@ use super::{PPS, SPS, nal_type, nals};
 /// passes every path that IPv6 (RFC 8200 section 5) and common tunnels allow.
 pub const MAX_PAYLOAD: usize = 1_140;
 
-/// What the header extensions of a frame's first packet take: its payload is so much shorter, so that all packets of
-/// the frame have one length and the kernel takes them in one system call.
-const FIRST_EXTENSIONS: usize = 20;
+/// What the header extensions of a frame's first packet take more than those of the others: its payload is so much shorter,
+/// so that all packets of the frame have one length and the kernel takes them in one system call.
+pub const FIRST_EXTENSIONS: usize = 20;
 
 /// The header of an aggregation packet (STAP-A, section 5.7.1) with the priority of a parameter set.
 const STAP_A: u8 = 0x78;

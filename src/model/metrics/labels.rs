@@ -19,6 +19,8 @@ pub enum DropPoint {
     Backlog,
     /// E: the viewer's task was too far behind.
     ViewerLag,
+    /// I: a frame that waited for too long until the viewer's network had room, and those that need it.
+    Late,
     /// H: a frame that an MJPEG reader missed, because it was slow or the JPEG thread was busy.
     Mjpeg,
     /// F: one viewer, or all of them, wait for a key frame.
@@ -65,6 +67,13 @@ pub struct IgnoreLabels {
 pub struct CameraLabel {
     /// The camera's name.
     pub camera: String,
+}
+
+/// The label of the metrics per viewer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ViewerLabel {
+    /// The number of the session, counted from the start of the program.
+    pub viewer: u64,
 }
 
 /// Why an HTTP connection or request was rejected before it reached a route.

@@ -175,7 +175,7 @@ pub struct SnapshotInfo {
 }
 
 /// A session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SessionSummary {
     /// The session's name.
     pub session: String,
@@ -191,4 +191,10 @@ pub struct SessionSummary {
     pub you: bool,
     /// Whether the viewer's player decodes nothing of what it receives.
     pub undecoded: bool,
+    /// What its network carries in bit/s; `null` while nothing is known.
+    pub estimate: Option<u32>,
+    /// Its round trip time in milliseconds.
+    pub rtt: Option<f64>,
+    /// The share of packets that it lost lately.
+    pub loss: Option<f64>,
 }

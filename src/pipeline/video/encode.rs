@@ -216,19 +216,20 @@ impl EncodeThread {
         frame: &RawFrame,
         work: impl FnOnce(&mut ActiveEncoder, &PipelineContext) -> Result<T, encoder::Error>,
     ) -> Result<T, encoder::Error> {
-        let bitrate = self.ctx.requests.settings().bitrate;
-        if std::mem::replace(&mut self.config.encoder.bitrate, bitrate) != bitrate
-            && let Some(active) = &mut self.active
-            && let Err(error) = active.encoder.set_bitrate(bitrate)
-        {
-            tracing::debug!("{error}; opening a new encoder instead");
-            self.active = None;
-        }
+        let limit = self.ctx.requests.settings().bitrate;
+        self.config.encoder.bitrate = limit;
+        self.ctx.bitrate.set_limit(limit);
         let usable = self.active.take().filter(|active| active.accepts(&frame.format));
         let mut active = match usable {
             Some(usable) => usable,
             None => ActiveEncoder::open(&self.ctx, &self.config, frame)?,
         };
+        let bitrate = self.ctx.bitrate.current();
+        if let Err(error) = active.set_bitrate(bitrate) {
+            tracing::debug!("{error}; opening a new encoder instead");
+            self.config.encoder.bitrate = bitrate;
+            active = ActiveEncoder::open(&self.ctx, &self.config, frame)?;
+        }
         let done = work(&mut active, &self.ctx);
         // While viewers see the placeholder, its profile counts.
         if self.placeholder.is_none()
@@ -290,6 +291,8 @@ struct ActiveEncoder {
     /// `None` when the camera encodes and decides on key frames itself.
     keys: Option<KeyframeScheduler>,
     format: VideoFormat,
+    /// In bit/s.
+    bitrate: u32,
     _alive: Option<GaugeGuard>,
 }
 
@@ -304,6 +307,7 @@ impl ActiveEncoder {
             encoder,
             keys: we_encode.then(|| KeyframeScheduler::new(longest)),
             format: frame.format,
+            bitrate: config.encoder.bitrate,
             _alive: we_encode.then(|| GaugeGuard::new(&ctx.metrics.encoders)),
         })
     }
@@ -311,6 +315,15 @@ impl ActiveEncoder {
     fn accepts(&self, format: &VideoFormat) -> bool {
         // An H.264 stream signals changes of format in band.
         self.format == *format || (self.keys.is_none() && format.pixel == PixelFormat::H264)
+    }
+
+    /// Sets the bitrate of the frames from now on.
+    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), encoder::Error> {
+        if std::mem::replace(&mut self.bitrate, bitrate) == bitrate {
+            Ok(())
+        } else {
+            self.encoder.set_bitrate(bitrate)
+        }
     }
 
     /// Encodes one frame.

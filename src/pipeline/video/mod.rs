@@ -22,6 +22,7 @@ use crate::capture::camera;
 use crate::capture::camera::placeholder::PlaceholderText;
 use crate::capture::camera::{CameraSelector, VideoSource};
 use crate::media::encoder;
+use crate::media::encoder::BitrateTarget;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 use crate::model::metrics;
@@ -59,6 +60,8 @@ pub struct PipelineHandles {
     pub frames: Broadcast<EncodedFrame>,
     /// The H.264 profile that a decoder needs; `None` until it is known, which may take opening the camera.
     pub profile: watch::Receiver<Option<Profile>>,
+    /// The bitrate of its encoder, for those who send the stream to ask for less than is configured.
+    pub bitrate: BitrateTarget,
     /// Requests to the camera: snapshots, controls, settings.
     pub handle: Handle,
     /// Its threads, for the watchdog.
@@ -143,10 +146,11 @@ fn start_with(
         frames: frames.clone(),
         input: input.clone(),
         profile: watch::Sender::new(first_profile(&config.camera)),
+        bitrate: BitrateTarget::new(config.encoder.bitrate),
         requests: RequestQueue::new(&config),
         mjpeg: MjpegOutput::default(),
     };
-    let (handle, profile) = (Handle::new(&ctx), ctx.profile.subscribe());
+    let (handle, profile, bitrate) = (Handle::new(&ctx), ctx.profile.subscribe(), ctx.bitrate.clone());
     let threads = ["cap", "enc", "jpg"].map(|thread| PipelineThread {
         name: format!("{thread}-{}", config.camera.name),
         heartbeat: Heartbeat::default(),
@@ -166,7 +170,7 @@ fn start_with(
         let mut jpeg = MjpegThread::new(ctx.mjpeg.clone(), ctx.source(), jpeg.heartbeat.clone());
         move || jpeg.run()
     })?;
-    let output = PipelineHandles { frames: frames.clone(), profile, handle, threads };
+    let output = PipelineHandles { frames: frames.clone(), profile, bitrate, handle, threads };
     let threads = [capture, encode, jpeg];
     Ok((output, Guard { frames, input, _keep_open: keep_open, mjpeg: ctx.mjpeg, _threads: threads }))
 }
@@ -212,6 +216,7 @@ struct PipelineContext {
     frames: Broadcast<EncodedFrame>,
     input: Arc<Mailbox<EncodeInput>>,
     profile: watch::Sender<Option<Profile>>,
+    bitrate: BitrateTarget,
     requests: RequestQueue,
     mjpeg: MjpegOutput,
 }

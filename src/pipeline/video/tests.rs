@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::*;
-use crate::media::Timestamp;
+use crate::media::{RawFrame, Timestamp};
 use crate::model::status::PipelineState;
 use rig::{CameraStep, HIGH, LARGE, LIMIT, OWN, Rig, SMALL, access_unit, has_idr, next, raw, unplugged};
 
@@ -230,4 +230,34 @@ async fn h264_camera_is_unplugged_and_replaced_by_another() {
     assert!(key.key, "the first picture of the camera");
     rig.until_encoders(0).await;
     assert_eq!(rig.dropped(metrics::DropPoint::AwaitingKey), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bitrate_follows_what_viewers_can_take_without_a_key_frame() {
+    let rig = Rig::new();
+    let camera = rig.port.plug(SMALL);
+    let mut viewer = rig.output.frames.subscribe();
+    let mut number = 0u64;
+    // The bytes of the second of two seconds: in the first one the encoder gets there.
+    let mut bytes = async || {
+        let mut sizes = Vec::new();
+        for _ in 0..60 {
+            let luma = (0..SMALL.width * SMALL.height).map(|at| (u64::from(at) * 7 + number * 5) as u8);
+            let data: Vec<u8> =
+                luma.chain(std::iter::repeat_n(128, (SMALL.width * SMALL.height / 2) as usize)).collect();
+            let captured = Timestamp::from_start(Duration::from_millis(1 + number * 33));
+            camera.send(CameraStep::Frame(RawFrame::new(captured, SMALL, data.into()))).expect("camera");
+            let frame = next(&mut viewer).await;
+            assert_eq!(frame.key, number == 0, "frame {number}");
+            number += 1;
+            sizes.push(frame.data.len());
+        }
+        sizes[30..].iter().sum::<usize>()
+    };
+    let rich = bytes().await;
+    rig.output.bitrate.want(Some(150_000));
+    let poor = bytes().await;
+    rig.output.bitrate.want(None);
+    let again = bytes().await;
+    assert!(poor * 2 < rich && poor * 2 < again, "{rich}, {poor}, {again} bytes a second");
 }

@@ -149,9 +149,10 @@ impl Dispatcher {
             return self.session_command(session, command).await;
         }
         match command {
-            Command::Status {} => {
-                Ok(Reply::Status { report: Box::new(self.0.deps.status.report()), you: self.caller_info(caller) })
-            }
+            Command::Status {} => Ok(Reply::Status {
+                report: Box::new(self.with_sessions(self.0.deps.status.report(), caller.role)),
+                you: self.caller_info(caller),
+            }),
             Command::DevicesList {} => self.devices().await,
             Command::CameraList {} => Ok(self.camera_list(caller)),
             Command::ControlsList { camera } => self.controls_list(caller, camera).await,
@@ -255,6 +256,9 @@ impl Dispatcher {
             camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
             since: viewer.since,
             undecoded: viewer.undecoded,
+            estimate: viewer.network.estimate,
+            rtt: viewer.network.rtt_milliseconds(),
+            loss: viewer.network.loss(),
         };
         Reply::Sessions { sessions: self.0.deps.sessions.list().into_iter().map(summary).collect() }
     }

@@ -6,12 +6,30 @@ use tokio::time::timeout;
 
 use super::Dispatcher;
 use crate::model::protocol::{Code, Command, Error, Reply};
-use crate::server::sessions::{PlayoutDelay, Preferences, SelectError};
+use crate::model::status::{Report, ViewerStatus};
+use crate::server::auth::Role;
+use crate::server::sessions::{PlayoutDelay, Preferences, SelectError, SessionInfo};
 
 /// Timeout for switching cameras; the other camera may have to be opened first to learn its format.
 const SELECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Dispatcher {
+    /// The status as somebody with this role sees it: for operators with what is known of each viewer's network.
+    pub fn with_sessions(&self, mut report: Report, role: Role) -> Report {
+        if role == Role::Operator {
+            let cameras = &report.status.cameras;
+            let viewer = |viewer: SessionInfo| ViewerStatus {
+                name: viewer.name,
+                camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
+                estimate: viewer.network.estimate,
+                rtt: viewer.network.rtt_milliseconds(),
+                loss: viewer.network.loss(),
+            };
+            report.sessions = Some(self.0.deps.sessions.list().into_iter().map(viewer).collect());
+        }
+        report
+    }
+
     /// Executes a command of the viewer of `session`.
     pub(super) async fn session_command(&self, session: &str, command: Command) -> Result<Reply, Error> {
         match command {

@@ -9,14 +9,16 @@ use super::request::RequestHead;
 use super::response::{ErrorResponse, HttpResponse, problem, response};
 use super::{Context, whep};
 use crate::model::protocol::{Code, Error};
+use crate::server::auth::Role;
 use crate::server::dispatch::{Caller, Snapshot};
 
 const JSON: &str = "application/json";
 
 impl Context {
     /// `GET /api/status`.
-    pub(super) fn status(&self) -> HttpResponse {
-        let body = serde_json::to_vec_pretty(&self.0.status.report()).expect("the status should be printable as JSON");
+    pub(super) fn status(&self, role: Role) -> HttpResponse {
+        let report = self.0.dispatcher.with_sessions(self.0.status.report(), role);
+        let body = serde_json::to_vec_pretty(&report).expect("the status should be printable as JSON");
         response(StatusCode::OK, JSON, body.into())
     }
 

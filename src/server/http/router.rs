@@ -93,7 +93,7 @@ async fn handle(
         }
         Route::AddToken => context.add_token(&principal(Role::Operator)?, headers, body).await,
         Route::RevokeToken(name) => context.revoke_token(&principal(Role::Operator)?, &name).await,
-        Route::Status => context.status(),
+        Route::Status => context.status(principal(Role::Viewer)?.role),
         Route::Metrics => context.metrics(),
         Route::Command => {
             let caller = Caller::principal(&principal(Role::Viewer)?);

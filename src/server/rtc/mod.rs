@@ -3,6 +3,7 @@
 //! It is handed subscriptions, the table of sessions (`server::sessions`) and a dispatcher. It knows neither cameras nor
 //! encoders; HTTP is in `http`.
 
+mod camera_rate;
 mod config;
 mod error;
 mod ice;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+pub use camera_rate::CameraRate;
 pub use config::{Advertised, Config, IceServer};
 pub use error::{AcceptError, RestartError, TrickleError};
 use ice::Ice;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::camera_rate::CameraRate;
 use super::sdp::offer_error::OfferError;
 use super::session::nal_limit::{NalTooLarge, oversized_nal};
 use crate::media::h264::Profile;
@@ -26,6 +27,8 @@ pub struct CameraStream {
     pub video: Broadcast<EncodedFrame>,
     /// Their H.264 profile; `None` while it is not known.
     pub profile: watch::Receiver<Option<Profile>>,
+    /// The bitrate of its encoder.
+    pub rate: CameraRate,
     /// The audio packets, if the camera has audio.
     pub audio: Option<Broadcast<AudioPacket>>,
 }
@@ -95,11 +98,13 @@ mod tests {
 
     use super::*;
     use crate::media::Timestamp;
+    use crate::media::encoder::BitrateTarget;
     use crate::util::broadcast::Keep;
 
     fn camera() -> CameraStream {
         let profile = watch::Sender::new(Some(Profile::CONSTRAINED_BASELINE)).subscribe();
-        CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(8), profile, audio: None }
+        let rate = CameraRate::new(BitrateTarget::new(2_000_000));
+        CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(8), profile, rate, audio: None }
     }
 
     fn publish(camera: &CameraStream, key: bool, nal_bytes: usize) {

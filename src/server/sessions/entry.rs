@@ -2,11 +2,13 @@
 //! the viewer.
 
 use std::any::Any;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Preferences, SessionRecord, SessionRegistry};
+use super::{Preferences, SessionRecord, SessionRegistry, ViewerNetwork};
+use crate::model::metrics::ViewerLabel;
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +107,35 @@ impl SessionGuard {
         self.registry.publish();
     }
 
+    /// Publishes what is known of the viewer's network.
+    pub fn set_network(&self, network: ViewerNetwork) {
+        self.update(|record| record.info.network = network);
+        let (metrics, label) = (&self.registry.0.metrics, self.label());
+        if let Some(estimate) = network.estimate {
+            metrics.viewer_estimate.get_or_create(&label).set(estimate.into());
+        } else {
+            metrics.viewer_estimate.remove(&label);
+        }
+        if let Some(rtt) = network.rtt {
+            metrics.viewer_rtt.get_or_create(&label).set(rtt.as_secs_f64());
+        }
+        if let Some(lost) = network.lost_per_mille {
+            metrics.viewer_loss.get_or_create(&label).set(f64::from(lost) / 1e3);
+        }
+    }
+
+    /// Who watches, as a number that is the same for all sessions of one owner.
+    pub fn owner(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.registry.lock().records.get(&self.arrival).map(|record| &record.info.owner).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The label of the session's metrics.
+    fn label(&self) -> ViewerLabel {
+        ViewerLabel { viewer: self.arrival }
+    }
+
     /// Publishes the RTP timestamp of [`Timestamp::default`](crate::media::Timestamp) in the session's video.
     pub fn set_video_epoch(&self, epoch: u32) {
         self.update(|record| record.video_epoch = Some(epoch));
@@ -159,6 +190,7 @@ impl SessionGuard {
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
+        self.registry.0.metrics.forget_viewer(&self.label());
         // In a statement of its own: dropping a record's channels wakes its subscribers, which has to happen outside
         // the lock.
         let record = self.registry.lock().records.remove(&self.arrival);

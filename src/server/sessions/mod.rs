@@ -8,7 +8,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,31 @@ pub struct SessionInfo {
     pub since: UnixTime,
     /// Whether the viewer's player decodes nothing.
     pub undecoded: bool,
+    /// What is known of the viewer's network.
+    pub network: ViewerNetwork,
+}
+
+/// What is known of a viewer's network; `None` where nothing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ViewerNetwork {
+    /// What it carries, in bit/s.
+    pub estimate: Option<u32>,
+    /// The round trip time, with the queues on the path.
+    pub rtt: Option<Duration>,
+    /// Packets that were lost of the last ones, of a thousand.
+    pub lost_per_mille: Option<u16>,
+}
+
+impl ViewerNetwork {
+    /// The round trip time in milliseconds.
+    pub fn rtt_milliseconds(&self) -> Option<f64> {
+        self.rtt.map(|rtt| (rtt.as_secs_f64() * 1e3).round())
+    }
+
+    /// The share of packets that were lost of the last ones.
+    pub fn loss(&self) -> Option<f64> {
+        self.lost_per_mille.map(|lost| f64::from(lost) / 1e3)
+    }
 }
 
 /// Who is watching, without anything private.
@@ -155,7 +180,16 @@ impl SessionRegistry {
         table.arrivals += 1;
         let arrival = table.arrivals;
         let (name, since) = (table.free_name(), auth::now());
-        let info = SessionInfo { id: id.clone(), name, owner, role, camera, since, undecoded: false };
+        let info = SessionInfo {
+            id: id.clone(),
+            name,
+            owner,
+            role,
+            camera,
+            since,
+            undecoded: false,
+            network: ViewerNetwork::default(),
+        };
         let record = SessionRecord {
             info,
             client,

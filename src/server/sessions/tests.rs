@@ -51,6 +51,18 @@ fn an_attachment_lives_as_long_as_its_record() {
 }
 
 #[test]
+fn sessions_of_one_owner_are_known_as_such() {
+    let sessions = registry();
+    let session = |id, owner| sessions.register(new_session(id, owner, Role::Viewer), LIMITS).expect("room").0;
+    let (one, two) = (session("1", "a"), session("2", "a"));
+    one.set_connected();
+    two.set_connected();
+    let other = session("3", "b");
+    assert_eq!(one.owner(), two.owner());
+    assert_ne!(one.owner(), other.owner());
+}
+
+#[test]
 fn limits_apply_until_a_session_ends() {
     let sessions = registry();
     let one = sessions.register(new_session("1", "a", Role::Viewer), LIMITS).expect("room");
@@ -143,6 +155,29 @@ fn a_viewer_whose_player_decodes_nothing_stands_in_the_status_of_its_camera() {
     entry.set_undecoded(true);
     drop(entry);
     assert_eq!(shown(), (false, 0), "it has left");
+}
+
+#[test]
+fn what_is_known_of_a_viewers_network_is_published_until_it_leaves() {
+    let sessions = registry();
+    let (entry, _preferences) = register(&sessions, "1", Role::Viewer);
+    assert_eq!(sessions.list()[0].network, ViewerNetwork::default());
+    let rtt = Some(Duration::from_millis(50));
+    let network = ViewerNetwork { estimate: Some(1_000_000), rtt, lost_per_mille: Some(20) };
+    entry.set_network(network);
+    assert_eq!(sessions.list()[0].network, network);
+    let lines = [
+        "porthole_viewer_estimate_bits_per_second{viewer=\"1\"} 1000000",
+        "porthole_viewer_rtt_seconds{viewer=\"1\"} 0.05",
+        "porthole_viewer_loss_ratio{viewer=\"1\"} 0.02",
+    ];
+    let text = sessions.0.metrics.text();
+    assert!(lines.iter().all(|line| text.contains(line)), "{text}");
+    entry.set_network(ViewerNetwork { estimate: None, ..network });
+    let text = sessions.0.metrics.text();
+    assert!(!text.contains(lines[0]) && text.contains(lines[1]), "what is no longer known is not shown: {text}");
+    drop(entry);
+    assert!(!sessions.0.metrics.text().contains("viewer=\"1\""));
 }
 
 #[tokio::test]

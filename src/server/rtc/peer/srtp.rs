@@ -26,6 +26,9 @@ pub const PROFILES: [SrtpProtectionProfile; 4] = [
 /// How many packets back a replay is recognised (RFC 3711 section 3.3.2).
 const REPLAY_WINDOW: usize = 64;
 
+/// The length of an RTP header without extensions.
+const FIXED_HEADER: usize = 12;
+
 /// Synchronisation sources in the viewer's packets until replays are forgotten: the library keeps a record of each, also
 /// of those in forged packets. A viewer has one or two.
 const MAX_SOURCES: usize = 64;
@@ -81,13 +84,22 @@ impl Srtp {
         Ok(Self { ours, theirs: their_keys.receiver()?, their_keys, sources: HashSet::new() })
     }
 
-    /// Encrypts an RTP packet with this header.
+    /// Encrypts an RTP packet of this source and number, whose header has `header_bytes` bytes.
     ///
     /// # Errors
     ///
     /// After 2^48 packets.
-    pub fn seal_rtp(&mut self, packet: &[u8], header: &Header) -> Result<BytesMut, Error> {
-        self.ours.encrypt_rtp_with_header(packet, header)
+    pub fn seal_rtp(
+        &mut self,
+        packet: &[u8],
+        (ssrc, sequence_number): (u32, u16),
+        header_bytes: usize,
+    ) -> Result<BytesMut, Error> {
+        // The library needs the source, the number and the length only. Extensions as they are would be allocated.
+        let extension = header_bytes > FIXED_HEADER;
+        let extensions_padding = header_bytes.saturating_sub(FIXED_HEADER + 4);
+        let header = Header { ssrc, sequence_number, extension, extensions_padding, ..Default::default() };
+        self.ours.encrypt_rtp_with_header(packet, &header)
     }
 
     /// Encrypts a compound of RTCP packets.

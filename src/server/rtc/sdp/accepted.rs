@@ -6,7 +6,10 @@
 use super::bundle::{Bundle, SectionRole};
 use super::description::{Description, MediaSection};
 use super::formats;
-use super::formats::{ABS_CAPTURE_TIME, H264Format, PLAYOUT_DELAY};
+use super::formats::{
+    ABS_CAPTURE_TIME, H264Format, PLAYOUT_DELAY, TRANSPORT_FEEDBACK, TRANSPORT_WIDE_NUMBER, VIDEO_FEEDBACK,
+    VIEWERS_ESTIMATE,
+};
 use super::transport::{SectionTransport, Setup};
 use super::trickle::{MAX_CANDIDATES, TrickledCandidate};
 
@@ -46,6 +49,8 @@ pub struct RtpFormat {
     pub capture_time_id: Option<u8>,
     /// The id of the header extension for the playout delay.
     pub playout_delay_id: Option<u8>,
+    /// The id of the header extension for the transport-wide number, if the viewer reports on it.
+    pub transport_number_id: Option<u8>,
 }
 
 /// What was negotiated for the data channels.
@@ -74,13 +79,15 @@ impl AcceptedOffer {
             Setup::Passive => false,
             Setup::Any => old_data,
         };
-        let video = section(SectionRole::Video).map(|section| video(description, section, format));
+        let video = section(SectionRole::Video).map(|section| video(description, section, format)).unwrap_or_default();
+        let is_numbered = video.transport_number_id.is_some();
+        let audio = section(SectionRole::Audio).and_then(|section| audio(description, section, is_numbered));
         Self {
             transport: transport.clone(),
             candidates: candidates(description, bundle, transport),
             format,
-            video: video.unwrap_or_default(),
-            audio: section(SectionRole::Audio).and_then(|section| audio(description, section)),
+            video,
+            audio,
             data: data.map(data_format),
             offerer_is_dtls_client,
             offerer_is_lite: description.session.has("ice-lite"),
@@ -111,22 +118,42 @@ fn candidates(description: &Description, bundle: &Bundle, transport: &SectionTra
 /// How video is sent on its section.
 fn video(description: &Description, section: &MediaSection, format: H264Format) -> RtpFormat {
     let payload_type = format.payload_type;
-    let mut feedback = formats::feedback(section, payload_type);
-    feedback.retain(|message| formats::VIDEO_FEEDBACK.contains(&message.as_str()));
+    let offered = formats::feedback(section, payload_type);
+    let (transport_number_id, congestion) = congestion_feedback(description, section, &offered);
+    let others = offered.iter().filter(|message| VIDEO_FEEDBACK.contains(&message.as_str())).cloned();
     RtpFormat {
         payload_type,
         rtx: formats::rtx(section, payload_type),
-        feedback,
+        feedback: others.chain(congestion).collect(),
         capture_time_id: extension_id(description, section, ABS_CAPTURE_TIME),
         playout_delay_id: extension_id(description, section, PLAYOUT_DELAY),
+        transport_number_id,
     }
 }
 
-/// How audio is sent on its section.
-fn audio(description: &Description, section: &MediaSection) -> Option<RtpFormat> {
+/// How audio is sent on its section. It has transport-wide numbers only together with the video: the numbers are for all that
+/// is sent.
+fn audio(description: &Description, section: &MediaSection, is_video_numbered: bool) -> Option<RtpFormat> {
     let payload_type = formats::opus(section)?;
     let capture_time_id = extension_id(description, section, ABS_CAPTURE_TIME);
-    Some(RtpFormat { payload_type, capture_time_id, ..RtpFormat::default() })
+    let offered = formats::feedback(section, payload_type);
+    let (transport_number_id, congestion) = congestion_feedback(description, section, &offered);
+    let transport_number_id = transport_number_id.filter(|_| is_video_numbered);
+    let feedback = congestion.into_iter().filter(|_| transport_number_id.is_some()).collect();
+    Some(RtpFormat { payload_type, capture_time_id, feedback, transport_number_id, ..RtpFormat::default() })
+}
+
+/// How the viewer reports what its network carries: the id of the extension for the transport-wide number if it offers
+/// that together with the feedback on it, and the message; otherwise its own estimate, if it offers that.
+fn congestion_feedback(
+    description: &Description,
+    section: &MediaSection,
+    offered: &[String],
+) -> (Option<u8>, Option<String>) {
+    let offers = |message: &str| offered.iter().any(|offered| offered == message);
+    let id = extension_id(description, section, TRANSPORT_WIDE_NUMBER).filter(|_| offers(TRANSPORT_FEEDBACK));
+    let message = if id.is_some() { TRANSPORT_FEEDBACK } else { VIEWERS_ESTIMATE };
+    (id, offers(message).then(|| message.to_owned()))
 }
 
 /// The id of a header extension that we send. The two-byte form is used only where it may alternate with the other.

@@ -4,7 +4,7 @@
 use super::accepted::{AcceptedOffer, RtpFormat};
 use super::bundle::SectionRole;
 use super::description::MediaSection;
-use super::formats::{ABS_CAPTURE_TIME, PLAYOUT_DELAY};
+use super::formats::{ABS_CAPTURE_TIME, PLAYOUT_DELAY, TRANSPORT_WIDE_NUMBER};
 
 /// The id of the media stream, and the name of its source (RFC 3550 section 6.5.1): audio and video belong together.
 pub const STREAM_ID: &str = "porthole";
@@ -93,6 +93,7 @@ impl AcceptedOffer {
         let mut lines = self.begin_rtp(offered, &payload_type.to_string(), local);
         lines.push(format!("a=rtpmap:{payload_type} opus/48000/2"));
         lines.push(format!("a=fmtp:{payload_type} {OPUS_PARAMETERS}"));
+        lines.extend(format.feedback.iter().map(|message| format!("a=rtcp-fb:{payload_type} {message}")));
         lines.extend(extensions(format));
         lines.extend(sender("audio", [ssrc]));
         lines
@@ -174,7 +175,11 @@ impl AcceptedOffer {
 
 /// The header extensions of a stream.
 fn extensions(format: &RtpFormat) -> impl Iterator<Item = String> {
-    let ids = [(format.playout_delay_id, PLAYOUT_DELAY), (format.capture_time_id, ABS_CAPTURE_TIME)];
+    let ids = [
+        (format.playout_delay_id, PLAYOUT_DELAY),
+        (format.capture_time_id, ABS_CAPTURE_TIME),
+        (format.transport_number_id, TRANSPORT_WIDE_NUMBER),
+    ];
     ids.into_iter().filter_map(|(id, uri)| Some(format!("a=extmap:{} {uri}", id?)))
 }
 

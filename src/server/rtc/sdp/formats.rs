@@ -9,8 +9,18 @@ pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext
 /// Header extension with the limits of the receiver's playout delay (webrtc.org, playout-delay).
 pub const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
-/// The feedback messages about video that we act on.
+/// Header extension with the transport-wide number of a packet (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+pub const TRANSPORT_WIDE_NUMBER: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// The feedback messages about video that we act on, besides those about congestion.
 pub const VIDEO_FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
+
+/// The feedback that reports the arrival of each packet by its transport-wide number, of all streams.
+pub const TRANSPORT_FEEDBACK: &str = "transport-cc";
+
+/// The feedback with the viewer's own estimate of what its network carries (draft-alvestrand-rmcat-remb-03). It is taken
+/// where the other one is not offered.
+pub const VIEWERS_ESTIMATE: &str = "goog-remb";
 
 /// H.264 without a `profile-level-id`: baseline at level 1 (RFC 6184 section 8.1).
 const DEFAULT_PROFILE: Profile = Profile { idc: 66, constraints: 0, level: 10 };

@@ -1,7 +1,10 @@
 //! Our own offer, for players that answer instead of offering. Their answer has all that an offer of theirs would have, and
 //! is taken as one. Pure.
 
-use super::formats::{ABS_CAPTURE_TIME, H264Format, PLAYOUT_DELAY, PacketizationMode, VIDEO_FEEDBACK};
+use super::formats::{
+    ABS_CAPTURE_TIME, H264Format, PLAYOUT_DELAY, PacketizationMode, TRANSPORT_FEEDBACK, TRANSPORT_WIDE_NUMBER,
+    VIDEO_FEEDBACK, VIEWERS_ESTIMATE,
+};
 use crate::media::h264::Profile;
 
 /// What the offer says.
@@ -41,9 +44,11 @@ impl OurOffer<'_> {
         lines.extend(["a=mid:0", "a=msid:porthole video", "a=rtpmap:102 H264/90000"].map(String::from));
         let (profile, mode) = (self.profile, PacketizationMode::NonInterleaved);
         lines.push(format!("a=fmtp:102 {}", H264Format { payload_type: 102, profile, mode }.parameters()));
-        lines.extend(VIDEO_FEEDBACK.map(|message| format!("a=rtcp-fb:102 {message}")));
+        let feedback = VIDEO_FEEDBACK.into_iter().chain([TRANSPORT_FEEDBACK, VIEWERS_ESTIMATE]);
+        lines.extend(feedback.map(|message| format!("a=rtcp-fb:102 {message}")));
         lines.extend(["a=rtpmap:103 rtx/90000", "a=fmtp:103 apt=102"].map(String::from));
-        lines.extend([PLAYOUT_DELAY, ABS_CAPTURE_TIME].iter().zip(1..).map(|(uri, id)| format!("a=extmap:{id} {uri}")));
+        let extensions = [PLAYOUT_DELAY, ABS_CAPTURE_TIME, TRANSPORT_WIDE_NUMBER];
+        lines.extend(extensions.iter().zip(1..).map(|(uri, id)| format!("a=extmap:{id} {uri}")));
         lines.extend(self.candidates.iter().map(|candidate| format!("a={candidate}")));
         lines.push("a=end-of-candidates".into());
         if self.audio {
@@ -58,6 +63,9 @@ impl OurOffer<'_> {
                 ]
                 .map(String::from),
             );
+            // One extension has one id in all sections of a group (RFC 8285 section 6).
+            lines.push(format!("a=rtcp-fb:111 {TRANSPORT_FEEDBACK}"));
+            lines.push(format!("a=extmap:3 {TRANSPORT_WIDE_NUMBER}"));
         }
         lines.iter().flat_map(|line| [line, "\r\n"]).collect()
     }
@@ -85,6 +93,9 @@ mod tests {
             let parsed = super::super::offer::parse(&turned).expect("should be an offer");
             let accepted = parsed.accept(Profile::CONSTRAINED_BASELINE).expect("should be acceptable");
             assert_eq!((accepted.audio.is_some(), accepted.offerer_is_dtls_client), (audio, true));
+            let numbered = [Some(&accepted.video), accepted.audio.as_ref()].into_iter().flatten();
+            assert!(text.contains("a=rtcp-fb:102 goog-remb\r\n"), "for players that estimate themselves");
+            assert!(numbered.into_iter().all(|format| format.transport_number_id == Some(3)));
             assert_eq!(accepted.candidates.len(), 1);
         }
     }

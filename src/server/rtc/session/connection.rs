@@ -3,6 +3,7 @@
 //!
 //! The protocols are in `peer`. What is sent as media is decided in `send_loop`.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,6 +64,9 @@ pub struct Connection {
     armed: Option<Instant>,
     /// The source of the viewer's RTCP.
     source: Option<u32>,
+    /// The path that media took last, and whether ICE was restarted since that was asked.
+    known_path: Option<SocketAddr>,
+    is_restarted: bool,
 }
 
 impl Connection {
@@ -71,7 +75,20 @@ impl Connection {
         let (outgoing_sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
         let (channels, was_read) = (Vec::new(), Arc::default());
         let timer = Box::pin(sleep_until(tokio::time::Instant::now()));
-        Self { peer, socket, ice, channels, outgoing, outgoing_sender, was_read, timer, armed: None, source: None }
+        Self {
+            peer,
+            socket,
+            ice,
+            channels,
+            outgoing,
+            outgoing_sender,
+            was_read,
+            timer,
+            armed: None,
+            source: None,
+            known_path: None,
+            is_restarted: false,
+        }
     }
 
     /// The control channel that both sides know without opening it.
@@ -111,6 +128,14 @@ impl Connection {
         self.peer.srtp()
     }
 
+    /// Whether media takes another path than when this was asked last, or may do so after an ICE restart.
+    pub fn take_path_change(&mut self) -> bool {
+        let path = self.peer.path();
+        let is_moved =
+            path.is_some() && std::mem::replace(&mut self.known_path, path).is_some_and(|known| path != Some(known));
+        std::mem::take(&mut self.is_restarted) || is_moved
+    }
+
     /// Sends packets of media on the viewer's path.
     pub fn send(&self, packets: &Packets) {
         if let Some(to) = self.peer.path() {
@@ -129,11 +154,14 @@ impl Connection {
         let now = Instant::now();
         match command {
             IceCommand::Candidate(address) => self.peer.add_candidate(address, now),
-            IceCommand::Restart { ours, theirs } => self.peer.restart_ice(ours, theirs, now),
+            IceCommand::Restart { ours, theirs } => {
+                self.is_restarted = true;
+                self.peer.restart_ice(ours, theirs, now);
+            }
         }
     }
 
-    fn handle_datagrams(&mut self, datagram: Bytes, from: std::net::SocketAddr) {
+    fn handle_datagrams(&mut self, datagram: Bytes, from: SocketAddr) {
         let now = Instant::now();
         self.peer.handle(&datagram, from, now);
         for _ in 1..MAX_AT_ONCE {

@@ -2,19 +2,24 @@
 //!
 //! What is sent while the viewer is connected is in `send_loop`; the table of all sessions is in `server::sessions`.
 
+mod bitrate_meter;
 mod connection;
 pub mod control_channel;
 mod data_channel;
 pub mod decode_watch;
 mod history;
 pub mod keyframe_budget;
+mod media_sender;
 pub mod nal_limit;
+mod packet_sink;
 mod packets;
 pub mod rtcp;
+mod rtp_header;
 pub mod rtp_sender;
 pub mod send_loop;
 pub mod switcher;
 pub mod transfer_pacer;
+mod viewer_estimate;
 pub mod whep_answer;
 
 use std::net::IpAddr;
@@ -33,15 +38,17 @@ use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 use super::sdp::accepted::AcceptedOffer;
 use super::sdp::answer::LocalDescription;
 use super::sdp::candidates;
+use crate::media::AudioPacket;
 use crate::model::metrics::Metrics;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{Preferences, SessionGuard};
-use crate::util::broadcast::DemandGuard;
+use crate::util::broadcast::{Broadcast, DemandGuard};
 use connection::{CONTROL_CHANNEL, Connection, ConnectionEvent};
 use data_channel::DataChannel;
 use keyframe_budget::KeyframeBudget;
+use media_sender::MediaSender;
 use rtp_sender::{AudioSender, RtpStream, VideoSender};
-use send_loop::Senders;
+use send_loop::Media;
 use switcher::CameraSwitcher;
 
 /// From the answer to the connection. A browser gives up on ICE after about 15 s; this is longer, so that the browser
@@ -86,7 +93,9 @@ pub struct Negotiated {
 /// A session that has been negotiated, and waits for its viewer.
 struct Negotiation {
     connection: Connection,
-    senders: Senders,
+    video: VideoSender,
+    /// The audio, with the source of its packets.
+    audio: Option<(AudioSender, Broadcast<AudioPacket>)>,
     /// The pre-negotiated control channel, if there may be one.
     channels: Vec<DataChannel>,
 }
@@ -99,26 +108,32 @@ impl Session {
         let audio_demand = self.camera.audio.as_ref().map(|audio| audio.demand().register());
         let demand = (self.camera.video.demand().register(), audio_demand, self.small_nals.take());
         let socket = self.mux.virtual_socket(SendStats { metrics: self.metrics.clone() });
-        let (negotiated, Negotiation { mut connection, senders, mut channels }) = match self.negotiate(&socket).await {
+        let (negotiated, negotiation) = match self.negotiate(&socket).await {
             Ok(negotiated) => negotiated,
             Err(error) => {
                 let _ = answer.send(Err(error));
                 return;
             }
         };
+        let Negotiation { mut connection, video, audio, mut channels } = negotiation;
         if answer.send(Ok(negotiated)).is_ok() && self.wait_connected(&mut connection, &socket, &mut channels).await {
             self.entry.set_connected();
             tracing::info!("viewer connected");
+            let (now, bitrate) = (Instant::now(), self.camera.rate.limit());
+            let (audio, sounds) = audio.unzip();
+            let sender = MediaSender::new(video, audio, bitrate, self.entry.owner(), self.metrics.clone(), now);
             let current_video = watch::Sender::new(self.camera.video.clone());
             let switcher = CameraSwitcher::new(
                 &self.cameras,
                 self.camera.clone(),
                 self.offer.format,
                 current_video,
-                Arc::new(KeyframeBudget::new(Instant::now())),
+                Arc::new(KeyframeBudget::new(now)),
+                sender.demand(now),
                 self.metrics.clone(),
             );
-            self.run_connected(&mut connection, senders, switcher, channels, demand).await;
+            let media = Media { sender, switcher, sounds };
+            self.run_connected(&mut connection, media, channels, demand).await;
         }
         connection.close();
     }
@@ -190,11 +205,11 @@ impl Session {
         let etag = ice_session.etag();
         // For trickled candidates and ICE restarts.
         self.entry.attach(Arc::new(ice_session));
-        let video = VideoSender::new(RtpStream::new(video, self.offer.video.clone()), rtx_ssrc);
+        let bitrate = self.camera.rate.limit();
+        let video = VideoSender::new(RtpStream::new(video, self.offer.video.clone()), rtx_ssrc, bitrate);
         let sounds = self.camera.audio.clone().zip(self.offer.audio.clone());
         let audio = sounds.map(|(packets, format)| (AudioSender(RtpStream::new(audio, format)), packets));
-        let senders = Senders { video, audio };
-        Ok((Negotiated { sdp, etag }, Negotiation { connection, senders, channels }))
+        Ok((Negotiated { sdp, etag }, Negotiation { connection, video, audio, channels }))
     }
 
     /// The channel that exists without being opened, if there is one.

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rtc::rtcp::packet::unmarshal;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
@@ -18,10 +19,15 @@ use rtc::shared::marshal::Marshal as _;
 use super::rtp_sender::RtpStream;
 use crate::media::Timestamp;
 use crate::model::metrics::Metrics;
+use crate::server::rtc::rate::feedback;
 use crate::server::rtc::sdp::answer::STREAM_ID;
 
-/// What a viewer asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// A sender report that was received this long before a receiver report shows that what we send arrives: in units of 1/65536
+/// s, two of its intervals.
+const MAX_REPORT_AGE: u32 = 2 * 65_536;
+
+/// What a viewer asks for and reports.
+#[derive(Debug, Default, PartialEq)]
 pub struct Feedback {
     /// Whether it needs a key frame.
     pub keyframe: bool,
@@ -29,16 +35,24 @@ pub struct Feedback {
     pub lost: Vec<u16>,
     /// The round trip time that it reports.
     pub rtt: Option<Duration>,
+    /// Whether it has received a sender report of the last seconds: what we send arrives.
+    pub hears_us: bool,
     /// The share of the video's packets that it lost since its last report, in 256ths.
     pub fraction_lost: Option<u8>,
+    /// What its network carries in bit/s, by its own estimate.
+    pub viewers_estimate: Option<f64>,
+    /// Congestion control feedback, which `rate::feedback` reads: one RTCP packet each.
+    pub congestion: Vec<Bytes>,
 }
 
 impl Feedback {
     /// Reads a compound of packets about the video with this source. What is malformed asks for nothing.
     pub fn read(compound: &Bytes, video_ssrc: u32, now: Timestamp, metrics: &Metrics) -> Self {
         let mut feedback = Self::default();
-        let Ok(packets) = unmarshal(&mut compound.clone()) else { return feedback };
-        for packet in packets {
+        let (congestion, mut others): (Vec<_>, Vec<_>) =
+            split(compound).partition(|packet| feedback::is_congestion_feedback(packet));
+        feedback.congestion = congestion;
+        for packet in others.iter_mut().filter_map(|packet| unmarshal(packet).ok()).flatten() {
             let packet = packet.as_any();
             if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
                 metrics.key_requests.inc();
@@ -49,6 +63,8 @@ impl Feedback {
                 feedback.read_reports(&report.reports, video_ssrc, now);
             } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
                 feedback.read_nack(nack, video_ssrc, metrics);
+            } else if let Some(estimate) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+                feedback.viewers_estimate = Some(f64::from(estimate.bitrate));
             }
         }
         feedback
@@ -59,6 +75,7 @@ impl Feedback {
         for report in reports.iter().filter(|report| report.ssrc == video_ssrc) {
             self.rtt = rtt(report, now).or(self.rtt);
             self.fraction_lost = Some(report.fraction_lost);
+            self.hears_us |= report.last_sender_report != 0 && report.delay < MAX_REPORT_AGE;
         }
     }
 
@@ -73,6 +90,16 @@ impl Feedback {
             metrics.resends_refused.inc_by(lost.len() as u64);
         }
     }
+}
+
+/// The packets of a compound, up to one whose length is wrong.
+fn split(compound: &Bytes) -> impl Iterator<Item = Bytes> {
+    let mut rest = compound.clone();
+    std::iter::from_fn(move || {
+        let words = rest.get(2..4).and_then(|words| words.try_into().ok()).map(u16::from_be_bytes)?;
+        let length = (usize::from(words) + 1) * 4;
+        (length <= rest.len()).then(|| rest.split_to(length))
+    })
 }
 
 /// The round trip time that a reception report shows (RFC 3550 section 6.4.1): since the sender report that it names,
@@ -147,6 +174,30 @@ mod tests {
         let reports = vec![report(VIDEO + 1, 200), report(VIDEO, 7)];
         let feedback = read(&ReceiverReport { reports, ..Default::default() }, &Metrics::new());
         assert_eq!(feedback, Feedback { fraction_lost: Some(7), ..Feedback::default() });
+    }
+
+    #[test]
+    fn a_recent_sender_report_shows_that_packets_arrive() {
+        let hears = |last_sender_report, delay| {
+            let report = ReceptionReport { ssrc: VIDEO, last_sender_report, delay, ..Default::default() };
+            read(&ReceiverReport { reports: vec![report], ..Default::default() }, &Metrics::new()).hears_us
+        };
+        assert_eq!([hears(0, 0), hears(7, 65_536), hears(7, 3 * 65_536)], [false, true, false]);
+    }
+
+    #[test]
+    fn congestion_feedback_is_kept_apart_wherever_it_stands() {
+        let metrics = Metrics::new();
+        let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: VIDEO }.marshal().expect("written");
+        // A transport-wide feedback on one packet, with a status that the library does not know.
+        let congestion = [0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 5, 0, 7, 0, 1, 0, 0, 9, 0, 0x60, 1, 4, 0];
+        let compound = Bytes::from([&congestion[..], &pli, &congestion].concat());
+        let feedback = Feedback::read(&compound, VIDEO, Timestamp::now(), &metrics);
+        assert!(feedback.keyframe);
+        assert_eq!(feedback.congestion, [&congestion[..]; 2]);
+        let remb = ReceiverEstimatedMaximumBitrate { sender_ssrc: 1, bitrate: 1_000_000.0, ssrcs: vec![VIDEO] };
+        let estimate = read(&remb, &metrics).viewers_estimate.expect("an estimate");
+        assert!((estimate - 1_000_000.0).abs() < 10_000.0, "{estimate}");
     }
 
     #[test]

@@ -1,27 +1,27 @@
 //! The RTP streams of a session: packets with capture timestamps and header extensions, and retransmissions (NACK, RTX).
 //!
-//! Pure: packets go into [`Packets`], encrypted. The payloads are shared with all other sessions.
+//! Pure: packets go into a [`PacketSink`]. The payloads are shared with all other sessions.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{BufMut as _, Bytes};
-use rtc::rtp::header::{EXTENSION_PROFILE_TWO_BYTE, Header};
 use rtc::shared::error::Error;
-use rtc::shared::marshal::{Marshal as _, MarshalSize as _};
 
-use super::history::{History, PacketHead, SentFrame, SentPacket};
-use super::packets::Packets;
+use super::history::{OutgoingFrame, PacketHead, ResentPacket, SentFrames};
+use super::packet_sink::{PacketSink, PlainPacket};
+use super::rtp_header::{HeaderExtensions, RtpHeader};
 use crate::media::encoder::SMALL_NAL;
-use crate::media::h264::payload::MAX_PAYLOAD;
+use crate::media::h264::payload::{FIRST_EXTENSIONS, MAX_PAYLOAD};
 use crate::media::{AudioPacket, EncodedFrame};
-use crate::server::rtc::peer::Srtp;
+use crate::server::rtc::rate::history::PacketKind;
+use crate::server::rtc::rate::repair::RepairBudget;
 use crate::server::rtc::rtp_clock::RtpClock;
 use crate::server::rtc::sdp::accepted::RtpFormat;
-use crate::server::rtc::sdp::formats::{MAX_ONE_BYTE_ID, PacketizationMode};
+use crate::server::rtc::sdp::formats::PacketizationMode;
 use crate::server::sessions::PlayoutDelay;
 
 /// Bytes of a packet besides its payload, at most: header, extensions, and the tag of SRTP.
-const OVERHEAD: usize = 64;
+pub const OVERHEAD: usize = 64;
 
 // With packetization-mode 0 a NAL unit is a payload.
 const _: () = assert!(SMALL_NAL <= MAX_PAYLOAD);
@@ -56,32 +56,49 @@ impl RtpStream {
         (self.packets, self.octets)
     }
 
-    /// Adds the next packet, and counts it. Returns its number.
+    /// Whether its packets have transport-wide numbers.
+    pub fn is_numbered(&self) -> bool {
+        self.format.transport_number_id.is_some()
+    }
+
+    /// Sends the next packet, and counts it. Returns what it takes on the wire, in bytes.
     fn push(
         &mut self,
         head: &PacketHead,
-        payload: impl Fn(&mut Vec<u8>),
-        srtp: &mut Srtp,
-        packets: &mut Packets,
-    ) -> Result<u16, Error> {
-        let number = self.next;
-        let header = header(&self.format, self.format.payload_type, self.clock.ssrc, number, head)?;
-        let payload_bytes = self.write(&header, payload)?;
-        packets.push(&srtp.seal_rtp(&self.plain, &header)?);
+        payload: impl FnOnce(&mut Vec<u8>),
+        kind: PacketKind,
+        sink: &mut PacketSink<'_>,
+    ) -> Result<usize, Error> {
+        let header = RtpHeader {
+            payload_type: self.format.payload_type,
+            marker: head.marker,
+            padding: false,
+            number: self.next,
+            timestamp: head.timestamp,
+            ssrc: self.clock.ssrc,
+        };
+        let (size, payload_bytes) = self.send(header, head, payload, kind, sink)?;
         self.next = self.next.wrapping_add(1);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_bytes as u32);
-        Ok(number)
+        Ok(size)
     }
 
-    /// Writes a packet to `plain`; returns the length of its payload.
-    fn write(&mut self, header: &Header, payload: impl Fn(&mut Vec<u8>)) -> Result<usize, Error> {
-        let size = header.marshal_size();
-        self.plain.clear();
-        self.plain.put_bytes(0, size);
-        header.marshal_to(&mut self.plain)?;
+    /// Sends a packet. Returns what it and its payload take, in bytes.
+    fn send(
+        &mut self,
+        header: RtpHeader,
+        head: &PacketHead,
+        payload: impl FnOnce(&mut Vec<u8>),
+        kind: PacketKind,
+        sink: &mut PacketSink<'_>,
+    ) -> Result<(usize, usize), Error> {
+        let (extensions, number_at) = extensions(&self.format, head);
+        header.write(&extensions, &mut self.plain);
         payload(&mut self.plain);
-        Ok(self.plain.len() - size)
+        let payload_bytes = self.plain.len() - extensions.header_bytes();
+        let packet = PlainPacket { header, extensions, number_at, bytes: &mut self.plain };
+        Ok((sink.push(packet, kind)?, payload_bytes))
     }
 }
 
@@ -90,21 +107,20 @@ impl RtpStream {
 pub struct AudioSender(pub RtpStream);
 
 impl AudioSender {
-    /// An Opus packet, with the marker if it is the first one after a gap (RFC 3551 section 4.1).
+    /// Sends an Opus packet, with the marker if it is the first one after a gap (RFC 3551 section 4.1).
     ///
     /// # Errors
     ///
     /// If the library can't encrypt it.
-    pub fn packet(&mut self, packet: &AudioPacket, srtp: &mut Srtp) -> Result<Packets, Error> {
+    pub fn packet(&mut self, packet: &AudioPacket, sink: &mut PacketSink<'_>) -> Result<(), Error> {
         let head = PacketHead {
             timestamp: self.0.clock.timestamp(packet.captured),
             marker: packet.gap,
             captured: Some(packet.captured.ntp()),
             playout_delay: None,
         };
-        let mut packets = Packets::with_capacity(1, packet.data.len() + OVERHEAD);
-        self.0.push(&head, |plain| plain.extend_from_slice(&packet.data), srtp, &mut packets)?;
-        Ok(packets)
+        self.0.push(&head, |plain| plain.extend_from_slice(&packet.data), PacketKind::Audio, sink)?;
+        Ok(())
     }
 }
 
@@ -113,7 +129,10 @@ impl AudioSender {
 pub struct VideoSender {
     stream: RtpStream,
     rtx: Option<Retransmissions>,
-    history: History,
+    frames: SentFrames,
+    repair: RepairBudget,
+    /// The timestamp of the last packet.
+    last_timestamp: u32,
 }
 
 /// The stream that packets are sent again on (RFC 4588).
@@ -125,14 +144,15 @@ struct Retransmissions {
 }
 
 impl VideoSender {
-    /// The stream, with the synchronisation source of its retransmissions if they were negotiated.
-    pub fn new(stream: RtpStream, rtx_ssrc: u32) -> Self {
+    /// The stream of `bitrate` bit/s, with the synchronisation source of its retransmissions if they were negotiated.
+    pub fn new(stream: RtpStream, rtx_ssrc: u32, bitrate: u32) -> Self {
         let rtx = stream.format.rtx.map(|payload_type| Retransmissions {
             ssrc: rtx_ssrc,
             payload_type,
             next: initial_sequence(),
         });
-        Self { stream, rtx, history: History::default() }
+        let repair = RepairBudget::new(bitrate, Instant::now());
+        Self { stream, rtx, frames: SentFrames::default(), repair, last_timestamp: 0 }
     }
 
     /// The stream itself.
@@ -140,70 +160,113 @@ impl VideoSender {
         &self.stream
     }
 
-    /// The packets of a frame, its NAL units in them as `mode` has it.
-    ///
-    /// # Errors
-    ///
-    /// If the library can't encrypt them.
-    pub fn frame(
-        &mut self,
-        frame: &EncodedFrame,
-        mode: PacketizationMode,
-        delay: PlayoutDelay,
-        srtp: &mut Srtp,
-    ) -> Result<Packets, Error> {
+    /// A frame as it is sent, its NAL units in packets as `mode` has it.
+    pub fn prepare(&self, frame: &EncodedFrame, mode: PacketizationMode, delay: PlayoutDelay) -> Arc<OutgoingFrame> {
         let payloads = match mode {
             PacketizationMode::SingleNalUnit => frame.payloads.single_nal_units(&frame.data),
             PacketizationMode::NonInterleaved => frame.payloads.non_interleaved(&frame.data),
         };
-        let sent = SentFrame {
-            first: self.stream.next,
+        let timestamp = self.stream.clock.timestamp(frame.captured);
+        Arc::new(OutgoingFrame {
             payloads,
-            timestamp: self.stream.clock.timestamp(frame.captured),
-            captured: frame.captured.ntp(),
+            captured: frame.captured,
+            timestamp,
             playout_delay: playout_delay(delay),
-        };
-        let count = sent.payloads.len();
-        let mut packets = Packets::with_capacity(count, frame.data.len() + count * OVERHEAD);
-        for (at, payload) in sent.payloads.iter().enumerate() {
-            self.stream.push(&sent.head(at), |plain| payload.write(plain), srtp, &mut packets)?;
-        }
-        packets.end_frame(frame.captured);
-        self.history.push(sent);
-        Ok(packets)
+            key: frame.key,
+        })
     }
 
-    /// What is sent again of the packets that the viewer reports lost.
+    /// Sends a packet of a frame. All of a frame follow each other.
     ///
     /// # Errors
     ///
     /// If the library can't encrypt it.
-    pub fn resend(&mut self, lost: &[u16], now: Instant, srtp: &mut Srtp) -> Result<Packets, Error> {
-        let mut packets = Packets::default();
-        for number in lost {
-            let Some(SentPacket { head, payload }) = self.history.admit(*number, now) else { continue };
-            let format = &self.stream.format;
-            let header = match &mut self.rtx {
-                Some(rtx) => {
-                    let header = header(format, rtx.payload_type, rtx.ssrc, rtx.next, &head)?;
-                    rtx.next = rtx.next.wrapping_add(1);
-                    header
-                }
-                None => header(format, format.payload_type, self.stream.clock.ssrc, *number, &head)?,
-            };
-            let original = self.rtx.as_ref().map(|_| number.to_be_bytes());
-            self.stream.write(&header, |plain| {
-                plain.extend(original.into_iter().flatten());
-                payload.write(plain);
-            })?;
-            packets.push(&srtp.seal_rtp(&self.stream.plain, &header)?);
+    pub fn packet(&mut self, frame: &Arc<OutgoingFrame>, at: usize, sink: &mut PacketSink<'_>) -> Result<(), Error> {
+        let Some(payload) = frame.payloads.get(at) else { return Ok(()) };
+        if at == 0 {
+            self.frames.push(self.stream.next, frame.clone());
         }
-        Ok(packets)
+        let (head, number) = (frame.head(at), self.stream.next);
+        let bytes = self.stream.push(&head, |plain| payload.write(plain), PacketKind::Video, sink)?;
+        self.last_timestamp = head.timestamp;
+        self.repair.note_sent(number, bytes, at == 0 && frame.key, sink.now);
+        if head.marker {
+            sink.packets.end_frame(frame.captured);
+        }
+        Ok(())
     }
 
-    /// What was sent, and may be sent again.
-    pub fn history(&mut self) -> &mut History {
-        &mut self.history
+    /// Sends a packet again. Returns what it takes on the wire, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the library can't encrypt it.
+    pub fn resend(&mut self, number: u16, sink: &mut PacketSink<'_>) -> Result<usize, Error> {
+        let Some(ResentPacket { head, payload }) = self.frames.find(number) else { return Ok(0) };
+        let PacketHead { timestamp, marker, .. } = head;
+        let (payload_type, ssrc) = (self.stream.format.payload_type, self.stream.clock.ssrc);
+        let original = RtpHeader { payload_type, marker, padding: false, number, timestamp, ssrc };
+        let header = match &mut self.rtx {
+            Some(rtx) => {
+                let next = rtx.next.wrapping_add(1);
+                let number = std::mem::replace(&mut rtx.next, next);
+                RtpHeader { payload_type: rtx.payload_type, number, ssrc: rtx.ssrc, ..original }
+            }
+            None => original,
+        };
+        let prefix = self.rtx.as_ref().map(|_| number.to_be_bytes());
+        let write = |plain: &mut Vec<u8>| {
+            plain.extend(prefix.into_iter().flatten());
+            payload.write(plain);
+        };
+        let (bytes, _) = self.stream.send(header, &head, write, PacketKind::Repair, sink)?;
+        if let Some(sent) = &mut sink.sent {
+            sent.note_repeats(number);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether there is a stream for padding.
+    pub fn has_padding(&self) -> bool {
+        self.rtx.is_some()
+    }
+
+    /// Sends a packet that carries nothing, to fill a probe: as libwebrtc does, on the stream of retransmissions, where it
+    /// leaves no gap in the video.
+    ///
+    /// # Errors
+    ///
+    /// If the library can't encrypt it.
+    pub fn padding(&mut self, bytes: u8, sink: &mut PacketSink<'_>) -> Result<(), Error> {
+        let Some(rtx) = &mut self.rtx else { return Ok(()) };
+        let next = rtx.next.wrapping_add(1);
+        let number = std::mem::replace(&mut rtx.next, next);
+        let header = RtpHeader {
+            payload_type: rtx.payload_type,
+            marker: false,
+            padding: true,
+            number,
+            timestamp: self.last_timestamp,
+            ssrc: rtx.ssrc,
+        };
+        let head = PacketHead { timestamp: self.last_timestamp, marker: false, captured: None, playout_delay: None };
+        let write = |plain: &mut Vec<u8>| {
+            // The last byte is the length of the padding (RFC 3550 section 5.1).
+            plain.resize(plain.len() + usize::from(bytes.max(1)) - 1, 0);
+            plain.push(bytes.max(1));
+        };
+        self.stream.send(header, &head, write, PacketKind::Padding, sink)?;
+        Ok(())
+    }
+
+    /// What a packet takes, in bytes, if it can be sent again.
+    pub fn bytes_of(&self, number: u16) -> Option<usize> {
+        self.frames.find(number).map(|packet| packet.payload.byte_count() + OVERHEAD)
+    }
+
+    /// The budget of what is sent again.
+    pub fn repair(&mut self) -> &mut RepairBudget {
+        &mut self.repair
     }
 }
 
@@ -214,38 +277,30 @@ fn initial_sequence() -> u16 {
     rand::random::<u16>() % (1 << 15)
 }
 
-/// The header of a packet.
-fn header(
-    format: &RtpFormat,
-    payload_type: u8,
-    ssrc: u32,
-    sequence_number: u16,
-    head: &PacketHead,
-) -> Result<Header, Error> {
-    let PacketHead { timestamp, marker, .. } = *head;
-    let mut header =
-        Header { version: 2, payload_type, ssrc, sequence_number, timestamp, marker, ..Default::default() };
-    let captured = format.capture_time_id.zip(head.captured);
-    let delay = format.playout_delay_id.zip(head.playout_delay);
-    let extensions = [
-        captured.map(|(id, time)| (id, Bytes::copy_from_slice(&time.to_be_bytes()))),
-        delay.map(|(id, delay)| (id, Bytes::copy_from_slice(&delay.to_be_bytes()[1..]))),
-    ];
-    set_extensions(&mut header, extensions.into_iter().flatten())?;
-    Ok(header)
-}
-
-/// Puts extensions into a header: in the two-byte form if the one-byte form cannot carry an id (RFC 8285 section 4.2),
-/// which is negotiated only where the two may be mixed.
-fn set_extensions(header: &mut Header, extensions: impl Iterator<Item = (u8, Bytes)> + Clone) -> Result<(), Error> {
-    if extensions.clone().any(|(id, _)| id > MAX_ONE_BYTE_ID) {
-        header.extension = true;
-        header.extension_profile = EXTENSION_PROFILE_TWO_BYTE;
+/// The header extensions of a packet, and where its transport-wide number goes.
+fn extensions(format: &RtpFormat, head: &PacketHead) -> (HeaderExtensions, Option<usize>) {
+    let RtpFormat { capture_time_id, playout_delay_id, transport_number_id, .. } = *format;
+    let ids = [capture_time_id, playout_delay_id, transport_number_id];
+    let none = HeaderExtensions::new(ids.into_iter().flatten());
+    let number = |mut extensions: HeaderExtensions| {
+        let number_at = transport_number_id.map(|id| extensions.push(id, [0; 2]));
+        (extensions, number_at)
+    };
+    let others = number(none);
+    let mut first = none;
+    if let Some((id, time)) = capture_time_id.zip(head.captured) {
+        first.push(id, time.to_be_bytes());
     }
-    for (id, value) in extensions {
-        header.set_extension(id, value)?;
+    if let Some((id, delay)) = playout_delay_id.zip(head.playout_delay) {
+        let [_, delay @ ..] = delay.to_be_bytes();
+        first.push(id, delay);
     }
-    Ok(())
+    let (mut first, number_at) = number(first);
+    if head.playout_delay.is_some() {
+        // All packets of a frame have one length.
+        first.pad_to(others.0.header_bytes() + FIRST_EXTENSIONS);
+    }
+    (first, number_at)
 }
 
 /// The value of the `playout-delay` header extension in its last three bytes: 12 bits each for the minimum and the
@@ -256,23 +311,29 @@ fn playout_delay(PlayoutDelay { min_ms, max_ms }: PlayoutDelay) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use rtc::shared::marshal::Unmarshal as _;
-
     use super::*;
 
+    fn format(ids: [Option<u8>; 3]) -> RtpFormat {
+        let [capture_time_id, playout_delay_id, transport_number_id] = ids;
+        RtpFormat { capture_time_id, playout_delay_id, transport_number_id, ..RtpFormat::default() }
+    }
+
+    fn head(is_first: bool) -> PacketHead {
+        let (captured, playout_delay) = (is_first.then_some(5), is_first.then_some(3));
+        PacketHead { timestamp: 9, marker: false, captured, playout_delay }
+    }
+
     #[test]
-    fn extensions_with_any_id_are_read_back() {
-        for (capture_time, delay) in [(1, 14), (14, 16), (255, 3), (20, 21)] {
-            let mut header = Header { version: 2, ..Header::default() };
-            let values = [(capture_time, Bytes::from_static(b"12345678")), (delay, Bytes::from_static(b"abc"))];
-            set_extensions(&mut header, values.iter().cloned()).expect("every id can be carried");
-            let bytes = header.marshal().expect("should be written");
-            assert_eq!(bytes.len() % 4, 0, "the header is padded");
-            let read = Header::unmarshal(&mut &bytes[..]).expect("should be read");
-            for (id, value) in values {
-                assert_eq!(read.get_extension(id), Some(value), "{id}");
-            }
+    fn the_first_header_of_a_frame_is_longer_by_what_its_payload_is_shorter() {
+        for ids in [[Some(1), Some(2), Some(3)], [Some(1), Some(2), None], [Some(16), Some(2), Some(3)]] {
+            let (first, _) = extensions(&format(ids), &head(true));
+            let (other, _) = extensions(&format(ids), &head(false));
+            assert_eq!(first.header_bytes() - other.header_bytes(), FIRST_EXTENSIONS, "{ids:?}");
         }
+        let (none, number_at) = extensions(&format([None; 3]), &head(true));
+        assert_eq!((none.header_bytes(), number_at), (12, None));
+        let (numbered, number_at) = extensions(&format([None, None, Some(3)]), &head(false));
+        assert_eq!((numbered.header_bytes(), number_at), (20, Some(17)));
     }
 
     #[test]

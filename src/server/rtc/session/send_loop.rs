@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, sleep_until, timeout};
 
 use super::Session;
 use super::connection::{Connection, ConnectionEvent};
@@ -18,20 +18,16 @@ use super::control_channel;
 use super::control_channel::ChannelContext;
 use super::data_channel::DataChannel;
 use super::decode_watch::DecodeWatch;
-use super::packets::Packets;
-use super::rtcp;
+use super::media_sender::MediaSender;
 use super::rtcp::Feedback;
-use super::rtp_sender::{AudioSender, VideoSender};
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::server::sessions::{EndReason, Preferences};
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
-/// How often a session checks whether a key frame that the viewer asked for may be requested by now.
-const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Between two sender reports of a stream: libwebrtc's interval. Browsers need them to synchronise audio and video.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a session looks after what does not happen by itself: key frames that may be requested by now, and feedback
+/// that fails to come.
+const TICK: Duration = Duration::from_millis(500);
 
 /// How long the viewer may take to acknowledge the session's end.
 const SESSION_END_TIMEOUT: Duration = Duration::from_millis(300);
@@ -44,12 +40,11 @@ impl Session {
     pub(super) async fn run_connected(
         &self,
         connection: &mut Connection,
-        senders: Senders,
-        switcher: CameraSwitcher,
+        media: Media,
         channels: Vec<DataChannel>,
         demand: impl Send,
     ) {
-        let mut send_loop = SendLoop::new(self, connection, senders, switcher, channels);
+        let mut send_loop = SendLoop::new(self, connection, media, channels);
         // Its own subscriptions keep the camera open from now on.
         drop(demand);
         if let Err(error) = send_loop.run().await {
@@ -72,60 +67,58 @@ impl Session {
     }
 }
 
-/// The streams of the session.
-pub(super) struct Senders {
-    pub(super) video: VideoSender,
-    /// With the source of its packets.
-    pub(super) audio: Option<(AudioSender, Broadcast<AudioPacket>)>,
+/// What is sent, and where it comes from.
+pub(super) struct Media {
+    pub(super) sender: MediaSender,
+    pub(super) switcher: CameraSwitcher,
+    /// The source of the audio, if the viewer has any.
+    pub(super) sounds: Option<Broadcast<AudioPacket>>,
 }
 
 /// The sending side of a connected session.
 struct SendLoop<'s> {
     session: &'s Session,
     connection: &'s mut Connection,
-    senders: Senders,
+    sender: MediaSender,
     switcher: CameraSwitcher,
+    /// The source of the audio, if the viewer has any.
+    sounds: Option<Broadcast<AudioPacket>>,
     audio: AudioReceiver,
     /// The control channels that are served.
     channels: JoinSet<()>,
     preferences: watch::Receiver<Preferences>,
     /// The preferences that are in effect.
     applied: Preferences,
-    /// When the next sender reports are due.
-    next_report: Instant,
     decoder: DecodeWatch,
     /// Whether the viewer was reported to decode nothing.
     undecoded: bool,
+    /// The last estimate in the log, in bit/s.
+    logged_estimate: Option<u32>,
 }
 
 /// Whether the session goes on.
 type Flow = ControlFlow<()>;
 
 impl<'s> SendLoop<'s> {
-    fn new(
-        session: &'s Session,
-        connection: &'s mut Connection,
-        senders: Senders,
-        switcher: CameraSwitcher,
-        channels: Vec<DataChannel>,
-    ) -> Self {
+    fn new(session: &'s Session, connection: &'s mut Connection, media: Media, channels: Vec<DataChannel>) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let packets = senders.audio.as_ref().filter(|_| !applied.muted).map(|(_, packets)| packets.subscribe());
+        let Media { sender, switcher, sounds } = media;
+        let packets = sounds.as_ref().filter(|_| !applied.muted).map(Broadcast::subscribe);
         let audio = AudioReceiver { packets, gap: false };
-        let (served, next_report) = (JoinSet::new(), Instant::now());
         let mut this = Self {
             session,
             connection,
-            senders,
+            sender,
             switcher,
+            sounds,
             audio,
-            channels: served,
+            channels: JoinSet::new(),
             preferences,
             applied,
-            next_report,
             decoder: DecodeWatch::default(),
             undecoded: false,
+            logged_estimate: None,
         };
         channels.into_iter().for_each(|channel| this.spawn_control_channel(channel));
         this
@@ -134,16 +127,18 @@ impl<'s> SendLoop<'s> {
     /// Sends until the viewer leaves (`Ok`) or its connection breaks.
     async fn run(&mut self) -> anyhow::Result<()> {
         let end = self.session.entry.handle().end();
-        let mut keyframes = tokio::time::interval(KEYFRAME_INTERVAL);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let flow = tokio::select! {
                 biased;
                 () = end.cancelled() => Flow::Break(()),
                 event = self.connection.next() => self.handle_event(event)?,
-                tick = keyframes.tick() => {
-                    self.switcher.pass_on_due_request(tick.into_std());
+                () = reached(self.sender.due()) => {
+                    self.sender.flush(self.connection)?;
                     Flow::Continue(())
                 }
+                _ = ticks.tick() => self.tick(Instant::now()),
                 changed = self.preferences.changed() => match changed {
                     Ok(()) => self.apply_preferences(),
                     // The session's record is gone, and the session with it.
@@ -175,30 +170,60 @@ impl<'s> SendLoop<'s> {
         Ok(Flow::Continue(()))
     }
 
+    /// Looks after what does not happen by itself.
+    fn tick(&mut self, now: Instant) -> Flow {
+        self.sender.on_tick(self.switcher.bitrate_limit(), now);
+        // Also what has not changed: a higher bitrate is not always granted at once.
+        self.switcher.report(self.sender.demand(now), now);
+        self.publish_network(now);
+        self.request_needed_keyframe(now);
+        self.switcher.pass_on_due_request(now);
+        Flow::Continue(())
+    }
+
+    /// Publishes what is known of the viewer's network, and logs it when the estimate has doubled or halved.
+    fn publish_network(&mut self, now: Instant) {
+        let network = self.sender.network(now);
+        self.session.entry.set_network(network);
+        let Some(estimate) = network.estimate else { return };
+        let logged = self.logged_estimate.unwrap_or(0);
+        if estimate / 2 >= logged || logged / 2 >= estimate {
+            let rtt = network.rtt.unwrap_or_default().as_millis();
+            tracing::debug!("the viewer's network carries {} kbit/s, round trip {rtt} ms", estimate / 1_000);
+            self.logged_estimate = Some(estimate);
+        }
+    }
+
     /// Does what the viewer's RTCP asks for.
     fn handle_rtcp(&mut self, compound: &Bytes) -> anyhow::Result<()> {
-        let metrics = &self.session.metrics;
-        let video = &mut self.senders.video;
-        let ssrc = video.stream().clock().ssrc;
-        let Feedback { keyframe, lost, rtt, fraction_lost } = Feedback::read(compound, ssrc, Timestamp::now(), metrics);
+        let feedback = Feedback::read(compound, self.sender.video_ssrc(), Timestamp::now(), &self.session.metrics);
         let now = Instant::now();
-        if let Some(rtt) = rtt {
-            video.history().note_rtt(rtt);
-        }
-        if keyframe {
+        if feedback.keyframe {
             self.decoder.note_request(now);
-            self.switcher.request_keyframe();
+            if self.switcher.bitrate().is_none_or(|bitrate| self.sender.carries(bitrate, now)) {
+                self.switcher.request_keyframe();
+            } else {
+                self.sender.want_key();
+            }
         }
-        if let Some(fraction_lost) = fraction_lost {
+        if let Some(fraction_lost) = feedback.fraction_lost {
             self.decoder.note_report(fraction_lost, now);
         }
-        if let Some(srtp) = self.connection.srtp().filter(|_| !lost.is_empty()) {
-            let packets = video.resend(&lost, now, srtp)?;
-            metrics.resends_refused.inc_by((lost.len() - packets.datagrams().count()) as u64);
-            self.connection.send(&packets);
+        self.sender.on_feedback(&feedback, self.connection)?;
+        let demand = self.sender.demand(now);
+        if demand.differs(self.switcher.demand()) {
+            self.switcher.report(demand, now);
         }
+        self.request_needed_keyframe(now);
         self.report_undecoded();
         Ok(())
+    }
+
+    /// Requests a key frame if something was not sent that the viewer needs.
+    fn request_needed_keyframe(&mut self, now: Instant) {
+        if self.switcher.bitrate().is_some_and(|bitrate| self.sender.take_key_request(bitrate, now)) {
+            self.switcher.request_keyframe();
+        }
     }
 
     /// Reports that the viewer decodes nothing, or does again.
@@ -231,41 +256,18 @@ impl<'s> SendLoop<'s> {
     }
 
     fn send_audio(&mut self, packet: Option<AudioPacket>) -> anyhow::Result<Flow> {
-        self.send_reports()?;
-        let (Some(packet), Some((sender, _)), Some(srtp)) =
-            (packet, self.senders.audio.as_mut(), self.connection.srtp())
-        else {
-            return Ok(Flow::Continue(()));
-        };
-        let packets = sender.packet(&packet, srtp)?;
-        self.connection.send(&packets);
+        if let Some(packet) = packet {
+            self.sender.send_audio(packet, self.connection)?;
+        }
         Ok(Flow::Continue(()))
     }
 
     fn send_video(&mut self, frame: &EncodedFrame) -> anyhow::Result<()> {
-        self.send_reports()?;
-        let Some(srtp) = self.connection.srtp() else { return Ok(()) };
-        let mode = self.session.offer.format.mode;
-        let packets = self.senders.video.frame(frame, mode, self.applied.playout_delay(), srtp)?;
         if frame.key {
             self.decoder.note_key_frame();
         }
-        self.connection.send(&packets);
-        Ok(())
-    }
-
-    /// Sends the sender reports, if they are due.
-    fn send_reports(&mut self) -> anyhow::Result<()> {
-        let now = Instant::now();
-        let Some(srtp) = self.connection.srtp().filter(|_| self.next_report <= now) else { return Ok(()) };
-        self.next_report = now + REPORT_INTERVAL;
-        let audio = self.senders.audio.as_ref().map(|(sender, _)| &sender.0);
-        let mut packets = Packets::default();
-        for stream in [Some(self.senders.video.stream()), audio].into_iter().flatten() {
-            packets.push(&srtp.seal_rtcp(&rtcp::sender_report(stream, Timestamp::now())?)?);
-        }
-        self.connection.send(&packets);
-        Ok(())
+        let mode = self.session.offer.format.mode;
+        self.sender.send_video(frame, mode, self.applied.playout_delay(), self.connection)
     }
 
     fn handle_switch_event(&mut self, event: SwitchEvent) -> anyhow::Result<Flow> {
@@ -308,7 +310,7 @@ impl<'s> SendLoop<'s> {
         if now.keyframe != before.keyframe {
             self.switcher.request_keyframe();
         }
-        if let Some((_, packets)) = self.senders.audio.as_ref().filter(|_| now.muted != before.muted) {
+        if let Some(packets) = self.sounds.as_ref().filter(|_| now.muted != before.muted) {
             self.audio = AudioReceiver { packets: (!now.muted).then(|| packets.subscribe()), gap: true };
         }
         Flow::Continue(())
@@ -323,6 +325,14 @@ impl<'s> SendLoop<'s> {
                 self.session.entry.reject_selection(preferences, error.to_string());
             }
         }
+    }
+}
+
+/// Waits for a time; forever if there is none.
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::{DropPoint, Metrics};
 use crate::server::rtc::CameraStream;
+use crate::server::rtc::camera_rate::{ViewerDemand, ViewerShare};
 use crate::server::rtc::sdp::formats::{H264Format, PacketizationMode};
 use crate::server::rtc::sdp::h264;
 use crate::server::rtc::source::PROFILE_WAIT;
@@ -84,6 +85,8 @@ pub struct CameraSwitcher {
     /// Where the viewer's key frame requests go.
     current_video: watch::Sender<Broadcast<EncodedFrame>>,
     keyframes: Arc<KeyframeBudget>,
+    /// What the viewer can take.
+    demand: ViewerDemand,
     /// The camera that is shown, or will be after a pause.
     camera: usize,
     /// `None` while paused, or before the first frame.
@@ -104,18 +107,45 @@ struct PendingSwitch {
 
 impl CameraSwitcher {
     /// Starts with a camera, for which the session was negotiated as `format`. `current_video` follows the current
-    /// camera. Key frames are requested as far as the budget allows.
+    /// camera. Key frames are requested as far as the budget allows. The cameras' encoders follow `demand`.
     pub fn new(
         cameras: &Arc<[CameraStream]>,
         stream: CameraStream,
         format: H264Format,
         current_video: watch::Sender<Broadcast<EncodedFrame>>,
         keyframes: Arc<KeyframeBudget>,
+        demand: ViewerDemand,
         metrics: Metrics,
     ) -> Self {
         let (cameras, camera, last_timestamp) = (cameras.clone(), stream.index, Timestamp::default());
-        let pending = Some(PendingSwitch::immediate(stream, format.mode, &keyframes));
-        Self { cameras, format, metrics, current_video, keyframes, camera, current: None, pending, last_timestamp }
+        let pending = Some(PendingSwitch::immediate(stream, format.mode, &keyframes, demand));
+        let current = None;
+        Self { cameras, format, metrics, current_video, keyframes, demand, camera, current, pending, last_timestamp }
+    }
+
+    /// Reports what the viewer can take now.
+    pub fn report(&mut self, demand: ViewerDemand, now: std::time::Instant) {
+        self.demand = demand;
+        self.readers().for_each(|reader| reader.share.report(demand, now));
+    }
+
+    /// What the viewer could take, as it was reported last.
+    pub fn demand(&self) -> ViewerDemand {
+        self.demand
+    }
+
+    /// The configured bitrate of the camera that is shown, in bit/s; `None` while paused.
+    pub fn bitrate_limit(&self) -> Option<u32> {
+        self.readers().next().map(|reader| reader.share.limit())
+    }
+
+    /// The bitrate with which that camera is encoded now, in bit/s; `None` while paused.
+    pub fn bitrate(&self) -> Option<u32> {
+        self.readers().next().map(|reader| reader.share.bitrate())
+    }
+
+    fn readers(&self) -> impl Iterator<Item = &KeyframeReader> {
+        self.current.iter().chain(self.pending.as_ref().map(|pending| &pending.reader))
     }
 
     /// Waits for the next event. Cancel safe.
@@ -202,15 +232,14 @@ impl CameraSwitcher {
 
     /// Passes a request for a key frame on that the budget did not allow before, if it does at `now`.
     pub fn pass_on_due_request(&self, now: std::time::Instant) {
-        let readers = || self.current.iter().chain(self.pending.as_ref().map(|pending| &pending.reader));
-        if readers().next().is_some() && self.keyframes.take_due(now) {
-            readers().for_each(|reader| reader.video.request_refresh());
+        if self.readers().next().is_some() && self.keyframes.take_due(now) {
+            self.readers().for_each(|reader| reader.video.request_refresh());
         }
     }
 
     /// A switch to a camera without an old one to show meanwhile.
     fn immediate(&self, stream: &CameraStream) -> PendingSwitch {
-        PendingSwitch::immediate(stream.clone(), self.format.mode, &self.keyframes)
+        PendingSwitch::immediate(stream.clone(), self.format.mode, &self.keyframes, self.demand)
     }
 
     /// The new camera's first frame is there.
@@ -232,8 +261,13 @@ impl CameraSwitcher {
 }
 
 impl PendingSwitch {
-    fn immediate(stream: CameraStream, mode: PacketizationMode, keyframes: &Arc<KeyframeBudget>) -> Self {
-        let reader = KeyframeReader::new(&stream.video, mode, keyframes.clone());
+    fn immediate(
+        stream: CameraStream,
+        mode: PacketizationMode,
+        keyframes: &Arc<KeyframeBudget>,
+        demand: ViewerDemand,
+    ) -> Self {
+        let reader = KeyframeReader::new(&stream, mode, keyframes.clone(), demand);
         Self { stream, reader, overlaps: false, profile_deadline: None }
     }
 
@@ -293,6 +327,8 @@ struct KeyframeReader {
     frames: Subscriber<EncodedFrame>,
     keyframes: Arc<KeyframeBudget>,
     awaiting_keyframe: bool,
+    /// The viewer's say in the bitrate.
+    share: ViewerShare,
     /// In packetization-mode 0.
     limit: Option<NalLimit>,
 }
@@ -307,13 +343,21 @@ enum ReadError {
 }
 
 impl KeyframeReader {
-    fn new(video: &Broadcast<EncodedFrame>, mode: PacketizationMode, keyframes: Arc<KeyframeBudget>) -> Self {
+    fn new(
+        stream: &CameraStream,
+        mode: PacketizationMode,
+        keyframes: Arc<KeyframeBudget>,
+        demand: ViewerDemand,
+    ) -> Self {
+        let CameraStream { video, rate, .. } = stream;
+        // First, so that the first frame has the right size already.
+        let share = rate.join(demand, now());
         let limit = (mode == PacketizationMode::SingleNalUnit).then(|| NalLimit::new(video));
         let frames = video.subscribe_with_backlog();
         if !frames.has_backlog() {
             keyframes.request(video, now());
         }
-        Self { video: video.clone(), frames, keyframes, awaiting_keyframe: true, limit }
+        Self { video: video.clone(), frames, keyframes, awaiting_keyframe: true, share, limit }
     }
 
     /// The next frame that can be decoded. Cancel safe.

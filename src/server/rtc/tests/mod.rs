@@ -5,6 +5,7 @@ mod offers;
 use super::*;
 use tokio::sync::watch;
 
+use crate::media::encoder::BitrateTarget;
 use crate::media::h264::Profile;
 use crate::model::status;
 use crate::model::status::Status;
@@ -31,7 +32,8 @@ fn manager() -> SessionManager {
 fn camera() -> CameraStream {
     let (profile, known) = watch::channel(Some(Profile::CONSTRAINED_BASELINE));
     drop(profile);
-    CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, audio: None }
+    let rate = CameraRate::new(BitrateTarget::new(2_000_000));
+    CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, rate, audio: None }
 }
 
 fn principal(id: &str) -> Principal {

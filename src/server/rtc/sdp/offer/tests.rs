@@ -133,3 +133,29 @@ fn a_format_in_which_nal_units_are_cut_is_preferred() {
     let refusal = refusal.expect_err("nobody decodes it").to_string();
     assert_eq!(refusal.matches("640c1f").count(), 1, "{refusal}");
 }
+
+#[test]
+fn feedback_on_each_packet_is_agreed_together_with_its_extension_only() {
+    let number = "a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n";
+    let (feedback, estimate) = ("a=rtcp-fb:97 transport-cc\r\n", "a=rtcp-fb:97 goog-remb\r\n");
+    let video = |lines: &[&str]| {
+        let accepted = accept(&(offer("recvonly", "H264", "packetization-mode=1") + &lines.concat()));
+        (accepted.video.transport_number_id, accepted.video.feedback.join(", "))
+    };
+    assert_eq!(video(&[number, estimate, feedback]), (Some(4), "transport-cc".into()));
+    assert_eq!(video(&[estimate, feedback]), (None, "goog-remb".into()));
+    assert_eq!(video(&[number, estimate]), (None, "goog-remb".into()));
+    assert_eq!(video(&[number]), (None, String::new()), "there would be no feedback on the number");
+    assert_eq!(video(&[feedback]), (None, String::new()));
+    let audio =
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=rtcp-mux\r\na=recvonly\r\na=rtpmap:111 opus/48000/2\r\n";
+    let bundled = offer("recvonly", "H264", "packetization-mode=1").replace("BUNDLE 0", "BUNDLE 0 1");
+    let read = |video: &[&str], lines: &[&str]| {
+        let audio = accept(&(bundled.clone() + &video.concat() + audio + &lines.concat())).audio.expect("audio");
+        (audio.transport_number_id, audio.feedback.join(", "))
+    };
+    let numbered = [number, "a=rtcp-fb:111 transport-cc\r\n"];
+    assert_eq!(read(&[number, feedback], &numbered), (Some(4), "transport-cc".into()));
+    assert_eq!(read(&[], &numbered), (None, String::new()), "the video has no numbers");
+    assert_eq!(read(&[number, feedback], &["a=rtcp-fb:111 goog-remb\r\n"]), (None, String::new()));
+}

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::media::encoder::BitrateTarget;
+use crate::server::rtc::CameraRate;
 
 const HIGH: Profile = Profile { idc: 100, constraints: 0, level: 40 };
 
@@ -26,6 +28,7 @@ impl Fixture {
             index,
             video: Broadcast::new(8),
             profile: profile.subscribe(),
+            rate: CameraRate::new(BitrateTarget::new(2_000_000)),
             audio: None,
         };
         let cameras: Arc<[CameraStream]> = profiles.iter().enumerate().map(stream).collect();
@@ -34,8 +37,9 @@ impl Fixture {
         let profile = Profile::CONSTRAINED_BASELINE;
         let format = H264Format { payload_type: 97, profile, mode };
         let keyframes = Arc::new(KeyframeBudget::new(now()));
-        let switcher =
-            CameraSwitcher::new(&cameras, cameras[0].clone(), format, current_video, keyframes, Metrics::new());
+        let demand = ViewerDemand { available: Some(1_000_000), is_settled: true, owner: 1 };
+        let first = cameras[0].clone();
+        let switcher = CameraSwitcher::new(&cameras, first, format, current_video, keyframes, demand, Metrics::new());
         Self { cameras, profiles, current_video: follow, switcher }
     }
 

@@ -1,0 +1,203 @@
+//! The bitrate of one camera's encoder, by what the networks of its viewers carry.
+//!
+//! Which rate serves them is decided in `rate::allocation`; each session reports here what it can take.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::rate::allocation::{BitrateControl, EncoderDemand};
+use crate::media::encoder::BitrateTarget;
+use crate::util::lock::Mutex;
+
+/// The least bitrate of an encoder, in bit/s: at 640x360 the picture is coarse, but moves.
+const MIN_BITRATE: u32 = 80_000;
+
+/// A change by more than one part in this many is reported at once.
+const NOTABLE: u32 = 50;
+
+/// What one viewer can take of a camera's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViewerDemand {
+    /// The bitrate in bit/s; `None` while nothing is known of its network.
+    pub available: Option<u32>,
+    /// Whether the estimate has found its level. One that has not counts only while there is no other: whoever joins, or is not
+    /// heard of any more, is no reason for the others to see another picture.
+    pub is_settled: bool,
+    /// Who watches, as a number.
+    pub owner: u64,
+}
+
+/// The bitrate of one camera's encoder; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct CameraRate(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    encoder: BitrateTarget,
+    viewers: Mutex<Viewers>,
+}
+
+#[derive(Debug)]
+struct Viewers {
+    control: BitrateControl,
+    limit: u32,
+    /// By order of arrival.
+    demands: BTreeMap<u64, ViewerDemand>,
+    arrivals: u64,
+}
+
+impl CameraRate {
+    /// That of the encoder which follows `encoder`.
+    pub fn new(encoder: BitrateTarget) -> Self {
+        let limit = encoder.limit();
+        let control = BitrateControl::new(MIN_BITRATE, limit);
+        let viewers = Mutex::new(Viewers { control, limit, demands: BTreeMap::new(), arrivals: 0 });
+        Self(Arc::new(Shared { encoder, viewers }))
+    }
+
+    /// The configured bitrate, in bit/s.
+    pub fn limit(&self) -> u32 {
+        self.0.encoder.limit()
+    }
+
+    /// Adds a viewer, who counts for as long as what is returned lives.
+    pub fn join(&self, demand: ViewerDemand, now: Instant) -> ViewerShare {
+        let arrival = self.change(now, |viewers| {
+            viewers.arrivals += 1;
+            viewers.demands.insert(viewers.arrivals, demand);
+            viewers.arrivals
+        });
+        ViewerShare { camera: self.clone(), arrival }
+    }
+
+    /// Changes who wants what, and has the encoder follow.
+    fn change<T>(&self, now: Instant, change: impl FnOnce(&mut Viewers) -> T) -> T {
+        let Shared { encoder, viewers } = &*self.0;
+        let mut viewers = viewers.lock();
+        let done = change(&mut viewers);
+        let limit = encoder.limit();
+        if viewers.demands.is_empty() || viewers.limit != limit {
+            viewers.limit = limit;
+            viewers.control = BitrateControl::new(MIN_BITRATE, limit);
+        }
+        let all_new = viewers.demands.values().all(|demand| !demand.is_settled);
+        let counting = viewers.demands.iter().filter(|(_, demand)| all_new || demand.is_settled);
+        let counting: Vec<EncoderDemand> =
+            counting.map(|(arrival, demand)| demand.for_encoder(*arrival, limit)).collect();
+        viewers.control.update(&counting, now);
+        let bitrate = viewers.control.bitrate();
+        encoder.want((bitrate < limit).then_some(bitrate));
+        done
+    }
+}
+
+impl ViewerDemand {
+    /// Whether it differs from another by enough to be reported at once.
+    pub fn differs(&self, other: Self) -> bool {
+        let limit = |demand: Self| demand.available.unwrap_or(u32::MAX);
+        let (new, old) = (limit(*self), limit(other));
+        self.is_settled != other.is_settled || new.abs_diff(old) > old / NOTABLE
+    }
+
+    fn for_encoder(self, viewer: u64, limit: u32) -> EncoderDemand {
+        EncoderDemand { viewer, owner: self.owner, available: self.available.unwrap_or(limit).min(limit) }
+    }
+}
+
+/// A viewer's say in the bitrate of a camera's encoder.
+#[derive(Debug)]
+pub struct ViewerShare {
+    camera: CameraRate,
+    arrival: u64,
+}
+
+impl ViewerShare {
+    /// Reports what the viewer can take now.
+    pub fn report(&self, demand: ViewerDemand, now: Instant) {
+        self.camera.change(now, |viewers| viewers.demands.insert(self.arrival, demand));
+    }
+
+    /// The configured bitrate, in bit/s.
+    pub fn limit(&self) -> u32 {
+        self.camera.limit()
+    }
+
+    /// The bitrate that the encoder has now, in bit/s.
+    pub fn bitrate(&self) -> u32 {
+        self.camera.0.encoder.current()
+    }
+}
+
+impl Drop for ViewerShare {
+    fn drop(&mut self) {
+        self.camera.change(Instant::now(), |viewers| viewers.demands.remove(&self.arrival));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMIT: u32 = 2_000_000;
+
+    fn demand(available: u32) -> ViewerDemand {
+        ViewerDemand { available: Some(available), is_settled: true, owner: u64::from(available) }
+    }
+
+    #[test]
+    fn the_encoder_follows_a_viewer_and_is_free_again_when_it_leaves() {
+        let encoder = BitrateTarget::new(LIMIT);
+        let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
+        let share = camera.join(ViewerDemand { available: None, is_settled: false, owner: 1 }, now);
+        assert_eq!(encoder.current(), LIMIT, "nothing is known of it");
+        share.report(demand(400_000), now);
+        assert_eq!(encoder.current(), 400_000);
+        share.report(demand(10_000_000), now + Duration::from_secs(1));
+        assert_eq!(encoder.current(), LIMIT);
+        share.report(demand(1), now + Duration::from_secs(2));
+        assert_eq!(encoder.current(), MIN_BITRATE);
+        drop(share);
+        assert_eq!(encoder.current(), LIMIT);
+    }
+
+    #[test]
+    fn whoever_joins_or_falls_silent_counts_alone_and_is_no_trouble_to_others() {
+        let encoder = BitrateTarget::new(LIMIT);
+        let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
+        let guess = ViewerDemand { available: Some(500_000), is_settled: false, owner: 1 };
+        let first = camera.join(guess, now);
+        assert_eq!(encoder.current(), 500_000);
+        let later = now + Duration::from_secs(1);
+        first.report(demand(LIMIT), later);
+        assert_eq!(encoder.current(), LIMIT);
+        let second = camera.join(guess, later);
+        assert_eq!(encoder.current(), LIMIT);
+        second.report(demand(LIMIT), later);
+        second.report(ViewerDemand { is_settled: false, ..demand(100_000) }, later);
+        assert_eq!((encoder.current(), second.bitrate()), (LIMIT, LIMIT));
+    }
+
+    #[test]
+    fn one_slow_viewer_of_several_does_not_decide() {
+        let encoder = BitrateTarget::new(LIMIT);
+        let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
+        let fast = camera.join(demand(LIMIT), now);
+        let _slow = camera.join(demand(700_000), now);
+        assert_eq!(encoder.current(), LIMIT);
+        drop(fast);
+        assert_eq!(encoder.current(), 700_000, "alone it does");
+    }
+
+    #[test]
+    fn another_limit_is_followed_at_once() {
+        let encoder = BitrateTarget::new(LIMIT);
+        let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
+        let share = camera.join(demand(10 * LIMIT), now);
+        encoder.set_limit(2 * LIMIT);
+        share.report(demand(10 * LIMIT), now);
+        assert_eq!(encoder.current(), 2 * LIMIT);
+    }
+}

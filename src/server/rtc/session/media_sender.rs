@@ -1,0 +1,353 @@
+//! Sends the media of one session: video, audio, what the viewer reports lost, and sender reports.
+//!
+//! How packets are written is in `rtp_sender`; which frame comes next is decided in `switcher`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bitrate_meter::BitrateMeter;
+use super::connection::Connection;
+use super::history::OutgoingFrame;
+use super::packet_sink::PacketSink;
+use super::packets::Packets;
+use super::rtcp;
+use super::rtcp::Feedback;
+use super::rtp_sender::{AudioSender, OVERHEAD, VideoSender};
+use super::viewer_estimate::ViewerEstimate;
+use crate::media::h264::payload::{MAX_PAYLOAD, Payload};
+use crate::media::{AudioPacket, EncodedFrame, Timestamp};
+use crate::model::metrics::{DropPoint, Metrics};
+use crate::server::rtc::camera_rate::ViewerDemand;
+use crate::server::rtc::rate::pacer::{PacedPacket, PacerDrops, SendPacer};
+use crate::server::rtc::rate::repair::{MAX_COPIES, RepairVerdict};
+use crate::server::rtc::sdp::formats::PacketizationMode;
+use crate::server::sessions::{PlayoutDelay, ViewerNetwork};
+
+/// Between two sender reports of a stream: libwebrtc's interval. Browsers need them to synchronise audio and video.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What of the estimate is for video frames and audio: the rest is for headers, and for what the frames' sizes vary.
+const MEDIA_SHARE: f64 = 0.9;
+
+/// What audio takes before it is measured, in bit/s.
+const USUAL_AUDIO: f64 = 60_000.0;
+
+/// How much of the measured bitrate of video and audio is kept with each tick in which less is sent.
+const STREAM_DECAY: f64 = 0.9;
+
+/// A path carries the stream if it has this share of its bitrate for it: the encoder follows the estimate in steps.
+const COVERED: f64 = 0.8;
+
+/// A packet that waits for its turn.
+#[derive(Debug)]
+enum QueuedPacket {
+    Audio(AudioPacket),
+    /// The packet at this place of a frame.
+    Video {
+        frame: Arc<OutgoingFrame>,
+        at: usize,
+    },
+    /// The packet of the video with this number, again.
+    Repair(u16),
+}
+
+/// The sending side of one session's media.
+pub struct MediaSender {
+    video: VideoSender,
+    audio: Option<AudioSender>,
+    estimate: ViewerEstimate,
+    pacer: SendPacer<QueuedPacket>,
+    /// When the pacer lets the next packets go.
+    due: Option<Instant>,
+    /// What it has let go: reused so as not to allocate.
+    leaving: Vec<PacedPacket<QueuedPacket>>,
+    /// The frames that it had dropped when they were counted last.
+    drops: PacerDrops,
+    /// When the next sender reports are due.
+    next_report: Instant,
+    /// The last tick.
+    ticked: Instant,
+    /// The bitrates of video frames, of audio, and of packets sent again.
+    video_meter: BitrateMeter,
+    audio_meter: BitrateMeter,
+    repair_meter: BitrateMeter,
+    /// Who watches.
+    owner: u64,
+    /// The bitrate of the stream in bit/s: what is configured, or more if more was sent.
+    stream_bitrate: u32,
+    metrics: Metrics,
+}
+
+impl MediaSender {
+    /// Sends these streams to `owner` from `now` on, the video with `bitrate` bit/s.
+    pub fn new(
+        video: VideoSender,
+        audio: Option<AudioSender>,
+        bitrate: u32,
+        owner: u64,
+        metrics: Metrics,
+        now: Instant,
+    ) -> Self {
+        let usual_audio = if audio.is_some() { USUAL_AUDIO } else { 0.0 };
+        let is_numbered = video.stream().is_numbered();
+        let mut sender = Self {
+            video,
+            audio,
+            estimate: ViewerEstimate::new(is_numbered, bitrate, now),
+            pacer: SendPacer::new(bitrate, now),
+            due: None,
+            leaving: Vec::new(),
+            drops: PacerDrops::default(),
+            next_report: now,
+            ticked: now,
+            video_meter: BitrateMeter::new(0.0, STREAM_DECAY),
+            audio_meter: BitrateMeter::new(usual_audio, STREAM_DECAY),
+            repair_meter: BitrateMeter::new(0.0, 0.0),
+            owner,
+            stream_bitrate: bitrate,
+            metrics,
+        };
+        sender.follow_estimate(now);
+        sender
+    }
+
+    /// What is known of the viewer's network.
+    pub fn network(&self, now: Instant) -> ViewerNetwork {
+        self.estimate.network(now)
+    }
+
+    /// What the viewer can take of the video.
+    pub fn demand(&self, now: Instant) -> ViewerDemand {
+        let others = self.audio_meter.bitrate() + self.repair_meter.bitrate();
+        let video = |estimate| f64::from(estimate) * MEDIA_SHARE - others;
+        let available = self.estimate.bitrate(now).map(|estimate| video(estimate).max(0.0) as u32);
+        ViewerDemand { available, is_settled: self.estimate.is_settled(now), owner: self.owner }
+    }
+
+    /// Whether the viewer's network carries a stream of `bitrate` bit/s, as far as is known.
+    pub fn carries(&self, bitrate: u32, now: Instant) -> bool {
+        let available = self.demand(now).available.filter(|_| !self.estimate.is_silent());
+        available.is_none_or(|available| f64::from(available) >= f64::from(bitrate) * COVERED)
+    }
+
+    /// Sends a frame, or has it wait for its turn.
+    ///
+    /// # Errors
+    ///
+    /// If the library can't encrypt it.
+    pub fn send_video(
+        &mut self,
+        frame: &EncodedFrame,
+        mode: PacketizationMode,
+        delay: PlayoutDelay,
+        connection: &mut Connection,
+    ) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let frame = self.video.prepare(frame, mode, delay);
+        self.video_meter.add(frame.payloads.iter().map(Payload::byte_count).sum());
+        let packets =
+            frame.payloads.iter().enumerate().map(|(at, payload)| {
+                (QueuedPacket::Video { frame: frame.clone(), at }, payload.byte_count() + OVERHEAD)
+            });
+        self.pacer.push_frame(packets, frame.key, now);
+        // Only while there is video: without, there is nothing to find more room for.
+        if self.video.has_padding()
+            && let Some(cluster) = self.estimate.poll_probe(now)
+        {
+            self.pacer.start_probe(cluster);
+        }
+        self.flush(connection)
+    }
+
+    /// Sends an audio packet.
+    ///
+    /// # Errors
+    ///
+    /// If the library can't encrypt it.
+    pub fn send_audio(&mut self, packet: AudioPacket, connection: &mut Connection) -> anyhow::Result<()> {
+        let bytes = packet.data.len() + OVERHEAD;
+        self.audio_meter.add(bytes);
+        self.pacer.push_audio(QueuedPacket::Audio(packet), bytes, Instant::now());
+        self.flush(connection)
+    }
+
+    /// Does what the viewer's RTCP asks for.
+    ///
+    /// # Errors
+    ///
+    /// If the library can't encrypt what is sent again.
+    pub fn on_feedback(&mut self, feedback: &Feedback, connection: &mut Connection) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.estimate.on_feedback(feedback, now);
+        self.follow_estimate(now);
+        self.repair(feedback, now);
+        self.flush(connection)
+    }
+
+    /// Has lost packets sent again, all of them once before any of them in another copy: losses come in bursts.
+    fn repair(&mut self, feedback: &Feedback, now: Instant) {
+        let fates = self.estimate.take_repairs();
+        let repair = self.video.repair();
+        let lost_again = fates.into_iter().filter_map(|fate| Some((fate.number, repair.on_fate(fate, now)?)));
+        let mut verdicts: Vec<(u16, RepairVerdict)> = lost_again.collect();
+        verdicts.extend(feedback.lost.iter().map(|number| (*number, repair.request(*number, now))));
+        for copy in 0..MAX_COPIES {
+            for (number, verdict) in &verdicts {
+                let copies = if let RepairVerdict::Resend(copies) = verdict { *copies } else { 0 };
+                let bytes = if copy < copies { self.video.bytes_of(*number) } else { None };
+                if let Some(bytes) = bytes {
+                    self.pacer.push_repair(QueuedPacket::Repair(*number), bytes, now);
+                } else if copy == 0 {
+                    self.metrics.resends_refused.inc();
+                }
+            }
+        }
+    }
+
+    /// When [`Self::flush`] is due; `None` while nothing waits.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Sends what may leave now.
+    ///
+    /// # Errors
+    ///
+    /// If the library can't encrypt it.
+    pub fn flush(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.send_reports(connection, now)?;
+        if connection.take_path_change() {
+            self.estimate.on_path_change(now);
+        }
+        self.estimate.on_tick(now);
+        let has_padding = self.video.has_padding();
+        if has_padding && self.estimate.poll_keepalive(now) {
+            self.pacer.send_padding();
+        }
+        let has_room = self.estimate.has_room(now);
+        self.pacer.take(now, has_room, &mut self.leaving);
+        let keepalive = self.estimate.keepalive_due().filter(|_| has_padding);
+        self.due = self.pacer.next_at(has_room).into_iter().chain(keepalive).min();
+        self.count_drops();
+        let Some(srtp) = connection.srtp().filter(|_| !self.leaving.is_empty()) else {
+            self.leaving.clear();
+            return Ok(());
+        };
+        let bytes = self.leaving.iter().map(size).sum();
+        let mut packets = Packets::with_capacity(self.leaving.len(), bytes);
+        let first = self.estimate.sent().map(|sent| sent.next_number());
+        let mut sink = PacketSink { srtp, packets: &mut packets, sent: self.estimate.sent(), now, probe: None };
+        for paced in self.leaving.drain(..) {
+            match paced {
+                PacedPacket::Pushed { packet, probe, .. } => {
+                    sink.probe = probe;
+                    match packet {
+                        QueuedPacket::Audio(packet) => {
+                            if let Some(audio) = &mut self.audio {
+                                audio.packet(&packet, &mut sink)?;
+                            }
+                        }
+                        QueuedPacket::Video { frame, at } => self.video.packet(&frame, at, &mut sink)?,
+                        QueuedPacket::Repair(number) => self.repair_meter.add(self.video.resend(number, &mut sink)?),
+                    }
+                }
+                PacedPacket::Padding { bytes, probe } => {
+                    sink.probe = probe;
+                    let payload = bytes.saturating_sub(OVERHEAD).min(usize::from(u8::MAX)) as u8;
+                    self.video.padding(payload, &mut sink)?;
+                }
+            }
+        }
+        if let Some((sent, first)) = self.estimate.sent().zip(first) {
+            sent.set_sent(first, Instant::now());
+        }
+        connection.send(&packets);
+        Ok(())
+    }
+
+    /// Counts the frames that were dropped since the last time.
+    fn count_drops(&mut self) {
+        let drops = self.pacer.drops();
+        let counted = std::mem::replace(&mut self.drops, drops);
+        self.metrics.count_drop(DropPoint::Late, drops.late - counted.late);
+        self.metrics.count_drop(DropPoint::AwaitingKey, drops.awaiting_key - counted.awaiting_key);
+    }
+
+    /// Notices what does not happen, and follows the bitrate of the stream, which is configured as `limit` bit/s. To be
+    /// called a few times a second.
+    pub fn on_tick(&mut self, limit: Option<u32>, now: Instant) {
+        self.estimate.on_tick(now);
+        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.ticked, now)).as_secs_f64();
+        for meter in [&mut self.video_meter, &mut self.audio_meter, &mut self.repair_meter] {
+            meter.tick(elapsed);
+        }
+        if let Some(limit) = limit {
+            // What a camera encodes itself may be more than is configured.
+            self.stream_bitrate = limit.max(self.video_meter.bitrate() as u32);
+            self.estimate.set_stream(self.stream_bitrate, self.audio_meter.bitrate() as u32);
+        }
+        self.follow_estimate(now);
+    }
+
+    /// Has a key frame requested as soon as the viewer's network gains by one.
+    pub fn want_key(&mut self) {
+        self.pacer.want_key();
+    }
+
+    /// Whether the viewer needs a key frame of its stream of `bitrate` bit/s, because something that it needs was not sent;
+    /// asks once. While nothing is heard of its network, a key frame would be wasted on all others.
+    pub fn take_key_request(&mut self, bitrate: u32, now: Instant) -> bool {
+        // Without padding, nothing but a key frame could end the silence.
+        if self.estimate.is_silent() && self.video.has_padding() {
+            return false;
+        }
+        let is_covered = self.carries(bitrate, now);
+        let is_refused = self.video.repair().take_key_request(now);
+        if is_refused && !is_covered {
+            self.pacer.want_key();
+        }
+        is_refused && is_covered || self.pacer.take_key_request(is_covered, now)
+    }
+
+    /// Has the budgets follow the estimate.
+    fn follow_estimate(&mut self, now: Instant) {
+        let repair = self.video.repair();
+        // More than the stream has is of no use to repair it.
+        repair.set_estimate(self.estimate.bitrate(now).unwrap_or(u32::MAX).min(self.stream_bitrate));
+        repair.set_random_loss(self.estimate.random_loss());
+        if let Some(rtt) = self.estimate.rtt() {
+            repair.set_rtt(rtt);
+        }
+        let pace = self.estimate.pace(now);
+        self.pacer.set_free(pace.is_none());
+        self.pacer.set_estimate(pace.unwrap_or(self.stream_bitrate));
+    }
+
+    /// The synchronisation source of the video.
+    pub fn video_ssrc(&self) -> u32 {
+        self.video.stream().clock().ssrc
+    }
+
+    /// Sends the sender reports, if they are due.
+    fn send_reports(&mut self, connection: &mut Connection, now: Instant) -> anyhow::Result<()> {
+        let Some(srtp) = connection.srtp().filter(|_| self.next_report <= now) else { return Ok(()) };
+        self.next_report = now + REPORT_INTERVAL;
+        let audio = self.audio.as_ref().map(|sender| &sender.0);
+        let mut packets = Packets::default();
+        for stream in [Some(self.video.stream()), audio].into_iter().flatten() {
+            packets.push(&srtp.seal_rtcp(&rtcp::sender_report(stream, Timestamp::now())?)?);
+        }
+        connection.send(&packets);
+        Ok(())
+    }
+}
+
+/// About what a packet takes, in bytes.
+fn size(paced: &PacedPacket<QueuedPacket>) -> usize {
+    match paced {
+        PacedPacket::Padding { bytes, .. } => bytes + OVERHEAD,
+        PacedPacket::Pushed { packet: QueuedPacket::Audio(packet), .. } => packet.data.len() + OVERHEAD,
+        PacedPacket::Pushed { .. } => MAX_PAYLOAD + OVERHEAD,
+    }
+}
