@@ -20,6 +20,15 @@ const MAX_RTT: Duration = Duration::from_secs(2);
 /// An older packet belongs to a frame that a live viewer does not wait for.
 const MAX_AGE: Duration = Duration::from_millis(500);
 
+/// After a change of the path all that was sent on the old one is missing, and no frame behind it can be shown: for this long
+/// packets up to this age are sent again, of as much time of the estimate.
+const MOVED_TIME: Duration = Duration::from_secs(1);
+const MOVED_AGE: Duration = Duration::from_secs(2);
+const MOVED_CREDIT: f64 = 1.5;
+
+/// A path that changes again within this time gives no more credit.
+const MOVED_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The share of the estimate that repair may take: enough for 20 % random loss of packets, each repaired twice, and of their
 /// repairs.
 const SHARE: f64 = 0.5;
@@ -95,6 +104,8 @@ pub struct RepairBudget {
     /// Bytes that may be spent at `updated`.
     credit: f64,
     updated: Instant,
+    /// When the path changed last.
+    moved: Option<Instant>,
     keys: u64,
     /// The packets whose repair was refused, and that have not been repaired since.
     refused: BTreeSet<u16>,
@@ -112,6 +123,7 @@ impl RepairBudget {
             loss: 0.0,
             credit: 0.0,
             updated: now,
+            moved: None,
             keys: 0,
             refused: BTreeSet::new(),
             last_key: None,
@@ -129,6 +141,14 @@ impl RepairBudget {
     /// Follows the round trip time.
     pub fn set_rtt(&mut self, rtt: Duration) {
         self.rtt = rtt.min(MAX_RTT);
+    }
+
+    /// Notes that packets take another path from now on.
+    pub fn on_path_change(&mut self, now: Instant) {
+        if self.moved.is_none_or(|moved| now.saturating_duration_since(moved) >= MOVED_INTERVAL) {
+            self.moved = Some(now);
+            self.credit = self.credit.max(self.estimate / 8.0 * MOVED_CREDIT);
+        }
     }
 
     /// Follows the share of packets that the path loses whatever is sent.
@@ -208,6 +228,8 @@ impl RepairBudget {
 
     fn judge(&mut self, number: u16, now: Instant) -> RepairVerdict {
         let (keys, copies) = (self.keys, self.copies());
+        let is_moved = self.moved.is_some_and(|moved| now.saturating_duration_since(moved) < MOVED_TIME);
+        let max_age = if is_moved { MOVED_AGE } else { MAX_AGE };
         let Some(sent) = self.sent[slot(number)].as_mut().filter(|sent| sent.number == number) else {
             return RepairVerdict::TooOld;
         };
@@ -215,7 +237,7 @@ impl RepairBudget {
             return RepairVerdict::Superseded;
         }
         // On a path with a longer round trip nothing could be repaired otherwise.
-        if now.saturating_duration_since(sent.at) > MAX_AGE.max(self.rtt * 2) {
+        if now.saturating_duration_since(sent.at) > max_age.max(self.rtt * 2) {
             return RepairVerdict::TooOld;
         }
         let interval = self.rtt.max(MIN_INTERVAL);
@@ -241,7 +263,8 @@ impl RepairBudget {
     fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
         self.updated = self.updated.max(now);
-        self.credit = (self.credit + elapsed * self.estimate / 8.0 * SHARE).min(self.burst());
+        let refilled = (self.credit + elapsed * self.estimate / 8.0 * SHARE).min(self.burst());
+        self.credit = self.credit.max(refilled);
     }
 
     /// The most that may be saved up, in bytes.

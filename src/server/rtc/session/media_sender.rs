@@ -219,6 +219,7 @@ impl MediaSender {
         self.send_reports(connection, now)?;
         if connection.take_path_change() {
             self.estimate.on_path_change(now);
+            self.video.repair().on_path_change(now);
         }
         self.estimate.on_tick(now);
         let has_padding = self.video.has_padding();

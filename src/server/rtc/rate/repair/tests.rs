@@ -49,6 +49,28 @@ fn packets_never_sent_or_long_gone_are_not_resent_and_cost_a_key_frame() {
 }
 
 #[test]
+fn after_a_change_of_the_path_what_was_sent_on_the_old_one_is_repaired() {
+    let start = Instant::now();
+    let mut budget = budget(start);
+    // A second and a half of the stream, which the old path has lost.
+    let (numbers, last) = (0..340, 1_500);
+    for number in numbers.clone() {
+        budget.note_sent(number, BYTES, false, after(start, u64::from(number) * last / 340));
+    }
+    assert_eq!(budget.request(0, after(start, last)), RepairVerdict::TooOld);
+    budget.on_path_change(after(start, last));
+    let answers = numbers.map(|number| budget.request(number, after(start, last + 50)));
+    assert!(answers.into_iter().all(|verdict| verdict == RepairVerdict::Resend(1)));
+    // Not again and again, for a viewer that jumps between two paths.
+    budget.on_path_change(after(start, last + 100));
+    let again =
+        (200..300).filter(|number| budget.request(*number, after(start, last + 100)) == RepairVerdict::Resend(1));
+    let again = again.count();
+    assert!(again < 10, "{again}");
+    assert_eq!(budget.request(0, after(start, last + 1_000)), RepairVerdict::TooOld);
+}
+
+#[test]
 fn on_a_lossy_path_repairs_have_copies_as_far_as_the_budget_goes() {
     let start = Instant::now();
     let mut budget = budget(start);
