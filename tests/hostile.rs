@@ -25,7 +25,7 @@ use test_viewer::{Frame, Image};
 use tokio::sync::Semaphore;
 
 /// Programs in parallel: a case mostly waits.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 
 /// Frames checked after the first one: longer than any fault in the table lasts.
 const FRAMES: usize = 40;

@@ -33,21 +33,19 @@ pub struct I420Image {
 /// Paints an image with this timecode.
 pub fn paint(width: usize, height: usize, code: &Timecode) -> I420Image {
     let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
-    let mut y = Vec::with_capacity(width * height);
-    for line in 0..height {
-        let upper = line < height / 2;
-        y.extend((0..width).map(|x| if upper { 40 + (x * 160 / width.max(1)) as u8 } else { FIELD }));
-    }
+    let ramp: Vec<u8> = (0..width).map(|x| 40 + (x * 160 / width.max(1)) as u8).collect();
+    let mut y = halves(&ramp, &vec![FIELD; width], height);
     timecode::draw(&mut y, width, height, width, code);
-    let chroma = |side: fn((u8, u8)) -> u8| -> Vec<u8> {
-        let value = |x: usize, line: usize| match (line < half_height / 2, x < half_width / 2) {
-            (true, _) => 128,
-            (false, true) => side(LEFT),
-            (false, false) => side(RIGHT),
-        };
-        (0..half_height).flat_map(|line| (0..half_width).map(move |x| value(x, line))).collect()
+    let chroma = |left: u8, right: u8| -> Vec<u8> {
+        let fields = [vec![left; half_width / 2], vec![right; half_width - half_width / 2]].concat();
+        halves(&vec![128; half_width], &fields, half_height)
     };
-    I420Image { width, height, y, u: chroma(|pair| pair.0), v: chroma(|pair| pair.1) }
+    I420Image { width, height, y, u: chroma(LEFT.0, RIGHT.0), v: chroma(LEFT.1, RIGHT.1) }
+}
+
+/// A plane of `height` lines: `upper` in its upper half, `lower` in the other.
+fn halves(upper: &[u8], lower: &[u8], height: usize) -> Vec<u8> {
+    [upper.repeat(height / 2), lower.repeat(height - height / 2)].concat()
 }
 
 /// Bytes per line of the first plane without padding; zero for compressed formats, `None` for unknown ones.
@@ -75,9 +73,14 @@ pub fn pack(fourcc: &[u8; 4], image: &I420Image, stride: usize) -> Option<Vec<Ve
     let luma = || pad(&image.y, image.width, stride);
     let chroma = |plane: &[u8]| pad(plane, image.width.div_ceil(2), stride / 2);
     let mixed = |first: &[u8], second: &[u8]| {
-        let pairs: Vec<u8> = first.iter().zip(second).flat_map(|(a, b)| [*a, *b]).collect();
+        let half = image.width.div_ceil(2);
         // At odd widths a line of chroma pairs is one byte longer than a line of luma.
-        pad(&pairs, image.width.div_ceil(2) * 2, stride.max(image.width.div_ceil(2) * 2))
+        let stride = stride.max(half * 2);
+        each_line(
+            image.height.div_ceil(2),
+            |at| [line(first, half, at), line(second, half, at)],
+            |[first, second]| padded(first.iter().zip(second).flat_map(|(a, b)| [*a, *b]).collect(), stride),
+        )
     };
     let I420Image { u, v, .. } = image;
     Some(match fourcc {
@@ -99,8 +102,38 @@ pub fn pack(fourcc: &[u8; 4], image: &I420Image, stride: usize) -> Option<Vec<Ve
     })
 }
 
+/// The lines of a plane, an image or a pair of planes, one after the other. Equal ones are made once: most lines of the
+/// image are, and without optimisation making them takes longer than all else that the fake camera does.
+fn each_line<'a, const PLANES: usize>(
+    height: usize,
+    source: impl Fn(usize) -> [&'a [u8]; PLANES],
+    make: impl Fn([&'a [u8]; PLANES]) -> Vec<u8>,
+) -> Vec<u8> {
+    let mut lines = Vec::new();
+    let (mut last, mut made) = (None, Vec::new());
+    for at in 0..height {
+        let planes = source(at);
+        if last != Some(planes) {
+            (last, made) = (Some(planes), make(planes));
+        }
+        lines.extend_from_slice(&made);
+    }
+    lines
+}
+
+fn line(plane: &[u8], width: usize, at: usize) -> &[u8] {
+    &plane[at * width..][..width]
+}
+
+/// The lines of the three planes that make up a line of the image.
+fn image_line(image: &I420Image, at: usize) -> [&[u8]; 3] {
+    let half = image.width.div_ceil(2);
+    [line(&image.y, image.width, at), line(&image.u, half, at / 2), line(&image.v, half, at / 2)]
+}
+
 fn pad(plane: &[u8], width: usize, stride: usize) -> Vec<u8> {
-    plane.chunks(width.max(1)).flat_map(|line| padded(line.to_vec(), stride)).collect()
+    let width = width.max(1);
+    each_line(plane.len() / width, |at| [line(plane, width, at)], |[line]| padded(line.to_vec(), stride))
 }
 
 fn padded(mut line: Vec<u8>, stride: usize) -> Vec<u8> {
@@ -109,46 +142,37 @@ fn padded(mut line: Vec<u8>, stride: usize) -> Vec<u8> {
 }
 
 fn packed(image: &I420Image, stride: usize, order: fn(u8, u8, u8, u8) -> [u8; 4]) -> Vec<u8> {
-    let I420Image { width, height, y, u, v } = image;
-    let half = width.div_ceil(2);
-    let line = |at: usize| {
-        let pixels = (0..half).flat_map(move |x| {
-            let (left, right) = (at * width + 2 * x, at * width + (2 * x + 1).min(width - 1));
-            let chroma = at / 2 * half + x;
-            order(y[left], y[right], u[chroma], v[chroma])
-        });
-        padded(pixels.collect(), stride)
+    let pixels = |[y, u, v]: [&[u8]; 3]| {
+        let pair = |x: usize| order(y[2 * x], y[(2 * x + 1).min(y.len() - 1)], u[x], v[x]);
+        padded((0..u.len()).flat_map(pair).collect(), stride)
     };
-    (0..*height).flat_map(line).collect()
+    each_line(image.height, |at| image_line(image, at), pixels)
 }
 
 /// RGB by ITU-R BT.601 limited range, inverse to the program's conversion.
 fn rgb(image: &I420Image, stride: usize, order: fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
-    let I420Image { width, height, y, u, v } = image;
-    let line = |at: usize| {
-        let pixels = (0..*width).flat_map(move |x| {
-            let chroma = at / 2 * width.div_ceil(2) + x / 2;
-            let luma = 1.164 * (f32::from(y[at * width + x]) - 16.0);
-            let (blue, red) = (f32::from(u[chroma]) - 128.0, f32::from(v[chroma]) - 128.0);
+    let pixels = |[y, u, v]: [&[u8]; 3]| {
+        let pixel = |x: usize| {
+            let luma = 1.164 * (f32::from(y[x]) - 16.0);
+            let (blue, red) = (f32::from(u[x / 2]) - 128.0, f32::from(v[x / 2]) - 128.0);
             let colours = [luma + 1.596 * red, luma - 0.813 * red - 0.391 * blue, luma + 2.018 * blue];
             order(colours.map(|colour| colour.round() as u8))
-        });
-        padded(pixels.collect(), stride)
+        };
+        padded((0..y.len()).flat_map(pixel).collect(), stride)
     };
-    (0..*height).flat_map(line).collect()
+    each_line(image.height, |at| image_line(image, at), pixels)
 }
 
 /// A 4:2:2 JPEG, as most cameras send.
 fn jpeg(image: &I420Image) -> Vec<u8> {
-    let I420Image { width, height, y, u, v } = image;
-    let half = width.div_ceil(2);
-    let lines = |plane: &[u8]| -> Vec<u8> {
-        (0..*height).flat_map(|line| plane[line / 2 * half..][..half].iter().copied()).collect()
-    };
     // The library needs an even width.
-    let luma: Vec<u8> = y.chunks(*width).flat_map(|line| padded_with_last(line, half * 2)).collect();
-    let pixels = [luma, lines(u), lines(v)].concat();
-    let image = YuvImage { pixels: &pixels[..], width: *width, align: 1, height: *height, subsamp: Subsamp::Sub2x1 };
+    let width = image.width.div_ceil(2) * 2;
+    let plane = |index: usize, width: usize| {
+        each_line(image.height, |at| [image_line(image, at)[index]], |[line]| padded_with_last(line, width))
+    };
+    let pixels = [plane(0, width), plane(1, width / 2), plane(2, width / 2)].concat();
+    let image =
+        YuvImage { pixels: &pixels[..], width: image.width, align: 1, height: image.height, subsamp: Subsamp::Sub2x1 };
     turbojpeg::compress_yuv(image, QUALITY).expect("the image should be compressed").to_vec()
 }
 

@@ -81,18 +81,22 @@ test('every control is large enough for touch and on the screen, in portrait, in
       if (pane) await click(page, `#${pane}`);
       else await movePointer(page);
       const where = `${viewport.width}x${viewport.height} ${pane ?? ''}`;
-      const boxes = [];
-      for (const control of await page.locator('.control:visible, .close:visible, #camera:visible').all()) {
-        const id = await control.getAttribute('id');
-        const { x, y, width, height } = await control.boundingBox();
+      await page.evaluate(() => {
+        const finite = document.getAnimations().filter((animation) => animation.effect.getComputedTiming().endTime < Infinity);
+        return Promise.allSettled(finite.map((animation) => animation.finished));
+      });
+      const boxes = await page.locator('.control:visible, .close:visible, #camera:visible').evaluateAll((controls) => controls.map((control) => {
+        const { x, y, width, height } = control.getBoundingClientRect();
+        return { id: control.id, x, y, width, height };
+      }));
+      for (const [index, { id, x, y, width, height }] of boxes.entries()) {
         assert.ok(width >= 44 && height >= 44, `${where}: ${id} is ${width} x ${height}`);
         const inside = x >= 0 && y >= 0 && x + width <= viewport.width && y + height <= viewport.height;
         assert.ok(inside, `${where}: ${id} is at ${x}, ${y}`);
-        for (const other of boxes) {
+        for (const other of boxes.slice(0, index)) {
           const apart = x >= other.x + other.width - 1 || other.x >= x + width - 1 || y >= other.y + other.height - 1 || other.y >= y + height - 1;
           assert.ok(apart, `${where}: ${id} lies on ${other.id}`);
         }
-        boxes.push({ id, x, y, width, height });
       }
       assert.ok(boxes.length >= 9, `${where}: ${boxes.length} controls`);
       if (pane) await page.keyboard.press('Escape');

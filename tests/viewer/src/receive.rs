@@ -113,7 +113,10 @@ fn decode_image(decoder: &mut Decoder, access_unit: &[u8]) -> Option<Image> {
     let (width, height) = yuv.dimensions();
     let (y_stride, u_stride, v_stride) = yuv.strides();
     let tight = |plane: &[u8], stride: usize, width: usize, height: usize| -> Vec<u8> {
-        plane.chunks(stride).take(height).flat_map(|line| &line[..width]).copied().collect()
+        let mut tight = Vec::with_capacity(width * height);
+        // A line at a time: byte by byte takes longer than decoding, as this is not optimised.
+        plane.chunks(stride).take(height).for_each(|line| tight.extend_from_slice(&line[..width]));
+        tight
     };
     let y = tight(yuv.y(), y_stride, width, height);
     let code = timecode::read(&y, width, height, width);
