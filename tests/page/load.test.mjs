@@ -22,19 +22,27 @@ async function slowLink(t, port) {
     const far = connect({ port, host: '127.0.0.1', noDelay: true });
     // The handshake takes a round trip before the first request is on its way.
     const ready = performance.now() + ROUND_TRIP_MS;
-    const later = (at, what) => setTimeout(what, at + ROUND_TRIP_MS / 2 - performance.now());
-    near.on('data', (data) => later(Math.max(performance.now(), ready), () => far.write(data)));
+    // Timers may fire in another order than they were set; what is due first in each direction is done first.
+    const direction = () => {
+      const waiting = [];
+      return (at, what) => {
+        waiting.push(what);
+        setTimeout(() => waiting.shift()(), at + ROUND_TRIP_MS / 2 - performance.now());
+      };
+    };
+    const [toBoard, toPage] = [direction(), direction()];
+    near.on('data', (data) => toBoard(Math.max(performance.now(), ready), () => far.write(data)));
     far.on('data', (data) => {
       for (let at = 0; at < data.length; at += SEGMENT) {
         const segment = data.subarray(at, at + SEGMENT);
         free = Math.max(performance.now(), free) + segment.length / BYTES_PER_MS;
-        later(free, () => near.write(segment));
+        toPage(free, () => near.write(segment));
       }
     });
-    for (const [socket, other] of [[near, far], [far, near]]) {
+    for (const [socket, other, onward] of [[near, far, toBoard], [far, near, toPage]]) {
       sockets.add(socket);
       socket.on('error', () => {});
-      socket.on('close', () => later(Math.max(performance.now(), free), () => other.destroy()));
+      socket.on('close', () => onward(Math.max(performance.now(), free), () => other.destroy()));
     }
   });
   t.after(() => {
