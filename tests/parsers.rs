@@ -1,6 +1,8 @@
-//! Parsers of untrusted text: offers, trickle fragments, cookies, commands, configuration files. The fuzz targets run
-//! here on arbitrary text and on their seeds, from a fixed random seed.
+//! Parsers of untrusted input: offers, trickle fragments, cookies, commands, configuration files, and a viewer's datagrams.
+//! The fuzz targets run here on arbitrary input and on their seeds, from a fixed random seed.
 
+#[path = "fuzz/parsers/datagrams.rs"]
+mod datagrams;
 #[path = "fuzz/parsers/seeds.rs"]
 mod seeds;
 #[path = "fuzz/parsers/targets.rs"]
@@ -14,7 +16,7 @@ const CASES: u32 = 1000;
 
 #[test]
 fn every_seed_passes() {
-    for (target, run) in targets::TARGETS {
+    for (target, run) in targets::TARGETS.into_iter().chain(datagrams::TARGETS) {
         let seeds = seeds::of(target);
         assert!(seeds.len() > 2, "{target} should have seeds");
         for seed in seeds {
@@ -34,6 +36,14 @@ fn arbitrary_text_passes() {
 fn damaged_seeds_pass() {
     for (target, run) in targets::TARGETS {
         check(target, mutated(target), |text: Vec<u8>| run(&text));
+    }
+}
+
+#[test]
+fn arbitrary_and_damaged_datagrams_pass() {
+    for (target, run) in datagrams::TARGETS {
+        check(target, prop::collection::vec(any::<u8>(), 0..300), |input: Vec<u8>| run(&input));
+        check(target, mutated(target), |input: Vec<u8>| run(&input));
     }
 }
 

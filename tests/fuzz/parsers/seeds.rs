@@ -1,4 +1,4 @@
-//! Seeds of the parser fuzzers: what browsers, players and people write, generated each time.
+//! Seeds of the fuzzers: what browsers, players and people write, generated each time.
 
 /// The seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
@@ -14,6 +14,10 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 .map(|text| bytes(text.to_owned()))
                 .into()
         }
+        "stun" => STUN.map(<[u8]>::to_vec).into(),
+        "dtls" => DTLS.map(<[u8]>::to_vec).into(),
+        "sctp" => SCTP.map(<[u8]>::to_vec).into(),
+        "rtcp" => RTCP.map(<[u8]>::to_vec).into(),
         _ => Vec::new(),
     }
 }
@@ -98,3 +102,40 @@ const CONFIG: &str = "[[camera]]\nname = \"door\"\ndevice = \"usb:046d:082d:A1\"
                       [http]\nlisten = \":80\"\nhosts = [\"cam.example.org\"]\norigins = [\"https://example.org:8443\"]\n\
                       trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[rtc]\nadvertise = [\"203.0.113.5:1\", \"[2001:db8::5]:2\"]\n\
                       interfaces = [\"wlan*\"]\nice_servers = [{ urls = [\"stun:a:1\"] }, { urls = \"turn:b\", secret = \"s\" }]\n";
+
+/// Operations of `datagrams::stun`: a check that nominates its path, its repetition from elsewhere, one with the viewer's role,
+/// a datagram of a stranger.
+const STUN: [&[u8]; 4] = [
+    b"\x01\0\x01a\x03\0\x06\x0dserver:client\0\x24\x04nice\0\x25\0\xff\xff",
+    b"\x01\0\x01a\x02\0\x06\x0dserver:client\0\x25\0\x11\0\x01b\x02\0\x06\x0dserver:client\0\x25\0\x07\x0f",
+    b"\x11\0\x01c\x02\0\x06\x0dserver:client\x80\x29\x0812345678\x03\x01\x01\x01d\x01\0\x20\x08\0\x01\x13\x88abcd",
+    b"\0\x14\0\x01\0\0\x21\x12\xa4\x42ABCDEFGHIJKL\x03\x0f\x1f",
+];
+
+/// Operations of `datagrams::dtls`, one for each datagram of the viewer.
+const DTLS: [&[u8]; 4] = [
+    b"",
+    b"\0\0\0\x80\x80\0\x90",
+    b"\0\0\xb8\x20\0\0\xa0\x80\0",
+    b"\0\xe8\x0e\x16\xfe\xfd\0\0\0\0\0\0\0\0\0\x01\x01\0\0\0",
+];
+
+/// Operations of `datagrams::sctp`: a channel's opening, text on the channel 0, a fragment, acknowledgements, a reset of a
+/// stream, a skipped chunk, a heartbeat, the end.
+const SCTP: [&[u8]; 5] = [
+    b"\x03\0\x03\x1c\0\0\0\0\0\x02\0\0\0\0\0\x32\x03\0\0\0\0\0\0\0\0\x04\0\0abcd\x02\x22",
+    b"\x03\0\x03\x11\0\0\0\0\0\0\0\0\0\0\0\x33hello\x03\0\x02\x10\0\0\0\x01\0\0\0\x01\0\0\0\x33frag\x02\x01",
+    b"\x03\x03\0\x0c\xff\xff\xff\xff\0\x02\0\0\0\0\0\0\x03\xc0\0\x08\0\0\0\x05\0\0\0\0\xff",
+    b"\x03\x82\0\x10\0\x0d\0\x10\0\0\0\x01\0\0\0\x01\0\0\0\x01\x03\x04\0\x08\0\x01\0\x08abcd\x01",
+    b"\x03\x06\0\0\x03\x07\0\x04\0\0\0\0\x03\x0e\0\0\0\x0cgarbage here",
+];
+
+/// Compounds: a report with a key frame request, lost packets, an estimate of the viewer, congestion control feedback with runs
+/// and vectors of statuses.
+const RTCP: [&[u8]; 4] = [
+    b"\x81\xc9\0\x07\0\0\0\x02\0\0\0\x01\x10\0\0\x05\0\0\0\x64\0\0\0\x07\x12\x34\x56\x78\0\0\x10\0\
+\x81\xce\0\x02\0\0\0\x02\0\0\0\x01",
+    b"\x81\xcd\0\x03\0\0\0\x02\0\0\0\x01\0\x05\x80\x01",
+    b"\x8f\xce\0\x05\0\0\0\x02\0\0\0\0REMB\x01\x0b\xd0\x90\0\0\0\x01",
+    b"\x8f\xcd\0\x06\0\0\0\x02\0\0\0\x01\0\0\0\x09\0\0\x01\0\x20\x05\xd5\x55\x04\x08\x0c\x10\0\0\0\0",
+];

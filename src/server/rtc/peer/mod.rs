@@ -20,8 +20,7 @@ use bytes::Bytes;
 use rtc::shared::error::Error;
 
 use crate::server::rtc::mux::Credentials;
-use data::DataChannels;
-pub use data::{DataEvent, MAX_MESSAGE_SIZE, Message, SCTP_PORT};
+pub use data::{DataChannels, DataEvent, MAX_MESSAGE_SIZE, Message, SCTP_PORT};
 pub use dtls::DtlsIdentity;
 use dtls::{Dtls, DtlsEvent};
 use ice_agent::IceAgent;

@@ -29,10 +29,12 @@ const MAX_REPORT_AGE: u32 = 2 * 65_536;
 /// What a viewer asks for and reports.
 #[derive(Debug, Default, PartialEq)]
 pub struct Feedback {
-    /// Whether it needs a key frame.
-    pub keyframe: bool,
+    /// How often it asks for a key frame.
+    pub key_requests: u64,
     /// The packets of the video that it has not received.
     pub lost: Vec<u16>,
+    /// How many packets of audio it has not received: these are never sent again.
+    pub lost_audio: u64,
     /// The round trip time that it reports.
     pub rtt: Option<Duration>,
     /// Whether it has received a sender report of the last seconds: what we send arrives.
@@ -47,7 +49,7 @@ pub struct Feedback {
 
 impl Feedback {
     /// Reads a compound of packets about the video with this source. What is malformed asks for nothing.
-    pub fn read(compound: &Bytes, video_ssrc: u32, now: Timestamp, metrics: &Metrics) -> Self {
+    pub fn read(compound: &Bytes, video_ssrc: u32, now: Timestamp) -> Self {
         let mut feedback = Self::default();
         let (congestion, mut others): (Vec<_>, Vec<_>) =
             split(compound).partition(|packet| feedback::is_congestion_feedback(packet));
@@ -55,14 +57,13 @@ impl Feedback {
         for packet in others.iter_mut().filter_map(|packet| unmarshal(packet).ok()).flatten() {
             let packet = packet.as_any();
             if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
-                metrics.key_requests.inc();
-                feedback.keyframe = true;
+                feedback.key_requests += 1;
             } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
                 feedback.read_reports(&report.reports, video_ssrc, now);
             } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
                 feedback.read_reports(&report.reports, video_ssrc, now);
             } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
-                feedback.read_nack(nack, video_ssrc, metrics);
+                feedback.read_nack(nack, video_ssrc);
             } else if let Some(estimate) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
                 feedback.viewers_estimate = Some(f64::from(estimate.bitrate));
             }
@@ -79,16 +80,21 @@ impl Feedback {
         }
     }
 
-    fn read_nack(&mut self, nack: &TransportLayerNack, video_ssrc: u32, metrics: &Metrics) {
+    fn read_nack(&mut self, nack: &TransportLayerNack, video_ssrc: u32) {
         // A NACK pair names one packet and a bit mask of the 16 after it (RFC 4585 section 6.2.1).
-        let lost: Vec<u16> = nack.nacks.iter().flat_map(|pair| pair.packet_list()).collect();
-        metrics.nacked_packets.inc_by(lost.len() as u64);
+        let lost = nack.nacks.iter().flat_map(|pair| pair.packet_list());
         if nack.media_ssrc == video_ssrc {
             self.lost.extend(lost);
         } else {
-            // Audio is never resent.
-            metrics.resends_refused.inc_by(lost.len() as u64);
+            self.lost_audio += lost.count() as u64;
         }
+    }
+
+    /// Counts the requests.
+    pub fn count(&self, metrics: &Metrics) {
+        metrics.key_requests.inc_by(self.key_requests);
+        metrics.nacked_packets.inc_by(self.lost.len() as u64 + self.lost_audio);
+        metrics.resends_refused.inc_by(self.lost_audio);
     }
 }
 
@@ -148,22 +154,23 @@ mod tests {
 
     const VIDEO: u32 = 5;
 
-    fn read(packet: &impl rtc::shared::marshal::Marshal, metrics: &Metrics) -> Feedback {
+    fn read(packet: &impl rtc::shared::marshal::Marshal) -> Feedback {
         let compound = packet.marshal().expect("written").freeze();
-        Feedback::read(&compound, VIDEO, Timestamp::now(), metrics)
+        Feedback::read(&compound, VIDEO, Timestamp::now())
     }
 
     #[test]
     fn a_pli_asks_for_a_key_frame_and_a_nack_for_packets() {
-        let metrics = Metrics::new();
         let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: VIDEO };
-        assert_eq!(read(&pli, &metrics), Feedback { keyframe: true, ..Feedback::default() });
+        assert_eq!(read(&pli), Feedback { key_requests: 1, ..Feedback::default() });
         // 65,535, 0, 1 and 2.
         let nacks = vec![NackPair { packet_id: 65_535, lost_packets: 0b111 }];
         let nack = TransportLayerNack { sender_ssrc: 1, media_ssrc: VIDEO, nacks };
-        assert_eq!(read(&nack, &metrics), Feedback { lost: vec![65_535, 0, 1, 2], ..Feedback::default() });
-        let other = TransportLayerNack { media_ssrc: VIDEO + 1, ..nack };
-        assert_eq!(read(&other, &metrics), Feedback::default(), "of another stream");
+        assert_eq!(read(&nack), Feedback { lost: vec![65_535, 0, 1, 2], ..Feedback::default() });
+        let other = TransportLayerNack { media_ssrc: VIDEO + 1, ..nack.clone() };
+        assert_eq!(read(&other), Feedback { lost_audio: 4, ..Feedback::default() });
+        let metrics = Metrics::new();
+        [read(&pli), read(&nack), read(&other)].iter().for_each(|feedback| feedback.count(&metrics));
         let counts = [&metrics.key_requests, &metrics.nacked_packets, &metrics.resends_refused];
         assert_eq!(counts.map(|count| count.get()), [1, 8, 4]);
     }
@@ -172,7 +179,7 @@ mod tests {
     fn the_loss_is_that_of_the_video() {
         let report = |ssrc, fraction_lost| ReceptionReport { ssrc, fraction_lost, ..Default::default() };
         let reports = vec![report(VIDEO + 1, 200), report(VIDEO, 7)];
-        let feedback = read(&ReceiverReport { reports, ..Default::default() }, &Metrics::new());
+        let feedback = read(&ReceiverReport { reports, ..Default::default() });
         assert_eq!(feedback, Feedback { fraction_lost: Some(7), ..Feedback::default() });
     }
 
@@ -180,32 +187,30 @@ mod tests {
     fn a_recent_sender_report_shows_that_packets_arrive() {
         let hears = |last_sender_report, delay| {
             let report = ReceptionReport { ssrc: VIDEO, last_sender_report, delay, ..Default::default() };
-            read(&ReceiverReport { reports: vec![report], ..Default::default() }, &Metrics::new()).hears_us
+            read(&ReceiverReport { reports: vec![report], ..Default::default() }).hears_us
         };
         assert_eq!([hears(0, 0), hears(7, 65_536), hears(7, 3 * 65_536)], [false, true, false]);
     }
 
     #[test]
     fn congestion_feedback_is_kept_apart_wherever_it_stands() {
-        let metrics = Metrics::new();
         let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: VIDEO }.marshal().expect("written");
         // A transport-wide feedback on one packet, with a status that the library does not know.
         let congestion = [0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 5, 0, 7, 0, 1, 0, 0, 9, 0, 0x60, 1, 4, 0];
         let compound = Bytes::from([&congestion[..], &pli, &congestion].concat());
-        let feedback = Feedback::read(&compound, VIDEO, Timestamp::now(), &metrics);
-        assert!(feedback.keyframe);
+        let feedback = Feedback::read(&compound, VIDEO, Timestamp::now());
+        assert_eq!(feedback.key_requests, 1);
         assert_eq!(feedback.congestion, [&congestion[..]; 2]);
         let remb = ReceiverEstimatedMaximumBitrate { sender_ssrc: 1, bitrate: 1_000_000.0, ssrcs: vec![VIDEO] };
-        let estimate = read(&remb, &metrics).viewers_estimate.expect("an estimate");
+        let estimate = read(&remb).viewers_estimate.expect("an estimate");
         assert!((estimate - 1_000_000.0).abs() < 10_000.0, "{estimate}");
     }
 
     #[test]
     fn what_is_malformed_asks_for_nothing() {
-        let metrics = Metrics::new();
         let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: VIDEO }.marshal().expect("written").freeze();
         for len in 0..pli.len() {
-            let feedback = Feedback::read(&pli.slice(..len), VIDEO, Timestamp::now(), &metrics);
+            let feedback = Feedback::read(&pli.slice(..len), VIDEO, Timestamp::now());
             assert_eq!(feedback, Feedback::default(), "{len}");
         }
     }

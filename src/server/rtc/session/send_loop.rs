@@ -196,9 +196,10 @@ impl<'s> SendLoop<'s> {
 
     /// Does what the viewer's RTCP asks for.
     fn handle_rtcp(&mut self, compound: &Bytes) -> anyhow::Result<()> {
-        let feedback = Feedback::read(compound, self.sender.video_ssrc(), Timestamp::now(), &self.session.metrics);
+        let feedback = Feedback::read(compound, self.sender.video_ssrc(), Timestamp::now());
+        feedback.count(&self.session.metrics);
         let now = Instant::now();
-        if feedback.keyframe {
+        if feedback.key_requests > 0 {
             self.decoder.note_request(now);
             if self.switcher.bitrate().is_none_or(|bitrate| self.sender.carries(bitrate, now)) {
                 self.switcher.request_keyframe();
