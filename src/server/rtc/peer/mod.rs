@@ -9,6 +9,7 @@ mod dtls;
 mod ice_agent;
 mod ice_generation;
 mod ice_message;
+mod sctp_chunks;
 mod sctp_guard;
 mod srtp;
 

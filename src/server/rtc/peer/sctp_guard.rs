@@ -8,6 +8,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::sctp_chunks::{chunk, chunks, fits_causes, word};
+
 /// The receive window: what a viewer may send before we have read it. Two of the longest messages that data channels
 /// carry between all implementations (64 KiB); requests have 16 KiB at most.
 pub const WINDOW: u32 = 128 * 1024;
@@ -40,19 +42,6 @@ const MAX_RESETS: usize = 1_024;
 
 /// How far ahead of the last acknowledged chunk a sequence number may be. The library counts up to it one by one.
 const MAX_AHEAD: u32 = 1 << 15;
-
-/// The common header of a packet (RFC 9260 section 3.1).
-const HEADER_LEN: usize = 12;
-
-/// Chunk types (RFC 9260 section 3.2, RFC 6525 section 3.1, RFC 3758 section 3.2).
-mod chunk {
-    pub const DATA: u8 = 0;
-    pub const INIT: u8 = 1;
-    pub const INIT_ACK: u8 = 2;
-    pub const SACK: u8 = 3;
-    pub const RECONFIG: u8 = 130;
-    pub const FORWARD_TSN: u8 = 192;
-}
 
 /// Why a session ends: no viewer that keeps to the protocol does this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +126,7 @@ impl SctpGuard {
                     }
                     true
                 }
+                chunk::ABORT | chunk::ERROR => fits_causes(value),
                 chunk::FORWARD_TSN => word(value, 0).is_some_and(|tsn| self.is_near(tsn)),
                 _ => true,
             };
@@ -217,26 +207,10 @@ impl SctpGuard {
     }
 }
 
-/// The chunks of a packet: type and value. What follows a malformed one is left to the library, which rejects the
-/// packet.
-fn chunks(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    let mut rest = packet.get(HEADER_LEN..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        let header = rest.first_chunk::<4>()?;
-        let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        let value = rest.get(4..len)?;
-        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some((header[0], value))
-    })
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::rtc::peer::sctp_chunks::HEADER_LEN;
 
     fn packet(chunks: &[Vec<u8>]) -> Vec<u8> {
         [vec![0; HEADER_LEN], chunks.concat()].concat()
@@ -268,6 +242,27 @@ mod tests {
         let (mut guard, now) = (SctpGuard::default(), Instant::now());
         assert_eq!(guard.check(&packet(&[init(1, 100)]), now), Ok(true));
         (guard, now)
+    }
+
+    #[test]
+    fn error_causes_that_exceed_their_chunk_do_not_pass() {
+        let error = |causes: &[u8]| {
+            let length = (causes.len() as u16 + 4).to_be_bytes();
+            let chunk = [&[chunk::ERROR, 0], &length[..], causes].concat();
+            SctpGuard::default().check(&packet(&[chunk]), Instant::now())
+        };
+        let cause = |length: u16| [&[0, 13], &length.to_be_bytes()[..], b"text"].concat();
+        for (causes, passes) in [
+            (Vec::new(), true),
+            (cause(8), true),
+            ([cause(8), cause(8)].concat(), true),
+            (cause(9), false),
+            (cause(u16::MAX), false),
+            ([cause(8), cause(9)].concat(), false),
+            (cause(0), true),
+        ] {
+            assert_eq!(error(&causes), Ok(passes), "{causes:?}");
+        }
     }
 
     #[test]
