@@ -6,17 +6,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::active_encoder::ActiveEncoder;
 use super::placeholder::{Cause, Placeholder};
 use super::stream_fault::StreamFault;
 use super::{CameraUnavailable, Config, EncodeInput, PipelineContext, first_profile};
 use crate::capture::camera::placeholder;
 use crate::capture::camera::placeholder::PlaceholderText;
 use crate::media::encoder;
-use crate::media::encoder::Encoder;
-use crate::media::encoder::keyframe::KeyframeScheduler;
 use crate::media::h264::Profile;
-use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp, VideoFormat};
-use crate::model::metrics::{DropPoint, GaugeGuard};
+use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp};
+use crate::model::metrics::DropPoint;
 use crate::util::broadcast::Keep;
 use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Pop;
@@ -282,83 +281,5 @@ impl History {
             true => Keep::From,
             false => Keep::Too,
         }
-    }
-}
-
-/// An encoder for frames of one format.
-struct ActiveEncoder {
-    encoder: Box<dyn Encoder>,
-    /// `None` when the camera encodes and decides on key frames itself.
-    keys: Option<KeyframeScheduler>,
-    format: VideoFormat,
-    /// In bit/s.
-    bitrate: u32,
-    _alive: Option<GaugeGuard>,
-}
-
-impl ActiveEncoder {
-    fn open(ctx: &PipelineContext, config: &Config, frame: &RawFrame) -> Result<Self, encoder::Error> {
-        let encoder = encoder::open(&config.encoder, &frame.format)?;
-        let name = encoder.name();
-        ctx.status(|camera| camera.encoder = Some(name));
-        let we_encode = frame.format.pixel != PixelFormat::H264;
-        let longest = Duration::from_secs(config.encoder.keyframe_interval.into());
-        Ok(Self {
-            encoder,
-            keys: we_encode.then(|| KeyframeScheduler::new(longest)),
-            format: frame.format,
-            bitrate: config.encoder.bitrate,
-            _alive: we_encode.then(|| GaugeGuard::new(&ctx.metrics.encoders)),
-        })
-    }
-
-    fn accepts(&self, format: &VideoFormat) -> bool {
-        // An H.264 stream signals changes of format in band.
-        self.format == *format || (self.keys.is_none() && format.pixel == PixelFormat::H264)
-    }
-
-    /// Sets the bitrate of the frames from now on.
-    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), encoder::Error> {
-        if std::mem::replace(&mut self.bitrate, bitrate) == bitrate {
-            Ok(())
-        } else {
-            self.encoder.set_bitrate(bitrate)
-        }
-    }
-
-    /// Encodes one frame.
-    fn encode(&mut self, ctx: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
-        let Some(keys) = &mut self.keys else { return self.passthrough(ctx, frame) };
-        self.encoder.set_small_nals(ctx.frames.small_parts().guards() > 0);
-        let started = Instant::now();
-        let key = keys.should_force(frame.captured, ctx.frames.refresh_requested());
-        if key {
-            // Cleared before encoding: a request that arrives meanwhile is for the next key frame.
-            ctx.frames.take_refresh_request();
-        }
-        let damaged_before = self.encoder.damaged_shown();
-        let encoded = self.encoder.encode(frame, key).inspect_err(|_| {
-            if key {
-                ctx.frames.request_refresh();
-            }
-        })?;
-        ctx.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
-        if !key && encoded.as_ref().is_some_and(|encoded| encoded.key) {
-            // The encoder inserts key frames of its own, when its threads or slices change or a frame grows too large.
-            ctx.frames.take_refresh_request();
-        }
-        if self.encoder.damaged_shown() > damaged_before {
-            ctx.metrics.damaged_shown.get_or_create(&ctx.label).inc();
-        }
-        Ok(encoded)
-    }
-
-    /// Passes a frame through that the camera encoded.
-    fn passthrough(&mut self, ctx: &PipelineContext, frame: &RawFrame) -> Result<Option<EncodedFrame>, encoder::Error> {
-        let encoded = self.encoder.encode(frame, false)?;
-        if encoded.as_ref().is_some_and(|encoded| encoded.key) {
-            ctx.frames.take_refresh_request();
-        }
-        Ok(encoded)
     }
 }

@@ -5,6 +5,7 @@
 //! the camera is unavailable, or its frames cannot be shown, and somebody watches, the encode thread sends a placeholder, so
 //! that sessions survive the fault. Sending belongs to `server::rtc`.
 
+mod active_encoder;
 mod capture;
 mod encode;
 mod handle;
