@@ -91,10 +91,10 @@ impl App {
         let (mut cameras, mut handles) = (Vec::new(), Vec::new());
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
-            let (video::PipelineHandles { frames, profile, bitrate, handle, threads }, guard) =
+            let (video::PipelineHandles { frames, profile, bitrate, small, handle, threads }, guard) =
                 video::start(camera, selector, index, &metrics, &publisher)
                     .with_context(|| format!("start the camera {name}"))?;
-            watched.extend(threads.into_iter().map(|thread| watched_thread(thread, &frames)));
+            watched.extend(threads.into_iter().map(|thread| watched_thread(thread, [&frames, &small.frames])));
             handles.push(CameraHandle { name: name.clone(), video: handle });
             let rate = CameraRate::new(bitrate);
             streams.push(CameraStream { name, index, video: frames, profile, rate, audio: audio.clone() });
@@ -282,11 +282,13 @@ fn open_microphone(config: &Config, patterns: &[bool], registry: &camera::Regist
 }
 
 /// A camera's thread, whose loop has to turn while somebody watches the camera.
-fn watched_thread(thread: video::PipelineThread, frames: &Broadcast<EncodedFrame>) -> WatchedThread {
+fn watched_thread(thread: video::PipelineThread, renditions: [&Broadcast<EncodedFrame>; 2]) -> WatchedThread {
     let video::PipelineThread { name, heartbeat } = thread;
-    let frames = frames.clone();
-    let health =
-        move || ThreadHealth { busy: frames.subscribers() > 0 && !heartbeat.is_waiting(), turns: heartbeat.turns() };
+    let renditions = renditions.map(Broadcast::clone);
+    let health = move || {
+        let is_watched = renditions.iter().any(|frames| frames.subscribers() > 0);
+        ThreadHealth { busy: is_watched && !heartbeat.is_waiting(), turns: heartbeat.turns() }
+    };
     WatchedThread { name, health: Box::new(health) }
 }
 

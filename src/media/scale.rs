@@ -1,9 +1,13 @@
-//! Makes frames smaller: I420 planes one after another, without padding. Pure functions on bytes.
+//! Makes frames smaller: I420 planes, which come out one after another and without padding. Pure functions on bytes.
 
-use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 
-use crate::media::convert::JpegPlanes;
+use crate::media::convert::{JpegPlanes, Planes};
+
+/// The least width and height of a frame at half of its size: with fewer pixels hardly anything can be recognised, and the
+/// frame itself takes few bits.
+const LEAST_HALF: (usize, usize) = (240, 134);
 
 /// Scales frames, and reuses its buffers.
 #[derive(Debug, Default)]
@@ -22,6 +26,21 @@ pub fn scaled_size(width: usize, height: usize, target: usize) -> (usize, usize)
     (target, even(scaled).min(height))
 }
 
+/// The size of a frame of `width` x `height` pixels at half of its width and height: even, so that up to two columns and
+/// lines of the frame are missing at its edges; `None` if that would be smaller than a picture is of use.
+pub fn half_size(width: usize, height: usize) -> Option<(usize, usize)> {
+    let (width, height) = ((width / 2) & !1, (height / 2) & !1);
+    (width >= LEAST_HALF.0 && height >= LEAST_HALF.1).then_some((width, height))
+}
+
+/// One plane: the stride of its lines, and how much of it is used.
+struct ScaledPlane<'a> {
+    data: &'a [u8],
+    stride: usize,
+    width: usize,
+    height: usize,
+}
+
 impl Scaler {
     /// Scales a frame to the size of `to`, whose data is replaced. Each pixel is the weighted mean of those that it covers,
     /// so that thin lines neither vanish nor flicker.
@@ -31,21 +50,53 @@ impl Scaler {
     /// When a size does not fit its data.
     pub fn scale(&mut self, from: &JpegPlanes, to: &mut JpegPlanes) -> Result<(), ResizeError> {
         to.data.resize(to.width * to.height * 3 / 2, 0);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
         let (mut source, mut target) = (from.data.as_slice(), to.data.as_mut_slice());
         for half in [1, 2, 2] {
             let (width, height) = (from.width / half, from.height / half);
             let (to_width, to_height) = (to.width / half, to.height / half);
-            let (plane, rest) = source.split_at(width * height);
+            let (data, rest) = source.split_at(width * height);
             let (to_plane, to_rest) = target.split_at_mut(to_width * to_height);
-            let plane = ImageRef::new(width as u32, height as u32, plane, PixelType::U8)
-                .map_err(|_| ResizeError::PixelTypesAreDifferent)?;
-            let mut to_plane = Image::from_slice_u8(to_width as u32, to_height as u32, to_plane, PixelType::U8)
-                .map_err(|_| ResizeError::PixelTypesAreDifferent)?;
-            self.0.resize(&plane, &mut to_plane, &options)?;
+            self.scale_plane(ScaledPlane { data, stride: width, width, height }, to_plane, (to_width, to_height))?;
             (source, target) = (rest, to_rest);
         }
         Ok(())
+    }
+
+    /// A frame at half of its width and height, of the size that [`half_size`] gives.
+    ///
+    /// # Errors
+    ///
+    /// When a size does not fit its data.
+    pub fn halve(&mut self, from: &Planes<'_>, (width, height): (usize, usize)) -> Result<Vec<u8>, ResizeError> {
+        let mut data = vec![0; width * height * 3 / 2];
+        let (y, chroma) = data.split_at_mut(width * height);
+        let (u, v) = chroma.split_at_mut(width * height / 4);
+        for (data, stride, to, width, height) in [
+            (from.y, from.y_stride, y, width, height),
+            (from.u, from.uv_stride, u, width / 2, height / 2),
+            (from.v, from.uv_stride, v, width / 2, height / 2),
+        ] {
+            let plane = ScaledPlane { data, stride, width: width * 2, height: height * 2 };
+            self.scale_plane(plane, to, (width, height))?;
+        }
+        Ok(data)
+    }
+
+    fn scale_plane(
+        &mut self,
+        ScaledPlane { data, stride, width, height }: ScaledPlane<'_>,
+        to: &mut [u8],
+        (to_width, to_height): (usize, usize),
+    ) -> Result<(), ResizeError> {
+        let lines = data.len().checked_div(stride).unwrap_or(0);
+        let source = ImageRef::new(stride as u32, lines as u32, data, PixelType::U8)
+            .map_err(|_| ResizeError::PixelTypesAreDifferent)?;
+        let mut target = Image::from_slice_u8(to_width as u32, to_height as u32, to, PixelType::U8)
+            .map_err(|_| ResizeError::PixelTypesAreDifferent)?;
+        // What is beyond the edge has no share in the pixels there.
+        let source = CroppedImage::new(&source, 0, 0, width as u32, height as u32)?;
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        self.0.resize(&source, &mut target, &options)
     }
 }
 
@@ -66,6 +117,39 @@ mod tests {
         ] {
             assert_eq!(scaled_size(width, height, target), expected, "{width}x{height} to {target}");
         }
+    }
+
+    #[test]
+    fn half_sizes_are_even_and_of_use() {
+        for (size, expected) in [
+            ((1280, 720), Some((640, 360))),
+            ((1366, 768), Some((682, 384))),
+            ((480, 270), Some((240, 134))),
+            ((479, 360), None),
+            ((480, 267), None),
+            ((0, 0), None),
+        ] {
+            assert_eq!(half_size(size.0, size.1), expected, "{size:?}");
+        }
+    }
+
+    #[test]
+    fn half_a_frame_is_made_of_planes_with_padding() {
+        // Luma is a ramp; what is beyond the right edge is white.
+        let (width, height, stride) = (328, 184, 400);
+        let line = |_| (0..stride).map(|at| if at < width { at / 2 } else { 255 } as u8);
+        let y: Vec<u8> = (0..height).flat_map(line).collect();
+        let (u, v) = (vec![60; stride / 2 * height / 2], vec![200; stride / 2 * height / 2]);
+        let planes = Planes { width, height, y: &y, u: &u, v: &v, y_stride: stride, uv_stride: stride / 2 };
+        let half = Scaler::default().halve(&planes, (164, 92)).expect("halve");
+        assert_eq!(half.len(), 164 * 92 * 3 / 2);
+        for line in half[..164 * 92].chunks_exact(164) {
+            assert!((0..163).all(|at| line[at].abs_diff(at as u8) <= 1), "{line:?}");
+            assert!(line[163] < 170, "{}", line[163]);
+        }
+        let (u, v) = half[164 * 92..].split_at(82 * 46);
+        assert!(u.iter().all(|sample| *sample == 60) && v.iter().all(|sample| *sample == 200));
+        assert!(Scaler::default().halve(&planes, (400, 92)).is_err(), "larger than the frame");
     }
 
     #[test]

@@ -38,7 +38,9 @@ pub struct Counters {
     pub captured: Family<CameraLabel, Counter>,
     /// Frames encoded, or passed through as the camera encoded them; placeholders included.
     pub encoded: Family<CameraLabel, Counter>,
-    /// Key frames among them.
+    /// Frames of the smaller rendition encoded.
+    pub small_encoded: Family<CameraLabel, Counter>,
+    /// Key frames among those of the camera's own size.
     pub key_frames: Family<CameraLabel, Counter>,
     /// Frames that the encoder or converter rejected.
     pub encode_errors: Family<CameraLabel, Counter>,
@@ -123,6 +125,7 @@ impl Metrics {
             registry: Registry::with_prefix("porthole"),
             captured: Family::default(),
             encoded: Family::default(),
+            small_encoded: Family::default(),
             key_frames: Family::default(),
             encode_errors: Family::default(),
             damaged_shown: Family::default(),
@@ -207,6 +210,11 @@ impl Counters {
         let registry = &mut self.registry;
         registry.register("frames_captured", "Frames captured", self.captured.clone());
         registry.register("frames_encoded", "Frames encoded", self.encoded.clone());
+        registry.register(
+            "small_frames_encoded",
+            "Frames of the smaller renditions encoded",
+            self.small_encoded.clone(),
+        );
         registry.register("key_frames", "Key frames encoded", self.key_frames.clone());
         registry.register("encode_errors", "Frames the encoder or converter rejected", self.encode_errors.clone());
         registry.register("frames_damaged_shown", "Damaged frames shown all the same", self.damaged_shown.clone());

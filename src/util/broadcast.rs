@@ -41,6 +41,11 @@ impl<T: Clone> Broadcast<T> {
         Self { ring, demand, small_parts, refresh: Arc::default(), kept: Arc::default() }
     }
 
+    /// Another channel of the same producer: whoever subscribes to it is demand for the producer as those of this one are.
+    pub fn sibling(&self, depth: usize) -> Self {
+        Self { demand: self.demand.clone(), ..Self::new(depth) }
+    }
+
     /// Sends a value to every subscriber; never blocks.
     pub fn publish(&self, value: T) {
         self.send(value, Keep::Nothing);

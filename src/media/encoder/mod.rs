@@ -15,6 +15,7 @@ pub use openh264::{StreamDecoder, decode};
 pub use target::BitrateTarget;
 
 use crate::media::convert;
+use crate::media::convert::Planes;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 
@@ -71,10 +72,34 @@ pub enum Error {
     },
 }
 
+/// Is given the pictures that an encoder has converted, so that another encoder need not convert them again.
+pub type PictureTap<'a> = dyn FnMut(&Planes<'_>) + 'a;
+
 /// An H.264 encoder: no B-frames, SPS and PPS before every IDR.
 pub trait Encoder: Send {
     /// Encodes one frame, with `key` as an IDR if the encoder can be asked. `None` if there is nothing to show yet.
-    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error>;
+    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error> {
+        self.encode_tapped(frame, key, &mut |_| {})
+    }
+
+    /// As [`encode`](Self::encode); `tap` is given the converted picture before that. What a camera encoded is not decoded
+    /// for it.
+    fn encode_tapped(
+        &mut self,
+        frame: &RawFrame,
+        key: bool,
+        tap: &mut PictureTap<'_>,
+    ) -> Result<Option<EncodedFrame>, Error>;
+
+    /// Converts a frame for `tap` alone. What encoding takes is released until the next frame is encoded, as a key frame.
+    fn tap(&mut self, _frame: &RawFrame, _tap: &mut PictureTap<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The share of the time between two frames that encoding takes.
+    fn load(&self) -> f64 {
+        0.0
+    }
 
     /// Sets the bitrate of the frames from now on to `bitrate` bit/s. If the camera encodes, it is set there instead.
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error>;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::complexity::ComplexityMeter;
 use super::rate::{Coded, QP_MAX, RateControl};
 use super::threads::ThreadPolicy;
-use super::{Config, Error};
+use super::{Config, Error, PictureTap};
 use crate::media::convert::{Converter, Planes};
 use crate::media::h264;
 use crate::media::{EncodedFrame, RawFrame, Timestamp, VideoFormat};
@@ -61,10 +61,16 @@ impl OpenH264 {
 }
 
 impl super::Encoder for OpenH264 {
-    fn encode(&mut self, frame: &RawFrame, key: bool) -> Result<Option<EncodedFrame>, Error> {
+    fn encode_tapped(
+        &mut self,
+        frame: &RawFrame,
+        key: bool,
+        tap: &mut PictureTap<'_>,
+    ) -> Result<Option<EncodedFrame>, Error> {
         let elapsed =
             self.last.replace(frame.captured).map_or(Duration::ZERO, |last| frame.captured.saturating_since(last));
         let planes = self.converter.i420(frame)?;
+        tap(&planes);
         let size = (planes.width, planes.height);
         let fresh = self.codec.as_ref().is_none_or(|(opened, _)| *opened != size);
         let key = key || fresh;
@@ -101,6 +107,17 @@ impl super::Encoder for OpenH264 {
             data: Bytes::from(data),
             payloads: Default::default(),
         }))
+    }
+
+    fn tap(&mut self, frame: &RawFrame, tap: &mut PictureTap<'_>) -> Result<(), Error> {
+        // It holds tens of megabytes.
+        self.codec = None;
+        tap(&self.converter.i420(frame)?);
+        Ok(())
+    }
+
+    fn load(&self) -> f64 {
+        self.threads.share()
     }
 
     fn set_bitrate(&mut self, bitrate: u32) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Encoder, Error};
+use super::{Encoder, Error, PictureTap};
 use crate::media::h264::bits::Bits;
 use crate::media::h264::{IDR, PPS, Profile, SPS, color, nal_type, nals};
 use crate::media::{Colorimetry, EncodedFrame, RawFrame};
@@ -94,7 +94,12 @@ impl Passthrough {
 }
 
 impl Encoder for Passthrough {
-    fn encode(&mut self, frame: &RawFrame, _: bool) -> Result<Option<EncodedFrame>, Error> {
+    fn encode_tapped(
+        &mut self,
+        frame: &RawFrame,
+        _: bool,
+        _: &mut PictureTap<'_>,
+    ) -> Result<Option<EncodedFrame>, Error> {
         if frame.gap {
             self.in_sync = false;
         }

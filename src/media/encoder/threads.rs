@@ -54,6 +54,11 @@ impl ThreadPolicy {
         self.count
     }
 
+    /// The share of the frame interval that encoding takes.
+    pub const fn share(&self) -> f64 {
+        self.share
+    }
+
     /// Notes that a frame, `interval` after the previous one, took `encoding`. Returns whether the number changed.
     pub fn note(&mut self, encoding: Duration, interval: Duration) -> bool {
         let interval = interval.as_secs_f64().clamp(1e-3, 1.0);

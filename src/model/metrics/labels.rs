@@ -13,6 +13,9 @@ pub enum DropPoint {
     Damaged,
     /// C: replaced by a newer one before the encoder took it.
     Replaced,
+    /// C: left out of the smaller rendition, whose encoder was busy with the one before, or while the camera's own takes most
+    /// of the processor's time.
+    Small,
     /// D: nobody watched.
     Unwatched,
     /// D: the stream was a second behind its bitrate, because its frames cannot be made small enough.

@@ -1,17 +1,20 @@
 //! The encode thread of a camera: takes the newest frame, encodes it while there are subscribers, and publishes it. While
 //! the camera is unavailable, or its frames cannot be shown, it encodes the placeholder instead. It is the only publisher,
-//! so a viewer's decoder never gets two streams mixed.
+//! so a viewer's decoder never gets two streams mixed. What it converts goes to the encoder of the smaller rendition too
+//! (`small`), which may be the only one that is watched.
 //!
 //! `capture` decides when a camera is unavailable, `stream_fault` when its frames cannot be shown.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::active_encoder::ActiveEncoder;
 use super::placeholder::{Cause, Placeholder};
+use super::small::SmallFeed;
 use super::stream_fault::StreamFault;
-use super::{CameraUnavailable, Config, EncodeInput, PipelineContext, first_profile};
+use super::{CameraUnavailable, Config, EncodeInput, MIN_TIMESTAMP_STEP, PipelineContext, first_profile};
 use crate::capture::camera::placeholder;
 use crate::capture::camera::placeholder::PlaceholderText;
+use crate::media::convert::Planes;
 use crate::media::encoder;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp};
@@ -19,9 +22,6 @@ use crate::model::metrics::DropPoint;
 use crate::util::broadcast::Keep;
 use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Pop;
-
-/// The smallest step between the timestamps of two frames.
-const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
 /// The limits of what is kept of a camera's own stream for a viewer who joins, who gets it all at once: two seconds at 30
 /// frames a second and the default bitrate. Beyond that the viewer had better wait for the next key frame.
@@ -42,6 +42,7 @@ pub(super) struct EncodeThread {
     /// Whether viewers saw the placeholder last, so that the camera's stream has to start with a key frame.
     after_placeholder: bool,
     fault: StreamFault,
+    small: SmallFeed,
     /// The timestamp of the last published frame.
     last: Timestamp,
     history: History,
@@ -49,6 +50,7 @@ pub(super) struct EncodeThread {
 
 impl EncodeThread {
     pub(super) fn new(ctx: PipelineContext, config: Config, heartbeat: Heartbeat) -> Self {
+        let small = SmallFeed::new(&ctx);
         Self {
             ctx,
             config,
@@ -59,6 +61,7 @@ impl EncodeThread {
             placeholder_encoder: None,
             after_placeholder: false,
             fault: StreamFault::new(),
+            small,
             last: Timestamp::default(),
             history: History::default(),
         }
@@ -98,6 +101,7 @@ impl EncodeThread {
         (self.active, self.placeholder_encoder) = (None, None);
         self.after_placeholder = false;
         self.ctx.frames.forget();
+        self.small.rest();
         if self.placeholder.take().is_some() {
             // It may be a different camera when it is back.
             self.ctx.set_profile(first_profile(&self.config.camera));
@@ -115,8 +119,9 @@ impl EncodeThread {
         if (shown.cause == Cause::NoFrames || self.camera_encodes) && self.ctx.mjpeg.has_readers() {
             self.ctx.mjpeg.offer(&shown.draw(&self.config.camera.name), true);
         }
-        if self.ctx.frames.subscribers() > 0 {
-            match self.encode_placeholder(&mut shown) {
+        let (is_watched, is_small_watched) = (self.ctx.frames.subscribers() > 0, self.small.is_watched());
+        if is_watched || is_small_watched {
+            match self.encode_placeholder(&mut shown, is_watched) {
                 Ok(Some(encoded)) => {
                     self.after_placeholder = true;
                     self.publish(EncodedFrame { placeholder: true, ..encoded });
@@ -133,15 +138,29 @@ impl EncodeThread {
         self.placeholder = Some(shown);
     }
 
-    fn encode_placeholder(&mut self, shown: &mut Placeholder) -> Result<Option<EncodedFrame>, encoder::Error> {
+    /// Encodes the placeholder in the camera's size, if that is watched, and for the smaller rendition.
+    fn encode_placeholder(
+        &mut self,
+        shown: &mut Placeholder,
+        is_watched: bool,
+    ) -> Result<Option<EncodedFrame>, encoder::Error> {
         let frame = shown.draw(&self.config.camera.name);
         let mut encoder = match self.placeholder_encoder.take().filter(|encoder| encoder.accepts(&frame.format)) {
             Some(encoder) => encoder,
-            None => ActiveEncoder::open(&self.ctx, &self.config, &frame)?,
+            None => self.open(&frame)?,
         };
-        let encoded = encoder.encode(&self.ctx, &frame)?;
+        let mut tap = |planes: &Planes<'_>| self.small.offer_placeholder(planes, &frame);
+        let encoded = if is_watched {
+            encoder.encode(&self.ctx, &frame, &mut tap)?
+        } else {
+            encoder.tap(&frame, &mut tap).map(|()| None)?
+        };
         self.placeholder_encoder = Some(encoder);
         Ok(encoded)
+    }
+
+    fn open(&self, frame: &RawFrame) -> Result<ActiveEncoder, encoder::Error> {
+        ActiveEncoder::open(&self.ctx, &self.ctx.frames, &self.config.encoder, &frame.format)
     }
 
     /// Handles a frame of the camera.
@@ -149,9 +168,11 @@ impl EncodeThread {
         self.camera_encodes = frame.format.pixel == PixelFormat::H264;
         // First, so that JPEGs are made meanwhile.
         let read = if self.camera_encodes { self.ctx.mjpeg.has_readers() } else { self.ctx.mjpeg.offer(frame, false) };
-        let watched = self.ctx.frames.subscribers() > 0 || self.config.keep_open;
-        if watched {
-            self.encode(frame);
+        self.small.announce(&self.ctx, &frame.format);
+        let is_watched = self.ctx.frames.subscribers() > 0 || self.config.keep_open;
+        let is_small_watched = self.small.is_watched() && !self.camera_encodes;
+        if is_watched || is_small_watched {
+            self.encode(frame, is_watched);
         } else {
             self.drop_unwatched(frame, read);
         }
@@ -168,7 +189,7 @@ impl EncodeThread {
         if frame.format.pixel == PixelFormat::H264 {
             // Parsed all the same: parameter sets are rare, and sessions that are being set up need the profile in them. The
             // viewer who started the camera is about to subscribe, and its next key frame may be seconds away.
-            if let Ok(Some(encoded)) = self.with_encoder(frame, |active, ctx| active.passthrough(ctx, frame)) {
+            if let Ok(Some(encoded)) = self.with_encoder(frame, |active, _, _| active.passthrough(frame)) {
                 self.after_placeholder &= !encoded.key;
                 if !self.after_placeholder {
                     self.send(encoded);
@@ -180,14 +201,28 @@ impl EncodeThread {
         }
     }
 
-    /// Encodes and publishes a frame.
-    fn encode(&mut self, frame: &RawFrame) {
-        let error = match self.with_encoder(frame, |active, ctx| active.encode(ctx, frame)) {
+    /// Encodes and publishes a frame; if only the smaller rendition is watched, only for that.
+    fn encode(&mut self, frame: &RawFrame, is_watched: bool) {
+        let encoded = self.with_encoder(frame, |active, ctx, small| {
+            // An encoder at rest takes no time.
+            let load = if is_watched { active.load() } else { 0.0 };
+            let mut tap = |planes: &Planes<'_>| small.offer(planes, frame, load);
+            if !is_watched {
+                return active.tap(frame, &mut tap).map(|()| None);
+            }
+            let started = Instant::now();
+            let encoded = active.encode(ctx, frame, &mut tap)?;
+            if !active.is_passthrough() {
+                ctx.metrics.encode_seconds.observe(started.elapsed().as_secs_f64());
+            }
+            Ok(encoded)
+        });
+        let error = match encoded {
             Ok(Some(encoded)) if encoded.key || !self.after_placeholder => {
-                (self.placeholder, self.placeholder_encoder, self.after_placeholder) = (None, None, false);
-                self.fault.cleared(&self.ctx);
+                self.end_placeholder();
                 return self.publish(encoded);
             }
+            Ok(None) if !is_watched => return self.end_placeholder(),
             Ok(Some(_)) => {
                 self.ctx.frames.request_refresh();
                 encoder::Error::AwaitingKey
@@ -209,11 +244,17 @@ impl EncodeThread {
         }
     }
 
+    /// A frame of the camera can be shown.
+    fn end_placeholder(&mut self) {
+        (self.placeholder, self.placeholder_encoder, self.after_placeholder) = (None, None, false);
+        self.fault.cleared(&self.ctx);
+    }
+
     /// Runs `work` with the encoder for `frame`, opening one if there is none.
     fn with_encoder<T>(
         &mut self,
         frame: &RawFrame,
-        work: impl FnOnce(&mut ActiveEncoder, &PipelineContext) -> Result<T, encoder::Error>,
+        work: impl FnOnce(&mut ActiveEncoder, &PipelineContext, &mut SmallFeed) -> Result<T, encoder::Error>,
     ) -> Result<T, encoder::Error> {
         let limit = self.ctx.requests.settings().bitrate;
         self.config.encoder.bitrate = limit;
@@ -221,18 +262,18 @@ impl EncodeThread {
         let usable = self.active.take().filter(|active| active.accepts(&frame.format));
         let mut active = match usable {
             Some(usable) => usable,
-            None => ActiveEncoder::open(&self.ctx, &self.config, frame)?,
+            None => self.open(frame)?,
         };
         let bitrate = self.ctx.bitrate.current();
         if let Err(error) = active.set_bitrate(bitrate) {
             tracing::debug!("{error}; opening a new encoder instead");
             self.config.encoder.bitrate = bitrate;
-            active = ActiveEncoder::open(&self.ctx, &self.config, frame)?;
+            active = self.open(frame)?;
         }
-        let done = work(&mut active, &self.ctx);
+        let done = work(&mut active, &self.ctx, &mut self.small);
         // While viewers see the placeholder, its profile counts.
         if self.placeholder.is_none()
-            && let Some(profile) = active.encoder.profile()
+            && let Some(profile) = active.profile()
         {
             self.ctx.set_profile(Some(profile));
         }
@@ -256,7 +297,7 @@ impl EncodeThread {
         encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
         self.last = encoded.captured;
         // Our own encoder gives a new viewer a key frame at once.
-        let from_camera = !encoded.placeholder && self.active.as_ref().is_some_and(|active| active.keys.is_none());
+        let from_camera = !encoded.placeholder && self.active.as_ref().is_some_and(ActiveEncoder::is_passthrough);
         let keep = self.history.keep(from_camera, &encoded);
         self.ctx.frames.send(encoded, keep);
     }

@@ -1,5 +1,5 @@
 //! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the broadcast to sessions. A
-//! third thread makes JPEGs for MJPEG readers (`pipeline::mjpeg`).
+//! third thread encodes a smaller rendition (`small`), a fourth one makes JPEGs for MJPEG readers (`pipeline::mjpeg`).
 //!
 //! All threads sleep while there is no demand: a [`DemandGuard`] opens the camera, a subscription starts the encoder. While
 //! the camera is unavailable, or its frames cannot be shown, and somebody watches, the encode thread sends a placeholder, so
@@ -12,10 +12,11 @@ mod handle;
 mod placeholder;
 mod request_queue;
 mod requests;
+mod small;
 mod stream_fault;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -39,9 +40,14 @@ use crate::util::thread::MediaThread;
 pub use handle::{Handle, Jpeg};
 use request_queue::RequestQueue;
 pub use request_queue::{Error, VideoSettingsPatch};
+pub use small::SmallRendition;
+use small::{SmallOutput, SmallThread};
 
 /// Frames kept for a session that lags: about a second. One that is further behind does better to resume at a key frame.
 const RING: usize = 32;
+
+/// The smallest step between the timestamps of two frames.
+const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
 /// One camera with its encoder.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,10 +69,12 @@ pub struct PipelineHandles {
     pub profile: watch::Receiver<Option<Profile>>,
     /// The bitrate of its encoder, for those who send the stream to ask for less than is configured.
     pub bitrate: BitrateTarget,
+    /// The smaller rendition.
+    pub small: SmallRendition,
     /// Requests to the camera: snapshots, controls, settings.
     pub handle: Handle,
     /// Its threads, for the watchdog.
-    pub threads: [PipelineThread; 3],
+    pub threads: [PipelineThread; 4],
 }
 
 /// A thread of the pipeline, for the watchdog.
@@ -84,14 +92,16 @@ pub struct Guard {
     frames: Broadcast<EncodedFrame>,
     input: Arc<Mailbox<EncodeInput>>,
     _keep_open: Option<DemandGuard>,
+    small: SmallOutput,
     mjpeg: MjpegOutput,
-    _threads: [MediaThread; 3],
+    _threads: [MediaThread; 4],
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.frames.demand().stop();
         self.input.close();
+        self.small.close();
         self.mjpeg.close();
     }
 }
@@ -148,19 +158,24 @@ fn start_with(
         input: input.clone(),
         profile: watch::Sender::new(first_profile(&config.camera)),
         bitrate: BitrateTarget::new(config.encoder.bitrate),
+        small: SmallOutput::new(&frames, config.encoder.bitrate),
         requests: RequestQueue::new(&config),
         mjpeg: MjpegOutput::default(),
     };
     let (handle, profile, bitrate) = (Handle::new(&ctx), ctx.profile.subscribe(), ctx.bitrate.clone());
-    let threads = ["cap", "enc", "jpg"].map(|thread| PipelineThread {
+    let threads = ["cap", "enc", "sml", "jpg"].map(|thread| PipelineThread {
         name: format!("{thread}-{}", config.camera.name),
         heartbeat: Heartbeat::default(),
     });
-    let [capture, encode, jpeg] = &threads;
+    let [capture, encode, small, jpeg] = &threads;
     let capture = MediaThread::spawn(capture.name.clone(), {
         let heartbeat = capture.heartbeat.clone();
         let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), missing, open, heartbeat);
         move || capture.run()
+    })?;
+    let small = MediaThread::spawn(small.name.clone(), {
+        let mut small = SmallThread::new(ctx.clone(), &config.encoder, small.heartbeat.clone());
+        move || small.run()
     })?;
     let encode = MediaThread::spawn(encode.name.clone(), {
         let heartbeat = encode.heartbeat.clone();
@@ -171,9 +186,11 @@ fn start_with(
         let mut jpeg = MjpegThread::new(ctx.mjpeg.clone(), ctx.source(), jpeg.heartbeat.clone());
         move || jpeg.run()
     })?;
-    let output = PipelineHandles { frames: frames.clone(), profile, bitrate, handle, threads };
-    let threads = [capture, encode, jpeg];
-    Ok((output, Guard { frames, input, _keep_open: keep_open, mjpeg: ctx.mjpeg, _threads: threads }))
+    let small_handle = ctx.small.handle();
+    let output = PipelineHandles { frames: frames.clone(), profile, bitrate, small: small_handle, handle, threads };
+    let threads = [capture, encode, small, jpeg];
+    let PipelineContext { small, mjpeg, .. } = ctx;
+    Ok((output, Guard { frames, input, _keep_open: keep_open, small, mjpeg, _threads: threads }))
 }
 
 /// The profile as far as it is known before the camera is opened: that of our own encoder, unless the camera may deliver
@@ -218,6 +235,7 @@ struct PipelineContext {
     input: Arc<Mailbox<EncodeInput>>,
     profile: watch::Sender<Option<Profile>>,
     bitrate: BitrateTarget,
+    small: SmallOutput,
     requests: RequestQueue,
     mjpeg: MjpegOutput,
 }

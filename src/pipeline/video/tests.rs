@@ -2,6 +2,7 @@
 
 mod requests;
 mod rig;
+mod small;
 mod stream_fault;
 
 use std::sync::atomic::Ordering;
