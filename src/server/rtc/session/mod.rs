@@ -9,6 +9,7 @@ mod data_channel;
 pub mod decode_watch;
 mod history;
 pub mod keyframe_budget;
+mod keyframe_reader;
 mod media_sender;
 pub mod nal_limit;
 mod packet_sink;

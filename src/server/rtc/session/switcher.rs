@@ -10,16 +10,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::keyframe_budget::KeyframeBudget;
-use super::nal_limit::{NalLimit, NalTooLarge};
+use super::keyframe_reader::{FrameReadError, KeyframeReader, now};
+use super::nal_limit::NalTooLarge;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
-use crate::model::metrics::{DropPoint, Metrics};
+use crate::model::metrics::Metrics;
 use crate::server::rtc::CameraStream;
-use crate::server::rtc::camera_rate::{ViewerDemand, ViewerShare};
+use crate::server::rtc::camera_rate::ViewerDemand;
 use crate::server::rtc::sdp::formats::{H264Format, PacketizationMode};
 use crate::server::rtc::sdp::h264;
 use crate::server::rtc::source::PROFILE_WAIT;
-use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
+use crate::util::broadcast::Broadcast;
 
 /// The minimum distance of two timestamps. A camera's first frame may have been captured before the last one of the
 /// previous camera, and players drop frames that go back in time.
@@ -168,8 +169,8 @@ impl CameraSwitcher {
                     }
                     SwitchEvent::Frame { frame: self.monotonic(frame), first_of: None }
                 }
-                Err(ReadError::NalTooLarge(error)) => SwitchEvent::NalTooLarge(error),
-                Err(ReadError::Closed) => SwitchEvent::Closed,
+                Err(FrameReadError::NalTooLarge(error)) => SwitchEvent::NalTooLarge(error),
+                Err(FrameReadError::Closed) => SwitchEvent::Closed,
             },
         }
     }
@@ -289,11 +290,11 @@ async fn pending_event(pending: &mut Option<PendingSwitch>, format: H264Format, 
     }
     let frame = match pending.reader.next(metrics).await {
         Ok(frame) => frame,
-        Err(ReadError::NalTooLarge(error)) if pending.overlaps => {
+        Err(FrameReadError::NalTooLarge(error)) if pending.overlaps => {
             return SwitchEvent::Resolved(Err(SwitchError::Incompatible(error.to_string())));
         }
-        Err(ReadError::NalTooLarge(error)) => return SwitchEvent::NalTooLarge(error),
-        Err(ReadError::Closed) => return SwitchEvent::Closed,
+        Err(FrameReadError::NalTooLarge(error)) => return SwitchEvent::NalTooLarge(error),
+        Err(FrameReadError::Closed) => return SwitchEvent::Closed,
     };
     // The profile may have changed since it was checked. If there is no old camera to show, it is worth a try: decoders
     // often take more than they offer.
@@ -310,85 +311,13 @@ fn check_profile(profile: Option<Profile>, format: Profile) -> Result<(), Switch
 }
 
 /// The next frame of the current camera; pending forever if there is none.
-async fn current_frame(current: &mut Option<KeyframeReader>, metrics: &Metrics) -> Result<EncodedFrame, ReadError> {
+async fn current_frame(
+    current: &mut Option<KeyframeReader>,
+    metrics: &Metrics,
+) -> Result<EncodedFrame, FrameReadError> {
     match current {
         Some(reader) => reader.next(metrics).await,
         None => std::future::pending().await,
-    }
-}
-
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}
-
-/// Reads one camera's frames, starting at a key frame.
-struct KeyframeReader {
-    video: Broadcast<EncodedFrame>,
-    frames: Subscriber<EncodedFrame>,
-    keyframes: Arc<KeyframeBudget>,
-    awaiting_keyframe: bool,
-    /// The viewer's say in the bitrate.
-    share: ViewerShare,
-    /// In packetization-mode 0.
-    limit: Option<NalLimit>,
-}
-
-/// Why there is no next frame.
-#[derive(Debug)]
-enum ReadError {
-    /// The frames do not fit the session's packets.
-    NalTooLarge(NalTooLarge),
-    /// No more will come.
-    Closed,
-}
-
-impl KeyframeReader {
-    fn new(
-        stream: &CameraStream,
-        mode: PacketizationMode,
-        keyframes: Arc<KeyframeBudget>,
-        demand: ViewerDemand,
-    ) -> Self {
-        let CameraStream { video, rate, .. } = stream;
-        // First, so that the first frame has the right size already.
-        let share = rate.join(demand, now());
-        let limit = (mode == PacketizationMode::SingleNalUnit).then(|| NalLimit::new(video));
-        let frames = video.subscribe_with_backlog();
-        if !frames.has_backlog() {
-            keyframes.request(video, now());
-        }
-        Self { video: video.clone(), frames, keyframes, awaiting_keyframe: true, share, limit }
-    }
-
-    /// The next frame that can be decoded. Cancel safe.
-    async fn next(&mut self, metrics: &Metrics) -> Result<EncodedFrame, ReadError> {
-        loop {
-            match self.frames.recv().await {
-                Ok(frame) if !self.fits(&frame)? => {
-                    metrics.count_drop(DropPoint::AwaitingKey, 1);
-                    self.awaiting_keyframe = true;
-                    self.keyframes.request(&self.video, now());
-                }
-                Ok(frame) if self.awaiting_keyframe && !frame.key => metrics.count_drop(DropPoint::AwaitingKey, 1),
-                Ok(frame) => {
-                    self.awaiting_keyframe = false;
-                    self.limit.iter_mut().for_each(NalLimit::note_sent);
-                    return Ok(frame);
-                }
-                Err(RecvError::Lagged(count)) => {
-                    metrics.count_drop(DropPoint::ViewerLag, count);
-                    self.awaiting_keyframe = true;
-                    self.keyframes.request(&self.video, now());
-                }
-                Err(RecvError::Closed) => return Err(ReadError::Closed),
-            }
-        }
-    }
-
-    /// Whether the session's packets can carry a frame.
-    fn fits(&mut self, frame: &EncodedFrame) -> Result<bool, ReadError> {
-        let Some(limit) = &mut self.limit else { return Ok(true) };
-        limit.fits(frame, Instant::now().into_std()).map_err(ReadError::NalTooLarge)
     }
 }
 
