@@ -21,7 +21,7 @@ use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
 use crate::server::http;
 use crate::server::photos::Photos;
-use crate::server::rtc::{CameraRate, CameraStream, SessionManager};
+use crate::server::rtc::{CameraRate, CameraStream, SessionManager, SmallStream};
 use crate::server::sessions::SessionRegistry;
 use crate::util::broadcast::{Broadcast, Demand};
 use crate::util::state_dir::StateDir;
@@ -97,7 +97,9 @@ impl App {
             watched.extend(threads.into_iter().map(|thread| watched_thread(thread, [&frames, &small.frames])));
             handles.push(CameraHandle { name: name.clone(), video: handle });
             let rate = CameraRate::new(bitrate);
-            streams.push(CameraStream { name, index, video: frames, profile, rate, audio: audio.clone() });
+            let video::SmallRendition { frames: video, bitrate, source } = small;
+            let small = Some(SmallStream { video, rate: CameraRate::new(bitrate), source });
+            streams.push(CameraStream { name, index, video: frames, profile, rate, small, audio: audio.clone() });
             cameras.push(guard);
         }
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());

@@ -25,6 +25,17 @@ pub enum PipelineState {
     Fault,
 }
 
+/// A rendition of a camera's video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Rendition {
+    /// The camera's own size.
+    #[default]
+    Main,
+    /// Half of its width and height.
+    Small,
+}
+
 /// The kind of a camera's fault, for programs and for LEDs that blink a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

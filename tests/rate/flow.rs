@@ -36,6 +36,9 @@ pub const MIN_BITRATE: f64 = 80_000.0;
 /// A path carries a stream if it has this share of its bitrate for it.
 const COVERED: f64 = 0.8;
 
+/// When a viewer is moved to the smaller rendition, in seconds: its network has been measured by then.
+const SMALL_FROM: f64 = 5.0;
+
 /// A camera that encodes itself: its bitrate in bit/s, and the size of its key frames in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnEncoder {
@@ -66,6 +69,8 @@ pub struct Flow {
     start: Instant,
     /// The limit of the encoder, in bit/s.
     pub limit: f64,
+    /// The limit of the smaller rendition, if that is sent from [`SMALL_FROM`] on.
+    pub small: Option<f64>,
     pub paused: bool,
     /// Whether there is audio.
     pub audio: bool,
@@ -117,6 +122,7 @@ impl Flow {
         Self {
             start,
             limit,
+            small: None,
             paused: false,
             audio: true,
             own_encoder: None,
@@ -282,7 +288,7 @@ impl Flow {
         self.bitrate = match (self.own_encoder, self.agreed_bitrate) {
             (Some(own), _) => own.bitrate,
             (None, Some(agreed)) => agreed,
-            (None, None) => room.clamp(MIN_BITRATE, self.limit),
+            (None, None) => room.clamp(MIN_BITRATE, self.small.filter(|_| now > SMALL_FROM).unwrap_or(self.limit)),
         };
         let key = std::mem::take(&mut self.key);
         let size = self.bitrate / FPS / 8.0 * (1.0 + 0.15 * self.random.normal()).clamp(0.5, 1.6);

@@ -151,6 +151,24 @@ fn a_slow_viewer_of_the_same_camera_costs_a_fast_one_little() {
 }
 
 #[test]
+fn a_viewer_of_the_smaller_rendition_learns_that_its_network_carries_the_cameras_own_size() {
+    for seed in SEEDS {
+        for from in [0.4e6, 0.8e6] {
+            let schedule = vec![(0.0, link(from)), (20.0, link(4e6))];
+            let clients = vec![Client { small: Some(0.5e6), ..Client::default() }];
+            let outcome = run(&Setup { seed, schedule, clients, ..Setup::new(40.0, link(from)) });
+            show(&format!("smaller rendition, seed {seed}"), &outcome, 0.0, 40.0, 0.5e6);
+            let estimate = |at: f64| outcome.flows[0].estimates.iter().find(|(when, _)| *when >= at).expect("runs").1;
+            println!("estimates {} and {}", estimate(19.0), estimate(32.0));
+            // A probe may find more than there is by that much.
+            assert!(f64::from(estimate(19.0)) < from * 1.5, "it does not carry more");
+            assert!(f64::from(estimate(32.0)) > NEEDED, "it does");
+            assert!(outcome.frozen(0, 5.0, 40.0) < 0.02, "looking for more costs little");
+        }
+    }
+}
+
+#[test]
 fn jitter_is_no_queue() {
     for seed in SEEDS {
         let path = LinkConfig { jitter: 0.03, ..link(3e6) };

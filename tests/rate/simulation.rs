@@ -31,6 +31,8 @@ pub struct Client {
     pub audio: bool,
     /// Its camera, if that encodes itself.
     pub own_encoder: Option<OwnEncoder>,
+    /// The limit of the smaller rendition, if it is moved to that.
+    pub small: Option<f64>,
     /// Its own link, instead of the one that all share.
     pub link: Option<LinkConfig>,
     /// When the sender learns that packets take another path.
@@ -48,6 +50,7 @@ impl Default for Client {
             busy: (false, false),
             audio: true,
             own_encoder: None,
+            small: None,
             link: None,
             path_change: None,
         }
@@ -167,7 +170,7 @@ impl<'s> Simulation<'s> {
                 .enumerate()
                 .map(|(index, client)| {
                     let mut flow = Flow::new(client.limit, seed(index));
-                    (flow.audio, flow.own_encoder) = (client.audio, client.own_encoder);
+                    (flow.audio, flow.own_encoder, flow.small) = (client.audio, client.own_encoder, client.small);
                     flow.follows = setup.one_camera && index > 0;
                     flow
                 })

@@ -106,6 +106,19 @@ pub enum Latency {
     Smooth,
 }
 
+/// The rendition of the video that a viewer wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    /// What its network carries.
+    #[default]
+    Auto,
+    /// The smaller one, to save data.
+    Low,
+    /// The camera's own size, whatever its network carries.
+    High,
+}
+
 /// A method with its parameters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "method", content = "params", deny_unknown_fields)]

@@ -19,6 +19,6 @@ mod schema;
 
 pub use error::{Code, Error};
 pub use event::{CameraState, Chat, Event, Level, NoticeValues};
-pub use method::{Command, Latency, METHODS, Method};
+pub use method::{Command, Latency, METHODS, Method, Quality};
 pub use parse::{ParseError, Request, answer};
 pub use result::Reply;

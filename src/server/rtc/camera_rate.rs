@@ -1,4 +1,4 @@
-//! The bitrate of one camera's encoder, by what the networks of its viewers carry.
+//! The bitrate of one encoder of a camera, by what the networks of its viewers carry.
 //!
 //! Which rate serves them is decided in `rate::allocation`; each session reports here what it can take.
 
@@ -64,11 +64,34 @@ impl CameraRate {
     /// Adds a viewer, who counts for as long as what is returned lives.
     pub fn join(&self, demand: ViewerDemand, now: Instant) -> ViewerShare {
         let arrival = self.change(now, |viewers| {
+            if demand.is_settled {
+                // It comes from another rendition or camera.
+                viewers.control.reconsider();
+            }
             viewers.arrivals += 1;
             viewers.demands.insert(viewers.arrivals, demand);
             viewers.arrivals
         });
         ViewerShare { camera: self.clone(), arrival }
+    }
+
+    /// The bitrate in bit/s that it would have with one more viewer, who can take `demand`.
+    pub fn bitrate_with(&self, demand: ViewerDemand) -> u32 {
+        self.bitrate_without(None, demand)
+    }
+
+    /// The bitrate with a viewer who can take `demand`, as if all had come just now, in place of one of them.
+    fn bitrate_without(&self, replaced: Option<u64>, demand: ViewerDemand) -> u32 {
+        let limit = self.limit();
+        let viewers = self.0.viewers.lock();
+        let others = viewers.demands.iter().filter(|(arrival, other)| Some(**arrival) != replaced && other.is_settled);
+        let mut counting: Vec<EncoderDemand> =
+            others.map(|(arrival, other)| other.for_encoder(*arrival, limit)).collect();
+        drop(viewers);
+        counting.push(demand.for_encoder(replaced.unwrap_or(u64::MAX), limit));
+        let mut control = BitrateControl::new(MIN_BITRATE, limit);
+        control.update(&counting, Instant::now());
+        control.bitrate()
     }
 
     /// Changes who wants what, and has the encoder follow.
@@ -126,6 +149,11 @@ impl ViewerShare {
     /// The bitrate that the encoder has now, in bit/s.
     pub fn bitrate(&self) -> u32 {
         self.camera.0.encoder.current()
+    }
+
+    /// The bitrate in bit/s that it will have if this viewer can take `demand`, once the others' have been weighed.
+    pub fn bitrate_with(&self, demand: ViewerDemand) -> u32 {
+        self.camera.bitrate_without(Some(self.arrival), demand)
     }
 }
 
@@ -189,6 +217,20 @@ mod tests {
         assert_eq!(encoder.current(), LIMIT);
         drop(fast);
         assert_eq!(encoder.current(), 700_000, "alone it does");
+    }
+
+    #[test]
+    fn what_the_encoder_would_do_is_known_before_somebody_comes() {
+        let encoder = BitrateTarget::new(LIMIT);
+        let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
+        assert_eq!(camera.bitrate_with(demand(700_000)), 700_000, "alone it decides");
+        let fast = camera.join(demand(LIMIT), now);
+        assert_eq!(camera.bitrate_with(demand(700_000)), LIMIT);
+        assert_eq!(camera.bitrate_with(demand(1_200_000)), 1_200_000);
+        assert_eq!(fast.bitrate_with(demand(700_000)), 700_000, "it is counted once");
+        assert_eq!(encoder.current(), LIMIT, "nothing has changed");
+        let _other = camera.join(demand(1_200_000), now);
+        assert_eq!(encoder.current(), 1_200_000, "its network is known, so it need not wait");
     }
 
     #[test]

@@ -45,8 +45,8 @@ use sdp::our_offer::OurOffer;
 pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
 pub use session::rtcp::Feedback;
 pub use session::whep_answer::{WhepAnswer, WhepOffer};
-pub use source::CameraStream;
 use source::PROFILE_WAIT;
+pub use source::{CameraStream, SmallStream};
 
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;

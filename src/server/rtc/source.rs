@@ -1,4 +1,5 @@
-//! The streams of one camera that sessions subscribe to: video, audio and their formats, and the H.264 profile.
+//! The streams of one camera that sessions subscribe to: video in both renditions, audio and their formats, and the H.264
+//! profile.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use super::camera_rate::CameraRate;
 use super::sdp::offer_error::OfferError;
 use super::session::nal_limit::{NalTooLarge, oversized_nal};
 use crate::media::h264::Profile;
-use crate::media::{AudioPacket, EncodedFrame};
+use crate::media::{AudioPacket, EncodedFrame, VideoFormat};
+use crate::model::status::Rendition;
 use crate::util::broadcast::{Broadcast, DemandGuard, RecvError};
 
 /// How long the answer to an offer waits until the H.264 profile is known: most cameras deliver their first frame
@@ -29,11 +31,39 @@ pub struct CameraStream {
     pub profile: watch::Receiver<Option<Profile>>,
     /// The bitrate of its encoder.
     pub rate: CameraRate,
+    /// The smaller rendition of the video.
+    pub small: Option<SmallStream>,
     /// The audio packets, if the camera has audio.
     pub audio: Option<Broadcast<AudioPacket>>,
 }
 
+/// The smaller rendition of a camera's video.
+#[derive(Debug, Clone)]
+pub struct SmallStream {
+    /// The encoded frames.
+    pub video: Broadcast<EncodedFrame>,
+    /// The bitrate of their encoder.
+    pub rate: CameraRate,
+    /// The format of the camera's frames that they are made of; `None` while there is no such rendition.
+    pub source: watch::Receiver<Option<VideoFormat>>,
+}
+
 impl CameraStream {
+    /// The smaller rendition with the format that it is made of, while there is one.
+    pub(super) fn small(&self) -> Option<(&SmallStream, VideoFormat)> {
+        let small = self.small.as_ref()?;
+        let source = *small.source.borrow();
+        source.map(|source| (small, source))
+    }
+
+    /// The rendition that is sent to whoever shall have `wanted`, its frames, and the bitrate of its encoder.
+    pub(super) fn rendition(&self, wanted: Rendition) -> (Rendition, &Broadcast<EncodedFrame>, &CameraRate) {
+        match self.small().filter(|_| wanted == Rendition::Small) {
+            Some((small, _)) => (Rendition::Small, &small.video, &small.rate),
+            None => (Rendition::Main, &self.video, &self.rate),
+        }
+    }
+
     /// The H.264 profile, once it is known. A camera that encodes itself reveals it with its first frame; until then
     /// viewers are sent what we encode.
     pub(super) async fn profile(&self, end: &CancellationToken) -> Profile {
@@ -104,7 +134,8 @@ mod tests {
     fn camera() -> CameraStream {
         let profile = watch::Sender::new(Some(Profile::CONSTRAINED_BASELINE)).subscribe();
         let rate = CameraRate::new(BitrateTarget::new(2_000_000));
-        CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(8), profile, rate, audio: None }
+        let video = Broadcast::new(8);
+        CameraStream { name: "camera".into(), index: 0, video, profile, rate, small: None, audio: None }
     }
 
     fn publish(camera: &CameraStream, key: bool, nal_bytes: usize) {

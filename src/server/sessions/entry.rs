@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Preferences, SessionRecord, SessionRegistry, ViewerNetwork};
 use crate::model::metrics::ViewerLabel;
+use crate::model::status::Rendition;
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,11 @@ impl SessionGuard {
     pub fn set_undecoded(&self, undecoded: bool) {
         self.update(|record| record.info.undecoded = undecoded);
         self.registry.publish();
+    }
+
+    /// Publishes which rendition of its camera the viewer is sent.
+    pub fn set_rendition(&self, rendition: Rendition) {
+        self.update(|record| record.info.rendition = rendition);
     }
 
     /// Publishes what is known of the viewer's network.

@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::metrics::Metrics;
-use crate::model::protocol::{Latency, NoticeValues};
+use crate::model::protocol::{Latency, NoticeValues, Quality};
 use crate::model::status;
+use crate::model::status::Rendition;
 use crate::server::auth;
 use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
@@ -64,6 +65,8 @@ pub struct SessionInfo {
     pub role: Role,
     /// The camera whose video is sent, by its index in the status.
     pub camera: usize,
+    /// The rendition of it that is sent.
+    pub rendition: Rendition,
     /// When the session started.
     pub since: UnixTime,
     /// Whether the viewer's player decodes nothing.
@@ -170,6 +173,7 @@ impl SessionRegistry {
             paused: false,
             muted: false,
             latency: Latency::default(),
+            quality: Quality::default(),
             keyframe: 0,
             low_latency: playout_delay,
         };
@@ -186,6 +190,7 @@ impl SessionRegistry {
             owner,
             role,
             camera,
+            rendition: Rendition::default(),
             since,
             undecoded: false,
             network: ViewerNetwork::default(),

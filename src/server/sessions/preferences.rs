@@ -1,6 +1,6 @@
 //! A viewer's preferences, and the outcome of its camera selections.
 
-use crate::model::protocol::Latency;
+use crate::model::protocol::{Latency, Quality};
 
 /// The playout delay of [`Latency::Smooth`]: from three frames at 15 frames per second up to what somebody who moves a
 /// camera's controls still accepts.
@@ -28,6 +28,8 @@ pub struct Preferences {
     pub muted: bool,
     /// The latency mode.
     pub latency: Latency,
+    /// The rendition of the video.
+    pub quality: Quality,
     /// Counts requested key frames.
     pub keyframe: u64,
     /// The playout delay of [`Latency::Low`] in this session.

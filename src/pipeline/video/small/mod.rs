@@ -38,11 +38,9 @@ pub struct SmallRendition {
     /// Its frames. A subscriber keeps the camera open, as one of the camera's own frames does.
     pub frames: Broadcast<EncodedFrame>,
     /// The bitrate of its encoder.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the sessions that will send it"))]
     pub bitrate: BitrateTarget,
     /// The format of the camera's frames that it is made of; `None` while there is no smaller rendition, or nothing is known
     /// of the camera.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the sessions that will send it"))]
     pub source: watch::Receiver<Option<VideoFormat>>,
 }
 

@@ -70,6 +70,11 @@ impl BitrateControl {
         self.current
     }
 
+    /// Has the next update choose anew who decides: somebody came who is not to wait for it.
+    pub fn reconsider(&mut self) {
+        (self.decides, self.better_since) = (None, None);
+    }
+
     /// Follows what the viewers can take; returns the new bitrate if it changes.
     pub fn update(&mut self, viewers: &[EncoderDemand], now: Instant) -> Option<u32> {
         let wanted = self.wanted(viewers, now);
@@ -250,6 +255,16 @@ mod tests {
         assert_eq!(update(1_200_000, 63_000), 1_200_000);
         assert_eq!(update(950_000, 64_000), 950_000);
         assert_eq!(update(750_000, 65_000), MAX, "but not down to where it costs the other one too much");
+    }
+
+    #[test]
+    fn it_need_not_wait_for_whoever_is_known_already() {
+        let start = Instant::now();
+        let mut control = BitrateControl::new(100_000, MAX);
+        control.update(&demands(&[MAX]), start);
+        assert_eq!(control.update(&demands(&[MAX, 1_200_000]), after(start, 100)), None);
+        control.reconsider();
+        assert_eq!(control.update(&demands(&[MAX, 1_200_000]), after(start, 200)), Some(1_200_000));
     }
 
     #[test]

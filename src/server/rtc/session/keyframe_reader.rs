@@ -1,6 +1,6 @@
 //! Reads the frames of a camera for one viewer, from one key frame on as long as none is missed, and then from the next one.
 //!
-//! Which camera is shown is decided in `switcher`.
+//! Which camera and rendition is shown is decided in `switcher`.
 
 use std::sync::Arc;
 
@@ -10,13 +10,16 @@ use super::keyframe_budget::KeyframeBudget;
 use super::nal_limit::{NalLimit, NalTooLarge};
 use crate::media::EncodedFrame;
 use crate::model::metrics::{DropPoint, Metrics};
+use crate::model::status::Rendition;
 use crate::server::rtc::CameraStream;
 use crate::server::rtc::camera_rate::{ViewerDemand, ViewerShare};
 use crate::server::rtc::sdp::formats::PacketizationMode;
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 
-/// Reads one camera's frames, starting at a key frame.
+/// Reads the frames of one rendition of a camera, starting at a key frame.
 pub struct KeyframeReader {
+    /// The rendition that it is.
+    pub rendition: Rendition,
     /// Its frames, for key frame requests.
     pub video: Broadcast<EncodedFrame>,
     frames: Subscriber<EncodedFrame>,
@@ -38,14 +41,16 @@ pub enum FrameReadError {
 }
 
 impl KeyframeReader {
-    /// A key frame is requested as far as the budget allows, and the encoder follows `demand`.
+    /// Reads the rendition `wanted` of a camera, or the only one that it has. A key frame is requested as far as the budget
+    /// allows, and the encoder follows `demand`.
     pub fn new(
         stream: &CameraStream,
+        wanted: Rendition,
         mode: PacketizationMode,
         keyframes: Arc<KeyframeBudget>,
         demand: ViewerDemand,
     ) -> Self {
-        let CameraStream { video, rate, .. } = stream;
+        let (rendition, video, rate) = stream.rendition(wanted);
         // First, so that the first frame has the right size already.
         let share = rate.join(demand, now());
         let limit = (mode == PacketizationMode::SingleNalUnit).then(|| NalLimit::new(video));
@@ -53,7 +58,7 @@ impl KeyframeReader {
         if !frames.has_backlog() {
             keyframes.request(video, now());
         }
-        Self { video: video.clone(), frames, keyframes, awaiting_keyframe: true, share, limit }
+        Self { rendition, video: video.clone(), frames, keyframes, awaiting_keyframe: true, share, limit }
     }
 
     /// The next frame that can be decoded. Cancel safe.

@@ -63,6 +63,8 @@ pub struct MediaSender {
     leaving: Vec<PacedPacket<QueuedPacket>>,
     /// The frames that it had dropped when they were counted last.
     drops: PacerDrops,
+    /// Whether frames were dropped because they were late, since that was asked.
+    has_skipped: bool,
     /// When the next sender reports are due.
     next_report: Instant,
     /// The last tick.
@@ -98,6 +100,7 @@ impl MediaSender {
             due: None,
             leaving: Vec::new(),
             drops: PacerDrops::default(),
+            has_skipped: false,
             next_report: now,
             ticked: now,
             video_meter: BitrateMeter::new(0.0, STREAM_DECAY),
@@ -271,6 +274,7 @@ impl MediaSender {
     fn count_drops(&mut self) {
         let drops = self.pacer.drops();
         let counted = std::mem::replace(&mut self.drops, drops);
+        self.has_skipped |= drops.late > counted.late;
         self.metrics.count_drop(DropPoint::Late, drops.late - counted.late);
         self.metrics.count_drop(DropPoint::AwaitingKey, drops.awaiting_key - counted.awaiting_key);
     }
@@ -289,6 +293,16 @@ impl MediaSender {
             self.estimate.set_stream(self.stream_bitrate, self.audio_meter.bitrate() as u32);
         }
         self.follow_estimate(now);
+    }
+
+    /// The bitrate of the video in bit/s, whether it is sent in time or not.
+    pub fn video_bitrate(&self) -> u32 {
+        self.video_meter.bitrate() as u32
+    }
+
+    /// Whether frames were dropped because they were late, since the last time.
+    pub fn take_skipped(&mut self) -> bool {
+        std::mem::take(&mut self.has_skipped)
     }
 
     /// Has a key frame requested as soon as the viewer's network gains by one.

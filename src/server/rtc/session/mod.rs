@@ -14,6 +14,7 @@ mod media_sender;
 pub mod nal_limit;
 mod packet_sink;
 mod packets;
+mod rendition_choice;
 pub mod rtcp;
 mod rtp_header;
 pub mod rtp_sender;

@@ -19,6 +19,7 @@ use super::control_channel::ChannelContext;
 use super::data_channel::DataChannel;
 use super::decode_watch::DecodeWatch;
 use super::media_sender::MediaSender;
+use super::rendition_choice::RenditionChoice;
 use super::rtcp::Feedback;
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
@@ -89,6 +90,7 @@ struct SendLoop<'s> {
     preferences: watch::Receiver<Preferences>,
     /// The preferences that are in effect.
     applied: Preferences,
+    renditions: RenditionChoice,
     decoder: DecodeWatch,
     /// Whether the viewer was reported to decode nothing.
     undecoded: bool,
@@ -115,6 +117,7 @@ impl<'s> SendLoop<'s> {
             audio,
             channels: JoinSet::new(),
             preferences,
+            renditions: RenditionChoice::new(applied.quality),
             applied,
             decoder: DecodeWatch::default(),
             undecoded: false,
@@ -172,9 +175,10 @@ impl<'s> SendLoop<'s> {
 
     /// Looks after what does not happen by itself.
     fn tick(&mut self, now: Instant) -> Flow {
-        self.sender.on_tick(self.switcher.bitrate_limit(), now);
+        self.sender.on_tick(self.renditions.bitrate_limit(&self.switcher), now);
         // Also what has not changed: a higher bitrate is not always granted at once.
         self.switcher.report(self.sender.demand(now), now);
+        self.renditions.follow(&mut self.switcher, &mut self.sender, now);
         self.publish_network(now);
         self.request_needed_keyframe(now);
         self.switcher.pass_on_due_request(now);
@@ -183,6 +187,7 @@ impl<'s> SendLoop<'s> {
 
     /// Publishes what is known of the viewer's network, and logs it when the estimate has doubled or halved.
     fn publish_network(&mut self, now: Instant) {
+        self.renditions.publish(&self.switcher, &self.session.entry);
         let network = self.sender.network(now);
         self.session.entry.set_network(network);
         let Some(estimate) = network.estimate else { return };
@@ -277,6 +282,7 @@ impl<'s> SendLoop<'s> {
                 if let Some(camera) = first_of {
                     self.session.entry.set_camera(camera);
                 }
+                self.renditions.publish(&self.switcher, &self.session.entry);
                 self.send_video(&frame)?;
             }
             SwitchEvent::NalTooLarge(error) => {
@@ -307,6 +313,10 @@ impl<'s> SendLoop<'s> {
                 SwitchStart::Rejected(error) => self.report_selection(&now, Err(error)),
                 SwitchStart::Pending => {}
             }
+        }
+        if now.quality != before.quality {
+            self.renditions.set_quality(now.quality);
+            self.renditions.follow(&mut self.switcher, &mut self.sender, Instant::now());
         }
         if now.keyframe != before.keyframe {
             self.switcher.request_keyframe();

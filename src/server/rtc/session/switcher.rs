@@ -1,5 +1,5 @@
-//! The video frames of one viewer: those of its current camera and, during a switch, still the old camera's until the
-//! new one's first key frame. No network.
+//! The video frames of one viewer: those of its current camera and rendition and, during a switch to another one, still the
+//! old one's until the first key frame of the new one. No network.
 //!
 //! All frames share one clock and their timestamps never go back, so the viewer's decoder sees a single stream.
 
@@ -15,9 +15,10 @@ use super::nal_limit::NalTooLarge;
 use crate::media::h264::Profile;
 use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::Metrics;
+use crate::model::status::Rendition;
 use crate::server::rtc::CameraStream;
 use crate::server::rtc::camera_rate::ViewerDemand;
-use crate::server::rtc::sdp::formats::{H264Format, PacketizationMode};
+use crate::server::rtc::sdp::formats::H264Format;
 use crate::server::rtc::sdp::h264;
 use crate::server::rtc::source::PROFILE_WAIT;
 use crate::util::broadcast::Broadcast;
@@ -90,6 +91,8 @@ pub struct CameraSwitcher {
     demand: ViewerDemand,
     /// The camera that is shown, or will be after a pause.
     camera: usize,
+    /// The rendition to show of cameras that have it.
+    wanted: Rendition,
     /// `None` while paused, or before the first frame.
     current: Option<KeyframeReader>,
     pending: Option<PendingSwitch>,
@@ -100,8 +103,9 @@ pub struct CameraSwitcher {
 struct PendingSwitch {
     stream: CameraStream,
     reader: KeyframeReader,
-    /// Whether the old camera is shown until the first frame of this one.
-    overlaps: bool,
+    /// Whether it is refused if the viewer cannot decode it: another camera is shown meanwhile. Without one it is worth a
+    /// try, and the renditions of one camera have the same profile.
+    is_refusable: bool,
     /// Until when to wait for its H.264 profile; `None` once that was checked.
     profile_deadline: Option<Instant>,
 }
@@ -119,9 +123,22 @@ impl CameraSwitcher {
         metrics: Metrics,
     ) -> Self {
         let (cameras, camera, last_timestamp) = (cameras.clone(), stream.index, Timestamp::default());
-        let pending = Some(PendingSwitch::immediate(stream, format.mode, &keyframes, demand));
-        let current = None;
-        Self { cameras, format, metrics, current_video, keyframes, demand, camera, current, pending, last_timestamp }
+        let wanted = Rendition::Main;
+        let reader = KeyframeReader::new(&stream, wanted, format.mode, keyframes.clone(), demand);
+        let pending = Some(PendingSwitch { stream, reader, is_refusable: false, profile_deadline: None });
+        Self {
+            cameras,
+            format,
+            metrics,
+            current_video,
+            keyframes,
+            demand,
+            camera,
+            wanted,
+            current: None,
+            pending,
+            last_timestamp,
+        }
     }
 
     /// Reports what the viewer can take now.
@@ -143,6 +160,34 @@ impl CameraSwitcher {
     /// The bitrate with which that camera is encoded now, in bit/s; `None` while paused.
     pub fn bitrate(&self) -> Option<u32> {
         self.readers().next().map(|reader| reader.share.bitrate())
+    }
+
+    /// The camera that is shown; `None` while paused.
+    pub fn stream(&self) -> Option<&CameraStream> {
+        self.readers().next().and_then(|_| self.camera_stream(self.camera))
+    }
+
+    /// The rendition that is shown, or will be first; `None` while paused.
+    pub fn rendition(&self) -> Option<Rendition> {
+        self.readers().next().map(|reader| reader.rendition)
+    }
+
+    /// The bitrate of the camera's own size if this viewer is sent it, in bit/s; `None` while paused. It is what the encoder
+    /// has or will have soon, whichever is less.
+    pub fn main_bitrate(&self) -> Option<u32> {
+        let reader = self.readers().next()?;
+        match reader.rendition {
+            Rendition::Main => {
+                let now = reader.share.bitrate();
+                let is_enough = self.demand.available.is_none_or(|available| available >= now);
+                Some(if is_enough { now } else { now.min(reader.share.bitrate_with(self.demand)) })
+            }
+            Rendition::Small => self.stream().map(|stream| stream.rate.bitrate_with(self.demand)),
+        }
+    }
+
+    fn camera_stream(&self, camera: usize) -> Option<&CameraStream> {
+        self.cameras.iter().find(|stream| stream.index == camera)
     }
 
     fn readers(&self) -> impl Iterator<Item = &KeyframeReader> {
@@ -188,7 +233,7 @@ impl CameraSwitcher {
                 return SwitchStart::Accepted;
             }
         }
-        let Some(stream) = self.cameras.iter().find(|stream| stream.index == camera) else {
+        let Some(stream) = self.camera_stream(camera).cloned() else {
             return SwitchStart::Rejected(SwitchError::NoSuchCamera { camera, count: self.cameras.len() });
         };
         let profile = *stream.profile.borrow();
@@ -197,7 +242,7 @@ impl CameraSwitcher {
         }
         if self.current.is_some() {
             let profile_deadline = profile.is_none().then(|| Instant::now() + PROFILE_WAIT);
-            self.pending = Some(PendingSwitch { overlaps: true, profile_deadline, ..self.immediate(stream) });
+            self.pending = Some(PendingSwitch { is_refusable: true, profile_deadline, ..self.immediate(stream) });
             return SwitchStart::when(profile.is_some());
         }
         // Nothing is shown yet, so the first frame may decide the profile; while paused, do not even wait for that.
@@ -206,6 +251,32 @@ impl CameraSwitcher {
             self.pending = Some(self.immediate(stream));
         }
         SwitchStart::Accepted
+    }
+
+    /// Has the viewer sent this rendition of its camera from its next key frame on, if the camera has it. To be called again
+    /// from time to time, because cameras change.
+    pub fn set_rendition(&mut self, wanted: Rendition) {
+        self.wanted = wanted;
+        let shown = self.current.as_ref().map(|reader| reader.rendition);
+        let Some(pending) = &mut self.pending else {
+            if let Some((shown, stream)) = shown.zip(self.stream())
+                && stream.rendition(wanted).0 != shown
+            {
+                self.pending = Some(self.immediate(stream.clone()));
+            }
+            return;
+        };
+        let (rendition, ..) = pending.stream.rendition(wanted);
+        if pending.reader.rendition == rendition {
+            return;
+        }
+        if pending.stream.index == self.camera && shown == Some(rendition) {
+            // It has changed its mind.
+            self.pending = None;
+            return;
+        }
+        pending.reader =
+            KeyframeReader::new(&pending.stream, wanted, self.format.mode, self.keyframes.clone(), self.demand);
     }
 
     /// Pauses the video. A switch whose profile is not checked yet is accepted unchecked; then this is `true`.
@@ -220,9 +291,9 @@ impl CameraSwitcher {
     pub fn resume(&mut self) {
         if self.current.is_none()
             && self.pending.is_none()
-            && let Some(stream) = self.cameras.iter().find(|stream| stream.index == self.camera)
+            && let Some(stream) = self.camera_stream(self.camera)
         {
-            self.pending = Some(self.immediate(stream));
+            self.pending = Some(self.immediate(stream.clone()));
         }
     }
 
@@ -238,18 +309,24 @@ impl CameraSwitcher {
         }
     }
 
-    /// A switch to a camera without an old one to show meanwhile.
-    fn immediate(&self, stream: &CameraStream) -> PendingSwitch {
-        PendingSwitch::immediate(stream.clone(), self.format.mode, &self.keyframes, self.demand)
+    /// A switch to a camera, or to another rendition of it, that is not refused.
+    fn immediate(&self, stream: CameraStream) -> PendingSwitch {
+        let keyframes = self.keyframes.clone();
+        let reader = KeyframeReader::new(&stream, self.wanted, self.format.mode, keyframes, self.demand);
+        PendingSwitch { stream, reader, is_refusable: false, profile_deadline: None }
     }
 
-    /// The new camera's first frame is there.
+    /// The first frame of the new camera or rendition is there.
     fn complete_switch(&mut self, frame: EncodedFrame, first_of: Option<usize>) -> SwitchEvent {
         self.keyframes.note_sent();
+        let mut first_of = first_of;
         if let Some(PendingSwitch { stream, reader, .. }) = self.pending.take() {
+            if self.current.is_some() && self.camera == stream.index {
+                first_of = None;
+            }
             self.camera = stream.index;
+            self.current_video.send_replace(reader.video.clone());
             self.current = Some(reader);
-            self.current_video.send_replace(stream.video);
         }
         SwitchEvent::Frame { frame: self.monotonic(frame), first_of }
     }
@@ -262,16 +339,6 @@ impl CameraSwitcher {
 }
 
 impl PendingSwitch {
-    fn immediate(
-        stream: CameraStream,
-        mode: PacketizationMode,
-        keyframes: &Arc<KeyframeBudget>,
-        demand: ViewerDemand,
-    ) -> Self {
-        let reader = KeyframeReader::new(&stream, mode, keyframes.clone(), demand);
-        Self { stream, reader, overlaps: false, profile_deadline: None }
-    }
-
     /// Its H.264 profile, or `None` if that is not known in time.
     async fn profile(&mut self) -> Option<Profile> {
         let Some(profile_deadline) = self.profile_deadline else { return std::future::pending().await };
@@ -290,15 +357,15 @@ async fn pending_event(pending: &mut Option<PendingSwitch>, format: H264Format, 
     }
     let frame = match pending.reader.next(metrics).await {
         Ok(frame) => frame,
-        Err(FrameReadError::NalTooLarge(error)) if pending.overlaps => {
+        Err(FrameReadError::NalTooLarge(error)) if pending.is_refusable => {
             return SwitchEvent::Resolved(Err(SwitchError::Incompatible(error.to_string())));
         }
         Err(FrameReadError::NalTooLarge(error)) => return SwitchEvent::NalTooLarge(error),
         Err(FrameReadError::Closed) => return SwitchEvent::Closed,
     };
-    // The profile may have changed since it was checked. If there is no old camera to show, it is worth a try: decoders
+    // The profile may have changed since it was checked. If there is no other camera to show, it is worth a try: decoders
     // often take more than they offer.
-    let profile = pending.overlaps.then(|| *pending.stream.profile.borrow()).flatten();
+    let profile = pending.is_refusable.then(|| *pending.stream.profile.borrow()).flatten();
     match check_profile(profile, format.profile) {
         Ok(()) => SwitchEvent::Frame { frame, first_of: Some(pending.stream.index) },
         Err(error) => SwitchEvent::Resolved(Err(error)),

@@ -33,7 +33,8 @@ fn camera() -> CameraStream {
     let (profile, known) = watch::channel(Some(Profile::CONSTRAINED_BASELINE));
     drop(profile);
     let rate = CameraRate::new(BitrateTarget::new(2_000_000));
-    CameraStream { name: "camera".into(), index: 0, video: Broadcast::new(4), profile: known, rate, audio: None }
+    let video = Broadcast::new(4);
+    CameraStream { name: "camera".into(), index: 0, video, profile: known, rate, small: None, audio: None }
 }
 
 fn principal(id: &str) -> Principal {
