@@ -40,6 +40,7 @@ fn params(method: &str) -> Value {
         "controls.get" => json!({ "camera": "front", "name": "brightness" }),
         "controls.set" => json!({ "camera": "front", "values": { "brightness": 77 } }),
         "video.set" => json!({ "bitrate": 200_000 }),
+        "video.quality" => json!({ "quality": "low" }),
         "audio.mute" => json!({ "muted": true }),
         "latency.set" => json!({ "mode": "smooth" }),
         "privacy.set" => json!({ "on": false }),

@@ -163,6 +163,8 @@ pub struct ViewerStatus {
     pub name: String,
     /// The camera that it is sent.
     pub camera: String,
+    /// The rendition that it is sent.
+    pub rendition: Rendition,
     /// What its network carries, in bit/s.
     pub estimate: Option<u32>,
     /// Its round trip time in milliseconds.

@@ -76,12 +76,12 @@ async def main(base, token=None):
         sent, times = time.time() * 1e3, await call("time.sync")
         # RFC 5905 section 8: how far the server's clock is ahead of ours.
         print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
-        for method in "controls.list status devices.list session.list video.keyframe video.pause video.resume photo.take".split():
+        for method in "controls.list status devices.list session.list session.status video.keyframe video.pause video.resume photo.take".split():
             await call(method)
         await call("camera.select", camera=second)
         assert (await control.event("camera.changed"))["camera"] in (first, second)
-        await call("audio.mute", muted=True)
-        await call("latency.set", mode="smooth")
+        await call("audio.mute", muted=True), await call("latency.set", mode="smooth")
+        assert (await call("video.quality", quality="high"))["quality"] == "high"
         assert (await call("privacy.toggle")) != (await call("privacy.set", on=False))
         await call("controls.get", camera=first, name="brightness")
         await call("controls.set", camera=first, values={"brightness": 10})

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::common::{Event, LIMIT, Options, Porthole, Viewer};
 
 /// Two cameras of different sizes and frame rates, and a tone.
+#[allow(dead_code)]
 pub const TWO: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -50,6 +51,7 @@ pub struct ReceivedFrame {
     pub key: bool,
     pub size: (usize, usize),
     pub camera: u8,
+    pub number: u32,
     pub delay: Vec<u8>,
 }
 
@@ -71,13 +73,15 @@ impl ControlClient {
         match self.viewer.event(limit).await? {
             Event::Frame(frame) => {
                 let image = frame.image.context("a frame that cannot be decoded")?;
+                let code = image.code.context("a frame without a timecode")?;
                 self.frames.push(ReceivedFrame {
                     arrived: frame.arrived,
                     ssrc: frame.ssrc,
                     timestamp: frame.timestamp,
                     key: frame.key,
                     size: (image.width, image.height),
-                    camera: image.code.context("a frame without a timecode")?.camera,
+                    camera: code.camera,
+                    number: code.frame,
                     delay: frame.playout_delay.unwrap_or_default().to_vec(),
                 });
             }

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::event::{CameraState, Chat, Event, Level, NoticeValues};
 use super::result::{CallerInfo, CameraSummary, Reply, SessionSummary, SnapshotInfo};
-use super::{Code, Latency, METHODS, Method, Request, limits, transfer};
+use super::{Code, Latency, METHODS, Method, Quality, Request, limits, transfer};
 use crate::model::inventory::{Control, ControlKind};
 use crate::model::status;
-use crate::model::status::{PipelineState, Report, Status};
+use crate::model::status::{PipelineState, Rendition, Report, Status};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
@@ -87,7 +87,7 @@ fn good(name: &str) -> Value {
         "values" => json!({ "gain": 1 }),
         "names" => json!(["gain"]),
         "muted" | "on" => json!(true),
-        "mode" => json!("low"),
+        "mode" | "quality" => json!("low"),
         "width" | "height" => json!(640),
         "fps" => json!(30),
         "bitrate" => json!(1_000_000),
@@ -164,6 +164,7 @@ fn reply(method: &str) -> Reply {
         "controls.get" => Reply::Control { camera, control: Box::new(control()) },
         "controls.list" | "controls.set" | "controls.reset" => Reply::Controls { camera, controls: vec![control()] },
         "video.set" => Reply::Video { camera, width: 1, height: 1, fps: 1, bitrate: 1 },
+        "video.quality" => Reply::Quality { quality: Quality::Auto },
         "audio.mute" => Reply::Muted { muted: true },
         "latency.set" => Reply::Latency { mode: Latency::Low, min: 0, max: 0 },
         "snapshot" => Reply::Snapshot(SnapshotInfo {
@@ -175,12 +176,21 @@ fn reply(method: &str) -> Reply {
             sha256: String::new(),
         }),
         "photo.take" => Reply::Photo { camera, file: String::new(), bytes: 1, width: 1, height: 1 },
+        "session.status" => Reply::Session {
+            camera,
+            quality: Quality::Auto,
+            rendition: Rendition::Main,
+            estimate: None,
+            rtt: None,
+            loss: None,
+        },
         "session.list" => Reply::Sessions {
             sessions: vec![SessionSummary {
                 session: "a".into(),
                 name: "a".into(),
                 role: "viewer".into(),
                 camera,
+                rendition: Rendition::Main,
                 since: 0,
                 you: true,
                 undecoded: false,

@@ -70,12 +70,14 @@ pub const METHODS: &[Method] = &[
     session_method("video.keyframe", &[]),
     session_method("video.pause", &[]),
     session_method("video.resume", &[]),
+    session_method("video.quality", &[required("quality", ParamType::Choice(&["auto", "low", "high"]))]),
     session_method("audio.mute", &[required("muted", ParamType::Switch)]),
     session_method("latency.set", &[required("mode", ParamType::Choice(&["low", "smooth"]))]),
     session_method("snapshot", &[CAMERA]),
     operator_method("photo.take", &[CAMERA]),
     operator_method("privacy.toggle", &[]),
     operator_method("privacy.set", &[required("on", ParamType::Switch)]),
+    session_method("session.status", &[]),
     operator_method("session.list", &[]),
     operator_method("session.kick", &[required("session", ParamType::Line(64))]),
     viewer_method("chat.send", &[required("text", ParamType::Lines(500)), optional("name", ParamType::Line(40))]),
@@ -148,6 +150,8 @@ pub enum Command {
     VideoPause {},
     #[serde(rename = "video.resume")]
     VideoResume {},
+    #[serde(rename = "video.quality")]
+    VideoQuality { quality: Quality },
     #[serde(rename = "audio.mute")]
     AudioMute { muted: bool },
     #[serde(rename = "latency.set")]
@@ -160,6 +164,8 @@ pub enum Command {
     PrivacySet { on: bool },
     #[serde(rename = "privacy.toggle")]
     PrivacyToggle {},
+    #[serde(rename = "session.status")]
+    SessionStatus {},
     #[serde(rename = "session.list")]
     SessionList {},
     #[serde(rename = "session.kick")]

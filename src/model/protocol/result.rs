@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::method::Latency;
+use super::method::{Latency, Quality};
 use crate::model::inventory::{CameraInfo, Control, SoundCardInfo};
-use crate::model::status::{PipelineState, Report};
+use crate::model::status::{PipelineState, Rendition, Report};
 
 /// The result of a request; `docs/protocol.md` lists the method of each.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +70,11 @@ pub enum Reply {
         /// Bits a second.
         bitrate: u32,
     },
+    /// The rendition that this viewer wants.
+    Quality {
+        /// As requested.
+        quality: Quality,
+    },
     /// Whether this viewer is sent audio.
     Muted {
         /// True: none.
@@ -105,6 +110,21 @@ pub enum Reply {
         on: bool,
         /// Whether it is stored, so that a restart does not change it.
         kept: bool,
+    },
+    /// What this viewer is sent, and what is known of its network.
+    Session {
+        /// The camera.
+        camera: String,
+        /// The rendition that it wants.
+        quality: Quality,
+        /// The rendition that is sent.
+        rendition: Rendition,
+        /// What its network carries in bit/s; `null` while nothing is known.
+        estimate: Option<u32>,
+        /// Its round trip time in milliseconds.
+        rtt: Option<f64>,
+        /// The share of packets that it lost lately.
+        loss: Option<f64>,
     },
     /// Who watches.
     Sessions {
@@ -185,6 +205,8 @@ pub struct SessionSummary {
     pub role: String,
     /// The selected camera.
     pub camera: String,
+    /// The rendition of it that is sent.
+    pub rendition: Rendition,
     /// When it was created, in seconds since the Unix epoch.
     pub since: u64,
     /// Whether it is the caller's session.

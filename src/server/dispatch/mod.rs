@@ -181,6 +181,8 @@ impl Dispatcher {
             | Command::VideoKeyframe {}
             | Command::VideoPause {}
             | Command::VideoResume {}
+            | Command::VideoQuality { .. }
+            | Command::SessionStatus {}
             | Command::AudioMute { .. }
             | Command::LatencySet { .. }
             | Command::Snapshot { .. } => Err(Error::session(method.name)),
@@ -254,6 +256,7 @@ impl Dispatcher {
             name: viewer.name,
             role: viewer.role.to_string(),
             camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
+            rendition: viewer.rendition,
             since: viewer.since,
             undecoded: viewer.undecoded,
             estimate: viewer.network.estimate,

@@ -21,6 +21,7 @@ impl Dispatcher {
             let viewer = |viewer: SessionInfo| ViewerStatus {
                 name: viewer.name,
                 camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
+                rendition: viewer.rendition,
                 estimate: viewer.network.estimate,
                 rtt: viewer.network.rtt_milliseconds(),
                 loss: viewer.network.loss(),
@@ -37,6 +38,10 @@ impl Dispatcher {
             Command::VideoKeyframe {} => self.update(session, |preferences| preferences.keyframe += 1),
             Command::VideoPause {} => self.update(session, |preferences| preferences.paused = true),
             Command::VideoResume {} => self.update(session, |preferences| preferences.paused = false),
+            Command::VideoQuality { quality } => {
+                self.update(session, |preferences| preferences.quality = quality).map(|_| Reply::Quality { quality })
+            }
+            Command::SessionStatus {} => self.session_status(session),
             Command::AudioMute { muted } => {
                 self.update(session, |preferences| preferences.muted = muted).map(|_| Reply::Muted { muted })
             }
@@ -66,6 +71,21 @@ impl Dispatcher {
         let camera = self.0.deps.status.snapshot().cameras.into_iter().nth(index);
         let (width, height) = camera.map(|camera| (camera.width, camera.height)).unwrap_or_default();
         Ok(Reply::Selected { camera: name.into(), width, height })
+    }
+
+    fn session_status(&self, session: &str) -> Result<Reply, Error> {
+        let sessions = &self.0.deps.sessions;
+        let (viewer, preferences) =
+            sessions.get(session).zip(sessions.preferences(session)).ok_or_else(session_ended)?;
+        let camera = self.0.deps.status.snapshot().cameras.into_iter().nth(viewer.camera);
+        Ok(Reply::Session {
+            camera: camera.map(|camera| camera.name).unwrap_or_default(),
+            quality: preferences.quality,
+            rendition: viewer.rendition,
+            estimate: viewer.network.estimate,
+            rtt: viewer.network.rtt_milliseconds(),
+            loss: viewer.network.loss(),
+        })
     }
 
     fn update(&self, session: &str, change: impl FnOnce(&mut Preferences)) -> Result<Reply, Error> {

@@ -1,0 +1,114 @@
+//! The renditions of a camera: a viewer chooses the smaller one and the camera's own size over the control channel, and gets
+//! each within the same stream.
+
+mod common;
+#[path = "switch/viewer.rs"]
+mod viewer;
+
+use anyhow::{Result, ensure};
+use common::{LIMIT, Porthole};
+use serde_json::json;
+use viewer::{ControlClient, ReceivedFrame};
+
+/// At half of this size the timecode is readable still.
+const LARGE: &str = r#"
+[http]
+listen = "127.0.0.1:0"
+[[camera]]
+device = "pattern"
+width = 1280
+height = 720
+fps = 15
+bitrate = 2000000
+"#;
+
+const OWN: (usize, usize) = (1280, 720);
+const HALF: (usize, usize) = (640, 360);
+
+/// Chooses a quality and waits for the first frame of that size; until then those of the other one come.
+async fn choose(viewer: &mut ControlClient, quality: &str, before: (usize, usize), size: (usize, usize)) -> Result<()> {
+    let begin = viewer.frames.len();
+    let answer = viewer.call("video.quality", json!({ "quality": quality })).await?;
+    ensure!(answer == json!({ "quality": quality }), "{answer}");
+    let first = loop {
+        if let Some(first) = viewer.frames[begin..].iter().find(|frame| frame.size != before) {
+            break first.clone();
+        }
+        ensure!(viewer.frames.len() < begin + 450, "still {before:?} after 30 s");
+        viewer.frame().await?;
+    };
+    ensure!(first.key && first.size == size, "{first:?}");
+    // It stays so.
+    for _ in 0..10 {
+        let frame = viewer.frame().await?;
+        ensure!(frame.size == size, "{frame:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_moves_to_the_smaller_rendition_and_back_within_its_stream() -> Result<()> {
+    let porthole = Porthole::start(LARGE)?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
+    ensure!(viewer.frame().await?.size == OWN);
+    let small = "porthole_small_frames_encoded_total{camera=\"camera\"}";
+    ensure!(porthole.series(small).await? == 0.0, "nobody wants it");
+
+    choose(&mut viewer, "low", OWN, HALF).await?;
+    let own = viewer.call("session.status", json!({})).await?;
+    ensure!(own["quality"] == "low" && own["rendition"] == "small" && own["camera"] == "camera", "{own}");
+    porthole.until_status("its rendition is shown", |status| status["sessions"][0]["rendition"] == "small").await?;
+    porthole.until_metric("porthole_encoders", |encoders| encoders == 1.0).await?;
+    ensure!(porthole.series(small).await? > 10.0, "frames of it were sent");
+
+    // Somebody else is sent the camera's own size meanwhile.
+    let mut other = ControlClient::begin(&porthole).await?;
+    for _ in 0..10 {
+        let frame = other.frame().await?;
+        ensure!(frame.size == OWN, "{frame:?}");
+    }
+    ensure!(viewer.frame().await?.size == HALF);
+    drop(other);
+
+    choose(&mut viewer, "high", HALF, OWN).await?;
+    porthole.until_metric("porthole_encoders", |encoders| encoders == 1.0).await?;
+    choose(&mut viewer, "low", OWN, HALF).await?;
+    choose(&mut viewer, "auto", HALF, OWN).await?;
+    let own = viewer.call("session.status", json!({})).await?;
+    ensure!(own["quality"] == "auto" && own["rendition"] == "main", "{own}");
+
+    // No packet was lost, or reading would have failed.
+    for pair in viewer.frames.windows(2) {
+        let [before, after] = pair else { continue };
+        ensure!(before.ssrc == after.ssrc, "another stream");
+        let ticks = after.timestamp.wrapping_sub(before.timestamp);
+        ensure!(ticks > 0 && ticks < 1 << 31, "{ticks} ticks between two frames");
+        ensure!(after.number.wrapping_sub(before.number) as i32 > -15, "from {before:?} to {after:?}");
+    }
+    let moving = |frames: &[ReceivedFrame]| frames.windows(2).filter(|pair| pair[1].number != pair[0].number).count();
+    ensure!(moving(&viewer.frames) >= viewer.frames.len() - 6, "the picture stands still");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_quality_is_refused_and_a_pause_keeps_the_rendition() -> Result<()> {
+    let porthole = Porthole::start(LARGE)?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
+    viewer.frame().await?;
+    let id = viewer.send_request("video.quality", json!({ "quality": "best" })).await?;
+    let answer = viewer.answer(id).await?;
+    ensure!(answer["error"]["code"] == -32602 && answer["error"]["data"]["param"] == "quality", "{answer}");
+    choose(&mut viewer, "low", OWN, HALF).await?;
+    viewer.call("video.pause", json!({})).await?;
+    porthole.until_status("the camera is closed", |status| status["cameras"][0]["state"] == "idle").await?;
+    // What was under way has arrived before the answer.
+    viewer.call("time.sync", json!({})).await?;
+    let paused = viewer.frames.len();
+    viewer.call("video.resume", json!({})).await?;
+    while viewer.frames.len() == paused {
+        viewer.step(LIMIT).await?;
+    }
+    let first = viewer.frames[paused].clone();
+    ensure!(first.key && first.size == HALF, "{first:?}");
+    Ok(())
+}
