@@ -4,6 +4,7 @@
  */
 
 import { BoardEvent, Control, ControlError } from './control.js';
+import { storedDataSaver, storeDataSaver } from './data-saver.js';
 
 /** How many chat messages are kept: a few screens. */
 const MAX_MESSAGES = 100;
@@ -34,6 +35,7 @@ const FORWARDED = ['status', 'camera.changed', 'control.changed', 'devices.chang
  * @property {boolean} muted Whether no audio is wanted: a page begins muted.
  * @property {'low' | 'smooth'} latency
  * @property {boolean} paused Whether no video is wanted at the moment.
+ * @property {boolean} dataSaver Whether a smaller picture is wanted, which takes less data.
  */
 
 /** Events: `change` when one of the fields changed, `message` when a chat message arrived, and those of the board (BoardEvent). */
@@ -51,7 +53,7 @@ export class BoardClient extends EventTarget {
   /** @type {Message[]} */
   messages = [];
   /** @type {Readonly<Preferences>} */
-  preferences = { muted: true, latency: 'low', paused: false };
+  preferences = { muted: true, latency: 'low', paused: false, dataSaver: storedDataSaver() };
   /** The jitter buffer delay that the board asks for, in milliseconds; null without a session. @type {number | null} */
   jitterBufferTarget = null;
 
@@ -127,6 +129,7 @@ export class BoardClient extends EventTarget {
    */
   async setPreferences(preferences) {
     this.preferences = { ...this.preferences, ...preferences };
+    storeDataSaver(this.preferences.dataSaver);
     this.dispatchEvent(new Event('change'));
     if (this.control?.open) await this.#sendPreferences(this.control, preferences);
   }
@@ -135,11 +138,12 @@ export class BoardClient extends EventTarget {
    * @param {Control} control
    * @param {Partial<Preferences>} preferences
    */
-  async #sendPreferences(control, { muted, latency, paused }) {
+  async #sendPreferences(control, { muted, latency, paused, dataSaver }) {
     const [delay] = await Promise.all([
       latency === undefined ? null : control.request('latency.set', { mode: latency }),
       muted === undefined ? null : control.request('audio.mute', { muted }),
       paused === undefined ? null : control.request(paused ? 'video.pause' : 'video.resume'),
+      dataSaver === undefined ? null : control.request('video.quality', { quality: dataSaver ? 'low' : 'auto' }),
     ]);
     if (delay === null) return;
     if (control === this.control) this.jitterBufferTarget = latency === 'low' ? 0 : delay.min;
@@ -148,9 +152,14 @@ export class BoardClient extends EventTarget {
 
   /** @param {Control} control */
   async #load(control) {
-    const { muted, latency, paused } = this.preferences;
+    const { muted, latency, paused, dataSaver } = this.preferences;
     // Defaults of a session need not be sent. The others go first: until then the board encodes audio for a muted page.
-    const changed = { muted: muted || undefined, latency: latency === 'low' ? undefined : latency, paused: paused || undefined };
+    const changed = {
+      muted: muted || undefined,
+      latency: latency === 'low' ? undefined : latency,
+      paused: paused || undefined,
+      dataSaver: dataSaver || undefined,
+    };
     // A board without these methods still sends video; what it does not support is not offered.
     this.#sendPreferences(control, changed).catch(() => {});
     try {

@@ -8,6 +8,15 @@ import { TimeSeries } from './time-series.js';
 /** @import { Control } from './control.js' */
 /** @import { WhepSession } from './whep.js' */
 
+/** How often the board is asked what it knows of the connection, in milliseconds: its estimate changes slowly. */
+const OWN_INTERVAL_MS = 2_000;
+
+/**
+ * @typedef {object} OwnSession What the board sends, and knows of the connection.
+ * @property {'main' | 'small'} rendition
+ * @property {number | null} estimate What the network carries, in bit/s.
+ */
+
 /** Collected from the construction to `stop()`. */
 export class SessionStats {
   /** @type {import('./stats.js').Stats | null} */
@@ -15,6 +24,9 @@ export class SessionStats {
   /** @type {LatencyMeter | null} */
   latency = null;
   timeSeries = new TimeSeries();
+  /** @type {OwnSession | null} */
+  own = null;
+  #ownAskedAt = -Infinity;
 
   /**
    * @param {WhepSession} session
@@ -24,6 +36,7 @@ export class SessionStats {
   constructor(session, peer, control) {
     this.session = session;
     this.peer = peer;
+    this.control = control;
     this.clock = new BoardClock(control);
     this.reader = new StatsReader(peer);
   }
@@ -37,7 +50,9 @@ export class SessionStats {
     if (receiver) this.latency ??= new LatencyMeter(video, receiver, this.clock);
   }
 
-  async read() {
+  /** @param {boolean} detailed Whether to ask the board, too, what it knows of the connection. */
+  async read(detailed) {
+    if (detailed) this.#readOwn();
     this.stats = await this.reader.read();
     const { video, roundTrip } = this.stats;
     this.timeSeries.push({
@@ -48,6 +63,15 @@ export class SessionStats {
       loss: video?.lossPercent,
       'jitter-buffer': video?.jitterBuffer,
     });
+  }
+
+  /** Asks the board what it knows of the connection, if that was some time ago. */
+  async #readOwn() {
+    const now = performance.now();
+    if (now - this.#ownAskedAt < OWN_INTERVAL_MS) return;
+    this.#ownAskedAt = now;
+    // An older board does not know the request, and another one may be gone.
+    this.own = await this.control.request('session.status').catch(() => null);
   }
 
   stop() {

@@ -31,6 +31,8 @@ export class Settings extends EventTarget {
     /** @type {NodeListOf<HTMLInputElement>} */
     this.latency = root.querySelectorAll('[name=latency]');
     /** @type {HTMLInputElement} */
+    this.dataSaver = find('#data-saver');
+    /** @type {HTMLInputElement} */
     this.privacy = find('#privacy');
     /** @type {HTMLElement} */
     this.privacyNote = find('#privacy-note');
@@ -41,6 +43,7 @@ export class Settings extends EventTarget {
       form.addEventListener('rejected', (event) => this.#reject(/** @type {RejectedEvent} */ (event).reason));
     }
     for (const choice of this.latency) choice.addEventListener('change', () => this.#attempt(client.setPreferences({ latency: choice.value === 'smooth' ? 'smooth' : 'low' })));
+    this.dataSaver.addEventListener('change', () => this.#attempt(client.setPreferences({ dataSaver: this.dataSaver.checked })));
     this.privacy.addEventListener('change', () => this.#attempt(this.#setPrivacy(this.privacy.checked)));
     client.addEventListener('change', () => {
       this.#sizesLoaded &&= client.connected;
@@ -68,6 +71,7 @@ export class Settings extends EventTarget {
       choice.checked = choice.value === client.preferences.latency;
       choice.disabled = !client.connected;
     }
+    this.dataSaver.checked = client.preferences.dataSaver;
     this.privacy.disabled = !client.isOperator;
     if (!this.#settingPrivacy) this.privacy.checked = status?.privacy === true;
     this.privacyNote.hidden = status?.privacy_kept !== false;

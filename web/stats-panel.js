@@ -9,6 +9,7 @@ import { linePath, range } from './time-series.js';
 /** @import { Stats } from './stats.js' */
 /** @import { Latency } from './latency.js' */
 /** @import { Camera, Status } from './status.js' */
+/** @import { OwnSession } from './session-stats.js' */
 
 /** Shown where there is no value. */
 const NONE = '–';
@@ -32,6 +33,7 @@ const [GRAPH_WIDTH, GRAPH_HEIGHT] = [120, 24];
  * @property {Camera | null} camera
  * @property {Status | null} status
  * @property {TimeSeries | null} timeSeries
+ * @property {OwnSession | null} own What the board says of this session.
  * @property {boolean} isOperator Whether to name the board's devices.
  */
 
@@ -45,7 +47,10 @@ const ROWS = {
   setup: ({ setup }) => milliseconds(setup.firstFrame),
   'setup-note': ({ setup }) =>
     setup.connected === null ? null : t().details.steps(round(setup.answered), round(setup.connected)),
-  resolution: ({ stats }) => (stats?.video?.width ? `${stats.video.width} × ${stats.video.height}` : null),
+  resolution: ({ stats, own }) => {
+    const size = stats?.video?.width ? `${stats.video.width} × ${stats.video.height}` : null;
+    return size && own?.rendition === 'small' ? t().details.reduced(size) : size;
+  },
   fps: ({ stats }) => (stats?.video?.fps == null ? null : `${round(stats.video.fps)} fps`),
   'video-bitrate': ({ stats }) => bitrate(stats?.video?.bitrate),
   'video-codec': ({ stats, camera }) => list(codec(stats?.video?.codec), camera?.encoder),
@@ -59,6 +64,7 @@ const ROWS = {
       : t().details.lost(round(stats.video.lossPercent, 1), stats.video.packetsLost ?? 0),
   'jitter-buffer': ({ stats }) =>
     list(milliseconds(stats?.video?.jitterBuffer), stats?.audio && t().details.audioDelay(milliseconds(stats.audio.jitterBuffer) ?? NONE)),
+  capacity: ({ own }) => bitrate(own?.estimate),
   path: ({ stats }) => stats?.path ?? null,
   local: ({ stats }) => stats?.local ?? null,
   camera: ({ camera, isOperator }) => camera && (isOperator ? (camera.source ?? camera.device) : camera.name),

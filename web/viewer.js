@@ -91,7 +91,7 @@ function endSession() {
 async function readStats() {
   const stats = state.sessionStats;
   if (stats && isConnected()) {
-    await stats.read();
+    await stats.read(panel.open === panes.details);
     if (state.sessionStats === stats) {
       state.stalledSince = document.hidden ? null : player.stalledSince(stats.stats?.video?.framesDecoded ?? 0);
     }
@@ -207,6 +207,7 @@ function panelData() {
     status: board.value,
     isOperator: isOperator(),
     timeSeries: stats?.timeSeries ?? null,
+    own: stats?.own ?? null,
   };
 }
 

@@ -165,6 +165,33 @@ test('smooth buffers frames and low shows them at once', async (t) => {
   await stats(page, () => globalThis.porthole.stats().video?.jitterBuffer < 100);
 });
 
+test('the data saver gets half of the width and height within the session, and is remembered', async (t) => {
+  const program = await start(t, { config: camera('hall', 1280, 720) });
+  const page = await open(t, program.url, PHONE);
+  await settings(page);
+  const width = (wanted) => page.waitForFunction((wanted) => document.querySelector('video').videoWidth === wanted, wanted, SOON);
+  await width(1280);
+  assert.equal(await page.isChecked('#data-saver'), false, 'off by default');
+  await page.check('#data-saver');
+  await width(640);
+  await board(page, ({ sessions }) => sessions[0].rendition === 'small');
+  await click(page, '#details');
+  await page.waitForFunction(() => document.querySelector('[data-stat=resolution]').textContent === '640 × 360, half size', null, SOON);
+  await page.waitForFunction(() => /^[0-9.]+ [kM]bit\/s$/.test(document.querySelector('[data-stat=capacity]').textContent), null, SOON);
+  assert.equal(page.requests.filter((url) => url === `${program.url}whep`).length, 1, 'one offer');
+
+  await page.reload();
+  await settings(page);
+  assert.equal(await page.isChecked('#data-saver'), true);
+  await width(640);
+  await page.uncheck('#data-saver');
+  await width(1280);
+  await page.reload();
+  await playing(page);
+  assert.equal(await page.isChecked('#data-saver'), false);
+  assert.deepEqual(page.errors, []);
+});
+
 test('preferences apply to the next session too', async (t) => {
   const program = await start(t, { config: TWO });
   const page = await open(t, program.url, PHONE);
