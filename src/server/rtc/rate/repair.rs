@@ -61,7 +61,7 @@ pub enum RepairVerdict {
     Resend(u8),
     /// It is on its way again already.
     TooSoon,
-    /// A newer key frame makes it useless.
+    /// A repair of it has arrived, or a newer key frame makes it useless.
     Superseded,
     /// It is too old, was never sent, or is long forgotten.
     TooOld,
@@ -88,6 +88,8 @@ struct Sent {
     resent: Option<Instant>,
     /// The copies of the last repair that may still arrive.
     copies: u8,
+    /// Whether a repair has arrived. Some players (webrtc-rs) ask again all the same, as they do not see what a repair repeats.
+    is_repaired: bool,
     /// The key frames begun when it was sent.
     keys: u64,
 }
@@ -163,7 +165,8 @@ impl RepairBudget {
             self.refused.clear();
             self.last_key = Some(now);
         }
-        self.sent[slot(number)] = Some(Sent { number, bytes, at: now, resent: None, copies: 0, keys: self.keys });
+        self.sent[slot(number)] =
+            Some(Sent { number, bytes, at: now, resent: None, copies: 0, is_repaired: false, keys: self.keys });
     }
 
     /// What becomes of a packet reported lost at `now`. If it is to be sent again, it counts as such.
@@ -194,6 +197,7 @@ impl RepairBudget {
     pub fn on_fate(&mut self, fate: RepairFate, now: Instant) -> Option<RepairVerdict> {
         let sent = self.sent[slot(fate.number)].as_mut().filter(|sent| sent.number == fate.number)?;
         if fate.arrived {
+            sent.is_repaired = true;
             self.refused.remove(&fate.number);
         }
         let left = if fate.arrived { 0 } else { sent.copies.saturating_sub(1) };
@@ -233,7 +237,7 @@ impl RepairBudget {
         let Some(sent) = self.sent[slot(number)].as_mut().filter(|sent| sent.number == number) else {
             return RepairVerdict::TooOld;
         };
-        if sent.keys < keys {
+        if sent.is_repaired || sent.keys < keys {
             return RepairVerdict::Superseded;
         }
         // On a path with a longer round trip nothing could be repaired otherwise.

@@ -49,6 +49,22 @@ fn packets_never_sent_or_long_gone_are_not_resent_and_cost_a_key_frame() {
 }
 
 #[test]
+fn a_packet_whose_repair_has_arrived_is_not_sent_again_and_costs_no_key_frame() {
+    let start = Instant::now();
+    let mut budget = budget(start);
+    budget.note_sent(7, BYTES, false, start);
+    assert_eq!(budget.request(7, start), RepairVerdict::Resend(1));
+    assert_eq!(budget.on_fate(RepairFate { number: 7, arrived: true }, after(start, 30)), None);
+    for milliseconds in [100, 200, 600, 5_000] {
+        assert_eq!(budget.request(7, after(start, milliseconds)), RepairVerdict::Superseded);
+    }
+    assert!(!budget.take_key_request(after(start, 5_000)));
+    // Another packet got its place.
+    budget.note_sent(7 + HISTORY as u16, BYTES, false, after(start, 5_000));
+    assert_eq!(budget.request(7 + HISTORY as u16, after(start, 5_010)), RepairVerdict::Resend(1));
+}
+
+#[test]
 fn after_a_change_of_the_path_what_was_sent_on_the_old_one_is_repaired() {
     let start = Instant::now();
     let mut budget = budget(start);
