@@ -206,8 +206,7 @@ function panelData() {
     camera: currentCamera(),
     status: board.value,
     isOperator: isOperator(),
-    timeSeries: stats?.timeSeries ?? null,
-    own: stats?.own ?? null,
+    timeSeries: stats?.timeSeries ?? null, own: stats?.own ?? null,
   };
 }
 
