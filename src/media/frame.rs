@@ -90,6 +90,22 @@ impl Timestamp {
     }
 }
 
+/// The smallest step between the timestamps of two frames of a stream.
+const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
+
+/// Keeps the timestamps of a stream in order: a frame may have been captured before the last one of another source that was
+/// in the stream, and players drop frames that go back in time.
+#[derive(Debug, Default)]
+pub struct MonotonicTimestamps(Timestamp);
+
+impl MonotonicTimestamps {
+    /// The timestamp of the next frame, captured at `captured`: that, or just after the last one.
+    pub fn next(&mut self, captured: Timestamp) -> Timestamp {
+        self.0 = captured.max(self.0.saturating_add(MIN_TIMESTAMP_STEP));
+        self.0
+    }
+}
+
 fn monotonic_now() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)

@@ -12,5 +12,6 @@ pub(crate) mod scale;
 
 pub use color::Colorimetry;
 pub use frame::{
-    AudioPacket, ChromaPlanes, EncodedFrame, PcmFrame, PixelFormat, RawFrame, Timestamp, VIDEO_RTP_RATE, VideoFormat,
+    AudioPacket, ChromaPlanes, EncodedFrame, MonotonicTimestamps, PcmFrame, PixelFormat, RawFrame, Timestamp,
+    VIDEO_RTP_RATE, VideoFormat,
 };

@@ -11,13 +11,13 @@ use super::active_encoder::ActiveEncoder;
 use super::placeholder::{Cause, Placeholder};
 use super::small::SmallFeed;
 use super::stream_fault::StreamFault;
-use super::{CameraUnavailable, Config, EncodeInput, MIN_TIMESTAMP_STEP, PipelineContext, first_profile};
+use super::{CameraUnavailable, Config, EncodeInput, PipelineContext, first_profile};
 use crate::capture::camera::placeholder;
 use crate::capture::camera::placeholder::PlaceholderText;
 use crate::media::convert::Planes;
 use crate::media::encoder;
 use crate::media::h264::Profile;
-use crate::media::{EncodedFrame, PixelFormat, RawFrame, Timestamp};
+use crate::media::{EncodedFrame, MonotonicTimestamps, PixelFormat, RawFrame};
 use crate::model::metrics::DropPoint;
 use crate::util::broadcast::Keep;
 use crate::util::heartbeat::Heartbeat;
@@ -43,8 +43,7 @@ pub(super) struct EncodeThread {
     after_placeholder: bool,
     fault: StreamFault,
     small: SmallFeed,
-    /// The timestamp of the last published frame.
-    last: Timestamp,
+    timestamps: MonotonicTimestamps,
     history: History,
 }
 
@@ -62,7 +61,7 @@ impl EncodeThread {
             after_placeholder: false,
             fault: StreamFault::new(),
             small,
-            last: Timestamp::default(),
+            timestamps: MonotonicTimestamps::default(),
             history: History::default(),
         }
     }
@@ -294,8 +293,7 @@ impl EncodeThread {
 
     fn send(&mut self, mut encoded: EncodedFrame) {
         // Timestamps fail to increase only between a placeholder and a frame, or when a driver's clock is wrong.
-        encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
-        self.last = encoded.captured;
+        encoded.captured = self.timestamps.next(encoded.captured);
         // Our own encoder gives a new viewer a key frame at once.
         let from_camera = !encoded.placeholder && self.active.as_ref().is_some_and(ActiveEncoder::is_passthrough);
         let keep = self.history.keep(from_camera, &encoded);

@@ -16,7 +16,7 @@ mod small;
 mod stream_fault;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -45,9 +45,6 @@ use small::{SmallOutput, SmallThread};
 
 /// Frames kept for a session that lags: about a second. One that is further behind does better to resume at a key frame.
 const RING: usize = 32;
-
-/// The smallest step between the timestamps of two frames.
-const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
 /// One camera with its encoder.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::{SmallInput, SmallOutput};
 use crate::media::encoder;
-use crate::media::{EncodedFrame, RawFrame, Timestamp};
+use crate::media::{EncodedFrame, MonotonicTimestamps, RawFrame};
 use crate::model::metrics::DropPoint;
+use crate::pipeline::video::PipelineContext;
 use crate::pipeline::video::active_encoder::ActiveEncoder;
-use crate::pipeline::video::{MIN_TIMESTAMP_STEP, PipelineContext};
 use crate::util::drop_log::DropLog;
 use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Pop;
@@ -24,8 +24,7 @@ pub struct SmallThread {
     active: Option<ActiveEncoder>,
     /// Whether the last frame was a placeholder.
     placeholder: bool,
-    /// The timestamp of the last published frame.
-    last: Timestamp,
+    timestamps: MonotonicTimestamps,
     log: DropLog,
 }
 
@@ -40,7 +39,7 @@ impl SmallThread {
             heartbeat,
             active: None,
             placeholder: false,
-            last: Timestamp::default(),
+            timestamps: MonotonicTimestamps::default(),
             log: DropLog::every(LOG_INTERVAL),
         }
     }
@@ -99,8 +98,7 @@ impl SmallThread {
 
     fn publish(&mut self, mut encoded: EncodedFrame) {
         self.ctx.metrics.small_encoded.get_or_create(&self.ctx.label).inc();
-        encoded.captured = encoded.captured.max(self.last.saturating_add(MIN_TIMESTAMP_STEP));
-        self.last = encoded.captured;
+        encoded.captured = self.timestamps.next(encoded.captured);
         self.output.frames.publish(encoded);
     }
 }

@@ -4,7 +4,6 @@
 //! All frames share one clock and their timestamps never go back, so the viewer's decoder sees a single stream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -13,7 +12,7 @@ use super::keyframe_budget::KeyframeBudget;
 use super::keyframe_reader::{FrameReadError, KeyframeReader, now};
 use super::nal_limit::NalTooLarge;
 use crate::media::h264::Profile;
-use crate::media::{EncodedFrame, Timestamp};
+use crate::media::{EncodedFrame, MonotonicTimestamps};
 use crate::model::metrics::Metrics;
 use crate::model::status::Rendition;
 use crate::server::rtc::CameraStream;
@@ -22,10 +21,6 @@ use crate::server::rtc::sdp::formats::H264Format;
 use crate::server::rtc::sdp::h264;
 use crate::server::rtc::source::PROFILE_WAIT;
 use crate::util::broadcast::Broadcast;
-
-/// The minimum distance of two timestamps. A camera's first frame may have been captured before the last one of the
-/// previous camera, and players drop frames that go back in time.
-const MIN_TIMESTAMP_STEP: Duration = Duration::from_millis(1);
 
 /// What the switcher yields.
 #[derive(Debug)]
@@ -96,7 +91,7 @@ pub struct CameraSwitcher {
     /// `None` while paused, or before the first frame.
     current: Option<KeyframeReader>,
     pending: Option<PendingSwitch>,
-    last_timestamp: Timestamp,
+    timestamps: MonotonicTimestamps,
 }
 
 /// A switch that waits for its first key frame.
@@ -122,7 +117,7 @@ impl CameraSwitcher {
         demand: ViewerDemand,
         metrics: Metrics,
     ) -> Self {
-        let (cameras, camera, last_timestamp) = (cameras.clone(), stream.index, Timestamp::default());
+        let (cameras, camera, timestamps) = (cameras.clone(), stream.index, MonotonicTimestamps::default());
         let wanted = Rendition::Main;
         let reader = KeyframeReader::new(&stream, wanted, format.mode, keyframes.clone(), demand);
         let pending = Some(PendingSwitch { stream, reader, is_refusable: false, profile_deadline: None });
@@ -137,7 +132,7 @@ impl CameraSwitcher {
             wanted,
             current: None,
             pending,
-            last_timestamp,
+            timestamps,
         }
     }
 
@@ -332,8 +327,7 @@ impl CameraSwitcher {
     }
 
     fn monotonic(&mut self, mut frame: EncodedFrame) -> EncodedFrame {
-        frame.captured = frame.captured.max(self.last_timestamp.saturating_add(MIN_TIMESTAMP_STEP));
-        self.last_timestamp = frame.captured;
+        frame.captured = self.timestamps.next(frame.captured);
         frame
     }
 }
