@@ -82,10 +82,14 @@ pub fn is_dtls(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| (20..=63).contains(first))
 }
 
-struct Record<'d> {
-    content: u8,
-    epoch: u16,
-    payload: &'d [u8],
+/// A record.
+pub struct Record<'d> {
+    /// The content type.
+    pub content: u8,
+    /// Which keys it is encrypted with; 0 for none.
+    pub epoch: u16,
+    /// What it carries.
+    pub payload: &'d [u8],
 }
 
 impl Record<'_> {
@@ -96,7 +100,7 @@ impl Record<'_> {
 }
 
 /// The records of a datagram, up to one that is cut off.
-fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
+pub fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         let header = rest.first_chunk::<HEADER_LEN>()?;

@@ -9,7 +9,7 @@
 
 mod datagrams;
 mod demux;
-mod dtls_guard;
+pub mod dtls_guard;
 mod path;
 mod peer_set;
 mod send_queue;

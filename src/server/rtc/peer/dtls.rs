@@ -3,8 +3,9 @@
 //!
 //! To the library the viewer has one address, whatever path is used.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rtc::crypto::{HashAlgorithm, RTCCryptoProvider};
@@ -16,6 +17,7 @@ use rtc::shared::TransportProtocol;
 use rtc::shared::error::Error;
 
 use super::VIEWER;
+use super::dtls_repeats::DtlsRepeats;
 use super::srtp::{PROFILES, Srtp};
 
 /// Letters of the subject of our certificate, which nobody reads.
@@ -23,6 +25,9 @@ const SUBJECT: &str = "porthole";
 
 /// How many records back a replay is recognised, as in RFC 6347 section 4.1.2.6.
 const REPLAY_WINDOW: usize = 64;
+
+/// A flight of the viewer's that is repeated this soon after our answer may have crossed it on a path of ordinary length.
+const CROSSING: Duration = Duration::from_millis(120);
 
 /// The certificate of this program, which each session uses. Its fingerprint is in each answer.
 #[derive(Clone)]
@@ -74,7 +79,19 @@ pub struct Dtls {
     /// Until the handshake is started, if we are the client.
     client: Option<Arc<HandshakeConfig>>,
     crypto: Arc<dyn RTCCryptoProvider>,
+    /// Until the handshake is complete.
+    handshake: Option<Handshake>,
+    /// Datagrams to send.
+    outgoing: VecDeque<BytesMut>,
     is_closed: bool,
+}
+
+/// What is known of a handshake that is under way.
+#[derive(Debug, Default)]
+struct Handshake {
+    repeats: DtlsRepeats,
+    /// When our last flight was sent.
+    sent: Option<Instant>,
 }
 
 impl Dtls {
@@ -112,7 +129,9 @@ impl Dtls {
             .build(is_client, None)?;
         let config = Arc::new(config);
         let (client, server) = if is_client { (Some(config), None) } else { (None, Some(config)) };
-        Ok(Self { endpoint: Endpoint::new(VIEWER, TransportProtocol::UDP, server), client, crypto, is_closed: false })
+        let endpoint = Endpoint::new(VIEWER, TransportProtocol::UDP, server);
+        let (handshake, outgoing) = (Some(Handshake::default()), VecDeque::new());
+        Ok(Self { endpoint, client, crypto, handshake, outgoing, is_closed: false })
     }
 
     /// Starts the handshake, if we are the client and it has not been started.
@@ -122,12 +141,16 @@ impl Dtls {
         {
             tracing::debug!("start DTLS: {error}");
         }
+        self.collect(now);
     }
 
     /// Handles a datagram of the viewer.
     pub fn handle(&mut self, datagram: BytesMut, now: Instant) -> Vec<DtlsEvent> {
         // A late datagram must not begin another handshake.
         if self.is_closed || self.client.is_some() {
+            return Vec::new();
+        }
+        if self.answer_repeat(&datagram, now) {
             return Vec::new();
         }
         let events = match self.endpoint.read(now, VIEWER, None, datagram) {
@@ -137,13 +160,21 @@ impl Dtls {
                 return Vec::new();
             }
         };
+        if self.collect(now)
+            && let Some(handshake) = &mut self.handshake
+        {
+            handshake.repeats.note_answered();
+        }
         let mut handled = Vec::new();
         for event in events {
             match event {
-                EndpointEvent::HandshakeComplete => match self.keys() {
-                    Ok(srtp) => handled.push(DtlsEvent::Connected(Box::new(srtp))),
-                    Err(error) => tracing::info!("no keys for SRTP: {error}"),
-                },
+                EndpointEvent::HandshakeComplete => {
+                    self.handshake = None;
+                    match self.keys() {
+                        Ok(srtp) => handled.push(DtlsEvent::Connected(Box::new(srtp))),
+                        Err(error) => tracing::info!("no keys for SRTP: {error}"),
+                    }
+                }
                 EndpointEvent::ApplicationData(data) => handled.push(DtlsEvent::Data(data)),
                 EndpointEvent::PeerClosed => {
                     self.is_closed = true;
@@ -155,6 +186,35 @@ impl Dtls {
         handled
     }
 
+    /// Sends our last flight again if a datagram of the handshake only repeats what that answers; `false` if the library has to
+    /// see the datagram.
+    fn answer_repeat(&mut self, datagram: &[u8], now: Instant) -> bool {
+        let Some(handshake) = &mut self.handshake else { return false };
+        let is_repeat = handshake.repeats.is_repeat(datagram);
+        let Some(sent) = handshake.sent.filter(|_| is_repeat) else { return false };
+        if now.saturating_duration_since(sent) < CROSSING {
+            return true;
+        }
+        // The library sends the flight again, with numbers of its own, as if its timer had run out.
+        let Some(due) = self.poll_timeout() else { return false };
+        let before = self.outgoing.len();
+        self.handle_timeout(due.max(now));
+        self.outgoing.len() > before
+    }
+
+    /// Takes over what the library has to send; `true` if there is something.
+    fn collect(&mut self, now: Instant) -> bool {
+        let before = self.outgoing.len();
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.outgoing.push_back(transmit.message);
+        }
+        let is_any = self.outgoing.len() > before;
+        if let Some(handshake) = self.handshake.as_mut().filter(|_| is_any) {
+            handshake.sent = Some(now);
+        }
+        is_any
+    }
+
     /// Sends application data.
     pub fn write(&mut self, data: &[u8], now: Instant) {
         if self.is_closed {
@@ -163,6 +223,7 @@ impl Dtls {
         if let Err(error) = self.endpoint.write(now, VIEWER, data) {
             tracing::debug!("send over DTLS: {error}");
         }
+        self.collect(now);
     }
 
     /// Closes the connection, and tells the viewer.
@@ -172,11 +233,12 @@ impl Dtls {
         {
             tracing::debug!("close DTLS: {error}");
         }
+        self.collect(now);
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<BytesMut> {
-        self.endpoint.poll_transmit().map(|transmit| transmit.message)
+        self.outgoing.pop_front()
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -190,6 +252,7 @@ impl Dtls {
         if is_due && let Err(error) = self.endpoint.handle_timeout(VIEWER, now) {
             tracing::debug!("DTLS handshake: {error}");
         }
+        self.collect(now);
     }
 
     fn keys(&self) -> Result<Srtp, Error> {
@@ -197,3 +260,6 @@ impl Dtls {
         Srtp::new(state, &self.crypto)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 mod data;
 mod dtls;
+mod dtls_repeats;
 mod ice_agent;
 mod ice_generation;
 mod ice_message;
