@@ -4,7 +4,8 @@
 //! The result has even dimensions, because 4:2:0 has one chroma sample for two by two pixels and encoders require it:
 //! the last column or row of an odd size is cropped. The values are of limited range (16 to 235 for luma), which is
 //! what video usually has; JPEG has full range and is converted. YUV formats keep the colours and the range that their
-//! camera declares, which [`converted_color`] tells. Scaling is in `media::scale`.
+//! camera declares, which [`converted_color`] tells; to be encoded they are brought to [`video_color`]. Scaling is in
+//! `media::scale`.
 
 mod camera_jpeg;
 mod jpeg;
@@ -26,6 +27,7 @@ pub use snapshot::{EncodedJpeg, StillImage};
 
 use jpeg::JpegDecoder;
 use layout::Layout;
+use matrix::MatrixConverter;
 
 /// Why a frame cannot be converted. One bad frame says nothing about the next.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +117,7 @@ impl Error {
 pub struct Converter {
     memory: PlaneBuffers,
     jpeg: JpegDecoder,
+    matrix: MatrixConverter,
 }
 
 impl Converter {
@@ -128,28 +131,49 @@ impl Converter {
         self.jpeg.damaged_shown()
     }
 
-    /// The frame in I420. Planes that are already laid out that way are borrowed without a copy.
+    /// The frame in I420, with the colours of [`converted_color`]. Planes that are already laid out that way are borrowed
+    /// without a copy.
     ///
     /// # Errors
     ///
     /// See [`Error`]. The converter remains usable.
     pub fn i420<'a>(&'a mut self, frame: &'a RawFrame) -> Result<Planes<'a>, Error> {
-        let layout = Layout::of(&frame.format)?;
-        let [first, second, third] = layout.planes(frame)?;
-        let memory = &mut self.memory;
-        match frame.format.pixel {
-            PixelFormat::I420 => Ok(planar::three([first, second, third], &layout, memory)),
-            PixelFormat::Yv12 => Ok(planar::three([first, third, second], &layout, memory)),
-            PixelFormat::Nv12 => Ok(planar::two([first, second], &layout, memory, false)),
-            PixelFormat::Nv21 => Ok(planar::two([first, second], &layout, memory, true)),
-            PixelFormat::Grey => Ok(planar::grey(first, &layout, memory)),
-            PixelFormat::Yuyv => packed::yuyv(first, &layout, memory),
-            PixelFormat::Uyvy => packed::uyvy(first, &layout, memory),
-            PixelFormat::Rgb24 => rgb::rgb24(first, &layout, memory),
-            PixelFormat::Bgr24 => rgb::bgr24(first, &layout, memory),
-            PixelFormat::Mjpeg => self.jpeg.decode(frame, &layout, memory),
-            PixelFormat::H264 => Err(Error::Encoded),
-        }
+        let Self { memory, jpeg, .. } = self;
+        lay_out(frame, memory, jpeg)
+    }
+
+    /// The frame in I420, with the colours of [`video_color`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::i420`].
+    pub fn video<'a>(&'a mut self, frame: &'a RawFrame) -> Result<Planes<'a>, Error> {
+        let Self { memory, jpeg, matrix } = self;
+        let planes = lay_out(frame, memory, jpeg)?;
+        Ok(matrix.bring(planes, converted_color(&frame.format)))
+    }
+}
+
+/// The frame in I420, with the colours of [`converted_color`].
+fn lay_out<'a>(
+    frame: &'a RawFrame,
+    memory: &'a mut PlaneBuffers,
+    jpeg: &'a mut JpegDecoder,
+) -> Result<Planes<'a>, Error> {
+    let layout = Layout::of(&frame.format)?;
+    let [first, second, third] = layout.planes(frame)?;
+    match frame.format.pixel {
+        PixelFormat::I420 => Ok(planar::three([first, second, third], &layout, memory)),
+        PixelFormat::Yv12 => Ok(planar::three([first, third, second], &layout, memory)),
+        PixelFormat::Nv12 => Ok(planar::two([first, second], &layout, memory, false)),
+        PixelFormat::Nv21 => Ok(planar::two([first, second], &layout, memory, true)),
+        PixelFormat::Grey => Ok(planar::grey(first, &layout, memory)),
+        PixelFormat::Yuyv => packed::yuyv(first, &layout, memory),
+        PixelFormat::Uyvy => packed::uyvy(first, &layout, memory),
+        PixelFormat::Rgb24 => rgb::rgb24(first, &layout, memory),
+        PixelFormat::Bgr24 => rgb::bgr24(first, &layout, memory),
+        PixelFormat::Mjpeg => jpeg.decode(frame, &layout, memory),
+        PixelFormat::H264 => Err(Error::Encoded),
     }
 }
 
@@ -192,4 +216,12 @@ pub const fn converted_color(format: &VideoFormat) -> Colorimetry {
         PixelFormat::Mjpeg | PixelFormat::Rgb24 | PixelFormat::Bgr24 | PixelFormat::Grey => Colorimetry::SRGB,
         _ => format.color,
     }
+}
+
+/// What the values mean that [`Converter::video`] returns for frames of `format`: luma and chroma by BT.601 in limited range,
+/// whatever the camera has. Players show that right everywhere. Some take no notice of full range, and Chromium on the
+/// processor cannot show the blue of BT.709 in limited range.
+pub const fn video_color(format: &VideoFormat) -> Colorimetry {
+    let color = converted_color(format);
+    Colorimetry { matrix: Colorimetry::MATRIX_BT601, full_range: false, ..color }
 }

@@ -69,7 +69,7 @@ impl super::Encoder for OpenH264 {
     ) -> Result<Option<EncodedFrame>, Error> {
         let elapsed =
             self.last.replace(frame.captured).map_or(Duration::ZERO, |last| frame.captured.saturating_since(last));
-        let planes = self.converter.i420(frame)?;
+        let planes = self.converter.video(frame)?;
         tap(&planes);
         let size = (planes.width, planes.height);
         let fresh = self.codec.as_ref().is_none_or(|(opened, _)| *opened != size);
@@ -112,7 +112,7 @@ impl super::Encoder for OpenH264 {
     fn tap(&mut self, frame: &RawFrame, tap: &mut PictureTap<'_>) -> Result<(), Error> {
         // It holds tens of megabytes.
         self.codec = None;
-        tap(&self.converter.i420(frame)?);
+        tap(&self.converter.video(frame)?);
         Ok(())
     }
 
@@ -218,7 +218,8 @@ mod tests {
             let mut encoder = OpenH264::open(&Config { threads, ..Config::default() }, &format);
             let encoded = encoder.encode(&RawFrame { format, ..frame(0) }, true).expect("encode").expect("picture");
             let sps = h264::nals(&encoded.data).next().expect("sps");
-            assert_eq!(h264::color::read(sps), Some(color));
+            let due = Colorimetry { matrix: Colorimetry::MATRIX_BT601, full_range: false, ..color };
+            assert_eq!(h264::color::read(sps), Some(due));
         }
     }
 

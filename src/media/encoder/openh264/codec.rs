@@ -16,7 +16,7 @@ use openh264_sys2::{
 };
 
 use super::NAME;
-use crate::media::convert::{Planes, converted_color};
+use crate::media::convert::{Planes, video_color};
 use crate::media::encoder::{Error, SMALL_NAL};
 use crate::media::{Colorimetry, VideoFormat};
 
@@ -66,7 +66,7 @@ impl Codec {
             .num_threads(threads)
             // Key frames are requested one by one; the codec itself never inserts one.
             .intra_frame_period(IntraFramePeriod::from_num_frames(0))
-            .vui(vui(converted_color(format)));
+            .vui(vui(video_color(format)));
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), settings).map_err(codec_error)?;
         let mut codec = Self { encoder, parameters: Box::default() };
         codec.suppress_log();
@@ -185,19 +185,12 @@ fn vui(color: Colorimetry) -> VuiConfig {
         16 => TransferCharacteristics::Smpte2084,
         _ => TransferCharacteristics::Unspecified,
     };
-    let matrix = match color.matrix {
-        1 => MatrixCoefficients::Bt709,
-        Colorimetry::MATRIX_BT601 => MatrixCoefficients::Smpte170M,
-        7 => MatrixCoefficients::Smpte240M,
-        9 => MatrixCoefficients::Bt2020Ncl,
-        10 => MatrixCoefficients::Bt2020Cl,
-        _ => MatrixCoefficients::Unspecified,
-    };
     VuiConfig::new()
         .color_primaries(primaries)
         .transfer_characteristics(transfer)
-        .matrix_coefficients(matrix)
-        .full_range(color.full_range)
+        // See `video_color`.
+        .matrix_coefficients(MatrixCoefficients::Smpte170M)
+        .full_range(false)
 }
 
 fn codec_error(error: openh264::Error) -> Error {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::PipelineContext;
-use crate::media::convert::{Planes, converted_color};
+use crate::media::convert::{Planes, video_color};
 use crate::media::encoder::BitrateTarget;
 use crate::media::scale::{Scaler, half_size};
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
@@ -163,7 +163,7 @@ impl SmallFeed {
             Err(error) => return tracing::debug!("scale {}x{}: {error}", planes.width, planes.height),
         };
         let (width, height) = (size.0 as u32, size.1 as u32);
-        let color = converted_color(&frame.format);
+        let color = video_color(&frame.format);
         let format = VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, color, ..frame.format };
         self.is_fed = true;
         let frame = RawFrame::new(frame.captured, format, data.into());
