@@ -115,12 +115,13 @@ test('video that arrives before the page is loaded loses nothing', async (t) => 
     await route.continue();
   });
   await page.goto(program.url, { waitUntil: 'commit' });
-  await page.waitForFunction(async () => {
+  const arrived = () => page.evaluate(async () => {
     const script = document.querySelector('script[src^="bootstrap."]');
     if (!script) return false;
     const { connection, client } = await import(script.src);
     return connection.state === 'live' && client.viewers !== null && client.status !== null;
-  }, null, SOON);
+  });
+  await eventually(arrived, (arrived) => arrived, 'the video and the status should arrive');
   ready();
   await playing(page);
   assert.equal(await page.textContent('#camera-name'), 'camera');
