@@ -6,6 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # All tests use one profile (dev, with optimised dependencies: see Cargo.toml), so that everything is built once.
 target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export PORTHOLE_BIN := $(target_dir)/debug/porthole
+export LINK_BIN := $(target_dir)/debug/examples/link
 
 # Clippy is the compiler of the tests (.ci/rustc), so that linting and testing share one build.
 build unit doc page network players board board-quick test: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/.ci/rustc

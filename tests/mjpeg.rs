@@ -249,6 +249,8 @@ async fn ended_session_ends_the_stream_even_of_a_stopped_reader() -> Result<()> 
         .collect();
     ensure!(ids.len() == 2, "{sessions:#}");
     for id in ids {
+        let bounded = call(&porthole, "session.limit", json!({ "session": id, "bitrate": 300_000 })).await?;
+        ensure!(bounded["error"]["message"].as_str().is_some_and(|text| text.contains("WebRTC")), "{bounded:#}");
         let kicked = call(&porthole, "session.kick", json!({ "session": id })).await?;
         ensure!(kicked.get("result").is_some(), "{kicked:#}");
     }

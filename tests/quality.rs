@@ -112,3 +112,45 @@ async fn a_wrong_quality_is_refused_and_a_pause_keeps_the_rendition() -> Result<
     ensure!(first.key && first.size == HALF, "{first:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_bounds_what_a_viewer_is_sent() -> Result<()> {
+    let porthole = Porthole::start(&format!("{LARGE}[audio]\ndevice = \"off\"\n"))?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
+    viewer.frame().await?;
+    let session = viewer.call("session.list", json!({})).await?["sessions"][0]["session"].clone();
+    let free = bitrate(&porthole, &mut viewer).await?;
+
+    viewer.call("session.limit", json!({ "session": session, "bitrate": 400_000 })).await?;
+    ensure!(viewer.call("session.list", json!({})).await?["sessions"][0]["limit"] == 400_000);
+    let mut bounded = [free; 2];
+    while bounded.iter().any(|bitrate| *bitrate > 450_000.0) {
+        ensure!(viewer.frames.len() < 900, "still {bounded:?} bit/s, {free} without a limit");
+        bounded = [bounded[1], bitrate(&porthole, &mut viewer).await?];
+    }
+    ensure!(viewer.frames.last().is_some_and(|frame| frame.size == OWN), "it watches alone: the encoder follows it");
+
+    viewer.call("session.limit", json!({ "session": session })).await?;
+    let mut again = 0.0;
+    while again < free / 2.0 {
+        ensure!(viewer.frames.len() < 1_800, "still {again} bit/s, {free} at first");
+        again = bitrate(&porthole, &mut viewer).await?;
+    }
+
+    let unknown = viewer.send_request("session.limit", json!({ "session": "nobody" })).await?;
+    let answer = viewer.answer(unknown).await?;
+    ensure!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("session.list")), "{answer}");
+    Ok(())
+}
+
+/// What is sent while the next 30 frames arrive, in bit/s of their own time.
+async fn bitrate(porthole: &Porthole, viewer: &mut ControlClient) -> Result<f64> {
+    let first = viewer.frame().await?.timestamp;
+    let before = porthole.metric("porthole_sent_bytes_total").await?;
+    let mut last = first;
+    for _ in 0..30 {
+        last = viewer.frame().await?.timestamp;
+    }
+    let bytes = porthole.metric("porthole_sent_bytes_total").await? - before;
+    Ok(bytes * 8.0 * 90_000.0 / f64::from(last.wrapping_sub(first)))
+}

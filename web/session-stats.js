@@ -11,6 +11,9 @@ import { TimeSeries } from './time-series.js';
 /** How often the board is asked what it knows of the connection, in milliseconds: its estimate changes slowly. */
 const OWN_INTERVAL_MS = 2_000;
 
+/** How often the board is told how late the picture is, in milliseconds. */
+const REPORT_INTERVAL_MS = 5_000;
+
 /**
  * @typedef {object} OwnSession What the board sends, and knows of the connection.
  * @property {'main' | 'small'} rendition
@@ -27,6 +30,9 @@ export class SessionStats {
   /** @type {OwnSession | null} */
   own = null;
   #ownAskedAt = -Infinity;
+  #reportedAt = -Infinity;
+  /** @type {number | undefined} */
+  #reported;
 
   /**
    * @param {WhepSession} session
@@ -53,6 +59,7 @@ export class SessionStats {
   /** @param {boolean} detailed Whether to ask the board, too, what it knows of the connection. */
   async read(detailed) {
     if (detailed) this.#readOwn();
+    this.#report(this.latency?.read()?.median);
     this.stats = await this.reader.read();
     const { video, roundTrip } = this.stats;
     this.timeSeries.push({
@@ -72,6 +79,20 @@ export class SessionStats {
     this.#ownAskedAt = now;
     // An older board does not know the request, and another one may be gone.
     this.own = await this.control.request('session.status').catch(() => null);
+  }
+
+  /**
+   * Tells the board how late the picture is, now and then, and when that is no longer known.
+   * @param {number} [latency] Milliseconds.
+   */
+  #report(latency) {
+    const now = performance.now();
+    const isKnown = latency !== undefined;
+    if (now - this.#reportedAt < REPORT_INTERVAL_MS || (!isKnown && this.#reported === undefined) || !this.control.open) return;
+    this.#reportedAt = now;
+    this.#reported = latency;
+    // An older board does not know the request, and another one may be gone.
+    this.control.request('session.report', isKnown ? { delay: Math.round(latency) } : {}).catch(() => {});
   }
 
   stop() {

@@ -17,6 +17,7 @@ const STORAGE_KEY = 'name';
  * @property {string | null} camera
  * @property {number} since Seconds since the Unix epoch.
  * @property {boolean} [you]
+ * @property {number | null} [delay] From capture to display, in milliseconds.
  */
 
 export class ViewersPanel {
@@ -91,10 +92,10 @@ export class ViewersPanel {
   /** @param {Session[]} sessions */
   #listSessions(sessions) {
     const texts = t().people;
-    this.list.replaceChildren(...sessions.map(({ session, name, role, camera, since, you }) => {
+    this.list.replaceChildren(...sessions.map(({ session, name, role, camera, since, you, delay }) => {
       const shownName = name || texts.unnamed;
       const time = new Date(since * 1000).toLocaleTimeString(locale(), { hour: '2-digit', minute: '2-digit' });
-      const facts = [you && texts.you, role === 'operator' ? texts.operator : texts.viewer, texts.watches(camera ?? '–', time)];
+      const facts = [you && texts.you, role === 'operator' ? texts.operator : texts.viewer, texts.watches(camera ?? '–', time), typeof delay === 'number' && texts.delay(delay)];
       const line = make('li', { 'data-session': session },
         make('span', { class: 'viewer-name' }, shownName), make('span', { class: 'secondary' }, facts.filter(Boolean).join(' · ')));
       if (!you) {

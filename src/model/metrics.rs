@@ -62,6 +62,8 @@ pub struct Counters {
     pub nacked_packets: Counter,
     /// Packets among them that were not sent again: too soon after the last time, too old, or beyond the share of resends.
     pub resends_refused: Counter,
+    /// Audio packets that viewers were sent once more, together with later ones.
+    pub redundant_audio: Counter,
     /// Audio packets encoded.
     pub audio_packets: Counter,
     /// Viewers connected or connecting.
@@ -74,6 +76,8 @@ pub struct Counters {
     pub viewer_rtt: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
     /// The share of packets that each viewer lost lately.
     pub viewer_loss: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
+    /// How long after its capture each viewer's page shows a frame, in seconds.
+    pub viewer_delay: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
     /// Sign-in attempts, by outcome.
     pub sign_ins: Family<SignIn, Counter>,
     /// HTTP connections and requests rejected, by reason.
@@ -137,12 +141,14 @@ impl Metrics {
             key_requests: Counter::default(),
             nacked_packets: Counter::default(),
             resends_refused: Counter::default(),
+            redundant_audio: Counter::default(),
             audio_packets: Counter::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
             viewer_estimate: Family::default(),
             viewer_rtt: Family::default(),
             viewer_loss: Family::default(),
+            viewer_delay: Family::default(),
             sign_ins: Family::default(),
             http_refused: Family::default(),
             commands: Counter::default(),
@@ -174,6 +180,7 @@ impl Metrics {
         self.viewer_estimate.remove(label);
         self.viewer_rtt.remove(label);
         self.viewer_loss.remove(label);
+        self.viewer_delay.remove(label);
     }
 
     /// Counts a datagram or connection that was ignored.
@@ -241,6 +248,11 @@ impl Counters {
             "Packets requested again and not sent again, to keep resends within their share",
             self.resends_refused.clone(),
         );
+        registry.register(
+            "redundant_audio_packets",
+            "Audio packets that viewers were sent once more, together with later ones",
+            self.redundant_audio.clone(),
+        );
         registry.register("audio_packets", "Audio packets encoded", self.audio_packets.clone());
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
@@ -259,6 +271,12 @@ impl Counters {
             "viewer_loss_ratio",
             "The share of packets that each viewer lost lately",
             self.viewer_loss.clone(),
+        );
+        registry.register_with_unit(
+            "viewer_delay",
+            "Time from a frame's capture to its display, as each viewer's page reports it",
+            Unit::Seconds,
+            self.viewer_delay.clone(),
         );
         registry.register("sign_ins", "Sign-in attempts, by outcome", self.sign_ins.clone());
         registry.register(

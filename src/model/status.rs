@@ -171,6 +171,8 @@ pub struct ViewerStatus {
     pub rtt: Option<f64>,
     /// The share of packets that it lost lately.
     pub loss: Option<f64>,
+    /// How long after its capture it shows a frame, in milliseconds.
+    pub delay: Option<u32>,
 }
 
 impl From<Status> for Report {

@@ -76,7 +76,7 @@ async def main(base, token=None):
         sent, times = time.time() * 1e3, await call("time.sync")
         # RFC 5905 section 8: how far the server's clock is ahead of ours.
         print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
-        for method in "controls.list status devices.list session.list session.status video.keyframe video.pause video.resume photo.take".split():
+        for method in "controls.list status devices.list session.list session.status session.report video.keyframe video.pause video.resume photo.take".split():
             await call(method)
         await call("camera.select", camera=second)
         assert (await control.event("camera.changed"))["camera"] in (first, second)
@@ -86,12 +86,12 @@ async def main(base, token=None):
         await call("controls.get", camera=first, name="brightness")
         await call("controls.set", camera=first, values={"brightness": 10})
         await control.event("control.changed", lambda params: params["controls"][0]["value"] == 10)
-        await call("controls.reset", camera=first, names=["brightness"])
-        await call("video.set", bitrate=400_000)
+        await call("controls.reset", camera=first, names=["brightness"]), await call("video.set", bitrate=400_000)
         assert (await control.snapshot(await call("snapshot")))[:2] == b"\xff\xd8"
         await call("chat.send", text="hello", name="Python")
         assert (await control.event("chat"))["you"]
-        await call("session.kick", session=(await call("status"))["you"]["session"])
+        for method in ("session.limit", "session.kick"):
+            await call(method, session=(await call("status"))["you"]["session"])
         assert (await control.event("session.end"))["code"] == "kicked"
 
 

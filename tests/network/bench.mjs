@@ -85,23 +85,11 @@ function ofLink(log) {
   return { handed: Math.max(0, ...pairs), arrived: whole.reduce((sum, [, , arrived]) => sum + arrived, 0) / Math.max(1, whole.length) };
 }
 
-class Bench extends Lab {
-  /** Two hosts with an emulated link between them. */
-  async link(schedule) {
-    const hosts = [[this.host('board'), BOARD, 'link0'], [this.host('home'), HOME, 'link1']];
-    const root = { name: 'link', prefix: [] };
-    const command = [process.env.LINK_BIN, '1', this.file('schedule', schedule)];
-    this.emulator = await this.service(root, command, /ready/);
-    for (const [host, address, device] of hosts) host.adopt(device, `${address}/24`);
-    return hosts.map(([host]) => host);
-  }
-}
-
 async function porthole(board, home, lab) {
   const config = `[rtc]\nudp_port = 8189\n${CONFIG.replace('device = "pattern"', `device = "pattern"\nbitrate = ${LIMIT}`)}`;
   const program = await Program.start({ config, listen: '0.0.0.0:8080', prefix: board.prefix });
   const viewer = await Viewer.open(lab, home, `http://${BOARD}:8080/`);
-  return { page: viewer.page, end: () => Promise.all([viewer.close(), program.end('SIGKILL')]) };
+  return { page: viewer.page, viewer, end: () => Promise.all([viewer.close(), program.end('SIGKILL')]) };
 }
 
 async function chromium(board, home, lab) {
@@ -110,16 +98,21 @@ async function chromium(board, home, lab) {
 }
 
 async function measure(sender, schedule) {
-  const lab = new Bench();
+  const lab = new Lab();
   try {
-    const [board, home] = await lab.link(schedule);
+    const { hosts: [board, home], emulator } = await lab.link(schedule, [BOARD, HOME]);
     const setup = await sender(board, home, lab);
     try {
       await setup.page.evaluate(blockCode);
       await setup.page.waitForFunction(() => document.querySelector('video')?.videoWidth > 0, null, { timeout: 30_000 });
+      // Only where it shows what loss does: the other sender has no audio.
+      const listener = schedule.includes('loss=') ? setup.viewer : undefined;
+      await listener?.unmute();
+      const before = await listener?.audio();
       const begun = performance.timeOrigin + performance.now();
       const frames = await setup.page.evaluate(watch, SECONDS * 1000);
-      return { ...summarize(frames, begun, SECONDS), ...ofLink(lab.emulator.log) };
+      const concealed = before && concealedPercent(before, await listener.audio());
+      return { ...summarize(frames, begun, SECONDS), ...ofLink(emulator.log), concealed };
     } finally {
       await setup.end();
     }
@@ -128,15 +121,18 @@ async function measure(sender, schedule) {
   }
 }
 
+/** How much of the audio between two reports was made up by the browser. */
+const concealedPercent = (before, after) => (((after.concealed - before.concealed) / (after.samples - before.samples)) * 100).toFixed(1);
+
 const kbit = (rate) => (rate / 1000).toFixed(0);
 
-console.log('| Link | Sender | fps | Frozen % | Delay, median ms | p95 | Handed to the link at most, kbit/s in 2 s | Arrived, kbit/s | Used % |');
-console.log('|---|---|---:|---:|---:|---:|---:|---:|---:|');
+console.log('| Link | Sender | fps | Frozen % | Delay, median ms | p95 | Audio concealed % | Handed to the link at most, kbit/s in 2 s | Arrived, kbit/s | Used % |');
+console.log('|---|---|---:|---:|---:|---:|---:|---:|---:|---:|');
 for (const [name, schedule, rate] of LINKS) {
   for (const [label, sender] of [['porthole', porthole], ['Chromium', chromium]]) {
     if (![name, label].every((value, at) => (only[at] ?? value) === value)) continue;
-    const { fps, frozen, median, p95, handed, arrived } = await measure(sender, schedule);
+    const { fps, frozen, median, p95, concealed = '', handed, arrived } = await measure(sender, schedule);
     const used = rate ? ((arrived / rate) * 100).toFixed(0) : '';
-    console.log(`| ${name} | ${label} | ${fps} | ${frozen} | ${median} | ${p95} | ${kbit(handed)} | ${kbit(arrived)} | ${used} |`);
+    console.log(`| ${name} | ${label} | ${fps} | ${frozen} | ${median} | ${p95} | ${concealed} | ${kbit(handed)} | ${kbit(arrived)} | ${used} |`);
   }
 }

@@ -151,6 +151,21 @@ export class Lab {
     return name;
   }
 
+  /**
+   * Two hosts, `board` and `home`, with an emulated link between them (see link.rs), whose way from the board follows a
+   * schedule. Returns the hosts and the emulator; LINK_BIN names the program.
+   * @param {string} schedule
+   * @param {[string, string]} addresses
+   */
+  async link(schedule, addresses) {
+    const hosts = [this.host('board'), this.host('home')];
+    if (!process.env.LINK_BIN) throw new Error('LINK_BIN is not set; it names the link emulator, and make network sets it');
+    const command = [process.env.LINK_BIN, '1', this.file('schedule', schedule)];
+    const emulator = await this.service({ name: 'link', prefix: [] }, command, /ready/);
+    for (const [at, host] of hosts.entries()) host.adopt(`link${at}`, `${addresses[at]}/24`);
+    return { hosts, emulator };
+  }
+
   /** Sets the host names on all hosts: `{ 'board.lab': '192.168.1.10' }`. */
   names(addresses) {
     const lines = Object.entries(addresses).map(([name, address]) => `${address} ${name}\n`);
@@ -166,7 +181,7 @@ export class Lab {
 
   /**
    * Starts a program on a host and waits for a line of output that matches. It is killed at the end of the lab.
-   * @param {Host} host
+   * @param {Pick<Host, 'name' | 'prefix'>} host
    * @param {string[]} command
    * @param {RegExp} ready
    */

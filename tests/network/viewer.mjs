@@ -42,6 +42,11 @@ const peers = () => {
       const sum = (key) => inbound.reduce((sum, stream) => sum + (stream[key] ?? 0), 0);
       return { received: sum('packetsReceived'), lost: sum('packetsLost'), requested: sum('nackCount') };
     },
+    async audio() {
+      const inbound = [...(await entries()).values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+      const { packetsReceived = 0, packetsLost = 0, concealedSamples = 0, totalSamplesReceived = 0 } = inbound ?? {};
+      return { received: packetsReceived, lost: packetsLost, concealed: concealedSamples, samples: totalSamplesReceived };
+    },
     async report() {
       const stats = await entries();
       const kinds = ['candidate-pair', 'local-candidate', 'remote-candidate', 'transport'];
@@ -94,6 +99,26 @@ export class Viewer {
     return { shown };
   }
 
+  /** Has the page play audio, and waits until some has arrived. */
+  async unmute() {
+    await this.page.click('#mute');
+    await this.hears(0.5);
+  }
+
+  /**
+   * Waits until so much more audio was played, in seconds.
+   * @param {number} seconds
+   */
+  async hears(seconds) {
+    const { samples } = await this.audio();
+    await this.until(async () => (await this.audio()).samples >= samples + seconds * 48_000, `${seconds} s more of audio`);
+  }
+
+  /** What the browser has received and played of the audio, in packets and samples. */
+  async audio() {
+    return this.page.evaluate(() => globalThis.peers.audio());
+  }
+
   /** The candidate pair that carries the media. */
   async pair() {
     const pair = await this.page.evaluate(() => globalThis.peers.pair());
@@ -136,11 +161,20 @@ export class Viewer {
 
   /** Waits for the candidate pair that carries the media to meet a condition. */
   async pairs(condition) {
+    let pair;
+    await this.until(async () => condition(pair = await this.pair()), () => `another pair than ${JSON.stringify(pair)}`);
+    return pair;
+  }
+
+  /**
+   * Waits until a condition is met, which the page's own waits cannot do if it takes a moment to find out.
+   * @param {() => Promise<boolean>} condition
+   * @param {string | (() => string)} what What is waited for.
+   */
+  async until(condition, what) {
     const deadline = performance.now() + DEADLINE.timeout;
-    for (;;) {
-      const pair = await this.pair();
-      if (condition(pair)) return pair;
-      assert.ok(performance.now() < deadline, `the pair is still ${JSON.stringify(pair)}`);
+    while (!await condition()) {
+      assert.ok(performance.now() < deadline, `waited for ${typeof what === 'string' ? what : what()}`);
       await pause(DEADLINE.polling);
     }
   }

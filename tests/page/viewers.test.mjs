@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CONFIG, DESKTOP, PHONE, SOON, announced, click, open, playing, start, viewers } from './page.mjs';
+import { CONFIG, DESKTOP, PHONE, SOON, announced, click, eventually, open, playing, start, viewers } from './page.mjs';
 
 /** Opens a page that plays, with its people pane open. */
 async function people(t, program, viewport) {
@@ -40,6 +40,17 @@ test('viewers who come and go are listed', async (t) => {
   await other.close();
   await page.waitForFunction(() => /^1 viewer,/.test(document.querySelector('#viewer-count').textContent), null, SOON);
   await page.waitForFunction(() => document.querySelectorAll('#sessions li').length === 1, null, SOON);
+});
+
+test('operators see how late the picture is for each viewer', async (t) => {
+  const program = await start(t);
+  const page = await people(t, program, DESKTOP);
+  const reported = async () => (await (await page.request.get(`${program.url}api/status`)).json()).sessions[0]?.delay;
+  await eventually(reported, (delay) => typeof delay === 'number', 'the page should report its delay');
+  // The list is read anew when the pane opens.
+  await click(page, '#people');
+  await click(page, '#people');
+  await listed(page, '#sessions', 'you · operator · .* · \\d+ ms behind');
 });
 
 test('chat messages reach everyone with the sender’s name, as a toast where the pane is closed', async (t) => {

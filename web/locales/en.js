@@ -84,6 +84,7 @@ const english = {
     viewer: 'viewer',
     unnamed: 'Anonymous',
     watches: (/** @type {string} */ camera, /** @type {string} */ since) => `${camera}, since ${since}`,
+    delay: (/** @type {number} */ milliseconds) => `${milliseconds} ms behind`,
     kick: 'Remove',
     kickOf: (/** @type {string} */ name) => `Remove ${name}`,
     chat: 'Chat',

@@ -76,6 +76,7 @@ const korean = {
     viewer: '시청자',
     unnamed: '익명',
     watches: (camera, since) => `${camera}, ${since}부터`,
+    delay: (milliseconds) => `${milliseconds} ms 지연`,
     kick: '내보내기',
     kickOf: (name) => `${name} 내보내기`,
     chat: '채팅',

@@ -91,6 +91,7 @@ fn good(name: &str) -> Value {
         "width" | "height" => json!(640),
         "fps" => json!(30),
         "bitrate" => json!(1_000_000),
+        "delay" => json!(120),
         _ => json!("x"),
     }
 }
@@ -183,6 +184,7 @@ fn reply(method: &str) -> Reply {
             estimate: None,
             rtt: None,
             loss: None,
+            delay: None,
         },
         "session.list" => Reply::Sessions {
             sessions: vec![SessionSummary {
@@ -197,11 +199,14 @@ fn reply(method: &str) -> Reply {
                 estimate: None,
                 rtt: None,
                 loss: None,
+                delay: None,
+                limit: None,
             }],
         },
         "privacy.set" | "privacy.toggle" => Reply::Privacy { on: true, kept: true },
         "time.sync" => Reply::Times { received: 0.0, sent: 0.0, video: None },
-        "video.keyframe" | "video.pause" | "video.resume" | "session.kick" | "chat.send" => Reply::Done {},
+        "video.keyframe" | "video.pause" | "video.resume" | "session.report" | "session.limit" | "session.kick"
+        | "chat.send" => Reply::Done {},
         _ => panic!("{method} should have a result here"),
     }
 }

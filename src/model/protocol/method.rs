@@ -78,7 +78,18 @@ pub const METHODS: &[Method] = &[
     operator_method("privacy.toggle", &[]),
     operator_method("privacy.set", &[required("on", ParamType::Switch)]),
     session_method("session.status", &[]),
+    session_method(
+        "session.report",
+        &[optional("delay", ParamType::Number { min: 0, max: 60_000, unit: "milliseconds" })],
+    ),
     operator_method("session.list", &[]),
+    operator_method(
+        "session.limit",
+        &[
+            required("session", ParamType::Line(64)),
+            optional("bitrate", ParamType::Number { min: 200_000, max: 50_000_000, unit: "bits a second" }),
+        ],
+    ),
     operator_method("session.kick", &[required("session", ParamType::Line(64))]),
     viewer_method("chat.send", &[required("text", ParamType::Lines(500)), optional("name", ParamType::Line(40))]),
     viewer_method("time.sync", &[]),
@@ -166,8 +177,12 @@ pub enum Command {
     PrivacyToggle {},
     #[serde(rename = "session.status")]
     SessionStatus {},
+    #[serde(rename = "session.report")]
+    SessionReport { delay: Option<u32> },
     #[serde(rename = "session.list")]
     SessionList {},
+    #[serde(rename = "session.limit")]
+    SessionLimit { session: String, bitrate: Option<u32> },
     #[serde(rename = "session.kick")]
     SessionKick { session: String },
     #[serde(rename = "chat.send")]

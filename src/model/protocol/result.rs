@@ -125,6 +125,8 @@ pub enum Reply {
         rtt: Option<f64>,
         /// The share of packets that it lost lately.
         loss: Option<f64>,
+        /// How long after its capture it shows a frame, in milliseconds; `null` while it has not reported that.
+        delay: Option<u32>,
     },
     /// Who watches.
     Sessions {
@@ -219,4 +221,8 @@ pub struct SessionSummary {
     pub rtt: Option<f64>,
     /// The share of packets that it lost lately.
     pub loss: Option<f64>,
+    /// How long after its capture it shows a frame, in milliseconds; `null` while it has not reported that.
+    pub delay: Option<u32>,
+    /// The most that it is sent in bit/s, by an operator's order; `null` if there is none.
+    pub limit: Option<u32>,
 }

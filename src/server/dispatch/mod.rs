@@ -26,7 +26,7 @@ use crate::media::{Timestamp, VIDEO_RTP_RATE};
 use crate::model::inventory::{CameraInfo, SoundCardInfo};
 use crate::model::metrics::Metrics;
 use crate::model::protocol;
-use crate::model::protocol::result::{CallerInfo, SessionSummary};
+use crate::model::protocol::result::CallerInfo;
 use crate::model::protocol::{Code, Command, Error, NoticeValues, ParseError, Reply, Request};
 use crate::model::status;
 use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
@@ -167,6 +167,7 @@ impl Dispatcher {
             Command::PrivacySet { on } => self.privacy(caller, Some(on)).await,
             Command::PrivacyToggle {} => self.privacy(caller, None).await,
             Command::SessionList {} => Ok(self.sessions(caller)),
+            Command::SessionLimit { session, bitrate } => self.limit(&session, bitrate),
             Command::SessionKick { session } => self.kick(caller, &session),
             Command::ChatSend { text, name } => self.send_chat(caller, &text, name.as_deref()),
             Command::TimeSync {} => {
@@ -183,6 +184,7 @@ impl Dispatcher {
             | Command::VideoResume {}
             | Command::VideoQuality { .. }
             | Command::SessionStatus {}
+            | Command::SessionReport { .. }
             | Command::AudioMute { .. }
             | Command::LatencySet { .. }
             | Command::Snapshot { .. } => Err(Error::session(method.name)),
@@ -248,29 +250,11 @@ impl Dispatcher {
         Ok(Reply::Devices { cameras, sounds })
     }
 
-    fn sessions(&self, caller: &Caller) -> Reply {
-        let cameras = self.0.deps.status.snapshot().cameras;
-        let summary = |viewer: crate::server::sessions::SessionInfo| SessionSummary {
-            you: caller.session.as_ref() == Some(&viewer.id),
-            session: viewer.id,
-            name: viewer.name,
-            role: viewer.role.to_string(),
-            camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
-            rendition: viewer.rendition,
-            since: viewer.since,
-            undecoded: viewer.undecoded,
-            estimate: viewer.network.estimate,
-            rtt: viewer.network.rtt_milliseconds(),
-            loss: viewer.network.loss(),
-        };
-        Reply::Sessions { sessions: self.0.deps.sessions.list().into_iter().map(summary).collect() }
-    }
-
     fn kick(&self, caller: &Caller, session: &str) -> Result<Reply, Error> {
         let sessions = &self.0.deps.sessions;
         let name = sessions.get(session).map(|viewer| viewer.name);
         let (Some(name), true) = (name, sessions.kick(session)) else {
-            return Err(Error::new(Code::NotFound, "no such session; session.list names those there are"));
+            return Err(session_commands::no_such_session());
         };
         let by = self.name(caller);
         tracing::info!("{by} ended the session of {name}");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Dispatcher;
+use super::{Caller, Dispatcher};
+use crate::model::protocol::result::SessionSummary;
 use crate::model::protocol::{Code, Command, Error, Reply};
 use crate::model::status::{Report, ViewerStatus};
 use crate::server::auth::Role;
@@ -25,10 +26,45 @@ impl Dispatcher {
                 estimate: viewer.network.estimate,
                 rtt: viewer.network.rtt_milliseconds(),
                 loss: viewer.network.loss(),
+                delay: viewer.delay,
             };
             report.sessions = Some(self.0.deps.sessions.list().into_iter().map(viewer).collect());
         }
         report
+    }
+
+    /// All sessions, as `caller` sees them.
+    pub(super) fn sessions(&self, caller: &Caller) -> Reply {
+        let cameras = self.0.deps.status.snapshot().cameras;
+        let limit = |id: &str| self.0.deps.sessions.preferences(id).and_then(|preferences| preferences.limit);
+        let summary = |viewer: SessionInfo| SessionSummary {
+            limit: limit(&viewer.id),
+            you: caller.session.as_ref() == Some(&viewer.id),
+            session: viewer.id,
+            name: viewer.name,
+            role: viewer.role.to_string(),
+            camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
+            rendition: viewer.rendition,
+            since: viewer.since,
+            undecoded: viewer.undecoded,
+            estimate: viewer.network.estimate,
+            rtt: viewer.network.rtt_milliseconds(),
+            loss: viewer.network.loss(),
+            delay: viewer.delay,
+        };
+        Reply::Sessions { sessions: self.0.deps.sessions.list().into_iter().map(summary).collect() }
+    }
+
+    /// Bounds what a viewer is sent, in bit/s.
+    pub(super) fn limit(&self, session: &str, bitrate: Option<u32>) -> Result<Reply, Error> {
+        let sessions = &self.0.deps.sessions;
+        if sessions.get(session).is_some() && !sessions.follows_preferences(session) {
+            let message =
+                "only what WebRTC viewers are sent has a bitrate that can be bounded, and this session is none";
+            return Err(Error::new(Code::Refused, message));
+        }
+        let is_known = sessions.update(session, |preferences| preferences.limit = bitrate);
+        if is_known { Ok(Reply::Done {}) } else { Err(no_such_session()) }
     }
 
     /// Executes a command of the viewer of `session`.
@@ -42,6 +78,10 @@ impl Dispatcher {
                 self.update(session, |preferences| preferences.quality = quality).map(|_| Reply::Quality { quality })
             }
             Command::SessionStatus {} => self.session_status(session),
+            Command::SessionReport { delay } => match self.0.deps.sessions.report_delay(session, delay) {
+                true => Ok(Reply::Done {}),
+                false => Err(session_ended()),
+            },
             Command::AudioMute { muted } => {
                 self.update(session, |preferences| preferences.muted = muted).map(|_| Reply::Muted { muted })
             }
@@ -85,12 +125,18 @@ impl Dispatcher {
             estimate: viewer.network.estimate,
             rtt: viewer.network.rtt_milliseconds(),
             loss: viewer.network.loss(),
+            delay: viewer.delay,
         })
     }
 
     fn update(&self, session: &str, change: impl FnOnce(&mut Preferences)) -> Result<Reply, Error> {
         if self.0.deps.sessions.update(session, change) { Ok(Reply::Done {}) } else { Err(session_ended()) }
     }
+}
+
+/// For a session that was named in a command.
+pub(super) fn no_such_session() -> Error {
+    Error::new(Code::NotFound, "no such session; session.list names those there are")
 }
 
 fn session_ended() -> Error {

@@ -24,6 +24,8 @@ pub struct ViewerDemand {
     /// Whether the estimate has found its level. One that has not counts only while there is no other: whoever joins, or is not
     /// heard of any more, is no reason for the others to see another picture.
     pub is_settled: bool,
+    /// Whether an operator has bounded what it is sent: then it counts only while there is no other, too.
+    pub is_limited: bool,
     /// Who watches, as a number.
     pub owner: u64,
 }
@@ -64,7 +66,7 @@ impl CameraRate {
     /// Adds a viewer, who counts for as long as what is returned lives.
     pub fn join(&self, demand: ViewerDemand, now: Instant) -> ViewerShare {
         let arrival = self.change(now, |viewers| {
-            if demand.is_settled {
+            if demand.counts() {
                 // It comes from another rendition or camera.
                 viewers.control.reconsider();
             }
@@ -84,11 +86,13 @@ impl CameraRate {
     fn bitrate_without(&self, replaced: Option<u64>, demand: ViewerDemand) -> u32 {
         let limit = self.limit();
         let viewers = self.0.viewers.lock();
-        let others = viewers.demands.iter().filter(|(arrival, other)| Some(**arrival) != replaced && other.is_settled);
+        let others = viewers.demands.iter().filter(|(arrival, other)| Some(**arrival) != replaced && other.counts());
         let mut counting: Vec<EncoderDemand> =
             others.map(|(arrival, other)| other.for_encoder(*arrival, limit)).collect();
         drop(viewers);
-        counting.push(demand.for_encoder(replaced.unwrap_or(u64::MAX), limit));
+        if !demand.is_limited || counting.is_empty() {
+            counting.push(demand.for_encoder(replaced.unwrap_or(u64::MAX), limit));
+        }
         let mut control = BitrateControl::new(MIN_BITRATE, limit);
         control.update(&counting, Instant::now());
         control.bitrate()
@@ -104,8 +108,8 @@ impl CameraRate {
             viewers.limit = limit;
             viewers.control = BitrateControl::new(MIN_BITRATE, limit);
         }
-        let all_new = viewers.demands.values().all(|demand| !demand.is_settled);
-        let counting = viewers.demands.iter().filter(|(_, demand)| all_new || demand.is_settled);
+        let none = viewers.demands.values().all(|demand| !demand.counts());
+        let counting = viewers.demands.iter().filter(|(_, demand)| none || demand.counts());
         let counting: Vec<EncoderDemand> =
             counting.map(|(arrival, demand)| demand.for_encoder(*arrival, limit)).collect();
         viewers.control.update(&counting, now);
@@ -120,7 +124,12 @@ impl ViewerDemand {
     pub fn differs(&self, other: Self) -> bool {
         let limit = |demand: Self| demand.available.unwrap_or(u32::MAX);
         let (new, old) = (limit(*self), limit(other));
-        self.is_settled != other.is_settled || new.abs_diff(old) > old / NOTABLE
+        self.counts() != other.counts() || self.is_settled != other.is_settled || new.abs_diff(old) > old / NOTABLE
+    }
+
+    /// Whether it counts beside others.
+    fn counts(&self) -> bool {
+        self.is_settled && !self.is_limited
     }
 
     fn for_encoder(self, viewer: u64, limit: u32) -> EncoderDemand {
@@ -172,14 +181,14 @@ mod tests {
     const LIMIT: u32 = 2_000_000;
 
     fn demand(available: u32) -> ViewerDemand {
-        ViewerDemand { available: Some(available), is_settled: true, owner: u64::from(available) }
+        ViewerDemand { available: Some(available), is_settled: true, is_limited: false, owner: u64::from(available) }
     }
 
     #[test]
     fn the_encoder_follows_a_viewer_and_is_free_again_when_it_leaves() {
         let encoder = BitrateTarget::new(LIMIT);
         let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
-        let share = camera.join(ViewerDemand { available: None, is_settled: false, owner: 1 }, now);
+        let share = camera.join(ViewerDemand { available: None, is_settled: false, is_limited: false, owner: 1 }, now);
         assert_eq!(encoder.current(), LIMIT, "nothing is known of it");
         share.report(demand(400_000), now);
         assert_eq!(encoder.current(), 400_000);
@@ -195,7 +204,7 @@ mod tests {
     fn whoever_joins_or_falls_silent_counts_alone_and_is_no_trouble_to_others() {
         let encoder = BitrateTarget::new(LIMIT);
         let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
-        let guess = ViewerDemand { available: Some(500_000), is_settled: false, owner: 1 };
+        let guess = ViewerDemand { available: Some(500_000), is_settled: false, is_limited: false, owner: 1 };
         let first = camera.join(guess, now);
         assert_eq!(encoder.current(), 500_000);
         let later = now + Duration::from_secs(1);
@@ -217,6 +226,19 @@ mod tests {
         assert_eq!(encoder.current(), LIMIT);
         drop(fast);
         assert_eq!(encoder.current(), 700_000, "alone it does");
+    }
+
+    #[test]
+    fn a_viewer_that_an_operator_has_bounded_is_no_trouble_to_others() {
+        let encoder = BitrateTarget::new(LIMIT);
+        let (camera, now) = (CameraRate::new(encoder.clone()), Instant::now());
+        let bounded = ViewerDemand { is_limited: true, ..demand(1_400_000) };
+        let free = camera.join(demand(LIMIT), now);
+        let share = camera.join(bounded, now);
+        assert_eq!(encoder.current(), LIMIT, "in spite of what it could take");
+        assert_eq!(camera.bitrate_with(bounded), LIMIT);
+        drop(free);
+        assert_eq!((encoder.current(), share.bitrate_with(bounded)), (1_400_000, 1_400_000), "alone it decides");
     }
 
     #[test]

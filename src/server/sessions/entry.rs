@@ -194,12 +194,37 @@ impl SessionGuard {
     }
 }
 
+impl SessionRegistry {
+    /// Whether a session follows its preferences. An MJPEG stream does not.
+    pub fn follows_preferences(&self, id: &str) -> bool {
+        self.lock().find(id).is_some_and(|record| record.preferences.receiver_count() > 0)
+    }
+
+    /// Publishes how long after its capture a viewer's page shows a frame, in milliseconds; `None` if it cannot tell. `false`
+    /// when there is no such session.
+    pub fn report_delay(&self, id: &str, delay: Option<u32>) -> bool {
+        let mut table = self.lock();
+        let Some((arrival, record)) = table.records.iter_mut().find(|(_, record)| record.info.id == id) else {
+            return false;
+        };
+        record.info.delay = delay;
+        let (shown, label) = (&self.0.metrics.viewer_delay, ViewerLabel { viewer: *arrival });
+        // Under the lock, so that nothing is left of a session that ends meanwhile.
+        if let Some(delay) = delay {
+            shown.get_or_create(&label).set(f64::from(delay) / 1e3);
+        } else {
+            shown.remove(&label);
+        }
+        true
+    }
+}
+
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.registry.0.metrics.forget_viewer(&self.label());
         // In a statement of its own: dropping a record's channels wakes its subscribers, which has to happen outside
         // the lock.
         let record = self.registry.lock().records.remove(&self.arrival);
+        self.registry.0.metrics.forget_viewer(&self.label());
         if record.is_some() {
             self.registry.publish();
         }

@@ -73,6 +73,8 @@ pub struct SessionInfo {
     pub undecoded: bool,
     /// What is known of the viewer's network.
     pub network: ViewerNetwork,
+    /// How long after its capture the viewer's page shows a frame, in milliseconds, as it reports.
+    pub delay: Option<u32>,
 }
 
 /// What is known of a viewer's network; `None` where nothing is.
@@ -174,6 +176,7 @@ impl SessionRegistry {
             muted: false,
             latency: Latency::default(),
             quality: Quality::default(),
+            limit: None,
             keyframe: 0,
             low_latency: playout_delay,
         };
@@ -194,6 +197,7 @@ impl SessionRegistry {
             since,
             undecoded: false,
             network: ViewerNetwork::default(),
+            delay: None,
         };
         let record = SessionRecord {
             info,

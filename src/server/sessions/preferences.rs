@@ -30,6 +30,8 @@ pub struct Preferences {
     pub latency: Latency,
     /// The rendition of the video.
     pub quality: Quality,
+    /// The most to be sent in bit/s, by an operator's order.
+    pub limit: Option<u32>,
     /// Counts requested key frames.
     pub keyframe: u64,
     /// The playout delay of [`Latency::Low`] in this session.

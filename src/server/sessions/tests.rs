@@ -158,6 +158,20 @@ fn a_viewer_whose_player_decodes_nothing_stands_in_the_status_of_its_camera() {
 }
 
 #[test]
+fn what_a_viewer_reports_of_its_delay_is_published_until_it_leaves() {
+    let sessions = registry();
+    let (entry, _preferences) = register(&sessions, "1", Role::Viewer);
+    let shown = || sessions.0.metrics.text().contains("porthole_viewer_delay_seconds{viewer=\"1\"} 0.12");
+    assert!(!sessions.report_delay("9", Some(1)), "there is no such session");
+    for (delay, is_shown) in [(Some(120), true), (None, false), (Some(120), true)] {
+        assert!(sessions.report_delay("1", delay));
+        assert_eq!((sessions.list()[0].delay, shown()), (delay, is_shown));
+    }
+    drop(entry);
+    assert!(!sessions.report_delay("1", Some(120)) && !shown(), "it has left");
+}
+
+#[test]
 fn what_is_known_of_a_viewers_network_is_published_until_it_leaves() {
     let sessions = registry();
     let (entry, _preferences) = register(&sessions, "1", Role::Viewer);

@@ -1,5 +1,5 @@
-//! Rate control: what each viewer's network carries, when each packet is sent, what is sent again, which bitrate the encoder
-//! gets, and which rendition each viewer.
+//! Rate control: what each viewer's network carries, when each packet is sent, what is sent again or twice, which bitrate
+//! the encoder gets, and which rendition each viewer.
 //!
 //! All of it is pure: time is an argument, and nothing here knows sockets, RTCP types of a library, or encoders. The
 //! session feeds it and carries out what it decides; `tests/rate` replays it against simulated links.
@@ -9,5 +9,6 @@ pub mod estimator;
 pub mod feedback;
 pub mod history;
 pub mod pacer;
+pub mod redundancy;
 pub mod rendition;
 pub mod repair;

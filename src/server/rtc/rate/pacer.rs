@@ -100,6 +100,8 @@ pub struct SendPacer<T> {
     key_progress: Option<(u64, Instant)>,
     /// Bits per second.
     pace: f64,
+    /// The most that it may be.
+    limit: Option<u32>,
     /// Whether the pace does not matter: what is there leaves at once.
     is_free: bool,
     /// Bytes that may leave at `updated`; negative after audio, which waits for nothing, or a packet larger than its slice.
@@ -128,6 +130,7 @@ impl<T> SendPacer<T> {
             next_frame: 0,
             key_progress: None,
             pace: (f64::from(estimate) * PACE).max(MIN_PACE),
+            limit: None,
             is_free: false,
             credit: 0.0,
             updated: now,
@@ -144,7 +147,13 @@ impl<T> SendPacer<T> {
 
     /// Follows the estimate, in bit/s.
     pub fn set_estimate(&mut self, estimate: u32) {
-        self.pace = (f64::from(estimate) * PACE).max(MIN_PACE);
+        let pace = f64::from(estimate) * PACE;
+        self.pace = self.limit.map_or(pace, |limit| pace.min(limit.into())).max(MIN_PACE);
+    }
+
+    /// Paces by at most `limit` bit/s from the next estimate on. Audio waits for nothing, but counts.
+    pub fn set_limit(&mut self, limit: Option<u32>) {
+        self.limit = limit;
     }
 
     /// Lets what is there leave at once: the path carries far more than is sent, or nothing is known of it. Padding keeps to

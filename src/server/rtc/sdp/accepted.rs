@@ -43,6 +43,8 @@ pub struct RtpFormat {
     pub payload_type: u8,
     /// The payload type of its retransmissions (RFC 4588).
     pub rtx: Option<u8>,
+    /// The payload type of packets that carry earlier ones too (RFC 2198).
+    pub red: Option<u8>,
     /// The feedback messages that both sides know.
     pub feedback: Vec<String>,
     /// The id of the header extension for capture times.
@@ -124,6 +126,7 @@ fn video(description: &Description, section: &MediaSection, format: H264Format) 
     RtpFormat {
         payload_type,
         rtx: formats::rtx(section, payload_type),
+        red: None,
         feedback: others.chain(congestion).collect(),
         capture_time_id: extension_id(description, section, ABS_CAPTURE_TIME),
         playout_delay_id: extension_id(description, section, PLAYOUT_DELAY),
@@ -140,7 +143,8 @@ fn audio(description: &Description, section: &MediaSection, is_video_numbered: b
     let (transport_number_id, congestion) = congestion_feedback(description, section, &offered);
     let transport_number_id = transport_number_id.filter(|_| is_video_numbered);
     let feedback = congestion.into_iter().filter(|_| transport_number_id.is_some()).collect();
-    Some(RtpFormat { payload_type, capture_time_id, feedback, transport_number_id, ..RtpFormat::default() })
+    let red = formats::red(section, payload_type);
+    Some(RtpFormat { payload_type, red, capture_time_id, feedback, transport_number_id, ..RtpFormat::default() })
 }
 
 /// How the viewer reports what its network carries: the id of the extension for the transport-wide number if it offers

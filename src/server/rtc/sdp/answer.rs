@@ -89,10 +89,15 @@ impl AcceptedOffer {
         ssrc: u32,
         local: &LocalDescription<'_>,
     ) -> Vec<String> {
-        let payload_type = format.payload_type;
-        let mut lines = self.begin_rtp(offered, &payload_type.to_string(), local);
+        let RtpFormat { payload_type, red, .. } = format;
+        let formats: Vec<String> = [Some(*payload_type), *red].iter().flatten().map(u8::to_string).collect();
+        let mut lines = self.begin_rtp(offered, &formats.join(" "), local);
         lines.push(format!("a=rtpmap:{payload_type} opus/48000/2"));
         lines.push(format!("a=fmtp:{payload_type} {OPUS_PARAMETERS}"));
+        if let Some(red) = red {
+            lines.push(format!("a=rtpmap:{red} red/48000/2"));
+            lines.push(format!("a=fmtp:{red} {payload_type}/{payload_type}"));
+        }
         lines.extend(format.feedback.iter().map(|message| format!("a=rtcp-fb:{payload_type} {message}")));
         lines.extend(extensions(format));
         lines.extend(sender("audio", [ssrc]));

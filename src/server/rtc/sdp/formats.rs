@@ -108,6 +108,19 @@ pub fn opus(section: &MediaSection) -> Option<u8> {
     payload_types(section, "opus/48000/2").next()
 }
 
+/// The payload type of packets that carry earlier ones of `of` too (RFC 2198). Its parameters are the payload types of the
+/// newest and of the earlier ones (RFC 2198 section 5).
+pub fn red(section: &MediaSection, of: u8) -> Option<u8> {
+    let pure = |payload_type: &u8| {
+        let of = of.to_string();
+        let payload_type = payload_type.to_string();
+        let lines = section.attributes.values("fmtp").filter_map(|line| line.split_once(' '));
+        let mut types = lines.filter(|(named, _)| *named == payload_type).map(|(_, types)| types.trim());
+        types.any(|types| types.contains('/') && types.split('/').all(|of_block| of_block == of))
+    };
+    payload_types(section, "red/48000/2").find(pure)
+}
+
 /// The feedback messages that are offered for a payload type, also those for all of them (RFC 4585 section 4.2).
 pub fn feedback(section: &MediaSection, payload_type: u8) -> Vec<String> {
     let payload_type = payload_type.to_string();
@@ -192,6 +205,17 @@ mod tests {
     fn opus_has_two_channels() {
         assert_eq!(opus(&description("a=rtpmap:111 OPUS/48000/2\n").media[0]), Some(111));
         assert_eq!(opus(&description("a=rtpmap:111 opus/48000\n").media[0]), None);
+    }
+
+    #[test]
+    fn redundancy_is_that_of_opus_alone() {
+        let red = |fmtp: &str| {
+            let sdp = description(&format!("a=rtpmap:111 opus/48000/2\na=rtpmap:100 red/48000/2\n{fmtp}\n"));
+            red(&sdp.media[0], 111)
+        };
+        assert_eq!(red("a=fmtp:100 111/111"), Some(100));
+        assert_eq!(red("a=fmtp:100 111/111/111"), Some(100));
+        assert_eq!([red(""), red("a=fmtp:100 111"), red("a=fmtp:100 111/0"), red("a=fmtp:99 111/111")], [None; 4]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl OurOffer<'_> {
         lines.extend(self.candidates.iter().map(|candidate| format!("a={candidate}")));
         lines.push("a=end-of-candidates".into());
         if self.audio {
-            lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 111".into());
+            lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 111 63".into());
             lines.extend(transport);
             lines.extend(
                 [
@@ -60,6 +60,8 @@ impl OurOffer<'_> {
                     "a=msid:porthole audio",
                     "a=rtpmap:111 opus/48000/2",
                     "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1",
+                    "a=rtpmap:63 red/48000/2",
+                    "a=fmtp:63 111/111",
                 ]
                 .map(String::from),
             );

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::audio_sender::AudioSender;
 use super::bitrate_meter::BitrateMeter;
 use super::connection::Connection;
 use super::history::OutgoingFrame;
@@ -12,7 +13,7 @@ use super::packet_sink::PacketSink;
 use super::packets::Packets;
 use super::rtcp;
 use super::rtcp::Feedback;
-use super::rtp_sender::{AudioSender, OVERHEAD, VideoSender};
+use super::rtp_sender::{OVERHEAD, VideoSender};
 use super::viewer_estimate::ViewerEstimate;
 use crate::media::h264::payload::{MAX_PAYLOAD, Payload};
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
@@ -119,12 +120,20 @@ impl MediaSender {
         self.estimate.network(now)
     }
 
+    /// Has the viewer sent at most `limit` bit/s of video and audio, whatever its network carries.
+    pub fn set_limit(&mut self, limit: Option<u32>, now: Instant) {
+        self.estimate.set_limit(limit);
+        self.pacer.set_limit(limit);
+        self.follow_estimate(now);
+    }
+
     /// What the viewer can take of the video.
     pub fn demand(&self, now: Instant) -> ViewerDemand {
         let others = self.audio_meter.bitrate() + self.repair_meter.bitrate();
         let video = |estimate| f64::from(estimate) * MEDIA_SHARE - others;
         let available = self.estimate.bitrate(now).map(|estimate| video(estimate).max(0.0) as u32);
-        ViewerDemand { available, is_settled: self.estimate.is_settled(now), owner: self.owner }
+        let (is_settled, is_limited) = (self.estimate.is_settled(now), self.estimate.is_limited());
+        ViewerDemand { available, is_settled, is_limited, owner: self.owner }
     }
 
     /// Whether the viewer's network carries a stream of `bitrate` bit/s, as far as is known.
@@ -168,7 +177,8 @@ impl MediaSender {
     ///
     /// If the library can't encrypt it.
     pub fn send_audio(&mut self, packet: AudioPacket, connection: &mut Connection) -> anyhow::Result<()> {
-        let bytes = packet.data.len() + OVERHEAD;
+        let Some(audio) = &self.audio else { return Ok(()) };
+        let bytes = audio.payload_bytes(&packet) + OVERHEAD;
         self.audio_meter.add(bytes);
         self.pacer.push_audio(QueuedPacket::Audio(packet), bytes, Instant::now());
         self.flush(connection)
@@ -249,7 +259,8 @@ impl MediaSender {
                     match packet {
                         QueuedPacket::Audio(packet) => {
                             if let Some(audio) = &mut self.audio {
-                                audio.packet(&packet, &mut sink)?;
+                                let earlier = audio.packet(&packet, &mut sink)?;
+                                self.metrics.redundant_audio.inc_by(earlier as u64);
                             }
                         }
                         QueuedPacket::Video { frame, at } => self.video.packet(&frame, at, &mut sink)?,
@@ -293,6 +304,9 @@ impl MediaSender {
             self.estimate.set_stream(self.stream_bitrate, self.audio_meter.bitrate() as u32);
         }
         self.follow_estimate(now);
+        if let Some(audio) = &mut self.audio {
+            audio.set_network(self.estimate.loss(now).unwrap_or(0.0), self.estimate.bitrate(now), now);
+        }
     }
 
     /// The bitrate of the video in bit/s, whether it is sent in time or not.
@@ -348,7 +362,7 @@ impl MediaSender {
     fn send_reports(&mut self, connection: &mut Connection, now: Instant) -> anyhow::Result<()> {
         let Some(srtp) = connection.srtp().filter(|_| self.next_report <= now) else { return Ok(()) };
         self.next_report = now + REPORT_INTERVAL;
-        let audio = self.audio.as_ref().map(|sender| &sender.0);
+        let audio = self.audio.as_ref().map(AudioSender::stream);
         let mut packets = Packets::default();
         for stream in [Some(self.video.stream()), audio].into_iter().flatten() {
             packets.push(&srtp.seal_rtcp(&rtcp::sender_report(stream, Timestamp::now())?)?);

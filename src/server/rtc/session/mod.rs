@@ -2,6 +2,7 @@
 //!
 //! What is sent while the viewer is connected is in `send_loop`; the table of all sessions is in `server::sessions`.
 
+mod audio_sender;
 mod bitrate_meter;
 mod connection;
 pub mod control_channel;
@@ -45,11 +46,12 @@ use crate::model::metrics::Metrics;
 use crate::server::dispatch::Dispatcher;
 use crate::server::sessions::{Preferences, SessionGuard};
 use crate::util::broadcast::{Broadcast, DemandGuard};
+use audio_sender::AudioSender;
 use connection::{CONTROL_CHANNEL, Connection, ConnectionEvent};
 use data_channel::DataChannel;
 use keyframe_budget::KeyframeBudget;
 use media_sender::MediaSender;
-use rtp_sender::{AudioSender, RtpStream, VideoSender};
+use rtp_sender::{RtpStream, VideoSender};
 use send_loop::Media;
 use switcher::CameraSwitcher;
 
@@ -210,7 +212,7 @@ impl Session {
         let bitrate = self.camera.rate.limit();
         let video = VideoSender::new(RtpStream::new(video, self.offer.video.clone()), rtx_ssrc, bitrate);
         let sounds = self.camera.audio.clone().zip(self.offer.audio.clone());
-        let audio = sounds.map(|(packets, format)| (AudioSender(RtpStream::new(audio, format)), packets));
+        let audio = sounds.map(|(packets, format)| (AudioSender::new(RtpStream::new(audio, format)), packets));
         Ok((Negotiated { sdp, etag }, Negotiation { connection, video, audio, channels }))
     }
 

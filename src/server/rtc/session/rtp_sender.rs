@@ -10,9 +10,9 @@ use rtc::shared::error::Error;
 use super::history::{OutgoingFrame, PacketHead, ResentPacket, SentFrames};
 use super::packet_sink::{PacketSink, PlainPacket};
 use super::rtp_header::{HeaderExtensions, RtpHeader};
+use crate::media::EncodedFrame;
 use crate::media::encoder::SMALL_NAL;
 use crate::media::h264::payload::{FIRST_EXTENSIONS, MAX_PAYLOAD};
-use crate::media::{AudioPacket, EncodedFrame};
 use crate::server::rtc::rate::history::PacketKind;
 use crate::server::rtc::rate::repair::RepairBudget;
 use crate::server::rtc::rtp_clock::RtpClock;
@@ -61,22 +61,27 @@ impl RtpStream {
         self.format.transport_number_id.is_some()
     }
 
+    /// What was negotiated for it.
+    pub(super) fn format(&self) -> &RtpFormat {
+        &self.format
+    }
+
     /// Sends the next packet, and counts it. Returns what it takes on the wire, in bytes.
-    fn push(
+    ///
+    /// # Errors
+    ///
+    /// If the library can't encrypt it.
+    pub(super) fn push(
         &mut self,
+        payload_type: u8,
         head: &PacketHead,
         payload: impl FnOnce(&mut Vec<u8>),
         kind: PacketKind,
         sink: &mut PacketSink<'_>,
     ) -> Result<usize, Error> {
-        let header = RtpHeader {
-            payload_type: self.format.payload_type,
-            marker: head.marker,
-            padding: false,
-            number: self.next,
-            timestamp: head.timestamp,
-            ssrc: self.clock.ssrc,
-        };
+        let (number, ssrc) = (self.next, self.clock.ssrc);
+        let PacketHead { marker, timestamp, .. } = *head;
+        let header = RtpHeader { payload_type, marker, padding: false, number, timestamp, ssrc };
         let (size, payload_bytes) = self.send(header, head, payload, kind, sink)?;
         self.next = self.next.wrapping_add(1);
         self.packets = self.packets.wrapping_add(1);
@@ -99,28 +104,6 @@ impl RtpStream {
         let payload_bytes = self.plain.len() - extensions.header_bytes();
         let packet = PlainPacket { header, extensions, number_at, bytes: &mut self.plain };
         Ok((sink.push(packet, kind)?, payload_bytes))
-    }
-}
-
-/// The stream of a session's audio.
-#[derive(Debug)]
-pub struct AudioSender(pub RtpStream);
-
-impl AudioSender {
-    /// Sends an Opus packet, with the marker if it is the first one after a gap (RFC 3551 section 4.1).
-    ///
-    /// # Errors
-    ///
-    /// If the library can't encrypt it.
-    pub fn packet(&mut self, packet: &AudioPacket, sink: &mut PacketSink<'_>) -> Result<(), Error> {
-        let head = PacketHead {
-            timestamp: self.0.clock.timestamp(packet.captured),
-            marker: packet.gap,
-            captured: Some(packet.captured.ntp()),
-            playout_delay: None,
-        };
-        self.0.push(&head, |plain| plain.extend_from_slice(&packet.data), PacketKind::Audio, sink)?;
-        Ok(())
     }
 }
 
@@ -187,7 +170,8 @@ impl VideoSender {
             self.frames.push(self.stream.next, frame.clone());
         }
         let (head, number) = (frame.head(at), self.stream.next);
-        let bytes = self.stream.push(&head, |plain| payload.write(plain), PacketKind::Video, sink)?;
+        let payload_type = self.stream.format.payload_type;
+        let bytes = self.stream.push(payload_type, &head, |plain| payload.write(plain), PacketKind::Video, sink)?;
         self.last_timestamp = head.timestamp;
         self.repair.note_sent(number, bytes, at == 0 && frame.key, sink.now);
         if head.marker {

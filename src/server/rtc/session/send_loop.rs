@@ -105,7 +105,8 @@ impl<'s> SendLoop<'s> {
     fn new(session: &'s Session, connection: &'s mut Connection, media: Media, channels: Vec<DataChannel>) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let Media { sender, switcher, sounds } = media;
+        let Media { mut sender, switcher, sounds } = media;
+        sender.set_limit(applied.limit, Instant::now());
         let packets = sounds.as_ref().filter(|_| !applied.muted).map(Broadcast::subscribe);
         let audio = AudioReceiver { packets, gap: false };
         let mut this = Self {
@@ -313,6 +314,9 @@ impl<'s> SendLoop<'s> {
                 SwitchStart::Rejected(error) => self.report_selection(&now, Err(error)),
                 SwitchStart::Pending => {}
             }
+        }
+        if now.limit != before.limit {
+            self.sender.set_limit(now.limit, Instant::now());
         }
         if now.quality != before.quality {
             self.renditions.set_quality(now.quality);

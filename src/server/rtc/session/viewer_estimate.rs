@@ -22,6 +22,9 @@ const SETTLING: Duration = Duration::from_millis(1_200);
 /// by its reports. Feedback that was only interrupted comes back sooner: packets that ask for it are sent.
 const FEEDBACK_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a receiver report tells the loss: several of its intervals.
+const RECENT: Duration = Duration::from_secs(5);
+
 /// Until audio was sent, it is taken to be what Opus usually takes, in bit/s.
 const USUAL_AUDIO: u32 = 60_000;
 
@@ -33,14 +36,16 @@ const ENOUGH: f64 = 0.9;
 pub struct ViewerEstimate {
     transport: Option<TransportEstimate>,
     reports: ReportEstimator,
-    /// The most that the estimate may be, in bit/s.
+    /// What the stream can use, in bit/s.
     useful: u32,
+    /// The most that the viewer shall be sent, in bit/s.
+    limit: Option<u32>,
     /// Whether the viewer has reported anything for `reports`.
     is_reported: bool,
     started: Instant,
-    /// The round trip time and the loss of the last receiver report on the video.
+    /// The round trip time of the last receiver report on the video, and its loss with the time at which it came.
     rtt: Option<Duration>,
-    loss: Option<f64>,
+    loss: Option<(f64, Instant)>,
 }
 
 /// By feedback on each packet.
@@ -75,17 +80,42 @@ impl ViewerEstimate {
         });
         // Until there is bad news, such a viewer is sent all there is.
         let reports = ReportEstimator::new(config.max, config.min, config.max);
-        Self { transport, reports, useful: config.max, is_reported: false, started: now, rtt: None, loss: None }
+        Self {
+            transport,
+            reports,
+            useful: config.max,
+            limit: None,
+            is_reported: false,
+            started: now,
+            rtt: None,
+            loss: None,
+        }
     }
 
     /// Follows the bitrates of video and audio, in bit/s.
     pub fn set_stream(&mut self, video: u32, audio: u32) {
-        let max = EstimatorConfig::for_stream(video, audio).max;
-        self.useful = max;
+        self.useful = EstimatorConfig::for_stream(video, audio).max;
+        self.set_max();
+    }
+
+    /// Has the estimate end at what the stream can use and the viewer shall be sent: no probe goes beyond.
+    fn set_max(&mut self) {
+        let max = self.limit.map_or(self.useful, |limit| limit.min(self.useful));
         self.reports.set_max(max);
         if let Some(transport) = &mut self.transport {
             transport.estimator.set_max(max);
         }
+    }
+
+    /// The most that the viewer shall be sent in bit/s, whatever its network carries.
+    pub fn set_limit(&mut self, limit: Option<u32>) {
+        self.limit = limit;
+        self.set_max();
+    }
+
+    /// Whether it is to be sent less than the stream can use.
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some_and(|limit| limit < self.useful)
     }
 
     /// Where packets are noted that are sent, if they have transport-wide numbers.
@@ -108,7 +138,8 @@ impl ViewerEstimate {
     pub fn on_feedback(&mut self, feedback: &Feedback, now: Instant) {
         let at = now.saturating_duration_since(self.started).as_secs_f64();
         let lost = feedback.fraction_lost.map(|lost| f64::from(lost) / 256.0);
-        (self.rtt, self.loss) = (feedback.rtt.or(self.rtt), lost.or(self.loss));
+        self.rtt = feedback.rtt.or(self.rtt);
+        self.loss = lost.map(|lost| (lost, now)).or(self.loss);
         if let Some(lost) = lost {
             self.reports.on_report(lost, feedback.rtt.map(|rtt| rtt.as_secs_f64()), at);
         }
@@ -156,11 +187,12 @@ impl ViewerEstimate {
         }
     }
 
-    /// The rate that the viewer's network carries, in bit/s; `None` while nothing is known. While feedback may still come, it
-    /// is what the stream can use.
+    /// The rate that the viewer's network carries and its limit allows, in bit/s; `None` while neither is known. While feedback
+    /// may still come, it is what the stream can use.
     pub fn bitrate(&self, now: Instant) -> Option<u32> {
         let awaited = self.transport.as_ref().filter(|_| self.is_awaited(now));
-        awaited.map_or_else(|| self.measured(now), |transport| Some(transport.estimator.target()))
+        let known = awaited.map_or_else(|| self.measured(now), |transport| Some(transport.estimator.target()));
+        known.into_iter().chain(self.limit).min()
     }
 
     /// The rate that is known from what the viewer has reported, in bit/s.
@@ -181,8 +213,8 @@ impl ViewerEstimate {
     /// The rate to pace packets by, in bit/s; `None` if they may leave at once, as the network carries far more than there
     /// is to send, or nothing exact is known of it.
     pub fn pace(&self, now: Instant) -> Option<u32> {
-        let is_known = self.answered().is_some() || self.is_awaited(now);
         let estimate = self.bitrate(now)?;
+        let is_known = self.limit == Some(estimate) || self.answered().is_some() || self.is_awaited(now);
         let is_enough = f64::from(estimate) >= f64::from(self.useful) * ENOUGH;
         (is_known && !is_enough).then_some(estimate)
     }
@@ -201,10 +233,16 @@ impl ViewerEstimate {
         self.transport.as_mut()?.estimator.poll_probe(now)
     }
 
+    /// The share of packets lost lately, as far as is known.
+    pub fn loss(&self, now: Instant) -> Option<f64> {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < RECENT;
+        let reported = self.loss.filter(|(_, at)| is_recent(*at)).map(|(loss, _)| loss);
+        self.answered().map(|transport| transport.estimator.loss()).or(reported)
+    }
+
     /// What is known of the network.
     pub fn network(&self, now: Instant) -> ViewerNetwork {
-        let loss = self.answered().map(|transport| transport.estimator.loss()).or(self.loss);
-        let lost_per_mille = loss.map(|loss| (loss * 1e3).round() as u16);
+        let lost_per_mille = self.loss(now).map(|loss| (loss * 1e3).round() as u16);
         ViewerNetwork { estimate: self.measured(now), rtt: self.rtt(), lost_per_mille }
     }
 
@@ -259,103 +297,4 @@ impl TransportEstimate {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::server::rtc::rate::history::{PacketKind, SentPacket};
-
-    fn after(start: Instant, milliseconds: u64) -> Instant {
-        start + Duration::from_millis(milliseconds)
-    }
-
-    #[test]
-    fn a_viewer_that_reports_nothing_has_no_estimate() {
-        let start = Instant::now();
-        let mut estimate = ViewerEstimate::new(false, 2_000_000, start);
-        assert_eq!((estimate.bitrate(start), estimate.is_settled(start)), (None, true));
-        estimate.on_feedback(&Feedback { fraction_lost: Some(0), ..Feedback::default() }, after(start, 1_000));
-        assert_eq!(estimate.bitrate(after(start, 1_000)), Some(3_150_000), "there is no bad news");
-        estimate
-            .on_feedback(&Feedback { viewers_estimate: Some(700_000.0), ..Feedback::default() }, after(start, 2_000));
-        assert_eq!(estimate.bitrate(after(start, 2_000)), Some(700_000));
-    }
-
-    /// Feedback on one packet that arrived, which `twcc` reads.
-    fn acked(number: u16) -> Feedback {
-        let [high, low] = number.to_be_bytes();
-        let packet = [0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, high, low, 0, 1, 0, 0, 1, 0, 0x20, 1, 0, 0];
-        Feedback { congestion: vec![Bytes::copy_from_slice(&packet)], ..Feedback::default() }
-    }
-
-    /// Sends a packet.
-    fn send(estimate: &mut ViewerEstimate, now: Instant) -> u16 {
-        let packet = SentPacket { sent: now, bytes: 1_000, kind: PacketKind::Video, probe: None };
-        estimate.sent().expect("numbered").note_sent(packet)
-    }
-
-    /// A viewer of whose network nothing has been heard for 4 s since its first feedback.
-    fn silent(start: Instant) -> ViewerEstimate {
-        let mut estimate = ViewerEstimate::new(true, 2_000_000, start);
-        assert_eq!(estimate.network(start).estimate, None, "nothing is measured yet");
-        let number = send(&mut estimate, start);
-        estimate.on_feedback(&acked(number), after(start, 100));
-        assert!(estimate.network(start).estimate.is_some() && estimate.is_settled(after(start, 1_400)));
-        for tenth in 1..40 {
-            send(&mut estimate, after(start, tenth * 100));
-            estimate.on_tick(after(start, tenth * 100));
-        }
-        assert!(estimate.is_silent());
-        estimate
-    }
-
-    #[test]
-    fn a_viewer_that_is_not_heard_of_has_no_say_and_is_asked_for_feedback() {
-        let start = Instant::now();
-        let mut estimate = silent(start);
-        assert!(!estimate.is_settled(after(start, 4_000)));
-        assert!(estimate.keepalive_due().is_some() && estimate.poll_keepalive(after(start, 4_000)));
-        let number = send(&mut estimate, after(start, 4_000));
-        estimate.on_feedback(&acked(number), after(start, 4_100));
-        assert!(estimate.is_settled(after(start, 4_100)) && !estimate.poll_keepalive(after(start, 4_200)));
-    }
-
-    #[test]
-    fn a_viewer_that_stops_its_feedback_is_judged_by_its_reports() {
-        let start = Instant::now();
-        let mut estimate = silent(start);
-        let report = Feedback { fraction_lost: Some(0), hears_us: true, ..Feedback::default() };
-        for second in 4..8 {
-            assert!(estimate.is_silent(), "{second}");
-            estimate.on_feedback(&report, after(start, second * 1_000));
-        }
-        let now = after(start, 7_000);
-        assert!(!estimate.is_silent() && estimate.has_room(now) && estimate.is_settled(now));
-        assert_eq!(estimate.bitrate(now), Some(3_150_000));
-        // Feedback counts again once it comes.
-        let number = send(&mut estimate, now);
-        estimate.on_feedback(&acked(number), after(start, 7_100));
-        assert!(estimate.bitrate(now).is_some_and(|bitrate| bitrate < 3_150_000));
-    }
-
-    #[test]
-    fn reports_alone_do_not_show_that_packets_arrive() {
-        let start = Instant::now();
-        let mut estimate = silent(start);
-        for second in 4..20 {
-            let report = Feedback { fraction_lost: Some(0), ..Feedback::default() };
-            estimate.on_feedback(&report, after(start, second * 1_000));
-            assert!(estimate.is_silent());
-        }
-    }
-
-    #[test]
-    fn nobody_is_held_back_before_there_is_feedback() {
-        let start = Instant::now();
-        let estimate = ViewerEstimate::new(true, 2_000_000, start);
-        assert!(estimate.bitrate(start).is_some_and(|guess| guess > 2_000_000));
-        assert_eq!(estimate.pace(start), None, "the first key frame leaves at once");
-        assert!(!estimate.is_settled(after(start, 1_999)));
-        assert_eq!((estimate.bitrate(after(start, 2_000)), estimate.is_settled(after(start, 2_000))), (None, true));
-    }
-}
+mod tests;

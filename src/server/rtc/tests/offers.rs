@@ -60,14 +60,14 @@ fn gstreamer(one_transport: bool, bundle_only: bool) -> String {
 
 fn clients() -> Vec<Row> {
     vec![
-        row("Chromium", CHROMIUM, "video 109+114, audio 111, application"),
+        row("Chromium", CHROMIUM, "video 109+114, audio 111+63, application"),
         row("Chromium, video alone", pick(CHROMIUM, &[1]), "video 109+114"),
-        row("Chromium, audio first", pick(CHROMIUM, &[2, 1, 3]), "audio 111, video 109+114, application"),
-        row("Chromium, data first", pick(CHROMIUM, &[3, 2, 1]), "application, audio 111, video 109+114"),
+        row("Chromium, audio first", pick(CHROMIUM, &[2, 1, 3]), "audio 111+63, video 109+114, application"),
+        row("Chromium, data first", pick(CHROMIUM, &[3, 2, 1]), "application, audio 111+63, video 109+114"),
         row(
             "Chromium with max-bundle",
             CHROMIUM.replace("m=audio 9", "m=audio 0").replace("a=mid:1", "a=mid:1\na=bundle-only"),
-            "video 109+114, audio 111, application",
+            "video 109+114, audio 111+63, application",
         ),
         row("Firefox", FIREFOX, "video 126+127, audio 109, application"),
         row(
@@ -81,8 +81,8 @@ fn clients() -> Vec<Row> {
             without(FIREFOX_ESR, &["a=fmtp:126 ", "a=rtpmap:126 ", "a=fmtp:105 ", "a=rtpmap:105 "]),
             "video 97+98, audio 109",
         ),
-        row("Safari 17", SAFARI_17, "video 98+99, audio 111, application"),
-        row("Safari 18", SAFARI_18, "video 98+99, audio 111, application"),
+        row("Safari 17", SAFARI_17, "video 98+99, audio 111+63, application"),
+        row("Safari 18", SAFARI_18, "video 98+99, audio 111+63, application"),
         row("aiortc", AIORTC, "audio 96, video 101+102, application"),
         row("aiortc, video and data", pick(AIORTC, &[2, 3]), "video 101+102, application"),
         row("GStreamer with bundle-policy none or balanced", GSTREAMER, "video 96, audio x"),
@@ -119,7 +119,7 @@ fn bundles() -> Vec<Row> {
         row(
             "another group first",
             CHROMIUM.replace("a=group", "a=group:LS 0 1\na=group"),
-            "video 109+114, audio 111, application",
+            "video 109+114, audio 111+63, application",
         ),
         row(
             "two BUNDLE groups",
@@ -129,7 +129,7 @@ fn bundles() -> Vec<Row> {
         row(
             "the group names what is not there",
             CHROMIUM.replace("BUNDLE 0", "BUNDLE 7 0"),
-            "video 109+114, audio 111, application",
+            "video 109+114, audio 111+63, application",
         ),
         row(
             "the tag is rejected",
@@ -142,14 +142,18 @@ fn bundles() -> Vec<Row> {
         row(
             "long mids",
             CHROMIUM.replace("a=mid:0", "a=mid:video-0").replace("BUNDLE 0", "BUNDLE video-0"),
-            "video 109+114, audio 111, application",
+            "video 109+114, audio 111+63, application",
         ),
         row(
             "a second video section",
             format!("{}{}", CHROMIUM.replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 3"), second_video("9")),
-            "video 109+114, audio 111, application, video -",
+            "video 109+114, audio 111+63, application, video -",
         ),
-        row("the second video section is rejected", rejected_first, "video 109+114, audio 111, application, video x"),
+        row(
+            "the second video section is rejected",
+            rejected_first,
+            "video 109+114, audio 111+63, application, video x",
+        ),
         row(
             "the first video section is rejected",
             format!(
@@ -157,7 +161,7 @@ fn bundles() -> Vec<Row> {
                 CHROMIUM.replace("m=video 9", "m=video 0").replace("BUNDLE 0 1 2", "BUNDLE 1 2 3"),
                 second_video("9")
             ),
-            "video x, audio 111, application, video 109",
+            "video x, audio 111+63, application, video 109",
         ),
         row(
             "the first video section sends",
@@ -166,7 +170,7 @@ fn bundles() -> Vec<Row> {
                 CHROMIUM.replacen("a=recvonly", "a=sendonly", 1).replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 3"),
                 second_video("9")
             ),
-            "video -, audio 111, application, video 109",
+            "video -, audio 111+63, application, video 109",
         ),
         row(
             "the first video section has no H.264",
@@ -175,19 +179,19 @@ fn bundles() -> Vec<Row> {
                 CHROMIUM.replace("H264", "VP8").replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 3"),
                 second_video("9")
             ),
-            "video -, audio 111, application, video 109",
+            "video -, audio 111+63, application, video 109",
         ),
         row(
             "an unknown medium",
             CHROMIUM.replace("m=application 9", "m=text 9 RTP/AVP 98\nc=IN IP4 0.0.0.0\na=mid:5\nm=application 9"),
-            "video 109+114, audio 111, text x, application",
+            "video 109+114, audio 111+63, text x, application",
         ),
         row(
             "an unknown medium in the group",
             CHROMIUM
                 .replace("BUNDLE 0", "BUNDLE 5 0")
                 .replace("m=application 9", "m=image 9 udptl t38\na=mid:5\nm=application 9"),
-            "video 109+114, audio 111, image x, application",
+            "video 109+114, audio 111+63, image x, application",
         ),
         row(
             "two data channel sections",
@@ -196,13 +200,13 @@ fn bundles() -> Vec<Row> {
                 CHROMIUM.replace("BUNDLE 0", "BUNDLE 0 3"),
                 &pick(CHROMIUM, &[3])[pick(CHROMIUM, &[]).len()..].replace("a=mid:2", "a=mid:3")
             ),
-            "video 109+114, audio 111, application, application x",
+            "video 109+114, audio 111+63, application, application x",
         ),
         row(
             "application over RTP",
             CHROMIUM
                 .replace("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "m=application 9 UDP/TLS/RTP/SAVPF 100"),
-            "video 109+114, audio 111, application x",
+            "video 109+114, audio 111+63, application x",
         ),
     ]
 }
@@ -218,7 +222,7 @@ fn second_video(port: &str) -> String {
 }
 
 fn attributes() -> Vec<Row> {
-    let all = "video 109+114, audio 111, application";
+    let all = "video 109+114, audio 111+63, application";
     vec![
         row("no direction", without(CHROMIUM, &["a=recvonly"]), all),
         row(
@@ -262,9 +266,9 @@ fn attributes() -> Vec<Row> {
         row(
             "two formats of one profile",
             CHROMIUM.replace("42001f", "42e01f"),
-            "video 103+104, audio 111, application",
+            "video 103+104, audio 111+63, application",
         ),
-        row("no retransmissions", CHROMIUM.replace(" rtx/", " other/"), "video 109, audio 111, application"),
+        row("no retransmissions", CHROMIUM.replace(" rtx/", " other/"), "video 109, audio 111+63, application"),
         row(
             "feedback for all formats",
             without(CHROMIUM, &["a=rtcp-fb"]).replace("a=rtpmap:96", "a=rtcp-fb:* nack pli\na=rtpmap:96"),

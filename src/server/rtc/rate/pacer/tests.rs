@@ -61,6 +61,33 @@ fn a_key_frame_leaves_at_two_and_a_half_times_the_estimate() {
 }
 
 #[test]
+fn a_limit_bounds_the_pace_and_audio_counts() {
+    let start = Instant::now();
+    let mut pacer = pacer(start);
+    pacer.set_limit(Some(400_000));
+    pacer.set_estimate(400_000);
+    let (mut bytes, mut out) = (0, Vec::new());
+    for millisecond in 0..4_000 {
+        let now = after(start, millisecond);
+        if millisecond % 20 == 0 {
+            pacer.push_audio(0, 200, now);
+        }
+        if millisecond % 33 == 0 {
+            // A stream of 4 Mbit/s, all of key frames, of which none is too late.
+            pacer.push_frame(frame(1, 16), true, now);
+        }
+        pacer.take(now, true, &mut out);
+        let size = |paced| match paced {
+            PacedPacket::Pushed { packet: 0, .. } => 200,
+            _ => 1_000,
+        };
+        bytes += out.drain(..).map(size).sum::<usize>();
+    }
+    // Four seconds of 400 kbit/s are 200,000 bytes.
+    assert!((180_000..=206_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
 fn a_pause_saves_up_no_burst() {
     let start = Instant::now();
     let mut pacer = pacer(start);

@@ -59,7 +59,7 @@ impl Fixture {
         let profile = Profile::CONSTRAINED_BASELINE;
         let format = H264Format { payload_type: 97, profile, mode };
         let keyframes = Arc::new(KeyframeBudget::new(now()));
-        let demand = ViewerDemand { available: Some(1_000_000), is_settled: true, owner: 1 };
+        let demand = ViewerDemand { available: Some(1_000_000), is_settled: true, is_limited: false, owner: 1 };
         let first = cameras[0].clone();
         let switcher = CameraSwitcher::new(&cameras, first, format, current_video, keyframes, demand, Metrics::new());
         Self { cameras, profiles, sources, bitrates, current_video: follow, switcher }

@@ -35,7 +35,7 @@ async fn another_rendition_is_shown_from_its_first_key_frame_on_and_its_encoder_
     let [main, small] = fixture.bitrates.clone();
     assert_eq!([main.current(), small.current()], [1_000_000, 500_000]);
     assert_eq!(fixture.switcher.main_bitrate(), Some(1_000_000));
-    let slow = ViewerDemand { available: Some(300_000), is_settled: true, owner: 1 };
+    let slow = ViewerDemand { available: Some(300_000), is_settled: true, is_limited: false, owner: 1 };
     fixture.switcher.report(slow, now());
 
     fixture.switcher.set_rendition(Rendition::Small);
