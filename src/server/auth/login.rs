@@ -9,7 +9,7 @@ use super::hash_worker::{Busy, PasswordVerifier};
 use super::passwords::Verified;
 use super::secret::{self, Digest};
 use super::sessions::{AllInUse, Entry};
-use super::{Auth, AuthState, Mode, Role, cookie, now};
+use super::{Auth, AuthState, Mode, Principal, Role, cookie, now, tokens};
 use crate::util::address_rate::AddressRateLimit;
 use crate::util::lock::{Mutex, MutexGuard};
 use crate::util::token_bucket::Rate;
@@ -124,14 +124,8 @@ impl Auth {
         state.login.attempts().try_acquire(from, now).map_err(SignInError::TooOften)?;
         let (role, version) = match credential {
             Credential::Password(password) => {
-                match state.login.verifier.verify(state.passwords.clone(), password).await {
-                    Ok(Some(Verified { role, version })) => (role, Some(version)),
-                    Ok(None) => return Err(state.wrong_password()),
-                    Err(Busy) => {
-                        state.login.attempts().refund(from);
-                        return Err(SignInError::Busy);
-                    }
-                }
+                let Verified { role, version } = state.verify(from, password).await?;
+                (role, Some(version))
             }
             Credential::Link(secret) => {
                 let version = state.passwords.version(Role::Operator);
@@ -145,13 +139,32 @@ impl Auth {
         let entry = Entry { role, password: version, from };
         let opened = tokio::task::spawn_blocking(move || entering.open_session(entry)).await;
         let (secret, age) = opened.expect("opening a session should not panic")?;
-        match role {
-            Role::Operator => state.login.attempts().reset(from),
-            // Otherwise the viewer's password could be used to guess the operator's without limit.
-            Role::Viewer => state.login.attempts().refund(from),
-        }
+        state.login.succeeded(role, from);
         tracing::info!("the {role} signed in from {}", from.to_canonical());
         Ok(SignedIn { role, cookie: Some(state.cookie.set(&secret, age, secure)) })
+    }
+
+    /// Who sends this secret with each request, from an address: a token, or a password, for which there is the same limit as
+    /// for signing in. Passwords are compared by the verifier, so remember what is returned while it
+    /// [has access](Self::has_access).
+    ///
+    /// # Errors
+    ///
+    /// As [`SignInError`] says.
+    pub async fn authenticate(&self, from: IpAddr, secret: &str) -> Result<Principal, SignInError> {
+        let Some(state) = &self.0 else { return Ok(Principal::anybody()) };
+        if let Some(principal) = state.identify(Some(secret), None, now()) {
+            return Ok(principal);
+        }
+        // One that was revoked is sent again and again by a program that nobody looks after. Nobody guesses tokens, and people
+        // at the same address want to sign in.
+        if tokens::is_token(secret) {
+            return Err(SignInError::WrongPassword);
+        }
+        state.login.attempts().try_acquire(from, Instant::now()).map_err(SignInError::TooOften)?;
+        let Verified { role, version } = state.verify(from, secret.to_owned()).await?;
+        state.login.succeeded(role, from);
+        Ok(Principal::of_password(role, &version))
     }
 
     /// Ends the session of a `Cookie` header and returns the `Set-Cookie` headers that delete its cookies.
@@ -218,6 +231,18 @@ impl AuthState {
         self.passwords.is_set(Role::Viewer) || self.passwords.is_set(Role::Operator)
     }
 
+    /// Whose password it is. An attempt from the address was counted, and is not if there was no time for it.
+    async fn verify(&self, from: IpAddr, password: String) -> Result<Verified, SignInError> {
+        match self.login.verifier.verify(self.passwords.clone(), password).await {
+            Ok(Some(verified)) => Ok(verified),
+            Ok(None) => Err(self.wrong_password()),
+            Err(Busy) => {
+                self.login.attempts().refund(from);
+                Err(SignInError::Busy)
+            }
+        }
+    }
+
     fn wrong_password(&self) -> SignInError {
         if self.has_password() { SignInError::WrongPassword } else { SignInError::NoPassword }
     }
@@ -243,6 +268,15 @@ impl AuthState {
 impl LoginState {
     fn attempts(&self) -> MutexGuard<'_, AddressRateLimit> {
         self.attempts.lock()
+    }
+
+    /// Takes back what was counted of an address that had the password of a role.
+    fn succeeded(&self, role: Role, from: IpAddr) {
+        match role {
+            Role::Operator => self.attempts().reset(from),
+            // Otherwise the viewer's password could be used to guess the operator's without limit.
+            Role::Viewer => self.attempts().refund(from),
+        }
     }
 
     fn link(&self) -> MutexGuard<'_, Option<SignInLink>> {

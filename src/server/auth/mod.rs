@@ -3,6 +3,7 @@
 //! Credentials are stored in the state directory, where the command line may change them while the program runs. Which
 //! request needs which role is decided in `http`.
 
+pub mod basic;
 pub mod cookie;
 mod expiry;
 mod hash_worker;
@@ -119,6 +120,26 @@ pub struct Principal {
     pub id: String,
 }
 
+impl Principal {
+    /// Whoever it is, where signing in is not required.
+    fn anybody() -> Self {
+        Self { role: Role::Operator, id: "anybody".into() }
+    }
+
+    /// Whoever sends the password of a role with each request, while that has this [`version`](Passwords::version).
+    fn of_password(role: Role, version: &str) -> Self {
+        Self { role, id: format!("{PASSWORD_ID}{role}/{version}") }
+    }
+
+    /// Whether they send a password with each request.
+    pub fn has_password(&self) -> bool {
+        self.id.starts_with(PASSWORD_ID)
+    }
+}
+
+/// How the IDs of those begin who send a password with each request.
+const PASSWORD_ID: &str = "password/";
+
 /// Authenticates requests; a cheap handle. `None` when signing in is not required.
 #[derive(Clone)]
 pub struct Auth(Option<Arc<AuthState>>);
@@ -202,7 +223,7 @@ impl Auth {
     pub fn identify(&self, bearer: Option<&str>, cookie: Option<&str>) -> Option<Principal> {
         match &self.0 {
             Some(state) => state.identify(bearer, cookie, now()),
-            None => Some(Principal { role: Role::Operator, id: "anybody".into() }),
+            None => Some(Principal::anybody()),
         }
     }
 
@@ -269,9 +290,12 @@ impl AuthState {
         let (tokens, sessions, now) = (self.tokens.all(), self.sessions.all(), now());
         let [viewer, operator] = [Role::Viewer, Role::Operator].map(|role| self.passwords.version(role));
         let version = |role| if role == Role::Viewer { viewer.clone() } else { operator.clone() };
+        let passwords = [(Role::Viewer, &viewer), (Role::Operator, &operator)].into_iter();
+        let passwords = passwords.filter_map(|(role, version)| Some(Principal::of_password(role, version.as_deref()?)));
         let valid = |session: &&LoginSession| now < session.expires() && session.matches_password(version);
         let sessions = sessions.iter().filter(valid).map(LoginSession::principal);
-        tokens.iter().map(Token::principal).chain(sessions).map(|principal| principal.id).collect()
+        let principals = tokens.iter().map(Token::principal).chain(sessions).chain(passwords);
+        principals.map(|principal| principal.id).collect()
     }
 
     fn watching(&self) -> BTreeSet<String> {
@@ -286,7 +310,10 @@ impl AuthState {
             (std::mem::replace(&mut *known, valid_ids.clone()), valid_ids)
         };
         for id in before.difference(&valid_ids) {
-            tracing::info!("the access of {id} has ended");
+            // Who had a password is not known, nor whether anybody did.
+            if !id.starts_with(PASSWORD_ID) {
+                tracing::info!("the access of {id} has ended");
+            }
             if let Some(on_revoked) = self.on_revoked.get() {
                 on_revoked(id);
             }

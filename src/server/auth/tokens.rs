@@ -52,6 +52,11 @@ impl Token {
     }
 }
 
+/// Whether a secret looks like that of a token, so that it is no password.
+pub fn is_token(secret: &str) -> bool {
+    secret.starts_with(PREFIX)
+}
+
 /// Why a token was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {

@@ -175,3 +175,31 @@ async fn without_authentication_everybody_is_an_operator() {
     assert_eq!((auth.link(), auth.lacks_passwords()), (None, false));
     assert!(auth.first_passwords().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_password_with_each_request_has_access_until_it_is_changed_and_counts_like_signing_in() {
+    let (_folder, auth) = auth();
+    let state = auth.0.as_ref().unwrap();
+    assert_eq!(auth.authenticate(HERE, "correct horse").await, Err(SignInError::NoPassword));
+    state.passwords.set(Role::Viewer, "correct horse").unwrap();
+    state.passwords.set(Role::Operator, "battery staple").unwrap();
+    auth.refresh();
+    let (ended, viewer) = (std::sync::Arc::new(Mutex::new(Vec::new())), auth.authenticate(HERE, "correct horse").await);
+    let (told, viewer) = (ended.clone(), viewer.unwrap());
+    auth.on_revoked(move |id| told.lock().push(id.to_owned()));
+    assert_eq!(auth.authenticate(THERE, "correct horse").await.as_ref(), Ok(&viewer));
+    assert_eq!(auth.authenticate(THERE, "battery staple").await.unwrap().role, Role::Operator);
+    assert!(viewer.role == Role::Viewer && auth.has_access(&viewer.id) && state.sessions.all().is_empty());
+    let token = auth.add_token("player", Role::Viewer).await.unwrap().unwrap();
+    for _ in 0..20 {
+        assert_eq!(auth.authenticate(HERE, "pht_wrong").await, Err(SignInError::WrongPassword));
+        assert_eq!(auth.authenticate(HERE, &token).await.unwrap().role, Role::Viewer, "tokens are not limited");
+    }
+    while auth.authenticate(HERE, "wrong").await == Err(SignInError::WrongPassword) {}
+    assert!(matches!(auth.authenticate(HERE, "correct horse").await, Err(SignInError::TooOften(_))));
+    assert!(matches!(with(&auth, HERE, "correct horse").await, Err(SignInError::TooOften(_))));
+    state.passwords.set(Role::Viewer, "another horse").unwrap();
+    assert!(!auth.has_access(&viewer.id));
+    auth.refresh();
+    assert_eq!(*ended.lock(), [viewer.id]);
+}
