@@ -5,6 +5,7 @@
 pub mod auth;
 pub(crate) mod dispatch;
 pub mod http;
+mod listen;
 pub(crate) mod photos;
 pub mod rtc;
 pub(crate) mod sessions;

@@ -3,8 +3,7 @@
 //! Warp answers the requests, but its accept loop has no limits and does not survive running out of file descriptors.
 //! What happens on a connection is in `connection`.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::connection::{self, ServerContext};
 use super::router::router;
 use super::{Config, Context, Encryption, Middleware};
 use crate::model::metrics::RejectReason;
+use crate::server::listen;
 use crate::server::rtc::Advertised;
 use crate::util::connection_limit::ConnectionLimiter;
 
@@ -31,17 +31,16 @@ const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
 /// The pause after a failed accept, when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How to choose another port, for messages.
+const ANOTHER_PORT: &str = "choose another with --listen";
+
 /// Opens the listener.
 ///
 /// # Errors
 ///
 /// When the address is in use or not one of this device; the message says what to do.
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = match TcpListener::bind(listen).await {
-        Err(error) if lacks_ipv6(listen, &error) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, listen.port())).await,
-        bound => bound,
-    };
-    bound.map_err(|error| bind_error(listen, &error))
+    listen::bind(listen, ANOTHER_PORT).await
 }
 
 /// Checks that the listener could be opened, except that its port may be in use: porthole itself may be running.
@@ -50,32 +49,7 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// When the address is not one of this device, or its port is reserved; the message says what to do.
 pub fn check_listen(listen: SocketAddr) -> anyhow::Result<()> {
-    match std::net::TcpListener::bind(listen) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse || lacks_ipv6(listen, &error) => Ok(()),
-        bound => bound.map(drop).map_err(|error| bind_error(listen, &error)),
-    }
-}
-
-/// Whether the kernel has no IPv6 and so cannot bind `[::]`; every address is then every IPv4 address.
-fn lacks_ipv6(listen: SocketAddr, error: &io::Error) -> bool {
-    listen.ip().is_unspecified() && error.raw_os_error() == Some(libc::EAFNOSUPPORT)
-}
-
-fn bind_error(listen: SocketAddr, error: &io::Error) -> anyhow::Error {
-    let port = listen.port();
-    let next = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!(
-                "port {port} is in use; stop the other program (ss -ltnp 'sport = :{port}') or choose another with --listen"
-            )
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            format!("{} is not an address of this device; see `ip address`", listen.ip())
-        }
-        io::ErrorKind::PermissionDenied => format!("port {port} is reserved for root; choose one above 1023"),
-        _ => error.to_string(),
-    };
-    anyhow::anyhow!("listen on {listen}: {next}")
+    listen::check(listen, ANOTHER_PORT)
 }
 
 /// Adopts a listening socket that the service manager has opened for us.
