@@ -22,6 +22,7 @@ use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_soc
 use crate::server::http;
 use crate::server::photos::Photos;
 use crate::server::rtc::{CameraRate, CameraStream, SessionManager, SmallStream};
+use crate::server::rtsp::{RtspContext, RtspServer};
 use crate::server::sessions::SessionRegistry;
 use crate::util::broadcast::{Broadcast, Demand};
 use crate::util::state_dir::StateDir;
@@ -37,6 +38,7 @@ pub struct App {
     buttons: Option<buttons::Guard>,
     server: http::Server,
     session_manager: SessionManager,
+    rtsp: Option<RtspServer>,
     socket: Option<unix_socket::Guard>,
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
@@ -124,6 +126,13 @@ impl App {
         });
         let watching = sessions.clone();
         auth.set_watching(move || watching.owners());
+        let rtsp_context = RtspContext {
+            streams: streams.clone().into(),
+            sessions: sessions.clone(),
+            auth: auth.clone(),
+            status: publisher.clone(),
+            metrics: metrics.clone(),
+        };
         let session_manager =
             SessionManager::new(config.rtc.clone(), streams.clone(), sessions, metrics.clone(), dispatcher.clone())?;
         let context = http::Context::new(
@@ -145,6 +154,10 @@ impl App {
         let watchdog = CancellationToken::new();
         let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
         tokio::spawn(watchdog.clone().run_until_cancelled_owned(privacy_switch.retry_writes()));
+        let rtsp = match config.rtsp.listen {
+            Some(listen) => Some(RtspServer::start(listen, rtsp_context).await?),
+            None => None,
+        };
         let server = http::Server::start(listener, context, middleware, encryption);
         // The page can be reached from here on.
         let leds = start_leds(&config, &publisher);
@@ -160,6 +173,7 @@ impl App {
             buttons,
             server,
             session_manager,
+            rtsp,
             socket,
             leds,
             hotplug,
@@ -210,6 +224,11 @@ impl App {
         self.address
     }
 
+    /// The address of the RTSP server, if there is one.
+    pub fn rtsp_address(&self) -> Option<SocketAddr> {
+        self.rtsp.as_ref().map(RtspServer::address)
+    }
+
     /// Authentication.
     pub fn auth(&self) -> &Auth {
         &self.auth
@@ -221,6 +240,7 @@ impl App {
             buttons,
             server,
             session_manager,
+            rtsp,
             socket,
             leds,
             hotplug,
@@ -232,7 +252,12 @@ impl App {
         } = self;
         notifier.stopping();
         drop((watchdog, socket));
-        let (served, ()) = tokio::join!(server.stop(), session_manager.stop());
+        let stop_rtsp = async {
+            if let Some(rtsp) = rtsp {
+                rtsp.stop().await;
+            }
+        };
+        let (served, (), ()) = tokio::join!(server.stop(), session_manager.stop(), stop_rtsp);
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
         }

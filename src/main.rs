@@ -63,6 +63,9 @@ async fn start_and_stop(config: Config, run: &Run, levels: &Levels) -> anyhow::R
     let urls = address::urls(app.address(), encrypted);
     let hint = sign_in_hint(app.auth().clone(), &urls).await?;
     print_to_stdout(|out| address::print(out, &urls, &hint, io::stdout().is_terminal()))?;
+    if let Some(rtsp) = app.rtsp_address() {
+        print_to_stdout(|out| address::rtsp_urls(rtsp).iter().try_for_each(|url| writeln!(out, "{url}")))?;
+    }
     loop {
         tokio::select! {
             biased;

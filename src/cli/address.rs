@@ -21,7 +21,15 @@ const RESET: &str = "\x1b[0m";
 /// these are the machine's IPv4 addresses, or its IPv6 addresses if it has none; the loopback address only if there is
 /// nothing else.
 pub fn urls(bound: SocketAddr, encrypted: bool) -> Vec<String> {
-    let scheme = if encrypted { "https" } else { "http" };
+    urls_of(if encrypted { "https" } else { "http" }, bound)
+}
+
+/// The URLs of the first camera on an RTSP server bound to `bound`, as [`urls`].
+pub fn rtsp_urls(bound: SocketAddr) -> Vec<String> {
+    urls_of("rtsp", bound)
+}
+
+fn urls_of(scheme: &str, bound: SocketAddr) -> Vec<String> {
     // Without the list of interfaces, the loopback address is still right on this machine.
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let addresses: Vec<_> = interfaces.into_iter().map(|interface| (interface.ip(), interface.name)).collect();

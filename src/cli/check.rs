@@ -68,7 +68,11 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
     let delay = config.rtc.playout_delay;
     let (min, max) = (delay.min_ms, delay.max_ms);
     writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)?;
-    network(out, &config.rtc)
+    network(out, &config.rtc)?;
+    match config.rtsp.listen {
+        Some(listen) => writeln!(out, "  rtsp    {listen}, not encrypted"),
+        None => Ok(()),
+    }
 }
 
 /// Privacy switch, LEDs and buttons.
@@ -195,6 +199,7 @@ mod tests {
             "rtc.advertise = [\"203.0.113.5\"]",
             "rtc.advertise = [\"203.0.113.5:4000\"]",
             "rtc.ice_servers = [{ urls = [\"stun:stun.example.org:3478\"] }]",
+            "rtsp.listen = \":8554\"",
         ] {
             assert_ne!(show(text), default, "{text}");
         }

@@ -8,6 +8,7 @@ use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::{Encryption, Tls};
 use crate::server::photos::Photos;
+use crate::server::rtsp;
 use crate::util::state_dir::StateDir;
 
 /// Everything that would keep porthole from starting, or from storing what it is asked to store, each with its key.
@@ -26,6 +27,7 @@ pub fn problems(config: &Config, listens: bool) -> Vec<String> {
     note("state.directory", state);
     if listens {
         note("http.listen", http::check_listen(config.http.listen));
+        note("rtsp.listen", config.rtsp.listen.map_or(Ok(()), rtsp::check_listen));
     }
     // Our own certificate is in the state directory.
     if stored || config.http.tls != Tls::SelfSigned {
@@ -80,6 +82,7 @@ mod tests {
         let text = format!(
             "state.directory = \"{path}/file/state\"\n\
              http = {{ listen = \"192.0.2.1:8080\", tls = {{ cert = \"{path}/cert.pem\", key = \"{path}/key.pem\" }} }}\n\
+             rtsp.listen = \"192.0.2.1:8554\"\n\
              photos.directory = \"{path}/file\""
         );
         let found = checked(&text);
@@ -89,6 +92,8 @@ mod tests {
                  directory to a place where the user that runs porthole may write"
             ),
             "http.listen: listen on 192.0.2.1:8080: 192.0.2.1 is not an address of this device; see `ip address`"
+                .into(),
+            "rtsp.listen: listen on 192.0.2.1:8554: 192.0.2.1 is not an address of this device; see `ip address`"
                 .into(),
             format!(
                 "http.tls: read {path}/cert.pem: No such file or directory (os error 2); check the path and who may read it"

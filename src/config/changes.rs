@@ -23,6 +23,7 @@ impl Config {
             cameras: self.cameras.clone(),
             audio: self.audio.clone(),
             rtc: rtc::Config { udp_port: self.rtc.udp_port, tcp: self.rtc.tcp, ..new.rtc.clone() },
+            rtsp: self.rtsp.clone(),
             // It only matters at the start, so there is nothing to apply.
             privacy: new.privacy.clone(),
             photos: self.photos.clone(),
@@ -35,8 +36,20 @@ impl Config {
     pub fn differing(&self, other: &Config) -> Vec<String> {
         let mut keys = Vec::new();
         // Destructured, so that a new field cannot be forgotten here.
-        let Config { log_level, state_directory, http, auth, cameras, audio, rtc, privacy, photos, leds, buttons } =
-            self;
+        let Config {
+            log_level,
+            state_directory,
+            http,
+            auth,
+            cameras,
+            audio,
+            rtc,
+            rtsp,
+            privacy,
+            photos,
+            leds,
+            buttons,
+        } = self;
         note(&mut keys, "log", &[("level", *log_level != other.log_level)]);
         note(&mut keys, "state", &[("directory", *state_directory != other.state_directory)]);
         http_keys(&mut keys, http, &other.http);
@@ -52,6 +65,7 @@ impl Config {
         }
         audio_keys(&mut keys, audio, &other.audio);
         rtc_keys(&mut keys, rtc, &other.rtc);
+        note(&mut keys, "rtsp", &[("listen", rtsp.listen != other.rtsp.listen)]);
         note(&mut keys, "privacy", &[("on", privacy.on != other.privacy.on)]);
         let photos::Config { directory, keep } = photos;
         let differs = [("directory", *directory != other.photos.directory), ("keep", *keep != other.photos.keep)];
@@ -190,6 +204,8 @@ mod tests {
         networks = ["10.0.0.0/8"]
         advertise = ["a"]
         ice_servers = [{ urls = "stun:a" }]
+        [rtsp]
+        listen = ":8554"
         [privacy]
         on = true
         [photos]

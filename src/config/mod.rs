@@ -24,6 +24,7 @@ use crate::server::auth;
 use crate::server::http;
 use crate::server::photos;
 use crate::server::rtc;
+use crate::server::rtsp;
 use crate::server::sessions::PlayoutDelay;
 
 /// All settings.
@@ -43,6 +44,8 @@ pub struct Config {
     pub audio: audio::Config,
     /// WebRTC.
     pub rtc: rtc::Config,
+    /// The RTSP server.
+    pub rtsp: rtsp::Config,
     /// The privacy switch at the start.
     pub privacy: privacy::Config,
     /// Photos that are kept on this machine.
@@ -63,6 +66,7 @@ impl Default for Config {
             cameras: vec![video::Config::default()],
             audio: audio::Config::default(),
             rtc: rtc::Config::default(),
+            rtsp: rtsp::Config::default(),
             privacy: privacy::Config::default(),
             photos: photos::Config::default(),
             leds: Vec::new(),
@@ -185,6 +189,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         rtc.value("ice_servers", &mut config.ice_servers, network::ice_servers);
     });
 
+    reader.section("rtsp", |rtsp| rtsp.text("listen", &mut config.rtsp.listen, &value::RTSP_LISTEN));
     reader.section("privacy", |privacy| privacy.flag("on", &mut config.privacy.on));
     reader.section("photos", |photos| {
         let config = &mut config.photos;

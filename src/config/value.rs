@@ -59,6 +59,13 @@ pub const LISTEN: ValueParser<SocketAddr> = ValueParser {
     parse: parse_listen,
 };
 
+/// The address of the RTSP server; `off` is `None`.
+pub const RTSP_LISTEN: ValueParser<Option<SocketAddr>> = ValueParser {
+    name: "an address",
+    right: "off, or IP and port from 0 to 65535, such as 192.168.1.20:8554 or [::1]:8554, or :8554 for every address",
+    parse: |text| if text == "off" { Some(None) } else { parse_listen(text).map(Some) },
+};
+
 /// The name of a camera, which can be part of a URL unescaped.
 pub const CAMERA_NAME: ValueParser<String> =
     ValueParser { name: "a name", right: "1 to 32 letters a to z, digits, - and _", parse: parse_camera_name };

@@ -80,7 +80,7 @@ pub struct Counters {
     pub viewer_delay: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
     /// Sign-in attempts, by outcome.
     pub sign_ins: Family<SignIn, Counter>,
-    /// HTTP connections and requests rejected, by reason.
+    /// HTTP and RTSP connections and requests rejected, by reason.
     pub http_refused: Family<RejectLabels, Counter>,
     /// Control requests carried out, from viewers, scripts and `porthole ctl`.
     pub commands: Counter,
@@ -281,7 +281,7 @@ impl Counters {
         registry.register("sign_ins", "Sign-in attempts, by outcome", self.sign_ins.clone());
         registry.register(
             "http_refused",
-            "HTTP connections and requests rejected, by reason",
+            "HTTP and RTSP connections and requests rejected, by reason",
             self.http_refused.clone(),
         );
         registry.register("commands", "Control requests carried out", self.commands.clone());

@@ -1,4 +1,4 @@
-//! The network side: authentication, viewer sessions, the control protocol, WebRTC and HTTP.
+//! The network side: authentication, viewer sessions, the control protocol, WebRTC, RTSP and HTTP.
 //!
 //! It receives subscriptions and handles from the pipeline, and knows neither devices nor capture.
 
@@ -8,4 +8,5 @@ pub mod http;
 mod listen;
 pub(crate) mod photos;
 pub mod rtc;
+pub mod rtsp;
 pub(crate) mod sessions;

@@ -150,6 +150,15 @@ impl<T: Clone> Subscriber<T> {
         !self.backlog.is_empty()
     }
 
+    /// Forgets the values that were kept if the first of them is as `is_unwanted` says; whether it has.
+    pub fn forget_backlog_if(&mut self, is_unwanted: impl FnOnce(&T) -> bool) -> bool {
+        let forgets = self.backlog.front().is_some_and(is_unwanted);
+        if forgets {
+            self.backlog.clear();
+        }
+        forgets
+    }
+
     /// Waits for the next value. Cancel safe.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ const ORDER: [&str; 12] =
     ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
 /// The same order inside `server`.
-const SERVER_ORDER: [&str; 6] = ["auth", "photos", "sessions", "dispatch", "rtc", "http"];
+const SERVER_ORDER: [&str; 7] = ["auth", "photos", "sessions", "dispatch", "rtc", "rtsp", "http"];
 
 /// The same order inside `server::rtc`. What is beside these folders may use all of them and be used by all.
 const RTC_ORDER: [&str; 5] = ["sdp", "mux", "ice", "rate", "session"];
@@ -42,7 +42,8 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),
     // For the printed addresses, the hostnames in our own certificate, and the addresses offered to viewers.
     (&["if_addrs"], &["src/cli/address.rs", "src/server/http/hostnames.rs", "src/server/rtc/ice/"]),
-    (&["socket2"], &["src/server/http/connection.rs", "src/server/rtc/mux/"]),
+    (&["rtsp_types"], &["src/server/rtsp/"]),
+    (&["socket2"], &["src/server/http/connection.rs", "src/server/rtc/mux/", "src/server/rtsp/connection.rs"]),
     (&["quinn_udp"], &["src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
     (&["tokio_rustls"], &["src/server/http/"]),
@@ -364,6 +365,7 @@ mod examples {
         "src/capture/camera/mod.rs" "#[cfg(test)] mod tests { use crate::pipeline; }" right,
         "src/server/http/mod.rs" "use crate::server::rtc;" right,
         "src/server/http/mod.rs" "use super::rtc;" right,
+        "src/server/rtsp/mod.rs" "use crate::server::rtc::CameraStream;" right,
         "src/server/dispatch/mod.rs" "use crate::pipeline::video::Handle;" right,
         "src/config/mod.rs" "use crate::{capture, server::{http, rtc}};" right,
         "src/server/rtc/session/mod.rs" "use crate::server::rtc::{config, ice, rate};" right,
@@ -388,6 +390,7 @@ mod examples {
         "src/server/sessions/mod.rs" "use super::dispatch;" wrong,
         "src/server/dispatch/mod.rs" "use super::rtc;" wrong,
         "src/server/rtc/mod.rs" "use crate::server::http;" wrong,
+        "src/server/rtc/mod.rs" "use crate::server::rtsp;" wrong,
         "src/server/http/mod.rs" "use crate::config::Config;" wrong,
         "src/config/mod.rs" "use crate::app::App;" wrong,
         "src/app.rs" "use crate::cli;" wrong,

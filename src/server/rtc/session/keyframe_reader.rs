@@ -3,12 +3,13 @@
 //! Which camera and rendition is shown is decided in `switcher`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::keyframe_budget::KeyframeBudget;
 use super::nal_limit::{NalLimit, NalTooLarge};
-use crate::media::EncodedFrame;
+use crate::media::{EncodedFrame, Timestamp};
 use crate::model::metrics::{DropPoint, Metrics};
 use crate::model::status::Rendition;
 use crate::server::rtc::CameraStream;
@@ -61,6 +62,21 @@ impl KeyframeReader {
         Self { rendition, video: video.clone(), frames, keyframes, awaiting_keyframe: true, share, limit }
     }
 
+    /// Skips what was kept for whoever joins if that begins more than `limit` ago: then a key frame is requested. For players
+    /// that would show all of it at its own pace, and stay behind.
+    pub fn skip_kept_before(&mut self, limit: Duration) {
+        let present = Timestamp::now();
+        if self.frames.forget_backlog_if(|first| present.saturating_since(first.captured) > limit) {
+            self.keyframes.request(&self.video, now());
+        }
+    }
+
+    /// Goes on with the next key frame, and requests it: a frame was not sent.
+    pub fn resume_at_key_frame(&mut self) {
+        self.awaiting_keyframe = true;
+        self.keyframes.request(&self.video, now());
+    }
+
     /// The next frame that can be decoded. Cancel safe.
     pub async fn next(&mut self, metrics: &Metrics) -> Result<EncodedFrame, FrameReadError> {
         loop {
@@ -96,4 +112,57 @@ impl KeyframeReader {
 /// The current time, also while tests pause tokio's clock.
 pub fn now() -> std::time::Instant {
     Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use bytes::Bytes;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::media::encoder::BitrateTarget;
+    use crate::server::rtc::CameraRate;
+    use crate::util::broadcast::Keep;
+
+    #[test]
+    fn what_was_kept_is_skipped_if_it_is_old() {
+        let (video, profile) = (Broadcast::new(4), watch::Sender::new(None).subscribe());
+        let rate = CameraRate::new(BitrateTarget::new(1_000_000));
+        let camera =
+            CameraStream { name: "a".into(), index: 0, video: video.clone(), profile, rate, small: None, audio: None };
+        let publish = |captured, key| {
+            let data = Bytes::from_static(&[0, 0, 1, 0x65]);
+            let frame = EncodedFrame { captured, key, placeholder: false, data, payloads: Default::default() };
+            video.send(frame, if key { Keep::From } else { Keep::Too });
+        };
+        let reader = || {
+            let demand = ViewerDemand { available: None, is_settled: true, owner: 1 };
+            let (mode, budget) = (PacketizationMode::NonInterleaved, Arc::new(KeyframeBudget::new(now())));
+            KeyframeReader::new(&camera, Rendition::Main, mode, budget, demand)
+        };
+        let metrics = Metrics::new();
+        let poll = |reader: &mut KeyframeReader| {
+            let next = std::pin::pin!(reader.next(&metrics));
+            match next.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(frame) => Some(frame.expect("a frame").captured),
+                Poll::Pending => None,
+            }
+        };
+        publish(Timestamp::default(), true);
+        let (mut young, mut old) = (reader(), reader());
+        young.skip_kept_before(Duration::from_secs(3_600));
+        assert_eq!((poll(&mut young), video.take_refresh_request()), (Some(Timestamp::default()), false));
+        old.skip_kept_before(Duration::ZERO);
+        assert_eq!((poll(&mut old), video.take_refresh_request()), (None, true));
+        let later = Timestamp::from_start(Duration::from_millis(40));
+        publish(later, false);
+        assert_eq!((poll(&mut young), poll(&mut old)), (Some(later), None), "it needs the one before");
+        young.resume_at_key_frame();
+        publish(later, false);
+        publish(later, true);
+        assert_eq!((poll(&mut young), poll(&mut old)), (Some(later), Some(later)));
+        assert_eq!((poll(&mut young), poll(&mut old)), (None, None));
+    }
 }

@@ -365,7 +365,7 @@ impl MediaSender {
         let audio = self.audio.as_ref().map(AudioSender::stream);
         let mut packets = Packets::default();
         for stream in [Some(self.video.stream()), audio].into_iter().flatten() {
-            packets.push(&srtp.seal_rtcp(&rtcp::sender_report(stream, Timestamp::now())?)?);
+            packets.push(&srtp.seal_rtcp(&rtcp::sender_report(stream.clock(), stream.sent(), Timestamp::now())?)?);
         }
         connection.send(&packets);
         Ok(())

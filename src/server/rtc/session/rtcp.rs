@@ -16,10 +16,10 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::shared::error::Error;
 use rtc::shared::marshal::Marshal as _;
 
-use super::rtp_sender::RtpStream;
 use crate::media::Timestamp;
 use crate::model::metrics::Metrics;
 use crate::server::rtc::rate::feedback;
+use crate::server::rtc::rtp_clock::RtpClock;
 use crate::server::rtc::sdp::answer::STREAM_ID;
 
 /// A sender report that was received this long before a receiver report shows that what we send arrives: in units of 1/65536
@@ -119,15 +119,15 @@ fn rtt(report: &ReceptionReport, now: Timestamp) -> Option<Duration> {
     (units < u32::MAX / 2).then(|| Duration::from_secs_f64(f64::from(units) / 65_536.0))
 }
 
-/// A sender report of a stream, with its name. It gives the RTP timestamp that a frame captured now would have: audio and
+/// A sender report of a stream with this clock, of which so many packets and bytes of payload were `sent`, with its name. It
+/// gives the RTP timestamp that a frame captured now would have: audio and
 /// video share the capture clock, so the browser can synchronise them no matter how long each took to encode.
 ///
 /// # Errors
 ///
 /// If the library can't write it.
-pub fn sender_report(stream: &RtpStream, now: Timestamp) -> Result<BytesMut, Error> {
-    let clock = stream.clock();
-    let (packet_count, octet_count) = stream.sent();
+pub fn sender_report(clock: &RtpClock, sent: (u32, u32), now: Timestamp) -> Result<BytesMut, Error> {
+    let (packet_count, octet_count) = sent;
     let report = SenderReport {
         ssrc: clock.ssrc,
         ntp_time: now.ntp(),
@@ -149,8 +149,6 @@ mod tests {
     use rtc::shared::marshal::Unmarshal as _;
 
     use super::*;
-    use crate::server::rtc::rtp_clock::RtpClock;
-    use crate::server::rtc::sdp::accepted::RtpFormat;
 
     const VIDEO: u32 = 5;
 
@@ -230,11 +228,11 @@ mod tests {
     #[test]
     fn sender_reports_of_both_streams_agree_on_the_capture_clock() {
         for rate in [90_000, 48_000] {
-            let stream = RtpStream::new(RtpClock::random(rate), RtpFormat::default());
-            let compound = sender_report(&stream, Timestamp::now()).expect("report");
+            let clock = RtpClock::random(rate);
+            let compound = sender_report(&clock, (0, 0), Timestamp::now()).expect("report");
             let report = SenderReport::unmarshal(&mut &compound[..]).expect("a report first");
             assert_eq!(unmarshal(&mut &compound[..]).expect("a compound").len(), 2);
-            let ticks = stream.clock().timestamp(Timestamp::now()).wrapping_sub(report.rtp_time);
+            let ticks = clock.timestamp(Timestamp::now()).wrapping_sub(report.rtp_time);
             let age = Duration::from_secs_f64(f64::from(ticks) / f64::from(rate));
             assert!(age < Duration::from_secs(5), "{age:?}");
             let behind = (Timestamp::now().ntp() - report.ntp_time) as f64 / 4_294_967_296.0;

@@ -257,7 +257,7 @@ impl VideoSender {
 /// The number before that of the first packet: random, as RFC 3550 section 5.1 asks, and below 2^15. Receivers start to
 /// count the wraps of the sequence number with the first packet that arrives. If the first ones are lost, and the number
 /// wraps meanwhile, they and we would differ in the SRTP index for good (RFC 3711 section 3.3.1).
-fn initial_sequence() -> u16 {
+pub fn initial_sequence() -> u16 {
     rand::random::<u16>() % (1 << 15)
 }
 

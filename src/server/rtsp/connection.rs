@@ -1,0 +1,264 @@
+//! One connection: what a client sends is read, and what it is sent is written, by one task that waits for whatever happens
+//! first. The session ends with its connection.
+//!
+//! What requests do is in `requests`. Nothing waits for the client: while it does not read, no frames are taken for it, and those
+//! that it missed are skipped up to the next key frame.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use super::RtspContext;
+use super::answer::Answer;
+use super::limits::RequestLimits;
+use super::output::Output;
+use super::reader::{ClientMessage, MessageReader};
+use super::session::{RtspSession, SessionEvent};
+use crate::server::auth::Principal;
+use crate::util::connection_limit::ConnectionPermit;
+use crate::util::token_bucket::{Bucket, Rate};
+
+/// How long a client that plays may read nothing: longer than any network that can still be watched is interrupted.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a session lasts without a sign of its client (`timeout` of RFC 2326 section 12.37, whose default this is).
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long somebody who has not signed in may take for a request.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`).
+const UNACKED_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Data that the kernel may keep unsent (`TCP_NOTSENT_LOWAT`): with more, a slow client would get frames that are long past.
+const MAX_UNSENT: u32 = 16 * 1024;
+
+/// Packets from a client between its requests: burst, and then per second. Players send a report a second for each track.
+const PACKET_RATE: Rate = Rate::new(100, 20);
+
+/// A read from the socket, in bytes.
+const READ: usize = 4 * 1024;
+
+/// Who has signed in on a connection.
+pub(super) struct KnownClient {
+    /// The `Authorization` header, which is the same in all requests.
+    pub authorization: String,
+    pub principal: Principal,
+}
+
+/// A connection.
+pub(super) struct RtspConnection {
+    pub(super) context: RtspContext,
+    pub(super) limits: Arc<RequestLimits>,
+    pub(super) peer: SocketAddr,
+    /// Our end of it.
+    pub(super) local: SocketAddr,
+    pub(super) permit: Arc<ConnectionPermit>,
+    /// Cancelled when the program stops.
+    pub(super) stop: CancellationToken,
+    pub(super) client: Option<KnownClient>,
+    pub(super) session: Option<RtspSession>,
+    stream: TcpStream,
+    reader: MessageReader,
+    output: Output,
+    /// The last sign of the client.
+    heard: Instant,
+    packets: Bucket,
+}
+
+/// What a connection has waited for.
+enum WaitEvent {
+    /// The client has sent something, or closed its end.
+    Readable,
+    /// The client takes more.
+    Writable,
+    /// Something happened in the session.
+    Session(SessionEvent),
+    /// The session was ended by somebody else.
+    Ended,
+    /// The client has given no sign for too long.
+    TimedOut,
+}
+
+/// Whether a connection goes on.
+type Flow = ControlFlow<()>;
+
+/// Serves a connection until it is closed, has to give way to another, or the program stops.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    context: RtspContext,
+    limits: Arc<RequestLimits>,
+    permit: ConnectionPermit,
+    stop: CancellationToken,
+) {
+    let _ = stream.set_nodelay(true);
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKED_TIMEOUT.as_millis() as u32);
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
+    let permit = Arc::new(permit);
+    let connection = RtspConnection::new(stream, peer, context, limits, permit.clone(), stop.clone());
+    let done = tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        () = permit.evicted() => return,
+        done = async { connection?.run().await } => done,
+    };
+    if let Err(error) = done {
+        tracing::debug!("RTSP connection from {peer}: {error:#}");
+    }
+}
+
+impl RtspConnection {
+    fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        context: RtspContext,
+        limits: Arc<RequestLimits>,
+        permit: Arc<ConnectionPermit>,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
+        let (local, now) = (stream.local_addr()?, Instant::now());
+        Ok(Self {
+            context,
+            limits,
+            peer,
+            local,
+            permit,
+            stop,
+            client: None,
+            session: None,
+            stream,
+            reader: MessageReader::default(),
+            output: Output::new(now),
+            heard: now,
+            packets: Bucket::new(PACKET_RATE, now),
+        })
+    }
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            while self.output.has_room() {
+                let message = self.reader.take_message().inspect_err(|error| self.refuse(&error.to_string()))?;
+                let Some(message) = message else { break };
+                self.heard = Instant::now();
+                if self.handle_message(message).await?.is_break() {
+                    return Ok(());
+                }
+            }
+            let event = self.wait().await?;
+            if self.handle_event(event)?.is_break() {
+                return Ok(());
+            }
+            self.output.send(&self.stream, Instant::now())?;
+        }
+    }
+
+    /// Answers something that is no request.
+    fn refuse(&mut self, reason: &str) {
+        Answer::error(rtsp_types::StatusCode::BadRequest, reason).write(None, self.output.buffer());
+        let _ = self.output.send(&self.stream, Instant::now());
+    }
+
+    async fn handle_message(&mut self, message: ClientMessage) -> anyhow::Result<Flow> {
+        let ClientMessage::Request(request) = message else {
+            anyhow::ensure!(self.session.is_some(), "a packet from somebody who has no session");
+            let allowed = self.packets.try_acquire(PACKET_RATE, Instant::now());
+            anyhow::ensure!(allowed.is_ok(), "too many packets");
+            return Ok(Flow::Continue(()));
+        };
+        let (answer, flow) = self.answer(&request).await;
+        answer.write(Some(&request), self.output.buffer());
+        // Before what was asked for follows, by UDP too.
+        self.output.send(&self.stream, Instant::now())?;
+        Ok(flow)
+    }
+
+    /// Waits for what happens next.
+    async fn wait(&mut self) -> io::Result<WaitEvent> {
+        let (is_idle, deadline) = (self.output.is_empty(), self.deadline());
+        let Self { stream, reader, session, .. } = self;
+        let end = session.as_ref().map(|session| session.end().clone());
+        tokio::select! {
+            biased;
+            () = cancelled(end) => Ok(WaitEvent::Ended),
+            ready = stream.writable(), if !is_idle => ready.map(|()| WaitEvent::Writable),
+            ready = stream.readable(), if reader.room() > 0 => ready.map(|()| WaitEvent::Readable),
+            () = reached(deadline) => Ok(WaitEvent::TimedOut),
+            event = next_event(session), if is_idle => Ok(WaitEvent::Session(event)),
+        }
+    }
+
+    fn handle_event(&mut self, event: WaitEvent) -> anyhow::Result<Flow> {
+        match event {
+            WaitEvent::Readable => return self.read(),
+            // It is written to after each event.
+            WaitEvent::Writable => {}
+            WaitEvent::Session(SessionEvent::Closed) | WaitEvent::Ended => return Ok(Flow::Break(())),
+            WaitEvent::Session(event) => {
+                if matches!(event, SessionEvent::Heard) {
+                    self.heard = Instant::now();
+                }
+                if let Some(session) = &mut self.session {
+                    session.handle(event, self.output.buffer());
+                }
+            }
+            WaitEvent::TimedOut if self.output.is_empty() => anyhow::bail!("no sign of the client for too long"),
+            WaitEvent::TimedOut => {
+                anyhow::bail!("the client reads nothing since {:?}", self.output.stalled(Instant::now()))
+            }
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    fn read(&mut self) -> anyhow::Result<Flow> {
+        let mut buffer = [0; READ];
+        let room = self.reader.room().min(READ);
+        match self.stream.try_read(&mut buffer[..room]) {
+            Ok(0) => return Ok(Flow::Break(())),
+            Ok(count) => self.reader.add(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Until when something has to happen.
+    fn deadline(&self) -> Option<Instant> {
+        if let Some(since) = self.output.waiting_since() {
+            return Some(since + STALL_TIMEOUT);
+        }
+        match &self.session {
+            Some(session) if session.is_playing_on_connection() => None,
+            None if self.client.is_none() => Some(self.heard + STRANGER_TIMEOUT),
+            _ => Some(self.heard + SESSION_TIMEOUT),
+        }
+    }
+}
+
+async fn cancelled(end: Option<CancellationToken>) {
+    match end {
+        Some(end) => end.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_event(session: &mut Option<RtspSession>) -> SessionEvent {
+    match session {
+        Some(session) => session.next().await,
+        None => std::future::pending().await,
+    }
+}
