@@ -53,6 +53,17 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         "reads until it is stopped; tests/events.rs reads the same",
         &["curl -N -H \"Authorization: Bearer $TOKEN\" http://192.168.1.20:8080/api/events"],
     ),
+    (
+        "needs the RTSP server, which is off by default; tests/rtsp.rs records from it with ffmpeg",
+        &[
+            "ffmpeg -rtsp_transport tcp -i \"rtsp://any:$TOKEN@192.168.1.20:8554/\" -c copy -t 60 camera.mkv",
+            "ffmpeg -i \"rtsp://any:$TOKEN@192.168.1.20:8554/?audio=off\" -c copy -t 60 camera.mp4",
+        ],
+    ),
+    (
+        "opens a window, and needs the RTSP server",
+        &["vlc --rtsp-tcp --network-caching=300 \"rtsp://any:$TOKEN@192.168.1.20:8554/\""],
+    ),
     ("changes a user of this machine", &["sudo usermod -aG video $USER"]),
     (
         "needs the package's user and its configuration",
