@@ -1,4 +1,5 @@
-//! Parsers of untrusted input: offers, trickle fragments, cookies, commands, configuration files, and a viewer's datagrams.
+//! Parsers of untrusted input: offers, trickle fragments, cookies, commands, configuration files, RTSP requests, and a viewer's
+//! datagrams.
 //! The fuzz targets run here on arbitrary input and on their seeds, from a fixed random seed.
 
 #[path = "fuzz/parsers/datagrams.rs"]

@@ -39,6 +39,23 @@ fn gstreamer_plays_with_each_bundle_policy() -> Result<()> {
 }
 
 #[test]
+#[ignore = "needs GStreamer; run by make players"]
+fn gstreamer_plays_rtsp_by_tcp_and_udp() -> Result<()> {
+    let porthole = Porthole::start(&format!("{SMALL}\n[rtsp]\nlisten = \"127.0.0.1:0\"\n"))?;
+    let location = format!("location=rtsp://{}camera", porthole.wait_for_output("rtsp://")?);
+    for protocols in ["protocols=tcp", "protocols=udp"] {
+        let mut command = Command::new("gst-launch-1.0");
+        command.args(["-q", "rtspsrc", "name=source", &location, protocols]);
+        for decoder in [["rtph264depay", "avdec_h264"], ["rtpopusdepay", "opusdec"]] {
+            let [depay, decode] = decoder;
+            command.args(["source.", "!", depay, "!", decode, "!", "identity", "eos-after=90", "!", "fakesink"]);
+        }
+        play(&mut command).context(protocols)?;
+    }
+    Ok(())
+}
+
+#[test]
 #[ignore = "needs Go; run by make players"]
 fn pion_plays() -> Result<()> {
     let porthole = Porthole::start(SMALL)?;

@@ -14,6 +14,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 .map(|text| bytes(text.to_owned()))
                 .into()
         }
+        "rtsp" => RTSP.map(|text| bytes(text.replace('\n', "\r\n"))).into(),
         "stun" => STUN.map(<[u8]>::to_vec).into(),
         "dtls" => DTLS.map(<[u8]>::to_vec).into(),
         "sctp" => SCTP.map(<[u8]>::to_vec).into(),
@@ -102,6 +103,21 @@ const CONFIG: &str = "[[camera]]\nname = \"door\"\ndevice = \"usb:046d:082d:A1\"
                       [http]\nlisten = \":80\"\nhosts = [\"cam.example.org\"]\norigins = [\"https://example.org:8443\"]\n\
                       trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[rtc]\nadvertise = [\"203.0.113.5:1\", \"[2001:db8::5]:2\"]\n\
                       interfaces = [\"wlan*\"]\nice_servers = [{ urls = [\"stun:a:1\"] }, { urls = \"turn:b\", secret = \"s\" }]\n";
+
+/// Requests of ffmpeg, VLC and GStreamer, packets and answers between them, and what is no RTSP.
+const RTSP: [&str; 5] = [
+    "OPTIONS rtsp://192.168.1.20:8554/door RTSP/1.0\nCSeq: 1\nUser-Agent: Lavf61.7.100\n\n\
+     DESCRIBE rtsp://192.168.1.20:8554/door?audio=off RTSP/1.0\nAccept: application/sdp\nCSeq: 2\n\
+     Authorization: Basic YW55OnBodF9hYmM=\n\n",
+    "SETUP rtsp://192.168.1.20:8554/door/trackID=0 RTSP/1.0\n\
+     Transport: RTP/AVP/UDP;unicast;client_port=20000-20001,RTP/AVP/TCP;unicast;interleaved=0-1;mode=play\nCSeq: 3\n\n\
+     PLAY rtsp://[fe80::1]/door/ RTSP/1.0\nRange: npt=0.000-\nCSeq: 4\nSession: 0123abcd;timeout=60\n\n",
+    "$\u{1}\0\u{4}abcdGET_PARAMETER * RTSP/1.0\nCSeq: 5\nContent-Type: text/parameters\nContent-Length: 8\n\nposition\n\n\
+     RTSP/1.0 200 OK\nCSeq: 1\n\nTEARDOWN rtsp://a/ RTSP/1.0\nCSeq: 6\nX:\n folded\n\n",
+    "SETUP rtsp://a/?audio=off/trackID=1 RTSP/1.0\nTransport: RTP/AVP;unicast;dest_addr=\"/\",RTP/AVP/TCP;interleaved=254\n\
+     Authorization: Bearer pht_abc\nContent-Length: 5000\n\n",
+    "GET /stream.mjpg HTTP/1.1\nHost: 192.168.1.20:8554\n\n",
+];
 
 /// Operations of `datagrams::stun`: a check that nominates its path, its repetition from elsewhere, one with the viewer's role,
 /// a datagram of a stranger.

@@ -4,19 +4,28 @@ use porthole::config::Config;
 use porthole::media::h264::Profile;
 use porthole::model::protocol;
 use porthole::model::protocol::{Code, Error, METHODS, ParseError, Reply, Request, limits};
-use porthole::server::auth::cookie;
+use porthole::server::auth::{basic, cookie};
 use porthole::server::rtc::SdpFragment;
 use porthole::server::rtc::sdp::accepted::AcceptedOffer;
 use porthole::server::rtc::sdp::answer::LocalDescription;
 use porthole::server::rtc::sdp::offer;
+use porthole::server::rtsp::reader::{ClientMessage, MessageError, MessageReader};
+use porthole::server::rtsp::target::StreamTarget;
+use porthole::server::rtsp::transport::{self, AcceptedTransport};
 
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 #[cfg_attr(fuzzing, allow(dead_code))]
-pub const TARGETS: [Target; 5] =
-    [("offer", offer), ("fragment", fragment), ("cookie", cookie), ("command", command), ("config", config)];
+pub const TARGETS: [Target; 6] = [
+    ("offer", offer),
+    ("fragment", fragment),
+    ("cookie", cookie),
+    ("command", command),
+    ("config", config),
+    ("rtsp", rtsp),
+];
 
 /// An SDP offer: accepted, with a negotiated format or the reason why none fits, or rejected with a one-line reason.
 pub fn offer(input: &[u8]) {
@@ -128,6 +137,48 @@ pub fn config(input: &[u8]) {
             assert!(!line.chars().any(char::is_control), "{line:?}");
         }
     }
+}
+
+/// What a client of the RTSP server sends: the same messages in whatever pieces they arrive, whose URL, transports and
+/// credentials are read or refused.
+pub fn rtsp(input: &[u8]) {
+    let (messages, error) = rtsp_messages(input, input.len());
+    assert_eq!((&messages, error), (&rtsp_messages(input, 5).0, rtsp_messages(input, 5).1));
+    if let Some(error) = error {
+        check_message(&error.to_string());
+    }
+    for message in &messages {
+        let ClientMessage::Request(request) = message else { continue };
+        if let Some(target) = request.request_uri().and_then(StreamTarget::of) {
+            assert!(target.camera.is_none_or(|name| !name.is_empty() && !name.contains(['/', '='])));
+        }
+        for text in request.header_values().map(|value| value.as_str()) {
+            assert!(basic::secret(text).len() <= text.len());
+            if let Some(delivery) = transport::choose(text, 0) {
+                let accepted = AcceptedTransport { delivery, server_ports: Some((2, 3)), ssrc: 1 }.to_string();
+                assert_eq!(transport::choose(&accepted, 0), Some(delivery), "{text:?}: {accepted}");
+            }
+        }
+    }
+}
+
+/// The messages in what arrives in pieces of this size, and why there are no more.
+fn rtsp_messages(input: &[u8], piece: usize) -> (Vec<ClientMessage>, Option<MessageError>) {
+    let (mut reader, mut messages, mut rest) = (MessageReader::default(), Vec::new(), input);
+    while !rest.is_empty() {
+        let (arrived, later) = rest.split_at(piece.min(reader.room()).min(rest.len()));
+        assert!(!arrived.is_empty(), "there is no room for what would complete the message");
+        reader.add(arrived);
+        rest = later;
+        loop {
+            match reader.take_message() {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error)),
+            }
+        }
+    }
+    (messages, None)
 }
 
 /// A message is one non-empty line.

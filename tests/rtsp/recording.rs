@@ -1,0 +1,92 @@
+//! Recordings by ffmpeg: what ffprobe finds in them, and how far audio and picture are apart.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use porthole::capture::camera::timecode;
+use serde_json::Value;
+
+// A part of it is used.
+#[allow(dead_code)]
+#[path = "../common/tone.rs"]
+mod tone;
+
+/// The rate of the decoded audio.
+const RATE: u32 = 48_000;
+
+/// Has ffmpeg record a URL for so many seconds. The audio is decoded, so that the offset in the file is that of the player.
+pub fn record(url: &str, transport: &str, seconds: u32, file: &Path) -> Result<Child> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url]);
+    command.args(["-t", &seconds.to_string(), "-c:v", "copy", "-c:a", "pcm_s16le", "-y"]).arg(file);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("start ffmpeg")
+}
+
+/// Waits for a recording.
+pub fn finish(child: Child) -> Result<()> {
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn run(program: &str, arguments: &[&str], file: &Path) -> Result<Vec<u8>> {
+    let mut command = Command::new(program);
+    let (before, after) = arguments.split_at(arguments.iter().position(|word| *word == "FILE").context("no file")?);
+    let output = command.args(before).arg(file).args(&after[1..]).stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(output.stdout)
+}
+
+/// What a recording holds of one track.
+#[derive(Debug)]
+pub struct Track {
+    /// The times of its packets, in seconds.
+    pub times: Vec<f64>,
+}
+
+impl Track {
+    /// Checks that the times of a recording of so many seconds increase, and have no long gap.
+    pub fn check(&self, seconds: f64, longest: f64) -> Result<()> {
+        let (first, last) = (self.times.first().context("no packets")?, self.times.last().context("no packets")?);
+        ensure!(self.times.windows(2).all(|pair| pair[0] < pair[1]), "not monotone: {:?}", self.times);
+        let gap = self.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+        ensure!(gap < longest, "a gap of {gap} s: {:?}", self.times);
+        ensure!(last - first > seconds - 0.5, "only {} s", last - first);
+        Ok(())
+    }
+}
+
+/// The tracks of a recording: video and audio.
+pub fn tracks(file: &Path) -> Result<[Track; 2]> {
+    let arguments = ["-v", "error", "-of", "json", "-show_entries", "packet=codec_type,pts_time,dts_time", "FILE"];
+    let found: Value = serde_json::from_slice(&run("ffprobe", &arguments, file)?)?;
+    let packets = found["packets"].as_array().context("no packets")?;
+    let times = |kind: &str| {
+        let of_kind = packets.iter().filter(|packet| packet["codec_type"] == kind);
+        let times = of_kind.map(|packet| Ok(packet["pts_time"].as_str().context("no time")?.parse()?));
+        times.collect::<Result<Vec<f64>>>()
+    };
+    Ok([Track { times: times("video")? }, Track { times: times("audio")? }])
+}
+
+/// By how many seconds the audio of a recording of the test pattern is behind its picture: the tone ticks at each full second of
+/// the capture clock, which the timecode in the picture tells.
+pub fn audio_delay(file: &Path, size: (usize, usize)) -> Result<f64> {
+    let [video, audio] = tracks(file)?;
+    let (width, height) = size;
+    let arguments =
+        ["-v", "error", "-i", "FILE", "-map", "0:v", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt"];
+    let frames = run("ffmpeg", &[&arguments[..], &["yuv420p", "-"]].concat(), file)?;
+    let frames: Vec<&[u8]> = frames.chunks_exact(width * height * 3 / 2).collect();
+    ensure!(frames.len() == video.times.len(), "{} packets, {} frames", video.times.len(), frames.len());
+    let code = |frame: &&[u8]| timecode::read(frame, width, height, width);
+    let shown = frames.iter().map(code).zip(&video.times).find_map(|(code, time)| Some((code?, *time)));
+    let (code, shown_at) = shown.context("no timecode")?;
+    let clock = code.captured as f64 / 1e4 - shown_at;
+    let samples = run("ffmpeg", &["-v", "error", "-i", "FILE", "-map", "0:a", "-ac", "1", "-f", "s16le", "-"], file)?;
+    let samples: Vec<i16> = samples.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let onset = tone::onset(&samples, RATE).context("no tick")?;
+    let tick = clock + audio.times.first().context("no audio")? + onset as f64 / f64::from(RATE);
+    Ok(tick - tick.round())
+}
