@@ -138,7 +138,7 @@ mod tests {
             video.send(frame, if key { Keep::From } else { Keep::Too });
         };
         let reader = || {
-            let demand = ViewerDemand { available: None, is_settled: true, owner: 1 };
+            let demand = ViewerDemand { available: None, is_settled: true, is_limited: false, owner: 1 };
             let (mode, budget) = (PacketizationMode::NonInterleaved, Arc::new(KeyframeBudget::new(now())));
             KeyframeReader::new(&camera, Rendition::Main, mode, budget, demand)
         };

@@ -179,7 +179,7 @@ async fn what_was_captured_before_the_privacy_switch_is_not_sent_after_it() {
 #[tokio::test]
 async fn it_counts_as_one_that_can_take_the_configured_bitrate() {
     let mut fixture = Fixture::new();
-    let slow = ViewerDemand { available: Some(300_000), is_settled: true, owner: 1 };
+    let slow = ViewerDemand { available: Some(300_000), is_settled: true, is_limited: false, owner: 1 };
     let _slow = fixture.camera.rate.join(slow, Instant::now());
     assert_eq!(fixture.bitrate.current(), 300_000);
     let video = fixture.camera.video.clone();
