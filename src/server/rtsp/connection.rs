@@ -22,6 +22,7 @@ use super::output::Output;
 use super::reader::{ClientMessage, MessageReader};
 use super::session::{RtspSession, SessionEvent};
 use crate::server::auth::Principal;
+use crate::server::rtc::KeyframeBudget;
 use crate::util::connection_limit::ConnectionPermit;
 use crate::util::token_bucket::{Bucket, Rate};
 
@@ -65,6 +66,8 @@ pub(super) struct RtspConnection {
     pub(super) stop: CancellationToken,
     pub(super) client: Option<KnownClient>,
     pub(super) session: Option<RtspSession>,
+    /// Of all its sessions, so that a new one does not have a full budget again.
+    pub(super) keyframes: Arc<KeyframeBudget>,
     stream: TcpStream,
     reader: MessageReader,
     output: Output,
@@ -134,6 +137,7 @@ impl RtspConnection {
             stop,
             client: None,
             session: None,
+            keyframes: Arc::new(KeyframeBudget::new(now)),
             stream,
             reader: MessageReader::default(),
             output: Output::new(now),

@@ -7,12 +7,13 @@ use crate::util::address_rate::AddressRateLimit;
 use crate::util::lock::Mutex;
 use crate::util::token_bucket::Rate;
 
-/// Rate limit of requests per address: burst, and then per second. A player sends five to play and one in half a minute, and a
+/// Rate limit of requests per address: burst, and then per second. A player sends five to play and one every half minute, and a
 /// recorder that lost its network reconnects to all cameras at once.
 const REQUEST_RATE: Rate = Rate::new(400, 100);
 
-/// Rate limit per address of those requests that may cost a key frame or open a camera: burst, and then per second.
-const START_RATE: Rate = Rate::new(100, 10);
+/// Rate limit per address of those requests that may cost a key frame or open a camera: burst, and then per second. A player
+/// sends two, so ten streams start at once, and a client that starts over and over costs the others a key frame a second at most.
+const START_RATE: Rate = Rate::new(20, 1);
 
 /// How often each address may ask.
 pub(super) struct RequestLimits {

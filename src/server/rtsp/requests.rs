@@ -20,7 +20,7 @@ use crate::media::EncodedFrame;
 use crate::media::h264::Profile;
 use crate::model::metrics::{RejectReason, SignIn, SignInOutcome};
 use crate::server::auth::{Mode, Principal, SignInError, basic};
-use crate::server::rtc::CameraStream;
+use crate::server::rtc::{CameraStream, KeyframeBudget};
 use crate::server::sessions::{CapacityError, Limits, NewSession, PlayoutDelay, random_id};
 use crate::util::broadcast::RecvError;
 
@@ -162,7 +162,7 @@ impl RtspConnection {
             return refuse(StatusCode::NotAcceptable, "only application/sdp describes a camera");
         }
         self.check_rate()?;
-        let key_frame = timeout(KEY_FRAME_WAIT, key_frame(&camera)).await.ok().flatten();
+        let key_frame = timeout(KEY_FRAME_WAIT, key_frame(&camera, &self.keyframes)).await.ok().flatten();
         let profile = *camera.profile.borrow();
         let text = StreamDescription {
             camera: &camera.name,
@@ -228,7 +228,7 @@ impl RtspConnection {
 
     /// Enters a session into the table of viewers.
     fn open_session(&self, camera: CameraStream, principal: &Principal) -> Result<RtspSession, Refusal> {
-        let RtspConnection { context, peer, permit, stop, .. } = self;
+        let RtspConnection { context, peer, permit, stop, keyframes, .. } = self;
         let new_session = NewSession {
             id: random_id(),
             owner: principal.id.clone(),
@@ -250,7 +250,7 @@ impl RtspConnection {
             return Err(Box::new(Answer::unauthorized("your access was revoked")));
         }
         tracing::debug!("RTSP session of {} for {}", camera.name, peer);
-        Ok(RtspSession::new(camera, guard, context.metrics.clone(), permit.busy()))
+        Ok(RtspSession::new(camera, guard, context.metrics.clone(), keyframes.clone(), permit.busy()))
     }
 
     async fn play(&mut self, request: &Message) -> Result<Answer, Refusal> {
@@ -258,10 +258,16 @@ impl RtspConnection {
         if session.is_playing() {
             return Ok(of_session(Answer::ok(), session));
         }
+        if session.has_played() {
+            // The SETUP that began the session was counted for the first time.
+            self.check_rate()?;
+        } else {
+            tracing::info!(camera = session.camera().name, "RTSP viewer plays");
+        }
+        let session = self.session(request)?;
         session.play().await;
         let answer = of_session(Answer::ok(), session).header(headers::RANGE, "npt=0.000-");
         let camera = &session.camera().name;
-        tracing::info!(camera, "RTSP viewer plays");
         let info = request.request_uri().and_then(|url| session.rtp_info(&base(url, camera)));
         Ok(info.into_iter().fold(answer, |answer, info| answer.header(headers::RTP_INFO, info)))
     }
@@ -328,10 +334,10 @@ fn too_often(wait: Duration) -> Answer {
 }
 
 /// The next key frame of a camera, which is opened for it, or one that was kept.
-async fn key_frame(camera: &CameraStream) -> Option<EncodedFrame> {
+async fn key_frame(camera: &CameraStream, keyframes: &KeyframeBudget) -> Option<EncodedFrame> {
     let mut frames = camera.video.subscribe_with_backlog();
     if !frames.has_backlog() {
-        camera.video.request_refresh();
+        keyframes.request(&camera.video, Instant::now());
     }
     loop {
         match frames.recv().await {

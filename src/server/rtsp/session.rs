@@ -58,6 +58,8 @@ pub struct RtspSession {
     video: Option<RtspTrack>,
     audio: Option<RtspTrack>,
     playback: Option<Playback>,
+    /// Whether it has begun to play.
+    has_played: bool,
     _busy: BusyGuard,
 }
 
@@ -78,10 +80,16 @@ struct Playback {
 }
 
 impl RtspSession {
-    /// A session of this camera that keeps its connection busy.
-    pub fn new(camera: CameraStream, guard: SessionGuard, metrics: Metrics, busy: BusyGuard) -> Self {
-        let keyframes = Arc::new(KeyframeBudget::new(Instant::now()));
-        Self { camera, guard, metrics, keyframes, video: None, audio: None, playback: None, _busy: busy }
+    /// A session of this camera that keeps its connection busy, and requests key frames as far as that one's budget allows.
+    pub fn new(
+        camera: CameraStream,
+        guard: SessionGuard,
+        metrics: Metrics,
+        keyframes: Arc<KeyframeBudget>,
+        busy: BusyGuard,
+    ) -> Self {
+        let (video, audio, playback, has_played) = (None, None, None, false);
+        Self { camera, guard, metrics, keyframes, video, audio, playback, has_played, _busy: busy }
     }
 
     /// Its ID.
@@ -112,6 +120,11 @@ impl RtspSession {
         self.playback.is_some()
     }
 
+    /// Whether it has begun to play, and may be paused now.
+    pub fn has_played(&self) -> bool {
+        self.has_played
+    }
+
     /// Whether it is playing on its connection alone, so that a client that is gone is noticed by what it does not read.
     pub fn is_playing_on_connection(&self) -> bool {
         self.is_playing() && self.tracks().all(|track| track.udp().is_none())
@@ -124,6 +137,7 @@ impl RtspSession {
     /// Starts to play, and waits for what is sent first.
     pub async fn play(&mut self) {
         self.guard.set_connected();
+        self.has_played = true;
         let mut playback = self.playback();
         playback.first = timeout(FIRST_FRAME_WAIT, playback.receive(&self.metrics)).await.ok();
         playback.start = match &playback.first {

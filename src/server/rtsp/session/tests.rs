@@ -54,8 +54,9 @@ impl Fixture {
             end: CancellationToken::new(),
         };
         let (guard, _) = registry.register(new_session, Limits { viewers: 1, negotiating: 1 }).expect("a place");
+        let keyframes = Arc::new(KeyframeBudget::new(Instant::now()));
         let permit = ConnectionLimiter::new(1).try_acquire(HERE).expect("a permit");
-        let mut session = RtspSession::new(camera.clone(), guard, metrics, permit.busy());
+        let mut session = RtspSession::new(camera.clone(), guard, metrics, keyframes, permit.busy());
         for (kind, channel) in [(TrackKind::Video, 0), (TrackKind::Audio, 2)] {
             session.set_track(kind, RtspTrack::new(kind, TrackRoute::Interleaved(channel, channel + 1)));
         }
