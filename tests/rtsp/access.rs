@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::client::{Client, INTERLEAVED};
 use crate::common::{Porthole, SMALL, request, token};
@@ -39,11 +40,28 @@ async fn tokens_and_passwords_are_needed_counted_and_revoked() -> Result<()> {
         client.play("camera").await?;
         client.frame().await?;
     }
+    // A recorder that opens all its streams at once with a password that was right.
+    let header = basic(&format!("any:{password}"));
+    let mut streams = JoinSet::new();
+    for _ in 0..8 {
+        let (mut client, header) = (Client::from(&porthole, [127, 0, 0, 5]).await?, header.clone());
+        streams.spawn(async move { client.request("DESCRIBE", "camera", &[("Authorization", &header)]).await });
+    }
+    while let Some(answer) = streams.join_next().await {
+        let answer = answer??;
+        ensure!(answer.status == 200, "{answer:?}");
+    }
     // What ends the access ends the session.
     client.headers.push(("Authorization".into(), basic(&format!("any:{secret}"))));
     client.play("camera").await?;
     token(state.path(), &["revoke", "player"])?;
     client.until_closed().await?;
+    // Players begin with no secret or with another scheme, which is no attempt to guess one.
+    for sent in ["Digest username=\"any\"", "Basic not base64", "Basic", "Basic Og=="].repeat(5) {
+        let mut client = Client::from(&porthole, [127, 0, 0, 7]).await?;
+        let refused = client.request("DESCRIBE", "camera", &[("Authorization", sent)]).await?;
+        ensure!(refused.status == 401, "{sent}: {refused:?}");
+    }
     // Wrong passwords count like those on the page, and for it.
     let mut statuses = Vec::new();
     while statuses.last() != Some(&503) {
@@ -60,6 +78,29 @@ async fn tokens_and_passwords_are_needed_counted_and_revoked() -> Result<()> {
     for secret in [&secret[4..], &password] {
         ensure!(!log.contains(secret), "a secret is in the log");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_starts_over_and_over_has_to_wait() -> Result<()> {
+    let porthole = Porthole::start(&config())?;
+    let mut playing = Client::new(&porthole).await?;
+    playing.play("camera").await?;
+    let mut eager = Client::from(&porthole, [127, 0, 0, 7]).await?;
+    let mut count = 0;
+    let refused = loop {
+        let answer = eager.request("SETUP", "camera/trackID=0", &[("Transport", INTERLEAVED[0])]).await?;
+        if answer.status != 200 {
+            break answer;
+        }
+        ensure!(eager.request("TEARDOWN", "camera", &[]).await?.status == 200);
+        count += 1;
+        ensure!(count < 200, "{count} times");
+    };
+    ensure!(refused.status == 503 && refused.header("retry-after").is_some() && count >= 20, "{count}: {refused:?}");
+    // Nobody else has.
+    playing.frame().await?;
+    Client::from(&porthole, [127, 0, 0, 8]).await?.play("camera").await?;
     Ok(())
 }
 

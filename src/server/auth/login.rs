@@ -10,6 +10,7 @@ use super::passwords::Verified;
 use super::secret::{self, Digest};
 use super::sessions::{AllInUse, Entry};
 use super::{Auth, AuthState, Mode, Principal, Role, cookie, now, tokens};
+use crate::model::metrics::SignInOutcome;
 use crate::util::address_rate::AddressRateLimit;
 use crate::util::lock::{Mutex, MutexGuard};
 use crate::util::token_bucket::Rate;
@@ -46,6 +47,12 @@ pub enum SignInError {
     /// The password is wrong.
     #[error("wrong password")]
     WrongPassword,
+    /// The token is wrong, or was revoked.
+    #[error("wrong token; `porthole token list` lists those that are valid")]
+    WrongToken,
+    /// There is neither a password nor a token.
+    #[error("neither a password nor a token was sent")]
+    NoSecret,
     /// No password has been set.
     #[error("no password is set; set one on the device with `porthole password operator`")]
     NoPassword,
@@ -64,12 +71,23 @@ pub enum SignInError {
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl SignInError {
+    /// How it is counted.
+    pub fn outcome(&self) -> SignInOutcome {
+        match self {
+            Self::TooOften(_) => SignInOutcome::TooOften,
+            Self::Busy => SignInOutcome::Busy,
+            Self::WrongPassword | Self::WrongToken | Self::NoSecret | Self::NoPassword | Self::WrongLink => {
+                SignInOutcome::Wrong
+            }
+        }
+    }
+
     /// After how many seconds to try again (`Retry-After`).
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooOften(wait) => Some(seconds(*wait)),
             Self::Busy => Some(seconds(BUSY_RETRY_AFTER)),
-            Self::WrongPassword | Self::NoPassword | Self::WrongLink => None,
+            Self::WrongPassword | Self::WrongToken | Self::NoSecret | Self::NoPassword | Self::WrongLink => None,
         }
     }
 }
@@ -83,13 +101,22 @@ fn seconds(time: Duration) -> u64 {
 pub struct LoginState {
     attempts: Mutex<AddressRateLimit>,
     verifier: PasswordVerifier,
+    /// Who sent a right password with a request: one for each password that is valid, and those from before a change until the
+    /// next one.
+    known: Mutex<Vec<KnownPassword>>,
     link: Mutex<Option<SignInLink>>,
+}
+
+/// A password that was right, so that it need not be hashed again for each connection. In memory only.
+struct KnownPassword {
+    secret: Digest,
+    principal: Principal,
 }
 
 impl Default for LoginState {
     fn default() -> Self {
         let attempts = Mutex::new(AddressRateLimit::new(ATTEMPT_RATE));
-        Self { attempts, verifier: PasswordVerifier::default(), link: Mutex::default() }
+        Self { attempts, verifier: PasswordVerifier::default(), known: Mutex::default(), link: Mutex::default() }
     }
 }
 
@@ -145,8 +172,7 @@ impl Auth {
     }
 
     /// Who sends this secret with each request, from an address: a token, or a password, for which there is the same limit as
-    /// for signing in. Passwords are compared by the verifier, so remember what is returned while it
-    /// [has access](Self::has_access).
+    /// for signing in. The verifier compares a password once; it is remembered until it is changed.
     ///
     /// # Errors
     ///
@@ -159,12 +185,24 @@ impl Auth {
         // One that was revoked is sent again and again by a program that nobody looks after. Nobody guesses tokens, and people
         // at the same address want to sign in.
         if tokens::is_token(secret) {
-            return Err(SignInError::WrongPassword);
+            return Err(SignInError::WrongToken);
         }
+        if secret.is_empty() {
+            return Err(SignInError::NoSecret);
+        }
+        // Also for one that is remembered: otherwise whoever had too many attempts could go on guessing it.
         state.login.attempts().try_acquire(from, Instant::now()).map_err(SignInError::TooOften)?;
-        let Verified { role, version } = state.verify(from, secret.to_owned()).await?;
-        state.login.succeeded(role, from);
-        Ok(Principal::of_password(role, &version))
+        let principal = match state.known_password(secret) {
+            Some(principal) => principal,
+            None => {
+                let Verified { role, version } = state.verify(from, secret.to_owned()).await?;
+                let principal = Principal::of_password(role, &version);
+                state.remember_password(secret, &principal);
+                principal
+            }
+        };
+        state.login.succeeded(principal.role, from);
+        Ok(principal)
     }
 
     /// Ends the session of a `Cookie` header and returns the `Set-Cookie` headers that delete its cookies.
@@ -241,6 +279,20 @@ impl AuthState {
                 Err(SignInError::Busy)
             }
         }
+    }
+
+    /// Whose password it is, if it was right before and was not changed since.
+    fn known_password(&self, secret: &str) -> Option<Principal> {
+        let digest = Digest::of(secret);
+        let found = self.login.known.lock().iter().find(|known| known.secret == digest)?.principal.clone();
+        self.valid_ids().contains(&found.id).then_some(found)
+    }
+
+    fn remember_password(&self, secret: &str, principal: &Principal) {
+        let (secret, valid_ids) = (Digest::of(secret), self.valid_ids());
+        let mut known = self.login.known.lock();
+        known.retain(|one| one.secret != secret && valid_ids.contains(&one.principal.id));
+        known.push(KnownPassword { secret, principal: principal.clone() });
     }
 
     fn wrong_password(&self) -> SignInError {

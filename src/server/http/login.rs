@@ -12,7 +12,7 @@ use super::Context;
 use super::forwarded::Client;
 use super::response::{ErrorResponse, HttpResponse, no_content, problem, response};
 use crate::model::metrics::{SignIn, SignInOutcome};
-use crate::server::auth::{AddError, Credential, Mode, Principal, Role, SignInError, SignedIn, Token, basic};
+use crate::server::auth::{AddError, Credential, Mode, Principal, Role, SignedIn, Token, basic};
 
 const JSON: &str = "application/json";
 
@@ -127,9 +127,7 @@ impl Context {
         let signed_in = self.0.auth.sign_in(client.address, client.secure, credential).await;
         let outcome = match &signed_in {
             Ok(_) => SignInOutcome::Ok,
-            Err(SignInError::WrongPassword | SignInError::NoPassword | SignInError::WrongLink) => SignInOutcome::Wrong,
-            Err(SignInError::TooOften(_)) => SignInOutcome::TooOften,
-            Err(SignInError::Busy) => SignInOutcome::Busy,
+            Err(error) => error.outcome(),
         };
         self.0.metrics.sign_ins.get_or_create(&SignIn { outcome }).inc();
         match signed_in {

@@ -19,7 +19,7 @@ use super::udp::UdpPair;
 use crate::media::EncodedFrame;
 use crate::media::h264::Profile;
 use crate::model::metrics::{RejectReason, SignIn, SignInOutcome};
-use crate::server::auth::{Mode, Principal, SignInError, basic};
+use crate::server::auth::{Principal, SignInError, basic};
 use crate::server::rtc::{CameraStream, KeyframeBudget};
 use crate::server::sessions::{CapacityError, Limits, NewSession, PlayoutDelay, random_id};
 use crate::util::broadcast::RecvError;
@@ -95,10 +95,6 @@ impl RtspConnection {
         {
             return Ok(principal.clone());
         }
-        if sent.is_none() && auth.mode() == Mode::Password {
-            self.context.metrics.count_rejected(RejectReason::Nobody);
-            return Err(Box::new(Answer::unauthorized("send a token or a password: rtsp://any:TOKEN@HOST/")));
-        }
         let authorization = sent.unwrap_or_default();
         match auth.authenticate(self.peer.ip(), &basic::secret(authorization)).await {
             Ok(principal) => {
@@ -113,19 +109,21 @@ impl RtspConnection {
     }
 
     fn refuse_sign_in(&self, error: &SignInError) -> Answer {
-        let outcome = match error {
-            SignInError::TooOften(_) => SignInOutcome::TooOften,
-            SignInError::Busy => SignInOutcome::Busy,
-            SignInError::WrongPassword | SignInError::NoPassword | SignInError::WrongLink => SignInOutcome::Wrong,
-        };
-        self.count_sign_in(outcome);
-        match error.retry_after() {
-            Some(seconds) => Answer::busy(&error.to_string(), seconds),
-            None => {
-                tracing::info!("RTSP from {} rejected: {error}", self.peer.ip().to_canonical());
-                Answer::unauthorized("wrong token or password")
-            }
+        if *error == SignInError::NoSecret {
+            self.context.metrics.count_rejected(RejectReason::Nobody);
+            return Answer::unauthorized("send a token or a password: rtsp://any:TOKEN@HOST/");
         }
+        self.count_sign_in(error.outcome());
+        if let Some(seconds) = error.retry_after() {
+            return Answer::busy(&error.to_string(), seconds);
+        }
+        let from = self.peer.ip().to_canonical();
+        match error {
+            // There is no limit on them, and a program goes on with a token that was revoked.
+            SignInError::WrongToken => tracing::debug!("RTSP from {from} rejected: {error}"),
+            _ => tracing::info!("RTSP from {from} rejected: {error}"),
+        }
+        Answer::unauthorized("wrong token or password")
     }
 
     fn count_sign_in(&self, outcome: SignInOutcome) {

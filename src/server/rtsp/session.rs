@@ -153,7 +153,8 @@ impl RtspSession {
     fn playback(&self) -> Playback {
         let audio = self.camera.audio.as_ref().filter(|_| self.audio.is_some()).map(Broadcast::subscribe);
         let video = self.video.is_some().then(|| {
-            let demand = ViewerDemand { available: None, is_settled: true, is_limited: false, owner: self.guard.owner() };
+            let demand =
+                ViewerDemand { available: None, is_settled: true, is_limited: false, owner: self.guard.owner() };
             let mode = PacketizationMode::NonInterleaved;
             let mut reader = KeyframeReader::new(&self.camera, Rendition::Main, mode, self.keyframes.clone(), demand);
             reader.skip_kept_before(MAX_KEPT_AGE);

@@ -1,5 +1,7 @@
 //! Tests of signing in.
 
+use std::task::{Context, Poll, Waker};
+
 use super::*;
 use crate::server::auth::{Config, Passwords};
 use crate::util::state_dir::StateDir;
@@ -192,14 +194,42 @@ async fn a_password_with_each_request_has_access_until_it_is_changed_and_counts_
     assert!(viewer.role == Role::Viewer && auth.has_access(&viewer.id) && state.sessions.all().is_empty());
     let token = auth.add_token("player", Role::Viewer).await.unwrap().unwrap();
     for _ in 0..20 {
-        assert_eq!(auth.authenticate(HERE, "pht_wrong").await, Err(SignInError::WrongPassword));
+        assert_eq!(auth.authenticate(HERE, "pht_wrong").await, Err(SignInError::WrongToken));
+        assert_eq!(auth.authenticate(HERE, "").await, Err(SignInError::NoSecret));
         assert_eq!(auth.authenticate(HERE, &token).await.unwrap().role, Role::Viewer, "tokens are not limited");
+        assert_eq!(auth.authenticate(HERE, "correct horse").await.as_ref(), Ok(&viewer), "a right one is not either");
     }
     while auth.authenticate(HERE, "wrong").await == Err(SignInError::WrongPassword) {}
     assert!(matches!(auth.authenticate(HERE, "correct horse").await, Err(SignInError::TooOften(_))));
     assert!(matches!(with(&auth, HERE, "correct horse").await, Err(SignInError::TooOften(_))));
     state.passwords.set(Role::Viewer, "another horse").unwrap();
     assert!(!auth.has_access(&viewer.id));
+    assert_eq!(
+        auth.authenticate(THERE, "correct horse").await,
+        Err(SignInError::WrongPassword),
+        "it is not remembered"
+    );
     auth.refresh();
     assert_eq!(*ended.lock(), [viewer.id]);
+}
+
+#[tokio::test]
+async fn a_right_password_is_verified_once_for_all_connections() {
+    let (_folder, auth) = auth();
+    let state = auth.0.as_ref().unwrap();
+    state.passwords.set(Role::Viewer, "correct horse").unwrap();
+    state.passwords.set(Role::Operator, "battery staple").unwrap();
+    for password in ["correct horse", "battery staple"] {
+        auth.authenticate(HERE, password).await.unwrap();
+    }
+    // More than may try or wait at once, and each is answered without waiting for a hash.
+    for _ in 0..40 {
+        let again = std::pin::pin!(auth.authenticate(HERE, "correct horse"));
+        let again = again.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(again, Poll::Ready(Ok(Principal { role: Role::Viewer, .. }))), "{again:?}");
+    }
+    assert_eq!(state.login.known.lock().len(), 2);
+    state.passwords.set(Role::Viewer, "another horse").unwrap();
+    auth.authenticate(HERE, "another horse").await.unwrap();
+    assert_eq!(state.login.known.lock().len(), 2, "the one from before the change is forgotten");
 }
