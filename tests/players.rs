@@ -44,8 +44,8 @@ fn gstreamer_plays_rtsp_by_tcp_and_udp() -> Result<()> {
     let porthole = Porthole::start(&format!("{SMALL}\n[rtsp]\nlisten = \"127.0.0.1:0\"\n"))?;
     let location = format!("location=rtsp://{}camera", porthole.wait_for_output("rtsp://")?);
     for protocols in ["protocols=tcp", "protocols=udp"] {
-        let mut command = Command::new("gst-launch-1.0");
-        command.args(["-q", "rtspsrc", "name=source", &location, protocols]);
+        let mut command = Command::new("timeout");
+        command.args(["60", "gst-launch-1.0", "-q", "rtspsrc", "name=source", &location, protocols]);
         for decoder in [["rtph264depay", "avdec_h264"], ["rtpopusdepay", "opusdec"]] {
             let [depay, decode] = decoder;
             command.args(["source.", "!", depay, "!", decode, "!", "identity", "eos-after=90", "!", "fakesink"]);

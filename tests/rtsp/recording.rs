@@ -1,11 +1,15 @@
 //! Recordings by ffmpeg: what ffprobe finds in them, and how far audio and picture are apart.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole::capture::camera::timecode;
 use serde_json::Value;
+
+use crate::common::{LIMIT, POLL_INTERVAL};
 
 // A part of it is used.
 #[allow(dead_code)]
@@ -15,19 +19,40 @@ mod tone;
 /// The rate of the decoded audio.
 const RATE: u32 = 48_000;
 
-/// Has ffmpeg record a URL for so many seconds. The audio is decoded, so that the offset in the file is that of the player.
-pub fn record(url: &str, transport: &str, seconds: u32, file: &Path) -> Result<Child> {
-    let mut command = Command::new("ffmpeg");
-    command.args(["-nostdin", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url]);
-    command.args(["-t", &seconds.to_string(), "-c:v", "copy", "-c:a", "pcm_s16le", "-y"]).arg(file);
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("start ffmpeg")
+/// A recording by ffmpeg, which is killed when dropped.
+pub struct Recording(Child);
+
+impl Recording {
+    /// Has ffmpeg record a URL for so many seconds. The audio is decoded, so that the offset in the file is that of the player.
+    pub fn start(url: &str, transport: &str, seconds: u32, file: &Path) -> Result<Self> {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-loglevel", "error", "-rtsp_transport", transport, "-i", url]);
+        command.args(["-t", &seconds.to_string(), "-c:v", "copy", "-c:a", "pcm_s16le", "-y"]).arg(file);
+        Ok(Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("start ffmpeg")?))
+    }
+
+    /// Waits until it is complete.
+    pub async fn finish(mut self) -> Result<()> {
+        let deadline = Instant::now() + 2 * LIMIT;
+        let status = loop {
+            if let Some(status) = self.0.try_wait()? {
+                break status;
+            }
+            ensure!(Instant::now() < deadline, "ffmpeg does not end");
+            tokio::time::sleep(POLL_INTERVAL).await;
+        };
+        let mut errors = String::new();
+        self.0.stderr.take().context("no stderr")?.read_to_string(&mut errors)?;
+        ensure!(status.success(), "{status}: {errors}");
+        Ok(())
+    }
 }
 
-/// Waits for a recording.
-pub fn finish(child: Child) -> Result<()> {
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    Ok(())
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn run(program: &str, arguments: &[&str], file: &Path) -> Result<Vec<u8>> {
