@@ -108,11 +108,13 @@ async fn a_client_that_starts_over_and_over_has_to_wait() -> Result<()> {
 async fn garbage_closes_the_connection_and_no_more() -> Result<()> {
     let porthole = Porthole::start(&config())?;
     let long = format!("OPTIONS * RTSP/1.0\r\nCSeq: {}\r\n\r\n", "1".repeat(10_000));
+    let blank = "\r\n".repeat(33);
     for garbage in [
         &b"POST / HTTP/1.1\r\nHost: board\r\nContent-Length: 40\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"[..],
         b"\x16\x03\x01\x02\x00\r\n\r\n",
         b"$\x00\xff\xff",
         b"$\x00\x00\x01a",
+        blank.as_bytes(),
         b"DESCRIBE rtsp://board/ RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 99999999999\r\n\r\n",
         long.as_bytes(),
     ] {

@@ -17,6 +17,9 @@ const MAX_BODY: usize = 4 * 1024;
 /// The longest packet between requests, in bytes: players send reports.
 const MAX_PACKET: usize = 4 * 1024;
 
+/// Bytes of empty lines before a request: players send none, some add one after a body.
+const MAX_BLANK: usize = 64;
+
 /// What may be received and not read yet, in bytes: a request, and the beginning of the next one.
 const MAX_RECEIVED: usize = MAX_HEADER + MAX_BODY + 4;
 
@@ -44,8 +47,11 @@ pub enum MessageError {
     /// A packet is too long.
     #[error("a packet is longer than {MAX_PACKET} bytes")]
     Packet,
+    /// There are only empty lines.
+    #[error("more than {MAX_BLANK} bytes of empty lines")]
+    Blank,
     /// It is no RTSP.
-    #[error("this is no RTSP request; the viewer page has another port")]
+    #[error("this is not an RTSP request; the viewer page has another port")]
     Malformed,
 }
 
@@ -55,6 +61,8 @@ pub struct MessageReader {
     received: Vec<u8>,
     /// How much of it has no end of a header.
     searched: usize,
+    /// The bytes of empty lines since the last message.
+    blank: usize,
 }
 
 impl MessageReader {
@@ -76,12 +84,22 @@ impl MessageReader {
     pub fn take_message(&mut self) -> Result<Option<ClientMessage>, MessageError> {
         // Empty lines before a request are allowed, as in HTTP.
         let blank = self.received.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        self.discard(blank);
-        match self.received.first() {
-            None => Ok(None),
-            Some(b'$') => self.packet(),
-            Some(_) => self.message(),
+        if blank > 0 {
+            self.discard(blank);
+            self.blank += blank;
         }
+        if self.blank > MAX_BLANK {
+            return Err(MessageError::Blank);
+        }
+        let message = match self.received.first() {
+            None => None,
+            Some(b'$') => self.packet()?,
+            Some(_) => self.message()?,
+        };
+        if message.is_some() {
+            self.blank = 0;
+        }
+        Ok(message)
     }
 
     fn packet(&mut self) -> Result<Option<ClientMessage>, MessageError> {
@@ -196,6 +214,10 @@ mod tests {
             assert_eq!(refused(body.as_bytes()), Some(MessageError::Body), "{length}");
         }
         assert_eq!(refused(b"$\x00\xff\xff"), Some(MessageError::Packet));
+        let blank = b"\r\n".repeat(MAX_BLANK / 2);
+        let blank = blank.as_slice();
+        let (mut reader, again) = (MessageReader::default(), [blank, DESCRIBE, blank, DESCRIBE, blank].concat());
+        assert_eq!((read(&mut reader, &again).0.len(), read(&mut reader, b"\n").1), (2, Some(MessageError::Blank)));
     }
 
     #[test]
