@@ -41,7 +41,8 @@ const UNACKED_TIMEOUT: Duration = Duration::from_secs(30);
 /// Data that the kernel may keep unsent (`TCP_NOTSENT_LOWAT`): with more, a slow client would get frames that are long past.
 const MAX_UNSENT: u32 = 16 * 1024;
 
-/// Packets from a client between its requests: burst, and then per second. Players send a report a second for each track.
+/// Packets from a client between its requests, and by UDP: burst, and then per second. Players send a report a second for each
+/// track.
 const PACKET_RATE: Rate = Rate::new(100, 20);
 
 /// A read from the socket, in bytes.
@@ -172,9 +173,9 @@ impl RtspConnection {
 
     async fn handle_message(&mut self, message: ClientMessage) -> anyhow::Result<Flow> {
         let ClientMessage::Request(request) = message else {
-            anyhow::ensure!(self.session.is_some(), "a packet from somebody who has no session");
-            let allowed = self.packets.try_acquire(PACKET_RATE, Instant::now());
-            anyhow::ensure!(allowed.is_ok(), "too many packets");
+            // Reports may arrive before SETUP and after TEARDOWN.
+            anyhow::ensure!(self.client.is_some(), "a packet from somebody who has not signed in");
+            self.count_packet()?;
             return Ok(Flow::Continue(()));
         };
         let (answer, flow) = self.answer(&request).await;
@@ -182,6 +183,12 @@ impl RtspConnection {
         // Before what was asked for follows, by UDP too.
         self.output.send(&self.stream, Instant::now())?;
         Ok(flow)
+    }
+
+    fn count_packet(&mut self) -> anyhow::Result<()> {
+        let allowed = self.packets.try_acquire(PACKET_RATE, Instant::now());
+        anyhow::ensure!(allowed.is_ok(), "too many packets");
+        Ok(())
     }
 
     /// Waits for what happens next.
@@ -192,9 +199,10 @@ impl RtspConnection {
         tokio::select! {
             biased;
             () = cancelled(end) => Ok(WaitEvent::Ended),
+            // Before what a client may cause without end.
+            () = reached(deadline) => Ok(WaitEvent::TimedOut),
             ready = stream.writable(), if !is_idle => ready.map(|()| WaitEvent::Writable),
             ready = stream.readable(), if reader.room() > 0 => ready.map(|()| WaitEvent::Readable),
-            () = reached(deadline) => Ok(WaitEvent::TimedOut),
             event = next_event(session), if is_idle => Ok(WaitEvent::Session(event)),
         }
     }
@@ -207,6 +215,7 @@ impl RtspConnection {
             WaitEvent::Session(SessionEvent::Closed) | WaitEvent::Ended => return Ok(Flow::Break(())),
             WaitEvent::Session(event) => {
                 if matches!(event, SessionEvent::Heard) {
+                    self.count_packet()?;
                     self.heard = Instant::now();
                 }
                 if let Some(session) = &mut self.session {
@@ -215,7 +224,7 @@ impl RtspConnection {
             }
             WaitEvent::TimedOut if self.output.is_empty() => anyhow::bail!("no sign of the client for too long"),
             WaitEvent::TimedOut => {
-                anyhow::bail!("the client reads nothing since {:?}", self.output.stalled(Instant::now()))
+                anyhow::bail!("the client has read nothing for {:?}", self.output.stalled(Instant::now()))
             }
         }
         Ok(Flow::Continue(()))
