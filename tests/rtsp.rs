@@ -79,6 +79,7 @@ async fn requests_are_answered_as_players_expect() -> Result<()> {
         ("SETUP", "camera", &[("Transport", INTERLEAVED[0])], 459),
         ("SETUP", "camera/trackID=0", &[], 461),
         ("SETUP", "camera/trackID=0", &[("Transport", "RTP/AVP;multicast")], 461),
+        ("SETUP", "camera/trackID=0", &[("Transport", "RTP/AVP;unicast;client_port=53-54")], 461),
         ("SETUP", "camera/trackID=0", &[("Transport", INTERLEAVED[0]), ("Session", "nothing")], 454),
         ("PLAY", "camera", &[], 454),
         ("TEARDOWN", "camera", &[], 454),
@@ -154,7 +155,7 @@ async fn a_few_hundred_connections_leave_nothing_behind() -> Result<()> {
             // Each has an address of its own, and leaves at another point.
             let mut client = Client::from(&porthole, [127, 0, round, number + 1]).await?;
             clients.spawn(async move {
-                let udp = ["RTP/AVP;unicast;client_port=9-10", "RTP/AVP;unicast;client_port=11-12"];
+                let udp = ["RTP/AVP;unicast;client_port=2009-2010", "RTP/AVP;unicast;client_port=2011-2012"];
                 match number % 5 {
                     0 => client.send(b"OPTIONS * RTSP/1.0\r\nCS").await?,
                     1 => client.request("DESCRIBE", "", &[]).await.map(drop)?,

@@ -196,7 +196,9 @@ impl RtspConnection {
         }
         let transports = request.header(&headers::TRANSPORT).map_or("", |value| value.as_str());
         let channel = if kind == TrackKind::Video { 0 } else { 2 };
-        let chosen = transport::choose(transports, channel).and_then(|way| Some((way, self.route(way)?)));
+        let taken = self.session.as_ref().and_then(|session| session.channels_besides(kind));
+        let chosen = transport::choose(transports, channel).map(|way| way.besides(taken));
+        let chosen = chosen.and_then(|way| Some((way, self.route(way)?)));
         let Some((delivery, route)) = chosen else {
             let reason = "RTP/AVP/TCP with interleaved, and RTP/AVP unicast with client_port are served";
             return refuse(StatusCode::UnsupportedTransport, reason);

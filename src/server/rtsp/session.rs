@@ -115,6 +115,12 @@ impl RtspSession {
         }
     }
 
+    /// The channels of the track that is not of this kind.
+    pub fn channels_besides(&self, kind: TrackKind) -> Option<(u8, u8)> {
+        let other = if kind == TrackKind::Video { &self.audio } else { &self.video };
+        other.as_ref().and_then(RtspTrack::channels)
+    }
+
     /// Whether it is playing.
     pub fn is_playing(&self) -> bool {
         self.playback.is_some()

@@ -77,6 +77,14 @@ impl RtspTrack {
         }
     }
 
+    /// Its channels, if it is sent on the connection.
+    pub fn channels(&self) -> Option<(u8, u8)> {
+        match self.route {
+            TrackRoute::Interleaved(rtp, rtcp) => Some((rtp, rtcp)),
+            TrackRoute::Udp(_) => None,
+        }
+    }
+
     /// Its entry in `RTP-Info` (RFC 2326 section 12.33), if what is sent from now on was captured at `start`.
     pub fn rtp_info(&self, base: &str, start: Timestamp) -> String {
         format!("url={base}{};seq={};rtptime={}", self.kind.control(), self.next, self.clock.timestamp(start))

@@ -23,6 +23,24 @@ pub enum Delivery {
     },
 }
 
+/// The first port that a program may use without privileges. What is sent to a lower one would be to a service of the client.
+const FIRST_PORT: u16 = 1024;
+
+impl Delivery {
+    /// This way, on other channels if those are taken by the other track.
+    pub fn besides(self, taken: Option<(u8, u8)>) -> Self {
+        let is_free = |way: &Self| match (way, taken) {
+            (Self::Interleaved { rtp, rtcp }, Some((one, other))) => {
+                ![one, other].iter().any(|at| at == rtp || at == rtcp)
+            }
+            (Self::Interleaved { .. }, None) | (Self::Udp { .. }, _) => true,
+        };
+        // Two channels overlap with two pairs at most.
+        let pairs = [0, 2, 4].map(|rtp| Self::Interleaved { rtp, rtcp: rtp + 1 });
+        [self].into_iter().chain(pairs).find(is_free).unwrap_or(self)
+    }
+}
+
 /// The first of the ways in a `Transport` header, which are in order of preference, that we can go. `channel` is the one for
 /// clients that name none.
 pub fn choose(header: &str, channel: u8) -> Option<Delivery> {
@@ -53,7 +71,9 @@ fn parse(transport: &str, channel: u8) -> Option<Delivery> {
             let (rtp, rtcp) = (rtp.try_into().ok()?, rtcp.try_into().ok()?);
             (rtp != rtcp).then_some(Delivery::Interleaved { rtp, rtcp })
         }
-        (false, Some((rtp, rtcp))) if !is_multicast && rtp > 0 && rtcp > 0 => Some(Delivery::Udp { rtp, rtcp }),
+        (false, Some((rtp, rtcp))) if !is_multicast && rtp >= FIRST_PORT && rtcp >= FIRST_PORT => {
+            Some(Delivery::Udp { rtp, rtcp })
+        }
         (false, _) => None,
     }
 }
@@ -117,6 +137,8 @@ mod tests {
             ("RTP/AVP;client_port=65534;mode=\"PLAY\";destination=192.0.2.1", udp(65_534, 65_535)),
             ("RTP/AVP;client_port=65535", None),
             ("RTP/AVP;client_port=0-1", None),
+            ("RTP/AVP;client_port=1024-1023", None),
+            ("RTP/AVP;client_port=53-54,RTP/AVP/TCP;interleaved=6-7", interleaved(6, 7)),
             ("RTP/AVP;multicast;client_port=5000-5001", None),
             ("RTP/AVP;unicast", None),
             ("RTP/AVP/TCP;interleaved=1-1", None),
@@ -127,6 +149,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(choose(header, 4), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn channels_of_the_other_track_are_not_used_again() {
+        let way = |rtp, rtcp| Delivery::Interleaved { rtp, rtcp };
+        for (wanted, taken, expected) in [
+            (way(2, 3), Some((0, 1)), way(2, 3)),
+            (way(0, 1), Some((0, 1)), way(2, 3)),
+            (way(1, 2), Some((0, 1)), way(2, 3)),
+            (way(9, 2), Some((1, 2)), way(4, 5)),
+            (way(3, 2), Some((2, 3)), way(0, 1)),
+            (way(0, 1), None, way(0, 1)),
+            (Delivery::Udp { rtp: 2_000, rtcp: 2_001 }, Some((0, 1)), Delivery::Udp { rtp: 2_000, rtcp: 2_001 }),
+        ] {
+            assert_eq!(wanted.besides(taken), expected, "{wanted:?} {taken:?}");
         }
     }
 
