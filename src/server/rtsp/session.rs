@@ -76,6 +76,10 @@ struct Playback {
     first: Option<SessionEvent>,
     /// Whether the next audio follows a gap.
     gap: bool,
+    /// Whether the last frame sent is a placeholder.
+    is_placeholder: bool,
+    /// When the last audio sent was captured.
+    sound_at: Timestamp,
     next_report: Instant,
 }
 
@@ -166,12 +170,24 @@ impl RtspSession {
             reader.skip_kept_before(MAX_KEPT_AGE);
             reader
         });
-        Playback { video, audio, start: None, first: None, gap: true, next_report: Instant::now() }
+        Playback {
+            video,
+            audio,
+            start: None,
+            first: None,
+            gap: true,
+            is_placeholder: false,
+            sound_at: Timestamp::default(),
+            next_report: Instant::now(),
+        }
     }
 
     /// Stops playing until the next [`play`](Self::play); the tracks stay.
     pub fn pause(&mut self) {
         self.playback = None;
+        for track in self.video.iter_mut().chain(&mut self.audio) {
+            track.discard_unsent();
+        }
     }
 
     /// `RTP-Info` of the answer to PLAY: what the first packet of each track will be, and when it was captured, by which players
@@ -215,7 +231,7 @@ impl RtspSession {
             SessionEvent::Video(frame) => self.send_video(&frame, out),
             SessionEvent::Audio(packet) => self.send_audio(&packet, out),
             SessionEvent::Report => self.send_reports(out),
-            SessionEvent::Writable => self.video.iter_mut().chain(&mut self.audio).for_each(RtspTrack::flush),
+            SessionEvent::Writable => self.send_unsent(),
             SessionEvent::Heard | SessionEvent::Closed => {}
         }
     }
@@ -228,6 +244,7 @@ impl RtspSession {
             return playback.video.iter_mut().for_each(KeyframeReader::resume_at_key_frame);
         }
         playback.start.get_or_insert(frame.captured);
+        playback.is_placeholder = frame.placeholder;
         if frame.key {
             self.keyframes.note_sent();
         }
@@ -250,9 +267,29 @@ impl RtspSession {
             playback.gap = true;
             return;
         }
+        playback.sound_at = packet.captured;
         let marker = std::mem::take(&mut playback.gap) || packet.gap;
         let head = TrackPacket { marker, captured: packet.captured };
         track.send(head, |out| out.extend_from_slice(&packet.data), out, &self.metrics);
+    }
+
+    /// Sends what the sockets had no room for, unless it is of before the privacy switch was turned on.
+    fn send_unsent(&mut self) {
+        let Some(playback) = &mut self.playback else { return };
+        if let Some(track) = &mut self.video {
+            let is_withheld = !playback.is_placeholder && blocked_since(self.camera.video.demand()).is_some();
+            if is_withheld && track.discard_unsent() {
+                self.metrics.count_drop(DropPoint::ViewerLag, 1);
+                playback.video.iter_mut().for_each(KeyframeReader::resume_at_key_frame);
+            }
+            track.flush();
+        }
+        if let Some(track) = &mut self.audio {
+            let since = self.camera.audio.as_ref().and_then(|audio| blocked_since(audio.demand()));
+            let is_withheld = since.is_some_and(|since| playback.sound_at < since);
+            playback.gap |= is_withheld && track.discard_unsent();
+            track.flush();
+        }
     }
 
     fn send_reports(&mut self, out: &mut Vec<u8>) {

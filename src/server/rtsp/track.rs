@@ -145,6 +145,13 @@ impl RtspTrack {
         }
     }
 
+    /// Forgets packets that wait; whether there were any.
+    pub fn discard_unsent(&mut self) -> bool {
+        let were_any = self.is_backed_up();
+        self.unsent.clear();
+        were_any
+    }
+
     /// Sends a sender report. Those of both tracks have one clock, by which a player aligns them.
     pub fn report(&self, now: Timestamp, out: &mut Vec<u8>) {
         let Ok(report) = sender_report(&self.clock, (self.packets, self.octets), now) else { return };
@@ -201,6 +208,7 @@ mod tests {
         assert_eq!((word(20).wrapping_sub(time(first)), word(24), word(28)), (24_000, 2, 8));
         assert_eq!(metrics.packets_sent.get(), 2);
     }
+
     #[tokio::test]
     async fn by_udp_nothing_is_lost_that_the_socket_has_no_room_for() {
         let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");

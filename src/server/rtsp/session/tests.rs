@@ -178,6 +178,29 @@ async fn what_was_captured_before_the_privacy_switch_is_not_sent_after_it() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_socket_is_not_sent_after_the_privacy_switch() {
+    let mut fixture = Fixture::new();
+    let video = fixture.camera.video.clone();
+    tokio::join!(fixture.session.play(), async { publish(&video, true, 0) });
+    fixture.sent();
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
+    client.set_nonblocking(true).expect("set");
+    let here = client.local_addr().expect("an address");
+    let pair = UdpPair::open(here, here, (here.port(), here.port())).expect("open");
+    // The runtime does not know yet that there is room, so the frame waits.
+    fixture.session.set_track(TrackKind::Video, RtspTrack::new(TrackKind::Video, TrackRoute::Udp(pair)));
+    publish(&video, false, 1);
+    fixture.sent();
+    let track = fixture.session.video.as_ref().expect("the track");
+    assert!(track.is_backed_up());
+    track.writable().await;
+    video.demand().set_blocked(true);
+    fixture.session.handle(SessionEvent::Writable, &mut Vec::new());
+    assert!(!fixture.session.video.as_ref().is_some_and(RtspTrack::is_backed_up));
+    assert!(client.recv(&mut [0; 64]).is_err(), "it was sent");
+}
+
+#[tokio::test]
 async fn it_counts_as_one_that_can_take_the_configured_bitrate() {
     let mut fixture = Fixture::new();
     let slow = ViewerDemand { available: Some(300_000), is_settled: true, is_limited: false, owner: 1 };
