@@ -76,6 +76,7 @@ async fn requests_are_answered_as_players_expect() -> Result<()> {
         ("DESCRIBE", "attic", &[][..], 404),
         ("DESCRIBE", "camera/more", &[], 404),
         ("DESCRIBE", "camera", &[("Accept", "text/html")], 406),
+        ("DESCRIBE", "camera", &[("Accept", "text/html, Application/*;q=0.5")], 200),
         ("SETUP", "camera", &[("Transport", INTERLEAVED[0])], 459),
         ("SETUP", "camera/trackID=0", &[], 461),
         ("SETUP", "camera/trackID=0", &[("Transport", "RTP/AVP;multicast")], 461),
@@ -110,7 +111,21 @@ async fn requests_are_answered_as_players_expect() -> Result<()> {
     let later = resumed.header("rtp-info").context("no RTP-Info")?.to_owned();
     ensure!(later != info, "{later}");
     client.frame().await?;
+    ensure!(client.request("TEARDOWN", "attic", &[]).await?.status == 454, "another camera");
     ensure!(client.request("TEARDOWN", "camera", &[]).await?.status == 200);
+    until_idle(&porthole).await?;
+    // Reports may arrive later.
+    client.send(b"$\x01\x00\x04abcd").await?;
+    client.headers.clear();
+    // The base alone names the one track that there is.
+    let alone = client.request("SETUP", "camera?audio=off", &[("Transport", INTERLEAVED[0])]).await?;
+    ensure!(alone.status == 200, "{alone:?}");
+    let both = client.request("SETUP", "camera/trackID=1", &[("Transport", INTERLEAVED[0])]).await?;
+    ensure!(both.header("transport").is_some_and(|way| way.contains("interleaved=2-3")), "{both:?}");
+    ensure!(client.request("PLAY", "camera", &[]).await?.status == 200);
+    client.frame().await?;
+    client.packet_on(2).await?;
+    drop(client);
     until_idle(&porthole).await
 }
 

@@ -68,12 +68,12 @@ impl RtspConnection {
             Method::Setup => self.set_up(request, &principal),
             Method::Play => self.play(request).await,
             Method::Pause => {
-                let session = self.session(request)?;
+                let session = self.session_of_camera(request)?;
                 session.pause();
                 Ok(of_session(Answer::ok(), session))
             }
             Method::Teardown => {
-                let answer = of_session(Answer::ok(), self.session(request)?);
+                let answer = of_session(Answer::ok(), self.session_of_camera(request)?);
                 self.session = None;
                 Ok(answer)
             }
@@ -155,8 +155,7 @@ impl RtspConnection {
     async fn describe(&mut self, request: &Message) -> Result<Answer, Refusal> {
         let (url, target) = target(request)?;
         let camera = self.camera(&target)?.clone();
-        let accepted = request.header(&headers::ACCEPT).map(|value| value.as_str());
-        if accepted.is_some_and(|accepted| !accepted.contains(SDP) && !accepted.contains("*/*")) {
+        if request.header(&headers::ACCEPT).is_some_and(|accepted| !accepts_sdp(accepted.as_str())) {
             return refuse(StatusCode::NotAcceptable, "only application/sdp describes a camera");
         }
         self.check_rate()?;
@@ -179,7 +178,8 @@ impl RtspConnection {
     fn set_up(&mut self, request: &Message, principal: &Principal) -> Result<Answer, Refusal> {
         let (_, target) = target(request)?;
         let camera = self.camera(&target)?.clone();
-        let Some(kind) = target.track else {
+        let only_track = (camera.audio.is_none() || !target.audio).then_some(TrackKind::Video);
+        let Some(kind) = target.track.or(only_track) else {
             return refuse(StatusCode::AggregateOperationNotAllowed, "set up each track: trackID=0 and trackID=1");
         };
         if kind == TrackKind::Audio && camera.audio.is_none() {
@@ -254,7 +254,7 @@ impl RtspConnection {
     }
 
     async fn play(&mut self, request: &Message) -> Result<Answer, Refusal> {
-        let session = self.session(request)?;
+        let session = self.session_of_camera(request)?;
         if session.is_playing() {
             return Ok(of_session(Answer::ok(), session));
         }
@@ -292,6 +292,19 @@ impl RtspConnection {
             Some(session) => Ok(session),
             None => refuse(StatusCode::SessionNotFound, "no such session on this connection; SETUP begins one"),
         }
+    }
+
+    /// As [`session`](Self::session), if the request's URL names no other camera.
+    fn session_of_camera(&mut self, request: &Message) -> Result<&mut RtspSession, Refusal> {
+        let named = match request.request_uri() {
+            Some(_) => target(request)?.1.camera,
+            None => None,
+        };
+        let session = self.session(request)?;
+        if named.is_some_and(|named| named != session.camera().name) {
+            return refuse(StatusCode::SessionNotFound, "the session is of another camera");
+        }
+        Ok(session)
     }
 }
 
@@ -331,6 +344,12 @@ fn of_session(answer: Answer, session: &RtspSession) -> Answer {
 
 fn too_often(wait: Duration) -> Answer {
     Answer::busy("too many requests", wait.as_secs() + 1)
+}
+
+/// Whether an `Accept` header allows a session description.
+fn accepts_sdp(header: &str) -> bool {
+    let mut types = header.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+    types.any(|name| [SDP, "application/*", "*/*"].iter().any(|accepted| name.eq_ignore_ascii_case(accepted)))
 }
 
 /// The next key frame of a camera, which is opened for it, or one that was kept.
