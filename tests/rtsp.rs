@@ -104,6 +104,8 @@ async fn requests_are_answered_as_players_expect() -> Result<()> {
     ensure!(client.request("PLAY", "camera", &[]).await?.status == 200, "it plays on");
     let again = client.request("SETUP", "camera/trackID=0", &[("Transport", INTERLEAVED[0])]).await?;
     ensure!(again.status == 455, "{again:?}");
+    let described = client.request("DESCRIBE", "camera", &[]).await?;
+    ensure!(described.status == 200 && described.body.contains("sprop-parameter-sets="), "{described:?}");
     let paused = client.request("PAUSE", "camera", &[]).await?;
     ensure!(paused.status == 200, "{paused:?}");
     porthole.until_status("closed", |status| status["viewers"] == 1 && status["cameras"][0]["state"] == "idle").await?;

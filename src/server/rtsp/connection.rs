@@ -69,7 +69,7 @@ pub(super) struct RtspConnection {
     pub(super) session: Option<RtspSession>,
     /// Of all its sessions, so that a new one does not have a full budget again.
     pub(super) keyframes: Arc<KeyframeBudget>,
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     reader: MessageReader,
     output: Output,
     /// The last sign of the client.
@@ -139,7 +139,7 @@ impl RtspConnection {
             client: None,
             session: None,
             keyframes: Arc::new(KeyframeBudget::new(now)),
-            stream,
+            stream: Arc::new(stream),
             reader: MessageReader::default(),
             output: Output::new(now),
             heard: now,
@@ -178,7 +178,15 @@ impl RtspConnection {
             self.count_packet()?;
             return Ok(Flow::Continue(()));
         };
-        let (answer, flow) = self.answer(&request).await;
+        // While it waits for a password or a key frame.
+        let (_busy, stream) = (self.permit.busy(), self.stream.clone());
+        let end = self.session.as_ref().map(|session| session.end().clone());
+        let (answer, flow) = tokio::select! {
+            biased;
+            answered = self.answer(&request) => answered,
+            () = cancelled(end) => return Ok(Flow::Break(())),
+            () = closed(&stream) => return Ok(Flow::Break(())),
+        };
         answer.write(Some(&request), self.output.buffer());
         // Before what was asked for follows, by UDP too.
         self.output.send(&self.stream, Instant::now())?;
@@ -259,6 +267,13 @@ async fn cancelled(end: Option<CancellationToken>) {
     match end {
         Some(end) => end.cancelled().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until the client has closed its end; forever if it has sent more, behind which that cannot be seen.
+async fn closed(stream: &TcpStream) {
+    if stream.peek(&mut [0]).await.is_ok_and(|count| count > 0) {
+        std::future::pending().await
     }
 }
 

@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rtsp_types::{Method, Request, StatusCode, Url, Version, headers};
 use tokio::time::timeout;
 
@@ -16,7 +17,6 @@ use super::target::{StreamTarget, TrackKind, base};
 use super::track::{RtspTrack, TrackRoute};
 use super::transport::{self, Delivery};
 use super::udp::UdpPair;
-use crate::media::EncodedFrame;
 use crate::media::h264::Profile;
 use crate::model::metrics::{RejectReason, SignIn, SignInOutcome};
 use crate::server::auth::{Principal, SignInError, basic};
@@ -159,12 +159,17 @@ impl RtspConnection {
             return refuse(StatusCode::NotAcceptable, "only application/sdp describes a camera");
         }
         self.check_rate()?;
-        let key_frame = timeout(KEY_FRAME_WAIT, key_frame(&camera, &self.keyframes)).await.ok().flatten();
+        let playing = self.session.as_ref().filter(|session| session.is_playing());
+        let key_frame = match playing.map(|session| session.key_frame(&camera)) {
+            // What is sent to it does not wait for the next one.
+            Some(last) => last,
+            None => timeout(KEY_FRAME_WAIT, key_frame(&camera, &self.keyframes)).await.ok().flatten(),
+        };
         let profile = *camera.profile.borrow();
         let text = StreamDescription {
             camera: &camera.name,
             profile: profile.unwrap_or(Profile::CONSTRAINED_BASELINE),
-            key_frame: key_frame.as_ref().map(|frame| &*frame.data),
+            key_frame: key_frame.as_deref(),
             audio: camera.audio.is_some() && target.audio,
             local: self.local.ip().to_canonical(),
             id: rand::random(),
@@ -352,15 +357,16 @@ fn accepts_sdp(header: &str) -> bool {
     types.any(|name| [SDP, "application/*", "*/*"].iter().any(|accepted| name.eq_ignore_ascii_case(accepted)))
 }
 
-/// The next key frame of a camera, which is opened for it, or one that was kept.
-async fn key_frame(camera: &CameraStream, keyframes: &KeyframeBudget) -> Option<EncodedFrame> {
+/// The next key frame of a camera, which is opened for it, or one that was kept; none if the camera shows a placeholder, whose
+/// parameter sets would be wrong soon.
+async fn key_frame(camera: &CameraStream, keyframes: &KeyframeBudget) -> Option<Bytes> {
     let mut frames = camera.video.subscribe_with_backlog();
     if !frames.has_backlog() {
         keyframes.request(&camera.video, Instant::now());
     }
     loop {
         match frames.recv().await {
-            Ok(frame) if frame.key => return Some(frame),
+            Ok(frame) if frame.key => return (!frame.placeholder).then_some(frame.data),
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return None,
         }

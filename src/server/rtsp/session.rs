@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,8 @@ pub struct RtspSession {
     playback: Option<Playback>,
     /// Whether it has begun to play.
     has_played: bool,
+    /// The last key frame that was sent, for DESCRIBE.
+    key_frame: Option<Bytes>,
     _busy: BusyGuard,
 }
 
@@ -92,8 +95,18 @@ impl RtspSession {
         keyframes: Arc<KeyframeBudget>,
         busy: BusyGuard,
     ) -> Self {
-        let (video, audio, playback, has_played) = (None, None, None, false);
-        Self { camera, guard, metrics, keyframes, video, audio, playback, has_played, _busy: busy }
+        Self {
+            camera,
+            guard,
+            metrics,
+            keyframes,
+            video: None,
+            audio: None,
+            playback: None,
+            has_played: false,
+            key_frame: None,
+            _busy: busy,
+        }
     }
 
     /// Its ID.
@@ -123,6 +136,11 @@ impl RtspSession {
     pub fn channels_besides(&self, kind: TrackKind) -> Option<(u8, u8)> {
         let other = if kind == TrackKind::Video { &self.audio } else { &self.video };
         other.as_ref().and_then(RtspTrack::channels)
+    }
+
+    /// The last key frame that was sent, if it is of this camera and no placeholder.
+    pub fn key_frame(&self, camera: &CameraStream) -> Option<Bytes> {
+        self.key_frame.clone().filter(|_| self.camera.index == camera.index)
     }
 
     /// Whether it is playing.
@@ -247,6 +265,7 @@ impl RtspSession {
         playback.is_placeholder = frame.placeholder;
         if frame.key {
             self.keyframes.note_sent();
+            self.key_frame = (!frame.placeholder).then(|| frame.data.clone());
         }
         let payloads = frame.payloads.non_interleaved(&frame.data);
         for (at, payload) in payloads.iter().enumerate() {

@@ -201,6 +201,19 @@ async fn what_waits_for_a_socket_is_not_sent_after_the_privacy_switch() {
 }
 
 #[tokio::test]
+async fn a_placeholder_is_not_described() {
+    let mut fixture = Fixture::new();
+    let (video, camera) = (fixture.camera.video.clone(), fixture.camera.clone());
+    tokio::join!(fixture.session.play(), async { publish(&video, true, 0) });
+    fixture.sent();
+    assert!(fixture.session.key_frame(&camera).is_some());
+    let data = Bytes::from_static(&[0, 0, 1, 0x65, 7]);
+    video.publish(EncodedFrame { captured: at(9), key: true, placeholder: true, data, payloads: Default::default() });
+    fixture.sent();
+    assert!(fixture.session.key_frame(&camera).is_none());
+}
+
+#[tokio::test]
 async fn it_counts_as_one_that_can_take_the_configured_bitrate() {
     let mut fixture = Fixture::new();
     let slow = ViewerDemand { available: Some(300_000), is_settled: true, is_limited: false, owner: 1 };
