@@ -189,7 +189,13 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         rtc.value("ice_servers", &mut config.ice_servers, network::ice_servers);
     });
 
-    reader.section("rtsp", |rtsp| rtsp.text("listen", &mut config.rtsp.listen, &value::RTSP_LISTEN));
+    reader.section("rtsp", |rtsp| {
+        rtsp.text("listen", &mut config.rtsp.listen, &value::RTSP_LISTEN);
+        if let Some(listen) = config.rtsp.listen.filter(|listen| network::overlap(*listen, config.http.listen)) {
+            let wrong = "[http] listen has this port already; choose another one, such as 8554";
+            rtsp.reject("listen", &listen.to_string(), wrong);
+        }
+    });
     reader.section("privacy", |privacy| privacy.flag("on", &mut config.privacy.on));
     reader.section("photos", |photos| {
         let config = &mut config.photos;

@@ -2,6 +2,7 @@
 //!
 //! Values that are written as text are in `value`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
@@ -31,6 +32,14 @@ pub(super) fn tls(value: &DeValue<'_>) -> Result<Tls, String> {
         }
         _ => Err(format!("unknown; {TLS}")),
     }
+}
+
+/// Whether not both of these can be listened on. Port 0 is a free one.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    // `[::]` is every IPv4 address too.
+    let covers = |one: SocketAddr, other: SocketAddr| one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+    let shares_address = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    one.port() == other.port() && one.port() != 0 && shares_address
 }
 
 /// A list of STUN and TURN servers.
@@ -86,4 +95,29 @@ fn text<'t>(table: &'t DeTable<'_>, key: &str) -> Result<Option<&'t str>, String
     let Some(value) = table.get(key) else { return Ok(None) };
     let text = value.get_ref().as_str().ok_or_else(|| format!("{key} is not text in quotes"))?;
     Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn one_port_of_one_address_is_for_one_listener() {
+        for (one, other, overlaps) in [
+            ("[::]:8080", "[::]:8080", true),
+            ("[::]:8080", "127.0.0.1:8080", true),
+            ("0.0.0.0:8080", "192.0.2.1:8080", true),
+            ("0.0.0.0:8080", "[::1]:8080", false),
+            ("192.0.2.1:8080", "192.0.2.2:8080", false),
+            ("[::]:8080", "[::]:8554", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let [one, other] = [one, other].map(|text| text.parse().unwrap());
+            assert_eq!((overlap(one, other), overlap(other, one)), (overlaps, overlaps), "{one} {other}");
+        }
+        let error = Config::parse("[rtsp]\nlisten = \":8080\"", "porthole.toml").unwrap_err().to_string();
+        let expected = "porthole.toml:2: rtsp.listen = \":8080\": [http] listen has this port already; choose another";
+        assert!(error.contains(expected), "{error}");
+    }
 }
