@@ -269,7 +269,7 @@ impl AuthState {
         self.passwords.is_set(Role::Viewer) || self.passwords.is_set(Role::Operator)
     }
 
-    /// Whose password it is. An attempt from the address was counted, and is not if there was no time for it.
+    /// Whose password it is. The attempt that was counted is taken back if the verifier was busy.
     async fn verify(&self, from: IpAddr, password: String) -> Result<Verified, SignInError> {
         match self.login.verifier.verify(self.passwords.clone(), password).await {
             Ok(Some(verified)) => Ok(verified),

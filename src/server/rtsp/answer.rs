@@ -33,7 +33,7 @@ impl Answer {
 
     /// That the client has to say who it is.
     pub fn unauthorized(reason: &str) -> Self {
-        // No Digest: it needs passwords and tokens as they are, and we keep hashes of them only.
+        // No Digest: it needs the passwords in plain text, and we keep only hashes of them.
         let challenge = "Basic realm=\"porthole\"";
         Self::error(StatusCode::Unauthorized, reason).header(headers::WWW_AUTHENTICATE, challenge)
     }

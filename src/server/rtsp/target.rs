@@ -72,8 +72,8 @@ impl StreamTarget {
     }
 }
 
-/// The URL of all that a camera sends, as the client has to call it: with the host that it has called us, and a slash at the end,
-/// behind which it puts a track.
+/// The URL of all that a camera sends, as the client must use it: with the host by which the client reached us, and a slash at
+/// the end, to which it appends a track.
 pub fn base(url: &Url, camera: &str) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
