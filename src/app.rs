@@ -20,6 +20,8 @@ use crate::pipeline::{self, video};
 use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
 use crate::server::http;
+use crate::server::mqtt;
+use crate::server::mqtt::MqttDeps;
 use crate::server::photos::Photos;
 use crate::server::rtc::{CameraRate, CameraStream, SessionManager, SmallStream};
 use crate::server::rtsp::{RtspContext, RtspServer};
@@ -36,6 +38,7 @@ pub struct App {
     publisher: StatusPublisher,
     dispatcher: Dispatcher,
     buttons: Option<buttons::Guard>,
+    mqtt: mqtt::Guard,
     server: http::Server,
     session_manager: SessionManager,
     rtsp: Option<RtspServer>,
@@ -139,7 +142,7 @@ impl App {
             session_manager.clone(),
             streams,
             publisher.clone(),
-            metrics,
+            metrics.clone(),
             auth.clone(),
             dispatcher.clone(),
         );
@@ -162,6 +165,8 @@ impl App {
         // The page can be reached from here on.
         let leds = start_leds(&config, &publisher);
         let buttons = start_buttons(&config, &dispatcher);
+        let deps = MqttDeps { dispatcher: dispatcher.clone(), status: publisher.clone(), metrics };
+        let mqtt = mqtt::start(&config.mqtt, &store, deps);
         tokio::spawn(watchdog_task);
         notifier.ready();
         Ok(Self {
@@ -171,6 +176,7 @@ impl App {
             publisher,
             dispatcher,
             buttons,
+            mqtt,
             server,
             session_manager,
             rtsp,
@@ -192,6 +198,7 @@ impl App {
         self.session_manager.reconfigure(&running.rtc);
         self.publisher.max_viewers(running.rtc.max_viewers);
         self.auth.set_session_days(running.auth.session_days);
+        self.mqtt.reconfigure(&running.mqtt);
         if running.leds != self.config.leds {
             // Their pins have to be released before they are requested again.
             self.leds = None;
@@ -238,6 +245,7 @@ impl App {
     pub async fn stop(self) {
         let Self {
             buttons,
+            mqtt,
             server,
             session_manager,
             rtsp,
@@ -258,6 +266,8 @@ impl App {
             }
         };
         let (served, (), ()) = tokio::join!(server.stop(), session_manager.stop(), stop_rtsp);
+        // Only now, because it tells that nobody watches any more.
+        mqtt.stop().await;
         if let Err(error) = served {
             tracing::error!("stop: {error:#}");
         }

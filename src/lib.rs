@@ -33,8 +33,8 @@
 //! 4. `device`: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
 //! 5. [`capture`]: sources of frames and audio: cameras, external programs, the test pattern, ALSA, the test tone.
 //! 6. `pipeline`: the threads from a source to its broadcast, and the privacy switch.
-//! 7. [`server`]: `auth`, `photos`, `sessions`, `dispatch`, `rtc`, `rtsp` and `http`, in this order. It is handed subscriptions
-//!    and handles, and imports neither `device` nor `capture`.
+//! 7. [`server`]: `auth`, `photos`, `sessions`, `dispatch`, `mqtt`, `rtc`, `rtsp` and `http`, in this order. It is handed
+//!    subscriptions and handles, and imports neither `device` nor `capture`.
 //! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.
 //!
 //! # Ways to a viewer
@@ -49,7 +49,8 @@
 //!
 //! Every HTTP request passes `server::http::middleware` before it reaches a route: rate limit, Host, Origin, credentials,
 //! and the role that the route needs. A control request, from a data channel, `POST /api/command` or the Unix socket, goes
-//! through `server::dispatch`. A session belongs to the login or token that created it and ends when that is revoked.
+//! through `server::dispatch`, as does a command from the MQTT broker. A session belongs to the login or token that created
+//! it and ends when that is revoked.
 //!
 //! Other players get the same frames and packets of audio by RTSP, if that is configured: `server::rtsp` sends them plain, on
 //! the TCP connection of the requests or by UDP.

@@ -196,6 +196,9 @@ fn check_config(file: &Path) -> anyhow::Result<()> {
     // systemd has this run by a service that is to reload.
     let listens = std::env::var_os("INVOCATION_ID").is_none();
     let problems = startup_check::problems(&config, listens);
+    for warning in startup_check::warnings(&config) {
+        writeln!(io::stderr(), "{}: warning: {warning}", file.display())?;
+    }
     if problems.is_empty() {
         return print_to_stdout(|out| check::print(out, file, &config));
     }

@@ -97,6 +97,19 @@ fn check_config_reports_what_would_keep_run_from_starting() {
 }
 
 #[test]
+fn check_config_warns_of_files_that_run_starts_without() {
+    let folder = Folder::new("[mqtt]\nurl = \"mqtt://a\"\nusername = \"a\"\npassword_file = \"/nowhere/password\"\n");
+    let output = folder.run("check-config porthole.toml");
+    let (code, out, err) = outcome(&output);
+    assert_eq!((code, out.lines().next()), (Some(0), Some("porthole.toml: ok")));
+    assert!(
+        err.starts_with("porthole.toml: warning: mqtt.password_file: read /nowhere/password: No such file"),
+        "{err}"
+    );
+    assert_eq!(err.lines().count(), 1, "{err}");
+}
+
+#[test]
 fn a_missing_configuration_file_is_reported() {
     let output = run("check-config nowhere.toml");
     let (code, out, err) = outcome(&output);

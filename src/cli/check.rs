@@ -10,6 +10,8 @@ use crate::device::leds::LedTarget;
 use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::Tls;
+use crate::server::mqtt;
+use crate::server::mqtt::PrivacyCommands;
 use crate::server::rtc;
 use crate::server::rtc::Advertised;
 
@@ -65,6 +67,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
     privacy_leds_and_buttons(out, config)?;
+    mqtt_broker(out, &config.mqtt)?;
     let delay = config.rtc.playout_delay;
     let (min, max) = (delay.min_ms, delay.max_ms);
     writeln!(out, "  viewers {} at once, playout delay {min} to {max} ms", config.rtc.max_viewers)?;
@@ -93,6 +96,28 @@ fn privacy_leds_and_buttons(out: &mut impl Write, config: &Config) -> io::Result
         writeln!(out, "  button  {}, {}", button.pin, orders.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
     }
     Ok(())
+}
+
+/// The MQTT broker.
+fn mqtt_broker(out: &mut impl Write, config: &mqtt::Config) -> io::Result<()> {
+    let Some(broker) = &config.broker else { return Ok(()) };
+    // The password is never printed.
+    let user = if config.username.is_empty() { String::new() } else { format!(" as {}", config.username) };
+    writeln!(out, "  mqtt    {broker}{user}, topics below {}", config.topic)?;
+    let discovery = config.discovery.as_ref().map_or("no discovery".into(), |topic| format!("discovery below {topic}"));
+    let pictures = match config.snapshot_interval {
+        0 => "no pictures".into(),
+        seconds => format!("pictures every {seconds} s"),
+    };
+    let commands = match config.privacy {
+        PrivacyCommands::Set => "commands turn the privacy switch on and off",
+        PrivacyCommands::On => "commands turn the privacy switch on",
+        PrivacyCommands::Off => "no commands",
+    };
+    writeln!(out, "          {discovery}, {pictures}, {commands}")?;
+    let files = [("password in", &config.password_file), ("authorities in", &config.ca)];
+    let files = files.into_iter().filter_map(|(what, path)| Some(format!("{what} {}", path.as_ref()?.display())));
+    list(out, "with", &files.collect::<Vec<_>>())
 }
 
 /// The HTTP server.
@@ -202,6 +227,30 @@ mod tests {
             "rtsp.listen = \":8554\"",
         ] {
             assert_ne!(show(text), default, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_broker_shows_without_its_password() {
+        let show = |more: &str| {
+            let text = format!("[mqtt]\nurl = \"mqtts://a\"\nusername = \"u\"\npassword = \"hidden\"\n{more}");
+            let mut out = Vec::new();
+            print(&mut out, Path::new("a.toml"), &Config::parse(&text, "a.toml").unwrap()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let default = show("");
+        assert!(default.contains("  mqtt    mqtts://a:8883 as u, topics below porthole\n"), "{default}");
+        assert!(!default.contains("hidden"), "{default}");
+        for more in [
+            "password_file = \"/p\"",
+            "ca = \"/c\"",
+            "topic = \"t\"",
+            "discovery = \"\"",
+            "snapshot_interval = 5",
+            "privacy = \"set\"",
+            "privacy = \"off\"",
+        ] {
+            assert_ne!(show(more), default, "{more}");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::{Encryption, Tls};
+use crate::server::mqtt;
 use crate::server::photos::Photos;
 use crate::server::rtsp;
 use crate::util::state_dir::StateDir;
@@ -37,6 +38,16 @@ pub fn problems(config: &Config, listens: bool) -> Vec<String> {
         note("photos.directory", Photos::open(&config.photos, &store).check_writable());
     }
     problems
+}
+
+/// What would keep porthole from connecting to the MQTT broker, each with its key. It starts all the same, and tries again.
+/// Credentials that systemd hands to the service cannot be read by the check before a reload.
+pub fn warnings(config: &Config) -> Vec<String> {
+    if config.mqtt.broker.is_none() {
+        return Vec::new();
+    }
+    let tried = [("mqtt.password_file", mqtt::check_password(&config.mqtt)), ("mqtt.ca", mqtt::check_ca(&config.mqtt))];
+    tried.into_iter().filter_map(|(key, tried)| Some(format!("{key}: {:#}", tried.err()?))).collect()
 }
 
 #[cfg(test)]
@@ -104,6 +115,27 @@ mod tests {
             ),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn files_of_mqtt_are_no_reason_not_to_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let text = format!(
+            "state.directory = \"{path}\"\n\
+             http.listen = \"127.0.0.1:0\"\n\
+             mqtt = {{ url = \"mqtts://a\", username = \"a\", password_file = \"{path}/password\", ca = \"{path}/file\" }}"
+        );
+        assert_eq!(checked(&text), [""; 0]);
+        let expected = [
+            format!(
+                "mqtt.password_file: read {path}/password: No such file or directory (os error 2); check the path and who may \
+                 read it"
+            ),
+            format!("mqtt.ca: {path}/file: no certificate in it; it has to be PEM (-----BEGIN CERTIFICATE-----)"),
+        ];
+        assert_eq!(warnings(&Config::parse(&text, "").unwrap()), expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::media::encoder;
 use crate::pipeline::video;
 use crate::server::auth;
 use crate::server::http;
+use crate::server::mqtt;
 use crate::server::photos;
 use crate::server::rtc;
 
@@ -27,6 +28,7 @@ impl Config {
             // It only matters at the start, so there is nothing to apply.
             privacy: new.privacy.clone(),
             photos: self.photos.clone(),
+            mqtt: new.mqtt.clone(),
             leds: new.leds.clone(),
             buttons: new.buttons.clone(),
         }
@@ -47,6 +49,7 @@ impl Config {
             rtsp,
             privacy,
             photos,
+            mqtt,
             leds,
             buttons,
         } = self;
@@ -70,6 +73,7 @@ impl Config {
         let photos::Config { directory, keep } = photos;
         let differs = [("directory", *directory != other.photos.directory), ("keep", *keep != other.photos.keep)];
         note(&mut keys, "photos", &differs);
+        mqtt_keys(&mut keys, mqtt, &other.mqtt);
         keys.extend((*leds != other.leds).then(|| "[[led]]".into()));
         keys.extend((*buttons != other.buttons).then(|| "[[button]]".into()));
         keys
@@ -148,6 +152,23 @@ fn rtc_keys(keys: &mut Vec<String>, config: &rtc::Config, other: &rtc::Config) {
     note(keys, "rtc", &differs);
 }
 
+fn mqtt_keys(keys: &mut Vec<String>, config: &mqtt::Config, other: &mqtt::Config) {
+    let mqtt::Config { broker, username, password, password_file, ca, topic, discovery, snapshot_interval, privacy } =
+        config;
+    let differs = [
+        ("url", *broker != other.broker),
+        ("username", *username != other.username),
+        ("password", *password != other.password),
+        ("password_file", *password_file != other.password_file),
+        ("ca", *ca != other.ca),
+        ("topic", *topic != other.topic),
+        ("discovery", *discovery != other.discovery),
+        ("snapshot_interval", *snapshot_interval != other.snapshot_interval),
+        ("privacy", *privacy != other.privacy),
+    ];
+    note(keys, "mqtt", &differs);
+}
+
 fn note(keys: &mut Vec<String>, section: &str, differs: &[(&str, bool)]) {
     keys.extend(differs.iter().filter(|(_, differs)| *differs).map(|(key, _)| format!("{section}.{key}")));
 }
@@ -211,6 +232,16 @@ mod tests {
         [photos]
         directory = "/a"
         keep = 1
+        [mqtt]
+        url = "mqtts://a"
+        username = "a"
+        password = "a"
+        password_file = "/a"
+        ca = "/a"
+        topic = "a"
+        discovery = ""
+        snapshot_interval = 1
+        privacy = "set"
         [[led]]
         gpio = 17
         [[button]]
@@ -219,7 +250,7 @@ mod tests {
     "#;
 
     /// What takes effect without a restart.
-    const LIVE: [&str; 17] = [
+    const LIVE: [&str; 26] = [
         "log.level",
         "http.redirect",
         "http.hosts",
@@ -235,6 +266,15 @@ mod tests {
         "rtc.advertise",
         "rtc.ice_servers",
         "privacy.on",
+        "mqtt.url",
+        "mqtt.username",
+        "mqtt.password",
+        "mqtt.password_file",
+        "mqtt.ca",
+        "mqtt.topic",
+        "mqtt.discovery",
+        "mqtt.snapshot_interval",
+        "mqtt.privacy",
         "[[led]]",
         "[[button]]",
     ];

@@ -24,6 +24,10 @@ pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
         }
         ("audio", "enabled" | "enable" | "on") => "audio is on unless device = \"off\"",
         ("audio", "volume" | "level") => "the volume is gain, such as gain = \"12 dB\"",
+        ("mqtt", "host" | "broker" | "server" | "port" | "address" | "enabled") => {
+            "the broker is url, such as url = \"mqtt://192.168.1.10:1883\""
+        }
+        ("mqtt", "user" | "login") => "the user's name is username",
         ("log", "file" | "path" | "output") => "the log goes to standard error; the journal keeps that of the service",
         _ => return None,
     };

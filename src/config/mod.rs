@@ -4,6 +4,7 @@
 //! `systemd/porthole.toml`. Acting on the configuration does not belong here.
 
 mod board;
+mod broker;
 mod changes;
 mod errors;
 mod hints;
@@ -22,6 +23,7 @@ use crate::device::{buttons, leds};
 use crate::pipeline::{privacy, video};
 use crate::server::auth;
 use crate::server::http;
+use crate::server::mqtt;
 use crate::server::photos;
 use crate::server::rtc;
 use crate::server::rtsp;
@@ -50,6 +52,8 @@ pub struct Config {
     pub privacy: privacy::Config,
     /// Photos that are kept on this machine.
     pub photos: photos::Config,
+    /// The MQTT broker.
+    pub mqtt: mqtt::Config,
     /// Status LEDs.
     pub leds: Vec<leds::Config>,
     /// Buttons.
@@ -69,6 +73,7 @@ impl Default for Config {
             rtsp: rtsp::Config::default(),
             privacy: privacy::Config::default(),
             photos: photos::Config::default(),
+            mqtt: mqtt::Config::default(),
             leds: Vec::new(),
             buttons: Vec::new(),
         }
@@ -203,6 +208,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         // A larger directory is slow to list.
         photos.number("keep", &mut config.keep, 1..=100_000, 1, "photos");
     });
+    reader.section("mqtt", |section| broker::read(section, &mut config.mqtt));
     let mut claims = board::Claims::default();
     reader.list("led", |led| config.leds.extend(board::led(led, &mut claims)));
     reader.list("button", |button| config.buttons.extend(board::button(button, &mut claims)));

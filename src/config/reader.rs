@@ -15,6 +15,7 @@ use super::hints::hint;
 use super::value::ValueParser;
 use crate::capture::camera::Constraint;
 use crate::model::inventory::{Setting, Value};
+use crate::util::redact;
 use crate::util::suggest::did_you_mean;
 
 /// The longest excerpt of the text in an error message, in characters: enough to recognise the value in the file.
@@ -138,7 +139,11 @@ impl<'t> Reader<'t> {
     ) {
         let line = line_of(self.text, key.span().start);
         let name = shorten(key.get_ref());
-        let right = match (hint(section, key.get_ref()), did_you_mean(key.get_ref(), known)) {
+        let near = did_you_mean(key.get_ref(), known);
+        // A mistyped or foreign name does not make the value less secret.
+        let is_secret = redact::is_secret(key.get_ref()) || near.is_some_and(redact::is_secret);
+        let source = if is_secret { "***".into() } else { self.source(value.span()) };
+        let right = match (hint(section, key.get_ref()), near) {
             (Some(hint), _) => hint.to_owned(),
             (None, Some(near)) => format!("did you mean {near}?"),
             (None, None) => format!("known here: {}", known.join(", ")),
@@ -153,7 +158,7 @@ impl<'t> Reader<'t> {
             if is_section {
                 format!("{path}{name}: unknown section; {right}")
             } else {
-                format!("{path}{name} = {}: unknown key; {right}", self.source(value.span()))
+                format!("{path}{name} = {source}: unknown key; {right}")
             },
         );
     }
@@ -207,6 +212,16 @@ impl ConfigSection<'_, '_> {
             Some(text) => kind.read(text),
             None => Err(format!("not text in quotes; {}", kind.right)),
         });
+    }
+
+    /// Reads a text in quotes that is not shown in messages.
+    pub(super) fn secret(&mut self, key: &'static str, field: &mut String) {
+        self.read(key, field, |value| Ok(value.as_str().unwrap_or_default().to_owned()));
+        let found = self.table.and_then(|table| table.get(key)).filter(|found| found.get_ref().as_str().is_none());
+        if let Some(found) = found {
+            let line = line_of(self.reader.text, found.span().start);
+            self.reader.report(line, format!("{}.{key}: not text in quotes", self.path));
+        }
     }
 
     /// Reads a list of texts in quotes.

@@ -244,10 +244,10 @@ fn an_unknown_key_far_from_all_known_ones_lists_them() {
     assert_eq!(
         errors("port = 80\n[a.b]\n"),
         [
-            "porthole.toml:1: port = 80: unknown key; known here: audio, auth, button, camera, http, led, log, photos, \
-             privacy, rtc, rtsp, state",
-            "porthole.toml:2: a: unknown section; known here: audio, auth, button, camera, http, led, log, photos, \
-             privacy, rtc, rtsp, state",
+            "porthole.toml:1: port = 80: unknown key; known here: audio, auth, button, camera, http, led, log, mqtt, \
+             photos, privacy, rtc, rtsp, state",
+            "porthole.toml:2: a: unknown section; known here: audio, auth, button, camera, http, led, log, mqtt, \
+             photos, privacy, rtc, rtsp, state",
         ]
     );
 }
@@ -259,7 +259,7 @@ fn keys_that_people_expect_are_pointed_to_what_is_meant() {
             "[auth]\npassword = \"secret\"\n[[camera]]\nresolution = \"1280x720\"\nFramerate = 30\n[http]\nport = 80\n"
         ),
         [
-            "porthole.toml:2: auth.password = \"secret\": unknown key; passwords are not in this file; `porthole password \
+            "porthole.toml:2: auth.password = ***: unknown key; passwords are not in this file; `porthole password \
              operator` and `porthole password viewer` set them",
             "porthole.toml:4: camera[0].resolution = \"1280x720\": unknown key; write two keys: width = 1280 and \
              height = 720",

@@ -38,6 +38,11 @@ pub struct ValueParser<T> {
 }
 
 impl<T> ValueParser<T> {
+    /// A parser for values of a kind with this name, of which `right` describes the valid ones.
+    pub(super) const fn new(name: &'static str, right: &'static str, parse: fn(&str) -> Option<T>) -> Self {
+        Self { name, right, parse }
+    }
+
     /// Parses a value.
     ///
     /// # Errors
@@ -105,6 +110,13 @@ pub const GAIN: ValueParser<Gain> = ValueParser {
 pub const DIRECTORY: ValueParser<Option<PathBuf>> = ValueParser {
     name: "a directory",
     right: "an absolute path, such as \"/var/lib/porthole\", or \"\" for the default",
+    parse: parse_directory,
+};
+
+/// A file; empty for none.
+pub const FILE: ValueParser<Option<PathBuf>> = ValueParser {
+    name: "a file",
+    right: "an absolute path, such as \"/etc/porthole/ca.pem\", or \"\" for none",
     parse: parse_directory,
 };
 

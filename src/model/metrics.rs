@@ -96,6 +96,17 @@ pub struct Counters {
     pub mjpeg_passed: Family<CameraLabel, Counter>,
     /// JPEGs sent to MJPEG readers.
     pub mjpeg_sent: Family<CameraLabel, Counter>,
+    /// Whether the MQTT broker is connected.
+    pub mqtt_connected: Gauge,
+    /// Connections to the MQTT broker since the start.
+    pub mqtt_connections: Counter,
+    /// Messages published to the MQTT broker.
+    pub mqtt_published: Counter,
+    /// Messages from the MQTT broker that were ignored.
+    pub mqtt_ignored: Counter,
+    /// Pictures that were due and not published: the privacy switch was on, the camera had none, or the broker takes none so
+    /// large.
+    pub mqtt_pictures_withheld: Counter,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -158,6 +169,11 @@ impl Metrics {
             mjpeg_encoded: Family::default(),
             mjpeg_passed: Family::default(),
             mjpeg_sent: Family::default(),
+            mqtt_connected: Gauge::default(),
+            mqtt_connections: Counter::default(),
+            mqtt_published: Counter::default(),
+            mqtt_ignored: Counter::default(),
+            mqtt_pictures_withheld: Counter::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),
@@ -296,6 +312,15 @@ impl Counters {
         registry.register("mjpeg_frames_encoded", "JPEGs encoded for MJPEG readers", self.mjpeg_encoded.clone());
         registry.register("mjpeg_frames_passed", "A camera's JPEGs passed on as they are", self.mjpeg_passed.clone());
         registry.register("mjpeg_frames_sent", "JPEGs sent to MJPEG readers", self.mjpeg_sent.clone());
+        registry.register("mqtt_connected", "Whether the MQTT broker is connected", self.mqtt_connected.clone());
+        registry.register("mqtt_connections", "Connections to the MQTT broker", self.mqtt_connections.clone());
+        registry.register("mqtt_published", "Messages published to the MQTT broker", self.mqtt_published.clone());
+        registry.register("mqtt_ignored", "Messages of the MQTT broker that were ignored", self.mqtt_ignored.clone());
+        registry.register(
+            "mqtt_pictures_withheld",
+            "Pictures that were due and not published by MQTT",
+            self.mqtt_pictures_withheld.clone(),
+        );
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
         registry.register("ignored", "Datagrams and connections ignored, by reason", self.ignored.clone());

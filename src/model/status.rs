@@ -108,6 +108,15 @@ pub struct Audio {
     pub encoding: bool,
 }
 
+/// The connection to the MQTT broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Mqtt {
+    /// Whether there is one.
+    pub connected: bool,
+    /// Why there is none, or what the broker refuses.
+    pub fault: Option<String>,
+}
+
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
@@ -121,6 +130,8 @@ pub struct Status {
     pub privacy_kept: bool,
     /// Files of the state directory that were damaged, by the names under which they were set aside.
     pub damaged_files: Vec<String>,
+    /// The connection to the MQTT broker; `None` when MQTT is off.
+    pub mqtt: Option<Mqtt>,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.
@@ -135,6 +146,7 @@ impl Default for Status {
             privacy: false,
             privacy_kept: true,
             damaged_files: Vec::new(),
+            mqtt: None,
             viewers: 0,
             max_viewers: 0,
         }
@@ -243,6 +255,15 @@ impl StatusPublisher {
     /// Sets whether the state of the privacy switch is stored.
     pub fn privacy_kept(&self, kept: bool) {
         self.0.send_if_modified(|status| std::mem::replace(&mut status.privacy_kept, kept) != kept);
+    }
+
+    /// Sets the state of the connection to the MQTT broker.
+    pub fn mqtt(&self, state: Option<Mqtt>) {
+        self.0.send_if_modified(|status| {
+            let changed = status.mqtt != state;
+            status.mqtt = state;
+            changed
+        });
     }
 
     /// Sets how many viewers are allowed at once.

@@ -6,6 +6,7 @@ pub mod auth;
 pub(crate) mod dispatch;
 pub mod http;
 mod listen;
+pub(crate) mod mqtt;
 pub(crate) mod photos;
 pub mod rtc;
 pub mod rtsp;

@@ -177,7 +177,8 @@ fn name_at_end(text: &str) -> &str {
     begin.map_or("", |(at, _)| text[at..].trim_start_matches('-'))
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a value of this name is a credential.
+pub fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     SECRET_PARTS.iter().any(|part| lower.contains(part)) || lower.ends_with(SECRET_END) || ends_with_secret_word(&lower)
 }

@@ -11,7 +11,7 @@ const ORDER: [&str; 12] =
     ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
 /// The same order inside `server`.
-const SERVER_ORDER: [&str; 7] = ["auth", "photos", "sessions", "dispatch", "rtc", "rtsp", "http"];
+const SERVER_ORDER: [&str; 8] = ["auth", "photos", "sessions", "dispatch", "mqtt", "rtc", "rtsp", "http"];
 
 /// The same order inside `server::rtc`. What is beside these folders may use all of them and be used by all.
 const RTC_ORDER: [&str; 5] = ["sdp", "mux", "ice", "rate", "session"];
@@ -46,21 +46,23 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["socket2"], &["src/server/http/connection.rs", "src/server/rtc/mux/", "src/server/rtsp/connection.rs"]),
     (&["quinn_udp"], &["src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
-    (&["tokio_rustls"], &["src/server/http/"]),
+    (&["tokio_rustls"], &["src/server/http/", "src/server/mqtt/"]),
+    (&["rumqttc", "rustls_native_certs"], &["src/server/mqtt/"]),
     (&["rcgen"], &["src/server/http/"]),
-    (&["ring"], &["src/server/auth/", "src/server/http/", "src/server/rtc/"]),
+    (&["ring"], &["src/server/auth/", "src/server/http/", "src/server/mqtt/", "src/server/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
     (&["chrono"], &["src/capture/camera/placeholder.rs", "src/server/photos.rs"]),
 ];
 
 /// Where serde may be used: its output is a public format.
-const PROMISES: [&str; 7] = [
+const PROMISES: [&str; 8] = [
     "src/server/auth/",
     "src/config/",
     "src/model/protocol/",
     "src/model/inventory/",
     "src/model/status.rs",
     "src/server/http/",
+    "src/server/mqtt/",
     "src/server/rtc/",
 ];
 
@@ -389,6 +391,8 @@ mod examples {
         "src/server/auth/mod.rs" "use crate::server::sessions;" wrong,
         "src/server/sessions/mod.rs" "use super::dispatch;" wrong,
         "src/server/dispatch/mod.rs" "use super::rtc;" wrong,
+        "src/server/mqtt/mod.rs" "use crate::server::dispatch::Dispatcher;" right,
+        "src/server/mqtt/mod.rs" "use crate::server::http;" wrong,
         "src/server/rtc/mod.rs" "use crate::server::http;" wrong,
         "src/server/rtc/mod.rs" "use crate::server::rtsp;" wrong,
         "src/server/http/mod.rs" "use crate::config::Config;" wrong,
@@ -474,6 +478,8 @@ mod examples {
         "src/server/http/whep.rs" "use quinn_udp::{self, Transmit};" wrong,
         "src/server/http/whep.rs" "fn f() -> rtc::Error { g!(rtc::x()) }" wrong,
         "src/server/rtc/mod.rs" "use warp::Filter;" wrong,
+        "src/server/mqtt/link.rs" "use rumqttc::v5::AsyncClient;" right,
+        "src/app.rs" "use rumqttc::v5::AsyncClient;" wrong,
         "src/app.rs" "use {hyper::server, std::io};" wrong,
         "src/app.rs" "use hyper_util::rt;" wrong,
         "src/capture/camera/mod.rs" "use turbojpeg;" wrong,

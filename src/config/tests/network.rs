@@ -1,4 +1,4 @@
-//! Tests of the network settings.
+//! Tests of the network settings, those of the MQTT broker included.
 
 use super::*;
 use crate::server::rtc;
@@ -83,5 +83,77 @@ fn invalid_network_values_are_reported() {
     ] {
         let message = errors(text).join("\n");
         assert!(message.contains(wrong), "{text}: {message}");
+    }
+}
+
+#[test]
+fn the_keys_of_mqtt_reach_their_fields() {
+    let text = r#"
+        [mqtt]
+        url = "mqtts://homeassistant.local"
+        username = "porthole"
+        password = "pä ss"
+        password_file = "/run/credentials/porthole.service/mqtt"
+        ca = "/etc/porthole/ca.pem"
+        topic = "home/Büro 1"
+        discovery = "ha"
+        snapshot_interval = 60
+        privacy = "off"
+    "#;
+    let config = Config::parse(text, "").unwrap().mqtt;
+    let expected = mqtt::Config {
+        broker: Some(mqtt::BrokerUrl { host: "homeassistant.local".into(), port: 8883, tls: true }),
+        username: "porthole".into(),
+        password: "pä ss".into(),
+        password_file: Some("/run/credentials/porthole.service/mqtt".into()),
+        ca: Some("/etc/porthole/ca.pem".into()),
+        topic: "home/Büro 1".into(),
+        discovery: Some("ha".into()),
+        snapshot_interval: 60,
+        privacy: mqtt::PrivacyCommands::Off,
+    };
+    assert_eq!(config, expected);
+    assert!(!format!("{config:?}").contains("pä ss"), "{config:?}");
+    assert_eq!(Config::parse("[mqtt]\ndiscovery = \"\"", "").unwrap().mqtt.discovery, None);
+    assert_eq!(Config::parse("[mqtt]\nurl = \"\"", "").unwrap(), Config::default());
+}
+
+#[test]
+fn invalid_values_of_mqtt_are_reported() {
+    for (text, wrong) in [
+        (
+            "url = \"http://a\"",
+            "mqtt.url = \"http://a\": not the URL of a broker; mqtt:// or, with TLS, mqtts://, the host",
+        ),
+        ("url = \"mqtt://u:hidden@a\"", "mqtt.url = \"mqtt://***@a\": with a user in it"),
+        ("url = 1883", "not text in quotes; such as"),
+        ("url = \"mqtt://a\"\npassword = \"hidden\"", "mqtt.username: missing, but there is a password"),
+        ("username = \"u\"", "mqtt.url: missing; without the broker's URL"),
+        ("password = 1234567", "mqtt.password: not text in quotes"),
+        ("password = \"hidden", "porthole.toml:2"),
+        ("password_file = \"secret\"", "not a file; an absolute path"),
+        (
+            "url = \"mqtt://a\"\nca = \"/a.pem\"",
+            "mqtt.ca = \"/a.pem\": without effect, as the connection is not encrypted",
+        ),
+        ("ca = \"ca.pem\"", "not a file; an absolute path"),
+        ("topic = \"\"", "not the beginning of a topic"),
+        ("topic = \"a/#\"", "not the beginning of a topic"),
+        ("discovery = \"/a\"", "not the beginning of a topic"),
+        ("privacy = \"ON\"", "not known here; \"set\" to turn the privacy switch on and off"),
+        ("snapshot_interval = -1", "seconds from 0 to 86400"),
+        ("host = \"a\"", "the broker is url, such as"),
+        ("passwrd = \"hidden\"", "mqtt.passwrd = ***: unknown key; did you mean password?"),
+        ("pass = \"hidden\"", "mqtt.pass = ***: unknown key"),
+        ("pwd = \"hidden\"", "mqtt.pwd = ***: unknown key"),
+        ("Passphrase = \"hidden\"", "mqtt.Passphrase = ***: unknown key"),
+        ("secret = \"hidden\"", "mqtt.secret = ***: unknown key"),
+        ("PASSWORD = \"hidden\"", "mqtt.PASSWORD = ***: unknown key"),
+        ("token = [\"hidden\"]", "mqtt.token = ***: unknown key"),
+        ("user = \"a\"", "the user's name is username"),
+    ] {
+        let message = errors(&format!("[mqtt]\n{text}")).join("\n");
+        assert!(message.contains(wrong), "{text}: {message}");
+        assert!(!message.contains("hidden") && !message.contains("1234567"), "{message}");
     }
 }

@@ -150,7 +150,7 @@ impl Dispatcher {
         }
         match command {
             Command::Status {} => Ok(Reply::Status {
-                report: Box::new(self.with_sessions(self.0.deps.status.report(), caller.role)),
+                report: Box::new(self.report_for(self.0.deps.status.report(), caller.role)),
                 you: self.caller_info(caller),
             }),
             Command::DevicesList {} => self.devices().await,

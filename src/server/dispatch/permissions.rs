@@ -39,6 +39,12 @@ impl Caller {
         Self { role: Role::Operator, session: None, name: "a button".into(), rate_limit_key: "button".into() }
     }
 
+    /// Whoever may publish to the command topic at the MQTT broker of the configuration, which the broker decides. Which
+    /// commands are taken from there is configured too.
+    pub fn mqtt() -> Self {
+        Self { role: Role::Operator, session: None, name: "MQTT".into(), rate_limit_key: "mqtt".into() }
+    }
+
     /// Checks whether the caller may use the method.
     pub(super) fn authorize(&self, method: &Method) -> Result<(), Error> {
         self.authorize_role(method)?;
@@ -68,6 +74,7 @@ mod tests {
             principal(Role::Operator, "session/x"),
             Caller::shell(),
             Caller::button(),
+            Caller::mqtt(),
         ];
         for method in METHODS {
             for caller in viewers.iter().chain(&operators) {

@@ -15,8 +15,14 @@ use crate::server::sessions::{PlayoutDelay, Preferences, SelectError, SessionInf
 const SELECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Dispatcher {
-    /// The status as somebody with this role sees it: for operators with what is known of each viewer's network.
-    pub fn with_sessions(&self, mut report: Report, role: Role) -> Report {
+    /// The status as somebody with this role sees it: for operators with what is known of each viewer's network, for viewers
+    /// without what the connection to the MQTT broker fails of, which may name addresses, users and files.
+    pub fn report_for(&self, mut report: Report, role: Role) -> Report {
+        if role < Role::Operator
+            && let Some(mqtt) = &mut report.status.mqtt
+        {
+            mqtt.fault = None;
+        }
         if role == Role::Operator {
             let cameras = &report.status.cameras;
             let viewer = |viewer: SessionInfo| ViewerStatus {
@@ -141,4 +147,24 @@ pub(super) fn no_such_session() -> Error {
 
 fn session_ended() -> Error {
     Error::new(Code::NotFound, "the session has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::metrics::Metrics;
+    use crate::model::status::{Mqtt, Status, StatusPublisher};
+    use crate::server::sessions::SessionRegistry;
+
+    #[tokio::test]
+    async fn viewers_see_whether_the_broker_is_connected_and_operators_why_not() {
+        let mqtt = Some(Mqtt { connected: false, fault: Some("read /etc/p: denied".into()) });
+        let status = StatusPublisher::new(Status { mqtt: mqtt.clone(), ..Status::default() });
+        let metrics = Metrics::new();
+        let sessions = SessionRegistry::new(metrics.clone(), status.clone());
+        let dispatcher = Dispatcher::for_tests(sessions, status.clone(), metrics);
+        assert_eq!(dispatcher.report_for(status.report(), Role::Operator).status.mqtt, mqtt);
+        let seen = dispatcher.report_for(status.report(), Role::Viewer).status.mqtt;
+        assert_eq!(seen, Some(Mqtt { connected: false, fault: None }));
+    }
 }

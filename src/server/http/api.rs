@@ -17,7 +17,7 @@ const JSON: &str = "application/json";
 impl Context {
     /// `GET /api/status`.
     pub(super) fn status(&self, role: Role) -> HttpResponse {
-        let report = self.0.dispatcher.with_sessions(self.0.status.report(), role);
+        let report = self.0.dispatcher.report_for(self.0.status.report(), role);
         let body = serde_json::to_vec_pretty(&report).expect("the status should be printable as JSON");
         response(StatusCode::OK, JSON, body.into())
     }
