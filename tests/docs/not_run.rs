@@ -27,6 +27,8 @@ const NOT_RUN: &[(&str, &[&str])] = &[
             "sudo systemctl reload porthole",
             "sudo systemctl restart porthole",
             "sudo systemctl edit porthole",
+            "sudo rm /etc/machine-id",
+            "sudo systemd-machine-id-setup",
             "sudo systemctl disable porthole",
             "sudo systemctl add-wants porthole-camera.target porthole.service",
             "sudo systemctl disable --now porthole",
