@@ -88,7 +88,7 @@ impl EventStream {
         self.device_changes.mark_unchanged();
         self.last_sent.selected = self.selection.as_mut().map(|selection| selection.borrow_and_update().camera);
         let viewers = self.viewers_event();
-        let status = Event::Status(Box::new(without_controls(&self.last_sent.status).into()));
+        let status = Event::Status(Box::new(for_event(&self.last_sent.status).into()));
         self.last_sent.ready.extend([status, viewers]);
     }
 
@@ -98,8 +98,8 @@ impl EventStream {
         let now = self.status.borrow_and_update().clone();
         let before = std::mem::replace(&mut self.last_sent.status, now);
         let now = &self.last_sent.status;
-        if without_controls(now) != without_controls(&before) {
-            self.last_sent.ready.push_back(Event::Status(Box::new(without_controls(now).into())));
+        if for_event(now) != for_event(&before) {
+            self.last_sent.ready.push_back(Event::Status(Box::new(for_event(now).into())));
         }
         for (index, camera) in now.cameras.iter().enumerate() {
             let before = before.cameras.get(index);
@@ -163,10 +163,12 @@ fn camera_event(camera: &CameraStatus, selected: bool) -> CameraState {
     }
 }
 
-/// The status without the controls, which are many and have their own event.
-fn without_controls(status: &Status) -> Status {
+/// The status without the controls, which are many and have their own event, and without what is for operators alone, since
+/// everybody gets the same.
+fn for_event(status: &Status) -> Status {
     let mut status = status.clone();
     status.cameras.iter_mut().for_each(|camera| camera.controls.clear());
+    status.mqtt.iter_mut().for_each(|mqtt| mqtt.fault = None);
     status
 }
 
@@ -174,4 +176,17 @@ fn without_controls(status: &Status) -> Status {
 fn changed_controls(before: &[Control], now: &[Control]) -> Vec<Control> {
     let same = |control: &&Control| before.iter().any(|before| before == *control);
     now.iter().filter(|control| !same(control)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::status::Mqtt;
+
+    #[test]
+    fn viewers_are_not_told_why_the_broker_is_away() {
+        let mqtt = Some(Mqtt { connected: false, fault: Some("read /etc/secret: denied".into()) });
+        let shown = for_event(&Status { mqtt, ..Status::default() });
+        assert_eq!(shown.mqtt, Some(Mqtt::default()));
+    }
 }
