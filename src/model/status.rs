@@ -198,6 +198,13 @@ impl From<Status> for Report {
 #[derive(Debug, Clone)]
 pub struct StatusPublisher(watch::Sender<Status>);
 
+impl Status {
+    /// Leaves out what is for operators alone: why the MQTT broker is away, which may name addresses, users and files.
+    pub fn hide_from_viewers(&mut self) {
+        self.mqtt.iter_mut().for_each(|mqtt| mqtt.fault = None);
+    }
+}
+
 impl StatusPublisher {
     /// Starts with `status`.
     pub fn new(status: Status) -> Self {

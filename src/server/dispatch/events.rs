@@ -168,7 +168,7 @@ fn camera_event(camera: &CameraStatus, selected: bool) -> CameraState {
 fn for_event(status: &Status) -> Status {
     let mut status = status.clone();
     status.cameras.iter_mut().for_each(|camera| camera.controls.clear());
-    status.mqtt.iter_mut().for_each(|mqtt| mqtt.fault = None);
+    status.hide_from_viewers();
     status
 }
 

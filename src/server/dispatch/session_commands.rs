@@ -16,14 +16,11 @@ const SELECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Dispatcher {
     /// The status as somebody with this role sees it: for operators with what is known of each viewer's network, for viewers
-    /// without what the connection to the MQTT broker fails of, which may name addresses, users and files.
+    /// without what is for operators alone.
     pub fn report_for(&self, mut report: Report, role: Role) -> Report {
-        if role < Role::Operator
-            && let Some(mqtt) = &mut report.status.mqtt
-        {
-            mqtt.fault = None;
-        }
-        if role == Role::Operator {
+        if role < Role::Operator {
+            report.status.hide_from_viewers();
+        } else {
             let cameras = &report.status.cameras;
             let viewer = |viewer: SessionInfo| ViewerStatus {
                 name: viewer.name,
