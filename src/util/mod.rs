@@ -12,6 +12,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod lock;
 pub(crate) mod mailbox;
 pub mod malloc;
+pub(crate) mod pending;
 pub(crate) mod redact;
 pub(crate) mod retry;
 pub(crate) mod state_dir;

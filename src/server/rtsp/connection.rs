@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::RtspContext;
@@ -24,6 +23,7 @@ use super::session::{RtspSession, SessionEvent};
 use crate::server::auth::Principal;
 use crate::server::rtc::KeyframeBudget;
 use crate::util::connection_limit::ConnectionPermit;
+use crate::util::pending::{or_pending, reached};
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// How long a client that plays may read nothing: longer than any network that can still be watched is interrupted.
@@ -184,7 +184,7 @@ impl RtspConnection {
         let (answer, flow) = tokio::select! {
             biased;
             answered = self.answer(&request) => answered,
-            () = cancelled(end) => return Ok(Flow::Break(())),
+            () = or_pending(end.as_ref().map(CancellationToken::cancelled)) => return Ok(Flow::Break(())),
             () = closed(&stream) => return Ok(Flow::Break(())),
         };
         answer.write(Some(&request), self.output.buffer());
@@ -206,12 +206,12 @@ impl RtspConnection {
         let end = session.as_ref().map(|session| session.end().clone());
         tokio::select! {
             biased;
-            () = cancelled(end) => Ok(WaitEvent::Ended),
+            () = or_pending(end.as_ref().map(CancellationToken::cancelled)) => Ok(WaitEvent::Ended),
             // Before what a client may cause without end.
             () = reached(deadline) => Ok(WaitEvent::TimedOut),
             ready = stream.writable(), if !is_idle => ready.map(|()| WaitEvent::Writable),
             ready = stream.readable(), if reader.room() > 0 => ready.map(|()| WaitEvent::Readable),
-            event = next_event(session), if is_idle => Ok(WaitEvent::Session(event)),
+            event = or_pending(session.as_mut().map(RtspSession::next)), if is_idle => Ok(WaitEvent::Session(event)),
         }
     }
 
@@ -263,30 +263,9 @@ impl RtspConnection {
     }
 }
 
-async fn cancelled(end: Option<CancellationToken>) {
-    match end {
-        Some(end) => end.cancelled().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Waits until the client has closed its end; forever if it has sent more, behind which that cannot be seen.
 async fn closed(stream: &TcpStream) {
     if stream.peek(&mut [0]).await.is_ok_and(|count| count > 0) {
         std::future::pending().await
-    }
-}
-
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_event(session: &mut Option<RtspSession>) -> SessionEvent {
-    match session {
-        Some(session) => session.next().await,
-        None => std::future::pending().await,
     }
 }

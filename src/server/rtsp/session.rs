@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::target::TrackKind;
@@ -20,6 +20,7 @@ use crate::server::rtc::{CameraStream, KeyframeBudget, KeyframeReader, Packetiza
 use crate::server::sessions::SessionGuard;
 use crate::util::broadcast::{Broadcast, Demand, RecvError, Subscriber};
 use crate::util::connection_limit::BusyGuard;
+use crate::util::pending::{or_pending, reached};
 
 /// How long PLAY waits for the first frame, of which its answer tells the time: a camera that is opened for it takes about two
 /// seconds.
@@ -233,11 +234,11 @@ impl RtspSession {
         let [one, other] = tracks;
         tokio::select! {
             biased;
-            () = report_due(playback.as_ref().map(|playback| playback.next_report)) => SessionEvent::Report,
-            () = writable(one) => SessionEvent::Writable,
-            () = writable(other) => SessionEvent::Writable,
+            () = reached(playback.as_ref().map(|playback| playback.next_report)) => SessionEvent::Report,
+            () = or_pending(one.map(RtspTrack::writable)) => SessionEvent::Writable,
+            () = or_pending(other.map(RtspTrack::writable)) => SessionEvent::Writable,
             // Nothing is taken that would have to wait.
-            event = received(playback, metrics), if !is_backed_up => event,
+            event = or_pending(playback.as_mut().map(|playback| playback.receive(metrics))), if !is_backed_up => event,
             () = heard(one) => SessionEvent::Heard,
             () = heard(other) => SessionEvent::Heard,
         }
@@ -340,21 +341,6 @@ fn blocked_since(demand: &Demand) -> Option<Timestamp> {
     demand.blocked_since().map(|since| Timestamp::now().saturating_sub(since.elapsed()))
 }
 
-async fn report_due(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What is to be sent next; pending forever while nothing plays.
-async fn received(playback: &mut Option<Playback>, metrics: &Metrics) -> SessionEvent {
-    match playback {
-        Some(playback) => playback.receive(metrics).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// The next packet; pending forever if there is no audio. Packets that were missed are a gap.
 async fn next_audio(audio: &mut Option<Subscriber<AudioPacket>>, gap: &mut bool) -> AudioPacket {
     while let Some(packets) = audio {
@@ -371,14 +357,6 @@ async fn next_audio(audio: &mut Option<Subscriber<AudioPacket>>, gap: &mut bool)
 async fn next_video(video: &mut Option<KeyframeReader>, metrics: &Metrics) -> Option<EncodedFrame> {
     match video {
         Some(video) => video.next(metrics).await.ok(),
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until a socket has room for packets that wait.
-async fn writable(track: Option<&RtspTrack>) {
-    match track {
-        Some(track) => track.writable().await,
         None => std::future::pending().await,
     }
 }

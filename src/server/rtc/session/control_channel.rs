@@ -24,6 +24,7 @@ use crate::model::protocol::{Code, Command, Error, Event, ParseError, Reply, Req
 use crate::server::dispatch::{Caller, Dispatcher, EventStream, Snapshot};
 use crate::server::rtc::peer::Message;
 use crate::server::sessions::{EndReason, SessionHandle};
+use crate::util::pending::or_pending;
 use crate::util::token_bucket::{Bucket, Rate};
 
 /// The label of the channel that carries commands; others are ignored.
@@ -328,12 +329,4 @@ async fn take_snapshot(
         (snapshot, digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     });
     (id, hashed.await.map_err(|error| Error::new(Code::Internal, format!("hash the snapshot: {error}"))))
-}
-
-/// Waits for the future; pending forever if there is none.
-async fn or_pending<F: Future>(future: Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, timeout};
 
 use super::Session;
 use super::connection::{Connection, ConnectionEvent};
@@ -25,6 +25,7 @@ use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::server::sessions::{EndReason, Preferences};
 use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
+use crate::util::pending::reached;
 
 /// How often a session looks after what does not happen by itself: key frames that may be requested by now, and feedback
 /// that fails to come.
@@ -340,14 +341,6 @@ impl<'s> SendLoop<'s> {
                 self.session.entry.reject_selection(preferences, error.to_string());
             }
         }
-    }
-}
-
-/// Waits for a time; forever if there is none.
-async fn reached(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 
