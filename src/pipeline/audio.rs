@@ -14,7 +14,7 @@ use crate::model::status;
 use crate::model::status::PipelineState;
 use crate::util::backoff::Backoff;
 use crate::util::broadcast::{Broadcast, Linger, Wake};
-use crate::util::thread::MediaThread;
+use crate::util::thread::{MediaThread, set_nice};
 
 use packetizer::AudioPacketizer;
 
@@ -36,6 +36,10 @@ const LATE_AFTER: Duration = Duration::from_millis(300);
 
 /// How late after its start a slot of silence is published while there is no device: when an audio frame would arrive.
 const SILENCE_DELAY: Duration = Duration::from_millis(20);
+
+/// The nice value of the thread. Audio takes little of a processor, but a sound card holds only a fraction of a second: on a
+/// board whose processors are busy with pictures the thread would come too late and lose most of the audio.
+const NICE: i32 = -10;
 
 /// How long to wait when `auto` finds no microphone; plugging one in ends the wait.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(10);
@@ -74,7 +78,10 @@ pub fn start(
         publisher: publisher.clone(),
         backoff: Backoff::default(),
     };
-    let thread = MediaThread::spawn("microphone".into(), move || pipeline.run())?;
+    let thread = MediaThread::spawn("microphone".into(), move || {
+        set_nice(NICE);
+        pipeline.run();
+    })?;
     Ok((audio.clone(), Guard { audio, _thread: thread }))
 }
 

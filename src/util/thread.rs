@@ -1,4 +1,5 @@
-//! Threads of the media pipelines: named, joined when their owner is dropped, and fatal when they panic.
+//! Threads of the media pipelines: named, joined when their owner is dropped, and fatal when they panic. And the priority of
+//! a thread.
 
 use std::thread::JoinHandle;
 
@@ -30,6 +31,14 @@ impl Drop for MediaThread {
     }
 }
 
+/// Sets the nice value (setpriority(2)) of the calling thread, from -20, the highest priority, to 19. Where the kernel
+/// refuses it, the thread keeps its priority: raising it needs `LimitNICE=` in the service file, or root.
+pub fn set_nice(nice: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
+        tracing::debug!("priority of a thread: nice value {nice}: {error}");
+    }
+}
+
 /// A panic is a bug. Without its thread the camera would stay dark for good while the process looks healthy, so the
 /// process exits and the service manager restarts it.
 struct ExitOnPanic;
@@ -40,5 +49,22 @@ impl Drop for ExitOnPanic {
             tracing::error!("a media thread panicked, which is a bug; ending the process");
             std::process::exit(70);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_calling_thread_gets_the_priority() {
+        let nice = || rustix::process::getpriority_process(None).expect("should be known");
+        let before = nice();
+        let lowered = std::thread::spawn(move || {
+            set_nice(before + 3);
+            nice()
+        });
+        assert_eq!(lowered.join().expect("should end"), before + 3);
+        assert_eq!(nice(), before);
     }
 }

@@ -127,6 +127,10 @@ fn configure(board: &Machine) -> String {
         (log.contains("applied: rtc.advertise") && log.contains("these settings need a restart")).then_some(())
     });
     board.sh("systemctl restart porthole");
+    // The service's limits let the thread for audio go before those for pictures.
+    let nice = board.sh("cd /proc/$(pidof porthole)/task && for id in *; do \
+         [ \"$(cat $id/comm)\" != microphone ] || cut -d' ' -f19 $id/stat; done");
+    assert_eq!(nice, "-10\n", "the nice value of the thread `microphone`");
     token
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::passwords::{Passwords, Verified};
 use crate::util::malloc;
+use crate::util::thread::set_nice;
 
 /// How many passwords are verified at the same time; each takes 19 MiB of memory.
 const MAX_CONCURRENT: usize = 2;
@@ -15,7 +16,7 @@ const MAX_CONCURRENT: usize = 2;
 /// Further ones are rejected and counted as `sign_ins{outcome="Busy"}`.
 const MAX_QUEUED: usize = 8;
 
-/// A low priority (nice(2)): the media threads come first, but beside one that never rests a tenth of a processor is left.
+/// The nice value of a low priority: the media threads come first, but beside one that never rests a tenth of a processor is left.
 /// With the lowest priority a sign-in took more than 15 s on a machine that was busy otherwise.
 const NICE: i32 = 10;
 
@@ -50,8 +51,7 @@ impl PasswordVerifier {
         let running = self.running.clone().acquire_owned().await.expect("the semaphore should stay open");
         let (sender, receiver) = oneshot::channel();
         let work = move || {
-            // If the kernel refuses, the thread keeps the normal priority.
-            let _ = rustix::process::nice(NICE);
+            set_nice(NICE);
             let verified = passwords.verify(&password);
             // The allocator would otherwise keep the hash's memory.
             malloc::trim();
