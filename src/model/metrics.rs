@@ -66,6 +66,8 @@ pub struct Counters {
     pub redundant_audio: Counter,
     /// Audio packets encoded.
     pub audio_packets: Counter,
+    /// Times that audio was lost between the microphone and the encoder.
+    pub audio_gaps: Counter,
     /// Viewers connected or connecting.
     pub viewers: Gauge,
     /// Viewers accepted since the start.
@@ -154,6 +156,7 @@ impl Metrics {
             resends_refused: Counter::default(),
             redundant_audio: Counter::default(),
             audio_packets: Counter::default(),
+            audio_gaps: Counter::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
             viewer_estimate: Family::default(),
@@ -270,6 +273,11 @@ impl Counters {
             self.redundant_audio.clone(),
         );
         registry.register("audio_packets", "Audio packets encoded", self.audio_packets.clone());
+        registry.register(
+            "audio_gaps",
+            "Times audio was lost before it was encoded: the microphone or the processor is overloaded",
+            self.audio_gaps.clone(),
+        );
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
         registry.register(

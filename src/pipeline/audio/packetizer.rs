@@ -94,7 +94,11 @@ impl AudioPacketizer {
             // Fills the time that opening the device took.
             self.fill_silence(captured);
         }
-        let gap = gap || self.silent || self.next_tick.is_some_and(|next_tick| tick > next_tick);
+        let lost = gap || self.next_tick.is_some_and(|next_tick| tick > next_tick);
+        if lost {
+            self.metrics.audio_gaps.inc();
+        }
+        let gap = lost || self.silent;
         self.silent = false;
         self.publish(tick, gap, &samples);
     }
@@ -248,6 +252,23 @@ mod tests {
         assert_eq!(ticks, [0, 1, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49]);
         let gaps: Vec<u64> = quiet.iter().filter(|(_, gap, _)| *gap).map(|(tick, ..)| *tick).collect();
         assert_eq!(gaps, [0, 40]);
+    }
+
+    #[test]
+    fn audio_that_was_lost_is_counted() {
+        let (mut packetizer, mut listener) = packetizer(&audio::Config::default());
+        [0, 1, 2].into_iter().for_each(|tick| packetizer.push(frame(tick)));
+        assert_eq!(packetizer.metrics.audio_gaps.get(), 0);
+        // Whole frames are missing, then less than one.
+        packetizer.push(frame(5));
+        packetizer.push(PcmFrame { gap: true, ..frame(6) });
+        assert_eq!(packetizer.metrics.audio_gaps.get(), 2);
+        // Silence instead of a device is no loss.
+        packetizer.fill_silence(at(8));
+        packetizer.push(frame(8));
+        assert_eq!(packetizer.metrics.audio_gaps.get(), 2);
+        let gaps: Vec<bool> = received(&mut listener, &mut decoder()).iter().map(|(_, gap, _)| *gap).collect();
+        assert_eq!(gaps, [false, false, false, true, true, true, true]);
     }
 
     #[test]
