@@ -14,20 +14,26 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Backoff {
     pause: Duration,
+    longest: Duration,
     logged: Option<Instant>,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { pause: FIRST, logged: None }
+        Self::up_to(LONGEST)
     }
 }
 
 impl Backoff {
+    /// One whose pauses grow to `longest` instead.
+    pub fn up_to(longest: Duration) -> Self {
+        Self { pause: FIRST, longest, logged: None }
+    }
+
     /// A failure at `now`: how long to pause, and whether to log it.
     pub fn failed(&mut self, now: Instant) -> (Duration, bool) {
         let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST);
+        self.pause = (pause * 2).min(self.longest);
         let log = self.logged.is_none_or(|last| now.saturating_duration_since(last) >= LOG_EVERY);
         if log {
             self.logged = Some(now);
@@ -44,7 +50,7 @@ impl Backoff {
     /// The device works; `true` when it was failing before.
     pub fn recovered(&mut self) -> bool {
         let was_failing = self.logged.is_some();
-        *self = Self::default();
+        *self = Self::up_to(self.longest);
         was_failing
     }
 }
@@ -64,6 +70,15 @@ mod tests {
         assert!(backoff.recovered());
         assert!(!backoff.recovered());
         assert_eq!(backoff.failed(start), (FIRST, true));
+    }
+
+    #[test]
+    fn the_longest_pause_can_be_another() {
+        let (mut backoff, start) = (Backoff::up_to(Duration::from_secs(3)), Instant::now());
+        let pauses: Vec<u64> = (0..5).map(|_| backoff.failed(start).0.as_millis() as u64).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 3000, 3000]);
+        assert!(backoff.recovered());
+        assert_eq!((0..5).map(|_| backoff.failed(start).0).max(), Some(Duration::from_secs(3)));
     }
 
     #[test]

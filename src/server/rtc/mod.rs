@@ -10,6 +10,7 @@ mod ice;
 mod mux;
 pub mod peer;
 mod pending;
+mod publication;
 pub mod rate;
 mod rtp_clock;
 pub mod sdp;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -39,12 +40,15 @@ pub use ice::restart::Restarted;
 pub use mux::Credentials;
 use mux::Mux;
 use peer::DtlsIdentity;
-use pending::{PendingOffer, PendingOffers};
+use pending::{PendingOffer, PendingOffers, Promised};
+pub use publication::{AnswerError, Publication, PublishOffer};
 pub(super) use rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
 pub(super) use sdp::formats::PacketizationMode;
+use sdp::offer::Offer;
 pub use sdp::offer_error::OfferError;
 use sdp::our_offer::OurOffer;
 pub use sdp::trickle::{RemoteIce, SdpFragment, TrickledCandidate};
+use session::Party;
 pub(super) use session::keyframe_budget::KeyframeBudget;
 pub(super) use session::keyframe_reader::KeyframeReader;
 pub use session::rtcp::Feedback;
@@ -55,10 +59,11 @@ pub use session::whep_answer::{WhepAnswer, WhepOffer};
 use source::PROFILE_WAIT;
 pub use source::{CameraStream, SmallStream};
 
+use crate::media::h264::Profile;
 use crate::model::metrics::Metrics;
 use crate::server::auth::Principal;
 use crate::server::dispatch::Dispatcher;
-use crate::server::sessions::{EndReason, Limits, NewSession, SessionRegistry, random_id};
+use crate::server::sessions::{EndReason, Limits, NewSession, Preferences, SessionGuard, SessionRegistry};
 use crate::util::lock::RwLock;
 
 /// How long viewers may take to acknowledge the end of their sessions when the program stops.
@@ -135,39 +140,63 @@ impl SessionManager {
         client: IpAddr,
         principal: &Principal,
     ) -> Result<WhepAnswer, AcceptError> {
-        self.start_session(camera, offer, local_addr, client, principal, None).await
+        self.start_viewer(camera, offer, local_addr, client, principal, Promised::random()).await
     }
 
-    /// Answers an offer with a session that has the id and the ICE credentials that were promised before, if any.
-    async fn start_session(
+    /// Answers a viewer's offer with a session that has what was promised before, if anything was.
+    async fn start_viewer(
         &self,
         camera: &CameraStream,
         offer: &str,
         local_addr: IpAddr,
         client: IpAddr,
         principal: &Principal,
-        promised: Option<(String, Credentials)>,
+        promised: Promised,
     ) -> Result<WhepAnswer, AcceptError> {
         let offer = sdp::offer::parse(offer)?;
-        let (id, ours) = promised.unwrap_or_else(|| (random_id(), Credentials::random()));
+        let new_session = self.new_session(camera, &promised.id, client, principal)?;
+        let limits = Limits { viewers: self.0.config().max_viewers, negotiating: MAX_NEGOTIATING };
+        let registered = self.0.sessions.register(new_session, limits)?;
+        self.start_session(camera, &offer, local_addr, promised, registered, Party::Viewer).await
+    }
+
+    /// The record of a session that begins now.
+    fn new_session(
+        &self,
+        camera: &CameraStream,
+        id: &str,
+        client: IpAddr,
+        principal: &Principal,
+    ) -> Result<NewSession, AcceptError> {
         let inner = &self.0;
         if inner.stop.is_cancelled() {
             return Err(AcceptError::Stopping);
         }
-        let end = inner.stop.child_token();
-        let config = inner.config();
-        let new_session = NewSession {
-            id: id.clone(),
+        Ok(NewSession {
+            id: id.into(),
             owner: principal.id.clone(),
             role: principal.role,
             client,
             arrived: Instant::now(),
             camera: camera.index,
-            playout_delay: config.playout_delay,
-            end: end.clone(),
-        };
-        let limits = Limits { viewers: config.max_viewers, negotiating: MAX_NEGOTIATING };
-        let (entry, preferences) = inner.sessions.register(new_session, limits)?;
+            playout_delay: inner.config().playout_delay,
+            end: inner.stop.child_token(),
+        })
+    }
+
+    /// Starts a session that is registered.
+    async fn start_session(
+        &self,
+        camera: &CameraStream,
+        offer: &Offer,
+        local_addr: IpAddr,
+        promised: Promised,
+        (entry, preferences): (SessionGuard, watch::Receiver<Preferences>),
+        party: Party,
+    ) -> Result<WhepAnswer, AcceptError> {
+        let inner = &self.0;
+        let Promised { id, ours, sources } = promised;
+        let end = entry.handle().end().clone();
         // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
         let offer = offer.accept(camera.profile(&end).await)?;
@@ -175,11 +204,18 @@ impl SessionManager {
             PacketizationMode::SingleNalUnit => Some(camera.small_nals(&end, PROFILE_WAIT).await?),
             PacketizationMode::NonInterleaved => None,
         };
+        let span = match &party {
+            Party::Viewer => tracing::info_span!("viewer", id = &id[..8], camera = camera.name),
+            // Inside that of the publication.
+            Party::Server(_) => tracing::info_span!("session", id = &id[..8]),
+        };
         let session = session::Session {
             cameras: inner.cameras.clone(),
             camera: camera.clone(),
             offer,
+            party,
             ours,
+            sources,
             local_addr,
             mux: inner.mux.clone(),
             ice: inner.ice.clone(),
@@ -191,7 +227,6 @@ impl SessionManager {
             small_nals,
         };
         let (answer, answered) = oneshot::channel();
-        let span = tracing::info_span!("viewer", id = &id[..8], camera = camera.name);
         inner.tasks.spawn(session.run(answer).instrument(span));
         let answered = answered.await.map_err(|_| AcceptError::Stopping)?.map_err(AcceptError::Failed)?;
         Ok(WhepAnswer { id, etag: answered.etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
@@ -213,24 +248,40 @@ impl SessionManager {
         let inner = &self.0;
         // This opens the camera, so that it warms up until the answer comes.
         let _demand = camera.video.demand().register();
-        let ours = Credentials::random();
+        let promised = Promised::random();
         let (profile, candidates) = tokio::join!(camera.profile(&inner.stop), inner.ice.candidates(local_addr));
-        let sdp = OurOffer {
-            ufrag: &ours.ufrag,
-            password: &ours.password,
-            fingerprint: &inner.identity.fingerprint,
-            profile,
-            audio: camera.audio.is_some(),
-            candidates: &candidates,
-        }
-        .text();
-        let (id, now) = (random_id(), Instant::now());
+        let sdp = self.our_offer(camera, &promised, profile, &candidates, true);
+        let (id, made) = (promised.id.clone(), Instant::now());
         let (owner, camera) = (principal.id.clone(), camera.index);
-        let offer = PendingOffer { id: id.clone(), owner, client, camera, ours, local_addr, made: now };
-        if !inner.pending.add(offer, now) {
+        let offer = PendingOffer { promised, owner, client, camera, local_addr, made };
+        if !inner.pending.add(offer, made) {
             return Err(AcceptError::Negotiating(inner.pending.count()));
         }
         Ok(WhepOffer { id, sdp, ice_servers: inner.ice.servers() })
+    }
+
+    /// Our own offer, with what it promises.
+    fn our_offer(
+        &self,
+        camera: &CameraStream,
+        promised: &Promised,
+        profile: Profile,
+        candidates: &[String],
+        is_lite: bool,
+    ) -> String {
+        let Promised { ours, sources, .. } = promised;
+        let offer = OurOffer {
+            ufrag: &ours.ufrag,
+            password: &ours.password,
+            fingerprint: &self.0.identity.fingerprint,
+            profile,
+            is_lite,
+            video_ssrc: sources.video.ssrc,
+            rtx_ssrc: sources.rtx_ssrc,
+            audio_ssrc: camera.audio.as_ref().map(|_| sources.audio.ssrc),
+            candidates,
+        };
+        offer.text()
     }
 
     /// Starts the session of an [`offer`](Self::offer) that `principal` answers; `None` if none of theirs waits under this ID.
@@ -246,10 +297,10 @@ impl SessionManager {
         principal: &Principal,
     ) -> Result<Option<()>, AcceptError> {
         let Some(offer) = self.0.pending.take(id, &principal.id, Instant::now()) else { return Ok(None) };
-        let PendingOffer { id, camera, ours, local_addr, .. } = offer;
+        let PendingOffer { promised, camera, local_addr, .. } = offer;
         let Some(camera) = self.0.cameras.iter().find(|known| known.index == camera) else { return Ok(None) };
         // It says of the viewer what an offer would: where it can be reached, and what it takes of what we send.
-        self.start_session(camera, answer, local_addr, client, principal, Some((id, ours))).await?;
+        self.start_viewer(camera, answer, local_addr, client, principal, promised).await?;
         Ok(Some(()))
     }
 

@@ -1,9 +1,11 @@
-//! Offers of our own that wait for an answer, with the ICE credentials that each of them promised.
+//! Offers of our own that wait for an answer, with what each of them promised: its session's ID, ICE credentials and streams.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::mux::Credentials;
+use super::rtp_clock::MediaSources;
+use crate::server::sessions::random_id;
 use crate::util::fair_share;
 use crate::util::lock::Mutex;
 
@@ -13,19 +15,35 @@ const MAX_PENDING: usize = 16;
 /// How long an offer waits: as long as a session that does not connect.
 const LIFETIME: Duration = Duration::from_secs(20);
 
+/// What a session has before it is negotiated, and an offer of ours promises.
+#[derive(Debug, Clone)]
+pub struct Promised {
+    /// The session's ID.
+    pub id: String,
+    /// Our ICE credentials.
+    pub ours: Credentials,
+    /// The streams.
+    pub sources: MediaSources,
+}
+
+impl Promised {
+    /// That of a new session.
+    pub fn random() -> Self {
+        Self { id: random_id(), ours: Credentials::random(), sources: MediaSources::random() }
+    }
+}
+
 /// An offer that waits for its answer.
 #[derive(Debug)]
 pub struct PendingOffer {
-    /// The session's future ID.
-    pub id: String,
+    /// What it promises.
+    pub promised: Promised,
     /// Who may answer.
     pub owner: String,
     /// The address that asked for it.
     pub client: IpAddr,
     /// The camera's index.
     pub camera: usize,
-    /// Our ICE credentials in it.
-    pub ours: Credentials,
     /// The address that the request for it was received on.
     pub local_addr: IpAddr,
     /// When it was made.
@@ -60,7 +78,7 @@ impl PendingOffers {
     pub fn take(&self, id: &str, owner: &str, now: Instant) -> Option<PendingOffer> {
         let mut waiting = self.0.lock();
         waiting.retain(|known| now.saturating_duration_since(known.made) < LIFETIME);
-        let at = waiting.iter().position(|known| known.id == id && known.owner == owner)?;
+        let at = waiting.iter().position(|known| known.promised.id == id && known.owner == owner)?;
         Some(waiting.remove(at))
     }
 }
@@ -75,11 +93,10 @@ mod tests {
     fn offers_are_bounded_expire_and_are_answered_once_by_their_owner() {
         let (offers, start) = (PendingOffers::default(), Instant::now());
         let offer = |number: usize| PendingOffer {
-            id: number.to_string(),
+            promised: Promised { id: number.to_string(), ..Promised::random() },
             owner: "one".into(),
             client: Ipv4Addr::LOCALHOST.into(),
             camera: 0,
-            ours: Credentials::random(),
             local_addr: Ipv4Addr::LOCALHOST.into(),
             made: start,
         };

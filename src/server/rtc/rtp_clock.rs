@@ -1,4 +1,4 @@
-//! The RTP clock of one stream: converts capture times to RTP timestamps. Pure.
+//! The RTP streams of a session, and the clock of each: converts capture times to RTP timestamps. Pure.
 
 use crate::media::{Timestamp, VIDEO_RTP_RATE};
 
@@ -32,6 +32,25 @@ impl RtpClock {
     /// The RTP timestamp of [`Timestamp::default`].
     pub fn epoch(&self) -> u32 {
         self.offset
+    }
+}
+
+/// The RTP streams of one session, by the sources that its description names.
+#[derive(Debug, Clone, Copy)]
+pub struct MediaSources {
+    /// The video.
+    pub video: RtpClock,
+    /// The source of the video's retransmissions.
+    pub rtx_ssrc: u32,
+    /// The audio.
+    pub audio: RtpClock,
+}
+
+impl MediaSources {
+    /// Random ones.
+    pub fn random() -> Self {
+        let (video, audio) = (RtpClock::random(VIDEO_RATE), RtpClock::random(AUDIO_RATE));
+        Self { video, rtx_ssrc: rand::random(), audio }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::metrics::Metrics;
-use crate::model::protocol::{Latency, NoticeValues, Quality};
+use crate::model::protocol::NoticeValues;
 use crate::model::status;
 use crate::model::status::Rendition;
 use crate::server::auth;
@@ -167,26 +167,41 @@ impl SessionRegistry {
         session: NewSession,
         limits: Limits,
     ) -> Result<(SessionGuard, watch::Receiver<Preferences>), CapacityError> {
-        let NewSession { id, owner, role, client, arrived, camera, playout_delay, end } = session;
-        let client = client.to_canonical();
-        let preferences = Preferences {
-            camera,
-            selection_seq: 0,
-            paused: false,
-            muted: false,
-            latency: Latency::default(),
-            quality: Quality::default(),
-            limit: None,
-            keyframe: 0,
-            low_latency: playout_delay,
-        };
-        let (preferences, selection) = (watch::Sender::new(preferences), watch::Sender::new(Selection::of(camera)));
-        let (followed, reason, handle_end) = (preferences.subscribe(), Arc::default(), end.clone());
         let mut table = self.lock();
-        let displaced = table.make_room(client, arrived, limits)?;
+        let displaced = table.make_room(session.client.to_canonical(), session.arrived, limits)?;
+        let name = table.free_name();
+        let registered = self.add(table, session, name, false);
+        // Outside the lock: it wakes subscribers, and drops the attachment.
+        drop(displaced);
+        self.0.metrics.viewers_accepted.inc();
+        self.publish();
+        Ok(registered)
+    }
+
+    /// Registers the session of a server that we publish to, which is not held to any limit, nor counted for one.
+    pub fn register_publication(
+        &self,
+        session: NewSession,
+        name: &str,
+    ) -> (SessionGuard, watch::Receiver<Preferences>) {
+        let registered = self.add(self.lock(), session, name.into(), true);
+        self.publish();
+        registered
+    }
+
+    fn add(
+        &self,
+        mut table: MutexGuard<'_, SessionTable>,
+        session: NewSession,
+        name: String,
+        is_publication: bool,
+    ) -> (SessionGuard, watch::Receiver<Preferences>) {
+        let NewSession { id, owner, role, client, arrived, camera, playout_delay, end } = session;
+        let preferences = watch::Sender::new(Preferences::new(camera, playout_delay));
+        let selection = watch::Sender::new(Selection::of(camera));
+        let (followed, reason, handle_end) = (preferences.subscribe(), Arc::default(), end.clone());
         table.arrivals += 1;
         let arrival = table.arrivals;
-        let (name, since) = (table.free_name(), auth::now());
         let info = SessionInfo {
             id: id.clone(),
             name,
@@ -194,14 +209,15 @@ impl SessionRegistry {
             role,
             camera,
             rendition: Rendition::default(),
-            since,
+            since: auth::now(),
             undecoded: false,
             network: ViewerNetwork::default(),
             delay: None,
         };
         let record = SessionRecord {
             info,
-            client,
+            client: client.to_canonical(),
+            is_publication,
             arrived,
             connected: false,
             video_epoch: None,
@@ -213,12 +229,8 @@ impl SessionRegistry {
         };
         table.records.insert(arrival, record);
         drop(table);
-        // Outside the lock: it wakes subscribers, and drops the attachment.
-        drop(displaced);
-        self.0.metrics.viewers_accepted.inc();
-        self.publish();
         let handle = SessionHandle { id, end: handle_end, reason };
-        Ok((SessionGuard { registry: self.clone(), arrival, handle }, followed))
+        (SessionGuard { registry: self.clone(), arrival, handle }, followed)
     }
 
     /// All sessions, in order of arrival.

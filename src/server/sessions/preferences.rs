@@ -39,6 +39,21 @@ pub struct Preferences {
 }
 
 impl Preferences {
+    /// Those of a new session, which starts with this camera and has this playout delay by default.
+    pub(super) fn new(camera: usize, low_latency: PlayoutDelay) -> Self {
+        Self {
+            camera,
+            selection_seq: 0,
+            paused: false,
+            muted: false,
+            latency: Latency::default(),
+            quality: Quality::default(),
+            limit: None,
+            keyframe: 0,
+            low_latency,
+        }
+    }
+
     /// Whether a camera was selected since `before`, even the same one again.
     pub fn selection_changed_since(&self, before: &Self) -> bool {
         self.selection_seq != before.selection_seq

@@ -51,6 +51,8 @@ pub(super) struct SessionRecord {
     pub info: SessionInfo,
     /// The viewer's address.
     pub client: IpAddr,
+    /// Whether the viewer is a server that we publish to, which takes nobody's place.
+    pub is_publication: bool,
     pub arrived: Instant,
     pub connected: bool,
     pub video_epoch: Option<u32>,
@@ -77,8 +79,9 @@ impl SessionTable {
         now: Instant,
         limits: Limits,
     ) -> Result<Option<SessionRecord>, CapacityError> {
-        let all = self.records.len();
-        let waiting = || self.records.iter().filter(|(_, record)| !record.connected);
+        let viewers = || self.records.iter().filter(|(_, record)| !record.is_publication);
+        let all = viewers().count();
+        let waiting = || viewers().filter(|(_, record)| !record.connected);
         let clients: Vec<IpAddr> = waiting().map(|(_, record)| record.client).collect();
         let negotiating = clients.len();
         if all < limits.viewers && negotiating < limits.negotiating {

@@ -91,6 +91,24 @@ fn an_address_that_holds_all_places_gives_one_to_another() {
     }
 }
 
+#[test]
+fn publications_are_listed_by_name_and_take_nobodys_place() {
+    let sessions = registry();
+    let servers: Vec<_> = ["a", "b", "c", "d"]
+        .map(|id| sessions.register_publication(new_session(id, "publish", Role::Viewer), "publish to a server"))
+        .into();
+    let _one = sessions.register(new_session("1", "a", Role::Viewer), LIMITS).expect("room");
+    let _two = register(&sessions, "2", Role::Viewer);
+    let three =
+        sessions.register(new_session("3", "b", Role::Viewer), LIMITS).expect("servers have no place of theirs");
+    assert_eq!(sessions.register(new_session("4", "c", Role::Viewer), LIMITS).err(), Some(CapacityError::Full(3)));
+    drop(three);
+    assert_eq!(sessions.get("a").expect("listed").name, "publish to a server");
+    assert_eq!(sessions.0.metrics.viewers_accepted.get(), 3);
+    assert!(servers.iter().all(|server| !server.0.handle().end().is_cancelled()), "none gives way");
+    assert_eq!(sessions.0.status.snapshot().viewers, 6, "they see the picture, too");
+}
+
 /// Each holds its place for 20 s.
 #[test]
 fn offers_that_never_connect_do_not_keep_out_whoever_shares_their_address() {

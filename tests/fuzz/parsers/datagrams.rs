@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use crc::{CRC_32_ISCSI, Crc};
 use porthole::media::Timestamp;
 use porthole::server::rtc::peer::{
-    DataChannels, DataDescription, DtlsIdentity, MAX_MESSAGE_SIZE, Peer, PeerDescription, PeerEvent, SCTP_PORT,
+    Consent, DataChannels, DataDescription, DtlsIdentity, MAX_MESSAGE_SIZE, Peer, PeerDescription, PeerEvent, SCTP_PORT,
 };
 use porthole::server::rtc::rate::estimator::{Estimator, EstimatorConfig};
 use porthole::server::rtc::rate::feedback::FeedbackReader;
@@ -69,6 +69,7 @@ fn peer(ours: &str, theirs: &str, is_client: bool) -> Peer {
         ours: credentials(ours),
         theirs: credentials(theirs),
         is_controlling: is_client,
+        consent: Consent::VIEWER,
         fingerprint: identity().fingerprint.to_string(),
         is_dtls_client: is_client,
         data: Some(DataDescription { max_message_size: MAX_MESSAGE_SIZE, negotiated: Some(0) }),

@@ -3,7 +3,7 @@
 //! A candidate is an address named by a stranger, and checks are sent to it before anybody there has agreed: without
 //! limits a viewer could flood a third party (RFC 8445 section 19.5.1). So a session accepts a few, over UDP, with
 //! addresses and ports where a viewer can be. A viewer whose candidates are rejected still connects if its own checks
-//! reach one of ours.
+//! reach one of ours. A server that we publish to is no stranger: the configuration names it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -40,8 +40,15 @@ pub enum CandidateError {
 impl FromStr for RemoteCandidate {
     type Err = CandidateError;
 
-    /// Parses the value of `a=candidate`, with or without `candidate:`. Extensions are ignored, as RFC 8839 asks.
+    /// Parses the value of a viewer's `a=candidate`, with or without `candidate:`. Extensions are ignored, as RFC 8839 asks.
     fn from_str(value: &str) -> Result<Self, CandidateError> {
+        Self::parse(value, MIN_PORT)
+    }
+}
+
+impl RemoteCandidate {
+    /// Parses a candidate, whose port is `min_port` at least.
+    fn parse(value: &str, min_port: u16) -> Result<Self, CandidateError> {
         let value = value.strip_prefix("candidate:").unwrap_or(value);
         let mut fields = value.split_ascii_whitespace();
         let mut field = || fields.next().ok_or(CandidateError::Malformed);
@@ -63,7 +70,7 @@ impl FromStr for RemoteCandidate {
             return Err(CandidateError::Unsupported);
         }
         let address = SocketAddr::new(ip.to_canonical(), port);
-        if !is_plausible(address) {
+        if !is_plausible(address, min_port) {
             return Err(CandidateError::Implausible);
         }
         Ok(Self { address })
@@ -71,7 +78,7 @@ impl FromStr for RemoteCandidate {
 }
 
 /// Whether a viewer can have this address at all.
-fn is_plausible(address: SocketAddr) -> bool {
+fn is_plausible(address: SocketAddr, min_port: u16) -> bool {
     let ip = address.ip();
     let special = match ip {
         // 240.0.0.0/4 is reserved, and its last address means everybody (RFC 1112 section 4); 0.0.0.0/8 is this network.
@@ -79,25 +86,40 @@ fn is_plausible(address: SocketAddr) -> bool {
         // A link-local address is ambiguous without its interface.
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    address.port() >= MIN_PORT && !ip.is_unspecified() && !ip.is_multicast() && !special
+    address.port() >= min_port && !ip.is_unspecified() && !ip.is_multicast() && !special
 }
 
 /// The addresses that a session has accepted.
-#[derive(Debug, Default)]
-pub struct RemoteCandidates(Vec<SocketAddr>);
+#[derive(Debug)]
+pub struct RemoteCandidates {
+    accepted: Vec<SocketAddr>,
+    min_port: u16,
+}
+
+impl Default for RemoteCandidates {
+    /// Those of a viewer.
+    fn default() -> Self {
+        Self { accepted: Vec::new(), min_port: MIN_PORT }
+    }
+}
 
 impl RemoteCandidates {
+    /// Those of a server, which may be at any port.
+    pub fn of_server() -> Self {
+        Self { accepted: Vec::new(), min_port: 1 }
+    }
+
     /// The candidate, if it is accepted: it is valid, the session's limit is not reached, it is not one of our own
     /// addresses (`ours`), and it is loopback only if the viewer is on this host (`local_addr` is loopback).
     pub fn accept(&mut self, value: &str, local_addr: IpAddr, ours: &[SocketAddr]) -> Option<RemoteCandidate> {
-        let remote: RemoteCandidate = match value.parse() {
+        let remote = match RemoteCandidate::parse(value, self.min_port) {
             Ok(remote) => remote,
             Err(reason) => {
                 tracing::debug!("remote candidate rejected: {reason}");
                 return None;
             }
         };
-        let (address, accepted) = (remote.address, &mut self.0);
+        let (address, accepted) = (remote.address, &mut self.accepted);
         let foreign_loopback = address.ip().is_loopback() && !local_addr.to_canonical().is_loopback();
         if foreign_loopback || ours.contains(&address) {
             tracing::debug!("remote candidate rejected: {address} is an address of this host");
@@ -187,6 +209,18 @@ mod tests {
         assert!(accepted.accept(&value("198.51.100.1", 6000), away, &[ours]).is_some(), "it has its place already");
     }
 
+    #[test]
+    fn server_may_be_at_any_port() {
+        let away = [192, 0, 2, 9].into();
+        for value in ["1 1 udp 1 192.0.2.1 443 typ host", "1 1 udp 1 192.0.2.1 1 typ host"] {
+            assert_eq!(RemoteCandidates::default().accept(value, away, &[]), None, "{value}");
+            assert!(RemoteCandidates::of_server().accept(value, away, &[]).is_some(), "{value}");
+        }
+        for value in ["1 1 udp 1 192.0.2.1 0 typ host", "1 1 udp 1 127.0.0.1 443 typ host"] {
+            assert_eq!(RemoteCandidates::of_server().accept(value, away, &[]), None, "{value}");
+        }
+    }
+
     proptest! {
         #[test]
         fn each_form_is_read(
@@ -196,13 +230,13 @@ mod tests {
             let value = format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{extension}");
             let address = SocketAddr::new(ip.to_canonical(), port);
             let read = value.parse::<RemoteCandidate>().map(|remote| remote.address);
-            prop_assert_eq!(read, if is_plausible(address) { Ok(address) } else { Err(CandidateError::Implausible) });
+            prop_assert_eq!(read, if is_plausible(address, MIN_PORT) { Ok(address) } else { Err(CandidateError::Implausible) });
         }
 
         #[test]
         fn no_candidate_panics(value in "(candidate:)?(\\PC{0,8} ?){0,12}") {
             if let Ok(remote) = value.parse::<RemoteCandidate>() {
-                prop_assert!(is_plausible(remote.address));
+                prop_assert!(is_plausible(remote.address, MIN_PORT));
             }
         }
     }

@@ -69,21 +69,28 @@ impl IceSessionState {
     fn new(ours: Credentials, theirs: Credentials, local_addr: IpAddr, is_first: bool) -> Self {
         Self { etag: random_id(), local_addr, theirs, ours, accepted: RemoteCandidates::default(), is_first }
     }
+
+    /// The first one, with what it may accept.
+    fn first([ours, theirs]: [Credentials; 2], local_addr: IpAddr, accepted: RemoteCandidates) -> Self {
+        Self { accepted, ..Self::new(ours, theirs, local_addr, true) }
+    }
 }
 
 impl IceSession {
-    /// The first ICE session, of an offer that was received on `local_addr` and its `answer`. Its checks are routed to
-    /// `socket`, and its commands go to `commands`.
+    /// The first ICE session, of an offer that was received on `local_addr` and its `answer`, with our credentials and
+    /// theirs. Its checks are routed to `socket`, its commands go to `commands`, and it accepts candidates as `accepted`
+    /// does.
     pub fn new(
         commands: mpsc::Sender<IceCommand>,
         socket: VirtualSocket,
         ice: Ice,
         answer: String,
-        [ours, theirs]: [Credentials; 2],
+        credentials: [Credentials; 2],
         local_addr: IpAddr,
+        accepted: RemoteCandidates,
     ) -> Self {
-        socket.register_ufrag(ours.clone());
-        let state = Mutex::new(IceSessionState::new(ours, theirs, local_addr, true));
+        socket.register_ufrag(credentials[0].clone());
+        let state = Mutex::new(IceSessionState::first(credentials, local_addr, accepted));
         Self { commands, socket, ice, answer, state, restart_lock: Semaphore::new(1) }
     }
 

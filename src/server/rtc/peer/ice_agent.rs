@@ -16,13 +16,23 @@ use super::ice_generation::Generation;
 use super::ice_message::{self, CheckRequest, IceRole};
 use crate::server::rtc::mux::Credentials;
 
-/// The interval of checks on the selected path (RFC 7675); a NAT forgets a UDP mapping after 30 s at the earliest (RFC
-/// 4787 section 4.3).
-const CONSENT_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the selected path is checked, and after how long without a sign of the other side the connection has failed
+/// (RFC 7675).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consent {
+    interval: Duration,
+    timeout: Duration,
+}
 
-/// Without a sign of the viewer for this long the connection has failed: well below the 30 s within which its resources
-/// must be freed.
-const CONSENT_TIMEOUT: Duration = Duration::from_secs(15);
+impl Consent {
+    /// For a viewer: a NAT forgets a UDP mapping after 30 s at the earliest (RFC 4787 section 4.3), and a viewer's
+    /// resources must be freed within 30 s.
+    pub const VIEWER: Self = Self { interval: Duration::from_secs(2), timeout: Duration::from_secs(15) };
+
+    /// For a server that we publish to. It does not come back by itself, so a restart is noticed early; five lost checks in
+    /// a row are no accident.
+    pub const SERVER: Self = Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(5) };
+}
 
 /// How many round trips the selected path may leave checks unanswered, while the viewer is heard on another one, until
 /// that is used.
@@ -68,6 +78,7 @@ struct Pending {
 pub struct IceAgent {
     crypto: Arc<dyn RTCCryptoProvider>,
     role: IceRole,
+    consent: Consent,
     current: Generation,
     /// The ICE session before the last restart, whose path is used until the current one has one.
     former: Option<Generation>,
@@ -84,12 +95,13 @@ impl IceAgent {
         ours: Credentials,
         theirs: Credentials,
         is_controlling: bool,
+        consent: Consent,
     ) -> Self {
         let tie_breaker = rand::random();
         let role = if is_controlling { IceRole::Controlling(tie_breaker) } else { IceRole::Controlled(tie_breaker) };
         let current = Generation::new(0, ours, theirs);
         let (pending, transmits) = (VecDeque::new(), VecDeque::new());
-        Self { crypto, role, current, former: None, selected: None, pending, transmits, failed: false }
+        Self { crypto, role, consent, current, former: None, selected: None, pending, transmits, failed: false }
     }
 
     /// Checks a candidate of the viewer.
@@ -170,12 +182,12 @@ impl IceAgent {
             }
         }
         let Some(selected) = &mut self.selected else { return };
-        if now.saturating_duration_since(selected.last_received) > CONSENT_TIMEOUT {
+        if now.saturating_duration_since(selected.last_received) > self.consent.timeout {
             self.failed = true;
         } else if selected.is_silent(now) {
             self.leave_silent_path(now);
         } else if selected.next_consent <= now {
-            let interval = if selected.probed_since.is_some() { PROBE_INTERVAL } else { CONSENT_INTERVAL };
+            let interval = if selected.probed_since.is_some() { PROBE_INTERVAL } else { self.consent.interval };
             selected.next_consent = now + interval;
             let (generation, address) = (selected.generation, selected.address);
             self.check(generation, address, false, now);
@@ -239,7 +251,7 @@ impl IceAgent {
             selected.rtt = now.saturating_duration_since(pending.sent);
             if selected.probed_since.take().is_some() {
                 selected.last_proof = Some(now);
-                selected.next_consent = now + CONSENT_INTERVAL;
+                selected.next_consent = now + self.consent.interval;
             }
             return;
         }
@@ -263,7 +275,7 @@ impl IceAgent {
         if let Some(of) = self.generation(generation) {
             of.pairs.iter_mut().for_each(|pair| pair.nominated = false);
         }
-        let next_consent = now + CONSENT_INTERVAL;
+        let next_consent = now + self.consent.interval;
         self.selected = Some(Selected {
             address,
             generation,
@@ -291,7 +303,7 @@ impl IceAgent {
     fn leave_silent_path(&mut self, now: Instant) {
         let Some(selected) = &mut self.selected else { return };
         let Some(since) = selected.probed_since.take() else { return };
-        selected.next_consent = now + CONSENT_INTERVAL;
+        selected.next_consent = now + self.consent.interval;
         let (generation, silent) = (selected.generation, selected.address);
         let Some(of) = self.generation(generation) else { return };
         let heard = of.pairs.iter().filter(|pair| pair.address != silent && pair.succeeded);

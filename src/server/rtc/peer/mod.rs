@@ -25,6 +25,7 @@ use crate::server::rtc::mux::Credentials;
 pub use data::{DataChannels, DataEvent, MAX_MESSAGE_SIZE, Message, SCTP_PORT};
 pub use dtls::DtlsIdentity;
 use dtls::{Dtls, DtlsEvent};
+pub use ice_agent::Consent;
 use ice_agent::IceAgent;
 pub use sctp_guard::SctpViolation;
 pub use srtp::Srtp;
@@ -40,6 +41,8 @@ pub struct PeerDescription {
     pub theirs: Credentials,
     /// Whether the path is for us to nominate, as the viewer cannot.
     pub is_controlling: bool,
+    /// When the connection counts as broken.
+    pub consent: Consent,
     /// The SHA-256 fingerprint of the viewer's certificate.
     pub fingerprint: String,
     /// Whether we are the DTLS client.
@@ -115,8 +118,8 @@ impl Peer {
     ///
     /// If the library rejects a setting.
     pub fn new(identity: &DtlsIdentity, description: PeerDescription) -> Result<Self, Error> {
-        let PeerDescription { ours, theirs, is_controlling, fingerprint, is_dtls_client, data } = description;
-        let ice = IceAgent::new(identity.crypto().clone(), ours, theirs, is_controlling);
+        let PeerDescription { ours, theirs, is_controlling, consent, fingerprint, is_dtls_client, data } = description;
+        let ice = IceAgent::new(identity.crypto().clone(), ours, theirs, is_controlling, consent);
         let dtls = Dtls::new(identity, &fingerprint, is_dtls_client)?;
         let data = data.map(|data| DataChannels::new(data.max_message_size, data.negotiated, is_dtls_client));
         let (transmits, events) = (VecDeque::new(), VecDeque::new());

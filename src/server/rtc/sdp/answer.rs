@@ -189,7 +189,7 @@ fn extensions(format: &RtpFormat) -> impl Iterator<Item = String> {
 }
 
 /// The track and its sources.
-fn sender(track: &str, sources: impl IntoIterator<Item = u32>) -> Vec<String> {
+pub fn sender(track: &str, sources: impl IntoIterator<Item = u32>) -> Vec<String> {
     let msid = format!("msid:{STREAM_ID} {track}");
     let attributes = |source| [format!("a=ssrc:{source} cname:{STREAM_ID}"), format!("a=ssrc:{source} {msid}")];
     [format!("a={msid}")].into_iter().chain(sources.into_iter().flat_map(attributes)).collect()

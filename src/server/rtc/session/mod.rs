@@ -15,6 +15,7 @@ mod media_sender;
 pub mod nal_limit;
 mod packet_sink;
 mod packets;
+mod party;
 mod rendition_choice;
 pub mod rtcp;
 pub mod rtp_header;
@@ -34,10 +35,11 @@ use tokio::time::timeout;
 
 use super::CameraStream;
 use super::ice::Ice;
+use super::ice::remote_candidate::RemoteCandidates;
 use super::ice::restart::{self, IceSession};
 use super::mux::{Credentials, Mux, SendStats, VirtualSocket};
-use super::peer::{self, DataDescription, DtlsIdentity, Peer};
-use super::rtp_clock::{AUDIO_RATE, RtpClock, VIDEO_RATE};
+use super::peer::{self, Consent, DataDescription, DtlsIdentity, Peer};
+use super::rtp_clock::MediaSources;
 use super::sdp::accepted::AcceptedOffer;
 use super::sdp::answer::LocalDescription;
 use super::sdp::candidates;
@@ -51,6 +53,7 @@ use connection::{CONTROL_CHANNEL, Connection, ConnectionEvent};
 use data_channel::DataChannel;
 use keyframe_budget::KeyframeBudget;
 use media_sender::MediaSender;
+pub use party::Party;
 use rtp_sender::{RtpStream, VideoSender};
 use send_loop::Media;
 use switcher::CameraSwitcher;
@@ -66,8 +69,12 @@ pub struct Session {
     /// The one that it starts with.
     pub(super) camera: CameraStream,
     pub(super) offer: AcceptedOffer,
+    /// Who is at the other end.
+    pub(super) party: Party,
     /// Our ICE credentials.
     pub(super) ours: Credentials,
+    /// The streams that are sent.
+    pub(super) sources: MediaSources,
     /// The local address on which the offer was received.
     pub(super) local_addr: IpAddr,
     /// The sockets of all sessions.
@@ -122,7 +129,8 @@ impl Session {
         let Negotiation { mut connection, video, audio, mut channels } = negotiation;
         if answer.send(Ok(negotiated)).is_ok() && self.wait_connected(&mut connection, &socket, &mut channels).await {
             self.entry.set_connected();
-            tracing::info!("viewer connected");
+            self.party.note_connected();
+            tracing::info!("{} connected", self.party);
             let (now, bitrate) = (Instant::now(), self.camera.rate.limit());
             let (audio, sounds) = audio.unzip();
             let sender = MediaSender::new(video, audio, bitrate, self.entry.owner(), self.metrics.clone(), now);
@@ -172,15 +180,14 @@ impl Session {
             },
             () = socket.handshake_failed() => "the DTLS handshake failed".into(),
         };
-        tracing::info!("viewer could not connect: {reason}");
+        tracing::info!("{} could not connect: {reason}", self.party);
         false
     }
 
     /// Answers the offer; the answer holds all candidates.
     async fn negotiate(&self, socket: &VirtualSocket) -> anyhow::Result<(Negotiated, Negotiation)> {
-        let (video, audio) = (RtpClock::random(VIDEO_RATE), RtpClock::random(AUDIO_RATE));
+        let MediaSources { video, rtx_ssrc, audio } = self.sources;
         self.entry.set_video_epoch(video.epoch());
-        let rtx_ssrc = rand::random();
         let ours = self.ours.clone();
         // STUN servers and host names are queried meanwhile.
         let candidates = self.ice.candidates(self.local_addr).await;
@@ -203,7 +210,10 @@ impl Session {
         let mut connection = Connection::new(peer, socket.clone(), received);
         let channels = self.negotiated_channel().map(|_| connection.negotiated_channel()).into_iter().collect();
         let (ice, local_addr) = (self.ice.clone(), self.local_addr);
-        let ice_session = IceSession::new(commands, socket.clone(), ice, sdp.clone(), [ours, theirs], local_addr);
+        let accepted = if self.party.is_server() { RemoteCandidates::of_server() } else { RemoteCandidates::default() };
+        let credentials = [ours, theirs];
+        let ice_session =
+            IceSession::new(commands, socket.clone(), ice, sdp.clone(), credentials, local_addr, accepted);
         // The queue has room for all that are accepted.
         ice_session.add_candidates(&self.offer.candidates).await;
         let etag = ice_session.etag();
@@ -228,7 +238,9 @@ impl Session {
         peer::PeerDescription {
             ours,
             theirs,
-            is_controlling: self.offer.offerer_is_lite,
+            // With a server the offer was ours, and not that of a lite agent.
+            is_controlling: self.offer.offerer_is_lite || self.party.is_server(),
+            consent: if self.party.is_server() { Consent::SERVER } else { Consent::VIEWER },
             fingerprint: self.offer.transport.fingerprint.clone(),
             is_dtls_client: !self.offer.offerer_is_dtls_client,
             data: self.offer.data.map(|data| DataDescription { max_message_size: data.max_message_size, negotiated }),

@@ -50,9 +50,9 @@ impl Session {
         // Its own subscriptions keep the camera open from now on.
         drop(demand);
         if let Err(error) = send_loop.run().await {
-            tracing::info!("viewer ended: {error}");
+            tracing::info!("{} ended: {error}", self.party);
         } else {
-            tracing::debug!("viewer left");
+            tracing::debug!("{} left", self.party);
         }
         // The control channels send the last message.
         self.entry.handle().end().cancel();
@@ -163,7 +163,7 @@ impl<'s> SendLoop<'s> {
             ConnectionEvent::Connected => {}
             ConnectionEvent::Closed => return Ok(Flow::Break(())),
             ConnectionEvent::Failed => {
-                anyhow::bail!("the connection failed: no packets from the viewer any more");
+                anyhow::bail!("the connection failed: no packets from the {} any more", self.session.party);
             }
             ConnectionEvent::Violation(violation) => {
                 tracing::warn!("{violation}; ending the session");
@@ -196,7 +196,8 @@ impl<'s> SendLoop<'s> {
         let logged = self.logged_estimate.unwrap_or(0);
         if estimate / 2 >= logged || logged / 2 >= estimate {
             let rtt = network.rtt.unwrap_or_default().as_millis();
-            tracing::debug!("the viewer's network carries {} kbit/s, round trip {rtt} ms", estimate / 1_000);
+            let party = &self.session.party;
+            tracing::debug!("the {party}'s network carries {} kbit/s, round trip {rtt} ms", estimate / 1_000);
             self.logged_estimate = Some(estimate);
         }
     }
@@ -236,7 +237,8 @@ impl<'s> SendLoop<'s> {
 
     /// Reports that the viewer decodes nothing, or does again.
     fn report_undecoded(&mut self) {
-        let undecoded = self.decoder.is_undecoded();
+        // A server decodes nothing, and asks for key frames for whoever watches from there.
+        let undecoded = self.decoder.is_undecoded() && !self.session.party.is_server();
         if std::mem::replace(&mut self.undecoded, undecoded) == undecoded {
             return;
         }

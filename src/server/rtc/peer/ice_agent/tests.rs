@@ -35,9 +35,13 @@ struct Pair {
 
 impl Pair {
     fn new(viewer_is_lite: bool) -> Self {
+        Self::with(viewer_is_lite, Consent::VIEWER)
+    }
+
+    fn with(is_controlling: bool, consent: Consent) -> Self {
         let (ours, theirs) = (credentials("ours"), credentials("theirs"));
         let crypto = default_provider().expect("crypto");
-        let agent = IceAgent::new(crypto, ours.clone(), theirs.clone(), viewer_is_lite);
+        let agent = IceAgent::new(crypto, ours.clone(), theirs.clone(), is_controlling, consent);
         let (reachable, checks, responses) = (Vec::new(), Vec::new(), Vec::new());
         Self { agent, now: Instant::now(), ours, theirs, reachable, checks, responses }
     }
@@ -216,6 +220,27 @@ fn without_an_answer_the_connection_fails_after_the_time_of_consent() {
     pair.pass(Duration::from_secs(5));
     assert!(pair.agent.is_failed());
     assert_eq!(pair.agent.poll_timeout(), None);
+}
+
+#[test]
+fn server_is_chosen_a_path_to_and_missed_after_five_seconds() {
+    let mut pair = Pair::with(true, Consent::SERVER);
+    pair.reachable.push(address(5_000));
+    pair.agent.add_candidate(address(5_000), pair.now);
+    // It may be a full agent, which checks too, but the path is for us to choose.
+    let (ours, theirs) = (pair.ours.clone(), pair.theirs.clone());
+    pair.check_as(&ours, &theirs, IceRole::Controlled(1), 6_000, false);
+    pair.check_as(&ours, &theirs, IceRole::Controlled(1), 5_000, false);
+    pair.pass(milliseconds(100));
+    assert_eq!(pair.agent.selected(), Some(address(5_000)));
+    assert!(pair.responses.iter().all(|(_, is_error)| !is_error), "the roles agree");
+    pair.pass(Duration::from_secs(60));
+    assert!(!pair.agent.is_failed());
+    pair.reachable.clear();
+    pair.pass(Duration::from_secs(4));
+    assert!(!pair.agent.is_failed());
+    pair.pass(Duration::from_secs(3));
+    assert!(pair.agent.is_failed());
 }
 
 #[test]

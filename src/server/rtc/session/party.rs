@@ -1,0 +1,37 @@
+//! Who is at the other end of a session: a viewer, or a server that we publish to, which passes the stream on.
+
+use std::fmt;
+
+use tokio::sync::watch;
+
+/// Who is at the other end.
+#[derive(Debug)]
+pub enum Party {
+    /// Somebody who watches.
+    Viewer,
+    /// A server; whoever publishes to it learns when it has connected, and by the end of this that the session has ended.
+    Server(watch::Sender<bool>),
+}
+
+impl Party {
+    /// Whether it is a server.
+    pub fn is_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
+    /// Notes that media can be sent.
+    pub fn note_connected(&self) {
+        if let Self::Server(connected) = self {
+            connected.send_replace(true);
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Server(_) => "server",
+        })
+    }
+}
