@@ -23,6 +23,8 @@ use crate::server::http;
 use crate::server::mqtt;
 use crate::server::mqtt::MqttDeps;
 use crate::server::photos::Photos;
+use crate::server::publish;
+use crate::server::publish::{PublishDeps, Publishers};
 use crate::server::rtc::{CameraRate, CameraStream, SessionManager, SmallStream};
 use crate::server::rtsp::{RtspContext, RtspServer};
 use crate::server::sessions::SessionRegistry;
@@ -42,6 +44,7 @@ pub struct App {
     server: http::Server,
     session_manager: SessionManager,
     rtsp: Option<RtspServer>,
+    publishers: Publishers,
     socket: Option<unix_socket::Guard>,
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
@@ -111,6 +114,7 @@ impl App {
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
         let sources: Vec<Demand> = videos.chain(audio.iter().map(|audio| audio.demand().clone())).collect();
         let privacy_switch = PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone());
+        let switches = publish::switches(&config.publish);
         let dispatcher = Dispatcher::new(DispatcherDeps {
             cameras: handles,
             sessions: sessions.clone(),
@@ -119,6 +123,7 @@ impl App {
             devices: Box::new(|| (camera::list(), audio::list())),
             privacy: privacy_switch.clone(),
             photos,
+            publish: switches.clone(),
         });
         let socket = open_socket(&store, &dispatcher);
         let changes = dispatcher.clone();
@@ -138,6 +143,13 @@ impl App {
         };
         let session_manager =
             SessionManager::new(config.rtc.clone(), streams.clone(), sessions, metrics.clone(), dispatcher.clone())?;
+        let publish_deps = PublishDeps {
+            sessions: session_manager.clone(),
+            cameras: streams.clone(),
+            switches,
+            status: publisher.clone(),
+            metrics: metrics.clone(),
+        };
         let context = http::Context::new(
             session_manager.clone(),
             streams,
@@ -167,6 +179,7 @@ impl App {
         let buttons = start_buttons(&config, &dispatcher);
         let deps = MqttDeps { dispatcher: dispatcher.clone(), status: publisher.clone(), metrics };
         let mqtt = mqtt::start(&config.mqtt, &store, deps);
+        let publishers = Publishers::start(&config.publish, &publish_deps);
         tokio::spawn(watchdog_task);
         notifier.ready();
         Ok(Self {
@@ -180,6 +193,7 @@ impl App {
             server,
             session_manager,
             rtsp,
+            publishers,
             socket,
             leds,
             hotplug,
@@ -249,6 +263,7 @@ impl App {
             server,
             session_manager,
             rtsp,
+            publishers,
             socket,
             leds,
             hotplug,
@@ -265,7 +280,8 @@ impl App {
                 rtsp.stop().await;
             }
         };
-        let (served, (), ()) = tokio::join!(server.stop(), session_manager.stop(), stop_rtsp);
+        // Publications first, so that they do not take the end of their sessions for a failure.
+        let ((), served, (), ()) = tokio::join!(publishers.stop(), server.stop(), session_manager.stop(), stop_rtsp);
         // Only now, because it tells that nobody watches any more.
         mqtt.stop().await;
         if let Err(error) = served {
@@ -345,6 +361,7 @@ fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) ->
             fault: None,
             encoding: false,
         },
+        publish: publish::initial_status(&config.publish),
         max_viewers: config.rtc.max_viewers,
         ..Default::default()
     }

@@ -150,7 +150,7 @@ fn the_examples_in_the_shipped_configuration_are_valid() {
     // The two kinds of LED are mutually exclusive.
     let text = with_examples(&read("systemd/porthole.toml")).replace("\nsysfs = \"ACT\"", "");
     let config = Config::parse(&text, "systemd/porthole.toml").unwrap_or_else(|errors| panic!("\n{errors}"));
-    assert_eq!((config.leds.len(), config.buttons.len()), (1, 1));
+    assert_eq!((config.publish.len(), config.leds.len(), config.buttons.len()), (1, 1, 1));
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::server::http;
 use crate::server::http::Tls;
 use crate::server::mqtt;
 use crate::server::mqtt::PrivacyCommands;
+use crate::server::publish;
+use crate::server::publish::PublishMode;
 use crate::server::rtc;
 use crate::server::rtc::Advertised;
 
@@ -66,6 +68,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         let muted = if audio.mute { ", muted" } else { "" };
         writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
+    publications(out, &config.publish)?;
     privacy_leds_and_buttons(out, config)?;
     mqtt_broker(out, &config.mqtt)?;
     let delay = config.rtc.playout_delay;
@@ -76,6 +79,19 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         Some(listen) => writeln!(out, "  rtsp    {listen}, not encrypted"),
         None => Ok(()),
     }
+}
+
+/// Servers that cameras are published to.
+fn publications(out: &mut impl Write, publish: &[publish::Config]) -> io::Result<()> {
+    for publish::Config { url, token, camera, mode } in publish {
+        let with = if token.is_some() { "with a token" } else { "without a token" };
+        let when = match mode {
+            PublishMode::Always => "always",
+            PublishMode::OnDemand => "on demand",
+        };
+        writeln!(out, "  publish {camera} to {} {with}, {when}", url.server())?;
+    }
+    Ok(())
 }
 
 /// Privacy switch, LEDs and buttons.

@@ -44,11 +44,15 @@ const USER: ValueParser<String> =
         (text.len() <= MAX_USER && !text.contains(char::is_control)).then(|| text.into())
     });
 
+/// A password; empty for none.
+const PASSWORD: ValueParser<String> =
+    ValueParser::new("a password", "the user's password, or \"\" for none", |text| Some(text.into()));
+
 /// Reads the section.
 pub(super) fn read(section: &mut ConfigSection<'_, '_>, config: &mut mqtt::Config) {
     section.value("url", &mut config.broker, url);
     section.text("username", &mut config.username, &USER);
-    section.secret("password", &mut config.password);
+    section.secret("password", &mut config.password, &PASSWORD);
     section.text("password_file", &mut config.password_file, &value::FILE);
     section.text("ca", &mut config.ca, &value::FILE);
     section.text("topic", &mut config.topic, &TOPIC);

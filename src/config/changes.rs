@@ -29,6 +29,7 @@ impl Config {
             privacy: new.privacy.clone(),
             photos: self.photos.clone(),
             mqtt: new.mqtt.clone(),
+            publish: self.publish.clone(),
             leds: new.leds.clone(),
             buttons: new.buttons.clone(),
         }
@@ -50,6 +51,7 @@ impl Config {
             privacy,
             photos,
             mqtt,
+            publish,
             leds,
             buttons,
         } = self;
@@ -74,6 +76,7 @@ impl Config {
         let differs = [("directory", *directory != other.photos.directory), ("keep", *keep != other.photos.keep)];
         note(&mut keys, "photos", &differs);
         mqtt_keys(&mut keys, mqtt, &other.mqtt);
+        keys.extend((*publish != other.publish).then(|| "[[publish]]".into()));
         keys.extend((*leds != other.leds).then(|| "[[led]]".into()));
         keys.extend((*buttons != other.buttons).then(|| "[[button]]".into()));
         keys
@@ -242,6 +245,11 @@ mod tests {
         discovery = ""
         snapshot_interval = 1
         privacy = "set"
+        [[publish]]
+        url = "http://a/b"
+        token = "c"
+        camera = "door"
+        mode = "on_demand"
         [[led]]
         gpio = 17
         [[button]]
@@ -285,9 +293,9 @@ mod tests {
         assert_eq!(old.differing(&old), [""; 0]);
         let named: BTreeSet<String> =
             old.differing(&new).into_iter().map(|key| key.replace("camera[0]", "camera")).collect();
-        // LEDs and buttons are compared as whole lists.
+        // Publications, LEDs and buttons are compared as whole lists.
         let whole = |key: String| match key.split_once('.') {
-            Some((section @ ("led" | "button"), _)) => format!("[[{section}]]"),
+            Some((section @ ("publish" | "led" | "button"), _)) => format!("[[{section}]]"),
             _ => key,
         };
         assert_eq!(named, super::super::keys().into_iter().map(whole).collect());

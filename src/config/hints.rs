@@ -28,6 +28,8 @@ pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
             "the broker is url, such as url = \"mqtt://192.168.1.10:1883\""
         }
         ("mqtt", "user" | "login") => "the user's name is username",
+        ("publish", "server" | "address" | "endpoint" | "whip") => "the server's WHIP endpoint is url",
+        ("publish", "password" | "key" | "user" | "bearer" | "stream_key") => "what the server asks for is token",
         ("log", "file" | "path" | "output") => "the log goes to standard error; the journal keeps that of the service",
         _ => return None,
     };

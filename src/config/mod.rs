@@ -9,6 +9,7 @@ mod changes;
 mod errors;
 mod hints;
 mod network;
+mod publish;
 mod reader;
 pub(crate) mod value;
 
@@ -25,6 +26,7 @@ use crate::server::auth;
 use crate::server::http;
 use crate::server::mqtt;
 use crate::server::photos;
+use crate::server::publish::Config as PublishConfig;
 use crate::server::rtc;
 use crate::server::rtsp;
 use crate::server::sessions::PlayoutDelay;
@@ -54,6 +56,8 @@ pub struct Config {
     pub photos: photos::Config,
     /// The MQTT broker.
     pub mqtt: mqtt::Config,
+    /// Cameras that are published to servers.
+    pub publish: Vec<PublishConfig>,
     /// Status LEDs.
     pub leds: Vec<leds::Config>,
     /// Buttons.
@@ -74,6 +78,7 @@ impl Default for Config {
             privacy: privacy::Config::default(),
             photos: photos::Config::default(),
             mqtt: mqtt::Config::default(),
+            publish: Vec::new(),
             leds: Vec::new(),
             buttons: Vec::new(),
         }
@@ -126,7 +131,7 @@ impl Config {
 /// All valid keys, as `section.key`.
 pub fn keys() -> BTreeSet<String> {
     // One section of each list, so that its keys are read.
-    read("[[camera]]\n[[led]]\n[[button]]", "").1
+    read("[[camera]]\n[[publish]]\n[[led]]\n[[button]]", "").1
 }
 
 fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
@@ -209,6 +214,8 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         photos.number("keep", &mut config.keep, 1..=100_000, 1, "photos");
     });
     reader.section("mqtt", |section| broker::read(section, &mut config.mqtt));
+    let names: Vec<String> = config.cameras.iter().map(|camera| camera.camera.name.clone()).collect();
+    reader.list("publish", |section| config.publish.extend(publish::publication(section, &names)));
     let mut claims = board::Claims::default();
     reader.list("led", |led| config.leds.extend(board::led(led, &mut claims)));
     reader.list("button", |button| config.buttons.extend(board::button(button, &mut claims)));

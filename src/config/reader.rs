@@ -208,19 +208,19 @@ impl ConfigSection<'_, '_> {
 
     /// Reads a text in quotes.
     pub(super) fn text<T>(&mut self, key: &'static str, field: &mut T, kind: &ValueParser<T>) {
-        self.read(key, field, |value| match value.as_str() {
-            Some(text) => kind.read(text),
-            None => Err(format!("not text in quotes; {}", kind.right)),
-        });
+        self.read(key, field, |value| kind.read_value(value));
     }
 
-    /// Reads a text in quotes that is not shown in messages.
-    pub(super) fn secret(&mut self, key: &'static str, field: &mut String) {
-        self.read(key, field, |value| Ok(value.as_str().unwrap_or_default().to_owned()));
-        let found = self.table.and_then(|table| table.get(key)).filter(|found| found.get_ref().as_str().is_none());
-        if let Some(found) = found {
-            let line = line_of(self.reader.text, found.span().start);
-            self.reader.report(line, format!("{}.{key}: not text in quotes", self.path));
+    /// Reads a text in quotes that messages do not repeat.
+    pub(super) fn secret<T>(&mut self, key: &'static str, field: &mut T, kind: &ValueParser<T>) {
+        self.note_key(key);
+        let Some(value) = self.table.and_then(|table| table.get(key)) else { return };
+        match kind.read_value(value.get_ref()) {
+            Ok(value) => *field = value,
+            Err(wrong) => {
+                let line = line_of(self.reader.text, value.span().start);
+                self.reader.report(line, format!("{}.{key}: {wrong}", self.path));
+            }
         }
     }
 
@@ -254,8 +254,7 @@ impl ConfigSection<'_, '_> {
 
     /// Reads a subsection whose keys are the names of controls.
     pub(super) fn settings(&mut self, key: &'static str, field: &mut Vec<Setting>) {
-        self.known_keys.push(key);
-        self.reader.known_keys.borrow_mut().insert(format!("{}.{key}", self.name));
+        self.note_key(key);
         let Some(found) = self.table.and_then(|table| table.get(key)) else { return };
         let DeValue::Table(table) = found.get_ref() else {
             let wrong =
@@ -304,9 +303,13 @@ impl ConfigSection<'_, '_> {
         self.reader.report(self.line, format!("{}.{key}: missing{wrong}", self.path));
     }
 
-    fn read<T>(&mut self, key: &'static str, field: &mut T, convert: impl FnOnce(&DeValue<'_>) -> Result<T, String>) {
+    fn note_key(&mut self, key: &'static str) {
         self.known_keys.push(key);
         self.reader.known_keys.borrow_mut().insert(format!("{}.{key}", self.name));
+    }
+
+    fn read<T>(&mut self, key: &'static str, field: &mut T, convert: impl FnOnce(&DeValue<'_>) -> Result<T, String>) {
+        self.note_key(key);
         let Some(value) = self.table.and_then(|table| table.get(key)) else { return };
         match convert(value.get_ref()) {
             Ok(value) => *field = value,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use toml::de::DeValue;
 use tracing::Level;
 
 use crate::capture::audio::Gain;
@@ -50,6 +51,14 @@ impl<T> ValueParser<T> {
     /// What is wrong and what would be valid. The caller adds the key or flag, and the value.
     pub fn read(&self, text: &str) -> Result<T, String> {
         (self.parse)(text).ok_or_else(|| format!("not {}; {}", self.name, self.right))
+    }
+
+    /// Parses a text in quotes.
+    pub(super) fn read_value(&self, value: &DeValue<'_>) -> Result<T, String> {
+        match value.as_str() {
+            Some(text) => self.read(text),
+            None => Err(format!("not text in quotes; {}", self.right)),
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use labels::{
-    CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, RejectLabels,
-    RejectReason, SignIn, SignInOutcome, ViewerLabel,
+    CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, PublishLabel,
+    RejectLabels, RejectReason, SignIn, SignInOutcome, ViewerLabel,
 };
 
 /// Upper bounds of the latency histograms in seconds: fine below one frame interval at 60 fps, where the targets are,
@@ -109,6 +109,10 @@ pub struct Counters {
     /// Pictures that were due and not published: the privacy switch was on, the camera had none, or the broker takes none so
     /// large.
     pub mqtt_pictures_withheld: Counter,
+    /// Whether each publication's server is being sent the camera.
+    pub publish_live: Family<PublishLabel, Gauge>,
+    /// Attempts to publish that failed, and publications that broke.
+    pub publish_failures: Family<PublishLabel, Counter>,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -177,6 +181,8 @@ impl Metrics {
             mqtt_published: Counter::default(),
             mqtt_ignored: Counter::default(),
             mqtt_pictures_withheld: Counter::default(),
+            publish_live: Family::default(),
+            publish_failures: Family::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),
@@ -328,6 +334,12 @@ impl Counters {
             "mqtt_pictures_withheld",
             "Pictures that were due and not published by MQTT",
             self.mqtt_pictures_withheld.clone(),
+        );
+        registry.register("publish_live", "Whether a server is being sent the camera", self.publish_live.clone());
+        registry.register(
+            "publish_failures",
+            "Attempts to publish that failed, and publications that broke",
+            self.publish_failures.clone(),
         );
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());

@@ -117,6 +117,19 @@ pub struct Mqtt {
     pub fault: Option<String>,
 }
 
+/// A camera's publication to a server (`[[publish]]` in the configuration).
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct PublishStatus {
+    /// Scheme, host and port of the server. The rest of its address may be a secret.
+    pub server: String,
+    /// The camera's name.
+    pub camera: String,
+    /// Its state; idle while it shall not be published.
+    pub state: PipelineState,
+    /// Why it is not published.
+    pub fault: Option<String>,
+}
+
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
@@ -132,6 +145,8 @@ pub struct Status {
     pub damaged_files: Vec<String>,
     /// The connection to the MQTT broker; `None` when MQTT is off.
     pub mqtt: Option<Mqtt>,
+    /// Cameras that are published to servers, in the order of the configuration.
+    pub publish: Vec<PublishStatus>,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.
@@ -147,6 +162,7 @@ impl Default for Status {
             privacy_kept: true,
             damaged_files: Vec::new(),
             mqtt: None,
+            publish: Vec::new(),
             viewers: 0,
             max_viewers: 0,
         }
@@ -252,6 +268,15 @@ impl StatusPublisher {
     /// Changes the status of the microphone.
     pub fn audio(&self, change: impl FnOnce(&mut Audio)) {
         self.0.send_modify(|status| change(&mut status.audio));
+    }
+
+    /// Sets the state of the publication at `index`, and why it failed.
+    pub fn publish(&self, index: usize, state: PipelineState, fault: Option<String>) {
+        self.0.send_modify(|status| {
+            if let Some(publication) = status.publish.get_mut(index) {
+                (publication.state, publication.fault) = (state, fault);
+            }
+        });
     }
 
     /// Sets whether the privacy switch is on.

@@ -8,6 +8,8 @@ pub mod http;
 mod listen;
 pub(crate) mod mqtt;
 pub(crate) mod photos;
+pub mod publish;
+pub(crate) mod publish_switches;
 pub mod rtc;
 pub mod rtsp;
 pub(crate) mod sessions;

@@ -11,7 +11,8 @@ const ORDER: [&str; 12] =
     ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
 /// The same order inside `server`.
-const SERVER_ORDER: [&str; 8] = ["auth", "photos", "sessions", "dispatch", "mqtt", "rtc", "rtsp", "http"];
+const SERVER_ORDER: [&str; 10] =
+    ["auth", "photos", "publish_switches", "sessions", "dispatch", "mqtt", "rtc", "publish", "rtsp", "http"];
 
 /// The same order inside `server::rtc`. What is beside these folders may use all of them and be used by all.
 const RTC_ORDER: [&str; 5] = ["sdp", "mux", "ice", "rate", "session"];
@@ -36,7 +37,9 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["sd_notify", "listenfd"], &["src/device/systemd/"]),
     (&["prometheus_client"], &["src/model/metrics.rs", "src/model/metrics/"]),
     (&["rtc"], &["src/server/rtc/"]),
-    (&["warp", "hyper", "hyper_util", "futures_util"], &["src/server/http/"]),
+    (&["warp", "futures_util"], &["src/server/http/"]),
+    (&["hyper", "hyper_util"], &["src/server/http/", "src/server/publish/"]),
+    (&["http_body_util", "rustls_native_certs", "url"], &["src/server/publish/"]),
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/util/suggest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),
@@ -46,8 +49,9 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["socket2"], &["src/server/http/connection.rs", "src/server/rtc/mux/", "src/server/rtsp/connection.rs"]),
     (&["quinn_udp"], &["src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
-    (&["tokio_rustls"], &["src/server/http/", "src/server/mqtt/"]),
-    (&["rumqttc", "rustls_native_certs"], &["src/server/mqtt/"]),
+    (&["tokio_rustls"], &["src/server/http/", "src/server/mqtt/", "src/server/publish/"]),
+    (&["rumqttc"], &["src/server/mqtt/"]),
+    (&["rustls_native_certs"], &["src/server/mqtt/", "src/server/publish/"]),
     (&["rcgen"], &["src/server/http/"]),
     (&["ring"], &["src/server/auth/", "src/server/http/", "src/server/mqtt/", "src/server/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
@@ -368,6 +372,9 @@ mod examples {
         "src/server/http/mod.rs" "use crate::server::rtc;" right,
         "src/server/http/mod.rs" "use super::rtc;" right,
         "src/server/rtsp/mod.rs" "use crate::server::rtc::CameraStream;" right,
+        "src/server/publish/mod.rs" "use crate::server::rtc::SessionManager;" right,
+        "src/server/rtc/mod.rs" "use crate::server::publish;" wrong,
+        "src/server/publish/mod.rs" "use crate::server::http;" wrong,
         "src/server/dispatch/mod.rs" "use crate::pipeline::video::Handle;" right,
         "src/config/mod.rs" "use crate::{capture, server::{http, rtc}};" right,
         "src/server/rtc/session/mod.rs" "use crate::server::rtc::{config, ice, rate};" right,

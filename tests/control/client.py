@@ -2,8 +2,8 @@
 
     python3 client.py http://192.168.1.10:8080/ [TOKEN]
 
-The board needs two cameras, for `camera.select`, the first with a brightness control. It calls every method and prints each
-result; the exit status is 0 if all responses and events arrive in order and the snapshot is intact.
+The board needs two cameras, the first with a brightness control, and a `[[publish]]` section. It calls every method and prints
+each result; the exit status is 0 if all responses and events arrive in order and the snapshot is intact.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ async def main(base, token=None):
         await call("audio.mute", muted=True), await call("latency.set", mode="smooth")
         assert (await call("video.quality", quality="high"))["quality"] == "high"
         assert (await call("privacy.toggle")) != (await call("privacy.set", on=False))
-        await call("controls.get", camera=first, name="brightness")
+        await call("controls.get", camera=first, name="brightness"), await call("publish.start"), await call("publish.stop")
         await call("controls.set", camera=first, values={"brightness": 10})
         await control.event("control.changed", lambda params: params["controls"][0]["value"] == 10)
         await call("controls.reset", camera=first, names=["brightness"]), await call("video.set", bitrate=400_000)

@@ -66,6 +66,10 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         "opens a window, and needs the RTSP server",
         &["vlc --rtsp-tcp --network-caching=300 \"rtsp://any:$TOKEN@192.168.1.20:8554/\""],
     ),
+    (
+        "needs a server to publish to; tests/publish.rs calls the same methods",
+        &["porthole ctl publish.stop", "porthole ctl publish.start '{\"camera\": \"door\"}'"],
+    ),
     ("changes a user of this machine", &["sudo usermod -aG video $USER"]),
     (
         "needs the package's user and its configuration",

@@ -62,6 +62,9 @@ impl Indicator {
 /// The number of flashes of a privacy switch whose state could not be stored: a restart may open the cameras.
 const UNKEPT: u8 = 8;
 
+/// The number of flashes of a camera that should be published to a server and is not.
+const UNPUBLISHED: u8 = 9;
+
 /// The number of flashes of the most important fault. A single flash would look like a heartbeat.
 fn fault_code(status: &Status) -> Option<u8> {
     let unkept = (!status.privacy_kept).then_some(UNKEPT);
@@ -71,7 +74,8 @@ fn fault_code(status: &Status) -> Option<u8> {
     }
     let cameras = status.cameras.iter().filter_map(camera_code);
     let microphone = (status.audio.state == PipelineState::Fault).then_some(7);
-    cameras.chain(microphone).chain(unkept).min()
+    let unpublished = status.publish.iter().any(|server| server.state == PipelineState::Fault).then_some(UNPUBLISHED);
+    cameras.chain(microphone).chain(unkept).chain(unpublished).min()
 }
 
 fn camera_code(camera: &CameraStatus) -> Option<u8> {
@@ -89,6 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::status::PublishStatus;
 
     const TROUBLES: [FaultKind; 5] =
         [FaultKind::Away, FaultKind::Busy, FaultKind::Broken, FaultKind::Settings, FaultKind::Encoder];
@@ -152,6 +157,8 @@ mod tests {
         let camera =
             |trouble| CameraStatus { trouble: Some(trouble), state: PipelineState::Fault, ..CameraStatus::default() };
         let mut status = Status::default();
+        status.publish.push(PublishStatus { state: PipelineState::Fault, ..PublishStatus::default() });
+        assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(9));
         status.audio.state = PipelineState::Fault;
         assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(7));
         for (code, trouble) in (2..=6).rev().zip(TROUBLES.into_iter().rev()) {

@@ -22,6 +22,7 @@
 //! | 6       | a camera's video cannot be encoded |
 //! | 7       | the microphone is missing or has failed |
 //! | 8       | the state of the privacy switch cannot be stored |
+//! | 9       | a camera cannot be published to its server |
 //!
 //! A code is repeated after 1.5 s off; of several faults, the one with the fewest flashes is shown.
 

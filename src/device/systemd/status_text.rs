@@ -29,6 +29,11 @@ pub(super) fn line(status: &Status) -> String {
     if let Some(fault) = &status.audio.fault {
         let _ = write!(line, "; microphone: {fault}");
     }
+    for server in &status.publish {
+        if let Some(fault) = &server.fault {
+            let _ = write!(line, "; {} is not published: {fault}", server.camera);
+        }
+    }
     // A line break would end the message to systemd and start another one.
     let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(MAX_LINE).collect()
@@ -64,7 +69,7 @@ fn camera_text(camera: &CameraStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::Audio;
+    use crate::model::status::{Audio, PublishStatus};
 
     #[test]
     fn status_line_lists_viewers_cameras_and_faults() {
@@ -90,11 +95,14 @@ mod tests {
         assert_eq!(line(&cut), "no viewers; blocked by the privacy switch; shed: closed, test pattern");
         let unkept = Status { privacy: true, privacy_kept: false, ..Status::default() };
         assert_eq!(line(&unkept), "no viewers; blocked by the privacy switch; the privacy switch cannot be stored");
-        let status = Status { cameras: vec![live, away, closed], audio, viewers: 3, ..Status::default() };
+        let refused =
+            PublishStatus { camera: "door".into(), fault: Some("no token".into()), ..PublishStatus::default() };
+        let publish = vec![PublishStatus::default(), refused];
+        let status = Status { cameras: vec![live, away, closed], audio, publish, viewers: 3, ..Status::default() };
         assert_eq!(
             line(&status),
             "3 viewers; door: live 1280x720, watched by 2; yard: fault, watched by 1, /dev/video2: unplugged; shed: closed, test \
-             pattern; microphone: hw:1: busy"
+             pattern; microphone: hw:1: busy; door is not published: no token"
         );
     }
 

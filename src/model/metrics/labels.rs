@@ -79,6 +79,15 @@ pub struct ViewerLabel {
     pub viewer: u64,
 }
 
+/// The label of the metrics per publication.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PublishLabel {
+    /// The camera's name.
+    pub camera: String,
+    /// Scheme, host and port of the server.
+    pub server: String,
+}
+
 /// Why an HTTP connection or request was rejected before it reached a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum RejectReason {

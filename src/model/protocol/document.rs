@@ -207,6 +207,7 @@ fn reply(method: &str) -> Reply {
         "time.sync" => Reply::Times { received: 0.0, sent: 0.0, video: None },
         "video.keyframe" | "video.pause" | "video.resume" | "session.report" | "session.limit" | "session.kick"
         | "chat.send" => Reply::Done {},
+        "publish.start" | "publish.stop" => Reply::Done {},
         _ => panic!("{method} should have a result here"),
     }
 }

@@ -77,6 +77,8 @@ pub const METHODS: &[Method] = &[
     operator_method("photo.take", &[CAMERA]),
     operator_method("privacy.toggle", &[]),
     operator_method("privacy.set", &[required("on", ParamType::Switch)]),
+    operator_method("publish.start", &[CAMERA]),
+    operator_method("publish.stop", &[CAMERA]),
     session_method("session.status", &[]),
     session_method(
         "session.report",
@@ -175,6 +177,10 @@ pub enum Command {
     PrivacySet { on: bool },
     #[serde(rename = "privacy.toggle")]
     PrivacyToggle {},
+    #[serde(rename = "publish.start")]
+    PublishStart { camera: Option<String> },
+    #[serde(rename = "publish.stop")]
+    PublishStop { camera: Option<String> },
     #[serde(rename = "session.status")]
     SessionStatus {},
     #[serde(rename = "session.report")]

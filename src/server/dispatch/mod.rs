@@ -32,6 +32,7 @@ use crate::model::status;
 use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
 use crate::server::auth::Role;
 use crate::server::photos::Photos;
+use crate::server::publish_switches::PublishSwitches;
 use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
 use crate::util::lock::Mutex;
 use crate::util::text;
@@ -63,6 +64,8 @@ pub struct DispatcherDeps {
     pub privacy: PrivacySwitch,
     /// Photos stored on the device.
     pub photos: Photos,
+    /// What is published to servers.
+    pub publish: PublishSwitches,
 }
 
 /// Executes commands; a cheap handle.
@@ -98,7 +101,8 @@ impl Dispatcher {
         let nowhere = crate::util::state_dir::StateDir::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
         let privacy = PrivacySwitch::new(status.clone(), Vec::new(), nowhere);
-        Self::new(DispatcherDeps { cameras: Vec::new(), sessions, status, metrics, devices, privacy, photos })
+        let publish = PublishSwitches::default();
+        Self::new(DispatcherDeps { cameras: Vec::new(), sessions, status, metrics, devices, privacy, photos, publish })
     }
 
     /// Notifies viewers that a device was plugged in or removed.
@@ -166,6 +170,8 @@ impl Dispatcher {
             Command::PhotoTake { camera } => self.take_photo(caller, camera).await,
             Command::PrivacySet { on } => self.privacy(caller, Some(on)).await,
             Command::PrivacyToggle {} => self.privacy(caller, None).await,
+            Command::PublishStart { camera } => self.publish(camera.as_deref(), true),
+            Command::PublishStop { camera } => self.publish(camera.as_deref(), false),
             Command::SessionList {} => Ok(self.sessions(caller)),
             Command::SessionLimit { session, bitrate } => self.limit(&session, bitrate),
             Command::SessionKick { session } => self.kick(caller, &session),
@@ -224,6 +230,18 @@ impl Dispatcher {
             self.0.deps.sessions.broadcast(ServerMessage::Notice { warning: !kept, code, values, text });
         }
         Ok(Reply::Privacy { on, kept })
+    }
+
+    /// Starts or stops publishing a camera, or all of them.
+    fn publish(&self, camera: Option<&str>, on: bool) -> Result<Reply, Error> {
+        if self.0.deps.publish.set(camera, on) {
+            return Ok(Reply::Done {});
+        }
+        let of = camera.map_or(String::new(), |camera| format!(" of the camera {camera:?}"));
+        Err(Error::new(
+            Code::NotFound,
+            format!("no [[publish]] section{of} in the configuration; add one with its url"),
+        ))
     }
 
     /// The caller's display name.

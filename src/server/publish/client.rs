@@ -1,0 +1,198 @@
+//! An HTTP client for WHIP: one request on a connection of its own, with a limit for everything.
+//!
+//! What requests are made is in `whip`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::config::BearerToken;
+use super::failure::PublishFailure;
+use super::whip_response::WhipResponse;
+use super::whip_url::WhipUrl;
+
+/// How long a request may take, from looking up the name to the end of the response: services in the cloud take two
+/// seconds when they start something for a stream.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest body that is read. An answer has about 3 kB; each candidate adds 100 bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The longest head of a response.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// A request.
+#[derive(Debug)]
+pub struct WhipRequest<'a> {
+    /// POST or DELETE.
+    pub method: Method,
+    /// Where to.
+    pub url: &'a WhipUrl,
+    /// The token, if there is one.
+    pub token: Option<&'a BearerToken>,
+    /// The offer, if one is sent.
+    pub offer: Option<&'a str>,
+}
+
+/// Makes requests.
+#[derive(Default)]
+pub struct WhipClient {
+    /// With the certificates of this machine, once they are needed.
+    tls: OnceCell<TlsConnector>,
+}
+
+impl WhipClient {
+    /// Sends a request, and returns the response within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishFailure::Unreachable`] when there is none.
+    pub async fn send(&self, request: &WhipRequest<'_>, limit: Duration) -> Result<WhipResponse, PublishFailure> {
+        let host = request.url.host();
+        let response = timeout(limit, self.exchange(request)).await;
+        response.unwrap_or_else(|_| Err(unreachable(format!("no response from {host} within {} s", limit.as_secs()))))
+    }
+
+    async fn exchange(&self, request: &WhipRequest<'_>) -> Result<WhipResponse, PublishFailure> {
+        let url = request.url;
+        let (host, port) = (url.host(), url.port());
+        let head = head(request)?;
+        let stream = TcpStream::connect(&*addresses(url).await?).await.map_err(|error| {
+            unreachable(format!("connect to {host}, port {port}: {error}; does the server run there?"))
+        })?;
+        if !url.is_encrypted() {
+            return exchange_on(stream, head).await;
+        }
+        let name = ServerName::try_from(host.clone()).map_err(|error| unreachable(format!("{host}: {error}")))?;
+        let stream = self.tls().await?.connect(name, stream).await.map_err(|error| {
+            unreachable(format!(
+                "TLS with {host}: {error}; its certificate has to be one that this machine trusts (/etc/ssl/certs)"
+            ))
+        })?;
+        exchange_on(stream, head).await
+    }
+
+    /// TLS with the certificate authorities that this machine trusts.
+    async fn tls(&self) -> Result<&TlsConnector, PublishFailure> {
+        let load = || async {
+            // Reads files.
+            let roots = tokio::task::spawn_blocking(roots).await;
+            let roots = roots.map_err(|error| unreachable(format!("load certificates: {error}")))?;
+            if roots.is_empty() {
+                let wrong = "this machine trusts no certificate authority; install the package ca-certificates";
+                return Err(unreachable(wrong.into()));
+            }
+            let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| unreachable(format!("TLS: {error}")))?;
+            let config = config.with_root_certificates(roots).with_no_client_auth();
+            Ok(TlsConnector::from(Arc::new(config)))
+        };
+        self.tls.get_or_try_init(load).await
+    }
+}
+
+/// The local address from which a server is reached, for the offer.
+///
+/// # Errors
+///
+/// [`PublishFailure::Unreachable`] when its name is unknown, or no network leads there.
+pub async fn local_address(url: &WhipUrl) -> Result<IpAddr, PublishFailure> {
+    let addresses = timeout(REQUEST_TIMEOUT, addresses(url)).await;
+    let slow = |_| unreachable(format!("look up {}: no response within {} s", url.host(), REQUEST_TIMEOUT.as_secs()));
+    let addresses = addresses.map_err(slow)??;
+    let routed = addresses.iter().find_map(|address| local_address_towards(*address).ok());
+    routed.ok_or_else(|| unreachable(format!("no network leads to {}", url.host())))
+}
+
+/// The local address of packets to this one; none is sent.
+fn local_address_towards(address: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(address)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+async fn addresses(url: &WhipUrl) -> Result<Vec<SocketAddr>, PublishFailure> {
+    let host = url.host();
+    let found = lookup_host((host.as_str(), url.port())).await;
+    let found = found.map_err(|error| unreachable(format!("look up {host}: {error}; check the name in url")))?;
+    Ok(found.collect())
+}
+
+/// The certificate authorities that this machine trusts.
+fn roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!("certificates of authorities: {error}");
+    }
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+fn head(request: &WhipRequest<'_>) -> Result<Request<Full<Bytes>>, PublishFailure> {
+    let WhipRequest { method, url, token, offer } = request;
+    let mut head = Request::builder()
+        .method(method)
+        .uri(url.target())
+        .header(header::HOST, url.authority())
+        .header(header::CONNECTION, "close")
+        .header(header::USER_AGENT, concat!("porthole/", env!("CARGO_PKG_VERSION")));
+    if let Some(token) = token {
+        head = head.header(header::AUTHORIZATION, token.authorization());
+    }
+    if offer.is_some() {
+        head = head.header(header::CONTENT_TYPE, "application/sdp").header(header::ACCEPT, "application/sdp");
+    }
+    let body = offer.unwrap_or_default().to_owned();
+    head.body(Full::new(body.into())).map_err(|error| unreachable(format!("url cannot be requested: {error}")))
+}
+
+async fn exchange_on(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<WhipResponse, PublishFailure> {
+    let broken = |error: hyper::Error| unreachable(format!("the server does not speak HTTP as it should: {error}"));
+    let mut client = http1::Builder::new();
+    client.max_buf_size(MAX_HEAD);
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // Drives the connection; how it ends is seen in the response.
+    let _driver = AbortOnDropHandle::new(tokio::spawn(async { drop(connection.await) }));
+    let response = sender.send_request(request).await.map_err(broken)?;
+    read(response).await
+}
+
+/// Reads a response to its end.
+async fn read(response: Response<Incoming>) -> Result<WhipResponse, PublishFailure> {
+    let (head, body) = response.into_parts();
+    let text = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let (location, retry_after) = (text(header::LOCATION), text(header::RETRY_AFTER));
+    let body = Limited::new(body, MAX_BODY).collect().await;
+    let body = body.map_err(|error| unreachable(format!("the server's response: {error}")))?.to_bytes();
+    Ok(WhipResponse {
+        status: head.status.as_u16(),
+        location: location.map(str::to_owned),
+        retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
+
+fn unreachable(words: String) -> PublishFailure {
+    PublishFailure::Unreachable(words)
+}

@@ -1,0 +1,136 @@
+//! Why a camera is not published, in words for whoever set it up, and whether trying again soon may help. Pure.
+
+use std::time::Duration;
+
+use super::config::BearerToken;
+use super::whip_response::WhipResponse;
+use crate::util::redact::redact;
+use crate::util::text;
+
+/// The longest wait that a server's `Retry-After` can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// The most characters of a server's own words that are repeated.
+const MAX_WORDS: usize = 200;
+
+/// Why a camera is not published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishFailure {
+    /// There was no response.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server refused.
+    #[error("{words}")]
+    Refused {
+        /// The status code.
+        status: u16,
+        /// What it means.
+        words: String,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The response cannot be used.
+    #[error("{0}")]
+    Response(String),
+    /// The server answered, but no media could be sent.
+    #[error("no media connection to the server came about; does a firewall block UDP between it and this machine?")]
+    NotConnected,
+    /// The connection broke after this time, or the server ended it.
+    #[error("the server ended the media connection, or is no longer heard")]
+    Lost(Duration),
+}
+
+impl PublishFailure {
+    /// What a response other than an answer means.
+    pub fn refused(response: &WhipResponse, token: Option<&BearerToken>) -> Self {
+        let status = response.status;
+        let meaning = match (status, token) {
+            (401, None) => "the server asks for a token; set token in its [[publish]] section",
+            (401, Some(_)) => "the server does not accept the token; check token in its [[publish]] section",
+            (403, None) => "the server does not let anybody publish there without a token, or at all",
+            (403, Some(_)) => "the token does not allow publishing there",
+            (404 | 405 | 410, _) => {
+                "there is no WHIP endpoint; check the path in url, and whether the server has this stream"
+            }
+            (406 | 415, _) => "the server does not take what porthole sends: H.264, and Opus",
+            (409, _) => "somebody else publishes there already",
+            (429, _) => "the server is asked too often",
+            (503, _) => "the server is not ready, or full",
+            (500.., _) => "the server failed",
+            (300..=399, _) => "the server redirects in a way that WHIP does not know; use the URL that it redirects to",
+            _ => "the server refused",
+        };
+        let said = match words_of(response, token) {
+            words if words.is_empty() => String::new(),
+            words => format!(", and says: {words}"),
+        };
+        let retry_after = response.retry_after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+        Self::Refused { status, words: format!("{meaning} (status {status}{said})"), retry_after }
+    }
+
+    /// Whether nothing will change until somebody changes something.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 300..=399 | 401 | 403 | 405 | 406 | 410 | 415),
+            Self::Response(_) => true,
+            Self::Unreachable(_) | Self::NotConnected | Self::Lost(_) => false,
+        }
+    }
+}
+
+/// What a server says in the body of its response, on one line and without secrets; nothing of pages for browsers.
+fn words_of(response: &WhipResponse, token: Option<&BearerToken>) -> String {
+    if response.body.trim_start().starts_with('<') {
+        return String::new();
+    }
+    let plain: String = response.body.chars().map(|c| if text::is_invisible(c) { ' ' } else { c }).collect();
+    let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = token.map_or_else(|| words.clone(), |token| token.removed_from(&words));
+    redact(&words).chars().take(MAX_WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, body: &str) -> WhipResponse {
+        WhipResponse { status, body: body.into(), ..WhipResponse::default() }
+    }
+
+    #[test]
+    fn refusal_says_what_to_do_and_repeats_no_secret() {
+        let token = BearerToken::parse("s3cr3t-t0k3n");
+        let words = |status, body: &str, token| PublishFailure::refused(&response(status, body), token).to_string();
+        assert_eq!(
+            words(401, "", None),
+            "the server asks for a token; set token in its [[publish]] section (status 401)"
+        );
+        assert_eq!(
+            words(401, "{\"error\":\r\n\t\"unknown user\"}", token.as_ref()),
+            "the server does not accept the token; check token in its [[publish]] section (status 401, and says: \
+             {\"error\": \"unknown user\"})"
+        );
+        let echoed = words(403, "not s3cr3t-t0k3n, nor http://a:b@c/ nor token=xyz", token.as_ref());
+        assert!(echoed.starts_with("the token does not allow publishing there"), "{echoed}");
+        assert!(!echoed.contains("s3cr3t") && !echoed.contains("a:b") && !echoed.contains("xyz"), "{echoed}");
+        assert_eq!(words(502, "<html>Bad gateway</html>", None), "the server failed (status 502)");
+        assert!(words(400, &"x".repeat(9_999), None).len() < 300);
+        for status in 100..=999 {
+            assert!(words(status, "", None).contains(&format!("status {status}")));
+        }
+    }
+
+    #[test]
+    fn wait_that_a_server_asks_for_is_bounded() {
+        let asked = |retry_after| {
+            let response = WhipResponse { status: 503, retry_after, ..WhipResponse::default() };
+            match PublishFailure::refused(&response, None) {
+                PublishFailure::Refused { retry_after, .. } => retry_after,
+                _ => None,
+            }
+        };
+        assert_eq!(asked(None), None);
+        assert_eq!(asked(Some(7)), Some(Duration::from_secs(7)));
+        assert_eq!(asked(Some(u64::MAX)), Some(MAX_RETRY_AFTER));
+    }
+}
