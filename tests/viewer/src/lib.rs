@@ -6,6 +6,7 @@
 mod http;
 mod network;
 mod receive;
+mod receiver;
 mod reports;
 mod restart;
 pub mod tamper;
@@ -34,6 +35,7 @@ use webrtc::peer_connection::{
 pub use http::{Answer, request};
 pub use network::Network;
 pub use receive::unix_tenths;
+pub use receiver::Receiver;
 pub use reports::Reports;
 
 /// What the methods return: boxed, so that they are compiled here instead of in each test that awaits them.
@@ -62,6 +64,8 @@ pub struct Options {
     pub negotiated: bool,
     /// How it breaks the rules of SCTP.
     pub tamper: Option<tamper::Tamper>,
+    /// Whether it is an ICE agent that only answers, as some servers are.
+    pub lite: bool,
     /// What becomes of its offer before it is posted.
     pub rewrite_offer: fn(String) -> String,
 }
@@ -80,6 +84,7 @@ impl Options {
             token: None,
             negotiated: false,
             tamper: None,
+            lite: false,
             rewrite_offer: |offer| offer,
         }
     }
@@ -310,12 +315,8 @@ impl Viewer {
 
     /// Requests a key frame (PLI).
     pub fn request_key_frame(&self) -> Boxed<'_, ()> {
-        Box::pin(async move {
-            let track = self.video.borrow().clone().context("no video track yet")?;
-            let media_ssrc = *track.ssrcs().await.first().context("no ssrc")?;
-            track.write_rtcp(vec![Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc })]).await?;
-            Ok(())
-        })
+        let track = self.video.borrow().clone();
+        Box::pin(request_key_frame(track))
     }
 
     /// Sends a message once the control channel is open: frames may arrive earlier.
@@ -352,6 +353,13 @@ impl Viewer {
             Ok(response.status)
         })
     }
+}
+
+async fn request_key_frame(track: Option<Arc<dyn TrackRemote>>) -> Result<()> {
+    let track = track.context("no video track yet")?;
+    let media_ssrc = *track.ssrcs().await.first().context("no ssrc")?;
+    track.write_rtcp(vec![Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc })]).await?;
+    Ok(())
 }
 
 /// The local address from which the program's address is reachable.
@@ -408,6 +416,7 @@ async fn open(
         .with(Slot::from(500), reports::Listener::new(reports));
     let mut settings = SettingEngineBuilder::new()
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_lite(options.lite)
         .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(600));
     if let Some(tamper) = &options.tamper {
         settings = settings.with_crypto_provider(tamper.crypto()?);

@@ -1,5 +1,5 @@
 //! A simulated network: tokio's runtime with sockets that corrupt every n-th RTP packet on arrival, note which packets
-//! arrive, and continue from another port, as behind a NAT that forgets.
+//! arrive, continue from another port, as behind a NAT that forgets, or are gone.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,6 +26,7 @@ struct State {
     lose_one_in: usize,
     arrived: AtomicUsize,
     moved: AtomicBool,
+    gone: AtomicBool,
     /// The numbers of the RTP packets that have arrived, by source.
     numbers: Mutex<HashMap<u32, Vec<u16>>>,
 }
@@ -41,6 +42,15 @@ impl Network {
         self.0.moved.store(true, Ordering::Relaxed);
     }
 
+    /// From now on nothing arrives any more, and nothing leaves.
+    pub fn vanish(&self) {
+        self.0.gone.store(true, Ordering::Relaxed);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.gone.load(Ordering::Relaxed)
+    }
+
     /// Packets of all sources that have not arrived although a later one has.
     pub fn missing(&self) -> usize {
         let numbers = self.0.numbers.lock().expect("not poisoned");
@@ -52,6 +62,9 @@ impl Network {
 
     /// Whether an arriving datagram is lost.
     fn arrives(&self, datagram: &[u8]) -> bool {
+        if self.is_gone() {
+            return false;
+        }
         // Version 2 in the top two bits is RTP or RTCP (RFC 7983 section 7).
         let Some(header) = datagram.first_chunk::<12>().filter(|header| header[0] >> 6 == 2) else { return true };
         if !(192..=223).contains(&header[1]) {
@@ -89,6 +102,9 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if self.network.is_gone() {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         let socket = if self.has_moved() { &self.second } else { &self.first };
         socket.poll_send(cx, transmit)
     }
