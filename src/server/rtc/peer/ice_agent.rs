@@ -177,8 +177,8 @@ impl IceAgent {
             return;
         }
         if self.is_checking() {
-            for address in self.current.due(now) {
-                self.check(self.current.number, address, false, now);
+            for (address, nominates) in self.current.due(now) {
+                self.check(self.current.number, address, nominates, now);
             }
         }
         let Some(selected) = &mut self.selected else { return };
@@ -258,9 +258,17 @@ impl IceAgent {
         match self.role {
             IceRole::Controlled(_) if nominated => self.select(generation, from, now),
             IceRole::Controlling(_) if pending.nominates => self.select(generation, from, now),
-            IceRole::Controlling(_) if self.is_checking() => self.check(generation, from, true, now),
+            IceRole::Controlling(_) if self.is_checking() => self.nominate(generation, from, now),
             _ => self.probe_selected(generation, from, now),
         }
+    }
+
+    /// Nominates a path that has answered.
+    fn nominate(&mut self, generation: u32, address: SocketAddr, now: Instant) {
+        let Some(pair) = self.generation(generation).and_then(|of| of.find(address)) else { return };
+        pair.nominating = true;
+        pair.note_check(now);
+        self.check(generation, address, true, now);
     }
 
     /// Uses a path.
@@ -273,7 +281,7 @@ impl IceAgent {
         tracing::debug!("the path to the viewer is {address}");
         // What was nominated before no longer counts, even if it answers only now.
         if let Some(of) = self.generation(generation) {
-            of.pairs.iter_mut().for_each(|pair| pair.nominated = false);
+            of.pairs.iter_mut().for_each(|pair| (pair.nominated, pair.nominating) = (false, false));
         }
         let next_consent = now + self.consent.interval;
         self.selected = Some(Selected {

@@ -45,6 +45,8 @@ pub struct Pair {
     pub succeeded: bool,
     /// Whether it is used once it has answered.
     pub nominated: bool,
+    /// Whether we nominate it: it is checked until that is answered, as the message or the answer may be lost.
+    pub nominating: bool,
     /// When the viewer was last heard on it.
     pub last_received: Option<Instant>,
 }
@@ -73,14 +75,22 @@ impl Generation {
                 self.pairs.swap_remove(unheard);
             }
             let (since, next_check) = (now, now);
-            let (succeeded, nominated) = (false, false);
-            self.pairs.push(Pair { address, since, next_check, succeeded, nominated, last_received: None });
+            self.pairs.push(Pair {
+                address,
+                since,
+                next_check,
+                succeeded: false,
+                nominated: false,
+                nominating: false,
+                last_received: None,
+            });
         }
         self.find(address)
     }
 
     fn unanswered(&self) -> impl Iterator<Item = &Pair> {
-        self.pairs.iter().filter(|pair| !pair.succeeded && pair.next_check < pair.since + CHECK_TIMEOUT)
+        let open = |pair: &&Pair| (!pair.succeeded || pair.nominating) && pair.next_check < pair.since + CHECK_TIMEOUT;
+        self.pairs.iter().filter(open)
     }
 
     /// When [`Self::due`] has something.
@@ -88,10 +98,12 @@ impl Generation {
         self.unanswered().map(|pair| pair.next_check).min()
     }
 
-    /// The addresses that are to be checked now.
-    pub fn due(&mut self, now: Instant) -> Vec<SocketAddr> {
-        let due: Vec<_> = self.unanswered().filter(|pair| pair.next_check <= now).map(|pair| pair.address).collect();
-        self.pairs.iter_mut().filter(|pair| due.contains(&pair.address)).for_each(|pair| pair.note_check(now));
+    /// The addresses that are to be checked now, each with whether we nominate it.
+    pub fn due(&mut self, now: Instant) -> Vec<(SocketAddr, bool)> {
+        let due = self.unanswered().filter(|pair| pair.next_check <= now);
+        let due: Vec<_> = due.map(|pair| (pair.address, pair.nominating)).collect();
+        let is_due = |pair: &&mut Pair| due.iter().any(|(address, _)| *address == pair.address);
+        self.pairs.iter_mut().filter(is_due).for_each(|pair| pair.note_check(now));
         due
     }
 }

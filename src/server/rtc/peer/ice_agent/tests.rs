@@ -29,6 +29,8 @@ struct Pair {
     reachable: Vec<SocketAddr>,
     /// Every check of ours: where it went, and whether it nominated.
     checks: Vec<(SocketAddr, bool)>,
+    /// Nominations of ours that get lost on their way.
+    lost_nominations: usize,
     /// Every response of ours: where it went, and whether it was an error.
     responses: Vec<(SocketAddr, bool)>,
 }
@@ -43,7 +45,7 @@ impl Pair {
         let crypto = default_provider().expect("crypto");
         let agent = IceAgent::new(crypto, ours.clone(), theirs.clone(), is_controlling, consent);
         let (reachable, checks, responses) = (Vec::new(), Vec::new(), Vec::new());
-        Self { agent, now: Instant::now(), ours, theirs, reachable, checks, responses }
+        Self { agent, now: Instant::now(), ours, theirs, reachable, checks, lost_nominations: 0, responses }
     }
 
     /// One that has chosen the path to the address with this port.
@@ -78,7 +80,12 @@ impl Pair {
                 self.responses.push((to, parsed.typ.class == CLASS_ERROR_RESPONSE));
                 continue;
             }
-            self.checks.push((to, parsed.contains(ATTR_USE_CANDIDATE)));
+            let nominates = parsed.contains(ATTR_USE_CANDIDATE);
+            self.checks.push((to, nominates));
+            if nominates && self.lost_nominations > 0 {
+                self.lost_nominations -= 1;
+                continue;
+            }
             if self.reachable.contains(&to) {
                 let crypto = self.agent.crypto.clone();
                 let response = ice_message::success(parsed.transaction_id, to, &self.theirs.password, crypto.crypto());
@@ -274,6 +281,21 @@ fn a_viewer_that_cannot_nominate_is_controlled() {
     assert_eq!(pair.agent.selected(), Some(address(5_000)));
     assert!(pair.checks.contains(&(address(5_000), true)));
     assert!(!pair.checks.contains(&(address(4_000), true)));
+}
+
+#[test]
+fn nomination_that_is_lost_is_repeated() {
+    let mut pair = Pair::new(true);
+    pair.agent.add_candidate(address(5_000), pair.now);
+    pair.reachable.push(address(5_000));
+    pair.lost_nominations = 3;
+    pair.pass(milliseconds(30));
+    assert_eq!(pair.agent.selected(), None);
+    pair.pass(milliseconds(100));
+    assert_eq!(pair.agent.selected(), Some(address(5_000)));
+    let checks = pair.checks.len();
+    pair.pass(milliseconds(500));
+    assert_eq!(pair.checks.len(), checks, "not any more");
 }
 
 #[test]
