@@ -199,7 +199,7 @@ impl SessionManager {
         let end = entry.handle().end().clone();
         // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
-        let offer = offer.accept(camera.profile(&end).await)?;
+        let offer = party.limited(offer.accept(camera.profile(&end).await)?);
         let small_nals = match offer.format.mode {
             PacketizationMode::SingleNalUnit => Some(camera.small_nals(&end, PROFILE_WAIT).await?),
             PacketizationMode::NonInterleaved => None,
@@ -210,7 +210,7 @@ impl SessionManager {
             Party::Server(_) => tracing::info_span!("session", id = &id[..8]),
         };
         let session = session::Session {
-            cameras: inner.cameras.clone(),
+            cameras: party.cameras(&inner.cameras, camera),
             camera: camera.clone(),
             offer,
             party,

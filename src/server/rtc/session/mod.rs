@@ -64,7 +64,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Everything that one session needs.
 pub struct Session {
-    /// The cameras that the viewer may switch between.
+    /// The cameras that may be switched between.
     pub(super) cameras: Arc<[CameraStream]>,
     /// The one that it starts with.
     pub(super) camera: CameraStream,

@@ -254,11 +254,11 @@ impl<'s> SendLoop<'s> {
         self.session.entry.set_undecoded(undecoded);
     }
 
-    /// Serves a data channel, unless the viewer has enough of them.
+    /// Serves a data channel, unless the viewer has enough of them. A server gives no commands.
     fn spawn_control_channel(&mut self, channel: DataChannel) {
         // Channels with another label have ended already.
         while self.channels.try_join_next().is_some() {}
-        if self.channels.len() < MAX_CHANNELS {
+        if self.channels.len() < MAX_CHANNELS && !self.session.party.is_server() {
             let Session { dispatcher, entry, metrics, .. } = self.session;
             let context = ChannelContext::new(dispatcher.clone(), entry.handle().clone(), metrics.clone());
             self.channels.spawn(control_channel::serve(Arc::new(channel), context));

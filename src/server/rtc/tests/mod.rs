@@ -68,3 +68,21 @@ async fn few_may_negotiate_at_once() {
     manager.create_session(&camera, OFFER, VIA, VIA, &principal("")).await.expect("there is room again");
     manager.stop().await;
 }
+
+#[test]
+fn server_gets_its_own_camera_and_no_data_channels() {
+    let data =
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sctp-port:5000\r\n";
+    let answer = OFFER.replace("BUNDLE 0", "BUNDLE 0 1").replace("actpass", "passive") + data;
+    let cameras: Arc<[CameraStream]> =
+        Arc::from([camera(), CameraStream { name: "other".into(), index: 1, ..camera() }]);
+    for (party, has_data, indices) in
+        [(Party::Viewer, true, vec![0, 1]), (Party::Server(watch::Sender::new(false)), false, vec![1])]
+    {
+        let answer =
+            sdp::offer::parse(&answer).expect("SDP").accept(Profile::CONSTRAINED_BASELINE).expect("acceptable");
+        assert_eq!(party.limited(answer).data.is_some(), has_data, "{party}");
+        let allowed = party.cameras(&cameras, &cameras[1]);
+        assert_eq!(allowed.iter().map(|camera| camera.index).collect::<Vec<_>>(), indices, "{party}");
+    }
+}
