@@ -8,6 +8,7 @@ mod camera_commands;
 mod events;
 mod mjpeg;
 mod permissions;
+mod publish_commands;
 mod session_commands;
 pub mod unix_socket;
 
@@ -170,8 +171,8 @@ impl Dispatcher {
             Command::PhotoTake { camera } => self.take_photo(caller, camera).await,
             Command::PrivacySet { on } => self.privacy(caller, Some(on)).await,
             Command::PrivacyToggle {} => self.privacy(caller, None).await,
-            Command::PublishStart { camera } => self.publish(camera.as_deref(), true),
-            Command::PublishStop { camera } => self.publish(camera.as_deref(), false),
+            Command::PublishStart { camera } => self.publish(caller, camera.as_deref(), true),
+            Command::PublishStop { camera } => self.publish(caller, camera.as_deref(), false),
             Command::SessionList {} => Ok(self.sessions(caller)),
             Command::SessionLimit { session, bitrate } => self.limit(&session, bitrate),
             Command::SessionKick { session } => self.kick(caller, &session),
@@ -230,18 +231,6 @@ impl Dispatcher {
             self.0.deps.sessions.broadcast(ServerMessage::Notice { warning: !kept, code, values, text });
         }
         Ok(Reply::Privacy { on, kept })
-    }
-
-    /// Starts or stops publishing a camera, or all of them.
-    fn publish(&self, camera: Option<&str>, on: bool) -> Result<Reply, Error> {
-        if self.0.deps.publish.set(camera, on) {
-            return Ok(Reply::Done {});
-        }
-        let of = camera.map_or(String::new(), |camera| format!(" of the camera {camera:?}"));
-        Err(Error::new(
-            Code::NotFound,
-            format!("no [[publish]] section{of} in the configuration; add one with its url"),
-        ))
     }
 
     /// The caller's display name.
