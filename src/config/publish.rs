@@ -38,7 +38,8 @@ const MODE: ValueParser<PublishMode> = ValueParser::new("a mode", "always or on_
 /// A publication of one of these cameras; `None` when the section does not say where to.
 pub(super) fn publication(section: &mut ConfigSection<'_, '_>, cameras: &[String]) -> Option<Config> {
     let (mut url, mut token, mut camera, mut mode) = (None, None, String::new(), PublishMode::default());
-    section.text("url", &mut url, &URL);
+    // Parts of it may be secrets, too.
+    section.secret("url", &mut url, &URL);
     section.secret("token", &mut token, &TOKEN);
     section.text("camera", &mut camera, &CAMERA);
     section.text("mode", &mut mode, &MODE);
@@ -85,17 +86,16 @@ mod tests {
     fn mistakes_are_named_and_tokens_are_not() {
         for (text, expected) in [
             ("[[publish]]", "publish[0].url: missing; set it to the server's WHIP endpoint"),
-            (
-                "[[publish]]\nurl = \"rtmp://a/b\"",
-                "publish[0].url = \"rtmp://a/b\": not a WHIP endpoint; an http or https URL",
-            ),
-            ("[[publish]]\nurl = \"http://u:secret@a/b\"", "publish[0].url = \"http://***@a/b\": not a WHIP endpoint;"),
+            ("[[publish]]\nurl = \"rtmp://a/b\"", "publish[0].url: not a WHIP endpoint; an http or https URL"),
+            ("[[publish]]\nurl = \"http://u:secret@a/b\"", "publish[0].url: not a WHIP endpoint;"),
+            ("[[publish]]\nurl = \"htps://a/secret/whip\"", "publish[0].url: not a WHIP endpoint;"),
             (
                 "[[publish]]\nurl = \"http://a\"\ntoken = \"Bearer secret\"",
                 "publish[0].token: not a token; the server's",
             ),
             ("[[publish]]\nurl = \"http://a\"\ntoken = 123456", "publish[0].token: not text in quotes; the server's"),
             ("[[publish]]\nurl = \"http://a\"\ncamera = \"x\"", "no camera has this name; there are camera"),
+            ("[[publish]]\nurl = \"http://a\"\nurls = \"http://a/secret\"", "publish[0].urls = ***: unknown key; did"),
             ("[[publish]]\nurl = \"http://a\"\nmode = \"never\"", "not a mode; always or on_demand"),
         ] {
             let errors = read(text).expect_err(text);
