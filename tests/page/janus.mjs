@@ -81,7 +81,9 @@ export class Janus {
 
   /** Runs Janus until it answers. */
   async run() {
-    this.child = spawn('janus', ['--configs-folder', this.directory], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // It ends with the tests, however they end.
+    const command = ['--pdeathsig', 'KILL', 'janus', '--configs-folder', this.directory];
+    this.child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.child.stdout, this.child.stderr]) stream.setEncoding('utf8').on('data', (text) => (this.log += text));
     this.exited = once(this.child, 'exit');
     const deadline = performance.now() + START_DEADLINE_MS;
@@ -98,10 +100,13 @@ export class Janus {
   }
 
   async #end() {
-    this.sessions.forEach((session) => session.abort());
-    this.whip?.close();
-    await this.kill();
-    rmSync(this.directory, { recursive: true });
+    try {
+      this.sessions.forEach((session) => session.abort());
+      this.whip?.close();
+      await this.kill();
+    } finally {
+      rmSync(this.directory, { recursive: true });
+    }
   }
 
   /** Asks Janus for something; its plugins answer with an event. */
