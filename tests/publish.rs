@@ -1,12 +1,14 @@
 //! Publishing to a server by WHIP: what arrives there, redirects, refusals, servers that go and come back, and what the status
 //! tells about it.
 //!
-//! The server is a small endpoint with a receiver of another implementation; a real one is in `tests/network`.
+//! The server is a small endpoint with a receiver of another implementation; a real one is in
+//! `tests/page/publish.test.mjs`.
 
 mod common;
 #[path = "publish/endpoint.rs"]
 mod endpoint;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,6 +16,7 @@ use common::{LIMIT, Options, Porthole, SMALL, Viewer, numbers, request};
 use endpoint::{Accepted, Endpoint, Reply};
 use serde_json::{Value, json};
 use test_viewer::{Event, Receiver};
+use tokio::sync::Notify;
 
 /// How soon a server that is back has the picture again.
 const BACK: Duration = Duration::from_secs(10);
@@ -130,11 +133,12 @@ async fn refusals_and_nonsense_are_told_and_tried_again() -> Result<()> {
         let length = body.len();
         Reply::Raw(format!("HTTP/1.1 {status}\r\n{head}Content-Length: {length}\r\n\r\n{body}"))
     };
-    let mut endpoint = Endpoint::start(refusal("401 Unauthorized", "", &format!("wrong: {TOKEN}\r\n"))).await?;
+    let mut endpoint =
+        Endpoint::start(refusal("401 Unauthorized", "", &format!("{TOKEN} at /whip?key=geheim\r\n"))).await?;
     let porthole = Porthole::start(&publishing(&endpoint.url(), ""))?;
     let publication = until(&porthole, "fault").await?;
     let expected = "the server does not accept the token; check token in its [[publish]] section (status 401, and says: \
-                    wrong: ***)";
+                    *** at /whip?key=***)";
     ensure!(publication["fault"] == expected, "{publication}");
     for (reply, expected) in [
         (refusal("503 Busy", "Retry-After: 1\r\n", ""), "the server is not ready, or full (status 503)"),
@@ -168,12 +172,60 @@ async fn refusals_and_nonsense_are_told_and_tried_again() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn server_that_is_silent_is_given_up() -> Result<()> {
-    let endpoint = Endpoint::start(Reply::Silence).await?;
+    let mut endpoint = Endpoint::start(Reply::Silence).await?;
     let porthole = Porthole::start(&publishing(&endpoint.url(), ""))?;
+    endpoint.request(LIMIT).await?;
     let publication = until(&porthole, "fault").await?;
     ensure!(publication["fault"] == "no response from 127.0.0.1 within 10 s", "{publication}");
-    // It stops at once while it waits for one.
-    until(&porthole, "starting").await?;
+    // It stops soon while it waits for one, and the fault stays until then.
+    endpoint.request(LIMIT).await?;
+    ensure!(porthole.status().await?["publish"][0] == publication);
+    log_at_the_end(porthole).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_that_is_accepted_too_late_is_deleted() -> Result<()> {
+    let answer = Arc::new(Notify::new());
+    let mut endpoint = Endpoint::start(Reply::AcceptAfter(answer.clone())).await?;
+    let porthole = Porthole::start(&publishing(&endpoint.url(), ""))?;
+    ensure!(endpoint.request(LIMIT).await?.line.starts_with("POST "));
+    call(&porthole, "publish.stop", json!({})).await?;
+    answer.notify_one();
+    let end = endpoint.request(LIMIT).await?;
+    ensure!(end.line == "DELETE /session/1?key=geheim", "{end:?}");
+    until(&porthole, "idle").await?;
+    // The answer of an endpoint that is none.
+    let head = "HTTP/1.1 201 Created\r\nLocation: /session/2\r\nContent-Length: 6\r\n\r\n";
+    endpoint.reply(Reply::Raw(format!("{head}<html>")));
+    call(&porthole, "publish.start", json!({})).await?;
+    let lines = [endpoint.request(LIMIT).await?.line, endpoint.request(LIMIT).await?.line];
+    ensure!(lines == ["POST /whip?key=geheim", "DELETE /session/2"], "{lines:?}");
+    let log = log_at_the_end(porthole).await?;
+    ensure!(log.contains("has stopped publishing all cameras"), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_host_gets_the_offer_without_the_token() -> Result<()> {
+    let mut server = Endpoint::start(Reply::Accept).await?;
+    let to = server.url().replace("127.0.0.1", "localhost");
+    let redirect = format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+    let balancer = Endpoint::start(Reply::Raw(redirect)).await?;
+    let porthole = Porthole::start(&publishing(&balancer.url(), ""))?;
+    let Accepted { mut receiver, .. } = server.accepted(LIMIT).await?;
+    published(&mut receiver, 5, LIMIT).await?;
+    call(&porthole, "publish.stop", json!({})).await?;
+    for start in ["POST /whip", "DELETE /session/1"] {
+        let request = server.request(LIMIT).await?;
+        ensure!(request.line.starts_with(start) && request.header("authorization").is_none(), "{request:?}");
+    }
+    until(&porthole, "idle").await?;
+    server.reply(Reply::Raw("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".into()));
+    call(&porthole, "publish.start", json!({})).await?;
+    let publication = until(&porthole, "fault").await?;
+    let fault = publication["fault"].as_str().unwrap_or_default();
+    ensure!(fault.contains("use the URL that it redirects to"), "{publication}");
     log_at_the_end(porthole).await?;
     Ok(())
 }

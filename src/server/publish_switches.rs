@@ -15,15 +15,35 @@ pub struct PublishSwitches(Arc<[PublishSwitch]>);
 struct PublishSwitch {
     /// The camera's name.
     camera: String,
-    on: watch::Sender<bool>,
+    state: watch::Sender<SwitchState>,
+}
+
+/// The state of a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SwitchState {
+    /// Whether it is on.
+    pub on: bool,
+    /// How often it was turned off, by which whoever follows it sees that although it is on again.
+    pub stops: u64,
+}
+
+impl PublishSwitch {
+    fn set(&self, on: bool) {
+        self.state.send_modify(|state| {
+            state.on = on;
+            state.stops += u64::from(!on);
+        });
+    }
 }
 
 impl PublishSwitches {
     /// Switches for these publications: the camera's name, and whether it is published from the start.
     pub fn new(publications: impl IntoIterator<Item = (String, bool)>) -> Self {
-        Self(
-            publications.into_iter().map(|(camera, on)| PublishSwitch { camera, on: watch::Sender::new(on) }).collect(),
-        )
+        let switch = |(camera, on)| {
+            let state = watch::Sender::new(SwitchState { on, ..SwitchState::default() });
+            PublishSwitch { camera, state }
+        };
+        Self(publications.into_iter().map(switch).collect())
     }
 
     /// Turns on or off all publications of a camera, or all there are; `false` if there is none.
@@ -31,7 +51,7 @@ impl PublishSwitches {
         let meant = |switch: &&PublishSwitch| camera.is_none_or(|camera| switch.camera == camera);
         let mut is_any = false;
         for switch in self.0.iter().filter(meant) {
-            switch.on.send_replace(on);
+            switch.set(on);
             is_any = true;
         }
         is_any
@@ -40,13 +60,13 @@ impl PublishSwitches {
     /// Turns off one publication.
     pub fn turn_off(&self, index: usize) {
         if let Some(switch) = self.0.get(index) {
-            switch.on.send_replace(false);
+            switch.set(false);
         }
     }
 
     /// Follows the switch of one publication; `None` if there is none at this index.
-    pub fn watch(&self, index: usize) -> Option<watch::Receiver<bool>> {
-        self.0.get(index).map(|switch| switch.on.subscribe())
+    pub fn watch(&self, index: usize) -> Option<watch::Receiver<SwitchState>> {
+        self.0.get(index).map(|switch| switch.state.subscribe())
     }
 }
 
@@ -57,7 +77,7 @@ mod tests {
     #[test]
     fn switch_concerns_the_publications_of_a_camera_or_all() {
         let switches = PublishSwitches::new([("a".into(), true), ("b".into(), false), ("a".into(), false)]);
-        let on = || (0..3).map(|index| *switches.watch(index).unwrap().borrow()).collect::<Vec<_>>();
+        let on = || (0..3).map(|index| switches.watch(index).unwrap().borrow().on).collect::<Vec<_>>();
         assert_eq!(on(), [true, false, false]);
         assert!(switches.set(Some("a"), true) && !switches.set(Some("c"), true));
         assert_eq!(on(), [true, false, true]);
@@ -66,5 +86,7 @@ mod tests {
         assert!(switches.set(None, true) && switches.watch(3).is_none());
         assert_eq!(on(), [true; 3]);
         assert!(!PublishSwitches::default().set(None, true));
+        let stops = |index| switches.watch(index).unwrap().borrow().stops;
+        assert_eq!((stops(0), stops(1)), (1, 0), "turned off, and on again");
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use test_viewer::{Network, Options, Receiver};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +18,8 @@ use tokio_rustls::TlsAcceptor;
 pub enum Reply {
     /// A receiver answers it.
     Accept,
+    /// A receiver answers it as soon as it is told to.
+    AcceptAfter(Arc<Notify>),
     /// This is sent instead, up to the end of the connection.
     Raw(String),
     /// Nothing is sent.
@@ -127,10 +129,16 @@ impl Shared {
 
     async fn exchange(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
         let request = read(&mut stream).await?;
-        let response = if request.line.starts_with("POST ") {
+        let (is_offer, offer) = (request.line.starts_with("POST "), request.body.clone());
+        let _ = self.requests.send(request);
+        let response = if is_offer {
             let reply = self.reply.lock().expect("no holder should panic").clone();
             match reply {
-                Reply::Accept => self.accept(request.body.clone()).await?,
+                Reply::Accept => self.accept(offer).await?,
+                Reply::AcceptAfter(told) => {
+                    told.notified().await;
+                    self.accept(offer).await?
+                }
                 Reply::Raw(response) => response,
                 Reply::Silence => return std::future::pending().await,
             }
@@ -138,7 +146,6 @@ impl Shared {
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into()
         };
         stream.write_all(response.as_bytes()).await?;
-        let _ = self.requests.send(request);
         Ok(stream.shutdown().await?)
     }
 

@@ -82,6 +82,8 @@ pub struct ViewerLabel {
 /// The label of the metrics per publication.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PublishLabel {
+    /// The index of its section in the configuration: two may have the same camera and server.
+    pub section: u64,
     /// The camera's name.
     pub camera: String,
     /// Scheme, host and port of the server.

@@ -2,8 +2,7 @@
 //!
 //! What requests are made is in `whip`.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tokio_util::task::AbortOnDropHandle;
@@ -29,6 +29,9 @@ use super::whip_url::WhipUrl;
 /// How long a request may take, from looking up the name to the end of the response: services in the cloud take two
 /// seconds when they start something for a stream.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long connecting to one address of a server may take, so that one that leads nowhere leaves time for the others.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The longest body that is read. An answer has about 3 kB; each candidate adds 100 bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -47,6 +50,8 @@ pub struct WhipRequest<'a> {
     pub token: Option<&'a BearerToken>,
     /// The offer, if one is sent.
     pub offer: Option<&'a str>,
+    /// Whether it is not sent to an address of this machine or of a local network.
+    pub public_only: bool,
 }
 
 /// Makes requests.
@@ -69,22 +74,25 @@ impl WhipClient {
     }
 
     async fn exchange(&self, request: &WhipRequest<'_>) -> Result<WhipResponse, PublishFailure> {
-        let url = request.url;
-        let (host, port) = (url.host(), url.port());
-        let head = head(request)?;
-        let stream = TcpStream::connect(&*addresses(url).await?).await.map_err(|error| {
-            unreachable(format!("connect to {host}, port {port}: {error}; does the server run there?"))
-        })?;
-        if !url.is_encrypted() {
-            return exchange_on(stream, head).await;
-        }
+        let (url, head) = (request.url, head(request)?);
+        let stream = connect(url, request.public_only).await?;
+        let address = stream.peer_addr().ok().map(|address| address.ip());
+        let response = if url.is_encrypted() {
+            exchange_on(self.encrypt(url, stream).await?, head).await
+        } else {
+            exchange_on(stream, head).await
+        };
+        Ok(WhipResponse { address, ..response? })
+    }
+
+    async fn encrypt(&self, url: &WhipUrl, stream: TcpStream) -> Result<TlsStream<TcpStream>, PublishFailure> {
+        let host = url.host();
         let name = ServerName::try_from(host.clone()).map_err(|error| unreachable(format!("{host}: {error}")))?;
-        let stream = self.tls().await?.connect(name, stream).await.map_err(|error| {
+        self.tls().await?.connect(name, stream).await.map_err(|error| {
             unreachable(format!(
                 "TLS with {host}: {error}; its certificate has to be one that this machine trusts (/etc/ssl/certs)"
             ))
-        })?;
-        exchange_on(stream, head).await
+        })
     }
 
     /// TLS with the certificate authorities that this machine trusts.
@@ -111,21 +119,40 @@ impl WhipClient {
 ///
 /// # Errors
 ///
-/// [`PublishFailure::Unreachable`] when its name is unknown, or no network leads there.
+/// [`PublishFailure::Unreachable`] when its name is unknown, or no connection to it comes about.
 pub async fn local_address(url: &WhipUrl) -> Result<IpAddr, PublishFailure> {
-    let addresses = timeout(REQUEST_TIMEOUT, addresses(url)).await;
-    let slow = |_| unreachable(format!("look up {}: no response within {} s", url.host(), REQUEST_TIMEOUT.as_secs()));
-    let addresses = addresses.map_err(slow)??;
-    let routed = addresses.iter().find_map(|address| local_address_towards(*address).ok());
-    routed.ok_or_else(|| unreachable(format!("no network leads to {}", url.host())))
+    let host = url.host();
+    let stream = timeout(REQUEST_TIMEOUT, connect(url, false)).await;
+    let limit = REQUEST_TIMEOUT.as_secs();
+    let stream = stream.map_err(|_| unreachable(format!("no connection to {host} within {limit} s")))??;
+    let address = stream.local_addr().map_err(|error| unreachable(format!("connect to {host}: {error}")))?;
+    Ok(address.ip())
 }
 
-/// The local address of packets to this one; none is sent.
-fn local_address_towards(address: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(address)?;
-    Ok(socket.local_addr()?.ip())
+/// Connects to the first address of a server that can be reached.
+async fn connect(url: &WhipUrl, public_only: bool) -> Result<TcpStream, PublishFailure> {
+    let mut failure = "the name has no address".to_owned();
+    for address in addresses(url).await? {
+        if public_only && is_local(address.ip()) {
+            let wrong = "an address of this machine or of a local network; use the URL that it redirects to";
+            return Err(PublishFailure::Response(format!("the server redirects to {}, {wrong}", url.server())));
+        }
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error.to_string(),
+            Err(_) => failure = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
+        }
+    }
+    let (host, port) = (url.host(), url.port());
+    Err(unreachable(format!("connect to {host}, port {port}: {failure}; does the server run there?")))
+}
+
+/// Whether this is an address of this machine or of a local network.
+pub fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
+    }
 }
 
 async fn addresses(url: &WhipUrl) -> Result<Vec<SocketAddr>, PublishFailure> {
@@ -147,7 +174,7 @@ fn roots() -> RootCertStore {
 }
 
 fn head(request: &WhipRequest<'_>) -> Result<Request<Full<Bytes>>, PublishFailure> {
-    let WhipRequest { method, url, token, offer } = request;
+    let WhipRequest { method, url, token, offer, .. } = request;
     let mut head = Request::builder()
         .method(method)
         .uri(url.target())
@@ -175,24 +202,58 @@ async fn exchange_on(
     // Drives the connection; how it ends is seen in the response.
     let _driver = AbortOnDropHandle::new(tokio::spawn(async { drop(connection.await) }));
     let response = sender.send_request(request).await.map_err(broken)?;
-    read(response).await
+    Ok(read(response).await)
 }
 
 /// Reads a response to its end.
-async fn read(response: Response<Incoming>) -> Result<WhipResponse, PublishFailure> {
+async fn read(response: Response<Incoming>) -> WhipResponse {
     let (head, body) = response.into_parts();
     let text = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
     let (location, retry_after) = (text(header::LOCATION), text(header::RETRY_AFTER));
     let body = Limited::new(body, MAX_BODY).collect().await;
-    let body = body.map_err(|error| unreachable(format!("the server's response: {error}")))?.to_bytes();
-    Ok(WhipResponse {
+    let broken = body.as_ref().err().map(|error| format!("the server's response: {error}"));
+    let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
+    WhipResponse {
         status: head.status.as_u16(),
         location: location.map(str::to_owned),
         retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
-        body: String::from_utf8_lossy(&body).into_owned(),
-    })
+        body: body.unwrap_or_default(),
+        broken,
+        address: None,
+    }
 }
 
 fn unreachable(words: String) -> PublishFailure {
     PublishFailure::Unreachable(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn local_address_is_refused_where_only_public_ones_are_meant() {
+        let url = WhipUrl::parse("http://127.0.0.1:9/secret").expect("a URL");
+        let wrong = connect(&url, true).await.expect_err("local").to_string();
+        assert!(wrong.starts_with("the server redirects to http://127.0.0.1:9, an address of this machine"), "{wrong}");
+    }
+
+    #[test]
+    fn local_addresses_are_told_from_public_ones() {
+        for (address, expected) in [
+            ("127.0.0.1", true),
+            ("10.0.0.1", true),
+            ("192.168.1.5", true),
+            ("169.254.169.254", true),
+            ("0.0.0.0", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("192.0.2.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_local(address.parse().expect(address)), expected, "{address}");
+        }
+    }
 }

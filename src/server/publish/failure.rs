@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::config::BearerToken;
+use super::destination::Destination;
 use super::whip_response::WhipResponse;
 use crate::util::redact::redact;
 use crate::util::text;
@@ -41,10 +41,16 @@ pub enum PublishFailure {
 }
 
 impl PublishFailure {
-    /// What a response other than an answer means.
-    pub fn refused(response: &WhipResponse, token: Option<&BearerToken>) -> Self {
+    /// What a response from this destination means that is no answer.
+    pub fn refused(response: &WhipResponse, destination: &Destination<'_>) -> Self {
         let status = response.status;
-        let meaning = match (status, token) {
+        let elsewhere = format!(
+            "the server redirects to {}, which refuses; the token goes only to the host of url, so use the URL that it \
+             redirects to",
+            destination.url().server()
+        );
+        let meaning = match (status, destination.token()) {
+            (401 | 403, _) if destination.is_elsewhere() => elsewhere.as_str(),
             (401, None) => "the server asks for a token; set token in its [[publish]] section",
             (401, Some(_)) => "the server does not accept the token; check token in its [[publish]] section",
             (403, None) => "the server does not let anybody publish there without a token, or at all",
@@ -60,7 +66,7 @@ impl PublishFailure {
             (300..=399, _) => "the server redirects in a way that WHIP does not know; use the URL that it redirects to",
             _ => "the server refused",
         };
-        let said = match words_of(response, token) {
+        let said = match words_of(response, destination) {
             words if words.is_empty() => String::new(),
             words => format!(", and says: {words}"),
         };
@@ -79,19 +85,23 @@ impl PublishFailure {
 }
 
 /// What a server says in the body of its response, on one line and without secrets; nothing of pages for browsers.
-fn words_of(response: &WhipResponse, token: Option<&BearerToken>) -> String {
+fn words_of(response: &WhipResponse, destination: &Destination<'_>) -> String {
     if response.body.trim_start().starts_with('<') {
         return String::new();
     }
     let plain: String = response.body.chars().map(|c| if text::is_invisible(c) { ' ' } else { c }).collect();
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    let words = token.map_or_else(|| words.clone(), |token| token.removed_from(&words));
-    redact(&words).chars().take(MAX_WORDS).collect()
+    redact(&destination.without_secrets(&words)).chars().take(MAX_WORDS).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::publish::{BearerToken, WhipUrl};
+
+    fn url(text: &str) -> WhipUrl {
+        WhipUrl::parse(text).expect(text)
+    }
 
     fn response(status: u16, body: &str) -> WhipResponse {
         WhipResponse { status, body: body.into(), ..WhipResponse::default() }
@@ -99,8 +109,10 @@ mod tests {
 
     #[test]
     fn refusal_says_what_to_do_and_repeats_no_secret() {
-        let token = BearerToken::parse("s3cr3t-t0k3n");
-        let words = |status, body: &str, token| PublishFailure::refused(&response(status, body), token).to_string();
+        let (token, url) = (BearerToken::parse("s3cr3t-t0k3n"), url("https://a/live/k3yk3yk3y/whip?sign=geheim"));
+        let words = |status, body: &str, token| {
+            PublishFailure::refused(&response(status, body), &Destination::new(&url, token)).to_string()
+        };
         assert_eq!(
             words(401, "", None),
             "the server asks for a token; set token in its [[publish]] section (status 401)"
@@ -113,6 +125,8 @@ mod tests {
         let echoed = words(403, "not s3cr3t-t0k3n, nor http://a:b@c/ nor token=xyz", token.as_ref());
         assert!(echoed.starts_with("the token does not allow publishing there"), "{echoed}");
         assert!(!echoed.contains("s3cr3t") && !echoed.contains("a:b") && !echoed.contains("xyz"), "{echoed}");
+        let echoed = words(404, "no stream at /live/k3yk3yk3y/whip?sign=geheim", None);
+        assert!(echoed.ends_with("says: no stream at /live/***/whip?sign=***)"), "{echoed}");
         assert_eq!(words(502, "<html>Bad gateway</html>", None), "the server failed (status 502)");
         assert!(words(400, &"x".repeat(9_999), None).len() < 300);
         for status in 100..=999 {
@@ -121,10 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn refusal_of_another_host_asks_for_its_url() {
+        let (configured, token) = (url("https://a/whip"), BearerToken::parse("token"));
+        let destination =
+            Destination::new(&configured, token.as_ref()).redirected(Some("https://b/whip")).expect("a URL");
+        let words = PublishFailure::refused(&response(401, ""), &destination).to_string();
+        assert!(words.starts_with("the server redirects to https://b, which refuses;"), "{words}");
+        assert!(words.contains("use the URL that it redirects to"), "{words}");
+    }
+
+    #[test]
     fn wait_that_a_server_asks_for_is_bounded() {
         let asked = |retry_after| {
             let response = WhipResponse { status: 503, retry_after, ..WhipResponse::default() };
-            match PublishFailure::refused(&response, None) {
+            match PublishFailure::refused(&response, &Destination::new(&url("http://a/"), None)) {
                 PublishFailure::Refused { retry_after, .. } => retry_after,
                 _ => None,
             }

@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod destination;
 mod failure;
 mod pauses;
 mod publisher;
@@ -29,8 +30,9 @@ use crate::model::status::{PublishStatus, StatusPublisher};
 use crate::server::publish_switches::PublishSwitches;
 use crate::server::rtc::{CameraStream, SessionManager};
 
-/// How long servers may take to acknowledge the end of their sessions when the program stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long servers may take to acknowledge the end of their sessions when the program stops, and before that to answer an
+/// offer that they have been sent.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What publications are made with.
 pub struct PublishDeps {
@@ -64,7 +66,7 @@ impl Publishers {
         Self { tasks, stop }
     }
 
-    /// Ends all publications and tells the servers, for at most a second.
+    /// Ends all publications and tells the servers, for at most 3 s.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();

@@ -26,15 +26,20 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// The pause after a failure at `now`, and whether the failure is worth a log line.
-    pub fn after(&mut self, failure: &PublishFailure, now: Instant) -> (Duration, bool) {
+    /// The pause after a failure at `now`, and whether the failure is worth a log line. By `random`, from 0 to 1, it is up to a
+    /// fifth shorter or longer, so that boards which have lost one server do not all come back at once.
+    pub fn after(&mut self, failure: &PublishFailure, now: Instant, random: f64) -> (Duration, bool) {
         if matches!(failure, PublishFailure::Lost(after) if *after >= SUCCESS) {
             self.0.recovered();
         }
         let (pause, log) = self.0.failed(now);
         let pause = if failure.is_lasting() { pause } else { pause.min(LONGEST_SOON) };
+        let pause = pause.mul_f64(0.8 + 0.4 * random);
         match failure {
-            PublishFailure::Refused { retry_after: Some(asked), .. } => (pause.max(*asked), log),
+            // Never before.
+            PublishFailure::Refused { retry_after: Some(asked), .. } => {
+                (pause.max(asked.mul_f64(1.0 + 0.2 * random)), log)
+            }
             _ => (pause, log),
         }
     }
@@ -55,7 +60,7 @@ mod tests {
 
     fn seconds(pauses: &mut Pauses, failure: &PublishFailure, count: usize) -> Vec<f32> {
         let now = Instant::now();
-        (0..count).map(|_| pauses.after(failure, now).0.as_secs_f32()).collect()
+        (0..count).map(|_| pauses.after(failure, now, 0.5).0.as_secs_f32()).collect()
     }
 
     #[test]
@@ -69,7 +74,7 @@ mod tests {
 
     #[test]
     fn server_is_not_asked_before_the_time_that_it_names() {
-        assert_eq!(seconds(&mut Pauses::default(), &refused(503, Some(20)), 2), [20.0, 20.0]);
+        assert_eq!(seconds(&mut Pauses::default(), &refused(503, Some(20)), 2), [22.0, 22.0]);
         assert_eq!(seconds(&mut Pauses::default(), &refused(503, Some(0)), 2), [0.5, 1.0]);
     }
 
@@ -83,6 +88,16 @@ mod tests {
         pauses.reset();
         assert_eq!(seconds(&mut pauses, &short, 1), [0.5]);
         let now = Instant::now();
-        assert!(pauses.after(&long, now).1 && !pauses.after(&short, now).1, "one line a minute");
+        assert!(pauses.after(&long, now, 0.5).1 && !pauses.after(&short, now, 0.5).1, "one line a minute");
+    }
+
+    #[test]
+    fn pauses_are_spread_by_a_fifth() {
+        let now = Instant::now();
+        let first = |failure, random| Pauses::default().after(failure, now, random).0.as_secs_f32();
+        let unreachable = PublishFailure::Unreachable("refused".into());
+        assert_eq!((first(&unreachable, 0.0), first(&unreachable, 1.0)), (0.4, 0.6));
+        let asked = refused(503, Some(20));
+        assert_eq!((first(&asked, 0.0), first(&asked, 1.0)), (20.0, 24.0));
     }
 }

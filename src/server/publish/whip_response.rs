@@ -1,5 +1,7 @@
 //! What matters of a server's response to a request of ours.
 
+use std::net::IpAddr;
+
 /// A response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WhipResponse {
@@ -9,6 +11,10 @@ pub struct WhipResponse {
     pub location: Option<String>,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u64>,
-    /// The body.
+    /// The body; empty if it could not be read.
     pub body: String,
+    /// Why the body could not be read.
+    pub broken: Option<String>,
+    /// The address of the server.
+    pub address: Option<IpAddr>,
 }

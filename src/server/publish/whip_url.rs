@@ -2,10 +2,16 @@
 
 use std::fmt;
 
-use url::{Host, Position, Url};
+use url::{Host, Position, Url, form_urlencoded};
 
 /// The longest URL in bytes; Cloudflare's have about 150.
 const URL_LIMIT: usize = 2048;
+
+/// Parts of a path from this length on may be secrets: shorter ones are names, such as that of a stream.
+const SECRET_PART: usize = 8;
+
+/// Values in a query from this length on may be secrets.
+const SECRET_VALUE: usize = 4;
 
 /// An `http` or `https` URL without credentials.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +55,21 @@ impl WhipUrl {
     /// The port.
     pub(super) fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or_default()
+    }
+
+    /// The text without what of this URL may be a secret: the longer parts of the path and the values of the query, as they are
+    /// written, and decoded.
+    pub(super) fn removed_from(&self, text: &str) -> String {
+        let parts = self.0.path_segments().into_iter().flatten().filter(|part| part.len() >= SECRET_PART);
+        let pairs = self.0.query().into_iter().flat_map(|query| query.split('&'));
+        let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        let written: Vec<&str> = parts.chain(values.filter(|value| value.len() >= SECRET_VALUE)).collect();
+        let decode = |text: &&str| form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name).collect::<String>();
+        let decoded = written.iter().map(decode).filter(|text| text.len() >= SECRET_VALUE);
+        let mut secrets: Vec<String> = decoded.chain(written.iter().map(|text| (*text).to_owned())).collect();
+        // The longest first, of which others may be a part.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     /// The value of the header `Host`.
@@ -97,6 +118,16 @@ mod tests {
             owned(["http://[2001:db8::1]:8889", "2001:db8::1", "[2001:db8::1]:8889", "/"], 8889)
         );
         assert_eq!(format!("{:?}", url("https://a.b/secret?key=1")), "WhipUrl(https://a.b/***)");
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_removed_from_text() {
+        let secret = url("https://a/live/abcdefgh/abcdefghijkl?v=1&key=secret&s3cr3t");
+        assert_eq!(
+            secret.removed_from("/live/abcdefgh/abcdefghijkl?v=1&key=secret&s3cr3t"),
+            "/live/***/***?v=1&key=***&***"
+        );
+        assert_eq!(url("http://a/").removed_from("plain text"), "plain text");
     }
 
     #[test]

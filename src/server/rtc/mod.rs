@@ -207,7 +207,7 @@ impl SessionManager {
         let span = match &party {
             Party::Viewer => tracing::info_span!("viewer", id = &id[..8], camera = camera.name),
             // Inside that of the publication.
-            Party::Server(_) => tracing::info_span!("session", id = &id[..8]),
+            Party::Server { .. } => tracing::info_span!("session", id = &id[..8]),
         };
         let session = session::Session {
             cameras: party.cameras(&inner.cameras, camera),

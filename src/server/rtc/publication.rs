@@ -57,7 +57,7 @@ impl SessionManager {
         PublishOffer { sdp, promised, local_addr, _demand: demand }
     }
 
-    /// Starts the session of an offer that a server has answered; others see it under `name`.
+    /// Starts the session of an offer that a server has answered, from the address `server`; others see it under `name`.
     ///
     /// # Errors
     ///
@@ -67,6 +67,7 @@ impl SessionManager {
         camera: &CameraStream,
         offer: PublishOffer,
         answer: &str,
+        server: Option<IpAddr>,
         name: &str,
     ) -> Result<Publication, AnswerError> {
         let PublishOffer { promised, local_addr, _demand, .. } = offer;
@@ -80,9 +81,10 @@ impl SessionManager {
         let registered = self.0.sessions.register_publication(new_session, name);
         let handle = registered.0.handle().clone();
         let (sender, connected) = watch::channel(false);
+        let party = Party::Server { connected: sender, address: server };
         // From here on, so that the session ends if this is given up.
         let publication = Publication { handle, connected };
-        self.start_session(camera, &answer, local_addr, promised, registered, Party::Server(sender)).await?;
+        self.start_session(camera, &answer, local_addr, promised, registered, party).await?;
         Ok(publication)
     }
 }

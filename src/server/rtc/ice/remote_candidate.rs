@@ -3,7 +3,7 @@
 //! A candidate is an address named by a stranger, and checks are sent to it before anybody there has agreed: without
 //! limits a viewer could flood a third party (RFC 8445 section 19.5.1). So a session accepts a few, over UDP, with
 //! addresses and ports where a viewer can be. A viewer whose candidates are rejected still connects if its own checks
-//! reach one of ours. A server that we publish to is no stranger: the configuration names it.
+//! reach one of ours. A server that we publish to is named by the configuration: at its own address it may be at any port.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -15,6 +15,29 @@ pub const MAX_CANDIDATES: usize = 16;
 /// The lowest port of a viewer: those below are for servers (RFC 6335 section 6), and a NAT does not map other ports to
 /// them (RFC 4787 section 4.2.2).
 const MIN_PORT: u16 = 1024;
+
+/// The port below [`MIN_PORT`] at which servers of media are, too, because firewalls let it through: that of HTTPS. STUN's, 3478,
+/// is above it.
+const SERVER_PORT: u16 = 443;
+
+/// Which ports below [`MIN_PORT`] candidates may have.
+#[derive(Debug, Clone, Copy, Default)]
+enum LowPorts {
+    /// None.
+    #[default]
+    None,
+    /// Those of a server: any at the address of its HTTP server.
+    Server(Option<IpAddr>),
+}
+
+impl LowPorts {
+    fn allows(self, address: SocketAddr) -> bool {
+        match self {
+            Self::None => false,
+            Self::Server(server) => address.port() == SERVER_PORT || server == Some(address.ip()),
+        }
+    }
+}
 
 /// The address of a viewer's candidate that checks may be sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +65,13 @@ impl FromStr for RemoteCandidate {
 
     /// Parses the value of a viewer's `a=candidate`, with or without `candidate:`. Extensions are ignored, as RFC 8839 asks.
     fn from_str(value: &str) -> Result<Self, CandidateError> {
-        Self::parse(value, MIN_PORT)
+        Self::parse(value, LowPorts::None)
     }
 }
 
 impl RemoteCandidate {
-    /// Parses a candidate, whose port is `min_port` at least.
-    fn parse(value: &str, min_port: u16) -> Result<Self, CandidateError> {
+    /// Parses a candidate.
+    fn parse(value: &str, low_ports: LowPorts) -> Result<Self, CandidateError> {
         let value = value.strip_prefix("candidate:").unwrap_or(value);
         let mut fields = value.split_ascii_whitespace();
         let mut field = || fields.next().ok_or(CandidateError::Malformed);
@@ -70,7 +93,7 @@ impl RemoteCandidate {
             return Err(CandidateError::Unsupported);
         }
         let address = SocketAddr::new(ip.to_canonical(), port);
-        if !is_plausible(address, min_port) {
+        if !is_plausible(address, low_ports) {
             return Err(CandidateError::Implausible);
         }
         Ok(Self { address })
@@ -78,7 +101,7 @@ impl RemoteCandidate {
 }
 
 /// Whether a viewer can have this address at all.
-fn is_plausible(address: SocketAddr, min_port: u16) -> bool {
+fn is_plausible(address: SocketAddr, low_ports: LowPorts) -> bool {
     let ip = address.ip();
     let special = match ip {
         // 240.0.0.0/4 is reserved, and its last address means everybody (RFC 1112 section 4); 0.0.0.0/8 is this network.
@@ -86,33 +109,28 @@ fn is_plausible(address: SocketAddr, min_port: u16) -> bool {
         // A link-local address is ambiguous without its interface.
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    address.port() >= min_port && !ip.is_unspecified() && !ip.is_multicast() && !special
+    let is_port = address.port() >= MIN_PORT || (address.port() > 0 && low_ports.allows(address));
+    is_port && !ip.is_unspecified() && !ip.is_multicast() && !special
 }
 
-/// The addresses that a session has accepted.
-#[derive(Debug)]
+/// The addresses that a session has accepted; those of a viewer by default.
+#[derive(Debug, Default)]
 pub struct RemoteCandidates {
     accepted: Vec<SocketAddr>,
-    min_port: u16,
-}
-
-impl Default for RemoteCandidates {
-    /// Those of a viewer.
-    fn default() -> Self {
-        Self { accepted: Vec::new(), min_port: MIN_PORT }
-    }
+    low_ports: LowPorts,
 }
 
 impl RemoteCandidates {
-    /// Those of a server, which may be at any port.
-    pub fn of_server() -> Self {
-        Self { accepted: Vec::new(), min_port: 1 }
+    /// Those of a server whose HTTP server has this address.
+    pub fn of_server(address: Option<IpAddr>) -> Self {
+        let low_ports = LowPorts::Server(address.map(|address| address.to_canonical()));
+        Self { accepted: Vec::new(), low_ports }
     }
 
     /// The candidate, if it is accepted: it is valid, the session's limit is not reached, it is not one of our own
     /// addresses (`ours`), and it is loopback only if the viewer is on this host (`local_addr` is loopback).
     pub fn accept(&mut self, value: &str, local_addr: IpAddr, ours: &[SocketAddr]) -> Option<RemoteCandidate> {
-        let remote = match RemoteCandidate::parse(value, self.min_port) {
+        let remote = match RemoteCandidate::parse(value, self.low_ports) {
             Ok(remote) => remote,
             Err(reason) => {
                 tracing::debug!("remote candidate rejected: {reason}");
@@ -210,14 +228,24 @@ mod tests {
     }
 
     #[test]
-    fn server_may_be_at_any_port() {
-        let away = [192, 0, 2, 9].into();
-        for value in ["1 1 udp 1 192.0.2.1 443 typ host", "1 1 udp 1 192.0.2.1 1 typ host"] {
-            assert_eq!(RemoteCandidates::default().accept(value, away, &[]), None, "{value}");
-            assert!(RemoteCandidates::of_server().accept(value, away, &[]).is_some(), "{value}");
-        }
-        for value in ["1 1 udp 1 192.0.2.1 0 typ host", "1 1 udp 1 127.0.0.1 443 typ host"] {
-            assert_eq!(RemoteCandidates::of_server().accept(value, away, &[]), None, "{value}");
+    fn server_may_be_at_the_port_of_https_and_at_any_of_its_own_address() {
+        let (away, server) = ([192, 0, 2, 9].into(), Some([192, 0, 2, 1].into()));
+        let accept = |mut accepted: RemoteCandidates, ip: &str, port: u16| {
+            accepted.accept(&format!("1 1 udp 1 {ip} {port} typ host"), away, &[]).is_some()
+        };
+        for (ip, port, viewer, unknown, known) in [
+            ("192.0.2.1", 443, false, true, true),
+            ("192.0.2.1", 3478, true, true, true),
+            ("192.0.2.1", 53, false, false, true),
+            ("::ffff:192.0.2.1", 53, false, false, true),
+            ("198.51.100.1", 443, false, true, true),
+            ("198.51.100.1", 53, false, false, false),
+            ("192.0.2.1", 0, false, false, false),
+            ("127.0.0.1", 443, false, false, false),
+        ] {
+            assert_eq!(accept(RemoteCandidates::default(), ip, port), viewer, "{ip} {port}");
+            assert_eq!(accept(RemoteCandidates::of_server(None), ip, port), unknown, "{ip} {port}");
+            assert_eq!(accept(RemoteCandidates::of_server(server), ip, port), known, "{ip} {port}");
         }
     }
 
@@ -230,13 +258,14 @@ mod tests {
             let value = format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{extension}");
             let address = SocketAddr::new(ip.to_canonical(), port);
             let read = value.parse::<RemoteCandidate>().map(|remote| remote.address);
-            prop_assert_eq!(read, if is_plausible(address, MIN_PORT) { Ok(address) } else { Err(CandidateError::Implausible) });
+            let is_plausible = is_plausible(address, LowPorts::None);
+            prop_assert_eq!(read, if is_plausible { Ok(address) } else { Err(CandidateError::Implausible) });
         }
 
         #[test]
         fn no_candidate_panics(value in "(candidate:)?(\\PC{0,8} ?){0,12}") {
             if let Ok(remote) = value.parse::<RemoteCandidate>() {
-                prop_assert!(is_plausible(remote.address, MIN_PORT));
+                prop_assert!(is_plausible(remote.address, LowPorts::None));
             }
         }
     }

@@ -35,7 +35,6 @@ use tokio::time::timeout;
 
 use super::CameraStream;
 use super::ice::Ice;
-use super::ice::remote_candidate::RemoteCandidates;
 use super::ice::restart::{self, IceSession};
 use super::mux::{Credentials, Mux, SendStats, VirtualSocket};
 use super::peer::{self, Consent, DataDescription, DtlsIdentity, Peer};
@@ -210,8 +209,7 @@ impl Session {
         let mut connection = Connection::new(peer, socket.clone(), received);
         let channels = self.negotiated_channel().map(|_| connection.negotiated_channel()).into_iter().collect();
         let (ice, local_addr) = (self.ice.clone(), self.local_addr);
-        let accepted = if self.party.is_server() { RemoteCandidates::of_server() } else { RemoteCandidates::default() };
-        let credentials = [ours, theirs];
+        let (credentials, accepted) = ([ours, theirs], self.party.candidates());
         let ice_session =
             IceSession::new(commands, socket.clone(), ice, sdp.clone(), credentials, local_addr, accepted);
         // The queue has room for all that are accepted.

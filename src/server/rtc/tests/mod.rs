@@ -76,9 +76,10 @@ fn server_gets_its_own_camera_and_no_data_channels() {
     let answer = OFFER.replace("BUNDLE 0", "BUNDLE 0 1").replace("actpass", "passive") + data;
     let cameras: Arc<[CameraStream]> =
         Arc::from([camera(), CameraStream { name: "other".into(), index: 1, ..camera() }]);
-    for (party, has_data, indices) in
-        [(Party::Viewer, true, vec![0, 1]), (Party::Server(watch::Sender::new(false)), false, vec![1])]
-    {
+    for (party, has_data, indices) in [
+        (Party::Viewer, true, vec![0, 1]),
+        (Party::Server { connected: watch::Sender::new(false), address: None }, false, vec![1]),
+    ] {
         let answer =
             sdp::offer::parse(&answer).expect("SDP").accept(Profile::CONSTRAINED_BASELINE).expect("acceptable");
         assert_eq!(party.limited(answer).data.is_some(), has_data, "{party}");
