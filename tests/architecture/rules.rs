@@ -39,7 +39,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["rtc"], &["src/server/rtc/"]),
     (&["warp", "futures_util"], &["src/server/http/"]),
     (&["hyper", "hyper_util"], &["src/server/http/", "src/server/publish/"]),
-    (&["http_body_util", "rustls_native_certs", "url"], &["src/server/publish/"]),
+    (&["http_body_util", "url"], &["src/server/publish/"]),
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/util/suggest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),

@@ -169,8 +169,7 @@ impl SessionRegistry {
     ) -> Result<(SessionGuard, watch::Receiver<Preferences>), CapacityError> {
         let mut table = self.lock();
         let displaced = table.make_room(session.client.to_canonical(), session.arrived, limits)?;
-        let name = table.free_name();
-        let registered = self.add(table, session, name, false);
+        let registered = self.add(table, session, None);
         // Outside the lock: it wakes subscribers, and drops the attachment.
         drop(displaced);
         self.0.metrics.viewers_accepted.inc();
@@ -184,7 +183,7 @@ impl SessionRegistry {
         session: NewSession,
         name: &str,
     ) -> (SessionGuard, watch::Receiver<Preferences>) {
-        let registered = self.add(self.lock(), session, name.into(), true);
+        let registered = self.add(self.lock(), session, Some(name));
         self.publish();
         registered
     }
@@ -193,18 +192,16 @@ impl SessionRegistry {
         &self,
         mut table: MutexGuard<'_, SessionTable>,
         session: NewSession,
-        name: String,
-        is_publication: bool,
+        publication: Option<&str>,
     ) -> (SessionGuard, watch::Receiver<Preferences>) {
         let NewSession { id, owner, role, client, arrived, camera, playout_delay, end } = session;
         let preferences = watch::Sender::new(Preferences::new(camera, playout_delay));
-        let selection = watch::Sender::new(Selection::of(camera));
         let (followed, reason, handle_end) = (preferences.subscribe(), Arc::default(), end.clone());
         table.arrivals += 1;
         let arrival = table.arrivals;
         let info = SessionInfo {
             id: id.clone(),
-            name,
+            name: publication.map_or_else(|| table.free_name(), Into::into),
             owner,
             role,
             camera,
@@ -217,12 +214,12 @@ impl SessionRegistry {
         let record = SessionRecord {
             info,
             client: client.to_canonical(),
-            is_publication,
+            is_publication: publication.is_some(),
             arrived,
             connected: false,
             video_epoch: None,
             preferences,
-            selection,
+            selection: watch::Sender::new(Selection::of(camera)),
             end,
             reason: Arc::clone(&reason),
             attachment: None,
