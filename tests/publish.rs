@@ -171,6 +171,17 @@ async fn refusals_and_nonsense_are_told_and_tried_again() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answer_with_data_channels_gets_media_alone() -> Result<()> {
+    let mut endpoint = Endpoint::start(Reply::AcceptWithData).await?;
+    let porthole = Porthole::start(&publishing(&endpoint.url(), ""))?;
+    let Accepted { mut receiver, .. } = endpoint.accepted(LIMIT).await?;
+    published(&mut receiver, 10, LIMIT).await?;
+    until(&porthole, "live").await?;
+    receiver.close().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn server_that_is_silent_is_given_up() -> Result<()> {
     let mut endpoint = Endpoint::start(Reply::Silence).await?;
     let porthole = Porthole::start(&publishing(&endpoint.url(), ""))?;

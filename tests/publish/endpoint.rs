@@ -13,6 +13,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+/// A section for data channels.
+const DATA: &str =
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\na=sctp-port:5000\r\n";
+
 /// What becomes of an offer.
 #[derive(Clone)]
 pub enum Reply {
@@ -20,6 +24,8 @@ pub enum Reply {
     Accept,
     /// A receiver answers it as soon as it is told to.
     AcceptAfter(Arc<Notify>),
+    /// A receiver answers it, and its answer brings data channels, which were not offered.
+    AcceptWithData,
     /// This is sent instead, up to the end of the connection.
     Raw(String),
     /// Nothing is sent.
@@ -134,11 +140,12 @@ impl Shared {
         let response = if is_offer {
             let reply = self.reply.lock().expect("no holder should panic").clone();
             match reply {
-                Reply::Accept => self.accept(offer).await?,
+                Reply::Accept => self.accept(offer, "").await?,
                 Reply::AcceptAfter(told) => {
                     told.notified().await;
-                    self.accept(offer).await?
+                    self.accept(offer, "").await?
                 }
+                Reply::AcceptWithData => self.accept(offer, DATA).await?,
                 Reply::Raw(response) => response,
                 Reply::Silence => return std::future::pending().await,
             }
@@ -149,12 +156,17 @@ impl Shared {
         Ok(stream.shutdown().await?)
     }
 
-    async fn accept(&self, offer: String) -> Result<String> {
+    /// Has a receiver answer, to whose answer a third section may be added.
+    async fn accept(&self, offer: String, section: &str) -> Result<String> {
         let network = Network::default();
         let options =
             Options { network: Some(network.clone()), lite: self.lite, ..Options::new("http://127.0.0.1:9/") };
         let receiver = Receiver::answer(&options, offer).await?;
-        let (answer, length) = (receiver.answer.clone(), receiver.answer.len());
+        let mut answer = receiver.answer.clone();
+        if !section.is_empty() {
+            answer = answer.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 0 1 2") + section;
+        }
+        let length = answer.len();
         let _ = self.accepted.send(Accepted { receiver, network });
         Ok(format!(
             "HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nLocation: session/1?key=geheim\r\nETag: \"1\"\r\n\
