@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::BearerToken;
-use super::failure::PublishFailure;
+use super::failure::{PublishFailure, shortened};
 use super::whip_response::WhipResponse;
 use super::whip_url::WhipUrl;
 
@@ -89,8 +89,10 @@ impl WhipClient {
         let host = url.host();
         let name = ServerName::try_from(host.clone()).map_err(|error| unreachable(format!("{host}: {error}")))?;
         self.tls().await?.connect(name, stream).await.map_err(|error| {
+            // It may repeat all names of a certificate.
+            let wrong = shortened(&error.to_string());
             unreachable(format!(
-                "TLS with {host}: {error}; its certificate has to be one that this machine trusts (/etc/ssl/certs)"
+                "TLS with {host}: {wrong}; its certificate has to be one that this machine trusts (/etc/ssl/certs)"
             ))
         })
     }
@@ -150,7 +152,11 @@ async fn connect(url: &WhipUrl, public_only: bool) -> Result<TcpStream, PublishF
 /// Whether this is an address of this machine or of a local network.
 pub fn is_local(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V4(v4) => {
+            // Also those of carriers and of some VPNs (RFC 6598).
+            let is_shared = matches!(v4.octets(), [100, 64..=127, ..]);
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified() || is_shared
+        }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
     }
 }
@@ -246,6 +252,8 @@ mod tests {
             ("192.168.1.5", true),
             ("169.254.169.254", true),
             ("0.0.0.0", true),
+            ("100.100.0.1", true),
+            ("100.128.0.1", false),
             ("::1", true),
             ("::ffff:127.0.0.1", true),
             ("fd00::1", true),

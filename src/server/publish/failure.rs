@@ -89,9 +89,17 @@ fn words_of(response: &WhipResponse, destination: &Destination<'_>) -> String {
     if response.body.trim_start().starts_with('<') {
         return String::new();
     }
-    let plain: String = response.body.chars().map(|c| if text::is_invisible(c) { ' ' } else { c }).collect();
-    let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    redact(&destination.without_secrets(&words)).chars().take(MAX_WORDS).collect()
+    shortened(&redact(&destination.without_secrets(&on_one_line(&response.body))))
+}
+
+fn on_one_line(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if text::is_invisible(c) { ' ' } else { c }).collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning of a text that comes from a server, on one line.
+pub fn shortened(text: &str) -> String {
+    on_one_line(text).chars().take(MAX_WORDS).collect()
 }
 
 #[cfg(test)]
@@ -142,6 +150,12 @@ mod tests {
         let words = PublishFailure::refused(&response(401, ""), &destination).to_string();
         assert!(words.starts_with("the server redirects to https://b, which refuses;"), "{words}");
         assert!(words.contains("use the URL that it redirects to"), "{words}");
+    }
+
+    #[test]
+    fn text_of_a_server_is_short_and_on_one_line() {
+        assert_eq!(shortened("valid for \"a\",\r\n\u{202e}\"b\""), "valid for \"a\", \"b\"");
+        assert_eq!(shortened(&"ä".repeat(70_000)).chars().count(), MAX_WORDS);
     }
 
     #[test]

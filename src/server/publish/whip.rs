@@ -46,19 +46,15 @@ pub async fn post(
     offer: &str,
 ) -> Result<WhipSession, PublishFailure> {
     let mut destination = Destination::new(url, token);
-    // A server on the internet must not make us send requests to what it cannot reach itself.
-    let mut is_configured_local = false;
+    let mut public_only = false;
     for _ in 0..=MAX_REDIRECTS {
-        let public_only = destination.is_elsewhere() && !is_configured_local;
         let (url, token) = (destination.url(), destination.token());
         let request = WhipRequest { method: Method::POST, url, token, offer: Some(offer), public_only };
         let response = client.send(&request, REQUEST_TIMEOUT).await?;
-        if !destination.is_elsewhere() {
-            is_configured_local |= response.address.is_some_and(is_local);
-        }
         match response.status {
             // Those that keep the method (RFC 9110 section 15.4).
             307 | 308 => {
+                public_only = leads_to_public(&response);
                 let redirected = destination.redirected(response.location.as_deref());
                 destination = redirected.map_err(PublishFailure::Response)?;
             }
@@ -70,6 +66,12 @@ pub async fn post(
         }
     }
     Err(PublishFailure::Response(format!("the server redirects more than {MAX_REDIRECTS} times")))
+}
+
+/// Whether a `Location` in this response may only lead to public addresses: a server on the internet must not make us send
+/// requests to what it cannot reach itself.
+fn leads_to_public(response: &WhipResponse) -> bool {
+    !response.address.is_some_and(is_local)
 }
 
 impl WhipSession {
@@ -86,7 +88,7 @@ impl WhipSession {
             server: response.address,
             url,
             token: request.token.cloned(),
-            public_only: request.public_only,
+            public_only: leads_to_public(response),
         }
     }
 
@@ -131,10 +133,13 @@ mod tests {
                 url: &from,
                 token: token.as_ref(),
                 offer: Some("v=0"),
-                public_only: true,
+                public_only: false,
             };
-            let session = WhipSession::of(&request, &WhipResponse { status: 201, location, ..WhipResponse::default() });
-            assert!(session.public_only && session.token == token);
+            let address = Some([192, 168, 1, 5].into());
+            let public = WhipResponse { status: 201, location, ..WhipResponse::default() };
+            let local = WhipResponse { address, ..public.clone() };
+            let session = WhipSession::of(&request, &public);
+            assert!(session.public_only && session.token == token && !WhipSession::of(&request, &local).public_only);
             session.url
         };
         assert_eq!(of("http://a/whip", Some("/session/1")), Some(url("http://a/session/1")));
