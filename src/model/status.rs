@@ -120,13 +120,13 @@ pub struct Mqtt {
 /// A camera's publication to a server (`[[publish]]` in the configuration).
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct PublishStatus {
-    /// Scheme, host and port of the server. The rest of its address may be a secret.
-    pub server: String,
+    /// Scheme, host and port of the server, for operators. The rest of its address may be a secret.
+    pub server: Option<String>,
     /// The camera's name.
     pub camera: String,
     /// Its state; idle while it shall not be published.
     pub state: PipelineState,
-    /// Why it is not published.
+    /// Why it is not published, for operators.
     pub fault: Option<String>,
 }
 
@@ -215,9 +215,10 @@ impl From<Status> for Report {
 pub struct StatusPublisher(watch::Sender<Status>);
 
 impl Status {
-    /// Leaves out what is for operators alone: why the MQTT broker is away, which may name addresses, users and files.
+    /// Leaves out what is for operators alone: servers, and why they are away, which may name addresses, users and files.
     pub fn hide_from_viewers(&mut self) {
         self.mqtt.iter_mut().for_each(|mqtt| mqtt.fault = None);
+        self.publish.iter_mut().for_each(|publication| (publication.server, publication.fault) = (None, None));
     }
 }
 

@@ -86,8 +86,6 @@ pub struct PublishLabel {
     pub section: u64,
     /// The camera's name.
     pub camera: String,
-    /// Scheme, host and port of the server.
-    pub server: String,
 }
 
 /// Why an HTTP connection or request was rejected before it reached a route.

@@ -150,18 +150,23 @@ fn session_ended() -> Error {
 mod tests {
     use super::*;
     use crate::model::metrics::Metrics;
-    use crate::model::status::{Mqtt, Status, StatusPublisher};
+    use crate::model::status::{Mqtt, PublishStatus, Status, StatusPublisher};
     use crate::server::sessions::SessionRegistry;
 
     #[tokio::test]
-    async fn viewers_see_whether_the_broker_is_connected_and_operators_why_not() {
+    async fn viewers_see_whether_servers_are_connected_and_operators_why_not() {
         let mqtt = Some(Mqtt { connected: false, fault: Some("read /etc/p: denied".into()) });
-        let status = StatusPublisher::new(Status { mqtt: mqtt.clone(), ..Status::default() });
+        let (server, fault) = (Some("http://192.0.2.1".into()), Some("refused".into()));
+        let camera = PublishStatus { camera: "door".into(), ..PublishStatus::default() };
+        let publish = vec![PublishStatus { server, fault, ..camera.clone() }];
+        let status = StatusPublisher::new(Status { mqtt: mqtt.clone(), publish: publish.clone(), ..Status::default() });
         let metrics = Metrics::new();
         let sessions = SessionRegistry::new(metrics.clone(), status.clone());
         let dispatcher = Dispatcher::for_tests(sessions, status.clone(), metrics);
-        assert_eq!(dispatcher.report_for(status.report(), Role::Operator).status.mqtt, mqtt);
-        let seen = dispatcher.report_for(status.report(), Role::Viewer).status.mqtt;
-        assert_eq!(seen, Some(Mqtt { connected: false, fault: None }));
+        let seen = dispatcher.report_for(status.report(), Role::Operator).status;
+        assert_eq!((seen.mqtt, seen.publish), (mqtt, publish));
+        let seen = dispatcher.report_for(status.report(), Role::Viewer).status;
+        assert_eq!(seen.mqtt, Some(Mqtt { connected: false, fault: None }));
+        assert_eq!(seen.publish, [camera]);
     }
 }

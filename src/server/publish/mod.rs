@@ -84,7 +84,7 @@ pub fn switches(configs: &[Config]) -> PublishSwitches {
 /// The status of the configuration's publications at the start.
 pub fn initial_status(configs: &[Config]) -> Vec<PublishStatus> {
     let status = |config: &Config| PublishStatus {
-        server: config.url.server(),
+        server: Some(config.url.server()),
         camera: config.camera.clone(),
         ..PublishStatus::default()
     };

@@ -178,8 +178,7 @@ impl Publisher {
     }
 
     fn label(&self) -> PublishLabel {
-        let (camera, server) = (self.config.camera.clone(), self.config.url.server());
-        PublishLabel { section: self.index as u64, camera, server }
+        PublishLabel { section: self.index as u64, camera: self.config.camera.clone() }
     }
 }
 
