@@ -55,6 +55,11 @@ fn fault_reasons(status: &Status) -> Vec<String> {
     if !status.privacy_kept {
         reasons.push("privacy switch: its state could not be stored, so a restart may undo it".into());
     }
+    let unpublished = status.publish.iter().filter(|publication| publication.state == PipelineState::Fault);
+    reasons.extend(
+        unpublished
+            .map(|publication| named(&format!("publishing {}", publication.camera), publication.fault.as_deref())),
+    );
     reasons
 }
 
@@ -73,7 +78,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::model::status::{Audio, FaultKind};
+    use crate::model::status::{Audio, FaultKind, PublishStatus};
 
     fn shown(status: &Status, pictures: bool) -> HashMap<String, String> {
         let topics = Topics::new("p", None, "d");
@@ -114,6 +119,11 @@ mod tests {
         // What is closed on purpose has no fault, except that it may not stay closed.
         status.privacy = true;
         assert_eq!(reason(&status), ("OFF".into(), None));
+        let (state, fault) = (PipelineState::Fault, Some("no token".into()));
+        let refused = PublishStatus { camera: "a".into(), state, fault, ..PublishStatus::default() };
+        status.publish = vec![PublishStatus::default(), refused];
+        assert_eq!(reason(&status), ("ON".into(), Some("publishing a: no token".into())));
+        status.publish.clear();
         status.privacy_kept = false;
         let (fault, unkept) = reason(&status);
         assert!(fault == "ON" && unkept.as_ref().is_some_and(|reason| reason.contains("restart")), "{unkept:?}");
