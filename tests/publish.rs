@@ -201,6 +201,7 @@ async fn session_that_is_accepted_too_late_is_deleted() -> Result<()> {
     let mut endpoint = Endpoint::start(Reply::AcceptAfter(answer.clone())).await?;
     let porthole = Porthole::start(&publishing(&endpoint.url(), ""))?;
     ensure!(endpoint.request(LIMIT).await?.line.starts_with("POST "));
+    let _accepted = endpoint.accepted(LIMIT).await?;
     call(&porthole, "publish.stop", json!({})).await?;
     answer.notify_one();
     let end = endpoint.request(LIMIT).await?;

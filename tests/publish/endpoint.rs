@@ -22,7 +22,7 @@ const DATA: &str =
 pub enum Reply {
     /// A receiver answers it.
     Accept,
-    /// A receiver answers it as soon as it is told to.
+    /// A receiver answers it, and the answer is sent as soon as it is told to.
     AcceptAfter(Arc<Notify>),
     /// A receiver answers it, and its answer brings data channels, which were not offered.
     AcceptWithData,
@@ -142,8 +142,9 @@ impl Shared {
             match reply {
                 Reply::Accept => self.accept(offer, "").await?,
                 Reply::AcceptAfter(told) => {
+                    let response = self.accept(offer, "").await?;
                     told.notified().await;
-                    self.accept(offer, "").await?
+                    response
                 }
                 Reply::AcceptWithData => self.accept(offer, DATA).await?,
                 Reply::Raw(response) => response,
