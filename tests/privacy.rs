@@ -3,9 +3,11 @@
 mod common;
 
 use std::fs;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use common::{LIMIT, Options, Porthole, SMALL, Viewer, request};
+use common::footprint::call;
+use common::{LIMIT, Options, Porthole, SMALL, Viewer, numbers, request};
 use serde_json::{Value, json};
 
 /// A camera that stays open without viewers unless privacy closes it.
@@ -37,10 +39,49 @@ async fn privacy_at_startup_keeps_devices_closed() -> Result<()> {
 
 /// Sets the privacy switch; the result.
 async fn set_privacy(porthole: &Porthole, on: bool) -> Result<Value> {
-    let body = json!({ "id": 1, "method": "privacy.set", "params": { "on": on } }).to_string();
-    let headers = [("Content-Type", "application/json")];
-    let answer = request("POST", &format!("{}api/command", porthole.base), &headers, body).await?;
-    Ok(serde_json::from_str::<Value>(&answer.body)?["result"].take())
+    call(porthole, "privacy.set", json!({ "on": on })).await
+}
+
+/// When frames of the camera arrived, until the placeholder did.
+async fn camera_frames(mut viewer: Viewer) -> Result<Vec<Instant>> {
+    let mut arrived = Vec::new();
+    loop {
+        let frame = viewer.frame(LIMIT).await?;
+        // Frames that were left off in the middle cannot be decoded.
+        let Some(image) = frame.image else { continue };
+        if image.code.is_none() {
+            return Ok(arrived);
+        }
+        arrived.push(frame.arrived);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_and_snapshots_show_the_camera_no_more_from_one_frame_to_the_next() -> Result<()> {
+    let porthole = Porthole::start(&SMALL.replace("320", "1280").replace("180", "720").replace("300000", "2000000"))?;
+    let mut slow = Viewer::connect(&Options::new(&porthole.base)).await?;
+    slow.frame(LIMIT).await?;
+    // Its frames wait for their turn.
+    let listed = call(&porthole, "session.list", json!({})).await?;
+    let session = &listed["sessions"][0]["session"];
+    call(&porthole, "session.limit", json!({ "session": session, "bitrate": 200_000 })).await?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    numbers(&mut viewer, 30).await?;
+    let watching = [slow, viewer].map(|viewer| tokio::spawn(camera_frames(viewer)));
+    let url = format!("{}snapshot.jpg", porthole.base);
+    let snapshot = || request("GET", &url, &[], String::new());
+    assert_eq!(snapshot().await?.status, 200);
+    assert_eq!(set_privacy(&porthole, true).await?["on"], true);
+    let on = Instant::now();
+    let refused = snapshot().await?;
+    assert!(refused.status >= 400 && refused.body.contains("privacy switch"), "{refused:?}");
+    for watching in watching {
+        let shown = watching.await??;
+        let after = shown.iter().filter(|arrived| **arrived > on).count();
+        // One may be on its way.
+        assert!(after <= 1, "{after} of {} frames after the switch was turned on", shown.len());
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 //! Plain values. Devices, threads and the network do not belong here.
 
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -36,6 +36,11 @@ impl Timestamp {
     /// The current time.
     pub fn now() -> Self {
         Self::from_monotonic(monotonic_now())
+    }
+
+    /// The time of an instant that is past.
+    pub fn of_instant(instant: Instant) -> Self {
+        Self::now().saturating_sub(instant.elapsed())
     }
 
     /// From a reading of `CLOCK_MONOTONIC`, as V4L2 and ALSA report it. A reading from before the start of the process

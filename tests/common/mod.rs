@@ -4,7 +4,9 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod fake;
+pub mod footprint;
 pub mod mjpeg;
+pub mod program;
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -15,6 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+pub use footprint::{Footprint, until_idle};
+pub use program::Program;
 pub use test_viewer::{Event, Network, Options, Viewer, request};
 
 /// A deadline for anything that works, on a machine busy with other tests.

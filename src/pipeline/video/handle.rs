@@ -100,7 +100,10 @@ impl Handle {
             drop(one);
             still.into_jpeg().map_err(encoder::Error::from)
         });
-        match jpeg.await {
+        let jpeg = jpeg.await;
+        // The switch may have been turned on while it was made.
+        self.check_privacy()?;
+        match jpeg {
             Ok(Ok(convert::EncodedJpeg { width, height, data })) => Ok(Jpeg { data: data.into(), width, height }),
             Ok(Err(error)) => Err(Error::Refused(format!("{}: no snapshot: {error}", self.name))),
             Err(stopped) => Err(Error::Unavailable(format!("{}: no snapshot: {stopped}", self.name))),
@@ -178,9 +181,7 @@ impl Handle {
     }
 
     async fn request<T>(&self, request: impl FnOnce(ReplySender<T>) -> CaptureRequest) -> Result<T, Error> {
-        if self.frames.demand().blocked_since().is_some() {
-            return Err(Error::Unavailable(format!("{}: {PRIVACY_MESSAGE}", self.name)));
-        }
+        self.check_privacy()?;
         let (reply, replied) = oneshot::channel();
         // First, so that the thread sees demand.
         let _interest = self.frames.demand().register();
@@ -192,6 +193,13 @@ impl Handle {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(self.stopping()),
             Err(_) => Err(self.timed_out("frame")),
+        }
+    }
+
+    fn check_privacy(&self) -> Result<(), Error> {
+        match self.frames.demand().blocked_since() {
+            Some(_) => Err(Error::Unavailable(format!("{}: {PRIVACY_MESSAGE}", self.name))),
+            None => Ok(()),
         }
     }
 

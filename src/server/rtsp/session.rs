@@ -338,7 +338,7 @@ impl Playback {
 
 /// When the producer was blocked, if it is.
 fn blocked_since(demand: &Demand) -> Option<Timestamp> {
-    demand.blocked_since().map(|since| Timestamp::now().saturating_sub(since.elapsed()))
+    demand.blocked_since().map(Timestamp::of_instant)
 }
 
 /// The next packet; pending forever if there is no audio. Packets that were missed are a gap.

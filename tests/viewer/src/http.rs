@@ -11,6 +11,7 @@ use super::Boxed;
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    /// As text; bytes of an image that are none are replaced.
     pub body: String,
 }
 
@@ -51,7 +52,7 @@ pub fn request<'a>(
             Ok(Answer {
                 status: response.status().as_u16(),
                 headers: headers.map(|(key, value)| (key.to_string(), value.to_str().unwrap_or("").into())).collect(),
-                body: response.body_mut().read_to_string()?,
+                body: String::from_utf8_lossy(&response.body_mut().read_to_vec()?).into_owned(),
             })
         })
         .await?

@@ -199,6 +199,25 @@ impl<T> SendPacer<T> {
         }
     }
 
+    /// Drops what waits and is not wanted, and the video behind it that needs it. Returns how many frames that are.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(&T) -> bool) -> usize {
+        let before = self.frames_waiting();
+        for queue in [&mut self.audio, &mut self.repair, &mut self.video] {
+            queue.retain(|waiting| is_wanted(&waiting.packet));
+        }
+        let is_cut = self.frames_waiting() < before;
+        if is_cut && self.video.front().is_none_or(|first| !first.key) {
+            self.video.clear();
+            (self.awaiting_key, self.key_wanted) = (true, true);
+        }
+        before - self.frames_waiting()
+    }
+
+    fn frames_waiting(&self) -> usize {
+        let mut last = None;
+        self.video.iter().filter(|waiting| last.replace(waiting.frame) != Some(waiting.frame)).count()
+    }
+
     /// Sends a probe cluster: faster than the pace, and filled with padding.
     pub fn start_probe(&mut self, cluster: ProbeCluster) {
         self.probe = Some(Probing { cluster, left: cluster.bytes });

@@ -117,6 +117,11 @@ impl AudioSender {
         Ok(count)
     }
 
+    /// Sends nothing again of what was sent so far.
+    pub fn forget_sent(&mut self) {
+        self.last.clear();
+    }
+
     /// How many of the last packets go along with one of `bytes` and this RTP timestamp.
     fn earlier(&self, timestamp: u32, bytes: usize) -> usize {
         let mut room = MAX_PAYLOAD.saturating_sub(1 + bytes);

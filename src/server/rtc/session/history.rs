@@ -38,6 +38,8 @@ pub struct OutgoingFrame {
     pub playout_delay: u32,
     /// Whether it is a key frame.
     pub key: bool,
+    /// Whether it is shown instead of the camera's video.
+    pub placeholder: bool,
 }
 
 impl OutgoingFrame {
@@ -123,7 +125,7 @@ mod tests {
         let one = SharedPayloads::default().single_nal_units(&nal);
         let payloads = std::iter::repeat_n(one.iter().cloned(), count).flatten().collect();
         let captured = Timestamp::from_start(Duration::from_secs(5));
-        Arc::new(OutgoingFrame { payloads, captured, timestamp, playout_delay: 3, key: false })
+        Arc::new(OutgoingFrame { payloads, captured, timestamp, playout_delay: 3, key: false, placeholder: false })
     }
 
     #[test]

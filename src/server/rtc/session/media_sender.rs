@@ -23,6 +23,7 @@ use crate::server::rtc::rate::pacer::{PacedPacket, PacerDrops, SendPacer};
 use crate::server::rtc::rate::repair::{MAX_COPIES, RepairVerdict};
 use crate::server::rtc::sdp::formats::PacketizationMode;
 use crate::server::sessions::{PlayoutDelay, ViewerNetwork};
+use crate::util::broadcast::Demand;
 
 /// Between two sender reports of a stream: libwebrtc's interval. Browsers need them to synchronise audio and video.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,14 +77,19 @@ pub struct MediaSender {
     repair_meter: BitrateMeter,
     /// Who watches.
     owner: u64,
+    /// Tells when the privacy switch was turned on, which blocks all sources at once.
+    source: Demand,
+    /// When it was, at the last look.
+    blocked_since: Option<Instant>,
     /// The bitrate of the stream in bit/s: what is configured, or more if more was sent.
     stream_bitrate: u32,
     metrics: Metrics,
 }
 
 impl MediaSender {
-    /// Sends these streams to `owner` from `now` on, the video with `bitrate` bit/s.
+    /// Sends these streams of `source` to `owner` from `now` on, the video with `bitrate` bit/s.
     pub fn new(
+        source: Demand,
         video: VideoSender,
         audio: Option<AudioSender>,
         bitrate: u32,
@@ -108,6 +114,8 @@ impl MediaSender {
             audio_meter: BitrateMeter::new(usual_audio, STREAM_DECAY),
             repair_meter: BitrateMeter::new(0.0, 0.0),
             owner,
+            source,
+            blocked_since: None,
             stream_bitrate: bitrate,
             metrics,
         };
@@ -230,6 +238,7 @@ impl MediaSender {
     pub fn flush(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
         let now = Instant::now();
         self.send_reports(connection, now)?;
+        self.withhold();
         if connection.take_path_change() {
             self.estimate.on_path_change(now);
             self.video.repair().on_path_change(now);
@@ -279,6 +288,23 @@ impl MediaSender {
         }
         connection.send(&packets);
         Ok(())
+    }
+
+    /// While the privacy switch is on, nothing is sent of what was captured before, however long it has waited.
+    fn withhold(&mut self) {
+        let since = self.source.blocked_since();
+        if std::mem::replace(&mut self.blocked_since, since) != since {
+            self.video.forget_sent();
+            self.audio.iter_mut().for_each(AudioSender::forget_sent);
+        }
+        let Some(since) = since.map(Timestamp::of_instant) else { return };
+        let dropped = self.pacer.retain(|packet| match packet {
+            QueuedPacket::Audio(packet) => packet.captured >= since,
+            QueuedPacket::Video { frame, .. } => frame.placeholder,
+            // Of what was forgotten there is nothing to send.
+            QueuedPacket::Repair(_) => true,
+        });
+        self.metrics.count_drop(DropPoint::ViewerLag, dropped as u64);
     }
 
     /// Counts the frames that were dropped since the last time.

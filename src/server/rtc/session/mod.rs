@@ -132,7 +132,8 @@ impl Session {
             tracing::info!("{} connected", self.party);
             let (now, bitrate) = (Instant::now(), self.camera.rate.limit());
             let (audio, sounds) = audio.unzip();
-            let sender = MediaSender::new(video, audio, bitrate, self.entry.owner(), self.metrics.clone(), now);
+            let (source, owner) = (self.camera.video.demand().clone(), self.entry.owner());
+            let sender = MediaSender::new(source, video, audio, bitrate, owner, self.metrics.clone(), now);
             let current_video = watch::Sender::new(self.camera.video.clone());
             let switcher = CameraSwitcher::new(
                 &self.cameras,

@@ -156,6 +156,7 @@ impl VideoSender {
             timestamp,
             playout_delay: playout_delay(delay),
             key: frame.key,
+            placeholder: frame.placeholder,
         })
     }
 
@@ -208,6 +209,11 @@ impl VideoSender {
             sent.note_repeats(number);
         }
         Ok(bytes)
+    }
+
+    /// Sends nothing again of what was sent so far.
+    pub fn forget_sent(&mut self) {
+        self.frames = SentFrames::default();
     }
 
     /// Whether there is a stream for padding.

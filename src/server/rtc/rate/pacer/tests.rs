@@ -42,6 +42,24 @@ fn audio_comes_first_then_repair_then_new_frames() {
 }
 
 #[test]
+fn what_is_not_wanted_is_dropped_up_to_a_key_frame() {
+    let start = Instant::now();
+    let mut pacer = pacer(start);
+    pacer.push_audio(100, 100, start);
+    pacer.push_audio(101, 100, start);
+    pacer.push_frame(frame(0, 2), true, start);
+    pacer.push_frame(frame(10, 2), true, start);
+    assert_eq!(pacer.retain(|packet| ![100, 0, 1].contains(packet)), 1, "the first audio, and the first frame");
+    assert!(!pacer.take_key_request(true, start), "one waits");
+    assert_eq!(taken(&mut pacer, after(start, 5)), [101, 10, 11]);
+    pacer.push_frame(frame(20, 2), false, start);
+    pacer.push_frame(frame(30, 2), false, start);
+    assert_eq!(pacer.retain(|packet| *packet > 21), 2, "what needs a frame that is gone goes too");
+    assert!(pacer.take_key_request(true, start));
+    assert_eq!(pacer.retain(|_| false), 0);
+}
+
+#[test]
 fn a_key_frame_leaves_at_two_and_a_half_times_the_estimate() {
     let start = Instant::now();
     let mut pacer = pacer(start);
