@@ -6,30 +6,24 @@ mod access;
 #[path = "rtsp/client.rs"]
 mod client;
 mod common;
+#[path = "rtsp/leaving.rs"]
+mod leaving;
 #[path = "rtsp/recording.rs"]
 mod recording;
+#[path = "rtsp/replays.rs"]
+mod replays;
 
 use std::net::UdpSocket;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, INTERLEAVED, Packet, url};
-use common::{LIMIT, Options, POLL_INTERVAL, Porthole, SMALL, Viewer, missing, numbers, request};
-use recording::Recording;
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use common::{LIMIT, Options, Porthole, SMALL, Viewer, missing, numbers, request, until_idle};
+use serde_json::json;
 
 /// [`SMALL`] with an RTSP server.
 fn config() -> String {
     format!("{SMALL}\n[rtsp]\nlisten = \"127.0.0.1:0\"\n")
-}
-
-/// The camera and the microphone are closed again, and nobody is listed.
-async fn until_idle(porthole: &Porthole) -> Result<()> {
-    let idle = |status: &Value| {
-        status["viewers"] == 0 && status["cameras"][0]["state"] == "idle" && status["audio"]["state"] == "idle"
-    };
-    porthole.until_status("idle", idle).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,20 +33,13 @@ async fn ffmpeg_records_audio_and_picture_in_step_by_tcp_and_udp() -> Result<()>
     let mut recordings = Vec::new();
     for transport in ["tcp", "udp"] {
         let file = folder.path().join(format!("{transport}.mkv"));
-        recordings.push((transport, Recording::start(&format!("{base}camera"), transport, 5, &file)?, file));
+        recordings.push((transport, recording::start(&format!("{base}camera"), transport, 5, &file)?, file));
     }
     let status = porthole.until_status("two watch", |status| status["viewers"] == 2).await?;
     ensure!(status["cameras"][0]["watched"] == 2, "{status:#}");
     for (transport, recording, file) in recordings {
         recording.finish().await.context(transport)?;
-        let [video, audio] = recording::tracks(&file)?;
-        video.check(5.0, 0.5).with_context(|| format!("video by {transport}"))?;
-        audio.check(5.0, 0.2).with_context(|| format!("audio by {transport}"))?;
-        // A picture that was kept for whoever comes is older than the first audio, and the audio may be opened meanwhile.
-        let begin = audio.times[0] - video.times[0];
-        ensure!((-0.04..1.0).contains(&begin), "{transport}: the audio begins {begin} s after the picture");
-        let delay = recording::audio_delay(&file, (320, 180))?;
-        ensure!(delay.abs() < 0.04, "{transport}: the audio is {delay} s behind the picture");
+        recording::check(&file, 5).context(transport)?;
     }
     until_idle(&porthole).await
 }
@@ -156,48 +143,6 @@ async fn udp_goes_to_the_client_alone_and_ends_with_its_connection() -> Result<(
     drop(client);
     until_idle(&porthole).await?;
     ensure!(elsewhere.recv(&mut buffer).is_err(), "sent to somebody else");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_few_hundred_connections_leave_nothing_behind() -> Result<()> {
-    let porthole = Porthole::start(&config())?;
-    // What is made once is there.
-    Client::new(&porthole).await?.play("camera").await?;
-    until_idle(&porthole).await?;
-    let (descriptors, tasks) = (porthole.descriptors()?, porthole.metric("porthole_tasks").await?);
-    for round in 0..15_u8 {
-        let mut clients = JoinSet::new();
-        for number in 0..20_u8 {
-            // Each has an address of its own, and leaves at another point.
-            let mut client = Client::from(&porthole, [127, 0, round, number + 1]).await?;
-            clients.spawn(async move {
-                let udp = ["RTP/AVP;unicast;client_port=2009-2010", "RTP/AVP;unicast;client_port=2011-2012"];
-                match number % 5 {
-                    0 => client.send(b"OPTIONS * RTSP/1.0\r\nCS").await?,
-                    1 => client.request("DESCRIBE", "", &[]).await.map(drop)?,
-                    2 => client.set_up("camera", udp).await.map(drop)?,
-                    3 => {
-                        let id = client.set_up("camera", udp).await?;
-                        client.request("PLAY", "camera", &[("Session", &id)]).await?;
-                    }
-                    _ => client.play("camera").await.map(drop)?,
-                }
-                anyhow::Ok(())
-            });
-        }
-        while let Some(done) = clients.join_next().await {
-            done??;
-        }
-        porthole.until_status("nobody is left", |status| status["viewers"] == 0).await?;
-    }
-    until_idle(&porthole).await?;
-    porthole.until_metric("porthole_tasks", |now| now <= tasks).await?;
-    let deadline = Instant::now() + LIMIT;
-    while porthole.descriptors()? > descriptors {
-        ensure!(Instant::now() < deadline, "{descriptors} descriptors before, {} after", porthole.descriptors()?);
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
     Ok(())
 }
 

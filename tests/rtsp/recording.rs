@@ -1,15 +1,13 @@
 //! Recordings by ffmpeg: what ffprobe finds in them, and how far audio and picture are apart.
 
-use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole::capture::camera::timecode;
 use serde_json::Value;
 
-use crate::common::{LIMIT, POLL_INTERVAL};
+use crate::common::Program;
 
 // A part of it is used.
 #[allow(dead_code)]
@@ -19,40 +17,32 @@ mod tone;
 /// The rate of the decoded audio.
 const RATE: u32 = 48_000;
 
-/// A recording by ffmpeg, which is killed when dropped.
-pub struct Recording(Child);
-
-impl Recording {
-    /// Has ffmpeg record a URL for so many seconds. The audio is decoded, so that the offset in the file is that of the player.
-    pub fn start(url: &str, transport: &str, seconds: u32, file: &Path) -> Result<Self> {
-        let mut command = Command::new("ffmpeg");
-        command.args(["-nostdin", "-loglevel", "error", "-rtsp_transport", transport, "-i", url]);
-        command.args(["-t", &seconds.to_string(), "-c:v", "copy", "-c:a", "pcm_s16le", "-y"]).arg(file);
-        Ok(Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("start ffmpeg")?))
-    }
-
-    /// Waits until it is complete.
-    pub async fn finish(mut self) -> Result<()> {
-        let deadline = Instant::now() + 2 * LIMIT;
-        let status = loop {
-            if let Some(status) = self.0.try_wait()? {
-                break status;
-            }
-            ensure!(Instant::now() < deadline, "ffmpeg does not end");
-            tokio::time::sleep(POLL_INTERVAL).await;
-        };
-        let mut errors = String::new();
-        self.0.stderr.take().context("no stderr")?.read_to_string(&mut errors)?;
-        ensure!(status.success(), "{status}: {errors}");
-        Ok(())
-    }
+/// Has ffmpeg record a URL for so many seconds. The audio is decoded, so that the offset in the file is that of the player.
+pub fn start(url: &str, transport: &str, seconds: u32, file: &Path) -> Result<Program> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-loglevel", "error", "-rtsp_transport", transport, "-i", url]);
+    command.args(["-t", &seconds.to_string(), "-c:v", "copy", "-c:a", "pcm_s16le", "-y"]).arg(file);
+    Program::start(&mut command)
 }
 
-impl Drop for Recording {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// Checks a recording of so many seconds of [`SMALL`]: the times of picture and audio increase without a gap, and the audio is in
+/// step with the picture from its beginning to its end.
+///
+/// [`SMALL`]: crate::common::SMALL
+pub fn check(file: &Path, seconds: u32) -> Result<()> {
+    let [video, audio] = tracks(file)?;
+    let length = f64::from(seconds);
+    video.check(length, 0.5).context("video")?;
+    audio.check(length, 0.2).context("audio")?;
+    // A picture that was kept for whoever comes is older than the first audio, and the audio may be opened meanwhile.
+    let begin = audio.times[0] - video.times[0];
+    ensure!((-0.04..1.0).contains(&begin), "the audio begins {begin} s after the picture");
+    // The tone ticks once a second.
+    for after in [0.0, length - 3.0] {
+        let delay = audio_delay(file, (320, 180), after)?;
+        ensure!(delay.abs() < 0.04, "after {after} s the audio is {delay} s behind the picture");
     }
+    Ok(())
 }
 
 fn run(program: &str, arguments: &[&str], file: &Path) -> Result<Vec<u8>> {
@@ -65,14 +55,14 @@ fn run(program: &str, arguments: &[&str], file: &Path) -> Result<Vec<u8>> {
 
 /// What a recording holds of one track.
 #[derive(Debug)]
-pub struct Track {
+struct Track {
     /// The times of its packets, in seconds.
-    pub times: Vec<f64>,
+    times: Vec<f64>,
 }
 
 impl Track {
     /// Checks that the times of a recording of so many seconds increase, and have no long gap.
-    pub fn check(&self, seconds: f64, longest: f64) -> Result<()> {
+    fn check(&self, seconds: f64, longest: f64) -> Result<()> {
         let (first, last) = (self.times.first().context("no packets")?, self.times.last().context("no packets")?);
         ensure!(self.times.windows(2).all(|pair| pair[0] < pair[1]), "not monotone: {:?}", self.times);
         let gap = self.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
@@ -83,7 +73,7 @@ impl Track {
 }
 
 /// The tracks of a recording: video and audio.
-pub fn tracks(file: &Path) -> Result<[Track; 2]> {
+fn tracks(file: &Path) -> Result<[Track; 2]> {
     let arguments = ["-v", "error", "-of", "json", "-show_entries", "packet=codec_type,pts_time,dts_time", "FILE"];
     let found: Value = serde_json::from_slice(&run("ffprobe", &arguments, file)?)?;
     let packets = found["packets"].as_array().context("no packets")?;
@@ -95,9 +85,16 @@ pub fn tracks(file: &Path) -> Result<[Track; 2]> {
     Ok([Track { times: times("video")? }, Track { times: times("audio")? }])
 }
 
+/// From the first to the last packet of video and of audio, in seconds.
+pub fn lengths(file: &Path) -> Result<[f64; 2]> {
+    let length = |track: &Track| track.times.last().zip(track.times.first()).map(|(last, first)| last - first);
+    let [video, audio] = tracks(file)?;
+    Ok([length(&video).context("no video")?, length(&audio).context("no audio")?])
+}
+
 /// By how many seconds the audio of a recording of the test pattern is behind its picture: the tone ticks at each full second of
-/// the capture clock, which the timecode in the picture tells.
-pub fn audio_delay(file: &Path, size: (usize, usize)) -> Result<f64> {
+/// the capture clock, which the timecode in the picture tells. The first tick is used that begins `after` seconds from the start.
+fn audio_delay(file: &Path, size: (usize, usize), after: f64) -> Result<f64> {
     let [video, audio] = tracks(file)?;
     let (width, height) = size;
     let arguments =
@@ -106,12 +103,14 @@ pub fn audio_delay(file: &Path, size: (usize, usize)) -> Result<f64> {
     let frames: Vec<&[u8]> = frames.chunks_exact(width * height * 3 / 2).collect();
     ensure!(frames.len() == video.times.len(), "{} packets, {} frames", video.times.len(), frames.len());
     let code = |frame: &&[u8]| timecode::read(frame, width, height, width);
-    let shown = frames.iter().map(code).zip(&video.times).find_map(|(code, time)| Some((code?, *time)));
+    let mut late = frames.iter().zip(&video.times).filter(|(_, time)| **time >= video.times[0] + after);
+    let shown = late.find_map(|(frame, time)| Some((code(frame)?, *time)));
     let (code, shown_at) = shown.context("no timecode")?;
     let clock = code.captured as f64 / 1e4 - shown_at;
     let samples = run("ffmpeg", &["-v", "error", "-i", "FILE", "-map", "0:a", "-ac", "1", "-f", "s16le", "-"], file)?;
     let samples: Vec<i16> = samples.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    let onset = tone::onset(&samples, RATE).context("no tick")?;
+    let skipped = (after * f64::from(RATE)) as usize;
+    let onset = skipped + tone::onset(samples.get(skipped..).context("it is too short")?, RATE).context("no tick")?;
     let tick = clock + audio.times.first().context("no audio")? + onset as f64 / f64::from(RATE);
     Ok(tick - tick.round())
 }
