@@ -4,6 +4,8 @@
 //! Foreign hosts and origins are in `hardening`.
 
 mod common;
+#[path = "mjpeg/programs.rs"]
+mod programs;
 
 use std::time::{Duration, Instant};
 
