@@ -4,6 +4,8 @@
 //! Login and roles are tested in `auth`, WHEP itself in `whep`.
 
 mod common;
+#[path = "hardening/ways_in.rs"]
+mod ways_in;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -253,6 +255,9 @@ async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
         "GET /whep/session/0",
         "POST /whep/",
         "POST /whep/camera/",
+        "POST /webrtc",
+        "POST /webrtc/",
+        "POST /api/command",
         "DELETE /whep/session/0/",
         "DELETE /whep/0123456789abcdef0123456789abcdef",
         "PATCH /whep/camera/0123456789abcdef0123456789abcdef",
@@ -313,6 +318,11 @@ async fn only_canonical_paths_are_routed_and_authorized() -> Result<()> {
         "/whep/session/..",
         "/whep/session/../metrics/",
         "/whep/%2e%2e/metrics",
+        "//webrtc",
+        "/webrtc//",
+        "/webrtc/camera",
+        "/api/events/",
+        "/api/command/",
         "/api/tokens/",
         "/api/tokens/../status",
         "/viewer.js/..%2fapi/status",
@@ -432,6 +442,9 @@ async fn oversized_and_malformed_requests_are_refused() -> Result<()> {
         ("noise", (0..4096_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect(), &[0, 400, 431]),
         ("a JSON that is none", request("POST /api/session", &format!("{host}Content-Type: application/json\r\nContent-Length: 1\r\n")).replace("close\r\n\r\n", "close\r\n\r\n{").into(), &[400, 422]),
         ("deep JSON", [request("POST /api/session", &format!("{host}Content-Type: application/json\r\nContent-Length: 8000\r\n")).as_bytes(), &[b'['; 8000]].concat(), &[400, 422]),
+        ("a message too long", request("POST /webrtc", &format!("{host}Content-Length: 70000\r\n")).into(), &[413]),
+        ("a command too long", request("POST /api/command", &format!("{host}Content-Type: application/json\r\nContent-Length: 70000\r\n")).into(), &[413]),
+        ("a message in deep JSON", [request("POST /webrtc", &format!("{host}Content-Length: 60000\r\n")).as_bytes(), &[b'['; 60_000]].concat(), &[400]),
         ("a token that is none", request("GET /api/status", &format!("{host}Authorization: Bearer \u{7f}\r\n")).into(), &[200, 400]),
     ];
     for (what, bytes, expected) in cases {
