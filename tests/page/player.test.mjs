@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
-import { SOON, open, start, viewers } from './page.mjs';
+import { SOON, eventually, open, start, viewers } from './page.mjs';
 
 /**
  * A page at this path has the board's root as its base and nothing of our page in it; its CSP, which allows nothing, is
@@ -43,24 +43,21 @@ test('a player without a control channel plays, and is dropped soon after it lea
   await viewers(page, program, 0, { timeout: 8_000 });
 });
 
+/** Loads what an npm package exports into a page, as the global `library`. */
+async function load(page, statement) {
+  const stdin = { contents: statement, resolveDir: fileURLToPath(new URL('.', import.meta.url)) };
+  const { outputFiles } = await build({ stdin, bundle: true, write: false, format: 'iife', globalName: 'library' });
+  await page.addScriptTag({ content: outputFiles[0].text });
+}
+
 test('the npm package @eyevinn/webrtc-player plays, and unloading it frees the session', async (t) => {
   const program = await start(t, { camera: 'pattern' });
-  const { outputFiles } = await build({
-    stdin: {
-      contents: `export { WebRTCPlayer } from '@eyevinn/webrtc-player'`,
-      resolveDir: fileURLToPath(new URL('.', import.meta.url)),
-    },
-    bundle: true,
-    write: false,
-    format: 'iife',
-    globalName: 'eyevinn',
-  });
   const page = await open(t, `${program.url}${ELSEWHERE}`, undefined, { bypassCSP: true });
-  await page.addScriptTag({ content: outputFiles[0].text });
+  await load(page, `export { WebRTCPlayer } from '@eyevinn/webrtc-player'`);
   await page.evaluate(async (endpoint) => {
     const video = document.body.appendChild(document.createElement('video'));
     Object.assign(video, { muted: true, autoplay: true });
-    globalThis.player = new globalThis.eyevinn.WebRTCPlayer({ video, type: 'whep', statsTypeFilter: '^inbound-rtp' });
+    globalThis.player = new globalThis.library.WebRTCPlayer({ video, type: 'whep', statsTypeFilter: '^inbound-rtp' });
     globalThis.player.on('stats:inbound-rtp', (report) => report.kind === 'video' && (globalThis.decoded = report.framesDecoded));
     await globalThis.player.load(new URL(endpoint));
   }, `${program.url}whep`);
@@ -73,4 +70,38 @@ test('the npm package @eyevinn/webrtc-player plays, and unloading it frees the s
   await page.evaluate(() => globalThis.player.unload());
   assert.equal((await left).status(), 200);
   assert.equal((await program.status()).viewers, 0);
+});
+
+/** Waits until the board's pattern moves, and sound is played. */
+async function watched(page) {
+  await page.waitForFunction(() => blockCode.read(document.querySelector('video')) !== null, null, SOON);
+  const frame = await page.evaluate(() => blockCode.read(document.querySelector('video')).frame);
+  await page.waitForFunction((frame) => blockCode.read(document.querySelector('video'))?.frame > frame + 10, frame, SOON);
+  await page.waitForFunction(async () => {
+    const reports = [...(await globalThis.peer.getStats()).values()];
+    const audio = reports.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+    return audio?.packetsReceived > 20 && audio.jitterBufferEmittedCount > 0;
+  }, null, SOON);
+}
+
+test('the npm package whip-whep plays, leaves nothing, and plays again', async (t) => {
+  const program = await start(t);
+  const page = await open(t, `${program.url}${ELSEWHERE}`, undefined, { bypassCSP: true });
+  await load(page, `export { WHEPClient } from 'whip-whep/whep.js'`);
+  await page.evaluate(() => void Object.assign(document.body.appendChild(document.createElement('video')), { muted: true, autoplay: true }));
+  for (let round = 0; round < 2; round += 1) {
+    await page.evaluate(async (endpoint) => {
+      const peer = (globalThis.peer = new RTCPeerConnection());
+      for (const kind of ['video', 'audio']) peer.addTransceiver(kind, { direction: 'recvonly' });
+      peer.addEventListener('track', ({ streams }) => (document.querySelector('video').srcObject = streams[0]));
+      globalThis.player = new globalThis.library.WHEPClient();
+      await globalThis.player.view(peer, endpoint);
+    }, `${program.url}whep`);
+    await watched(page);
+    await viewers(page, program, 1);
+    await page.evaluate(() => globalThis.player.stop());
+    assert.equal((await program.status()).viewers, 0);
+    await eventually(() => program.status(), ({ cameras, audio }) =>
+      cameras[0].state === 'idle' && audio.state === 'idle', 'the board should be idle');
+  }
 });

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CONFIG, DESKTOP, SOON, open, start, viewers } from './page.mjs';
+import { DESKTOP, SOON, eventually, open, start, viewers } from './page.mjs';
 
 /** A page at the address of the board that has nothing but a video, for a player. */
 async function blank(t, program) {
@@ -16,12 +16,23 @@ async function blank(t, program) {
   return page;
 }
 
+/** Waits until nobody is left, and neither camera nor microphone is open. */
+const idle = (program, deadline = SOON) => eventually(() => program.status(), ({ viewers, cameras, audio }) =>
+  viewers === 0 && cameras[0].state === 'idle' && audio.state === 'idle', 'the board should be idle', deadline);
+
 /** Waits until the video shows the board's pattern. */
 async function shown(page) {
   await page.waitForFunction(() => blockCode.read(document.querySelector('video')) !== null, null, SOON);
   const first = await page.evaluate(() => blockCode.read(document.querySelector('video')).frame);
   await page.waitForFunction((first) => blockCode.read(document.querySelector('video'))?.frame > first + 10, first, SOON);
 }
+
+/** Waits until sound was received and played. */
+const heard = (page) => page.waitForFunction(async () => {
+  const reports = [...(await globalThis.peer.getStats()).values()];
+  const audio = reports.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+  return audio?.packetsReceived > 20 && audio.jitterBufferEmittedCount > 0;
+}, null, SOON);
 
 /** Mainsail's player for mediamtx: the ICE servers come from OPTIONS, the session is below the endpoint. */
 async function whep({ star, sendrecv }) {
@@ -66,17 +77,25 @@ for (const [name, how] of [
   ['mediamtx’s reader and Fluidd', { star: true, sendrecv: false }],
   ['Mainsail', { star: false, sendrecv: true }],
 ]) {
-  test(`${name} play and leave nothing`, async (t) => {
+  test(`${name} play, leave nothing, and play again`, async (t) => {
     const program = await start(t);
     const page = await blank(t, program);
+    for (let round = 0; round < 2; round += 1) {
+      await page.evaluate(whep, how);
+      await shown(page);
+      await heard(page);
+      const status = await page.evaluate(() => globalThis.leave());
+      const [last, ...before] = [...new Set(status)].sort();
+      // The end of the connection may arrive first, and ends the session.
+      assert.ok(last === 'DELETE 200' || last === 'DELETE 404', last);
+      assert.deepEqual(before, ['OPTIONS 204', 'PATCH 204', 'POST 201']);
+      await idle(program);
+    }
+    // One whose page is closed sends nothing any more.
     await page.evaluate(whep, how);
     await shown(page);
-    const status = await page.evaluate(() => globalThis.leave());
-    const [last, ...before] = [...new Set(status)].sort();
-    // The end of the connection may arrive first, and ends the session.
-    assert.ok(last === 'DELETE 200' || last === 'DELETE 404', last);
-    assert.deepEqual(before, ['OPTIONS 204', 'PATCH 204', 'POST 201']);
-    await viewers(page, program, 0);
+    await page.goto('about:blank');
+    await idle(program, { timeout: 40_000 });
   });
 }
 
@@ -100,12 +119,32 @@ async function cameraStreamer() {
   for (const candidate of sent) await post({ type: 'remote_candidate', id: offer.id, candidates: [candidate] });
 }
 
-test('players for camera-streamer play and leave nothing', async (t) => {
-  const program = await start(t, { config: CONFIG });
+test('players for camera-streamer play, leave nothing, and play again', async (t) => {
+  const program = await start(t);
   const page = await blank(t, program);
+  for (let round = 0; round < 2; round += 1) {
+    await page.evaluate(cameraStreamer);
+    await shown(page);
+    await heard(page);
+    await viewers(page, program, 1);
+    await page.evaluate(() => globalThis.peer.close());
+    await idle(program, { timeout: 40_000 });
+  }
+});
+
+test('players for camera-streamer show nothing of the camera while the privacy switch is on', async (t) => {
+  const program = await start(t);
+  const page = await blank(t, program);
+  const privacy = (on) => page.evaluate(async (on) => {
+    const body = JSON.stringify({ id: 1, method: 'privacy.set', params: { on } });
+    const response = await fetch('/api/command', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+    return (await response.json()).result.on;
+  }, on);
   await page.evaluate(cameraStreamer);
   await shown(page);
-  await viewers(page, program, 1);
-  await page.evaluate(() => globalThis.peer.close());
-  await viewers(page, program, 0, { timeout: 40_000 });
+  assert.equal(await privacy(true), true);
+  await page.waitForFunction(() => blockCode.read(document.querySelector('video')) === null, null, SOON);
+  await eventually(() => program.status(), ({ cameras }) => cameras[0].state === 'idle', 'the camera should be closed');
+  assert.equal(await privacy(false), false);
+  await shown(page);
 });
