@@ -87,7 +87,7 @@ deb: setup-run ## builds the Debian package: make deb TARGET=armv7-unknown-linux
 pi: setup-test ## tests the packages on emulated Raspberry Pis, at first for twenty minutes; 32-bit only: make pi ARGS=pi2
 	$(step) "emulated Raspberry Pis" .ci/pi $(ARGS)
 
-players: setup-test build ## plays in GStreamer, Pion and Firefox
+players: setup-test build ## plays in GStreamer, VLC, Pion, Firefox and aiortc: ten minutes
 	@.ci/install players
 	$(step) "players" cargo test --locked --test players -- --ignored --test-threads=1
 

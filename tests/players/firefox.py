@@ -1,7 +1,8 @@
-"""A WHEP viewer in Firefox (Debian package firefox-esr), driven over its own remote protocol, Marionette. It opens the page, waits
-until Firefox has decoded frames of its own session, and prints how many. The exit status tells whether it has.
+"""A viewer in Firefox (Debian package firefox-esr), driven over its own remote protocol, Marionette. It opens the page, waits until
+Firefox has decoded frames of a WHEP session of its own, or, without H.264, until the page shows MJPEG, and prints how many. The
+exit status tells whether it has.
 
-    python3 firefox.py http://192.168.1.10:8080/ [--offer]
+    python3 firefox.py http://192.168.1.10:8080/ h264|mjpeg [--offer]
 
 With --offer it prints Firefox's offer first.
 """
@@ -87,6 +88,27 @@ const [endpoint, frames, done] = arguments;
 """
 
 
+# Resolves with the page's state once its picture, which is MJPEG, has moved.
+FALLBACK = """
+const [endpoint, frames, done] = arguments;
+(async () => {
+  const image = document.querySelector('#mjpeg');
+  const [width, height] = [64, 36];
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  const seen = new Set();
+  const state = () => document.querySelector('#state').textContent;
+  for (const end = Date.now() + 40000; Date.now() < end; await new Promise((next) => setTimeout(next, 20))) {
+    if (image.hidden || image.naturalWidth === 0) continue;
+    context.drawImage(image, 0, 0, width, height);
+    seen.add(context.getImageData(0, 0, width, height).data.join());
+    if (seen.size >= frames) return { counts: { shown: seen.size, state: state() } };
+  }
+  return { failure: `${seen.size} different pictures within 40 s; the page says ${state()}` };
+})().then(done, (error) => done({ failure: String(error) }));
+"""
+
+
 class Marionette:
     """The protocol: `length:[type, id, command, parameters]`."""
 
@@ -126,15 +148,17 @@ def port(profile, firefox):
         time.sleep(0.1)
 
 
-def main(base):
+def main(base, what):
+    script = {"h264": WATCH, "mjpeg": FALLBACK}[what]
     with tempfile.TemporaryDirectory(prefix="firefox-") as folder:
         profile = pathlib.Path(folder)
         lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
         (profile / "user.js").write_text("".join(lines))
-        plugin = profile / "gmp-gmpopenh264" / "1.0"
-        plugin.mkdir(parents=True)
-        (plugin / "gmpopenh264.info").write_text(PLUGIN)
-        (plugin / "libgmpopenh264.so").touch()
+        if what == "h264":
+            plugin = profile / "gmp-gmpopenh264" / "1.0"
+            plugin.mkdir(parents=True)
+            (plugin / "gmpopenh264.info").write_text(PLUGIN)
+            (plugin / "libgmpopenh264.so").touch()
         command = ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", folder]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as firefox:
             try:
@@ -142,7 +166,7 @@ def main(base):
                 browser.call("WebDriver:NewSession", capabilities={"alwaysMatch": {}})
                 browser.call("WebDriver:SetTimeouts", script=60_000)
                 browser.call("WebDriver:Navigate", url=base)
-                found = browser.call("WebDriver:ExecuteAsyncScript", script=WATCH, args=[f"{base}whep", FRAMES])
+                found = browser.call("WebDriver:ExecuteAsyncScript", script=script, args=[f"{base}whep", FRAMES])
                 found = found["value"]
                 if "--offer" in sys.argv:
                     print(found.get("offer"))
@@ -153,4 +177,4 @@ def main(base):
                 firefox.terminate()
 
 
-main(sys.argv[1])
+main(*sys.argv[1:3])

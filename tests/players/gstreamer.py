@@ -7,6 +7,7 @@ were.
 
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import gi
@@ -26,7 +27,7 @@ FRAMES = 20
 class Player:
     def __init__(self, base, policy):
         self.base, self.frames, self.failure, self.loop = base, {}, None, GLib.MainLoop()
-        self.bundled = False
+        self.bundled, self.session = False, None
         self.pipeline = Gst.Pipeline.new("player")
         self.peer = Gst.ElementFactory.make("webrtcbin", "peer")
         Gst.util_set_object_arg(self.peer, "bundle-policy", policy)
@@ -48,6 +49,9 @@ class Player:
         GLib.timeout_add_seconds(DEADLINE_S, self.end, f"not enough frames within {DEADLINE_S} s")
         GLib.idle_add(self.offer)
         self.loop.run()
+        if self.session:
+            # As whepsrc leaves.
+            urllib.request.urlopen(urllib.request.Request(self.session, method="DELETE"), timeout=DEADLINE_S).close()
         self.pipeline.set_state(Gst.State.NULL)
         if self.failure:
             sys.exit(f"{self.failure}; decoded so far: {self.frames}")
@@ -80,6 +84,7 @@ class Player:
         try:
             with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
                 answer = response.read().decode()
+                self.session = urllib.parse.urljoin(f"{self.base}whep", response.headers["Location"])
         except urllib.error.HTTPError as error:
             return self.end(f"{error}: {error.read().decode()}; the offer was\n{sdp}")
         self.bundled = "a=group:BUNDLE" in answer

@@ -1,7 +1,7 @@
 // A WHEP viewer on Pion, a WebRTC stack in Go that shares nothing with porthole or the browsers. It offers what Pion offers by
 // default, waits for frames and audio, and hangs up. The exit status tells whether all of it succeeded.
 //
-//	pion http://192.168.1.10:8080/
+//	pion http://192.168.1.10:8080/ delete|close
 package main
 
 import (
@@ -27,16 +27,16 @@ const frames = 20
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 2 {
-		log.Fatal("usage: pion URL")
+	if len(os.Args) != 3 {
+		log.Fatal("usage: pion URL delete|close")
 	}
-	if err := watch(os.Args[1] + "whep"); err != nil {
+	if err := watch(os.Args[1]+"whep", os.Args[2] == "delete"); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// watch receives video and audio from a WHEP endpoint.
-func watch(endpoint string) error {
+// watch receives video and audio from a WHEP endpoint. Players that delete no session only close the connection.
+func watch(endpoint string, deletes bool) error {
 	peer, err := webrtc.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return err
@@ -65,7 +65,9 @@ func watch(endpoint string) error {
 			return err
 		}
 	}
-	_, err = request(http.MethodDelete, session.String(), "")
+	if deletes {
+		_, err = request(http.MethodDelete, session.String(), "")
+	}
 	return err
 }
 
