@@ -6,6 +6,8 @@
 #[path = "board/namespace.rs"]
 mod namespace;
 
+#[path = "docs/addresses.rs"]
+mod addresses;
 mod common;
 #[path = "docs/exists.rs"]
 mod exists;
@@ -13,6 +15,9 @@ mod exists;
 mod markdown;
 #[path = "docs/not_run.rs"]
 mod not_run;
+#[allow(dead_code)]
+#[path = "rtsp/client.rs"]
+mod rtsp;
 #[path = "docs/sandbox.rs"]
 mod sandbox;
 

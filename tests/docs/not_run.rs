@@ -63,8 +63,11 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "opens a window, and needs the RTSP server",
-        &["vlc --rtsp-tcp --network-caching=300 \"rtsp://any:$TOKEN@192.168.1.20:8554/\""],
+        "opens a window, and needs the RTSP server; tests/rtsp.rs replays VLC, tests/players.rs runs GStreamer without a window",
+        &[
+            "vlc --rtsp-tcp --network-caching=300 \"rtsp://any:$TOKEN@192.168.1.20:8554/\"",
+            "gst-launch-1.0 rtspsrc location=\"rtsp://any:$TOKEN@192.168.1.20:8554/\" protocols=tcp ! rtph264depay ! avdec_h264 ! autovideosink",
+        ],
     ),
     (
         "needs a server to publish to; tests/publish.rs calls the same methods",
