@@ -16,9 +16,11 @@ use super::udp::UdpPair;
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::model::metrics::{DropPoint, Metrics};
 use crate::model::status::Rendition;
-use crate::server::rtc::{CameraStream, KeyframeBudget, KeyframeReader, PacketizationMode, ViewerDemand};
+use crate::server::rtc::{
+    AudioReceiver, CameraStream, KeyframeBudget, KeyframeReader, PacketizationMode, ViewerDemand,
+};
 use crate::server::sessions::SessionGuard;
-use crate::util::broadcast::{Broadcast, Demand, RecvError, Subscriber};
+use crate::util::broadcast::{Broadcast, Demand};
 use crate::util::connection_limit::BusyGuard;
 use crate::util::pending::{or_pending, reached};
 
@@ -72,14 +74,12 @@ struct Playback {
     /// The frames, if the video was set up.
     video: Option<KeyframeReader>,
     /// The audio, if it was set up.
-    audio: Option<Subscriber<AudioPacket>>,
+    audio: AudioReceiver,
     /// When the first frame was captured, or the first audio if there is no video. Audio from before it is not sent, and none
     /// until it is known.
     start: Option<Timestamp>,
     /// What was received before the answer to PLAY was sent.
     first: Option<SessionEvent>,
-    /// Whether the next audio follows a gap.
-    gap: bool,
     /// Whether the last frame sent is a placeholder.
     is_placeholder: bool,
     /// When the last audio sent was captured.
@@ -191,10 +191,9 @@ impl RtspSession {
         });
         Playback {
             video,
-            audio,
+            audio: AudioReceiver::new(audio, true),
             start: None,
             first: None,
-            gap: true,
             is_placeholder: false,
             sound_at: Timestamp::default(),
             next_report: Instant::now(),
@@ -284,12 +283,10 @@ impl RtspSession {
         let since = self.camera.audio.as_ref().and_then(|audio| blocked_since(audio.demand()));
         let is_withheld = since.is_some_and(|since| packet.captured < since);
         if is_early || is_withheld {
-            playback.gap = true;
-            return;
+            return playback.audio.note_gap();
         }
         playback.sound_at = packet.captured;
-        let marker = std::mem::take(&mut playback.gap) || packet.gap;
-        let head = TrackPacket { marker, captured: packet.captured };
+        let head = TrackPacket { marker: packet.gap, captured: packet.captured };
         track.send(head, |out| out.extend_from_slice(&packet.data), out, &self.metrics);
     }
 
@@ -307,7 +304,9 @@ impl RtspSession {
         if let Some(track) = &mut self.audio {
             let since = self.camera.audio.as_ref().and_then(|audio| blocked_since(audio.demand()));
             let is_withheld = since.is_some_and(|since| playback.sound_at < since);
-            playback.gap |= is_withheld && track.discard_unsent();
+            if is_withheld && track.discard_unsent() {
+                playback.audio.note_gap();
+            }
             track.flush();
         }
     }
@@ -326,11 +325,11 @@ impl RtspSession {
 impl Playback {
     /// What is to be sent next. Cancel safe.
     async fn receive(&mut self, metrics: &Metrics) -> SessionEvent {
-        let Self { video, audio, start, gap, .. } = self;
+        let Self { video, audio, start, .. } = self;
         let holds_audio = video.is_some() && start.is_none();
         tokio::select! {
             biased;
-            packet = next_audio(audio, gap), if !holds_audio => SessionEvent::Audio(packet),
+            packet = audio.next(), if !holds_audio => SessionEvent::Audio(packet),
             frame = next_video(video, metrics) => frame.map_or(SessionEvent::Closed, SessionEvent::Video),
         }
     }
@@ -339,18 +338,6 @@ impl Playback {
 /// When the producer was blocked, if it is.
 fn blocked_since(demand: &Demand) -> Option<Timestamp> {
     demand.blocked_since().map(Timestamp::of_instant)
-}
-
-/// The next packet; pending forever if there is no audio. Packets that were missed are a gap.
-async fn next_audio(audio: &mut Option<Subscriber<AudioPacket>>, gap: &mut bool) -> AudioPacket {
-    while let Some(packets) = audio {
-        match packets.recv().await {
-            Ok(packet) => return packet,
-            Err(RecvError::Lagged(_)) => *gap = true,
-            Err(RecvError::Closed) => *audio = None,
-        }
-    }
-    std::future::pending().await
 }
 
 /// The next frame; `None` if no more will come, pending forever if the video was not set up.

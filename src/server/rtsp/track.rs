@@ -10,9 +10,7 @@ use super::transport::{AcceptedTransport, Delivery};
 use super::udp::UdpPair;
 use crate::media::Timestamp;
 use crate::model::metrics::Metrics;
-use crate::server::rtc::{
-    AUDIO_RATE, HeaderExtensions, RtpClock, RtpHeader, VIDEO_RATE, initial_sequence, sender_report,
-};
+use crate::server::rtc::{AUDIO_RATE, HeaderExtensions, PacketCounter, RtpClock, RtpHeader, VIDEO_RATE, sender_report};
 
 /// What starts a packet between answers (RFC 2326 section 10.12).
 const INTERLEAVED: u8 = b'$';
@@ -32,11 +30,7 @@ pub struct RtspTrack {
     kind: TrackKind,
     route: TrackRoute,
     clock: RtpClock,
-    /// The number of the next packet.
-    next: u16,
-    /// The packets and the bytes of payload so far, as in sender reports.
-    packets: u32,
-    octets: u32,
+    counter: PacketCounter,
     /// The packet that is being written.
     packet: Vec<u8>,
     /// What the socket has no room for: the rest of one frame, as no other is taken meanwhile.
@@ -59,8 +53,8 @@ impl RtspTrack {
             TrackKind::Video => VIDEO_RATE,
             TrackKind::Audio => AUDIO_RATE,
         });
-        let (next, packet, unsent) = (initial_sequence(), Vec::new(), VecDeque::new());
-        Self { kind, route, clock, next, packets: 0, octets: 0, packet, unsent }
+        let (counter, packet, unsent) = (PacketCounter::random(), Vec::new(), VecDeque::new());
+        Self { kind, route, clock, counter, packet, unsent }
     }
 
     /// What the answer to SETUP says of it.
@@ -87,7 +81,8 @@ impl RtspTrack {
 
     /// Its entry in `RTP-Info` (RFC 2326 section 12.33), if what is sent from now on was captured at `start`.
     pub fn rtp_info(&self, base: &str, start: Timestamp) -> String {
-        format!("url={base}{};seq={};rtptime={}", self.kind.control(), self.next, self.clock.timestamp(start))
+        let (number, time) = (self.counter.next_number(), self.clock.timestamp(start));
+        format!("url={base}{};seq={number};rtptime={time}", self.kind.control())
     }
 
     /// Sends a packet. On the connection it is added to `out`.
@@ -102,16 +97,14 @@ impl RtspTrack {
             payload_type: self.kind.payload_type(),
             marker: head.marker,
             padding: false,
-            number: self.next,
+            number: self.counter.next_number(),
             timestamp: self.clock.timestamp(head.captured),
             ssrc: self.clock.ssrc,
         };
         let none = HeaderExtensions::new([]);
         header.write(&none, &mut self.packet);
         payload(&mut self.packet);
-        self.next = self.next.wrapping_add(1);
-        self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add((self.packet.len() - none.header_bytes()) as u32);
+        self.counter.count(self.packet.len() - none.header_bytes());
         metrics.packets_sent.inc();
         metrics.bytes_sent.inc_by(self.packet.len() as u64);
         match &self.route {
@@ -154,7 +147,7 @@ impl RtspTrack {
 
     /// Sends a sender report. Those of both tracks have one clock, by which a player aligns them.
     pub fn report(&self, now: Timestamp, out: &mut Vec<u8>) {
-        let Ok(report) = sender_report(&self.clock, (self.packets, self.octets), now) else { return };
+        let Ok(report) = sender_report(&self.clock, self.counter.sent(), now) else { return };
         match &self.route {
             TrackRoute::Interleaved(_, channel) => interleave(*channel, &report, out),
             // One that is lost is followed by another.

@@ -2,6 +2,7 @@
 //!
 //! What is sent while the viewer is connected is in `send_loop`; the table of all sessions is in `server::sessions`.
 
+pub mod audio_receiver;
 mod audio_sender;
 mod bitrate_meter;
 mod connection;

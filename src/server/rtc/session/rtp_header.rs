@@ -50,6 +50,45 @@ impl RtpHeader {
     }
 }
 
+/// Numbers the packets of a stream, and counts them as sender reports do.
+#[derive(Debug, Clone)]
+pub struct PacketCounter {
+    next: u16,
+    packets: u32,
+    octets: u32,
+}
+
+impl PacketCounter {
+    /// A counter that begins with a random number.
+    pub fn random() -> Self {
+        Self { next: initial_sequence(), packets: 0, octets: 0 }
+    }
+
+    /// The number of the next packet.
+    pub fn next_number(&self) -> u16 {
+        self.next
+    }
+
+    /// Counts a packet with so many bytes of payload.
+    pub fn count(&mut self, payload_bytes: usize) {
+        self.next = self.next.wrapping_add(1);
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(payload_bytes as u32);
+    }
+
+    /// Packets and bytes of payload so far, modulo 2^32 (RFC 3550 section 6.4.1).
+    pub fn sent(&self) -> (u32, u32) {
+        (self.packets, self.octets)
+    }
+}
+
+/// The number before that of the first packet: random, as RFC 3550 section 5.1 asks, and below 2^15. Receivers start to
+/// count the wraps of the sequence number with the first packet that arrives. If the first ones are lost, and the number
+/// wraps meanwhile, they and we would differ in the SRTP index for good (RFC 3711 section 3.3.1).
+pub fn initial_sequence() -> u16 {
+    rand::random::<u16>() % (1 << 15)
+}
+
 /// The extensions of one header.
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderExtensions {
@@ -114,6 +153,11 @@ mod tests {
         let read = Header::unmarshal(&mut &packet[..]).expect("should be read");
         assert_eq!(read.marshal_size(), packet.len());
         read
+    }
+
+    #[test]
+    fn the_first_packets_do_not_wrap_the_sequence_number() {
+        assert!((0..1_000).all(|_| initial_sequence() < 1 << 15));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::Session;
+use super::audio_receiver::AudioReceiver;
 use super::connection::{Connection, ConnectionEvent};
 use super::control_channel;
 use super::control_channel::ChannelContext;
@@ -24,7 +25,7 @@ use super::rtcp::Feedback;
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::server::sessions::{EndReason, Preferences};
-use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
+use crate::util::broadcast::Broadcast;
 use crate::util::pending::reached;
 
 /// How often a session looks after what does not happen by itself: key frames that may be requested by now, and feedback
@@ -109,7 +110,7 @@ impl<'s> SendLoop<'s> {
         let Media { mut sender, switcher, sounds } = media;
         sender.set_limit(applied.limit, Instant::now());
         let packets = sounds.as_ref().filter(|_| !applied.muted).map(Broadcast::subscribe);
-        let audio = AudioReceiver { packets, gap: false };
+        let audio = AudioReceiver::new(packets, false);
         let mut this = Self {
             session,
             connection,
@@ -149,7 +150,10 @@ impl<'s> SendLoop<'s> {
                     // The session's record is gone, and the session with it.
                     Err(_) => Flow::Break(()),
                 },
-                packet = self.audio.next() => self.send_audio(packet)?,
+                packet = self.audio.next() => {
+                    self.sender.send_audio(packet, self.connection)?;
+                    Flow::Continue(())
+                }
                 event = self.switcher.next() => self.handle_switch_event(event)?,
             };
             if flow.is_break() {
@@ -265,13 +269,6 @@ impl<'s> SendLoop<'s> {
         }
     }
 
-    fn send_audio(&mut self, packet: Option<AudioPacket>) -> anyhow::Result<Flow> {
-        if let Some(packet) = packet {
-            self.sender.send_audio(packet, self.connection)?;
-        }
-        Ok(Flow::Continue(()))
-    }
-
     fn send_video(&mut self, frame: &EncodedFrame) -> anyhow::Result<()> {
         if frame.key {
             self.decoder.note_key_frame();
@@ -329,7 +326,7 @@ impl<'s> SendLoop<'s> {
             self.switcher.request_keyframe();
         }
         if let Some(packets) = self.sounds.as_ref().filter(|_| now.muted != before.muted) {
-            self.audio = AudioReceiver { packets: (!now.muted).then(|| packets.subscribe()), gap: true };
+            self.audio = AudioReceiver::new((!now.muted).then(|| packets.subscribe()), true);
         }
         Flow::Continue(())
     }
@@ -341,34 +338,6 @@ impl<'s> SendLoop<'s> {
             Err(error) => {
                 tracing::info!("camera not shown: {error}");
                 self.session.entry.reject_selection(preferences, error.to_string());
-            }
-        }
-    }
-}
-
-/// The audio of one viewer.
-struct AudioReceiver {
-    /// `None` while it is muted, or if there is none.
-    packets: Option<Subscriber<AudioPacket>>,
-    /// Whether the next packet follows a gap.
-    gap: bool,
-}
-
-impl AudioReceiver {
-    /// The next packet; pending forever for a viewer without audio. Lagged packets are lost: the browser conceals them.
-    async fn next(&mut self) -> Option<AudioPacket> {
-        let Some(packets) = &mut self.packets else { return std::future::pending().await };
-        loop {
-            match packets.recv().await {
-                Ok(mut packet) => {
-                    packet.gap |= std::mem::take(&mut self.gap);
-                    return Some(packet);
-                }
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => {
-                    self.packets = None;
-                    return None;
-                }
             }
         }
     }
