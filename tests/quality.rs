@@ -143,6 +143,42 @@ async fn an_operator_bounds_what_a_viewer_is_sent() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_shows_frames_late_is_skipped_to_the_live_edge() -> Result<()> {
+    let porthole = Porthole::start(LARGE)?;
+    let mut viewer = ControlClient::begin(&porthole).await?;
+    // A second of the usual delay.
+    for _ in 0..3 {
+        report(&mut viewer, json!({ "delay": 80 })).await?;
+    }
+    let begin = viewer.frames.len();
+    let key_frames = |viewer: &ControlClient| viewer.frames[begin..].iter().filter(|frame| frame.key).count();
+    while key_frames(&viewer) == 0 {
+        ensure!(viewer.frames.len() < begin + 300, "no key frame within 20 s");
+        report(&mut viewer, json!({ "delay": 600 })).await?;
+    }
+    ensure!(viewer.frames.len() >= begin + 20, "it was not late for two seconds yet");
+    ensure!(viewer.call("session.status", json!({})).await?["skips"] == 1);
+    porthole.until_status("the skip is counted", |status| status["sessions"][0]["skips"] == 1).await?;
+    ensure!(porthole.series("porthole_live_edge_skips_total{cause=\"Delay\"}").await? == 1.0);
+
+    // It has helped, and what is not known is not cut.
+    for params in [json!({ "delay": 80 }), json!({}), json!({ "delay": 80 })] {
+        report(&mut viewer, params).await?;
+    }
+    ensure!(key_frames(&viewer) == 1 && viewer.call("session.status", json!({})).await?["skips"] == 1);
+    Ok(())
+}
+
+/// Reports a delay, and receives ten frames.
+async fn report(viewer: &mut ControlClient, params: serde_json::Value) -> Result<()> {
+    viewer.call("session.report", params).await?;
+    for _ in 0..10 {
+        viewer.frame().await?;
+    }
+    Ok(())
+}
+
 /// What is sent while the next 30 frames arrive, in bit/s of their own time.
 async fn bitrate(porthole: &Porthole, viewer: &mut ControlClient) -> Result<f64> {
     let first = viewer.frame().await?.timestamp;

@@ -11,13 +11,14 @@ import { TimeSeries } from './time-series.js';
 /** How often the board is asked what it knows of the connection, in milliseconds: its estimate changes slowly. */
 const OWN_INTERVAL_MS = 2_000;
 
-/** How often the board is told how late the picture is, in milliseconds. */
-const REPORT_INTERVAL_MS = 5_000;
+/** How often the board is told how late the picture is, in milliseconds: it cuts a delay that stays grown for 2 s. */
+const REPORT_INTERVAL_MS = 2_000;
 
 /**
  * @typedef {object} OwnSession What the board sends, and knows of the connection.
  * @property {'main' | 'small'} rendition
  * @property {number | null} estimate What the network carries, in bit/s.
+ * @property {number} [skips] How often it was skipped to the live edge.
  */
 
 /** Collected from the construction to `stop()`. */

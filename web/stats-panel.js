@@ -40,8 +40,8 @@ const [GRAPH_WIDTH, GRAPH_HEIGHT] = [120, 24];
 /** @type {Record<string, ((data: PanelData) => string | null) | undefined>} */
 const ROWS = {
   latency: ({ latency, live }) => (live && !latency ? t().details.unknown : latency && `${round(latency.median)} ms`),
-  'latency-note': ({ latency, live }) => {
-    if (latency) return t().details.worst(round(latency.worst), round(latency.error, 1));
+  'latency-note': ({ latency, live, own }) => {
+    if (latency) return list(t().details.worst(round(latency.worst), round(latency.error, 1)), own?.skips && t().details.skips(own.skips));
     return live ? t().details.latencyUnknown : null;
   },
   setup: ({ setup }) => milliseconds(setup.firstFrame),

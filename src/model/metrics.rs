@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use labels::{
     CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, PublishLabel,
-    RejectLabels, RejectReason, SignIn, SignInOutcome, ViewerLabel,
+    RejectLabels, RejectReason, SignIn, SignInOutcome, SkipCause, SkipLabels, ViewerLabel,
 };
 
 /// Upper bounds of the latency histograms in seconds: fine below one frame interval at 60 fps, where the targets are,
@@ -80,6 +80,8 @@ pub struct Counters {
     pub viewer_loss: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
     /// How long after its capture each viewer's page shows a frame, in seconds.
     pub viewer_delay: Family<ViewerLabel, Gauge<f64, AtomicU64>>,
+    /// Times at which a viewer was skipped to the live edge, by cause.
+    pub live_edge_skips: Family<SkipLabels, Counter>,
     /// Sign-in attempts, by outcome.
     pub sign_ins: Family<SignIn, Counter>,
     /// HTTP and RTSP connections and requests rejected, by reason.
@@ -167,6 +169,7 @@ impl Metrics {
             viewer_rtt: Family::default(),
             viewer_loss: Family::default(),
             viewer_delay: Family::default(),
+            live_edge_skips: Family::default(),
             sign_ins: Family::default(),
             http_refused: Family::default(),
             commands: Counter::default(),
@@ -197,6 +200,13 @@ impl Metrics {
     pub fn count_drop(&self, at: DropPoint, count: u64) {
         if count > 0 {
             self.dropped.get_or_create(&DropLabels { at }).inc_by(count);
+        }
+    }
+
+    /// Counts that a viewer was skipped to the live edge.
+    pub fn count_skips(&self, cause: SkipCause, count: u64) {
+        if count > 0 {
+            self.live_edge_skips.get_or_create(&SkipLabels { cause }).inc_by(count);
         }
     }
 
@@ -307,6 +317,11 @@ impl Counters {
             "Time from a frame's capture to its display, as each viewer's page reports it",
             Unit::Seconds,
             self.viewer_delay.clone(),
+        );
+        registry.register(
+            "live_edge_skips",
+            "Times at which a viewer was skipped to the live edge, by cause",
+            self.live_edge_skips.clone(),
         );
         registry.register("sign_ins", "Sign-in attempts, by outcome", self.sign_ins.clone());
         registry.register(

@@ -201,6 +201,8 @@ pub struct ViewerStatus {
     pub loss: Option<f64>,
     /// How long after its capture it shows a frame, in milliseconds.
     pub delay: Option<u32>,
+    /// How often it was skipped to the live edge, because it was behind.
+    pub skips: u64,
 }
 
 impl From<Status> for Report {

@@ -104,6 +104,7 @@ const english = {
     unknown: 'unknown',
     latencyUnknown: 'the browser or the board does not report capture times or its clock',
     worst: (/** @type {string} */ worst, /** @type {string} */ error) => `at most ${worst} ms, clock error ± ${error} ms`,
+    skips: (/** @type {number} */ count) => `skipped ahead ${count === 1 ? 'once' : `${count} times`}`,
     steps: (/** @type {string} */ answer, /** @type {string} */ connected) => `answer after ${answer} ms, connected after ${connected} ms`,
     lost: (/** @type {string} */ percent, /** @type {number} */ count) => `${percent} % (${count} lost)`,
     reduced: (/** @type {string} */ size) => `${size}, half size`,

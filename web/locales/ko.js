@@ -96,6 +96,7 @@ const korean = {
     unknown: '알 수 없음',
     latencyUnknown: '브라우저나 보드가 촬영 시각 또는 시계를 알려 주지 않습니다',
     worst: (worst, error) => `최대 ${worst} ms, 시계 오차 ± ${error} ms`,
+    skips: (count) => `최신 화면으로 ${count}번 건너뜀`,
     steps: (answer, connected) => `${answer} ms 후 응답, ${connected} ms 후 연결`,
     lost: (percent, count) => `${percent} % (${count}개 손실)`,
     reduced: (size) => `${size}, 절반 크기`,

@@ -65,6 +65,22 @@ pub struct IgnoreLabels {
     pub why: IgnoreReason,
 }
 
+/// Why a viewer was skipped to the live edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum SkipCause {
+    /// What waited for its network had become too old.
+    Queue,
+    /// Its page showed frames later than its network explains.
+    Delay,
+}
+
+/// The label of [`super::Counters::live_edge_skips`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SkipLabels {
+    /// The cause.
+    pub cause: SkipCause,
+}
+
 /// The label of the metrics per camera.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CameraLabel {

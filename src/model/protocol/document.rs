@@ -185,6 +185,7 @@ fn reply(method: &str) -> Reply {
             rtt: None,
             loss: None,
             delay: None,
+            skips: 0,
         },
         "session.list" => Reply::Sessions {
             sessions: vec![SessionSummary {
@@ -200,6 +201,7 @@ fn reply(method: &str) -> Reply {
                 rtt: None,
                 loss: None,
                 delay: None,
+                skips: 0,
                 limit: None,
             }],
         },

@@ -127,6 +127,8 @@ pub enum Reply {
         loss: Option<f64>,
         /// How long after its capture it shows a frame, in milliseconds; `null` while it has not reported that.
         delay: Option<u32>,
+        /// How often it was skipped to the live edge, because it was behind.
+        skips: u64,
     },
     /// Who watches.
     Sessions {
@@ -223,6 +225,8 @@ pub struct SessionSummary {
     pub loss: Option<f64>,
     /// How long after its capture it shows a frame, in milliseconds; `null` while it has not reported that.
     pub delay: Option<u32>,
+    /// How often it was skipped to the live edge, because it was behind.
+    pub skips: u64,
     /// The most that it is sent in bit/s, by an operator's order; `null` if there is none.
     pub limit: Option<u32>,
 }

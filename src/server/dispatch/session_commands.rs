@@ -30,6 +30,7 @@ impl Dispatcher {
                 rtt: viewer.network.rtt_milliseconds(),
                 loss: viewer.network.loss(),
                 delay: viewer.delay,
+                skips: viewer.skips,
             };
             report.sessions = Some(self.0.deps.sessions.list().into_iter().map(viewer).collect());
         }
@@ -54,6 +55,7 @@ impl Dispatcher {
             rtt: viewer.network.rtt_milliseconds(),
             loss: viewer.network.loss(),
             delay: viewer.delay,
+            skips: viewer.skips,
         };
         Reply::Sessions { sessions: self.0.deps.sessions.list().into_iter().map(summary).collect() }
     }
@@ -129,6 +131,7 @@ impl Dispatcher {
             rtt: viewer.network.rtt_milliseconds(),
             loss: viewer.network.loss(),
             delay: viewer.delay,
+            skips: viewer.skips,
         })
     }
 

@@ -4,12 +4,16 @@
 use std::any::Any;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Preferences, SessionRecord, SessionRegistry, ViewerNetwork};
-use crate::model::metrics::ViewerLabel;
+use crate::model::metrics::{SkipCause, ViewerLabel};
 use crate::model::status::Rendition;
+
+/// What a viewer's page has reported: how long after its capture it shows a frame; `None` if it cannot tell.
+pub type DelayReport = Option<Duration>;
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,19 @@ impl SessionGuard {
         }
     }
 
+    /// What the viewer's page has reported of its delay since the last time.
+    pub fn take_delay_report(&self) -> Option<DelayReport> {
+        self.registry.lock().records.get_mut(&self.arrival)?.fresh_report.take()
+    }
+
+    /// Counts that the viewer was skipped to the live edge.
+    pub fn count_skips(&self, cause: SkipCause, count: u64) {
+        if count > 0 {
+            self.update(|record| record.info.skips += count);
+            self.registry.0.metrics.count_skips(cause, count);
+        }
+    }
+
     /// Who watches, as a number that is the same for all sessions of one owner.
     pub fn owner(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -208,6 +225,7 @@ impl SessionRegistry {
             return false;
         };
         record.info.delay = delay;
+        record.fresh_report = Some(delay.map(|delay| Duration::from_millis(delay.into())));
         let (shown, label) = (&self.0.metrics.viewer_delay, ViewerLabel { viewer: *arrival });
         // Under the lock, so that nothing is left of a session that ends meanwhile.
         if let Some(delay) = delay {

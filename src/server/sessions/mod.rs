@@ -22,7 +22,7 @@ use crate::server::auth::{Role, UnixTime};
 use crate::util::broadcast::{Broadcast, Subscriber};
 use crate::util::lock::{Mutex, MutexGuard};
 
-pub use entry::{EndReason, SessionGuard, SessionHandle};
+pub use entry::{DelayReport, EndReason, SessionGuard, SessionHandle};
 pub use preferences::{PlayoutDelay, Preferences, SelectError, Selection};
 pub use session_id::random_id;
 pub use table::{CapacityError, Limits};
@@ -75,6 +75,8 @@ pub struct SessionInfo {
     pub network: ViewerNetwork,
     /// How long after its capture the viewer's page shows a frame, in milliseconds, as it reports.
     pub delay: Option<u32>,
+    /// How often the viewer was skipped to the live edge.
+    pub skips: u64,
 }
 
 /// What is known of a viewer's network; `None` where nothing is.
@@ -210,6 +212,7 @@ impl SessionRegistry {
             undecoded: false,
             network: ViewerNetwork::default(),
             delay: None,
+            skips: 0,
         };
         let record = SessionRecord {
             info,
@@ -218,6 +221,7 @@ impl SessionRegistry {
             arrived,
             connected: false,
             video_epoch: None,
+            fresh_report: None,
             preferences,
             selection: watch::Sender::new(Selection::of(camera)),
             end,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{EndReason, Preferences, Selection, SessionInfo};
+use super::{DelayReport, EndReason, Preferences, Selection, SessionInfo};
 use crate::util::fair_share;
 
 /// When places are short, a session that has not connected for this long gives way to any other: a browser connects
@@ -56,6 +56,8 @@ pub(super) struct SessionRecord {
     pub arrived: Instant,
     pub connected: bool,
     pub video_epoch: Option<u32>,
+    /// What its page has reported of its delay since the session has asked.
+    pub fresh_report: Option<DelayReport>,
     pub preferences: watch::Sender<Preferences>,
     pub selection: watch::Sender<Selection>,
     pub end: CancellationToken,

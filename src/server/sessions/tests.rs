@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::model::metrics::SkipCause;
 use crate::model::status::Status;
 
 const LIMITS: Limits = Limits { viewers: 3, negotiating: 2 };
@@ -185,8 +186,27 @@ fn what_a_viewer_reports_of_its_delay_is_published_until_it_leaves() {
         assert!(sessions.report_delay("1", delay));
         assert_eq!((sessions.list()[0].delay, shown()), (delay, is_shown));
     }
+    assert_eq!(entry.take_delay_report(), Some(Some(Duration::from_millis(120))));
+    assert_eq!(entry.take_delay_report(), None, "the session has it");
     drop(entry);
     assert!(!sessions.report_delay("1", Some(120)) && !shown(), "it has left");
+}
+
+#[test]
+fn skips_to_the_live_edge_are_counted_for_each_viewer_and_by_cause() {
+    let sessions = registry();
+    let (entry, _preferences) = register(&sessions, "1", Role::Viewer);
+    entry.count_skips(SkipCause::Queue, 0);
+    assert!(!sessions.0.metrics.text().contains("live_edge_skips_total{"));
+    entry.count_skips(SkipCause::Queue, 2);
+    entry.count_skips(SkipCause::Delay, 1);
+    assert_eq!(sessions.list()[0].skips, 3);
+    let text = sessions.0.metrics.text();
+    for line in
+        ["porthole_live_edge_skips_total{cause=\"Queue\"} 2", "porthole_live_edge_skips_total{cause=\"Delay\"} 1"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
 }
 
 #[test]

@@ -281,6 +281,14 @@ impl<T> SendPacer<T> {
         self.key_wanted = true;
     }
 
+    /// Drops the video that waits, up to a key frame: one that waits already, or one that is requested.
+    pub fn skip_waiting(&mut self) {
+        if self.video.front().is_none_or(|first| !first.key) {
+            self.skip(0);
+            self.key_wanted |= self.video.is_empty();
+        }
+    }
+
     /// Whether to request a key frame, because frames were dropped: once until one comes and frames are dropped again, and the
     /// more seldom, the sooner they always are. `is_covered` is whether the path carries the stream at all: one that does
     /// not can do no more than show a picture now and then.

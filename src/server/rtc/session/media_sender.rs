@@ -65,8 +65,9 @@ pub struct MediaSender {
     leaving: Vec<PacedPacket<QueuedPacket>>,
     /// The frames that it had dropped when they were counted last.
     drops: PacerDrops,
-    /// Whether frames were dropped because they were late, since that was asked.
+    /// Whether frames were dropped because they were late, since that was asked, and how often.
     has_skipped: bool,
+    skips: u64,
     /// When the next sender reports are due.
     next_report: Instant,
     /// The last tick.
@@ -108,6 +109,7 @@ impl MediaSender {
             leaving: Vec::new(),
             drops: PacerDrops::default(),
             has_skipped: false,
+            skips: 0,
             next_report: now,
             ticked: now,
             video_meter: BitrateMeter::new(0.0, STREAM_DECAY),
@@ -252,7 +254,9 @@ impl MediaSender {
         self.pacer.take(now, has_room, &mut self.leaving);
         let keepalive = self.estimate.keepalive_due().filter(|_| has_padding);
         self.due = self.pacer.next_at(has_room).into_iter().chain(keepalive).min();
-        self.count_drops();
+        let late = self.count_drops();
+        self.has_skipped |= late > 0;
+        self.skips += u64::from(late > 0);
         let Some(srtp) = connection.srtp().filter(|_| !self.leaving.is_empty()) else {
             self.leaving.clear();
             return Ok(());
@@ -307,13 +311,22 @@ impl MediaSender {
         self.metrics.count_drop(DropPoint::ViewerLag, dropped as u64);
     }
 
-    /// Counts the frames that were dropped since the last time.
-    fn count_drops(&mut self) {
+    /// Counts the frames that were dropped since the last time. Returns how many of them were late.
+    fn count_drops(&mut self) -> u64 {
         let drops = self.pacer.drops();
         let counted = std::mem::replace(&mut self.drops, drops);
-        self.has_skipped |= drops.late > counted.late;
-        self.metrics.count_drop(DropPoint::Late, drops.late - counted.late);
+        let late = drops.late - counted.late;
+        self.metrics.count_drop(DropPoint::Late, late);
         self.metrics.count_drop(DropPoint::AwaitingKey, drops.awaiting_key - counted.awaiting_key);
+        late
+    }
+
+    /// Has the viewer go on with a key frame instead of what waits for it. With one its browser, too, drops what it has not
+    /// decoded.
+    pub fn skip_to_live_edge(&mut self) {
+        self.pacer.skip_waiting();
+        // It says nothing about the network.
+        self.count_drops();
     }
 
     /// Notices what does not happen, and follows the bitrate of the stream, which is configured as `limit` bit/s. To be
@@ -343,6 +356,11 @@ impl MediaSender {
     /// Whether frames were dropped because they were late, since the last time.
     pub fn take_skipped(&mut self) -> bool {
         std::mem::take(&mut self.has_skipped)
+    }
+
+    /// How often frames were dropped because they were late, since the last time.
+    pub fn take_skips(&mut self) -> u64 {
+        std::mem::take(&mut self.skips)
     }
 
     /// Has a key frame requested as soon as the viewer's network gains by one.

@@ -9,6 +9,7 @@ mod connection;
 pub mod control_channel;
 mod data_channel;
 pub mod decode_watch;
+mod delay_watch;
 mod history;
 pub mod keyframe_budget;
 pub mod keyframe_reader;

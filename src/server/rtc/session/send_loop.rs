@@ -19,6 +19,7 @@ use super::control_channel;
 use super::control_channel::ChannelContext;
 use super::data_channel::DataChannel;
 use super::decode_watch::DecodeWatch;
+use super::delay_watch::DelayWatch;
 use super::media_sender::MediaSender;
 use super::rendition_choice::RenditionChoice;
 use super::rtcp::Feedback;
@@ -94,6 +95,7 @@ struct SendLoop<'s> {
     applied: Preferences,
     renditions: RenditionChoice,
     decoder: DecodeWatch,
+    delay: DelayWatch,
     /// Whether the viewer was reported to decode nothing.
     undecoded: bool,
     /// The last estimate in the log, in bit/s.
@@ -123,6 +125,7 @@ impl<'s> SendLoop<'s> {
             renditions: RenditionChoice::new(applied.quality),
             applied,
             decoder: DecodeWatch::default(),
+            delay: DelayWatch::default(),
             undecoded: false,
             logged_estimate: None,
         };
@@ -186,9 +189,16 @@ impl<'s> SendLoop<'s> {
         self.switcher.report(self.sender.demand(now), now);
         self.renditions.follow(&mut self.switcher, &mut self.sender, now);
         self.publish_network(now);
+        self.follow_delay(now);
         self.request_needed_keyframe(now);
         self.switcher.pass_on_due_request(now);
         Flow::Continue(())
+    }
+
+    /// Skips the viewer to the live edge if it is behind.
+    fn follow_delay(&mut self, now: Instant) {
+        let Some(camera) = self.switcher.stream().map(|stream| stream.index) else { return };
+        self.delay.follow(&self.session.entry, &mut self.sender, (camera, self.applied.playout_delay()), now);
     }
 
     /// Publishes what is known of the viewer's network, and logs it when the estimate has doubled or halved.

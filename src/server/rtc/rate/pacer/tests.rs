@@ -284,3 +284,24 @@ fn a_probe_is_sent_at_its_rate_and_filled_with_padding() {
     // 7,200 bytes at 8 Mbit/s.
     assert!((end - start).abs_diff(Duration::from_micros(7_200)) < Duration::from_millis(2), "{:?}", end - start);
 }
+
+#[test]
+fn what_waits_is_skipped_on_request_and_a_key_frame_is_not() {
+    let start = Instant::now();
+    let mut idle = pacer(start);
+    idle.skip_waiting();
+    assert!(idle.take_key_request(true, start), "the viewer's browser may hold what was sent");
+    idle.push_frame(frame(0, 1), false, start);
+    assert_eq!(taken(&mut idle, after(start, 5)).len(), 1, "it is decoded until the key frame comes");
+
+    let mut waiting = pacer(start);
+    waiting.push_frame(frame(0, 60), false, start);
+    waiting.skip_waiting();
+    assert!(waiting.video.is_empty() && waiting.take_key_request(true, start));
+    waiting.push_frame(frame(60, 60), true, start);
+    waiting.push_frame(frame(120, 1), false, start);
+    waiting.skip_waiting();
+    assert_eq!(waiting.video.len(), 61);
+    assert!(!waiting.take_key_request(true, after(start, 60_000)), "one waits");
+    assert_eq!(waiting.drops(), PacerDrops { late: 1, awaiting_key: 0 });
+}
