@@ -9,6 +9,9 @@ import { sentence } from './messages.js';
 /** The localStorage key of the user's chat name. */
 const STORAGE_KEY = 'name';
 
+/** How often operators' list is read anew while it is seen, in milliseconds: as often as pages report their delay. */
+const FOLLOW_MS = 2_000;
+
 /**
  * @typedef {object} Session As listed by the board for operators.
  * @property {string} session
@@ -25,6 +28,8 @@ export class ViewersPanel {
   unread = 0;
   #loading = false;
   #reload = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
 
   /**
    * @param {HTMLElement} root
@@ -74,6 +79,7 @@ export class ViewersPanel {
     this.#reload = this.#loading;
     if (this.#loading) return;
     this.#loading = true;
+    clearTimeout(this.#timer);
     try {
       const { sessions } = await this.client.request('session.list');
       this.#listSessions(sessions);
@@ -82,6 +88,14 @@ export class ViewersPanel {
     }
     this.#loading = false;
     if (this.#reload) this.show();
+    else this.#timer = setTimeout(() => this.#follow(), FOLLOW_MS);
+  }
+
+  /** Reads the list anew as long as somebody sees it. */
+  #follow() {
+    if (this.root.hidden || !this.client.isOperator) return;
+    if (document.hidden) this.#timer = setTimeout(() => this.#follow(), FOLLOW_MS);
+    else this.#load();
   }
 
   /** @param {string[]} names */
@@ -91,20 +105,26 @@ export class ViewersPanel {
 
   /** @param {Session[]} sessions */
   #listSessions(sessions) {
-    const texts = t().people;
-    this.list.replaceChildren(...sessions.map(({ session, name, role, camera, since, you, delay }) => {
-      const shownName = name || texts.unnamed;
-      const time = new Date(since * 1000).toLocaleTimeString(locale(), { hour: '2-digit', minute: '2-digit' });
-      const facts = [you && texts.you, role === 'operator' ? texts.operator : texts.viewer, texts.watches(camera ?? '–', time), typeof delay === 'number' && texts.delay(delay)];
-      const line = make('li', { 'data-session': session },
-        make('span', { class: 'viewer-name' }, shownName), make('span', { class: 'secondary' }, facts.filter(Boolean).join(' · ')));
-      if (!you) {
-        const kick = make('button', { type: 'button', 'aria-label': texts.kickOf(shownName) }, texts.kick);
-        kick.addEventListener('click', () => this.#attempt(() => this.client.request('session.kick', { session })));
-        line.append(kick);
-      }
+    const shown = /** @type {HTMLElement[]} */ ([...this.list.children]);
+    const known = new Map(shown.map((line) => [line.dataset.session, line]));
+    const lines = sessions.map((session) => {
+      // A line is kept while its viewer stays: a screen reader or the keyboard may be at its button.
+      const line = known.get(session.session) ?? this.#sessionLine(session);
+      writeSession(line, session);
       return line;
-    }));
+    });
+    if (lines.length !== shown.length || lines.some((line, at) => line !== shown[at])) this.list.replaceChildren(...lines);
+  }
+
+  /** @param {Session} session */
+  #sessionLine({ session, you }) {
+    const line = make('li', { 'data-session': session }, make('span', { class: 'viewer-name' }), make('span', { class: 'secondary' }));
+    if (!you) {
+      const kick = make('button', { type: 'button' }, t().people.kick);
+      kick.addEventListener('click', () => this.#attempt(() => this.client.request('session.kick', { session })));
+      line.append(kick);
+    }
+    return line;
   }
 
   #listMessages() {
@@ -147,6 +167,24 @@ export class ViewersPanel {
     }
     write(this.error, reason);
   }
+}
+
+/**
+ * Writes what is known of a session to its line.
+ * @param {HTMLElement} line
+ * @param {Session} session
+ */
+function writeSession(line, { name, role, camera, since, you, delay }) {
+  const texts = t().people;
+  const shownName = name || texts.unnamed;
+  const time = new Date(since * 1000).toLocaleTimeString(locale(), { hour: '2-digit', minute: '2-digit' });
+  const facts = [you && texts.you, role === 'operator' ? texts.operator : texts.viewer, texts.watches(camera ?? '–', time), typeof delay === 'number' && texts.delay(delay)];
+  const [nameLabel, factsLabel, kick] = /** @type {HTMLElement[]} */ ([...line.children]);
+  write(nameLabel, shownName);
+  write(factsLabel, facts.filter(Boolean).join(' · '));
+  if (!kick) return;
+  write(kick, texts.kick);
+  kick.setAttribute('aria-label', texts.kickOf(shownName));
 }
 
 /** The stored name, or an empty string. */
