@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result, bail, ensure};
 use common::{Event, LIMIT, Options, Porthole, SMALL, Viewer};
 use serde_json::{Value, json};
-use test_viewer::Audio;
+use test_viewer::{Audio, Network};
 
 /// The pitch of the test's tone in hertz.
 const PITCH: f64 = 1_000.0;
@@ -169,6 +169,22 @@ async fn opus_runs_only_while_somebody_hears_it() -> Result<()> {
     hearing.leave().await?;
     porthole.until_status("everybody has left", resting).await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opus_carries_fec_only_while_somebody_loses_packets() -> Result<()> {
+    let porthole = Porthole::start(SMALL)?;
+    let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+    for _ in 0..50 {
+        ensure!(!packet(&mut viewer).await?.speech, "nobody loses anything");
+    }
+    // It takes no earlier packets along with later ones (RFC 2198).
+    let options = Options { network: Some(Network::lossy(20)), decode: false, ..Options::new(&porthole.base) };
+    let lossy = Viewer::connect(&options).await?;
+    viewer.until(LIMIT, |event| matches!(event, Event::Audio(audio) if audio.speech)).await?;
+    lossy.leave().await?;
+    viewer.until(LIMIT, |event| matches!(event, Event::Audio(audio) if !audio.speech)).await?;
+    viewer.leave().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,10 @@
 //! A broadcast channel from one media thread to many subscribers that never waits for any of them.
 //!
-//! Values go down through [`Broadcast::publish`] to each [`Subscriber`]. Three things go back up on the same handle: whether
+//! Values go down through [`Broadcast::publish`] to each [`Subscriber`]. Four things go back up on the same handle: whether
 //! there is any demand ([`Demand`]), whether a subscriber needs a value that decoding can start with
-//! ([`Broadcast::request_refresh`]; for video a key frame), and whether one can use only values made of small parts
-//! ([`Broadcast::small_parts`]; for video NAL units). What the values mean does not belong here.
+//! ([`Broadcast::request_refresh`]; for video a key frame), whether one can use only values made of small parts
+//! ([`Broadcast::small_parts`]; for video NAL units), and whether values get lost on the way to one
+//! ([`Broadcast::loss_protection`]). What the values mean does not belong here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub struct Broadcast<T> {
     ring: broadcast::Sender<T>,
     demand: Demand,
     small_parts: Demand,
+    loss_protection: Demand,
     refresh: Arc<AtomicBool>,
     /// The values that a late subscriber starts with.
     kept: Arc<Mutex<VecDeque<T>>>,
@@ -28,8 +30,9 @@ pub struct Broadcast<T> {
 impl<T> Clone for Broadcast<T> {
     fn clone(&self) -> Self {
         let (demand, small_parts) = (self.demand.clone(), self.small_parts.clone());
+        let loss_protection = self.loss_protection.clone();
         let (refresh, kept) = (self.refresh.clone(), self.kept.clone());
-        Self { ring: self.ring.clone(), demand, small_parts, refresh, kept }
+        Self { ring: self.ring.clone(), demand, small_parts, loss_protection, refresh, kept }
     }
 }
 
@@ -37,8 +40,8 @@ impl<T: Clone> Broadcast<T> {
     /// A channel that keeps `depth` values (rounded up to a power of two) for a subscriber that lags.
     pub fn new(depth: usize) -> Self {
         let ring = broadcast::Sender::new(depth);
-        let (demand, small_parts) = (Demand::default(), Demand::default());
-        Self { ring, demand, small_parts, refresh: Arc::default(), kept: Arc::default() }
+        let [demand, small_parts, loss_protection] = [(); 3].map(|()| Demand::default());
+        Self { ring, demand, small_parts, loss_protection, refresh: Arc::default(), kept: Arc::default() }
     }
 
     /// Another channel of the same producer: whoever subscribes to it is demand for the producer as those of this one are.
@@ -98,6 +101,12 @@ impl<T: Clone> Broadcast<T> {
     /// The demand for values made of small parts, which the producer serves if it can. It does not keep the producer running.
     pub fn small_parts(&self) -> &Demand {
         &self.small_parts
+    }
+
+    /// The demand for values that say enough of those before them to make up for lost ones, which the producer serves if it
+    /// can. It does not keep the producer running.
+    pub fn loss_protection(&self) -> &Demand {
+        &self.loss_protection
     }
 
     /// Asks the producer for a value that a new subscriber can start with (a key frame). Concurrent requests are merged.

@@ -20,7 +20,7 @@ use crate::server::rtc::{
     AudioReceiver, CameraStream, KeyframeBudget, KeyframeReader, PacketizationMode, ViewerDemand,
 };
 use crate::server::sessions::SessionGuard;
-use crate::util::broadcast::{Broadcast, Demand};
+use crate::util::broadcast::Demand;
 use crate::util::connection_limit::BusyGuard;
 use crate::util::pending::{or_pending, reached};
 
@@ -180,7 +180,11 @@ impl RtspSession {
 
     /// Subscribes to what was set up.
     fn playback(&self) -> Playback {
-        let audio = self.camera.audio.as_ref().filter(|_| self.audio.is_some()).map(Broadcast::subscribe);
+        let audio = self.camera.audio.as_ref().filter(|_| self.audio.is_some());
+        let is_udp = self.audio.as_ref().is_some_and(|track| track.udp().is_some());
+        let mut receiver = AudioReceiver::new(audio, true);
+        // Whether any is lost there is not known.
+        receiver.protect(audio.filter(|_| is_udp));
         let video = self.video.is_some().then(|| {
             let demand =
                 ViewerDemand { available: None, is_settled: true, is_limited: false, owner: self.guard.owner() };
@@ -191,7 +195,7 @@ impl RtspSession {
         });
         Playback {
             video,
-            audio: AudioReceiver::new(audio, true),
+            audio: receiver,
             start: None,
             first: None,
             is_placeholder: false,

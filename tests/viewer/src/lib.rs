@@ -157,6 +157,8 @@ pub struct Audio {
     pub marker: bool,
     /// Its arrival time.
     pub arrived: Instant,
+    /// Whether it has the codec's speech layer, in which in-band FEC is.
+    pub speech: bool,
     /// Interleaved stereo at 48 kHz.
     pub samples: Vec<i16>,
 }

@@ -147,7 +147,9 @@ pub async fn audio(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Ev
         let mut samples = vec![0i16; 5_760 * 2];
         let count = if decode { decoder.decode(&packet.payload, &mut samples, false).unwrap_or(0) } else { 0 };
         samples.truncate(count * 2);
+        // By the configuration in the first five bits (RFC 6716 section 3.1).
+        let speech = packet.payload[0] >> 3 < 16;
         let Header { ssrc, timestamp, sequence_number, marker, .. } = packet.header;
-        let _ = events.send(Event::Audio(Audio { ssrc, timestamp, sequence_number, marker, arrived, samples }));
+        let _ = events.send(Event::Audio(Audio { ssrc, timestamp, sequence_number, marker, arrived, speech, samples }));
     }
 }

@@ -1,7 +1,7 @@
 //! How many earlier audio packets each one carries again, so that audio has no gaps on a network that loses packets.
 //!
 //! Audio is not sent again on request: it would come too late to be heard. In-band FEC of Opus covers speech at low bitrates
-//! only. One earlier packet turns 5 % of random loss into gaps of 0.25 %.
+//! only, so it is for viewers who cannot be sent earlier packets. One of these turns 5 % of random loss into gaps of 0.25 %.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,11 @@ const BEGIN: f64 = 1.2;
 /// The redundancy for one viewer.
 #[derive(Debug, Default)]
 pub struct RedundancyPolicy {
+    /// Whether the viewer takes any.
+    is_negotiated: bool,
     depth: usize,
+    /// What the loss asks for.
+    wanted: usize,
     /// The averaged share of lost packets, and when it was updated last.
     loss: f64,
     updated: Option<Instant>,
@@ -35,6 +39,11 @@ pub struct RedundancyPolicy {
 }
 
 impl RedundancyPolicy {
+    /// None yet; `is_negotiated` is whether the viewer takes any.
+    pub fn new(is_negotiated: bool) -> Self {
+        Self { is_negotiated, ..Self::default() }
+    }
+
     /// How many earlier packets each one carries.
     pub fn depth(&self) -> usize {
         self.depth
@@ -45,21 +54,28 @@ impl RedundancyPolicy {
     pub fn update(&mut self, loss: f64, estimate: Option<u32>, audio: f64, now: Instant) {
         let elapsed = self.updated.replace(now).map_or(0.0, |last| now.saturating_duration_since(last).as_secs_f64());
         self.loss += (loss - self.loss) * (1.0 - (-elapsed / AVERAGED).exp());
+        self.follow_loss(now);
         let needed = audio / AUDIO_SHARE * if self.depth == 0 { BEGIN } else { 1.0 };
-        if estimate.is_some_and(|estimate| f64::from(estimate) < needed) {
-            (self.depth, self.calm) = (0, None);
-            return;
-        }
+        let is_affordable = estimate.is_none_or(|estimate| f64::from(estimate) >= needed);
+        self.depth = if self.is_negotiated && is_affordable { self.wanted } else { 0 };
+    }
+
+    /// Whether the viewer loses packets and is sent none of them again, so that in-band FEC is of use.
+    pub fn needs_fec(&self) -> bool {
+        self.wanted > 0 && self.depth == 0
+    }
+
+    fn follow_loss(&mut self, now: Instant) {
         let wanted = LOSS.iter().filter(|from| self.loss >= **from).count();
-        if wanted >= self.depth {
-            (self.depth, self.calm) = (wanted, None);
+        if wanted >= self.wanted {
+            (self.wanted, self.calm) = (wanted, None);
             return;
         }
         let (since, most) = self.calm.unwrap_or((now, wanted));
         let most = most.max(wanted);
         self.calm = Some((since, most));
         if now.saturating_duration_since(since) >= CALM {
-            (self.depth, self.calm) = (most, None);
+            (self.wanted, self.calm) = (most, None);
         }
     }
 }
@@ -70,7 +86,7 @@ mod tests {
 
     /// The policy after some seconds of each of these losses.
     fn depths(losses: &[(u64, f64)]) -> Vec<usize> {
-        let (mut policy, mut now) = (RedundancyPolicy::default(), Instant::now());
+        let (mut policy, mut now) = (RedundancyPolicy::new(true), Instant::now());
         let mut after = |(seconds, loss): &(u64, f64)| {
             for _ in 0..seconds * 2 {
                 policy.update(*loss, Some(2_000_000), 60_000.0, now);
@@ -93,7 +109,7 @@ mod tests {
     fn a_single_loss_is_no_reason_and_one_lucky_measurement_neither() {
         // One packet of sixty within a second.
         assert_eq!(depths(&[(30, 0.0), (1, 0.017), (9, 0.0)]), [0, 0, 0]);
-        let (mut policy, mut now) = (RedundancyPolicy::default(), Instant::now());
+        let (mut policy, mut now) = (RedundancyPolicy::new(true), Instant::now());
         for tick in 0..180 {
             // 12 % at first, then 5 %, and at the very moment in which it was calm for long nothing.
             let loss = [0.12, 0.05, 0.0][(tick >= 60) as usize + (tick >= 130) as usize];
@@ -105,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_slow_network_carries_no_audio_twice_and_does_not_toggle() {
-        let (mut policy, mut now) = (RedundancyPolicy::default(), Instant::now());
+        let (mut policy, mut now) = (RedundancyPolicy::new(true), Instant::now());
         let mut depth = |estimate| {
             for _ in 0..40 {
                 policy.update(0.2, estimate, 60_000.0, now);
@@ -115,5 +131,23 @@ mod tests {
         };
         assert_eq!([depth(Some(350_000)), depth(Some(400_000)), depth(Some(440_000))], [0, 0, 2]);
         assert_eq!([depth(Some(370_000)), depth(Some(350_000)), depth(None)], [2, 0, 2]);
+    }
+
+    #[test]
+    fn fec_is_for_those_who_lose_packets_and_are_sent_none_again() {
+        for (is_negotiated, estimate, loss, needs) in [
+            (true, None, 0.05, false),
+            (true, Some(350_000), 0.05, true),
+            (false, None, 0.05, true),
+            (false, None, 0.005, false),
+            (false, None, 0.0, false),
+        ] {
+            let (mut policy, now) = (RedundancyPolicy::new(is_negotiated), Instant::now());
+            for tick in 0..20 {
+                policy.update(loss, estimate, 60_000.0, now + Duration::from_millis(500 * tick));
+            }
+            assert_eq!(policy.needs_fec(), needs, "{is_negotiated} {estimate:?} {loss}");
+            assert!(is_negotiated || policy.depth() == 0);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The audio of one viewer as it is received from the encoder, where packets that were missed are a gap.
 
 use crate::media::AudioPacket;
-use crate::util::broadcast::{RecvError, Subscriber};
+use crate::util::broadcast::{Broadcast, DemandGuard, RecvError, Subscriber};
 
 /// Receives the audio of one viewer.
 pub struct AudioReceiver {
@@ -9,12 +9,22 @@ pub struct AudioReceiver {
     packets: Option<Subscriber<AudioPacket>>,
     /// Whether the next packet follows a gap.
     gap: bool,
+    /// While it needs protection against loss.
+    protection: Option<DemandGuard>,
 }
 
 impl AudioReceiver {
-    /// Receives these packets; `gap` tells whether the first one follows a gap.
-    pub fn new(packets: Option<Subscriber<AudioPacket>>, gap: bool) -> Self {
-        Self { packets, gap }
+    /// Receives from the source, if there is one that shall be heard; `gap` tells whether the first packet follows a gap.
+    pub fn new(source: Option<&Broadcast<AudioPacket>>, gap: bool) -> Self {
+        Self { packets: source.map(Broadcast::subscribe), gap, protection: None }
+    }
+
+    /// Has the source protect its packets against loss, if there is one; not while nothing is received.
+    pub fn protect(&mut self, source: Option<&Broadcast<AudioPacket>>) {
+        let source = source.filter(|_| self.packets.is_some());
+        if source.is_some() != self.protection.is_some() {
+            self.protection = source.map(|source| source.loss_protection().register());
+        }
     }
 
     /// Has the next packet follow a gap: one was not sent.
@@ -44,12 +54,11 @@ mod tests {
 
     use super::*;
     use crate::media::Timestamp;
-    use crate::util::broadcast::Broadcast;
 
     #[tokio::test]
     async fn missed_packets_are_a_gap() {
         let source = Broadcast::new(2);
-        let mut audio = AudioReceiver::new(Some(source.subscribe()), false);
+        let mut audio = AudioReceiver::new(Some(&source), false);
         let publish = |count| {
             for _ in 0..count {
                 source.publish(AudioPacket { captured: Timestamp::default(), gap: false, data: Bytes::new() });

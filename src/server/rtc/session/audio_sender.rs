@@ -57,12 +57,8 @@ pub struct AudioSender {
 impl AudioSender {
     /// Sends on this stream.
     pub fn new(stream: RtpStream) -> Self {
-        Self {
-            stream,
-            redundancy: RedundancyPolicy::default(),
-            last: VecDeque::with_capacity(MAX_REDUNDANCY),
-            usual_bytes: 0.0,
-        }
+        let redundancy = RedundancyPolicy::new(stream.format().red.is_some());
+        Self { stream, redundancy, last: VecDeque::with_capacity(MAX_REDUNDANCY), usual_bytes: 0.0 }
     }
 
     /// The stream itself.
@@ -72,14 +68,16 @@ impl AudioSender {
 
     /// Follows the viewer's network: the share of packets that it loses, and what it carries in bit/s, as far as is known.
     pub fn set_network(&mut self, loss: f64, estimate: Option<u32>, now: Instant) {
-        if self.stream.format().red.is_none() {
-            return;
-        }
         let before = self.redundancy.depth();
         self.redundancy.update(loss, estimate, self.usual_bytes * BITRATE_OF_A_BYTE, now);
         if before != self.redundancy.depth() {
             tracing::debug!(loss, "each audio packet also carries the last {}", self.redundancy.depth());
         }
+    }
+
+    /// Whether the viewer loses packets that only the encoder can make up for.
+    pub fn needs_fec(&self) -> bool {
+        self.redundancy.needs_fec()
     }
 
     /// The bytes of payload that a packet would have now. While others wait before it, that is an approximation.

@@ -348,6 +348,11 @@ impl MediaSender {
         }
     }
 
+    /// Whether the viewer loses packets of audio that only the encoder can make up for.
+    pub fn needs_fec(&self) -> bool {
+        self.audio.as_ref().is_some_and(AudioSender::needs_fec)
+    }
+
     /// The bitrate of the video in bit/s, whether it is sent in time or not.
     pub fn video_bitrate(&self) -> u32 {
         self.video_meter.bitrate() as u32

@@ -111,8 +111,7 @@ impl<'s> SendLoop<'s> {
         let applied = preferences.borrow_and_update().clone();
         let Media { mut sender, switcher, sounds } = media;
         sender.set_limit(applied.limit, Instant::now());
-        let packets = sounds.as_ref().filter(|_| !applied.muted).map(Broadcast::subscribe);
-        let audio = AudioReceiver::new(packets, false);
+        let audio = AudioReceiver::new(sounds.as_ref().filter(|_| !applied.muted), false);
         let mut this = Self {
             session,
             connection,
@@ -185,6 +184,7 @@ impl<'s> SendLoop<'s> {
     /// Looks after what does not happen by itself.
     fn tick(&mut self, now: Instant) -> Flow {
         self.sender.on_tick(self.renditions.bitrate_limit(&self.switcher), now);
+        self.audio.protect(self.sounds.as_ref().filter(|_| self.sender.needs_fec()));
         // Also what has not changed: a higher bitrate is not always granted at once.
         self.switcher.report(self.sender.demand(now), now);
         self.renditions.follow(&mut self.switcher, &mut self.sender, now);
@@ -335,8 +335,8 @@ impl<'s> SendLoop<'s> {
         if now.keyframe != before.keyframe {
             self.switcher.request_keyframe();
         }
-        if let Some(packets) = self.sounds.as_ref().filter(|_| now.muted != before.muted) {
-            self.audio = AudioReceiver::new((!now.muted).then(|| packets.subscribe()), true);
+        if now.muted != before.muted {
+            self.audio = AudioReceiver::new(self.sounds.as_ref().filter(|_| !now.muted), true);
         }
         Flow::Continue(())
     }

@@ -14,6 +14,7 @@ use crate::model::status::{Status, StatusPublisher};
 use crate::server::auth::Role;
 use crate::server::rtc::CameraRate;
 use crate::server::sessions::{Limits, NewSession, PlayoutDelay, SessionRegistry};
+use crate::util::broadcast::Broadcast;
 use crate::util::connection_limit::ConnectionLimiter;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
