@@ -59,6 +59,11 @@ pub struct Connection {
     outgoing: mpsc::Receiver<Outgoing>,
     outgoing_sender: mpsc::Sender<Outgoing>,
     was_read: Arc<Notify>,
+    /// Whether anything has happened to the peer since [`Connection::next`] looked at it: media changes nothing in it, and is
+    /// most of what a session wakes up for.
+    is_changed: bool,
+    /// Whether the viewer takes more messages.
+    has_room: bool,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires, if it is set.
     armed: Option<Instant>,
@@ -83,6 +88,8 @@ impl Connection {
             outgoing,
             outgoing_sender,
             was_read,
+            is_changed: true,
+            has_room: true,
             timer,
             armed: None,
             source: None,
@@ -99,11 +106,15 @@ impl Connection {
     /// What happens next. Cancel safe.
     pub async fn next(&mut self) -> ConnectionEvent {
         loop {
-            self.transmit();
-            if let Some(event) = self.poll_event() {
-                return event;
+            if self.is_changed {
+                self.transmit();
+                if let Some(event) = self.poll_event() {
+                    return event;
+                }
+                self.has_room = self.unacknowledged() <= MAX_BUFFERED_AMOUNT;
+                self.arm();
+                self.is_changed = false;
             }
-            self.arm();
             tokio::select! {
                 biased;
                 Some(command) = self.ice.recv() => self.handle_ice(command),
@@ -113,8 +124,9 @@ impl Connection {
                     self.peer.handle_timeout(Instant::now());
                 }
                 () = self.was_read.notified() => {}
-                Some(outgoing) = self.outgoing.recv(), if self.has_room() => self.write(&outgoing),
+                Some(outgoing) = self.outgoing.recv(), if self.has_room => self.write(&outgoing),
             }
+            self.is_changed = true;
         }
     }
 
@@ -231,9 +243,9 @@ impl Connection {
         }
     }
 
-    fn has_room(&mut self) -> bool {
-        let unacknowledged: usize = self.channels.iter().map(|channel| self.peer.outstanding(channel.id())).sum();
-        unacknowledged <= MAX_BUFFERED_AMOUNT
+    /// The bytes of all channels that the viewer has not acknowledged yet.
+    fn unacknowledged(&mut self) -> usize {
+        self.channels.iter().map(|channel| self.peer.outstanding(channel.id())).sum()
     }
 
     fn write(&mut self, Outgoing { id, message }: &Outgoing) {

@@ -117,6 +117,14 @@ impl DataChannel {
     }
 }
 
+impl Drop for DataChannel {
+    fn drop(&mut self) {
+        self.messages.lock().close();
+        // What comes for it from now on has to be thrown away.
+        self.was_read.notify_one();
+    }
+}
+
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the data channel is closed")
 }

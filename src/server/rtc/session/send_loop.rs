@@ -4,6 +4,7 @@
 //! Which frame comes next is decided in `switcher`; what happens before and after is in the session's `mod.rs`.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -135,12 +136,13 @@ impl<'s> SendLoop<'s> {
     /// Sends until the viewer leaves (`Ok`) or its connection breaks.
     async fn run(&mut self) -> anyhow::Result<()> {
         let end = self.session.entry.handle().end();
+        let mut ended = pin!(end.cancelled());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let flow = tokio::select! {
                 biased;
-                () = end.cancelled() => Flow::Break(()),
+                () = &mut ended => Flow::Break(()),
                 event = self.connection.next() => self.handle_event(event)?,
                 () = reached(self.sender.due()) => {
                     self.sender.flush(self.connection)?;
