@@ -95,10 +95,7 @@ async fn send_session_end(channel: &DataChannel, reason: EndReason) {
     if channel.send_text(&event.message()).await.is_err() {
         return;
     }
-    let mut poll = tokio::time::interval(Duration::from_millis(5));
-    while channel.outstanding().is_ok_and(|bytes| bytes > 0) {
-        poll.tick().await;
-    }
+    channel.acknowledged().await;
 }
 
 /// A request in progress, with the id for its reply.

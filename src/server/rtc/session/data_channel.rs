@@ -31,6 +31,8 @@ struct State {
     /// Bytes that the viewer has not acknowledged.
     unacknowledged: AtomicUsize,
     is_closed: AtomicBool,
+    /// Told when there is less to be acknowledged, or the channel is closed.
+    acknowledged: Notify,
 }
 
 /// The user's end of a channel.
@@ -115,6 +117,13 @@ impl DataChannel {
         }
         Ok(self.state.queued.load(Ordering::Acquire) + self.state.unacknowledged.load(Ordering::Acquire))
     }
+
+    /// Waits until the viewer has acknowledged everything, or the channel is closed. One task may wait at a time.
+    pub async fn acknowledged(&self) {
+        while self.outstanding().is_ok_and(|bytes| bytes > 0) {
+            self.state.acknowledged.notified().await;
+        }
+    }
 }
 
 impl Drop for DataChannel {
@@ -169,12 +178,15 @@ impl ChannelEnd {
 
     /// Notes how many bytes the viewer has not acknowledged.
     pub fn set_unacknowledged(&self, bytes: usize) {
-        self.state.unacknowledged.store(bytes, Ordering::Release);
+        if bytes < self.state.unacknowledged.swap(bytes, Ordering::AcqRel) {
+            self.state.acknowledged.notify_one();
+        }
     }
 }
 
 impl Drop for ChannelEnd {
     fn drop(&mut self) {
         self.state.is_closed.store(true, Ordering::Release);
+        self.state.acknowledged.notify_one();
     }
 }
