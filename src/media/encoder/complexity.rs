@@ -19,29 +19,47 @@ pub struct Complexity {
 /// Measures one picture after another, one sample in eight lines.
 #[derive(Debug, Default)]
 pub struct ComplexityMeter {
+    /// The means of the last picture's blocks.
     last: Vec<u8>,
 }
 
 impl ComplexityMeter {
     /// Measures a luma plane of lines of `width` samples, `stride` bytes apart.
     pub fn measure(&mut self, luma: &[u8], width: usize, stride: usize) -> Complexity {
-        let (mut diff, mut detail) = (0u64, 0u64);
-        let mut blocks = Vec::with_capacity(self.last.len());
-        for lines in luma.chunks(stride * LINES).filter(|lines| lines.len() >= stride + width) {
-            let (above, line) = (&lines[..width], &lines[stride..stride + width]);
-            for (block, above) in line.chunks_exact(BLOCK).zip(above.chunks_exact(BLOCK)) {
-                let mean = (block.iter().map(|luma| u16::from(*luma)).sum::<u16>() / BLOCK as u16) as u8;
-                detail += u64::from(block[0].abs_diff(block[1]))
-                    + u64::from(block[2].abs_diff(block[3]))
-                    + u64::from(block[0].abs_diff(above[0]));
-                diff += self.last.get(blocks.len()).map_or(0, |last| u64::from(last.abs_diff(mean)));
-                blocks.push(mean);
-            }
+        let measured = || luma.chunks(stride * LINES).filter(|lines| lines.len() >= stride + width);
+        let blocks = width / BLOCK;
+        let count = measured().count() * blocks;
+        let is_first = self.last.len() != count;
+        if is_first {
+            self.last = vec![0; count];
         }
-        let count = blocks.len().max(1) as f64;
-        self.last = blocks;
+        let (mut diff, mut detail) = (0, 0);
+        for (lines, last) in measured().zip(self.last.chunks_exact_mut(blocks.max(1))) {
+            let (line_diff, line_detail) = measure_line(&lines[stride..stride + width], &lines[..width], last);
+            diff += u64::from(line_diff);
+            detail += u64::from(line_detail);
+        }
+        if is_first {
+            diff = 0;
+        }
+        let count = count.max(1) as f64;
         Complexity { diff: diff as f64 / count, detail: (detail as f64 / count / 3.0).max(0.5) }
     }
+}
+
+/// The sums of the differences of a line's blocks to those of the last picture, which it replaces, and of neighbouring
+/// samples. Without branches, so that the compiler uses SIMD.
+fn measure_line(line: &[u8], above: &[u8], last: &mut [u8]) -> (u32, u32) {
+    let (mut diff, mut detail) = (0, 0);
+    for ((block, above), last) in line.chunks_exact(BLOCK).zip(above.chunks_exact(BLOCK)).zip(last) {
+        let sum: u16 = block.iter().map(|luma| u16::from(*luma)).sum();
+        let mean = (sum / BLOCK as u16) as u8;
+        detail += u32::from(block[0].abs_diff(block[1]))
+            + u32::from(block[2].abs_diff(block[3]))
+            + u32::from(block[0].abs_diff(above[0]));
+        diff += u32::from(std::mem::replace(last, mean).abs_diff(mean));
+    }
+    (diff, detail)
 }
 
 #[cfg(test)]
