@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::CONFIG;
-use crate::common::Porthole;
+use crate::common::{LIMIT, Options, Porthole, Viewer};
 use crate::join::closed;
 use crate::table::Table;
 use crate::viewers::Viewers;
@@ -26,25 +26,63 @@ struct Memory {
     private: f64,
 }
 
+/// Numbers of viewers.
+const VIEWERS: [usize; 3] = [1, 10, 50];
+
+/// Joins and leaves while another viewer watches.
+const JOINS: usize = 1_000;
+
 /// Measures and adds the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
-    let porthole = Porthole::start(CONFIG)?;
+    let most = VIEWERS[2] + 1;
+    let porthole = Porthole::start(&format!("{CONFIG}[rtc]\nmax_viewers = {most}\n"))?;
     tokio::time::sleep(SETTLE).await;
     let mut all = vec![read(&porthole, "idle after the start")?];
-    for count in [1, 10] {
+    let mut watched = Vec::new();
+    for count in VIEWERS {
         let viewers = Viewers::start(&porthole.base, count)?;
         tokio::time::sleep(SETTLE).await;
-        all.push(read(&porthole, &format!("viewers: {count}"))?);
+        let memory = read(&porthole, &format!("viewers: {count}"))?;
+        watched.push((count, memory.rss));
+        all.push(memory);
         viewers.leave()?;
         closed(&porthole).await?;
         tokio::time::sleep(SETTLE).await;
         all.push(read(&porthole, &format!("idle after viewers: {count}"))?);
     }
-    for Memory { when, rss, pss, private } in &all {
+    let [before, after] = churn(&porthole).await?;
+    for Memory { when, rss, pss, private } in all.iter().chain([&before, &after]) {
+        let aim = if *when == format!("viewers: {}", VIEWERS[2]) { "RSS 57 MiB (60 MB)" } else { "" };
         let figure = format!("RSS **{rss:.1} MiB**, PSS {pss:.1} MiB, private {private:.1} MiB");
-        table.row(format!("f. Memory, {when}"), figure, "");
+        table.row(format!("f. Memory, {when}"), figure, aim);
     }
+    for pair in watched.windows(2) {
+        let [(fewer, less), (count, more)] = [pair[0], pair[1]];
+        // MiB to MB.
+        let each = (more - less) / (count - fewer) as f64 * 1.048_576;
+        table.row(format!("f. Each further viewer from {fewer} to {count}"), format!("**{each:.2} MB**"), "0.4 MB");
+    }
+    let grown = (after.rss / before.rss - 1.0) * 100.0;
+    table.row(format!("f. RSS after {JOINS} joins and leaves"), format!("**{grown:+.1} %**"), "+5 %");
+    all.extend([before, after]);
     table.raw("memory", all)
+}
+
+/// Memory with one viewer, before and after others join and leave.
+async fn churn(porthole: &Porthole) -> Result<[Memory; 2]> {
+    let watching = Viewers::start(&porthole.base, 1)?;
+    tokio::time::sleep(SETTLE).await;
+    let before = read(porthole, "a viewer, before others come and go")?;
+    let options = Options { decode: false, ..Options::new(&porthole.base) };
+    for _ in 0..JOINS {
+        let mut viewer = Viewer::connect(&options).await?;
+        viewer.frame(LIMIT).await?;
+        viewer.leave().await?;
+    }
+    tokio::time::sleep(SETTLE).await;
+    let after = read(porthole, "a viewer, after others came and went")?;
+    watching.leave()?;
+    Ok([before, after])
 }
 
 fn read(porthole: &Porthole, when: &str) -> Result<Memory> {

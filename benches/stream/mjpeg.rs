@@ -17,6 +17,7 @@ use crate::common::fake::{DEVICE, Fake};
 use crate::cost::{self, Window};
 use crate::reference::{Pace, Reference, encode_all};
 use crate::table::{Table, percentile, spread};
+use crate::viewers::Sound;
 use crate::{CONFIG, FPS};
 
 const WIDTH: usize = 1280;
@@ -57,7 +58,7 @@ pub async fn measure(table: &mut Table) -> Result<()> {
     let mut rounds = Vec::new();
     for number in 1..=ROUNDS {
         eprintln!("  round {number} of {ROUNDS}");
-        let live = cost::window(&porthole, 1).await?;
+        let live = cost::window(&porthole, 1, Sound::On).await?;
         let status = porthole.status().await?;
         ensure!(status["cameras"][0]["format"] == "MJPEG", "the camera does not give MJPEG: {status:#}");
         let frame = |number: usize| {

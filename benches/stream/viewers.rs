@@ -9,11 +9,21 @@ use anyhow::{Context as _, Result};
 
 use crate::common::{LIMIT, Options, Viewer};
 
-/// The first argument that selects this role: `viewers URL COUNT`.
+/// The first argument that selects this role: `viewers URL COUNT SOUND`.
 pub const ROLE: &str = "viewers";
 
 /// Printed when every viewer has received a frame.
 const READY: &str = "ready";
+
+/// Whether viewers hear the audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum Sound {
+    On,
+    Muted,
+}
+
+/// Has the audio muted.
+const MUTE: &str = r#"{"id":1,"method":"audio.mute","params":{"muted":true}}"#;
 
 /// Running viewers.
 pub struct Viewers {
@@ -25,8 +35,16 @@ pub struct Viewers {
 impl Viewers {
     /// Starts viewers and waits until each receives frames.
     pub fn start(base: &str, count: usize) -> Result<Self> {
+        Self::start_with(base, count, Sound::On)
+    }
+
+    /// As [`start`](Self::start), with their audio on or muted.
+    pub fn start_with(base: &str, count: usize, sound: Sound) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([ROLE, base, &count.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args([ROLE, base, &count.to_string(), &format!("{sound:?}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().context("start the viewers")?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("no stdout")?;
@@ -60,14 +78,19 @@ impl Drop for Viewers {
 
 /// The viewers' role.
 pub async fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
-    let base = arguments.next().context("usage: viewers URL COUNT")?;
-    let count: usize = arguments.next().context("usage: viewers URL COUNT")?.parse()?;
+    const USAGE: &str = "usage: viewers URL COUNT On|Muted";
+    let base = arguments.next().context(USAGE)?;
+    let count: usize = arguments.next().context(USAGE)?.parse()?;
+    let is_muted = arguments.next().context(USAGE)? == format!("{:?}", Sound::Muted);
     let options = Options { decode: false, ..Options::new(&base) };
     let mut watching = Vec::new();
     let (end, _) = tokio::sync::watch::channel(());
     for _ in 0..count {
         let mut viewer = Viewer::connect(&options).await?;
         viewer.frame(LIMIT).await?;
+        if is_muted {
+            viewer.send(MUTE).await?;
+        }
         let mut end = end.subscribe();
         watching.push(tokio::spawn(async move {
             loop {
