@@ -13,11 +13,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::runtime::Handle;
 
 pub use labels::{
     CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, PublishLabel,
     RejectLabels, RejectReason, SignIn, SignInOutcome, SkipCause, SkipLabels, ViewerLabel,
 };
+
+use crate::util::lock::Mutex;
 
 /// Upper bounds of the latency histograms in seconds: fine below one frame interval at 60 fps, where the targets are,
 /// coarse above.
@@ -123,6 +126,8 @@ pub struct Counters {
     pub ignored: Family<IgnoreLabels, Counter>,
     /// Asynchronous tasks alive.
     pub tasks: Gauge,
+    /// Where there are tasks besides the runtime that the text is made in.
+    runtimes: Mutex<Vec<Handle>>,
     /// CPU time of the process, user and system.
     pub cpu_seconds: Counter<f64, AtomicU64>,
 }
@@ -190,6 +195,7 @@ impl Metrics {
             bytes_sent: Counter::default(),
             ignored: Family::default(),
             tasks: Gauge::default(),
+            runtimes: Mutex::default(),
             cpu_seconds: Counter::default(),
         };
         inner.register();
@@ -233,11 +239,17 @@ impl Metrics {
         self.control_dropped.get_or_create(&ControlDropLabels { what }).inc_by(count);
     }
 
+    /// Counts the tasks of another runtime too, as long as the program runs.
+    pub fn count_tasks_of(&self, runtime: Handle) {
+        self.runtimes.lock().push(runtime);
+    }
+
     /// The OpenMetrics text of all counters.
     pub fn text(&self) -> String {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.tasks.set(runtime.metrics().num_alive_tasks() as i64);
-        }
+        let alive = |runtime: &Handle| runtime.metrics().num_alive_tasks();
+        let here = Handle::try_current().map_or(0, |runtime| alive(&runtime));
+        let elsewhere: usize = self.runtimes.lock().iter().map(alive).sum();
+        self.tasks.set((here + elsewhere) as i64);
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let cpu = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
         self.cpu_seconds.inc_by((cpu - self.cpu_seconds.get()).max(0.0));

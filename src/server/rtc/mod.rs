@@ -15,6 +15,7 @@ pub mod rate;
 mod rtp_clock;
 pub mod sdp;
 mod session;
+mod session_threads;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ pub use session::rtcp::Feedback;
 pub(super) use session::rtcp::sender_report;
 pub(super) use session::rtp_header::{HeaderExtensions, PacketCounter, RtpHeader};
 pub use session::whep_answer::{WhepAnswer, WhepOffer};
+use session_threads::SessionThreads;
 use source::PROFILE_WAIT;
 pub use source::{CameraStream, SmallStream};
 
@@ -90,6 +92,7 @@ struct Inner {
     identity: DtlsIdentity,
     /// Our own offers.
     pending: PendingOffers,
+    threads: SessionThreads,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -108,15 +111,28 @@ impl SessionManager {
         metrics: Metrics,
         dispatcher: Dispatcher,
     ) -> anyhow::Result<Self> {
-        let mux = Mux::start(config.udp_port, config.tcp, metrics.clone())?;
+        let threads = SessionThreads::start(metrics.clone())?;
+        let mux = Mux::start(config.udp_port, config.tcp, threads.first(), metrics.clone())?;
         let ice = Ice::new(&config, mux.clone());
         let identity = DtlsIdentity::generate(mux.crypto()).context("make a certificate for DTLS")?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(ice.clone().watch(stop.clone()));
         let (config, cameras) = (RwLock::new(config), cameras.into());
         let pending = PendingOffers::default();
-        let inner = Inner { config, cameras, sessions, metrics, dispatcher, mux, ice, identity, pending, tasks, stop };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Arc::new(Inner {
+            config,
+            cameras,
+            sessions,
+            metrics,
+            dispatcher,
+            mux,
+            ice,
+            identity,
+            pending,
+            threads,
+            tasks,
+            stop,
+        })))
     }
 
     /// Applies another configuration to new sessions; those that are connected stay. The port does not change.
@@ -227,7 +243,13 @@ impl SessionManager {
             small_nals,
         };
         let (answer, answered) = oneshot::channel();
-        inner.tasks.spawn(session.run(answer).instrument(span));
+        let place = inner.threads.place();
+        let handle = place.handle.clone();
+        let run = async move {
+            session.run(answer).await;
+            drop(place);
+        };
+        inner.tasks.spawn_on(run.instrument(span), &handle);
         let answered = answered.await.map_err(|_| AcceptError::Stopping)?.map_err(AcceptError::Failed)?;
         Ok(WhepAnswer { id, etag: answered.etag, answer: answered.sdp, ice_servers: inner.ice.servers() })
     }

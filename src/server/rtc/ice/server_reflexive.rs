@@ -163,7 +163,7 @@ mod tests {
 
     /// For one server at this place, with a mux that listens on the loopback address.
     fn gatherer(server: SocketAddr) -> (StunGatherer, SocketAddr) {
-        let mux = Mux::start(0, false, Metrics::new()).expect("should start");
+        let mux = Mux::start(0, false, tokio::runtime::Handle::current(), Metrics::new()).expect("should start");
         assert!(mux.ensure(HERE));
         let servers =
             [IceServer { urls: vec![format!("stun:{server}"), "turn:ignored".into()], ..IceServer::default() }];

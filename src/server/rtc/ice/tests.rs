@@ -89,7 +89,8 @@ async fn the_address_of_the_request_is_offered_whatever_the_filters_say() {
         ],
         ..Config::default()
     };
-    let mux = Mux::start(config.udp_port, config.tcp, Metrics::new()).expect("should start");
+    let mux = Mux::start(config.udp_port, config.tcp, tokio::runtime::Handle::current(), Metrics::new())
+        .expect("should start");
     let ice = Ice::new(&config, mux.clone());
     let local_addr: IpAddr = "::ffff:127.0.0.1".parse().expect("should be an address");
     let offered = ice.candidates(local_addr).await;

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 use rtc::crypto::RTCCryptoProvider;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use datagrams::Datagrams;
@@ -87,19 +88,20 @@ impl Drop for Inner {
 }
 
 impl Mux {
-    /// Sockets on UDP `port`, and with `tcp` on the same TCP port; 0 picks free ones. There are none until
-    /// `set_addresses`.
+    /// Sockets on UDP `port`, and with `tcp` on the same TCP port; 0 picks free ones. They are served by `runtime`. There are
+    /// none until `set_addresses`.
     ///
     /// # Errors
     ///
     /// If the port is in use.
-    pub fn start(port: u16, tcp: bool, metrics: Metrics) -> anyhow::Result<Self> {
+    pub fn start(port: u16, tcp: bool, runtime: Handle, metrics: Metrics) -> anyhow::Result<Self> {
         let reservation = if port == 0 { None } else { reserve(port, tcp)? };
         let crypto = rtc::crypto::default_provider().map_err(|error| anyhow::anyhow!("find cryptography: {error}"))?;
         let demux = Arc::new(Demux::new(crypto, metrics));
         let config = SocketConfig {
             port,
             tcp,
+            runtime,
             demux,
             connections: tcp::TcpConnections::default(),
             stop: CancellationToken::new(),

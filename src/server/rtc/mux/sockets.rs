@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::demux::Demux;
@@ -15,7 +16,7 @@ use super::{tcp, udp};
 /// Addresses that requests were received on and that are not listed, such as 127.0.0.1: each holds two sockets.
 const MAX_REQUEST_ADDRESSES: usize = 16;
 
-/// LoginThrottle to find a free UDP port whose TCP port is free too.
+/// Attempts to find a free UDP port whose TCP port is free too.
 const PORT_ATTEMPTS: usize = 16;
 
 /// A bound address.
@@ -33,6 +34,8 @@ pub struct SocketConfig {
     pub port: u16,
     /// Whether there is TCP.
     pub tcp: bool,
+    /// Serves the sockets.
+    pub runtime: Handle,
     pub demux: Arc<Demux>,
     pub connections: tcp::TcpConnections,
     /// Closes all sockets.
@@ -152,6 +155,7 @@ fn is_usable(address: IpAddr) -> bool {
 }
 
 fn bind(address: IpAddr, config: &SocketConfig) -> io::Result<BoundAddress> {
+    let _entered = config.runtime.enter();
     let attempts = if config.port == 0 { PORT_ATTEMPTS } else { 1 };
     let mut attempt = 0;
     loop {

@@ -30,7 +30,7 @@ impl TestHost {
     /// A multiplexer on some loopback addresses, given by their last byte.
     fn new(addresses: &[u8]) -> Self {
         let metrics = Metrics::new();
-        let mux = Mux::start(0, true, metrics.clone()).expect("start");
+        let mux = Mux::start(0, true, Handle::current(), metrics.clone()).expect("start");
         mux.set_addresses(addresses.iter().map(|last| ip(*last)).collect());
         assert_eq!(mux.locals().len(), addresses.len());
         Self { mux, metrics }
@@ -348,6 +348,7 @@ async fn an_address_that_cannot_be_bound_yet_is_retried() {
     let config = SocketConfig {
         port,
         tcp: false,
+        runtime: Handle::current(),
         demux,
         connections: tcp::TcpConnections::default(),
         stop: CancellationToken::new(),
@@ -364,14 +365,14 @@ async fn an_address_that_cannot_be_bound_yet_is_retried() {
 async fn a_second_instance_on_the_port_does_not_start() {
     // Neither has an address for viewers, as with `interfaces = ["lo"]` or before the network is up.
     let free = UdpSocket::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
-    let first = Mux::start(free, false, Metrics::new()).expect("start");
-    let error = Mux::start(free, false, Metrics::new()).err().expect("the port is in use");
+    let first = Mux::start(free, false, Handle::current(), Metrics::new()).expect("start");
+    let error = Mux::start(free, false, Handle::current(), Metrics::new()).err().expect("the port is in use");
     let error = format!("{error:#}");
     assert!(error.starts_with(&format!("bind UDP port {free}, which viewers are to use; stop")), "{error}");
     // Its own sockets are not in the way.
     assert!(first.ensure(ip(1)));
     drop(first);
-    until("the port is free", || Mux::start(free, false, Metrics::new()).is_ok()).await;
+    until("the port is free", || Mux::start(free, false, Handle::current(), Metrics::new()).is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
