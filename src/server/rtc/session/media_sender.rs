@@ -2,20 +2,20 @@
 //!
 //! How packets are written is in `rtp_sender`; which frame comes next is decided in `switcher`.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::audio_sender::AudioSender;
-use super::bitrate_meter::BitrateMeter;
 use super::connection::Connection;
-use super::history::OutgoingFrame;
 use super::packet_sink::PacketSink;
 use super::packets::Packets;
+use super::queued_packet;
+use super::queued_packet::QueuedPacket;
 use super::rtcp;
 use super::rtcp::Feedback;
 use super::rtp_sender::{OVERHEAD, VideoSender};
+use super::stream_meters::StreamMeters;
 use super::viewer_estimate::ViewerEstimate;
-use crate::media::h264::payload::{MAX_PAYLOAD, Payload};
+use crate::media::h264::payload::Payload;
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::model::metrics::{DropPoint, Metrics};
 use crate::server::rtc::camera_rate::ViewerDemand;
@@ -31,27 +31,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// What of the estimate is for video frames and audio: the rest is for headers, and for what the frames' sizes vary.
 const MEDIA_SHARE: f64 = 0.9;
 
-/// What audio takes before it is measured, in bit/s.
-const USUAL_AUDIO: f64 = 60_000.0;
-
-/// How much of the measured bitrate of video and audio is kept with each tick in which less is sent.
-const STREAM_DECAY: f64 = 0.9;
-
 /// A path carries the stream if it has this share of its bitrate for it: the encoder follows the estimate in steps.
 const COVERED: f64 = 0.8;
-
-/// A packet that waits for its turn.
-#[derive(Debug)]
-enum QueuedPacket {
-    Audio(AudioPacket),
-    /// The packet at this place of a frame.
-    Video {
-        frame: Arc<OutgoingFrame>,
-        at: usize,
-    },
-    /// The packet of the video with this number, again.
-    Repair(u16),
-}
 
 /// The sending side of one session's media.
 pub struct MediaSender {
@@ -72,10 +53,7 @@ pub struct MediaSender {
     next_report: Instant,
     /// The last tick.
     ticked: Instant,
-    /// The bitrates of video frames, of audio, and of packets sent again.
-    video_meter: BitrateMeter,
-    audio_meter: BitrateMeter,
-    repair_meter: BitrateMeter,
+    meters: StreamMeters,
     /// Who watches.
     owner: u64,
     /// Tells when the privacy switch was turned on, which blocks all sources at once.
@@ -98,7 +76,7 @@ impl MediaSender {
         metrics: Metrics,
         now: Instant,
     ) -> Self {
-        let usual_audio = if audio.is_some() { USUAL_AUDIO } else { 0.0 };
+        let meters = StreamMeters::new(audio.is_some());
         let is_numbered = video.stream().is_numbered();
         let mut sender = Self {
             video,
@@ -112,9 +90,7 @@ impl MediaSender {
             skips: 0,
             next_report: now,
             ticked: now,
-            video_meter: BitrateMeter::new(0.0, STREAM_DECAY),
-            audio_meter: BitrateMeter::new(usual_audio, STREAM_DECAY),
-            repair_meter: BitrateMeter::new(0.0, 0.0),
+            meters,
             owner,
             source,
             blocked_since: None,
@@ -139,7 +115,7 @@ impl MediaSender {
 
     /// What the viewer can take of the video.
     pub fn demand(&self, now: Instant) -> ViewerDemand {
-        let others = self.audio_meter.bitrate() + self.repair_meter.bitrate();
+        let others = self.meters.audio.bitrate() + self.meters.repair.bitrate();
         let video = |estimate| f64::from(estimate) * MEDIA_SHARE - others;
         let available = self.estimate.bitrate(now).map(|estimate| video(estimate).max(0.0) as u32);
         let (is_settled, is_limited) = (self.estimate.is_settled(now), self.estimate.is_limited());
@@ -166,7 +142,7 @@ impl MediaSender {
     ) -> anyhow::Result<()> {
         let now = Instant::now();
         let frame = self.video.prepare(frame, mode, delay);
-        self.video_meter.add(frame.payloads.iter().map(Payload::byte_count).sum());
+        self.meters.video.add(frame.payloads.iter().map(Payload::byte_count).sum());
         let packets =
             frame.payloads.iter().enumerate().map(|(at, payload)| {
                 (QueuedPacket::Video { frame: frame.clone(), at }, payload.byte_count() + OVERHEAD)
@@ -189,7 +165,7 @@ impl MediaSender {
     pub fn send_audio(&mut self, packet: AudioPacket, connection: &mut Connection) -> anyhow::Result<()> {
         let Some(audio) = &self.audio else { return Ok(()) };
         let bytes = audio.payload_bytes(&packet) + OVERHEAD;
-        self.audio_meter.add(bytes);
+        self.meters.audio.add(bytes);
         self.pacer.push_audio(QueuedPacket::Audio(packet), bytes, Instant::now());
         self.flush(connection)
     }
@@ -261,7 +237,7 @@ impl MediaSender {
             self.leaving.clear();
             return Ok(());
         };
-        let bytes = self.leaving.iter().map(size).sum();
+        let bytes = self.leaving.iter().map(queued_packet::size).sum();
         let mut packets = Packets::with_capacity(self.leaving.len(), bytes);
         let first = self.estimate.sent().map(|sent| sent.next_number());
         let mut sink = PacketSink { srtp, packets: &mut packets, sent: self.estimate.sent(), now, probe: None };
@@ -277,7 +253,7 @@ impl MediaSender {
                             }
                         }
                         QueuedPacket::Video { frame, at } => self.video.packet(&frame, at, &mut sink)?,
-                        QueuedPacket::Repair(number) => self.repair_meter.add(self.video.resend(number, &mut sink)?),
+                        QueuedPacket::Repair(number) => self.meters.repair.add(self.video.resend(number, &mut sink)?),
                     }
                 }
                 PacedPacket::Padding { bytes, probe } => {
@@ -302,12 +278,7 @@ impl MediaSender {
             self.audio.iter_mut().for_each(AudioSender::forget_sent);
         }
         let Some(since) = since.map(Timestamp::of_instant) else { return };
-        let dropped = self.pacer.retain(|packet| match packet {
-            QueuedPacket::Audio(packet) => packet.captured >= since,
-            QueuedPacket::Video { frame, .. } => frame.placeholder,
-            // Of what was forgotten there is nothing to send.
-            QueuedPacket::Repair(_) => true,
-        });
+        let dropped = self.pacer.retain(|packet| packet.may_be_seen(since));
         self.metrics.count_drop(DropPoint::ViewerLag, dropped as u64);
     }
 
@@ -334,13 +305,11 @@ impl MediaSender {
     pub fn on_tick(&mut self, limit: Option<u32>, now: Instant) {
         self.estimate.on_tick(now);
         let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.ticked, now)).as_secs_f64();
-        for meter in [&mut self.video_meter, &mut self.audio_meter, &mut self.repair_meter] {
-            meter.tick(elapsed);
-        }
+        self.meters.tick(elapsed);
         if let Some(limit) = limit {
             // What a camera encodes itself may be more than is configured.
-            self.stream_bitrate = limit.max(self.video_meter.bitrate() as u32);
-            self.estimate.set_stream(self.stream_bitrate, self.audio_meter.bitrate() as u32);
+            self.stream_bitrate = limit.max(self.meters.video.bitrate() as u32);
+            self.estimate.set_stream(self.stream_bitrate, self.meters.audio.bitrate() as u32);
         }
         self.follow_estimate(now);
         if let Some(audio) = &mut self.audio {
@@ -355,7 +324,7 @@ impl MediaSender {
 
     /// The bitrate of the video in bit/s, whether it is sent in time or not.
     pub fn video_bitrate(&self) -> u32 {
-        self.video_meter.bitrate() as u32
+        self.meters.video.bitrate() as u32
     }
 
     /// Whether frames were dropped because they were late, since the last time.
@@ -418,14 +387,5 @@ impl MediaSender {
         }
         connection.send(&packets);
         Ok(())
-    }
-}
-
-/// About what a packet takes, in bytes.
-fn size(paced: &PacedPacket<QueuedPacket>) -> usize {
-    match paced {
-        PacedPacket::Padding { bytes, .. } => bytes + OVERHEAD,
-        PacedPacket::Pushed { packet: QueuedPacket::Audio(packet), .. } => packet.data.len() + OVERHEAD,
-        PacedPacket::Pushed { .. } => MAX_PAYLOAD + OVERHEAD,
     }
 }
