@@ -13,7 +13,7 @@ pub enum Expect {
     Fault(&'static str),
     /// Whatever is shown during the fault, camera frames follow it.
     Continues,
-    /// The status reports this fault, and then correct frames follow.
+    /// The log has this fault, and correct frames follow it.
     Recovers(&'static str),
 }
 
