@@ -6,12 +6,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer as createHttpServer } from 'node:http';
-import { createServer } from 'node:net';
+import { createServer } from 'node:http';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
+
+import { freePort } from './ports.mjs';
 
 /** For a busy machine. */
 const START_DEADLINE_MS = 20_000;
@@ -27,16 +28,6 @@ function address() {
   const found = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === 'IPv4' && !internal);
   if (!found) throw new Error('this machine has no network, which Janus needs');
   return found.address;
-}
-
-/** A port that is free at the moment. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 export class Janus {
@@ -59,7 +50,7 @@ export class Janus {
     janus.#configure();
     t.after(() => janus.#end());
     await janus.run();
-    janus.whip = createHttpServer((request, response) => janus.#serve(request, response)).listen(0, address());
+    janus.whip = createServer((request, response) => janus.#serve(request, response)).listen(0, address());
     await once(janus.whip, 'listening');
     janus.endpoint = `http://${address()}:${janus.whip.address().port}/whip`;
     return janus;

@@ -7,13 +7,14 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { launch } from './browser.mjs';
 import { CONFIG, SOON, announced, click, open, playing, start } from './page.mjs';
+import { freePort } from './ports.mjs';
 
 /** For nginx to accept connections on a busy machine. */
 const START_DEADLINE_MS = 20_000;
@@ -52,16 +53,6 @@ http {
   }
 }
 `;
-
-/** A port that is free at the moment. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Starts nginx in front of a board; stopped after the test. */
 async function proxy(t, board) {
