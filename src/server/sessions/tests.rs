@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::metrics::SkipCause;
+use crate::model::protocol::NoticeValues;
 use crate::model::status::Status;
 
 const LIMITS: Limits = Limits { viewers: 3, negotiating: 2 };

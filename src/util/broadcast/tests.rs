@@ -1,5 +1,7 @@
 //! Tests of the broadcast channel.
 
+use std::time::{Duration, Instant};
+
 use super::*;
 
 #[tokio::test]
