@@ -3,6 +3,7 @@
  * shows meanwhile is decided elsewhere.
  */
 
+import { Search } from './reachability.js';
 import { WhepError, WhepSession } from './whep.js';
 
 /** The first pause. The board's program restarts within a second. */
@@ -22,6 +23,12 @@ const GOOD_SESSION_MS = 10_000;
  * camera.
  */
 const FINAL_STATUS = [400, 401, 403, 404, 405, 406, 413, 415];
+
+/** Failures of a network that is away, or of a board: it is looked for until it answers. @type {import('./whep.js').Failure[]} */
+const AWAY = ['lost', 'unreachable', 'timeout'];
+
+/** How old an attempt is when an answer to another request shows that its own request was lost, in milliseconds. */
+const STALE_MS = 1_000;
 
 /**
  * @typedef {'stopped' | 'connecting' | 'live' | 'interrupted' | 'waiting' | 'failed'} ConnectionState
@@ -49,6 +56,8 @@ export class Connection extends EventTarget {
 
   #failedAttempts = 0;
   #notBefore = 0;
+  /** Runs while the board is away. @type {Search | null} */
+  #search = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -79,6 +88,7 @@ export class Connection extends EventTarget {
    */
   stop(how) {
     clearTimeout(this.#timer);
+    this.#endSearch();
     const session = this.session;
     this.session = null;
     this.#failedAttempts = 0;
@@ -118,6 +128,7 @@ export class Connection extends EventTarget {
   #onSessionState(session) {
     if (session !== this.session) return;
     if (session.state === 'connected') {
+      this.#endSearch();
       this.error = null;
       this.endedByBoard = false;
       this.#setState('live');
@@ -151,7 +162,27 @@ export class Connection extends EventTarget {
     this.#notBefore = performance.now() + error.retryAfter;
     this.retryAt = performance.now() + delay;
     this.#timer = setTimeout(() => this.start(), delay);
+    if (AWAY.includes(error.failure)) this.#search ??= new Search(this.endpoint, () => this.#onAnswer());
+    else this.#endSearch();
     this.#setState('waiting');
+  }
+
+  /** The board answers again: an attempt that began before it did may wait for its answer in vain. */
+  #onAnswer() {
+    const { session } = this;
+    const { posted, answered } = session?.timing ?? { posted: null, answered: null };
+    if (session && posted !== null && answered === null && performance.now() - posted > STALE_MS) {
+      this.session = null;
+      session.close();
+      this.start();
+    } else {
+      this.retryNow();
+    }
+  }
+
+  #endSearch() {
+    this.#search?.stop();
+    this.#search = null;
   }
 
   /** @param {ConnectionState} state */
