@@ -13,7 +13,8 @@ use crate::device::{buttons, hotplug, leds};
 use crate::media::EncodedFrame;
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::model::status::{PipelineState, Status, StatusPublisher};
+use crate::model::status::{MotionStatus, PipelineState, Status, StatusPublisher};
+use crate::pipeline::motion::MotionHandle;
 use crate::pipeline::privacy;
 use crate::pipeline::privacy::PrivacySwitch;
 use crate::pipeline::{self, video};
@@ -49,6 +50,7 @@ pub struct App {
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
     cameras: Vec<video::Guard>,
+    motions: Vec<MotionHandle>,
     microphone: Option<pipeline::audio::Guard>,
     notifier: Notifier,
     /// Stops the watchdog task when dropped.
@@ -96,12 +98,13 @@ impl App {
             (Some(audio), Some(guard))
         };
         let (mut streams, mut watched) = (Vec::new(), Vec::new());
-        let (mut cameras, mut handles) = (Vec::new(), Vec::new());
+        let (mut cameras, mut handles, mut motions) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
             let name = camera.camera.name.clone();
-            let (video::PipelineHandles { frames, profile, bitrate, small, handle, threads }, guard) =
+            let (video::PipelineHandles { frames, profile, bitrate, small, handle, motion, threads }, guard) =
                 video::start(camera, selector, index, &metrics, &publisher)
                     .with_context(|| format!("start the camera {name}"))?;
+            motions.push(motion);
             watched.extend(threads.into_iter().map(|thread| watched_thread(thread, [&frames, &small.frames])));
             handles.push(CameraHandle { name: name.clone(), video: handle });
             let rate = CameraRate::new(bitrate);
@@ -125,6 +128,11 @@ impl App {
             photos,
             publish: switches.clone(),
         });
+        let watchdog = CancellationToken::new();
+        for motion in motions.iter().filter(|motion| motion.is_enabled()) {
+            let tell = dispatcher.clone().tell_motion(motion.events().subscribe());
+            tokio::spawn(watchdog.clone().run_until_cancelled_owned(tell));
+        }
         let socket = open_socket(&store, &dispatcher);
         let changes = dispatcher.clone();
         let hotplug = hotplug::start(move || {
@@ -166,7 +174,6 @@ impl App {
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens take effect only at the next request: {error}");
         }
-        let watchdog = CancellationToken::new();
         let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
         tokio::spawn(watchdog.clone().run_until_cancelled_owned(privacy_switch.retry_writes()));
         let rtsp = match config.rtsp.listen {
@@ -198,6 +205,7 @@ impl App {
             leds,
             hotplug,
             cameras,
+            motions,
             microphone,
             notifier,
             watchdog: watchdog.drop_guard(),
@@ -213,6 +221,9 @@ impl App {
         self.publisher.max_viewers(running.rtc.max_viewers);
         self.auth.set_session_days(running.auth.session_days);
         self.mqtt.reconfigure(&running.mqtt);
+        for (motion, camera) in self.motions.iter().zip(&running.cameras) {
+            motion.reconfigure(&camera.motion);
+        }
         if running.leds != self.config.leds {
             // Their pins have to be released before they are requested again.
             self.leds = None;
@@ -350,6 +361,7 @@ fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) ->
         name: camera.camera.name.clone(),
         device: camera.camera.device.to_string(),
         pattern: *pattern,
+        motion: camera.motion.enabled.then(MotionStatus::default),
         ..Default::default()
     });
     Status {

@@ -28,11 +28,12 @@
 //! program itself, its tests, benchmarks and examples use is public, so that the compiler finds what nothing uses.
 //!
 //! 1. [`util`]: locks, broadcast, mailbox, token bucket, backoff, threads, the state directory. Knows nothing of frames.
-//! 2. [`media`]: what a frame is, and what turns one into another: conversion, encoder, H.264 parsing, frame pacing.
+//! 2. [`media`]: what a frame is, and what turns one into another: conversion, encoder, H.264 parsing, frame pacing; and what
+//!    moves in frames.
 //! 3. [`model`]: promises to the outside as plain values: status, metrics, inventory, the control protocol.
 //! 4. `device`: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
 //! 5. [`capture`]: sources of frames and audio: cameras, external programs, the test pattern, ALSA, the test tone.
-//! 6. `pipeline`: the threads from a source to its broadcast, and the privacy switch.
+//! 6. `pipeline`: the threads from a source to its broadcast, motion detection, and the privacy switch.
 //! 7. [`server`]: `auth`, `photos`, `sessions`, `dispatch`, `mqtt`, `rtc`, `rtsp` and `http`, in this order. It is handed
 //!    subscriptions and handles, and imports neither `device` nor `capture`.
 //! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::capture::audio::Gain;
 use crate::config::Config;
 use crate::device::leds::LedTarget;
+use crate::media::motion;
 use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::Tls;
@@ -58,6 +59,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         if !controls.is_empty() {
             writeln!(out, "          controls {}", controls.join(", "))?;
         }
+        motion(out, &video.motion)?;
     }
     let audio = &config.audio;
     if audio.device == "off" {
@@ -79,6 +81,21 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         Some(listen) => writeln!(out, "  rtsp    {listen}, not encrypted"),
         None => Ok(()),
     }
+}
+
+/// A camera's motion detection.
+fn motion(out: &mut impl Write, motion: &motion::Config) -> io::Result<()> {
+    let motion::Config { enabled, sensitivity, min_duration, include, exclude } = motion;
+    if !enabled {
+        return Ok(());
+    }
+    write!(out, "          motion of at least {min_duration} ms at sensitivity {sensitivity}")?;
+    for (word, rects) in [("inside", include), ("outside", exclude)].into_iter().filter(|(_, rects)| !rects.is_empty())
+    {
+        let rects = rects.iter().map(|rect| format!("[{}, {}, {}, {}]", rect.x, rect.y, rect.width, rect.height));
+        write!(out, ", {word} {}", rects.collect::<Vec<_>>().join(" "))?;
+    }
+    writeln!(out)
 }
 
 /// Servers that cameras are published to.
@@ -221,6 +238,7 @@ mod tests {
             "camera = [{ format = \"NV12\" }]",
             "camera = [{ keep_open = true }]",
             "camera = [{ controls = { hue = 1 } }]",
+            "camera = [{ motion = { enabled = true } }]",
             "camera = [{ bitrate = 100_000 }]",
             "camera = [{ keyframe_interval = 1 }]",
             "camera = [{ encoder_threads = 3 }]",
@@ -244,6 +262,20 @@ mod tests {
         ] {
             assert_ne!(show(text), default, "{text}");
         }
+    }
+
+    #[test]
+    fn motion_detection_shows_its_settings() {
+        let show = |more: &str| {
+            let text = format!("camera = [{{ motion = {{ enabled = true, {more} }} }}]");
+            let mut out = Vec::new();
+            print(&mut out, Path::new("a.toml"), &Config::parse(&text, "a.toml").unwrap()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let shown =
+            show("sensitivity = 70, min_duration = 500, include = [[0, 0.5, 1, 0.5]], exclude = [[0, 0, 0.1, 0.2]]");
+        let line = "motion of at least 500 ms at sensitivity 70, inside [0, 0.5, 1, 0.5], outside [0, 0, 0.1, 0.2]\n";
+        assert!(shown.contains(line), "{shown}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use super::Config;
 use crate::capture::{audio, camera};
 use crate::media::encoder;
+use crate::media::motion;
 use crate::pipeline::video;
 use crate::server::auth;
 use crate::server::http;
@@ -21,7 +22,7 @@ impl Config {
             state_directory: self.state_directory.clone(),
             http: http::Config { listen: self.http.listen, tls: self.http.tls.clone(), ..new.http.clone() },
             auth: auth::Config { mode: self.auth.mode, ..new.auth.clone() },
-            cameras: self.cameras.clone(),
+            cameras: self.cameras_adopting(&new.cameras),
             audio: self.audio.clone(),
             rtc: rtc::Config { udp_port: self.rtc.udp_port, tcp: self.rtc.tcp, ..new.rtc.clone() },
             rtsp: self.rtsp.clone(),
@@ -33,6 +34,20 @@ impl Config {
             leds: new.leds.clone(),
             buttons: new.buttons.clone(),
         }
+    }
+
+    /// These cameras with what motion detection goes on with in those of `new`. Whether it runs needs a restart.
+    fn cameras_adopting(&self, new: &[video::Config]) -> Vec<video::Config> {
+        let names = |cameras: &[video::Config]| -> Vec<String> {
+            cameras.iter().map(|camera| camera.camera.name.clone()).collect()
+        };
+        let mut cameras = self.cameras.clone();
+        if names(&cameras) == names(new) {
+            for (camera, new) in cameras.iter_mut().zip(new) {
+                camera.motion = motion::Config { enabled: camera.motion.enabled, ..new.motion.clone() };
+            }
+        }
+        cameras
     }
 
     /// The keys whose values differ, spelled as in error messages about the file.
@@ -97,7 +112,7 @@ fn http_keys(keys: &mut Vec<String>, config: &http::Config, other: &http::Config
 }
 
 fn camera_keys(keys: &mut Vec<String>, section: &str, config: &video::Config, other: &video::Config) {
-    let video::Config { camera, encoder, keep_open } = config;
+    let video::Config { camera, encoder, keep_open, motion } = config;
     let camera::Config { name, device, width, height, fps, format, bitrate, controls } = camera;
     let encoder::Config { bitrate: encoded, keyframe_interval, threads } = encoder;
     let differs = [
@@ -114,6 +129,15 @@ fn camera_keys(keys: &mut Vec<String>, section: &str, config: &video::Config, ot
         ("controls", *controls != other.camera.controls),
     ];
     note(keys, section, &differs);
+    let motion::Config { enabled, sensitivity, min_duration, include, exclude } = motion;
+    let differs = [
+        ("enabled", *enabled != other.motion.enabled),
+        ("sensitivity", *sensitivity != other.motion.sensitivity),
+        ("min_duration", *min_duration != other.motion.min_duration),
+        ("include", *include != other.motion.include),
+        ("exclude", *exclude != other.motion.exclude),
+    ];
+    note(keys, &format!("{section}.motion"), &differs);
 }
 
 fn audio_keys(keys: &mut Vec<String>, config: &audio::Config, other: &audio::Config) {
@@ -211,6 +235,12 @@ mod tests {
         encoder_threads = 2
         [camera.controls]
         hue = 1
+        [camera.motion]
+        enabled = true
+        sensitivity = 60
+        min_duration = 500
+        include = [[0, 0, 1, 1]]
+        exclude = [[0.5, 0.5, 0.25, 0.25]]
         [audio]
         device = "off"
         channels = 2
@@ -258,13 +288,17 @@ mod tests {
     "#;
 
     /// What takes effect without a restart.
-    const LIVE: [&str; 26] = [
+    const LIVE: [&str; 30] = [
         "log.level",
         "http.redirect",
         "http.hosts",
         "http.origins",
         "http.trusted_proxies",
         "auth.session_days",
+        "camera[0].motion.sensitivity",
+        "camera[0].motion.min_duration",
+        "camera[0].motion.include",
+        "camera[0].motion.exclude",
         "rtc.max_viewers",
         "rtc.playout_delay_min",
         "rtc.playout_delay_max",
@@ -298,7 +332,10 @@ mod tests {
             Some((section @ ("publish" | "led" | "button"), _)) => format!("[[{section}]]"),
             _ => key,
         };
-        assert_eq!(named, super::super::keys().into_iter().map(whole).collect());
+        // A section with keys of its own is compared by them.
+        let keys = super::super::keys();
+        let is_section = |key: &str| keys.iter().any(|other| other.starts_with(&format!("{key}.")));
+        assert_eq!(named, keys.iter().filter(|key| !is_section(key)).cloned().map(whole).collect());
         let two = Config { cameras: vec![video::Config::default(); 2], ..Config::default() };
         assert_eq!(old.differing(&two), ["[[camera]]"]);
     }
@@ -306,11 +343,18 @@ mod tests {
     #[test]
     fn settings_that_need_a_restart_are_distinguished() {
         let (old, new) = (Config::default(), Config::parse(OTHER, "").unwrap());
+        // What a camera goes on with is found by its name.
+        let mut new = new;
+        let name = std::mem::replace(&mut new.cameras[0].camera.name, "camera".into());
         let running = old.adopting(&new);
         assert_eq!(old.differing(&running), LIVE);
+        new.cameras[0].camera.name = name;
+        let live: Vec<&str> = LIVE.into_iter().filter(|key| !key.starts_with("camera")).collect();
+        let running = old.adopting(&new);
+        assert_eq!(old.differing(&running), live);
         let rest: BTreeSet<String> = running.differing(&new).into_iter().collect();
         let all: BTreeSet<String> = old.differing(&new).into_iter().collect();
-        let live: BTreeSet<String> = LIVE.map(String::from).into();
+        let live: BTreeSet<String> = live.into_iter().map(String::from).collect();
         assert_eq!(rest, all.difference(&live).cloned().collect());
         // What was not applied is reported again the next time.
         assert_eq!(running.adopting(&new), running);

@@ -8,6 +8,7 @@ mod broker;
 mod changes;
 mod errors;
 mod hints;
+mod motion;
 mod network;
 mod publish;
 mod reader;
@@ -236,6 +237,7 @@ fn read_camera(section: &mut ConfigSection<'_, '_>) -> video::Config {
     section.text("format", &mut camera.format, &value::PIXEL_FORMAT);
     section.flag("keep_open", &mut config.keep_open);
     section.settings("controls", &mut camera.controls);
+    section.section("motion", "camera.motion", |section| motion::read(section, &mut config.motion));
 
     let encoder = &mut config.encoder;
     section.number("bitrate", &mut encoder.bitrate, 50_000..=50_000_000, 1, "bit/s");

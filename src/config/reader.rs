@@ -279,6 +279,22 @@ impl ConfigSection<'_, '_> {
         }
     }
 
+    /// Reads a subsection with keys of its own; `name` is its own name with that of this section, such as `camera.motion`.
+    pub(super) fn section(
+        &mut self,
+        key: &'static str,
+        name: &'static str,
+        read: impl FnOnce(&mut ConfigSection<'_, '_>),
+    ) {
+        self.note_key(key);
+        let found = self.table.and_then(|table| table.get(key));
+        let values = found.and_then(|found| Some((found.get_ref().as_table()?, found.span())));
+        if found.is_some() && values.is_none() {
+            self.reject(key, "", &format!("not a section; write [{name}] on a line of its own and its keys below it"));
+        }
+        self.reader.read(name, format!("{}.{key}", self.path), values, read);
+    }
+
     /// Its name in messages: `http`, `camera[1]`.
     pub(super) fn path(&self) -> &str {
         &self.path

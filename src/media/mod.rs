@@ -1,4 +1,5 @@
-//! What a frame is, and what turns one into another: conversion, H.264 parsing, encoding, and the pacing of frames.
+//! What a frame is, and what turns one into another: conversion, H.264 parsing, encoding, and the pacing of frames; and what
+//! moves in frames.
 //!
 //! No device, no thread and no network belongs here.
 
@@ -7,6 +8,7 @@ pub mod convert;
 pub mod encoder;
 mod frame;
 pub mod h264;
+pub mod motion;
 pub(crate) mod pacer;
 pub(crate) mod scale;
 

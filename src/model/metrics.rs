@@ -104,6 +104,10 @@ pub struct Counters {
     pub mjpeg_passed: Family<CameraLabel, Counter>,
     /// JPEGs sent to MJPEG readers.
     pub mjpeg_sent: Family<CameraLabel, Counter>,
+    /// Frames that were looked at for motion.
+    pub motion_frames: Family<CameraLabel, Counter>,
+    /// Motions that began.
+    pub motion_events: Family<CameraLabel, Counter>,
     /// Whether the MQTT broker is connected.
     pub mqtt_connected: Gauge,
     /// Connections to the MQTT broker since the start.
@@ -185,6 +189,8 @@ impl Metrics {
             mjpeg_encoded: Family::default(),
             mjpeg_passed: Family::default(),
             mjpeg_sent: Family::default(),
+            motion_frames: Family::default(),
+            motion_events: Family::default(),
             mqtt_connected: Gauge::default(),
             mqtt_connections: Counter::default(),
             mqtt_published: Counter::default(),

@@ -91,6 +91,19 @@ pub struct CameraStatus {
     pub trouble: Option<FaultKind>,
     /// Since when the camera is in fault, in seconds since the Unix epoch.
     pub since: Option<u64>,
+    /// What moves in its picture; `None` while that is not looked for.
+    pub motion: Option<MotionStatus>,
+}
+
+/// Whether anything moves in a camera's picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct MotionStatus {
+    /// Whether anything does now.
+    pub moving: bool,
+    /// When the last motion began, in seconds since the Unix epoch.
+    pub began: Option<u64>,
+    /// Its score, 1 to 100.
+    pub score: Option<u8>,
 }
 
 /// The microphone.
@@ -282,9 +295,34 @@ impl StatusPublisher {
         });
     }
 
-    /// Sets whether the privacy switch is on.
+    /// Sets whether the privacy switch is on. While it is, nothing moves.
     pub fn privacy(&self, on: bool) {
-        self.0.send_modify(|status| status.privacy = on);
+        self.0.send_modify(|status| {
+            status.privacy = on;
+            let motions = status.cameras.iter_mut().filter_map(|camera| camera.motion.as_mut());
+            motions.filter(|_| on).for_each(|motion| *motion = MotionStatus::default());
+        });
+    }
+
+    /// Motion has begun in the picture of the camera at `index`. Whether that may be told: not while the privacy switch is on.
+    pub fn motion_began(&self, index: usize, score: u8, unix: u64) -> bool {
+        self.0.send_if_modified(|status| {
+            let may_be_told = !status.privacy;
+            if let Some(camera) = status.cameras.get_mut(index).filter(|_| may_be_told) {
+                camera.motion = Some(MotionStatus { moving: true, began: Some(unix), score: Some(score) });
+            }
+            may_be_told
+        })
+    }
+
+    /// Motion has ended in the picture of the camera at `index`.
+    pub fn motion_ended(&self, index: usize, score: u8) {
+        self.0.send_if_modified(|status| {
+            let motion = status.cameras.get_mut(index).and_then(|camera| camera.motion.as_mut());
+            let Some(motion) = motion.filter(|motion| motion.moving) else { return false };
+            (motion.moving, motion.score) = (false, Some(score));
+            true
+        });
     }
 
     /// Sets whether the state of the privacy switch is stored.

@@ -1,8 +1,10 @@
-//! The video and audio pipelines: threads that capture, encode and broadcast, and the privacy switch that blocks both.
+//! The video and audio pipelines: threads that capture, encode, broadcast and look for motion, and the privacy switch that
+//! blocks them.
 //!
 //! Who subscribes does not matter here.
 
 pub mod audio;
 pub mod mjpeg;
+pub mod motion;
 pub mod privacy;
 pub mod video;

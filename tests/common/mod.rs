@@ -3,6 +3,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod events;
 pub mod fake;
 pub mod footprint;
 pub mod mjpeg;

@@ -218,7 +218,7 @@ impl JpegDecoder {
     }
 }
 
-fn new_decoder() -> turbojpeg::Result<Decompressor> {
+pub(super) fn new_decoder() -> turbojpeg::Result<Decompressor> {
     let mut decoder = Decompressor::new()?;
     decoder.set_scan_limit(SCAN_LIMIT)?;
     Ok(decoder)
@@ -229,7 +229,7 @@ fn plane_sizes(header: &DecompressHeader) -> YuvImage<()> {
     YuvImage { pixels: (), width: header.width, align: 1, height: header.height, subsamp: header.subsamp }
 }
 
-fn check(header: &DecompressHeader, layout: &Layout) -> Result<(), Error> {
+pub(super) fn check(header: &DecompressHeader, layout: &Layout) -> Result<(), Error> {
     if header.width < layout.width || header.height < layout.height {
         return Err(Error::JpegSize {
             jpeg_width: header.width,
@@ -245,8 +245,16 @@ fn check(header: &DecompressHeader, layout: &Layout) -> Result<(), Error> {
     Ok(())
 }
 
-fn library(error: turbojpeg::Error) -> Error {
+pub(super) fn library(error: turbojpeg::Error) -> Error {
     Error::Jpeg(error.to_string())
+}
+
+/// Takes a frame that is complete nevertheless for decoded.
+pub(super) fn unless_harmless(decoded: turbojpeg::Result<()>) -> turbojpeg::Result<()> {
+    match decoded {
+        Err(turbojpeg::Error::TurboJpegError(complaint)) if complaint.contains(HARMLESS) => Ok(()),
+        decoded => decoded,
+    }
 }
 
 /// Whether the inks of a CMYK JPEG are stored inverted, as all do that carry Adobe's segment.

@@ -11,6 +11,7 @@ mod camera_jpeg;
 mod jpeg;
 mod jpeg_encoder;
 mod layout;
+mod luma;
 mod matrix;
 mod packed;
 mod planar;
@@ -23,6 +24,7 @@ use crate::media::{Colorimetry, PixelFormat, RawFrame, VideoFormat};
 pub use jpeg::{is_complete_jpeg, jpeg_size};
 pub use jpeg_encoder::{JpegEncoder, JpegPlanes};
 pub use layout::{min_len, min_lens, row_bytes};
+pub use luma::LumaReader;
 pub use snapshot::{EncodedJpeg, StillImage};
 
 use jpeg::JpegDecoder;

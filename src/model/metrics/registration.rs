@@ -99,6 +99,8 @@ impl Counters {
         registry.register("mjpeg_frames_encoded", "JPEGs encoded for MJPEG readers", self.mjpeg_encoded.clone());
         registry.register("mjpeg_frames_passed", "A camera's JPEGs passed on as they are", self.mjpeg_passed.clone());
         registry.register("mjpeg_frames_sent", "JPEGs sent to MJPEG readers", self.mjpeg_sent.clone());
+        registry.register("motion_frames", "Frames looked at for motion", self.motion_frames.clone());
+        registry.register("motion_events", "Motions that began", self.motion_events.clone());
         registry.register("mqtt_connected", "Whether the MQTT broker is connected", self.mqtt_connected.clone());
         registry.register("mqtt_connections", "Connections to the MQTT broker", self.mqtt_connections.clone());
         registry.register("mqtt_published", "Messages published to the MQTT broker", self.mqtt_published.clone());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::event::{CameraState, Chat, Event, Level, NoticeValues};
+use super::event::{CameraState, Chat, Event, Level, MotionBox, MotionEvent, MotionPhase, NoticeValues};
 use super::result::{CallerInfo, CameraSummary, Reply, SessionSummary, SnapshotInfo};
 use super::{Code, Latency, METHODS, Method, Quality, Request, limits, transfer};
 use crate::model::inventory::{Control, ControlKind};
@@ -253,6 +253,13 @@ fn every_event_stands_in_the_document() {
         Event::DevicesChanged {},
         Event::Viewers { count: 0, operators: 0, names: Vec::new() },
         Event::Chat(Chat { from: "a".into(), text: "b".into(), time: 0, you: true }),
+        Event::Motion(MotionEvent {
+            camera: "x".into(),
+            state: MotionPhase::Begun,
+            score: 50,
+            area: MotionBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0 },
+            time: 0,
+        }),
         Event::Notice { level: Level::Info, text: "a".into(), code: "photo.taken", values: NoticeValues::default() },
         Event::SessionEnd { reason: "a".into(), code: "closed" },
     ];

@@ -40,6 +40,9 @@ pub enum Event {
     /// A chat message.
     #[serde(rename = "chat")]
     Chat(Chat),
+    /// Motion has begun or ended in a camera's picture.
+    #[serde(rename = "motion")]
+    Motion(MotionEvent),
     /// Something that everybody should know.
     #[serde(rename = "notice")]
     Notice {
@@ -94,6 +97,45 @@ pub struct Chat {
     pub time: u64,
     /// Whether the receiver is the sender.
     pub you: bool,
+}
+
+/// Motion that has begun or ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MotionEvent {
+    /// The camera's name.
+    pub camera: String,
+    /// Whether it has begun or ended.
+    pub state: MotionPhase,
+    /// How clear it is, 1 to 100; at the end, how clear it was at most.
+    pub score: u8,
+    /// Where it is; at the end, where all of it was.
+    #[serde(rename = "box")]
+    pub area: MotionBox,
+    /// When the frame was captured, in milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// Whether motion has begun or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MotionPhase {
+    /// It has begun.
+    Begun,
+    /// It has ended.
+    Ended,
+}
+
+/// A rectangle in fractions of the picture's width and height.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MotionBox {
+    /// Its left edge.
+    pub x: f64,
+    /// Its top edge.
+    pub y: f64,
+    /// Its width.
+    pub width: f64,
+    /// Its height.
+    pub height: f64,
 }
 
 /// The names in a notice.

@@ -18,7 +18,7 @@ pub(crate) mod result;
 mod schema;
 
 pub use error::{Code, Error};
-pub use event::{CameraState, Chat, Event, Level, NoticeValues};
+pub use event::{CameraState, Chat, Event, Level, MotionBox, MotionEvent, MotionPhase, NoticeValues};
 pub use method::{Command, Latency, METHODS, Method, Quality};
 pub use parse::{ParseError, Request, answer};
 pub use result::Reply;

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use crate::media::{RawFrame, Timestamp};
 use crate::util::lock::{Condvar, Mutex, MutexGuard};
-use pace::Pace;
 
+pub(super) use pace::Pace;
 pub use reader::MjpegReader;
 pub(super) use reader::Source;
 pub(super) use thread::MjpegThread;

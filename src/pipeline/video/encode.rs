@@ -84,6 +84,7 @@ impl EncodeThread {
                 }
                 Pop::Value(EncodeInput::Unavailable(unavailable)) => {
                     self.fault.superseded();
+                    self.ctx.motion.forget();
                     self.placeholder = Some(Placeholder::new(Cause::NoFrames, unavailable));
                 }
                 Pop::Value(EncodeInput::Idle) => self.idle(),
@@ -97,6 +98,7 @@ impl EncodeThread {
     }
 
     fn idle(&mut self) {
+        self.ctx.motion.forget();
         (self.active, self.placeholder_encoder) = (None, None);
         self.after_placeholder = false;
         self.ctx.frames.forget();
@@ -167,6 +169,9 @@ impl EncodeThread {
         self.camera_encodes = frame.format.pixel == PixelFormat::H264;
         // First, so that JPEGs are made meanwhile.
         let read = if self.camera_encodes { self.ctx.mjpeg.has_readers() } else { self.ctx.mjpeg.offer(frame, false) };
+        if !self.camera_encodes {
+            self.ctx.motion.offer(frame);
+        }
         self.small.announce(&self.ctx, &frame.format);
         let is_watched = self.ctx.frames.subscribers() > 0 || self.config.keep_open;
         let is_small_watched = self.small.is_watched() && !self.camera_encodes;
@@ -296,6 +301,9 @@ impl EncodeThread {
         encoded.captured = self.timestamps.next(encoded.captured);
         // Our own encoder gives a new viewer a key frame at once.
         let from_camera = !encoded.placeholder && self.active.as_ref().is_some_and(ActiveEncoder::is_passthrough);
+        if from_camera && encoded.key {
+            self.ctx.motion.offer_key_frame(&encoded);
+        }
         let keep = self.history.keep(from_camera, &encoded);
         self.ctx.frames.send(encoded, keep);
     }

@@ -1,5 +1,6 @@
 //! The pipeline of one camera: a capture thread with its retry loop, an encode thread, and the broadcast to sessions. A
-//! third thread encodes a smaller rendition (`small`), a fourth one makes JPEGs for MJPEG readers (`pipeline::mjpeg`).
+//! third thread encodes a smaller rendition (`small`), a fourth one makes JPEGs for MJPEG readers (`pipeline::mjpeg`), and a
+//! fifth one looks for motion (`pipeline::motion`).
 //!
 //! All threads sleep while there is no demand: a [`DemandGuard`] opens the camera, a subscription starts the encoder. While
 //! the camera is unavailable, or its frames cannot be shown, and somebody watches, the encode thread sends a placeholder, so
@@ -26,12 +27,14 @@ use crate::capture::camera::{CameraSelector, VideoSource};
 use crate::media::encoder;
 use crate::media::encoder::BitrateTarget;
 use crate::media::h264::Profile;
+use crate::media::motion;
 use crate::media::{EncodedFrame, PixelFormat, RawFrame, VideoFormat};
 use crate::model::metrics;
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::pipeline::mjpeg;
 use crate::pipeline::mjpeg::{MjpegOutput, MjpegThread};
+use crate::pipeline::motion::{MotionHandle, MotionThread};
 use crate::util::broadcast::{Broadcast, DemandGuard};
 use crate::util::heartbeat::Heartbeat;
 use crate::util::mailbox::Mailbox;
@@ -55,6 +58,8 @@ pub struct Config {
     pub encoder: encoder::Config,
     /// Whether the camera stays open and encoded while nobody watches.
     pub keep_open: bool,
+    /// What moves in its picture; the camera stays open while that is looked for.
+    pub motion: motion::Config,
 }
 
 /// What a pipeline offers to its viewers; cheap handles.
@@ -70,8 +75,10 @@ pub struct PipelineHandles {
     pub small: SmallRendition,
     /// Requests to the camera: snapshots, controls, settings.
     pub handle: Handle,
+    /// What moves in its picture.
+    pub motion: MotionHandle,
     /// Its threads, for the watchdog.
-    pub threads: [PipelineThread; 4],
+    pub threads: [PipelineThread; 5],
 }
 
 /// A thread of the pipeline, for the watchdog.
@@ -91,7 +98,8 @@ pub struct Guard {
     _keep_open: Option<DemandGuard>,
     small: SmallOutput,
     mjpeg: MjpegOutput,
-    _threads: [MediaThread; 4],
+    motion: MotionHandle,
+    _threads: [MediaThread; 5],
 }
 
 impl Drop for Guard {
@@ -100,6 +108,7 @@ impl Drop for Guard {
         self.input.close();
         self.small.close();
         self.mjpeg.close();
+        self.motion.close();
     }
 }
 
@@ -145,7 +154,7 @@ fn start_with(
     // Before there can be demand.
     frames.demand().set_blocked(publisher.snapshot().privacy);
     let input = Arc::new(Mailbox::default());
-    let keep_open = config.keep_open.then(|| frames.demand().register());
+    let keep_open = (config.keep_open || config.motion.enabled).then(|| frames.demand().register());
     let ctx = PipelineContext {
         index,
         label: metrics::CameraLabel { camera: config.camera.name.clone() },
@@ -158,13 +167,14 @@ fn start_with(
         small: SmallOutput::new(&frames, config.encoder.bitrate),
         requests: RequestQueue::new(&config),
         mjpeg: MjpegOutput::default(),
+        motion: MotionHandle::new(&config.motion),
     };
     let (handle, profile, bitrate) = (Handle::new(&ctx), ctx.profile.subscribe(), ctx.bitrate.clone());
-    let threads = ["cap", "enc", "sml", "jpg"].map(|thread| PipelineThread {
+    let threads = ["cap", "enc", "sml", "jpg", "mot"].map(|thread| PipelineThread {
         name: format!("{thread}-{}", config.camera.name),
         heartbeat: Heartbeat::default(),
     });
-    let [capture, encode, small, jpeg] = &threads;
+    let [capture, encode, small, jpeg, motion] = &threads;
     let capture = MediaThread::spawn(capture.name.clone(), {
         let heartbeat = capture.heartbeat.clone();
         let mut capture = capture::CaptureThread::new(ctx.clone(), config.camera.clone(), missing, open, heartbeat);
@@ -173,6 +183,11 @@ fn start_with(
     let small = MediaThread::spawn(small.name.clone(), {
         let mut small = SmallThread::new(ctx.clone(), &config.encoder, small.heartbeat.clone());
         move || small.run()
+    })?;
+    let motion = MediaThread::spawn(motion.name.clone(), {
+        let (source, publisher, heartbeat) = (ctx.source(), publisher.clone(), motion.heartbeat.clone());
+        let mut motion = MotionThread::new(ctx.motion.clone(), &config.motion, source, publisher, index, heartbeat);
+        move || motion.run()
     })?;
     let encode = MediaThread::spawn(encode.name.clone(), {
         let heartbeat = encode.heartbeat.clone();
@@ -184,10 +199,18 @@ fn start_with(
         move || jpeg.run()
     })?;
     let small_handle = ctx.small.handle();
-    let output = PipelineHandles { frames: frames.clone(), profile, bitrate, small: small_handle, handle, threads };
-    let threads = [capture, encode, small, jpeg];
-    let PipelineContext { small, mjpeg, .. } = ctx;
-    Ok((output, Guard { frames, input, _keep_open: keep_open, small, mjpeg, _threads: threads }))
+    let output = PipelineHandles {
+        frames: frames.clone(),
+        profile,
+        bitrate,
+        small: small_handle,
+        handle,
+        motion: ctx.motion.clone(),
+        threads,
+    };
+    let threads = [capture, encode, small, jpeg, motion];
+    let PipelineContext { small, mjpeg, motion, .. } = ctx;
+    Ok((output, Guard { frames, input, _keep_open: keep_open, small, mjpeg, motion, _threads: threads }))
 }
 
 /// The profile as far as it is known before the camera is opened: that of our own encoder, unless the camera may deliver
@@ -235,6 +258,7 @@ struct PipelineContext {
     small: SmallOutput,
     requests: RequestQueue,
     mjpeg: MjpegOutput,
+    motion: MotionHandle,
 }
 
 impl PipelineContext {
@@ -243,7 +267,7 @@ impl PipelineContext {
         self.profile.send_if_modified(|known| std::mem::replace(known, profile) != profile);
     }
 
-    /// What MJPEG readers are told of the camera.
+    /// What MJPEG readers and the motion detection are told of the camera.
     fn source(&self) -> mjpeg::Source {
         mjpeg::Source { frames: self.frames.clone(), metrics: self.metrics.clone(), label: self.label.clone() }
     }

@@ -135,6 +135,7 @@ impl EventStream {
                 let you = session.as_ref() == Some(&self.session);
                 Event::Chat(Chat { from, text, time, you })
             }
+            ServerMessage::Motion(motion) => Event::Motion(motion),
             ServerMessage::Notice { warning, code, values, text } => {
                 Event::Notice { level: if warning { Level::Warning } else { Level::Info }, text, code, values }
             }

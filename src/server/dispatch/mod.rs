@@ -28,13 +28,14 @@ use crate::model::inventory::{CameraInfo, SoundCardInfo};
 use crate::model::metrics::Metrics;
 use crate::model::protocol;
 use crate::model::protocol::result::CallerInfo;
-use crate::model::protocol::{Code, Command, Error, NoticeValues, ParseError, Reply, Request};
+use crate::model::protocol::{Code, Command, Error, MotionEvent, NoticeValues, ParseError, Reply, Request};
 use crate::model::status;
 use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
 use crate::server::auth::Role;
 use crate::server::photos::Photos;
 use crate::server::publish_switches::PublishSwitches;
 use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
+use crate::util::broadcast::{RecvError, Subscriber};
 use crate::util::lock::Mutex;
 use crate::util::text;
 use crate::util::token_bucket::{Bucket, Rate};
@@ -109,6 +110,17 @@ impl Dispatcher {
     /// Notifies viewers that a device was plugged in or removed.
     pub fn notify_device_change(&self) {
         self.0.device_changes.send_modify(|count| *count += 1);
+    }
+
+    /// Tells viewers of motion, which all of them may see: each may watch every camera. Ends with the camera.
+    pub async fn tell_motion(self, mut events: Subscriber<MotionEvent>) {
+        loop {
+            match events.recv().await {
+                Ok(motion) => self.0.deps.sessions.broadcast(ServerMessage::Motion(motion)),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 
     /// The caller for the viewer of a session.

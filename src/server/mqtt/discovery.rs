@@ -13,12 +13,20 @@ use super::topics::Topics;
 /// The program's name, as the manufacturer and the origin.
 const PROGRAM: &str = "porthole";
 
+/// A camera as far as its entities depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AnnouncedCamera {
+    pub(super) name: String,
+    /// Whether motion is looked for in its picture.
+    pub(super) motion: bool,
+}
+
 /// The topics and payloads of the discovery messages; an empty payload removes an entity that an earlier configuration had.
 /// Empty without discovery.
 pub(super) fn messages(
     topics: &Topics,
     device: &DeviceIdentity,
-    cameras: &[String],
+    cameras: &[AnnouncedCamera],
     pictures: bool,
     commands: PrivacyCommands,
 ) -> Vec<(String, String)> {
@@ -44,7 +52,12 @@ pub(super) fn messages(
     ];
     let privacy = privacy(topics, commands).into_iter();
     all.extend(privacy.map(|(component, name, settings)| entity(component, name, settings)));
-    all.extend(cameras.iter().map(|camera| {
+    all.extend(cameras.iter().filter(|camera| camera.motion).map(|AnnouncedCamera { name, .. }| {
+        let motion =
+            json!({ "name": format!("{name} motion"), "state_topic": topics.motion(name), "device_class": "motion" });
+        entity("binary_sensor", &format!("motion_{name}"), motion)
+    }));
+    all.extend(cameras.iter().map(|AnnouncedCamera { name: camera, .. }| {
         let name = format!("camera_{camera}");
         if pictures {
             entity("image", &name, picture(topics, camera))
@@ -130,7 +143,8 @@ mod tests {
     fn all_with(host: &str, cameras: &[&str], pictures: bool, commands: PrivacyCommands) -> BTreeMap<String, String> {
         let topics = Topics::new("porthole", Some("homeassistant"), "ab");
         let device = DeviceIdentity { id: "ab".into(), name: host.into() };
-        let cameras: Vec<String> = cameras.iter().map(|camera| (*camera).into()).collect();
+        let announced = |name: &&str| AnnouncedCamera { name: (*name).into(), motion: *name == "yard" };
+        let cameras: Vec<AnnouncedCamera> = cameras.iter().map(announced).collect();
         messages(&topics, &device, &cameras, pictures, commands).into_iter().collect()
     }
 
@@ -143,6 +157,7 @@ mod tests {
             topics,
             [
                 "homeassistant/binary_sensor/porthole_ab/fault/config",
+                "homeassistant/binary_sensor/porthole_ab/motion_yard/config",
                 "homeassistant/binary_sensor/porthole_ab/watched/config",
                 "homeassistant/image/porthole_ab/camera_front-door/config",
                 "homeassistant/image/porthole_ab/camera_yard/config",
@@ -197,9 +212,9 @@ mod tests {
     #[test]
     fn without_discovery_there_are_no_messages() {
         let device = DeviceIdentity { id: "ab".into(), name: "pi".into() };
+        let camera = AnnouncedCamera { name: "a".into(), motion: true };
         assert!(
-            messages(&Topics::new("porthole", None, "ab"), &device, &["a".into()], true, PrivacyCommands::Set)
-                .is_empty()
+            messages(&Topics::new("porthole", None, "ab"), &device, &[camera], true, PrivacyCommands::Set).is_empty()
         );
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::BrokerUrl;
 use super::commands::carry_out;
 use super::device::DeviceIdentity;
+use super::discovery::AnnouncedCamera;
 use super::inbox::{HomeAssistant, IgnoredLog, Inbox};
 use super::link::Link;
 use super::link_error::LinkError;
@@ -84,8 +85,11 @@ pub(super) struct Connector<'a> {
 impl<'a> Connector<'a> {
     pub(super) fn new(broker: &'a BrokerUrl, config: &'a Config, device: &DeviceIdentity, deps: &'a MqttDeps) -> Self {
         let topics = Topics::new(&config.topic, config.discovery.as_deref(), &device.id);
-        let cameras: Vec<String> = deps.status.snapshot().cameras.into_iter().map(|camera| camera.name).collect();
+        let cameras = deps.status.snapshot().cameras.into_iter();
+        let cameras = cameras.map(|camera| AnnouncedCamera { name: camera.name, motion: camera.motion.is_some() });
+        let cameras: Vec<AnnouncedCamera> = cameras.collect();
         let discovery = discovery::messages(&topics, device, &cameras, config.snapshot_interval > 0, config.privacy);
+        let cameras = cameras.into_iter().map(|camera| camera.name).collect();
         Self {
             broker,
             config,

@@ -28,6 +28,10 @@ pub(super) fn states(topics: &Topics, status: &Status, pictures: bool) -> Vec<(S
         (topics.fault(), switch(reason.is_some())),
         (topics.privacy(), switch(status.privacy)),
     ];
+    states.extend(status.cameras.iter().filter_map(|camera| {
+        let motion = camera.motion.as_ref()?;
+        Some((topics.motion(&camera.name), switch(motion.moving)))
+    }));
     if pictures {
         states.extend(status.cameras.iter().map(|camera| {
             let state = if has_pictures(status, camera) { ONLINE } else { OFFLINE };
@@ -78,7 +82,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::model::status::{Audio, FaultKind, PublishStatus};
+    use crate::model::status::{Audio, FaultKind, MotionStatus, PublishStatus};
 
     fn shown(status: &Status, pictures: bool) -> HashMap<String, String> {
         let topics = Topics::new("p", None, "d");
@@ -127,6 +131,16 @@ mod tests {
         status.privacy_kept = false;
         let (fault, unkept) = reason(&status);
         assert!(fault == "ON" && unkept.as_ref().is_some_and(|reason| reason.contains("restart")), "{unkept:?}");
+    }
+
+    #[test]
+    fn motion_is_told_of_cameras_in_which_it_is_looked_for() {
+        let moving = |moving| Some(MotionStatus { moving, ..MotionStatus::default() });
+        let mut cameras = vec![camera("a", None), camera("b", None), camera("c", None)];
+        (cameras[0].motion, cameras[1].motion) = (moving(true), moving(false));
+        let states = shown(&Status { cameras, ..Status::default() }, false);
+        assert_eq!([&states["p/d/camera/a/motion"], &states["p/d/camera/b/motion"]], ["ON", "OFF"]);
+        assert!(!states.contains_key("p/d/camera/c/motion"));
     }
 
     #[test]

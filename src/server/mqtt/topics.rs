@@ -78,6 +78,11 @@ impl Topics {
         self.below(&format!("camera/{camera}/status"))
     }
 
+    /// Whether anything moves in a camera's picture.
+    pub(super) fn motion(&self, camera: &str) -> String {
+        self.below(&format!("camera/{camera}/motion"))
+    }
+
     /// Where Home Assistant tells that it has started; `None` without discovery.
     pub(super) fn home_assistant(&self) -> Option<&'static str> {
         self.discovery.as_ref().map(|_| BIRTH)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::protocol::NoticeValues;
+use crate::model::protocol::{MotionEvent, NoticeValues};
 use crate::model::status::Rendition;
 use crate::server::auth::{Role, UnixTime};
 
@@ -66,7 +66,7 @@ pub struct Presence {
 }
 
 /// A message to all viewers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ServerMessage {
     /// A chat message.
     Chat {
@@ -79,6 +79,8 @@ pub enum ServerMessage {
         /// When it was sent, in milliseconds since the Unix epoch.
         time: u64,
     },
+    /// Motion has begun or ended in a camera's picture.
+    Motion(MotionEvent),
     /// A notice from the server.
     Notice {
         /// Whether it is a warning.

@@ -142,7 +142,7 @@ impl Rig {
             ..Status::default()
         });
         let config =
-            Config { camera, encoder: encoder::Config { bitrate: 500_000, ..Default::default() }, keep_open: false };
+            Config { camera, encoder: encoder::Config { bitrate: 500_000, ..Default::default() }, ..Config::default() };
         let usb = port.clone();
         let open = Box::new(move |config: &camera::Config| usb.open(config));
         let (output, guard) = start_with(config, 0, &metrics, &publisher, None, open).expect("start");
