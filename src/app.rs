@@ -17,6 +17,8 @@ use crate::model::status::{MotionStatus, PipelineState, Status, StatusPublisher}
 use crate::pipeline::motion::MotionHandle;
 use crate::pipeline::privacy;
 use crate::pipeline::privacy::PrivacySwitch;
+use crate::pipeline::recorder;
+use crate::pipeline::recorder::{Library, RateHold, RecorderSource};
 use crate::pipeline::{self, video};
 use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
@@ -46,6 +48,7 @@ pub struct App {
     session_manager: SessionManager,
     rtsp: Option<RtspServer>,
     publishers: Publishers,
+    recorder: Option<recorder::Guard>,
     socket: Option<unix_socket::Guard>,
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
@@ -68,6 +71,7 @@ impl App {
         let metrics = Metrics::new();
         let store = StateDir::open(config.state_directory.as_deref());
         let photos = Photos::open(&config.photos, &store);
+        let library = Library::open(config.recording.directory.as_deref(), &store);
         store.remove_leftovers();
         photos.remove_leftovers();
         let auth = Auth::open(&config.auth, &store)?;
@@ -113,6 +117,9 @@ impl App {
             streams.push(CameraStream { name, index, video: frames, profile, rate, small, audio: audio.clone() });
             cameras.push(guard);
         }
+        let sources = streams.iter().map(|stream| recorder_source(&config, stream)).collect();
+        let (recorder, recorder_guard) =
+            recorder::start(&config.recording, library, sources, &metrics, &publisher).context("start the recorder")?;
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
         let sources: Vec<Demand> = videos.chain(audio.iter().map(|audio| audio.demand().clone())).collect();
@@ -127,6 +134,7 @@ impl App {
             privacy: privacy_switch.clone(),
             photos,
             publish: switches.clone(),
+            recorder: recorder.clone(),
         });
         let watchdog = CancellationToken::new();
         for motion in motions.iter().filter(|motion| motion.is_enabled()) {
@@ -165,6 +173,7 @@ impl App {
             metrics.clone(),
             auth.clone(),
             dispatcher.clone(),
+            recorder,
         );
         let (sessions, responses) = (session_manager.clone(), context.clone());
         auth.on_revoked(move |id| {
@@ -201,6 +210,7 @@ impl App {
             session_manager,
             rtsp,
             publishers,
+            recorder: recorder_guard,
             socket,
             leds,
             hotplug,
@@ -275,6 +285,7 @@ impl App {
             session_manager,
             rtsp,
             publishers,
+            recorder,
             socket,
             leds,
             hotplug,
@@ -291,8 +302,14 @@ impl App {
                 rtsp.stop().await;
             }
         };
+        let stop_recorder = async {
+            if let Some(recorder) = &recorder {
+                recorder.stop().await;
+            }
+        };
         // Publications first, so that they do not take the end of their sessions for a failure.
-        let ((), served, (), ()) = tokio::join!(publishers.stop(), server.stop(), session_manager.stop(), stop_rtsp);
+        let ((), served, (), (), ()) =
+            tokio::join!(publishers.stop(), server.stop(), session_manager.stop(), stop_rtsp, stop_recorder);
         // Only now, because it tells that nobody watches any more.
         mqtt.stop().await;
         if let Err(error) = served {
@@ -300,7 +317,8 @@ impl App {
         }
         // The threads check for a stop five times a second; joining them blocks.
         let joined = tokio::task::spawn_blocking(move || {
-            drop((buttons, hotplug, cameras, microphone));
+            // The recordings are written to their end.
+            drop((recorder, buttons, hotplug, cameras, microphone));
             // Last, because they show that porthole is running.
             drop(leds);
         })
@@ -308,6 +326,19 @@ impl App {
         if let Err(error) = joined {
             tracing::error!("stop the media threads: {error}");
         }
+    }
+}
+
+/// What of a camera would be recorded.
+fn recorder_source(config: &Config, stream: &CameraStream) -> RecorderSource {
+    let rate = stream.rate.clone();
+    RecorderSource {
+        index: stream.index,
+        name: stream.name.clone(),
+        video: stream.video.clone(),
+        audio: stream.audio.clone().filter(|_| config.recording.audio),
+        channels: config.audio.channels.clamp(1, 2) as u8,
+        hold_rate: Box::new(move || -> RateHold { Box::new(rate.join_locally()) }),
     }
 }
 
@@ -374,6 +405,10 @@ fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) ->
             encoding: false,
         },
         publish: publish::initial_status(&config.publish),
+        recording: recorder::initial_status(
+            &config.recording,
+            config.cameras.iter().map(|camera| camera.camera.name.clone()),
+        ),
         max_viewers: config.rtc.max_viewers,
         ..Default::default()
     }

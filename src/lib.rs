@@ -33,7 +33,7 @@
 //! 3. [`model`]: promises to the outside as plain values: status, metrics, inventory, the control protocol.
 //! 4. `device`: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
 //! 5. [`capture`]: sources of frames and audio: cameras, external programs, the test pattern, ALSA, the test tone.
-//! 6. `pipeline`: the threads from a source to its broadcast, motion detection, and the privacy switch.
+//! 6. `pipeline`: the threads from a source to its broadcast, motion detection, the privacy switch, and the recorder.
 //! 7. [`server`]: `auth`, `photos`, `sessions`, `dispatch`, `mqtt`, `rtc`, `rtsp` and `http`, in this order. It is handed
 //!    subscriptions and handles, and imports neither `device` nor `capture`.
 //! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.
@@ -53,15 +53,24 @@
 //! through `server::dispatch`, as does a command from the MQTT broker. A session belongs to the login or token that created
 //! it and ends when that is revoked.
 //!
+//! Recordings on the board are made of the same frames and packets: `pipeline::recorder` subscribes as viewers do, puts them into
+//! MP4 (`media::mp4`), and writes on a thread of its own, which nothing waits for.
+//!
 //! Other players get the same frames and packets of audio by RTSP, if that is configured: `server::rtsp` sends them plain, on
 //! the TCP connection of the requests or by UDP.
+//!
+//! # The way back
+//!
+//! Somebody who talks sends audio on the same session. `server::floor` decides who is heard, one at a time; `pipeline::speaker`
+//! holds their packets against jitter, decodes them and plays them on the speaker. Everybody else's packets are dropped before
+//! they are decoded.
 //!
 //! # Where a frame may be dropped
 //!
 //! Each place has a label in `model::metrics::DropPoint`: the driver's ring is full; the buffer is stale or damaged; a
 //! newer frame replaced it in the mailbox (the main valve, before any work is done); nobody watches; the stream is a second
-//! behind its bitrate; the viewer's task lags; a key frame is awaited; the socket is full. A drop is counted and never
-//! waited for.
+//! behind its bitrate; the viewer's task lags; the card is too slow for the recorder; a key frame is awaited; the socket is
+//! full. A drop is counted and never waited for.
 
 pub mod app;
 pub mod capture;

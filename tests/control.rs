@@ -23,12 +23,16 @@ use tempfile::TempDir;
 const FORBIDDEN: i64 = -32000;
 const MISSING: i64 = -32001;
 const BUSY: i64 = -32002;
+const REFUSED: i64 = -32003;
 const SESSION: i64 = -32005;
 
 /// A camera with a control, and one of another size.
 const TWO: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[[camera]]\nname = \"front\"\ndevice = \"/dev/video90\"\n\
                    bitrate = 300000\n[[camera]]\nname = \"back\"\ndevice = \"pattern\"\nwidth = 640\nheight = 360\n\
                    fps = 30\nbitrate = 300000\n";
+
+/// Records on command, whatever there is space for.
+const RECORDING: &str = "[recording]\nmode = \"manual\"\nbefore = 0\nmin_free = \"\"\n";
 
 /// The first camera's script.
 const FRONT: &str = "format YUYV 320x240@30\ncontrol 9963776 1 0 255 1 128 0 Brightness\n";
@@ -145,7 +149,12 @@ async fn permissions_hold_on_every_transport() -> Result<()> {
         let (name, params) = (method.name, params(method.name));
         let request = json!({ "id": 1, "method": name, "params": params });
         let is_missing = name.starts_with("publish.") || matches!(name, "session.kick" | "session.limit");
-        let expected = if is_missing { MISSING } else { 0 };
+        let expected = match name {
+            // Nothing is recorded in this configuration.
+            "record.start" | "record.stop" => REFUSED,
+            _ if is_missing => MISSING,
+            _ => 0,
+        };
         let own = code(&operator_client.call(name, params.clone()).await?);
         ensure!(own == expected, "{name}: {own}");
         let outside = if method.session { SESSION } else { expected };
@@ -358,7 +367,7 @@ async fn an_independent_client_speaks_the_whole_protocol() -> Result<()> {
     let fake = Fake::new(FRONT)?;
     // Nobody listens there.
     let publish = "[[publish]]\nurl = \"http://127.0.0.1:9/whip\"\ncamera = \"front\"\nmode = \"on_demand\"\n";
-    let config = format!("{TWO}[audio]\ndevice = \"tone\"\n[auth]\nmode = \"none\"\n{publish}");
+    let config = format!("{TWO}[audio]\ndevice = \"tone\"\n[auth]\nmode = \"none\"\n{RECORDING}{publish}");
     let porthole = Porthole::start_with(&config, &fake.environment()?)?;
     let client = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/control/client.py");
     let lines = std::fs::read_to_string(client)?.lines().count();

@@ -8,6 +8,8 @@ use crate::capture::audio::Gain;
 use crate::config::Config;
 use crate::device::leds::LedTarget;
 use crate::media::motion;
+use crate::pipeline::recorder;
+use crate::pipeline::recorder::RecordingMode;
 use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::Tls;
@@ -71,6 +73,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
     }
     publications(out, &config.publish)?;
+    recording(out, &config.recording)?;
     privacy_leds_and_buttons(out, config)?;
     mqtt_broker(out, &config.mqtt)?;
     let delay = config.rtc.playout_delay;
@@ -109,6 +112,27 @@ fn publications(out: &mut impl Write, publish: &[publish::Config]) -> io::Result
         writeln!(out, "  publish {camera} to {} {with}, {when}", url.server())?;
     }
     Ok(())
+}
+
+/// Recording on this machine.
+fn recording(out: &mut impl Write, config: &recorder::Config) -> io::Result<()> {
+    let recorder::Config { mode, directory, audio, file_minutes, before, after, sync, .. } = config;
+    let what = match mode {
+        RecordingMode::Off => return Ok(()),
+        RecordingMode::Always => "everything".into(),
+        RecordingMode::Manual => format!("on command, from {before} s before to {after} s after"),
+    };
+    let sound = if *audio { "with audio" } else { "without audio" };
+    let place =
+        directory.as_ref().map_or("recordings/ in the state directory".into(), |path| path.display().to_string());
+    let who = if config.viewers_may_see { "viewers" } else { "operators" };
+    writeln!(out, "  record  {what}, {sound}, in {place}, a file at least every {file_minutes} minutes")?;
+    let megabytes = |bytes: u64| format!("{} MB", bytes / 1_000_000);
+    let bytes =
+        if config.keep_bytes == 0 { "any size".into() } else { format!("up to {}", megabytes(config.keep_bytes)) };
+    let days = if config.keep_days == 0 { String::new() } else { format!(" and {} days", config.keep_days) };
+    let free = megabytes(config.min_free);
+    writeln!(out, "          {bytes}{days}, {free} stay free, on the card after {sync} s, for {who}")
 }
 
 /// Privacy switch, LEDs and buttons.
@@ -276,6 +300,37 @@ mod tests {
             show("sensitivity = 70, min_duration = 500, include = [[0, 0.5, 1, 0.5]], exclude = [[0, 0, 0.1, 0.2]]");
         let line = "motion of at least 500 ms at sensitivity 70, inside [0, 0.5, 1, 0.5], outside [0, 0, 0.1, 0.2]\n";
         assert!(shown.contains(line), "{shown}");
+    }
+
+    #[test]
+    fn recording_shows_unless_it_is_off() {
+        let show = |more: &str| {
+            let mut out = Vec::new();
+            let text = format!("[recording]\n{more}");
+            print(&mut out, Path::new("a.toml"), &Config::parse(&text, "a.toml").unwrap()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(!show("").contains("record"));
+        let default = show("mode = \"manual\"");
+        assert!(
+            default.contains("  record  on command, from 10 s before to 10 s after, with audio, in recordings/"),
+            "{default}"
+        );
+        for more in [
+            "directory = \"/r\"",
+            "audio = false",
+            "allow = \"viewer\"",
+            "file_minutes = 5",
+            "before = 0",
+            "after = 0",
+            "sync = 1",
+            "keep_bytes = \"\"",
+            "keep_days = 0",
+            "min_free = \"\"",
+        ] {
+            assert_ne!(show(&format!("mode = \"manual\"\n{more}")), default, "{more}");
+        }
+        assert!(show("mode = \"always\"").contains("  record  everything"));
     }
 
     #[test]

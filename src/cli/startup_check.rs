@@ -4,6 +4,7 @@
 //! Errors in the file itself are found by `config`.
 
 use crate::config::Config;
+use crate::pipeline::recorder::{Library, RecordingMode};
 use crate::server::auth::Mode;
 use crate::server::http;
 use crate::server::http::{Encryption, Tls};
@@ -21,8 +22,11 @@ pub fn problems(config: &Config, listens: bool) -> Vec<String> {
     let mut note = |key: &str, tried: anyhow::Result<()>| {
         problems.extend(tried.err().map(|error| format!("{key}: {error:#}")));
     };
-    let stores =
-        config.state_directory.is_some() || config.auth.mode == Mode::Password || config.http.tls == Tls::SelfSigned;
+    let records = config.recording.mode != RecordingMode::Off;
+    let stores = config.state_directory.is_some()
+        || config.auth.mode == Mode::Password
+        || config.http.tls == Tls::SelfSigned
+        || (records && config.recording.directory.is_none());
     let state = if stores { store.check_writable() } else { Ok(()) };
     let stored = state.is_ok();
     note("state.directory", state);
@@ -36,6 +40,9 @@ pub fn problems(config: &Config, listens: bool) -> Vec<String> {
     }
     if config.photos.directory.is_some() {
         note("photos.directory", Photos::open(&config.photos, &store).check_writable());
+    }
+    if records && let Some(directory) = &config.recording.directory {
+        note("recording.directory", Library::open(Some(directory), &store).check_writable());
     }
     problems
 }
@@ -94,7 +101,8 @@ mod tests {
             "state.directory = \"{path}/file/state\"\n\
              http = {{ listen = \"192.0.2.1:8080\", tls = {{ cert = \"{path}/cert.pem\", key = \"{path}/key.pem\" }} }}\n\
              rtsp.listen = \"192.0.2.1:8554\"\n\
-             photos.directory = \"{path}/file\""
+             photos.directory = \"{path}/file\"\n\
+             recording = {{ mode = \"always\", directory = \"{path}/file/b\" }}"
         );
         let found = checked(&text);
         let expected = [
@@ -112,6 +120,10 @@ mod tests {
             format!(
                 "photos.directory: write to the directory of photos {path}/file: {path}/file is no directory; set [photos] \
                  directory to a place where the user that runs porthole may write"
+            ),
+            format!(
+                "recording.directory: write to the directory of recordings {path}/file/b: {path}/file is no directory; set \
+                 [recording] directory to a place where the user that runs porthole may write"
             ),
         ];
         assert_eq!(found, expected);

@@ -6,7 +6,7 @@ use super::Config;
 use crate::capture::{audio, camera};
 use crate::media::encoder;
 use crate::media::motion;
-use crate::pipeline::video;
+use crate::pipeline::{recorder, video};
 use crate::server::auth;
 use crate::server::http;
 use crate::server::mqtt;
@@ -29,6 +29,7 @@ impl Config {
             // It only matters at the start, so there is nothing to apply.
             privacy: new.privacy.clone(),
             photos: self.photos.clone(),
+            recording: self.recording.clone(),
             mqtt: new.mqtt.clone(),
             publish: self.publish.clone(),
             leds: new.leds.clone(),
@@ -65,6 +66,7 @@ impl Config {
             rtsp,
             privacy,
             photos,
+            recording,
             mqtt,
             publish,
             leds,
@@ -90,6 +92,7 @@ impl Config {
         let photos::Config { directory, keep } = photos;
         let differs = [("directory", *directory != other.photos.directory), ("keep", *keep != other.photos.keep)];
         note(&mut keys, "photos", &differs);
+        recording_keys(&mut keys, recording, &other.recording);
         mqtt_keys(&mut keys, mqtt, &other.mqtt);
         keys.extend((*publish != other.publish).then(|| "[[publish]]".into()));
         keys.extend((*leds != other.leds).then(|| "[[led]]".into()));
@@ -179,6 +182,36 @@ fn rtc_keys(keys: &mut Vec<String>, config: &rtc::Config, other: &rtc::Config) {
     note(keys, "rtc", &differs);
 }
 
+fn recording_keys(keys: &mut Vec<String>, config: &recorder::Config, other: &recorder::Config) {
+    let recorder::Config {
+        mode,
+        directory,
+        audio,
+        viewers_may_see,
+        file_minutes,
+        before,
+        after,
+        sync,
+        keep_bytes,
+        keep_days,
+        min_free,
+    } = config;
+    let differs = [
+        ("mode", *mode != other.mode),
+        ("directory", *directory != other.directory),
+        ("audio", *audio != other.audio),
+        ("allow", *viewers_may_see != other.viewers_may_see),
+        ("file_minutes", *file_minutes != other.file_minutes),
+        ("before", *before != other.before),
+        ("after", *after != other.after),
+        ("sync", *sync != other.sync),
+        ("keep_bytes", *keep_bytes != other.keep_bytes),
+        ("keep_days", *keep_days != other.keep_days),
+        ("min_free", *min_free != other.min_free),
+    ];
+    note(keys, "recording", &differs);
+}
+
 fn mqtt_keys(keys: &mut Vec<String>, config: &mqtt::Config, other: &mqtt::Config) {
     let mqtt::Config { broker, username, password, password_file, ca, topic, discovery, snapshot_interval, privacy } =
         config;
@@ -265,6 +298,18 @@ mod tests {
         [photos]
         directory = "/a"
         keep = 1
+        [recording]
+        mode = "always"
+        directory = "/a"
+        audio = false
+        allow = "viewer"
+        file_minutes = 1
+        before = 1
+        after = 1
+        sync = 1
+        keep_bytes = "1 MB"
+        keep_days = 1
+        min_free = ""
         [mqtt]
         url = "mqtts://a"
         username = "a"

@@ -12,6 +12,7 @@ mod motion;
 mod network;
 mod publish;
 mod reader;
+mod recording;
 pub(crate) mod value;
 
 use std::collections::{BTreeSet, HashSet};
@@ -22,7 +23,7 @@ use reader::{ConfigSection, Reader};
 
 use crate::capture::audio;
 use crate::device::{buttons, leds};
-use crate::pipeline::{privacy, video};
+use crate::pipeline::{privacy, recorder, video};
 use crate::server::auth;
 use crate::server::http;
 use crate::server::mqtt;
@@ -55,6 +56,8 @@ pub struct Config {
     pub privacy: privacy::Config,
     /// Photos that are kept on this machine.
     pub photos: photos::Config,
+    /// Recording on this machine.
+    pub recording: recorder::Config,
     /// The MQTT broker.
     pub mqtt: mqtt::Config,
     /// Cameras that are published to servers.
@@ -78,6 +81,7 @@ impl Default for Config {
             rtsp: rtsp::Config::default(),
             privacy: privacy::Config::default(),
             photos: photos::Config::default(),
+            recording: recorder::Config::default(),
             mqtt: mqtt::Config::default(),
             publish: Vec::new(),
             leds: Vec::new(),
@@ -214,6 +218,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         // A larger directory is slow to list.
         photos.number("keep", &mut config.keep, 1..=100_000, 1, "photos");
     });
+    reader.section("recording", |section| recording::read(section, &mut config.recording));
     reader.section("mqtt", |section| broker::read(section, &mut config.mqtt));
     let names: Vec<String> = config.cameras.iter().map(|camera| camera.camera.name.clone()).collect();
     reader.list("publish", |section| config.publish.extend(publish::publication(section, &names)));

@@ -187,7 +187,7 @@ pub const LED: ValueParser<String> = ValueParser {
 /// What an LED indicates.
 pub const SHOW: ValueParser<Indicator> = ValueParser {
     name: "an LED indicator",
-    right: "ready, watched, fault, camera or privacy",
+    right: "ready, watched, fault, camera, privacy or recording",
     parse: |text| Indicator::ALL.into_iter().find(|show| show.name() == text),
 };
 

@@ -1,4 +1,5 @@
-//! What a frame is, and what turns one into another: conversion, H.264 parsing, encoding, and the pacing of frames; and what
+//! What a frame is, and what turns one into another: conversion, H.264 parsing, encoding, MP4, and the pacing of
+//! frames; and what
 //! moves in frames.
 //!
 //! No device, no thread and no network belongs here.
@@ -9,6 +10,7 @@ pub mod encoder;
 mod frame;
 pub mod h264;
 pub mod motion;
+pub(crate) mod mp4;
 pub(crate) mod pacer;
 pub(crate) mod scale;
 

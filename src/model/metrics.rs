@@ -123,6 +123,12 @@ pub struct Counters {
     pub publish_live: Family<PublishLabel, Gauge>,
     /// Attempts to publish that failed, and publications that broke.
     pub publish_failures: Family<PublishLabel, Counter>,
+    /// Whether each camera is being recorded.
+    pub recording: Family<CameraLabel, Gauge>,
+    /// Bytes written to recordings.
+    pub recorded: Counter,
+    /// Recordings that could not be written, or not to their end.
+    pub recording_failures: Counter,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -198,6 +204,9 @@ impl Metrics {
             mqtt_pictures_withheld: Counter::default(),
             publish_live: Family::default(),
             publish_failures: Family::default(),
+            recording: Family::default(),
+            recorded: Counter::default(),
+            recording_failures: Counter::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),

@@ -143,6 +143,34 @@ pub struct PublishStatus {
     pub fault: Option<String>,
 }
 
+/// What is recorded on this machine (`[recording]` in the configuration).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct RecordingStatus {
+    /// `always` or `manual`.
+    pub mode: &'static str,
+    /// Whether something that should be recorded is not, because it cannot be stored.
+    pub failed: bool,
+    /// Why, for operators.
+    pub fault: Option<String>,
+    /// Each camera, in the order of the configuration.
+    pub cameras: Vec<CameraRecording>,
+}
+
+/// Whether a camera is being recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct CameraRecording {
+    /// The camera's name.
+    pub camera: String,
+    /// Whether it is.
+    pub recording: bool,
+    /// The ID of the recording that is being written.
+    pub id: Option<u64>,
+    /// Why it is: `always` or `manual`.
+    pub cause: Option<&'static str>,
+    /// When that recording starts, in seconds since the Unix epoch.
+    pub since: Option<i64>,
+}
+
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
@@ -160,6 +188,8 @@ pub struct Status {
     pub mqtt: Option<Mqtt>,
     /// Cameras that are published to servers, in the order of the configuration.
     pub publish: Vec<PublishStatus>,
+    /// What is recorded on this machine; `None` when recording is off.
+    pub recording: Option<RecordingStatus>,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.
@@ -176,6 +206,7 @@ impl Default for Status {
             damaged_files: Vec::new(),
             mqtt: None,
             publish: Vec::new(),
+            recording: None,
             viewers: 0,
             max_viewers: 0,
         }
@@ -233,6 +264,7 @@ impl Status {
     /// Leaves out what is for operators alone: servers, and why they are away, which may name addresses, users and files.
     pub fn hide_from_viewers(&mut self) {
         self.mqtt.iter_mut().for_each(|mqtt| mqtt.fault = None);
+        self.recording.iter_mut().for_each(|recording| recording.fault = None);
         self.publish.iter_mut().for_each(|publication| (publication.server, publication.fault) = (None, None));
     }
 }
@@ -292,6 +324,30 @@ impl StatusPublisher {
             if let Some(publication) = status.publish.get_mut(index) {
                 (publication.state, publication.fault) = (state, fault);
             }
+        });
+    }
+
+    /// Sets what is being recorded of the camera at `index`: ID, cause and start.
+    pub fn recording(&self, index: usize, running: Option<(u64, &'static str, i64)>) {
+        self.0.send_modify(|status| {
+            let cameras = status.recording.as_mut().map(|recording| &mut recording.cameras);
+            if let Some(camera) = cameras.and_then(|cameras| cameras.get_mut(index)) {
+                camera.recording = running.is_some();
+                camera.id = running.map(|(id, ..)| id);
+                camera.cause = running.map(|(_, cause, _)| cause);
+                camera.since = running.map(|(.., since)| since);
+            }
+        });
+    }
+
+    /// Sets why recordings cannot be stored.
+    pub fn recording_fault(&self, fault: Option<String>) {
+        self.0.send_if_modified(|status| {
+            let Some(recording) = status.recording.as_mut().filter(|recording| recording.fault != fault) else {
+                return false;
+            };
+            (recording.failed, recording.fault) = (fault.is_some(), fault);
+            true
         });
     }
 

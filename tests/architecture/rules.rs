@@ -31,6 +31,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["rubato"], &["src/capture/audio/resample.rs"]),
     (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/"]),
     (&["h264_reader"], &["src/media/h264/"]),
+    (&["shiguredo_mp4"], &["src/media/mp4/"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/"]),
     (&["fast_image_resize"], &["src/media/scale.rs"]),
     (&["rppal", "gpiocdev", "gpiocdev_uapi"], &["src/device/gpio/"]),
@@ -55,7 +56,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["rcgen"], &["src/server/http/"]),
     (&["ring"], &["src/server/auth/", "src/server/http/", "src/server/mqtt/", "src/server/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),
-    (&["chrono"], &["src/capture/camera/placeholder.rs", "src/server/photos.rs"]),
+    (&["chrono"], &["src/capture/camera/placeholder.rs", "src/pipeline/recorder/name.rs", "src/server/photos.rs"]),
 ];
 
 /// Where serde may be used: its output is a public format.

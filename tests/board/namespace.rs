@@ -1,5 +1,5 @@
-//! Runs a scenario in its own network and process namespaces, so that it needs no root, all scenarios can use the same
-//! addresses, and nothing it started outlives it. What happens inside does not belong here.
+//! Runs a scenario in its own namespaces, such as those of the network and of processes, so that it needs no root, all
+//! scenarios can use the same addresses, and nothing it started outlives it. What happens inside does not belong here.
 
 // The inner run's output is shown as this run's.
 #![allow(clippy::print_stdout)]
@@ -18,7 +18,13 @@ const INSIDE: &str = "PORTHOLE_BOARD_INSIDE";
 /// The scenario runs as process 1 of its namespace: when it ends, the kernel kills whatever it left behind. A user
 /// without root gets the rights to set up the network from a user namespace; root needs none, and may be in a container
 /// or chroot without user namespaces.
+#[allow(dead_code)]
 pub fn isolated<S: FnOnce()>(scenario: S) {
+    isolated_with::<S>(&["--net", "--pid"], scenario);
+}
+
+/// As [`isolated`], in namespaces of these kinds; `S` is the closure in the calling test.
+pub fn isolated_with<S>(kinds: &[&str], scenario: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         return scenario();
     }
@@ -32,7 +38,8 @@ pub fn isolated<S: FnOnce()>(scenario: S) {
         unshare.arg("--map-root-user");
     }
     let output = unshare
-        .args(["--net", "--pid", "--fork", "--kill-child", "--"])
+        .args(kinds)
+        .args(["--fork", "--kill-child", "--"])
         .arg(program)
         .args([name.join("::").as_str(), "--exact", "--include-ignored", "--nocapture"])
         .env(INSIDE, "1")

@@ -2,8 +2,8 @@
 
     python3 client.py http://192.168.1.10:8080/ [TOKEN]
 
-The board needs two cameras, the first with a brightness control, and a `[[publish]]` section. It calls every method and prints
-each result; the exit status is 0 if all responses and events arrive in order and the snapshot is intact.
+The board needs two cameras, the first with a brightness control, a `[[publish]]` section and `[recording] mode = "manual"`. It
+calls every method and prints each result; the exit status is 0 if all responses and events arrive in order and the snapshot is intact.
 """
 
 import asyncio
@@ -70,8 +70,7 @@ async def main(base, token=None):
         headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
         offer = urllib.request.Request(f"{base}whep", peer.localDescription.sdp.encode(), headers)
         await peer.setRemoteDescription(RTCSessionDescription(urllib.request.urlopen(offer).read().decode(), "answer"))
-        await asyncio.wait_for(opened.wait(), 30)
-        await control.event("status"), await control.event("viewers")
+        await asyncio.wait_for(opened.wait(), 30), await control.event("status"), await control.event("viewers")
         first, second = (camera["name"] for camera in (await call("camera.list"))["cameras"][:2])
         sent, times = time.time() * 1e3, await call("time.sync")
         # RFC 5905 section 8: how far the server's clock is ahead of ours.
@@ -84,6 +83,7 @@ async def main(base, token=None):
         assert (await call("video.quality", quality="high"))["quality"] == "high"
         assert (await call("privacy.toggle")) != (await call("privacy.set", on=False))
         await call("controls.get", camera=first, name="brightness"), await call("publish.start"), await call("publish.stop")
+        await call("record.start", camera=first), await control.event("recording"), await call("record.stop", camera=first)
         await call("controls.set", camera=first, values={"brightness": 10})
         await control.event("control.changed", lambda params: params["controls"][0]["value"] == 10)
         await call("controls.reset", camera=first, names=["brightness"]), await call("video.set", bitrate=400_000)

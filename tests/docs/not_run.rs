@@ -56,6 +56,17 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         &["curl -N -H \"Authorization: Bearer $TOKEN\" http://192.168.1.20:8080/api/events"],
     ),
     (
+        "needs recording, which is off by default, or recordings; tests/recordings.rs does the same",
+        &[
+            "porthole ctl record.start",
+            "porthole ctl record.start '{\"camera\": \"door\"}'",
+            "porthole ctl record.stop",
+            "curl -H \"Authorization: Bearer $TOKEN\" http://192.168.1.20:8080/recordings/42.mp4 > event.mp4",
+            "curl -H \"Authorization: Bearer $TOKEN\" -X PUT http://192.168.1.20:8080/api/recordings/42/protected",
+            "curl -H \"Authorization: Bearer $TOKEN\" -X DELETE http://192.168.1.20:8080/api/recordings/41",
+        ],
+    ),
+    (
         "needs the RTSP server, which is off by default; tests/rtsp.rs records from it with ffmpeg",
         &[
             "ffmpeg -rtsp_transport tcp -i \"rtsp://any:$TOKEN@192.168.1.20:8554/\" -c copy -t 60 camera.mkv",

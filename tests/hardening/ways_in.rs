@@ -31,7 +31,7 @@ impl Way {
     }
 }
 
-const WAYS: [Way; 8] = [
+const WAYS: [Way; 9] = [
     Way { line: "POST /whep", media: "application/sdp", body: OFFER, allowed: 201, takes_query: true, is_shared: true },
     Way {
         line: "POST /webrtc",
@@ -46,6 +46,7 @@ const WAYS: [Way; 8] = [
     Way::get("GET /snapshot.jpg", true),
     Way::get("GET /?action=snapshot", true),
     Way::get("GET /api/events", false),
+    Way::get("GET /api/recordings", false),
     Way {
         line: "POST /api/command",
         media: "application/json",
@@ -97,7 +98,8 @@ async fn answered(porthole: &Porthole, number: usize, request: &str) -> Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_in_needs_a_role() -> Result<()> {
     let state = tempfile::tempdir()?;
-    let config = format!("{SMALL}\n[auth]\nmode = \"password\"\n");
+    // Who may see recordings is a question of its own, in `recordings/access.rs`.
+    let config = format!("{SMALL}\n[auth]\nmode = \"password\"\n[recording]\nallow = \"viewer\"\n");
     let porthole = Porthole::start_with(&config, &[("STATE_DIRECTORY", state.path().into())])?;
     let secret = token(state.path(), &["add", "player", "--role", "viewer"])?;
     let revoked = token(state.path(), &["add", "former", "--role", "operator"])?;

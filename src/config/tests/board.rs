@@ -85,15 +85,11 @@ fn invalid_leds_and_buttons_are_reported() {
         ),
         (
             "[[led]]\ngpio = 1\nshow = \"all\"",
-            ":3: led[0].show = \"all\": not an LED indicator; ready, watched, fault, camera or privacy",
-        ),
-        (
-            "[[led]]\ngpio = 1\nshow = \"recording\"",
-            ":3: led[0].show = \"recording\": not an LED indicator; ready, watched, fault, camera or privacy",
+            ":3: led[0].show = \"all\": not an LED indicator; ready, watched, fault, camera, privacy or recording",
         ),
         (
             "[[led]]\ngpio = 1\nshow = \"talk\"",
-            ":3: led[0].show = \"talk\": not an LED indicator; ready, watched, fault, camera or privacy",
+            ":3: led[0].show = \"talk\": not an LED indicator; ready, watched, fault, camera, privacy or recording",
         ),
         ("[[button]]\npress = \"privacy.toggle\"", ":1: button[0].gpio: missing; the number of the button's pin"),
         (

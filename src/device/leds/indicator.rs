@@ -18,11 +18,13 @@ pub enum Indicator {
     Camera,
     /// That the privacy switch is on: lit; that this is not stored: its code.
     Privacy,
+    /// That something is recorded: lit; that it cannot be stored: its code.
+    Recording,
 }
 
 impl Indicator {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Watched, Self::Fault, Self::Camera, Self::Privacy];
+    pub const ALL: [Self; 6] = [Self::Ready, Self::Watched, Self::Fault, Self::Camera, Self::Privacy, Self::Recording];
 
     /// As it is called in the configuration.
     pub fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Indicator {
             Self::Fault => "fault",
             Self::Camera => "camera",
             Self::Privacy => "privacy",
+            Self::Recording => "recording",
         }
     }
 
@@ -55,6 +58,11 @@ impl Indicator {
             // Dark means that cameras may be open, so only what is on can blink.
             Self::Privacy if status.privacy && !status.privacy_kept => LedPattern::Code(UNKEPT),
             Self::Privacy => lit(status.privacy),
+            Self::Recording => match &status.recording {
+                Some(recording) if recording.failed && !status.privacy => LedPattern::Code(UNRECORDED),
+                Some(recording) => lit(recording.cameras.iter().any(|camera| camera.recording)),
+                None => LedPattern::Off,
+            },
         }
     }
 }
@@ -64,6 +72,9 @@ const UNKEPT: u8 = 8;
 
 /// The number of flashes of a camera that should be published to a server and is not.
 const UNPUBLISHED: u8 = 9;
+
+/// The number of flashes of recordings that cannot be stored.
+const UNRECORDED: u8 = 10;
 
 /// The number of flashes of the most important fault. A single flash would look like a heartbeat.
 fn fault_code(status: &Status) -> Option<u8> {
@@ -75,7 +86,8 @@ fn fault_code(status: &Status) -> Option<u8> {
     let cameras = status.cameras.iter().filter_map(camera_code);
     let microphone = (status.audio.state == PipelineState::Fault).then_some(7);
     let unpublished = status.publish.iter().any(|server| server.state == PipelineState::Fault).then_some(UNPUBLISHED);
-    cameras.chain(microphone).chain(unkept).chain(unpublished).min()
+    let unrecorded = status.recording.as_ref().is_some_and(|recording| recording.failed).then_some(UNRECORDED);
+    cameras.chain(microphone).chain(unkept).chain(unpublished).chain(unrecorded).min()
 }
 
 fn camera_code(camera: &CameraStatus) -> Option<u8> {
@@ -93,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::status::PublishStatus;
+    use crate::model::status::{CameraRecording, PublishStatus, RecordingStatus};
 
     const TROUBLES: [FaultKind; 5] =
         [FaultKind::Away, FaultKind::Busy, FaultKind::Broken, FaultKind::Settings, FaultKind::Encoder];
@@ -153,10 +165,25 @@ mod tests {
     }
 
     #[test]
+    fn recording_shows_while_a_camera_is_recorded() {
+        let camera = |recording| CameraRecording { recording, ..CameraRecording::default() };
+        let pattern = |cameras: &[bool]| {
+            let cameras = cameras.iter().copied().map(camera).collect();
+            let recording = Some(RecordingStatus { cameras, ..RecordingStatus::default() });
+            Indicator::Recording.pattern(&Status { recording, ..Status::default() })
+        };
+        assert_eq!([pattern(&[false, true]), pattern(&[false])], [LedPattern::On, LedPattern::Off]);
+        assert_eq!(Indicator::Recording.pattern(&Status::default()), LedPattern::Off);
+    }
+
+    #[test]
     fn each_fault_has_its_own_code_and_the_most_severe_is_shown() {
         let camera =
             |trouble| CameraStatus { trouble: Some(trouble), state: PipelineState::Fault, ..CameraStatus::default() };
-        let mut status = Status::default();
+        let recording = Some(RecordingStatus { failed: true, ..RecordingStatus::default() });
+        let mut status = Status { recording, ..Status::default() };
+        assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(10));
+        assert_eq!(Indicator::Recording.pattern(&status), LedPattern::Code(10));
         status.publish.push(PublishStatus { state: PipelineState::Fault, ..PublishStatus::default() });
         assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(9));
         status.audio.state = PipelineState::Fault;

@@ -11,6 +11,7 @@
 //! | `watched`   | no viewers     | viewers                  |                          | viewers, and a fault |
 //! | `camera`    | closed         | a camera is open         | a camera is being opened |        |
 //! | `privacy`   | switch is off  | the privacy switch is on |                          | it is on, but not stored |
+//! | `recording` | not recording  | a camera is recorded     |                          | it cannot be stored |
 //! | `fault`     | no fault       |                          |                          | a fault |
 //!
 //! | flashes | fault |
@@ -23,6 +24,7 @@
 //! | 7       | the microphone is missing or has failed |
 //! | 8       | the state of the privacy switch cannot be stored |
 //! | 9       | a camera cannot be published to its server |
+//! | 10      | recordings cannot be stored |
 //!
 //! A code is repeated after 1.5 s off; of several faults, the one with the fewest flashes is shown.
 

@@ -34,6 +34,9 @@ pub(super) fn line(status: &Status) -> String {
             let _ = write!(line, "; {} is not published: {fault}", server.camera);
         }
     }
+    if let Some(fault) = status.recording.as_ref().and_then(|recording| recording.fault.as_ref()) {
+        let _ = write!(line, "; not recorded: {fault}");
+    }
     // A line break would end the message to systemd and start another one.
     let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(MAX_LINE).collect()
@@ -69,7 +72,7 @@ fn camera_text(camera: &CameraStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::{Audio, PublishStatus};
+    use crate::model::status::{Audio, PublishStatus, RecordingStatus};
 
     #[test]
     fn status_line_lists_viewers_cameras_and_faults() {
@@ -98,11 +101,13 @@ mod tests {
         let refused =
             PublishStatus { camera: "door".into(), fault: Some("no token".into()), ..PublishStatus::default() };
         let publish = vec![PublishStatus::default(), refused];
-        let status = Status { cameras: vec![live, away, closed], audio, publish, viewers: 3, ..Status::default() };
+        let recording = RecordingStatus { fault: Some("card: full".into()), ..RecordingStatus::default() };
+        let (cameras, recording) = (vec![live, away, closed], Some(recording));
+        let status = Status { cameras, audio, publish, recording, viewers: 3, ..Status::default() };
         assert_eq!(
             line(&status),
             "3 viewers; door: live 1280x720, watched by 2; yard: fault, watched by 1, /dev/video2: unplugged; shed: closed, test \
-             pattern; microphone: hw:1: busy; door is not published: no token"
+             pattern; microphone: hw:1: busy; door is not published: no token; not recorded: card: full"
         );
     }
 

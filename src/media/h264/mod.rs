@@ -7,7 +7,7 @@ pub mod payload;
 
 use std::fmt;
 
-use h264_reader::nal::sps::SeqParameterSet;
+use h264_reader::nal::sps::{ChromaFormat, SeqParameterSet};
 use h264_reader::rbsp::BitReader;
 
 /// `nal_unit_type` of a coded slice of an IDR picture (table 7-1).
@@ -18,6 +18,8 @@ pub const SPS: u8 = 7;
 pub const PPS: u8 = 8;
 /// `nal_unit_type` of an access unit delimiter.
 pub const AUD: u8 = 9;
+/// `nal_unit_type` of filler data.
+pub const FILLER: u8 = 12;
 
 /// Splits `data` into NAL units, without start codes and trailing zeros. Bytes before the first start code are skipped.
 pub fn nals(data: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -83,15 +85,50 @@ pub struct StreamShape {
 impl StreamShape {
     /// From a sequence parameter set; `None` for any other NAL unit or a damaged one.
     pub fn of_sps(nal: &[u8]) -> Option<Self> {
-        if nal_type(nal) != SPS {
-            return None;
-        }
-        let payload = h264_reader::rbsp::decode_nal(nal).ok()?;
-        let sps = SeqParameterSet::from_bits(BitReader::new(&payload[..])).ok()?;
+        let sps = parse_sps(nal)?;
         let (width, height) = sps.pixel_dimensions().ok()?;
         let fps = sps.fps().filter(|fps| fps.is_finite() && *fps > 0.0);
         (width > 0 && height > 0).then_some(Self { width, height, fps })
     }
+}
+
+/// How samples are stored, from a sequence parameter set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleFormat {
+    /// `chroma_format_idc`: 1 is 4:2:0.
+    pub chroma: u8,
+    /// Bits of a luma sample, 8 to 14.
+    pub luma_bits: u8,
+    /// Bits of a chroma sample, 8 to 14.
+    pub chroma_bits: u8,
+}
+
+impl SampleFormat {
+    /// From a sequence parameter set; `None` for any other NAL unit or a damaged one.
+    pub fn of_sps(nal: &[u8]) -> Option<Self> {
+        let info = parse_sps(nal)?.chroma_info;
+        let chroma = match info.chroma_format {
+            ChromaFormat::Monochrome => 0,
+            ChromaFormat::YUV420 => 1,
+            ChromaFormat::YUV422 => 2,
+            ChromaFormat::YUV444 => 3,
+            ChromaFormat::Invalid(_) => return None,
+        };
+        let bits = |above: u8| (above <= 6).then_some(8 + above);
+        Some(Self {
+            chroma,
+            luma_bits: bits(info.bit_depth_luma_minus8)?,
+            chroma_bits: bits(info.bit_depth_chroma_minus8)?,
+        })
+    }
+}
+
+fn parse_sps(nal: &[u8]) -> Option<SeqParameterSet> {
+    if nal_type(nal) != SPS {
+        return None;
+    }
+    let payload = h264_reader::rbsp::decode_nal(nal).ok()?;
+    SeqParameterSet::from_bits(BitReader::new(&payload[..])).ok()
 }
 
 /// The six hexadecimal digits of `profile-level-id`.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::{PPS, SPS, nal_type, nals};
+use super::{AUD, FILLER, PPS, SPS, nal_type, nals};
 
 /// The maximum RTP payload in bytes: with RTP header, extensions and SRTP tag a packet stays below 1200 bytes, which
 /// passes every path that IPv6 (RFC 8200 section 5) and common tunnels allow.
@@ -24,7 +24,7 @@ const FU_A: u8 = 28;
 const NAL_TYPE: u8 = 0x1f;
 
 /// NAL units that carry nothing: access unit delimiter, filler data.
-const EMPTY: [u8; 2] = [9, 12];
+const EMPTY: [u8; 2] = [AUD, FILLER];
 
 /// One RTP payload: a NAL unit, several, or a fragment of one, which refers to the frame.
 #[derive(Debug, Clone, PartialEq, Eq)]

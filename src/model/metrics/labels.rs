@@ -26,6 +26,8 @@ pub enum DropPoint {
     Late,
     /// H: a frame that an MJPEG reader missed, because it was slow or the JPEG thread was busy.
     Mjpeg,
+    /// K: not recorded, because the card is too slow or cannot be written to.
+    Recorder,
     /// F: one viewer, or all of them, wait for a key frame.
     AwaitingKey,
     /// G: a packet that the socket did not accept in time.

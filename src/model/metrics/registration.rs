@@ -116,6 +116,13 @@ impl Counters {
             "Attempts to publish that failed, and publications that broke",
             self.publish_failures.clone(),
         );
+        registry.register("recording", "Whether each camera is being recorded", self.recording.clone());
+        registry.register_with_unit("recorded", "Bytes written to recordings", Unit::Bytes, self.recorded.clone());
+        registry.register(
+            "recording_failures",
+            "Recordings that could not be written, or not to their end",
+            self.recording_failures.clone(),
+        );
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
         registry.register("ignored", "Datagrams and connections ignored, by reason", self.ignored.clone());

@@ -210,6 +210,7 @@ fn reply(method: &str) -> Reply {
         "video.keyframe" | "video.pause" | "video.resume" | "session.report" | "session.limit" | "session.kick"
         | "chat.send" => Reply::Done {},
         "publish.start" | "publish.stop" => Reply::Done {},
+        "record.start" | "record.stop" => Reply::Record { camera, on: true },
         _ => panic!("{method} should have a result here"),
     }
 }
@@ -251,6 +252,7 @@ fn every_event_stands_in_the_document() {
         }),
         Event::ControlChanged { camera, controls: vec![control()] },
         Event::DevicesChanged {},
+        Event::Recording(status::CameraRecording { camera: "x".into(), ..Default::default() }),
         Event::Viewers { count: 0, operators: 0, names: Vec::new() },
         Event::Chat(Chat { from: "a".into(), text: "b".into(), time: 0, you: true }),
         Event::Motion(MotionEvent {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::model::inventory::Control;
-use crate::model::status::{PipelineState, Report};
+use crate::model::status::{CameraRecording, PipelineState, Report};
 
 /// An event; in JSON its name is `method` and the rest `params`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,6 +27,9 @@ pub enum Event {
     /// A device came or went.
     #[serde(rename = "devices.changed")]
     DevicesChanged {},
+    /// A recording has begun or ended.
+    #[serde(rename = "recording")]
+    Recording(CameraRecording),
     /// Who watches.
     #[serde(rename = "viewers")]
     Viewers {

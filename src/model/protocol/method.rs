@@ -79,6 +79,8 @@ pub const METHODS: &[Method] = &[
     operator_method("privacy.set", &[required("on", ParamType::Switch)]),
     operator_method("publish.start", &[CAMERA]),
     operator_method("publish.stop", &[CAMERA]),
+    operator_method("record.start", &[CAMERA]),
+    operator_method("record.stop", &[CAMERA]),
     session_method("session.status", &[]),
     session_method(
         "session.report",
@@ -181,6 +183,10 @@ pub enum Command {
     PublishStart { camera: Option<String> },
     #[serde(rename = "publish.stop")]
     PublishStop { camera: Option<String> },
+    #[serde(rename = "record.start")]
+    RecordStart { camera: Option<String> },
+    #[serde(rename = "record.stop")]
+    RecordStop { camera: Option<String> },
     #[serde(rename = "session.status")]
     SessionStatus {},
     #[serde(rename = "session.report")]

@@ -91,6 +91,13 @@ pub enum Reply {
     },
     /// A snapshot that is sent as a transfer.
     Snapshot(SnapshotInfo),
+    /// Whether a camera is being recorded from now on.
+    Record {
+        /// The camera's name.
+        camera: String,
+        /// False: it was stopped.
+        on: bool,
+    },
     /// A photo that was stored on this machine.
     Photo {
         /// The camera's name.

@@ -43,7 +43,7 @@ pub(super) struct LastSent {
     sampled_at: Option<Instant>,
     /// The selected camera that the viewer was last notified of.
     selected: Option<usize>,
-    /// Events of the last sample: one for the status, and at most two per camera.
+    /// Events of the last sample: one for the status, and at most three per camera.
     ready: VecDeque<Event>,
 }
 
@@ -101,6 +101,11 @@ impl EventStream {
         if for_event(now) != for_event(&before) {
             self.last_sent.ready.push_back(Event::Status(Box::new(for_event(now).into())));
         }
+        let recordings = |status: &Status| status.recording.clone().map_or(Vec::new(), |recording| recording.cameras);
+        let former = recordings(&before);
+        let changed =
+            recordings(now).into_iter().enumerate().filter(|(index, camera)| former.get(*index) != Some(camera));
+        self.last_sent.ready.extend(changed.map(|(_, camera)| Event::Recording(camera)));
         for (index, camera) in now.cameras.iter().enumerate() {
             let before = before.cameras.get(index);
             if before.is_none_or(|before| camera_event(camera, false) != camera_event(before, false)) {

@@ -9,6 +9,7 @@ mod events;
 mod mjpeg;
 mod permissions;
 mod publish_commands;
+mod record_commands;
 mod session_commands;
 pub mod unix_socket;
 
@@ -31,6 +32,7 @@ use crate::model::protocol::result::CallerInfo;
 use crate::model::protocol::{Code, Command, Error, MotionEvent, NoticeValues, ParseError, Reply, Request};
 use crate::model::status;
 use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
+use crate::pipeline::recorder::Recorder;
 use crate::server::auth::Role;
 use crate::server::photos::Photos;
 use crate::server::publish_switches::PublishSwitches;
@@ -68,6 +70,8 @@ pub struct DispatcherDeps {
     pub photos: Photos,
     /// What is published to servers.
     pub publish: PublishSwitches,
+    /// Recordings.
+    pub recorder: Recorder,
 }
 
 /// Executes commands; a cheap handle.
@@ -102,9 +106,13 @@ impl Dispatcher {
         // Nothing can be written there, so nothing is stored.
         let nowhere = crate::util::state_dir::StateDir::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
-        let privacy = PrivacySwitch::new(status.clone(), Vec::new(), nowhere);
+        let privacy = PrivacySwitch::new(status.clone(), Vec::new(), nowhere.clone());
         let publish = PublishSwitches::default();
-        Self::new(DispatcherDeps { cameras: Vec::new(), sessions, status, metrics, devices, privacy, photos, publish })
+        let library = crate::pipeline::recorder::Library::open(None, &nowhere);
+        let recorder = Recorder::off(&crate::pipeline::recorder::Config::default(), library);
+        let cameras = Vec::new();
+        let deps = DispatcherDeps { cameras, sessions, status, metrics, devices, privacy, photos, publish, recorder };
+        Self::new(deps)
     }
 
     /// Notifies viewers that a device was plugged in or removed.
@@ -185,6 +193,8 @@ impl Dispatcher {
             Command::PrivacyToggle {} => self.privacy(caller, None).await,
             Command::PublishStart { camera } => self.publish(caller, camera.as_deref(), true),
             Command::PublishStop { camera } => self.publish(caller, camera.as_deref(), false),
+            Command::RecordStart { camera } => self.record(caller, camera.as_deref(), true),
+            Command::RecordStop { camera } => self.record(caller, camera.as_deref(), false),
             Command::SessionList {} => Ok(self.sessions(caller)),
             Command::SessionLimit { session, bitrate } => self.limit(&session, bitrate),
             Command::SessionKick { session } => self.kick(caller, &session),

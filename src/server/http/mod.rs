@@ -2,7 +2,8 @@
 //!
 //! A request arrives in `server` and `connection`. `request` decodes its route, which `route` lists; `router` has
 //! `middleware` check it, and calls the handler: WHEP is in `whep`, the embedded files are in `assets`, signing in and
-//! tokens in `login`, commands, snapshots and status in `api`, MJPEG streams in `mjpeg`, events in `events`.
+//! tokens in `login`, commands, snapshots and status in `api`, MJPEG streams in `mjpeg`, events in `events`, recordings in
+//! `recordings`.
 
 mod api;
 mod assets;
@@ -21,7 +22,9 @@ mod long_lived;
 mod middleware;
 mod mjpeg;
 mod origin;
+mod range;
 mod reader_limit;
+mod recordings;
 mod request;
 mod response;
 mod route;
@@ -45,6 +48,7 @@ use reader_limit::ReaderLimiter;
 
 use crate::model::metrics::Metrics;
 use crate::model::status;
+use crate::pipeline::recorder::Recorder;
 use crate::server::auth::Auth;
 use crate::server::dispatch::Dispatcher;
 use crate::server::rtc::{CameraStream, SessionManager};
@@ -106,8 +110,10 @@ struct Inner {
     metrics: Metrics,
     auth: Auth,
     dispatcher: Dispatcher,
+    recorder: Recorder,
     streams_read: ReaderLimiter,
     events_read: ReaderLimiter,
+    recordings_read: ReaderLimiter,
 }
 
 /// MJPEG streams to one address: the cameras of a household's wall display, or a few browsers behind one router, and fewer than
@@ -116,6 +122,9 @@ const MAX_STREAMS: usize = 12;
 
 /// Readers of events at one address: each program needs one.
 const MAX_EVENT_READERS: usize = 12;
+
+/// Recordings that are read at the same time from one address: a player has up to three requests under way.
+const MAX_RECORDING_READERS: usize = 12;
 
 impl Context {
     /// A context with these handles. `streams` are in the order of the configuration.
@@ -126,14 +135,26 @@ impl Context {
         metrics: Metrics,
         auth: Auth,
         dispatcher: Dispatcher,
+        recorder: Recorder,
     ) -> Self {
-        let (streams_read, events_read) = (ReaderLimiter::new(MAX_STREAMS), ReaderLimiter::new(MAX_EVENT_READERS));
-        Self(Arc::new(Inner { sessions, streams, status, metrics, auth, dispatcher, streams_read, events_read }))
+        Self(Arc::new(Inner {
+            sessions,
+            streams,
+            status,
+            metrics,
+            auth,
+            dispatcher,
+            recorder,
+            streams_read: ReaderLimiter::new(MAX_STREAMS),
+            events_read: ReaderLimiter::new(MAX_EVENT_READERS),
+            recordings_read: ReaderLimiter::new(MAX_RECORDING_READERS),
+        }))
     }
 
     /// Ends what is being sent to a principal who may no longer read, besides the sessions.
     pub fn end_responses_to(&self, principal: &str) {
         self.0.events_read.end_all_of(principal);
         self.0.streams_read.end_all_of(principal);
+        self.0.recordings_read.end_all_of(principal);
     }
 }

@@ -56,6 +56,16 @@ pub enum Route {
     Snapshot(Option<usize>),
     /// `GET /stream.mjpg` of the camera in the query, or `/?action=stream`, which may number the camera.
     Mjpeg(Option<usize>),
+    /// `GET /api/recordings`.
+    Recordings,
+    /// `DELETE /api/recordings/{id}`.
+    DeleteRecording(u64),
+    /// `PUT` and `DELETE /api/recordings/{id}/protected`: whether it is protected.
+    ProtectRecording(u64, bool),
+    /// `GET /recordings/{id}.mp4`.
+    Recording(u64),
+    /// `GET /recordings/{id}.jpg`.
+    RecordingPicture(u64),
     /// `GET /metrics`.
     Metrics,
     /// `GET /whep` or `/whep/{camera}`: whether there is such a camera.
@@ -82,6 +92,10 @@ impl Route {
             | Self::Snapshot(_)
             | Self::Mjpeg(_)
             | Self::Metrics
+            // Unless the configuration says so, these need more: `recordings` checks that.
+            | Self::Recordings
+            | Self::Recording(_)
+            | Self::RecordingPicture(_)
             // Each command has its own required role.
             | Self::Command
             | Self::ProbeCamera(_)
@@ -90,7 +104,11 @@ impl Route {
             | Self::ProbeSession(_)
             | Self::PatchSession(_)
             | Self::EndSession(_) => Access::Role(Role::Viewer),
-            Self::ListTokens | Self::AddToken | Self::RevokeToken(_) => Access::Role(Role::Operator),
+            Self::ListTokens
+            | Self::AddToken
+            | Self::RevokeToken(_)
+            | Self::DeleteRecording(_)
+            | Self::ProtectRecording(..) => Access::Role(Role::Operator),
         }
     }
 
@@ -139,6 +157,7 @@ impl PathRoutes {
     pub fn decode(path: &str) -> Option<Self> {
         const GET: Method = Method::GET;
         const POST: Method = Method::POST;
+        const PUT: Method = Method::PUT;
         const DELETE: Method = Method::DELETE;
         if let Some(asset) = assets::find(path) {
             return Some(Self(vec![(GET, Route::Asset(asset))]));
@@ -160,6 +179,13 @@ impl PathRoutes {
             ["api", "command"] => vec![(POST, Route::Command)],
             ["snapshot.jpg"] => vec![(GET, Route::Snapshot(None))],
             ["stream.mjpg"] => vec![(GET, Route::Mjpeg(None))],
+            ["api", "recordings"] => vec![(GET, Route::Recordings)],
+            ["api", "recordings", id] => vec![(DELETE, Route::DeleteRecording(recording_id(id)?))],
+            ["api", "recordings", id, "protected"] => {
+                let id = recording_id(id)?;
+                vec![(PUT, Route::ProtectRecording(id, true)), (DELETE, Route::ProtectRecording(id, false))]
+            }
+            ["recordings", file] => vec![(GET, recording_file(file)?)],
             ["metrics"] => vec![(GET, Route::Metrics)],
             ["webrtc"] => vec![(POST, Route::CameraStreamer)],
             ["whep"] => vec![(GET, Route::ProbeCamera(None)), (POST, Route::Offer(None))],
@@ -250,6 +276,23 @@ fn session(id: String) -> Vec<(Method, Route)> {
     ]
 }
 
+/// The ID of a recording: a number without leading zeros.
+fn recording_id(segment: &str) -> Option<u64> {
+    let id = segment.parse::<u64>().ok()?;
+    (id.to_string() == segment).then_some(id)
+}
+
+/// The file of a recording, or its picture.
+fn recording_file(segment: &str) -> Option<Route> {
+    let (id, kind) = segment.split_once('.')?;
+    let id = recording_id(id)?;
+    match kind {
+        "mp4" => Some(Route::Recording(id)),
+        "jpg" => Some(Route::RecordingPicture(id)),
+        _ => None,
+    }
+}
+
 /// Whether it has the form of a session's ID, which no camera is called.
 fn is_session_id(segment: &str) -> bool {
     segment.len() == 32 && segment.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
@@ -273,7 +316,15 @@ mod tests {
         {
             assert!(PathRoutes::decode(path).is_some_and(|routes| routes.is_shared()), "{path}");
         }
-        for path in ["/healthz", "/api/session", "/api/tokens", "/api/status", "/metrics"] {
+        for path in [
+            "/healthz",
+            "/api/session",
+            "/api/tokens",
+            "/api/status",
+            "/metrics",
+            "/api/recordings",
+            "/recordings/7.mp4",
+        ] {
             assert!(PathRoutes::decode(path).is_some_and(|routes| !routes.is_shared()), "{path}");
         }
     }
@@ -292,6 +343,10 @@ mod tests {
             "/whep/session/0af/",
             "/api/tokens/door.1",
             "/api/status",
+            "/api/recordings/7",
+            "/api/recordings/7/protected",
+            "/recordings/18446744073709551615.mp4",
+            "/recordings/7.jpg",
         ] {
             assert!(PathRoutes::decode(path).is_some(), "{path}");
         }
@@ -331,6 +386,20 @@ mod tests {
             "/metrics/",
             "/metrics;x",
             "/index.html",
+            "/recordings",
+            "/recordings/",
+            "/recordings/7",
+            "/recordings/007.mp4",
+            "/recordings/+7.mp4",
+            "/recordings/-7.mp4",
+            "/recordings/18446744073709551616.mp4",
+            "/recordings/7.mp4.mp4",
+            "/recordings/..%2f7.mp4",
+            "/recordings/../7.mp4",
+            "/recordings/7.mkv",
+            "/api/recordings/x",
+            "/api/recordings/7/",
+            "/api/recordings/7/name",
         ] {
             assert!(PathRoutes::decode(path).is_none(), "{path}");
         }
@@ -354,6 +423,9 @@ mod tests {
         assert_eq!(access("/whep/session/1", "POST"), None);
         assert_eq!(access("/api/tokens", "POST"), Some(OPERATOR));
         assert_eq!(access("/api/tokens/door", "DELETE"), Some(OPERATOR));
+        assert_eq!(access("/api/recordings/7", "DELETE"), Some(OPERATOR));
+        assert_eq!(access("/api/recordings/7/protected", "PUT"), Some(OPERATOR));
+        assert_eq!(access("/recordings/7.mp4", "DELETE"), None);
         let allow = |path: &str| PathRoutes::decode(path).unwrap().allow();
         assert_eq!(allow("/whep"), "OPTIONS, GET, HEAD, POST");
         assert_eq!(allow("/whep/session/1"), "OPTIONS, GET, HEAD, PATCH, DELETE");

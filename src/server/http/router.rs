@@ -103,6 +103,11 @@ async fn handle(
             let caller = Caller::principal(&principal(Role::Viewer)?);
             context.snapshot(context.camera(number, head)?, &caller).await
         }
+        Route::Recordings => context.recordings(head, &principal(Role::Viewer)?).await?,
+        Route::RecordingPicture(id) => context.recording_picture(id, &principal(Role::Viewer)?).await?,
+        Route::Recording(id) => return context.recording(id, head, client.address, &principal(Role::Viewer)?).await,
+        Route::DeleteRecording(id) => context.delete_recording(id, &principal(Role::Operator)?).await?,
+        Route::ProtectRecording(id, on) => context.protect_recording(id, on, &principal(Role::Operator)?).await?,
         Route::Events => return context.events(head, client.address, &principal(Role::Viewer)?),
         Route::Mjpeg(number) => {
             let camera = context.camera(number, head)?;

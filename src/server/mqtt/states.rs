@@ -64,6 +64,8 @@ fn fault_reasons(status: &Status) -> Vec<String> {
         unpublished
             .map(|publication| named(&format!("publishing {}", publication.camera), publication.fault.as_deref())),
     );
+    let unrecorded = status.recording.as_ref().filter(|recording| recording.failed);
+    reasons.extend(unrecorded.map(|recording| named("recording", recording.fault.as_deref())));
     reasons
 }
 
@@ -82,7 +84,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::model::status::{Audio, FaultKind, MotionStatus, PublishStatus};
+    use crate::model::status::{Audio, FaultKind, MotionStatus, PublishStatus, RecordingStatus};
 
     fn shown(status: &Status, pictures: bool) -> HashMap<String, String> {
         let topics = Topics::new("p", None, "d");
@@ -128,6 +130,10 @@ mod tests {
         status.publish = vec![PublishStatus::default(), refused];
         assert_eq!(reason(&status), ("ON".into(), Some("publishing a: no token".into())));
         status.publish.clear();
+        let fault = Some("card: full".into());
+        status.recording = Some(RecordingStatus { failed: true, fault, ..RecordingStatus::default() });
+        assert_eq!(reason(&status), ("ON".into(), Some("recording: card: full".into())));
+        status.recording = None;
         status.privacy_kept = false;
         let (fault, unkept) = reason(&status);
         assert!(fault == "ON" && unkept.as_ref().is_some_and(|reason| reason.contains("restart")), "{unkept:?}");

@@ -13,6 +13,9 @@ use crate::util::lock::Mutex;
 /// The least bitrate of an encoder, in bit/s: at 640x360 the picture is coarse, but moves.
 const MIN_BITRATE: u32 = 80_000;
 
+/// Whoever is no viewer; those have smaller numbers.
+const LOCAL: u64 = u64::MAX;
+
 /// A change by more than one part in this many is reported at once.
 const NOTABLE: u32 = 50;
 
@@ -75,6 +78,12 @@ impl CameraRate {
             viewers.arrivals
         });
         ViewerShare { camera: self.clone(), arrival }
+    }
+
+    /// Adds whoever can take the configured bitrate and is no viewer, such as the recorder.
+    pub fn join_locally(&self) -> ViewerShare {
+        let demand = ViewerDemand { available: None, is_settled: true, is_limited: false, owner: LOCAL };
+        self.join(demand, Instant::now())
     }
 
     /// The bitrate in bit/s that it would have with one more viewer, who can take `demand`.

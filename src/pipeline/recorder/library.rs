@@ -1,0 +1,454 @@
+//! The directory of recordings: lists, names, protects and deletes them. The names of its files are the index, so that nothing
+//! has to be stored besides.
+//!
+//! What is written to the files is in `storage`, what is deleted to make room in `keep`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+
+use super::name;
+use super::name::{RecordingCause, RecordingName};
+use crate::media::mp4;
+use crate::media::mp4::{FileHeader, FileIndex};
+use crate::util::lock::Mutex;
+use crate::util::state_dir::StateDir;
+
+/// Subdirectory of the state directory.
+const DEFAULT_DIRECTORY: &str = "recordings";
+
+/// The recordings; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Library(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: StateDir,
+    /// Held while a name changes.
+    names: Mutex<Names>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    /// The numbers of the recordings that are being written.
+    running: BTreeSet<u64>,
+    /// The number of the last recording, so that none is used again.
+    last: u64,
+    /// The device of the file system that the directory's file system is mounted on, once it is known.
+    below: Option<u64>,
+}
+
+/// A recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecording {
+    /// What its file name says.
+    pub name: RecordingName,
+    /// Its size so far.
+    pub bytes: u64,
+    /// Whether it is being written.
+    pub is_running: bool,
+}
+
+/// Why something cannot be done with a recording.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// There is none.
+    #[error("there is no recording {0}; GET /api/recordings lists them")]
+    NotFound(u64),
+    /// It is being written.
+    #[error("recording {0} is being written; it can be deleted when it has ended")]
+    Running(u64),
+    /// Somebody has protected it.
+    #[error("recording {0} is protected; remove the protection first")]
+    Protected(u64),
+    /// The directory cannot be read or changed.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl Library {
+    /// The recordings in the configured directory, or in the one inside `state`. It is created with the first recording.
+    pub fn open(directory: Option<&Path>, state: &StateDir) -> Self {
+        let directory = directory.map(Path::to_path_buf).or_else(|| state.path(DEFAULT_DIRECTORY).ok());
+        let there = |directory: PathBuf| StateDir::at(&directory, "directory of recordings", "[recording] directory");
+        // Without a state directory, writing reports the error.
+        let store = directory.map_or_else(|| state.clone(), there);
+        Self(Arc::new(Inner { store, names: Mutex::default() }))
+    }
+
+    /// Checks that recordings could be stored; nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check_writable(&self) -> anyhow::Result<()> {
+        self.0.store.check_writable()
+    }
+
+    /// All recordings, the oldest first; none if the directory does not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be listed.
+    pub fn list(&self) -> anyhow::Result<Vec<StoredRecording>> {
+        // Under the lock: a recording that is renamed meanwhile would be missing.
+        let names = self.0.names.lock();
+        let mut recordings = Vec::new();
+        for (path, name) in self.names()? {
+            // Somebody may have deleted the file by hand.
+            let Some(metadata) = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file) else { continue };
+            let is_running = names.running.contains(&name.number);
+            recordings.push(StoredRecording { name, bytes: metadata.len(), is_running });
+        }
+        recordings.sort_by_key(|recording| recording.name.number);
+        Ok(recordings)
+    }
+
+    /// Opens a recording for reading.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordingError`].
+    pub fn read(&self, number: u64) -> Result<(File, StoredRecording), RecordingError> {
+        // Under the lock, so that its name does not change meanwhile.
+        let names = self.0.names.lock();
+        let (path, name) = self.find(number)?;
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path);
+        let file = file.with_context(|| format!("open {}", path.display()))?;
+        let bytes = file.metadata().with_context(|| format!("read {}", path.display()))?.len();
+        Ok((file, StoredRecording { name, bytes, is_running: names.running.contains(&number) }))
+    }
+
+    /// The picture of a recording, a JPEG.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::NotFound`] also for a recording without a picture.
+    pub fn picture(&self, number: u64) -> Result<Vec<u8>, RecordingError> {
+        let found = self.0.store.read(&name::picture(number)).map_err(anyhow::Error::from)?;
+        found.ok_or(RecordingError::NotFound(number))
+    }
+
+    /// Stores the picture of a recording.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn add_picture(&self, number: u64, jpeg: &[u8]) -> anyhow::Result<()> {
+        self.0.store.write(&name::picture(number), jpeg)
+    }
+
+    /// Protects a recording from being deleted, or no longer.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordingError`].
+    pub fn protect(&self, number: u64, protected: bool) -> Result<(), RecordingError> {
+        let _names = self.0.names.lock();
+        let (path, name) = self.find(number)?;
+        Ok(rename(&path, &RecordingName { protected, ..name })?)
+    }
+
+    /// Deletes a recording and its picture.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordingError`].
+    pub fn delete(&self, number: u64) -> Result<(), RecordingError> {
+        let names = self.0.names.lock();
+        let (path, name) = self.find(number)?;
+        if names.running.contains(&number) {
+            return Err(RecordingError::Running(number));
+        }
+        if name.protected {
+            return Err(RecordingError::Protected(number));
+        }
+        fs::remove_file(&path).with_context(|| format!("delete {}", path.display()))?;
+        let _ = fs::remove_file(path.with_file_name(name::picture(number)));
+        Ok(())
+    }
+
+    /// Creates the file of a recording that starts at `start`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created, or the file system of the directory is not mounted.
+    pub fn create(
+        &self,
+        camera: &str,
+        start: SystemTime,
+        cause: RecordingCause,
+    ) -> anyhow::Result<(RecordingName, File)> {
+        let mut names = self.0.names.lock();
+        self.check_mounted(&names)?;
+        let directory = self.0.store.create()?;
+        if names.below.is_none() {
+            names.below = mounted_on(directory).with_context(|| format!("read {}", directory.display()))?;
+        }
+        let newest = self.names()?.iter().map(|(_, name)| name.number).max().unwrap_or(0);
+        let number = newest.max(names.last).saturating_add(1);
+        let name = RecordingName::new(camera, start, number, cause);
+        let path = directory.join(name.file());
+        let created = || {
+            let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            // So that the file is there after a power cut.
+            File::open(directory)?.sync_all()?;
+            io::Result::Ok(file)
+        };
+        let file = created().with_context(|| format!("make {}", path.display()))?;
+        names.last = number;
+        names.running.insert(number);
+        Ok((name, file))
+    }
+
+    /// Names a recording as ended.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be renamed.
+    pub fn finish(&self, number: u64, length: Duration) -> anyhow::Result<()> {
+        let mut names = self.0.names.lock();
+        names.running.remove(&number);
+        let (path, name) = self.find(number)?;
+        rename(&path, &RecordingName { length: Some(length), ..name })
+    }
+
+    /// Gives up a recording that could not be written, or has nothing in it.
+    pub fn abandon(&self, number: u64, is_empty: bool) {
+        self.0.names.lock().running.remove(&number);
+        if is_empty && let Ok((path, _)) = self.find(number) {
+            let _ = fs::remove_file(path.with_file_name(name::picture(number)));
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Ends the recordings that a crash has left, and deletes pictures without a recording.
+    pub fn recover(&self) {
+        let Ok(listed) = self.list() else { return };
+        for recording in listed.iter().filter(|recording| recording.name.length.is_none() && !recording.is_running) {
+            let number = recording.name.number;
+            match self.recover_one(number) {
+                Ok(Some(length)) => {
+                    tracing::info!("recording {number} was not ended; it has {:.1} s", length.as_secs_f64());
+                }
+                Ok(None) => tracing::info!("recording {number} was not begun when porthole ended; it is deleted"),
+                Err(error) => tracing::warn!("recording {number} was not ended, and cannot be now: {error:#}"),
+            }
+        }
+        let numbers: BTreeSet<u64> = listed.iter().map(|recording| recording.name.number).collect();
+        let Ok(entries) = self.0.store.directory().and_then(|directory| Ok(fs::read_dir(directory)?)) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let number = path.file_name().and_then(OsStr::to_str).and_then(name::parse_picture);
+            if number.is_some_and(|number| !numbers.contains(&number)) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// The length of a recording that is whole now; `None` if there was nothing in it.
+    fn recover_one(&self, number: u64) -> anyhow::Result<Option<Duration>> {
+        let (path, _) = self.find(number)?;
+        let shown = || path.display().to_string();
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).with_context(shown)?;
+        let found = mp4::scan(&mut file).with_context(shown)?.filter(|(_, index)| !index.is_empty());
+        let Some((header, index)) = found else {
+            self.abandon(number, true);
+            return Ok(None);
+        };
+        file.set_len(index.bytes()).with_context(shown)?;
+        seal(&file, &header, &index).with_context(shown)?;
+        self.finish(number, index.length())?;
+        Ok(Some(index.length()))
+    }
+
+    /// Bytes that are free on the file system of the directory.
+    ///
+    /// # Errors
+    ///
+    /// When there is no directory.
+    pub fn free_bytes(&self) -> anyhow::Result<u64> {
+        let directory = self.0.store.directory()?;
+        let found = rustix::fs::statvfs(directory).with_context(|| format!("read {}", directory.display()))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Checks that a file is in the file system that is mounted now.
+    ///
+    /// # Errors
+    ///
+    /// When another one is, or none.
+    pub fn check_file(&self, file: &File) -> anyhow::Result<()> {
+        let directory = self.0.store.directory()?;
+        let shown = || format!("read {}", directory.display());
+        let (own, current) = (file.metadata().with_context(shown)?, fs::metadata(directory).with_context(shown)?);
+        anyhow::ensure!(own.dev() == current.dev(), "{}", not_mounted(directory));
+        Ok(())
+    }
+
+    /// Checks that recordings would not go to the file system below, where the card is not mounted.
+    fn check_mounted(&self, names: &Names) -> anyhow::Result<()> {
+        let directory = self.0.store.directory()?;
+        let nearest = directory.ancestors().find_map(|path| fs::metadata(path).ok());
+        let is_below = names.below.is_some() && nearest.map(|found| found.dev()) == names.below;
+        anyhow::ensure!(!is_below, "{}", not_mounted(directory));
+        Ok(())
+    }
+
+    /// The path and the name of each recording.
+    fn names(&self) -> anyhow::Result<Vec<(PathBuf, RecordingName)>> {
+        let directory = self.0.store.directory()?;
+        let listed = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+        let paths = match listed() {
+            Ok(paths) => paths,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).with_context(|| format!("list {}", directory.display())),
+        };
+        let name = |path: PathBuf| {
+            let name = RecordingName::parse(path.file_name()?.to_str()?)?;
+            Some((path, name))
+        };
+        Ok(paths.into_iter().filter_map(name).collect())
+    }
+
+    fn find(&self, number: u64) -> Result<(PathBuf, RecordingName), RecordingError> {
+        let found = self.names()?.into_iter().find(|(_, name)| name.number == number);
+        found.ok_or(RecordingError::NotFound(number))
+    }
+}
+
+/// Ends a file whose fragments are written: its length and its index go into the header. It can be played at every moment.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn seal(file: &File, header: &FileHeader, index: &FileIndex) -> io::Result<()> {
+    /// Length and type of a box.
+    const BOX_HEAD: usize = 8;
+    file.sync_data()?;
+    if let Some(block) = index.block() {
+        let (head, content) = block.split_at(BOX_HEAD);
+        file.write_all_at(content, header.index_at + BOX_HEAD as u64)?;
+        file.write_all_at(&index.length_field(), header.length_at)?;
+        file.sync_data()?;
+        // Only this makes it an index.
+        file.write_all_at(head, header.index_at)?;
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+fn rename(path: &Path, name: &RecordingName) -> anyhow::Result<()> {
+    let new = path.with_file_name(name.file());
+    fs::rename(path, &new).with_context(|| format!("rename {} to {}", path.display(), new.display()))
+}
+
+/// The device of the file system that a directory's own file system is mounted on; `None` for that of the root.
+fn mounted_on(directory: &Path) -> io::Result<Option<u64>> {
+    let directory = directory.canonicalize()?;
+    let own = fs::metadata(&directory)?.dev();
+    let devices = directory.ancestors().skip(1).filter_map(|path| Some(fs::metadata(path).ok()?.dev()));
+    Ok(devices.into_iter().find(|device| *device != own))
+}
+
+fn not_mounted(directory: &Path) -> String {
+    format!("{}: its file system is no longer mounted; mount it again", directory.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn library() -> (tempfile::TempDir, Library) {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Library::open(Some(&folder.path().join("a/b")), &StateDir::open(None));
+        (folder, library)
+    }
+
+    fn numbers(library: &Library) -> Vec<u64> {
+        library.list().unwrap().iter().map(|recording| recording.name.number).collect()
+    }
+
+    #[test]
+    fn recordings_are_numbered_named_protected_and_deleted() {
+        let (folder, library) = library();
+        assert_eq!(numbers(&library), [0; 0]);
+        let now = SystemTime::now();
+        let (first, _file) = library.create("door", now, RecordingCause::Manual).unwrap();
+        // The clock goes back; the order stays.
+        let (second, _) = library.create("yard", now - Duration::from_secs(3_600), RecordingCause::Always).unwrap();
+        assert_eq!((first.number, second.number, numbers(&library)), (1, 2, vec![1, 2]));
+        assert!(library.list().unwrap().iter().all(|recording| recording.is_running));
+        assert!(matches!(library.delete(1), Err(RecordingError::Running(1))));
+        // Also while it is being written.
+        library.protect(1, true).unwrap();
+        library.add_picture(1, b"jpeg").unwrap();
+        library.finish(1, Duration::from_millis(1_500)).unwrap();
+        library.finish(2, Duration::from_secs(2)).unwrap();
+        let (mut ended, recording) = library.read(1).unwrap();
+        let expected = RecordingName { protected: true, length: Some(Duration::from_millis(1_500)), ..first };
+        assert_eq!(recording, StoredRecording { name: expected, bytes: 0, is_running: false });
+        assert!(io::Write::write(&mut ended, b"x").is_err(), "it is only read");
+        assert!(matches!(library.delete(1), Err(RecordingError::Protected(1))));
+        library.protect(1, false).unwrap();
+        assert_eq!(library.picture(1).unwrap(), b"jpeg");
+        library.delete(1).unwrap();
+        assert!(matches!(library.delete(1), Err(RecordingError::NotFound(1))));
+        assert!(matches!(library.picture(1), Err(RecordingError::NotFound(1))));
+        library.delete(2).unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 0);
+        // Numbers are not used again.
+        assert_eq!(library.create("door", now, RecordingCause::Manual).unwrap().0.number, 3);
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let (folder, library) = library();
+        let (name, _) = library.create("door", SystemTime::now(), RecordingCause::Manual).unwrap();
+        let directory = folder.path().join("a/b");
+        for other in ["holiday.mp4", "000009.jpg", "notes.txt"] {
+            fs::write(directory.join(other), "mine").unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/passwd", directory.join(name.file().replace("000001", "000007"))).unwrap();
+        assert_eq!(numbers(&library), [1]);
+        assert!(matches!(library.read(7), Err(RecordingError::Failed(_))), "a link leads elsewhere");
+        library.recover();
+        assert!(directory.join("holiday.mp4").exists() && directory.join("notes.txt").exists());
+        assert!(!directory.join("000009.jpg").exists(), "the picture of a recording that is gone");
+    }
+
+    #[test]
+    fn a_recording_that_was_not_begun_is_deleted() {
+        let (_folder, library) = library();
+        let (_, file) = library.create("door", SystemTime::now(), RecordingCause::Manual).unwrap();
+        file.write_all_at(b"\0\0\0\x18ftyp", 0).unwrap();
+        library.recover();
+        assert_eq!(numbers(&library), [1], "it is being written");
+        library.abandon(1, false);
+        library.recover();
+        assert_eq!(numbers(&library), [0; 0]);
+    }
+
+    #[test]
+    fn the_file_system_below_a_mount_is_told_from_it() {
+        let root = fs::metadata("/").unwrap().dev();
+        assert_eq!(mounted_on(Path::new("/")).unwrap(), None);
+        let below_proc = mounted_on(Path::new("/proc/self")).unwrap();
+        assert_eq!(below_proc, Some(root));
+        let (folder, library) = library();
+        let (_, file) = library.create("door", SystemTime::now(), RecordingCause::Manual).unwrap();
+        library.check_file(&file).unwrap();
+        let own = fs::metadata(folder.path()).unwrap().dev();
+        library.0.names.lock().below = Some(own);
+        let refused = library.create("door", SystemTime::now(), RecordingCause::Manual).unwrap_err().to_string();
+        assert!(refused.ends_with("/a/b: its file system is no longer mounted; mount it again"), "{refused}");
+        let elsewhere = File::open("/proc/self/stat").unwrap();
+        assert!(library.check_file(&elsewhere).is_err());
+    }
+}
